@@ -1,0 +1,100 @@
+//! A program without std, without an allocator and without libc, which shows that mycelium-core needs none of them.
+//!
+//! It writes a message as a frame, reads it back, and exits with 0 if both are the same. Any other outcome has a
+//! number of its own. It runs on Linux on x86-64:
+//!
+//! ```text
+//! cd core/no-std-proof
+//! RUSTFLAGS="-Clink-arg=-nostartfiles -Clink-arg=-nodefaultlibs -Clink-arg=-static -Crelocation-model=static" \
+//!     cargo build --release --target x86_64-unknown-linux-gnu
+//! target/x86_64-unknown-linux-gnu/release/mycelium-no-std-proof
+//! nm -C target/x86_64-unknown-linux-gnu/release/mycelium-no-std-proof | grep -E ' (std|alloc)::|malloc|__rust_alloc'
+//! ```
+//!
+//! The last line must find nothing. The linker is the real judge: without std and an allocator, code that asks for
+//! either does not link.
+#![no_std]
+#![no_main]
+
+mod memory;
+
+use core::{arch::asm, hint::black_box, panic::PanicInfo};
+
+use mycelium_core::{
+    Envelope, FixedStr, FixedVec, FrameView, Limits, TraceContext, from_words, message, to_words,
+    write_message,
+};
+
+#[message]
+#[repr(u8)]
+#[derive(PartialEq)]
+enum Side {
+    Buy = 1,
+    Sell = 2,
+}
+
+#[message(topic = "swaps", id = 1)]
+#[derive(PartialEq)]
+struct Swap {
+    price: u64,
+    pool: u32,
+    side: Side,
+    open: bool,
+    symbol: FixedStr<8>,
+    fills: FixedVec<u16, 3>,
+}
+
+/// Aligned to 8 bytes, as the buffer of a link is.
+#[repr(align(8))]
+struct Buffer([u8; 256]);
+
+fn proof() -> Result<(), i32> {
+    let swap = Swap {
+        price: black_box(1_234_567_890_123),
+        pool: 77,
+        side: Side::Sell,
+        open: true,
+        symbol: FixedStr::try_from("ETH/USD").map_err(|_| 10)?,
+        fills: FixedVec::from_slice(&[7, 300]).map_err(|_| 11)?,
+    };
+    let envelope = Envelope {
+        trace: Some(TraceContext::default()),
+        deadline: Some(9),
+        ..Envelope::of::<Swap>(3, 4)
+    };
+
+    let mut buffer = Buffer([0xa5; 256]);
+    let len = write_message(&mut buffer.0, &envelope, &swap).map_err(|_| 12)?;
+    let bytes = black_box(&buffer.0).get(..len).ok_or(13)?;
+    let (frame, rest) = FrameView::parse(bytes, &Limits::default()).map_err(|_| 14)?;
+    let read = frame.message::<Swap>().map_err(|_| 15)?;
+    let words = from_words::<Swap>(&to_words(read)).map_err(|_| 16)?;
+
+    let same = *read == swap && words == swap && frame.envelope() == envelope && rest.is_empty();
+    if same { Ok(()) } else { Err(17) }
+}
+
+/// Where the kernel starts the program. It does so by a jump, with the stack aligned to 16 bytes, where a Rust function
+/// expects a call: so this only makes the call.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+extern "C" fn _start() -> ! {
+    core::arch::naked_asm!("xor ebp, ebp", "call {run}", "ud2", run = sym run)
+}
+
+extern "C" fn run() -> ! {
+    exit(match proof() {
+        Ok(()) => 0,
+        Err(code) => code,
+    })
+}
+
+fn exit(code: i32) -> ! {
+    // SAFETY: `exit_group` takes its argument in rdi and does not return.
+    unsafe { asm!("syscall", in("rax") 231, in("rdi") code, options(noreturn)) }
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    exit(101)
+}

@@ -1,0 +1,325 @@
+//! What a message looks like in memory, as constants: names, types, offsets and sizes.
+//!
+//! `#[message]` emits a [`Descriptor`] for each type. A tool can print it, a recorder can store it,
+//! and a peer can ask for it over the link. Its hash is the [`Digest`]: two sides whose digests are
+//! equal read the same bytes in the same way. The digest covers what matters for that and nothing
+//! else: neither the name of the type nor its path, and no source text. How it is computed is
+//! written down in `docs/wire-format.md`, so that other languages can compute it too.
+
+use core::fmt;
+
+/// The layout of one struct: a message, or a struct nested in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The name of the type, for people; not part of the digest.
+    pub name: &'static str,
+    /// Its size in bytes.
+    pub size: usize,
+    /// Its alignment in bytes, at most 8.
+    pub align: usize,
+    /// Its fields in the order of their declaration, which is the order of their offsets.
+    pub fields: &'static [FieldDescriptor],
+}
+
+/// One field of a struct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldDescriptor {
+    /// The name of the field.
+    pub name: &'static str,
+    /// Where it starts, in bytes from the start of the struct.
+    pub offset: usize,
+    /// Its size in bytes.
+    pub size: usize,
+    /// What its bytes mean.
+    pub ty: FieldType,
+}
+
+/// What the bytes of a field mean. Numbers are little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FieldType {
+    /// An unsigned integer of 8 bits.
+    U8,
+    /// An unsigned integer of 16 bits.
+    U16,
+    /// An unsigned integer of 32 bits.
+    U32,
+    /// An unsigned integer of 64 bits.
+    U64,
+    /// An unsigned integer of 128 bits.
+    U128,
+    /// A signed integer of 8 bits.
+    I8,
+    /// A signed integer of 16 bits.
+    I16,
+    /// A signed integer of 32 bits.
+    I32,
+    /// A signed integer of 64 bits.
+    I64,
+    /// A signed integer of 128 bits.
+    I128,
+    /// An IEEE 754 number of 32 bits.
+    F32,
+    /// An IEEE 754 number of 64 bits.
+    F64,
+    /// One byte, 0 or 1.
+    Bool,
+    /// `len` items, one after the other.
+    Array {
+        /// The type of each item.
+        item: &'static FieldType,
+        /// How many items there are, always.
+        len: usize,
+    },
+    /// A `u16` count of bytes, then `capacity` bytes of which the first `count` are UTF-8.
+    Text {
+        /// How many bytes there is room for.
+        capacity: usize,
+    },
+    /// A `u16` count of items, then `capacity` items, unaligned, of which the first `count` are
+    /// meant.
+    List {
+        /// The type of each item.
+        item: &'static FieldType,
+        /// How many items there is room for.
+        capacity: usize,
+    },
+    /// A nested struct.
+    Struct(&'static Descriptor),
+    /// An enum without fields.
+    Enum(&'static EnumDescriptor),
+}
+
+/// The values of an enum without fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EnumDescriptor {
+    /// The name of the type, for people; not part of the digest.
+    pub name: &'static str,
+    /// The integer it is stored as.
+    pub repr: FieldType,
+    /// Its variants in the order of their declaration.
+    pub variants: &'static [VariantDescriptor],
+}
+
+/// One variant of an enum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VariantDescriptor {
+    /// The name of the variant.
+    pub name: &'static str,
+    /// The integer that stands for it.
+    pub value: i128,
+}
+
+impl FieldType {
+    /// The size in bytes of a value of this type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mycelium_core::FieldType;
+    ///
+    /// assert_eq!(FieldType::Text { capacity: 30 }.size(), 32);
+    /// ```
+    pub const fn size(&self) -> usize {
+        match self {
+            Self::U8 | Self::I8 | Self::Bool => 1,
+            Self::U16 | Self::I16 => 2,
+            Self::U32 | Self::I32 | Self::F32 => 4,
+            Self::U64 | Self::I64 | Self::F64 => 8,
+            Self::U128 | Self::I128 => 16,
+            Self::Array { item, len } => item.size() * *len,
+            Self::Text { capacity } => 2 + *capacity,
+            Self::List { item, capacity } => 2 + item.size() * *capacity,
+            Self::Struct(descriptor) => descriptor.size,
+            Self::Enum(descriptor) => descriptor.repr.size(),
+        }
+    }
+}
+
+/// The schema digest: a 128-bit FNV-1a hash over the canonical form of a [`Descriptor`].
+///
+/// It finds mistakes, such as two builds that disagree about a field. It is no secret and no
+/// protection against an adversary: bytes are checked whatever the digest says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(
+    /// The hash, most significant byte first.
+    pub [u8; 16],
+);
+
+impl Digest {
+    /// The digest of a layout.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mycelium_core::{Digest, Message, message};
+    ///
+    /// #[message(topic = "ticks", id = 1)]
+    /// struct Tick {
+    ///     price: u64,
+    /// }
+    ///
+    /// assert_eq!(Tick::DIGEST, Digest::of(Tick::DESCRIPTOR));
+    /// assert_eq!(Tick::DIGEST.to_string().len(), 32);
+    /// ```
+    pub const fn of(descriptor: &Descriptor) -> Self {
+        Self(Fnv::new().structure(descriptor).0.to_be_bytes())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+/// FNV-1a with 128 bits, fed with the canonical form. Each step takes and returns the state, which
+/// lets all of it run while compiling.
+#[derive(Clone, Copy)]
+struct Fnv(u128);
+
+impl Fnv {
+    const fn new() -> Self {
+        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+
+    const fn structure(self, descriptor: &Descriptor) -> Self {
+        let mut state = self.byte(0x50).number(descriptor.size).number(descriptor.align);
+        state = state.number(descriptor.fields.len());
+        let mut index = 0;
+        while index < descriptor.fields.len() {
+            let field = &descriptor.fields[index];
+            state = state.number(field.offset).number(field.size).text(field.name).ty(&field.ty);
+            index += 1;
+        }
+        state
+    }
+
+    const fn enumeration(self, descriptor: &EnumDescriptor) -> Self {
+        let mut state = self.byte(0x51).ty(&descriptor.repr).number(descriptor.variants.len());
+        let mut index = 0;
+        while index < descriptor.variants.len() {
+            let variant = &descriptor.variants[index];
+            state = state.bytes(&variant.value.to_le_bytes()).text(variant.name);
+            index += 1;
+        }
+        state
+    }
+
+    const fn ty(self, ty: &FieldType) -> Self {
+        match ty {
+            FieldType::U8 => self.byte(0x01),
+            FieldType::U16 => self.byte(0x02),
+            FieldType::U32 => self.byte(0x03),
+            FieldType::U64 => self.byte(0x04),
+            FieldType::U128 => self.byte(0x05),
+            FieldType::I8 => self.byte(0x11),
+            FieldType::I16 => self.byte(0x12),
+            FieldType::I32 => self.byte(0x13),
+            FieldType::I64 => self.byte(0x14),
+            FieldType::I128 => self.byte(0x15),
+            FieldType::F32 => self.byte(0x23),
+            FieldType::F64 => self.byte(0x24),
+            FieldType::Bool => self.byte(0x30),
+            FieldType::Array { item, len } => self.byte(0x40).number(*len).ty(item),
+            FieldType::Text { capacity } => self.byte(0x41).number(*capacity),
+            FieldType::List { item, capacity } => self.byte(0x42).number(*capacity).ty(item),
+            FieldType::Struct(descriptor) => self.structure(descriptor),
+            FieldType::Enum(descriptor) => self.enumeration(descriptor),
+        }
+    }
+
+    const fn text(self, text: &str) -> Self {
+        self.number(text.len()).bytes(text.as_bytes())
+    }
+
+    /// A count, size or offset: always eight bytes, on hosts of any width.
+    const fn number(self, number: usize) -> Self {
+        self.bytes(&(number as u64).to_le_bytes())
+    }
+
+    const fn bytes(self, bytes: &[u8]) -> Self {
+        let mut state = self;
+        let mut index = 0;
+        while index < bytes.len() {
+            state = state.byte(bytes[index]);
+            index += 1;
+        }
+        state
+    }
+
+    const fn byte(self, byte: u8) -> Self {
+        Self((self.0 ^ byte as u128).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b))
+    }
+}
+
+impl fmt::Display for Descriptor {
+    /// Prints the layout, one line a field, nested structs indented below theirs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} bytes, aligned to {}", self.name, self.size, self.align)?;
+        write_fields(f, self, 1)
+    }
+}
+
+fn write_fields(f: &mut fmt::Formatter<'_>, of: &Descriptor, depth: usize) -> fmt::Result {
+    for field in of.fields {
+        let FieldDescriptor { name, offset, size, ty } = field;
+        write!(f, "\n{:indent$}{offset:>5} {size:>5}  {name}: {ty}", "", indent = 2 * depth)?;
+        if let Some(nested) = ty.nested() {
+            write_fields(f, nested, depth + 1)?;
+        }
+    }
+    Ok(())
+}
+
+impl FieldType {
+    /// The struct in this type, if there is one: itself, or the items of its arrays and lists.
+    const fn nested(&self) -> Option<&'static Descriptor> {
+        match self {
+            Self::Struct(descriptor) => Some(descriptor),
+            Self::Array { item, .. } | Self::List { item, .. } => item.nested(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for FieldType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::U8 => "u8",
+            Self::U16 => "u16",
+            Self::U32 => "u32",
+            Self::U64 => "u64",
+            Self::U128 => "u128",
+            Self::I8 => "i8",
+            Self::I16 => "i16",
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::I128 => "i128",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::Bool => "bool",
+            Self::Array { item, len } => return write!(f, "[{item}; {len}]"),
+            Self::Text { capacity } => return write!(f, "text of at most {capacity} bytes"),
+            Self::List { item, capacity } => return write!(f, "at most {capacity} of {item}"),
+            Self::Struct(descriptor) => descriptor.name,
+            Self::Enum(descriptor) => return descriptor.fmt(f),
+        })
+    }
+}
+
+impl fmt::Display for EnumDescriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} as {} {{", self.name, self.repr)?;
+        for (index, VariantDescriptor { name, value }) in self.variants.iter().enumerate() {
+            write!(f, "{} {name} = {value}", if index == 0 { "" } else { "," })?;
+        }
+        f.write_str(" }")
+    }
+}

@@ -1,0 +1,252 @@
+//! [`FixedVec`]: a list in place.
+
+use core::{
+    fmt,
+    hash::{Hash, Hasher},
+    iter::FusedIterator,
+    slice,
+};
+
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes, Unalign, Unaligned};
+
+use super::{Count, NoRoom, TooLong};
+use crate::{descriptor::FieldType, error::Invalid, message::Field};
+
+/// A list of at most `N` items, stored in place: a `u16` count, then room for `N` items, without
+/// alignment. `N` is at most 65535.
+///
+/// Items are copied out, since they may lie at any address; items that need no alignment, such as
+/// bytes, can also be borrowed with [`as_slice`](Self::as_slice).
+///
+/// # Examples
+///
+/// ```
+/// use mycelium_core::FixedVec;
+///
+/// let mut prices = FixedVec::<u64, 3>::try_from(&[101, 102][..])?;
+/// prices.try_push(103)?;
+/// assert!(prices.try_push(104).is_err());
+/// assert_eq!(prices.iter().sum::<u64>(), 306);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, TryFromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct FixedVec<T: Copy, const N: usize> {
+    count: Count,
+    items: [Unalign<T>; N],
+}
+
+impl<T: Field, const N: usize> FixedVec<T, N> {
+    const FITS: () = assert!(N <= u16::MAX as usize, "a FixedVec has room for 65535 items at most");
+
+    /// An empty list.
+    #[inline]
+    pub const fn new() -> Self {
+        let () = Self::FITS;
+        Self { count: Count::ZERO, items: [const { Unalign::new(T::EMPTY) }; N] }
+    }
+
+    /// A list of these items.
+    ///
+    /// # Errors
+    ///
+    /// If there are more than `N`.
+    pub fn from_slice(items: &[T]) -> Result<Self, TooLong> {
+        let mut this = Self::new();
+        let Some(room) = this.items.get_mut(..items.len()) else {
+            return Err(TooLong { capacity: N, found: items.len() });
+        };
+        for (slot, item) in room.iter_mut().zip(items) {
+            slot.set(*item);
+        }
+        this.count = Count::new(items.len());
+        Ok(this)
+    }
+
+    /// Appends an item.
+    ///
+    /// # Errors
+    ///
+    /// Gives the item back if the list is full.
+    #[inline]
+    pub fn try_push(&mut self, item: T) -> Result<(), NoRoom<T>> {
+        let len = self.len();
+        let Some(slot) = self.items.get_mut(len) else {
+            return Err(NoRoom(item));
+        };
+        slot.set(item);
+        self.count = Count::new(len + 1);
+        Ok(())
+    }
+
+    /// Removes the last item; its bytes become empty.
+    #[inline]
+    pub fn pop(&mut self) -> Option<T> {
+        let last = self.len().checked_sub(1)?;
+        let slot = self.items.get_mut(last)?;
+        let item = slot.get();
+        slot.set(T::EMPTY);
+        self.count = Count::new(last);
+        Some(item)
+    }
+
+    /// The item at `index`, if there is one.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<T> {
+        self.used().get(index).map(Unalign::get)
+    }
+
+    /// The items, in order.
+    #[inline]
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter(self.used().iter())
+    }
+
+    /// The items in place.
+    #[inline]
+    pub fn as_slice(&self) -> &[T]
+    where
+        T: TryFromBytes + IntoBytes + Immutable + Unaligned,
+    {
+        // Every item holds a value of its type already, so this cannot fail; for bytes the
+        // compiler sees that too.
+        <[T]>::try_ref_from_bytes(self.used().as_bytes()).unwrap_or(&[])
+    }
+
+    /// Removes all items; their bytes become empty.
+    #[inline]
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+}
+
+impl<T: Copy, const N: usize> FixedVec<T, N> {
+    /// How many items there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.count.clamped(N)
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many items there is room for.
+    #[inline]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    #[inline]
+    fn used(&self) -> &[Unalign<T>] {
+        self.items.get(..self.len()).unwrap_or(&self.items)
+    }
+}
+
+impl<T: Field, const N: usize> Field for FixedVec<T, N> {
+    const TYPE: FieldType = {
+        let () = Self::FITS;
+        FieldType::List { item: &T::TYPE, capacity: N }
+    };
+    const EMPTY: Self = Self::new();
+
+    #[inline]
+    fn check(&self) -> Result<(), Invalid> {
+        self.count.check(N)?;
+        self.iter().try_for_each(|item| item.check())
+    }
+}
+
+/// The items of a [`FixedVec`], copied out one by one.
+#[derive(Clone)]
+pub struct Iter<'a, T>(slice::Iter<'a, Unalign<T>>);
+
+impl<T: Copy> Iterator for Iter<'_, T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        self.0.next().map(Unalign::get)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<T: Copy> DoubleEndedIterator for Iter<'_, T> {
+    #[inline]
+    fn next_back(&mut self) -> Option<T> {
+        self.0.next_back().map(Unalign::get)
+    }
+}
+
+impl<T: Copy> ExactSizeIterator for Iter<'_, T> {}
+
+impl<T: Copy> FusedIterator for Iter<'_, T> {}
+
+impl<T: Copy + fmt::Debug> fmt::Debug for Iter<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+impl<'a, T: Field, const N: usize> IntoIterator for &'a FixedVec<T, N> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T: Field, const N: usize> Default for FixedVec<T, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Field, const N: usize> TryFrom<&[T]> for FixedVec<T, N> {
+    type Error = TooLong;
+
+    fn try_from(items: &[T]) -> Result<Self, TooLong> {
+        Self::from_slice(items)
+    }
+}
+
+impl<T: Field + fmt::Debug, const N: usize> fmt::Debug for FixedVec<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl<T: Field + fmt::Display, const N: usize> fmt::Display for FixedVec<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (index, item) in self.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { ", " })?;
+            item.fmt(f)?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl<T: Field + PartialEq, const N: usize, const K: usize> PartialEq<FixedVec<T, K>>
+    for FixedVec<T, N>
+{
+    fn eq(&self, other: &FixedVec<T, K>) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<T: Field + Eq, const N: usize> Eq for FixedVec<T, N> {}
+
+impl<T: Field + Hash, const N: usize> Hash for FixedVec<T, N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.len().hash(state);
+        self.iter().for_each(|item| item.hash(state));
+    }
+}

@@ -1,0 +1,223 @@
+//! [`FixedStr`]: text in place.
+
+use core::{
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+    str,
+};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{Count, TooLong};
+use crate::{
+    descriptor::FieldType,
+    error::{Invalid, Reason},
+    message::Field,
+};
+
+/// Text of at most `N` bytes, stored in place: `2 + N` bytes, without alignment. `N` is at most
+/// 65535.
+///
+/// # Examples
+///
+/// ```
+/// use mycelium_core::FixedStr;
+///
+/// let symbol: FixedStr<8> = "ETH/USD".try_into()?;
+/// assert_eq!(symbol.as_str(), "ETH/USD");
+/// assert!(FixedStr::<4>::try_from("ETH/USD").is_err());
+/// # Ok::<(), mycelium_core::TooLong>(())
+/// ```
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct FixedStr<const N: usize> {
+    count: Count,
+    bytes: [u8; N],
+}
+
+impl<const N: usize> FixedStr<N> {
+    const FITS: () = assert!(N <= u16::MAX as usize, "a FixedStr has room for 65535 bytes at most");
+
+    /// Empty text.
+    #[inline]
+    pub const fn new() -> Self {
+        let () = Self::FITS;
+        Self { count: Count::ZERO, bytes: [0; N] }
+    }
+
+    /// As much of the start of `text` as there is room for, cut between two characters.
+    pub fn truncated(text: &str) -> Self {
+        Self::fill(&text[..text.floor_char_boundary(N)])
+    }
+
+    /// The text. It ends where the bytes stop being UTF-8, which does not happen in a message that
+    /// was decoded. Finding that out takes time in proportion to the length.
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        let bytes = self.as_raw_bytes();
+        match str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                bytes.get(..error.valid_up_to()).and_then(|b| str::from_utf8(b).ok()).unwrap_or("")
+            }
+        }
+    }
+
+    /// The bytes of the text, without looking whether they are UTF-8.
+    #[inline]
+    pub fn as_raw_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len()).unwrap_or(&self.bytes)
+    }
+
+    /// How many bytes are in use.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.count.clamped(N)
+    }
+
+    /// Whether there is no text.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many bytes there is room for.
+    #[inline]
+    pub const fn capacity(&self) -> usize {
+        N
+    }
+
+    /// Appends `text`, or nothing at all.
+    ///
+    /// # Errors
+    ///
+    /// If there is not enough room for all of it.
+    pub fn try_push_str(&mut self, text: &str) -> Result<(), TooLong> {
+        let old = self.len();
+        let len = old.saturating_add(text.len());
+        let Some(room) = self.bytes.get_mut(old..len) else {
+            return Err(TooLong { capacity: N, found: len });
+        };
+        room.copy_from_slice(text.as_bytes());
+        self.count = Count::new(len);
+        Ok(())
+    }
+
+    /// Removes the text; its bytes become zero.
+    #[inline]
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// `text` must fit; what does not is left out.
+    fn fill(text: &str) -> Self {
+        let mut this = Self::new();
+        if let Some(room) = this.bytes.get_mut(..text.len()) {
+            room.copy_from_slice(text.as_bytes());
+            this.count = Count::new(text.len());
+        }
+        this
+    }
+}
+
+impl<const N: usize> Field for FixedStr<N> {
+    const TYPE: FieldType = {
+        let () = Self::FITS;
+        FieldType::Text { capacity: N }
+    };
+    const EMPTY: Self = Self::new();
+
+    #[inline]
+    fn check(&self) -> Result<(), Invalid> {
+        self.count.check(N)?;
+        match str::from_utf8(self.as_raw_bytes()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Invalid::unnamed(Reason::Utf8 { valid_up_to: error.valid_up_to() })),
+        }
+    }
+}
+
+impl<const N: usize> Default for FixedStr<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> TryFrom<&str> for FixedStr<N> {
+    type Error = TooLong;
+
+    fn try_from(text: &str) -> Result<Self, TooLong> {
+        if text.len() > N {
+            return Err(TooLong { capacity: N, found: text.len() });
+        }
+        Ok(Self::fill(text))
+    }
+}
+
+impl<const N: usize> str::FromStr for FixedStr<N> {
+    type Err = TooLong;
+
+    fn from_str(text: &str) -> Result<Self, TooLong> {
+        Self::try_from(text)
+    }
+}
+
+impl<const N: usize> Deref for FixedStr<N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl<const N: usize> AsRef<str> for FixedStr<N> {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// For `write!`; fails, and writes nothing, when there is not enough room.
+impl<const N: usize> fmt::Write for FixedStr<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.try_push_str(text).map_err(|_| fmt::Error)
+    }
+}
+
+impl<const N: usize> fmt::Display for FixedStr<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl<const N: usize> fmt::Debug for FixedStr<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl<const N: usize, const K: usize> PartialEq<FixedStr<K>> for FixedStr<N> {
+    fn eq(&self, other: &FixedStr<K>) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl<const N: usize> Eq for FixedStr<N> {}
+
+impl<const N: usize> PartialEq<str> for FixedStr<N> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl<const N: usize> PartialEq<&str> for FixedStr<N> {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl<const N: usize> Hash for FixedStr<N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}

@@ -1,0 +1,133 @@
+//! Writing frames into buffers that the caller lends.
+//!
+//! A writer looks first whether all of the frame fits, so that an error leaves the buffer as it was.
+
+use zerocopy::IntoBytes;
+
+use super::{
+    HEADER_LEN, Header, MAX_LENGTH, WriteError,
+    extension::{extensions_len, write_extensions},
+};
+use crate::{envelope::Envelope, message::Message};
+
+/// How many bytes a frame takes in a buffer, final padding included.
+///
+/// # Errors
+///
+/// [`WriteError::TooLong`] if its length does not fit in the header.
+///
+/// # Examples
+///
+/// ```
+/// use mycelium_core::{Envelope, frame::frame_len};
+///
+/// assert_eq!(frame_len(&Envelope::default(), 5), Ok(32));
+/// ```
+#[inline]
+pub fn frame_len(envelope: &Envelope, payload: usize) -> Result<usize, WriteError> {
+    let length = head_len(envelope).saturating_add(payload);
+    if length as u64 > u64::from(MAX_LENGTH) {
+        return Err(WriteError::TooLong { payload });
+    }
+    Ok(length.next_multiple_of(8))
+}
+
+/// Writes a frame at the start of `buf` and returns how many bytes it takes, a multiple of 8.
+///
+/// `fixed_len` is the length of the fixed part of the payload; the rest is its tail.
+///
+/// # Errors
+///
+/// [`WriteError::Space`] names what is needed and what is available, [`WriteError::Fixed`] and
+/// [`WriteError::TooLong`] mean that there is no such frame. The buffer is then as it was.
+///
+/// # Examples
+///
+/// ```
+/// use mycelium_core::{Envelope, WriteError, write_frame};
+///
+/// let mut buffer = [0xa5; 32];
+/// assert_eq!(write_frame(&mut buffer, &Envelope::default(), 0, b"hello"), Ok(32));
+/// assert_eq!(buffer[24..], *b"hello\0\0\0");
+///
+/// let error = write_frame(&mut buffer[..30], &Envelope::default(), 0, b"hello");
+/// assert_eq!(error, Err(WriteError::Space { needed: 32, available: 30 }));
+/// ```
+#[inline]
+pub fn write_frame(
+    buf: &mut [u8],
+    envelope: &Envelope,
+    fixed_len: u16,
+    payload: &[u8],
+) -> Result<usize, WriteError> {
+    let needed = frame_len(envelope, payload.len())?;
+    let available = buf.len();
+    let too_small = WriteError::Space { needed, available };
+    let frame = buf.get_mut(..needed).ok_or(too_small)?;
+    let head = write_head(frame, envelope, fixed_len, payload.len())?;
+    let room = frame.get_mut(head..).ok_or(too_small)?;
+    if let Some((payload_room, padding)) = room.split_at_mut_checked(payload.len()) {
+        payload_room.copy_from_slice(payload);
+        padding.fill(0);
+    }
+    Ok(needed)
+}
+
+/// Writes a message as a frame. The type id is that of `M`, whatever the envelope says.
+///
+/// # Errors
+///
+/// [`WriteError::Space`] names what is needed and what is available.
+#[inline]
+pub fn write_message<M: Message>(
+    buf: &mut [u8],
+    envelope: &Envelope,
+    message: &M,
+) -> Result<usize, WriteError> {
+    let envelope = Envelope { type_id: M::ID, ..*envelope };
+    let payload = message.as_bytes();
+    // Always fits: the macro makes no message longer than 65535 bytes.
+    let fixed_len =
+        u16::try_from(payload.len()).map_err(|_| WriteError::TooLong { payload: payload.len() })?;
+    write_frame(buf, &envelope, fixed_len, payload)
+}
+
+/// Writes header and extensions only, for a payload that is sent from where it lies, and returns
+/// their length. The sender then owes the payload and zeros up to a multiple of 8 bytes.
+///
+/// # Errors
+///
+/// As [`write_frame`]; the buffer needs room for header and extensions only.
+#[inline]
+pub fn write_head(
+    buf: &mut [u8],
+    envelope: &Envelope,
+    fixed_len: u16,
+    payload: usize,
+) -> Result<usize, WriteError> {
+    let fixed = usize::from(fixed_len);
+    if fixed > payload {
+        return Err(WriteError::Fixed { fixed, payload });
+    }
+    frame_len(envelope, payload)?;
+    let needed = head_len(envelope);
+    let available = buf.len();
+    let Some((header, extensions)) =
+        buf.get_mut(..needed).and_then(|head| head.split_first_chunk_mut::<HEADER_LEN>())
+    else {
+        return Err(WriteError::Space { needed, available });
+    };
+    // `frame_len` has checked that the length fits.
+    let length = (needed + payload) as u32;
+    let parts = Header::new(envelope, length, fixed_len, extensions_len(envelope));
+    header.copy_from_slice(parts.as_bytes());
+    if !extensions.is_empty() {
+        write_extensions(extensions, envelope);
+    }
+    Ok(needed)
+}
+
+#[inline]
+fn head_len(envelope: &Envelope) -> usize {
+    HEADER_LEN + usize::from(extensions_len(envelope))
+}

@@ -1,0 +1,163 @@
+//! Messages: types of a fixed layout that are their own wire form.
+//!
+//! `#[message]` on a struct implements [`Message`]; nobody needs to write that by hand. To encode
+//! is to copy the bytes, to decode is to check them. What has to be checked is decided while
+//! compiling: a message of plain numbers costs a comparison of lengths, `bool`s and enums a look at
+//! their bytes, texts and lists a look at their counts and their UTF-8.
+//!
+//! # Panics
+//!
+//! Nothing here panics, whatever the bytes. Bytes of the wrong length, alignment or value are an
+//! error, and a message that was decoded can be used without a further check.
+
+use core::mem::{align_of, size_of};
+
+use zerocopy::{ConvertError, Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
+use crate::{
+    descriptor::{Descriptor, Digest, FieldType},
+    error::{DecodeError, Invalid},
+};
+
+mod field;
+mod misfit;
+
+/// A type that travels between services, made by [`#[message]`](macro@crate::message).
+///
+/// # Examples
+///
+/// ```
+/// use mycelium_core::{FixedStr, Message, decode, message};
+/// use zerocopy::IntoBytes;
+///
+/// #[message(topic = "orders", id = 7)]
+/// #[derive(Debug, PartialEq)]
+/// struct Order {
+///     price: u64,
+///     symbol: FixedStr<6>,
+/// }
+///
+/// let order = Order { price: 42, symbol: "ETH".try_into()? };
+/// assert_eq!(decode::<Order>(order.as_bytes())?, order);
+/// assert_eq!((Order::ID, Order::TOPIC), (7, "orders"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a message",
+    note = "put `#[message(topic = \"...\", id = ...)]` on its definition"
+)]
+pub trait Message:
+    Copy + Send + Sync + 'static + TryFromBytes + IntoBytes + KnownLayout + Immutable
+{
+    /// The number that stands for the type in a frame. 0 is the link's own.
+    const ID: u16;
+    /// The topic it is published on, unless a publisher names another.
+    const TOPIC: &'static str;
+    /// Its layout.
+    const DESCRIPTOR: &'static Descriptor;
+    /// The digest of its layout.
+    const DIGEST: Digest;
+    /// An array of machine words that has room for it.
+    type Words: Words;
+
+    /// Checks the counts and the UTF-8 of all its texts and lists, nested ones too.
+    ///
+    /// # Errors
+    ///
+    /// Names the first field that is not sound. A message built by the constructors of
+    /// [`FixedStr`](crate::FixedStr) and [`FixedVec`](crate::FixedVec) always is.
+    fn check(&self) -> Result<(), Invalid>;
+}
+
+/// A type that can stand in a message: numbers, `bool`, arrays, [`FixedStr`](crate::FixedStr),
+/// [`FixedVec`](crate::FixedVec), and types with `#[message]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a field of a message",
+    label = "not a type of fixed layout",
+    note = "numbers, `bool`, arrays, `FixedStr<N>` and `FixedVec<T, N>` can; a struct or enum of \
+            yours can once it has `#[message]` too"
+)]
+pub trait Field: Copy {
+    /// What its bytes mean.
+    const TYPE: FieldType;
+    /// The value that fills the unused room of a list: all zero, unless that is none of its values.
+    const EMPTY: Self;
+
+    /// Checks the counts and the UTF-8 of all its texts and lists.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with the first that is not sound.
+    fn check(&self) -> Result<(), Invalid>;
+}
+
+/// Machine words that hold a message, as the rings store it: always an array of `usize`.
+pub trait Words: Copy + Send + Sync + 'static + AsRef<[usize]> + AsMut<[usize]> {
+    /// All words zero.
+    const ZERO: Self;
+}
+
+impl<const N: usize> Words for [usize; N] {
+    const ZERO: Self = [0; N];
+}
+
+/// The message as machine words; bytes beyond its end are zero.
+#[inline]
+pub fn to_words<M: Message>(message: &M) -> M::Words {
+    let mut words = M::Words::ZERO;
+    if let Some(bytes) = words.as_mut().as_mut_bytes().get_mut(..size_of::<M>()) {
+        bytes.copy_from_slice(message.as_bytes());
+    }
+    words
+}
+
+/// The message that stands in machine words, checked in full.
+///
+/// # Errors
+///
+/// As [`decode`]. Words that [`to_words`] made are never refused.
+#[inline]
+pub fn from_words<M: Message>(words: &M::Words) -> Result<M, DecodeError> {
+    let bytes = words.as_ref().as_bytes();
+    decode(bytes.get(..size_of::<M>()).unwrap_or(bytes))
+}
+
+/// The message that stands in `bytes`, checked in full and copied out; any alignment will do.
+///
+/// # Errors
+///
+/// [`DecodeError::Size`] unless there are exactly as many bytes as the message has,
+/// [`DecodeError::Value`] for a `bool` or an enum out of its range, and [`DecodeError::Invalid`] for
+/// a count above the capacity or a text that is not UTF-8.
+#[inline]
+pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
+    if bytes.len() != size_of::<M>() {
+        return Err(misfit::size::<M>(bytes));
+    }
+    let Ok(message) = M::try_read_from_bytes(bytes) else {
+        return Err(misfit::value::<M>(bytes));
+    };
+    message.check()?;
+    Ok(message)
+}
+
+/// The message that stands in `bytes`, checked in full and lent in place.
+///
+/// # Errors
+///
+/// [`DecodeError::Misaligned`] where the bytes do not lie at a multiple of the alignment of `M`;
+/// otherwise as [`decode`].
+#[inline]
+pub fn decode_ref<M: Message>(bytes: &[u8]) -> Result<&M, DecodeError> {
+    match M::try_ref_from_bytes(bytes) {
+        Ok(message) => {
+            message.check()?;
+            Ok(message)
+        }
+        Err(ConvertError::Size(_)) => Err(misfit::size::<M>(bytes)),
+        Err(ConvertError::Alignment(_)) => {
+            Err(DecodeError::Misaligned { message: M::DESCRIPTOR.name, expected: align_of::<M>() })
+        }
+        Err(ConvertError::Validity(_)) => Err(misfit::value::<M>(bytes)),
+    }
+}

@@ -1,0 +1,673 @@
+//! `broadcast`: one writer, many readers, every reader sees every message in order.
+//!
+//! A ring of slots that hold messages as bytes. Each slot begins with a **stamp**: the sequence of the message while
+//! it is being written, the sequence plus one once it can be read. There is no tail word on the path of a message:
+//! readers look at the stamp of the slot that they want next, and the writer looks at nobody until it has used up the
+//! room that it saw at its last look.
+//!
+//! Two kinds of reader share one ring. A **gating** reader has an entry with its cursor in the ring, and the writer
+//! never passes it: it loses nothing, and when it stands still the ring is full. An **observing** reader has no entry
+//! and costs the writer nothing. It copies a message out and looks at the stamp again; if the writer was faster, it
+//! is told exactly how many messages it missed.
+//!
+//! Slots are words, read and written by relaxed atomic loads and stores, so an observer that races with the writer
+//! reads a mixture and throws it away: never undefined behaviour. (The stamp protocol is a sequence lock; see Boehm,
+//! "Can seqlocks get along with programming language memory models?", 2012.)
+//!
+//! Sequences are `usize` and wrap. On 32-bit hosts a gap is exact below 2³¹ missed messages.
+
+use core::ops::Deref;
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order, repeat};
+
+/// Words that stand before a message in its slot: the stamp, and the message's length in bytes.
+pub const HEADER_WORDS: usize = 2;
+
+/// The number of words of a slot that holds `bytes` bytes.
+#[must_use]
+pub const fn slot_words(bytes: usize) -> usize {
+    HEADER_WORDS + bytes.div_ceil(size_of::<usize>())
+}
+
+/// A word of a slot. Fresh memory is all zero.
+#[derive(Debug)]
+pub struct Word(AtomicUsize);
+
+impl Word {
+    const_unless_loom! {
+        /// A word that nobody has written.
+        #[must_use]
+        pub const fn new() -> Word {
+            Word(AtomicUsize::new(0))
+        }
+    }
+}
+
+impl Default for Word {
+    fn default() -> Word {
+        Word::new()
+    }
+}
+
+/// What the writer says of itself: where it was when it last looked at its readers, whether it is there, and whether
+/// there will be more.
+#[derive(Debug)]
+pub struct WriterWords(CachePadded<Writer>);
+
+#[derive(Debug)]
+struct Writer {
+    /// At most one lap behind the next sequence; joiners start their search for the newest message here.
+    tail: AtomicUsize,
+    state: AtomicUsize,
+}
+
+const TAKEN: usize = 1;
+const CLOSED: usize = 2;
+
+impl WriterWords {
+    const_unless_loom! {
+        /// No writer yet, nothing written.
+        #[must_use]
+        pub const fn new() -> WriterWords {
+            WriterWords(CachePadded::new(Writer { tail: AtomicUsize::new(0), state: AtomicUsize::new(0) }))
+        }
+    }
+}
+
+impl Default for WriterWords {
+    fn default() -> WriterWords {
+        WriterWords::new()
+    }
+}
+
+/// The words of one gating reader: whether the entry is in use, and the sequence that its reader wants next.
+#[derive(Debug)]
+pub struct ReaderWords(CachePadded<Reader>);
+
+#[derive(Debug)]
+struct Reader {
+    cursor: AtomicUsize,
+    state: AtomicUsize,
+}
+
+const FREE: usize = 0;
+const JOINING: usize = 1;
+const GATING: usize = 2;
+
+impl ReaderWords {
+    const_unless_loom! {
+        /// An entry that no reader uses.
+        #[must_use]
+        pub const fn new() -> ReaderWords {
+            ReaderWords(CachePadded::new(Reader { cursor: AtomicUsize::new(0), state: AtomicUsize::new(FREE) }))
+        }
+    }
+}
+
+impl Default for ReaderWords {
+    fn default() -> ReaderWords {
+        ReaderWords::new()
+    }
+}
+
+/// The memory that a ring runs in. Its three parts may come from different places; each must return the same memory
+/// at every call.
+pub trait Storage {
+    /// The slots, back to back: capacity times [`slot_words`].
+    fn slots(&self) -> &[Word];
+    /// The writer's words.
+    fn writer(&self) -> &WriterWords;
+    /// One entry for each gating reader that can be there at a time.
+    fn readers(&self) -> &[ReaderWords];
+}
+
+/// Storage in arrays, for a `static` or a field: `WORDS` is capacity times [`slot_words`], `READERS` the most gating
+/// readers at a time.
+#[derive(Debug)]
+pub struct Inline<const WORDS: usize, const READERS: usize> {
+    slots: [Word; WORDS],
+    writer: WriterWords,
+    readers: [ReaderWords; READERS],
+}
+
+impl<const WORDS: usize, const READERS: usize> Inline<WORDS, READERS> {
+    const_unless_loom! {
+        /// Fresh storage.
+        #[must_use]
+        pub const fn new() -> Inline<WORDS, READERS> {
+            Inline {
+                slots: repeat!(Word::new(); WORDS),
+                writer: WriterWords::new(),
+                readers: repeat!(ReaderWords::new(); READERS),
+            }
+        }
+    }
+}
+
+impl<const WORDS: usize, const READERS: usize> Default for Inline<WORDS, READERS> {
+    fn default() -> Inline<WORDS, READERS> {
+        Inline::new()
+    }
+}
+
+impl<const WORDS: usize, const READERS: usize> Storage for Inline<WORDS, READERS> {
+    fn slots(&self) -> &[Word] {
+        &self.slots
+    }
+
+    fn writer(&self) -> &WriterWords {
+        &self.writer
+    }
+
+    fn readers(&self) -> &[ReaderWords] {
+        &self.readers
+    }
+}
+
+/// Why memory cannot be a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// The capacity is not a power of two, or below 2.
+    Capacity {
+        /// The capacity that was asked for.
+        given: usize,
+    },
+    /// The storage does not hold as many words as capacity and message size need.
+    Slots {
+        /// The words that the slots would take; `None` if that is more than memory can hold.
+        expected: Option<usize>,
+        /// The words that the storage has.
+        found: usize,
+    },
+}
+
+impl core::fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            LayoutError::Capacity { given } => {
+                write!(f, "capacity {given} is not a power of two of at least 2")
+            }
+            LayoutError::Slots { expected: Some(expected), found } => {
+                write!(f, "slots take {expected} words, the storage has {found}")
+            }
+            LayoutError::Slots { expected: None, .. } => {
+                write!(f, "slots take more words than memory can hold")
+            }
+        }
+    }
+}
+
+impl core::error::Error for LayoutError {}
+
+/// A ring with one writer and many readers. See the [module](self).
+///
+/// ```
+/// use mycelium_core::ring::broadcast::{Broadcast, Inline, Look, slot_words};
+///
+/// let ring = Broadcast::new(Inline::<{ 4 * slot_words(8) }, 1>::new(), 4, 8)?;
+/// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
+/// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
+///
+/// writer.try_push(&[7], 8).expect("there is room");
+/// let mut message = [0];
+/// assert_eq!(reader.look(&mut message), Look::Message { sequence: 0, length: 8 });
+/// assert_eq!(message, [7]);
+/// reader.advance();
+/// assert_eq!(reader.look(&mut message), Look::Empty);
+/// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+/// ```
+#[derive(Debug)]
+pub struct Broadcast<T> {
+    storage: T,
+    capacity: usize,
+    slot_words: usize,
+}
+
+impl<T: Storage> Broadcast<T> {
+    /// Makes a ring of `capacity` messages of at most `message_bytes` bytes in fresh `storage`.
+    ///
+    /// # Errors
+    /// If the capacity is not a power of two of at least 2, or the storage has another size than that takes.
+    pub fn new(
+        storage: T,
+        capacity: usize,
+        message_bytes: usize,
+    ) -> Result<Broadcast<T>, LayoutError> {
+        if !capacity.is_power_of_two() || capacity < 2 {
+            return Err(LayoutError::Capacity { given: capacity });
+        }
+        let slot_words = slot_words(message_bytes);
+        let (expected, found) = (capacity.checked_mul(slot_words), storage.slots().len());
+        if expected != Some(found) {
+            return Err(LayoutError::Slots { expected, found });
+        }
+        Ok(Broadcast { storage, capacity, slot_words })
+    }
+
+    /// The writer's end, or `None` while somebody has it or after it was closed.
+    pub fn producer<H: Handle<Storage = T>>(ring: H) -> Option<Producer<H>> {
+        let writer = &ring.storage.writer().0;
+        writer
+            .state
+            // Acquire: the tail that the writer before left behind.
+            .compare_exchange(0, TAKEN, order!("broadcast.take-over", Acquire), Ordering::Relaxed)
+            .ok()?;
+        let next = writer.tail.load(Ordering::Relaxed);
+        Some(Producer { ring, next, limit: next })
+    }
+
+    /// A reader that the writer never passes, or `None` if all entries are in use.
+    ///
+    /// It starts at the first message whose push began after this call returned; a message whose push overlaps the
+    /// call may be seen too.
+    pub fn gating<H: Handle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
+        let readers = ring.storage.readers();
+        let (index, entry) = readers.iter().enumerate().find_map(|(index, entry)| {
+            let claim = entry.0.state.compare_exchange(
+                FREE,
+                JOINING,
+                order!("broadcast.claim", Acquire),
+                Ordering::Relaxed,
+            );
+            claim.is_ok().then_some((index, &entry.0))
+        })?;
+        // A Dekker handshake with `Producer::look_for_room`. Either the writer's look comes after this fence and sees
+        // the entry, or it came before, and then the tail that the writer stored before that look is seen here: it
+        // may go on without another look for one lap from there, which is no further than it is safe to begin.
+        let start = ring.published(0);
+        entry.cursor.store(start, Ordering::Relaxed);
+        entry.state.store(GATING, order!("broadcast.join", Release));
+        barrier!("broadcast.join-fence", SeqCst);
+        let start = ring.published(start);
+        entry.cursor.store(start, order!("broadcast.start", Release));
+        Some(Consumer { ring, entry: Some(index), cursor: start, looked: false })
+    }
+
+    /// A reader that the writer does not wait for. It starts as [`gating`](Broadcast::gating) does.
+    pub fn observing<H: Handle<Storage = T>>(ring: H) -> Consumer<H> {
+        barrier!("broadcast.observe-fence", SeqCst);
+        let start = ring.published(0);
+        Consumer { ring, entry: None, cursor: start, looked: false }
+    }
+
+    /// How many messages the ring holds.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The most bytes that a message can have, rounded up to words.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        (self.slot_words - HEADER_WORDS) * size_of::<usize>()
+    }
+
+    /// The first sequence that is not published yet, as far as this thread can see; `known` is one that is known to
+    /// be at or before it.
+    #[must_use]
+    pub fn published(&self, known: usize) -> usize {
+        let tail = self.storage.writer().0.tail.load(Ordering::Relaxed);
+        let mut next = if is_after(tail, known) { tail } else { known };
+        // The writer may be at work meanwhile. Two laps suffice for all that was there when this began.
+        for _ in 0..2 * self.capacity {
+            match self.stamp_at(next) {
+                Stamp::Published => next = next.wrapping_add(1),
+                Stamp::Overwritten { by } => next = by,
+                Stamp::Before => break,
+            }
+        }
+        next
+    }
+
+    #[inline]
+    fn slot(&self, sequence: usize) -> &[Word] {
+        let start = (sequence & (self.capacity - 1)) * self.slot_words;
+        &self.storage.slots()[start..start + self.slot_words]
+    }
+
+    #[inline]
+    fn stamp_at(&self, sequence: usize) -> Stamp {
+        // Acquire, with the Release of `Grant::commit`: the words of the message.
+        let stamp = self.slot(sequence)[0].0.load(order!("broadcast.look", Acquire));
+        self.judge(stamp, sequence)
+    }
+
+    /// What the stamp of its slot says about the message `sequence`.
+    #[inline]
+    fn judge(&self, stamp: usize, sequence: usize) -> Stamp {
+        let published = sequence.wrapping_add(1);
+        if stamp == published {
+            Stamp::Published
+        } else if !is_after(stamp, published) {
+            Stamp::Before
+        } else {
+            // The slot holds, or is being given, a message some whole laps later.
+            let laps = stamp.wrapping_sub(published).div_ceil(self.capacity);
+            Stamp::Overwritten { by: sequence.wrapping_add(laps * self.capacity) }
+        }
+    }
+}
+
+/// Whatever leads to a ring: a reference, an `Arc`, a handle of the user's own.
+pub trait Handle: Deref<Target = Broadcast<Self::Storage>> {
+    /// The storage of the ring.
+    type Storage: Storage;
+}
+
+impl<H: Deref<Target = Broadcast<T>>, T: Storage> Handle for H {
+    type Storage = T;
+}
+
+enum Stamp {
+    /// Not written yet, or being written.
+    Before,
+    Published,
+    Overwritten {
+        by: usize,
+    },
+}
+
+/// Whether `a` comes after `b` in sequences that wrap.
+fn is_after(a: usize, b: usize) -> bool {
+    a.wrapping_sub(b).cast_signed() > 0
+}
+
+/// The ring is full: a gating reader holds the writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// The entry of the reader that is furthest behind.
+    pub reader: usize,
+}
+
+impl core::fmt::Display for Full {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the ring is full: gating reader {} has not moved on", self.reader)
+    }
+}
+
+impl core::error::Error for Full {}
+
+/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which goes on in its place.
+#[derive(Debug)]
+pub struct Producer<H: Handle> {
+    ring: H,
+    next: usize,
+    /// The writer has seen room before this sequence.
+    limit: usize,
+}
+
+impl<H: Handle> Producer<H> {
+    /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its sequence.
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader holds the writer; nothing was written then.
+    ///
+    /// # Panics
+    /// If the message has more words than a slot.
+    #[inline]
+    pub fn try_push(&mut self, words: &[usize], length: usize) -> Result<usize, Full> {
+        let mut grant = self.grant()?;
+        grant.write(words, length);
+        Ok(grant.commit())
+    }
+
+    /// The next slot, to be written in place. Readers see it after [`Grant::commit`]; dropping the grant gives the slot
+    /// back, unseen.
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader holds the writer.
+    #[inline]
+    pub fn grant(&mut self) -> Result<Grant<'_, H>, Full> {
+        if self.next == self.limit {
+            self.look_for_room()?;
+        }
+        let slot = self.ring.slot(self.next);
+        // From here on no observer may take what it copies for the message of a lap ago.
+        slot[0].0.store(self.next, Ordering::Relaxed);
+        barrier!("broadcast.overwrite-fence", Release);
+        Ok(Grant { producer: self })
+    }
+
+    /// The sequence of the next message, and so the number of messages ever published (modulo wrap-around).
+    #[must_use]
+    pub fn sequence(&self) -> usize {
+        self.next
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &H {
+        &self.ring
+    }
+
+    /// Says that there will be no more messages. Readers get what is in the ring, then [`Look::Closed`].
+    pub fn close(self) {
+        // Release: who sees the ring closed also sees every message in it.
+        self.ring.storage.writer().0.state.fetch_or(CLOSED, order!("broadcast.close", Release));
+    }
+
+    /// Once a lap, and whenever a gating reader holds the writer: how far may it go?
+    #[cold]
+    fn look_for_room(&mut self) -> Result<(), Full> {
+        let storage = &self.ring.storage;
+        storage.writer().0.tail.store(self.next, Ordering::Relaxed);
+        // See `Broadcast::gating`: the other half of the handshake with a reader that joins.
+        barrier!("broadcast.room-fence", SeqCst);
+        let mut room = self.ring.capacity;
+        let mut slowest = 0;
+        for (index, entry) in storage.readers().iter().enumerate() {
+            // Acquire, with the reader's Release of its state and its cursor: it is done with the slots before it.
+            if entry.0.state.load(order!("broadcast.room", Acquire)) == GATING {
+                let cursor = entry.0.cursor.load(order!("broadcast.room", Acquire));
+                let left = self.ring.capacity.saturating_sub(self.next.wrapping_sub(cursor));
+                if left < room {
+                    (room, slowest) = (left, index);
+                }
+            }
+        }
+        if room == 0 {
+            return Err(Full { reader: slowest });
+        }
+        self.limit = self.next.wrapping_add(room);
+        Ok(())
+    }
+}
+
+impl<H: Handle> Drop for Producer<H> {
+    fn drop(&mut self) {
+        let writer = &self.ring.storage.writer().0;
+        writer.tail.store(self.next, Ordering::Relaxed);
+        // Release: the next producer goes on where this one was.
+        writer.state.fetch_and(!TAKEN, order!("broadcast.hand-over", Release));
+    }
+}
+
+/// A slot that the writer may fill. See [`Producer::grant`].
+#[derive(Debug)]
+pub struct Grant<'a, H: Handle> {
+    producer: &'a mut Producer<H>,
+}
+
+impl<H: Handle> Grant<'_, H> {
+    /// Writes the message: `words` are copied, `length` is its length in bytes.
+    ///
+    /// # Panics
+    /// If the message has more words than a slot.
+    #[inline]
+    pub fn write(&mut self, words: &[usize], length: usize) {
+        let slot = &self.producer.ring.slot(self.producer.next)[1..];
+        slot[0].0.store(length, Ordering::Relaxed);
+        for (to, word) in slot[1..][..words.len()].iter().zip(words) {
+            to.0.store(*word, Ordering::Relaxed);
+        }
+    }
+
+    /// Shows the message to the readers and returns its sequence.
+    #[inline]
+    pub fn commit(self) -> usize {
+        let sequence = self.producer.next;
+        let published = sequence.wrapping_add(1);
+        let stamp = &self.producer.ring.slot(sequence)[0].0;
+        // Release, with the Acquire of `Consumer::look`: the words of the message.
+        stamp.store(published, order!("broadcast.publish", Release));
+        self.producer.next = published;
+        sequence
+    }
+}
+
+/// What a reader found at its cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// A message; it was copied out. The cursor moves at [`Consumer::advance`].
+    Message {
+        /// Its sequence.
+        sequence: usize,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The writer was faster than this observer, which goes on with the oldest message that is left.
+    Gap {
+        /// How many messages it missed, exactly.
+        missed: usize,
+    },
+    /// Nothing yet.
+    Empty,
+    /// Nothing more will come.
+    Closed,
+}
+
+/// A reader's end of a ring. Dropping it lets the writer pass.
+#[derive(Debug)]
+pub struct Consumer<H: Handle> {
+    ring: H,
+    /// The entry of a gating reader.
+    entry: Option<usize>,
+    cursor: usize,
+    looked: bool,
+}
+
+impl<H: Handle> Consumer<H> {
+    /// Looks at the next message and copies it to `message`, as many words as that holds; looking again gives the
+    /// same message until [`advance`](Consumer::advance).
+    #[inline]
+    pub fn look(&mut self, message: &mut [usize]) -> Look {
+        match self.ring.stamp_at(self.cursor) {
+            Stamp::Published => self.copy_out(message),
+            Stamp::Before => self.nothing_yet(message),
+            Stamp::Overwritten { by } => self.gap(by),
+        }
+    }
+
+    /// Goes on to the message after the one that [`look`](Consumer::look) gave. Says whether it did: without a message
+    /// looked at, the cursor stays.
+    #[inline]
+    pub fn advance(&mut self) -> bool {
+        let looked = core::mem::take(&mut self.looked);
+        if looked {
+            self.move_to(self.cursor.wrapping_add(1));
+        }
+        looked
+    }
+
+    /// Goes on to the newest message and returns how many were skipped.
+    pub fn skip_to_latest(&mut self) -> usize {
+        let newest = self.ring.published(self.cursor).wrapping_sub(1);
+        if !is_after(newest, self.cursor) {
+            return 0;
+        }
+        let skipped = newest.wrapping_sub(self.cursor);
+        self.looked = false;
+        self.move_to(newest);
+        skipped
+    }
+
+    /// How many messages wait for this reader, as far as this thread can see.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.ring.published(self.cursor).wrapping_sub(self.cursor)
+    }
+
+    /// The sequence of the message that this reader wants next.
+    #[must_use]
+    pub fn cursor(&self) -> usize {
+        self.cursor
+    }
+
+    /// The entry of a gating reader, as [`Full::reader`] names it.
+    #[must_use]
+    pub fn entry(&self) -> Option<usize> {
+        self.entry
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &H {
+        &self.ring
+    }
+
+    #[inline]
+    fn copy_out(&mut self, message: &mut [usize]) -> Look {
+        let slot = self.ring.slot(self.cursor);
+        let length = slot[1].0.load(Ordering::Relaxed);
+        for (word, from) in message.iter_mut().zip(&slot[HEADER_WORDS..]) {
+            *word = from.0.load(Ordering::Relaxed);
+        }
+        if self.entry.is_none() {
+            // The writer does not wait for an observer: was it at work in this slot meanwhile?
+            barrier!("broadcast.recheck-fence", Acquire);
+            let stamp = slot[0].0.load(Ordering::Relaxed);
+            if let Stamp::Overwritten { by } = self.ring.judge(stamp, self.cursor) {
+                return self.gap(by);
+            }
+        }
+        self.looked = true;
+        Look::Message { sequence: self.cursor, length }
+    }
+
+    fn nothing_yet(&mut self, message: &mut [usize]) -> Look {
+        // Acquire, with the Release of `Producer::close`: all that was published before it.
+        let state = self.ring.storage.writer().0.state.load(order!("broadcast.closed", Acquire));
+        if state & CLOSED == 0 {
+            return Look::Empty;
+        }
+        match self.ring.stamp_at(self.cursor) {
+            Stamp::Published => self.copy_out(message),
+            Stamp::Before => Look::Closed,
+            Stamp::Overwritten { by } => self.gap(by),
+        }
+    }
+
+    #[cold]
+    fn gap(&mut self, overwritten_by: usize) -> Look {
+        let mut oldest = self.ring.published(overwritten_by).wrapping_sub(self.ring.capacity);
+        if let Stamp::Overwritten { .. } = self.ring.stamp_at(oldest) {
+            // The writer has begun to write in its slot.
+            oldest = oldest.wrapping_add(1);
+        }
+        let missed = oldest.wrapping_sub(self.cursor);
+        self.looked = false;
+        self.move_to(oldest);
+        Look::Gap { missed }
+    }
+
+    #[inline]
+    fn move_to(&mut self, sequence: usize) {
+        self.cursor = sequence;
+        if let Some(index) = self.entry {
+            let cursor = &self.ring.storage.readers()[index].0.cursor;
+            // Release, with the Acquire of the writer's look: this reader is done with the slots before it.
+            cursor.store(sequence, order!("broadcast.advance", Release));
+        }
+    }
+}
+
+impl<H: Handle> Drop for Consumer<H> {
+    fn drop(&mut self) {
+        if let Some(index) = self.entry {
+            let state = &self.ring.storage.readers()[index].0.state;
+            // Release: this reader is done with the ring, and the entry with it.
+            state.store(FREE, order!("broadcast.leave", Release));
+        }
+    }
+}

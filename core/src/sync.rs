@@ -1,0 +1,192 @@
+//! The one door to atomics, fences and shared cells.
+//!
+//! Everything in this crate that two threads may touch comes from here, so that one switch, `cfg(loom)`, puts the
+//! whole crate under the model checker. The switch is `cfg(loom)` alone: `test` is never set for a dependency, and a
+//! shim that asked for it would leave models in another crate checking plain atomics. `clippy.toml` refuses
+//! `core::sync::atomic` and `core::cell` anywhere else in this crate.
+//!
+//! Each ordering that a ring relies on is written `order!("site", Release)`, each fence `barrier!("site", SeqCst)`.
+//! Outside loom these are the plain ordering and the plain fence. Under loom a model can weaken one site by name
+//! (`weaken`) and must then fail: an ordering that nobody misses is either too strong or untested.
+
+#![allow(unsafe_code)]
+// The one place that may name them.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+pub(crate) use core::sync::atomic::Ordering;
+
+#[cfg(not(loom))]
+use core::{cell::UnsafeCell, sync::atomic};
+
+#[cfg(loom)]
+use loom::{cell::UnsafeCell, sync::atomic};
+
+/// Defines a constructor that is `const` outside loom; loom's atomics have no const constructor. One body serves both.
+macro_rules! const_unless_loom {
+    ($(#[$meta:meta])* $vis:vis const fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty $body:block) => {
+        #[cfg(not(loom))]
+        $(#[$meta])*
+        $vis const fn $name($($arg: $ty),*) -> $ret $body
+
+        #[cfg(loom)]
+        $(#[$meta])*
+        $vis fn $name($($arg: $ty),*) -> $ret $body
+    };
+}
+
+/// An array of fresh values, in a const context outside loom.
+macro_rules! repeat {
+    ($value:expr; $count:expr) => {{
+        #[cfg(not(loom))]
+        {
+            [const { $value }; $count]
+        }
+        #[cfg(loom)]
+        {
+            core::array::from_fn(|_| $value)
+        }
+    }};
+}
+
+/// A named memory ordering; `Relaxed` where a model weakened the site.
+macro_rules! order {
+    ($site:literal, $order:ident) => {{
+        #[cfg(not(loom))]
+        {
+            $crate::sync::Ordering::$order
+        }
+        #[cfg(loom)]
+        {
+            $crate::sync::order_of($site, $crate::sync::Ordering::$order)
+        }
+    }};
+}
+
+/// A named fence; absent where a model weakened the site.
+macro_rules! barrier {
+    ($site:literal, $order:ident) => {{
+        #[cfg(not(loom))]
+        $crate::sync::fence($crate::sync::Ordering::$order);
+        #[cfg(loom)]
+        if !$crate::sync::weakened($site) {
+            $crate::sync::fence($crate::sync::Ordering::$order);
+        }
+    }};
+}
+
+pub(crate) use barrier;
+pub(crate) use const_unless_loom;
+pub(crate) use order;
+pub(crate) use repeat;
+
+#[inline]
+pub(crate) fn fence(order: Ordering) {
+    atomic::fence(order);
+}
+
+/// An atomic word. A type of our own, so that its paths cannot be mistaken for those that `clippy.toml` refuses.
+#[derive(Debug)]
+pub(crate) struct AtomicUsize(atomic::AtomicUsize);
+
+impl AtomicUsize {
+    const_unless_loom! {
+        pub(crate) const fn new(value: usize) -> AtomicUsize {
+            AtomicUsize(atomic::AtomicUsize::new(value))
+        }
+    }
+
+    #[inline]
+    pub(crate) fn load(&self, order: Ordering) -> usize {
+        self.0.load(order)
+    }
+
+    #[inline]
+    pub(crate) fn store(&self, value: usize, order: Ordering) {
+        self.0.store(value, order);
+    }
+
+    #[inline]
+    pub(crate) fn swap(&self, value: usize, order: Ordering) -> usize {
+        self.0.swap(value, order)
+    }
+
+    #[inline]
+    pub(crate) fn compare_exchange(
+        &self,
+        current: usize,
+        new: usize,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<usize, usize> {
+        self.0.compare_exchange(current, new, success, failure)
+    }
+
+    #[inline]
+    pub(crate) fn fetch_or(&self, bits: usize, order: Ordering) -> usize {
+        self.0.fetch_or(bits, order)
+    }
+
+    #[inline]
+    pub(crate) fn fetch_and(&self, bits: usize, order: Ordering) -> usize {
+        self.0.fetch_and(bits, order)
+    }
+}
+
+/// A cell whose only access is through a closure, so that loom sees every one.
+#[derive(Debug)]
+pub(crate) struct SharedCell<T>(UnsafeCell<T>);
+
+impl<T> SharedCell<T> {
+    const_unless_loom! {
+        pub(crate) const fn new(value: T) -> SharedCell<T> {
+            SharedCell(UnsafeCell::new(value))
+        }
+    }
+
+    /// Calls `f` with the cell's content.
+    ///
+    /// # Safety
+    /// No other thread is inside `with_mut` of this cell until `f` returns.
+    pub(crate) unsafe fn with_mut<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        #[cfg(not(loom))]
+        // SAFETY: the caller has the cell to itself (this function's contract); the pointer is the cell's own.
+        let result = f(unsafe { &mut *self.0.get() });
+        #[cfg(loom)]
+        // SAFETY: as above; loom reports it if the caller is wrong.
+        let result = self.0.with_mut(|value| f(unsafe { &mut *value }));
+        result
+    }
+}
+
+#[cfg(loom)]
+mod weakening {
+    extern crate std;
+
+    use core::cell::Cell;
+
+    use super::Ordering;
+
+    std::thread_local! {
+        // One model runs on one thread of the operating system, so a test weakens its own model only.
+        static WEAK: Cell<&'static str> = const { Cell::new("") };
+    }
+
+    /// Makes the ordering or fence named `site` as weak as can be for models that this thread runs from now on; an
+    /// empty name restores all.
+    pub fn weaken(site: &'static str) {
+        WEAK.with(|weak| weak.set(site));
+    }
+
+    pub(crate) fn weakened(site: &str) -> bool {
+        WEAK.with(|weak| weak.get() == site)
+    }
+
+    pub(crate) fn order_of(site: &str, order: Ordering) -> Ordering {
+        if weakened(site) { Ordering::Relaxed } else { order }
+    }
+}
+
+#[cfg(loom)]
+pub use weakening::weaken;
+#[cfg(loom)]
+pub(crate) use weakening::{order_of, weakened};

@@ -1,0 +1,273 @@
+//! The broadcast ring against a plain model: any sequence of operations on one thread, then threads.
+
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, LayoutError, Look, slot_words};
+use proptest::prelude::*;
+
+const CAPACITY: usize = 4;
+const WORDS: usize = CAPACITY * slot_words(2 * size_of::<usize>());
+const BYTES: usize = 2 * size_of::<usize>();
+const READERS: usize = 2;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Push,
+    Abort,
+    Look(usize),
+    Take(usize),
+    Latest(usize),
+    JoinGating,
+    JoinObserving,
+    Leave(usize),
+    Restart,
+    Close,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        8 => Just(Operation::Push),
+        1 => Just(Operation::Abort),
+        2 => (0..6usize).prop_map(Operation::Look),
+        8 => (0..6usize).prop_map(Operation::Take),
+        1 => (0..6usize).prop_map(Operation::Latest),
+        2 => Just(Operation::JoinGating),
+        2 => Just(Operation::JoinObserving),
+        1 => (0..6usize).prop_map(Operation::Leave),
+        1 => Just(Operation::Restart),
+        1 => Just(Operation::Close),
+    ]
+}
+
+/// What a reader must see: it wants `cursor` next.
+struct Model {
+    gating: bool,
+    cursor: usize,
+}
+
+type Ring<'a> = &'a Broadcast<Inline<WORDS, READERS>>;
+
+fn content(sequence: usize) -> [usize; 2] {
+    [sequence.wrapping_mul(31), !sequence]
+}
+
+/// Looks and compares with the model: messages before `published` were published, slots before `touched` were begun.
+/// Returns whether there was a message.
+fn check_look(
+    reader: &mut Consumer<Ring<'_>>,
+    model: &mut Model,
+    published: usize,
+    touched: usize,
+    closed: bool,
+) -> Result<bool, TestCaseError> {
+    let mut words = [0; 2];
+    let look = reader.look(&mut words);
+    // A slot that was begun and given back no longer holds the message of a lap ago.
+    let oldest = touched.saturating_sub(CAPACITY);
+    if model.cursor < oldest {
+        prop_assert!(!model.gating, "a gating reader was passed");
+        prop_assert_eq!(look, Look::Gap { missed: oldest - model.cursor });
+        model.cursor = oldest;
+        return Ok(false);
+    }
+    if model.cursor < published {
+        prop_assert_eq!(look, Look::Message { sequence: model.cursor, length: BYTES });
+        prop_assert_eq!(words, content(model.cursor));
+        return Ok(true);
+    }
+    prop_assert_eq!(look, if closed { Look::Closed } else { Look::Empty });
+    Ok(false)
+}
+
+fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
+    let ring = Broadcast::new(Inline::<WORDS, READERS>::new(), CAPACITY, BYTES).unwrap();
+    let mut producer = Broadcast::producer(&ring);
+    let mut readers: Vec<(Consumer<Ring<'_>>, Model)> = Vec::new();
+    let (mut published, mut touched) = (0usize, 0usize);
+    for operation in operations {
+        let closed = producer.is_none();
+        let room = readers
+            .iter()
+            .filter(|(_, model)| model.gating)
+            .all(|(_, model)| published - model.cursor < CAPACITY);
+        match *operation {
+            Operation::Push => {
+                let Some(producer) = producer.as_mut() else { continue };
+                let pushed = producer.try_push(&content(published), BYTES);
+                if room {
+                    prop_assert_eq!(pushed, Ok(published));
+                    published += 1;
+                    touched = touched.max(published);
+                } else {
+                    let Err(full) = pushed else { panic!("full, yet pushed") };
+                    prop_assert!(full.reader < READERS);
+                }
+            }
+            Operation::Abort => {
+                let Some(producer) = producer.as_mut() else { continue };
+                match producer.grant() {
+                    Ok(mut grant) => {
+                        prop_assert!(room);
+                        grant.write(&[7, 7], BYTES);
+                        touched = touched.max(published + 1);
+                    }
+                    Err(_) => prop_assert!(!room),
+                }
+            }
+            Operation::Look(index) => {
+                if let Some((reader, model)) = readers.get_mut(index) {
+                    check_look(reader, model, published, touched, closed)?;
+                }
+            }
+            Operation::Take(index) => {
+                if let Some((reader, model)) = readers.get_mut(index)
+                    && check_look(reader, model, published, touched, closed)?
+                {
+                    prop_assert!(reader.advance());
+                    prop_assert!(!reader.advance(), "only what was looked at is passed");
+                    model.cursor += 1;
+                }
+            }
+            Operation::Latest(index) => {
+                if let Some((reader, model)) = readers.get_mut(index) {
+                    let newest = published.saturating_sub(1).max(model.cursor);
+                    prop_assert_eq!(reader.skip_to_latest(), newest - model.cursor);
+                    model.cursor = newest;
+                }
+            }
+            Operation::JoinGating => {
+                let taken = readers.iter().filter(|(_, model)| model.gating).count();
+                let reader = Broadcast::gating(&ring);
+                prop_assert_eq!(reader.is_some(), taken < READERS);
+                if let Some(reader) = reader {
+                    prop_assert_eq!(reader.cursor(), published);
+                    readers.push((reader, Model { gating: true, cursor: published }));
+                }
+            }
+            Operation::JoinObserving => {
+                let reader = Broadcast::observing(&ring);
+                prop_assert_eq!(reader.cursor(), published);
+                readers.push((reader, Model { gating: false, cursor: published }));
+            }
+            Operation::Leave(index) => {
+                if index < readers.len() {
+                    readers.remove(index);
+                }
+            }
+            Operation::Restart => {
+                if let Some(old) = producer.take() {
+                    prop_assert!(Broadcast::producer(&ring).is_none(), "one writer at a time");
+                    drop(old);
+                    producer = Broadcast::producer(&ring);
+                    prop_assert_eq!(producer.as_ref().map(|new| new.sequence()), Some(published));
+                }
+            }
+            Operation::Close => {
+                if let Some(producer) = producer.take() {
+                    producer.close();
+                    prop_assert!(Broadcast::producer(&ring).is_none());
+                }
+            }
+        }
+        for (reader, model) in readers.iter().filter(|(_, model)| model.gating) {
+            prop_assert_eq!(reader.depth(), published - model.cursor);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 8 } else { 2_000 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn behaves_like_the_model(operations in prop::collection::vec(operation(), 1..120)) {
+        run(&operations)?;
+    }
+}
+
+#[test]
+fn an_observer_that_is_passed_many_times_is_told_the_exact_gap() {
+    let ring = Broadcast::new(Inline::<WORDS, READERS>::new(), CAPACITY, BYTES).unwrap();
+    let mut producer = Broadcast::producer(&ring).unwrap();
+    let mut observer = Broadcast::observing(&ring);
+    for sequence in 0..1_003 {
+        producer.try_push(&content(sequence), BYTES).unwrap();
+    }
+    let mut words = [0; 2];
+    assert_eq!(observer.look(&mut words), Look::Gap { missed: 1_003 - CAPACITY });
+    for sequence in 1_003 - CAPACITY..1_003 {
+        assert_eq!(observer.look(&mut words), Look::Message { sequence, length: BYTES });
+        assert!(observer.advance());
+    }
+    assert_eq!(observer.look(&mut words), Look::Empty);
+}
+
+#[test]
+fn layouts_that_cannot_be_are_refused() {
+    let refuse = |capacity| {
+        let storage = Inline::<WORDS, READERS>::new();
+        Broadcast::new(storage, capacity, BYTES).map(|_| ()).unwrap_err()
+    };
+    for given in [0, 1, 3, usize::MAX] {
+        assert_eq!(refuse(given), LayoutError::Capacity { given });
+    }
+    let expected = Some(8 * slot_words(BYTES));
+    assert_eq!(refuse(8), LayoutError::Slots { expected, found: WORDS });
+    let most = 1 << (usize::BITS - 1);
+    assert_eq!(refuse(most), LayoutError::Slots { expected: None, found: WORDS });
+}
+
+#[test]
+fn two_readers_on_threads_keep_order_and_the_counts_add_up() {
+    let count: usize = if cfg!(miri) { 100 } else { 200_000 };
+    let ring = Broadcast::new(Inline::<WORDS, READERS>::new(), CAPACITY, BYTES).unwrap();
+    let mut producer = Broadcast::producer(&ring).unwrap();
+    let mut gating = Broadcast::gating(&ring).unwrap();
+    let mut observing = Broadcast::observing(&ring);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for sequence in 0..count {
+                while producer.try_push(&content(sequence), BYTES).is_err() {
+                    std::thread::yield_now();
+                }
+            }
+            producer.close();
+        });
+        scope.spawn(move || {
+            let mut words = [0; 2];
+            let mut next = 0;
+            loop {
+                match gating.look(&mut words) {
+                    Look::Message { sequence, .. } => {
+                        assert_eq!((sequence, words), (next, content(next)));
+                        gating.advance();
+                        next += 1;
+                    }
+                    Look::Gap { .. } => panic!("a gating reader has no gaps"),
+                    Look::Empty => std::thread::yield_now(),
+                    Look::Closed => break,
+                }
+            }
+            assert_eq!(next, count);
+        });
+        scope.spawn(move || {
+            let mut words = [0; 2];
+            let (mut taken, mut missed) = (0, 0);
+            loop {
+                match observing.look(&mut words) {
+                    Look::Message { sequence, .. } => {
+                        assert_eq!((sequence, words), (taken + missed, content(sequence)));
+                        observing.advance();
+                        taken += 1;
+                    }
+                    Look::Gap { missed: gap } => missed += gap,
+                    Look::Empty => std::thread::yield_now(),
+                    Look::Closed => break,
+                }
+            }
+            assert_eq!(taken + missed, count, "sent = taken + dropped");
+        });
+    });
+}

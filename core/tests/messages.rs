@@ -1,0 +1,240 @@
+//! Messages through their own bytes: what goes in comes out, and bad bytes are refused by name.
+#![cfg(target_endian = "little")]
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    fmt::Write,
+    hash::{Hash, Hasher},
+};
+
+use mycelium_core::{
+    DecodeError, FieldType, FixedStr, FixedVec, Invalid, Message, NoRoom, Reason, TooLong, decode,
+    decode_ref, from_words, message, to_words,
+};
+use zerocopy::{FromZeros, IntoBytes};
+
+#[message]
+#[repr(i16)]
+#[derive(Debug, PartialEq)]
+enum Side {
+    Buy = 1,
+    Sell = -2,
+}
+
+#[message]
+#[derive(Debug, PartialEq)]
+struct Level {
+    price: u64,
+    amount: i64,
+    note: FixedStr<6>,
+}
+
+#[message(topic = "books", id = 9)]
+#[derive(Debug, PartialEq)]
+struct Book {
+    best: Level,
+    at: u64,
+    levels: FixedVec<Level, 2>,
+    sides: FixedVec<Side, 3>,
+    side: Side,
+    open: [bool; 2],
+    _pad: [u8; 2],
+}
+
+impl Book {
+    fn example() -> Self {
+        let level = Level { price: 7, amount: -3, note: "best".try_into().unwrap() };
+        Self {
+            best: level,
+            at: 11,
+            levels: [level].as_slice().try_into().unwrap(),
+            sides: [Side::Sell].as_slice().try_into().unwrap(),
+            side: Side::Sell,
+            open: [true, false],
+            _pad: [0; 2],
+        }
+    }
+
+    /// The example with one byte replaced, and what becomes of it.
+    fn patched(at: usize, byte: u8) -> Result<Self, DecodeError> {
+        let mut words = to_words(&Self::example());
+        words.as_mut_bytes()[at] = byte;
+        let decoded = decode(words.as_bytes());
+        assert_eq!(from_words::<Self>(&words), decoded);
+        assert_eq!(decode_ref::<Self>(words.as_bytes()).copied(), decoded);
+        decoded
+    }
+}
+
+#[test]
+fn a_message_comes_back_from_bytes_and_words() {
+    let book = Book::example();
+    assert_eq!(decode::<Book>(book.as_bytes()), Ok(book));
+    assert_eq!(decode_ref::<Book>(book.as_bytes()), Ok(&book));
+    assert_eq!(from_words::<Book>(&to_words(&book)), Ok(book));
+}
+
+#[test]
+fn words_beyond_the_message_are_zero() {
+    #[message(topic = "small", id = 1)]
+    struct Small {
+        value: [u8; 9],
+    }
+    let words = to_words(&Small { value: [0xff; 9] });
+    assert_eq!(words.as_bytes()[9..].iter().max(), Some(&0));
+    assert_eq!(from_words::<Small>(&words).unwrap().value, [0xff; 9]);
+}
+
+#[test]
+fn a_layout_prints() {
+    assert_eq!(
+        Book::DESCRIPTOR.to_string(),
+        "Book: 96 bytes, aligned to 8
+      0    24  best: Level
+        0     8  price: u64
+        8     8  amount: i64
+       16     8  note: text of at most 6 bytes
+     24     8  at: u64
+     32    50  levels: at most 2 of Level
+        0     8  price: u64
+        8     8  amount: i64
+       16     8  note: text of at most 6 bytes
+     82     8  sides: at most 3 of Side as i16 { Buy = 1, Sell = -2 }
+     90     2  side: Side as i16 { Buy = 1, Sell = -2 }
+     92     2  open: [bool; 2]
+     94     2  _pad: [u8; 2]"
+    );
+}
+
+#[test]
+fn sizes_in_a_descriptor_are_those_of_the_types() {
+    fn check(descriptor: &mycelium_core::Descriptor) {
+        let sum: usize = descriptor.fields.iter().map(|field| field.size).sum();
+        assert_eq!(sum, descriptor.size);
+        for field in descriptor.fields {
+            assert_eq!(field.ty.size(), field.size, "{}", field.name);
+            if let FieldType::Struct(nested) = field.ty {
+                check(nested);
+            }
+        }
+    }
+    check(Book::DESCRIPTOR);
+    assert_eq!(Book::DESCRIPTOR.size, size_of::<Book>());
+}
+
+#[test]
+fn a_value_out_of_range_is_refused_by_name() {
+    let value = |field, found| Err(DecodeError::Value { message: "Book", field, found });
+    assert_eq!(Book::patched(93, 2), value("open", 2));
+    assert_eq!(Book::patched(90, 1), value("side", -255));
+    assert_eq!(Book::patched(84, 1), value("sides", -255), "an item");
+    assert_eq!(Book::patched(89, 7), value("sides", 0x0701), "an item that is not in use");
+    assert_eq!(
+        Book::patched(93, 2).unwrap_err().to_string(),
+        "field `open` of message `Book` holds 2, which is none of its values"
+    );
+}
+
+#[test]
+fn a_text_or_list_that_is_not_sound_is_refused_by_name() {
+    let invalid =
+        |message, field, reason| Err(DecodeError::Invalid(Invalid { message, field, reason }));
+    let count = |capacity, found| Reason::Count { capacity, found };
+    assert_eq!(Book::patched(32, 3), invalid("Book", "levels", count(2, 3)));
+    assert_eq!(Book::patched(33, 1), invalid("Book", "levels", count(2, 257)));
+    assert_eq!(Book::patched(16, 7), invalid("Level", "note", count(6, 7)));
+    let utf8 = Reason::Utf8 { valid_up_to: 1 };
+    assert_eq!(Book::patched(19, 0xff), invalid("Level", "note", utf8));
+    assert_eq!(Book::patched(53, 0xff), invalid("Level", "note", utf8), "in a list");
+    assert_eq!(
+        Book::patched(32, 3).unwrap_err().to_string(),
+        "field `levels` of message `Book` counts 3 items, but has room for 2"
+    );
+}
+
+#[test]
+fn a_wrong_length_is_refused_and_a_wrong_place_is_copied() {
+    let size = |found| Err(DecodeError::Size { message: "Book", expected: 96, found });
+    let mut bytes = [0; 104];
+    bytes[..96].copy_from_slice(Book::example().as_bytes());
+    for len in (0..=104).filter(|len| *len != 96) {
+        assert_eq!(decode::<Book>(&bytes[..len]), size(len));
+    }
+    let mut words = [0_u64; 13];
+    words.as_mut_bytes()[1..97].copy_from_slice(Book::example().as_bytes());
+    let odd = &words.as_bytes()[1..97];
+    assert_eq!(decode(odd), Ok(Book::example()));
+    let misaligned = DecodeError::Misaligned { message: "Book", expected: 8 };
+    assert_eq!(decode_ref::<Book>(odd), Err(misaligned));
+}
+
+#[test]
+fn text_keeps_to_its_room() {
+    let mut text = FixedStr::<8>::new();
+    assert!(text.is_empty());
+    write!(text, "a{}", text.capacity()).unwrap();
+    assert_eq!((text.as_str(), text.len()), ("a8", 2));
+    text.try_push_str("é").unwrap();
+    assert_eq!(text.try_push_str("12345"), Err(TooLong { capacity: 8, found: 9 }));
+    assert_eq!(text, "a8é", "all or nothing");
+    text.try_push_str("1234").unwrap();
+    assert_eq!(format!("{text} {text:?} {text:>10}"), "a8é1234 \"a8é1234\"    a8é1234");
+    assert_eq!(
+        FixedStr::<8>::try_from("123456789").unwrap_err().to_string(),
+        "9 items were given, but there is room for 8"
+    );
+    assert_eq!(FixedStr::<2>::truncated("aéb"), "a", "cut between characters");
+    text.clear();
+    assert_eq!(text.as_bytes(), [0; 10], "nothing stays behind");
+    assert_eq!(text, FixedStr::<4>::default());
+}
+
+#[test]
+fn lists_keep_to_their_room() {
+    let mut list = FixedVec::<u32, 3>::new();
+    (1..=3).for_each(|item| list.try_push(item).unwrap());
+    assert_eq!(list.try_push(4), Err(NoRoom(4)));
+    assert_eq!((list.get(2), list.get(3), list.pop()), (Some(3), None, Some(3)));
+    assert_eq!(format!("{list} {list:?}"), "[1, 2] [1, 2]");
+    assert_eq!(list.iter().rev().collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(list.as_bytes(), [2, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0], "popped is zero");
+    let same = FixedVec::<u32, 9>::from_slice(&[1, 2]).unwrap();
+    assert_eq!(list, same);
+    let hash = |value: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = DefaultHasher::new();
+        value(&mut hasher);
+        hasher.finish()
+    };
+    assert_eq!(hash(&|h| list.hash(h)), hash(&|h| same.hash(h)));
+    list.clear();
+    assert_eq!(list.as_bytes(), [0; 14]);
+    let error = FixedVec::<u8, 2>::from_slice(b"abc").unwrap_err();
+    assert_eq!(error, TooLong { capacity: 2, found: 3 });
+    assert_eq!(FixedVec::<u8, 4>::from_slice(b"abc").unwrap().as_slice(), b"abc");
+}
+
+#[test]
+fn unused_room_is_a_value_of_its_type() {
+    let sides = FixedVec::<Side, 3>::new();
+    assert_eq!(sides.as_bytes(), [0, 0, 1, 0, 1, 0, 1, 0], "no side is 0: the first one is used");
+    #[message]
+    #[repr(u8)]
+    enum Late {
+        _One = 1,
+        _Zero = 0,
+    }
+    assert_eq!(FixedVec::<Late, 3>::new().as_bytes(), [0; 5], "zero wins wherever it stands");
+}
+
+#[test]
+fn accessors_clamp_what_was_never_checked() {
+    let mut text = FixedStr::<4>::new_zeroed();
+    text.as_mut_bytes().copy_from_slice(&[0xff, 0xff, b'a', 0xc3, 0xa9, 0xff]);
+    assert_eq!((text.len(), text.as_str()), (4, "aé"));
+    assert_eq!(text.try_push_str("b"), Err(TooLong { capacity: 4, found: 5 }));
+    let list: FixedVec<u16, 2> =
+        zerocopy::TryFromBytes::try_read_from_bytes(&[0xff, 0xff, 1, 0, 2, 0]).unwrap();
+    assert_eq!((list.len(), list.iter().sum::<u16>(), list.get(2)), (2, 3, None));
+    let mut list = list;
+    assert_eq!((list.try_push(3), list.pop()), (Err(NoRoom(3)), Some(2)));
+}

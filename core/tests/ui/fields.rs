@@ -1,0 +1,43 @@
+use mycelium_core::{FixedVec, message};
+
+#[message(topic = "a", id = 1)]
+struct Reference {
+    name: &'static str,
+}
+
+#[message(topic = "b", id = 2)]
+struct Text {
+    name: String,
+}
+
+#[message(topic = "c", id = 3)]
+struct Heap {
+    items: Vec<u8>,
+}
+
+#[message(topic = "d", id = 4)]
+struct Width {
+    count: usize,
+}
+
+#[message(topic = "e", id = 5)]
+struct SignedWidth {
+    counts: [isize; 2],
+}
+
+#[message(topic = "f", id = 6)]
+struct Wide {
+    id: u128,
+}
+
+#[message(topic = "g", id = 7)]
+struct Maybe {
+    price: Option<u64>,
+}
+
+#[message(topic = "h", id = 8)]
+struct Nested {
+    counts: FixedVec<core::primitive::usize, 4>,
+}
+
+fn main() {}

@@ -1,0 +1,46 @@
+//! What may be combined: visibilities, derives and attributes of the user, constants, raw names.
+#![deny(warnings)]
+
+use mycelium_core::{FixedVec, Message, decode, message};
+use zerocopy::IntoBytes;
+
+const LEVELS: usize = 4;
+
+/// A side.
+#[message]
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(i16)]
+pub enum Side {
+    /// Bought.
+    Buy = -1,
+    /// Sold.
+    Sell = 1,
+}
+
+#[message]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[repr(C)]
+pub(crate) struct Level {
+    pub(crate) price: u32,
+    amount: f32,
+}
+
+#[message(id = 0xffff, topic = "md/books.v1",)]
+#[derive(Debug, PartialEq)]
+pub struct Book {
+    r#type: u64,
+    levels: FixedVec<Level, LEVELS>,
+    pair: [Side; 2],
+    wide: FixedVec<u128, 1>,
+}
+
+fn main() {
+    let book = Book {
+        r#type: 1,
+        levels: FixedVec::new(),
+        pair: [Side::Buy, Side::Sell],
+        wide: FixedVec::from_slice(&[u128::MAX]).unwrap(),
+    };
+    assert_eq!(decode::<Book>(book.as_bytes()), Ok(book));
+    assert_eq!(Book::DESCRIPTOR.fields[0].name, "type");
+}
