@@ -1,0 +1,177 @@
+//! The broadcast ring under loom: publish and read, wrap-around, observers that are passed, joining a running ring.
+#![cfg(loom)]
+
+use loom::sync::Arc;
+use loom::thread;
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, Look, Producer, slot_words};
+use mycelium_core::sync::weaken;
+
+const CAPACITY: usize = 2;
+const WORDS: usize = CAPACITY * slot_words(16);
+type Ring = Arc<Broadcast<Inline<WORDS, 1>>>;
+
+fn ring() -> Ring {
+    Arc::new(Broadcast::new(Inline::new(), CAPACITY, 16).unwrap())
+}
+
+/// Two words that belong together: a mixture of two messages shows.
+fn content(sequence: usize) -> [usize; 2] {
+    [sequence + 10, sequence + 20]
+}
+
+fn push_all(producer: &mut Producer<Ring>, sequences: core::ops::Range<usize>) {
+    for sequence in sequences {
+        while producer.try_push(&content(sequence), 16).is_err() {
+            thread::yield_now();
+        }
+    }
+}
+
+/// Looks once. What is there must be whole, and come in order.
+fn look(reader: &mut Consumer<Ring>, next: &mut usize, missed: &mut usize) -> Look {
+    let mut words = [0; 2];
+    let look = reader.look(&mut words);
+    match look {
+        Look::Message { sequence, length } => {
+            assert_eq!((sequence, length), (*next, 16));
+            assert_eq!(words, content(sequence), "a mixture was read");
+            assert!(reader.advance());
+            *next += 1;
+        }
+        Look::Gap { missed: gap } => {
+            assert!(gap > 0);
+            *next += gap;
+            *missed += gap;
+        }
+        Look::Empty => thread::yield_now(),
+        Look::Closed => {}
+    }
+    look
+}
+
+fn bounded(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(model);
+}
+
+fn publish_and_read() {
+    bounded(|| {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let mut reader = Broadcast::gating(ring).unwrap();
+        let writer = thread::spawn(move || {
+            push_all(&mut producer, 0..2);
+            producer.close();
+        });
+        let (mut next, mut missed) = (0, 0);
+        while look(&mut reader, &mut next, &mut missed) != Look::Closed {}
+        assert_eq!((next, missed), (2, 0));
+        writer.join().unwrap();
+    });
+}
+
+fn wrap_around() {
+    bounded(|| {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let mut reader = Broadcast::gating(ring).unwrap();
+        let writer = thread::spawn(move || push_all(&mut producer, 0..4));
+        let (mut next, mut missed) = (0, 0);
+        while next < 4 {
+            look(&mut reader, &mut next, &mut missed);
+        }
+        assert_eq!(missed, 0);
+        writer.join().unwrap();
+    });
+}
+
+fn observer_is_passed() {
+    bounded(|| {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let mut observer = Broadcast::observing(ring);
+        let writer = thread::spawn(move || {
+            push_all(&mut producer, 0..3);
+            producer.close();
+        });
+        let (mut next, mut missed, mut taken) = (0, 0, 0);
+        loop {
+            match look(&mut observer, &mut next, &mut missed) {
+                Look::Closed => break,
+                Look::Message { .. } => taken += 1,
+                _ => {}
+            }
+        }
+        assert_eq!(taken + missed, 3, "sent = taken + dropped");
+        writer.join().unwrap();
+    });
+}
+
+/// The writer has used its room up to the end of a lap when a gating reader joins. Whatever it started at, it must
+/// get every message from there on: never passed, never a gap.
+fn join_into_a_running_ring() {
+    bounded(|| {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        push_all(&mut producer, 0..1);
+        let writer = thread::spawn(move || {
+            for sequence in 1..4 {
+                if producer.try_push(&content(sequence), 16).is_err() {
+                    break;
+                }
+            }
+            producer.close();
+        });
+        let mut reader = Broadcast::gating(ring).unwrap();
+        let (mut next, mut missed) = (reader.cursor(), 0);
+        assert!(next >= 1, "what was published before the join is known");
+        while look(&mut reader, &mut next, &mut missed) != Look::Closed {
+            assert_eq!(missed, 0, "a gating reader was passed");
+        }
+        writer.join().unwrap();
+    });
+}
+
+fn weakened(site: &'static str, model: fn()) {
+    weaken(site);
+    model();
+}
+
+macro_rules! models {
+    ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(
+        mod $model {
+            #[test]
+            fn holds() {
+                super::$model();
+            }
+            $(
+                #[test]
+                #[should_panic]
+                fn $twin() {
+                    super::weakened($site, super::$model);
+                }
+            )*
+        }
+    )*};
+}
+
+models! {
+    publish_and_read {
+        fails_with_a_relaxed_publish: "broadcast.publish",
+        fails_with_a_relaxed_look: "broadcast.look",
+        fails_with_a_relaxed_close: "broadcast.close",
+        fails_with_a_relaxed_closed: "broadcast.closed",
+    }
+    wrap_around {
+        fails_with_a_relaxed_publish: "broadcast.publish",
+    }
+    observer_is_passed {
+        fails_without_the_overwrite_fence: "broadcast.overwrite-fence",
+        fails_without_the_recheck_fence: "broadcast.recheck-fence",
+    }
+    join_into_a_running_ring {
+        fails_without_the_join_fence: "broadcast.join-fence",
+        fails_without_the_room_fence: "broadcast.room-fence",
+    }
+}
