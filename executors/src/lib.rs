@@ -1,1 +1,116 @@
-//! In the making.
+//! What Mycelium asks of an executor.
+//!
+//! A service reaches time, tasks, blocking work, randomness and the network through [`Executor`] and through nothing
+//! else, so one source runs on every executor that implements it, and a simulating one can put virtual time under any
+//! service. Nothing here is on the path of a message: there, a [`Waker`](std::task::Waker) is all that an executor
+//! gives.
+//!
+//! An adapter is a small leaf crate with one type that implements this trait (`mycelium-tokio` is the first). It wraps
+//! its streams in [`Stream`] and its listeners in [`Listener`], which have `futures_io` traits.
+
+mod stream;
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+pub use stream::{Accept, Duplex, Listener, Stream};
+
+/// A boxed future that may move between threads.
+pub type SendFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A boxed future that stays on its thread.
+pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Makes a local future on the thread where it is to run.
+pub type MakeLocal = Box<dyn FnOnce() -> LocalFuture<()> + Send>;
+
+/// Tasks, timers, blocking work, streams and the clocks, as one executor has them.
+///
+/// All methods may be called from any thread, but for [`spawn_local`](Executor::spawn_local), which says where.
+/// Dropping a returned future cancels what it stands for.
+pub trait Executor: Send + Sync + 'static {
+    /// What it is called in reports: "tokio, 2 workers".
+    fn name(&self) -> String;
+
+    /// Runs `task` to its end, detached.
+    ///
+    /// # Errors
+    /// If the executor has ended. The task was dropped then.
+    fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError>;
+
+    /// Whether futures that stay on one thread can run here.
+    fn runs_local(&self) -> bool {
+        false
+    }
+
+    /// Runs the future that `make` makes to its end, detached, on this executor's own thread.
+    ///
+    /// # Errors
+    /// [`SpawnError::LocalUnsupported`] if tasks move between threads here, [`SpawnError::WrongThread`] if this
+    /// executor takes local tasks on its own thread only and the caller is on another one.
+    fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
+        drop(make);
+        Err(SpawnError::LocalUnsupported)
+    }
+
+    /// Runs work that blocks away from the tasks.
+    ///
+    /// # Errors
+    /// If the executor has ended. The work was dropped then.
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError>;
+
+    /// Monotonic time since an origin of this executor's choice. Virtual under a simulating executor.
+    fn now(&self) -> Duration;
+
+    /// Ready once [`now`](Executor::now) has reached `deadline`.
+    fn sleep_until(&self, deadline: Duration) -> SendFuture<()>;
+
+    /// The calendar time.
+    fn wall_clock(&self) -> SystemTime;
+
+    /// A seed that nobody can guess, or, under a simulating executor, one that it chose.
+    fn entropy(&self) -> u64;
+
+    /// Connects to `host:port` over TCP.
+    fn connect(&self, address: String) -> SendFuture<io::Result<Stream>>;
+
+    /// Listens at `host:port` over TCP; port 0 lets the system choose.
+    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>>;
+
+    /// Ready when the user interrupts the process (Ctrl-C) after the call.
+    fn interrupted(&self) -> SendFuture<io::Result<()>>;
+}
+
+/// Why a task was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The executor has ended.
+    Ended,
+    /// Tasks move between threads here, so a future that is not `Send` cannot run.
+    LocalUnsupported,
+    /// Local tasks can only be started on the executor's own thread.
+    WrongThread,
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SpawnError::Ended => "the executor has ended",
+            SpawnError::LocalUnsupported => {
+                "this executor moves tasks between threads and cannot run a future that is not Send"
+            }
+            SpawnError::WrongThread => "local tasks can only be started on the executor's own thread",
+        })
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+/// A seed from the operating system, for [`Executor::entropy`] of executors on real machines.
+#[must_use]
+pub fn system_entropy() -> u64 {
+    fastrand::Rng::new().u64(..)
+}

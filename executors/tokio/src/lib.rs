@@ -1,1 +1,137 @@
-//! In the making.
+//! Mycelium inside a tokio runtime.
+//!
+//! [`Tokio::current`] takes the runtime that the caller runs in, multi-thread or current-thread, for services that are
+//! `Send`. [`local`] adds services that are not: they run beside each other on the thread that awaits it.
+//!
+//! ```
+//! use mycelium_executor::Executor;
+//! use mycelium_tokio::Tokio;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let executor = Tokio::current().expect("inside a runtime");
+//! let before = executor.now();
+//! executor.sleep_until(before + std::time::Duration::from_millis(1)).await;
+//! assert!(executor.now() > before);
+//! # });
+//! ```
+
+mod net;
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, SystemTime};
+
+use mycelium_executor::{Executor, Listener, MakeLocal, SendFuture, SpawnError, Stream, system_entropy};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+/// A tokio runtime as an [`Executor`].
+#[derive(Clone, Debug)]
+pub struct Tokio {
+    handle: Handle,
+    origin: Instant,
+    /// The thread that runs local tasks, if there is one.
+    home: Option<ThreadId>,
+}
+
+/// There is no tokio runtime around the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRuntime;
+
+impl fmt::Display for NoRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no tokio runtime here: call this from within one")
+    }
+}
+
+impl std::error::Error for NoRuntime {}
+
+impl Tokio {
+    /// The runtime that the caller runs in. It needs tokio's timer and I/O drivers (`enable_all`).
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn current() -> Result<Tokio, NoRuntime> {
+        let handle = Handle::try_current().map_err(|_| NoRuntime)?;
+        let _entered = handle.enter();
+        Ok(Tokio { origin: Instant::now(), home: None, handle: handle.clone() })
+    }
+}
+
+/// Runs `body` with an executor that takes local tasks as well, on the calling thread, inside the current runtime. The
+/// local tasks make progress while this is awaited, and end with it.
+///
+/// # Errors
+/// If there is no runtime.
+pub async fn local<F: Future>(body: impl FnOnce(Tokio) -> F) -> Result<F::Output, NoRuntime> {
+    let executor = Tokio { home: Some(thread::current().id()), ..Tokio::current()? };
+    Ok(LocalSet::new().run_until(body(executor)).await)
+}
+
+impl Executor for Tokio {
+    fn name(&self) -> String {
+        let workers = self.handle.metrics().num_workers();
+        match (self.handle.runtime_flavor(), self.home) {
+            (_, Some(_)) => "tokio, local tasks on one thread".to_owned(),
+            (RuntimeFlavor::CurrentThread, None) => "tokio, current thread".to_owned(),
+            _ => format!("tokio, {workers} workers"),
+        }
+    }
+
+    fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
+        self.handle.spawn(task);
+        Ok(())
+    }
+
+    fn runs_local(&self) -> bool {
+        self.home.is_some()
+    }
+
+    fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
+        let home = self.home.ok_or(SpawnError::LocalUnsupported)?;
+        if home != thread::current().id() {
+            return Err(SpawnError::WrongThread);
+        }
+        // tokio panics where no `LocalSet` is being run: the executor has outlived `local`.
+        catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_local(make())))
+            .map(drop)
+            .map_err(|_| SpawnError::Ended)
+    }
+
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
+        self.handle.spawn_blocking(work);
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
+        let _entered = self.handle.enter();
+        Box::pin(tokio::time::sleep_until(self.origin + deadline))
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn entropy(&self) -> u64 {
+        system_entropy()
+    }
+
+    fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
+        Box::pin(net::connect(address))
+    }
+
+    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
+        Box::pin(net::listen(address))
+    }
+
+    fn interrupted(&self) -> SendFuture<io::Result<()>> {
+        Box::pin(tokio::signal::ctrl_c())
+    }
+}
