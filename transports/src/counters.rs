@@ -1,0 +1,267 @@
+//! Counters that another process could read while their owner works or hangs.
+//!
+//! A [`Region`] is whole pages of words: a header, a table of descriptors, then lines of values. A [`Line`] is eight
+//! values on a cache line of their own with one writer, who stores them with plain relaxed stores and never waits. A
+//! reader needs no lock and no help of the writer: it finds out from the header where things are and from a line's
+//! descriptor what its values mean. Today the pages are ordinary memory; the layout is the one that a sealed memfd
+//! will carry.
+//!
+//! Words, all `u64`:
+//!
+//! | word | content |
+//! | --- | --- |
+//! | 0 | magic, `"mycelcnt"` |
+//! | 1 | version, 1 |
+//! | 2 | capacity in lines |
+//! | 3 | lines in use |
+//! | 4 | lines that were asked for when the region was full |
+//! | 64 + 16 *i* | descriptor of line *i*: generation (0: unused), kind, length of the label in bytes, the label's bytes |
+//! | 64 + 16 *capacity* + 8 *i* | values of line *i* |
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
+const VERSION: u64 = 1;
+const HEADER: usize = 64;
+const DESCRIPTOR: usize = 16;
+const VALUES: usize = 8;
+const LABEL_BYTES: usize = (DESCRIPTOR - 3) * 8;
+const PAGE_WORDS: usize = 512;
+
+#[repr(align(4096))]
+struct Page([AtomicU64; PAGE_WORDS]);
+
+impl Page {
+    fn new() -> Page {
+        Page([const { AtomicU64::new(0) }; PAGE_WORDS])
+    }
+}
+
+/// What the values of a line mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// One publisher of one topic.
+    Publisher,
+    /// One publisher's messages at one subscription.
+    Feed,
+    /// One service.
+    Service,
+}
+
+impl Kind {
+    /// The names of the line's values, in order.
+    #[must_use]
+    pub fn values(self) -> &'static [&'static str] {
+        match self {
+            Kind::Publisher => &["sent", "unheard", "waited", "rejected"],
+            Kind::Feed => {
+                &["joined_at", "taken", "overwritten", "skipped", "dead_lettered", "redelivered"]
+            }
+            Kind::Service => &["starts", "errors", "panics"],
+        }
+    }
+
+    fn from_word(word: u64) -> Option<Kind> {
+        [Kind::Publisher, Kind::Feed, Kind::Service].into_iter().find(|kind| *kind as u64 == word)
+    }
+}
+
+/// Pages of counters. See the [module](self).
+pub struct Region {
+    pages: Box<[Page]>,
+    capacity: usize,
+    /// Who adds a line; writers of values never lock.
+    adding: Mutex<()>,
+}
+
+impl Region {
+    /// A region with room for at least `lines` lines, rounded up to whole pages.
+    #[must_use]
+    pub fn new(lines: usize) -> Arc<Region> {
+        let words = HEADER + lines * (DESCRIPTOR + VALUES);
+        let pages: Box<[Page]> = (0..words.div_ceil(PAGE_WORDS)).map(|_| Page::new()).collect();
+        let capacity = (pages.len() * PAGE_WORDS - HEADER) / (DESCRIPTOR + VALUES);
+        // Values begin on a cache line.
+        let capacity = capacity & !3;
+        let region = Region { pages, capacity, adding: Mutex::new(()) };
+        region.word(1).store(VERSION, Ordering::Relaxed);
+        region.word(2).store(capacity as u64, Ordering::Relaxed);
+        region.word(0).store(MAGIC, Ordering::Release);
+        Arc::new(region)
+    }
+
+    /// A new line. When the region is full, the line counts all the same, but nobody can see it; the header says how
+    /// many such lines there are. A label is cut at 104 bytes.
+    #[must_use]
+    pub fn line(self: &Arc<Region>, kind: Kind, label: &str) -> Line {
+        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = self.word(3).load(Ordering::Relaxed) as usize;
+        if used == self.capacity {
+            self.word(4).fetch_add(1, Ordering::Relaxed);
+            let hidden = Region::new(1);
+            return Line { first: hidden.values_of(0), region: hidden };
+        }
+        let descriptor = HEADER + DESCRIPTOR * used;
+        let mut end = label.len().min(LABEL_BYTES);
+        while !label.is_char_boundary(end) {
+            end -= 1;
+        }
+        let label = &label.as_bytes()[..end];
+        for (index, chunk) in label.chunks(8).enumerate() {
+            let mut bytes = [0; 8];
+            bytes[..chunk.len()].copy_from_slice(chunk);
+            self.word(descriptor + 3 + index).store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+        }
+        self.word(descriptor + 1).store(kind as u64, Ordering::Relaxed);
+        self.word(descriptor + 2).store(label.len() as u64, Ordering::Relaxed);
+        // Release: who sees the generation sees the descriptor.
+        self.word(descriptor).store(1, Ordering::Release);
+        self.word(3).store(used as u64 + 1, Ordering::Release);
+        Line { region: self.clone(), first: self.values_of(used) }
+    }
+
+    /// What all lines say now. Values of one line may be of slightly different moments.
+    #[must_use]
+    pub fn read(&self) -> Vec<Reading> {
+        let used = (self.word(3).load(Ordering::Acquire) as usize).min(self.capacity);
+        (0..used).filter_map(|index| self.read_line(index)).collect()
+    }
+
+    /// How many lines the region could not show.
+    #[must_use]
+    pub fn unseen(&self) -> u64 {
+        self.word(4).load(Ordering::Relaxed)
+    }
+
+    fn read_line(&self, index: usize) -> Option<Reading> {
+        let descriptor = HEADER + DESCRIPTOR * index;
+        if self.word(descriptor).load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let kind = Kind::from_word(self.word(descriptor + 1).load(Ordering::Relaxed))?;
+        let length = self.word(descriptor + 2).load(Ordering::Relaxed) as usize;
+        let bytes: Vec<u8> = (0..DESCRIPTOR - 3)
+            .flat_map(|word| self.word(descriptor + 3 + word).load(Ordering::Relaxed).to_le_bytes())
+            .take(length)
+            .collect();
+        let first = self.values_of(index);
+        Some(Reading {
+            kind,
+            label: String::from_utf8_lossy(&bytes).into_owned(),
+            values: std::array::from_fn(|value| self.word(first + value).load(Ordering::Relaxed)),
+        })
+    }
+
+    fn values_of(&self, index: usize) -> usize {
+        HEADER + DESCRIPTOR * self.capacity + VALUES * index
+    }
+
+    fn word(&self, index: usize) -> &AtomicU64 {
+        &self.pages[index / PAGE_WORDS].0[index % PAGE_WORDS]
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Region").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+/// Eight values with one writer.
+#[derive(Debug)]
+pub struct Line {
+    region: Arc<Region>,
+    first: usize,
+}
+
+impl Line {
+    /// Sets value number `index`, counted as in [`Kind::values`].
+    #[inline]
+    pub fn set(&self, index: usize, value: u64) {
+        self.region.word(self.first + index % VALUES).store(value, Ordering::Relaxed);
+    }
+
+    /// Adds to value number `index`. Only the line's one writer may call it: it is a load and a store.
+    #[inline]
+    pub fn add(&self, index: usize, count: u64) {
+        let word = self.region.word(self.first + index % VALUES);
+        word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+}
+
+/// A line as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What the values mean.
+    pub kind: Kind,
+    /// Whose values they are, as `key=value` pairs.
+    pub label: String,
+    /// The values, in the order of [`Kind::values`].
+    pub values: [u64; VALUES],
+}
+
+impl Reading {
+    /// The value that [`Kind::values`] calls `name`, or 0.
+    #[must_use]
+    pub fn value(&self, name: &str) -> u64 {
+        let index = self.kind.values().iter().position(|value| *value == name);
+        index.map_or(0, |index| self.values[index])
+    }
+
+    /// The label's value for `key`, or an empty string.
+    #[must_use]
+    pub fn label(&self, key: &str) -> &str {
+        let mut pairs = self.label.split(' ').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(name, _)| *name == key).map_or("", |(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_they_were_written() {
+        let region = Region::new(4);
+        let line = region.line(Kind::Publisher, "topic=swaps publisher=Feed");
+        line.set(0, 7);
+        line.add(1, 2);
+        line.add(1, 3);
+        let readings = region.read();
+        assert_eq!(readings.len(), 1);
+        assert_eq!(readings[0].value("sent"), 7);
+        assert_eq!(readings[0].value("unheard"), 5);
+        assert_eq!(readings[0].value("no such value"), 0);
+        assert_eq!(readings[0].label("publisher"), "Feed");
+    }
+
+    #[test]
+    fn a_full_region_counts_what_it_cannot_show() {
+        let region = Region::new(1);
+        let lines: Vec<_> =
+            (0..region.capacity + 3).map(|_| region.line(Kind::Service, "service=X")).collect();
+        for line in &lines {
+            line.add(0, 1);
+        }
+        assert_eq!(region.read().len(), region.capacity);
+        assert_eq!(region.unseen(), 3);
+        assert!(region.read().iter().all(|reading| reading.value("starts") == 1));
+    }
+
+    #[test]
+    fn a_long_label_is_cut_at_a_character() {
+        let region = Region::new(1);
+        let _line = region.line(Kind::Service, &"ä".repeat(80));
+        assert_eq!(region.read()[0].label, "ä".repeat(LABEL_BYTES / 2));
+    }
+
+    #[test]
+    fn values_begin_on_a_cache_line() {
+        let region = Region::new(10);
+        let address = std::ptr::from_ref(region.word(region.values_of(0))).addr();
+        assert_eq!(address % 64, 0);
+    }
+}

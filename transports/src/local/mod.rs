@@ -1,0 +1,297 @@
+//! Topics within one process.
+//!
+//! A [`Topic`] has one broadcast ring for each [`Publisher`]: order is per publisher, and none is promised across
+//! publishers. A [`Subscription`] merges the rings of all publishers, those that come later too, and takes from them in
+//! turn. Messages are copied into a ring's slot by `emit` and out of it by `recv`; nothing is allocated on the way.
+//!
+//! Each subscription says what happens when it is slower than a publisher ([`Policy`]). Whatever is dropped is counted
+//! and told to the reader as a [`Gap`]; for each publisher and subscription
+//! `sent since it joined = taken + overwritten + skipped + dead-lettered + depth` at any quiet moment.
+//!
+//! Publishing a message rings nobody. A [`Pulse`] counts what happened during one poll of a task, and [`poll_with`]
+//! tells the other sides afterwards: one fence, then a look at each bell. Handles used outside it do so every time.
+
+mod outlet;
+mod publisher;
+mod pulse;
+mod subscription;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mycelium_core::message::Message;
+use mycelium_core::ring::broadcast::{LayoutError, slot_words};
+use mycelium_core::descriptor::Digest;
+
+use crate::counters::Region;
+use outlet::{Feed, Inlet, Outlet};
+
+pub use publisher::{EmitError, Publisher, Refusal};
+pub use pulse::{Flusher, Pulse, poll_with};
+pub use subscription::{Delivery, Finisher, Gap, GapReason, Received, Subscription, TryRecv, Undelivered};
+
+/// What happens at a subscription that is slower than a publisher.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Policy {
+    /// It holds the publisher: `emit` waits. Loses nothing.
+    #[default]
+    Block,
+    /// It holds the publisher: `emit` gives the message back at once. Loses nothing that was accepted.
+    Reject,
+    /// The publisher overwrites; the reader is told exactly how many messages it missed.
+    DropOldest,
+    /// Each receive goes on to the newest message; the reader is told how many were skipped.
+    Latest,
+}
+
+impl Policy {
+    /// Whether the publisher waits for such a reader.
+    #[must_use]
+    pub fn is_gating(self) -> bool {
+        matches!(self, Policy::Block | Policy::Reject)
+    }
+}
+
+/// What identifies the messages of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// The message's name in the source.
+    pub name: &'static str,
+    /// The message's id.
+    pub id: u16,
+    /// The digest of its layout.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: usize,
+}
+
+impl Schema {
+    /// The schema of `M`.
+    #[must_use]
+    pub fn of<M: Message>() -> Schema {
+        Schema { name: M::DESCRIPTOR.name, id: M::ID, digest: M::DIGEST, size: size_of::<M>() }
+    }
+}
+
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (id {}, {} bytes, digest {})", self.name, self.id, self.size, self.digest)
+    }
+}
+
+/// Why a publisher or a subscription could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// The topic carries other messages.
+    Schema {
+        /// The topic.
+        topic: String,
+        /// What it carries.
+        carries: Schema,
+        /// What was asked for.
+        asked: Schema,
+    },
+    /// The topic's capacity is not one that a ring can have.
+    Capacity {
+        /// The topic.
+        topic: String,
+        /// What is wrong with it.
+        error: LayoutError,
+    },
+    /// A publisher has as many gating readers as it can have.
+    Readers {
+        /// The topic.
+        topic: String,
+        /// The most gating subscriptions.
+        most: usize,
+    },
+}
+
+impl fmt::Display for TopicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TopicError::Schema { topic, carries, asked } => {
+                write!(f, "topic `{topic}` carries {carries}, not {asked}")
+            }
+            TopicError::Capacity { topic, error } => write!(f, "topic `{topic}`: {error}"),
+            TopicError::Readers { topic, most } => {
+                write!(f, "topic `{topic}` has {most} gating subscriptions already, the most that it can have")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TopicError {}
+
+/// A named stream of messages of one type within a process. See the [module](self).
+///
+/// ```
+/// use mycelium_core::message;
+/// use mycelium_transports::counters::Region;
+/// use mycelium_transports::local::{Delivery, Policy, Schema, Topic};
+///
+/// #[message(topic = "ticks", id = 1)]
+/// #[derive(Debug, PartialEq)]
+/// struct Tick {
+///     price: u64,
+/// }
+///
+/// let topic = Topic::new("ticks", Schema::of::<Tick>(), 1024, Region::new(16))?;
+/// let mut ticks = topic.subscribe::<Tick>("reader", Policy::Block)?;
+/// let mut publisher = topic.publisher::<Tick>("writer", 1)?;
+///
+/// publisher.try_emit(Tick { price: 7 }).expect("there is room");
+/// let Some(Delivery::Msg(tick)) = ticks.try_recv().delivery() else { panic!("it is there") };
+/// assert_eq!(*tick, Tick { price: 7 });
+/// # Ok::<(), mycelium_transports::local::TopicError>(())
+/// ```
+pub struct Topic {
+    name: String,
+    schema: Schema,
+    capacity: usize,
+    counters: Arc<Region>,
+    members: Mutex<Members>,
+}
+
+#[derive(Default)]
+struct Members {
+    outlets: Vec<Arc<Outlet>>,
+    inlets: Vec<Arc<Inlet>>,
+}
+
+impl Topic {
+    /// A topic without publishers and subscriptions, whose publishers have rings of `capacity` messages each.
+    ///
+    /// # Errors
+    /// If the capacity is not a power of two of at least 2.
+    pub fn new(
+        name: &str,
+        schema: Schema,
+        capacity: usize,
+        counters: Arc<Region>,
+    ) -> Result<Arc<Topic>, TopicError> {
+        if !capacity.is_power_of_two() || capacity < 2 {
+            let error = LayoutError::Capacity { given: capacity };
+            return Err(TopicError::Capacity { topic: name.to_owned(), error });
+        }
+        let members = Mutex::default();
+        Ok(Arc::new(Topic { name: name.to_owned(), schema, capacity, counters, members }))
+    }
+
+    /// A publisher, with a ring of its own. Every subscription there is gets its messages, from the first one on.
+    ///
+    /// `name` stands in counters and gaps; `epoch` tells this start of the publisher from others.
+    ///
+    /// # Errors
+    /// If the topic carries other messages, or has too many gating subscriptions.
+    pub fn publisher<M: Message>(
+        self: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+    ) -> Result<Publisher<M>, TopicError> {
+        self.check(&Schema::of::<M>())?;
+        let mut members = self.members();
+        let outlet = Outlet::new(self, name, epoch)
+            .map_err(|error| TopicError::Capacity { topic: self.name.clone(), error })?;
+        let feeds: Option<Vec<Feed>> = members
+            .inlets
+            .iter()
+            .map(|inlet| Outlet::attach(&outlet, inlet, &self.counters))
+            .collect();
+        let feeds = feeds.ok_or_else(|| self.too_many_readers())?;
+        for (inlet, feed) in members.inlets.iter().zip(feeds) {
+            inlet.hand(feed);
+        }
+        members.outlets.push(outlet.clone());
+        drop(members);
+        Ok(Publisher::new(self.clone(), outlet, &self.counters))
+    }
+
+    /// A subscription to all publishers, those that come later too. It starts at the first message of each whose emit
+    /// began after this call returned.
+    ///
+    /// # Errors
+    /// If the topic carries other messages, or has too many gating subscriptions.
+    pub fn subscribe<M: Message>(
+        self: &Arc<Topic>,
+        name: &str,
+        policy: Policy,
+    ) -> Result<Subscription<M>, TopicError> {
+        self.check(&Schema::of::<M>())?;
+        let mut members = self.members();
+        let inlet = Inlet::new(name, policy);
+        let feeds: Option<Vec<Feed>> = members
+            .outlets
+            .iter()
+            .map(|outlet| Outlet::attach(outlet, &inlet, &self.counters))
+            .collect();
+        let Some(feeds) = feeds else {
+            members.outlets.iter().for_each(|outlet| outlet.detach(&inlet));
+            return Err(self.too_many_readers());
+        };
+        feeds.into_iter().for_each(|feed| inlet.hand(feed));
+        members.inlets.push(inlet.clone());
+        drop(members);
+        Ok(Subscription::new(self.clone(), inlet))
+    }
+
+    /// The topic's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it carries.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// How many messages the ring of each publisher holds.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The bytes of one publisher's ring.
+    #[must_use]
+    pub fn ring_bytes(&self) -> usize {
+        self.capacity * slot_words(self.schema.size) * size_of::<usize>()
+    }
+
+    fn check(&self, asked: &Schema) -> Result<(), TopicError> {
+        if *asked == self.schema {
+            return Ok(());
+        }
+        let (topic, carries, asked) = (self.name.clone(), self.schema, *asked);
+        Err(TopicError::Schema { topic, carries, asked })
+    }
+
+    fn too_many_readers(&self) -> TopicError {
+        TopicError::Readers { topic: self.name.clone(), most: outlet::READERS }
+    }
+
+    fn retire_outlet(&self, outlet: &Arc<Outlet>) {
+        self.members().outlets.retain(|other| !Arc::ptr_eq(other, outlet));
+    }
+
+    fn retire_inlet(&self, inlet: &Arc<Inlet>) {
+        self.members().inlets.retain(|other| !Arc::ptr_eq(other, inlet));
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic")
+            .field("name", &self.name)
+            .field("schema", &self.schema)
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,201 @@
+//! The two ends that a publisher and its subscriptions share: an [`Outlet`] for each publisher, an [`Inlet`] for each
+//! subscription, and a [`Feed`] for each pair.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mycelium_core::doorbell::{Doorbell, announce};
+use mycelium_core::ring::broadcast::{
+    Broadcast, Consumer, LayoutError, ReaderWords, Storage, Word, WriterWords, slot_words,
+};
+
+use super::{Policy, Topic};
+use crate::counters::{Kind, Line, Region};
+
+/// The most gating readers that a ring has entries for.
+pub(super) const READERS: usize = 64;
+
+/// A ring's memory on the heap.
+#[derive(Debug)]
+pub(super) struct Boxed {
+    slots: Box<[Word]>,
+    writer: WriterWords,
+    readers: Box<[ReaderWords]>,
+}
+
+impl Storage for Boxed {
+    fn slots(&self) -> &[Word] {
+        &self.slots
+    }
+
+    fn writer(&self) -> &WriterWords {
+        &self.writer
+    }
+
+    fn readers(&self) -> &[ReaderWords] {
+        &self.readers
+    }
+}
+
+/// What a publisher shares with its readers.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    pub(super) ring: Broadcast<Boxed>,
+    pub(super) topic: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) epoch: u64,
+    /// Where the publisher waits for room.
+    pub(super) room: Doorbell,
+    pub(super) readers: Watched<Vec<ReaderInfo>>,
+}
+
+/// A subscription as its publishers know it.
+#[derive(Clone, Debug)]
+pub(super) struct ReaderInfo {
+    pub(super) inlet: Arc<Inlet>,
+    /// Its entry in the ring, if it is gating.
+    pub(super) entry: Option<usize>,
+}
+
+impl Outlet {
+    pub(super) fn new(topic: &Topic, name: &str, epoch: u64) -> Result<Arc<Outlet>, LayoutError> {
+        let size = topic.schema().size;
+        let words = topic.capacity() * slot_words(size);
+        let storage = Boxed {
+            slots: (0..words).map(|_| Word::new()).collect(),
+            writer: WriterWords::new(),
+            readers: (0..READERS).map(|_| ReaderWords::new()).collect(),
+        };
+        Ok(Arc::new(Outlet {
+            ring: Broadcast::new(storage, topic.capacity(), size)?,
+            topic: topic.name().into(),
+            name: name.into(),
+            epoch,
+            room: Doorbell::new(),
+            readers: Watched::default(),
+        }))
+    }
+
+    /// Joins a subscription to this publisher; `None` if the ring has no entry left.
+    pub(super) fn attach(
+        outlet: &Arc<Outlet>,
+        inlet: &Arc<Inlet>,
+        counters: &Arc<Region>,
+    ) -> Option<Feed> {
+        let handle = RingOf(outlet.clone());
+        let consumer = if inlet.policy.is_gating() {
+            Broadcast::gating(handle)?
+        } else {
+            Broadcast::observing(handle)
+        };
+        let label = format!("topic={} publisher={} reader={}", outlet.topic, outlet.name, inlet.name);
+        let line = counters.line(Kind::Feed, &label);
+        line.set(0, consumer.cursor() as u64);
+        let reader = ReaderInfo { inlet: inlet.clone(), entry: consumer.entry() };
+        outlet.readers.change(|readers| readers.push(reader));
+        Some(Feed { outlet: outlet.clone(), consumer, line })
+    }
+
+    pub(super) fn detach(&self, inlet: &Arc<Inlet>) {
+        self.readers.change(|readers| readers.retain(|reader| !Arc::ptr_eq(&reader.inlet, inlet)));
+        // Its entry is free now: there may be room.
+        announce();
+        self.room.ring();
+    }
+
+    /// The gating reader behind an entry of the ring.
+    pub(super) fn reader_at(&self, entry: usize) -> Option<Arc<Inlet>> {
+        let readers = self.readers.lock();
+        let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
+        Some(reader.inlet.clone())
+    }
+}
+
+/// An outlet as the ring's ends hold it.
+#[derive(Clone, Debug)]
+pub(super) struct RingOf(pub(super) Arc<Outlet>);
+
+impl Deref for RingOf {
+    type Target = Broadcast<Boxed>;
+
+    #[inline]
+    fn deref(&self) -> &Broadcast<Boxed> {
+        &self.0.ring
+    }
+}
+
+/// What a subscription shares with its publishers.
+#[derive(Debug)]
+pub(super) struct Inlet {
+    pub(super) name: Arc<str>,
+    pub(super) policy: Policy,
+    /// Where the subscription waits for messages.
+    pub(super) bell: Doorbell,
+    /// Feeds of new publishers, until the subscription takes them in.
+    pub(super) incoming: Watched<Vec<Feed>>,
+    /// The publishers that it reads from.
+    pub(super) outlets: Watched<Vec<Arc<Outlet>>>,
+    /// No publisher will come any more: what is there is all there is.
+    pub(super) last_call: AtomicBool,
+}
+
+impl Inlet {
+    pub(super) fn new(name: &str, policy: Policy) -> Arc<Inlet> {
+        Arc::new(Inlet {
+            name: name.into(),
+            policy,
+            bell: Doorbell::new(),
+            incoming: Watched::default(),
+            outlets: Watched::default(),
+            last_call: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn hand(&self, feed: Feed) {
+        self.outlets.change(|outlets| outlets.push(feed.outlet.clone()));
+        self.incoming.change(|incoming| incoming.push(feed));
+        announce();
+        self.bell.ring();
+    }
+
+    pub(super) fn forget(self: &Arc<Inlet>, outlet: &Arc<Outlet>) {
+        self.outlets.change(|outlets| outlets.retain(|other| !Arc::ptr_eq(other, outlet)));
+        outlet.detach(self);
+    }
+}
+
+/// One publisher's ring at one subscription.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) consumer: Consumer<RingOf>,
+    /// Values: joined_at, taken, overwritten, skipped, dead_lettered, redelivered.
+    pub(super) line: Line,
+}
+
+/// A value behind a lock with a version, so that who keeps a copy sees without locking whether it is still good.
+#[derive(Debug, Default)]
+pub(super) struct Watched<T> {
+    version: AtomicUsize,
+    value: Mutex<T>,
+}
+
+impl<T> Watched<T> {
+    /// The version; after [`announce`] on both sides, a change that came first is seen.
+    #[inline]
+    pub(super) fn version(&self) -> usize {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let mut value = self.lock();
+        let result = change(&mut value);
+        self.version.fetch_add(1, Ordering::Release);
+        result
+    }
+}

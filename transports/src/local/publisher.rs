@@ -1,0 +1,239 @@
+//! The writing end of a topic.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use mycelium_core::doorbell::announce;
+use mycelium_core::message::{Message, to_words};
+use mycelium_core::ring::broadcast::{Broadcast, Producer};
+
+use super::outlet::{Outlet, RingOf};
+use super::pulse::{Bells, Flusher, Pulse};
+use super::{Policy, Topic};
+use crate::counters::{Kind, Line, Region};
+
+const SENT: usize = 0;
+const UNHEARD: usize = 1;
+const WAITED: usize = 2;
+const REJECTED: usize = 3;
+
+/// Emits messages to one topic. It is the only writer of its ring: to emit from another task, ask for another
+/// publisher. Dropping it tells the readers that nothing more will come from it; what it has sent is still delivered.
+pub struct Publisher<M: Message> {
+    topic: Arc<Topic>,
+    outlet: Arc<Outlet>,
+    /// `None` only while this is dropped.
+    producer: Option<Producer<RingOf>>,
+    bells: Bells,
+    pulse: Option<Arc<Pulse>>,
+    line: Line,
+    sent: u64,
+    /// The entry of the reader that held the ring when it was last full.
+    held: Option<usize>,
+    message: PhantomData<M>,
+}
+
+impl<M: Message> Publisher<M> {
+    pub(super) fn new(topic: Arc<Topic>, outlet: Arc<Outlet>, counters: &Arc<Region>) -> Self {
+        let line = counters
+            .line(Kind::Publisher, &format!("topic={} publisher={}", outlet.topic, outlet.name));
+        Publisher {
+            topic,
+            producer: Broadcast::producer(RingOf(outlet.clone())),
+            bells: Bells::new(outlet.clone()),
+            outlet,
+            pulse: None,
+            line,
+            sent: 0,
+            held: None,
+            message: PhantomData,
+        }
+    }
+
+    /// From now on this publisher's work counts in a task's pulse, whose poller flushes it with the returned flusher.
+    pub fn attach(&mut self, pulse: &Arc<Pulse>) -> Flusher {
+        self.pulse = Some(pulse.clone());
+        Flusher::of_publisher(self.outlet.clone())
+    }
+
+    /// Emits a message; waits while a [`Policy::Block`] subscription holds the ring.
+    ///
+    /// Cancelling: dropped before it completes, the message was not sent. Ordering: messages of one publisher reach
+    /// each subscription in the order of their emits.
+    ///
+    /// # Errors
+    /// With the message, if a [`Policy::Reject`] subscription holds the ring.
+    pub async fn emit(&mut self, message: M) -> Result<(), EmitError<M>> {
+        poll_fn(|context| self.poll_emit(context, &message)).await
+    }
+
+    /// As [`emit`](Publisher::emit), but never waits.
+    ///
+    /// # Errors
+    /// With the message, if a gating subscription holds the ring.
+    #[inline]
+    pub fn try_emit(&mut self, message: M) -> Result<(), EmitError<M>> {
+        match self.push(&message) {
+            Ok(()) => Ok(()),
+            Err(entry) => Err(self.refuse(message, entry)),
+        }
+    }
+
+    /// Tells the readers now of what was emitted, before the task's poll ends.
+    pub fn flush(&mut self) {
+        announce();
+        self.bells.ring();
+    }
+
+    /// The subscription that refused the last message that did not go through.
+    #[must_use]
+    pub fn held_by(&self) -> Option<Arc<str>> {
+        Some(self.outlet.reader_at(self.held?)?.name.clone())
+    }
+
+    /// How many messages it has sent.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.topic
+    }
+
+    /// As [`emit`](Publisher::emit), for hand-written futures: keep the message until this is ready.
+    ///
+    /// # Errors
+    /// As [`emit`](Publisher::emit).
+    #[inline]
+    pub fn poll_emit(&mut self, context: &Context<'_>, message: &M) -> Poll<Result<(), EmitError<M>>> {
+        if self.pulse.as_ref().is_some_and(|pulse| pulse.is_spent(context)) {
+            return Poll::Pending;
+        }
+        match self.push(message) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(_) => self.poll_room(context, message),
+        }
+    }
+
+    #[cold]
+    fn poll_room(&mut self, context: &Context<'_>, message: &M) -> Poll<Result<(), EmitError<M>>> {
+        self.line.add(WAITED, 1);
+        self.outlet.room.park(context.waker());
+        match self.push(message) {
+            Ok(()) => {
+                self.outlet.room.unpark();
+                Poll::Ready(Ok(()))
+            }
+            Err(entry) => match self.refuse(*message, entry) {
+                EmitError { refusal: Refusal::Full { .. }, .. } => Poll::Pending,
+                rejected => {
+                    self.outlet.room.unpark();
+                    Poll::Ready(Err(rejected))
+                }
+            },
+        }
+    }
+
+    /// Appends to the ring, or names the entry of the reader that holds it.
+    #[inline]
+    fn push(&mut self, message: &M) -> Result<(), usize> {
+        let Some(producer) = &mut self.producer else { return Ok(()) };
+        let words = to_words(message);
+        if let Err(full) = producer.try_push(words.as_ref(), size_of::<M>()) {
+            self.held = Some(full.reader);
+            return Err(full.reader);
+        }
+        self.sent += 1;
+        self.line.set(SENT, self.sent);
+        if !self.bells.is_heard() {
+            self.line.add(UNHEARD, 1);
+        }
+        if self.pulse.as_ref().is_none_or(|pulse| pulse.beat()) {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refuse(&mut self, message: M, entry: usize) -> EmitError<M> {
+        let reader = self.outlet.reader_at(entry);
+        let by = reader.as_ref().map_or_else(|| "a reader that just left".into(), |reader| reader.name.clone());
+        let refusal = if reader.is_some_and(|reader| reader.policy == Policy::Reject) {
+            self.line.add(REJECTED, 1);
+            Refusal::Rejected { by }
+        } else {
+            Refusal::Full { by }
+        };
+        EmitError { message, refusal, topic: self.outlet.topic.clone() }
+    }
+}
+
+impl<M: Message> Drop for Publisher<M> {
+    fn drop(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            producer.close();
+        }
+        self.topic.retire_outlet(&self.outlet);
+        self.flush();
+    }
+}
+
+impl<M: Message> fmt::Debug for Publisher<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher")
+            .field("topic", &self.outlet.topic)
+            .field("name", &self.outlet.name)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message that was not emitted, and why.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EmitError<M> {
+    /// The message, given back.
+    pub message: M,
+    /// Why it was not emitted.
+    pub refusal: Refusal,
+    topic: Arc<str>,
+}
+
+/// Why a message was not emitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A `block` subscription has not taken its messages; try again later.
+    Full {
+        /// The subscription.
+        by: Arc<str>,
+    },
+    /// A `reject` subscription has not taken its messages.
+    Rejected {
+        /// The subscription.
+        by: Arc<str>,
+    },
+}
+
+impl<M> fmt::Debug for EmitError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmitError")
+            .field("topic", &self.topic)
+            .field("refusal", &self.refusal)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M> fmt::Display for EmitError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Refusal::Full { by } | Refusal::Rejected { by }) = &self.refusal;
+        write!(f, "topic `{}` is full: subscription `{by}` has not taken its messages", self.topic)
+    }
+}
+
+impl<M> std::error::Error for EmitError<M> {}

@@ -1,0 +1,500 @@
+//! The reading end of a topic.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use mycelium_core::doorbell::announce;
+use mycelium_core::message::{Message, Words, from_words};
+use mycelium_core::ring::broadcast::Look;
+
+use super::outlet::{Feed, Inlet};
+use super::pulse::{Flusher, Pulse};
+use super::{Policy, Topic};
+
+const TAKEN: usize = 1;
+const OVERWRITTEN: usize = 2;
+const SKIPPED: usize = 3;
+const DEAD_LETTERED: usize = 4;
+const REDELIVERED: usize = 5;
+
+/// So many messages of one publisher in a row while others have some, too.
+const BURST: u32 = 32;
+/// So often a message whose handling failed is delivered: once, and once again.
+const DELIVERIES: u32 = 2;
+
+/// What a reader gets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Delivery<M> {
+    /// A message.
+    Msg(Received<M>),
+    /// Messages that this reader does not get.
+    Gap(Gap),
+}
+
+impl<M> Delivery<M> {
+    /// The message, if it is one.
+    pub fn message(self) -> Option<M> {
+        match self {
+            Delivery::Msg(received) => Some(received.message),
+            Delivery::Gap(_) => None,
+        }
+    }
+}
+
+/// A message with what is known about its way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Received<M> {
+    message: M,
+    sequence: u64,
+    redelivered: bool,
+}
+
+impl<M> Received<M> {
+    /// The message.
+    pub fn into_inner(self) -> M {
+        self.message
+    }
+
+    /// Its number among all that its publisher emitted in this epoch, from 0.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Whether it was delivered before, to a run of the service that failed with it in hand.
+    #[must_use]
+    pub fn redelivered(&self) -> bool {
+        self.redelivered
+    }
+}
+
+impl<M> Deref for Received<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.message
+    }
+}
+
+/// Messages of one publisher that this reader does not get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gap {
+    /// How many.
+    pub count: u64,
+    /// Whether `count` is exact. It always is within a process.
+    pub exact: bool,
+    /// Why.
+    pub reason: GapReason,
+    /// Whose messages.
+    pub publisher: Arc<str>,
+    /// Which start of that publisher.
+    pub epoch: u64,
+}
+
+/// Why messages are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The publisher was faster than this `drop-oldest` or `latest` reader.
+    Overwritten,
+    /// This `latest` reader went on to the newest message.
+    Skipped,
+    /// The bytes were no message of the topic's type.
+    Undecodable,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let about = if self.exact { "" } else { "about " };
+        let reason = match self.reason {
+            GapReason::Overwritten => "overwritten",
+            GapReason::Skipped => "skipped",
+            GapReason::Undecodable => "undecodable",
+        };
+        write!(f, "{about}{} messages of `{}` {reason}", self.count, self.publisher)
+    }
+}
+
+/// What [`Subscription::try_recv`] found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TryRecv<M> {
+    /// A message or a gap.
+    Delivery(Delivery<M>),
+    /// Nothing yet.
+    Empty,
+    /// Nothing more will come.
+    Closed,
+}
+
+impl<M> TryRecv<M> {
+    /// The delivery, if there is one.
+    pub fn delivery(self) -> Option<Delivery<M>> {
+        match self {
+            TryRecv::Delivery(delivery) => Some(delivery),
+            TryRecv::Empty | TryRecv::Closed => None,
+        }
+    }
+}
+
+/// A message that was given up: its handling failed each time it was delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Undelivered {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The subscription.
+    pub reader: Arc<str>,
+    /// The message's id.
+    pub type_id: u16,
+    /// Who emitted it.
+    pub publisher: Arc<str>,
+    /// Which start of the publisher.
+    pub epoch: u64,
+    /// Its number among all that its publisher emitted in this epoch.
+    pub sequence: u64,
+    /// The message's bytes.
+    pub payload: Vec<u8>,
+}
+
+/// Receives the messages of one topic from all its publishers. Dropping it unsubscribes.
+///
+/// A message from a gating subscription is *in hand* from its delivery to the next receive or [`done`]; only then does
+/// the publisher get its slot back.
+///
+/// [`done`]: Subscription::done
+pub struct Subscription<M: Message> {
+    topic: Arc<Topic>,
+    inlet: Arc<Inlet>,
+    feeds: Vec<Feed>,
+    /// The version of the inlet's incoming feeds that were taken in.
+    taken_in: usize,
+    /// The feed whose turn it is, and for how many messages it has been.
+    turn: usize,
+    burst: u32,
+    in_hand: Option<InHand>,
+    pulse: Option<Arc<Pulse>>,
+    message: PhantomData<M>,
+}
+
+/// The message that the reader works at.
+#[derive(Clone, Copy)]
+struct InHand {
+    feed: usize,
+    /// How often its handling failed.
+    failures: u32,
+    /// It is to be delivered again.
+    again: bool,
+}
+
+/// What one feed had when it was its turn.
+enum Turn<M> {
+    Delivery(Delivery<M>),
+    Nothing,
+    /// Its publisher has ended, and everything was received.
+    Over,
+}
+
+impl<M: Message> Subscription<M> {
+    pub(super) fn new(topic: Arc<Topic>, inlet: Arc<Inlet>) -> Self {
+        Subscription {
+            topic,
+            inlet,
+            feeds: Vec::new(),
+            taken_in: 0,
+            turn: 0,
+            burst: 0,
+            in_hand: None,
+            pulse: None,
+            message: PhantomData,
+        }
+    }
+
+    /// From now on this subscription's work counts in a task's pulse, whose poller flushes it with the returned
+    /// flusher.
+    pub fn attach(&mut self, pulse: &Arc<Pulse>) -> Flusher {
+        self.pulse = Some(pulse.clone());
+        Flusher::of_subscription(self.inlet.clone())
+    }
+
+    /// The next message or gap; `None` once every publisher has ended and all that they sent was received.
+    ///
+    /// Cancelling loses nothing: a message is taken only when this returns it.
+    pub async fn recv(&mut self) -> Option<Delivery<M>> {
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// As [`recv`](Subscription::recv), for hand-written futures.
+    pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
+        if self.pulse.as_ref().is_some_and(|pulse| pulse.is_spent(context)) {
+            return Poll::Pending;
+        }
+        if let Some(ready) = self.poll_next() {
+            return Poll::Ready(ready);
+        }
+        self.inlet.bell.park(context.waker());
+        match self.poll_next() {
+            Some(ready) => {
+                self.inlet.bell.unpark();
+                Poll::Ready(ready)
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// As [`recv`](Subscription::recv), but never waits.
+    #[inline]
+    pub fn try_recv(&mut self) -> TryRecv<M> {
+        self.settle();
+        self.next()
+    }
+
+    /// The message in hand is done with, before the next receive.
+    pub fn done(&mut self) {
+        if let Some(in_hand) = &mut self.in_hand {
+            in_hand.again = false;
+        }
+        self.settle();
+    }
+
+    /// The reader failed. A message in hand is delivered once more at the next receive; if it failed before, it is
+    /// given up and returned.
+    pub fn fail(&mut self) -> Option<Undelivered> {
+        let mut in_hand = self.in_hand?;
+        in_hand.failures += 1;
+        in_hand.again = in_hand.failures < DELIVERIES;
+        self.in_hand = Some(in_hand);
+        if in_hand.again {
+            return None;
+        }
+        let feed = &mut self.feeds[in_hand.feed];
+        let mut words = M::Words::ZERO;
+        let Look::Message { sequence, length } = feed.consumer.look(words.as_mut()) else {
+            return None;
+        };
+        let bytes = words.as_ref().iter().flat_map(|word| word.to_ne_bytes());
+        let undelivered = Undelivered {
+            topic: feed.outlet.topic.clone(),
+            reader: self.inlet.name.clone(),
+            type_id: M::ID,
+            publisher: feed.outlet.name.clone(),
+            epoch: feed.outlet.epoch,
+            sequence: sequence as u64,
+            payload: bytes.take(length).collect(),
+        };
+        self.pass(in_hand.feed, DEAD_LETTERED);
+        Some(undelivered)
+    }
+
+    /// How many messages wait for this reader, the one in hand included.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        let incoming = self.inlet.incoming.lock();
+        self.feeds.iter().chain(incoming.iter()).map(|feed| feed.consumer.depth()).sum()
+    }
+
+    /// What happens when it is slower than a publisher.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.inlet.policy
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.topic
+    }
+
+    /// A handle that can end this subscription once it is empty.
+    #[must_use]
+    pub fn finisher(&self) -> Finisher {
+        Finisher(self.inlet.clone())
+    }
+
+    /// What `recv` completes with, or `None` if it has to wait.
+    fn poll_next(&mut self) -> Option<Option<Delivery<M>>> {
+        match self.try_recv() {
+            TryRecv::Delivery(delivery) => Some(Some(delivery)),
+            TryRecv::Closed => Some(None),
+            TryRecv::Empty => None,
+        }
+    }
+
+    /// Lets the message in hand go, unless it is to be delivered again.
+    #[inline]
+    fn settle(&mut self) {
+        if let Some(in_hand) = self.in_hand
+            && !in_hand.again
+        {
+            self.pass(in_hand.feed, TAKEN);
+        }
+    }
+
+    /// Moves past the message in hand and counts it as `count`.
+    #[inline]
+    fn pass(&mut self, index: usize, count: usize) {
+        self.in_hand = None;
+        let feed = &mut self.feeds[index];
+        feed.consumer.advance();
+        feed.line.add(count, 1);
+        if self.pulse.as_ref().is_none_or(|pulse| pulse.beat()) {
+            announce();
+            self.feeds.iter().for_each(|feed| feed.outlet.room.ring());
+        }
+    }
+
+    fn next(&mut self) -> TryRecv<M> {
+        if self.taken_in != self.inlet.incoming.version() {
+            self.take_in();
+        }
+        if let Some(in_hand) = self.in_hand
+            && let Turn::Delivery(delivery) = self.deliver(in_hand.feed)
+        {
+            return TryRecv::Delivery(delivery);
+        }
+        let mut idle = 0;
+        while idle < self.feeds.len() {
+            if self.turn >= self.feeds.len() {
+                self.turn = 0;
+            }
+            match self.deliver(self.turn) {
+                Turn::Delivery(delivery) => {
+                    self.burst += 1;
+                    if self.burst >= BURST {
+                        self.pass_turn();
+                    }
+                    return TryRecv::Delivery(delivery);
+                }
+                Turn::Nothing => {
+                    self.pass_turn();
+                    idle += 1;
+                }
+                Turn::Over => self.retire(self.turn),
+            }
+        }
+        if self.feeds.is_empty() && self.taken_in > 0 || self.inlet.last_call.load(Ordering::Acquire)
+        {
+            return TryRecv::Closed;
+        }
+        TryRecv::Empty
+    }
+
+    /// What one feed has, if anything.
+    #[inline]
+    fn deliver(&mut self, index: usize) -> Turn<M> {
+        let policy = self.inlet.policy;
+        let feed = &mut self.feeds[index];
+        if policy == Policy::Latest {
+            let skipped = feed.consumer.skip_to_latest();
+            if skipped > 0 {
+                return Turn::Delivery(Self::gap(feed, skipped, GapReason::Skipped));
+            }
+        }
+        let mut words = M::Words::ZERO;
+        match feed.consumer.look(words.as_mut()) {
+            Look::Message { sequence, .. } => match from_words::<M>(&words) {
+                Ok(message) => Turn::Delivery(self.hand_out(index, message, sequence as u64)),
+                Err(_) => {
+                    self.in_hand = None;
+                    feed.consumer.advance();
+                    Turn::Delivery(Self::gap(feed, 1, GapReason::Undecodable))
+                }
+            },
+            Look::Gap { missed } => {
+                Turn::Delivery(Self::gap(feed, missed, GapReason::Overwritten))
+            }
+            Look::Empty => Turn::Nothing,
+            Look::Closed => Turn::Over,
+        }
+    }
+
+    #[inline]
+    fn hand_out(&mut self, index: usize, message: M, sequence: u64) -> Delivery<M> {
+        let mut redelivered = false;
+        if self.inlet.policy.is_gating() {
+            let failures = self.in_hand.map_or(0, |in_hand| in_hand.failures);
+            redelivered = failures > 0;
+            if redelivered {
+                self.feeds[index].line.add(REDELIVERED, 1);
+            }
+            self.in_hand = Some(InHand { feed: index, failures, again: false });
+        } else {
+            // Nobody waits for an observer, so what it has may be gone at any time: it is done with it at once.
+            self.pass(index, TAKEN);
+        }
+        Delivery::Msg(Received { message, sequence, redelivered })
+    }
+
+    #[cold]
+    fn gap(feed: &Feed, count: usize, reason: GapReason) -> Delivery<M> {
+        let value = match reason {
+            GapReason::Overwritten => OVERWRITTEN,
+            GapReason::Skipped => SKIPPED,
+            GapReason::Undecodable => DEAD_LETTERED,
+        };
+        feed.line.add(value, count as u64);
+        Delivery::Gap(Gap {
+            count: count as u64,
+            exact: true,
+            reason,
+            publisher: feed.outlet.name.clone(),
+            epoch: feed.outlet.epoch,
+        })
+    }
+
+    fn pass_turn(&mut self) {
+        self.turn += 1;
+        self.burst = 0;
+    }
+
+    fn retire(&mut self, index: usize) {
+        let feed = self.feeds.swap_remove(index);
+        drop(feed.consumer);
+        self.inlet.forget(&feed.outlet);
+    }
+
+    #[cold]
+    fn take_in(&mut self) {
+        let mut incoming = self.inlet.incoming.lock();
+        self.taken_in = self.inlet.incoming.version();
+        self.feeds.append(&mut incoming);
+    }
+}
+
+impl<M: Message> Drop for Subscription<M> {
+    fn drop(&mut self) {
+        self.topic.retire_inlet(&self.inlet);
+        self.take_in();
+        while !self.feeds.is_empty() {
+            self.retire(0);
+        }
+    }
+}
+
+impl<M: Message> fmt::Debug for Subscription<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("topic", &self.topic.name())
+            .field("name", &self.inlet.name)
+            .field("policy", &self.inlet.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends a subscription from outside.
+#[derive(Clone, Debug)]
+pub struct Finisher(Arc<Inlet>);
+
+impl Finisher {
+    /// From now on the subscription is closed whenever it is empty, though publishers are left.
+    pub fn finish_when_empty(&self) {
+        self.0.last_call.store(true, Ordering::Release);
+        announce();
+        self.0.bell.ring();
+    }
+}

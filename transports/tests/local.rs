@@ -1,0 +1,166 @@
+//! The local transport: the laws of every transport, and what is its own.
+
+use std::sync::Arc;
+
+use mycelium_core::message;
+use mycelium_transports::conformance::{Probe, Transport};
+use mycelium_transports::counters::{Kind, Region};
+use mycelium_transports::local::{
+    Delivery, Policy, Publisher, Schema, Subscription, Topic, TopicError, TryRecv,
+};
+use proptest::prelude::*;
+
+struct Local(Arc<Topic>);
+
+impl Transport for Local {
+    fn open(capacity: usize) -> Local {
+        Local(Topic::new("conformance", Schema::of::<Probe>(), capacity, Region::new(64)).unwrap())
+    }
+
+    fn publisher(&self, name: &str) -> Publisher<Probe> {
+        self.0.publisher(name, 1).unwrap()
+    }
+
+    fn subscribe(&self, name: &str, policy: Policy) -> Subscription<Probe> {
+        self.0.subscribe(name, policy).unwrap()
+    }
+}
+
+mycelium_transports::conformance!(Local);
+
+fn probe(number: u64) -> Probe {
+    Probe { publisher: 0, number }
+}
+
+#[test]
+fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
+    let local = Local::open(4);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    for number in 0..3 {
+        publisher.try_emit(probe(number)).unwrap();
+    }
+    let take = |reader: &mut Subscription<Probe>| match reader.try_recv().delivery() {
+        Some(Delivery::Msg(probe)) => (probe.number, probe.redelivered()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reader.fail(), None, "nothing in hand");
+    assert_eq!(take(&mut reader), (0, false));
+    assert_eq!(reader.fail(), None);
+    assert_eq!(take(&mut reader), (0, true));
+    assert_eq!(take(&mut reader), (1, false));
+    assert_eq!(reader.fail(), None);
+    assert_eq!(take(&mut reader), (1, true));
+    let dead = reader.fail().expect("it failed twice");
+    assert_eq!((dead.sequence, dead.epoch, &*dead.reader), (1, 1, "reader"));
+    assert_eq!(dead.payload[8..16], 1u64.to_le_bytes());
+    assert_eq!(take(&mut reader), (2, false));
+    reader.done();
+    assert_eq!(reader.depth(), 0);
+}
+
+#[test]
+fn an_observer_has_nothing_in_hand() {
+    let local = Local::open(4);
+    let mut reader = local.subscribe("reader", Policy::DropOldest);
+    local.publisher("publisher").try_emit(probe(0)).unwrap();
+    assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+    assert_eq!(reader.fail(), None);
+    assert_eq!(reader.try_recv(), TryRecv::Closed);
+}
+
+#[test]
+fn a_finished_subscription_ends_when_it_is_empty() {
+    let local = Local::open(4);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    publisher.try_emit(probe(0)).unwrap();
+    reader.finisher().finish_when_empty();
+    assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+    assert_eq!(reader.try_recv(), TryRecv::Closed);
+}
+
+#[test]
+fn one_topic_carries_one_type() {
+    #[message(topic = "conformance", id = 3)]
+    struct Other {
+        number: u32,
+    }
+    let local = Local::open(4);
+    let error = local.0.subscribe::<Other>("reader", Policy::Block).unwrap_err();
+    assert!(matches!(error, TopicError::Schema { .. }));
+    let text = error.to_string();
+    assert!(text.contains("Probe") && text.contains("Other"), "{text}");
+    assert!(local.0.publisher::<Other>("publisher", 1).is_err());
+    let _ = Other { number: 0 }.number;
+}
+
+#[test]
+fn there_is_an_entry_for_so_many_gating_readers_and_no_more() {
+    let local = Local::open(4);
+    let _publisher = local.publisher("publisher");
+    let mut readers: Vec<_> = (0..64).map(|_| local.subscribe("reader", Policy::Block)).collect();
+    let refused = local.0.subscribe::<Probe>("one more", Policy::Block);
+    assert!(matches!(refused, Err(TopicError::Readers { most: 64, .. })));
+    assert!(local.0.publisher::<Probe>("another", 1).is_ok());
+    let _observer = local.subscribe("observer", Policy::DropOldest);
+    readers.pop();
+    let _gating = local.subscribe("in its place", Policy::Block);
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Emit,
+    Receive(usize),
+    Fail(usize),
+    Done(usize),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 4 } else { 500 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Whatever happens, for each subscription: sent = taken + overwritten + skipped + dead-lettered + depth.
+    #[test]
+    fn every_message_is_accounted_for(
+        operations in prop::collection::vec(
+            prop_oneof![
+                4 => Just(Operation::Emit),
+                4 => (0..4usize).prop_map(Operation::Receive),
+                1 => (0..4usize).prop_map(Operation::Fail),
+                1 => (0..4usize).prop_map(Operation::Done),
+            ],
+            1..200,
+        )
+    ) {
+        let counters = Region::new(16);
+        let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
+        let policies = [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest];
+        let mut readers =
+            policies.map(|policy| topic.subscribe::<Probe>(&format!("{policy:?}"), policy).unwrap());
+        let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+        for operation in operations {
+            match operation {
+                Operation::Emit => drop(publisher.try_emit(probe(publisher.sent()))),
+                Operation::Receive(index) => drop(readers[index].try_recv()),
+                Operation::Fail(index) => drop(readers[index].fail()),
+                Operation::Done(index) => readers[index].done(),
+            }
+            let readings = counters.read();
+            let sent = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
+            prop_assert_eq!(sent.value("sent"), publisher.sent());
+            for reader in &readers {
+                let name = format!("{:?}", reader.policy());
+                let line = readings.iter().find(|line| line.label("reader") == name).unwrap();
+                let gone: u64 = ["taken", "overwritten", "skipped", "dead_lettered"]
+                    .map(|value| line.value(value))
+                    .iter()
+                    .sum();
+                prop_assert_eq!(publisher.sent(), gone + reader.depth() as u64, "{}", name);
+            }
+        }
+    }
+}
