@@ -1,1 +1,109 @@
-//! In the making.
+//! Mycelium: one service source, any executor, any transport.
+//!
+//! A [`service`](macro@service) is a struct with an `async fn run` that reads and emits typed messages. A [`Node`] makes
+//! services from factories, wires what they declared, supervises them, and shuts them down. What executor they run on
+//! is the caller's choice; what capacities and policies they have stands in a [`Topology`] file, or is the default:
+//! lossless.
+//!
+//! The rooms of this crate: `service` and `context` are what a service sees, `node` and `plan` put a process together,
+//! `supervision` keeps it running, `topology` reads its file. Rings and codecs are `mycelium-core`, how messages travel
+//! is `mycelium-transports`, and what is asked of an executor is `mycelium-executor`.
+//!
+//! ```
+//! use mycelium::{Context, Delivery, Node, Result, message, service};
+//!
+//! #[message(topic = "ticks", id = 1)]
+//! struct Tick {
+//!     price: u64,
+//! }
+//!
+//! struct Feed;
+//!
+//! #[service(emits(Tick))]
+//! impl Feed {
+//!     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+//!         for price in 1..=100 {
+//!             ctx.emit(Tick { price }).await?;
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! struct Sum(std::sync::mpsc::Sender<u64>);
+//!
+//! #[service(reads(Tick))]
+//! impl Sum {
+//!     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+//!         let mut ticks = ctx.subscribe::<Tick>()?;
+//!         let mut sum = 0;
+//!         while let Some(delivery) = ticks.recv().await {
+//!             match delivery {
+//!                 Delivery::Msg(tick) => sum += tick.price,
+//!                 Delivery::Gap(gap) => ctx.warn("missed ticks", gap),
+//!             }
+//!         }
+//!         self.0.send(sum)?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let (result, sum) = std::sync::mpsc::channel();
+//! let node = Node::builder("main")
+//!     .service(|| Feed)
+//!     .service(move || Sum(result.clone()))
+//!     .build()?;
+//! node.run(mycelium_tokio::Tokio::current()?).await?;
+//! assert_eq!(sum.recv()?, 5050);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+// The macros write paths that start at `::mycelium`.
+extern crate self as mycelium;
+
+mod context;
+mod dead_letter;
+mod error;
+mod inbox;
+mod kept;
+mod launch;
+mod node;
+mod plan;
+mod service;
+mod shutdown;
+mod supervision;
+mod topology;
+
+pub use mycelium_core::{FixedStr, FixedVec, Message};
+pub use mycelium_macros::{message, service};
+pub use mycelium_transports::counters;
+pub use mycelium_transports::local::{
+    Delivery, EmitError, Gap, GapReason, Policy, Publisher, Received, Refusal, TryRecv,
+};
+
+pub use context::{Context, JoinHandle};
+pub use dead_letter::DeadLetter;
+pub use error::{BuildError, Error, Result, ShuttingDown, StartError, SubscribeError, Unfinished};
+pub use inbox::Subscription;
+pub use kept::Kept;
+pub use node::{Builder, Node, Outcome, Report, Running, ServiceReport};
+pub use service::{Emits, Reads, Service};
+pub use supervision::Restart;
+pub use topology::{Problem, Topology, TopologyError};
+
+/// What the macros write. Not for anyone else: it changes without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use mycelium_core as core;
+
+    pub use crate::inbox::Inbox;
+    pub use crate::launch::{
+        IntoLocalTask, IntoSendTask, IsLocal, IsSend, Kind, Launch, Task, outcome,
+    };
+    pub use crate::plan::{Port, Ports};
+    pub use crate::service::Wiring;
+    pub use crate::supervision::{Life, supervise};
+}

@@ -41,6 +41,8 @@ pub use descriptor::{
 pub use envelope::{Envelope, TraceContext};
 pub use error::{DecodeError, Invalid, Reason};
 pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong};
-pub use frame::{FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message};
+pub use frame::{
+    FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message,
+};
 pub use message::{Field, Message, Words, decode, decode_ref, from_words, to_words};
 pub use mycelium_macros::core_message as message;

@@ -102,7 +102,9 @@ impl fmt::Display for SpawnError {
             SpawnError::LocalUnsupported => {
                 "this executor moves tasks between threads and cannot run a future that is not Send"
             }
-            SpawnError::WrongThread => "local tasks can only be started on the executor's own thread",
+            SpawnError::WrongThread => {
+                "local tasks can only be started on the executor's own thread"
+            }
         })
     }
 }

@@ -60,7 +60,7 @@ impl Kind {
             Kind::Feed => {
                 &["joined_at", "taken", "overwritten", "skipped", "dead_lettered", "redelivered"]
             }
-            Kind::Service => &["starts", "errors", "panics"],
+            Kind::Service => &["starts", "errors", "panics", "dead_letters"],
         }
     }
 

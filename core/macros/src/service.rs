@@ -8,7 +8,9 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Error, FnArg, ImplItem, ImplItemFn, Index, ItemImpl, Path, Result, Token, Type, parenthesized};
+use syn::{
+    Error, FnArg, ImplItem, ImplItemFn, Index, ItemImpl, Path, Result, Token, Type, parenthesized,
+};
 
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
     match expand(attr, item.clone()) {
@@ -154,7 +156,8 @@ fn service_name(service: &Type) -> Result<&syn::Ident> {
         Type::Path(path) => path.path.segments.last(),
         _ => None,
     };
-    let segment = last.ok_or_else(|| Error::new_spanned(service, "a service is a type with a name"))?;
+    let segment =
+        last.ok_or_else(|| Error::new_spanned(service, "a service is a type with a name"))?;
     Ok(&segment.ident)
 }
 
@@ -213,7 +216,9 @@ impl Parse for Arguments {
                 "reads" => arguments.reads.extend(messages(input, &arguments.reads)?),
                 "emits" => arguments.emits.extend(messages(input, &arguments.emits)?),
                 "send" if arguments.threads == Threads::Unsaid => arguments.threads = Threads::Send,
-                "local" if arguments.threads == Threads::Unsaid => arguments.threads = Threads::Local,
+                "local" if arguments.threads == Threads::Unsaid => {
+                    arguments.threads = Threads::Local
+                }
                 _ => {
                     let message = "expected `reads(..)`, `emits(..)`, `send` or `local`";
                     return Err(Error::new(key.span(), message));
@@ -230,7 +235,10 @@ impl Parse for Arguments {
 /// A list of message types in parentheses, none of them twice.
 fn messages(input: ParseStream<'_>, known: &[Path]) -> Result<Vec<Path>> {
     if !input.peek(syn::token::Paren) {
-        return Err(Error::new(Span::call_site(), "expected message types in parentheses, as in `reads(Tick)`"));
+        return Err(Error::new(
+            Span::call_site(),
+            "expected message types in parentheses, as in `reads(Tick)`",
+        ));
     }
     let content;
     parenthesized!(content in input);

@@ -23,7 +23,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, SystemTime};
 
-use mycelium_executor::{Executor, Listener, MakeLocal, SendFuture, SpawnError, Stream, system_entropy};
+use mycelium_executor::{
+    Executor, Listener, MakeLocal, SendFuture, SpawnError, Stream, system_entropy,
+};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::LocalSet;
 use tokio::time::Instant;

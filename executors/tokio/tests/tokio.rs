@@ -46,9 +46,8 @@ async fn local_futures_run_only_where_they_can() {
         executor.spawn_local(Box::new(make)).unwrap();
         executor.sleep_until(executor.now() + std::time::Duration::from_millis(1)).await;
         let elsewhere = executor.clone();
-        let refused = std::thread::spawn(move || {
-            elsewhere.spawn_local(Box::new(|| Box::pin(async {})))
-        });
+        let refused =
+            std::thread::spawn(move || elsewhere.spawn_local(Box::new(|| Box::pin(async {}))));
         assert_eq!(refused.join().unwrap(), Err(SpawnError::WrongThread));
         executor
     })

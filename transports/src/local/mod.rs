@@ -19,16 +19,18 @@ mod subscription;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mycelium_core::descriptor::Digest;
 use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::{LayoutError, slot_words};
-use mycelium_core::descriptor::Digest;
 
 use crate::counters::Region;
 use outlet::{Feed, Inlet, Outlet};
 
 pub use publisher::{EmitError, Publisher, Refusal};
 pub use pulse::{Flusher, Pulse, poll_with};
-pub use subscription::{Delivery, Finisher, Gap, GapReason, Received, Subscription, TryRecv, Undelivered};
+pub use subscription::{
+    Delivery, Finisher, Gap, GapReason, Received, Subscription, TryRecv, Undelivered,
+};
 
 /// What happens at a subscription that is slower than a publisher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +119,10 @@ impl fmt::Display for TopicError {
             }
             TopicError::Capacity { topic, error } => write!(f, "topic `{topic}`: {error}"),
             TopicError::Readers { topic, most } => {
-                write!(f, "topic `{topic}` has {most} gating subscriptions already, the most that it can have")
+                write!(
+                    f,
+                    "topic `{topic}` has {most} gating subscriptions already, the most that it can have"
+                )
             }
         }
     }

@@ -89,7 +89,8 @@ impl Outlet {
         } else {
             Broadcast::observing(handle)
         };
-        let label = format!("topic={} publisher={} reader={}", outlet.topic, outlet.name, inlet.name);
+        let label =
+            format!("topic={} publisher={} reader={}", outlet.topic, outlet.name, inlet.name);
         let line = counters.line(Kind::Feed, &label);
         line.set(0, consumer.cursor() as u64);
         let reader = ReaderInfo { inlet: inlet.clone(), entry: consumer.entry() };

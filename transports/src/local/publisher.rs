@@ -111,7 +111,11 @@ impl<M: Message> Publisher<M> {
     /// # Errors
     /// As [`emit`](Publisher::emit).
     #[inline]
-    pub fn poll_emit(&mut self, context: &Context<'_>, message: &M) -> Poll<Result<(), EmitError<M>>> {
+    pub fn poll_emit(
+        &mut self,
+        context: &Context<'_>,
+        message: &M,
+    ) -> Poll<Result<(), EmitError<M>>> {
         if self.pulse.as_ref().is_some_and(|pulse| pulse.is_spent(context)) {
             return Poll::Pending;
         }
@@ -163,7 +167,9 @@ impl<M: Message> Publisher<M> {
     #[cold]
     fn refuse(&mut self, message: M, entry: usize) -> EmitError<M> {
         let reader = self.outlet.reader_at(entry);
-        let by = reader.as_ref().map_or_else(|| "a reader that just left".into(), |reader| reader.name.clone());
+        let by = reader
+            .as_ref()
+            .map_or_else(|| "a reader that just left".into(), |reader| reader.name.clone());
         let refusal = if reader.is_some_and(|reader| reader.policy == Policy::Reject) {
             self.line.add(REJECTED, 1);
             Refusal::Rejected { by }

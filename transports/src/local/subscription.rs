@@ -377,7 +377,8 @@ impl<M: Message> Subscription<M> {
                 Turn::Over => self.retire(self.turn),
             }
         }
-        if self.feeds.is_empty() && self.taken_in > 0 || self.inlet.last_call.load(Ordering::Acquire)
+        if self.feeds.is_empty() && self.taken_in > 0
+            || self.inlet.last_call.load(Ordering::Acquire)
         {
             return TryRecv::Closed;
         }
@@ -405,9 +406,7 @@ impl<M: Message> Subscription<M> {
                     Turn::Delivery(Self::gap(feed, 1, GapReason::Undecodable))
                 }
             },
-            Look::Gap { missed } => {
-                Turn::Delivery(Self::gap(feed, missed, GapReason::Overwritten))
-            }
+            Look::Gap { missed } => Turn::Delivery(Self::gap(feed, missed, GapReason::Overwritten)),
             Look::Empty => Turn::Nothing,
             Look::Closed => Turn::Over,
         }

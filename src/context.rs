@@ -1,0 +1,334 @@
+//! What a service sees of its node.
+
+use std::cell::Cell;
+use std::fmt::Debug;
+use std::future::poll_fn;
+use std::io;
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::{Duration, SystemTime};
+
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use mycelium_core::Message;
+use mycelium_executor::{Listener, SendFuture, Stream};
+use mycelium_transports::local::{EmitError, Publisher};
+
+use crate::error::{BuildError, Result, ShuttingDown, SubscribeError, Unfinished};
+use crate::inbox::Subscription;
+use crate::node::Shared;
+use crate::service::{Emits, Reads, Service};
+use crate::shutdown::Latch;
+
+/// An emit that waits longer than this is reported, with the name of the subscription that it waits for.
+const STALL: Duration = Duration::from_secs(1);
+
+/// The way from a service to everything else: messages, time, tasks, the network, logs.
+///
+/// There is one for each service, and it is not `Sync`: the service is the only writer of its topics, which is what
+/// makes an emit a few stores. A child task or another thread gets a [`publisher`](Context::publisher) of its own.
+pub struct Context<S: Service> {
+    inputs: S::Inputs,
+    outputs: S::Outputs,
+    name: Arc<str>,
+    pub(crate) shared: Arc<Shared>,
+    /// Set when the present run ends: its tasks end with it.
+    run: Arc<Latch>,
+    random: fastrand::Rng,
+    stall: Stall,
+    publishers: usize,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl<S: Service> Context<S> {
+    pub(crate) fn new(
+        name: &str,
+        inputs: S::Inputs,
+        outputs: S::Outputs,
+        shared: Arc<Shared>,
+    ) -> Context<S> {
+        Context {
+            name: name.into(),
+            inputs,
+            outputs,
+            run: Arc::default(),
+            random: fastrand::Rng::with_seed(shared.executor.entropy()),
+            stall: Stall::default(),
+            publishers: 0,
+            shared,
+            not_sync: PhantomData,
+        }
+    }
+
+    /// The service's name in this node.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Emits a message to all subscriptions of its topic; waits while a `block` subscription is full.
+    ///
+    /// Messages of one service on one topic arrive in the order of their emits. Cancelling: dropped before it
+    /// completes, the message was not sent. In a tight loop it yields to the executor now and then.
+    ///
+    /// # Errors
+    /// With the message, if a `reject` subscription is full.
+    #[inline]
+    pub async fn emit<M: Message>(&mut self, message: M) -> Result<(), EmitError<M>>
+    where
+        S: Emits<M>,
+    {
+        let Context { name, outputs, stall, shared, .. } = self;
+        let publisher = S::publisher(outputs);
+        let mut waiting_since = None;
+        poll_fn(|context| {
+            let poll = publisher.poll_emit(context, &message);
+            if poll.is_pending() {
+                stall.watch(context, shared, &mut waiting_since, || {
+                    let by = publisher.held_by();
+                    let reader = by.as_deref().unwrap_or("?");
+                    tracing::warn!(service = &**name, topic = M::TOPIC, reader, "emit waits");
+                });
+            }
+            poll
+        })
+        .await
+    }
+
+    /// As [`emit`](Context::emit), but never waits.
+    ///
+    /// # Errors
+    /// With the message, if a `block` or `reject` subscription is full.
+    #[inline]
+    pub fn try_emit<M: Message>(&mut self, message: M) -> Result<(), EmitError<M>>
+    where
+        S: Emits<M>,
+    {
+        S::publisher(&mut self.outputs).try_emit(message)
+    }
+
+    /// Another publisher of a topic that this service emits to, for a child task or another thread. Its messages are
+    /// ordered among themselves, not with those of the service.
+    ///
+    /// # Errors
+    /// If the topic cannot take another publisher.
+    pub fn publisher<M: Message>(&mut self) -> Result<Publisher<M>, BuildError>
+    where
+        S: Emits<M>,
+    {
+        self.publishers += 1;
+        self.shared.publisher(&format!("{}+{}", self.name, self.publishers))
+    }
+
+    /// Takes the service's subscription, which has existed since before any service ran: nothing was missed. Dropping
+    /// it gives it back with its cursor.
+    ///
+    /// # Errors
+    /// If it is out already.
+    pub fn subscribe<M: Message>(&mut self) -> Result<Subscription<M>, SubscribeError>
+    where
+        S: Reads<M>,
+    {
+        S::inbox(&self.inputs).take()
+    }
+
+    /// Waits so long, or until the node shuts down.
+    ///
+    /// # Errors
+    /// [`ShuttingDown`] if it does, or did already. With `?`, it ends the service well.
+    pub fn sleep(
+        &self,
+        duration: Duration,
+    ) -> impl Future<Output = Result<(), ShuttingDown>> + Send + use<S> {
+        let shared = self.shared.clone();
+        async move {
+            let wake = shared.executor.sleep_until(shared.executor.now() + duration);
+            select(wake, pin!(shared.shutdown.wait())).await;
+            if shared.shutdown.is_set() { Err(ShuttingDown) } else { Ok(()) }
+        }
+    }
+
+    /// Monotonic time since an origin that is the same for all services of the node.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.shared.executor.now()
+    }
+
+    /// The calendar time.
+    #[must_use]
+    pub fn wall_clock(&self) -> SystemTime {
+        self.shared.executor.wall_clock()
+    }
+
+    /// A random number.
+    pub fn random(&mut self) -> u64 {
+        self.random.u64(..)
+    }
+
+    /// Runs a future beside the service. It is dropped when this run of the service ends; dropping the returned handle
+    /// only forgets its result.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let (result, receiver) = oneshot::channel();
+        let (name, run) = (self.name.clone(), self.run.clone());
+        let task = async move {
+            let future = pin!(AssertUnwindSafe(future).catch_unwind());
+            match select(future, pin!(run.wait())).await {
+                // Nobody may be interested any more.
+                Either::Left((Ok(value), _)) => drop(result.send(value)),
+                Either::Left((Err(_), _)) => {
+                    tracing::error!(service = &*name, "a task of the service panicked");
+                }
+                Either::Right(_) => {}
+            }
+        };
+        // An executor that has ended drops the task, and the result is `Unfinished`.
+        let _ = self.shared.executor.spawn(Box::pin(task));
+        JoinHandle(receiver)
+    }
+
+    /// Runs work that blocks on threads made for it. Dropping the returned handle only forgets its result.
+    pub fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let (result, receiver) = oneshot::channel();
+        let work = Box::new(move || drop(result.send(work())));
+        // As in `spawn`: a refusal drops the work, and with it the sender.
+        let _ = self.shared.executor.blocking(work);
+        JoinHandle(receiver)
+    }
+
+    /// Connects to `host:port` over TCP.
+    ///
+    /// The returned future is `Err` as the system says, with the address.
+    pub fn connect(
+        &self,
+        address: &str,
+    ) -> impl Future<Output = io::Result<Stream>> + Send + use<S> + 'static {
+        let connecting = self.shared.executor.connect(address.to_owned());
+        named(connecting, "connect to", address)
+    }
+
+    /// Listens at `host:port` over TCP; port 0 lets the system choose.
+    ///
+    /// The returned future is `Err` as the system says, with the address.
+    pub fn listen(
+        &self,
+        address: &str,
+    ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
+        let listening = self.shared.executor.listen(address.to_owned());
+        named(listening, "listen at", address)
+    }
+
+    /// Asks the node to shut down: sources end, what they sent is received, then `recv` yields `None` everywhere.
+    pub fn shutdown(&self) {
+        self.shared.shutdown.set();
+    }
+
+    /// Whether the node shuts down.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.shared.shutdown.is_set()
+    }
+
+    /// Ready once the node shuts down; at once if it does already.
+    pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
+        let shared = self.shared.clone();
+        async move { shared.shutdown.wait().await }
+    }
+
+    /// Logs that something went as it should.
+    pub fn info(&self, message: &str, details: impl Debug) {
+        tracing::info!(service = self.name(), ?details, "{message}");
+    }
+
+    /// Logs that something needs a look.
+    pub fn warn(&self, message: &str, details: impl Debug) {
+        tracing::warn!(service = self.name(), ?details, "{message}");
+    }
+
+    /// Logs that something went wrong.
+    pub fn error(&self, message: &str, details: impl Debug) {
+        tracing::error!(service = self.name(), ?details, "{message}");
+    }
+
+    /// Ends the tasks of the run that is over; the next run's tasks are its own.
+    pub(crate) fn end_tasks(&mut self) {
+        self.run.set();
+        self.run = Arc::default();
+    }
+}
+
+impl<S: Service> Drop for Context<S> {
+    fn drop(&mut self) {
+        self.run.set();
+    }
+}
+
+impl<S: Service> Debug for Context<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("service", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The result of a task or of blocking work, to be awaited.
+///
+/// It is [`Unfinished`] if the work panicked, or was dropped before it was done.
+#[derive(Debug)]
+pub struct JoinHandle<T>(oneshot::Receiver<T>);
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, Unfinished>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_err(|_| Unfinished)
+    }
+}
+
+fn named<T: Send + 'static>(
+    future: SendFuture<io::Result<T>>,
+    what: &str,
+    address: &str,
+) -> impl Future<Output = io::Result<T>> + Send + use<T> + 'static {
+    let what = format!("cannot {what} {address}");
+    async move { future.await.map_err(|error| io::Error::new(error.kind(), format!("{what}: {error}"))) }
+}
+
+/// Notices emits that wait for long. One timer, made when an emit first waits, serves all of them, so that waiting
+/// costs no allocation each time.
+#[derive(Default)]
+struct Stall {
+    timer: Option<SendFuture<()>>,
+}
+
+impl Stall {
+    #[cold]
+    fn watch(
+        &mut self,
+        context: &mut task::Context<'_>,
+        shared: &Shared,
+        waiting_since: &mut Option<Duration>,
+        report: impl FnOnce(),
+    ) {
+        let now = shared.executor.now();
+        let since = *waiting_since.get_or_insert(now);
+        let timer = self.timer.get_or_insert_with(|| shared.executor.sleep_until(now + STALL));
+        let Poll::Ready(()) = Pin::as_mut(timer).poll(context) else { return };
+        if now.saturating_sub(since) >= STALL {
+            report();
+        }
+        let mut next = shared.executor.sleep_until(now + STALL);
+        if next.as_mut().poll(context).is_pending() {
+            self.timer = Some(next);
+        } else {
+            self.timer = None;
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Errors: of services, of putting a node together, and of starting it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mycelium_executor::SpawnError;
+use mycelium_transports::local::TopicError;
+
+use crate::topology::TopologyError;
+
+/// What ends a service's `run` early: any error.
+///
+/// It is made from every error type by `?`, as `Box<dyn Error>` is, and so does not implement `Error` itself.
+pub struct Error {
+    error: Box<dyn std::error::Error + Send + Sync>,
+    permanent: bool,
+}
+
+/// What a service's `run` returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error that is just a sentence.
+    pub fn msg(message: impl Into<String>) -> Error {
+        Error { error: message.into().into(), permanent: false }
+    }
+
+    /// Says that another try would fail in the same way: the service is not restarted, and the node shuts down.
+    #[must_use]
+    pub fn permanent(self) -> Error {
+        Error { permanent: true, ..self }
+    }
+
+    /// Whether another try would fail in the same way.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.permanent
+    }
+
+    /// The error itself.
+    #[must_use]
+    pub fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        &*self.error
+    }
+
+    /// The error as `E`, if it is one.
+    #[must_use]
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.error.downcast_ref()
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Error {
+        Error { error: Box::new(error), permanent: false }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)?;
+        let mut source = self.error.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.error, f)
+    }
+}
+
+/// The node shuts down. A service may end with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShuttingDown;
+
+impl fmt::Display for ShuttingDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the node is shutting down")
+    }
+}
+
+impl std::error::Error for ShuttingDown {}
+
+/// Blocking work that did not finish: it panicked, or the executor ended first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished;
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("blocking work panicked, or the executor ended before it was done")
+    }
+}
+
+impl std::error::Error for Unfinished {}
+
+/// Why a subscription could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The subscription is out: an earlier handle has not been dropped.
+    Taken {
+        /// `Service.topic`.
+        subscription: String,
+    },
+    /// The topic does not take it.
+    Topic(TopicError),
+    /// There can be no such topic in this node.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SubscribeError::Taken { subscription } => {
+                write!(
+                    f,
+                    "subscription `{subscription}` is out already: drop the first handle before taking it again"
+                )
+            }
+            SubscribeError::Topic(error) => error.fmt(f),
+            SubscribeError::Refused { reason } => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
+/// Why services cannot be put together to a node.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Two services have one name.
+    DuplicateService {
+        /// The name.
+        name: String,
+    },
+    /// The topology file is wrong, or does not fit the services.
+    Topology(TopologyError),
+    /// Two messages have one id.
+    DuplicateId {
+        /// The id.
+        id: u16,
+        /// One message.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// Services hold each other up: each waits for the next one to take its messages.
+    Cycle {
+        /// The services and topics on the way round.
+        path: Vec<String>,
+    },
+    /// The rings take more memory than the node may use.
+    Memory {
+        /// What they take, in bytes.
+        needed: usize,
+        /// What the node may use, in bytes.
+        budget: usize,
+    },
+    /// A topic cannot be what a service says it is.
+    Topic(TopicError),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::DuplicateService { name } => write!(f, "two services are called `{name}`"),
+            BuildError::Topology(error) => error.fmt(f),
+            BuildError::DuplicateId { id, first, second } => {
+                write!(f, "messages `{first}` and `{second}` both have id {id}")
+            }
+            BuildError::Cycle { path } => write!(
+                f,
+                "services hold each other up: {}; let one of these subscriptions drop (policy = \"drop-oldest\" or \"latest\")",
+                path.join(" -> ")
+            ),
+            BuildError::Memory { needed, budget } => write!(
+                f,
+                "rings take {needed} bytes, but the node may use {budget}: lower the capacities of topics or raise `memory`"
+            ),
+            BuildError::Topic(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<TopicError> for BuildError {
+    fn from(error: TopicError) -> BuildError {
+        BuildError::Topic(error)
+    }
+}
+
+impl From<TopologyError> for BuildError {
+    fn from(error: TopologyError) -> BuildError {
+        BuildError::Topology(error)
+    }
+}
+
+/// Why a node did not start, or did not end well.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The services turned out not to fit together.
+    Build(BuildError),
+    /// A service that stays on one thread cannot run on an executor that moves tasks between threads.
+    LocalService {
+        /// The service's type.
+        service: &'static str,
+        /// The executor.
+        executor: String,
+    },
+    /// The topology asks for another executor.
+    Executor {
+        /// What it asks for.
+        asked: String,
+        /// What was given.
+        given: String,
+    },
+    /// The executor did not take a service.
+    Spawn {
+        /// The service.
+        service: String,
+        /// Why.
+        error: SpawnError,
+    },
+    /// A service failed more often than it may.
+    ServiceFailed {
+        /// The service.
+        service: String,
+        /// Its last error or panic.
+        error: String,
+        /// How often it was restarted within the window.
+        restarts: u32,
+        /// The window.
+        window: Duration,
+    },
+    /// Services ignored the shutdown and were abandoned at its deadline.
+    Abandoned {
+        /// The services.
+        services: Vec<String>,
+        /// The deadline.
+        deadline: Duration,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Build(error) => error.fmt(f),
+            StartError::LocalService { service, executor } => write!(
+                f,
+                "service `{service}` is not Send and cannot run on `{executor}`, which moves tasks between threads: \
+                 run it where local tasks run (`mycelium_tokio::local`), or make it Send"
+            ),
+            StartError::Executor { asked, given } => {
+                write!(
+                    f,
+                    "the topology asks for executor `{asked}`, but the node was started on `{given}`"
+                )
+            }
+            StartError::Spawn { service, error } => {
+                write!(f, "service `{service}` did not start: {error}")
+            }
+            StartError::ServiceFailed { service, error, restarts, window } => write!(
+                f,
+                "service `{service}` failed for good after {restarts} restarts within {window:?}: {error}"
+            ),
+            StartError::Abandoned { services, deadline } => write!(
+                f,
+                "abandoned at the shutdown deadline of {deadline:?}: {}",
+                services.join(", ")
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<BuildError> for StartError {
+    fn from(error: BuildError) -> StartError {
+        StartError::Build(error)
+    }
+}
+
+/// A file and a place in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: PathBuf,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}

@@ -1,0 +1,114 @@
+//! How a service's life becomes a task: one that may move between threads if its type allows, one that stays otherwise.
+//!
+//! The macro asks at the concrete type, where the compiler knows. Of two traits with the same method, resolution prefers
+//! the one whose impl needs no further reference, and that impl exists for `Send` futures only.
+#![expect(missing_docs, reason = "what the macro writes, hidden from users")]
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+use mycelium_executor::{LocalFuture, SendFuture};
+
+use crate::error::{Error, Result};
+
+/// What `run` returned, with its error made one of ours.
+pub fn outcome<E: Into<Error>>(result: Result<(), E>) -> Result<()> {
+    result.map_err(Into::into)
+}
+
+/// A service's life, ready to run where its type allows.
+pub enum Task {
+    Send(SendFuture<()>),
+    Local(LocalFuture<()>),
+}
+
+impl Task {
+    #[must_use]
+    pub fn send(future: impl Future<Output = ()> + Send + 'static) -> Task {
+        Task::Send(Box::pin(future))
+    }
+
+    #[must_use]
+    pub fn local(future: impl Future<Output = ()> + 'static) -> Task {
+        Task::Local(Box::pin(future))
+    }
+
+    pub(crate) fn into_send(self) -> Option<SendFuture<()>> {
+        match self {
+            Task::Send(future) => Some(future),
+            Task::Local(_) => None,
+        }
+    }
+
+    pub(crate) fn into_local(self) -> LocalFuture<()> {
+        match self {
+            Task::Send(future) => future,
+            Task::Local(future) => future,
+        }
+    }
+}
+
+/// Asks whether the future that a function returns is `Send`: at a concrete type, method resolution prefers the trait
+/// whose impl needs no further reference, and that one exists for `Send` futures only.
+pub struct Kind<F>(PhantomData<fn() -> F>);
+
+impl<F> Kind<F> {
+    pub fn of<L>(_: impl FnOnce(L) -> F) -> Kind<F> {
+        Kind(PhantomData)
+    }
+}
+
+pub trait IsSend {
+    fn is_send(&self) -> bool {
+        true
+    }
+}
+
+impl<F: Send> IsSend for Kind<F> {}
+
+pub trait IsLocal {
+    fn is_send(&self) -> bool {
+        false
+    }
+}
+
+impl<F> IsLocal for &Kind<F> {}
+
+/// Makes a future a [`Task`], by the same rule as [`Kind`].
+pub struct Launch<F>(Cell<Option<F>>);
+
+impl<F> Launch<F> {
+    pub fn of(future: F) -> Launch<F> {
+        Launch(Cell::new(Some(future)))
+    }
+}
+
+pub trait IntoSendTask {
+    fn into_task(&self) -> Task;
+}
+
+impl<F: Future<Output = ()> + Send + 'static> IntoSendTask for Launch<F> {
+    fn into_task(&self) -> Task {
+        let future = self.0.take();
+        Task::send(async {
+            if let Some(future) = future {
+                future.await
+            }
+        })
+    }
+}
+
+pub trait IntoLocalTask {
+    fn into_task(&self) -> Task;
+}
+
+impl<F: Future<Output = ()> + 'static> IntoLocalTask for &Launch<F> {
+    fn into_task(&self) -> Task {
+        let future = self.0.take();
+        Task::local(async {
+            if let Some(future) = future {
+                future.await
+            }
+        })
+    }
+}

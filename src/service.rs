@@ -1,0 +1,111 @@
+//! What a service is to a node, and what `#[service]` makes of an impl block.
+
+use std::sync::Arc;
+
+use mycelium_core::Message;
+use mycelium_transports::local::{Finisher, Flusher, Publisher, Pulse};
+
+use crate::context::Context;
+use crate::error::{BuildError, Result};
+use crate::inbox::{AnyInbox, Inbox};
+use crate::launch::Task;
+use crate::node::Shared;
+use crate::plan::Ports;
+use crate::supervision::Life;
+
+/// Something that runs in a node, reads messages and emits messages. Implemented by
+/// [`#[service]`](macro@crate::service).
+pub trait Service: Sized + 'static {
+    /// What it is called in topologies, logs and counters: the type's name.
+    const NAME: &'static str;
+    /// Its subscriptions.
+    #[doc(hidden)]
+    type Inputs: Send + 'static;
+    /// Its publishers.
+    #[doc(hidden)]
+    type Outputs: Send + 'static;
+
+    #[doc(hidden)]
+    fn ports() -> Ports;
+
+    #[doc(hidden)]
+    fn wire(wiring: &mut Wiring<'_>) -> Result<(Self::Inputs, Self::Outputs), BuildError>;
+
+    /// Runs until the service has nothing more to do, or fails.
+    fn run(&mut self, context: &mut Context<Self>) -> impl Future<Output = Result<()>>;
+
+    #[doc(hidden)]
+    fn is_send() -> bool;
+
+    #[doc(hidden)]
+    fn launch(life: Life<Self>) -> Task;
+}
+
+/// The service declares that it reads `M`.
+#[diagnostic::on_unimplemented(
+    message = "service `{Self}` does not declare that it reads `{M}`",
+    note = "declare it: `#[service(reads({M}), ..)]`"
+)]
+pub trait Reads<M: Message>: Service {
+    #[doc(hidden)]
+    fn inbox(inputs: &Self::Inputs) -> &Inbox<M>;
+}
+
+/// The service declares that it emits `M`.
+#[diagnostic::on_unimplemented(
+    message = "service `{Self}` does not declare that it emits `{M}`",
+    note = "declare it: `#[service(emits({M}), ..)]`"
+)]
+pub trait Emits<M: Message>: Service {
+    #[doc(hidden)]
+    fn publisher(outputs: &mut Self::Outputs) -> &mut Publisher<M>;
+}
+
+/// Makes a service's subscriptions and publishers, before anything runs.
+pub struct Wiring<'a> {
+    shared: &'a Arc<Shared>,
+    service: &'a str,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) flushers: Vec<Flusher>,
+    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
+    /// How subscriptions are ended from outside, with their topics.
+    pub(crate) finishers: Vec<(&'static str, Finisher)>,
+}
+
+impl<'a> Wiring<'a> {
+    pub(crate) fn new(shared: &'a Arc<Shared>, service: &'a str) -> Wiring<'a> {
+        Wiring {
+            shared,
+            service,
+            pulse: Pulse::new(),
+            flushers: Vec::new(),
+            inboxes: Vec::new(),
+            finishers: Vec::new(),
+        }
+    }
+
+    /// A subscription that the service declared.
+    ///
+    /// # Errors
+    /// If the topic cannot take it.
+    pub fn input<M: Message>(&mut self) -> Result<Inbox<M>, BuildError> {
+        let policy = self.shared.plan.policy(self.service, M::TOPIC);
+        let topic = self.shared.topic::<M>()?;
+        let mut subscription = topic.subscribe::<M>(self.service, policy)?;
+        self.flushers.push(subscription.attach(&self.pulse));
+        self.finishers.push((M::TOPIC, subscription.finisher()));
+        let inbox = Inbox::new(format!("{}.{}", self.service, M::TOPIC), subscription);
+        self.inboxes.push(inbox.watched());
+        Ok(inbox)
+    }
+
+    /// A publisher that the service declared.
+    ///
+    /// # Errors
+    /// If the topic cannot take it.
+    pub fn output<M: Message>(&mut self) -> Result<Publisher<M>, BuildError> {
+        let mut publisher = self.shared.publisher::<M>(self.service)?;
+        self.flushers.push(publisher.attach(&self.pulse));
+        Ok(publisher)
+    }
+}

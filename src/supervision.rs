@@ -1,0 +1,236 @@
+//! Keeps a service running: restarts it after errors and panics, with growing pauses, and gives up in the end.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use mycelium_transports::counters::Line;
+use mycelium_transports::local::{Publisher, Undelivered};
+
+use crate::context::Context;
+use crate::dead_letter::DeadLetter;
+use crate::error::{Error, ShuttingDown};
+use crate::inbox::AnyInbox;
+use crate::node::{Departure, Outcome};
+use crate::service::Service;
+
+const STARTS: usize = 0;
+const ERRORS: usize = 1;
+const PANICS: usize = 2;
+const DEAD_LETTERS: usize = 3;
+
+/// When and how often a service that failed is started again.
+///
+/// The pause before a restart doubles with each failure within the window, up to the longest, and is shortened by a
+/// random part of up to a half, so that services that failed together do not return together. Failures that are older
+/// than the window are forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// The most restarts within the window; one failure more, and the node shuts down with an error.
+    pub limit: u32,
+    /// The window.
+    pub window: Duration,
+    /// The first pause.
+    pub backoff: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+}
+
+impl Default for Restart {
+    /// Ten restarts a minute; pauses from 100 ms to 10 s.
+    fn default() -> Restart {
+        Restart {
+            limit: 10,
+            window: Duration::from_secs(60),
+            backoff: Duration::from_millis(100),
+            longest: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The failures of one service that still count.
+#[derive(Debug, Default)]
+struct Failures(VecDeque<Duration>);
+
+impl Failures {
+    /// The pause before the next start after a failure now, or `None` if that was one too many. `jitter` is random.
+    fn pause(&mut self, restart: &Restart, now: Duration, jitter: u64) -> Option<Duration> {
+        while self.0.front().is_some_and(|failed| now.saturating_sub(*failed) > restart.window) {
+            self.0.pop_front();
+        }
+        let earlier = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        if earlier >= restart.limit {
+            return None;
+        }
+        self.0.push_back(now);
+        let pause =
+            restart.backoff.saturating_mul(2u32.saturating_pow(earlier)).min(restart.longest);
+        Some(pause.mul_f64(1.0 - 0.5 * (jitter as f64 / u64::MAX as f64)))
+    }
+}
+
+/// All that a service needs from its first start to its last end.
+pub struct Life<S: Service> {
+    pub(crate) factory: Box<dyn FnMut() -> S + Send>,
+    pub(crate) context: Context<S>,
+    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
+    /// `None` if nothing is read that could become one.
+    pub(crate) dead_letters: Option<Publisher<DeadLetter>>,
+    pub(crate) restart: Restart,
+    pub(crate) line: Line,
+    /// Dropped last: whoever waits for the service may rely on everything else being gone.
+    pub(crate) departure: Departure,
+}
+
+/// Runs a service until it ends, fails too often, or the node shuts down.
+pub async fn supervise<S: Service>(mut life: Life<S>) {
+    let mut failures = Failures::default();
+    let mut instance = None;
+    loop {
+        let failure = match attempt(&mut life, &mut instance).await {
+            Ok(()) => {
+                life.departure.outcome = Outcome::Completed;
+                break;
+            }
+            Err(failure) => failure,
+        };
+        life.give_up_what_failed_twice();
+        let shared = life.context.shared.clone();
+        let (now, jitter) = (shared.executor.now(), life.context.random());
+        let pause = failures.pause(&life.restart, now, jitter).filter(|_| !failure.permanent);
+        // Without anything to drain, a shutdown is no time for another try.
+        let pause = pause.filter(|_| !(shared.shutdown.is_set() && life.inboxes.is_empty()));
+        let Some(pause) = pause else {
+            tracing::error!(service = life.context.name(), error = failure.text, "failed for good");
+            life.departure.outcome = Outcome::Failed { error: failure.text };
+            break;
+        };
+        tracing::warn!(
+            service = life.context.name(),
+            error = failure.text,
+            ?pause,
+            "failed, will restart"
+        );
+        let wake = shared.executor.sleep_until(now + pause);
+        if life.inboxes.is_empty() {
+            futures_util::future::select(wake, std::pin::pin!(shared.shutdown.wait())).await;
+        } else {
+            wake.await;
+        }
+    }
+}
+
+/// Why a run of a service ended early.
+struct Failure {
+    text: String,
+    permanent: bool,
+}
+
+/// Runs the service once. After an error the instance stays for the next run; after a panic it is gone.
+async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Result<(), Failure> {
+    life.line.add(STARTS, 1);
+    let made = match instance.take() {
+        Some(service) => Ok(service),
+        None => catch_unwind(AssertUnwindSafe(&mut life.factory)),
+    };
+    let ran = match made {
+        Ok(mut service) => {
+            let run = AssertUnwindSafe(service.run(&mut life.context)).catch_unwind().await;
+            match run {
+                Ok(_) => *instance = Some(service),
+                // What is left of it may panic again as it goes.
+                Err(_) => drop(catch_unwind(AssertUnwindSafe(|| drop(service)))),
+            }
+            run
+        }
+        Err(panic) => Err(panic),
+    };
+    life.context.end_tasks();
+    match ran {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if ends_by_shutdown(life, &error) => Ok(()),
+        Ok(Err(error)) => {
+            life.line.add(ERRORS, 1);
+            Err(Failure { text: error.to_string(), permanent: error.is_permanent() })
+        }
+        Err(panic) => {
+            life.line.add(PANICS, 1);
+            Err(Failure { text: format!("panic: {}", panic_text(&*panic)), permanent: false })
+        }
+    }
+}
+
+fn ends_by_shutdown<S: Service>(life: &Life<S>, error: &Error) -> bool {
+    life.context.is_shutting_down() && error.downcast_ref::<ShuttingDown>().is_some()
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
+}
+
+impl<S: Service> Life<S> {
+    /// Messages in hand come again; those that came again already become dead letters.
+    fn give_up_what_failed_twice(&mut self) {
+        for undelivered in self.inboxes.iter().filter_map(|inbox| inbox.fail()) {
+            self.line.add(DEAD_LETTERS, 1);
+            report(&undelivered);
+            if let Some(dead_letters) = &mut self.dead_letters {
+                // With the dead letters' own ring full there is no place left: the counter and the log have it.
+                let _ = dead_letters.try_emit(DeadLetter::from(&undelivered));
+            }
+        }
+    }
+}
+
+fn report(undelivered: &Undelivered) {
+    tracing::error!(
+        topic = &*undelivered.topic,
+        reader = &*undelivered.reader,
+        publisher = &*undelivered.publisher,
+        sequence = undelivered.sequence,
+        "message given up: handling it failed each time it was delivered"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESTART: Restart = Restart {
+        limit: 3,
+        window: Duration::from_secs(10),
+        backoff: Duration::from_secs(1),
+        longest: Duration::from_secs(3),
+    };
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_the_limit_holds() {
+        let mut failures = Failures::default();
+        let pauses = [0, 1, 2, 3].map(|now| failures.pause(&RESTART, Duration::from_secs(now), 0));
+        assert_eq!(
+            pauses.map(|pause| pause.map(|pause| pause.as_secs())),
+            [Some(1), Some(2), Some(3), None]
+        );
+    }
+
+    #[test]
+    fn quiet_time_is_forgiving() {
+        let mut failures = Failures::default();
+        for now in 0..100 {
+            let pause = failures.pause(&RESTART, Duration::from_secs(now * 11), 0);
+            assert_eq!(pause, Some(Duration::from_secs(1)));
+        }
+    }
+
+    #[test]
+    fn jitter_takes_up_to_a_half() {
+        let pause = |jitter| Failures::default().pause(&RESTART, Duration::ZERO, jitter);
+        assert_eq!(pause(u64::MAX), Some(Duration::from_millis(500)));
+        let middle = pause(u64::MAX / 2).expect("a first failure");
+        assert!(middle > Duration::from_millis(740) && middle < Duration::from_millis(760));
+    }
+}

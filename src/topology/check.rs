@@ -1,0 +1,82 @@
+//! Whether a topology fits itself and the program that reads it.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+
+use super::{NodeSection, Problem, Topology, TopologyError};
+
+impl Topology {
+    /// No service stands twice, in one node or in two.
+    pub(super) fn check_owners(&self) -> Result<(), TopologyError> {
+        let mut places = BTreeMap::new();
+        for (node, section) in &self.sections.node {
+            for service in section.services.iter().flatten() {
+                if let Some(first) = places.insert(service.as_ref(), node.as_ref()) {
+                    let first = format!("node `{first}`");
+                    let service_name = service.as_ref().clone();
+                    let problem = Problem::Duplicate { service: service_name, first };
+                    return Err(self.file.error(service.span(), problem));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The services of `node` in order, if the topology places any; all that it names exist in the program.
+    pub(crate) fn place(
+        &self,
+        node: &str,
+        known: &[&str],
+    ) -> Result<Option<Vec<String>>, TopologyError> {
+        let sections = &self.sections;
+        for service in sections.node.values().flat_map(|section| section.services.iter().flatten())
+        {
+            self.check_name("service", service, known)?;
+        }
+        for service in sections.service.keys() {
+            self.check_name("service", service, known)?;
+        }
+        let Some(section) = self.section_of(node)? else { return Ok(None) };
+        let services = section.services.as_ref();
+        Ok(services.map(|services| services.iter().map(|name| name.as_ref().clone()).collect()))
+    }
+
+    pub(crate) fn check_topics(&self, known: &[&str]) -> Result<(), TopologyError> {
+        self.sections.topic.keys().try_for_each(|topic| self.check_name("topic", topic, known))
+    }
+
+    pub(crate) fn check_subscriptions(&self, known: &[String]) -> Result<(), TopologyError> {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let mut names = self.sections.subscription.keys();
+        names.try_for_each(|name| self.check_name("subscription", name, &known))
+    }
+
+    /// The node's section; none is fine as long as there are no others either.
+    fn section_of(&self, node: &str) -> Result<Option<&NodeSection>, TopologyError> {
+        let nodes = &self.sections.node;
+        match (nodes.get(node), nodes.first_key_value()) {
+            (Some(section), _) => Ok(Some(section)),
+            (None, None) => Ok(None),
+            (None, Some((other, _))) => {
+                let known = nodes.keys().map(|name| name.as_ref().clone()).collect();
+                let problem = Problem::Unknown { kind: "node", name: node.to_owned(), known };
+                Err(self.file.error(other.span(), problem))
+            }
+        }
+    }
+
+    fn check_name(
+        &self,
+        kind: &'static str,
+        name: &Spanned<String>,
+        known: &[&str],
+    ) -> Result<(), TopologyError> {
+        if known.contains(&name.as_ref().as_str()) {
+            return Ok(());
+        }
+        let known = known.iter().map(|&name| name.to_owned()).collect();
+        let problem = Problem::Unknown { kind, name: name.as_ref().clone(), known };
+        Err(self.file.error(name.span(), problem))
+    }
+}
