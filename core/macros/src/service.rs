@@ -4,7 +4,7 @@
 //! that emitting anything else does not compile; and a future of the whole supervised life of the service, made at the
 //! concrete type, where the compiler can tell whether it is `Send`.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
@@ -12,14 +12,9 @@ use syn::{
     Error, FnArg, ImplItem, ImplItemFn, Index, ItemImpl, Path, Result, Token, Type, parenthesized,
 };
 
+/// The expansion, or the error alone: the impl block without its trait would only add errors of its own.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
-    match expand(attr, item.clone()) {
-        Ok(tokens) => tokens,
-        Err(error) => {
-            let error = error.into_compile_error();
-            quote!(#item #error)
-        }
-    }
+    expand(attr, item).unwrap_or_else(Error::into_compile_error)
 }
 
 pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> Result<TokenStream> {
@@ -235,10 +230,7 @@ impl Parse for Arguments {
 /// A list of message types in parentheses, none of them twice.
 fn messages(input: ParseStream<'_>, known: &[Path]) -> Result<Vec<Path>> {
     if !input.peek(syn::token::Paren) {
-        return Err(Error::new(
-            Span::call_site(),
-            "expected message types in parentheses, as in `reads(Tick)`",
-        ));
+        return Err(input.error("expected message types in parentheses, as in `reads(Tick)`"));
     }
     let content;
     parenthesized!(content in input);

@@ -1,0 +1,111 @@
+//! No allocation for each message that is emitted and received, once a pipeline has warmed up.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use mycelium::{Context, Delivery, Node, Result, message, service};
+use mycelium_tokio::Tokio;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, with a count for each thread.
+struct Counting;
+
+// SAFETY: every call is handed to the system's allocator as it came; counting touches a `Cell` of this thread that
+// needs no allocation and no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`; `pointer` came from `System.alloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const WARM_UP: u64 = 10_000;
+const MEASURED: u64 = 100_000;
+const LAST: u64 = WARM_UP + MEASURED;
+/// More than the rings hold: no service has ended before the last measured message is received.
+const COOL_DOWN: u64 = 10_000;
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    number: u64,
+    rest: [u64; 6],
+}
+
+#[message(topic = "orders", id = 2)]
+struct Order {
+    number: u64,
+}
+
+struct Feed;
+
+#[service(emits(Tick))]
+impl Feed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..WARM_UP + MEASURED + COOL_DOWN {
+            ctx.emit(Tick { number, rest: [number; 6] }).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Strategy;
+
+#[service(reads(Tick), emits(Order))]
+impl Strategy {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        while let Some(Delivery::Msg(tick)) = ticks.recv().await {
+            assert_eq!(tick.rest, [tick.number; 6]);
+            ctx.emit(Order { number: tick.number }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reports how many allocations there were while the measured messages went through.
+struct Exchange(SyncSender<u64>);
+
+#[service(reads(Order))]
+impl Exchange {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut orders = ctx.subscribe::<Order>()?;
+        let (mut before, mut after) = (0, 0);
+        while let Some(Delivery::Msg(order)) = orders.recv().await {
+            match order.number {
+                WARM_UP => before = ALLOCATIONS.get(),
+                LAST => after = ALLOCATIONS.get(),
+                _ => {}
+            }
+        }
+        assert!(before > 0 && after > 0, "the allocator counts");
+        self.0.send(after - before)?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn emitted_and_received_messages_allocate_nothing() {
+    let (sender, allocations) = sync_channel(1);
+    let node = Node::builder("main")
+        .service(|| Feed)
+        .service(|| Strategy)
+        .service(move || Exchange(sender.clone()))
+        .build()
+        .unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+    assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
+}

@@ -1,0 +1,24 @@
+use mycelium::*;
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    price: u64,
+}
+
+#[message(topic = "orders", id = 2)]
+struct Order {
+    price: u64,
+}
+
+struct Strategy;
+
+struct Generic<T>(T);
+
+#[service(reads(Tick))]
+impl<T: Send + 'static> Generic<T> {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {}

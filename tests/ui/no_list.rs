@@ -1,0 +1,22 @@
+use mycelium::*;
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    price: u64,
+}
+
+#[message(topic = "orders", id = 2)]
+struct Order {
+    price: u64,
+}
+
+struct Strategy;
+
+#[service(reads = Tick)]
+impl Strategy {
+    async fn run(&mut self, _ctx: &mut Context<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {}
