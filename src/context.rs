@@ -143,13 +143,21 @@ impl<S: Service> Context<S> {
     pub fn sleep(
         &self,
         duration: Duration,
-    ) -> impl Future<Output = Result<(), ShuttingDown>> + Send + use<S> {
-        let shared = self.shared.clone();
-        async move {
-            let wake = shared.executor.sleep_until(shared.executor.now() + duration);
-            select(wake, pin!(shared.shutdown.wait())).await;
-            if shared.shutdown.is_set() { Err(ShuttingDown) } else { Ok(()) }
-        }
+    ) -> impl Future<Output = Result<(), ShuttingDown>> + Send + use<S> + 'static {
+        let clock = self.clock();
+        async move { clock.sleep(duration).await }
+    }
+
+    /// Lets other tasks run, those that wait for what this service emitted first of all.
+    pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
+        let mut yielded = false;
+        poll_fn(move |context| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
     }
 
     /// Monotonic time since an origin that is the same for all services of the node.
@@ -162,6 +170,12 @@ impl<S: Service> Context<S> {
     #[must_use]
     pub fn wall_clock(&self) -> SystemTime {
         self.shared.executor.wall_clock()
+    }
+
+    /// The node's time, for child tasks.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        Clock(self.shared.clone())
     }
 
     /// A random number.
@@ -275,6 +289,35 @@ impl<S: Service> Drop for Context<S> {
 impl<S: Service> Debug for Context<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Context").field("service", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The time of a node, wherever it is wanted.
+#[derive(Clone)]
+pub struct Clock(Arc<Shared>);
+
+impl Clock {
+    /// As [`Context::now`].
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.0.executor.now()
+    }
+
+    /// As [`Context::sleep`].
+    ///
+    /// # Errors
+    /// [`ShuttingDown`] if the node does, or did already.
+    pub async fn sleep(&self, duration: Duration) -> Result<(), ShuttingDown> {
+        let Clock(shared) = self;
+        let wake = shared.executor.sleep_until(shared.executor.now() + duration);
+        select(wake, pin!(shared.shutdown.wait())).await;
+        if shared.shutdown.is_set() { Err(ShuttingDown) } else { Ok(()) }
+    }
+}
+
+impl Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
     }
 }
 

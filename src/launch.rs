@@ -83,12 +83,12 @@ impl<F> Launch<F> {
     }
 }
 
-pub trait IntoSendTask {
-    fn into_task(&self) -> Task;
+pub trait SendTask {
+    fn task(&self) -> Task;
 }
 
-impl<F: Future<Output = ()> + Send + 'static> IntoSendTask for Launch<F> {
-    fn into_task(&self) -> Task {
+impl<F: Future<Output = ()> + Send + 'static> SendTask for Launch<F> {
+    fn task(&self) -> Task {
         let future = self.0.take();
         Task::send(async {
             if let Some(future) = future {
@@ -98,12 +98,12 @@ impl<F: Future<Output = ()> + Send + 'static> IntoSendTask for Launch<F> {
     }
 }
 
-pub trait IntoLocalTask {
-    fn into_task(&self) -> Task;
+pub trait LocalTask {
+    fn task(&self) -> Task;
 }
 
-impl<F: Future<Output = ()> + 'static> IntoLocalTask for &Launch<F> {
-    fn into_task(&self) -> Task {
+impl<F: Future<Output = ()> + 'static> LocalTask for &Launch<F> {
+    fn task(&self) -> Task {
         let future = self.0.take();
         Task::local(async {
             if let Some(future) = future {

@@ -78,13 +78,14 @@ mod supervision;
 mod topology;
 
 pub use mycelium_core::{FixedStr, FixedVec, Message};
+pub use mycelium_executor::{Listener, Stream};
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::counters;
 pub use mycelium_transports::local::{
     Delivery, EmitError, Gap, GapReason, Policy, Publisher, Received, Refusal, TryRecv,
 };
 
-pub use context::{Context, JoinHandle};
+pub use context::{Clock, Context, JoinHandle};
 pub use dead_letter::DeadLetter;
 pub use error::{BuildError, Error, Result, ShuttingDown, StartError, SubscribeError, Unfinished};
 pub use inbox::Subscription;
@@ -100,9 +101,7 @@ pub mod __private {
     pub use mycelium_core as core;
 
     pub use crate::inbox::Inbox;
-    pub use crate::launch::{
-        IntoLocalTask, IntoSendTask, IsLocal, IsSend, Kind, Launch, Task, outcome,
-    };
+    pub use crate::launch::{IsLocal, IsSend, Kind, Launch, LocalTask, SendTask, Task, outcome};
     pub use crate::plan::{Port, Ports};
     pub use crate::service::Wiring;
     pub use crate::supervision::{Life, supervise};

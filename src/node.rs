@@ -47,8 +47,10 @@ struct Registered {
     ports: Ports,
     /// The type's name, if it stays on one thread.
     local: Option<&'static str>,
-    prepare: Box<dyn FnOnce(&Arc<Shared>, String) -> Result<Prepared, BuildError> + Send>,
+    prepare: Prepare,
 }
+
+type Prepare = Box<dyn FnOnce(&Arc<Shared>, String) -> Result<Prepared, BuildError> + Send>;
 
 /// A service that is wired and can be launched.
 struct Prepared {

@@ -128,8 +128,8 @@ fn launch(arguments: &Arguments, item: &ItemImpl, root: &TokenStream) -> Result<
         }
 
         fn launch(life: #root::Life<Self>) -> #root::Task {
-            use #root::{IntoLocalTask as _, IntoSendTask as _};
-            (&#root::Launch::of(life_of(life))).into_task()
+            use #root::{LocalTask as _, SendTask as _};
+            (&#root::Launch::of(life_of(life))).task()
         }
     };
     // A function of its own hides the future behind a type that is known to be `Send` or not.

@@ -1,0 +1,366 @@
+//! A recorded day behind the face of an Ethereum node. All connections share one position: the
+//! number of logs that the chain has so far. It moves only while somebody is subscribed, by one
+//! log at a time, and a log exists from the moment the position has passed it: `eth_getLogs` serves
+//! what lies before the position, `eth_blockNumber` the block of the last log before it, and a
+//! subscription whatever the position passes after it began. The recording itself is everyone's
+//! buffer, so a slow client holds up neither the day nor its neighbours.
+//!
+//! Hence no log can be missed. A client that subscribes, waits for the answer and then asks
+//! `eth_getLogs` from the block of its last log, inclusive, finds every log that the position had
+//! passed by the time of the second answer in that answer, and every later one (with some of the
+//! former again) in its subscription; what was written to a connection that broke lies before the
+//! position and so in the backfill of the next. The end respects it too: a connection is closed
+//! only when it has subscribed, has been sent every log, and has had a first `eth_getLogs`
+//! answered or has asked for nothing for a while ([`Settings::grace`]); whoever connects after the
+//! end is treated alike. Should the grace be too short for a client, its close comes before its
+//! backfill's answer, and it knows that it has to come again.
+
+mod connection;
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    future::Future,
+    num::NonZeroUsize,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use event_listener::{Event, EventListener};
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    recording::{RecordedLog, Recording},
+    rpc::{BlockTag, Filter},
+};
+
+/// How fast the day goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Pace {
+    /// As fast as the fastest subscriber reads.
+    #[default]
+    Unpaced,
+    /// By the recorded time stamps, this many times as fast.
+    Recorded {
+        /// The factor; a day of 1440 takes a minute. Not above 0 means real time.
+        speed: f64,
+    },
+}
+
+impl Pace {
+    /// How long the position waits between two logs, by their time stamps since the first.
+    ///
+    /// Whole milliseconds of the scaled clock, so that short gaps add up instead of being lost.
+    fn gap(self, before: u64, after: u64) -> Duration {
+        match self {
+            Self::Unpaced => Duration::ZERO,
+            Self::Recorded { speed } => {
+                let speed = if speed > 0.0 { speed } else { 1.0 };
+                let millis = |seconds: u64| (seconds as f64 * 1000.0 / speed) as u64;
+                Duration::from_millis(millis(after).saturating_sub(millis(before)))
+            }
+        }
+    }
+}
+
+/// When the feed lets a connection drop, as networks do: abruptly, without a close frame.
+///
+/// The connection that carries the position past a point is dropped there, and the last logs
+/// before the point are never sent to it: only a backfill brings them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drops {
+    /// At these positions.
+    pub at: BTreeSet<usize>,
+    /// At every multiple of this.
+    pub every: Option<NonZeroUsize>,
+    /// How many logs before each point are lost; none if 0.
+    pub lost: usize,
+}
+
+impl Drops {
+    /// Whether the connection that brought the position here is to be dropped.
+    fn due(&self, position: usize) -> bool {
+        self.at.contains(&position)
+            || self.every.is_some_and(|every| position.is_multiple_of(every.get()))
+    }
+
+    /// Whether the log that brings the position here is lost by a drop soon after.
+    fn loses(&self, position: usize) -> bool {
+        (position..position.saturating_add(self.lost)).any(|point| self.due(point))
+    }
+}
+
+/// How a feed behaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How fast the day goes by.
+    pub pace: Pace,
+    /// When connections drop.
+    pub drops: Drops,
+    /// How long a client that has been sent all may ask for nothing before it is let go.
+    pub grace: Duration,
+    /// How long a client may take over the handshake, and over its farewell.
+    pub patience: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pace: Pace::default(),
+            drops: Drops::default(),
+            grace: Duration::from_millis(500),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// All was sent, and the connection was closed with that reason.
+    EndOfRecording,
+    /// The feed let it drop, as it was told to.
+    Dropped,
+    /// The client closed or left.
+    Left,
+    /// The client did not manage the handshake.
+    NoHandshake,
+    /// The client broke the protocol of WebSockets.
+    Garbage,
+    /// The client sent more than the feed takes.
+    Oversized,
+    /// The stream failed.
+    Broken,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::EndOfRecording,
+        Self::Dropped,
+        Self::Left,
+        Self::NoHandshake,
+        Self::Garbage,
+        Self::Oversized,
+        Self::Broken,
+    ];
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EndOfRecording => "end of recording",
+            Self::Dropped => "dropped",
+            Self::Left => "client left",
+            Self::NoHandshake => "no handshake",
+            Self::Garbage => "garbage",
+            Self::Oversized => "oversized",
+            Self::Broken => "broken",
+        })
+    }
+}
+
+/// The node: what all connections share. Put it in an `Arc` and [`Feed::serve`] each connection.
+#[derive(Debug)]
+pub struct Feed {
+    recording: Recording,
+    settings: Settings,
+    position: AtomicUsize,
+    moved: Event,
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    refused: AtomicU64,
+    subscriptions: AtomicU64,
+}
+
+impl Feed {
+    /// A feed at the beginning of its day.
+    #[must_use]
+    pub fn new(recording: Recording, settings: Settings) -> Self {
+        Self {
+            recording,
+            settings,
+            position: AtomicUsize::new(0),
+            moved: Event::new(),
+            outcomes: [const { AtomicU64::new(0) }; Outcome::ALL.len()],
+            refused: AtomicU64::new(0),
+            subscriptions: AtomicU64::new(0),
+        }
+    }
+
+    /// Serves one connection to its end, counts the outcome and gives it back.
+    ///
+    /// `sleep` makes the executor's timer. The stream is closed by being dropped. The future is
+    /// `Send` if the stream, the timer and `sleep` are and `sleep` is `Sync`.
+    pub async fn serve<S, F, T>(&self, stream: S, sleep: F) -> Outcome
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        F: Fn(Duration) -> T,
+        T: Future<Output = ()>,
+    {
+        let outcome = connection::serve(self, stream, sleep).await;
+        self.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        outcome
+    }
+
+    /// How many logs the chain has so far.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.position.load(Ordering::Acquire)
+    }
+
+    /// How many logs the day has.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.recording.len()
+    }
+
+    /// The newest block's number.
+    #[must_use]
+    pub fn block_number(&self) -> u64 {
+        let logs = self.recording.logs();
+        match self.position() {
+            0 => logs[0].key.block.saturating_sub(1),
+            // A removed log may be of an older block; the chain's head does not go back.
+            position => logs[..position]
+                .iter()
+                .rev()
+                .find(|log| !log.removed)
+                .map_or(0, |log| log.key.block),
+        }
+    }
+
+    /// How many connections ended so.
+    #[must_use]
+    pub fn outcomes(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize].load(Ordering::Relaxed)
+    }
+
+    /// How many requests were answered with an error.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The logs that the chain has so far in a range of blocks, as a JSON list.
+    fn logs_between(&self, from: BlockTag, to: BlockTag, filter: &Filter) -> String {
+        let newest = self.block_number();
+        let block = |tag| match tag {
+            BlockTag::Earliest => 0,
+            BlockTag::Latest => newest,
+            BlockTag::Number(block) => block,
+        };
+        let blocks = block(from)..=block(to);
+        let mut list = String::from("[");
+        let found = self.recording.logs()[..self.position()].iter().filter(|log| {
+            !log.removed && blocks.contains(&log.key.block) && filter.matches(&log.address)
+        });
+        for log in found {
+            if list.len() > 1 {
+                list.push(',');
+            }
+            list.push_str(&log.json);
+        }
+        list.push(']');
+        list
+    }
+
+    /// The log at an index of the day, if the day has it.
+    fn log(&self, index: usize) -> Option<&RecordedLog> {
+        self.recording.logs().get(index)
+    }
+
+    /// How long the position has to wait at an index.
+    fn gap(&self, index: usize) -> Duration {
+        let logs = self.recording.logs();
+        let since = |index: usize| logs[index].timestamp.saturating_sub(logs[0].timestamp);
+        match index {
+            0 => Duration::ZERO,
+            _ if index < logs.len() => self.settings.pace.gap(since(index - 1), since(index)),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Moves the position past `index`, unless another connection has; says whether it did.
+    fn advance(&self, index: usize) -> bool {
+        // Release: pairs with the Acquire of `position`; the recording never changes, so the number
+        // is all there is to see.
+        let moved = self
+            .position
+            .compare_exchange(index, index + 1, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if moved {
+            self.moved.notify(usize::MAX);
+        }
+        moved
+    }
+
+    fn listen(&self) -> EventListener {
+        self.moved.listen()
+    }
+
+    fn new_subscription(&self) -> String {
+        format!("{:#x}", 0x5b_0000 + self.subscriptions.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_add_up_at_any_speed() {
+        for (speed, total) in [(1.0, 86_376_000), (1440.0, 59_983), (1e6, 86), (0.0, 86_376_000)] {
+            let settings = Settings { pace: Pace::Recorded { speed }, ..Settings::default() };
+            let feed = Feed::new(Recording::embedded().unwrap(), settings);
+            let sum: Duration = (0..feed.total()).map(|index| feed.gap(index)).sum();
+            assert_eq!(sum.as_millis(), total, "at {speed}");
+        }
+        assert_eq!(Pace::Unpaced.gap(1, 1000), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_chain_ends_at_the_position() {
+        let feed = Feed::new(Recording::embedded().unwrap(), Settings::default());
+        let logs = |from, to| {
+            let list = feed.logs_between(from, to, &Filter::default());
+            serde_json::from_str::<Vec<serde_json::Value>>(&list).unwrap().len()
+        };
+        assert_eq!(feed.block_number(), 18_937_381);
+        assert_eq!(logs(BlockTag::Earliest, BlockTag::Latest), 0);
+        for index in 0..10 {
+            assert!(feed.advance(index) && !feed.advance(index));
+        }
+        assert_eq!(logs(BlockTag::Earliest, BlockTag::Latest), 10);
+        assert_eq!(logs(BlockTag::Earliest, BlockTag::Number(u64::MAX)), 10);
+        assert!(logs(BlockTag::Latest, BlockTag::Latest) < 10);
+        assert_eq!(logs(BlockTag::Number(feed.block_number() + 1), BlockTag::Latest), 0);
+    }
+
+    #[test]
+    fn a_removed_log_is_told_of_but_not_served() {
+        let line = |block: u64, removed: bool| {
+            format!(
+                "{{\"address\":\"0x{}\",\"blockNumber\":\"{block:#x}\",\"logIndex\":\"0x0\",\
+                 \"blockTimestamp\":\"0x0\",\"removed\":{removed}}}\n",
+                "07".repeat(20)
+            )
+        };
+        let day = [line(5, false), line(6, false), line(5, true)].concat();
+        let day = Recording::read("day".as_ref(), day.as_bytes()).unwrap();
+        let feed = Feed::new(day, Settings::default());
+        (0..3).for_each(|index| assert!(feed.advance(index)));
+        assert_eq!((feed.block_number(), feed.total()), (6, 3));
+        let served = feed.logs_between(BlockTag::Earliest, BlockTag::Latest, &Filter::default());
+        assert_eq!(served.matches("false").count(), 2);
+        assert!(!served.contains("true"));
+    }
+
+    #[test]
+    fn drops_lose_the_logs_before_them() {
+        let drops = Drops { at: [5].into(), every: NonZeroUsize::new(10), lost: 2 };
+        let lost: Vec<_> = (1..=20).filter(|position| drops.loses(*position)).collect();
+        assert_eq!(lost, [4, 5, 9, 10, 19, 20]);
+        let due: Vec<_> = (1..=20).filter(|position| drops.due(*position)).collect();
+        assert_eq!(due, [5, 10, 20]);
+    }
+}

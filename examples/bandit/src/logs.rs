@@ -1,0 +1,45 @@
+//! Where log lines go: to standard error, or, while a table is drawn, into a buffer that is printed
+//! above it. Panics become log lines too, so that a service's panic does not tear the table.
+
+use std::{
+    io::{self, Write},
+    mem, panic,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tracing_subscriber::EnvFilter;
+
+/// Log lines that wait to be shown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl Logs {
+    /// The lines since the last call.
+    pub(crate) fn take(&self) -> String {
+        let lines = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        String::from_utf8_lossy(&lines).into_owned()
+    }
+}
+
+impl Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Begins to log: warnings, or what `RUST_LOG` says.
+pub(crate) fn init(logs: &Logs, to_stderr: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    if to_stderr {
+        format.with_writer(io::stderr).init();
+    } else {
+        let logs = logs.clone();
+        format.with_writer(move || logs.clone()).init();
+    }
+    panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+}

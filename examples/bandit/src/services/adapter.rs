@@ -1,0 +1,207 @@
+//! From a node's logs to swaps, for any EVM chain.
+
+use std::{fmt, pin::pin, time::Duration};
+
+use futures_util::future::{Either, select};
+use mycelium::{Context, Error, Kept, Result, service};
+
+use super::Board;
+use crate::{
+    chain::{self, Event, RawLog},
+    client::Cursor,
+    faults::Faults,
+    messages::Swap,
+    session::{self, Ended, Session},
+    socket::{Connection, Endpoint, SocketError, Step},
+};
+
+/// A node that has not shaken hands by then is as good as none.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// The first pause before connecting again; it doubles up to the longest.
+const BACKOFF: Duration = Duration::from_millis(20);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// So many connections in a row that came to nothing, and the node is given up.
+const ATTEMPTS: u32 = 6;
+/// The same once a connection was good: nodes restart, and that takes time.
+const ATTEMPTS_AGAIN: u32 = 30;
+
+/// Follows the pools' logs at a node over a WebSocket and emits their swaps. Connects again when
+/// the connection breaks, and goes on where it was.
+pub struct PolygonAdapter {
+    url: String,
+    endpoint: Endpoint,
+    pools: Vec<[u8; 20]>,
+    /// How far it has come, kept after each log.
+    cursor: Kept<Cursor>,
+    board: Board,
+    faults: Faults,
+}
+
+impl PolygonAdapter {
+    /// An adapter to the node at `url`, which leads to `endpoint`.
+    #[must_use]
+    pub fn new(
+        url: String,
+        endpoint: Endpoint,
+        pools: Vec<[u8; 20]>,
+        cursor: Kept<Cursor>,
+        board: Board,
+        faults: Faults,
+    ) -> Self {
+        Self { url, endpoint, pools, cursor, board, faults }
+    }
+
+    /// One connection, from its handshake to its end.
+    async fn follow(
+        &self,
+        ctx: &mut Context<Self>,
+        session: &mut Session,
+        attempts: &mut Attempts,
+    ) -> Result<Ended, Broken> {
+        let address = self.endpoint.authority();
+        let (stream, deadline) = (ctx.connect(&address), ctx.sleep(HANDSHAKE_WITHIN));
+        let connect = async {
+            let stream = stream.await.map_err(Broken::Unreachable)?;
+            Connection::open(stream, &self.url).await.map_err(Broken::Socket)
+        };
+        let mut connection = match select(pin!(connect), pin!(deadline)).await {
+            Either::Left((connection, _)) => connection?,
+            Either::Right((Ok(()), _)) => return Err(Broken::Silent),
+            Either::Right((Err(_shutting_down), _)) => return Ok(Ended::Finished),
+        };
+        self.board.figures().count_connection();
+        session.connected();
+        loop {
+            let shutdown = pin!(ctx.shutdown_requested());
+            let step = match select(pin!(connection.next(session)), shutdown).await {
+                Either::Left((step, _)) => step.map_err(Broken::Socket)?,
+                Either::Right(_) => return Ok(Ended::Finished),
+            };
+            match step {
+                Step::Ended(ended) => return Ok(ended),
+                Step::Event(event) => self.handle(ctx, event, attempts).await?,
+            }
+        }
+    }
+
+    async fn handle(
+        &self,
+        ctx: &mut Context<Self>,
+        event: session::Event,
+        attempts: &mut Attempts,
+    ) -> Result<(), Broken> {
+        match event {
+            session::Event::Started(cursor) => self.cursor.commit(|kept| *kept = cursor),
+            session::Event::Log(log, cursor) => {
+                self.take(ctx, &log).await?;
+                self.cursor.commit(|kept| *kept = cursor);
+            }
+            session::Event::Removed(log) => {
+                self.board.figures().count_log(log.key(), &Ok(Event::Removed));
+            }
+            session::Event::Skipped(skip) => self.board.figures().count_skip(skip),
+            session::Event::Duplicate(_) => self.board.figures().count_duplicate(),
+            session::Event::Live => attempts.succeeded(),
+        }
+        Ok(())
+    }
+
+    /// A log that did not come before; its swap is emitted before the log counts as dealt with.
+    async fn take(&self, ctx: &mut Context<Self>, log: &RawLog) -> Result<(), Broken> {
+        let told = chain::classify(log);
+        self.board.figures().count_log(log.key(), &told);
+        if let Ok(Event::Swap(swap)) = told {
+            self.faults.point("before the adapter's emit", false);
+            let emitted_at = u64::try_from(ctx.now().as_nanos()).unwrap_or(u64::MAX);
+            ctx.emit(Swap::new(&swap, emitted_at)).await.map_err(|_| Broken::Refused)?;
+            self.faults.point("after the adapter's emit", false);
+            // One swap's latency matters more than many swaps' throughput.
+            ctx.yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+#[service(emits(Swap))]
+impl PolygonAdapter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut session = Session::new(self.pools.clone(), self.cursor.read(|cursor| *cursor));
+        let mut attempts = Attempts::default();
+        loop {
+            let broken = match self.follow(ctx, &mut session, &mut attempts).await {
+                Ok(Ended::Finished) => return Ok(()),
+                Ok(Ended::Reconnect) => None,
+                Err(broken) => Some(broken),
+            };
+            let Some(pause) = attempts.failed(ctx.random()) else {
+                let error = broken.unwrap_or(Broken::Silent);
+                return Err(Error::msg(format!("gave up on {}: {error}", self.url)).permanent());
+            };
+            if let Some(broken) = broken {
+                ctx.warn("connection lost, will connect again", broken.to_string());
+            }
+            ctx.sleep(pause).await?;
+        }
+    }
+}
+
+/// Connections that came to nothing, since the last good one.
+#[derive(Default)]
+struct Attempts {
+    failed: u32,
+    was_good: bool,
+}
+
+impl Attempts {
+    fn succeeded(&mut self) {
+        *self = Self { failed: 0, was_good: true };
+    }
+
+    /// The pause before the next one, unless that was the last.
+    fn failed(&mut self, random: u64) -> Option<Duration> {
+        self.failed += 1;
+        if self.failed >= if self.was_good { ATTEMPTS_AGAIN } else { ATTEMPTS } {
+            return None;
+        }
+        let pause = BACKOFF.saturating_mul(1 << (self.failed - 1).min(16)).min(LONGEST_BACKOFF);
+        Some(pause.mul_f64(1.0 - 0.5 * (random as f64 / u64::MAX as f64)))
+    }
+}
+
+/// Why a connection came to nothing.
+#[derive(Debug)]
+enum Broken {
+    Unreachable(std::io::Error),
+    Silent,
+    Socket(SocketError),
+    /// A reader that is to reject messages did.
+    Refused,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(error) => error.fmt(f),
+            Self::Silent => write!(f, "no answer within {HANDSHAKE_WITHIN:?}"),
+            Self::Socket(error) => error.fmt(f),
+            Self::Refused => f.write_str("a reader of the swaps is too slow"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_end() {
+        let mut attempts = Attempts::default();
+        let pauses: Vec<_> = std::iter::from_fn(|| attempts.failed(0)).collect();
+        assert_eq!(pauses.len(), 5);
+        assert!(pauses.windows(2).all(|pair| pair[1] == pair[0] * 2));
+        attempts.succeeded();
+        assert_eq!(attempts.failed(0), Some(BACKOFF));
+        let again: Vec<_> = std::iter::from_fn(|| attempts.failed(0)).collect();
+        assert_eq!((again.len(), again[20]), (28, LONGEST_BACKOFF));
+    }
+}

@@ -1,0 +1,58 @@
+//! From swaps to signals.
+
+use std::time::Duration;
+
+use mycelium::{Context, Kept, Result, service};
+
+use super::Board;
+use crate::{
+    arbitrage::{Detector, Outcome},
+    faults::Faults,
+    messages::{EnrichedSwap, Signal},
+};
+
+/// Emits a signal whenever two pools of a pair stand further apart than their fees.
+pub struct ArbitrageDetector {
+    /// The prices and how far it has read, committed once a swap's signal was emitted.
+    detector: Kept<Detector>,
+    board: Board,
+    faults: Faults,
+}
+
+impl ArbitrageDetector {
+    /// A detector that goes on where `detector` is.
+    #[must_use]
+    pub fn new(detector: Kept<Detector>, board: Board, faults: Faults) -> Self {
+        Self { detector, board, faults }
+    }
+}
+
+#[service(reads(EnrichedSwap), emits(Signal))]
+impl ArbitrageDetector {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut swaps = ctx.subscribe::<EnrichedSwap>()?;
+        while let Some(delivery) = swaps.recv().await {
+            let received_at = ctx.now();
+            let Some(swap) = self.board.message(delivery) else { continue };
+            self.faults.point("before the detector's emit", swap.redelivered());
+            let priced = swap.priced();
+            match self.detector.read(|detector| detector.evaluate(&priced)) {
+                Outcome::Signal(signal) => {
+                    self.board.figures().count_signal(&signal);
+                    ctx.emit(Signal::from(signal)).await?;
+                }
+                Outcome::Rejected(_) => self.board.figures().count_rejected(),
+                Outcome::Quiet | Outcome::Duplicate => {}
+            }
+            self.faults.point("after the detector's emit", swap.redelivered());
+            self.detector.commit(|detector| detector.commit(&priced));
+            let mut figures = self.board.figures();
+            figures.count_swap(&priced);
+            if !swap.redelivered() {
+                let emitted_at = Duration::from_nanos(swap.emitted_at);
+                figures.record_latency(received_at.saturating_sub(emitted_at));
+            }
+        }
+        Ok(())
+    }
+}

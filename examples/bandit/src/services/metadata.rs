@@ -1,0 +1,60 @@
+//! From swaps to swaps with names, decimals and fees.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use mycelium::{Context, Error, Result, service};
+
+use super::Board;
+use crate::{
+    faults::Faults,
+    messages::{EnrichedSwap, Swap},
+    metadata::{Db, Pool},
+};
+
+/// Adds to each swap what the database knows of its pool; each pool is looked up once.
+pub struct MetadataService {
+    database: Option<PathBuf>,
+    cache: HashMap<[u8; 20], Option<Arc<Pool>>>,
+    board: Board,
+    faults: Faults,
+}
+
+impl MetadataService {
+    /// A service over this database, or over one in memory.
+    #[must_use]
+    pub fn new(database: Option<PathBuf>, board: Board, faults: Faults) -> Self {
+        Self { database, cache: HashMap::new(), board, faults }
+    }
+}
+
+#[service(reads(Swap), emits(EnrichedSwap))]
+impl MetadataService {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let path = self.database.clone();
+        let open = move || path.map_or_else(Db::in_memory, |path| Db::open(&path));
+        let db = ctx.blocking(open).await?.map_err(|error| Error::from(error).permanent())?;
+        let db = Arc::new(Mutex::new(db));
+        let mut swaps = ctx.subscribe::<Swap>()?;
+        while let Some(delivery) = swaps.recv().await {
+            let Some(swap) = self.board.message(delivery) else { continue };
+            self.faults.point("before the metadata's emit", swap.redelivered());
+            if !self.cache.contains_key(&swap.pool) {
+                let (db, address) = (db.clone(), swap.pool);
+                let look_up =
+                    move || db.lock().unwrap_or_else(PoisonError::into_inner).pool(&address);
+                let pool = ctx.blocking(look_up).await??.map(Arc::new);
+                self.cache.insert(swap.pool, pool);
+            }
+            match self.cache.get(&swap.pool).cloned().flatten() {
+                Some(pool) => ctx.emit(EnrichedSwap::new(&swap, &pool)).await?,
+                None => self.board.figures().count_unknown_pool(),
+            }
+            self.faults.point("after the metadata's emit", swap.redelivered());
+        }
+        Ok(())
+    }
+}

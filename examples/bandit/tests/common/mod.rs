@@ -1,0 +1,151 @@
+//! What tests of two ends need: a pipe in memory that breaks as sockets do, a thread that drives
+//! a future, and a sleep.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+/// One end of a pipe. Dropping it closes both directions; what it had written can still be read,
+/// or is lost as by a reset.
+#[derive(Debug)]
+pub(crate) struct End {
+    inbound: Arc<Mutex<Way>>,
+    outbound: Arc<Mutex<Way>>,
+    resets: bool,
+}
+
+#[derive(Debug, Default)]
+struct Way {
+    bytes: VecDeque<u8>,
+    capacity: usize,
+    closed: bool,
+    reset: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Way {
+    fn wake(&mut self) {
+        self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
+    }
+}
+
+/// A pipe that holds so many bytes each way; `resets` is what the first end's drop does.
+pub(crate) fn pipe(capacity: usize, resets: bool) -> (End, End) {
+    let way = || Arc::new(Mutex::new(Way { capacity, ..Way::default() }));
+    let (there, back) = (way(), way());
+    let first = End { inbound: back.clone(), outbound: there.clone(), resets };
+    (first, End { inbound: there, outbound: back, resets: false })
+}
+
+impl AsyncRead for End {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut way = self.inbound.lock().unwrap();
+        if way.reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if way.bytes.is_empty() && !way.closed {
+            way.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let count = buffer.len().min(way.bytes.len());
+        for (place, byte) in buffer.iter_mut().zip(way.bytes.drain(..count)) {
+            *place = byte;
+        }
+        way.writer.take().into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl AsyncWrite for End {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut way = self.outbound.lock().unwrap();
+        if way.closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let count = bytes.len().min(way.capacity - way.bytes.len());
+        if count == 0 && !bytes.is_empty() {
+            way.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        way.bytes.extend(&bytes[..count]);
+        way.reader.take().into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        for way in [&self.inbound, &self.outbound] {
+            let mut way = way.lock().unwrap();
+            way.closed = true;
+            way.wake();
+        }
+        self.outbound.lock().unwrap().reset = self.resets;
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Drives a future on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Arc::new(Unpark(thread::current())).into();
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// A sleep of which each has a thread; tests have few.
+pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> {
+    let shared = Arc::new(Mutex::new((false, None::<Waker>)));
+    let timer = shared.clone();
+    thread::spawn(move || {
+        thread::sleep(duration);
+        let mut timer = timer.lock().unwrap();
+        timer.0 = true;
+        timer.1.take().into_iter().for_each(Waker::wake);
+    });
+    std::future::poll_fn(move |cx| {
+        let mut shared = shared.lock().unwrap();
+        if shared.0 {
+            return Poll::Ready(());
+        }
+        shared.1 = Some(cx.waker().clone());
+        Poll::Pending
+    })
+}
