@@ -1,0 +1,10 @@
+//! `cargo bench -p mycelium-benches`: the full run. Without `--bench`, as under `cargo test --benches`, the quick one.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick = !arguments.iter().any(|argument| argument == "--bench");
+    let quick = quick.then(|| "--quick".to_owned());
+    mycelium_benches::main(quick.into_iter().chain(arguments), &mut std::io::stdout())
+}

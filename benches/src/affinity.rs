@@ -1,0 +1,86 @@
+//! Threads on cores of their own.
+
+/// The first two cores that this process may use.
+#[derive(Clone, Debug)]
+pub(crate) struct Cores {
+    usable: Vec<usize>,
+    refused: Option<String>,
+}
+
+/// Which of two threads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    Writer = 0,
+    Reader = 1,
+}
+
+impl Cores {
+    /// Looks which cores there are, and pins the calling thread as the writer.
+    pub(crate) fn take() -> Cores {
+        let mut cores = Cores { usable: usable(), refused: None };
+        // The reader's core first: if that is refused, nothing must look pinned.
+        cores.refused = cores.pin(Side::Reader).and_then(|()| cores.pin(Side::Writer)).err();
+        cores
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.usable.len()
+    }
+
+    /// Whether two threads can run at the same time.
+    pub(crate) fn are_two(&self) -> bool {
+        self.count() > 1
+    }
+
+    /// Pins the calling thread, if pinning was granted at all.
+    pub(crate) fn pin(&self, side: Side) -> Result<(), String> {
+        if let Some(refused) = &self.refused {
+            return Err(refused.clone());
+        }
+        match self.usable.get(side as usize) {
+            Some(core) => pin(*core),
+            None => Err("there are not two cores".into()),
+        }
+    }
+
+    /// What was granted, in words.
+    pub(crate) fn granted(&self) -> String {
+        match (&self.refused, self.usable.as_slice()) {
+            (None, [writer, reader, ..]) => {
+                format!(
+                    "granted, the one thread and the writer on core {writer}, the reader on core {reader}"
+                )
+            }
+            (refused, _) => {
+                format!("not granted ({})", refused.as_deref().unwrap_or("no cores known"))
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn usable() -> Vec<usize> {
+    use rustix::thread::{CpuSet, sched_getaffinity};
+
+    sched_getaffinity(None).map_or_else(
+        |_| Vec::new(),
+        |set| (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect(),
+    )
+}
+
+#[cfg(target_os = "linux")]
+fn pin(core: usize) -> Result<(), String> {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(core);
+    rustix::thread::sched_setaffinity(None, &set).map_err(|error| format!("core {core}: {error}"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn usable() -> Vec<usize> {
+    (0..std::thread::available_parallelism().map_or(1, usize::from)).collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin(_core: usize) -> Result<(), String> {
+    Err("not on this system".into())
+}

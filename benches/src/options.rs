@@ -1,0 +1,145 @@
+//! What a run is asked to do.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The text of `--help`.
+pub const USAGE: &str = "\
+usage: mycelium-benches [--quick] [--only TABLES] [--column COLUMN] [--json FILE] [--rounds N] [--operations N]
+
+  --quick         few short rounds: checks that every column moves every message, times nothing worth reading
+  --only TABLES   some of emit, emit-receive, fan-out, encode, view, threads (comma between)
+  --column NAME   only this column of each table, for a profiler
+  --json FILE     the report as JSON
+  --rounds N      so many rounds (31)
+  --operations N  so many operations in each round of a table
+";
+
+/// The tables that `--only` can name.
+const TABLES: [&str; 6] = ["emit", "emit-receive", "fan-out", "encode", "view", "threads"];
+
+/// What a run is asked to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Check, do not measure.
+    pub quick: bool,
+    /// The tables; all if empty.
+    pub only: Vec<String>,
+    /// The one column.
+    pub column: Option<String>,
+    /// Where the report goes as JSON.
+    pub json: Option<PathBuf>,
+    /// Rounds that count, instead of the usual number.
+    pub rounds: Option<usize>,
+    /// Operations in a round, instead of each table's own number.
+    pub operations: Option<usize>,
+    /// Say how to use it, and do nothing.
+    pub help: bool,
+}
+
+impl Options {
+    /// Reads arguments; `--bench`, which cargo passes, is ignored.
+    ///
+    /// # Errors
+    /// With what is wrong with them.
+    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, Misuse> {
+        let mut options = Options::default();
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or_else(|| Misuse::NoValue(argument.clone()));
+            match argument.as_str() {
+                "--quick" => options.quick = true,
+                "--bench" => {}
+                "--help" | "-h" => options.help = true,
+                "--only" => options.only.extend(value()?.split(',').map(str::to_owned)),
+                "--column" => options.column = Some(value()?),
+                "--json" => options.json = Some(value()?.into()),
+                "--rounds" => options.rounds = Some(number(&value()?)?),
+                "--operations" => options.operations = Some(number(&value()?)?),
+                _ => return Err(Misuse::Unknown(argument)),
+            }
+        }
+        match options.only.iter().find(|table| !TABLES.contains(&table.as_str())) {
+            Some(table) => Err(Misuse::NoSuchTable(table.clone())),
+            None => Ok(options),
+        }
+    }
+
+    pub(crate) fn wants(&self, table: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == table)
+    }
+
+    pub(crate) fn wants_column(&self, name: &str) -> bool {
+        self.column.as_ref().is_none_or(|column| column == name)
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 3 } else { 31 })
+    }
+
+    pub(crate) fn warm_up(&self) -> usize {
+        if self.quick { 1 } else { 3 }
+    }
+
+    pub(crate) fn operations(&self, full: usize, quick: usize) -> usize {
+        self.operations.unwrap_or(if self.quick { quick } else { full })
+    }
+}
+
+fn number(text: &str) -> Result<usize, Misuse> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| Misuse::NoNumber(text.to_owned()))
+}
+
+/// What is wrong with arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// There is no such argument.
+    Unknown(String),
+    /// The argument needs a value.
+    NoValue(String),
+    /// This is no number above 0.
+    NoNumber(String),
+    /// There is no such table.
+    NoSuchTable(String),
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Misuse::Unknown(argument) => write!(f, "there is no argument `{argument}`"),
+            Misuse::NoValue(argument) => write!(f, "`{argument}` needs a value"),
+            Misuse::NoNumber(text) => write!(f, "`{text}` is no number above 0"),
+            Misuse::NoSuchTable(table) => {
+                write!(f, "there is no table `{table}`: the tables are {}", TABLES.join(", "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options, Misuse> {
+        Options::parse(arguments.iter().map(|argument| (*argument).to_owned()))
+    }
+
+    #[test]
+    fn arguments_are_read() {
+        let options = parse(&["--quick", "--json", "out.json", "--only", "emit,view"]).unwrap();
+        assert!(options.quick && options.wants("emit") && options.wants("view"));
+        assert!(!options.wants("encode"));
+        assert_eq!(options.json, Some("out.json".into()));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert_eq!(parse(&["--fast"]), Err(Misuse::Unknown("--fast".into())));
+        assert_eq!(parse(&["--only"]), Err(Misuse::NoValue("--only".into())));
+        assert_eq!(parse(&["--rounds", "0"]), Err(Misuse::NoNumber("0".into())));
+        assert_eq!(parse(&["--only", "emits"]), Err(Misuse::NoSuchTable("emits".into())));
+    }
+}
