@@ -42,14 +42,19 @@ impl MetadataService {
         while let Some(delivery) = swaps.recv().await {
             let Some(swap) = self.board.message(delivery) else { continue };
             self.faults.point("before the metadata's emit", swap.redelivered());
-            if !self.cache.contains_key(&swap.pool) {
-                let (db, address) = (db.clone(), swap.pool);
-                let look_up =
-                    move || db.lock().unwrap_or_else(PoisonError::into_inner).pool(&address);
-                let pool = ctx.blocking(look_up).await??.map(Arc::new);
-                self.cache.insert(swap.pool, pool);
-            }
-            match self.cache.get(&swap.pool).cloned().flatten() {
+            let known = self.cache.get(&swap.pool).cloned();
+            let pool = match known {
+                Some(pool) => pool,
+                None => {
+                    let (db, address) = (db.clone(), swap.pool);
+                    let look_up =
+                        move || db.lock().unwrap_or_else(PoisonError::into_inner).pool(&address);
+                    let pool = ctx.blocking(look_up).await??.map(Arc::new);
+                    self.cache.insert(swap.pool, pool.clone());
+                    pool
+                }
+            };
+            match pool {
                 Some(pool) => ctx.emit(EnrichedSwap::new(&swap, &pool)).await?,
                 None => self.board.figures().count_unknown_pool(),
             }
