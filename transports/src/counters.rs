@@ -30,6 +30,7 @@ const VALUES: usize = 8;
 const LABEL_BYTES: usize = (DESCRIPTOR - 3) * 8;
 const PAGE_WORDS: usize = 512;
 
+#[derive(Debug)]
 #[repr(align(4096))]
 struct Page([AtomicU64; PAGE_WORDS]);
 
@@ -71,7 +72,7 @@ impl Kind {
 
 /// Pages of counters. See the [module](self).
 pub struct Region {
-    pages: Box<[Page]>,
+    pages: Arc<[Page]>,
     capacity: usize,
     /// Who adds a line; writers of values never lock.
     adding: Mutex<()>,
@@ -82,7 +83,7 @@ impl Region {
     #[must_use]
     pub fn new(lines: usize) -> Arc<Region> {
         let words = HEADER + lines * (DESCRIPTOR + VALUES);
-        let pages: Box<[Page]> = (0..words.div_ceil(PAGE_WORDS)).map(|_| Page::new()).collect();
+        let pages: Arc<[Page]> = (0..words.div_ceil(PAGE_WORDS)).map(|_| Page::new()).collect();
         let capacity = (pages.len() * PAGE_WORDS - HEADER) / (DESCRIPTOR + VALUES);
         // Values begin on a cache line.
         let capacity = capacity & !3;
@@ -102,7 +103,7 @@ impl Region {
         if used == self.capacity {
             self.word(4).fetch_add(1, Ordering::Relaxed);
             let hidden = Region::new(1);
-            return Line { first: hidden.values_of(0), region: hidden };
+            return hidden.line_at(0);
         }
         let descriptor = HEADER + DESCRIPTOR * used;
         let mut end = label.len().min(LABEL_BYTES);
@@ -120,7 +121,7 @@ impl Region {
         // Release: who sees the generation sees the descriptor.
         self.word(descriptor).store(1, Ordering::Release);
         self.word(3).store(used as u64 + 1, Ordering::Release);
-        Line { region: self.clone(), first: self.values_of(used) }
+        self.line_at(used)
     }
 
     /// What all lines say now. Values of one line may be of slightly different moments.
@@ -155,6 +156,11 @@ impl Region {
         })
     }
 
+    fn line_at(&self, index: usize) -> Line {
+        let first = self.values_of(index);
+        Line { pages: self.pages.clone(), page: first / PAGE_WORDS, first: first % PAGE_WORDS }
+    }
+
     fn values_of(&self, index: usize) -> usize {
         HEADER + DESCRIPTOR * self.capacity + VALUES * index
     }
@@ -173,7 +179,8 @@ impl fmt::Debug for Region {
 /// Eight values with one writer.
 #[derive(Debug)]
 pub struct Line {
-    region: Arc<Region>,
+    pages: Arc<[Page]>,
+    page: usize,
     first: usize,
 }
 
@@ -181,14 +188,19 @@ impl Line {
     /// Sets value number `index`, counted as in [`Kind::values`].
     #[inline]
     pub fn set(&self, index: usize, value: u64) {
-        self.region.word(self.first + index % VALUES).store(value, Ordering::Relaxed);
+        self.word(index).store(value, Ordering::Relaxed);
     }
 
     /// Adds to value number `index`. Only the line's one writer may call it: it is a load and a store.
     #[inline]
     pub fn add(&self, index: usize, count: u64) {
-        let word = self.region.word(self.first + index % VALUES);
+        let word = self.word(index);
         word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn word(&self, index: usize) -> &AtomicU64 {
+        &self.pages[self.page].0[(self.first + index % VALUES) % PAGE_WORDS]
     }
 }
 

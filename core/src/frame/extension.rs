@@ -100,6 +100,7 @@ impl<'a> Iterator for Extensions<'a> {
 
 impl core::iter::FusedIterator for Extensions<'_> {}
 
+#[inline(never)]
 fn check(bytes: &[u8]) -> Result<(), ExtensionError> {
     let mut rest = bytes;
     let mut before = 0;

@@ -123,6 +123,7 @@ impl Header {
 
     /// Which check it was that failed.
     #[cold]
+    #[inline(never)]
     fn blame(&self, limits: &Limits) -> FrameError {
         if let Err(error) = first_byte(self.first) {
             return error;

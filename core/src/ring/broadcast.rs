@@ -323,15 +323,19 @@ impl<T: Storage> Broadcast<T> {
     }
 
     #[inline]
-    fn slot(&self, sequence: usize) -> &[Word] {
+    fn slot(&self, sequence: usize) -> Slot<'_> {
         let start = (sequence & (self.capacity - 1)) * self.slot_words;
-        &self.storage.slots()[start..start + self.slot_words]
+        match &self.storage.slots()[start..][..self.slot_words] {
+            [stamp, length, words @ ..] => Slot { stamp: &stamp.0, length: &length.0, words },
+            // `new` made it at least as long as its header.
+            _ => unreachable!("a slot without a header"),
+        }
     }
 
     #[inline]
     fn stamp_at(&self, sequence: usize) -> Stamp {
         // Acquire, with the Release of `Grant::commit`: the words of the message.
-        let stamp = self.slot(sequence)[0].0.load(order!("broadcast.look", Acquire));
+        let stamp = self.slot(sequence).stamp.load(order!("broadcast.look", Acquire));
         self.judge(stamp, sequence)
     }
 
@@ -349,6 +353,14 @@ impl<T: Storage> Broadcast<T> {
             Stamp::Overwritten { by: sequence.wrapping_add(laps * self.capacity) }
         }
     }
+}
+
+/// A message's place: its stamp, its length in bytes, and its words.
+#[derive(Clone, Copy, Debug)]
+struct Slot<'a> {
+    stamp: &'a AtomicUsize,
+    length: &'a AtomicUsize,
+    words: &'a [Word],
 }
 
 /// Whatever leads to a ring: a reference, an `Arc`, a handle of the user's own.
@@ -420,15 +432,15 @@ impl<H: Handle> Producer<H> {
     /// # Errors
     /// [`Full`] if a gating reader holds the writer.
     #[inline]
-    pub fn grant(&mut self) -> Result<Grant<'_, H>, Full> {
+    pub fn grant(&mut self) -> Result<Grant<'_>, Full> {
         if self.next == self.limit {
             self.look_for_room()?;
         }
         let slot = self.ring.slot(self.next);
         // From here on no observer may take what it copies for the message of a lap ago.
-        slot[0].0.store(self.next, Ordering::Relaxed);
+        slot.stamp.store(self.next, Ordering::Relaxed);
         barrier!("broadcast.overwrite-fence", Release);
-        Ok(Grant { producer: self })
+        Ok(Grant { slot, next: &mut self.next })
     }
 
     /// The sequence of the next message, and so the number of messages ever published (modulo wrap-around).
@@ -450,6 +462,7 @@ impl<H: Handle> Producer<H> {
 
     /// Once a lap, and whenever a gating reader holds the writer: how far may it go?
     #[cold]
+    #[inline(never)]
     fn look_for_room(&mut self) -> Result<(), Full> {
         let storage = &self.ring.storage;
         storage.writer().0.tail.store(self.next, Ordering::Relaxed);
@@ -486,20 +499,21 @@ impl<H: Handle> Drop for Producer<H> {
 
 /// A slot that the writer may fill. See [`Producer::grant`].
 #[derive(Debug)]
-pub struct Grant<'a, H: Handle> {
-    producer: &'a mut Producer<H>,
+pub struct Grant<'a> {
+    slot: Slot<'a>,
+    /// The producer's next sequence: this slot's.
+    next: &'a mut usize,
 }
 
-impl<H: Handle> Grant<'_, H> {
+impl Grant<'_> {
     /// Writes the message: `words` are copied, `length` is its length in bytes.
     ///
     /// # Panics
     /// If the message has more words than a slot.
     #[inline]
     pub fn write(&mut self, words: &[usize], length: usize) {
-        let slot = &self.producer.ring.slot(self.producer.next)[1..];
-        slot[0].0.store(length, Ordering::Relaxed);
-        for (to, word) in slot[1..][..words.len()].iter().zip(words) {
+        self.slot.length.store(length, Ordering::Relaxed);
+        for (to, word) in self.slot.words[..words.len()].iter().zip(words) {
             to.0.store(*word, Ordering::Relaxed);
         }
     }
@@ -507,12 +521,10 @@ impl<H: Handle> Grant<'_, H> {
     /// Shows the message to the readers and returns its sequence.
     #[inline]
     pub fn commit(self) -> usize {
-        let sequence = self.producer.next;
-        let published = sequence.wrapping_add(1);
-        let stamp = &self.producer.ring.slot(sequence)[0].0;
+        let sequence = *self.next;
+        *self.next = sequence.wrapping_add(1);
         // Release, with the Acquire of `Consumer::look`: the words of the message.
-        stamp.store(published, order!("broadcast.publish", Release));
-        self.producer.next = published;
+        self.slot.stamp.store(*self.next, order!("broadcast.publish", Release));
         sequence
     }
 }
@@ -553,11 +565,26 @@ impl<H: Handle> Consumer<H> {
     /// same message until [`advance`](Consumer::advance).
     #[inline]
     pub fn look(&mut self, message: &mut [usize]) -> Look {
-        match self.ring.stamp_at(self.cursor) {
-            Stamp::Published => self.copy_out(message),
-            Stamp::Before => self.nothing_yet(message),
-            Stamp::Overwritten { by } => self.gap(by),
+        let slot = self.ring.slot(self.cursor);
+        // Acquire, with the Release of `Grant::commit`: the words of the message.
+        let stamp = slot.stamp.load(order!("broadcast.look", Acquire));
+        if stamp != self.cursor.wrapping_add(1) {
+            return self.no_message(stamp, message);
         }
+        let length = slot.length.load(Ordering::Relaxed);
+        for (word, from) in message.iter_mut().zip(slot.words) {
+            *word = from.0.load(Ordering::Relaxed);
+        }
+        if self.entry.is_none() {
+            // The writer does not wait for an observer: was it at work in this slot meanwhile?
+            barrier!("broadcast.recheck-fence", Acquire);
+            let stamp = slot.stamp.load(Ordering::Relaxed);
+            if let Stamp::Overwritten { by } = self.ring.judge(stamp, self.cursor) {
+                return self.gap(by);
+            }
+        }
+        self.looked = true;
+        Look::Message { sequence: self.cursor, length }
     }
 
     /// Goes on to the message after the one that [`look`](Consumer::look) gave. Says whether it did: without a message
@@ -606,39 +633,25 @@ impl<H: Handle> Consumer<H> {
         &self.ring
     }
 
-    #[inline]
-    fn copy_out(&mut self, message: &mut [usize]) -> Look {
-        let slot = self.ring.slot(self.cursor);
-        let length = slot[1].0.load(Ordering::Relaxed);
-        for (word, from) in message.iter_mut().zip(&slot[HEADER_WORDS..]) {
-            *word = from.0.load(Ordering::Relaxed);
+    /// What there is to say when the stamp of the slot is not that of its message.
+    #[inline(never)]
+    fn no_message(&mut self, stamp: usize, message: &mut [usize]) -> Look {
+        if let Stamp::Overwritten { by } = self.ring.judge(stamp, self.cursor) {
+            return self.gap(by);
         }
-        if self.entry.is_none() {
-            // The writer does not wait for an observer: was it at work in this slot meanwhile?
-            barrier!("broadcast.recheck-fence", Acquire);
-            let stamp = slot[0].0.load(Ordering::Relaxed);
-            if let Stamp::Overwritten { by } = self.ring.judge(stamp, self.cursor) {
-                return self.gap(by);
-            }
-        }
-        self.looked = true;
-        Look::Message { sequence: self.cursor, length }
-    }
-
-    fn nothing_yet(&mut self, message: &mut [usize]) -> Look {
         // Acquire, with the Release of `Producer::close`: all that was published before it.
         let state = self.ring.storage.writer().0.state.load(order!("broadcast.closed", Acquire));
         if state & CLOSED == 0 {
             return Look::Empty;
         }
         match self.ring.stamp_at(self.cursor) {
-            Stamp::Published => self.copy_out(message),
             Stamp::Before => Look::Closed,
-            Stamp::Overwritten { by } => self.gap(by),
+            Stamp::Published | Stamp::Overwritten { .. } => self.look(message),
         }
     }
 
     #[cold]
+    #[inline(never)]
     fn gap(&mut self, overwritten_by: usize) -> Look {
         let mut oldest = self.ring.published(overwritten_by).wrapping_sub(self.ring.capacity);
         if let Stamp::Overwritten { .. } = self.ring.stamp_at(oldest) {

@@ -83,6 +83,7 @@ impl<M: Message> Publisher<M> {
     }
 
     /// Tells the readers now of what was emitted, before the task's poll ends.
+    #[inline(never)]
     pub fn flush(&mut self) {
         announce();
         self.bells.ring();
@@ -126,6 +127,7 @@ impl<M: Message> Publisher<M> {
     }
 
     #[cold]
+    #[inline(never)]
     fn poll_room(&mut self, context: &Context<'_>, message: &M) -> Poll<Result<(), EmitError<M>>> {
         self.line.add(WAITED, 1);
         self.outlet.room.park(context.waker());
@@ -165,6 +167,7 @@ impl<M: Message> Publisher<M> {
     }
 
     #[cold]
+    #[inline(never)]
     fn refuse(&mut self, message: M, entry: usize) -> EmitError<M> {
         let reader = self.outlet.reader_at(entry);
         let by = reader

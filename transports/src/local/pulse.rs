@@ -156,10 +156,15 @@ impl Bells {
 
     #[inline]
     fn refresh(&mut self) {
-        let now = self.outlet.readers.version();
-        if self.version != now {
-            self.readers.clone_from(&self.outlet.readers.lock());
-            self.version = now;
+        if self.version != self.outlet.readers.version() {
+            self.copy();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn copy(&mut self) {
+        self.version = self.outlet.readers.version();
+        self.readers.clone_from(&self.outlet.readers.lock());
     }
 }

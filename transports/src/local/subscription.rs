@@ -343,9 +343,14 @@ impl<M: Message> Subscription<M> {
         feed.consumer.advance();
         feed.line.add(count, 1);
         if self.pulse.as_ref().is_none_or(|pulse| pulse.beat()) {
-            announce();
-            self.feeds.iter().for_each(|feed| feed.outlet.room.ring());
+            self.ring_rooms();
         }
+    }
+
+    #[inline(never)]
+    fn ring_rooms(&self) {
+        announce();
+        self.feeds.iter().for_each(|feed| feed.outlet.room.ring());
     }
 
     fn next(&mut self) -> TryRecv<M> {
