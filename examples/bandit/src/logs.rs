@@ -41,5 +41,9 @@ pub(crate) fn init(logs: &Logs, to_stderr: bool) {
         let logs = logs.clone();
         format.with_writer(move || logs.clone()).init();
     }
-    panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("(no message)");
+        tracing::error!("panic at {place}: {message}");
+    }));
 }

@@ -13,7 +13,7 @@ use std::{
     pin::pin,
     process::ExitCode,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bandit::{
@@ -149,7 +149,7 @@ async fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
     let executor = Tokio::current()?;
     let run = Run::prepare(&options, &executor).await?;
     let (board, source, faults) = (run.board.clone(), run.source.clone(), run.faults.clone());
-    let begin = Instant::now();
+    let begin = executor.now();
     let mut view =
         View { screen: is_live.then(Screen::default), logs, paint: Paint::detect(is_live) };
     let mut finish = pin!(run.finish(executor.clone()));
@@ -159,9 +159,9 @@ async fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
             Either::Left((ended, _)) => break ended,
             Either::Right(((), running)) => finish = running,
         }
-        view.show(&board.figures().snapshot(begin.elapsed()), &source);
+        view.show(&board.figures().snapshot(executor.now() - begin), &source);
     };
-    let snapshot = board.figures().snapshot(begin.elapsed());
+    let snapshot = board.figures().snapshot(executor.now() - begin);
     view.end(&report::summary(&snapshot, &source, view.paint));
     ended.map_err(clearer)?;
     if let Some(path) = &options.signals {

@@ -5,10 +5,10 @@ use std::{
     collections::VecDeque,
     future::Future,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    task::{Context, Poll, Waker},
+    thread,
     time::Duration,
 };
 
@@ -110,27 +110,10 @@ impl Drop for End {
     }
 }
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Drives a future on this thread.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let waker = Arc::new(Unpark(thread::current())).into();
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
+pub(crate) use pollster::block_on;
 
 /// A sleep of which each has a thread; tests have few.
+#[expect(clippy::disallowed_methods, reason = "this is the timer")]
 pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> {
     let shared = Arc::new(Mutex::new((false, None::<Waker>)));
     let timer = shared.clone();
