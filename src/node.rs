@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::future::{Either, select};
 use mycelium_core::Message;
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::counters::{Kind, Reading, Region};
 use mycelium_transports::local::{Finisher, Flusher, Policy, Publisher, Pulse, Schema, Topic};
 
@@ -33,6 +33,7 @@ const DEAD_LETTERS: usize = 16;
 pub struct Node {
     plan: Plan,
     services: Vec<Registered>,
+    hooks: Vec<Hook>,
 }
 
 /// Collects the services of a [`Node`].
@@ -40,7 +41,11 @@ pub struct Builder {
     name: String,
     topology: Topology,
     services: Vec<Registered>,
+    hooks: Vec<Hook>,
 }
+
+/// What is to be done once all services have ended.
+type Hook = Box<dyn FnOnce() -> SendFuture<()> + Send>;
 
 struct Registered {
     name: String,
@@ -90,7 +95,12 @@ impl Node {
     /// Begins a node. `name` is its section in the topology file.
     #[must_use]
     pub fn builder(name: &str) -> Builder {
-        Builder { name: name.to_owned(), topology: Topology::default(), services: Vec::new() }
+        Builder {
+            name: name.to_owned(),
+            topology: Topology::default(),
+            services: Vec::new(),
+            hooks: Vec::new(),
+        }
     }
 
     /// Bytes of the rings of all publishers.
@@ -165,7 +175,7 @@ impl Node {
             "node starts"
         );
         let running = Running { shared: shared.clone() };
-        driver::start(&shared, prepared)?;
+        driver::start(&shared, prepared, self.hooks)?;
         Ok(running)
     }
 }
@@ -207,6 +217,18 @@ impl Builder {
         self
     }
 
+    /// Adds something to do at the very end, when all services have ended or were abandoned: close what they shared,
+    /// say goodbye. Hooks run one after the other, in the reverse of their order here, and have as long as the services
+    /// have at a shutdown.
+    #[must_use]
+    pub fn on_stop<F: Future<Output = ()> + Send + 'static>(
+        mut self,
+        hook: impl FnOnce() -> F + Send + 'static,
+    ) -> Builder {
+        self.hooks.push(Box::new(move || Box::pin(hook())));
+        self
+    }
+
     /// Checks that the services fit together. If the topology places services on this node, exactly those are part
     /// of it, in that order; otherwise all are.
     ///
@@ -229,7 +251,8 @@ impl Builder {
         }
         let ports: Vec<_> =
             services.iter().map(|service| (service.name.clone(), service.ports.clone())).collect();
-        Ok(Node { plan: Plan::new(&self.name, self.topology, &ports)?, services })
+        let plan = Plan::new(&self.name, self.topology, &ports)?;
+        Ok(Node { plan, services, hooks: self.hooks })
     }
 }
 

@@ -506,3 +506,24 @@ async fn a_circle_must_drop_somewhere_and_then_ends_at_shutdown() {
     running.shutdown();
     running.join().await.unwrap();
 }
+
+#[tokio::test]
+async fn stop_hooks_run_in_reverse_order_after_the_services_and_despite_a_panic() {
+    let (sender, events) = channel();
+    let (first, second, sink) = (sender.clone(), sender.clone(), sender);
+    let builder = Node::builder("main")
+        .on_stop(|| async move { first.send(1_000_001).unwrap() })
+        .on_stop(|| async { panic!("in a hook") })
+        .on_stop(|| async move { second.send(1_000_002).unwrap() })
+        .service(|| Source { count: 3 })
+        .service(|| Squarer { fault: |_: &_, _| Ok(()) })
+        .service(move || Sink(sink.clone()));
+    run(builder).await;
+    assert_eq!(events.iter().collect::<Vec<_>>(), [0, 1, 4, 1_000_002, 1_000_001]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_hook_that_hangs_is_left_at_the_deadline() {
+    let builder = Node::builder("main").on_stop(std::future::pending::<()>);
+    run(builder.service(|| Source { count: 1 })).await;
+}

@@ -1,7 +1,7 @@
 //! The one harness: our figures and, beside them in the same run, the rivals'.
 //!
-//! A [column](harness::Column) is one implementation doing one job. All columns of a table run the same caller's loop
-//! (generic over the two ends of a channel, [`ends`], or over a codec, [`codec`]), in short rounds that alternate
+//! A column is one implementation doing one job. All columns of a table run the same caller's loop
+//! (generic over the two ends of a channel, `ends`, or over a codec, `codec`), in short rounds that alternate
 //! between the columns, so that a noisy moment of the machine meets them all. The figure is the median of the ratios
 //! of each round, with its quartiles. `docs/performance.md` says how to run it and how to read it.
 //!

@@ -1,15 +1,17 @@
 //! Launches the services of a node and sees to its end: by itself, by a shutdown, or at the shutdown's deadline.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Either, select};
 use mycelium_executor::{Executor, SpawnError};
 use mycelium_transports::local::{Finisher, Flusher, Pulse, poll_with};
 
-use super::{Outcome, Prepared, Shared};
+use super::{Hook, Outcome, Prepared, Shared};
 use crate::error::StartError;
 use crate::inbox::AnyInbox;
 
@@ -19,7 +21,11 @@ const TAKE_WITHIN: Duration = Duration::from_secs(5);
 const ABANDON_WITHIN: Duration = Duration::from_millis(200);
 
 /// Launches all services, and the task that waits for them.
-pub(super) fn start(shared: &Arc<Shared>, prepared: Vec<Prepared>) -> Result<(), StartError> {
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    prepared: Vec<Prepared>,
+    hooks: Vec<Hook>,
+) -> Result<(), StartError> {
     let mut driver = Driver { shared: shared.clone(), services: Vec::new() };
     for mut service in prepared {
         let (abort, registration) = AbortHandle::new_pair();
@@ -35,7 +41,7 @@ pub(super) fn start(shared: &Arc<Shared>, prepared: Vec<Prepared>) -> Result<(),
             StartError::Spawn { service: name, error }
         })?;
     }
-    let spawned = shared.executor.spawn(Box::pin(driver.run()));
+    let spawned = shared.executor.spawn(Box::pin(driver.run(hooks)));
     spawned.map_err(|error| StartError::Spawn { service: "(the node)".to_owned(), error })
 }
 
@@ -92,7 +98,13 @@ struct Handle {
 }
 
 impl Driver {
-    async fn run(self) {
+    async fn run(self, hooks: Vec<Hook>) {
+        self.see_services_off().await;
+        self.run_hooks(hooks).await;
+        // Dropping the driver says that the node has finished.
+    }
+
+    async fn see_services_off(&self) {
         let shared = &self.shared;
         let quiet = async {
             shared.executor.sleep_until(shared.executor.now() + TAKE_WITHIN).await;
@@ -104,7 +116,24 @@ impl Driver {
         if shared.shutdown.is_set() {
             self.shut_down().await;
         }
-        // Dropping the driver says that the node has finished.
+    }
+
+    /// In the reverse of their order, all together within the shutdown's deadline.
+    async fn run_hooks(&self, hooks: Vec<Hook>) {
+        let shared = &self.shared;
+        let patience = shared.plan.topology.shutdown(&shared.plan.node);
+        let all = async {
+            for hook in hooks.into_iter().rev() {
+                let hook = AssertUnwindSafe(async { hook().await }).catch_unwind();
+                if hook.await.is_err() {
+                    tracing::error!(node = shared.plan.node, "a stop hook panicked");
+                }
+            }
+        };
+        let deadline = shared.executor.sleep_until(shared.executor.now() + patience);
+        if let Either::Right(_) = select(pin!(all), deadline).await {
+            tracing::error!(node = shared.plan.node, ?patience, "stop hooks took too long");
+        }
     }
 
     fn name_untaken_subscriptions(&self) {

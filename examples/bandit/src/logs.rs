@@ -2,7 +2,7 @@
 //! above it. Panics become log lines too, so that a service's panic does not tear the table.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     mem, panic,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -36,7 +36,7 @@ pub(crate) fn init(logs: &Logs, to_stderr: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let format = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     if to_stderr {
-        format.with_writer(io::stderr).init();
+        format.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).init();
     } else {
         let logs = logs.clone();
         format.with_writer(move || logs.clone()).init();
