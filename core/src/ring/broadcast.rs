@@ -277,7 +277,7 @@ impl<T: Storage> Broadcast<T> {
         // A Dekker handshake with `Producer::look_for_room`. Either the writer's look comes after this fence and sees
         // the entry, or it came before, and then the tail that the writer stored before that look is seen here: it
         // may go on without another look for one lap from there, which is no further than it is safe to begin.
-        let start = ring.published(0);
+        let start = ring.newest();
         entry.cursor.store(start, Ordering::Relaxed);
         entry.state.store(GATING, order!("broadcast.join", Release));
         barrier!("broadcast.join-fence", SeqCst);
@@ -288,8 +288,7 @@ impl<T: Storage> Broadcast<T> {
 
     /// A reader that the writer does not wait for. It starts as [`gating`](Broadcast::gating) does.
     pub fn observing<H: Handle<Storage = T>>(ring: H) -> Consumer<H> {
-        barrier!("broadcast.observe-fence", SeqCst);
-        let start = ring.published(0);
+        let start = ring.newest();
         Consumer { ring, entry: None, cursor: start, looked: false }
     }
 
@@ -320,6 +319,11 @@ impl<T: Storage> Broadcast<T> {
             }
         }
         next
+    }
+
+    /// As [`published`](Broadcast::published), for who knows nothing yet.
+    fn newest(&self) -> usize {
+        self.published(self.storage.writer().0.tail.load(Ordering::Relaxed))
     }
 
     #[inline]
