@@ -1,6 +1,8 @@
 //! A node: the services of one process, from their factories to their report.
 
+mod builder;
 mod driver;
+mod running;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,19 +12,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use futures_util::future::{Either, select};
 use mycelium_core::Message;
 use mycelium_executor::{Executor, SendFuture};
-use mycelium_transports::counters::{Kind, Reading, Region};
-use mycelium_transports::local::{Finisher, Flusher, Policy, Publisher, Pulse, Schema, Topic};
+use mycelium_transports::counters::{Kind, Region};
+use mycelium_transports::local::{Finisher, Flusher, Publisher, Pulse, Schema, Topic};
 
 use crate::context::Context;
 use crate::dead_letter::DeadLetter;
-use crate::error::{BuildError, Result, StartError, SubscribeError};
-use crate::inbox::{AnyInbox, Subscription};
+use crate::error::{BuildError, Result, StartError};
+use crate::inbox::AnyInbox;
 use crate::launch::Task;
 use crate::plan::{Plan, Ports};
 use crate::service::{Service, Wiring};
 use crate::shutdown::{Countdown, Latch};
 use crate::supervision::Life;
-use crate::topology::Topology;
+
+pub use builder::Builder;
+pub use running::{Outcome, Report, Running, ServiceReport};
 
 /// How many counter lines a node has room for.
 const COUNTER_LINES: usize = 1024;
@@ -32,14 +36,6 @@ const DEAD_LETTERS: usize = 16;
 /// Services that fit together, ready to start. See the [crate's example](crate).
 pub struct Node {
     plan: Plan,
-    services: Vec<Registered>,
-    hooks: Vec<Hook>,
-}
-
-/// Collects the services of a [`Node`].
-pub struct Builder {
-    name: String,
-    topology: Topology,
     services: Vec<Registered>,
     hooks: Vec<Hook>,
 }
@@ -95,12 +91,7 @@ impl Node {
     /// Begins a node. `name` is its section in the topology file.
     #[must_use]
     pub fn builder(name: &str) -> Builder {
-        Builder {
-            name: name.to_owned(),
-            topology: Topology::default(),
-            services: Vec::new(),
-            hooks: Vec::new(),
-        }
+        Builder::new(name)
     }
 
     /// Bytes of the rings of all publishers.
@@ -183,83 +174,6 @@ impl Node {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("plan", &self.plan).finish_non_exhaustive()
-    }
-}
-
-impl Builder {
-    /// What the node does differently from the defaults.
-    #[must_use]
-    pub fn topology(mut self, topology: Topology) -> Builder {
-        self.topology = topology;
-        self
-    }
-
-    /// Adds a service. The factory makes it when the node starts, and again after each panic, on the thread where it
-    /// runs.
-    #[must_use]
-    pub fn service<S: Service>(self, factory: impl FnMut() -> S + Send + 'static) -> Builder {
-        self.named_service(S::NAME, factory)
-    }
-
-    /// Adds a service under a name of its own, for a second one of the same type.
-    #[must_use]
-    pub fn named_service<S: Service>(
-        mut self,
-        name: &str,
-        factory: impl FnMut() -> S + Send + 'static,
-    ) -> Builder {
-        self.services.push(Registered {
-            name: name.to_owned(),
-            ports: S::ports(),
-            local: (!S::is_send()).then(std::any::type_name::<S>),
-            prepare: Box::new(move |shared, name| prepare(shared, name, Box::new(factory))),
-        });
-        self
-    }
-
-    /// Adds something to do at the very end, when all services have ended or were abandoned: close what they shared,
-    /// say goodbye. Hooks run one after the other, in the reverse of their order here, and have as long as the services
-    /// have at a shutdown.
-    #[must_use]
-    pub fn on_stop<F: Future<Output = ()> + Send + 'static>(
-        mut self,
-        hook: impl FnOnce() -> F + Send + 'static,
-    ) -> Builder {
-        self.hooks.push(Box::new(move || Box::pin(hook())));
-        self
-    }
-
-    /// Checks that the services fit together. If the topology places services on this node, exactly those are part
-    /// of it, in that order; otherwise all are.
-    ///
-    /// # Errors
-    /// If names or ids collide, the topology does not fit, services would hold each other up, or the rings would take
-    /// more memory than the node may use.
-    pub fn build(self) -> Result<Node, BuildError> {
-        let mut names = BTreeSet::new();
-        for service in &self.services {
-            if !names.insert(service.name.as_str()) {
-                return Err(BuildError::DuplicateService { name: service.name.clone() });
-            }
-        }
-        let known: Vec<&str> = names.into_iter().collect();
-        let placed = self.topology.place(&self.name, &known)?;
-        let mut services = self.services;
-        if let Some(placed) = placed {
-            services.retain(|service| placed.contains(&service.name));
-            services.sort_by_key(|service| placed.iter().position(|name| *name == service.name));
-        }
-        let ports: Vec<_> =
-            services.iter().map(|service| (service.name.clone(), service.ports.clone())).collect();
-        let plan = Plan::new(&self.name, self.topology, &ports)?;
-        Ok(Node { plan, services, hooks: self.hooks })
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let services: Vec<_> = self.services.iter().map(|service| &service.name).collect();
-        f.debug_struct("Builder").field("name", &self.name).field("services", &services).finish()
     }
 }
 
@@ -364,132 +278,5 @@ impl Drop for Departure {
         }
         self.shared.state().ended.insert(self.name.clone(), self.outcome.clone());
         self.shared.left.count_down();
-    }
-}
-
-/// How a service ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// Its `run` returned.
-    Completed,
-    /// It failed more often than it may.
-    Failed {
-        /// The last error or panic.
-        error: String,
-    },
-    /// It had not ended at the deadline of the shutdown.
-    Abandoned,
-}
-
-/// How a node ended.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Report {
-    /// Its services, by name.
-    pub services: Vec<ServiceReport>,
-    /// The last state of all counters.
-    pub counters: Vec<Reading>,
-}
-
-/// How a service ended, and what it went through.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ServiceReport {
-    /// Its name.
-    pub name: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// How often it was started.
-    pub starts: u64,
-    /// How often it returned an error.
-    pub errors: u64,
-    /// How often it panicked.
-    pub panics: u64,
-}
-
-/// A node that runs. Dropping it asks the node to shut down.
-pub struct Running {
-    shared: Arc<Shared>,
-}
-
-impl Running {
-    /// Asks the node to shut down: sources end, what they sent is received, then `recv` yields `None` everywhere. What
-    /// has not ended at the deadline is abandoned. Asking again changes nothing.
-    pub fn shutdown(&self) {
-        self.shared.shutdown.set();
-    }
-
-    /// Waits until all services have ended.
-    ///
-    /// # Errors
-    /// If a service failed for good, or services had to be abandoned at the shutdown's deadline.
-    pub async fn join(self) -> Result<Report, StartError> {
-        self.shared.finished.wait().await;
-        let mut state = self.shared.state();
-        if let Some(error) = state.error.take() {
-            return Err(error);
-        }
-        let counters = self.shared.counters.read();
-        let services = state.ended.iter().map(|(name, outcome)| {
-            let line = counters
-                .iter()
-                .find(|line| line.kind == Kind::Service && line.label("service") == name);
-            let value = |value| line.map_or(0, |line| line.value(value));
-            ServiceReport {
-                name: name.clone(),
-                outcome: outcome.clone(),
-                starts: value("starts"),
-                errors: value("errors"),
-                panics: value("panics"),
-            }
-        });
-        Ok(Report { services: services.collect(), counters })
-    }
-
-    /// What all counters say now.
-    #[must_use]
-    pub fn counters(&self) -> Vec<Reading> {
-        self.shared.counters.read()
-    }
-
-    /// A publisher for somebody outside the services: another thread, another runtime.
-    ///
-    /// At shutdown, subscriptions to its topic end when they are empty, though it may still be there.
-    ///
-    /// # Errors
-    /// If the topic cannot take it.
-    pub fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
-        self.shared.state().from_outside.insert(M::TOPIC);
-        self.shared.publisher(name)
-    }
-
-    /// A subscription for somebody outside the services. It starts with the first message whose emit begins after
-    /// this returns.
-    ///
-    /// # Errors
-    /// If the topic cannot take it.
-    pub fn subscribe<M: Message>(
-        &self,
-        name: &str,
-        policy: Policy,
-    ) -> Result<Subscription<M>, SubscribeError> {
-        let topic = self.shared.topic::<M>().map_err(|error| match error {
-            BuildError::Topic(error) => SubscribeError::Topic(error),
-            other => SubscribeError::Refused { reason: other.to_string() },
-        })?;
-        topic.subscribe(name, policy).map(Subscription::free).map_err(SubscribeError::Topic)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.shutdown.set();
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("node", &self.shared.plan.node).finish_non_exhaustive()
     }
 }

@@ -11,6 +11,7 @@
 //! Publishing a message rings nobody. A [`Pulse`] counts what happened during one poll of a task, and [`poll_with`]
 //! tells the other sides afterwards: one fence, then a look at each bell. Handles used outside it do so every time.
 
+mod delivery;
 mod outlet;
 mod publisher;
 mod pulse;
@@ -26,11 +27,10 @@ use mycelium_core::ring::broadcast::{LayoutError, slot_words};
 use crate::counters::Region;
 use outlet::{Feed, Inlet, Outlet};
 
+pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
 pub use publisher::{EmitError, Publisher, Refusal};
 pub use pulse::{Flusher, Pulse, poll_with};
-pub use subscription::{
-    Delivery, Finisher, Gap, GapReason, Received, Subscription, TryRecv, Undelivered,
-};
+pub use subscription::{Finisher, Subscription};
 
 /// What happens at a subscription that is slower than a publisher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -12,6 +11,7 @@ use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, Words, from_words};
 use mycelium_core::ring::broadcast::Look;
 
+use super::delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
 use super::outlet::{Feed, Inlet};
 use super::pulse::{Flusher, Pulse};
 use super::{Policy, Topic};
@@ -26,141 +26,6 @@ const REDELIVERED: usize = 5;
 const BURST: u32 = 32;
 /// So often a message whose handling failed is delivered: once, and once again.
 const DELIVERIES: u32 = 2;
-
-/// What a reader gets.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Delivery<M> {
-    /// A message.
-    Msg(Received<M>),
-    /// Messages that this reader does not get.
-    Gap(Gap),
-}
-
-impl<M> Delivery<M> {
-    /// The message, if it is one.
-    pub fn message(self) -> Option<M> {
-        match self {
-            Delivery::Msg(received) => Some(received.message),
-            Delivery::Gap(_) => None,
-        }
-    }
-}
-
-/// A message with what is known about its way.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Received<M> {
-    message: M,
-    sequence: u64,
-    redelivered: bool,
-}
-
-impl<M> Received<M> {
-    /// The message.
-    pub fn into_inner(self) -> M {
-        self.message
-    }
-
-    /// Its number among all that its publisher emitted in this epoch, from 0.
-    #[must_use]
-    pub fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    /// Whether it was delivered before, to a run of the service that failed with it in hand.
-    #[must_use]
-    pub fn redelivered(&self) -> bool {
-        self.redelivered
-    }
-}
-
-impl<M> Deref for Received<M> {
-    type Target = M;
-
-    fn deref(&self) -> &M {
-        &self.message
-    }
-}
-
-/// Messages of one publisher that this reader does not get.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Gap {
-    /// How many.
-    pub count: u64,
-    /// Whether `count` is exact. It always is within a process.
-    pub exact: bool,
-    /// Why.
-    pub reason: GapReason,
-    /// Whose messages.
-    pub publisher: Arc<str>,
-    /// Which start of that publisher.
-    pub epoch: u64,
-}
-
-/// Why messages are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GapReason {
-    /// The publisher was faster than this `drop-oldest` or `latest` reader.
-    Overwritten,
-    /// This `latest` reader went on to the newest message.
-    Skipped,
-    /// The bytes were no message of the topic's type.
-    Undecodable,
-}
-
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let about = if self.exact { "" } else { "about " };
-        let reason = match self.reason {
-            GapReason::Overwritten => "overwritten",
-            GapReason::Skipped => "skipped",
-            GapReason::Undecodable => "undecodable",
-        };
-        write!(f, "{about}{} messages of `{}` {reason}", self.count, self.publisher)
-    }
-}
-
-/// What [`Subscription::try_recv`] found.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TryRecv<M> {
-    /// A message or a gap.
-    Delivery(Delivery<M>),
-    /// Nothing yet.
-    Empty,
-    /// Nothing more will come.
-    Closed,
-}
-
-impl<M> TryRecv<M> {
-    /// The delivery, if there is one.
-    pub fn delivery(self) -> Option<Delivery<M>> {
-        match self {
-            TryRecv::Delivery(delivery) => Some(delivery),
-            TryRecv::Empty | TryRecv::Closed => None,
-        }
-    }
-}
-
-/// A message that was given up: its handling failed each time it was delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Undelivered {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The subscription.
-    pub reader: Arc<str>,
-    /// The message's id.
-    pub type_id: u16,
-    /// Who emitted it.
-    pub publisher: Arc<str>,
-    /// Which start of the publisher.
-    pub epoch: u64,
-    /// Its number among all that its publisher emitted in this epoch.
-    pub sequence: u64,
-    /// The message's bytes.
-    pub payload: Vec<u8>,
-}
 
 /// Receives the messages of one topic from all its publishers. Dropping it unsubscribes.
 ///
