@@ -98,7 +98,7 @@ impl fmt::Display for Gap {
     }
 }
 
-/// What [`Subscription::try_recv`] found.
+/// What [`Subscription::try_recv`](super::Subscription::try_recv) found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TryRecv<M> {
     /// A message or a gap.
