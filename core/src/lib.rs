@@ -4,7 +4,7 @@
 //! turn values into bytes and back; they assume nothing about the bytes, which may come from a hostile peer.
 //! [`envelope`] and [`frame`] put a header and extensions around a message, and take them apart again, in buffers that
 //! the caller lends. [`ring`] moves items and byte slots between threads and knows neither messages nor wakers;
-//! [`doorbell`] lets a side that found nothing to do sleep until the other side rings. [`sync`] is the one door to
+//! [`doorbell`] lets a side that found nothing to do sleep until the other side rings. `sync` is the one door to
 //! atomics for all of them, and the only place where the model checker takes over.
 //!
 //! What this crate refuses to know: a clock, a thread, a socket, a heap. Time and randomness are arguments, storage is
