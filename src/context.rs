@@ -309,7 +309,7 @@ impl Clock {
     /// [`ShuttingDown`] if the node does, or did already.
     pub async fn sleep(&self, duration: Duration) -> Result<(), ShuttingDown> {
         let Clock(shared) = self;
-        let wake = shared.executor.sleep_until(shared.executor.now() + duration);
+        let wake = shared.executor.sleep_until(shared.executor.now().saturating_add(duration));
         select(wake, pin!(shared.shutdown.wait())).await;
         if shared.shutdown.is_set() { Err(ShuttingDown) } else { Ok(()) }
     }

@@ -80,9 +80,9 @@ impl Plan {
             .iter()
             .map(|(topic, planned)| {
                 let slot = slot_words(planned.schema.size) * size_of::<usize>();
-                planned.publishers * topology.capacity(topic) * slot
+                slot.saturating_mul(topology.capacity(topic)).saturating_mul(planned.publishers)
             })
-            .sum();
+            .fold(0, usize::saturating_add);
         let budget = topology.memory(node);
         if memory > budget {
             return Err(BuildError::Memory { needed: memory, budget });

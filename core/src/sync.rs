@@ -7,7 +7,8 @@
 //!
 //! Each ordering that a ring relies on is written `order!("site", Release)`, each fence `barrier!("site", SeqCst)`.
 //! Outside loom these are the plain ordering and the plain fence. Under loom a model can weaken one site by name
-//! (`weaken`) and must then fail: an ordering that nobody misses is either too strong or untested.
+//! (`weaken`) and must then fail: an ordering that nobody misses is too strong, or untested, or out of the checker's sight
+//! (`docs/testing.md` says which).
 
 #![allow(unsafe_code)]
 // The one place that may name them.

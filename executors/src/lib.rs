@@ -79,7 +79,7 @@ pub trait Executor: Send + Sync + 'static {
     /// Listens at `host:port` over TCP; port 0 lets the system choose.
     fn listen(&self, address: String) -> SendFuture<io::Result<Listener>>;
 
-    /// Ready when the user interrupts the process (Ctrl-C) after the call.
+    /// Ready when the user interrupts the process (Ctrl-C) after the future was first polled.
     fn interrupted(&self) -> SendFuture<io::Result<()>>;
 }
 

@@ -44,6 +44,7 @@ macro_rules! conformance {
             a_full_reject_subscription_gives_the_message_back,
             an_observer_never_holds_the_publisher_and_is_told_the_exact_gap,
             a_latest_reader_gets_the_newest_and_the_number_that_it_skipped,
+            an_observer_that_is_always_slower_still_gets_messages,
             the_end_of_all_publishers_is_seen_after_their_last_message,
             a_late_reader_starts_with_the_next_message,
             a_publisher_that_comes_later_is_heard_from_its_first_message,
@@ -198,6 +199,30 @@ pub fn a_latest_reader_gets_the_newest_and_the_number_that_it_skipped<T: Transpo
     assert_eq!(numbers(&mut latest), [4]);
     publisher.try_emit(probe(0, 5)).expect("room");
     assert_eq!(numbers(&mut latest), [5]);
+}
+
+/// One message comes for each delivery that is taken, so the reader never catches up: half of what it gets is messages.
+pub fn an_observer_that_is_always_slower_still_gets_messages<T: Transport>() {
+    for policy in [Policy::DropOldest, Policy::Latest] {
+        let transport = T::open(4);
+        let mut slow = transport.subscribe("slow", policy);
+        let mut publisher = transport.publisher("publisher");
+        let (mut messages, mut missed) = (0, 0);
+        for sent in 0..1_000 {
+            for number in [2 * sent, 2 * sent + 1] {
+                publisher.try_emit(probe(0, number)).expect("an observer holds nobody");
+            }
+            match slow.try_recv().delivery().expect("there is always something") {
+                Delivery::Msg(probe) => {
+                    assert_eq!(probe.number, messages + missed, "in order, after the gap");
+                    messages += 1;
+                }
+                Delivery::Gap(gap) => missed += gap.count,
+            }
+        }
+        assert!(messages >= 499, "{messages} messages with {policy:?}");
+        assert_eq!(2_000, messages + missed + slow.depth() as u64);
+    }
 }
 
 /// `recv` ends when all publishers have ended, and not before their last message.

@@ -3,7 +3,8 @@
 //! A [`Region`] is whole pages of words: a header, a table of descriptors, then lines of values. A [`Line`] is eight
 //! values on a cache line of their own with one writer, who stores them with plain relaxed stores and never waits. A
 //! reader needs no lock and no help of the writer: it finds out from the header where things are and from a line's
-//! descriptor what its values mean. Today the pages are ordinary memory; the layout is the one that a sealed memfd
+//! descriptor what its values mean. A line whose writer has gone keeps its values until its place is needed; then its
+//! generation changes. Today the pages are ordinary memory; the layout is the one that a sealed memfd
 //! will carry.
 //!
 //! Words, all `u64`:
@@ -18,8 +19,9 @@
 //! | 64 + 16 *i* | descriptor of line *i*: generation (0: unused), kind, length of the label in bytes, the label's bytes |
 //! | 64 + 16 *capacity* + 8 *i* | values of line *i* |
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
@@ -74,54 +76,69 @@ impl Kind {
 pub struct Region {
     pages: Arc<[Page]>,
     capacity: usize,
-    /// Who adds a line; writers of values never lock.
-    adding: Mutex<()>,
+    /// Lines whose writers have gone, the longest gone first. Writers of values never lock.
+    retired: Mutex<VecDeque<usize>>,
 }
 
 impl Region {
     /// A region with room for at least `lines` lines, rounded up to whole pages.
     #[must_use]
     pub fn new(lines: usize) -> Arc<Region> {
-        let words = HEADER + lines * (DESCRIPTOR + VALUES);
+        let words = HEADER + lines.next_multiple_of(4) * (DESCRIPTOR + VALUES);
         let pages: Arc<[Page]> = (0..words.div_ceil(PAGE_WORDS)).map(|_| Page::new()).collect();
         let capacity = (pages.len() * PAGE_WORDS - HEADER) / (DESCRIPTOR + VALUES);
         // Values begin on a cache line.
         let capacity = capacity & !3;
-        let region = Region { pages, capacity, adding: Mutex::new(()) };
+        let region = Region { pages, capacity, retired: Mutex::default() };
         region.word(1).store(VERSION, Ordering::Relaxed);
         region.word(2).store(capacity as u64, Ordering::Relaxed);
         region.word(0).store(MAGIC, Ordering::Release);
         Arc::new(region)
     }
 
-    /// A new line. When the region is full, the line counts all the same, but nobody can see it; the header says how
-    /// many such lines there are. A label is cut at 104 bytes.
+    /// A new line, in the place of one whose writer has gone if there is no other. When the region is full all the same,
+    /// the line counts, but nobody can see it; the header says how many such lines there are. A label is cut at 104
+    /// bytes.
     #[must_use]
     pub fn line(self: &Arc<Region>, kind: Kind, label: &str) -> Line {
-        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         let used = self.word(3).load(Ordering::Relaxed) as usize;
-        if used == self.capacity {
-            self.word(4).fetch_add(1, Ordering::Relaxed);
-            let hidden = Region::new(1);
-            return hidden.line_at(0);
+        if used < self.capacity {
+            self.describe(used, kind, label);
+            self.word(3).store(used as u64 + 1, Ordering::Release);
+            return self.line_at(used);
         }
-        let descriptor = HEADER + DESCRIPTOR * used;
+        if let Some(index) = retired.pop_front() {
+            self.describe(index, kind, label);
+            return self.line_at(index);
+        }
+        self.word(4).fetch_add(1, Ordering::Relaxed);
+        let hidden = Region::new(1);
+        hidden.line_at(0)
+    }
+
+    /// Gives a line its meaning, and its values their start.
+    fn describe(&self, index: usize, kind: Kind, label: &str) {
+        let descriptor = HEADER + DESCRIPTOR * index;
+        let generation = self.word(descriptor).swap(0, Ordering::Relaxed);
+        // Who sees anything of what follows sees the generation gone.
+        fence(Ordering::Release);
         let mut end = label.len().min(LABEL_BYTES);
         while !label.is_char_boundary(end) {
             end -= 1;
         }
         let label = &label.as_bytes()[..end];
-        for (index, chunk) in label.chunks(8).enumerate() {
+        for (word, chunk) in label.chunks(8).enumerate() {
             let mut bytes = [0; 8];
             bytes[..chunk.len()].copy_from_slice(chunk);
-            self.word(descriptor + 3 + index).store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+            self.word(descriptor + 3 + word).store(u64::from_le_bytes(bytes), Ordering::Relaxed);
         }
         self.word(descriptor + 1).store(kind as u64, Ordering::Relaxed);
         self.word(descriptor + 2).store(label.len() as u64, Ordering::Relaxed);
+        let first = self.values_of(index);
+        (first..first + VALUES).for_each(|value| self.word(value).store(0, Ordering::Relaxed));
         // Release: who sees the generation sees the descriptor.
-        self.word(descriptor).store(1, Ordering::Release);
-        self.word(3).store(used as u64 + 1, Ordering::Release);
-        self.line_at(used)
+        self.word(descriptor).store(generation + 1, Ordering::Release);
     }
 
     /// What all lines say now. Values of one line may be of slightly different moments.
@@ -139,7 +156,8 @@ impl Region {
 
     fn read_line(&self, index: usize) -> Option<Reading> {
         let descriptor = HEADER + DESCRIPTOR * index;
-        if self.word(descriptor).load(Ordering::Acquire) == 0 {
+        let generation = self.word(descriptor).load(Ordering::Acquire);
+        if generation == 0 {
             return None;
         }
         let kind = Kind::from_word(self.word(descriptor + 1).load(Ordering::Relaxed))?;
@@ -149,16 +167,17 @@ impl Region {
             .take(length)
             .collect();
         let first = self.values_of(index);
-        Some(Reading {
-            kind,
-            label: String::from_utf8_lossy(&bytes).into_owned(),
-            values: std::array::from_fn(|value| self.word(first + value).load(Ordering::Relaxed)),
-        })
+        let values = std::array::from_fn(|value| self.word(first + value).load(Ordering::Relaxed));
+        // Was it still the same line?
+        fence(Ordering::Acquire);
+        let same = self.word(descriptor).load(Ordering::Relaxed) == generation;
+        same.then(|| Reading { kind, label: String::from_utf8_lossy(&bytes).into_owned(), values })
     }
 
-    fn line_at(&self, index: usize) -> Line {
+    fn line_at(self: &Arc<Region>, index: usize) -> Line {
         let first = self.values_of(index);
-        Line { pages: self.pages.clone(), page: first / PAGE_WORDS, first: first % PAGE_WORDS }
+        let (page, first) = (first / PAGE_WORDS, first % PAGE_WORDS);
+        Line { pages: self.pages.clone(), page, first, index, region: self.clone() }
     }
 
     fn values_of(&self, index: usize) -> usize {
@@ -182,6 +201,15 @@ pub struct Line {
     pages: Arc<[Page]>,
     page: usize,
     first: usize,
+    index: usize,
+    region: Arc<Region>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let mut retired = self.region.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.push_back(self.index);
+    }
 }
 
 impl Line {
@@ -261,6 +289,28 @@ mod tests {
         assert_eq!(region.read().len(), region.capacity);
         assert_eq!(region.unseen(), 3);
         assert!(region.read().iter().all(|reading| reading.value("starts") == 1));
+    }
+
+    #[test]
+    fn there_is_room_for_what_was_asked_and_then_for_what_takes_the_place_of_others() {
+        for lines in 1..100 {
+            let region = Region::new(lines);
+            let kept: Vec<_> =
+                (0..lines).map(|_| region.line(Kind::Service, "service=x")).collect();
+            assert_eq!((kept.len(), region.unseen()), (lines, 0));
+        }
+        let region = Region::new(1);
+        for number in 0..10 * region.capacity {
+            let line = region.line(Kind::Publisher, &format!("publisher={number}"));
+            line.add(0, 1);
+            let name = number.to_string();
+            assert!(region.read().iter().any(|line| line.label("publisher") == name));
+        }
+        assert_eq!(region.unseen(), 0);
+        assert!(
+            region.read().iter().all(|line| line.value("sent") == 1),
+            "the gone ones stay readable"
+        );
     }
 
     #[test]

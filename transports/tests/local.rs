@@ -1,6 +1,8 @@
 //! The local transport: the laws of every transport, and what is its own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use mycelium_core::message;
 use mycelium_transports::conformance::{Probe, Transport};
@@ -57,6 +59,120 @@ fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
     assert_eq!(take(&mut reader), (2, false));
     reader.done();
     assert_eq!(reader.depth(), 0);
+}
+
+#[test]
+fn a_message_that_waits_for_its_second_delivery_is_not_given_up() {
+    let local = Local::open(4);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    local.publisher("publisher").try_emit(probe(7)).unwrap();
+    assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+    assert_eq!(reader.fail(), None);
+    // Runs that fail before they receive anything, and one that says that it is done with what it does not have.
+    assert_eq!(reader.fail(), None);
+    assert_eq!(reader.fail(), None);
+    reader.done();
+    let Some(Delivery::Msg(again)) = reader.try_recv().delivery() else { panic!("it comes again") };
+    assert!(again.redelivered() && again.number == 7);
+    assert!(reader.fail().is_some(), "and is given up after that");
+}
+
+#[test]
+fn what_nobody_heard_is_counted_from_the_moment_the_last_reader_left() {
+    let counters = Region::new(16);
+    let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
+    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    publisher.try_emit(probe(0)).unwrap();
+    drop(reader);
+    publisher.try_emit(probe(1)).unwrap();
+    let readings = counters.read();
+    let publisher = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
+    assert_eq!((publisher.value("sent"), publisher.value("unheard")), (2, 1));
+}
+
+#[test]
+fn a_capacity_that_no_memory_holds_is_an_error() {
+    for capacity in [0, 1, 3, 1 << 61, 1 << 63] {
+        let topic = Topic::new("t", Schema::of::<Probe>(), capacity, Region::new(4));
+        assert!(matches!(topic, Err(TopicError::Capacity { .. })), "{capacity}");
+    }
+}
+
+/// Rounds of a race between two threads.
+const ROUNDS: usize = if cfg!(miri) { 20 } else { 20_000 };
+
+#[test]
+fn a_topic_that_always_has_a_publisher_never_ends() {
+    let local = Local::open(8);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("first");
+    thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                // The next one comes before this one goes.
+                publisher = local.publisher("next");
+            }
+            publisher
+        });
+        while !changes.is_finished() {
+            assert_eq!(reader.try_recv(), TryRecv::Empty);
+        }
+        assert_eq!(reader.try_recv(), TryRecv::Empty);
+        drop(changes.join().unwrap());
+    });
+    assert_eq!(reader.try_recv(), TryRecv::Closed);
+}
+
+#[test]
+fn a_finished_subscription_gets_what_was_sent_before() {
+    for round in 0..ROUNDS as u64 / 10 {
+        let local = Local::open(8);
+        let mut reader = local.subscribe("reader", Policy::Block);
+        let mut publisher = local.publisher("publisher");
+        let finisher = reader.finisher();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                publisher.try_emit(probe(round)).unwrap();
+                finisher.finish_when_empty();
+            });
+            let mut received = Vec::new();
+            loop {
+                match reader.try_recv() {
+                    TryRecv::Delivery(delivery) => received.extend(delivery.message()),
+                    TryRecv::Empty => std::hint::spin_loop(),
+                    TryRecv::Closed => break,
+                }
+            }
+            assert_eq!(received, [probe(round)]);
+        });
+    }
+}
+
+/// Readers join a ring that is always about to be full; the publisher must not be left asleep.
+#[test]
+fn a_reader_that_joins_leaves_no_publisher_asleep() {
+    let local = Local::open(2);
+    let mut publisher = local.publisher("publisher");
+    let readers = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if readers.load(Ordering::Relaxed) == ROUNDS / 10 {
+                    break;
+                }
+                pollster::block_on(publisher.emit(probe(number))).unwrap();
+            }
+        });
+        for _ in 0..ROUNDS / 10 {
+            let mut reader = local.subscribe("reader", Policy::Block);
+            // A lost wake leaves this waiting for ever.
+            while !matches!(reader.try_recv(), TryRecv::Delivery(_)) {
+                thread::yield_now();
+            }
+            readers.fetch_add(1, Ordering::Relaxed);
+        }
+    });
 }
 
 #[test]

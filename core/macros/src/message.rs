@@ -43,6 +43,7 @@ fn expand_struct(root: &Path, arguments: Arguments, item: ItemStruct) -> Result<
     refuse_generics(&item.generics)?;
     let fields = named_fields(&item)?;
     for field in &fields.named {
+        refuse_conditional(&field.attrs)?;
         types::refuse_unsuitable(&field.ty)?;
     }
     let reprs = reprs(&item.attrs)?;
@@ -158,6 +159,7 @@ fn expand_enum(root: &Path, arguments: Arguments, item: ItemEnum) -> Result<Toke
     if item.variants.is_empty() {
         return Err(Error::new_spanned(&item.ident, "an enum without variants has no values"));
     }
+    item.variants.iter().try_for_each(|variant| refuse_conditional(&variant.attrs))?;
     let repr = enum_repr(&item)?;
     let derives = derives(root, &item.attrs)?;
     let name = &item.ident;
@@ -297,6 +299,18 @@ fn enum_repr(item: &ItemEnum) -> Result<Ident> {
 }
 
 /// The names in all `#[repr(...)]`, with what some have in parentheses left out.
+/// A layout that depends on who compiles it is none that two sides can agree on.
+fn refuse_conditional(attrs: &[Attribute]) -> Result<()> {
+    match attrs.iter().find(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr"))
+    {
+        None => Ok(()),
+        Some(attr) => Err(Error::new_spanned(
+            attr,
+            "the layout of a message is the same for all who compile it: no field or variant of it can be conditional",
+        )),
+    }
+}
+
 fn reprs(attrs: &[Attribute]) -> Result<Vec<Ident>> {
     let mut reprs = Vec::new();
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("repr")) {

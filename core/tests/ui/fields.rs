@@ -40,4 +40,19 @@ struct Nested {
     counts: FixedVec<core::primitive::usize, 4>,
 }
 
+#[message(topic = "a", id = 1)]
+struct Conditional {
+    value: u64,
+    #[cfg(debug_assertions)]
+    debug: u64,
+}
+
+#[message]
+#[repr(u8)]
+enum ConditionalVariant {
+    Always,
+    #[cfg(debug_assertions)]
+    Debug,
+}
+
 fn main() {}

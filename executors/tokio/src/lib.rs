@@ -18,8 +18,11 @@
 mod net;
 
 use std::fmt;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +30,7 @@ use mycelium_executor::{
     Executor, Listener, MakeLocal, SendFuture, SpawnError, Stream, system_entropy,
 };
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 
 /// A tokio runtime as an [`Executor`].
@@ -61,6 +64,15 @@ impl Tokio {
         let _entered = handle.enter();
         Ok(Tokio { origin: Instant::now(), home: None, handle: handle.clone() })
     }
+
+    /// `future`, polled inside the runtime wherever it is polled: tokio's sockets and signals ask for it.
+    fn inside<T>(&self, future: impl Future<Output = T> + Send + 'static) -> SendFuture<T> {
+        let (handle, mut future) = (self.handle.clone(), Box::pin(future));
+        Box::pin(poll_fn(move |context| {
+            let _entered = handle.enter();
+            future.as_mut().poll(context)
+        }))
+    }
 }
 
 /// Runs `body` with an executor that takes local tasks as well, on the calling thread, inside the current runtime. The
@@ -71,6 +83,14 @@ impl Tokio {
 pub async fn local<F: Future>(body: impl FnOnce(Tokio) -> F) -> Result<F::Output, NoRuntime> {
     let executor = Tokio { home: Some(thread::current().id()), ..Tokio::current()? };
     Ok(LocalSet::new().run_until(body(executor)).await)
+}
+
+/// tokio drops what it is given after its end, and says so in the task's handle only.
+fn started(mut task: JoinHandle<()>) -> Result<(), SpawnError> {
+    match Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Err(error)) if error.is_cancelled() => Err(SpawnError::Ended),
+        _ => Ok(()),
+    }
 }
 
 impl Executor for Tokio {
@@ -84,8 +104,7 @@ impl Executor for Tokio {
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
-        self.handle.spawn(task);
-        Ok(())
+        started(self.handle.spawn(task))
     }
 
     fn runs_local(&self) -> bool {
@@ -97,15 +116,14 @@ impl Executor for Tokio {
         if home != thread::current().id() {
             return Err(SpawnError::WrongThread);
         }
+        let task = make();
         // tokio panics where no `LocalSet` is being run: the executor has outlived `local`.
-        catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_local(make())))
-            .map(drop)
+        catch_unwind(AssertUnwindSafe(|| drop(tokio::task::spawn_local(task))))
             .map_err(|_| SpawnError::Ended)
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
-        self.handle.spawn_blocking(work);
-        Ok(())
+        started(self.handle.spawn_blocking(work))
     }
 
     fn now(&self) -> Duration {
@@ -113,8 +131,11 @@ impl Executor for Tokio {
     }
 
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
+        let Some(deadline) = self.origin.checked_add(deadline) else {
+            return Box::pin(pending());
+        };
         let _entered = self.handle.enter();
-        Box::pin(tokio::time::sleep_until(self.origin + deadline))
+        Box::pin(tokio::time::sleep_until(deadline))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where the calendar time comes from")]
@@ -127,14 +148,14 @@ impl Executor for Tokio {
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
-        Box::pin(net::connect(address))
+        self.inside(net::connect(address))
     }
 
     fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        Box::pin(net::listen(address))
+        self.inside(net::listen(address))
     }
 
     fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        Box::pin(tokio::signal::ctrl_c())
+        self.inside(tokio::signal::ctrl_c())
     }
 }

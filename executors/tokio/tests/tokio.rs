@@ -5,6 +5,8 @@ use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 use futures_util::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use mycelium_executor::{Executor, SpawnError};
@@ -44,7 +46,7 @@ async fn local_futures_run_only_where_they_can() {
             }) as Pin<Box<dyn Future<Output = ()>>>
         };
         executor.spawn_local(Box::new(make)).unwrap();
-        executor.sleep_until(executor.now() + std::time::Duration::from_millis(1)).await;
+        executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
         let elsewhere = executor.clone();
         let refused =
             std::thread::spawn(move || elsewhere.spawn_local(Box::new(|| Box::pin(async {}))));
@@ -61,4 +63,28 @@ async fn local_futures_run_only_where_they_can() {
 #[test]
 fn outside_a_runtime_is_an_error() {
     assert_eq!(Tokio::current().unwrap_err(), NoRuntime);
+}
+
+#[test]
+fn an_ended_runtime_takes_nothing_and_panics_nowhere() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let executor = runtime.block_on(async { Tokio::current().unwrap() });
+    drop(runtime);
+    assert_eq!(executor.spawn(Box::pin(async {})), Err(SpawnError::Ended));
+    assert_eq!(executor.blocking(Box::new(|| {})), Err(SpawnError::Ended));
+}
+
+#[test]
+fn futures_may_be_polled_outside_the_runtime_and_deadlines_be_out_of_reach() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let executor = runtime.block_on(async { Tokio::current().unwrap() });
+    let mut context = Context::from_waker(Waker::noop());
+    let address = {
+        let listening = executor.listen("127.0.0.1:0".into());
+        let listener = pollster::block_on(listening).unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    assert!(pollster::block_on(executor.connect(address)).is_err(), "nobody listens any more");
+    assert!(executor.interrupted().as_mut().poll(&mut context).is_pending());
+    assert!(executor.sleep_until(Duration::MAX).as_mut().poll(&mut context).is_pending());
 }

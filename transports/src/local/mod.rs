@@ -170,16 +170,20 @@ impl Topic {
     /// A topic without publishers and subscriptions, whose publishers have rings of `capacity` messages each.
     ///
     /// # Errors
-    /// If the capacity is not a power of two of at least 2.
+    /// If the capacity is not a power of two of at least 2, or more than memory can hold.
     pub fn new(
         name: &str,
         schema: Schema,
         capacity: usize,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
+        let refuse = |error| Err(TopicError::Capacity { topic: name.to_owned(), error });
         if !capacity.is_power_of_two() || capacity < 2 {
-            let error = LayoutError::Capacity { given: capacity };
-            return Err(TopicError::Capacity { topic: name.to_owned(), error });
+            return refuse(LayoutError::Capacity { given: capacity });
+        }
+        let bytes = capacity.checked_mul(slot_words(schema.size) * size_of::<usize>());
+        if bytes.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
+            return refuse(LayoutError::Slots { expected: None, found: 0 });
         }
         let members = Mutex::default();
         Ok(Arc::new(Topic { name: name.to_owned(), schema, capacity, counters, members }))

@@ -95,12 +95,15 @@ impl Outlet {
         line.set(0, consumer.cursor() as u64);
         let reader = ReaderInfo { inlet: inlet.clone(), entry: consumer.entry() };
         outlet.readers.change(|readers| readers.push(reader));
+        // While it joined, the ring may have looked full to the publisher, who sleeps then.
+        announce();
+        outlet.room.ring();
         Some(Feed { outlet: outlet.clone(), consumer, line })
     }
 
+    /// Forgets a subscription whose feed is gone already.
     pub(super) fn detach(&self, inlet: &Arc<Inlet>) {
         self.readers.change(|readers| readers.retain(|reader| !Arc::ptr_eq(&reader.inlet, inlet)));
-        // Its entry is free now: there may be room.
         announce();
         self.room.ring();
     }
@@ -160,9 +163,14 @@ impl Inlet {
         self.bell.ring();
     }
 
-    pub(super) fn forget(self: &Arc<Inlet>, outlet: &Arc<Outlet>) {
-        self.outlets.change(|outlets| outlets.retain(|other| !Arc::ptr_eq(other, outlet)));
-        outlet.detach(self);
+    pub(super) fn forget(self: &Arc<Inlet>, feed: Feed) {
+        let Feed { outlet, consumer, .. } = feed;
+        self.outlets.change(|outlets| outlets.retain(|other| !Arc::ptr_eq(other, &outlet)));
+        outlet.readers.change(|readers| readers.retain(|reader| !Arc::ptr_eq(&reader.inlet, self)));
+        // The entry may go to another reader only when it no longer says that it is this one's.
+        drop(consumer);
+        announce();
+        outlet.room.ring();
     }
 }
 

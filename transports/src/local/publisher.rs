@@ -170,9 +170,10 @@ impl<M: Message> Publisher<M> {
     #[inline(never)]
     fn refuse(&mut self, message: M, entry: usize) -> EmitError<M> {
         let reader = self.outlet.reader_at(entry);
-        let by = reader
-            .as_ref()
-            .map_or_else(|| "a reader that just left".into(), |reader| reader.name.clone());
+        let by = reader.as_ref().map_or_else(
+            || "a reader that joins or leaves right now".into(),
+            |reader| reader.name.clone(),
+        );
         let refusal = if reader.is_some_and(|reader| reader.policy == Policy::Reject) {
             self.line.add(REJECTED, 1);
             Refusal::Rejected { by }

@@ -148,9 +148,7 @@ impl Bells {
     /// Whether anybody reads at all.
     #[inline]
     pub(super) fn is_heard(&mut self) -> bool {
-        if self.readers.is_empty() {
-            self.refresh();
-        }
+        self.refresh();
         !self.readers.is_empty()
     }
 

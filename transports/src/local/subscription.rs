@@ -43,6 +43,9 @@ pub struct Subscription<M: Message> {
     turn: usize,
     burst: u32,
     in_hand: Option<InHand>,
+    /// An observer's message that was copied out together with a gap, and comes after it. Without it, a reader that is
+    /// always slower would be told of gaps only.
+    after_gap: Option<AfterGap<M>>,
     pulse: Option<Arc<Pulse>>,
     message: PhantomData<M>,
 }
@@ -55,6 +58,13 @@ struct InHand {
     failures: u32,
     /// It is to be delivered again.
     again: bool,
+}
+
+/// A message that waits behind a gap.
+struct AfterGap<M> {
+    feed: usize,
+    message: M,
+    sequence: u64,
 }
 
 /// What one feed had when it was its turn.
@@ -75,6 +85,7 @@ impl<M: Message> Subscription<M> {
             turn: 0,
             burst: 0,
             in_hand: None,
+            after_gap: None,
             pulse: None,
             message: PhantomData,
         }
@@ -121,16 +132,14 @@ impl<M: Message> Subscription<M> {
 
     /// The message in hand is done with, before the next receive.
     pub fn done(&mut self) {
-        if let Some(in_hand) = &mut self.in_hand {
-            in_hand.again = false;
-        }
         self.settle();
     }
 
     /// The reader failed. A message in hand is delivered once more at the next receive; if it failed before, it is
     /// given up and returned.
     pub fn fail(&mut self) -> Option<Undelivered> {
-        let mut in_hand = self.in_hand?;
+        // One that waits for its second delivery was in nobody's hand.
+        let mut in_hand = self.in_hand.filter(|in_hand| !in_hand.again)?;
         in_hand.failures += 1;
         in_hand.again = in_hand.failures < DELIVERIES;
         self.in_hand = Some(in_hand);
@@ -160,7 +169,9 @@ impl<M: Message> Subscription<M> {
     #[must_use]
     pub fn depth(&self) -> usize {
         let incoming = self.inlet.incoming.lock();
-        self.feeds.iter().chain(incoming.iter()).map(|feed| feed.consumer.depth()).sum()
+        let feeds = self.feeds.iter().chain(incoming.iter());
+        let in_rings: usize = feeds.map(|feed| feed.consumer.depth()).sum();
+        in_rings + usize::from(self.after_gap.is_some())
     }
 
     /// What happens when it is slower than a publisher.
@@ -219,6 +230,8 @@ impl<M: Message> Subscription<M> {
     }
 
     fn next(&mut self) -> TryRecv<M> {
+        // First of all, so that whatever came before the last call is seen below.
+        let last_call = self.inlet.last_call.load(Ordering::Acquire);
         if self.taken_in != self.inlet.incoming.version() {
             self.take_in();
         }
@@ -226,6 +239,11 @@ impl<M: Message> Subscription<M> {
             && let Turn::Delivery(delivery) = self.deliver(in_hand.feed)
         {
             return TryRecv::Delivery(delivery);
+        }
+        if let Some(AfterGap { feed, message, sequence }) = self.after_gap.take() {
+            self.feeds[feed].line.add(TAKEN, 1);
+            let received = Received { message, sequence, redelivered: false };
+            return TryRecv::Delivery(Delivery::Msg(received));
         }
         let mut idle = 0;
         while idle < self.feeds.len() {
@@ -247,9 +265,11 @@ impl<M: Message> Subscription<M> {
                 Turn::Over => self.retire(self.turn),
             }
         }
-        if self.feeds.is_empty() && self.taken_in > 0
-            || self.inlet.last_call.load(Ordering::Acquire)
-        {
+        if self.feeds.is_empty() && self.taken_in != self.inlet.incoming.version() {
+            // A publisher came before the last one ended.
+            return self.next();
+        }
+        if self.feeds.is_empty() && self.taken_in > 0 || last_call {
             return TryRecv::Closed;
         }
         TryRecv::Empty
@@ -263,7 +283,7 @@ impl<M: Message> Subscription<M> {
         if policy == Policy::Latest {
             let skipped = feed.consumer.skip_to_latest();
             if skipped > 0 {
-                return Turn::Delivery(Self::gap(feed, skipped, GapReason::Skipped));
+                return Turn::Delivery(self.gap(index, skipped, GapReason::Skipped));
             }
         }
         let mut words = M::Words::ZERO;
@@ -273,10 +293,10 @@ impl<M: Message> Subscription<M> {
                 Err(_) => {
                     self.in_hand = None;
                     feed.consumer.advance();
-                    Turn::Delivery(Self::gap(feed, 1, GapReason::Undecodable))
+                    Turn::Delivery(self.gap(index, 1, GapReason::Undecodable))
                 }
             },
-            Look::Gap { missed } => Turn::Delivery(Self::gap(feed, missed, GapReason::Overwritten)),
+            Look::Gap { missed } => Turn::Delivery(self.gap(index, missed, GapReason::Overwritten)),
             Look::Empty => Turn::Nothing,
             Look::Closed => Turn::Over,
         }
@@ -300,20 +320,31 @@ impl<M: Message> Subscription<M> {
     }
 
     #[cold]
-    fn gap(feed: &Feed, count: usize, reason: GapReason) -> Delivery<M> {
+    #[inline(never)]
+    fn gap(&mut self, index: usize, count: usize, reason: GapReason) -> Delivery<M> {
+        let feed = &mut self.feeds[index];
         let value = match reason {
             GapReason::Overwritten => OVERWRITTEN,
             GapReason::Skipped => SKIPPED,
             GapReason::Undecodable => DEAD_LETTERED,
         };
         feed.line.add(value, count as u64);
-        Delivery::Gap(Gap {
+        let gap = Gap {
             count: count as u64,
             exact: true,
             reason,
             publisher: feed.outlet.name.clone(),
             epoch: feed.outlet.epoch,
-        })
+        };
+        let mut words = M::Words::ZERO;
+        if !self.inlet.policy.is_gating()
+            && let Look::Message { sequence, .. } = feed.consumer.look(words.as_mut())
+            && let Ok(message) = from_words::<M>(&words)
+        {
+            feed.consumer.advance();
+            self.after_gap = Some(AfterGap { feed: index, message, sequence: sequence as u64 });
+        }
+        Delivery::Gap(gap)
     }
 
     fn pass_turn(&mut self) {
@@ -323,8 +354,7 @@ impl<M: Message> Subscription<M> {
 
     fn retire(&mut self, index: usize) {
         let feed = self.feeds.swap_remove(index);
-        drop(feed.consumer);
-        self.inlet.forget(&feed.outlet);
+        self.inlet.forget(feed);
     }
 
     #[cold]
