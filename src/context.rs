@@ -121,7 +121,7 @@ impl<S: Service> Context<S> {
         S: Emits<M>,
     {
         self.publishers += 1;
-        self.shared.publisher(&format!("{}+{}", self.name, self.publishers))
+        self.shared.outside_publisher(&format!("{}+{}", self.name, self.publishers))
     }
 
     /// Takes the service's subscription, which has existed since before any service ran: nothing was missed. Dropping

@@ -58,14 +58,18 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
 }
 
 impl fmt::Display for Error {
+    /// The error and what it came from, unless it says that itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.error)?;
+        let mut text = self.error.to_string();
         let mut source = self.error.source();
         while let Some(error) = source {
-            write!(f, ": {error}")?;
+            let cause = error.to_string();
+            if !text.ends_with(&cause) {
+                text = format!("{text}: {cause}");
+            }
             source = error.source();
         }
-        Ok(())
+        f.write_str(&text)
     }
 }
 
@@ -87,13 +91,13 @@ impl fmt::Display for ShuttingDown {
 
 impl std::error::Error for ShuttingDown {}
 
-/// Blocking work that did not finish: it panicked, or the executor ended first.
+/// Work that did not finish: it panicked, or the run of its service or the executor ended first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfinished;
 
 impl fmt::Display for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("blocking work panicked, or the executor ended before it was done")
+        f.write_str("the work panicked, or was dropped before it was done")
     }
 }
 
@@ -143,6 +147,11 @@ pub enum BuildError {
         /// The name.
         name: String,
     },
+    /// A service's name is empty, or has a space, a `=` or a control character.
+    Name {
+        /// The name.
+        name: String,
+    },
     /// The topology file is wrong, or does not fit the services.
     Topology(TopologyError),
     /// Two messages have one id.
@@ -174,6 +183,13 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BuildError::DuplicateService { name } => write!(f, "two services are called `{name}`"),
+            BuildError::Name { name } => {
+                write!(
+                    f,
+                    "`{}` is no name for a service: it is empty, or has a space, a `=` or a control character",
+                    name.escape_debug()
+                )
+            }
             BuildError::Topology(error) => error.fmt(f),
             BuildError::DuplicateId { id, first, second } => {
                 write!(f, "messages `{first}` and `{second}` both have id {id}")
@@ -239,10 +255,15 @@ pub enum StartError {
         service: String,
         /// Its last error or panic.
         error: String,
-        /// How often it was restarted within the window.
+        /// How often it had been restarted within the window.
         restarts: u32,
         /// The window.
         window: Duration,
+    },
+    /// The executor ended, or dropped services, before they had ended.
+    ExecutorEnded {
+        /// The services.
+        services: Vec<String>,
     },
     /// Services ignored the shutdown and were abandoned at its deadline.
     Abandoned {
@@ -270,6 +291,12 @@ impl fmt::Display for StartError {
             }
             StartError::Spawn { service, error } => {
                 write!(f, "service `{service}` did not start: {error}")
+            }
+            StartError::ExecutorEnded { services } => {
+                write!(f, "the executor ended before these services had: {}", services.join(", "))
+            }
+            StartError::ServiceFailed { service, error, restarts: 0, .. } => {
+                write!(f, "service `{service}` failed for good: {error}")
             }
             StartError::ServiceFailed { service, error, restarts, window } => write!(
                 f,

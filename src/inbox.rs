@@ -19,6 +19,8 @@ struct Home<M: Message> {
     name: String,
     subscription: Mutex<Option<local::Subscription<M>>>,
     was_taken: AtomicBool,
+    /// The service failed while the handle was out.
+    failed: AtomicBool,
 }
 
 impl<M: Message> Home<M> {
@@ -33,6 +35,7 @@ impl<M: Message> Inbox<M> {
             name,
             subscription: Mutex::new(Some(subscription)),
             was_taken: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
         }))
     }
 
@@ -63,6 +66,8 @@ impl<M: Message> fmt::Debug for Inbox<M> {
 pub(crate) trait AnyInbox: Send + Sync {
     fn name(&self) -> &str;
     fn was_taken(&self) -> bool;
+    /// How many messages wait, if no handle is out.
+    fn depth(&self) -> usize;
     /// The service failed: see [`local::Subscription::fail`].
     fn fail(&self) -> Option<Undelivered>;
 }
@@ -76,8 +81,17 @@ impl<M: Message> AnyInbox for Home<M> {
         self.was_taken.load(Ordering::Relaxed)
     }
 
+    fn depth(&self) -> usize {
+        self.lock().as_ref().map_or(0, local::Subscription::depth)
+    }
+
     fn fail(&self) -> Option<Undelivered> {
-        self.lock().as_mut()?.fail()
+        let mut subscription = self.lock();
+        if subscription.is_none() {
+            // The handle lives on, in the instance or in a task: it learns of the failure when it is used or comes home.
+            self.failed.store(true, Ordering::Release);
+        }
+        subscription.as_mut()?.fail()
     }
 }
 
@@ -111,6 +125,7 @@ impl<M: Message> Subscription<M> {
     /// As [`recv`](Subscription::recv), for hand-written futures.
     #[inline]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
+        self.learn_of_failure();
         match &mut self.subscription {
             Some(subscription) => subscription.poll_recv(context),
             None => Poll::Ready(None),
@@ -120,11 +135,13 @@ impl<M: Message> Subscription<M> {
     /// As [`recv`](Subscription::recv), but never waits.
     #[inline]
     pub fn try_recv(&mut self) -> TryRecv<M> {
+        self.learn_of_failure();
         self.subscription.as_mut().map_or(TryRecv::Closed, local::Subscription::try_recv)
     }
 
     /// The message in hand is done with, before the next receive.
     pub fn done(&mut self) {
+        self.learn_of_failure();
         if let Some(subscription) = &mut self.subscription {
             subscription.done();
         }
@@ -142,6 +159,23 @@ impl<M: Message> Subscription<M> {
         self.subscription.as_ref().map_or(Policy::default(), local::Subscription::policy)
     }
 
+    /// If the service failed while this handle lived on, what was in hand then comes again.
+    #[inline]
+    fn learn_of_failure(&mut self) {
+        if let (Some(home), Some(subscription)) = (&self.home, &mut self.subscription)
+            && home.failed.load(Ordering::Relaxed)
+            && home.failed.swap(false, Ordering::AcqRel)
+            && let Some(undelivered) = subscription.fail()
+        {
+            tracing::error!(
+                subscription = home.name,
+                publisher = &*undelivered.publisher,
+                sequence = undelivered.sequence,
+                "message given up: handling it failed each time it was delivered"
+            );
+        }
+    }
+
     /// Ends the subscription for good: it holds no publisher any more, and cannot be taken again.
     pub fn unsubscribe(mut self) {
         self.home = None;
@@ -150,6 +184,7 @@ impl<M: Message> Subscription<M> {
 
 impl<M: Message> Drop for Subscription<M> {
     fn drop(&mut self) {
+        self.learn_of_failure();
         if let Some(home) = self.home.take() {
             *home.lock() = self.subscription.take();
         }

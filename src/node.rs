@@ -30,8 +30,6 @@ pub use running::{Outcome, Report, Running, ServiceReport};
 
 /// How many counter lines a node has room for.
 const COUNTER_LINES: usize = 1024;
-/// How many dead letters of one service wait to be read.
-const DEAD_LETTERS: usize = 16;
 
 /// Services that fit together, ready to start. See the [crate's example](crate).
 pub struct Node {
@@ -108,6 +106,7 @@ impl Node {
         let running = self.start(executor)?;
         let shared = running.shared.clone();
         let mut join = pin!(running.join());
+        let mut interrupted = false;
         loop {
             match select(join, shared.executor.interrupted()).await {
                 Either::Left((report, _)) => return report,
@@ -116,7 +115,8 @@ impl Node {
                     return join.await;
                 }
                 Either::Right((Ok(()), again)) => {
-                    if !shared.shutdown.set() {
+                    shared.shutdown.set();
+                    if std::mem::replace(&mut interrupted, true) {
                         shared.overdue.set();
                     }
                     join = again;
@@ -134,8 +134,9 @@ impl Node {
     /// then.
     pub fn start(self, executor: impl Executor) -> Result<Running, StartError> {
         let given = executor.name();
+        let kind = given.split(',').next().unwrap_or_default();
         if let Some(asked) = self.plan.topology.executor(&self.plan.node)
-            && !given.starts_with(asked)
+            && asked != kind
         {
             return Err(StartError::Executor { asked: asked.to_owned(), given });
         }
@@ -158,6 +159,7 @@ impl Node {
         for service in self.services {
             prepared.push((service.prepare)(&shared, service.name)?);
         }
+        shared.plan.warn_of_loose_ends();
         tracing::info!(
             node = shared.plan.node,
             executor = given,
@@ -187,11 +189,8 @@ fn prepare<S: Service>(
     let (inputs, outputs) = S::wire(&mut wiring)?;
     let Wiring { pulse, flushers, inboxes, finishers, .. } = wiring;
     let watched = inboxes.iter().map(Arc::downgrade).collect();
-    // Who reads the dead letters has nowhere to put its own.
-    let reads_dead_letters = finishers.iter().any(|(topic, _)| *topic == DeadLetter::TOPIC);
-    let dead_letters = (!inboxes.is_empty() && !reads_dead_letters)
-        .then(|| shared.publisher::<DeadLetter>(&name))
-        .transpose()?;
+    let dead_letters =
+        S::ports().can_give_up().then(|| shared.publisher::<DeadLetter>(&name)).transpose()?;
     let life = Life {
         factory,
         context: Context::<S>::new(&name, inputs, outputs, shared.clone()),
@@ -220,7 +219,7 @@ impl Shared {
     fn make_topics(&self) -> Result<(), BuildError> {
         let mut state = self.state();
         for (name, planned) in &self.plan.topics {
-            let capacity = self.plan.topology.capacity(name);
+            let capacity = self.plan.capacity(name);
             let topic = Topic::new(name, planned.schema, capacity, self.counters.clone())?;
             state.topics.insert(name, topic);
         }
@@ -238,14 +237,19 @@ impl Shared {
             let (first, second) = (other.schema().name, schema.name);
             return Err(BuildError::DuplicateId { id: M::ID, first, second });
         }
-        let capacity = if M::TOPIC == DeadLetter::TOPIC {
-            DEAD_LETTERS
-        } else {
-            self.plan.topology.capacity(M::TOPIC)
-        };
+        let capacity = self.plan.capacity(M::TOPIC);
         let topic = Topic::new(M::TOPIC, schema, capacity, self.counters.clone())?;
         state.topics.insert(M::TOPIC, topic.clone());
         Ok(topic)
+    }
+
+    /// A publisher whose end the node cannot wait for: subscriptions to its topic end when they are empty.
+    pub(crate) fn outside_publisher<M: Message>(
+        &self,
+        name: &str,
+    ) -> Result<Publisher<M>, BuildError> {
+        self.state().from_outside.insert(M::TOPIC);
+        self.publisher(name)
     }
 
     pub(crate) fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
@@ -266,13 +270,13 @@ pub(crate) struct Departure {
 
 impl Drop for Departure {
     fn drop(&mut self) {
-        if let Outcome::Failed { error } = &self.outcome {
-            let restart = self.shared.plan.topology.restart(&self.name);
+        if let Outcome::Failed { error, restarts } = &self.outcome {
+            let window = self.shared.plan.topology.restart(&self.name).window;
             self.shared.state().error.get_or_insert(StartError::ServiceFailed {
                 service: self.name.clone(),
                 error: error.clone(),
-                restarts: restart.limit,
-                window: restart.window,
+                restarts: *restarts,
+                window,
             });
             self.shared.shutdown.set();
         }

@@ -1,13 +1,17 @@
 //! What a node is to be, checked before anything runs: its topics, policies, memory, and who waits for whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::Message;
 use mycelium_core::ring::broadcast::slot_words;
 use mycelium_transports::local::{Policy, Schema, TopicError};
 
+use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
 use crate::topology::Topology;
+
+/// How many dead letters of one service wait to be read.
+const DEAD_LETTERS: usize = 16;
 
 /// A topic that a service reads or emits.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +37,14 @@ pub struct Ports {
     pub emits: Vec<Port>,
 }
 
+impl Ports {
+    /// Whether messages of the service can become dead letters. Who reads these has nowhere to put its own.
+    pub(crate) fn can_give_up(&self) -> bool {
+        let reads_letters = self.reads.iter().any(|port| port.topic == DeadLetter::TOPIC);
+        !self.reads.is_empty() && !reads_letters
+    }
+}
+
 /// A node as it will be.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -51,24 +63,20 @@ pub(crate) struct Plan {
 pub(crate) struct Planned {
     pub(crate) schema: Schema,
     pub(crate) publishers: usize,
+    pub(crate) readers: usize,
 }
 
 impl Plan {
-    /// Checks `services`, in their order of start, against each other and against the topology.
+    /// Checks `services`, in their order of start, against each other and against the topology, which may speak of all
+    /// that are `known`.
     pub(crate) fn new(
         node: &str,
         topology: Topology,
+        known: &[(String, Ports)],
         services: &[(String, Ports)],
     ) -> Result<Plan, BuildError> {
+        check_names(&topology, known)?;
         let topics = topics(services)?;
-        let subscriptions: Vec<String> = services
-            .iter()
-            .flat_map(|(name, ports)| {
-                ports.reads.iter().map(move |port| format!("{name}.{}", port.topic))
-            })
-            .collect();
-        topology.check_topics(&topics.keys().copied().collect::<Vec<_>>())?;
-        topology.check_subscriptions(&subscriptions)?;
         let edges = edges(services);
         refuse_blocking_cycles(&topology, &edges)?;
         let feedback = edges
@@ -80,7 +88,7 @@ impl Plan {
             .iter()
             .map(|(topic, planned)| {
                 let slot = slot_words(planned.schema.size) * size_of::<usize>();
-                slot.saturating_mul(topology.capacity(topic)).saturating_mul(planned.publishers)
+                slot.saturating_mul(capacity(&topology, topic)).saturating_mul(planned.publishers)
             })
             .fold(0, usize::saturating_add);
         let budget = topology.memory(node);
@@ -90,25 +98,66 @@ impl Plan {
         Ok(Plan { node: node.to_owned(), topology, topics, memory, feedback })
     }
 
+    pub(crate) fn capacity(&self, topic: &str) -> usize {
+        capacity(&self.topology, topic)
+    }
+
+    /// Says what is read but not emitted, or emitted but not read, in this node: most likely somebody forgot a service.
+    pub(crate) fn warn_of_loose_ends(&self) {
+        let topics = self.topics.iter().filter(|(topic, _)| **topic != DeadLetter::TOPIC);
+        for (topic, planned) in topics {
+            match (planned.publishers, planned.readers) {
+                (0, _) => {
+                    tracing::warn!(node = self.node, topic, "is read, but no service here emits it")
+                }
+                (_, 0) => tracing::warn!(
+                    node = self.node,
+                    topic,
+                    "is emitted, but no service here reads it"
+                ),
+                _ => {}
+            }
+        }
+    }
+
     pub(crate) fn policy(&self, service: &str, topic: &str) -> Policy {
         self.topology.policy(service, topic)
     }
 }
 
+/// The topology names nothing that the program does not have.
+fn check_names(topology: &Topology, known: &[(String, Ports)]) -> Result<(), BuildError> {
+    let ports = known.iter().flat_map(|(_, ports)| ports.reads.iter().chain(&ports.emits));
+    let topics: BTreeSet<&str> = ports.map(|port| port.topic).collect();
+    topology.check_topics(&topics.into_iter().collect::<Vec<_>>())?;
+    let subscriptions = known.iter().flat_map(|(name, ports)| {
+        ports.reads.iter().map(move |port| format!("{name}.{}", port.topic))
+    });
+    topology.check_subscriptions(&subscriptions.collect::<Vec<_>>())?;
+    Ok(())
+}
+
+fn capacity(topology: &Topology, topic: &str) -> usize {
+    if topic == DeadLetter::TOPIC { DEAD_LETTERS } else { topology.capacity(topic) }
+}
+
 /// All topics, with one schema each; no id stands for two types.
 fn topics(services: &[(String, Ports)]) -> Result<BTreeMap<&'static str, Planned>, BuildError> {
     let mut topics = BTreeMap::<&'static str, Planned>::new();
-    let mut ids = BTreeMap::<u16, Schema>::new();
+    let mut ids = BTreeMap::<u16, Port>::new();
     for (_, ports) in services {
         let reads = ports.reads.iter().map(|port| (port, 0));
         for (port, publishers) in reads.chain(ports.emits.iter().map(|port| (port, 1))) {
-            let same_id = ids.entry(port.schema.id).or_insert(port.schema);
-            if *same_id != port.schema {
-                let (id, first, second) = (port.schema.id, same_id.name, port.schema.name);
+            let same_id = ids.entry(port.schema.id).or_insert(*port);
+            if (same_id.schema, same_id.topic) != (port.schema, port.topic) {
+                let (id, first, second) = (port.schema.id, same_id.schema.name, port.schema.name);
                 return Err(BuildError::DuplicateId { id, first, second });
             }
-            let planned =
-                topics.entry(port.topic).or_insert(Planned { schema: port.schema, publishers: 0 });
+            let planned = topics.entry(port.topic).or_insert(Planned {
+                schema: port.schema,
+                publishers: 0,
+                readers: 0,
+            });
             if planned.schema != port.schema {
                 return Err(BuildError::Topic(TopicError::Schema {
                     topic: port.topic.to_owned(),
@@ -117,7 +166,12 @@ fn topics(services: &[(String, Ports)]) -> Result<BTreeMap<&'static str, Planned
                 }));
             }
             planned.publishers += publishers;
+            planned.readers += 1 - publishers;
         }
+    }
+    if let Some(letters) = topics.get_mut(DeadLetter::TOPIC) {
+        let writers = services.iter().filter(|(_, ports)| ports.can_give_up());
+        letters.publishers += writers.count();
     }
     Ok(topics)
 }

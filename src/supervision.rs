@@ -61,7 +61,7 @@ impl Failures {
         while self.0.front().is_some_and(|failed| now.saturating_sub(*failed) > restart.window) {
             self.0.pop_front();
         }
-        let earlier = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        let earlier = self.earlier();
         if earlier >= restart.limit {
             return None;
         }
@@ -69,6 +69,11 @@ impl Failures {
         let pause =
             restart.backoff.saturating_mul(2u32.saturating_pow(earlier)).min(restart.longest);
         Some(pause.mul_f64(1.0 - 0.5 * (jitter as f64 / u64::MAX as f64)))
+    }
+
+    /// How many there were before this one.
+    fn earlier(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -91,21 +96,18 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
     let mut instance = None;
     loop {
         let failure = match attempt(&mut life, &mut instance).await {
-            Ok(()) => {
-                life.departure.outcome = Outcome::Completed;
-                break;
-            }
+            Ok(()) => break life.complete(),
             Err(failure) => failure,
         };
         life.give_up_what_failed_twice();
         let shared = life.context.shared.clone();
         let (now, jitter) = (shared.executor.now(), life.context.random());
-        let pause = failures.pause(&life.restart, now, jitter).filter(|_| !failure.permanent);
-        // Without anything to drain, a shutdown is no time for another try.
-        let pause = pause.filter(|_| !(shared.shutdown.is_set() && life.inboxes.is_empty()));
-        let Some(pause) = pause else {
+        let restarts = failures.earlier();
+        let pause = failures.pause(&life.restart, now, jitter);
+        let Some(pause) = pause.filter(|_| !failure.permanent) else {
             tracing::error!(service = life.context.name(), error = failure.text, "failed for good");
-            life.departure.outcome = Outcome::Failed { error: failure.text };
+            let restarts = if failure.permanent { 0 } else { restarts };
+            life.departure.outcome = Outcome::Failed { error: failure.text, restarts };
             break;
         };
         tracing::warn!(
@@ -114,11 +116,16 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             ?pause,
             "failed, will restart"
         );
-        let wake = shared.executor.sleep_until(now + pause);
-        if life.inboxes.is_empty() {
-            futures_util::future::select(wake, std::pin::pin!(shared.shutdown.wait())).await;
-        } else {
+        let wake = shared.executor.sleep_until(now.saturating_add(pause));
+        if shared.shutdown.is_set() {
             wake.await;
+        } else {
+            // What is left to do is better done before the shutdown's deadline.
+            futures_util::future::select(wake, std::pin::pin!(shared.shutdown.wait())).await;
+        }
+        if shared.shutdown.is_set() && life.inboxes.is_empty() {
+            // Without anything to drain, a shutdown is no time for another try.
+            break life.complete();
         }
     }
 }
@@ -173,6 +180,20 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 impl<S: Service> Life<S> {
+    fn complete(&mut self) {
+        self.departure.outcome = Outcome::Completed;
+        for inbox in &self.inboxes {
+            let left = inbox.depth();
+            if left > 0 {
+                tracing::warn!(
+                    subscription = inbox.name(),
+                    left,
+                    "ended with messages not received"
+                );
+            }
+        }
+    }
+
     /// Messages in hand come again; those that came again already become dead letters.
     fn give_up_what_failed_twice(&mut self) {
         for undelivered in self.inboxes.iter().filter_map(|inbox| inbox.fail()) {

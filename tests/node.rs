@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mycelium::{
     BuildError, Context, DeadLetter, Delivery, Error, Kept, Node, Outcome, Policy, Received,
-    Result, Running, StartError, SubscribeError, Topology, message, service,
+    Result, Running, SubscribeError, Subscription, Topology, message, service,
 };
 use mycelium_tokio::Tokio;
 
@@ -127,11 +127,12 @@ fn conserved(counters: &[mycelium::counters::Reading]) {
             .find(|line| {
                 line.kind == Kind::Publisher
                     && line.label("publisher") == feed.label("publisher")
+                    && line.label("epoch") == feed.label("epoch")
                     && line.label("topic") == feed.label("topic")
             })
             .unwrap()
             .value("sent");
-        let gone: u64 = ["taken", "overwritten", "skipped", "dead_lettered"]
+        let gone: u64 = ["taken", "overwritten", "skipped", "dead_lettered", "left"]
             .map(|value| feed.value(value))
             .iter()
             .sum();
@@ -237,8 +238,7 @@ async fn a_service_that_fails_too_often_ends_the_node_with_its_error() {
 async fn a_permanent_error_is_not_tried_again() {
     let (builder, _received) = pipeline(1, |_, _| Err(Error::msg("wrong for ever").permanent()));
     let error = builder.build().unwrap().run(Tokio::current().unwrap()).await.unwrap_err();
-    let StartError::ServiceFailed { service, error, .. } = error else { panic!("{error}") };
-    assert_eq!((service.as_str(), error.as_str()), ("Squarer", "wrong for ever"));
+    assert_eq!(error.to_string(), "service `Squarer` failed for good: wrong for ever");
 }
 
 /// Emits for ever.
@@ -524,6 +524,176 @@ async fn stop_hooks_run_in_reverse_order_after_the_services_and_despite_a_panic(
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_hook_that_hangs_is_left_at_the_deadline() {
+    let begin = tokio::time::Instant::now();
     let builder = Node::builder("main").on_stop(std::future::pending::<()>);
     run(builder.service(|| Source { count: 1 })).await;
+    assert_eq!(begin.elapsed().as_secs(), 10);
+}
+
+/// Keeps its subscription over its runs, and fails at one message.
+struct Keeper {
+    numbers: Option<Subscription<Number>>,
+    failed: bool,
+    seen: Sender<(u64, bool)>,
+}
+
+#[service(reads(Number))]
+impl Keeper {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let numbers = match &mut self.numbers {
+            Some(numbers) => numbers,
+            none => none.insert(ctx.subscribe::<Number>()?),
+        };
+        while let Some(Delivery::Msg(number)) = numbers.recv().await {
+            if number.value == 3 && !std::mem::replace(&mut self.failed, true) {
+                return Err(Error::msg("with a message in hand"));
+            }
+            self.seen.send((number.value, number.redelivered()))?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_handle_that_outlives_its_run_loses_no_message_in_hand() {
+    let (sender, seen) = channel();
+    let make = move || Keeper { numbers: None, failed: false, seen: sender.clone() };
+    let report = run(Node::builder("main").service(|| Source { count: 6 }).service(make)).await;
+    let expected = [(0, false), (1, false), (2, false), (3, true), (4, false), (5, false)];
+    assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
+    conserved(&report.counters);
+}
+
+#[tokio::test]
+async fn what_a_reader_leaves_behind_is_counted() {
+    struct Hasty;
+    #[service(reads(Number))]
+    impl Hasty {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            numbers.recv().await;
+            numbers.recv().await;
+            Ok(())
+        }
+    }
+    let report =
+        run(Node::builder("main").service(|| Source { count: 50 }).service(|| Hasty)).await;
+    let feed = report.counters.iter().find(|line| line.label("reader") == "Hasty").unwrap();
+    assert_eq!(feed.value("taken"), 1);
+    let sent = report.counters.iter().find(|line| line.label("publisher") == "Source").unwrap();
+    assert_eq!(sent.value("sent"), 50);
+    assert_eq!(feed.value("left") + sent.value("unheard") + 1, 50);
+}
+
+#[test]
+fn a_runtime_that_ends_first_is_an_error_that_names_the_services() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let running = runtime.block_on(async { start(Node::builder("main").service(|| Endless)) });
+    drop(runtime);
+    let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = waiting.block_on(running.join()).unwrap_err().to_string();
+    assert_eq!(error, "the executor ended before these services had: Endless");
+}
+
+/// Fails at its first run.
+struct Fickle<const READS: bool>(Kept<u32>);
+
+#[service(emits(Square))]
+impl Fickle<false> {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        self.0.commit(|runs| *runs += 1);
+        ctx.try_emit(Square { value: 1 })?;
+        Err(Error::msg("no luck"))
+    }
+}
+
+#[service(reads(Number))]
+impl Fickle<true> {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        if self.0.commit(|runs| {
+            *runs += 1;
+            *runs
+        }) == 1
+        {
+            return Err(Error::msg("no luck"));
+        }
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// The pause after a failure, longer than the shutdown's deadline.
+fn slow(service: &str) -> Topology {
+    let text = format!("[service.{service}]\nbackoff = \"1h\"\nlongest_backoff = \"1h\"\n");
+    Topology::parse("slow.toml", &text).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_cuts_the_pause_of_a_source_which_then_ends_well() {
+    let runs = Kept::new(0);
+    let factory_runs = runs.clone();
+    let builder = Node::builder("main").topology(slow("Fickle"));
+    let running = start(builder.service(move || Fickle::<false>(factory_runs.clone())));
+    while runs.read(|runs| *runs) == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    assert_eq!(report.services[0].outcome, Outcome::Completed);
+    assert_eq!(runs.read(|runs| *runs), 1, "no other try");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_cuts_the_pause_of_a_reader_which_then_drains() {
+    let runs = Kept::new(0);
+    let factory_runs = runs.clone();
+    let builder = Node::builder("main").topology(slow("Fickle"));
+    let builder = builder.service(|| Source { count: 10 });
+    let running = start(builder.service(move || Fickle::<true>(factory_runs.clone())));
+    while runs.read(|runs| *runs) == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    let feed = report.counters.iter().find(|line| line.label("reader") == "Fickle").unwrap();
+    assert_eq!((feed.value("taken"), feed.value("left")), (10, 0));
+}
+
+#[tokio::test]
+async fn dead_letters_are_read_to_the_end_of_a_shutdown() {
+    let (sender, letters) = channel();
+    let (builder, _received) = pipeline(0, |_, _| Err(Error::msg("cannot square anything")));
+    let running = start(builder.service(move || Undertaker(sender.clone())));
+    let mut numbers = running.publisher::<Number>("outside").unwrap();
+    for value in 0..3 {
+        numbers.try_emit(Number { value }).unwrap();
+    }
+    running.shutdown();
+    running.join().await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.sequence).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn one_file_serves_several_nodes() {
+    let text = "[node.a]\nservices = [\"Source\"]\n[node.b]\nservices = [\"Squarer\", \"Sink\"]\n\
+                [topic.squares]\ncapacity = 8\n[subscription.\"Sink.squares\"]\npolicy = \"latest\"\n";
+    for node in ["a", "b"] {
+        let (sender, _received) = channel();
+        Node::builder(node)
+            .topology(Topology::parse("t.toml", text).unwrap())
+            .service(|| Source { count: 1 })
+            .service(|| Squarer { fault: |_: &_, _| Ok(()) })
+            .service(move || Sink(sender.clone()))
+            .build()
+            .unwrap();
+    }
+}
+
+#[test]
+fn names_that_labels_cannot_hold_are_refused() {
+    for name in ["", "my feed", "a=b", "a\nb"] {
+        let refused = Node::builder("main").named_service(name, || Endless).build();
+        assert!(matches!(refused, Err(BuildError::Name { .. })), "{name:?}");
+    }
 }

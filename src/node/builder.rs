@@ -78,20 +78,28 @@ impl Builder {
     pub fn build(self) -> Result<Node, BuildError> {
         let mut names = BTreeSet::new();
         for service in &self.services {
+            // Names stand in counters' labels and in logs.
+            if service.name.is_empty()
+                || service.name.contains(|c: char| c.is_control() || " =".contains(c))
+            {
+                return Err(BuildError::Name { name: service.name.clone() });
+            }
             if !names.insert(service.name.as_str()) {
                 return Err(BuildError::DuplicateService { name: service.name.clone() });
             }
         }
         let known: Vec<&str> = names.into_iter().collect();
         let placed = self.topology.place(&self.name, &known)?;
+        let ports_of = |services: &[Registered]| -> Vec<_> {
+            services.iter().map(|service| (service.name.clone(), service.ports.clone())).collect()
+        };
         let mut services = self.services;
+        let all = ports_of(&services);
         if let Some(placed) = placed {
             services.retain(|service| placed.contains(&service.name));
             services.sort_by_key(|service| placed.iter().position(|name| *name == service.name));
         }
-        let ports: Vec<_> =
-            services.iter().map(|service| (service.name.clone(), service.ports.clone())).collect();
-        let plan = Plan::new(&self.name, self.topology, &ports)?;
+        let plan = Plan::new(&self.name, self.topology, &all, &ports_of(&services))?;
         Ok(Node { plan, services, hooks: self.hooks })
     }
 }

@@ -131,7 +131,8 @@ impl Driver {
             }
         };
         let deadline = shared.executor.sleep_until(shared.executor.now() + patience);
-        if let Either::Right(_) = select(pin!(all), deadline).await {
+        let overdue = pin!(shared.overdue.wait());
+        if let Either::Right(_) = select(pin!(all), select(deadline, overdue)).await {
             tracing::error!(node = shared.plan.node, ?patience, "stop hooks took too long");
         }
     }
@@ -158,6 +159,9 @@ impl Driver {
             return;
         }
         let late = self.not_ended();
+        if late.is_empty() {
+            return;
+        }
         for service in &self.services {
             service.finishers.iter().for_each(|(_, finisher)| finisher.finish_when_empty());
             service.abort.abort();
@@ -199,6 +203,14 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        let mut lost = self.not_ended();
+        let mut state = self.shared.state();
+        let dropped = state.ended.iter().filter(|(_, outcome)| **outcome == Outcome::Abandoned);
+        lost.extend(dropped.map(|(name, _)| name.clone()));
+        if !lost.is_empty() {
+            state.error.get_or_insert(StartError::ExecutorEnded { services: lost });
+        }
+        drop(state);
         self.shared.finished.set();
     }
 }

@@ -21,6 +21,8 @@ pub enum Outcome {
     Failed {
         /// The last error or panic.
         error: String,
+        /// How often it had been restarted within its window.
+        restarts: u32,
     },
     /// It had not ended at the deadline of the shutdown.
     Abandoned,
@@ -104,8 +106,7 @@ impl Running {
     /// # Errors
     /// If the topic cannot take it.
     pub fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
-        self.shared.state().from_outside.insert(M::TOPIC);
-        self.shared.publisher(name)
+        self.shared.outside_publisher(name)
     }
 
     /// A subscription for somebody outside the services. It starts with the first message whose emit begins after

@@ -25,7 +25,7 @@ fn errors_name_file_line_and_what_was_expected() {
     );
     assert_eq!(
         error("[topic.swaps]\ncapacity = 1000\n"),
-        "t.toml:2:12: capacity 1000 is not a power of two of at least 2"
+        "t.toml:2:12: capacity 1000 is not a power of two from 2 to 1073741824"
     );
     assert_eq!(
         error("[subscription.\"A.b\"]\npolicy = \"hope\"\n"),
@@ -37,6 +37,13 @@ fn errors_name_file_line_and_what_was_expected() {
     );
     assert!(
         error("[node.main]\nmemory = \"lots\"\n").starts_with("t.toml:2:10: `lots` is no size")
+    );
+    assert_eq!(
+        error("[node.main]\nshutdown = \"500000000000years\"\n").split(": ").next(),
+        Some("t.toml:2:12")
+    );
+    assert!(
+        error("[topic.a]\ncapacity = 4611686018427387904\n").starts_with("t.toml:2:12: capacity")
     );
     assert!(error("[node.main\n").starts_with("t.toml:1:"));
     assert!(error("[topic.swaps]\n[topic.swaps]\n").starts_with("t.toml:2:"));

@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use mycelium_transports::local::Policy;
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+/// Nothing here waits for longer.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// No ring holds more messages.
+const LARGEST: usize = 1 << 30;
 
 /// A duration: `"250ms"`, `"10s"`, `"2m"`.
 #[derive(Clone, Copy, Debug)]
@@ -12,11 +18,15 @@ pub(super) struct Span(pub(super) Duration);
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Span).map_err(|error| {
+        let span = humantime::parse_duration(&text).map_err(|error| {
             D::Error::custom(format!(
                 "`{text}` is no duration ({error}); expected one like \"250ms\" or \"10s\""
             ))
-        })
+        })?;
+        if span > LONGEST {
+            return Err(D::Error::custom(format!("`{text}` is longer than a year")));
+        }
+        Ok(Span(span))
     }
 }
 
@@ -26,7 +36,16 @@ pub(super) struct Bytes(pub(super) usize);
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(u64),
+            Text(String),
+        }
+        let text = match Raw::deserialize(deserializer)? {
+            Raw::Number(number) => number.to_string(),
+            Raw::Text(text) => text,
+        };
         let (number, unit) =
             text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
         let shift = match unit.trim() {
@@ -55,10 +74,11 @@ pub(super) struct Capacity(pub(super) usize);
 impl<'de> Deserialize<'de> for Capacity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Capacity, D::Error> {
         let number = i64::deserialize(deserializer)?;
-        let capacity =
-            usize::try_from(number).ok().filter(|number| number.is_power_of_two() && *number > 1);
+        let capacity = usize::try_from(number)
+            .ok()
+            .filter(|number| number.is_power_of_two() && (2..=LARGEST).contains(number));
         capacity.map(Capacity).ok_or_else(|| {
-            D::Error::custom(format!("capacity {number} is not a power of two of at least 2"))
+            D::Error::custom(format!("capacity {number} is not a power of two from 2 to {LARGEST}"))
         })
     }
 }

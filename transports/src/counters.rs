@@ -60,9 +60,15 @@ impl Kind {
     pub fn values(self) -> &'static [&'static str] {
         match self {
             Kind::Publisher => &["sent", "unheard", "waited", "rejected"],
-            Kind::Feed => {
-                &["joined_at", "taken", "overwritten", "skipped", "dead_lettered", "redelivered"]
-            }
+            Kind::Feed => &[
+                "joined_at",
+                "taken",
+                "overwritten",
+                "skipped",
+                "dead_lettered",
+                "redelivered",
+                "left",
+            ],
             Kind::Service => &["starts", "errors", "panics", "dead_letters"],
         }
     }

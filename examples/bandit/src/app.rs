@@ -270,11 +270,13 @@ fn account_for_all(counters: &[Reading]) -> Result<u64, Failure> {
     for feed in counters.iter().filter(|line| line.kind == Kind::Feed) {
         let publisher = counters.iter().find(|line| {
             let same = |key| line.label(key) == feed.label(key);
-            line.kind == Kind::Publisher && same("topic") && same("publisher")
+            line.kind == Kind::Publisher && same("topic") && same("publisher") && same("epoch")
         });
         let sent = publisher.map_or(0, |line| line.value("sent"));
-        let dropped: u64 =
-            ["overwritten", "skipped", "dead_lettered"].map(|name| feed.value(name)).iter().sum();
+        let dropped: u64 = ["overwritten", "skipped", "dead_lettered", "left"]
+            .map(|name| feed.value(name))
+            .iter()
+            .sum();
         if sent != feed.value("joined_at") + feed.value("taken") + dropped {
             return Err(Failure::Unaccounted(feed.label.clone()));
         }

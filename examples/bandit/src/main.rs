@@ -1,7 +1,7 @@
 //! The command line of bandit, and what its user sees.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command-line program")]
+#![allow(clippy::print_stderr, reason = "this is a command-line program")]
 
 mod logs;
 
@@ -84,19 +84,24 @@ struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
     /// Replay at the recorded pace times this factor; 1440 makes a day a minute.
-    #[arg(long, value_name = "FACTOR")]
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
     speed: Option<f64>,
     /// Drop the connection after every so many logs.
     #[arg(long, value_name = "LOGS")]
     drop_every: Option<NonZeroUsize>,
     /// Drop the connection after the log of this number; may be given several times.
-    #[arg(long, value_name = "LOG")]
-    drop_at: Vec<usize>,
+    #[arg(long, value_name = "LOG", value_parser = clap::value_parser!(NonZeroUsize))]
+    drop_at: Vec<NonZeroUsize>,
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor > 0.0);
+    factor.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 impl ReplayArgs {
     fn settings(&self) -> Settings {
-        let at: BTreeSet<usize> = self.drop_at.iter().copied().collect();
+        let at: BTreeSet<usize> = self.drop_at.iter().map(|at| at.get()).collect();
         Settings {
             pace: self.speed.map_or(Pace::Unpaced, |speed| Pace::Recorded { speed }),
             drops: Drops { at, every: self.drop_every, lost: LOST_AT_DROP },
@@ -105,13 +110,23 @@ impl ReplayArgs {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command {
-        Some(Command::Feed { listen, replay }) => feed(&listen, &replay).await,
-        None => run(cli.run).await,
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start a runtime: {error}");
+            return ExitCode::FAILURE;
+        }
     };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Some(Command::Feed { listen, replay }) => feed(&listen, &replay).await,
+            None => run(cli.run).await,
+        }
+    });
+    // Blocking work that was abandoned (a pipe that nobody reads) holds up nobody.
+    runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -125,8 +140,9 @@ async fn feed(listen: &str, replay: &ReplayArgs) -> Result<(), Box<dyn std::erro
     logs::init(&Logs::default(), true);
     let executor = Tokio::current()?;
     let feed = Arc::new(Feed::new(app::load(replay.recording.as_deref())?, replay.settings()));
-    let (running, address) = app::serve(feed.clone(), listen, executor.clone()).await?;
-    println!("{} logs at ws://{address}; Ctrl-C ends", feed.total());
+    let served = app::serve(feed.clone(), listen, executor.clone()).await;
+    let (running, address) = served.map_err(clearer)?;
+    say(&format!("{} logs at ws://{address}; Ctrl-C ends", feed.total()));
     executor.interrupted().await?;
     running.shutdown();
     running.join().await?;
@@ -162,17 +178,27 @@ async fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
         view.show(&board.figures().snapshot(executor.now() - begin), &source);
     };
     let snapshot = board.figures().snapshot(executor.now() - begin);
-    view.end(&report::summary(&snapshot, &source, view.paint));
-    ended.map_err(clearer)?;
+    match ended {
+        Ok(_) => view.end(&report::summary(&snapshot, &source, view.paint)),
+        Err(failure) => {
+            view.end("");
+            return Err(clearer(failure).into());
+        }
+    }
     if let Some(path) = &options.signals {
-        println!("signals    written to {}", path.display());
+        say(&format!("signals    written to {}", path.display()));
     }
     if options.faults.is_some() {
         for (service, faults) in &faults {
-            println!("panics     {:>8}   {service}", faults.happened());
+            say(&format!("panics     {:>8}   {service}", faults.happened()));
         }
     }
     Ok(())
+}
+
+/// Prints a line. Nobody may be reading any more, which ends nothing: the run goes on.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// The same error without what the user cannot use.
@@ -199,7 +225,7 @@ impl View {
 
     fn show(&mut self, snapshot: &bandit::figures::Snapshot, source: &str) {
         let Some(screen) = &mut self.screen else {
-            println!("{}", report::line(snapshot));
+            say(&report::line(snapshot));
             return;
         };
         let mut terminal = io::stdout().lock();
@@ -214,6 +240,6 @@ impl View {
             let _ = screen.print_above(&mut terminal, &self.logs.take());
             let _ = screen.clear(&mut terminal);
         }
-        let _ = writeln!(terminal, "{summary}");
+        let _ = write!(terminal, "{summary}");
     }
 }

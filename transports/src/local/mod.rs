@@ -6,7 +6,7 @@
 //!
 //! Each subscription says what happens when it is slower than a publisher ([`Policy`]). Whatever is dropped is counted
 //! and told to the reader as a [`Gap`]; for each publisher and subscription
-//! `sent since it joined = taken + overwritten + skipped + dead-lettered + depth` at any quiet moment.
+//! `sent since it joined = taken + overwritten + skipped + dead-lettered + left + depth` at any quiet moment.
 //!
 //! Publishing a message rings nobody. A [`Pulse`] counts what happened during one poll of a task, and [`poll_with`]
 //! tells the other sides afterwards: one fence, then a look at each bell. Handles used outside it do so every time.

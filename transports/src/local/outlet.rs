@@ -89,8 +89,7 @@ impl Outlet {
         } else {
             Broadcast::observing(handle)
         };
-        let label =
-            format!("topic={} publisher={} reader={}", outlet.topic, outlet.name, inlet.name);
+        let label = format!("{} reader={}", outlet.label(), inlet.name);
         let line = counters.line(Kind::Feed, &label);
         line.set(0, consumer.cursor() as u64);
         let reader = ReaderInfo { inlet: inlet.clone(), entry: consumer.entry() };
@@ -99,6 +98,11 @@ impl Outlet {
         announce();
         outlet.room.ring();
         Some(Feed { outlet: outlet.clone(), consumer, line })
+    }
+
+    /// How counters name this start of the publisher.
+    pub(super) fn label(&self) -> String {
+        format!("topic={} publisher={} epoch={:x}", self.topic, self.name, self.epoch)
     }
 
     /// Forgets a subscription whose feed is gone already.

@@ -38,8 +38,7 @@ pub struct Publisher<M: Message> {
 
 impl<M: Message> Publisher<M> {
     pub(super) fn new(topic: Arc<Topic>, outlet: Arc<Outlet>, counters: &Arc<Region>) -> Self {
-        let line = counters
-            .line(Kind::Publisher, &format!("topic={} publisher={}", outlet.topic, outlet.name));
+        let line = counters.line(Kind::Publisher, &outlet.label());
         Publisher {
             topic,
             producer: Broadcast::producer(RingOf(outlet.clone())),

@@ -21,6 +21,7 @@ const OVERWRITTEN: usize = 2;
 const SKIPPED: usize = 3;
 const DEAD_LETTERED: usize = 4;
 const REDELIVERED: usize = 5;
+const LEFT: usize = 6;
 
 /// So many messages of one publisher in a row while others have some, too.
 const BURST: u32 = 32;
@@ -369,7 +370,13 @@ impl<M: Message> Drop for Subscription<M> {
     fn drop(&mut self) {
         self.topic.retire_inlet(&self.inlet);
         self.take_in();
+        // What it leaves behind is counted, too; the publishers count what comes after as unheard, or for others.
+        if let Some(AfterGap { feed, .. }) = self.after_gap.take() {
+            self.feeds[feed].line.add(LEFT, 1);
+        }
         while !self.feeds.is_empty() {
+            let feed = &self.feeds[0];
+            feed.line.add(LEFT, feed.consumer.depth() as u64);
             self.retire(0);
         }
     }

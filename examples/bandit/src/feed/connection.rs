@@ -57,6 +57,7 @@ where
         subscriptions: Vec::new(),
         next: 0,
         backfilled: false,
+        is_ready: false,
         gap_over: None,
     };
     let outcome = connection.run(&sleep).await;
@@ -81,6 +82,9 @@ struct Connection<'a, S> {
     next: usize,
     /// Whether an `eth_getLogs` was answered since the first subscription.
     backfilled: bool,
+    /// Whether the client has asked for what it missed, or had the time to. Without a pace to wait
+    /// for, a day would be over, and the connection dropped again, before the client was heard.
+    is_ready: bool,
     /// The index of the log whose gap is over.
     gap_over: Option<usize>,
 }
@@ -147,7 +151,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             if !self.subscriptions.is_empty() && timer.is_none() {
                 let grace = self.feed.settings.grace;
-                let wait = if self.all_told() { grace } else { self.feed.gap(self.next) };
+                let gap = self.feed.gap(self.next);
+                let wait = if self.all_told() || gap.is_zero() { grace } else { gap };
                 timer = Some(Box::pin(sleep(wait)));
             }
             match self.wait(&mut timer, moved).await {
@@ -161,7 +166,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     }
                 }
                 Woken::Timer if self.all_told() => return Ok(Outcome::EndOfRecording),
-                Woken::Timer => self.gap_over = Some(self.next),
+                Woken::Timer => {
+                    self.gap_over = Some(self.next);
+                    self.is_ready = true;
+                }
                 Woken::Moved => {}
             }
         }
@@ -179,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
         self.next < self.feed.position()
             || self.gap_over == Some(self.next)
-            || self.feed.gap(self.next).is_zero()
+            || self.feed.gap(self.next).is_zero() && self.is_ready
     }
 
     /// Tells the next log to whoever subscribed to it here, and moves the position if it is first;
@@ -251,6 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             Call::ChainId => Ok("\"0x1\"".into()),
             Call::Logs { from, to, filter } => {
                 self.backfilled |= !self.subscriptions.is_empty();
+                self.is_ready |= self.backfilled;
                 Ok(self.feed.logs_between(from, to, &filter))
             }
             Call::Subscribe(_) if self.subscriptions.len() >= MOST_SUBSCRIPTIONS => {
