@@ -22,7 +22,7 @@ pub fn message(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand_message(parse_quote!(::mycelium::__private::core), attr, item)
 }
 
-/// [`message`], for crates that depend on `mycelium-core` alone, which hands it on as `message`.
+/// [`macro@message`], for crates that depend on `mycelium-core` alone, which hands it on as `message`.
 #[proc_macro_attribute]
 pub fn core_message(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand_message(parse_quote!(::mycelium_core), attr, item)
