@@ -21,11 +21,17 @@ struct Home<M: Message> {
     was_taken: AtomicBool,
     /// The service failed while the handle was out.
     failed: AtomicBool,
+    /// What failed each time it was delivered, until supervision fetches it.
+    given_up: Mutex<Vec<Undelivered>>,
 }
 
 impl<M: Message> Home<M> {
     fn lock(&self) -> MutexGuard<'_, Option<local::Subscription<M>>> {
         self.subscription.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, Vec<Undelivered>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -36,6 +42,7 @@ impl<M: Message> Inbox<M> {
             subscription: Mutex::new(Some(subscription)),
             was_taken: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            given_up: Mutex::default(),
         }))
     }
 
@@ -69,7 +76,9 @@ pub(crate) trait AnyInbox: Send + Sync {
     /// How many messages wait, if no handle is out.
     fn depth(&self) -> usize;
     /// The service failed: see [`local::Subscription::fail`].
-    fn fail(&self) -> Option<Undelivered>;
+    fn fail(&self);
+    /// What was given up since the last call.
+    fn take_given_up(&self) -> Vec<Undelivered>;
 }
 
 impl<M: Message> AnyInbox for Home<M> {
@@ -85,13 +94,16 @@ impl<M: Message> AnyInbox for Home<M> {
         self.lock().as_ref().map_or(0, local::Subscription::depth)
     }
 
-    fn fail(&self) -> Option<Undelivered> {
-        let mut subscription = self.lock();
-        if subscription.is_none() {
+    fn fail(&self) {
+        match self.lock().as_mut() {
+            Some(subscription) => self.given_up().extend(subscription.fail()),
             // The handle lives on, in the instance or in a task: it learns of the failure when it is used or comes home.
-            self.failed.store(true, Ordering::Release);
+            None => self.failed.store(true, Ordering::Release),
         }
-        subscription.as_mut()?.fail()
+    }
+
+    fn take_given_up(&self) -> Vec<Undelivered> {
+        std::mem::take(&mut self.given_up())
     }
 }
 
@@ -165,14 +177,8 @@ impl<M: Message> Subscription<M> {
         if let (Some(home), Some(subscription)) = (&self.home, &mut self.subscription)
             && home.failed.load(Ordering::Relaxed)
             && home.failed.swap(false, Ordering::AcqRel)
-            && let Some(undelivered) = subscription.fail()
         {
-            tracing::error!(
-                subscription = home.name,
-                publisher = &*undelivered.publisher,
-                sequence = undelivered.sequence,
-                "message given up: handling it failed each time it was delivered"
-            );
+            home.given_up().extend(subscription.fail());
         }
     }
 

@@ -99,7 +99,8 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             Ok(()) => break life.complete(),
             Err(failure) => failure,
         };
-        life.give_up_what_failed_twice();
+        life.inboxes.iter().for_each(|inbox| inbox.fail());
+        life.bury_what_was_given_up();
         let shared = life.context.shared.clone();
         let (now, jitter) = (shared.executor.now(), life.context.random());
         let restarts = failures.earlier();
@@ -182,6 +183,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 impl<S: Service> Life<S> {
     fn complete(&mut self) {
         self.departure.outcome = Outcome::Completed;
+        self.bury_what_was_given_up();
         for inbox in &self.inboxes {
             let left = inbox.depth();
             if left > 0 {
@@ -194,9 +196,9 @@ impl<S: Service> Life<S> {
         }
     }
 
-    /// Messages in hand come again; those that came again already become dead letters.
-    fn give_up_what_failed_twice(&mut self) {
-        for undelivered in self.inboxes.iter().filter_map(|inbox| inbox.fail()) {
+    /// Messages that failed each time they were delivered become dead letters.
+    fn bury_what_was_given_up(&mut self) {
+        for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_given_up()) {
             self.line.add(DEAD_LETTERS, 1);
             report(&undelivered);
             if let Some(dead_letters) = &mut self.dead_letters {

@@ -81,6 +81,11 @@ fn patient() -> Topology {
     Topology::parse("patient.toml", &services.concat()).unwrap()
 }
 
+fn patient_with(service: &str) -> Topology {
+    let text = format!("[service.{service}]\nrestarts = 1000\nbackoff = \"1us\"\n");
+    Topology::parse("patient.toml", &text).unwrap()
+}
+
 fn pipeline<F>(count: u64, fault: F) -> (mycelium::Builder, Receiver<u64>)
 where
     F: FnMut(&Received<Number>, bool) -> Result<()> + Send + Clone + 'static,
@@ -530,10 +535,10 @@ async fn a_stop_hook_that_hangs_is_left_at_the_deadline() {
     assert_eq!(begin.elapsed().as_secs(), 10);
 }
 
-/// Keeps its subscription over its runs, and fails at one message.
+/// Keeps its subscription over its runs, and fails at one message so often.
 struct Keeper {
     numbers: Option<Subscription<Number>>,
-    failed: bool,
+    failures: u32,
     seen: Sender<(u64, bool)>,
 }
 
@@ -545,7 +550,8 @@ impl Keeper {
             none => none.insert(ctx.subscribe::<Number>()?),
         };
         while let Some(Delivery::Msg(number)) = numbers.recv().await {
-            if number.value == 3 && !std::mem::replace(&mut self.failed, true) {
+            if number.value == 3 && self.failures > 0 {
+                self.failures -= 1;
                 return Err(Error::msg("with a message in hand"));
             }
             self.seen.send((number.value, number.redelivered()))?;
@@ -556,11 +562,21 @@ impl Keeper {
 
 #[tokio::test]
 async fn a_handle_that_outlives_its_run_loses_no_message_in_hand() {
+    let keeper =
+        |failures, seen: Sender<_>| move || Keeper { numbers: None, failures, seen: seen.clone() };
     let (sender, seen) = channel();
-    let make = move || Keeper { numbers: None, failed: false, seen: sender.clone() };
-    let report = run(Node::builder("main").service(|| Source { count: 6 }).service(make)).await;
+    let builder = Node::builder("main").topology(patient_with("Keeper"));
+    let report = run(builder.service(|| Source { count: 6 }).service(keeper(1, sender))).await;
     let expected = [(0, false), (1, false), (2, false), (3, true), (4, false), (5, false)];
     assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
+    conserved(&report.counters);
+
+    let ((sender, seen), (letters_to, letters)) = (channel(), channel());
+    let builder = Node::builder("main").topology(patient_with("Keeper"));
+    let builder = builder.service(|| Source { count: 6 }).service(keeper(2, sender));
+    let report = run(builder.service(move || Undertaker(letters_to.clone()))).await;
+    assert_eq!(seen.iter().map(|(value, _)| value).collect::<Vec<_>>(), [0, 1, 2, 4, 5]);
+    assert_eq!(letters.iter().map(|letter| letter.sequence).collect::<Vec<_>>(), [3]);
     conserved(&report.counters);
 }
 

@@ -226,7 +226,8 @@ fn what_cannot_work_is_one_clear_error_and_a_failure() {
         format!("ws://{}", gone.local_addr().unwrap())
     };
     let unused = PathBuf::from("/dev/null/bandit.sqlite");
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
+        (&["--signals", "/dev/full"], "/dev/full: No space left on device"),
         (&["--database", &file("text.sqlite", &"not a database".repeat(100))], "text.sqlite"),
         (&["--database", unused.to_str().unwrap()], "/dev/null/bandit.sqlite"),
         (&["--signals", "/no/such/folder/signals"], "/no/such/folder/signals"),

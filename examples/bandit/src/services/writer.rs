@@ -62,7 +62,9 @@ impl SignalWriter {
                 let signal = signal.into_inner().into();
                 let append =
                     move || file.lock().unwrap_or_else(PoisonError::into_inner).append(&signal);
-                let stands = ctx.blocking(append).await??;
+                // A disk that is full, or gone, does not get better by trying: say so, and lose nothing.
+                let stands =
+                    ctx.blocking(append).await?.map_err(|error| Error::from(error).permanent())?;
                 self.faults.point("after the writer has written", again);
                 self.committed.commit(|committed| *committed = Some(stands));
             }
