@@ -182,7 +182,7 @@ proptest! {
     })]
 
     #[test]
-    fn behaves_like_the_model(operations in prop::collection::vec(operation(), 1..120)) {
+    fn behaves_like_the_model(operations in prop::collection::vec(operation(), 1..if cfg!(miri) { 20 } else { 120 })) {
         run(&operations)?;
     }
 }

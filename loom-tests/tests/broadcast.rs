@@ -133,6 +133,22 @@ fn join_into_a_running_ring() {
     });
 }
 
+/// Who takes the writer's end over goes on where the writer before was.
+fn hand_over() {
+    bounded(|| {
+        let ring = ring();
+        let mut first = Broadcast::producer(ring.clone()).unwrap();
+        let second = thread::spawn(move || {
+            if let Some(second) = Broadcast::producer(ring) {
+                assert_eq!(second.sequence(), 1, "a message would be overwritten");
+            }
+        });
+        push_all(&mut first, 0..1);
+        drop(first);
+        second.join().unwrap();
+    });
+}
+
 fn weakened(site: &'static str, model: fn()) {
     weaken(site);
     model();
@@ -173,5 +189,9 @@ models! {
     join_into_a_running_ring {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",
+    }
+    hand_over {
+        fails_with_a_relaxed_hand_over: "broadcast.hand-over",
+        fails_with_a_relaxed_take_over: "broadcast.take-over",
     }
 }

@@ -72,6 +72,12 @@ fn two_ringers_wake_the_waiter() {
     nobody_oversleeps(2, 1);
 }
 
+/// One rings while the waiter registers and leaves the waking to it, then the other rings.
+#[test]
+fn two_ringers_wake_a_waiter_that_parks_again() {
+    nobody_oversleeps(2, 2);
+}
+
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_ringers_fence() {
@@ -105,4 +111,18 @@ fn fails_with_a_relaxed_take() {
 fn fails_with_a_relaxed_give_back() {
     weaken("waker.taken");
     nobody_oversleeps(1, 2);
+}
+
+#[test]
+#[should_panic = "Causality violation"]
+fn fails_with_a_relaxed_register() {
+    weaken("waker.register");
+    nobody_oversleeps(1, 2);
+}
+
+#[test]
+#[should_panic = "Causality violation"]
+fn fails_with_a_relaxed_hand_back() {
+    weaken("waker.handed-back");
+    nobody_oversleeps(2, 2);
 }

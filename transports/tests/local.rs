@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use mycelium_core::message;
 use mycelium_transports::conformance::{Probe, Transport};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, Policy, Publisher, Schema, Subscription, Topic, TopicError, TryRecv,
+    Delivery, Policy, Publisher, Pulse, Schema, Subscription, Topic, TopicError, TryRecv, poll_with,
 };
 use proptest::prelude::*;
 
@@ -100,7 +101,7 @@ fn a_capacity_that_no_memory_holds_is_an_error() {
 }
 
 /// Rounds of a race between two threads.
-const ROUNDS: usize = if cfg!(miri) { 20 } else { 20_000 };
+const ROUNDS: usize = if cfg!(miri) { 20 } else { 5_000 };
 
 #[test]
 fn a_topic_that_always_has_a_publisher_never_ends() {
@@ -173,6 +174,47 @@ fn a_reader_that_joins_leaves_no_publisher_asleep() {
             readers.fetch_add(1, Ordering::Relaxed);
         }
     });
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_at_once() {
+    let local = Local::open(512);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let pulse = Pulse::new();
+    let mut flushers = [publisher.attach(&pulse)];
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let sleep = |reader: &mut Subscription<Probe>| {
+        while reader.try_recv().delivery().is_some() {}
+        assert!(reader.poll_recv(&Context::from_waker(&waker)).is_pending());
+        wakes.0.swap(0, Ordering::SeqCst)
+    };
+    sleep(&mut reader);
+    poll_with(&pulse, &mut flushers, || {
+        publisher.try_emit(probe(0)).unwrap();
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "the poll goes on");
+    });
+    assert_eq!(sleep(&mut reader), 1, "the poll has ended");
+    poll_with(&pulse, &mut flushers, || {
+        (0..64).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "a long poll tells now and then");
+    });
+    sleep(&mut reader);
+    publisher.try_emit(probe(0)).unwrap();
+    assert_eq!(sleep(&mut reader), 1, "outside its task's poll");
+    poll_with(&Pulse::new(), &mut [], || publisher.try_emit(probe(0)).unwrap());
+    assert_eq!(sleep(&mut reader), 1, "in another task's poll");
 }
 
 #[test]
@@ -249,7 +291,7 @@ proptest! {
                 1 => (0..4usize).prop_map(Operation::Fail),
                 1 => (0..4usize).prop_map(Operation::Done),
             ],
-            1..200,
+            1..if cfg!(miri) { 20 } else { 200 },
         )
     ) {
         let counters = Region::new(16);

@@ -1,6 +1,6 @@
 //! A program without std, without an allocator and without libc, which shows that mycelium-core needs none of them.
 //!
-//! It writes a message as a frame, reads it back, and exits with 0 if both are the same. Any other outcome has a
+//! It sends a message through a ring, writes it as a frame, reads it back, and exits with 0 if all are the same. Any other outcome has a
 //! number of its own. It runs on Linux on x86-64:
 //!
 //! ```text
@@ -21,8 +21,10 @@ mod memory;
 use core::{arch::asm, hint::black_box, panic::PanicInfo};
 
 use mycelium_core::{
-    Envelope, FixedStr, FixedVec, FrameView, Limits, TraceContext, from_words, message, to_words,
-    write_message,
+    Envelope, FixedStr, FixedVec, FrameView, Limits, Message, TraceContext, Words, from_words,
+    message,
+    ring::broadcast::{Broadcast, Inline, Look, slot_words},
+    to_words, write_message,
 };
 
 #[message]
@@ -48,6 +50,21 @@ struct Swap {
 #[repr(align(8))]
 struct Buffer([u8; 256]);
 
+/// The message as it comes out of a ring on the stack.
+fn through_a_ring(swap: &Swap) -> Result<Swap, i32> {
+    const BYTES: usize = size_of::<Swap>();
+    let storage = Inline::<{ 2 * slot_words(BYTES) }, 1>::new();
+    let ring = Broadcast::new(storage, 2, BYTES).map_err(|_| 18)?;
+    let mut writer = Broadcast::producer(&ring).ok_or(19)?;
+    let mut reader = Broadcast::gating(&ring).ok_or(20)?;
+    writer.try_push(&to_words(swap), BYTES).map_err(|_| 21)?;
+    let mut words = <Swap as Message>::Words::ZERO;
+    match reader.look(&mut words) {
+        Look::Message { sequence: 0, length: BYTES } => from_words(&words).map_err(|_| 22),
+        _ => Err(23),
+    }
+}
+
 fn proof() -> Result<(), i32> {
     let swap = Swap {
         price: black_box(1_234_567_890_123),
@@ -57,6 +74,7 @@ fn proof() -> Result<(), i32> {
         symbol: FixedStr::try_from("ETH/USD").map_err(|_| 10)?,
         fills: FixedVec::from_slice(&[7, 300]).map_err(|_| 11)?,
     };
+    let swap = through_a_ring(&swap)?;
     let envelope = Envelope {
         trace: Some(TraceContext::default()),
         deadline: Some(9),
