@@ -15,6 +15,8 @@
 // `#[message]` writes paths that start at `::mycelium_core`; this lets it be used in here as well.
 extern crate self as mycelium_core;
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 

@@ -106,11 +106,13 @@ impl AtomicUsize {
         self.0.store(value, order);
     }
 
+    #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn swap(&self, value: usize, order: Ordering) -> usize {
         self.0.swap(value, order)
     }
 
+    #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn compare_exchange(
         &self,
@@ -122,19 +124,56 @@ impl AtomicUsize {
         self.0.compare_exchange(current, new, success, failure)
     }
 
+    /// As `compare_exchange`, but may fail for no reason: for loops, where that is cheaper on some processors.
+    #[cfg(target_has_atomic = "ptr")]
+    #[inline]
+    pub(crate) fn compare_exchange_weak(
+        &self,
+        current: usize,
+        new: usize,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<usize, usize> {
+        self.0.compare_exchange_weak(current, new, success, failure)
+    }
+
+    #[cfg(target_has_atomic = "ptr")]
+    #[inline]
+    pub(crate) fn fetch_add(&self, value: usize, order: Ordering) -> usize {
+        self.0.fetch_add(value, order)
+    }
+
+    #[cfg(target_has_atomic = "ptr")]
+    #[inline]
+    pub(crate) fn fetch_sub(&self, value: usize, order: Ordering) -> usize {
+        self.0.fetch_sub(value, order)
+    }
+
+    #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn fetch_or(&self, bits: usize, order: Ordering) -> usize {
         self.0.fetch_or(bits, order)
     }
 
+    #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn fetch_and(&self, bits: usize, order: Ordering) -> usize {
         self.0.fetch_and(bits, order)
     }
 }
 
+/// What a loop does that waits for another thread to take one more step. Under loom it lets the others run.
+#[inline]
+pub(crate) fn pause() {
+    #[cfg(not(loom))]
+    core::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
 /// A cell whose only access is through a closure, so that loom sees every one.
 #[derive(Debug)]
+#[repr(transparent)]
 pub(crate) struct SharedCell<T>(UnsafeCell<T>);
 
 impl<T> SharedCell<T> {
@@ -144,10 +183,25 @@ impl<T> SharedCell<T> {
         }
     }
 
+    /// Calls `f` with a pointer to the cell's content, to read it.
+    ///
+    /// # Safety
+    /// No other thread is inside `with_mut` of this cell until `f` returns, nor later while what `f` returned refers
+    /// to the content.
+    #[inline]
+    pub(crate) unsafe fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        #[cfg(not(loom))]
+        let result = f(self.0.get());
+        #[cfg(loom)]
+        let result = self.0.with(f);
+        result
+    }
+
     /// Calls `f` with the cell's content.
     ///
     /// # Safety
-    /// No other thread is inside `with_mut` of this cell until `f` returns.
+    /// No other thread is inside `with` or `with_mut` of this cell until `f` returns.
+    #[inline]
     pub(crate) unsafe fn with_mut<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         #[cfg(not(loom))]
         // SAFETY: the caller has the cell to itself (this function's contract); the pointer is the cell's own.

@@ -1,6 +1,30 @@
 //! Lock-free rings: the algorithm of each in a file of its own, apart from the memory that it runs in.
 //!
+//! | ring | writers → readers | order | progress | when full |
+//! | --- | --- | --- | --- | --- |
+//! | [`spsc`] | 1 → 1 | FIFO | wait-free | refuses |
+//! | `stamped` | 1 → 1 | FIFO | wait-free | refuses |
+//! | `mpmc` | n → m, each item once | FIFO, linearizable | lock-free | refuses |
+//! | `lanes` | n → m, each item once | FIFO per writer only | lock-free | refuses |
+//! | [`broadcast`] | 1 → n, or n → n in its shared form; every reader sees every message | FIFO | wait-free | refuses, or passes observers |
+//!
+//! Of the two rings for one writer and one reader, `spsc` shows its items by one index and is the faster for batches
+//! and for items of a few bytes; `stamped` marks each slot, and is the faster for messages and for round trips.
+//!
 //! Rings know nothing of wakers, threads or heaps. Waiting is the business of [`doorbell`](crate::doorbell) and of
-//! whoever puts the two together.
+//! whoever puts the two together, as `channel` does.
+
+mod cell;
+mod end;
+mod error;
+mod handle;
+mod pair;
+mod slots;
 
 pub mod broadcast;
+pub mod spsc;
+
+pub use end::{Consumer, Producer};
+pub use error::{CapacityError, GrantError, PopError, PushError};
+pub use handle::Handle;
+pub use slots::Storage;

@@ -1,0 +1,20 @@
+//! How an end of a ring leads to its ring.
+
+use core::ops::Deref;
+
+/// A pointer to a ring: `&Ring`, or `Arc<Ring>` with the feature `alloc`. A handle of your own may lead to memory
+/// that some region owns.
+///
+/// # Safety
+/// As long as a handle lives, and after it was moved, `deref` returns the same ring at the same address.
+#[allow(unsafe_code)]
+pub unsafe trait Handle: Deref {}
+
+// SAFETY: a shared reference is what `deref` returns.
+#[allow(unsafe_code)]
+unsafe impl<R> Handle for &R {}
+
+// SAFETY: an `Arc` never moves what it holds, and cannot be given something else to hold while an end owns it.
+#[cfg(feature = "alloc")]
+#[allow(unsafe_code)]
+unsafe impl<R> Handle for alloc::sync::Arc<R> {}

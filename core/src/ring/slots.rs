@@ -1,0 +1,122 @@
+//! The memory of a ring's slots, and an end's short way to them.
+//!
+//! Slots come from an array (for a `static` or a field), a borrowed slice, or a box (feature `alloc`). Whoever made
+//! the ring has no more access to them: a slice is borrowed mutably.
+
+#![allow(unsafe_code)]
+
+use core::ptr::NonNull;
+
+/// Where slots are.
+///
+/// # Safety
+/// `slots` returns the same slots at every call, even after the storage was moved if its own address does not matter
+/// to them, and nothing but the one ring that owns the storage reaches them.
+pub unsafe trait Storage {
+    /// A slot, as its ring wants it.
+    type Slot;
+    /// All of them.
+    fn slots(&self) -> &[Self::Slot];
+}
+
+// SAFETY: the array is a part of the ring; handles do not let the ring move while an end lives.
+unsafe impl<S, const N: usize> Storage for [S; N] {
+    type Slot = S;
+
+    fn slots(&self) -> &[S] {
+        self
+    }
+}
+
+// SAFETY: the exclusive borrow is the ring's.
+unsafe impl<S> Storage for &mut [S] {
+    type Slot = S;
+
+    fn slots(&self) -> &[S] {
+        self
+    }
+}
+
+// SAFETY: a box owns its slots.
+#[cfg(feature = "alloc")]
+unsafe impl<S> Storage for alloc::boxed::Box<[S]> {
+    type Slot = S;
+
+    fn slots(&self) -> &[S] {
+        self
+    }
+}
+
+/// So many fresh slots on the heap.
+#[cfg(feature = "alloc")]
+pub(super) fn boxed<S>(
+    capacity: usize,
+    mut fresh: impl FnMut() -> S,
+) -> Result<alloc::boxed::Box<[S]>, super::CapacityError> {
+    super::CapacityError::check(capacity)?;
+    let mut slots = alloc::vec::Vec::new();
+    // A capacity that no memory can hold is an error of whoever asked, not of the process.
+    slots
+        .try_reserve_exact(capacity)
+        .map_err(|_| super::CapacityError::Memory { given: capacity })?;
+    slots.resize_with(capacity, &mut fresh);
+    Ok(slots.into_boxed_slice())
+}
+
+/// What an end keeps of its ring's slots, so that the path of an item leads over one pointer.
+pub(super) struct Slots<S> {
+    start: NonNull<S>,
+    mask: usize,
+}
+
+// SAFETY: used as `&[S]` is.
+unsafe impl<S: Sync> Send for Slots<S> {}
+// SAFETY: as above.
+unsafe impl<S: Sync> Sync for Slots<S> {}
+
+// By hand: slots need not be `Debug`.
+impl<S> core::fmt::Debug for Slots<S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} slots", self.capacity())
+    }
+}
+
+impl<S> Slots<S> {
+    /// # Panics
+    /// If their number is no power of two: an index is masked to stay inside.
+    pub(super) fn new(slots: &[S]) -> Slots<S> {
+        assert!(slots.len().is_power_of_two(), "a ring was made without its checks");
+        Slots { start: NonNull::from(slots).cast(), mask: slots.len() - 1 }
+    }
+
+    #[inline]
+    pub(super) fn capacity(&self) -> usize {
+        self.mask + 1
+    }
+
+    /// The slot of a position.
+    ///
+    /// # Safety
+    /// The slots that this was made of are alive.
+    #[inline]
+    pub(super) unsafe fn at(&self, position: usize) -> &S {
+        // SAFETY: masked to be below the number of slots, which are alive (this function's contract).
+        unsafe { self.start.add(position & self.mask).as_ref() }
+    }
+
+    /// The slots from a position on, `count` of them, in up to two pieces.
+    ///
+    /// # Safety
+    /// The slots that this was made of are alive.
+    #[inline]
+    pub(super) unsafe fn range(&self, position: usize, count: usize) -> (&[S], &[S]) {
+        debug_assert!(count <= self.capacity());
+        let start = position & self.mask;
+        let first = count.min(self.capacity() - start);
+        // SAFETY: `start + first` is at most the number of slots, which are alive (this function's contract).
+        let before = unsafe { core::slice::from_raw_parts(self.start.add(start).as_ptr(), first) };
+        // SAFETY: `count - first` is at most `start`, as `count` is at most their number; alive as above.
+        let after = unsafe { core::slice::from_raw_parts(self.start.as_ptr(), count - first) };
+        (before, after)
+    }
+}

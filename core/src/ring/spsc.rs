@@ -1,0 +1,412 @@
+//! `spsc`: one writer, one reader, items in order; the layout with an index.
+//!
+//! The writer shows its position after each push or each batch, the reader every few pops: after an eighth of the
+//! capacity, at most 64 items, or when it finds the ring empty, or when told to ([`Consumer::flush`]). Each keeps what it
+//! last saw of the other and looks again only when that is used up. So a ring of `n` slots always takes `n` items from
+//! empty, and a writer may be refused while up to an eighth of them has been popped already, but not yet shown. Rings
+//! of up to 8 slots show each pop.
+//!
+//! The algorithm is Lamport's ("Specifying Concurrent Program Modules", 1983) with the cached positions of Lee, Bu and
+//! Chandranmenon ("MCRingBuffer", 2009).
+//!
+//! Positions are `usize` and wrap.
+
+#![allow(unsafe_code)]
+
+mod batch;
+
+use super::cell::Cell;
+use super::pair::lag;
+use super::slots::Slots;
+use super::{CapacityError, Handle, PopError, PushError, Storage};
+use crate::sync::{Ordering, const_unless_loom, order};
+
+pub use super::cell::Slot;
+pub use super::pair::{Local, Memory, SideWords};
+pub use batch::{Grant, Items};
+
+/// A ring with one writer and one reader. See the [module](self).
+///
+/// ```
+/// use mycelium_core::ring::{PopError, PushError, spsc};
+///
+/// static RING: spsc::Inline<u32, 4> = spsc::Inline::new();
+///
+/// let mut writer = spsc::Spsc::producer(&RING).expect("nobody else writes");
+/// let mut reader = spsc::Spsc::consumer(&RING).expect("nobody else reads");
+/// for number in 0..4 {
+///     writer.try_push(number)?;
+/// }
+/// assert_eq!(writer.try_push(4), Err(PushError::Full(4)));
+/// assert_eq!(reader.try_pop(), Ok(0));
+/// writer.close();
+/// assert_eq!(reader.by_ref().collect::<Vec<_>>(), [1, 2, 3]);
+/// assert_eq!(reader.try_pop(), Err(PopError::Closed));
+/// # Ok::<(), PushError<u32>>(())
+/// ```
+#[derive(Debug)]
+pub struct Spsc<M: Memory<Slot: Cell>> {
+    memory: M,
+}
+
+/// A ring whose slots are a part of it: for a `static`, or a field.
+pub type Inline<T, const N: usize> = Spsc<Local<[Slot<T>; N]>>;
+
+/// A ring in slots that are lent.
+pub type Borrowed<'a, T> = Spsc<Local<&'a mut [Slot<T>]>>;
+
+/// A ring with slots on the heap.
+#[cfg(feature = "alloc")]
+pub type Boxed<T> = Spsc<Local<alloc::boxed::Box<[Slot<T>]>>>;
+
+impl<T, const N: usize> Inline<T, N> {
+    const_unless_loom! {
+        /// An empty ring of `N` slots. `N` that is no power of two from 2 on does not compile.
+        ///
+        /// ```compile_fail
+        /// use mycelium_core::ring::spsc;
+        /// static RING: spsc::Inline<u32, 3> = spsc::Inline::new();
+        /// ```
+        #[must_use]
+        pub const fn new() -> Inline<T, N> {
+            const { assert!(CapacityError::allows(N), "the capacity of a ring is a power of two of at least 2") };
+            Spsc { memory: Local::unchecked(crate::sync::repeat!(Slot::new(); N)) }
+        }
+    }
+}
+
+impl<T, const N: usize> Default for Inline<T, N> {
+    fn default() -> Inline<T, N> {
+        Inline::new()
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<T> Boxed<T> {
+    /// An empty ring of `capacity` slots on the heap.
+    ///
+    /// # Errors
+    /// If the capacity is not a power of two from 2 on, or there is no memory for it.
+    pub fn with_capacity(capacity: usize) -> Result<Boxed<T>, CapacityError> {
+        Spsc::in_slots(super::slots::boxed(capacity, Slot::new)?)
+    }
+}
+
+impl<S: Storage<Slot: Cell>> Spsc<Local<S>> {
+    /// An empty ring in these slots.
+    ///
+    /// # Errors
+    /// If their number is not a power of two from 2 on.
+    pub fn in_slots(slots: S) -> Result<Spsc<Local<S>>, CapacityError> {
+        Ok(Spsc { memory: Local::new(slots)? })
+    }
+
+    /// Both ends, of a ring that nobody else knows; `None` if one of them was closed or forgotten. This is the only way
+    /// to the ends where there is no compare-and-swap.
+    #[allow(clippy::type_complexity)]
+    pub fn split(&mut self) -> Option<(Producer<&Self>, Consumer<&Self>)> {
+        let (writer, reader) = self.memory.sides();
+        if !writer.take_alone() {
+            return None;
+        }
+        if !reader.take_alone() {
+            writer.give_back();
+            return None;
+        }
+        let ring = &*self;
+        Some((Producer::take_up(ring), Consumer::take_up(ring)))
+    }
+
+    /// As if so many items had gone through it already.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn starting_at(mut self, position: usize) -> Spsc<Local<S>> {
+        let (writer, reader) = self.memory.sides();
+        writer.position.store(position, Ordering::Relaxed);
+        reader.position.store(position, Ordering::Relaxed);
+        self
+    }
+}
+
+impl<M: Memory<Slot: Cell>> Spsc<M> {
+    /// The writer's end, or `None` while somebody has it or after it was closed.
+    #[cfg(target_has_atomic = "ptr")]
+    pub fn producer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Producer<H>> {
+        ring.memory.writer().take().then(|| Producer::take_up(ring))
+    }
+
+    /// The reader's end, or `None` while somebody has it or after it was closed.
+    #[cfg(target_has_atomic = "ptr")]
+    pub fn consumer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Consumer<H>> {
+        ring.memory.reader().take().then(|| Consumer::take_up(ring))
+    }
+
+    /// How many items the ring has slots for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.memory.slots().len()
+    }
+
+    /// How many items are in the ring, those not shown to be popped among them, as far as this thread can see.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Whether nothing is in the ring, as far as this thread can see.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The most items that the reader has found waiting at one look.
+    #[must_use]
+    pub fn high_water(&self) -> usize {
+        self.memory.reader().high_water()
+    }
+}
+
+impl<M: Memory<Slot: Cell>> Drop for Spsc<M> {
+    fn drop(&mut self) {
+        let (writer, reader) = (self.memory.writer(), self.memory.reader());
+        // An end that was forgotten may have moved on without showing it: what is left is not known, and stays undropped.
+        if writer.is_taken() || reader.is_taken() {
+            return;
+        }
+        let (mut head, tail) =
+            (reader.position.load(Ordering::Relaxed), writer.position.load(Ordering::Relaxed));
+        let slots = Slots::new(self.memory.slots());
+        while head != tail {
+            // SAFETY: the memory is alive; there are no ends, so every item from head to tail is there and ours.
+            drop(unsafe { slots.at(head).take() });
+            head = head.wrapping_add(1);
+        }
+    }
+}
+
+/// What a handle leads to.
+#[doc(hidden)]
+pub trait Ring {
+    /// The memory of the ring.
+    type Memory: Memory<Slot = Self::Slot>;
+    /// Its slots.
+    type Slot: Cell;
+
+    /// The memory of the ring.
+    fn memory(&self) -> &Self::Memory;
+}
+
+impl<M: Memory<Slot: Cell>> Ring for Spsc<M> {
+    type Memory = M;
+    type Slot = M::Slot;
+
+    fn memory(&self) -> &M {
+        &self.memory
+    }
+}
+
+type SlotOf<H> = <<H as core::ops::Deref>::Target as Ring>::Slot;
+type ItemOf<H> = <SlotOf<H> as Cell>::Item;
+
+/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which goes on in its place.
+#[derive(Debug)]
+pub struct Producer<H: Handle<Target: Ring>> {
+    ring: H,
+    slots: Slots<SlotOf<H>>,
+    tail: usize,
+    /// The writer has seen room before this position.
+    limit: usize,
+}
+
+impl<H: Handle<Target: Ring>> Producer<H> {
+    /// For who took the writer's side.
+    fn take_up(ring: H) -> Producer<H> {
+        let memory = ring.memory();
+        let slots = Slots::new(memory.slots());
+        let tail = memory.writer().position.load(Ordering::Relaxed);
+        Producer { slots, tail, limit: tail, ring }
+    }
+
+    /// Appends an item.
+    ///
+    /// # Errors
+    /// [`PushError`] with the item, if there is no room or the reader is gone for good.
+    #[inline]
+    pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
+        if self.is_closed() {
+            return Err(PushError::Closed(item));
+        }
+        if self.tail == self.limit && self.look_for_room() == 0 {
+            return Err(PushError::Full(item));
+        }
+        // SAFETY: the ring is alive; the slot is before the limit, so the reader is done with it until it is shown.
+        unsafe { self.slots.at(self.tail).put(item) };
+        self.show(1);
+        Ok(())
+    }
+
+    /// How many items may be pushed now.
+    #[inline]
+    pub fn room(&mut self) -> usize {
+        if self.limit.wrapping_sub(self.tail) < self.slots.capacity() {
+            self.look_for_room();
+        }
+        self.limit.wrapping_sub(self.tail)
+    }
+
+    /// Whether the reader is gone for good.
+    #[inline]
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.ring.memory().reader().is_closed()
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &H {
+        &self.ring
+    }
+
+    /// Says that there will be no more items. The reader gets what is in the ring, then [`PopError::Closed`].
+    pub fn close(self) {
+        self.ring.memory().writer().close();
+    }
+
+    /// Shows `count` more items to the reader.
+    #[inline]
+    fn show(&mut self, count: usize) {
+        self.tail = self.tail.wrapping_add(count);
+        // Release, with the Acquire of the reader's look: the items.
+        self.ring.memory().writer().position.store(self.tail, order!("spsc.push", Release));
+    }
+
+    /// Looks how far the reader is, and returns how much room there is.
+    #[inline]
+    fn look_for_room(&mut self) -> usize {
+        // Acquire, with the Release of the reader's show: it is done with the slots before its position.
+        let head = self.ring.memory().reader().position.load(order!("spsc.room", Acquire));
+        let capacity = self.slots.capacity();
+        // A reader in another process may write what it likes: what it says is clamped.
+        let used = self.tail.wrapping_sub(head).min(capacity);
+        self.limit = self.tail.wrapping_add(capacity - used);
+        capacity - used
+    }
+}
+
+impl<H: Handle<Target: Ring>> Drop for Producer<H> {
+    fn drop(&mut self) {
+        self.ring.memory().writer().give_back();
+    }
+}
+
+/// The reader's end of a ring. Dropping it leaves the ring open for the next consumer, which goes on in its place.
+///
+/// As an iterator it pops until there is nothing now.
+#[derive(Debug)]
+pub struct Consumer<H: Handle<Target: Ring>> {
+    ring: H,
+    slots: Slots<SlotOf<H>>,
+    head: usize,
+    /// The writer has seen that items before this position were taken.
+    shown: usize,
+    /// The reader has seen items before this position.
+    limit: usize,
+    lag: usize,
+}
+
+impl<H: Handle<Target: Ring>> Consumer<H> {
+    /// For who took the reader's side.
+    fn take_up(ring: H) -> Consumer<H> {
+        let memory = ring.memory();
+        let slots = Slots::new(memory.slots());
+        let head = memory.reader().position.load(Ordering::Relaxed);
+        Consumer { lag: lag(slots.capacity()), slots, head, shown: head, limit: head, ring }
+    }
+
+    /// Takes the next item.
+    ///
+    /// # Errors
+    /// [`PopError`] if there is none.
+    #[inline]
+    pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
+        if self.head == self.limit && self.look_for_items() == 0 {
+            self.nothing()?;
+        }
+        // SAFETY: the ring is alive; the item was shown, and the writer comes here again only when the position moved.
+        let item = unsafe { self.slots.at(self.head).take() };
+        self.move_by(1);
+        Ok(item)
+    }
+
+    /// How many items can be popped now.
+    #[inline]
+    pub fn ready(&mut self) -> usize {
+        self.look_for_items()
+    }
+
+    /// Shows the writer at once all room that this end has made.
+    #[inline]
+    pub fn flush(&mut self) {
+        if self.shown != self.head {
+            self.shown = self.head;
+            // Release, with the Acquire of the writer's look: this reader is done with the slots before.
+            self.ring.memory().reader().position.store(self.head, order!("spsc.pop", Release));
+        }
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &H {
+        &self.ring
+    }
+
+    /// Says that nothing more will be read. What is in the ring is dropped with it.
+    pub fn close(self) {
+        self.ring.memory().reader().close();
+    }
+
+    #[inline]
+    fn move_by(&mut self, count: usize) {
+        self.head = self.head.wrapping_add(count);
+        if self.head.wrapping_sub(self.shown) >= self.lag {
+            self.flush();
+        }
+    }
+
+    /// Looks how far the writer is, and returns how many items there are.
+    #[inline]
+    fn look_for_items(&mut self) -> usize {
+        // Acquire, with the Release of the writer's show: the items.
+        let tail = self.ring.memory().writer().position.load(order!("spsc.look", Acquire));
+        // A writer in another process may write what it likes: what it says is clamped.
+        let ready = tail.wrapping_sub(self.head).min(self.slots.capacity());
+        self.limit = self.head.wrapping_add(ready);
+        self.ring.memory().reader().note_depth(ready);
+        ready
+    }
+
+    /// What there is to say when the ring looks empty, unless there is something after all.
+    #[cold]
+    #[inline(never)]
+    fn nothing(&mut self) -> Result<(), PopError> {
+        self.flush();
+        if !self.ring.memory().writer().closed_after() {
+            return Err(PopError::Empty);
+        }
+        // What was pushed before the ring was closed is seen by a look after that.
+        if self.look_for_items() == 0 { Err(PopError::Closed) } else { Ok(()) }
+    }
+}
+
+impl<H: Handle<Target: Ring>> Drop for Consumer<H> {
+    fn drop(&mut self) {
+        self.flush();
+        self.ring.memory().reader().give_back();
+    }
+}
+
+impl<H: Handle<Target: Ring>> Iterator for Consumer<H> {
+    type Item = ItemOf<H>;
+
+    fn next(&mut self) -> Option<ItemOf<H>> {
+        self.try_pop().ok()
+    }
+}

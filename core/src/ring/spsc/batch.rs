@@ -1,0 +1,303 @@
+//! Many items at a time: slots granted to the writer, items lent to the reader, and plain copies of both.
+
+#![allow(unsafe_code)]
+
+use super::{Consumer, ItemOf, Producer, Ring, Slot};
+use crate::ring::cell::Cell;
+use crate::ring::pair::Memory;
+use crate::ring::{self, GrantError, Handle, PopError, PushError};
+
+impl<H: Handle<Target: Ring>> Producer<H> {
+    /// `count` slots to fill. The reader sees what was put there at [`Grant::commit`], all at once; dropping the grant
+    /// drops it, unseen.
+    ///
+    /// # Errors
+    /// [`GrantError`] if there is not so much room, or never will be.
+    #[inline]
+    pub fn grant(&mut self, count: usize) -> Result<Grant<'_, H>, GrantError> {
+        if count == 0 || count > self.slots.capacity() {
+            return Err(GrantError::Count { asked: count, capacity: self.slots.capacity() });
+        }
+        if self.is_closed() {
+            return Err(GrantError::Closed);
+        }
+        if self.limit.wrapping_sub(self.tail) < count {
+            let room = self.look_for_room();
+            if room < count {
+                return Err(GrantError::Full { room });
+            }
+        }
+        Ok(Grant { producer: self, count, filled: 0 })
+    }
+
+    /// Appends as many of `items` as there is room for, shows them all at once, and returns how many; none after the
+    /// reader has closed the ring.
+    #[inline]
+    pub fn push_slice<T: Copy>(&mut self, items: &[T]) -> usize
+    where
+        H: Handle<Target: Ring<Slot = Slot<T>>>,
+    {
+        if self.is_closed() {
+            return 0;
+        }
+        if self.limit.wrapping_sub(self.tail) < items.len() {
+            self.look_for_room();
+        }
+        let count = items.len().min(self.limit.wrapping_sub(self.tail));
+        // SAFETY: the ring is alive.
+        let (before, after) = unsafe { self.slots.range(self.tail, count) };
+        // SAFETY: these slots are before the limit: the reader is done with them until they are shown.
+        unsafe { Slot::put_all(before, &items[..before.len()]) };
+        // SAFETY: as above.
+        unsafe { Slot::put_all(after, &items[before.len()..count]) };
+        if count > 0 {
+            self.show(count);
+        }
+        count
+    }
+}
+
+/// Slots that the writer may fill, one after the other. See [`Producer::grant`].
+#[derive(Debug)]
+pub struct Grant<'a, H: Handle<Target: Ring>> {
+    producer: &'a mut Producer<H>,
+    count: usize,
+    filled: usize,
+}
+
+impl<H: Handle<Target: Ring>> Grant<'_, H> {
+    /// Fills the next slot.
+    ///
+    /// # Errors
+    /// The item, if all are filled.
+    #[inline]
+    pub fn push(&mut self, item: ItemOf<H>) -> Result<(), ItemOf<H>> {
+        if self.filled == self.count {
+            return Err(item);
+        }
+        let producer = &*self.producer;
+        // SAFETY: the ring is alive; `grant` saw that the reader is done with so many slots, which are not shown yet.
+        unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)).put(item) };
+        self.filled += 1;
+        Ok(())
+    }
+
+    /// How many slots are left to fill.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.count - self.filled
+    }
+
+    /// Shows the reader all that was filled, and returns how many; the slots that were not filled go back.
+    #[inline]
+    pub fn commit(mut self) -> usize {
+        let filled = core::mem::take(&mut self.filled);
+        if filled > 0 {
+            self.producer.show(filled);
+        }
+        filled
+    }
+}
+
+impl<H: Handle<Target: Ring>> Drop for Grant<'_, H> {
+    fn drop(&mut self) {
+        while self.filled > 0 {
+            self.filled -= 1;
+            let producer = &*self.producer;
+            // SAFETY: the ring is alive; this grant put an item there, and counts it no more.
+            drop(unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)).take() });
+        }
+    }
+}
+
+impl<H: Handle<Target: Ring>> Consumer<H> {
+    /// Takes up to `most` items, gives each to `take`, and returns how many there were. If `take` panics, the items that
+    /// it has not been given stay in the ring.
+    ///
+    /// # Errors
+    /// [`PopError`] if there is none.
+    #[inline]
+    pub fn pop_many(
+        &mut self,
+        most: usize,
+        mut take: impl FnMut(ItemOf<H>),
+    ) -> Result<usize, PopError> {
+        let count = self.find(most)?;
+        for _ in 0..count {
+            // SAFETY: the ring is alive; `find` saw so many items, and each is taken once.
+            let item = unsafe { self.slots.at(self.head).take() };
+            self.head = self.head.wrapping_add(1);
+            take(item);
+        }
+        self.move_by(0);
+        Ok(count)
+    }
+
+    /// Copies the next items to `items`, as many as there are and fit, and returns how many.
+    ///
+    /// # Errors
+    /// [`PopError`] if there is none.
+    #[inline]
+    pub fn pop_slice<T: Copy>(&mut self, items: &mut [T]) -> Result<usize, PopError>
+    where
+        H: Handle<Target: Ring<Slot = Slot<T>>>,
+    {
+        let lent = self.read(items.len())?;
+        let (before, after) = lent.as_slices();
+        items[..before.len()].copy_from_slice(before);
+        items[before.len()..][..after.len()].copy_from_slice(after);
+        let count = lent.len();
+        lent.release(count);
+        Ok(count)
+    }
+
+    /// Lends up to `most` items in place. They stay in the ring until [`Items::release`].
+    ///
+    /// # Errors
+    /// [`PopError`] if there is none.
+    #[inline]
+    pub fn read<T>(&mut self, most: usize) -> Result<Items<'_, H>, PopError>
+    where
+        H: Handle<Target: Ring<Slot = Slot<T>>>,
+    {
+        let count = self.find(most)?;
+        Ok(Items { consumer: self, count })
+    }
+
+    /// How many items there are, at most `most`.
+    #[inline]
+    fn find(&mut self, most: usize) -> Result<usize, PopError> {
+        if self.limit.wrapping_sub(self.head) < most && self.look_for_items() == 0 {
+            self.nothing()?;
+        }
+        Ok(most.min(self.limit.wrapping_sub(self.head)))
+    }
+}
+
+/// Items that are lent to the reader in place. See [`Consumer::read`].
+#[derive(Debug)]
+pub struct Items<'a, H: Handle<Target: Ring>> {
+    consumer: &'a mut Consumer<H>,
+    count: usize,
+}
+
+impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
+    /// How many are lent.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether none is lent, which happens only if none was asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The item after `index` others.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&T> {
+        let slots = &self.consumer.slots;
+        // SAFETY: the ring is alive; `read` saw so many items, and they stay until this value is gone.
+        (index < self.count)
+            .then(|| unsafe { slots.at(self.consumer.head.wrapping_add(index)).lend() })
+    }
+
+    /// All that is lent, in order.
+    pub fn iter<'a>(&'a self) -> impl Iterator<Item = &'a T>
+    where
+        T: 'a,
+    {
+        (0..self.count).filter_map(|index| self.get(index))
+    }
+
+    /// All that is lent, in order, in up to two pieces.
+    #[cfg(not(loom))]
+    #[must_use]
+    #[inline]
+    pub fn as_slices(&self) -> (&[T], &[T]) {
+        // SAFETY: the ring is alive.
+        let (before, after) = unsafe { self.consumer.slots.range(self.consumer.head, self.count) };
+        // SAFETY: `read` saw these items, and they stay until this value is gone.
+        let before = unsafe { Slot::lend_all(before) };
+        // SAFETY: as above.
+        let after = unsafe { Slot::lend_all(after) };
+        (before, after)
+    }
+
+    /// Drops the first `count` items, or all if that is more, and gives their slots back to the writer.
+    #[inline]
+    pub fn release(self, count: usize) {
+        for _ in 0..count.min(self.count) {
+            let consumer = &mut *self.consumer;
+            let head = consumer.head;
+            // Moved first: an item whose drop panics is not taken again.
+            consumer.head = head.wrapping_add(1);
+            // SAFETY: the ring is alive; `read` saw so many items, and each is taken once.
+            drop(unsafe { consumer.slots.at(head).take() });
+        }
+        self.consumer.move_by(0);
+    }
+}
+
+impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
+    type Item = ItemOf<H>;
+
+    #[inline]
+    fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
+        Producer::try_push(self, item)
+    }
+
+    #[inline]
+    fn is_full(&mut self) -> bool {
+        self.limit == self.tail && self.look_for_room() == 0
+    }
+
+    #[inline]
+    fn is_closed(&self) -> bool {
+        Producer::is_closed(self)
+    }
+
+    fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+
+    fn len(&self) -> usize {
+        self.ring.memory().len()
+    }
+
+    fn close(self) {
+        Producer::close(self);
+    }
+}
+
+impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
+    type Item = ItemOf<H>;
+
+    #[inline]
+    fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
+        Consumer::try_pop(self)
+    }
+
+    #[inline]
+    fn pop_many(&mut self, most: usize, take: impl FnMut(ItemOf<H>)) -> Result<usize, PopError> {
+        Consumer::pop_many(self, most, take)
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        Consumer::flush(self);
+    }
+
+    fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+
+    fn len(&self) -> usize {
+        self.ring.memory().len()
+    }
+
+    fn close(self) {
+        Consumer::close(self);
+    }
+}
