@@ -15,6 +15,6 @@ pub unsafe trait Handle: Deref {}
 unsafe impl<R> Handle for &R {}
 
 // SAFETY: an `Arc` never moves what it holds, and cannot be given something else to hold while an end owns it.
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 #[allow(unsafe_code)]
 unsafe impl<R> Handle for alloc::sync::Arc<R> {}

@@ -3,7 +3,7 @@
 //! | ring | writers → readers | order | progress | when full |
 //! | --- | --- | --- | --- | --- |
 //! | [`spsc`] | 1 → 1 | FIFO | wait-free | refuses |
-//! | `stamped` | 1 → 1 | FIFO | wait-free | refuses |
+//! | [`stamped`] | 1 → 1 | FIFO | wait-free | refuses |
 //! | `mpmc` | n → m, each item once | FIFO, linearizable | lock-free | refuses |
 //! | `lanes` | n → m, each item once | FIFO per writer only | lock-free | refuses |
 //! | [`broadcast`] | 1 → n, or n → n in its shared form; every reader sees every message | FIFO | wait-free | refuses, or passes observers |
@@ -21,10 +21,14 @@ mod handle;
 mod pair;
 mod slots;
 
+#[cfg(target_has_atomic = "ptr")]
 pub mod broadcast;
 pub mod spsc;
+pub mod stamped;
 
 pub use end::{Consumer, Producer};
 pub use error::{CapacityError, GrantError, PopError, PushError};
 pub use handle::Handle;
+#[cfg(feature = "alloc")]
+pub use slots::Heap;
 pub use slots::Storage;

@@ -127,19 +127,12 @@ pub unsafe trait Memory {
     fn writer(&self) -> &SideWords;
     /// The words that the reader writes.
     fn reader(&self) -> &SideWords;
-
-    /// How many items lie between the two positions, as far as this thread can see.
-    #[doc(hidden)]
-    fn len(&self) -> usize {
-        let head = self.reader().position.load(Ordering::Relaxed);
-        let tail = self.writer().position.load(Ordering::Relaxed);
-        // The two loads are no snapshot.
-        tail.wrapping_sub(head).min(self.slots().len())
-    }
 }
 
 /// Memory within one process: the words of both sides, and slots from anywhere.
 #[derive(Debug)]
+// In this order, so that slots in an array begin with a cache line.
+#[repr(C)]
 pub struct Local<S> {
     writer: SideWords,
     reader: SideWords,

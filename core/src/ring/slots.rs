@@ -47,6 +47,12 @@ unsafe impl<S> Storage for alloc::boxed::Box<[S]> {
     }
 }
 
+#[cfg(feature = "alloc")]
+mod heap;
+
+#[cfg(feature = "alloc")]
+pub use heap::Heap;
+
 /// So many fresh slots on the heap.
 #[cfg(feature = "alloc")]
 pub(super) fn boxed<S>(
@@ -64,7 +70,7 @@ pub(super) fn boxed<S>(
 }
 
 /// What an end keeps of its ring's slots, so that the path of an item leads over one pointer.
-pub(super) struct Slots<S> {
+pub struct Slots<S> {
     start: NonNull<S>,
     mask: usize,
 }

@@ -1,6 +1,7 @@
 //! `spsc`: one writer, one reader, items in order; the layout with an index.
 //!
-//! The writer shows its position after each push or each batch, the reader every few pops: after an eighth of the
+//! The writer shows its position after each push or each batch ([`stamped`](crate::ring::stamped) has these ends, too,
+//! but shows items in another way), the reader every few pops: after an eighth of the
 //! capacity, at most 64 items, or when it finds the ring empty, or when told to ([`Consumer::flush`]). Each keeps what it
 //! last saw of the other and looks again only when that is used up. So a ring of `n` slots always takes `n` items from
 //! empty, and a writer may be refused while up to an eighth of them has been popped already, but not yet shown. Rings
@@ -14,16 +15,21 @@
 #![allow(unsafe_code)]
 
 mod batch;
+mod layout;
 
 use super::cell::Cell;
 use super::pair::lag;
+#[cfg(feature = "alloc")]
+use super::slots::Heap;
 use super::slots::Slots;
+use super::stamped::Slot as StampedSlot;
 use super::{CapacityError, Handle, PopError, PushError, Storage};
 use crate::sync::{Ordering, const_unless_loom, order};
 
 pub use super::cell::Slot;
 pub use super::pair::{Local, Memory, SideWords};
 pub use batch::{Grant, Items};
+pub use layout::Layout;
 
 /// A ring with one writer and one reader. See the [module](self).
 ///
@@ -45,7 +51,7 @@ pub use batch::{Grant, Items};
 /// # Ok::<(), PushError<u32>>(())
 /// ```
 #[derive(Debug)]
-pub struct Spsc<M: Memory<Slot: Cell>> {
+pub struct Spsc<M: Memory<Slot: Layout>> {
     memory: M,
 }
 
@@ -57,42 +63,50 @@ pub type Borrowed<'a, T> = Spsc<Local<&'a mut [Slot<T>]>>;
 
 /// A ring with slots on the heap.
 #[cfg(feature = "alloc")]
-pub type Boxed<T> = Spsc<Local<alloc::boxed::Box<[Slot<T>]>>>;
+pub type Boxed<T> = Spsc<Local<Heap<Slot<T>>>>;
 
-impl<T, const N: usize> Inline<T, N> {
-    const_unless_loom! {
-        /// An empty ring of `N` slots. `N` that is no power of two from 2 on does not compile.
-        ///
-        /// ```compile_fail
-        /// use mycelium_core::ring::spsc;
-        /// static RING: spsc::Inline<u32, 3> = spsc::Inline::new();
-        /// ```
-        #[must_use]
-        pub const fn new() -> Inline<T, N> {
-            const { assert!(CapacityError::allows(N), "the capacity of a ring is a power of two of at least 2") };
-            Spsc { memory: Local::unchecked(crate::sync::repeat!(Slot::new(); N)) }
+/// What is the same for the rings of both layouts, but cannot be generic in a const context.
+macro_rules! constructors {
+    ($slot:ident) => {
+        impl<T, const N: usize> Spsc<Local<[$slot<T>; N]>> {
+            const_unless_loom! {
+                /// An empty ring of `N` slots. `N` that is no power of two from 2 on does not compile.
+                ///
+                /// ```compile_fail
+                /// use mycelium_core::ring::spsc;
+                /// static RING: spsc::Inline<u32, 3> = spsc::Inline::new();
+                /// ```
+                #[must_use]
+                pub const fn new() -> Self {
+                    const { assert!(CapacityError::allows(N), "a ring has a power of two of slots, at least 2") };
+                    Spsc { memory: Local::unchecked(crate::sync::repeat!($slot::new(); N)) }
+                }
+            }
         }
-    }
+
+        impl<T, const N: usize> Default for Spsc<Local<[$slot<T>; N]>> {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        #[cfg(feature = "alloc")]
+        impl<T> Spsc<Local<Heap<$slot<T>>>> {
+            /// An empty ring of `capacity` slots on the heap.
+            ///
+            /// # Errors
+            /// If the capacity is not a power of two from 2 on, or there is no memory for it.
+            pub fn with_capacity(capacity: usize) -> Result<Self, CapacityError> {
+                Spsc::in_slots(Heap::new(capacity, $slot::new)?)
+            }
+        }
+    };
 }
 
-impl<T, const N: usize> Default for Inline<T, N> {
-    fn default() -> Inline<T, N> {
-        Inline::new()
-    }
-}
+constructors!(Slot);
+constructors!(StampedSlot);
 
-#[cfg(feature = "alloc")]
-impl<T> Boxed<T> {
-    /// An empty ring of `capacity` slots on the heap.
-    ///
-    /// # Errors
-    /// If the capacity is not a power of two from 2 on, or there is no memory for it.
-    pub fn with_capacity(capacity: usize) -> Result<Boxed<T>, CapacityError> {
-        Spsc::in_slots(super::slots::boxed(capacity, Slot::new)?)
-    }
-}
-
-impl<S: Storage<Slot: Cell>> Spsc<Local<S>> {
+impl<S: Storage<Slot: Layout>> Spsc<Local<S>> {
     /// An empty ring in these slots.
     ///
     /// # Errors
@@ -124,11 +138,12 @@ impl<S: Storage<Slot: Cell>> Spsc<Local<S>> {
         let (writer, reader) = self.memory.sides();
         writer.position.store(position, Ordering::Relaxed);
         reader.position.store(position, Ordering::Relaxed);
+        Layout::reset(&Slots::new(self.memory.slots()), position);
         self
     }
 }
 
-impl<M: Memory<Slot: Cell>> Spsc<M> {
+impl<M: Memory<Slot: Layout>> Spsc<M> {
     /// The writer's end, or `None` while somebody has it or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn producer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Producer<H>> {
@@ -150,7 +165,8 @@ impl<M: Memory<Slot: Cell>> Spsc<M> {
     /// How many items are in the ring, those not shown to be popped among them, as far as this thread can see.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.memory.len()
+        let head = self.memory.reader().position.load(Ordering::Relaxed);
+        Layout::count(self.memory.writer(), &Slots::new(self.memory.slots()), head)
     }
 
     /// Whether nothing is in the ring, as far as this thread can see.
@@ -159,14 +175,15 @@ impl<M: Memory<Slot: Cell>> Spsc<M> {
         self.len() == 0
     }
 
-    /// The most items that the reader has found waiting at one look.
+    /// The most items that one of the ends has found in the ring at one of its looks. With an index the reader looks
+    /// whenever it has taken all that it knew of. With stamps it is the writer that knows: it looks at least once a lap.
     #[must_use]
     pub fn high_water(&self) -> usize {
-        self.memory.reader().high_water()
+        self.memory.reader().high_water().max(self.memory.writer().high_water())
     }
 }
 
-impl<M: Memory<Slot: Cell>> Drop for Spsc<M> {
+impl<M: Memory<Slot: Layout>> Drop for Spsc<M> {
     fn drop(&mut self) {
         let (writer, reader) = (self.memory.writer(), self.memory.reader());
         // An end that was forgotten may have moved on without showing it: what is left is not known, and stays undropped.
@@ -190,13 +207,13 @@ pub trait Ring {
     /// The memory of the ring.
     type Memory: Memory<Slot = Self::Slot>;
     /// Its slots.
-    type Slot: Cell;
+    type Slot: Layout;
 
     /// The memory of the ring.
     fn memory(&self) -> &Self::Memory;
 }
 
-impl<M: Memory<Slot: Cell>> Ring for Spsc<M> {
+impl<M: Memory<Slot: Layout>> Ring for Spsc<M> {
     type Memory = M;
     type Slot = M::Slot;
 
@@ -274,9 +291,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Shows `count` more items to the reader.
     #[inline]
     fn show(&mut self, count: usize) {
+        Layout::show(self.ring.memory().writer(), &self.slots, self.tail, count);
         self.tail = self.tail.wrapping_add(count);
-        // Release, with the Acquire of the reader's look: the items.
-        self.ring.memory().writer().position.store(self.tail, order!("spsc.push", Release));
     }
 
     /// Looks how far the reader is, and returns how much room there is.
@@ -287,6 +303,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         let capacity = self.slots.capacity();
         // A reader in another process may write what it likes: what it says is clamped.
         let used = self.tail.wrapping_sub(head).min(capacity);
+        self.ring.memory().writer().note_depth(used);
         self.limit = self.tail.wrapping_add(capacity - used);
         capacity - used
     }
@@ -294,7 +311,9 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 
 impl<H: Handle<Target: Ring>> Drop for Producer<H> {
     fn drop(&mut self) {
-        self.ring.memory().writer().give_back();
+        let writer = self.ring.memory().writer();
+        writer.position.store(self.tail, Ordering::Relaxed);
+        writer.give_back();
     }
 }
 
@@ -328,7 +347,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// [`PopError`] if there is none.
     #[inline]
     pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
-        if self.head == self.limit && self.look_for_items() == 0 {
+        if self.head == self.limit && self.look_for_items(1) == 0 {
             self.nothing()?;
         }
         // SAFETY: the ring is alive; the item was shown, and the writer comes here again only when the position moved.
@@ -340,7 +359,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// How many items can be popped now.
     #[inline]
     pub fn ready(&mut self) -> usize {
-        self.look_for_items()
+        self.look_for_items(self.slots.capacity())
     }
 
     /// Shows the writer at once all room that this end has made.
@@ -371,13 +390,13 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         }
     }
 
-    /// Looks how far the writer is, and returns how many items there are.
+    /// Looks how far the writer is, and returns how many items there are, at least up to `most`.
     #[inline]
-    fn look_for_items(&mut self) -> usize {
-        // Acquire, with the Release of the writer's show: the items.
-        let tail = self.ring.memory().writer().position.load(order!("spsc.look", Acquire));
+    fn look_for_items(&mut self, most: usize) -> usize {
+        let capacity = self.slots.capacity();
+        let writer = self.ring.memory().writer();
         // A writer in another process may write what it likes: what it says is clamped.
-        let ready = tail.wrapping_sub(self.head).min(self.slots.capacity());
+        let ready = Layout::look(writer, &self.slots, self.head, most.min(capacity)).min(capacity);
         self.limit = self.head.wrapping_add(ready);
         self.ring.memory().reader().note_depth(ready);
         ready
@@ -392,7 +411,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
             return Err(PopError::Empty);
         }
         // What was pushed before the ring was closed is seen by a look after that.
-        if self.look_for_items() == 0 { Err(PopError::Closed) } else { Ok(()) }
+        if self.look_for_items(1) == 0 { Err(PopError::Closed) } else { Ok(()) }
     }
 }
 

@@ -2,10 +2,11 @@
 
 #![allow(unsafe_code)]
 
-use super::{Consumer, ItemOf, Producer, Ring, Slot};
+use super::{Consumer, ItemOf, Layout, Producer, Ring, Slot};
 use crate::ring::cell::Cell;
 use crate::ring::pair::Memory;
 use crate::ring::{self, GrantError, Handle, PopError, PushError};
+use crate::sync::Ordering;
 
 impl<H: Handle<Target: Ring>> Producer<H> {
     /// `count` slots to fill. The reader sees what was put there at [`Grant::commit`], all at once; dropping the grant
@@ -167,7 +168,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// How many items there are, at most `most`.
     #[inline]
     fn find(&mut self, most: usize) -> Result<usize, PopError> {
-        if self.limit.wrapping_sub(self.head) < most && self.look_for_items() == 0 {
+        if self.limit.wrapping_sub(self.head) < most && self.look_for_items(most) == 0 {
             self.nothing()?;
         }
         Ok(most.min(self.limit.wrapping_sub(self.head)))
@@ -263,7 +264,8 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
     }
 
     fn len(&self) -> usize {
-        self.ring.memory().len()
+        let head = self.ring.memory().reader().position.load(Ordering::Relaxed);
+        self.tail.wrapping_sub(head).min(self.slots.capacity())
     }
 
     fn close(self) {
@@ -294,7 +296,7 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
     }
 
     fn len(&self) -> usize {
-        self.ring.memory().len()
+        Layout::count(self.ring.memory().writer(), &self.slots, self.head)
     }
 
     fn close(self) {

@@ -1,0 +1,48 @@
+//! How the writer shows items to the reader: by its position, or by a stamp in each slot.
+
+use crate::ring::cell::{Cell, Slot};
+use crate::ring::pair::SideWords;
+use crate::ring::slots::Slots;
+use crate::sync::{Ordering, order};
+
+/// A slot, and the way its items are shown. What is provided is the layout with an index; [`stamped`](crate::ring::stamped)
+/// has the other one.
+///
+/// # Safety
+/// `look` counts an item only if `show` was called for it and what the writer did before is visible.
+#[allow(unsafe_code)]
+pub unsafe trait Layout: Cell + Sized {
+    /// Shows `count` items from a position on.
+    #[doc(hidden)]
+    #[inline]
+    fn show(writer: &SideWords, slots: &Slots<Self>, position: usize, count: usize) {
+        let _ = slots;
+        // Release, with the Acquire of `look`: the items.
+        writer.position.store(position.wrapping_add(count), order!("spsc.push", Release));
+    }
+
+    /// How many items are shown from a position on. More than `most` of them need not be counted.
+    #[doc(hidden)]
+    #[inline]
+    fn look(writer: &SideWords, slots: &Slots<Self>, position: usize, most: usize) -> usize {
+        let _ = (slots, most);
+        // Acquire, with the Release of `show`: the items.
+        writer.position.load(order!("spsc.look", Acquire)).wrapping_sub(position)
+    }
+
+    /// As `look` for all of them, for who only wants the number: what the writer did may not be visible.
+    #[doc(hidden)]
+    fn count(writer: &SideWords, slots: &Slots<Self>, position: usize) -> usize {
+        writer.position.load(Ordering::Relaxed).wrapping_sub(position).min(slots.capacity())
+    }
+
+    /// Makes slots what they are before a ring's first item.
+    #[doc(hidden)]
+    fn reset(slots: &Slots<Self>, position: usize) {
+        let _ = (slots, position);
+    }
+}
+
+// SAFETY: the writer's position is stored after the items were put, with Release, and loaded with Acquire.
+#[allow(unsafe_code)]
+unsafe impl<T> Layout for Slot<T> {}
