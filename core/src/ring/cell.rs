@@ -25,6 +25,50 @@ pub unsafe trait Cell {
     /// # Safety
     /// There is one, nobody else is at this cell, and nobody takes the value again.
     unsafe fn take(&self) -> Self::Item;
+
+    /// Copies values into neighbours.
+    ///
+    /// # Safety
+    /// As for `put`, of all of them. There are as many cells as values.
+    #[inline]
+    unsafe fn put_all(cells: &[Self], items: &[Self::Item])
+    where
+        Self: Sized,
+        Self::Item: Copy,
+    {
+        for (cell, item) in cells.iter().zip(items) {
+            // SAFETY: this function's contract.
+            unsafe { cell.put(*item) };
+        }
+    }
+
+    /// Copies values out of neighbours.
+    ///
+    /// # Safety
+    /// As for `take`, of all of them. There are as many cells as places.
+    #[inline]
+    unsafe fn take_all(cells: &[Self], items: &mut [Self::Item])
+    where
+        Self: Sized,
+        Self::Item: Copy,
+    {
+        for (cell, item) in cells.iter().zip(items) {
+            // SAFETY: this function's contract.
+            *item = unsafe { cell.take() };
+        }
+    }
+}
+
+/// A cell whose value can be looked at in place.
+///
+/// # Safety
+/// `lend` shows what `put` was given.
+pub unsafe trait Lend: Cell {
+    /// The value in place.
+    ///
+    /// # Safety
+    /// There is one, and nobody takes it or puts another one while the reference lives.
+    unsafe fn lend(&self) -> &Self::Item;
 }
 
 /// A slot in memory that belongs to this process alone.
@@ -44,52 +88,47 @@ impl<T> Slot<T> {
         }
     }
 
-    /// The value in place.
+    /// As `put`, but a large value goes word after word. Compilers copy from the end, in pieces that straddle halves of
+    /// a line; where each half of a line that another core has seen is paid for as often as it is come back to, that
+    /// costs half as much again (`docs/decisions/stamped-slots.md`).
     ///
     /// # Safety
-    /// There is one, and nobody takes it or puts another one while the reference lives.
+    /// As for `put`.
     #[inline]
-    pub(super) unsafe fn lend(&self) -> &T {
-        // SAFETY: nobody writes to the cell while the reference lives (this function's contract).
-        let value = unsafe { self.0.with(|value| value) };
-        // SAFETY: there is a value, and it stays (this function's contract).
-        unsafe { (*value).assume_init_ref() }
-    }
-
-    /// The values of neighbours in place.
-    ///
-    /// # Safety
-    /// As for `lend`, of all of them.
-    #[cfg(not(loom))]
-    #[inline]
-    pub(super) unsafe fn lend_all(slots: &[Slot<T>]) -> &[T] {
-        // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` all the way down), each holds a
-        // value, and nobody writes to them while the reference lives (this function's contract).
-        unsafe { core::slice::from_raw_parts(slots.as_ptr().cast(), slots.len()) }
-    }
-
-    /// Copies values into neighbours.
-    ///
-    /// # Safety
-    /// Nobody else is at these slots, and there are as many as values.
-    #[inline]
-    pub(super) unsafe fn put_all(slots: &[Slot<T>], values: &[T])
-    where
-        T: Copy,
-    {
-        debug_assert_eq!(slots.len(), values.len());
-        #[cfg(not(loom))]
-        {
-            let to = slots.as_ptr().cast::<T>().cast_mut();
-            // SAFETY: `to` leads to as many slots as there are values, which may be written through a shared reference
-            // because they are cells, and which nobody else is at; an exclusive place cannot overlap `values`.
-            unsafe { core::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len()) };
-        }
-        #[cfg(loom)]
-        for (slot, value) in slots.iter().zip(values) {
+    pub(super) unsafe fn put_in_order(&self, item: T) {
+        const WORD: usize = size_of::<usize>();
+        if cfg!(loom) || size_of::<T>() <= 2 * WORD || !size_of::<T>().is_multiple_of(WORD) {
             // SAFETY: this function's contract.
-            unsafe { slot.put(*value) };
+            return unsafe { self.put(item) };
         }
+        let item = MaybeUninit::new(item);
+        let from = item.as_ptr().cast::<MaybeUninit<usize>>();
+        let copy = |value: &mut MaybeUninit<T>| {
+            let to = value.as_mut_ptr().cast::<MaybeUninit<usize>>();
+            for index in 0..size_of::<T>() / WORD {
+                // SAFETY: a word of the item.
+                let word = unsafe { from.add(index).read_unaligned() };
+                // SAFETY: the same word of the cell; where items are not aligned to words, it may be split.
+                unsafe { write_word(to.add(index), word, align_of::<T>() >= align_of::<usize>()) };
+            }
+        };
+        // SAFETY: nobody else is at the cell (this function's contract).
+        unsafe { self.0.with_mut(copy) };
+    }
+}
+
+/// Volatile, so that words are written one after the other.
+///
+/// # Safety
+/// `to` may be written, and is aligned if it is said to be.
+#[inline]
+unsafe fn write_word(to: *mut MaybeUninit<usize>, word: MaybeUninit<usize>, aligned: bool) {
+    if aligned {
+        // SAFETY: this function's contract.
+        unsafe { to.write_volatile(word) };
+    } else {
+        // SAFETY: this function's contract.
+        unsafe { to.write_unaligned(word) };
     }
 }
 
@@ -113,5 +152,42 @@ unsafe impl<T> Cell for Slot<T> {
     unsafe fn take(&self) -> T {
         // SAFETY: nobody else is at the cell; there is a value, and nobody takes it again (this function's contract).
         unsafe { self.0.with_mut(|value| value.assume_init_read()) }
+    }
+
+    #[cfg(not(loom))]
+    #[inline]
+    unsafe fn put_all(slots: &[Slot<T>], items: &[T])
+    where
+        T: Copy,
+    {
+        let count = slots.len().min(items.len());
+        let to = slots.as_ptr().cast::<T>().cast_mut();
+        // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` all the way down), so `to` leads to
+        // `count` places that may be written through a shared reference, and that nobody else is at (this function's
+        // contract); such a place cannot overlap `items`.
+        unsafe { core::ptr::copy_nonoverlapping(items.as_ptr(), to, count) };
+    }
+
+    #[cfg(not(loom))]
+    #[inline]
+    unsafe fn take_all(slots: &[Slot<T>], items: &mut [T])
+    where
+        T: Copy,
+    {
+        let count = slots.len().min(items.len());
+        let from = slots.as_ptr().cast::<T>();
+        // SAFETY: as above, and each place holds a value.
+        unsafe { core::ptr::copy_nonoverlapping(from, items.as_mut_ptr(), count) };
+    }
+}
+
+// SAFETY: the value lies in the cell as it is.
+unsafe impl<T> Lend for Slot<T> {
+    #[inline]
+    unsafe fn lend(&self) -> &T {
+        // SAFETY: nobody writes to the cell while the reference lives (this function's contract).
+        let value = unsafe { self.0.with(|value| value) };
+        // SAFETY: there is a value, and it stays (this function's contract).
+        unsafe { (*value).assume_init_ref() }
     }
 }

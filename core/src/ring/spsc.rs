@@ -398,7 +398,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         // A writer in another process may write what it likes: what it says is clamped.
         let ready = Layout::look(writer, &self.slots, self.head, most.min(capacity)).min(capacity);
         self.limit = self.head.wrapping_add(ready);
-        self.ring.memory().reader().note_depth(ready);
+        if SlotOf::<H>::COUNTS {
+            self.ring.memory().reader().note_depth(ready);
+        }
         ready
     }
 

@@ -21,7 +21,7 @@
 
 #![allow(unsafe_code)]
 
-use super::cell::{self, Cell};
+use super::cell::{self, Cell, Lend};
 use super::pair::{Local, SideWords};
 use super::slots::Slots;
 use super::spsc::{Layout, Spsc};
@@ -39,10 +39,11 @@ pub type Boxed<T> = Spsc<Local<super::Heap<Slot<T>>>>;
 
 /// A slot with its stamp.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Slot<T> {
+    cell: cell::Slot<T>,
     /// The position of the item plus one, once it is there.
     stamp: AtomicUsize,
-    cell: cell::Slot<T>,
 }
 
 impl<T> Slot<T> {
@@ -68,7 +69,7 @@ unsafe impl<T> Cell for Slot<T> {
     #[inline]
     unsafe fn put(&self, item: T) {
         // SAFETY: this function's contract.
-        unsafe { self.cell.put(item) };
+        unsafe { self.cell.put_in_order(item) };
     }
 
     #[inline]
@@ -78,9 +79,21 @@ unsafe impl<T> Cell for Slot<T> {
     }
 }
 
+// SAFETY: the inner cell keeps the contract.
+unsafe impl<T> Lend for Slot<T> {
+    #[inline]
+    unsafe fn lend(&self) -> &T {
+        // SAFETY: this function's contract.
+        unsafe { self.cell.lend() }
+    }
+}
+
 // SAFETY: a stamp is stored after its item was put, with Release, and loaded with Acquire; a stamp of another lap is
 // another number.
 unsafe impl<T> Layout for Slot<T> {
+    // The reader sees no further than it looks.
+    const COUNTS: bool = false;
+
     #[inline]
     fn show(_: &SideWords, slots: &Slots<Self>, position: usize, count: usize) {
         for position in (0..count).map(|index| position.wrapping_add(index)) {
@@ -93,14 +106,22 @@ unsafe impl<T> Layout for Slot<T> {
 
     #[inline]
     fn look(_: &SideWords, slots: &Slots<Self>, position: usize, most: usize) -> usize {
-        let shown = |index: &usize| {
-            let position = position.wrapping_add(*index);
+        let shown = |index: usize| {
+            let position = position.wrapping_add(index);
             // SAFETY: as above.
             let slot = unsafe { slots.at(position) };
             // Acquire, with the Release of `show`: the item.
             slot.stamp.load(order!("stamped.look", Acquire)) == position.wrapping_add(1)
         };
-        (0..most).take_while(shown).count()
+        // The first by itself: most looks are for one item.
+        if most == 0 || !shown(0) {
+            return 0;
+        }
+        let mut count = 1;
+        while count < most && shown(count) {
+            count += 1;
+        }
+        count
     }
 
     fn count(_: &SideWords, slots: &Slots<Self>, position: usize) -> usize {

@@ -34,7 +34,9 @@ impl<S> Heap<S> {
         let layout = layout::<S>(capacity).ok_or(refused)?;
         // SAFETY: `layout` is never of size 0: of slots without a size it has one line.
         let start = NonNull::new(unsafe { alloc(layout) }.cast::<S>()).ok_or(refused)?;
-        for index in 0..capacity {
+        // Slots without a size need no filling, however many they are.
+        let filled = if size_of::<S>() == 0 { 0 } else { capacity };
+        for index in 0..filled {
             // SAFETY: the allocation has room for `capacity` slots; should `fresh` panic, it is leaked.
             unsafe { start.add(index).write(fresh()) };
         }

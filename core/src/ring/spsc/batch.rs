@@ -2,8 +2,10 @@
 
 #![allow(unsafe_code)]
 
-use super::{Consumer, ItemOf, Layout, Producer, Ring, Slot};
-use crate::ring::cell::Cell;
+#[cfg(not(loom))]
+use super::Slot;
+use super::{Consumer, ItemOf, Layout, Producer, Ring, SlotOf};
+use crate::ring::cell::{Cell, Lend};
 use crate::ring::pair::Memory;
 use crate::ring::{self, GrantError, Handle, PopError, PushError};
 use crate::sync::Ordering;
@@ -34,9 +36,9 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Appends as many of `items` as there is room for, shows them all at once, and returns how many; none after the
     /// reader has closed the ring.
     #[inline]
-    pub fn push_slice<T: Copy>(&mut self, items: &[T]) -> usize
+    pub fn push_slice(&mut self, items: &[ItemOf<H>]) -> usize
     where
-        H: Handle<Target: Ring<Slot = Slot<T>>>,
+        ItemOf<H>: Copy,
     {
         if self.is_closed() {
             return 0;
@@ -48,9 +50,9 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         // SAFETY: the ring is alive.
         let (before, after) = unsafe { self.slots.range(self.tail, count) };
         // SAFETY: these slots are before the limit: the reader is done with them until they are shown.
-        unsafe { Slot::put_all(before, &items[..before.len()]) };
+        unsafe { SlotOf::<H>::put_all(before, &items[..before.len()]) };
         // SAFETY: as above.
-        unsafe { Slot::put_all(after, &items[before.len()..count]) };
+        unsafe { SlotOf::<H>::put_all(after, &items[before.len()..count]) };
         if count > 0 {
             self.show(count);
         }
@@ -139,16 +141,19 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// # Errors
     /// [`PopError`] if there is none.
     #[inline]
-    pub fn pop_slice<T: Copy>(&mut self, items: &mut [T]) -> Result<usize, PopError>
+    pub fn pop_slice(&mut self, items: &mut [ItemOf<H>]) -> Result<usize, PopError>
     where
-        H: Handle<Target: Ring<Slot = Slot<T>>>,
+        ItemOf<H>: Copy,
     {
-        let lent = self.read(items.len())?;
-        let (before, after) = lent.as_slices();
-        items[..before.len()].copy_from_slice(before);
-        items[before.len()..][..after.len()].copy_from_slice(after);
-        let count = lent.len();
-        lent.release(count);
+        let count = self.find(items.len())?;
+        // SAFETY: the ring is alive.
+        let (before, after) = unsafe { self.slots.range(self.head, count) };
+        let (first, second) = items[..count].split_at_mut(before.len());
+        // SAFETY: `find` saw these items, and each is taken once: the head moves past them.
+        unsafe { SlotOf::<H>::take_all(before, first) };
+        // SAFETY: as above.
+        unsafe { SlotOf::<H>::take_all(after, second) };
+        self.move_by(count);
         Ok(count)
     }
 
@@ -157,9 +162,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// # Errors
     /// [`PopError`] if there is none.
     #[inline]
-    pub fn read<T>(&mut self, most: usize) -> Result<Items<'_, H>, PopError>
+    pub fn read(&mut self, most: usize) -> Result<Items<'_, H>, PopError>
     where
-        H: Handle<Target: Ring<Slot = Slot<T>>>,
+        SlotOf<H>: Lend,
     {
         let count = self.find(most)?;
         Ok(Items { consumer: self, count })
@@ -182,7 +187,10 @@ pub struct Items<'a, H: Handle<Target: Ring>> {
     count: usize,
 }
 
-impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
+impl<H: Handle<Target: Ring>> Items<'_, H>
+where
+    SlotOf<H>: Lend,
+{
     /// How many are lent.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -197,7 +205,7 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
 
     /// The item after `index` others.
     #[must_use]
-    pub fn get(&self, index: usize) -> Option<&T> {
+    pub fn get(&self, index: usize) -> Option<&ItemOf<H>> {
         let slots = &self.consumer.slots;
         // SAFETY: the ring is alive; `read` saw so many items, and they stay until this value is gone.
         (index < self.count)
@@ -205,25 +213,11 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
     }
 
     /// All that is lent, in order.
-    pub fn iter<'a>(&'a self) -> impl Iterator<Item = &'a T>
+    pub fn iter<'a>(&'a self) -> impl Iterator<Item = &'a ItemOf<H>>
     where
-        T: 'a,
+        H: 'a,
     {
         (0..self.count).filter_map(|index| self.get(index))
-    }
-
-    /// All that is lent, in order, in up to two pieces.
-    #[cfg(not(loom))]
-    #[must_use]
-    #[inline]
-    pub fn as_slices(&self) -> (&[T], &[T]) {
-        // SAFETY: the ring is alive.
-        let (before, after) = unsafe { self.consumer.slots.range(self.consumer.head, self.count) };
-        // SAFETY: `read` saw these items, and they stay until this value is gone.
-        let before = unsafe { Slot::lend_all(before) };
-        // SAFETY: as above.
-        let after = unsafe { Slot::lend_all(after) };
-        (before, after)
     }
 
     /// Drops the first `count` items, or all if that is more, and gives their slots back to the writer.
@@ -238,6 +232,23 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
             drop(unsafe { consumer.slots.at(head).take() });
         }
         self.consumer.move_by(0);
+    }
+}
+
+#[cfg(not(loom))]
+impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
+    /// All that is lent, in order, in up to two pieces.
+    #[must_use]
+    #[inline]
+    pub fn as_slices(&self) -> (&[T], &[T]) {
+        // SAFETY: the ring is alive.
+        let (before, after) = unsafe { self.consumer.slots.range(self.consumer.head, self.count) };
+        // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` all the way down); `read` saw these
+        // items, and they stay until this value is gone.
+        let before = unsafe { core::slice::from_raw_parts(before.as_ptr().cast(), before.len()) };
+        // SAFETY: as above.
+        let after = unsafe { core::slice::from_raw_parts(after.as_ptr().cast(), after.len()) };
+        (before, after)
     }
 }
 

@@ -12,6 +12,10 @@ use crate::sync::{Ordering, order};
 /// `look` counts an item only if `show` was called for it and what the writer did before is visible.
 #[allow(unsafe_code)]
 pub unsafe trait Layout: Cell + Sized {
+    /// Whether a look tells how many items there are, so that a high-water mark can be made of it.
+    #[doc(hidden)]
+    const COUNTS: bool = true;
+
     /// Shows `count` items from a position on.
     #[doc(hidden)]
     #[inline]
