@@ -18,3 +18,8 @@ unsafe impl<R> Handle for &R {}
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 #[allow(unsafe_code)]
 unsafe impl<R> Handle for alloc::sync::Arc<R> {}
+
+// SAFETY: as above.
+#[cfg(loom)]
+#[allow(unsafe_code)]
+unsafe impl<R> Handle for loom::sync::Arc<R> {}

@@ -312,7 +312,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 impl<H: Handle<Target: Ring>> Drop for Producer<H> {
     fn drop(&mut self) {
         let writer = self.ring.memory().writer();
-        writer.position.store(self.tail, Ordering::Relaxed);
+        SlotOf::<H>::leave(writer, self.tail);
         writer.give_back();
     }
 }

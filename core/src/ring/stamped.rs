@@ -142,6 +142,11 @@ unsafe impl<T> Layout for Slot<T> {
         shown
     }
 
+    fn leave(writer: &SideWords, position: usize) {
+        // Read by who takes the end over, and by who drops the ring.
+        writer.position.store(position, Ordering::Relaxed);
+    }
+
     fn reset(slots: &Slots<Self>, position: usize) {
         for position in (0..slots.capacity()).map(|index| position.wrapping_add(index)) {
             // SAFETY: as above.

@@ -40,6 +40,12 @@ pub unsafe trait Layout: Cell + Sized {
         writer.position.load(Ordering::Relaxed).wrapping_sub(position).min(slots.capacity())
     }
 
+    /// Keeps the position for the next writer, where `show` does not.
+    #[doc(hidden)]
+    fn leave(writer: &SideWords, position: usize) {
+        let _ = (writer, position);
+    }
+
     /// Makes slots what they are before a ring's first item.
     #[doc(hidden)]
     fn reset(slots: &Slots<Self>, position: usize) {

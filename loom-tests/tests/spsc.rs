@@ -1,0 +1,262 @@
+//! The rings for one writer and one reader under loom, in both layouts: one by one and in batches, around the end of the
+//! slots, closed from either side, with grants given up, and with ends that change hands.
+#![cfg(loom)]
+
+use loom::sync::Arc;
+use loom::thread;
+use mycelium_core::ring::spsc::{Consumer, Inline, Layout, Producer, Ring, Spsc};
+use mycelium_core::ring::{Handle, PopError, PushError, stamped};
+use mycelium_core::sync::weaken;
+
+const CAPACITY: usize = 2;
+
+/// Values that own something, so that one that is lost or doubled is noticed by loom itself.
+type Item = Box<usize>;
+
+fn item(number: usize) -> Item {
+    Box::new(number)
+}
+
+/// Yields to the other thread in loops that wait for it.
+fn push<H>(writer: &mut Producer<H>, number: usize)
+where
+    H: Handle<Target: Ring<Slot: Layout<Item = Item>>>,
+{
+    let mut item = item(number);
+    while let Err(PushError::Full(back)) = writer.try_push(item) {
+        item = back;
+        thread::yield_now();
+    }
+}
+
+fn pop<H>(reader: &mut Consumer<H>, number: usize)
+where
+    H: Handle<Target: Ring<Slot: Layout<Item = Item>>>,
+{
+    loop {
+        match reader.try_pop() {
+            Ok(item) => return assert_eq!(*item, number),
+            Err(PopError::Empty) => thread::yield_now(),
+            Err(PopError::Closed) => panic!("{number} was lost"),
+        }
+    }
+}
+
+fn bounded(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+fn weakened(site: &'static str, model: fn()) {
+    weaken(site);
+    model();
+}
+
+/// The models, for the ring that `$new` makes.
+macro_rules! models_of {
+    ($new:expr) => {
+        /// Three items through two slots: the writer waits for the reader to move on.
+        fn around_the_end() {
+            bounded(|| {
+                let ring = Arc::new($new);
+                let mut writer = Spsc::producer(ring.clone()).unwrap();
+                let mut reader = Spsc::consumer(ring).unwrap();
+                let sender = thread::spawn(move || (0..3).for_each(|number| push(&mut writer, number)));
+                (0..3).for_each(|number| pop(&mut reader, number));
+                sender.join().unwrap();
+            });
+        }
+
+        /// A batch is seen whole or not at all, and given back in parts.
+        fn batches() {
+            bounded(|| {
+                let ring = Arc::new($new);
+                let mut writer = Spsc::producer(ring.clone()).unwrap();
+                let mut reader = Spsc::consumer(ring).unwrap();
+                let sender = thread::spawn(move || {
+                    let mut grant = writer.grant(2).unwrap();
+                    grant.push(item(0)).unwrap();
+                    grant.push(item(1)).unwrap();
+                    assert_eq!(grant.commit(), 2);
+                    push(&mut writer, 2);
+                });
+                let mut next = 0;
+                while next < 3 {
+                    let Ok(items) = reader.read(2) else {
+                        thread::yield_now();
+                        continue;
+                    };
+                    assert!(items.iter().map(|item| **item).eq(next..next + items.len()));
+                    items.release(1);
+                    next += 1;
+                }
+                sender.join().unwrap();
+            });
+        }
+
+        /// What was pushed before the writer closed is seen before the end.
+        fn closed_by_the_writer() {
+            bounded(|| {
+                let ring = Arc::new($new);
+                let mut writer = Spsc::producer(ring.clone()).unwrap();
+                let mut reader = Spsc::consumer(ring).unwrap();
+                let sender = thread::spawn(move || {
+                    push(&mut writer, 0);
+                    writer.close();
+                });
+                let mut next = 0;
+                loop {
+                    match reader.try_pop() {
+                        Ok(item) => assert_eq!(*item, std::mem::replace(&mut next, 1)),
+                        Err(PopError::Empty) => thread::yield_now(),
+                        Err(PopError::Closed) => break,
+                    }
+                }
+                assert_eq!(next, 1, "the end came before an item");
+                sender.join().unwrap();
+            });
+        }
+
+        /// Whatever the reader leaves behind is dropped with the ring, once.
+        fn closed_by_the_reader() {
+            bounded(|| {
+                let ring = Arc::new($new);
+                let mut writer = Spsc::producer(ring.clone()).unwrap();
+                let mut reader = Spsc::consumer(ring).unwrap();
+                let sender = thread::spawn(move || {
+                    for number in 0..3 {
+                        if let Err(PushError::Closed(_)) = writer.try_push(item(number)) {
+                            break;
+                        }
+                    }
+                });
+                let _ = reader.try_pop();
+                reader.close();
+                sender.join().unwrap();
+            });
+        }
+
+        /// A grant that is dropped leaves nothing behind.
+        fn given_up() {
+            bounded(|| {
+                let ring = Arc::new($new);
+                let mut writer = Spsc::producer(ring.clone()).unwrap();
+                let mut reader = Spsc::consumer(ring).unwrap();
+                let sender = thread::spawn(move || {
+                    let mut grant = writer.grant(2).unwrap();
+                    grant.push(item(7)).unwrap();
+                    drop(grant);
+                    (0..2).for_each(|number| push(&mut writer, number));
+                });
+                (0..2).for_each(|number| pop(&mut reader, number));
+                sender.join().unwrap();
+            });
+        }
+
+        /// Who takes an end over goes on where the one before stopped, with the slots as that one left them.
+        fn hand_over() {
+            bounded(|| {
+                let ring = Arc::new($new);
+                let mut writer = Spsc::producer(ring.clone()).unwrap();
+                let mut reader = Spsc::consumer(ring.clone()).unwrap();
+                let other = {
+                    let ring = ring.clone();
+                    thread::spawn(move || {
+                        if let Some(mut writer) = Spsc::producer(ring.clone()) {
+                            assert!(writer.try_push(item(1)).is_ok());
+                        }
+                        if let Some(mut reader) = Spsc::consumer(ring) {
+                            reader.by_ref().for_each(drop);
+                        }
+                    })
+                };
+                push(&mut writer, 0);
+                drop(writer);
+                pop(&mut reader, 0);
+                drop(reader);
+                other.join().unwrap();
+            });
+        }
+    };
+}
+
+macro_rules! models {
+    ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(
+        mod $model {
+            #[test]
+            fn holds() {
+                super::$model();
+            }
+            $(
+                #[test]
+                #[should_panic]
+                fn $twin() {
+                    super::super::weakened($site, super::$model);
+                }
+            )*
+        }
+    )*};
+}
+
+mod index {
+    use super::*;
+
+    models_of!(Inline::<Item, CAPACITY>::new());
+
+    models! {
+        around_the_end {
+            fails_with_a_relaxed_push: "spsc.push",
+            fails_with_a_relaxed_look: "spsc.look",
+            fails_with_a_relaxed_pop: "spsc.pop",
+            fails_with_a_relaxed_look_for_room: "spsc.room",
+        }
+        batches {
+            fails_with_a_relaxed_push: "spsc.push",
+            fails_with_a_relaxed_look: "spsc.look",
+            fails_with_a_relaxed_pop: "spsc.pop",
+            fails_with_a_relaxed_look_for_room: "spsc.room",
+        }
+        closed_by_the_writer {
+            fails_with_a_relaxed_close: "pair.close",
+            fails_with_a_relaxed_closed: "pair.closed",
+        }
+        closed_by_the_reader {}
+        given_up {}
+        hand_over {
+            fails_with_a_relaxed_give_back: "pair.give-back",
+            fails_with_a_relaxed_take: "pair.take",
+        }
+    }
+}
+
+mod stamps {
+    use super::*;
+
+    models_of!(stamped::Inline::<Item, CAPACITY>::new());
+
+    models! {
+        around_the_end {
+            fails_with_a_relaxed_push: "stamped.push",
+            fails_with_a_relaxed_look: "stamped.look",
+            fails_with_a_relaxed_pop: "spsc.pop",
+            fails_with_a_relaxed_look_for_room: "spsc.room",
+        }
+        batches {
+            fails_with_a_relaxed_push: "stamped.push",
+            fails_with_a_relaxed_look: "stamped.look",
+            fails_with_a_relaxed_pop: "spsc.pop",
+            fails_with_a_relaxed_look_for_room: "spsc.room",
+        }
+        closed_by_the_writer {
+            fails_with_a_relaxed_close: "pair.close",
+            fails_with_a_relaxed_closed: "pair.closed",
+        }
+        closed_by_the_reader {}
+        given_up {}
+        hand_over {
+            fails_with_a_relaxed_give_back: "pair.give-back",
+            fails_with_a_relaxed_take: "pair.take",
+        }
+    }
+}
