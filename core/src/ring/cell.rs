@@ -88,16 +88,17 @@ impl<T> Slot<T> {
         }
     }
 
-    /// As `put`, but a large value goes word after word. Compilers copy from the end, in pieces that straddle halves of
-    /// a line; where each half of a line that another core has seen is paid for as often as it is come back to, that
-    /// costs half as much again (`docs/decisions/stamped-slots.md`).
+    /// As `put`, but a value that fills up whole halves of a line, together with the stamp behind it, goes word after
+    /// word. Compilers copy from the end, in pieces that straddle the halves; where each half of a line that another
+    /// core has seen is paid for as often as it is come back to, that costs half as much again
+    /// (`docs/decisions/stamped-slots.md`).
     ///
     /// # Safety
     /// As for `put`.
     #[inline]
     pub(super) unsafe fn put_in_order(&self, item: T) {
         const WORD: usize = size_of::<usize>();
-        if cfg!(loom) || size_of::<T>() <= 2 * WORD || !size_of::<T>().is_multiple_of(WORD) {
+        if cfg!(loom) || !(size_of::<T>() + WORD).is_multiple_of(4 * WORD) {
             // SAFETY: this function's contract.
             return unsafe { self.put(item) };
         }

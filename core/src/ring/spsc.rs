@@ -334,7 +334,7 @@ pub struct Consumer<H: Handle<Target: Ring>> {
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
     /// For who took the reader's side.
-    fn take_up(ring: H) -> Consumer<H> {
+    pub(super) fn take_up(ring: H) -> Consumer<H> {
         let memory = ring.memory();
         let slots = Slots::new(memory.slots());
         let head = memory.reader().position.load(Ordering::Relaxed);
@@ -405,8 +405,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     }
 
     /// What there is to say when the ring looks empty, unless there is something after all.
-    #[cold]
-    #[inline(never)]
+    #[inline]
     fn nothing(&mut self) -> Result<(), PopError> {
         self.flush();
         if !self.ring.memory().writer().closed_after() {
