@@ -4,22 +4,38 @@
 //! carries no message and no count, it only says "look again". A wake too many is allowed; a lost one is not.
 //!
 //! The protocol is a Dekker handshake over two facts, "there is something" (a ring's stamp or cursor) and "I sleep"
-//! (the bell's `parked` word), with a `SeqCst` fence between each side's store and its load:
+//! (the bell's state), with a `SeqCst` fence between each side's store and its load:
 //!
 //! | waiter | ringer |
 //! | --- | --- |
 //! | look; nothing there | publish |
-//! | [`Doorbell::park`]: keep the waker, `parked = 1`, fence | [`announce`]: fence |
-//! | look again; return `Pending` only if still nothing | [`Doorbell::ring`]: if `parked`, wake |
+//! | [`Doorbell::park`]: keep the waker, `PARKED`, fence | [`announce`]: fence |
+//! | look again; return `Pending` only if still nothing | [`Doorbell::ring`]: if `PARKED`, wake |
 //!
 //! Whichever fence comes second sees the other side's store. The fence is a step of its own because it is the dear
 //! part: who publishes a hundred messages in one poll announces once, then rings each bell.
+//!
+//! Where several tasks wait for the same thing, as the readers of one queue do, they have seats in a [`Row`], or in a
+//! `Growing` set of rows on the heap (feature `alloc`). A ringer wakes one of them; what that one owes to the others is
+//! said at [`Bells`], the trait that all have. [`Everyone`] wakes all instead.
 
 #![allow(unsafe_code)]
+
+mod bells;
+mod everyone;
+#[cfg(feature = "alloc")]
+mod growing;
+mod row;
 
 use core::task::Waker;
 
 use crate::sync::{AtomicUsize, Ordering, SharedCell, barrier, const_unless_loom, order};
+
+pub use bells::Bells;
+pub use everyone::Everyone;
+#[cfg(feature = "alloc")]
+pub use growing::Growing;
+pub use row::Row;
 
 /// Makes all that this thread published before visible to every waiter that parks after it. Call it once, then
 /// [`Doorbell::ring`] each bell that may care.
@@ -27,6 +43,15 @@ use crate::sync::{AtomicUsize, Ordering, SharedCell, barrier, const_unless_loom,
 pub fn announce() {
     barrier!("doorbell.announce", SeqCst);
 }
+
+/// Nobody waits. A waker of before may be kept.
+const IDLE: usize = 0;
+/// The waiter puts its waker in the cell, which is its own meanwhile.
+const KEEPING: usize = 1;
+/// The waiter sleeps, and its waker is in the cell.
+const PARKED: usize = 2;
+/// A ringer takes the waker out of the cell, which is its own meanwhile.
+const WAKING: usize = 3;
 
 /// A level-triggered wake-up for one waiting task. See the [module](self) for the protocol.
 ///
@@ -43,16 +68,20 @@ pub fn announce() {
 /// ```
 #[derive(Debug)]
 pub struct Doorbell {
-    parked: AtomicUsize,
-    slot: WakerSlot,
+    state: AtomicUsize,
+    waker: SharedCell<Option<Waker>>,
 }
+
+// SAFETY: `waker` is only touched by who moved `state` to KEEPING or to WAKING, until it moves it on; neither is left
+// by anybody else. A `Waker` may be dropped and woken on any thread.
+unsafe impl Sync for Doorbell {}
 
 impl Doorbell {
     const_unless_loom! {
         /// A bell that nobody waits at.
         #[must_use]
         pub const fn new() -> Doorbell {
-            Doorbell { parked: AtomicUsize::new(0), slot: WakerSlot::new() }
+            Doorbell { state: AtomicUsize::new(IDLE), waker: SharedCell::new(None) }
         }
     }
 
@@ -60,22 +89,26 @@ impl Doorbell {
     /// return `Pending` only if there is still nothing.
     ///
     /// One task waits at a bell at a time. If two do, the later waker replaces the earlier one.
+    #[inline]
     pub fn park(&self, waker: &Waker) {
-        self.slot.register(waker);
-        self.parked.store(1, Ordering::Relaxed);
+        self.keep(waker);
         barrier!("doorbell.park", SeqCst);
     }
 
     /// Waiter: the second look found something after all, so nobody needs to ring.
     #[inline]
     pub fn unpark(&self) {
-        self.parked.store(0, Ordering::Relaxed);
+        if self.is_parked() {
+            // If a ringer was faster, it wakes in vain.
+            let relaxed = Ordering::Relaxed;
+            _ = self.state.compare_exchange(PARKED, IDLE, relaxed, relaxed);
+        }
     }
 
     /// Whether a waiter said that it sleeps.
     #[inline]
     pub fn is_parked(&self) -> bool {
-        self.parked.load(Ordering::Relaxed) != 0
+        self.state.load(Ordering::Relaxed) == PARKED
     }
 
     /// Ringer, after [`announce`]: wakes the waiter if it sleeps. Costs one load if it does not.
@@ -86,93 +119,81 @@ impl Doorbell {
         }
     }
 
+    /// Takes a waker in, and then says that the waiter sleeps; the fence is the caller's.
+    fn keep(&self, waker: &Waker) {
+        let mut state = self.state.load(Ordering::Relaxed);
+        while state != KEEPING {
+            if state == WAKING {
+                // A ringer has the cell, and wakes for what was before; this waiter looks again by itself.
+                waker.wake_by_ref();
+                return;
+            }
+            // Acquire, with the Release of `doorbell.taken` or of `doorbell.kept`: the cell as it was left.
+            let acquire = order!("doorbell.keep", Acquire);
+            match self.state.compare_exchange(state, KEEPING, acquire, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => state = now,
+            }
+        }
+        if state == KEEPING {
+            // A second waiter at this bell, which may replace this one.
+            return;
+        }
+        // SAFETY: the exchange above gave this thread the cell until it leaves KEEPING.
+        let replaced = unsafe {
+            self.waker.with_mut(|kept| match kept {
+                Some(old) if old.will_wake(waker) => None,
+                _ => kept.replace(waker.clone()),
+            })
+        };
+        // Release, with the Acquire of `doorbell.take`: the waker, whole. A ringer that came meanwhile went away again:
+        // the waiter looks after this.
+        self.state.store(PARKED, order!("doorbell.kept", Release));
+        drop(replaced);
+    }
+
+    /// Wakes the waiter if it sleeps. Of several ringers one does. The others may skip it: the waiter looks after the
+    /// wake, and if it parks again its fence comes after theirs.
     #[cold]
     fn wake(&self) {
-        // Of several ringers one wakes. The others may skip it: the waiter looks after the wake, and if it parks
-        // again its fence comes after theirs.
-        if self.parked.swap(0, Ordering::Relaxed) != 0
-            && let Some(waker) = self.slot.take()
-        {
-            waker.wake();
+        let acquire = order!("doorbell.take", Acquire);
+        if self.state.compare_exchange(PARKED, WAKING, acquire, Ordering::Relaxed).is_ok() {
+            let _awake = Awake(self);
+            // By reference: a task that parks here again needs no new clone.
+            let wake = |kept: *const Option<Waker>| {
+                // SAFETY: the pointer is the cell's, which is this thread's for now.
+                unsafe { &*kept }.iter().for_each(Waker::wake_by_ref);
+            };
+            // SAFETY: the exchange gave this thread the cell until it leaves WAKING.
+            unsafe { self.waker.with(wake) };
         }
+    }
+
+    /// Forgets the waker, so that a bell that nobody waits at keeps no task in memory.
+    fn forget(&self) {
+        let relaxed = Ordering::Relaxed;
+        let acquire = order!("doorbell.forget", Acquire);
+        if self.state.compare_exchange(IDLE, KEEPING, acquire, relaxed).is_ok() {
+            // SAFETY: the exchange gave this thread the cell until it leaves KEEPING.
+            let waker = unsafe { self.waker.with_mut(Option::take) };
+            self.state.store(IDLE, order!("doorbell.forgotten", Release));
+            drop(waker);
+        }
+    }
+}
+
+/// A ringer that has the cell, and lets go of it even if a waker panics.
+struct Awake<'a>(&'a Doorbell);
+
+impl Drop for Awake<'_> {
+    fn drop(&mut self) {
+        // Release, with the Acquire of `doorbell.keep`: nobody is at the cell any more.
+        self.0.state.store(IDLE, order!("doorbell.taken", Release));
     }
 }
 
 impl Default for Doorbell {
     fn default() -> Doorbell {
         Doorbell::new()
-    }
-}
-
-const IDLE: usize = 0;
-const REGISTERING: usize = 1;
-const WAKING: usize = 2;
-
-/// A place for one waker that one thread fills while others empty it: the algorithm of `AtomicWaker` in futures-core,
-/// here over the shim so that loom sees it.
-#[derive(Debug)]
-struct WakerSlot {
-    state: AtomicUsize,
-    waker: SharedCell<Option<Waker>>,
-}
-
-// SAFETY: `waker` is only touched by who moved `state` from IDLE to REGISTERING or from IDLE to WAKING, and until it
-// moves it back; a `Waker` may be dropped and woken on any thread.
-unsafe impl Sync for WakerSlot {}
-
-impl WakerSlot {
-    const_unless_loom! {
-        const fn new() -> WakerSlot {
-            WakerSlot { state: AtomicUsize::new(IDLE), waker: SharedCell::new(None) }
-        }
-    }
-
-    fn register(&self, waker: &Waker) {
-        let acquire = order!("waker.register", Acquire);
-        match self.state.compare_exchange(IDLE, REGISTERING, acquire, acquire) {
-            Ok(_) => {
-                // SAFETY: the exchange above gave this thread the cell until it leaves REGISTERING.
-                let replaced = unsafe {
-                    self.waker.with_mut(|kept| match kept {
-                        Some(old) if old.will_wake(waker) => None,
-                        _ => kept.replace(waker.clone()),
-                    })
-                };
-                // Release: who takes the waker next sees it whole.
-                let published = self.state.compare_exchange(
-                    REGISTERING,
-                    IDLE,
-                    order!("waker.registered", Release),
-                    order!("waker.rung-meanwhile", Acquire),
-                );
-                if published.is_err() {
-                    // A ringer came while the cell was ours (state is REGISTERING | WAKING) and left the waking to us.
-                    // SAFETY: no ringer enters the cell while WAKING is set, and no waiter but this one registers.
-                    let waker = unsafe { self.waker.with_mut(Option::take) };
-                    self.state.swap(IDLE, order!("waker.handed-back", AcqRel));
-                    if let Some(waker) = waker {
-                        waker.wake();
-                    }
-                }
-                drop(replaced);
-            }
-            // A ringer holds the cell and wakes the waker of before; this one is woken here, to look again.
-            Err(WAKING) => waker.wake_by_ref(),
-            // A second waiter at the same bell is registering; it is allowed to replace this one.
-            Err(_) => {}
-        }
-    }
-
-    fn take(&self) -> Option<Waker> {
-        match self.state.fetch_or(WAKING, order!("waker.take", AcqRel)) {
-            IDLE => {
-                // SAFETY: the state was IDLE, so the cell is this thread's until it clears WAKING.
-                let waker = unsafe { self.waker.with_mut(Option::take) };
-                self.state.fetch_and(!WAKING, order!("waker.taken", Release));
-                waker
-            }
-            // The waiter is registering and sees WAKING when it is done, or another ringer is at it already.
-            _ => None,
-        }
     }
 }

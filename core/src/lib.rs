@@ -20,7 +20,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(target_has_atomic = "ptr")]
+pub mod channel;
 pub mod descriptor;
+#[cfg(target_has_atomic = "ptr")]
 pub mod doorbell;
 pub mod envelope;
 pub mod error;
@@ -32,6 +35,7 @@ pub mod ring;
 mod sync;
 #[cfg(loom)]
 pub mod sync;
+pub mod wait;
 
 #[doc(hidden)]
 #[path = "private.rs"]

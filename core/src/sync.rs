@@ -87,6 +87,7 @@ pub(crate) fn fence(order: Ordering) {
 
 /// An atomic word. A type of our own, so that its paths cannot be mistaken for those that `clippy.toml` refuses.
 #[derive(Debug)]
+#[repr(transparent)]
 pub(crate) struct AtomicUsize(atomic::AtomicUsize);
 
 impl AtomicUsize {
@@ -101,15 +102,21 @@ impl AtomicUsize {
         self.0.load(order)
     }
 
+    /// As `load`, for a word that may lie in memory of another process. That may be mapped read-only, where only
+    /// relaxed loads are defined.
+    #[inline]
+    pub(crate) fn acquire(&self, foreign: bool, order: Ordering) -> usize {
+        if !foreign {
+            return self.load(order);
+        }
+        let value = self.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        value
+    }
+
     #[inline]
     pub(crate) fn store(&self, value: usize, order: Ordering) {
         self.0.store(value, order);
-    }
-
-    #[cfg(target_has_atomic = "ptr")]
-    #[inline]
-    pub(crate) fn swap(&self, value: usize, order: Ordering) -> usize {
-        self.0.swap(value, order)
     }
 
     #[cfg(target_has_atomic = "ptr")]
@@ -159,6 +166,35 @@ impl AtomicUsize {
     #[inline]
     pub(crate) fn fetch_and(&self, bits: usize, order: Ordering) -> usize {
         self.0.fetch_and(bits, order)
+    }
+}
+
+/// An atomic pointer, for what is made once and stays.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+#[derive(Debug)]
+pub(crate) struct AtomicPtr<T>(atomic::AtomicPtr<T>);
+
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+impl<T> AtomicPtr<T> {
+    const_unless_loom! {
+        pub(crate) const fn new(value: *mut T) -> AtomicPtr<T> {
+            AtomicPtr(atomic::AtomicPtr::new(value))
+        }
+    }
+
+    #[inline]
+    pub(crate) fn load(&self, order: Ordering) -> *mut T {
+        self.0.load(order)
+    }
+
+    pub(crate) fn compare_exchange(
+        &self,
+        current: *mut T,
+        new: *mut T,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<*mut T, *mut T> {
+        self.0.compare_exchange(current, new, success, failure)
     }
 }
 

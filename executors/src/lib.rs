@@ -5,10 +5,13 @@
 //! service. Nothing here is on the path of a message: there, a [`Waker`](std::task::Waker) is all that an executor
 //! gives.
 //!
+//! A thread without an executor waits for the same futures with [`block_on`].
+//!
 //! An adapter is a small leaf crate with one type that implements this trait (`mycelium-tokio` is the first). It wraps
 //! its streams in [`Stream`] and its listeners in [`Listener`], which have `futures_io` traits.
 
 mod stream;
+mod wait;
 
 use std::fmt;
 use std::io;
@@ -16,6 +19,7 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 pub use stream::{Accept, Duplex, Listener, Stream};
+pub use wait::block_on;
 
 /// A boxed future that may move between threads.
 pub type SendFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

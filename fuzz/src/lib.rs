@@ -4,5 +4,7 @@
 //! `corpus/<target>/` through them (`tests/replay.rs`). Bytes that once broke something become a file of the corpus.
 
 mod codec;
+mod region;
 
 pub use codec::{extensions, frame, message};
+pub use region::region;

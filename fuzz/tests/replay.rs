@@ -34,3 +34,8 @@ fn extensions() {
 fn message() {
     replay("message", mycelium_fuzz::message);
 }
+
+#[test]
+fn region() {
+    replay("region", mycelium_fuzz::region);
+}

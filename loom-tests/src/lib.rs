@@ -7,3 +7,11 @@
 //!
 //! This package depends on `mycelium-core` alone, because `--cfg loom` reaches every dependency. Without that flag it
 //! is empty.
+
+#[cfg(loom)]
+mod shared;
+#[cfg(loom)]
+pub mod task;
+
+#[cfg(loom)]
+pub use shared::Shared;

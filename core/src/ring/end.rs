@@ -30,7 +30,7 @@ pub trait Producer {
         self.len() == 0
     }
 
-    /// Says that this end pushes no more. When all writers have said so, readers get what is in the ring and then
+    /// Ends pushing; in a ring for many writers, for all of them. Readers get what is in the ring and then
     /// [`PopError::Closed`].
     fn close(self);
 }
@@ -67,7 +67,7 @@ pub trait Consumer {
         self.len() == 0
     }
 
-    /// Says that this end pops no more. When all readers have said so, writers get [`PushError::Closed`]. What is in
-    /// the ring stays there until it is dropped.
+    /// Says that nothing more is wanted: writers, all of them, get [`PushError::Closed`]. What is in the ring stays
+    /// there until it is dropped; in a ring for many readers the others may take it.
     fn close(self);
 }

@@ -4,8 +4,8 @@
 //! | --- | --- | --- | --- | --- |
 //! | [`spsc`] | 1 → 1 | FIFO | wait-free | refuses |
 //! | [`stamped`] | 1 → 1 | FIFO | wait-free | refuses |
-//! | `mpmc` | n → m, each item once | FIFO, linearizable | lock-free | refuses |
-//! | `lanes` | n → m, each item once | FIFO per writer only | lock-free | refuses |
+//! | [`mpmc`] | n → m, each item once | FIFO, linearizable | lock-free | refuses |
+//! | [`lanes`] | n → m, each item once | FIFO per writer only | writers wait-free, readers try a lock a lane | refuses |
 //! | [`broadcast`] | 1 → n, or n → n in its shared form; every reader sees every message | FIFO | wait-free | refuses, or passes observers |
 //!
 //! Of the two rings for one writer and one reader, `spsc` shows its items by one index and is the faster for batches
@@ -14,6 +14,8 @@
 //! Rings know nothing of wakers, threads or heaps. Waiting is the business of [`doorbell`](crate::doorbell) and of
 //! whoever puts the two together, as `channel` does.
 
+#[cfg(target_has_atomic = "ptr")]
+mod backoff;
 mod cell;
 mod end;
 mod error;
@@ -23,6 +25,12 @@ mod slots;
 
 #[cfg(target_has_atomic = "ptr")]
 pub mod broadcast;
+#[cfg(target_has_atomic = "ptr")]
+pub mod lanes;
+#[cfg(target_has_atomic = "ptr")]
+pub mod mpmc;
+#[cfg(all(target_has_atomic = "ptr", not(loom)))]
+pub mod region;
 pub mod spsc;
 pub mod stamped;
 

@@ -8,6 +8,7 @@ use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
 /// What one side says of itself. Its position lies on a cache line of its own; what is seldom written on another.
 #[derive(Debug)]
+#[repr(C)]
 pub struct SideWords {
     /// The writer's: the position of the next item. The reader's: all items before this one were taken.
     pub(super) position: CachePadded<AtomicUsize>,
@@ -15,6 +16,7 @@ pub struct SideWords {
 }
 
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct SideState {
     taken: AtomicUsize,
     closed: AtomicUsize,

@@ -87,6 +87,13 @@ impl<S> core::fmt::Debug for Slots<S> {
     }
 }
 
+// By hand: slots need not be `Clone`.
+impl<S> Clone for Slots<S> {
+    fn clone(&self) -> Slots<S> {
+        Slots { start: self.start, mask: self.mask }
+    }
+}
+
 impl<S> Slots<S> {
     /// # Panics
     /// If their number is no power of two: an index is masked to stay inside.

@@ -144,6 +144,12 @@ impl<S: Storage<Slot: Layout>> Spsc<Local<S>> {
 }
 
 impl<M: Memory<Slot: Layout>> Spsc<M> {
+    /// A ring in memory of any kind.
+    #[cfg(all(target_has_atomic = "ptr", not(loom)))]
+    pub(super) fn over(memory: M) -> Spsc<M> {
+        Spsc { memory }
+    }
+
     /// The writer's end, or `None` while somebody has it or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn producer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Producer<H>> {
@@ -185,6 +191,10 @@ impl<M: Memory<Slot: Layout>> Spsc<M> {
 
 impl<M: Memory<Slot: Layout>> Drop for Spsc<M> {
     fn drop(&mut self) {
+        if !core::mem::needs_drop::<<M::Slot as Cell>::Item>() {
+            // Nor is it looked where they are: positions in memory of another process may be anything.
+            return;
+        }
         let (writer, reader) = (self.memory.writer(), self.memory.reader());
         // An end that was forgotten may have moved on without showing it: what is left is not known, and stays undropped.
         if writer.is_taken() || reader.is_taken() {

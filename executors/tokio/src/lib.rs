@@ -16,6 +16,7 @@
 //! ```
 
 mod net;
+mod queue;
 
 use std::fmt;
 use std::future::{pending, poll_fn};
@@ -32,6 +33,8 @@ use mycelium_executor::{
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
+
+pub use queue::{QueueReceiver, QueueSender, TokioMpsc};
 
 /// A tokio runtime as an [`Executor`].
 #[derive(Clone, Debug)]

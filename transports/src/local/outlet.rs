@@ -33,8 +33,8 @@ impl Storage for Boxed {
         &self.writer
     }
 
-    fn readers(&self) -> &[ReaderWords] {
-        &self.readers
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        self.readers.get(index)
     }
 }
 

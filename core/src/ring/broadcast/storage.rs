@@ -5,7 +5,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicUsize, const_unless_loom, repeat};
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom, repeat};
 
 /// Words that stand before a message in its slot: the stamp, and the message's length in bytes.
 pub(super) const HEADER_WORDS: usize = 2;
@@ -18,7 +18,8 @@ pub const fn slot_words(bytes: usize) -> usize {
 
 /// A word of a slot. Fresh memory is all zero.
 #[derive(Debug)]
-pub struct Word(pub(super) AtomicUsize);
+#[repr(transparent)]
+pub struct Word(pub(in crate::ring) AtomicUsize);
 
 impl Word {
     const_unless_loom! {
@@ -28,6 +29,12 @@ impl Word {
             Word(AtomicUsize::new(0))
         }
     }
+
+    /// Writes the word, for tests that play the part of another process.
+    #[doc(hidden)]
+    pub fn set(&self, value: usize) {
+        self.0.store(value, Ordering::Relaxed);
+    }
 }
 
 impl Default for Word {
@@ -36,27 +43,62 @@ impl Default for Word {
     }
 }
 
-/// What the writer says of itself: where it was when it last looked at its readers, whether it is there, and whether
-/// there will be more.
+/// What the writers say of themselves: how far they are, whether they are there, and whether there will be more.
 #[derive(Debug)]
-pub struct WriterWords(pub(super) CachePadded<Writer>);
-
-#[derive(Debug)]
-pub(super) struct Writer {
-    /// At most one lap behind the next sequence; joiners start their search for the newest message here.
-    pub(super) tail: AtomicUsize,
-    pub(super) state: AtomicUsize,
+#[repr(C)]
+pub struct WriterWords {
+    pub(super) own: CachePadded<Writer>,
+    pub(super) shared: CachePadded<Shared>,
 }
 
-pub(super) const TAKEN: usize = 1;
-pub(super) const CLOSED: usize = 2;
+#[derive(Debug)]
+#[repr(C)]
+pub(in crate::ring) struct Writer {
+    /// All messages before this are published, or were given up. The single writer stores it at its looks, so it is at
+    /// most one lap behind; who joins starts the search for the newest message here.
+    pub(in crate::ring) tail: AtomicUsize,
+    /// [`CLOSED`], [`SINGLE`], and the number of shared writers in units of [`SHARED`].
+    pub(in crate::ring) state: AtomicUsize,
+    /// The most messages that a gating reader was behind at a look.
+    pub(in crate::ring) high_water: AtomicUsize,
+}
+
+/// What writers of the shared form need besides.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Shared {
+    /// The next sequence that nobody has claimed. A single writer stores it only when it leaves.
+    pub(super) claim: AtomicUsize,
+    /// Some writer has seen that no gating reader is in the way before this sequence.
+    pub(super) limit: AtomicUsize,
+    /// How many claims were ever given up.
+    pub(super) skips: AtomicUsize,
+}
+
+/// Nothing more will come.
+pub(super) const CLOSED: usize = 1;
+/// A single writer is there. While this is set, only that writer changes the state.
+pub(super) const SINGLE: usize = 2;
+/// One shared writer.
+pub(super) const SHARED: usize = 4;
 
 impl WriterWords {
     const_unless_loom! {
         /// No writer yet, nothing written.
         #[must_use]
         pub const fn new() -> WriterWords {
-            WriterWords(CachePadded::new(Writer { tail: AtomicUsize::new(0), state: AtomicUsize::new(0) }))
+            WriterWords {
+                own: CachePadded::new(Writer {
+                    tail: AtomicUsize::new(0),
+                    state: AtomicUsize::new(0),
+                    high_water: AtomicUsize::new(0),
+                }),
+                shared: CachePadded::new(Shared {
+                    claim: AtomicUsize::new(0),
+                    limit: AtomicUsize::new(0),
+                    skips: AtomicUsize::new(0),
+                }),
+            }
         }
     }
 }
@@ -69,9 +111,11 @@ impl Default for WriterWords {
 
 /// The words of one gating reader: whether the entry is in use, and the sequence that its reader wants next.
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct ReaderWords(pub(super) CachePadded<Reader>);
 
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Reader {
     pub(super) cursor: AtomicUsize,
     pub(super) state: AtomicUsize,
@@ -97,15 +141,20 @@ impl Default for ReaderWords {
     }
 }
 
-/// The memory that a ring runs in. Its three parts may come from different places; each must return the same memory
-/// at every call.
+/// The memory that a ring runs in. Its parts may come from different places; each must be the same memory at every
+/// call.
 pub trait Storage {
+    /// Whether some of the words are written by another process, which may write what it likes. Then the ring takes a
+    /// single writer only, and believes no word before it is checked.
+    const FOREIGN: bool = false;
+
     /// The slots, back to back: capacity times [`slot_words`].
     fn slots(&self) -> &[Word];
-    /// The writer's words.
+    /// The writers' words.
     fn writer(&self) -> &WriterWords;
-    /// One entry for each gating reader that can be there at a time.
-    fn readers(&self) -> &[ReaderWords];
+    /// The entries, one for each gating reader that can be there at a time; `None` from the first index on that is not
+    /// one.
+    fn reader(&self, index: usize) -> Option<&ReaderWords>;
 }
 
 /// Storage in arrays, for a `static` or a field: `WORDS` is capacity times [`slot_words`], `READERS` the most gating
@@ -146,7 +195,7 @@ impl<const WORDS: usize, const READERS: usize> Storage for Inline<WORDS, READERS
         &self.writer
     }
 
-    fn readers(&self) -> &[ReaderWords] {
-        &self.readers
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        self.readers.get(index)
     }
 }

@@ -1,5 +1,7 @@
 //! How the writer shows items to the reader: by its position, or by a stamp in each slot.
 
+#[cfg(not(loom))]
+use crate::ring::cell::Foreign;
 use crate::ring::cell::{Cell, Slot};
 use crate::ring::pair::SideWords;
 use crate::ring::slots::Slots;
@@ -56,3 +58,18 @@ pub unsafe trait Layout: Cell + Sized {
 // SAFETY: the writer's position is stored after the items were put, with Release, and loaded with Acquire.
 #[allow(unsafe_code)]
 unsafe impl<T> Layout for Slot<T> {}
+
+// SAFETY: as above; a position of another process may be anything, and so may the items.
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+unsafe impl<T> Layout for Foreign<T>
+where
+    Foreign<T>: Cell,
+{
+    #[inline]
+    fn look(writer: &SideWords, slots: &Slots<Self>, position: usize, most: usize) -> usize {
+        let _ = (slots, most);
+        // Acquire, with the Release of `show`: the items.
+        writer.position.acquire(true, order!("spsc.look", Acquire)).wrapping_sub(position)
+    }
+}

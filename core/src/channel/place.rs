@@ -1,0 +1,94 @@
+//! How one end waits: it looks as long as its policy says, then parks, and looks once more.
+
+use core::task::{Poll, Waker};
+
+use crate::doorbell::Bells;
+use crate::wait::{self, Wait};
+
+/// Where one end waits, and how. The end has it for life, so that waiting takes no turn at a queue.
+#[derive(Debug)]
+pub(super) struct Place<B: Bells> {
+    seat: B::Seat,
+    pub(super) wait: Wait,
+    /// How often it looked since this wait began.
+    looked: usize,
+    /// Whether it parked and has not come back from that.
+    parked: bool,
+}
+
+impl<B: Bells> Place<B> {
+    pub(super) fn new(seat: B::Seat, wait: Wait) -> Place<B> {
+        Place { seat, wait, looked: 0, parked: false }
+    }
+
+    /// Looks until there is something or the policy says to wait. Once there is something, the caller ends the wait by
+    /// [`Place::got`].
+    #[inline]
+    pub(super) fn poll<R>(
+        &mut self,
+        bells: &B,
+        waker: &Waker,
+        mut look: impl FnMut() -> Option<R>,
+    ) -> Poll<R> {
+        match look() {
+            Some(found) => Poll::Ready(found),
+            None => self.poll_again(bells, waker, look),
+        }
+    }
+
+    fn poll_again<R>(
+        &mut self,
+        bells: &B,
+        waker: &Waker,
+        mut look: impl FnMut() -> Option<R>,
+    ) -> Poll<R> {
+        let (looks, then_parks) = self.wait.looks(self.looked);
+        for _ in 0..looks {
+            wait::pause();
+            if let Some(found) = look() {
+                return Poll::Ready(found);
+            }
+        }
+        if !then_parks {
+            self.looked = self.looked.saturating_add(looks);
+            waker.wake_by_ref();
+            return Poll::Pending;
+        }
+        self.looked = usize::MAX;
+        self.parked = true;
+        bells.park(&self.seat, waker);
+        look().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// This end got what it wanted. Returns whether there may be more for others who wait for the same, so that one of
+    /// them must be rung.
+    #[inline]
+    pub(super) fn got(&mut self, bells: &B, more: impl FnOnce() -> bool) {
+        self.looked = 0;
+        if self.parked {
+            self.parked = false;
+            bells.unpark(&self.seat);
+            if B::SHARED && more() {
+                bells.ring();
+            }
+        }
+    }
+
+    /// This end waits no more, though it got nothing: a wake that came for it is passed on.
+    #[inline]
+    pub(super) fn gave_up(&mut self, bells: &B) {
+        self.looked = 0;
+        if self.parked {
+            self.parked = false;
+            if bells.unpark(&self.seat) && B::SHARED {
+                bells.ring();
+            }
+        }
+    }
+
+    /// Gives the seat back, for good.
+    pub(super) fn leave(&mut self, bells: &B) {
+        self.gave_up(bells);
+        bells.leave_seat(&self.seat);
+    }
+}

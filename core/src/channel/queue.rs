@@ -1,0 +1,228 @@
+//! The choice of a queue: what a mailbox asks of one, whether it is one of our rings or an executor's own channel.
+
+use core::ops::Deref;
+
+use super::{Receiver, Reserve, SendError, Sender, Sides};
+use crate::ring::{CapacityError, Consumer, PopError, PushError};
+
+/// A kind of queue, as a type to choose it by: [`Spsc`], [`Stamped`], [`Mpmc`],
+/// [`Lanes`], or an adapter's own.
+///
+/// All are bounded: `capacity` is that of a ring, a power of two from 2 on, for each of them, so that one can stand in
+/// for another. In all of them items of one sender come in order, none comes twice, and none is lost as long as the
+/// receiver stays.
+///
+/// ```
+/// use mycelium_core::channel::{Mpmc, Queue, QueueReceiver, QueueSender, SendError, Spsc};
+///
+/// async fn through<Q: Queue>() -> Result<u32, SendError<u32>> {
+///     let (mut sender, mut receiver) = Q::bounded(16).expect("16 is a capacity");
+///     sender.send(7).await?;
+///     drop(sender);
+///     Ok(receiver.recv().await.unwrap() + u32::from(receiver.recv().await.is_none()))
+/// }
+/// # fn now<F: Future>(future: F) -> core::task::Poll<F::Output> {
+/// #     core::pin::pin!(future).poll(&mut core::task::Context::from_waker(core::task::Waker::noop()))
+/// # }
+/// # assert_eq!(now(through::<Spsc>()), core::task::Poll::Ready(Ok(8)));
+/// # assert_eq!(now(through::<Mpmc>()), core::task::Poll::Ready(Ok(8)));
+/// ```
+pub trait Queue: 'static {
+    /// What it is called in reports.
+    const NAME: &'static str;
+
+    /// The end that items go into.
+    type Sender<T: Send + 'static>: QueueSender<Item = T> + 'static;
+
+    /// The end that items come out of.
+    type Receiver<T: Send + 'static>: QueueReceiver<Item = T> + 'static;
+
+    /// A queue with room for `capacity` items.
+    ///
+    /// # Errors
+    /// If no ring has this capacity, or there is no memory for it.
+    #[allow(clippy::type_complexity)]
+    fn bounded<T: Send + 'static>(
+        capacity: usize,
+    ) -> Result<(Self::Sender<T>, Self::Receiver<T>), CapacityError>;
+}
+
+/// The end of a queue that items go into. The queue closes when the last one is dropped.
+pub trait QueueSender: Send + Sized {
+    /// What goes through.
+    type Item;
+
+    /// Sends an item if there is room now.
+    ///
+    /// # Errors
+    /// [`PushError`] with the item, if there is no room or the receiver is gone.
+    fn try_send(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>>;
+
+    /// Sends an item, after there is room for it. Dropping the future before it completes means: not sent.
+    ///
+    /// # Errors
+    /// [`SendError`] with the item, if the receiver is gone.
+    fn send(
+        &mut self,
+        item: Self::Item,
+    ) -> impl Future<Output = Result<(), SendError<Self::Item>>> + Send;
+
+    /// One more sender, or `None` if the queue has room for no more.
+    fn try_clone(&self) -> Option<Self>;
+
+    /// Whether the receiver is gone.
+    fn is_closed(&self) -> bool;
+
+    /// How many items the queue has room for.
+    fn capacity(&self) -> usize;
+
+    /// How many items wait in it, about.
+    fn len(&self) -> usize;
+
+    /// Whether nothing waits in it, about.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The end of a queue that items come out of. The queue closes when it is dropped, and what waits in it is dropped.
+pub trait QueueReceiver: Send + Sized {
+    /// What goes through.
+    type Item;
+
+    /// Takes the next item if there is one now.
+    ///
+    /// # Errors
+    /// [`PopError`] if there is none.
+    fn try_recv(&mut self) -> Result<Self::Item, PopError>;
+
+    /// Takes the next item, after there is one; `None` when all was taken and the senders are gone. Dropping the future
+    /// before it completes takes nothing.
+    fn recv(&mut self) -> impl Future<Output = Option<Self::Item>> + Send;
+
+    /// How many items the queue has room for.
+    fn capacity(&self) -> usize;
+
+    /// How many items wait in it, about.
+    fn len(&self) -> usize;
+
+    /// Whether nothing waits in it, about.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<P, L> QueueSender for Sender<P, L>
+where
+    P: Reserve<Item: Send> + Send,
+    L: Deref<Target: Sides> + Clone + Send,
+{
+    type Item = P::Item;
+
+    #[inline]
+    fn try_send(&mut self, item: P::Item) -> Result<(), PushError<P::Item>> {
+        Sender::try_send(self, item)
+    }
+
+    #[inline]
+    fn send(
+        &mut self,
+        item: P::Item,
+    ) -> impl Future<Output = Result<(), SendError<P::Item>>> + Send {
+        Sender::send(self, item)
+    }
+
+    fn try_clone(&self) -> Option<Self> {
+        Sender::try_clone(self)
+    }
+
+    fn is_closed(&self) -> bool {
+        Sender::is_closed(self)
+    }
+
+    fn capacity(&self) -> usize {
+        Sender::capacity(self)
+    }
+
+    fn len(&self) -> usize {
+        Sender::len(self)
+    }
+}
+
+impl<C, L> QueueReceiver for Receiver<C, L>
+where
+    C: Consumer + Send,
+    L: Deref<Target: Sides> + Send,
+{
+    type Item = C::Item;
+
+    #[inline]
+    fn try_recv(&mut self) -> Result<C::Item, PopError> {
+        Receiver::try_recv(self)
+    }
+
+    #[inline]
+    fn recv(&mut self) -> impl Future<Output = Option<C::Item>> + Send {
+        Receiver::recv(self)
+    }
+
+    fn capacity(&self) -> usize {
+        Receiver::capacity(self)
+    }
+
+    fn len(&self) -> usize {
+        Receiver::len(self)
+    }
+}
+
+#[cfg(feature = "alloc")]
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $channel:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct $kind;
+
+        impl Queue for $kind {
+            const NAME: &'static str = stringify!($channel);
+
+            type Sender<T: Send + 'static> = super::$channel::Sender<T>;
+            type Receiver<T: Send + 'static> = super::$channel::Receiver<T>;
+
+            fn bounded<T: Send + 'static>(
+                capacity: usize,
+            ) -> Result<(Self::Sender<T>, Self::Receiver<T>), CapacityError> {
+                super::$channel::bounded(capacity)
+            }
+        }
+    )*};
+}
+
+#[cfg(feature = "alloc")]
+kinds! {
+    /// [`channel::spsc`](super::spsc): one sender; small items, batches.
+    Spsc = spsc
+    /// [`channel::stamped`](super::stamped): one sender; messages, questions and answers.
+    Stamped = stamped
+    /// [`channel::mpmc`](super::mpmc): any number of senders.
+    Mpmc = mpmc
+}
+
+/// [`channel::lanes`](super::lanes): up to `SENDERS` senders at a time, each with a queue's capacity of its own; in order
+/// per sender only.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lanes<const SENDERS: usize>;
+
+#[cfg(feature = "alloc")]
+impl<const SENDERS: usize> Queue for Lanes<SENDERS> {
+    const NAME: &'static str = "lanes";
+
+    type Sender<T: Send + 'static> = super::lanes::Sender<T>;
+    type Receiver<T: Send + 'static> = super::lanes::Receiver<T>;
+
+    fn bounded<T: Send + 'static>(
+        capacity: usize,
+    ) -> Result<(Self::Sender<T>, Self::Receiver<T>), CapacityError> {
+        super::lanes::bounded(SENDERS, capacity)
+    }
+}

@@ -1,0 +1,121 @@
+//! Receivers as streams, and senders as sinks.
+
+use core::fmt;
+use core::ops::Deref;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+
+use super::{Receiver, SendError, Sender, Sides};
+use crate::ring::{Consumer, Producer, PushError};
+
+/// The items, until all was taken and the senders are gone.
+///
+/// A stream has no future that could be dropped: one that is not polled any more keeps the wake that came for it, until
+/// it is polled or dropped. Where several receivers share a channel, prefer [`Receiver::recv`].
+impl<C: Consumer, L: Deref<Target: Sides>> Stream for Receiver<C, L> {
+    type Item = C::Item;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<C::Item>> {
+        self.get_mut().poll_recv(context)
+    }
+}
+
+/// An end is moved, never pinned.
+impl<C: Consumer, L: Deref<Target: Sides>> Unpin for Receiver<C, L> {}
+
+impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
+    /// This sender as a [`Sink`].
+    ///
+    /// It holds one item of its own, beside those in the channel. Receivers are told at a flush, which sends what is held
+    /// too; an item that was started and not flushed when the sink is dropped may not have been sent.
+    pub fn into_sink(self) -> SenderSink<P, L> {
+        SenderSink { sender: Some(self), held: None, untold: false }
+    }
+}
+
+/// See [`Sender::into_sink`].
+pub struct SenderSink<P: Producer, L: Deref<Target: Sides>> {
+    /// `None` once it was closed.
+    sender: Option<Sender<P, L>>,
+    /// Started when there was no room.
+    held: Option<P::Item>,
+    /// Whether there is something in the channel that receivers were not told of.
+    untold: bool,
+}
+
+/// What is inside is moved, never pinned.
+impl<P: Producer, L: Deref<Target: Sides>> Unpin for SenderSink<P, L> {}
+
+impl<P: Producer, L: Deref<Target: Sides>> SenderSink<P, L> {
+    fn tell(&mut self) {
+        if core::mem::take(&mut self.untold)
+            && let Some(sender) = &self.sender
+        {
+            sender.tell();
+        }
+    }
+}
+
+impl<P: Producer, L: Deref<Target: Sides>> Sink<P::Item> for SenderSink<P, L> {
+    type Error = SendError<P::Item>;
+
+    fn poll_ready(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        if self.held.is_none() { Poll::Ready(Ok(())) } else { self.poll_flush(context) }
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, item: P::Item) -> Result<(), Self::Error> {
+        let this = &mut *self;
+        let (Some(sender), None) = (&mut this.sender, &this.held) else {
+            return Err(SendError(item));
+        };
+        match sender.push(item) {
+            Ok(()) => this.untold = true,
+            Err(PushError::Full(item)) => this.held = Some(item),
+            Err(PushError::Closed(item)) => return Err(SendError(item)),
+        }
+        Ok(())
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        // First: receivers must make the room that this may wait for.
+        self.tell();
+        let this = &mut *self;
+        if let (Some(sender), true) = (&mut this.sender, this.held.is_some()) {
+            ready!(sender.poll_send(context, &mut this.held))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        ready!(self.as_mut().poll_flush(context))?;
+        self.sender = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<P: Producer, L: Deref<Target: Sides>> Drop for SenderSink<P, L> {
+    fn drop(&mut self) {
+        // What is in the channel already is sent.
+        self.tell();
+    }
+}
+
+// By hand: an item need not be `Debug`.
+impl<P: Producer, L: Deref<Target: Sides>> fmt::Debug for SenderSink<P, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SenderSink").field("sender", &self.sender).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! The single writer: its position is its own, and it looks at its readers once a lap.
+
+use super::Handle;
+use super::error::Full;
+use super::slot::Slot;
+use super::storage::{CLOSED, SINGLE, Storage};
+use crate::sync::{Ordering, barrier, order};
+
+/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which goes on in its place.
+#[derive(Debug)]
+pub struct Producer<H: Handle> {
+    ring: H,
+    next: usize,
+    /// The writer has seen room before this sequence.
+    limit: usize,
+}
+
+impl<H: Handle> Producer<H> {
+    /// For who took the writer's end.
+    pub(super) fn take_up(ring: H, next: usize) -> Producer<H> {
+        Producer { ring, next, limit: next }
+    }
+
+    /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its sequence.
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader holds the writer; nothing was written then.
+    ///
+    /// # Panics
+    /// If the message has more words than a slot, or `length` is more than `words` have.
+    #[inline]
+    pub fn try_push(&mut self, words: &[usize], length: usize) -> Result<usize, Full> {
+        let mut grant = self.grant()?;
+        grant.write(words, length);
+        Ok(grant.commit())
+    }
+
+    /// The next slot, to be written in place. Readers see it after [`Grant::commit`]; dropping the grant gives the slot
+    /// back, unseen.
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader holds the writer.
+    #[inline]
+    pub fn grant(&mut self) -> Result<Grant<'_>, Full> {
+        if self.next == self.limit {
+            self.look_for_room()?;
+        }
+        let slot = self.ring.slot(self.next);
+        // From here on no observer may take what it copies for the message of a lap ago.
+        slot.stamp.store(self.next, Ordering::Relaxed);
+        barrier!("broadcast.overwrite-fence", Release);
+        slot.unmark();
+        Ok(Grant { slot, next: &mut self.next })
+    }
+
+    /// The sequence of the next message: the number of messages, and of claims that were given up, so far (modulo
+    /// wrap-around).
+    #[must_use]
+    pub fn sequence(&self) -> usize {
+        self.next
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &H {
+        &self.ring
+    }
+
+    /// Says that there will be no more messages. Readers get what is in the ring, then [`Look::Closed`](super::Look).
+    pub fn close(self) {
+        // Release: who sees the ring closed also sees every message in it. While this end is out, nobody else stores.
+        let state = &self.ring.storage.writer().own.state;
+        state.store(SINGLE | CLOSED, order!("broadcast.close", Release));
+    }
+
+    /// Once a lap, and whenever a gating reader holds the writer: how far may it go?
+    #[cold]
+    #[inline(never)]
+    fn look_for_room(&mut self) -> Result<(), Full> {
+        self.ring.storage.writer().own.tail.store(self.next, Ordering::Relaxed);
+        // See `Broadcast::gating`: the other half of the handshake with a reader that joins.
+        barrier!("broadcast.room-fence", SeqCst);
+        let (limit, reader) = self.ring.room(self.next);
+        if limit == self.next {
+            return Err(Full { reader });
+        }
+        self.limit = limit;
+        Ok(())
+    }
+}
+
+impl<H: Handle> Drop for Producer<H> {
+    fn drop(&mut self) {
+        let words = self.ring.storage.writer();
+        words.own.tail.store(self.next, Ordering::Relaxed);
+        words.shared.claim.store(self.next, Ordering::Relaxed);
+        let state = words.own.state.load(Ordering::Relaxed) & !SINGLE;
+        // Release: the next writers go on where this one was.
+        words.own.state.store(state, order!("broadcast.hand-over", Release));
+    }
+}
+
+/// A slot that the writer may fill. See [`Producer::grant`].
+#[derive(Debug)]
+pub struct Grant<'a> {
+    slot: Slot<'a>,
+    /// The producer's next sequence: this slot's.
+    next: &'a mut usize,
+}
+
+impl Grant<'_> {
+    /// Writes the message: `words` are copied, `length` is its length in bytes.
+    ///
+    /// # Panics
+    /// If the message has more words than a slot, or `length` is more than `words` have.
+    #[inline]
+    pub fn write(&mut self, words: &[usize], length: usize) {
+        assert!(length <= size_of_val(words), "the length is more than that of the words");
+        self.slot.set_length(length);
+        self.slot.copy_in(words);
+    }
+
+    /// Shows the message to the readers and returns its sequence.
+    #[inline]
+    pub fn commit(self) -> usize {
+        let sequence = *self.next;
+        *self.next = sequence.wrapping_add(1);
+        // Release, with the Acquire of `Consumer::look`: the words of the message.
+        self.slot.stamp.store(*self.next, order!("broadcast.publish", Release));
+        sequence
+    }
+}

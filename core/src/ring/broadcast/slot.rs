@@ -1,0 +1,96 @@
+//! One slot: what its stamp says, and what its second word says.
+//!
+//! The second word has two halves. The lower one is the message's length in bytes, or one of two marks that say that
+//! the claim was given up (a *skip*): one for even laps, one for odd ones. The upper one counts the skips of this slot
+//! in all laps before. It costs nothing while there are none: the word is then the length. Once there were some, an
+//! observer that was passed adds these counts up, and so knows how many of the sequences that it missed were
+//! messages (`Broadcast::skips_before`).
+
+use super::storage::Word;
+use crate::sync::{AtomicUsize, Ordering};
+
+/// A message's place: its stamp, the word of its length, and its words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot<'a> {
+    pub(super) stamp: &'a AtomicUsize,
+    pub(super) length: &'a AtomicUsize,
+    pub(super) words: &'a [Word],
+}
+
+/// What the stamp of its slot says about a message.
+pub(super) enum Stamp {
+    /// Not written yet, or being written.
+    Before,
+    Published,
+    Overwritten {
+        by: usize,
+    },
+}
+
+const HALF: u32 = usize::BITS / 2;
+/// The half of the second word that holds a length or a mark.
+pub(super) const LENGTH: usize = (1 << HALF) - 1;
+/// The longest message. What is longer is a mark.
+pub(super) const LONGEST: usize = LENGTH - 2;
+
+/// Whether `a` comes after `b` in sequences that wrap.
+#[inline]
+pub(super) fn is_after(a: usize, b: usize) -> bool {
+    a.wrapping_sub(b).cast_signed() > 0
+}
+
+/// Whether a second word says that there is no message.
+#[inline]
+pub(super) fn is_skip(word: usize) -> bool {
+    word & LENGTH > LONGEST
+}
+
+/// The skips that a second word has counted, up to the half of a word.
+#[inline]
+pub(super) fn skips(word: usize) -> usize {
+    word >> HALF
+}
+
+/// The mark of a claim that was given up. Sequences of one slot in neighbouring laps have different ones, so that who
+/// finds one while the slot is being written knows whose it is.
+#[inline]
+pub(super) fn skip_mark(sequence: usize, capacity: usize) -> usize {
+    LENGTH - usize::from(sequence & capacity != 0)
+}
+
+impl Slot<'_> {
+    /// Stores the length of a message, or a mark. Only who has the slot to itself may call it.
+    #[inline]
+    pub(super) fn set_length(&self, length: usize) {
+        let before = self.length.load(Ordering::Relaxed);
+        // Nearly always the length is the same in every lap; then the word need not be written.
+        if before != length {
+            self.change_length(before, length);
+        }
+    }
+
+    #[inline(never)]
+    fn change_length(&self, before: usize, length: usize) {
+        let skips = skips(before).wrapping_add(usize::from(is_skip(before)));
+        self.length.store((skips << HALF) | length, Ordering::Relaxed);
+    }
+
+    /// Makes sure that what is published next is a message, whatever was here. As `set_length`.
+    #[inline]
+    pub(super) fn unmark(&self) {
+        if is_skip(self.length.load(Ordering::Relaxed)) {
+            self.set_length(0);
+        }
+    }
+
+    /// Copies words into the slot.
+    ///
+    /// # Panics
+    /// If they are more than it has.
+    #[inline]
+    pub(super) fn copy_in(&self, words: &[usize]) {
+        for (to, word) in self.words[..words.len()].iter().zip(words) {
+            to.0.store(*word, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The ends of a ring for many writers and readers, one item at a time.
+
+#![allow(unsafe_code)]
+
+#[cfg(doc)]
+use super::Mpmc;
+use super::{
+    CLAIM, Claim, FREE, FULL, ItemOf, Refused, Ring, SKIP, STEP, Slot, claim, lap, next_lap,
+};
+use crate::ring::cell::Cell;
+use crate::ring::slots::Slots;
+use crate::ring::{Handle, PopError, PushError};
+use crate::sync::{Ordering, order};
+
+/// An end for a writer. Dropping it leaves the ring open.
+#[derive(Debug)]
+pub struct Producer<H: Handle<Target: Ring>> {
+    pub(super) ring: H,
+    pub(super) slots: Slots<Slot<ItemOf<H>>>,
+}
+
+impl<H: Handle<Target: Ring>> Producer<H> {
+    pub(super) fn new(slots: Slots<Slot<ItemOf<H>>>, ring: H) -> Producer<H> {
+        Producer { ring, slots }
+    }
+
+    /// Appends an item.
+    ///
+    /// # Errors
+    /// [`PushError`] with the item, if there is no room or the ring was closed.
+    #[inline]
+    pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
+        match self.claim(1, 1) {
+            Ok(Claim { position, .. }) => {
+                // SAFETY: the ring is alive, and the slot is this claim's.
+                unsafe { self.slot(position).cell.put(item) };
+                self.show(position);
+                Ok(())
+            }
+            Err(Refused::Short(_)) => Err(PushError::Full(item)),
+            Err(Refused::Closed) => Err(PushError::Closed(item)),
+        }
+    }
+
+    /// Whether the ring was closed.
+    #[inline]
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.ring.words().is_closed()
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &H {
+        &self.ring
+    }
+
+    /// Closes the ring for all writers, as [`Mpmc::close`] does.
+    pub fn close(self) {
+        self.ring.words().close();
+    }
+
+    #[inline]
+    pub(super) fn claim(&self, least: usize, most: usize) -> Result<Claim, Refused> {
+        let words = self.ring.words();
+        // Acquire, with the Release of `mpmc.free` of the lap before: its reader is done with the value.
+        let look = order!("mpmc.room", Acquire);
+        let free = FREE.cast_signed();
+        // SAFETY: the ring is alive.
+        let claim = unsafe { claim(&words.tail, &self.slots, free..=free, look, least, most) }?;
+        let end = claim.position.wrapping_add(claim.count * STEP);
+        // Looking at the head takes its cache line away from the readers, so it is done once in a while.
+        let capacity = self.slots.capacity();
+        if (claim.position ^ end) & !(capacity.min(CLAIM) * STEP - 1) != 0 {
+            words.note_depth(end, capacity);
+        }
+        Ok(claim)
+    }
+
+    #[inline]
+    pub(super) fn slot(&self, position: usize) -> &Slot<ItemOf<H>> {
+        // SAFETY: the ring is alive.
+        unsafe { self.slots.at(position / STEP) }
+    }
+
+    /// Shows readers the item of a position.
+    #[inline]
+    pub(super) fn show(&self, position: usize) {
+        // Release, with the Acquire of the reader's look: the item.
+        let full = lap(&self.slots, position) | FULL;
+        self.slot(position).stamp.store(full, order!("mpmc.push", Release));
+    }
+
+    /// Tells readers to go on past a position.
+    #[inline]
+    pub(super) fn skip(&self, position: usize) {
+        // Release, with the Acquire of the reader's look, and so with the next writer's: the slot may have been filled
+        // and emptied again.
+        let skip = lap(&self.slots, position) | SKIP;
+        self.slot(position).stamp.store(skip, order!("mpmc.skip", Release));
+    }
+}
+
+// By hand: items need not be `Clone`.
+impl<H: Handle<Target: Ring> + Clone> Clone for Producer<H> {
+    fn clone(&self) -> Producer<H> {
+        Producer { ring: self.ring.clone(), slots: self.slots.clone() }
+    }
+}
+
+/// An end for a reader. Dropping it leaves the ring open.
+///
+/// As an iterator it pops until there is nothing now.
+#[derive(Debug)]
+pub struct Consumer<H: Handle<Target: Ring>> {
+    pub(super) ring: H,
+    pub(super) slots: Slots<Slot<ItemOf<H>>>,
+}
+
+impl<H: Handle<Target: Ring>> Consumer<H> {
+    pub(super) fn new(slots: Slots<Slot<ItemOf<H>>>, ring: H) -> Consumer<H> {
+        Consumer { ring, slots }
+    }
+
+    /// Takes the next item.
+    ///
+    /// # Errors
+    /// [`PopError`] if there is none, or if it is not finished yet.
+    #[inline]
+    pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
+        loop {
+            let Claim { position, .. } = self.claim(1)?;
+            if let Some(item) = self.take_at(position) {
+                return Ok(item);
+            }
+        }
+    }
+
+    /// Whether the ring was closed. There may still be items.
+    #[inline]
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.ring.words().is_closed()
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &H {
+        &self.ring
+    }
+
+    /// Closes the ring for all writers, as [`Mpmc::close`] does. Other readers may take what is in it; the rest is
+    /// dropped with it.
+    pub fn close(self) {
+        self.ring.words().close();
+    }
+
+    /// Claims up to `most` slots that were filled or given up.
+    #[inline]
+    pub(super) fn claim(&self, most: usize) -> Result<Claim, PopError> {
+        let words = self.ring.words();
+        // Acquire, with the Release of `mpmc.push` and `mpmc.skip`: what the writer did in the slot.
+        let look = order!("mpmc.look", Acquire);
+        let done = FULL.cast_signed()..=SKIP.cast_signed();
+        // SAFETY: the ring is alive.
+        unsafe { claim(&words.head, &self.slots, done, look, 1, most) }.map_err(|_| words.nothing())
+    }
+
+    /// Takes what a claimed slot holds, if it was filled, and gives the slot to the next lap.
+    #[inline]
+    pub(super) fn take_at(&self, position: usize) -> Option<ItemOf<H>> {
+        // SAFETY: the ring is alive.
+        let slot = unsafe { self.slots.at(position / STEP) };
+        // Nobody else changes the stamp since the claim, which has looked at it with Acquire.
+        let full = slot.stamp.load(Ordering::Relaxed) & (STEP - 1) == FULL;
+        // SAFETY: the stamp says that there is an item, and the claim is ours.
+        let item = full.then(|| unsafe { slot.cell.take() });
+        // Release, with the Acquire of the next lap's writer: this reader is done with the value.
+        slot.stamp.store(next_lap(&self.slots, position), order!("mpmc.free", Release));
+        item
+    }
+}
+
+// By hand: items need not be `Clone`.
+impl<H: Handle<Target: Ring> + Clone> Clone for Consumer<H> {
+    fn clone(&self) -> Consumer<H> {
+        Consumer { ring: self.ring.clone(), slots: self.slots.clone() }
+    }
+}
+
+impl<H: Handle<Target: Ring>> Iterator for Consumer<H> {
+    type Item = ItemOf<H>;
+
+    fn next(&mut self) -> Option<ItemOf<H>> {
+        self.try_pop().ok()
+    }
+}

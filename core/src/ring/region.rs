@@ -1,0 +1,258 @@
+//! Rings in raw memory that several processes map: `broadcast`, and `spsc` of plain data.
+//!
+//! Each word has one writer. The *writer's region* holds a header, the writer's words and the slots; each reader has a
+//! small region of its own, with a header and its words. The other side maps a region read-only. What this module knows
+//! of mapping is nothing: memory comes as a slice of words that lives as long as the ring.
+//!
+//! **What a peer can do.** Nothing but spoil its own messages. [`attach`](WriterRegion::attach) reads the header once,
+//! checks it against the memory at hand and copies what it says; after that it is not read again. All words of the
+//! other side are foreign, whatever they hold: positions and lengths are clamped, slots are found by masked indices,
+//! payloads are copied out word by word, by atomic loads. No word makes this side read or write outside the regions,
+//! loop without end, or panic. What a peer can do is to stand still, to claim to be further than it is, and to send
+//! messages that mean nothing: who reads checks what they say.
+//!
+//! ```
+//! use mycelium_core::ring::broadcast::{Broadcast, Look, Word};
+//! use mycelium_core::ring::region::{self, ReaderRegion, WriterRegion};
+//!
+//! #[repr(align(4096))]
+//! struct Pages([Word; 512]);
+//! let pages = || Pages([const { Word::new() }; 512]);
+//! let (data, cursors) = (pages(), pages());
+//!
+//! // One process creates the ring, another one attaches to it and creates its own region, the first attaches to that.
+//! let ours = WriterRegion::broadcast(&data.0, 16, 8)?;
+//! let theirs = WriterRegion::attach(&data.0)?;
+//! let theirs = theirs.with([ReaderRegion::create(&cursors.0, &theirs)?])?;
+//! let ours = ours.with([ReaderRegion::attach(&cursors.0, &ours)?])?;
+//!
+//! let mut reader = Broadcast::gating(&theirs).expect("the entry is free");
+//! let mut writer = Broadcast::producer(&ours).expect("nobody else writes");
+//! writer.try_push(&[7], 8).expect("there is room");
+//! let mut message = [0];
+//! assert_eq!(reader.look(&mut message), Look::Message { sequence: 0, length: 8 });
+//! # Ok::<(), region::RegionError>(())
+//! ```
+
+#![allow(unsafe_code)]
+
+mod error;
+mod header;
+mod pair;
+
+use crossbeam_utils::CachePadded;
+
+use super::broadcast::{Broadcast, ReaderWords, Storage, Word, WriterWords, slot_words};
+use super::pair::SideWords;
+use crate::sync::Ordering;
+use header::{HEADER, Header, WORD};
+
+pub use super::cell::Foreign;
+pub use error::{Field, RegionError};
+pub use header::Kind;
+pub use pair::Pair;
+
+/// The alignment of a region, in bytes: what keeps words of different owners on cache lines of their own.
+pub const ALIGNMENT: usize = align_of::<CachePadded<usize>>();
+
+/// The words that a reader's region takes.
+pub const READER_WORDS: usize = HEADER + size_of::<SideWords>() / WORD;
+
+/// The words that the writer's region of a `broadcast` ring takes; `None` if that is more than memory can hold.
+#[must_use]
+pub fn broadcast_words(capacity: usize, message_bytes: usize) -> Option<usize> {
+    Header::new(Kind::Broadcast, capacity, message_bytes, WORD).words()
+}
+
+/// The words that the writer's region of an `spsc` ring of `T` takes; `None` if that is more than memory can hold.
+#[must_use]
+pub fn spsc_words<T>(capacity: usize) -> Option<usize> {
+    Header::of_items::<T>(capacity).words()
+}
+
+/// Memory at an address as words.
+///
+/// # Safety
+/// `start` is aligned to a word and leads to `count` words of memory that stays mapped for all of `'a`. Whatever writes
+/// to it meanwhile, here or in another process, does so by atomic accesses of whole words. Who uses the slice for more
+/// than [`attach`](WriterRegion::attach), and what that leads to, may write to it.
+#[must_use]
+pub unsafe fn words_at<'a>(start: *const usize, count: usize) -> &'a [Word] {
+    // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` all the way down), for which every value
+    // is valid; the rest is this function's contract.
+    unsafe { core::slice::from_raw_parts(start.cast(), count) }
+}
+
+/// The writer's region: header, writer's words, slots.
+#[derive(Clone, Copy, Debug)]
+pub struct WriterRegion<'a> {
+    header: Header,
+    words: &'a [Word],
+}
+
+impl<'a> WriterRegion<'a> {
+    /// Lays out a `broadcast` ring of `capacity` messages of at most `message_bytes` bytes at the start of `words`.
+    ///
+    /// # Errors
+    /// If there is no such ring, or the memory is too small or not aligned to [`ALIGNMENT`].
+    pub fn broadcast(
+        words: &'a [Word],
+        capacity: usize,
+        message_bytes: usize,
+    ) -> Result<WriterRegion<'a>, RegionError> {
+        let header = Header::new(Kind::Broadcast, capacity, message_bytes, WORD);
+        let region = WriterRegion { header, words: header.create(words)? };
+        // What the slots of a fresh ring look like is the ring's business.
+        let _ = region.with([])?.starting_at(0);
+        Ok(region)
+    }
+
+    /// Lays out an `spsc` ring of `capacity` items at the start of `words`.
+    ///
+    /// # Errors
+    /// If there is no such ring, or the memory is too small or not aligned to [`ALIGNMENT`].
+    pub fn spsc<T>(words: &'a [Word], capacity: usize) -> Result<WriterRegion<'a>, RegionError> {
+        let header = Header::of_items::<T>(capacity);
+        Ok(WriterRegion { header, words: header.create(words)? })
+    }
+
+    /// The ring that somebody laid out in this memory, once all that its header says was checked.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn attach(words: &'a [Word]) -> Result<WriterRegion<'a>, RegionError> {
+        let header = Header::read(words)?;
+        if header.kind.is_reader() {
+            return Err(Field::Kind.wrong(Kind::Broadcast as usize, header.kind as usize));
+        }
+        Ok(WriterRegion { header, words: header.fit(words)? })
+    }
+
+    /// Which ring it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.header.kind
+    }
+
+    /// How many messages or items the ring holds.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.header.capacity
+    }
+
+    /// The most bytes of a message, or the bytes of an item.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        self.header.bytes
+    }
+
+    /// The `broadcast` ring of this region and those of its gating readers. The writer's process gives all of them, a
+    /// reader's process its own, if it has one.
+    ///
+    /// # Errors
+    /// If the ring is of another kind.
+    pub fn with<R: AsRef<[ReaderRegion<'a>]>>(
+        self,
+        readers: R,
+    ) -> Result<Broadcast<Parts<'a, R>>, RegionError> {
+        self.header.expect(Kind::Broadcast)?;
+        // The caller may have made them for another ring.
+        for reader in readers.as_ref() {
+            reader.header.compare(&self.header.of_reader())?;
+        }
+        let (capacity, bytes) = (self.header.capacity, self.header.bytes);
+        Ok(Broadcast::over(Parts { writer: self, readers }, capacity, bytes)?)
+    }
+
+    fn slots(&self) -> &'a [Word] {
+        &self.words[HEADER + self.header.kind.owner_words()..]
+    }
+}
+
+/// A reader's region: header and reader's words.
+#[derive(Clone, Copy, Debug)]
+pub struct ReaderRegion<'a> {
+    header: Header,
+    words: &'a [Word],
+}
+
+impl<'a> ReaderRegion<'a> {
+    /// Lays out the region of one reader of this ring.
+    ///
+    /// # Errors
+    /// If the memory is too small or not aligned to [`ALIGNMENT`].
+    pub fn create(
+        words: &'a [Word],
+        ring: &WriterRegion<'_>,
+    ) -> Result<ReaderRegion<'a>, RegionError> {
+        let header = ring.header.of_reader();
+        Ok(ReaderRegion { header, words: header.create(words)? })
+    }
+
+    /// The region that a reader of this ring laid out, once all that its header says was checked.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn attach(
+        words: &'a [Word],
+        ring: &WriterRegion<'_>,
+    ) -> Result<ReaderRegion<'a>, RegionError> {
+        let (found, expected) = (Header::read(words)?, ring.header.of_reader());
+        found.expect(expected.kind)?;
+        found.compare(&expected)?;
+        Ok(ReaderRegion { header: found, words: found.fit(words)? })
+    }
+}
+
+/// The regions of a `broadcast` ring. See [`WriterRegion::with`].
+#[derive(Debug)]
+pub struct Parts<'a, R> {
+    writer: WriterRegion<'a>,
+    readers: R,
+}
+
+impl<'a, R: AsRef<[ReaderRegion<'a>]>> Storage for Parts<'a, R> {
+    const FOREIGN: bool = true;
+
+    fn slots(&self) -> &[Word] {
+        self.writer.slots()
+    }
+
+    fn writer(&self) -> &WriterWords {
+        // SAFETY: these are atomic words in the order of C and the padding between them; see `after_header`.
+        unsafe { after_header(self.writer.words) }
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        let region = self.readers.as_ref().get(index)?;
+        // SAFETY: as above.
+        Some(unsafe { after_header(region.words) })
+    }
+}
+
+/// The words of a region's owner.
+///
+/// # Safety
+/// `T` is made of atomic words and padding, so that every value of the words is one of `T`.
+unsafe fn after_header<T>(words: &[Word]) -> &T {
+    let owned = &words[HEADER..];
+    let owned = &owned[..size_of::<T>().div_ceil(WORD)];
+    assert!(owned.as_ptr().cast::<T>().is_aligned(), "a region was made without its checks");
+    // SAFETY: aligned, and as long as `T`, as was just seen; atomic words may change while a reference to them lives.
+    unsafe { &*owned.as_ptr().cast::<T>() }
+}
+
+/// Makes all words zero.
+fn clear(words: &[Word]) {
+    words.iter().for_each(|word| word.0.store(0, Ordering::Relaxed));
+}
+
+/// The words of the slots of a ring, by its kind; `None` if that is more than memory can hold.
+fn words_of_slots(header: &Header) -> Option<usize> {
+    let slot = match header.kind {
+        Kind::Broadcast => slot_words(header.bytes),
+        Kind::Spsc => header.bytes.next_multiple_of(header.align) / WORD,
+        Kind::BroadcastReader | Kind::SpscReader => return Some(0),
+    };
+    header.capacity.checked_mul(slot)
+}

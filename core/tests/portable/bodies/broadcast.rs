@@ -1,0 +1,135 @@
+//! The broadcast ring on one thread: gating readers hold the writer, observers are told what they missed.
+
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, LayoutError, Look, slot_words};
+
+const CAPACITY: usize = 4;
+const BYTES: usize = 2 * size_of::<usize>();
+const WORDS: usize = CAPACITY * slot_words(BYTES);
+type Ring = Broadcast<Inline<WORDS, 2>>;
+
+fn ring() -> Ring {
+    Broadcast::new(Inline::new(), CAPACITY, BYTES).unwrap()
+}
+
+fn content(sequence: usize) -> [usize; 2] {
+    [sequence.wrapping_mul(31), !sequence]
+}
+
+/// The next message must be `sequence`; it is taken.
+fn take(reader: &mut Consumer<&Ring>, sequence: usize) {
+    let mut words = [0; 2];
+    assert_eq!(reader.look(&mut words), Look::Message { sequence, length: BYTES });
+    assert_eq!(words, content(sequence));
+    assert!(reader.advance());
+}
+
+pub(crate) fn a_gating_reader_holds_the_writer() {
+    let ring = ring();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    for sequence in 0..CAPACITY {
+        assert_eq!(writer.try_push(&content(sequence), BYTES), Ok(sequence));
+    }
+    let full = writer.try_push(&content(99), BYTES).unwrap_err();
+    assert_eq!(Some(full.reader), reader.entry());
+    assert_eq!(reader.depth(), CAPACITY);
+    take(&mut reader, 0);
+    assert_eq!(writer.try_push(&content(CAPACITY), BYTES), Ok(CAPACITY));
+    for sequence in 1..=CAPACITY {
+        take(&mut reader, sequence);
+    }
+    assert_eq!(reader.look(&mut [0; 2]), Look::Empty);
+}
+
+pub(crate) fn a_grant_that_is_dropped_publishes_nothing() {
+    let ring = ring();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    writer.grant().unwrap().write(&[7, 7], BYTES);
+    assert_eq!(reader.look(&mut [0; 2]), Look::Empty);
+    let mut grant = writer.grant().unwrap();
+    grant.write(&content(0), BYTES);
+    assert_eq!(grant.commit(), 0);
+    take(&mut reader, 0);
+}
+
+pub(crate) fn an_observer_is_told_the_exact_gap() {
+    const SENT: usize = if cfg!(miri) { 103 } else { 1_003 };
+    let ring = ring();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut observer = Broadcast::observing(&ring);
+    for sequence in 0..SENT {
+        writer.try_push(&content(sequence), BYTES).unwrap();
+    }
+    assert_eq!(observer.look(&mut [0; 2]), Look::Gap { missed: SENT - CAPACITY });
+    for sequence in SENT - CAPACITY..SENT {
+        take(&mut observer, sequence);
+    }
+    assert_eq!(observer.look(&mut [0; 2]), Look::Empty);
+}
+
+pub(crate) fn readers_join_and_leave() {
+    let ring = ring();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let first = Broadcast::gating(&ring).unwrap();
+    let second = Broadcast::gating(&ring).unwrap();
+    assert!(Broadcast::gating(&ring).is_none(), "there are two entries");
+    for sequence in 0..CAPACITY {
+        writer.try_push(&content(sequence), BYTES).unwrap();
+    }
+    drop(first);
+    assert!(writer.try_push(&content(CAPACITY), BYTES).is_err(), "the other is still there");
+    drop(second);
+    writer.try_push(&content(CAPACITY), BYTES).unwrap();
+    let mut late = Broadcast::gating(&ring).unwrap();
+    assert_eq!(late.look(&mut [0; 2]), Look::Empty, "it starts at what comes next");
+    writer.try_push(&content(CAPACITY + 1), BYTES).unwrap();
+    take(&mut late, CAPACITY + 1);
+}
+
+pub(crate) fn the_writers_end_is_handed_over() {
+    let ring = ring();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    for sequence in 0..3 {
+        let mut writer = Broadcast::producer(&ring).unwrap();
+        assert!(Broadcast::producer(&ring).is_none(), "one writer at a time");
+        assert_eq!(writer.try_push(&content(sequence), BYTES), Ok(sequence));
+        take(&mut reader, sequence);
+    }
+}
+
+pub(crate) fn a_closed_ring_is_drained() {
+    let ring = ring();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    writer.try_push(&content(0), BYTES).unwrap();
+    writer.close();
+    assert!(Broadcast::producer(&ring).is_none());
+    take(&mut reader, 0);
+    assert_eq!(reader.look(&mut [0; 2]), Look::Closed);
+}
+
+pub(crate) fn wraps_around_many_times() {
+    let ring = ring();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut gating = Broadcast::gating(&ring).unwrap();
+    let mut observing = Broadcast::observing(&ring);
+    for sequence in 0..100 * CAPACITY {
+        writer.try_push(&content(sequence), BYTES).unwrap();
+        take(&mut gating, sequence);
+        take(&mut observing, sequence);
+    }
+}
+
+pub(crate) fn layouts_that_cannot_be_are_refused() {
+    let refuse = |capacity| {
+        Broadcast::new(Inline::<WORDS, 1>::new(), capacity, BYTES).map(|_| ()).unwrap_err()
+    };
+    for given in [0, 1, 3, usize::MAX] {
+        assert_eq!(refuse(given), LayoutError::Capacity { given });
+    }
+    let expected = Some(8 * slot_words(BYTES));
+    assert_eq!(refuse(8), LayoutError::Slots { expected, found: WORDS });
+    let most = 1 << (usize::BITS - 1);
+    assert_eq!(refuse(most), LayoutError::Slots { expected: None, found: WORDS });
+}

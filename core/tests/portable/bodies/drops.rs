@@ -1,0 +1,36 @@
+//! Items that count their drops: none may be missing, and none may come twice.
+
+// What a test counts with is no shared memory of the core.
+#![allow(clippy::disallowed_types)]
+
+use core::cell::Cell;
+
+#[derive(Debug)]
+pub(crate) struct Drops(Cell<u32>);
+
+impl Drops {
+    pub(crate) fn new() -> Drops {
+        Drops(Cell::new(0))
+    }
+
+    /// How many there were.
+    pub(crate) fn number(&self) -> u32 {
+        self.0.get()
+    }
+
+    pub(crate) fn count(&self, number: u32) -> Counted<'_> {
+        Counted { number, drops: self }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Counted<'a> {
+    pub(crate) number: u32,
+    drops: &'a Drops,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.drops.0.set(self.drops.0.get() + 1);
+    }
+}

@@ -1,0 +1,123 @@
+//! Headers and extensions: what is written is read, and broken bytes are refused by name. On hosts of any byte order.
+
+use mycelium_core::{
+    Envelope, FrameError, FrameView, Frames, Limits, TraceContext, WriteError,
+    frame::{ExtensionError, MAX_LENGTH},
+    write_frame,
+};
+
+/// A frame with every extension: trace at byte 24, correlation at 56, destination at 80, deadline at 96, then 3 bytes.
+fn full(buffer: &mut [u8; 128]) -> &mut [u8] {
+    let len = write_frame(buffer, &envelope(), 2, b"abc").unwrap();
+    assert_eq!(len, 120);
+    &mut buffer[..len]
+}
+
+fn envelope() -> Envelope {
+    Envelope {
+        type_id: 0x0201,
+        stream: 0x0605_0403,
+        sequence: 0x0e0d_0c0b_0a09_0807,
+        trace: Some(TraceContext { trace_id: [0x11; 16], span_id: [0x22; 8], flags: 1 }),
+        correlation: Some(1),
+        destination: Some(2),
+        deadline: Some(3),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<FrameView<'_>, FrameError> {
+    FrameView::parse(bytes, &Limits::default()).map(|(frame, rest)| {
+        assert!(rest.is_empty());
+        frame
+    })
+}
+
+/// What becomes of the full frame with some bytes replaced.
+fn refused(at: usize, bytes: &[u8]) -> FrameError {
+    let mut buffer = [0xa5; 128];
+    let frame = full(&mut buffer);
+    frame[at..][..bytes.len()].copy_from_slice(bytes);
+    parse(frame).unwrap_err()
+}
+
+pub(crate) fn a_frame_comes_back() {
+    let mut buffer = [0xa5; 128];
+    let bytes = full(&mut buffer);
+    // The header, in its order of bytes on every host.
+    assert_eq!(bytes[..16], [0xa1, 0, 1, 2, 115, 0, 0, 0, 2, 0, 88, 0, 3, 4, 5, 6]);
+    let frame = parse(bytes).unwrap();
+    assert_eq!(frame.envelope(), envelope());
+    assert!(frame.extensions().map(|extension| extension.kind).eq([1, 2, 3, 4]));
+    assert_eq!(buffer[120..], [0xa5; 8], "nothing is written behind the frame");
+}
+
+pub(crate) fn a_tail_comes_back() {
+    for fixed in 0..=9_u16 {
+        let mut buffer = [0xa5; 40];
+        let len = write_frame(&mut buffer, &Envelope::default(), fixed, b"012345678").unwrap();
+        let frame = parse(&buffer[..len]).unwrap();
+        assert_eq!((frame.fixed(), frame.tail()), b"012345678".split_at(fixed.into()));
+    }
+}
+
+pub(crate) fn every_beginning_is_incomplete() {
+    let mut buffer = [0xa5; 128];
+    let bytes = full(&mut buffer);
+    for len in 0..bytes.len() {
+        let needed = if len < 24 { 24 } else { bytes.len() };
+        assert_eq!(parse(&bytes[..len]).unwrap_err(), FrameError::Incomplete { needed });
+    }
+}
+
+pub(crate) fn broken_headers_are_refused() {
+    assert_eq!(refused(0, &[0xb1]), FrameError::Magic { found: 0xb1 });
+    assert_eq!(refused(0, &[0xa2]), FrameError::Version { expected: 1, found: 2 });
+    assert_eq!(refused(1, &[0x40]), FrameError::Flags { found: 0x40 });
+    assert_eq!(refused(4, &[0xff; 4]), FrameError::TooLong { limit: 1 << 20, found: u32::MAX });
+    assert_eq!(refused(4, &[0; 4]), FrameError::TooShort { needed: 114, found: 0 });
+    assert_eq!(refused(8, &[0xff, 0xff]), FrameError::TooShort { needed: 112 + 65535, found: 115 });
+    assert_eq!(refused(10, &[4]), FrameError::ExtensionsLength { found: 4 });
+    assert_eq!(refused(119, &[1]), FrameError::Padding);
+    // A length that does not fit `usize` together with its padding must not wrap, least of all where that has 32 bits.
+    let mut buffer = [0xa5; 128];
+    let frame = full(&mut buffer);
+    frame[4..8].fill(0xff);
+    let error = FrameView::parse(frame, &Limits { max_frame: u32::MAX }).unwrap_err();
+    assert_eq!(error, FrameError::TooLong { limit: MAX_LENGTH, found: u32::MAX });
+}
+
+pub(crate) fn broken_extensions_are_refused() {
+    let broken = |at, bytes: &[u8]| match refused(at, bytes) {
+        FrameError::Extension(error) => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(broken(24, &[0]), ExtensionError::Reserved);
+    assert_eq!(broken(80, &[1]), ExtensionError::Order { kind: 1, after: 2 });
+    assert_eq!(broken(96, &[3]), ExtensionError::Twice { kind: 3 });
+    assert_eq!(broken(97, &[0x80]), ExtensionError::Critical { kind: 0x8004 });
+    assert_eq!(broken(55, &[1]), ExtensionError::Padding { kind: 1 });
+    let length = ExtensionError::Length { kind: 2, expected: 16, found: 17 };
+    assert_eq!(broken(58, &[17]), length);
+    assert_eq!(broken(98, &[20]), ExtensionError::Truncated { needed: 24, found: 16 });
+}
+
+pub(crate) fn a_buffer_that_is_too_small_stays_as_it_was() {
+    for len in (0..120).step_by(7) {
+        let mut buffer = [0xa5; 128];
+        let error = write_frame(&mut buffer[..len], &envelope(), 2, b"abc");
+        assert_eq!(error, Err(WriteError::Space { needed: 120, available: len }));
+        assert_eq!(buffer, [0xa5; 128]);
+    }
+}
+
+pub(crate) fn frames_of_a_buffer_come_one_by_one() {
+    let mut buffer = [0; 96];
+    for sequence in 0..3_usize {
+        let envelope = Envelope { sequence: sequence as u64, ..Envelope::default() };
+        let at = sequence * 32;
+        assert_eq!(write_frame(&mut buffer[at..], &envelope, 0, b"payload"), Ok(32));
+    }
+    let mut frames = Frames::new(&buffer[..95], Limits::default());
+    assert!(frames.by_ref().map(|frame| frame.unwrap().header().sequence()).eq([0, 1]));
+    assert_eq!(frames.rest().len(), 31, "the last is not all there");
+}

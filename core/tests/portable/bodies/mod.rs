@@ -1,0 +1,97 @@
+//! What the core promises, as plain functions that need neither std nor a heap, so that a host and a microcontroller
+//! run the same code. Each panics if its promise is broken. Memory is static or on the stack, and small: the device
+//! has 64 KiB.
+//!
+//! Whoever includes this names the functions by [`each!`], which is also the list: one that is left out of it is dead
+//! code, and the compiler says so.
+
+#[cfg(target_has_atomic = "ptr")]
+pub(crate) mod broadcast;
+#[cfg(target_endian = "little")]
+pub(crate) mod codec;
+#[cfg(target_has_atomic = "ptr")]
+pub(crate) mod doorbell;
+mod drops;
+pub(crate) mod fixed;
+pub(crate) mod frames;
+#[cfg(target_has_atomic = "ptr")]
+pub(crate) mod many;
+mod pair;
+#[cfg(target_has_atomic = "ptr")]
+pub(crate) mod waker;
+
+// For the list: each module by one name.
+pub(crate) use pair::{spsc, stamped};
+
+/// Calls the macro `$then` with all bodies, by module.
+macro_rules! each {
+    ($then:ident) => {
+        $then! {
+            fixed {
+                text_keeps_to_its_room,
+                text_that_is_not_text_is_clamped,
+                lists_keep_to_their_room,
+            }
+            frames {
+                a_frame_comes_back,
+                a_tail_comes_back,
+                every_beginning_is_incomplete,
+                broken_headers_are_refused,
+                broken_extensions_are_refused,
+                a_buffer_that_is_too_small_stays_as_it_was,
+                frames_of_a_buffer_come_one_by_one,
+            }
+            #[cfg(target_endian = "little")]
+            codec {
+                a_message_comes_back,
+                a_message_comes_back_through_a_frame,
+                broken_values_are_refused_by_name,
+                another_type_or_size_is_refused,
+                a_message_goes_through_a_ring,
+            }
+            spsc {
+                full_then_empty,
+                wraps_around_many_times,
+                grants_are_committed_in_part_or_dropped,
+                either_side_closes,
+                ends_are_handed_over,
+                what_is_left_is_dropped,
+                capacities_that_cannot_be_are_refused,
+            }
+            stamped {
+                full_then_empty,
+                wraps_around_many_times,
+                grants_are_committed_in_part_or_dropped,
+                either_side_closes,
+                ends_are_handed_over,
+                what_is_left_is_dropped,
+                capacities_that_cannot_be_are_refused,
+            }
+            #[cfg(target_has_atomic = "ptr")]
+            many {
+                mpmc_keeps_the_order_of_all,
+                mpmc_skips_what_was_given_up,
+                lanes_keep_the_order_of_each,
+            }
+            #[cfg(target_has_atomic = "ptr")]
+            broadcast {
+                a_gating_reader_holds_the_writer,
+                a_grant_that_is_dropped_publishes_nothing,
+                an_observer_is_told_the_exact_gap,
+                readers_join_and_leave,
+                the_writers_end_is_handed_over,
+                a_closed_ring_is_drained,
+                wraps_around_many_times,
+                layouts_that_cannot_be_are_refused,
+            }
+            #[cfg(target_has_atomic = "ptr")]
+            doorbell {
+                a_parked_waiter_is_woken_once,
+                nobody_parked_means_nobody_woken,
+                the_later_waker_replaces_the_earlier,
+                a_future_over_a_ring_is_woken,
+            }
+        }
+    };
+}
+pub(crate) use each;

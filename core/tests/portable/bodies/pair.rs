@@ -1,0 +1,119 @@
+//! The rings for one writer and one reader, in both layouts, by the ends that need no compare-and-swap.
+
+use mycelium_core::ring::{self, CapacityError, GrantError, PopError, PushError};
+
+use super::drops::{Counted, Drops};
+
+/// The same bodies for both layouts.
+macro_rules! layouts {
+    ($($layout:ident),*) => {$(pub(crate) mod $layout {
+        use super::*;
+
+        pub(crate) fn full_then_empty() {
+            let mut ring = ring::$layout::Inline::<u32, 4>::new();
+            let (mut writer, mut reader) = ring.split().unwrap();
+            assert_eq!(reader.try_pop(), Err(PopError::Empty));
+            for item in 0..4 {
+                writer.try_push(item).unwrap();
+            }
+            assert_eq!(writer.try_push(4), Err(PushError::Full(4)), "the item comes back");
+            for item in 0..4 {
+                assert_eq!(reader.try_pop(), Ok(item));
+            }
+            assert_eq!(reader.try_pop(), Err(PopError::Empty));
+            writer.try_push(5).unwrap();
+            assert_eq!(reader.try_pop(), Ok(5));
+        }
+
+        pub(crate) fn wraps_around_many_times() {
+            // Positions wrap, too: they start shortly before the end of their numbers.
+            let mut ring = ring::$layout::Inline::<usize, 4>::new().starting_at(usize::MAX - 100);
+            let (mut writer, mut reader) = ring.split().unwrap();
+            let mut next = 0;
+            for item in 0..400 {
+                writer.try_push(item).unwrap();
+                if item % 3 == 2 {
+                    reader.pop_many(3, |item| assert_eq!(item, core::mem::replace(&mut next, item + 1))).unwrap();
+                }
+            }
+            assert_eq!(reader.try_pop(), Ok(399));
+        }
+
+        pub(crate) fn grants_are_committed_in_part_or_dropped() {
+            let drops = Drops::new();
+            let mut ring = ring::$layout::Inline::<Counted<'_>, 8>::new();
+            let (mut writer, mut reader) = ring.split().unwrap();
+            let refused = |asked| GrantError::Count { asked, capacity: 8 };
+            assert_eq!(writer.grant(0).unwrap_err(), refused(0));
+            assert_eq!(writer.grant(9).unwrap_err(), refused(9));
+            let mut grant = writer.grant(5).unwrap();
+            for number in 0..3 {
+                assert!(grant.push(drops.count(number)).is_ok());
+            }
+            drop(grant);
+            assert_eq!(drops.number(), 3, "what was not committed is dropped");
+            assert!(reader.try_pop().is_err(), "and never seen");
+            let mut grant = writer.grant(5).unwrap();
+            for number in 0..3 {
+                assert!(grant.push(drops.count(number)).is_ok());
+            }
+            assert_eq!(grant.commit(), 3, "the rest goes back");
+            assert_eq!(writer.grant(6).unwrap_err(), GrantError::Full { room: 5 });
+            for number in 0..3 {
+                assert_eq!(reader.try_pop().unwrap().number, number);
+            }
+            assert_eq!(drops.number(), 6);
+        }
+
+        pub(crate) fn either_side_closes() {
+            let mut ring = ring::$layout::Inline::<u8, 2>::new();
+            let (mut writer, mut reader) = ring.split().unwrap();
+            writer.try_push(1).unwrap();
+            writer.close();
+            assert_eq!(reader.try_pop(), Ok(1), "what is in the ring is still there");
+            assert_eq!(reader.try_pop(), Err(PopError::Closed));
+            let mut ring = ring::$layout::Inline::<u8, 2>::new();
+            let (mut writer, reader) = ring.split().unwrap();
+            reader.close();
+            assert_eq!(writer.try_push(1), Err(PushError::Closed(1)));
+            assert_eq!(writer.grant(1).unwrap_err(), GrantError::Closed);
+        }
+
+        pub(crate) fn ends_are_handed_over() {
+            let mut ring = ring::$layout::Inline::<u8, 4>::new();
+            for item in 0..20 {
+                let (mut writer, mut reader) = ring.split().unwrap();
+                writer.try_push(item).unwrap();
+                if item % 2 == 1 {
+                    assert_eq!(reader.try_pop(), Ok(item - 1));
+                    assert_eq!(reader.try_pop(), Ok(item));
+                }
+            }
+        }
+
+        pub(crate) fn what_is_left_is_dropped() {
+            let drops = Drops::new();
+            let mut ring = ring::$layout::Inline::<Counted<'_>, 4>::new().starting_at(usize::MAX - 1);
+            let (mut writer, mut reader) = ring.split().unwrap();
+            for number in 0..4 {
+                assert!(writer.try_push(drops.count(number)).is_ok());
+            }
+            drop(reader.try_pop());
+            assert_eq!(drops.number(), 1);
+            drop((writer, reader));
+            drop(ring);
+            assert_eq!(drops.number(), 4, "each once");
+        }
+
+        pub(crate) fn capacities_that_cannot_be_are_refused() {
+            let mut slots: [ring::$layout::Slot<u8>; 3] = core::array::from_fn(|_| ring::$layout::Slot::new());
+            for given in [0, 1, 3] {
+                let refused = ring::$layout::Borrowed::in_slots(&mut slots[..given]).map(|_| ());
+                assert_eq!(refused, Err(CapacityError::Invalid { given }));
+            }
+            assert!(ring::$layout::Borrowed::in_slots(&mut slots[..2]).is_ok());
+        }
+    })*};
+}
+
+layouts!(spsc, stamped);

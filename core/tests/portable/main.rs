@@ -1,0 +1,20 @@
+//! The tests that run on the host and on a microcontroller alike, here on the host (and under Miri, on any of its
+//! targets). `core/bare-metal` runs the same bodies in QEMU.
+
+mod bodies;
+
+macro_rules! tests {
+    ($($(#[$when:meta])* $module:ident { $($body:ident),* $(,)? })*) => {$(
+        $(#[$when])*
+        mod $module {
+            $(
+                #[test]
+                fn $body() {
+                    super::bodies::$module::$body();
+                }
+            )*
+        }
+    )*};
+}
+
+bodies::each!(tests);

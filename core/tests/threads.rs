@@ -1,0 +1,116 @@
+//! Ends that go from thread to thread, and a reader that sleeps: what the tests of each ring leave out. Short runs,
+//! which Miri (with many seeds), ThreadSanitizer and AddressSanitizer watch; longer ones are `stress`.
+
+// What the threads of a test count with is no shared memory of the core.
+#![allow(clippy::disallowed_types)]
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread::{self, yield_now},
+};
+
+use mycelium_core::{
+    doorbell::{Doorbell, announce},
+    ring::{
+        spsc::{self, Spsc},
+        stamped,
+    },
+};
+
+const COUNT: usize = if cfg!(miri) { 40 } else { 20_000 };
+
+/// Each end goes on where the one before stopped. Nothing but the ring puts two threads' turns in order: what they
+/// count with is relaxed, so that a missing order shows as a stale number, or as a race to Miri and ThreadSanitizer.
+macro_rules! handed_over {
+    ($($name:ident: $layout:ident),*) => {$(
+        #[test]
+        fn $name() {
+            let ring = $layout::Inline::<Box<usize>, 4>::new();
+            let (pushed, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let push = || loop {
+                if let Some(mut end) = Spsc::producer(&ring) {
+                    let next = pushed.load(Relaxed);
+                    if next == COUNT {
+                        return;
+                    }
+                    if end.try_push(Box::new(next)).is_ok() {
+                        pushed.store(next + 1, Relaxed);
+                    }
+                }
+                yield_now();
+            };
+            let take = || loop {
+                if let Some(mut end) = Spsc::consumer(&ring) {
+                    let next = taken.load(Relaxed);
+                    if next == COUNT {
+                        return;
+                    }
+                    if let Ok(item) = end.try_pop() {
+                        assert_eq!(*item, next);
+                        taken.store(next + 1, Relaxed);
+                    }
+                }
+                yield_now();
+            };
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(push);
+                    scope.spawn(take);
+                }
+            });
+        }
+    )*};
+}
+
+handed_over! {
+    spsc_ends_are_handed_over_between_threads: spsc,
+    stamped_ends_are_handed_over_between_threads: stamped
+}
+
+/// Whoever finds nothing sleeps at a bell, and nobody oversleeps.
+#[test]
+fn a_reader_sleeps_and_is_woken_between_threads() {
+    let ring = stamped::Inline::<usize, 4>::new();
+    let bell = Doorbell::new();
+    let (mut writer, mut reader) = (Spsc::producer(&ring).unwrap(), Spsc::consumer(&ring).unwrap());
+    thread::scope(|scope| {
+        let bell = &bell;
+        scope.spawn(move || {
+            for number in 0..COUNT {
+                while writer.try_push(number).is_err() {
+                    yield_now();
+                }
+                announce();
+                bell.ring();
+            }
+        });
+        let waker = waker_of_this_thread();
+        for number in 0..COUNT {
+            let item = loop {
+                if let Ok(item) = reader.try_pop() {
+                    break item;
+                }
+                bell.park(&waker);
+                if let Ok(item) = reader.try_pop() {
+                    bell.unpark();
+                    break item;
+                }
+                // A lost wake hangs here.
+                thread::park();
+            };
+            assert_eq!(item, number);
+        }
+    });
+}
+
+fn waker_of_this_thread() -> std::task::Waker {
+    struct Unpark(thread::Thread);
+
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    std::sync::Arc::new(Unpark(thread::current())).into()
+}

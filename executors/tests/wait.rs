@@ -1,0 +1,155 @@
+//! Threads that wait: they are woken whenever they have to be, and cost nothing meanwhile.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc;
+use std::task::{Poll, Waker};
+use std::thread;
+
+use mycelium_core::channel::spsc;
+use mycelium_core::wait::Wait;
+use mycelium_executor::block_on;
+
+const POLICIES: [Wait; 3] = [Wait::Spin, Wait::SpinThenPark(100), Wait::Park];
+
+/// Two threads that spin on one core cost a time slice each round.
+fn rounds(wait: Wait) -> u32 {
+    match wait {
+        _ if cfg!(miri) => 20,
+        Wait::Spin => 100,
+        _ => 5_000,
+    }
+}
+
+#[test]
+fn questions_get_their_answers() {
+    for wait in POLICIES {
+        let rounds = rounds(wait);
+        let (mut ask, mut asked) = spsc::bounded::<u32>(2).unwrap();
+        let (mut answer, mut answered) = spsc::bounded::<u32>(2).unwrap();
+        let other = thread::spawn(move || {
+            while let Some(number) = block_on(asked.recv(), wait) {
+                block_on(answer.send(number + 1), wait).unwrap();
+            }
+        });
+        for number in 0..rounds {
+            block_on(ask.send(number), wait).unwrap();
+            assert_eq!(block_on(answered.recv(), wait), Some(number + 1));
+        }
+        drop(ask);
+        assert_eq!(block_on(answered.recv(), wait), None);
+        other.join().unwrap();
+    }
+}
+
+#[test]
+fn a_full_channel_holds_its_sender() {
+    for wait in POLICIES {
+        let (mut sender, mut receiver) = spsc::bounded::<u32>(2).unwrap();
+        let count = rounds(wait);
+        let other = thread::spawn(move || {
+            for number in 0..count {
+                block_on(sender.send(number), wait).unwrap();
+            }
+        });
+        for number in 0..count {
+            assert_eq!(block_on(receiver.recv(), wait), Some(number));
+        }
+        other.join().unwrap();
+    }
+}
+
+/// It polls once, sleeps, and polls again only when it was woken, not when its thread is unparked for other reasons.
+#[test]
+fn who_parks_looks_only_when_it_is_woken() {
+    static POLLS: AtomicUsize = AtomicUsize::new(0);
+    let (sender, wakers) = mpsc::channel::<Waker>();
+    let (mut send, mut receive) = spsc::bounded(2).unwrap();
+    let waits = thread::spawn(move || {
+        let mut received = pin!(receive.recv());
+        block_on(
+            poll_fn(|context| {
+                POLLS.fetch_add(1, SeqCst);
+                let polled = received.as_mut().poll(context);
+                if polled.is_pending() {
+                    sender.send(context.waker().clone()).unwrap();
+                }
+                polled
+            }),
+            Wait::Park,
+        )
+    });
+    let waker = wakers.recv().unwrap();
+    for _ in 0..100 {
+        waits.thread().unpark();
+    }
+    assert_eq!(POLLS.load(SeqCst), 1, "an unpark is no wake");
+    waker.wake();
+    wakers.recv().unwrap();
+    assert_eq!(POLLS.load(SeqCst), 2, "a wake is one look");
+    send.try_send(7).unwrap();
+    assert_eq!(waits.join().unwrap(), Some(7));
+    assert_eq!(POLLS.load(SeqCst), 3);
+}
+
+#[test]
+fn a_wake_that_comes_before_the_wait_is_not_lost() {
+    for wait in POLICIES {
+        let mut polls = 0;
+        let ready = poll_fn(|context| {
+            polls += 1;
+            context.waker().wake_by_ref();
+            if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        block_on(ready, wait);
+        assert_eq!(polls, 3);
+    }
+}
+
+/// Nanoseconds that this thread has had on a processor, where the system says.
+fn cpu_time() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    stat.split_whitespace().next()?.parse().ok()
+}
+
+/// While another thread works for 50 ms, one that waits gets next to nothing of a processor.
+#[test]
+fn a_thread_that_parks_costs_nothing() {
+    if cfg!(miri) || cpu_time().is_none() {
+        return;
+    }
+    let (mut sender, mut receiver) = spsc::bounded(2).unwrap();
+    let waits = thread::spawn(move || {
+        let before = cpu_time().unwrap();
+        assert_eq!(block_on(receiver.recv(), Wait::SpinThenPark(100)), Some(()));
+        cpu_time().unwrap() - before
+    });
+    let start = cpu_time().unwrap();
+    while cpu_time().unwrap() - start < 50_000_000 {}
+    sender.try_send(()).unwrap();
+    let cost = waits.join().unwrap();
+    assert!(cost < 10_000_000, "{cost} ns on a processor while there was nothing to do");
+}
+
+/// The inner wait takes no wake that was for the outer one.
+#[test]
+fn a_wait_within_a_wait_has_its_own_wakes() {
+    for wait in POLICIES {
+        let mut polls = 0;
+        let outer = poll_fn(|context| {
+            polls += 1;
+            if polls == 2 {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            let (mut sender, mut receiver) = spsc::bounded(2).unwrap();
+            let sends = thread::spawn(move || block_on(sender.send(1), wait));
+            assert_eq!(block_on(receiver.recv(), wait), Some(1));
+            sends.join().unwrap().unwrap();
+            Poll::Pending
+        });
+        block_on(outer, wait);
+        assert_eq!(polls, 2);
+    }
+}

@@ -1,0 +1,72 @@
+//! Tasks for models: a lost wake ends in a failed assertion. (loom finds the deadlock too, but then ends the process, so
+//! that no twin could expect it.)
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use loom::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether a task was woken. It publishes what the waker did, as executors do.
+#[derive(Debug)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        // A swap, as executors do: loom may put a plain store before a swap that it came after.
+        self.0.swap(true, Ordering::AcqRel);
+    }
+}
+
+/// A future that is polled only when it was woken.
+pub struct Task<T> {
+    /// Dropped once it has ended, as executors do.
+    future: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    woken: Arc<Woken>,
+    output: Option<T>,
+}
+
+impl<T> Task<T> {
+    /// A task that was not polled yet.
+    pub fn new(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        Task { future: Some(Box::pin(future)), woken, output: None }
+    }
+
+    /// Polls up to so many times, as long as it is awake, and returns itself, for a thread to hand back.
+    #[must_use]
+    pub fn run(mut self, polls: usize) -> Task<T> {
+        for _ in 0..polls {
+            let Some(future) = &mut self.future else { break };
+            if !self.woken.0.swap(false, Ordering::AcqRel) {
+                break;
+            }
+            let waker = Waker::from(self.woken.clone());
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                self.output = Some(output);
+                self.future = None;
+            }
+        }
+        self
+    }
+}
+
+/// Runs tasks to their ends, in turn, when no other thread runs any more.
+///
+/// # Panics
+/// If none is awake before all have ended.
+#[must_use]
+pub fn finish<T>(mut tasks: Vec<Task<T>>) -> Vec<T> {
+    while tasks.iter().any(|task| task.output.is_none()) {
+        let awake = |task: &Task<T>| task.output.is_none() && task.woken.0.load(Ordering::Relaxed);
+        assert!(tasks.iter().any(awake), "a wake was lost");
+        tasks = tasks.into_iter().map(|task| task.run(1)).collect();
+    }
+    tasks.into_iter().filter_map(|task| task.output).collect()
+}
+
+impl<T> std::fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Task")
+    }
+}

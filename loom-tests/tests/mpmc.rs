@@ -1,0 +1,328 @@
+//! The ring for many writers and readers under loom: single items, batch claims, wrap-around, a full ring, closing
+//! from either side, slots that are given up, two writers, two readers.
+#![cfg(loom)]
+
+use loom::sync::Arc;
+use loom::thread;
+use mycelium_core::ring::mpmc::{Consumer, Inline, Mpmc, Producer};
+use mycelium_core::ring::{PopError, PushError};
+use mycelium_core::sync::weaken;
+
+type Ring<const N: usize> = Arc<Inline<usize, N>>;
+
+fn ring<const N: usize>() -> Ring<N> {
+    Arc::new(Inline::new())
+}
+
+fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(model);
+}
+
+fn push<const N: usize>(producer: &mut Producer<Ring<N>>, item: usize) {
+    while producer.try_push(item).is_err() {
+        thread::yield_now();
+    }
+}
+
+fn pop<const N: usize>(consumer: &mut Consumer<Ring<N>>) -> usize {
+    loop {
+        match consumer.try_pop() {
+            Ok(item) => return item,
+            Err(_) => thread::yield_now(),
+        }
+    }
+}
+
+/// One by one through a ring that is full after two: each slot is used twice.
+fn one_by_one() {
+    bounded(3, || {
+        let ring = ring::<2>();
+        let mut producer = Mpmc::producer(ring.clone());
+        let mut consumer = Mpmc::consumer(ring);
+        let writer = thread::spawn(move || (1..=4).for_each(|item| push(&mut producer, item)));
+        for item in 1..=4 {
+            assert_eq!(pop(&mut consumer), item);
+        }
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+        writer.join().unwrap();
+    });
+}
+
+/// Two writers and one reader: nothing is lost or doubled, and each writer's items are in order.
+fn two_writers() {
+    bounded(2, || {
+        let ring = ring::<4>();
+        let mut consumer = Mpmc::consumer(ring.clone());
+        let writers = [10, 20].map(|own| {
+            let mut producer = Mpmc::producer(ring.clone());
+            thread::spawn(move || (own..own + 2).for_each(|item| producer.try_push(item).unwrap()))
+        });
+        let mut popped = [0; 4].map(|_| pop(&mut consumer));
+        assert!(position(&popped, 10) < position(&popped, 11), "a writer's items changed places");
+        assert!(position(&popped, 20) < position(&popped, 21), "a writer's items changed places");
+        popped.sort_unstable();
+        assert_eq!(popped, [10, 11, 20, 21]);
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+        for writer in writers {
+            writer.join().unwrap();
+        }
+    });
+}
+
+fn position(items: &[usize], item: usize) -> Option<usize> {
+    items.iter().position(|other| *other == item)
+}
+
+/// Two writers want the one slot that is left: one of them is refused until the reader has made room.
+fn two_writers_and_a_full_ring() {
+    bounded(2, || {
+        let ring = ring::<2>();
+        let mut consumer = Mpmc::consumer(ring.clone());
+        let mut producer = Mpmc::producer(ring.clone());
+        push(&mut producer, 1);
+        let mut other = Mpmc::producer(ring.clone());
+        let writer = thread::spawn(move || other.try_push(2).is_ok());
+        let first = producer.try_push(3).is_ok();
+        assert_eq!(pop(&mut consumer), 1);
+        let third = producer.try_push(4).is_ok();
+        let second = writer.join().unwrap();
+        let rest: Vec<usize> = consumer.collect();
+        let mut expected = vec![2, 3, 4];
+        expected.retain(|item| [second, first, third][item - 2]);
+        let mut sorted = rest.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, expected);
+        assert!(!(first && third) || position(&rest, 3) < position(&rest, 4), "changed places");
+        assert!(first || second, "both were refused, and there was a slot");
+    });
+}
+
+/// Two readers share what one writer pushes, one by one and by a batch claim; a slot is used again.
+fn two_readers() {
+    bounded(2, || {
+        let ring = ring::<2>();
+        let mut producer = Mpmc::producer(ring.clone());
+        let mut other = Mpmc::consumer(ring.clone());
+        let mut consumer = Mpmc::consumer(ring);
+        push(&mut producer, 1);
+        push(&mut producer, 2);
+        let reader = thread::spawn(move || {
+            let mut sum = 0;
+            // May be refused: the other one was first.
+            _ = other.pop_many(2, |item| sum = sum * 10 + item);
+            sum
+        });
+        let first = consumer.try_pop();
+        push(&mut producer, 3);
+        let sum = reader.join().unwrap();
+        let rest: Vec<usize> = consumer.collect();
+        match (first, sum) {
+            (Ok(1), 0) => assert_eq!(rest, [2, 3]),
+            (Ok(1), 2) | (Err(_), 12) => assert_eq!(rest, [3]),
+            (Ok(1), 23) | (Err(_), 123) => assert_eq!(rest, []),
+            // The other one was first and took one only, when it saw one only.
+            (Ok(2), 1) => assert_eq!(rest, [3]),
+            odd => panic!("lost, doubled or out of order: {odd:?}, then {rest:?}"),
+        }
+    });
+}
+
+/// A batch is one claim: the other writer's item comes before or after it, and who sees its first item can take all.
+fn batches() {
+    bounded(2, || {
+        let ring = ring::<4>();
+        let mut consumer = Mpmc::consumer(ring.clone());
+        let (mut batches, mut singles) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring));
+        let batch = thread::spawn(move || assert_eq!(batches.push_slice(&[1, 2, 3]), 3));
+        let single = thread::spawn(move || singles.try_push(9).unwrap());
+        let mut popped = Vec::new();
+        while popped.len() < 4 {
+            let before = popped.len();
+            match consumer.pop_many(4, |item| popped.push(item)) {
+                Ok(_) if popped[before] == 1 => assert!(popped.len() >= before + 3, "a torn batch"),
+                Ok(_) => {}
+                Err(_) => thread::yield_now(),
+            }
+        }
+        assert!(popped == [9, 1, 2, 3] || popped == [1, 2, 3, 9], "{popped:?}");
+        batch.join().unwrap();
+        single.join().unwrap();
+    });
+}
+
+/// Batches around the end of the ring, against a reader that makes room one by one.
+fn batches_wrap_around() {
+    bounded(3, || {
+        let ring = ring::<2>();
+        let mut producer = Mpmc::producer(ring.clone());
+        let mut consumer = Mpmc::consumer(ring);
+        push(&mut producer, 1);
+        let writer = thread::spawn(move || {
+            let mut items = &[2, 3, 4][..];
+            while !items.is_empty() {
+                items = &items[producer.push_slice(items)..];
+                thread::yield_now();
+            }
+        });
+        for item in 1..=4 {
+            assert_eq!(pop(&mut consumer), item);
+        }
+        writer.join().unwrap();
+    });
+}
+
+/// One writer gives up what it had claimed and filled; another one comes to the same slots a lap later.
+fn given_up() {
+    bounded(3, || {
+        let ring = ring::<2>();
+        let (mut first, mut second) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
+        let mut consumer = Mpmc::consumer(ring);
+        let mut grant = first.grant(2).unwrap();
+        let other = thread::spawn(move || {
+            let mut popped = 0;
+            while popped == 0 {
+                _ = second.try_push(2);
+                popped = consumer.try_pop().unwrap_or(0);
+                thread::yield_now();
+            }
+            assert_eq!(popped, 2, "an item that was given up was read");
+        });
+        grant.push(1).unwrap();
+        drop(grant);
+        other.join().unwrap();
+    });
+}
+
+/// A grant that is partly filled: what was filled is read, the rest is skipped.
+fn partly_filled() {
+    bounded(3, || {
+        let ring = ring::<4>();
+        let mut producer = Mpmc::producer(ring.clone());
+        let mut consumer = Mpmc::consumer(ring);
+        let writer = thread::spawn(move || {
+            let mut grant = producer.grant(3).unwrap();
+            grant.push(1).unwrap();
+            grant.push(2).unwrap();
+            assert_eq!(grant.commit(), 2);
+            producer.try_push(3).unwrap();
+        });
+        for item in 1..=3 {
+            assert_eq!(pop(&mut consumer), item);
+        }
+        assert_eq!(consumer.try_pop(), Err(PopError::Empty));
+        writer.join().unwrap();
+    });
+}
+
+/// A push that races with the end was taken and is read before the end, or was refused.
+fn close_from_the_readers_side() {
+    bounded(3, || {
+        let ring = ring::<2>();
+        let mut producer = Mpmc::producer(ring.clone());
+        let mut consumer = Mpmc::consumer(ring);
+        let writer = thread::spawn(move || {
+            (1..=2).take_while(|item| producer.try_push(*item).is_ok()).count()
+        });
+        consumer.clone().close();
+        let mut popped = 0;
+        loop {
+            match consumer.try_pop() {
+                Ok(item) => {
+                    popped += 1;
+                    assert_eq!(item, popped);
+                }
+                Err(PopError::Empty) => thread::yield_now(),
+                Err(PopError::Closed) => break,
+            }
+        }
+        assert_eq!(writer.join().unwrap(), popped, "a push was taken and is never read");
+    });
+}
+
+/// One writer ends the ring while another one pushes and a reader drains.
+fn close_from_the_writers_side() {
+    bounded(2, || {
+        let ring = ring::<2>();
+        let (mut first, mut second) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
+        let mut consumer = Mpmc::consumer(ring);
+        let closer = thread::spawn(move || {
+            first.try_push(1).unwrap();
+            first.close();
+        });
+        let writer = thread::spawn(move || match second.try_push(2) {
+            Ok(()) => true,
+            Err(PushError::Closed(item)) => {
+                assert_eq!(item, 2);
+                false
+            }
+            Err(PushError::Full(_)) => panic!("there is room for both"),
+        });
+        let mut popped = Vec::new();
+        loop {
+            match consumer.try_pop() {
+                Ok(item) => popped.push(item),
+                Err(PopError::Empty) => thread::yield_now(),
+                Err(PopError::Closed) => break,
+            }
+        }
+        closer.join().unwrap();
+        let both = writer.join().unwrap();
+        popped.sort_unstable();
+        assert_eq!(popped, if both { vec![1, 2] } else { vec![1] });
+    });
+}
+
+fn weakened(site: &'static str, model: fn()) {
+    weaken(site);
+    model();
+}
+
+macro_rules! models {
+    ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(
+        mod $model {
+            #[test]
+            fn holds() {
+                super::$model();
+            }
+            $(
+                #[test]
+                #[should_panic]
+                fn $twin() {
+                    super::weakened($site, super::$model);
+                }
+            )*
+        }
+    )*};
+}
+
+models! {
+    one_by_one {
+        fails_with_a_relaxed_push: "mpmc.push",
+        fails_with_a_relaxed_look: "mpmc.look",
+        fails_with_relaxed_room: "mpmc.room",
+        fails_with_a_relaxed_free: "mpmc.free",
+    }
+    two_writers {
+        fails_with_a_relaxed_push: "mpmc.push",
+    }
+    two_writers_and_a_full_ring {
+        fails_with_relaxed_room: "mpmc.room",
+        fails_with_a_relaxed_free: "mpmc.free",
+    }
+    two_readers {
+        fails_with_a_relaxed_free: "mpmc.free",
+    }
+    batches {}
+    batches_wrap_around {
+        fails_with_a_relaxed_look: "mpmc.look",
+        fails_with_relaxed_room: "mpmc.room",
+    }
+    given_up {
+        fails_with_a_relaxed_skip: "mpmc.skip",
+    }
+    partly_filled {}
+    close_from_the_readers_side {}
+    close_from_the_writers_side {}
+}
