@@ -1,0 +1,96 @@
+//! Rings that an interrupt shares with the program that it interrupts. It comes at times that look random and are the
+//! same in every run, and each test demands that it did come in the midst of the calls that it is about.
+//!
+//! What is here needs no compare-and-swap; what does is in `sleeping`.
+
+use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use cortex_m::{asm::wfi, singleton};
+use mycelium_core::ring::{PopError, spsc, stamped};
+
+use crate::{
+    Test,
+    ticks::{self, Lent},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("preempted::spsc_pushed_by_the_interrupt", spsc_pushed),
+    ("preempted::stamped_taken_by_the_interrupt", stamped_taken),
+];
+
+pub(crate) const ITEMS: usize = 5_000;
+
+/// The interrupt pushes, the program takes.
+fn spsc_pushed() {
+    static END: Lent<spsc::Producer<&'static spsc::Inline<usize, 8>>> = Lent::new();
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+    fn step() {
+        END.with(|writer| {
+            for _ in 0..ticks::dice() % 4 {
+                let next = NEXT.load(SeqCst);
+                if next == ITEMS || writer.try_push(next).is_err() {
+                    break;
+                }
+                NEXT.store(next + 1, SeqCst);
+            }
+        });
+    }
+
+    let ring: &'static mut _ = singleton!(: spsc::Inline<usize, 8> = spsc::Inline::new()).unwrap();
+    let (writer, mut reader) = ring.split().unwrap();
+    END.lend(writer);
+    let preempted = ticks::during(step, || {
+        for expected in 0..ITEMS {
+            let item = loop {
+                match ticks::inside(|| reader.try_pop()) {
+                    Ok(item) => break item,
+                    Err(error) => assert_eq!(error, PopError::Empty),
+                }
+            };
+            assert_eq!(item, expected);
+        }
+    });
+    assert!(preempted > 100, "{preempted} interrupts inside");
+    END.take().close();
+    assert_eq!(reader.try_pop(), Err(PopError::Closed));
+}
+
+/// The program pushes, two or one at a time, the interrupt takes.
+fn stamped_taken() {
+    static END: Lent<spsc::Consumer<&'static stamped::Inline<usize, 4>>> = Lent::new();
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+    fn step() {
+        END.with(|reader| {
+            for _ in 0..ticks::dice() % 6 {
+                let Ok(item) = reader.try_pop() else { break };
+                assert_eq!(item, TAKEN.load(SeqCst));
+                TAKEN.store(item + 1, SeqCst);
+            }
+        });
+    }
+
+    let ring: &'static mut _ =
+        singleton!(: stamped::Inline<usize, 4> = stamped::Inline::new()).unwrap();
+    let (mut writer, reader) = ring.split().unwrap();
+    END.lend(reader);
+    let preempted = ticks::during(step, || {
+        let mut next = 0;
+        while next < ITEMS {
+            ticks::inside(|| {
+                if let Ok(mut grant) = writer.grant(2) {
+                    grant.push(next).unwrap();
+                    grant.push(next + 1).unwrap();
+                    next += grant.commit();
+                } else if writer.try_push(next).is_ok() {
+                    next += 1;
+                }
+            });
+        }
+        while TAKEN.load(SeqCst) < next {
+            wfi();
+        }
+    });
+    assert!(preempted > 100, "{preempted} interrupts inside");
+}

@@ -1,0 +1,248 @@
+//! Doorbells, and rings with more than two ends, which an interrupt shares with the program that it interrupts. They need
+//! compare-and-swap; see `preempted` for the rest.
+
+use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use cortex_m::{asm::wfi, singleton};
+use mycelium_core::{
+    doorbell::{Doorbell, announce},
+    ring::{
+        PopError,
+        broadcast::{self, Broadcast, Look, slot_words},
+        mpmc::{self, Mpmc},
+        spsc::{self, Spsc},
+    },
+};
+
+use crate::{
+    Test,
+    bodies::waker::Count,
+    preempted::ITEMS,
+    ticks::{self, Lent},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("sleeping::until_the_interrupt_pushes", pushed_by_the_interrupt),
+    ("sleeping::until_the_interrupt_takes", taken_by_the_interrupt),
+    ("sleeping::both_push_and_nothing_is_lost", pushed_by_both),
+    ("sleeping::readers_of_what_an_interrupt_publishes", published_by_the_interrupt),
+];
+
+/// Sleeps until the bell's waker was woken once more. `waiting` says whether there is something to wake up for: then
+/// whoever brought it rang the bell before it returned, so the waker was woken already.
+fn sleep(woken: &Count, before: usize, waiting: impl Fn() -> bool) {
+    loop {
+        let late = waiting();
+        if woken.times() != before {
+            return;
+        }
+        assert!(!late, "a wake was lost");
+        wfi();
+    }
+}
+
+/// The interrupt pushes and rings, the program takes and sleeps.
+fn pushed_by_the_interrupt() {
+    type End = spsc::Producer<&'static spsc::Inline<usize, 8>>;
+    static RING: spsc::Inline<usize, 8> = spsc::Inline::new();
+    static BELL: Doorbell = Doorbell::new();
+    static WOKEN: Count = Count::new();
+    static END: Lent<End> = Lent::new();
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+    fn step() {
+        END.with(|writer| {
+            // None, one or some at a time, so that the program finds the ring empty, too.
+            for _ in 0..ticks::dice() % 4 {
+                let next = NEXT.load(SeqCst);
+                if next == ITEMS || writer.try_push(next).is_err() {
+                    break;
+                }
+                NEXT.store(next + 1, SeqCst);
+            }
+        });
+        announce();
+        BELL.ring();
+    }
+
+    END.lend(Spsc::producer(&RING).unwrap());
+    let mut reader = Spsc::consumer(&RING).unwrap();
+    let waker = WOKEN.waker();
+    let mut sleeps = 0;
+    let preempted = ticks::during(step, || {
+        for expected in 0..ITEMS {
+            let item = loop {
+                if let Ok(item) = ticks::inside(|| reader.try_pop()) {
+                    break item;
+                }
+                let before = WOKEN.times();
+                ticks::inside(|| BELL.park(&waker));
+                #[cfg(not(feature = "probe-lost-wake"))]
+                if let Ok(item) = ticks::inside(|| reader.try_pop()) {
+                    BELL.unpark();
+                    break item;
+                }
+                sleeps += 1;
+                sleep(&WOKEN, before, || !RING.is_empty());
+            };
+            assert_eq!(item, expected);
+        }
+    });
+    assert!(preempted > 100 && sleeps > 100, "{preempted} interrupts inside, {sleeps} sleeps");
+    assert_eq!(reader.try_pop(), Err(PopError::Empty));
+    END.take().close();
+    assert_eq!(reader.try_pop(), Err(PopError::Closed));
+}
+
+/// The program pushes and sleeps when the ring is full, the interrupt takes and rings.
+fn taken_by_the_interrupt() {
+    type End = spsc::Consumer<&'static spsc::Inline<usize, 4>>;
+    static RING: spsc::Inline<usize, 4> = spsc::Inline::new();
+    static BELL: Doorbell = Doorbell::new();
+    static WOKEN: Count = Count::new();
+    static END: Lent<End> = Lent::new();
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+    fn step() {
+        END.with(|reader| {
+            for _ in 0..ticks::dice() % 6 {
+                let Ok(item) = reader.try_pop() else { break };
+                assert_eq!(item, TAKEN.load(SeqCst));
+                TAKEN.store(item + 1, SeqCst);
+            }
+            reader.flush();
+        });
+        announce();
+        BELL.ring();
+    }
+
+    END.lend(Spsc::consumer(&RING).unwrap());
+    let mut writer = Spsc::producer(&RING).unwrap();
+    let waker = WOKEN.waker();
+    let mut sleeps = 0;
+    let preempted = ticks::during(step, || {
+        for item in 0..ITEMS {
+            while ticks::inside(|| writer.try_push(item)).is_err() {
+                let before = WOKEN.times();
+                ticks::inside(|| BELL.park(&waker));
+                if writer.room() > 0 {
+                    BELL.unpark();
+                    continue;
+                }
+                sleeps += 1;
+                sleep(&WOKEN, before, || RING.len() < RING.capacity());
+            }
+        }
+        while TAKEN.load(SeqCst) < ITEMS {
+            wfi();
+        }
+    });
+    assert!(preempted > 100 && sleeps > 100, "{preempted} interrupts inside, {sleeps} sleeps");
+}
+
+/// The interrupt and the program push into one ring, and both take from it.
+fn pushed_by_both() {
+    type Ring = mpmc::Inline<(usize, usize), 4>;
+    type Ends = (mpmc::Producer<&'static Ring>, mpmc::Consumer<&'static Ring>);
+    static RING: Ring = mpmc::Inline::new();
+    static ENDS: Lent<Ends> = Lent::new();
+    static PUSHED: AtomicUsize = AtomicUsize::new(0);
+    static SUMS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+    fn count((writer, number): (usize, usize)) {
+        // Only one of the two is here at a time that could lose an addition: the interrupt ends before it is seen.
+        SUMS[writer].fetch_add(number, SeqCst);
+    }
+
+    fn step() {
+        ENDS.with(|(writer, reader)| {
+            let next = PUSHED.load(SeqCst) + 1;
+            if next <= ITEMS && writer.try_push((0, next)).is_ok() {
+                PUSHED.store(next, SeqCst);
+            }
+            if ticks::dice().is_multiple_of(2)
+                && let Ok(item) = reader.try_pop()
+            {
+                count(item);
+            }
+        });
+    }
+
+    ENDS.lend((Mpmc::producer(&RING), Mpmc::consumer(&RING)));
+    let mut writer = Mpmc::producer(&RING);
+    let mut reader = Mpmc::consumer(&RING);
+    let mut next = 1;
+    let preempted = ticks::during(step, || {
+        while next <= ITEMS || PUSHED.load(SeqCst) < ITEMS {
+            if next <= ITEMS && ticks::inside(|| writer.try_push((1, next))).is_ok() {
+                next += 1;
+            }
+            if let Ok(item) = ticks::inside(|| reader.try_pop()) {
+                count(item);
+            }
+        }
+    });
+    while let Ok(item) = reader.try_pop() {
+        count(item);
+    }
+    assert!(preempted > 100, "{preempted} interrupts inside");
+    let sums = SUMS.each_ref().map(|sum| sum.load(SeqCst));
+    assert_eq!(sums, [ITEMS * (ITEMS + 1) / 2; 2], "each item once");
+}
+
+/// The interrupt publishes. A gating reader gets everything; an observer gets whole messages and exact gaps.
+fn published_by_the_interrupt() {
+    const BYTES: usize = 3 * size_of::<usize>();
+    type Ring = Broadcast<broadcast::Inline<{ 4 * slot_words(BYTES) }, 1>>;
+    static END: Lent<broadcast::Producer<&'static Ring>> = Lent::new();
+
+    fn content(sequence: usize) -> [usize; 3] {
+        [sequence, !sequence, sequence.wrapping_mul(31)]
+    }
+
+    fn step() {
+        END.with(|writer| {
+            for _ in 0..ticks::dice() % 8 {
+                let next = writer.sequence();
+                if next == ITEMS || writer.try_push(&content(next), BYTES).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
+    let ring = Broadcast::new(broadcast::Inline::new(), 4, BYTES).unwrap();
+    let ring: &'static Ring = singleton!(RING: Ring = ring).unwrap();
+    END.lend(Broadcast::producer(ring).unwrap());
+    let mut gating = Broadcast::gating(ring);
+    let mut observer = Broadcast::observing(ring);
+    let (mut next, mut taken, mut missed) = (0, 0, 0);
+    let preempted = ticks::during(step, || {
+        let mut words = [0; 3];
+        while next < ITEMS || taken + missed < ITEMS {
+            if let Some(reader) = &mut gating
+                && let Look::Message { sequence, .. } = ticks::inside(|| reader.look(&mut words))
+            {
+                assert_eq!((sequence, words), (next, content(next)));
+                assert!(reader.advance());
+                next += 1;
+                // Once it has left, nobody holds the writer and the observer is passed.
+                if next == ITEMS / 2 {
+                    gating = None;
+                    next = ITEMS;
+                }
+            }
+            match ticks::inside(|| observer.look(&mut words)) {
+                Look::Message { sequence, .. } => {
+                    assert_eq!((sequence, words), (taken + missed, content(sequence)));
+                    assert!(observer.advance());
+                    taken += 1;
+                }
+                Look::Gap { missed: gap } => missed += gap,
+                Look::Empty | Look::Closed => {}
+            }
+        }
+    });
+    assert!(preempted > 100, "{preempted} interrupts inside");
+    assert!(missed > 0 && taken > 0, "{taken} taken, {missed} missed");
+}

@@ -1,0 +1,112 @@
+//! The interrupt: a timer that runs a test's step again and again, each time after another number of instructions.
+
+use core::{
+    cell::{Cell, RefCell},
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use cortex_m::{
+    Peripherals,
+    interrupt::{Mutex, free},
+    peripheral::{SYST, syst::SystClkSource},
+};
+use cortex_m_rt::exception;
+
+static TIMER: Mutex<RefCell<Option<SYST>>> = Mutex::new(RefCell::new(None));
+static STEP: Mutex<Cell<fn()>> = Mutex::new(Cell::new(|| {}));
+static DICE: Mutex<Cell<u32>> = Mutex::new(Cell::new(0x2545_f491));
+/// Whether the program is inside a call that a test is about.
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+/// How often it was interrupted there.
+static PREEMPTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Something that the interrupt uses while a test runs.
+pub(crate) struct Lent<T>(Mutex<RefCell<Option<T>>>);
+
+impl<T: Send> Lent<T> {
+    pub(crate) const fn new() -> Lent<T> {
+        Lent(Mutex::new(RefCell::new(None)))
+    }
+
+    pub(crate) fn lend(&self, value: T) {
+        free(|token| *self.0.borrow(token).borrow_mut() = Some(value));
+    }
+
+    pub(crate) fn take(&self) -> T {
+        free(|token| self.0.borrow(token).take()).expect("it was lent")
+    }
+
+    /// For the interrupt, which nothing interrupts.
+    pub(crate) fn with(&self, use_it: impl FnOnce(&mut T)) {
+        free(|token| use_it(self.0.borrow(token).borrow_mut().as_mut().expect("it was lent")));
+    }
+}
+
+/// A number that looks random, from xorshift.
+pub(crate) fn dice() -> u32 {
+    free(|token| {
+        let dice = DICE.borrow(token);
+        let mut number = dice.get();
+        number ^= number << 13;
+        number ^= number >> 17;
+        number ^= number << 5;
+        dice.set(number);
+        number
+    })
+}
+
+/// Runs `call`, and notes whether the interrupt came meanwhile.
+pub(crate) fn inside<R>(call: impl FnOnce() -> R) -> R {
+    INSIDE.store(1, SeqCst);
+    let result = call();
+    INSIDE.store(0, SeqCst);
+    result
+}
+
+/// Runs `test` while the interrupt runs `step`. Returns how often it came inside.
+pub(crate) fn during(step: fn(), test: impl FnOnce()) -> usize {
+    free(|token| STEP.borrow(token).set(step));
+    PREEMPTED.store(0, SeqCst);
+    with_timer(|timer| {
+        timer.set_clock_source(SystClkSource::Core);
+        timer.enable_interrupt();
+    });
+    start(REST);
+    test();
+    with_timer(|timer| {
+        timer.disable_counter();
+        timer.disable_interrupt();
+    });
+    PREEMPTED.load(SeqCst)
+}
+
+#[exception]
+fn SysTick() {
+    // It stands still meanwhile, or a slow step would leave no time to the program.
+    with_timer(|timer| timer.disable_counter());
+    // Nobody else adds to it, and not every processor has an instruction to add.
+    PREEMPTED.store(PREEMPTED.load(SeqCst) + INSIDE.load(SeqCst), SeqCst);
+    free(|token| STEP.borrow(token).get())();
+    start(REST + dice() % VARIATION);
+}
+
+/// The next interrupt comes in so many ticks, each some instructions long.
+fn start(ticks: u32) {
+    with_timer(|timer| {
+        timer.set_reload(ticks);
+        timer.clear_current();
+        timer.enable_counter();
+    });
+}
+
+fn with_timer(use_it: impl FnOnce(&mut SYST)) {
+    free(|token| {
+        let mut timer = TIMER.borrow(token).borrow_mut();
+        use_it(timer.get_or_insert_with(|| Peripherals::take().expect("the only one").SYST));
+    });
+}
+
+/// Ticks that the program has at least between two interrupts...
+const REST: u32 = 10;
+/// ...and how many more it may have.
+const VARIATION: u32 = 50;

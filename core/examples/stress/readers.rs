@@ -1,0 +1,171 @@
+//! What a reader does in a round.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::thread;
+use std::time::Duration;
+
+use mycelium_core::ring::{Consumer, PopError};
+
+use crate::dice::Dice;
+use crate::item::{Item, WRITERS, note};
+use crate::kinds::Kind;
+use crate::round::{Counts, Round, Side, broken};
+use crate::watchdog;
+use crate::writers::{Deliberate, Patience};
+
+struct Reader<'a, K: Kind> {
+    round: &'a Round<K>,
+    index: usize,
+    dice: Dice,
+    patience: Patience,
+    /// What the next item of each writer must be, or come after, as far as this thread can know.
+    expected: [u64; WRITERS],
+    /// The end through which each writer's last item came.
+    ends: [u64; WRITERS],
+    taken: u64,
+    counts: Counts,
+}
+
+/// All was taken, and there will be no more.
+struct Over;
+
+pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
+    let patience = Patience::of(&mut dice);
+    let counts = Counts::default();
+    let (expected, ends) = ([0; WRITERS], [0; WRITERS]);
+    let mut reader = Reader { round, index, dice, patience, expected, ends, taken: 0, counts };
+    let mut kept = None;
+    loop {
+        let Some(mut end) = kept.take().or_else(|| K::reader(&round.ring)) else {
+            if round.abandoned.load(SeqCst) || round.drained.load(SeqCst) {
+                break;
+            }
+            thread::yield_now();
+            continue;
+        };
+        // The end is a part of what unwinds.
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            let worked = reader.tenure(&mut end);
+            (worked, end)
+        }));
+        round.ring_the(Side::Writers);
+        match worked {
+            Ok((Ok(()), end)) if reader.dice.once_in(2) => kept = Some(end),
+            Ok((Ok(()), end)) => {
+                drop(end);
+                // What it had not shown yet was shown when it was dropped.
+                round.ring_the(Side::Writers);
+                reader.counts.retaken += 1;
+            }
+            Ok((Err(Over), _)) => {
+                round.drained.store(true, SeqCst);
+                // Another one may have been told `Empty` because this one was at work.
+                round.ring_the(Side::Readers);
+                break;
+            }
+            Err(panic) if panic.is::<Deliberate>() => reader.counts.panics += 1,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+    round.counts.lock().unwrap_or_else(PoisonError::into_inner).add(reader.counts);
+}
+
+impl<K: Kind> Reader<'_, K> {
+    /// Some operations with one end.
+    fn tenure(&mut self, end: &mut K::Reader<Item>) -> Result<(), Over> {
+        let round = self.round;
+        // Where there is one reader at a time, one goes on exactly where the other stopped.
+        let mut handed_over = (K::READERS == 1)
+            .then(|| round.expected.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(expected) = &handed_over {
+            self.expected = **expected;
+        }
+        let panics = self.dice.once_in(16);
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            for _ in 0..self.dice.below(200) {
+                let found = match self.dice.below(64) {
+                    0..32 => end.try_pop().map(|item| self.accept(item)),
+                    32..62 => self.pop_many(end, false),
+                    62 => {
+                        thread::sleep(Duration::from_micros(self.dice.below(50) as u64));
+                        Ok(())
+                    }
+                    _ => self.pop_many(end, panics),
+                };
+                // A look that finds nothing shows what was taken before.
+                self.round.ring_the(Side::Writers);
+                match found {
+                    Ok(()) => {}
+                    Err(PopError::Closed) => return Err(Over),
+                    Err(PopError::Empty) => self.wait(end),
+                }
+            }
+            Ok(())
+        }));
+        if let Some(expected) = &mut handed_over {
+            **expected = self.expected;
+        }
+        worked.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    fn pop_many(&mut self, end: &mut K::Reader<Item>, panics: bool) -> Result<(), PopError> {
+        let most = 1 + self.dice.below(40);
+        let mut left = 1 + self.dice.below(most);
+        end.pop_many(most, |item| {
+            self.accept(item);
+            left -= usize::from(left > 0);
+            if panics && left == 0 {
+                self.round.forsaken.fetch_add(1, Relaxed);
+                resume_unwind(Box::new(Deliberate));
+            }
+        })?;
+        Ok(())
+    }
+
+    fn wait(&mut self, end: &mut K::Reader<Item>) {
+        if !self.round.asleep {
+            return self.patience.wait();
+        }
+        self.counts.sleeps += 1;
+        let look = || {
+            end.try_pop().map_or_else(
+                |error| (error == PopError::Closed).then_some(None),
+                |item| Some(Some(item)),
+            )
+        };
+        let found = self.round.sleep(Side::Readers, self.index, look);
+        if let Some(Some(item)) = found {
+            self.accept(item);
+            self.round.ring_the(Side::Writers);
+        }
+    }
+
+    fn accept(&mut self, item: Item) {
+        if !item.is_whole() {
+            broken("an item is not what was pushed");
+        }
+        if item.ghost {
+            broken("an item was never pushed, and was taken");
+        }
+        let expected = &mut self.expected[item.writer];
+        if !K::ORDERS_ENDS && self.ends[item.writer] != item.end {
+            (self.ends[item.writer], *expected) = (item.end, 0);
+        }
+        let in_order =
+            if K::READERS == 1 { item.number == *expected } else { item.number >= *expected };
+        if !in_order {
+            broken(&format!(
+                "out of order: item {} of writer {} came where {expected} was due",
+                item.number, item.writer
+            ));
+        }
+        *expected = item.number + 1;
+        note(item.writer, |books| books.taken.add(item.number));
+        self.taken += 1;
+        if self.taken.is_multiple_of(64) {
+            watchdog::step();
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Notices that nothing moves any more: a lost wake, a livelock, a deadlock.
+
+use std::process::exit;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+static STEPS: AtomicU64 = AtomicU64::new(0);
+
+/// Says that the calling thread got somewhere.
+pub(crate) fn step() {
+    STEPS.fetch_add(1, Relaxed);
+}
+
+/// Ends the process with `what()` if nobody gets anywhere for so long.
+pub(crate) fn start(patience: Duration, what: impl Fn() -> String + Send + 'static) {
+    thread::spawn(move || {
+        let (mut seen, mut since) = (STEPS.load(Relaxed), Instant::now());
+        loop {
+            thread::sleep(Duration::from_millis(100));
+            let steps = STEPS.load(Relaxed);
+            if steps != seen {
+                (seen, since) = (steps, Instant::now());
+            } else if since.elapsed() > patience {
+                eprintln!("error: {}: stands still for {patience:?}", what());
+                exit(1);
+            }
+        }
+    });
+}

@@ -1,0 +1,215 @@
+//! What a writer does in a round.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::Duration;
+
+use mycelium_core::ring::{Producer, PushError};
+
+use crate::dice::Dice;
+use crate::item::{Item, note};
+use crate::kinds::Kind;
+use crate::round::{Counts, Round, Side};
+use crate::watchdog;
+
+/// A panic on purpose. It goes past the hook that would print it.
+pub(crate) struct Deliberate;
+
+/// How a thread waits that finds nothing to do.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    Spins,
+    Yields,
+    Naps,
+}
+
+impl Patience {
+    pub(crate) fn of(dice: &mut Dice) -> Patience {
+        [Patience::Spins, Patience::Yields, Patience::Yields, Patience::Naps][dice.below(4)]
+    }
+
+    pub(crate) fn wait(self) {
+        match self {
+            // There may be more threads than processors.
+            Patience::Spins => {
+                (0..50).for_each(|_| std::hint::spin_loop());
+                thread::yield_now();
+            }
+            Patience::Yields => thread::yield_now(),
+            Patience::Naps => thread::sleep(Duration::from_micros(20)),
+        }
+    }
+}
+
+struct Writer<'a, K: Kind> {
+    round: &'a Round<K>,
+    index: usize,
+    dice: Dice,
+    patience: Patience,
+    /// The number of the next item, and of the last.
+    next: u64,
+    last: u64,
+    /// How many ends it had.
+    ends: u64,
+    counts: Counts,
+}
+
+/// The ring was closed.
+struct Over;
+
+pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, mut dice: Dice) {
+    let patience = Patience::of(&mut dice);
+    let counts = Counts::default();
+    let mut writer = Writer { round, index, dice, patience, next: 0, last: items, ends: 0, counts };
+    let mut kept = None;
+    while writer.next < writer.last {
+        let Some(mut end) = kept.take().or_else(|| K::writer(&round.ring)) else {
+            if round.closing.load(SeqCst) {
+                break;
+            }
+            thread::yield_now();
+            continue;
+        };
+        watchdog::step();
+        writer.ends += 1;
+        // The end is a part of what unwinds.
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            let worked = writer.tenure(&mut end);
+            (worked, end)
+        }));
+        round.ring_the(Side::Readers);
+        match worked {
+            Ok((Ok(()), end)) if writer.dice.once_in(2) => kept = Some(end),
+            Ok((Ok(()), _)) => writer.counts.retaken += 1,
+            Ok((Err(Over), _)) => break,
+            Err(panic) if panic.is::<Deliberate>() => writer.counts.panics += 1,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+    drop(kept);
+    round.counts.lock().unwrap_or_else(PoisonError::into_inner).add(writer.counts);
+}
+
+impl<K: Kind> Writer<'_, K> {
+    /// Some operations with one end.
+    fn tenure(&mut self, end: &mut K::Writer<Item>) -> Result<(), Over> {
+        for _ in 0..self.dice.below(200) {
+            if self.next == self.last {
+                break;
+            }
+            match self.dice.below(64) {
+                0..32 => self.push(end)?,
+                32..56 => self.push_many(end)?,
+                56..62 => self.abort(end),
+                62 => self.panic(end),
+                _ => thread::sleep(Duration::from_micros(self.dice.below(50) as u64)),
+            }
+            self.round.ring_the(Side::Readers);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, end: &mut K::Writer<Item>) -> Result<(), Over> {
+        let mut item = Item::new(self.index, self.next, self.ends, false);
+        loop {
+            item = match end.try_push(item) {
+                Ok(()) => break,
+                Err(PushError::Full(item)) => item,
+                Err(PushError::Closed(mut item)) => {
+                    item.ghost = true;
+                    return Err(Over);
+                }
+            };
+            if !self.round.asleep {
+                self.patience.wait();
+                continue;
+            }
+            self.counts.sleeps += 1;
+            // The second look may push it, or be refused again.
+            let mut kept = Some(item);
+            self.round.sleep(Side::Writers, self.index, || {
+                match kept.take().map(|item| end.try_push(item)) {
+                    Some(Err(PushError::Full(item))) => {
+                        kept = Some(item);
+                        None
+                    }
+                    Some(Err(PushError::Closed(item))) => {
+                        kept = Some(item);
+                        Some(())
+                    }
+                    Some(Ok(())) | None => Some(()),
+                }
+            });
+            match kept {
+                Some(refused) => item = refused,
+                None => break,
+            }
+        }
+        self.pushed(1);
+        Ok(())
+    }
+
+    /// A grant that is committed, perhaps with slots to spare.
+    fn push_many(&mut self, end: &mut K::Writer<Item>) -> Result<(), Over> {
+        let (count, filled) = self.slots();
+        let mut numbers = self.next..(self.next + filled as u64).min(self.last);
+        let (index, ends) = (self.index, self.ends);
+        let next = || numbers.next().map(|number| Item::new(index, number, ends, false));
+        let pushed = K::fill(end, count, next, true);
+        self.pushed(pushed as u64);
+        // There was no room for so many, perhaps.
+        if pushed == 0 { self.push(end) } else { Ok(()) }
+    }
+
+    fn abort(&mut self, end: &mut K::Writer<Item>) {
+        let (count, filled) = self.slots();
+        let mut left = filled;
+        let (index, number, ends) = (self.index, self.next, self.ends);
+        K::fill(
+            end,
+            count,
+            || take_one(&mut left).then(|| Item::new(index, number, ends, true)),
+            false,
+        );
+        self.counts.aborted += u64::from(left < filled);
+    }
+
+    /// With a grant in its hands, if there is one to be had.
+    fn panic(&mut self, end: &mut K::Writer<Item>) {
+        let (count, filled) = self.slots();
+        let mut left = filled - 1;
+        let (index, number, ends) = (self.index, self.next, self.ends);
+        let next = || {
+            if !take_one(&mut left) {
+                resume_unwind(Box::new(Deliberate));
+            }
+            Some(Item::new(index, number, ends, true))
+        };
+        K::fill(end, count, next, true);
+        resume_unwind(Box::new(Deliberate));
+    }
+
+    /// How many slots to ask for, and how many of them to fill.
+    fn slots(&mut self) -> (usize, usize) {
+        let count = 1 + self.dice.below(self.round.capacity.min(40));
+        (count, 1 + self.dice.below(count))
+    }
+
+    fn pushed(&mut self, count: u64) {
+        for number in self.next..self.next + count {
+            note(self.index, |books| books.pushed.add(number));
+        }
+        self.next += count;
+        if self.next % 64 < count {
+            watchdog::step();
+        }
+    }
+}
+
+fn take_one(left: &mut usize) -> bool {
+    let any = *left > 0;
+    *left -= usize::from(any);
+    any
+}
