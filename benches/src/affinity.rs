@@ -1,5 +1,7 @@
 //! Threads on cores of their own.
 
+use crate::wait::{ALONE, Wait};
+
 /// The first two cores that this process may use.
 #[derive(Clone, Debug)]
 pub(crate) struct Cores {
@@ -28,8 +30,14 @@ impl Cores {
     }
 
     /// Whether two threads can run at the same time.
-    pub(crate) fn are_two(&self) -> bool {
+    fn are_two(&self) -> bool {
         self.count() > 1
+    }
+
+    /// The ways of waiting for two threads, each on a core of its own if there are two. On one core, who spins keeps
+    /// the other from running.
+    pub(crate) fn sweep(&self) -> Vec<Wait> {
+        ALONE.into_iter().filter(|wait| self.are_two() || *wait == Wait::Yield).collect()
     }
 
     /// Pins the calling thread, if pinning was granted at all.
@@ -41,6 +49,11 @@ impl Cores {
             Some(core) => pin(*core),
             None => Err("there are not two cores".into()),
         }
+    }
+
+    /// Pins the calling thread as one of many: the `number`-th, in turn over the writer's and the reader's core.
+    pub(crate) fn pin_in_turn(&self, number: usize) -> Result<(), String> {
+        self.pin(if number.is_multiple_of(2) { Side::Writer } else { Side::Reader })
     }
 
     /// What was granted, in words.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::goals::Pair;
 use crate::options::Options;
-use crate::report::{Figures, Quartiles, Ratio, Table, Verdict};
+use crate::report::{Figures, Quartiles, Table};
 use crate::sample::Tally;
 
 /// One implementation doing one job.
@@ -18,7 +19,12 @@ pub(crate) trait Column {
 
 /// Columns that do the same job, and what is said about them.
 pub(crate) struct Contest {
+    /// What `--only` calls it.
     pub(crate) key: &'static str,
+    /// Which of the tables of that key: the point of a sweep.
+    pub(crate) point: Option<String>,
+    /// Where its goals count.
+    pub(crate) row: &'static str,
     pub(crate) title: String,
     /// What lies between the two looks at the clock.
     pub(crate) timed: &'static str,
@@ -27,61 +33,39 @@ pub(crate) struct Contest {
     pub(crate) pairs: Vec<Pair>,
 }
 
-/// Two columns whose times of each round are divided.
-#[derive(Clone, Copy)]
-pub(crate) struct Pair {
-    pub(crate) ours: &'static str,
-    pub(crate) rival: &'static str,
-    /// The most that the ratio may be.
-    pub(crate) budget: Option<f64>,
-    /// What ours should cost on the machine of the budgets, in nanoseconds.
-    pub(crate) guide: Option<f64>,
-}
-
-impl Pair {
-    pub(crate) const fn new(ours: &'static str, rival: &'static str) -> Pair {
-        Pair { ours, rival, budget: None, guide: None }
-    }
-
-    pub(crate) const fn within(self, budget: f64) -> Pair {
-        Pair { budget: Some(budget), ..self }
-    }
-
-    pub(crate) const fn guided(self, guide: f64) -> Pair {
-        Pair { guide: Some(guide), ..self }
-    }
-}
-
 impl Contest {
     pub(crate) fn measure(mut self, options: &Options) -> Result<Table, Mismatch> {
         self.columns.retain(|column| options.wants_column(column.name()));
+        let mut livelocked = vec![false; self.columns.len()];
         let times = rounds(options, self.columns.len(), |column| {
-            let took = self.columns[column].round(self.operations)?;
-            Ok(took.as_secs_f64() * 1e9 / self.operations as f64)
+            if livelocked[column] {
+                return Ok(f64::NAN);
+            }
+            match self.columns[column].round(self.operations) {
+                Ok(took) => Ok(took.as_secs_f64() * 1e9 / self.operations as f64),
+                Err(mismatch) if mismatch.livelock => {
+                    livelocked[column] = true;
+                    Ok(f64::NAN)
+                }
+                Err(mismatch) => Err(mismatch),
+            }
         })?;
-        let of = |name| self.columns.iter().position(|column| column.name() == name);
-        let ratios = self.pairs.iter().filter_map(|pair| {
-            let (ours, rival) = (&times[of(pair.ours)?], &times[of(pair.rival)?]);
-            let ratio = Quartiles::of(ours.iter().zip(rival).map(|(ours, rival)| ours / rival));
-            Some(Ratio {
-                ours: pair.ours,
-                rival: pair.rival,
-                ratio,
-                budget: pair.budget,
-                // A quick run's times mean nothing, so it judges none.
-                verdict: pair
-                    .budget
-                    .filter(|_| !options.quick)
-                    .map(|budget| Verdict::of(ratio.upper <= budget)),
-                guide: pair.guide,
-            })
-        });
-        let figures = self.columns.iter().zip(&times).map(|(column, times)| Figures {
+        let columns = || self.columns.iter().zip(&times).zip(&livelocked);
+        let times_of = |name: &str| {
+            columns()
+                .find(|((column, _), livelocked)| column.name() == name && !**livelocked)
+                .map(|((_, times), _)| times.as_slice())
+        };
+        // A quick run's times mean nothing, so it judges none.
+        let ratios = self.pairs.iter().filter_map(|pair| pair.ratio(times_of, !options.quick));
+        let figures = columns().map(|((column, times), livelocked)| Figures {
             name: column.name(),
-            nanoseconds: Quartiles::of(times.iter().copied()),
+            nanoseconds: (!livelocked).then(|| Quartiles::of(times.iter().copied())),
         });
         Ok(Table {
             key: self.key,
+            point: self.point,
+            row: self.row,
             ratios: ratios.collect(),
             figures: figures.collect(),
             title: self.title,
@@ -117,11 +101,17 @@ pub(crate) fn rounds<R>(
 pub struct Mismatch {
     column: &'static str,
     what: String,
+    /// It is known to stop for good now and then, and the run goes on without it.
+    livelock: bool,
 }
 
 impl Mismatch {
     pub(crate) fn new(column: &'static str, what: impl Into<String>) -> Mismatch {
-        Mismatch { column, what: what.into() }
+        Mismatch { column, what: what.into(), livelock: false }
+    }
+
+    pub(crate) fn livelock(column: &'static str) -> Mismatch {
+        Mismatch { livelock: true, ..Mismatch::new(column, "nothing moves any more") }
     }
 
     /// An error unless what arrived is what should have.
@@ -137,7 +127,7 @@ impl Mismatch {
             "{} messages with sum {:#018x} should have arrived, {} with sum {:#018x} did",
             expected.count, expected.sum, found.count, found.sum
         );
-        Err(Mismatch { column, what })
+        Err(Mismatch::new(column, what))
     }
 }
 
@@ -165,6 +155,43 @@ mod tests {
         assert_eq!(results, Ok(vec![vec![6, 8], vec![4, 9], vec![5, 7]]));
     }
 
+    #[test]
+    fn a_livelocked_column_takes_part_no_more() {
+        struct Stuck(usize);
+
+        impl Column for Stuck {
+            fn name(&self) -> &'static str {
+                "stuck"
+            }
+
+            fn round(&mut self, _operations: usize) -> Result<Duration, Mismatch> {
+                self.0 += 1;
+                assert!(self.0 < 3, "it takes part though it is stuck");
+                if self.0 == 2 { Err(Mismatch::livelock("stuck")) } else { Ok(Duration::ZERO) }
+            }
+        }
+
+        let contest = Contest {
+            pairs: vec![Pair::new("stuck", "stuck")],
+            ..contest(vec![Box::new(Stuck(0))])
+        };
+        let table = contest.measure(&Options::default()).unwrap();
+        assert!(table.figures[0].nanoseconds.is_none() && table.ratios.is_empty(), "{table}");
+    }
+
+    fn contest(columns: Vec<Box<dyn Column>>) -> Contest {
+        Contest {
+            key: "emit",
+            point: None,
+            row: "",
+            title: String::new(),
+            timed: "",
+            operations: 512,
+            columns,
+            pairs: Vec::new(),
+        }
+    }
+
     struct Loser;
 
     impl Column for Loser {
@@ -182,15 +209,7 @@ mod tests {
 
     #[test]
     fn a_lost_message_ends_the_run() {
-        let contest = Contest {
-            key: "emit",
-            title: String::new(),
-            timed: "",
-            operations: 512,
-            columns: vec![Box::new(Loser)],
-            pairs: Vec::new(),
-        };
-        let error = contest.measure(&Options::default()).unwrap_err();
+        let error = contest(vec![Box::new(Loser)]).measure(&Options::default()).unwrap_err();
         assert!(
             error.to_string().starts_with("column `loser` did not do its work: 512"),
             "{error}"

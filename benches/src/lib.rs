@@ -1,7 +1,7 @@
 //! The one harness: our figures and, beside them in the same run, the rivals'.
 //!
-//! A column is one implementation doing one job. All columns of a table run the same caller's loop
-//! (generic over the two ends of a channel, `ends`, or over a codec, `codec`), in short rounds that alternate
+//! A column is one implementation doing one job. All columns of a table run the same caller's loop (`loops`, generic
+//! over the two ends of a ring or channel, `ends`, which stand in `ours` and `rivals`), in short rounds that alternate
 //! between the columns, so that a noisy moment of the machine meets them all. The figure is the median of the ratios
 //! of each round, with its quartiles. `docs/performance.md` says how to run it and how to read it.
 //!
@@ -9,25 +9,35 @@
 //! run with an error: a figure of a loop that did not do its work is worth nothing.
 
 mod affinity;
-mod codec;
 mod ends;
+mod goals;
 mod harness;
-mod one_thread;
+mod instructions;
+mod item;
+mod loops;
 mod options;
+mod ours;
+mod plots;
 mod report;
+mod rivals;
 mod sample;
-mod two_threads;
+mod tables;
+mod threads;
+mod wait;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 pub use harness::Mismatch;
+pub use instructions::Error as InstructionsError;
 pub use options::{Misuse, Options, USAGE};
 pub use report::{
-    Figures, LatencyTable, Machine, Percentiles, Quartiles, Ratio, Report, Table, Verdict,
+    FairnessTable, Figures, InstructionTable, Instructions, LatencyTable, Limit, Machine, Measure,
+    Percentiles, Point, Quartiles, Ratio, Report, Row, Share, Table, Verdict,
 };
 
-/// Runs what the arguments ask for, prints the tables to `out` as they are done, and writes the JSON file.
+/// Runs what the arguments ask for, prints the tables to `out` as they are done, and writes the JSON file and
+/// the plots.
 pub fn main(arguments: impl Iterator<Item = String>, out: &mut dyn Write) -> ExitCode {
     let outcome = Options::parse(arguments).map_err(Failure::Misuse).and_then(|options| {
         if options.help {
@@ -37,6 +47,9 @@ pub fn main(arguments: impl Iterator<Item = String>, out: &mut dyn Write) -> Exi
         if let Some(path) = &options.json {
             let json = serde_json::to_vec_pretty(&report).map_err(io::Error::from);
             json.and_then(|json| std::fs::write(path, json)).map_err(Failure::Io)?;
+        }
+        if let Some(directory) = &options.plots {
+            plots::write(directory, &report).map_err(Failure::Io)?;
         }
         Ok(())
     });
@@ -58,19 +71,23 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Report, Failure> {
     let cores = affinity::Cores::take();
     let mut report = Report::new(Machine::look(&cores, options));
     write!(out, "{}", report.machine).map_err(Failure::Io)?;
-    for contest in one_thread::contests(options).into_iter().chain(codec::contests(options)) {
-        let table = contest.measure(options)?;
-        write!(out, "\n{table}").map_err(Failure::Io)?;
-        report.tables.push(table);
+    if options.instructions {
+        for job in tables::jobs(options, &cores) {
+            if let Some(table) =
+                instructions::count(&job, options).map_err(Failure::Instructions)?
+            {
+                write!(out, "\n{table}").map_err(Failure::Io)?;
+                report.instructions.push(table);
+            }
+        }
+        return Ok(report);
     }
-    for (contest, latencies) in two_threads::contests(options, &cores) {
-        let table = contest.measure(options)?;
-        write!(out, "\n{table}").map_err(Failure::Io)?;
-        report.tables.push(table);
-        let table = latencies.measure(options)?;
-        write!(out, "\n{table}").map_err(Failure::Io)?;
-        report.latencies.push(table);
+    for job in tables::jobs(options, &cores) {
+        let section = job.measure(options)?;
+        write!(out, "\n{section}").map_err(Failure::Io)?;
+        report.push(section);
     }
+    report.judge();
     write!(out, "\n{}", report.summary()).map_err(Failure::Io)?;
     Ok(report)
 }
@@ -82,6 +99,8 @@ pub enum Failure {
     Misuse(Misuse),
     /// A column did not do its work.
     Mismatch(Mismatch),
+    /// Instructions could not be counted.
+    Instructions(InstructionsError),
     /// Writing failed.
     Io(io::Error),
 }
@@ -91,6 +110,7 @@ impl std::fmt::Display for Failure {
         match self {
             Failure::Misuse(misuse) => write!(f, "{misuse}\n\n{USAGE}"),
             Failure::Mismatch(mismatch) => mismatch.fmt(f),
+            Failure::Instructions(error) => error.fmt(f),
             Failure::Io(error) => error.fmt(f),
         }
     }

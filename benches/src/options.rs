@@ -5,18 +5,42 @@ use std::path::PathBuf;
 
 /// The text of `--help`.
 pub const USAGE: &str = "\
-usage: mycelium-benches [--quick] [--only TABLES] [--column COLUMN] [--json FILE] [--rounds N] [--operations N]
+usage: mycelium-benches [--quick] [--only TABLES] [--column COLUMN] [--json FILE] [--plots DIR]
+                        [--rounds N] [--operations N]
+       mycelium-benches --instructions [--only TABLES] [--column COLUMN] [--json FILE]
 
   --quick         few short rounds: checks that every column moves every message, times nothing worth reading
-  --only TABLES   some of emit, emit-receive, fan-out, encode, view, threads (comma between)
+  --only TABLES   some of these (comma between):
+                    emit emit-receive fan-out threads encode view
+                    push spsc spsc-batches spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks
   --column NAME   only this column of each table, for a profiler
   --json FILE     the report as JSON
+  --plots DIR     a picture of each table (SVG): throughput by column, latency by percentile
   --rounds N      so many rounds (31)
   --operations N  so many operations in each round of a table
+  --instructions  instead of times: instructions an operation, counted by valgrind, of the tables of one thread
 ";
 
 /// The tables that `--only` can name.
-const TABLES: [&str; 6] = ["emit", "emit-receive", "fan-out", "encode", "view", "threads"];
+const TABLES: [&str; 17] = [
+    "emit",
+    "emit-receive",
+    "fan-out",
+    "threads",
+    "encode",
+    "view",
+    "push",
+    "spsc",
+    "spsc-batches",
+    "spsc-56",
+    "spsc-64",
+    "trip",
+    "mpmc",
+    "fairness",
+    "publish",
+    "publish-read",
+    "tasks",
+];
 
 /// What a run is asked to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +54,10 @@ pub struct Options {
     pub column: Option<String>,
     /// Where the report goes as JSON.
     pub json: Option<PathBuf>,
+    /// Where pictures of the tables go.
+    pub plots: Option<PathBuf>,
+    /// Count instructions instead of time.
+    pub instructions: bool,
     /// Rounds that count, instead of the usual number.
     pub rounds: Option<usize>,
     /// Operations in a round, instead of each table's own number.
@@ -54,6 +82,8 @@ impl Options {
                 "--only" => options.only.extend(value()?.split(',').map(str::to_owned)),
                 "--column" => options.column = Some(value()?),
                 "--json" => options.json = Some(value()?.into()),
+                "--plots" => options.plots = Some(value()?.into()),
+                "--instructions" => options.instructions = true,
                 "--rounds" => options.rounds = Some(number(&value()?)?),
                 "--operations" => options.operations = Some(number(&value()?)?),
                 _ => return Err(Misuse::Unknown(argument)),

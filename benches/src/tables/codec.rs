@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use mycelium_core::{Envelope, FrameView, Limits, write_message};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-use crate::harness::{Column, Contest, Mismatch, Pair};
+use crate::affinity::Cores;
+use crate::goals::{Pair, Rival, rows};
+use crate::harness::{Column, Contest, Mismatch};
 use crate::options::Options;
 use crate::sample::{SAMPLES, Sample, Tally, samples};
+use crate::tables::Job;
 
 const ENCODE: &str = "frame and message";
 const VIEW: &str = "frame and checked view";
@@ -17,11 +20,13 @@ const POSTCARD: &str = "postcard";
 const PROST: &str = "prost";
 const RIVALS: [&str; 3] = [ZEROCOPY, POSTCARD, PROST];
 
-pub(crate) fn contests(options: &Options) -> Vec<Contest> {
-    let mut contests = Vec::new();
+pub(super) fn jobs(options: &Options, _cores: &Cores) -> Vec<Job> {
+    let mut jobs = Vec::new();
     if options.wants("encode") {
-        contests.push(Contest {
+        jobs.push(Job::Contest(Contest {
             key: "encode",
+            point: None,
+            row: rows::CODEC,
             title: "56 bytes into a buffer, ours with the frame's header".into(),
             timed: "all of the loop",
             operations: options.operations(16_384, 1_024),
@@ -32,11 +37,13 @@ pub(crate) fn contests(options: &Options) -> Vec<Contest> {
                 Box::new(Encode::<Prost>::new(PROST)),
             ],
             pairs: RIVALS.map(|rival| budget(Pair::new(ENCODE, rival), 3.0, 2.5)).into(),
-        });
+        }));
     }
     if options.wants("view") {
-        contests.push(Contest {
+        jobs.push(Job::Contest(Contest {
             key: "view",
+            point: None,
+            row: rows::CODEC,
             title: "56 bytes checked and one field read, in place where the format allows it"
                 .into(),
             timed: "all of the loop",
@@ -48,13 +55,16 @@ pub(crate) fn contests(options: &Options) -> Vec<Contest> {
                 Box::new(View::<Prost>::new(PROST)),
             ],
             pairs: RIVALS.map(|rival| budget(Pair::new(VIEW, rival), 2.0, 2.0)).into(),
-        });
+        }));
     }
-    contests
+    jobs
 }
 
 fn budget(pair: Pair, budget: f64, guide: f64) -> Pair {
-    if pair.rival == ZEROCOPY { pair.within(budget).guided(guide) } else { pair }
+    match pair.rival {
+        Rival::Column(ZEROCOPY) => pair.within(budget).guided(guide),
+        _ => pair,
+    }
 }
 
 /// Room for a message in any of the formats, aligned as the buffer of a connection is.

@@ -1,0 +1,143 @@
+//! Many senders and many receivers of one ring, each item once: throughput, and whether every thread gets its share.
+//!
+//! `lanes` stand beside, and no goal compares them: they are FIFO per producer only, the others are linearizable.
+
+use std::time::Duration;
+
+use crate::affinity::Cores;
+use crate::ends::{PopMany, PushMany, columns};
+use crate::goals::{Pair, rows};
+use crate::harness::{Column, Contest, Mismatch};
+use crate::loops::crowd::{Crowd, Shape};
+use crate::loops::shares::Watched;
+use crate::options::Options;
+use crate::ours::lanes;
+use crate::ours::mpmc::{self as ours, BATCHES, ONE_BY_ONE};
+use crate::report::{FairnessTable, Share, Verdict};
+use crate::rivals::channels::{self, ASYNC_CHANNEL, CROSSBEAM, FLUME, KANAL};
+use crate::rivals::queues::{self, ARRAY_QUEUE, CONCURRENT_QUEUE, HEAPLESS};
+use crate::tables::Job;
+use crate::wait::{SHARED, Wait};
+
+/// Those that goals are beside. The other columns are there to be seen.
+const RIVALS: &[&str] =
+    &[ARRAY_QUEUE, CONCURRENT_QUEUE, CROSSBEAM, FLUME, KANAL, ASYNC_CHANNEL, HEAPLESS];
+
+/// heapless' queue may come to a standstill; after so long it counts as livelocked.
+const LIVELOCK: Duration = Duration::from_secs(2);
+
+/// How many threads, and how much faster batches have to be.
+const SHAPES: [(Shape, f64); 4] = [
+    (Shape { senders: 1, receivers: 1 }, 1.5),
+    (Shape { senders: 2, receivers: 2 }, 1.2),
+    (Shape { senders: 4, receivers: 1 }, 1.5),
+    (Shape { senders: 4, receivers: 4 }, 1.5),
+];
+
+pub(super) fn jobs(options: &Options, cores: &Cores) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    if options.wants("mpmc") {
+        for (shape, factor) in SHAPES {
+            let sweep = if shape.is_pair() { cores.sweep() } else { SHARED.to_vec() };
+            jobs.extend(sweep.into_iter().map(|wait| many(options, cores, shape, wait, factor)));
+        }
+    }
+    if options.wants("fairness") {
+        jobs.extend(SHAPES.map(|(shape, _)| Job::Fairness(Fairness::new(shape, cores))));
+    }
+    jobs
+}
+
+fn many(options: &Options, cores: &Cores, shape: Shape, wait: Wait, factor: f64) -> Job {
+    let columns: Vec<Box<dyn Column>> = columns!(column => column;
+        Crowd::of(ours::ends(ONE_BY_ONE), shape, wait, cores),
+        Crowd::of(ours::ends(BATCHES), shape, wait, cores).in_batches(),
+        Crowd::with(lanes::ONE_BY_ONE, lanes_of(shape), wait, cores),
+        Crowd::with(lanes::BATCHES, lanes_of(shape), wait, cores).in_batches(),
+        Crowd::of(queues::array_queue(), shape, wait, cores),
+        Crowd::of(queues::concurrent_queue(), shape, wait, cores),
+        Crowd::of(channels::crossbeam(), shape, wait, cores),
+        Crowd::of(channels::flume(), shape, wait, cores),
+        Crowd::of(channels::kanal(), shape, wait, cores),
+        Crowd::of(channels::async_channel(), shape, wait, cores),
+        Crowd::of(queues::thingbuf(), shape, wait, cores),
+        Crowd::of(queues::heapless(), shape, wait, cores).livelocks_after(LIVELOCK),
+    );
+    // Where threads share cores, the goal is for those who yield.
+    let judged = wait == if shape.is_pair() { Wait::Busy } else { Wait::Yield };
+    Job::Contest(Contest {
+        key: "mpmc",
+        point: Some(point(shape, wait)),
+        row: rows::MPMC,
+        title: format!("{shape}, 8 bytes, on two cores in turn, waiting: {wait}"),
+        timed: "from the first send to the last receive, with sums",
+        operations: options.operations(64_000, 3_200).next_multiple_of(4),
+        columns,
+        pairs: vec![
+            Pair::best(ONE_BY_ONE, RIVALS).at_least(0.95).judged_if(judged),
+            Pair::best(BATCHES, RIVALS).at_least(factor).judged_if(judged),
+        ],
+    })
+}
+
+/// Whether every thread gets its share of our rings.
+pub(crate) struct Fairness {
+    shape: Shape,
+    columns: Vec<Box<dyn Watched>>,
+}
+
+/// How each thread of it waits.
+const WAIT: Wait = Wait::Yield;
+/// The part of its fair share that a thread has to get.
+const LEAST: f64 = 0.25;
+
+impl Fairness {
+    fn new(shape: Shape, cores: &Cores) -> Fairness {
+        let columns: Vec<Box<dyn Watched>> = columns!(column => column;
+            Crowd::of(ours::ends(ONE_BY_ONE), shape, WAIT, cores),
+            Crowd::of(ours::ends(BATCHES), shape, WAIT, cores).in_batches(),
+            Crowd::with(lanes::ONE_BY_ONE, lanes_of(shape), WAIT, cores),
+            Crowd::with(lanes::BATCHES, lanes_of(shape), WAIT, cores).in_batches(),
+            // No goal: it shows what the machine gives to threads at all.
+            Crowd::of(queues::array_queue(), shape, WAIT, cores),
+        );
+        Fairness { shape, columns }
+    }
+
+    pub(super) fn measure(mut self, options: &Options) -> Result<FairnessTable, Mismatch> {
+        self.columns.retain(|column| options.wants_column(column.name()));
+        let (window, windows) = match options.quick {
+            true => (Duration::from_millis(10), 2),
+            false => (Duration::from_secs(1), 2),
+        };
+        let shares = self.columns.iter_mut().map(|column| {
+            let least = column.watch(window, windows)?;
+            let fair = least.senders >= LEAST && least.receivers >= LEAST;
+            Ok(Share {
+                name: column.name(),
+                throughput: least.throughput / 1e6,
+                senders: least.senders,
+                receivers: least.receivers,
+                least: LEAST,
+                verdict: (!options.quick && column.name() != ARRAY_QUEUE)
+                    .then(|| Verdict::of(fair)),
+            })
+        });
+        Ok(FairnessTable {
+            shares: shares.collect::<Result<_, Mismatch>>()?,
+            point: point(self.shape, WAIT),
+            title: format!("{}, 8 bytes, on two cores in turn, waiting: {WAIT}", self.shape),
+            row: rows::MPMC,
+            window: window.as_millis(),
+            windows,
+        })
+    }
+}
+
+fn lanes_of(shape: Shape) -> (Vec<impl PushMany<Item = u64>>, Vec<impl PopMany<Item = u64>>) {
+    lanes::ends(shape.senders, shape.receivers)
+}
+
+fn point(shape: Shape, wait: Wait) -> String {
+    format!("{}-{}-{}", shape.senders, shape.receivers, wait.slug())
+}

@@ -1,0 +1,64 @@
+//! A number there and back between two cores, beside the least that the machine allows.
+
+use crate::affinity::Cores;
+use crate::ends::columns;
+use crate::goals::{Pair, rows};
+use crate::harness::Contest;
+use crate::loops::latency::Latencies;
+use crate::loops::trip::Trip;
+use crate::options::Options;
+use crate::ours::spsc::{self as ours, INDEX, STAMPED};
+use crate::rivals::raw::{self, RAW};
+use crate::rivals::rtrb::{self, RTRB};
+use crate::rivals::spsc;
+use crate::tables::Job;
+use crate::wait::Wait;
+
+/// Every column: `every!(ends => wrapper)`, where `ends` makes the ends of one way. Ours first.
+macro_rules! every {
+    ($ends:ident => $wrapper:expr) => {
+        columns!($ends => $wrapper;
+            ours::stamped::<u64>,
+            ours::index::<u64>,
+            raw::line,
+            rtrb::one::<u64>,
+            spsc::heapless::<u64>,
+        )
+    };
+}
+
+pub(super) fn jobs(options: &Options, cores: &Cores) -> Vec<Job> {
+    if !options.wants("trip") {
+        return Vec::new();
+    }
+    let sweep = cores.sweep().into_iter();
+    sweep.flat_map(|wait| [mean(options, cores, wait), times(options, cores, wait)]).collect()
+}
+
+fn mean(options: &Options, cores: &Cores, wait: Wait) -> Job {
+    let goal = Pair::new(STAMPED, RAW).within_and_median(1.1, 1.0);
+    Job::Contest(Contest {
+        key: "trip",
+        point: Some(wait.slug().to_owned()),
+        row: rows::TRIP,
+        title: format!("two threads, 8 bytes there and back, waiting: {wait}"),
+        timed: "all trips of a round; one operation is there and back",
+        operations: options.operations(4_000, 1_000),
+        columns: every!(ends => Trip::new(ends, wait, cores)),
+        pairs: vec![
+            goal.judged_if(wait == Wait::Busy),
+            Pair::new(STAMPED, RTRB),
+            Pair::new(INDEX, RAW),
+        ],
+    })
+}
+
+fn times(options: &Options, cores: &Cores, wait: Wait) -> Job {
+    Job::Latencies(Latencies {
+        key: "trip",
+        point: wait.slug(),
+        title: format!("two threads, 8 bytes there and back, waiting: {wait}"),
+        operations: options.operations(4_000, 1_000),
+        columns: every!(ends => Trip::new(ends, wait, cores)),
+    })
+}
