@@ -208,7 +208,7 @@ fn lies_of_a_peer_are_clamped() {
         assert!(pushed <= 8);
     }
     let mut word = [0];
-    for index in owned..256 {
+    for index in (owned..256).step_by(if cfg!(miri) { 16 } else { 1 }) {
         for lie in [usize::MAX, usize::MAX / 2, usize::MAX / 2 + 2, 1] {
             data.set(index, lie);
             for _ in 0..3 {

@@ -202,6 +202,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
                 Err(_) => None,
             }
         }));
+        // The slot that was found is in use: whether there are more is not asked, another one may look.
         self.place.got(bells, || true);
         Poll::Ready(vacant.map(|vacant| Permit::new(vacant, &self.lobby)))
     }

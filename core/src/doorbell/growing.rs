@@ -70,7 +70,7 @@ impl Growing {
         }
     }
 
-    /// Calls `with` with the row of a seat, and the seat within it.
+    /// Calls one of the two with the row of a seat, and the seat within that row.
     #[inline]
     fn at<R>(
         &self,

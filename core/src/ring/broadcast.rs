@@ -240,7 +240,8 @@ impl<T: Storage> Broadcast<T> {
                 Stamp::Before => break,
             }
         }
-        next
+        // Stamps that lie can lead once around.
+        if T::FOREIGN && is_after(known, next) { known } else { next }
     }
 
     /// As [`published`](Broadcast::published), for who knows nothing yet.
@@ -285,8 +286,20 @@ impl<T: Storage> Broadcast<T> {
 
     #[inline]
     fn slot(&self, sequence: usize) -> Slot<'_> {
+        self.slot_for(sequence, self.slot_words - HEADER_WORDS)
+    }
+
+    /// The slot with the words that a message of so many takes: where the number is a constant, what is done to each
+    /// needs no loop.
+    ///
+    /// # Panics
+    /// If the message has more words than a slot.
+    #[inline(always)]
+    fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
         let start = (sequence & (self.capacity - 1)) * self.slot_words;
-        match &self.storage.slots()[start..][..self.slot_words] {
+        let needed = HEADER_WORDS + words;
+        assert!(needed <= self.slot_words, "the message has more words than a slot");
+        match &self.storage.slots()[start..][..needed] {
             [stamp, length, words @ ..] => Slot { stamp: &stamp.0, length: &length.0, words },
             // `over` made it at least as long as its header.
             _ => unreachable!("a slot without a header"),

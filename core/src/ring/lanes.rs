@@ -1,6 +1,6 @@
 //! `lanes`: many writers and readers, **in order per writer only**: items of different writers come in any order.
 //!
-//! Each writer has a lane of its own, a ring for one writer and one reader ([`spsc`](super::spsc)), so that writers have
+//! Each writer has a lane of its own, a ring for one writer and one reader ([`spsc`]), so that writers have
 //! nothing to do with each other. Readers go round the lanes. A reader takes from a lane while it holds the lane's
 //! lock, up to 64 items at a time, and never waits for it: a lane that another reader is at is passed over.
 //!

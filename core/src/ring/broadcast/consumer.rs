@@ -2,7 +2,7 @@
 
 use super::slot::{LENGTH, LONGEST, Stamp, is_after, is_skip};
 use super::storage::{CLOSED, FREE, Storage};
-use super::{Broadcast, Handle};
+use super::{Broadcast, Handle, Word};
 use crate::sync::{Ordering, barrier, order};
 
 /// What a reader found at its cursor.
@@ -57,7 +57,7 @@ impl<H: Handle> Consumer<H> {
 
     /// Looks at the next message and copies it to `message`, as many words as that holds; looking again gives the
     /// same message until [`advance`](Consumer::advance).
-    #[inline]
+    #[inline(always)]
     pub fn look(&mut self, message: &mut [usize]) -> Look {
         match self.find(message) {
             Found::Message { length } => self.found(length),
@@ -134,7 +134,7 @@ impl<H: Handle> Consumer<H> {
     }
 
     /// Copies the next message out, if there is one.
-    #[inline]
+    #[inline(always)]
     fn find(&self, message: &mut [usize]) -> Found {
         let slot = self.ring.slot(self.cursor);
         // Acquire, with the Release of a commit: the words of the message.
@@ -143,9 +143,7 @@ impl<H: Handle> Consumer<H> {
             return Found::Other { stamp };
         }
         let length = slot.length.load(Ordering::Relaxed) & LENGTH;
-        for (word, from) in message.iter_mut().zip(slot.words) {
-            *word = from.0.load(Ordering::Relaxed);
-        }
+        copy_out(slot.words, message);
         if self.entry.is_none() {
             // The writer does not wait for an observer: was it at work in this slot meanwhile?
             barrier!("broadcast.recheck-fence", Acquire);
@@ -252,6 +250,17 @@ impl<H: Handle> Consumer<H> {
             // Release, with the Acquire of the writer's look: this reader is done with the slots before it.
             words.0.cursor.store(sequence, order!("broadcast.advance", Release));
         }
+    }
+}
+
+/// Copies the words of a slot, as many as `message` holds.
+#[inline(always)]
+fn copy_out(words: &[Word], message: &mut [usize]) {
+    let copy = |(to, from): (&mut usize, &Word)| *to = from.0.load(Ordering::Relaxed);
+    match words.get(..message.len()) {
+        // Nearly always the caller has room for so many, and that is a constant: then this is no loop.
+        Some(words) => message.iter_mut().zip(words).for_each(copy),
+        None => message.iter_mut().zip(words).for_each(copy),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Handle;
 use super::error::Full;
 use super::slot::Slot;
-use super::storage::{CLOSED, SINGLE, Storage};
+use super::storage::{CLOSED, HEADER_WORDS, SINGLE, Storage};
 use crate::sync::{Ordering, barrier, order};
 
 /// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which goes on in its place.
@@ -28,9 +28,9 @@ impl<H: Handle> Producer<H> {
     ///
     /// # Panics
     /// If the message has more words than a slot, or `length` is more than `words` have.
-    #[inline]
+    #[inline(always)]
     pub fn try_push(&mut self, words: &[usize], length: usize) -> Result<usize, Full> {
-        let mut grant = self.grant()?;
+        let mut grant = self.grant_for(words.len())?;
         grant.write(words, length);
         Ok(grant.commit())
     }
@@ -42,14 +42,22 @@ impl<H: Handle> Producer<H> {
     /// [`Full`] if a gating reader holds the writer.
     #[inline]
     pub fn grant(&mut self) -> Result<Grant<'_>, Full> {
+        let words = self.ring.slot_words - HEADER_WORDS;
+        let grant = self.grant_for(words)?;
+        grant.slot.unmark();
+        Ok(grant)
+    }
+
+    /// The next slot, for a message of so many words.
+    #[inline(always)]
+    fn grant_for(&mut self, words: usize) -> Result<Grant<'_>, Full> {
         if self.next == self.limit {
             self.look_for_room()?;
         }
-        let slot = self.ring.slot(self.next);
+        let slot = self.ring.slot_for(self.next, words);
         // From here on no observer may take what it copies for the message of a lap ago.
         slot.stamp.store(self.next, Ordering::Relaxed);
         barrier!("broadcast.overwrite-fence", Release);
-        slot.unmark();
         Ok(Grant { slot, next: &mut self.next })
     }
 
@@ -112,7 +120,7 @@ impl Grant<'_> {
     ///
     /// # Panics
     /// If the message has more words than a slot, or `length` is more than `words` have.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, words: &[usize], length: usize) {
         assert!(length <= size_of_val(words), "the length is more than that of the words");
         self.slot.set_length(length);

@@ -11,7 +11,7 @@
 
 use super::error::Blocked;
 use super::slot::{Slot, is_after, skip_mark};
-use super::storage::{CLOSED, SHARED, Storage};
+use super::storage::{CLOSED, HEADER_WORDS, SHARED, Storage};
 use super::{Broadcast, Handle};
 use crate::ring::backoff::Backoff;
 use crate::sync::{Ordering, barrier, order};
@@ -59,9 +59,9 @@ impl<H: Handle> SharedProducer<H> {
     ///
     /// # Panics
     /// If the message has more words than a slot, or `length` is more than `words` have.
-    #[inline]
+    #[inline(always)]
     pub fn try_push(&mut self, words: &[usize], length: usize) -> Result<usize, Blocked> {
-        let mut grant = self.grant()?;
+        let mut grant = self.grant_for(words.len())?;
         grant.write(words, length);
         Ok(grant.commit())
     }
@@ -73,14 +73,26 @@ impl<H: Handle> SharedProducer<H> {
     /// [`Blocked`] if a gating reader, or another writer, is in the way.
     #[inline]
     pub fn grant(&mut self) -> Result<SharedGrant<'_, H::Storage>, Blocked> {
+        let words = self.ring.slot_words - HEADER_WORDS;
+        let grant = self.grant_for(words)?;
+        grant.slot.unmark();
+        Ok(grant)
+    }
+
+    /// The next slot, for a message of so many words. If they are too many, that is found before the claim.
+    #[inline(always)]
+    fn grant_for(&mut self, words: usize) -> Result<SharedGrant<'_, H::Storage>, Blocked> {
+        assert!(
+            HEADER_WORDS + words <= self.ring.slot_words,
+            "the message has more words than a slot"
+        );
         let sequence = self.claim()?;
         let ring = &*self.ring;
-        let slot = ring.slot(sequence);
+        let slot = ring.slot_for(sequence, words);
         // From here on no observer may take what it copies for the message of a lap ago. Release: who sees this stamp
         // also sees what the writer of a lap ago said of itself.
         slot.stamp.store(sequence, order!("shared.begin", Release));
         barrier!("shared.overwrite-fence", Release);
-        slot.unmark();
         Ok(SharedGrant { ring, slot, sequence })
     }
 
@@ -204,7 +216,7 @@ impl<T: Storage> SharedGrant<'_, T> {
     ///
     /// # Panics
     /// If the message has more words than a slot, or `length` is more than `words` have.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, words: &[usize], length: usize) {
         assert!(length <= size_of_val(words), "the length is more than that of the words");
         self.slot.set_length(length);

@@ -60,7 +60,7 @@ pub(super) fn skip_mark(sequence: usize, capacity: usize) -> usize {
 
 impl Slot<'_> {
     /// Stores the length of a message, or a mark. Only who has the slot to itself may call it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_length(&self, length: usize) {
         let before = self.length.load(Ordering::Relaxed);
         // Nearly always the length is the same in every lap; then the word need not be written.
@@ -87,7 +87,7 @@ impl Slot<'_> {
     ///
     /// # Panics
     /// If they are more than it has.
-    #[inline]
+    #[inline(always)]
     pub(super) fn copy_in(&self, words: &[usize]) {
         for (to, word) in self.words[..words.len()].iter().zip(words) {
             to.0.store(*word, Ordering::Relaxed);
