@@ -208,6 +208,12 @@ fn lies_of_a_peer_are_clamped() {
         assert!(pushed <= 8);
     }
     let mut word = [0];
+    // The stamps are true, the lengths are not.
+    let slots = owned + 2 * ALIGNMENT / WORD;
+    (0..4).for_each(|slot| data.set(slots + 3 * slot + 1, usize::MAX));
+    assert!(matches!(reader.look(&mut word), Look::Gap { .. }), "it was passed");
+    let Look::Message { length, .. } = reader.look(&mut word) else { panic!("it was left") };
+    assert_eq!(length, WORD, "a length that no slot has");
     for index in (owned..256).step_by(if cfg!(miri) { 16 } else { 1 }) {
         for lie in [usize::MAX, usize::MAX / 2, usize::MAX / 2 + 2, 1] {
             data.set(index, lie);
