@@ -256,7 +256,7 @@ where
 
 fn every_plan(deserters: bool, mut run: impl FnMut(usize, Plan)) {
     // The interpreter looks for invalid accesses, and sees those in a few of them.
-    let (seeds, most) = if cfg!(miri) { (1, 2) } else { (4, 5) };
+    let (seeds, most) = if cfg!(miri) { (1, 2) } else { (2, 5) };
     for capacity in if cfg!(miri) { &[2][..] } else { &[2, 4] } {
         let capacity = *capacity;
         for sending in [Sending::Send, Sending::Reserve, Sending::ReserveInVain, Sending::Many] {
