@@ -4,6 +4,8 @@
 
 use std::hint::black_box;
 
+use crossbeam_utils::CachePadded;
+
 use crate::item::Item;
 use crate::sample::Sample;
 
@@ -108,7 +110,16 @@ pub(crate) trait Task: Send {
 }
 
 /// Nothing is done at the end of a poll.
-pub(crate) struct Bare<E>(pub(crate) E);
+///
+/// Padded, as every end is whose other end another thread uses: programs keep them on two stacks, and here they would
+/// else share a cache line, which costs several times what is measured.
+pub(crate) struct Bare<E>(CachePadded<E>);
+
+impl<E> Bare<E> {
+    pub(crate) fn new(end: E) -> Bare<E> {
+        Bare(CachePadded::new(end))
+    }
+}
 
 impl<E: Send> Task for Bare<E> {
     type End = E;
@@ -123,7 +134,7 @@ impl<P, Q> Ends<P, Q> {
     /// Both ends in tasks that do nothing at the end of a poll.
     pub(crate) fn bare(self) -> Ends<Bare<P>, Bare<Q>> {
         let Ends { name, sender, receiver } = self;
-        Ends { name, sender: Bare(sender), receiver: Bare(receiver) }
+        Ends { name, sender: Bare::new(sender), receiver: Bare::new(receiver) }
     }
 }
 
@@ -131,7 +142,7 @@ impl<P, Q> Ends<P, Q> {
 pub(crate) struct Nothing;
 
 pub(crate) fn nothing() -> Bare<Nothing> {
-    Bare(Nothing)
+    Bare::new(Nothing)
 }
 
 impl Push for Nothing {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::goals::Pair;
 use crate::options::Options;
-use crate::report::{Figures, Quartiles, Table};
+use crate::report::{Figures, Quartiles, Ratio, Table};
 use crate::sample::Tally;
 
 /// One implementation doing one job.
@@ -57,23 +57,59 @@ impl Contest {
                 .map(|((_, times), _)| times.as_slice())
         };
         // A quick run's times mean nothing, so it judges none.
-        let ratios = self.pairs.iter().filter_map(|pair| pair.ratio(times_of, !options.quick));
+        let judged = !options.quick;
+        let ratios =
+            self.pairs.iter().filter_map(|pair| Some((*pair, pair.ratio(times_of, judged)?)));
+        let ratios: Vec<_> = ratios.collect();
         let figures = columns().map(|((column, times), livelocked)| Figures {
             name: column.name(),
             nanoseconds: (!livelocked).then(|| Quartiles::of(times.iter().copied())),
         });
+        let figures: Vec<_> = figures.collect();
+        let mut decided = Vec::new();
+        for (pair, ratio) in ratios {
+            let again = ratio.verdict.is_some() && ratio.ours != ratio.rival;
+            decided.push(if again {
+                let Contest { columns, operations, .. } = &mut self;
+                duel(options, columns, *operations, &pair, &ratio)?
+            } else {
+                ratio
+            });
+        }
         Ok(Table {
             key: self.key,
             point: self.point,
             row: self.row,
-            ratios: ratios.collect(),
-            figures: figures.collect(),
+            ratios: decided,
+            figures,
             title: self.title,
             timed: self.timed,
             operations: self.operations,
             rounds: options.rounds(),
         })
     }
+}
+
+/// Rounds of the two columns of a goal in turn, with nothing between them. A virtual machine is another machine every
+/// few milliseconds; in a table of many columns one would meet this state of it, the other that.
+fn duel(
+    options: &Options,
+    columns: &mut [Box<dyn Column>],
+    operations: usize,
+    pair: &Pair,
+    ratio: &Ratio,
+) -> Result<Ratio, Mismatch> {
+    let names = [ratio.ours, ratio.rival];
+    let places = names.map(|name| columns.iter().position(|column| column.name() == name));
+    let [Some(ours), Some(rival)] = places else { return Ok(ratio.clone()) };
+    let times = rounds(options, 2, |turn| {
+        let took = columns[[ours, rival][turn]].round(operations)?;
+        Ok(took.as_secs_f64() * 1e9 / operations as f64)
+    })?;
+    let times_of = |name: &str| {
+        names.iter().position(|known| *known == name).map(|place| times[place].as_slice())
+    };
+    Ok(pair.ratio(times_of, true).unwrap_or_else(|| ratio.clone()))
 }
 
 /// Runs one round of each column in turn, beginning with another column each time, and returns what the rounds after

@@ -8,6 +8,8 @@ use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_utils::CachePadded;
+
 use crate::affinity::Cores;
 use crate::ends::{Ends, Pop, PopMany, Push, PushMany};
 use crate::harness::{Column, Mismatch};
@@ -32,11 +34,17 @@ pub(crate) trait Receiving: Send {
     fn receive(&mut self, receipt: &mut Receipt) -> u64;
 }
 
-/// One by one.
-pub(crate) struct Single<E>(E);
+/// One by one. Padded, as `ends::Bare` is.
+pub(crate) struct Single<E>(CachePadded<E>);
 
 /// Up to [`BATCH`] at a time.
-pub(crate) struct Batched<E>(E);
+pub(crate) struct Batched<E>(CachePadded<E>);
+
+impl<E> Single<E> {
+    fn new(end: E) -> Single<E> {
+        Single(CachePadded::new(end))
+    }
+}
 
 fn item(sender: usize, number: u64) -> u64 {
     (sender as u64) << 32 | number
@@ -152,8 +160,8 @@ impl<P, Q> Crowd<Single<P>, Single<Q>> {
     ) -> Crowd<Single<P>, Single<Q>> {
         Crowd {
             name,
-            senders: senders.into_iter().map(Single).collect(),
-            receivers: receivers.into_iter().map(Single).collect(),
+            senders: senders.into_iter().map(Single::new).collect(),
+            receivers: receivers.into_iter().map(Single::new).collect(),
             wait,
             cores: cores.clone(),
             livelock: None,

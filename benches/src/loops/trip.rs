@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::affinity::Cores;
-use crate::ends::{Ends, Pop, Push};
+use crate::ends::{Bare, Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch};
 use crate::item::Item;
 use crate::loops::latency::Timed;
@@ -16,15 +16,15 @@ use crate::wait::{PATIENCE, Patience, Wait};
 
 /// A column with a way there and one back.
 pub(crate) struct Trip<P, Q> {
-    there: Ends<P, Q>,
-    back: Ends<P, Q>,
+    there: Ends<Bare<P>, Bare<Q>>,
+    back: Ends<Bare<P>, Bare<Q>>,
     wait: Wait,
     cores: Cores,
 }
 
 impl<P: Push<Item = u64>, Q: Pop<Item = u64>> Trip<P, Q> {
     pub(crate) fn new(ends: impl Fn() -> Ends<P, Q>, wait: Wait, cores: &Cores) -> Trip<P, Q> {
-        Trip { there: ends(), back: ends(), wait, cores: cores.clone() }
+        Trip { there: ends().bare(), back: ends().bare(), wait, cores: cores.clone() }
     }
 
     /// Makes so many trips, and calls `each` after every one.
@@ -36,10 +36,16 @@ impl<P: Push<Item = u64>, Q: Pop<Item = u64>> Trip<P, Q> {
             cores,
             || {
                 let start = Instant::now();
-                let tally = send_all(&mut there.sender, &mut back.receiver, trips, send, each);
+                let tally = there.sender.poll(|sender| {
+                    back.receiver.poll(|receiver| send_all(sender, receiver, trips, send, each))
+                });
                 (start.elapsed(), tally)
             },
-            || answer_all(&mut there.receiver, &mut back.sender, trips, answer),
+            || {
+                there.receiver.poll(|receiver| {
+                    back.sender.poll(|sender| answer_all(receiver, sender, trips, answer));
+                });
+            },
         );
         Mismatch::check(there.name, u64::expected(trips), tally)?;
         Ok(took)

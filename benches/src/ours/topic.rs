@@ -14,6 +14,7 @@ use crate::sample::Sample;
 pub(crate) const EMIT: &str = "emit";
 
 /// Our task: what its ends did counts in its pulse, and the other sides are told at the end of a poll.
+#[repr(align(128))] // As `ends::Bare` is padded.
 pub(crate) struct Pulsed<E> {
     end: E,
     pulse: Arc<Pulse>,

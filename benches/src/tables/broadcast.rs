@@ -99,6 +99,6 @@ where
     P: Push<Item = <Q as Pop>::Item> + 'static,
     Q: Pop + 'static,
 {
-    let receivers = receivers.into_iter().map(Bare).collect();
-    Box::new(Fan::new(name, timed, (Bare(sender), receivers)))
+    let receivers = receivers.into_iter().map(Bare::new).collect();
+    Box::new(Fan::new(name, timed, (Bare::new(sender), receivers)))
 }

@@ -106,7 +106,7 @@ fn fan_out(options: &Options) -> Contest {
         let ours = topic::ends(Pulse::new(), (0..readers).map(|_| Pulse::new()));
         columns.push(Box::new(Fan::new(emit, Timed::Sending, ours)));
         let (sender, receivers) = broadcasts::tokio(readers);
-        let theirs = (Bare(sender), receivers.into_iter().map(Bare).collect());
+        let theirs = (Bare::new(sender), receivers.into_iter().map(Bare::new).collect());
         columns.push(Box::new(Fan::new(tokio, Timed::Sending, theirs)));
         if readers > 1 {
             pairs.push(Pair::new(emit, FAN[0].1));
