@@ -158,14 +158,14 @@ impl Doorbell {
     fn wake(&self) {
         let acquire = order!("doorbell.take", Acquire);
         if self.state.compare_exchange(PARKED, WAKING, acquire, Ordering::Relaxed).is_ok() {
-            let _awake = Awake(self);
-            // By reference: a task that parks here again needs no new clone.
-            let wake = |kept: *const Option<Waker>| {
-                // SAFETY: the pointer is the cell's, which is this thread's for now.
-                unsafe { &*kept }.iter().for_each(Waker::wake_by_ref);
-            };
             // SAFETY: the exchange gave this thread the cell until it leaves WAKING.
-            unsafe { self.waker.with(wake) };
+            let waker = unsafe { self.waker.with_mut(Option::take) };
+            // Release, with the Acquire of `doorbell.keep`: nobody is at the cell any more.
+            self.state.store(IDLE, order!("doorbell.taken", Release));
+            // Not before: a waker may run the task here and now, and the task may park again.
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
     }
 
@@ -179,16 +179,6 @@ impl Doorbell {
             self.state.store(IDLE, order!("doorbell.forgotten", Release));
             drop(waker);
         }
-    }
-}
-
-/// A ringer that has the cell, and lets go of it even if a waker panics.
-struct Awake<'a>(&'a Doorbell);
-
-impl Drop for Awake<'_> {
-    fn drop(&mut self) {
-        // Release, with the Acquire of `doorbell.keep`: nobody is at the cell any more.
-        self.0.state.store(IDLE, order!("doorbell.taken", Release));
     }
 }
 
