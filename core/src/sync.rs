@@ -63,7 +63,8 @@ macro_rules! order {
     }};
 }
 
-/// A named fence; absent where a model weakened the site.
+/// A named fence; absent where a model weakened the site. What needs one needs compare-and-swap, too.
+#[cfg(target_has_atomic = "ptr")]
 macro_rules! barrier {
     ($site:literal, $order:ident) => {{
         #[cfg(not(loom))]
@@ -75,11 +76,13 @@ macro_rules! barrier {
     }};
 }
 
+#[cfg(target_has_atomic = "ptr")]
 pub(crate) use barrier;
 pub(crate) use const_unless_loom;
 pub(crate) use order;
 pub(crate) use repeat;
 
+#[cfg(target_has_atomic = "ptr")]
 #[inline]
 pub(crate) fn fence(order: Ordering) {
     atomic::fence(order);

@@ -23,6 +23,7 @@ impl Wait {
     pub const LOOKS: usize = if cfg!(any(loom, miri)) { 2 } else { 1_000 };
 
     /// How many more looks a task takes in this poll that took `looked` before, and whether it sleeps after them.
+    #[cfg(target_has_atomic = "ptr")]
     pub(crate) fn looks(self, looked: usize) -> (usize, bool) {
         match self {
             Wait::Spin => (Wait::LOOKS, false),

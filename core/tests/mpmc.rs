@@ -448,7 +448,7 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
 
 #[test]
 fn nothing_is_lost_or_doubled_between_threads() {
-    let each = if cfg!(miri) { 20 } else { 4_000 };
+    let each = if cfg!(miri) { 8 } else { 4_000 };
     threads::<4>(2, 2, each);
     threads::<64>(1, 1, each);
     if !cfg!(miri) {
@@ -460,7 +460,7 @@ fn nothing_is_lost_or_doubled_between_threads() {
 /// A push that was taken is read before the end, whatever closes the ring meanwhile.
 #[test]
 fn what_was_taken_is_read_before_the_end_between_threads() {
-    for _ in 0..if cfg!(miri) { 2 } else { 300 } {
+    for _ in 0..if cfg!(miri) { 1 } else { 300 } {
         let ring = Inline::<usize, 8>::new();
         std::thread::scope(|scope| {
             let mut producer = Mpmc::producer(&ring);

@@ -205,7 +205,7 @@ macro_rules! oracle {
             })]
 
             #[test]
-            fn every_operation_does_as_a_queue_would(
+            fn behaves_like_the_model(
                 operations in prop::collection::vec(operation(), 0..if cfg!(miri) { 50 } else { 200 }),
                 // Positions wrap around early, late or never.
                 start in prop_oneof![Just(0), (0..64usize).prop_map(|before| usize::MAX - before)],
@@ -330,6 +330,58 @@ macro_rules! laws {
             assert_eq!(Spsc::consumer(&ring).unwrap().count(), 2);
         }
 
+        /// Items of words, of a whole number of half lines with their stamp, and the same aligned to bytes: each is
+        /// copied in another way.
+        #[test]
+        fn slices_and_lent_items_go_around_the_end() {
+            fn go<T: Copy + PartialEq + std::fmt::Debug>(items: [T; 5]) {
+                let ring = $layout::Boxed::<T>::with_capacity(8).unwrap();
+                let (mut writer, mut reader) =
+                    (Spsc::producer(&ring).unwrap(), Spsc::consumer(&ring).unwrap());
+                let mut out = [items[0]; 5];
+                for _ in 0..4 {
+                    assert_eq!(writer.push_slice(&items), 5);
+                    assert_eq!(reader.pop_slice(&mut out), Ok(5));
+                    assert_eq!(out, items);
+                    items.iter().for_each(|item| writer.try_push(*item).unwrap());
+                    let lent = reader.read(5).unwrap();
+                    assert!(lent.iter().eq(&items));
+                    lent.release(5);
+                }
+            }
+            go([1u64, 2, 3, 4, 5]);
+            go([1, 2, 3, 4, 5].map(|number: u64| [number, !number, number << 7]));
+            go([1, 2, 3, 4, 5].map(|number: u8| [number; 24]));
+        }
+
+        #[test]
+        fn what_is_lent_and_given_back_is_dropped_once() {
+            let value = Arc::new(());
+            let ring = $layout::Inline::<Arc<()>, 4>::new();
+            let mut writer = Spsc::producer(&ring).unwrap();
+            let mut reader = Spsc::consumer(&ring).unwrap();
+            for _ in 0..4 {
+                writer.try_push(value.clone()).unwrap();
+            }
+            assert_eq!(reader.read(4).unwrap().len(), 4);
+            assert_eq!(Arc::strong_count(&value), 5);
+            reader.read(3).unwrap().release(2);
+            assert_eq!(Arc::strong_count(&value), 3);
+        }
+
+        #[test]
+        fn slots_that_were_lent_before_are_empty() {
+            let mut slots = [const { $layout::Slot::new() }; 4];
+            for round in 0..3 {
+                let ring = $layout::Borrowed::<String>::in_slots(&mut slots).unwrap();
+                let mut writer = Spsc::producer(&ring).unwrap();
+                let mut reader = Spsc::consumer(&ring).unwrap();
+                assert_eq!(reader.try_pop(), Err(PopError::Empty), "an item of the ring before");
+                writer.try_push(round.to_string()).unwrap();
+                assert_eq!(reader.try_pop(), Ok(round.to_string()));
+            }
+        }
+
         #[test]
         fn order_is_kept_between_threads() {
             let count = if cfg!(miri) { 60 } else { 200_000 };
@@ -349,6 +401,18 @@ mod index {
 
     oracle!(layout);
     laws!(layout);
+
+    #[test]
+    fn lent_items_are_two_slices() {
+        let ring = layout::Inline::<u16, 4>::new().starting_at(usize::MAX);
+        let mut writer = Spsc::producer(&ring).unwrap();
+        let mut reader = Spsc::consumer(&ring).unwrap();
+        assert_eq!(writer.push_slice(&[1, 2, 3]), 3);
+        let lent = reader.read(3).unwrap();
+        assert_eq!(lent.as_slices(), (&[1][..], &[2, 3][..]));
+        lent.release(2);
+        assert_eq!(reader.read(4).unwrap().as_slices(), (&[3][..], &[][..]));
+    }
 }
 
 mod stamps {

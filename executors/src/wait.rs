@@ -107,7 +107,9 @@ impl Signal {
                 thread::park();
             }
         }
-        self.state.store(NOTHING, Ordering::Relaxed);
+        // A swap: a second wake may have come since the look that ended the wait, and what that waker did before has to be
+        // visible to the poll that follows.
+        self.state.swap(NOTHING, Ordering::Acquire);
     }
 
     fn is_woken(&self) -> bool {

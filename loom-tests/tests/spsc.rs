@@ -62,7 +62,8 @@ macro_rules! models_of {
                 let ring = Arc::new($new);
                 let mut writer = Spsc::producer(ring.clone()).unwrap();
                 let mut reader = Spsc::consumer(ring).unwrap();
-                let sender = thread::spawn(move || (0..3).for_each(|number| push(&mut writer, number)));
+                let sender =
+                    thread::spawn(move || (0..3).for_each(|number| push(&mut writer, number)));
                 (0..3).for_each(|number| pop(&mut reader, number));
                 sender.join().unwrap();
             });

@@ -87,7 +87,7 @@ impl Wake for Wakes {
 /// Three publishers and two gating readers on threads, through rings far smaller than what they send.
 pub fn order_is_kept_per_publisher_and_nothing_is_lost_or_doubled<T: Transport>() {
     const PUBLISHERS: u64 = 3;
-    let count: u64 = if cfg!(miri) { 50 } else { 20_000 };
+    let count: u64 = if cfg!(miri) { 15 } else { 20_000 };
     let transport = T::open(8);
     let readers: Vec<_> = (0..2)
         .map(|reader| transport.subscribe(&format!("reader {reader}"), Policy::Block))
@@ -203,12 +203,13 @@ pub fn a_latest_reader_gets_the_newest_and_the_number_that_it_skipped<T: Transpo
 
 /// One message comes for each delivery that is taken, so the reader never catches up: half of what it gets is messages.
 pub fn an_observer_that_is_always_slower_still_gets_messages<T: Transport>() {
+    let rounds = if cfg!(miri) { 20 } else { 1_000 };
     for policy in [Policy::DropOldest, Policy::Latest] {
         let transport = T::open(4);
         let mut slow = transport.subscribe("slow", policy);
         let mut publisher = transport.publisher("publisher");
         let (mut messages, mut missed) = (0, 0);
-        for sent in 0..1_000 {
+        for sent in 0..rounds {
             for number in [2 * sent, 2 * sent + 1] {
                 publisher.try_emit(probe(0, number)).expect("an observer holds nobody");
             }
@@ -220,8 +221,8 @@ pub fn an_observer_that_is_always_slower_still_gets_messages<T: Transport>() {
                 Delivery::Gap(gap) => missed += gap.count,
             }
         }
-        assert!(messages >= 499, "{messages} messages with {policy:?}");
-        assert_eq!(2_000, messages + missed + slow.depth() as u64);
+        assert!(messages >= rounds / 2 - 1, "{messages} messages with {policy:?}");
+        assert_eq!(2 * rounds, messages + missed + slow.depth() as u64);
     }
 }
 

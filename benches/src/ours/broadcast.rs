@@ -5,48 +5,22 @@ use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_core::message::{Words, from_words, to_words};
-use mycelium_core::ring::broadcast::{
-    Broadcast, Consumer, Look, Producer, ReaderWords, Storage, Word, WriterWords, slot_words,
-};
+use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Look, Producer};
 
 use crate::ends::{CAPACITY, Ends, Pop, Push};
 use crate::sample::Sample;
 
 pub(crate) const RING: &str = "our ring alone";
 
-/// The memory of a bare ring.
-pub(crate) struct Heap {
-    slots: Box<[Word]>,
-    writer: WriterWords,
-    readers: Box<[ReaderWords]>,
-}
-
-impl Storage for Heap {
-    #[inline]
-    fn slots(&self) -> &[Word] {
-        &self.slots
-    }
-
-    #[inline]
-    fn writer(&self) -> &WriterWords {
-        &self.writer
-    }
-
-    #[inline]
-    fn reader(&self, index: usize) -> Option<&ReaderWords> {
-        self.readers.get(index)
-    }
-}
-
 /// A bare ring as its ends hold it.
 #[derive(Clone)]
-pub(crate) struct Ring(Arc<Broadcast<Heap>>);
+pub(crate) struct Ring(Arc<Broadcast<Boxed>>);
 
 impl Deref for Ring {
-    type Target = Broadcast<Heap>;
+    type Target = Broadcast<Boxed>;
 
     #[inline]
-    fn deref(&self) -> &Broadcast<Heap> {
+    fn deref(&self) -> &Broadcast<Boxed> {
         &self.0
     }
 }
@@ -76,14 +50,8 @@ impl Pop for Consumer<Ring> {
 
 /// The writer's end, and `readers` that it never passes.
 pub(crate) fn many(readers: usize) -> (Producer<Ring>, Vec<Consumer<Ring>>) {
-    let words = CAPACITY * slot_words(size_of::<Sample>());
-    let storage = Heap {
-        slots: (0..words).map(|_| Word::new()).collect(),
-        writer: WriterWords::new(),
-        readers: (0..readers).map(|_| ReaderWords::new()).collect(),
-    };
-    let ring = Broadcast::new(storage, CAPACITY, size_of::<Sample>());
-    let ring = Ring(Arc::new(ring.expect("the storage has the right size")));
+    let ring = Broadcast::boxed(CAPACITY, size_of::<Sample>(), readers);
+    let ring = Ring(Arc::new(ring.expect("there is memory")));
     let reader = || Broadcast::gating(ring.clone()).expect("there is an entry for each");
     let receivers = std::iter::repeat_with(reader).take(readers).collect();
     (Broadcast::producer(ring).expect("nobody else writes"), receivers)

@@ -26,6 +26,7 @@
 
 mod consumer;
 mod error;
+mod places;
 mod producer;
 mod shared;
 mod skips;
@@ -40,6 +41,8 @@ use storage::{FREE, GATING, HEADER_WORDS, JOINING, SHARED, SINGLE};
 
 pub use consumer::{Consumer, Look};
 pub use error::{Blocked, Full, LayoutError};
+#[cfg(feature = "alloc")]
+pub use places::Boxed;
 pub use producer::{Grant, Producer};
 pub use shared::{SharedGrant, SharedProducer};
 pub use storage::{Inline, ReaderWords, Storage, Word, WriterWords, slot_words};
@@ -135,9 +138,10 @@ impl<T: Storage> Broadcast<T> {
         let state = &ring.storage.writer().own.state;
         let mut found = state.load(Ordering::Relaxed);
         while !T::FOREIGN && found.is_multiple_of(SHARED) {
-            // Relaxed: each claim sees for itself what the writers before left behind, by compare-and-swap and by stamp.
-            let (one_more, order) = (found + SHARED, Ordering::Relaxed);
-            match state.compare_exchange_weak(found, one_more, order, order) {
+            // Acquire, with the Release of a single writer's end: where it was. (Of each other, writers of this form see
+            // enough by compare-and-swap and by stamp.)
+            let (one_more, order) = (found + SHARED, order!("shared.join", Acquire));
+            match state.compare_exchange_weak(found, one_more, order, Ordering::Relaxed) {
                 Ok(_) => return Some(SharedProducer::take_up(ring)),
                 Err(now) => found = now,
             }
@@ -310,7 +314,7 @@ impl<T: Storage> Broadcast<T> {
     fn stamp_at(&self, sequence: usize) -> Stamp {
         // Acquire, with the Release of a commit: the words of the message.
         let stamp =
-            self.slot(sequence).stamp.acquire(T::FOREIGN, order!("broadcast.look", Acquire));
+            self.slot(sequence).stamp.acquire(T::FOREIGN, order!("broadcast.published", Acquire));
         self.judge(stamp, sequence)
     }
 

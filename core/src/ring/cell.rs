@@ -4,11 +4,6 @@
 
 use core::mem::MaybeUninit;
 
-#[cfg(not(loom))]
-use zerocopy::{FromBytes, Immutable, IntoBytes};
-
-#[cfg(not(loom))]
-use crate::sync::{AtomicUsize, Ordering};
 use crate::sync::{SharedCell, const_unless_loom};
 
 /// A place for one value, which the protocol of a ring gives to one side at a time.
@@ -112,10 +107,14 @@ impl<T> Slot<T> {
         let copy = |value: &mut MaybeUninit<T>| {
             let to = value.as_mut_ptr().cast::<MaybeUninit<usize>>();
             for index in 0..size_of::<T>() / WORD {
-                // SAFETY: a word of the item.
-                let word = unsafe { from.add(index).read_unaligned() };
-                // SAFETY: the same word of the cell; where items are not aligned to words, it may be split.
-                unsafe { write_word(to.add(index), word, align_of::<T>() >= align_of::<usize>()) };
+                // SAFETY: inside the item, which is so many words long.
+                let from = unsafe { from.add(index) };
+                // SAFETY: a word of the item, which is this function's own.
+                let word = unsafe { from.read_unaligned() };
+                // SAFETY: inside the cell, which is as long as the item.
+                let to = unsafe { to.add(index) };
+                // SAFETY: the same word of the cell, lent to this closure; items may be aligned to less than words.
+                unsafe { write_word(to, word, align_of::<T>() >= align_of::<usize>()) };
             }
         };
         // SAFETY: nobody else is at the cell (this function's contract).
@@ -156,8 +155,10 @@ unsafe impl<T> Cell for Slot<T> {
 
     #[inline]
     unsafe fn take(&self) -> T {
-        // SAFETY: nobody else is at the cell; there is a value, and nobody takes it again (this function's contract).
-        unsafe { self.0.with_mut(|value| value.assume_init_read()) }
+        // SAFETY: there is a value, and nobody takes it again (this function's contract).
+        let take = |value: &mut MaybeUninit<T>| unsafe { value.assume_init_read() };
+        // SAFETY: nobody else is at the cell (this function's contract).
+        unsafe { self.0.with_mut(take) }
     }
 
     #[cfg(not(loom))]
@@ -193,64 +194,9 @@ unsafe impl<T> Lend for Slot<T> {
     unsafe fn lend(&self) -> &T {
         // SAFETY: nobody writes to the cell while the reference lives (this function's contract).
         let value = unsafe { self.0.with(|value| value) };
+        // SAFETY: the pointer to the cell's content, which nobody writes to.
+        let value = unsafe { &*value };
         // SAFETY: there is a value, and it stays (this function's contract).
-        unsafe { (*value).assume_init_ref() }
-    }
-}
-
-/// A slot in memory that another process may read, or write to, at any time: words, copied one by one by atomic
-/// accesses. So it holds plain data only, of which every value of the bytes is one.
-#[cfg(not(loom))]
-#[derive(Debug)]
-#[repr(transparent)]
-pub struct Foreign<T>(SharedCell<WholeWords<T>>);
-
-/// A value that begins with a word, and ends with one.
-#[cfg(not(loom))]
-#[derive(Debug)]
-#[repr(C)]
-struct WholeWords<T> {
-    value: MaybeUninit<T>,
-    begin: [usize; 0],
-}
-
-// SAFETY: the content is reached by atomic accesses only, and holds plain data.
-#[cfg(not(loom))]
-unsafe impl<T: Send> Sync for Foreign<T> {}
-
-#[cfg(not(loom))]
-impl<T> Foreign<T> {
-    #[inline]
-    fn words(&self) -> &[AtomicUsize] {
-        let count = size_of::<Self>() / size_of::<usize>();
-        // SAFETY: so many words, which are aligned (`WholeWords`); all of them lie in a cell, so they may change while a
-        // reference lives, and nothing here reaches them but by the atomic accesses of this type.
-        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), count) }
-    }
-}
-
-// SAFETY: the bytes of the value are copied in and out. Whoever else is at the cell spoils the value, and nothing more.
-#[cfg(not(loom))]
-unsafe impl<T: Copy + FromBytes + IntoBytes + Immutable> Cell for Foreign<T> {
-    type Item = T;
-
-    #[inline]
-    unsafe fn put(&self, item: T) {
-        for (word, bytes) in self.words().iter().zip(item.as_bytes().chunks(size_of::<usize>())) {
-            let mut whole = [0; size_of::<usize>()];
-            whole[..bytes.len()].copy_from_slice(bytes);
-            word.store(usize::from_ne_bytes(whole), Ordering::Relaxed);
-        }
-    }
-
-    #[inline]
-    unsafe fn take(&self) -> T {
-        let mut item = T::new_zeroed();
-        let bytes = item.as_mut_bytes().chunks_mut(size_of::<usize>());
-        for (word, bytes) in self.words().iter().zip(bytes) {
-            let whole = word.load(Ordering::Relaxed).to_ne_bytes();
-            bytes.copy_from_slice(&whole[..bytes.len()]);
-        }
-        item
+        unsafe { value.assume_init_ref() }
     }
 }

@@ -90,8 +90,8 @@ impl SideWords {
 
     /// Whether this side is closed; if so, all that it did before is visible.
     #[inline]
-    pub(super) fn closed_after(&self) -> bool {
-        self.state.closed.load(order!("pair.closed", Acquire)) != 0
+    pub(super) fn closed_after(&self, foreign: bool) -> bool {
+        self.state.closed.acquire(foreign, order!("pair.closed", Acquire)) != 0
     }
 
     #[inline]

@@ -37,6 +37,7 @@
 #![allow(unsafe_code)]
 
 mod error;
+mod foreign;
 mod header;
 mod pair;
 
@@ -47,8 +48,8 @@ use super::pair::SideWords;
 use crate::sync::Ordering;
 use header::{HEADER, Header, WORD};
 
-pub use super::cell::Foreign;
 pub use error::{Field, RegionError};
+pub use foreign::Foreign;
 pub use header::Kind;
 pub use pair::Pair;
 

@@ -53,22 +53,6 @@ mod heap;
 #[cfg(feature = "alloc")]
 pub use heap::Heap;
 
-/// So many fresh slots on the heap.
-#[cfg(feature = "alloc")]
-pub(super) fn boxed<S>(
-    capacity: usize,
-    mut fresh: impl FnMut() -> S,
-) -> Result<alloc::boxed::Box<[S]>, super::CapacityError> {
-    super::CapacityError::check(capacity)?;
-    let mut slots = alloc::vec::Vec::new();
-    // A capacity that no memory can hold is an error of whoever asked, not of the process.
-    slots
-        .try_reserve_exact(capacity)
-        .map_err(|_| super::CapacityError::Memory { given: capacity })?;
-    slots.resize_with(capacity, &mut fresh);
-    Ok(slots.into_boxed_slice())
-}
-
 /// What an end keeps of its ring's slots, so that the path of an item leads over one pointer.
 pub struct Slots<S> {
     start: NonNull<S>,
@@ -113,8 +97,10 @@ impl<S> Slots<S> {
     /// The slots that this was made of are alive.
     #[inline]
     pub(super) unsafe fn at(&self, position: usize) -> &S {
-        // SAFETY: masked to be below the number of slots, which are alive (this function's contract).
-        unsafe { self.start.add(position & self.mask).as_ref() }
+        // SAFETY: masked to be below the number of slots.
+        let slot = unsafe { self.start.add(position & self.mask) };
+        // SAFETY: it is alive (this function's contract).
+        unsafe { slot.as_ref() }
     }
 
     /// The slots from a position on, `count` of them, in up to two pieces.
@@ -126,8 +112,10 @@ impl<S> Slots<S> {
         debug_assert!(count <= self.capacity());
         let start = position & self.mask;
         let first = count.min(self.capacity() - start);
+        // SAFETY: masked to be below the number of slots.
+        let from = unsafe { self.start.add(start) };
         // SAFETY: `start + first` is at most the number of slots, which are alive (this function's contract).
-        let before = unsafe { core::slice::from_raw_parts(self.start.add(start).as_ptr(), first) };
+        let before = unsafe { core::slice::from_raw_parts(from.as_ptr(), first) };
         // SAFETY: `count - first` is at most `start`, as `count` is at most their number; alive as above.
         let after = unsafe { core::slice::from_raw_parts(self.start.as_ptr(), count - first) };
         (before, after)

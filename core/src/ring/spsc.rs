@@ -107,12 +107,14 @@ constructors!(Slot);
 constructors!(StampedSlot);
 
 impl<S: Storage<Slot: Layout>> Spsc<Local<S>> {
-    /// An empty ring in these slots.
+    /// An empty ring in these slots. What another ring may have left in them is forgotten.
     ///
     /// # Errors
     /// If their number is not a power of two from 2 on.
     pub fn in_slots(slots: S) -> Result<Spsc<Local<S>>, CapacityError> {
-        Ok(Spsc { memory: Local::new(slots)? })
+        let memory = Local::new(slots)?;
+        Layout::reset(&Slots::new(memory.slots()), 0);
+        Ok(Spsc { memory })
     }
 
     /// Both ends, of a ring that nobody else knows; `None` if one of them was closed or forgotten. This is the only way
@@ -204,8 +206,10 @@ impl<M: Memory<Slot: Layout>> Drop for Spsc<M> {
             (reader.position.load(Ordering::Relaxed), writer.position.load(Ordering::Relaxed));
         let slots = Slots::new(self.memory.slots());
         while head != tail {
-            // SAFETY: the memory is alive; there are no ends, so every item from head to tail is there and ours.
-            drop(unsafe { slots.at(head).take() });
+            // SAFETY: the memory is alive.
+            let slot = unsafe { slots.at(head) };
+            // SAFETY: there are no ends, so every item from head to tail is there and ours.
+            drop(unsafe { slot.take() });
             head = head.wrapping_add(1);
         }
     }
@@ -266,8 +270,10 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         if self.tail == self.limit && self.look_for_room() == 0 {
             return Err(PushError::Full(item));
         }
-        // SAFETY: the ring is alive; the slot is before the limit, so the reader is done with it until it is shown.
-        unsafe { self.slots.at(self.tail).put(item) };
+        // SAFETY: the ring is alive.
+        let slot = unsafe { self.slots.at(self.tail) };
+        // SAFETY: it is before the limit, so the reader is done with it until it is shown.
+        unsafe { slot.put(item) };
         self.show(1);
         Ok(())
     }
@@ -309,7 +315,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     #[inline]
     fn look_for_room(&mut self) -> usize {
         // Acquire, with the Release of the reader's show: it is done with the slots before its position.
-        let head = self.ring.memory().reader().position.load(order!("spsc.room", Acquire));
+        let reader = self.ring.memory().reader();
+        let head = reader.position.acquire(SlotOf::<H>::FOREIGN, order!("spsc.room", Acquire));
         let capacity = self.slots.capacity();
         // A reader in another process may write what it likes: what it says is clamped.
         let used = self.tail.wrapping_sub(head).min(capacity);
@@ -360,8 +367,10 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         if self.head == self.limit && self.look_for_items(1) == 0 {
             self.nothing()?;
         }
-        // SAFETY: the ring is alive; the item was shown, and the writer comes here again only when the position moved.
-        let item = unsafe { self.slots.at(self.head).take() };
+        // SAFETY: the ring is alive.
+        let slot = unsafe { self.slots.at(self.head) };
+        // SAFETY: its item was shown, and the writer comes here again only when the position moved.
+        let item = unsafe { slot.take() };
         self.move_by(1);
         Ok(item)
     }
@@ -418,7 +427,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     #[inline]
     fn nothing(&mut self) -> Result<(), PopError> {
         self.flush();
-        if !self.ring.memory().writer().closed_after() {
+        if !self.ring.memory().writer().closed_after(SlotOf::<H>::FOREIGN) {
             return Err(PopError::Empty);
         }
         // What was pushed before the ring was closed is seen by a look after that.

@@ -268,7 +268,7 @@ fn copy_out(words: &[Word], message: &mut [usize]) {
 fn is_given_up<T: Storage>(ring: &Broadcast<T>, sequence: usize) -> bool {
     let slot = ring.slot(sequence);
     !T::FOREIGN
-        && slot.stamp.load(order!("broadcast.look", Acquire)) == sequence.wrapping_add(1)
+        && slot.stamp.load(order!("skips.given-up", Acquire)) == sequence.wrapping_add(1)
         && is_skip(slot.length.load(Ordering::Relaxed))
 }
 

@@ -44,7 +44,8 @@ impl<H: Handle> Producer<H> {
     pub fn grant(&mut self) -> Result<Grant<'_>, Full> {
         let words = self.ring.slot_words - HEADER_WORDS;
         let grant = self.grant_for(words)?;
-        grant.slot.unmark();
+        // Without a write, this is an empty message, and not that of a lap ago.
+        grant.slot.set_length(0);
         Ok(grant)
     }
 
@@ -80,11 +81,20 @@ impl<H: Handle> Producer<H> {
         state.store(SINGLE | CLOSED, order!("broadcast.close", Release));
     }
 
+    /// Says where the writer is, to who joins, and to writers of the shared form that may come later. Once a lap: what is
+    /// more than half of all sequences old would be taken for what is yet to come.
+    fn keep_position(&self) {
+        let words = self.ring.storage.writer();
+        words.own.tail.store(self.next, Ordering::Relaxed);
+        words.shared.claim.store(self.next, Ordering::Relaxed);
+        words.shared.limit.store(self.next, Ordering::Relaxed);
+    }
+
     /// Once a lap, and whenever a gating reader holds the writer: how far may it go?
     #[cold]
     #[inline(never)]
     fn look_for_room(&mut self) -> Result<(), Full> {
-        self.ring.storage.writer().own.tail.store(self.next, Ordering::Relaxed);
+        self.keep_position();
         // See `Broadcast::gating`: the other half of the handshake with a reader that joins.
         barrier!("broadcast.room-fence", SeqCst);
         let (limit, reader) = self.ring.room(self.next);
@@ -99,8 +109,7 @@ impl<H: Handle> Producer<H> {
 impl<H: Handle> Drop for Producer<H> {
     fn drop(&mut self) {
         let words = self.ring.storage.writer();
-        words.own.tail.store(self.next, Ordering::Relaxed);
-        words.shared.claim.store(self.next, Ordering::Relaxed);
+        self.keep_position();
         let state = words.own.state.load(Ordering::Relaxed) & !SINGLE;
         // Release: the next writers go on where this one was.
         words.own.state.store(state, order!("broadcast.hand-over", Release));

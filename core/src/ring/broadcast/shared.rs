@@ -75,7 +75,8 @@ impl<H: Handle> SharedProducer<H> {
     pub fn grant(&mut self) -> Result<SharedGrant<'_, H::Storage>, Blocked> {
         let words = self.ring.slot_words - HEADER_WORDS;
         let grant = self.grant_for(words)?;
-        grant.slot.unmark();
+        // Without a write, this is an empty message, and not that of a lap ago.
+        grant.slot.set_length(0);
         Ok(grant)
     }
 

@@ -40,7 +40,7 @@ impl<T: Storage> Broadcast<T> {
         for ahead in 0..self.capacity {
             let next = sequence.wrapping_add(ahead);
             let slot = self.slot(next);
-            let stamp = slot.stamp.load(order!("broadcast.look", Acquire));
+            let stamp = slot.stamp.load(order!("skips.look", Acquire));
             let word = slot.length.load(Ordering::Relaxed);
             barrier!("skips.recheck-fence", Acquire);
             if slot.stamp.load(Ordering::Relaxed) != stamp {

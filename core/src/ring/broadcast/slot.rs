@@ -75,14 +75,6 @@ impl Slot<'_> {
         self.length.store((skips << HALF) | length, Ordering::Relaxed);
     }
 
-    /// Makes sure that what is published next is a message, whatever was here. As `set_length`.
-    #[inline]
-    pub(super) fn unmark(&self) {
-        if is_skip(self.length.load(Ordering::Relaxed)) {
-            self.set_length(0);
-        }
-    }
-
     /// Copies words into the slot.
     ///
     /// # Panics

@@ -161,7 +161,7 @@ pub trait Storage {
 /// readers at a time.
 #[derive(Debug)]
 pub struct Inline<const WORDS: usize, const READERS: usize> {
-    slots: [Word; WORDS],
+    pub(super) slots: [Word; WORDS],
     writer: WriterWords,
     readers: [ReaderWords; READERS],
 }

@@ -275,6 +275,9 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
 }
 
 impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
+    /// A lane that another reader is at is passed over, and nobody rings when that one leaves it.
+    const ALONE: bool = true;
+
     type Item = ItemOf<H>;
 
     #[inline]

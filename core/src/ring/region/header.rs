@@ -1,10 +1,9 @@
 //! The header of a region: what is constant for a ring, written once before anybody else knows the memory.
 
 use super::error::{Field, RegionError};
-use super::{ALIGNMENT, clear, words_of_slots};
+use super::{ALIGNMENT, Foreign, clear, words_of_slots};
 use crate::ring::CapacityError;
 use crate::ring::broadcast::{LayoutError, ReaderWords, Word, WriterWords};
-use crate::ring::cell::Foreign;
 use crate::ring::pair::SideWords;
 use crate::sync::Ordering;
 

@@ -4,8 +4,7 @@ use core::marker::PhantomData;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Header, ReaderRegion, RegionError, WORD, WriterRegion, after_header};
-use crate::ring::cell::Foreign;
+use super::{Foreign, Header, ReaderRegion, RegionError, WORD, WriterRegion, after_header};
 use crate::ring::pair::{Memory, SideWords};
 use crate::ring::spsc::Spsc;
 

@@ -37,8 +37,12 @@ impl<S> Heap<S> {
         // Slots without a size need no filling, however many they are.
         let filled = if size_of::<S>() == 0 { 0 } else { capacity };
         for index in 0..filled {
-            // SAFETY: the allocation has room for `capacity` slots; should `fresh` panic, it is leaked.
-            unsafe { start.add(index).write(fresh()) };
+            // Should this panic, the allocation is leaked.
+            let slot = fresh();
+            // SAFETY: the allocation has room for `capacity` slots.
+            let place = unsafe { start.add(index) };
+            // SAFETY: as above, and nobody else knows it yet.
+            unsafe { place.write(slot) };
         }
         Ok(Heap { start, count: capacity })
     }

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)]
 
+use core::marker::PhantomData;
+
 #[cfg(not(loom))]
 use super::Slot;
 use super::{Consumer, ItemOf, Layout, Producer, Ring, SlotOf};
@@ -79,8 +81,10 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
             return Err(item);
         }
         let producer = &*self.producer;
-        // SAFETY: the ring is alive; `grant` saw that the reader is done with so many slots, which are not shown yet.
-        unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)).put(item) };
+        // SAFETY: the ring is alive.
+        let slot = unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)) };
+        // SAFETY: `grant` saw that the reader is done with so many slots, which are not shown yet.
+        unsafe { slot.put(item) };
         self.filled += 1;
         Ok(())
     }
@@ -107,8 +111,10 @@ impl<H: Handle<Target: Ring>> Drop for Grant<'_, H> {
         while self.filled > 0 {
             self.filled -= 1;
             let producer = &*self.producer;
-            // SAFETY: the ring is alive; this grant put an item there, and counts it no more.
-            drop(unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)).take() });
+            // SAFETY: the ring is alive.
+            let slot = unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)) };
+            // SAFETY: this grant put an item there, and counts it no more.
+            drop(unsafe { slot.take() });
         }
     }
 }
@@ -127,8 +133,10 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     ) -> Result<usize, PopError> {
         let count = self.find(most)?;
         for _ in 0..count {
-            // SAFETY: the ring is alive; `find` saw so many items, and each is taken once.
-            let item = unsafe { self.slots.at(self.head).take() };
+            // SAFETY: the ring is alive.
+            let slot = unsafe { self.slots.at(self.head) };
+            // SAFETY: `find` saw so many items, and each is taken once.
+            let item = unsafe { slot.take() };
             self.head = self.head.wrapping_add(1);
             take(item);
         }
@@ -167,7 +175,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         SlotOf<H>: Lend,
     {
         let count = self.find(most)?;
-        Ok(Items { consumer: self, count })
+        Ok(Items { consumer: self, count, items: PhantomData })
     }
 
     /// How many items there are, at most `most`.
@@ -185,6 +193,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 pub struct Items<'a, H: Handle<Target: Ring>> {
     consumer: &'a mut Consumer<H>,
     count: usize,
+    /// Goes where references to items may go: this gives them out.
+    items: PhantomData<&'a ItemOf<H>>,
 }
 
 impl<H: Handle<Target: Ring>> Items<'_, H>
@@ -206,10 +216,13 @@ where
     /// The item after `index` others.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&ItemOf<H>> {
-        let slots = &self.consumer.slots;
-        // SAFETY: the ring is alive; `read` saw so many items, and they stay until this value is gone.
-        (index < self.count)
-            .then(|| unsafe { slots.at(self.consumer.head.wrapping_add(index)).lend() })
+        if index >= self.count {
+            return None;
+        }
+        // SAFETY: the ring is alive.
+        let slot = unsafe { self.consumer.slots.at(self.consumer.head.wrapping_add(index)) };
+        // SAFETY: `read` saw so many items, and they stay until this value is gone.
+        Some(unsafe { slot.lend() })
     }
 
     /// All that is lent, in order.
@@ -228,8 +241,10 @@ where
             let head = consumer.head;
             // Moved first: an item whose drop panics is not taken again.
             consumer.head = head.wrapping_add(1);
-            // SAFETY: the ring is alive; `read` saw so many items, and each is taken once.
-            drop(unsafe { consumer.slots.at(head).take() });
+            // SAFETY: the ring is alive.
+            let slot = unsafe { consumer.slots.at(head) };
+            // SAFETY: `read` saw so many items, and each is taken once.
+            drop(unsafe { slot.take() });
         }
         self.consumer.move_by(0);
     }

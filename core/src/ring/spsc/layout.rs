@@ -1,7 +1,5 @@
 //! How the writer shows items to the reader: by its position, or by a stamp in each slot.
 
-#[cfg(not(loom))]
-use crate::ring::cell::Foreign;
 use crate::ring::cell::{Cell, Slot};
 use crate::ring::pair::SideWords;
 use crate::ring::slots::Slots;
@@ -18,6 +16,10 @@ pub unsafe trait Layout: Cell + Sized {
     #[doc(hidden)]
     const COUNTS: bool = true;
 
+    /// Whether the other side is another process, and its pages perhaps read-only.
+    #[doc(hidden)]
+    const FOREIGN: bool = false;
+
     /// Shows `count` items from a position on.
     #[doc(hidden)]
     #[inline]
@@ -33,7 +35,7 @@ pub unsafe trait Layout: Cell + Sized {
     fn look(writer: &SideWords, slots: &Slots<Self>, position: usize, most: usize) -> usize {
         let _ = (slots, most);
         // Acquire, with the Release of `show`: the items.
-        writer.position.load(order!("spsc.look", Acquire)).wrapping_sub(position)
+        writer.position.acquire(Self::FOREIGN, order!("spsc.look", Acquire)).wrapping_sub(position)
     }
 
     /// As `look` for all of them, for who only wants the number: what the writer did may not be visible.
@@ -58,18 +60,3 @@ pub unsafe trait Layout: Cell + Sized {
 // SAFETY: the writer's position is stored after the items were put, with Release, and loaded with Acquire.
 #[allow(unsafe_code)]
 unsafe impl<T> Layout for Slot<T> {}
-
-// SAFETY: as above; a position of another process may be anything, and so may the items.
-#[cfg(not(loom))]
-#[allow(unsafe_code)]
-unsafe impl<T> Layout for Foreign<T>
-where
-    Foreign<T>: Cell,
-{
-    #[inline]
-    fn look(writer: &SideWords, slots: &Slots<Self>, position: usize, most: usize) -> usize {
-        let _ = (slots, most);
-        // Acquire, with the Release of `show`: the items.
-        writer.position.acquire(true, order!("spsc.look", Acquire)).wrapping_sub(position)
-    }
-}

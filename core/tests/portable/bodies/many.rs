@@ -6,11 +6,13 @@ use mycelium_core::ring::{
     mpmc::{self, Mpmc},
 };
 
+const LAPS: u32 = if cfg!(miri) { 5 } else { 50 };
+
 pub(crate) fn mpmc_keeps_the_order_of_all() {
     static RING: mpmc::Inline<u32, 4> = mpmc::Inline::new();
     let (mut one, mut other) = (Mpmc::producer(&RING), Mpmc::producer(&RING));
     let (mut reader, mut second) = (Mpmc::consumer(&RING), Mpmc::consumer(&RING));
-    for lap in 0..50 {
+    for lap in 0..LAPS {
         for item in [4 * lap, 4 * lap + 2] {
             one.try_push(item).unwrap();
             other.try_push(item + 1).unwrap();
@@ -45,7 +47,7 @@ pub(crate) fn lanes_keep_the_order_of_each() {
     let mut other = Lanes::producer(&RING).unwrap();
     assert!(Lanes::producer(&RING).is_none(), "there are two lanes");
     let mut reader = Lanes::consumer(&RING);
-    for lap in 0..50 {
+    for lap in 0..LAPS {
         for item in 2 * lap..2 * lap + 2 {
             one.try_push(item).unwrap();
             other.try_push(1_000 + item).unwrap();
