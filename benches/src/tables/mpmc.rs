@@ -63,8 +63,8 @@ fn many(options: &Options, cores: &Cores, shape: Shape, wait: Wait, factor: f64)
         Crowd::of(queues::thingbuf(), shape, wait, cores),
         Crowd::of(queues::heapless(), shape, wait, cores).livelocks_after(LIVELOCK),
     );
-    // Where threads share cores, the goal is for those who yield.
-    let judged = wait == if shape.is_pair() { Wait::Busy } else { Wait::Yield };
+    // Busy, but where threads share cores and would keep each other from running.
+    let judged = wait == if shape.is_pair() { Wait::Busy } else { Wait::Mixed };
     Job::Contest(Contest {
         key: "mpmc",
         point: Some(point(shape, wait)),
@@ -87,7 +87,7 @@ pub(crate) struct Fairness {
 }
 
 /// How each thread of it waits.
-const WAIT: Wait = Wait::Yield;
+const WAIT: Wait = Wait::Mixed;
 /// The part of its fair share that a thread has to get.
 const LEAST: f64 = 0.25;
 
