@@ -82,7 +82,6 @@ pub(crate) use const_unless_loom;
 pub(crate) use order;
 pub(crate) use repeat;
 
-#[cfg(target_has_atomic = "ptr")]
 #[inline]
 pub(crate) fn fence(order: Ordering) {
     atomic::fence(order);

@@ -37,7 +37,7 @@ impl<const WORDS: usize, const READERS: usize> Broadcast<Inline<WORDS, READERS>>
         assert!(message_bytes <= LayoutError::LONGEST, "no slot holds a message of this size");
         let slot_words = slot_words(message_bytes);
         assert!(
-            WORDS / slot_words == capacity && WORDS % slot_words == 0,
+            WORDS / slot_words == capacity && WORDS.is_multiple_of(slot_words),
             "WORDS is capacity times slot_words"
         );
         let mut storage = Inline::new();
