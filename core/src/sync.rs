@@ -160,6 +160,12 @@ impl AtomicUsize {
 
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
+    pub(crate) fn fetch_max(&self, value: usize, order: Ordering) -> usize {
+        self.0.fetch_max(value, order)
+    }
+
+    #[cfg(target_has_atomic = "ptr")]
+    #[inline]
     pub(crate) fn fetch_or(&self, bits: usize, order: Ordering) -> usize {
         self.0.fetch_or(bits, order)
     }

@@ -267,6 +267,10 @@ fn lanes_may_be_lent() {
 #[test]
 fn a_capacity_that_cannot_be_is_an_error() {
     use mycelium_core::ring::lanes::Boxed;
+    for lanes in [0, 2] {
+        let refused = Boxed::<u8>::with_capacity(lanes, 3).err();
+        assert_eq!(refused, Some(CapacityError::Invalid { given: 3 }));
+    }
     let refused = Boxed::<u8>::with_capacity(2, 3).err();
     assert_eq!(refused, Some(CapacityError::Invalid { given: 3 }));
     let refused = Boxed::<u64>::with_capacity(2, CapacityError::MOST).err();

@@ -263,7 +263,8 @@ impl<T: Storage> Broadcast<T> {
         let (behind, reader) = self.slowest(tail).unwrap_or((0, 0));
         let high_water = &self.storage.writer().own.high_water;
         if behind > high_water.load(Ordering::Relaxed) {
-            high_water.store(behind, Ordering::Relaxed);
+            // Other writers may note theirs at the same time.
+            high_water.fetch_max(behind, Ordering::Relaxed);
         }
         (tail.wrapping_add(self.capacity - behind), reader)
     }

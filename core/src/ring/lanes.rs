@@ -111,6 +111,7 @@ impl<T> Boxed<T> {
     /// # Errors
     /// If the capacity is not a power of two from 2 on, or there is no memory for all this.
     pub fn with_capacity(lanes: usize, capacity: usize) -> Result<Boxed<T>, CapacityError> {
+        CapacityError::check(capacity)?;
         let mut made = alloc::vec::Vec::new();
         made.try_reserve_exact(lanes).map_err(|_| CapacityError::Memory { given: capacity })?;
         for _ in 0..lanes {

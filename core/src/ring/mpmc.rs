@@ -343,7 +343,8 @@ impl Words {
     fn note_depth(&self, tail: usize, capacity: usize) {
         let depth = depth(self.head.load(Ordering::Relaxed), tail, capacity);
         if depth > self.rare.high_water.load(Ordering::Relaxed) {
-            self.rare.high_water.store(depth, Ordering::Relaxed);
+            // Other writers may note theirs at the same time.
+            self.rare.high_water.fetch_max(depth, Ordering::Relaxed);
         }
     }
 }

@@ -184,7 +184,8 @@ impl<M: Memory<Slot: Layout>> Spsc<M> {
     }
 
     /// The most items that one of the ends has found in the ring at one of its looks. With an index the reader looks
-    /// whenever it has taken all that it knew of. With stamps it is the writer that knows: it looks at least once a lap.
+    /// whenever it has taken all that it knew of. With stamps it is the writer that knows: it looks at least once a lap, and
+    /// counts what was popped and not shown yet.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.memory.reader().high_water().max(self.memory.writer().high_water())
@@ -320,7 +321,9 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         let capacity = self.slots.capacity();
         // A reader in another process may write what it likes: what it says is clamped.
         let used = self.tail.wrapping_sub(head).min(capacity);
-        self.ring.memory().writer().note_depth(used);
+        if !SlotOf::<H>::COUNTS {
+            self.ring.memory().writer().note_depth(used);
+        }
         self.limit = self.tail.wrapping_add(capacity - used);
         capacity - used
     }
