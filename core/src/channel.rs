@@ -16,8 +16,9 @@
 //! without an executor use `mycelium_executor::block_on`.
 //!
 //! **Closing.** A channel closes when all senders or all receivers are gone. After the senders, receivers get what is
-//! left and then the end; after the receivers, senders get their items back, and what is in the channel is dropped,
-//! except for items that were sent in the very moment: these go when the channel goes.
+//! left and then the end; after the receivers, senders get their items back, and what is in the channel is dropped.
+//! Two things stay until the channel goes: items that were on their way in that very moment, or are sent by a [`Permit`]
+//! of before, and, with several senders, items behind a slot that somebody holds by a permit.
 //!
 //! **Cancellation.** Any future of this module may be dropped at any time. Nothing is lost: a send that did not complete
 //! did not happen, and an item is taken only in the poll that returns it. A future that is kept but not polled any more

@@ -69,6 +69,8 @@ const WAKING: usize = 3;
 #[derive(Debug)]
 pub struct Doorbell {
     state: AtomicUsize,
+    /// Whether somebody has the one seat, where seats are given ([`Bells`]).
+    taken: AtomicUsize,
     waker: SharedCell<Option<Waker>>,
 }
 
@@ -81,7 +83,11 @@ impl Doorbell {
         /// A bell that nobody waits at.
         #[must_use]
         pub const fn new() -> Doorbell {
-            Doorbell { state: AtomicUsize::new(IDLE), waker: SharedCell::new(None) }
+            Doorbell {
+                state: AtomicUsize::new(IDLE),
+                taken: AtomicUsize::new(0),
+                waker: SharedCell::new(None),
+            }
         }
     }
 
@@ -139,6 +145,7 @@ impl Doorbell {
             // A second waiter at this bell, which may replace this one.
             return;
         }
+        let mut kept = Keeping { state: &self.state, then: IDLE };
         // SAFETY: the exchange above gave this thread the cell until it leaves KEEPING.
         let replaced = unsafe {
             self.waker.with_mut(|kept| match kept {
@@ -146,9 +153,9 @@ impl Doorbell {
                 _ => kept.replace(waker.clone()),
             })
         };
-        // Release, with the Acquire of `doorbell.take`: the waker, whole. A ringer that came meanwhile went away again:
-        // the waiter looks after this.
-        self.state.store(PARKED, order!("doorbell.kept", Release));
+        // A ringer that came meanwhile went away again: the waiter looks after this.
+        kept.then = PARKED;
+        drop(kept);
         drop(replaced);
     }
 
@@ -179,6 +186,19 @@ impl Doorbell {
             self.state.store(IDLE, order!("doorbell.forgotten", Release));
             drop(waker);
         }
+    }
+}
+
+/// Leaves KEEPING, whether or not the clone of a waker panics.
+struct Keeping<'a> {
+    state: &'a AtomicUsize,
+    then: usize,
+}
+
+impl Drop for Keeping<'_> {
+    fn drop(&mut self) {
+        // Release, with the Acquire of `doorbell.take`: the waker, whole.
+        self.state.store(self.then, order!("doorbell.kept", Release));
     }
 }
 

@@ -7,7 +7,10 @@ use std::sync::atomic::AtomicBool;
 use std::task::{Poll, Wake, Waker};
 
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use loom::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use loom::thread;
 use mycelium_core::doorbell::{Bells, Doorbell, Growing, Row, announce};
 use mycelium_core::sync::weaken;
@@ -204,6 +207,143 @@ fn fails_without_the_fence_of_a_row() {
 fn fails_with_a_relaxed_forget() {
     weaken("doorbell.forget");
     nobody_in_a_row_oversleeps(true);
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_wake() {
+    weaken("row.wake");
+    nobody_in_a_row_oversleeps(false);
+}
+
+/// A ringer may see the bit of a waiter, and take it back, and not yet see that its bell is to be rung.
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_parked() {
+    weaken("row.parked");
+    nobody_in_a_row_oversleeps(false);
+}
+
+/// Two things, the first of which is there when the first task parks, whose second look finds it. The second thing is
+/// rung for at that task though the other one sleeps: who took the first must see that there is a second.
+fn who_was_rung_in_vain_passes_it_on() {
+    /// The orderings of `mpmc`: a claim of writers, one of readers, and a stamp for each thing.
+    struct Things {
+        row: Row<2>,
+        tail: AtomicUsize,
+        head: AtomicUsize,
+        stamps: [AtomicUsize; 2],
+    }
+
+    impl Things {
+        fn take(&self) -> bool {
+            let head = self.head.load(Relaxed);
+            let taken = head < 2 && self.stamps[head].load(Acquire) != 0;
+            if taken {
+                // One task takes.
+                self.head.store(head + 1, Relaxed);
+            }
+            taken
+        }
+
+        fn is_empty(&self) -> bool {
+            self.head.load(Relaxed) >= self.tail.load(Relaxed)
+        }
+    }
+
+    loom::model(|| {
+        let things = Arc::new(Things {
+            row: Row::new(),
+            tail: AtomicUsize::new(1),
+            head: AtomicUsize::new(0),
+            stamps: [AtomicUsize::new(1), AtomicUsize::new(0)],
+        });
+        let (one, other) = (things.row.take_seat().unwrap(), things.row.take_seat().unwrap());
+        let ringer = {
+            let things = things.clone();
+            thread::spawn(move || {
+                things.tail.fetch_add(1, Relaxed);
+                things.stamps[1].store(1, Release);
+                announce();
+                things.row.ring();
+            })
+        };
+        things.row.park(&one, Waker::noop());
+        assert!(things.take());
+        // The other task, on this thread too: more is ordered than need be.
+        let woken = Shared::new(Woken(AtomicBool::new(false)));
+        things.row.park(&other, &Waker::from(woken.clone()));
+        let sleeps = !things.take();
+        things.row.unpark(&one);
+        if !things.is_empty() {
+            things.row.ring();
+        }
+        ringer.join().unwrap();
+        assert!(!sleeps || woken.0.load(Relaxed), "a wake was lost");
+    });
+}
+
+#[test]
+fn a_wake_that_came_in_vain_is_passed_on() {
+    who_was_rung_in_vain_passes_it_on();
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_unpark() {
+    weaken("row.unpark");
+    who_was_rung_in_vain_passes_it_on();
+}
+
+/// The one seat of a bell goes from one task to another.
+fn a_seat_is_handed_on() {
+    loom::model(|| {
+        let shared = Arc::new((Doorbell::new(), AtomicUsize::new(0)));
+        Bells::take_seat(&shared.0).unwrap();
+        let before = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                Bells::park(&shared.0, &(), Waker::noop());
+                Bells::leave_seat(&shared.0, &());
+            })
+        };
+        let ringer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.store(1, Relaxed);
+                announce();
+                Bells::ring(&shared.0);
+            })
+        };
+        let woken = Shared::new(Woken(AtomicBool::new(false)));
+        let mut sleeps = false;
+        if Bells::take_seat(&shared.0).is_some() {
+            Bells::park(&shared.0, &(), &Waker::from(woken.clone()));
+            sleeps = shared.1.load(Relaxed) == 0;
+        }
+        before.join().unwrap();
+        ringer.join().unwrap();
+        assert!(!sleeps || woken.0.load(Relaxed), "a wake was lost");
+    });
+}
+
+#[test]
+fn a_bell_has_one_owner_after_the_other() {
+    a_seat_is_handed_on();
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_seat_at_a_bell() {
+    weaken("doorbell.take-seat");
+    a_seat_is_handed_on();
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_leave_of_a_bell() {
+    weaken("doorbell.leave-seat");
+    a_seat_is_handed_on();
 }
 
 /// Two threads need a second row at the same time, and a third one rings both of them.

@@ -161,6 +161,10 @@ impl<T, const FAULT: u8> ring::Consumer for End<T, FAULT> {
         self.queue().items.len()
     }
 
+    fn refuse(&mut self) {
+        self.queue().closed = true;
+    }
+
     fn close(self) {
         self.queue().closed = true;
     }

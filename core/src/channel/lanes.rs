@@ -18,6 +18,20 @@
 //! }
 //! assert_eq!(sum, 3);
 //! ```
+//!
+//! There is one receiver. Readers of [`ring::lanes`](crate::ring::lanes) pass over a lane that another one is at, and
+//! nobody would wake them when that one is done. So seats for several do not compile:
+//!
+//! ```compile_fail
+//! use std::sync::Arc;
+//! use mycelium_core::channel::{Lobby, Receiver};
+//! use mycelium_core::doorbell::Row;
+//! use mycelium_core::ring::lanes::{Inline, Lanes};
+//!
+//! let lobby = Arc::new(Lobby::new(Row::<2>::new(), Row::<2>::new()));
+//! let ring = Arc::new(Inline::<u32, 2, 4>::new());
+//! let receiver = Receiver::new(Lanes::consumer(ring), lobby); // with a `Row::<1>` for receivers it does
+//! ```
 
 use core::ops::Deref;
 
@@ -113,6 +127,8 @@ where
     M: Storage<Slot = Lane<S>>,
     H: Handle<Target = Lanes<M>> + Clone,
 {
+    const SKIPS: bool = false;
+
     type Vacant<'a>
         = Grant<'a, Seat<H>>
     where

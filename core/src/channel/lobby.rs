@@ -36,7 +36,8 @@ impl<B> Side<B> {
         self.ends.load(Ordering::Relaxed) == 0
     }
 
-    /// Says that an end of this side may give up a slot that it had claimed; called before it does.
+    /// Says that an end of this side may give up a slot that it had claimed, where readers must pass it; called before it
+    /// does.
     pub(super) fn gives_up(&self) {
         self.gives_up.store(1, Ordering::Relaxed);
     }

@@ -110,6 +110,8 @@ pub fn bounded<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), crate::ri
 }
 
 impl<H: Handle<Target: Ring> + Clone> Reserve for Producer<H> {
+    const SKIPS: bool = true;
+
     type Vacant<'a>
         = Grant<'a, H>
     where

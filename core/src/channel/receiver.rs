@@ -18,8 +18,8 @@ use crate::doorbell::{Bells, announce};
 use crate::ring::{Consumer, PopError};
 use crate::wait::Wait;
 
-/// The end of a channel that items come out of. When the last one is dropped, the channel closes, and what is in it is
-/// dropped.
+/// The end of a channel that items come out of. When the last one is dropped, the channel closes, and what it could
+/// receive is dropped; see [Closing](super) for what stays.
 ///
 /// `C` is an end of the ring, `L` leads to the [`Lobby`](super::Lobby).
 pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
@@ -31,7 +31,17 @@ pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
 impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     /// A receiver of a channel that may be made by anybody: out of an end of a ring and a lobby that the senders share.
     /// `None` if all seats of the lobby are taken.
+    ///
+    /// Where a reader may find nothing only because another one is at work, as in [`ring::lanes`](crate::ring::lanes),
+    /// there is one seat, or it does not compile.
     pub fn new(consumer: C, lobby: L) -> Option<Receiver<C, L>> {
+        const {
+            let seats = <<L::Target as Sides>::Items as Bells>::SEATS;
+            assert!(
+                !C::ALONE || seats == 1,
+                "receivers of this ring would lose wakes to each other"
+            );
+        }
         let items = lobby.items();
         let place = Place::new(items.bells.take_seat()?, Wait::Park);
         items.join();
@@ -96,7 +106,8 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         self.consumer.capacity()
     }
 
-    /// How many items wait in the channel, as far as this end can see.
+    /// How many items wait in the channel, as far as this end can see. In a channel with several senders, slots that are
+    /// held, or were given back, count until a receiver has passed them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.consumer.len()
@@ -136,21 +147,22 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         if most == 0 {
             return Poll::Ready(0);
         }
-        let consumer = &mut *self.consumer;
-        let taken = self.place.poll(&self.lobby.items().bells, context.waker(), || match consumer
-            .pop_many(most, |item| buffer.extend(Some(item)))
-        {
-            Ok(count) => Some(Some(count)),
-            Err(PopError::Closed) => Some(None),
-            Err(PopError::Empty) => None,
+        let panics = TellIfPanics { consumer: &mut *self.consumer, lobby: &self.lobby };
+        let taken = self.place.poll(&self.lobby.items().bells, context.waker(), || {
+            match panics.consumer.pop_many(most, |item| buffer.extend(Some(item))) {
+                Ok(count) => Some(Some(count)),
+                Err(PopError::Closed) => Some(None),
+                Err(PopError::Empty) => None,
+            }
         });
+        core::mem::forget(panics);
         self.looked(taken).map(|count| count.unwrap_or(0))
     }
 
     /// Whether a look that found nothing may have made room nevertheless: it passes slots that were given up.
     #[inline]
     fn may_have_passed_slots(&self) -> bool {
-        <L::Target as Sides>::Room::SHARED && self.lobby.room().has_given_up()
+        self.lobby.room().has_given_up()
     }
 
     /// After a look that found something, the end, or nothing.
@@ -168,14 +180,32 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     /// Tells a sender that there is room.
     #[inline]
     fn tell(&mut self) {
-        self.consumer.flush();
-        announce();
-        self.lobby.room().bells.ring();
+        tell(&mut *self.consumer, &self.lobby);
     }
 
     #[inline]
     fn give_up(&mut self) {
         self.place.gave_up(&self.lobby.items().bells);
+    }
+}
+
+/// Tells a sender that there is room.
+#[inline]
+fn tell(consumer: &mut impl Consumer, lobby: &impl Deref<Target: Sides>) {
+    consumer.flush();
+    announce();
+    lobby.room().bells.ring();
+}
+
+/// What a buffer that panics was given has left the channel: senders must not wait for that room.
+struct TellIfPanics<'a, C: Consumer, L: Deref<Target: Sides>> {
+    consumer: &'a mut C,
+    lobby: &'a L,
+}
+
+impl<C: Consumer, L: Deref<Target: Sides>> Drop for TellIfPanics<'_, C, L> {
+    fn drop(&mut self) {
+        tell(self.consumer, self.lobby);
     }
 }
 
@@ -198,34 +228,20 @@ impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiver<C, L> {
         let consumer = unsafe { ManuallyDrop::take(&mut self.consumer) };
         self.place.leave(&self.lobby.items().bells);
         if self.lobby.items().leave() {
-            empty_and_close(consumer, &self.lobby.room().bells);
+            close_and_empty(consumer, &self.lobby.room().bells);
         }
     }
 }
 
 /// What a sender waits for an answer to must not lie in the channel until that sender goes.
-fn empty_and_close<C: Consumer, B: Bells>(consumer: C, room: &B) {
-    /// Closes even if the drop of an item panics.
-    struct Close<'a, C: Consumer, B: Bells>(Option<C>, &'a B);
-
-    impl<C: Consumer, B: Bells> Drop for Close<'_, C, B> {
-        fn drop(&mut self) {
-            if let Some(consumer) = self.0.take() {
-                consumer.close();
-                announce();
-                self.1.ring_all();
-            }
-        }
-    }
-
-    let mut last = Close(Some(consumer), room);
-    if let Some(consumer) = &mut last.0 {
-        for _ in 0..consumer.capacity() {
-            if consumer.try_pop().is_err() {
-                break;
-            }
-        }
-    }
+///
+/// Closed first, so that nothing comes behind what is dropped here. What was on its way then stays until the channel
+/// goes, and so does what lies behind a slot that somebody holds.
+fn close_and_empty<C: Consumer, B: Bells>(mut consumer: C, room: &B) {
+    consumer.refuse();
+    announce();
+    room.ring_all();
+    while consumer.try_pop().is_ok() {}
 }
 
 // By hand: nothing inside need be `Debug`.

@@ -9,12 +9,14 @@ use core::task::{Context, Poll};
 
 use super::sender::tell;
 use super::{SendError, Sender, Sides};
-use crate::doorbell::Bells;
 use crate::ring::{GrantError, Handle, Producer, spsc};
 
 /// A writer's end that can hold a slot for an item to come, and knows whether there may be other writers. The rings for
 /// items all have such ends.
 pub trait Reserve: Producer + Sized {
+    /// Whether readers must pass a slot that was given back, before it is room again and what lies behind it is seen.
+    const SKIPS: bool;
+
     /// A slot that is held.
     type Vacant<'a>: Vacant<Item = Self::Item>
     where
@@ -40,6 +42,8 @@ pub trait Vacant {
 }
 
 impl<H: Handle<Target: spsc::Ring>> Reserve for spsc::Producer<H> {
+    const SKIPS: bool = false;
+
     type Vacant<'a>
         = spsc::Grant<'a, H>
     where
@@ -66,7 +70,8 @@ impl<H: Handle<Target: spsc::Ring>> Vacant for spsc::Grant<'_, H> {
     }
 }
 
-/// A slot for one item, held by [`Sender::reserve`]. Dropping it gives the slot back.
+/// A slot for one item, held by [`Sender::reserve`]. Dropping it gives the slot back: at once in a channel with one
+/// sender, in another as soon as a receiver passes it.
 ///
 /// In a channel with several senders, items that were sent after the slot was taken lie behind it: receivers get them
 /// once this permit is used or dropped. So do not wait for anything with a permit in your hands. To forget it
@@ -83,29 +88,32 @@ impl<'a, P: Reserve, L: Deref<Target: Sides>> Permit<'a, P, L> {
 
     /// Sends the item, now. If the receivers went after the permit was given, it is dropped with the channel.
     #[inline]
-    pub fn send(mut self, item: P::Item) {
+    pub fn send(self, item: P::Item) {
+        let lobby = self.lobby;
+        self.fill(item);
+        tell(lobby);
+    }
+
+    /// Sends without telling the receivers: `tell` is still to come.
+    #[inline]
+    pub(super) fn fill(mut self, item: P::Item) {
         if let Some(vacant) = self.vacant.take() {
             vacant.fill(item);
-            tell(self.lobby);
         }
     }
 }
 
 impl<P: Reserve, L: Deref<Target: Sides>> Drop for Permit<'_, P, L> {
     fn drop(&mut self) {
-        if let Some(vacant) = self.vacant.take() {
-            give_up(vacant, self.lobby);
+        let Some(vacant) = self.vacant.take() else { return };
+        if P::SKIPS {
+            self.lobby.room().gives_up();
         }
-    }
-}
-
-/// Gives a slot back.
-pub(super) fn give_up<V: Vacant, L: Deref<Target: Sides>>(vacant: V, lobby: &L) {
-    lobby.room().gives_up();
-    drop(vacant);
-    // What lies behind the slot can be read from now on.
-    if <L::Target as Sides>::Room::SHARED {
-        tell(lobby);
+        drop(vacant);
+        // What lies behind the slot can be read from now on.
+        if P::SKIPS {
+            tell(self.lobby);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use core::task::{Context, Poll, ready};
 #[cfg(feature = "alloc")]
 use super::Lobby;
 use super::place::Place;
-use super::reserve::{Permit, Reserve, Reserving, Vacant, give_up};
+use super::reserve::{Permit, Reserve, Reserving};
 use super::{SendError, Sides};
 #[cfg(feature = "alloc")]
 use crate::doorbell::Growing;
@@ -130,7 +130,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         self.producer.capacity()
     }
 
-    /// How many items wait in the channel, as far as this end can see.
+    /// How many items wait in the channel, as far as this end can see. In a channel with several senders, slots that are
+    /// held, or were given back, count until a receiver has passed them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.producer.len()
@@ -222,7 +223,24 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
             Enough,
         }
 
+        /// Tells receivers what was sent, even if the iterator panics behind it.
+        struct Tell<'a, L: Deref<Target: Sides>> {
+            lobby: &'a L,
+            before: usize,
+            sent: &'a mut usize,
+        }
+
+        impl<L: Deref<Target: Sides>> Drop for Tell<'_, L> {
+            #[inline]
+            fn drop(&mut self) {
+                if *self.sent != self.before {
+                    tell(self.lobby);
+                }
+            }
+        }
+
         let before = *sent;
+        let told = Tell { lobby: &self.lobby, before, sent };
         let producer = &mut *self.producer;
         // No more than this in a poll: with a receiver that keeps pace this task would never yield.
         let most = before.saturating_add(producer.capacity());
@@ -231,27 +249,23 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
                 if items.size_hint().1 == Some(0) {
                     return Some(Stop::Done);
                 }
-                if *sent == most {
+                if *told.sent == most {
                     return Some(Stop::Enough);
                 }
-                let vacant = match producer.vacant() {
-                    Ok(vacant) => vacant,
+                // A permit, which gives the slot back as it must be, whatever the iterator does.
+                let permit = match producer.vacant() {
+                    Ok(vacant) => Permit::<P, L>::new(vacant, told.lobby),
                     Err(GrantError::Closed) => return Some(Stop::Closed),
                     Err(_) => return None,
                 };
                 // Only now: what has no slot stays with the caller.
-                let Some(item) = items.next() else {
-                    give_up(vacant, &self.lobby);
-                    return Some(Stop::Done);
-                };
-                vacant.fill(item);
-                *sent += 1;
+                let Some(item) = items.next() else { return Some(Stop::Done) };
+                permit.fill(item);
+                *told.sent += 1;
             }
         });
         // Even if the wait goes on: receivers must make the room.
-        if *sent != before {
-            tell(&self.lobby);
-        }
+        drop(told);
         let stop = ready!(stop);
         self.got_room();
         match stop {

@@ -32,6 +32,9 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     ///
     /// It holds one item of its own, beside those in the channel. Receivers are told at a flush, which sends what is held
     /// too; an item that was started and not flushed when the sink is dropped may not have been sent.
+    ///
+    /// A sink has no future that could be dropped: one that waits for room and is not polled any more keeps the wake that
+    /// came for it, until it is polled or dropped. Where several senders share a channel, prefer [`Sender::send`].
     pub fn into_sink(self) -> SenderSink<P, L> {
         SenderSink { sender: Some(self), held: None, untold: false }
     }

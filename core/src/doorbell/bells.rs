@@ -3,6 +3,7 @@
 use core::task::Waker;
 
 use super::Doorbell;
+use crate::sync::{Ordering, order};
 
 /// Where the tasks wait that want the same thing: [`Doorbell`] for one task, [`Row`](super::Row) for several.
 ///
@@ -17,6 +18,9 @@ pub trait Bells {
     /// Whether more than one task may wait here, so that a wake must be passed on.
     const SHARED: bool;
 
+    /// How many tasks may have a seat at a time.
+    const SEATS: usize = usize::MAX;
+
     /// Which place a task waits at.
     type Seat: Send;
 
@@ -30,7 +34,8 @@ pub trait Bells {
     /// there is still nothing.
     fn park(&self, seat: &Self::Seat, waker: &Waker);
 
-    /// Ends the wait of a seat at which [`park`](Bells::park) was called, and says whether it had been rung.
+    /// Ends the wait of a seat at which [`park`](Bells::park) was called, and says whether it had been rung. If so, and
+    /// wakes are to be passed on, the caller sees from now on what had been published before the ring.
     fn unpark(&self, seat: &Self::Seat) -> bool;
 
     /// After [`announce`](super::announce): wakes one task that sleeps, if there is one.
@@ -40,19 +45,25 @@ pub trait Bells {
     fn ring_all(&self);
 }
 
-/// One task waits here; whoever owns the bell sees to it that no second one does.
+/// One task waits here: there is one seat.
 impl Bells for Doorbell {
     const SHARED: bool = false;
 
+    const SEATS: usize = 1;
+
     type Seat = ();
 
-    #[inline]
     fn take_seat(&self) -> Option<()> {
-        Some(())
+        // Acquire, with the Release of `doorbell.leave-seat`: the state as the one before left it, or this one may take
+        // itself for a second waiter.
+        let acquire = order!("doorbell.take-seat", Acquire);
+        self.taken.compare_exchange(0, 1, acquire, Ordering::Relaxed).ok().map(drop)
     }
 
     fn leave_seat(&self, (): &()) {
+        Doorbell::unpark(self);
         self.forget();
+        self.taken.store(0, order!("doorbell.leave-seat", Release));
     }
 
     #[inline]

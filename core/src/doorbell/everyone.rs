@@ -12,6 +12,8 @@ impl<B: Bells> Bells for Everyone<B> {
     /// All are woken: nobody has a wake to pass on.
     const SHARED: bool = false;
 
+    const SEATS: usize = B::SEATS;
+
     type Seat = B::Seat;
 
     fn take_seat(&self) -> Option<B::Seat> {

@@ -61,8 +61,8 @@ impl<const N: usize> Row<N> {
         }
     }
 
-    /// All seats.
-    const SEATS: usize = if N == usize::BITS as usize { usize::MAX } else { (1 << N) - 1 };
+    /// The bits of all seats.
+    const ALL: usize = if N == usize::BITS as usize { usize::MAX } else { (1 << N) - 1 };
 
     /// Sets a bit for ringers to see, for good; it must not be a seat's.
     #[cfg(feature = "alloc")]
@@ -80,7 +80,7 @@ impl<const N: usize> Row<N> {
     /// Wakes one task that sleeps, and says whether there was one.
     #[cold]
     pub(super) fn wake_one(&self) -> bool {
-        while self.parked() & Self::SEATS != 0 {
+        while self.parked() & Self::ALL != 0 {
             if self.wake_next() {
                 return true;
             }
@@ -93,7 +93,7 @@ impl<const N: usize> Row<N> {
     #[cold]
     pub(super) fn wake_next(&self) -> bool {
         let turn = self.turn.load(Ordering::Relaxed);
-        let parked = self.parked() & Self::SEATS;
+        let parked = self.parked() & Self::ALL;
         let later = parked & usize::MAX.checked_shl(turn as u32).unwrap_or(0);
         let seat = later.trailing_zeros() as usize;
         let found = later != 0 && self.wake_at(seat);
@@ -104,7 +104,7 @@ impl<const N: usize> Row<N> {
     /// Wakes all tasks that sleep.
     #[cold]
     pub(super) fn wake_all(&self) {
-        let mut parked = self.parked() & Self::SEATS;
+        let mut parked = self.parked() & Self::ALL;
         while parked != 0 {
             let seat = parked.trailing_zeros() as usize;
             self.wake_at(seat);
@@ -115,10 +115,12 @@ impl<const N: usize> Row<N> {
     /// Wakes the task of a seat, unless another ringer did, or it woke up by itself.
     fn wake_at(&self, seat: usize) -> bool {
         let bit = 1 << seat;
-        let rung = self.parked.fetch_and(!bit, Ordering::Relaxed) & bit != 0;
+        // Acquire, with the Release of `row.parked`: the bell says PARKED. Release, with the Acquire of `row.unpark`: what
+        // this ringer published.
+        let rung = self.parked.fetch_and(!bit, order!("row.wake", AcqRel)) & bit != 0;
         if rung {
             // In vain if the task is about to park again: it looks after that.
-            self.bells[seat].wake();
+            self.bells[seat].ring();
         }
         rung
     }
@@ -133,12 +135,14 @@ impl<const N: usize> Default for Row<N> {
 impl<const N: usize> Bells for Row<N> {
     const SHARED: bool = true;
 
+    const SEATS: usize = N;
+
     type Seat = Seat;
 
     fn take_seat(&self) -> Option<Seat> {
         let mut taken = self.taken.load(Ordering::Relaxed);
         loop {
-            let seat = (!taken & Self::SEATS).trailing_zeros();
+            let seat = (!taken & Self::ALL).trailing_zeros();
             if seat == usize::BITS {
                 return None;
             }
@@ -158,19 +162,25 @@ impl<const N: usize> Bells for Row<N> {
     }
 
     fn leave_seat(&self, seat: &Seat) {
+        // The bell of a seat may say PARKED though nobody sleeps there: an `unpark` takes back the bit alone.
+        self.bells[seat.0].unpark();
         self.bells[seat.0].forget();
         self.taken.fetch_and(!(1 << seat.0), order!("row.leave-seat", Release));
     }
 
     fn park(&self, seat: &Seat, waker: &Waker) {
         self.bells[seat.0].keep(waker);
-        self.parked.fetch_or(1 << seat.0, Ordering::Relaxed);
+        // Release, with the Acquire of `row.wake`: a ringer that finds the bit, and takes it back, finds a bell to ring.
+        self.parked.fetch_or(1 << seat.0, order!("row.parked", Release));
         barrier!("row.park", SeqCst);
     }
 
     fn unpark(&self, seat: &Seat) -> bool {
         let bit = 1 << seat.0;
-        self.parked() & bit == 0 || self.parked.fetch_and(!bit, Ordering::Relaxed) & bit == 0
+        // Acquire, with the Release of `row.wake`: who rang here woke nobody else, and counts on this task to see what
+        // there is to pass on.
+        let acquire = order!("row.unpark", Acquire);
+        self.parked.load(acquire) & bit == 0 || self.parked.fetch_and(!bit, acquire) & bit == 0
     }
 
     #[inline]

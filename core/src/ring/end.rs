@@ -71,6 +71,9 @@ pub trait Consumer {
         self.len() == 0
     }
 
+    /// As [`close`](Consumer::close), of an end that stays, to take what is left.
+    fn refuse(&mut self);
+
     /// Says that nothing more is wanted: writers, all of them, get [`PushError::Closed`]. What is in the ring stays
     /// there until it is dropped; in a ring for many readers the others may take it.
     fn close(self);

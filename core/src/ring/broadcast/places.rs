@@ -2,8 +2,12 @@
 
 #[cfg(not(loom))]
 use super::storage::Inline;
-use super::storage::{Storage, Word, WriterWords, slot_words};
-use super::{Broadcast, LayoutError, ReaderWords};
+#[cfg(feature = "alloc")]
+use super::storage::{ReaderWords, Storage, WriterWords};
+#[cfg(any(feature = "alloc", not(loom)))]
+use super::storage::{Word, slot_words};
+#[cfg(any(feature = "alloc", not(loom)))]
+use super::{Broadcast, LayoutError};
 #[cfg(not(loom))]
 use crate::sync::AtomicUsize;
 

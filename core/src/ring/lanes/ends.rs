@@ -298,6 +298,10 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
         self.ring.lanes().iter().map(|lane| lane.ring.len()).sum()
     }
 
+    fn refuse(&mut self) {
+        self.ring.close();
+    }
+
     fn close(self) {
         Consumer::close(self);
     }

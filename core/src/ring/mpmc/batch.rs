@@ -265,6 +265,10 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
         self.ring.words().len(self.slots.capacity())
     }
 
+    fn refuse(&mut self) {
+        self.ring.words().close();
+    }
+
     fn close(self) {
         Consumer::close(self);
     }

@@ -325,6 +325,10 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
         Layout::count(self.ring.memory().writer(), &self.slots, self.head)
     }
 
+    fn refuse(&mut self) {
+        self.ring.memory().reader().close();
+    }
+
     fn close(self) {
         Consumer::close(self);
     }
