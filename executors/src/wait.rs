@@ -2,7 +2,7 @@
 //!
 //! Whatever can be awaited can be waited for so: the ends of channels, and anything else that keeps a `Waker`. The bell
 //! that would wake a task wakes the thread, and how the thread waits for it is chosen as for tasks
-//! ([`Wait`](mycelium_core::wait::Wait)).
+//! ([`Wait`]).
 
 use std::cell::Cell;
 use std::pin::pin;

@@ -21,7 +21,7 @@ use crate::wait::Wait;
 /// The end of a channel that items come out of. When the last one is dropped, the channel closes, and what it could
 /// receive is dropped; see [Closing](super) for what stays.
 ///
-/// `C` is an end of the ring, `L` leads to the [`Lobby`](super::Lobby).
+/// `C` is an end of the ring, `L` leads to the [lobby](super::Lobby).
 pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
     consumer: ManuallyDrop<C>,
     place: Place<<L::Target as Sides>::Items>,

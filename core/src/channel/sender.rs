@@ -21,7 +21,7 @@ use crate::wait::Wait;
 
 /// The end of a channel that items go into. When the last one is dropped, the channel closes.
 ///
-/// `P` is an end of the ring, `L` leads to the [`Lobby`](super::Lobby).
+/// `P` is an end of the ring, `L` leads to the [lobby](super::Lobby).
 pub struct Sender<P: Producer, L: Deref<Target: Sides>> {
     producer: ManuallyDrop<P>,
     place: Place<<L::Target as Sides>::Room>,
