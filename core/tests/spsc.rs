@@ -1,5 +1,7 @@
 //! The rings for one writer and one reader, in both layouts, against a plain queue: any sequence of operations on one
 //! thread, then threads; and what becomes of values that nobody takes.
+// What a test counts by, and not the crate.
+#![allow(clippy::disallowed_types)]
 
 use std::cell::Cell;
 use std::collections::VecDeque;
