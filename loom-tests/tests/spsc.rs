@@ -155,6 +155,22 @@ macro_rules! models_of {
             });
         }
 
+        /// An end that was closed is not taken again, however many try.
+        fn closed_for_good() {
+            bounded(|| {
+                let ring = Arc::new($new);
+                let writer = Spsc::producer(ring.clone()).unwrap();
+                let other = {
+                    let ring = ring.clone();
+                    thread::spawn(move || assert!(Spsc::producer(ring).is_none()))
+                };
+                let closer = thread::spawn(move || writer.close());
+                assert!(Spsc::producer(ring).is_none());
+                other.join().unwrap();
+                closer.join().unwrap();
+            });
+        }
+
         /// Who takes an end over goes on where the one before stopped, with the slots as that one left them.
         fn hand_over() {
             bounded(|| {
@@ -223,6 +239,7 @@ mod index {
             fails_with_a_relaxed_closed: "pair.closed",
         }
         closed_by_the_reader {}
+        closed_for_good {}
         given_up {}
         hand_over {
             fails_with_a_relaxed_give_back: "pair.give-back",
@@ -254,6 +271,7 @@ mod stamps {
             fails_with_a_relaxed_closed: "pair.closed",
         }
         closed_by_the_reader {}
+        closed_for_good {}
         given_up {}
         hand_over {
             fails_with_a_relaxed_give_back: "pair.give-back",

@@ -51,7 +51,8 @@ impl SideWords {
             Ordering::Relaxed,
         );
         if took.is_ok() && self.is_closed() {
-            self.state.taken.store(0, Ordering::Relaxed);
+            // As an end does: who takes this next has to see, too, that it was closed.
+            self.give_back();
             return false;
         }
         took.is_ok()
