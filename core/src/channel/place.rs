@@ -60,8 +60,8 @@ impl<B: Bells> Place<B> {
         look().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// This end got what it wanted. Returns whether there may be more for others who wait for the same, so that one of
-    /// them must be rung.
+    /// This end got what it wanted. If it had parked and there may be `more`, one of the others who wait for the same is
+    /// rung.
     #[inline]
     pub(super) fn got(&mut self, bells: &B, more: impl FnOnce() -> bool) {
         self.looked = 0;

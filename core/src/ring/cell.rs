@@ -89,12 +89,10 @@ impl<T> Slot<T> {
     }
 
     /// As `put`, but a value that fills up whole halves of a line, together with the stamp behind it, goes word after
-    /// word. Compilers copy from the end, in pieces that straddle the halves; where each half of a line that another
-    /// core has seen is paid for as often as it is come back to, that costs half as much again
-    /// (`docs/decisions/stamped-slots.md`).
+    /// word: why, `docs/decisions/2026-11-20-two-layouts-of-one-ring.md` says.
     ///
     /// # Safety
-    /// As for `put`.
+    /// As for `put`. The cell is aligned to words.
     #[inline]
     pub(super) unsafe fn put_in_order(&self, item: T) {
         const WORD: usize = size_of::<usize>();
@@ -109,31 +107,17 @@ impl<T> Slot<T> {
             for index in 0..size_of::<T>() / WORD {
                 // SAFETY: inside the item, which is so many words long.
                 let from = unsafe { from.add(index) };
-                // SAFETY: a word of the item, which is this function's own.
+                // SAFETY: a word of the item, which is this function's own and may be aligned to less.
                 let word = unsafe { from.read_unaligned() };
                 // SAFETY: inside the cell, which is as long as the item.
                 let to = unsafe { to.add(index) };
-                // SAFETY: the same word of the cell, lent to this closure; items may be aligned to less than words.
-                unsafe { write_word(to, word, align_of::<T>() >= align_of::<usize>()) };
+                // Volatile, so that words are written one after the other.
+                // SAFETY: the same word of the cell, which is aligned to words and lent to this closure.
+                unsafe { to.write_volatile(word) };
             }
         };
         // SAFETY: nobody else is at the cell (this function's contract).
         unsafe { self.0.with_mut(copy) };
-    }
-}
-
-/// Volatile, so that words are written one after the other.
-///
-/// # Safety
-/// `to` may be written, and is aligned if it is said to be.
-#[inline]
-unsafe fn write_word(to: *mut MaybeUninit<usize>, word: MaybeUninit<usize>, aligned: bool) {
-    if aligned {
-        // SAFETY: this function's contract.
-        unsafe { to.write_volatile(word) };
-    } else {
-        // SAFETY: this function's contract.
-        unsafe { to.write_unaligned(word) };
     }
 }
 

@@ -1,11 +1,11 @@
 //! `spsc`: one writer, one reader, items in order; the layout with an index.
 //!
 //! The writer shows its position after each push or each batch ([`stamped`](crate::ring::stamped) has these ends, too,
-//! but shows items in another way), the reader every few pops: after an eighth of the
-//! capacity, at most 64 items, or when it finds the ring empty, or when told to ([`Consumer::flush`]). Each keeps what it
-//! last saw of the other and looks again only when that is used up. So a ring of `n` slots always takes `n` items from
-//! empty, and a writer may be refused while up to an eighth of them has been popped already, but not yet shown. Rings
-//! of up to 8 slots show each pop.
+//! but shows items in another way), the reader every few pops: after an eighth of the capacity, at most 64 items, or
+//! when it finds the ring empty, or when told to ([`Consumer::flush`]). Each keeps what it last saw of the other and
+//! looks again only when that is used up. So a ring of `n` slots always takes `n` items from empty, and a writer may be
+//! refused while up to an eighth of them has been popped already, but not yet shown. Rings of up to 8 slots show each
+//! pop.
 //!
 //! The algorithm is Lamport's ("Specifying Concurrent Program Modules", 1983) with the cached positions of Lee, Bu and
 //! Chandranmenon ("MCRingBuffer", 2009).

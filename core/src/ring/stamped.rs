@@ -68,7 +68,7 @@ unsafe impl<T> Cell for Slot<T> {
 
     #[inline]
     unsafe fn put(&self, item: T) {
-        // SAFETY: this function's contract.
+        // SAFETY: this function's contract; the cell begins the slot, which is aligned to its stamp (`repr(C)`).
         unsafe { self.cell.put_in_order(item) };
     }
 
