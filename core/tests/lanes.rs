@@ -2,15 +2,18 @@
 // The counts of a test are no part of what is checked.
 #![allow(clippy::disallowed_types)]
 
+mod crowd;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mycelium_core::ring::lanes::{Borrowed, Consumer, Inline, Lane, Lanes, Producer, Slot};
 use mycelium_core::ring::{CapacityError, GrantError, PopError, PushError};
 use proptest::prelude::*;
+
+use crowd::Crowd;
 
 const LANES: usize = 3;
 const SLOTS: usize = 4;
@@ -296,69 +299,35 @@ fn ends_may_go_to_other_threads() {
 /// How many items a writer pushes before it leaves its lane.
 const STAY: usize = 20;
 
-/// More writers than lanes come and go; readers take one by one and many. Nothing is lost or doubled, and each reader
-/// sees a writer's items of one lane in order.
+/// More writers than lanes come and go. Each reader sees a writer's items of one lane in order; the next stay may be in
+/// a lane that the reader comes to before it.
 fn threads(writers: usize, readers: usize, each: usize) {
     let ring = Inline::<[usize; 2], 3, 8>::new();
-    let (popped, sum, left) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(writers));
-    std::thread::scope(|scope| {
-        for writer in 0..writers {
-            let (ring, left) = (&ring, &left);
-            scope.spawn(move || {
-                let mut number = 0;
-                while number < each {
-                    let Some(mut producer) = Lanes::producer(ring) else {
-                        std::thread::yield_now();
-                        continue;
-                    };
-                    let end = (number + STAY).min(each);
-                    while number < end {
-                        number += match number % 2 {
-                            0 => usize::from(producer.try_push([writer, number]).is_ok()),
-                            _ => {
-                                let items = [[writer, number], [writer, number + 1]];
-                                producer.push_slice(&items[..2.min(end - number)])
-                            }
-                        };
-                        if number % 16 == 0 {
-                            std::thread::yield_now();
-                        }
+    let write = |writer| {
+        let mut number = 0;
+        while number < each {
+            let Some(mut producer) = Lanes::producer(&ring) else {
+                std::thread::yield_now();
+                continue;
+            };
+            let end = (number + STAY).min(each);
+            while number < end {
+                number += match number % 2 {
+                    0 => usize::from(producer.try_push([writer, number]).is_ok()),
+                    _ => {
+                        let items = [[writer, number], [writer, number + 1]];
+                        producer.push_slice(&items[..2.min(end - number)])
                     }
-                }
-                if left.fetch_sub(1, Ordering::Relaxed) == 1 {
-                    ring.close();
-                }
-            });
-        }
-        for reader in 0..readers {
-            let mut consumer = Lanes::consumer(&ring);
-            let (popped, sum) = (&popped, &sum);
-            scope.spawn(move || {
-                let mut last = vec![0; writers];
-                let mut check = |[writer, number]: [usize; 2]| {
-                    let lane = number / STAY == last[writer] / STAY;
-                    assert!(!lane || number >= last[writer], "a writer's items are in order");
-                    last[writer] = number;
-                    popped.fetch_add(1, Ordering::Relaxed);
-                    sum.fetch_add(number, Ordering::Relaxed);
                 };
-                loop {
-                    let looked = if reader % 2 == 0 {
-                        consumer.try_pop().map(&mut check)
-                    } else {
-                        consumer.pop_many(7, &mut check).map(|_| ())
-                    };
-                    match looked {
-                        Ok(()) => {}
-                        Err(PopError::Empty) => std::thread::yield_now(),
-                        Err(PopError::Closed) => break,
-                    }
+                if number % 16 == 0 {
+                    std::thread::yield_now();
                 }
-            });
+            }
         }
-    });
-    assert_eq!(popped.into_inner(), writers * each);
-    assert_eq!(sum.into_inner(), writers * (each * (each - 1) / 2));
+    };
+    let follows = |last, number| number / STAY != last / STAY || number > last;
+    let crowd = Crowd { writers, readers, each };
+    crowd.gather(write, || ring.close(), || Lanes::consumer(&ring), follows);
 }
 
 #[test]

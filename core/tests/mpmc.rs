@@ -2,15 +2,18 @@
 // The counts of a test are no part of what is checked.
 #![allow(clippy::disallowed_types)]
 
+mod crowd;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mycelium_core::ring::mpmc::{Borrowed, Consumer, Inline, Mpmc, Producer, Slot};
 use mycelium_core::ring::{self, CapacityError, GrantError, PopError, PushError};
 use proptest::prelude::*;
+
+use crowd::Crowd;
 
 const CAPACITY: usize = 4;
 
@@ -370,79 +373,46 @@ fn ends_may_go_to_other_threads() {
     sync::<Producer<&Inline<Cell<u8>, 2>>>();
 }
 
-/// Writers push numbers of their own one by one and in batches, readers pop in both ways; nothing is lost or doubled,
-/// and each reader sees each writer's items in order.
+/// Writers push one by one and in batches, and give up some of what they claimed; each reader sees each writer's items
+/// in order.
 fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
     let ring = Inline::<[usize; 2], N>::new().starting_at(usize::MAX / 4 - each);
-    let (popped, sum, left) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(writers));
-    std::thread::scope(|scope| {
-        for writer in 0..writers {
-            let (mut producer, left, ring) = (Mpmc::producer(&ring), &left, &ring);
-            scope.spawn(move || {
-                let mut number = 0;
-                while number < each {
-                    let count = (number % 5).min(each - number).min(N);
-                    match number % 3 {
-                        0 => {
-                            let items = [[writer, number], [writer, number + 1]];
-                            number += producer.push_slice(&items[..2.min(each - number)]);
-                        }
-                        1 if count > 0 => {
-                            let Ok(mut grant) = producer.grant(count) else {
-                                std::thread::yield_now();
-                                continue;
-                            };
-                            for index in 0..(count - 1).max(1) {
-                                grant.push([writer, number + index]).unwrap();
-                            }
-                            // Some are thrown away, most have a slot to skip.
-                            let commit = number % 7 != 0;
-                            if commit {
-                                number += grant.commit();
-                            } else {
-                                drop(grant);
-                                number += usize::from(producer.try_push([writer, number]).is_ok());
-                            }
-                        }
-                        _ => number += usize::from(producer.try_push([writer, number]).is_ok()),
-                    }
-                    if number % 16 == 0 {
+    let write = |writer| {
+        let (mut producer, mut number) = (Mpmc::producer(&ring), 0);
+        while number < each {
+            let count = (number % 5).min(each - number).min(N);
+            match number % 3 {
+                0 => {
+                    let items = [[writer, number], [writer, number + 1]];
+                    number += producer.push_slice(&items[..2.min(each - number)]);
+                }
+                1 if count > 0 => {
+                    let Ok(mut grant) = producer.grant(count) else {
                         std::thread::yield_now();
-                    }
-                }
-                if left.fetch_sub(1, Ordering::Relaxed) == 1 {
-                    ring.close();
-                }
-            });
-        }
-        for reader in 0..readers {
-            let mut consumer = Mpmc::consumer(&ring);
-            let (popped, sum) = (&popped, &sum);
-            scope.spawn(move || {
-                let mut next = vec![0; writers];
-                let mut check = |[writer, number]: [usize; 2]| {
-                    assert!(number >= next[writer], "a writer's items are in order");
-                    next[writer] = number + 1;
-                    popped.fetch_add(1, Ordering::Relaxed);
-                    sum.fetch_add(number, Ordering::Relaxed);
-                };
-                loop {
-                    let looked = if reader % 2 == 0 {
-                        consumer.try_pop().map(&mut check)
-                    } else {
-                        consumer.pop_many(7, &mut check).map(|_| ())
+                        continue;
                     };
-                    match looked {
-                        Ok(()) => {}
-                        Err(PopError::Empty) => std::thread::yield_now(),
-                        Err(PopError::Closed) => break,
+                    for index in 0..(count - 1).max(1) {
+                        grant.push([writer, number + index]).unwrap();
+                    }
+                    // Some are thrown away, most have a slot to skip.
+                    let commit = number % 7 != 0;
+                    if commit {
+                        number += grant.commit();
+                    } else {
+                        drop(grant);
+                        number += usize::from(producer.try_push([writer, number]).is_ok());
                     }
                 }
-            });
+                _ => number += usize::from(producer.try_push([writer, number]).is_ok()),
+            }
+            if number % 16 == 0 {
+                std::thread::yield_now();
+            }
         }
-    });
-    assert_eq!(popped.into_inner(), writers * each);
-    assert_eq!(sum.into_inner(), writers * (each * (each - 1) / 2));
+    };
+    let crowd = Crowd { writers, readers, each };
+    let follows = |last, number| number > last;
+    crowd.gather(write, || ring.close(), || Mpmc::consumer(&ring), follows);
     assert!(ring.high_water() <= N);
 }
 

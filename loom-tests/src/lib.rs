@@ -9,9 +9,9 @@
 //! is empty.
 
 #[cfg(loom)]
-mod shared;
+mod models;
 #[cfg(loom)]
 pub mod task;
 
 #[cfg(loom)]
-pub use shared::Shared;
+pub use models::{bounded, weakened};

@@ -4,7 +4,7 @@
 use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, Look, Producer, slot_words};
-use mycelium_core::sync::weaken;
+use mycelium_loom_tests::{bounded, models};
 
 const CAPACITY: usize = 2;
 const WORDS: usize = CAPACITY * slot_words(16);
@@ -49,14 +49,8 @@ fn look(reader: &mut Consumer<Ring>, next: &mut usize, missed: &mut usize) -> Lo
     look
 }
 
-fn bounded(model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(model);
-}
-
 fn publish_and_read() {
-    bounded(|| {
+    bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
         let mut reader = Broadcast::gating(ring).unwrap();
@@ -72,7 +66,7 @@ fn publish_and_read() {
 }
 
 fn wrap_around() {
-    bounded(|| {
+    bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
         let mut reader = Broadcast::gating(ring).unwrap();
@@ -87,7 +81,7 @@ fn wrap_around() {
 }
 
 fn observer_is_passed() {
-    bounded(|| {
+    bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
         let mut observer = Broadcast::observing(ring);
@@ -111,7 +105,7 @@ fn observer_is_passed() {
 /// The writer has used its room up to the end of a lap when a gating reader joins. Whatever it started at, it must
 /// get every message from there on: never passed, never a gap.
 fn join_into_a_running_ring() {
-    bounded(|| {
+    bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
         push_all(&mut producer, 0..1);
@@ -133,9 +127,40 @@ fn join_into_a_running_ring() {
     });
 }
 
+/// What is kept is whole when it is read again, whatever the writer does meanwhile; what is let go makes room.
+fn kept_messages_stay() {
+    bounded(2, || {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let mut reader = Broadcast::gating(ring).unwrap().keeping();
+        push_all(&mut producer, 0..2);
+        let writer = thread::spawn(move || push_all(&mut producer, 2..4));
+        let mut next = 0;
+        while next < 4 {
+            let mut words = [0; 2];
+            if reader.look(&mut words) == Look::Empty {
+                // All that the ring holds is kept: one of them has to go.
+                reader.release(reader.kept() + 1);
+                thread::yield_now();
+                continue;
+            }
+            assert_eq!(words, content(next));
+            assert!(reader.advance());
+            next += 1;
+            reader.rewind(reader.kept());
+            for sequence in reader.kept()..next {
+                assert_eq!(reader.look(&mut words), Look::Message { sequence, length: 16 });
+                assert_eq!(words, content(sequence), "what was kept is gone");
+                assert!(reader.advance());
+            }
+        }
+        writer.join().unwrap();
+    });
+}
+
 /// Who takes the writer's end over goes on where the writer before was.
 fn hand_over() {
-    bounded(|| {
+    bounded(2, || {
         let ring = ring();
         let mut first = Broadcast::producer(ring.clone()).unwrap();
         let second = thread::spawn(move || {
@@ -147,29 +172,6 @@ fn hand_over() {
         drop(first);
         second.join().unwrap();
     });
-}
-
-fn weakened(site: &'static str, model: fn()) {
-    weaken(site);
-    model();
-}
-
-macro_rules! models {
-    ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(
-        mod $model {
-            #[test]
-            fn holds() {
-                super::$model();
-            }
-            $(
-                #[test]
-                #[should_panic]
-                fn $twin() {
-                    super::weakened($site, super::$model);
-                }
-            )*
-        }
-    )*};
 }
 
 models! {
@@ -190,6 +192,7 @@ models! {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",
     }
+    kept_messages_stay {}
     hand_over {
         fails_with_a_relaxed_hand_over: "broadcast.hand-over",
         fails_with_a_relaxed_take_over: "broadcast.take-over",

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::channel::{Lobby, Receiver, Reserve, Sender, Sides};
 use mycelium_core::doorbell::{Bells, Doorbell, Row};
@@ -13,11 +14,11 @@ use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::sync::weaken;
 use mycelium_core::wait::Wait;
-use mycelium_loom_tests::Shared;
+use mycelium_loom_tests::bounded;
 use mycelium_loom_tests::task::{Task, finish};
 
-type One = Shared<spsc::Inline<usize, 2>>;
-type OneLobby = Shared<Lobby<Doorbell, Doorbell>>;
+type One = Arc<spsc::Inline<usize, 2>>;
+type OneLobby = Arc<Lobby<Doorbell, Doorbell>>;
 
 fn one() -> (Sender<spsc::Producer<One>, OneLobby>, Receiver<spsc::Consumer<One>, OneLobby>) {
     let ring = One::new(spsc::Inline::new());
@@ -27,20 +28,14 @@ fn one() -> (Sender<spsc::Producer<One>, OneLobby>, Receiver<spsc::Consumer<One>
     (sender, Receiver::new(consumer.unwrap(), lobby).unwrap())
 }
 
-type Many = Shared<mpmc::Inline<usize, 2>>;
-type ManyLobby = Shared<Lobby<Row<2>, Row<2>>>;
+type Many = Arc<mpmc::Inline<usize, 2>>;
+type ManyLobby = Arc<Lobby<Row<2>, Row<2>>>;
 
 fn many() -> (Sender<mpmc::Producer<Many>, ManyLobby>, Receiver<mpmc::Consumer<Many>, ManyLobby>) {
     let ring = Many::new(mpmc::Inline::new());
     let lobby = ManyLobby::new(Lobby::new(Row::new(), Row::new()));
     let sender = Sender::new(Mpmc::producer(ring.clone()), lobby.clone()).unwrap();
     (sender, Receiver::new(Mpmc::consumer(ring), lobby).unwrap())
-}
-
-fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
 }
 
 /// What a sender or a receiver took, or nothing.

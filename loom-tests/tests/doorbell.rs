@@ -421,3 +421,31 @@ fn fails_with_a_relaxed_leave() {
     weaken("row.leave-seat");
     nobody_in_a_row_oversleeps(false);
 }
+
+/// A bell that takes one who has no seat, too: nobody hands the cell on but the bell itself.
+fn a_bell_is_forgotten_while_another_parks() {
+    loom::model(|| {
+        let bell = Arc::new(Doorbell::new());
+        let leaves = {
+            let bell = bell.clone();
+            thread::spawn(move || {
+                Bells::park(&*bell, &(), Waker::noop());
+                Bells::leave_seat(&*bell, &());
+            })
+        };
+        bell.park(Waker::noop());
+        leaves.join().unwrap();
+    });
+}
+
+#[test]
+fn a_bell_forgets_one_waiter_and_takes_another() {
+    a_bell_is_forgotten_while_another_parks();
+}
+
+#[test]
+#[should_panic = "Causality violation"]
+fn fails_with_a_relaxed_forgotten() {
+    weaken("doorbell.forgotten");
+    a_bell_is_forgotten_while_another_parks();
+}

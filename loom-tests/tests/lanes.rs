@@ -5,18 +5,12 @@ use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::lanes::{Consumer, Inline, Lanes, Producer};
 use mycelium_core::ring::{PopError, PushError};
-use mycelium_core::sync::weaken;
+use mycelium_loom_tests::{bounded, models};
 
 type Ring<const LANES: usize> = Arc<Inline<usize, LANES, 2>>;
 
 fn ring<const LANES: usize>() -> Ring<LANES> {
     Arc::new(Inline::new())
-}
-
-fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
 }
 
 fn push<const LANES: usize>(producer: &mut Producer<Ring<LANES>>, item: usize) {
@@ -173,29 +167,6 @@ fn close_while_a_writer_registers() {
         }
         assert_eq!(writer.join().unwrap(), popped, "a push was taken and is never read");
     });
-}
-
-fn weakened(site: &'static str, model: fn()) {
-    weaken(site);
-    model();
-}
-
-macro_rules! models {
-    ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(
-        mod $model {
-            #[test]
-            fn holds() {
-                super::$model();
-            }
-            $(
-                #[test]
-                #[should_panic]
-                fn $twin() {
-                    super::weakened($site, super::$model);
-                }
-            )*
-        }
-    )*};
 }
 
 models! {

@@ -6,18 +6,12 @@ use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::mpmc::{Consumer, Inline, Mpmc, Producer};
 use mycelium_core::ring::{PopError, PushError};
-use mycelium_core::sync::weaken;
+use mycelium_loom_tests::{bounded, models};
 
 type Ring<const N: usize> = Arc<Inline<usize, N>>;
 
 fn ring<const N: usize>() -> Ring<N> {
     Arc::new(Inline::new())
-}
-
-fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
 }
 
 fn push<const N: usize>(producer: &mut Producer<Ring<N>>, item: usize) {
@@ -272,29 +266,6 @@ fn close_from_the_writers_side() {
         popped.sort_unstable();
         assert_eq!(popped, if both { vec![1, 2] } else { vec![1] });
     });
-}
-
-fn weakened(site: &'static str, model: fn()) {
-    weaken(site);
-    model();
-}
-
-macro_rules! models {
-    ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(
-        mod $model {
-            #[test]
-            fn holds() {
-                super::$model();
-            }
-            $(
-                #[test]
-                #[should_panic]
-                fn $twin() {
-                    super::weakened($site, super::$model);
-                }
-            )*
-        }
-    )*};
 }
 
 models! {

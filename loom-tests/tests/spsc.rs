@@ -6,7 +6,7 @@ use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::ring::spsc::{Consumer, Inline, Layout, Producer, Ring, Spsc};
 use mycelium_core::ring::{Handle, PopError, PushError, stamped};
-use mycelium_core::sync::weaken;
+use mycelium_loom_tests::{bounded, models};
 
 const CAPACITY: usize = 2;
 
@@ -42,23 +42,12 @@ where
     }
 }
 
-fn bounded(model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(model);
-}
-
-fn weakened(site: &'static str, model: fn()) {
-    weaken(site);
-    model();
-}
-
 /// The models, for the ring that `$new` makes.
 macro_rules! models_of {
     ($new:expr) => {
         /// Three items through two slots: the writer waits for the reader to move on.
         fn around_the_end() {
-            bounded(|| {
+            bounded(3, || {
                 let ring = Arc::new($new);
                 let mut writer = Spsc::producer(ring.clone()).unwrap();
                 let mut reader = Spsc::consumer(ring).unwrap();
@@ -71,7 +60,7 @@ macro_rules! models_of {
 
         /// A batch is seen whole or not at all, and given back in parts.
         fn batches() {
-            bounded(|| {
+            bounded(3, || {
                 let ring = Arc::new($new);
                 let mut writer = Spsc::producer(ring.clone()).unwrap();
                 let mut reader = Spsc::consumer(ring).unwrap();
@@ -98,7 +87,7 @@ macro_rules! models_of {
 
         /// What was pushed before the writer closed is seen before the end.
         fn closed_by_the_writer() {
-            bounded(|| {
+            bounded(3, || {
                 let ring = Arc::new($new);
                 let mut writer = Spsc::producer(ring.clone()).unwrap();
                 let mut reader = Spsc::consumer(ring).unwrap();
@@ -121,7 +110,7 @@ macro_rules! models_of {
 
         /// Whatever the reader leaves behind is dropped with the ring, once.
         fn closed_by_the_reader() {
-            bounded(|| {
+            bounded(3, || {
                 let ring = Arc::new($new);
                 let mut writer = Spsc::producer(ring.clone()).unwrap();
                 let mut reader = Spsc::consumer(ring).unwrap();
@@ -140,7 +129,7 @@ macro_rules! models_of {
 
         /// A grant that is dropped leaves nothing behind.
         fn given_up() {
-            bounded(|| {
+            bounded(3, || {
                 let ring = Arc::new($new);
                 let mut writer = Spsc::producer(ring.clone()).unwrap();
                 let mut reader = Spsc::consumer(ring).unwrap();
@@ -157,7 +146,7 @@ macro_rules! models_of {
 
         /// An end that was closed is not taken again, however many try.
         fn closed_for_good() {
-            bounded(|| {
+            bounded(3, || {
                 let ring = Arc::new($new);
                 let writer = Spsc::producer(ring.clone()).unwrap();
                 let other = {
@@ -173,7 +162,7 @@ macro_rules! models_of {
 
         /// Who takes an end over goes on where the one before stopped, with the slots as that one left them.
         fn hand_over() {
-            bounded(|| {
+            bounded(3, || {
                 let ring = Arc::new($new);
                 let mut writer = Spsc::producer(ring.clone()).unwrap();
                 let mut reader = Spsc::consumer(ring.clone()).unwrap();
@@ -196,24 +185,6 @@ macro_rules! models_of {
             });
         }
     };
-}
-
-macro_rules! models {
-    ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(
-        mod $model {
-            #[test]
-            fn holds() {
-                super::$model();
-            }
-            $(
-                #[test]
-                #[should_panic]
-                fn $twin() {
-                    super::super::weakened($site, super::$model);
-                }
-            )*
-        }
-    )*};
 }
 
 mod index {

@@ -26,6 +26,7 @@
 
 mod consumer;
 mod error;
+mod keeping;
 mod places;
 mod producer;
 mod shared;
@@ -41,6 +42,7 @@ use storage::{FREE, GATING, HEADER_WORDS, JOINING, SHARED, SINGLE};
 
 pub use consumer::{Consumer, Look};
 pub use error::{Blocked, Full, LayoutError};
+pub use keeping::Keeping;
 #[cfg(feature = "alloc")]
 pub use places::Boxed;
 pub use producer::{Grant, Producer};

@@ -2,7 +2,7 @@
 
 use super::slot::{LENGTH, LONGEST, Stamp, is_after, is_skip};
 use super::storage::{CLOSED, FREE, Storage};
-use super::{Broadcast, Handle, Word};
+use super::{Broadcast, Handle, Keeping, Word};
 use crate::sync::{Ordering, barrier, order};
 
 /// What a reader found at its cursor.
@@ -131,6 +131,19 @@ impl<H: Handle> Consumer<H> {
     /// The ring.
     pub fn ring(&self) -> &H {
         &self.ring
+    }
+
+    /// This reader, which from now on keeps messages until it says that they have arrived.
+    #[must_use]
+    pub fn keeping(mut self) -> Keeping<H> {
+        let entry = self.entry.take();
+        Keeping::new(self, entry)
+    }
+
+    /// Looks again at what came before. (Of a ring with a single writer nothing was given up.)
+    pub(super) fn go_back(&mut self, sequence: usize) {
+        self.looked = false;
+        self.cursor = sequence;
     }
 
     /// Copies the next message out, if there is one.

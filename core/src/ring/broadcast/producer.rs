@@ -69,6 +69,15 @@ impl<H: Handle> Producer<H> {
         self.next
     }
 
+    /// How many messages the gating readers leave room for, as this thread sees it now.
+    #[must_use]
+    pub fn room(&mut self) -> usize {
+        match self.look_for_room() {
+            Ok(()) => self.limit.wrapping_sub(self.next),
+            Err(_) => 0,
+        }
+    }
+
     /// The ring.
     pub fn ring(&self) -> &H {
         &self.ring

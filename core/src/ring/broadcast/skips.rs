@@ -21,6 +21,9 @@ impl<T: Storage> Broadcast<T> {
         let mut slack = 0;
         loop {
             let sequence = choose(slack);
+            // Acquire, with the Release of a claim or of a commit: `choose` may know by the claims, or by the tail, that all
+            // before `sequence` is finished.
+            barrier!("skips.known-fence", Acquire);
             // A claim that was given up before `sequence` was counted before what made `choose` see it finished.
             if T::FOREIGN || self.skipped() & LENGTH == known {
                 return (sequence, known);

@@ -67,7 +67,7 @@ pub(in crate::ring) struct Writer {
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Shared {
-    /// The next sequence that nobody has claimed. A single writer stores it only when it leaves.
+    /// The next sequence that nobody has claimed. A single writer stores it once a lap and when it leaves.
     pub(super) claim: AtomicUsize,
     /// Some writer has seen that no gating reader is in the way before this sequence.
     pub(super) limit: AtomicUsize,

@@ -1,0 +1,54 @@
+//! Wakers that tell what was done to them, and ways to poll a future without a scheduler.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Whether it was woken.
+pub(crate) struct Woken(pub(crate) AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+pub(crate) fn flag() -> (Arc<Woken>, Waker) {
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    (woken.clone(), Waker::from(woken))
+}
+
+/// How often it was woken.
+pub(crate) struct Count(pub(crate) AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// What the first poll says.
+pub(crate) fn now<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Puts the thread to sleep until the future is ready.
+pub(crate) fn blocking<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        std::thread::park();
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

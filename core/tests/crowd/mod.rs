@@ -1,0 +1,79 @@
+//! A crowd at one ring: writers that push numbers of their own, each on its thread, and readers that pop in both ways.
+//! Each item comes out once, and each reader sees each writer's items in order.
+//!
+//! Rings differ in how one writes to them, and in what they promise about the order. Whoever includes this says both.
+// The counts of a test are no part of what is checked.
+#![allow(clippy::disallowed_types)]
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use mycelium_core::ring::{Consumer, PopError};
+
+/// How many there are, and how many items each writer has.
+pub(crate) struct Crowd {
+    pub(crate) writers: usize,
+    pub(crate) readers: usize,
+    pub(crate) each: usize,
+}
+
+impl Crowd {
+    /// `write` pushes all items of the writer that it is given, each as the writer and a number, from 0 on; after the
+    /// last of them, `close` closes the ring. `consumer` makes an end for one reader, which may take a number after the
+    /// last one of the same writer if `follows(last, number)`.
+    pub(crate) fn gather<C: Consumer<Item = [usize; 2]> + Send>(
+        &self,
+        write: impl Fn(usize) + Sync,
+        close: impl Fn() + Sync,
+        consumer: impl Fn() -> C,
+        follows: impl Fn(usize, usize) -> bool,
+    ) {
+        let left = AtomicUsize::new(self.writers);
+        let taken: Vec<_> = std::thread::scope(|scope| {
+            for writer in 0..self.writers {
+                let (write, close, left) = (&write, &close, &left);
+                scope.spawn(move || {
+                    write(writer);
+                    if left.fetch_sub(1, Relaxed) == 1 {
+                        close();
+                    }
+                });
+            }
+            let reader = |index| {
+                let consumer = consumer();
+                scope.spawn(move || take_all(consumer, index % 2 == 1))
+            };
+            let readers: Vec<_> = (0..self.readers).map(reader).collect();
+            readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+        });
+        // Not by the readers: were one to panic, the writers would wait for room for ever.
+        for writer in 0..self.writers {
+            let mut all = Vec::new();
+            for items in &taken {
+                let of_one = items.iter().filter(|item| item[0] == writer).map(|item| item[1]);
+                let start = all.len();
+                all.extend(of_one);
+                let in_order = all[start..].is_sorted_by(|last, number| follows(*last, *number));
+                assert!(in_order, "a writer's items are in order");
+            }
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..self.each), "a writer's items are lost or doubled");
+        }
+    }
+}
+
+/// Pops until the ring is closed and empty, one by one or in batches.
+fn take_all<C: Consumer>(mut consumer: C, batches: bool) -> Vec<C::Item> {
+    let mut items = Vec::new();
+    loop {
+        let looked = if batches {
+            consumer.pop_many(7, |item| items.push(item)).map(|_| ())
+        } else {
+            consumer.try_pop().map(|item| items.push(item))
+        };
+        match looked {
+            Ok(()) => {}
+            Err(PopError::Empty) => std::thread::yield_now(),
+            Err(PopError::Closed) => break items,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What tests of links say again and again: the right side reads what the left one publishes.
+
+use std::time::Duration;
+
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{IncomingId, Interest, Mode, Name, OutgoingId, SendError, ServeId};
+use mycelium_core::{Envelope, Message, write_frame};
+use zerocopy::IntoBytes;
+
+use super::{Pair, Said, links_own};
+use crate::schema::Swap;
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const LEFT: usize = 0;
+pub(crate) const RIGHT: usize = 1;
+
+pub(crate) fn swaps(window: u32) -> Interest {
+    Interest::in_messages::<Swap>(Mode::Gating, window).unwrap()
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::try_from(text).unwrap()
+}
+
+/// The right side reads what the left one publishes: both ends of one stream.
+pub(crate) fn reading(pair: &mut Pair, window: u32) -> (OutgoingId, IncomingId) {
+    pair.sides[RIGHT].link.want(swaps(window)).unwrap();
+    pair.settle();
+    let serve = wanted(pair);
+    let now = pair.now;
+    let outgoing = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 100, 1024).unwrap();
+    pair.settle();
+    let incoming = pair.sides[RIGHT].news().into_iter().find_map(|said| match said {
+        Said::Stream { stream, epoch: 77, first: 100, resumed: None } => Some(stream),
+        _ => None,
+    });
+    (outgoing, incoming.expect("the stream has begun"))
+}
+
+pub(crate) fn wanted(pair: &mut Pair) -> ServeId {
+    let found = pair.sides[LEFT].news().into_iter().find_map(|said| match said {
+        Said::Wanted { serve, topic, .. } => {
+            assert_eq!(topic, Swap::TOPIC);
+            Some(serve)
+        }
+        _ => None,
+    });
+    found.expect("the topic is wanted")
+}
+
+/// The last topic that the other side has asked `side` for.
+pub(crate) fn asked(pair: &mut Pair, side: usize) -> ServeId {
+    let found = pair.sides[side].news().into_iter().rev().find_map(|said| match said {
+        Said::Wanted { serve, .. } => Some(serve),
+        _ => None,
+    });
+    found.expect("a topic is wanted")
+}
+
+pub(crate) fn send(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<(), SendError> {
+    let (now, swap) = (pair.now, Swap::golden());
+    let payload = swap.as_bytes();
+    (0..count).try_for_each(|_| {
+        let link = &mut pair.sides[LEFT].link;
+        link.send(now, stream, &Envelope::default(), payload.len() as u16, payload)
+    })
+}
+
+/// Sends the rest of a message as far as the link takes it; `sent` says how much of it was sent.
+pub(crate) fn send_rest(
+    pair: &mut Pair,
+    stream: OutgoingId,
+    message: &[u8],
+    sent: &mut usize,
+) -> Result<(), SendError> {
+    let now = pair.now;
+    while *sent < message.len() {
+        let fragment = fragment(message, *sent);
+        let link = &mut pair.sides[LEFT].link;
+        *sent += link.send_part(now, stream, &Envelope::default(), fragment, &message[*sent..])?;
+    }
+    Ok(())
+}
+
+/// The rest of a message without a tail.
+pub(crate) fn fragment(message: &[u8], offset: usize) -> Fragment {
+    let total = message.len();
+    let fixed_len = total.min(40) as u16;
+    Fragment { offset: offset as u32, total: total as u32, fixed_len }
+}
+
+/// Bytes that are not like their neighbours.
+pub(crate) fn blob(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 7 + at / 251) as u8).collect()
+}
+
+/// The messages of a stream that have come, put together from their parts.
+pub(crate) fn whole(said: &[Said], of: IncomingId) -> Vec<Vec<u8>> {
+    let (mut messages, mut open) = (Vec::new(), Vec::new());
+    for said in said {
+        match said {
+            Said::Fragment { stream, fragment, bytes, .. } if *stream == of => {
+                assert_eq!(open.len(), fragment.offset as usize);
+                open.extend(bytes);
+                if open.len() == fragment.total as usize {
+                    messages.push(std::mem::take(&mut open));
+                }
+            }
+            Said::Message { stream, payload, .. } if *stream == of => {
+                assert!(open.is_empty());
+                messages.push(payload.clone());
+            }
+            Said::Gap { stream, .. } if *stream == of => open.clear(),
+            _ => {}
+        }
+    }
+    messages
+}
+
+/// Opens a connection, of which the left side reads up to the end of `subscribe`.
+pub(crate) fn resubscribe(pair: &mut Pair) {
+    pair.connect();
+    pair.write(LEFT, usize::MAX);
+    let now = pair.now;
+    pair.sides[RIGHT].read(now, usize::MAX);
+    pair.write(RIGHT, usize::MAX);
+    pair.write(RIGHT, usize::MAX);
+    let end = |kind| links_own(&pair.written[RIGHT])[&kind].len();
+    let most = end(1) + end(3);
+    pair.sides[LEFT].read(now, most);
+}
+
+pub(crate) fn sequences(said: &[Said]) -> Vec<u64> {
+    let sequence = |said: &Said| match said {
+        Said::Message { sequence, .. } => Some(*sequence),
+        _ => None,
+    };
+    said.iter().filter_map(sequence).collect()
+}
+
+/// A frame of the link's own.
+pub(crate) fn control(stream: u32, sequence: u64, payload: &[u8]) -> Vec<u8> {
+    let envelope = Envelope { stream, sequence, ..Envelope::default() };
+    let mut frame = vec![0; 256];
+    let length = write_frame(&mut frame, &envelope, payload.len() as u16, payload).unwrap();
+    frame.truncate(length);
+    frame
+}

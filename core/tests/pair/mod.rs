@@ -1,0 +1,329 @@
+//! Two links on virtual time, joined by a pipe that delays bytes and delivers them in pieces of any length.
+#![allow(dead_code)] // each test file uses its part
+#![allow(clippy::disallowed_types)] // no shared memory of the core's
+
+pub(crate) mod conversation;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::AtomicPtr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{
+    Config, Event, IncomingId, Link, LinkError, Mode, Name, OutgoingId, RejectReason, ServeId,
+    WantId,
+};
+use mycelium_core::{Digest, Envelope, FrameView, Limits};
+
+pub(crate) const TOPICS: usize = 3;
+pub(crate) const STREAMS: usize = 4;
+
+pub(crate) type TestLink = Link<'static, TOPICS, STREAMS>;
+
+/// An event, with what it borrowed copied out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Said {
+    Up(String),
+    Wanted {
+        serve: ServeId,
+        topic: String,
+        mode: Mode,
+        resumes: u16,
+    },
+    Resume {
+        serve: ServeId,
+        epoch: u64,
+        next: u64,
+    },
+    Unwanted(ServeId),
+    Accepted(WantId),
+    Rejected(WantId, RejectReason, Digest),
+    Left {
+        want: WantId,
+        discarded: u64,
+    },
+    Stream {
+        stream: IncomingId,
+        epoch: u64,
+        first: u64,
+        resumed: Option<u64>,
+    },
+    Message {
+        stream: IncomingId,
+        sequence: u64,
+        payload: Vec<u8>,
+        envelope: Envelope,
+    },
+    Fragment {
+        stream: IncomingId,
+        sequence: u64,
+        fragment: Fragment,
+        bytes: Vec<u8>,
+        envelope: Envelope,
+    },
+    Gap {
+        stream: IncomingId,
+        missed: u64,
+        reason: u16,
+    },
+    End(IncomingId),
+    Gone(IncomingId),
+    Window {
+        stream: OutgoingId,
+        taken: u64,
+    },
+}
+
+impl Said {
+    fn of(event: Event<'_>) -> Said {
+        match event {
+            Event::Up { node, .. } => Said::Up(node.to_owned()),
+            Event::Wanted { serve, topic, mode, resumes, .. } => {
+                Said::Wanted { serve, topic: topic.to_owned(), mode, resumes }
+            }
+            Event::Resume { serve, epoch, next } => Said::Resume { serve, epoch, next },
+            Event::Unwanted { serve } => Said::Unwanted(serve),
+            Event::Accepted { want } => Said::Accepted(want),
+            Event::Rejected { want, reason, digest } => Said::Rejected(want, reason, digest),
+            Event::Left { want, discarded } => Said::Left { want, discarded },
+            Event::Stream { stream, epoch, first, resumed, .. } => {
+                Said::Stream { stream, epoch, first, resumed }
+            }
+            Event::Message { stream, frame } => Said::Message {
+                stream,
+                sequence: frame.header().sequence(),
+                payload: frame.payload().to_vec(),
+                envelope: frame.envelope(),
+            },
+            Event::Fragment { stream, fragment, frame } => Said::Fragment {
+                stream,
+                sequence: frame.header().sequence(),
+                fragment,
+                bytes: frame.payload().to_vec(),
+                envelope: frame.envelope(),
+            },
+            Event::Gap { stream, missed, reason } => Said::Gap { stream, missed, reason },
+            Event::End { stream } => Said::End(stream),
+            Event::Gone { stream } => Said::Gone(stream),
+            Event::Window { stream, taken } => Said::Window { stream, taken },
+            other => panic!("an event that the tests do not know: {other:?}"),
+        }
+    }
+}
+
+/// A buffer that lasts as long as the process, and stays known, so that nobody takes it for a leak.
+pub(crate) fn lasting(length: usize) -> &'static mut [u8] {
+    static KNOWN: Mutex<Vec<AtomicPtr<u8>>> = Mutex::new(Vec::new());
+    let buffer = vec![0; length].leak();
+    let known = AtomicPtr::new(buffer.as_mut_ptr());
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).push(known);
+    buffer
+}
+
+/// One side and the bytes on their way to it.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) link: TestLink,
+    /// With the time at which they are there.
+    arriving: VecDeque<(Duration, Vec<u8>)>,
+    /// What was read and is not the whole of a frame.
+    pub(crate) unread: Vec<u8>,
+    pub(crate) said: Vec<Said>,
+    pub(crate) failed: Option<LinkError>,
+}
+
+impl Side {
+    pub(crate) fn new(config: Config, buffer: usize) -> Side {
+        Side {
+            link: Link::new(config, lasting(buffer)).unwrap(),
+            arriving: VecDeque::new(),
+            unread: Vec::new(),
+            said: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// What was said since the last call.
+    pub(crate) fn news(&mut self) -> Vec<Said> {
+        std::mem::take(&mut self.said)
+    }
+
+    /// Reads up to `most` bytes of those that are there, and all frames that they complete.
+    pub(crate) fn read(&mut self, now: Duration, most: usize) -> bool {
+        let mut left = most;
+        while left > 0
+            && let Some((due, bytes)) = self.arriving.front_mut()
+            && *due <= now
+        {
+            let count = left.min(bytes.len());
+            self.unread.extend(bytes.drain(..count));
+            left -= count;
+            if bytes.is_empty() {
+                self.arriving.pop_front();
+            }
+        }
+        let read = left < most;
+        self.digest(now);
+        read
+    }
+
+    fn digest(&mut self, now: Duration) {
+        let bytes = std::mem::take(&mut self.unread);
+        let mut start = 0;
+        while self.failed.is_none() {
+            match self.link.input(now, &bytes[start..]) {
+                Ok(input) => {
+                    self.said.extend(input.event.map(Said::of));
+                    assert!(input.used > 0 || input.needed > bytes.len() - start);
+                    if input.used == 0 {
+                        break;
+                    }
+                    start += input.used;
+                }
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        self.unread = bytes[start..].to_vec();
+    }
+
+    /// Hands bytes to this side as if the peer had sent them.
+    pub(crate) fn feed(&mut self, now: Duration, bytes: &[u8]) {
+        self.unread.extend(bytes);
+        self.digest(now);
+    }
+}
+
+pub(crate) struct Pair {
+    pub(crate) now: Duration,
+    pub(crate) sides: [Side; 2],
+    /// How long bytes are on their way.
+    pub(crate) delay: Duration,
+    /// All that each side wrote.
+    pub(crate) written: [Vec<u8>; 2],
+}
+
+pub(crate) fn config(name: &str) -> Config {
+    Config::new(Name::try_from(name).unwrap(), 7)
+}
+
+impl Pair {
+    /// Both links, with a connection between them.
+    pub(crate) fn new() -> Pair {
+        Pair::with(config("left"), config("right"), 4096)
+    }
+
+    pub(crate) fn with(left: Config, right: Config, buffer: usize) -> Pair {
+        let sides = [Side::new(left, buffer), Side::new(right, buffer)];
+        let written = [Vec::new(), Vec::new()];
+        let mut pair = Pair { now: Duration::from_secs(1), sides, delay: Duration::ZERO, written };
+        pair.connect();
+        pair
+    }
+
+    pub(crate) fn connect(&mut self) {
+        for side in &mut self.sides {
+            side.link.open(self.now);
+        }
+    }
+
+    /// Loses the connection and what is on its way.
+    pub(crate) fn cut(&mut self) {
+        for side in &mut self.sides {
+            side.link.lost();
+            side.arriving.clear();
+            side.unread.clear();
+            side.failed = None;
+        }
+    }
+
+    /// Lets one side write up to `most` bytes.
+    pub(crate) fn write(&mut self, from: usize, most: usize) -> bool {
+        let (now, due) = (self.now, self.now + self.delay);
+        let Some(bytes) = self.sides[from].link.poll_transmit(now) else { return false };
+        let bytes = bytes[..most.min(bytes.len())].to_vec();
+        self.sides[from].link.transmitted(now, bytes.len());
+        let written = !bytes.is_empty();
+        if written {
+            self.written[from].extend(&bytes);
+            self.sides[1 - from].arriving.push_back((due, bytes));
+        }
+        written
+    }
+
+    /// Lets both sides write and read until neither has anything to do at this time.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            let written = self.write(0, usize::MAX) | self.write(1, usize::MAX);
+            let now = self.now;
+            let read = self.sides[0].read(now, usize::MAX) | self.sides[1].read(now, usize::MAX);
+            if !written && !read {
+                return;
+            }
+        }
+    }
+
+    /// Goes on to the next time at which something is due, at most to `until`.
+    pub(crate) fn step(&mut self, until: Duration) {
+        let timers = self.sides.iter().filter_map(|side| side.link.poll_timeout());
+        let arrivals = self.sides.iter().filter_map(|side| Some(side.arriving.front()?.0));
+        let next = timers.chain(arrivals).min().unwrap_or(until);
+        self.now = next.clamp(self.now, until.max(self.now));
+        for side in &mut self.sides {
+            if let Err(error) = side.link.handle_timeout(self.now) {
+                side.failed = Some(error);
+            }
+        }
+    }
+
+    /// Lets time pass, with all that happens meanwhile.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        loop {
+            self.settle();
+            if self.now >= until {
+                return;
+            }
+            let before = self.now;
+            self.step(until);
+            // A timer that is due and stays due would hold the loop.
+            let due = |side: &Side| side.link.poll_timeout().is_some_and(|due| due <= before);
+            assert!(self.now > before || !self.sides.iter().any(due), "a timer that never ends");
+        }
+    }
+}
+
+/// The bytes of an example of the document.
+pub(crate) fn shown(name: &str) -> Vec<u8> {
+    let document = include_str!("../../../docs/wire-format.md");
+    let start = document.find(&format!("```hex {name}\n")).expect(name);
+    let block = document[start..].lines().skip(1).take_while(|line| *line != "```");
+    let digits: String = block.map(|line| line.split(';').next().unwrap()).collect();
+    let digits: Vec<char> = digits.chars().filter(|digit| !digit.is_whitespace()).collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+/// The first frame of each kind that the link itself says, whole.
+pub(crate) fn links_own(mut bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
+    let mut frames = BTreeMap::new();
+    while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
+        if frame.header().type_id() == 0 {
+            let kind = u16::from_le_bytes([frame.payload()[0], frame.payload()[1]]);
+            frames.entry(kind).or_insert_with(|| bytes[..bytes.len() - rest.len()].to_vec());
+        }
+        bytes = rest;
+    }
+    frames
+}
+
+/// How many frames of a kind that the link itself says are in these bytes.
+pub(crate) fn count(mut bytes: &[u8], kind: u16) -> usize {
+    let mut count = 0;
+    while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
+        let own = frame.header().type_id() == 0;
+        count += usize::from(own && frame.payload().starts_with(&kind.to_le_bytes()));
+        bytes = rest;
+    }
+    count
+}

@@ -1,0 +1,37 @@
+//! How models and their twins are run.
+
+use mycelium_core::sync::weaken;
+
+/// Runs a model over all interleavings with at most so many preemptions.
+pub fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(model);
+}
+
+/// Runs a model with the ordering or the fence of one site weakened.
+pub fn weakened(site: &'static str, model: fn()) {
+    weaken(site);
+    model();
+}
+
+/// Makes of each model, a function beside this, a test that it holds, and of each of its twins one that it fails with that
+/// site weakened.
+#[macro_export]
+macro_rules! models {
+    ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(
+        mod $model {
+            #[test]
+            fn holds() {
+                super::$model();
+            }
+            $(
+                #[test]
+                #[should_panic]
+                fn $twin() {
+                    $crate::weakened($site, super::$model);
+                }
+            )*
+        }
+    )*};
+}
