@@ -2,7 +2,7 @@
 //!
 //! A frame is a header of 24 bytes, extensions that a reader may skip by length, and a payload, in a
 //! multiple of 8 bytes; frames stand back to back. `docs/wire-format.md` has every byte.
-//! [`FrameView`] reads them, [`write_frame`] and [`write_message`] write them.
+//! [`FrameView`] reads them, [`write_frame`], [`write_message`] and [`write_fragment`] write them.
 //!
 //! # Panics
 //!
@@ -10,7 +10,8 @@
 //! checks a frame once: no length is believed before it was compared with the limit, with the other
 //! lengths and with the bytes at hand. After that all accessors are infallible. Nothing is allocated
 //! and nothing loops longer than the frame has bytes. There is one form only: what parses and has no
-//! unknown extensions is, byte for byte, what the writers here make of its envelope and payload.
+//! unknown extensions is, byte for byte, what the writers here make of its envelope and payload (a fragment, if its own
+//! fixed length is 0, as it must be for a link).
 
 mod error;
 mod extension;
@@ -18,9 +19,10 @@ mod header;
 mod write;
 
 pub use error::{ExtensionError, FrameError, WriteError};
-pub use extension::{Extension, Extensions, kind};
+pub use extension::{Extension, Extensions, Fragment, kind};
 pub use header::{HEADER_LEN, Header, MAGIC, MAX_LENGTH, VERSION};
-pub use write::{frame_len, write_frame, write_head, write_message};
+pub(crate) use write::head_len;
+pub use write::{frame_len, write_fragment, write_frame, write_head, write_message};
 
 use core::mem::size_of;
 
@@ -85,7 +87,8 @@ impl<'a> FrameView<'a> {
     /// [`FrameError::Incomplete`] if the frame may be good but is not all there: call again once
     /// there are as many bytes as it says. Any other error is final for these bytes, and comes as
     /// early as the bytes allow: a wrong magic byte, for example, with the first byte.
-    #[inline]
+    // Called, it returns through memory in pieces, and is waited for where they are read as one.
+    #[inline(always)]
     pub fn parse(bytes: &'a [u8], limits: &Limits) -> Result<(Self, &'a [u8]), FrameError> {
         let Ok((header, _)) = Header::ref_from_prefix(bytes) else {
             return Err(header::incomplete(bytes));
@@ -134,6 +137,12 @@ impl<'a> FrameView<'a> {
     #[inline]
     pub fn extensions(&self) -> Extensions<'a> {
         self.extensions
+    }
+
+    /// Which part of a message this is, if it is not all of one.
+    #[inline]
+    pub fn fragment(&self) -> Option<Fragment> {
+        self.extensions.fragment()
     }
 
     /// The payload, with its tail if it has one.

@@ -29,6 +29,7 @@ pub mod envelope;
 pub mod error;
 pub mod fixed;
 pub mod frame;
+pub mod link;
 pub mod message;
 pub mod ring;
 #[cfg(not(loom))]

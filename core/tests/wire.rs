@@ -6,7 +6,9 @@ mod schema;
 use mycelium_core::{
     DecodeError, Envelope, FrameError, FrameView, Frames, Limits, Message, TraceContext,
     WriteError,
-    frame::{Extension, ExtensionError, MAX_LENGTH, frame_len, write_head},
+    frame::{
+        Extension, ExtensionError, Fragment, MAX_LENGTH, frame_len, write_fragment, write_head,
+    },
     write_frame, write_message,
 };
 use schema::{Aligned, Swap};
@@ -30,7 +32,7 @@ const UNKNOWN: &str = "\
     a1000200280000000800080001000000 0000000000000000 210003006e657700 0500000000000000";
 
 const CRITICAL: &str = "\
-    a1000200300000000800100001000000 0000000000000000 05800800 0100000000000000 00000000\
+    a1000200300000000800100001000000 0000000000000000 21800800 0100000000000000 00000000\
     0500000000000000";
 
 const DIGEST: &str = "d951b210f68d7797a59308674285af0a";
@@ -233,10 +235,11 @@ fn extensions_that_are_not_as_they_must_be_are_refused() {
         ExtensionError::Truncated { needed: 65544, found: 8 }
     );
     assert_eq!(refused(UNKNOWN, 31, &[1]), ExtensionError::Padding { kind: 0x21 });
-    assert_eq!(refused(CRITICAL, 24, &[0x21]), ExtensionError::Critical { kind: 0x8021 });
+    let length = ExtensionError::Length { kind: 0x8005, expected: 10, found: 8 };
+    assert_eq!(refused(CRITICAL, 24, &[5]), length);
     assert_eq!(
         parse(&hex(CRITICAL)).unwrap_err(),
-        FrameError::Extension(ExtensionError::Critical { kind: 0x8005 })
+        FrameError::Extension(ExtensionError::Critical { kind: 0x8021 })
     );
 }
 
@@ -299,6 +302,20 @@ fn a_buffer_that_is_too_small_stays_as_it_was() {
     let error = write_frame(buffer.bytes(), &envelope, 3, b"ab");
     assert_eq!(error, Err(WriteError::Fixed { fixed: 3, payload: 2 }));
     assert!(buffer.bytes().iter().all(|byte| *byte == 0xa5));
+}
+
+#[test]
+fn a_fragment_says_what_it_is_part_of_and_is_no_message() {
+    let mut buffer = Aligned::new();
+    let fragment = Fragment { offset: 1 << 16, total: 1 << 17, fixed_len: 40 };
+    let envelope = full_envelope();
+    let bytes = [7; 40];
+    let len = write_fragment(buffer.bytes(), &envelope, fragment, &bytes).unwrap();
+    let frame = parse(&buffer.bytes()[..len]).unwrap();
+    assert_eq!((frame.fragment(), frame.envelope()), (Some(fragment), envelope));
+    assert_eq!((frame.payload(), frame.fixed()), (&bytes[..], &[][..]));
+    assert!(matches!(frame.message::<Swap>(), Err(DecodeError::Size { found: 0, .. })));
+    assert_eq!(parse(&hex(FULL)).unwrap().fragment(), None);
 }
 
 #[test]

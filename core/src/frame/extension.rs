@@ -20,8 +20,39 @@ pub mod kind {
     pub const DEADLINE: u16 = 4;
     /// This bit marks kinds that must not be skipped.
     pub const CRITICAL: u16 = 0x8000;
-    /// Part of a message that is too long for one frame: reserved for links, refused today.
+    /// A [`Fragment`](super::Fragment), 10 bytes. Critical, since its frame does not hold the whole of its message.
     pub const FRAGMENT: u16 = 0x8005;
+}
+
+/// Which part of a message a frame holds, where the message is too long for one frame. The frame's own fixed length is 0:
+/// what is not whole cannot be taken for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fragment {
+    /// How many bytes of the message come before.
+    pub offset: u32,
+    /// The length of the message.
+    pub total: u32,
+    /// The length of its fixed part.
+    pub fixed_len: u16,
+}
+
+impl Fragment {
+    const LEN: usize = 10;
+
+    fn to_bytes(self) -> [u8; Fragment::LEN] {
+        let ([a, b, c, d], [e, f, g, h]) = (self.offset.to_le_bytes(), self.total.to_le_bytes());
+        let [i, j] = self.fixed_len.to_le_bytes();
+        [a, b, c, d, e, f, g, h, i, j]
+    }
+
+    fn from_bytes(bytes: [u8; Fragment::LEN]) -> Fragment {
+        let [a, b, c, d, e, f, g, h, i, j] = bytes;
+        Fragment {
+            offset: u32::from_le_bytes([a, b, c, d]),
+            total: u32::from_le_bytes([e, f, g, h]),
+            fixed_len: u16::from_le_bytes([i, j]),
+        }
+    }
 }
 
 /// Kind and length, in front of each value.
@@ -66,6 +97,16 @@ impl<'a> Extensions<'a> {
     #[inline]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Which part of a message the frame holds, if it holds not all of one.
+    #[inline]
+    pub fn fragment(mut self) -> Option<Fragment> {
+        if self.is_empty() {
+            return None;
+        }
+        let Extension { value, .. } = self.find(|extension| extension.kind == kind::FRAGMENT)?;
+        value.try_into().ok().map(Fragment::from_bytes)
     }
 
     pub(super) fn fill(self, envelope: &mut Envelope) {
@@ -140,6 +181,7 @@ fn known_length(kind: u16) -> Option<u16> {
         kind::TRACE => Some(25),
         kind::CORRELATION => Some(16),
         kind::DESTINATION | kind::DEADLINE => Some(8),
+        kind::FRAGMENT => Some(Fragment::LEN as u16),
         _ => None,
     }
 }
@@ -160,6 +202,9 @@ fn split(bytes: &[u8]) -> Result<(Extension<'_>, &[u8], &[u8]), ExtensionError> 
     parts.ok_or(ExtensionError::Truncated { needed, found })
 }
 
+/// How many bytes a fragment takes among the extensions.
+pub(super) const FRAGMENT_LEN: u16 = (LEAD + Fragment::LEN).next_multiple_of(8) as u16;
+
 /// How many bytes the extensions of an envelope take: at most 88.
 #[inline]
 pub(super) fn extensions_len(envelope: &Envelope) -> u16 {
@@ -179,8 +224,8 @@ pub(super) fn extensions_len(envelope: &Envelope) -> u16 {
     len
 }
 
-/// Writes the extensions of an envelope into `room`, which has just the length they take.
-pub(super) fn write_extensions(room: &mut [u8], envelope: &Envelope) {
+/// Writes the extensions of an envelope, and of a fragment, into `room`, which has just the length they take.
+pub(super) fn write_extensions(room: &mut [u8], envelope: &Envelope, fragment: Option<Fragment>) {
     let mut room = Room(room);
     if let Some(trace) = &envelope.trace {
         room.put::<25>(kind::TRACE, &zerocopy::transmute!(*trace));
@@ -193,6 +238,9 @@ pub(super) fn write_extensions(room: &mut [u8], envelope: &Envelope) {
     }
     if let Some(deadline) = envelope.deadline {
         room.put(kind::DEADLINE, &deadline.to_le_bytes());
+    }
+    if let Some(fragment) = fragment {
+        room.put(kind::FRAGMENT, &fragment.to_bytes());
     }
 }
 

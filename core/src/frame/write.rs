@@ -5,8 +5,8 @@
 use zerocopy::IntoBytes;
 
 use super::{
-    HEADER_LEN, Header, MAX_LENGTH, WriteError,
-    extension::{extensions_len, write_extensions},
+    Fragment, HEADER_LEN, Header, MAX_LENGTH, WriteError,
+    extension::{FRAGMENT_LEN, extensions_len, write_extensions},
 };
 use crate::{envelope::Envelope, message::Message};
 
@@ -25,7 +25,11 @@ use crate::{envelope::Envelope, message::Message};
 /// ```
 #[inline]
 pub fn frame_len(envelope: &Envelope, payload: usize) -> Result<usize, WriteError> {
-    let length = head_len(envelope).saturating_add(payload);
+    padded_len(head_len(envelope, None), payload)
+}
+
+fn padded_len(head: usize, payload: usize) -> Result<usize, WriteError> {
+    let length = head.saturating_add(payload);
     if length as u64 > u64::from(MAX_LENGTH) {
         return Err(WriteError::TooLong { payload });
     }
@@ -60,11 +64,37 @@ pub fn write_frame(
     fixed_len: u16,
     payload: &[u8],
 ) -> Result<usize, WriteError> {
-    let needed = frame_len(envelope, payload.len())?;
+    write_whole(buf, envelope, None, fixed_len, payload)
+}
+
+/// Writes part of a message as a frame: `bytes`, which are those of the message from the offset on. The frame's own fixed
+/// length is 0.
+///
+/// # Errors
+///
+/// As [`write_frame`].
+pub fn write_fragment(
+    buf: &mut [u8],
+    envelope: &Envelope,
+    fragment: Fragment,
+    bytes: &[u8],
+) -> Result<usize, WriteError> {
+    write_whole(buf, envelope, Some(fragment), 0, bytes)
+}
+
+#[inline]
+fn write_whole(
+    buf: &mut [u8],
+    envelope: &Envelope,
+    fragment: Option<Fragment>,
+    fixed_len: u16,
+    payload: &[u8],
+) -> Result<usize, WriteError> {
+    let needed = padded_len(head_len(envelope, fragment), payload.len())?;
     let available = buf.len();
     let too_small = WriteError::Space { needed, available };
     let frame = buf.get_mut(..needed).ok_or(too_small)?;
-    let head = write_head(frame, envelope, fixed_len, payload.len())?;
+    let head = write_start(frame, envelope, fragment, fixed_len, payload.len())?;
     let room = frame.get_mut(head..).ok_or(too_small)?;
     if let Some((payload_room, padding)) = room.split_at_mut_checked(payload.len()) {
         payload_room.copy_from_slice(payload);
@@ -105,29 +135,41 @@ pub fn write_head(
     fixed_len: u16,
     payload: usize,
 ) -> Result<usize, WriteError> {
+    write_start(buf, envelope, None, fixed_len, payload)
+}
+
+#[inline]
+fn write_start(
+    buf: &mut [u8],
+    envelope: &Envelope,
+    fragment: Option<Fragment>,
+    fixed_len: u16,
+    payload: usize,
+) -> Result<usize, WriteError> {
     let fixed = usize::from(fixed_len);
     if fixed > payload {
         return Err(WriteError::Fixed { fixed, payload });
     }
-    frame_len(envelope, payload)?;
-    let needed = head_len(envelope);
+    let needed = head_len(envelope, fragment);
+    padded_len(needed, payload)?;
     let available = buf.len();
     let Some((header, extensions)) =
         buf.get_mut(..needed).and_then(|head| head.split_first_chunk_mut::<HEADER_LEN>())
     else {
         return Err(WriteError::Space { needed, available });
     };
-    // `frame_len` has checked that the length fits.
+    // `padded_len` has checked that the length fits.
     let length = (needed + payload) as u32;
-    let parts = Header::new(envelope, length, fixed_len, extensions_len(envelope));
+    let parts = Header::new(envelope, length, fixed_len, (needed - HEADER_LEN) as u16);
     header.copy_from_slice(parts.as_bytes());
     if !extensions.is_empty() {
-        write_extensions(extensions, envelope);
+        write_extensions(extensions, envelope, fragment);
     }
     Ok(needed)
 }
 
 #[inline]
-fn head_len(envelope: &Envelope) -> usize {
-    HEADER_LEN + usize::from(extensions_len(envelope))
+pub(crate) fn head_len(envelope: &Envelope, fragment: Option<Fragment>) -> usize {
+    let part = if fragment.is_some() { FRAGMENT_LEN } else { 0 };
+    HEADER_LEN + usize::from(extensions_len(envelope) + part)
 }

@@ -1,0 +1,229 @@
+//! What a link knows of one topic or stream: the entries of its tables.
+
+use core::time::Duration;
+
+use super::control::Name;
+use super::event::Mode;
+use super::tables::{ServeId, WantId};
+use super::{RejectReason, SendError};
+use crate::descriptor::Digest;
+use crate::frame::Fragment;
+
+/// What a side still has to say about a want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WantState {
+    /// It has to be asked for.
+    Due,
+    /// It was asked for; what came of it, the caller was told.
+    Asked,
+    /// It has to be said that it is wanted no more.
+    LeaveDue,
+    /// That was said; the peer may not know yet.
+    Leaving,
+}
+
+#[derive(Debug)]
+pub(super) struct Want {
+    pub(super) number: u32,
+    pub(super) topic: Name,
+    pub(super) type_id: u16,
+    pub(super) digest: Digest,
+    pub(super) mode: Mode,
+    pub(super) window: u32,
+    pub(super) state: WantState,
+    pub(super) discarded: u64,
+}
+
+/// What a side still has to say about a serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServeState {
+    /// Nothing: the caller has not decided.
+    Open,
+    AcceptDue,
+    Accepted,
+    RejectDue(RejectReason, Digest),
+    /// That was said, but the question has not come to its end.
+    Rejected,
+    /// The peer left, and has to be told that this side knows.
+    LeaveDue,
+}
+
+#[derive(Debug)]
+pub(super) struct Serve {
+    pub(super) number: u32,
+    pub(super) type_id: u16,
+    pub(super) window: u32,
+    pub(super) resumes: u16,
+    pub(super) state: ServeState,
+}
+
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) number: u32,
+    /// The peer's number for it on this connection, if it has begun there.
+    pub(super) remote: Option<u32>,
+    pub(super) want: WantId,
+    pub(super) type_id: u16,
+    pub(super) epoch: u64,
+    /// The sequence of the next message.
+    pub(super) next: u64,
+    pub(super) window: u32,
+    /// What follows counts from the beginning of the connection. So many messages may come,
+    pub(super) granted: u64,
+    /// so many the peer was told of,
+    pub(super) told: u64,
+    /// and so many have come.
+    pub(super) used: u64,
+    /// The peer was told that messages before this one have arrived.
+    pub(super) confirmed: u64,
+    /// Since when there is one that it was not told of.
+    pub(super) unconfirmed: Option<Duration>,
+    /// Its topic was left: what comes is discarded.
+    pub(super) leaving: bool,
+    /// Nothing more comes, but the peer was not told yet that all has arrived.
+    pub(super) ended: bool,
+    /// It has ended, and the caller knows. The peer may not, if the connection is lost: then it begins the stream again, and
+    /// what it sends has come before.
+    pub(super) over: bool,
+    /// The peer was told that it is known, and has not answered.
+    pub(super) resuming: bool,
+    /// How many messages the sender keeps.
+    pub(super) keeps: u32,
+    /// The part that comes next, if the next message has begun to come in parts.
+    pub(super) open: Option<Fragment>,
+}
+
+impl Incoming {
+    pub(super) fn new(
+        number: u32,
+        want: WantId,
+        type_id: u16,
+        epoch: u64,
+        window: u32,
+    ) -> Incoming {
+        Incoming {
+            number,
+            remote: None,
+            want,
+            type_id,
+            epoch,
+            next: 0,
+            window,
+            granted: 0,
+            told: 0,
+            used: 0,
+            confirmed: 0,
+            unconfirmed: None,
+            leaving: false,
+            ended: false,
+            over: false,
+            resuming: false,
+            keeps: u32::MAX,
+            open: None,
+        }
+    }
+
+    /// It begins on this connection, for the first time with room for all that it has room for.
+    pub(super) fn begin(&mut self, remote: u32, first: u64) {
+        let granted = u64::from(self.window);
+        (self.granted, self.told) = (granted, granted);
+        self.place(remote, first);
+    }
+
+    /// It goes on: with what room there is beside what came before and is not done with, of which the peer has to be
+    /// told.
+    pub(super) fn resume(&mut self, remote: u32, first: u64) {
+        (self.granted, self.told) = (self.granted - self.used, 0);
+        self.place(remote, first);
+    }
+
+    fn place(&mut self, remote: u32, first: u64) {
+        (self.remote, self.next, self.confirmed) = (Some(remote), first, first);
+        self.resuming = false;
+        (self.used, self.unconfirmed, self.open) = (0, None, None);
+    }
+
+    /// It has ended, and all was said of it on this connection.
+    pub(super) fn finish(&mut self) {
+        (self.remote, self.open, self.unconfirmed) = (None, None, None);
+        (self.ended, self.over) = (false, true);
+    }
+
+    /// Whether it is there only in case that the peer begins it again.
+    pub(super) fn is_spare(&self) -> bool {
+        self.over && self.remote.is_none() && !self.resuming
+    }
+
+    /// The whole of a message has come.
+    #[inline]
+    pub(super) fn took_one(&mut self, now: Duration) {
+        self.next += 1;
+        self.used += 1;
+        self.unconfirmed.get_or_insert(now);
+        self.open = None;
+    }
+
+    /// Whether it is there on this connection and has not ended.
+    pub(super) fn is_live(&self, remote: u32) -> bool {
+        self.remote == Some(remote) && !self.ended
+    }
+
+    /// Whether the peer is to be told now what may be sent and what has arrived.
+    pub(super) fn is_due(&self, now: Duration, confirm: Duration) -> bool {
+        let half = u64::from(self.window / 2);
+        let unconfirmed = self.next - self.confirmed;
+        self.remote.is_some()
+            && (self.granted > self.told && self.told - self.used <= half
+                || self.ended
+                || unconfirmed > half.min(u64::from(self.keeps / 2))
+                || self.unconfirmed.is_some_and(|since| now >= since.saturating_add(confirm)))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) number: u32,
+    pub(super) serve: ServeId,
+    pub(super) type_id: u16,
+    pub(super) next: u64,
+    /// Those before have arrived.
+    pub(super) taken: u64,
+    pub(super) granted: u64,
+    pub(super) sent: u64,
+    /// It was ended: it is there until all has arrived.
+    pub(super) ended: bool,
+    /// The part that comes next, if some of the next message was sent.
+    pub(super) open: Option<Fragment>,
+}
+
+impl Outgoing {
+    /// Whether its next message may be sent.
+    #[inline]
+    pub(super) fn check(&self) -> Result<(), SendError> {
+        if self.ended {
+            return Err(SendError::Gone);
+        }
+        if self.next == u64::MAX {
+            return Err(SendError::Exhausted);
+        }
+        if self.sent >= self.granted {
+            return Err(SendError::Credit);
+        }
+        Ok(())
+    }
+
+    /// The whole of a message was sent.
+    #[inline]
+    pub(super) fn sent_one(&mut self) {
+        self.next += 1;
+        self.sent += 1;
+        self.open = None;
+    }
+}
+
+/// A stream that the peer wants to go on with, and that was not answered.
+#[derive(Debug)]
+pub(super) struct Resumed {
+    pub(super) serve: ServeId,
+    pub(super) epoch: u64,
+}

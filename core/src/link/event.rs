@@ -1,0 +1,176 @@
+//! What a link tells its caller.
+
+use super::RejectReason;
+use super::tables::{IncomingId, OutgoingId, ServeId, WantId};
+use crate::descriptor::Digest;
+use crate::frame::{Fragment, FrameView};
+
+/// What became of some bytes of the peer.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// So many bytes are done with.
+    pub used: usize,
+    /// So many must be there, from the first that is not done with, before it is worth to come again.
+    pub needed: usize,
+    /// What they said, if it concerns the caller.
+    pub event: Option<Event<'a>>,
+}
+
+/// What the peer said.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Who it is. A caller that does not want it closes the link.
+    Up {
+        /// The node's name.
+        node: &'a str,
+        /// Another at each of its starts.
+        boot: u64,
+        /// How many topics it serves. If more are wanted, the others wait until one is left.
+        topics: u16,
+    },
+    /// It wants a topic. The caller accepts, rejects, or lets it wait until there is such a topic.
+    Wanted {
+        /// What to answer to.
+        serve: ServeId,
+        /// The topic.
+        topic: &'a str,
+        /// The type of its messages.
+        type_id: u16,
+        /// Their layout.
+        digest: Digest,
+        /// What its publishers are to do when it is slower.
+        mode: Mode,
+        /// So many [`Resume`](Event::Resume)s follow.
+        resumes: u16,
+    },
+    /// It knows a stream from an earlier connection. The caller begins the stream again where it can, at this sequence or
+    /// behind it, or says that it is gone; what the peer says is compared with what was sent.
+    Resume {
+        /// The topic.
+        serve: ServeId,
+        /// The publisher's start.
+        epoch: u64,
+        /// All messages before this sequence have arrived, as if a window had said so.
+        next: u64,
+    },
+    /// It wants the topic no more. Its streams are gone.
+    Unwanted {
+        /// The topic.
+        serve: ServeId,
+    },
+    /// It sends the topic, or will.
+    Accepted {
+        /// The topic.
+        want: WantId,
+    },
+    /// It does not send the topic, or does so no more: its streams are gone. The link asks again on the next connection.
+    Rejected {
+        /// The topic.
+        want: WantId,
+        /// Why.
+        reason: RejectReason,
+        /// The digest that the peer knows the topic by; zero where it knows none.
+        digest: Digest,
+    },
+    /// It has taken note that the topic is wanted no more: nothing comes after this. Said once for each
+    /// [`Leave::Pending`](super::Leave), unless the connection is lost, which comes to the same.
+    Left {
+        /// The topic.
+        want: WantId,
+        /// So many messages came after the caller had left.
+        discarded: u64,
+    },
+    /// A publisher's messages begin, or go on after the connection was lost.
+    Stream {
+        /// What its messages come with.
+        stream: IncomingId,
+        /// The topic.
+        want: WantId,
+        /// The publisher.
+        publisher: &'a str,
+        /// Its start.
+        epoch: u64,
+        /// The sequence of its next message.
+        first: u64,
+        /// It is known from before. So many messages were dropped meanwhile.
+        resumed: Option<u64>,
+    },
+    /// A message, in place.
+    Message {
+        /// The stream.
+        stream: IncomingId,
+        /// The message and what came with it.
+        frame: FrameView<'a>,
+    },
+    /// Part of a message, in place, where the message is too long for one frame. The parts of a message come in order and
+    /// without holes, and no other message of the stream between them; what travels with it comes with the first. The last
+    /// is the one that ends at `fragment.total`: only then has the message come. Its rest does not come if there is a
+    /// [`Gap`](Event::Gap), if the topic is [`Rejected`](Event::Rejected) or left, or if the connection is lost, after which
+    /// the message begins anew.
+    Fragment {
+        /// The stream.
+        stream: IncomingId,
+        /// Which part it is.
+        fragment: Fragment,
+        /// Its bytes, which are the payload, and what came with them.
+        frame: FrameView<'a>,
+    },
+    /// Messages that do not come.
+    Gap {
+        /// The stream.
+        stream: IncomingId,
+        /// How many.
+        missed: u64,
+        /// Why: a number that both ends of the topic know.
+        reason: u16,
+    },
+    /// The publisher has ended. Everything that it sent has come.
+    End {
+        /// The stream, which is not there any more.
+        stream: IncomingId,
+    },
+    /// The publisher ended while the connection was down, and nobody knows what it had sent.
+    Gone {
+        /// The stream, which is not there any more.
+        stream: IncomingId,
+    },
+    /// Messages have arrived, or may be sent. For a stream that was ended the last one says that all have.
+    Window {
+        /// The stream.
+        stream: OutgoingId,
+        /// Those before this sequence have arrived: they need not be kept any more.
+        taken: u64,
+    },
+}
+
+/// What the publisher does when a reader is slower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It waits.
+    Gating,
+    /// It goes on, and the reader is told what it missed.
+    Observing,
+    /// It neither waits nor goes on: what it emits is refused until there is room. The reader misses nothing that was
+    /// emitted.
+    Rejecting,
+}
+
+impl Mode {
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Mode::Gating => 0,
+            Mode::Observing => 1,
+            Mode::Rejecting => 2,
+        }
+    }
+
+    /// A mode that a later version has defined is one for which nobody waits.
+    pub(super) fn of(code: u8) -> Mode {
+        match code {
+            0 => Mode::Gating,
+            2 => Mode::Rejecting,
+            _ => Mode::Observing,
+        }
+    }
+}

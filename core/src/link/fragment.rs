@@ -1,0 +1,162 @@
+//! Messages that go in parts, in both directions, so that they hold up no others and need no buffer as long as themselves.
+//!
+//! A stream has at most one message that is open: its next one. What counts messages, its sequence and its room, counts it
+//! when its last part is there. Until then nothing else comes of that stream but a gap that begins with it, which means
+//! that its rest does not come.
+
+use core::time::Duration;
+
+use super::error::FragmentError;
+use super::{Event, Link, LinkError, OutgoingId, RESERVE, SendError};
+use crate::envelope::Envelope;
+use crate::frame::{Fragment, FrameView, head_len, write_fragment};
+
+impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
+    /// Sends some of the next message of a stream: of `bytes`, which are those from `fragment.offset` on, as many as the
+    /// link takes now. Returns how many; the caller comes again with the rest, until the whole of `fragment.total` is
+    /// sent. A message that is short enough goes whole. What travels with the message is taken at its beginning.
+    ///
+    /// One part is in the buffer at a time, and in at most a half of it: who has messages for several streams lets them
+    /// take turns. Others may be sent in between, but of the same stream only [`skip`](Link::skip), which gives the
+    /// message up. When the connection is lost, so is what was sent of it: it begins anew.
+    ///
+    /// # Errors
+    /// With nothing changed: as [`send`](Link::send); [`SendError::Parts`] until another message has come to its end;
+    /// [`SendError::Part`] if these are not the bytes that come next, or fewer than 8 that are not the last.
+    pub fn send_part(
+        &mut self,
+        now: Duration,
+        stream: OutgoingId,
+        envelope: &Envelope,
+        fragment: Fragment,
+        bytes: &[u8],
+    ) -> Result<usize, SendError> {
+        let Fragment { offset, total, fixed_len } = fragment;
+        if !self.is_up() {
+            return Err(SendError::Down);
+        }
+        let entry = self.outgoing.get(stream)?;
+        entry.check()?;
+        let open = entry.open;
+        if open.map_or(offset != 0, |open| open != fragment) {
+            return Err(SendError::Part { expected: open.map_or(0, |open| open.offset) });
+        }
+        let rest = total.saturating_sub(offset) as usize;
+        let bytes = bytes.get(..rest).unwrap_or(bytes);
+        if u32::from(fixed_len) > total {
+            return Err(SendError::Fixed { fixed: fixed_len.into(), payload: rest });
+        }
+        if open.is_none() {
+            let length = head_len(envelope, None).saturating_add(rest);
+            if length <= self.longest(envelope) && bytes.len() == rest {
+                return self.send(now, stream, envelope, fixed_len, bytes).map(|()| rest);
+            }
+            self.may_open(now, total)?;
+        }
+
+        let attached = if open.is_none() { *envelope } else { Envelope::default() };
+        let head = head_len(&attached, Some(fragment));
+        let limit = (self.peer.max_frame as usize).min(self.half());
+        let most = limit.saturating_sub(head).min(self.config.fragment);
+        let fits = bytes.len().min(most);
+        // All but the last are a multiple of 8.
+        let count = if fits == rest { rest } else { fits & !7 };
+        if count == 0 {
+            return Err(match most {
+                0..8 => SendError::TooLong { length: head + 8, limit: limit as u32 },
+                _ => SendError::Part { expected: offset },
+            });
+        }
+        let (needed, capacity) = ((head + count).next_multiple_of(8), self.out.capacity());
+        if self.owing || self.out.has_part() || self.out.room() < needed + RESERVE {
+            self.out.hurry();
+            return Err(SendError::Room { needed: needed + RESERVE, capacity });
+        }
+        let entry = self.outgoing.get(stream)?;
+        let (type_id, stream, sequence) = (entry.type_id, entry.number, entry.next);
+        let envelope = Envelope { type_id, stream, sequence, ..attached };
+        let bytes = bytes.get(..count).unwrap_or(bytes);
+        self.out.append_part(now, needed, |place| {
+            // It fits, so it is written.
+            _ = write_fragment(place, &envelope, fragment, bytes);
+        });
+        if count == rest {
+            entry.sent_one();
+        } else {
+            entry.open = Some(Fragment { offset: offset + count as u32, ..fragment });
+        }
+        Ok(count)
+    }
+
+    /// Whether the peer takes a message of so many bytes in parts, and one more of them.
+    fn may_open(&mut self, now: Duration, total: u32) -> Result<(), SendError> {
+        // Who takes no message in parts will not take one later.
+        let limit = if self.peer.max_open == 0 { 0 } else { self.peer.max_message };
+        if total > limit {
+            return Err(SendError::TooLong { length: total as usize, limit });
+        }
+        // The peer has to hear first of streams that are gone, whose messages were open.
+        self.fill(now);
+        let limit = self.peer.max_open;
+        if self.outgoing.iter().filter(|(_, stream)| stream.open.is_some()).count() >= limit {
+            return Err(SendError::Parts { limit });
+        }
+        Ok(())
+    }
+
+    /// How much of the buffer a part may take, so that one leaves room for other messages.
+    fn half(&self) -> usize {
+        ((self.out.capacity() - RESERVE) / 2) & !7
+    }
+
+    /// Part of a message, or one without parts where a part is due.
+    #[cold]
+    pub(super) fn part<'a>(
+        &mut self,
+        now: Duration,
+        number: u32,
+        frame: FrameView<'a>,
+        fragment: Option<Fragment>,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let wrong = |error| LinkError::Fragment { stream: number, error };
+        let fragment = fragment.ok_or(wrong(FragmentError::Open))?;
+        let (most, limit) = (self.config.max_message, self.config.max_open.into());
+        let open = self.incoming.iter().filter(|(_, stream)| stream.open.is_some()).count();
+        let (id, stream) = self.live(number)?;
+        let Fragment { offset, total, fixed_len } = fragment;
+        match stream.open {
+            Some(open) if (open.total, open.fixed_len) != (total, fixed_len) => {
+                return Err(wrong(FragmentError::Changed));
+            }
+            Some(Fragment { offset: expected, .. }) if expected != offset => {
+                return Err(wrong(FragmentError::Offset { expected, found: offset }));
+            }
+            None if offset != 0 => {
+                return Err(wrong(FragmentError::Offset { expected: 0, found: offset }));
+            }
+            None if total > most => {
+                return Err(wrong(FragmentError::TooLong { limit: most, found: total }));
+            }
+            None if open >= limit => return Err(LinkError::Many { limit }),
+            _ => {}
+        }
+        let (length, rest) = (frame.payload().len(), (total - offset) as usize);
+        let is_last = length == rest;
+        let fits = is_last && offset > 0 || length > 0 && length < rest && length.is_multiple_of(8);
+        if !fits || u32::from(fixed_len) > total || frame.header().fixed_len() != 0 {
+            return Err(wrong(FragmentError::Length));
+        }
+        let leaving = stream.leaving;
+        if is_last {
+            stream.took_one(now);
+            self.came(now);
+        } else {
+            stream.open = Some(Fragment { offset: offset + length as u32, ..fragment });
+        }
+        match (leaving, is_last) {
+            (true, true) => self.discard(number),
+            (true, false) => Ok(None),
+            _ => Ok(Some(Event::Fragment { stream: id, fragment, frame })),
+        }
+    }
+}

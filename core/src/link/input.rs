@@ -1,0 +1,215 @@
+//! What the peer says, frame by frame, each checked against what it may say now.
+
+use core::time::Duration;
+
+use super::control::{self, Control, text};
+use super::{CloseReason, Config, Event, Input, LONGEST, Link, LinkError, Peer, Phase, VERSION};
+use crate::frame::{ExtensionError, FrameError, FrameView, Limits, kind};
+
+impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
+    /// Takes the first frame of `bytes`, which begin where the frame before ended. Call it until it uses none; then read
+    /// until there are as many as it needs. Bytes that lie at a multiple of 8 let messages be read in place.
+    ///
+    /// # Errors
+    /// If the peer broke the protocol or ended the link. The link has ended then.
+    // As for `FrameView::parse`: what a call hands back here goes through memory.
+    #[inline(always)]
+    pub fn input<'a>(&mut self, now: Duration, bytes: &'a [u8]) -> Result<Input<'a>, LinkError> {
+        if let Phase::Over(error) = self.phase {
+            return Err(error);
+        }
+        let (frame, used) = match FrameView::parse(bytes, &self.limits()) {
+            Ok((frame, rest)) => (frame, bytes.len() - rest.len()),
+            Err(FrameError::Incomplete { needed }) => {
+                if bytes.len() > self.partial {
+                    // A peer in the middle of a long frame is not silent.
+                    (self.heard, self.partial) = (now, bytes.len());
+                }
+                return Ok(Input { used: 0, needed, event: None });
+            }
+            Err(error) => return Err(self.broken(now, error.into())),
+        };
+        (self.heard, self.partial) = (now, 0);
+        let event = match frame.header().type_id() {
+            0 => self.control(now, &frame),
+            _ => self.message(now, frame),
+        };
+        match event {
+            Ok(event) => Ok(Input { used, needed: 0, event }),
+            Err(error) => Err(self.broken(now, error)),
+        }
+    }
+
+    /// A stranger gets no room for more than it takes to say who one is.
+    #[inline]
+    fn limits(&self) -> Limits {
+        let limits = self.config.limits;
+        match self.phase {
+            Phase::Up => limits,
+            _ => Limits { max_frame: limits.max_frame.min(STRANGER) },
+        }
+    }
+
+    #[cold]
+    fn broken(&mut self, now: Duration, error: LinkError) -> LinkError {
+        match error {
+            // Who has said goodbye needs no answer.
+            LinkError::Closed(_) => {
+                self.phase = Phase::Over(error);
+                error
+            }
+            LinkError::Version { .. } => self.finish(now, error, CloseReason::Version),
+            // Nobody broke anything: it has lived long enough.
+            LinkError::Numbers => self.finish(now, error, CloseReason::Shutdown),
+            _ => self.finish(now, error, CloseReason::Protocol),
+        }
+    }
+
+    #[inline(always)]
+    fn message<'a>(
+        &mut self,
+        now: Duration,
+        frame: FrameView<'a>,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let header = frame.header();
+        let (number, sequence) = (header.stream(), header.sequence());
+        // Streams begin after the handshake, so this is refused before it, too.
+        let Some((id, stream)) = self.incoming.find(|stream| stream.is_live(number)) else {
+            return Err(self.no_stream(number));
+        };
+        if header.type_id() != stream.type_id {
+            return Err(LinkError::Type { expected: stream.type_id, found: header.type_id() });
+        }
+        // The last of all has none behind it.
+        if sequence != stream.next || sequence == u64::MAX {
+            return Err(LinkError::Sequence {
+                stream: number,
+                expected: stream.next,
+                found: sequence,
+            });
+        }
+        if stream.used >= stream.told {
+            return Err(LinkError::Credit { stream: number });
+        }
+        let fragment = frame.fragment();
+        if fragment.is_some() || stream.open.is_some() {
+            return self.part(now, number, frame, fragment);
+        }
+        stream.took_one(now);
+        let leaving = stream.leaving;
+        self.came(now);
+        if leaving {
+            return self.discard(number);
+        }
+        Ok(Some(Event::Message { stream: id, frame }))
+    }
+
+    /// Something of a stream has come, of which the peer is to be told in time.
+    #[inline]
+    pub(super) fn came(&mut self, now: Duration) {
+        self.streams_changed = true;
+        self.confirm_at.get_or_insert(now.saturating_add(self.config.confirm));
+    }
+
+    #[cold]
+    fn no_stream(&self, number: u32) -> LinkError {
+        match self.phase {
+            Phase::Greeting(_) | Phase::Down => LinkError::NoHello,
+            _ => LinkError::Stream { number },
+        }
+    }
+
+    /// A message of a topic that was left.
+    #[cold]
+    pub(super) fn discard<'a>(&mut self, remote: u32) -> Result<Option<Event<'a>>, LinkError> {
+        let (_, stream) = self.live(remote)?;
+        if stream.over {
+            // All had come, and the peer said so itself.
+            return Err(LinkError::Stream { number: remote });
+        }
+        // The peer goes on until it knows, and is not to wait for room.
+        stream.granted = stream.used + u64::from(stream.window);
+        let want = stream.want;
+        if let Ok(want) = self.wants.get(want) {
+            want.discarded += 1;
+        }
+        Ok(None)
+    }
+
+    #[inline(never)]
+    fn control<'a>(
+        &mut self,
+        now: Duration,
+        frame: &FrameView<'a>,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let (number, sequence) = (frame.header().stream(), frame.header().sequence());
+        if frame.fragment().is_some() {
+            return Err(FrameError::Extension(CRITICAL_HERE).into());
+        }
+        let control = Control::parse(frame.payload())?;
+        match (&control, self.phase) {
+            (Control::Hello(hello), Phase::Greeting(_)) => return self.hello(hello).map(Some),
+            (Control::Hello(_), _) => return Err(LinkError::SecondHello),
+            (Control::Close(close), _) => {
+                return Err(LinkError::Closed(CloseReason::of(close.reason.get())));
+            }
+            (_, Phase::Greeting(_) | Phase::Down) => return Err(LinkError::NoHello),
+            _ => {}
+        }
+        // Anything but room for messages may have made something due.
+        if !matches!(control, Control::Window(_)) {
+            (self.topics_changed, self.streams_changed) = (true, true);
+        }
+        match control {
+            Control::Subscribe(subscribe) => self.subscribe(subscribe),
+            Control::Resume(resume) => self.resume(resume),
+            Control::Unsubscribe(frame) => self.unsubscribe(frame.subscription.get()),
+            Control::Left(frame) => self.left(frame.subscription.get()),
+            Control::Accept(accept) => self.accepted(accept.subscription.get()),
+            Control::Reject(reject) => self.rejected(reject),
+            Control::Stream(stream) => self.stream(number, sequence, stream),
+            Control::Gone(gone) => self.stream_gone(gone),
+            Control::Gap(gap) => self.gap(now, number, sequence, gap),
+            Control::End(_) => self.stream_end(number, sequence),
+            Control::Window(window) => self.window(number, sequence, window.granted.get()),
+            Control::Ping(ping) => {
+                self.pong = Some(ping.token.get());
+                Ok(None)
+            }
+            Control::Pong(_) | Control::Unknown | Control::Hello(_) | Control::Close(_) => Ok(None),
+        }
+    }
+
+    fn hello<'a>(&mut self, hello: &'a control::Hello) -> Result<Event<'a>, LinkError> {
+        let (min, max) = (hello.min_version, hello.max_version);
+        if !(min..=max).contains(&VERSION) {
+            return Err(LinkError::Version { min, max });
+        }
+        let node = text(&hello.node)?;
+        let keep_alive = Duration::from_millis(hello.keep_alive.get().into());
+        self.peer = Peer {
+            max_frame: hello.max_frame.get(),
+            topics: hello.topics.get().into(),
+            streams: hello.streams.get().into(),
+            known: hello.known.get().into(),
+            max_message: hello.max_message.get(),
+            max_open: hello.max_open.get().into(),
+            silence: keep_alive
+                .saturating_mul(3)
+                .min(self.config.silence)
+                .max(Config::LEAST_SILENCE),
+        };
+        if self.peer.max_frame < LONGEST as u32 {
+            return Err(LinkError::Limit { limit: self.peer.max_frame });
+        }
+        self.phase = Phase::Up;
+        self.topics_changed = true;
+        Ok(Event::Up { node, boot: hello.boot.get(), topics: hello.topics.get() })
+    }
+}
+
+/// What the link itself says is never in parts.
+const CRITICAL_HERE: ExtensionError = ExtensionError::Critical { kind: kind::FRAGMENT };
+
+/// The longest frame of somebody who has not said who it is.
+const STRANGER: u32 = 1024;

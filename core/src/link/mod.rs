@@ -1,0 +1,357 @@
+//! A link between two nodes, as a state machine without a socket, a clock or a heap.
+//!
+//! The caller connects, reads and writes; the link says what. It keeps the [handshake](Event::Up), who wants which topic,
+//! how many messages each stream may send, what has arrived, batches, and signs of life; and it knows after a lost
+//! connection where each stream was, so that nothing is doubled and every gap is exact.
+//!
+//! ```text
+//! open(now) ─▶ loop { poll_transmit(now) ─▶ write ─▶ transmitted(n)
+//!                     read ─▶ input(now, bytes) until it uses none
+//!                     poll_timeout() ─▶ wait ─▶ handle_timeout(now) }
+//! lost(now) ─▶ open(now) …
+//! ```
+//!
+//! # Who promises what
+//!
+//! Streams are ordered, and sequences have no holes: whatever is not sent is said by a gap. A message counts as sent once
+//! [`Link::send`] took it, and as arrived once the peer confirmed it ([`Event::Window`]): only then may its sender forget
+//! it. After a lost connection the reader says what it has, and the sender goes on there ([`Event::Resume`]).
+//!
+//! Dropping a future between any two calls loses nothing: the link owns the bytes until they are out.
+//!
+//! The peer's bytes are hostile. No count of theirs makes the link allocate, loop or wait; what breaks the protocol ends
+//! this link with a [`LinkError`], and no other. `docs/wire-format.md` has the bytes.
+//!
+//! # Credit
+//!
+//! A stream may have as many messages on their way as its reader has room for, and says so itself: one whose reader is
+//! slow holds up no other on the same link. Credit counts messages and not bytes, since a reader's room is slots.
+//!
+//! # Long messages
+//!
+//! A message longer than [`Config::fragment`] goes in parts ([`Link::send_part`]), which come as [`Event::Fragment`]s. The
+//! link keeps none: the sender's message stays where it is until it has arrived, and the reader puts the parts together
+//! where it has room.
+
+mod asks;
+mod config;
+mod control;
+mod entries;
+mod error;
+mod event;
+mod fragment;
+mod input;
+mod outbox;
+mod output;
+mod refusal;
+mod tables;
+mod tells;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use core::time::Duration;
+
+pub use config::{Batching, Config, ConfigError};
+pub use control::Name;
+pub use error::{CloseReason, FragmentError, LinkError};
+pub use event::{Event, Input, Mode};
+pub use refusal::{RejectReason, SendError};
+pub use tables::{IncomingId, OutgoingId, ServeId, WantId};
+
+use control::{Close, Hello, Resume, Subscribe};
+use entries::{Incoming, Outgoing, Resumed, Serve, Want, WantState};
+use outbox::Outbox;
+use tables::Table;
+
+use crate::descriptor::Digest;
+use crate::frame::{HEADER_LEN, VERSION};
+use crate::message::Message;
+
+/// A topic that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Interest {
+    /// The topic.
+    pub topic: Name,
+    /// The type of its messages.
+    pub type_id: u16,
+    /// Their layout.
+    pub digest: Digest,
+    /// What its publishers are to do when this side is slower.
+    pub mode: Mode,
+    /// How many messages of each of its streams this side has room for, at least one.
+    pub window: u32,
+}
+
+impl Interest {
+    /// Interest in the messages `M` on their own topic.
+    ///
+    /// # Errors
+    /// If the topic's name is longer than a link can say.
+    pub fn in_messages<M: Message>(mode: Mode, window: u32) -> Result<Interest, crate::TooLong> {
+        let topic = Name::try_from(M::TOPIC)?;
+        Ok(Interest { topic, type_id: M::ID, digest: M::DIGEST, mode, window })
+    }
+}
+
+/// One side of a link: room for so many topics in each direction, and so many streams. See the [module](self).
+#[derive(Debug)]
+pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
+    config: Config,
+    phase: Phase,
+    out: Outbox<'b>,
+    peer: Peer,
+    wants: Table<Want, TOPICS>,
+    serves: Table<Serve, TOPICS>,
+    incoming: Table<Incoming, STREAMS>,
+    outgoing: Table<Outgoing, STREAMS>,
+    resumed: Table<Resumed, STREAMS>,
+    /// Something that is due had no room: messages wait until it has.
+    owing: bool,
+    /// Something may be due of a topic, or of an incoming stream, since these were looked at last;
+    topics_changed: bool,
+    streams_changed: bool,
+    /// and of a stream it will be then, since a message that came has not been confirmed.
+    confirm_at: Option<Duration>,
+    /// How much of a frame was there when it was last looked at.
+    partial: usize,
+    /// The last that a want, an incoming or an outgoing stream was given.
+    numbers: u32,
+    /// When the peer was last heard, and when it was last sent something.
+    heard: Duration,
+    spoke: Duration,
+    /// What a ping is answered with.
+    pong: Option<u64>,
+}
+
+/// Whether a topic that was left is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// It is.
+    Done,
+    /// The peer has to be told. [`Event::Left`] says that it knows.
+    Pending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No connection.
+    Down,
+    /// The peer has until then to say who it is.
+    Greeting(Duration),
+    Up,
+    Over(LinkError),
+}
+
+/// What the peer said of itself.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    max_frame: u32,
+    topics: usize,
+    streams: usize,
+    /// So many of them are known from before, and have not been named yet.
+    known: usize,
+    max_message: u32,
+    max_open: usize,
+    /// How long it may be silent.
+    silence: Duration,
+}
+
+/// The longest frame of the link: what a buffer must have room for, beside messages.
+const LONGEST: usize = HEADER_LEN + size_of::<Subscribe>();
+/// What everything else leaves of a buffer, so that the end can always be said.
+const LAST_WORD: usize = HEADER_LEN + size_of::<Close>();
+/// What messages leave of a buffer for the link's own frames.
+const RESERVE: usize = LAST_WORD + 2 * LONGEST;
+/// The shortest part of a message, with all that can travel with it.
+const PART: usize = HEADER_LEN + 88 + 16 + 8;
+
+impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
+    /// The fewest bytes that a link can be lent.
+    pub const LEAST: usize = {
+        let topic = LONGEST + STREAMS * (HEADER_LEN + size_of::<Resume>());
+        // Of the room for messages a part takes at most a half.
+        RESERVE + if topic > 2 * PART { topic } else { 2 * PART }
+    };
+
+    /// A link without a connection, which sends from this buffer. A batch is never longer than the buffer, nor is a
+    /// message that does not go in parts, with its frame.
+    ///
+    /// # Errors
+    /// If the buffer is shorter than [`LEAST`](Link::LEAST), or a setting makes a link useless.
+    pub fn new(config: Config, buffer: &'b mut [u8]) -> Result<Self, ConfigError> {
+        config.check()?;
+        if buffer.len() < Self::LEAST {
+            return Err(ConfigError::Buffer { least: Self::LEAST, found: buffer.len() });
+        }
+        Ok(Link {
+            out: Outbox::new(buffer, config.batching),
+            phase: Phase::Down,
+            peer: Peer {
+                max_frame: 0,
+                topics: TOPICS,
+                streams: 0,
+                known: 0,
+                max_message: 0,
+                max_open: 0,
+                silence: config.silence,
+            },
+            config,
+            wants: Table::new(),
+            serves: Table::new(),
+            incoming: Table::new(),
+            outgoing: Table::new(),
+            resumed: Table::new(),
+            owing: false,
+            topics_changed: false,
+            streams_changed: false,
+            confirm_at: None,
+            partial: 0,
+            numbers: 0,
+            heard: Duration::ZERO,
+            spoke: Duration::ZERO,
+            pong: None,
+        })
+    }
+
+    /// There is a connection: says who this side is.
+    pub fn open(&mut self, now: Duration) {
+        self.lost();
+        self.phase = Phase::Greeting(now.saturating_add(self.config.handshake));
+        (self.heard, self.spoke) = (now, now);
+        let config = &self.config;
+        let keep_alive = u32::try_from(config.keep_alive.as_millis()).unwrap_or(u32::MAX);
+        let hello = Hello::new(
+            VERSION,
+            VERSION,
+            config.limits.max_frame,
+            config.boot,
+            keep_alive,
+            TOPICS as u16,
+            STREAMS as u16,
+            config.max_message,
+            config.max_open,
+            self.incoming.iter().count() as u16, // at most `STREAMS`
+            config.node,
+        );
+        self.say(now, 0, 0, &hello);
+    }
+
+    /// The connection is gone. What was wanted is asked for again on the next, and streams go on where they were. All
+    /// [`ServeId`]s and [`OutgoingId`]s are gone, and what was left is left.
+    pub fn lost(&mut self) {
+        self.phase = Phase::Down;
+        self.out.clear();
+        self.pong = None;
+        self.serves.retain(|_| false);
+        self.outgoing.retain(|_| false);
+        self.resumed.retain(|_| false);
+        (self.owing, self.partial, self.confirm_at) = (false, 0, None);
+        for (_, stream) in self.incoming.iter_mut() {
+            (stream.remote, stream.open, stream.resuming) = (None, None, false);
+            if stream.ended {
+                stream.finish();
+            }
+        }
+        for place in 0..TOPICS {
+            self.forget_left(place);
+        }
+    }
+
+    /// Ends the link and tells the peer why, behind what was taken for sending and what has arrived. Nothing is taken any
+    /// more. Without a connection there is nothing to end.
+    pub fn close(&mut self, now: Duration, reason: CloseReason) {
+        self.finish(now, LinkError::Ended(reason), reason);
+    }
+
+    /// Whether messages can be sent.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Up)
+    }
+
+    /// Why the link has ended, if it has. The connection can be closed once nothing is left to transmit.
+    #[must_use]
+    pub fn ended(&self) -> Option<LinkError> {
+        match self.phase {
+            Phase::Over(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Asks for a topic, now and on every later connection, until [`leave`](Link::leave).
+    ///
+    /// # Errors
+    /// [`SendError::Topics`] if there are as many wants as this side has room for, [`SendError::Type`] if the type is 0,
+    /// [`SendError::Numbers`] if this link has had so many that it is time for another.
+    pub fn want(&mut self, interest: Interest) -> Result<WantId, SendError> {
+        let Interest { topic, type_id, digest, mode, window } = interest;
+        if type_id == 0 {
+            return Err(SendError::Type);
+        }
+        let (number, state, window) =
+            (self.number().ok_or(SendError::Numbers)?, WantState::Due, window.max(1));
+        let want = Want { number, topic, type_id, digest, mode, window, state, discarded: 0 };
+        let id = self.wants.put(want).ok_or(SendError::Topics { limit: TOPICS })?;
+        self.numbers = number;
+        self.topics_changed = true;
+        Ok(id)
+    }
+
+    /// Wants a topic no more. Until nothing of it is on its way any more its messages are discarded and counted.
+    ///
+    /// # Errors
+    /// [`SendError::Gone`] if it is not wanted.
+    pub fn leave(&mut self, want: WantId) -> Result<Leave, SendError> {
+        let down = self.phase == Phase::Down;
+        self.topics_changed = true;
+        let entry = self.wants.get(want)?;
+        if down || entry.state == WantState::Due {
+            self.forget(want);
+            return Ok(Leave::Done);
+        }
+        if entry.state == WantState::Asked {
+            entry.state = WantState::LeaveDue;
+            let streams = self.incoming.iter_mut().filter(|(_, stream)| stream.want == want);
+            streams.for_each(|(_, stream)| stream.leaving = true);
+        }
+        Ok(Leave::Pending)
+    }
+
+    /// Says that there is room for `count` more messages of a stream.
+    ///
+    /// # Errors
+    /// [`SendError::Gone`] if there is no such stream.
+    #[inline]
+    pub fn grant(&mut self, stream: IncomingId, count: u32) -> Result<(), SendError> {
+        let stream = self.incoming.get(stream)?;
+        if stream.ended || stream.over {
+            return Err(SendError::Gone);
+        }
+        // There cannot be more room than there was at first.
+        let most = stream.used + u64::from(stream.window);
+        stream.granted = stream.granted.saturating_add(u64::from(count)).min(most);
+        self.streams_changed = true;
+        Ok(())
+    }
+
+    /// Nothing that the peer says of this want is told to the caller any more.
+    fn forget(&mut self, want: WantId) {
+        self.wants.remove(want);
+        self.incoming.retain(|stream| stream.want != want);
+    }
+
+    /// The connection ends, and with it what was on its way for a want that was left; the others are asked for again.
+    fn forget_left(&mut self, place: usize) {
+        let Some((id, want)) = self.wants.at(place) else { return };
+        match want.state {
+            WantState::Leaving | WantState::LeaveDue => self.forget(id),
+            WantState::Due | WantState::Asked => want.state = WantState::Due,
+        }
+    }
+
+    /// For the next want or stream, which then has used it; none is used twice.
+    fn number(&self) -> Option<u32> {
+        self.numbers.checked_add(1)
+    }
+}

@@ -1,0 +1,191 @@
+//! What the peer says of the topics that this side wants: whether they come, their streams, gaps and ends.
+
+use core::time::Duration;
+
+use super::control::{self, text};
+use super::entries::{Incoming, Want, WantState};
+use super::{Event, FragmentError, IncomingId, Link, LinkError, RejectReason, WantId};
+use crate::descriptor::Digest;
+
+impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
+    pub(super) fn left<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
+        let (want, entry) = self.asked(number)?;
+        if entry.state != WantState::Leaving {
+            return Err(LinkError::Subscription { number });
+        }
+        let discarded = entry.discarded;
+        self.forget(want);
+        Ok(Some(Event::Left { want, discarded }))
+    }
+
+    pub(super) fn accepted<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
+        let (want, entry) = self.asked(number)?;
+        let state = entry.state;
+        Ok((state == WantState::Asked).then_some(Event::Accepted { want }))
+    }
+
+    pub(super) fn rejected<'a>(
+        &mut self,
+        reject: &control::Reject,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let (want, entry) = self.asked(reject.subscription.get())?;
+        let (state, discarded) = (entry.state, entry.discarded);
+        self.incoming.retain(|stream| stream.want != want);
+        match state {
+            WantState::LeaveDue => {
+                self.forget(want);
+                return Ok(Some(Event::Left { want, discarded }));
+            }
+            // The peer answers what it was told meanwhile, too.
+            WantState::Leaving => return Ok(None),
+            WantState::Due | WantState::Asked => {}
+        }
+        let (reason, digest) = (RejectReason::of(reject.reason.get()), Digest(reject.digest));
+        Ok(Some(Event::Rejected { want, reason, digest }))
+    }
+
+    pub(super) fn stream<'a>(
+        &mut self,
+        remote: u32,
+        first: u64,
+        stream: &'a control::Stream,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let publisher = text(&stream.publisher)?;
+        let epoch = stream.epoch.get();
+        let (want, entry) = self.asked(stream.subscription.get())?;
+        let Want { type_id, window, state, .. } = *entry;
+        if self.incoming.find(|known| known.remote == Some(remote)).is_some() {
+            return Err(LinkError::SecondStream { number: remote });
+        }
+        let leaving = state != WantState::Asked;
+        let keeps = stream.keeps.get();
+        if first == u64::MAX {
+            return Err(LinkError::Sequence { stream: remote, expected: first - 1, found: first });
+        }
+        if let Some((id, known)) =
+            self.incoming.find(|known| known.want == want && known.epoch == epoch)
+        {
+            if known.remote.is_some() {
+                return Err(LinkError::SecondStream { number: remote });
+            }
+            if first < known.next {
+                let expected = known.next;
+                return Err(LinkError::Sequence { stream: remote, expected, found: first });
+            }
+            if known.over && first != known.next {
+                let expected = known.next;
+                return Err(LinkError::Sequence { stream: remote, expected, found: first });
+            }
+            let missed = first - known.next;
+            known.resume(remote, first);
+            let leaving = leaving || known.over;
+            (known.leaving, known.keeps) = (leaving, keeps);
+            let resumed = Some(missed);
+            let event = Event::Stream { stream: id, want, publisher, epoch, first, resumed };
+            return Ok((!leaving).then_some(event));
+        }
+        let number = self.number().ok_or(LinkError::Numbers)?;
+        let mut entry = Incoming::new(number, want, type_id, epoch, window);
+        entry.begin(remote, first);
+        (entry.leaving, entry.keeps) = (leaving, keeps);
+        let Some(id) = self.put(entry) else {
+            return Err(LinkError::Many { limit: STREAMS });
+        };
+        self.numbers = number;
+        let event = Event::Stream { stream: id, want, publisher, epoch, first, resumed: None };
+        Ok((!leaving).then_some(event))
+    }
+
+    /// Puts a stream where none is, or one that has ended and is kept for a connection that may be lost.
+    pub(super) fn put(&mut self, stream: Incoming) -> Option<IncomingId> {
+        if self.incoming.iter().count() == STREAMS {
+            let (over, _) = self.incoming.find(Incoming::is_spare)?;
+            self.incoming.remove(over);
+        }
+        self.incoming.put(stream)
+    }
+
+    pub(super) fn stream_gone<'a>(
+        &mut self,
+        gone: &control::Gone,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let (want, entry) = self.asked(gone.subscription.get())?;
+        let left = entry.state != WantState::Asked;
+        let epoch = gone.epoch.get();
+        let known =
+            |known: &Incoming| known.want == want && known.epoch == epoch && known.remote.is_none();
+        let Some((stream, known)) = self.incoming.find(known) else {
+            return Err(LinkError::Stream { number: 0 });
+        };
+        let told = left || known.over;
+        self.incoming.remove(stream);
+        Ok((!told).then_some(Event::Gone { stream }))
+    }
+
+    pub(super) fn gap<'a>(
+        &mut self,
+        now: Duration,
+        number: u32,
+        sequence: u64,
+        gap: &control::Gap,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let (id, stream) = self.live(number)?;
+        let missed = gap.missed.get();
+        let next = stream.next.checked_add(missed).filter(|next| *next < u64::MAX);
+        if next != Some(sequence) || missed == 0 {
+            return Err(LinkError::Sequence {
+                stream: number,
+                expected: stream.next,
+                found: sequence,
+            });
+        }
+        (stream.next, stream.open) = (sequence, None);
+        stream.unconfirmed.get_or_insert(now);
+        let event = (!stream.leaving).then_some(Event::Gap {
+            stream: id,
+            missed,
+            reason: gap.reason.get(),
+        });
+        self.came(now);
+        Ok(event)
+    }
+
+    pub(super) fn stream_end<'a>(
+        &mut self,
+        number: u32,
+        sequence: u64,
+    ) -> Result<Option<Event<'a>>, LinkError> {
+        let (id, stream) = self.live(number)?;
+        if sequence != stream.next {
+            return Err(LinkError::Sequence {
+                stream: number,
+                expected: stream.next,
+                found: sequence,
+            });
+        }
+        if stream.open.is_some() {
+            return Err(LinkError::Fragment { stream: number, error: FragmentError::Open });
+        }
+        let leaving = stream.leaving;
+        // The peer is told first that all has arrived, if it does not know.
+        stream.ended = true;
+        if stream.next == stream.confirmed {
+            stream.finish();
+        }
+        Ok((!leaving).then_some(Event::End { stream: id }))
+    }
+
+    /// A stream that has begun on this connection and has not ended.
+    pub(super) fn live(&mut self, number: u32) -> Result<(IncomingId, &mut Incoming), LinkError> {
+        let found = self.incoming.find(|stream| stream.is_live(number));
+        found.ok_or(LinkError::Stream { number })
+    }
+
+    /// A want that the peer knows of.
+    pub(super) fn asked(&mut self, number: u32) -> Result<(WantId, &mut Want), LinkError> {
+        match self.wants.numbered(number) {
+            Some((id, want)) if want.state != WantState::Due => Ok((id, want)),
+            _ => Err(LinkError::Subscription { number }),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What takes longer to come about than a test outside has time for.
+
+use core::time::Duration;
+
+use super::*;
+use crate::descriptor::Digest;
+
+type TestLink<'b> = Link<'b, 2, 2>;
+
+/// Carries all bytes from one to the other, until the other has used them or has failed.
+fn carry(from: &mut TestLink<'_>, to: &mut TestLink<'_>, mut hear: impl FnMut(Event<'_>)) {
+    let now = Duration::ZERO;
+    let mut buffer = [0; 1024];
+    while let Some(bytes) = from.poll_transmit(now) {
+        let count = bytes.len();
+        buffer[..count].copy_from_slice(bytes);
+        from.transmitted(now, count);
+        let mut start = 0;
+        while let Ok(Input { used, event, .. }) = to.input(now, &buffer[start..count])
+            && used > 0
+        {
+            start += used;
+            if let Some(event) = event {
+                hear(event);
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_are_not_used_again_when_there_are_no_more() {
+    let now = Duration::ZERO;
+    let (mut left, mut right) = ([0; 1024], [0; 1024]);
+    let config = || Config::new(Name::truncated("node"), 1);
+    let mut writer = TestLink::new(config(), &mut left).unwrap();
+    let mut reader = TestLink::new(config(), &mut right).unwrap();
+    let topic = Name::truncated("topic");
+    let (type_id, digest, mode, window) = (1, Digest([0; 16]), Mode::Gating, 4);
+    let interest = Interest { topic, type_id, digest, mode, window };
+    reader.numbers = u32::MAX - 1;
+    reader.want(interest).unwrap();
+    assert_eq!(reader.want(interest), Err(SendError::Numbers));
+
+    writer.open(now);
+    reader.open(now);
+    carry(&mut writer, &mut reader, |_| {});
+    let mut asked = None;
+    carry(&mut reader, &mut writer, |event| {
+        if let Event::Wanted { serve, .. } = event {
+            asked = Some(serve);
+        }
+    });
+    writer.numbers = u32::MAX - 1;
+    let serve = asked.unwrap();
+    writer.offer(now, serve, topic, 5, 0, 64).unwrap();
+    assert_eq!(writer.offer(now, serve, topic, 6, 0, 64), Err(SendError::Numbers));
+    carry(&mut writer, &mut reader, |event| assert!(!matches!(event, Event::Stream { .. })));
+    assert_eq!(reader.ended(), Some(LinkError::Numbers));
+}

@@ -1,0 +1,113 @@
+//! A decoder in another language, written from `docs/wire-format.md` alone, reads what is written here.
+#![cfg(all(target_endian = "little", not(miri)))]
+
+mod pair;
+mod schema;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use mycelium_core::link::{Interest, Mode, Name};
+use mycelium_core::{Envelope, Frames, Limits, TraceContext};
+use pair::Pair;
+use pair::conversation::{asked, blob, send_rest};
+use schema::Swap;
+use zerocopy::IntoBytes;
+
+fn documents() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs")
+}
+
+/// What the decoder prints for a recorded stream, or what it says of the document.
+fn decoder(arguments: &[&str], stream: &[u8]) -> (bool, String) {
+    let mut child = Command::new("python3")
+        .arg(documents().join("wire_decoder.py"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this test needs python3 (3.9 or later) in the path, to run wire_decoder.py");
+    child.stdin.take().unwrap().write_all(stream).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn it_reads_every_example_of_the_document() {
+    let document = documents().join("wire-format.md");
+    let (good, said) = decoder(&["--self-test", document.to_str().unwrap()], &[]);
+    assert!(good, "{said}");
+}
+
+/// A message whose tail is longer than half of a buffer.
+fn long_swap() -> Vec<u8> {
+    [Swap::golden().as_bytes(), &blob(5000)].concat()
+}
+
+/// All that the left side wrote while the right one read what it published.
+fn recorded() -> Vec<u8> {
+    let mut pair = Pair::new();
+    let interest = Interest::in_messages::<Swap>(Mode::Gating, 8).unwrap();
+    pair.sides[1].link.want(interest).unwrap();
+    pair.settle();
+    let serve = asked(&mut pair, 0);
+    let now = pair.now;
+    let name = Name::try_from("feed").unwrap();
+    let link = &mut pair.sides[0].link;
+    let stream = link.offer(now, serve, name, 77, 100, 1024).unwrap();
+    let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
+    let envelopes = [
+        Envelope::default(),
+        Envelope { trace: Some(trace), deadline: Some(9), ..Envelope::default() },
+        Envelope { correlation: Some(3), destination: Some(4), ..Envelope::default() },
+    ];
+    for envelope in envelopes {
+        link.send(now, stream, &envelope, 40, Swap::golden().as_bytes()).unwrap();
+    }
+    let (message, mut sent) = (long_swap(), 0);
+    while send_rest(&mut pair, stream, &message, &mut sent).is_err() {
+        pair.settle();
+    }
+    let now = pair.now;
+    let link = &mut pair.sides[0].link;
+    link.skip(now, stream, 2, 7).unwrap();
+    link.end(now, stream).unwrap();
+    pair.pass(Duration::from_secs(6));
+    pair.written[0].clone()
+}
+
+#[test]
+fn it_reads_a_recorded_stream() {
+    let stream = recorded();
+    let frames: Vec<_> = Frames::new(&stream, Limits::default()).map(Result::unwrap).collect();
+    let (good, said) = decoder(&["--swap", "-"], &stream);
+    assert!(good, "{said}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), frames.len());
+    for (line, frame) in lines.iter().zip(&frames) {
+        let header = frame.header();
+        for (name, value) in [
+            ("type", u64::from(header.type_id())),
+            ("stream", header.stream().into()),
+            ("sequence", header.sequence()),
+        ] {
+            assert!(line.contains(&format!("\"{name}\": {value}")), "{name} {value}: {line}");
+        }
+    }
+    for part in ["\"hello\"", "\"stream\"", "\"gap\"", "\"end\"", "1234567890123", "\"ETH\""] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(said.contains("01010101010101010101010101010101"), "the trace: {said}");
+
+    // What comes in parts is put together.
+    let parts = said.lines().filter(|line| line.contains("\"fragment\""));
+    let whole: Vec<_> = parts.clone().filter(|line| line.contains("\"message\"")).collect();
+    assert_eq!((parts.count(), whole.len()), (3, 1));
+    let bytes: String = long_swap().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(whole[0].contains(&bytes) && whole[0].contains("\"ETH\""));
+
+    let (good, said) = decoder(&["-"], &stream[..stream.len() - 3]);
+    assert!(!good && said.lines().last().unwrap().contains("\"Incomplete\""), "{said}");
+}

@@ -1,0 +1,549 @@
+//! Links: what both sides learn of each other, what a message needs to go, what is said when something is lost, and what
+//! ends a link.
+#![cfg(target_endian = "little")]
+
+mod pair;
+mod schema;
+
+use std::time::Duration;
+
+use mycelium_core::frame::HEADER_LEN;
+use mycelium_core::link::{
+    Batching, CloseReason, Config, ConfigError, Interest, LinkError, Mode, RejectReason, SendError,
+};
+use mycelium_core::{Digest, Envelope, FrameError, TraceContext, write_frame};
+use pair::conversation::{
+    LEFT, MS, RIGHT, asked, control, name, reading, resubscribe, send, sequences, swaps, wanted,
+};
+use pair::{Pair, STREAMS, Said, TOPICS, config, links_own};
+use schema::Swap;
+use zerocopy::IntoBytes;
+
+#[test]
+fn both_sides_learn_who_the_other_is() {
+    let mut pair = Pair::new();
+    pair.settle();
+    assert_eq!(pair.sides[LEFT].news(), [Said::Up("right".into())]);
+    assert_eq!(pair.sides[RIGHT].news(), [Said::Up("left".into())]);
+    assert!(pair.sides.iter().all(|side| side.link.is_up()));
+}
+
+#[test]
+fn a_message_comes_as_it_was_sent_with_all_that_travels_with_it() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
+    let envelope = Envelope { trace: Some(trace), correlation: Some(3), ..Envelope::default() };
+    let (now, swap) = (pair.now, Swap::golden());
+    let fixed = size_of::<Swap>() as u16;
+    pair.sides[LEFT].link.send(now, outgoing, &envelope, fixed, swap.as_bytes()).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    let news = pair.sides[RIGHT].news();
+    let [Said::Message { stream, sequence, payload, envelope: found }] = news.as_slice() else {
+        panic!("one message, not {news:?}");
+    };
+    assert_eq!((*stream, *sequence, payload.as_slice()), (incoming, 100, swap.as_bytes()));
+    assert_eq!((found.trace, found.correlation), (envelope.trace, envelope.correlation));
+}
+
+#[test]
+fn a_reader_without_room_gets_no_more_than_it_has_room_for() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    assert_eq!(send(&mut pair, outgoing, 9), Err(SendError::Credit));
+    assert_eq!(pair.sides[LEFT].link.credit(outgoing), 0);
+    pair.pass(100 * MS);
+    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101, 102, 103, 104, 105, 106, 107]);
+
+    pair.sides[RIGHT].link.grant(incoming, 3).unwrap();
+    pair.settle();
+    assert_eq!(pair.sides[LEFT].link.credit(outgoing), 3);
+    assert_eq!(send(&mut pair, outgoing, 4), Err(SendError::Credit));
+    pair.pass(100 * MS);
+
+    // More room than there was at first cannot be.
+    pair.sides[RIGHT].link.grant(incoming, u32::MAX).unwrap();
+    pair.pass(100 * MS);
+    assert_eq!(pair.sides[LEFT].link.credit(outgoing), 8);
+}
+
+#[test]
+fn a_full_stream_holds_up_no_other() {
+    let mut pair = Pair::new();
+    let (first, _) = reading(&mut pair, 2);
+    let mut other = swaps(2);
+    other.topic = name("others");
+    pair.sides[RIGHT].link.want(other).unwrap();
+    pair.settle();
+    let serve = asked(&mut pair, LEFT);
+    let now = pair.now;
+    let second = pair.sides[LEFT].link.offer(now, serve, name("feed"), 78, 0, 1024).unwrap();
+    assert_eq!(send(&mut pair, first, 3), Err(SendError::Credit));
+    assert_eq!(send(&mut pair, second, 2), Ok(()));
+}
+
+#[test]
+fn what_has_arrived_is_confirmed_in_time() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 64);
+    send(&mut pair, outgoing, 3).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    assert_eq!(pair.sides[LEFT].news(), [], "for three of sixty-four nobody is in a hurry");
+    pair.pass(20 * MS);
+    assert_eq!(pair.sides[LEFT].news(), [Said::Window { stream: outgoing, taken: 103 }]);
+}
+
+#[test]
+fn a_batch_goes_when_it_is_full_when_it_is_old_or_when_the_sender_is_idle() {
+    let batching = Batching { bytes: 4 * 64, messages: 100, delay: 5 * MS };
+    let mut pair = Pair::with(Config { batching, ..config("left") }, config("right"), 8192);
+    let (outgoing, _) = reading(&mut pair, 64);
+
+    send(&mut pair, outgoing, 3).unwrap();
+    pair.settle();
+    assert_eq!(sequences(&pair.sides[RIGHT].news()), [], "it waits for more");
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.settle();
+    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101, 102, 103], "it is full");
+
+    send(&mut pair, outgoing, 1).unwrap();
+    let due = pair.sides[LEFT].link.poll_timeout();
+    assert_eq!(due, Some(pair.now + 5 * MS));
+    pair.pass(5 * MS);
+    assert_eq!(sequences(&pair.sides[RIGHT].news()), [104], "it is old");
+
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    assert_eq!(sequences(&pair.sides[RIGHT].news()), [105], "the sender is idle");
+}
+
+#[test]
+fn a_buffer_that_is_full_takes_messages_again_once_bytes_are_out() {
+    let mut pair = Pair::with(config("left"), config("right"), 2048);
+    let (outgoing, _) = reading(&mut pair, 1000);
+    let full = send(&mut pair, outgoing, 1000).unwrap_err();
+    assert!(matches!(full, SendError::Room { capacity: 2048, .. }), "{full}");
+    assert!(pair.write(LEFT, 100), "what is in it goes");
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.settle();
+    let sequences = sequences(&pair.sides[RIGHT].news());
+    let expected: Vec<u64> = (100..).take(sequences.len()).collect();
+    assert!(sequences.len() > 10 && sequences == expected, "{sequences:?}");
+}
+
+#[test]
+fn gaps_and_ends_are_said_in_their_place() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 64);
+    send(&mut pair, outgoing, 1).unwrap();
+    let now = pair.now;
+    pair.sides[LEFT].link.skip(now, outgoing, 5, 9).unwrap();
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.sides[LEFT].link.end(now, outgoing).unwrap();
+    pair.settle();
+    let news = pair.sides[RIGHT].news();
+    assert_eq!(sequences(&news), [100, 106]);
+    assert_eq!(news[1], Said::Gap { stream: incoming, missed: 5, reason: 9 });
+    assert_eq!(news[3], Said::End(incoming));
+    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
+}
+
+#[test]
+fn after_a_lost_connection_a_stream_goes_on_where_its_reader_was() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    send(&mut pair, outgoing, 3).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    send(&mut pair, outgoing, 2).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.write(LEFT, usize::MAX);
+    pair.cut();
+    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down), "of the old connection");
+
+    pair.connect();
+    pair.settle();
+    let news = pair.sides[LEFT].news();
+    let [Said::Up(_), Said::Wanted { serve, resumes: 1, .. }, resume] = news.as_slice() else {
+        panic!("{news:?}");
+    };
+    assert_eq!(*resume, Said::Resume { serve: *serve, epoch: 77, next: 103 }, "two were lost");
+    let now = pair.now;
+    // One of them is not to be had any more.
+    let again = pair.sides[LEFT].link.offer(now, *serve, name("feed"), 77, 104, 1024).unwrap();
+    assert_eq!(
+        pair.sides[LEFT].link.credit(again),
+        0,
+        "its reader has to say what room it has left"
+    );
+    pair.sides[RIGHT].news();
+    pair.settle();
+    assert_eq!(pair.sides[LEFT].link.credit(again), 5, "three of eight are not done with");
+    send(&mut pair, again, 1).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    let news = pair.sides[RIGHT].news();
+    let resumed = Said::Stream { stream: incoming, epoch: 77, first: 104, resumed: Some(1) };
+    assert!(news.contains(&resumed), "{news:?}");
+    assert_eq!(sequences(&news), [104]);
+}
+
+#[test]
+fn a_publisher_that_ended_meanwhile_is_said_to_be_gone() {
+    let mut pair = Pair::new();
+    let (_, incoming) = reading(&mut pair, 8);
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    let now = pair.now;
+    pair.sides[LEFT].link.gone(now, serve, 77).unwrap();
+    pair.sides[RIGHT].news();
+    pair.settle();
+    assert_eq!(pair.sides[RIGHT].news(), [Said::Gone(incoming)]);
+    assert_eq!(pair.sides[RIGHT].link.grant(incoming, 1), Err(SendError::Gone));
+}
+
+#[test]
+fn a_topic_can_be_refused_and_is_asked_for_again_on_the_next_connection() {
+    let mut pair = Pair::new();
+    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    let digest = Digest([5; 16]);
+    pair.sides[LEFT].link.reject(serve, RejectReason::Digest, digest).unwrap();
+    pair.sides[RIGHT].news();
+    pair.settle();
+    let rejected = Said::Rejected(want, RejectReason::Digest, digest);
+    assert_eq!(pair.sides[RIGHT].news(), [rejected]);
+
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    pair.sides[LEFT].link.accept(serve).unwrap();
+    pair.sides[RIGHT].news();
+    pair.settle();
+    assert_eq!(pair.sides[RIGHT].news(), [Said::Accepted(want)]);
+}
+
+#[test]
+fn a_topic_that_has_ended_is_said_to_be_behind_the_ends_of_its_streams() {
+    let mut pair = Pair::new();
+    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    let now = pair.now;
+    let offer = |pair: &mut Pair, epoch| {
+        pair.sides[LEFT].link.offer(now, serve, name("feed"), epoch, 0, 1024).unwrap()
+    };
+    let streams = [offer(&mut pair, 1), offer(&mut pair, 2)];
+    for stream in streams {
+        send(&mut pair, stream, 2).unwrap();
+        pair.sides[LEFT].link.end(now, stream).unwrap();
+    }
+    pair.settle();
+    assert!(streams.iter().all(|stream| pair.sides[LEFT].link.unconfirmed(*stream) == 0));
+    let none = Digest([0; 16]);
+    pair.sides[LEFT].link.reject(serve, RejectReason::Ended, none).unwrap();
+    pair.settle();
+    let news = pair.sides[RIGHT].news();
+    let ends = news.iter().filter(|said| matches!(said, Said::End(_))).count();
+    assert_eq!((ends, sequences(&news)), (2, vec![0, 1, 0, 1]));
+    assert_eq!(news.last(), Some(&Said::Rejected(want, RejectReason::Ended, none)));
+
+    // That is the answer for as long as the connection lasts.
+    pair.pass(Duration::from_secs(60));
+    assert_eq!(pair::count(&pair.written[RIGHT], 3), 1);
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    assert_eq!(pair::count(&pair.written[RIGHT], 3), 2);
+}
+
+#[test]
+fn an_end_in_the_same_breath_as_the_end_of_its_topic_comes_first() {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    let now = pair.now;
+    let link = &mut pair.sides[LEFT].link;
+    assert_eq!(link.end(now, outgoing), Err(SendError::Gone));
+    let again = link.offer(now, serve, name("feed"), 77, 100, 1024).unwrap();
+    link.end(now, again).unwrap();
+    link.reject(serve, RejectReason::Ended, Digest([0; 16])).unwrap();
+    pair.sides[RIGHT].news();
+    pair.settle();
+    let news = pair.sides[RIGHT].news();
+    let place = |found: fn(&Said) -> bool| news.iter().position(found);
+    assert!(news.contains(&Said::End(incoming)), "{news:?}");
+    assert!(
+        place(|said| matches!(said, Said::End(_)))
+            < place(|said| matches!(said, Said::Rejected(..)))
+    );
+}
+
+#[test]
+fn a_reader_says_what_is_done_when_it_is_slower() {
+    for (mode, code) in [(Mode::Gating, 0), (Mode::Observing, 1), (Mode::Rejecting, 2)] {
+        let mut pair = Pair::new();
+        pair.sides[RIGHT].link.want(Interest { mode, ..swaps(8) }).unwrap();
+        pair.settle();
+        let said = links_own(&pair.written[RIGHT]);
+        assert_eq!(said[&3][HEADER_LEN + 24], code);
+        let news = pair.sides[LEFT].news();
+        assert!(matches!(news[1], Said::Wanted { mode: heard, .. } if heard == mode), "{news:?}");
+    }
+    // A mode of a later version is one for which nobody waits.
+    let mut pair = Pair::new();
+    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.settle();
+    let mut subscribe = links_own(&pair.written[RIGHT]).remove(&3).unwrap();
+    (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 24]) = (9, 3);
+    pair.sides[LEFT].news();
+    let now = pair.now;
+    pair.sides[LEFT].feed(now, &subscribe);
+    let news = pair.sides[LEFT].news();
+    assert!(matches!(news[..], [Said::Wanted { mode: Mode::Observing, .. }]), "{news:?}");
+}
+
+#[test]
+fn who_leaves_a_topic_hears_when_nothing_more_is_on_its_way() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 8);
+    let want = pair.sides[RIGHT].link.want(Interest { topic: name("others"), ..swaps(1) }).unwrap();
+    pair.settle();
+    send(&mut pair, outgoing, 4).unwrap();
+    pair.sides[LEFT].link.flush();
+    // The first want, whose messages are on their way.
+    let first = pair.sides[LEFT].news().into_iter().find_map(|said| match said {
+        Said::Wanted { serve, .. } => Some(serve),
+        _ => None,
+    });
+    assert!(first.is_some());
+    pair.write(LEFT, usize::MAX);
+    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.settle();
+    assert!(pair.sides[RIGHT].news().contains(&Said::Left { want, discarded: 0 }));
+    assert_eq!(pair.sides[RIGHT].link.leave(want), Err(SendError::Gone));
+}
+
+#[test]
+fn what_comes_after_leaving_is_discarded_and_counted() {
+    let mut pair = Pair::new();
+    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    let now = pair.now;
+    let outgoing = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 0, 1024).unwrap();
+    pair.settle();
+    pair.sides[RIGHT].news();
+    send(&mut pair, outgoing, 4).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.write(LEFT, usize::MAX);
+    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.settle();
+    assert_eq!(pair.sides[RIGHT].news(), [Said::Left { want, discarded: 4 }]);
+    assert!(pair.sides[LEFT].news().contains(&Said::Unwanted(serve)));
+    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
+}
+
+#[test]
+fn an_idle_link_lives_by_signs_of_life_and_one_without_them_ends() {
+    let mut pair = Pair::new();
+    pair.pass(Duration::from_secs(120));
+    assert!(pair.sides.iter().all(|side| side.link.is_up()), "{:?}", pair.sides[LEFT].failed);
+
+    // Now the right side hangs.
+    let until = pair.now + Duration::from_secs(120);
+    while pair.sides[LEFT].failed.is_none() && pair.now < until {
+        pair.write(LEFT, usize::MAX);
+        let next = pair.sides[LEFT].link.poll_timeout().unwrap();
+        pair.now = pair.now.max(next);
+        let now = pair.now;
+        pair.sides[LEFT].failed = pair.sides[LEFT].link.handle_timeout(now).err();
+    }
+    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Silent { limit: Duration::from_secs(15) }));
+}
+
+#[test]
+fn a_peer_that_does_not_say_who_it_is_has_a_deadline() {
+    let mut pair = Pair::new();
+    pair.now += Duration::from_secs(5);
+    let now = pair.now;
+    let error = LinkError::Handshake { deadline: Duration::from_secs(5) };
+    assert_eq!(pair.sides[LEFT].link.handle_timeout(now), Err(error));
+    assert_eq!(pair.sides[LEFT].link.ended(), Some(error));
+    // What it says then is why.
+    pair.settle();
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Closed(CloseReason::Timeout)));
+}
+
+#[test]
+fn a_side_that_ends_the_link_says_why_behind_all_that_it_sent() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 8);
+    send(&mut pair, outgoing, 2).unwrap();
+    let now = pair.now;
+    pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
+    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down));
+    pair.settle();
+    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101]);
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Closed(CloseReason::Shutdown)));
+}
+
+#[test]
+fn there_is_room_for_so_many_topics_and_streams() {
+    let mut pair = Pair::new();
+    for number in 0..TOPICS {
+        let topic = name(&format!("topic {number}"));
+        pair.sides[RIGHT].link.want(Interest { topic, ..swaps(1) }).unwrap();
+    }
+    let one_more = pair.sides[RIGHT].link.want(swaps(1));
+    assert_eq!(one_more, Err(SendError::Topics { limit: TOPICS }));
+    pair.settle();
+    let serve = asked(&mut pair, LEFT);
+    let now = pair.now;
+    let link = &mut pair.sides[LEFT].link;
+    for epoch in 0..STREAMS as u64 {
+        link.offer(now, serve, name("feed"), epoch, 0, 1024).unwrap();
+    }
+    let one_more = link.offer(now, serve, name("feed"), 99, 0, 1024);
+    assert_eq!(one_more, Err(SendError::Streams { limit: STREAMS }));
+}
+
+#[test]
+fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
+    type Breach = (&'static str, Vec<u8>, LinkError);
+    let message = |sequence: u64, type_id: u16, stream: u32| {
+        let mut frame = vec![0; 256];
+        let envelope = Envelope { type_id, stream, sequence, ..Envelope::default() };
+        let swap = Swap::golden();
+        let length = write_frame(&mut frame, &envelope, 40, swap.as_bytes()).unwrap();
+        frame.truncate(length);
+        frame
+    };
+    let window = |taken: u64, granted: u64| {
+        let mut payload = [12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        payload[8..].copy_from_slice(&granted.to_le_bytes());
+        control(1, taken, &payload)
+    };
+    // Streams and subscriptions have small numbers: the left side's first stream is 1, as is the right side's first want.
+    let to_reader: Vec<Breach> = vec![
+        ("no frame", vec![0xff], LinkError::Frame(FrameError::Magic { found: 0xff })),
+        (
+            "a hole",
+            message(101, 1, 1),
+            LinkError::Sequence { stream: 1, expected: 100, found: 101 },
+        ),
+        (
+            "a double",
+            message(99, 1, 1),
+            LinkError::Sequence { stream: 1, expected: 100, found: 99 },
+        ),
+        ("another type", message(100, 9, 1), LinkError::Type { expected: 1, found: 9 }),
+        ("no stream", message(100, 1, 5), LinkError::Stream { number: 5 }),
+        (
+            "a short frame",
+            control(0, 0, &[13, 0, 0]),
+            LinkError::ControlSize { kind: 13, expected: 16, found: 3 },
+        ),
+        (
+            "no kind",
+            control(0, 0, &[13]),
+            LinkError::ControlSize { kind: 0, expected: 2, found: 1 },
+        ),
+        ("a critical kind", control(0, 0, &[1, 0x80]), LinkError::ControlKind { kind: 0x8001 }),
+        (
+            "an end too late",
+            control(1, 101, &[11, 0, 0, 0, 0, 0, 0, 0]),
+            LinkError::Sequence { stream: 1, expected: 100, found: 101 },
+        ),
+        (
+            "an answer to no question",
+            control(0, 0, &[6, 0, 0, 0, 99, 0, 0, 0]),
+            LinkError::Subscription { number: 99 },
+        ),
+    ];
+    let to_writer: Vec<Breach> = vec![
+        ("taken before it was sent", window(101, 8), LinkError::Window { stream: 1 }),
+        ("taken back", window(100, 7), LinkError::Window { stream: 1 }),
+    ];
+    let both = to_reader.into_iter().map(|breach| (RIGHT, breach));
+    for (side, (what, bytes, error)) in
+        both.chain(to_writer.into_iter().map(|breach| (LEFT, breach)))
+    {
+        let mut pair = Pair::new();
+        reading(&mut pair, 8);
+        let now = pair.now;
+        pair.sides[side].feed(now, &bytes);
+        assert_eq!(pair.sides[side].failed, Some(error), "{what}");
+        pair.settle();
+        let told = pair.sides[1 - side].failed;
+        assert_eq!(told, Some(LinkError::Closed(CloseReason::Protocol)), "{what}");
+    }
+}
+
+#[test]
+fn a_message_without_room_ends_the_link() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 1);
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    let mut frame = vec![0; 256];
+    let envelope = Envelope { type_id: 1, stream: 1, sequence: 101, ..Envelope::default() };
+    let length = write_frame(&mut frame, &envelope, 40, Swap::golden().as_bytes()).unwrap();
+    let now = pair.now;
+    pair.sides[RIGHT].feed(now, &frame[..length]);
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
+}
+
+#[test]
+fn nothing_is_taken_before_the_peer_said_who_it_is() {
+    let mut pair = Pair::new();
+    let now = pair.now;
+    pair.sides[LEFT].feed(now, &control(0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::NoHello));
+}
+
+#[test]
+fn kinds_of_a_later_version_are_skipped() {
+    let mut pair = Pair::new();
+    pair.settle();
+    let now = pair.now;
+    pair.sides[LEFT].feed(now, &control(0, 0, &[99, 0, 1, 2, 3]));
+    assert_eq!(pair.sides[LEFT].failed, None);
+}
+
+#[test]
+fn a_buffer_that_is_too_small_is_refused() {
+    let least = pair::TestLink::LEAST;
+    let buffer = pair::lasting(least - 1);
+    let error = pair::TestLink::new(config("left"), buffer).unwrap_err();
+    assert_eq!(error, ConfigError::Buffer { least, found: least - 1 });
+}
+
+#[test]
+fn a_question_that_is_answered_at_its_beginning_may_go_on() {
+    let mut pair = Pair::new();
+    reading(&mut pair, 8);
+    pair.cut();
+    // A `resume` follows.
+    resubscribe(&mut pair);
+    let serve = wanted(&mut pair);
+    pair.sides[LEFT].link.reject(serve, RejectReason::Forbidden, Digest([0; 16])).unwrap();
+    assert!(pair.write(LEFT, usize::MAX));
+    pair.settle();
+    assert_eq!(pair.sides.each_ref().map(|side| side.failed), [None, None]);
+    assert_eq!(pair.sides[LEFT].news(), []);
+    let now = pair.now;
+    let late = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 100, 1024);
+    assert_eq!(late, Err(SendError::Gone));
+}

@@ -1,0 +1,419 @@
+//! Both sides publish and read, want topics and leave them, refuse and restart, all at once over a connection that is lost now
+//! and then: nobody who keeps the rules loses its link, order and room hold, and all room comes back in the end.
+//!
+//! Seeded; `LINK_SEED=13 cargo test --test link_crossing` plays one again, `LINK_CASES` says how many.
+// The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
+#![cfg(all(target_endian = "little", not(miri)))]
+
+mod pair;
+mod schema;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use mycelium_core::link::{
+    Batching, Config, IncomingId, Interest, OutgoingId, RejectReason, SendError, ServeId, WantId,
+};
+use mycelium_core::{Digest, Envelope};
+use pair::conversation::{MS, blob, fragment, name, swaps};
+use pair::{Pair, Said, TestLink, config};
+use schema::Swap;
+use zerocopy::IntoBytes;
+
+/// What one side is asked for.
+#[derive(Debug)]
+struct Asked {
+    serve: ServeId,
+    /// So many resumes are still to come,
+    awaited: u16,
+    /// and these came: the epoch, and where its reader is.
+    resumes: Vec<(u64, u64)>,
+}
+
+/// What one side reads of a stream.
+#[derive(Debug)]
+struct Reading {
+    epoch: u64,
+    next: u64,
+    /// Messages that it has not let go.
+    held: u64,
+    /// What has come of the next message.
+    open: Vec<u8>,
+}
+
+/// The program on one side of the link.
+#[derive(Debug, Default)]
+struct Program {
+    wants: Vec<WantId>,
+    asked: Vec<Asked>,
+    outgoing: Vec<(OutgoingId, ServeId)>,
+    epochs: HashMap<OutgoingId, u64>,
+    /// Streams that were ended: nothing is left of them.
+    ended: HashSet<u64>,
+    /// How long a message is that goes in parts, and how much of it was sent.
+    open: HashMap<OutgoingId, (usize, usize)>,
+    reading: HashMap<IncomingId, Reading>,
+}
+
+struct World {
+    seed: u64,
+    random: u64,
+    pair: Pair,
+    programs: [Program; 2],
+    connected: bool,
+    epochs: u64,
+    window: u32,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let buffer = [TestLink::LEAST, 2048][below(&mut random, 2) as usize];
+        let batching = [
+            Batching::LOW_LATENCY,
+            Batching::BALANCED,
+            Batching { bytes: 300, messages: 8, delay: 3 * MS },
+        ][below(&mut random, 3) as usize];
+        let window = 1 + below(&mut random, 6) as u32;
+        let fragment = [64, 200, 16 << 10][below(&mut random, 3) as usize];
+        let max_open = 1 + below(&mut random, 3) as u16;
+        let of = |name| Config { batching, fragment, max_open, ..config(name) };
+        let pair = Pair::with(of("left"), of("right"), buffer);
+        let programs = [Program::default(), Program::default()];
+        World { seed, random, pair, programs, connected: true, epochs: 0, window }
+    }
+
+    fn below(&mut self, most: u64) -> u64 {
+        below(&mut self.random, most)
+    }
+
+    fn step(&mut self) {
+        let (now, side) = (self.pair.now, self.below(2) as usize);
+        match self.below(16) {
+            0 | 1 => self.want(side),
+            2 => self.leave(side),
+            3 => self.reject(side),
+            4 | 5 => self.answer(side, true),
+            6..=8 => self.send(side),
+            9 => self.skip(side),
+            10 => self.end(side),
+            11 => self.grant(side, false),
+            12 => self.pair.sides[side].link.flush(),
+            13 => {
+                let time = Duration::from_millis(self.below(15));
+                self.pass(time);
+            }
+            14 if self.below(6) == 0 => self.cut(),
+            _ if !self.connected => {
+                self.pair.connect();
+                self.connected = true;
+            }
+            _ => {}
+        }
+        for _ in 0..self.below(4) {
+            let (side, most) = (self.below(2) as usize, self.below(500) as usize);
+            if self.connected && self.below(2) == 0 {
+                self.pair.write(side, most);
+            } else if self.connected {
+                self.pair.sides[side].read(now, most);
+            }
+        }
+        self.listen();
+    }
+
+    fn want(&mut self, side: usize) {
+        let topic = name(["a", "b", "c"][self.below(3) as usize]);
+        let interest = Interest { topic, ..swaps(self.window) };
+        self.programs[side].wants.extend(self.pair.sides[side].link.want(interest));
+    }
+
+    fn leave(&mut self, side: usize) {
+        let count = self.programs[side].wants.len() as u64;
+        if count > 0 {
+            let index = self.below(count) as usize;
+            let want = self.programs[side].wants.swap_remove(index);
+            self.pair.sides[side].link.leave(want).unwrap();
+        }
+    }
+
+    fn reject(&mut self, side: usize) {
+        let count = self.programs[side].asked.len() as u64;
+        if count > 0 && self.below(4) == 0 {
+            let index = self.below(count) as usize;
+            let Asked { serve, .. } = self.programs[side].asked.swap_remove(index);
+            let none = Digest([0; 16]);
+            self.pair.sides[side].link.reject(serve, RejectReason::Unknown, none).unwrap();
+            self.programs[side].outgoing.retain(|(_, of)| *of != serve);
+        }
+    }
+
+    /// Answers every resume, and begins a stream where there is none.
+    fn answer(&mut self, side: usize, begin: bool) {
+        let now = self.pair.now;
+        for index in 0..self.programs[side].asked.len() {
+            let Asked { serve, awaited, .. } = self.programs[side].asked[index];
+            while let Some((epoch, next)) = self.programs[side].asked[index].resumes.pop() {
+                let over = self.programs[side].ended.contains(&epoch);
+                let (gone, dropped) = (over || begin && self.below(3) == 0, self.below(2));
+                let link = &mut self.pair.sides[side].link;
+                let answer = if gone {
+                    link.gone(now, serve, epoch).map(|()| None)
+                } else {
+                    link.offer(now, serve, name("feed"), epoch, next + dropped, 64).map(Some)
+                };
+                match answer {
+                    Ok(stream) => {
+                        let program = &mut self.programs[side];
+                        program.epochs.extend(stream.map(|stream| (stream, epoch)));
+                        program.outgoing.extend(stream.map(|stream| (stream, serve)));
+                    }
+                    Err(SendError::Room { .. } | SendError::Down) => {
+                        self.programs[side].asked[index].resumes.push((epoch, next));
+                        break;
+                    }
+                    Err(error) => panic!("seed {}: {error}", self.seed),
+                }
+            }
+            let Program { asked, outgoing, .. } = &self.programs[side];
+            let has_one = outgoing.iter().any(|(_, of)| *of == serve);
+            if begin && awaited == 0 && asked[index].resumes.is_empty() && !has_one {
+                self.epochs += 1;
+                let first = self.below(100);
+                let link = &mut self.pair.sides[side].link;
+                match link.offer(now, serve, name("feed"), self.epochs, first, 64) {
+                    Ok(stream) => {
+                        self.programs[side].outgoing.push((stream, serve));
+                        self.programs[side].epochs.insert(stream, self.epochs);
+                    }
+                    Err(SendError::Room { .. } | SendError::Streams { .. } | SendError::Down) => {}
+                    Err(error) => panic!("seed {}: {error}", self.seed),
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, side: usize) {
+        let (now, swap) = (self.pair.now, Swap::golden());
+        for index in 0..self.programs[side].outgoing.len() {
+            let (stream, _) = self.programs[side].outgoing[index];
+            if self.below(4) == 0 {
+                let length = 40 + self.below(2000) as usize;
+                self.programs[side].open.entry(stream).or_insert((length, 0));
+            }
+            for _ in 0..self.below(6) {
+                let link = &mut self.pair.sides[side].link;
+                if self.programs[side].open.contains_key(&stream) {
+                    self.send_part(side, stream);
+                    continue;
+                }
+                match link.send(now, stream, &Envelope::default(), 40, swap.as_bytes()) {
+                    Ok(()) | Err(SendError::Credit | SendError::Room { .. }) => {}
+                    Err(error) => panic!("seed {}: {error}", self.seed),
+                }
+            }
+        }
+    }
+
+    /// Sends some of a message that goes in parts.
+    fn send_part(&mut self, side: usize, stream: OutgoingId) {
+        let now = self.pair.now;
+        let Some((length, sent)) = self.programs[side].open.get_mut(&stream) else { return };
+        let (message, link) = (blob(*length), &mut self.pair.sides[side].link);
+        let (fragment, envelope) = (fragment(&message, *sent), Envelope::default());
+        match link.send_part(now, stream, &envelope, fragment, &message[*sent..]) {
+            Ok(count) => *sent += count,
+            // What was not begun may be forgotten.
+            Err(SendError::Credit | SendError::Room { .. } | SendError::Parts { .. }) => {}
+            Err(error) => panic!("seed {}: {error}", self.seed),
+        }
+        if *sent == 0 || *sent == *length {
+            self.programs[side].open.remove(&stream);
+        }
+    }
+
+    fn skip(&mut self, side: usize) {
+        let (now, missed) = (self.pair.now, self.below(4));
+        if let Some((stream, _)) = self.programs[side].outgoing.last() {
+            match self.pair.sides[side].link.skip(now, *stream, missed, 1) {
+                Ok(()) if missed > 0 => _ = self.programs[side].open.remove(stream),
+                Ok(()) | Err(SendError::Room { .. }) => {}
+                Err(error) => panic!("seed {}: {error}", self.seed),
+            }
+        }
+    }
+
+    fn end(&mut self, side: usize) {
+        let now = self.pair.now;
+        if let Some((stream, _)) = self.programs[side].outgoing.last() {
+            match self.pair.sides[side].link.end(now, *stream) {
+                Ok(()) => {
+                    let Program { outgoing, epochs, ended, .. } = &mut self.programs[side];
+                    ended.extend(outgoing.pop().and_then(|(stream, _)| epochs.remove(&stream)));
+                }
+                Err(SendError::Room { .. } | SendError::Open) => {}
+                Err(error) => panic!("seed {}: {error}", self.seed),
+            }
+        }
+    }
+
+    /// Lets messages go, some or all.
+    fn grant(&mut self, side: usize, all: bool) {
+        let Program { reading, .. } = &mut self.programs[side];
+        for (stream, reading) in reading {
+            let count = if all { reading.held } else { below(&mut self.random, reading.held + 1) };
+            reading.held -= count;
+            let granted = self.pair.sides[side].link.grant(*stream, count as u32);
+            assert_eq!(granted, Ok(()), "seed {}: {reading:?}", self.seed);
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.pair.now += time;
+        let now = self.pair.now;
+        for side in &mut self.pair.sides {
+            side.link.handle_timeout(now).unwrap();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.pair.cut();
+        self.connected = false;
+        for Program { asked, outgoing, open, reading, .. } in &mut self.programs {
+            asked.clear();
+            outgoing.clear();
+            open.clear();
+            reading.values_mut().for_each(|reading| reading.open.clear());
+        }
+    }
+
+    fn listen(&mut self) {
+        for side in 0..2 {
+            assert_eq!(self.pair.sides[side].failed, None, "seed {}", self.seed);
+            for said in self.pair.sides[side].news() {
+                self.programs[side].hear(said, self.window);
+            }
+            // The streams of a topic that was left or refused go without a word.
+            let link = &mut self.pair.sides[side].link;
+            self.programs[side].reading.retain(|stream, _| link.grant(*stream, 0).is_ok());
+        }
+    }
+
+    fn quiet(&mut self) {
+        if !self.connected {
+            self.pair.connect();
+        }
+        for _ in 0..60 {
+            self.pair.settle();
+            self.listen();
+            for side in 0..2 {
+                self.grant(side, true);
+                self.answer(side, false);
+                // One part is on its way at a time.
+                for (stream, _) in self.programs[side].outgoing.clone() {
+                    self.send_part(side, stream);
+                    self.pair.sides[side].link.flush();
+                    self.pair.settle();
+                    self.listen();
+                }
+                self.pair.sides[side].link.flush();
+            }
+            self.pass(20 * MS);
+        }
+        for side in 0..2 {
+            for (stream, _) in &self.programs[side].outgoing {
+                assert_eq!(self.programs[side].open.get(stream), None, "seed {}", self.seed);
+                let credit = self.pair.sides[side].link.credit(*stream);
+                let half = u64::from(self.window / 2);
+                assert!(credit > half, "seed {}: {credit} of {}", self.seed, self.window);
+                assert_eq!(self.pair.sides[side].link.unconfirmed(*stream), 0);
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// The whole of a message has come.
+    fn took(&mut self, window: u32) {
+        self.next += 1;
+        self.held += 1;
+        assert!(self.held <= u64::from(window), "there is no room for it");
+    }
+}
+
+impl Program {
+    fn hear(&mut self, said: Said, window: u32) {
+        match said {
+            Said::Wanted { serve, resumes, .. } => {
+                self.asked.push(Asked { serve, awaited: resumes, resumes: Vec::new() });
+            }
+            Said::Resume { serve, epoch, next } => {
+                // Those of a topic that was refused meanwhile are not said.
+                let asked = self.asked.iter_mut().find(|asked| asked.serve == serve).unwrap();
+                asked.awaited -= 1;
+                asked.resumes.push((epoch, next));
+            }
+            Said::Unwanted(serve) => {
+                self.asked.retain(|asked| asked.serve != serve);
+                self.outgoing.retain(|(_, of)| *of != serve);
+            }
+            Said::Stream { stream, epoch, first, resumed: None } => {
+                let fresh = Reading { epoch, next: first, held: 0, open: Vec::new() };
+                assert!(self.reading.insert(stream, fresh).is_none());
+            }
+            Said::Stream { stream, epoch, first, resumed: Some(missed) } => {
+                let reading = self.reading.get_mut(&stream).unwrap();
+                assert_eq!((reading.epoch, reading.next + missed), (epoch, first));
+                reading.next = first;
+            }
+            Said::Message { stream, sequence, .. } => {
+                let reading = self.reading.get_mut(&stream).unwrap();
+                assert_eq!((sequence, reading.open.len()), (reading.next, 0));
+                reading.took(window);
+            }
+            Said::Fragment { stream, sequence, fragment, bytes, .. } => {
+                let reading = self.reading.get_mut(&stream).unwrap();
+                assert_eq!(sequence, reading.next);
+                assert_eq!(fragment.offset as usize, reading.open.len());
+                reading.open.extend(bytes);
+                let total = fragment.total as usize;
+                assert!(reading.open.len() <= total);
+                if reading.open.len() == total {
+                    assert_eq!(std::mem::take(&mut reading.open), blob(total));
+                    reading.took(window);
+                }
+            }
+            Said::Gap { stream, missed, .. } => {
+                let reading = self.reading.get_mut(&stream).unwrap();
+                reading.next += missed;
+                reading.open.clear();
+            }
+            Said::End(stream) | Said::Gone(stream) => {
+                assert_eq!(self.reading.remove(&stream).unwrap().open.len(), 0);
+            }
+            Said::Rejected(..)
+            | Said::Left { .. }
+            | Said::Accepted(_)
+            | Said::Up(_)
+            | Said::Window { .. } => {}
+        }
+    }
+}
+
+fn below(random: &mut u64, most: u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    (*random >> 11) % most
+}
+
+#[test]
+fn nobody_who_keeps_the_rules_loses_its_link() {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let cases = number("LINK_CASES").unwrap_or(1000);
+    let seeds = number("LINK_SEED").map_or(1..cases, |seed| seed..seed + 1);
+    for seed in seeds {
+        let mut world = World::new(seed);
+        (0..250).for_each(|_| world.step());
+        world.quiet();
+    }
+}

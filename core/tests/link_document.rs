@@ -1,0 +1,91 @@
+//! The wire format's page shows the bytes of every frame that a link says: these are the same.
+#![cfg(target_endian = "little")]
+
+mod pair;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mycelium_core::Digest;
+use mycelium_core::link::{CloseReason, Interest, RejectReason};
+use pair::conversation::{LEFT, RIGHT, asked, name, reading, swaps, wanted};
+use pair::{Pair, links_own};
+
+/// One link's life with everything in it that a link can say.
+fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
+    let mut pair = Pair::new();
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    let now = pair.now;
+    pair.sides[LEFT].link.skip(now, outgoing, 5, 1).unwrap();
+    pair.settle();
+    pair.sides[RIGHT].link.grant(incoming, 0).unwrap();
+    pair.pass(Duration::from_secs(6));
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    let now = pair.now;
+    let again = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 105, 1024).unwrap();
+    pair.sides[LEFT].link.end(now, again).unwrap();
+    pair.settle();
+    let (_, _) = (
+        pair.sides[LEFT].link.offer(now, serve, name("feed"), 78, 0, 1024).unwrap(),
+        pair.settle(),
+    );
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    let now = pair.now;
+    pair.sides[LEFT].link.accept(serve).unwrap();
+    pair.sides[LEFT].link.gone(now, serve, 78).unwrap();
+    let other = Interest { topic: name("others"), ..swaps(8) };
+    let want = pair.sides[RIGHT].link.want(other).unwrap();
+    pair.settle();
+    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.settle();
+    let refused = Interest { topic: name("refused"), ..swaps(8) };
+    pair.sides[RIGHT].link.want(refused).unwrap();
+    pair.sides[LEFT].news();
+    pair.settle();
+    let serve = asked(&mut pair, LEFT);
+    let digest = Digest([5; 16]);
+    pair.sides[LEFT].link.reject(serve, RejectReason::Digest, digest).unwrap();
+    pair.settle();
+    let now = pair.now;
+    pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
+    pair.settle();
+    let [left, right] = &pair.written;
+    let mut kinds = links_own(left);
+    kinds.extend(links_own(right));
+    kinds
+}
+
+const KINDS: [(u16, &str); 15] = [
+    (1, "hello"),
+    (2, "close"),
+    (3, "subscribe"),
+    (4, "resume"),
+    (5, "unsubscribe"),
+    (6, "accept"),
+    (7, "reject"),
+    (8, "stream"),
+    (9, "gone"),
+    (10, "gap"),
+    (11, "end"),
+    (12, "window"),
+    (13, "ping"),
+    (14, "pong"),
+    (15, "left"),
+];
+
+#[test]
+#[cfg_attr(miri, ignore = "searches text for long, and shows nothing that Miri could see")]
+fn the_document_shows_the_same_bytes() {
+    let said = all_kinds();
+    assert_eq!(said.keys().copied().collect::<Vec<_>>(), KINDS.map(|(kind, _)| kind));
+    for (kind, name) in KINDS {
+        assert_eq!(pair::shown(name), said[&kind], "{name}");
+    }
+}

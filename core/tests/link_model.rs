@@ -1,0 +1,445 @@
+//! Links under any sequence of what can happen to them, beside a model that knows what was sent.
+//!
+//! The left side publishes; the right side reads. Bytes are delayed and come in pieces, the connection is lost and made
+//! again, the reader is slow, the publisher drops messages, ends and starts again. Whatever happens, each message that
+//! was taken for sending comes once and in order or is said to be missing, what is confirmed has arrived, and once
+//! nothing happens any more nothing is on its way.
+// The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
+#![cfg(all(target_endian = "little", not(miri)))]
+
+mod pair;
+mod schema;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use mycelium_core::Envelope;
+use mycelium_core::link::{
+    Batching, Config, IncomingId, Interest, Mode, Name, OutgoingId, SendError, ServeId,
+};
+use pair::conversation::{blob, fragment};
+use pair::{Pair, Said, config};
+use proptest::prelude::*;
+use schema::Swap;
+use zerocopy::IntoBytes;
+
+const LEFT: usize = 0;
+const RIGHT: usize = 1;
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    /// The publisher has so many more messages.
+    Emit(u8),
+    /// It drops so many of them.
+    Skip(u8),
+    Flush,
+    /// The reader makes room for so many.
+    Grant(u8),
+    /// A side writes, or reads, so many bytes.
+    Write(bool, u16),
+    Read(bool, u16),
+    /// So many milliseconds pass.
+    Pass(u8),
+    /// Bytes are so many milliseconds on their way from now on.
+    Delay(u8),
+    Cut,
+    Connect,
+    /// The publisher ends, and another one starts.
+    Restart,
+    Leave,
+    Want,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..20u8).prop_map(Op::Emit),
+        1 => (1..5u8).prop_map(Op::Skip),
+        2 => Just(Op::Flush),
+        4 => (0..12u8).prop_map(Op::Grant),
+        8 => (any::<bool>(), 0..600u16).prop_map(|(side, most)| Op::Write(side, most)),
+        8 => (any::<bool>(), 0..600u16).prop_map(|(side, most)| Op::Read(side, most)),
+        4 => (0..20u8).prop_map(Op::Pass),
+        1 => (0..5u8).prop_map(Op::Delay),
+        1 => Just(Op::Cut),
+        2 => Just(Op::Connect),
+        1 => Just(Op::Restart),
+        1 => Just(Op::Leave),
+        2 => Just(Op::Want),
+    ]
+}
+
+/// One start of the publisher, as its ring knows it.
+#[derive(Debug)]
+struct Publisher {
+    epoch: u64,
+    /// The next message that the publisher has, and the first that it must keep: those before were confirmed.
+    emitted: u64,
+    kept: u64,
+    ended: bool,
+}
+
+/// What the reader knows of a start of the publisher.
+#[derive(Debug, Default)]
+struct Reading {
+    epoch: u64,
+    stream: Option<IncomingId>,
+    first: u64,
+    next: u64,
+    missed: u64,
+    taken: u64,
+    /// What has come of the next message.
+    open: Vec<u8>,
+}
+
+struct World {
+    pair: Pair,
+    connected: bool,
+    publishers: Vec<Publisher>,
+    serve: Option<ServeId>,
+    /// What the reader said that it knows.
+    resumes: Vec<(u64, u64)>,
+    awaited: u16,
+    outgoing: Vec<(u64, OutgoingId)>,
+    /// How much of the next message was sent.
+    sent: HashMap<OutgoingId, usize>,
+    want: Option<mycelium_core::link::WantId>,
+    reading: Vec<Reading>,
+}
+
+impl World {
+    fn new() -> World {
+        let batching = Batching { bytes: 300, messages: 8, delay: Duration::from_millis(3) };
+        let left = Config { batching, fragment: 100, ..config("left") };
+        let mut world = World {
+            pair: Pair::with(left, config("right"), 2048),
+            connected: true,
+            publishers: vec![Publisher { epoch: 1, emitted: 0, kept: 0, ended: false }],
+            serve: None,
+            resumes: Vec::new(),
+            awaited: 0,
+            outgoing: Vec::new(),
+            sent: HashMap::new(),
+            want: None,
+            reading: Vec::new(),
+        };
+        world.want();
+        world
+    }
+
+    fn want(&mut self) {
+        if self.want.is_none() {
+            let interest = Interest::in_messages::<Swap>(Mode::Gating, 10).unwrap();
+            self.want = self.pair.sides[RIGHT].link.want(interest).ok();
+        }
+    }
+
+    fn apply(&mut self, op: Op) {
+        let now = self.pair.now;
+        match op {
+            Op::Emit(count) => {
+                self.publishers.last_mut().unwrap().emitted += u64::from(count);
+            }
+            Op::Skip(count) => self.skip(count.into()),
+            Op::Flush => self.pair.sides[LEFT].link.flush(),
+            Op::Grant(count) => {
+                for reading in &self.reading {
+                    if let Some(stream) = reading.stream {
+                        let _ = self.pair.sides[RIGHT].link.grant(stream, count.into());
+                    }
+                }
+            }
+            Op::Write(side, most) if self.connected => {
+                self.pair.write(side.into(), most.into());
+            }
+            Op::Read(side, most) if self.connected => {
+                self.pair.sides[usize::from(side)].read(now, most.into());
+            }
+            Op::Write(..) | Op::Read(..) => {}
+            Op::Pass(time) => {
+                let until = now + Duration::from_millis(time.into());
+                while self.connected && self.pair.now < until {
+                    self.pair.step(until);
+                    if self.pair.now >= until || !self.progress() {
+                        break;
+                    }
+                }
+                self.pair.now = self.pair.now.max(until);
+            }
+            Op::Delay(time) => self.pair.delay = Duration::from_millis(time.into()),
+            Op::Cut if self.connected => {
+                self.heard();
+                self.pair.cut();
+                self.connected = false;
+                self.outgoing.clear();
+                (self.serve, self.awaited) = (None, 0);
+                self.resumes.clear();
+                self.reading.iter_mut().for_each(|reading| reading.open.clear());
+            }
+            Op::Connect if !self.connected => {
+                self.pair.connect();
+                self.connected = true;
+            }
+            Op::Cut | Op::Connect => {}
+            Op::Restart => {
+                let last = self.publishers.last_mut().unwrap();
+                last.ended = true;
+                let epoch = last.epoch + 1;
+                self.publishers.push(Publisher { epoch, emitted: 0, kept: 0, ended: false });
+            }
+            Op::Leave => {
+                if let Some(want) = self.want
+                    && self.connected
+                    && self.pair.sides[RIGHT].link.leave(want).is_ok()
+                {
+                    // What it knew of the streams is nothing to it any more.
+                    self.heard();
+                    self.want = None;
+                    self.reading.clear();
+                }
+            }
+            Op::Want => self.want(),
+        }
+        self.heard();
+        self.publish();
+    }
+
+    /// Writes and reads everything; false if nothing moved.
+    fn progress(&mut self) -> bool {
+        let now = self.pair.now;
+        let written = self.pair.write(LEFT, usize::MAX) | self.pair.write(RIGHT, usize::MAX);
+        let read = self.pair.sides[LEFT].read(now, usize::MAX)
+            | self.pair.sides[RIGHT].read(now, usize::MAX);
+        self.heard();
+        self.publish();
+        written || read
+    }
+
+    /// Takes in what both sides were told.
+    fn heard(&mut self) {
+        for said in self.pair.sides[LEFT].news() {
+            self.writer_hears(said);
+        }
+        for said in self.pair.sides[RIGHT].news() {
+            self.reader_hears(said);
+        }
+        for side in &self.pair.sides {
+            assert_eq!(side.failed, None);
+        }
+    }
+
+    fn writer_hears(&mut self, said: Said) {
+        match said {
+            Said::Wanted { serve, resumes, .. } => {
+                (self.serve, self.awaited) = (Some(serve), resumes);
+                self.resumes.clear();
+                self.outgoing.clear();
+            }
+            Said::Resume { serve, epoch, next } => {
+                assert_eq!(Some(serve), self.serve);
+                self.awaited -= 1;
+                let publisher = &mut self.publishers[epoch as usize - 1];
+                assert!(next <= publisher.emitted);
+                publisher.kept = publisher.kept.max(next);
+                self.resumes.push((epoch, next));
+            }
+            Said::Unwanted(serve) => {
+                if Some(serve) == self.serve {
+                    self.serve = None;
+                    self.outgoing.clear();
+                }
+            }
+            Said::Window { stream, taken } => {
+                let Some((epoch, _)) = self.outgoing.iter().find(|(_, id)| *id == stream) else {
+                    return;
+                };
+                let publisher = &mut self.publishers[*epoch as usize - 1];
+                assert!(taken >= publisher.kept && taken <= publisher.emitted);
+                publisher.kept = taken;
+            }
+            Said::Up(_) => {}
+            other => panic!("{other:?} on the writer's side"),
+        }
+    }
+
+    fn reader_hears(&mut self, said: Said) {
+        match said {
+            Said::Stream { stream, epoch, first, resumed } => {
+                if let Some(missed) = resumed {
+                    let reading = self.of(stream);
+                    assert_eq!((reading.epoch, reading.next + missed), (epoch, first));
+                    reading.missed += missed;
+                    reading.next = first;
+                } else {
+                    assert!(self.reading.iter().all(|reading| reading.epoch != epoch), "twice");
+                    let stream = Some(stream);
+                    self.reading.push(Reading {
+                        epoch,
+                        stream,
+                        first,
+                        next: first,
+                        ..Reading::default()
+                    });
+                }
+            }
+            Said::Message { stream, sequence, payload, .. } => {
+                let reading = self.of(stream);
+                assert_eq!(sequence, reading.next, "once and in order");
+                assert_eq!(payload, message(sequence));
+                assert!(reading.open.is_empty(), "half of another came before it");
+                reading.next += 1;
+                reading.taken += 1;
+            }
+            Said::Fragment { stream, sequence, fragment, bytes, .. } => {
+                let reading = self.of(stream);
+                assert_eq!(sequence, reading.next, "once and in order");
+                assert_eq!(fragment.offset as usize, reading.open.len());
+                reading.open.extend(bytes);
+                if reading.open.len() == fragment.total as usize {
+                    assert_eq!(std::mem::take(&mut reading.open), message(sequence));
+                    reading.next += 1;
+                    reading.taken += 1;
+                }
+            }
+            Said::Gap { stream, missed, .. } => {
+                let reading = self.of(stream);
+                reading.open.clear();
+                reading.next += missed;
+                reading.missed += missed;
+            }
+            Said::End(stream) => self.over(stream),
+            Said::Gone(stream) => self.over(stream),
+            Said::Left { .. } | Said::Accepted(_) | Said::Up(_) => {}
+            other => panic!("{other:?} on the reader's side"),
+        }
+    }
+
+    fn of(&mut self, stream: IncomingId) -> &mut Reading {
+        let found = self.reading.iter_mut().find(|reading| reading.stream == Some(stream));
+        found.expect("a stream that has begun")
+    }
+
+    fn over(&mut self, stream: IncomingId) {
+        let reading = self.of(stream);
+        reading.stream = None;
+        assert_eq!(reading.taken + reading.missed, reading.next - reading.first);
+    }
+
+    /// The writer's ring goes to the link, as far as it takes it.
+    fn publish(&mut self) {
+        let Some(serve) = self.serve.filter(|_| self.awaited == 0) else { return };
+        let now = self.pair.now;
+        let link = &mut self.pair.sides[LEFT].link;
+        while let Some((epoch, next)) = self.resumes.pop() {
+            let publisher = &self.publishers[epoch as usize - 1];
+            let done = if publisher.ended && publisher.kept == publisher.emitted {
+                link.gone(now, serve, epoch)
+            } else {
+                // The reader may have more than it could confirm, and less than was dropped since.
+                let first = next.max(publisher.kept);
+                let name = Name::try_from("feed").unwrap();
+                link.offer(now, serve, name, epoch, first, 1024)
+                    .map(|id| self.outgoing.push((epoch, id)))
+            };
+            if done.is_err() {
+                self.resumes.push((epoch, next));
+                return;
+            }
+        }
+        for publisher in &mut self.publishers {
+            let epoch = publisher.epoch;
+            if !self.outgoing.iter().any(|(known, _)| *known == epoch) && !publisher.ended {
+                let name = Name::try_from("feed").unwrap();
+                let Ok(id) = link.offer(now, serve, name, epoch, publisher.emitted, 1024) else {
+                    continue;
+                };
+                publisher.kept = publisher.emitted;
+                self.outgoing.push((epoch, id));
+            }
+        }
+        for (epoch, id) in std::mem::take(&mut self.outgoing) {
+            let publisher = &self.publishers[epoch as usize - 1];
+            let mut result = Ok(());
+            while let Ok(next) = link.sequence(id)
+                && next < publisher.emitted
+                && result.is_ok()
+            {
+                let (message, sent) = (message(next), self.sent.entry(id).or_default());
+                let (fragment, rest) = (fragment(&message, *sent), &message[*sent..]);
+                let part = link.send_part(now, id, &Envelope::default(), fragment, rest);
+                result = part.map(|count| *sent = (*sent + count) % message.len());
+            }
+            if result.is_ok() && publisher.ended {
+                result = link.end(now, id);
+                if result.is_ok() {
+                    continue;
+                }
+            }
+            match result {
+                Ok(()) | Err(SendError::Credit | SendError::Room { .. }) => {
+                    self.outgoing.push((epoch, id))
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn skip(&mut self, count: u64) {
+        let Some(&(epoch, id)) = self.outgoing.last() else { return };
+        let publisher = &mut self.publishers[epoch as usize - 1];
+        let (now, link) = (self.pair.now, &mut self.pair.sides[LEFT].link);
+        // As if an overwriting publisher had gone on meanwhile.
+        let Ok(next) = link.sequence(id) else { return };
+        if link.skip(now, id, count, 1).is_ok() {
+            self.sent.remove(&id);
+            publisher.emitted = publisher.emitted.max(next + count);
+        }
+    }
+
+    /// Nothing new happens, and what is on its way arrives.
+    fn quiet(&mut self) {
+        self.apply(Op::Connect);
+        self.pair.delay = Duration::ZERO;
+        for _ in 0..200 {
+            self.apply(Op::Grant(u8::MAX));
+            self.pair.sides[LEFT].link.flush();
+            let until = self.pair.now + Duration::from_millis(20);
+            self.progress();
+            self.pair.step(until);
+        }
+        for reading in self.reading.iter().filter(|reading| reading.stream.is_some()) {
+            let publisher = &self.publishers[reading.epoch as usize - 1];
+            assert!(!publisher.ended, "{reading:?} of {publisher:?}");
+            assert_eq!(reading.next, publisher.emitted, "{reading:?} of {publisher:?}");
+            assert_eq!(reading.taken + reading.missed, reading.next - reading.first);
+            assert_eq!(publisher.kept, publisher.emitted, "what has arrived was confirmed");
+        }
+        let reads = |publisher: &Publisher| {
+            self.reading.iter().any(|reading| reading.epoch == publisher.epoch)
+        };
+        assert!(
+            self.want.is_none() || self.publishers.last().is_some_and(reads),
+            "it reads nothing"
+        );
+    }
+}
+
+/// Every third message is so long that it goes in parts.
+fn message(sequence: u64) -> Vec<u8> {
+    match sequence % 3 {
+        0 => blob(101 + sequence as usize * 37 % 400),
+        _ => Swap::golden().as_bytes().to_vec(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_lost_or_doubled_whatever_happens(ops in prop::collection::vec(op(), 1..80)) {
+        let mut world = World::new();
+        for op in ops {
+            world.apply(op);
+        }
+        world.quiet();
+    }
+}

@@ -1,0 +1,388 @@
+//! Messages that are too long for one frame: they come in parts, hold up no others, and need no buffer as long as
+//! themselves; what a hostile peer says of them ends its link.
+// The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
+#![cfg(all(target_endian = "little", not(miri)))]
+
+mod pair;
+mod schema;
+
+use std::time::Duration;
+
+use mycelium_core::frame::{ExtensionError, Fragment, write_fragment};
+use mycelium_core::link::{
+    Config, FragmentError, IncomingId, Interest, LinkError, OutgoingId, RejectReason, SendError,
+};
+use mycelium_core::{Digest, Envelope, FrameError, TraceContext};
+use pair::conversation::{
+    LEFT, RIGHT, asked, blob, fragment, name, reading, send, send_rest, swaps, wanted, whole,
+};
+use pair::{Pair, Said, TestLink, config};
+use schema::Swap;
+use zerocopy::IntoBytes;
+
+/// Another topic of the left side's that the right side reads.
+fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId) {
+    pair.sides[RIGHT].link.want(Interest { topic: name(topic), ..swaps(64) }).unwrap();
+    pair.settle();
+    let serve = asked(pair, LEFT);
+    let now = pair.now;
+    let outgoing = pair.sides[LEFT].link.offer(now, serve, name("feed"), epoch, 0, 64).unwrap();
+    pair.settle();
+    let incoming = pair.sides[RIGHT].news().into_iter().find_map(|said| match said {
+        Said::Stream { stream, .. } => Some(stream),
+        _ => None,
+    });
+    (outgoing, incoming.unwrap())
+}
+
+/// Sends a whole message through whatever buffer there is, and returns what the right side heard.
+fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Said> {
+    let (mut sent, mut heard) = (0, Vec::new());
+    loop {
+        let result = send_rest(pair, stream, message, &mut sent);
+        assert!(matches!(result, Ok(()) | Err(SendError::Room { .. })), "{result:?}");
+        pair.sides[LEFT].link.flush();
+        pair.settle();
+        heard.extend(pair.sides[RIGHT].news());
+        if result.is_ok() {
+            return heard;
+        }
+    }
+}
+
+#[test]
+fn a_message_longer_than_the_buffer_comes_in_parts() {
+    for buffer in [TestLink::LEAST, 2048, 1 << 17] {
+        let mut pair = Pair::with(config("left"), config("right"), buffer);
+        let (outgoing, incoming) = reading(&mut pair, 8);
+        for length in [40, 4096, 16384, 16385, 100_001] {
+            let message = blob(length);
+            let heard = through(&mut pair, outgoing, &message);
+            assert_eq!(whole(&heard, incoming), [message], "{length} in {buffer}");
+            pair.sides[RIGHT].link.grant(incoming, 1).unwrap();
+        }
+        pair.pass(Duration::from_millis(20));
+        let link = &mut pair.sides[LEFT].link;
+        assert_eq!((link.sequence(outgoing), link.unconfirmed(outgoing)), (Ok(105), 0));
+        assert_eq!(link.credit(outgoing), 8, "each counts once");
+    }
+}
+
+#[test]
+fn what_travels_with_a_message_comes_with_its_first_part() {
+    let mut pair = Pair::with(config("left"), config("right"), TestLink::LEAST);
+    let (outgoing, _) = reading(&mut pair, 8);
+    let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
+    let envelope = Envelope {
+        trace: Some(trace),
+        correlation: Some(1),
+        destination: Some(2),
+        deadline: Some(3),
+        ..Envelope::default()
+    };
+    let (now, message) = (pair.now, blob(1000));
+    let link = &mut pair.sides[LEFT].link;
+    let sent = link.send_part(now, outgoing, &envelope, fragment(&message, 0), &message).unwrap();
+    link.flush();
+    pair.settle();
+    let rest = fragment(&message, sent);
+    let link = &mut pair.sides[LEFT].link;
+    link.send_part(now, outgoing, &envelope, rest, &message[sent..]).unwrap();
+    link.flush();
+    pair.settle();
+    let news = pair.sides[RIGHT].news();
+    let [
+        Said::Fragment { envelope: first, sequence: 100, .. },
+        Said::Fragment { envelope: second, sequence: 100, .. },
+    ] = &news[..]
+    else {
+        panic!("{news:?}")
+    };
+    assert_eq!(Envelope { type_id: 1, stream: 1, sequence: 100, ..envelope }, *first);
+    assert_eq!(second.trace, None);
+}
+
+#[test]
+fn others_have_their_turn_between_the_parts() {
+    let mut pair = Pair::with(config("left"), config("right"), 4096);
+    let (long, of_long) = reading(&mut pair, 8);
+    let (short, of_short) = another(&mut pair, "others", 78);
+    let (message, mut sent, mut heard) = (blob(1 << 17), 0, Vec::new());
+    let mut beside = 0;
+    while sent < message.len() {
+        let _ = send_rest(&mut pair, long, &message, &mut sent);
+        // As much as the link takes is on its way, and there is room for others.
+        while beside < 64 && send(&mut pair, short, 1).is_ok() {
+            beside += 1;
+        }
+        pair.sides[LEFT].link.flush();
+        pair.write(LEFT, 700);
+        pair.pass(Duration::from_millis(700));
+        heard.extend(pair.sides[RIGHT].news());
+    }
+    assert_eq!(beside, 64);
+    assert_eq!(pair.sides[LEFT].failed, None, "signs of life come through, too");
+    assert_eq!((whole(&heard, of_long), whole(&heard, of_short).len()), (vec![message], 64));
+    let last = |of| {
+        heard.iter().rposition(|said| matches!(said, Said::Message { stream, .. } | Said::Fragment { stream, .. } if *stream == of))
+    };
+    assert!(last(of_short) < last(of_long));
+}
+
+#[test]
+fn a_message_that_has_begun_comes_to_its_end_or_is_given_up() {
+    let mut pair = Pair::with(config("left"), config("right"), 2048);
+    let (outgoing, incoming) = reading(&mut pair, 1);
+    let (now, message, mut sent) = (pair.now, blob(8000), 0);
+    send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
+    assert!(sent > 0);
+    let link = &mut pair.sides[LEFT].link;
+    let plain = Envelope::default();
+    assert_eq!(link.send(now, outgoing, &plain, 0, &[1]), Err(SendError::Open));
+    assert_eq!(link.end(now, outgoing), Err(SendError::Open));
+    for wrong in [
+        fragment(&message, 0),
+        fragment(&message, sent + 8),
+        Fragment { total: 8001, ..fragment(&message, sent) },
+        Fragment { fixed_len: 39, ..fragment(&message, sent) },
+    ] {
+        let refused = link.send_part(now, outgoing, &plain, wrong, &message[sent..]);
+        assert_eq!(refused, Err(SendError::Part { expected: sent as u32 }));
+    }
+    let few = link.send_part(now, outgoing, &plain, fragment(&message, sent), &message[..7]);
+    assert_eq!(few, Err(SendError::Part { expected: sent as u32 }));
+    assert_eq!(link.sequence(outgoing), Ok(100));
+
+    // What was overwritten meanwhile takes no room of its reader's.
+    link.skip(now, outgoing, 3, 9).unwrap();
+    pair.settle();
+    let news = pair.sides[RIGHT].news();
+    assert_eq!(whole(&news, incoming), [[0; 0]; 0]);
+    assert_eq!(news.last(), Some(&Said::Gap { stream: incoming, missed: 3, reason: 9 }));
+    let heard = through(&mut pair, outgoing, &message);
+    assert_eq!(whole(&heard, incoming), [message]);
+    assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Credit));
+}
+
+#[test]
+fn a_message_whose_connection_is_lost_begins_anew() {
+    let mut pair = Pair::with(config("left"), config("right"), 2048);
+    let (outgoing, incoming) = reading(&mut pair, 8);
+    let (message, mut sent) = (blob(8000), 0);
+    send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    assert!(matches!(pair.sides[RIGHT].news()[..], [Said::Fragment { .. }]));
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let news = pair.sides[LEFT].news();
+    let [.., Said::Resume { serve, epoch: 77, next: 100 }] = news[..] else { panic!("{news:?}") };
+    let now = pair.now;
+    let again = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 100, 64).unwrap();
+    pair.settle();
+    let heard = through(&mut pair, again, &message);
+    assert_eq!(whole(&heard, incoming), [message]);
+}
+
+#[test]
+fn the_rest_of_a_message_of_a_topic_that_was_left_is_discarded() {
+    let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
+    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    let now = pair.now;
+    let outgoing = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 0, 64).unwrap();
+    pair.settle();
+    let (message, mut sent) = (blob(20_000), 0);
+    send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    pair.sides[RIGHT].news();
+    send_rest(&mut pair, outgoing, &message, &mut sent).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.write(LEFT, usize::MAX);
+    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.settle();
+    assert_eq!(pair.sides[RIGHT].news(), [Said::Left { want, discarded: 1 }]);
+}
+
+#[test]
+fn the_reader_says_how_long_a_message_is_and_how_many_are_open() {
+    let right = Config { max_message: 5000, max_open: 1, ..config("right") };
+    let mut pair = Pair::with(config("left"), right, 2048);
+    let (first, _) = reading(&mut pair, 8);
+    let (second, incoming) = another(&mut pair, "others", 78);
+    let (mut sent, mut other) = (0, 0);
+    let refused = send_rest(&mut pair, first, &blob(5001), &mut sent);
+    assert_eq!(refused, Err(SendError::TooLong { length: 5001, limit: 5000 }));
+
+    let message = blob(5000);
+    send_rest(&mut pair, first, &message, &mut sent).unwrap_err();
+    let refused = send_rest(&mut pair, second, &message, &mut other);
+    assert_eq!(refused, Err(SendError::Parts { limit: 1 }));
+
+    pair.settle();
+    let now = pair.now;
+    pair.sides[LEFT].link.skip(now, first, 1, 1).unwrap();
+    let heard = through(&mut pair, second, &message);
+    assert_eq!(whole(&heard, incoming), [message]);
+}
+
+#[test]
+fn a_reader_may_take_nothing_in_parts() {
+    let right = Config { max_open: 0, ..config("right") };
+    let mut pair = Pair::with(config("left"), right, 2048);
+    let (outgoing, _) = reading(&mut pair, 8);
+    let refused = send_rest(&mut pair, outgoing, &blob(5000), &mut 0);
+    assert_eq!(refused, Err(SendError::TooLong { length: 5000, limit: 0 }));
+}
+
+#[test]
+fn the_peer_hears_that_a_topic_is_refused_before_another_message_is_open() {
+    let right = Config { max_open: 1, ..config("right") };
+    let mut pair = Pair::with(config("left"), right, 4096);
+    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    let now = pair.now;
+    let first = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 0, 64).unwrap();
+    pair.settle();
+    pair.sides[RIGHT].news();
+    let (second, incoming) = another(&mut pair, "others", 78);
+    let (message, mut sent) = (blob(8000), 0);
+    send_rest(&mut pair, first, &message, &mut sent).unwrap_err();
+    pair.settle();
+    pair.sides[LEFT].link.reject(serve, RejectReason::Unknown, Digest([0; 16])).unwrap();
+    let heard = through(&mut pair, second, &message);
+    assert_eq!(whole(&heard, incoming), [message]);
+    assert_eq!(pair.sides[RIGHT].failed, None);
+}
+
+#[test]
+fn the_document_shows_the_same_bytes() {
+    let left = Config { fragment: 24, ..config("left") };
+    let mut pair = Pair::with(left, config("right"), 4096);
+    let (outgoing, _) = reading(&mut pair, 8);
+    pair.written[LEFT].clear();
+    through(&mut pair, outgoing, Swap::golden().as_bytes());
+    let shown = ["first", "rest"].map(pair::shown).concat();
+    assert_eq!(pair.written[LEFT], shown);
+}
+
+/// A part of a message of stream 1 as a hostile peer may say it.
+fn part(sequence: u64, fragment: Fragment, bytes: &[u8]) -> Vec<u8> {
+    let envelope = Envelope { type_id: 1, stream: 1, sequence, ..Envelope::default() };
+    let mut frame = vec![0; 1024];
+    let length = write_fragment(&mut frame, &envelope, fragment, bytes).unwrap();
+    frame.truncate(length);
+    frame
+}
+
+#[test]
+fn parts_that_do_not_fit_end_the_link() {
+    let first = Fragment { offset: 0, total: 48, fixed_len: 40 };
+    let good = || part(100, first, &[7; 24]);
+    let second = Fragment { offset: 24, ..first };
+    let whole_one = {
+        let mut frame = part(100, first, &[7; 40]);
+        // Without the extension.
+        frame.drain(24..40);
+        (frame[4], frame[10]) = (64, 0);
+        frame
+    };
+    let own_fixed = {
+        let mut frame = good();
+        frame[8] = 8;
+        frame
+    };
+    let mut control = part(0, first, &[13; 16]);
+    control[2] = 0;
+    let end = pair::conversation::control(1, 100, &[11, 0, 0, 0, 0, 0, 0, 0]);
+    let wrong = |error| LinkError::Fragment { stream: 1, error };
+    let offset = |expected, found| wrong(FragmentError::Offset { expected, found });
+    let long = FragmentError::TooLong { limit: 1 << 20, found: (1 << 20) + 1 };
+    let critical = ExtensionError::Critical { kind: 0x8005 };
+    let sequence = LinkError::Sequence { stream: 1, expected: 100, found: 101 };
+    for (what, frames, error) in [
+        ("no beginning", vec![part(100, second, &[7; 24])], offset(0, 24)),
+        (
+            "a hole",
+            vec![good(), part(100, Fragment { offset: 32, ..first }, &[7; 8])],
+            offset(24, 32),
+        ),
+        ("a double", vec![good(), good()], offset(24, 0)),
+        (
+            "another length",
+            vec![good(), part(100, Fragment { total: 56, ..second }, &[7; 8])],
+            wrong(FragmentError::Changed),
+        ),
+        (
+            "another fixed part",
+            vec![good(), part(100, Fragment { fixed_len: 8, ..second }, &[7; 8])],
+            wrong(FragmentError::Changed),
+        ),
+        (
+            "too long",
+            vec![part(100, Fragment { total: (1 << 20) + 1, ..first }, &[7; 24])],
+            wrong(long),
+        ),
+        ("all of it", vec![part(100, first, &[7; 48])], wrong(FragmentError::Length)),
+        ("nothing of it", vec![part(100, first, &[])], wrong(FragmentError::Length)),
+        (
+            "nothing of nothing",
+            vec![part(100, Fragment { total: 0, fixed_len: 0, ..first }, &[])],
+            wrong(FragmentError::Length),
+        ),
+        ("beyond the end", vec![good(), part(100, second, &[7; 32])], wrong(FragmentError::Length)),
+        ("an odd one", vec![part(100, first, &[7; 25])], wrong(FragmentError::Length)),
+        (
+            "a longer fixed part",
+            vec![part(100, Fragment { fixed_len: 49, ..first }, &[7; 24])],
+            wrong(FragmentError::Length),
+        ),
+        ("a fixed part of its own", vec![own_fixed], wrong(FragmentError::Length)),
+        ("a message between", vec![good(), whole_one], wrong(FragmentError::Open)),
+        ("an end between", vec![good(), end], wrong(FragmentError::Open)),
+        ("the next message", vec![good(), part(101, first, &[7; 24])], sequence),
+        ("the link's own", vec![control], LinkError::Frame(FrameError::Extension(critical))),
+    ] {
+        let mut pair = Pair::new();
+        reading(&mut pair, 8);
+        let now = pair.now;
+        pair.sides[RIGHT].feed(now, &frames.concat());
+        assert_eq!(pair.sides[RIGHT].failed, Some(error), "{what}");
+    }
+}
+
+#[test]
+fn more_open_messages_than_were_said_end_the_link() {
+    let right = Config { max_open: 1, ..config("right") };
+    let mut pair = Pair::with(config("left"), right, 4096);
+    reading(&mut pair, 8);
+    another(&mut pair, "others", 78);
+    let now = pair.now;
+    let first = Fragment { offset: 0, total: 48, fixed_len: 40 };
+    let mut second = part(0, first, &[7; 24]);
+    second[12] = 2;
+    let mut third = part(100, first, &[7; 24]);
+    third.extend(second);
+    pair.sides[RIGHT].feed(now, &third);
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Many { limit: 1 }));
+}
+
+#[test]
+fn a_message_in_parts_needs_room_as_any_other() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 1);
+    send(&mut pair, outgoing, 1).unwrap();
+    pair.sides[LEFT].link.flush();
+    pair.settle();
+    let mut sent = 0;
+    let refused = send_rest(&mut pair, outgoing, &blob(8000), &mut sent);
+    assert_eq!((refused, sent), (Err(SendError::Credit), 0));
+    let now = pair.now;
+    let first = Fragment { offset: 0, total: 48, fixed_len: 40 };
+    pair.sides[RIGHT].feed(now, &part(101, first, &[7; 24]));
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
+}
