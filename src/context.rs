@@ -111,6 +111,15 @@ impl<S: Service> Context<S> {
         S::publisher(&mut self.outputs).try_emit(message)
     }
 
+    /// How many of this service's messages the slowest gating reader has not taken. Those that are on their way to readers
+    /// in other nodes are among them, until they have arrived there.
+    pub fn queue_depth<M: Message>(&mut self) -> usize
+    where
+        S: Emits<M>,
+    {
+        S::publisher(&mut self.outputs).depth()
+    }
+
     /// Another publisher of a topic that this service emits to, for a child task or another thread. Its messages are
     /// ordered among themselves, not with those of the service.
     ///

@@ -265,6 +265,20 @@ pub enum StartError {
         /// The services.
         services: Vec<String>,
     },
+    /// A node cannot be joined with others.
+    Link {
+        /// The node.
+        node: String,
+        /// Why not.
+        problem: String,
+    },
+    /// Messages could not be brought to readers in other nodes.
+    Undelivered {
+        /// Whose: node, topic, and how many.
+        left: Vec<(String, String, usize)>,
+        /// How long nothing arrived.
+        patience: Duration,
+    },
     /// Services ignored the shutdown and were abandoned at its deadline.
     Abandoned {
         /// The services.
@@ -302,6 +316,17 @@ impl fmt::Display for StartError {
                 f,
                 "service `{service}` failed for good after {restarts} restarts within {window:?}: {error}"
             ),
+            StartError::Link { node, problem } => {
+                write!(f, "node `{node}` cannot be joined with others: {problem}")
+            }
+            StartError::Undelivered { left, patience } => {
+                write!(f, "not delivered, though waited for {patience:?}:")?;
+                for (index, (node, topic, count)) in left.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { "," };
+                    write!(f, "{comma} {count} messages of `{topic}` to node `{node}`")?;
+                }
+                Ok(())
+            }
             StartError::Abandoned { services, deadline } => write!(
                 f,
                 "abandoned at the shutdown deadline of {deadline:?}: {}",

@@ -6,7 +6,7 @@
 //! lossless.
 //!
 //! The rooms of this crate: `service` and `context` are what a service sees, `node` and `plan` put a process together,
-//! `supervision` keeps it running, `topology` reads its file. Rings and codecs are `mycelium-core`, how messages travel
+//! `supervision` keeps it running, `links` joins it with others, `topology` reads its file. Rings and codecs are `mycelium-core`, how messages travel
 //! is `mycelium-transports`, and what is asked of an executor is `mycelium-executor`.
 //!
 //! ```
@@ -64,12 +64,15 @@
 // The macros write paths that start at `::mycelium`.
 extern crate self as mycelium;
 
+#[cfg(unix)]
+pub mod bundle;
 mod context;
 mod dead_letter;
 mod error;
 mod inbox;
 mod kept;
 mod launch;
+mod links;
 mod node;
 mod plan;
 mod service;
@@ -80,10 +83,10 @@ mod topology;
 pub use mycelium_core::{FixedStr, FixedVec, Message};
 pub use mycelium_executor::{Listener, Stream};
 pub use mycelium_macros::{message, service};
-pub use mycelium_transports::counters;
 pub use mycelium_transports::local::{
     Delivery, EmitError, Gap, GapReason, Policy, Publisher, Received, Refusal, TryRecv,
 };
+pub use mycelium_transports::{counters, own_directory};
 
 pub use context::{Clock, Context, JoinHandle};
 pub use dead_letter::DeadLetter;

@@ -7,7 +7,7 @@ mod running;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use futures_util::future::{Either, select};
 use mycelium_core::Message;
@@ -20,6 +20,7 @@ use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, Result, StartError};
 use crate::inbox::AnyInbox;
 use crate::launch::Task;
+use crate::links::Links;
 use crate::plan::{Plan, Ports};
 use crate::service::{Service, Wiring};
 use crate::shutdown::{Countdown, Latch};
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     finished: Latch,
     counters: Arc<Region>,
     state: Mutex<State>,
+    /// With other nodes. Set before anything runs.
+    links: OnceLock<Links>,
 }
 
 #[derive(Default)]
@@ -96,6 +99,17 @@ impl Node {
     #[must_use]
     pub fn memory(&self) -> usize {
         self.plan.memory
+    }
+
+    /// The name of the node.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.plan.node
+    }
+
+    /// The nodes of the topology that this one reads from.
+    pub fn reads_from(&self) -> impl Iterator<Item = &str> {
+        self.plan.neighbours.publishers.keys().map(String::as_str)
     }
 
     /// Runs the node until its services have ended, on `executor`. Ctrl-C shuts it down; a second one does not wait.
@@ -152,6 +166,7 @@ impl Node {
             finished: Latch::default(),
             counters: Region::new(COUNTER_LINES),
             state: Mutex::default(),
+            links: OnceLock::new(),
             plan: self.plan,
         });
         shared.make_topics()?;
@@ -159,6 +174,8 @@ impl Node {
         for service in self.services {
             prepared.push((service.prepare)(&shared, service.name)?);
         }
+        // Who reads in other nodes misses nothing either.
+        let _ = shared.links.set(Links::start(&shared)?);
         shared.plan.warn_of_loose_ends();
         tracing::info!(
             node = shared.plan.node,
@@ -254,6 +271,21 @@ impl Shared {
 
     pub(crate) fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
         Ok(self.topic::<M>()?.publisher(name, self.executor.entropy())?)
+    }
+
+    /// A topic that a service named.
+    pub(crate) fn named_topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.state().topics.get(name).cloned()
+    }
+
+    /// All topics that there are.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = Arc<Topic>> + use<> {
+        let topics: Vec<_> = self.state().topics.values().cloned().collect();
+        topics.into_iter()
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Region> {
+        &self.counters
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -8,6 +8,7 @@ use mycelium_transports::local::{Policy, Schema, TopicError};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
+use crate::links::Neighbours;
 use crate::topology::Topology;
 
 /// How many dead letters of one service wait to be read.
@@ -56,6 +57,8 @@ pub(crate) struct Plan {
     /// Subscriptions, as service and topic, that close a circle of services and so never see the end of all
     /// publishers.
     pub(crate) feedback: Vec<(String, &'static str)>,
+    /// What other nodes have to do with this one.
+    pub(crate) neighbours: Neighbours,
 }
 
 /// A topic as it will be.
@@ -76,8 +79,15 @@ impl Plan {
         services: &[(String, Ports)],
     ) -> Result<Plan, BuildError> {
         check_names(&topology, known)?;
-        let topics = topics(services)?;
-        let edges = edges(services);
+        let neighbours = Neighbours::new(node, &topology, known, services)?;
+        let mut topics = topics(services)?;
+        for (topic, _) in neighbours.publishers.values().flatten() {
+            // Each publisher far away has a ring here, too.
+            if let Some(planned) = topics.get_mut(topic) {
+                planned.publishers += 1;
+            }
+        }
+        let edges = edges(&placed(&topology, known).unwrap_or_else(|| services.to_vec()));
         refuse_blocking_cycles(&topology, &edges)?;
         let feedback = edges
             .iter()
@@ -95,7 +105,7 @@ impl Plan {
         if memory > budget {
             return Err(BuildError::Memory { needed: memory, budget });
         }
-        Ok(Plan { node: node.to_owned(), topology, topics, memory, feedback })
+        Ok(Plan { node: node.to_owned(), topology, topics, memory, feedback, neighbours })
     }
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {
@@ -110,6 +120,7 @@ impl Plan {
                 (0, _) => {
                     tracing::warn!(node = self.node, topic, "is read, but no service here emits it")
                 }
+                (_, 0) if self.neighbours.reads(topic) => {}
                 (_, 0) => tracing::warn!(
                     node = self.node,
                     topic,
@@ -125,11 +136,19 @@ impl Plan {
     }
 }
 
+/// The services of all nodes, if the topology places any.
+fn placed(topology: &Topology, known: &[(String, Ports)]) -> Option<Vec<(String, Ports)>> {
+    let names: Vec<&str> = topology.places().flat_map(|(_, services)| services).collect();
+    let placed = known.iter().filter(|(name, _)| names.contains(&name.as_str()));
+    (!names.is_empty()).then(|| placed.cloned().collect())
+}
+
 /// The topology names nothing that the program does not have.
 fn check_names(topology: &Topology, known: &[(String, Ports)]) -> Result<(), BuildError> {
     let ports = known.iter().flat_map(|(_, ports)| ports.reads.iter().chain(&ports.emits));
     let topics: BTreeSet<&str> = ports.map(|port| port.topic).collect();
     topology.check_topics(&topics.into_iter().collect::<Vec<_>>())?;
+    topology.check_lists()?;
     let subscriptions = known.iter().flat_map(|(name, ports)| {
         ports.reads.iter().map(move |port| format!("{name}.{}", port.topic))
     });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use mycelium_executor::Backoff;
 use mycelium_transports::counters::Line;
 use mycelium_transports::local::{Publisher, Undelivered};
 
@@ -22,14 +23,14 @@ const ERRORS: usize = 1;
 const PANICS: usize = 2;
 const DEAD_LETTERS: usize = 3;
 
-/// When and how often a service that failed is started again.
+/// When and how often a service, or a member of a bundle, that failed is started again.
 ///
 /// The pause before a restart doubles with each failure within the window, up to the longest, and is shortened by a
-/// random part of up to a half, so that services that failed together do not return together. Failures that are older
+/// random part of up to a half, so that those that failed together do not return together. Failures that are older
 /// than the window are forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restart {
-    /// The most restarts within the window; one failure more, and the node shuts down with an error.
+    /// The most restarts within the window; one failure more, and the node, or the bundle, shuts down with an error.
     pub limit: u32,
     /// The window.
     pub window: Duration,
@@ -51,13 +52,18 @@ impl Default for Restart {
     }
 }
 
-/// The failures of one service that still count.
+/// The failures of one service, or of one member of a bundle, that still count.
 #[derive(Debug, Default)]
-struct Failures(VecDeque<Duration>);
+pub(crate) struct Failures(VecDeque<Duration>);
 
 impl Failures {
     /// The pause before the next start after a failure now, or `None` if that was one too many. `jitter` is random.
-    fn pause(&mut self, restart: &Restart, now: Duration, jitter: u64) -> Option<Duration> {
+    pub(crate) fn pause(
+        &mut self,
+        restart: &Restart,
+        now: Duration,
+        jitter: u64,
+    ) -> Option<Duration> {
         while self.0.front().is_some_and(|failed| now.saturating_sub(*failed) > restart.window) {
             self.0.pop_front();
         }
@@ -66,13 +72,12 @@ impl Failures {
             return None;
         }
         self.0.push_back(now);
-        let pause =
-            restart.backoff.saturating_mul(2u32.saturating_pow(earlier)).min(restart.longest);
-        Some(pause.mul_f64(1.0 - 0.5 * (jitter as f64 / u64::MAX as f64)))
+        let backoff = Backoff { first: restart.backoff, longest: restart.longest };
+        Some(backoff.pause(earlier, jitter))
     }
 
     /// How many there were before this one.
-    fn earlier(&self) -> u32 {
+    pub(crate) fn earlier(&self) -> u32 {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
     }
 }

@@ -5,6 +5,7 @@
 //! expected: nothing is decided silently.
 
 mod check;
+mod link;
 mod values;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use toml::Spanned;
 
 use crate::error::Place;
 use crate::supervision::Restart;
+use link::LinkSection;
 use values::{Bytes, Capacity, PolicyName, Span};
 
 /// Messages in each publisher's ring, unless the topology says otherwise.
@@ -30,6 +32,8 @@ const MEMORY: usize = 256 << 20;
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// What a topology file says. The default says nothing: all services, default capacities, lossless.
+///
+/// Each node is a process of its own. What services of one node read of another comes over a link between the two.
 ///
 /// ```
 /// let topology = mycelium::Topology::parse("bandit.toml", r#"
@@ -46,6 +50,12 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 ///
 /// [subscription."Detector.swaps"]
 /// policy = "drop-oldest"
+///
+/// [node.keeper]
+/// services = ["Writer"]
+///
+/// [link."main-keeper"]
+/// preset = "high-throughput"
 /// "#)?;
 ///
 /// let error = mycelium::Topology::parse("bandit.toml", "[topic.swaps]\ncapacity = 1000").unwrap_err();
@@ -56,6 +66,7 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 pub struct Topology {
     file: Source,
     sections: Sections,
+    directory: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -71,6 +82,7 @@ struct Sections {
     service: BTreeMap<Spanned<String>, ServiceSection>,
     topic: BTreeMap<Spanned<String>, TopicSection>,
     subscription: BTreeMap<Spanned<String>, SubscriptionSection>,
+    link: BTreeMap<Spanned<String>, LinkSection>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -80,6 +92,8 @@ struct NodeSection {
     executor: Option<String>,
     shutdown: Option<Span>,
     memory: Option<Bytes>,
+    socket: Option<PathBuf>,
+    users: Option<Vec<u32>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -95,6 +109,8 @@ struct ServiceSection {
 #[serde(deny_unknown_fields)]
 struct TopicSection {
     capacity: Option<Capacity>,
+    readers: Option<Vec<Spanned<String>>>,
+    writers: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -127,8 +143,9 @@ impl Topology {
         let file = Source { path: path.as_ref().to_owned(), text: text.to_owned() };
         match toml::from_str(text) {
             Ok(sections) => {
-                let topology = Topology { file, sections };
+                let topology = Topology { file, sections, directory: None };
                 topology.check_owners()?;
+                topology.check_links()?;
                 Ok(topology)
             }
             Err(error) => {
@@ -136,6 +153,15 @@ impl Topology {
                 Err(file.error(error.span().unwrap_or(0..0), Problem::Syntax { message }))
             }
         }
+    }
+
+    /// Has the nodes' sockets in this directory, unless a node says otherwise (`socket`). All processes of a topology
+    /// must agree. It is made if its parent is there, and is closed to other users. By default it is a directory of this
+    /// user's, named after the topology's file.
+    #[must_use]
+    pub fn in_directory(mut self, directory: impl Into<PathBuf>) -> Topology {
+        self.directory = Some(directory.into());
+        self
     }
 
     pub(crate) fn executor(&self, node: &str) -> Option<&str> {
@@ -227,6 +253,24 @@ pub enum Problem {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// A name stands for something that is there already.
+    Twice {
+        /// What it names.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// What is there.
+        first: String,
+    },
+    /// A node writes or reads a topic that it may not.
+    Forbidden {
+        /// The node.
+        node: String,
+        /// What it does: `reads` or `writes`.
+        does: &'static str,
+        /// The topic.
+        topic: String,
+    },
     /// A service has two places.
     Duplicate {
         /// The service.
@@ -244,6 +288,15 @@ impl fmt::Display for TopologyError {
             Problem::Syntax { message } => f.write_str(message),
             Problem::Unknown { kind, name, known } => {
                 write!(f, "there is no {kind} `{name}`; expected one of: {}", known.join(", "))
+            }
+            Problem::Twice { kind, name, first } => {
+                write!(
+                    f,
+                    "{kind} `{name}` is the same as `{first}`, which stands in this file, too"
+                )
+            }
+            Problem::Forbidden { node, does, topic } => {
+                write!(f, "node `{node}` {does} topic `{topic}`, but is not on this list")
             }
             Problem::Duplicate { service, first } => {
                 write!(f, "service `{service}` is placed twice; its first place is {first}")

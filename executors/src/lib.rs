@@ -10,15 +10,19 @@
 //! An adapter is a small leaf crate with one type that implements this trait (`mycelium-tokio` is the first). It wraps
 //! its streams in [`Stream`] and its listeners in [`Listener`], which have `futures_io` traits.
 
+mod backoff;
 mod stream;
 mod wait;
 
 use std::fmt;
 use std::io;
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-pub use stream::{Accept, Duplex, Listener, Stream};
+pub use backoff::Backoff;
+pub use stream::{Accept, Address, Credentials, Duplex, Listener, Peer, Stream};
 pub use wait::block_on;
 
 /// A boxed future that may move between threads.
@@ -83,7 +87,22 @@ pub trait Executor: Send + Sync + 'static {
     /// Listens at `host:port` over TCP; port 0 lets the system choose.
     fn listen(&self, address: String) -> SendFuture<io::Result<Listener>>;
 
-    /// Ready when the user interrupts the process (Ctrl-C) after the future was first polled.
+    /// Takes over a connected Unix socket.
+    ///
+    /// # Errors
+    /// If the executor cannot watch it.
+    #[cfg(unix)]
+    fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream>;
+
+    /// Takes over a listening Unix socket.
+    ///
+    /// # Errors
+    /// If the executor cannot watch it.
+    #[cfg(unix)]
+    fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener>;
+
+    /// Ready when the process is asked to end after the future was first polled: by Ctrl-C, and on Unix by SIGTERM, too.
+    /// From the first poll on, neither ends the process by itself.
     fn interrupted(&self) -> SendFuture<io::Result<()>>;
 }
 

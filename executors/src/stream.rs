@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -77,19 +78,77 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// At a path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Peer {
+    /// Somebody at an address, who may be anybody.
+    Tcp(SocketAddr),
+    /// A process of this machine, as the system knows it.
+    Unix(Credentials),
+}
+
+/// Whose a process was when it connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Credentials {
+    /// The process, where the system tells.
+    pub process: Option<u32>,
+    /// Its user.
+    pub user: u32,
+    /// Its group.
+    pub group: u32,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Tcp(address) => address.fmt(f),
+            Peer::Unix(credentials) => credentials.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.process {
+            Some(process) => write!(f, "process {process} of user {}", self.user),
+            None => write!(f, "a process of user {}", self.user),
+        }
+    }
+}
+
 /// What an adapter's listener must be.
 pub trait Accept: Send {
-    /// The next connection and where it comes from. Cancelling loses none.
+    /// The next connection and who it is. Cancelling loses none.
     ///
     /// # Errors
     /// An error of one connection, or of the listener (out of descriptors, say); the listener goes on.
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>>;
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>>;
 
     /// Where it listens.
     ///
     /// # Errors
     /// If the system cannot tell.
-    fn local_addr(&self) -> io::Result<SocketAddr>;
+    fn local_addr(&self) -> io::Result<Address>;
 }
 
 /// A listening socket.
@@ -101,11 +160,11 @@ impl Listener {
         Listener(Box::new(listener))
     }
 
-    /// The next connection and where it comes from. Cancelling loses none.
+    /// The next connection and who it is. Cancelling loses none.
     ///
     /// # Errors
     /// An error of one connection, or of the listener (out of descriptors, say); the listener goes on.
-    pub async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
+    pub async fn accept(&mut self) -> io::Result<(Stream, Peer)> {
         poll_fn(|context| self.0.poll_accept(context)).await
     }
 
@@ -113,7 +172,7 @@ impl Listener {
     ///
     /// # Errors
     /// If the system cannot tell.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<Address> {
         self.0.local_addr()
     }
 }

@@ -1,15 +1,23 @@
 //! Threads that wait: they are woken whenever they have to be, and cost nothing meanwhile.
 
 use std::future::poll_fn;
+use std::hint::{self, black_box};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc;
+use std::sync::atomic::{
+    AtomicU32, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::sync::{Arc, mpsc};
 use std::task::{Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use mycelium_core::channel::spsc;
 use mycelium_core::wait::Wait;
 use mycelium_executor::block_on;
+
+/// Whoever takes longer than this was forgotten.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const POLICIES: [Wait; 3] = [Wait::Spin, Wait::SpinThenPark(100), Wait::Park];
 
@@ -151,5 +159,68 @@ fn a_wait_within_a_wait_has_its_own_wakes() {
         });
         block_on(outer, wait);
         assert_eq!(polls, 2);
+    }
+}
+
+/// Some instructions, so that threads meet at other places.
+fn linger(count: u32) {
+    for number in 0..count {
+        black_box(number);
+    }
+}
+
+/// Each round wakes twice, at many distances from each other and from the start of the wait, and only before the second
+/// wake is there something to see. Who takes a wake back by a plain store may take back one that it has not seen: natively
+/// that shows now and then, under Miri at once.
+#[test]
+fn a_second_wake_is_not_taken_back_with_the_first() {
+    for wait in POLICIES {
+        let rounds = match wait {
+            _ if cfg!(miri) => 200,
+            Wait::Spin => rounds(wait),
+            _ => 40 * rounds(wait),
+        };
+        let (begun, word) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (give, wakers) = mpsc::channel::<Waker>();
+        let (ends, end) = mpsc::channel();
+        let waits = {
+            let (begun, word) = (begun.clone(), word.clone());
+            move || {
+                let mut round = 0;
+                let all = poll_fn(|context| {
+                    if word.load(Relaxed) == round {
+                        if round == rounds {
+                            return Poll::Ready(());
+                        }
+                        if round == 0 {
+                            give.send(context.waker().clone()).unwrap();
+                        }
+                        round += 1;
+                        begun.store(round, Relaxed);
+                        linger(round % 61);
+                    }
+                    Poll::Pending
+                });
+                block_on(all, wait);
+                ends.send(()).unwrap();
+            }
+        };
+        thread::spawn(waits);
+        thread::spawn(move || {
+            let waker = wakers.recv().unwrap();
+            for round in 1..=rounds {
+                for looks in 0.. {
+                    if begun.load(Relaxed) == round {
+                        break;
+                    }
+                    if looks < 1_000 { hint::spin_loop() } else { thread::yield_now() }
+                }
+                waker.wake_by_ref();
+                linger(round % 127);
+                word.store(round, Relaxed);
+                waker.wake_by_ref();
+            }
+        });
+        assert_eq!(end.recv_timeout(PATIENCE), Ok(()), "a wake was lost ({wait:?})");
     }
 }

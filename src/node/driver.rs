@@ -99,12 +99,14 @@ struct Handle {
 
 impl Driver {
     async fn run(self, hooks: Vec<Hook>) {
-        self.see_services_off().await;
+        let deadline = self.see_services_off().await;
+        self.see_messages_off(deadline).await;
         self.run_hooks(hooks).await;
         // Dropping the driver says that the node has finished.
     }
 
-    async fn see_services_off(&self) {
+    /// Returns when the shutdown has to be over, if there was one.
+    async fn see_services_off(&self) -> Option<Duration> {
         let shared = &self.shared;
         let quiet = async {
             shared.executor.sleep_until(shared.executor.now() + TAKE_WITHIN).await;
@@ -113,15 +115,61 @@ impl Driver {
         };
         let (all_ended, shutdown) = (pin!(shared.left.wait()), pin!(shared.shutdown.wait()));
         select(select(all_ended, shutdown), pin!(quiet)).await;
-        if shared.shutdown.is_set() {
-            self.shut_down().await;
+        if !shared.shutdown.is_set() {
+            return None;
+        }
+        let deadline = shared.executor.now() + self.patience();
+        self.shut_down(deadline).await;
+        Some(deadline)
+    }
+
+    fn patience(&self) -> Duration {
+        self.shared.plan.topology.shutdown(&self.shared.plan.node)
+    }
+
+    /// What services sent to other nodes is brought there: until the shutdown's deadline or, without a shutdown, as long
+    /// as anything arrives within the time that one may take.
+    async fn see_messages_off(&self, mut shutdown: Option<Duration>) {
+        let shared = &self.shared;
+        let Some(links) = shared.links.get() else { return };
+        let patience = self.patience();
+        links.drain();
+        loop {
+            let before = links.progress();
+            let deadline = shutdown.unwrap_or_else(|| shared.executor.now() + patience);
+            let overdue = pin!(shared.overdue.wait());
+            let late = select(shared.executor.sleep_until(deadline), overdue);
+            let is_told = shutdown.is_some();
+            let told = async move {
+                if is_told {
+                    std::future::pending::<()>().await;
+                }
+                shared.shutdown.wait().await;
+            };
+            match select(pin!(links.ended()), select(pin!(told), late)).await {
+                Either::Right((Either::Left(_), _)) => {
+                    links.shut_down();
+                    shutdown = Some(shared.executor.now() + patience);
+                }
+                Either::Right(_) if shutdown.is_none() && links.progress() > before => {}
+                _ => break,
+            }
+        }
+        links.stop();
+        let grace = shared.executor.sleep_until(shared.executor.now() + ABANDON_WITHIN);
+        select(pin!(links.ended()), grace).await;
+        let left = links.undelivered();
+        if !left.is_empty() {
+            let error = StartError::Undelivered { left, patience };
+            tracing::error!(node = shared.plan.node, %error, "gives up");
+            shared.state().error.get_or_insert(error);
         }
     }
 
     /// In the reverse of their order, all together within the shutdown's deadline.
     async fn run_hooks(&self, hooks: Vec<Hook>) {
         let shared = &self.shared;
-        let patience = shared.plan.topology.shutdown(&shared.plan.node);
+        let patience = self.patience();
         let all = async {
             for hook in hooks.into_iter().rev() {
                 let hook = AssertUnwindSafe(async { hook().await }).catch_unwind();
@@ -147,12 +195,15 @@ impl Driver {
         }
     }
 
-    async fn shut_down(&self) {
+    async fn shut_down(&self, deadline: Duration) {
         let shared = &self.shared;
-        let patience = shared.plan.topology.shutdown(&shared.plan.node);
+        let patience = self.patience();
         tracing::info!(node = shared.plan.node, deadline = ?patience, "node shuts down");
+        if let Some(links) = shared.links.get() {
+            links.shut_down();
+        }
         self.finish_what_has_no_end();
-        let deadline = shared.executor.sleep_until(shared.executor.now() + patience);
+        let deadline = shared.executor.sleep_until(deadline);
         let overdue = pin!(shared.overdue.wait());
         let all_ended = pin!(shared.left.wait());
         if let Either::Left(_) = select(all_ended, select(deadline, overdue)).await {
@@ -187,7 +238,8 @@ impl Driver {
                 let feeds_back =
                     plan.feedback.iter().any(|(to, fed)| *to == service.name && fed == topic);
                 let unfed = plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0);
-                if feeds_back || unfed || from_outside.contains(topic) {
+                let far_away = plan.neighbours.writes(topic);
+                if feeds_back || unfed || far_away || from_outside.contains(topic) {
                     finisher.finish_when_empty();
                 }
             }

@@ -8,7 +8,7 @@ use mycelium_transports::counters::{Kind, Reading};
 use mycelium_transports::local::{Policy, Publisher};
 
 use super::Shared;
-use crate::error::{BuildError, Result, StartError, SubscribeError};
+use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
 use crate::inbox::Subscription;
 
 /// How a service ended.
@@ -91,6 +91,18 @@ impl Running {
             }
         });
         Ok(Report { services: services.collect(), counters })
+    }
+
+    /// Ready once the nodes that the topology joins with this one have met it: those that it reads from, and those that
+    /// read from it. Nothing is lost without waiting for this.
+    ///
+    /// # Errors
+    /// If the node ends first.
+    pub async fn ready(&self) -> Result<(), ShuttingDown> {
+        match self.shared.links.get() {
+            Some(links) if !links.ready().await => Err(ShuttingDown),
+            _ => Ok(()),
+        }
     }
 
     /// What all counters say now.

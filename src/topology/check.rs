@@ -42,6 +42,56 @@ impl Topology {
         Ok(services.map(|services| services.iter().map(|name| name.as_ref().clone()).collect()))
     }
 
+    /// The nodes that the topology names, in the order of their names.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.sections.node.keys().map(|node| node.as_ref().as_str())
+    }
+
+    /// The nodes that have services, with these.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
+        self.sections.node.iter().filter_map(|(node, section)| {
+            let services = section.services.as_ref()?;
+            Some((
+                node.as_ref().as_str(),
+                services.iter().map(|name| name.as_ref().as_str()).collect(),
+            ))
+        })
+    }
+
+    /// The nodes that may read a topic, if it says which.
+    pub(crate) fn readers(&self, topic: &str) -> Option<Vec<String>> {
+        let readers = self.sections.topic.get(topic)?.readers.as_ref()?;
+        Some(readers.iter().map(|node| node.as_ref().clone()).collect())
+    }
+
+    /// A node reads or writes a topic: whether it may, if the topic says who.
+    pub(crate) fn check_access(
+        &self,
+        node: &str,
+        does: &'static str,
+        topic: &str,
+    ) -> Result<(), TopologyError> {
+        let Some((name, section)) = self.sections.topic.get_key_value(topic) else { return Ok(()) };
+        let list = if does == "reads" { &section.readers } else { &section.writers };
+        let Some(list) = list else { return Ok(()) };
+        if list.iter().any(|listed| listed.as_ref() == node) {
+            return Ok(());
+        }
+        let place = list.first().map_or(name.span(), Spanned::span);
+        let (node, topic) = (node.to_owned(), topic.to_owned());
+        Err(self.file.error(place, Problem::Forbidden { node, does, topic }))
+    }
+
+    /// Lists of nodes name nodes that there are.
+    pub(crate) fn check_lists(&self) -> Result<(), TopologyError> {
+        let known: Vec<&str> =
+            self.sections.node.keys().map(|name| name.as_ref().as_str()).collect();
+        let sections = self.sections.topic.values();
+        let mut names =
+            sections.flat_map(|topic| topic.readers.iter().chain(&topic.writers).flatten());
+        names.try_for_each(|name| self.check_name("node", name, &known))
+    }
+
     pub(crate) fn check_topics(&self, known: &[&str]) -> Result<(), TopologyError> {
         self.sections.topic.keys().try_for_each(|topic| self.check_name("topic", topic, known))
     }

@@ -17,11 +17,11 @@ fn an_empty_file_says_nothing() {
 fn errors_name_file_line_and_what_was_expected() {
     assert_eq!(
         error("[node.main]\nservices = []\ncolour = \"red\"\n"),
-        "t.toml:3:1: unknown field `colour`, expected one of `services`, `executor`, `shutdown`, `memory`"
+        "t.toml:3:1: unknown field `colour`, expected one of `services`, `executor`, `shutdown`, `memory`, `socket`, `users`"
     );
     assert_eq!(
         error("[nodes.main]\n"),
-        "t.toml:1:2: unknown field `nodes`, expected one of `node`, `service`, `topic`, `subscription`"
+        "t.toml:1:2: unknown field `nodes`, expected one of `node`, `service`, `topic`, `subscription`, `link`"
     );
     assert_eq!(
         error("[topic.swaps]\ncapacity = 1000\n"),
@@ -76,4 +76,54 @@ fn names_that_the_program_does_not_have_are_errors() {
 fn a_missing_file_is_named() {
     let missing = Topology::load("no/such/file.toml").unwrap_err().to_string();
     assert!(missing.starts_with("no/such/file.toml:1:1: cannot read the topology: "), "{missing}");
+}
+
+#[test]
+fn links_are_set_by_preset_value_by_value_and_for_all() {
+    let text = r#"
+[node.a]
+[node.b]
+[node.c]
+[link.default]
+batch_bytes = "4 KiB"
+retry = "20ms"
+[link."b-a"]
+preset = "high-throughput"
+batch_messages = 7
+"#;
+    let topology = Topology::parse("t.toml", text).unwrap();
+    let link = topology.link("a", "b");
+    assert_eq!(link, topology.link("b", "a"));
+    assert_eq!((link.batching.bytes, link.batching.messages), (64 << 10, 7));
+    assert_eq!(link.retry.first, Duration::from_millis(20));
+    assert_eq!(topology.link("a", "c").batching.bytes, 4 << 10);
+}
+
+#[test]
+fn links_that_make_no_sense_are_refused() {
+    assert_eq!(
+        error("[node.a]\n[node.b]\n[link.\"a-x\"]\n"),
+        "t.toml:3:7: there is no link `a-x`; expected one of: a-b, default"
+    );
+    assert_eq!(
+        error("[node.a]\n[node.b]\n[link.\"a-b\"]\n[link.\"b-a\"]\n"),
+        "t.toml:4:7: link `b-a` is the same as `a-b`, which stands in this file, too"
+    );
+    assert_eq!(
+        error("[node.a]\n[node.b]\n[link.\"a-b\"]\npreset = \"fast\"\n"),
+        "t.toml:4:10: there is no preset `fast`; expected one of: low-latency, balanced, high-throughput"
+    );
+    assert!(
+        error("[node.a]\n[node.b]\n[link.\"a-b\"]\ntransport = \"pigeon\"\n")
+            .starts_with("t.toml:4:13: there is no transport `pigeon`; expected: unix")
+    );
+}
+
+#[test]
+fn sockets_lie_where_the_topology_says() {
+    let text = "[node.a]\nsocket = \"/run/a.sock\"\n[node.b]\n";
+    let topology = Topology::parse("t.toml", text).unwrap();
+    assert_eq!(topology.socket("a"), Path::new("/run/a.sock"));
+    assert!(topology.socket("b").to_string_lossy().ends_with("-t/b.sock"));
+    assert_eq!(topology.in_directory("/run/x").socket("b"), Path::new("/run/x/b.sock"));
 }

@@ -52,6 +52,8 @@ pub enum Kind {
     Feed,
     /// One service.
     Service,
+    /// One side of the links with another process.
+    Link,
 }
 
 impl Kind {
@@ -68,14 +70,22 @@ impl Kind {
                 "dead_lettered",
                 "redelivered",
                 "left",
+                "unknown",
             ],
             Kind::Service => &["starts", "errors", "panics", "dead_letters"],
+            Kind::Link => &["connections", "sent", "received", "missed", "errors", "refused"],
         }
     }
 
     fn from_word(word: u64) -> Option<Kind> {
-        [Kind::Publisher, Kind::Feed, Kind::Service].into_iter().find(|kind| *kind as u64 == word)
+        let all = [Kind::Publisher, Kind::Feed, Kind::Service, Kind::Link];
+        all.into_iter().find(|kind| *kind as u64 == word)
     }
+}
+
+/// A name as it stands in a label, where spaces and `=` divide: whatever is no part of a name there is an underscore.
+pub(crate) fn plain(name: &str) -> String {
+    name.replace(|c: char| c.is_control() || c.is_whitespace() || c == '=', "_")
 }
 
 /// Pages of counters. See the [module](self).

@@ -2,7 +2,8 @@
 //!
 //! [`local`] joins the services of one process: one broadcast ring for each publisher of a topic, subscriptions that
 //! merge them, and the bells between the two. [`counters`] is where all that was sent, taken and dropped is written
-//! down. `conformance` (a feature) is what every transport promises, as tests that are generic over it.
+//! down. [`exchange`] carries topics between processes, over [streams of bytes](stream); `unix` is where processes of one
+//! machine meet. `conformance` (a feature) is what every transport promises, as tests that are generic over it.
 //!
 //! Adapters of executors and transports never see each other: a transport needs a [`Waker`](std::task::Waker) and no
 //! more.
@@ -11,4 +12,24 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod counters;
+pub mod exchange;
 pub mod local;
+pub mod stream;
+#[cfg(target_os = "linux")]
+pub mod unix;
+
+/// Where processes of this user meet that share a `name`: a directory of the user's own, below the one that the system
+/// gives it (`XDG_RUNTIME_DIR`) or else below the one for temporary files. It may not be there yet.
+#[must_use]
+pub fn own_directory(name: &str) -> std::path::PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| !directory.is_empty()) {
+        Some(directory) => std::path::PathBuf::from(directory).join(format!("mycelium-{name}")),
+        None => {
+            #[cfg(target_os = "linux")]
+            let user = unix::own_user().to_string();
+            #[cfg(not(target_os = "linux"))]
+            let user = "user";
+            std::env::temp_dir().join(format!("mycelium-{user}-{name}"))
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The local transport: the laws of every transport, and what is its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 
@@ -15,13 +15,19 @@ use proptest::prelude::*;
 
 struct Local(Arc<Topic>);
 
+/// Each start of a publisher has another.
+fn epoch() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Transport for Local {
     fn open(capacity: usize) -> Local {
         Local(Topic::new("conformance", Schema::of::<Probe>(), capacity, Region::new(64)).unwrap())
     }
 
     fn publisher(&self, name: &str) -> Publisher<Probe> {
-        self.0.publisher(name, 1).unwrap()
+        self.0.publisher(name, epoch()).unwrap()
     }
 
     fn subscribe(&self, name: &str, policy: Policy) -> Subscription<Probe> {
@@ -39,7 +45,7 @@ fn probe(number: u64) -> Probe {
 fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
     let local = Local::open(4);
     let mut reader = local.subscribe("reader", Policy::Block);
-    let mut publisher = local.publisher("publisher");
+    let mut publisher = local.0.publisher("publisher", 77).unwrap();
     for number in 0..3 {
         publisher.try_emit(probe(number)).unwrap();
     }
@@ -55,7 +61,7 @@ fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
     assert_eq!(reader.fail(), None);
     assert_eq!(take(&mut reader), (1, true));
     let dead = reader.fail().expect("it failed twice");
-    assert_eq!((dead.sequence, dead.epoch, &*dead.reader), (1, 1, "reader"));
+    assert_eq!((dead.sequence, dead.epoch, &*dead.reader), (1, 77, "reader"));
     assert_eq!(dead.payload[8..16], 1u64.to_le_bytes());
     assert_eq!(take(&mut reader), (2, false));
     reader.done();
@@ -260,7 +266,7 @@ fn there_is_an_entry_for_so_many_gating_readers_and_no_more() {
     let mut readers: Vec<_> = (0..64).map(|_| local.subscribe("reader", Policy::Block)).collect();
     let refused = local.0.subscribe::<Probe>("one more", Policy::Block);
     assert!(matches!(refused, Err(TopicError::Readers { most: 64, .. })));
-    assert!(local.0.publisher::<Probe>("another", 1).is_ok());
+    assert!(local.0.publisher::<Probe>("another", epoch()).is_ok());
     let _observer = local.subscribe("observer", Policy::DropOldest);
     readers.pop();
     let _gating = local.subscribe("in its place", Policy::Block);

@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +13,7 @@ use mycelium::{
     BuildError, Kept, Node, Report, Running, StartError, Topology, TopologyError,
     counters::{Kind, Reading},
 };
-use mycelium_executor::Executor;
+use mycelium_executor::{Address, Executor};
 
 use crate::{
     faults::Faults,
@@ -25,11 +24,14 @@ use crate::{
     services::{
         ArbitrageDetector, Board, FeedServer, MetadataService, PolygonAdapter, SignalWriter,
     },
+    signals::Committed,
     socket::{Endpoint, EndpointError},
 };
 
 /// The topology that bandit brings along.
 const TOPOLOGY: &str = include_str!("../bandit.toml");
+/// The same services as three processes.
+const BUNDLED: &str = include_str!("../bundled.toml");
 /// How many faults a seed makes in each service.
 const FAULTS: usize = 20;
 
@@ -48,8 +50,21 @@ pub struct Options {
     pub signals: Option<PathBuf>,
     /// The topology; bandit's own if there is none.
     pub topology: Option<PathBuf>,
+    /// The process of a bundle that this is; all services run in this one if it is none.
+    pub member: Option<Member>,
     /// Makes each service panic at twenty points.
     pub faults: Option<u64>,
+}
+
+/// One process of a bundle.
+#[derive(Clone, Debug, Default)]
+pub struct Member {
+    /// Which node of the topology it runs.
+    pub node: String,
+    /// Where the processes of the bundle meet.
+    pub directory: PathBuf,
+    /// It goes on with what a process before it wrote.
+    pub again: bool,
 }
 
 /// What is in the way of a run.
@@ -69,6 +84,14 @@ pub enum Failure {
     Node(StartError),
     /// A message was lost, and nothing says where.
     Unaccounted(String),
+}
+
+impl Failure {
+    /// Whether another try would fail in the same way.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        !matches!(self, Self::Node(_) | Self::Unaccounted(_))
+    }
 }
 
 impl fmt::Display for Failure {
@@ -108,11 +131,7 @@ impl Run {
         options: &Options,
         executor: &E,
     ) -> Result<Self, Failure> {
-        let topology = match &options.topology {
-            Some(path) => Topology::load(path),
-            None => Topology::parse("bandit.toml", TOPOLOGY),
-        };
-        let topology = topology.map_err(Failure::Topology)?;
+        let topology = topology(options)?;
         let pools = known_pools(options.database.as_deref())?;
         let (url, source, feed, total) = match &options.url {
             Some(url) => (url.clone(), url.clone(), None, None),
@@ -154,6 +173,42 @@ impl Run {
     }
 }
 
+/// The topology of a run, or of the bundle that it is a member of.
+fn topology(options: &Options) -> Result<Topology, Failure> {
+    let (name, text) = match options.member {
+        Some(_) => ("bundled.toml", BUNDLED),
+        None => ("bandit.toml", TOPOLOGY),
+    };
+    let topology = match &options.topology {
+        Some(path) => Topology::load(path),
+        None => Topology::parse(name, text),
+    };
+    let topology = topology.map_err(Failure::Topology)?;
+    Ok(match &options.member {
+        Some(member) => topology.in_directory(&member.directory),
+        None => topology,
+    })
+}
+
+/// The nodes of a bundle, each with those that it reads from.
+///
+/// # Errors
+/// If the topology is wrong, or does not fit the services.
+pub fn bundle(options: &Options) -> Result<Vec<(String, Vec<String>)>, Failure> {
+    let nowhere = Member::default();
+    let mut options = Options { member: Some(nowhere), ..options.clone() };
+    let nodes: Vec<String> = topology(&options)?.nodes().map(str::to_owned).collect();
+    let mut bundle = Vec::new();
+    for node in nodes {
+        options.member = Some(Member { node: node.clone(), ..Member::default() });
+        let board = Board::new(Figures::new(None));
+        let url = "ws://localhost".to_owned();
+        let wired = wire(&options, topology(&options)?, url, Vec::new(), &board, &faults(None))?;
+        bundle.push((node, wired.reads_from().map(str::to_owned).collect()));
+    }
+    Ok(bundle)
+}
+
 /// Starts a node that serves `feed` at `listen`.
 ///
 /// # Errors
@@ -162,7 +217,7 @@ pub async fn serve(
     feed: Arc<Feed>,
     listen: &str,
     executor: impl Executor,
-) -> Result<(Running, SocketAddr), Failure> {
+) -> Result<(Running, Address), Failure> {
     let (sender, listening) = oneshot::channel();
     let mut sender = Some(sender);
     let listen = Kept::new(listen.to_owned());
@@ -250,11 +305,13 @@ fn wire(
         move || ArbitrageDetector::new(kept.clone(), board.clone(), faults.clone())
     };
     let writer = {
-        let (path, kept, board) = (options.signals.clone(), Kept::default(), board.clone());
+        let again = options.member.as_ref().is_some_and(|member| member.again);
+        let before = options.signals.as_deref().filter(|_| again).and_then(Committed::of);
+        let (path, kept, board) = (options.signals.clone(), Kept::new(before), board.clone());
         let faults = faults("SignalWriter");
         move || SignalWriter::new(path.clone(), kept.clone(), board.clone(), faults.clone())
     };
-    Node::builder("main")
+    Node::builder(options.member.as_ref().map_or("main", |member| &member.node))
         .topology(topology)
         .service(adapter)
         .service(metadata)
@@ -273,7 +330,7 @@ fn account_for_all(counters: &[Reading]) -> Result<u64, Failure> {
             line.kind == Kind::Publisher && same("topic") && same("publisher") && same("epoch")
         });
         let sent = publisher.map_or(0, |line| line.value("sent"));
-        let dropped: u64 = ["overwritten", "skipped", "dead_lettered", "left"]
+        let dropped: u64 = ["overwritten", "skipped", "dead_lettered", "left", "unknown"]
             .map(|name| feed.value(name))
             .iter()
             .sum();

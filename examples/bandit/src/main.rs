@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr, reason = "this is a command-line program")]
 
+mod bundled;
 mod logs;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 };
 
 use bandit::{
-    app::{self, Failure, Options, Run},
+    app::{self, Failure, Run},
     feed::{Drops, Feed, Pace, Settings},
     report::{self, Paint, Screen},
 };
@@ -52,9 +53,28 @@ enum Command {
         #[command(flatten)]
         replay: ReplayArgs,
     },
+    /// Do the same with a process for each node of the topology; by default these are three.
+    Bundled(RunArgs),
+    /// One process of a bundle.
+    #[command(hide = true)]
+    Member(MemberArgs),
 }
 
 #[derive(Args)]
+struct MemberArgs {
+    /// The node of the topology.
+    node: String,
+    /// Where the processes meet.
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: PathBuf,
+    /// Go on with what a process before this one wrote.
+    #[arg(long)]
+    again: bool,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Args, Clone)]
 struct RunArgs {
     /// Follow this node (ws://host:port/path) instead of the recorded day.
     #[arg(long, value_name = "URL", conflicts_with_all = ["recording", "speed", "drop_every", "drop_at"])]
@@ -78,7 +98,7 @@ struct RunArgs {
     plain: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 struct ReplayArgs {
     /// Replay this recording (JSON lines, may be gzipped) instead of the one brought along.
     #[arg(long, value_name = "FILE")]
@@ -121,19 +141,31 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match cli.command {
-            Some(Command::Feed { listen, replay }) => feed(&listen, &replay).await,
-            None => run(cli.run).await,
+            Some(Command::Feed { listen, replay }) => feed(&listen, &replay).await.map(success),
+            Some(Command::Bundled(args)) => {
+                logs::init(&Logs::default(), true);
+                bundled::launch(args).await.map(success)
+            }
+            Some(Command::Member(args)) => {
+                logs::init(&Logs::default(), true);
+                bundled::member(args).await
+            }
+            None => run(cli.run).await.map(success),
         }
     });
     // Blocking work that was abandoned (a pipe that nobody reads) holds up nobody.
     runtime.shutdown_background();
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn success((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }
 
 async fn feed(listen: &str, replay: &ReplayArgs) -> Result<(), Box<dyn std::error::Error>> {
@@ -153,15 +185,7 @@ async fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
     let is_live = io::stdout().is_terminal() && !args.plain;
     let logs = Logs::default();
     logs::init(&logs, !is_live);
-    let options = Options {
-        url: args.url,
-        feed: args.replay.settings(),
-        recording: args.replay.recording,
-        database: args.database,
-        signals: args.signals,
-        topology: args.topology,
-        faults: args.faults,
-    };
+    let options = args.options(None);
     let executor = Tokio::current()?;
     let run = Run::prepare(&options, &executor).await?;
     let (board, source, faults) = (run.board.clone(), run.source.clone(), run.faults.clone());

@@ -100,6 +100,21 @@ pub fn line(snapshot: &Snapshot) -> String {
     line
 }
 
+/// What one process of a bundle has done.
+#[must_use]
+pub fn member(snapshot: &Snapshot) -> String {
+    let figures = [
+        (snapshot.logs, "logs"),
+        (snapshot.kinds[0], "swaps told"),
+        (snapshot.messages, "messages received"),
+        (snapshot.signals, "signals"),
+        (snapshot.drops, "drops"),
+    ];
+    let told = figures.iter().filter(|(count, name)| *count > 0 || *name == "drops");
+    let told: Vec<_> = told.map(|(count, name)| format!("{} {name}", grouped(*count))).collect();
+    told.join("  ")
+}
+
 fn header(state: &str, snapshot: &Snapshot, source: &str, paint: Paint) -> String {
     let time = span(snapshot.elapsed);
     let room = WIDTH - (TITLE.len() + state.len() + time.chars().count() + 6).min(WIDTH);

@@ -17,10 +17,13 @@
 
 mod net;
 mod queue;
+mod signal;
 
 use std::fmt;
 use std::future::{pending, poll_fn};
 use std::io;
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -158,7 +161,19 @@ impl Executor for Tokio {
         self.inside(net::listen(address))
     }
 
+    #[cfg(unix)]
+    fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
+        let _entered = self.handle.enter();
+        net::unix::stream(socket)
+    }
+
+    #[cfg(unix)]
+    fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
+        let _entered = self.handle.enter();
+        net::unix::listener(socket)
+    }
+
     fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        self.inside(tokio::signal::ctrl_c())
+        self.inside(signal::interrupted())
     }
 }

@@ -1,21 +1,20 @@
-//! tokio's TCP with `futures_io` traits, vectored writes included.
+//! tokio's sockets with `futures_io` traits, vectored writes included.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use mycelium_executor::{Accept, Listener, Stream};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use mycelium_executor::{Accept, Address, Listener, Peer, Stream};
+use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) async fn connect(address: String) -> io::Result<Stream> {
-    Ok(Stream::new(Tcp(prepare(TcpStream::connect(address).await?)?)))
+    Ok(Stream::new(Socket(prepare(TcpStream::connect(address).await?)?)))
 }
 
 pub(crate) async fn listen(address: String) -> io::Result<Listener> {
-    Ok(Listener::new(Tcps(TcpListener::bind(address).await?)))
+    Ok(Listener::new(Tcp(TcpListener::bind(address).await?)))
 }
 
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
@@ -23,9 +22,10 @@ fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-struct Tcp(TcpStream);
+/// A stream of tokio's.
+struct Socket<S>(S);
 
-impl AsyncRead for Tcp {
+impl<S: tokio::io::AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -37,7 +37,7 @@ impl AsyncRead for Tcp {
     }
 }
 
-impl AsyncWrite for Tcp {
+impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -63,15 +63,59 @@ impl AsyncWrite for Tcp {
     }
 }
 
-struct Tcps(TcpListener);
+struct Tcp(TcpListener);
 
-impl Accept for Tcps {
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
+impl Accept for Tcp {
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
         let (stream, peer) = ready!(self.0.poll_accept(context))?;
-        Poll::Ready(Ok((Stream::new(Tcp(prepare(stream)?)), peer)))
+        Poll::Ready(Ok((Stream::new(Socket(prepare(stream)?)), Peer::Tcp(peer))))
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+    fn local_addr(&self) -> io::Result<Address> {
+        self.0.local_addr().map(Address::Tcp)
+    }
+}
+
+#[cfg(unix)]
+pub(crate) mod unix {
+    use std::io;
+    use std::os::unix::net;
+    use std::task::{Context, Poll, ready};
+
+    use mycelium_executor::{Accept, Address, Credentials, Listener, Peer, Stream};
+    use tokio::net::{UnixListener, UnixStream};
+
+    use super::Socket;
+
+    /// Takes over a socket; inside the runtime.
+    pub(crate) fn stream(socket: net::UnixStream) -> io::Result<Stream> {
+        socket.set_nonblocking(true)?;
+        Ok(Stream::new(Socket(UnixStream::from_std(socket)?)))
+    }
+
+    /// Takes over a socket; inside the runtime.
+    pub(crate) fn listener(socket: net::UnixListener) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        Ok(Listener::new(Unix(UnixListener::from_std(socket)?)))
+    }
+
+    struct Unix(UnixListener);
+
+    impl Accept for Unix {
+        fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
+            let (stream, _) = ready!(self.0.poll_accept(context))?;
+            let found = stream.peer_cred()?;
+            let credentials = Credentials {
+                process: found.pid().and_then(|pid| u32::try_from(pid).ok()),
+                user: found.uid(),
+                group: found.gid(),
+            };
+            Poll::Ready(Ok((Stream::new(Socket(stream)), Peer::Unix(credentials))))
+        }
+
+        fn local_addr(&self) -> io::Result<Address> {
+            let address = self.0.local_addr()?;
+            Ok(Address::Unix(address.as_pathname().unwrap_or("".as_ref()).to_owned()))
+        }
     }
 }

@@ -62,9 +62,9 @@ impl<M> Deref for Received<M> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// How many.
+    /// How many; at least so many if it is not exact.
     pub count: u64,
-    /// Whether `count` is exact. It always is within a process.
+    /// Whether `count` is exact. It always is, unless the process of the publisher ended while it could not be reached.
     pub exact: bool,
     /// Why.
     pub reason: GapReason,
@@ -84,15 +84,18 @@ pub enum GapReason {
     Skipped,
     /// The bytes were no message of the topic's type.
     Undecodable,
+    /// There was no connection to the publisher's process, and it did not wait for this reader, or is gone.
+    Disconnected,
 }
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let about = if self.exact { "" } else { "about " };
+        let about = if self.exact { "" } else { "at least " };
         let reason = match self.reason {
             GapReason::Overwritten => "overwritten",
             GapReason::Skipped => "skipped",
             GapReason::Undecodable => "undecodable",
+            GapReason::Disconnected => "lost with the connection",
         };
         write!(f, "{about}{} messages of `{}` {reason}", self.count, self.publisher)
     }

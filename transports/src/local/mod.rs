@@ -8,29 +8,41 @@
 //! and told to the reader as a [`Gap`]; for each publisher and subscription
 //! `sent since it joined = taken + overwritten + skipped + dead-lettered + left + depth` at any quiet moment.
 //!
+//! A publisher in another process is a [`Relay`] here, and the readers of another process are a [`Tap`]; what carries
+//! bytes between the two is no concern of a topic. While a [`Hold`] says that publishers of another process may come,
+//! no subscription sees an end.
+//!
 //! Publishing a message rings nobody. A [`Pulse`] counts what happened during one poll of a task, and [`poll_with`]
 //! tells the other sides afterwards: one fence, then a look at each bell. Handles used outside it do so every time.
 
 mod delivery;
+mod hold;
+mod numbering;
 mod outlet;
 mod publisher;
 mod pulse;
+mod relay;
 mod subscription;
+mod tap;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use mycelium_core::descriptor::Digest;
 use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::{LayoutError, slot_words};
 
 use crate::counters::Region;
+use hold::Holds;
 use outlet::{Feed, Inlet, Outlet};
 
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
+pub use hold::Hold;
 pub use publisher::{EmitError, Publisher, Refusal};
 pub use pulse::{Flusher, Pulse, poll_with};
+pub use relay::{Relay, RelayError};
 pub use subscription::{Finisher, Subscription};
+pub use tap::{Sight, Source, Tap};
 
 /// What happens at a subscription that is slower than a publisher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +114,20 @@ pub enum TopicError {
         /// What is wrong with it.
         error: LayoutError,
     },
+    /// The topic has a publisher with this epoch.
+    Epoch {
+        /// The topic.
+        topic: String,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// As many publishers of other processes have ended as may wait for subscriptions that do not look.
+    Unread {
+        /// The topic.
+        topic: String,
+        /// The most of them.
+        most: usize,
+    },
     /// A publisher has as many gating readers as it can have.
     Readers {
         /// The topic.
@@ -118,6 +144,13 @@ impl fmt::Display for TopicError {
                 write!(f, "topic `{topic}` carries {carries}, not {asked}")
             }
             TopicError::Capacity { topic, error } => write!(f, "topic `{topic}`: {error}"),
+            TopicError::Epoch { topic, epoch } => {
+                write!(f, "topic `{topic}` has a publisher with epoch {epoch:x} already")
+            }
+            TopicError::Unread { topic, most } => write!(
+                f,
+                "topic `{topic}` has {most} publishers of other processes that have ended and were not read to the end"
+            ),
             TopicError::Readers { topic, most } => {
                 write!(
                     f,
@@ -158,13 +191,21 @@ pub struct Topic {
     capacity: usize,
     counters: Arc<Region>,
     members: Mutex<Members>,
+    holds: Holds,
 }
 
 #[derive(Default)]
 struct Members {
     outlets: Vec<Arc<Outlet>>,
     inlets: Vec<Arc<Inlet>>,
+    /// Relays that have ended, as long as a subscription has not looked at them once more.
+    unread: Vec<Weak<Outlet>>,
 }
+
+/// So many rings of publishers in other processes may wait for readers that do not look, once their publishers have ended,
+/// or more if they take no more than so many bytes.
+const UNREAD: usize = 64;
+const UNREAD_BYTES: usize = 16 << 20;
 
 impl Topic {
     /// A topic without publishers and subscriptions, whose publishers have rings of `capacity` messages each.
@@ -185,8 +226,8 @@ impl Topic {
         if bytes.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
             return refuse(LayoutError::Slots { expected: None, found: 0 });
         }
-        let members = Mutex::default();
-        Ok(Arc::new(Topic { name: name.to_owned(), schema, capacity, counters, members }))
+        let (members, holds) = (Mutex::default(), Holds::default());
+        Ok(Arc::new(Topic { name: name.to_owned(), schema, capacity, counters, members, holds }))
     }
 
     /// A publisher, with a ring of its own. Every subscription there is gets its messages, from the first one on.
@@ -194,27 +235,14 @@ impl Topic {
     /// `name` stands in counters and gaps; `epoch` tells this start of the publisher from others.
     ///
     /// # Errors
-    /// If the topic carries other messages, or has too many gating subscriptions.
+    /// If the topic carries other messages, has a publisher with this epoch, or has too many gating subscriptions.
     pub fn publisher<M: Message>(
         self: &Arc<Topic>,
         name: &str,
         epoch: u64,
     ) -> Result<Publisher<M>, TopicError> {
         self.check(&Schema::of::<M>())?;
-        let mut members = self.members();
-        let outlet = Outlet::new(self, name, epoch)
-            .map_err(|error| TopicError::Capacity { topic: self.name.clone(), error })?;
-        let feeds: Option<Vec<Feed>> = members
-            .inlets
-            .iter()
-            .map(|inlet| Outlet::attach(&outlet, inlet, &self.counters))
-            .collect();
-        let feeds = feeds.ok_or_else(|| self.too_many_readers())?;
-        for (inlet, feed) in members.inlets.iter().zip(feeds) {
-            inlet.hand(feed);
-        }
-        members.outlets.push(outlet.clone());
-        drop(members);
+        let outlet = self.join_outlet(name, epoch, None)?;
         Ok(Publisher::new(self.clone(), outlet, &self.counters))
     }
 
@@ -229,20 +257,8 @@ impl Topic {
         policy: Policy,
     ) -> Result<Subscription<M>, TopicError> {
         self.check(&Schema::of::<M>())?;
-        let mut members = self.members();
         let inlet = Inlet::new(name, policy);
-        let feeds: Option<Vec<Feed>> = members
-            .outlets
-            .iter()
-            .map(|outlet| Outlet::attach(outlet, &inlet, &self.counters))
-            .collect();
-        let Some(feeds) = feeds else {
-            members.outlets.iter().for_each(|outlet| outlet.detach(&inlet));
-            return Err(self.too_many_readers());
-        };
-        feeds.into_iter().for_each(|feed| inlet.hand(feed));
-        members.inlets.push(inlet.clone());
-        drop(members);
+        self.join_inlet(&inlet)?;
         Ok(Subscription::new(self.clone(), inlet))
     }
 
@@ -270,6 +286,54 @@ impl Topic {
         self.capacity * slot_words(self.schema.size) * size_of::<usize>()
     }
 
+    /// A publisher for all readers that there are.
+    fn join_outlet(
+        &self,
+        name: &str,
+        epoch: u64,
+        first: Option<u64>,
+    ) -> Result<Arc<Outlet>, TopicError> {
+        let mut members = self.members();
+        let is_same = |known: &Arc<Outlet>| known.epoch == epoch && known.numbering.is_none();
+        if first.is_none() && members.outlets.iter().any(is_same) {
+            return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
+        }
+        members.unread.retain(|outlet| outlet.strong_count() > 0);
+        let most = UNREAD.max(UNREAD_BYTES / self.ring_bytes());
+        if first.is_some() && members.unread.len() >= most {
+            return Err(TopicError::Unread { topic: self.name.clone(), most });
+        }
+        let outlet = Outlet::new(self, name, epoch, first)
+            .map_err(|error| TopicError::Capacity { topic: self.name.clone(), error })?;
+        let readers = || members.inlets.iter().filter(|inlet| inlet.reads(&outlet));
+        let feeds: Option<Vec<Feed>> =
+            readers().map(|inlet| Outlet::attach(&outlet, inlet, &self.counters)).collect();
+        let feeds = feeds.ok_or_else(|| self.too_many_readers())?;
+        readers().zip(feeds).for_each(|(inlet, feed)| inlet.hand(feed));
+        members.outlets.push(outlet.clone());
+        Ok(outlet)
+    }
+
+    /// A reader of all publishers that there are.
+    fn join_inlet(&self, inlet: &Arc<Inlet>) -> Result<(), TopicError> {
+        let mut members = self.members();
+        // Publishers that come later have no more entries than those that are there.
+        let gating = members.inlets.iter().filter(|inlet| inlet.policy.is_gating()).count();
+        if inlet.policy.is_gating() && gating >= outlet::READERS {
+            return Err(self.too_many_readers());
+        }
+        let writers = || members.outlets.iter().filter(|outlet| inlet.reads(outlet));
+        let feeds: Option<Vec<Feed>> =
+            writers().map(|outlet| Outlet::attach(outlet, inlet, &self.counters)).collect();
+        let Some(feeds) = feeds else {
+            writers().for_each(|outlet| outlet.detach(inlet));
+            return Err(self.too_many_readers());
+        };
+        feeds.into_iter().for_each(|feed| inlet.hand(feed));
+        members.inlets.push(inlet.clone());
+        Ok(())
+    }
+
     fn check(&self, asked: &Schema) -> Result<(), TopicError> {
         if *asked == self.schema {
             return Ok(());
@@ -284,6 +348,12 @@ impl Topic {
 
     fn retire_outlet(&self, outlet: &Arc<Outlet>) {
         self.members().outlets.retain(|other| !Arc::ptr_eq(other, outlet));
+    }
+
+    /// A relay has ended, whose messages may not have been read.
+    fn end_relay(&self, outlet: &Arc<Outlet>) {
+        self.members().unread.push(Arc::downgrade(outlet));
+        self.retire_outlet(outlet);
     }
 
     fn retire_inlet(&self, inlet: &Arc<Inlet>) {

@@ -10,8 +10,10 @@ use mycelium_core::ring::broadcast::{
     Broadcast, Consumer, LayoutError, ReaderWords, Storage, Word, WriterWords, slot_words,
 };
 
+use super::delivery::GapReason;
+use super::numbering::{Known, Numbering};
 use super::{Policy, Topic};
-use crate::counters::{Kind, Line, Region};
+use crate::counters::{Kind, Line, Region, plain};
 
 /// The most gating readers that a ring has entries for.
 pub(super) const READERS: usize = 64;
@@ -48,6 +50,10 @@ pub(super) struct Outlet {
     /// Where the publisher waits for room.
     pub(super) room: Doorbell,
     pub(super) readers: Watched<Vec<ReaderInfo>>,
+    /// What its sequences are, if the publisher is in another process.
+    pub(super) numbering: Option<Numbering>,
+    /// The publisher is gone, and nobody knows what it had sent.
+    lost: AtomicBool,
 }
 
 /// A subscription as its publishers know it.
@@ -59,7 +65,13 @@ pub(super) struct ReaderInfo {
 }
 
 impl Outlet {
-    pub(super) fn new(topic: &Topic, name: &str, epoch: u64) -> Result<Arc<Outlet>, LayoutError> {
+    /// For a publisher in this process, or for one in another whose next message is `first`.
+    pub(super) fn new(
+        topic: &Topic,
+        name: &str,
+        epoch: u64,
+        first: Option<u64>,
+    ) -> Result<Arc<Outlet>, LayoutError> {
         let size = topic.schema().size;
         let words = topic.capacity() * slot_words(size);
         let storage = Boxed {
@@ -74,7 +86,19 @@ impl Outlet {
             epoch,
             room: Doorbell::new(),
             readers: Watched::default(),
+            numbering: first.map(|first| Numbering::new(first, topic.capacity())),
+            lost: AtomicBool::new(false),
         }))
+    }
+
+    /// Says, before it is closed, that nobody knows what the publisher had sent.
+    pub(super) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    /// Whether its end is a loss, to one reader who is told; the next ones have each a feed of their own.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
     }
 
     /// Joins a subscription to this publisher; `None` if the ring has no entry left.
@@ -89,20 +113,23 @@ impl Outlet {
         } else {
             Broadcast::observing(handle)
         };
-        let label = format!("{} reader={}", outlet.label(), inlet.name);
+        let label = format!("{} reader={}", outlet.label(), plain(&inlet.name));
         let line = counters.line(Kind::Feed, &label);
-        line.set(0, consumer.cursor() as u64);
+        let known = outlet.numbering.as_ref().map(|numbers| numbers.join(consumer.cursor()));
+        let place = consumer.cursor();
+        line.set(0, known.as_ref().map_or(place as u64, |known| known.sequence(place)));
         let reader = ReaderInfo { inlet: inlet.clone(), entry: consumer.entry() };
         outlet.readers.change(|readers| readers.push(reader));
         // While it joined, the ring may have looked full to the publisher, who sleeps then.
         announce();
         outlet.room.ring();
-        Some(Feed { outlet: outlet.clone(), consumer, line })
+        Some(Feed { outlet: outlet.clone(), consumer, line, known, told: false })
     }
 
     /// How counters name this start of the publisher.
     pub(super) fn label(&self) -> String {
-        format!("topic={} publisher={} epoch={:x}", self.topic, self.name, self.epoch)
+        let (topic, name) = (plain(&self.topic), plain(&self.name));
+        format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
     }
 
     /// Forgets a subscription whose feed is gone already.
@@ -146,18 +173,34 @@ pub(super) struct Inlet {
     pub(super) outlets: Watched<Vec<Arc<Outlet>>>,
     /// No publisher will come any more: what is there is all there is.
     pub(super) last_call: AtomicBool,
+    /// It stands for readers of another process.
+    is_tap: bool,
 }
 
 impl Inlet {
     pub(super) fn new(name: &str, policy: Policy) -> Arc<Inlet> {
+        Inlet::of(name, policy, false)
+    }
+
+    pub(super) fn for_tap(name: &str, policy: Policy) -> Arc<Inlet> {
+        Inlet::of(name, policy, true)
+    }
+
+    fn of(name: &str, policy: Policy, is_tap: bool) -> Arc<Inlet> {
         Arc::new(Inlet {
             name: name.into(),
             policy,
+            is_tap,
             bell: Doorbell::new(),
             incoming: Watched::default(),
             outlets: Watched::default(),
             last_call: AtomicBool::new(false),
         })
+    }
+
+    /// What came from another process does not go to another one.
+    pub(super) fn reads(&self, outlet: &Outlet) -> bool {
+        !self.is_tap || outlet.numbering.is_none()
     }
 
     pub(super) fn hand(&self, feed: Feed) {
@@ -169,12 +212,17 @@ impl Inlet {
 
     pub(super) fn forget(self: &Arc<Inlet>, feed: Feed) {
         let Feed { outlet, consumer, .. } = feed;
-        self.outlets.change(|outlets| outlets.retain(|other| !Arc::ptr_eq(other, &outlet)));
-        outlet.readers.change(|readers| readers.retain(|reader| !Arc::ptr_eq(&reader.inlet, self)));
+        self.leave(&outlet);
         // The entry may go to another reader only when it no longer says that it is this one's.
         drop(consumer);
         announce();
         outlet.room.ring();
+    }
+
+    /// This and the publisher know each other no more.
+    pub(super) fn leave(self: &Arc<Inlet>, outlet: &Arc<Outlet>) {
+        self.outlets.change(|outlets| outlets.retain(|other| !Arc::ptr_eq(other, outlet)));
+        outlet.readers.change(|readers| readers.retain(|reader| !Arc::ptr_eq(&reader.inlet, self)));
     }
 }
 
@@ -183,8 +231,27 @@ impl Inlet {
 pub(super) struct Feed {
     pub(super) outlet: Arc<Outlet>,
     pub(super) consumer: Consumer<RingOf>,
-    /// Values: joined_at, taken, overwritten, skipped, dead_lettered, redelivered.
+    /// Values: see [`Kind::Feed`].
     pub(super) line: Line,
+    /// What its sequences are, if the publisher is in another process.
+    pub(super) known: Option<Known>,
+    /// The reader was told of a loss at the end.
+    pub(super) told: bool,
+}
+
+impl Feed {
+    /// The sequence of the message in a place of the ring.
+    #[inline]
+    pub(super) fn sequence(&self, place: usize) -> u64 {
+        self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
+    }
+
+    /// What is missing before the cursor, beside what the ring itself says, if the publisher is in another process.
+    #[inline]
+    pub(super) fn missed(&mut self) -> Option<(u64, GapReason)> {
+        let (numbering, known) = (self.outlet.numbering.as_ref()?, self.known.as_mut()?);
+        numbering.missed(known, self.consumer.cursor())
+    }
 }
 
 /// A value behind a lock with a version, so that who keeps a copy sees without locking whether it is still good.

@@ -94,6 +94,12 @@ impl<M: Message> Publisher<M> {
         Some(self.outlet.reader_at(self.held?)?.name.clone())
     }
 
+    /// How many messages the slowest gating reader has not taken, those on their way over a link included.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.outlet.ring.depth()
+    }
+
     /// How many messages it has sent.
     #[must_use]
     pub fn sent(&self) -> u64 {

@@ -159,7 +159,7 @@ impl<M: Message> Subscription<M> {
             type_id: M::ID,
             publisher: feed.outlet.name.clone(),
             epoch: feed.outlet.epoch,
-            sequence: sequence as u64,
+            sequence: feed.sequence(sequence),
             payload: bytes.take(length).collect(),
         };
         self.pass(in_hand.feed, DEAD_LETTERED);
@@ -266,11 +266,12 @@ impl<M: Message> Subscription<M> {
                 Turn::Over => self.retire(self.turn),
             }
         }
+        let over = self.feeds.is_empty() && !self.topic.holds.is_held();
         if self.feeds.is_empty() && self.taken_in != self.inlet.incoming.version() {
             // A publisher came before the last one ended.
             return self.next();
         }
-        if self.feeds.is_empty() && self.taken_in > 0 || last_call {
+        if over && (self.taken_in > 0 || self.topic.holds.was_held()) || last_call {
             return TryRecv::Closed;
         }
         TryRecv::Empty
@@ -284,21 +285,35 @@ impl<M: Message> Subscription<M> {
         if policy == Policy::Latest {
             let skipped = feed.consumer.skip_to_latest();
             if skipped > 0 {
-                return Turn::Delivery(self.gap(index, skipped, GapReason::Skipped));
+                return Turn::Delivery(self.gap(index, skipped as u64, GapReason::Skipped));
             }
         }
         let mut words = M::Words::ZERO;
-        match feed.consumer.look(words.as_mut()) {
+        let look = feed.consumer.look(words.as_mut());
+        if !matches!(look, Look::Gap { .. })
+            && let Some((missed, reason)) = feed.missed()
+        {
+            return Turn::Delivery(self.gap(index, missed, reason));
+        }
+        match look {
             Look::Message { sequence, .. } => match from_words::<M>(&words) {
-                Ok(message) => Turn::Delivery(self.hand_out(index, message, sequence as u64)),
+                Ok(message) => {
+                    let sequence = feed.sequence(sequence);
+                    Turn::Delivery(self.hand_out(index, message, sequence))
+                }
                 Err(_) => {
                     self.in_hand = None;
                     feed.consumer.advance();
                     Turn::Delivery(self.gap(index, 1, GapReason::Undecodable))
                 }
             },
-            Look::Gap { missed } => Turn::Delivery(self.gap(index, missed, GapReason::Overwritten)),
+            Look::Gap { missed } => {
+                Turn::Delivery(self.gap(index, missed as u64, GapReason::Overwritten))
+            }
             Look::Empty => Turn::Nothing,
+            Look::Closed if feed.outlet.is_lost() && !std::mem::replace(&mut feed.told, true) => {
+                Turn::Delivery(self.gap(index, 0, GapReason::Disconnected))
+            }
             Look::Closed => Turn::Over,
         }
     }
@@ -322,29 +337,38 @@ impl<M: Message> Subscription<M> {
 
     #[cold]
     #[inline(never)]
-    fn gap(&mut self, index: usize, count: usize, reason: GapReason) -> Delivery<M> {
+    fn gap(&mut self, index: usize, mut count: u64, reason: GapReason) -> Delivery<M> {
         let feed = &mut self.feeds[index];
+        let exact = count > 0;
+        // What the ring passed over may have been missing from before.
+        let mut add = |more: u64, feed: &mut Feed| {
+            count += more + feed.missed().map_or(0, |(missed, _)| missed);
+        };
+        add(0, feed);
+        let mut words = M::Words::ZERO;
+        if !self.inlet.policy.is_gating() {
+            match feed.consumer.look(words.as_mut()) {
+                Look::Message { sequence, .. } => {
+                    add(0, feed);
+                    if let Ok(message) = from_words::<M>(&words) {
+                        feed.consumer.advance();
+                        let sequence = feed.sequence(sequence);
+                        self.after_gap = Some(AfterGap { feed: index, message, sequence });
+                    }
+                }
+                // The publisher has been faster once more.
+                Look::Gap { missed } => add(missed as u64, feed),
+                Look::Empty | Look::Closed => {}
+            }
+        }
         let value = match reason {
-            GapReason::Overwritten => OVERWRITTEN,
+            GapReason::Overwritten | GapReason::Disconnected => OVERWRITTEN,
             GapReason::Skipped => SKIPPED,
             GapReason::Undecodable => DEAD_LETTERED,
         };
-        feed.line.add(value, count as u64);
-        let gap = Gap {
-            count: count as u64,
-            exact: true,
-            reason,
-            publisher: feed.outlet.name.clone(),
-            epoch: feed.outlet.epoch,
-        };
-        let mut words = M::Words::ZERO;
-        if !self.inlet.policy.is_gating()
-            && let Look::Message { sequence, .. } = feed.consumer.look(words.as_mut())
-            && let Ok(message) = from_words::<M>(&words)
-        {
-            feed.consumer.advance();
-            self.after_gap = Some(AfterGap { feed: index, message, sequence: sequence as u64 });
-        }
+        feed.line.add(value, count);
+        let (publisher, epoch) = (feed.outlet.name.clone(), feed.outlet.epoch);
+        let gap = Gap { count, exact, reason, publisher, epoch };
         Delivery::Gap(gap)
     }
 

@@ -4,6 +4,7 @@ use std::{fmt, pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 use mycelium::{Context, Error, Kept, Result, service};
+use mycelium_executor::Backoff;
 
 use super::Board;
 use crate::{
@@ -17,9 +18,9 @@ use crate::{
 
 /// A node that has not shaken hands by then is as good as none.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// The first pause before connecting again; it doubles up to the longest.
-const BACKOFF: Duration = Duration::from_millis(20);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// The pauses before connecting again.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(10) };
 /// So many connections in a row that came to nothing, and the node is given up.
 const ATTEMPTS: u32 = 6;
 /// The same once a connection was good: nodes restart, and that takes time.
@@ -163,8 +164,7 @@ impl Attempts {
         if self.failed >= if self.was_good { ATTEMPTS_AGAIN } else { ATTEMPTS } {
             return None;
         }
-        let pause = BACKOFF.saturating_mul(1 << (self.failed - 1).min(16)).min(LONGEST_BACKOFF);
-        Some(pause.mul_f64(1.0 - 0.5 * (random as f64 / u64::MAX as f64)))
+        Some(BACKOFF.pause(self.failed - 1, random))
     }
 }
 
@@ -200,8 +200,8 @@ mod tests {
         assert_eq!(pauses.len(), 5);
         assert!(pauses.windows(2).all(|pair| pair[1] == pair[0] * 2));
         attempts.succeeded();
-        assert_eq!(attempts.failed(0), Some(BACKOFF));
+        assert_eq!(attempts.failed(0), Some(BACKOFF.first));
         let again: Vec<_> = std::iter::from_fn(|| attempts.failed(0)).collect();
-        assert_eq!((again.len(), again[20]), (28, LONGEST_BACKOFF));
+        assert_eq!((again.len(), again[20]), (28, BACKOFF.longest));
     }
 }

@@ -1,10 +1,11 @@
 //! The recorded day as a node of its own, for those who have none.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use mycelium::{Context, Error, Kept, Result, service};
+use mycelium_executor::Address;
 
 use crate::feed::Feed;
 
@@ -17,7 +18,7 @@ pub struct FeedServer {
     /// Where to listen; once it does, exactly where, so that a restart changes nothing.
     listen: Kept<String>,
     /// Told once where it listens.
-    listening: Option<oneshot::Sender<SocketAddr>>,
+    listening: Option<oneshot::Sender<Address>>,
 }
 
 impl FeedServer {
@@ -26,7 +27,7 @@ impl FeedServer {
     pub fn new(
         feed: Arc<Feed>,
         listen: Kept<String>,
-        listening: Option<oneshot::Sender<SocketAddr>>,
+        listening: Option<oneshot::Sender<Address>>,
     ) -> Self {
         Self { feed, listen, listening }
     }

@@ -1,0 +1,262 @@
+//! How the nodes of a topology are joined: what each reads of the others, and the links that carry it.
+//!
+//! A node reads from every node whose services emit what its own services read, and dials these; it listens if others
+//! read from it. Which they are follows from the topology and from what all services of the program declare, so both
+//! sides know of each other before either runs.
+
+mod socket;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_core::Message;
+use mycelium_executor::{Executor, SpawnError};
+use mycelium_transports::exchange::{
+    Control, Dialer, Identity, Notice, Observer, Offer, Station, Want,
+};
+use mycelium_transports::local::Policy;
+use mycelium_transports::stream::DriveError;
+
+use crate::dead_letter::DeadLetter;
+use crate::error::{BuildError, StartError};
+use crate::node::Shared;
+use crate::plan::Ports;
+use crate::topology::Topology;
+use socket::{Socket, connect};
+
+/// Topics between this node and the others, by node, each with the strictest policy of its readers on the reading side.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    /// What this node reads of others; a topic stands once for each service that emits it.
+    pub(crate) publishers: BTreeMap<String, Vec<(&'static str, Policy)>>,
+    /// What others read of this node.
+    pub(crate) readers: BTreeMap<String, Vec<(&'static str, Policy)>>,
+}
+
+impl Neighbours {
+    /// Those of `node`, which has `services`; `known` are the services of all nodes.
+    pub(crate) fn new(
+        node: &str,
+        topology: &Topology,
+        known: &[(String, Ports)],
+        services: &[(String, Ports)],
+    ) -> Result<Neighbours, BuildError> {
+        let mut neighbours = Neighbours::default();
+        for (other, names) in topology.places() {
+            let theirs = || known.iter().filter(|(name, _)| names.contains(&name.as_str()));
+            for (_, ports) in theirs() {
+                for port in &ports.reads {
+                    topology.check_access(other, "reads", port.topic)?;
+                }
+                for port in &ports.emits {
+                    topology.check_access(other, "writes", port.topic)?;
+                }
+            }
+            if other == node {
+                continue;
+            }
+            let publishers = neighbours.publishers.entry(other.to_owned()).or_default();
+            for port in theirs().flat_map(|(_, ports)| &ports.emits) {
+                let policy = strictest(topology, port.topic, services.iter());
+                publishers.extend(policy.map(|policy| (port.topic, policy)));
+            }
+            let readers = neighbours.readers.entry(other.to_owned()).or_default();
+            let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
+            for topic in mine.map(|port| port.topic) {
+                let policy = strictest(topology, topic, theirs());
+                let is_new = readers.iter().all(|(known, _)| *known != topic);
+                readers.extend(policy.filter(|_| is_new).map(|policy| (topic, policy)));
+            }
+        }
+        neighbours.publishers.retain(|_, topics| !topics.is_empty());
+        neighbours.readers.retain(|_, topics| !topics.is_empty());
+        Ok(neighbours)
+    }
+
+    /// Whether another node reads a topic of this one.
+    pub(crate) fn reads(&self, topic: &str) -> bool {
+        self.readers.values().flatten().any(|(read, _)| *read == topic)
+    }
+
+    /// Whether another node writes a topic that is read here.
+    pub(crate) fn writes(&self, topic: &str) -> bool {
+        self.publishers.values().flatten().any(|(written, _)| *written == topic)
+    }
+}
+
+/// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay where they are.
+fn strictest<'a>(
+    topology: &Topology,
+    topic: &str,
+    services: impl Iterator<Item = &'a (String, Ports)>,
+) -> Option<Policy> {
+    let reads = |ports: &Ports| ports.reads.iter().any(|port| port.topic == topic);
+    let readers = services.filter(|(_, ports)| topic != DeadLetter::TOPIC && reads(ports));
+    let policies: Vec<Policy> = readers.map(|(name, _)| topology.policy(name, topic)).collect();
+    let order = [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest];
+    order.into_iter().find(|policy| policies.contains(policy))
+}
+
+/// The links of a running node.
+pub(crate) struct Links {
+    control: Arc<Control>,
+    station: Option<Arc<Station>>,
+}
+
+impl Links {
+    /// Announces the readers, listens for them, and dials the publishers.
+    pub(crate) fn start(shared: &Arc<Shared>) -> Result<Links, StartError> {
+        let mut links = Links { control: Arc::default(), station: None };
+        let neighbours = &shared.plan.neighbours;
+        if neighbours.publishers.is_empty() && neighbours.readers.is_empty() {
+            return Ok(links);
+        }
+        let node = &shared.plan.node;
+        let identity = Identity::new(node, shared.executor.entropy())
+            .map_err(|_| StartError::Link { node: node.clone(), problem: NAME.to_owned() })?;
+        if !neighbours.readers.is_empty() {
+            links.station = Some(links.listen(shared, identity)?);
+        }
+        for (peer, topics) in &neighbours.publishers {
+            links.dial(shared, identity, peer, topics)?;
+        }
+        Ok(links)
+    }
+
+    fn listen(&self, shared: &Arc<Shared>, identity: Identity) -> Result<Arc<Station>, StartError> {
+        let (plan, executor) = (&shared.plan, &shared.executor);
+        let failed = |problem: String| StartError::Link { node: plan.node.clone(), problem };
+        let mut station = Station::new(
+            identity,
+            plan.topology.default_link(),
+            executor.clone(),
+            self.control.clone(),
+            shared.counters().clone(),
+            observer(&plan.node),
+        );
+        for (reader, topics) in &plan.neighbours.readers {
+            station.batch(reader, plan.topology.link(&plan.node, reader).batching);
+            for (topic, policy) in topics {
+                let announced = shared.named_topic(topic);
+                let announced = announced.map(|topic| station.announce(reader, &topic, *policy));
+                announced.transpose().map_err(BuildError::Topic)?;
+            }
+        }
+        for topic in shared.topics().filter(|topic| topic.name() != DeadLetter::TOPIC) {
+            let readers = plan.topology.readers(topic.name());
+            station.add(Offer { topic, readers });
+        }
+        let path = plan.topology.socket(&plan.node);
+        let socket = Socket::at(&path, plan.topology.users(&plan.node)).map_err(failed)?;
+        let listener = socket.listener(&**executor).map_err(failed)?;
+        let station = Arc::new(station);
+        tracing::info!(node = plan.node, socket = %path.display(), "node listens");
+        let waiting = station.clone().wait_for_readers();
+        let serving = station.clone().run(listener, move |peer| socket.welcome(peer));
+        spawn(&**executor, &plan.node, waiting)?;
+        spawn(&**executor, &plan.node, serving)?;
+        Ok(station)
+    }
+
+    fn dial(
+        &self,
+        shared: &Arc<Shared>,
+        identity: Identity,
+        peer: &str,
+        topics: &[(&'static str, Policy)],
+    ) -> Result<(), StartError> {
+        let (plan, executor) = (&shared.plan, &shared.executor);
+        let mut wants: Vec<Want> = Vec::new();
+        for (name, policy) in topics {
+            let topic = shared.named_topic(name);
+            let topic =
+                topic.filter(|topic| wants.iter().all(|want| want.topic.name() != topic.name()));
+            wants.extend(topic.map(|topic| Want { topic, policy: *policy }));
+        }
+        let dialer = Dialer {
+            peer: peer.to_owned(),
+            connect: connect(executor.clone(), &plan.topology.socket(peer)),
+            wants,
+            identity,
+            config: plan.topology.link(&plan.node, peer),
+            executor: executor.clone(),
+            control: self.control.clone(),
+            counters: shared.counters().clone(),
+            observer: observer(&plan.node),
+        };
+        let reading = dialer.run().map_err(|error| StartError::Link {
+            node: plan.node.clone(),
+            problem: format!("with `{peer}`: {error}"),
+        })?;
+        spawn(&**executor, &plan.node, reading)
+    }
+
+    /// Ready once all nodes that this one reads from, and all that read from it, have met it; false if they never will.
+    pub(crate) async fn ready(&self) -> bool {
+        self.control.ready().await
+    }
+
+    /// Publishers that end from now on may come back.
+    pub(crate) fn shut_down(&self) {
+        self.control.shut_down();
+    }
+
+    /// Readers leave, and what publishers sent is brought to its end.
+    pub(crate) fn drain(&self) {
+        self.control.drain();
+    }
+
+    /// Ready once all links have ended, after [`drain`](Links::drain).
+    pub(crate) async fn ended(&self) {
+        self.control.ended().await;
+    }
+
+    /// Ends what is left of them.
+    pub(crate) fn stop(&self) {
+        self.control.stop();
+    }
+
+    /// What could not be brought to its readers, once all links have ended: node, topic, and how many messages.
+    pub(crate) fn undelivered(&self) -> Vec<(String, String, usize)> {
+        self.station.as_ref().map_or_else(Vec::new, |station| station.undelivered())
+    }
+
+    /// How many messages have arrived so far: while that grows, waiting is worth it.
+    pub(crate) fn progress(&self) -> u64 {
+        self.station.as_ref().map_or(0, |station| station.progress())
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.control.stop();
+    }
+}
+
+const NAME: &str = "the node's name is longer than 62 bytes";
+
+fn spawn(
+    executor: &dyn Executor,
+    node: &str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), StartError> {
+    executor.spawn(Box::pin(task)).map_err(|error: SpawnError| StartError::Spawn {
+        service: format!("(the links of {node})"),
+        error,
+    })
+}
+
+fn observer(node: &str) -> Observer {
+    let node = node.to_owned();
+    Arc::new(move |notice| match &notice {
+        Notice::Up { .. } => tracing::info!(node, "{notice}"),
+        Notice::Down { error: DriveError::Link(error), .. } if error.is_goodbye() => {
+            tracing::info!(node, "{notice}")
+        }
+        Notice::Unreachable { pause, .. } if *pause < Duration::from_millis(500) => {
+            tracing::debug!(node, "{notice}")
+        }
+        _ => tracing::warn!(node, "{notice}"),
+    })
+}

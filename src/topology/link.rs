@@ -1,0 +1,167 @@
+//! Sections that say how nodes are joined: where they listen, who may connect, and how links batch and wait.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mycelium_transports::exchange::LinkConfig;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+use super::values::{Bytes, Span};
+use super::{Problem, Topology, TopologyError};
+
+/// The section that stands for all links.
+const DEFAULT: &str = "default";
+
+/// How a link is. What is not said is as the default section says, and then as the default is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkSection {
+    #[expect(dead_code, reason = "there is one, which is what it is checked for")]
+    transport: Option<Transport>,
+    preset: Option<Preset>,
+    batch_bytes: Option<Bytes>,
+    batch_messages: Option<u32>,
+    batch_delay: Option<Span>,
+    keep_alive: Option<Span>,
+    silence: Option<Span>,
+    handshake: Option<Span>,
+    retry: Option<Pause>,
+    longest_retry: Option<Pause>,
+    buffer: Option<Bytes>,
+}
+
+/// What carries a link.
+#[derive(Clone, Copy, Debug)]
+struct Transport;
+
+impl<'de> Deserialize<'de> for Transport {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Transport, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "unix" => Ok(Transport),
+            other => {
+                Err(D::Error::custom(format!("there is no transport `{other}`; expected: unix")))
+            }
+        }
+    }
+}
+
+/// What a link is good at: how it batches, and how long its buffer is.
+#[derive(Clone, Copy, Debug)]
+struct Preset(LinkConfig);
+
+impl<'de> Deserialize<'de> for Preset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Preset, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "low-latency" => Ok(Preset(LinkConfig::low_latency())),
+            "balanced" => Ok(Preset(LinkConfig::default())),
+            "high-throughput" => Ok(Preset(LinkConfig::high_throughput())),
+            other => Err(D::Error::custom(format!(
+                "there is no preset `{other}`; expected one of: low-latency, balanced, high-throughput"
+            ))),
+        }
+    }
+}
+
+/// A duration that is not none at all.
+#[derive(Clone, Copy, Debug)]
+struct Pause(Duration);
+
+impl<'de> Deserialize<'de> for Pause {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pause, D::Error> {
+        let Span(pause) = Span::deserialize(deserializer)?;
+        if pause.is_zero() {
+            return Err(D::Error::custom("expected a pause of at least a nanosecond"));
+        }
+        Ok(Pause(pause))
+    }
+}
+
+impl LinkSection {
+    fn apply(&self, config: &mut LinkConfig) {
+        if let Some(Preset(preset)) = self.preset {
+            (config.batching, config.buffer) = (preset.batching, preset.buffer);
+        }
+        let LinkConfig { batching, retry, .. } = config;
+        set(&mut batching.bytes, self.batch_bytes.map(|bytes| bytes.0));
+        set(&mut batching.messages, self.batch_messages);
+        set(&mut batching.delay, self.batch_delay.map(|span| span.0));
+        set(&mut retry.first, self.retry.map(|pause| pause.0));
+        set(&mut retry.longest, self.longest_retry.map(|pause| pause.0));
+        set(&mut config.keep_alive, self.keep_alive.map(|span| span.0));
+        set(&mut config.silence, self.silence.map(|span| span.0));
+        set(&mut config.handshake, self.handshake.map(|span| span.0));
+        set(&mut config.buffer, self.buffer.map(|bytes| bytes.0));
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+impl Topology {
+    /// Each pair of nodes has one section at most, and the section names nodes that there are.
+    pub(super) fn check_links(&self) -> Result<(), TopologyError> {
+        let nodes: Vec<&String> = self.sections.node.keys().map(AsRef::as_ref).collect();
+        let pairs = || nodes.iter().flat_map(|a| nodes.iter().map(move |b| (a, b)));
+        for name in self.sections.link.keys() {
+            if name.as_ref() == DEFAULT {
+                continue;
+            }
+            let pair = pairs().find(|(a, b)| a != b && format!("{a}-{b}") == **name.as_ref());
+            let Some((a, b)) = pair else {
+                let known = pairs().filter(|(a, b)| a < b).map(|(a, b)| format!("{a}-{b}"));
+                let known = known.chain([DEFAULT.to_owned()]).collect();
+                let problem = Problem::Unknown { kind: "link", name: name.as_ref().clone(), known };
+                return Err(self.file.error(name.span(), problem));
+            };
+            let first = format!("{b}-{a}");
+            if a > b && self.sections.link.contains_key(first.as_str()) {
+                let problem = Problem::Twice { kind: "link", name: name.as_ref().clone(), first };
+                return Err(self.file.error(name.span(), problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// How the link between two nodes is.
+    pub(crate) fn link(&self, node: &str, other: &str) -> LinkConfig {
+        let mut config = LinkConfig::default();
+        for name in [DEFAULT.to_owned(), format!("{node}-{other}"), format!("{other}-{node}")] {
+            if let Some(section) = self.sections.link.get(name.as_str()) {
+                section.apply(&mut config);
+            }
+        }
+        config
+    }
+
+    /// How links with nodes are that the topology does not know.
+    pub(crate) fn default_link(&self) -> LinkConfig {
+        let mut config = LinkConfig::default();
+        if let Some(section) = self.sections.link.get(DEFAULT) {
+            section.apply(&mut config);
+        }
+        config
+    }
+
+    /// Where a node listens.
+    pub(crate) fn socket(&self, node: &str) -> PathBuf {
+        let said = self.sections.node.get(node).and_then(|section| section.socket.clone());
+        said.unwrap_or_else(|| self.run_directory().join(format!("{node}.sock")))
+    }
+
+    /// Whose processes may connect to a node; `None` for those of its own user.
+    pub(crate) fn users(&self, node: &str) -> Option<&[u32]> {
+        self.sections.node.get(node)?.users.as_deref()
+    }
+
+    fn run_directory(&self) -> PathBuf {
+        if let Some(directory) = &self.directory {
+            return directory.clone();
+        }
+        let name = self.file.path.file_stem().unwrap_or("topology".as_ref()).to_string_lossy();
+        mycelium_transports::own_directory(&name)
+    }
+}

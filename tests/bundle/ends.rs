@@ -1,0 +1,125 @@
+//! How a bundle ends its members.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use mycelium::bundle::{Bundle, BundleError, Event, Member, Outcome};
+
+use crate::{PATIENCE, speaking};
+
+#[test]
+fn sources_end_first() {
+    // Given in the wrong order, so that it is not that which counts.
+    let bundle = speaking()
+        .with("wait", "sink", &["left", "right"])
+        .with("wait", "left", &["source"])
+        .with("wait", "right", &["source"])
+        .with("wait", "source", &[]);
+    let handle = bundle.bundle.handle();
+    let running = std::thread::spawn(|| bundle.bundle.run());
+    bundle.said.sorted::<4>();
+    handle.stop();
+    let report = running.join().unwrap().unwrap();
+    assert!(report.members.iter().all(|member| member.outcome == Outcome::Completed));
+    assert_eq!(bundle.said.next(), "source ends");
+    assert_eq!(bundle.said.sorted(), ["left ends", "right ends"]);
+    assert_eq!(bundle.said.next(), "sink ends");
+    // They were not merely asked in this order: each had exited before the next was asked.
+    let mut here = vec!["left", "right", "sink", "source"];
+    for event in bundle.events {
+        match event {
+            Event::Exited { member, .. } => here.retain(|name| **name != member),
+            Event::Stopping { member } if member == "sink" => assert_eq!(here, ["sink"]),
+            Event::Stopping { member } if member != "source" => assert!(!here.contains(&"source")),
+            _ => (),
+        }
+    }
+}
+
+#[test]
+fn members_in_a_circle_end_together() {
+    let bundle = speaking().with("wait", "a", &["b"]).with("wait", "b", &["a"]);
+    let handle = bundle.bundle.handle();
+    let running = std::thread::spawn(|| bundle.bundle.run());
+    bundle.said.sorted::<2>();
+    handle.stop();
+    running.join().unwrap().unwrap();
+    assert_eq!(bundle.said.sorted(), ["a ends", "b ends"]);
+}
+
+#[test]
+fn who_does_not_end_by_the_deadline_is_killed_and_named() {
+    let bundle = speaking().with("hang", "source", &[]).with("wait", "sink", &["source"]);
+    let handle = bundle.bundle.handle();
+    let running = std::thread::spawn(|| bundle.bundle.deadline(Duration::from_secs(2)).run());
+    assert_eq!(bundle.said.sorted(), ["sink waits", "source hangs"]);
+    handle.stop();
+    let error = running.join().unwrap().unwrap_err();
+    assert!(matches!(&error, BundleError::Killed { members } if *members == ["source"]), "{error}");
+    assert_eq!(error.to_string(), "had not ended and were killed: source");
+    let killed = |event: &Event| *event == Event::Killed { member: "source".into() };
+    assert!(bundle.events.iter().any(|event| killed(&event)));
+    drop(bundle.writer);
+    assert_eq!(bundle.said.rest(), ["sink ends"]);
+}
+
+#[test]
+fn a_bundle_that_was_stopped_before_starts_nothing() {
+    let bundle = speaking().with("wait", "source", &[]);
+    bundle.bundle.handle().stop();
+    let report = bundle.bundle.run().unwrap();
+    assert_eq!((report.members[0].outcome, report.members[0].starts), (Outcome::Stopped, 0));
+}
+
+#[test]
+fn a_panic_leaves_no_process() {
+    let bundle = speaking().with("hang", "source", &[]).with("hang", "sink", &[]);
+    let handle = bundle.bundle.handle();
+    let (sender, started) = channel();
+    let run = bundle.bundle.observe(move |event| {
+        if let Event::Started { member, .. } = event {
+            sender.send(()).unwrap();
+            assert_ne!(member, "sink", "this is the panic");
+        }
+    });
+    catch_unwind(AssertUnwindSafe(|| run.run())).unwrap_err();
+    assert_eq!(started.iter().count(), 2);
+    assert_eq!(handle.pid("source"), None);
+    drop(bundle.writer);
+    bundle.said.rest();
+}
+
+#[test]
+fn what_a_member_leaves_in_its_group_goes_with_it() {
+    let bundle = speaking();
+    let writer = bundle.writer.try_clone().unwrap();
+    let member = Member::new("shell", move || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & exit 0"]).stdout(writer.try_clone().unwrap());
+        command
+    });
+    let report = bundle.bundle.member(member).run().unwrap();
+    assert_eq!(report.members[0].outcome, Outcome::Completed);
+    drop(bundle.writer);
+    bundle.said.rest();
+}
+
+#[test]
+fn a_member_that_reads_its_input_to_the_end_waits_for_the_launcher() {
+    let (sender, started) = channel();
+    let bundle =
+        Bundle::new().member(Member::new("cat", || Command::new("cat"))).observe(move |event| {
+            if let Event::Started { .. } = event {
+                sender.send(()).unwrap();
+            }
+        });
+    let handle = bundle.handle();
+    let running = std::thread::spawn(|| bundle.run());
+    started.recv_timeout(PATIENCE).unwrap();
+    handle.stop();
+    let report = running.join().unwrap().unwrap();
+    assert_eq!(report.members[0].outcome, Outcome::Stopped);
+    assert_eq!(report.members[0].status.unwrap().to_string(), "signal: 15 (SIGTERM)");
+}

@@ -1,0 +1,59 @@
+//! Launchers as processes of their own, and the signals that they get.
+
+use std::io::pipe;
+use std::process::Child;
+
+use rustix::process::Signal;
+
+use crate::{Said, kill, program};
+
+/// A launcher with two members, all of which speak.
+fn launcher(role: &str) -> (Child, Said) {
+    let (reader, writer) = pipe().unwrap();
+    let launcher = program(role, "launcher").stdout(writer).spawn().unwrap();
+    (launcher, Said::by(reader))
+}
+
+#[test]
+fn sigterm_and_ctrl_c_end_the_bundle_in_order() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (mut launcher, said) = launcher("launch");
+        assert_eq!(said.sorted(), ["sink waits", "source waits"]);
+        kill(launcher.id(), signal);
+        assert_eq!(said.rest(), ["source ends", "sink ends", "launcher has ended"]);
+        assert!(launcher.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn a_second_signal_kills_all_at_once() {
+    let (mut launcher, said) = launcher("launch-hanging");
+    assert_eq!(said.sorted(), ["sink hangs", "source hangs"]);
+    kill(launcher.id(), Signal::INT);
+    kill(launcher.id(), Signal::TERM);
+    let mut rest = said.rest();
+    // They exit in any order.
+    rest[0] = rest[0].replace("source, sink", "sink, source");
+    assert_eq!(rest, ["launcher failed: had not ended and were killed: sink, source"]);
+    launcher.wait().unwrap();
+}
+
+#[test]
+fn members_end_with_a_launcher_that_is_killed() {
+    let (mut launcher, said) = launcher("launch");
+    assert_eq!(said.sorted(), ["sink waits", "source waits"]);
+    kill(launcher.id(), Signal::KILL);
+    launcher.wait().unwrap();
+    let mut rest = said.rest();
+    rest.sort();
+    assert_eq!(rest, ["sink ends", "source ends"]);
+}
+
+#[test]
+fn members_that_hang_are_killed_when_their_launcher_is() {
+    let (mut launcher, said) = launcher("launch-hanging");
+    assert_eq!(said.sorted(), ["sink hangs", "source hangs"]);
+    kill(launcher.id(), Signal::KILL);
+    launcher.wait().unwrap();
+    assert!(said.rest().is_empty());
+}

@@ -1,0 +1,70 @@
+//! What this program does when it is run as a process of a test.
+
+use std::io::Write;
+use std::process::{Command, exit};
+use std::time::Duration;
+
+use mycelium::bundle::{Bundle, Member, end_with_launcher};
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
+
+pub(crate) const ROLE: &str = "MYCELIUM_TEST_ROLE";
+pub(crate) const NAME: &str = "MYCELIUM_TEST_NAME";
+
+/// Not a test of its own: passes at once where it is not asked for.
+#[test]
+fn enter() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    match &*role {
+        "complete" => say("completes"),
+        "fail" => exit(3),
+        "refuse" => exit(Bundle::NO_RESTART.into()),
+        "wait" => wait_for_the_end(),
+        "hang" => hang(),
+        "launch" => launch("wait"),
+        "launch-hanging" => launch("hang"),
+        other => panic!("there is no role {other}"),
+    }
+    exit(0)
+}
+
+/// One write, so that it stays one line whatever others write meanwhile.
+fn say(what: &str) {
+    let name = std::env::var(NAME).unwrap();
+    std::io::stdout().write_all(format!("\n@{name} {what}\n").as_bytes()).unwrap();
+}
+
+/// As a node does it.
+fn wait_for_the_end() {
+    let mut signals = Signals::new([SIGTERM]).unwrap();
+    end_with_launcher(Duration::from_secs(30)).unwrap();
+    say("waits");
+    signals.forever().next();
+    say("ends");
+}
+
+/// Takes no notice of SIGTERM.
+fn hang() -> ! {
+    let _signals = Signals::new([SIGTERM]).unwrap();
+    end_with_launcher(Duration::ZERO).unwrap();
+    say("hangs");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Runs two members that inherit this process's standard output.
+fn launch(role: &'static str) {
+    let member = |name: &'static str| {
+        let command = move || -> Command { crate::program(role, name) };
+        Member::new(name, command)
+    };
+    let bundle = Bundle::new()
+        .member(member("sink").ends_after("source"))
+        .member(member("source"))
+        .deadline(Duration::from_secs(3600));
+    match bundle.run() {
+        Ok(_) => say("has ended"),
+        Err(error) => say(&format!("failed: {error}")),
+    }
+}

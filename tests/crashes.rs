@@ -1,0 +1,69 @@
+//! Nodes that are killed, paused and restarted at random, in any order, under load; and what is received then.
+//!
+//! A run is one seed, which decides what happens to whom; the scheduler decides the rest. Three processes of one
+//! topology (`roles`), run as a bundle (`launch`), write down what they emit and receive (`records`); `chaos` is what
+//! happens to them, and `lives` what is known of that; `checker` holds the one against the other at the end, and is held
+//! itself by `checker_tests`. Processes end with the test, whichever way that ends.
+//!
+//! `SEEDS=100 SECONDS_PER_SEED=10 cargo test --test crashes` goes on for longer, `SEED=7` runs that one.
+#![cfg(target_os = "linux")]
+
+#[path = "crashes/chaos.rs"]
+mod chaos;
+#[path = "crashes/checker.rs"]
+mod checker;
+#[path = "crashes/checker_tests.rs"]
+mod checker_tests;
+#[path = "crashes/history.rs"]
+mod history;
+#[path = "crashes/launch.rs"]
+mod launch;
+#[path = "crashes/lives.rs"]
+mod lives;
+#[path = "crashes/records.rs"]
+mod records;
+#[path = "crashes/roles.rs"]
+mod roles;
+
+use std::time::Duration;
+
+use chaos::Summary;
+use checker::Tally;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
+fn nothing_is_lost_doubled_or_reordered_in_silence_whoever_is_killed() {
+    let seconds = number("SECONDS_PER_SEED").unwrap_or(2);
+    // One is another each time, the others are the same.
+    let fresh = fastrand::u64(..1 << 32);
+    let seeds: Vec<u64> = match number("SEED") {
+        Some(seed) => vec![seed],
+        None => (1..number("SEEDS").unwrap_or(2)).chain([fresh]).collect(),
+    };
+    let mut sum = Summary::default();
+    for seed in &seeds {
+        println!("seed {seed}, {seconds} s");
+        let Summary { kills, restarts, pauses, tally } =
+            chaos::run(*seed, Duration::from_secs(seconds));
+        sum.kills += kills;
+        sum.restarts += restarts;
+        sum.pauses += pauses;
+        sum.tally += tally;
+    }
+    println!(
+        "crashes: {} seeds of {seconds} s, the last was {}: {sum:?}",
+        seeds.len(),
+        seeds[seeds.len() - 1]
+    );
+    // A run in which nothing happened shows nothing.
+    assert!(sum.kills > 0 && sum.pauses > 0 && sum.tally.received > 0, "{sum:?}");
+    if seeds.len() >= 10 {
+        let Tally { told, unknown, whole, .. } = sum.tally;
+        assert!(sum.restarts > 0 && told > 0 && unknown > 0 && whole > 0, "{sum:?}");
+    }
+}

@@ -1,0 +1,261 @@
+//! One run: a bundle of three nodes under load, a seed that decides what happens to them, and the check of what they
+//! wrote down.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use mycelium::bundle::{BundleError, Event, Handle, Outcome, Report};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::checker::{Tally, check};
+use crate::history;
+use crate::launch::{self, MEMBERS, PATIENCE, STREAMS};
+use crate::lives::{Fate, Lives, Start};
+use crate::records::{Record, file, read};
+use crate::roles::{self, CAPACITY};
+
+/// What was done in a run, and what came of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) kills: u64,
+    pub(crate) restarts: u64,
+    pub(crate) pauses: u64,
+    pub(crate) tally: Tally,
+}
+
+/// Runs the nodes for so long under what the seed decides. Panics if anything is not as it should be.
+pub(crate) fn run(seed: u64, time: Duration) -> Summary {
+    let mut run = Run::start(seed);
+    let end = now() + time;
+    run.progress();
+    while now() < end {
+        for _ in 0..run.rng.u32(1..=4) {
+            run.act();
+            let pause = Duration::from_millis(run.rng.u64(..60));
+            let at_once = run.rng.bool();
+            run.pass(if at_once { Duration::ZERO } else { pause });
+        }
+        run.go_on_all();
+        run.progress();
+        run.check_sockets();
+    }
+    run.end()
+}
+
+struct Run {
+    rng: Rng,
+    place: PathBuf,
+    handle: Handle,
+    bundle: Option<JoinHandle<Result<Report, BundleError>>>,
+    events: Receiver<Event>,
+    lives: Lives,
+    summary: Summary,
+}
+
+impl Run {
+    fn start(seed: u64) -> Run {
+        let name = format!("mycelium-crashes-{}-{seed}", std::process::id());
+        let place = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&place);
+        fs::create_dir(&place).unwrap();
+        let (bundle, events) = launch::bundle(&place);
+        Run {
+            rng: Rng::with_seed(seed),
+            place,
+            handle: bundle.handle(),
+            bundle: Some(thread::spawn(|| bundle.run())),
+            events,
+            lives: Lives::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    /// Does one thing, or several at once.
+    fn act(&mut self) {
+        let member = MEMBERS[self.rng.usize(..MEMBERS.len())];
+        match self.rng.u32(..10) {
+            0..=3 => self.kill(member),
+            4 => {
+                let mut all = MEMBERS;
+                self.rng.shuffle(&mut all);
+                let few = self.rng.usize(2..=3);
+                all[..few].iter().for_each(|member| self.kill(member));
+            }
+            5 => self.restart(member),
+            // Some of them so long that the others give it up.
+            _ => {
+                self.pause(member);
+                let time = Duration::from_millis(self.rng.u64(1..700));
+                self.pass(time);
+                if self.rng.bool() {
+                    self.go_on(member);
+                }
+            }
+        }
+    }
+
+    fn kill(&mut self, member: &str) {
+        if self.signal(member, Signal::KILL, Fate::Killed) {
+            self.summary.kills += 1;
+        }
+    }
+
+    /// Has it end in order, and come again.
+    fn restart(&mut self, member: &str) {
+        let life = self.lives.of(member).saturating_sub(1);
+        // Who does not yet listen for it dies of it.
+        let is_up = STREAMS.iter().any(|(publisher, topic, reader, _)| {
+            let is_its = *publisher == member || *reader == member;
+            is_its && !read(&file(&self.place, member, life, topic), 1).is_empty()
+        });
+        if !is_up {
+            return;
+        }
+        let again = roles::again(&self.place, member, life);
+        fs::write(&again, "").unwrap();
+        if self.signal(member, Signal::TERM, Fate::AskedToEnd) {
+            self.summary.restarts += 1;
+        } else {
+            fs::remove_file(&again).unwrap();
+        }
+    }
+
+    fn pause(&mut self, member: &str) {
+        if self.signal(member, Signal::STOP, Fate::None) {
+            self.summary.pauses += 1;
+            self.lives.last(member).unwrap().stopped = true;
+        }
+    }
+
+    fn go_on(&mut self, member: &str) {
+        let stopped = |start: &mut Start| std::mem::take(&mut start.stopped);
+        if self.lives.last(member).is_some_and(stopped) {
+            self.signal(member, Signal::CONT, Fate::None);
+        }
+    }
+
+    fn go_on_all(&mut self) {
+        MEMBERS.iter().for_each(|member| self.go_on(member));
+    }
+
+    /// Sends a signal to the process of a member, if it is there and nobody knows of its end.
+    fn signal(&mut self, member: &str, signal: Signal, fate: Fate) -> bool {
+        self.pass(Duration::ZERO);
+        let Some(start) = self.lives.last(member) else { return false };
+        if start.life.ended < usize::MAX || start.fate == Fate::Killed {
+            return false;
+        }
+        // Until it is reaped, and that is known here only afterwards, its id is its own: at worst it is gone.
+        if self.handle.pid(member) != Some(start.pid) {
+            return false;
+        }
+        let pid = Pid::from_raw(i32::try_from(start.pid).unwrap()).unwrap();
+        if kill_process(pid, signal).is_err() {
+            return false;
+        }
+        self.lives.suffers(member, fate);
+        true
+    }
+
+    /// Lets so much time pass, and takes note of what happens.
+    fn pass(&mut self, time: Duration) {
+        let end = now() + time;
+        loop {
+            match self.events.recv_timeout(end.saturating_duration_since(now())) {
+                Ok(event) => self.lives.note(&event, &self.place),
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => panic!("the bundle has ended"),
+            }
+        }
+    }
+
+    /// Waits until each reader has got new messages of each publisher that runs now.
+    fn progress(&mut self) {
+        let end = now() + PATIENCE;
+        let mut seen = BTreeMap::new();
+        let mut left = STREAMS.to_vec();
+        loop {
+            left.retain(|(publisher, topic, reader, _)| {
+                let (from, to) = (self.lives.of(publisher), self.lives.of(reader));
+                if !self.lives.is_up(publisher) || !self.lives.is_up(reader) {
+                    return true;
+                }
+                let path = file(&self.place, reader, to - 1, topic);
+                // What has come before does not count.
+                let before =
+                    seen.entry((*topic, *reader, from, to)).or_insert_with(|| read(&path, 0).len());
+                let fresh = |record: &Record| matches!(record, Record::Got { life, .. } if *life == from - 1);
+                read(&path, *before).iter().filter(|record| fresh(record)).count() < 20
+            });
+            if left.is_empty() {
+                return;
+            }
+            assert!(now() < end, "no progress: {left:?}\n{}", self.lives.story());
+            self.pass(Duration::from_millis(2));
+        }
+    }
+
+    /// Who listens has a socket that leads to it, whatever the start before has left there.
+    fn check_sockets(&self) {
+        for member in ["source", "relay"] {
+            let path = roles::sockets(&self.place).join(format!("{member}.sock"));
+            let found = fs::symlink_metadata(&path).unwrap();
+            assert!(found.file_type().is_socket());
+            UnixStream::connect(&path).unwrap();
+        }
+    }
+
+    /// Ends all in order, and checks.
+    fn end(mut self) -> Summary {
+        self.handle.stop();
+        let bundle = self.bundle.take().unwrap();
+        while let Ok(event) = self.events.recv_timeout(2 * PATIENCE) {
+            self.lives.note(&event, &self.place);
+        }
+        let report = bundle.join().unwrap().unwrap();
+        for member in report.members {
+            assert_eq!(member.outcome, Outcome::Completed, "{}", member.name);
+        }
+        for entry in fs::read_dir(roles::sockets(&self.place)).unwrap().map(Result::unwrap) {
+            assert!(!entry.file_type().unwrap().is_socket(), "{:?} is left", entry.path());
+        }
+        let (sent, read) = history::of(&self.place, &self.lives.starts);
+        match check(&sent, &read, CAPACITY) {
+            Ok(tally) => self.summary.tally = tally,
+            Err(error) => panic!("{error}\n{}", self.lives.story()),
+        }
+        history::check_relays(&self.place, &self.lives.starts);
+        self.summary
+    }
+}
+
+impl Drop for Run {
+    /// Nothing is left behind but, after a failure, what was written down.
+    fn drop(&mut self) {
+        self.go_on_all();
+        self.handle.stop();
+        if let Some(bundle) = self.bundle.take() {
+            let _ = bundle.join();
+        }
+        if thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "for who reads why the test failed")]
+            {
+                eprintln!("what the processes wrote is in {}", self.place.display());
+            }
+        } else {
+            let _ = fs::remove_dir_all(&self.place);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "these are real processes")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,57 @@
+//! What all starts of all members wrote down, as the checker wants it.
+
+use std::path::Path;
+
+use crate::checker::{Read, Seen, Sent};
+use crate::launch::STREAMS;
+use crate::lives::Starts;
+use crate::records::{Record, file, read};
+
+/// A relay makes one result of each order that it received.
+pub(crate) fn check_relays(place: &Path, starts: &Starts) {
+    for (life, start) in (0..).zip(&starts["relay"]) {
+        let of = |topic| read(&file(place, "relay", life, topic), 0).into_iter();
+        let orders = of("orders").filter(|record| matches!(record, Record::Got { .. })).count();
+        let results = of("results").filter(|record| matches!(record, Record::Sent(_))).count();
+        let in_hand = usize::from(start.life.killed);
+        assert!(
+            (results..=results + in_hand).contains(&orders),
+            "relay {life} made {results} results of {orders} orders"
+        );
+    }
+}
+
+/// What all starts of all members wrote down.
+pub(crate) fn of(place: &Path, starts: &Starts) -> (Vec<Sent>, Vec<Read>) {
+    let (mut sent, mut received): (Vec<Sent>, Vec<Read>) = (Vec::new(), Vec::new());
+    for (publisher, topic, reader, gating) in STREAMS {
+        for (life, start) in (0..).zip(&starts[publisher]) {
+            if sent.iter().any(|sent| (sent.topic, sent.life) == (topic, life)) {
+                continue;
+            }
+            let records = read(&file(place, publisher, life, topic), 0);
+            let done = records.last() == Some(&Record::End);
+            assert!(done || start.life.killed, "{publisher} {life} has not ended well");
+            // Who was killed before it could begin has nothing to say.
+            let Some(Record::Epoch(epoch)) = records.first().copied() else { continue };
+            let is_emit = |record: &&Record| matches!(record, Record::Sent(_));
+            let count = records.iter().filter(is_emit).count() as u64;
+            sent.push(Sent { topic, life, span: start.life, epoch, count });
+        }
+        for (life, start) in (0..).zip(&starts[reader]) {
+            let records = read(&file(place, reader, life, topic), 0);
+            let done = records.contains(&Record::End);
+            assert!(done || start.life.killed, "{reader} {life} has not read {topic} to its end");
+            let seen = records.into_iter().filter_map(|record| match record {
+                Record::Got { life, number, sequence, whole } => {
+                    Some(Seen::Got { life, number, sequence, whole })
+                }
+                Record::Gap { epoch, count, exact } => Some(Seen::Gap { epoch, count, exact }),
+                _ => None,
+            });
+            let seen = seen.collect();
+            received.push(Read { topic, reader, life, span: start.life, gating, done, seen });
+        }
+    }
+    (sent, received)
+}

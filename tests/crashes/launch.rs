@@ -1,0 +1,66 @@
+//! The bundle of three nodes: who they are, what they read of each other, and how their processes are started.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use mycelium::Restart;
+use mycelium::bundle::{Bundle, Event, Member};
+
+use crate::roles;
+
+/// Longer than it takes any process to do what it has to.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) const MEMBERS: [&str; 3] = ["source", "relay", "sink"];
+
+/// Publisher, topic, reader, and whether it is waited for.
+pub(crate) const STREAMS: [(&str, &str, &str, bool); 4] = [
+    ("source", "orders", "relay", true),
+    ("source", "orders", "sink", true),
+    ("source", "ticks", "sink", false),
+    ("relay", "results", "sink", true),
+];
+
+/// What a start of a member said before it ended.
+pub(crate) fn errors(place: &Path, member: &str, life: u64) -> PathBuf {
+    place.join(format!("{member}.{life}.err"))
+}
+
+/// The nodes, in a place of their own, and what happens to them. They end in order: each after those that it reads from.
+pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<Event>) {
+    let (sender, events) = channel();
+    let mut bundle = Bundle::new().deadline(PATIENCE).observe(move |event| {
+        let _ = sender.send(event.clone());
+    });
+    let restart = Restart {
+        limit: u32::MAX,
+        window: Duration::from_secs(1),
+        backoff: Duration::from_millis(20),
+        longest: Duration::from_millis(200),
+    };
+    for member in MEMBERS {
+        let (place, lives) = (place.to_owned(), AtomicU64::new(0));
+        let command = move || {
+            let life = lives.fetch_add(1, Ordering::Relaxed);
+            let errors = File::create(errors(&place, member, life)).unwrap();
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", "roles::enter", "--nocapture", "--test-threads=1"]);
+            command
+                .env(roles::ROLE, member)
+                .env(roles::LIFE, life.to_string())
+                .env(roles::PLACE, &place);
+            command.stdout(Stdio::null()).stderr(errors);
+            command
+        };
+        let feeders = STREAMS.iter().filter(|(_, _, reader, _)| *reader == member);
+        let starting = Member::new(member, command).restart(restart);
+        bundle = bundle.member(
+            feeders.fold(starting, |starting, (publisher, ..)| starting.ends_after(publisher)),
+        );
+    }
+    (bundle, events)
+}

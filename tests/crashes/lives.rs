@@ -1,0 +1,116 @@
+//! The starts of each member: when they began and ended, and what was done to them, which has to explain how they ended.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+
+use mycelium::bundle::Event;
+use rustix::process::Signal;
+
+use crate::checker::Life;
+use crate::launch::{MEMBERS, errors};
+
+/// The starts of each member, in order.
+pub(crate) type Starts = BTreeMap<&'static str, Vec<Start>>;
+
+/// One start of a member.
+pub(crate) struct Start {
+    pub(crate) pid: u32,
+    pub(crate) life: Life,
+    /// What was done to it.
+    pub(crate) fate: Fate,
+    /// It does not go on before it is told to.
+    pub(crate) stopped: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    None,
+    Killed,
+    AskedToEnd,
+}
+
+pub(crate) struct Lives {
+    pub(crate) starts: Starts,
+    /// How many events there were.
+    count: usize,
+}
+
+impl Lives {
+    pub(crate) fn new() -> Lives {
+        Lives { starts: MEMBERS.map(|member| (member, Vec::new())).into(), count: 0 }
+    }
+
+    /// How often a member was started.
+    pub(crate) fn of(&self, member: &str) -> u64 {
+        self.starts[member].len() as u64
+    }
+
+    pub(crate) fn last(&mut self, member: &str) -> Option<&mut Start> {
+        self.starts.get_mut(member).unwrap().last_mut()
+    }
+
+    /// Whether a member runs, and nothing will end it. Who was asked to end has ended its sockets, or will.
+    pub(crate) fn is_up(&self, member: &str) -> bool {
+        let stays = |start: &Start| start.life.ended == usize::MAX && start.fate == Fate::None;
+        self.starts[member].last().is_some_and(stays)
+    }
+
+    /// This was done to the last start of a member.
+    pub(crate) fn suffers(&mut self, member: &str, fate: Fate) {
+        let count = self.count;
+        let Some(start) = self.last(member) else { return };
+        if fate != Fate::None {
+            start.fate = fate;
+        }
+        if fate == Fate::AskedToEnd {
+            start.life.asked = start.life.asked.min(count);
+        }
+    }
+
+    /// Takes note of an event, which must be one that what was done to the member explains.
+    pub(crate) fn note(&mut self, event: &Event, place: &Path) {
+        self.count += 1;
+        let starts = self.starts.get_mut(event.member()).unwrap();
+        match event {
+            Event::Started { pid, .. } => {
+                let life =
+                    Life { began: self.count, asked: usize::MAX, ended: usize::MAX, killed: false };
+                starts.push(Start { pid: *pid, life, fate: Fate::None, stopped: false });
+            }
+            Event::Exited { member, status } => {
+                let start = starts.last_mut().unwrap();
+                start.life.ended = self.count;
+                start.life.killed = status.signal() == Some(Signal::KILL.as_raw());
+                let expected = match (start.life.killed, status.code()) {
+                    (true, _) => start.fate == Fate::Killed,
+                    // It may have ended before it was killed.
+                    (false, Some(1)) => start.life.asked < usize::MAX,
+                    (false, code) => start.fate == Fate::None && code == Some(0),
+                };
+                let life = starts.len() as u64 - 1;
+                let said = || fs::read_to_string(errors(place, member, life));
+                assert!(expected, "{event}: {}", said().unwrap_or_default());
+            }
+            Event::Stopping { .. } => {
+                let start = starts.last_mut().unwrap();
+                start.life.asked = start.life.asked.min(self.count);
+            }
+            Event::Restarting { .. } => {}
+            other => panic!("{other}"),
+        }
+    }
+
+    /// All that is known of the starts.
+    pub(crate) fn story(&self) -> String {
+        let mut story = String::new();
+        for (member, starts) in &self.starts {
+            for (life, start) in starts.iter().enumerate() {
+                let Start { life: span, fate, stopped, .. } = start;
+                story += &format!("{member} {life}: {span:?} {fate:?}, stopped: {stopped}\n");
+            }
+        }
+        story
+    }
+}

@@ -1,0 +1,132 @@
+//! What the processes of a run write down, each into files of its own: records of one size, one write each, so that a
+//! process that is killed leaves whole records, and at most one half of one at the end.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use mycelium::Delivery;
+
+/// How many bytes a record has.
+const SIZE: usize = 40;
+
+/// One line of a process's story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// The publisher's messages go by this epoch.
+    Epoch(u64),
+    /// The message of this number was emitted.
+    Sent(u64),
+    /// A message was received: which start of its publisher it says it is from, which number it says it has, which
+    /// number it came under, and whether its content is what was sent.
+    Got { life: u64, number: u64, sequence: u64, whole: bool },
+    /// It was told that messages are missing.
+    Gap { epoch: u64, count: u64, exact: bool },
+    /// All is done, and the process ends as it should.
+    End,
+}
+
+impl Record {
+    fn fields(self) -> [u64; 5] {
+        match self {
+            Record::Epoch(epoch) => [1, epoch, 0, 0, 0],
+            Record::Sent(number) => [2, number, 0, 0, 0],
+            Record::Got { life, number, sequence, whole } => {
+                [3, life, number, sequence, u64::from(whole)]
+            }
+            Record::Gap { epoch, count, exact } => [4, epoch, count, u64::from(exact), 0],
+            Record::End => [5, 0, 0, 0, 0],
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Record {
+        let field = |index: usize| {
+            let bytes = &bytes[index * 8..index * 8 + 8];
+            u64::from_le_bytes(bytes.try_into().unwrap())
+        };
+        match field(0) {
+            1 => Record::Epoch(field(1)),
+            2 => Record::Sent(field(1)),
+            3 => Record::Got {
+                life: field(1),
+                number: field(2),
+                sequence: field(3),
+                whole: field(4) == 1,
+            },
+            4 => Record::Gap { epoch: field(1), count: field(2), exact: field(3) == 1 },
+            5 => Record::End,
+            other => panic!("there is no record of kind {other}"),
+        }
+    }
+}
+
+/// Where a process writes.
+pub(crate) struct Log(File);
+
+impl Log {
+    pub(crate) fn open(path: &Path) -> io::Result<Log> {
+        Ok(Log(OpenOptions::new().append(true).create(true).open(path)?))
+    }
+
+    pub(crate) fn put(&self, record: Record) -> io::Result<()> {
+        let mut bytes = [0; SIZE];
+        for (place, field) in bytes.chunks_mut(8).zip(record.fields()) {
+            place.copy_from_slice(&field.to_le_bytes());
+        }
+        (&self.0).write_all(&bytes)
+    }
+
+    /// Writes down what was received. `content` is what a message says of itself.
+    pub(crate) fn delivery<M>(
+        &self,
+        delivery: &Delivery<M>,
+        content: impl Fn(&M) -> (u64, u64, bool),
+    ) -> io::Result<()> {
+        self.put(match delivery {
+            Delivery::Msg(message) => {
+                let (life, number, whole) = content(message);
+                Record::Got { life, number, sequence: message.sequence(), whole }
+            }
+            Delivery::Gap(gap) => {
+                Record::Gap { epoch: gap.epoch, count: gap.count, exact: gap.exact }
+            }
+        })
+    }
+}
+
+/// The file of one start of a member, for one topic.
+pub(crate) fn file(directory: &Path, member: &str, life: u64, topic: &str) -> PathBuf {
+    directory.join(format!("{member}.{life}.{topic}"))
+}
+
+/// The records of a file from one on; none if it is not there yet.
+pub(crate) fn read(path: &Path, from: usize) -> Vec<Record> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => panic!("cannot read {}: {error}", path.display()),
+    };
+    bytes.chunks_exact(SIZE).skip(from).map(Record::parse).collect()
+}
+
+#[test]
+fn what_is_written_is_read_and_half_a_record_is_none() {
+    let path = std::env::temp_dir().join(format!("mycelium-records-{}", std::process::id()));
+    let _ = fs::remove_file(&path);
+    assert_eq!(read(&path, 0), []);
+    let records = [
+        Record::Epoch(u64::MAX),
+        Record::Sent(1),
+        Record::Got { life: 1, number: 2, sequence: 3, whole: true },
+        Record::Gap { epoch: 4, count: 5, exact: false },
+        Record::End,
+    ];
+    let log = Log::open(&path).unwrap();
+    for record in records {
+        log.put(record).unwrap();
+    }
+    (&log.0).write_all(&[1; SIZE - 1]).unwrap();
+    assert_eq!(read(&path, 0), records);
+    assert_eq!(read(&path, 4), [Record::End]);
+    fs::remove_file(&path).unwrap();
+}

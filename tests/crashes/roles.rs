@@ -1,0 +1,260 @@
+//! What this program does when it is run as a member: the node of that name, which writes down what it does.
+
+use std::path::{Path, PathBuf};
+use std::process::exit;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium::bundle::end_with_launcher;
+use mycelium::counters::Kind;
+use mycelium::{Context, Message, Node, Result, Topology, message, service};
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+
+use crate::records::{Log, Record, file};
+
+pub(crate) const ROLE: &str = "MYCELIUM_TEST_ROLE";
+pub(crate) const LIFE: &str = "MYCELIUM_TEST_LIFE";
+pub(crate) const PLACE: &str = "MYCELIUM_TEST_PLACE";
+
+/// Small rings that are full soon, and links that lose patience soon.
+const TOPOLOGY: &str = r#"
+[node.source]
+services = ["Orders", "Ticks"]
+shutdown = "20s"
+[node.relay]
+services = ["Relay"]
+shutdown = "20s"
+[node.sink]
+services = ["SinkOrders", "SinkTicks", "SinkResults"]
+shutdown = "20s"
+[topic.orders]
+capacity = 64
+[topic.ticks]
+capacity = 64
+[topic.results]
+capacity = 64
+[subscription."SinkTicks.ticks"]
+policy = "drop-oldest"
+[link.default]
+keep_alive = "100ms"
+silence = "400ms"
+handshake = "400ms"
+retry = "5ms"
+longest_retry = "50ms"
+"#;
+
+/// Messages in the ring of each publisher, on both sides of a link.
+pub(crate) const CAPACITY: u64 = 64;
+
+#[message(topic = "orders", id = 1)]
+struct Order {
+    life: u64,
+    number: u64,
+    content: u64,
+}
+
+#[message(topic = "ticks", id = 2)]
+struct Tick {
+    life: u64,
+    number: u64,
+    content: u64,
+}
+
+#[message(topic = "results", id = 3)]
+struct Outcome {
+    life: u64,
+    number: u64,
+    content: u64,
+}
+
+/// What belongs to a number, so that one message cannot pass for another.
+fn content(topic: u64, life: u64, number: u64) -> u64 {
+    (topic << 60 ^ life << 40 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// This start of a member.
+#[derive(Clone)]
+struct Me {
+    member: String,
+    life: u64,
+    place: PathBuf,
+}
+
+impl Me {
+    fn log(&self, topic: &str) -> Arc<Log> {
+        Arc::new(Log::open(&file(&self.place, &self.member, self.life, topic)).unwrap())
+    }
+}
+
+/// A service that emits as fast as it may for a moment, and then pauses for another.
+macro_rules! source {
+    ($service:ident, $message:ident) => {
+        struct $service {
+            life: u64,
+            next: u64,
+            log: Arc<Log>,
+        }
+
+        #[service(emits($message))]
+        impl $service {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                loop {
+                    let random = ctx.random();
+                    for _ in 0..random % 100 {
+                        let (life, number) = (self.life, self.next);
+                        let content = content($message::ID.into(), life, number);
+                        ctx.emit($message { life, number, content }).await?;
+                        self.log.put(Record::Sent(number))?;
+                        self.next += 1;
+                        if ctx.is_shutting_down() {
+                            return Ok(());
+                        }
+                    }
+                    ctx.sleep(Duration::from_micros(random % 4000)).await?;
+                }
+            }
+        }
+    };
+}
+
+/// A service that receives, now and then slowly.
+macro_rules! sink {
+    ($service:ident, $message:ident) => {
+        struct $service(Arc<Log>);
+
+        #[service(reads($message))]
+        impl $service {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                let mut messages = ctx.subscribe::<$message>()?;
+                while let Some(delivery) = messages.recv().await {
+                    self.0.delivery(&delivery, |message: &$message| {
+                        let $message { life, number, content: found } = *message;
+                        (life, number, found == content($message::ID.into(), life, number))
+                    })?;
+                    if ctx.random() % 2048 == 0 {
+                        // At a shutdown it goes on at once.
+                        let _ = ctx.sleep(Duration::from_millis(20)).await;
+                    }
+                }
+                self.0.put(Record::End)?;
+                Ok(())
+            }
+        }
+    };
+}
+
+source!(Orders, Order);
+source!(Ticks, Tick);
+sink!(SinkOrders, Order);
+sink!(SinkTicks, Tick);
+sink!(SinkResults, Outcome);
+
+/// Makes one result of each order.
+struct Relay {
+    life: u64,
+    next: u64,
+    orders: Arc<Log>,
+    results: Arc<Log>,
+}
+
+#[service(reads(Order), emits(Outcome))]
+impl Relay {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut orders = ctx.subscribe::<Order>()?;
+        while let Some(delivery) = orders.recv().await {
+            self.orders.delivery(&delivery, |order: &Order| {
+                let Order { life, number, content: found } = *order;
+                (life, number, found == content(Order::ID.into(), life, number))
+            })?;
+            if delivery.message().is_some() {
+                let (life, number) = (self.life, self.next);
+                let content = content(Outcome::ID.into(), life, number);
+                ctx.emit(Outcome { life, number, content }).await?;
+                self.results.put(Record::Sent(number))?;
+                self.next += 1;
+            }
+        }
+        self.orders.put(Record::End)?;
+        Ok(())
+    }
+}
+
+/// Not a test of its own: passes at once where it is not asked for.
+#[test]
+fn enter() {
+    let Ok(member) = std::env::var(ROLE) else { return };
+    let life = std::env::var(LIFE).unwrap().parse().unwrap();
+    let place = PathBuf::from(std::env::var(PLACE).unwrap());
+    end_with_launcher(Duration::from_secs(30)).unwrap();
+    let me = Me { member, life, place };
+    // On this runtime nothing runs before the first await: whoever hears of a publisher finds its epoch written down.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(run(&me));
+    // The launcher says so if it is to come again.
+    exit(i32::from(again(&me.place, &me.member, me.life).exists()));
+}
+
+/// Says of a start of a member that it is not the last, although it ends as it should.
+pub(crate) fn again(place: &Path, member: &str, life: u64) -> PathBuf {
+    place.join(format!("{member}.{life}.again"))
+}
+
+/// Where the nodes listen.
+pub(crate) fn sockets(place: &Path) -> PathBuf {
+    place.join("sockets")
+}
+
+async fn run(me: &Me) {
+    let topology = Topology::parse("crashes.toml", TOPOLOGY).unwrap();
+    let topology = topology.in_directory(sockets(&me.place));
+    let life = me.life;
+    let [orders, ticks, results] = ["orders", "ticks", "results"].map(|topic| me.log(topic));
+    let emitted = [orders.clone(), ticks.clone()];
+    let read = [orders.clone(), ticks.clone(), results.clone()];
+    let relayed = [orders.clone(), results.clone()];
+    let node = Node::builder(&me.member)
+        .topology(topology)
+        .service({
+            let [log, _] = emitted.clone();
+            move || Orders { life, next: 0, log: log.clone() }
+        })
+        .service({
+            let [_, log] = emitted;
+            move || Ticks { life, next: 0, log: log.clone() }
+        })
+        .service(move || {
+            let [orders, results] = relayed.clone();
+            Relay { life, next: 0, orders, results }
+        })
+        .service({
+            let [log, ..] = read.clone();
+            move || SinkOrders(log.clone())
+        })
+        .service({
+            let [_, log, _] = read.clone();
+            move || SinkTicks(log.clone())
+        })
+        .service(move || SinkResults(read[2].clone()));
+    let executor = Tokio::current().unwrap();
+    let running = node.build().unwrap().start(executor.clone()).unwrap();
+    let publishers = match &*me.member {
+        "source" => vec![(&orders, "orders"), (&ticks, "ticks")],
+        "relay" => vec![(&results, "results")],
+        _ => vec![],
+    };
+    for (log, topic) in &publishers {
+        let counters = running.counters();
+        let line = counters
+            .iter()
+            .find(|line| line.kind == Kind::Publisher && line.label("topic") == *topic);
+        let epoch = u64::from_str_radix(line.unwrap().label("epoch"), 16).unwrap();
+        log.put(Record::Epoch(epoch)).unwrap();
+    }
+    executor.interrupted().await.unwrap();
+    running.shutdown();
+    running.join().await.unwrap();
+    for (log, _) in &publishers {
+        log.put(Record::End).unwrap();
+    }
+}

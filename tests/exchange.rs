@@ -1,0 +1,17 @@
+//! What topics between two sides that are joined by real sockets promise, to readers and publishers of all kinds, whatever
+//! becomes of the connection, and whoever else connects.
+#![cfg(target_os = "linux")]
+
+#[path = "exchange/accounts.rs"]
+mod accounts;
+#[path = "exchange/arrival.rs"]
+mod arrival;
+#[path = "exchange/defects/mod.rs"]
+mod defects;
+#[path = "exchange/limits.rs"]
+mod limits;
+#[path = "exchange/lost.rs"]
+mod lost;
+mod station;
+#[path = "exchange/strangers.rs"]
+mod strangers;

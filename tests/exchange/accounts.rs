@@ -1,0 +1,135 @@
+//! Counters account for all that was sent, at every moment; and what topics keep of what they promised to links.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mycelium_transports::counters::{Kind, Region};
+use mycelium_transports::local::{Delivery, Policy, Schema, Sight, Topic, TopicError};
+
+use crate::station::{Number, Place, Side, take, until, within};
+
+/// What can have become of a message, by the names of the counters.
+pub(crate) const FATES: [&str; 6] =
+    ["taken", "overwritten", "skipped", "dead_lettered", "left", "unknown"];
+
+/// How many messages something has become of.
+pub(crate) fn fates(side: &Side) -> u64 {
+    FATES.iter().map(|fate| side.sum(Kind::Feed, fate)).sum()
+}
+
+fn topic(capacity: usize) -> Arc<Topic> {
+    Topic::new("numbers", Schema::of::<Number>(), capacity, Region::new(16)).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_connected_reader_did_not_take_is_undelivered() {
+    let place = Place::new("accounts-undelivered");
+    let (there, here) = Side::pair(8, 8);
+    let station = Arc::new(there.station_for("here", Policy::Block));
+    there.serve(station.clone(), &place.socket());
+    let _reader = here.reader();
+    here.read("there", &place.socket(), Policy::Block);
+    within("both have met", there.control.ready()).await;
+    let mut publisher = there.publisher();
+    for value in 0..16 {
+        within("room", publisher.emit(Number { value })).await.unwrap();
+    }
+    drop(publisher);
+    until("half of it has arrived", || station.progress() == 8).await;
+    there.control.drain();
+    there.control.stop();
+    within("all links have ended", there.control.ended()).await;
+    let expected = vec![("here".to_owned(), "numbers".to_owned(), 8)];
+    assert_eq!(station.undelivered(), expected, "nobody will ever take these");
+}
+
+#[tokio::test]
+async fn the_reading_side_accounts_for_all_that_its_relay_brought() {
+    let place = Place::new("accounts-relay");
+    let (there, here) = Side::pair(8, 64);
+    let station = there.station_for("here", Policy::DropOldest);
+    let mut publisher = there.publisher();
+    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut reader = here.reader();
+    there.serve(station, &place.socket());
+    here.read("there", &place.socket(), Policy::DropOldest);
+    assert!(matches!(within("a gap", reader.recv()).await, Some(Delivery::Gap(_))));
+    take(&mut reader, 12..20).await;
+    reader.done();
+    let sent = here.sum(Kind::Publisher, "sent") - here.sum(Kind::Feed, "joined_at");
+    assert_eq!(sent, fates(&here) + reader.depth() as u64);
+}
+
+#[test]
+fn an_observing_tap_accounts_for_all_that_was_sent() {
+    let counters = Region::new(16);
+    let topic = Topic::new("numbers", Schema::of::<Number>(), 8, counters.clone()).unwrap();
+    let mut tap = topic.tap::<()>("reader", Policy::DropOldest).unwrap();
+    let mut publisher = topic.publisher::<Number>("publisher", 7).unwrap();
+    (0..4).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let source = &mut tap.sources()[0];
+    // They go out, and before the other side confirms them they are overwritten.
+    for _ in 0..4 {
+        assert!(matches!(source.look(), Sight::Message(_)));
+        source.advance();
+    }
+    (4..24).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    assert_eq!(source.look(), Sight::Gap(12));
+    source.release(4);
+    let depth = tap.depth() as u64;
+    let lines = counters.read();
+    let feed = lines.iter().find(|line| line.kind == Kind::Feed).unwrap();
+    let passed: u64 =
+        ["taken", "overwritten", "left", "unknown"].iter().map(|name| feed.value(name)).sum();
+    assert_eq!(passed + depth, 24, "{feed:?}, depth {depth}");
+}
+
+#[test]
+fn a_topic_takes_as_many_gating_readers_as_its_publishers_have_room_for() {
+    let topic = topic(8);
+    let join = |number| topic.subscribe::<Number>(&format!("reader-{number}"), Policy::Block);
+    let readers: Vec<_> = (0..100).map_while(|number| join(number).ok()).collect();
+    let publisher = topic.publisher::<Number>("publisher", 7);
+    assert!(publisher.is_ok(), "{} readers, {publisher:?}", readers.len());
+}
+
+#[test]
+fn two_publishers_of_a_topic_have_two_epochs() {
+    let topic = topic(8);
+    let first = topic.publisher::<Number>("first", 7).unwrap();
+    let second = topic.publisher::<Number>("second", 7).unwrap_err();
+    assert_eq!(second, TopicError::Epoch { topic: "numbers".to_owned(), epoch: 7 });
+    drop(first);
+    topic.publisher::<Number>("second", 7).unwrap();
+}
+
+/// The room of a relay is a promise to the peer: whoever joins meanwhile does not take it back.
+#[test]
+fn a_relay_keeps_the_room_that_it_promised_while_readers_come_and_go() {
+    const ROUNDS: u32 = if cfg!(debug_assertions) { 300_000 } else { 100_000_000 };
+    let topic = topic(2);
+    let mut relay = topic.relay("publisher", 7, 0).unwrap();
+    let over = AtomicBool::new(false);
+    let result = std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    drop(topic.subscribe::<Number>("reader", Policy::Block).unwrap());
+                }
+            });
+        }
+        let (mut result, mut credit) = (Ok(()), 0);
+        for _ in 0..ROUNDS {
+            // As whoever carries messages here does: what was promised once is not taken back.
+            credit = credit.max(relay.room());
+            if credit > 0 {
+                credit -= 1;
+                let pushed = relay.push(&[0; 8]);
+                result = result.and(pushed.map_err(|error| (relay.sent(), error)));
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        result
+    });
+    assert_eq!(result, Ok(()));
+}

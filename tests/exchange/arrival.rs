@@ -1,0 +1,246 @@
+//! What is published on one side arrives on the other, in order and once; what does not is said.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use mycelium_core::message;
+use mycelium_transports::local::{Delivery, Gap, GapReason, Policy};
+use mycelium_transports::stream::STREAMS;
+use tokio::sync::Semaphore;
+
+use crate::station::{Number, Place, Side, end, take, within};
+
+#[tokio::test]
+async fn what_is_published_there_is_received_here_and_so_is_its_end() {
+    const COUNT: u64 = 100_000;
+    let place = Place::new("exchange-plain");
+    let (there, here) = Side::pair(1024, 256);
+    let mut reader = here.reader();
+    // The reader comes first.
+    let reading = here.read("there", &place.socket(), Policy::Block);
+    tokio::task::yield_now().await;
+    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let mut publisher = there.publisher();
+    let control = there.control.clone();
+    let writing = tokio::spawn(async move {
+        for value in 0..COUNT {
+            publisher.emit(Number { value }).await.unwrap();
+        }
+        drop(publisher);
+        control.drain();
+        control.ended().await;
+        control.stop();
+    });
+    take(&mut reader, 0..COUNT).await;
+    assert_eq!(within("the end", reader.recv()).await, None);
+    for task in [writing, reading, serving] {
+        within("all is done", task).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_full_reader_holds_its_publisher_and_no_other() {
+    let place = Place::new("exchange-full");
+    let (there, here) = Side::pair(8, 8);
+    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let mut reader = here.reader();
+    let reading = here.read("there", &place.socket(), Policy::Block);
+    within("both have met", there.control.ready()).await;
+    let mut publisher = there.publisher();
+    // What fits into both rings, and not one more.
+    let filling = async {
+        let mut sent = 0;
+        while sent < 16 {
+            sent += u64::from(publisher.try_emit(Number { value: sent }).is_ok());
+            tokio::task::yield_now().await;
+        }
+    };
+    within("both rings are full", filling).await;
+    publisher.try_emit(Number { value: 16 }).unwrap_err();
+    assert_eq!((reader.depth(), publisher.depth()), (8, 8));
+    take(&mut reader, 0..16).await;
+    publisher.emit(Number { value: 16 }).await.unwrap();
+    take(&mut reader, 16..17).await;
+    here.control.drain();
+    within("the reader has left", reading).await.unwrap();
+    // Who said goodbye holds nobody.
+    for value in 17..100 {
+        within("room", publisher.emit(Number { value })).await.unwrap();
+    }
+    end(&[&there], [serving]).await;
+}
+
+#[tokio::test]
+async fn an_observer_is_told_exactly_what_it_missed_while_it_was_away() {
+    let place = Place::new("exchange-observer");
+    let (there, here) = Side::pair(8, 64);
+    let station = there.station_for("here", Policy::DropOldest);
+    let mut publisher = there.publisher();
+    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut reader = here.reader();
+    let serving = there.serve(station, &place.socket());
+    let reading = here.read("there", &place.socket(), Policy::DropOldest);
+    let gap = within("a gap", reader.recv()).await;
+    let Some(Delivery::Gap(gap)) = gap else { panic!("a gap comes first: {gap:?}") };
+    let Gap { count: 12, exact: true, reason: GapReason::Overwritten, .. } = gap else {
+        panic!("{gap:?}")
+    };
+    take(&mut reader, 12..20).await;
+    end(&[&there, &here], [serving, reading]).await;
+}
+
+#[tokio::test]
+async fn a_latest_reader_that_was_announced_misses_nothing_unsaid_before_it_comes() {
+    let place = Place::new("exchange-latest");
+    let (there, here) = Side::pair(8, 64);
+    let station = there.station_for("here", Policy::Latest);
+    let mut publisher = there.publisher();
+    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut reader = here.reader();
+    there.serve(station, &place.socket());
+    here.read("there", &place.socket(), Policy::Latest);
+    let gap = within("a gap", reader.recv()).await;
+    let Some(Delivery::Gap(gap)) = gap else { panic!("a gap comes first: {gap:?}") };
+    assert_eq!((gap.count, gap.exact, gap.reason), (12, true, GapReason::Overwritten));
+    take(&mut reader, 12..20).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_with_another_policy_gets_what_was_kept_for_it_or_a_gap() {
+    let place = Place::new("exchange-policy");
+    let (there, here) = Side::pair(64, 64);
+    let station = there.station_for("here", Policy::Block);
+    let mut publisher = there.publisher();
+    (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut reader = here.reader();
+    there.serve(station, &place.socket());
+    here.read("there", &place.socket(), Policy::DropOldest);
+    within("they have met", there.control.ready()).await;
+    publisher.try_emit(Number { value: 5 }).unwrap();
+    publisher.flush();
+    match within("something", reader.recv()).await {
+        Some(Delivery::Gap(gap)) => assert_eq!((gap.count, gap.exact), (5, true)),
+        Some(Delivery::Msg(number)) => assert_eq!(number.value, 0),
+        None => panic!("the end"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_is_brought_to_a_reader_that_comes_while_the_links_drain() {
+    let place = Place::new("exchange-drain");
+    let (there, here) = Side::pair(64, 64);
+    let station = there.station_for("here", Policy::Block);
+    let mut publisher = there.publisher();
+    (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    drop(publisher);
+    there.serve(station, &place.socket());
+    there.control.drain();
+    let mut reader = here.reader();
+    here.read("there", &place.socket(), Policy::Block);
+    take(&mut reader, 0..5).await;
+    assert_eq!(within("the end", reader.recv()).await, None);
+    within("all has ended", there.control.ended()).await;
+}
+
+#[tokio::test]
+async fn a_dialer_that_was_not_polled_yet_is_not_ready() {
+    let place = Place::new("exchange-ready");
+    let here = Side::new("here", 2, 8);
+    let wants = vec![here.want(Policy::Block)];
+    let reading = here.dialer("there", &place.socket(), wants).run().unwrap();
+    assert_eq!(here.control.ready().now_or_never(), None, "nobody has met anybody");
+    drop(reading);
+}
+
+#[message(topic = "numbers", id = 1)]
+#[derive(Debug, PartialEq)]
+struct Other {
+    value: u32,
+    more: u32,
+}
+
+/// Both sides are told of it in the same way.
+#[tokio::test]
+async fn a_topic_that_is_refused_has_found_its_other_side_on_both_sides() {
+    let place = Place::new("exchange-digest");
+    let (there, mut here) = Side::pair(8, 8);
+    here.carry::<Other>(8);
+    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    here.read("there", &place.socket(), Policy::Block);
+    within("the reader knows", here.control.ready()).await;
+    within("so does the station", there.control.ready()).await;
+}
+
+/// Every publisher's messages come once, in order and as its own, while publishers come and go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn streams_are_not_mixed_up_when_publishers_come_and_go() {
+    const WRITERS: u64 = 8;
+    const PUBLISHERS: u64 = 300;
+    const EACH: u64 = 3;
+    let place = Place::new("exchange-mix");
+    let (there, here) = Side::pair(64, 64);
+    let mut reader = here.reader();
+    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    here.read("there", &place.socket(), Policy::Block);
+    within("both have met", there.control.ready()).await;
+    // These have half of the link's streams, and the topic does not end in between.
+    let stays = |n| there.numbers.publisher::<Number>("stays", 1 << 40 | n).unwrap();
+    let _stay: Vec<_> = (0..STREAMS as u64 / 2).map(stays).collect();
+    // So many others that each stream is another's as soon as it can be, and no more than may wait for their reader.
+    let most = Arc::new(Semaphore::new(STREAMS));
+    for writer in 0..WRITERS {
+        let (topic, most) = (there.numbers.clone(), most.clone());
+        tokio::spawn(async move {
+            for number in 0..PUBLISHERS {
+                most.acquire().await.unwrap().forget();
+                let epoch = 1 + writer * PUBLISHERS + number;
+                let mut publisher = topic.publisher::<Number>(&format!("p{epoch}"), epoch).unwrap();
+                for sequence in 0..EACH {
+                    publisher.emit(Number { value: epoch << 8 | sequence }).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+    }
+    let mut next: BTreeMap<u64, u64> = BTreeMap::new();
+    let all = WRITERS * PUBLISHERS * EACH;
+    for count in 0..all {
+        let delivery = within(&format!("message {count} of {all}"), reader.recv()).await;
+        let Some(Delivery::Msg(number)) = delivery else { panic!("{delivery:?} at {count}") };
+        let (epoch, sequence) = (number.value >> 8, number.value & 0xff);
+        let next = next.entry(epoch).or_default();
+        let found = (sequence, number.sequence());
+        assert_eq!(found, (*next, *next), "of {epoch}");
+        *next += 1;
+        if *next == EACH {
+            most.add_permits(1);
+        }
+    }
+    assert_eq!(here.notices.count("down", ""), 0, "the link holds: {:?}", here.notices);
+}
+
+#[tokio::test]
+async fn every_publisher_is_heard_however_many_there_are_in_its_turn() {
+    let place = Place::new("exchange-streams");
+    let (there, here) = Side::pair(8, 8);
+    let station = there.station_for("here", Policy::Block);
+    let mut reader = here.reader();
+    let many = 1 + STREAMS as u64;
+    let publisher = |n| there.numbers.publisher::<Number>(&format!("p{n}"), n).unwrap();
+    let mut publishers: Vec<_> = (0..many).map(publisher).collect();
+    for (value, publisher) in (0..).zip(&mut publishers) {
+        publisher.try_emit(Number { value }).unwrap();
+    }
+    there.serve(station, &place.socket());
+    here.read("there", &place.socket(), Policy::Block);
+    for count in 0..many {
+        if count + 1 == many {
+            there.notices.until("crowded", "waits until another ends").await;
+            publishers.remove(0);
+        }
+        let what = format!("message {count} of {many}");
+        let delivery = within(&what, reader.recv()).await;
+        assert!(matches!(delivery, Some(Delivery::Msg(_))), "{delivery:?}");
+    }
+}

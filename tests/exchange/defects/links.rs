@@ -1,0 +1,185 @@
+//! What became of messages between two sides that come, go and are cancelled.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use mycelium_transports::local::{Delivery, Policy, TryRecv};
+
+use crate::station::{Number, Place, Side, end, take, within};
+
+/// What came from a client went back to it.
+#[tokio::test]
+async fn l5_what_comes_from_a_peer_does_not_go_back_to_it() {
+    const COUNT: u64 = 100;
+    let place = Place::new("l5");
+    let sides = [Side::new("left", 1, 256), Side::new("right", 2, 256)];
+    let path = |name: &str| place.path().join(format!("{name}.sock"));
+    let mut tasks = Vec::new();
+    let mut readers = Vec::new();
+    for (side, other) in [(&sides[0], &sides[1]), (&sides[1], &sides[0])] {
+        let mut station = side.station(None);
+        station.announce(&other.name, &side.numbers, Policy::Block).unwrap();
+        tasks.push(side.serve(station, &path(&side.name)));
+        readers.push(side.numbers.subscribe::<Number>("reader", Policy::Block).unwrap());
+        tasks.push(side.read(&other.name, &path(&other.name), Policy::Block));
+    }
+    for side in &sides {
+        within("they have met", side.control.ready()).await;
+    }
+    let mut publishers = Vec::new();
+    for (side, from) in sides.iter().zip([0, COUNT]) {
+        let mut publisher = side.numbers.publisher::<Number>(&side.name, 7 + from).unwrap();
+        for value in from..from + COUNT {
+            publisher.emit(Number { value }).await.unwrap();
+        }
+        publishers.push(publisher);
+    }
+    for reader in &mut readers {
+        let mut seen = Vec::new();
+        while seen.len() < 2 * COUNT as usize {
+            let delivery = within("all come", reader.recv()).await;
+            seen.push(delivery.unwrap().message().unwrap().value);
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..2 * COUNT).collect::<Vec<_>>());
+    }
+    // That they have arrived is known, and there was nothing else to be sent.
+    for (side, other) in [(&sides[0], "right"), (&sides[1], "left")] {
+        assert_eq!((side.link(other, "sent"), side.link(other, "received")), (COUNT, COUNT));
+    }
+    for reader in &mut readers {
+        assert_eq!(reader.try_recv(), TryRecv::Empty);
+    }
+    end(&[&sides[0], &sides[1]], tasks).await;
+}
+
+/// What came before somebody had registered its type was dropped: the order of start decided.
+#[tokio::test]
+async fn l6_the_order_of_start_decides_nothing() {
+    for reader_first in [false, true] {
+        let place = Place::new(&format!("l6-{reader_first}"));
+        let (there, here) = Side::pair(64, 64);
+        let mut reading = None;
+        let mut read = || {
+            let reader = here.reader();
+            reading = Some(here.read("there", &place.socket(), Policy::Block));
+            reader
+        };
+        let early = reader_first.then(&mut read);
+        if reader_first {
+            here.notices.until("unreachable", "").await;
+        }
+        let station = there.station_for("here", Policy::Block);
+        let mut publisher = there.publisher();
+        // All is sent before there is a socket.
+        for value in 0..50 {
+            publisher.try_emit(Number { value }).unwrap();
+        }
+        let serving = there.serve(station, &place.socket());
+        let mut reader = early.unwrap_or_else(&mut read);
+        take(&mut reader, 0..50).await;
+        end(&[&there, &here], [serving, reading.unwrap()]).await;
+    }
+}
+
+/// After a peer had gone its readers waited for ever, and nobody connected again.
+#[tokio::test]
+async fn l8_a_peer_that_comes_back_is_read_again_and_one_that_ends_is_the_end() {
+    let place = Place::new("l8");
+    let here = Side::new("here", 9, 64);
+    let mut reader = here.reader();
+    let reading = here.read("there", &place.socket(), Policy::Block);
+    for boot in 0..5 {
+        let there = Side::new("there", boot, 64);
+        let station = there.station_for("here", Policy::Block);
+        let serving = there.serve(station, &place.socket());
+        let mut publisher = there.numbers.publisher::<Number>("publisher", 100 + boot).unwrap();
+        for value in 0..50 {
+            publisher.emit(Number { value }).await.unwrap();
+        }
+        let mut next = 0;
+        while next < 50 {
+            match within("it comes back", reader.recv()).await.unwrap() {
+                Delivery::Msg(number) => {
+                    assert_eq!(number.value, next);
+                    next += 1;
+                }
+                // Of the one before nobody knows whether there was more.
+                Delivery::Gap(gap) => {
+                    assert_eq!((gap.epoch, gap.count, gap.exact), (99 + boot, 0, false));
+                }
+            }
+        }
+        if boot == 4 {
+            // This time nothing more will come, and it says so.
+            drop(publisher);
+            there.control.drain();
+            let end = within("the end is seen", reader.recv()).await;
+            assert!(end.is_none());
+        }
+        // Else it goes without a word about its publisher.
+        end(&[&there], [serving]).await;
+    }
+    within("nothing is left to be read", reading).await.unwrap();
+    assert_eq!(here.notices.count("up", ""), 5);
+}
+
+/// A send that was cancelled left half a frame. (Drivers: `a_driver_that_is_dropped_at_every_poll_goes_on_where_it_was`.)
+#[tokio::test]
+async fn l9_an_emit_that_is_cancelled_was_not_sent_and_breaks_nothing() {
+    const COUNT: u64 = 5000;
+    let place = Place::new("l9");
+    let (there, here) = Side::pair(8, 8);
+    let station = there.station_for("here", Policy::Block);
+    let serving = there.serve(station, &place.socket());
+    let mut reader = here.reader();
+    let reading = here.read("there", &place.socket(), Policy::Block);
+    let mut publisher = there.publisher();
+    let writing = tokio::spawn(async move {
+        let (mut value, mut cancelled) = (0, 0);
+        while value < COUNT {
+            // Polled once and dropped.
+            let mut emit = pin!(publisher.emit(Number { value }));
+            let polled = poll_fn(|context| Poll::Ready(emit.as_mut().poll(context))).await;
+            match polled {
+                Poll::Ready(sent) => {
+                    sent.unwrap();
+                    value += 1;
+                }
+                Poll::Pending => {
+                    cancelled += 1;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        (cancelled, publisher)
+    });
+    take(&mut reader, 0..COUNT).await;
+    let (cancelled, _publisher) = writing.await.unwrap();
+    assert!(cancelled > 100, "{cancelled}");
+    assert_eq!(reader.try_recv(), TryRecv::Empty);
+    end(&[&there, &here], [serving, reading]).await;
+}
+
+/// What was published after a client had connected and before it was served was lost, and nobody could tell when.
+#[tokio::test]
+async fn l14_from_ready_on_a_reader_misses_nothing() {
+    let place = Place::new("l14");
+    let there = Side::new("there", 1, 64);
+    let serving = there.serve(there.station(None), &place.socket());
+    let mut publisher = there.publisher();
+    for round in 0..50 {
+        let name = format!("here-{round}");
+        let here = Side::new(&name, round, 64);
+        let mut reader = here.reader();
+        let reading = here.read("there", &place.socket(), Policy::Block);
+        within("it is ready", here.control.ready()).await;
+        // Nobody had announced it, and nothing lies between.
+        publisher.try_emit(Number { value: round }).unwrap();
+        take(&mut reader, round..round + 1).await;
+        end(&[&here], [reading]).await;
+        there.notices.until("down", &format!("`{name}`")).await;
+    }
+    end(&[&there], [serving]).await;
+}

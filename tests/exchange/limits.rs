@@ -1,0 +1,222 @@
+//! Limits hold, whoever wants too much, and nobody else suffers from it.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_transports::counters::Kind;
+use mycelium_transports::exchange::Want;
+use mycelium_transports::local::{Policy, Schema, Topic};
+use mycelium_transports::stream::TOPICS;
+use mycelium_transports::unix;
+use tokio::time::Instant;
+
+use crate::station::{
+    Number, PATIENCE, Place, Side, Wire, connect, end, hear, hello, say, take, until, within,
+};
+
+#[tokio::test]
+async fn a_dialer_that_wants_more_topics_than_a_link_has_room_for_is_refused() {
+    let place = Place::new("limits-wants");
+    let here = Side::new("here", 1, 8);
+    let wants = |count| vec![here.want(Policy::Block); count];
+    let run = |count| here.dialer("there", &place.socket(), wants(count)).run();
+    assert!(run(TOPICS).is_ok());
+    assert!(run(TOPICS + 1).is_err());
+}
+
+#[tokio::test]
+async fn a_dialer_that_wants_too_many_topics_says_so() {
+    let place = Place::new("limits-topics");
+    let here = Side::new("here", 2, 8);
+    let wants = (0..1 + TOPICS).map(|number| {
+        let (name, schema) = (format!("numbers-{number}"), Schema::of::<Number>());
+        let topic = Topic::new(&name, schema, 8, here.counters.clone()).unwrap();
+        Want { topic, policy: Policy::Block }
+    });
+    assert!(here.dialer("there", &place.socket(), wants.collect()).run().is_err());
+}
+
+#[tokio::test]
+async fn no_more_strangers_are_let_in_than_may_be_in_the_handshake() {
+    let place = Place::new("limits-handshake");
+    let mut there = Side::new("there", 1, 8);
+    there.config.handshakes = 2;
+    there.serve(there.station(None), &place.socket());
+    // All of them are there before the station looks.
+    let strangers: Vec<UnixStream> =
+        (0..8).map(|_| unix::connect(&place.socket()).unwrap()).collect();
+    until("the station has seen them", || there.notices.count("turned away", "") == 6).await;
+    drop(strangers);
+}
+
+#[tokio::test]
+async fn no_more_are_let_in_than_there_is_room_for_and_who_is_not_is_told_of() {
+    let place = Place::new("limits-room");
+    let mut there = Side::new("there", 1, 8);
+    there.config.handshakes = 3;
+    there.config.connections = 8;
+    // They stay until they are told to go.
+    there.config.handshake = PATIENCE;
+    let serving = there.serve(there.station(None), &place.socket());
+    let mut mute = Vec::new();
+    for _ in 0..3 {
+        mute.push(connect(&place.socket()).await);
+    }
+    for _ in 0..20 {
+        let mut refused = connect(&place.socket()).await;
+        assert_eq!(hear(&mut refused).await, [], "nobody talks to one too many");
+    }
+    let notices = &there.notices;
+    assert_eq!(notices.count("turned away", "3 others have not said who they are"), 20);
+    assert_eq!(notices.count("down", ""), 0);
+    // Who goes makes room, and who has said who it is does, too.
+    drop(mute);
+    until("they have gone", || notices.count("down", "") == 3).await;
+    let mut known = Vec::new();
+    for me in 0..8 {
+        let mut stream = connect(&place.socket()).await;
+        let node = format!("known-{me}-");
+        say(&mut stream, &hello(&node, 1, 1)).await;
+        notices.until("up", &node).await;
+        known.push(stream);
+    }
+    for _ in 0..20 {
+        let mut refused = connect(&place.socket()).await;
+        assert_eq!(hear(&mut refused).await, []);
+    }
+    assert_eq!(notices.count("turned away", "there are 8 connections, the most"), 20);
+    assert_eq!((notices.count("up", ""), notices.count("down", "")), (8, 3));
+    drop(known.pop());
+    notices.until("down", "known-7-").await;
+    let mut last = connect(&place.socket()).await;
+    say(&mut last, &hello("last", 1, 1)).await;
+    notices.until("up", "last").await;
+    end(&[&there], [serving]).await;
+}
+
+#[tokio::test]
+async fn who_is_turned_away_again_and_again_comes_less_often() {
+    let place = Place::new("limits-namesake");
+    let (there, here) = Side::pair(8, 8);
+    let namesake = Side::new("here", 3, 8);
+    there.serve(there.station(None), &place.socket());
+    here.read("there", &place.socket(), Policy::Block);
+    here.notices.until("up", "").await;
+    let began = Instant::now();
+    namesake.read("there", &place.socket(), Policy::Block);
+    until("it was turned away", || namesake.notices.count("down", "") >= 8).await;
+    // With pauses that double from 10 ms, less up to a half, these are at least 5, 10, 20 … 320 ms.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(635), "8 tries in {took:?}");
+}
+
+#[tokio::test]
+async fn strangers_do_not_keep_a_topic_from_its_own_publishers() {
+    let place = Place::new("limits-readers");
+    let there = Side::new("there", 1, 8);
+    there.serve(there.station(None), &place.socket());
+    let mut strangers = Vec::new();
+    for name in ["one", "two", "three"] {
+        let side = Side::new(name, 2, 8);
+        let dialer = side.dialer("there", &place.socket(), vec![side.want(Policy::Block); TOPICS]);
+        tokio::spawn(dialer.run().unwrap());
+        strangers.push(side);
+    }
+    for side in &strangers {
+        side.notices.until("up", "").await;
+        within("they have met", side.control.ready()).await;
+    }
+    let publisher = there.numbers.publisher::<Number>("publisher", 7);
+    assert!(publisher.is_ok(), "{publisher:?}");
+}
+
+/// A peer whose publishers come and go, and a reader who does not look.
+#[tokio::test]
+async fn streams_that_ended_and_nobody_looked_at_are_bounded() {
+    let place = Place::new("limits-ended");
+    let (mut there, mut here) = (Side::new("there", 1, 8), Side::counting("here", 2, 1 << 14, 256));
+    for side in [&mut there, &mut here] {
+        side.config.confirm = Duration::from_millis(1);
+        side.config.retry.first = Duration::from_millis(1);
+    }
+    let station = Arc::new(there.station_for("here", Policy::Block));
+    let _reader = here.reader();
+    there.serve(station.clone(), &place.socket());
+    here.read("there", &place.socket(), Policy::Block);
+    within("both have met", there.control.ready()).await;
+    let _stays = there.numbers.publisher::<Number>("stays", 1 << 40).unwrap();
+    let all = async {
+        for epoch in 0..1000 {
+            let mut publisher = there.numbers.publisher::<Number>("publisher", epoch).unwrap();
+            publisher.emit(Number { value: epoch }).await.unwrap();
+            drop(publisher);
+            until("it arrives", || station.progress() > epoch).await;
+        }
+    };
+    // It holds them back by leaving, each time it comes.
+    let held_back = until("it leaves", || here.notices.count("down", "") >= 5);
+    tokio::select! {
+        () = all => {}
+        () = held_back => {}
+    }
+    let rings = station.progress() as usize;
+    assert!(rings > 1, "{rings} rings wait, and no more may");
+    assert_eq!(here.counters.unseen(), 0, "{rings} rings wait for a reader who does not look");
+}
+
+/// What a peer calls itself stands in counters, where own names are checked for the same reason.
+#[tokio::test]
+async fn a_peer_does_not_name_itself_into_the_labels_of_counters() {
+    let place = Place::new("limits-label");
+    let (there, here) = (Side::new("there", 1, 8), Side::new("x role=reader\nlink=y", 2, 8));
+    there.serve(there.station(None), &place.socket());
+    here.read("there", &place.socket(), Policy::Block);
+    let met = || there.notices.count("up", "") + there.notices.count("turned away", "") > 0;
+    until("they have met", met).await;
+    for line in there.counters.read().iter().filter(|line| line.kind == Kind::Link) {
+        assert_eq!(line.label("role"), "publisher", "{line:?}");
+    }
+}
+
+/// Bytes of any kind, in any number of connections, disturb nobody who reads.
+#[tokio::test]
+async fn garbage_disturbs_no_reader() {
+    let place = Place::new("limits-garbage");
+    let (there, here) = Side::pair(16, 16);
+    let mut reader = here.reader();
+    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    here.read("there", &place.socket(), Policy::Block);
+    within("they have met", there.control.ready()).await;
+    // What a proper reader says, to be spoiled.
+    let stranger = Side::new("stranger", 3, 8);
+    let wire = Wire::new();
+    stranger.read_over(&wire, &place.socket(), Policy::Block);
+    within("the stranger is served", stranger.control.ready()).await;
+    stranger.control.drain();
+    within("it has gone", stranger.control.ended()).await;
+    let proper = wire.said();
+    assert!(proper.len() > 200, "{}", proper.len());
+    let mut publisher = there.publisher();
+    let mut random = fastrand::Rng::with_seed(7);
+    for value in 0..2000 {
+        let mut bytes = proper.clone();
+        for _ in 0..random.usize(..4) {
+            let place = random.usize(..bytes.len());
+            bytes[place] = random.u8(..);
+        }
+        if random.usize(..3) == 0 {
+            bytes.truncate(random.usize(..bytes.len()));
+        }
+        if random.usize(..5) == 0 {
+            bytes.extend((0..random.usize(..300)).map(|byte| (byte * 31) as u8));
+        }
+        let mut socket = unix::connect(&place.socket()).unwrap();
+        _ = socket.write(&bytes);
+        within("room", publisher.emit(Number { value })).await.unwrap();
+        take(&mut reader, value..value + 1).await;
+    }
+    until("all have gone", || there.notices.count("down", "") >= 1900).await;
+    assert_eq!(here.notices.count("down", ""), 0);
+}

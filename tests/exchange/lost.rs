@@ -1,0 +1,199 @@
+//! What holds when connections are lost, at whatever moment: nothing is doubled, and what is missing is said, as are
+//! ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_core::{Message, message};
+use mycelium_transports::counters::Kind;
+use mycelium_transports::local::{Delivery, Policy, Publisher};
+use tokio::task::JoinHandle;
+
+use crate::accounts::{FATES, fates};
+use crate::station::{Number, Place, Side, Wire, take, until, within};
+
+#[tokio::test]
+async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is_not_doubled() {
+    let place = Place::new("lost-unconfirmed");
+    let (there, here) = Side::pair(64, 64);
+    let station = there.station_for("here", Policy::Block);
+    let mut publisher = there.publisher();
+    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    drop(publisher);
+    let mut reader = here.reader();
+    let wire = Wire::new();
+    // Who it is, and what it wants; not that anything has arrived.
+    wire.limit_up(Some(2));
+    there.serve(station, &place.socket());
+    here.read_over(&wire, &place.socket(), Policy::Block);
+    take(&mut reader, 0..3).await;
+    wire.until_held("the reader confirms").await;
+    wire.cut().await;
+    assert_eq!(within("the end", reader.recv()).await, None);
+}
+
+#[tokio::test]
+async fn an_end_that_is_lost_with_the_connection_is_said_again_and_is_no_gap() {
+    let place = Place::new("lost-end");
+    let (there, here) = Side::pair(64, 64);
+    let station = Arc::new(there.station_for("here", Policy::Block));
+    let mut reader = here.reader();
+    let wire = Wire::new();
+    there.serve(station.clone(), &place.socket());
+    here.read_over(&wire, &place.socket(), Policy::Block);
+    let mut publisher = there.publisher();
+    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    take(&mut reader, 0..3).await;
+    until("all has arrived", || station.progress() == 3).await;
+    wire.limit_down(Some(0));
+    drop(publisher);
+    wire.until_held("the end is on its way").await;
+    wire.cut().await;
+    assert_eq!(within("the end", reader.recv()).await, None, "nothing was missing");
+}
+
+#[tokio::test]
+async fn that_a_topic_has_ended_is_said_again_after_a_lost_connection() {
+    let place = Place::new("lost-ended");
+    let (there, here) = Side::pair(64, 64);
+    let mut reader = here.reader();
+    let wire = Wire::new();
+    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    here.read_over(&wire, &place.socket(), Policy::Block);
+    let publisher = there.publisher();
+    within("both have met", there.control.ready()).await;
+    wire.limit_down(Some(0));
+    // Its stream begins and ends, and so does the topic.
+    drop(publisher);
+    wire.until_held("the end is on its way").await;
+    wire.cut().await;
+    while let Some(delivery) = within("the end", reader.recv()).await {
+        let Delivery::Gap(_) = delivery else { panic!("{delivery:?}") };
+    }
+}
+
+/// Cuts a connection again and again, and before that lets `limit` hold up what is said then.
+fn cut_often(wire: Wire, limit: impl Fn(&Wire, usize) + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        for round in 0..40 {
+            tokio::time::sleep(Duration::from_millis(12 + round % 7)).await;
+            limit(&wire, round as usize);
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            wire.cut().await;
+        }
+    })
+}
+
+/// Publishes at least so many messages, in little bursts, and goes on until the last cut. Ends then, and says how many
+/// there were.
+fn publish_during<M: Message + Send>(
+    cutting: JoinHandle<()>,
+    mut publisher: Publisher<M>,
+    (least, burst): (u64, u64),
+    message: impl Fn(u64) -> M + Send + 'static,
+) -> JoinHandle<u64> {
+    tokio::spawn(async move {
+        let mut count = 0;
+        while count < least || !cutting.is_finished() {
+            publisher.emit(message(count)).await.unwrap();
+            count += 1;
+            if count % burst == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        cutting.await.unwrap();
+        count
+    })
+}
+
+/// Who tries again soon, so that there is something to lose the next time.
+fn eager(side: &mut Side) {
+    side.config.retry.first = Duration::from_millis(2);
+}
+
+/// Whenever the connection is lost, all comes once and in order, and both sides account for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_lost_again_and_again_loses_and_doubles_nothing() {
+    let place = Place::new("lost-cuts");
+    let (there, mut here) = Side::pair(64, 16);
+    eager(&mut here);
+    let station = Arc::new(there.station_for("here", Policy::Block));
+    let mut reader = here.reader();
+    let wire = Wire::new();
+    there.serve(station.clone(), &place.socket());
+    here.read_over(&wire, &place.socket(), Policy::Block);
+    let publisher = there.publisher();
+    // Half of what is said is lost on its way.
+    let limit = |wire: &Wire, round| wire.limit_up((round % 3 != 0).then_some(round % 2));
+    let cutting = cut_often(wire, limit);
+    let writing = publish_during(cutting, publisher, (5_000, 20), |value| Number { value });
+    let mut next = 0;
+    while let Some(delivery) = within(&format!("number {next}"), reader.recv()).await {
+        let Delivery::Msg(number) = delivery else { panic!("{delivery:?} instead of {next}") };
+        assert_eq!((number.value, number.sequence()), (next, next));
+        next += 1;
+    }
+    let count = writing.await.unwrap();
+    assert_eq!(next, count);
+    until("all has arrived", || station.progress() == count).await;
+    for side in [&there, &here] {
+        assert_eq!(FATES.map(|fate| side.sum(Kind::Feed, fate)), [count, 0, 0, 0, 0, 0]);
+        let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Feed, "joined_at");
+        assert_eq!(sent, count);
+    }
+}
+
+#[message(topic = "numbers", id = 2)]
+#[derive(Debug, PartialEq)]
+struct Big {
+    values: [u64; 60],
+}
+
+/// Gaps are exact and messages whole, whenever the connection is lost and however far they are then.
+async fn big_ones_with_cuts(name: &str, policy: Policy) {
+    let place = Place::new(name);
+    let (mut there, mut here) = Side::pair(16, 16);
+    for side in [&mut there, &mut here] {
+        side.carry::<Big>(16);
+        side.config.max_frame = 256;
+        side.config.buffer = 1 << 13;
+        eager(side);
+    }
+    let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
+    let wire = Wire::new();
+    there.serve(there.station_for("here", policy), &place.socket());
+    here.read_over(&wire, &place.socket(), policy);
+    let publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
+    let limit = |wire: &Wire, round| wire.limit_down((round % 3 != 0).then_some(round % 4));
+    let cutting = cut_often(wire, limit);
+    let message = |value| Big { values: [value; 60] };
+    let writing = publish_during(cutting, publisher, (2_000, 8), message);
+    let (mut next, mut gaps) = (0, 0);
+    while let Some(delivery) = within(&format!("number {next}"), reader.recv()).await {
+        match delivery {
+            Delivery::Msg(big) => {
+                assert_eq!((&big.values, big.sequence()), (&[next; 60], next));
+                next += 1;
+            }
+            Delivery::Gap(gap) => {
+                assert!(gap.exact && gap.count > 0, "{gap:?}");
+                next += gap.count;
+                gaps += gap.count;
+            }
+        }
+    }
+    assert_eq!(next, writing.await.unwrap());
+    assert_eq!(gaps > 0, !policy.is_gating());
+    assert_eq!(fates(&here), next);
+    assert_eq!(here.sum(Kind::Publisher, "sent") - here.sum(Kind::Feed, "joined_at"), next);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_in_parts_survive_lost_connections() {
+    big_ones_with_cuts("lost-big-gating", Policy::Block).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gaps_are_exact_though_connections_are_lost_in_the_middle_of_messages() {
+    big_ones_with_cuts("lost-big-observing", Policy::DropOldest).await;
+}

@@ -1,0 +1,249 @@
+//! Links over real sockets: everything comes once and in order, whatever happens to the connection.
+#![cfg(unix)]
+
+use std::future::{Future, poll_fn};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use mycelium_core::link::{
+    CloseReason, Config, Event, Interest, Link, LinkError, Mode, Name, OutgoingId, ServeId,
+};
+use mycelium_core::{Envelope, Frames, Limits, message};
+use mycelium_executor::{Executor, Stream};
+use mycelium_tokio::Tokio;
+use mycelium_transports::stream::{DriveError, Driver, Traffic};
+use zerocopy::IntoBytes;
+
+#[message(topic = "numbers", id = 1)]
+struct Number {
+    value: u64,
+}
+
+const BUFFER: usize = 64 << 10;
+
+fn link<'b>(name: &str, buffer: &'b mut [u8]) -> Link<'b, 4, 4> {
+    let config = Config::new(Name::try_from(name).unwrap(), 7);
+    Link::new(config, buffer).unwrap()
+}
+
+/// Both ends of a connection.
+fn pair(executor: &Tokio) -> (Stream, Stream) {
+    let (left, right) = UnixStream::pair().unwrap();
+    (executor.unix_stream(left).unwrap(), executor.unix_stream(right).unwrap())
+}
+
+/// Publishes all numbers below `count`, and keeps those that have not arrived.
+#[derive(Debug)]
+struct Writer {
+    count: u64,
+    kept: u64,
+    serve: Option<ServeId>,
+    stream: Option<OutgoingId>,
+}
+
+impl Writer {
+    fn new(count: u64) -> Writer {
+        Writer { count, kept: 0, serve: None, stream: None }
+    }
+}
+
+impl Traffic<4, 4> for Writer {
+    fn heard(&mut self, now: Duration, link: &mut Link<'_, 4, 4>, event: Event<'_>) {
+        let name = Name::try_from("writer").unwrap();
+        match event {
+            Event::Up { .. } => (self.serve, self.stream) = (None, None),
+            Event::Wanted { serve, resumes: 0, .. } => {
+                self.stream = Some(link.offer(now, serve, name, 5, 0, 1024).unwrap());
+            }
+            Event::Resume { serve, epoch: 5, next } => {
+                self.kept = self.kept.max(next);
+                self.stream = Some(link.offer(now, serve, name, 5, next, 1024).unwrap());
+            }
+            Event::Window { taken, .. } => self.kept = self.kept.max(taken),
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, now: Duration, link: &mut Link<'_, 4, 4>, _context: &mut Context<'_>) {
+        let Some(stream) = self.stream else { return };
+        while let Ok(value) = link.sequence(stream)
+            && value < self.count
+        {
+            let number = Number { value };
+            if link.send(now, stream, &Envelope::default(), 8, number.as_bytes()).is_err() {
+                return;
+            }
+        }
+        if self.kept == self.count {
+            link.close(now, CloseReason::Shutdown);
+        }
+    }
+}
+
+/// Takes numbers, each the one after the one before.
+#[derive(Debug, Default)]
+struct Reader {
+    next: u64,
+    missed: u64,
+    /// Loses the connection after so many.
+    until: Option<u64>,
+}
+
+impl Traffic<4, 4> for Reader {
+    fn heard(&mut self, now: Duration, link: &mut Link<'_, 4, 4>, event: Event<'_>) {
+        match event {
+            Event::Message { stream, frame } => {
+                let number = frame.message::<Number>().expect("aligned, and of this type");
+                assert_eq!((number.value, frame.header().sequence()), (self.next, self.next));
+                self.next += 1;
+                link.grant(stream, 1).unwrap();
+                if self.until == Some(self.next) {
+                    link.close(now, CloseReason::Other(99));
+                }
+            }
+            Event::Stream { resumed, .. } => self.missed += resumed.unwrap_or(0),
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, _: &mut Context<'_>) {}
+}
+
+#[tokio::test]
+async fn every_message_comes_once_and_in_order() {
+    let executor = Tokio::current().unwrap();
+    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
+    let (left, right) = pair(&executor);
+    let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
+    let (mut writing, mut reading) = (link("writer", &mut buffer), link("reader", &mut other));
+    reading.want(Interest::in_messages::<Number>(Mode::Gating, 256).unwrap()).unwrap();
+    let (mut writer, mut reader) = (Writer::new(100_000), Reader::default());
+    let mut left = Driver::new(&mut writing, left, shared.clone());
+    let mut right = Driver::new(&mut reading, right, shared);
+    let (_, ended) = tokio::join!(left.run(&mut writer), right.run(&mut reader));
+    let DriveError::Link(LinkError::Closed(CloseReason::Shutdown)) = ended else {
+        panic!("{ended}")
+    };
+    assert_eq!((reader.next, reader.missed, writer.kept), (100_000, 0, 100_000));
+}
+
+#[tokio::test]
+async fn after_each_lost_connection_it_goes_on_where_it_was() {
+    let executor = Tokio::current().unwrap();
+    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
+    let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
+    let (mut writing, mut reading) = (link("writer", &mut buffer), link("reader", &mut other));
+    reading.want(Interest::in_messages::<Number>(Mode::Gating, 64).unwrap()).unwrap();
+    let (mut writer, mut reader) = (Writer::new(20_000), Reader::default());
+    let mut connections = 0;
+    while writer.kept < writer.count {
+        connections += 1;
+        let (left, right) = pair(&executor);
+        let mut left = Driver::new(&mut writing, left, shared.clone());
+        let mut right = Driver::new(&mut reading, right, shared.clone());
+        reader.until = Some(reader.next + 777);
+        // Whoever ends first takes the connection with it, in the middle of whatever the other one writes.
+        tokio::select! {
+            _ = left.run(&mut writer) => {}
+            _ = right.run(&mut reader) => {}
+        }
+    }
+    assert_eq!((reader.next, reader.missed), (20_000, 0));
+    assert!(connections > 20, "{connections}");
+}
+
+#[tokio::test]
+async fn a_peer_that_sends_garbage_is_told_and_left() {
+    let executor = Tokio::current().unwrap();
+    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
+    let (left, mut right) = pair(&executor);
+    right.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut buffer = vec![0; BUFFER];
+    let mut writing = link("writer", &mut buffer);
+    let mut writer = Writer::new(1);
+    let ended = Driver::new(&mut writing, left, shared).run(&mut writer).await;
+    assert!(matches!(ended, DriveError::Link(LinkError::Frame(_))), "{ended}");
+    let mut said = Vec::new();
+    right.read_to_end(&mut said).await.unwrap();
+    // Who it is, and why it says no more.
+    let frames: Vec<_> = Frames::new(&said, Limits::default()).map(Result::unwrap).collect();
+    let kinds = frames.iter().map(|frame| frame.payload()[..2].to_vec());
+    assert_eq!(kinds.collect::<Vec<_>>(), [[1, 0], [2, 0]]);
+}
+
+#[tokio::test]
+async fn why_a_link_ended_is_said_though_the_peer_has_gone() {
+    let executor = Tokio::current().unwrap();
+    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
+    let (left, mut right) = pair(&executor);
+    right.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    drop(right);
+    let mut buffer = vec![0; BUFFER];
+    let mut writing = link("writer", &mut buffer);
+    let mut writer = Writer::new(1);
+    let ended = Driver::new(&mut writing, left, shared).run(&mut writer).await;
+    assert!(matches!(ended, DriveError::Link(LinkError::Frame(_))), "{ended}");
+}
+
+/// A peer that goes between a read and a write, and says something first.
+struct Vanishing(Option<UnixStream>);
+
+impl Traffic<4, 4> for Vanishing {
+    fn heard(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, _: Event<'_>) {}
+
+    fn send(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, _: &mut Context<'_>) {
+        if let Some(mut peer) = self.0.take() {
+            peer.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_peer_said_before_it_went_is_heard() {
+    let executor = Tokio::current().unwrap();
+    let (left, right) = UnixStream::pair().unwrap();
+    let left = executor.unix_stream(left).unwrap();
+    let mut buffer = vec![0; BUFFER];
+    let mut linked = link("left", &mut buffer);
+    let mut driver = Driver::new(&mut linked, left, Arc::new(executor));
+    let ended = driver.run(&mut Vanishing(Some(right))).await;
+    assert!(matches!(ended, DriveError::Link(LinkError::Frame(_))), "{ended}");
+}
+
+#[tokio::test]
+async fn a_driver_that_is_dropped_at_every_poll_goes_on_where_it_was() {
+    let executor = Tokio::current().unwrap();
+    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
+    let (left, right) = pair(&executor);
+    let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
+    let (mut writing, mut reading) = (link("writer", &mut buffer), link("reader", &mut other));
+    reading.want(Interest::in_messages::<Number>(Mode::Gating, 256).unwrap()).unwrap();
+    let (mut writer, mut reader) = (Writer::new(20_000), Reader::default());
+    let mut left = Driver::new(&mut writing, left, shared.clone());
+    let mut right = Driver::new(&mut reading, right, shared);
+    let (_, ended) = tokio::join!(
+        poll_fn(|context| pin!(left.run(&mut writer)).poll(context)),
+        poll_fn(|context| pin!(right.run(&mut reader)).poll(context)),
+    );
+    let DriveError::Link(LinkError::Closed(CloseReason::Shutdown)) = ended else {
+        panic!("{ended}")
+    };
+    assert_eq!((reader.next, reader.missed, writer.kept), (20_000, 0, 20_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_reads_or_writes_is_left_in_time() {
+    let executor = Tokio::current().unwrap();
+    let shared: Arc<dyn Executor> = Arc::new(executor.clone());
+    let (left, _right) = pair(&executor);
+    let mut buffer = vec![0; BUFFER];
+    let mut writing = link("writer", &mut buffer);
+    let mut writer = Writer::new(1);
+    let ended = Driver::new(&mut writing, left, shared).run(&mut writer).await;
+    assert!(matches!(ended, DriveError::Link(LinkError::Handshake { .. })), "{ended}");
+}

@@ -1,0 +1,160 @@
+//! The services that the tests of nodes have in common, the pipeline of three of them, and what must be true of the
+//! counters once a node has ended.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use mycelium::counters::{Kind, Reading};
+use mycelium::{
+    Builder, Context, DeadLetter, Delivery, Node, Received, Report, Result, Running, Topology,
+    message, service,
+};
+use mycelium_tokio::Tokio;
+
+/// A source of numbers, the squarer with that fault, and the sink, which tells the receiver.
+pub(crate) fn pipeline<F>(count: u64, fault: F) -> (Builder, Receiver<u64>)
+where
+    F: FnMut(&Received<Number>, bool) -> Result<()> + Send + Clone + 'static,
+{
+    let (sender, receiver) = channel();
+    let builder = Node::builder("main")
+        .topology(patient(&["Source", "Squarer", "Sink"]))
+        .service(move || Source { count })
+        .service(move || Squarer { fault: fault.clone() })
+        .service(move || Sink(sender.clone()));
+    (builder, receiver)
+}
+
+pub(crate) async fn run(builder: Builder) -> Report {
+    builder.build().unwrap().run(Tokio::current().unwrap()).await.unwrap()
+}
+
+pub(crate) fn start(builder: Builder) -> Running {
+    builder.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+}
+
+pub(crate) fn squares(count: u64) -> Vec<u64> {
+    (0..count).map(|value| value * value).collect()
+}
+
+/// Sent since it joined is what was taken and dropped, for each pair, once all is over and nothing is left in a ring.
+pub(crate) fn conserved(counters: &[Reading]) {
+    let feeds = counters.iter().filter(|line| line.kind == Kind::Feed);
+    for feed in feeds {
+        let sent = counters
+            .iter()
+            .find(|line| {
+                line.kind == Kind::Publisher
+                    && line.label("publisher") == feed.label("publisher")
+                    && line.label("epoch") == feed.label("epoch")
+                    && line.label("topic") == feed.label("topic")
+            })
+            .unwrap()
+            .value("sent");
+        let gone: u64 = ["taken", "overwritten", "skipped", "dead_lettered", "left"]
+            .map(|value| feed.value(value))
+            .iter()
+            .sum();
+        assert_eq!(sent - feed.value("joined_at"), gone, "{}", feed.label);
+    }
+}
+
+/// Quick restarts, as many as it takes.
+pub(crate) fn patient(services: &[&str]) -> Topology {
+    let text: String = services
+        .iter()
+        .map(|name| format!("[service.{name}]\nrestarts = 1000\nbackoff = \"1us\"\n"))
+        .collect();
+    Topology::parse("patient.toml", &text).unwrap()
+}
+
+#[message(topic = "numbers", id = 1)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Number {
+    pub(crate) value: u64,
+}
+
+#[message(topic = "squares", id = 2)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Square {
+    pub(crate) value: u64,
+}
+
+/// Emits the numbers below `count`.
+pub(crate) struct Source {
+    pub(crate) count: u64,
+}
+
+#[service(emits(Number))]
+impl Source {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0..self.count {
+            ctx.emit(Number { value }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Squares numbers; `fault` is called with each message before and after its emit.
+pub(crate) struct Squarer<F> {
+    pub(crate) fault: F,
+}
+
+#[service(send, reads(Number), emits(Square))]
+impl<F: FnMut(&Received<Number>, bool) -> Result<()> + Send + 'static> Squarer<F> {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            let Delivery::Msg(number) = delivery else { panic!("no gaps at a block subscription") };
+            (self.fault)(&number, false)?;
+            ctx.emit(Square { value: number.value * number.value }).await?;
+            (self.fault)(&number, true)?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells the squares.
+pub(crate) struct Sink(pub(crate) Sender<u64>);
+
+#[service(reads(Square))]
+impl Sink {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut squares = ctx.subscribe::<Square>()?;
+        while let Some(delivery) = squares.recv().await {
+            if let Delivery::Msg(square) = delivery {
+                self.0.send(square.value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Emits for ever.
+pub(crate) struct Endless;
+
+#[service(emits(Number))]
+impl Endless {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0.. {
+            ctx.emit(Number { value }).await?;
+            if ctx.is_shutting_down() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells the dead letters.
+pub(crate) struct Undertaker(pub(crate) Sender<DeadLetter>);
+
+#[service(reads(DeadLetter))]
+impl Undertaker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut letters = ctx.subscribe::<DeadLetter>()?;
+        while let Some(delivery) = letters.recv().await {
+            self.0.send(delivery.message().expect("no gaps"))?;
+        }
+        Ok(())
+    }
+}

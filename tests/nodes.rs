@@ -1,0 +1,251 @@
+//! Two nodes of one topology, joined by a link: here in one process, with all that is between two.
+#![cfg(target_os = "linux")]
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use mycelium::{
+    BuildError, Context, Delivery, Node, Result, Running, StartError, Topology, message, service,
+};
+use mycelium_tokio::Tokio;
+
+#[message(topic = "numbers", id = 1)]
+struct Number {
+    value: u64,
+}
+
+/// Counts, and then ends, or stays to the shutdown.
+struct Counter {
+    count: u64,
+    stays: bool,
+}
+
+#[service(emits(Number))]
+impl Counter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0..self.count {
+            ctx.emit(Number { value }).await?;
+        }
+        if self.stays {
+            ctx.shutdown_requested().await;
+        }
+        Ok(())
+    }
+}
+
+/// Passes on what comes, until the end.
+struct Taker(Sender<u64>);
+
+#[service(reads(Number))]
+impl Taker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            match delivery {
+                Delivery::Msg(number) => self.0.send(number.value)?,
+                Delivery::Gap(gap) => panic!("{gap}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Emits, and takes no notice of anything afterwards.
+struct Deaf;
+
+#[service(emits(Number))]
+impl Deaf {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.emit(Number { value: 1 }).await?;
+        std::future::pending().await
+    }
+}
+
+const TOPOLOGY: &str = r#"
+[node.far]
+services = ["Counter"]
+[node.near]
+services = ["Taker"]
+[topic.numbers]
+capacity = 16
+[link.default]
+retry = "1ms"
+longest_retry = "20ms"
+"#;
+
+/// The two nodes, with a directory of their own.
+struct Pair {
+    directory: PathBuf,
+    taken: Sender<u64>,
+}
+
+impl Pair {
+    fn new(name: &str) -> (Pair, Receiver<u64>) {
+        let name = format!("mycelium-nodes-{name}-{}", std::process::id());
+        let (taken, received) = channel();
+        (Pair { directory: std::env::temp_dir().join(name), taken }, received)
+    }
+
+    fn node(&self, text: &str, name: &str, count: u64, stays: bool) -> Result<Node, BuildError> {
+        let topology = Topology::parse("pair.toml", text)?;
+        let taken = self.taken.clone();
+        Node::builder(name)
+            .topology(topology.in_directory(&self.directory))
+            .service(move || Counter { count, stays })
+            .service(move || Taker(taken.clone()))
+            .service(|| Deaf)
+            .build()
+    }
+
+    fn start(&self, name: &str, count: u64, stays: bool) -> Running {
+        self.node(TOPOLOGY, name, count, stays).unwrap().start(Tokio::current().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        // The locks of sockets stay.
+        _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
+}
+
+#[tokio::test]
+async fn either_may_come_first_and_the_end_reaches_the_other() {
+    for reversed in [false, true] {
+        let (pair, received) = Pair::new(&format!("order-{reversed}"));
+        let mut names = ["far", "near"];
+        if reversed {
+            names.reverse();
+        }
+        let first = pair.start(names[0], 10_000, false);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let second = pair.start(names[1], 10_000, false);
+        within(first.join()).await.unwrap();
+        within(second.join()).await.unwrap();
+        assert!(received.try_iter().eq(0..10_000));
+        assert!(!pair.directory.join("far.sock").exists(), "nothing is left behind");
+    }
+}
+
+#[tokio::test]
+async fn nodes_are_ready_once_they_have_met() {
+    let (pair, _received) = Pair::new("ready");
+    let far = pair.start("far", 0, true);
+    let early = tokio::time::timeout(Duration::from_millis(50), far.ready()).await;
+    assert!(early.is_err(), "nobody is there yet");
+    let near = pair.start("near", 0, true);
+    within(far.ready()).await.unwrap();
+    within(near.ready()).await.unwrap();
+    far.shutdown();
+    near.shutdown();
+    within(far.join()).await.unwrap();
+    within(near.join()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_is_shut_down_may_come_back() {
+    let (pair, received) = Pair::new("back");
+    let near = pair.start("near", 0, false);
+    for _ in 0..3 {
+        let far = pair.start("far", 1000, true);
+        let mut next = 0;
+        while next < 1000 {
+            match received.try_recv() {
+                Ok(value) => {
+                    assert_eq!(value, next);
+                    next += 1;
+                }
+                Err(_) => within(tokio::task::yield_now()).await,
+            }
+        }
+        far.shutdown();
+        within(far.join()).await.unwrap();
+    }
+    // Its publishers may come once more, so it does not end by itself.
+    near.shutdown();
+    within(near.join()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_holds_nobody() {
+    let (pair, _received) = Pair::new("leaves");
+    let far = pair.start("far", 1_000_000, false);
+    let near = pair.start("near", 0, false);
+    within(near.ready()).await.unwrap();
+    near.shutdown();
+    within(near.join()).await.unwrap();
+    within(far.join()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_nobody_came_for_is_named() {
+    let (pair, _received) = Pair::new("nobody");
+    let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
+    let node = pair.node(&impatient, "far", 5, false).unwrap();
+    let far = node.start(Tokio::current().unwrap()).unwrap();
+    let error = within(far.join()).await.unwrap_err();
+    let StartError::Undelivered { left, .. } = error else { panic!("{error}") };
+    assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 5)]);
+}
+
+#[tokio::test]
+async fn a_node_that_runs_already_is_not_started_again() {
+    let (pair, _received) = Pair::new("twice");
+    let far = pair.start("far", 0, true);
+    let again = pair.node(TOPOLOGY, "far", 0, true).unwrap().start(Tokio::current().unwrap());
+    let Err(StartError::Link { node, problem }) = again else { panic!("two nodes of one name") };
+    assert_eq!(node, "far");
+    assert!(problem.starts_with("a live process listens at"), "{problem}");
+    far.shutdown();
+    _ = within(far.join()).await;
+}
+
+/// Deadlines of its services and of its links do not add up.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_has_one_deadline() {
+    let (pair, _received) = Pair::new("deadline");
+    let deaf = TOPOLOGY.replace("[\"Counter\"]", "[\"Deaf\"]\nshutdown = \"1s\"");
+    let node = pair.node(&deaf, "far", 0, false).unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let asked = tokio::time::Instant::now();
+    running.shutdown();
+    let ended = running.join().await;
+    let took = asked.elapsed();
+    assert!(took < Duration::from_millis(1600), "{took:?}: {ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_node_to_be_ready_is_told_when_it_never_will_be() {
+    let (pair, _received) = Pair::new("never");
+    let running = pair.start("near", 0, false);
+    running.shutdown();
+    let limit = Duration::from_secs(60);
+    assert!(tokio::time::timeout(limit, running.ready()).await.is_ok(), "it hangs");
+}
+
+/// Zero pauses would be a loop that never rests.
+#[test]
+fn a_retry_of_no_time_is_refused() {
+    assert!(Topology::parse("pair.toml", TOPOLOGY).is_ok());
+    let restless = TOPOLOGY.replace("\"1ms\"", "\"0s\"").replace("\"20ms\"", "\"0s\"");
+    assert!(Topology::parse("pair.toml", &restless).is_err());
+}
+
+#[test]
+fn who_may_not_read_or_write_a_topic_is_named_before_anything_runs() {
+    let (pair, _received) = Pair::new("forbidden");
+    let more = "\n[topic.numbers]\nreaders = [\"far\"]\n";
+    let text = TOPOLOGY.replace("\n[topic.numbers]\ncapacity = 16\n", more);
+    assert_eq!(
+        pair.node(&text, "far", 0, false).unwrap_err().to_string(),
+        "pair.toml:7:12: node `near` reads topic `numbers`, but is not on this list"
+    );
+}

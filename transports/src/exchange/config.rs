@@ -1,0 +1,97 @@
+//! What a link is told when it is made.
+
+use std::time::Duration;
+
+use mycelium_core::TooLong;
+use mycelium_core::frame::Limits;
+use mycelium_core::link::{Batching, Config, Name};
+use mycelium_executor::Backoff;
+
+/// Who this process is to others.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// The node's name.
+    pub node: Name,
+    /// Random, another at each start of the process.
+    pub boot: u64,
+}
+
+impl Identity {
+    /// A node of this name.
+    ///
+    /// # Errors
+    /// If the name is longer than a link can say.
+    pub fn new(node: &str, boot: u64) -> Result<Identity, TooLong> {
+        Ok(Identity { node: Name::try_from(node)?, boot })
+    }
+}
+
+/// How links batch, wait and try again. The default suits most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// When a batch goes.
+    pub batching: Batching,
+    /// How long a peer has to say who it is.
+    pub handshake: Duration,
+    /// After so long without a word of ours the peer is told that this side lives.
+    pub keep_alive: Duration,
+    /// The peer may be silent for so long at most.
+    pub silence: Duration,
+    /// That messages arrived is said at the latest after so long.
+    pub confirm: Duration,
+    /// The longest frame that is taken, in bytes.
+    pub max_frame: u32,
+    /// The bytes that a link has for what is on its way out.
+    pub buffer: usize,
+    /// The pauses before a connection is tried again.
+    pub retry: Backoff,
+    /// How many connections a station has at once.
+    pub connections: usize,
+    /// How many of them may be in the handshake.
+    pub handshakes: usize,
+}
+
+impl Default for LinkConfig {
+    fn default() -> LinkConfig {
+        let Limits { max_frame, .. } = Limits::default();
+        LinkConfig {
+            batching: Batching::BALANCED,
+            handshake: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(5),
+            silence: Duration::from_secs(60),
+            confirm: Duration::from_millis(10),
+            max_frame,
+            buffer: 32 << 10,
+            retry: Backoff { first: Duration::from_millis(10), longest: Duration::from_secs(1) },
+            connections: 1024,
+            handshakes: 64,
+        }
+    }
+}
+
+impl LinkConfig {
+    /// Each message by itself, as soon as it is there.
+    #[must_use]
+    pub fn low_latency() -> LinkConfig {
+        LinkConfig { batching: Batching::LOW_LATENCY, ..LinkConfig::default() }
+    }
+
+    /// Large writes, and a buffer that holds two of them.
+    #[must_use]
+    pub fn high_throughput() -> LinkConfig {
+        let batching = Batching::HIGH_THROUGHPUT;
+        LinkConfig { batching, buffer: 2 * batching.bytes, ..LinkConfig::default() }
+    }
+
+    pub(super) fn link(&self, identity: &Identity) -> Config {
+        Config {
+            limits: Limits { max_frame: self.max_frame },
+            batching: self.batching,
+            handshake: self.handshake,
+            keep_alive: self.keep_alive,
+            silence: self.silence,
+            confirm: self.confirm,
+            ..Config::new(identity.node, identity.boot)
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Topics between processes: one link for each process that this one reads from, dialed by the reader.
+//!
+//! A [`Station`] serves this process's topics to whoever connects: for each topic that a peer wants it has a
+//! [`Tap`](crate::local::Tap), reads the publishers' rings through it, and lets go of messages once the peer has
+//! confirmed them. A [`Dialer`] reads the topics of one other process: each of its publishers becomes a
+//! [`Relay`](crate::local::Relay), and the room in the relay's ring is the credit that the other side has. So a
+//! subscription that gates holds its publisher over a link as it does within a process, and nothing is kept anywhere
+//! but in the rings of the two sides.
+//!
+//! Either side may come first, and may go and come back. The dialer connects again, with growing pauses; what was not
+//! confirmed is sent once more, and only then:
+//!
+//! | while there is no connection | its publishers | what the reader gets afterwards |
+//! | --- | --- | --- |
+//! | a gating reader that was announced | wait when their rings are full | everything |
+//! | an observing reader that was announced | go on | the exact number of messages that were overwritten |
+//! | a reader nobody knew of | go on | as a new reader |
+//! | the reader's process began anew | as above | what was sent to the process before and not confirmed is *unknown*, and counted so |
+//! | the publisher's process began anew | are others now | a gap that is not exact, if something had been missing |
+//!
+//! Which peers there are, where they listen and what they want is for the caller to know; what becomes of it is told
+//! to the caller as a [`Notice`].
+
+mod config;
+mod connection;
+mod control;
+mod dialer;
+mod notice;
+mod reading;
+mod served;
+mod serving;
+mod station;
+
+pub use config::{Identity, LinkConfig};
+pub use control::Control;
+pub use dialer::{Connect, DialError, Dialer, Want};
+pub use notice::{Notice, Observer};
+pub use station::{Offer, Station};
+
+/// Gaps of a stream, by the number that stands for why on the wire.
+mod reason {
+    use crate::local::GapReason;
+
+    pub(super) const OVERWRITTEN: u16 = 1;
+    /// The message is longer than the link carries.
+    pub(super) const TOO_LONG: u16 = 2;
+
+    pub(super) fn of(code: u16) -> GapReason {
+        match code {
+            TOO_LONG => GapReason::Undecodable,
+            _ => GapReason::Overwritten,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What becomes of links, for who wants to log or show it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_core::link::RejectReason;
+
+use crate::stream::DriveError;
+
+/// Something happened to a link.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Notice<'a> {
+    /// There is a connection, and both sides know each other.
+    Up {
+        /// The other node.
+        peer: &'a str,
+    },
+    /// A connection has ended.
+    Down {
+        /// The other node; empty if it never said who it is.
+        peer: &'a str,
+        /// Why.
+        error: &'a DriveError,
+    },
+    /// There is no connection, and after a pause the next is tried.
+    Unreachable {
+        /// The other node.
+        peer: &'a str,
+        /// Why not.
+        error: &'a std::io::Error,
+        /// How long the pause is.
+        pause: Duration,
+    },
+    /// A topic is not had, and is asked for again with the next connection.
+    Refused {
+        /// The other node.
+        peer: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// A peer reads from as many publishers at once as it can: others wait until one of them ends.
+    Crowded {
+        /// The other node.
+        peer: &'a str,
+        /// The topic of one that waits.
+        topic: &'a str,
+        /// How many there can be.
+        limit: usize,
+    },
+    /// Somebody connected who may not, or one too many.
+    TurnedAway {
+        /// Who, as far as it is known.
+        peer: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// No connection can be accepted for now.
+    Deaf {
+        /// Why.
+        error: &'a std::io::Error,
+    },
+}
+
+/// Is told what becomes of links. It is called between messages, and had better be quick.
+pub type Observer = Arc<dyn Fn(Notice<'_>) + Send + Sync>;
+
+impl fmt::Display for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Up { peer } => write!(f, "linked with `{peer}`"),
+            Notice::Down { peer: "", error } => {
+                write!(f, "a connection ended before it was a link: {error}")
+            }
+            Notice::Down { peer, error } => write!(f, "the link with `{peer}` ended: {error}"),
+            Notice::Unreachable { peer, error, pause } => {
+                write!(f, "cannot reach `{peer}`: {error}; next try in {pause:?}")
+            }
+            Notice::Refused { peer, topic, reason } => {
+                write!(f, "`{peer}` refuses topic `{topic}`: {reason}")
+            }
+            Notice::Crowded { peer, topic, limit } => write!(
+                f,
+                "`{peer}` reads from {limit} publishers, the most: one of `{topic}` waits until another ends"
+            ),
+            Notice::TurnedAway { peer, reason } => write!(f, "{peer} was turned away: {reason}"),
+            Notice::Deaf { error } => write!(f, "cannot accept connections: {error}"),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What this process reads of one other, whether it is connected or not.
+
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use event_listener::EventListener;
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{
+    CloseReason, Event, IncomingId, Interest, Link, Mode, Name, RejectReason, SendError, WantId,
+};
+
+use super::control::Phase;
+use super::dialer::Want;
+use super::serving::{CONNECTIONS, MISSED, RECEIVED, REFUSED};
+use super::{Control, Notice, Observer, reason};
+use crate::counters::Line;
+use crate::local::{GapReason, Hold, Policy, Relay, RelayError, Topic};
+use crate::stream::{STREAMS, Traffic};
+
+pub(super) struct Reading {
+    /// Whom it reads from.
+    peer: String,
+    wants: Vec<Wanted>,
+    /// By the place of their ids.
+    flows: Vec<Option<Flow>>,
+    control: Arc<Control>,
+    observer: Observer,
+    line: Line,
+    listener: Option<EventListener>,
+    /// The peer has answered since this was last asked: it has let this side in.
+    was_let_in: bool,
+}
+
+/// A topic that is read.
+struct Wanted {
+    id: WantId,
+    topic: Arc<Topic>,
+    /// Until the peer says that nothing more will come.
+    hold: Option<Hold>,
+    /// The peer has never answered.
+    is_new: bool,
+}
+
+/// A stream of the peer's.
+struct Flow {
+    id: IncomingId,
+    want: WantId,
+    relay: Relay,
+    /// How many messages the peer may still send.
+    credit: usize,
+    /// What has come of a message that comes in parts.
+    parts: Vec<u8>,
+}
+
+impl Reading {
+    /// Asks for what is wanted, now and on every connection.
+    pub(super) fn new<const T: usize, const S: usize>(
+        peer: &str,
+        wants: &[Want],
+        link: &mut Link<'_, T, S>,
+        control: Arc<Control>,
+        observer: Observer,
+        line: Line,
+    ) -> Result<Reading, SendError> {
+        let wanted = wants.iter().map(|Want { topic, policy }| {
+            let schema = topic.schema();
+            let id = link.want(Interest {
+                topic: Name::try_from(topic.name()).unwrap_or_default(),
+                type_id: schema.id,
+                digest: schema.digest,
+                mode: match policy {
+                    Policy::Block => Mode::Gating,
+                    Policy::Reject => Mode::Rejecting,
+                    Policy::DropOldest | Policy::Latest => Mode::Observing,
+                },
+                window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
+            })?;
+            Ok(Wanted { id, topic: topic.clone(), hold: Some(topic.hold()), is_new: true })
+        });
+        Ok(Reading {
+            peer: peer.to_owned(),
+            wants: wanted.collect::<Result<_, SendError>>()?,
+            flows: (0..STREAMS).map(|_| None).collect(),
+            control,
+            observer,
+            line,
+            listener: None,
+            was_let_in: false,
+        })
+    }
+
+    /// Whether the peer has let this side in since the last call.
+    pub(super) fn take_was_let_in(&mut self) -> bool {
+        std::mem::take(&mut self.was_let_in)
+    }
+
+    /// Whether nothing more will come of anything that is wanted.
+    pub(super) fn is_over(&self) -> bool {
+        self.wants.iter().all(|wanted| wanted.hold.is_none())
+    }
+
+    fn answered(&mut self, want: WantId) -> Option<&mut Wanted> {
+        self.was_let_in = true;
+        let wanted = self.wants.iter_mut().find(|wanted| wanted.id == want)?;
+        if std::mem::take(&mut wanted.is_new) {
+            self.control.found();
+        }
+        Some(wanted)
+    }
+
+    fn refused(&mut self, want: WantId, reason: RejectReason) {
+        let Some(wanted) = self.answered(want) else { return };
+        let topic = wanted.topic.clone();
+        if reason == RejectReason::Ended {
+            wanted.hold = None;
+        } else {
+            self.line.add(REFUSED, 1);
+            (self.observer)(Notice::Refused { peer: &self.peer, topic: topic.name(), reason });
+        }
+        for flow in self.flows.iter_mut() {
+            let flow = flow.take_if(|flow| flow.want == want);
+            // A topic ends when all of its messages have arrived: only that this was all may not have.
+            if let Some(flow) = flow.filter(|_| reason != RejectReason::Ended) {
+                flow.relay.lose();
+            }
+        }
+    }
+
+    /// A stream begins, or goes on. False if there is no room for it here.
+    fn begin(
+        &mut self,
+        id: IncomingId,
+        want: WantId,
+        publisher: &str,
+        epoch: u64,
+        first: u64,
+        resumed: Option<u64>,
+    ) -> bool {
+        let Some(place) = self.flows.get_mut(id.place()) else { return false };
+        if let Some(flow) = place.as_mut().filter(|flow| flow.id == id) {
+            flow.skip(resumed.unwrap_or(0), GapReason::Disconnected);
+            self.line.add(MISSED, resumed.unwrap_or(0));
+            return true;
+        }
+        let Some(wanted) = self.wants.iter().find(|wanted| wanted.id == want) else { return false };
+        let Ok(relay) = wanted.topic.relay(publisher, epoch, first) else { return false };
+        // What it was granted at first is its whole ring.
+        let (credit, parts) = (wanted.topic.capacity(), Vec::new());
+        *place = Some(Flow { id, want, relay, credit, parts });
+        true
+    }
+
+    fn flow(&mut self, id: IncomingId) -> Option<&mut Flow> {
+        self.flows.get_mut(id.place())?.as_mut().filter(|flow| flow.id == id)
+    }
+
+    fn end(&mut self, id: IncomingId) -> Option<Flow> {
+        self.flows.get_mut(id.place())?.take_if(|flow| flow.id == id)
+    }
+}
+
+impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
+    fn heard(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
+        match event {
+            Event::Message { stream, frame } => {
+                let pushed = self.flow(stream).map(|flow| flow.push(frame.payload()));
+                self.line.add(RECEIVED, 1);
+                if pushed == Some(false) {
+                    link.close(now, CloseReason::Protocol);
+                }
+            }
+            Event::Fragment { stream, fragment, frame } => {
+                let taken = self.flow(stream).map(|flow| flow.part(fragment, frame.payload()));
+                self.line.add(RECEIVED, u64::from(taken == Some(Ok(true))));
+                if let Some(Err(_)) = taken {
+                    link.close(now, CloseReason::Protocol);
+                }
+            }
+            Event::Up { node, .. } if node != self.peer => {
+                let (peer, reason) =
+                    (&*format!("`{node}`"), &*format!("`{}` should be there", self.peer));
+                (self.observer)(Notice::TurnedAway { peer, reason });
+                link.close(now, CloseReason::Unwelcome);
+            }
+            Event::Up { .. } => {
+                self.line.add(CONNECTIONS, 1);
+                (self.observer)(Notice::Up { peer: &self.peer });
+            }
+            Event::Accepted { want } => _ = self.answered(want),
+            Event::Rejected { want, reason, .. } => self.refused(want, reason),
+            Event::Stream { stream, want, publisher, epoch, first, resumed } => {
+                let begun = self.begin(stream, want, publisher, epoch, first, resumed);
+                if !begun {
+                    link.close(now, CloseReason::Busy);
+                }
+            }
+            Event::Gap { stream, missed, reason } => {
+                if let Some(flow) = self.flow(stream) {
+                    flow.skip(missed, reason::of(reason));
+                    self.line.add(MISSED, missed);
+                }
+            }
+            // Dropping the relay says so to the readers, behind all that came.
+            Event::End { stream } => drop(self.end(stream)),
+            Event::Gone { stream } => {
+                if let Some(flow) = self.end(stream) {
+                    flow.relay.lose();
+                }
+            }
+            // Nobody reads here.
+            Event::Wanted { serve, .. } => {
+                let none = mycelium_core::descriptor::Digest([0; 16]);
+                _ = link.reject(serve, RejectReason::Unknown, none);
+            }
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, now: Duration, link: &mut Link<'_, T, S>, context: &mut Context<'_>) {
+        let phase = self.control.watch(context, &mut self.listener);
+        for flow in self.flows.iter_mut().flatten() {
+            flow.tend(link, context.waker());
+        }
+        if phase > Phase::Run || self.is_over() {
+            link.close(now, CloseReason::Shutdown);
+        }
+    }
+}
+
+impl Flow {
+    /// False if the peer broke its word: the message has another size, or there is no room that it was promised.
+    fn push(&mut self, message: &[u8]) -> bool {
+        self.credit = self.credit.saturating_sub(1);
+        self.relay.push(message).is_ok()
+    }
+
+    /// Part of a message; says whether it was the last.
+    fn part(&mut self, fragment: Fragment, bytes: &[u8]) -> Result<bool, RelayError> {
+        let (expected, found) = (self.relay.message_bytes(), fragment.total as usize);
+        if expected != found {
+            return Err(RelayError::Size { expected, found });
+        }
+        self.parts.extend_from_slice(bytes);
+        if self.parts.len() < expected {
+            return Ok(false);
+        }
+        self.credit = self.credit.saturating_sub(1);
+        self.relay.push(&self.parts)?;
+        self.parts.clear();
+        Ok(true)
+    }
+
+    fn skip(&mut self, missed: u64, reason: GapReason) {
+        self.parts.clear();
+        if missed > 0 {
+            self.relay.skip(missed, reason);
+        }
+    }
+
+    /// Tells readers what came, and the peer what room they made.
+    fn tend<const T: usize, const S: usize>(&mut self, link: &mut Link<'_, T, S>, waker: &Waker) {
+        self.relay.flush();
+        self.grant(link);
+        self.relay.park(waker);
+        self.grant(link);
+    }
+
+    fn grant<const T: usize, const S: usize>(&mut self, link: &mut Link<'_, T, S>) {
+        let more = self.relay.room().saturating_sub(self.credit);
+        let count = u32::try_from(more).unwrap_or(u32::MAX);
+        if count > 0 && link.grant(self.id, count).is_ok() {
+            self.credit += count as usize;
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        // Nobody brings any more of what had not come to its end.
+        for flow in self.flows.drain(..).flatten() {
+            flow.relay.lose();
+        }
+    }
+}

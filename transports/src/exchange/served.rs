@@ -1,0 +1,317 @@
+//! One topic that a peer reads: its publishers' messages on their way, and which of them have arrived.
+
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use mycelium_core::Envelope;
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{Link, Name, OutgoingId, SendError, ServeId};
+
+use super::control::Busy;
+use super::reason;
+use crate::local::{Policy, Sight, Source, Tap, Topic, TopicError};
+
+/// So many messages of one publisher in a row while others have some, too.
+const BURST: u64 = 4096;
+/// The ends of so many publishers are known, in case that their reader has not heard of them.
+const ENDS: usize = 64;
+
+/// A tap with what outlives a connection of its reader's.
+#[derive(Debug)]
+pub(super) struct KeptTap {
+    tap: Tap<Outflow>,
+    ended: VecDeque<Ended>,
+    /// While its reader is not connected: the links have not ended before this has.
+    pub(super) waits: Option<Busy>,
+}
+
+/// A publisher that has ended, all of whose messages have arrived. Its reader may not know that these were all.
+#[derive(Clone, Debug)]
+struct Ended {
+    publisher: Arc<str>,
+    epoch: u64,
+    next: u64,
+}
+
+/// How far a source has got on this connection.
+#[derive(Debug, Default)]
+pub(super) struct Outflow {
+    stream: Option<OutgoingId>,
+    /// So many bytes of its next message were sent, if that goes in parts.
+    offset: usize,
+    /// Messages that the peer has to be told it does not get.
+    missed: u64,
+    ended: bool,
+}
+
+/// A topic that the peer wants.
+pub(super) struct Served {
+    serve: ServeId,
+    tap: KeptTap,
+    /// So many streams the peer has yet to say that it knows.
+    resumes: u16,
+    /// What the peer has to be told of streams that it knows, and that are not there any more.
+    answers: Vec<Answer>,
+    /// A stream had no place at the peer.
+    crowded: bool,
+}
+
+/// What is said to the peer of a stream that it knows from before.
+enum Answer {
+    /// It had ended, and the peer has all of it. It is begun again for that.
+    Ended(Ended, Option<OutgoingId>),
+    /// Nobody knows it.
+    Gone(u64),
+}
+
+impl KeptTap {
+    pub(super) fn new(
+        topic: &Arc<Topic>,
+        reader: &str,
+        policy: Policy,
+    ) -> Result<KeptTap, TopicError> {
+        Ok(KeptTap { tap: topic.tap(reader, policy)?, ended: VecDeque::new(), waits: None })
+    }
+
+    /// A publisher has ended, and all of its messages have arrived.
+    fn remove(&mut self, index: usize) {
+        let source = self.sources().swap_remove(index);
+        let (publisher, epoch) = (source.publisher().clone(), source.epoch());
+        self.ended.push_back(Ended { publisher, epoch, next: source.next() });
+        if self.ended.len() > ENDS {
+            self.ended.pop_front();
+        }
+    }
+}
+
+impl Deref for KeptTap {
+    type Target = Tap<Outflow>;
+
+    fn deref(&self) -> &Tap<Outflow> {
+        &self.tap
+    }
+}
+
+impl DerefMut for KeptTap {
+    fn deref_mut(&mut self) -> &mut Tap<Outflow> {
+        &mut self.tap
+    }
+}
+
+impl Served {
+    /// Of a topic that is asked for on a fresh connection; so many streams are to go on.
+    pub(super) fn new(serve: ServeId, mut tap: KeptTap, resumes: u16) -> Served {
+        tap.sources().iter_mut().for_each(|source| source.state = Outflow::default());
+        Served { serve, tap, resumes, answers: Vec::new(), crowded: false }
+    }
+
+    pub(super) fn serve(&self) -> ServeId {
+        self.serve
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        self.tap.topic().name()
+    }
+
+    pub(super) fn into_tap(self) -> KeptTap {
+        self.tap
+    }
+
+    /// Whether all publishers have ended, and all that they sent has arrived; or, at the end, whether there are none.
+    pub(super) fn is_over(&mut self, at_the_end: bool) -> bool {
+        let said = self.resumes == 0 && self.answers.is_empty();
+        said && (self.tap.is_over() || at_the_end && self.tap.sources().is_empty())
+    }
+
+    /// Whether the peer has had no place for a stream since the last call. It waits until another one ends.
+    pub(super) fn is_crowded(&mut self) -> bool {
+        std::mem::take(&mut self.crowded)
+    }
+
+    /// The peer has the messages of a stream before `next`. Returns how many of them were not known to have arrived.
+    pub(super) fn resume(&mut self, epoch: u64, next: u64) -> u64 {
+        self.resumes = self.resumes.saturating_sub(1);
+        let known = self.tap.sources().iter_mut().find(|source| source.epoch() == epoch);
+        if let Some(source) = known.filter(|source| next <= source.next()) {
+            return release(source, next);
+        }
+        let ended = self.tap.ended.iter().find(|ended| (ended.epoch, ended.next) == (epoch, next));
+        let ended = ended.map(|ended| Answer::Ended(ended.clone(), None));
+        self.answers.push(ended.unwrap_or(Answer::Gone(epoch)));
+        0
+    }
+
+    /// The messages of a stream before `taken` have arrived. Returns how many more these are, if it is one of this topic.
+    pub(super) fn confirmed(&mut self, stream: OutgoingId, taken: u64) -> Option<u64> {
+        let sources = self.tap.sources();
+        let index = sources.iter().position(|source| source.state.stream == Some(stream))?;
+        let source = &mut sources[index];
+        let arrived = release(source, taken);
+        if source.state.ended && source.kept() == source.next() {
+            self.tap.remove(index);
+        }
+        Some(arrived)
+    }
+
+    /// Sends what there is, and has the waker called when there is more. Returns how many messages that were.
+    pub(super) fn pump<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+        waker: &Waker,
+    ) -> u64 {
+        if self.resumes > 0 {
+            return 0;
+        }
+        let serve = self.serve;
+        let no_room = |said| matches!(said, Err(SendError::Room { .. }));
+        self.answers.retain_mut(|answer| no_room(answer.say(now, link, serve)));
+        let sent = self.send(now, link);
+        self.tap.park(waker);
+        sent + self.send(now, link)
+    }
+
+    fn send<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+    ) -> u64 {
+        let (mut sent, mut index, mut full) = (0, 0, false);
+        while let Some(source) = self.tap.sources().get_mut(index) {
+            if full && source.state.stream.is_none() {
+                // It would be told the same as the one before.
+                index += 1;
+                continue;
+            }
+            match send(now, link, self.serve, source) {
+                Ok(count) => sent += count,
+                Err(SendError::Streams { .. }) => (full, self.crowded) = (true, true),
+                // It comes again when something has changed.
+                Err(_) => {}
+            }
+            let Outflow { stream, ended, .. } = source.state;
+            // All had arrived before its end was said.
+            if ended && stream.is_none_or(|stream| link.unconfirmed(stream) == 0) {
+                source.release(source.next());
+                self.tap.remove(index);
+            } else {
+                index += 1;
+            }
+        }
+        sent
+    }
+}
+
+impl Answer {
+    fn say<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+        serve: ServeId,
+    ) -> Result<(), SendError> {
+        match self {
+            Answer::Gone(epoch) => link.gone(now, serve, *epoch),
+            Answer::Ended(_, Some(stream)) => link.end(now, *stream),
+            Answer::Ended(Ended { publisher, epoch, next }, begun) => {
+                let stream =
+                    link.offer(now, serve, Name::truncated(publisher), *epoch, *next, 1)?;
+                *begun = Some(stream);
+                link.end(now, stream)
+            }
+        }
+    }
+}
+
+fn release(source: &mut Source<Outflow>, before: u64) -> u64 {
+    let kept = source.kept();
+    source.release(before);
+    source.kept().wrapping_sub(kept)
+}
+
+/// Sends what a source has, as far as the link takes it. Returns how many messages that were.
+fn send<const T: usize, const S: usize>(
+    now: Duration,
+    link: &mut Link<'_, T, S>,
+    serve: ServeId,
+    source: &mut Source<Outflow>,
+) -> Result<u64, SendError> {
+    let stream = match source.state.stream {
+        Some(stream) => stream,
+        None => begin(now, link, serve, source)?,
+    };
+    let mut flow = std::mem::take(&mut source.state);
+    let mut sent = 0;
+    while !flow.ended && sent < BURST && !link.is_due() {
+        if flow.missed > 0 {
+            if link.skip(now, stream, flow.missed, reason::OVERWRITTEN).is_err() {
+                break;
+            }
+            flow.missed = 0;
+        }
+        match source.look() {
+            Sight::Message(bytes) => {
+                match flow.message(now, link, stream, bytes) {
+                    Ok(true) => sent += 1,
+                    Err(SendError::TooLong { .. })
+                        if link.skip(now, stream, 1, reason::TOO_LONG).is_ok() => {}
+                    // Its rest follows when others have had their turn.
+                    Ok(false) | Err(_) => break,
+                }
+                flow.offset = 0;
+                source.advance();
+            }
+            Sight::Gap(missed) => (flow.missed, flow.offset) = (missed, 0),
+            Sight::Empty => break,
+            Sight::Closed => {
+                flow.ended = link.end(now, stream).is_ok();
+                break;
+            }
+        }
+    }
+    source.state = flow;
+    Ok(sent)
+}
+
+fn begin<const T: usize, const S: usize>(
+    now: Duration,
+    link: &mut Link<'_, T, S>,
+    serve: ServeId,
+    source: &mut Source<Outflow>,
+) -> Result<OutgoingId, SendError> {
+    let keeps = u32::try_from(source.capacity()).unwrap_or(u32::MAX);
+    // What was sent on the connection before and is not known to have arrived goes once more.
+    source.rewind(source.kept());
+    let (name, epoch, first) = (Name::truncated(source.publisher()), source.epoch(), source.next());
+    let stream = link.offer(now, serve, name, epoch, first, keeps)?;
+    source.state.stream = Some(stream);
+    Ok(stream)
+}
+
+impl Outflow {
+    /// Sends a message, or a part of it. Says whether all of it is sent.
+    #[inline]
+    fn message<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+        stream: OutgoingId,
+        bytes: &[u8],
+    ) -> Result<bool, SendError> {
+        // All of a message is its fixed part.
+        let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        if self.offset == 0 {
+            match link.send(now, stream, &Envelope::default(), fixed_len, bytes) {
+                Err(SendError::TooLong { .. }) => {}
+                sent => return sent.map(|()| true),
+            }
+        }
+        let (offset, total) = (self.offset as u32, bytes.len() as u32);
+        let fragment = Fragment { offset, total, fixed_len };
+        let rest = bytes.get(self.offset..).unwrap_or_default();
+        self.offset += link.send_part(now, stream, &Envelope::default(), fragment, rest)?;
+        Ok(self.offset == bytes.len())
+    }
+}

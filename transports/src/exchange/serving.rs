@@ -1,0 +1,223 @@
+//! One peer that reads from this process, as long as it is connected.
+
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use event_listener::EventListener;
+use mycelium_core::descriptor::Digest;
+use mycelium_core::link::{CloseReason, Event, Link, LinkError, Mode, RejectReason};
+
+use super::connection::Stranger;
+use super::control::Phase;
+use super::served::{KeptTap, Served};
+use super::station::Station;
+use crate::counters::Line;
+use crate::local::Policy;
+use crate::stream::{DriveError, Traffic};
+
+/// Values of a link's line of counters.
+pub(super) const CONNECTIONS: usize = 0;
+pub(super) const SENT: usize = 1;
+pub(super) const RECEIVED: usize = 2;
+pub(super) const MISSED: usize = 3;
+pub(super) const ERRORS: usize = 4;
+pub(super) const REFUSED: usize = 5;
+
+pub(super) struct Serving {
+    station: Arc<Station>,
+    stranger: Option<Stranger>,
+    /// Who it is, once it has said so and was let in.
+    peer: Option<Guest>,
+    served: Vec<Served>,
+    /// Whose turn it is to send first.
+    turn: usize,
+    listener: Option<EventListener>,
+}
+
+struct Guest {
+    node: String,
+    line: Line,
+    /// What was announced for it and it has not asked for yet.
+    taps: Vec<KeptTap>,
+}
+
+impl Serving {
+    pub(super) fn new(station: Arc<Station>, stranger: Stranger) -> Serving {
+        let (stranger, served) = (Some(stranger), Vec::new());
+        Serving { station, stranger, peer: None, served, turn: 0, listener: None }
+    }
+
+    pub(super) fn node(&self) -> &str {
+        self.peer.as_ref().map_or("", |guest| &guest.node)
+    }
+
+    /// The connection has ended. Who said goodbye is not waited for any more.
+    pub(super) fn ended(&mut self, error: &DriveError) {
+        let said_goodbye =
+            matches!(error, DriveError::Link(LinkError::Closed(CloseReason::Shutdown)));
+        let Some(guest) = &mut self.peer else { return };
+        if !matches!(error, DriveError::Link(LinkError::Closed(_) | LinkError::Ended(_))) {
+            guest.line.add(ERRORS, 1);
+        }
+        if said_goodbye {
+            guest.taps.clear();
+            self.served.clear();
+            self.station.forgets(&guest.node);
+        }
+    }
+
+    fn greet<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+        node: &str,
+        boot: u64,
+    ) {
+        self.stranger = None;
+        match self.station.admit(node, boot) {
+            Ok(taps) => {
+                let line = self.station.line(node);
+                line.add(CONNECTIONS, 1);
+                link.batch(self.station.batching(node));
+                self.peer = Some(Guest { node: node.to_owned(), line, taps });
+            }
+            Err(reason) => link.close(now, reason),
+        }
+    }
+
+    /// The tap for a topic that the peer wants, or why it does not get it.
+    fn tap(
+        &mut self,
+        topic: &str,
+        type_id: u16,
+        digest: Digest,
+        mode: Mode,
+    ) -> Result<KeptTap, (RejectReason, Digest)> {
+        let none = Digest([0; 16]);
+        let Some(guest) = &mut self.peer else { return Err((RejectReason::Forbidden, none)) };
+        let offer = self.station.offer(topic).ok_or((RejectReason::Unknown, none))?;
+        let schema = *offer.topic.schema();
+        if (schema.id, schema.digest) != (type_id, digest) {
+            return Err((RejectReason::Digest, schema.digest));
+        }
+        if !offer.admits(&guest.node) {
+            return Err((RejectReason::Forbidden, none));
+        }
+        let policy = match mode {
+            Mode::Gating => Policy::Block,
+            Mode::Rejecting => Policy::Reject,
+            Mode::Observing => Policy::DropOldest,
+        };
+        // A peer is one reader of a topic, however often it asks.
+        if self.served.iter().any(|served| served.topic() == topic) {
+            return Err((RejectReason::Many, none));
+        }
+        // What was announced holds, whatever is asked for: it has kept messages by that policy.
+        if let Some(index) = guest.taps.iter().position(|tap| tap.topic().name() == topic) {
+            return Ok(guest.taps.swap_remove(index));
+        }
+        let mut tap = KeptTap::new(&offer.topic, &guest.node, policy)
+            .map_err(|_| (RejectReason::Many, none))?;
+        // It may have lost its connection before it heard of it.
+        if self.station.said_ended(&guest.node, topic) && tap.sources().is_empty() {
+            return Err((RejectReason::Ended, none));
+        }
+        Ok(tap)
+    }
+
+    /// Says goodbye when all that was to be said is out, to a peer that has asked for all that is kept for it.
+    fn say_goodbye<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+    ) {
+        let station = &self.station;
+        let kept = |guest: &mut Guest| guest.taps.iter_mut().any(|tap| station.keeps(tap));
+        if self.served.is_empty()
+            && !self.peer.as_mut().is_some_and(kept)
+            && link.poll_transmit(now).is_none()
+        {
+            link.close(now, CloseReason::Shutdown);
+        }
+    }
+}
+
+impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
+    fn heard(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
+        match event {
+            Event::Up { node, boot, .. } => self.greet(now, link, node, boot),
+            Event::Wanted { serve, topic, type_id, digest, mode, resumes } => {
+                // Whatever the answer is, it is what the announcement came to.
+                self.station.wanted(self.node(), topic);
+                match self.tap(topic, type_id, digest, mode) {
+                    Ok(tap) => {
+                        // A serve that is gone already is not told about.
+                        _ = link.accept(serve);
+                        self.served.push(Served::new(serve, tap, resumes));
+                    }
+                    Err((reason, digest)) => {
+                        if let Some(guest) = &self.peer {
+                            guest.line.add(REFUSED, 1);
+                        }
+                        _ = link.reject(serve, reason, digest);
+                    }
+                }
+            }
+            Event::Resume { serve, epoch, next } => {
+                let served = self.served.iter_mut().find(|known| known.serve() == serve);
+                let arrived = served.map_or(0, |served| served.resume(epoch, next));
+                self.station.arrived(arrived);
+            }
+            Event::Unwanted { serve } => self.served.retain(|served| served.serve() != serve),
+            Event::Window { stream, taken } => {
+                let mut served = self.served.iter_mut();
+                let arrived = served.find_map(|served| served.confirmed(stream, taken));
+                self.station.arrived(arrived.unwrap_or(0));
+            }
+            // It reads here, and nothing was asked of it.
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, now: Duration, link: &mut Link<'_, T, S>, context: &mut Context<'_>) {
+        let phase = self.station.control().watch(context, &mut self.listener);
+        if phase == Phase::Stop {
+            return link.close(now, CloseReason::Shutdown);
+        }
+        let Some(guest) = &self.peer else { return };
+        let count = self.served.len();
+        let mut sent = 0;
+        for step in 0..count {
+            let served = &mut self.served[(self.turn + step) % count];
+            sent += served.pump(now, link, context.waker());
+            if served.is_crowded() {
+                self.station.crowded(&guest.node, served.topic());
+            }
+        }
+        guest.line.add(SENT, sent);
+        self.turn = self.turn.wrapping_add(1);
+        let draining = phase == Phase::Drain;
+        // At a shutdown the peer waits for this node's return.
+        let for_good = !self.station.control().is_shutdown();
+        self.served.retain_mut(|served| {
+            let over = served.is_over(draining);
+            if over && for_good {
+                self.station.says_ended(&guest.node, served.topic());
+                _ = link.reject(served.serve(), RejectReason::Ended, Digest([0; 16]));
+            }
+            !(over && (for_good || draining))
+        });
+        if draining {
+            self.say_goodbye(now, link);
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let Some(Guest { node, mut taps, .. }) = self.peer.take() else { return };
+        taps.extend(self.served.drain(..).map(Served::into_tap));
+        self.station.left(&node, taps);
+    }
+}

@@ -1,0 +1,49 @@
+//! Whether publishers of other processes may still come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mycelium_core::doorbell::announce;
+
+use super::Topic;
+
+/// Says that publishers of another process may come: as long as it is there, no subscription of the topic sees an end.
+#[derive(Debug)]
+pub struct Hold(Arc<Topic>);
+
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    now: AtomicUsize,
+    ever: AtomicUsize,
+}
+
+impl Holds {
+    /// Whether a publisher may come that is not there yet. Whatever publishers came before the last hold went are seen by
+    /// who sees it gone.
+    pub(super) fn is_held(&self) -> bool {
+        self.now.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether there was one: then the end may come without any publisher.
+    pub(super) fn was_held(&self) -> bool {
+        self.ever.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Topic {
+    /// Keeps the topic's subscriptions open.
+    #[must_use]
+    pub fn hold(self: &Arc<Topic>) -> Hold {
+        self.holds.now.fetch_add(1, Ordering::Relaxed);
+        self.holds.ever.fetch_add(1, Ordering::Relaxed);
+        Hold(self.clone())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.holds.now.fetch_sub(1, Ordering::Release);
+        announce();
+        self.0.members().inlets.iter().for_each(|inlet| inlet.bell.ring());
+    }
+}

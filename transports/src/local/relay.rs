@@ -1,0 +1,194 @@
+//! The writing end of a topic for a publisher in another process.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+
+use mycelium_core::doorbell::announce;
+use mycelium_core::ring::broadcast::{Broadcast, Producer};
+use zerocopy::FromBytes;
+
+use super::delivery::GapReason;
+use super::outlet::{Outlet, RingOf};
+use super::pulse::Bells;
+use super::{Topic, TopicError};
+use crate::counters::{Kind, Line};
+
+const SENT: usize = 0;
+
+/// Stands for one start of a publisher in another process: whatever brings its messages here pushes their bytes, and
+/// says where some are missing. Readers see the publisher's own name, epoch and sequences; the bytes are checked when
+/// they are received. Dropping it says that the publisher has ended.
+///
+/// Nobody is told of what was pushed before [`flush`](Relay::flush).
+pub struct Relay {
+    topic: Arc<Topic>,
+    outlet: Arc<Outlet>,
+    /// `None` only while this is dropped.
+    producer: Option<Producer<RingOf>>,
+    bells: Bells,
+    line: Line,
+    sent: u64,
+    /// The sequence of the publisher's next message.
+    next: u64,
+    words: Box<[usize]>,
+}
+
+impl Topic {
+    /// A relay for the publisher `name` of another process, whose next message is `first`. Every subscription there is
+    /// gets its messages.
+    ///
+    /// # Errors
+    /// If the topic has too many gating subscriptions, or too many relays that have ended and were not read to the end.
+    pub fn relay(
+        self: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+        first: u64,
+    ) -> Result<Relay, TopicError> {
+        let outlet = self.join_outlet(name, epoch, Some(first))?;
+        let words = self.schema().size.div_ceil(size_of::<usize>());
+        let line = self.counters.line(Kind::Publisher, &outlet.label());
+        line.set(SENT, first);
+        Ok(Relay {
+            topic: self.clone(),
+            producer: Broadcast::producer(RingOf(outlet.clone())),
+            bells: Bells::new(outlet.clone()),
+            line,
+            outlet,
+            sent: 0,
+            next: first,
+            words: vec![0; words].into(),
+        })
+    }
+}
+
+impl Relay {
+    /// Appends the next message.
+    ///
+    /// # Errors
+    /// With nothing pushed, if the bytes are not as many as the topic's messages have, or a gating subscription holds
+    /// the ring.
+    #[inline]
+    pub fn push(&mut self, message: &[u8]) -> Result<(), RelayError> {
+        let (expected, found) = (self.topic.schema().size, message.len());
+        if expected != found {
+            return Err(RelayError::Size { expected, found });
+        }
+        let Some(producer) = &mut self.producer else { return Ok(()) };
+        // Nearly always the message lies as its words would.
+        let words = match <[usize]>::ref_from_bytes(message) {
+            Ok(words) => words,
+            Err(_) => copied(&mut self.words, message),
+        };
+        producer.try_push(words, found).map_err(|_| RelayError::Full)?;
+        self.sent += 1;
+        self.next += 1;
+        self.line.set(SENT, self.next);
+        Ok(())
+    }
+
+    /// The publisher's next `missed` messages do not come.
+    pub fn skip(&mut self, missed: u64, reason: GapReason) {
+        let (Some(producer), Some(numbering)) = (&self.producer, &self.outlet.numbering) else {
+            return;
+        };
+        numbering.skip(producer.sequence(), missed, reason);
+        // The publisher sent them, and each reader counts them as what became of them.
+        self.next = self.next.wrapping_add(missed);
+        self.line.set(SENT, self.next);
+    }
+
+    /// How many messages the gating subscriptions leave room for.
+    #[must_use]
+    pub fn room(&mut self) -> usize {
+        self.producer.as_mut().map_or(0, Producer::room)
+    }
+
+    /// Has the waker called when a subscription makes room; look at the [`room`](Relay::room) again after this.
+    pub fn park(&self, waker: &Waker) {
+        self.outlet.room.park(waker);
+    }
+
+    /// Tells the readers of what was pushed and skipped.
+    pub fn flush(&mut self) {
+        announce();
+        self.bells.ring();
+    }
+
+    /// The publisher is gone, and nobody knows what it had sent.
+    pub fn lose(self) {
+        self.outlet.lose();
+    }
+
+    /// How many bytes the topic's messages have.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        self.topic.schema().size
+    }
+
+    /// How many messages were pushed.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            producer.close();
+        }
+        self.topic.end_relay(&self.outlet);
+        self.flush();
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("topic", &self.outlet.topic)
+            .field("publisher", &self.outlet.name)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The message in words; those behind it stay zero.
+#[inline(never)]
+fn copied<'a>(words: &'a mut [usize], message: &[u8]) -> &'a [usize] {
+    for (word, bytes) in words.iter_mut().zip(message.chunks(size_of::<usize>())) {
+        let mut whole = [0; size_of::<usize>()];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        *word = usize::from_ne_bytes(whole);
+    }
+    words
+}
+
+/// Why a message was not relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RelayError {
+    /// It is longer or shorter than the topic's messages are.
+    Size {
+        /// How many bytes these have.
+        expected: usize,
+        /// How many there were.
+        found: usize,
+    },
+    /// A gating subscription has not taken its messages.
+    Full,
+}
+
+impl fmt::Display for RelayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RelayError::Size { expected, found } => {
+                write!(f, "a message of {found} bytes on a topic whose messages have {expected}")
+            }
+            RelayError::Full => f.write_str("more messages than there is room for"),
+        }
+    }
+}
+
+impl std::error::Error for RelayError {}

@@ -1,0 +1,299 @@
+//! The reading end of a topic for whoever reads in another process.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::task::Waker;
+
+use mycelium_core::doorbell::announce;
+use mycelium_core::ring::broadcast::{Keeping, Look};
+use zerocopy::IntoBytes;
+
+use super::outlet::{Feed, Inlet, Outlet, RingOf};
+use super::{Policy, Topic, TopicError};
+use crate::counters::Line;
+
+const TAKEN: usize = 1;
+const OVERWRITTEN: usize = 2;
+const LEFT: usize = 6;
+const UNKNOWN: usize = 7;
+
+/// Reads the messages of one topic as bytes, each publisher's by itself, and keeps them until they are known to have
+/// arrived. It stands for the subscriptions of another process: as long as it is there, it holds the publishers as
+/// they would. Publishers of other processes are none of its own: what came over a link does not go out again.
+///
+/// Whoever brings the messages on keeps a `T` with each source.
+pub struct Tap<T = ()> {
+    topic: Arc<Topic>,
+    inlet: Arc<Inlet>,
+    sources: Vec<Source<T>>,
+    /// The version of the inlet's incoming feeds that were taken in.
+    taken_in: usize,
+}
+
+impl Topic {
+    /// A tap for the reader `name` of another process. It begins as [`subscribe`](Topic::subscribe) does.
+    ///
+    /// # Errors
+    /// If the topic has too many gating subscriptions.
+    pub fn tap<T>(self: &Arc<Topic>, name: &str, policy: Policy) -> Result<Tap<T>, TopicError> {
+        let inlet = Inlet::for_tap(name, policy);
+        self.join_inlet(&inlet)?;
+        Ok(Tap { topic: self.clone(), inlet, sources: Vec::new(), taken_in: 0 })
+    }
+}
+
+impl<T> Tap<T> {
+    /// One for each start of a publisher that has sent something which is not known to have arrived, or may send. Those
+    /// that have come since the last call are behind the others.
+    pub fn sources(&mut self) -> &mut Vec<Source<T>>
+    where
+        T: Default,
+    {
+        if self.taken_in != self.inlet.incoming.version() {
+            self.take_in();
+        }
+        &mut self.sources
+    }
+
+    /// Whether every publisher has ended, and all that they sent has arrived.
+    pub fn is_over(&mut self) -> bool
+    where
+        T: Default,
+    {
+        self.sources().is_empty() && self.taken_in > 0
+    }
+
+    /// Has the waker called when there is more; look once more after this.
+    pub fn park(&self, waker: &Waker) {
+        self.inlet.bell.park(waker);
+    }
+
+    /// What happens when the reader is slower than a publisher.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.inlet.policy
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.topic
+    }
+
+    /// How many messages are not known to have arrived.
+    pub fn depth(&mut self) -> usize
+    where
+        T: Default,
+    {
+        self.sources().iter().map(|source| source.reader.depth()).sum()
+    }
+
+    #[cold]
+    fn take_in(&mut self)
+    where
+        T: Default,
+    {
+        let mut incoming = self.inlet.incoming.lock();
+        self.taken_in = self.inlet.incoming.version();
+        let inlet = &self.inlet;
+        self.sources.extend(incoming.drain(..).map(|feed| Source::new(feed, inlet.clone())));
+    }
+}
+
+impl<T> Drop for Tap<T> {
+    fn drop(&mut self) {
+        self.topic.retire_inlet(&self.inlet);
+        // Nobody hands it any more; these leave as the others do.
+        let incoming = std::mem::take(&mut *self.inlet.incoming.lock());
+        incoming.into_iter().for_each(|feed| drop(Source::<()>::new(feed, self.inlet.clone())));
+    }
+}
+
+impl<T> fmt::Debug for Tap<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tap")
+            .field("topic", &self.topic.name())
+            .field("reader", &self.inlet.name)
+            .field("policy", &self.inlet.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a [`Source`] has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight<'a> {
+    /// The bytes of its next message.
+    Message(&'a [u8]),
+    /// The reader was too slow for so many messages.
+    Gap(u64),
+    /// Nothing yet.
+    Empty,
+    /// Its publisher has ended, and all was seen.
+    Closed,
+}
+
+/// One start of a publisher at one tap. Dropping it lets the publisher pass.
+pub struct Source<T = ()> {
+    /// What whoever brings its messages on keeps with it.
+    pub state: T,
+    inlet: Arc<Inlet>,
+    line: Line,
+    words: Box<[usize]>,
+    /// What was missed between what is kept and what comes next.
+    gaps: VecDeque<Missed>,
+    /// Dropped before `outlet`, which tells the publisher then.
+    reader: Keeping<RingOf>,
+    outlet: Left,
+}
+
+/// So many messages before a sequence.
+struct Missed {
+    before: u64,
+    count: u64,
+}
+
+/// The publisher of a reader that has left when this is dropped.
+struct Left(Arc<Outlet>);
+
+impl Deref for Left {
+    type Target = Outlet;
+
+    fn deref(&self) -> &Outlet {
+        &self.0
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        announce();
+        self.room.ring();
+    }
+}
+
+impl<T> Source<T> {
+    fn new(feed: Feed, inlet: Arc<Inlet>) -> Source<T>
+    where
+        T: Default,
+    {
+        let Feed { outlet, consumer, line, .. } = feed;
+        let words = vec![0; outlet.ring.message_bytes() / size_of::<usize>()].into();
+        let (state, gaps, reader) = (T::default(), VecDeque::new(), consumer.keeping());
+        Source { state, inlet, line, words, gaps, reader, outlet: Left(outlet) }
+    }
+
+    /// The publisher.
+    #[must_use]
+    pub fn publisher(&self) -> &Arc<str> {
+        &self.outlet.name
+    }
+
+    /// Its start.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.outlet.epoch
+    }
+
+    /// How many messages it keeps at most.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.outlet.ring.capacity()
+    }
+
+    /// What comes next; the same again until [`advance`](Source::advance).
+    #[inline]
+    pub fn look(&mut self) -> Sight<'_> {
+        match self.reader.look(&mut self.words) {
+            Look::Message { length, .. } => {
+                let bytes = self.words.as_bytes();
+                Sight::Message(bytes.get(..length).unwrap_or(bytes))
+            }
+            Look::Gap { missed } => {
+                // It counts once it is let go of: until then it may yet grow.
+                let (before, count) = (self.next(), missed as u64);
+                self.gaps.push_back(Missed { before, count });
+                Sight::Gap(count)
+            }
+            Look::Empty => Sight::Empty,
+            Look::Closed => Sight::Closed,
+        }
+    }
+
+    /// Goes on to the message after the one that was looked at, which is kept.
+    #[inline]
+    pub fn advance(&mut self) {
+        self.reader.advance();
+    }
+
+    /// The sequence of what comes next.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.reader.cursor() as u64
+    }
+
+    /// The sequence of the first message that is kept.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.reader.kept() as u64
+    }
+
+    /// The messages before this sequence have arrived: they are kept no more, and their room is the publisher's again.
+    pub fn release(&mut self, before: u64) {
+        self.let_go(before, TAKEN);
+    }
+
+    /// Whoever was to get the messages that are kept is gone: nobody knows whether they have arrived.
+    pub fn forget(&mut self) {
+        self.let_go(self.next(), UNKNOWN);
+    }
+
+    /// Goes back to a message that is kept.
+    pub fn rewind(&mut self, sequence: u64) {
+        self.reader.rewind(sequence as usize);
+        self.gaps.retain(|gap| gap.before <= sequence);
+    }
+
+    fn let_go(&mut self, before: u64, value: usize) {
+        let kept = self.reader.kept();
+        self.reader.release(before as usize);
+        let passed = self.reader.kept().wrapping_sub(kept) as u64;
+        if passed > 0 {
+            let missed = self.missed(before);
+            self.line.add(value, passed.saturating_sub(missed));
+            announce();
+            self.outlet.room.ring();
+        }
+    }
+
+    /// Counts what was missed before a sequence.
+    fn missed(&mut self, before: u64) -> u64 {
+        let mut missed = 0;
+        while let Some(gap) = self.gaps.pop_front_if(|gap| gap.before <= before) {
+            missed += gap.count;
+        }
+        if missed > 0 {
+            self.line.add(OVERWRITTEN, missed);
+        }
+        missed
+    }
+}
+
+impl<T> Drop for Source<T> {
+    fn drop(&mut self) {
+        let missed = self.missed(u64::MAX);
+        self.line.add(LEFT, (self.reader.depth() as u64).saturating_sub(missed));
+        // Its entry in the ring may go to another reader only when it no longer says that it is this one's.
+        self.inlet.leave(&self.outlet.0);
+    }
+}
+
+impl<T> fmt::Debug for Source<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("publisher", &self.outlet.name)
+            .field("kept", &self.kept())
+            .field("next", &self.next())
+            .finish_non_exhaustive()
+    }
+}

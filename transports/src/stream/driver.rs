@@ -1,0 +1,239 @@
+//! What reads, writes and waits.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use mycelium_core::link::{ConfigError, Event, Link, LinkError};
+use mycelium_executor::{Executor, SendFuture, Stream};
+
+use super::inbox::Inbox;
+
+/// So long a peer that reads no more is waited for, once the link has ended, and one that cannot be written to is heard.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Reads in a row, before others on the same executor get their turn.
+const BURST: u32 = 16;
+
+/// What a link carries: whoever has messages to send, and takes those that come.
+pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
+    /// The peer said something. What borrows from it is gone afterwards.
+    fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>);
+
+    /// Sends what there is to send, as far as the link takes it, and has the waker called when there is more.
+    fn send(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, TOPICS, STREAMS>,
+        context: &mut Context<'_>,
+    );
+}
+
+/// Drives a link over a stream until one of them ends.
+pub struct Driver<'l, 'b, const TOPICS: usize, const STREAMS: usize> {
+    link: &'l mut Link<'b, TOPICS, STREAMS>,
+    stream: Stream,
+    executor: Arc<dyn Executor>,
+    inbox: Inbox,
+    timer: Option<(Duration, SendFuture<()>)>,
+    /// The connection takes no more, and why.
+    unwritable: Option<io::Error>,
+    /// Until when what is left to say or to hear may take, since the link has ended or the connection takes no more.
+    linger: Option<Duration>,
+}
+
+impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, STREAMS> {
+    /// Opens the link on a fresh connection.
+    pub fn new(
+        link: &'l mut Link<'b, TOPICS, STREAMS>,
+        stream: Stream,
+        executor: Arc<dyn Executor>,
+    ) -> Self {
+        link.open(executor.now());
+        Driver {
+            link,
+            stream,
+            executor,
+            inbox: Inbox::new(),
+            timer: None,
+            unwritable: None,
+            linger: None,
+        }
+    }
+
+    /// Drives until the link or the connection ends, and says why. The link has then lost its connection, and can be
+    /// opened on another.
+    ///
+    /// Cancelling: the next call goes on where this one was.
+    pub async fn run(&mut self, traffic: &mut impl Traffic<TOPICS, STREAMS>) -> DriveError {
+        let error = poll_fn(|context| self.poll(context, traffic)).await;
+        self.link.lost();
+        error
+    }
+
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        traffic: &mut impl Traffic<TOPICS, STREAMS>,
+    ) -> Poll<DriveError> {
+        for _ in 0..BURST {
+            match self.round(context, traffic) {
+                Ok(true) => {}
+                Ok(false) if self.waits(context) => return Poll::Pending,
+                Ok(false) => {}
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whatever can be done now; false if nothing moved.
+    fn round(
+        &mut self,
+        context: &mut Context<'_>,
+        traffic: &mut impl Traffic<TOPICS, STREAMS>,
+    ) -> Result<bool, DriveError> {
+        let now = self.executor.now();
+        let mut moved = false;
+        if self.link.ended().is_none() && self.link.handle_timeout(now).is_ok() {
+            match self.read(now, context, traffic) {
+                Ok(more) => moved = more,
+                Err(error) => return Err(self.unwritable.take().map_or(error, DriveError::Io)),
+            }
+            traffic.send(now, self.link, context);
+            // It has nothing more for now, so nothing is gained by waiting for a batch to fill up.
+            self.link.flush();
+        }
+        if self.unwritable.is_none() {
+            match self.write(now, context) {
+                Ok(more) => moved |= more,
+                Err(error) => (self.unwritable, moved) = (Some(error), true),
+            }
+        }
+        if self.link.ended().is_none() && self.unwritable.is_none() {
+            return Ok(moved);
+        }
+        // The peer is told why, if it still reads; and what it said before it went is still there, and may be why.
+        let over = now >= *self.linger.get_or_insert(now.saturating_add(LINGER));
+        let told = self.unwritable.is_some() || self.link.poll_transmit(now).is_none();
+        match (self.link.ended(), self.unwritable.take_if(|_| over)) {
+            (Some(error), _) if over || told => Err(DriveError::Link(error)),
+            (None, Some(error)) => Err(DriveError::Io(error)),
+            _ => Ok(moved),
+        }
+    }
+
+    fn read(
+        &mut self,
+        now: Duration,
+        context: &mut Context<'_>,
+        traffic: &mut impl Traffic<TOPICS, STREAMS>,
+    ) -> Result<bool, DriveError> {
+        let space = self.inbox.space();
+        match Pin::new(&mut self.stream).poll_read(context, space) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(0)) => return Err(DriveError::Closed),
+            Poll::Ready(Ok(count)) => self.inbox.filled(count),
+            Poll::Ready(Err(error)) => return Err(DriveError::Io(error)),
+        }
+        // An error has ended the link, which says so itself.
+        while let Ok(input) = self.link.input(now, self.inbox.bytes()) {
+            let used = input.used;
+            if let Some(event) = input.event {
+                traffic.heard(now, self.link, event);
+            }
+            if used == 0 {
+                break;
+            }
+            self.inbox.used(used);
+        }
+        Ok(true)
+    }
+
+    fn write(&mut self, now: Duration, context: &mut Context<'_>) -> io::Result<bool> {
+        let mut moved = false;
+        while let Some(bytes) = self.link.poll_transmit(now) {
+            match Pin::new(&mut self.stream).poll_write(context, bytes) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => self.link.transmitted(now, count),
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// Waits for the clock, too; false if it has come already.
+    fn waits(&mut self, context: &mut Context<'_>) -> bool {
+        // Who lingers has nothing else to wait for.
+        let Some(due) = self.linger.or_else(|| self.link.poll_timeout()) else {
+            return true;
+        };
+        loop {
+            // Deadlines move back with each message. A timer that is too early is kept until it fires, so that no
+            // message costs a new one.
+            let executor = &self.executor;
+            let (at, timer) = match &mut self.timer {
+                Some(timer) if timer.0 <= due => timer,
+                place => place.insert((due, executor.sleep_until(due))),
+            };
+            if timer.as_mut().poll(context).is_pending() {
+                return true;
+            }
+            let is_due = *at == due;
+            self.timer = None;
+            if is_due {
+                return false;
+            }
+        }
+    }
+}
+
+impl<const TOPICS: usize, const STREAMS: usize> fmt::Debug for Driver<'_, '_, TOPICS, STREAMS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("inbox", &self.inbox.bytes().len()).finish_non_exhaustive()
+    }
+}
+
+/// Why a link is driven no more.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DriveError {
+    /// The link ended.
+    Link(LinkError),
+    /// The peer closed the connection without a word.
+    Closed,
+    /// The system refused to read or write.
+    Io(io::Error),
+    /// There can be no link with these settings.
+    Config(ConfigError),
+}
+
+impl fmt::Display for DriveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DriveError::Link(error) => error.fmt(f),
+            DriveError::Closed => f.write_str("the peer closed the connection without a word"),
+            DriveError::Io(error) => write!(f, "the connection failed: {error}"),
+            DriveError::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DriveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            DriveError::Link(error) => Some(error),
+            DriveError::Closed => None,
+            DriveError::Io(error) => Some(error),
+            DriveError::Config(error) => Some(error),
+        }
+    }
+}

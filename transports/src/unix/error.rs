@@ -1,0 +1,91 @@
+//! Why a socket could not be had, and why somebody is not welcome.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use mycelium_executor::Peer;
+
+/// Why nobody can be listened to at a path.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The path has no directory and no name.
+    Path {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory is open to others, or is none.
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A live process listens there.
+    InUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something lies there that is no socket. It is left as it is.
+    Occupied {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system refused something.
+    System {
+        /// What was to be done.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindError::Path { path } => {
+                write!(f, "`{}` names no file in a directory", path.display())
+            }
+            BindError::Directory { directory, problem } => {
+                write!(f, "directory `{}` {problem}", directory.display())
+            }
+            BindError::InUse { path } => {
+                write!(f, "a live process listens at `{}`", path.display())
+            }
+            BindError::Occupied { path } => {
+                write!(f, "what lies at `{}` is no socket, and is left alone", path.display())
+            }
+            BindError::System { action, path, error } => {
+                write!(f, "cannot {action} `{}`: {error}", path.display())
+            }
+        }
+    }
+}
+
+impl Error for BindError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            BindError::System { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Somebody connected who may not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwelcome {
+    /// Who.
+    pub peer: Peer,
+}
+
+impl fmt::Display for Unwelcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not on the list of those who may connect", self.peer)
+    }
+}
+
+impl Error for Unwelcome {}

@@ -1,0 +1,176 @@
+//! Sockets at a path: a live process keeps its own, a dead one's is taken over, and nobody else comes in.
+#![cfg(all(target_os = "linux", not(miri)))]
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use mycelium_executor::{Credentials, Peer};
+use mycelium_transports::unix::{Allowed, BindError, Bound, connect};
+
+/// A directory of its own for each test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Place {
+        let path = std::env::temp_dir().join(format!("mycelium-{}-{test}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Place(path)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("node.sock")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn mode(path: &PathBuf) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn directory_and_socket_are_closed_to_others() {
+    let place = Place::new("closed");
+    let bound = Bound::at(place.socket()).unwrap();
+    assert_eq!((mode(&place.0), mode(&place.socket())), (0o700, 0o600));
+    connect(bound.path()).unwrap();
+    drop(bound);
+    assert!(!place.socket().exists(), "nothing is left but the lock");
+    assert_eq!(connect(&place.socket()).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_live_socket_is_never_taken_away() {
+    let place = Place::new("live");
+    let bound = Bound::at(place.socket()).unwrap();
+    let refused = Bound::at(place.socket()).unwrap_err();
+    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
+    connect(bound.path()).unwrap();
+    drop(bound);
+    Bound::at(place.socket()).unwrap();
+}
+
+#[test]
+fn one_that_listens_without_a_lock_is_live_too() {
+    let place = Place::new("lockless");
+    drop(Bound::at(place.socket()).unwrap());
+    let _listener = UnixListener::bind(place.socket()).unwrap();
+    let refused = Bound::at(place.socket()).unwrap_err();
+    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
+}
+
+/// This test's program again, as a process that listens until it is killed.
+fn listener(place: &Place) -> Child {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "listens_until_it_is_killed", "--ignored", "--nocapture"])
+        .env("MYCELIUM_TEST_SOCKET", place.socket())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said = lines.map_while(Result::ok).any(|line| line.contains("listening"));
+    assert!(said, "the other process listens");
+    child
+}
+
+#[test]
+#[ignore = "a part of another test"]
+#[expect(clippy::print_stdout, reason = "this is how the other process knows")]
+fn listens_until_it_is_killed() {
+    let Some(path) = std::env::var_os("MYCELIUM_TEST_SOCKET") else { return };
+    let _bound = Bound::at(path).unwrap();
+    println!("listening");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_dead_ones_socket_is_replaced_and_a_live_ones_is_not() {
+    let place = Place::new("dead");
+    let mut child = listener(&place);
+    let refused = Bound::at(place.socket()).unwrap_err();
+    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(place.socket().exists(), "it had no time to remove it");
+    let bound = Bound::at(place.socket()).unwrap();
+    connect(bound.path()).unwrap();
+}
+
+#[test]
+fn what_is_no_socket_is_left_alone() {
+    let place = Place::new("occupied");
+    drop(Bound::at(place.socket()).unwrap());
+    fs::write(place.socket(), "mine").unwrap();
+    let refused = Bound::at(place.socket()).unwrap_err();
+    assert!(matches!(refused, BindError::Occupied { .. }), "{refused}");
+    assert_eq!(fs::read_to_string(place.socket()).unwrap(), "mine");
+}
+
+#[test]
+fn a_socket_that_somebody_put_in_its_place_is_not_removed() {
+    let place = Place::new("replaced");
+    let bound = Bound::at(place.socket()).unwrap();
+    fs::remove_file(place.socket()).unwrap();
+    let _other = UnixListener::bind(place.socket()).unwrap();
+    drop(bound);
+    connect(&place.socket()).unwrap();
+}
+
+#[test]
+fn a_directory_that_others_can_enter_is_refused() {
+    let place = Place::new("open");
+    fs::create_dir(&place.0).unwrap();
+    fs::set_permissions(&place.0, Permissions::from_mode(0o755)).unwrap();
+    let refused = Bound::at(place.socket()).unwrap_err().to_string();
+    assert!(refused.contains("open to other users"), "{refused}");
+
+    let link = Place::new("link");
+    symlink(&place.0, &link.0).unwrap();
+    let refused = Bound::at(link.socket()).unwrap_err().to_string();
+    fs::remove_file(&link.0).unwrap();
+    assert!(refused.contains("is no directory"), "{refused}");
+}
+
+#[test]
+fn a_lock_that_leads_elsewhere_is_not_followed() {
+    let place = Place::new("lock-link");
+    drop(Bound::at(place.socket()).unwrap());
+    let lock = place.0.join("node.sock.lock");
+    fs::remove_file(&lock).unwrap();
+    let elsewhere = place.0.join("elsewhere");
+    symlink(&elsewhere, &lock).unwrap();
+    let refused = Bound::at(place.socket()).unwrap_err();
+    assert!(matches!(refused, BindError::System { action: "open", .. }), "{refused}");
+    assert!(!elsewhere.exists());
+}
+
+#[test]
+fn a_path_without_a_directory_is_an_error_that_names_it() {
+    let refused = Bound::at("/").unwrap_err();
+    assert_eq!(refused.to_string(), "`/` names no file in a directory");
+}
+
+#[test]
+fn who_is_not_on_the_list_is_not_welcome() {
+    let of = |user| Peer::Unix(Credentials { process: Some(7), user, group: 0 });
+    let allowed = Allowed::users([1000, 1001]);
+    assert_eq!(allowed.check(&of(1001)), Ok(()));
+    let unwelcome = allowed.check(&of(1002)).unwrap_err();
+    assert_eq!(
+        unwelcome.to_string(),
+        "process 7 of user 1002 is not on the list of those who may connect"
+    );
+    let address = "127.0.0.1:1".parse().unwrap();
+    assert!(allowed.check(&Peer::Tcp(address)).is_err(), "nobody knows whose it is");
+}
