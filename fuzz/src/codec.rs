@@ -2,7 +2,7 @@
 
 use mycelium_core::{
     Envelope, FixedStr, FixedVec, FrameError, FrameView, Frames, Limits, decode, decode_ref,
-    frame::{Extensions, frame_len, kind},
+    frame::{Extensions, frame_len, kind, write_fragment},
     from_words, message as message_type, to_words, write_frame,
 };
 use zerocopy::IntoBytes;
@@ -64,6 +64,13 @@ fn write_back(frame: &FrameView<'_>, bytes: &[u8]) {
     let envelope = frame.envelope();
     let mut room = [0xa5; ROOM];
     let fixed = frame.header().fixed_len();
+    if let Some(fragment) = frame.fragment() {
+        let len = write_fragment(&mut room, &envelope, fragment, frame.payload()).expect("it fits");
+        let (again, _) = FrameView::parse(&room[..len], &Limits::default()).expect("sound");
+        assert_eq!((again.envelope(), again.payload()), (envelope, frame.payload()));
+        assert_eq!((again.fragment(), again.fixed().len()), (Some(fragment), 0));
+        return;
+    }
     let len = write_frame(&mut room, &envelope, fixed, frame.payload()).expect("it fits");
     assert_eq!(Ok(len), frame_len(&envelope, frame.payload().len()));
     if frame.extensions().all(|extension| known(extension.kind)) {
@@ -86,7 +93,8 @@ pub fn extensions(data: &[u8]) {
     let mut before = 0;
     for extension in extensions {
         assert!(extension.kind >= before, "kinds ascend");
-        assert!(extension.kind & kind::CRITICAL == 0, "no critical kind is known");
+        let unknown = extension.kind & kind::CRITICAL != 0 && extension.kind != kind::FRAGMENT;
+        assert!(!unknown, "a critical kind that is not known");
         taken += (4 + extension.value.len()).next_multiple_of(8);
         before = extension.kind;
     }

@@ -4,7 +4,9 @@
 //! `corpus/<target>/` through them (`tests/replay.rs`). Bytes that once broke something become a file of the corpus.
 
 mod codec;
+mod link;
 mod region;
 
 pub use codec::{extensions, frame, message};
+pub use link::link;
 pub use region::region;

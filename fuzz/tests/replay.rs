@@ -36,6 +36,11 @@ fn message() {
 }
 
 #[test]
+fn link() {
+    replay("link", mycelium_fuzz::link);
+}
+
+#[test]
 fn region() {
     replay("region", mycelium_fuzz::region);
 }
