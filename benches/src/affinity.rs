@@ -1,5 +1,9 @@
 //! Threads on cores of their own.
 
+use std::sync::Arc;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
 use crate::wait::{ALONE, Wait};
 
 /// The first two cores that this process may use.
@@ -7,6 +11,7 @@ use crate::wait::{ALONE, Wait};
 pub(crate) struct Cores {
     usable: Vec<usize>,
     refused: Option<String>,
+    reader: Arc<ThreadPool>,
 }
 
 /// Which of two threads.
@@ -19,10 +24,27 @@ pub(crate) enum Side {
 impl Cores {
     /// Looks which cores there are, and pins the calling thread as the writer.
     pub(crate) fn take() -> Cores {
-        let mut cores = Cores { usable: usable(), refused: None };
+        let usable = usable();
+        let on = |side: Side| match usable.get(side as usize) {
+            Some(core) => pin(*core),
+            None => Err("there are not two cores".into()),
+        };
         // The reader's core first: if that is refused, nothing must look pinned.
-        cores.refused = cores.pin(Side::Reader).and_then(|()| cores.pin(Side::Writer)).err();
-        cores
+        let refused = on(Side::Reader).and_then(|()| on(Side::Writer)).err();
+        let core = refused.is_none().then(|| usable[Side::Reader as usize]);
+        let reader = ThreadPoolBuilder::new()
+            .num_threads(1)
+            // What it says was tried above.
+            .start_handler(move |_| _ = core.map(pin))
+            .build()
+            .expect("the process may start a thread");
+        Cores { usable, refused, reader: Arc::new(reader) }
+    }
+
+    /// The thread on the reader's core, which is there from round to round: a fresh one for each would begin with cold
+    /// memory, and between two of them its core would sleep.
+    pub(crate) fn reader(&self) -> &ThreadPool {
+        &self.reader
     }
 
     pub(crate) fn count(&self) -> usize {

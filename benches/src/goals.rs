@@ -12,6 +12,7 @@ pub(crate) mod rows {
     pub(crate) const TRIP: &str = "spsc round trip";
     pub(crate) const MPMC: &str = "mpmc: one by one, batches of 16, fairness";
     pub(crate) const BROADCAST: &str = "broadcast: publish, publish and read";
+    pub(crate) const LINK: &str = "link over a Unix socket";
     pub(crate) const TASKS: &str = "to a parked task and back";
 }
 

@@ -9,6 +9,7 @@
 //! run with an error: a figure of a loop that did not do its work is worth nothing.
 
 mod affinity;
+mod allocations;
 mod ends;
 mod goals;
 mod harness;
@@ -32,8 +33,9 @@ pub use harness::Mismatch;
 pub use instructions::Error as InstructionsError;
 pub use options::{Misuse, Options, USAGE};
 pub use report::{
-    FairnessTable, Figures, InstructionTable, Instructions, LatencyTable, Limit, Machine, Measure,
-    Percentiles, Point, Quartiles, Ratio, Report, Row, Share, Table, Verdict,
+    CountTable, FairnessTable, Figures, InstructionTable, Instructions, LatencyTable, Limit,
+    LoadCurve, LoadPoint, LoadTable, Machine, Measure, Percentiles, Point, Quartiles, Ratio,
+    Report, Row, Share, Table, Tallied, Verdict,
 };
 
 /// Runs what the arguments ask for, prints the tables to `out` as they are done, and writes the JSON file and

@@ -13,6 +13,7 @@ usage: mycelium-benches [--quick] [--only TABLES] [--column COLUMN] [--json FILE
   --only TABLES   some of these (comma between):
                     emit emit-receive fan-out threads encode view
                     push spsc spsc-batches spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks
+                    link
   --column NAME   only this column of each table, for a profiler
   --json FILE     the report as JSON
   --plots DIR     a picture of each table (SVG): throughput by column, latency by percentile
@@ -22,7 +23,7 @@ usage: mycelium-benches [--quick] [--only TABLES] [--column COLUMN] [--json FILE
 ";
 
 /// The tables that `--only` can name.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
     "emit",
     "emit-receive",
     "fan-out",
@@ -40,6 +41,7 @@ const TABLES: [&str; 17] = [
     "publish",
     "publish-read",
     "tasks",
+    "link",
 ];
 
 /// What a run is asked to do.

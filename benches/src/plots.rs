@@ -1,11 +1,14 @@
 //! Pictures of a report: for each table the throughput of its columns as bars with their quartiles, for each table of
-//! latencies the curves of its columns.
+//! latencies the curves of its columns, and latency against load.
+
+mod load;
 
 use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::Path;
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -35,6 +38,9 @@ pub(crate) fn write(directory: &Path, report: &Report) -> io::Result<()> {
     }
     for table in &report.latencies {
         curves(&file(table.slug()), table).map_err(io::Error::other)?;
+    }
+    for table in &report.loads {
+        load::loads(&file(table.slug()), table).map_err(io::Error::other)?;
     }
     Ok(())
 }
@@ -96,7 +102,7 @@ impl Bars<'_> {
 }
 
 fn is_ours(name: &str) -> bool {
-    name.starts_with("our ") || name.starts_with("emit")
+    ["our ", "emit", "link"].iter().any(|begin| name.starts_with(begin))
 }
 
 fn bars(file: &Path, chart: &Bars<'_>) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -172,6 +178,21 @@ fn nines(quantile: f64) -> f64 {
 }
 
 /// As people write it: 99.9 %, and no digit more.
+type Page<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A page with a title, for a chart.
+fn page<'a>(
+    file: &'a Path,
+    key: &str,
+    title: &str,
+) -> Result<Page<'a>, DrawingAreaErrorKind<io::Error>> {
+    let area = SVGBackend::new(file, (WIDTH, 560)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let text = ("sans-serif", 15).into_font().color(&LINE);
+    area.draw(&Text::new(format!("{key}: {title}"), (16, 12), text))?;
+    Ok(area)
+}
+
 fn percentile(nines: f64) -> String {
     let digits = (nines.round() as usize).saturating_sub(2);
     format!("{:.digits$} %", 100.0 - 100.0 / 10f64.powf(nines))
@@ -182,12 +203,8 @@ fn curves(file: &Path, table: &LatencyTable) -> Result<(), Box<dyn Error + Send 
         || table.rows.iter().flat_map(|row| &row.curve).map(|point| point.nanoseconds.max(1));
     let least = times().min().unwrap_or(1) as f64 / 1.3;
     let most = times().max().unwrap_or(1) as f64 * 1.3;
-    let area = SVGBackend::new(file, (WIDTH, 560)).into_drawing_area();
     let said = |error: DrawingAreaErrorKind<_>| error.to_string();
-    area.fill(&WHITE).map_err(said)?;
-    let title = format!("{}: {}", table.key, table.title);
-    let text = ("sans-serif", 15).into_font().color(&LINE);
-    area.draw(&Text::new(title, (16, 12), text)).map_err(said)?;
+    let area = page(file, table.key, &table.title).map_err(said)?;
     let mut chart = ChartBuilder::on(&area)
         .margin(16)
         .margin_right(40)

@@ -1,8 +1,10 @@
 //! What a run found, as tables for people and as JSON for machines.
 
+mod counts;
 mod fairness;
 mod instructions;
 mod latency;
+mod load;
 mod tables;
 
 use std::fmt;
@@ -12,10 +14,12 @@ use serde::Serialize;
 use crate::affinity::Cores;
 use crate::options::Options;
 
+pub use counts::{CountTable, Tallied};
 pub use fairness::{FairnessTable, Share};
 pub use instructions::{InstructionTable, Instructions};
 pub(crate) use latency::histogram;
 pub use latency::{LatencyTable, Percentiles, Point};
+pub use load::{LoadCurve, LoadPoint, LoadTable};
 pub use tables::{Figures, Limit, Measure, Quartiles, Ratio, Table, Verdict};
 
 /// All that a run found.
@@ -28,6 +32,10 @@ pub struct Report {
     pub tables: Vec<Table>,
     /// Times of single messages.
     pub latencies: Vec<LatencyTable>,
+    /// Times of single messages against offered load.
+    pub loads: Vec<LoadTable>,
+    /// What is spent beside time.
+    pub counts: Vec<CountTable>,
     /// What each thread got.
     pub fairness: Vec<FairnessTable>,
     /// Instructions an operation, where they were counted instead of times.
@@ -42,6 +50,8 @@ impl Report {
             machine,
             tables: Vec::new(),
             latencies: Vec::new(),
+            loads: Vec::new(),
+            counts: Vec::new(),
             fairness: Vec::new(),
             instructions: Vec::new(),
             rows: Vec::new(),
@@ -52,6 +62,8 @@ impl Report {
         match section {
             Section::Table(table) => self.tables.push(table),
             Section::Latency(table) => self.latencies.push(table),
+            Section::Load(table) => self.loads.push(table),
+            Section::Count(table) => self.counts.push(table),
             Section::Fairness(table) => self.fairness.push(table),
         }
     }
@@ -59,6 +71,7 @@ impl Report {
     /// Counts the goals of all tables by row.
     pub(crate) fn judge(&mut self) {
         let goals = self.tables.iter().flat_map(Table::goals);
+        let goals = goals.chain(self.counts.iter().flat_map(CountTable::goals));
         for (row, verdict, goal) in goals.chain(self.fairness.iter().flat_map(FairnessTable::goals))
         {
             let known = self.rows.iter().position(|known| known.name == row);
@@ -94,6 +107,8 @@ impl Report {
 pub(crate) enum Section {
     Table(Table),
     Latency(LatencyTable),
+    Load(LoadTable),
+    Count(CountTable),
     Fairness(FairnessTable),
 }
 
@@ -102,6 +117,8 @@ impl fmt::Display for Section {
         match self {
             Section::Table(table) => table.fmt(f),
             Section::Latency(table) => table.fmt(f),
+            Section::Load(table) => table.fmt(f),
+            Section::Count(table) => table.fmt(f),
             Section::Fairness(table) => table.fmt(f),
         }
     }

@@ -3,26 +3,29 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::affinity::{Cores, Side};
+use crate::affinity::Cores;
 
-/// Runs `send` on this thread and `receive` on another one, both from the same moment on.
+/// Runs `send` on this thread and `receive` on the reader's, both from the same moment on.
 pub(crate) fn both<S, R: Send>(
     cores: &Cores,
     send: impl FnOnce() -> S,
     receive: impl FnOnce() -> R + Send,
 ) -> (S, R) {
-    let start = Start::of(2);
-    thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            // Said at the start of the report if it is not granted.
-            let _ = cores.pin(Side::Reader);
+    let (start, end) = (Start::of(2), Start::of(2));
+    let mut received = None;
+    let sent = cores.reader().in_place_scope(|scope| {
+        scope.spawn(|_| {
             start.wait();
-            receive()
+            received = Some(receive());
+            end.wait();
         });
         start.wait();
         let sent = send();
-        (sent, reader.join().expect("the reader's loop does not panic"))
-    })
+        // A thread that waits for the other one asleep would wake on a core that has gone to sleep, too.
+        end.wait();
+        sent
+    });
+    (sent, received.expect("the scope has ended, and with it the reader's loop"))
 }
 
 /// Runs all `senders` and `receivers` on threads of their own, pinned in turn, all from the same moment on, and `watch`
@@ -66,7 +69,7 @@ pub(crate) fn crowd<S: Send, R: Send, W>(
     })
 }
 
-/// The moment when all have come.
+/// A moment when all have come.
 struct Start {
     missing: AtomicUsize,
 }

@@ -24,15 +24,12 @@ pub(crate) const ALONE: [Wait; 3] = [Wait::Busy, Wait::Pauses, Wait::Yield];
 pub(crate) const SHARED: [Wait; 2] = [Wait::Yield, Wait::Mixed];
 
 impl Wait {
-    /// Waits after the `looks`-th look in vain.
-    #[inline]
-    pub(crate) fn wait(self, looks: u32) {
+    /// How many looks in vain there are from one time that more than a pause is due to the next.
+    fn every(self) -> u32 {
         match self {
-            Wait::Busy => spin_loop(),
-            Wait::Pauses => (0..16).for_each(|_| spin_loop()),
-            Wait::Yield => thread::yield_now(),
-            Wait::Mixed if looks.is_multiple_of(64) => thread::yield_now(),
-            Wait::Mixed => spin_loop(),
+            Wait::Busy => 1 << 16,
+            Wait::Pauses | Wait::Yield => 1,
+            Wait::Mixed => 64,
         }
     }
 
@@ -61,25 +58,42 @@ impl fmt::Display for Wait {
 /// Whoever waits so long waits for something that was lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Counts looks in vain and says when it has been too long.
+/// Waits after each look in vain, and says when it has been too long.
 #[derive(Debug)]
 pub(crate) struct Patience {
     wait: Wait,
     most: Duration,
+    /// Looks in vain until more than a pause is due.
+    left: u32,
     looks: u32,
     since: Option<Instant>,
 }
 
 impl Patience {
     pub(crate) fn new(wait: Wait, most: Duration) -> Patience {
-        Patience { wait, most, looks: 0, since: None }
+        Patience { wait, most, left: wait.every(), looks: 0, since: None }
     }
 
     /// Waits; false if it is hopeless.
     #[inline]
     pub(crate) fn wait(&mut self) -> bool {
-        self.looks = self.looks.wrapping_add(1);
-        self.wait.wait(self.looks);
+        spin_loop();
+        self.left -= 1;
+        self.left > 0 || self.more()
+    }
+
+    /// Out of line: it would take registers from the loops that are measured, which then keep their counters on the
+    /// stack, and a store more or less an item is what columns differ by.
+    #[cold]
+    #[inline(never)]
+    fn more(&mut self) -> bool {
+        self.left = self.wait.every();
+        self.looks = self.looks.wrapping_add(self.left);
+        match self.wait {
+            Wait::Busy => {}
+            Wait::Pauses => (1..16).for_each(|_| spin_loop()),
+            Wait::Yield | Wait::Mixed => thread::yield_now(),
+        }
         !self.looks.is_multiple_of(1 << 16)
             || self.since.get_or_insert_with(Instant::now).elapsed() < self.most
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::ends::{Pop, Push, Task};
-use crate::harness::{Mismatch, rounds};
+use crate::harness::{Column, Mismatch, rounds};
 use crate::loops::one_way::Threads;
 use crate::options::Options;
 use crate::report::{LatencyTable, Percentiles, histogram};
@@ -32,6 +32,21 @@ pub(crate) trait Timed {
 
     /// Sends `operations` messages and says how long each took.
     fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch>;
+}
+
+/// The median of a round as what an operation takes: single messages over sockets have a long tail, which is the
+/// system's, and a mean says little.
+pub(crate) struct Median<T>(pub(crate) T);
+
+impl<T: Timed> Column for Median<T> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
+        let median = self.0.times(operations)?.value_at_quantile(0.5);
+        Ok(Duration::from_nanos(median * operations as u64))
+    }
 }
 
 impl Latencies {

@@ -18,26 +18,26 @@ const FRESH: &str = "nobody has an end of a fresh ring";
 
 /// Both ends of a fresh ring.
 macro_rules! ends {
-    ($layout:ident) => {{
-        let ring = Arc::new($layout::Boxed::with_capacity(CAPACITY).expect("a power of two"));
+    ($layout:ident, $capacity:expr) => {{
+        let ring = Arc::new($layout::Boxed::with_capacity($capacity).expect("a power of two"));
         let sender = Spsc::producer(ring.clone()).expect(FRESH);
         (Ours(sender), Ours(Spsc::consumer(ring).expect(FRESH)))
     }};
 }
 
-pub(crate) fn index<T: Item>() -> Ends<impl Push<Item = T>, impl Pop<Item = T>> {
-    let (sender, receiver) = ends!(spsc);
+pub(crate) fn index<T: Item, const N: usize>() -> Ends<impl Push<Item = T>, impl Pop<Item = T>> {
+    let (sender, receiver) = ends!(spsc, N);
     Ends { name: INDEX, sender, receiver }
 }
 
 /// Reads batches where they lie.
 pub(crate) fn in_place<T: Item>() -> Ends<impl PushMany<Item = T>, impl PopMany<Item = T>> {
-    let (sender, receiver) = ends!(spsc);
+    let (sender, receiver) = ends!(spsc, CAPACITY);
     Ends { name: IN_PLACE, sender, receiver }
 }
 
-pub(crate) fn stamped<T: Item>() -> Ends<impl Push<Item = T>, impl Pop<Item = T>> {
-    let (sender, receiver) = ends!(stamped);
+pub(crate) fn stamped<T: Item, const N: usize>() -> Ends<impl Push<Item = T>, impl Pop<Item = T>> {
+    let (sender, receiver) = ends!(stamped, N);
     Ends { name: STAMPED, sender, receiver }
 }
 
@@ -63,7 +63,7 @@ impl<T: Item> PopMany for Ours<Consumer<Arc<spsc::Boxed<T>>>> {
 
 /// Copies batches to and from the caller's memory.
 pub(crate) fn slices<T: Item>() -> Ends<impl PushMany<Item = T>, impl PopMany<Item = T>> {
-    let (sender, receiver) = ends!(spsc);
+    let (sender, receiver) = ends!(spsc, CAPACITY);
     Ends { name: SLICES, sender: Slices::new(sender), receiver: Slices::new(receiver) }
 }
 

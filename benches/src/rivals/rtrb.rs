@@ -62,21 +62,24 @@ impl<T: Item> PopMany for rtrb::Consumer<T> {
     }
 }
 
-pub(crate) fn one<T: Item>() -> Ends<rtrb::Producer<T>, rtrb::Consumer<T>> {
-    named(RTRB)
+pub(crate) fn one<T: Item, const N: usize>() -> Ends<rtrb::Producer<T>, rtrb::Consumer<T>> {
+    named(RTRB, N)
 }
 
 /// rtrb with messages, beside columns of other sizes.
 pub(crate) fn message() -> Ends<rtrb::Producer<Sample>, rtrb::Consumer<Sample>> {
-    named(RTRB_MESSAGE)
+    named(RTRB_MESSAGE, CAPACITY)
 }
 
 pub(crate) fn chunks<T: Item>() -> Ends<rtrb::Producer<T>, rtrb::Consumer<T>> {
-    named(RTRB_CHUNKS)
+    named(RTRB_CHUNKS, CAPACITY)
 }
 
-fn named<T: Item>(name: &'static str) -> Ends<rtrb::Producer<T>, rtrb::Consumer<T>> {
-    let (sender, receiver) = rtrb::RingBuffer::new(CAPACITY);
+fn named<T: Item>(
+    name: &'static str,
+    capacity: usize,
+) -> Ends<rtrb::Producer<T>, rtrb::Consumer<T>> {
+    let (sender, receiver) = rtrb::RingBuffer::new(capacity);
     Ends { name, sender, receiver }
 }
 
@@ -98,7 +101,7 @@ impl<T: Item> PopMany for Slices<rtrb::Consumer<T>, T> {
 
 pub(crate) fn slices<T: Item>() -> Ends<Slices<rtrb::Producer<T>, T>, Slices<rtrb::Consumer<T>, T>>
 {
-    let Ends { sender, receiver, .. } = named(RTRB_SLICES);
+    let Ends { sender, receiver, .. } = named(RTRB_SLICES, CAPACITY);
     Ends { name: RTRB_SLICES, sender: Slices::new(sender), receiver: Slices::new(receiver) }
 }
 

@@ -85,9 +85,10 @@ impl<T: Item> Pop for spsc::Consumer<'static, T> {
 }
 
 /// One item less than the others hold: with one slot more its indices would need a division.
-pub(crate) fn heapless<T: Item>() -> Ends<spsc::Producer<'static, T>, spsc::Consumer<'static, T>> {
+pub(crate) fn heapless<T: Item, const N: usize>()
+-> Ends<spsc::Producer<'static, T>, spsc::Consumer<'static, T>> {
     // The queue lives in a static where it is usually used; here it lives as long as the process.
-    let queue: &'static mut spsc::Queue<T, CAPACITY> = Box::leak(Box::default());
+    let queue: &'static mut spsc::Queue<T, N> = Box::leak(Box::default());
     let (sender, receiver) = queue.split();
     Ends { name: HEAPLESS, sender, receiver }
 }

@@ -3,6 +3,8 @@
 mod broadcast;
 mod codec;
 mod emit;
+#[cfg(unix)]
+mod link;
 mod mpmc;
 mod spsc;
 mod tasks;
@@ -10,7 +12,9 @@ mod trip;
 
 use crate::affinity::Cores;
 use crate::harness::{Contest, Mismatch};
+use crate::loops::counts::Counts;
 use crate::loops::latency::Latencies;
+use crate::loops::load::Loads;
 use crate::options::Options;
 use crate::report::Section;
 
@@ -18,6 +22,8 @@ use crate::report::Section;
 pub(crate) enum Job {
     Contest(Contest),
     Latencies(Latencies),
+    Loads(Loads),
+    Counts(Counts),
     Fairness(mpmc::Fairness),
 }
 
@@ -26,6 +32,8 @@ impl Job {
         match self {
             Job::Contest(contest) => contest.measure(options).map(Section::Table),
             Job::Latencies(latencies) => latencies.measure(options).map(Section::Latency),
+            Job::Loads(loads) => loads.measure(options).map(Section::Load),
+            Job::Counts(counts) => counts.measure(options).map(Section::Count),
             Job::Fairness(fairness) => fairness.measure(options).map(Section::Fairness),
         }
     }
@@ -35,5 +43,8 @@ impl Job {
 pub(crate) fn jobs(options: &Options, cores: &Cores) -> impl Iterator<Item = Job> {
     let rooms: [fn(&Options, &Cores) -> Vec<Job>; 7] =
         [emit::jobs, codec::jobs, spsc::jobs, trip::jobs, mpmc::jobs, broadcast::jobs, tasks::jobs];
-    rooms.into_iter().flat_map(|room| room(options, cores))
+    let rooms = rooms.into_iter().flat_map(|room| room(options, cores));
+    #[cfg(unix)]
+    let rooms = rooms.chain(link::jobs(options, cores));
+    rooms
 }

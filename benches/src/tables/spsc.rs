@@ -2,7 +2,7 @@
 //! a push costs where nobody else is at work.
 
 use crate::affinity::Cores;
-use crate::ends::columns;
+use crate::ends::{CAPACITY, columns};
 use crate::goals::{Pair, rows};
 use crate::harness::{Column, Contest};
 use crate::item::{Item, Wide};
@@ -30,11 +30,11 @@ const BATCH: usize = 64;
 macro_rules! every {
     ($item:ty, $ends:ident => $wrapper:expr) => {
         columns!($ends => $wrapper;
-            ours::index::<$item>().bare(),
-            ours::stamped::<$item>().bare(),
-            rtrb::one::<$item>().bare(),
+            ours::index::<$item, CAPACITY>().bare(),
+            ours::stamped::<$item, CAPACITY>().bare(),
+            rtrb::one::<$item, CAPACITY>().bare(),
             spsc::ringbuf::<$item>().bare(),
-            spsc::heapless::<$item>().bare(),
+            spsc::heapless::<$item, CAPACITY>().bare(),
             spsc::disruptor::<$item>(DISRUPTOR).bare(),
             queues::array_queue::<$item>().bare(),
             queues::concurrent_queue::<$item>().bare(),
@@ -152,7 +152,7 @@ fn batches(options: &Options, cores: &Cores, wait: Wait) -> Job {
         row: rows::SPSC_NUMBERS,
         title: format!("two threads one way, 8 bytes in batches of {BATCH}, waiting: {wait}"),
         timed: "from the first send to the last receive, with sums",
-        operations: options.operations(400_000, 4_000),
+        operations: options.operations(1_000_000, 4_000),
         columns,
         pairs: vec![
             Pair::new(SLICES, RTRB_CHUNKS).at_least(1.1).judged_if(busy),

@@ -14,15 +14,18 @@ use crate::rivals::spsc;
 use crate::tables::Job;
 use crate::wait::Wait;
 
+/// How many items the rings hold. One is on its way at a time, and a ring of this size stays in a core's first cache.
+const ROOM: usize = 64;
+
 /// Every column: `every!(ends => wrapper)`, where `ends` makes the ends of one way. Ours first.
 macro_rules! every {
     ($ends:ident => $wrapper:expr) => {
         columns!($ends => $wrapper;
-            ours::stamped::<u64>,
-            ours::index::<u64>,
+            ours::stamped::<u64, ROOM>,
+            ours::index::<u64, ROOM>,
             raw::line,
-            rtrb::one::<u64>,
-            spsc::heapless::<u64>,
+            rtrb::one::<u64, ROOM>,
+            spsc::heapless::<u64, ROOM>,
         )
     };
 }
@@ -41,7 +44,7 @@ fn mean(options: &Options, cores: &Cores, wait: Wait) -> Job {
         key: "trip",
         point: Some(wait.slug().to_owned()),
         row: rows::TRIP,
-        title: format!("two threads, 8 bytes there and back, waiting: {wait}"),
+        title: format!("two threads, 8 bytes there and back in rings of {ROOM}, waiting: {wait}"),
         timed: "all trips of a round; one operation is there and back",
         operations: options.operations(4_000, 1_000),
         columns: every!(ends => Trip::new(ends, wait, cores)),
@@ -57,7 +60,7 @@ fn times(options: &Options, cores: &Cores, wait: Wait) -> Job {
     Job::Latencies(Latencies {
         key: "trip",
         point: wait.slug(),
-        title: format!("two threads, 8 bytes there and back, waiting: {wait}"),
+        title: format!("two threads, 8 bytes there and back in rings of {ROOM}, waiting: {wait}"),
         operations: options.operations(4_000, 1_000),
         columns: every!(ends => Trip::new(ends, wait, cores)),
     })

@@ -1,0 +1,172 @@
+//! One way: messages by a link, and as many bytes without one.
+
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use mycelium_core::Envelope;
+use mycelium_core::link::{Batching, CloseReason, Event, Interest, Link, Mode, Name, OutgoingId};
+use mycelium_transports::stream::Traffic;
+use zerocopy::IntoBytes;
+
+use super::{PIECE, Side, WINDOW, Wire};
+use crate::harness::{Column, Mismatch};
+use crate::sample::{SAMPLES, Sample, Tally, samples};
+
+/// Messages by a link that has room for so many topics and streams.
+pub(crate) struct OverLink<const TOPICS: usize, const STREAMS: usize> {
+    pub(crate) name: &'static str,
+    pub(crate) batching: Batching,
+    /// What each message carries beside itself.
+    pub(crate) envelope: Envelope,
+    pub(crate) wire: Wire,
+}
+
+/// Sends so many samples, and ends the link when all have arrived.
+pub(super) struct Writer {
+    count: u64,
+    envelope: Envelope,
+    window: u32,
+    samples: [Sample; SAMPLES],
+    /// With when it was there.
+    pub(super) stream: Option<(OutgoingId, Instant)>,
+}
+
+impl Writer {
+    pub(super) fn new(count: usize, envelope: Envelope, window: u32) -> Writer {
+        Writer { count: count as u64, envelope, window, samples: samples(), stream: None }
+    }
+}
+
+impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Writer {
+    fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+        if let Event::Wanted { serve, .. } = event {
+            let name = Name::truncated("samples");
+            let stream = link.offer(now, serve, name, 1, 0, self.window).ok();
+            self.stream = stream.zip(Some(Instant::now()));
+        }
+    }
+
+    fn send(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, _: &mut Context<'_>) {
+        let Some((stream, _)) = self.stream else { return };
+        while let Ok(next) = link.sequence(stream)
+            && next < self.count
+        {
+            let sample = &self.samples[next as usize % SAMPLES];
+            let fixed = size_of::<Sample>() as u16;
+            if link.send(now, stream, &self.envelope, fixed, sample.as_bytes()).is_err() {
+                return;
+            }
+        }
+        if link.unconfirmed(stream) == 0 {
+            link.close(now, CloseReason::Shutdown);
+        }
+    }
+}
+
+/// Takes so many samples, and notes when it has all: their confirmation takes its time, for which nobody waits.
+#[derive(Default)]
+pub(super) struct Reader {
+    count: u64,
+    pub(super) tally: Tally,
+    pub(super) done: Option<Instant>,
+}
+
+impl Reader {
+    pub(super) fn new(count: usize) -> Reader {
+        Reader { count: count as u64, ..Reader::default() }
+    }
+}
+
+impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Reader {
+    fn heard(&mut self, _: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+        if let Event::Message { stream, frame } = event
+            && let Ok(sample) = frame.message::<Sample>()
+        {
+            self.tally.add(sample);
+            // A stream that is there takes it.
+            let _ = link.grant(stream, 1);
+            if self.tally.count == self.count {
+                self.done = Some(Instant::now());
+            }
+        }
+    }
+
+    fn send(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, _: &mut Context<'_>) {}
+}
+
+impl<const TOPICS: usize, const STREAMS: usize> Column for OverLink<TOPICS, STREAMS> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
+        let OverLink { wire, batching, envelope, .. } = self;
+        let interest = Interest::in_messages::<Sample>(Mode::Gating, WINDOW);
+        let here = Side { batching: *batching, buffer: 2 * PIECE, wants: None };
+        let there = Side { buffer: PIECE, wants: interest.ok(), ..here };
+        let mut writer = Writer::new(operations, *envelope, WINDOW);
+        let ((), reader) = wire.run(
+            async |socket, executor| {
+                let stream = wire.stream(socket, &executor);
+                here.drive::<TOPICS, STREAMS>(stream, executor, &mut writer).await;
+            },
+            async |socket, executor| {
+                let mut reader = Reader::new(operations);
+                let stream = wire.stream(socket, &executor);
+                there.drive::<TOPICS, STREAMS>(stream, executor, &mut reader).await;
+                reader
+            },
+        );
+        Mismatch::check(self.name, Tally::expected(operations, Tally::add), reader.tally)?;
+        let took = writer.stream.zip(reader.done).map(|((_, start), end)| end - start);
+        Ok(took.unwrap_or_default())
+    }
+}
+
+/// As many bytes as the frames of a link take, in large writes and reads.
+pub(crate) struct Raw {
+    pub(crate) name: &'static str,
+    /// Those of a frame.
+    pub(crate) bytes: usize,
+    pub(crate) wire: Wire,
+}
+
+impl Column for Raw {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
+        let Raw { wire, .. } = self;
+        let bytes = operations * self.bytes;
+        let (start, (end, count)) = wire.run(
+            async |socket, executor| {
+                let mut stream = wire.stream(socket, &executor);
+                let piece = vec![7; PIECE];
+                let start = Instant::now();
+                let mut left = bytes;
+                while left > 0 {
+                    let count = left.min(PIECE);
+                    stream.write_all(&piece[..count]).await.expect("the reader reads");
+                    left -= count;
+                }
+                stream.close().await.expect("the reader reads");
+                start
+            },
+            async |socket, executor| {
+                let mut stream = wire.stream(socket, &executor);
+                let (mut piece, mut all) = (vec![0; PIECE], 0);
+                while let Ok(count) = stream.read(&mut piece).await
+                    && count > 0
+                {
+                    all += count;
+                }
+                (Instant::now(), all)
+            },
+        );
+        let expected = Tally { count: bytes as u64, sum: 0 };
+        Mismatch::check(self.name, expected, Tally { count: count as u64, sum: 0 })?;
+        Ok(end.saturating_duration_since(start))
+    }
+}
