@@ -12,6 +12,7 @@
 
 mod backoff;
 mod stream;
+mod thread;
 mod wait;
 
 use std::fmt;
@@ -19,10 +20,12 @@ use std::io;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use backoff::Backoff;
 pub use stream::{Accept, Address, Credentials, Duplex, Listener, Peer, Stream};
+pub use thread::{Class, Granted, OnRefusal, Thread, ThreadError, allowed_cores};
 pub use wait::block_on;
 
 /// A boxed future that may move between threads.
@@ -33,6 +36,9 @@ pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Makes a local future on the thread where it is to run.
 pub type MakeLocal = Box<dyn FnOnce() -> LocalFuture<()> + Send>;
+
+/// Makes a local future on the thread where it is to run, given the executor there.
+pub type MakeDedicated = Box<dyn FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send>;
 
 /// Tasks, timers, blocking work, streams and the clocks, as one executor has them.
 ///
@@ -61,6 +67,20 @@ pub trait Executor: Send + Sync + 'static {
     fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
         drop(make);
         Err(SpawnError::LocalUnsupported)
+    }
+
+    /// Starts a thread with an executor of this kind on it, and runs there the future that `make` makes. The executor
+    /// that `make` is given takes local tasks on that thread. The thread ends when the future has, and tasks that were
+    /// spawned there end with it.
+    ///
+    /// Returns when the executor is there; waits for nothing else.
+    ///
+    /// # Errors
+    /// If the system refused what is asked of the thread, or the executor cannot be had on it. `make` was dropped then.
+    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+        drop((thread, make));
+        let what = "a service a thread of its own".to_owned();
+        Err(ThreadError::Unsupported { executor: self.name(), what })
     }
 
     /// Runs work that blocks away from the tasks.

@@ -1,0 +1,271 @@
+//! Threads with a place of their own: a name, cores that they keep to, and a scheduling class.
+//!
+//! What an adapter has to do to give a service a thread is the same for all of them and stands here: start it, pin it,
+//! ask for the class, make the executor on it, and say what was granted before anything runs.
+
+use std::fmt;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+/// What is asked of a thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Thread {
+    /// Its name, as tools show it (the system cuts it after 15 bytes).
+    pub name: String,
+    /// The cores that it keeps to; all that the process may use, if empty.
+    pub cores: Vec<usize>,
+    /// How the system schedules it.
+    pub class: Class,
+    /// What happens if the system refuses the cores or the class.
+    pub refusal: OnRefusal,
+}
+
+/// How the system schedules a thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Class {
+    /// As all others.
+    #[default]
+    Normal,
+    /// `SCHED_FIFO` with a priority from 1 to 99: it runs until it waits or one of higher priority can run. Linux grants
+    /// it to root, with `CAP_SYS_NICE`, or up to `ulimit -r`.
+    Fifo(u8),
+}
+
+/// What happens if the system refuses what was asked of a thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRefusal {
+    /// The thread does not start.
+    #[default]
+    Fail,
+    /// It starts without, and [`Granted::refused`] says so.
+    Warn,
+}
+
+/// What a thread was granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// The cores that it keeps to; empty where the system does not tell.
+    pub cores: Vec<usize>,
+    /// Its class.
+    pub class: Class,
+    /// What was refused: nothing, unless the thread was to start anyway.
+    pub refused: Vec<ThreadError>,
+}
+
+impl Thread {
+    /// Starts the thread. On it, `prepare` makes what is to run there, and [runs](FnOnce) it when the caller has been
+    /// told that all went well.
+    ///
+    /// ```
+    /// use mycelium_executor::{Class, Thread};
+    ///
+    /// let asked = Thread { name: "engine".to_owned(), ..Thread::default() };
+    /// let (thread, granted) = asked.start(|| Ok(|| println!("runs")))?;
+    /// assert_eq!((granted.class, granted.refused.len()), (Class::Normal, 0));
+    /// thread.join().unwrap();
+    /// # Ok::<(), mycelium_executor::ThreadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the system refused the thread, its cores or its class, or `prepare` failed. No thread is left then.
+    pub fn start<R: FnOnce()>(
+        self,
+        prepare: impl FnOnce() -> Result<R, ThreadError> + Send + 'static,
+    ) -> Result<(JoinHandle<()>, Granted), ThreadError> {
+        let (tell, told) = mpsc::sync_channel(1);
+        let builder = thread::Builder::new().name(self.name.clone());
+        let thread = builder.spawn(move || {
+            let prepared = self.settle().and_then(|granted| Ok((granted, prepare()?)));
+            match prepared {
+                Ok((granted, run)) => {
+                    let _ = tell.send(Ok(granted));
+                    run();
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            }
+        });
+        let thread = thread.map_err(|error| ThreadError::Start { error: error.to_string() })?;
+        match told.recv() {
+            Ok(Ok(granted)) => Ok((thread, granted)),
+            Ok(Err(error)) => {
+                let _ = thread.join();
+                Err(error)
+            }
+            Err(_) => {
+                let _ = thread.join();
+                Err(ThreadError::Start { error: "it panicked as it was prepared".to_owned() })
+            }
+        }
+    }
+
+    /// Gives the calling thread what is asked.
+    ///
+    /// # Errors
+    /// If something was refused and is not to be done without.
+    pub fn settle(&self) -> Result<Granted, ThreadError> {
+        let mut granted = Granted::default();
+        for refused in [system::pin(&self.cores), self.enter_class()] {
+            match (refused, self.refusal) {
+                (Ok(()), _) => {}
+                (Err(error), OnRefusal::Fail) => return Err(error),
+                (Err(error), OnRefusal::Warn) => granted.refused.push(error),
+            }
+        }
+        let is_refused = |error: &ThreadError| matches!(error, ThreadError::Class { .. });
+        if !granted.refused.iter().any(is_refused) {
+            granted.class = self.class;
+        }
+        granted.cores = system::allowed().unwrap_or_default();
+        Ok(granted)
+    }
+
+    fn enter_class(&self) -> Result<(), ThreadError> {
+        match self.class {
+            Class::Normal => Ok(()),
+            Class::Fifo(priority) => system::enter_fifo(priority)
+                .map_err(|error| ThreadError::Class { asked: self.class, error }),
+        }
+    }
+}
+
+/// Why a thread did not get what was asked of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ThreadError {
+    /// The system has no thread to give.
+    Start {
+        /// What it said.
+        error: String,
+    },
+    /// There is no such core here, or the process may not use it.
+    Core {
+        /// The core asked for.
+        core: usize,
+        /// Those that the process may use.
+        allowed: Vec<usize>,
+    },
+    /// The system did not pin the thread.
+    Pin {
+        /// The cores asked for.
+        cores: Vec<usize>,
+        /// What it said.
+        error: String,
+    },
+    /// The system did not grant the scheduling class.
+    Class {
+        /// The class asked for.
+        asked: Class,
+        /// What it said.
+        error: String,
+    },
+    /// The executor could not be made on the thread.
+    Executor {
+        /// Which one.
+        executor: String,
+        /// What was wrong, and what to change.
+        error: String,
+    },
+    /// This executor cannot do that.
+    Unsupported {
+        /// Which one.
+        executor: String,
+        /// What was asked of it.
+        what: String,
+    },
+}
+
+impl fmt::Display for ThreadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ThreadError::Start { error } => write!(f, "the thread did not start: {error}"),
+            ThreadError::Core { core, allowed } => write!(
+                f,
+                "core {core} does not exist or is outside this process's set; choose from {allowed:?}"
+            ),
+            ThreadError::Pin { cores, error } => {
+                write!(f, "the system did not pin the thread to cores {cores:?}: {error}")
+            }
+            ThreadError::Class { asked: Class::Fifo(priority), error } => write!(
+                f,
+                "the system did not grant SCHED_FIFO with priority {priority} ({error}); run with CAP_SYS_NICE, raise \
+                 `ulimit -r`, or let refusals warn only"
+            ),
+            ThreadError::Class { asked: Class::Normal, error } => f.write_str(error),
+            ThreadError::Executor { executor, error } => write!(f, "{executor}: {error}"),
+            ThreadError::Unsupported { executor, what } => {
+                write!(f, "{executor} cannot give {what}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ThreadError {}
+
+/// The cores that the calling thread may use; `None` where the system does not tell.
+#[must_use]
+pub fn allowed_cores() -> Option<Vec<usize>> {
+    system::allowed()
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use thread_priority::unix::{
+        RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+        thread_native_id,
+    };
+    use thread_priority::{ThreadPriority, ThreadPriorityValue};
+
+    use super::ThreadError;
+
+    pub(super) fn allowed() -> Option<Vec<usize>> {
+        let set = sched_getaffinity(None).ok()?;
+        Some((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
+    }
+
+    pub(super) fn pin(cores: &[usize]) -> Result<(), ThreadError> {
+        if cores.is_empty() {
+            return Ok(());
+        }
+        let allowed = allowed().unwrap_or_default();
+        if let Some(core) = cores.iter().find(|core| !allowed.contains(core)) {
+            return Err(ThreadError::Core { core: *core, allowed });
+        }
+        let mut set = CpuSet::new();
+        cores.iter().for_each(|core| set.set(*core));
+        sched_setaffinity(None, &set)
+            .map_err(|error| ThreadError::Pin { cores: cores.to_vec(), error: error.to_string() })
+    }
+
+    pub(super) fn enter_fifo(priority: u8) -> Result<(), String> {
+        let value = ThreadPriorityValue::try_from(priority).map_err(|error| error.to_string())?;
+        let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+        set_thread_priority_and_policy(
+            thread_native_id(),
+            ThreadPriority::Crossplatform(value),
+            policy,
+        )
+        .map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use super::ThreadError;
+
+    pub(super) fn allowed() -> Option<Vec<usize>> {
+        None
+    }
+
+    pub(super) fn pin(cores: &[usize]) -> Result<(), ThreadError> {
+        if cores.is_empty() {
+            return Ok(());
+        }
+        let error = "threads are pinned on Linux only".to_owned();
+        Err(ThreadError::Pin { cores: cores.to_vec(), error })
+    }
+
+    pub(super) fn enter_fifo(_: u8) -> Result<(), String> {
+        Err("it is known on Linux only".to_owned())
+    }
+}
