@@ -10,8 +10,10 @@ use std::task::Context;
 use std::time::Duration;
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use mycelium_core::FrameView;
 use mycelium_core::link::{
-    CloseReason, Config, Event, Interest, Link, LinkError, Mode, Name, OutgoingId, ServeId,
+    CloseReason, Config, Event, IncomingId, Interest, Link, LinkError, Mode, Name, OutgoingId,
+    ServeId,
 };
 use mycelium_core::{Envelope, Frames, Limits, message};
 use mycelium_executor::{Executor, Stream};
@@ -90,28 +92,33 @@ impl Traffic<4, 4> for Writer {
 struct Reader {
     next: u64,
     missed: u64,
+    /// A message was taken of these, and there is room for another one.
+    taken: Vec<IncomingId>,
     /// Loses the connection after so many.
     until: Option<u64>,
 }
 
 impl Traffic<4, 4> for Reader {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 4, 4>, event: Event<'_>) {
-        match event {
-            Event::Message { stream, frame } => {
-                let number = frame.message::<Number>().expect("aligned, and of this type");
-                assert_eq!((number.value, frame.header().sequence()), (self.next, self.next));
-                self.next += 1;
-                link.grant(stream, 1).unwrap();
-                if self.until == Some(self.next) {
-                    link.close(now, CloseReason::Other(99));
-                }
-            }
-            Event::Stream { resumed, .. } => self.missed += resumed.unwrap_or(0),
-            _ => {}
+    fn heard(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, event: Event<'_>) {
+        if let Event::Stream { resumed, .. } = event {
+            self.missed += resumed.unwrap_or(0);
         }
     }
 
-    fn send(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, _: &mut Context<'_>) {}
+    fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        if self.until == Some(self.next) {
+            return Err(CloseReason::Other(99));
+        }
+        let number = frame.message::<Number>().expect("aligned, and of this type");
+        assert_eq!((number.value, frame.header().sequence()), (self.next, self.next));
+        self.next += 1;
+        self.taken.push(stream);
+        Ok(())
+    }
+
+    fn send(&mut self, _: Duration, link: &mut Link<'_, 4, 4>, _: &mut Context<'_>) {
+        self.taken.drain(..).for_each(|stream| link.grant(stream, 1).unwrap());
+    }
 }
 
 #[tokio::test]

@@ -399,12 +399,18 @@ impl World {
     fn quiet(&mut self) {
         self.apply(Op::Connect);
         self.pair.delay = Duration::ZERO;
-        for _ in 0..200 {
+        // As long as anything moves, and then as long as any timer may take.
+        let (mut still, mut before) = (0, 0);
+        while still < 200 {
             self.apply(Op::Grant(u8::MAX));
             self.pair.sides[LEFT].link.flush();
             let until = self.pair.now + Duration::from_millis(20);
             self.progress();
             self.pair.step(until);
+            let read: u64 = self.reading.iter().map(|reading| reading.next).sum();
+            let moved = read + self.publishers.iter().map(|publisher| publisher.kept).sum::<u64>();
+            still = if moved == before { still + 1 } else { 0 };
+            before = moved;
         }
         for reading in self.reading.iter().filter(|reading| reading.stream.is_some()) {
             let publisher = &self.publishers[reading.epoch as usize - 1];

@@ -138,7 +138,16 @@ impl Pair<'_> {
         let mut start = 0;
         loop {
             let honest = self.honest;
-            match self.links[side].input(self.now, &bytes[start..]) {
+            let mut messages = Vec::new();
+            let taken = self.links[side].input(self.now, &bytes[start..], |stream, frame| {
+                messages.push((stream, frame.header().sequence()));
+                Ok(())
+            });
+            for (stream, sequence) in messages {
+                assert!(side == 1, "nobody asked for it");
+                self.reader_gets(stream, sequence, honest);
+            }
+            match taken {
                 Ok(input) => {
                     assert_eq!(ended, None, "it goes on after its end");
                     assert!(input.used > 0 || input.needed > bytes.len() - start);
@@ -187,18 +196,18 @@ impl Pair<'_> {
         }
     }
 
+    fn reader_gets(&mut self, stream: IncomingId, sequence: u64, honest: bool) {
+        let expected = self.expected.insert(stream, (sequence + 1, 0));
+        assert!(!honest || expected == Some((sequence, 0)), "a hole");
+        let _ = self.links[1].grant(stream, 1);
+    }
+
     fn reader_hears(&mut self, event: Event<'_>, honest: bool) {
         match event {
             Event::Stream { stream, first, .. } => _ = self.expected.insert(stream, (first, 0)),
             Event::Gap { stream, missed, .. } => {
                 let expected = self.expected.entry(stream).or_default();
                 *expected = (expected.0.saturating_add(missed), 0);
-                let _ = self.links[1].grant(stream, 1);
-            }
-            Event::Message { stream, frame } => {
-                let sequence = frame.header().sequence();
-                let expected = self.expected.insert(stream, (sequence + 1, 0));
-                assert!(!honest || expected == Some((sequence, 0)), "a hole");
                 let _ = self.links[1].grant(stream, 1);
             }
             Event::Fragment { stream, fragment, frame } => {

@@ -7,7 +7,7 @@ use super::event::Mode;
 use super::tables::{ServeId, WantId};
 use super::{RejectReason, SendError};
 use crate::descriptor::Digest;
-use crate::frame::Fragment;
+use crate::frame::{Fragment, FrameView};
 
 /// What a side still has to say about a want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +152,19 @@ impl Incoming {
     /// Whether it is there only in case that the peer begins it again.
     pub(super) fn is_spare(&self) -> bool {
         self.over && self.remote.is_none() && !self.resuming
+    }
+
+    /// Whether this is the whole of a message that may come now, and that somebody wants.
+    #[inline(always)]
+    pub(super) fn takes(&self, frame: &FrameView<'_>) -> bool {
+        let header = frame.header();
+        header.type_id() == self.type_id
+            && header.sequence() == self.next
+            && self.next != u64::MAX
+            && self.used < self.told
+            && !self.leaving
+            && self.open.is_none()
+            && frame.fragment().is_none()
     }
 
     /// The whole of a message has come.

@@ -96,13 +96,6 @@ pub enum Event<'a> {
         /// It is known from before. So many messages were dropped meanwhile.
         resumed: Option<u64>,
     },
-    /// A message, in place.
-    Message {
-        /// The stream.
-        stream: IncomingId,
-        /// The message and what came with it.
-        frame: FrameView<'a>,
-    },
     /// Part of a message, in place, where the message is too long for one frame. The parts of a message come in order and
     /// without holes, and no other message of the stream between them; what travels with it comes with the first. The last
     /// is the one that ends at `fragment.total`: only then has the message come. Its rest does not come if there is a

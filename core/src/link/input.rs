@@ -3,18 +3,80 @@
 use core::time::Duration;
 
 use super::control::{self, Control, text};
-use super::{CloseReason, Config, Event, Input, LONGEST, Link, LinkError, Peer, Phase, VERSION};
+use super::{
+    CloseReason, Config, Event, IncomingId, Input, LONGEST, Link, LinkError, Peer, Phase, VERSION,
+};
 use crate::frame::{ExtensionError, FrameError, FrameView, Limits, kind};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Takes the first frame of `bytes`, which begin where the frame before ended. Call it until it uses none; then read
-    /// until there are as many as it needs. Bytes that lie at a multiple of 8 let messages be read in place.
+    /// Takes the first of `bytes`, which begin where the frame before ended: all the messages that stand there one after the
+    /// other, each of which is given to `take`, or one frame of another kind, which is returned if it concerns the caller.
+    /// Call it until it uses no bytes; then read until there are as many as it needs. Bytes that lie at a multiple of 8 let
+    /// messages be read in place.
+    ///
+    /// A message that `take` refuses has not arrived, and ends the link for the reason given.
     ///
     /// # Errors
     /// If the peer broke the protocol or ended the link. The link has ended then.
     // As for `FrameView::parse`: what a call hands back here goes through memory.
     #[inline(always)]
-    pub fn input<'a>(&mut self, now: Duration, bytes: &'a [u8]) -> Result<Input<'a>, LinkError> {
+    pub fn input<'a>(
+        &mut self,
+        now: Duration,
+        bytes: &'a [u8],
+        take: impl FnMut(IncomingId, FrameView<'a>) -> Result<(), CloseReason>,
+    ) -> Result<Input<'a>, LinkError> {
+        match self.messages(now, bytes, take) {
+            0 => self.other(now, bytes),
+            used => Ok(Input { used, needed: 0, event: None }),
+        }
+    }
+
+    /// Takes whole messages as long as nothing else comes. Returns how many bytes they were.
+    #[inline(always)]
+    fn messages<'a>(
+        &mut self,
+        now: Duration,
+        bytes: &'a [u8],
+        mut take: impl FnMut(IncomingId, FrameView<'a>) -> Result<(), CloseReason>,
+    ) -> usize {
+        if self.phase != Phase::Up {
+            return 0;
+        }
+        let mut rest = bytes;
+        let mut refused = None;
+        while let Ok((frame, behind)) = FrameView::parse(rest, &self.config.limits) {
+            let (type_id, number) = (frame.header().type_id(), frame.header().stream());
+            if type_id == 0 {
+                break;
+            }
+            let Some((id, stream)) = self.incoming.find(|stream| stream.is_live(number)) else {
+                break;
+            };
+            if !stream.takes(&frame) {
+                break;
+            }
+            if let Err(reason) = take(id, frame) {
+                refused = Some(reason);
+                break;
+            }
+            stream.took_one(now);
+            rest = behind;
+        }
+        let used = bytes.len() - rest.len();
+        if used > 0 {
+            (self.heard, self.partial) = (now, 0);
+            self.came(now);
+        }
+        if let Some(reason) = refused {
+            self.close(now, reason);
+        }
+        used
+    }
+
+    /// Takes the first frame, which is not a whole message that may come now.
+    #[inline(never)]
+    fn other<'a>(&mut self, now: Duration, bytes: &'a [u8]) -> Result<Input<'a>, LinkError> {
         if let Phase::Over(error) = self.phase {
             return Err(error);
         }
@@ -65,7 +127,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    #[inline(always)]
+    /// Part of a message, a message of a topic that was left, or one that should not be.
     fn message<'a>(
         &mut self,
         now: Duration,
@@ -74,7 +136,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let header = frame.header();
         let (number, sequence) = (header.stream(), header.sequence());
         // Streams begin after the handshake, so this is refused before it, too.
-        let Some((id, stream)) = self.incoming.find(|stream| stream.is_live(number)) else {
+        let Some((_, stream)) = self.incoming.find(|stream| stream.is_live(number)) else {
             return Err(self.no_stream(number));
         };
         if header.type_id() != stream.type_id {
@@ -92,16 +154,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(LinkError::Credit { stream: number });
         }
         let fragment = frame.fragment();
-        if fragment.is_some() || stream.open.is_some() {
+        if !stream.leaving || fragment.is_some() || stream.open.is_some() {
             return self.part(now, number, frame, fragment);
         }
         stream.took_one(now);
-        let leaving = stream.leaving;
         self.came(now);
-        if leaving {
-            return self.discard(number);
-        }
-        Ok(Some(Event::Message { stream: id, frame }))
+        self.discard(number)
     }
 
     /// Something of a stream has come, of which the peer is to be told in time.

@@ -16,7 +16,8 @@ fn carry(from: &mut TestLink<'_>, to: &mut TestLink<'_>, mut hear: impl FnMut(Ev
         buffer[..count].copy_from_slice(bytes);
         from.transmitted(now, count);
         let mut start = 0;
-        while let Ok(Input { used, event, .. }) = to.input(now, &buffer[start..count])
+        while let Ok(Input { used, event, .. }) =
+            to.input(now, &buffer[start..count], |_, _| Ok(()))
             && used > 0
         {
             start += used;

@@ -76,6 +76,15 @@ pub(crate) enum Said {
 }
 
 impl Said {
+    fn message(stream: IncomingId, frame: &FrameView<'_>) -> Said {
+        Said::Message {
+            stream,
+            sequence: frame.header().sequence(),
+            payload: frame.payload().to_vec(),
+            envelope: frame.envelope(),
+        }
+    }
+
     fn of(event: Event<'_>) -> Said {
         match event {
             Event::Up { node, .. } => Said::Up(node.to_owned()),
@@ -90,12 +99,6 @@ impl Said {
             Event::Stream { stream, epoch, first, resumed, .. } => {
                 Said::Stream { stream, epoch, first, resumed }
             }
-            Event::Message { stream, frame } => Said::Message {
-                stream,
-                sequence: frame.header().sequence(),
-                payload: frame.payload().to_vec(),
-                envelope: frame.envelope(),
-            },
             Event::Fragment { stream, fragment, frame } => Said::Fragment {
                 stream,
                 sequence: frame.header().sequence(),
@@ -172,7 +175,12 @@ impl Side {
         let bytes = std::mem::take(&mut self.unread);
         let mut start = 0;
         while self.failed.is_none() {
-            match self.link.input(now, &bytes[start..]) {
+            let Side { link, said, .. } = self;
+            let taken = link.input(now, &bytes[start..], |stream, frame| {
+                said.push(Said::message(stream, &frame));
+                Ok(())
+            });
+            match taken {
                 Ok(input) => {
                     self.said.extend(input.event.map(Said::of));
                     assert!(input.used > 0 || input.needed > bytes.len() - start);

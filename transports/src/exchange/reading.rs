@@ -5,6 +5,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use event_listener::EventListener;
+use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, Link, Mode, Name, RejectReason, SendError, WantId,
@@ -161,15 +162,16 @@ impl Reading {
 }
 
 impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
+    #[inline]
+    fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        let Some(flow) = self.flow(stream) else { return Ok(()) };
+        flow.push(frame.payload())?;
+        self.line.add(RECEIVED, 1);
+        Ok(())
+    }
+
     fn heard(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
         match event {
-            Event::Message { stream, frame } => {
-                let pushed = self.flow(stream).map(|flow| flow.push(frame.payload()));
-                self.line.add(RECEIVED, 1);
-                if pushed == Some(false) {
-                    link.close(now, CloseReason::Protocol);
-                }
-            }
             Event::Fragment { stream, fragment, frame } => {
                 let taken = self.flow(stream).map(|flow| flow.part(fragment, frame.payload()));
                 self.line.add(RECEIVED, u64::from(taken == Some(Ok(true))));
@@ -229,10 +231,11 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
 }
 
 impl Flow {
-    /// False if the peer broke its word: the message has another size, or there is no room that it was promised.
-    fn push(&mut self, message: &[u8]) -> bool {
+    /// Refuses a message for which the peer broke its word: it has another size, or there is no room that was promised.
+    #[inline]
+    fn push(&mut self, message: &[u8]) -> Result<(), CloseReason> {
         self.credit = self.credit.saturating_sub(1);
-        self.relay.push(message).is_ok()
+        self.relay.push(message).map_err(|_| CloseReason::Protocol)
     }
 
     /// Part of a message; says whether it was the last.

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use mycelium_core::link::{ConfigError, Event, Link, LinkError};
+use mycelium_core::FrameView;
+use mycelium_core::link::{CloseReason, ConfigError, Event, IncomingId, Link, LinkError};
 use mycelium_executor::{Executor, SendFuture, Stream};
 
 use super::inbox::Inbox;
@@ -22,7 +23,16 @@ const BURST: u32 = 16;
 
 /// What a link carries: whoever has messages to send, and takes those that come.
 pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
-    /// The peer said something. What borrows from it is gone afterwards.
+    /// A message has come, in place. Who wants no topics gets none.
+    ///
+    /// # Errors
+    /// If it cannot be taken, why the link is to end. The message has not arrived then.
+    fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        let _ = (stream, frame);
+        Err(CloseReason::Protocol)
+    }
+
+    /// The peer said something else. What borrows from it is gone afterwards.
     fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>);
 
     /// Sends what there is to send, as far as the link takes it, and has the waker called when there is more.
@@ -143,7 +153,9 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             Poll::Ready(Err(error)) => return Err(DriveError::Io(error)),
         }
         // An error has ended the link, which says so itself.
-        while let Ok(input) = self.link.input(now, self.inbox.bytes()) {
+        while let Ok(input) =
+            self.link.input(now, self.inbox.bytes(), |stream, frame| traffic.message(stream, frame))
+        {
             let used = input.used;
             if let Some(event) = input.event {
                 traffic.heard(now, self.link, event);

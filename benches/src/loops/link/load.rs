@@ -4,8 +4,10 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use mycelium_core::Envelope;
-use mycelium_core::link::{Batching, CloseReason, Event, Interest, Link, Mode, Name, OutgoingId};
+use mycelium_core::link::{
+    Batching, CloseReason, Event, IncomingId, Interest, Link, Mode, Name, OutgoingId,
+};
+use mycelium_core::{Envelope, FrameView};
 use mycelium_transports::stream::Traffic;
 use zerocopy::IntoBytes;
 
@@ -72,22 +74,28 @@ struct Reader {
     epoch: Instant,
     tally: Tally,
     times: Histogram<u64>,
+    /// So many of the stream since it was told what room there is.
+    taken: Option<(IncomingId, u32)>,
 }
 
 impl Traffic<1, 1> for Reader {
-    fn heard(&mut self, _: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
-        if let Event::Message { stream, frame } = event
-            && let Ok(sample) = frame.message::<Sample>()
-        {
+    fn heard(&mut self, _: Duration, _: &mut Link<'_, 1, 1>, _: Event<'_>) {}
+
+    #[inline]
+    fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        if let Ok(sample) = frame.message::<Sample>() {
             self.tally.add_stamped(sample);
             // Fails only where the histogram does not grow, and this one does.
             let _ = self.times.record(since(self.epoch).saturating_sub(sample.number));
-            // A stream that is there takes it.
-            let _ = link.grant(stream, 1);
+            self.taken = Some((stream, self.taken.map_or(1, |(_, count)| count + 1)));
         }
+        Ok(())
     }
 
-    fn send(&mut self, _: Duration, _: &mut Link<'_, 1, 1>, _: &mut Context<'_>) {}
+    fn send(&mut self, _: Duration, link: &mut Link<'_, 1, 1>, _: &mut Context<'_>) {
+        // A stream that is there takes it.
+        let _ = self.taken.take().map(|(stream, count)| link.grant(stream, count));
+    }
 }
 
 impl Timed for Offered {
@@ -114,7 +122,7 @@ impl Timed for Offered {
             },
             async |socket, executor| {
                 let (tally, times) = (Tally::default(), histogram());
-                let mut reader = Reader { epoch, tally, times };
+                let mut reader = Reader { epoch, tally, times, taken: None };
                 there.drive(wire.stream(socket, &executor), executor, &mut reader).await;
                 reader
             },

@@ -4,8 +4,10 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
-use mycelium_core::Envelope;
-use mycelium_core::link::{Batching, CloseReason, Event, Interest, Link, Mode, Name, OutgoingId};
+use mycelium_core::link::{
+    Batching, CloseReason, Event, IncomingId, Interest, Link, Mode, Name, OutgoingId,
+};
+use mycelium_core::{Envelope, FrameView};
 use mycelium_transports::stream::Traffic;
 use zerocopy::IntoBytes;
 
@@ -68,6 +70,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Wri
 #[derive(Default)]
 pub(super) struct Reader {
     count: u64,
+    /// So many of the stream since it was told what room there is.
+    taken: Option<(IncomingId, u32)>,
     pub(super) tally: Tally,
     pub(super) done: Option<Instant>,
 }
@@ -79,20 +83,24 @@ impl Reader {
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Reader {
-    fn heard(&mut self, _: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
-        if let Event::Message { stream, frame } = event
-            && let Ok(sample) = frame.message::<Sample>()
-        {
+    fn heard(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, _: Event<'_>) {}
+
+    #[inline]
+    fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        if let Ok(sample) = frame.message::<Sample>() {
             self.tally.add(sample);
-            // A stream that is there takes it.
-            let _ = link.grant(stream, 1);
+            self.taken = Some((stream, self.taken.map_or(1, |(_, count)| count + 1)));
             if self.tally.count == self.count {
                 self.done = Some(Instant::now());
             }
         }
+        Ok(())
     }
 
-    fn send(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, _: &mut Context<'_>) {}
+    fn send(&mut self, _: Duration, link: &mut Link<'_, TOPICS, STREAMS>, _: &mut Context<'_>) {
+        // A stream that is there takes it.
+        let _ = self.taken.take().map(|(stream, count)| link.grant(stream, count));
+    }
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Column for OverLink<TOPICS, STREAMS> {

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use futures_util::{SinkExt, StreamExt};
 use hdrhistogram::Histogram;
-use mycelium_core::link::{Batching, CloseReason, Event, Interest, Link, Mode, Name, OutgoingId};
-use mycelium_core::{Envelope, message};
+use mycelium_core::link::{
+    Batching, CloseReason, Event, IncomingId, Interest, Link, Mode, Name, OutgoingId,
+};
+use mycelium_core::{Envelope, FrameView, message};
 use mycelium_executor::Stream;
 use mycelium_transports::stream::Traffic;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
@@ -101,21 +103,26 @@ struct Asker {
     stream: Option<OutgoingId>,
     /// The ball that is on its way.
     away: Option<u64>,
+    /// Where one came back, for which there is room again.
+    taken: Option<IncomingId>,
 }
 
 impl Traffic<1, 1> for Asker {
     fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
         self.stream = self.stream.or_else(|| serve(now, link, &event));
-        if let Event::Message { stream, frame } = event
-            && let Some(number) = self.away.take()
-        {
+    }
+
+    fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        if let Some(number) = self.away.take() {
             self.watch.end(frame.message::<Ball>().is_ok_and(|ball| *ball == Ball::of(number)));
-            // A stream that is there takes it.
-            let _ = link.grant(stream, 1);
+            self.taken = Some(stream);
         }
+        Ok(())
     }
 
     fn send(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, _: &mut Context<'_>) {
+        // A stream that is there takes it.
+        let _ = self.taken.take().map(|stream| link.grant(stream, 1));
         let (Some(stream), None) = (self.stream, self.away) else { return };
         match self.watch.begin() {
             Some(number) => {
@@ -131,20 +138,24 @@ impl Traffic<1, 1> for Asker {
 struct Answerer {
     stream: Option<OutgoingId>,
     hand: Option<Ball>,
+    taken: Option<IncomingId>,
 }
 
 impl Traffic<1, 1> for Answerer {
     fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
         self.stream = self.stream.or_else(|| serve(now, link, &event));
-        if let Event::Message { stream, frame } = event
-            && let Ok(ball) = frame.message::<Ball>()
-        {
+    }
+
+    fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        if let Ok(ball) = frame.message::<Ball>() {
             self.hand = Some(Ball { words: ball.words });
-            let _ = link.grant(stream, 1);
+            self.taken = Some(stream);
         }
+        Ok(())
     }
 
     fn send(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, _: &mut Context<'_>) {
+        let _ = self.taken.take().map(|stream| link.grant(stream, 1));
         if let Some(stream) = self.stream {
             self.hand.take_if(|ball| throw(now, link, stream, ball));
         }
@@ -160,7 +171,8 @@ impl Timed for OverLink {
         let OverLink { wire, batching, .. } = self;
         let wants = Interest::in_messages::<Ball>(Mode::Gating, WINDOW).ok();
         let side = Side { batching: *batching, buffer: PIECE, wants };
-        let mut asker = Asker { watch: Watch::new(operations), stream: None, away: None };
+        let mut asker =
+            Asker { watch: Watch::new(operations), stream: None, away: None, taken: None };
         wire.run(
             async |socket, executor| {
                 side.drive(wire.stream(socket, &executor), executor, &mut asker).await;
