@@ -84,6 +84,10 @@ impl<S: Service> Context<S> {
     {
         let Context { name, outputs, stall, shared, .. } = self;
         let publisher = S::publisher(outputs);
+        // The error is large: what goes well does not come this way.
+        if poll_fn(|context| publisher.poll_try_emit(context, &message)).await {
+            return Ok(());
+        }
         let mut waiting_since = None;
         poll_fn(|context| {
             let poll = publisher.poll_emit(context, &message);

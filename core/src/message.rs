@@ -122,6 +122,13 @@ pub fn from_words<M: Message>(words: &M::Words) -> Result<M, DecodeError> {
     decode(bytes.get(..size_of::<M>()).unwrap_or(bytes))
 }
 
+/// As [`from_words`], for whoever does not ask what is wrong: nothing here needs the words in memory.
+#[inline(always)]
+pub fn valid_words<M: Message>(words: M::Words) -> Option<M> {
+    let bytes = words.as_ref().as_bytes().get(..size_of::<M>())?;
+    M::try_read_from_bytes(bytes).ok().filter(|message| message.check().is_ok())
+}
+
 /// The message that stands in `bytes`, checked in full and copied out; any alignment will do.
 ///
 /// # Errors

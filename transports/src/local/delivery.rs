@@ -28,7 +28,16 @@ impl<M> Delivery<M> {
 pub struct Received<M> {
     pub(super) message: M,
     pub(super) sequence: u64,
-    pub(super) redelivered: bool,
+    pub(super) time: Time,
+}
+
+/// The how manieth time a message is delivered. A whole word: of a byte, the seven beside it would be moved with it, one
+/// by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Time {
+    First,
+    Again,
 }
 
 impl<M> Received<M> {
@@ -46,7 +55,7 @@ impl<M> Received<M> {
     /// Whether it was delivered before, to a run of the service that failed with it in hand.
     #[must_use]
     pub fn redelivered(&self) -> bool {
-        self.redelivered
+        self.time == Time::Again
     }
 }
 

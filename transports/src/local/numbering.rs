@@ -70,14 +70,20 @@ impl Numbering {
     /// found there was written down here before.
     #[inline]
     pub(super) fn missed(&self, known: &mut Known, place: usize) -> Option<(u64, GapReason)> {
-        let passed = known.until.is_some_and(|until| !is_before(place, until));
-        if known.version == self.breaks.version() && !passed {
+        if !self.may_miss(known, place) {
             return None;
         }
         let before = known.offset;
         let reason = self.look(known, place);
         let missed = known.offset.wrapping_sub(before);
         (missed > 0).then_some((missed, reason))
+    }
+
+    /// Whether [`missed`](Self::missed) has anything to look at.
+    #[inline]
+    pub(super) fn may_miss(&self, known: &Known, place: usize) -> bool {
+        let passed = known.until.is_some_and(|until| !is_before(place, until));
+        known.version != self.breaks.version() || passed
     }
 
     #[cold]

@@ -246,6 +246,15 @@ impl Feed {
         self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
     }
 
+    /// Whether [`missed`](Self::missed) has anything to look at.
+    #[inline]
+    pub(super) fn may_miss(&self) -> bool {
+        match (&self.outlet.numbering, &self.known) {
+            (Some(numbering), Some(known)) => numbering.may_miss(known, self.consumer.cursor()),
+            _ => false,
+        }
+    }
+
     /// What is missing before the cursor, beside what the ring itself says, if the publisher is in another process.
     #[inline]
     pub(super) fn missed(&mut self) -> Option<(u64, GapReason)> {

@@ -65,8 +65,13 @@ impl<M: Message> Publisher<M> {
     ///
     /// # Errors
     /// With the message, if a [`Policy::Reject`] subscription holds the ring.
-    pub async fn emit(&mut self, message: M) -> Result<(), EmitError<M>> {
-        poll_fn(|context| self.poll_emit(context, &message)).await
+    #[inline]
+    pub fn emit(
+        &mut self,
+        message: M,
+    ) -> impl Future<Output = Result<(), EmitError<M>>> + Send + use<'_, M> {
+        // Not an `async fn`, whose first poll moves the message once more.
+        poll_fn(move |context| self.poll_emit(context, &message))
     }
 
     /// As [`emit`](Publisher::emit), but never waits.
@@ -122,13 +127,21 @@ impl<M: Message> Publisher<M> {
         context: &Context<'_>,
         message: &M,
     ) -> Poll<Result<(), EmitError<M>>> {
+        match self.poll_try_emit(context, message) {
+            Poll::Ready(true) => Poll::Ready(Ok(())),
+            Poll::Ready(false) => self.poll_room(context, message),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether there was room for the message; pending only if the task is to yield first. For hand-written futures that
+    /// go on with [`poll_emit`](Publisher::poll_emit).
+    #[inline]
+    pub fn poll_try_emit(&mut self, context: &Context<'_>, message: &M) -> Poll<bool> {
         if self.pulse.as_ref().is_some_and(|pulse| pulse.is_spent(context)) {
             return Poll::Pending;
         }
-        match self.push(message) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(_) => self.poll_room(context, message),
-        }
+        Poll::Ready(self.push(message).is_ok())
     }
 
     #[cold]

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use mycelium_core::doorbell::announce;
-use mycelium_core::message::{Message, Words, from_words};
+use mycelium_core::message::{Message, Words, from_words, valid_words};
 use mycelium_core::ring::broadcast::Look;
 
-use super::delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
+use super::delivery::{Delivery, Gap, GapReason, Received, Time, TryRecv, Undelivered};
 use super::outlet::{Feed, Inlet};
 use super::pulse::{Flusher, Pulse};
 use super::{Policy, Topic};
@@ -47,6 +47,8 @@ pub struct Subscription<M: Message> {
     /// An observer's message that was copied out together with a gap, and comes after it. Without it, a reader that is
     /// always slower would be told of gaps only.
     after_gap: Option<AfterGap<M>>,
+    /// What comes next, between two lines of one receive.
+    seen: Option<Delivery<M>>,
     pulse: Option<Arc<Pulse>>,
     message: PhantomData<M>,
 }
@@ -68,6 +70,14 @@ struct AfterGap<M> {
     sequence: u64,
 }
 
+/// What a look at all feeds came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Something,
+    Nothing,
+    End,
+}
+
 /// What one feed had when it was its turn.
 enum Turn<M> {
     Delivery(Delivery<M>),
@@ -87,6 +97,7 @@ impl<M: Message> Subscription<M> {
             burst: 0,
             in_hand: None,
             after_gap: None,
+            seen: None,
             pulse: None,
             message: PhantomData,
         }
@@ -107,28 +118,35 @@ impl<M: Message> Subscription<M> {
     }
 
     /// As [`recv`](Subscription::recv), for hand-written futures.
+    // As `next_as_usual`.
+    #[inline(always)]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
         if self.pulse.as_ref().is_some_and(|pulse| pulse.is_spent(context)) {
             return Poll::Pending;
         }
-        if let Some(ready) = self.poll_next() {
-            return Poll::Ready(ready);
+        self.settle();
+        if let Some(received) = self.next_as_usual() {
+            return Poll::Ready(Some(Delivery::Msg(received)));
         }
-        self.inlet.bell.park(context.waker());
-        match self.poll_next() {
-            Some(ready) => {
-                self.inlet.bell.unpark();
-                Poll::Ready(ready)
-            }
-            None => Poll::Pending,
+        match self.look_or_park(context) {
+            Seen::Something => Poll::Ready(self.seen.take()),
+            Seen::Nothing => Poll::Pending,
+            Seen::End => Poll::Ready(None),
         }
     }
 
     /// As [`recv`](Subscription::recv), but never waits.
-    #[inline]
+    #[inline(always)]
     pub fn try_recv(&mut self) -> TryRecv<M> {
         self.settle();
-        self.next()
+        if let Some(received) = self.next_as_usual() {
+            return TryRecv::Delivery(Delivery::Msg(received));
+        }
+        match self.look() {
+            Seen::Something => self.seen.take().map_or(TryRecv::Empty, TryRecv::Delivery),
+            Seen::Nothing => TryRecv::Empty,
+            Seen::End => TryRecv::Closed,
+        }
     }
 
     /// The message in hand is done with, before the next receive.
@@ -193,15 +211,6 @@ impl<M: Message> Subscription<M> {
         Finisher(self.inlet.clone())
     }
 
-    /// What `recv` completes with, or `None` if it has to wait.
-    fn poll_next(&mut self) -> Option<Option<Delivery<M>>> {
-        match self.try_recv() {
-            TryRecv::Delivery(delivery) => Some(Some(delivery)),
-            TryRecv::Closed => Some(None),
-            TryRecv::Empty => None,
-        }
-    }
-
     /// Lets the message in hand go, unless it is to be delivered again.
     #[inline]
     fn settle(&mut self) {
@@ -230,6 +239,55 @@ impl<M: Message> Subscription<M> {
         self.feeds.iter().for_each(|feed| feed.outlet.room.ring());
     }
 
+    /// The next message of the feed whose turn it is, which is what there is most often. `None` says nothing:
+    /// [`look`](Self::look) then.
+    // In one piece with its caller, and with no other way to what it returns, the message goes from the slot to its place
+    // through registers.
+    #[inline(always)]
+    fn next_as_usual(&mut self) -> Option<Received<M>> {
+        let is_usual = self.in_hand.is_none()
+            && self.after_gap.is_none()
+            && self.burst + 1 < BURST
+            && self.taken_in == self.inlet.incoming.version()
+            && self.inlet.policy != Policy::Latest;
+        let feed = self.feeds.get_mut(self.turn).filter(|_| is_usual)?;
+        let mut words = M::Words::ZERO;
+        let (sequence, _) = feed.consumer.glance(words.as_mut())?;
+        if feed.may_miss() {
+            return None;
+        }
+        let (sequence, message) = (feed.sequence(sequence), valid_words::<M>(words)?);
+        self.burst += 1;
+        Some(self.hand_out(self.turn, message, sequence))
+    }
+
+    /// As `look`, and has the waker called if there was nothing.
+    #[inline(never)]
+    fn look_or_park(&mut self, context: &Context<'_>) -> Seen {
+        if let seen @ (Seen::Something | Seen::End) = self.look() {
+            return seen;
+        }
+        self.inlet.bell.park(context.waker());
+        let seen = self.look();
+        if seen != Seen::Nothing {
+            self.inlet.bell.unpark();
+        }
+        seen
+    }
+
+    /// Looks at everything there is, and puts what comes next where `seen` is.
+    #[inline(never)]
+    fn look(&mut self) -> Seen {
+        match self.next() {
+            TryRecv::Delivery(delivery) => {
+                self.seen = Some(delivery);
+                Seen::Something
+            }
+            TryRecv::Empty => Seen::Nothing,
+            TryRecv::Closed => Seen::End,
+        }
+    }
+
     fn next(&mut self) -> TryRecv<M> {
         // First of all, so that whatever came before the last call is seen below.
         let last_call = self.inlet.last_call.load(Ordering::Acquire);
@@ -243,7 +301,7 @@ impl<M: Message> Subscription<M> {
         }
         if let Some(AfterGap { feed, message, sequence }) = self.after_gap.take() {
             self.feeds[feed].line.add(TAKEN, 1);
-            let received = Received { message, sequence, redelivered: false };
+            let received = Received { message, sequence, time: Time::First };
             return TryRecv::Delivery(Delivery::Msg(received));
         }
         let mut idle = 0;
@@ -278,7 +336,6 @@ impl<M: Message> Subscription<M> {
     }
 
     /// What one feed has, if anything.
-    #[inline]
     fn deliver(&mut self, index: usize) -> Turn<M> {
         let policy = self.inlet.policy;
         let feed = &mut self.feeds[index];
@@ -299,7 +356,7 @@ impl<M: Message> Subscription<M> {
             Look::Message { sequence, .. } => match from_words::<M>(&words) {
                 Ok(message) => {
                     let sequence = feed.sequence(sequence);
-                    Turn::Delivery(self.hand_out(index, message, sequence))
+                    Turn::Delivery(Delivery::Msg(self.hand_out(index, message, sequence)))
                 }
                 Err(_) => {
                     self.in_hand = None;
@@ -319,12 +376,12 @@ impl<M: Message> Subscription<M> {
     }
 
     #[inline]
-    fn hand_out(&mut self, index: usize, message: M, sequence: u64) -> Delivery<M> {
-        let mut redelivered = false;
+    fn hand_out(&mut self, index: usize, message: M, sequence: u64) -> Received<M> {
+        let mut time = Time::First;
         if self.inlet.policy.is_gating() {
             let failures = self.in_hand.map_or(0, |in_hand| in_hand.failures);
-            redelivered = failures > 0;
-            if redelivered {
+            if failures > 0 {
+                time = Time::Again;
                 self.feeds[index].line.add(REDELIVERED, 1);
             }
             self.in_hand = Some(InHand { feed: index, failures, again: false });
@@ -332,7 +389,7 @@ impl<M: Message> Subscription<M> {
             // Nobody waits for an observer, so what it has may be gone at any time: it is done with it at once.
             self.pass(index, TAKEN);
         }
-        Delivery::Msg(Received { message, sequence, redelivered })
+        Received { message, sequence, time }
     }
 
     #[cold]

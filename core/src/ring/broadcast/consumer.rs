@@ -1,6 +1,6 @@
 //! The readers: those that the writer waits for, and those that it does not.
 
-use super::slot::{LENGTH, LONGEST, Stamp, is_after, is_skip};
+use super::slot::{LENGTH, LONGEST, Slot, Stamp, is_after, is_skip};
 use super::storage::{CLOSED, FREE, Storage};
 use super::{Broadcast, Handle, Keeping, Word};
 use crate::sync::{Ordering, barrier, order};
@@ -62,6 +62,23 @@ impl<H: Handle> Consumer<H> {
         match self.find(message) {
             Found::Message { length } => self.found(length),
             other => self.look_further(other, message),
+        }
+    }
+
+    /// As [`look`](Consumer::look) where the next message is there, and returns its sequence and its length. `None` says
+    /// nothing: look then. Given an array by its only name, it takes the words from the slot to where they are used without a
+    /// stay in memory.
+    #[inline(always)]
+    pub fn glance(&mut self, message: &mut [usize]) -> Option<(usize, usize)> {
+        if size_of_val(message) > self.ring.message_bytes() {
+            return None;
+        }
+        match self.find_in(self.ring.slot_for(self.cursor, message.len()), message) {
+            Found::Message { length } => {
+                self.looked = true;
+                Some((self.cursor, length))
+            }
+            _ => None,
         }
     }
 
@@ -149,7 +166,11 @@ impl<H: Handle> Consumer<H> {
     /// Copies the next message out, if there is one.
     #[inline(always)]
     fn find(&self, message: &mut [usize]) -> Found {
-        let slot = self.ring.slot(self.cursor);
+        self.find_in(self.ring.slot(self.cursor), message)
+    }
+
+    #[inline(always)]
+    fn find_in(&self, slot: Slot<'_>, message: &mut [usize]) -> Found {
         // Acquire, with the Release of a commit: the words of the message.
         let stamp = slot.stamp.acquire(H::Storage::FOREIGN, order!("broadcast.look", Acquire));
         if stamp != self.cursor.wrapping_add(1) {
@@ -169,7 +190,7 @@ impl<H: Handle> Consumer<H> {
             return Found::Skip;
         }
         // A writer in another process may write what it likes: what it says is clamped.
-        Found::Message { length: length.min(size_of_val(slot.words)) }
+        Found::Message { length: length.min(self.ring.message_bytes()) }
     }
 
     #[inline]
