@@ -11,6 +11,8 @@
 //! its streams in [`Stream`] and its listeners in [`Listener`], which have `futures_io` traits.
 
 mod backoff;
+#[cfg(all(feature = "conformance", unix))]
+pub mod conformance;
 mod stream;
 mod thread;
 mod wait;

@@ -4,7 +4,7 @@
 //! ask for the class, make the executor on it, and say what was granted before anything runs.
 
 use std::fmt;
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 
 /// What is asked of a thread.
@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 pub struct Thread {
     /// Its name, as tools show it (the system cuts it after 15 bytes).
     pub name: String,
-    /// The cores that it keeps to; all that the process may use, if empty.
+    /// The cores that it keeps to; all that the process may use, if empty, whatever the thread keeps to that starts it.
     pub cores: Vec<usize>,
     /// How the system schedules it.
     pub class: Class,
@@ -23,7 +23,7 @@ pub struct Thread {
 /// How the system schedules a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Class {
-    /// As all others.
+    /// As all others, whatever the thread has that starts it.
     #[default]
     Normal,
     /// `SCHED_FIFO` with a priority from 1 to 99: it runs until it waits or one of higher priority can run. Linux grants
@@ -72,6 +72,7 @@ impl Thread {
         self,
         prepare: impl FnOnce() -> Result<R, ThreadError> + Send + 'static,
     ) -> Result<(JoinHandle<()>, Granted), ThreadError> {
+        let _ = process_cores();
         let (tell, told) = mpsc::sync_channel(1);
         let builder = thread::Builder::new().name(self.name.clone());
         let thread = builder.spawn(move || {
@@ -98,7 +99,8 @@ impl Thread {
         }
     }
 
-    /// Gives the calling thread what is asked.
+    /// Gives the calling thread what is asked. A thread that was started without [`start`](Thread::start), for a pool say,
+    /// is as all others after `Thread::default().settle()`.
     ///
     /// # Errors
     /// If something was refused and is not to be done without.
@@ -121,10 +123,10 @@ impl Thread {
 
     fn enter_class(&self) -> Result<(), ThreadError> {
         match self.class {
-            Class::Normal => Ok(()),
-            Class::Fifo(priority) => system::enter_fifo(priority)
-                .map_err(|error| ThreadError::Class { asked: self.class, error }),
+            Class::Normal => system::leave_fifo(),
+            Class::Fifo(priority) => system::enter_fifo(priority),
         }
+        .map_err(|error| ThreadError::Class { asked: self.class, error })
     }
 }
 
@@ -207,16 +209,22 @@ pub fn allowed_cores() -> Option<Vec<usize>> {
     system::allowed()
 }
 
+/// The cores that the process may use: those that the first thread had that asked, before any was pinned here.
+fn process_cores() -> Option<&'static [usize]> {
+    static CORES: OnceLock<Option<Vec<usize>>> = OnceLock::new();
+    CORES.get_or_init(system::allowed).as_deref()
+}
+
 #[cfg(target_os = "linux")]
 mod system {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     use thread_priority::unix::{
-        RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
-        thread_native_id,
+        NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
     };
     use thread_priority::{ThreadPriority, ThreadPriorityValue};
 
-    use super::ThreadError;
+    use super::{ThreadError, process_cores};
 
     pub(super) fn allowed() -> Option<Vec<usize>> {
         let set = sched_getaffinity(None).ok()?;
@@ -224,17 +232,29 @@ mod system {
     }
 
     pub(super) fn pin(cores: &[usize]) -> Result<(), ThreadError> {
-        if cores.is_empty() {
+        let allowed = process_cores().unwrap_or_default();
+        let cores = if cores.is_empty() { allowed } else { cores };
+        if self::allowed().is_some_and(|now| now == cores) {
             return Ok(());
         }
-        let allowed = allowed().unwrap_or_default();
         if let Some(core) = cores.iter().find(|core| !allowed.contains(core)) {
-            return Err(ThreadError::Core { core: *core, allowed });
+            return Err(ThreadError::Core { core: *core, allowed: allowed.to_vec() });
         }
         let mut set = CpuSet::new();
         cores.iter().for_each(|core| set.set(*core));
         sched_setaffinity(None, &set)
             .map_err(|error| ThreadError::Pin { cores: cores.to_vec(), error: error.to_string() })
+    }
+
+    pub(super) fn leave_fifo() -> Result<(), String> {
+        let normal = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+        match thread_schedule_policy() {
+            Ok(ThreadSchedulePolicy::Realtime(_)) => {
+                set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, normal)
+                    .map_err(|error| error.to_string())
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn enter_fifo(priority: u8) -> Result<(), String> {
@@ -263,6 +283,10 @@ mod system {
         }
         let error = "threads are pinned on Linux only".to_owned();
         Err(ThreadError::Pin { cores: cores.to_vec(), error })
+    }
+
+    pub(super) fn leave_fifo() -> Result<(), String> {
+        Ok(())
     }
 
     pub(super) fn enter_fifo(_: u8) -> Result<(), String> {

@@ -26,14 +26,16 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, SystemTime};
 
 use mycelium_executor::{
-    Executor, Listener, MakeLocal, SendFuture, SpawnError, Stream, system_entropy,
+    Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream, Thread,
+    ThreadError, system_entropy,
 };
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 
@@ -126,6 +128,27 @@ impl Executor for Tokio {
         // tokio panics where no `LocalSet` is being run: the executor has outlived `local`.
         catch_unwind(AssertUnwindSafe(|| drop(tokio::task::spawn_local(task))))
             .map_err(|_| SpawnError::Ended)
+    }
+
+    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+        let (_, granted) = thread.start(move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                // Threads for blocking work: they would have the cores and the class of this one.
+                .on_thread_start(|| drop(Thread::default().settle()))
+                .build()
+                .map_err(|error| ThreadError::Executor {
+                    executor: "tokio".to_owned(),
+                    error: error.to_string(),
+                })?;
+            Ok(move || {
+                // There is a runtime, so this cannot fail.
+                let _ = runtime.block_on(local(|executor| make(Arc::new(executor))));
+                // Blocking work that goes on holds up nobody.
+                runtime.shutdown_background();
+            })
+        })?;
+        Ok(granted)
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {

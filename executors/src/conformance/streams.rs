@@ -1,0 +1,313 @@
+//! Streams and listeners, over TCP and over Unix sockets.
+
+use std::fs;
+use std::future::poll_fn;
+use std::io::{IoSlice, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use futures_util::future::join;
+use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::{Subject, inside, soon, until};
+use crate::{Address, Executor, Listener, Peer, Stream};
+
+/// How two ends find each other.
+#[derive(Clone, Copy, Debug)]
+enum Family {
+    Tcp,
+    Unix,
+}
+
+const FAMILIES: [Family; 2] = [Family::Tcp, Family::Unix];
+
+/// A place to meet, that is gone when it is dropped.
+struct Meeting {
+    listener: Listener,
+    path: Option<PathBuf>,
+}
+
+impl Meeting {
+    async fn new(executor: &Arc<dyn Executor>, family: Family) -> Meeting {
+        match family {
+            Family::Tcp => {
+                let listening = executor.listen("127.0.0.1:0".to_owned());
+                let listener = soon(executor, listening).await.expect("a free port");
+                Meeting { listener, path: None }
+            }
+            Family::Unix => {
+                static NEXT: AtomicU64 = AtomicU64::new(0);
+                let number = NEXT.fetch_add(1, Ordering::Relaxed);
+                let name = format!("mycelium-conformance-{}-{number}", std::process::id());
+                let path = std::env::temp_dir().join(name);
+                let socket = UnixListener::bind(&path).expect("a new path");
+                let listener = executor.unix_listener(socket).expect("taken over");
+                assert_eq!(listener.local_addr().ok(), Some(Address::Unix(path.clone())));
+                Meeting { listener, path: Some(path) }
+            }
+        }
+    }
+
+    async fn connect(&self, executor: &Arc<dyn Executor>) -> Stream {
+        match &self.path {
+            Some(path) => {
+                let socket = UnixStream::connect(path).expect("somebody listens");
+                executor.unix_stream(socket).expect("taken over")
+            }
+            None => {
+                let address = self.listener.local_addr().expect("an address").to_string();
+                soon(executor, executor.connect(address)).await.expect("somebody listens")
+            }
+        }
+    }
+
+    async fn pair(&mut self, executor: &Arc<dyn Executor>) -> (Stream, Stream, Peer) {
+        let client = self.connect(executor).await;
+        let (server, peer) = soon(executor, self.listener.accept()).await.expect("a connection");
+        (client, server, peer)
+    }
+}
+
+impl Drop for Meeting {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Two connected streams of each family.
+fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer) + Send + 'static) {
+    inside::<S>(async move |executor| {
+        for family in FAMILIES {
+            let mut meeting = Meeting::new(&executor, family).await;
+            let (client, server, peer) = meeting.pair(&executor).await;
+            law(&executor, client, server, peer).await;
+        }
+    });
+}
+
+/// Far more than the system buffers, there and back at once.
+pub fn bytes_go_both_ways_and_a_writer_waits_for_its_reader<S: Subject>() {
+    pairs::<S>(async |executor, mut client, mut server, _| {
+        let sent: Vec<u8> = (0..14_000_000u32).map(|number| (number % 251) as u8).collect();
+        let mut first = 0;
+        // Nobody reads: the writer is held up in the end.
+        poll_fn(|context| {
+            while let Poll::Ready(count) = Pin::new(&mut client).poll_write(context, &sent[first..])
+            {
+                first += count.expect("written");
+                assert!(first < sent.len(), "nobody can hold all this");
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let echo = async {
+            let mut buffer = vec![0; 50_000];
+            loop {
+                let count = server.read(&mut buffer).await.expect("bytes or the end");
+                if count == 0 {
+                    break server.close().await.expect("closed");
+                }
+                server.write_all(&buffer[..count]).await.expect("written");
+            }
+        };
+        let (mut reader, mut writer) = client.split();
+        let there = async {
+            writer.write_all(&sent[first..]).await.expect("written");
+            writer.close().await.expect("closed");
+        };
+        let back = async {
+            let mut received = Vec::new();
+            reader.read_to_end(&mut received).await.expect("all");
+            assert!(received == sent, "the bytes that come back are those that went");
+        };
+        soon(executor, join(echo, join(there, back))).await;
+    });
+}
+
+/// Compatibility layers are known to write the first buffer only.
+pub fn one_vectored_write_takes_every_buffer<S: Subject>() {
+    pairs::<S>(async |executor, mut client, mut server, _| {
+        let parts = [&[1u8; 100][..], &[], &[2; 1], &[3; 5_000]];
+        let slices = parts.map(IoSlice::new);
+        let write = poll_fn(|context| Pin::new(&mut client).poll_write_vectored(context, &slices));
+        assert_eq!(soon(executor, write).await.expect("written"), 5_101);
+        let mut received = vec![0; 5_101];
+        soon(executor, server.read_exact(&mut received)).await.expect("all");
+        assert_eq!(received, parts.concat());
+    });
+}
+
+/// Dropped at its k-th poll, for each k, a read has taken nothing.
+pub fn a_read_that_is_dropped_loses_no_byte<S: Subject>() {
+    pairs::<S>(async |executor, mut client, mut server, _| {
+        const BYTES: usize = 300;
+        let mut received = Vec::new();
+        let writer = async {
+            for number in 0..BYTES {
+                client.write_all(&[number as u8]).await.expect("written");
+                if number % 7 == 0 {
+                    executor
+                        .sleep_until(executor.now() + std::time::Duration::from_micros(200))
+                        .await;
+                }
+            }
+        };
+        let reader = async {
+            let mut k = 0;
+            while received.len() < BYTES {
+                k = (k + 1) % 5;
+                let mut buffer = [0; 4];
+                let mut read = server.read(&mut buffer);
+                let mut polls = 0;
+                // Ready with what came by its k-th poll, or with nothing and the future is dropped.
+                let count = poll_fn(|context| match Pin::new(&mut read).poll(context) {
+                    Poll::Ready(count) => Poll::Ready(count.expect("bytes")),
+                    Poll::Pending if polls < k => {
+                        polls += 1;
+                        context.waker().wake_by_ref();
+                        Poll::Pending
+                    }
+                    Poll::Pending => Poll::Ready(0),
+                })
+                .await;
+                received.extend_from_slice(&buffer[..count]);
+                if count == 0 {
+                    super::yield_now().await;
+                }
+            }
+        };
+        soon(executor, join(writer, reader)).await;
+        let expected: Vec<u8> = (0..BYTES).map(|number| number as u8).collect();
+        assert_eq!(received, expected);
+    });
+}
+
+/// A write that was pending wrote nothing.
+pub fn a_write_that_is_dropped_was_not_done<S: Subject>() {
+    pairs::<S>(async |executor, mut client, mut server, _| {
+        let block = [7; 10_000];
+        let mut sent = 0;
+        let mut pendings = 0;
+        // Polled again and again while nobody reads: what is Pending does not count.
+        while pendings < 20 {
+            let write =
+                poll_fn(|context| match Pin::new(&mut client).poll_write(context, &block) {
+                    Poll::Ready(count) => Poll::Ready(count.expect("written")),
+                    Poll::Pending => Poll::Ready(0),
+                });
+            match write.await {
+                0 => pendings += 1,
+                count => sent += count,
+            }
+            super::yield_now().await;
+        }
+        soon(executor, client.close()).await.expect("closed");
+        let mut received = Vec::new();
+        soon(executor, server.read_to_end(&mut received)).await.expect("all");
+        assert_eq!(received.len(), sent);
+    });
+}
+
+/// Whoever connected while a dropped accept was waiting gets the next one.
+pub fn an_accept_that_is_dropped_loses_no_connection<S: Subject>() {
+    inside::<S>(async |executor| {
+        for family in FAMILIES {
+            let mut meeting = Meeting::new(&executor, family).await;
+            for _ in 0..5 {
+                {
+                    let mut accept = pin!(meeting.listener.accept());
+                    let mut context = Context::from_waker(Waker::noop());
+                    assert!(accept.as_mut().poll(&mut context).is_pending());
+                }
+                let (mut client, mut server, _) = meeting.pair(&executor).await;
+                soon(&executor, client.write_all(b"me")).await.expect("written");
+                let mut said = [0; 2];
+                soon(&executor, server.read_exact(&mut said)).await.expect("read");
+                assert_eq!(&said, b"me");
+            }
+        }
+    });
+}
+
+/// An address over TCP, a process over a Unix socket.
+pub fn who_connects_is_known<S: Subject>() {
+    pairs::<S>(async |executor, _, _, peer| match peer {
+        Peer::Tcp(address) => assert!(address.ip().is_loopback(), "{address}"),
+        Peer::Unix(credentials) => {
+            let me = fs::metadata("/proc/self").expect("this process");
+            assert_eq!(credentials.process, Some(std::process::id()), "{}", executor.name());
+            assert_eq!((credentials.user, credentials.group), (me.uid(), me.gid()));
+        }
+    });
+}
+
+/// One direction is closed, and then the other by dropping it.
+pub fn the_end_of_a_stream_is_read_as_its_end<S: Subject>() {
+    pairs::<S>(async |executor, mut client, mut server, _| {
+        let mut received = Vec::new();
+        soon(executor, client.write_all(b"last words")).await.expect("written");
+        soon(executor, client.close()).await.expect("closed");
+        soon(executor, server.read_to_end(&mut received)).await.expect("the end");
+        assert_eq!(received, b"last words");
+        assert_eq!(soon(executor, server.read(&mut [0; 4])).await.expect("still the end"), 0);
+
+        soon(executor, server.write_all(b"answer")).await.expect("the other way is open");
+        soon(executor, server.flush()).await.expect("flushed");
+        drop(server);
+        received.clear();
+        soon(executor, client.read_to_end(&mut received)).await.expect("the end");
+        assert_eq!(received, b"answer");
+    });
+}
+
+/// Neither a panic nor a signal that ends the process, nor silence.
+pub fn writing_to_nobody_is_an_error<S: Subject>() {
+    pairs::<S>(async |executor, mut client, server, _| {
+        drop(server);
+        let write = async { while client.write_all(&[0; 1_000]).await.is_ok() {} };
+        soon(executor, write).await;
+    });
+}
+
+/// Nobody there, a port that is taken, words that are no address.
+pub fn an_address_that_cannot_be_had_is_an_error<S: Subject>() {
+    inside::<S>(async |executor| {
+        let meeting = Meeting::new(&executor, Family::Tcp).await;
+        let address = meeting.listener.local_addr().expect("an address").to_string();
+        let taken = soon(&executor, executor.listen(address.clone())).await;
+        assert!(taken.is_err(), "{taken:?}");
+        drop(meeting);
+        let nobody = soon(&executor, executor.connect(address)).await;
+        assert!(nobody.is_err(), "{nobody:?}");
+        for words in ["", "nowhere", "127.0.0.1:99999", "127.0.0.1", ":::"] {
+            assert!(soon(&executor, executor.connect(words.to_owned())).await.is_err(), "{words}");
+            assert!(soon(&executor, executor.listen(words.to_owned())).await.is_err(), "{words}");
+        }
+    });
+}
+
+/// The other side reads the end wherever the stream was dropped, and whether or not somebody had begun to read.
+pub fn a_socket_may_be_dropped_on_any_thread<S: Subject>() {
+    inside::<S>(async |executor| {
+        for polled in [false, true] {
+            let (ours, mut other) = UnixStream::pair().expect("a pair");
+            let mut stream = executor.unix_stream(ours).expect("taken over");
+            if polled {
+                let mut context = Context::from_waker(Waker::noop());
+                assert!(Pin::new(&mut stream).poll_read(&mut context, &mut [0]).is_pending());
+            }
+            let dropped = thread::spawn(move || drop(stream));
+            // Until the end is seen, writing works.
+            until(&executor, || other.write(&[0]).is_err()).await;
+            dropped.join().expect("no panic");
+        }
+    });
+}

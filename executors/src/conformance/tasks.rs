@@ -1,0 +1,255 @@
+//! Tasks, blocking work and wakes.
+
+use std::cell::Cell;
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Waker};
+use std::thread;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use rustix::process::{Signal, getpid, kill_process};
+
+use super::{Guard, Subject, inside, soon, until, until_outside, yield_now};
+use crate::{Executor, LocalFuture, SpawnError};
+
+/// Spawned and forgotten, a task runs to its end, and may spawn others.
+pub fn a_spawned_task_runs_and_nobody_has_to_wait_for_it<S: Subject>() {
+    inside::<S>(async |executor| {
+        let (done, finished) = oneshot::channel();
+        let inner = executor.clone();
+        let task = async move {
+            yield_now().await;
+            let last = async move { done.send(7).expect("somebody waits") };
+            inner.spawn(Box::pin(last)).expect("runs");
+        };
+        executor.spawn(Box::pin(task)).expect("runs");
+        assert_eq!(soon(&executor, finished).await, Ok(7));
+    });
+}
+
+/// A thread that knows nothing of the executor hands it a task, while it works and while it sleeps.
+pub fn a_task_is_taken_from_any_thread<S: Subject>() {
+    inside::<S>(async |executor| {
+        for number in 0..20 {
+            let (done, finished) = oneshot::channel();
+            let elsewhere = executor.clone();
+            let thread = thread::spawn(move || {
+                elsewhere.spawn(Box::pin(async move { done.send(number).expect("waits") }))
+            });
+            assert_eq!(soon(&executor, finished).await, Ok(number));
+            assert_eq!(thread.join().expect("no panic"), Ok(()));
+        }
+    });
+}
+
+/// What is not `Send` runs where it was spawned, or nowhere.
+pub fn a_local_task_runs_on_the_thread_that_spawned_it_or_is_refused<S: Subject>() {
+    inside::<S>(async |executor| {
+        let (done, finished) = oneshot::channel();
+        let make = move || {
+            let shared = Rc::new(Cell::new(thread::current().id()));
+            Box::pin(async move {
+                yield_now().await;
+                assert_eq!(shared.get(), thread::current().id());
+                done.send(shared.get()).expect("somebody waits");
+            }) as LocalFuture<()>
+        };
+        let spawned = executor.spawn_local(Box::new(make));
+        if executor.runs_local() {
+            assert_eq!(spawned, Ok(()));
+            assert_eq!(soon(&executor, finished).await, Ok(thread::current().id()));
+        } else {
+            assert_eq!(spawned, Err(SpawnError::LocalUnsupported));
+            assert!(finished.await.is_err(), "what was refused was dropped");
+        }
+    });
+}
+
+/// The error says which of the two it is.
+pub fn a_local_task_is_refused_on_another_thread<S: Subject>() {
+    inside::<S>(async |executor| {
+        let elsewhere = executor.clone();
+        let refused = thread::spawn(move || elsewhere.spawn_local(Box::new(|| Box::pin(async {}))));
+        let expected = match executor.runs_local() {
+            true => SpawnError::WrongThread,
+            false => SpawnError::LocalUnsupported,
+        };
+        assert_eq!(refused.join().expect("no panic"), Err(expected));
+    });
+}
+
+/// Neither the executor nor its other tasks notice.
+pub fn a_panic_ends_its_own_task_only<S: Subject>() {
+    inside::<S>(async |executor| {
+        // Like a panic, but that no hook prints it.
+        async fn panic() {
+            yield_now().await;
+            resume_unwind(Box::new("of this task alone"));
+        }
+        let (done, finished) = oneshot::channel();
+        let sleep = executor.sleep_until(executor.now() + Duration::from_millis(20));
+        let other = async move {
+            sleep.await;
+            done.send(()).expect("somebody waits");
+        };
+        executor.spawn(Box::pin(other)).expect("runs");
+        for _ in 0..5 {
+            executor.spawn(Box::pin(panic())).expect("runs");
+            if executor.runs_local() {
+                executor.spawn_local(Box::new(|| Box::pin(panic()))).expect("runs");
+            }
+            executor.blocking(Box::new(|| resume_unwind(Box::new("of this work")))).expect("runs");
+        }
+        soon(&executor, finished).await.expect("the other task runs on");
+        let (done, finished) = oneshot::channel();
+        executor.spawn(Box::pin(async { done.send(()).expect("waits") })).expect("it takes tasks");
+        soon(&executor, finished).await.expect("and runs them");
+    });
+}
+
+/// Tasks that always have something to do take turns with others and with the timers.
+pub fn a_task_that_yields_lets_others_run<S: Subject>() {
+    inside::<S>(async |executor| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let _stopped = StopAtEnd(stop.clone());
+        let turns: Vec<_> = (0..4).map(|_| Arc::new(AtomicUsize::new(0))).collect();
+        for turns in &turns {
+            busy(&executor, turns.clone(), stop.clone());
+        }
+        until(&executor, || turns.iter().all(|turns| turns.load(Ordering::SeqCst) > 100)).await;
+    });
+}
+
+/// A task that is always ready, until it is told to stop.
+fn busy(executor: &Arc<dyn Executor>, turns: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
+    let task = async move {
+        while !stop.load(Ordering::SeqCst) {
+            turns.fetch_add(1, Ordering::SeqCst);
+            yield_now().await;
+        }
+    };
+    executor.spawn(Box::pin(task)).expect("runs");
+}
+
+struct StopAtEnd(Arc<AtomicBool>);
+
+impl Drop for StopAtEnd {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// What was spawned and waits is dropped with its executor, local tasks included.
+pub fn tasks_end_with_their_executor<S: Subject>() {
+    let (dropped, gone) = mpsc::channel();
+    let expected = Arc::new(AtomicUsize::new(0));
+    let count = expected.clone();
+    inside::<S>(async move |executor| {
+        let wait = |guard: Guard| async move {
+            let _guard = guard;
+            std::future::pending::<()>().await;
+        };
+        let guards = [Guard(dropped.clone()), Guard(dropped.clone())];
+        for (number, guard) in guards.into_iter().enumerate() {
+            count.fetch_add(1, Ordering::SeqCst);
+            executor.spawn(Box::pin(wait(guard))).expect("runs");
+            if number == 0 {
+                // One has waited already when the executor ends, one has perhaps not even begun.
+                yield_now().await;
+            }
+        }
+        if executor.runs_local() {
+            count.fetch_add(1, Ordering::SeqCst);
+            let guard = Guard(dropped.clone());
+            executor.spawn_local(Box::new(move || Box::pin(wait(guard)))).expect("runs");
+        }
+    });
+    let mut ended = 0;
+    until_outside(|| {
+        ended += gone.try_iter().count();
+        ended == expected.load(Ordering::SeqCst)
+    });
+}
+
+/// Whoever holds on to it gets errors, not panics, and what it gave is dropped.
+pub fn an_executor_that_has_ended_takes_nothing<S: Subject>() {
+    let (tell, told) = mpsc::channel();
+    inside::<S>(async move |executor| tell.send(executor).expect("somebody waits"));
+    let executor = told.recv().expect("it was told");
+    let (dropped, gone) = mpsc::channel();
+    let (one, two, three) = (Guard(dropped.clone()), Guard(dropped.clone()), Guard(dropped));
+    // `run` may return a moment before all is over.
+    until_outside(|| executor.spawn(Box::pin(async {})) == Err(SpawnError::Ended));
+    assert_eq!(executor.spawn(Box::pin(async move { drop(one) })), Err(SpawnError::Ended));
+    assert_eq!(executor.blocking(Box::new(move || drop(two))), Err(SpawnError::Ended));
+    let refused = executor.spawn_local(Box::new(move || Box::pin(async move { drop(three) })));
+    assert!(refused.is_err());
+    assert_eq!(gone.try_iter().count(), 3);
+    let (socket, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    drop(executor.unix_stream(socket));
+    let _ = (executor.name(), executor.now(), executor.wall_clock(), executor.entropy());
+    drop(executor);
+}
+
+/// The work waits for a task, so it must not run where the tasks do.
+pub fn blocking_work_holds_no_task_up<S: Subject>() {
+    inside::<S>(async |executor| {
+        let (begun, begins) = oneshot::channel();
+        let (go, wait) = mpsc::channel();
+        let (done, finished) = oneshot::channel();
+        let work = move || {
+            begun.send(()).expect("somebody waits");
+            done.send(wait.recv()).expect("somebody waits");
+        };
+        executor.blocking(Box::new(work)).expect("runs");
+        soon(&executor, begins).await.expect("it began");
+        soon(&executor, executor.sleep_until(executor.now() + Duration::from_millis(5))).await;
+        go.send(7).expect("it waits");
+        assert_eq!(soon(&executor, finished).await, Ok(Ok(7)));
+    });
+}
+
+/// While tasks are always ready, a wake from outside is seen within milliseconds, and mostly far sooner.
+pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
+    const ROUNDS: usize = 41;
+    inside::<S>(async |executor| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let _stopped = StopAtEnd(stop.clone());
+        busy(&executor, Arc::default(), stop);
+        let mut delays = Vec::new();
+        for _ in 0..ROUNDS {
+            let (send, sent) = oneshot::channel();
+            let (waits, waiting) = mpsc::channel();
+            let elsewhere = executor.clone();
+            let thread = thread::spawn(move || {
+                waiting.recv().expect("it says so");
+                send.send(elsewhere.now()).expect("somebody waits");
+            });
+            waits.send(()).expect("it waits");
+            let sent = soon(&executor, sent).await.expect("a moment");
+            delays.push(executor.now() - sent);
+            thread.join().expect("ended");
+        }
+        delays.sort_unstable();
+        let median = delays[ROUNDS / 2];
+        assert!(median < Duration::from_millis(10), "{}: {delays:?}", executor.name());
+    });
+}
+
+/// SIGINT and SIGTERM, again and again; from the first poll on, they end the process no more.
+pub fn a_signal_to_end_interrupts<S: Subject>() {
+    inside::<S>(async |executor| {
+        for signal in [Signal::TERM, Signal::INT, Signal::TERM] {
+            let mut interrupted = executor.interrupted();
+            let mut context = Context::from_waker(Waker::noop());
+            // A signal of another law may have come at this very moment.
+            if interrupted.as_mut().poll(&mut context).is_pending() {
+                kill_process(getpid(), signal).expect("may signal itself");
+                soon(&executor, interrupted).await.expect("it can be listened for");
+            }
+        }
+    });
+}

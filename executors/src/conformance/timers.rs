@@ -1,0 +1,111 @@
+//! The clock and the timers.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
+use std::thread;
+use std::time::Duration;
+
+use futures_channel::{mpsc, oneshot};
+use futures_util::StreamExt;
+use mycelium_core::wait::Wait;
+
+use super::{Subject, Wakes, inside, soon};
+use crate::block_on;
+
+/// Tasks that sleep wake in the order of their deadlines, none before its own.
+pub fn deadlines_come_in_order_and_never_early<S: Subject>() {
+    inside::<S>(async |executor| {
+        let (woke, mut awake) = mpsc::unbounded();
+        let begin = executor.now();
+        for pause in [90, 30, 60] {
+            let (woke, here) = (woke.clone(), executor.clone());
+            let deadline = begin + Duration::from_millis(pause);
+            let task = async move {
+                here.sleep_until(deadline).await;
+                let early = deadline.saturating_sub(here.now());
+                woke.unbounded_send((pause, early)).expect("somebody counts");
+            };
+            executor.spawn(Box::pin(task)).expect("runs");
+        }
+        drop(woke);
+        for pause in [30, 60, 90] {
+            assert_eq!(soon(&executor, awake.next()).await, Some((pause, Duration::ZERO)));
+        }
+    });
+}
+
+/// A deadline in the past is ready as soon as it is asked.
+pub fn a_deadline_that_has_passed_holds_nobody_up<S: Subject>() {
+    inside::<S>(async |executor| {
+        for deadline in [Duration::ZERO, executor.now()] {
+            soon(&executor, executor.sleep_until(deadline)).await;
+        }
+    });
+}
+
+/// Centuries, and the end of time.
+pub fn a_far_deadline_is_only_far<S: Subject>() {
+    inside::<S>(async |executor| {
+        let century = Duration::from_secs(100 * 365 * 86_400);
+        let mut far: Vec<_> = [century, 10 * century, Duration::MAX]
+            .map(|deadline| executor.sleep_until(deadline))
+            .into_iter()
+            .collect();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(far.iter_mut().all(|timer| timer.as_mut().poll(&mut context).is_pending()));
+        soon(&executor, executor.sleep_until(executor.now() + Duration::from_millis(5))).await;
+        assert!(far.iter_mut().all(|timer| timer.as_mut().poll(&mut context).is_pending()));
+    });
+}
+
+/// Cancelled is cancelled.
+pub fn a_dropped_timer_wakes_nobody<S: Subject>() {
+    inside::<S>(async |executor| {
+        let wakes = Arc::new(Wakes::default());
+        let deadline = executor.now() + Duration::from_millis(20);
+        {
+            let waker = Waker::from(wakes.clone());
+            let mut timer = executor.sleep_until(deadline);
+            let _ = timer.as_mut().poll(&mut Context::from_waker(&waker));
+        }
+        soon(&executor, executor.sleep_until(deadline + Duration::from_millis(20))).await;
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0);
+    });
+}
+
+/// A timer that was made here is awaited by a thread that has no executor.
+pub fn a_timer_may_be_awaited_on_any_thread<S: Subject>() {
+    inside::<S>(async |executor| {
+        let (done, finished) = oneshot::channel();
+        let elsewhere = executor.clone();
+        let deadline = executor.now() + Duration::from_millis(5);
+        let timer = executor.sleep_until(deadline);
+        let thread = thread::spawn(move || {
+            block_on(timer, Wait::Park);
+            let another = elsewhere.sleep_until(elsewhere.now() + Duration::from_millis(1));
+            block_on(another, Wait::Park);
+            let _ = done.send(elsewhere.now());
+        });
+        let woke = soon(&executor, finished).await.expect("the thread says when");
+        assert!(woke >= deadline);
+        thread.join().expect("ended");
+    });
+}
+
+/// On one thread, and from one to another.
+pub fn time_never_goes_back<S: Subject>() {
+    inside::<S>(async |executor| {
+        let mut last = executor.now();
+        for _ in 0..100 {
+            let elsewhere = executor.clone();
+            let next = thread::spawn(move || elsewhere.now()).join().expect("it tells the time");
+            assert!(last <= next);
+            let mut nothing = pin!(executor.sleep_until(next));
+            let _ = nothing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            last = executor.now();
+            assert!(next <= last);
+        }
+    });
+}

@@ -1,0 +1,54 @@
+//! Both kinds of runtime keep the laws of all executors.
+#![cfg(unix)]
+
+use std::sync::Arc;
+
+use mycelium_executor::conformance::{Dedicated, Subject};
+use mycelium_executor::{Executor, LocalFuture};
+use mycelium_tokio::Tokio;
+
+/// One thread, local tasks included.
+struct CurrentThread;
+
+impl Subject for CurrentThread {
+    const NAME: &'static str = "tokio, current thread";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let body = |executor: Tokio| body(Arc::new(executor));
+        runtime.block_on(mycelium_tokio::local(body)).unwrap();
+        runtime.shutdown_background();
+    }
+}
+
+/// Threads that take each other's tasks.
+struct MultiThread;
+
+impl Subject for MultiThread {
+    const NAME: &'static str = "tokio, multi-thread";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async { body(Arc::new(Tokio::current().unwrap())).await });
+        runtime.shutdown_background();
+    }
+}
+
+mod current_thread {
+    use super::CurrentThread;
+
+    mycelium_executor::conformance!(CurrentThread);
+}
+
+mod multi_thread {
+    use super::MultiThread;
+
+    mycelium_executor::conformance!(MultiThread);
+}
+
+mod dedicated {
+    use super::{Dedicated, MultiThread};
+
+    mycelium_executor::conformance!(Dedicated<MultiThread>);
+}
