@@ -7,12 +7,21 @@
 //!
 //! A thread without an executor waits for the same futures with [`block_on`].
 //!
-//! An adapter is a small leaf crate with one type that implements this trait (`mycelium-tokio` is the first). It wraps
-//! its streams in [`Stream`] and its listeners in [`Listener`], which have `futures_io` traits.
+//! An adapter is a small leaf crate with one type that implements this trait: `mycelium-tokio`, `mycelium-smol`,
+//! `mycelium-glommio`. It wraps its streams in [`Stream`] and its listeners in [`Listener`], which have `futures_io` traits.
+//! What adapters have in common is here: [threads](Thread) with a name, cores and a class, a [clock](Clock), tasks that
+//! [contain](contain()) their panics, signals ([`interrupted`]), peers' [credentials](Credentials::of), and, behind the
+//! feature `pool`, threads for work that blocks. The feature `conformance` has the laws that all keep.
 
 mod backoff;
+mod clock;
 #[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
+mod contain;
+#[cfg(feature = "pool")]
+pub mod pool;
+#[cfg(unix)]
+mod signal;
 mod stream;
 mod thread;
 mod wait;
@@ -26,7 +35,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use backoff::Backoff;
-pub use stream::{Accept, Address, Credentials, Duplex, Listener, Peer, Stream};
+pub use clock::Clock;
+pub use contain::contain;
+#[cfg(unix)]
+pub use signal::interrupted;
+pub use stream::{Accept, Address, Credentials, Duplex, Listener, Peer, Stream, first_of};
 pub use thread::{Class, Granted, OnRefusal, Thread, ThreadError, allowed_cores};
 pub use wait::block_on;
 

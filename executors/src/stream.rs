@@ -97,6 +97,31 @@ impl fmt::Display for Address {
     }
 }
 
+#[cfg(unix)]
+impl From<std::os::unix::net::SocketAddr> for Address {
+    fn from(address: std::os::unix::net::SocketAddr) -> Address {
+        Address::Unix(address.as_pathname().map(Into::into).unwrap_or_default())
+    }
+}
+
+/// Tries one address after the other, and gives the first success or the last error.
+///
+/// # Errors
+/// If none worked, or there is none.
+pub async fn first_of<T, F: Future<Output = io::Result<T>>>(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    mut attempt: impl FnMut(SocketAddr) -> F,
+) -> io::Result<T> {
+    let mut refused = io::Error::new(io::ErrorKind::NotFound, "this host has no address");
+    for address in addresses {
+        match attempt(address).await {
+            Ok(done) => return Ok(done),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -116,6 +141,31 @@ pub struct Credentials {
     pub user: u32,
     /// Its group.
     pub group: u32,
+}
+
+impl Credentials {
+    /// Those of the process that made the other end of a socket.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    #[cfg(target_os = "linux")]
+    pub fn of(socket: &std::os::unix::net::UnixStream) -> io::Result<Credentials> {
+        let found = rustix::net::sockopt::socket_peercred(socket)?;
+        Ok(Credentials {
+            process: u32::try_from(found.pid.as_raw_nonzero().get()).ok(),
+            user: found.uid.as_raw(),
+            group: found.gid.as_raw(),
+        })
+    }
+
+    /// Those of the process that made the other end of a socket.
+    ///
+    /// # Errors
+    /// The system does not tell here.
+    #[cfg(all(unix, not(target_os = "linux")))]
+    pub fn of(_: &std::os::unix::net::UnixStream) -> io::Result<Credentials> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "who connects is known on Linux only"))
+    }
 }
 
 impl fmt::Display for Peer {

@@ -114,8 +114,7 @@ pub(crate) mod unix {
         }
 
         fn local_addr(&self) -> io::Result<Address> {
-            let address = self.0.local_addr()?;
-            Ok(Address::Unix(address.as_pathname().unwrap_or("".as_ref()).to_owned()))
+            Ok(std::os::unix::net::SocketAddr::from(self.0.local_addr()?).into())
         }
     }
 }

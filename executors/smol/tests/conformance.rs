@@ -1,0 +1,67 @@
+//! smol's executors keep the laws of all executors: one on several threads, one with local tasks, one of the user's.
+#![cfg(unix)]
+
+use std::sync::Arc;
+
+use mycelium_executor::conformance::{Dedicated, Subject};
+use mycelium_executor::{Executor, LocalFuture};
+use mycelium_smol::Smol;
+
+/// Threads that take each other's tasks.
+struct Threads;
+
+impl Subject for Threads {
+    const NAME: &'static str = "smol, 2 threads";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        mycelium_smol::run(2, |executor| body(Arc::new(executor))).unwrap();
+    }
+}
+
+/// One thread, local tasks included.
+struct Local;
+
+impl Subject for Local {
+    const NAME: &'static str = "smol, local";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        async_io::block_on(mycelium_smol::local(|executor| body(Arc::new(executor))));
+    }
+}
+
+/// An executor that its user runs and drops.
+struct Users;
+
+impl Subject for Users {
+    const NAME: &'static str = "smol, run by its user";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        let mine = Arc::new(async_executor::Executor::new());
+        let executor = Smol::new(&mine);
+        async_io::block_on(mine.run(async { body(Arc::new(executor)).await }));
+    }
+}
+
+mod threads {
+    use super::Threads;
+
+    mycelium_executor::conformance!(Threads);
+}
+
+mod local {
+    use super::Local;
+
+    mycelium_executor::conformance!(Local);
+}
+
+mod users {
+    use super::Users;
+
+    mycelium_executor::conformance!(Users);
+}
+
+mod dedicated {
+    use super::{Dedicated, Threads};
+
+    mycelium_executor::conformance!(Dedicated<Threads>);
+}
