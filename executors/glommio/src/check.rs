@@ -9,8 +9,11 @@ use rustix::process::{Resource, getrlimit};
 /// What glommio locks at least.
 const LOCKED: u64 = 512 * 1024;
 
-/// Whether an executor can be made here.
-pub(crate) fn machine() -> Result<(), ThreadError> {
+/// Whether an executor can be made on this machine.
+///
+/// # Errors
+/// If it lacks something; the error says what, and what to change.
+pub fn check() -> Result<(), ThreadError> {
     memory().and_then(|()| ring()).map_err(error)
 }
 

@@ -1,25 +1,22 @@
 //! One glommio executor, as the rest of the process sees it.
 //!
-//! glommio's tasks, sockets and timers stay on their thread. What may be anywhere holds a [`Home`]: it hands tasks over,
-//! wakes those that run there, and lets go of what is [kept](crate::room::Kept) there.
-//!
-//! A wake from another thread reaches glommio only when it looks at its rings: when it would sleep, or at its preempt
-//! timer. So wakes from other threads do not go to glommio but into an inbox, in which a task is at most once, and each
-//! task that is polled looks into it first: on an executor that is busy with our tasks a wake is seen at the next poll of
-//! any of them. Only for one that sleeps, glommio's own waker is the bell. It is rung once until it has been answered.
+//! Tasks, sockets and timers stay on their thread. What may be anywhere holds a [`Home`]: it hands tasks over, wakes those
+//! that run there, and lets go of what is [kept](crate::room::Kept) there. All of that goes into an inbox, in which a task
+//! is at most once, and which the thread looks into before each task that it polls. Only for one that sleeps a bell is
+//! rung, a byte into a socket: a thread that is busy is never disturbed, and nothing is allocated.
 
 use std::cell::RefCell;
 use std::fmt;
+use std::io::{self, Write};
 use std::mem;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
-use glommio::TaskQueueHandle;
 use mycelium_executor::{MakeLocal, SendFuture, SpawnError};
 
-use crate::room::{Alarm, Room};
+use crate::room::{Alarm, Key, Room};
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -38,36 +35,42 @@ fn here() -> u64 {
 #[derive(Debug)]
 pub(crate) struct Home {
     thread: u64,
-    key: u64,
-    /// Whether there is something in the inbox: looked at by each poll of a task, without the lock.
+    number: u64,
+    /// Whether there is something in the inbox: looked at before each task, without the lock.
     news: AtomicBool,
-    /// Whether the bell has been rung and not answered.
-    rung: AtomicBool,
+    /// Whether the bell has to be rung.
+    asleep: AtomicBool,
+    bell: UnixStream,
     inbox: Mutex<Inbox>,
 }
 
 #[derive(Default)]
 struct Inbox {
     sent: Vec<Sent>,
-    bell: Option<Waker>,
     ended: bool,
 }
 
+/// What other threads want.
 pub(crate) enum Sent {
     Start(SendFuture<()>),
     Wake(Arc<Alarm>),
-    Release(u64),
+    Release(Key),
 }
 
 impl Home {
-    /// A home on the calling thread, inside glommio.
-    pub(crate) fn begin(queue: TaskQueueHandle) -> (Arc<Home>, Rc<Room>) {
-        let key = NEXT.fetch_add(1, Ordering::Relaxed);
-        let (news, rung) = (AtomicBool::new(false), AtomicBool::new(false));
-        let home = Arc::new(Home { thread: here(), key, news, rung, inbox: Mutex::default() });
-        let room = Rc::new(Room::new(key, queue));
+    /// A home on the calling thread, and where its bell is heard.
+    ///
+    /// # Errors
+    /// If the system has no sockets left.
+    pub(crate) fn begin() -> io::Result<(Arc<Home>, Rc<Room>, UnixStream)> {
+        let (bell, heard) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (news, asleep) = (AtomicBool::new(false), AtomicBool::new(false));
+        let home = Home { thread: here(), number, news, asleep, bell, inbox: Mutex::default() };
+        let room = Rc::new(Room::new(number));
         ROOMS.with(|rooms| rooms.borrow_mut().push(room.clone()));
-        (home, room)
+        Ok((Arc::new(home), room, heard))
     }
 
     /// Whether the calling thread has one already.
@@ -83,19 +86,21 @@ impl Home {
         self.inbox().ended
     }
 
-    /// What is kept here; nothing on another thread, or after the end.
+    /// What is here; nothing on another thread, or after the end.
     pub(crate) fn room(&self) -> Option<Rc<Room>> {
         if !self.is_here() {
             return None;
         }
-        let found = ROOMS
-            .try_with(|rooms| rooms.borrow().iter().find(|room| room.key() == self.key).cloned());
-        found.ok().flatten()
+        let is_it = |room: &&Rc<Room>| room.number() == self.number;
+        ROOMS.try_with(|rooms| rooms.borrow().iter().find(is_it).cloned()).ok().flatten()
     }
 
     pub(crate) fn spawn(self: &Arc<Home>, task: SendFuture<()>) -> Result<(), SpawnError> {
         match self.room() {
-            Some(room) => room.start(self, task),
+            Some(room) => {
+                room.start(self, task);
+                Ok(())
+            }
             None => self.send(Sent::Start(task)),
         }
     }
@@ -105,7 +110,8 @@ impl Home {
             return Err(SpawnError::WrongThread);
         }
         let room = self.room().ok_or(SpawnError::Ended)?;
-        room.start(self, make())
+        room.start(self, make());
+        Ok(())
     }
 
     pub(crate) fn send(&self, sent: Sent) -> Result<(), SpawnError> {
@@ -117,61 +123,58 @@ impl Home {
             return Err(SpawnError::Ended);
         }
         inbox.sent.push(sent);
-        self.news.store(true, Ordering::Relaxed);
-        // With the swap of `answer`: whoever does not ring finds that it is answered after this push.
-        let bell = if self.rung.swap(true, Ordering::AcqRel) { None } else { inbox.bell.clone() };
         drop(inbox);
-        bell.into_iter().for_each(Waker::wake);
+        // Sequentially consistent, with `falls_asleep`: this sees that it sleeps, or that sees the news.
+        self.news.store(true, Ordering::SeqCst);
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            // A socket that is full rings loudly enough.
+            let _ = (&self.bell).write(&[1]);
+        }
         Ok(())
     }
 
-    /// Wakes whoever answers.
-    pub(crate) fn ring(&self) {
-        let bell = self.inbox().bell.clone();
-        bell.into_iter().for_each(Waker::wake);
+    /// Whether the thread may sleep: from now on the bell is rung for whatever is sent.
+    pub(crate) fn falls_asleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        let sleeps = !self.news.load(Ordering::SeqCst);
+        if !sleeps {
+            self.wakes_up();
+        }
+        sleeps
     }
 
-    /// Answers the bell, which from now on wakes `waker`, and does what was sent.
-    pub(crate) fn answer(self: &Arc<Home>, room: &Rc<Room>, waker: &Waker) {
-        self.rung.swap(false, Ordering::AcqRel);
-        let mut inbox = self.inbox();
-        match &mut inbox.bell {
-            Some(bell) => bell.clone_from(waker),
-            bell => *bell = Some(waker.clone()),
-        }
-        drop(inbox);
-        self.receive(room);
+    /// The bell need not be rung.
+    pub(crate) fn wakes_up(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
     }
 
     /// Does what was sent.
-    pub(crate) fn receive(self: &Arc<Home>, room: &Rc<Room>) {
+    pub(crate) fn receive(self: &Arc<Home>, room: &Room) {
         if !self.news.load(Ordering::Relaxed) {
             return;
         }
+        // Before the list is taken: what is sent after that is news again.
+        self.news.store(false, Ordering::SeqCst);
         // Two lists change places, so that nothing is allocated.
-        let mut sent = room.lend();
-        let mut inbox = self.inbox();
-        self.news.store(false, Ordering::Relaxed);
-        mem::swap(&mut inbox.sent, &mut sent);
-        drop(inbox);
-        for sent in sent.drain(..) {
+        let mut list = room.lend();
+        mem::swap(&mut self.inbox().sent, &mut list);
+        for sent in list.drain(..) {
             match sent {
-                // Refused, it is dropped: the executor is about to end.
-                Sent::Start(task) => drop(room.start(self, task)),
-                Sent::Wake(alarm) => alarm.pass_on(),
-                Sent::Release(id) => room.release(id),
+                Sent::Start(task) => room.start(self, task),
+                Sent::Wake(alarm) => room.ready(alarm.task()),
+                Sent::Release(key) => room.release(key),
             }
         }
-        room.take_back(sent);
+        room.take_back(list);
     }
 
     /// Nothing runs here any more: what waits is dropped.
     pub(crate) fn end(&self, room: &Room) {
         let mut inbox = self.inbox();
         inbox.ended = true;
-        let sent = (mem::take(&mut inbox.sent), inbox.bell.take());
+        let sent = mem::take(&mut inbox.sent);
         drop(inbox);
-        let _ = ROOMS.try_with(|rooms| rooms.borrow_mut().retain(|room| room.key() != self.key));
+        let _ = ROOMS.try_with(|rooms| rooms.borrow_mut().retain(|it| it.number() != self.number));
         drop(sent);
         room.clear();
     }

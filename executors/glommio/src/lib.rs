@@ -29,7 +29,7 @@
 //!
 //! # What it needs
 //!
-//! Linux 5.8 with io_uring permitted, and 512 KiB of memory that may be locked. Both are looked at first, and
+//! Linux 5.8 with io_uring permitted, and 512 KiB of memory that may be locked. Both are [looked at](check()) first, and
 //! [`ThreadError::Executor`] says what to change.
 //!
 //! # What may be called from where
@@ -38,12 +38,17 @@
 //! connecting belong to tasks of the executor that made them: used on another thread they give an error, dropped there
 //! they are closed at home. Local tasks are spawned at home.
 //!
-//! # Wakes
+//! # Wakes, sockets and timers while it is busy
 //!
-//! glommio looks at wakes from other threads only when it would sleep, or at its preempt timer, which is at 100
-//! ms unless set. Here it is at [1 ms](Settings::preempt), and that is seldom waited for: a task that is polled first looks
-//! for wakes from elsewhere, so on an executor that is busy with tasks of this crate they are seen within microseconds. Only
-//! one that is busy with tasks of glommio's own sees them at the preempt timer, as it sees sockets and timers.
+//! glommio itself looks at wakes from other threads, at sockets and at timers when it would sleep or at its preempt timer:
+//! by default after 100 ms. Here, wakes and tasks from other threads are looked for before each task that is polled, which
+//! is a matter of microseconds on a busy executor, and rings and timers every millisecond or as
+//! [`Latency::Matters`] says.
+//!
+//! That holds for tasks that are spawned here. Tasks of glommio's own beside them belong into an executor of your own
+//! ([`local`]), where its preempt timer decides how long they may hold these up. An executor of [`run`] has none that
+//! comes: glommio 0.9 may sleep for ever, with tasks that are ready, if its thread is suspended for longer than the
+//! preempt timer at a certain moment.
 //!
 //! An executor may spin for a while before it sleeps ([`Settings::spin`]); glommio itself does so on a thread that is
 //! pinned to one core alone.
@@ -53,29 +58,27 @@ mod check;
 mod home;
 mod net;
 mod room;
+mod runner;
 mod settings;
 mod timer;
 
-use std::cell::RefCell;
 use std::fmt;
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
+use std::panic::catch_unwind;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use futures_util::FutureExt;
 use mycelium_executor::{
     Clock, Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
     Thread, ThreadError, contain, pool, system_entropy,
 };
 
 use home::Home;
-use room::Room;
+use runner::within;
 
+pub use check::check;
 pub use settings::{Latency, Settings};
 
 /// An executor of glommio's as an [`Executor`].
@@ -114,63 +117,19 @@ where
     settings.executor()?.run(settings.within(body))
 }
 
-/// Runs `body` as a task of the executor of glommio's that awaits this, in its task queue. What is spawned by it makes
-/// progress while this is awaited, and ends with it.
+/// Runs `body` in the executor of glommio's that awaits this, in the task queue that does. What it spawns makes progress
+/// while this is awaited, and ends with it.
 ///
 /// # Errors
-/// If glommio does not run here. (It says so by a panic, which is caught, but a panic hook is told.)
+/// If glommio does not run here (it says so by a panic, which is caught, but a panic hook is told), or there are no
+/// sockets left.
 pub async fn local<F>(body: impl FnOnce(Glommio) -> F + 'static) -> Result<F::Output, NoGlommio>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
-    within(Settings::default(), body).await
-}
-
-async fn within<F>(
-    settings: Settings,
-    body: impl FnOnce(Glommio) -> F + 'static,
-) -> Result<F::Output, NoGlommio>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    let queue = catch_unwind(|| glommio::executor().current_task_queue()).map_err(|_| NoGlommio)?;
-    let (home, room) = Home::begin(queue);
-    let stay = Stay { home: home.clone(), room: room.clone() };
-    let result = Rc::new(RefCell::new(None));
-    let (executor, told) = (home.clone(), result.clone());
-    let work = async move {
-        let executor = Glommio { home: executor, clock: Clock::start(), settings };
-        let home = executor.home.clone();
-        let done = AssertUnwindSafe(async move { body(executor).await }).catch_unwind().await;
-        told.replace(Some(done));
-        home.ring();
-    };
-    room.start(&home, Box::pin(work)).map_err(|_| NoGlommio)?;
-    let done = poll_fn(|context| {
-        home.answer(&room, context.waker());
-        result.take().map_or(Poll::Pending, Poll::Ready)
-    })
-    .await;
-    drop(stay);
-    // They see the end at their next poll, which is near.
-    while room.has_shells() {
-        glommio::executor().yield_now().await;
-    }
-    done.map_or_else(|panic| resume_unwind(panic), Ok)
-}
-
-/// As long as this is, tasks run here.
-struct Stay {
-    home: Arc<Home>,
-    room: Rc<Room>,
-}
-
-impl Drop for Stay {
-    fn drop(&mut self) {
-        self.home.end(&self.room);
-    }
+    catch_unwind(|| glommio::executor().current_task_queue()).map_err(|_| NoGlommio)?;
+    within(Settings::default(), body).await.map_err(|_| NoGlommio)
 }
 
 impl Glommio {

@@ -1,103 +1,109 @@
 //! What is at home on one thread: tasks, and what is kept for those who may be elsewhere.
 
 use std::any::Any;
-use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
-use std::fmt;
-use std::future::poll_fn;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
-use glommio::TaskQueueHandle;
-use mycelium_executor::{LocalFuture, SpawnError, contain};
+use mycelium_executor::{LocalFuture, contain};
+use slab::Slab;
 
 use crate::home::{Home, Sent};
 
 pub(crate) struct Room {
-    key: u64,
-    queue: TaskQueueHandle,
-    next: Cell<u64>,
-    tasks: RefCell<HashMap<u64, Rc<Task>>>,
-    /// How many of glommio's tasks are not at their end.
-    shells: Cell<usize>,
-    kept: RefCell<HashMap<u64, Rc<dyn Any>>>,
+    number: u64,
+    tasks: RefCell<Shelf<Rc<Task>>>,
+    /// Those that are to be polled, in their order.
+    ready: RefCell<VecDeque<Key>>,
+    kept: RefCell<Shelf<Rc<dyn Any>>>,
+    /// Who polls them.
+    runner: RefCell<Option<Waker>>,
+    polls: Cell<bool>,
     spare: Cell<Vec<Sent>>,
 }
 
 impl Room {
-    pub(crate) fn new(key: u64, queue: TaskQueueHandle) -> Room {
+    pub(crate) fn new(number: u64) -> Room {
         Room {
-            key,
-            queue,
-            next: Cell::default(),
+            number,
             tasks: RefCell::default(),
-            shells: Cell::default(),
+            ready: RefCell::default(),
             kept: RefCell::default(),
+            runner: RefCell::default(),
+            polls: Cell::default(),
             spare: Cell::default(),
         }
     }
 
-    pub(crate) fn key(&self) -> u64 {
-        self.key
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
-    /// Starts a task of glommio's that polls `task`, as long as that is here: glommio itself lets go of tasks only when
-    /// nobody can wake them any more.
-    pub(crate) fn start(
-        self: &Rc<Room>,
-        home: &Arc<Home>,
-        task: LocalFuture<()>,
-    ) -> Result<(), SpawnError> {
-        let id = self.next_id();
+    pub(crate) fn start(&self, home: &Arc<Home>, task: LocalFuture<()>) {
         let future = RefCell::new(Some(Box::pin(contain(task)) as LocalFuture<()>));
-        let task = Rc::new(Task { future, alarm: OnceCell::new() });
-        let (home, weak) = (home.clone(), Rc::downgrade(&task));
-        self.tasks.borrow_mut().insert(id, task);
-        self.shells.set(self.shells.get() + 1);
-        let running = Running { room: self.clone(), id };
-        let shell = poll_fn(move |context| {
-            home.receive(&running.room);
-            // At the end of the executor, its tasks are dropped.
-            let Some(task) = weak.upgrade() else { return Poll::Ready(()) };
-            task.poll(&home, context)
+        let key = self.tasks.borrow_mut().put(|key| {
+            let woken = AtomicBool::new(true);
+            let alarm = Arc::new(Alarm { home: home.clone(), key, woken });
+            Rc::new(Task { future, alarm: alarm.clone(), waker: alarm.into() })
         });
-        // glommio panics where it does not run: it was left without a word, while something still waited inside.
-        let spawn = || glommio::spawn_local_into(shell, self.queue).map(glommio::Task::detach);
-        match catch_unwind(AssertUnwindSafe(spawn)) {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(SpawnError::Ended),
+        self.ready(key);
+    }
+
+    /// The task is to be polled.
+    pub(crate) fn ready(&self, key: Key) {
+        self.ready.borrow_mut().push_back(key);
+        if self.polls.get() {
+            return;
+        }
+        if let Some(runner) = &*self.runner.borrow() {
+            runner.wake_by_ref();
         }
     }
 
-    /// Whether a task of glommio's is left.
-    pub(crate) fn has_shells(&self) -> bool {
-        self.shells.get() > 0
+    /// Polls the next task that is ready, if there is one.
+    pub(crate) fn poll_next(&self) -> bool {
+        let Some(key) = self.ready.borrow_mut().pop_front() else { return false };
+        let task = self.tasks.borrow().get(key).cloned();
+        if task.is_some_and(|task| task.is_done()) {
+            let task = self.tasks.borrow_mut().take(key);
+            drop(task);
+        }
+        true
     }
 
-    fn keep(&self, value: Rc<dyn Any>) -> u64 {
-        let id = self.next_id();
-        self.kept.borrow_mut().insert(id, value);
-        id
+    /// Until this is dropped, who runs the tasks polls them, and need not be woken.
+    pub(crate) fn polling(&self) -> Polling<'_> {
+        self.polls.set(true);
+        Polling(self)
     }
 
-    pub(crate) fn release(&self, id: u64) {
-        // Dropped when it is no longer borrowed: it may have something released itself.
-        let released = self.kept.borrow_mut().remove(&id);
+    /// Who is woken when something is ready.
+    pub(crate) fn set_runner(&self, waker: &Waker) {
+        match &mut *self.runner.borrow_mut() {
+            Some(runner) => runner.clone_from(waker),
+            runner => *runner = Some(waker.clone()),
+        }
+    }
+
+    fn keep(&self, value: Rc<dyn Any>) -> Key {
+        self.kept.borrow_mut().put(|_| value)
+    }
+
+    pub(crate) fn release(&self, key: Key) {
+        // Dropped when nothing is borrowed: it may have something released itself.
+        let released = self.kept.borrow_mut().take(key);
         drop(released);
     }
 
     /// Drops all that is here.
     pub(crate) fn clear(&self) {
-        let tasks = self.tasks.take();
-        let wakers: Vec<_> = tasks.values().filter_map(|task| task.alarm.get().cloned()).collect();
-        drop(tasks);
+        drop(self.runner.take());
+        drop(self.tasks.take());
         drop(self.kept.take());
-        // So that the tasks of glommio's see it.
-        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// An empty list.
@@ -108,65 +114,86 @@ impl Room {
     pub(crate) fn take_back(&self, list: Vec<Sent>) {
         self.spare.set(list);
     }
+}
 
-    fn next_id(&self) -> u64 {
-        self.next.replace(self.next.get() + 1)
+pub(crate) struct Polling<'a>(&'a Room);
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.polls.set(false);
+    }
+}
+
+/// Where something is on a shelf, and which of those that were there it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    place: usize,
+    serial: u64,
+}
+
+struct Shelf<T> {
+    places: Slab<(u64, T)>,
+    next: u64,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Shelf<T> {
+        Shelf { places: Slab::new(), next: 0 }
+    }
+}
+
+impl<T> Shelf<T> {
+    fn put(&mut self, make: impl FnOnce(Key) -> T) -> Key {
+        self.next += 1;
+        let entry = self.places.vacant_entry();
+        let key = Key { place: entry.key(), serial: self.next };
+        entry.insert((self.next, make(key)));
+        key
+    }
+
+    fn get(&self, key: Key) -> Option<&T> {
+        self.places.get(key.place).filter(|(serial, _)| *serial == key.serial).map(|(_, it)| it)
+    }
+
+    fn take(&mut self, key: Key) -> Option<T> {
+        self.get(key)?;
+        Some(self.places.remove(key.place).1)
     }
 }
 
 struct Task {
     future: RefCell<Option<LocalFuture<()>>>,
-    alarm: OnceCell<Waker>,
+    alarm: Arc<Alarm>,
+    waker: Waker,
 }
 
 impl Task {
-    fn poll(&self, home: &Arc<Home>, context: &Context<'_>) -> Poll<()> {
-        let alarm = self.alarm.get_or_init(|| Alarm::waker(home, context.waker()));
+    /// Polls it; whether that was its end.
+    fn is_done(&self) -> bool {
+        // With the swap of `wake_by_ref`: what the waker did before is seen by this poll.
+        self.alarm.woken.swap(false, Ordering::AcqRel);
         let mut future = self.future.borrow_mut();
-        let poll = match &mut *future {
-            Some(future) => future.as_mut().poll(&mut Context::from_waker(alarm)),
-            None => Poll::Ready(()),
-        };
-        if poll.is_ready() {
+        let done = future.as_mut().is_none_or(|future| {
+            future.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready()
+        });
+        if done {
             *future = None;
         }
-        poll
+        done
     }
 }
 
-/// One of glommio's tasks that has not ended.
-struct Running {
-    room: Rc<Room>,
-    id: u64,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let ended = self.room.tasks.borrow_mut().remove(&self.id);
-        drop(ended);
-        self.room.shells.set(self.room.shells.get() - 1);
-    }
-}
-
-/// Wakes a task: at home as glommio does, from elsewhere through the inbox.
+/// Wakes a task, from anywhere.
 pub(crate) struct Alarm {
     home: Arc<Home>,
-    task: Waker,
-    /// Whether it is in the inbox.
-    sent: AtomicBool,
+    key: Key,
+    /// Whether it is to be polled already.
+    woken: AtomicBool,
 }
 
 impl Alarm {
-    fn waker(home: &Arc<Home>, task: &Waker) -> Waker {
-        let (home, task) = (home.clone(), task.clone());
-        Arc::new(Alarm { home, task, sent: AtomicBool::new(false) }).into()
-    }
-
-    /// Wakes the task, at home.
-    pub(crate) fn pass_on(&self) {
-        // With the swap of `wake_by_ref`: what the waker did before is seen by the poll to come.
-        self.sent.swap(false, Ordering::AcqRel);
-        self.task.wake_by_ref();
+    pub(crate) fn task(&self) -> Key {
+        self.key
     }
 }
 
@@ -176,11 +203,13 @@ impl Wake for Alarm {
     }
 
     fn wake_by_ref(self: &Arc<Alarm>) {
-        if self.home.is_here() {
-            self.task.wake_by_ref();
-        } else if !self.sent.swap(true, Ordering::AcqRel) {
+        if self.woken.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        match self.home.room() {
+            Some(room) => room.ready(self.key),
             // After the end, nobody is to be woken.
-            let _ = self.home.send(Sent::Wake(self.clone()));
+            None => drop(self.home.send(Sent::Wake(self.clone()))),
         }
     }
 }
@@ -188,7 +217,7 @@ impl Wake for Alarm {
 /// Something that stays at home, held from anywhere. It is dropped at home, too.
 pub(crate) struct Kept<T> {
     home: Arc<Home>,
-    id: u64,
+    key: Key,
     kind: PhantomData<fn() -> T>,
 }
 
@@ -196,31 +225,24 @@ impl<T: 'static> Kept<T> {
     /// Keeps what `make` makes; nothing if this is not home, or no longer.
     pub(crate) fn new(home: &Arc<Home>, make: impl FnOnce() -> T) -> Option<Kept<T>> {
         let room = home.room()?;
-        let id = room.keep(Rc::new(RefCell::new(make())));
-        Some(Kept { home: home.clone(), id, kind: PhantomData })
+        let key = room.keep(Rc::new(RefCell::new(make())));
+        Some(Kept { home: home.clone(), key, kind: PhantomData })
     }
 
     /// Does something with it; nothing if this is not home, or no longer.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         let room = self.home.room()?;
-        let value = room.kept.borrow().get(&self.id)?.clone();
+        let value = room.kept.borrow().get(self.key)?.clone();
         Some(work(&mut value.downcast_ref::<RefCell<T>>()?.borrow_mut()))
     }
 }
 
 impl<T> Drop for Kept<T> {
     fn drop(&mut self) {
-        if let Some(room) = self.home.room() {
-            room.release(self.id);
-        } else if !self.home.is_here() {
+        match self.home.room() {
+            Some(room) => room.release(self.key),
             // After the end, it is gone already.
-            let _ = self.home.send(Sent::Release(self.id));
+            None => drop(self.home.send(Sent::Release(self.key))),
         }
-    }
-}
-
-impl<T> fmt::Debug for Kept<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").field("id", &self.id).finish_non_exhaustive()
     }
 }

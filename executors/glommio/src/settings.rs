@@ -8,7 +8,8 @@ use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, Shares};
 use mycelium_executor::{ThreadError, allowed_cores};
 
 use crate::home::Home;
-use crate::{Glommio, check, within};
+use crate::runner::within;
+use crate::{Glommio, check};
 
 /// How an executor is made, and what share it has of its thread beside other task queues of glommio's there.
 ///
@@ -30,9 +31,6 @@ pub struct Settings {
     pub shares: usize,
     /// How soon they want to run.
     pub latency: Latency,
-    /// After this time at the latest, a busy executor looks at sockets, timers and wakes from elsewhere: 1 ms by default.
-    /// A task is never interrupted for it.
-    pub preempt: Duration,
     /// How long it looks for something to do before it sleeps: not at all, by default. Only on a thread that keeps to one
     /// core ([`Thread::cores`](mycelium_executor::Thread::cores)).
     pub spin: Duration,
@@ -41,21 +39,32 @@ pub struct Settings {
 /// How soon tasks want to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Latency {
-    /// In their turn.
+    /// In their turn. While they are busy, sockets and timers are looked at every millisecond.
     #[default]
     NotImportant,
-    /// After this time, others are asked to make way.
+    /// When something comes for them, other task queues are asked to make way. While they are busy, sockets and timers are
+    /// looked at so often.
     Matters(Duration),
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        let (shares, preempt) = (1_000, Duration::from_millis(1));
-        Settings { shares, latency: Latency::default(), preempt, spin: Duration::ZERO }
+        Settings { shares: 1_000, latency: Latency::default(), spin: Duration::ZERO }
     }
 }
 
+/// A preempt timer that does not come: `runner` says why.
+const NEVER: Duration = Duration::from_secs(1 << 30);
+
 impl Settings {
+    /// How long a busy executor may go on without a look at sockets and timers.
+    pub(crate) fn look(&self) -> Duration {
+        match self.latency {
+            Latency::NotImportant => Duration::from_millis(1),
+            Latency::Matters(within) => within,
+        }
+    }
+
     /// An executor on the calling thread.
     pub(crate) fn executor(&self) -> Result<LocalExecutor, ThreadError> {
         if Home::is_somebody_here() {
@@ -66,7 +75,7 @@ impl Settings {
         if !(1..=1_000).contains(&self.shares) {
             return Err(check::error(format!("{} shares: choose from 1 to 1,000", self.shares)));
         }
-        check::machine()?;
+        check::check()?;
         // glommio spins only if it has pinned the thread itself.
         let placement = match allowed_cores().as_deref() {
             Some([core]) if !self.spin.is_zero() => Placement::Fixed(*core),
@@ -75,7 +84,7 @@ impl Settings {
         let make = || {
             LocalExecutorBuilder::new(placement)
                 .spin_before_park(self.spin)
-                .preempt_timer(self.preempt)
+                .preempt_timer(NEVER)
                 // For files, which nobody reads here: as little as there can be.
                 .io_memory(0)
                 .make()
@@ -98,7 +107,8 @@ impl Settings {
     {
         let latency = match self.latency {
             Latency::NotImportant => glommio::Latency::NotImportant,
-            Latency::Matters(within) => glommio::Latency::Matters(within),
+            // As often as it says, glommio would preempt as well.
+            Latency::Matters(_) => glommio::Latency::Matters(NEVER),
         };
         let shares = Shares::Static(self.shares);
         let queue = glommio::executor().create_task_queue(shares, latency, "mycelium");

@@ -13,6 +13,10 @@ struct Thread;
 impl Subject for Thread {
     const NAME: &'static str = "glommio";
 
+    fn lacks() -> Option<String> {
+        mycelium_glommio::check().err().map(|lacking| lacking.to_string())
+    }
+
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
         let body = |executor| body(Arc::new(executor));
         mycelium_glommio::run(&Settings::default(), body).unwrap();
@@ -25,8 +29,13 @@ struct Users;
 impl Subject for Users {
     const NAME: &'static str = "glommio, run by its user";
 
+    fn lacks() -> Option<String> {
+        mycelium_glommio::check().err().map(|lacking| lacking.to_string())
+    }
+
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
-        let preempt = std::time::Duration::from_millis(1);
+        // One that comes may be the last thing that happens: `mycelium_glommio::run` says why.
+        let preempt = std::time::Duration::from_secs(3_600);
         let builder = glommio::LocalExecutorBuilder::default().preempt_timer(preempt);
         let mine = builder.make().unwrap();
         let body = |executor| body(Arc::new(executor));

@@ -1,15 +1,17 @@
 //! Tasks, blocking work and wakes.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use futures_channel::oneshot;
+use futures_util::task::AtomicWaker;
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::{Guard, Subject, inside, soon, until, until_outside, yield_now};
@@ -120,6 +122,42 @@ pub fn a_task_that_yields_lets_others_run<S: Subject>() {
             busy(&executor, turns.clone(), stop.clone());
         }
         until(&executor, || turns.iter().all(|turns| turns.load(Ordering::SeqCst) > 100)).await;
+    });
+}
+
+/// Two tasks hand a turn to each other: whenever one waits, the other is ready, so nobody may sleep. Some executors did,
+/// when the system took the thread away at a certain moment.
+pub fn a_switch_is_never_the_last<S: Subject>() {
+    const TURNS: usize = 200_000;
+    inside::<S>(async |executor| {
+        let turn = Arc::new(AtomicUsize::new(0));
+        let sides = [AtomicWaker::new(), AtomicWaker::new()].map(Arc::new);
+        let [one, other] = [0, 1].map(|side| {
+            let (turn, here, there) = (turn.clone(), sides[side].clone(), sides[1 - side].clone());
+            let (done, finished) = oneshot::channel();
+            let play = async move {
+                while turn.load(Ordering::SeqCst) < TURNS {
+                    poll_fn(|context| {
+                        here.register(context.waker());
+                        let now = turn.load(Ordering::SeqCst);
+                        if now % 2 == side || now >= TURNS {
+                            Poll::Ready(())
+                        } else {
+                            Poll::Pending
+                        }
+                    })
+                    .await;
+                    turn.fetch_add(1, Ordering::SeqCst);
+                    there.wake();
+                }
+                there.wake();
+                let _ = done.send(());
+            };
+            executor.spawn(Box::pin(play)).expect("runs");
+            finished
+        });
+        soon(&executor, one).await.expect("played");
+        soon(&executor, other).await.expect("played");
     });
 }
 

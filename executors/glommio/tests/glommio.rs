@@ -1,0 +1,128 @@
+//! What the laws of all executors do not say.
+#![cfg(target_os = "linux")]
+
+use std::future::poll_fn;
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use mycelium_executor::{Executor, Thread, ThreadError, allowed_cores};
+use mycelium_glommio::{Glommio, Latency, NoGlommio, Settings, check, local, run};
+
+/// Runs `body` where glommio can.
+#[expect(clippy::print_stdout, reason = "tests say what they leave out")]
+fn inside(settings: Settings, body: impl AsyncFnOnce(Glommio) + 'static) {
+    if let Err(lacking) = check() {
+        println!("SKIPPED: glommio: {lacking}");
+        return;
+    }
+    run(&settings, async move |executor| body(executor).await).unwrap();
+}
+
+/// A task that is always ready, until the flag is set.
+fn busy(executor: &Glommio) -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let task = poll_fn(move |context: &mut Context<'_>| {
+        context.waker().wake_by_ref();
+        if stopped.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    });
+    executor.spawn(Box::pin(task)).unwrap();
+    stop
+}
+
+#[test]
+fn a_busy_executor_sees_wakes_within_microseconds_and_sockets_within_milliseconds() {
+    inside(Settings::default(), async |executor| {
+        let stop = busy(&executor);
+        let mut wakes = Vec::new();
+        let mut trips = Vec::new();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let echo =
+            thread::spawn(move || std::io::copy(&mut theirs.try_clone().unwrap(), &mut theirs));
+        let mut ours = executor.unix_stream(ours).unwrap();
+        for _ in 0..51 {
+            let (send, sent) = futures_channel::oneshot::channel();
+            let elsewhere = executor.clone();
+            thread::spawn(move || send.send(elsewhere.now()));
+            let sent = sent.await.unwrap();
+            wakes.push(executor.now() - sent);
+
+            let before = executor.now();
+            ours.write_all(&[1]).await.unwrap();
+            ours.read_exact(&mut [0]).await.unwrap();
+            trips.push(executor.now() - before);
+        }
+        stop.store(true, Ordering::SeqCst);
+        ours.close().await.unwrap();
+        echo.join().unwrap().unwrap();
+        wakes.sort_unstable();
+        trips.sort_unstable();
+        // The machine may be busy, too: the quickest quarter shows how it is without.
+        assert!(wakes[12] < Duration::from_micros(500), "{wakes:?}");
+        assert!(trips[12] < Duration::from_millis(10), "{trips:?}");
+    });
+}
+
+#[test]
+fn a_socket_of_another_threads_executor_is_an_error_there_and_goes_on_at_home() {
+    inside(Settings::default(), async |executor| {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut ours = executor.unix_stream(ours).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut ours).poll_read(&mut context, &mut [0]).is_pending());
+        let mut ours = thread::spawn(move || {
+            let mut context = Context::from_waker(Waker::noop());
+            let read = Pin::new(&mut ours).poll_read(&mut context, &mut [0]);
+            assert!(matches!(read, Poll::Ready(Err(_))), "{read:?}");
+            ours
+        })
+        .join()
+        .unwrap();
+        std::io::Write::write_all(&mut theirs, &[7]).unwrap();
+        let mut read = [0];
+        ours.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, [7]);
+    });
+}
+
+#[test]
+fn an_executor_in_an_executor_is_an_error() {
+    inside(Settings::default(), async |_| {
+        let nested = run(&Settings::default(), async |_| {});
+        assert!(matches!(nested, Err(ThreadError::Executor { .. })), "{nested:?}");
+    });
+    let mut outside = Box::pin(local(async |_| {}));
+    let mut context = Context::from_waker(Waker::noop());
+    assert_eq!(outside.as_mut().poll(&mut context), Poll::Ready(Err(NoGlommio)));
+}
+
+#[test]
+fn settings_are_checked_and_given_to_dedicated_threads() {
+    let wrong = run(&Settings { shares: 0, ..Settings::default() }, async |_| {});
+    assert!(
+        matches!(&wrong, Err(ThreadError::Executor { error, .. }) if error.contains("1 to 1,000")),
+        "{wrong:?}"
+    );
+    let Some(core) = allowed_cores().and_then(|cores| cores.first().copied()) else { return };
+    inside(Settings::default(), async move |executor| {
+        let latency = Latency::Matters(Duration::from_micros(100));
+        let spin = Duration::from_millis(1);
+        let quick = executor.with(Settings { shares: 500, latency, spin });
+        let (done, finished) = mpsc::channel();
+        let thread = Thread { cores: vec![core], ..Thread::default() };
+        let make = move |there: Arc<dyn Executor>| {
+            Box::pin(async move {
+                there.sleep_until(there.now() + Duration::from_millis(5)).await;
+                done.send(allowed_cores()).unwrap();
+            }) as mycelium_executor::LocalFuture<()>
+        };
+        quick.dedicate(thread, Box::new(make)).unwrap();
+        assert_eq!(finished.recv(), Ok(Some(vec![core])));
+    });
+}
