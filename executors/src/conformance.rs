@@ -111,6 +111,7 @@ macro_rules! conformance {
             a_core_that_is_not_there_is_refused_and_leaves_nothing,
             a_dedicated_executor_does_all_that_an_executor_does,
             a_dedicated_thread_ends_with_its_future_and_its_tasks_with_it,
+            a_panic_ends_its_dedicated_thread_only,
             a_dedicated_executor_gives_threads_of_its_own,
             work_that_blocks_does_not_share_the_core_of_a_dedicated_thread,
         );

@@ -20,6 +20,7 @@ pub mod conformance;
 mod contain;
 #[cfg(feature = "pool")]
 pub mod pool;
+mod shared;
 #[cfg(unix)]
 mod signal;
 mod stream;
@@ -58,7 +59,9 @@ pub type MakeDedicated = Box<dyn FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + 
 /// Tasks, timers, blocking work, streams and the clocks, as one executor has them.
 ///
 /// All methods may be called from any thread, but for [`spawn_local`](Executor::spawn_local), which says where.
-/// Dropping a returned future cancels what it stands for.
+/// Dropping a returned future cancels what it stands for. What [`sleep_until`](Executor::sleep_until) returns may be awaited
+/// anywhere. Streams and listeners, and the futures of connecting and listening, belong to tasks of the executor: an adapter
+/// whose sockets stay on their thread refuses others by an error. Dropped they may be anywhere.
 pub trait Executor: Send + Sync + 'static {
     /// What it is called in reports: "tokio, 2 workers".
     fn name(&self) -> String;

@@ -16,9 +16,9 @@ use bandit::{
     feed::Feed,
     report,
 };
+use futures_channel::oneshot;
 use mycelium::bundle::{Bundle, Event, Member, Outcome, end_with_launcher};
 use mycelium_executor::Executor;
-use mycelium_tokio::Tokio;
 
 use crate::{MemberArgs, RunArgs, clearer, say};
 
@@ -26,8 +26,10 @@ use crate::{MemberArgs, RunArgs, clearer, say};
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs all nodes of the topology as processes, until they have done their work.
-pub(crate) async fn launch(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
-    let executor = Tokio::current()?;
+pub(crate) async fn launch(
+    args: RunArgs,
+    executor: Arc<dyn Executor>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let program = env::current_exe()?;
     let options = args.options(None);
     let nodes = app::bundle(&options).map_err(clearer)?;
@@ -62,7 +64,9 @@ pub(crate) async fn launch(args: RunArgs) -> Result<(), Box<dyn std::error::Erro
             bundle.member(sources.iter().fold(member, |member, source| member.ends_after(source)));
     }
     // It blocks until its processes have ended.
-    let report = tokio::task::spawn_blocking(|| bundle.run()).await??;
+    let (tell, told) = oneshot::channel();
+    executor.blocking(Box::new(|| drop(tell.send(bundle.run()))))?;
+    let report = told.await??;
     if let Some(feed) = feed {
         feed.shutdown();
         feed.join().await?;
@@ -83,9 +87,11 @@ pub(crate) async fn launch(args: RunArgs) -> Result<(), Box<dyn std::error::Erro
 }
 
 /// Runs one node of the bundle. Its last line is the node's own figures.
-pub(crate) async fn member(member: MemberArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
+pub(crate) async fn member(
+    member: MemberArgs,
+    executor: Arc<dyn Executor>,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
     end_with_launcher(GRACE)?;
-    let executor = Tokio::current()?;
     let MemberArgs { node, directory, again, run } = member;
     let options = run.options(Some(app::Member { node: node.clone(), directory, again }));
     let run = match Run::prepare(&options, &executor).await {
@@ -134,6 +140,7 @@ impl RunArgs {
         again: bool,
     ) -> Command {
         command.args(["member", node, "--directory"]).arg(room).args(["--url", url]);
+        command.args(["--executor", self.executor.name()]);
         if again {
             command.arg("--again");
         }

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "this is a command-line program")]
 
 mod bundled;
+mod executors;
 mod logs;
 
 use std::{
@@ -23,11 +24,11 @@ use bandit::{
     report::{self, Paint, Screen},
 };
 use clap::{Args, Parser, Subcommand};
+use executors::Kind;
 use futures_util::future::{Either, select};
 use logs::Logs;
 use mycelium::StartError;
 use mycelium_executor::Executor;
-use mycelium_tokio::Tokio;
 
 /// The last logs before a dropped connection's end that are never sent to it.
 const LOST_AT_DROP: usize = 3;
@@ -43,6 +44,17 @@ struct Cli {
     run: RunArgs,
 }
 
+impl Cli {
+    fn executor(&self) -> Kind {
+        match &self.command {
+            Some(Command::Feed { executor, .. }) => *executor,
+            Some(Command::Bundled(run)) => run.executor,
+            Some(Command::Member(member)) => member.run.executor,
+            None => self.run.executor,
+        }
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Serve the recorded day to others, as an Ethereum node would (JSON-RPC over WebSocket).
@@ -50,6 +62,9 @@ enum Command {
         /// Where to listen.
         #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8545")]
         listen: String,
+        /// Run on this executor.
+        #[arg(long, value_enum, default_value_t)]
+        executor: Kind,
         #[command(flatten)]
         replay: ReplayArgs,
     },
@@ -93,6 +108,9 @@ struct RunArgs {
     /// Make each service panic at twenty points that follow from this seed; nothing shall change.
     #[arg(long, value_name = "SEED")]
     faults: Option<u64>,
+    /// Run on this executor; the outcome is the same.
+    #[arg(long, value_enum, default_value_t)]
+    executor: Kind,
     /// Print plain lines even on a terminal.
     #[arg(long)]
     plain: bool,
@@ -132,30 +150,21 @@ impl ReplayArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: cannot start a runtime: {error}");
-            return ExitCode::FAILURE;
+    let done = executors::run(cli.executor(), async |executor| match cli.command {
+        Some(Command::Feed { listen, replay, .. }) => {
+            feed(&listen, &replay, executor).await.map(success)
         }
-    };
-    let done = runtime.block_on(async {
-        match cli.command {
-            Some(Command::Feed { listen, replay }) => feed(&listen, &replay).await.map(success),
-            Some(Command::Bundled(args)) => {
-                logs::init(&Logs::default(), true);
-                bundled::launch(args).await.map(success)
-            }
-            Some(Command::Member(args)) => {
-                logs::init(&Logs::default(), true);
-                bundled::member(args).await
-            }
-            None => run(cli.run).await.map(success),
+        Some(Command::Bundled(args)) => {
+            logs::init(&Logs::default(), true);
+            bundled::launch(args, executor).await.map(success)
         }
+        Some(Command::Member(args)) => {
+            logs::init(&Logs::default(), true);
+            bundled::member(args, executor).await
+        }
+        None => run(cli.run, executor).await.map(success),
     });
-    // Blocking work that was abandoned (a pipe that nobody reads) holds up nobody.
-    runtime.shutdown_background();
-    match done {
+    match done.and_then(|done| done) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
@@ -168,9 +177,12 @@ fn success((): ()) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn feed(listen: &str, replay: &ReplayArgs) -> Result<(), Box<dyn std::error::Error>> {
+async fn feed(
+    listen: &str,
+    replay: &ReplayArgs,
+    executor: Arc<dyn Executor>,
+) -> Result<(), Box<dyn std::error::Error>> {
     logs::init(&Logs::default(), true);
-    let executor = Tokio::current()?;
     let feed = Arc::new(Feed::new(app::load(replay.recording.as_deref())?, replay.settings()));
     let served = app::serve(feed.clone(), listen, executor.clone()).await;
     let (running, address) = served.map_err(clearer)?;
@@ -181,12 +193,11 @@ async fn feed(listen: &str, replay: &ReplayArgs) -> Result<(), Box<dyn std::erro
     Ok(())
 }
 
-async fn run(args: RunArgs) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(args: RunArgs, executor: Arc<dyn Executor>) -> Result<(), Box<dyn std::error::Error>> {
     let is_live = io::stdout().is_terminal() && !args.plain;
     let logs = Logs::default();
     logs::init(&logs, !is_live);
     let options = args.options(None);
-    let executor = Tokio::current()?;
     let run = Run::prepare(&options, &executor).await?;
     let (board, source, faults) = (run.board.clone(), run.source.clone(), run.faults.clone());
     let begin = executor.now();

@@ -121,7 +121,7 @@ impl Executor for Smol {
     }
 
     fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
-        let body = |executor: Smol| make(Arc::new(executor));
+        let body = |executor: Smol| contain(make(Arc::new(executor)));
         let (_, granted) = thread.start(|| Ok(|| async_io::block_on(local(body))))?;
         Ok(granted)
     }

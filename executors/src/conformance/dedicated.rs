@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -160,6 +161,31 @@ pub fn a_dedicated_thread_ends_with_its_future_and_its_tasks_with_it<S: Subject>
         until(&executor, || is_there(&name) != Some(true)).await;
         assert_eq!(there.spawn(Box::pin(async {})), Err(SpawnError::Ended));
         assert!(there.spawn_local(Box::new(|| Box::pin(async {}))).is_err());
+    });
+}
+
+/// The thread is gone; its executor's tasks are, too; nobody else notices.
+pub fn a_panic_ends_its_dedicated_thread_only<S: Subject>() {
+    inside::<S>(async |executor| {
+        let thread = thread_of_its_own();
+        let name = thread.name.clone();
+        let (dropped, gone) = mpsc::channel();
+        let make: MakeDedicated = Box::new(move |there| {
+            Box::pin(async move {
+                let guard = Guard(dropped);
+                let wait = async move {
+                    let _guard = guard;
+                    std::future::pending::<()>().await;
+                };
+                there.spawn(Box::pin(wait)).expect("runs");
+                yield_now().await;
+                resume_unwind(Box::new("of this thread alone"));
+            })
+        });
+        executor.dedicate(thread, make).expect("the machine has threads");
+        until(&executor, || gone.try_iter().count() == 1).await;
+        until(&executor, || is_there(&name) != Some(true)).await;
+        dedicated(&executor, thread_of_its_own(), async |_| ()).await;
     });
 }
 

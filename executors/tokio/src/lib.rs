@@ -33,7 +33,7 @@ use std::time::{Duration, SystemTime};
 
 use mycelium_executor::{
     Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream, Thread,
-    ThreadError, system_entropy,
+    ThreadError, contain, system_entropy,
 };
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
@@ -143,7 +143,7 @@ impl Executor for Tokio {
                 })?;
             Ok(move || {
                 // There is a runtime, so this cannot fail.
-                let _ = runtime.block_on(local(|executor| make(Arc::new(executor))));
+                let _ = runtime.block_on(local(|executor| contain(make(Arc::new(executor)))));
                 // Blocking work that goes on holds up nobody.
                 runtime.shutdown_background();
             })

@@ -1,0 +1,60 @@
+//! The executors that bandit runs on: the one place that knows any.
+
+use std::{error::Error, sync::Arc, thread::available_parallelism};
+
+use clap::ValueEnum;
+use mycelium_executor::Executor;
+
+/// Which executor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// tokio, a thread for each core.
+    #[default]
+    Tokio,
+    /// smol, a thread for each core.
+    Smol,
+    /// glommio, one thread (Linux, built with `--features glommio`).
+    Glommio,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tokio => "tokio",
+            Self::Smol => "smol",
+            Self::Glommio => "glommio",
+        }
+    }
+}
+
+/// Runs `body` on an executor of that kind.
+pub(crate) fn run<T: 'static>(
+    kind: Kind,
+    body: impl AsyncFnOnce(Arc<dyn Executor>) -> T + 'static,
+) -> Result<T, Box<dyn Error>> {
+    match kind {
+        Kind::Tokio => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let executor = || mycelium_tokio::Tokio::current();
+            let done = runtime.block_on(async { Ok(body(Arc::new(executor()?)).await) });
+            // Blocking work that was abandoned (a pipe that nobody reads) holds up nobody.
+            runtime.shutdown_background();
+            done
+        }
+        Kind::Smol => {
+            let threads = available_parallelism().map_or(1, |threads| threads.get());
+            Ok(mycelium_smol::run(threads, async |executor| body(Arc::new(executor)).await)?)
+        }
+        #[cfg(all(target_os = "linux", feature = "glommio"))]
+        Kind::Glommio => {
+            let settings = mycelium_glommio::Settings::default();
+            let body = async move |executor| body(Arc::new(executor)).await;
+            Ok(mycelium_glommio::run(&settings, body)?)
+        }
+        #[cfg(not(all(target_os = "linux", feature = "glommio")))]
+        Kind::Glommio => {
+            Err("glommio is not in this program: build it on Linux with `--features glommio`"
+                .into())
+        }
+    }
+}
