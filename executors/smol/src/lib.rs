@@ -6,7 +6,7 @@
 //! - [`Smol::new`] takes an executor that you run yourself, on as many threads as you like, for services that are
 //!   `Send`.
 //! - [`run`] makes one, and runs it on so many threads.
-//! - [`local`] adds services that are not `Send`: they run beside each other on the thread that awaits it. A
+//! - [`local()`] adds services that are not `Send`: they run beside each other on the thread that awaits it. A
 //!   [dedicated](mycelium_executor::Executor::dedicate) thread has one of these.
 //!
 //! ```

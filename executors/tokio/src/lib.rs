@@ -1,7 +1,8 @@
-//! Mycelium inside a tokio runtime.
+//! Mycelium inside a tokio runtime, or on threads with one each.
 //!
 //! [`Tokio::current`] takes the runtime that the caller runs in, multi-thread or current-thread, for services that are
-//! `Send`. [`local`] adds services that are not: they run beside each other on the thread that awaits it.
+//! `Send`. [`local`] adds services that are not: they run beside each other on the thread that awaits it. A
+//! [dedicated](Executor::dedicate) thread has a current-thread runtime of its own, and takes both.
 //!
 //! ```
 //! use mycelium_executor::Executor;
@@ -14,6 +15,33 @@
 //! assert!(executor.now() > before);
 //! # });
 //! ```
+//!
+//! A thread of its own:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use mycelium_executor::{Executor, MakeDedicated, Thread};
+//! use mycelium_tokio::Tokio;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let executor = Tokio::current().expect("inside a runtime");
+//! let (done, finished) = tokio::sync::oneshot::channel();
+//! let make: MakeDedicated = Box::new(|there: Arc<dyn Executor>| {
+//!     Box::pin(async move {
+//!         assert!(there.runs_local());
+//!         done.send(std::thread::current().name().map(str::to_owned)).unwrap();
+//!     })
+//! });
+//! let thread = Thread { name: "engine".to_owned(), ..Thread::default() };
+//! let granted = executor.dedicate(thread, make)?;
+//! assert!(granted.refused.is_empty());
+//! assert_eq!(finished.await.unwrap().as_deref(), Some("engine"));
+//! # Ok::<(), mycelium_executor::ThreadError>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Timers may be awaited and sockets be used on any thread.
 
 mod net;
 mod queue;
