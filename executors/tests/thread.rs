@@ -1,0 +1,37 @@
+//! A thread has what was asked for, and nothing of the thread that started it.
+#![cfg(target_os = "linux")]
+
+use std::sync::mpsc;
+
+use mycelium_executor::{Class, OnRefusal, Thread, allowed_cores};
+use thread_priority::unix::{ThreadSchedulePolicy, thread_schedule_policy};
+
+/// What `look` sees on a thread like this.
+fn seen<T: Send + 'static>(thread: Thread, look: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tell, told) = mpsc::channel();
+    let (thread, _) = thread.start(|| Ok(move || tell.send(look()).unwrap())).unwrap();
+    thread.join().unwrap();
+    told.recv().unwrap()
+}
+
+#[test]
+fn a_thread_that_a_pinned_one_starts_has_all_cores_or_those_that_it_asks_for() {
+    let all = allowed_cores().unwrap();
+    let (first, last) = (all[0], all[all.len() - 1]);
+    let pinned = |core| Thread { cores: vec![core], ..Thread::default() };
+    let inner = seen(pinned(first), move || {
+        let all = seen(Thread::default(), || allowed_cores().unwrap());
+        (all, seen(pinned(last), || allowed_cores().unwrap()))
+    });
+    assert_eq!(inner, (all, vec![last]));
+}
+
+#[test]
+fn a_thread_that_one_of_a_real_time_class_starts_is_as_all_others() {
+    let real_time = Thread { class: Class::Fifo(1), refusal: OnRefusal::Warn, ..Thread::default() };
+    let is_real_time = || matches!(thread_schedule_policy(), Ok(ThreadSchedulePolicy::Realtime(_)));
+    let granted = real_time.clone().start(|| Ok(|| ())).unwrap().1;
+    let (outer, inner) =
+        seen(real_time, move || (is_real_time(), seen(Thread::default(), is_real_time)));
+    assert_eq!((outer, inner), (granted.class != Class::Normal, false));
+}
