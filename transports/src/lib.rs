@@ -9,7 +9,7 @@
 //! more.
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "conformance")]
+#[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
 pub mod counters;
 pub mod exchange;

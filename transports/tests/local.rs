@@ -1,19 +1,24 @@
 //! The local transport: the laws of every transport, and what is its own.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use mycelium_core::message;
-use mycelium_transports::conformance::{Probe, Transport};
+use mycelium_transports::conformance::{Local, Probe};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, Policy, Publisher, Pulse, Schema, Subscription, Topic, TopicError, TryRecv, poll_with,
+    Delivery, Policy, Publisher, Pulse, Refusal, Schema, Subscription, Topic, TopicError, TryRecv,
+    poll_with,
 };
 use proptest::prelude::*;
 
-struct Local(Arc<Topic>);
+mycelium_transports::conformance!(Local);
+
+/// A topic, for what is the local transport's own.
+struct Own(Arc<Topic>);
 
 /// Each start of a publisher has another.
 fn epoch() -> u64 {
@@ -21,9 +26,9 @@ fn epoch() -> u64 {
     LAST.fetch_add(1, Ordering::Relaxed)
 }
 
-impl Transport for Local {
-    fn open(capacity: usize) -> Local {
-        Local(Topic::new("conformance", Schema::of::<Probe>(), capacity, Region::new(64)).unwrap())
+impl Own {
+    fn open(capacity: usize) -> Own {
+        Own(Topic::new("conformance", Schema::of::<Probe>(), capacity, Region::new(64)).unwrap())
     }
 
     fn publisher(&self, name: &str) -> Publisher<Probe> {
@@ -35,15 +40,32 @@ impl Transport for Local {
     }
 }
 
-mycelium_transports::conformance!(Local);
-
 fn probe(number: u64) -> Probe {
     Probe { publisher: 0, number }
 }
 
 #[test]
+fn who_holds_the_ring_is_named_and_its_room_wakes_the_publisher_once() {
+    let local = Own::open(2);
+    let mut slow = local.subscribe("slow", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    let refused = publisher.try_emit(probe(2)).unwrap_err();
+    assert_eq!(refused.refusal, Refusal::Full { by: "slow".into() });
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut emit = pin!(publisher.emit(probe(2)));
+    assert!(emit.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(matches!(slow.try_recv(), TryRecv::Delivery(_)));
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "a message in hand keeps its slot");
+    assert!(matches!(slow.try_recv(), TryRecv::Delivery(_)));
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "room wakes the publisher");
+    assert!(emit.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}
+
+#[test]
 fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
-    let local = Local::open(4);
+    let local = Own::open(4);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.0.publisher("publisher", 77).unwrap();
     for number in 0..3 {
@@ -70,7 +92,7 @@ fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
 
 #[test]
 fn a_message_that_waits_for_its_second_delivery_is_not_given_up() {
-    let local = Local::open(4);
+    let local = Own::open(4);
     let mut reader = local.subscribe("reader", Policy::Block);
     local.publisher("publisher").try_emit(probe(7)).unwrap();
     assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
@@ -111,7 +133,7 @@ const ROUNDS: usize = if cfg!(miri) { 20 } else { 5_000 };
 
 #[test]
 fn a_topic_that_always_has_a_publisher_never_ends() {
-    let local = Local::open(8);
+    let local = Own::open(8);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("first");
     thread::scope(|scope| {
@@ -134,7 +156,7 @@ fn a_topic_that_always_has_a_publisher_never_ends() {
 #[test]
 fn a_finished_subscription_gets_what_was_sent_before() {
     for round in 0..ROUNDS as u64 / 10 {
-        let local = Local::open(8);
+        let local = Own::open(8);
         let mut reader = local.subscribe("reader", Policy::Block);
         let mut publisher = local.publisher("publisher");
         let finisher = reader.finisher();
@@ -159,7 +181,7 @@ fn a_finished_subscription_gets_what_was_sent_before() {
 /// Readers join a ring that is always about to be full; the publisher must not be left asleep.
 #[test]
 fn a_reader_that_joins_leaves_no_publisher_asleep() {
-    let local = Local::open(2);
+    let local = Own::open(2);
     let mut publisher = local.publisher("publisher");
     let readers = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -194,7 +216,7 @@ impl Wake for Wakes {
 
 #[test]
 fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_at_once() {
-    let local = Local::open(512);
+    let local = Own::open(512);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
     let pulse = Pulse::new();
@@ -225,7 +247,7 @@ fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_
 
 #[test]
 fn an_observer_has_nothing_in_hand() {
-    let local = Local::open(4);
+    let local = Own::open(4);
     let mut reader = local.subscribe("reader", Policy::DropOldest);
     local.publisher("publisher").try_emit(probe(0)).unwrap();
     assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
@@ -235,7 +257,7 @@ fn an_observer_has_nothing_in_hand() {
 
 #[test]
 fn a_finished_subscription_ends_when_it_is_empty() {
-    let local = Local::open(4);
+    let local = Own::open(4);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
     publisher.try_emit(probe(0)).unwrap();
@@ -250,7 +272,7 @@ fn one_topic_carries_one_type() {
     struct Other {
         number: u32,
     }
-    let local = Local::open(4);
+    let local = Own::open(4);
     let error = local.0.subscribe::<Other>("reader", Policy::Block).unwrap_err();
     assert!(matches!(error, TopicError::Schema { .. }));
     let text = error.to_string();
@@ -261,7 +283,7 @@ fn one_topic_carries_one_type() {
 
 #[test]
 fn there_is_an_entry_for_so_many_gating_readers_and_no_more() {
-    let local = Local::open(4);
+    let local = Own::open(4);
     let _publisher = local.publisher("publisher");
     let mut readers: Vec<_> = (0..64).map(|_| local.subscribe("reader", Policy::Block)).collect();
     let refused = local.0.subscribe::<Probe>("one more", Policy::Block);

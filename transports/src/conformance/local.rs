@@ -1,0 +1,85 @@
+//! Topics within a process, as the laws see them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Pair, Probe, Publish, Subscribe, Transport};
+use crate::counters::Region;
+use crate::local::{
+    Delivery, EmitError, Policy, Publisher, Schema, Subscription, Topic, TryRecv, Undelivered,
+};
+
+/// A topic within a process.
+#[derive(Debug)]
+pub struct Local(Arc<Topic>);
+
+impl Local {
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.0
+    }
+}
+
+impl Transport for Local {
+    const NAME: &'static str = "local";
+    const RINGS: u64 = 1;
+    type Publisher = Publisher<Probe>;
+    type Subscription = Subscription<Probe>;
+
+    fn open(_: &Pair, capacity: usize, _: Policy) -> Local {
+        Local(topic(capacity))
+    }
+
+    fn publisher(&self, name: &str) -> Publisher<Probe> {
+        publisher(&self.0, name)
+    }
+
+    fn subscribe(&self, name: &str, policy: Policy) -> Subscription<Probe> {
+        subscribe(&self.0, name, policy)
+    }
+}
+
+pub(super) fn topic(capacity: usize) -> Arc<Topic> {
+    let schema = Schema::of::<Probe>();
+    Topic::new("conformance", schema, capacity, Region::new(64)).expect("a capacity for a ring")
+}
+
+pub(super) fn publisher(topic: &Arc<Topic>, name: &str) -> Publisher<Probe> {
+    // Each start of a publisher has another.
+    static EPOCH: AtomicU64 = AtomicU64::new(0);
+    let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
+    topic.publisher(name, epoch).expect("there are few readers")
+}
+
+pub(super) fn subscribe(topic: &Arc<Topic>, name: &str, policy: Policy) -> Subscription<Probe> {
+    topic.subscribe(name, policy).expect("there are few readers")
+}
+
+impl Publish for Publisher<Probe> {
+    async fn emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
+        Publisher::emit(self, message).await
+    }
+
+    fn try_emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
+        Publisher::try_emit(self, message)
+    }
+}
+
+impl Subscribe for Subscription<Probe> {
+    async fn recv(&mut self) -> Option<Delivery<Probe>> {
+        Subscription::recv(self).await
+    }
+
+    fn try_recv(&mut self) -> TryRecv<Probe> {
+        Subscription::try_recv(self)
+    }
+
+    fn fail(&mut self) -> Option<Undelivered> {
+        Subscription::fail(self)
+    }
+
+    fn depth(&self) -> usize {
+        Subscription::depth(self)
+    }
+}

@@ -1,0 +1,61 @@
+//! Order, no loss, no duplicate.
+
+use super::{Pair, Publish, Subscribe, Transport, number, probe, rounds};
+use crate::local::{Delivery, Policy};
+
+/// Three publishers and two gating readers, through rings far smaller than what they send: each reader gets all that each
+/// publisher sent, once, in the order in which it was sent.
+pub async fn order_is_kept_per_publisher_and_nothing_is_lost_or_doubled<T: Transport>(pair: Pair) {
+    const PUBLISHERS: u64 = 3;
+    let count = rounds(500);
+    let transport = T::open(&pair, 8, Policy::Block);
+    let readers = [0, 1].map(|reader| {
+        let mut subscription = transport.subscribe(&format!("reader {reader}"), Policy::Block);
+        pair.read(async move {
+            let mut next = [0; PUBLISHERS as usize];
+            while let Some(delivery) = subscription.recv().await {
+                let Delivery::Msg(probe) = delivery else { panic!("a gap at a gating reader") };
+                let next = &mut next[probe.publisher as usize];
+                assert_eq!((probe.number, probe.sequence()), (*next, *next), "number and sequence");
+                *next += 1;
+            }
+            next
+        })
+    });
+    let handles: Vec<_> = (0..PUBLISHERS)
+        .map(|publisher| (publisher, transport.publisher(&format!("publisher {publisher}"))))
+        .collect();
+    for (publisher, mut handle) in handles {
+        drop(pair.publish(async move {
+            for number in 0..count {
+                handle.emit(probe(publisher, number)).await.expect("nobody rejects");
+            }
+        }));
+    }
+    for reader in readers {
+        let received = pair.join("a reader comes to the end", reader).await;
+        assert_eq!(received, [count; PUBLISHERS as usize], "so many of each publisher");
+    }
+}
+
+/// Whatever may happen to such a transport at any time, a lost connection say, loses nothing and doubles nothing.
+pub async fn what_disturbs_a_transport_goes_unnoticed<T: Transport>(pair: Pair) {
+    let count = rounds(400);
+    let transport = T::open(&pair, 8, Policy::Block);
+    let mut reader = transport.subscribe("reader", Policy::Block);
+    let mut publisher = transport.publisher("publisher");
+    let publishes = pair.publish(async move {
+        for number in 0..count {
+            publisher.emit(probe(0, number)).await.expect("nobody rejects");
+        }
+    });
+    for next in 0..count {
+        if next % 90 == 50 {
+            transport.disturb();
+        }
+        let what = format!("message {next}");
+        assert_eq!(number(pair.within(&what, reader.recv()).await), next);
+    }
+    pair.join("the publisher comes to the end", publishes).await;
+    assert_eq!(pair.within("the end", reader.recv()).await, None);
+}

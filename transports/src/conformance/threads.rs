@@ -1,0 +1,203 @@
+//! The least executor: a thread for each task, and one for the timers. It knows no network.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use mycelium_core::wait::Wait;
+use mycelium_executor::conformance::Subject;
+use mycelium_executor::{
+    Executor, Listener, LocalFuture, SendFuture, SpawnError, Stream, block_on, system_entropy,
+};
+
+/// Runs each task on a thread of its own, with nothing but the standard library. [`Subject::run`] waits for all of them.
+pub struct Threads {
+    origin: Instant,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    timers: Arc<Timers>,
+}
+
+impl Subject for Threads {
+    const NAME: &'static str = "threads";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        let threads = Arc::new(Threads::new());
+        let timers = threads.timers.clone();
+        let clock = thread::spawn(move || timers.run());
+        block_on(body(threads.clone()), Wait::Park);
+        // Tasks may have started others.
+        while let Some(task) = threads.task() {
+            // Whoever panicked has said so.
+            _ = task.join();
+        }
+        threads.timers.end();
+        _ = clock.join();
+    }
+}
+
+impl Threads {
+    #[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
+    fn new() -> Threads {
+        Threads { origin: Instant::now(), tasks: Mutex::default(), timers: Arc::default() }
+    }
+
+    fn task(&self) -> Option<JoinHandle<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn start(&self, work: impl FnOnce() + Send + 'static) -> Result<(), SpawnError> {
+        let thread = thread::Builder::new().spawn(work).map_err(|_| SpawnError::Ended)?;
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+}
+
+impl Executor for Threads {
+    fn name(&self) -> String {
+        "threads".to_owned()
+    }
+
+    fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
+        self.start(move || block_on(task, Wait::Park))
+    }
+
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
+        self.start(work)
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
+        match self.origin.checked_add(deadline) {
+            Some(at) => Box::pin(Timer { at, place: None, timers: self.timers.clone() }),
+            None => Box::pin(std::future::pending()),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn entropy(&self) -> u64 {
+        system_entropy()
+    }
+
+    fn connect(&self, _: String) -> SendFuture<io::Result<Stream>> {
+        Box::pin(async { Err(no_network()) })
+    }
+
+    fn listen(&self, _: String) -> SendFuture<io::Result<Listener>> {
+        Box::pin(async { Err(no_network()) })
+    }
+
+    fn unix_stream(&self, _: UnixStream) -> io::Result<Stream> {
+        Err(no_network())
+    }
+
+    fn unix_listener(&self, _: UnixListener) -> io::Result<Listener> {
+        Err(no_network())
+    }
+
+    fn interrupted(&self) -> SendFuture<io::Result<()>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threads").finish_non_exhaustive()
+    }
+}
+
+fn no_network() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "this executor knows no network")
+}
+
+/// Whom to wake when, for one thread that does.
+#[derive(Default)]
+struct Timers {
+    state: Mutex<Alarms>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Alarms {
+    /// By their time, and a number that tells those of one time apart.
+    set: BTreeMap<(Instant, u64), Waker>,
+    last: u64,
+    ended: bool,
+}
+
+impl Timers {
+    #[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
+    fn run(&self) {
+        let mut alarms = self.alarms();
+        while !alarms.ended {
+            let now = Instant::now();
+            let due = alarms.set.first_entry().filter(|first| first.key().0 <= now);
+            if let Some(waker) = due.map(|first| first.remove()) {
+                drop(alarms);
+                waker.wake();
+                alarms = self.alarms();
+                continue;
+            }
+            let first = alarms.set.first_key_value().map(|((at, _), _)| *at);
+            let sleep = first.map_or(Duration::MAX, |at| at - now);
+            let woken = self.changed.wait_timeout(alarms, sleep);
+            alarms = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn end(&self) {
+        self.alarms().ended = true;
+        self.changed.notify_one();
+    }
+
+    fn alarms(&self) -> MutexGuard<'_, Alarms> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ready at its time.
+struct Timer {
+    at: Instant,
+    /// Where its waker is.
+    place: Option<(Instant, u64)>,
+    timers: Arc<Timers>,
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    #[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.at {
+            return Poll::Ready(());
+        }
+        let timers = self.timers.clone();
+        let mut alarms = timers.alarms();
+        alarms.last += 1;
+        let place = self.place.unwrap_or((self.at, alarms.last));
+        self.place = Some(place);
+        alarms.set.insert(place, context.waker().clone());
+        timers.changed.notify_one();
+        Poll::Pending
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.timers.alarms().set.remove(&place);
+        }
+    }
+}

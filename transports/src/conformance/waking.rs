@@ -1,0 +1,108 @@
+//! Who sleeps is woken, from whatever thread, and timers fire meanwhile.
+
+use std::time::Duration;
+
+use futures_channel::mpsc;
+use futures_util::StreamExt;
+
+use super::pair::{timeout, watched};
+use super::{Pair, Publish, Subscribe, Transport, number, probe, rounds};
+use crate::local::Policy;
+
+/// A reader that sleeps is woken by each message that comes then, and by the end.
+pub async fn a_sleeping_reader_is_woken<T: Transport>(pair: Pair) {
+    let count = rounds(100);
+    let transport = T::open(&pair, 4, Policy::Block);
+    let mut reader = transport.subscribe("reader", Policy::Block);
+    let mut publisher = transport.publisher("publisher");
+    let (tell, mut asleep) = mpsc::unbounded();
+    let receives = pair.read(async move {
+        for next in 0..=count {
+            let received = watched(reader.recv(), || _ = tell.unbounded_send(next)).await;
+            match received {
+                None => assert_eq!(next, count, "the end"),
+                received => assert_eq!(number(received), next),
+            }
+        }
+    });
+    let emits = pair.publish(async move {
+        for next in 0..=count {
+            // It may have been woken before, for nothing.
+            while asleep.next().await.is_some_and(|sleeps| sleeps != next) {}
+            if next < count {
+                publisher.emit(probe(0, next)).await.expect("nobody rejects");
+            }
+        }
+    });
+    pair.join("a sleeping reader is woken by each message, and by the end", receives).await;
+    pair.join("the publisher ends", emits).await;
+}
+
+/// A publisher that sleeps because there is no room is woken as soon as there is some.
+pub async fn a_sleeping_publisher_is_woken<T: Transport>(pair: Pair) {
+    let ahead = 2 * T::RINGS;
+    let count = ahead + rounds(50);
+    let transport = T::open(&pair, 2, Policy::Block);
+    let mut reader = transport.subscribe("reader", Policy::Block);
+    let mut publisher = transport.publisher("publisher");
+    let (tell, mut asleep) = mpsc::unbounded();
+    let emits = pair.publish(async move {
+        for number in 0..count {
+            let emit = publisher.emit(probe(0, number));
+            watched(emit, || _ = tell.unbounded_send(number)).await.expect("nobody rejects");
+        }
+    });
+    let receives = pair.read(async move {
+        let mut sleeps_at = 0;
+        for next in 0..count {
+            // The message in hand keeps its room.
+            let held = (next + ahead).saturating_sub(1).min(count - 1);
+            while sleeps_at < held {
+                sleeps_at = asleep.next().await.expect("it sleeps before its last message");
+            }
+            assert_eq!(number(reader.recv().await), next);
+        }
+    });
+    pair.join("a sleeping publisher is woken by room", emits).await;
+    pair.join("the reader gets all", receives).await;
+}
+
+/// A receive with a timeout ends at its time or with a message, and whatever is the case, no message is lost.
+pub async fn a_receive_with_a_timeout_loses_nothing<T: Transport>(pair: Pair) {
+    let count = rounds(20);
+    let transport = T::open(&pair, 4, Policy::Block);
+    let mut reader = transport.subscribe("reader", Policy::Block);
+    let mut publisher = transport.publisher("publisher");
+    let (tell, mut timed_out) = mpsc::unbounded();
+    let clock = pair.readers.clone();
+    let receives = pair.read(async move {
+        let mut next = 0;
+        while next < count {
+            let begun = clock.now();
+            match timeout(&clock, Duration::from_millis(1), reader.recv()).await {
+                Some(received) => {
+                    assert_eq!(number(received), next);
+                    next += 1;
+                }
+                None => {
+                    let took = clock.now() - begun;
+                    assert!(took >= Duration::from_millis(1), "a timer fired after {took:?}");
+                    _ = tell.unbounded_send(());
+                }
+            }
+        }
+    });
+    let clock = pair.publishers.clone();
+    let emits = pair.publish(async move {
+        for number in 0..count {
+            // After a timeout, and at any time before the next.
+            timed_out.next().await;
+            let pause = Duration::from_micros(number % 5 * 250);
+            clock.sleep_until(clock.now() + pause).await;
+            publisher.emit(probe(0, number)).await.expect("nobody rejects");
+        }
+        publisher
+    });
+    pair.join("all messages, between timeouts", receives).await;
+    pair.join("the publisher ends", emits).await;
+}
