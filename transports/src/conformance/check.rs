@@ -104,23 +104,22 @@ fn start(
 }
 
 fn judge(told: &Receiver<Said>, mut threads: usize, patience: Duration) -> Result<(), String> {
-    let mut held = None;
+    let mut held = false;
     while threads > 0 {
         match told.recv_timeout(3 * patience) {
-            Ok(Said::Law(outcome)) => held = Some(outcome),
+            // What else becomes of tasks that it has left is of no interest then.
+            Ok(Said::Law(Err(broken))) => return Err(broken),
+            Ok(Said::Law(Ok(()))) => held = true,
             Ok(Said::Ended(Ok(()))) => threads -= 1,
             Ok(Said::Ended(Err(panic))) => return Err(format!("the executor panicked: {panic}")),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let what = match held {
-                    None => "the executor stands still".to_owned(),
-                    Some(Err(broken)) => broken,
-                    Some(Ok(())) => "the executor does not end".to_owned(),
-                };
-                return Err(what);
+                let what =
+                    if held { "the executor does not end" } else { "the executor stands still" };
+                return Err(what.to_owned());
             }
         }
     }
-    held.unwrap_or_else(|| Err("the executor ended before the law had".to_owned()))
+    if held { Ok(()) } else { Err("the executor ended before the law had".to_owned()) }
 }
 
 fn words(panic: Box<dyn Any + Send>) -> String {

@@ -1,0 +1,415 @@
+//! Laws that nothing can break are worth nothing: transports that each do one thing wrong, and the laws that say so.
+#![cfg(all(unix, not(miri)))]
+
+use std::future::poll_fn;
+use std::panic;
+use std::pin::pin;
+use std::sync::Once;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use mycelium_transports::conformance::{
+    Ground, Local, Pair, Probe, Publish, Subscribe, Threads, Transport, check, laws,
+};
+use mycelium_transports::local::{
+    Delivery, EmitError, Policy, Publisher, Subscription, TryRecv, Undelivered,
+};
+
+/// One thing that a transport may do wrong, with what it needs for that at each of its ends.
+trait Fault: Default + Send + 'static {
+    fn emit(
+        &mut self,
+        publisher: &mut Publisher<Probe>,
+        message: Probe,
+    ) -> impl Future<Output = Result<(), EmitError<Probe>>> + Send {
+        publisher.emit(message)
+    }
+
+    fn recv(
+        &mut self,
+        reader: &mut Subscription<Probe>,
+    ) -> impl Future<Output = Option<Delivery<Probe>>> + Send {
+        reader.recv()
+    }
+
+    /// The policy that a subscription has instead of the one that was asked for.
+    fn policy(asked: Policy) -> Policy {
+        asked
+    }
+}
+
+struct Bad<F> {
+    transport: Local,
+    fault: std::marker::PhantomData<F>,
+}
+
+struct End<E, F>(E, F);
+
+impl<F: Fault> Transport for Bad<F> {
+    const NAME: &'static str = "bad";
+    const RINGS: u64 = Local::RINGS;
+    type Publisher = End<Publisher<Probe>, F>;
+    type Subscription = End<Subscription<Probe>, F>;
+
+    fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Bad<F> {
+        let transport = Local::open(pair, capacity, strictest);
+        Bad { transport, fault: std::marker::PhantomData }
+    }
+
+    fn publisher(&self, name: &str) -> Self::Publisher {
+        End(self.transport.publisher(name), F::default())
+    }
+
+    fn subscribe(&self, name: &str, policy: Policy) -> Self::Subscription {
+        End(self.transport.subscribe(name, F::policy(policy)), F::default())
+    }
+}
+
+impl<F: Fault> Publish for End<Publisher<Probe>, F> {
+    async fn emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
+        self.1.emit(&mut self.0, message).await
+    }
+
+    fn try_emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>> {
+        self.0.try_emit(message)
+    }
+}
+
+impl<F: Fault> Subscribe for End<Subscription<Probe>, F> {
+    async fn recv(&mut self) -> Option<Delivery<Probe>> {
+        self.1.recv(&mut self.0).await
+    }
+
+    fn try_recv(&mut self) -> TryRecv<Probe> {
+        self.0.try_recv()
+    }
+
+    fn fail(&mut self) -> Option<Undelivered> {
+        self.0.fail()
+    }
+
+    fn depth(&self) -> usize {
+        self.0.depth()
+    }
+}
+
+/// The law is broken by the fault, and says so in these words.
+fn catches<F: Fault>(law: &str, words: &str) {
+    quietly();
+    let laws = laws::<Bad<F>>();
+    let law = laws.iter().find(|known| known.name == law).expect("there is such a law");
+    let threads = Ground::of::<Threads>();
+    // Whoever waits in vain waits for so long. A fault that is not caught is quicker.
+    let outcome = check(law, &threads, &threads, Duration::from_secs(3));
+    let said = outcome.expect_err("the law does not see the fault");
+    assert!(said.contains(words), "it says `{said}`, not `{words}`");
+}
+
+/// What panics in a law is no matter of the test's output: what the law says is looked at.
+fn quietly() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let tell = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            // Tests are on threads with a name.
+            if thread::current().name().is_some() {
+                tell(panic);
+            }
+        }));
+    });
+}
+
+/// Whether it is the turn of something that goes wrong now and then.
+fn now_and_then(count: &mut u32) -> bool {
+    *count += 1;
+    count.is_multiple_of(5)
+}
+
+#[derive(Default)]
+struct Nothing;
+
+impl Fault for Nothing {}
+
+#[test]
+fn what_does_nothing_wrong_keeps_all_laws() {
+    let threads = Ground::of::<Threads>();
+    for law in laws::<Bad<Nothing>>() {
+        check(&law, &threads, &threads, Duration::from_secs(60)).unwrap();
+    }
+}
+
+#[derive(Default)]
+struct Drops(u32);
+
+impl Fault for Drops {
+    async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
+        if now_and_then(&mut self.0) {
+            reader.recv().await;
+        }
+        reader.recv().await
+    }
+}
+
+#[test]
+fn a_message_that_is_dropped_is_missed() {
+    catches::<Drops>(
+        "order_is_kept_per_publisher_and_nothing_is_lost_or_doubled",
+        "number and sequence",
+    );
+    catches::<Drops>("a_shutdown_while_sending_accounts_for_every_message", "with Block");
+    catches::<Drops>(
+        "an_observer_never_holds_the_publisher_and_is_told_the_exact_gap",
+        "the number says how many came before",
+    );
+}
+
+#[derive(Default)]
+struct Doubles(u32, Option<Delivery<Probe>>);
+
+impl Fault for Doubles {
+    async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
+        if let Some(again) = self.1.take() {
+            return Some(again);
+        }
+        let delivery = reader.recv().await;
+        if now_and_then(&mut self.0) {
+            self.1.clone_from(&delivery);
+        }
+        delivery
+    }
+}
+
+#[test]
+fn a_message_that_comes_twice_is_seen() {
+    catches::<Doubles>(
+        "order_is_kept_per_publisher_and_nothing_is_lost_or_doubled",
+        "number and sequence",
+    );
+    catches::<Doubles>("what_a_failed_handler_had_in_hand_comes_once_more", "left == right");
+}
+
+#[derive(Default)]
+struct Reorders(u32, Option<Delivery<Probe>>);
+
+impl Fault for Reorders {
+    async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
+        if let Some(late) = self.1.take() {
+            return Some(late);
+        }
+        let delivery = reader.recv().await;
+        if !now_and_then(&mut self.0) {
+            return delivery;
+        }
+        match reader.try_recv().delivery() {
+            Some(next) => {
+                self.1 = delivery;
+                Some(next)
+            }
+            None => delivery,
+        }
+    }
+}
+
+#[test]
+fn messages_in_another_order_are_seen() {
+    catches::<Reorders>(
+        "order_is_kept_per_publisher_and_nothing_is_lost_or_doubled",
+        "number and sequence",
+    );
+}
+
+#[derive(Default)]
+struct HidesTheClose;
+
+impl Fault for HidesTheClose {
+    async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
+        match reader.recv().await {
+            None => std::future::pending().await,
+            delivery => delivery,
+        }
+    }
+}
+
+#[test]
+fn a_close_that_is_hidden_is_missed() {
+    catches::<HidesTheClose>(
+        "the_end_of_all_publishers_is_seen_after_their_last_message",
+        "never: the end",
+    );
+}
+
+#[derive(Default)]
+struct ClosesEarly(u32);
+
+impl Fault for ClosesEarly {
+    async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
+        self.0 += 1;
+        if self.0 == 10 { None } else { reader.recv().await }
+    }
+}
+
+#[test]
+fn a_close_before_the_last_message_is_seen() {
+    catches::<ClosesEarly>(
+        "a_publisher_that_comes_back_is_heard_from_its_first_message",
+        "the end, though",
+    );
+}
+
+/// Polls without a waker that would wake anybody.
+async fn asleep_for_ever<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|_| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))).await
+}
+
+#[derive(Default)]
+struct LosesWakesOfReaders;
+
+impl Fault for LosesWakesOfReaders {
+    async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
+        asleep_for_ever(reader.recv()).await
+    }
+}
+
+#[derive(Default)]
+struct LosesWakesOfPublishers;
+
+impl Fault for LosesWakesOfPublishers {
+    async fn emit(
+        &mut self,
+        publisher: &mut Publisher<Probe>,
+        message: Probe,
+    ) -> Result<(), EmitError<Probe>> {
+        asleep_for_ever(publisher.emit(message)).await
+    }
+}
+
+#[test]
+fn a_wake_that_is_lost_is_missed() {
+    catches::<LosesWakesOfReaders>(
+        "a_sleeping_reader_is_woken",
+        "never: a sleeping reader is woken",
+    );
+    catches::<LosesWakesOfPublishers>(
+        "a_sleeping_publisher_is_woken",
+        "never: a sleeping publisher is woken",
+    );
+}
+
+#[derive(Default)]
+struct TakesBeforeItIsReady;
+
+impl Fault for TakesBeforeItIsReady {
+    async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
+        let delivery = reader.recv().await;
+        yield_once().await;
+        delivery
+    }
+}
+
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[derive(Default)]
+struct SendsBeforeItIsReady;
+
+impl Fault for SendsBeforeItIsReady {
+    async fn emit(
+        &mut self,
+        publisher: &mut Publisher<Probe>,
+        message: Probe,
+    ) -> Result<(), EmitError<Probe>> {
+        publisher.emit(message).await?;
+        yield_once().await;
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_done_before_a_future_is_ready_is_seen_when_it_is_dropped() {
+    catches::<TakesBeforeItIsReady>("a_receive_that_is_dropped_takes_nothing", "dropped at poll");
+    catches::<SendsBeforeItIsReady>(
+        "an_emit_that_is_dropped_before_it_completes_was_not_sent",
+        "poll",
+    );
+}
+
+#[derive(Default)]
+struct HoldsNobody;
+
+impl Fault for HoldsNobody {
+    fn policy(_: Policy) -> Policy {
+        Policy::DropOldest
+    }
+}
+
+#[test]
+fn a_publisher_that_nobody_holds_is_seen() {
+    catches::<HoldsNobody>(
+        "a_full_block_subscription_holds_the_publisher",
+        "never: the publisher waits",
+    );
+    catches::<HoldsNobody>(
+        "who_does_not_wait_for_room_gets_the_message_back",
+        "more than there is room for",
+    );
+    catches::<HoldsNobody>("a_full_reject_subscription_gives_the_message_back", "rejected");
+}
+
+#[derive(Default)]
+struct HoldsEverybody;
+
+impl Fault for HoldsEverybody {
+    fn policy(_: Policy) -> Policy {
+        Policy::Block
+    }
+}
+
+#[test]
+fn an_observer_that_holds_its_publisher_is_seen() {
+    catches::<HoldsEverybody>(
+        "an_observer_never_holds_the_publisher_and_is_told_the_exact_gap",
+        "an observer holds nobody",
+    );
+    catches::<HoldsEverybody>(
+        "a_full_reject_subscription_gives_the_message_back",
+        "never: nothing waits",
+    );
+}
+
+#[derive(Default)]
+struct HidesGaps;
+
+impl Fault for HidesGaps {
+    async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
+        loop {
+            match reader.recv().await {
+                Some(Delivery::Gap(_)) => {}
+                delivery => return delivery,
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gap_that_is_hidden_is_missed() {
+    catches::<HidesGaps>(
+        "an_observer_never_holds_the_publisher_and_is_told_the_exact_gap",
+        "the number says how many came before",
+    );
+    catches::<HidesGaps>(
+        "a_latest_reader_gets_the_newest_and_the_number_that_it_skipped",
+        "a gap comes first",
+    );
+}
