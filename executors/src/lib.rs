@@ -58,6 +58,8 @@ pub type MakeDedicated = Box<dyn FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + 
 
 /// Tasks, timers, blocking work, streams and the clocks, as one executor has them.
 ///
+/// What has to be there is a name, tasks and timers; the rest has a default, which for the network is a refusal.
+///
 /// All methods may be called from any thread, but for [`spawn_local`](Executor::spawn_local), which says where.
 /// Dropping a returned future cancels what it stands for. What [`sleep_until`](Executor::sleep_until) returns may be awaited
 /// anywhere. Streams and listeners, and the futures of connecting and listening, belong to tasks of the executor: an adapter
@@ -101,11 +103,14 @@ pub trait Executor: Send + Sync + 'static {
         Err(ThreadError::Unsupported { executor: self.name(), what })
     }
 
-    /// Runs work that blocks away from the tasks.
+    /// Runs work that blocks away from the tasks. Unless an executor has threads for that, on a thread of its own.
     ///
     /// # Errors
-    /// If the executor has ended. The work was dropped then.
-    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError>;
+    /// If the executor has ended, or the system has no thread to give. The work was dropped then.
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
+        let thread = std::thread::Builder::new().name("blocking".to_owned());
+        thread.spawn(work).map(drop).map_err(|_| SpawnError::NoThread)
+    }
 
     /// Monotonic time since an origin of this executor's choice. Virtual under a simulating executor.
     fn now(&self) -> Duration;
@@ -114,34 +119,60 @@ pub trait Executor: Send + Sync + 'static {
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()>;
 
     /// The calendar time.
-    fn wall_clock(&self) -> SystemTime;
+    #[expect(clippy::disallowed_methods, reason = "this is where the calendar time comes from")]
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
+    }
 
     /// A seed that nobody can guess, or, under a simulating executor, one that it chose.
-    fn entropy(&self) -> u64;
+    fn entropy(&self) -> u64 {
+        system_entropy()
+    }
 
-    /// Connects to `host:port` over TCP.
-    fn connect(&self, address: String) -> SendFuture<io::Result<Stream>>;
+    /// Connects to `host:port` over TCP. An executor without a network refuses.
+    fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
+        let refused = no_network(self, &address);
+        Box::pin(async { Err(refused) })
+    }
 
-    /// Listens at `host:port` over TCP; port 0 lets the system choose.
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>>;
+    /// Listens at `host:port` over TCP; port 0 lets the system choose. An executor without a network refuses.
+    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
+        let refused = no_network(self, &address);
+        Box::pin(async { Err(refused) })
+    }
 
     /// Takes over a connected Unix socket.
     ///
     /// # Errors
-    /// If the executor cannot watch it.
+    /// If the executor cannot watch it, or has no network.
     #[cfg(unix)]
-    fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream>;
+    fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
+        drop(socket);
+        Err(no_network(self, "a Unix socket"))
+    }
 
     /// Takes over a listening Unix socket.
     ///
     /// # Errors
-    /// If the executor cannot watch it.
+    /// If the executor cannot watch it, or has no network.
     #[cfg(unix)]
-    fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener>;
+    fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
+        drop(socket);
+        Err(no_network(self, "a Unix socket"))
+    }
 
     /// Ready when the process is asked to end after the future was first polled: by Ctrl-C, and on Unix by SIGTERM, too.
-    /// From the first poll on, neither ends the process by itself.
-    fn interrupted(&self) -> SendFuture<io::Result<()>>;
+    /// From the first poll on, neither ends the process by itself. An executor that does not listen for signals says so.
+    fn interrupted(&self) -> SendFuture<io::Result<()>> {
+        let deaf = format!("{} does not listen for signals", self.name());
+        let refused = io::Error::new(io::ErrorKind::Unsupported, deaf);
+        Box::pin(async { Err(refused) })
+    }
+}
+
+fn no_network(executor: &(impl Executor + ?Sized), asked: &str) -> io::Error {
+    let text = format!("{} has no network, so nothing is done with {asked}", executor.name());
+    io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
 /// Why a task was not started.
@@ -154,6 +185,8 @@ pub enum SpawnError {
     LocalUnsupported,
     /// Local tasks can only be started on the executor's own thread.
     WrongThread,
+    /// The system has no thread to give.
+    NoThread,
 }
 
 impl fmt::Display for SpawnError {
@@ -166,6 +199,7 @@ impl fmt::Display for SpawnError {
             SpawnError::WrongThread => {
                 "local tasks can only be started on the executor's own thread"
             }
+            SpawnError::NoThread => "the system has no thread to give",
         })
     }
 }

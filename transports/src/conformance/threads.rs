@@ -2,19 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use mycelium_core::wait::Wait;
 use mycelium_executor::conformance::Subject;
-use mycelium_executor::{
-    Executor, Listener, LocalFuture, SendFuture, SpawnError, Stream, block_on, system_entropy,
-};
+use mycelium_executor::{Executor, LocalFuture, SendFuture, SpawnError, block_on};
 
 /// Runs each task on a thread of its own, with nothing but the standard library. [`Subject::run`] waits for all of them.
 pub struct Threads {
@@ -81,45 +77,12 @@ impl Executor for Threads {
             None => Box::pin(std::future::pending()),
         }
     }
-
-    #[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
-    fn wall_clock(&self) -> SystemTime {
-        SystemTime::now()
-    }
-
-    fn entropy(&self) -> u64 {
-        system_entropy()
-    }
-
-    fn connect(&self, _: String) -> SendFuture<io::Result<Stream>> {
-        Box::pin(async { Err(no_network()) })
-    }
-
-    fn listen(&self, _: String) -> SendFuture<io::Result<Listener>> {
-        Box::pin(async { Err(no_network()) })
-    }
-
-    fn unix_stream(&self, _: UnixStream) -> io::Result<Stream> {
-        Err(no_network())
-    }
-
-    fn unix_listener(&self, _: UnixListener) -> io::Result<Listener> {
-        Err(no_network())
-    }
-
-    fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        Box::pin(std::future::pending())
-    }
 }
 
 impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Threads").finish_non_exhaustive()
     }
-}
-
-fn no_network() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "this executor knows no network")
 }
 
 /// Whom to wake when, for one thread that does.

@@ -1,0 +1,74 @@
+//! A node with three services and a timer on a hand-written loop: `cargo run -p custom_executor`. No runtime is linked.
+#![expect(clippy::print_stdout, reason = "this is a command-line program")]
+
+mod own_loop;
+
+use std::time::Duration;
+
+use mycelium::{Context, Delivery, Node, Result, message, service};
+use own_loop::OwnLoop;
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    number: u64,
+}
+
+#[message(topic = "squares", id = 2)]
+struct Square {
+    of: u64,
+    is: u64,
+}
+
+struct Clock;
+
+#[service(emits(Tick))]
+impl Clock {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 1..=10 {
+            ctx.sleep(Duration::from_millis(20)).await?;
+            ctx.emit(Tick { number }).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Squarer;
+
+#[service(reads(Tick), emits(Square))]
+impl Squarer {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut ticks = ctx.subscribe::<Tick>()?;
+        while let Some(delivery) = ticks.recv().await {
+            if let Delivery::Msg(tick) = delivery {
+                ctx.emit(Square { of: tick.number, is: tick.number * tick.number }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Printer;
+
+#[service(reads(Square))]
+impl Printer {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut squares = ctx.subscribe::<Square>()?;
+        while let Some(delivery) = squares.recv().await {
+            match delivery {
+                Delivery::Msg(square) => println!("{} squared is {}", square.of, square.is),
+                Delivery::Gap(gap) => println!("{gap}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let node = Node::builder("main").service(|| Clock).service(|| Squarer).service(|| Printer);
+    let own = OwnLoop::new();
+    // Work of one's own may run beside it, in the same loop.
+    let running = node.build()?.start(own.clone())?;
+    let report = own.run(running.join())?;
+    println!("{} services ended", report.services.len());
+    Ok(())
+}
