@@ -108,8 +108,8 @@ pub trait Executor: Send + Sync + 'static {
     /// # Errors
     /// If the executor has ended, or the system has no thread to give. The work was dropped then.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
-        let thread = std::thread::Builder::new().name("blocking".to_owned());
-        thread.spawn(work).map(drop).map_err(|_| SpawnError::NoThread)
+        let thread = Thread { name: "blocking".to_owned(), ..Thread::default() };
+        thread.start(|| Ok(work)).map(drop).map_err(|_| SpawnError::NoThread)
     }
 
     /// Monotonic time since an origin of this executor's choice. Virtual under a simulating executor.
@@ -119,9 +119,8 @@ pub trait Executor: Send + Sync + 'static {
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()>;
 
     /// The calendar time.
-    #[expect(clippy::disallowed_methods, reason = "this is where the calendar time comes from")]
     fn wall_clock(&self) -> SystemTime {
-        SystemTime::now()
+        Clock::wall()
     }
 
     /// A seed that nobody can guess, or, under a simulating executor, one that it chose.
@@ -162,16 +161,21 @@ pub trait Executor: Send + Sync + 'static {
     }
 
     /// Ready when the process is asked to end after the future was first polled: by Ctrl-C, and on Unix by SIGTERM, too.
-    /// From the first poll on, neither ends the process by itself. An executor that does not listen for signals says so.
+    /// From the first poll on, neither ends the process by itself.
     fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        let deaf = format!("{} does not listen for signals", self.name());
-        let refused = io::Error::new(io::ErrorKind::Unsupported, deaf);
-        Box::pin(async { Err(refused) })
+        #[cfg(unix)]
+        let interrupted = interrupted();
+        #[cfg(not(unix))]
+        let interrupted = std::future::ready(Err(io::ErrorKind::Unsupported.into()));
+        Box::pin(interrupted)
     }
 }
 
 fn no_network(executor: &(impl Executor + ?Sized), asked: &str) -> io::Error {
-    let text = format!("{} has no network, so nothing is done with {asked}", executor.name());
+    let text = format!(
+        "{} has no network, so there is nothing that it could do with {asked}",
+        executor.name()
+    );
     io::Error::new(io::ErrorKind::Unsupported, text)
 }
 

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -25,6 +25,12 @@ impl Stream {
     /// Wraps an adapter's stream.
     pub fn new(stream: impl Duplex + 'static) -> Stream {
         Stream(Box::new(stream))
+    }
+
+    /// Wraps an adapter's stream whose own `poll_close` does not tell the other side: that nothing more will be written is
+    /// said by `end`, which does not block.
+    pub fn closing<S: Duplex + 'static>(stream: S, end: fn(&S) -> io::Result<()>) -> Stream {
+        Stream::new(Closing { stream, end })
     }
 }
 
@@ -75,6 +81,61 @@ impl AsyncWrite for Stream {
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.0).poll_close(context)
+    }
+}
+
+/// A stream, and what says that nothing more will be written.
+struct Closing<S> {
+    stream: S,
+    end: fn(&S) -> io::Result<()>,
+}
+
+impl<S: Duplex> AsyncRead for Closing<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+
+    fn poll_read_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read_vectored(context, buffers)
+    }
+}
+
+impl<S: Duplex> AsyncWrite for Closing<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, buffer)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        match (self.end)(&self.stream) {
+            // The other side was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            closed => Poll::Ready(closed),
+        }
     }
 }
 

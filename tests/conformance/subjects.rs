@@ -1,23 +1,39 @@
 //! The executors that the laws are tried on.
 
+#[path = "../../examples/custom_executor/src/own_loop.rs"]
+mod own_loop;
+
 use std::sync::Arc;
 
 use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Executor, LocalFuture};
+use mycelium_smol::Smol;
 use mycelium_tokio::Tokio;
 use mycelium_transports::conformance::Ground;
+use own_loop::OwnLoop;
 use tokio::runtime::Builder;
 
-/// All of them.
-pub(crate) fn all() -> Vec<Ground> {
-    vec![Ground::of::<CurrentThread>(), Ground::of::<MultiThread>()]
+/// Those with a network.
+pub(crate) fn adapters() -> Vec<Ground> {
+    vec![
+        Ground::of::<TokioOne>(),
+        Ground::of::<TokioMany>(),
+        Ground::of::<SmolOne>(),
+        Ground::of::<SmolMany>(),
+        Ground::of::<Fourth>(),
+    ]
+}
+
+/// Those without: nothing but the local transport is possible on them.
+pub(crate) fn without_network() -> Vec<Ground> {
+    vec![Ground::of::<Own>()]
 }
 
 /// One thread, local tasks included.
-struct CurrentThread;
+struct TokioOne;
 
-impl Subject for CurrentThread {
-    const NAME: &'static str = "tokio";
+impl Subject for TokioOne {
+    const NAME: &'static str = "tokio-1";
 
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -26,15 +42,62 @@ impl Subject for CurrentThread {
     }
 }
 
-/// Threads that take each other's tasks.
-struct MultiThread;
+/// Two threads that take each other's tasks.
+struct TokioMany;
 
-impl Subject for MultiThread {
-    const NAME: &'static str = "tokio-mt";
+impl Subject for TokioMany {
+    const NAME: &'static str = "tokio-2";
 
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async { body(Arc::new(Tokio::current().unwrap())).await });
+    }
+}
+
+/// One thread, local tasks included.
+struct SmolOne;
+
+impl Subject for SmolOne {
+    const NAME: &'static str = "smol-1";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        let body = |executor: Smol| body(Arc::new(executor));
+        async_io::block_on(mycelium_smol::local(body));
+    }
+}
+
+/// Two threads that take each other's tasks.
+struct SmolMany;
+
+impl Subject for SmolMany {
+    const NAME: &'static str = "smol-2";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        let body = |executor: Smol| body(Arc::new(executor));
+        mycelium_smol::run(2, body).unwrap();
+    }
+}
+
+/// The adapter of the example: a thread for each task.
+struct Fourth;
+
+impl Subject for Fourth {
+    const NAME: &'static str = "fourth";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        fourth_adapter::run(|threads| body(Arc::new(threads)));
+    }
+}
+
+/// The hand-written loop of the example.
+struct Own;
+
+impl Subject for Own {
+    const NAME: &'static str = "own-loop";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        let own = OwnLoop::new();
+        own.run(body(Arc::new(own.clone())));
     }
 }

@@ -42,6 +42,11 @@ type Cell = Result<Duration, String>;
 const AT_ONCE: usize = 4;
 
 impl Table {
+    /// Nothing was tried yet.
+    pub(crate) fn empty(columns: Vec<Column>) -> Table {
+        Table { columns, cells: BTreeMap::new(), took: Duration::ZERO }
+    }
+
     /// Tries all laws in all columns.
     pub(crate) fn fill(columns: Vec<Column>) -> Table {
         let begun = now();
@@ -130,7 +135,7 @@ impl Table {
 }
 
 /// Columns beside each other.
-const WIDTH: usize = 12;
+const WIDTH: usize = 18;
 
 #[expect(clippy::disallowed_methods, reason = "no executor is asked how long it took")]
 fn now() -> Instant {

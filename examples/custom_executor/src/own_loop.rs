@@ -1,100 +1,75 @@
 //! A loop that runs tasks and timers on one thread: all that a node needs of an executor. It has no network.
+//!
+//! One waker is everybody's: whoever is woken, all tasks are polled once. For a handful of services nothing is simpler.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mycelium_executor::{Executor, SendFuture, SpawnError};
+use mycelium_executor::{Clock, Executor, SendFuture, SpawnError, contain};
 
 #[derive(Clone)]
 pub(crate) struct OwnLoop(Arc<State>);
 
 struct State {
-    origin: Instant,
+    clock: Clock,
     thread: Thread,
-    /// Tasks that were woken; none once the loop has ended.
-    ready: Mutex<Option<VecDeque<Arc<Task>>>>,
+    /// Tasks that have not begun; there is no place for them once the loop has ended.
+    spawned: Mutex<Option<Vec<SendFuture<()>>>>,
     /// When they are due, and whom they wake as long as somebody waits for them.
     timers: Mutex<Vec<(Duration, Weak<Alarm>)>>,
 }
 
 type Alarm = Mutex<Option<Waker>>;
 
-struct Task(Mutex<Option<SendFuture<()>>>, Arc<State>);
-
 impl OwnLoop {
     /// A loop for the calling thread.
-    #[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
     pub(crate) fn new() -> OwnLoop {
-        let (thread, ready) = (thread::current(), Mutex::new(Some(VecDeque::new())));
-        OwnLoop(Arc::new(State { origin: Instant::now(), thread, ready, timers: Mutex::default() }))
+        let (clock, thread) = (Clock::start(), thread::current());
+        let (spawned, timers) = (Mutex::new(Some(Vec::new())), Mutex::default());
+        OwnLoop(Arc::new(State { clock, thread, spawned, timers }))
     }
 
-    /// Runs all tasks until `main` is ready.
+    /// Runs all tasks until `main` is ready. What has not ended by then is dropped.
     pub(crate) fn run<F: Future>(&self, main: F) -> F::Output {
-        let (state, mut main) = (&self.0, pin!(main));
-        let waker = Waker::from(Arc::new(Unpark(state.thread.clone())));
-        let output = loop {
-            if let Poll::Ready(output) = main.as_mut().poll(&mut Context::from_waker(&waker)) {
-                break output;
-            }
-            let (now, mut timers) = (self.now(), lock(&state.timers));
-            timers.retain(|(_, alarm)| alarm.strong_count() > 0);
-            let due: Vec<_> = timers.extract_if(.., |(at, _)| *at <= now).collect();
-            let first = timers.iter().map(|(at, _)| *at).min();
-            drop(timers);
-            let due = due.iter().filter_map(|(_, alarm)| lock(&*alarm.upgrade()?).take());
-            due.for_each(Waker::wake);
-            let next = lock(&state.ready).as_mut().and_then(VecDeque::pop_front);
-            match (next, first) {
-                (Some(task), _) => task.poll(),
-                (None, Some(timer)) => thread::park_timeout(timer - now),
-                (None, None) => thread::park(),
-            }
-        };
-        let left = lock(&state.ready).take();
-        drop(left);
-        output
-    }
-}
-
-impl Task {
-    fn poll(self: Arc<Task>) {
-        let (waker, mut future) = (Waker::from(self.clone()), lock(&self.0));
+        let (mut main, mut tasks) = (pin!(main), Vec::new());
+        let waker = Waker::from(self.0.clone());
         let mut context = Context::from_waker(&waker);
-        let poll = || future.as_mut().map(|future| future.as_mut().poll(&mut context));
-        // A task that panics ends alone.
-        if !matches!(catch_unwind(AssertUnwindSafe(poll)), Ok(Some(Poll::Pending))) {
-            *future = None;
+        loop {
+            tasks.extend(lock(&self.0.spawned).iter_mut().flat_map(std::mem::take));
+            tasks.retain_mut(|task| task.as_mut().poll(&mut context).is_pending());
+            if let Poll::Ready(output) = main.as_mut().poll(&mut context) {
+                let left = lock(&self.0.spawned).take();
+                drop((left, tasks));
+                return output;
+            }
+            // A wake since the polls began is kept: then this returns at once.
+            match self.fire() {
+                Some(pause) => thread::park_timeout(pause),
+                None => thread::park(),
+            }
         }
     }
-}
 
-impl Wake for Task {
-    fn wake(self: Arc<Task>) {
-        let state = self.1.clone();
-        if let Some(ready) = &mut *lock(&state.ready) {
-            ready.push_back(self);
-        }
-        state.thread.unpark();
+    /// Wakes whoever is due, and says how long it is until the next one.
+    fn fire(&self) -> Option<Duration> {
+        let (now, mut timers) = (self.now(), lock(&self.0.timers));
+        timers.retain(|(_, alarm)| alarm.strong_count() > 0);
+        let due: Vec<_> = timers.extract_if(.., |(at, _)| *at <= now).collect();
+        let next = timers.iter().map(|(at, _)| *at - now).min();
+        drop(timers);
+        due.iter().filter_map(|(_, alarm)| lock(&*alarm.upgrade()?).take()).for_each(Waker::wake);
+        next
     }
 }
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Unpark>) {
-        self.0.unpark();
+impl Wake for State {
+    fn wake(self: Arc<State>) {
+        self.thread.unpark();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Executor for OwnLoop {
@@ -103,15 +78,15 @@ impl Executor for OwnLoop {
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
-        if lock(&self.0.ready).is_none() {
-            return Err(SpawnError::Ended);
-        }
-        Arc::new(Task(Mutex::new(Some(task)), self.0.clone())).wake();
+        let mut spawned = lock(&self.0.spawned);
+        // A task that panics ends alone.
+        spawned.as_mut().ok_or(SpawnError::Ended)?.push(Box::pin(contain(task)));
+        self.0.thread.unpark();
         Ok(())
     }
 
     fn now(&self) -> Duration {
-        self.0.origin.elapsed()
+        self.0.clock.now()
     }
 
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
@@ -123,4 +98,8 @@ impl Executor for OwnLoop {
             if own.now() >= deadline { Poll::Ready(()) } else { Poll::Pending }
         }))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use crate::local::{Delivery, Policy};
 /// publisher sent, once, in the order in which it was sent.
 pub async fn order_is_kept_per_publisher_and_nothing_is_lost_or_doubled<T: Transport>(pair: Pair) {
     const PUBLISHERS: u64 = 3;
-    let count = rounds(500);
+    let count = rounds(1_000);
     let transport = T::open(&pair, 8, Policy::Block);
     let readers = [0, 1].map(|reader| {
         let mut subscription = transport.subscribe(&format!("reader {reader}"), Policy::Block);

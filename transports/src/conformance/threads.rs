@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use mycelium_core::wait::Wait;
 use mycelium_executor::conformance::Subject;
-use mycelium_executor::{Executor, LocalFuture, SendFuture, SpawnError, block_on};
+use mycelium_executor::{Clock, Executor, LocalFuture, SendFuture, SpawnError, block_on};
 
 /// Runs each task on a thread of its own, with nothing but the standard library. [`Subject::run`] waits for all of them.
 pub struct Threads {
-    origin: Instant,
+    clock: Clock,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     timers: Arc<Timers>,
 }
@@ -38,9 +38,8 @@ impl Subject for Threads {
 }
 
 impl Threads {
-    #[expect(clippy::disallowed_methods, reason = "an executor is where time comes from")]
     fn new() -> Threads {
-        Threads { origin: Instant::now(), tasks: Mutex::default(), timers: Arc::default() }
+        Threads { clock: Clock::start(), tasks: Mutex::default(), timers: Arc::default() }
     }
 
     fn task(&self) -> Option<JoinHandle<()>> {
@@ -68,11 +67,11 @@ impl Executor for Threads {
     }
 
     fn now(&self) -> Duration {
-        self.origin.elapsed()
+        self.clock.now()
     }
 
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
-        match self.origin.checked_add(deadline) {
+        match self.clock.instant(deadline) {
             Some(at) => Box::pin(Timer { at, place: None, timers: self.timers.clone() }),
             None => Box::pin(std::future::pending()),
         }

@@ -1,0 +1,141 @@
+//! An adapter that was written from the documents alone: each task has a thread that `pollster` blocks, and timers and
+//! sockets are `async-io`'s. [`run`] gives such an executor to a future.
+#![cfg(unix)]
+
+mod net;
+
+use std::cell::RefCell;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use async_io::Timer;
+use event_listener::Event;
+use futures_channel::mpsc::{UnboundedSender, unbounded};
+use futures_util::future::select;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use mycelium_executor::{
+    Clock, Executor, Granted, Listener, LocalFuture, MakeDedicated, MakeLocal, SendFuture,
+    SpawnError, Stream, Thread, ThreadError, contain, pool,
+};
+
+/// A thread for each task; local ones are on the thread that [`run`] blocks.
+#[derive(Clone, Debug)]
+pub struct Threads {
+    clock: Clock,
+    home: ThreadId,
+    over: Arc<(AtomicBool, Event)>,
+}
+
+thread_local! {
+    /// Takes local tasks of the executor that is at home here.
+    static LOCAL: RefCell<Option<UnboundedSender<LocalFuture<()>>>> = const { RefCell::new(None) };
+}
+
+/// Runs a future to its end; whatever it has spawned ends with it.
+pub fn run(body: impl FnOnce(Threads) -> LocalFuture<()>) {
+    let (home, over) = (thread::current().id(), Arc::default());
+    let threads = Threads { clock: Clock::start(), home, over };
+    let _ends = Ends(threads.clone());
+    let (spawn, mut spawned) = unbounded();
+    LOCAL.set(Some(spawn));
+    let (mut body, mut tasks) = (body(threads), FuturesUnordered::new());
+    pollster::block_on(poll_fn(|context| {
+        loop {
+            while let Poll::Ready(Some(task)) = spawned.poll_next_unpin(context) {
+                tasks.push(contain(task));
+            }
+            if body.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            if !matches!(tasks.poll_next_unpin(context), Poll::Ready(Some(()))) {
+                return Poll::Pending;
+            }
+        }
+    }));
+}
+
+/// Ends an executor, also if its future panics.
+struct Ends(Threads);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        LOCAL.set(None);
+        self.0.over.0.store(true, Ordering::SeqCst);
+        self.0.over.1.notify(usize::MAX);
+    }
+}
+
+impl Executor for Threads {
+    fn name(&self) -> String {
+        "threads, one a task".to_owned()
+    }
+
+    fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
+        let over = self.over.1.listen();
+        if self.over.0.load(Ordering::SeqCst) {
+            return Err(SpawnError::Ended);
+        }
+        let until_over = move || _ = pollster::block_on(select(pin!(contain(task)), over));
+        let thread = Thread { name: "task".to_owned(), ..Thread::default() };
+        thread.start(|| Ok(until_over)).map(drop).map_err(|_| SpawnError::NoThread)
+    }
+
+    fn runs_local(&self) -> bool {
+        true
+    }
+
+    fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
+        if self.home != thread::current().id() {
+            return Err(SpawnError::WrongThread);
+        }
+        let spawn = LOCAL.with_borrow(Clone::clone).ok_or(SpawnError::Ended)?;
+        spawn.unbounded_send(make()).map_err(|_| SpawnError::Ended)
+    }
+
+    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+        let (_, granted) = thread.start(|| Ok(|| run(|own| make(Arc::new(own)))))?;
+        Ok(granted)
+    }
+
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
+        if self.over.0.load(Ordering::SeqCst) {
+            return Err(SpawnError::Ended);
+        }
+        pool::run(work);
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
+        match self.clock.instant(deadline) {
+            Some(at) => Box::pin(async move { _ = Timer::at(at).await }),
+            None => Box::pin(pending()),
+        }
+    }
+
+    fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
+        Box::pin(net::connect(address))
+    }
+
+    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
+        Box::pin(net::listen(address))
+    }
+
+    fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
+        net::unix_stream(socket)
+    }
+
+    fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
+        net::unix_listener(socket)
+    }
+}

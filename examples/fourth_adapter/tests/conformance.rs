@@ -1,0 +1,30 @@
+//! The adapter keeps the laws of all executors.
+#![cfg(unix)]
+
+use std::sync::Arc;
+
+use fourth_adapter::Threads;
+use mycelium_executor::conformance::{Dedicated, Subject};
+use mycelium_executor::{Executor, LocalFuture};
+
+struct ThreadPerTask;
+
+impl Subject for ThreadPerTask {
+    const NAME: &'static str = "threads, one a task";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        fourth_adapter::run(|threads: Threads| body(Arc::new(threads)));
+    }
+}
+
+mod own {
+    use super::ThreadPerTask;
+
+    mycelium_executor::conformance!(ThreadPerTask);
+}
+
+mod dedicated {
+    use super::{Dedicated, ThreadPerTask};
+
+    mycelium_executor::conformance!(Dedicated<ThreadPerTask>);
+}
