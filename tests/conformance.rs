@@ -18,12 +18,12 @@ use table::{Column, Table};
 fn main() -> ExitCode {
     let words: Vec<String> =
         std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let mut columns = columns();
+    let mut chosen = columns();
     if !words.is_empty() {
-        columns.retain(|column| words.iter().any(|word| column.name().contains(word.as_str())));
+        chosen.retain(|column| words.iter().any(|word| column.name().contains(word.as_str())));
     }
     assert!(!Table::empty(columns()).is_whole(), "a table without cells is not whole");
-    let table = Table::fill(columns);
+    let table = Table::fill(chosen);
     table.print();
     if table.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
