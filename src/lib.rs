@@ -98,6 +98,11 @@ pub use service::{Emits, Reads, Service};
 pub use supervision::Restart;
 pub use topology::{Problem, Topology, TopologyError};
 
+/// The snippets of the page are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+pub struct Embedding;
+
 /// What the macros write. Not for anyone else: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
