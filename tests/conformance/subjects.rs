@@ -4,6 +4,8 @@
 mod own_loop;
 
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Executor, LocalFuture};
@@ -20,6 +22,8 @@ pub(crate) fn adapters() -> Vec<Ground> {
         Ground::of::<TokioMany>(),
         Ground::of::<SmolOne>(),
         Ground::of::<SmolMany>(),
+        #[cfg(target_os = "linux")]
+        Ground::of::<Glommio>(),
         Ground::of::<Fourth>(),
     ]
 }
@@ -76,6 +80,23 @@ impl Subject for SmolMany {
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
         let body = |executor: Smol| body(Arc::new(executor));
         mycelium_smol::run(2, body).unwrap();
+    }
+}
+
+/// One thread, over io_uring.
+#[cfg(target_os = "linux")]
+struct Glommio;
+
+#[cfg(target_os = "linux")]
+impl Subject for Glommio {
+    const NAME: &'static str = "glommio";
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        let body = |executor| body(Arc::new(executor));
+        // With a shorter one, glommio 0.9 now and then sleeps through whatever should wake it.
+        let preempt = Duration::from_millis(100);
+        let settings = mycelium_glommio::Settings { preempt, ..Default::default() };
+        mycelium_glommio::run(&settings, body).unwrap();
     }
 }
 
