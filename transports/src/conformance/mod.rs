@@ -5,7 +5,7 @@
 //! what was seen.
 //!
 //! Who writes a transport implements [`Transport`] and writes `conformance!(MyTransport);` in a test file: one test for each
-//! law, on plain [`Threads`]. [`laws`] and [`check`] run them on any executor, and on any two. Where transports differ, a
+//! law, on plain [`Threads`]. [`laws`] and [`check()`] run them on any executor, and on any two. Where transports differ, a
 //! transport says by how much ([`Transport::RINGS`]); the laws are the same for all.
 //!
 //! ```
