@@ -4,8 +4,6 @@
 mod own_loop;
 
 use std::sync::Arc;
-#[cfg(target_os = "linux")]
-use std::time::Duration;
 
 use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Executor, LocalFuture};
@@ -93,10 +91,7 @@ impl Subject for Glommio {
 
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
         let body = |executor| body(Arc::new(executor));
-        // With a shorter one, glommio 0.9 now and then sleeps through whatever should wake it.
-        let preempt = Duration::from_millis(100);
-        let settings = mycelium_glommio::Settings { preempt, ..Default::default() };
-        mycelium_glommio::run(&settings, body).unwrap();
+        mycelium_glommio::run(&mycelium_glommio::Settings::default(), body).unwrap();
     }
 }
 
