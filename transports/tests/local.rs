@@ -1,5 +1,8 @@
 //! The local transport: the laws of every transport, and what is its own.
 
+#[path = "local/waiting.rs"]
+mod waiting;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -3,22 +3,28 @@
 use core::task::{Poll, Waker};
 
 use crate::doorbell::Bells;
-use crate::wait::{self, Wait};
+use crate::wait::{Looked, Patience, Wait};
 
 /// Where one end waits, and how. The end has it for life, so that waiting takes no turn at a queue.
 #[derive(Debug)]
 pub(super) struct Place<B: Bells> {
     seat: B::Seat,
-    pub(super) wait: Wait,
-    /// How often it looked since this wait began.
-    looked: usize,
+    patience: Patience,
     /// Whether it parked and has not come back from that.
     parked: bool,
 }
 
 impl<B: Bells> Place<B> {
     pub(super) fn new(seat: B::Seat, wait: Wait) -> Place<B> {
-        Place { seat, wait, looked: 0, parked: false }
+        Place { seat, patience: Patience::new(wait), parked: false }
+    }
+
+    pub(super) fn wait(&self) -> Wait {
+        self.patience.wait()
+    }
+
+    pub(super) fn wait_by(&mut self, wait: Wait) {
+        self.patience = Patience::new(wait);
     }
 
     /// Looks until there is something or the policy says to wait. Once there is something, the caller ends the wait by
@@ -42,19 +48,14 @@ impl<B: Bells> Place<B> {
         waker: &Waker,
         mut look: impl FnMut() -> Option<R>,
     ) -> Poll<R> {
-        let (looks, then_parks) = self.wait.looks(self.looked);
-        for _ in 0..looks {
-            wait::pause();
-            if let Some(found) = look() {
-                return Poll::Ready(found);
+        match self.patience.look(Wait::LOOKS, &mut look) {
+            Looked::Found(found) => return Poll::Ready(found),
+            Looked::Again => {
+                waker.wake_by_ref();
+                return Poll::Pending;
             }
+            Looked::Park => {}
         }
-        if !then_parks {
-            self.looked = self.looked.saturating_add(looks);
-            waker.wake_by_ref();
-            return Poll::Pending;
-        }
-        self.looked = usize::MAX;
         self.parked = true;
         bells.park(&self.seat, waker);
         look().map_or(Poll::Pending, Poll::Ready)
@@ -64,7 +65,7 @@ impl<B: Bells> Place<B> {
     /// rung.
     #[inline]
     pub(super) fn got(&mut self, bells: &B, more: impl FnOnce() -> bool) {
-        self.looked = 0;
+        self.patience.renew();
         if self.parked {
             self.parked = false;
             bells.unpark(&self.seat);
@@ -77,7 +78,7 @@ impl<B: Bells> Place<B> {
     /// This end waits no more, though it got nothing: a wake that came for it is passed on.
     #[inline]
     pub(super) fn gave_up(&mut self, bells: &B) {
-        self.looked = 0;
+        self.patience.renew();
         if self.parked {
             self.parked = false;
             if bells.unpark(&self.seat) && B::SHARED {

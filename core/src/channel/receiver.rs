@@ -56,13 +56,13 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         L: Clone,
     {
         let mut other = Receiver::new(C::clone(&self.consumer), self.lobby.clone())?;
-        other.place.wait = self.place.wait;
+        other.place.wait_by(self.place.wait());
         Some(other)
     }
 
     /// How this end waits for items from now on; at first it is [`Wait::Park`].
     pub fn wait_by(&mut self, wait: Wait) {
-        self.place.wait = wait;
+        self.place.wait_by(wait);
     }
 
     /// Takes the next item if there is one now.

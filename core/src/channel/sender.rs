@@ -53,13 +53,13 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         L: Clone,
     {
         let mut other = Sender::new(self.producer.another()?, self.lobby.clone())?;
-        other.place.wait = self.place.wait;
+        other.place.wait_by(self.place.wait());
         Some(other)
     }
 
     /// How this end waits for room from now on; at first it is [`Wait::Park`].
     pub fn wait_by(&mut self, wait: Wait) {
-        self.place.wait = wait;
+        self.place.wait_by(wait);
     }
 
     /// Sends an item if there is room now.

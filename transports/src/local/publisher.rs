@@ -9,9 +9,10 @@ use std::task::{Context, Poll};
 use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, to_words};
 use mycelium_core::ring::broadcast::{Broadcast, Producer};
+use mycelium_core::wait::{Looked, Patience, Wait};
 
 use super::outlet::{Outlet, RingOf};
-use super::pulse::{Bells, Flusher, Pulse};
+use super::pulse::{Alone, Bells, Flusher, Pulse};
 use super::{Policy, Topic};
 use crate::counters::{Kind, Line, Region};
 
@@ -29,10 +30,14 @@ pub struct Publisher<M: Message> {
     producer: Option<Producer<RingOf>>,
     bells: Bells,
     pulse: Option<Arc<Pulse>>,
+    alone: Alone,
     line: Line,
     sent: u64,
     /// The entry of the reader that held the ring when it was last full.
     held: Option<usize>,
+    patience: Patience,
+    /// How many it had sent when the present wait for room began.
+    waits_at: Option<u64>,
     message: PhantomData<M>,
 }
 
@@ -45,11 +50,19 @@ impl<M: Message> Publisher<M> {
             bells: Bells::new(outlet.clone()),
             outlet,
             pulse: None,
+            alone: Alone::default(),
             line,
             sent: 0,
             held: None,
+            patience: Patience::default(),
+            waits_at: None,
             message: PhantomData,
         }
+    }
+
+    /// How `emit` waits for room from now on; at first it is [`Wait::Park`].
+    pub fn wait_by(&mut self, wait: Wait) {
+        self.patience = Patience::new(wait);
     }
 
     /// From now on this publisher's work counts in a task's pulse, whose poller flushes it with the returned flusher.
@@ -138,7 +151,11 @@ impl<M: Message> Publisher<M> {
     /// go on with [`poll_emit`](Publisher::poll_emit).
     #[inline]
     pub fn poll_try_emit(&mut self, context: &Context<'_>, message: &M) -> Poll<bool> {
-        if self.pulse.as_ref().is_some_and(|pulse| pulse.is_spent(context)) {
+        let is_spent = match &self.pulse {
+            Some(pulse) => pulse.is_spent(context),
+            None => self.alone.is_spent(context),
+        };
+        if is_spent {
             return Poll::Pending;
         }
         Poll::Ready(self.push(message).is_ok())
@@ -147,7 +164,21 @@ impl<M: Message> Publisher<M> {
     #[cold]
     #[inline(never)]
     fn poll_room(&mut self, context: &Context<'_>, message: &M) -> Poll<Result<(), EmitError<M>>> {
-        self.line.add(WAITED, 1);
+        // Told here from the wait before, so that an emit that need not wait has nothing to do with this.
+        if self.waits_at.replace(self.sent) != Some(self.sent) {
+            self.patience.renew();
+            self.line.add(WAITED, 1);
+        }
+        if self.patience.wait() != Wait::Park && !self.is_rejected() {
+            match self.look_again(message) {
+                Looked::Found(()) => return Poll::Ready(Ok(())),
+                Looked::Again => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Looked::Park => {}
+            }
+        }
         self.outlet.room.park(context.waker());
         match self.push(message) {
             Ok(()) => {
@@ -162,6 +193,21 @@ impl<M: Message> Publisher<M> {
                 }
             },
         }
+    }
+
+    /// Tries as often as its policy says, before it sleeps.
+    fn look_again(&mut self, message: &M) -> Looked<()> {
+        let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
+        let mut patience = self.patience;
+        let looked = patience.look(most, || self.push(message).ok());
+        self.patience = patience;
+        looked
+    }
+
+    /// Whether the reader that held the ring gives messages back: nobody waits for it.
+    fn is_rejected(&self) -> bool {
+        let reader = self.held.and_then(|entry| self.outlet.reader_at(entry));
+        reader.is_some_and(|reader| reader.policy == Policy::Reject)
     }
 
     /// Appends to the ring, or names the entry of the reader that holds it.

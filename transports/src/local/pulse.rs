@@ -6,7 +6,8 @@
 //! budget: a task that has used it up yields, so that neither a tight loop of emits nor one of receives starves its
 //! executor.
 //!
-//! A handle that is used anywhere else, outside its task's poll, tells the other side at once.
+//! A handle that is used anywhere else, outside its task's poll, tells the other side at once. One that belongs to no
+//! task yields by a count of its own.
 
 use std::cell::Cell;
 use std::ptr;
@@ -15,13 +16,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Context;
 
 use mycelium_core::doorbell::announce;
+use mycelium_core::wait::Wait;
 
 use super::outlet::{Inlet, Outlet, ReaderInfo};
 
 /// After so many operations the handle that did the last one flushes by itself: a long poll delays nobody for long.
 const FLUSH_EVERY: u32 = 64;
-/// After so many operations in one poll a task yields.
-const BUDGET: u32 = 256;
+/// So often a task looks for what it waits for while it owes others a ring: the end of its poll is when they are told.
+const LOOKS_IN_DEBT: usize = 50;
 
 thread_local! {
     /// The pulse of the task that this thread polls. Only ever compared.
@@ -29,15 +31,27 @@ thread_local! {
 }
 
 /// What one task did in its present poll. Only the thread that polls the task touches it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(64))]
-pub struct Pulse(AtomicU32);
+pub struct Pulse {
+    count: AtomicU32,
+    budget: u32,
+}
 
 impl Pulse {
+    /// After so many operations in one poll a task yields, unless it has another budget.
+    pub const BUDGET: u32 = 256;
+
     /// Nothing done yet.
     #[must_use]
     pub fn new() -> Arc<Pulse> {
-        Arc::default()
+        Pulse::with_budget(Pulse::BUDGET)
+    }
+
+    /// Nothing done yet, by a task that yields after so many operations in one poll.
+    #[must_use]
+    pub fn with_budget(budget: u32) -> Arc<Pulse> {
+        Arc::new(Pulse { count: AtomicU32::new(0), budget })
     }
 
     /// Counts one operation and says whether the other side must be told now: every so often, and always outside the
@@ -48,24 +62,47 @@ impl Pulse {
             return true;
         }
         // One thread: a load and a store are enough.
-        let count = self.0.load(Ordering::Relaxed) + 1;
-        self.0.store(count, Ordering::Relaxed);
+        let count = self.count.load(Ordering::Relaxed) + 1;
+        self.count.store(count, Ordering::Relaxed);
         count.is_multiple_of(FLUSH_EVERY)
     }
 
     /// Whether the task must yield before it does more in this poll; it is woken again then.
     #[inline]
     pub(super) fn is_spent(&self, context: &Context<'_>) -> bool {
-        let spent = self.0.load(Ordering::Relaxed) >= BUDGET && self.is_current();
+        let spent = self.count.load(Ordering::Relaxed) >= self.budget && self.is_current();
         if spent {
             context.waker().wake_by_ref();
         }
         spent
     }
 
+    /// How often a handle of this task may look in one poll for what it waits for.
+    pub(super) fn looks(&self) -> usize {
+        let in_debt = self.count.load(Ordering::Relaxed) != 0 && self.is_current();
+        if in_debt { LOOKS_IN_DEBT.min(Wait::LOOKS) } else { Wait::LOOKS }
+    }
+
     #[inline]
     fn is_current(&self) -> bool {
         ptr::eq(CURRENT.get(), self)
+    }
+}
+
+/// The budget of a handle that no task's pulse counts for: after so many polls it yields once.
+#[derive(Debug, Default)]
+pub(super) struct Alone(u32);
+
+impl Alone {
+    #[inline]
+    pub(super) fn is_spent(&mut self, context: &Context<'_>) -> bool {
+        self.0 += 1;
+        let spent = self.0 > Pulse::BUDGET;
+        if spent {
+            self.0 = 0;
+            context.waker().wake_by_ref();
+        }
+        spent
     }
 }
 
@@ -84,8 +121,8 @@ pub fn poll_with<R>(pulse: &Pulse, flushers: &mut [Flusher], poll: impl FnOnce()
     let outer = Outer(CURRENT.replace(pulse));
     let result = poll();
     drop(outer);
-    if pulse.0.load(Ordering::Relaxed) != 0 {
-        pulse.0.store(0, Ordering::Relaxed);
+    if pulse.count.load(Ordering::Relaxed) != 0 {
+        pulse.count.store(0, Ordering::Relaxed);
         announce();
         flushers.iter_mut().for_each(Flusher::ring);
     }

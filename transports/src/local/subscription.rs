@@ -10,10 +10,11 @@ use std::task::{Context, Poll};
 use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, Words, from_words, valid_words};
 use mycelium_core::ring::broadcast::Look;
+use mycelium_core::wait::{Looked, Patience, Wait};
 
 use super::delivery::{Delivery, Gap, GapReason, Received, Time, TryRecv, Undelivered};
 use super::outlet::{Feed, Inlet};
-use super::pulse::{Flusher, Pulse};
+use super::pulse::{Alone, Flusher, Pulse};
 use super::{Policy, Topic};
 
 const TAKEN: usize = 1;
@@ -50,6 +51,10 @@ pub struct Subscription<M: Message> {
     /// What comes next, between two lines of one receive.
     seen: Option<Delivery<M>>,
     pulse: Option<Arc<Pulse>>,
+    alone: Alone,
+    patience: Patience,
+    /// The places of all feeds when the present wait began.
+    waits_at: usize,
     message: PhantomData<M>,
 }
 
@@ -99,8 +104,16 @@ impl<M: Message> Subscription<M> {
             after_gap: None,
             seen: None,
             pulse: None,
+            alone: Alone::default(),
+            patience: Patience::default(),
+            waits_at: 0,
             message: PhantomData,
         }
+    }
+
+    /// How `recv` waits from now on; at first it is [`Wait::Park`].
+    pub fn wait_by(&mut self, wait: Wait) {
+        self.patience = Patience::new(wait);
     }
 
     /// From now on this subscription's work counts in a task's pulse, whose poller flushes it with the returned
@@ -121,7 +134,11 @@ impl<M: Message> Subscription<M> {
     // As `next_as_usual`.
     #[inline(always)]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
-        if self.pulse.as_ref().is_some_and(|pulse| pulse.is_spent(context)) {
+        let is_spent = match &self.pulse {
+            Some(pulse) => pulse.is_spent(context),
+            None => self.alone.is_spent(context),
+        };
+        if is_spent {
             return Poll::Pending;
         }
         self.settle();
@@ -211,6 +228,23 @@ impl<M: Message> Subscription<M> {
         Finisher(self.inlet.clone())
     }
 
+    /// Looks as often as its policy says, before it sleeps.
+    #[inline(never)]
+    fn look_again(&mut self) -> Looked<Seen> {
+        // Told here from the wait before, so that a receive that need not wait has nothing to do with this.
+        let places = self.feeds.iter().map(|feed| feed.consumer.cursor());
+        let place = places.fold(self.feeds.len(), usize::wrapping_add);
+        if place != self.waits_at {
+            self.waits_at = place;
+            self.patience.renew();
+        }
+        let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
+        let mut patience = self.patience;
+        let looked = patience.look(most, || Some(self.look()).filter(|seen| *seen != Seen::Nothing));
+        self.patience = patience;
+        looked
+    }
+
     /// Lets the message in hand go, unless it is to be delivered again.
     #[inline]
     fn settle(&mut self) {
@@ -266,6 +300,16 @@ impl<M: Message> Subscription<M> {
     fn look_or_park(&mut self, context: &Context<'_>) -> Seen {
         if let seen @ (Seen::Something | Seen::End) = self.look() {
             return seen;
+        }
+        if self.patience.wait() != Wait::Park {
+            match self.look_again() {
+                Looked::Found(seen) => return seen,
+                Looked::Again => {
+                    context.waker().wake_by_ref();
+                    return Seen::Nothing;
+                }
+                Looked::Park => {}
+            }
         }
         self.inlet.bell.park(context.waker());
         let seen = self.look();
