@@ -15,7 +15,7 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use mycelium_core::Message;
-use mycelium_executor::{Listener, SendFuture, Stream};
+use mycelium_executor::{Executor, Listener, SendFuture, Stream};
 use mycelium_transports::local::{EmitError, Publisher};
 
 use crate::error::{BuildError, Result, ShuttingDown, SubscribeError, Unfinished};
@@ -36,6 +36,8 @@ pub struct Context<S: Service> {
     outputs: S::Outputs,
     name: Arc<str>,
     pub(crate) shared: Arc<Shared>,
+    /// That of the thread where the service runs.
+    pub(crate) executor: Arc<dyn Executor>,
     /// Set when the present run ends: its tasks end with it.
     run: Arc<Latch>,
     random: fastrand::Rng,
@@ -50,16 +52,18 @@ impl<S: Service> Context<S> {
         inputs: S::Inputs,
         outputs: S::Outputs,
         shared: Arc<Shared>,
+        executor: Arc<dyn Executor>,
     ) -> Context<S> {
         Context {
             name: name.into(),
             inputs,
             outputs,
             run: Arc::default(),
-            random: fastrand::Rng::with_seed(shared.executor.entropy()),
+            random: fastrand::Rng::with_seed(executor.entropy()),
             stall: Stall::default(),
             publishers: 0,
             shared,
+            executor,
             not_sync: PhantomData,
         }
     }
@@ -82,7 +86,7 @@ impl<S: Service> Context<S> {
     where
         S: Emits<M>,
     {
-        let Context { name, outputs, stall, shared, .. } = self;
+        let Context { name, outputs, stall, executor, .. } = self;
         let publisher = S::publisher(outputs);
         // The error is large: what goes well does not come this way.
         if poll_fn(|context| publisher.poll_try_emit(context, &message)).await {
@@ -92,7 +96,7 @@ impl<S: Service> Context<S> {
         poll_fn(|context| {
             let poll = publisher.poll_emit(context, &message);
             if poll.is_pending() {
-                stall.watch(context, shared, &mut waiting_since, || {
+                stall.watch(context, &**executor, &mut waiting_since, || {
                     let by = publisher.held_by();
                     let reader = by.as_deref().unwrap_or("?");
                     tracing::warn!(service = &**name, topic = M::TOPIC, reader, "emit waits");
@@ -173,7 +177,7 @@ impl<S: Service> Context<S> {
         })
     }
 
-    /// Monotonic time since an origin that is the same for all services of the node.
+    /// Monotonic time since an origin that is the same for all services of the node, whatever executors they run on.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.shared.executor.now()
@@ -188,7 +192,7 @@ impl<S: Service> Context<S> {
     /// The node's time, for child tasks.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        Clock(self.shared.clone())
+        Clock { shared: self.shared.clone(), executor: self.executor.clone() }
     }
 
     /// A random number.
@@ -216,7 +220,7 @@ impl<S: Service> Context<S> {
             }
         };
         // An executor that has ended drops the task, and the result is `Unfinished`.
-        let _ = self.shared.executor.spawn(Box::pin(task));
+        let _ = self.executor.spawn(Box::pin(task));
         JoinHandle(receiver)
     }
 
@@ -228,7 +232,7 @@ impl<S: Service> Context<S> {
         let (result, receiver) = oneshot::channel();
         let work = Box::new(move || drop(result.send(work())));
         // As in `spawn`: a refusal drops the work, and with it the sender.
-        let _ = self.shared.executor.blocking(work);
+        let _ = self.executor.blocking(work);
         JoinHandle(receiver)
     }
 
@@ -239,7 +243,7 @@ impl<S: Service> Context<S> {
         &self,
         address: &str,
     ) -> impl Future<Output = io::Result<Stream>> + Send + use<S> + 'static {
-        let connecting = self.shared.executor.connect(address.to_owned());
+        let connecting = self.executor.connect(address.to_owned());
         named(connecting, "connect to", address)
     }
 
@@ -250,13 +254,13 @@ impl<S: Service> Context<S> {
         &self,
         address: &str,
     ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
-        let listening = self.shared.executor.listen(address.to_owned());
+        let listening = self.executor.listen(address.to_owned());
         named(listening, "listen at", address)
     }
 
     /// Asks the node to shut down: sources end, what they sent is received, then `recv` yields `None` everywhere.
     pub fn shutdown(&self) {
-        self.shared.shutdown.set();
+        self.shared.shut_down();
     }
 
     /// Whether the node shuts down.
@@ -307,13 +311,16 @@ impl<S: Service> Debug for Context<S> {
 
 /// The time of a node, wherever it is wanted.
 #[derive(Clone)]
-pub struct Clock(Arc<Shared>);
+pub struct Clock {
+    shared: Arc<Shared>,
+    executor: Arc<dyn Executor>,
+}
 
 impl Clock {
     /// As [`Context::now`].
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.0.executor.now()
+        self.shared.executor.now()
     }
 
     /// As [`Context::sleep`].
@@ -321,8 +328,8 @@ impl Clock {
     /// # Errors
     /// [`ShuttingDown`] if the node does, or did already.
     pub async fn sleep(&self, duration: Duration) -> Result<(), ShuttingDown> {
-        let Clock(shared) = self;
-        let wake = shared.executor.sleep_until(shared.executor.now().saturating_add(duration));
+        let Clock { shared, executor } = self;
+        let wake = executor.sleep_until(executor.now().saturating_add(duration));
         select(wake, pin!(shared.shutdown.wait())).await;
         if shared.shutdown.is_set() { Err(ShuttingDown) } else { Ok(()) }
     }
@@ -369,18 +376,18 @@ impl Stall {
     fn watch(
         &mut self,
         context: &mut task::Context<'_>,
-        shared: &Shared,
+        executor: &dyn Executor,
         waiting_since: &mut Option<Duration>,
         report: impl FnOnce(),
     ) {
-        let now = shared.executor.now();
+        let now = executor.now();
         let since = *waiting_since.get_or_insert(now);
-        let timer = self.timer.get_or_insert_with(|| shared.executor.sleep_until(now + STALL));
+        let timer = self.timer.get_or_insert_with(|| executor.sleep_until(now + STALL));
         let Poll::Ready(()) = Pin::as_mut(timer).poll(context) else { return };
         if now.saturating_sub(since) >= STALL {
             report();
         }
-        let mut next = shared.executor.sleep_until(now + STALL);
+        let mut next = executor.sleep_until(now + STALL);
         if next.as_mut().poll(context).is_pending() {
             self.timer = Some(next);
         } else {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mycelium_executor::SpawnError;
+use mycelium_executor::{SpawnError, ThreadError};
 use mycelium_transports::local::TopicError;
 
 use crate::topology::TopologyError;
@@ -177,6 +177,18 @@ pub enum BuildError {
     },
     /// A topic cannot be what a service says it is.
     Topic(TopicError),
+    /// A service cannot be executed as the program says.
+    Execution {
+        /// The service.
+        service: String,
+        /// Why not, and what was expected.
+        problem: String,
+    },
+    /// Two executors have one name.
+    DuplicateExecutor {
+        /// The name.
+        name: String,
+    },
 }
 
 impl fmt::Display for BuildError {
@@ -204,6 +216,12 @@ impl fmt::Display for BuildError {
                 "rings take {needed} bytes, but the node may use {budget}: lower the capacities of topics or raise `memory`"
             ),
             BuildError::Topic(error) => error.fmt(f),
+            BuildError::Execution { service, problem } => {
+                write!(f, "service `{service}` cannot be executed as the program says: {problem}")
+            }
+            BuildError::DuplicateExecutor { name } => {
+                write!(f, "two executors are called `{name}`")
+            }
         }
     }
 }
@@ -248,6 +266,18 @@ pub enum StartError {
         service: String,
         /// Why.
         error: SpawnError,
+    },
+    /// A service cannot have the thread that was asked for it.
+    Thread {
+        /// The service.
+        service: String,
+        /// Why not, and what to change.
+        error: ThreadError,
+    },
+    /// Threads of services that have ended are still there: their executors wait for blocking work.
+    Threads {
+        /// The threads.
+        threads: Vec<String>,
     },
     /// A service failed more often than it may.
     ServiceFailed {
@@ -295,7 +325,8 @@ impl fmt::Display for StartError {
             StartError::LocalService { service, executor } => write!(
                 f,
                 "service `{service}` is not Send and cannot run on `{executor}`, which moves tasks between threads: \
-                 run it where local tasks run (`mycelium_tokio::local`), or make it Send"
+                 give it a thread of its own (run = \"dedicated\"), run it where local tasks run (`mycelium_tokio::local`), \
+                 or make it Send"
             ),
             StartError::Executor { asked, given } => {
                 write!(
@@ -306,6 +337,21 @@ impl fmt::Display for StartError {
             StartError::Spawn { service, error } => {
                 write!(f, "service `{service}` did not start: {error}")
             }
+            StartError::Thread { service, error } => {
+                write!(f, "service `{service}` cannot have its thread: {error}")?;
+                match error {
+                    ThreadError::Core { .. } => f.write_str(" (`run` in the topology)"),
+                    ThreadError::Unsupported { .. } => f.write_str(
+                        "; let it share (run = \"shared\"), or give it another executor",
+                    ),
+                    _ => Ok(()),
+                }
+            }
+            StartError::Threads { threads } => write!(
+                f,
+                "threads are left though their services have ended, as blocking work has not: {}",
+                threads.join(", ")
+            ),
             StartError::ExecutorEnded { services } => {
                 write!(f, "the executor ended before these services had: {}", services.join(", "))
             }

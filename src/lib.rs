@@ -69,19 +69,22 @@ pub mod bundle;
 mod context;
 mod dead_letter;
 mod error;
+mod execution;
 mod inbox;
 mod kept;
 mod launch;
 mod links;
 mod node;
+mod observe;
 mod plan;
 mod service;
 mod shutdown;
 mod supervision;
 mod topology;
 
+pub use mycelium_core::wait::Wait;
 pub use mycelium_core::{FixedStr, FixedVec, Message};
-pub use mycelium_executor::{Listener, Stream};
+pub use mycelium_executor::{Class, Listener, OnRefusal, Stream, ThreadError};
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::local::{
     Delivery, EmitError, Gap, GapReason, Policy, Publisher, Received, Refusal, TryRecv,
@@ -91,9 +94,11 @@ pub use mycelium_transports::{counters, own_directory};
 pub use context::{Clock, Context, JoinHandle};
 pub use dead_letter::DeadLetter;
 pub use error::{BuildError, Error, Result, ShuttingDown, StartError, SubscribeError, Unfinished};
+pub use execution::Execution;
 pub use inbox::Subscription;
 pub use kept::Kept;
-pub use node::{Builder, Node, Outcome, Report, Running, ServiceReport};
+pub use node::{Builder, Node, Outcome, Placement, Report, Running, ServiceReport};
+pub use observe::Event;
 pub use service::{Emits, Reads, Service};
 pub use supervision::Restart;
 pub use topology::{Problem, Topology, TopologyError};

@@ -2,41 +2,49 @@
 
 mod builder;
 mod driver;
+mod placing;
 mod running;
+mod shared;
+mod threads;
+mod watchdog;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use mycelium_core::Message;
 use mycelium_executor::{Executor, SendFuture};
-use mycelium_transports::counters::{Kind, Region};
-use mycelium_transports::local::{Finisher, Flusher, Publisher, Pulse, Schema, Topic};
+use mycelium_transports::counters::Kind;
+use mycelium_transports::local::Finisher;
 
 use crate::context::Context;
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, Result, StartError};
+use crate::execution::Execution;
 use crate::inbox::AnyInbox;
 use crate::launch::Task;
 use crate::links::Links;
+use crate::observe::Observers;
 use crate::plan::{Plan, Ports};
 use crate::service::{Service, Wiring};
-use crate::shutdown::{Countdown, Latch};
 use crate::supervision::Life;
+use placing::Beat;
+use watchdog::{Dog, Watchdog, Watched};
 
 pub use builder::Builder;
+pub use placing::Placement;
 pub use running::{Outcome, Report, Running, ServiceReport};
-
-/// How many counter lines a node has room for.
-const COUNTER_LINES: usize = 1024;
+pub(crate) use shared::{Departure, Shared};
 
 /// Services that fit together, ready to start. See the [crate's example](crate).
 pub struct Node {
     plan: Plan,
     services: Vec<Registered>,
+    executors: Vec<(String, Arc<dyn Executor>)>,
     hooks: Vec<Hook>,
+    observers: Observers,
+    watchdog: Option<Duration>,
 }
 
 /// What is to be done once all services have ended.
@@ -47,45 +55,38 @@ struct Registered {
     ports: Ports,
     /// The type's name, if it stays on one thread.
     local: Option<&'static str>,
+    execution: Execution,
     prepare: Prepare,
 }
 
-type Prepare = Box<dyn FnOnce(&Arc<Shared>, String) -> Result<Prepared, BuildError> + Send>;
+type Prepare = Box<dyn FnOnce(&Arc<Shared>, Asked) -> Result<Prepared, BuildError> + Send>;
+
+/// A service that is to be wired, and how it is to be executed.
+struct Asked {
+    name: String,
+    execution: Execution,
+    executor: Arc<dyn Executor>,
+}
 
 /// A service that is wired and can be launched.
 struct Prepared {
     name: String,
+    execution: Execution,
+    executor: Arc<dyn Executor>,
     is_send: bool,
-    /// Makes the service's task, on the thread where it is to run.
-    launch: Box<dyn FnOnce() -> Task + Send>,
-    pulse: Arc<Pulse>,
-    flushers: Vec<Flusher>,
+    launch: Launch,
+    beat: Beat,
     inboxes: Vec<Weak<dyn AnyInbox>>,
     finishers: Vec<(&'static str, Finisher)>,
 }
 
-/// What all services of a running node share.
-pub(crate) struct Shared {
-    pub(crate) plan: Plan,
-    pub(crate) executor: Arc<dyn Executor>,
-    pub(crate) shutdown: Latch,
-    /// The shutdown's deadline is now.
-    overdue: Latch,
-    left: Countdown,
-    finished: Latch,
-    counters: Arc<Region>,
-    state: Mutex<State>,
-    /// With other nodes. Set before anything runs.
-    links: OnceLock<Links>,
-}
+/// Makes the service's task, on the thread where it is to run, for the executor there.
+type Launch = Box<dyn FnOnce(Arc<dyn Executor>) -> Task + Send>;
 
-#[derive(Default)]
-struct State {
-    topics: BTreeMap<&'static str, Arc<Topic>>,
-    ended: BTreeMap<String, Outcome>,
-    /// Topics to which somebody outside the services emits.
-    from_outside: BTreeSet<&'static str>,
-    error: Option<StartError>,
+impl Prepared {
+    fn into_parts(self) -> (Launch, Beat) {
+        (self.launch, self.beat)
+    }
 }
 
 impl Node {
@@ -129,7 +130,7 @@ impl Node {
                     return join.await;
                 }
                 Either::Right((Ok(()), again)) => {
-                    shared.shutdown.set();
+                    shared.shut_down();
                     if std::mem::replace(&mut interrupted, true) {
                         shared.overdue.set();
                     }
@@ -144,35 +145,32 @@ impl Node {
     /// Everything is wired before any service runs, so the order of start loses nothing.
     ///
     /// # Errors
-    /// If the executor is not the one that the topology asks for, or cannot run one of the services. Nothing runs
-    /// then.
+    /// If the executor is not the one that the topology asks for, or one of the services cannot be executed as asked: its
+    /// executor is not there or cannot run it, or the machine refuses its thread what it is to have. Nothing has run then,
+    /// and no thread is left.
     pub fn start(self, executor: impl Executor) -> Result<Running, StartError> {
+        let executor: Arc<dyn Executor> = Arc::new(executor);
         let given = executor.name();
-        let kind = given.split(',').next().unwrap_or_default();
         if let Some(asked) = self.plan.topology.executor(&self.plan.node)
-            && asked != kind
+            && asked != kind(&given)
         {
             return Err(StartError::Executor { asked: asked.to_owned(), given });
         }
-        let local = self.services.iter().find_map(|service| service.local);
-        if let Some(service) = local.filter(|_| !executor.runs_local()) {
-            return Err(StartError::LocalService { service, executor: given });
+        let mut asked = Vec::new();
+        for service in &self.services {
+            let executor = choose(&self.plan, &executor, &self.executors, service)?;
+            if let (Some(service), false) = (service.local, service.execution.has_own_thread())
+                && !executor.runs_local()
+            {
+                return Err(StartError::LocalService { service, executor: executor.name() });
+            }
+            let (name, execution) = (service.name.clone(), service.execution.clone());
+            asked.push(Asked { name, execution, executor });
         }
-        let shared = Arc::new(Shared {
-            executor: Arc::new(executor),
-            shutdown: Latch::default(),
-            overdue: Latch::default(),
-            left: Countdown::new(self.services.len()),
-            finished: Latch::default(),
-            counters: Region::new(COUNTER_LINES),
-            state: Mutex::default(),
-            links: OnceLock::new(),
-            plan: self.plan,
-        });
-        shared.make_topics()?;
+        let shared = Shared::new(self.plan, executor, self.observers, self.services.len())?;
         let mut prepared = Vec::new();
-        for service in self.services {
-            prepared.push((service.prepare)(&shared, service.name)?);
+        for (service, asked) in self.services.into_iter().zip(asked) {
+            prepared.push((service.prepare)(&shared, asked)?);
         }
         // Who reads in other nodes misses nothing either.
         let _ = shared.links.set(Links::start(&shared)?);
@@ -184,10 +182,61 @@ impl Node {
             ring_bytes = shared.plan.memory,
             "node starts"
         );
-        let running = Running { shared: shared.clone() };
-        driver::start(&shared, prepared, self.hooks)?;
-        Ok(running)
+        let dog = self.watchdog.map(|limit| watch(&shared, limit, &mut prepared)).transpose()?;
+        driver::start(&shared, prepared, dog, self.hooks)?;
+        Ok(Running { shared })
     }
+}
+
+/// What kind of executor has that name: "tokio", of "tokio, 2 workers".
+fn kind(name: &str) -> &str {
+    name.split(',').next().unwrap_or_default()
+}
+
+/// The executor that a service asks for: one that was given by name, or the node's own.
+fn choose(
+    plan: &Plan,
+    own: &Arc<dyn Executor>,
+    others: &[(String, Arc<dyn Executor>)],
+    service: &Registered,
+) -> Result<Arc<dyn Executor>, StartError> {
+    let Some(asked) = &service.execution.executor else { return Ok(own.clone()) };
+    if let Some((_, executor)) = others.iter().find(|(name, _)| name == asked) {
+        return Ok(executor.clone());
+    }
+    let name = own.name();
+    if kind(&name) == asked {
+        return Ok(own.clone());
+    }
+    let known = others.iter().map(|(name, _)| name.clone()).chain([kind(&name).to_owned()]);
+    let known: Vec<_> = known.collect();
+    let error = match plan.topology.no_executor(&service.name, known.clone()) {
+        Some(error) => BuildError::Topology(error),
+        None => BuildError::Execution {
+            service: service.name.clone(),
+            problem: format!(
+                "there is no executor `{asked}`; expected one of: {}",
+                known.join(", ")
+            ),
+        },
+    };
+    Err(error.into())
+}
+
+/// Has the services watched by a thread, from their first poll on.
+fn watch(
+    shared: &Arc<Shared>,
+    limit: Duration,
+    services: &mut [Prepared],
+) -> Result<Arc<Dog>, StartError> {
+    let dog = Arc::new(Dog::default());
+    let watched = services.iter_mut().map(|service| {
+        let watched = service.beat.watched.insert(Watched::new(&dog)).clone();
+        (service.name.clone(), watched)
+    });
+    Watchdog::start(shared, &dog, limit, watched)
+        .map_err(|error| StartError::Thread { service: "(the watchdog)".to_owned(), error })?;
+    Ok(dog)
 }
 
 impl fmt::Debug for Node {
@@ -199,18 +248,19 @@ impl fmt::Debug for Node {
 /// Wires a service: its subscriptions and publishers exist from now on.
 fn prepare<S: Service>(
     shared: &Arc<Shared>,
-    name: String,
+    asked: Asked,
     factory: Box<dyn FnMut() -> S + Send>,
 ) -> Result<Prepared, BuildError> {
-    let mut wiring = Wiring::new(shared, &name);
+    let Asked { name, execution, executor } = asked;
+    let mut wiring = Wiring::new(shared, &name, &execution);
     let (inputs, outputs) = S::wire(&mut wiring)?;
     let Wiring { pulse, flushers, inboxes, finishers, .. } = wiring;
     let watched = inboxes.iter().map(Arc::downgrade).collect();
     let dead_letters =
         S::ports().can_give_up().then(|| shared.publisher::<DeadLetter>(&name)).transpose()?;
-    let life = Life {
+    let mut life = Life {
         factory,
-        context: Context::<S>::new(&name, inputs, outputs, shared.clone()),
+        context: Context::<S>::new(&name, inputs, outputs, shared.clone(), executor.clone()),
         inboxes,
         dead_letters,
         restart: shared.plan.topology.restart(&name),
@@ -223,96 +273,15 @@ fn prepare<S: Service>(
     };
     Ok(Prepared {
         name,
+        execution,
+        executor,
         is_send: S::is_send(),
-        launch: Box::new(move || S::launch(life)),
-        pulse,
-        flushers,
+        launch: Box::new(move |executor| {
+            life.context.executor = executor;
+            S::launch(life)
+        }),
+        beat: Beat { pulse, flushers, watched: None },
         inboxes: watched,
         finishers,
     })
-}
-
-impl Shared {
-    fn make_topics(&self) -> Result<(), BuildError> {
-        let mut state = self.state();
-        for (name, planned) in &self.plan.topics {
-            let capacity = self.plan.capacity(name);
-            let topic = Topic::new(name, planned.schema, capacity, self.counters.clone())?;
-            state.topics.insert(name, topic);
-        }
-        Ok(())
-    }
-
-    /// The topic of `M`, made now if no service named it.
-    pub(crate) fn topic<M: Message>(&self) -> Result<Arc<Topic>, BuildError> {
-        let mut state = self.state();
-        if let Some(topic) = state.topics.get(M::TOPIC) {
-            return Ok(topic.clone());
-        }
-        let schema = Schema::of::<M>();
-        if let Some(other) = state.topics.values().find(|topic| topic.schema().id == M::ID) {
-            let (first, second) = (other.schema().name, schema.name);
-            return Err(BuildError::DuplicateId { id: M::ID, first, second });
-        }
-        let capacity = self.plan.capacity(M::TOPIC);
-        let topic = Topic::new(M::TOPIC, schema, capacity, self.counters.clone())?;
-        state.topics.insert(M::TOPIC, topic.clone());
-        Ok(topic)
-    }
-
-    /// A publisher whose end the node cannot wait for: subscriptions to its topic end when they are empty.
-    pub(crate) fn outside_publisher<M: Message>(
-        &self,
-        name: &str,
-    ) -> Result<Publisher<M>, BuildError> {
-        self.state().from_outside.insert(M::TOPIC);
-        self.publisher(name)
-    }
-
-    pub(crate) fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
-        Ok(self.topic::<M>()?.publisher(name, self.executor.entropy())?)
-    }
-
-    /// A topic that a service named.
-    pub(crate) fn named_topic(&self, name: &str) -> Option<Arc<Topic>> {
-        self.state().topics.get(name).cloned()
-    }
-
-    /// All topics that there are.
-    pub(crate) fn topics(&self) -> impl Iterator<Item = Arc<Topic>> + use<> {
-        let topics: Vec<_> = self.state().topics.values().cloned().collect();
-        topics.into_iter()
-    }
-
-    pub(crate) fn counters(&self) -> &Arc<Region> {
-        &self.counters
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Says how a service ended, when it is dropped.
-pub(crate) struct Departure {
-    shared: Arc<Shared>,
-    name: String,
-    pub(crate) outcome: Outcome,
-}
-
-impl Drop for Departure {
-    fn drop(&mut self) {
-        if let Outcome::Failed { error, restarts } = &self.outcome {
-            let window = self.shared.plan.topology.restart(&self.name).window;
-            self.shared.state().error.get_or_insert(StartError::ServiceFailed {
-                service: self.name.clone(),
-                error: error.clone(),
-                restarts: *restarts,
-                window,
-            });
-            self.shared.shutdown.set();
-        }
-        self.shared.state().ended.insert(self.name.clone(), self.outcome.clone());
-        self.shared.left.count_down();
-    }
 }

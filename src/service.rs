@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use mycelium_core::Message;
+use mycelium_core::wait::Wait;
 use mycelium_transports::local::{Finisher, Flusher, Publisher, Pulse};
 
 use crate::context::Context;
 use crate::error::{BuildError, Result};
+use crate::execution::Execution;
 use crate::inbox::{AnyInbox, Inbox};
 use crate::launch::Task;
 use crate::node::Shared;
@@ -65,6 +67,7 @@ pub trait Emits<M: Message>: Service {
 pub struct Wiring<'a> {
     shared: &'a Arc<Shared>,
     service: &'a str,
+    wait: Wait,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) flushers: Vec<Flusher>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
@@ -73,11 +76,16 @@ pub struct Wiring<'a> {
 }
 
 impl<'a> Wiring<'a> {
-    pub(crate) fn new(shared: &'a Arc<Shared>, service: &'a str) -> Wiring<'a> {
+    pub(crate) fn new(
+        shared: &'a Arc<Shared>,
+        service: &'a str,
+        execution: &Execution,
+    ) -> Wiring<'a> {
         Wiring {
             shared,
             service,
-            pulse: Pulse::new(),
+            wait: execution.wait,
+            pulse: Pulse::with_budget(execution.budget),
             flushers: Vec::new(),
             inboxes: Vec::new(),
             finishers: Vec::new(),
@@ -92,6 +100,7 @@ impl<'a> Wiring<'a> {
         let policy = self.shared.plan.policy(self.service, M::TOPIC);
         let topic = self.shared.topic::<M>()?;
         let mut subscription = topic.subscribe::<M>(self.service, policy)?;
+        subscription.wait_by(self.wait);
         self.flushers.push(subscription.attach(&self.pulse));
         self.finishers.push((M::TOPIC, subscription.finisher()));
         let inbox = Inbox::new(format!("{}.{}", self.service, M::TOPIC), subscription);
@@ -105,6 +114,7 @@ impl<'a> Wiring<'a> {
     /// If the topic cannot take it.
     pub fn output<M: Message>(&mut self) -> Result<Publisher<M>, BuildError> {
         let mut publisher = self.shared.publisher::<M>(self.service)?;
+        publisher.wait_by(self.wait);
         self.flushers.push(publisher.attach(&self.pulse));
         Ok(publisher)
     }

@@ -51,7 +51,7 @@ impl Countdown {
 }
 
 /// Waits for a condition whose changes are notified: check, listen, check.
-async fn until(event: &Event, holds: impl Fn() -> bool) {
+pub(crate) async fn until(event: &Event, holds: impl Fn() -> bool) {
     while !holds() {
         let changed = event.listen();
         if holds() {

@@ -97,9 +97,13 @@ pub struct Life<S: Service> {
 
 /// Runs a service until it ends, fails too often, or the node shuts down.
 pub async fn supervise<S: Service>(mut life: Life<S>) {
+    // If another service cannot be placed, none runs.
+    life.context.shared.clone().placed.wait().await;
     let mut failures = Failures::default();
     let mut instance = None;
+    let mut failed: Option<String> = None;
     loop {
+        life.context.shared.starts(life.context.name(), failed.as_deref());
         let failure = match attempt(&mut life, &mut instance).await {
             Ok(()) => break life.complete(),
             Err(failure) => failure,
@@ -107,7 +111,8 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         life.inboxes.iter().for_each(|inbox| inbox.fail());
         life.bury_what_was_given_up();
         let shared = life.context.shared.clone();
-        let (now, jitter) = (shared.executor.now(), life.context.random());
+        let executor = life.context.executor.clone();
+        let (now, jitter) = (executor.now(), life.context.random());
         let restarts = failures.earlier();
         let pause = failures.pause(&life.restart, now, jitter);
         let Some(pause) = pause.filter(|_| !failure.permanent) else {
@@ -122,7 +127,8 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             ?pause,
             "failed, will restart"
         );
-        let wake = shared.executor.sleep_until(now.saturating_add(pause));
+        failed = Some(failure.text);
+        let wake = executor.sleep_until(now.saturating_add(pause));
         if shared.shutdown.is_set() {
             wake.await;
         } else {

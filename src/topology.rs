@@ -5,6 +5,7 @@
 //! expected: nothing is decided silently.
 
 mod check;
+mod execution;
 mod link;
 mod values;
 
@@ -21,6 +22,7 @@ use toml::Spanned;
 
 use crate::error::Place;
 use crate::supervision::Restart;
+use execution::{Budget, ClassName, RefusedName, RunName, ThreadName, WaitName};
 use link::LinkSection;
 use values::{Bytes, Capacity, PolicyName, Span};
 
@@ -94,6 +96,7 @@ struct NodeSection {
     memory: Option<Bytes>,
     socket: Option<PathBuf>,
     users: Option<Vec<u32>>,
+    watchdog: Option<Span>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -103,6 +106,13 @@ struct ServiceSection {
     window: Option<Span>,
     backoff: Option<Span>,
     longest_backoff: Option<Span>,
+    run: Option<RunName>,
+    wait: Option<WaitName>,
+    thread: Option<Spanned<ThreadName>>,
+    class: Option<Spanned<ClassName>>,
+    refused: Option<Spanned<RefusedName>>,
+    budget: Option<Budget>,
+    executor: Option<Spanned<String>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -146,6 +156,7 @@ impl Topology {
                 let topology = Topology { file, sections, directory: None };
                 topology.check_owners()?;
                 topology.check_links()?;
+                topology.check_executions()?;
                 Ok(topology)
             }
             Err(error) => {
@@ -171,6 +182,10 @@ impl Topology {
     pub(crate) fn shutdown(&self, node: &str) -> Duration {
         let section = self.sections.node.get(node);
         section.and_then(|section| section.shutdown).map_or(SHUTDOWN, |span| span.0)
+    }
+
+    pub(crate) fn watchdog(&self, node: &str) -> Option<Duration> {
+        Some(self.sections.node.get(node)?.watchdog?.0)
     }
 
     pub(crate) fn memory(&self, node: &str) -> usize {
@@ -246,7 +261,7 @@ pub enum Problem {
     },
     /// A name that nothing in the program has.
     Unknown {
-        /// What it should name: `service`, `node`, `topic` or `subscription`.
+        /// What it should name: `service`, `node`, `topic`, `subscription` or `executor`.
         kind: &'static str,
         /// The name.
         name: String,
@@ -271,6 +286,11 @@ pub enum Problem {
         /// The topic.
         topic: String,
     },
+    /// Two keys say things that cannot both be.
+    Contradiction {
+        /// What they say, and what was expected.
+        message: String,
+    },
     /// A service has two places.
     Duplicate {
         /// The service.
@@ -285,7 +305,9 @@ impl fmt::Display for TopologyError {
         write!(f, "{}: ", self.place)?;
         match &self.problem {
             Problem::Unreadable { error } => write!(f, "cannot read the topology: {error}"),
-            Problem::Syntax { message } => f.write_str(message),
+            Problem::Syntax { message } | Problem::Contradiction { message } => {
+                f.write_str(message)
+            }
             Problem::Unknown { kind, name, known } => {
                 write!(f, "there is no {kind} `{name}`; expected one of: {}", known.join(", "))
             }

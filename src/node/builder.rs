@@ -1,10 +1,16 @@
 //! Collects the services of a node and checks that they fit together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_executor::Executor;
 
 use super::{Hook, Node, Registered, prepare};
 use crate::error::BuildError;
+use crate::execution::Execution;
+use crate::observe::{Event, Observers};
 use crate::plan::Plan;
 use crate::service::Service;
 use crate::topology::Topology;
@@ -14,7 +20,11 @@ pub struct Builder {
     name: String,
     topology: Topology,
     services: Vec<Registered>,
+    executions: BTreeMap<String, Execution>,
+    executors: Vec<(String, Arc<dyn Executor>)>,
     hooks: Vec<Hook>,
+    observers: Observers,
+    watchdog: Option<Duration>,
 }
 
 impl Builder {
@@ -23,7 +33,11 @@ impl Builder {
             name: name.to_owned(),
             topology: Topology::default(),
             services: Vec::new(),
+            executions: BTreeMap::new(),
+            executors: Vec::new(),
             hooks: Vec::new(),
+            observers: Observers::default(),
+            watchdog: None,
         }
     }
 
@@ -52,8 +66,71 @@ impl Builder {
             name: name.to_owned(),
             ports: S::ports(),
             local: (!S::is_send()).then(std::any::type_name::<S>),
-            prepare: Box::new(move |shared, name| prepare(shared, name, Box::new(factory))),
+            execution: Execution::default(),
+            prepare: Box::new(move |shared, asked| prepare(shared, asked, Box::new(factory))),
         });
+        self
+    }
+
+    /// How the service of that name is executed. What the topology says of it holds instead, key by key.
+    ///
+    /// ```
+    /// use mycelium::{Context, Execution, Node, OnRefusal, Result, Wait, service};
+    ///
+    /// struct Strategy;
+    ///
+    /// #[service()]
+    /// impl Strategy {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         ctx.info("alone on its core", std::thread::current().name());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let node = Node::builder("main")
+    ///     .service(|| Strategy)
+    ///     .execution("Strategy", Execution::pinned([0]).wait(Wait::Spin).refused(OnRefusal::Warn))
+    ///     .build()?;
+    /// # Ok::<(), mycelium::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn execution(mut self, service: &str, execution: Execution) -> Builder {
+        self.executions.insert(service.to_owned(), execution);
+        self
+    }
+
+    /// Another executor, beside the one that the node is started on, for services that ask for it by this name
+    /// ([`Execution::on`], `executor` in the topology). Services on different executors reach each other as those on one
+    /// do; the executor must outlive the node.
+    #[must_use]
+    pub fn executor(mut self, name: &str, executor: impl Executor) -> Builder {
+        self.executors.push((name.to_owned(), Arc::new(executor)));
+        self
+    }
+
+    /// Tells `observer` of whatever happens to the node and its services. Several are told one after the other, on the thread
+    /// where it happens, which goes on afterwards: be brief. A panic is logged and harms nobody.
+    ///
+    /// ```
+    /// use mycelium::{Event, Node};
+    ///
+    /// let builder = Node::builder("main").observe(|event| {
+    ///     if let Event::ServiceRestarted { service, error } = event {
+    ///         eprintln!("{service} runs again after: {error}");
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn observe(mut self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Builder {
+        self.observers.add(observer);
+        self
+    }
+
+    /// A thread names services that stay in one poll for longer than `limit`, in the log, as [`Event`]s and in a counter. What
+    /// the topology says (`watchdog`) holds instead. Without either there is none.
+    #[must_use]
+    pub fn watchdog(mut self, limit: Duration) -> Builder {
+        self.watchdog = Some(limit);
         self
     }
 
@@ -89,6 +166,7 @@ impl Builder {
             }
         }
         let known: Vec<&str> = names.into_iter().collect();
+        self.check_executions(&known)?;
         let placed = self.topology.place(&self.name, &known)?;
         let ports_of = |services: &[Registered]| -> Vec<_> {
             services.iter().map(|service| (service.name.clone(), service.ports.clone())).collect()
@@ -99,8 +177,33 @@ impl Builder {
             services.retain(|service| placed.contains(&service.name));
             services.sort_by_key(|service| placed.iter().position(|name| *name == service.name));
         }
+        for service in &mut services {
+            let coded = self.executions.get(&service.name).cloned().unwrap_or_default();
+            service.execution = self.topology.execution(&service.name, coded)?;
+        }
+        let watchdog = self.topology.watchdog(&self.name).or(self.watchdog);
         let plan = Plan::new(&self.name, self.topology, &all, &ports_of(&services))?;
-        Ok(Node { plan, services, hooks: self.hooks })
+        let Builder { executors, hooks, observers, .. } = self;
+        Ok(Node { plan, services, executors, hooks, observers, watchdog })
+    }
+
+    /// What the program says of executions makes sense by itself.
+    fn check_executions(&self, known: &[&str]) -> Result<(), BuildError> {
+        for (service, execution) in &self.executions {
+            let problem = if known.contains(&service.as_str()) {
+                execution.problem()
+            } else {
+                Some(format!("there is no such service; expected one of: {}", known.join(", ")))
+            };
+            if let Some(problem) = problem {
+                return Err(BuildError::Execution { service: service.clone(), problem });
+            }
+        }
+        let mut names = BTreeSet::new();
+        match self.executors.iter().find(|(name, _)| !names.insert(name)) {
+            Some((name, _)) => Err(BuildError::DuplicateExecutor { name: name.clone() }),
+            None => Ok(()),
+        }
     }
 }
 

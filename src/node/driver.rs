@@ -1,32 +1,56 @@
 //! Launches the services of a node and sees to its end: by itself, by a shutdown, or at the shutdown's deadline.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Either, select};
-use mycelium_executor::{Executor, SpawnError};
-use mycelium_transports::local::{Finisher, Flusher, Pulse, poll_with};
+use futures_util::future::{AbortHandle, Either, select};
+use mycelium_core::wait::Wait;
+use mycelium_executor::block_on;
+use mycelium_transports::local::Finisher;
 
+use super::placing::place;
+use super::watchdog::Dog;
 use super::{Hook, Outcome, Prepared, Shared};
 use crate::error::StartError;
 use crate::inbox::AnyInbox;
+use crate::observe::Phase;
 
 /// A declared subscription that nobody has taken after this is named in the log.
 const TAKE_WITHIN: Duration = Duration::from_secs(5);
 /// So long after the deadline, tasks that were told to go have time to be dropped.
-const ABANDON_WITHIN: Duration = Duration::from_millis(200);
+pub(super) const ABANDON_WITHIN: Duration = Duration::from_millis(200);
 
-/// Launches all services, and the task that waits for them.
+/// Places all services, and the task that waits for them; then lets them run.
 pub(super) fn start(
     shared: &Arc<Shared>,
     prepared: Vec<Prepared>,
+    dog: Option<Arc<Dog>>,
     hooks: Vec<Hook>,
 ) -> Result<(), StartError> {
-    let mut driver = Driver { shared: shared.clone(), services: Vec::new() };
+    let started = place_all(shared, prepared, dog.clone(), hooks);
+    match &started {
+        Ok(()) => _ = shared.placed.set(),
+        // Services that were placed have been told to go, and have not run.
+        Err(_) => {
+            block_on(shared.threads.gone(), Wait::Park);
+            dog.iter().for_each(|dog| block_on(dog.gone(), Wait::Park));
+        }
+    }
+    started
+}
+
+fn place_all(
+    shared: &Arc<Shared>,
+    prepared: Vec<Prepared>,
+    dog: Option<Arc<Dog>>,
+    hooks: Vec<Hook>,
+) -> Result<(), StartError> {
+    let mut driver = Driver { shared: shared.clone(), services: Vec::new(), dog };
+    let mut placements = Vec::new();
     for mut service in prepared {
         let (abort, registration) = AbortHandle::new_pair();
         driver.services.push(Handle {
@@ -35,58 +59,17 @@ pub(super) fn start(
             inboxes: std::mem::take(&mut service.inboxes),
             finishers: std::mem::take(&mut service.finishers),
         });
-        let name = service.name.clone();
-        launch(&*shared.executor, service, registration).map_err(|error| {
-            driver.services.iter().for_each(|service| service.abort.abort());
-            StartError::Spawn { service: name, error }
-        })?;
+        placements.push(place(shared, service, registration)?);
     }
+    let _ = shared.placements.set(placements);
     let spawned = shared.executor.spawn(Box::pin(driver.run(hooks)));
     spawned.map_err(|error| StartError::Spawn { service: "(the node)".to_owned(), error })
-}
-
-fn launch(
-    executor: &dyn Executor,
-    service: Prepared,
-    registration: AbortRegistration,
-) -> Result<(), SpawnError> {
-    let Prepared { launch, pulse, flushers, .. } = service;
-    if service.is_send {
-        let task = launch().into_send().ok_or(SpawnError::LocalUnsupported)?;
-        let task = Abortable::new(Beating { task, pulse, flushers }, registration);
-        executor.spawn(Box::pin(async {
-            let _ = task.await;
-        }))
-    } else {
-        executor.spawn_local(Box::new(move || {
-            let task = launch().into_local();
-            let task = Abortable::new(Beating { task, pulse, flushers }, registration);
-            Box::pin(async {
-                let _ = task.await;
-            })
-        }))
-    }
-}
-
-/// A service's task. After each poll, those that wait for what it did are told.
-struct Beating<F> {
-    task: F,
-    pulse: Arc<Pulse>,
-    flushers: Vec<Flusher>,
-}
-
-impl<F: Future<Output = ()> + Unpin> Future for Beating<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Beating { task, pulse, flushers } = self.get_mut();
-        poll_with(pulse, flushers, || Pin::new(task).poll(context))
-    }
 }
 
 struct Driver {
     shared: Arc<Shared>,
     services: Vec<Handle>,
+    dog: Option<Arc<Dog>>,
 }
 
 /// A service that was launched.
@@ -98,10 +81,21 @@ struct Handle {
 }
 
 impl Driver {
+    fn abort(&self) {
+        self.services.iter().for_each(|service| service.abort.abort());
+    }
+
     async fn run(self, hooks: Vec<Hook>) {
         let deadline = self.see_services_off().await;
+        self.shared.seen_off.store(true, Ordering::SeqCst);
+        self.shared.reach(Phase::Draining);
         self.see_messages_off(deadline).await;
+        self.see_threads_off(deadline).await;
         self.run_hooks(hooks).await;
+        if let Some(dog) = &self.dog {
+            dog.stop();
+            dog.gone().await;
+        }
         // Dropping the driver says that the node has finished.
     }
 
@@ -113,18 +107,27 @@ impl Driver {
             self.name_untaken_subscriptions();
             std::future::pending::<()>().await;
         };
+        let ready = async {
+            shared.unstarted.wait().await;
+            let met = match shared.links.get() {
+                Some(links) => links.ready().await,
+                None => true,
+            };
+            if met {
+                shared.reach(Phase::Ready);
+            }
+            std::future::pending::<()>().await
+        };
         let (all_ended, shutdown) = (pin!(shared.left.wait()), pin!(shared.shutdown.wait()));
-        select(select(all_ended, shutdown), pin!(quiet)).await;
+        // In this order: services that end at once were ready before.
+        let (ready, quiet) = (pin!(ready), pin!(quiet));
+        select(select(ready, quiet), select(all_ended, shutdown)).await;
         if !shared.shutdown.is_set() {
             return None;
         }
-        let deadline = shared.executor.now() + self.patience();
+        let deadline = shared.executor.now() + shared.patience();
         self.shut_down(deadline).await;
         Some(deadline)
-    }
-
-    fn patience(&self) -> Duration {
-        self.shared.plan.topology.shutdown(&self.shared.plan.node)
     }
 
     /// What services sent to other nodes is brought there: until the shutdown's deadline or, without a shutdown, as long
@@ -132,7 +135,7 @@ impl Driver {
     async fn see_messages_off(&self, mut shutdown: Option<Duration>) {
         let shared = &self.shared;
         let Some(links) = shared.links.get() else { return };
-        let patience = self.patience();
+        let patience = shared.patience();
         links.drain();
         loop {
             let before = links.progress();
@@ -166,10 +169,26 @@ impl Driver {
         }
     }
 
+    /// A thread has nothing to do but end when its service has. Blocking work of the service may keep its executor.
+    async fn see_threads_off(&self, shutdown: Option<Duration>) {
+        let shared = &self.shared;
+        let now = shared.executor.now();
+        let deadline = shutdown.unwrap_or_else(|| now + shared.patience());
+        let late = shared.executor.sleep_until(deadline.max(now + ABANDON_WITHIN));
+        let (overdue, gone) = (pin!(shared.overdue.wait()), pin!(shared.threads.gone()));
+        select(gone, select(late, overdue)).await;
+        let threads = shared.threads.names();
+        if !threads.is_empty() {
+            let error = StartError::Threads { threads };
+            tracing::error!(node = shared.plan.node, %error, "gives up");
+            shared.state().error.get_or_insert(error);
+        }
+    }
+
     /// In the reverse of their order, all together within the shutdown's deadline.
     async fn run_hooks(&self, hooks: Vec<Hook>) {
         let shared = &self.shared;
-        let patience = self.patience();
+        let patience = shared.patience();
         let all = async {
             for hook in hooks.into_iter().rev() {
                 let hook = AssertUnwindSafe(async { hook().await }).catch_unwind();
@@ -197,7 +216,7 @@ impl Driver {
 
     async fn shut_down(&self, deadline: Duration) {
         let shared = &self.shared;
-        let patience = self.patience();
+        let patience = shared.patience();
         tracing::info!(node = shared.plan.node, deadline = ?patience, "node shuts down");
         if let Some(links) = shared.links.get() {
             links.shut_down();
@@ -215,17 +234,11 @@ impl Driver {
         }
         for service in &self.services {
             service.finishers.iter().for_each(|(_, finisher)| finisher.finish_when_empty());
-            service.abort.abort();
         }
+        self.abort();
         let grace = shared.executor.sleep_until(shared.executor.now() + ABANDON_WITHIN);
         select(pin!(shared.left.wait()), grace).await;
-        tracing::error!(node = shared.plan.node, services = ?late, "abandoned at the shutdown's deadline");
-        let mut state = shared.state();
-        for name in &late {
-            state.ended.insert(name.clone(), Outcome::Abandoned);
-        }
-        let error = StartError::Abandoned { services: late, deadline: patience };
-        state.error.get_or_insert(error);
+        shared.abandon(late);
     }
 
     /// Most subscriptions end when their publishers have. Those that close a circle of services, that have publishers
@@ -260,9 +273,19 @@ impl Drop for Driver {
         let dropped = state.ended.iter().filter(|(_, outcome)| **outcome == Outcome::Abandoned);
         lost.extend(dropped.map(|(name, _)| name.clone()));
         if !lost.is_empty() {
-            state.error.get_or_insert(StartError::ExecutorEnded { services: lost });
+            let services = lost.clone();
+            state.error.get_or_insert(StartError::ExecutorEnded { services });
         }
         drop(state);
-        self.shared.finished.set();
+        // On other executors they go on otherwise.
+        self.abort();
+        self.dog.iter().for_each(|dog| dog.stop());
+        if self.shared.placed.is_set() {
+            lost.iter().for_each(|service| self.shared.end(service, &Outcome::Abandoned));
+            self.shared.finish();
+        } else {
+            // It has never been one that observers could be told of.
+            self.shared.finished.set();
+        }
     }
 }

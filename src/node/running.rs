@@ -7,7 +7,7 @@ use mycelium_core::Message;
 use mycelium_transports::counters::{Kind, Reading};
 use mycelium_transports::local::{Policy, Publisher};
 
-use super::Shared;
+use super::{Placement, Shared};
 use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
 use crate::inbox::Subscription;
 
@@ -63,7 +63,7 @@ impl Running {
     /// Asks the node to shut down: sources end, what they sent is received, then `recv` yields `None` everywhere. What
     /// has not ended at the deadline is abandoned. Asking again changes nothing.
     pub fn shutdown(&self) {
-        self.shared.shutdown.set();
+        self.shared.shut_down();
     }
 
     /// Waits until all services have ended.
@@ -105,6 +105,12 @@ impl Running {
         }
     }
 
+    /// How each service is executed: what was asked, and what the machine granted. In the services' order of start.
+    #[must_use]
+    pub fn placements(&self) -> &[Placement] {
+        self.shared.placements.get().map_or(&[], Vec::as_slice)
+    }
+
     /// What all counters say now.
     #[must_use]
     pub fn counters(&self) -> Vec<Reading> {
@@ -141,7 +147,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.shared.shutdown.set();
+        self.shared.shut_down();
     }
 }
 

@@ -1,4 +1,8 @@
+use mycelium_core::wait::Wait;
+use mycelium_executor::{Class, OnRefusal};
+
 use super::*;
+use crate::execution::{Execution, Run};
 
 fn error(text: &str) -> String {
     Topology::parse("t.toml", text).unwrap_err().to_string()
@@ -17,7 +21,7 @@ fn an_empty_file_says_nothing() {
 fn errors_name_file_line_and_what_was_expected() {
     assert_eq!(
         error("[node.main]\nservices = []\ncolour = \"red\"\n"),
-        "t.toml:3:1: unknown field `colour`, expected one of `services`, `executor`, `shutdown`, `memory`, `socket`, `users`"
+        "t.toml:3:1: unknown field `colour`, expected one of `services`, `executor`, `shutdown`, `memory`, `socket`, `users`, `watchdog`"
     );
     assert_eq!(
         error("[nodes.main]\n"),
@@ -126,4 +130,105 @@ fn sockets_lie_where_the_topology_says() {
     assert_eq!(topology.socket("a"), Path::new("/run/a.sock"));
     assert!(topology.socket("b").to_string_lossy().ends_with("-t/b.sock"));
     assert_eq!(topology.in_directory("/run/x").socket("b"), Path::new("/run/x/b.sock"));
+}
+
+fn execution(section: &str, coded: Execution) -> Execution {
+    let text = format!("[service.A]\n{section}");
+    Topology::parse("t.toml", &text).unwrap().execution("A", coded).unwrap()
+}
+
+#[test]
+fn a_service_is_executed_as_its_section_says() {
+    let said = execution(
+        "run = \"pinned(1, 3)\"\nwait = \"spin-then-park(500)\"\nthread = \"engine\"\nclass = \"fifo(10)\"\n\
+         refused = \"warn\"\nbudget = 16\nexecutor = \"smol\"\n",
+        Execution::default(),
+    );
+    let coded = Execution::pinned([1, 3])
+        .wait(Wait::SpinThenPark(500))
+        .thread("engine")
+        .class(Class::Fifo(10))
+        .refused(OnRefusal::Warn)
+        .budget(16)
+        .on("smol");
+    assert_eq!(said, coded);
+    assert_eq!(execution("", coded.clone()), coded);
+    // What an execution shows is what a section says.
+    assert_eq!(
+        execution(
+            &coded.to_string().replace(", ", "\n").replace("1\n3", "1, 3"),
+            Execution::default()
+        ),
+        coded
+    );
+}
+
+#[test]
+fn the_file_wins_over_the_program_key_by_key() {
+    let coded = Execution::pinned([1]).wait(Wait::Spin).thread("engine").class(Class::Fifo(10));
+    let said = execution("run = \"dedicated\"\nbudget = 7\n", coded.clone());
+    assert_eq!(said, Execution { run: Run::Dedicated, budget: 7, ..coded.clone() });
+    let said = execution("wait = \"park\"\nclass = \"normal\"\n", coded.clone());
+    assert_eq!(said, Execution::pinned([1]).thread("engine"));
+    // Without a thread nothing is left of what was said of it.
+    assert_eq!(execution("run = \"shared\"\n", coded).wait(Wait::Park), Execution::shared());
+}
+
+#[test]
+fn executions_that_make_no_sense_are_refused_with_their_place() {
+    let no_thread = |key| {
+        format!(
+            "`{key}` is said of the service's own thread, but it has none: expected run = \"dedicated\" or \"pinned(core)\""
+        )
+    };
+    for (key, value) in [("thread", "x"), ("class", "fifo(1)"), ("refused", "warn")] {
+        let text = format!("[service.A]\nrun = \"shared\"\n{key} = \"{value}\"\n");
+        assert_eq!(error(&text), format!("t.toml:3:{}: {}", key.len() + 4, no_thread(key)));
+        let topology = text.replace("run = \"shared\"\n", "");
+        let topology = Topology::parse("t.toml", &topology).unwrap();
+        assert_eq!(topology.execution("A", Execution::shared()).unwrap_err().line(), 2);
+        assert!(topology.execution("A", Execution::dedicated()).is_ok(), "the program says where");
+    }
+    for (line, expected) in [
+        (
+            "run = \"alone\"",
+            "a service cannot run `alone`; expected one of: shared, dedicated, pinned(1), pinned(1, 3)",
+        ),
+        (
+            "run = \"pinned\"",
+            "a service cannot run `pinned`; expected one of: shared, dedicated, pinned(1), pinned(1, 3)",
+        ),
+        (
+            "run = \"pinned()\"",
+            "no core to be pinned to; expected \"pinned(1)\" or \"pinned(1, 3)\"",
+        ),
+        ("run = \"pinned(1, x)\"", "`x` is no core; expected a number as in pinned(1, 3)"),
+        ("run = \"pinned(-1)\"", "`-1` is no core; expected a number as in pinned(1, 3)"),
+        ("run = \"pinned(1, 1)\"", "core 1 stands twice"),
+        (
+            "wait = \"soon\"",
+            "a service cannot wait by `soon`; expected one of: park, spin, spin-then-park(1000), a number of looks",
+        ),
+        (
+            "wait = \"spin-then-park(1ms)\"",
+            "a service cannot wait by `spin-then-park(1ms)`; expected one of: park, spin, spin-then-park(1000), a number of looks",
+        ),
+        (
+            "class = \"fifo(100)\"",
+            "there is no class `fifo(100)`; expected one of: normal, fifo(1) to fifo(99)",
+        ),
+        (
+            "class = \"fifo\"",
+            "there is no class `fifo`; expected one of: normal, fifo(1) to fifo(99)",
+        ),
+        ("refused = \"cry\"", "what is refused cannot `cry`; expected one of: fail, warn"),
+        ("budget = 0", "with a budget of 0 it would never do anything; expected 1 or more"),
+        ("thread = \"\"", "`` is no name for a thread: it is empty, or has a control character"),
+    ] {
+        let column = line.find('=').unwrap() + 3;
+        assert_eq!(
+            error(&format!("[service.A]\n{line}\n")),
+            format!("t.toml:2:{column}: {expected}")
+        );
+    }
 }

@@ -54,6 +54,8 @@ pub enum Kind {
     Service,
     /// One side of the links with another process.
     Link,
+    /// One service, as its node's watchdog sees it.
+    Watchdog,
 }
 
 impl Kind {
@@ -74,11 +76,12 @@ impl Kind {
             ],
             Kind::Service => &["starts", "errors", "panics", "dead_letters"],
             Kind::Link => &["connections", "sent", "received", "missed", "errors", "refused"],
+            Kind::Watchdog => &["long_polls"],
         }
     }
 
     fn from_word(word: u64) -> Option<Kind> {
-        let all = [Kind::Publisher, Kind::Feed, Kind::Service, Kind::Link];
+        let all = [Kind::Publisher, Kind::Feed, Kind::Service, Kind::Link, Kind::Watchdog];
         all.into_iter().find(|kind| *kind as u64 == word)
     }
 }

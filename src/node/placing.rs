@@ -1,0 +1,194 @@
+//! Puts services where they are to run: into an executor that is there, or on a thread of their own.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::{AbortRegistration, Abortable};
+use mycelium_executor::{Class, Executor, Granted, SpawnError, Thread, ThreadError};
+use mycelium_transports::local::{Flusher, Pulse, poll_with};
+
+use super::watchdog::Watched;
+use super::{Prepared, Shared};
+use crate::error::StartError;
+use crate::execution::{Execution, Run};
+use crate::observe::Event;
+
+/// How a service is executed: what was asked, and what the machine granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Placement {
+    /// The service.
+    pub service: String,
+    /// What was asked, by the topology and the program.
+    pub asked: Execution,
+    /// The executor: the one that it shares, or the one that made its thread.
+    pub executor: String,
+    /// What its own thread is called, if it has one.
+    pub thread: Option<String>,
+    /// The cores that its own thread keeps to; empty for a shared executor, and where the system does not tell.
+    pub cores: Vec<usize>,
+    /// The scheduling class of its own thread.
+    pub class: Class,
+    /// What was refused, and is done without.
+    pub refused: Vec<ThreadError>,
+}
+
+/// What was granted, in a sentence.
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` runs ", self.service)?;
+        match &self.thread {
+            Some(thread) => write!(f, "on thread `{thread}` of `{}`", self.executor)?,
+            None => write!(f, "in `{}`", self.executor)?,
+        }
+        if !self.cores.is_empty() {
+            write!(f, ", cores {:?}", self.cores)?;
+        }
+        if let Class::Fifo(priority) = self.class {
+            write!(f, ", SCHED_FIFO {priority}")?;
+        }
+        self.refused.iter().try_for_each(|refused| write!(f, "; refused: {refused}"))
+    }
+}
+
+/// Puts a service where it is to run. It waits there until all services are placed.
+pub(super) fn place(
+    shared: &Arc<Shared>,
+    service: Prepared,
+    registration: AbortRegistration,
+) -> Result<Placement, StartError> {
+    let (name, asked) = (service.name.clone(), service.execution.clone());
+    let executor = service.executor.clone();
+    let mut placement = Placement {
+        service: name.clone(),
+        executor: executor.name(),
+        thread: None,
+        cores: Vec::new(),
+        class: Class::Normal,
+        refused: Vec::new(),
+        asked: asked.clone(),
+    };
+    if asked.has_own_thread() {
+        let thread = Thread {
+            name: asked.thread.unwrap_or_else(|| name.clone()),
+            cores: if let Run::Pinned(cores) = asked.run { cores } else { Vec::new() },
+            class: asked.class,
+            refusal: asked.refused,
+        };
+        placement.thread = Some(thread.name.clone());
+        let granted = dedicate(shared, &*executor, thread, service, registration);
+        let Granted { cores, class, refused } =
+            granted.map_err(|error| StartError::Thread { service: name, error })?;
+        (placement.cores, placement.class, placement.refused) = (cores, class, refused);
+    } else {
+        let shares = share(&executor, service, registration);
+        shares.map_err(|error| StartError::Spawn { service: name, error })?;
+    }
+    report(&placement);
+    Ok(placement)
+}
+
+fn report(placement: &Placement) {
+    let Placement { service, asked, .. } = placement;
+    if placement.refused.is_empty() {
+        tracing::info!(service, %asked, "{placement}");
+    } else {
+        tracing::warn!(service, %asked, "{placement}");
+    }
+}
+
+fn share(
+    executor: &Arc<dyn Executor>,
+    service: Prepared,
+    registration: AbortRegistration,
+) -> Result<(), SpawnError> {
+    let own = executor.clone();
+    if service.is_send {
+        let (launch, beat) = service.into_parts();
+        let task = launch(own).into_send().ok_or(SpawnError::LocalUnsupported)?;
+        let task = Abortable::new(Beating { task, beat }, registration);
+        executor.spawn(Box::pin(async {
+            let _ = task.await;
+        }))
+    } else {
+        executor.spawn_local(Box::new(move || {
+            let (launch, beat) = service.into_parts();
+            let task =
+                Abortable::new(Beating { task: launch(own).into_local(), beat }, registration);
+            Box::pin(async {
+                let _ = task.await;
+            })
+        }))
+    }
+}
+
+fn dedicate(
+    shared: &Arc<Shared>,
+    executor: &dyn Executor,
+    thread: Thread,
+    service: Prepared,
+    registration: AbortRegistration,
+) -> Result<Granted, ThreadError> {
+    let presence = shared.threads.start(&thread.name);
+    let (shared, name) = (shared.clone(), thread.name.clone());
+    executor.dedicate(
+        thread,
+        Box::new(move |own| {
+            presence.of_this_thread();
+            let stay = Stay::begin(shared, name, service.name.clone());
+            let (launch, beat) = service.into_parts();
+            let task =
+                Abortable::new(Beating { task: launch(own).into_local(), beat }, registration);
+            Box::pin(async {
+                let _stay = stay;
+                let _ = task.await;
+            })
+        }),
+    )
+}
+
+/// A service's time on its own thread. Dropped when the service is, which may be before it has stopped by itself.
+struct Stay {
+    shared: Arc<Shared>,
+    thread: String,
+    service: String,
+}
+
+impl Stay {
+    fn begin(shared: Arc<Shared>, thread: String, service: String) -> Stay {
+        shared.observers.tell(&Event::ThreadStarted { thread: &thread, service: &service });
+        Stay { shared, thread, service }
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let Stay { shared, thread, service } = self;
+        shared.observers.tell(&Event::ThreadStopped { thread, service });
+    }
+}
+
+/// What is done around each poll of a service.
+pub(super) struct Beat {
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) flushers: Vec<Flusher>,
+    pub(super) watched: Option<Arc<Watched>>,
+}
+
+/// A service's task. After each poll, those that wait for what it did are told.
+struct Beating<F> {
+    task: F,
+    beat: Beat,
+}
+
+impl<F: Future<Output = ()> + Unpin> Future for Beating<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Beating { task, beat: Beat { pulse, flushers, watched } } = self.get_mut();
+        let _watch = watched.as_deref().map(Watched::watch);
+        poll_with(pulse, flushers, || Pin::new(task).poll(context))
+    }
+}

@@ -1,0 +1,229 @@
+//! A thread that names services whose polls last too long: nothing else runs on their executor's thread meanwhile.
+//!
+//! Who polls reads no clock. Each service has a word that it counts up when a poll begins and when it ends: odd is *in a
+//! poll*, and the same odd number at two looks is one poll that has lasted since. The watchdog looks at all words again
+//! and again while any is odd, and sleeps without a timeout when none is: an idle node has no wake-ups. So the poll that
+//! begins then has to wake it, and one that does not end must not be missed:
+//!
+//! | poll | watchdog |
+//! | --- | --- |
+//! | make the word odd | say that it sleeps |
+//! | is the watchdog asleep? then wake it | is a word odd? then stay awake |
+//!
+//! All four are `SeqCst`, so there is one order of them in which each load sees the stores before it. Either the word comes
+//! before the watchdog's look at it, which stays awake; or it comes after, and so does the poll's look, which sees that the
+//! watchdog sleeps, and wakes it. With anything weaker both could miss each other, each store still on its way while the
+//! other side looks. The end of a poll tells nobody: who sees it late takes a poll that has ended for one that lasts, at
+//! most until the next look.
+//!
+//! The wake itself cannot be lost: `unpark` before `park` makes that one return.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use mycelium_executor::{Thread, ThreadError};
+use mycelium_transports::counters::{Kind, Line};
+
+use super::Shared;
+use super::driver::ABANDON_WITHIN;
+use super::threads::Threads;
+use crate::observe::Event;
+
+const LONG_POLLS: usize = 0;
+/// A watchdog that looks more often would cost more than it tells.
+const OFTENEST: Duration = Duration::from_millis(1);
+
+/// One service, as the watchdog sees it.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Watched {
+    /// How many polls have begun, and how many have ended. Only the thread that polls writes it.
+    polls: AtomicU64,
+    dog: Arc<Dog>,
+}
+
+impl Watched {
+    pub(super) fn new(dog: &Arc<Dog>) -> Arc<Watched> {
+        Arc::new(Watched { polls: AtomicU64::new(0), dog: dog.clone() })
+    }
+
+    /// A poll begins; it ends when the guard is dropped.
+    #[inline]
+    pub(super) fn watch(&self) -> InPoll<'_> {
+        self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::SeqCst);
+        if self.dog.asleep.load(Ordering::SeqCst) {
+            self.dog.wake();
+        }
+        InPoll(self)
+    }
+
+    fn polls(&self) -> u64 {
+        self.polls.load(Ordering::SeqCst)
+    }
+}
+
+pub(super) struct InPoll<'a>(&'a Watched);
+
+impl Drop for InPoll<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let Watched { polls, .. } = self.0;
+        polls.store(polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+    }
+}
+
+/// The watchdog, as others see it.
+#[derive(Debug, Default)]
+pub(super) struct Dog {
+    asleep: AtomicBool,
+    stopped: AtomicBool,
+    thread: OnceLock<thread::Thread>,
+    threads: Arc<Threads>,
+}
+
+impl Dog {
+    #[cold]
+    fn wake(&self) {
+        // Of many that begin at once, one wakes it.
+        if self.asleep.swap(false, Ordering::SeqCst)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Ends it.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.thread.get().inspect(|thread| thread.unpark());
+    }
+
+    /// Ready once its thread has gone.
+    pub(super) async fn gone(&self) {
+        self.threads.gone().await;
+    }
+}
+
+/// The watchdog itself, on its thread.
+pub(super) struct Watchdog {
+    shared: Arc<Shared>,
+    dog: Arc<Dog>,
+    limit: Duration,
+    services: Vec<Sight>,
+    /// When it first saw that the node shuts down.
+    shut_down_at: Option<Duration>,
+}
+
+/// What the watchdog knows of a service.
+struct Sight {
+    name: String,
+    watched: Arc<Watched>,
+    line: Line,
+    /// Its word at the last look, and when that was first seen.
+    polls: u64,
+    since: Duration,
+    hangs: bool,
+}
+
+impl Sight {
+    fn is_in_poll(&self) -> bool {
+        self.watched.polls() % 2 == 1
+    }
+}
+
+impl Watchdog {
+    /// Starts the thread.
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        dog: &Arc<Dog>,
+        limit: Duration,
+        services: impl Iterator<Item = (String, Arc<Watched>)>,
+    ) -> Result<(), ThreadError> {
+        let sight = |(name, watched)| {
+            let line = shared.counters.line(Kind::Watchdog, &format!("service={name}"));
+            Sight { name, watched, line, polls: 0, since: Duration::ZERO, hangs: false }
+        };
+        let services = services.map(sight).collect();
+        let (shared, dog) = (shared.clone(), dog.clone());
+        let mut watchdog = Watchdog { shared, dog, limit, services, shut_down_at: None };
+        let thread = Thread { name: "mycelium-watch".to_owned(), ..Thread::default() };
+        let presence = watchdog.dog.threads.start(&thread.name);
+        let started = thread.start(move || {
+            presence.of_this_thread();
+            // Before it can sleep: who wakes it needs this.
+            let _ = watchdog.dog.thread.set(thread::current());
+            Ok(move || watchdog.run())
+        });
+        started.map(drop)
+    }
+
+    fn run(&mut self) {
+        let pause = (self.limit / 4).max(OFTENEST);
+        while !self.dog.stopped.load(Ordering::SeqCst) {
+            if self.look() {
+                if self.node_is_stuck() {
+                    return self.end_node();
+                }
+                thread::park_timeout(pause);
+            } else {
+                self.sleep();
+            }
+        }
+    }
+
+    /// Until a poll begins.
+    fn sleep(&self) {
+        self.dog.asleep.store(true, Ordering::SeqCst);
+        let is_idle = !self.services.iter().any(Sight::is_in_poll);
+        if is_idle && !self.dog.stopped.load(Ordering::SeqCst) {
+            thread::park();
+        }
+        self.dog.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Looks at all services, and says whether any is in a poll.
+    fn look(&mut self) -> bool {
+        let now = self.shared.executor.now();
+        let mut any = false;
+        for sight in &mut self.services {
+            let polls = sight.watched.polls();
+            let lasted = now.saturating_sub(sight.since);
+            if polls != sight.polls {
+                if std::mem::take(&mut sight.hangs) {
+                    tracing::warn!(service = sight.name, ?lasted, "a poll that hung has ended");
+                    let service = &sight.name;
+                    self.shared.observers.tell(&Event::PollEnded { service, lasted });
+                }
+                (sight.polls, sight.since) = (polls, now);
+            } else if polls % 2 == 1 && !sight.hangs && lasted >= self.limit {
+                sight.hangs = true;
+                sight.line.add(LONG_POLLS, 1);
+                let (service, limit) = (&sight.name, self.limit);
+                tracing::warn!(service, ?limit, "a poll hangs: nothing else runs on its thread");
+                self.shared.observers.tell(&Event::PollHangs { service, limit });
+            }
+            any |= polls % 2 == 1;
+        }
+        any
+    }
+
+    /// Whether the shutdown's deadline has passed without the node's driver: a poll hangs on the thread that it needs.
+    fn node_is_stuck(&mut self) -> bool {
+        if !self.shared.shutdown.is_set() || self.shared.seen_off.load(Ordering::SeqCst) {
+            return false;
+        }
+        let now = self.shared.executor.now();
+        let since = *self.shut_down_at.get_or_insert(now);
+        let patience = self.shared.patience() + 2 * ABANDON_WITHIN;
+        now.saturating_sub(since) >= patience && self.services.iter().any(|sight| sight.hangs)
+    }
+
+    /// Does what the driver cannot: whoever waits for the node learns who holds it up.
+    fn end_node(&self) {
+        let hanging = self.services.iter().filter(|sight| sight.hangs);
+        self.shared.abandon(hanging.map(|sight| sight.name.clone()).collect());
+        self.shared.finish();
+    }
+}
