@@ -146,9 +146,10 @@ impl Watchdog {
             Sight { name, watched, line, polls: 0, since: Duration::ZERO, hangs: false }
         };
         let services = services.map(sight).collect();
-        let (shared, dog) = (shared.clone(), dog.clone());
-        let mut watchdog = Watchdog { shared, dog, limit, services, shut_down_at: None };
-        let thread = Thread { name: "mycelium-watch".to_owned(), ..Thread::default() };
+        let (node, dog) = (shared.clone(), dog.clone());
+        let mut watchdog = Watchdog { shared: node, dog, limit, services, shut_down_at: None };
+        let name = format!("watch-{}", shared.plan.node).replace(char::is_control, "_");
+        let thread = Thread { name, ..Thread::default() };
         let presence = watchdog.dog.threads.start(&thread.name);
         let started = thread.start(move || {
             presence.of_this_thread();

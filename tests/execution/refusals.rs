@@ -1,0 +1,125 @@
+//! What the machine or the executor refuses: nothing runs then, or the report says what is done without.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mycelium::{BuildError, Class, Execution, Node, OnRefusal, StartError, ThreadError};
+use mycelium_tokio::Tokio;
+
+use crate::services::{Idle, topology, within};
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
+    use crate::services::thread_goes;
+
+    let made = Arc::new(AtomicBool::new(false));
+    let factory_made = made.clone();
+    let node = Node::builder("main")
+        .topology(topology("[service.Second]\nrun = \"pinned(100000)\"\n"))
+        .named_service("First", move || {
+            factory_made.store(true, Ordering::SeqCst);
+            Idle
+        })
+        .named_service("Second", || Idle)
+        .execution("First", Execution::dedicated().thread("first-of-two"))
+        .observe(|event| assert!(format!("{event:?}").contains("Thread"), "{event:?}"))
+        .watchdog(std::time::Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let error = node.start(Tokio::current().unwrap()).unwrap_err();
+    let StartError::Thread { service, error: ThreadError::Core { core: 100_000, .. } } = &error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(service, "Second");
+    let text = error.to_string();
+    assert!(text.contains("`Second`") && text.contains("choose from [0"), "{text}");
+    assert!(!made.load(Ordering::SeqCst), "the first one has not run");
+    thread_goes("first-of-two").await;
+}
+
+#[tokio::test]
+async fn what_is_refused_stands_in_the_report_if_that_is_enough() {
+    let asked = Execution::pinned([100_000]).refused(OnRefusal::Warn);
+    let node =
+        Node::builder("main").service(|| Idle).execution("Idle", asked.clone()).build().unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let placement = &running.placements()[0];
+    assert_eq!((&placement.asked, placement.refused.len()), (&asked, 1));
+    assert!(placement.to_string().contains("refused: "), "{placement}");
+    running.shutdown();
+    within(running.join()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_class_is_granted_or_refused_but_never_passed_over() {
+    let start = |refused| {
+        let execution = Execution::dedicated().class(Class::Fifo(1)).refused(refused);
+        let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
+        builder.build().unwrap().start(Tokio::current().unwrap())
+    };
+    let running = start(OnRefusal::Warn).unwrap();
+    let placement = running.placements()[0].clone();
+    assert_eq!(placement.class == Class::Fifo(1), placement.refused.is_empty());
+    running.shutdown();
+    within(running.join()).await.unwrap();
+    match start(OnRefusal::Fail) {
+        Ok(running) => {
+            assert_eq!(running.placements()[0].class, Class::Fifo(1));
+            running.shutdown();
+            within(running.join()).await.unwrap();
+        }
+        Err(StartError::Thread { service, error: ThreadError::Class { .. } }) => {
+            assert_eq!((service.as_str(), placement.class), ("Idle", Class::Normal));
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
+    let build = |service, execution| {
+        Node::builder("main").service(|| Idle).execution(service, execution).build()
+    };
+    for (execution, expected) in [
+        (
+            Execution::shared().thread("x"),
+            "`thread` is said of the service's own thread, but it has none",
+        ),
+        (Execution::shared().class(Class::Fifo(1)), "`class` is said"),
+        (Execution::shared().refused(OnRefusal::Warn), "`refused` is said"),
+        (Execution::pinned([]), "no core to be pinned to"),
+        (Execution::pinned([1, 1]), "core 1 stands twice"),
+        (Execution::dedicated().class(Class::Fifo(0)), "there is no priority 0"),
+        (Execution::dedicated().class(Class::Fifo(100)), "there is no priority 100"),
+        (Execution::dedicated().thread("a\0b"), "`a\\0b` is no name for a thread"),
+        (Execution::shared().budget(0), "with a budget of 0"),
+    ] {
+        let error = build("Idle", execution.clone()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{execution}: {error}");
+    }
+    let unknown = build("Idol", Execution::shared());
+    assert!(matches!(&unknown, Err(BuildError::Execution { service, .. }) if service == "Idol"));
+    let placed = topology("[service.Idle]\nthread = \"x\"\n");
+    let error = Node::builder("main").topology(placed).service(|| Idle).build().unwrap_err();
+    assert!(error.to_string().starts_with("t.toml:2:10: `thread` is said"), "{error}");
+}
+
+#[tokio::test]
+async fn an_executor_without_threads_says_so() {
+    let start = |refused| {
+        let execution = Execution::dedicated().refused(refused);
+        let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
+        builder.build().unwrap().start(crate::plain::Plain(Tokio::current().unwrap()))
+    };
+    // That is no matter of the machine.
+    for refused in [OnRefusal::Fail, OnRefusal::Warn] {
+        let error = start(refused).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "service `Idle` cannot have its thread: plain cannot give a service a thread of its own; \
+             let it share (run = \"shared\"), or give it another executor"
+        );
+    }
+}

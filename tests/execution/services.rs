@@ -1,0 +1,132 @@
+//! What the tests of executions have in common.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::thread;
+use std::time::Duration;
+
+use mycelium::{Context, Delivery, Result, Topology, message, service};
+
+#[message(topic = "numbers", id = 1)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Number {
+    pub(crate) value: u64,
+}
+
+#[message(topic = "squares", id = 2)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Square {
+    pub(crate) value: u64,
+}
+
+/// Emits the numbers below `count`.
+pub(crate) struct Source {
+    pub(crate) count: u64,
+}
+
+#[service(emits(Number))]
+impl Source {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0..self.count {
+            ctx.emit(Number { value }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Squares, and stays on its thread: it holds an `Rc` over an await.
+pub(crate) struct LocalSquarer;
+
+#[service(reads(Number), emits(Square))]
+impl LocalSquarer {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let here = std::rc::Rc::new(thread::current().id());
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            let Delivery::Msg(number) = delivery else { panic!("no gaps at a block subscription") };
+            assert_eq!(*here, thread::current().id());
+            ctx.emit(Square { value: number.value * number.value }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells the squares.
+pub(crate) struct Sink(pub(crate) Sender<u64>);
+
+#[service(reads(Square))]
+impl Sink {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut squares = ctx.subscribe::<Square>()?;
+        while let Some(delivery) = squares.recv().await {
+            if let Delivery::Msg(square) = delivery {
+                self.0.send(square.value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does nothing until the shutdown.
+pub(crate) struct Idle;
+
+#[service()]
+impl Idle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+/// Stops its thread until somebody lets it go, then waits for the shutdown.
+pub(crate) struct Hanging(pub(crate) Option<Receiver<()>>);
+
+#[service()]
+impl Hanging {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        if let Some(release) = self.0.take() {
+            let _ = release.recv_timeout(LONG);
+        }
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+pub(crate) fn topology(text: &str) -> Topology {
+    Topology::parse("t.toml", text).unwrap()
+}
+
+pub(crate) fn squares(count: u64) -> Vec<u64> {
+    (0..count).map(|value| value * value).collect()
+}
+
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONG, future).await.expect("it takes too long")
+}
+
+/// Whether this process has a thread of that name, which the system has cut.
+#[cfg(target_os = "linux")]
+pub(crate) fn has_thread(name: &str) -> bool {
+    thread_directory(name).is_some()
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn thread_directory(name: &str) -> Option<std::path::PathBuf> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let mut tasks = tasks.filter_map(|task| Some(task.ok()?.path()));
+    tasks.find(|task| {
+        std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name)
+    })
+}
+
+/// The system takes a moment to clear a thread away that has ended.
+#[cfg(target_os = "linux")]
+pub(crate) async fn thread_goes(name: &str) {
+    within(async {
+        while has_thread(name) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,192 @@
+//! Services that stop their thread are named, wherever it happens.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mycelium::counters::Kind;
+use mycelium::{Context, Event, Execution, Node, Result, StartError, service};
+use mycelium_tokio::Tokio;
+
+use crate::services::{Hanging, Idle, LONG, topology, within};
+
+const LIMIT: Duration = Duration::from_millis(20);
+
+#[tokio::test]
+async fn a_poll_that_hangs_is_told_of_once_and_again_when_it_ends() {
+    let (told, events) = channel();
+    let (release, released) = channel();
+    let mut released = Some(released);
+    let node = Node::builder("main")
+        .topology(topology("[node.main]\nwatchdog = \"20ms\"\n"))
+        .service(move || Hanging(released.take()))
+        .service(|| Idle)
+        .execution("Hanging", Execution::dedicated())
+        .observe(move |event| match event {
+            Event::PollHangs { service, limit } => {
+                told.send(((*service).to_owned(), *limit, None)).unwrap()
+            }
+            Event::PollEnded { service, lasted } => {
+                told.send(((*service).to_owned(), LIMIT, Some(*lasted))).unwrap()
+            }
+            _ => {}
+        })
+        .build()
+        .unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    assert_eq!(events.recv_timeout(LONG).unwrap(), ("Hanging".to_owned(), LIMIT, None));
+    // It is told of once, however long it lasts: these are several limits.
+    assert!(events.recv_timeout(5 * LIMIT).is_err());
+    release.send(()).unwrap();
+    let (service, _, lasted) = events.recv_timeout(LONG).unwrap();
+    assert_eq!(service, "Hanging");
+    assert!(lasted.unwrap() >= 5 * LIMIT, "{lasted:?}");
+    let counters = running.counters();
+    let long_polls = |name| {
+        let mut lines = counters.iter().filter(|line| line.kind == Kind::Watchdog);
+        lines.find(|line| line.label("service") == name).unwrap().value("long_polls")
+    };
+    assert_eq!((long_polls("Hanging"), long_polls("Idle")), (1, 0));
+    running.shutdown();
+    within(running.join()).await.unwrap();
+}
+
+/// Sleeps for a random time, then stops its thread until it was named, and so on.
+struct Tease {
+    tries: u32,
+    named: Arc<Mutex<Receiver<()>>>,
+}
+
+#[service()]
+impl Tease {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for number in 0..self.tries {
+            let pause = Duration::from_nanos(ctx.random() % 3_000_000);
+            ctx.sleep(pause).await?;
+            let named = self.named.lock().unwrap().recv_timeout(LONG);
+            assert!(named.is_ok(), "hang {number}, after {pause:?}, was missed");
+        }
+        Ok(())
+    }
+}
+
+/// Whatever the watchdog does when a poll begins, going to sleep above all, it sees one that does not end.
+#[tokio::test]
+async fn no_hang_is_missed() {
+    let (name, named) = channel();
+    let named = Arc::new(Mutex::new(named));
+    let node = Node::builder("main")
+        .service(move || Tease { tries: 200, named: named.clone() })
+        .execution("Tease", Execution::dedicated())
+        // Beside one that is polled often, so that the watchdog is woken at all times.
+        .service(|| Busy)
+        .watchdog(Duration::from_millis(1))
+        .observe(move |event| {
+            if matches!(event, Event::PollHangs { service: "Tease", .. }) {
+                name.send(()).unwrap();
+            }
+        })
+        .build()
+        .unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    let report = within(running.join()).await.unwrap();
+    let tease = report.services.iter().find(|service| service.name == "Tease").unwrap();
+    assert_eq!(tease.panics, 0);
+}
+
+/// Is polled a thousand times a second, for half a second.
+struct Busy;
+
+#[service()]
+impl Busy {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for _ in 0..500 {
+            ctx.sleep(Duration::from_millis(1)).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_watchdog_of_an_idle_node_sleeps() {
+    use crate::services::thread_directory;
+
+    let (started, has_started) = channel();
+    let node = Node::builder("idle")
+        .service(|| Idle)
+        .watchdog(Duration::from_millis(1))
+        .observe(move |event| {
+            if let Event::NodeReady { .. } = event {
+                started.send(std::thread::current().id()).unwrap();
+            }
+        })
+        .build()
+        .unwrap();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    within(async {
+        while has_started.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let wakes = || {
+        let directory = thread_directory("watch-idle").unwrap();
+        let status = std::fs::read_to_string(directory.join("status")).unwrap();
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.unwrap().trim().parse::<u64>().unwrap()
+    };
+    within(async {
+        loop {
+            let before = wakes();
+            // Three hundred of its limits: here, time itself is what is looked at.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            if wakes() == before {
+                break;
+            }
+        }
+    })
+    .await;
+    running.shutdown();
+    within(running.join()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hanging_poll_does_not_hold_up_the_end_of_the_node() {
+    let (release, released) = channel();
+    // The node's own thread hangs: nobody but the watchdog is left to end it.
+    let (running, runtime) = start_and_hang(released);
+    running.shutdown();
+    let error = within(running.join()).await.unwrap_err();
+    let StartError::Abandoned { services, .. } = &error else { panic!("{error}") };
+    assert_eq!(services, &["Hanging"]);
+    release.send(()).unwrap();
+    runtime.join().unwrap();
+}
+
+/// A node on a runtime with one thread, which a service of the node has stopped.
+fn start_and_hang(released: Receiver<()>) -> (mycelium::Running, std::thread::JoinHandle<()>) {
+    let (told, hangs): (Sender<()>, _) = channel();
+    let mut released = Some(released);
+    let node = Node::builder("main")
+        .topology(topology("[node.main]\nshutdown = \"100ms\"\nwatchdog = \"20ms\"\n"))
+        .service(move || Hanging(released.take()))
+        .observe(move |event| {
+            if let Event::PollHangs { .. } = event {
+                told.send(()).unwrap();
+            }
+        })
+        .build()
+        .unwrap();
+    let (give, given) = channel();
+    let runtime = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            give.send(node.start(Tokio::current().unwrap()).unwrap()).unwrap();
+            // Until the service has been let go, which takes as long as it likes.
+            tokio::task::yield_now().await;
+        });
+    });
+    hangs.recv_timeout(LONG).unwrap();
+    (given.recv().unwrap(), runtime)
+}
