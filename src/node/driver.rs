@@ -119,9 +119,10 @@ impl Driver {
             std::future::pending::<()>().await
         };
         let (all_ended, shutdown) = (pin!(shared.left.wait()), pin!(shared.shutdown.wait()));
-        // In this order: services that end at once were ready before.
-        let (ready, quiet) = (pin!(ready), pin!(quiet));
-        select(select(ready, quiet), select(all_ended, shutdown)).await;
+        let (mut ready, quiet) = (pin!(ready), pin!(quiet));
+        select(select(ready.as_mut(), quiet), select(all_ended, shutdown)).await;
+        // Services may have started and ended since it was last asked.
+        select(ready, std::future::ready(())).await;
         if !shared.shutdown.is_set() {
             return None;
         }

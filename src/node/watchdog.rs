@@ -62,6 +62,10 @@ impl Watched {
     fn polls(&self) -> u64 {
         self.polls.load(Ordering::SeqCst)
     }
+
+    fn is_in_poll(&self) -> bool {
+        self.polls() % 2 == 1
+    }
 }
 
 pub(super) struct InPoll<'a>(&'a Watched);
@@ -92,6 +96,15 @@ impl Dog {
         {
             thread.unpark();
         }
+    }
+
+    /// Sleeps until a poll begins, unless one has.
+    fn sleep(&self, is_idle: impl Fn() -> bool) {
+        self.asleep.store(true, Ordering::SeqCst);
+        if is_idle() && !self.stopped.load(Ordering::SeqCst) {
+            thread::park();
+        }
+        self.asleep.store(false, Ordering::SeqCst);
     }
 
     /// Ends it.
@@ -125,12 +138,6 @@ struct Sight {
     polls: u64,
     since: Duration,
     hangs: bool,
-}
-
-impl Sight {
-    fn is_in_poll(&self) -> bool {
-        self.watched.polls() % 2 == 1
-    }
 }
 
 impl Watchdog {
@@ -169,19 +176,10 @@ impl Watchdog {
                 }
                 thread::park_timeout(pause);
             } else {
-                self.sleep();
+                let services = &self.services;
+                self.dog.sleep(|| !services.iter().any(|sight| sight.watched.is_in_poll()));
             }
         }
-    }
-
-    /// Until a poll begins.
-    fn sleep(&self) {
-        self.dog.asleep.store(true, Ordering::SeqCst);
-        let is_idle = !self.services.iter().any(Sight::is_in_poll);
-        if is_idle && !self.dog.stopped.load(Ordering::SeqCst) {
-            thread::park();
-        }
-        self.dog.asleep.store(false, Ordering::SeqCst);
     }
 
     /// Looks at all services, and says whether any is in a poll.
@@ -226,5 +224,45 @@ impl Watchdog {
         let hanging = self.services.iter().filter(|sight| sight.hangs);
         self.shared.abandon(hanging.map(|sight| sight.name.clone()).collect());
         self.shared.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// Each poll begins as the watchdog falls asleep, and ends only when it was seen.
+    #[test]
+    fn a_poll_that_begins_as_the_watchdog_falls_asleep_is_seen() {
+        let dog = Arc::new(Dog::default());
+        let watched = Watched::new(&dog);
+        let (see, seen) = channel();
+        let (own, sight) = (dog.clone(), watched.clone());
+        let watchdog = thread::spawn(move || {
+            let _ = own.thread.set(thread::current());
+            let mut last = 0;
+            while !own.stopped.load(Ordering::SeqCst) {
+                let polls = sight.polls();
+                if polls % 2 == 1 && polls != last {
+                    last = polls;
+                    see.send(polls).unwrap();
+                } else if polls % 2 == 0 {
+                    own.sleep(|| !sight.is_in_poll());
+                }
+            }
+        });
+        let tries = if cfg!(miri) { 50 } else { 100_000 };
+        for number in 0..tries {
+            let poll = watched.watch();
+            let told = seen.recv_timeout(Duration::from_secs(20));
+            assert_eq!(told, Ok(2 * number + 1), "the poll was missed");
+            drop(poll);
+            // Sooner or later, and at any moment of its way to sleep.
+            (0..number % 64).for_each(|_| std::hint::spin_loop());
+        }
+        dog.stop();
+        watchdog.join().unwrap();
     }
 }
