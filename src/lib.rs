@@ -6,7 +6,7 @@
 //! lossless.
 //!
 //! The rooms of this crate: `service` and `context` are what a service sees, `node` and `plan` put a process together,
-//! `supervision` keeps it running, `links` joins it with others, `topology` reads its file. Rings and codecs are `mycelium-core`, how messages travel
+//! `execution` says where a service runs, `supervision` keeps it running, `observe` tells of it, `links` joins it with others, `topology` reads its file. Rings and codecs are `mycelium-core`, how messages travel
 //! is `mycelium-transports`, and what is asked of an executor is `mycelium-executor`.
 //!
 //! ```

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use crate::node::Outcome;
 
-/// Something that happened. The order of events stands in the
-/// [guarantees](https://github.com/mycelium/mycelium/blob/main/docs/guarantees.md#lifecycle).
+/// Something that happened, told to [observers](crate::Builder::observe).
+///
+/// A service's own thread starts before any service does. When all services have started, and the node has met those that it
+/// is joined with, it is ready. It drains before any service can see the shutdown; services stop, then their threads, then
+/// the node. `docs/guarantees.md` says all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
