@@ -274,7 +274,7 @@ pub enum StartError {
         /// Why not, and what to change.
         error: ThreadError,
     },
-    /// Threads of services that have ended are still there: their executors wait for blocking work.
+    /// Threads of services that have ended are still there: something that was left on them does not end.
     Threads {
         /// The threads.
         threads: Vec<String>,
@@ -349,7 +349,7 @@ impl fmt::Display for StartError {
             }
             StartError::Threads { threads } => write!(
                 f,
-                "threads are left though their services have ended, as blocking work has not: {}",
+                "threads are left though their services have ended, as something there has not: {}",
                 threads.join(", ")
             ),
             StartError::ExecutorEnded { services } => {

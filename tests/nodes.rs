@@ -135,6 +135,23 @@ async fn either_may_come_first_and_the_end_reaches_the_other() {
 }
 
 #[tokio::test]
+async fn services_on_threads_of_their_own_are_joined_by_links() {
+    let (pair, received) = Pair::new("threads");
+    let text = format!(
+        "{TOPOLOGY}\n[service.Counter]\nrun = \"dedicated\"\n[service.Taker]\nrun = \"dedicated\"\nwait = \"spin-then-park(100)\"\n"
+    );
+    let start = |name| {
+        pair.node(&text, name, 10_000, false).unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let nodes = ["far", "near"].map(start);
+    for node in nodes {
+        assert!(node.placements()[0].thread.is_some());
+        within(node.join()).await.unwrap();
+    }
+    assert!(received.try_iter().eq(0..10_000));
+}
+
+#[tokio::test]
 async fn nodes_are_ready_once_they_have_met() {
     let (pair, _received) = Pair::new("ready");
     let far = pair.start("far", 0, true);

@@ -13,6 +13,7 @@ use mycelium_executor::block_on;
 use mycelium_transports::local::Finisher;
 
 use super::placing::place;
+use super::threads::Threads;
 use super::watchdog::Dog;
 use super::{Hook, Outcome, Prepared, Shared};
 use crate::error::StartError;
@@ -37,7 +38,7 @@ pub(super) fn start(
         // Services that were placed have been told to go, and have not run.
         Err(_) => {
             block_on(shared.threads.gone(), Wait::Park);
-            dog.iter().for_each(|dog| block_on(dog.gone(), Wait::Park));
+            dog.iter().for_each(|dog| block_on(dog.threads().gone(), Wait::Park));
         }
     }
     started
@@ -90,11 +91,11 @@ impl Driver {
         self.shared.seen_off.store(true, Ordering::SeqCst);
         self.shared.reach(Phase::Draining);
         self.see_messages_off(deadline).await;
-        self.see_threads_off(deadline).await;
+        self.see_threads_off(&self.shared.threads, deadline).await;
         self.run_hooks(hooks).await;
         if let Some(dog) = &self.dog {
             dog.stop();
-            dog.gone().await;
+            self.see_threads_off(dog.threads(), Some(Duration::ZERO)).await;
         }
         // Dropping the driver says that the node has finished.
     }
@@ -170,15 +171,15 @@ impl Driver {
         }
     }
 
-    /// A thread has nothing to do but end when its service has. Blocking work of the service may keep its executor.
-    async fn see_threads_off(&self, shutdown: Option<Duration>) {
+    /// A thread has nothing to do but end when its service has.
+    async fn see_threads_off(&self, threads: &Threads, shutdown: Option<Duration>) {
         let shared = &self.shared;
         let now = shared.executor.now();
         let deadline = shutdown.unwrap_or_else(|| now + shared.patience());
         let late = shared.executor.sleep_until(deadline.max(now + ABANDON_WITHIN));
-        let (overdue, gone) = (pin!(shared.overdue.wait()), pin!(shared.threads.gone()));
+        let (overdue, gone) = (pin!(shared.overdue.wait()), pin!(threads.gone()));
         select(gone, select(late, overdue)).await;
-        let threads = shared.threads.names();
+        let threads = threads.names();
         if !threads.is_empty() {
             let error = StartError::Threads { threads };
             tracing::error!(node = shared.plan.node, %error, "gives up");

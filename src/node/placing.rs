@@ -10,7 +10,7 @@ use mycelium_executor::{Class, Executor, Granted, SpawnError, Thread, ThreadErro
 use mycelium_transports::local::{Flusher, Pulse, poll_with};
 
 use super::watchdog::Watched;
-use super::{Prepared, Shared};
+use super::{Prepared, Shared, kind};
 use crate::error::StartError;
 use crate::execution::{Execution, Run};
 use crate::observe::Event;
@@ -23,7 +23,7 @@ pub struct Placement {
     pub service: String,
     /// What was asked, by the topology and the program.
     pub asked: Execution,
-    /// The executor: the one that it shares, or the one that made its thread.
+    /// The executor that it shares, or the kind of the one on its own thread.
     pub executor: String,
     /// What its own thread is called, if it has one.
     pub thread: Option<String>,
@@ -77,6 +77,7 @@ pub(super) fn place(
             class: asked.class,
             refusal: asked.refused,
         };
+        placement.executor = kind(&placement.executor).to_owned();
         placement.thread = Some(thread.name.clone());
         let granted = dedicate(shared, &*executor, thread, service, registration);
         let Granted { cores, class, refused } =

@@ -66,10 +66,10 @@ impl Running {
         self.shared.shut_down();
     }
 
-    /// Waits until all services have ended.
+    /// Waits until all services have ended, and their threads with them.
     ///
     /// # Errors
-    /// If a service failed for good, or services had to be abandoned at the shutdown's deadline.
+    /// If a service failed for good, or services or threads had to be abandoned at the shutdown's deadline.
     pub async fn join(self) -> Result<Report, StartError> {
         self.shared.finished.wait().await;
         let mut state = self.shared.state();

@@ -113,9 +113,9 @@ impl Dog {
         self.thread.get().inspect(|thread| thread.unpark());
     }
 
-    /// Ready once its thread has gone.
-    pub(super) async fn gone(&self) {
-        self.threads.gone().await;
+    /// Its thread, as long as that is there.
+    pub(super) fn threads(&self) -> &Threads {
+        &self.threads
     }
 }
 
