@@ -8,7 +8,17 @@ use std::time::{Duration, SystemTime};
 use mycelium_executor::{Executor, Listener, SendFuture, SpawnError, Stream};
 use mycelium_tokio::Tokio;
 
-pub(crate) struct Plain(pub(crate) Tokio);
+pub(crate) struct Plain {
+    inner: Tokio,
+    before_spawn: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Plain {
+    /// What it does before each task that it takes.
+    pub(crate) fn new(inner: Tokio, before_spawn: impl Fn() + Send + Sync + 'static) -> Plain {
+        Plain { inner, before_spawn: Box::new(before_spawn) }
+    }
+}
 
 impl Executor for Plain {
     fn name(&self) -> String {
@@ -16,48 +26,49 @@ impl Executor for Plain {
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
-        self.0.spawn(task)
+        (self.before_spawn)();
+        self.inner.spawn(task)
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
-        self.0.blocking(work)
+        self.inner.blocking(work)
     }
 
     fn now(&self) -> Duration {
-        self.0.now()
+        self.inner.now()
     }
 
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
-        self.0.sleep_until(deadline)
+        self.inner.sleep_until(deadline)
     }
 
     fn wall_clock(&self) -> SystemTime {
-        self.0.wall_clock()
+        self.inner.wall_clock()
     }
 
     fn entropy(&self) -> u64 {
-        self.0.entropy()
+        self.inner.entropy()
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
-        self.0.connect(address)
+        self.inner.connect(address)
     }
 
     fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        self.0.listen(address)
+        self.inner.listen(address)
     }
 
     #[cfg(unix)]
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
-        self.0.unix_stream(socket)
+        self.inner.unix_stream(socket)
     }
 
     #[cfg(unix)]
     fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
-        self.0.unix_listener(socket)
+        self.inner.unix_listener(socket)
     }
 
     fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        self.0.interrupted()
+        self.inner.interrupted()
     }
 }

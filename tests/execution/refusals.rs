@@ -1,11 +1,13 @@
 //! What the machine or the executor refuses: nothing runs then, or the report says what is done without.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use mycelium::{BuildError, Class, Execution, Node, OnRefusal, StartError, ThreadError};
 use mycelium_tokio::Tokio;
 
+use crate::plain::Plain;
 use crate::services::{Idle, topology, within};
 
 #[cfg(target_os = "linux")]
@@ -13,18 +15,27 @@ use crate::services::{Idle, topology, within};
 async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
     use crate::services::thread_goes;
 
-    let made = Arc::new(AtomicBool::new(false));
-    let factory_made = made.clone();
+    let (make, made) = channel();
+    let (see, seen) = channel();
+    let made = Mutex::new(made);
+    // Between the two, the first one has time to do what it must not.
+    let between = move || {
+        let has_run = made.lock().unwrap().recv_timeout(Duration::from_millis(100)).is_ok();
+        see.send(has_run).unwrap();
+    };
     let node = Node::builder("main")
         .topology(topology("[service.Second]\nrun = \"pinned(100000)\"\n"))
         .named_service("First", move || {
-            factory_made.store(true, Ordering::SeqCst);
+            make.send(()).unwrap();
             Idle
         })
+        .named_service("Between", || Idle)
         .named_service("Second", || Idle)
+        .executor("plain", Plain::new(Tokio::current().unwrap(), between))
+        .execution("Between", Execution::shared().on("plain"))
         .execution("First", Execution::dedicated().thread("first-of-two"))
         .observe(|event| assert!(format!("{event:?}").contains("Thread"), "{event:?}"))
-        .watchdog(std::time::Duration::from_secs(1))
+        .watchdog(Duration::from_secs(1))
         .build()
         .unwrap();
     let error = node.start(Tokio::current().unwrap()).unwrap_err();
@@ -35,7 +46,7 @@ async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
     assert_eq!(service, "Second");
     let text = error.to_string();
     assert!(text.contains("`Second`") && text.contains("choose from [0"), "{text}");
-    assert!(!made.load(Ordering::SeqCst), "the first one has not run");
+    assert_eq!(seen.recv(), Ok(false), "the first one has not run");
     thread_goes("first-of-two").await;
 }
 
@@ -111,7 +122,7 @@ async fn an_executor_without_threads_says_so() {
     let start = |refused| {
         let execution = Execution::dedicated().refused(refused);
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
-        builder.build().unwrap().start(crate::plain::Plain(Tokio::current().unwrap()))
+        builder.build().unwrap().start(Plain::new(Tokio::current().unwrap(), || {}))
     };
     // That is no matter of the machine.
     for refused in [OnRefusal::Fail, OnRefusal::Warn] {
