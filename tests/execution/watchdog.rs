@@ -109,12 +109,13 @@ impl Busy {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_watchdog_of_an_idle_node_sleeps() {
+async fn the_threads_of_an_idle_node_sleep() {
     use crate::services::thread_directory;
 
     let (started, has_started) = channel();
     let node = Node::builder("idle")
         .service(|| Idle)
+        .execution("Idle", Execution::dedicated().thread("idle-own"))
         .watchdog(Duration::from_millis(1))
         .observe(move |event| {
             if let Event::NodeReady { .. } = event {
@@ -130,12 +131,13 @@ async fn the_watchdog_of_an_idle_node_sleeps() {
         }
     })
     .await;
-    let wakes = || {
-        let directory = thread_directory("watch-idle").unwrap();
+    let wakes_of = |thread| {
+        let directory = thread_directory(thread).unwrap();
         let status = std::fs::read_to_string(directory.join("status")).unwrap();
         let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
         count.unwrap().trim().parse::<u64>().unwrap()
     };
+    let wakes = || ["watch-idle", "idle-own"].map(wakes_of);
     within(async {
         loop {
             let before = wakes();
