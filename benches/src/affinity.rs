@@ -24,6 +24,8 @@ pub(crate) enum Side {
 impl Cores {
     /// Looks which cores there are, and pins the calling thread as the writer.
     pub(crate) fn take() -> Cores {
+        #[cfg(target_os = "linux")]
+        crate::loops::executor::host::look_at_cores();
         let usable = usable();
         let on = |side: Side| match usable.get(side as usize) {
             Some(core) => pin(*core),
@@ -76,6 +78,11 @@ impl Cores {
     /// Pins the calling thread as one of many: the `number`-th, in turn over the writer's and the reader's core.
     pub(crate) fn pin_in_turn(&self, number: usize) -> Result<(), String> {
         self.pin(if number.is_multiple_of(2) { Side::Writer } else { Side::Reader })
+    }
+
+    /// The core of one of the two threads, if these are pinned.
+    pub(crate) fn of(&self, side: Side) -> Option<usize> {
+        self.usable.get(side as usize).copied().filter(|_| self.refused.is_none())
     }
 
     /// What was granted, in words.

@@ -13,6 +13,10 @@ pub(crate) mod rows {
     pub(crate) const MPMC: &str = "mpmc: one by one, batches of 16, fairness";
     pub(crate) const BROADCAST: &str = "broadcast: publish, publish and read";
     pub(crate) const LINK: &str = "link over a Unix socket";
+    pub(crate) const HANDLER: &str = "to a service's handler";
+    pub(crate) const WAKES: &str = "wake of a service on another executor";
+    pub(crate) const PINNED: &str = "round trip of pinned services";
+    pub(crate) const IDLE: &str = "idle node";
     pub(crate) const TASKS: &str = "to a parked task and back";
 }
 

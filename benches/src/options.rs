@@ -13,7 +13,7 @@ usage: mycelium-benches [--quick] [--only TABLES] [--column COLUMN] [--json FILE
   --only TABLES   some of these (comma between):
                     emit emit-receive fan-out threads encode view
                     push spsc spsc-batches spsc-56 spsc-64 trip mpmc fairness publish publish-read tasks
-                    link
+                    link handler wake pinned jitter idle
   --column NAME   only this column of each table, for a profiler
   --json FILE     the report as JSON
   --plots DIR     a picture of each table (SVG): throughput by column, latency by percentile
@@ -23,7 +23,7 @@ usage: mycelium-benches [--quick] [--only TABLES] [--column COLUMN] [--json FILE
 ";
 
 /// The tables that `--only` can name.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 23] = [
     "emit",
     "emit-receive",
     "fan-out",
@@ -42,6 +42,11 @@ const TABLES: [&str; 18] = [
     "publish-read",
     "tasks",
     "link",
+    "handler",
+    "wake",
+    "pinned",
+    "jitter",
+    "idle",
 ];
 
 /// What a run is asked to do.

@@ -34,6 +34,16 @@ pub(crate) trait Timed {
     fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch>;
 }
 
+impl Timed for Box<dyn Timed> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
+        (**self).times(operations)
+    }
+}
+
 /// The median of a round as what an operation takes: single messages over sockets have a long tail, which is the
 /// system's, and a mean says little.
 pub(crate) struct Median<T>(pub(crate) T);

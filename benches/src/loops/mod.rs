@@ -2,6 +2,8 @@
 
 pub(crate) mod counts;
 pub(crate) mod crowd;
+#[cfg(target_os = "linux")]
+pub(crate) mod executor;
 pub(crate) mod latency;
 #[cfg(unix)]
 pub(crate) mod link;

@@ -3,6 +3,8 @@
 mod broadcast;
 mod codec;
 mod emit;
+#[cfg(target_os = "linux")]
+mod executor;
 #[cfg(unix)]
 mod link;
 mod mpmc;
@@ -46,5 +48,7 @@ pub(crate) fn jobs(options: &Options, cores: &Cores) -> impl Iterator<Item = Job
     let rooms = rooms.into_iter().flat_map(|room| room(options, cores));
     #[cfg(unix)]
     let rooms = rooms.chain(link::jobs(options, cores));
+    #[cfg(target_os = "linux")]
+    let rooms = rooms.chain(executor::jobs(options, cores));
     rooms
 }
