@@ -279,11 +279,7 @@ impl<M: Message> Subscription<M> {
     // through registers.
     #[inline(always)]
     fn next_as_usual(&mut self) -> Option<Received<M>> {
-        let is_usual = self.in_hand.is_none()
-            && self.after_gap.is_none()
-            && self.burst + 1 < BURST
-            && self.taken_in == self.inlet.incoming.version()
-            && self.inlet.policy != Policy::Latest;
+        let is_usual = self.is_usual();
         let feed = self.feeds.get_mut(self.turn).filter(|_| is_usual)?;
         let mut words = M::Words::ZERO;
         let (sequence, _) = feed.consumer.glance(words.as_mut())?;
@@ -295,10 +291,22 @@ impl<M: Message> Subscription<M> {
         Some(self.hand_out(self.turn, message, sequence))
     }
 
-    /// As `look`, and has the waker called if there was nothing.
+    /// Whether what comes next is what the feed has whose turn it is.
+    #[inline(always)]
+    fn is_usual(&self) -> bool {
+        self.in_hand.is_none()
+            && self.after_gap.is_none()
+            && self.burst + 1 < BURST
+            && self.taken_in == self.inlet.incoming.version()
+            && self.inlet.policy != Policy::Latest
+    }
+
+    /// As `look`, after [`next_as_usual`](Self::next_as_usual), and has the waker called if there was nothing.
     #[inline(never)]
     fn look_or_park(&mut self, context: &Context<'_>) -> Seen {
-        if let seen @ (Seen::Something | Seen::End) = self.look() {
+        // Who has one feed, and has just seen it empty, looks again when it is sure to be woken, and not before.
+        let knows = self.feeds.len() == 1 && self.is_usual();
+        if !knows && let seen @ (Seen::Something | Seen::End) = self.look() {
             return seen;
         }
         if self.patience.wait() != Wait::Park {

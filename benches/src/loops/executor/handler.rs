@@ -34,7 +34,7 @@ impl<H: Host> Column for Services<H> {
     fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
         let board = Arc::new(Board::default());
         let node = if self.parked {
-            trips(operations, &board).build().expect(FITS)
+            trips(operations, false, &board).build().expect(FITS)
         } else {
             stream(operations, &board)
         };

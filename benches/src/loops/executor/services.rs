@@ -99,6 +99,8 @@ struct Return {
 /// Throws a number when the one before has come back.
 struct Asker {
     trips: usize,
+    /// Each trip is timed, and not only all of them.
+    each: bool,
     board: Arc<Board>,
 }
 
@@ -109,12 +111,12 @@ impl Asker {
         let (mut tally, mut times) = (Tally::default(), histogram());
         let start = Instant::now();
         for number in 0..self.trips as u64 {
-            let thrown = Instant::now();
+            let thrown = self.each.then(Instant::now);
             ctx.emit(Throw { number }).await?;
             let Some(Delivery::Msg(back)) = returns.recv().await else { break };
             back.number.add(&mut tally);
             // Fails only where the histogram does not grow, and this one does.
-            let _ = times.record(thrown.elapsed().as_nanos() as u64);
+            let _ = thrown.map(|thrown| times.record(thrown.elapsed().as_nanos() as u64));
         }
         let took = start.elapsed();
         self.board.note(|found| {
@@ -143,14 +145,14 @@ impl Answerer {
 pub(crate) const ASKER: &str = "Asker";
 pub(crate) const ANSWERER: &str = "Answerer";
 
-/// A builder for a node in which so many numbers go there and back.
-pub(crate) fn trips(trips: usize, board: &Arc<Board>) -> mycelium::Builder {
+/// A builder for a node in which so many numbers go there and back, each of them timed or all together.
+pub(crate) fn trips(trips: usize, each: bool, board: &Arc<Board>) -> mycelium::Builder {
     // Two that wait for each other in a circle are refused, and one number is on its way at a time.
     let topology = "[subscription.\"Asker.returns\"]\npolicy = \"drop-oldest\"";
     let (topology, board) = (Topology::parse("bench", topology).expect(FITS), board.clone());
     Node::builder("bench")
         .topology(topology)
-        .service(move || Asker { trips, board: board.clone() })
+        .service(move || Asker { trips, each, board: board.clone() })
         .service(|| Answerer)
 }
 

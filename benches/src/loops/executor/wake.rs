@@ -42,7 +42,7 @@ impl<A: Host, B: Host> Timed for Services<A, B> {
     fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
         let Services { wait, cores, name, .. } = self;
         let board = Arc::new(Board::default());
-        let builder = trips(operations, &board);
+        let builder = trips(operations, true, &board);
         let wait = *wait;
         // The executor over there, and its end.
         let (give, given) = mpsc::channel();
@@ -97,7 +97,7 @@ impl Timed for Pinned {
             core.map_or_else(Execution::dedicated, |core| Execution::pinned([core]))
                 .wait(Wait::Spin)
         });
-        let node = trips(operations, &board)
+        let node = trips(operations, true, &board)
             .execution(ASKER, asker)
             .execution(ANSWERER, answerer)
             .build()
