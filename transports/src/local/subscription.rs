@@ -228,23 +228,6 @@ impl<M: Message> Subscription<M> {
         Finisher(self.inlet.clone())
     }
 
-    /// Looks as often as its policy says, before it sleeps.
-    #[inline(never)]
-    fn look_again(&mut self) -> Looked<Seen> {
-        // Told here from the wait before, so that a receive that need not wait has nothing to do with this.
-        let places = self.feeds.iter().map(|feed| feed.consumer.cursor());
-        let place = places.fold(self.feeds.len(), usize::wrapping_add);
-        if place != self.waits_at {
-            self.waits_at = place;
-            self.patience.renew();
-        }
-        let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
-        let mut patience = self.patience;
-        let looked = patience.look(most, || Some(self.look()).filter(|seen| *seen != Seen::Nothing));
-        self.patience = patience;
-        looked
-    }
-
     /// Lets the message in hand go, unless it is to be delivered again.
     #[inline]
     fn settle(&mut self) {
@@ -325,6 +308,23 @@ impl<M: Message> Subscription<M> {
             self.inlet.bell.unpark();
         }
         seen
+    }
+
+    /// Looks as often as its policy says, before it sleeps.
+    fn look_again(&mut self) -> Looked<Seen> {
+        // Told here from the wait before, so that a receive that need not wait has nothing to do with this.
+        let places = self.feeds.iter().map(|feed| feed.consumer.cursor());
+        let place = places.fold(self.feeds.len(), usize::wrapping_add);
+        if place != self.waits_at {
+            self.waits_at = place;
+            self.patience.renew();
+        }
+        let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
+        let mut patience = self.patience;
+        let looked =
+            patience.look(most, || Some(self.look()).filter(|seen| *seen != Seen::Nothing));
+        self.patience = patience;
+        looked
     }
 
     /// Looks at everything there is, and puts what comes next where `seen` is.
