@@ -1,7 +1,9 @@
 //! What a node costs that has nothing to do: time of the processor, and how often its threads wake.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -48,7 +50,13 @@ impl<H: Host> Counted for Idle<H> {
         if !matches!(host.join(), Ok(Some(true))) {
             return Err(Mismatch::new(self.name, "the node failed"));
         }
-        let (time, wakes) = (after.0 - before.0, after.1 - before.1);
+        let (mut time, mut wakes) = (0, 0);
+        for (thread, spent) in after {
+            // Who is new has spent it all meanwhile. Who has gone is of the round before.
+            let earlier = before.get(&thread).copied().unwrap_or_default();
+            time += spent.0 - earlier.0;
+            wakes += spent.1 - earlier.1;
+        }
         Ok(vec![
             Count::new("microseconds of the processor", time as f64 / 1e3).within(0.0),
             Count::new("wakes", wakes as f64).within(0.0),
@@ -56,18 +64,19 @@ impl<H: Host> Counted for Idle<H> {
     }
 }
 
-/// Nanoseconds that all threads but the calling one have run, and how often they have gone to sleep.
-fn spent() -> (u64, u64) {
+/// How many nanoseconds each thread but the calling one has run, and how often it has gone to sleep.
+fn spent() -> BTreeMap<PathBuf, (u64, u64)> {
     let here = rustix::thread::gettid().as_raw_nonzero().to_string();
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let others = tasks.map(|task| task.path()).filter(|path| !path.ends_with(&here));
-    others.fold((0, 0), |(time, wakes), path| {
+    let each = others.map(|path| {
         let ran = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
         let ran: u64 = ran.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0);
         let status = fs::read_to_string(path.join("status")).unwrap_or_default();
         let switches = status.lines().find_map(|line| {
             line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok()
         });
-        (time + ran, wakes + switches.unwrap_or(0))
-    })
+        (path, (ran, switches.unwrap_or(0)))
+    });
+    each.collect()
 }
