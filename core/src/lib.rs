@@ -51,5 +51,5 @@ pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong};
 pub use frame::{
     FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message,
 };
-pub use message::{Field, Message, Words, decode, decode_ref, from_words, to_words};
+pub use message::{Field, Message, Words, decode, decode_ref, from_words, to_words, valid_words};
 pub use mycelium_macros::core_message as message;

@@ -58,8 +58,17 @@ fn check_look(
     touched: usize,
     closed: bool,
 ) -> Result<bool, TestCaseError> {
-    let mut words = [0; 2];
+    let (mut words, mut glanced) = ([0; 2], [0; 2]);
+    let (is_waiting, glance) = (reader.is_waiting(), reader.glance(&mut glanced));
+    prop_assert_eq!(reader.glance(&mut [0; 3]), None, "no message is so long");
     let look = reader.look(&mut words);
+    prop_assert_eq!(is_waiting, look == Look::Empty);
+    let message = match look {
+        Look::Message { sequence, length } => Some((sequence, length)),
+        _ => None,
+    };
+    prop_assert_eq!(glance, message);
+    prop_assert!(glance.is_none() || glanced == words);
     // A slot that was begun and given back no longer holds the message of a lap ago.
     let oldest = touched.saturating_sub(CAPACITY);
     if model.cursor < oldest {

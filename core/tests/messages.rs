@@ -9,7 +9,7 @@ use std::{
 
 use mycelium_core::{
     DecodeError, FieldType, FixedStr, FixedVec, Invalid, Message, NoRoom, Reason, TooLong, decode,
-    decode_ref, from_words, message, to_words,
+    decode_ref, from_words, message, to_words, valid_words,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -61,6 +61,7 @@ impl Book {
         words.as_mut_bytes()[at] = byte;
         let decoded = decode(words.as_bytes());
         assert_eq!(from_words::<Self>(&words), decoded);
+        assert_eq!(valid_words::<Self>(words), decoded.ok());
         assert_eq!(decode_ref::<Self>(words.as_bytes()).copied(), decoded);
         decoded
     }

@@ -287,9 +287,8 @@ impl<M: Message> Subscription<M> {
     /// As `look`, after [`next_as_usual`](Self::next_as_usual), and has the waker called if there was nothing.
     #[inline(never)]
     fn look_or_park(&mut self, context: &Context<'_>) -> Seen {
-        // Who has one feed, and has just seen it empty, looks again when it is sure to be woken, and not before.
-        let knows = self.feeds.len() == 1 && self.is_usual();
-        if !knows && let seen @ (Seen::Something | Seen::End) = self.look() {
+        let seen = self.look_if_stirred();
+        if seen != Seen::Nothing {
             return seen;
         }
         if self.patience.wait() != Wait::Park {
@@ -303,7 +302,7 @@ impl<M: Message> Subscription<M> {
             }
         }
         self.inlet.bell.park(context.waker());
-        let seen = self.look();
+        let seen = self.look_if_stirred();
         if seen != Seen::Nothing {
             self.inlet.bell.unpark();
         }
@@ -321,10 +320,28 @@ impl<M: Message> Subscription<M> {
         }
         let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
         let mut patience = self.patience;
-        let looked =
-            patience.look(most, || Some(self.look()).filter(|seen| *seen != Seen::Nothing));
+        let looked = patience
+            .look(most, || Some(self.look_if_stirred()).filter(|seen| *seen != Seen::Nothing));
         self.patience = patience;
         looked
+    }
+
+    /// As `look`. Most often there is one feed, and it has nothing or the next message, which is cheaper to see.
+    #[inline(always)]
+    fn look_if_stirred(&mut self) -> Seen {
+        if let [feed] = self.feeds.as_slice()
+            && feed.consumer.is_waiting()
+            && !feed.may_miss()
+            && self.is_usual()
+            && !self.inlet.last_call.load(Ordering::Acquire)
+        {
+            return Seen::Nothing;
+        }
+        if let Some(received) = self.next_as_usual() {
+            self.seen = Some(Delivery::Msg(received));
+            return Seen::Something;
+        }
+        self.look()
     }
 
     /// Looks at everything there is, and puts what comes next where `seen` is.

@@ -126,6 +126,14 @@ impl<H: Handle> Consumer<H> {
         skipped
     }
 
+    /// Whether the next message is yet to come, as far as this thread can see. It costs less than to [`look`](Self::look),
+    /// which says whatever else there is.
+    #[inline]
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.ring.stamp_at(self.cursor), Stamp::Before) && !self.is_closed()
+    }
+
     /// How many messages wait for this reader, as far as this thread can see; claims that were given up are among them
     /// until the reader comes to them.
     #[must_use]
