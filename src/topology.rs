@@ -277,6 +277,13 @@ pub enum Problem {
         /// What is there.
         first: String,
     },
+    /// A link may be one between two nodes or between two others, since their names have dashes.
+    Ambiguous {
+        /// The link.
+        link: String,
+        /// The nodes that it may join.
+        meanings: Vec<[String; 2]>,
+    },
     /// A node writes or reads a topic that it may not.
     Forbidden {
         /// The node.
@@ -310,6 +317,11 @@ impl fmt::Display for TopologyError {
             }
             Problem::Unknown { kind, name, known } => {
                 write!(f, "there is no {kind} `{name}`; expected one of: {}", known.join(", "))
+            }
+            Problem::Ambiguous { link, meanings } => {
+                let meanings = meanings.iter().map(|[a, b]| format!("`{a}` and `{b}`"));
+                let meanings = meanings.collect::<Vec<_>>().join(", or ");
+                write!(f, "link `{link}` may join {meanings}; give one of these nodes another name")
             }
             Problem::Twice { kind, name, first } => {
                 write!(

@@ -102,7 +102,7 @@ fn set<T>(place: &mut T, value: Option<T>) {
 }
 
 impl Topology {
-    /// Each pair of nodes has one section at most, and the section names nodes that there are.
+    /// Each pair of nodes has one section at most, and the section names one pair that there is.
     pub(super) fn check_links(&self) -> Result<(), TopologyError> {
         let nodes: Vec<&String> = self.sections.node.keys().map(AsRef::as_ref).collect();
         let pairs = || nodes.iter().flat_map(|a| nodes.iter().map(move |b| (a, b)));
@@ -110,8 +110,15 @@ impl Topology {
             if name.as_ref() == DEFAULT {
                 continue;
             }
-            let pair = pairs().find(|(a, b)| a != b && format!("{a}-{b}") == **name.as_ref());
-            let Some((a, b)) = pair else {
+            let named = pairs().filter(|(a, b)| a != b && format!("{a}-{b}") == **name.as_ref());
+            let named: Vec<_> = named.collect();
+            if named.len() > 1 {
+                let meanings = named.iter().map(|(a, b)| [a.to_string(), b.to_string()]);
+                let link = name.as_ref().clone();
+                let problem = Problem::Ambiguous { link, meanings: meanings.collect() };
+                return Err(self.file.error(name.span(), problem));
+            }
+            let Some((a, b)) = named.first() else {
                 let known = pairs().filter(|(a, b)| a < b).map(|(a, b)| format!("{a}-{b}"));
                 let known = known.chain([DEFAULT.to_owned()]).collect();
                 let problem = Problem::Unknown { kind: "link", name: name.as_ref().clone(), known };

@@ -117,6 +117,10 @@ fn links_that_make_no_sense_are_refused() {
         error("[node.a]\n[node.b]\n[link.\"a-b\"]\npreset = \"fast\"\n"),
         "t.toml:4:10: there is no preset `fast`; expected one of: low-latency, balanced, high-throughput"
     );
+    assert_eq!(
+        error("[node.a]\n[node.a-b]\n[node.b-c]\n[node.c]\n[link.\"a-b-c\"]\n"),
+        "t.toml:5:7: link `a-b-c` may join `a` and `b-c`, or `a-b` and `c`; give one of these nodes another name"
+    );
     assert!(
         error("[node.a]\n[node.b]\n[link.\"a-b\"]\ntransport = \"pigeon\"\n")
             .starts_with("t.toml:4:13: there is no transport `pigeon`; expected: unix")
