@@ -1,0 +1,326 @@
+//! What a subscription has next: where it looks, and how long before it sleeps.
+
+use std::sync::atomic::Ordering;
+use std::task::Context;
+
+use mycelium_core::doorbell::announce;
+use mycelium_core::message::{Message, Words, from_words, valid_words};
+use mycelium_core::ring::broadcast::Look;
+use mycelium_core::wait::{Looked, Wait};
+
+use super::super::Policy;
+use super::super::delivery::{Delivery, Gap, GapReason, Received, Time, TryRecv};
+use super::super::outlet::Feed;
+use super::{AfterGap, DEAD_LETTERED, InHand, Subscription, TAKEN};
+
+const OVERWRITTEN: usize = 2;
+const SKIPPED: usize = 3;
+const REDELIVERED: usize = 5;
+
+/// So many messages of one publisher in a row while others have some, too.
+const BURST: u32 = 32;
+
+/// What a look at all feeds came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Something,
+    Nothing,
+    End,
+}
+
+/// What one feed had when it was its turn.
+enum Turn<M> {
+    Delivery(Delivery<M>),
+    Nothing,
+    /// Its publisher has ended, and everything was received.
+    Over,
+}
+
+impl<M: Message> Subscription<M> {
+    /// Lets the message in hand go, unless it is to be delivered again.
+    #[inline]
+    pub(super) fn settle(&mut self) {
+        if let Some(in_hand) = self.in_hand
+            && !in_hand.again
+        {
+            self.pass(in_hand.feed, TAKEN);
+        }
+    }
+
+    /// Moves past the message in hand and counts it as `count`.
+    #[inline]
+    pub(super) fn pass(&mut self, index: usize, count: usize) {
+        self.in_hand = None;
+        let feed = &mut self.feeds[index];
+        feed.consumer.advance();
+        feed.line.add(count, 1);
+        if self.pulse.as_ref().is_none_or(|pulse| pulse.beat()) {
+            self.ring_rooms();
+        }
+    }
+
+    #[inline(never)]
+    fn ring_rooms(&self) {
+        announce();
+        self.feeds.iter().for_each(|feed| feed.outlet.room.ring());
+    }
+
+    /// The next message of the feed whose turn it is, which is what there is most often. `None` says nothing:
+    /// [`look`](Self::look) then.
+    // In one piece with its caller, and with no other way to what it returns, the message goes from the slot to its place
+    // through registers.
+    #[inline(always)]
+    pub(super) fn next_as_usual(&mut self) -> Option<Received<M>> {
+        let is_usual = self.is_usual();
+        let feed = self.feeds.get_mut(self.turn).filter(|_| is_usual)?;
+        let mut words = M::Words::ZERO;
+        let (sequence, _) = feed.consumer.glance(words.as_mut())?;
+        if feed.may_miss() {
+            return None;
+        }
+        let (sequence, message) = (feed.sequence(sequence), valid_words::<M>(words)?);
+        self.burst += 1;
+        Some(self.hand_out(self.turn, message, sequence))
+    }
+
+    /// Whether what comes next is what the feed has whose turn it is.
+    #[inline(always)]
+    fn is_usual(&self) -> bool {
+        self.in_hand.is_none()
+            && self.after_gap.is_none()
+            && self.burst + 1 < BURST
+            && self.taken_in == self.inlet.incoming.version()
+            && self.inlet.policy != Policy::Latest
+    }
+
+    /// As `look`, after [`next_as_usual`](Self::next_as_usual), and has the waker called if there was nothing.
+    #[inline(never)]
+    pub(super) fn look_or_park(&mut self, context: &Context<'_>) -> Seen {
+        let seen = self.look_if_stirred();
+        if seen != Seen::Nothing {
+            return seen;
+        }
+        if self.patience.wait() != Wait::Park {
+            match self.look_again() {
+                Looked::Found(seen) => return seen,
+                Looked::Again => {
+                    context.waker().wake_by_ref();
+                    return Seen::Nothing;
+                }
+                Looked::Park => {}
+            }
+        }
+        self.inlet.bell.park(context.waker());
+        let seen = self.look_if_stirred();
+        if seen != Seen::Nothing {
+            self.inlet.bell.unpark();
+        }
+        seen
+    }
+
+    /// Looks as often as its policy says, before it sleeps.
+    fn look_again(&mut self) -> Looked<Seen> {
+        // Told here from the wait before, so that a receive that need not wait has nothing to do with this.
+        let places = self.feeds.iter().map(|feed| feed.consumer.cursor());
+        let place = places.fold(self.feeds.len(), usize::wrapping_add);
+        if place != self.waits_at {
+            self.waits_at = place;
+            self.patience.renew();
+        }
+        let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
+        let mut patience = self.patience;
+        let looked = patience
+            .look(most, || Some(self.look_if_stirred()).filter(|seen| *seen != Seen::Nothing));
+        self.patience = patience;
+        looked
+    }
+
+    /// As `look`. Most often there is one feed, and it has nothing or the next message, which is cheaper to see.
+    #[inline(always)]
+    fn look_if_stirred(&mut self) -> Seen {
+        if let [feed] = self.feeds.as_slice()
+            && feed.consumer.is_waiting()
+            && !feed.may_miss()
+            && self.is_usual()
+            && !self.inlet.last_call.load(Ordering::Acquire)
+        {
+            return Seen::Nothing;
+        }
+        if let Some(received) = self.next_as_usual() {
+            self.seen = Some(Delivery::Msg(received));
+            return Seen::Something;
+        }
+        self.look()
+    }
+
+    /// Looks at everything there is, and puts what comes next where `seen` is.
+    #[inline(never)]
+    pub(super) fn look(&mut self) -> Seen {
+        match self.next() {
+            TryRecv::Delivery(delivery) => {
+                self.seen = Some(delivery);
+                Seen::Something
+            }
+            TryRecv::Empty => Seen::Nothing,
+            TryRecv::Closed => Seen::End,
+        }
+    }
+
+    fn next(&mut self) -> TryRecv<M> {
+        // First of all, so that whatever came before the last call is seen below.
+        let last_call = self.inlet.last_call.load(Ordering::Acquire);
+        if self.taken_in != self.inlet.incoming.version() {
+            self.take_in();
+        }
+        if let Some(in_hand) = self.in_hand
+            && let Turn::Delivery(delivery) = self.deliver(in_hand.feed)
+        {
+            return TryRecv::Delivery(delivery);
+        }
+        if let Some(AfterGap { feed, message, sequence }) = self.after_gap.take() {
+            self.feeds[feed].line.add(TAKEN, 1);
+            let received = Received { message, sequence, time: Time::First };
+            return TryRecv::Delivery(Delivery::Msg(received));
+        }
+        let mut idle = 0;
+        while idle < self.feeds.len() {
+            if self.turn >= self.feeds.len() {
+                self.turn = 0;
+            }
+            match self.deliver(self.turn) {
+                Turn::Delivery(delivery) => {
+                    self.burst += 1;
+                    if self.burst >= BURST {
+                        self.pass_turn();
+                    }
+                    return TryRecv::Delivery(delivery);
+                }
+                Turn::Nothing => {
+                    self.pass_turn();
+                    idle += 1;
+                }
+                Turn::Over => self.retire(self.turn),
+            }
+        }
+        let over = self.feeds.is_empty() && !self.topic.holds.is_held();
+        if self.feeds.is_empty() && self.taken_in != self.inlet.incoming.version() {
+            // A publisher came before the last one ended.
+            return self.next();
+        }
+        if over && (self.taken_in > 0 || self.topic.holds.was_held()) || last_call {
+            return TryRecv::Closed;
+        }
+        TryRecv::Empty
+    }
+
+    /// What one feed has, if anything.
+    fn deliver(&mut self, index: usize) -> Turn<M> {
+        let policy = self.inlet.policy;
+        let feed = &mut self.feeds[index];
+        if policy == Policy::Latest {
+            let skipped = feed.consumer.skip_to_latest();
+            if skipped > 0 {
+                return Turn::Delivery(self.gap(index, skipped as u64, GapReason::Skipped));
+            }
+        }
+        let mut words = M::Words::ZERO;
+        let look = feed.consumer.look(words.as_mut());
+        if !matches!(look, Look::Gap { .. })
+            && let Some((missed, reason)) = feed.missed()
+        {
+            return Turn::Delivery(self.gap(index, missed, reason));
+        }
+        match look {
+            Look::Message { sequence, .. } => match from_words::<M>(&words) {
+                Ok(message) => {
+                    let sequence = feed.sequence(sequence);
+                    Turn::Delivery(Delivery::Msg(self.hand_out(index, message, sequence)))
+                }
+                Err(_) => {
+                    self.in_hand = None;
+                    feed.consumer.advance();
+                    Turn::Delivery(self.gap(index, 1, GapReason::Undecodable))
+                }
+            },
+            Look::Gap { missed } => {
+                Turn::Delivery(self.gap(index, missed as u64, GapReason::Overwritten))
+            }
+            Look::Empty => Turn::Nothing,
+            Look::Closed if feed.outlet.is_lost() && !std::mem::replace(&mut feed.told, true) => {
+                Turn::Delivery(self.gap(index, 0, GapReason::Disconnected))
+            }
+            Look::Closed => Turn::Over,
+        }
+    }
+
+    #[inline]
+    fn hand_out(&mut self, index: usize, message: M, sequence: u64) -> Received<M> {
+        let mut time = Time::First;
+        if self.inlet.policy.is_gating() {
+            let failures = self.in_hand.map_or(0, |in_hand| in_hand.failures);
+            if failures > 0 {
+                time = Time::Again;
+                self.feeds[index].line.add(REDELIVERED, 1);
+            }
+            self.in_hand = Some(InHand { feed: index, failures, again: false });
+        } else {
+            // Nobody waits for an observer, so what it has may be gone at any time: it is done with it at once.
+            self.pass(index, TAKEN);
+        }
+        Received { message, sequence, time }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn gap(&mut self, index: usize, mut count: u64, reason: GapReason) -> Delivery<M> {
+        let feed = &mut self.feeds[index];
+        let exact = count > 0;
+        // What the ring passed over may have been missing from before.
+        let mut add = |more: u64, feed: &mut Feed| {
+            count += more + feed.missed().map_or(0, |(missed, _)| missed);
+        };
+        add(0, feed);
+        let mut words = M::Words::ZERO;
+        if !self.inlet.policy.is_gating() {
+            match feed.consumer.look(words.as_mut()) {
+                Look::Message { sequence, .. } => {
+                    add(0, feed);
+                    if let Ok(message) = from_words::<M>(&words) {
+                        feed.consumer.advance();
+                        let sequence = feed.sequence(sequence);
+                        self.after_gap = Some(AfterGap { feed: index, message, sequence });
+                    }
+                }
+                // The publisher has been faster once more.
+                Look::Gap { missed } => add(missed as u64, feed),
+                Look::Empty | Look::Closed => {}
+            }
+        }
+        let value = match reason {
+            GapReason::Overwritten | GapReason::Disconnected => OVERWRITTEN,
+            GapReason::Skipped => SKIPPED,
+            GapReason::Undecodable => DEAD_LETTERED,
+        };
+        feed.line.add(value, count);
+        let (publisher, epoch) = (feed.outlet.name.clone(), feed.outlet.epoch);
+        let gap = Gap { count, exact, reason, publisher, epoch };
+        Delivery::Gap(gap)
+    }
+
+    fn pass_turn(&mut self) {
+        self.turn += 1;
+        self.burst = 0;
+    }
+
+    pub(super) fn retire(&mut self, index: usize) {
+        let feed = self.feeds.swap_remove(index);
+        self.inlet.forget(feed);
+    }
+
+    #[cold]
+    pub(super) fn take_in(&mut self) {
+        let mut incoming = self.inlet.incoming.lock();
+        self.taken_in = self.inlet.incoming.version();
+        self.feeds.append(&mut incoming);
+    }
+}
