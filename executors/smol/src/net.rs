@@ -1,12 +1,10 @@
 //! Sockets that [`async_io`] watches, with vectored writes.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use async_io::Async;
-use futures_io::{AsyncRead, AsyncWrite};
 use mycelium_executor::{Accept, Address, Listener, Peer, Stream, first_of, pool};
 
 pub(crate) async fn connect(address: String) -> io::Result<Stream> {
@@ -21,77 +19,8 @@ pub(crate) async fn listen(address: String) -> io::Result<Listener> {
 
 fn tcp(stream: Async<TcpStream>) -> io::Result<Stream> {
     stream.get_ref().set_nodelay(true)?;
-    Ok(Stream::new(Socket(stream)))
-}
-
-/// A connected socket of the standard library's.
-trait Halves {
-    /// Says that nothing more will be written.
-    fn end(&self) -> io::Result<()>;
-}
-
-impl Halves for TcpStream {
-    fn end(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-}
-
-/// A stream that `async_io` watches. Closing it closes the one direction, which `async_io` itself does not do.
-struct Socket<S>(Async<S>);
-
-impl<S> AsyncRead for Socket<S>
-where
-    Async<S>: AsyncRead + Unpin,
-{
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-
-    fn poll_read_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read_vectored(context, buffers)
-    }
-}
-
-impl<S: Halves> AsyncWrite for Socket<S>
-where
-    Async<S>: AsyncWrite + Unpin,
-{
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, buffer)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, buffers)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.0).poll_flush(context))?;
-        match self.0.get_ref().end() {
-            // The other side was faster.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-            closed => Poll::Ready(closed),
-        }
-    }
+    // `async_io` itself does not close the one direction.
+    Ok(Stream::closing(stream, |stream| stream.get_ref().shutdown(Shutdown::Write)))
 }
 
 /// What `accept` gives as soon as it would not block.
@@ -133,20 +62,15 @@ pub(crate) mod unix {
     use async_io::Async;
     use mycelium_executor::{Accept, Address, Credentials, Listener, Peer, Stream};
 
-    use super::{Halves, Socket, poll_accept};
+    use super::poll_accept;
 
     pub(crate) fn stream(socket: UnixStream) -> io::Result<Stream> {
-        Ok(Stream::new(Socket(Async::new(socket)?)))
+        let stream = Async::new(socket)?;
+        Ok(Stream::closing(stream, |stream| stream.get_ref().shutdown(Shutdown::Write)))
     }
 
     pub(crate) fn listener(socket: UnixListener) -> io::Result<Listener> {
         Ok(Listener::new(Unix(Async::new(socket)?)))
-    }
-
-    impl Halves for UnixStream {
-        fn end(&self) -> io::Result<()> {
-            self.shutdown(Shutdown::Write)
-        }
     }
 
     struct Unix(Async<UnixListener>);
