@@ -68,11 +68,11 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::catch_unwind;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mycelium_executor::{
     Clock, Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
-    Thread, ThreadError, contain, pool, system_entropy,
+    Thread, ThreadError, contain, pool,
 };
 
 use home::Home;
@@ -187,14 +187,6 @@ impl Executor for Glommio {
         }
     }
 
-    fn wall_clock(&self) -> SystemTime {
-        Clock::wall()
-    }
-
-    fn entropy(&self) -> u64 {
-        system_entropy()
-    }
-
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         Box::pin(net::connect(self.home.clone(), address))
     }
@@ -209,9 +201,5 @@ impl Executor for Glommio {
 
     fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
         net::listener(self.home.clone(), socket)
-    }
-
-    fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        Box::pin(mycelium_executor::interrupted())
     }
 }

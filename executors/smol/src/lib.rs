@@ -52,11 +52,11 @@ use std::io;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mycelium_executor::{
     Clock, Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
-    Thread, ThreadError, contain, pool, system_entropy,
+    Thread, ThreadError, contain, pool,
 };
 
 pub use local::local;
@@ -145,14 +145,6 @@ impl Executor for Smol {
         }
     }
 
-    fn wall_clock(&self) -> SystemTime {
-        Clock::wall()
-    }
-
-    fn entropy(&self) -> u64 {
-        system_entropy()
-    }
-
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         Box::pin(net::connect(address))
     }
@@ -169,15 +161,5 @@ impl Executor for Smol {
     #[cfg(unix)]
     fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
         net::unix::listener(socket)
-    }
-
-    #[cfg(unix)]
-    fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        Box::pin(mycelium_executor::interrupted())
-    }
-
-    #[cfg(not(unix))]
-    fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
     }
 }

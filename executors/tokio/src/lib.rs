@@ -57,11 +57,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mycelium_executor::{
     Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream, Thread,
-    ThreadError, contain, system_entropy,
+    ThreadError, contain,
 };
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
@@ -193,15 +193,6 @@ impl Executor for Tokio {
         };
         let _entered = self.handle.enter();
         Box::pin(tokio::time::sleep_until(deadline))
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "this is where the calendar time comes from")]
-    fn wall_clock(&self) -> SystemTime {
-        SystemTime::now()
-    }
-
-    fn entropy(&self) -> u64 {
-        system_entropy()
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
