@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! open(now) ─▶ loop { poll_transmit(now) ─▶ write ─▶ transmitted(n)
-//!                     read ─▶ input(now, bytes) until it uses none
+//!                     read ─▶ input(now, bytes, take) until it uses none
 //!                     poll_timeout() ─▶ wait ─▶ handle_timeout(now) }
 //! lost(now) ─▶ open(now) …
 //! ```
