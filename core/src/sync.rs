@@ -215,6 +215,25 @@ pub(crate) fn pause() {
     loom::thread::yield_now();
 }
 
+/// Asks for the memory at `place`, which is about to be read or, with `WRITE`, written. It need not be there.
+#[inline(always)]
+pub(crate) fn prefetch<const WRITE: bool>(place: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
+    if WRITE {
+        // SAFETY: a hint; it accesses nothing and changes nothing that a program can see.
+        unsafe {
+            core::arch::asm!("prefetchw [{}]", in(reg) place.addr(), options(nomem, nostack, preserves_flags))
+        };
+    } else {
+        // SAFETY: as above.
+        unsafe {
+            core::arch::asm!("prefetcht0 [{}]", in(reg) place.addr(), options(nomem, nostack, preserves_flags))
+        };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri), not(loom))))]
+    let _ = place;
+}
+
 /// A cell whose only access is through a closure, so that loom sees every one.
 #[derive(Debug)]
 #[repr(transparent)]

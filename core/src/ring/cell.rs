@@ -88,36 +88,60 @@ impl<T> Slot<T> {
         }
     }
 
-    /// As `put`, but a value that fills up whole halves of a line, together with the stamp behind it, goes word after
-    /// word: why, `docs/decisions/2026-11-20-two-layouts-of-one-ring.md` says.
+    /// As `put`, but a value of whole words is stored from its first word to its last, in as few stores as there can
+    /// be: why, `docs/decisions/2026-11-20-two-layouts-of-one-ring.md` says.
     ///
     /// # Safety
-    /// As for `put`. The cell is aligned to words.
+    /// As for `put`. The cell is aligned to [`Piece`].
     #[inline]
     pub(super) unsafe fn put_in_order(&self, item: T) {
         const WORD: usize = size_of::<usize>();
-        if cfg!(loom) || !(size_of::<T>() + WORD).is_multiple_of(4 * WORD) {
+        if cfg!(loom) || size_of::<T>() < 2 * WORD || !size_of::<T>().is_multiple_of(WORD) {
             // SAFETY: this function's contract.
             return unsafe { self.put(item) };
         }
         let item = MaybeUninit::new(item);
-        let from = item.as_ptr().cast::<MaybeUninit<usize>>();
         let copy = |value: &mut MaybeUninit<T>| {
-            let to = value.as_mut_ptr().cast::<MaybeUninit<usize>>();
-            for index in 0..size_of::<T>() / WORD {
-                // SAFETY: inside the item, which is so many words long.
-                let from = unsafe { from.add(index) };
-                // SAFETY: a word of the item, which is this function's own and may be aligned to less.
-                let word = unsafe { from.read_unaligned() };
-                // SAFETY: inside the cell, which is as long as the item.
-                let to = unsafe { to.add(index) };
-                // Volatile, so that words are written one after the other.
-                // SAFETY: the same word of the cell, which is aligned to words and lent to this closure.
-                unsafe { to.write_volatile(word) };
-            }
+            let (from, to) = (item.as_ptr(), value.as_mut_ptr());
+            let pieces = size_of::<T>() / size_of::<Piece>();
+            // SAFETY: so many pieces lie in the item, and in the cell, which is as long and aligned to them.
+            unsafe { store::<Piece>(from.cast(), to.cast(), 0..pieces) };
+            let words = pieces * (size_of::<Piece>() / WORD)..size_of::<T>() / WORD;
+            // SAFETY: as above, of words.
+            unsafe { store::<usize>(from.cast(), to.cast(), words) };
         };
         // SAFETY: nobody else is at the cell (this function's contract).
         unsafe { self.0.with_mut(copy) };
+    }
+}
+
+/// The most that one store takes on every processor of its kind.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+pub(super) type Piece = core::arch::x86_64::__m128i;
+/// The most that one store takes on every processor of its kind.
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+pub(super) type Piece = usize;
+
+/// Stores some of the pieces that lie at `from` to their places at `to`, one after the other.
+///
+/// # Safety
+/// Both lead to so many pieces, `to` to memory that is aligned to them and that nobody else is at.
+#[inline(always)]
+unsafe fn store<P>(
+    from: *const MaybeUninit<P>,
+    to: *mut MaybeUninit<P>,
+    range: core::ops::Range<usize>,
+) {
+    for index in range {
+        // SAFETY: within the item (this function's contract).
+        let from = unsafe { from.add(index) };
+        // SAFETY: a piece of the item, which may be aligned to less.
+        let piece = unsafe { from.read_unaligned() };
+        // SAFETY: within the cell (this function's contract).
+        let to = unsafe { to.add(index) };
+        // Volatile, so that each is one store, and in this order.
+        // SAFETY: an aligned piece that nobody else is at (this function's contract).
+        unsafe { to.write_volatile(piece) };
     }
 }
 

@@ -40,3 +40,9 @@ pub use handle::Handle;
 #[cfg(feature = "alloc")]
 pub use slots::Heap;
 pub use slots::Storage;
+
+/// Whether `a` comes after `b` in positions that wrap.
+#[inline]
+fn is_after(a: usize, b: usize) -> bool {
+    a.wrapping_sub(b).cast_signed() > 0
+}

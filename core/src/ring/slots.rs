@@ -7,6 +7,8 @@
 
 use core::ptr::NonNull;
 
+use crate::sync::prefetch;
+
 /// Where slots are.
 ///
 /// # Safety
@@ -78,7 +80,16 @@ impl<S> Clone for Slots<S> {
     }
 }
 
+/// The bytes of a cache line, on most processors.
+const LINE: usize = 64;
+
 impl<S> Slots<S> {
+    /// How many slots lie in a cache line; a power of two.
+    const A_LINE: usize = match size_of::<S>() {
+        size @ 1..LINE => 1 << (LINE / size).ilog2(),
+        _ => 1,
+    };
+
     /// # Panics
     /// If their number is no power of two: an index is masked to stay inside.
     pub(super) fn new(slots: &[S]) -> Slots<S> {
@@ -101,6 +112,29 @@ impl<S> Slots<S> {
         let slot = unsafe { self.start.add(position & self.mask) };
         // SAFETY: it is alive (this function's contract).
         unsafe { slot.as_ref() }
+    }
+
+    /// Where an end that works at a position and may go to `limit` should ask again for what comes next: after the slots
+    /// of one cache line. Asks for the line that comes `LINES` lines later, unless it may be in use on the other side,
+    /// which would have to ask for it back. Of slots that fill a line, or a large part of one, none is asked for: processors
+    /// see ahead far enough.
+    #[inline]
+    pub(super) fn ask_ahead<const WRITE: bool, const LINES: usize>(
+        &self,
+        position: usize,
+        limit: usize,
+    ) -> usize {
+        if Self::A_LINE < 4 {
+            return limit;
+        }
+        let ahead = LINES * Self::A_LINE;
+        let room = limit.wrapping_sub(position);
+        if room > ahead + Self::A_LINE {
+            let index = position.wrapping_add(ahead) & self.mask;
+            prefetch::<WRITE>(self.start.as_ptr().wrapping_add(index).cast());
+        }
+        let rest = Self::A_LINE - (position & (Self::A_LINE - 1));
+        position.wrapping_add(room.min(rest))
     }
 
     /// The slots from a position on, `count` of them, in up to two pieces.

@@ -23,7 +23,7 @@ use super::pair::lag;
 use super::slots::Heap;
 use super::slots::Slots;
 use super::stamped::Slot as StampedSlot;
-use super::{CapacityError, Handle, PopError, PushError, Storage};
+use super::{CapacityError, Handle, PopError, PushError, Storage, is_after};
 use crate::sync::{Ordering, const_unless_loom, order};
 
 pub use super::cell::Slot;
@@ -248,6 +248,8 @@ pub struct Producer<H: Handle<Target: Ring>> {
     tail: usize,
     /// The writer has seen room before this position.
     limit: usize,
+    /// Up to here, and at most to the limit, it goes on without asking for what comes next.
+    stop: usize,
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
@@ -256,7 +258,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         let memory = ring.memory();
         let slots = Slots::new(memory.slots());
         let tail = memory.writer().position.load(Ordering::Relaxed);
-        Producer { slots, tail, limit: tail, ring }
+        Producer { slots, tail, limit: tail, stop: tail, ring }
     }
 
     /// Appends an item.
@@ -268,7 +270,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         if self.is_closed() {
             return Err(PushError::Closed(item));
         }
-        if self.tail == self.limit && self.look_for_room() == 0 {
+        if !is_after(self.stop, self.tail) && !self.go_on() {
             return Err(PushError::Full(item));
         }
         // SAFETY: the ring is alive.
@@ -312,6 +314,14 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         self.tail = self.tail.wrapping_add(count);
     }
 
+    /// Whether there is room, once that for the next line of items was asked for.
+    #[inline]
+    fn go_on(&mut self) -> bool {
+        let go_on = self.tail != self.limit || self.look_for_room() > 0;
+        self.stop = Layout::before_put(&self.slots, self.tail, self.limit);
+        go_on
+    }
+
     /// Looks how far the reader is, and returns how much room there is.
     #[inline]
     fn look_for_room(&mut self) -> usize {
@@ -349,6 +359,8 @@ pub struct Consumer<H: Handle<Target: Ring>> {
     shown: usize,
     /// The reader has seen items before this position.
     limit: usize,
+    /// Up to here, and at most to the limit, it goes on without asking for what comes next.
+    stop: usize,
     lag: usize,
 }
 
@@ -358,7 +370,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         let memory = ring.memory();
         let slots = Slots::new(memory.slots());
         let head = memory.reader().position.load(Ordering::Relaxed);
-        Consumer { lag: lag(slots.capacity()), slots, head, shown: head, limit: head, ring }
+        let lag = lag(slots.capacity());
+        Consumer { slots, head, shown: head, limit: head, stop: head, lag, ring }
     }
 
     /// Takes the next item.
@@ -367,8 +380,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// [`PopError`] if there is none.
     #[inline]
     pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
-        if self.head == self.limit && self.look_for_items(1) == 0 {
-            self.nothing()?;
+        if !is_after(self.stop, self.head) {
+            self.go_on()?;
         }
         // SAFETY: the ring is alive.
         let slot = unsafe { self.slots.at(self.head) };
@@ -376,6 +389,16 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         let item = unsafe { slot.take() };
         self.move_by(1);
         Ok(item)
+    }
+
+    /// Sees to it that there is an item, and asks for the next line of them.
+    #[inline]
+    fn go_on(&mut self) -> Result<(), PopError> {
+        if self.head == self.limit && self.look_for_items(1) == 0 {
+            self.nothing()?;
+        }
+        self.stop = Layout::before_take(&self.slots, self.head, self.limit);
+        Ok(())
     }
 
     /// How many items can be popped now.

@@ -37,9 +37,10 @@ pub type Borrowed<'a, T> = Spsc<Local<&'a mut [Slot<T>]>>;
 #[cfg(feature = "alloc")]
 pub type Boxed<T> = Spsc<Local<super::Heap<Slot<T>>>>;
 
-/// A slot with its stamp.
+/// A slot with its stamp. Aligned so that no piece of the item that is stored at once lies in two lines.
 #[derive(Debug)]
 #[repr(C)]
+#[cfg_attr(target_arch = "x86_64", repr(align(16)))]
 pub struct Slot<T> {
     cell: cell::Slot<T>,
     /// The position of the item plus one, once it is there.
@@ -68,7 +69,7 @@ unsafe impl<T> Cell for Slot<T> {
 
     #[inline]
     unsafe fn put(&self, item: T) {
-        // SAFETY: this function's contract; the cell begins the slot, which is aligned to its stamp (`repr(C)`).
+        // SAFETY: this function's contract; the cell begins the slot (`repr(C)`), which is aligned to a piece.
         unsafe { self.cell.put_in_order(item) };
     }
 
@@ -145,6 +146,16 @@ unsafe impl<T> Layout for Slot<T> {
     fn leave(writer: &SideWords, position: usize) {
         // Read by who takes the end over, and by who drops the ring.
         writer.position.store(position, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn before_put(_: &Slots<Self>, _: usize, limit: usize) -> usize {
+        limit
+    }
+
+    #[inline]
+    fn before_take(_: &Slots<Self>, _: usize, limit: usize) -> usize {
+        limit
     }
 
     fn reset(slots: &Slots<Self>, position: usize) {

@@ -7,6 +7,7 @@
 //! messages (`Broadcast::skips_before`).
 
 use super::storage::Word;
+pub(super) use crate::ring::is_after;
 use crate::sync::{AtomicUsize, Ordering};
 
 /// A message's place: its stamp, the word of its length, and its words.
@@ -32,12 +33,6 @@ const HALF: u32 = usize::BITS / 2;
 pub(super) const LENGTH: usize = (1 << HALF) - 1;
 /// The longest message. What is longer is a mark.
 pub(super) const LONGEST: usize = LENGTH - 2;
-
-/// Whether `a` comes after `b` in sequences that wrap.
-#[inline]
-pub(super) fn is_after(a: usize, b: usize) -> bool {
-    a.wrapping_sub(b).cast_signed() > 0
-}
 
 /// Whether a second word says that there is no message.
 #[inline]

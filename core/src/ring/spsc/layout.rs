@@ -50,6 +50,21 @@ pub unsafe trait Layout: Cell + Sized {
         let _ = (writer, position);
     }
 
+    /// How far the writer may go from a position, up to `limit`, before it asks again; asks for what comes soon. Without
+    /// that, a line comes over from the reader's core only when it is stored to, and what is stored after that waits.
+    #[doc(hidden)]
+    #[inline]
+    fn before_put(slots: &Slots<Self>, position: usize, limit: usize) -> usize {
+        slots.ask_ahead::<true, 8>(position, limit)
+    }
+
+    /// As `before_put`, for the reader.
+    #[doc(hidden)]
+    #[inline]
+    fn before_take(slots: &Slots<Self>, position: usize, limit: usize) -> usize {
+        slots.ask_ahead::<false, 4>(position, limit)
+    }
+
     /// Makes slots what they are before a ring's first item.
     #[doc(hidden)]
     fn reset(slots: &Slots<Self>, position: usize) {
