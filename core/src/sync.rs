@@ -206,6 +206,45 @@ impl<T> AtomicPtr<T> {
     }
 }
 
+/// Stores words to atomic ones, relaxed and in order, in as few stores as the processor has for them: what a store costs
+/// does not depend on its length, and only so many wait for cache lines of other cores. A reader that races with this
+/// may see any mixture of old and new bytes.
+///
+/// `W` is an atomic word under another name, which `word` gets at.
+///
+/// # Panics
+/// If there are more words than places.
+#[inline(always)]
+pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words: &[usize]) {
+    const { assert!(size_of::<W>() == size_of::<usize>()) };
+    let places = &places[..words.len()];
+    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri), not(loom))))]
+    let done = 0;
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri), not(loom)))]
+    let done = {
+        use core::arch::x86_64::_mm_loadu_si128;
+        for (places, pair) in places.chunks_exact(2).zip(words.chunks_exact(2)) {
+            // SAFETY: two words.
+            let pair = unsafe { _mm_loadu_si128(pair.as_ptr().cast()) };
+            // Rust has no such atomic store. Nor are these stores, to Rust, but the work of another: which may write to these
+            // words at any time, and whoever reads them does so by atomic loads.
+            // SAFETY: two words, which may be written through a shared reference.
+            unsafe {
+                core::arch::asm!(
+                    "movups [{}], {}",
+                    in(reg) places.as_ptr(),
+                    in(xmm_reg) pair,
+                    options(nostack, preserves_flags)
+                );
+            }
+        }
+        words.len() & !1
+    };
+    for (place, value) in places[done..].iter().zip(&words[done..]) {
+        word(place).store(*value, Ordering::Relaxed);
+    }
+}
+
 /// What a loop does that waits for another thread to take one more step. Under loom it lets the others run.
 #[inline]
 pub(crate) fn pause() {

@@ -220,7 +220,9 @@ fn a_single_writer_keeps_the_position_for_all() {
     /// Two rings over one memory, the second of which sets the words back to where the first began.
     struct At<'a>(&'a Inline<{ 4 * slot_words(8) }, 2>);
 
-    impl Storage for At<'_> {
+    // SAFETY: what it leads to is a storage.
+    #[allow(unsafe_code)]
+    unsafe impl Storage for At<'_> {
         fn slots(&self) -> &[Word] {
             self.0.slots()
         }

@@ -1,29 +1,16 @@
 //! The broadcast ring as it is, with its slots on the heap.
 
-use std::ops::Deref;
 use std::sync::Arc;
 
-use mycelium_core::Message;
-use mycelium_core::message::{Words, from_words, to_words};
-use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Look, Producer};
+use mycelium_core::message::{decode_ref, to_words};
+use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Producer};
 
 use crate::ends::{CAPACITY, Ends, Pop, Push};
 use crate::sample::Sample;
 
 pub(crate) const RING: &str = "our ring alone";
 
-/// A bare ring as its ends hold it.
-#[derive(Clone)]
-pub(crate) struct Ring(Arc<Broadcast<Boxed>>);
-
-impl Deref for Ring {
-    type Target = Broadcast<Boxed>;
-
-    #[inline]
-    fn deref(&self) -> &Broadcast<Boxed> {
-        &self.0
-    }
-}
+type Ring = Arc<Broadcast<Boxed>>;
 
 impl Push for Producer<Ring> {
     type Item = Sample;
@@ -39,11 +26,9 @@ impl Pop for Consumer<Ring> {
 
     #[inline]
     fn pop<R>(&mut self, read: impl FnOnce(&Sample) -> R) -> Option<R> {
-        let mut words = <Sample as Message>::Words::ZERO;
-        let Look::Message { .. } = self.look(words.as_mut()) else { return None };
-        let sample = from_words::<Sample>(&words).ok()?;
-        let result = read(&sample);
-        self.advance();
+        let messages = self.read(1)?;
+        let result = read(decode_ref(messages.get(0)?).ok()?);
+        messages.release(1);
         Some(result)
     }
 }
@@ -51,7 +36,7 @@ impl Pop for Consumer<Ring> {
 /// The writer's end, and `readers` that it never passes.
 pub(crate) fn many(readers: usize) -> (Producer<Ring>, Vec<Consumer<Ring>>) {
     let ring = Broadcast::boxed(CAPACITY, size_of::<Sample>(), readers);
-    let ring = Ring(Arc::new(ring.expect("there is memory")));
+    let ring = Arc::new(ring.expect("there is memory"));
     let reader = || Broadcast::gating(ring.clone()).expect("there is an entry for each");
     let receivers = std::iter::repeat_with(reader).take(readers).collect();
     (Broadcast::producer(ring).expect("nobody else writes"), receivers)

@@ -27,14 +27,15 @@
 mod consumer;
 mod error;
 mod keeping;
+mod lead;
+#[cfg(not(loom))]
+mod lend;
 mod places;
 mod producer;
 mod shared;
 mod skips;
 mod slot;
 mod storage;
-
-use core::ops::Deref;
 
 use crate::sync::{Ordering, barrier, order};
 use slot::{Slot, Stamp, is_after};
@@ -43,6 +44,8 @@ use storage::{FREE, GATING, HEADER_WORDS, JOINING, SHARED, SINGLE};
 pub use consumer::{Consumer, Look};
 pub use error::{Blocked, Full, LayoutError};
 pub use keeping::Keeping;
+#[cfg(not(loom))]
+pub use lend::Messages;
 #[cfg(feature = "alloc")]
 pub use places::Boxed;
 pub use producer::{Grant, Producer};
@@ -291,22 +294,10 @@ impl<T: Storage> Broadcast<T> {
         slowest
     }
 
-    #[inline]
+    /// As an end's [`Lead`](lead::Lead) finds it, for who has no end.
     fn slot(&self, sequence: usize) -> Slot<'_> {
-        self.slot_for(sequence, self.slot_words - HEADER_WORDS)
-    }
-
-    /// The slot with the words that a message of so many takes: where the number is a constant, what is done to each
-    /// needs no loop.
-    ///
-    /// # Panics
-    /// If the message has more words than a slot.
-    #[inline(always)]
-    fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
         let start = (sequence & (self.capacity - 1)) * self.slot_words;
-        let needed = HEADER_WORDS + words;
-        assert!(needed <= self.slot_words, "the message has more words than a slot");
-        match &self.storage.slots()[start..][..needed] {
+        match &self.storage.slots()[start..][..self.slot_words] {
             [stamp, length, words @ ..] => Slot { stamp: &stamp.0, length: &length.0, words },
             // `over` made it at least as long as its header.
             _ => unreachable!("a slot without a header"),
@@ -337,12 +328,12 @@ impl<T: Storage> Broadcast<T> {
     }
 }
 
-/// Whatever leads to a ring: a reference, an `Arc`, a handle of the user's own.
-pub trait Handle: Deref<Target = Broadcast<Self::Storage>> {
+/// Whatever leads to a ring of this kind: a reference, an `Arc`, a [handle](super::Handle) of the user's own.
+pub trait Handle: super::Handle<Target = Broadcast<Self::Storage>> {
     /// The storage of the ring.
     type Storage: Storage;
 }
 
-impl<H: Deref<Target = Broadcast<T>>, T: Storage> Handle for H {
+impl<H: super::Handle<Target = Broadcast<T>>, T: Storage> Handle for H {
     type Storage = T;
 }

@@ -212,7 +212,9 @@ pub struct Parts<'a, R> {
     readers: R,
 }
 
-impl<'a, R: AsRef<[ReaderRegion<'a>]>> Storage for Parts<'a, R> {
+// SAFETY: parts of slices of words that live for `'a` wherever this is. (Should somebody's `AsRef` give other readers at
+// another call, these are alive, too.)
+unsafe impl<'a, R: AsRef<[ReaderRegion<'a>]>> Storage for Parts<'a, R> {
     const FOREIGN: bool = true;
 
     fn slots(&self) -> &[Word] {

@@ -1,14 +1,11 @@
 //! The two ends that a publisher and its subscriptions share: an [`Outlet`] for each publisher, an [`Inlet`] for each
 //! subscription, and a [`Feed`] for each pair.
 
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::broadcast::{
-    Broadcast, Consumer, LayoutError, ReaderWords, Storage, Word, WriterWords, slot_words,
-};
+use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, LayoutError};
 
 use super::delivery::GapReason;
 use super::numbering::{Known, Numbering};
@@ -18,32 +15,13 @@ use crate::counters::{Kind, Line, Region, plain};
 /// The most gating readers that a ring has entries for.
 pub(super) const READERS: usize = 64;
 
-/// A ring's memory on the heap.
-#[derive(Debug)]
-pub(super) struct Boxed {
-    slots: Box<[Word]>,
-    writer: WriterWords,
-    readers: Box<[ReaderWords]>,
-}
-
-impl Storage for Boxed {
-    fn slots(&self) -> &[Word] {
-        &self.slots
-    }
-
-    fn writer(&self) -> &WriterWords {
-        &self.writer
-    }
-
-    fn reader(&self, index: usize) -> Option<&ReaderWords> {
-        self.readers.get(index)
-    }
-}
+/// The ring of a publisher, as its ends hold it.
+pub(super) type Ring = Arc<Broadcast<Boxed>>;
 
 /// What a publisher shares with its readers.
 #[derive(Debug)]
 pub(super) struct Outlet {
-    pub(super) ring: Broadcast<Boxed>,
+    pub(super) ring: Ring,
     pub(super) topic: Arc<str>,
     pub(super) name: Arc<str>,
     pub(super) epoch: u64,
@@ -73,14 +51,8 @@ impl Outlet {
         first: Option<u64>,
     ) -> Result<Arc<Outlet>, LayoutError> {
         let size = topic.schema().size;
-        let words = topic.capacity() * slot_words(size);
-        let storage = Boxed {
-            slots: (0..words).map(|_| Word::new()).collect(),
-            writer: WriterWords::new(),
-            readers: (0..READERS).map(|_| ReaderWords::new()).collect(),
-        };
         Ok(Arc::new(Outlet {
-            ring: Broadcast::new(storage, topic.capacity(), size)?,
+            ring: Arc::new(Broadcast::boxed(topic.capacity(), size, READERS)?),
             topic: topic.name().into(),
             name: name.into(),
             epoch,
@@ -107,7 +79,7 @@ impl Outlet {
         inlet: &Arc<Inlet>,
         counters: &Arc<Region>,
     ) -> Option<Feed> {
-        let handle = RingOf(outlet.clone());
+        let handle = outlet.ring.clone();
         let consumer = if inlet.policy.is_gating() {
             Broadcast::gating(handle)?
         } else {
@@ -144,19 +116,6 @@ impl Outlet {
         let readers = self.readers.lock();
         let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
         Some(reader.inlet.clone())
-    }
-}
-
-/// An outlet as the ring's ends hold it.
-#[derive(Clone, Debug)]
-pub(super) struct RingOf(pub(super) Arc<Outlet>);
-
-impl Deref for RingOf {
-    type Target = Broadcast<Boxed>;
-
-    #[inline]
-    fn deref(&self) -> &Broadcast<Boxed> {
-        &self.0.ring
     }
 }
 
@@ -230,7 +189,7 @@ impl Inlet {
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) outlet: Arc<Outlet>,
-    pub(super) consumer: Consumer<RingOf>,
+    pub(super) consumer: Consumer<Ring>,
     /// Values: see [`Kind::Feed`].
     pub(super) line: Line,
     /// What its sequences are, if the publisher is in another process.

@@ -11,7 +11,7 @@ use mycelium_core::message::{Message, to_words};
 use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{Looked, Patience, Wait};
 
-use super::outlet::{Outlet, RingOf};
+use super::outlet::{Outlet, Ring};
 use super::pulse::{Alone, Bells, Flusher, Pulse};
 use super::{Policy, Topic};
 use crate::counters::{Kind, Line, Region};
@@ -27,7 +27,7 @@ pub struct Publisher<M: Message> {
     topic: Arc<Topic>,
     outlet: Arc<Outlet>,
     /// `None` only while this is dropped.
-    producer: Option<Producer<RingOf>>,
+    producer: Option<Producer<Ring>>,
     bells: Bells,
     pulse: Option<Arc<Pulse>>,
     alone: Alone,
@@ -46,7 +46,7 @@ impl<M: Message> Publisher<M> {
         let line = counters.line(Kind::Publisher, &outlet.label());
         Publisher {
             topic,
-            producer: Broadcast::producer(RingOf(outlet.clone())),
+            producer: Broadcast::producer(outlet.ring.clone()),
             bells: Bells::new(outlet.clone()),
             outlet,
             pulse: None,
@@ -180,7 +180,7 @@ impl<M: Message> Publisher<M> {
             }
         }
         self.outlet.room.park(context.waker());
-        match self.push(message) {
+        match self.push_again(message) {
             Ok(()) => {
                 self.outlet.room.unpark();
                 Poll::Ready(Ok(()))
@@ -199,7 +199,7 @@ impl<M: Message> Publisher<M> {
     fn look_again(&mut self, message: &M) -> Looked<()> {
         let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
         let mut patience = self.patience;
-        let looked = patience.look(most, || self.push(message).ok());
+        let looked = patience.look(most, || self.push_again(message).ok());
         self.patience = patience;
         looked
     }
@@ -210,8 +210,15 @@ impl<M: Message> Publisher<M> {
         reader.is_some_and(|reader| reader.policy == Policy::Reject)
     }
 
+    /// As `push`, for who has to wait.
+    #[inline(never)]
+    fn push_again(&mut self, message: &M) -> Result<(), usize> {
+        self.push(message)
+    }
+
     /// Appends to the ring, or names the entry of the reader that holds it.
-    #[inline]
+    // In one piece with its caller: a call costs as much as the push.
+    #[inline(always)]
     fn push(&mut self, message: &M) -> Result<(), usize> {
         let Some(producer) = &mut self.producer else { return Ok(()) };
         let words = to_words(message);

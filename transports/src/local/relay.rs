@@ -9,7 +9,7 @@ use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use zerocopy::FromBytes;
 
 use super::delivery::GapReason;
-use super::outlet::{Outlet, RingOf};
+use super::outlet::{Outlet, Ring};
 use super::pulse::Bells;
 use super::{Topic, TopicError};
 use crate::counters::{Kind, Line};
@@ -25,7 +25,7 @@ pub struct Relay {
     topic: Arc<Topic>,
     outlet: Arc<Outlet>,
     /// `None` only while this is dropped.
-    producer: Option<Producer<RingOf>>,
+    producer: Option<Producer<Ring>>,
     bells: Bells,
     line: Line,
     sent: u64,
@@ -52,7 +52,7 @@ impl Topic {
         line.set(SENT, first);
         Ok(Relay {
             topic: self.clone(),
-            producer: Broadcast::producer(RingOf(outlet.clone())),
+            producer: Broadcast::producer(outlet.ring.clone()),
             bells: Bells::new(outlet.clone()),
             line,
             outlet,

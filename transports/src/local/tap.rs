@@ -10,7 +10,7 @@ use mycelium_core::doorbell::announce;
 use mycelium_core::ring::broadcast::{Keeping, Look};
 use zerocopy::IntoBytes;
 
-use super::outlet::{Feed, Inlet, Outlet, RingOf};
+use super::outlet::{Feed, Inlet, Outlet, Ring};
 use super::{Policy, Topic, TopicError};
 use crate::counters::Line;
 
@@ -144,7 +144,7 @@ pub struct Source<T = ()> {
     /// What was missed between what is kept and what comes next.
     gaps: VecDeque<Missed>,
     /// Dropped before `outlet`, which tells the publisher then.
-    reader: Keeping<RingOf>,
+    reader: Keeping<Ring>,
     outlet: Left,
 }
 

@@ -1,5 +1,6 @@
 //! The readers: those that the writer waits for, and those that it does not.
 
+use super::lead::Lead;
 use super::slot::{LENGTH, LONGEST, Slot, Stamp, is_after, is_skip};
 use super::storage::{CLOSED, FREE, Storage};
 use super::{Broadcast, Handle, Keeping, Word};
@@ -29,11 +30,9 @@ pub enum Look {
 /// A reader's end of a ring. Dropping it lets the writer pass.
 #[derive(Debug)]
 pub struct Consumer<H: Handle> {
-    ring: H,
-    /// The entry of a gating reader.
-    entry: Option<usize>,
-    cursor: usize,
-    looked: bool,
+    pub(super) ring: Lead<H>,
+    pub(super) cursor: usize,
+    pub(super) looked: bool,
     /// How many claims before the cursor were given up, as far as an observer needs it.
     skips: usize,
 }
@@ -52,7 +51,11 @@ enum Found {
 
 impl<H: Handle> Consumer<H> {
     pub(super) fn new(ring: H, entry: Option<usize>, cursor: usize, skips: usize) -> Consumer<H> {
-        Consumer { ring, entry, cursor, looked: false, skips }
+        let ring = match entry {
+            Some(entry) => Lead::of_reader(ring, entry),
+            None => Lead::new(ring),
+        };
+        Consumer { ring, cursor, looked: false, skips }
     }
 
     /// Looks at the next message and copies it to `message`, as many words as that holds; looking again gives the
@@ -96,7 +99,7 @@ impl<H: Handle> Consumer<H> {
     /// Goes on to the newest message and returns how many were skipped.
     pub fn skip_to_latest(&mut self) -> usize {
         let cursor = self.cursor;
-        let newest = |ring: &H, slack| {
+        let newest = |ring: &Broadcast<H::Storage>, slack| {
             let published = ring.published(cursor);
             let mut newest = published;
             while slack == 0 && newest != cursor {
@@ -111,7 +114,7 @@ impl<H: Handle> Consumer<H> {
             // Writers are faster than this look: the newest message is yet to come.
             published
         };
-        let (newest, skipped) = if self.entry.is_none() || H::Storage::FOREIGN {
+        let (newest, skipped) = if self.ring.entry().is_none() || H::Storage::FOREIGN {
             self.passed(newest)
         } else {
             // Nobody overwrites what lies before a gating reader: it counts where it goes.
@@ -150,18 +153,18 @@ impl<H: Handle> Consumer<H> {
     /// The entry of a gating reader, as [`Full::reader`](super::Full::reader) names it.
     #[must_use]
     pub fn entry(&self) -> Option<usize> {
-        self.entry
+        self.ring.entry()
     }
 
     /// The ring.
     pub fn ring(&self) -> &H {
-        &self.ring
+        self.ring.handle()
     }
 
     /// This reader, which from now on keeps messages until it says that they have arrived.
     #[must_use]
     pub fn keeping(mut self) -> Keeping<H> {
-        let entry = self.entry.take();
+        let entry = self.ring.give_up_entry();
         Keeping::new(self, entry)
     }
 
@@ -186,7 +189,7 @@ impl<H: Handle> Consumer<H> {
         }
         let length = slot.length.load(Ordering::Relaxed) & LENGTH;
         copy_out(slot.words, message);
-        if self.entry.is_none() {
+        if self.ring.entry().is_none() {
             // The writer does not wait for an observer: was it at work in this slot meanwhile?
             barrier!("broadcast.recheck-fence", Acquire);
             let stamp = slot.stamp.load(Ordering::Relaxed);
@@ -277,8 +280,11 @@ impl<H: Handle> Consumer<H> {
     }
 
     /// The sequence that `choose` chooses (see `Broadcast::skips_from`), and how many messages lie before it.
-    fn passed(&mut self, choose: impl Fn(&H, usize) -> usize) -> (usize, usize) {
-        let ring = &self.ring;
+    fn passed(
+        &mut self,
+        choose: impl Fn(&Broadcast<H::Storage>, usize) -> usize,
+    ) -> (usize, usize) {
+        let ring = &*self.ring;
         let (sequence, skips) = ring.skips_from(|slack| choose(ring, slack), self.skips);
         let given_up = skips.wrapping_sub(self.skips) & LENGTH;
         self.skips = skips;
@@ -286,9 +292,9 @@ impl<H: Handle> Consumer<H> {
     }
 
     #[inline]
-    fn move_to(&mut self, sequence: usize) {
+    pub(super) fn move_to(&mut self, sequence: usize) {
         self.cursor = sequence;
-        if let Some(words) = self.entry.and_then(|index| self.ring.storage.reader(index)) {
+        if let Some(words) = self.ring.reader() {
             // Release, with the Acquire of the writer's look: this reader is done with the slots before it.
             words.0.cursor.store(sequence, order!("broadcast.advance", Release));
         }
@@ -316,7 +322,7 @@ fn is_given_up<T: Storage>(ring: &Broadcast<T>, sequence: usize) -> bool {
 
 impl<H: Handle> Drop for Consumer<H> {
     fn drop(&mut self) {
-        if let Some(words) = self.entry.and_then(|index| self.ring.storage.reader(index)) {
+        if let Some(words) = self.ring.reader() {
             // Release: this reader is done with the ring, and the entry with it.
             words.0.state.store(FREE, order!("broadcast.leave", Release));
         }

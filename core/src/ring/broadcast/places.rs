@@ -65,8 +65,10 @@ pub struct Boxed {
     readers: alloc::boxed::Box<[ReaderWords]>,
 }
 
+// SAFETY: a field, and boxes that nobody exchanges.
 #[cfg(feature = "alloc")]
-impl Storage for Boxed {
+#[allow(unsafe_code)]
+unsafe impl Storage for Boxed {
     #[inline]
     fn slots(&self) -> &[Word] {
         &self.slots

@@ -2,6 +2,7 @@
 
 use super::Handle;
 use super::error::Full;
+use super::lead::Lead;
 use super::slot::Slot;
 use super::storage::{CLOSED, HEADER_WORDS, SINGLE, Storage};
 use crate::sync::{Ordering, barrier, order};
@@ -9,7 +10,7 @@ use crate::sync::{Ordering, barrier, order};
 /// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which goes on in its place.
 #[derive(Debug)]
 pub struct Producer<H: Handle> {
-    ring: H,
+    ring: Lead<H>,
     next: usize,
     /// The writer has seen room before this sequence.
     limit: usize,
@@ -18,7 +19,7 @@ pub struct Producer<H: Handle> {
 impl<H: Handle> Producer<H> {
     /// For who took the writer's end.
     pub(super) fn take_up(ring: H, next: usize) -> Producer<H> {
-        Producer { ring, next, limit: next }
+        Producer { ring: Lead::new(ring), next, limit: next }
     }
 
     /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its sequence.
@@ -80,7 +81,7 @@ impl<H: Handle> Producer<H> {
 
     /// The ring.
     pub fn ring(&self) -> &H {
-        &self.ring
+        self.ring.handle()
     }
 
     /// Says that there will be no more messages. Readers get what is in the ring, then [`Look::Closed`](super::Look).
@@ -141,17 +142,20 @@ impl Grant<'_> {
     #[inline(always)]
     pub fn write(&mut self, words: &[usize], length: usize) {
         assert!(length <= size_of_val(words), "the length is more than that of the words");
-        self.slot.set_length(length);
+        // In this order: the words need not be kept for after the call that a new length takes.
         self.slot.copy_in(words);
+        self.slot.set_length(length);
     }
 
     /// Shows the message to the readers and returns its sequence.
     #[inline]
     pub fn commit(self) -> usize {
         let sequence = *self.next;
-        *self.next = sequence.wrapping_add(1);
-        // Release, with the Acquire of `Consumer::look`: the words of the message.
-        self.slot.stamp.store(*self.next, order!("broadcast.publish", Release));
+        let next = sequence.wrapping_add(1);
+        // Release, with the Acquire of `Consumer::look`: the words of the message. Before this end's own word: a store
+        // elsewhere in between costs the slot's line a second way over.
+        self.slot.stamp.store(next, order!("broadcast.publish", Release));
+        *self.next = next;
         sequence
     }
 }

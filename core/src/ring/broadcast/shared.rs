@@ -10,6 +10,7 @@
 //! the claim word comes back only after all sequences were used.
 
 use super::error::Blocked;
+use super::lead::Lead;
 use super::slot::{Slot, is_after, skip_mark};
 use super::storage::{CLOSED, HEADER_WORDS, SHARED, Storage};
 use super::{Broadcast, Handle};
@@ -38,7 +39,7 @@ use crate::sync::{Ordering, barrier, order};
 /// ```
 #[derive(Debug)]
 pub struct SharedProducer<H: Handle> {
-    ring: H,
+    ring: Lead<H>,
     /// The limit, as this writer last saw it.
     limit: usize,
     /// What is left of the state if this is the last writer that leaves.
@@ -49,7 +50,7 @@ impl<H: Handle> SharedProducer<H> {
     /// For who was counted as a writer.
     pub(super) fn take_up(ring: H) -> SharedProducer<H> {
         let limit = limit(&ring);
-        SharedProducer { ring, limit, last: 0 }
+        SharedProducer { ring: Lead::new(ring), limit, last: 0 }
     }
 
     /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its sequence.
@@ -88,8 +89,7 @@ impl<H: Handle> SharedProducer<H> {
             "the message has more words than a slot"
         );
         let sequence = self.claim()?;
-        let ring = &*self.ring;
-        let slot = ring.slot_for(sequence, words);
+        let (ring, slot) = (&*self.ring, self.ring.slot_for(sequence, words));
         // From here on no observer may take what it copies for the message of a lap ago. Release: who sees this stamp
         // also sees what the writer of a lap ago said of itself.
         slot.stamp.store(sequence, order!("shared.begin", Release));
@@ -99,7 +99,7 @@ impl<H: Handle> SharedProducer<H> {
 
     /// The ring.
     pub fn ring(&self) -> &H {
-        &self.ring
+        self.ring.handle()
     }
 
     /// Says that this writer has no more messages. If it is the last one that is left, the ring is closed: readers get
@@ -182,7 +182,7 @@ impl<H: Handle + Clone> Clone for SharedProducer<H> {
         // This one is there, so the ring is shared and open. Nothing has to be seen: the clone begins with what this
         // writer knows.
         self.ring.storage.writer().own.state.fetch_add(SHARED, Ordering::Relaxed);
-        SharedProducer { ring: self.ring.clone(), limit: self.limit, last: 0 }
+        SharedProducer { ring: Lead::new(self.ring.handle().clone()), limit: self.limit, last: 0 }
     }
 }
 
@@ -220,8 +220,9 @@ impl<T: Storage> SharedGrant<'_, T> {
     #[inline(always)]
     pub fn write(&mut self, words: &[usize], length: usize) {
         assert!(length <= size_of_val(words), "the length is more than that of the words");
-        self.slot.set_length(length);
+        // In this order: the words need not be kept for after the call that a new length takes.
         self.slot.copy_in(words);
+        self.slot.set_length(length);
     }
 
     /// Shows the message to the readers, as soon as all before it can be seen, and returns its sequence.

@@ -8,7 +8,7 @@
 
 use super::storage::Word;
 pub(super) use crate::ring::is_after;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, store_all};
 
 /// A message's place: its stamp, the word of its length, and its words.
 #[derive(Clone, Copy, Debug)]
@@ -53,21 +53,29 @@ pub(super) fn skip_mark(sequence: usize, capacity: usize) -> usize {
     LENGTH - usize::from(sequence & capacity != 0)
 }
 
-impl Slot<'_> {
+impl<'a> Slot<'a> {
     /// Stores the length of a message, or a mark. Only who has the slot to itself may call it.
     #[inline(always)]
     pub(super) fn set_length(&self, length: usize) {
         let before = self.length.load(Ordering::Relaxed);
         // Nearly always the length is the same in every lap; then the word need not be written.
         if before != length {
-            self.change_length(before, length);
+            change_length(self.length, before, length);
         }
     }
 
-    #[inline(never)]
-    fn change_length(&self, before: usize, length: usize) {
-        let skips = skips(before).wrapping_add(usize::from(is_skip(before)));
-        self.length.store((skips << HALF) | length, Ordering::Relaxed);
+    /// The words as they lie there.
+    ///
+    /// # Safety
+    /// Nobody writes to them while the reference lives.
+    #[cfg(not(loom))]
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    pub(super) unsafe fn lend(&self) -> &'a [usize] {
+        let (start, count) = (self.words.as_ptr().cast(), self.words.len());
+        // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` all the way down), and nobody writes to
+        // these (this function's contract).
+        unsafe { core::slice::from_raw_parts(start, count) }
     }
 
     /// Copies words into the slot.
@@ -76,8 +84,14 @@ impl Slot<'_> {
     /// If they are more than it has.
     #[inline(always)]
     pub(super) fn copy_in(&self, words: &[usize]) {
-        for (to, word) in self.words[..words.len()].iter().zip(words) {
-            to.0.store(*word, Ordering::Relaxed);
-        }
+        store_all(self.words, |word| &word.0, words);
     }
+}
+
+// Not a method: a slot that is passed on by reference has to be in memory.
+#[cold]
+#[inline(never)]
+fn change_length(word: &AtomicUsize, before: usize, length: usize) {
+    let skips = skips(before).wrapping_add(usize::from(is_skip(before)));
+    word.store((skips << HALF) | length, Ordering::Relaxed);
 }

@@ -141,9 +141,12 @@ impl Default for ReaderWords {
     }
 }
 
-/// The memory that a ring runs in. Its parts may come from different places; each must be the same memory at every
-/// call.
-pub trait Storage {
+/// The memory that a ring runs in. Its parts may come from different places.
+///
+/// # Safety
+/// Each function returns the same memory at every call, with the same argument, as long as the storage stays where it is.
+#[allow(unsafe_code)]
+pub unsafe trait Storage {
     /// Whether some of the words are written by another process, which may write what it likes. Then the ring takes a
     /// single writer only, and believes no word before it is checked.
     const FOREIGN: bool = false;
@@ -186,7 +189,9 @@ impl<const WORDS: usize, const READERS: usize> Default for Inline<WORDS, READERS
     }
 }
 
-impl<const WORDS: usize, const READERS: usize> Storage for Inline<WORDS, READERS> {
+// SAFETY: fields.
+#[allow(unsafe_code)]
+unsafe impl<const WORDS: usize, const READERS: usize> Storage for Inline<WORDS, READERS> {
     fn slots(&self) -> &[Word] {
         &self.slots
     }

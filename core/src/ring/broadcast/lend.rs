@@ -1,0 +1,105 @@
+//! Messages that are lent to a gating reader where they lie.
+
+#![allow(unsafe_code)]
+
+use zerocopy::IntoBytes;
+
+use super::Handle;
+use super::consumer::Consumer;
+use super::slot::{LENGTH, LONGEST};
+use super::storage::Storage;
+use crate::sync::{Ordering, order};
+
+impl<H: Handle> Consumer<H> {
+    /// Lends up to `most` of the next messages where they lie. They stay in the ring until [`Messages::release`], and the
+    /// writers wait for that. Only a gating reader of a ring that one process has to itself is lent any: what others may
+    /// write to at the same time is copied first.
+    ///
+    /// `None` says nothing: [`look`](Consumer::look) then.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::Broadcast;
+    ///
+    /// let ring = Broadcast::boxed(4, 8, 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
+    /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
+    /// for number in [7, 8, 9] {
+    ///     writer.try_push(&[number], 8).expect("there is room");
+    /// }
+    /// let messages = reader.read(2).expect("there are three");
+    /// assert_eq!(messages.iter().collect::<Vec<_>>(), [7_usize.to_ne_bytes(), 8_usize.to_ne_bytes()]);
+    /// messages.release(2);
+    /// assert_eq!(reader.read(2).map(|messages| messages.len()), Some(1));
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    #[inline(always)]
+    pub fn read(&mut self, most: usize) -> Option<Messages<'_, H>> {
+        let is_gating = self.ring.entry().is_some();
+        if !is_gating || H::Storage::FOREIGN {
+            return None;
+        }
+        let mut count = 0;
+        while count < most && self.is_there(self.cursor.wrapping_add(count)) {
+            count += 1;
+        }
+        if count == 0 { None } else { Some(Messages { consumer: self, count }) }
+    }
+
+    /// Whether there is a message with this sequence, and not a claim that was given up.
+    #[inline(always)]
+    fn is_there(&self, sequence: usize) -> bool {
+        let slot = self.ring.slot_for(sequence, 0);
+        // Acquire, with the Release of a commit: the words of the message.
+        slot.stamp.load(order!("broadcast.look", Acquire)) == sequence.wrapping_add(1)
+            && slot.length.load(Ordering::Relaxed) & LENGTH <= LONGEST
+    }
+}
+
+/// Messages that are lent to a reader in place. See [`Consumer::read`].
+#[derive(Debug)]
+pub struct Messages<'a, H: Handle> {
+    consumer: &'a mut Consumer<H>,
+    count: usize,
+}
+
+impl<H: Handle> Messages<'_, H> {
+    /// How many are lent, at least one.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The sequence of the first one; the others follow.
+    #[must_use]
+    pub fn sequence(&self) -> usize {
+        self.consumer.cursor
+    }
+
+    /// The bytes of the message after `index` others. They begin at a multiple of a word.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        if index >= self.count {
+            return None;
+        }
+        let slot = self.consumer.ring.slot(self.consumer.cursor.wrapping_add(index));
+        // SAFETY: `read` saw the message, and no writer comes back to its slot before this gating reader's cursor has
+        // passed it, which takes the exclusive reference that this value has.
+        let words = unsafe { slot.lend() };
+        words.as_bytes().get(..slot.length.load(Ordering::Relaxed) & LENGTH)
+    }
+
+    /// The bytes of all messages, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.count).filter_map(|index| self.get(index))
+    }
+
+    /// Goes on after the first `count` messages, or all if that is more. The writer may write there again.
+    #[inline]
+    pub fn release(self, count: usize) {
+        let cursor = self.consumer.cursor.wrapping_add(count.min(self.count));
+        self.consumer.looked = false;
+        self.consumer.move_to(cursor);
+    }
+}
