@@ -362,6 +362,52 @@ macro_rules! laws {
             go([1u64, 2, 3, 4, 5]);
             go([1, 2, 3, 4, 5].map(|number: u64| [number, !number, number << 7]));
             go([1, 2, 3, 4, 5].map(|number: u8| [number; 24]));
+            // Two words and one more; one piece and a part of one; more than a line.
+            go([1, 2, 3, 4, 5].map(|number: usize| [number, !number, number << 7, number + 9, !0]));
+            go([1, 2, 3, 4, 5].map(|number: u32| [number, !number, number << 7]));
+            go([1, 2, 3, 4, 5]
+                .map(|number: usize| std::array::from_fn::<_, 17, _>(|at| number ^ at)));
+        }
+
+        /// One by one, in batches and in place by turns: an end goes on without looking as far as it was seen that it may,
+        /// whichever of these went there.
+        #[test]
+        fn ends_stop_where_they_must_however_they_came_there() {
+            for capacity in [2, 8, 128] {
+                let ring = $layout::Boxed::<u64>::with_capacity(capacity).unwrap();
+                let mut writer = Spsc::producer(&ring).unwrap();
+                let mut reader = Spsc::consumer(&ring).unwrap();
+                let (mut pushed, mut popped) = (0, 0);
+                for step in 0..300_usize {
+                    let batch = 1 + step * 7 % capacity;
+                    for _ in 0..step % 5 {
+                        pushed += u64::from(writer.try_push(pushed).is_ok());
+                    }
+                    let items: Vec<_> = (pushed..).take(batch).collect();
+                    pushed += writer.push_slice(&items) as u64;
+                    while writer.try_push(pushed).is_ok() {
+                        pushed += 1;
+                    }
+                    assert!(pushed - popped <= capacity as u64, "an item was overwritten");
+                    for _ in 0..step % 3 {
+                        assert_eq!(reader.try_pop(), Ok(popped));
+                        popped += 1;
+                    }
+                    let taken = reader.pop_many(batch, |item| {
+                        assert_eq!(item, popped);
+                        popped += 1;
+                    });
+                    assert!(taken.is_ok_and(|taken| taken > 0) || pushed == popped);
+                    if step % 4 == 0 {
+                        while let Ok(item) = reader.try_pop() {
+                            assert_eq!(item, popped);
+                            popped += 1;
+                        }
+                        assert_eq!(popped, pushed);
+                    }
+                    reader.flush();
+                }
+            }
         }
 
         #[test]

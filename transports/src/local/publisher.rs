@@ -229,12 +229,18 @@ impl<M: Message> Publisher<M> {
         self.sent += 1;
         self.line.set(SENT, self.sent);
         if !self.bells.is_heard() {
-            self.line.add(UNHEARD, 1);
+            self.count_unheard();
         }
         if self.pulse.as_ref().is_none_or(|pulse| pulse.beat()) {
             self.flush();
         }
         Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_unheard(&self) {
+        self.line.add(UNHEARD, 1);
     }
 
     #[cold]

@@ -188,6 +188,12 @@ impl<H: Handle> Consumer<H> {
             return Found::Other { stamp };
         }
         let length = slot.length.load(Ordering::Relaxed) & LENGTH;
+        #[cfg(not(loom))]
+        if let Some(words) = self.lent(slot) {
+            // In the pieces that processors move best: who copies on does it in the same ones.
+            copy(words, message);
+            return if length > LONGEST { Found::Skip } else { Found::Message { length } };
+        }
         copy_out(slot.words, message);
         if self.ring.entry().is_none() {
             // The writer does not wait for an observer: was it at work in this slot meanwhile?
@@ -298,6 +304,17 @@ impl<H: Handle> Consumer<H> {
             // Release, with the Acquire of the writer's look: this reader is done with the slots before it.
             words.0.cursor.store(sequence, order!("broadcast.advance", Release));
         }
+    }
+}
+
+/// Copies words, as many as `message` holds.
+#[cfg(not(loom))]
+#[inline(always)]
+fn copy(words: &[usize], message: &mut [usize]) {
+    match words.get(..message.len()) {
+        // As below.
+        Some(words) => message.copy_from_slice(words),
+        None => message[..words.len()].copy_from_slice(words),
     }
 }
 

@@ -6,7 +6,7 @@ use zerocopy::IntoBytes;
 
 use super::Handle;
 use super::consumer::Consumer;
-use super::slot::{LENGTH, LONGEST};
+use super::slot::{LENGTH, LONGEST, Slot};
 use super::storage::Storage;
 use crate::sync::{Ordering, order};
 
@@ -34,8 +34,7 @@ impl<H: Handle> Consumer<H> {
     /// ```
     #[inline(always)]
     pub fn read(&mut self, most: usize) -> Option<Messages<'_, H>> {
-        let is_gating = self.ring.entry().is_some();
-        if !is_gating || H::Storage::FOREIGN {
+        if !self.is_lent_to() {
             return None;
         }
         let mut count = 0;
@@ -43,6 +42,20 @@ impl<H: Handle> Consumer<H> {
             count += 1;
         }
         if count == 0 { None } else { Some(Messages { consumer: self, count }) }
+    }
+
+    /// Whether nobody writes to what this reader has before it.
+    #[inline(always)]
+    fn is_lent_to(&self) -> bool {
+        self.ring.entry().is_some() && !H::Storage::FOREIGN
+    }
+
+    /// The words of the next message where they lie, once its stamp was seen; `None` if others may write to them.
+    #[inline(always)]
+    pub(super) fn lent<'a>(&'a self, slot: Slot<'a>) -> Option<&'a [usize]> {
+        // SAFETY: the stamp says that it was written, and no writer comes back before this gating reader's cursor has passed
+        // it, which takes an exclusive reference.
+        self.is_lent_to().then(|| unsafe { slot.lend() })
     }
 
     /// Whether there is a message with this sequence, and not a claim that was given up.

@@ -80,7 +80,12 @@ impl<M: Message> Subscription<M> {
         }
         let (sequence, message) = (feed.sequence(sequence), valid_words::<M>(words)?);
         self.burst += 1;
-        Some(self.hand_out(self.turn, message, sequence))
+        if self.inlet.policy.is_gating() {
+            self.in_hand = Some(InHand { feed: self.turn, failures: 0, again: false });
+        } else {
+            self.pass(self.turn, TAKEN);
+        }
+        Some(Received { message, sequence, time: Time::First })
     }
 
     /// Whether what comes next is what the feed has whose turn it is.
@@ -253,7 +258,6 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    #[inline]
     fn hand_out(&mut self, index: usize, message: M, sequence: u64) -> Received<M> {
         let mut time = Time::First;
         if self.inlet.policy.is_gating() {

@@ -1,0 +1,236 @@
+//! Messages of a broadcast ring that are lent where they lie: the same ones that a reader would copy, to who may have
+//! them, and for as long as nobody writes there.
+
+use std::collections::VecDeque;
+
+use mycelium_core::message::decode_ref;
+use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Look, Word};
+use mycelium_core::ring::region::{ReaderRegion, WriterRegion};
+use proptest::prelude::*;
+
+const WORD: usize = size_of::<usize>();
+
+type Ring<'a> = &'a Broadcast<Boxed>;
+
+/// The words of a message, as many as its number says, and each different.
+fn content(number: usize, most: usize) -> Vec<usize> {
+    (0..number % (most + 1)).map(|index| number.wrapping_mul(31).wrapping_add(index)).collect()
+}
+
+fn bytes(words: &[usize]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// Everything that a reader is lent, `most` at a time.
+fn lent(reader: &mut Consumer<Ring<'_>>, most: usize) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    while let Some(messages) = reader.read(most) {
+        all.extend(messages.iter().map(<[u8]>::to_vec));
+        messages.release(most);
+    }
+    all
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Push,
+    Read { most: usize, release: usize },
+    Take,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        4 => Just(Operation::Push),
+        3 => (1..6usize, 0..6usize).prop_map(|(most, release)| Operation::Read { most, release }),
+        1 => Just(Operation::Take),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 4 } else { 256 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn what_is_lent_is_what_was_pushed(operations in prop::collection::vec(operation(), 0..60)) {
+        const MOST: usize = 5;
+        let ring = Broadcast::boxed(4, MOST * WORD, 1).unwrap();
+        let mut writer = Broadcast::producer(&ring).unwrap();
+        let mut reader = Broadcast::gating(&ring).unwrap();
+        let (mut model, mut pushed, mut taken) = (VecDeque::new(), 0, 0);
+        for operation in operations {
+            match operation {
+                Operation::Push => {
+                    let words = content(pushed, MOST);
+                    let accepted = writer.try_push(&words, words.len() * WORD).is_ok();
+                    prop_assert_eq!(accepted, model.len() < 4);
+                    if accepted {
+                        model.push_back(bytes(&words));
+                        pushed += 1;
+                    }
+                }
+                Operation::Read { most, release } => {
+                    let Some(messages) = reader.read(most) else {
+                        prop_assert!(model.is_empty());
+                        continue;
+                    };
+                    prop_assert_eq!(messages.sequence(), taken);
+                    prop_assert_eq!(messages.len(), most.min(model.len()));
+                    prop_assert!(messages.iter().eq(model.iter().take(most)));
+                    prop_assert_eq!(messages.get(messages.len()), None);
+                    let released = release.min(messages.len());
+                    messages.release(release);
+                    model.drain(..released);
+                    taken += released;
+                }
+                Operation::Take => {
+                    let mut words = [0; MOST];
+                    match (reader.look(&mut words), model.pop_front()) {
+                        (Look::Message { sequence, length }, Some(expected)) => {
+                            prop_assert_eq!(sequence, taken);
+                            prop_assert_eq!(&bytes(&words)[..length], expected);
+                            prop_assert!(reader.advance());
+                            taken += 1;
+                        }
+                        (look, expected) => prop_assert!(look == Look::Empty && expected.is_none()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Stores take two words at a time where the processor can.
+#[test]
+fn messages_of_every_length_come_through() {
+    for words in 0..20 {
+        let ring = Broadcast::boxed(2, words * WORD, 2).unwrap();
+        let mut writer = Broadcast::producer(&ring).unwrap();
+        let mut lent_to = Broadcast::gating(&ring).unwrap();
+        let mut copying = Broadcast::gating(&ring).unwrap();
+        for number in 0..5 {
+            let message: Vec<_> = (0..words).map(|index| !(number * 100 + index)).collect();
+            writer.try_push(&message, words * WORD).unwrap();
+            assert_eq!(lent(&mut lent_to, 2), [bytes(&message)]);
+            let mut copy = vec![0; words];
+            assert!(matches!(copying.look(&mut copy), Look::Message { .. }));
+            assert_eq!(copy, message);
+            copying.advance();
+        }
+    }
+}
+
+#[test]
+fn what_is_lent_holds_the_writer_until_it_is_given_back() {
+    let ring = Broadcast::boxed(2, WORD, 1).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    writer.try_push(&[1], WORD).unwrap();
+    writer.try_push(&[2], WORD).unwrap();
+    drop(reader.read(2).unwrap());
+    assert!(writer.try_push(&[3], WORD).is_err(), "nothing was given back");
+    reader.read(2).unwrap().release(1);
+    writer.try_push(&[3], WORD).unwrap();
+    assert_eq!(lent(&mut reader, 3), [bytes(&[2]), bytes(&[3])]);
+}
+
+#[test]
+fn what_was_looked_at_before_is_not_passed_twice() {
+    let ring = Broadcast::boxed(4, WORD, 1).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    (1..4).for_each(|number| _ = writer.try_push(&[number], WORD).unwrap());
+    assert!(matches!(reader.look(&mut [0]), Look::Message { sequence: 0, .. }));
+    reader.read(1).unwrap().release(1);
+    assert!(!reader.advance(), "it was given back already");
+    assert_eq!(reader.read(1).unwrap().sequence(), 1);
+}
+
+#[test]
+fn claims_that_were_given_up_are_not_lent() {
+    let ring = Broadcast::boxed(8, WORD, 1).unwrap();
+    let mut writer = Broadcast::shared_producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    writer.try_push(&[1], WORD).unwrap();
+    drop(writer.grant().unwrap());
+    writer.try_push(&[2], WORD).unwrap();
+    assert_eq!(lent(&mut reader, 8), [bytes(&[1])]);
+    assert!(matches!(reader.look(&mut [0]), Look::Message { sequence: 2, .. }));
+    assert_eq!(lent(&mut reader, 8), [bytes(&[2])]);
+}
+
+/// They copy, and look whether the writer was there meanwhile.
+#[test]
+fn observers_and_readers_of_other_processes_are_lent_nothing() {
+    let ring = Broadcast::boxed(4, WORD, 1).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut observer = Broadcast::observing(&ring);
+    writer.try_push(&[1], WORD).unwrap();
+    assert!(observer.read(1).is_none());
+    assert!(matches!(observer.look(&mut [0]), Look::Message { .. }));
+
+    #[repr(align(4096))]
+    struct Pages([Word; 512]);
+    let pages = || Pages([const { Word::new() }; 512]);
+    let (data, cursors) = (pages(), pages());
+    let region = WriterRegion::broadcast(&data.0, 4, WORD).unwrap();
+    let region = region.with([ReaderRegion::create(&cursors.0, &region).unwrap()]).unwrap();
+    let mut writer = Broadcast::producer(&region).unwrap();
+    let mut reader = Broadcast::gating(&region).unwrap();
+    writer.try_push(&[1], WORD).unwrap();
+    assert!(reader.read(1).is_none());
+    assert!(matches!(reader.look(&mut [0]), Look::Message { .. }));
+}
+
+/// A message is checked in place and not copied.
+#[test]
+fn a_message_is_looked_at_where_it_lies() {
+    #[mycelium_core::message(topic = "quotes", id = 1)]
+    #[derive(Debug, PartialEq)]
+    struct Quote {
+        price: f64,
+        size: u64,
+    }
+
+    let ring = Broadcast::boxed(2, size_of::<Quote>(), 1).unwrap();
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    let quote = Quote { price: 1.5, size: 3 };
+    let words = mycelium_core::message::to_words(&quote);
+    writer.try_push(words.as_ref(), size_of::<Quote>()).unwrap();
+    let messages = reader.read(1).unwrap();
+    assert_eq!(decode_ref::<Quote>(messages.get(0).unwrap()), Ok(&quote));
+}
+
+/// The other thread writes again to what was given back, and to nothing else.
+#[test]
+fn what_is_lent_stays_while_the_writer_runs() {
+    let count = if cfg!(miri) { 200 } else { 200_000 };
+    let ring = Broadcast::boxed(8, 3 * WORD, 1).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    std::thread::scope(|scope| {
+        let ring = &ring;
+        scope.spawn(move || {
+            let mut writer = Broadcast::producer(ring).unwrap();
+            for number in 0..count {
+                while writer.try_push(&[number, !number, number ^ 7], 3 * WORD).is_err() {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut next = 0;
+        while next < count {
+            let Some(messages) = reader.read(5) else {
+                std::thread::yield_now();
+                continue;
+            };
+            for message in messages.iter() {
+                assert_eq!(message, bytes(&[next, !next, next ^ 7]));
+                next += 1;
+            }
+            messages.release(5);
+        }
+    });
+}
