@@ -2,6 +2,7 @@
 //! them, and for as long as nobody writes there.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mycelium_core::message::decode_ref;
 use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Look, Word};
@@ -129,7 +130,7 @@ fn what_is_lent_holds_the_writer_until_it_is_given_back() {
     let mut reader = Broadcast::gating(&ring).unwrap();
     writer.try_push(&[1], WORD).unwrap();
     writer.try_push(&[2], WORD).unwrap();
-    drop(reader.read(2).unwrap());
+    assert_eq!(reader.read(2).unwrap().len(), 2);
     assert!(writer.try_push(&[3], WORD).is_err(), "nothing was given back");
     reader.read(2).unwrap().release(1);
     writer.try_push(&[3], WORD).unwrap();
@@ -207,15 +208,29 @@ fn a_message_is_looked_at_where_it_lies() {
 /// The other thread writes again to what was given back, and to nothing else.
 #[test]
 fn what_is_lent_stays_while_the_writer_runs() {
+    /// Stops the writer, should the reader panic.
+    struct Stop<'a>(&'a AtomicBool);
+
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
     let count = if cfg!(miri) { 200 } else { 200_000 };
+    let stop = AtomicBool::new(false);
     let ring = Broadcast::boxed(8, 3 * WORD, 1).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
     std::thread::scope(|scope| {
-        let ring = &ring;
+        let (ring, stop) = (&ring, Stop(&stop));
+        let stopped = stop.0;
         scope.spawn(move || {
             let mut writer = Broadcast::producer(ring).unwrap();
             for number in 0..count {
                 while writer.try_push(&[number, !number, number ^ 7], 3 * WORD).is_err() {
+                    if stopped.load(Ordering::Relaxed) {
+                        return;
+                    }
                     std::thread::yield_now();
                 }
             }

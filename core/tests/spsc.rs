@@ -385,8 +385,8 @@ macro_rules! laws {
                     }
                     let items: Vec<_> = (pushed..).take(batch).collect();
                     pushed += writer.push_slice(&items) as u64;
-                    while writer.try_push(pushed).is_ok() {
-                        pushed += 1;
+                    for _ in 0..=capacity {
+                        pushed += u64::from(writer.try_push(pushed).is_ok());
                     }
                     assert!(pushed - popped <= capacity as u64, "an item was overwritten");
                     for _ in 0..step % 3 {

@@ -232,6 +232,13 @@ impl Drop for Line {
 }
 
 impl Line {
+    /// Value number `index`, counted as in [`Kind::values`].
+    #[inline]
+    #[must_use]
+    pub fn get(&self, index: usize) -> u64 {
+        self.word(index).load(Ordering::Relaxed)
+    }
+
     /// Sets value number `index`, counted as in [`Kind::values`].
     #[inline]
     pub fn set(&self, index: usize, value: u64) {

@@ -32,7 +32,6 @@ pub struct Publisher<M: Message> {
     pulse: Option<Arc<Pulse>>,
     alone: Alone,
     line: Line,
-    sent: u64,
     /// The entry of the reader that held the ring when it was last full.
     held: Option<usize>,
     patience: Patience,
@@ -52,7 +51,6 @@ impl<M: Message> Publisher<M> {
             pulse: None,
             alone: Alone::default(),
             line,
-            sent: 0,
             held: None,
             patience: Patience::default(),
             waits_at: None,
@@ -93,10 +91,13 @@ impl<M: Message> Publisher<M> {
     /// With the message, if a gating subscription holds the ring.
     #[inline]
     pub fn try_emit(&mut self, message: M) -> Result<(), EmitError<M>> {
-        match self.push(&message) {
-            Ok(()) => Ok(()),
-            Err(entry) => Err(self.refuse(message, entry)),
-        }
+        if self.push_as_usual(&message) { Ok(()) } else { self.try_emit_otherwise(message) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_emit_otherwise(&mut self, message: M) -> Result<(), EmitError<M>> {
+        self.push_otherwise(&message).map_err(|entry| self.refuse(message, entry))
     }
 
     /// Tells the readers now of what was emitted, before the task's poll ends.
@@ -121,7 +122,7 @@ impl<M: Message> Publisher<M> {
     /// How many messages it has sent.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.sent
+        self.line.get(SENT)
     }
 
     /// The topic.
@@ -165,7 +166,8 @@ impl<M: Message> Publisher<M> {
     #[inline(never)]
     fn poll_room(&mut self, context: &Context<'_>, message: &M) -> Poll<Result<(), EmitError<M>>> {
         // Told here from the wait before, so that an emit that need not wait has nothing to do with this.
-        if self.waits_at.replace(self.sent) != Some(self.sent) {
+        let sent = self.sent();
+        if self.waits_at.replace(sent) != Some(sent) {
             self.patience.renew();
             self.line.add(WAITED, 1);
         }
@@ -217,30 +219,55 @@ impl<M: Message> Publisher<M> {
     }
 
     /// Appends to the ring, or names the entry of the reader that holds it.
-    // In one piece with its caller: a call costs as much as the push.
     #[inline(always)]
     fn push(&mut self, message: &M) -> Result<(), usize> {
-        let Some(producer) = &mut self.producer else { return Ok(()) };
+        if self.push_as_usual(message) { Ok(()) } else { self.push_otherwise(message) }
+    }
+
+    /// Appends to the ring if that is a matter of a few stores. False says that nothing was done: `push_otherwise` then.
+    // In one piece with its caller: a call would cost as much. What is seldom comes last, so that nothing is kept for it.
+    #[inline(always)]
+    fn push_as_usual(&mut self, message: &M) -> bool {
         let words = to_words(message);
-        if let Err(full) = producer.try_push(words.as_ref(), size_of::<M>()) {
-            self.held = Some(full.reader);
-            return Err(full.reader);
+        let producer = self.producer.as_mut();
+        let done = producer.is_some_and(|it| it.push_as_usual(words.as_ref(), size_of::<M>()));
+        if done {
+            self.count();
         }
-        self.sent += 1;
-        self.line.set(SENT, self.sent);
-        if !self.bells.is_heard() {
-            self.count_unheard();
-        }
-        if self.pulse.as_ref().is_none_or(|pulse| pulse.beat()) {
-            self.flush();
-        }
-        Ok(())
+        done
     }
 
     #[cold]
     #[inline(never)]
-    fn count_unheard(&self) {
-        self.line.add(UNHEARD, 1);
+    fn push_otherwise(&mut self, message: &M) -> Result<(), usize> {
+        let Some(producer) = &mut self.producer else { return Ok(()) };
+        if let Err(full) = producer.try_push(to_words(message).as_ref(), size_of::<M>()) {
+            self.held = Some(full.reader);
+            return Err(full.reader);
+        }
+        self.count();
+        Ok(())
+    }
+
+    /// Counts a message that is in the ring, and sees to it that its readers are told.
+    #[inline(always)]
+    fn count(&mut self) {
+        self.line.add(SENT, 1);
+        let tell = self.pulse.as_ref().is_none_or(|pulse| pulse.beat());
+        if tell || !self.bells.is_heard_as_before() {
+            self.tell(tell);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell(&mut self, now: bool) {
+        if !self.bells.is_heard() {
+            self.line.add(UNHEARD, 1);
+        }
+        if now {
+            self.flush();
+        }
     }
 
     #[cold]
@@ -276,7 +303,7 @@ impl<M: Message> fmt::Debug for Publisher<M> {
         f.debug_struct("Publisher")
             .field("topic", &self.outlet.topic)
             .field("name", &self.outlet.name)
-            .field("sent", &self.sent)
+            .field("sent", &self.sent())
             .finish_non_exhaustive()
     }
 }

@@ -182,24 +182,22 @@ impl Bells {
         self.readers.iter().for_each(|reader| reader.inlet.bell.ring());
     }
 
-    /// Whether anybody reads at all.
+    /// Whether the same ones read as when it last looked, and somebody does.
     #[inline]
+    pub(super) fn is_heard_as_before(&self) -> bool {
+        self.version == self.outlet.readers.version() && !self.readers.is_empty()
+    }
+
+    /// Whether anybody reads at all.
     pub(super) fn is_heard(&mut self) -> bool {
         self.refresh();
         !self.readers.is_empty()
     }
 
-    #[inline]
     fn refresh(&mut self) {
         if self.version != self.outlet.readers.version() {
-            self.copy();
+            self.version = self.outlet.readers.version();
+            self.readers.clone_from(&self.outlet.readers.lock());
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn copy(&mut self) {
-        self.version = self.outlet.readers.version();
-        self.readers.clone_from(&self.outlet.readers.lock());
     }
 }

@@ -36,6 +36,26 @@ impl<H: Handle> Producer<H> {
         Ok(grant.commit())
     }
 
+    /// As [`try_push`](Producer::try_push) where that takes nothing but a few stores, which is nearly always: there is room
+    /// that was seen before, and the message is as long as the one of a lap ago. False says that nothing was done:
+    /// `try_push` then. Nothing in it is called, so its caller need not keep anything for after a call.
+    ///
+    /// # Panics
+    /// As `try_push`.
+    #[inline(always)]
+    pub fn push_as_usual(&mut self, words: &[usize], length: usize) -> bool {
+        assert!(length <= size_of_val(words), "the length is more than that of the words");
+        if self.next == self.limit {
+            return false;
+        }
+        let slot = self.ring.slot_for(self.next, words.len());
+        if slot.length.load(Ordering::Relaxed) != length {
+            return false;
+        }
+        Grant::begin(slot, &mut self.next).commit_with(words);
+        true
+    }
+
     /// The next slot, to be written in place. Readers see it after [`Grant::commit`]; dropping the grant gives the slot
     /// back, unseen.
     ///
@@ -56,11 +76,7 @@ impl<H: Handle> Producer<H> {
         if self.next == self.limit {
             self.look_for_room()?;
         }
-        let slot = self.ring.slot_for(self.next, words);
-        // From here on no observer may take what it copies for the message of a lap ago.
-        slot.stamp.store(self.next, Ordering::Relaxed);
-        barrier!("broadcast.overwrite-fence", Release);
-        Ok(Grant { slot, next: &mut self.next })
+        Ok(Grant::begin(self.ring.slot_for(self.next, words), &mut self.next))
     }
 
     /// The sequence of the next message: the number of messages, and of claims that were given up, so far (modulo
@@ -134,7 +150,22 @@ pub struct Grant<'a> {
     next: &'a mut usize,
 }
 
-impl Grant<'_> {
+impl<'a> Grant<'a> {
+    #[inline(always)]
+    fn begin(slot: Slot<'a>, next: &'a mut usize) -> Grant<'a> {
+        // From here on no observer may take what it copies for the message of a lap ago.
+        slot.stamp.store(*next, Ordering::Relaxed);
+        barrier!("broadcast.overwrite-fence", Release);
+        Grant { slot, next }
+    }
+
+    /// The same length as before, and these words.
+    #[inline(always)]
+    fn commit_with(self, words: &[usize]) {
+        self.slot.copy_in(words);
+        self.commit();
+    }
+
     /// Writes the message: `words` are copied, `length` is its length in bytes.
     ///
     /// # Panics
