@@ -2,7 +2,7 @@
 //! them, and for as long as nobody writes there.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
 
 use mycelium_core::message::decode_ref;
 use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Look, Word};
@@ -208,33 +208,25 @@ fn a_message_is_looked_at_where_it_lies() {
 /// The other thread writes again to what was given back, and to nothing else.
 #[test]
 fn what_is_lent_stays_while_the_writer_runs() {
-    /// Stops the writer, should the reader panic.
-    struct Stop<'a>(&'a AtomicBool);
-
-    impl Drop for Stop<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-
     let count = if cfg!(miri) { 200 } else { 200_000 };
-    let stop = AtomicBool::new(false);
     let ring = Broadcast::boxed(8, 3 * WORD, 1).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
+    // Dropped should the reader panic: then the writer stops.
+    let (there, gone) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
-        let (ring, stop) = (&ring, Stop(&stop));
-        let stopped = stop.0;
+        let ring = &ring;
         scope.spawn(move || {
             let mut writer = Broadcast::producer(ring).unwrap();
             for number in 0..count {
                 while writer.try_push(&[number, !number, number ^ 7], 3 * WORD).is_err() {
-                    if stopped.load(Ordering::Relaxed) {
+                    if gone.try_recv() == Err(TryRecvError::Disconnected) {
                         return;
                     }
                     std::thread::yield_now();
                 }
             }
         });
+        let _there = there;
         let mut next = 0;
         while next < count {
             let Some(messages) = reader.read(5) else {

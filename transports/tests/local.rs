@@ -114,13 +114,30 @@ fn what_nobody_heard_is_counted_from_the_moment_the_last_reader_left() {
     let counters = Region::new(16);
     let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
     let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
-    let reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    let mut reader = Some(topic.subscribe::<Probe>("reader", Policy::Block).unwrap());
+    let counted = || {
+        let readings = counters.read();
+        let publisher = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
+        (publisher.value("sent"), publisher.value("unheard"))
+    };
     publisher.try_emit(probe(0)).unwrap();
-    drop(reader);
+    reader.take();
     publisher.try_emit(probe(1)).unwrap();
-    let readings = counters.read();
-    let publisher = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
-    assert_eq!((publisher.value("sent"), publisher.value("unheard")), (2, 1));
+    assert_eq!((counted(), publisher.sent()), ((2, 1), 2));
+
+    // In a task, whose readers are told at the end of its poll, it is counted at once, too.
+    let pulse = Pulse::new();
+    let mut flushers = [publisher.attach(&pulse)];
+    poll_with(&pulse, &mut flushers, || {
+        (2..4).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+        assert_eq!(counted(), (4, 3));
+        reader = Some(topic.subscribe::<Probe>("reader", Policy::Block).unwrap());
+        (4..6).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+        assert_eq!(counted(), (6, 3));
+        reader.take();
+        publisher.try_emit(probe(6)).unwrap();
+        assert_eq!(counted(), (7, 4));
+    });
 }
 
 #[test]
