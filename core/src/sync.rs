@@ -218,9 +218,21 @@ impl<T> AtomicPtr<T> {
 pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words: &[usize]) {
     const { assert!(size_of::<W>() == size_of::<usize>()) };
     let places = &places[..words.len()];
-    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri), not(loom))))]
+    #[cfg(not(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        target_feature = "sse2",
+        not(miri),
+        not(loom)
+    )))]
     let done = 0;
-    #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri), not(loom)))]
+    #[cfg(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        target_feature = "sse2",
+        not(miri),
+        not(loom)
+    ))]
     let done = {
         use core::arch::x86_64::_mm_loadu_si128;
         for (places, pair) in places.chunks_exact(2).zip(words.chunks_exact(2)) {
@@ -257,7 +269,7 @@ pub(crate) fn pause() {
 /// Asks for the memory at `place`, which is about to be read or, with `WRITE`, written. It need not be there.
 #[inline(always)]
 pub(crate) fn prefetch<const WRITE: bool>(place: *const u8) {
-    #[cfg(all(target_arch = "x86_64", not(miri), not(loom)))]
+    #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri), not(loom)))]
     if WRITE {
         // SAFETY: a hint; it accesses nothing and changes nothing that a program can see.
         unsafe {
@@ -269,7 +281,7 @@ pub(crate) fn prefetch<const WRITE: bool>(place: *const u8) {
             core::arch::asm!("prefetcht0 [{}]", in(reg) place.addr(), options(nomem, nostack, preserves_flags))
         };
     }
-    #[cfg(not(all(target_arch = "x86_64", not(miri), not(loom))))]
+    #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64", not(miri), not(loom))))]
     let _ = place;
 }
 

@@ -253,6 +253,32 @@ fn a_ring_whose_positions_lie_ends() {
     drop(ring);
 }
 
+/// An end goes as far as it has seen that it may, and not as far as it had seen before.
+#[test]
+fn positions_that_go_back_lead_nobody_outside() {
+    let (data, cursor) = (Pages::<256>::new(), Pages::<{ READER_WORDS }>::new());
+    let region = WriterRegion::spsc::<u64>(&data.0, 8).unwrap();
+    let ring =
+        Pair::<u64>::ring(region, ReaderRegion::create(&cursor.0, &region).unwrap()).unwrap();
+    let mut writer = Spsc::producer(&ring).unwrap();
+    let mut reader = Spsc::consumer(&ring).unwrap();
+    let owned = ALIGNMENT.max(16 * WORD) / WORD;
+    let items = [7; 64];
+
+    assert!(writer.try_push(1).is_ok());
+    cursor.set(owned, 1_usize.wrapping_sub(6));
+    assert_eq!(writer.room(), 2, "the reader says that there are six");
+    assert!((0..6).filter(|_| writer.try_push(1).is_ok()).count() <= 2);
+    assert!(writer.push_slice(&items) <= 8);
+
+    data.set(owned, 8);
+    assert!(reader.try_pop().is_ok());
+    data.set(owned, 2);
+    assert_eq!(reader.ready(), 1, "the writer says that there is one more");
+    assert!((0..6).filter(|_| reader.try_pop().is_ok()).count() <= 1);
+    assert!(reader.pop_slice(&mut [0; 64]).unwrap_or(0) <= 8);
+}
+
 #[test]
 fn an_address_becomes_words() {
     let pages = Pages::<256>::new();

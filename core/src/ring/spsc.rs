@@ -335,6 +335,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             self.ring.memory().writer().note_depth(used);
         }
         self.limit = self.tail.wrapping_add(capacity - used);
+        // A reader in another process may have said more before.
+        self.stop = self.tail;
         capacity - used
     }
 }
@@ -448,6 +450,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         // A writer in another process may write what it likes: what it says is clamped.
         let ready = Layout::look(writer, &self.slots, self.head, most.min(capacity)).min(capacity);
         self.limit = self.head.wrapping_add(ready);
+        // A writer in another process may have said more before.
+        self.stop = self.head;
         if SlotOf::<H>::COUNTS {
             self.ring.memory().reader().note_depth(ready);
         }
