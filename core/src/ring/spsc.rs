@@ -265,7 +265,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     ///
     /// # Errors
     /// [`PushError`] with the item, if there is no room or the reader is gone for good.
-    #[inline]
+    // As `try_pop`.
+    #[inline(always)]
     pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
         if self.is_closed() {
             return Err(PushError::Closed(item));
@@ -335,8 +336,10 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             self.ring.memory().writer().note_depth(used);
         }
         self.limit = self.tail.wrapping_add(capacity - used);
-        // A reader in another process may have said more before.
-        self.stop = self.tail;
+        if SlotOf::<H>::FOREIGN {
+            // It may have said more before.
+            self.stop = self.tail;
+        }
         capacity - used
     }
 }
@@ -380,7 +383,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     ///
     /// # Errors
     /// [`PopError`] if there is none.
-    #[inline]
+    // In one piece with its caller: a call, and an item that comes back through memory, cost as much as the pop.
+    #[inline(always)]
     pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
         if !is_after(self.stop, self.head) {
             self.go_on()?;
@@ -450,8 +454,10 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         // A writer in another process may write what it likes: what it says is clamped.
         let ready = Layout::look(writer, &self.slots, self.head, most.min(capacity)).min(capacity);
         self.limit = self.head.wrapping_add(ready);
-        // A writer in another process may have said more before.
-        self.stop = self.head;
+        if SlotOf::<H>::FOREIGN {
+            // It may have said more before.
+            self.stop = self.head;
+        }
         if SlotOf::<H>::COUNTS {
             self.ring.memory().reader().note_depth(ready);
         }

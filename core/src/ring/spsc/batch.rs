@@ -270,7 +270,7 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
 impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
     type Item = ItemOf<H>;
 
-    #[inline]
+    #[inline(always)]
     fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
         Producer::try_push(self, item)
     }
@@ -302,7 +302,7 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
 impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
     type Item = ItemOf<H>;
 
-    #[inline]
+    #[inline(always)]
     fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
         Consumer::try_pop(self)
     }
