@@ -78,10 +78,10 @@ proptest! {
                         continue;
                     };
                     prop_assert_eq!(messages.sequence(), taken);
-                    prop_assert_eq!(messages.len(), most.min(model.len()));
+                    prop_assert_eq!(messages.count(), most.min(model.len()));
                     prop_assert!(messages.iter().eq(model.iter().take(most)));
-                    prop_assert_eq!(messages.get(messages.len()), None);
-                    let released = release.min(messages.len());
+                    prop_assert_eq!(messages.get(messages.count()), None);
+                    let released = release.min(messages.count());
                     messages.release(release);
                     model.drain(..released);
                     taken += released;
@@ -130,7 +130,7 @@ fn what_is_lent_holds_the_writer_until_it_is_given_back() {
     let mut reader = Broadcast::gating(&ring).unwrap();
     writer.try_push(&[1], WORD).unwrap();
     writer.try_push(&[2], WORD).unwrap();
-    assert_eq!(reader.read(2).unwrap().len(), 2);
+    assert_eq!(reader.read(2).unwrap().count(), 2);
     assert!(writer.try_push(&[3], WORD).is_err(), "nothing was given back");
     reader.read(2).unwrap().release(1);
     writer.try_push(&[3], WORD).unwrap();

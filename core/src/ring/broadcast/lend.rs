@@ -29,7 +29,7 @@ impl<H: Handle> Consumer<H> {
     /// let messages = reader.read(2).expect("there are three");
     /// assert_eq!(messages.iter().collect::<Vec<_>>(), [7_usize.to_ne_bytes(), 8_usize.to_ne_bytes()]);
     /// messages.release(2);
-    /// assert_eq!(reader.read(2).map(|messages| messages.len()), Some(1));
+    /// assert_eq!(reader.read(2).map(|messages| messages.count()), Some(1));
     /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
     /// ```
     #[inline(always)]
@@ -78,8 +78,7 @@ pub struct Messages<'a, H: Handle> {
 impl<H: Handle> Messages<'_, H> {
     /// How many are lent, at least one.
     #[must_use]
-    #[allow(clippy::len_without_is_empty)]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.count
     }
 
