@@ -89,7 +89,7 @@ impl<T> Slot<T> {
     }
 
     /// As `put`, but a value of whole words is stored from its first word to its last, in as few stores as there can
-    /// be: why, `docs/decisions/2026-11-20-two-layouts-of-one-ring.md` says.
+    /// be: why, `docs/decisions/2026-11-21-stores-that-wait-for-lines.md` says.
     ///
     /// # Safety
     /// As for `put`. The cell is aligned to [`Piece`].

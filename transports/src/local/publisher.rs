@@ -159,7 +159,7 @@ impl<M: Message> Publisher<M> {
         if is_spent {
             return Poll::Pending;
         }
-        Poll::Ready(self.push(message).is_ok())
+        Poll::Ready(self.push_as_usual(message) || self.push_otherwise(message).is_ok())
     }
 
     #[cold]
@@ -182,7 +182,7 @@ impl<M: Message> Publisher<M> {
             }
         }
         self.outlet.room.park(context.waker());
-        match self.push_again(message) {
+        match self.push_otherwise(message) {
             Ok(()) => {
                 self.outlet.room.unpark();
                 Poll::Ready(Ok(()))
@@ -201,7 +201,7 @@ impl<M: Message> Publisher<M> {
     fn look_again(&mut self, message: &M) -> Looked<()> {
         let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
         let mut patience = self.patience;
-        let looked = patience.look(most, || self.push_again(message).ok());
+        let looked = patience.look(most, || self.push_otherwise(message).ok());
         self.patience = patience;
         looked
     }
@@ -210,18 +210,6 @@ impl<M: Message> Publisher<M> {
     fn is_rejected(&self) -> bool {
         let reader = self.held.and_then(|entry| self.outlet.reader_at(entry));
         reader.is_some_and(|reader| reader.policy == Policy::Reject)
-    }
-
-    /// As `push`, for who has to wait.
-    #[inline(never)]
-    fn push_again(&mut self, message: &M) -> Result<(), usize> {
-        self.push(message)
-    }
-
-    /// Appends to the ring, or names the entry of the reader that holds it.
-    #[inline(always)]
-    fn push(&mut self, message: &M) -> Result<(), usize> {
-        if self.push_as_usual(message) { Ok(()) } else { self.push_otherwise(message) }
     }
 
     /// Appends to the ring if that is a matter of a few stores. False says that nothing was done: `push_otherwise` then.
@@ -237,6 +225,7 @@ impl<M: Message> Publisher<M> {
         done
     }
 
+    /// Appends to the ring, or names the entry of the reader that holds it.
     #[cold]
     #[inline(never)]
     fn push_otherwise(&mut self, message: &M) -> Result<(), usize> {

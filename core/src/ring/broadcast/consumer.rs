@@ -191,7 +191,7 @@ impl<H: Handle> Consumer<H> {
         #[cfg(not(loom))]
         if let Some(words) = self.lent(slot) {
             // In the pieces that processors move best: who copies on does it in the same ones.
-            copy(words, message);
+            message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
             return if length > LONGEST { Found::Skip } else { Found::Message { length } };
         }
         copy_out(slot.words, message);
@@ -304,17 +304,6 @@ impl<H: Handle> Consumer<H> {
             // Release, with the Acquire of the writer's look: this reader is done with the slots before it.
             words.0.cursor.store(sequence, order!("broadcast.advance", Release));
         }
-    }
-}
-
-/// Copies words, as many as `message` holds.
-#[cfg(not(loom))]
-#[inline(always)]
-fn copy(words: &[usize], message: &mut [usize]) {
-    match words.get(..message.len()) {
-        // As below.
-        Some(words) => message.copy_from_slice(words),
-        None => message[..words.len()].copy_from_slice(words),
     }
 }
 

@@ -52,7 +52,9 @@ impl<H: Handle> Producer<H> {
         if slot.length.load(Ordering::Relaxed) != length {
             return false;
         }
-        Grant::begin(slot, &mut self.next).commit_with(words);
+        let grant = Grant::begin(slot, &mut self.next);
+        grant.slot.copy_in(words);
+        grant.commit();
         true
     }
 
@@ -157,13 +159,6 @@ impl<'a> Grant<'a> {
         slot.stamp.store(*next, Ordering::Relaxed);
         barrier!("broadcast.overwrite-fence", Release);
         Grant { slot, next }
-    }
-
-    /// The same length as before, and these words.
-    #[inline(always)]
-    fn commit_with(self, words: &[usize]) {
-        self.slot.copy_in(words);
-        self.commit();
     }
 
     /// Writes the message: `words` are copied, `length` is its length in bytes.

@@ -80,11 +80,7 @@ impl<M: Message> Subscription<M> {
         }
         let (sequence, message) = (feed.sequence(sequence), valid_words::<M>(words)?);
         self.burst += 1;
-        if self.inlet.policy.is_gating() {
-            self.in_hand = Some(InHand { feed: self.turn, failures: 0, again: false });
-        } else {
-            self.pass(self.turn, TAKEN);
-        }
+        self.hold(self.turn, 0);
         Some(Received { message, sequence, time: Time::First })
     }
 
@@ -259,19 +255,24 @@ impl<M: Message> Subscription<M> {
     }
 
     fn hand_out(&mut self, index: usize, message: M, sequence: u64) -> Received<M> {
-        let mut time = Time::First;
+        let failures = self.in_hand.map_or(0, |in_hand| in_hand.failures);
+        let time = if failures > 0 { Time::Again } else { Time::First };
+        if failures > 0 {
+            self.feeds[index].line.add(REDELIVERED, 1);
+        }
+        self.hold(index, failures);
+        Received { message, sequence, time }
+    }
+
+    /// Keeps the next message in hand. Nobody waits for an observer, so what it has may be gone at any time: it is done with
+    /// it at once, and never has one in hand.
+    #[inline(always)]
+    fn hold(&mut self, index: usize, failures: u32) {
         if self.inlet.policy.is_gating() {
-            let failures = self.in_hand.map_or(0, |in_hand| in_hand.failures);
-            if failures > 0 {
-                time = Time::Again;
-                self.feeds[index].line.add(REDELIVERED, 1);
-            }
             self.in_hand = Some(InHand { feed: index, failures, again: false });
         } else {
-            // Nobody waits for an observer, so what it has may be gone at any time: it is done with it at once.
             self.pass(index, TAKEN);
         }
-        Received { message, sequence, time }
     }
 
     #[cold]
