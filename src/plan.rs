@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::Message;
-use mycelium_core::ring::broadcast::slot_words;
 use mycelium_transports::local::{Policy, Schema, TopicError};
 
 use crate::dead_letter::DeadLetter;
@@ -97,8 +96,8 @@ impl Plan {
         let memory = topics
             .iter()
             .map(|(topic, planned)| {
-                let slot = slot_words(planned.schema.size) * size_of::<usize>();
-                slot.saturating_mul(capacity(&topology, topic)).saturating_mul(planned.publishers)
+                let ring = planned.schema.layout(capacity(&topology, topic)).bytes();
+                ring.unwrap_or(usize::MAX).saturating_mul(planned.publishers)
             })
             .fold(0, usize::saturating_add);
         let budget = topology.memory(node);

@@ -116,6 +116,16 @@ impl AtomicUsize {
         value
     }
 
+    /// A plain load, which the model checker reports if it races with a store.
+    ///
+    /// # Safety
+    /// Nobody stores to the word until the value is no longer needed.
+    #[cfg(loom)]
+    pub(crate) unsafe fn unsync_load(&self) -> usize {
+        // SAFETY: this function's contract; loom checks it.
+        unsafe { self.0.unsync_load() }
+    }
+
     #[inline]
     pub(crate) fn store(&self, value: usize, order: Ordering) {
         self.0.store(value, order);

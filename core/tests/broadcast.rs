@@ -1,11 +1,14 @@
 //! The broadcast ring against a plain model: any sequence of operations on one thread, then threads.
 
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, LayoutError, Look, slot_words};
+use mycelium_core::ring::broadcast::{
+    Boxed, Broadcast, Consumer, Inline, Layout, LayoutError, Look,
+};
 use proptest::prelude::*;
 
 const CAPACITY: usize = 4;
-const WORDS: usize = CAPACITY * slot_words(2 * size_of::<usize>());
 const BYTES: usize = 2 * size_of::<usize>();
+const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
+const WORDS: usize = LAYOUT.words();
 const READERS: usize = 2;
 
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ enum Operation {
     Leave(usize),
     Restart,
     Close,
+    Flush(usize),
+    FindRoom,
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -34,16 +39,68 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..6usize).prop_map(Operation::Leave),
         1 => Just(Operation::Restart),
         1 => Just(Operation::Close),
+        1 => (0..6usize).prop_map(Operation::Flush),
+        1 => Just(Operation::FindRoom),
     ]
 }
 
-/// What a reader must see: it wants `cursor` next.
+/// What a reader must see: it wants `cursor` next, and has shown `shown`.
 struct Model {
     gating: bool,
     cursor: usize,
+    shown: usize,
+    lag: usize,
 }
 
-type Ring<'a> = &'a Broadcast<Inline<WORDS, READERS>>;
+impl Model {
+    fn new(gating: bool, cursor: usize, lag: usize) -> Model {
+        Model { gating, cursor, shown: cursor, lag }
+    }
+
+    fn move_to(&mut self, cursor: usize) {
+        self.cursor = cursor;
+        if cursor - self.shown >= self.lag {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.shown = self.cursor;
+    }
+}
+
+/// What the writer knows.
+#[derive(Default)]
+struct Writer {
+    /// It has seen room before this.
+    limit: usize,
+    refused: usize,
+}
+
+impl Writer {
+    /// Whether it may push the message `published`: first it goes by what readers have shown, and after some refusals by
+    /// what they have taken.
+    fn has_room(&mut self, published: usize, shown: usize, taken: usize) -> bool {
+        const EXACT_EVERY: usize = if cfg!(miri) { 2 } else { 64 };
+        if self.limit == published {
+            // What was shown may be more than a lap behind what was found.
+            self.limit = published.max(shown + CAPACITY);
+            if self.limit == published {
+                self.refused += 1;
+                if self.refused.is_multiple_of(EXACT_EVERY) {
+                    self.limit = taken + CAPACITY;
+                }
+            }
+        }
+        let has_room = self.limit != published;
+        if has_room {
+            self.refused = 0;
+        }
+        has_room
+    }
+}
+
+type Ring<'a> = &'a Broadcast<Boxed>;
 
 fn content(sequence: usize) -> [usize; 2] {
     [sequence.wrapping_mul(31), !sequence]
@@ -74,7 +131,7 @@ fn check_look(
     if model.cursor < oldest {
         prop_assert!(!model.gating, "a gating reader was passed");
         prop_assert_eq!(look, Look::Gap { missed: oldest - model.cursor });
-        model.cursor = oldest;
+        model.move_to(oldest);
         return Ok(false);
     }
     if model.cursor < published {
@@ -83,25 +140,26 @@ fn check_look(
         return Ok(true);
     }
     prop_assert_eq!(look, if closed { Look::Closed } else { Look::Empty });
+    model.flush();
     Ok(false)
 }
 
-fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
-    let ring = Broadcast::new(Inline::<WORDS, READERS>::new(), CAPACITY, BYTES).unwrap();
+fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
+    let ring = Broadcast::boxed(layout, READERS).unwrap();
     let mut producer = Broadcast::producer(&ring);
     let mut readers: Vec<(Consumer<Ring<'_>>, Model)> = Vec::new();
     let (mut published, mut touched) = (0usize, 0usize);
+    let mut writer = Writer::default();
     for operation in operations {
         let closed = producer.is_none();
-        let room = readers
-            .iter()
-            .filter(|(_, model)| model.gating)
-            .all(|(_, model)| published - model.cursor < CAPACITY);
+        let gating = || readers.iter().filter(|(_, model)| model.gating).map(|(_, model)| model);
+        let first_taken = gating().map(|model| model.cursor).min().unwrap_or(published);
+        let first_shown = gating().map(|model| model.shown).min().unwrap_or(published);
         match *operation {
             Operation::Push => {
                 let Some(producer) = producer.as_mut() else { continue };
                 let pushed = producer.try_push(&content(published), BYTES);
-                if room {
+                if writer.has_room(published, first_shown, first_taken) {
                     prop_assert_eq!(pushed, Ok(published));
                     published += 1;
                     touched = touched.max(published);
@@ -112,6 +170,7 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
             }
             Operation::Abort => {
                 let Some(producer) = producer.as_mut() else { continue };
+                let room = writer.has_room(published, first_shown, first_taken);
                 match producer.grant() {
                     Ok(mut grant) => {
                         prop_assert!(room);
@@ -132,14 +191,14 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
                 {
                     prop_assert!(reader.advance());
                     prop_assert!(!reader.advance(), "only what was looked at is passed");
-                    model.cursor += 1;
+                    model.move_to(model.cursor + 1);
                 }
             }
             Operation::Latest(index) => {
                 if let Some((reader, model)) = readers.get_mut(index) {
                     let newest = published.saturating_sub(1).max(model.cursor);
                     prop_assert_eq!(reader.skip_to_latest(), newest - model.cursor);
-                    model.cursor = newest;
+                    model.move_to(newest);
                 }
             }
             Operation::JoinGating => {
@@ -148,13 +207,13 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
                 prop_assert_eq!(reader.is_some(), taken < READERS);
                 if let Some(reader) = reader {
                     prop_assert_eq!(reader.cursor(), published);
-                    readers.push((reader, Model { gating: true, cursor: published }));
+                    readers.push((reader.with_lag(lag), Model::new(true, published, lag)));
                 }
             }
             Operation::JoinObserving => {
                 let reader = Broadcast::observing(&ring);
                 prop_assert_eq!(reader.cursor(), published);
-                readers.push((reader, Model { gating: false, cursor: published }));
+                readers.push((reader, Model::new(false, published, lag)));
             }
             Operation::Leave(index) => {
                 if index < readers.len() {
@@ -167,6 +226,21 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
                     drop(old);
                     producer = Broadcast::producer(&ring);
                     prop_assert_eq!(producer.as_ref().map(|new| new.sequence()), Some(published));
+                    writer = Writer { limit: published, refused: 0 };
+                }
+            }
+            Operation::Flush(index) => {
+                if let Some((reader, model)) = readers.get_mut(index) {
+                    reader.flush();
+                    model.flush();
+                }
+            }
+            Operation::FindRoom => {
+                let Some(producer) = producer.as_mut() else { continue };
+                let limit = first_taken + CAPACITY;
+                prop_assert_eq!(producer.find_room().unwrap_or(0), limit - published);
+                if limit != published {
+                    writer = Writer { limit, refused: 0 };
                 }
             }
             Operation::Close => {
@@ -176,9 +250,12 @@ fn run(operations: &[Operation]) -> Result<(), TestCaseError> {
                 }
             }
         }
-        for (reader, model) in readers.iter().filter(|(_, model)| model.gating) {
+        let gating = || readers.iter().filter(|(_, model)| model.gating);
+        for (reader, model) in gating() {
             prop_assert_eq!(reader.depth(), published - model.cursor);
         }
+        let slowest = gating().map(|(_, model)| published - model.cursor).max();
+        prop_assert_eq!(ring.depth(), slowest.unwrap_or(0));
     }
     Ok(())
 }
@@ -191,14 +268,19 @@ proptest! {
     })]
 
     #[test]
-    fn behaves_like_the_model(operations in prop::collection::vec(operation(), 1..if cfg!(miri) { 20 } else { 120 })) {
-        run(&operations)?;
+    fn behaves_like_the_model(
+        has_length in any::<bool>(),
+        lag in 1..=CAPACITY,
+        operations in prop::collection::vec(operation(), 1..if cfg!(miri) { 20 } else { 120 }),
+    ) {
+        let layout = if has_length { Layout::up_to(CAPACITY, BYTES) } else { LAYOUT };
+        run(layout, lag, &operations)?;
     }
 }
 
 #[test]
 fn an_observer_that_is_passed_many_times_is_told_the_exact_gap() {
-    let ring = Broadcast::new(Inline::<WORDS, READERS>::new(), CAPACITY, BYTES).unwrap();
+    let ring = Broadcast::new(Inline::<WORDS, READERS>::new(), LAYOUT).unwrap();
     let mut producer = Broadcast::producer(&ring).unwrap();
     let mut observer = Broadcast::observing(&ring);
     for sequence in 0..1_003 {
@@ -217,21 +299,21 @@ fn an_observer_that_is_passed_many_times_is_told_the_exact_gap() {
 fn layouts_that_cannot_be_are_refused() {
     let refuse = |capacity| {
         let storage = Inline::<WORDS, READERS>::new();
-        Broadcast::new(storage, capacity, BYTES).map(|_| ()).unwrap_err()
+        Broadcast::new(storage, Layout::exact(capacity, BYTES)).map(|_| ()).unwrap_err()
     };
     for given in [0, 1, 3, usize::MAX] {
         assert_eq!(refuse(given), LayoutError::Capacity { given });
     }
-    let expected = Some(8 * slot_words(BYTES));
+    let expected = Some(2 * WORDS);
     assert_eq!(refuse(8), LayoutError::Slots { expected, found: WORDS });
     let most = 1 << (usize::BITS - 1);
-    assert_eq!(refuse(most), LayoutError::Slots { expected: None, found: WORDS });
+    assert_eq!(refuse(most), LayoutError::Slots { expected: None, found: 0 });
 }
 
 #[test]
 fn two_readers_on_threads_keep_order_and_the_counts_add_up() {
     let count: usize = if cfg!(miri) { 100 } else { 200_000 };
-    let ring = Broadcast::new(Inline::<WORDS, READERS>::new(), CAPACITY, BYTES).unwrap();
+    let ring = Broadcast::new(Inline::<WORDS, READERS>::new(), LAYOUT).unwrap();
     let mut producer = Broadcast::producer(&ring).unwrap();
     let mut gating = Broadcast::gating(&ring).unwrap();
     let mut observing = Broadcast::observing(&ring);

@@ -1,11 +1,12 @@
 //! A reader that keeps what it handed on: against a plain model, any sequence of operations.
 
-use mycelium_core::ring::broadcast::{Broadcast, Inline, Keeping, Look, slot_words};
+use mycelium_core::ring::broadcast::{Broadcast, Inline, Keeping, Layout, Look};
 use proptest::prelude::*;
 
 const CAPACITY: usize = 4;
 const BYTES: usize = size_of::<usize>();
-type Storage = Inline<{ CAPACITY * slot_words(BYTES) }, 1>;
+const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
+type Storage = Inline<{ LAYOUT.words() }, 1>;
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -33,7 +34,7 @@ fn starts() -> impl Strategy<Value = usize> {
 }
 
 fn run(start: usize, gating: bool, operations: &[Operation]) -> Result<(), TestCaseError> {
-    let ring = Broadcast::new(Storage::new(), CAPACITY, BYTES).unwrap().starting_at(start);
+    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap().starting_at(start);
     let mut writer = Broadcast::producer(&ring).unwrap();
     let reader = if gating { Broadcast::gating(&ring) } else { Some(Broadcast::observing(&ring)) };
     let mut reader = reader.unwrap().keeping();
@@ -112,7 +113,7 @@ proptest! {
 
 #[test]
 fn nothing_else_than_what_lies_between_can_be_released_or_gone_back_to() {
-    let ring = Broadcast::new(Storage::new(), CAPACITY, BYTES).unwrap();
+    let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().keeping();
     for _ in 0..3 {

@@ -1,17 +1,22 @@
 //! The broadcast ring under loom: publish and read, wrap-around, observers that are passed, joining a running ring.
 #![cfg(loom)]
 
+use std::task::Poll;
+
 use loom::sync::Arc;
 use loom::thread;
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, Look, Producer, slot_words};
+use mycelium_core::doorbell::{Doorbell, announce};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, Layout, Look, Producer};
+use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{bounded, models};
 
 const CAPACITY: usize = 2;
-const WORDS: usize = CAPACITY * slot_words(16);
+const LAYOUT: Layout = Layout::exact(CAPACITY, 16);
+const WORDS: usize = LAYOUT.words();
 type Ring = Arc<Broadcast<Inline<WORDS, 1>>>;
 
 fn ring() -> Ring {
-    Arc::new(Broadcast::new(Inline::new(), CAPACITY, 16).unwrap())
+    Arc::new(Broadcast::new(Inline::new(), LAYOUT).unwrap())
 }
 
 /// Two words that belong together: a mixture of two messages shows.
@@ -127,6 +132,107 @@ fn join_into_a_running_ring() {
     });
 }
 
+/// The slots of a reader that has left go to the next message, and its entry to the next reader. The writer may still
+/// take the entry for that of the one before, and must not overwrite what that one was lent: the words of a gating
+/// reader are loaded plainly, and the checker reports a store that comes too early.
+fn an_entry_changes_hands() {
+    bounded(3, || {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let mut first = Broadcast::gating(ring.clone()).unwrap();
+        push_all(&mut producer, 0..2);
+        let writer = thread::spawn(move || _ = producer.try_push(&content(2), 16));
+        let second = thread::spawn(move || {
+            let second = Broadcast::gating(ring);
+            assert!(second.is_none_or(|second| second.cursor() >= 2));
+        });
+        let mut words = [0; 2];
+        assert!(matches!(first.look(&mut words), Look::Message { sequence: 0, .. }));
+        assert_eq!(words, content(0));
+        drop(first);
+        writer.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// A reader that shows its position only when two messages were taken or nothing is left: the writer never comes to a
+/// slot before the reader is done with it, and gets the room in the end.
+fn a_position_is_shown_late() {
+    bounded(2, || {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let mut reader = Broadcast::gating(ring).unwrap().with_lag(2);
+        push_all(&mut producer, 0..2);
+        let writer = thread::spawn(move || push_all(&mut producer, 2..4));
+        let (mut next, mut missed) = (0, 0);
+        while next < 4 {
+            look(&mut reader, &mut next, &mut missed);
+        }
+        assert_eq!(missed, 0);
+        writer.join().unwrap();
+    });
+}
+
+/// Messages that are lent in place are whole until they are given back, and are given back late.
+fn lent_in_place() {
+    bounded(2, || {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let mut reader = Broadcast::gating(ring).unwrap().with_lag(2);
+        let writer = thread::spawn(move || push_all(&mut producer, 0..3));
+        let mut next = 0;
+        while next < 3 {
+            let Some(messages) = reader.read(2) else {
+                thread::yield_now();
+                continue;
+            };
+            for message in messages.iter() {
+                let word = size_of::<usize>();
+                let first = usize::from_ne_bytes(message[..word].try_into().unwrap());
+                assert_eq!(first, content(next)[0]);
+                next += 1;
+            }
+            messages.release(2);
+        }
+        writer.join().unwrap();
+    });
+}
+
+/// A task takes one message of two, shows nothing, and rings. The writer that waits for room looks at the exact position
+/// after it has parked: it never sleeps although there is room.
+fn a_parked_writer_sees_what_was_not_shown() {
+    bounded(3, || {
+        let ring = ring();
+        let bell = Arc::new(Doorbell::new());
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let mut reader = Broadcast::gating(ring.clone()).unwrap().with_lag(2);
+        push_all(&mut producer, 0..2);
+        let writer = {
+            let bell = bell.clone();
+            let waits = std::future::poll_fn(move |context| {
+                if producer.try_push(&content(2), 16).is_err() {
+                    bell.park(context.waker());
+                    if producer.find_room().is_err() {
+                        return Poll::Pending;
+                    }
+                    assert!(producer.try_push(&content(2), 16).is_ok(), "there was room");
+                }
+                Poll::Ready(())
+            });
+            thread::spawn(move || Task::new(waits).run(2))
+        };
+        let (mut next, mut missed) = (0, 0);
+        look(&mut reader, &mut next, &mut missed);
+        announce();
+        bell.ring();
+        let writer = writer.join().unwrap();
+        let _ = finish(vec![writer]);
+        look(&mut reader, &mut next, &mut missed);
+        look(&mut reader, &mut next, &mut missed);
+        assert_eq!((next, missed), (3, 0));
+    });
+}
+
 /// What is kept is whole when it is read again, whatever the writer does meanwhile; what is let go makes room.
 fn kept_messages_stay() {
     bounded(2, || {
@@ -183,6 +289,25 @@ models! {
     }
     wrap_around {
         fails_with_a_relaxed_publish: "broadcast.publish",
+        fails_with_a_relaxed_advance: "broadcast.advance",
+        fails_with_a_relaxed_look_for_room: "broadcast.room",
+    }
+    an_entry_changes_hands {
+        fails_with_a_relaxed_first_cursor: "broadcast.advance",
+        fails_with_a_relaxed_leave: "broadcast.leave",
+        fails_with_a_relaxed_claim: "broadcast.claim",
+        fails_with_a_relaxed_look_at_the_readers: "broadcast.readers",
+    }
+    a_position_is_shown_late {
+        fails_with_a_relaxed_advance: "broadcast.advance",
+    }
+    lent_in_place {
+        fails_with_a_relaxed_advance: "broadcast.advance",
+        fails_with_a_relaxed_look: "broadcast.look",
+    }
+    a_parked_writer_sees_what_was_not_shown {
+        fails_with_a_relaxed_take: "broadcast.take",
+        fails_without_the_announcement: "doorbell.announce",
     }
     observer_is_passed {
         fails_without_the_overwrite_fence: "broadcast.overwrite-fence",

@@ -252,6 +252,23 @@ impl Line {
         word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
+    /// Moves value number `index` on to `position`, which counts the same thing in fewer bits and wraps. A position that
+    /// is behind is left alone, so any thread may call it: the one that was furthest stays.
+    pub fn follow(&self, index: usize, position: usize) {
+        let (word, relaxed) = (self.word(index), Ordering::Relaxed);
+        let mut value = word.load(relaxed);
+        loop {
+            let ahead = position.wrapping_sub(value as usize);
+            if ahead.cast_signed() <= 0 {
+                return;
+            }
+            match word.compare_exchange_weak(value, value + ahead as u64, relaxed, relaxed) {
+                Ok(_) => return,
+                Err(now) => value = now,
+            }
+        }
+    }
+
     #[inline]
     fn word(&self, index: usize) -> &AtomicU64 {
         &self.pages[self.page].0[(self.first + index % VALUES) % PAGE_WORDS]

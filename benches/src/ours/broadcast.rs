@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mycelium_core::message::{decode_ref, to_words};
-use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Producer};
+use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Layout, Producer};
 
 use crate::ends::{CAPACITY, Ends, Pop, Push};
 use crate::sample::Sample;
@@ -35,7 +35,7 @@ impl Pop for Consumer<Ring> {
 
 /// The writer's end, and `readers` that it never passes.
 pub(crate) fn many(readers: usize) -> (Producer<Ring>, Vec<Consumer<Ring>>) {
-    let ring = Broadcast::boxed(CAPACITY, size_of::<Sample>(), readers);
+    let ring = Broadcast::boxed(Layout::exact(CAPACITY, size_of::<Sample>()), readers);
     let ring = Arc::new(ring.expect("there is memory"));
     let reader = || Broadcast::gating(ring.clone()).expect("there is an entry for each");
     let receivers = std::iter::repeat_with(reader).take(readers).collect();

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use mycelium_core::ring::broadcast::slot_words;
+use mycelium_core::ring::broadcast::Layout;
 use rtrb::chunks::ChunkError;
 
 use crate::ends::{CAPACITY, Ends, Pop, PopMany, Push, PushMany, Slices};
@@ -105,14 +105,14 @@ pub(crate) fn slices<T: Item>() -> Ends<Slices<rtrb::Producer<T>, T>, Slices<rtr
     Ends { name: RTRB_SLICES, sender: Slices::new(sender), receiver: Slices::new(receiver) }
 }
 
-/// The same bytes as a slot of our broadcast ring: a sequence, a length, the message.
+/// The same bytes as a slot of our broadcast ring: a sequence, the message.
 pub(crate) struct Slot {
     sequence: u64,
-    length: u64,
     sample: Sample,
 }
 
-const _: () = assert!(size_of::<Slot>() == slot_words(size_of::<Sample>()) * size_of::<u64>());
+const WORDS: usize = Layout::exact(2, size_of::<Sample>()).slot_words();
+const _: () = assert!(size_of::<Slot>() == WORDS * size_of::<u64>());
 
 pub(crate) struct SlotSender {
     producer: rtrb::Producer<Slot>,
@@ -125,7 +125,7 @@ impl Push for SlotSender {
     #[inline]
     fn push(&mut self, sample: &Sample) -> bool {
         let sequence = self.sequence;
-        let slot = Slot { sequence, length: size_of::<Sample>() as u64, sample: *sample };
+        let slot = Slot { sequence, sample: *sample };
         let pushed = self.producer.push(slot).is_ok();
         self.sequence += u64::from(pushed);
         pushed
@@ -140,7 +140,7 @@ impl Pop for SlotReceiver {
     #[inline]
     fn pop<R>(&mut self, read: impl FnOnce(&Sample) -> R) -> Option<R> {
         let slot = self.0.pop().ok()?;
-        black_box((slot.sequence, slot.length));
+        black_box(slot.sequence);
         Some(read(&slot.sample))
     }
 }

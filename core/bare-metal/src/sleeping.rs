@@ -8,7 +8,7 @@ use mycelium_core::{
     doorbell::{Doorbell, announce},
     ring::{
         PopError,
-        broadcast::{self, Broadcast, Look, slot_words},
+        broadcast::{self, Broadcast, Layout, Look},
         mpmc::{self, Mpmc},
         spsc::{self, Spsc},
     },
@@ -193,7 +193,8 @@ fn pushed_by_both() {
 /// The interrupt publishes. A gating reader gets everything; an observer gets whole messages and exact gaps.
 fn published_by_the_interrupt() {
     const BYTES: usize = 3 * size_of::<usize>();
-    type Ring = Broadcast<broadcast::Inline<{ 4 * slot_words(BYTES) }, 1>>;
+    const LAYOUT: Layout = Layout::exact(4, BYTES);
+    type Ring = Broadcast<broadcast::Inline<{ LAYOUT.words() }, 1>>;
     static END: Lent<broadcast::Producer<&'static Ring>> = Lent::new();
 
     fn content(sequence: usize) -> [usize; 3] {
@@ -211,7 +212,7 @@ fn published_by_the_interrupt() {
         });
     }
 
-    let ring = Broadcast::new(broadcast::Inline::new(), 4, BYTES).unwrap();
+    let ring = Broadcast::new(broadcast::Inline::new(), LAYOUT).unwrap();
     let ring: &'static Ring = singleton!(RING: Ring = ring).unwrap();
     END.lend(Broadcast::producer(ring).unwrap());
     let mut gating = Broadcast::gating(ring);

@@ -23,7 +23,7 @@ use core::{arch::asm, hint::black_box, panic::PanicInfo};
 use mycelium_core::{
     Envelope, FixedStr, FixedVec, FrameView, Limits, Message, TraceContext, Words, from_words,
     message,
-    ring::broadcast::{Broadcast, Inline, Look, slot_words},
+    ring::broadcast::{Broadcast, Inline, Layout, Look},
     to_words, write_message,
 };
 
@@ -53,8 +53,9 @@ struct Buffer([u8; 256]);
 /// The message as it comes out of a ring on the stack.
 fn through_a_ring(swap: &Swap) -> Result<Swap, i32> {
     const BYTES: usize = size_of::<Swap>();
-    let storage = Inline::<{ 2 * slot_words(BYTES) }, 1>::new();
-    let ring = Broadcast::new(storage, 2, BYTES).map_err(|_| 18)?;
+    const LAYOUT: Layout = Layout::exact(2, BYTES);
+    let storage = Inline::<{ LAYOUT.words() }, 1>::new();
+    let ring = Broadcast::new(storage, LAYOUT).map_err(|_| 18)?;
     let mut writer = Broadcast::producer(&ring).ok_or(19)?;
     let mut reader = Broadcast::gating(&ring).ok_or(20)?;
     writer.try_push(&to_words(swap), BYTES).map_err(|_| 21)?;

@@ -1,4 +1,4 @@
-//! Rings in raw memory that several processes map: `broadcast`, and `spsc` of plain data.
+//! `broadcast` rings in raw memory that several processes map.
 //!
 //! Each word has one writer. The *writer's region* holds a header, the writer's words and the slots; each reader has a
 //! small region of its own, with a header and its words. The other side maps a region read-only. What this module knows
@@ -12,7 +12,7 @@
 //! messages that mean nothing: who reads checks what they say.
 //!
 //! ```
-//! use mycelium_core::ring::broadcast::{Broadcast, Look, Word};
+//! use mycelium_core::ring::broadcast::{Broadcast, Layout, Look, Word};
 //! use mycelium_core::ring::region::{self, ReaderRegion, WriterRegion};
 //!
 //! #[repr(align(4096))]
@@ -21,54 +21,44 @@
 //! let (data, cursors) = (pages(), pages());
 //!
 //! // One process creates the ring, another one attaches to it and creates its own region, the first attaches to that.
-//! let ours = WriterRegion::broadcast(&data.0, 16, 8)?;
+//! let ours = WriterRegion::create(&data.0, Layout::exact(16, size_of::<usize>()))?;
 //! let theirs = WriterRegion::attach(&data.0)?;
 //! let theirs = theirs.with([ReaderRegion::create(&cursors.0, &theirs)?])?;
 //! let ours = ours.with([ReaderRegion::attach(&cursors.0, &ours)?])?;
 //!
 //! let mut reader = Broadcast::gating(&theirs).expect("the entry is free");
 //! let mut writer = Broadcast::producer(&ours).expect("nobody else writes");
-//! writer.try_push(&[7], 8).expect("there is room");
+//! writer.try_push(&[7], size_of::<usize>()).expect("there is room");
 //! let mut message = [0];
-//! assert_eq!(reader.look(&mut message), Look::Message { sequence: 0, length: 8 });
+//! assert_eq!(reader.look(&mut message), Look::Message { sequence: 0, length: size_of::<usize>() });
+//! assert_eq!(message, [7]);
 //! # Ok::<(), region::RegionError>(())
 //! ```
 
 #![allow(unsafe_code)]
 
 mod error;
-mod foreign;
 mod header;
-mod pair;
 
 use crossbeam_utils::CachePadded;
 
-use super::broadcast::{Broadcast, ReaderWords, Storage, Word, WriterWords, slot_words};
-use super::pair::SideWords;
+use super::broadcast::{Broadcast, Layout, ReaderWords, Storage, Word, WriterWords};
 use crate::sync::Ordering;
 use header::{HEADER, Header, WORD};
 
 pub use error::{Field, RegionError};
-pub use foreign::Foreign;
 pub use header::Kind;
-pub use pair::Pair;
 
 /// The alignment of a region, in bytes: what keeps words of different owners on cache lines of their own.
 pub const ALIGNMENT: usize = align_of::<CachePadded<usize>>();
 
 /// The words that a reader's region takes.
-pub const READER_WORDS: usize = HEADER + size_of::<SideWords>() / WORD;
+pub const READER_WORDS: usize = HEADER + size_of::<ReaderWords>() / WORD;
 
-/// The words that the writer's region of a `broadcast` ring takes; `None` if that is more than memory can hold.
+/// The words that the writer's region of a ring takes; `None` if that is more than memory can hold.
 #[must_use]
-pub fn broadcast_words(capacity: usize, message_bytes: usize) -> Option<usize> {
-    Header::new(Kind::Broadcast, capacity, message_bytes, WORD).words()
-}
-
-/// The words that the writer's region of an `spsc` ring of `T` takes; `None` if that is more than memory can hold.
-#[must_use]
-pub fn spsc_words<T>(capacity: usize) -> Option<usize> {
-    Header::of_items::<T>(capacity).words()
+pub fn writer_words(layout: Layout) -> Option<usize> {
+    Header::new(Kind::Writer, layout).words()
 }
 
 /// Memory at an address as words.
@@ -92,29 +82,16 @@ pub struct WriterRegion<'a> {
 }
 
 impl<'a> WriterRegion<'a> {
-    /// Lays out a `broadcast` ring of `capacity` messages of at most `message_bytes` bytes at the start of `words`.
+    /// Lays out a ring at the start of `words`.
     ///
     /// # Errors
     /// If there is no such ring, or the memory is too small or not aligned to [`ALIGNMENT`].
-    pub fn broadcast(
-        words: &'a [Word],
-        capacity: usize,
-        message_bytes: usize,
-    ) -> Result<WriterRegion<'a>, RegionError> {
-        let header = Header::new(Kind::Broadcast, capacity, message_bytes, WORD);
+    pub fn create(words: &'a [Word], layout: Layout) -> Result<WriterRegion<'a>, RegionError> {
+        let header = Header::new(Kind::Writer, layout);
         let region = WriterRegion { header, words: header.create(words)? };
         // What the slots of a fresh ring look like is the ring's business.
         let _ = region.with([])?.starting_at(0);
         Ok(region)
-    }
-
-    /// Lays out an `spsc` ring of `capacity` items at the start of `words`.
-    ///
-    /// # Errors
-    /// If there is no such ring, or the memory is too small or not aligned to [`ALIGNMENT`].
-    pub fn spsc<T>(words: &'a [Word], capacity: usize) -> Result<WriterRegion<'a>, RegionError> {
-        let header = Header::of_items::<T>(capacity);
-        Ok(WriterRegion { header, words: header.create(words)? })
     }
 
     /// The ring that somebody laid out in this memory, once all that its header says was checked.
@@ -123,50 +100,34 @@ impl<'a> WriterRegion<'a> {
     /// The first thing that is wrong with it.
     pub fn attach(words: &'a [Word]) -> Result<WriterRegion<'a>, RegionError> {
         let header = Header::read(words)?;
-        if header.kind.is_reader() {
-            return Err(Field::Kind.wrong(Kind::Broadcast as usize, header.kind as usize));
-        }
+        header.expect(Kind::Writer)?;
         Ok(WriterRegion { header, words: header.fit(words)? })
     }
 
-    /// Which ring it is.
+    /// The shape of the ring.
     #[must_use]
-    pub fn kind(&self) -> Kind {
-        self.header.kind
-    }
-
-    /// How many messages or items the ring holds.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.header.capacity
-    }
-
-    /// The most bytes of a message, or the bytes of an item.
-    #[must_use]
-    pub fn message_bytes(&self) -> usize {
-        self.header.bytes
+    pub fn layout(&self) -> Layout {
+        self.header.layout
     }
 
     /// The `broadcast` ring of this region and those of its gating readers. The writer's process gives all of them, a
     /// reader's process its own, if it has one.
     ///
     /// # Errors
-    /// If the ring is of another kind.
+    /// If a reader's region was made for another ring.
     pub fn with<R: AsRef<[ReaderRegion<'a>]>>(
         self,
         readers: R,
     ) -> Result<Broadcast<Parts<'a, R>>, RegionError> {
-        self.header.expect(Kind::Broadcast)?;
         // The caller may have made them for another ring.
         for reader in readers.as_ref() {
             reader.header.compare(&self.header.of_reader())?;
         }
-        let (capacity, bytes) = (self.header.capacity, self.header.bytes);
-        Ok(Broadcast::over(Parts { writer: self, readers }, capacity, bytes)?)
+        Ok(Broadcast::over(Parts { writer: self, readers }, self.header.layout)?)
     }
 
     fn slots(&self) -> &'a [Word] {
-        &self.words[HEADER + self.header.kind.owner_words()..]
+        &self.words[HEADER + size_of::<WriterWords>() / WORD..]
     }
 }
 
@@ -248,14 +209,4 @@ unsafe fn after_header<T>(words: &[Word]) -> &T {
 /// Makes all words zero.
 fn clear(words: &[Word]) {
     words.iter().for_each(|word| word.0.store(0, Ordering::Relaxed));
-}
-
-/// The words of the slots of a ring, by its kind; `None` if that is more than memory can hold.
-fn words_of_slots(header: &Header) -> Option<usize> {
-    let slot = match header.kind {
-        Kind::Broadcast => slot_words(header.bytes),
-        Kind::Spsc => header.bytes.next_multiple_of(header.align) / WORD,
-        Kind::BroadcastReader | Kind::SpscReader => return Some(0),
-    };
-    header.capacity.checked_mul(slot)
 }

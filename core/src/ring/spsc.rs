@@ -146,12 +146,6 @@ impl<S: Storage<Slot: Layout>> Spsc<Local<S>> {
 }
 
 impl<M: Memory<Slot: Layout>> Spsc<M> {
-    /// A ring in memory of any kind.
-    #[cfg(all(target_has_atomic = "ptr", not(loom)))]
-    pub(super) fn over(memory: M) -> Spsc<M> {
-        Spsc { memory }
-    }
-
     /// The writer's end, or `None` while somebody has it or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn producer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Producer<H>> {

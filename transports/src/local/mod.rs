@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use mycelium_core::descriptor::Digest;
 use mycelium_core::message::Message;
-use mycelium_core::ring::broadcast::{LayoutError, slot_words};
+use mycelium_core::ring::broadcast::{Layout, LayoutError};
 
 use crate::counters::Region;
 use hold::Holds;
@@ -85,6 +85,12 @@ impl Schema {
     #[must_use]
     pub fn of<M: Message>() -> Schema {
         Schema { name: M::DESCRIPTOR.name, id: M::ID, digest: M::DIGEST, size: size_of::<M>() }
+    }
+
+    /// The shape of a publisher's ring of `capacity` such messages.
+    #[must_use]
+    pub fn layout(&self, capacity: usize) -> Layout {
+        Layout::exact(capacity, self.size)
     }
 }
 
@@ -188,7 +194,7 @@ impl std::error::Error for TopicError {}
 pub struct Topic {
     name: String,
     schema: Schema,
-    capacity: usize,
+    layout: Layout,
     counters: Arc<Region>,
     members: Mutex<Members>,
     holds: Holds,
@@ -219,15 +225,10 @@ impl Topic {
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
         let refuse = |error| Err(TopicError::Capacity { topic: name.to_owned(), error });
-        if !capacity.is_power_of_two() || capacity < 2 {
-            return refuse(LayoutError::Capacity { given: capacity });
-        }
-        let bytes = capacity.checked_mul(slot_words(schema.size) * size_of::<usize>());
-        if bytes.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
-            return refuse(LayoutError::Slots { expected: None, found: 0 });
-        }
+        let layout = schema.layout(capacity);
+        layout.check().or_else(refuse)?;
         let (members, holds) = (Mutex::default(), Holds::default());
-        Ok(Arc::new(Topic { name: name.to_owned(), schema, capacity, counters, members, holds }))
+        Ok(Arc::new(Topic { name: name.to_owned(), schema, layout, counters, members, holds }))
     }
 
     /// A publisher, with a ring of its own. Every subscription there is gets its messages, from the first one on.
@@ -277,13 +278,18 @@ impl Topic {
     /// How many messages the ring of each publisher holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.layout.capacity()
+    }
+
+    /// The shape of each publisher's ring.
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// The bytes of one publisher's ring.
     #[must_use]
     pub fn ring_bytes(&self) -> usize {
-        self.capacity * slot_words(self.schema.size) * size_of::<usize>()
+        self.layout.bytes().unwrap_or(usize::MAX)
     }
 
     /// A publisher for all readers that there are.
@@ -370,7 +376,7 @@ impl fmt::Debug for Topic {
         f.debug_struct("Topic")
             .field("name", &self.name)
             .field("schema", &self.schema)
-            .field("capacity", &self.capacity)
+            .field("capacity", &self.capacity())
             .finish_non_exhaustive()
     }
 }

@@ -12,6 +12,9 @@ use super::numbering::{Known, Numbering};
 use super::{Policy, Topic};
 use crate::counters::{Kind, Line, Region, plain};
 
+/// The value of a publisher's line that counts what was sent.
+pub(super) const SENT: usize = 0;
+
 /// The most gating readers that a ring has entries for.
 pub(super) const READERS: usize = 64;
 
@@ -50,9 +53,8 @@ impl Outlet {
         epoch: u64,
         first: Option<u64>,
     ) -> Result<Arc<Outlet>, LayoutError> {
-        let size = topic.schema().size;
         Ok(Arc::new(Outlet {
-            ring: Arc::new(Broadcast::boxed(topic.capacity(), size, READERS)?),
+            ring: Arc::new(Broadcast::boxed(topic.layout(), READERS)?),
             topic: topic.name().into(),
             name: name.into(),
             epoch,
@@ -109,6 +111,11 @@ impl Outlet {
         self.readers.change(|readers| readers.retain(|reader| !Arc::ptr_eq(&reader.inlet, inlet)));
         announce();
         self.room.ring();
+    }
+
+    /// Shows in a line of counters how many messages were sent: as many as the ring has seen.
+    pub(super) fn show_sent(&self, line: &Line) {
+        line.follow(SENT, self.ring.tail());
     }
 
     /// The gating reader behind an entry of the ring.

@@ -11,12 +11,11 @@ use mycelium_core::message::{Message, to_words};
 use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{Looked, Patience, Wait};
 
-use super::outlet::{Outlet, Ring};
+use super::outlet::{Outlet, Ring, SENT};
 use super::pulse::{Alone, Bells, Flusher, Pulse};
 use super::{Policy, Topic};
 use crate::counters::{Kind, Line, Region};
 
-const SENT: usize = 0;
 const UNHEARD: usize = 1;
 const WAITED: usize = 2;
 const REJECTED: usize = 3;
@@ -31,7 +30,7 @@ pub struct Publisher<M: Message> {
     bells: Bells,
     pulse: Option<Arc<Pulse>>,
     alone: Alone,
-    line: Line,
+    line: Arc<Line>,
     /// The entry of the reader that held the ring when it was last full.
     held: Option<usize>,
     patience: Patience,
@@ -42,7 +41,7 @@ pub struct Publisher<M: Message> {
 
 impl<M: Message> Publisher<M> {
     pub(super) fn new(topic: Arc<Topic>, outlet: Arc<Outlet>, counters: &Arc<Region>) -> Self {
-        let line = counters.line(Kind::Publisher, &outlet.label());
+        let line = Arc::new(counters.line(Kind::Publisher, &outlet.label()));
         Publisher {
             topic,
             producer: Broadcast::producer(outlet.ring.clone()),
@@ -66,7 +65,7 @@ impl<M: Message> Publisher<M> {
     /// From now on this publisher's work counts in a task's pulse, whose poller flushes it with the returned flusher.
     pub fn attach(&mut self, pulse: &Arc<Pulse>) -> Flusher {
         self.pulse = Some(pulse.clone());
-        Flusher::of_publisher(self.outlet.clone())
+        Flusher::of_publisher(self.outlet.clone(), self.line.clone())
     }
 
     /// Emits a message; waits while a [`Policy::Block`] subscription holds the ring.
@@ -91,7 +90,7 @@ impl<M: Message> Publisher<M> {
     /// With the message, if a gating subscription holds the ring.
     #[inline]
     pub fn try_emit(&mut self, message: M) -> Result<(), EmitError<M>> {
-        if self.push_as_usual(&message) { Ok(()) } else { self.try_emit_otherwise(message) }
+        if self.push_into_known_room(&message) { Ok(()) } else { self.try_emit_otherwise(message) }
     }
 
     #[cold]
@@ -103,6 +102,7 @@ impl<M: Message> Publisher<M> {
     /// Tells the readers now of what was emitted, before the task's poll ends.
     #[inline(never)]
     pub fn flush(&mut self) {
+        self.outlet.show_sent(&self.line);
         announce();
         self.bells.ring();
     }
@@ -122,6 +122,8 @@ impl<M: Message> Publisher<M> {
     /// How many messages it has sent.
     #[must_use]
     pub fn sent(&self) -> u64 {
+        // The line may be some messages late.
+        self.outlet.show_sent(&self.line);
         self.line.get(SENT)
     }
 
@@ -159,7 +161,7 @@ impl<M: Message> Publisher<M> {
         if is_spent {
             return Poll::Pending;
         }
-        Poll::Ready(self.push_as_usual(message) || self.push_otherwise(message).is_ok())
+        Poll::Ready(self.push_into_known_room(message) || self.push_otherwise(message).is_ok())
     }
 
     #[cold]
@@ -182,6 +184,8 @@ impl<M: Message> Publisher<M> {
             }
         }
         self.outlet.room.park(context.waker());
+        // A reader that is to ring has taken something, though it may not have shown it yet.
+        _ = self.producer.as_mut().map(Producer::room);
         match self.push_otherwise(message) {
             Ok(()) => {
                 self.outlet.room.unpark();
@@ -212,13 +216,14 @@ impl<M: Message> Publisher<M> {
         reader.is_some_and(|reader| reader.policy == Policy::Reject)
     }
 
-    /// Appends to the ring if that is a matter of a few stores. False says that nothing was done: `push_otherwise` then.
-    // In one piece with its caller: a call would cost as much. What is seldom comes last, so that nothing is kept for it.
+    /// Appends to the ring if an earlier look at the readers has found room. `false`: nothing was done, and
+    /// `push_otherwise` is next.
+    // Inlined: a call would cost as much. The rare path comes last, so that no register is saved for it.
     #[inline(always)]
-    fn push_as_usual(&mut self, message: &M) -> bool {
-        let words = to_words(message);
+    fn push_into_known_room(&mut self, message: &M) -> bool {
+        let (words, length) = (to_words(message), size_of::<M>());
         let producer = self.producer.as_mut();
-        let done = producer.is_some_and(|it| it.push_as_usual(words.as_ref(), size_of::<M>()));
+        let done = producer.is_some_and(|it| it.push_into_known_room(words.as_ref(), length));
         if done {
             self.count();
         }
@@ -238,10 +243,10 @@ impl<M: Message> Publisher<M> {
         Ok(())
     }
 
-    /// Counts a message that is in the ring, and sees to it that its readers are told.
+    /// Counts a message that is in the ring, and sees to it that its readers are told. How many were sent the ring
+    /// knows: that is shown when they are told.
     #[inline(always)]
     fn count(&mut self) {
-        self.line.add(SENT, 1);
         let tell = self.pulse.as_ref().is_none_or(|pulse| pulse.beat());
         if tell || !self.bells.is_heard_as_before() {
             self.tell(tell);

@@ -2,7 +2,8 @@
 //!
 //! To publish or to take a message is a few stores. To tell a sleeping other side takes a fence, which costs as much
 //! again, so it is done once for all that a task did in one poll: its handles count their work in the task's [`Pulse`],
-//! and whoever polls the task does so through [`poll_with`], which flushes afterwards. The count is also the task's
+//! and whoever polls the task does so through [`poll_with`], which flushes afterwards. How many messages were
+//! sent, which the ring knows, is shown in the counters then, too. The count is also the task's
 //! budget: a task that has used it up yields, so that neither a tight loop of emits nor one of receives starves its
 //! executor.
 //!
@@ -19,6 +20,7 @@ use mycelium_core::doorbell::announce;
 use mycelium_core::wait::Wait;
 
 use super::outlet::{Inlet, Outlet, ReaderInfo};
+use crate::counters::Line;
 
 /// After so many operations the handle that did the last one flushes by itself: a long poll delays nobody for long.
 const FLUSH_EVERY: u32 = 64;
@@ -135,23 +137,26 @@ pub struct Flusher(Side);
 
 #[derive(Debug)]
 enum Side {
-    Publisher(Bells),
+    Publisher { bells: Bells, line: Arc<Line> },
     Subscription { inlet: Arc<Inlet>, version: usize, outlets: Vec<Arc<Outlet>> },
 }
 
 impl Flusher {
-    pub(super) fn of_publisher(outlet: Arc<Outlet>) -> Flusher {
-        Flusher(Side::Publisher(Bells::new(outlet)))
+    pub(super) fn of_publisher(outlet: Arc<Outlet>, line: Arc<Line>) -> Flusher {
+        Flusher(Side::Publisher { bells: Bells::new(outlet), line })
     }
 
     pub(super) fn of_subscription(inlet: Arc<Inlet>) -> Flusher {
         Flusher(Side::Subscription { inlet, version: usize::MAX, outlets: Vec::new() })
     }
 
-    /// Rings what is parked. The caller has announced.
-    pub(super) fn ring(&mut self) {
+    /// Rings what is parked, and shows what is counted. The caller has announced.
+    fn ring(&mut self) {
         match &mut self.0 {
-            Side::Publisher(bells) => bells.ring(),
+            Side::Publisher { bells, line } => {
+                bells.outlet.show_sent(line);
+                bells.ring();
+            }
             Side::Subscription { inlet, version, outlets } => {
                 let now = inlet.outlets.version();
                 if *version != now {

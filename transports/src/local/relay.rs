@@ -9,12 +9,10 @@ use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use zerocopy::FromBytes;
 
 use super::delivery::GapReason;
-use super::outlet::{Outlet, Ring};
+use super::outlet::{Outlet, Ring, SENT};
 use super::pulse::Bells;
 use super::{Topic, TopicError};
 use crate::counters::{Kind, Line};
-
-const SENT: usize = 0;
 
 /// Stands for one start of a publisher in another process: whatever brings its messages here pushes their bytes, and
 /// says where some are missing. Readers see the publisher's own name, epoch and sequences; the bytes are checked when

@@ -1,9 +1,9 @@
 //! The readers: those that the writer waits for, and those that it does not.
 
 use super::lead::Lead;
-use super::slot::{LENGTH, LONGEST, Slot, Stamp, is_after, is_skip};
+use super::slot::{Slot, Stamp, is_after};
 use super::storage::{CLOSED, FREE, Storage};
-use super::{Broadcast, Handle, Keeping, Word};
+use super::{Handle, Keeping, Word};
 use crate::sync::{Ordering, barrier, order};
 
 /// What a reader found at its cursor.
@@ -18,7 +18,7 @@ pub enum Look {
     },
     /// The writer was faster than this observer, which goes on with the oldest message that is left.
     Gap {
-        /// How many messages it missed, exactly. Claims that were given up are none.
+        /// How many messages it missed, exactly.
         missed: usize,
     },
     /// Nothing yet.
@@ -28,13 +28,21 @@ pub enum Look {
 }
 
 /// A reader's end of a ring. Dropping it lets the writer pass.
+///
+/// A gating reader shows the writer how far it is only now and then, because a look at its position takes the cache
+/// line away from it: after an eighth of the capacity, at most 16 messages ([`with_lag`](Consumer::with_lag) sets another
+/// number), when it finds nothing more, and at [`flush`](Consumer::flush). Until then
+/// [`try_push`](super::Producer::try_push) may refuse a message although up to that many were taken;
+/// [`Producer::find_room`](super::Producer::find_room) sees the exact position. Rings of fewer than 16 messages show each one.
 #[derive(Debug)]
 pub struct Consumer<H: Handle> {
     pub(super) ring: Lead<H>,
     pub(super) cursor: usize,
     pub(super) looked: bool,
-    /// How many claims before the cursor were given up, as far as an observer needs it.
-    skips: usize,
+    /// The cursor that a gating reader has shown last.
+    shown: usize,
+    /// A gating reader shows its cursor when it is so many messages after the one that was shown.
+    lag: usize,
 }
 
 /// What is in the slot of the next message.
@@ -42,7 +50,6 @@ enum Found {
     Message {
         length: usize,
     },
-    Skip,
     /// No message that can be read, or no more.
     Other {
         stamp: usize,
@@ -50,30 +57,39 @@ enum Found {
 }
 
 impl<H: Handle> Consumer<H> {
-    pub(super) fn new(ring: H, entry: Option<usize>, cursor: usize, skips: usize) -> Consumer<H> {
+    pub(super) fn new(ring: H, entry: Option<usize>, cursor: usize) -> Consumer<H> {
+        let lag = (ring.capacity() / 8).clamp(1, 16);
         let ring = match entry {
             Some(entry) => Lead::of_reader(ring, entry),
             None => Lead::new(ring),
         };
-        Consumer { ring, cursor, looked: false, skips }
+        Consumer { ring, cursor, looked: false, shown: cursor, lag }
+    }
+
+    /// This reader, which shows the writer its position after every `messages` messages, at most the capacity, instead
+    /// of the default; 1 shows each at once.
+    #[must_use]
+    pub fn with_lag(mut self, messages: usize) -> Consumer<H> {
+        self.lag = messages.clamp(1, self.ring.capacity());
+        self
     }
 
     /// Looks at the next message and copies it to `message`, as many words as that holds; looking again gives the
     /// same message until [`advance`](Consumer::advance).
     #[inline(always)]
     pub fn look(&mut self, message: &mut [usize]) -> Look {
-        match self.find(message) {
+        match self.find_in(self.ring.slot(self.cursor), message) {
             Found::Message { length } => self.found(length),
-            other => self.look_further(other, message),
+            Found::Other { stamp } => self.look_further(stamp, message),
         }
     }
 
     /// As [`look`](Consumer::look) where the next message is there, and returns its sequence and its length. `None` says
-    /// nothing: look then. Given an array by its only name, it takes the words from the slot to where they are used without a
-    /// stay in memory.
+    /// nothing: look then. Given an array by its only name, it takes the words from the slot to where they are used
+    /// without a stay in memory.
     #[inline(always)]
     pub fn glance(&mut self, message: &mut [usize]) -> Option<(usize, usize)> {
-        if size_of_val(message) > self.ring.message_bytes() {
+        if message.len() > self.ring.message_words() {
             return None;
         }
         match self.find_in(self.ring.slot_for(self.cursor, message.len()), message) {
@@ -81,13 +97,13 @@ impl<H: Handle> Consumer<H> {
                 self.looked = true;
                 Some((self.cursor, length))
             }
-            _ => None,
+            Found::Other { .. } => None,
         }
     }
 
     /// Goes on to the message after the one that [`look`](Consumer::look) gave. Says whether it did: without a message
     /// looked at, the cursor stays.
-    #[inline]
+    #[inline(always)]
     pub fn advance(&mut self) -> bool {
         let looked = core::mem::take(&mut self.looked);
         if looked {
@@ -96,55 +112,56 @@ impl<H: Handle> Consumer<H> {
         looked
     }
 
+    /// Shows the writer all messages that this gating reader has taken, before the lag would.
+    #[inline]
+    pub fn flush(&mut self) {
+        if self.shown != self.cursor
+            && let Some(words) = self.ring.reader()
+        {
+            words.show(self.cursor);
+            self.shown = self.cursor;
+        }
+    }
+
     /// Goes on to the newest message and returns how many were skipped.
     pub fn skip_to_latest(&mut self) -> usize {
-        let cursor = self.cursor;
-        let newest = |ring: &Broadcast<H::Storage>, slack| {
-            let published = ring.published(cursor);
-            let mut newest = published;
-            while slack == 0 && newest != cursor {
-                newest = newest.wrapping_sub(1);
-                if matches!(ring.stamp_at(newest), Stamp::Overwritten { .. }) {
-                    break;
-                }
-                if newest == cursor || !is_given_up(ring, newest) {
-                    return newest;
-                }
-            }
-            // Writers are faster than this look: the newest message is yet to come.
-            published
-        };
-        let (newest, skipped) = if self.ring.entry().is_none() || H::Storage::FOREIGN {
-            self.passed(newest)
-        } else {
-            // Nobody overwrites what lies before a gating reader: it counts where it goes.
-            let newest = newest(&self.ring, 0);
-            let waiting = (0..newest.wrapping_sub(cursor)).map(|ahead| cursor.wrapping_add(ahead));
-            (newest, waiting.filter(|sequence| !is_given_up(&self.ring, *sequence)).count())
-        };
-        if newest != cursor {
-            self.looked = false;
-            self.move_to(newest);
+        let published = self.ring.published(self.cursor);
+        let waiting = published.wrapping_sub(self.cursor);
+        if waiting < 2 {
+            return 0;
         }
+        let last = published.wrapping_sub(1);
+        // If the writer has passed even this one, the newest message is yet to come.
+        let is_gone = matches!(self.ring.stamp_at(last), Stamp::Overwritten { .. });
+        let skipped = if is_gone { waiting } else { waiting - 1 };
+        self.looked = false;
+        self.move_to(self.cursor.wrapping_add(skipped));
         skipped
     }
 
-    /// Whether the next message is yet to come, as far as this thread can see. It costs less than to [`look`](Self::look),
-    /// which says whatever else there is.
+    /// Whether the next message is yet to come, as far as this thread can see. It costs less than to
+    /// [`look`](Self::look), which says whatever else there is; as there, a gating reader that finds nothing shows the
+    /// writer its position.
     #[inline]
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        matches!(self.ring.stamp_at(self.cursor), Stamp::Before) && !self.is_closed()
+    pub fn is_waiting(&mut self) -> bool {
+        let waiting = self.ring.stamp_at(self.cursor) == Stamp::Before && !self.is_closed();
+        if waiting {
+            self.flush();
+        }
+        waiting
     }
 
-    /// How many messages wait for this reader, as far as this thread can see; claims that were given up are among them
-    /// until the reader comes to them.
+    /// How many messages wait for this reader, as far as this thread can see.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.ring.published(self.cursor).wrapping_sub(self.cursor)
+        let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);
+        // The tail that another process says may be anywhere.
+        if self.ring.entry().is_some() { waiting.min(self.ring.capacity()) } else { waiting }
     }
 
     /// The sequence of the message that this reader wants next.
+    #[inline]
     #[must_use]
     pub fn cursor(&self) -> usize {
         self.cursor
@@ -161,25 +178,29 @@ impl<H: Handle> Consumer<H> {
         self.ring.handle()
     }
 
-    /// This reader, which from now on keeps messages until it says that they have arrived.
+    /// This reader, which from now on keeps messages until it is told that they have arrived.
     #[must_use]
     pub fn keeping(mut self) -> Keeping<H> {
+        self.flush();
         let entry = self.ring.give_up_entry();
         Keeping::new(self, entry)
     }
 
-    /// Looks again at what came before. (Of a ring with a single writer nothing was given up.)
+    /// Looks again at what came before.
     pub(super) fn go_back(&mut self, sequence: usize) {
         self.looked = false;
         self.cursor = sequence;
     }
 
-    /// Copies the next message out, if there is one.
+    /// The length of the message in a slot.
     #[inline(always)]
-    fn find(&self, message: &mut [usize]) -> Found {
-        self.find_in(self.ring.slot(self.cursor), message)
+    pub(super) fn length(&self, slot: Slot<'_>) -> usize {
+        let most = self.ring.message_bytes();
+        // A writer in another process may write what it likes: what it says is clamped.
+        slot.length.map_or(most, |length| length.load(Ordering::Relaxed).min(most))
     }
 
+    /// Copies the next message out, if there is one.
     #[inline(always)]
     fn find_in(&self, slot: Slot<'_>, message: &mut [usize]) -> Found {
         // Acquire, with the Release of a commit: the words of the message.
@@ -187,27 +208,21 @@ impl<H: Handle> Consumer<H> {
         if stamp != self.cursor.wrapping_add(1) {
             return Found::Other { stamp };
         }
-        let length = slot.length.load(Ordering::Relaxed) & LENGTH;
-        #[cfg(not(loom))]
+        let length = self.length(slot);
         if let Some(words) = self.lent(slot) {
             // In the pieces that processors move best: who copies on does it in the same ones.
             message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
-            return if length > LONGEST { Found::Skip } else { Found::Message { length } };
+            return Found::Message { length };
         }
         copy_out(slot.words, message);
-        if self.ring.entry().is_none() {
-            // The writer does not wait for an observer: was it at work in this slot meanwhile?
-            barrier!("broadcast.recheck-fence", Acquire);
-            let stamp = slot.stamp.load(Ordering::Relaxed);
-            if let Stamp::Overwritten { .. } = self.ring.judge(stamp, self.cursor) {
-                return Found::Other { stamp };
-            }
+        // The writer does not wait for an observer, and one in another process need not wait for anybody: was it at work
+        // in this slot meanwhile?
+        barrier!("broadcast.recheck-fence", Acquire);
+        let stamp = slot.stamp.load(Ordering::Relaxed);
+        if stamp != self.cursor.wrapping_add(1) {
+            return Found::Other { stamp };
         }
-        if length > LONGEST && !H::Storage::FOREIGN {
-            return Found::Skip;
-        }
-        // A writer in another process may write what it likes: what it says is clamped.
-        Found::Message { length: length.min(self.ring.message_bytes()) }
+        Found::Message { length }
     }
 
     #[inline]
@@ -216,45 +231,38 @@ impl<H: Handle> Consumer<H> {
         Look::Message { sequence: self.cursor, length }
     }
 
-    /// Passes skips, and says what there is to say when there is no message.
+    /// Says what there is to say when there is no message.
     #[inline(never)]
-    fn look_further(&mut self, mut found: Found, message: &mut [usize]) -> Look {
+    fn look_further(&mut self, mut stamp: usize, message: &mut [usize]) -> Look {
         let mut closed = false;
-        // Each round moves the cursor on, or is the one after the ring was seen closed, or the last.
+        // At most once more after the ring was seen closed: everything published before that is visible then.
         loop {
-            match found {
-                Found::Message { length } => return self.found(length),
-                Found::Skip => {
-                    self.skips = self.skips.wrapping_add(1) & LENGTH;
-                    self.looked = false;
-                    self.move_to(self.cursor.wrapping_add(1));
-                }
-                Found::Other { stamp } => {
-                    if let Stamp::Overwritten { .. } = self.ring.judge(stamp, self.cursor) {
-                        let missed = self.go_to_oldest();
-                        if missed > 0 {
-                            return Look::Gap { missed };
-                        }
-                        if H::Storage::FOREIGN {
-                            // The writer takes a stamp back, to no end.
-                            return Look::Empty;
-                        }
-                        // All that was passed had been given up.
-                    } else if closed {
-                        return Look::Closed;
-                    } else if self.is_closed() {
-                        closed = true;
-                    } else {
-                        return Look::Empty;
-                    }
-                }
+            if let Stamp::Overwritten { .. } = self.judge(stamp) {
+                // The writer waits for a gating reader: only one in another process may break that.
+                return Look::Gap { missed: self.go_to_oldest() };
             }
-            found = self.find(message);
+            self.flush();
+            if closed {
+                return Look::Closed;
+            }
+            if !self.is_closed() {
+                return Look::Empty;
+            }
+            closed = true;
+            match self.find_in(self.ring.slot(self.cursor), message) {
+                Found::Message { length } => return self.found(length),
+                Found::Other { stamp: now } => stamp = now,
+            }
         }
     }
 
+    #[inline]
+    fn judge(&self, stamp: usize) -> Stamp {
+        Stamp::judge(stamp, self.cursor, self.ring.capacity())
+    }
+
     fn is_closed(&self) -> bool {
-        let state = &self.ring.storage.writer().own.state;
+        let state = &self.ring.storage.writer().state.state;
         // Acquire, with the Release of `close`: all that was published before it.
         state.acquire(H::Storage::FOREIGN, order!("broadcast.closed", Acquire)) & CLOSED != 0
     }
@@ -263,46 +271,34 @@ impl<H: Handle> Consumer<H> {
     #[cold]
     #[inline(never)]
     fn go_to_oldest(&mut self) -> usize {
-        let cursor = self.cursor;
-        let (oldest, missed) = self.passed(|ring, slack| {
-            let later = |a, b| if is_after(a, b) { a } else { b };
-            let published = ring.published(cursor);
-            // At least the message at the cursor is gone, though this thread may not see yet what was published since.
-            let last = published.wrapping_sub(ring.capacity());
-            let mut oldest = later(last, cursor.wrapping_add(1));
-            // Writers have begun to write in some of the slots.
-            for _ in 0..ring.capacity() {
-                match ring.stamp_at(oldest) {
-                    Stamp::Overwritten { .. } => oldest = oldest.wrapping_add(1),
-                    Stamp::Before | Stamp::Published => break,
-                }
+        let ring = &*self.ring;
+        // At least the message at the cursor is gone, though this thread may not see yet what was published since.
+        let next = self.cursor.wrapping_add(1);
+        let last_lap = ring.published(next).wrapping_sub(ring.capacity());
+        let mut oldest = if is_after(last_lap, next) { last_lap } else { next };
+        // The writer has begun to write in some of the slots.
+        for _ in 0..ring.capacity() {
+            match ring.stamp_at(oldest) {
+                Stamp::Overwritten { .. } => oldest = oldest.wrapping_add(1),
+                Stamp::Before | Stamp::Published => break,
             }
-            let newer = oldest.wrapping_add(slack);
-            if is_after(newer, published) { later(published, oldest) } else { newer }
-        });
+        }
+        let missed = oldest.wrapping_sub(self.cursor);
         self.looked = false;
         self.move_to(oldest);
         missed
     }
 
-    /// The sequence that `choose` chooses (see `Broadcast::skips_from`), and how many messages lie before it.
-    fn passed(
-        &mut self,
-        choose: impl Fn(&Broadcast<H::Storage>, usize) -> usize,
-    ) -> (usize, usize) {
-        let ring = &*self.ring;
-        let (sequence, skips) = ring.skips_from(|slack| choose(ring, slack), self.skips);
-        let given_up = skips.wrapping_sub(self.skips) & LENGTH;
-        self.skips = skips;
-        (sequence, sequence.wrapping_sub(self.cursor).wrapping_sub(given_up))
-    }
-
-    #[inline]
+    #[inline(always)]
     pub(super) fn move_to(&mut self, sequence: usize) {
         self.cursor = sequence;
         if let Some(words) = self.ring.reader() {
-            // Release, with the Acquire of the writer's look: this reader is done with the slots before it.
-            words.0.cursor.store(sequence, order!("broadcast.advance", Release));
+            if sequence.wrapping_sub(self.shown) >= self.lag {
+                words.show(sequence);
+                self.shown = sequence;
+            } else {
+                words.take(sequence);
+            }
         }
     }
 }
@@ -318,19 +314,11 @@ fn copy_out(words: &[Word], message: &mut [usize]) {
     }
 }
 
-/// Whether this claim was given up, as far as this thread can see.
-fn is_given_up<T: Storage>(ring: &Broadcast<T>, sequence: usize) -> bool {
-    let slot = ring.slot(sequence);
-    !T::FOREIGN
-        && slot.stamp.load(order!("skips.given-up", Acquire)) == sequence.wrapping_add(1)
-        && is_skip(slot.length.load(Ordering::Relaxed))
-}
-
 impl<H: Handle> Drop for Consumer<H> {
     fn drop(&mut self) {
         if let Some(words) = self.ring.reader() {
             // Release: this reader is done with the ring, and the entry with it.
-            words.0.state.store(FREE, order!("broadcast.leave", Release));
+            words.shown.state.store(FREE, order!("broadcast.leave", Release));
         }
     }
 }

@@ -11,13 +11,6 @@ pub enum LayoutError {
         /// The capacity that was asked for.
         given: usize,
     },
-    /// No slot holds a message of this size.
-    Message {
-        /// The bytes that were asked for.
-        given: usize,
-        /// The most that a slot holds on this host.
-        most: usize,
-    },
     /// The storage does not hold as many words as capacity and message size need.
     Slots {
         /// The words that the slots would take; `None` if that is more than memory can hold.
@@ -27,19 +20,11 @@ pub enum LayoutError {
     },
 }
 
-impl LayoutError {
-    /// The longest message of any ring, in bytes, before it is rounded up to words.
-    pub const LONGEST: usize = super::slot::LONGEST & !(size_of::<usize>() - 1);
-}
-
 impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LayoutError::Capacity { given } => {
                 write!(f, "capacity {given} is not a power of two of at least 2")
-            }
-            LayoutError::Message { given, most } => {
-                write!(f, "a message of {given} bytes is longer than {most}")
             }
             LayoutError::Slots { expected: Some(expected), found } => {
                 write!(f, "slots take {expected} words, the storage has {found}")
@@ -67,35 +52,3 @@ impl fmt::Display for Full {
 }
 
 impl core::error::Error for Full {}
-
-/// The ring is full for a shared writer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blocked {
-    /// A gating reader holds the writers.
-    Reader {
-        /// The entry of the reader that is furthest behind.
-        reader: usize,
-    },
-    /// Another writer has claimed the slot a lap ago and is not finished with it. Nobody says when it will be: try
-    /// again, after a pause.
-    Writer,
-}
-
-impl fmt::Display for Blocked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Blocked::Reader { reader } => Full { reader }.fmt(f),
-            Blocked::Writer => {
-                write!(f, "the ring is full: a writer has not finished its message of a lap ago")
-            }
-        }
-    }
-}
-
-impl core::error::Error for Blocked {}
-
-impl From<Full> for Blocked {
-    fn from(full: Full) -> Blocked {
-        Blocked::Reader { reader: full.reader }
-    }
-}

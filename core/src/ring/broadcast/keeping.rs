@@ -12,9 +12,9 @@ use crate::sync::order;
 /// is a gap then. Dropping it lets the writer pass.
 ///
 /// ```
-/// use mycelium_core::ring::broadcast::{Broadcast, Inline, Look, slot_words};
+/// use mycelium_core::ring::broadcast::{Broadcast, Layout, Look};
 ///
-/// let ring = Broadcast::new(Inline::<{ 2 * slot_words(8) }, 1>::new(), 2, 8)?;
+/// let ring = Broadcast::boxed(Layout::exact(2, 8), 1)?;
 /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
 /// let mut reader = Broadcast::gating(&ring).expect("one entry is free").keeping();
 ///
@@ -65,8 +65,7 @@ impl<H: Handle> Keeping<H> {
         }
         self.kept = sequence;
         if let Some(words) = self.words() {
-            // Release, as at `Consumer::advance`: this reader is done with the slots before it.
-            words.0.cursor.store(sequence, order!("broadcast.advance", Release));
+            words.show(sequence);
         }
     }
 
@@ -110,7 +109,7 @@ impl<H: Handle> Drop for Keeping<H> {
     fn drop(&mut self) {
         if let Some(words) = self.words() {
             // Release, as when a `Consumer` goes: this reader is done with the ring, and the entry with it.
-            words.0.state.store(FREE, order!("broadcast.leave", Release));
+            words.shown.state.store(FREE, order!("broadcast.leave", Release));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What an end keeps of its ring, so that the way to a message leads over one pointer: the handle, where the slots
-//! begin, and a gating reader's own words.
+//! What an end keeps of its ring, so that the path of a message leads over one pointer: the handle, where the slots
+//! begin, their shape, and a gating reader's own words.
 
 #![allow(unsafe_code)]
 
@@ -7,7 +7,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 
 use super::slot::Slot;
-use super::storage::{HEADER_WORDS, ReaderWords, Storage, Word};
+use super::storage::{ReaderWords, Storage, Word};
 use super::{Broadcast, Handle};
 
 /// An end's way to its ring, which it keeps alive.
@@ -18,6 +18,10 @@ pub(super) struct Lead<H: Handle> {
     /// One less than the number of slots, a power of two.
     mask: usize,
     slot_words: usize,
+    /// Words in front of a message: the stamp, and the length where there is one.
+    header_words: usize,
+    /// The bytes of each message, or the most bytes of a message.
+    message_bytes: usize,
     reader: Option<Reader>,
 }
 
@@ -35,8 +39,16 @@ unsafe impl<H: Handle<Storage: Sync> + Sync> Sync for Lead<H> {}
 
 impl<H: Handle> Lead<H> {
     pub(super) fn new(ring: H) -> Lead<H> {
-        let (slots, mask) = (NonNull::from(ring.storage.slots()).cast(), ring.capacity - 1);
-        Lead { slots, mask, slot_words: ring.slot_words, reader: None, ring }
+        let layout = ring.layout;
+        Lead {
+            slots: NonNull::from(ring.storage.slots()).cast(),
+            mask: layout.capacity() - 1,
+            slot_words: layout.slot_words(),
+            header_words: layout.header_words(),
+            message_bytes: layout.message_bytes(),
+            reader: None,
+            ring,
+        }
     }
 
     /// For a gating reader with this entry.
@@ -49,6 +61,24 @@ impl<H: Handle> Lead<H> {
     /// The handle itself.
     pub(super) fn handle(&self) -> &H {
         &self.ring
+    }
+
+    /// The bytes of each message, or the most bytes of a message.
+    #[inline(always)]
+    pub(super) fn message_bytes(&self) -> usize {
+        self.message_bytes
+    }
+
+    /// The words of a message, or of the longest one.
+    #[inline(always)]
+    pub(super) fn message_words(&self) -> usize {
+        self.slot_words - self.header_words
+    }
+
+    /// Whether messages may differ in length.
+    #[inline(always)]
+    pub(super) fn has_length(&self) -> bool {
+        self.header_words > 1
     }
 
     /// The entry of a gating reader.
@@ -72,7 +102,7 @@ impl<H: Handle> Lead<H> {
     /// The slot of a sequence, with all its words.
     #[inline]
     pub(super) fn slot(&self, sequence: usize) -> Slot<'_> {
-        self.slot_for(sequence, self.slot_words - HEADER_WORDS)
+        self.slot_for(sequence, self.message_words())
     }
 
     /// The slot with the words that a message of so many takes: where the number is a constant, what is done to each
@@ -82,16 +112,18 @@ impl<H: Handle> Lead<H> {
     /// If the message has more words than a slot.
     #[inline(always)]
     pub(super) fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
-        let needed = HEADER_WORDS + words;
-        assert!(needed <= self.slot_words, "the message has more words than a slot");
+        assert!(words <= self.message_words(), "the message has more words than a slot");
         // SAFETY: the storage has as many words as its slots take (`Broadcast::over`), and this is one of the slots.
         let start = unsafe { self.slots.add((sequence & self.mask) * self.slot_words) };
-        // SAFETY: not more than a slot's words, as was just seen; the handle keeps them where they are.
-        match unsafe { core::slice::from_raw_parts(start.as_ptr(), needed) } {
-            [stamp, length, words @ ..] => Slot { stamp: &stamp.0, length: &length.0, words },
-            // It has at least its header.
-            _ => unreachable!("a slot without a header"),
-        }
+        // SAFETY: a slot has at least its header; the handle keeps the words where they are.
+        let stamp = unsafe { start.as_ref() };
+        // SAFETY: as above; a header of more than one word has the length in its second.
+        let length = self.has_length().then(|| unsafe { start.add(1).as_ref() });
+        // SAFETY: header and message together are at most a slot, as was just checked.
+        let message = unsafe { start.add(self.header_words) };
+        // SAFETY: as above.
+        let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
+        Slot { stamp: &stamp.0, length: length.map(|word| &word.0), words }
     }
 }
 

@@ -6,9 +6,9 @@ use zerocopy::IntoBytes;
 
 use super::Handle;
 use super::consumer::Consumer;
-use super::slot::{LENGTH, LONGEST, Slot};
+use super::slot::Slot;
 use super::storage::Storage;
-use crate::sync::{Ordering, order};
+use crate::sync::order;
 
 impl<H: Handle> Consumer<H> {
     /// Lends up to `most` of the next messages where they lie. They stay in the ring until [`Messages::release`], and the
@@ -18,13 +18,13 @@ impl<H: Handle> Consumer<H> {
     /// `None` says nothing: [`look`](Consumer::look) then.
     ///
     /// ```
-    /// use mycelium_core::ring::broadcast::Broadcast;
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
     ///
-    /// let ring = Broadcast::boxed(4, 8, 1)?;
+    /// let ring = Broadcast::boxed(Layout::exact(4, size_of::<usize>()), 1)?;
     /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
     /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
     /// for number in [7, 8, 9] {
-    ///     writer.try_push(&[number], 8).expect("there is room");
+    ///     writer.try_push(&[number], size_of::<usize>()).expect("there is room");
     /// }
     /// let messages = reader.read(2).expect("there are three");
     /// assert_eq!(messages.iter().collect::<Vec<_>>(), [7_usize.to_ne_bytes(), 8_usize.to_ne_bytes()]);
@@ -41,7 +41,11 @@ impl<H: Handle> Consumer<H> {
         while count < most && self.is_there(self.cursor.wrapping_add(count)) {
             count += 1;
         }
-        if count == 0 { None } else { Some(Messages { consumer: self, count }) }
+        if count == 0 {
+            self.flush();
+            return None;
+        }
+        Some(Messages { consumer: self, count })
     }
 
     /// Whether nobody writes to what this reader has before it.
@@ -58,13 +62,12 @@ impl<H: Handle> Consumer<H> {
         self.is_lent_to().then(|| unsafe { slot.lend() })
     }
 
-    /// Whether there is a message with this sequence, and not a claim that was given up.
+    /// Whether there is a message with this sequence.
     #[inline(always)]
     fn is_there(&self, sequence: usize) -> bool {
         let slot = self.ring.slot_for(sequence, 0);
         // Acquire, with the Release of a commit: the words of the message.
         slot.stamp.load(order!("broadcast.look", Acquire)) == sequence.wrapping_add(1)
-            && slot.length.load(Ordering::Relaxed) & LENGTH <= LONGEST
     }
 }
 
@@ -99,7 +102,7 @@ impl<H: Handle> Messages<'_, H> {
         // SAFETY: `read` saw the message, and no writer comes back to its slot before this gating reader's cursor has
         // passed it, which takes the exclusive reference that this value has.
         let words = unsafe { slot.lend() };
-        words.as_bytes().get(..slot.length.load(Ordering::Relaxed) & LENGTH)
+        words.as_bytes().get(..self.consumer.length(slot))
     }
 
     /// The bytes of all messages, in order.

@@ -5,54 +5,49 @@ use super::storage::Inline;
 #[cfg(feature = "alloc")]
 use super::storage::{ReaderWords, Storage, WriterWords};
 #[cfg(any(feature = "alloc", not(loom)))]
-use super::storage::{Word, slot_words};
+use super::storage::Word;
 #[cfg(any(feature = "alloc", not(loom)))]
-use super::{Broadcast, LayoutError};
+use super::{Broadcast, Layout};
+#[cfg(feature = "alloc")]
+use super::LayoutError;
 #[cfg(not(loom))]
 use crate::sync::AtomicUsize;
 
 #[cfg(not(loom))]
 impl<const WORDS: usize, const READERS: usize> Broadcast<Inline<WORDS, READERS>> {
-    /// A ring for a `static`: of `capacity` messages of at most `message_bytes` bytes, `WORDS` being capacity times
-    /// [`slot_words`], with entries for `READERS` gating readers.
+    /// A ring for a `static`, with entries for `READERS` gating readers.
     ///
     /// ```
-    /// use mycelium_core::ring::broadcast::{Broadcast, Inline, slot_words};
+    /// use mycelium_core::ring::broadcast::{Broadcast, Inline, Layout};
     ///
-    /// static RING: Broadcast<Inline<{ 8 * slot_words(24) }, 2>> = Broadcast::inline(8, 24);
+    /// const LAYOUT: Layout = Layout::exact(8, 3 * size_of::<usize>());
+    /// static RING: Broadcast<Inline<{ LAYOUT.words() }, 2>> = Broadcast::inline(LAYOUT);
     ///
     /// let mut writer = Broadcast::producer(&RING).expect("nobody else writes");
-    /// writer.try_push(&[1, 2, 3], 24).expect("there is room");
+    /// writer.try_push(&[1, 2, 3], LAYOUT.message_bytes()).expect("there is room");
     /// ```
     ///
     /// # Panics
-    /// If the numbers do not fit; in a `static` that is an error of compilation.
+    /// If no ring has this layout, or `WORDS` is not what it takes; in a `static` that is an error of compilation.
     ///
     /// ```compile_fail
-    /// use mycelium_core::ring::broadcast::{Broadcast, Inline, slot_words};
-    /// static RING: Broadcast<Inline<{ 7 * slot_words(24) }, 2>> = Broadcast::inline(7, 24);
+    /// use mycelium_core::ring::broadcast::{Broadcast, Inline, Layout};
+    /// const LAYOUT: Layout = Layout::exact(7, 24);
+    /// static RING: Broadcast<Inline<{ LAYOUT.words() }, 2>> = Broadcast::inline(LAYOUT);
     /// ```
     #[must_use]
-    pub const fn inline(capacity: usize, message_bytes: usize) -> Self {
-        assert!(
-            capacity.is_power_of_two() && capacity >= 2,
-            "a capacity is a power of two of at least 2"
-        );
-        assert!(message_bytes <= LayoutError::LONGEST, "no slot holds a message of this size");
-        let slot_words = slot_words(message_bytes);
-        assert!(
-            WORDS / slot_words == capacity && WORDS.is_multiple_of(slot_words),
-            "WORDS is capacity times slot_words"
-        );
+    pub const fn inline(layout: Layout) -> Self {
+        assert!(layout.check().is_ok(), "a capacity is a power of two of at least 2");
+        assert!(WORDS == layout.words(), "WORDS is what the layout says");
         let mut storage = Inline::new();
         let mut slot = 0;
-        while slot < capacity {
+        while slot < layout.capacity() {
             // As `starting_at` does, which is not for constants.
-            let stamp = slot.wrapping_sub(capacity).wrapping_add(1);
-            storage.slots[slot * slot_words] = Word(AtomicUsize::new(stamp));
+            let stamp = slot.wrapping_sub(layout.capacity()).wrapping_add(1);
+            storage.slots[slot * layout.slot_words()] = Word(AtomicUsize::new(stamp));
             slot += 1;
         }
-        Broadcast { storage, capacity, slot_words }
+        Broadcast { storage, layout }
     }
 }
 
@@ -60,9 +55,28 @@ impl<const WORDS: usize, const READERS: usize> Broadcast<Inline<WORDS, READERS>>
 #[cfg(feature = "alloc")]
 #[derive(Debug)]
 pub struct Boxed {
-    slots: alloc::boxed::Box<[Word]>,
+    slots: alloc::boxed::Box<[Line]>,
+    words: usize,
     writer: WriterWords,
     readers: alloc::boxed::Box<[ReaderWords]>,
+}
+
+/// How many words a line holds.
+#[cfg(feature = "alloc")]
+const LINE: usize = 64 / size_of::<usize>();
+
+/// A cache line of words, so that slots begin with one.
+#[cfg(feature = "alloc")]
+#[derive(Debug)]
+#[repr(C)]
+#[cfg_attr(not(loom), repr(align(64)))]
+struct Line([Word; LINE]);
+
+#[cfg(feature = "alloc")]
+impl Default for Line {
+    fn default() -> Line {
+        Line(core::array::from_fn(|_| Word::new()))
+    }
 }
 
 // SAFETY: a field, and boxes that nobody exchanges.
@@ -71,7 +85,9 @@ pub struct Boxed {
 unsafe impl Storage for Boxed {
     #[inline]
     fn slots(&self) -> &[Word] {
-        &self.slots
+        const { assert!(size_of::<Line>() == LINE * size_of::<Word>()) };
+        // SAFETY: a line is words without padding, and `boxed` made lines for at least so many words.
+        unsafe { core::slice::from_raw_parts(self.slots.as_ptr().cast(), self.words) }
     }
 
     #[inline]
@@ -87,24 +103,20 @@ unsafe impl Storage for Boxed {
 
 #[cfg(feature = "alloc")]
 impl Broadcast<Boxed> {
-    /// A ring on the heap: of `capacity` messages of at most `message_bytes` bytes, with entries for `readers` gating
-    /// readers.
+    /// A ring on the heap, with entries for `readers` gating readers.
     ///
     /// # Errors
-    /// If there is no such ring, or no memory for it.
-    pub fn boxed(
-        capacity: usize,
-        message_bytes: usize,
-        readers: usize,
-    ) -> Result<Broadcast<Boxed>, LayoutError> {
-        let too_many = LayoutError::Slots { expected: None, found: 0 };
-        let words = capacity.checked_mul(slot_words(message_bytes.min(LayoutError::LONGEST)));
+    /// If no ring has this layout, or there is no memory for it.
+    pub fn boxed(layout: Layout, readers: usize) -> Result<Broadcast<Boxed>, LayoutError> {
+        layout.check()?;
+        let (words, too_many) = (layout.words(), LayoutError::Slots { expected: None, found: 0 });
         let storage = Boxed {
-            slots: fresh(words.ok_or(too_many)?).ok_or(too_many)?,
+            slots: fresh(words.div_ceil(LINE)).ok_or(too_many)?,
+            words,
             writer: WriterWords::new(),
             readers: fresh(readers).ok_or(too_many)?,
         };
-        Broadcast::new(storage, capacity, message_bytes)
+        Broadcast::new(storage, layout)
     }
 }
 

@@ -1,11 +1,11 @@
-//! The single writer: its position is its own, and it looks at its readers once a lap.
+//! The writer: its position is its own, and it looks at its readers once a lap.
 
 use super::Handle;
 use super::error::Full;
 use super::lead::Lead;
 use super::slot::Slot;
-use super::storage::{CLOSED, HEADER_WORDS, SINGLE, Storage};
-use crate::sync::{Ordering, barrier, order};
+use super::storage::{CLOSED, Storage, WRITING};
+use crate::sync::{AtomicUsize, Ordering, barrier, order};
 
 /// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which goes on in its place.
 #[derive(Debug)]
@@ -14,48 +14,49 @@ pub struct Producer<H: Handle> {
     next: usize,
     /// The writer has seen room before this sequence.
     limit: usize,
+    /// How many looks in a row have found no room.
+    refused: u32,
 }
 
+/// Of looks that find no room, every so many-th looks at the exact positions of the readers. The others leave those
+/// lines to the readers, which store there for each message.
+const EXACT_EVERY: u32 = if cfg!(any(loom, miri)) { 2 } else { 64 };
+
 impl<H: Handle> Producer<H> {
-    /// For who took the writer's end.
+    /// For whoever took the writer's end.
     pub(super) fn take_up(ring: H, next: usize) -> Producer<H> {
-        Producer { ring: Lead::new(ring), next, limit: next }
+        Producer { ring: Lead::new(ring), next, limit: next, refused: 0 }
     }
 
     /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its sequence.
     ///
     /// # Errors
-    /// [`Full`] if a gating reader holds the writer; nothing was written then.
+    /// [`Full`] if a gating reader holds the writer, as far as it has shown its position; nothing was written then.
     ///
     /// # Panics
-    /// If the message has more words than a slot, or `length` is more than `words` have.
+    /// If the message has more words than a slot, `length` is more than `words` have, or the ring's messages have one
+    /// size and this is another one.
     #[inline(always)]
     pub fn try_push(&mut self, words: &[usize], length: usize) -> Result<usize, Full> {
-        let mut grant = self.grant_for(words.len())?;
-        grant.write(words, length);
-        Ok(grant.commit())
+        if self.next == self.limit {
+            self.look_for_room()?;
+        }
+        Ok(self.append(words, length))
     }
 
-    /// As [`try_push`](Producer::try_push) where that takes nothing but a few stores, which is nearly always: there is room
-    /// that was seen before, and the message is as long as the one of a lap ago. False says that nothing was done:
-    /// `try_push` then. Nothing in it is called, so its caller need not keep anything for after a call.
+    /// As [`try_push`](Producer::try_push) if there is room that an earlier look has found; `false`, with nothing
+    /// done, if a look at the readers is needed first. It calls no function, so that its caller need not save
+    /// registers for one: for a caller that keeps the rare path apart.
     ///
     /// # Panics
     /// As `try_push`.
     #[inline(always)]
-    pub fn push_as_usual(&mut self, words: &[usize], length: usize) -> bool {
-        assert!(length <= size_of_val(words), "the length is more than that of the words");
-        if self.next == self.limit {
-            return false;
+    pub fn push_into_known_room(&mut self, words: &[usize], length: usize) -> bool {
+        let has_room = self.next != self.limit;
+        if has_room {
+            self.append(words, length);
         }
-        let slot = self.ring.slot_for(self.next, words.len());
-        if slot.length.load(Ordering::Relaxed) != length {
-            return false;
-        }
-        let grant = Grant::begin(slot, &mut self.next);
-        grant.slot.copy_in(words);
-        grant.commit();
-        true
+        has_room
     }
 
     /// The next slot, to be written in place. Readers see it after [`Grant::commit`]; dropping the grant gives the slot
@@ -65,24 +66,15 @@ impl<H: Handle> Producer<H> {
     /// [`Full`] if a gating reader holds the writer.
     #[inline]
     pub fn grant(&mut self) -> Result<Grant<'_>, Full> {
-        let words = self.ring.slot_words - HEADER_WORDS;
-        let grant = self.grant_for(words)?;
-        // Without a write, this is an empty message, and not that of a lap ago.
-        grant.slot.set_length(0);
-        Ok(grant)
-    }
-
-    /// The next slot, for a message of so many words.
-    #[inline(always)]
-    fn grant_for(&mut self, words: usize) -> Result<Grant<'_>, Full> {
         if self.next == self.limit {
             self.look_for_room()?;
         }
-        Ok(Grant::begin(self.ring.slot_for(self.next, words), &mut self.next))
+        let words = self.ring.message_words();
+        Ok(self.begin(words))
     }
 
-    /// The sequence of the next message: the number of messages, and of claims that were given up, so far (modulo
-    /// wrap-around).
+    /// The sequence of the next message: the number of messages so far (modulo wrap-around).
+    #[inline]
     #[must_use]
     pub fn sequence(&self) -> usize {
         self.next
@@ -91,10 +83,21 @@ impl<H: Handle> Producer<H> {
     /// How many messages the gating readers leave room for, as this thread sees it now.
     #[must_use]
     pub fn room(&mut self) -> usize {
-        match self.look_for_room() {
-            Ok(()) => self.limit.wrapping_sub(self.next),
-            Err(_) => 0,
-        }
+        self.find_room().unwrap_or(0)
+    }
+
+    /// As [`room`](Producer::room), at least 1: looks at the exact positions of the readers, whatever they have shown.
+    /// For a writer that is about to sleep, and for protocols where the other side sends one message for each that it
+    /// takes.
+    ///
+    /// # Errors
+    /// [`Full`] if a gating reader holds the writer.
+    pub fn find_room(&mut self) -> Result<usize, Full> {
+        // See `look_for_room`.
+        barrier!("broadcast.room-fence", SeqCst);
+        let (limit, reader) = self.ring.room(self.next, |entry| &entry.taken);
+        self.go_on_to(limit, reader)?;
+        Ok(self.limit.wrapping_sub(self.next))
     }
 
     /// The ring.
@@ -105,42 +108,61 @@ impl<H: Handle> Producer<H> {
     /// Says that there will be no more messages. Readers get what is in the ring, then [`Look::Closed`](super::Look).
     pub fn close(self) {
         // Release: who sees the ring closed also sees every message in it. While this end is out, nobody else stores.
-        let state = &self.ring.storage.writer().own.state;
-        state.store(SINGLE | CLOSED, order!("broadcast.close", Release));
+        let state = &self.ring.storage.writer().state.state;
+        state.store(WRITING | CLOSED, order!("broadcast.close", Release));
     }
 
-    /// Says where the writer is, to who joins, and to writers of the shared form that may come later. Once a lap: what is
-    /// more than half of all sequences old would be taken for what is yet to come.
-    fn keep_position(&self) {
-        let words = self.ring.storage.writer();
-        words.own.tail.store(self.next, Ordering::Relaxed);
-        words.shared.claim.store(self.next, Ordering::Relaxed);
-        words.shared.limit.store(self.next, Ordering::Relaxed);
+    /// Writes a message into the next slot, which has room, and publishes it.
+    #[inline(always)]
+    fn append(&mut self, words: &[usize], length: usize) -> usize {
+        let mut grant = self.begin(words.len());
+        grant.write(words, length);
+        grant.commit()
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, words: usize) -> Grant<'_> {
+        let slot = self.ring.slot_for(self.next, words);
+        // From here on no observer may take what it copies for the message of a lap ago.
+        slot.stamp.store(self.next, Ordering::Relaxed);
+        barrier!("broadcast.overwrite-fence", Release);
+        let exact = (!self.ring.has_length()).then_some(self.ring.message_bytes());
+        let tail = &self.ring.storage.writer().tail;
+        Grant { slot, exact, next: &mut self.next, tail, is_written: false }
     }
 
     /// Once a lap, and whenever a gating reader holds the writer: how far may it go?
     #[cold]
     #[inline(never)]
     fn look_for_room(&mut self) -> Result<(), Full> {
-        self.keep_position();
-        // See `Broadcast::gating`: the other half of the handshake with a reader that joins.
+        // See `Broadcast::gating`: the other half of the handshake with a reader that joins. The tail was stored with the
+        // last message.
         barrier!("broadcast.room-fence", SeqCst);
-        let (limit, reader) = self.ring.room(self.next);
+        let (limit, reader) = self.ring.room(self.next, |entry| &entry.shown.cursor);
+        if limit == self.next {
+            self.refused = self.refused.wrapping_add(1);
+            if self.refused.is_multiple_of(EXACT_EVERY) {
+                return self.find_room().map(drop);
+            }
+        }
+        self.go_on_to(limit, reader)
+    }
+
+    fn go_on_to(&mut self, limit: usize, reader: usize) -> Result<(), Full> {
         if limit == self.next {
             return Err(Full { reader });
         }
-        self.limit = limit;
+        (self.limit, self.refused) = (limit, 0);
         Ok(())
     }
 }
 
 impl<H: Handle> Drop for Producer<H> {
     fn drop(&mut self) {
-        let words = self.ring.storage.writer();
-        self.keep_position();
-        let state = words.own.state.load(Ordering::Relaxed) & !SINGLE;
-        // Release: the next writers go on where this one was.
-        words.own.state.store(state, order!("broadcast.hand-over", Release));
+        let state = &self.ring.storage.writer().state.state;
+        let rest = state.load(Ordering::Relaxed) & !WRITING;
+        // Release: the next writer goes on where this one was.
+        state.store(rest, order!("broadcast.hand-over", Release));
     }
 }
 
@@ -148,40 +170,52 @@ impl<H: Handle> Drop for Producer<H> {
 #[derive(Debug)]
 pub struct Grant<'a> {
     slot: Slot<'a>,
+    /// The size of every message, if the ring's messages have one size.
+    exact: Option<usize>,
     /// The producer's next sequence: this slot's.
     next: &'a mut usize,
+    tail: &'a AtomicUsize,
+    is_written: bool,
 }
 
-impl<'a> Grant<'a> {
-    #[inline(always)]
-    fn begin(slot: Slot<'a>, next: &'a mut usize) -> Grant<'a> {
-        // From here on no observer may take what it copies for the message of a lap ago.
-        slot.stamp.store(*next, Ordering::Relaxed);
-        barrier!("broadcast.overwrite-fence", Release);
-        Grant { slot, next }
-    }
-
+impl Grant<'_> {
     /// Writes the message: `words` are copied, `length` is its length in bytes.
     ///
     /// # Panics
-    /// If the message has more words than a slot, or `length` is more than `words` have.
+    /// If the message has more words than a slot, `length` is more than `words` have, or the ring's messages have one
+    /// size and this is another one.
     #[inline(always)]
     pub fn write(&mut self, words: &[usize], length: usize) {
         assert!(length <= size_of_val(words), "the length is more than that of the words");
-        // In this order: the words need not be kept for after the call that a new length takes.
-        self.slot.copy_in(words);
+        let fits = self.exact.is_none_or(|exact| exact == length);
+        assert!(fits, "all messages of this ring have one size, and this one has another");
         self.slot.set_length(length);
+        self.slot.copy_in(words);
+        self.is_written = true;
     }
 
-    /// Shows the message to the readers and returns its sequence.
-    #[inline]
+    /// Shows the message to the readers and returns its sequence. Without a [`write`](Grant::write) the message is
+    /// empty, or all zero where all messages have one size.
+    #[inline(always)]
     pub fn commit(self) -> usize {
+        if !self.is_written {
+            self.clear();
+        }
         let sequence = *self.next;
         let next = sequence.wrapping_add(1);
-        // Release, with the Acquire of `Consumer::look`: the words of the message. Before this end's own word: a store
-        // elsewhere in between costs the slot's line a second way over.
+        // Release, with the Acquire of `Consumer::look`: the words of the message. Before the words below: a store
+        // elsewhere in between would have the slot's line come over a second time.
         self.slot.stamp.store(next, order!("broadcast.publish", Release));
         *self.next = next;
+        // On a line that no reader of the stream loads.
+        self.tail.store(next, Ordering::Relaxed);
         sequence
+    }
+
+    /// Removes the message of a lap ago.
+    #[cold]
+    fn clear(&self) {
+        self.slot.set_length(0);
+        self.slot.words.iter().for_each(|word| word.0.store(0, Ordering::Relaxed));
     }
 }

@@ -1,20 +1,12 @@
 //! The memory of a broadcast ring: its words, apart from what is done with them.
 //!
 //! Slots, the writer's words and each reader's words may come from different places: an array, a heap, a mapped region
-//! whose parts belong to different processes. Words of different owners lie on cache lines of their own.
+//! whose parts belong to different processes. Words of different owners lie on cache lines of their own, and so do
+//! words of one owner that are stored for each message and words that the other side loads.
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicUsize, Ordering, const_unless_loom, repeat};
-
-/// Words that stand before a message in its slot: the stamp, and the message's length in bytes.
-pub(super) const HEADER_WORDS: usize = 2;
-
-/// The number of words of a slot that holds `bytes` bytes.
-#[must_use]
-pub const fn slot_words(bytes: usize) -> usize {
-    HEADER_WORDS + bytes.div_ceil(size_of::<usize>())
-}
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order, repeat};
 
 /// A word of a slot. Fresh memory is all zero.
 #[derive(Debug)]
@@ -31,8 +23,12 @@ impl Word {
     }
 
     /// Writes the word, for tests that play the part of another process.
+    ///
+    /// # Safety
+    /// The word is part of no ring, or of one whose storage is [`FOREIGN`](Storage::FOREIGN).
     #[doc(hidden)]
-    pub fn set(&self, value: usize) {
+    #[allow(unsafe_code)]
+    pub unsafe fn set(&self, value: usize) {
         self.0.store(value, Ordering::Relaxed);
     }
 }
@@ -43,44 +39,29 @@ impl Default for Word {
     }
 }
 
-/// What the writers say of themselves: how far they are, whether they are there, and whether there will be more.
+/// What the writer says of itself: how far it is, whether it is there, and whether there will be more.
 #[derive(Debug)]
 #[repr(C)]
 pub struct WriterWords {
-    pub(super) own: CachePadded<Writer>,
-    pub(super) shared: CachePadded<Shared>,
+    /// All messages before this are published. The writer stores it after each message, so nothing that is loaded in a
+    /// stream may share its line: readers that join, and whoever asks for a depth, load it.
+    pub(super) tail: CachePadded<AtomicUsize>,
+    pub(super) state: CachePadded<WriterState>,
 }
 
 #[derive(Debug)]
 #[repr(C)]
-pub(in crate::ring) struct Writer {
-    /// All messages before this are published, or were given up. The single writer stores it at its looks, so it is at
-    /// most one lap behind; who joins starts the search for the newest message here.
-    pub(in crate::ring) tail: AtomicUsize,
-    /// [`CLOSED`], [`SINGLE`], and the number of shared writers in units of [`SHARED`].
-    pub(in crate::ring) state: AtomicUsize,
+pub(super) struct WriterState {
+    /// [`CLOSED`] and [`WRITING`].
+    pub(super) state: AtomicUsize,
     /// The most messages that a gating reader was behind at a look.
-    pub(in crate::ring) high_water: AtomicUsize,
-}
-
-/// What writers of the shared form need besides.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct Shared {
-    /// The next sequence that nobody has claimed. A single writer stores it once a lap and when it leaves.
-    pub(super) claim: AtomicUsize,
-    /// Some writer has seen that no gating reader is in the way before this sequence.
-    pub(super) limit: AtomicUsize,
-    /// How many claims were ever given up.
-    pub(super) skips: AtomicUsize,
+    pub(super) high_water: AtomicUsize,
 }
 
 /// Nothing more will come.
 pub(super) const CLOSED: usize = 1;
-/// A single writer is there. While this is set, only that writer changes the state.
-pub(super) const SINGLE: usize = 2;
-/// One shared writer.
-pub(super) const SHARED: usize = 4;
+/// A writer is there. While this is set, only that writer changes the state.
+pub(super) const WRITING: usize = 2;
 
 impl WriterWords {
     const_unless_loom! {
@@ -88,15 +69,10 @@ impl WriterWords {
         #[must_use]
         pub const fn new() -> WriterWords {
             WriterWords {
-                own: CachePadded::new(Writer {
-                    tail: AtomicUsize::new(0),
+                tail: CachePadded::new(AtomicUsize::new(0)),
+                state: CachePadded::new(WriterState {
                     state: AtomicUsize::new(0),
                     high_water: AtomicUsize::new(0),
-                }),
-                shared: CachePadded::new(Shared {
-                    claim: AtomicUsize::new(0),
-                    limit: AtomicUsize::new(0),
-                    skips: AtomicUsize::new(0),
                 }),
             }
         }
@@ -109,14 +85,21 @@ impl Default for WriterWords {
     }
 }
 
-/// The words of one gating reader: whether the entry is in use, and the sequence that its reader wants next.
-#[derive(Debug)]
-#[repr(transparent)]
-pub struct ReaderWords(pub(super) CachePadded<Reader>);
-
+/// The words of one gating reader: whether the entry is in use, and how far its reader is.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct Reader {
+pub struct ReaderWords {
+    pub(super) shown: CachePadded<Shown>,
+    /// The sequence that the reader wants next. It stores it for each message, so the writer loads it only when it would
+    /// be refused else, and not each time.
+    pub(super) taken: CachePadded<AtomicUsize>,
+}
+
+/// What the writer looks at.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Shown {
+    /// The reader is done with all messages before this: at most [`taken`](ReaderWords::taken).
     pub(super) cursor: AtomicUsize,
     pub(super) state: AtomicUsize,
 }
@@ -130,8 +113,26 @@ impl ReaderWords {
         /// An entry that no reader uses.
         #[must_use]
         pub const fn new() -> ReaderWords {
-            ReaderWords(CachePadded::new(Reader { cursor: AtomicUsize::new(0), state: AtomicUsize::new(FREE) }))
+            ReaderWords {
+                shown: CachePadded::new(Shown { cursor: AtomicUsize::new(0), state: AtomicUsize::new(FREE) }),
+                taken: CachePadded::new(AtomicUsize::new(0)),
+            }
         }
+    }
+
+    /// The reader is done with all messages before `sequence`. A writer that looks twice sees it.
+    #[inline(always)]
+    pub(super) fn take(&self, sequence: usize) {
+        // Release, with the Acquire of the writer's second look: this reader is done with the slots before it.
+        self.taken.store(sequence, order!("broadcast.take", Release));
+    }
+
+    /// As [`take`](ReaderWords::take), and the writer's first look sees it, too.
+    #[inline]
+    pub(super) fn show(&self, sequence: usize) {
+        self.take(sequence);
+        // Release, with the Acquire of the writer's first look.
+        self.shown.cursor.store(sequence, order!("broadcast.advance", Release));
     }
 }
 
@@ -141,28 +142,38 @@ impl Default for ReaderWords {
     }
 }
 
-/// The memory that a ring runs in. Its parts may come from different places.
+/// The memory that a ring runs in. Its parts may come from different places. Slots that begin with a cache line take the
+/// fewest lines.
 ///
 /// # Safety
-/// Each function returns the same memory at every call, with the same argument, as long as the storage stays where it is.
+/// - Each function returns the same memory at every call, with the same argument, as long as the storage lives, even
+///   if a handle to the ring moves meanwhile.
+/// - The parts do not overlap, and nothing but the one ring in this storage reaches them: no other ring, and nobody who
+///   kept a reference. If [`FOREIGN`](Storage::FOREIGN) is set, another process, or whoever plays its part, may reach
+///   them too: by atomic accesses of whole words, at any time, with any values. Memory that this process may write to
+///   and a reader of this process loads plainly is no such memory.
+/// - The words of the writer are written by the one process that has the [`Producer`](super::Producer), those of an entry
+///   by the one process whose reader has it. If `FOREIGN` is false, these are one process.
 #[allow(unsafe_code)]
 pub unsafe trait Storage {
-    /// Whether some of the words are written by another process, which may write what it likes. Then the ring takes a
-    /// single writer only, and believes no word before it is checked.
+    /// Whether another process may write to some of the words. Then every word is checked before it is used, messages
+    /// are copied by atomic loads, and none is lent.
     const FOREIGN: bool = false;
 
-    /// The slots, back to back: capacity times [`slot_words`].
+    /// The slots, back to back: as many words as [`Layout::words`](super::Layout::words) says.
     fn slots(&self) -> &[Word];
-    /// The writers' words.
+    /// The writer's words.
     fn writer(&self) -> &WriterWords;
     /// The entries, one for each gating reader that can be there at a time; `None` from the first index on that is not
     /// one.
     fn reader(&self, index: usize) -> Option<&ReaderWords>;
 }
 
-/// Storage in arrays, for a `static` or a field: `WORDS` is capacity times [`slot_words`], `READERS` the most gating
-/// readers at a time.
+/// Storage in arrays, for a `static` or a field: `WORDS` is what [`Layout::words`](super::Layout::words) says, `READERS`
+/// the most gating readers at a time.
 #[derive(Debug)]
+// In this order and so aligned, slots begin with a cache line.
+#[repr(C, align(64))]
 pub struct Inline<const WORDS: usize, const READERS: usize> {
     pub(super) slots: [Word; WORDS],
     writer: WriterWords,
@@ -189,7 +200,7 @@ impl<const WORDS: usize, const READERS: usize> Default for Inline<WORDS, READERS
     }
 }
 
-// SAFETY: fields.
+// SAFETY: fields of their own, which nobody else reaches.
 #[allow(unsafe_code)]
 unsafe impl<const WORDS: usize, const READERS: usize> Storage for Inline<WORDS, READERS> {
     fn slots(&self) -> &[Word] {

@@ -21,10 +21,10 @@ pub enum Field {
     Alignment,
     /// The capacity of the ring.
     Capacity,
-    /// The most bytes of a message, or the bytes of an item.
+    /// The bytes of each message, or the most bytes of a message.
     MessageBytes,
-    /// The alignment of an item.
-    ItemAlignment,
+    /// Whether messages may differ in length: 0 or 1.
+    HasLength,
     /// The words of the region.
     Size,
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Field {
             Field::Alignment => "alignment",
             Field::Capacity => "capacity",
             Field::MessageBytes => "message bytes",
-            Field::ItemAlignment => "item alignment",
+            Field::HasLength => "length mark",
             Field::Size => "size",
         })
     }
@@ -78,10 +78,10 @@ pub enum RegionError {
         /// What it is.
         found: usize,
     },
-    /// No `broadcast` ring looks like this.
-    Broadcast(LayoutError),
-    /// No `spsc` ring looks like this.
-    Spsc(CapacityError),
+    /// No ring has this capacity.
+    Capacity(CapacityError),
+    /// No ring has this layout.
+    Layout(LayoutError),
 }
 
 impl fmt::Display for RegionError {
@@ -99,8 +99,8 @@ impl fmt::Display for RegionError {
             RegionError::Field { field, expected, found } => {
                 write!(f, "the {field} of the region is {found:#x}, not {expected:#x}")
             }
-            RegionError::Broadcast(error) => error.fmt(f),
-            RegionError::Spsc(error) => error.fmt(f),
+            RegionError::Capacity(error) => error.fmt(f),
+            RegionError::Layout(error) => error.fmt(f),
         }
     }
 }
@@ -109,6 +109,6 @@ impl core::error::Error for RegionError {}
 
 impl From<LayoutError> for RegionError {
     fn from(error: LayoutError) -> RegionError {
-        RegionError::Broadcast(error)
+        RegionError::Layout(error)
     }
 }

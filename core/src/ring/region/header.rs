@@ -1,10 +1,9 @@
 //! The header of a region: what is constant for a ring, written once before anybody else knows the memory.
 
 use super::error::{Field, RegionError};
-use super::{ALIGNMENT, Foreign, clear, words_of_slots};
+use super::{ALIGNMENT, clear};
 use crate::ring::CapacityError;
-use crate::ring::broadcast::{LayoutError, ReaderWords, Word, WriterWords};
-use crate::ring::pair::SideWords;
+use crate::ring::broadcast::{Layout, ReaderWords, Word, WriterWords};
 use crate::sync::Ordering;
 
 pub(super) const WORD: usize = size_of::<usize>();
@@ -21,62 +20,34 @@ const VERSION: usize = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Writer's words and slots of a `broadcast` ring.
-    Broadcast = 1,
+    /// The writer's words and the slots.
+    Writer = 1,
     /// The words of one gating reader.
-    BroadcastReader = 2,
-    /// Writer's words and slots of an `spsc` ring.
-    Spsc = 3,
-    /// The words of its reader.
-    SpscReader = 4,
-}
-
-impl Kind {
-    pub(super) fn is_reader(self) -> bool {
-        matches!(self, Kind::BroadcastReader | Kind::SpscReader)
-    }
-
-    /// How many words the region's owner has besides the slots.
-    pub(super) fn owner_words(self) -> usize {
-        let bytes = match self {
-            Kind::Broadcast => size_of::<WriterWords>(),
-            Kind::BroadcastReader => size_of::<ReaderWords>(),
-            Kind::Spsc | Kind::SpscReader => size_of::<SideWords>(),
-        };
-        bytes / WORD
-    }
+    Reader = 2,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     pub(super) kind: Kind,
-    pub(super) capacity: usize,
-    /// The most bytes of a message, or the bytes of an item.
-    pub(super) bytes: usize,
-    /// The alignment of an item.
-    pub(super) align: usize,
+    pub(super) layout: Layout,
 }
 
 impl Header {
-    pub(super) fn new(kind: Kind, capacity: usize, bytes: usize, align: usize) -> Header {
-        Header { kind, capacity, bytes, align }
-    }
-
-    pub(super) fn of_items<T>(capacity: usize) -> Header {
-        Header::new(Kind::Spsc, capacity, size_of::<T>(), align_of::<Foreign<T>>())
+    pub(super) fn new(kind: Kind, layout: Layout) -> Header {
+        Header { kind, layout }
     }
 
     pub(super) fn of_reader(&self) -> Header {
-        let kind = match self.kind {
-            Kind::Broadcast | Kind::BroadcastReader => Kind::BroadcastReader,
-            Kind::Spsc | Kind::SpscReader => Kind::SpscReader,
-        };
-        Header { kind, ..*self }
+        Header { kind: Kind::Reader, ..*self }
     }
 
     /// The words of the whole region; `None` if that is more than memory can hold.
     pub(super) fn words(&self) -> Option<usize> {
-        let words = words_of_slots(self)?.checked_add(HEADER + self.kind.owner_words())?;
+        let (slots, owner) = match self.kind {
+            Kind::Writer => (self.layout.checked_words()?, size_of::<WriterWords>()),
+            Kind::Reader => (0, size_of::<ReaderWords>()),
+        };
+        let words = slots.checked_add(HEADER + owner / WORD)?;
         // A size in bytes must be one, too.
         words
             .checked_mul(WORD)
@@ -92,9 +63,9 @@ impl Header {
             (Field::Kind, self.kind as usize),
             (Field::WordSize, WORD),
             (Field::Alignment, ALIGNMENT),
-            (Field::Capacity, self.capacity),
-            (Field::MessageBytes, self.bytes),
-            (Field::ItemAlignment, self.align),
+            (Field::Capacity, self.layout.capacity()),
+            (Field::MessageBytes, self.layout.message_bytes()),
+            (Field::HasLength, usize::from(self.layout.has_length())),
             (Field::Size, self.words().unwrap_or(0)),
         ]
     }
@@ -118,7 +89,7 @@ impl Header {
         for (value, word) in found.iter_mut().zip(words) {
             *value = word.0.load(Ordering::Relaxed);
         }
-        let [magic, version, kind, word, alignment, capacity, bytes, align, size] = found;
+        let [magic, version, kind, word, alignment, capacity, bytes, has_length, size] = found;
         let fixed = [
             (Field::Magic, MAGIC, magic),
             (Field::Version, VERSION, version),
@@ -130,13 +101,15 @@ impl Header {
                 return Err(field.wrong(expected, found));
             }
         }
-        let kinds = [Kind::Broadcast, Kind::BroadcastReader, Kind::Spsc, Kind::SpscReader];
-        let kind = kinds.into_iter().find(|known| *known as usize == kind);
-        let kind = kind.ok_or(Field::Kind.wrong(Kind::Broadcast as usize, found[2]))?;
-        if !align.is_power_of_two() || !align.is_multiple_of(WORD) || align > ALIGNMENT {
-            return Err(Field::ItemAlignment.wrong(WORD, align));
-        }
-        let header = Header::new(kind, capacity, bytes, align);
+        let kinds = [Kind::Writer, Kind::Reader];
+        let wrong = Field::Kind.wrong(Kind::Writer as usize, kind);
+        let kind = kinds.into_iter().find(|known| *known as usize == kind).ok_or(wrong)?;
+        let layout = match has_length {
+            0 => Layout::exact(capacity, bytes),
+            1 => Layout::up_to(capacity, bytes),
+            _ => return Err(Field::HasLength.wrong(1, has_length)),
+        };
+        let header = Header::new(kind, layout);
         header.valid()?;
         let expected = header.words().ok_or(RegionError::Size { expected: None, found: size })?;
         if size != expected {
@@ -147,19 +120,7 @@ impl Header {
 
     /// Whether there is such a ring at all.
     fn valid(&self) -> Result<(), RegionError> {
-        CapacityError::check(self.capacity).map_err(RegionError::Spsc)?;
-        if self.bytes > LayoutError::LONGEST {
-            let (given, most) = (self.bytes, LayoutError::LONGEST);
-            return Err(LayoutError::Message { given, most }.into());
-        }
-        // In items that have no size there is nothing to share.
-        if self.bytes == 0 && matches!(self.kind, Kind::Spsc | Kind::SpscReader) {
-            return Err(Field::MessageBytes.wrong(1, 0));
-        }
-        if self.align > ALIGNMENT {
-            return Err(Field::ItemAlignment.wrong(ALIGNMENT, self.align));
-        }
-        Ok(())
+        CapacityError::check(self.layout.capacity()).map_err(RegionError::Capacity)
     }
 
     /// Whether the memory holds the region, and the part of it that does.

@@ -1,14 +1,15 @@
 //! The broadcast ring on one thread: gating readers hold the writer, observers are told what they missed.
 
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, LayoutError, Look, slot_words};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, Layout, LayoutError, Look};
 
 const CAPACITY: usize = 4;
 const BYTES: usize = 2 * size_of::<usize>();
-const WORDS: usize = CAPACITY * slot_words(BYTES);
+const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
+const WORDS: usize = LAYOUT.words();
 type Ring = Broadcast<Inline<WORDS, 2>>;
 
 fn ring() -> Ring {
-    Broadcast::new(Inline::new(), CAPACITY, BYTES).unwrap()
+    Broadcast::new(Inline::new(), LAYOUT).unwrap()
 }
 
 fn content(sequence: usize) -> [usize; 2] {
@@ -123,13 +124,14 @@ pub(crate) fn wraps_around_many_times() {
 
 pub(crate) fn layouts_that_cannot_be_are_refused() {
     let refuse = |capacity| {
-        Broadcast::new(Inline::<WORDS, 1>::new(), capacity, BYTES).map(|_| ()).unwrap_err()
+        let layout = Layout::exact(capacity, BYTES);
+        Broadcast::new(Inline::<WORDS, 1>::new(), layout).map(|_| ()).unwrap_err()
     };
     for given in [0, 1, 3, usize::MAX] {
         assert_eq!(refuse(given), LayoutError::Capacity { given });
     }
-    let expected = Some(8 * slot_words(BYTES));
+    let expected = Some(2 * WORDS);
     assert_eq!(refuse(8), LayoutError::Slots { expected, found: WORDS });
     let most = 1 << (usize::BITS - 1);
-    assert_eq!(refuse(most), LayoutError::Slots { expected: None, found: WORDS });
+    assert_eq!(refuse(most), LayoutError::Slots { expected: None, found: 0 });
 }

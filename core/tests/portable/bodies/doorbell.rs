@@ -8,7 +8,7 @@ use core::{
 
 use mycelium_core::{
     doorbell::{Doorbell, announce},
-    ring::broadcast::{Broadcast, Inline, Look, slot_words},
+    ring::broadcast::{Broadcast, Inline, Layout, Look},
 };
 
 use super::waker::Count;
@@ -56,7 +56,8 @@ pub(crate) fn the_later_waker_replaces_the_earlier() {
 /// Check, register, check: the future is pending until something is published and the bell is rung.
 pub(crate) fn a_future_over_a_ring_is_woken() {
     static COUNT: Count = Count::new();
-    let ring = Broadcast::new(Inline::<{ 2 * slot_words(8) }, 1>::new(), 2, 8).unwrap();
+    const LAYOUT: Layout = Layout::exact(2, 8);
+    let ring = Broadcast::new(Inline::<{ LAYOUT.words() }, 1>::new(), LAYOUT).unwrap();
     let bell = Doorbell::new();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();

@@ -59,6 +59,7 @@ impl<M: Message> Subscription<M> {
         }
     }
 
+    /// Tells the publishers now of what was taken, before the task's poll ends.
     #[inline(never)]
     fn ring_rooms(&self) {
         announce();
@@ -139,11 +140,11 @@ impl<M: Message> Subscription<M> {
     /// As `look`. Most often there is one feed, and it has nothing or the next message, which is cheaper to see.
     #[inline(always)]
     fn look_if_stirred(&mut self) -> Seen {
-        if let [feed] = self.feeds.as_slice()
+        let is_usual = self.is_usual() && !self.inlet.last_call.load(Ordering::Acquire);
+        if let [feed] = self.feeds.as_mut_slice()
+            && is_usual
             && feed.consumer.is_waiting()
             && !feed.may_miss()
-            && self.is_usual()
-            && !self.inlet.last_call.load(Ordering::Acquire)
         {
             return Seen::Nothing;
         }

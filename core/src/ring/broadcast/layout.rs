@@ -1,0 +1,125 @@
+//! How many messages a ring holds, how long they are, and what a slot of it takes.
+
+use super::LayoutError;
+
+/// The size of a word in bytes.
+const WORD: usize = size_of::<usize>();
+
+/// The shape of a ring: its capacity and the size of its messages.
+///
+/// A slot is a stamp of one word and the message. Where messages differ in length, a second word in front of the
+/// message holds the length. Slots are dense: with messages of 56 bytes that are all of one size, a slot is exactly
+/// one cache line on 64-bit hosts.
+///
+/// ```
+/// use mycelium_core::ring::broadcast::Layout;
+///
+/// let word = size_of::<usize>();
+/// assert_eq!(Layout::exact(1024, 7 * word).slot_words(), 8);
+/// assert_eq!(Layout::up_to(1024, 7 * word).slot_words(), 9);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    capacity: usize,
+    message_bytes: usize,
+    has_length: bool,
+}
+
+impl Layout {
+    /// A ring of `capacity` messages that have `message_bytes` bytes each.
+    #[must_use]
+    pub const fn exact(capacity: usize, message_bytes: usize) -> Layout {
+        Layout { capacity, message_bytes, has_length: false }
+    }
+
+    /// A ring of `capacity` messages that have at most `message_bytes` bytes, rounded up to words.
+    #[must_use]
+    pub const fn up_to(capacity: usize, message_bytes: usize) -> Layout {
+        let rounded = message_bytes.checked_next_multiple_of(WORD);
+        // What cannot be rounded takes more than memory can hold, and no ring is made of it.
+        let message_bytes = match rounded {
+            Some(bytes) => bytes,
+            None => message_bytes,
+        };
+        Layout { capacity, message_bytes, has_length: true }
+    }
+
+    /// How many messages the ring holds.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The bytes of each message, or the most bytes of a message.
+    #[must_use]
+    pub const fn message_bytes(&self) -> usize {
+        self.message_bytes
+    }
+
+    /// Whether messages may differ in length.
+    #[must_use]
+    pub const fn has_length(&self) -> bool {
+        self.has_length
+    }
+
+    /// The words of one slot.
+    #[must_use]
+    pub const fn slot_words(&self) -> usize {
+        self.header_words() + self.message_words()
+    }
+
+    /// The words of all slots.
+    ///
+    /// # Panics
+    /// If that is more than memory can hold; in a constant that is a compile error.
+    #[must_use]
+    pub const fn words(&self) -> usize {
+        match self.checked_words() {
+            Some(words) => words,
+            None => panic!("the slots take more words than memory can hold"),
+        }
+    }
+
+    /// As [`words`](Layout::words); `None` if that is more than memory can hold.
+    #[must_use]
+    pub const fn checked_words(&self) -> Option<usize> {
+        self.capacity.checked_mul(self.slot_words())
+    }
+
+    /// The bytes of all slots; `None` if that is more than memory can hold.
+    #[must_use]
+    pub const fn bytes(&self) -> Option<usize> {
+        let bytes = match self.checked_words() {
+            Some(words) => words.checked_mul(WORD),
+            None => None,
+        };
+        match bytes {
+            Some(bytes) if bytes <= isize::MAX.cast_unsigned() => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The words of a message.
+    pub(super) const fn message_words(&self) -> usize {
+        self.message_bytes.div_ceil(WORD)
+    }
+
+    /// The words in front of a message.
+    pub(super) const fn header_words(&self) -> usize {
+        1 + self.has_length as usize
+    }
+
+    /// Whether there is a ring of this shape.
+    ///
+    /// # Errors
+    /// If the capacity is not a power of two of at least 2, or the slots take more than memory can hold.
+    pub const fn check(&self) -> Result<(), LayoutError> {
+        if !self.capacity.is_power_of_two() || self.capacity < 2 {
+            return Err(LayoutError::Capacity { given: self.capacity });
+        }
+        match self.bytes() {
+            Some(_) => Ok(()),
+            None => Err(LayoutError::Slots { expected: None, found: 0 }),
+        }
+    }
+}
