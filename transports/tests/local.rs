@@ -133,11 +133,58 @@ fn what_nobody_heard_is_counted_from_the_moment_the_last_reader_left() {
         assert_eq!(counted(), (4, 3));
         reader = Some(topic.subscribe::<Probe>("reader", Policy::Block).unwrap());
         (4..6).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-        assert_eq!(counted(), (6, 3));
+        assert_eq!((publisher.sent(), counted()), (6, (6, 3)), "asked for, it is shown");
         reader.take();
         publisher.try_emit(probe(6)).unwrap();
         assert_eq!(counted(), (7, 4));
     });
+}
+
+/// What the ring knows is not counted a second time for each message.
+#[test]
+fn what_was_sent_is_shown_at_the_end_of_the_poll_and_elsewhere_at_once() {
+    let counters = Region::new(16);
+    let topic = Topic::new("conformance", Schema::of::<Probe>(), 512, counters.clone()).unwrap();
+    let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
+    let _reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    let shown = || {
+        let readings = counters.read();
+        readings.iter().find(|line| line.kind == Kind::Publisher).unwrap().value("sent")
+    };
+    let pulse = Pulse::new();
+    let mut flushers = [publisher.attach(&pulse)];
+    poll_with(&pulse, &mut flushers, || {
+        (0..63).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+        assert_eq!(shown(), 0, "the poll goes on");
+        publisher.try_emit(probe(63)).unwrap();
+        assert_eq!(shown(), 64, "a long poll shows it now and then");
+        publisher.try_emit(probe(64)).unwrap();
+    });
+    assert_eq!(shown(), 65, "the poll has ended");
+    publisher.try_emit(probe(65)).unwrap();
+    assert_eq!(shown(), 66, "outside its task's poll");
+}
+
+/// A reader of a ring of 64 shows its position only after some messages. A publisher that sleeps needs one.
+#[test]
+fn a_publisher_that_waits_gets_the_room_of_one_message() {
+    let local = Own::open(64);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    (0..64).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut emit = pin!(publisher.emit(probe(64)));
+    assert!(emit.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let pulse = Pulse::new();
+    let mut flushers = [reader.attach(&pulse)];
+    poll_with(&pulse, &mut flushers, || {
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+        reader.done();
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "the poll goes on");
+    });
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "the poll has ended");
+    assert!(emit.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
 }
 
 #[test]

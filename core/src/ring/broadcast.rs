@@ -189,6 +189,9 @@ impl<T: Storage> Broadcast<T> {
     /// The look at the readers of the writer, which is at `tail`: up to where may it go? In the second place the entry
     /// that is furthest behind. `cursor` says which of a reader's positions counts.
     fn room(&self, tail: usize, cursor: impl Fn(&ReaderWords) -> &AtomicUsize) -> (usize, usize) {
+        // See `gating`: the other half of the handshake with a reader that joins. The tail was stored with the last
+        // message.
+        barrier!("broadcast.room-fence", SeqCst);
         // Acquire, with the reader's Release of its position: it is done with the slots before it.
         let cursor = |entry: &ReaderWords| {
             cursor(entry).acquire(T::FOREIGN, order!("broadcast.room", Acquire))

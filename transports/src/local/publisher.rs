@@ -257,6 +257,8 @@ impl<M: Message> Publisher<M> {
     #[inline(never)]
     fn tell(&mut self, now: bool) {
         if !self.bells.is_heard() {
+            // Never more than were sent.
+            self.outlet.show_sent(&self.line);
             self.line.add(UNHEARD, 1);
         }
         if now {

@@ -93,8 +93,6 @@ impl<H: Handle> Producer<H> {
     /// # Errors
     /// [`Full`] if a gating reader holds the writer.
     pub fn find_room(&mut self) -> Result<usize, Full> {
-        // See `look_for_room`.
-        barrier!("broadcast.room-fence", SeqCst);
         let (limit, reader) = self.ring.room(self.next, |entry| &entry.taken);
         self.go_on_to(limit, reader)?;
         Ok(self.limit.wrapping_sub(self.next))
@@ -135,9 +133,6 @@ impl<H: Handle> Producer<H> {
     #[cold]
     #[inline(never)]
     fn look_for_room(&mut self) -> Result<(), Full> {
-        // See `Broadcast::gating`: the other half of the handshake with a reader that joins. The tail was stored with the
-        // last message.
-        barrier!("broadcast.room-fence", SeqCst);
         let (limit, reader) = self.ring.room(self.next, |entry| &entry.shown.cursor);
         if limit == self.next {
             self.refused = self.refused.wrapping_add(1);
