@@ -8,7 +8,6 @@
 //! | [`spsc`] | 1 → 1 | FIFO |
 //! | [`stamped`] | 1 → 1 | FIFO |
 //! | [`mpmc`] | n → m, each item once | FIFO |
-//! | [`lanes`] | n → 1 | FIFO per sender only |
 //!
 //! All are bounded: a sender waits for room. `bounded(capacity)` (feature `alloc`) makes one on the heap; an `Inline`
 //! in a `static` needs no heap. How a side waits is its own choice ([`Wait`](crate::wait::Wait)), made by
@@ -42,7 +41,6 @@ mod single;
 #[cfg(feature = "futures")]
 mod stream;
 
-pub mod lanes;
 pub mod mpmc;
 pub mod spsc;
 pub mod stamped;
@@ -50,7 +48,7 @@ pub mod stamped;
 pub use error::SendError;
 pub use lobby::{Lobby, Sides};
 #[cfg(feature = "alloc")]
-pub use queue::{Lanes, Mpmc, Spsc, Stamped};
+pub use queue::{Mpmc, Spsc, Stamped};
 pub use queue::{Queue, QueueReceiver, QueueSender};
 pub use receiver::{Receiver, Receiving, ReceivingMany};
 pub use reserve::{Permit, Reserve, Reserving, Vacant};

@@ -17,12 +17,11 @@
 //!
 //! Where several tasks wait for the same thing, as the readers of one queue do, they have seats in a [`Row`], or in a
 //! `Growing` set of rows on the heap (feature `alloc`). A ringer wakes one of them; what that one owes to the others is
-//! said at [`Bells`], the trait that all have. [`Everyone`] wakes all instead.
+//! said at [`Bells`], the trait that all have.
 
 #![allow(unsafe_code)]
 
 mod bells;
-mod everyone;
 #[cfg(feature = "alloc")]
 mod growing;
 mod row;
@@ -32,7 +31,6 @@ use core::task::Waker;
 use crate::sync::{AtomicUsize, Ordering, SharedCell, barrier, const_unless_loom, order};
 
 pub use bells::Bells;
-pub use everyone::Everyone;
 #[cfg(feature = "alloc")]
 pub use growing::Growing;
 pub use row::Row;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
-use mycelium_core::channel::{SendError, lanes, mpmc as several};
+use mycelium_core::channel::{SendError, mpmc as several};
 use mycelium_core::ring::{CapacityError, PopError, PushError};
 use mycelium_core::wait::Wait;
 
@@ -232,16 +232,6 @@ fn dropping_futures_of_several_ends_loses_nothing() {
         let senders = vec![sender.clone(), sender.clone(), sender];
         let receivers = vec![receiver.clone(), receiver];
         nothing_is_lost(senders, receivers, plan);
-    });
-}
-
-#[test]
-#[cfg_attr(miri, ignore = "takes too long, and reaches nothing that the tests of one pair do not")]
-fn dropping_futures_of_several_lanes_loses_nothing() {
-    every_plan(false, |capacity, plan| {
-        let (sender, receiver) = lanes::bounded(3, capacity).unwrap();
-        let (one, other) = (sender.try_clone().unwrap(), sender.try_clone().unwrap());
-        nothing_is_lost(vec![sender, one, other], vec![receiver], plan);
     });
 }
 

@@ -1,7 +1,7 @@
 //! The laws of a queue, for each of ours.
 #![cfg(feature = "alloc")]
 
-use mycelium_core::channel::{Lanes, Mpmc, Spsc, Stamped};
+use mycelium_core::channel::{Mpmc, Spsc, Stamped};
 use mycelium_core::queue_conformance;
 
 mod spsc {
@@ -14,8 +14,4 @@ mod stamped {
 
 mod mpmc {
     super::queue_conformance!(super::Mpmc);
-}
-
-mod lanes {
-    super::queue_conformance!(super::Lanes<4>);
 }

@@ -5,8 +5,7 @@
 use mycelium_core::ring::CapacityError;
 use mycelium_core::ring::broadcast::{Broadcast, Layout, Look, Word};
 use mycelium_core::ring::region::{
-    ALIGNMENT, Field, READER_WORDS, ReaderRegion, RegionError, WriterRegion, words_at,
-    writer_words,
+    ALIGNMENT, Field, READER_WORDS, ReaderRegion, RegionError, WriterRegion, words_at, writer_words,
 };
 
 const WORD: usize = size_of::<usize>();

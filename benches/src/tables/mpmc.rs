@@ -1,17 +1,14 @@
 //! Many senders and many receivers of one ring, each item once: throughput, and whether every thread gets its share.
-//!
-//! `lanes` stand beside, and no goal compares them: they are FIFO per producer only, the others are linearizable.
 
 use std::time::Duration;
 
 use crate::affinity::Cores;
-use crate::ends::{PopMany, PushMany, columns};
+use crate::ends::columns;
 use crate::goals::{Pair, rows};
 use crate::harness::{Column, Contest, Mismatch};
 use crate::loops::crowd::{Crowd, Shape};
 use crate::loops::shares::Watched;
 use crate::options::Options;
-use crate::ours::lanes;
 use crate::ours::mpmc::{self as ours, BATCHES, ONE_BY_ONE};
 use crate::report::{FairnessTable, Share, Verdict};
 use crate::rivals::channels::{self, ASYNC_CHANNEL, CROSSBEAM, FLUME, KANAL};
@@ -52,8 +49,6 @@ fn many(options: &Options, cores: &Cores, shape: Shape, wait: Wait, factor: f64)
     let columns: Vec<Box<dyn Column>> = columns!(column => column;
         Crowd::of(ours::ends(ONE_BY_ONE), shape, wait, cores),
         Crowd::of(ours::ends(BATCHES), shape, wait, cores).in_batches(),
-        Crowd::with(lanes::ONE_BY_ONE, lanes_of(shape), wait, cores),
-        Crowd::with(lanes::BATCHES, lanes_of(shape), wait, cores).in_batches(),
         Crowd::of(queues::array_queue(), shape, wait, cores),
         Crowd::of(queues::concurrent_queue(), shape, wait, cores),
         Crowd::of(channels::crossbeam(), shape, wait, cores),
@@ -96,8 +91,6 @@ impl Fairness {
         let columns: Vec<Box<dyn Watched>> = columns!(column => column;
             Crowd::of(ours::ends(ONE_BY_ONE), shape, WAIT, cores),
             Crowd::of(ours::ends(BATCHES), shape, WAIT, cores).in_batches(),
-            Crowd::with(lanes::ONE_BY_ONE, lanes_of(shape), WAIT, cores),
-            Crowd::with(lanes::BATCHES, lanes_of(shape), WAIT, cores).in_batches(),
             // No goal: it shows what the machine gives to threads at all.
             Crowd::of(queues::array_queue(), shape, WAIT, cores),
         );
@@ -132,10 +125,6 @@ impl Fairness {
             windows,
         })
     }
-}
-
-fn lanes_of(shape: Shape) -> (Vec<impl PushMany<Item = u64>>, Vec<impl PopMany<Item = u64>>) {
-    lanes::ends(shape.senders, shape.receivers)
 }
 
 fn point(shape: Shape, wait: Wait) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mycelium_core::ring::{self, lanes, mpmc, spsc, stamped};
+use mycelium_core::ring::{self, mpmc, spsc, stamped};
 
 /// A kind of ring, for items of any type.
 pub(crate) trait Kind: 'static {
@@ -150,11 +150,3 @@ macro_rules! many {
 many!(Mpmc, mpmc, true, mpmc::Boxed::with_capacity, |ring: Self::Ring<T>| {
     (!ring.is_closed()).then(|| mpmc::Mpmc::producer(ring))
 });
-// Fewer lanes than there may be writers.
-many!(
-    Lanes,
-    lanes,
-    false,
-    |capacity| lanes::Boxed::with_capacity(3, capacity),
-    lanes::Lanes::producer
-);

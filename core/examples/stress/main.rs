@@ -6,7 +6,7 @@
 //!     --seed 7           the same choices as another run with this seed
 //!     --seconds 60       how long
 //! cargo run --release -p mycelium-core --features alloc --example stress -- two-by-two --count 1000000000
-//!     --ring mpmc        the rings with many writers and readers: mpmc, lanes
+//!     --ring mpmc        the ring with many writers and readers
 //!     --wait spin        what a thread does that finds the ring full or empty: yield (default), spin; with more threads
 //!                        than processors, spinning threads keep the others from their work
 //! ```

@@ -14,7 +14,7 @@ use mycelium_core::doorbell::{Doorbell, announce};
 
 use crate::dice::Dice;
 use crate::item::{Books, WRITERS, close_the_books, hand_in};
-use crate::kinds::{Kind, Lanes, Mpmc, Spsc, Stamped};
+use crate::kinds::{Kind, Mpmc, Spsc, Stamped};
 use crate::options::Options;
 use crate::probes::{Faulty, LEAKS, LOSES, REORDERS, SHOWS_GHOSTS, STOPS};
 use crate::{readers, watchdog, writers};
@@ -39,12 +39,8 @@ pub(crate) fn broken(what: &str) -> ! {
 
 type Run = fn(u64, u64) -> Counts;
 
-const KINDS: &[(&str, Run)] = &[
-    (Spsc::NAME, run::<Spsc>),
-    (Stamped::NAME, run::<Stamped>),
-    (Mpmc::NAME, run::<Mpmc>),
-    (Lanes::NAME, run::<Lanes>),
-];
+const KINDS: &[(&str, Run)] =
+    &[(Spsc::NAME, run::<Spsc>), (Stamped::NAME, run::<Stamped>), (Mpmc::NAME, run::<Mpmc>)];
 
 const PROBES: &[(&str, Run)] = &[
     (Faulty::<LOSES>::NAME, run::<Faulty<LOSES>>),

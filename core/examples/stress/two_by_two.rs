@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mycelium_core::ring::{Consumer, PopError, Producer, PushError};
 
-use crate::kinds::{Kind, Lanes, Mpmc};
+use crate::kinds::{Kind, Mpmc};
 use crate::options::Options;
 use crate::probes::{Faulty, LOSES, STOPS};
 use crate::{round, watchdog};
@@ -20,7 +20,6 @@ type Run = fn(&Options) -> Result<(), String>;
 
 const KINDS: &[(&str, Run)] = &[
     (Mpmc::NAME, race::<Mpmc>),
-    (Lanes::NAME, race::<Lanes>),
     (Faulty::<LOSES>::NAME, race::<Faulty<LOSES>>),
     (Faulty::<STOPS>::NAME, race::<Faulty<STOPS>>),
 ];

@@ -5,7 +5,7 @@ use core::ops::Deref;
 use super::{Receiver, Reserve, SendError, Sender, Sides};
 use crate::ring::{CapacityError, Consumer, PopError, PushError};
 
-/// A kind of queue, as a type to choose it by: [`Spsc`], [`Stamped`], [`Mpmc`], [`Lanes`], or an adapter's own.
+/// A kind of queue, as a type to choose it by: [`Spsc`], [`Stamped`], [`Mpmc`], or an adapter's own.
 ///
 /// All are bounded: `capacity` is that of a ring, a power of two from 2 on, for each of them, so that one can stand in
 /// for another. In all of them items of one sender come in order, none comes twice, and none is lost as long as the
@@ -204,24 +204,4 @@ kinds! {
     Stamped = stamped
     /// [`channel::mpmc`](super::mpmc): any number of senders.
     Mpmc = mpmc
-}
-
-/// [`channel::lanes`](super::lanes): up to `SENDERS` senders at a time, each with a queue's capacity of its own; in order
-/// per sender only.
-#[cfg(feature = "alloc")]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Lanes<const SENDERS: usize>;
-
-#[cfg(feature = "alloc")]
-impl<const SENDERS: usize> Queue for Lanes<SENDERS> {
-    const NAME: &'static str = "lanes";
-
-    type Sender<T: Send + 'static> = super::lanes::Sender<T>;
-    type Receiver<T: Send + 'static> = super::lanes::Receiver<T>;
-
-    fn bounded<T: Send + 'static>(
-        capacity: usize,
-    ) -> Result<(Self::Sender<T>, Self::Receiver<T>), CapacityError> {
-        super::lanes::bounded(SENDERS, capacity)
-    }
 }

@@ -31,17 +31,7 @@ pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
 impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     /// A receiver of a channel that may be made by anybody: out of an end of a ring and a lobby that the senders share.
     /// `None` if all seats of the lobby are taken.
-    ///
-    /// Where a reader may find nothing only because another one is at work, as in [`ring::lanes`](crate::ring::lanes),
-    /// there is one seat, or it does not compile.
     pub fn new(consumer: C, lobby: L) -> Option<Receiver<C, L>> {
-        const {
-            let seats = <<L::Target as Sides>::Items as Bells>::SEATS;
-            assert!(
-                !C::ALONE || seats == 1,
-                "receivers of this ring would lose wakes to each other"
-            );
-        }
         let items = lobby.items();
         let place = Place::new(items.bells.take_seat()?, Wait::Park);
         items.join();

@@ -20,8 +20,8 @@
 mod consumer;
 mod error;
 mod keeping;
-mod lead;
 mod layout;
+mod lead;
 mod lend;
 mod places;
 mod producer;

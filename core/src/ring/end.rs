@@ -37,10 +37,6 @@ pub trait Producer {
 
 /// An end that items come out of.
 pub trait Consumer {
-    /// Whether a reader may find nothing only because another one is at work, and so must not sleep where others read
-    /// as well.
-    const ALONE: bool = false;
-
     /// What the ring holds.
     type Item;
 

@@ -5,8 +5,7 @@
 //! | [`spsc`] | 1 → 1 | FIFO | wait-free | refuses |
 //! | [`stamped`] | 1 → 1 | FIFO | wait-free | refuses |
 //! | [`mpmc`] | n → m, each item once | FIFO, linearizable | lock-free | refuses |
-//! | [`lanes`] | n → m, each item once | FIFO per writer only | writers wait-free, readers try a lock a lane | refuses |
-//! | [`broadcast`] | 1 → n, or n → n in its shared form; every reader sees every message | FIFO | wait-free | refuses, or passes observers |
+//! | [`broadcast`] | 1 → n, every reader sees every message | FIFO | wait-free, but for gating readers | refuses, or passes observers |
 //!
 //! Of the two rings for one writer and one reader, `spsc` shows its items by one index and is the faster for batches
 //! and for items of a few bytes; `stamped` marks each slot, and is the faster for messages and for round trips.
@@ -25,8 +24,6 @@ mod slots;
 
 #[cfg(target_has_atomic = "ptr")]
 pub mod broadcast;
-#[cfg(target_has_atomic = "ptr")]
-pub mod lanes;
 #[cfg(target_has_atomic = "ptr")]
 pub mod mpmc;
 #[cfg(all(target_has_atomic = "ptr", not(loom)))]

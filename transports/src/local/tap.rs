@@ -178,7 +178,8 @@ impl<T> Source<T> {
         T: Default,
     {
         let Feed { outlet, consumer, line, .. } = feed;
-        let words = vec![0; outlet.ring.layout().message_bytes().div_ceil(size_of::<usize>())].into();
+        let words =
+            vec![0; outlet.ring.layout().message_bytes().div_ceil(size_of::<usize>())].into();
         let (state, gaps, reader) = (T::default(), VecDeque::new(), consumer.keeping());
         Source { state, inlet, line, words, gaps, reader, outlet: Left(outlet) }
     }

@@ -117,8 +117,12 @@ impl<H: Handle> Lead<H> {
         let start = unsafe { self.slots.add((sequence & self.mask) * self.slot_words) };
         // SAFETY: a slot has at least its header; the handle keeps the words where they are.
         let stamp = unsafe { start.as_ref() };
-        // SAFETY: as above; a header of more than one word has the length in its second.
-        let length = self.has_length().then(|| unsafe { start.add(1).as_ref() });
+        let length = self.has_length().then(|| {
+            // SAFETY: a header of more than one word has the length in its second.
+            let second = unsafe { start.add(1) };
+            // SAFETY: as above.
+            unsafe { second.as_ref() }
+        });
         // SAFETY: header and message together are at most a slot, as was just checked.
         let message = unsafe { start.add(self.header_words) };
         // SAFETY: as above.

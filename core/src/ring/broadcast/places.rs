@@ -1,15 +1,15 @@
 //! Rings in arrays, for a `static`, and on the heap.
 
+#[cfg(feature = "alloc")]
+use super::LayoutError;
 #[cfg(not(loom))]
 use super::storage::Inline;
+#[cfg(any(feature = "alloc", not(loom)))]
+use super::storage::Word;
 #[cfg(feature = "alloc")]
 use super::storage::{ReaderWords, Storage, WriterWords};
 #[cfg(any(feature = "alloc", not(loom)))]
-use super::storage::Word;
-#[cfg(any(feature = "alloc", not(loom)))]
 use super::{Broadcast, Layout};
-#[cfg(feature = "alloc")]
-use super::LayoutError;
 #[cfg(not(loom))]
 use crate::sync::AtomicUsize;
 

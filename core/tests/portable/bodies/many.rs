@@ -2,7 +2,6 @@
 
 use mycelium_core::ring::{
     PopError, PushError,
-    lanes::{self, Lanes},
     mpmc::{self, Mpmc},
 };
 
@@ -38,30 +37,5 @@ pub(crate) fn mpmc_skips_what_was_given_up() {
     assert_eq!(reader.try_pop(), Ok(2));
     ring.close();
     assert_eq!(other.try_push(3), Err(PushError::Closed(3)));
-    assert_eq!(reader.try_pop(), Err(PopError::Closed));
-}
-
-pub(crate) fn lanes_keep_the_order_of_each() {
-    static RING: lanes::Inline<u32, 2, 4> = lanes::Inline::new();
-    let mut one = Lanes::producer(&RING).unwrap();
-    let mut other = Lanes::producer(&RING).unwrap();
-    assert!(Lanes::producer(&RING).is_none(), "there are two lanes");
-    let mut reader = Lanes::consumer(&RING);
-    for lap in 0..LAPS {
-        for item in 2 * lap..2 * lap + 2 {
-            one.try_push(item).unwrap();
-            other.try_push(1_000 + item).unwrap();
-        }
-        let mut next = [2 * lap, 1_000 + 2 * lap];
-        while let Ok(item) = reader.try_pop() {
-            let lane = usize::from(item >= 1_000);
-            assert_eq!(item, next[lane]);
-            next[lane] += 1;
-        }
-        assert_eq!(next, [2 * lap + 2, 1_002 + 2 * lap]);
-    }
-    RING.close();
-    assert_eq!(one.try_push(0), Err(PushError::Closed(0)));
-    drop((one, other));
     assert_eq!(reader.try_pop(), Err(PopError::Closed));
 }

@@ -71,7 +71,6 @@ macro_rules! each {
             many {
                 mpmc_keeps_the_order_of_all,
                 mpmc_skips_what_was_given_up,
-                lanes_keep_the_order_of_each,
             }
             #[cfg(target_has_atomic = "ptr")]
             broadcast {
