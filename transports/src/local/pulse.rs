@@ -174,12 +174,17 @@ impl Flusher {
 pub(super) struct Bells {
     outlet: Arc<Outlet>,
     version: usize,
+    /// The version with which there was a reader at the last look, or one that never comes.
+    heard: usize,
     readers: Vec<ReaderInfo>,
 }
 
+/// No list has been changed so often.
+const NEVER: usize = usize::MAX;
+
 impl Bells {
     pub(super) fn new(outlet: Arc<Outlet>) -> Bells {
-        Bells { outlet, version: usize::MAX, readers: Vec::new() }
+        Bells { outlet, version: NEVER, heard: NEVER, readers: Vec::new() }
     }
 
     pub(super) fn ring(&mut self) {
@@ -190,7 +195,7 @@ impl Bells {
     /// Whether the same ones read as when it last looked, and somebody does.
     #[inline]
     pub(super) fn is_heard_as_before(&self) -> bool {
-        self.version == self.outlet.readers.version() && !self.readers.is_empty()
+        self.heard == self.outlet.readers.version()
     }
 
     /// Whether anybody reads at all.
@@ -203,6 +208,7 @@ impl Bells {
         if self.version != self.outlet.readers.version() {
             self.version = self.outlet.readers.version();
             self.readers.clone_from(&self.outlet.readers.lock());
+            self.heard = if self.readers.is_empty() { NEVER } else { self.version };
         }
     }
 }

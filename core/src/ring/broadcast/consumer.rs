@@ -84,18 +84,15 @@ impl<H: Handle> Consumer<H> {
         }
     }
 
-    /// As [`look`](Consumer::look) where the next message is there, and returns its sequence and its length. `None` says
-    /// nothing: look then. Given an array by its only name, it takes the words from the slot to where they are used
-    /// without a stay in memory.
+    /// As [`look`](Consumer::look) where the next message is there and all messages of the ring have `length` bytes, and
+    /// returns its sequence. `None` says nothing: look then. Where the length is a constant, and `message` an array by its
+    /// only name, the words go from the slot to where they are used without a stay in memory.
     #[inline(always)]
-    pub fn glance(&mut self, message: &mut [usize]) -> Option<(usize, usize)> {
-        if message.len() > self.ring.message_words() {
-            return None;
-        }
-        match self.find_in(self.ring.slot_for(self.cursor, message.len()), message) {
-            Found::Message { length } => {
+    pub fn glance(&mut self, message: &mut [usize], length: usize) -> Option<usize> {
+        match self.find_in(self.ring.slot_of(self.cursor, length)?, message) {
+            Found::Message { .. } => {
                 self.looked = true;
-                Some((self.cursor, length))
+                Some(self.cursor)
             }
             Found::Other { .. } => None,
         }

@@ -22,6 +22,8 @@ pub(super) struct Lead<H: Handle> {
     header_words: usize,
     /// The bytes of each message, or the most bytes of a message.
     message_bytes: usize,
+    /// The bytes of each message, or a number that no message has.
+    exact: usize,
     reader: Option<Reader>,
 }
 
@@ -46,6 +48,7 @@ impl<H: Handle> Lead<H> {
             slot_words: layout.slot_words(),
             header_words: layout.header_words(),
             message_bytes: layout.message_bytes(),
+            exact: if layout.has_length() { usize::MAX } else { layout.message_bytes() },
             reader: None,
             ring,
         }
@@ -97,6 +100,26 @@ impl<H: Handle> Lead<H> {
     pub(super) fn reader(&self) -> Option<&ReaderWords> {
         // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of both).
         self.reader.as_ref().map(|reader| unsafe { reader.words.as_ref() })
+    }
+
+    /// The slot of a sequence, if all messages of the ring have `bytes` bytes. Where that is a constant, so are the size of
+    /// a slot and the places in it.
+    #[inline(always)]
+    pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
+        if bytes != self.exact {
+            return None;
+        }
+        let words = bytes.div_ceil(size_of::<usize>());
+        // SAFETY: such slots have the stamp and these words, the storage has as many as its slots take
+        // (`Broadcast::over`), and this is one of the slots.
+        let start = unsafe { self.slots.add((sequence & self.mask) * (1 + words)) };
+        // SAFETY: as above; the handle keeps the words where they are.
+        let stamp = unsafe { start.as_ref() };
+        // SAFETY: as above.
+        let message = unsafe { start.add(1) };
+        // SAFETY: as above.
+        let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
+        Some(Slot { stamp: &stamp.0, length: None, words })
     }
 
     /// The slot of a sequence, with all its words.

@@ -44,19 +44,25 @@ impl<H: Handle> Producer<H> {
         Ok(self.append(words, length))
     }
 
-    /// As [`try_push`](Producer::try_push) if there is room that an earlier look has found; `false`, with nothing
-    /// done, if a look at the readers is needed first. It calls no function, so that its caller need not save
-    /// registers for one: for a caller that keeps the rare path apart.
+    /// As [`try_push`](Producer::try_push) if there is room that an earlier look has found, and all messages of the ring
+    /// have `length` bytes; `false`, with nothing done, if not. It calls no function, so that its caller need not save
+    /// registers for one: for a caller that keeps the rare path apart. Where the length is a constant, so is the size of a
+    /// slot.
     ///
     /// # Panics
-    /// As `try_push`.
+    /// If `words` are not as many as a message of `length` bytes has.
     #[inline(always)]
     pub fn push_into_known_room(&mut self, words: &[usize], length: usize) -> bool {
-        let has_room = self.next != self.limit;
-        if has_room {
-            self.append(words, length);
+        if self.next == self.limit {
+            return false;
         }
-        has_room
+        let Some(slot) = self.ring.slot_of(self.next, length) else { return false };
+        assert!(words.len() == slot.words.len(), "the message has other words than its length says");
+        let tail = &self.ring.storage.writer().tail;
+        let mut grant = Grant::begin(slot, None, &mut self.next, tail);
+        grant.write(words, length);
+        grant.commit();
+        true
     }
 
     /// The next slot, to be written in place. Readers see it after [`Grant::commit`]; dropping the grant gives the slot
@@ -121,12 +127,8 @@ impl<H: Handle> Producer<H> {
     #[inline(always)]
     fn begin(&mut self, words: usize) -> Grant<'_> {
         let slot = self.ring.slot_for(self.next, words);
-        // From here on no observer may take what it copies for the message of a lap ago.
-        slot.stamp.store(self.next, Ordering::Relaxed);
-        barrier!("broadcast.overwrite-fence", Release);
         let exact = (!self.ring.has_length()).then_some(self.ring.message_bytes());
-        let tail = &self.ring.storage.writer().tail;
-        Grant { slot, exact, next: &mut self.next, tail, is_written: false }
+        Grant::begin(slot, exact, &mut self.next, &self.ring.storage.writer().tail)
     }
 
     /// Once a lap, and whenever a gating reader holds the writer: how far may it go?
@@ -165,7 +167,7 @@ impl<H: Handle> Drop for Producer<H> {
 #[derive(Debug)]
 pub struct Grant<'a> {
     slot: Slot<'a>,
-    /// The size of every message, if the ring's messages have one size.
+    /// The size of every message, if the ring's messages have one size, and it is yet to be compared.
     exact: Option<usize>,
     /// The producer's next sequence: this slot's.
     next: &'a mut usize,
@@ -173,7 +175,20 @@ pub struct Grant<'a> {
     is_written: bool,
 }
 
-impl Grant<'_> {
+impl<'a> Grant<'a> {
+    #[inline(always)]
+    fn begin(
+        slot: Slot<'a>,
+        exact: Option<usize>,
+        next: &'a mut usize,
+        tail: &'a AtomicUsize,
+    ) -> Grant<'a> {
+        // From here on no observer may take what it copies for the message of a lap ago.
+        slot.stamp.store(*next, Ordering::Relaxed);
+        barrier!("broadcast.overwrite-fence", Release);
+        Grant { slot, exact, next, tail, is_written: false }
+    }
+
     /// Writes the message: `words` are copied, `length` is its length in bytes.
     ///
     /// # Panics

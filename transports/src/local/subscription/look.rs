@@ -75,7 +75,7 @@ impl<M: Message> Subscription<M> {
         let is_usual = self.is_usual();
         let feed = self.feeds.get_mut(self.turn).filter(|_| is_usual)?;
         let mut words = M::Words::ZERO;
-        let (sequence, _) = feed.consumer.glance(words.as_mut())?;
+        let sequence = feed.consumer.glance(words.as_mut(), size_of::<M>())?;
         if feed.may_miss() {
             return None;
         }
