@@ -58,18 +58,9 @@ impl Script {
     }
 }
 
-/// What one message costs.
+/// What one message costs, on all cores together: [`Counts`] by message.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Of all cores.
-    pub all: PerMessage,
-    /// Of the writers' cores.
-    pub writers: PerMessage,
-}
-
-/// [`Counts`] by message.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PerMessage {
     /// Lines that change hands.
     pub transfers: f64,
     /// Read requests.
@@ -80,12 +71,12 @@ pub struct PerMessage {
     pub upgrades: f64,
 }
 
-impl PerMessage {
-    fn of(counts: impl Iterator<Item = Counts>, messages: usize) -> PerMessage {
+impl Cost {
+    fn of(spent: &[Counts], messages: usize) -> Cost {
         let mut all = Counts::default();
-        counts.for_each(|counts| all += counts);
+        spent.iter().for_each(|counts| all += *counts);
         let each = |count: u64| count as f64 / messages as f64;
-        PerMessage {
+        Cost {
             transfers: each(all.transfers),
             reads: each(all.reads),
             owns: each(all.owns),
@@ -93,10 +84,10 @@ impl PerMessage {
         }
     }
 
-    /// Requests of all kinds.
+    /// Requests that another core has to answer: with data, or by giving its copy up.
     #[must_use]
-    pub fn requests(&self) -> f64 {
-        self.reads + self.owns + self.upgrades
+    pub fn waits(&self) -> f64 {
+        self.transfers + self.upgrades
     }
 }
 
@@ -122,7 +113,7 @@ fn cost_here(make: &dyn Fn() -> Subject, script: Script) -> Cost {
 }
 
 fn worst(costs: impl Iterator<Item = Cost>) -> Cost {
-    let key = |cost: &Cost| (cost.all.transfers, cost.writers.requests(), cost.all.requests());
+    let key = |cost: &Cost| (cost.waits(), cost.transfers, cost.reads + cost.owns);
     costs.max_by(|a, b| key(a).partial_cmp(&key(b)).expect("numbers")).unwrap_or_default()
 }
 
@@ -130,7 +121,7 @@ fn worst(costs: impl Iterator<Item = Cost>) -> Cost {
 fn run(make: &dyn Fn() -> Subject, script: Script, stop: Option<usize>) -> (Cost, bool) {
     let subject = make();
     let cores = subject.writers.len() + subject.readers.len();
-    let machine = Machine::new(cores, CACHE_LINES);
+    let _machine = Machine::new(cores, CACHE_LINES);
     let mut play = Play { subject, sent: 0, taken: 0, stopped: 0 };
     play.run(script, stop, 2);
     let before = (Machine::counts(), play.sent, play.stopped);
@@ -138,16 +129,9 @@ fn run(make: &dyn Fn() -> Subject, script: Script, stop: Option<usize>) -> (Cost
     let spent = spent.unwrap_or_else(|| {
         Machine::counts().into_iter().zip(&before.0).map(|(now, before)| now - *before).collect()
     });
-    drop(machine);
     let messages = play.sent - before.1;
-    let stopped = play.stopped - before.2;
-    let writers = play.subject.writers.len();
-    let cost = Cost {
-        all: PerMessage::of(spent.iter().copied(), messages),
-        writers: PerMessage::of(spent[..writers].iter().copied(), messages),
-    };
-    // The poll that a push is in may end with accesses of its own: that is no push.
-    (cost, stopped == messages)
+    assert!(play.subject.is_drained_by(play.sent - play.taken), "what was pushed can be taken");
+    (Cost::of(&spent, messages), play.stopped - before.2 == messages)
 }
 
 struct Play {
@@ -188,7 +172,7 @@ impl Play {
     /// Pushes up to `most` messages, from each writer's core in turn.
     fn push_all(&mut self, most: usize) {
         let writers = self.subject.writers.clone();
-        let sent = crate::scripts::in_turn(&writers, 0, most);
+        let sent = in_turn(&writers, 0, most);
         assert!(most == usize::MAX || sent == most, "the ring has room for {most}");
         self.sent += sent;
     }
@@ -296,10 +280,7 @@ pub fn round_trip(make: &dyn Fn() -> Subject) -> Cost {
             }
             let spent: Vec<Counts> =
                 Machine::counts().into_iter().zip(before).map(|(now, then)| now - then).collect();
-            Cost {
-                all: PerMessage::of(spent.iter().copied(), trips),
-                writers: PerMessage::of(spent[..1].iter().copied(), trips),
-            }
+            Cost::of(&spent, trips)
         })
     }))
 }

@@ -76,6 +76,14 @@ pub struct Subject {
     pub readers: Vec<Rc<End>>,
 }
 
+impl Subject {
+    /// Whether the readers find exactly `count` more messages.
+    #[must_use]
+    pub fn is_drained_by(&self, count: usize) -> bool {
+        self.readers.iter().map(|reader| reader.poll_until(usize::MAX)).sum::<usize>() == count
+    }
+}
+
 /// What is measured, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -143,6 +151,22 @@ impl Kind {
             Kind::Rtrb => "rtrb's algorithm, 56 bytes",
             Kind::RtrbLine => "rtrb's algorithm, 64 bytes",
         }
+    }
+
+    /// The bytes of a message.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        match self {
+            Kind::SpscWord | Kind::StampedWord | Kind::RtrbWord => 8,
+            Kind::SpscLine | Kind::RtrbLine => 64,
+            _ => 56,
+        }
+    }
+
+    /// Whether there are several writers and readers.
+    #[must_use]
+    pub fn is_for_many(self) -> bool {
+        self == Kind::MpmcTwo
     }
 
     /// A fresh one. One lap takes [`LAP_LINES`] lines, or a few more.

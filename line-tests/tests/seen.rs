@@ -1,0 +1,82 @@
+//! The caches see every access: what a message touches, to its last byte, shows in the counts.
+
+use mycelium_core::sync::lines::{Kind as Does, report};
+use mycelium_line_tests::caches::LINE;
+use mycelium_line_tests::machine::Machine;
+use mycelium_line_tests::place::at_offset;
+use mycelium_line_tests::subjects::Kind;
+
+/// A writer fills a ring, then a reader empties it: each core asks at least once for each line of the messages.
+#[test]
+fn every_line_of_a_message_is_asked_for_on_both_sides() {
+    for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_for_many()) {
+        let subject = kind.make();
+        let _machine = Machine::new(2, 100_000);
+        let sent = Machine::on(0, || subject.writers[0].poll_until(usize::MAX));
+        assert_eq!(sent, subject.capacity, "{}", kind.name());
+        let taken = Machine::on(1, || subject.readers[0].poll_until(usize::MAX));
+        assert_eq!(taken, sent, "{}", kind.name());
+        let lines = (sent * kind.bytes()).div_ceil(LINE) as u64;
+        let counts = Machine::counts();
+        for (core, counts) in counts.iter().enumerate() {
+            let requests = counts.reads + counts.owns;
+            assert!(requests >= lines, "{} on core {core}: {requests} of {lines}", kind.name());
+        }
+        // All that the reader read came from the writer's cache.
+        assert!(counts[1].transfers >= lines, "{}: {:?}", kind.name(), counts[1]);
+    }
+}
+
+/// Each word and each piece of an item is an access of its own, at which a script can stop the push.
+#[test]
+fn a_push_can_be_stopped_between_its_stores() {
+    for (kind, least) in
+        [(Kind::Emit, 5), (Kind::Broadcast, 5), (Kind::Stamped, 5), (Kind::Spsc, 2)]
+    {
+        let subject = kind.make();
+        let _machine = Machine::new(2, 128);
+        let mut stops = 0;
+        loop {
+            Machine::stop(0, stops, Box::new(|| {}));
+            assert!(Machine::on(0, || subject.writers[0].poll_until(1)) == 1);
+            if Machine::not_stopped().is_some() {
+                break;
+            }
+            stops += 1;
+        }
+        assert!(stops >= least, "{}: {stops}", kind.name());
+    }
+}
+
+#[test]
+fn prefetches_are_requests() {
+    let _machine = Machine::new(2, 8);
+    let mut next = 0;
+    let mut ask = |core, kind| {
+        Machine::on(core, || report(kind, next * LINE, 1));
+        Machine::on(1 - core, || report(kind, next * LINE, 1));
+        next += 1;
+    };
+    ask(0, Does::LoadAhead);
+    ask(1, Does::StoreAhead);
+    let counts = Machine::counts();
+    assert_eq!((counts[0].reads, counts[0].owns, counts[0].transfers), (1, 1, 1));
+    assert_eq!((counts[1].reads, counts[1].owns, counts[1].transfers), (1, 1, 1));
+}
+
+#[test]
+fn an_access_over_two_lines_is_two() {
+    let _machine = Machine::new(2, 8);
+    Machine::on(0, || report(Does::Store, LINE - 8, 16));
+    assert_eq!(Machine::counts()[0].owns, 2);
+}
+
+#[test]
+fn counts_do_not_depend_on_what_else_is_allocated() {
+    use mycelium_line_tests::scripts::{Script, cost};
+
+    let count = || cost(&|| Kind::Broadcast.make(), Script::AtTheHeels);
+    let alone = count();
+    let _others: Vec<Vec<u8>> = (0..100).map(|size| at_offset(8, || vec![0; size])).collect();
+    assert_eq!(count(), alone);
+}
