@@ -1,10 +1,44 @@
 //! The caches see every access: what a message touches, to its last byte, shows in the counts.
 
-use mycelium_core::sync::lines::{Kind as Does, report};
+use std::cell::Cell;
+
+use mycelium_core::sync::lines::{Access, Kind as Does, report, watch};
 use mycelium_line_tests::caches::LINE;
 use mycelium_line_tests::machine::Machine;
 use mycelium_line_tests::place::at_offset;
 use mycelium_line_tests::subjects::Kind;
+
+thread_local! {
+    static LOADED: Cell<usize> = const { Cell::new(0) };
+    static STORED: Cell<usize> = const { Cell::new(0) };
+}
+
+fn add_up(access: Access) {
+    match access.kind {
+        Does::Load => LOADED.set(LOADED.get() + access.bytes),
+        Does::Store => STORED.set(STORED.get() + access.bytes),
+        Does::LoadAhead | Does::StoreAhead => {}
+    }
+}
+
+#[test]
+fn every_byte_of_a_message_is_stored_and_loaded() {
+    for kind in Kind::ALL {
+        let subject = kind.make();
+        watch(Some(add_up));
+        STORED.set(0);
+        let sent: usize = (subject.writers.iter()).map(|end| end.poll_until(usize::MAX)).sum();
+        let stored = STORED.get();
+        LOADED.set(0);
+        let taken: usize = (subject.readers.iter()).map(|end| end.poll_until(usize::MAX)).sum();
+        let loaded = LOADED.get();
+        watch(None);
+        assert_eq!((sent, taken), (subject.capacity, subject.capacity), "{}", kind.name());
+        let least = sent * kind.bytes();
+        assert!(stored >= least, "{}: {stored} of {least} bytes stored", kind.name());
+        assert!(loaded >= least, "{}: {loaded} of {least} bytes loaded", kind.name());
+    }
+}
 
 /// A writer fills a ring, then a reader empties it: each core asks at least once for each line of the messages.
 #[test]

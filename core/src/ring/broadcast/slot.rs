@@ -8,7 +8,7 @@
 
 use super::storage::Word;
 pub(super) use crate::ring::is_after;
-use crate::sync::{AtomicUsize, Ordering, seen, store_all};
+use crate::sync::{AtomicUsize, Ordering, store_all};
 
 /// A message's place: its stamp, the word of its length, and its words.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ impl<'a> Slot<'a> {
     #[allow(unsafe_code)]
     #[inline(always)]
     pub(super) unsafe fn lend(&self) -> &'a [usize] {
-        seen!(Load, self.words);
+        crate::sync::seen!(Load, self.words);
         let (start, count) = (self.words.as_ptr().cast(), self.words.len());
         // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` all the way down), and nobody writes to
         // these (this function's contract).

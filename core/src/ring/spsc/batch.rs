@@ -10,7 +10,7 @@ use super::{Consumer, ItemOf, Layout, Producer, Ring, SlotOf};
 use crate::ring::cell::{Cell, Lend};
 use crate::ring::pair::Memory;
 use crate::ring::{self, GrantError, Handle, PopError, PushError};
-use crate::sync::{Ordering, seen};
+use crate::sync::Ordering;
 
 impl<H: Handle<Target: Ring>> Producer<H> {
     /// `count` slots to fill. The reader sees what was put there at [`Grant::commit`], all at once; dropping the grant
@@ -258,8 +258,8 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
     pub fn as_slices(&self) -> (&[T], &[T]) {
         // SAFETY: the ring is alive.
         let (before, after) = unsafe { self.consumer.slots.range(self.consumer.head, self.count) };
-        seen!(Load, before);
-        seen!(Load, after);
+        crate::sync::seen!(Load, before);
+        crate::sync::seen!(Load, after);
         // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` all the way down); `read` saw these
         // items, and they stay until this value is gone.
         let before = unsafe { core::slice::from_raw_parts(before.as_ptr().cast(), before.len()) };
