@@ -3,6 +3,9 @@
 //! Each script first runs until the ring has gone around some times, and counts after that.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use mycelium_core::sync::lines::AtomicUsize;
 
 use crate::caches::Counts;
 use crate::machine::Machine;
@@ -33,16 +36,20 @@ pub enum Script {
     Bursts,
     /// One message at a time: caches empty but for what the reader's look in vain brought, then a push, then a look.
     OneAlone,
+    /// A message through one ring, an answer through another one of the same kind; each side has looked in vain for what
+    /// comes. Only of rings with one writer and one reader.
+    RoundTrip,
 }
 
 impl Script {
     /// All of them.
-    pub const ALL: [Script; 5] = [
+    pub const ALL: [Script; 6] = [
         Script::LapBehind,
         Script::AtTheHeels,
         Script::WithinAPush,
         Script::Bursts,
         Script::OneAlone,
+        Script::RoundTrip,
     ];
 
     /// How tables name it.
@@ -54,6 +61,7 @@ impl Script {
             Script::WithinAPush => "within a push",
             Script::Bursts => "bursts of 16",
             Script::OneAlone => "one alone",
+            Script::RoundTrip => "round trip",
         }
     }
 }
@@ -98,8 +106,10 @@ pub fn cost(make: &dyn Fn() -> Subject, script: Script) -> Cost {
 }
 
 fn cost_here(make: &dyn Fn() -> Subject, script: Script) -> Cost {
-    if script != Script::WithinAPush {
-        return run(make, script, None).0;
+    match script {
+        Script::WithinAPush => {}
+        Script::RoundTrip => return round_trip(make),
+        _ => return run(make, script, None).0,
     }
     // Until a push has no such access.
     let mut costs = Vec::new();
@@ -149,6 +159,7 @@ impl Play {
             Script::AtTheHeels | Script::WithinAPush => self.at_the_heels(messages, stop),
             Script::Bursts => self.bursts(messages),
             Script::OneAlone => return Some(self.one_alone(messages)),
+            Script::RoundTrip => unreachable!("it takes two rings"),
         }
         None
     }
@@ -255,32 +266,40 @@ fn in_turn(ends: &[Rc<End>], first_core: usize, most: usize) -> usize {
     done
 }
 
-/// What a round trip costs: a message through one ring, and an answer through another one of the same kind. Each side
-/// has looked in vain for what comes.
+fn round_trip(make: &dyn Fn() -> Subject) -> Cost {
+    let (there, back) = (make(), make());
+    let _machine = Machine::new(2, CACHE_LINES);
+    let at = |core: usize, end: &Rc<End>, most: usize| {
+        assert_eq!(Machine::on(core, || end.poll_until(most)), 1);
+    };
+    trips(2 * there.capacity, || {
+        at(0, &there.writers[0], 1);
+        at(1, &there.readers[0], usize::MAX);
+        at(1, &back.writers[0], 1);
+        at(0, &back.readers[0], usize::MAX);
+    })
+}
+
+/// What a round trip through one word costs, which each side stores in turn.
 #[must_use]
-pub fn round_trip(make: &dyn Fn() -> Subject) -> Cost {
-    worst(OFFSETS.into_iter().map(|offset| {
-        at_offset(offset, || {
-            let (there, back) = (make(), make());
-            let _machine = Machine::new(2, CACHE_LINES);
-            // The machine's core 0 writes `there` and reads `back`.
-            let side = |core: usize, end: &Rc<End>, most: usize| {
-                Machine::on(core, || end.poll_until(most))
-            };
-            let mut before = Vec::new();
-            let trips = 2 * there.capacity;
-            for trip in 0..2 * trips {
-                if trip == trips {
-                    before = Machine::counts();
-                }
-                assert_eq!(side(0, &there.writers[0], 1), 1);
-                assert_eq!(side(1, &there.readers[0], usize::MAX), 1);
-                assert_eq!(side(1, &back.writers[0], 1), 1);
-                assert_eq!(side(0, &back.readers[0], usize::MAX), 1);
-            }
-            let spent: Vec<Counts> =
-                Machine::counts().into_iter().zip(before).map(|(now, then)| now - then).collect();
-            Cost::of(&spent, trips)
-        })
-    }))
+pub fn raw_round_trip() -> Cost {
+    let word = AtomicUsize::new(0);
+    let _machine = Machine::new(2, CACHE_LINES);
+    let mut next = 0;
+    trips(1_000, || {
+        for core in [0, 1] {
+            next += 1;
+            Machine::on(core, || word.store(next, Ordering::Release));
+            assert_eq!(Machine::on(1 - core, || word.load(Ordering::Acquire)), next);
+        }
+    })
+}
+
+/// What `count` trips cost, after as many that are not counted.
+fn trips(count: usize, mut trip: impl FnMut()) -> Cost {
+    (0..count).for_each(|_| trip());
+    let before = Machine::counts();
+    (0..count).for_each(|_| trip());
+    let spent = Machine::counts().into_iter().zip(before).map(|(now, then)| now - then);
+    Cost::of(&spent.collect::<Vec<_>>(), count)
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use mycelium_core::channel;
 use mycelium_core::message;
 use mycelium_core::ring::broadcast::{Broadcast, Look};
 use mycelium_core::ring::mpmc::{self, Mpmc};
@@ -107,6 +108,10 @@ pub enum Kind {
     Mpmc,
     /// `mpmc`, two writers and two readers, 56 bytes.
     MpmcTwo,
+    /// A channel over `stamped`, 56 bytes.
+    Channel,
+    /// A channel over `mpmc`, one sender and one receiver, 56 bytes.
+    ChannelMpmc,
     /// The algorithm of rtrb, items of one word.
     RtrbWord,
     /// The algorithm of rtrb, 56 bytes.
@@ -117,7 +122,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order of the table.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Emit,
         Kind::Broadcast,
         Kind::BroadcastRuns,
@@ -131,6 +136,8 @@ impl Kind {
         Kind::RtrbWord,
         Kind::Mpmc,
         Kind::MpmcTwo,
+        Kind::Channel,
+        Kind::ChannelMpmc,
     ];
 
     /// How tables name it.
@@ -147,6 +154,8 @@ impl Kind {
             Kind::Stamped => "`stamped`, 56 bytes",
             Kind::Mpmc => "`mpmc` 1→1, 56 bytes",
             Kind::MpmcTwo => "`mpmc` 2→2, 56 bytes",
+            Kind::Channel => "channel over `stamped`, 56 bytes",
+            Kind::ChannelMpmc => "channel over `mpmc` 1→1, 56 bytes",
             Kind::RtrbWord => "rtrb's algorithm, 8 bytes",
             Kind::Rtrb => "rtrb's algorithm, 56 bytes",
             Kind::RtrbLine => "rtrb's algorithm, 64 bytes",
@@ -183,6 +192,8 @@ impl Kind {
             Kind::Stamped => with_stamps::<[u64; 7]>(LAP_LINES),
             Kind::Mpmc => many(LAP_LINES, 1),
             Kind::MpmcTwo => many(LAP_LINES, 2),
+            Kind::Channel => channel(LAP_LINES),
+            Kind::ChannelMpmc => channel_of_many(LAP_LINES),
             Kind::RtrbWord => rtrbs::<u64>(8 * LAP_LINES),
             Kind::Rtrb => rtrbs::<[u64; 7]>(LAP_LINES),
             Kind::RtrbLine => rtrbs::<[u64; 8]>(LAP_LINES),
@@ -287,6 +298,20 @@ fn many(capacity: usize, ends: usize) -> Subject {
         writers: (0..ends).map(|_| writer()).collect(),
         readers: (0..ends).map(|_| reader()).collect(),
     }
+}
+
+fn channel(capacity: usize) -> Subject {
+    let (mut sender, mut receiver) =
+        channel::stamped::bounded::<[u64; 7]>(capacity).expect("a capacity");
+    let send = move || sender.try_send([7; 7]).is_ok();
+    pair(capacity, send, move || receiver.try_recv() == Ok([7; 7]))
+}
+
+fn channel_of_many(capacity: usize) -> Subject {
+    let (mut sender, mut receiver) =
+        channel::mpmc::bounded::<[u64; 7]>(capacity).expect("a capacity");
+    let send = move || sender.try_send([7; 7]).is_ok();
+    pair(capacity, send, move || receiver.try_recv() == Ok([7; 7]))
 }
 
 fn rtrbs<T: Default + 'static>(capacity: usize) -> Subject {

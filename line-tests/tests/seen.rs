@@ -1,7 +1,9 @@
 //! The caches see every access: what a message touches, to its last byte, shows in the counts.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
+use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::sync::lines::{Access, Kind as Does, report, watch};
 use mycelium_line_tests::caches::LINE;
 use mycelium_line_tests::machine::Machine;
@@ -38,6 +40,41 @@ fn every_byte_of_a_message_is_stored_and_loaded() {
         assert!(stored >= least, "{}: {stored} of {least} bytes stored", kind.name());
         assert!(loaded >= least, "{}: {loaded} of {least} bytes loaded", kind.name());
     }
+}
+
+#[test]
+fn batches_and_what_is_lent_are_seen() {
+    let ring = Arc::new(spsc::Boxed::<u64>::with_capacity(8).expect("a capacity"));
+    let mut writer = Spsc::producer(ring.clone()).expect("the only one");
+    let mut reader = Spsc::consumer(ring).expect("the only one");
+    watch(Some(add_up));
+    let stored = |run: &mut dyn FnMut()| {
+        STORED.set(0);
+        run();
+        STORED.get()
+    };
+    let loaded = |run: &mut dyn FnMut()| {
+        LOADED.set(0);
+        run();
+        LOADED.get()
+    };
+    assert!(stored(&mut || assert_eq!(writer.push_slice(&[1, 2, 3, 4, 5, 6]), 6)) >= 48);
+    let mut items = [0; 4];
+    assert!(loaded(&mut || assert_eq!(reader.pop_slice(&mut items), Ok(4))) >= 32);
+    let granted = stored(&mut || {
+        let mut grant = writer.grant(4).expect("there is room");
+        (7..11).for_each(|item| grant.push(item).expect("granted"));
+        grant.commit();
+    });
+    assert!(granted >= 32, "{granted}");
+    let lent = reader.read(6).expect("there are six");
+    let in_slices = loaded(&mut || {
+        let (before, after) = lent.as_slices();
+        assert_eq!([before, after].concat(), [5, 6, 7, 8, 9, 10]);
+    });
+    assert!(in_slices >= 48, "{in_slices}");
+    assert!(loaded(&mut || assert_eq!(lent.iter().copied().sum::<u64>(), 45)) >= 48);
+    watch(None);
 }
 
 /// A writer fills a ring, then a reader empties it: each core asks at least once for each line of the messages.
