@@ -28,6 +28,8 @@ const BURST: usize = 16;
 pub enum Script {
     /// The ring is full nearly all the time: readers take an eighth of it, then writers push until they are refused.
     LapBehind,
+    /// The ring is full all the time: a writer tries after each take, until it is refused.
+    WaitsForRoom,
     /// A reader looks after each push, until it finds nothing.
     AtTheHeels,
     /// As `AtTheHeels`, but the reader's looks come between two accesses of each push: the worst such place.
@@ -43,8 +45,9 @@ pub enum Script {
 
 impl Script {
     /// All of them.
-    pub const ALL: [Script; 6] = [
+    pub const ALL: [Script; 7] = [
         Script::LapBehind,
+        Script::WaitsForRoom,
         Script::AtTheHeels,
         Script::WithinAPush,
         Script::Bursts,
@@ -57,6 +60,7 @@ impl Script {
     pub fn name(self) -> &'static str {
         match self {
             Script::LapBehind => "a lap behind",
+            Script::WaitsForRoom => "waits for room",
             Script::AtTheHeels => "at the heels",
             Script::WithinAPush => "within a push",
             Script::Bursts => "bursts of 16",
@@ -156,6 +160,7 @@ impl Play {
         let messages = laps * self.subject.capacity;
         match script {
             Script::LapBehind => self.lap_behind(messages),
+            Script::WaitsForRoom => self.waits_for_room(messages),
             Script::AtTheHeels | Script::WithinAPush => self.at_the_heels(messages, stop),
             Script::Bursts => self.bursts(messages),
             Script::OneAlone => return Some(self.one_alone(messages)),
@@ -171,6 +176,25 @@ impl Play {
             self.take_all(self.subject.capacity / 8);
             self.push_all(usize::MAX);
         }
+    }
+
+    fn waits_for_room(&mut self, messages: usize) {
+        self.push_all(usize::MAX);
+        let (writers, readers) = (self.subject.writers.clone(), self.subject.readers.clone());
+        let mut number = 0;
+        while number < messages {
+            let reader = number / POLL % readers.len();
+            let mut one_poll = || {
+                for _ in 0..POLL {
+                    assert!(readers[reader].one(), "there is one");
+                    let writer = number % writers.len();
+                    self.sent += Machine::on(writer, || writers[writer].poll_until(usize::MAX));
+                    number += 1;
+                }
+            };
+            Machine::on(writers.len() + reader, || readers[reader].poll(&mut one_poll));
+        }
+        self.taken += number;
     }
 
     fn bursts(&mut self, messages: usize) {
