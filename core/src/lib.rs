@@ -32,9 +32,9 @@ pub mod frame;
 pub mod link;
 pub mod message;
 pub mod ring;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, lines)))]
 mod sync;
-#[cfg(loom)]
+#[cfg(any(loom, lines))]
 pub mod sync;
 pub mod wait;
 

@@ -10,6 +10,10 @@
 //! (`weaken`) and must then fail: an ordering that nobody misses is too strong, or untested, or out of the checker's sight
 //! (`docs/testing.md` says which).
 
+//!
+//! Under `cfg(lines)` the shim also reports each access to simulated caches (`lines`), by `seen!`, which is nothing in
+//! any other build.
+
 #![allow(unsafe_code)]
 // The one place that may name them.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
@@ -21,6 +25,9 @@ use core::{cell::UnsafeCell, sync::atomic};
 
 #[cfg(loom)]
 use loom::{cell::UnsafeCell, sync::atomic};
+
+#[cfg(lines)]
+pub mod lines;
 
 /// Defines a constructor that is `const` outside loom; loom's atomics have no const constructor. One body serves both.
 macro_rules! const_unless_loom {
@@ -76,11 +83,24 @@ macro_rules! barrier {
     }};
 }
 
+/// Reports an access to all of `$place`, a reference, that is about to happen; or to `$bytes` bytes at an address.
+macro_rules! seen {
+    ($kind:ident, $place:expr) => {
+        #[cfg(lines)]
+        $crate::sync::lines::report_all($crate::sync::lines::Kind::$kind, $place);
+    };
+    ($kind:ident, $start:expr, $bytes:expr) => {
+        #[cfg(lines)]
+        $crate::sync::lines::report($crate::sync::lines::Kind::$kind, $start, $bytes);
+    };
+}
+
 #[cfg(target_has_atomic = "ptr")]
 pub(crate) use barrier;
 pub(crate) use const_unless_loom;
 pub(crate) use order;
 pub(crate) use repeat;
+pub(crate) use seen;
 
 #[inline]
 pub(crate) fn fence(order: Ordering) {
@@ -101,6 +121,7 @@ impl AtomicUsize {
 
     #[inline]
     pub(crate) fn load(&self, order: Ordering) -> usize {
+        seen!(Load, self);
         self.0.load(order)
     }
 
@@ -128,6 +149,7 @@ impl AtomicUsize {
 
     #[inline]
     pub(crate) fn store(&self, value: usize, order: Ordering) {
+        seen!(Store, self);
         self.0.store(value, order);
     }
 
@@ -140,6 +162,7 @@ impl AtomicUsize {
         success: Ordering,
         failure: Ordering,
     ) -> Result<usize, usize> {
+        seen!(Store, self);
         self.0.compare_exchange(current, new, success, failure)
     }
 
@@ -153,36 +176,42 @@ impl AtomicUsize {
         success: Ordering,
         failure: Ordering,
     ) -> Result<usize, usize> {
+        seen!(Store, self);
         self.0.compare_exchange_weak(current, new, success, failure)
     }
 
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn fetch_add(&self, value: usize, order: Ordering) -> usize {
+        seen!(Store, self);
         self.0.fetch_add(value, order)
     }
 
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn fetch_sub(&self, value: usize, order: Ordering) -> usize {
+        seen!(Store, self);
         self.0.fetch_sub(value, order)
     }
 
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn fetch_max(&self, value: usize, order: Ordering) -> usize {
+        seen!(Store, self);
         self.0.fetch_max(value, order)
     }
 
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn fetch_or(&self, bits: usize, order: Ordering) -> usize {
+        seen!(Store, self);
         self.0.fetch_or(bits, order)
     }
 
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn fetch_and(&self, bits: usize, order: Ordering) -> usize {
+        seen!(Store, self);
         self.0.fetch_and(bits, order)
     }
 }
@@ -202,6 +231,7 @@ impl<T> AtomicPtr<T> {
 
     #[inline]
     pub(crate) fn load(&self, order: Ordering) -> *mut T {
+        seen!(Load, self);
         self.0.load(order)
     }
 
@@ -212,6 +242,7 @@ impl<T> AtomicPtr<T> {
         success: Ordering,
         failure: Ordering,
     ) -> Result<*mut T, *mut T> {
+        seen!(Store, self);
         self.0.compare_exchange(current, new, success, failure)
     }
 }
@@ -248,6 +279,7 @@ pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, word
         for (places, pair) in places.chunks_exact(2).zip(words.chunks_exact(2)) {
             // SAFETY: two words.
             let pair = unsafe { _mm_loadu_si128(pair.as_ptr().cast()) };
+            seen!(Store, places);
             // Rust has no such atomic store. Nor are these stores, to Rust, but the work of another: which may write to these
             // words at any time, and whoever reads them does so by atomic loads.
             // SAFETY: two words, which may be written through a shared reference.
@@ -279,6 +311,12 @@ pub(crate) fn pause() {
 /// Asks for the memory at `place`, which is about to be read or, with `WRITE`, written. It need not be there.
 #[inline(always)]
 pub(crate) fn prefetch<const WRITE: bool>(place: *const u8) {
+    #[cfg(lines)]
+    if WRITE {
+        seen!(StoreAhead, place.addr(), 1);
+    } else {
+        seen!(LoadAhead, place.addr(), 1);
+    }
     #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri), not(loom)))]
     if WRITE {
         // SAFETY: a hint; it accesses nothing and changes nothing that a program can see.
@@ -314,6 +352,7 @@ impl<T> SharedCell<T> {
     /// to the content.
     #[inline]
     pub(crate) unsafe fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        seen!(Load, self);
         #[cfg(not(loom))]
         let result = f(self.0.get());
         #[cfg(loom)]
@@ -327,6 +366,28 @@ impl<T> SharedCell<T> {
     /// No other thread is inside `with` or `with_mut` of this cell until `f` returns.
     #[inline]
     pub(crate) unsafe fn with_mut<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        seen!(Store, self);
+        // SAFETY: this function's contract.
+        unsafe { self.with_mut_unseen(f) }
+    }
+
+    /// As `with_mut`, where `f` moves the content out and writes nothing.
+    ///
+    /// # Safety
+    /// As for `with_mut`.
+    #[inline]
+    pub(crate) unsafe fn with_taken<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        seen!(Load, self);
+        // SAFETY: this function's contract.
+        unsafe { self.with_mut_unseen(f) }
+    }
+
+    /// As `with_mut`, where `f` reports its accesses itself.
+    ///
+    /// # Safety
+    /// As for `with_mut`.
+    #[inline]
+    pub(crate) unsafe fn with_mut_unseen<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         #[cfg(not(loom))]
         // SAFETY: the caller has the cell to itself (this function's contract); the pointer is the cell's own.
         let result = f(unsafe { &mut *self.0.get() });

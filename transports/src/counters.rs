@@ -21,8 +21,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::sync::{AtomicU64, Ordering, fence};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
 const VERSION: u64 = 1;
@@ -262,7 +263,7 @@ impl Line {
             if ahead.cast_signed() <= 0 {
                 return;
             }
-            match word.compare_exchange_weak(value, value + ahead as u64, relaxed, relaxed) {
+            match word.compare_exchange(value, value + ahead as u64, relaxed, relaxed) {
                 Ok(_) => return,
                 Err(now) => value = now,
             }

@@ -15,6 +15,7 @@ pub mod counters;
 pub mod exchange;
 pub mod local;
 pub mod stream;
+mod sync;
 #[cfg(target_os = "linux")]
 pub mod unix;
 

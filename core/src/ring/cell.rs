@@ -4,7 +4,7 @@
 
 use core::mem::MaybeUninit;
 
-use crate::sync::{SharedCell, const_unless_loom};
+use crate::sync::{SharedCell, const_unless_loom, seen};
 
 /// A place for one value, which the protocol of a ring gives to one side at a time.
 ///
@@ -111,7 +111,7 @@ impl<T> Slot<T> {
             unsafe { store::<usize>(from.cast(), to.cast(), words) };
         };
         // SAFETY: nobody else is at the cell (this function's contract).
-        unsafe { self.0.with_mut(copy) };
+        unsafe { self.0.with_mut_unseen(copy) };
     }
 }
 
@@ -139,6 +139,7 @@ unsafe fn store<P>(
         let piece = unsafe { from.read_unaligned() };
         // SAFETY: within the cell (this function's contract).
         let to = unsafe { to.add(index) };
+        seen!(Store, to.addr(), size_of::<P>());
         // Volatile, so that each is one store, and in this order.
         // SAFETY: an aligned piece that nobody else is at (this function's contract).
         unsafe { to.write_volatile(piece) };
@@ -166,7 +167,7 @@ unsafe impl<T> Cell for Slot<T> {
         // SAFETY: there is a value, and nobody takes it again (this function's contract).
         let take = |value: &mut MaybeUninit<T>| unsafe { value.assume_init_read() };
         // SAFETY: nobody else is at the cell (this function's contract).
-        unsafe { self.0.with_mut(take) }
+        unsafe { self.0.with_taken(take) }
     }
 
     #[cfg(not(loom))]
@@ -177,6 +178,7 @@ unsafe impl<T> Cell for Slot<T> {
     {
         let count = slots.len().min(items.len());
         let to = slots.as_ptr().cast::<T>().cast_mut();
+        seen!(Store, &slots[..count]);
         // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` all the way down), so `to` leads to
         // `count` places that may be written through a shared reference, and that nobody else is at (this function's
         // contract); such a place cannot overlap `items`.
@@ -191,6 +193,7 @@ unsafe impl<T> Cell for Slot<T> {
     {
         let count = slots.len().min(items.len());
         let from = slots.as_ptr().cast::<T>();
+        seen!(Load, &slots[..count]);
         // SAFETY: as above, and each place holds a value.
         unsafe { core::ptr::copy_nonoverlapping(from, items.as_mut_ptr(), count) };
     }

@@ -1,7 +1,6 @@
 //! Connections to a station, counted: those that are there, and those of peers that have not said who they are.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use mycelium_executor::Stream;
 
@@ -10,6 +9,7 @@ use super::control::Busy;
 use super::serving::Serving;
 use super::station::Station;
 use crate::stream::{DriveError, Driver, NodeLink};
+use crate::sync::Ordering;
 
 /// A peer that has not said who it is, counted for as long as it has not.
 pub(super) struct Stranger(Arc<Station>);

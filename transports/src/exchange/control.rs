@@ -2,10 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::task::Context;
 
 use event_listener::{Event, EventListener};
+
+use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// Shared by all links of a process: what they are to do, and how many things they still wait for.
 #[derive(Debug, Default)]

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{Either, select};
@@ -16,6 +15,7 @@ use super::{Control, Identity, LinkConfig, Notice, Observer};
 use crate::counters::{Kind, Line, Region, plain};
 use crate::local::{Policy, Topic, TopicError};
 use crate::stream::{NodeLink, STREAMS};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// A topic that others may read.
 #[derive(Clone, Debug)]

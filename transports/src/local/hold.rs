@@ -1,11 +1,11 @@
 //! Whether publishers of other processes may still come.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mycelium_core::doorbell::announce;
 
 use super::Topic;
+use crate::sync::{AtomicUsize, Ordering};
 
 /// Says that publishers of another process may come: as long as it is there, no subscription of the topic sees an end.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! The two ends that a publisher and its subscriptions share: an [`Outlet`] for each publisher, an [`Inlet`] for each
 //! subscription, and a [`Feed`] for each pair.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::doorbell::{Doorbell, announce};
@@ -11,6 +10,7 @@ use super::delivery::GapReason;
 use super::numbering::{Known, Numbering};
 use super::{Policy, Topic};
 use crate::counters::{Kind, Line, Region, plain};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
 /// The value of a publisher's line that counts what was sent.
 pub(super) const SENT: usize = 0;

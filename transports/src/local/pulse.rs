@@ -13,7 +13,6 @@
 use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Context;
 
 use mycelium_core::doorbell::announce;
@@ -21,6 +20,7 @@ use mycelium_core::wait::Wait;
 
 use super::outlet::{Inlet, Outlet, ReaderInfo};
 use crate::counters::Line;
+use crate::sync::{AtomicU32, Ordering};
 
 /// After so many operations the handle that did the last one flushes by itself: a long poll delays nobody for long.
 const FLUSH_EVERY: u32 = 64;

@@ -6,7 +6,6 @@ use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use mycelium_core::doorbell::announce;
@@ -18,6 +17,7 @@ use super::delivery::{Delivery, TryRecv, Undelivered};
 use super::outlet::{Feed, Inlet};
 use super::pulse::{Alone, Flusher, Pulse};
 use super::{Policy, Topic};
+use crate::sync::Ordering;
 use look::Seen;
 
 const TAKEN: usize = 1;

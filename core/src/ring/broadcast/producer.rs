@@ -57,7 +57,10 @@ impl<H: Handle> Producer<H> {
             return false;
         }
         let Some(slot) = self.ring.slot_of(self.next, length) else { return false };
-        assert!(words.len() == slot.words.len(), "the message has other words than its length says");
+        assert!(
+            words.len() == slot.words.len(),
+            "the message has other words than its length says"
+        );
         let tail = &self.ring.storage.writer().tail;
         let mut grant = Grant::begin(slot, None, &mut self.next, tail);
         grant.write(words, length);

@@ -60,6 +60,7 @@ impl<'a> Slot<'a> {
     #[allow(unsafe_code)]
     #[inline(always)]
     pub(super) unsafe fn lend(&self) -> &'a [usize] {
+        crate::sync::seen!(Load, self.words);
         let (start, count) = (self.words.as_ptr().cast(), self.words.len());
         // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` all the way down), and nobody writes
         // to these (this function's contract).

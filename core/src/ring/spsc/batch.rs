@@ -258,6 +258,8 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
     pub fn as_slices(&self) -> (&[T], &[T]) {
         // SAFETY: the ring is alive.
         let (before, after) = unsafe { self.consumer.slots.range(self.consumer.head, self.count) };
+        crate::sync::seen!(Load, before);
+        crate::sync::seen!(Load, after);
         // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` all the way down); `read` saw these
         // items, and they stay until this value is gone.
         let before = unsafe { core::slice::from_raw_parts(before.as_ptr().cast(), before.len()) };

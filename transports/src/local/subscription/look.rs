@@ -1,6 +1,5 @@
 //! What a subscription has next: where it looks, and how long before it sleeps.
 
-use std::sync::atomic::Ordering;
 use std::task::Context;
 
 use mycelium_core::doorbell::announce;
@@ -12,6 +11,7 @@ use super::super::Policy;
 use super::super::delivery::{Delivery, Gap, GapReason, Received, Time, TryRecv};
 use super::super::outlet::Feed;
 use super::{AfterGap, DEAD_LETTERED, InHand, Subscription, TAKEN};
+use crate::sync::Ordering;
 
 const OVERWRITTEN: usize = 2;
 const SKIPPED: usize = 3;

@@ -1,0 +1,209 @@
+//! The caches of some cores, by the MESI protocol: which core has which line, in which state, and what it asks for.
+//!
+//! Every cache holds the same number of lines, in any place, and evicts the line that was used longest ago. Memory
+//! holds every line. There is no time and no store buffer: an access is over before the next one begins, in whatever
+//! order a script runs the cores.
+
+use std::ops::{AddAssign, Sub};
+
+/// The bytes of a cache line.
+pub const LINE: usize = 64;
+
+/// What cores asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Read requests: a load, or a prefetch for one, of a line that is not in this core's cache.
+    pub reads: u64,
+    /// Requests for ownership with data: a store, or a prefetch for one, to a line that is not in this core's cache.
+    pub owns: u64,
+    /// Requests to own without data: a store to a line that is in this core's cache, and may be in another one.
+    pub upgrades: u64,
+    /// **Lines that change hands**: the requests, of the first two kinds, for a line that another core's cache has, so
+    /// that the data comes from there. The rest come from memory.
+    pub transfers: u64,
+}
+
+impl Counts {
+    /// Requests of all kinds.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.reads + self.owns + self.upgrades
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.reads += other.reads;
+        self.owns += other.owns;
+        self.upgrades += other.upgrades;
+        self.transfers += other.transfers;
+    }
+}
+
+impl Sub for Counts {
+    type Output = Counts;
+
+    fn sub(self, before: Counts) -> Counts {
+        Counts {
+            reads: self.reads - before.reads,
+            owns: self.owns - before.owns,
+            upgrades: self.upgrades - before.upgrades,
+            transfers: self.transfers - before.transfers,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Only this cache has the line, and memory has older data.
+    Modified,
+    /// Only this cache has the line.
+    Exclusive,
+    /// Other caches may have the line.
+    Shared,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    line: usize,
+    state: State,
+}
+
+/// The caches of all cores.
+#[derive(Debug)]
+pub struct Caches {
+    /// For each core the lines in its cache, the one used last at the end.
+    held: Vec<Vec<Held>>,
+    lines: usize,
+    counts: Vec<Counts>,
+}
+
+impl Caches {
+    /// Empty caches of `lines` lines each.
+    #[must_use]
+    pub fn new(cores: usize, lines: usize) -> Caches {
+        Caches {
+            held: vec![Vec::with_capacity(lines + 1); cores],
+            lines,
+            counts: vec![Counts::default(); cores],
+        }
+    }
+
+    /// What each core has asked for so far.
+    #[must_use]
+    pub fn counts(&self) -> &[Counts] {
+        &self.counts
+    }
+
+    /// Evicts every line from every cache.
+    pub fn evict_all(&mut self) {
+        self.held.iter_mut().for_each(Vec::clear);
+    }
+
+    /// `core` reads in `line`.
+    pub fn load(&mut self, core: usize, line: usize) {
+        if let Some(held) = self.take(core, line) {
+            return self.put(core, held);
+        }
+        self.counts[core].reads += 1;
+        let mut state = State::Exclusive;
+        for held in self.held.iter_mut().flatten().filter(|held| held.line == line) {
+            held.state = State::Shared;
+            state = State::Shared;
+        }
+        self.counts[core].transfers += u64::from(state == State::Shared);
+        self.put(core, Held { line, state });
+    }
+
+    /// `core` writes in `line`.
+    pub fn store(&mut self, core: usize, line: usize) {
+        let own = self.take(core, line);
+        let mut elsewhere = false;
+        for cache in &mut self.held {
+            let before = cache.len();
+            cache.retain(|held| held.line != line);
+            elsewhere |= cache.len() < before;
+        }
+        let counts = &mut self.counts[core];
+        match own.map(|held| held.state) {
+            Some(State::Modified | State::Exclusive) => {}
+            // The cache does not know whether another one still has the line.
+            Some(State::Shared) => counts.upgrades += 1,
+            None => {
+                counts.owns += 1;
+                counts.transfers += u64::from(elsewhere);
+            }
+        }
+        self.put(core, Held { line, state: State::Modified });
+    }
+
+    fn take(&mut self, core: usize, line: usize) -> Option<Held> {
+        let cache = &mut self.held[core];
+        let index = cache.iter().rposition(|held| held.line == line)?;
+        Some(cache.remove(index))
+    }
+
+    fn put(&mut self, core: usize, held: Held) {
+        let cache = &mut self.held[core];
+        cache.push(held);
+        if cache.len() > self.lines {
+            cache.remove(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(reads: u64, owns: u64, upgrades: u64, transfers: u64) -> Counts {
+        Counts { reads, owns, upgrades, transfers }
+    }
+
+    #[test]
+    fn a_line_that_nobody_else_has_comes_from_memory_once() {
+        let mut caches = Caches::new(2, 4);
+        caches.load(0, 1);
+        caches.load(0, 1);
+        caches.store(0, 1);
+        caches.store(0, 2);
+        assert_eq!(caches.counts(), [counts(1, 1, 0, 0), counts(0, 0, 0, 0)]);
+    }
+
+    #[test]
+    fn a_round_trip_through_one_line_moves_it_twice() {
+        let mut caches = Caches::new(2, 4);
+        caches.store(0, 1);
+        caches.load(1, 1);
+        caches.store(1, 1);
+        caches.load(0, 1);
+        caches.store(0, 1);
+        // The first store of core 0 found the line in memory.
+        assert_eq!(caches.counts(), [counts(1, 1, 1, 1), counts(1, 0, 1, 1)]);
+    }
+
+    #[test]
+    fn a_load_before_a_store_asks_twice() {
+        let mut caches = Caches::new(2, 4);
+        caches.load(1, 1);
+        caches.load(0, 1);
+        caches.store(0, 1);
+        assert_eq!(caches.counts()[0], counts(1, 0, 1, 1));
+        caches.load(1, 2);
+        caches.store(0, 2);
+        assert_eq!(caches.counts()[0], counts(1, 1, 1, 2));
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_is_evicted() {
+        let mut caches = Caches::new(2, 2);
+        caches.store(0, 1);
+        caches.store(0, 2);
+        caches.store(0, 1);
+        caches.store(0, 3);
+        caches.load(1, 2);
+        assert_eq!(caches.counts()[1], counts(1, 0, 0, 0), "from memory");
+        caches.load(1, 1);
+        assert_eq!(caches.counts()[1], counts(2, 0, 0, 1), "from the other cache");
+    }
+}

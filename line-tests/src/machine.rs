@@ -1,0 +1,116 @@
+//! A simulated machine: the thread says on which core it runs, and every access that it reports goes to that core's
+//! cache.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+use mycelium_core::sync::lines::{Access, Kind, watch};
+
+use crate::caches::{Caches, Counts, LINE};
+
+/// What is run when a core is stopped.
+type Step = Box<dyn FnMut()>;
+
+struct State {
+    caches: Caches,
+    core: usize,
+    stop: Option<Stop>,
+}
+
+/// Where a core is to be stopped.
+struct Stop {
+    core: usize,
+    /// How many accesses the core makes before.
+    after: usize,
+    step: Step,
+}
+
+thread_local! {
+    static STATE: RefCell<Option<State>> = const { RefCell::new(None) };
+}
+
+/// The machine that this thread simulates. There is one at a time; it ends with this value.
+#[derive(Debug)]
+pub struct Machine(PhantomData<*const ()>);
+
+impl Machine {
+    /// A machine with empty caches, each of `lines` lines.
+    ///
+    /// # Panics
+    /// If this thread simulates one already.
+    #[must_use]
+    pub fn new(cores: usize, lines: usize) -> Machine {
+        let state = State { caches: Caches::new(cores, lines), core: 0, stop: None };
+        let before = STATE.replace(Some(state));
+        assert!(before.is_none(), "this thread simulates a machine already");
+        watch(Some(observe));
+        Machine(PhantomData)
+    }
+
+    /// Runs `call` on a core. Calls may be nested, as in a step of [`stop`](Machine::stop).
+    pub fn on<R>(core: usize, call: impl FnOnce() -> R) -> R {
+        let before = with(|state| std::mem::replace(&mut state.core, core));
+        let result = call();
+        with(|state| state.core = before);
+        result
+    }
+
+    /// Stops `core` before the access after the next `after` ones, once, and runs `step` there. An access that touches
+    /// several lines is one for each.
+    pub fn stop(core: usize, after: usize, step: Step) {
+        with(|state| state.stop = Some(Stop { core, after, step }));
+    }
+
+    /// Gives the step back that [`stop`](Machine::stop) was given, if the core was not stopped.
+    #[must_use]
+    pub fn not_stopped() -> Option<Step> {
+        with(|state| state.stop.take()).map(|stop| stop.step)
+    }
+
+    /// What each core has asked for so far.
+    #[must_use]
+    pub fn counts() -> Vec<Counts> {
+        with(|state| state.caches.counts().to_vec())
+    }
+
+    /// Evicts every line from every cache, as other work of the cores would.
+    pub fn evict_all() {
+        with(|state| state.caches.evict_all());
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        watch(None);
+        STATE.set(None);
+    }
+}
+
+fn with<R>(run: impl FnOnce(&mut State) -> R) -> R {
+    STATE.with_borrow_mut(|state| run(state.as_mut().expect("this thread simulates a machine")))
+}
+
+fn observe(access: Access) {
+    let last = access.start + access.bytes.max(1) - 1;
+    for line in access.start / LINE..=last / LINE {
+        if let Some(mut step) = with(State::stop_here) {
+            step();
+        }
+        with(|state| match access.kind {
+            Kind::Load | Kind::LoadAhead => state.caches.load(state.core, line),
+            Kind::Store | Kind::StoreAhead => state.caches.store(state.core, line),
+        });
+    }
+}
+
+impl State {
+    /// The step to run before the present access, if there is one.
+    fn stop_here(&mut self) -> Option<Step> {
+        let stop = self.stop.as_mut().filter(|stop| stop.core == self.core)?;
+        if stop.after > 0 {
+            stop.after -= 1;
+            return None;
+        }
+        self.stop.take().map(|stop| stop.step)
+    }
+}
