@@ -469,6 +469,27 @@ mod index {
         lent.release(2);
         assert_eq!(reader.read(4).unwrap().as_slices(), (&[3][..], &[][..]));
     }
+
+    /// On 32 bits a byte ring comes here after 2 GiB. No item may come twice.
+    #[test]
+    #[cfg(all(target_pointer_width = "32", not(miri)))]
+    fn nothing_comes_twice_after_half_of_all_positions() {
+        const BATCH: usize = 1 << 16;
+        let ring = layout::Boxed::<u8>::with_capacity(BATCH).unwrap();
+        let mut writer = Spsc::producer(&ring).unwrap();
+        let mut reader = Spsc::consumer(&ring).unwrap();
+        let mut items = vec![7; BATCH];
+        writer.try_push(7).unwrap();
+        assert_eq!(reader.try_pop(), Ok(7));
+        reader.flush();
+        for _ in 0..usize::MAX / 2 / BATCH + 2 {
+            assert_eq!(writer.push_slice(&items), BATCH);
+            assert_eq!(reader.pop_slice(&mut items), Ok(BATCH));
+        }
+        assert_eq!(reader.try_pop(), Err(PopError::Empty));
+        assert_eq!(writer.push_slice(&items), BATCH);
+        assert_eq!(writer.try_push(8), Err(PushError::Full(8)));
+    }
 }
 
 mod stamps {

@@ -23,7 +23,7 @@ use super::pair::lag;
 use super::slots::Heap;
 use super::slots::Slots;
 use super::stamped::Slot as StampedSlot;
-use super::{CapacityError, Handle, PopError, PushError, Storage, is_after};
+use super::{CapacityError, Handle, PopError, PushError, Storage};
 use crate::sync::{Ordering, const_unless_loom, order};
 
 pub use super::cell::Slot;
@@ -248,7 +248,7 @@ pub struct Producer<H: Handle<Target: Ring>> {
     tail: usize,
     /// The writer has seen room before this position.
     limit: usize,
-    /// Up to here, and at most to the limit, it goes on without asking for what comes next.
+    /// Where `try_push` checks again: always from `tail` to `limit`. Whatever moves the tail past it moves it, too.
     stop: usize,
 }
 
@@ -271,14 +271,15 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         if self.is_closed() {
             return Err(PushError::Closed(item));
         }
-        if !is_after(self.stop, self.tail) && !self.go_on() {
+        if self.tail == self.stop && !self.go_on() {
             return Err(PushError::Full(item));
         }
         // SAFETY: the ring is alive.
         let slot = unsafe { self.slots.at(self.tail) };
         // SAFETY: it is before the limit, so the reader is done with it until it is shown.
         unsafe { slot.put(item) };
-        self.show(1);
+        Layout::show(self.ring.memory().writer(), &self.slots, self.tail, 1);
+        self.tail = self.tail.wrapping_add(1);
         Ok(())
     }
 
@@ -308,17 +309,19 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         self.ring.memory().writer().close();
     }
 
-    /// Shows `count` more items to the reader.
+    /// Shows a batch of `count` items, all before the limit, to the reader.
     #[inline]
     fn show(&mut self, count: usize) {
         Layout::show(self.ring.memory().writer(), &self.slots, self.tail, count);
         self.tail = self.tail.wrapping_add(count);
+        self.stop = self.tail;
     }
 
     /// Whether there is room, once that for the next line of items was asked for.
     #[inline]
     fn go_on(&mut self) -> bool {
         let go_on = self.tail != self.limit || self.look_for_room() > 0;
+        // At most the limit, and at least the tail.
         self.stop = Layout::before_put(&self.slots, self.tail, self.limit);
         go_on
     }
@@ -336,10 +339,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             self.ring.memory().writer().note_depth(used);
         }
         self.limit = self.tail.wrapping_add(capacity - used);
-        if SlotOf::<H>::FOREIGN {
-            // It may have said more before.
-            self.stop = self.tail;
-        }
+        self.stop = self.tail;
         capacity - used
     }
 }
@@ -364,7 +364,7 @@ pub struct Consumer<H: Handle<Target: Ring>> {
     shown: usize,
     /// The reader has seen items before this position.
     limit: usize,
-    /// Up to here, and at most to the limit, it goes on without asking for what comes next.
+    /// Where `try_pop` checks again: always from `head` to `limit`. Whatever moves the head past it moves it, too.
     stop: usize,
     lag: usize,
 }
@@ -386,14 +386,15 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     // In one piece with its caller: a call, and an item that comes back through memory, cost as much as the pop.
     #[inline(always)]
     pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
-        if !is_after(self.stop, self.head) {
+        if self.head == self.stop {
             self.go_on()?;
         }
         // SAFETY: the ring is alive.
         let slot = unsafe { self.slots.at(self.head) };
         // SAFETY: its item was shown, and the writer comes here again only when the position moved.
         let item = unsafe { slot.take() };
-        self.move_by(1);
+        self.head = self.head.wrapping_add(1);
+        self.moved();
         Ok(item)
     }
 
@@ -403,6 +404,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         if self.head == self.limit && self.look_for_items(1) == 0 {
             self.nothing()?;
         }
+        // At most the limit, and after the head.
         self.stop = Layout::before_take(&self.slots, self.head, self.limit);
         Ok(())
     }
@@ -438,9 +440,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.ring.memory().reader().position.store(self.head, order!("spsc.pop", Release));
     }
 
+    /// Shows what was taken, if it is time to.
     #[inline]
-    fn move_by(&mut self, count: usize) {
-        self.head = self.head.wrapping_add(count);
+    fn moved(&mut self) {
         if self.head.wrapping_sub(self.shown) >= self.lag {
             self.flush();
         }
@@ -454,10 +456,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         // A writer in another process may write what it likes: what it says is clamped.
         let ready = Layout::look(writer, &self.slots, self.head, most.min(capacity)).min(capacity);
         self.limit = self.head.wrapping_add(ready);
-        if SlotOf::<H>::FOREIGN {
-            // It may have said more before.
-            self.stop = self.head;
-        }
+        self.stop = self.head;
         if SlotOf::<H>::COUNTS {
             self.ring.memory().reader().note_depth(ready);
         }

@@ -132,6 +132,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         mut take: impl FnMut(ItemOf<H>),
     ) -> Result<usize, PopError> {
         let count = self.find(most)?;
+        // Before the head moves, so that this holds if `take` panics.
+        self.stop = self.head.wrapping_add(count);
         for _ in 0..count {
             // SAFETY: the ring is alive.
             let slot = unsafe { self.slots.at(self.head) };
@@ -140,7 +142,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
             self.head = self.head.wrapping_add(1);
             take(item);
         }
-        self.move_by(0);
+        self.moved();
         Ok(count)
     }
 
@@ -161,7 +163,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         unsafe { SlotOf::<H>::take_all(before, first) };
         // SAFETY: as above.
         unsafe { SlotOf::<H>::take_all(after, second) };
-        self.move_by(count);
+        self.head = self.head.wrapping_add(count);
+        self.stop = self.head;
+        self.moved();
         Ok(count)
     }
 
@@ -236,8 +240,11 @@ where
     /// Drops the first `count` items, or all if that is more, and gives their slots back to the writer.
     #[inline]
     pub fn release(self, count: usize) {
-        for _ in 0..count.min(self.count) {
-            let consumer = &mut *self.consumer;
+        let count = count.min(self.count);
+        let consumer = self.consumer;
+        // Before the head moves, so that this holds if the drop of an item panics.
+        consumer.stop = consumer.head.wrapping_add(count);
+        for _ in 0..count {
             let head = consumer.head;
             // Moved first: an item whose drop panics is not taken again.
             consumer.head = head.wrapping_add(1);
@@ -246,7 +253,7 @@ where
             // SAFETY: `read` saw so many items, and each is taken once.
             drop(unsafe { slot.take() });
         }
-        self.consumer.move_by(0);
+        consumer.moved();
     }
 }
 

@@ -21,7 +21,7 @@ mod pair;
 pub(crate) mod waker;
 
 // For the list: each module by one name.
-pub(crate) use pair::{spsc, stamped};
+pub(crate) use pair::{positions, spsc, stamped};
 
 /// Calls the macro `$then` with all bodies, by module.
 macro_rules! each {
@@ -66,6 +66,9 @@ macro_rules! each {
                 ends_are_handed_over,
                 what_is_left_is_dropped,
                 capacities_that_cannot_be_are_refused,
+            }
+            positions {
+                half_of_all_in_batches,
             }
             #[cfg(target_has_atomic = "ptr")]
             many {
