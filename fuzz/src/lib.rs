@@ -5,8 +5,6 @@
 
 mod codec;
 mod link;
-mod region;
 
 pub use codec::{extensions, frame, message};
 pub use link::link;
-pub use region::region;

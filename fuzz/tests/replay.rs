@@ -39,8 +39,3 @@ fn message() {
 fn link() {
     replay("link", mycelium_fuzz::link);
 }
-
-#[test]
-fn region() {
-    replay("region", mycelium_fuzz::region);
-}

@@ -29,8 +29,6 @@ pub mod broadcast;
 pub mod lanes;
 #[cfg(target_has_atomic = "ptr")]
 pub mod mpmc;
-#[cfg(all(target_has_atomic = "ptr", not(loom)))]
-pub mod region;
 pub mod spsc;
 pub mod stamped;
 

@@ -146,12 +146,6 @@ impl<S: Storage<Slot: Layout>> Spsc<Local<S>> {
 }
 
 impl<M: Memory<Slot: Layout>> Spsc<M> {
-    /// A ring in memory of any kind.
-    #[cfg(all(target_has_atomic = "ptr", not(loom)))]
-    pub(super) fn over(memory: M) -> Spsc<M> {
-        Spsc { memory }
-    }
-
     /// The writer's end, or `None` while somebody has it or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn producer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Producer<H>> {
@@ -195,7 +189,6 @@ impl<M: Memory<Slot: Layout>> Spsc<M> {
 impl<M: Memory<Slot: Layout>> Drop for Spsc<M> {
     fn drop(&mut self) {
         if !core::mem::needs_drop::<<M::Slot as Cell>::Item>() {
-            // Nor is it looked where they are: positions in memory of another process may be anything.
             return;
         }
         let (writer, reader) = (self.memory.writer(), self.memory.reader());
@@ -331,10 +324,10 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     fn look_for_room(&mut self) -> usize {
         // Acquire, with the Release of the reader's show: it is done with the slots before its position.
         let reader = self.ring.memory().reader();
-        let head = reader.position.acquire(SlotOf::<H>::FOREIGN, order!("spsc.room", Acquire));
+        let head = reader.position.load(order!("spsc.room", Acquire));
         let capacity = self.slots.capacity();
-        // A reader in another process may write what it likes: what it says is clamped.
-        let used = self.tail.wrapping_sub(head).min(capacity);
+        let used = self.tail.wrapping_sub(head);
+        debug_assert!(used <= capacity, "the reader is ahead of the writer");
         if !SlotOf::<H>::COUNTS {
             self.ring.memory().writer().note_depth(used);
         }
@@ -453,8 +446,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     fn look_for_items(&mut self, most: usize) -> usize {
         let capacity = self.slots.capacity();
         let writer = self.ring.memory().writer();
-        // A writer in another process may write what it likes: what it says is clamped.
-        let ready = Layout::look(writer, &self.slots, self.head, most.min(capacity)).min(capacity);
+        let ready = Layout::look(writer, &self.slots, self.head, most.min(capacity));
+        debug_assert!(ready <= capacity, "the writer is more than a lap ahead");
         self.limit = self.head.wrapping_add(ready);
         self.stop = self.head;
         if SlotOf::<H>::COUNTS {
@@ -466,7 +459,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// What there is to say when the ring looks empty, unless there is something after all.
     #[inline]
     fn nothing(&mut self) -> Result<(), PopError> {
-        if self.ring.memory().writer().closed_after(SlotOf::<H>::FOREIGN) {
+        if self.ring.memory().writer().closed_after() {
             return self.look_a_last_time();
         }
         // Whether there is anything to show or not: a branch that goes another way at the first look in vain than at the

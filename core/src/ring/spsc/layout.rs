@@ -16,10 +16,6 @@ pub unsafe trait Layout: Cell + Sized {
     #[doc(hidden)]
     const COUNTS: bool = true;
 
-    /// Whether the other side is another process, and its pages perhaps read-only.
-    #[doc(hidden)]
-    const FOREIGN: bool = false;
-
     /// Shows `count` items from a position on.
     #[doc(hidden)]
     #[inline]
@@ -35,7 +31,7 @@ pub unsafe trait Layout: Cell + Sized {
     fn look(writer: &SideWords, slots: &Slots<Self>, position: usize, most: usize) -> usize {
         let _ = (slots, most);
         // Acquire, with the Release of `show`: the items.
-        writer.position.acquire(Self::FOREIGN, order!("spsc.look", Acquire)).wrapping_sub(position)
+        writer.position.load(order!("spsc.look", Acquire)).wrapping_sub(position)
     }
 
     /// As `look` for all of them, for who only wants the number: what the writer did may not be visible.

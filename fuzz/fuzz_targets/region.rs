@@ -1,4 +1,0 @@
-//! `mycelium_fuzz::region` under libFuzzer.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| mycelium_fuzz::region(data));
