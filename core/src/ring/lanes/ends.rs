@@ -100,7 +100,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     where
         ItemOf<H>: Copy,
     {
-        self.end.push_slice(items)
+        self.end.push_slice(items).unwrap_or(0)
     }
 
     /// How many items this writer may push now.

@@ -61,6 +61,15 @@ pub unsafe trait Layout: Cell + Sized {
         slots.ask_ahead::<false, 4>(position, limit)
     }
 
+    /// How many items a look has to find for a reader that slips not to let the writer get ahead. Here it takes the line
+    /// of the writer's position, whatever the size of the items.
+    #[doc(hidden)]
+    #[inline]
+    fn run(slots: &Slots<Self>, position: usize) -> usize {
+        let _ = position;
+        8.min(slots.capacity() / 2)
+    }
+
     /// Makes slots what they are before a ring's first item.
     #[doc(hidden)]
     fn reset(slots: &Slots<Self>, position: usize) {

@@ -132,10 +132,10 @@ pub(crate) mod positions {
         assert_eq!(reader.try_pop(), Ok(()));
         reader.flush();
         for _ in 0..usize::MAX / 2 / CAPACITY + 2 {
-            writer.push_slice(&items);
+            assert!(writer.push_slice(&items).is_ok());
             assert_eq!(reader.pop_slice(&mut items), Ok(CAPACITY));
         }
-        writer.push_slice(&items);
+        assert!(writer.push_slice(&items).is_ok());
         assert_eq!(writer.try_push(()), Err(PushError::Full(())), "past the reader");
         assert_eq!(reader.pop_slice(&mut items), Ok(CAPACITY));
         assert_eq!(reader.try_pop(), Err(PopError::Empty), "past the writer");
