@@ -133,7 +133,11 @@ macro_rules! oracle {
                     Operation::PushSlice(count) => {
                         let items: Vec<u64> = (model.next..).take(count).collect();
                         let pushed = writer.push_slice(&items);
-                        prop_assert_eq!(pushed, count.min(model.room()));
+                        let room = model.room();
+                        let full = room == 0 && count > 0;
+                        let expected = if full { Err(PushError::Full(())) } else { Ok(count.min(room)) };
+                        prop_assert_eq!(pushed, expected);
+                        let pushed = pushed.unwrap_or(0);
                         (0..pushed).for_each(|_| _ = model.push());
                     }
                     Operation::Pop => {
@@ -239,7 +243,7 @@ macro_rules! laws {
             Spsc::consumer(&ring).unwrap().close();
             assert_eq!(writer.try_push(2), Err(PushError::Closed(2)));
             assert_eq!(writer.grant(1).unwrap_err(), GrantError::Closed);
-            assert_eq!(writer.push_slice(&[2]), 0);
+            assert_eq!(writer.push_slice(&[2]), Err(PushError::Closed(())));
             assert!(Spsc::consumer(&ring).is_none(), "closed for good");
         }
 
@@ -350,7 +354,7 @@ macro_rules! laws {
                     (Spsc::producer(&ring).unwrap(), Spsc::consumer(&ring).unwrap());
                 let mut out = [items[0]; 5];
                 for _ in 0..4 {
-                    assert_eq!(writer.push_slice(&items), 5);
+                    assert_eq!(writer.push_slice(&items), Ok(5));
                     assert_eq!(reader.pop_slice(&mut out), Ok(5));
                     assert_eq!(out, items);
                     items.iter().for_each(|item| writer.try_push(*item).unwrap());
@@ -384,7 +388,7 @@ macro_rules! laws {
                         pushed += u64::from(writer.try_push(pushed).is_ok());
                     }
                     let items: Vec<_> = (pushed..).take(batch).collect();
-                    pushed += writer.push_slice(&items) as u64;
+                    pushed += writer.push_slice(&items).unwrap_or(0) as u64;
                     for _ in 0..=capacity {
                         pushed += u64::from(writer.try_push(pushed).is_ok());
                     }
@@ -463,11 +467,32 @@ mod index {
         let ring = layout::Inline::<u16, 4>::new().starting_at(usize::MAX);
         let mut writer = Spsc::producer(&ring).unwrap();
         let mut reader = Spsc::consumer(&ring).unwrap();
-        assert_eq!(writer.push_slice(&[1, 2, 3]), 3);
+        assert_eq!(writer.push_slice(&[1, 2, 3]), Ok(3));
         let lent = reader.read(3).unwrap();
         assert_eq!(lent.as_slices(), (&[1][..], &[2, 3][..]));
         lent.release(2);
         assert_eq!(reader.read(4).unwrap().as_slices(), (&[3][..], &[][..]));
+    }
+
+    /// On 32 bits a byte ring comes here after 2 GiB. No item may come twice.
+    #[test]
+    #[cfg(all(target_pointer_width = "32", not(miri)))]
+    fn nothing_comes_twice_after_half_of_all_positions() {
+        const BATCH: usize = 1 << 16;
+        let ring = layout::Boxed::<u8>::with_capacity(BATCH).unwrap();
+        let mut writer = Spsc::producer(&ring).unwrap();
+        let mut reader = Spsc::consumer(&ring).unwrap();
+        let mut items = vec![7; BATCH];
+        writer.try_push(7).unwrap();
+        assert_eq!(reader.try_pop(), Ok(7));
+        reader.flush();
+        for _ in 0..usize::MAX / 2 / BATCH + 2 {
+            assert_eq!(writer.push_slice(&items), Ok(BATCH));
+            assert_eq!(reader.pop_slice(&mut items), Ok(BATCH));
+        }
+        assert_eq!(reader.try_pop(), Err(PopError::Empty));
+        assert_eq!(writer.push_slice(&items), Ok(BATCH));
+        assert_eq!(writer.try_push(8), Err(PushError::Full(8)));
     }
 }
 

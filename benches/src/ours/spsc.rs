@@ -11,6 +11,8 @@ use crate::ours::Ours;
 
 pub(crate) const INDEX: &str = "our spsc";
 pub(crate) const STAMPED: &str = "our stamped";
+pub(crate) const SLIPPING: &str = "our spsc slipping";
+pub(crate) const STAMPED_SLIPPING: &str = "our stamped slipping";
 pub(crate) const SLICES: &str = "our spsc slices";
 pub(crate) const IN_PLACE: &str = "our spsc in place";
 
@@ -30,6 +32,13 @@ pub(crate) fn index<T: Item, const N: usize>() -> Ends<impl Push<Item = T>, impl
     Ends { name: INDEX, sender, receiver }
 }
 
+/// Its reader leaves looks out while it is at the writer's heels.
+pub(crate) fn slipping<T: Item, const N: usize>() -> Ends<impl Push<Item = T>, impl Pop<Item = T>> {
+    let (sender, mut receiver) = ends!(spsc, N);
+    receiver.0.slipping(true);
+    Ends { name: SLIPPING, sender, receiver }
+}
+
 /// Reads batches where they lie.
 pub(crate) fn in_place<T: Item>() -> Ends<impl PushMany<Item = T>, impl PopMany<Item = T>> {
     let (sender, receiver) = ends!(spsc, CAPACITY);
@@ -41,10 +50,18 @@ pub(crate) fn stamped<T: Item, const N: usize>() -> Ends<impl Push<Item = T>, im
     Ends { name: STAMPED, sender, receiver }
 }
 
+/// As [`slipping`].
+pub(crate) fn stamped_slipping<T: Item, const N: usize>()
+-> Ends<impl Push<Item = T>, impl Pop<Item = T>> {
+    let (sender, mut receiver) = ends!(stamped, N);
+    receiver.0.slipping(true);
+    Ends { name: STAMPED_SLIPPING, sender, receiver }
+}
+
 impl<T: Item> PushMany for Ours<Producer<Arc<spsc::Boxed<T>>>> {
     #[inline]
     fn push_many(&mut self, items: &[T]) -> usize {
-        self.0.push_slice(items)
+        self.0.push_slice(items).unwrap_or(0)
     }
 }
 

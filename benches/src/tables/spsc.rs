@@ -31,7 +31,9 @@ macro_rules! every {
     ($item:ty, $ends:ident => $wrapper:expr) => {
         columns!($ends => $wrapper;
             ours::index::<$item, CAPACITY>().bare(),
+            ours::slipping::<$item, CAPACITY>().bare(),
             ours::stamped::<$item, CAPACITY>().bare(),
+            ours::stamped_slipping::<$item, CAPACITY>().bare(),
             rtrb::one::<$item, CAPACITY>().bare(),
             spsc::ringbuf::<$item>().bare(),
             spsc::heapless::<$item, CAPACITY>().bare(),

@@ -1,7 +1,8 @@
 //! A program without std, without an allocator and without libc, which shows that mycelium-core needs none of them.
 //!
-//! It sends a message through a ring, writes it as a frame, reads it back, and exits with 0 if all are the same. Any other outcome has a
-//! number of its own. It runs on Linux on x86-64:
+//! It sends items through every ring and a channel, parks at a doorbell and is woken, connects two links, writes a message
+//! as a frame and reads it back, and exits with 0 if all come out as they went in. Any other outcome has a number of its
+//! own. It runs on Linux on x86-64:
 //!
 //! ```text
 //! cd core/no-std-proof
@@ -17,6 +18,7 @@
 #![no_main]
 
 mod memory;
+mod parts;
 
 use core::{arch::asm, hint::black_box, panic::PanicInfo};
 
@@ -67,6 +69,10 @@ fn through_a_ring(swap: &Swap) -> Result<Swap, i32> {
 }
 
 fn proof() -> Result<(), i32> {
+    parts::rings()?;
+    parts::doorbell()?;
+    parts::channel()?;
+    parts::link()?;
     let swap = Swap {
         price: black_box(1_234_567_890_123),
         pool: 77,

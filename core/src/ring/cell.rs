@@ -71,7 +71,7 @@ pub unsafe trait Lend: Cell {
     unsafe fn lend(&self) -> &Self::Item;
 }
 
-/// A slot in memory that belongs to this process alone.
+/// A slot: a cell for one value.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct Slot<T>(SharedCell<MaybeUninit<T>>);

@@ -56,6 +56,11 @@ pub trait Consumer {
     /// Shows the writers at once all room that this end has made. Some rings do so by themselves only every few pops.
     fn flush(&mut self) {}
 
+    /// The next look for items is not left out, where an end leaves looks out
+    /// ([`spsc::Consumer::slipping`](super::spsc::Consumer::slipping)). A reader that parks calls this before its last
+    /// look.
+    fn look_exactly(&mut self) {}
+
     /// How many items the ring has slots for.
     fn capacity(&self) -> usize;
 

@@ -3,7 +3,7 @@
 use core::ops::Deref;
 
 /// A pointer to a ring: `&Ring`, or `Arc<Ring>` with the feature `alloc`. A handle of your own may lead to memory
-/// that some region owns.
+/// that something else owns.
 ///
 /// # Safety
 /// As long as a handle lives, and after it was moved, `deref` returns the same ring at the same address.

@@ -91,8 +91,8 @@ impl SideWords {
 
     /// Whether this side is closed; if so, all that it did before is visible.
     #[inline]
-    pub(super) fn closed_after(&self, foreign: bool) -> bool {
-        self.state.closed.acquire(foreign, order!("pair.closed", Acquire)) != 0
+    pub(super) fn closed_after(&self) -> bool {
+        self.state.closed.load(order!("pair.closed", Acquire)) != 0
     }
 
     #[inline]
@@ -114,12 +114,10 @@ impl Default for SideWords {
     }
 }
 
-/// The memory of a ring for one writer and one reader. Its three parts may come from different places: in shared memory
-/// each side owns the pages that it writes.
+/// The memory of a ring for one writer and one reader.
 ///
 /// # Safety
-/// Each function returns the same memory at every call, and nothing but the one ring that owns this reaches it, unless
-/// the slots are made for memory that others write.
+/// Each function returns the same memory at every call, and nothing but the one ring that owns this reaches it.
 #[allow(unsafe_code)]
 pub unsafe trait Memory {
     /// A slot, as its ring wants it.

@@ -133,8 +133,13 @@ impl<S> Slots<S> {
             let index = position.wrapping_add(ahead) & self.mask;
             prefetch::<WRITE>(self.start.as_ptr().wrapping_add(index).cast());
         }
-        let rest = Self::A_LINE - (position & (Self::A_LINE - 1));
-        position.wrapping_add(room.min(rest))
+        position.wrapping_add(room.min(self.rest_of_line(position)))
+    }
+
+    /// How many slots there are from a position to the end of its cache line, as far as slots do not straddle lines.
+    #[inline]
+    pub(super) fn rest_of_line(&self, position: usize) -> usize {
+        Self::A_LINE - (position & (Self::A_LINE - 1))
     }
 
     /// The slots from a position on, `count` of them, in up to two pieces.

@@ -2,10 +2,13 @@
 //!
 //! The writer shows its position after each push or each batch ([`stamped`](crate::ring::stamped) has these ends, too,
 //! but shows items in another way), the reader every few pops: after an eighth of the capacity, at most 64 items, or
-//! when it finds the ring empty, or when told to ([`Consumer::flush`]). Each keeps what it last saw of the other and
+//! when it finds the ring empty, or when told to ([`Consumer::flush`], [`Consumer::show_every`]). Each keeps what it last saw of the other and
 //! looks again only when that is used up. So a ring of `n` slots always takes `n` items from empty, and a writer may be
-//! refused while up to an eighth of them has been popped already, but not yet shown. Rings of up to 8 slots show each
-//! pop.
+//! refused while up to an eighth of them has been popped already, but not yet shown. Rings of fewer than 16 slots show
+//! each pop; a larger ring does so after `show_every(1)`, which a protocol of one item out, one item in needs.
+//!
+//! A reader that is as fast as the writer looks after each item, and each look takes the cache line away that the
+//! writer writes next. [`Consumer::slipping`] leaves some of these looks out.
 //!
 //! The algorithm is Lamport's ("Specifying Concurrent Program Modules", 1983) with the cached positions of Lee, Bu and
 //! Chandranmenon ("MCRingBuffer", 2009).
@@ -15,21 +18,25 @@
 #![allow(unsafe_code)]
 
 mod batch;
+mod consumer;
 mod layout;
+mod producer;
+mod slip;
 
 use super::cell::Cell;
-use super::pair::lag;
 #[cfg(feature = "alloc")]
 use super::slots::Heap;
 use super::slots::Slots;
 use super::stamped::Slot as StampedSlot;
-use super::{CapacityError, Handle, PopError, PushError, Storage, is_after};
-use crate::sync::{Ordering, const_unless_loom, order};
+use super::{CapacityError, Handle, Storage};
+use crate::sync::{Ordering, const_unless_loom};
 
 pub use super::cell::Slot;
 pub use super::pair::{Local, Memory, SideWords};
 pub use batch::{Grant, Items};
+pub use consumer::Consumer;
 pub use layout::Layout;
+pub use producer::Producer;
 
 /// A ring with one writer and one reader. See the [module](self).
 ///
@@ -189,7 +196,6 @@ impl<M: Memory<Slot: Layout>> Spsc<M> {
 impl<M: Memory<Slot: Layout>> Drop for Spsc<M> {
     fn drop(&mut self) {
         if !core::mem::needs_drop::<<M::Slot as Cell>::Item>() {
-            // Nor is it looked where they are: positions in memory of another process may be anything.
             return;
         }
         let (writer, reader) = (self.memory.writer(), self.memory.reader());
@@ -231,266 +237,45 @@ impl<M: Memory<Slot: Layout>> Ring for Spsc<M> {
     }
 }
 
+/// Both ends of a fresh ring of `capacity` slots on the heap, which goes with the later one.
+///
+/// ```
+/// use mycelium_core::ring::spsc;
+///
+/// let (mut writer, mut reader) = spsc::pair(16)?;
+/// std::thread::spawn(move || writer.try_push(7));
+/// let item = loop {
+///     if let Ok(item) = reader.try_pop() {
+///         break item;
+///     }
+/// };
+/// assert_eq!(item, 7);
+/// # Ok::<(), mycelium_core::ring::CapacityError>(())
+/// ```
+///
+/// # Errors
+/// If the capacity is not a power of two from 2 on, or there is no memory for it.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+#[allow(clippy::type_complexity)]
+pub fn pair<T>(
+    capacity: usize,
+) -> Result<
+    (Producer<alloc::sync::Arc<Boxed<T>>>, Consumer<alloc::sync::Arc<Boxed<T>>>),
+    CapacityError,
+> {
+    Ok(ends(Boxed::with_capacity(capacity)?))
+}
+
+/// Both ends of a fresh ring.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+#[allow(clippy::type_complexity)]
+pub(super) fn ends<M: Memory<Slot: Layout>>(
+    ring: Spsc<M>,
+) -> (Producer<alloc::sync::Arc<Spsc<M>>>, Consumer<alloc::sync::Arc<Spsc<M>>>) {
+    let ring = alloc::sync::Arc::new(ring);
+    let fresh = "nobody has an end of a fresh ring";
+    (Spsc::producer(ring.clone()).expect(fresh), Spsc::consumer(ring).expect(fresh))
+}
+
 type SlotOf<H> = <<H as core::ops::Deref>::Target as Ring>::Slot;
 type ItemOf<H> = <SlotOf<H> as Cell>::Item;
-
-/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which goes on in its place.
-#[derive(Debug)]
-pub struct Producer<H: Handle<Target: Ring>> {
-    ring: H,
-    slots: Slots<SlotOf<H>>,
-    tail: usize,
-    /// The writer has seen room before this position.
-    limit: usize,
-    /// Up to here, and at most to the limit, it goes on without asking for what comes next.
-    stop: usize,
-}
-
-impl<H: Handle<Target: Ring>> Producer<H> {
-    /// For who took the writer's side.
-    fn take_up(ring: H) -> Producer<H> {
-        let memory = ring.memory();
-        let slots = Slots::new(memory.slots());
-        let tail = memory.writer().position.load(Ordering::Relaxed);
-        Producer { slots, tail, limit: tail, stop: tail, ring }
-    }
-
-    /// Appends an item.
-    ///
-    /// # Errors
-    /// [`PushError`] with the item, if there is no room or the reader is gone for good.
-    // As `try_pop`.
-    #[inline(always)]
-    pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
-        if self.is_closed() {
-            return Err(PushError::Closed(item));
-        }
-        if !is_after(self.stop, self.tail) && !self.go_on() {
-            return Err(PushError::Full(item));
-        }
-        // SAFETY: the ring is alive.
-        let slot = unsafe { self.slots.at(self.tail) };
-        // SAFETY: it is before the limit, so the reader is done with it until it is shown.
-        unsafe { slot.put(item) };
-        self.show(1);
-        Ok(())
-    }
-
-    /// How many items may be pushed now.
-    #[inline]
-    pub fn room(&mut self) -> usize {
-        if self.limit.wrapping_sub(self.tail) < self.slots.capacity() {
-            self.look_for_room();
-        }
-        self.limit.wrapping_sub(self.tail)
-    }
-
-    /// Whether the reader is gone for good.
-    #[inline]
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.ring.memory().reader().is_closed()
-    }
-
-    /// The ring.
-    pub fn ring(&self) -> &H {
-        &self.ring
-    }
-
-    /// Says that there will be no more items. The reader gets what is in the ring, then [`PopError::Closed`].
-    pub fn close(self) {
-        self.ring.memory().writer().close();
-    }
-
-    /// Shows `count` more items to the reader.
-    #[inline]
-    fn show(&mut self, count: usize) {
-        Layout::show(self.ring.memory().writer(), &self.slots, self.tail, count);
-        self.tail = self.tail.wrapping_add(count);
-    }
-
-    /// Whether there is room, once that for the next line of items was asked for.
-    #[inline]
-    fn go_on(&mut self) -> bool {
-        let go_on = self.tail != self.limit || self.look_for_room() > 0;
-        self.stop = Layout::before_put(&self.slots, self.tail, self.limit);
-        go_on
-    }
-
-    /// Looks how far the reader is, and returns how much room there is.
-    #[inline]
-    fn look_for_room(&mut self) -> usize {
-        // Acquire, with the Release of the reader's show: it is done with the slots before its position.
-        let reader = self.ring.memory().reader();
-        let head = reader.position.acquire(SlotOf::<H>::FOREIGN, order!("spsc.room", Acquire));
-        let capacity = self.slots.capacity();
-        // A reader in another process may write what it likes: what it says is clamped.
-        let used = self.tail.wrapping_sub(head).min(capacity);
-        if !SlotOf::<H>::COUNTS {
-            self.ring.memory().writer().note_depth(used);
-        }
-        self.limit = self.tail.wrapping_add(capacity - used);
-        if SlotOf::<H>::FOREIGN {
-            // It may have said more before.
-            self.stop = self.tail;
-        }
-        capacity - used
-    }
-}
-
-impl<H: Handle<Target: Ring>> Drop for Producer<H> {
-    fn drop(&mut self) {
-        let writer = self.ring.memory().writer();
-        SlotOf::<H>::leave(writer, self.tail);
-        writer.give_back();
-    }
-}
-
-/// The reader's end of a ring. Dropping it leaves the ring open for the next consumer, which goes on in its place.
-///
-/// As an iterator it pops until there is nothing now.
-#[derive(Debug)]
-pub struct Consumer<H: Handle<Target: Ring>> {
-    ring: H,
-    slots: Slots<SlotOf<H>>,
-    head: usize,
-    /// The writer has seen that items before this position were taken.
-    shown: usize,
-    /// The reader has seen items before this position.
-    limit: usize,
-    /// Up to here, and at most to the limit, it goes on without asking for what comes next.
-    stop: usize,
-    lag: usize,
-}
-
-impl<H: Handle<Target: Ring>> Consumer<H> {
-    /// For who took the reader's side.
-    pub(super) fn take_up(ring: H) -> Consumer<H> {
-        let memory = ring.memory();
-        let slots = Slots::new(memory.slots());
-        let head = memory.reader().position.load(Ordering::Relaxed);
-        let lag = lag(slots.capacity());
-        Consumer { slots, head, shown: head, limit: head, stop: head, lag, ring }
-    }
-
-    /// Takes the next item.
-    ///
-    /// # Errors
-    /// [`PopError`] if there is none.
-    // In one piece with its caller: a call, and an item that comes back through memory, cost as much as the pop.
-    #[inline(always)]
-    pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
-        if !is_after(self.stop, self.head) {
-            self.go_on()?;
-        }
-        // SAFETY: the ring is alive.
-        let slot = unsafe { self.slots.at(self.head) };
-        // SAFETY: its item was shown, and the writer comes here again only when the position moved.
-        let item = unsafe { slot.take() };
-        self.move_by(1);
-        Ok(item)
-    }
-
-    /// Sees to it that there is an item, and asks for the next line of them.
-    #[inline]
-    fn go_on(&mut self) -> Result<(), PopError> {
-        if self.head == self.limit && self.look_for_items(1) == 0 {
-            self.nothing()?;
-        }
-        self.stop = Layout::before_take(&self.slots, self.head, self.limit);
-        Ok(())
-    }
-
-    /// How many items can be popped now.
-    #[inline]
-    pub fn ready(&mut self) -> usize {
-        self.look_for_items(self.slots.capacity())
-    }
-
-    /// Shows the writer at once all room that this end has made.
-    #[inline]
-    pub fn flush(&mut self) {
-        if self.shown != self.head {
-            self.show_room();
-        }
-    }
-
-    /// The ring.
-    pub fn ring(&self) -> &H {
-        &self.ring
-    }
-
-    /// Says that nothing more will be read. What is in the ring is dropped with it.
-    pub fn close(self) {
-        self.ring.memory().reader().close();
-    }
-
-    #[inline]
-    fn show_room(&mut self) {
-        self.shown = self.head;
-        // Release, with the Acquire of the writer's look: this reader is done with the slots before.
-        self.ring.memory().reader().position.store(self.head, order!("spsc.pop", Release));
-    }
-
-    #[inline]
-    fn move_by(&mut self, count: usize) {
-        self.head = self.head.wrapping_add(count);
-        if self.head.wrapping_sub(self.shown) >= self.lag {
-            self.flush();
-        }
-    }
-
-    /// Looks how far the writer is, and returns how many items there are, at least up to `most`.
-    #[inline]
-    fn look_for_items(&mut self, most: usize) -> usize {
-        let capacity = self.slots.capacity();
-        let writer = self.ring.memory().writer();
-        // A writer in another process may write what it likes: what it says is clamped.
-        let ready = Layout::look(writer, &self.slots, self.head, most.min(capacity)).min(capacity);
-        self.limit = self.head.wrapping_add(ready);
-        if SlotOf::<H>::FOREIGN {
-            // It may have said more before.
-            self.stop = self.head;
-        }
-        if SlotOf::<H>::COUNTS {
-            self.ring.memory().reader().note_depth(ready);
-        }
-        ready
-    }
-
-    /// What there is to say when the ring looks empty, unless there is something after all.
-    #[inline]
-    fn nothing(&mut self) -> Result<(), PopError> {
-        if self.ring.memory().writer().closed_after(SlotOf::<H>::FOREIGN) {
-            return self.look_a_last_time();
-        }
-        // Whether there is anything to show or not: a branch that goes another way at the first look in vain than at the
-        // next ones is mispredicted once a round trip, and costs more than a store to this end's own line.
-        self.show_room();
-        Err(PopError::Empty)
-    }
-
-    /// What was pushed before the ring was closed is seen by a look after that.
-    // A call of its own, so that a pop is small enough to be in one piece with its caller.
-    #[cold]
-    #[inline(never)]
-    fn look_a_last_time(&mut self) -> Result<(), PopError> {
-        self.flush();
-        if self.look_for_items(1) == 0 { Err(PopError::Closed) } else { Ok(()) }
-    }
-}
-
-impl<H: Handle<Target: Ring>> Drop for Consumer<H> {
-    fn drop(&mut self) {
-        self.flush();
-        self.ring.memory().reader().give_back();
-    }
-}
-
-impl<H: Handle<Target: Ring>> Iterator for Consumer<H> {
-    type Item = ItemOf<H>;
-
-    fn next(&mut self) -> Option<ItemOf<H>> {
-        self.try_pop().ok()
-    }
-}

@@ -25,6 +25,11 @@ use super::cell::{self, Cell, Lend};
 use super::pair::{Local, SideWords};
 use super::slots::Slots;
 use super::spsc::{Layout, Spsc};
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+use super::{
+    CapacityError,
+    spsc::{Consumer, Producer},
+};
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
 /// A ring whose slots are a part of it: for a `static`, or a field.
@@ -36,6 +41,21 @@ pub type Borrowed<'a, T> = Spsc<Local<&'a mut [Slot<T>]>>;
 /// A ring with slots on the heap.
 #[cfg(feature = "alloc")]
 pub type Boxed<T> = Spsc<Local<super::Heap<Slot<T>>>>;
+
+/// Both ends of a fresh ring of `capacity` slots on the heap, which goes with the later one.
+///
+/// # Errors
+/// If the capacity is not a power of two from 2 on, or there is no memory for it.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+#[allow(clippy::type_complexity)]
+pub fn pair<T>(
+    capacity: usize,
+) -> Result<
+    (Producer<alloc::sync::Arc<Boxed<T>>>, Consumer<alloc::sync::Arc<Boxed<T>>>),
+    CapacityError,
+> {
+    Ok(super::spsc::ends(Boxed::with_capacity(capacity)?))
+}
 
 /// A slot with its stamp. Aligned so that no piece of the item that is stored at once lies in two lines.
 #[derive(Debug)]
@@ -156,6 +176,12 @@ unsafe impl<T> Layout for Slot<T> {
     #[inline]
     fn before_take(_: &Slots<Self>, _: usize, limit: usize) -> usize {
         limit
+    }
+
+    #[inline]
+    fn run(slots: &Slots<Self>, position: usize) -> usize {
+        // A look takes the line that the next item is written to: those up to its end.
+        slots.rest_of_line(position).min(slots.capacity() / 2)
     }
 
     fn reset(slots: &Slots<Self>, position: usize) {

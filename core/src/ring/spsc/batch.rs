@@ -3,14 +3,18 @@
 #![allow(unsafe_code)]
 
 use core::marker::PhantomData;
+#[cfg(not(loom))]
+use core::mem::MaybeUninit;
+
+#[cfg(not(loom))]
+use zerocopy::FromZeros;
 
 #[cfg(not(loom))]
 use super::Slot;
-use super::{Consumer, ItemOf, Layout, Producer, Ring, SlotOf};
+use super::{Consumer, ItemOf, Producer, Ring, SlotOf};
 use crate::ring::cell::{Cell, Lend};
 use crate::ring::pair::Memory;
 use crate::ring::{self, GrantError, Handle, PopError, PushError};
-use crate::sync::Ordering;
 
 impl<H: Handle<Target: Ring>> Producer<H> {
     /// `count` slots to fill. The reader sees what was put there at [`Grant::commit`], all at once; dropping the grant
@@ -35,30 +39,44 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         Ok(Grant { producer: self, count, filled: 0 })
     }
 
-    /// Appends as many of `items` as there is room for, shows them all at once, and returns how many; none after the
-    /// reader has closed the ring.
+    /// Appends as many of `items` as there is room for, shows them all at once, and returns how many.
+    ///
+    /// ```
+    /// use mycelium_core::ring::{PushError, spsc};
+    ///
+    /// let (mut writer, reader) = spsc::pair(2)?;
+    /// assert_eq!(writer.push_slice(&[1, 2, 3]), Ok(2));
+    /// assert_eq!(writer.push_slice(&[3]), Err(PushError::Full(())));
+    /// reader.close();
+    /// assert_eq!(writer.push_slice(&[3]), Err(PushError::Closed(())));
+    /// # Ok::<(), mycelium_core::ring::CapacityError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PushError`] if there is no room for any of them or the reader is gone for good.
     #[inline]
-    pub fn push_slice(&mut self, items: &[ItemOf<H>]) -> usize
+    pub fn push_slice(&mut self, items: &[ItemOf<H>]) -> Result<usize, PushError<()>>
     where
         ItemOf<H>: Copy,
     {
         if self.is_closed() {
-            return 0;
+            return Err(PushError::Closed(()));
         }
         if self.limit.wrapping_sub(self.tail) < items.len() {
             self.look_for_room();
         }
         let count = items.len().min(self.limit.wrapping_sub(self.tail));
+        if count == 0 {
+            return if items.is_empty() { Ok(0) } else { Err(PushError::Full(())) };
+        }
         // SAFETY: the ring is alive.
         let (before, after) = unsafe { self.slots.range(self.tail, count) };
         // SAFETY: these slots are before the limit: the reader is done with them until they are shown.
         unsafe { SlotOf::<H>::put_all(before, &items[..before.len()]) };
         // SAFETY: as above.
         unsafe { SlotOf::<H>::put_all(after, &items[before.len()..count]) };
-        if count > 0 {
-            self.show(count);
-        }
-        count
+        self.show(count);
+        Ok(count)
     }
 }
 
@@ -95,6 +113,18 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
         self.count - self.filled
     }
 
+    /// Drops what was filled after the first `count` slots. These slots can be filled again.
+    pub fn truncate(&mut self, count: usize) {
+        while self.filled > count {
+            self.filled -= 1;
+            let producer = &*self.producer;
+            // SAFETY: the ring is alive.
+            let slot = unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)) };
+            // SAFETY: this grant put an item there, and counts it no more.
+            drop(unsafe { slot.take() });
+        }
+    }
+
     /// Shows the reader all that was filled, and returns how many; the slots that were not filled go back.
     #[inline]
     pub fn commit(mut self) -> usize {
@@ -106,16 +136,105 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
     }
 }
 
+#[cfg(not(loom))]
+impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Grant<'_, H> {
+    /// The slots that are left to fill, in order, in up to two pieces: for `read(2)`, say, or `memcpy`. What was written
+    /// to the first of them becomes items by [`assume_filled`](Grant::assume_filled).
+    ///
+    /// ```
+    /// use mycelium_core::ring::spsc;
+    ///
+    /// let (mut writer, mut reader) = spsc::pair::<u8>(64)?;
+    /// let mut grant = writer.grant(64).expect("the ring is empty");
+    /// let (first, _) = grant.uninit();
+    /// first[0].write(7);
+    /// first[1].write(8);
+    /// // SAFETY: two slots were written to, the first ones.
+    /// unsafe { grant.assume_filled(2) };
+    /// grant.commit();
+    /// assert_eq!(reader.by_ref().collect::<Vec<_>>(), [7, 8]);
+    /// # Ok::<(), mycelium_core::ring::CapacityError>(())
+    /// ```
+    #[inline]
+    pub fn uninit(&mut self) -> (&mut [MaybeUninit<T>], &mut [MaybeUninit<T>]) {
+        self.places(self.filled, self.room())
+    }
+
+    /// Says that the first `count` of the slots that are left to fill hold items now.
+    ///
+    /// # Panics
+    /// If fewer are left.
+    ///
+    /// # Safety
+    /// A valid item was written to each of them.
+    #[inline]
+    pub unsafe fn assume_filled(&mut self, count: usize) {
+        assert!(count <= self.room(), "more slots than were granted");
+        self.filled += count;
+    }
+
+    /// Fills the slots that are left with zeros, and returns them as items, in order, in up to two pieces: for a `Read`,
+    /// which takes no uninitialized bytes. Those that remain zeros are taken back by [`truncate`](Grant::truncate).
+    ///
+    /// ```
+    /// use mycelium_core::ring::spsc;
+    /// use std::io::Read;
+    ///
+    /// # fn copy(mut source: impl Read) -> std::io::Result<Vec<u8>> {
+    /// let (mut writer, reader) = spsc::pair::<u8>(64).expect("a power of two");
+    /// let mut grant = writer.grant(64).expect("the ring is empty");
+    /// let count = source.read(grant.zeroed().0)?;
+    /// grant.truncate(count);
+    /// grant.commit();
+    /// # Ok(reader.collect())
+    /// # }
+    /// # assert_eq!(copy(&[1, 2, 3][..]).unwrap(), [1, 2, 3]);
+    /// ```
+    #[inline]
+    pub fn zeroed(&mut self) -> (&mut [T], &mut [T])
+    where
+        T: FromZeros,
+    {
+        let (from, count) = (self.filled, self.room());
+        let (first, second) = self.places(from, count);
+        for pieces in [&mut *first, &mut *second] {
+            // SAFETY: as many places as the slice has, and nobody else is there.
+            unsafe { pieces.as_mut_ptr().write_bytes(0, pieces.len()) };
+        }
+        self.filled = self.count;
+        let (first, second) = self.places(from, count);
+        // SAFETY: zeros were written to each place, and zeros are an item (`FromZeros`).
+        let first = unsafe { first.assume_init_mut() };
+        // SAFETY: as above.
+        (first, unsafe { second.assume_init_mut() })
+    }
+
+    /// Places of this grant, whether filled or not, after `from` others.
+    #[inline]
+    fn places(
+        &mut self,
+        from: usize,
+        count: usize,
+    ) -> (&mut [MaybeUninit<T>], &mut [MaybeUninit<T>]) {
+        debug_assert!(from + count <= self.count);
+        let producer = &*self.producer;
+        // SAFETY: the ring is alive.
+        let (first, second) =
+            unsafe { producer.slots.range(producer.tail.wrapping_add(from), count) };
+        let place = |slots: &[Slot<T>]| slots.as_ptr().cast::<MaybeUninit<T>>().cast_mut();
+        // SAFETY: a slot is a cell of a `MaybeUninit<T>` and nothing else (`repr(transparent)` all the way down), so it may be
+        // written through a shared reference; `grant` saw that the reader is done with these slots, which are not shown
+        // yet, and this borrows the only end that reaches them.
+        let first = unsafe { core::slice::from_raw_parts_mut(place(first), first.len()) };
+        // SAFETY: as above, and no slot is in both pieces.
+        let second = unsafe { core::slice::from_raw_parts_mut(place(second), second.len()) };
+        (first, second)
+    }
+}
+
 impl<H: Handle<Target: Ring>> Drop for Grant<'_, H> {
     fn drop(&mut self) {
-        while self.filled > 0 {
-            self.filled -= 1;
-            let producer = &*self.producer;
-            // SAFETY: the ring is alive.
-            let slot = unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)) };
-            // SAFETY: this grant put an item there, and counts it no more.
-            drop(unsafe { slot.take() });
-        }
+        self.truncate(0);
     }
 }
 
@@ -132,6 +251,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         mut take: impl FnMut(ItemOf<H>),
     ) -> Result<usize, PopError> {
         let count = self.find(most)?;
+        // Before the head moves, so that this holds if `take` panics.
+        self.stop = self.head.wrapping_add(count);
         for _ in 0..count {
             // SAFETY: the ring is alive.
             let slot = unsafe { self.slots.at(self.head) };
@@ -140,7 +261,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
             self.head = self.head.wrapping_add(1);
             take(item);
         }
-        self.move_by(0);
+        self.moved();
         Ok(count)
     }
 
@@ -161,7 +282,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         unsafe { SlotOf::<H>::take_all(before, first) };
         // SAFETY: as above.
         unsafe { SlotOf::<H>::take_all(after, second) };
-        self.move_by(count);
+        self.head = self.head.wrapping_add(count);
+        self.stop = self.head;
+        self.moved();
         Ok(count)
     }
 
@@ -176,15 +299,6 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     {
         let count = self.find(most)?;
         Ok(Items { consumer: self, count, items: PhantomData })
-    }
-
-    /// How many items there are, at most `most`.
-    #[inline]
-    fn find(&mut self, most: usize) -> Result<usize, PopError> {
-        if self.limit.wrapping_sub(self.head) < most && self.look_for_items(most) == 0 {
-            self.nothing()?;
-        }
-        Ok(most.min(self.limit.wrapping_sub(self.head)))
     }
 }
 
@@ -236,8 +350,11 @@ where
     /// Drops the first `count` items, or all if that is more, and gives their slots back to the writer.
     #[inline]
     pub fn release(self, count: usize) {
-        for _ in 0..count.min(self.count) {
-            let consumer = &mut *self.consumer;
+        let count = count.min(self.count);
+        let consumer = self.consumer;
+        // Before the head moves, so that this holds if the drop of an item panics.
+        consumer.stop = consumer.head.wrapping_add(count);
+        for _ in 0..count {
             let head = consumer.head;
             // Moved first: an item whose drop panics is not taken again.
             consumer.head = head.wrapping_add(1);
@@ -246,7 +363,7 @@ where
             // SAFETY: `read` saw so many items, and each is taken once.
             drop(unsafe { slot.take() });
         }
-        self.consumer.move_by(0);
+        consumer.moved();
     }
 }
 
@@ -279,7 +396,7 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
 
     #[inline]
     fn is_full(&mut self) -> bool {
-        self.limit == self.tail && self.look_for_room() == 0
+        Producer::is_full(self)
     }
 
     #[inline]
@@ -288,12 +405,11 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
     }
 
     fn capacity(&self) -> usize {
-        self.slots.capacity()
+        Producer::capacity(self)
     }
 
     fn len(&self) -> usize {
-        let head = self.ring.memory().reader().position.load(Ordering::Relaxed);
-        self.tail.wrapping_sub(head).min(self.slots.capacity())
+        Producer::len(self)
     }
 
     fn close(self) {
@@ -319,16 +435,21 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
         Consumer::flush(self);
     }
 
+    #[inline]
+    fn look_exactly(&mut self) {
+        Consumer::look_exactly(self);
+    }
+
     fn capacity(&self) -> usize {
-        self.slots.capacity()
+        Consumer::capacity(self)
     }
 
     fn len(&self) -> usize {
-        Layout::count(self.ring.memory().writer(), &self.slots, self.head)
+        Consumer::len(self)
     }
 
     fn refuse(&mut self) {
-        self.ring.memory().reader().close();
+        self.ring().memory().reader().close();
     }
 
     fn close(self) {

@@ -16,10 +16,6 @@ pub unsafe trait Layout: Cell + Sized {
     #[doc(hidden)]
     const COUNTS: bool = true;
 
-    /// Whether the other side is another process, and its pages perhaps read-only.
-    #[doc(hidden)]
-    const FOREIGN: bool = false;
-
     /// Shows `count` items from a position on.
     #[doc(hidden)]
     #[inline]
@@ -35,7 +31,7 @@ pub unsafe trait Layout: Cell + Sized {
     fn look(writer: &SideWords, slots: &Slots<Self>, position: usize, most: usize) -> usize {
         let _ = (slots, most);
         // Acquire, with the Release of `show`: the items.
-        writer.position.acquire(Self::FOREIGN, order!("spsc.look", Acquire)).wrapping_sub(position)
+        writer.position.load(order!("spsc.look", Acquire)).wrapping_sub(position)
     }
 
     /// As `look` for all of them, for who only wants the number: what the writer did may not be visible.
@@ -63,6 +59,15 @@ pub unsafe trait Layout: Cell + Sized {
     #[inline]
     fn before_take(slots: &Slots<Self>, position: usize, limit: usize) -> usize {
         slots.ask_ahead::<false, 4>(position, limit)
+    }
+
+    /// How many items a look has to find for a reader that slips not to let the writer get ahead. Here it takes the line
+    /// of the writer's position, whatever the size of the items.
+    #[doc(hidden)]
+    #[inline]
+    fn run(slots: &Slots<Self>, position: usize) -> usize {
+        let _ = position;
+        8.min(slots.capacity() / 2)
     }
 
     /// Makes slots what they are before a ring's first item.

@@ -21,6 +21,8 @@ mod pair;
 pub(crate) mod waker;
 
 // For the list: each module by one name.
+#[cfg(not(miri))]
+pub(crate) use pair::positions;
 pub(crate) use pair::{spsc, stamped};
 
 /// Calls the macro `$then` with all bodies, by module.
@@ -66,6 +68,10 @@ macro_rules! each {
                 ends_are_handed_over,
                 what_is_left_is_dropped,
                 capacities_that_cannot_be_are_refused,
+            }
+            #[cfg(not(miri))]
+            positions {
+                half_of_all_in_batches,
             }
             #[cfg(target_has_atomic = "ptr")]
             many {

@@ -117,3 +117,29 @@ macro_rules! layouts {
 }
 
 layouts!(spsc, stamped);
+
+// Miri looks at each item, though they have no size.
+#[cfg(not(miri))]
+pub(crate) mod positions {
+    use super::*;
+
+    /// An end stops where the other one is, however far batches have moved it since its last look for a single item.
+    pub(crate) fn half_of_all_in_batches() {
+        const CAPACITY: usize = CapacityError::MOST;
+        // Items without a size: a ring of any capacity takes no memory, and a batch takes no time.
+        let mut ring = ring::spsc::Inline::<(), CAPACITY>::new();
+        let (mut writer, mut reader) = ring.split().unwrap();
+        let mut items = [(); CAPACITY];
+        writer.try_push(()).unwrap();
+        assert_eq!(reader.try_pop(), Ok(()));
+        reader.flush();
+        for _ in 0..usize::MAX / 2 / CAPACITY + 2 {
+            assert!(writer.push_slice(&items).is_ok());
+            assert_eq!(reader.pop_slice(&mut items), Ok(CAPACITY));
+        }
+        assert!(writer.push_slice(&items).is_ok());
+        assert_eq!(writer.try_push(()), Err(PushError::Full(())), "past the reader");
+        assert_eq!(reader.pop_slice(&mut items), Ok(CAPACITY));
+        assert_eq!(reader.try_pop(), Err(PopError::Empty), "past the writer");
+    }
+}

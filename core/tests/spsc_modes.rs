@@ -1,0 +1,261 @@
+//! What the ends of the rings for one writer and one reader offer beside pushes and pops, in both layouts: room at once,
+//! looks that are left out, abandoned ends, and slots that the caller fills in place.
+// What a test counts by, and not the crate.
+#![allow(clippy::disallowed_types)]
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::thread;
+
+use mycelium_core::ring::spsc::{self, Spsc};
+use mycelium_core::ring::{PopError, PushError, stamped};
+
+/// Counts that it was dropped, and owns nothing that a second drop would free.
+struct Dropped<'a>(&'a Cell<usize>);
+
+impl Drop for Dropped<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+macro_rules! laws {
+    ($layout:ident) => {
+        #[test]
+        fn one_out_one_in() {
+            for capacity in [2, 4, 16, 64, 1024] {
+                let (mut writer, mut reader) = $layout::pair(capacity).unwrap();
+                // A small ring shows each pop anyway.
+                if capacity > 8 {
+                    reader.show_every(1);
+                }
+                (0..capacity).for_each(|item| writer.try_push(item).unwrap());
+                assert!(writer.is_full() && reader.is_full());
+                for item in capacity..3 * capacity {
+                    assert_eq!(reader.try_pop(), Ok(item - capacity));
+                    assert_eq!(writer.try_push(item), Ok(()), "no room after a pop");
+                }
+                assert_eq!((writer.capacity(), writer.len()), (capacity, capacity));
+                assert_eq!((reader.capacity(), reader.len()), (capacity, capacity));
+            }
+        }
+
+        #[test]
+        fn room_is_shown_as_late_as_was_asked() {
+            let (mut writer, mut reader) = $layout::pair(16).unwrap();
+            reader.show_every(5);
+            (0..16).for_each(|item| writer.try_push(item).unwrap());
+            for _ in 0..4 {
+                reader.try_pop().unwrap();
+                assert_eq!(writer.try_push(0), Err(PushError::Full(0)));
+            }
+            reader.try_pop().unwrap();
+            assert_eq!(writer.room(), 5);
+            // More than the capacity would never be shown.
+            reader.show_every(usize::MAX);
+            assert_eq!(reader.by_ref().take(11).count(), 11);
+            assert_eq!(writer.room(), 5);
+            assert_eq!(reader.try_pop(), Err(PopError::Empty));
+            assert_eq!(writer.room(), 16);
+        }
+
+        /// The end was given back before the writer was shown what it had taken.
+        #[test]
+        fn what_was_taken_and_not_shown_is_not_taken_again() {
+            let drops = Cell::new(0);
+            let ring = $layout::Inline::<Dropped<'_>, 16>::new();
+            let mut writer = Spsc::producer(&ring).unwrap();
+            let mut reader = Spsc::consumer(&ring).unwrap();
+            for _ in 0..4 {
+                assert!(writer.try_push(Dropped(&drops)).is_ok());
+            }
+            drop(reader.try_pop());
+            drop(reader);
+            let mut reader = Spsc::consumer(&ring).unwrap();
+            assert_eq!(reader.len(), 3);
+            drop(reader.try_pop());
+            reader.close();
+            drop(writer);
+            drop(ring);
+            assert_eq!(drops.get(), 4);
+        }
+
+        #[test]
+        fn an_end_that_nobody_has_is_abandoned() {
+            let ring = $layout::Inline::<u8, 4>::new();
+            let writer = Spsc::producer(&ring).unwrap();
+            assert!(writer.is_abandoned(), "nobody has read yet");
+            let reader = Spsc::consumer(&ring).unwrap();
+            assert!(!writer.is_abandoned() && !reader.is_abandoned());
+            drop(reader);
+            assert!(writer.is_abandoned());
+            let reader = Spsc::consumer(&ring).unwrap();
+            assert!(!writer.is_abandoned());
+            writer.close();
+            assert!(reader.is_abandoned());
+        }
+
+        #[test]
+        fn looks_are_left_out_by_count() {
+            let (mut writer, mut reader) = $layout::pair(1024).unwrap();
+            for (short, left_out) in [1, 2, 4, 8, 16, 32, 64, 64].into_iter().enumerate() {
+                reader.slipping(true);
+                // Each short look doubles the number of those that are left out.
+                for _ in 0..=short {
+                    reader.look_exactly();
+                    assert_eq!(reader.try_pop(), Err(PopError::Empty));
+                }
+                writer.try_push(left_out).unwrap();
+                for _ in 0..left_out {
+                    assert_eq!(reader.try_pop(), Err(PopError::Empty));
+                }
+                assert_eq!(reader.try_pop(), Ok(left_out));
+            }
+            reader.slipping(true);
+            // A look that finds a line leaves no later one out.
+            (0..100).for_each(|item| writer.try_push(item).unwrap());
+            assert!((0..100).all(|item| reader.try_pop() == Ok(item)));
+            writer.try_push(7).unwrap();
+            reader.slipping(false);
+            assert_eq!(reader.try_pop(), Ok(7));
+        }
+
+        #[test]
+        fn looks_that_are_never_left_out() {
+            let (mut writer, mut reader) = $layout::pair(64).unwrap();
+            reader.slipping(true);
+            for item in 0..20 {
+                reader.look_exactly();
+                assert_eq!(reader.try_pop(), Err(PopError::Empty));
+                writer.try_push(item).unwrap();
+                assert_eq!((reader.len(), reader.is_empty()), (1, false));
+                assert_eq!(reader.try_pop(), Err(PopError::Empty));
+                match item % 3 {
+                    0 => reader.flush(),
+                    1 => reader.look_exactly(),
+                    _ => assert_eq!(reader.ready(), 1),
+                }
+                assert_eq!(reader.try_pop(), Ok(item));
+            }
+            assert_eq!(reader.try_pop(), Err(PopError::Empty));
+            writer.try_push(20).unwrap();
+            writer.close();
+            assert_eq!(reader.try_pop(), Ok(20), "the ring is closed");
+            assert_eq!(reader.try_pop(), Err(PopError::Closed));
+        }
+
+        #[test]
+        fn a_reader_that_slips_gets_all_between_threads() {
+            let count: u64 = if cfg!(miri) { 100 } else { 100_000 };
+            let (mut writer, mut reader) = $layout::pair(16).unwrap();
+            reader.slipping(true);
+            let sender = thread::spawn(move || {
+                for number in 0..count {
+                    while writer.try_push([number, !number]).is_err() {
+                        thread::yield_now();
+                    }
+                }
+                writer.close();
+            });
+            let mut next = 0;
+            loop {
+                let outcome = reader.pop_many(1 + next as usize % 5, |item| {
+                    assert_eq!(item, [next, !next]);
+                    next += 1;
+                });
+                match outcome {
+                    Ok(_) => {}
+                    Err(PopError::Empty) => thread::yield_now(),
+                    Err(PopError::Closed) => break,
+                }
+            }
+            assert_eq!(next, count);
+            sender.join().unwrap();
+        }
+
+        #[test]
+        fn slices_tell_full_from_closed() {
+            let (mut writer, reader) = $layout::pair(4).unwrap();
+            assert_eq!(writer.push_slice(&[]), Ok(0));
+            assert_eq!(writer.push_slice(&[1, 2, 3, 4, 5]), Ok(4));
+            assert_eq!(writer.push_slice(&[]), Ok(0));
+            assert_eq!(writer.push_slice(&[5]), Err(PushError::Full(())));
+            reader.close();
+            assert_eq!(writer.push_slice(&[5]), Err(PushError::Closed(())));
+        }
+    };
+}
+
+mod index {
+    use super::*;
+    use std::mem::MaybeUninit;
+
+    laws!(spsc);
+
+    fn write(slots: &mut [MaybeUninit<u64>], next: &mut u64) {
+        for slot in slots {
+            slot.write(*next);
+            *next += 1;
+        }
+    }
+
+    #[test]
+    fn slots_are_filled_in_place() {
+        let (mut writer, mut reader) = spsc::pair::<u64>(8).unwrap();
+        let (mut next, mut expected) = (0, 0);
+        for step in 0..40 {
+            let mut grant = writer.grant(5).unwrap();
+            grant.push(next).unwrap();
+            next += 1;
+            let (first, second) = grant.uninit();
+            assert_eq!(first.len() + second.len(), 4);
+            write(first, &mut next);
+            write(second, &mut next);
+            if step % 2 == 0 {
+                // SAFETY: all four were written to.
+                unsafe { grant.assume_filled(4) };
+            } else {
+                // SAFETY: as above, of three of them.
+                unsafe { grant.assume_filled(3) };
+                next -= 1;
+            }
+            assert_eq!(grant.commit(), 5 - step % 2);
+            assert!(reader.by_ref().all(|item| item == std::mem::replace(&mut expected, item + 1)));
+        }
+        assert_eq!(expected, next);
+    }
+
+    #[test]
+    #[should_panic = "more slots than were granted"]
+    fn more_than_was_granted_is_refused() {
+        let (mut writer, _reader) = spsc::pair::<u64>(8).unwrap();
+        let mut grant = writer.grant(5).unwrap();
+        // SAFETY: it panics.
+        unsafe { grant.assume_filled(6) };
+    }
+
+    #[test]
+    fn slots_are_filled_with_zeros() {
+        let (mut writer, mut reader) = spsc::pair::<u64>(8).unwrap();
+        for _ in 0..20 {
+            let mut grant = writer.grant(5).unwrap();
+            grant.push(1).unwrap();
+            let (first, second) = grant.zeroed();
+            assert!(first.iter().chain(&*second).eq(&[0; 4]));
+            first[0] = 2;
+            assert_eq!(grant.room(), 0);
+            grant.truncate(3);
+            grant.push(4).unwrap();
+            assert_eq!(grant.commit(), 4);
+            assert!(reader.by_ref().eq([1, 2, 0, 4]));
+        }
+        writer.grant(8).unwrap().zeroed();
+        assert_eq!(reader.try_pop(), Err(PopError::Empty), "a dropped grant shows nothing");
+    }
+}
+
+mod stamps {
+    use super::*;
+
+    laws!(stamped);
+}

@@ -1,0 +1,270 @@
+//! The rings for one writer and one reader where the reader shows room late, and where it leaves looks out. In the other
+//! models rings are so small that each pop is shown at once; here a ring of four shows every second one.
+#![cfg(loom)]
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use loom::sync::Arc;
+use loom::thread;
+use mycelium_core::doorbell::{Doorbell, announce};
+use mycelium_core::ring::spsc::{Consumer, Inline, Layout, Memory, Producer, Ring, Spsc};
+use mycelium_core::ring::{Handle, PopError, PushError, stamped};
+use mycelium_loom_tests::task::{Task, finish};
+use mycelium_loom_tests::{bounded, models};
+
+const CAPACITY: usize = 4;
+const LAG: usize = 2;
+
+type Ends<M> = (Producer<Arc<Spsc<M>>>, Consumer<Arc<Spsc<M>>>);
+
+fn ends<M: Memory<Slot: Layout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
+    let mut reader = Spsc::consumer(ring.clone()).unwrap();
+    reader.show_every(LAG);
+    (Spsc::producer(ring.clone()).unwrap(), reader)
+}
+
+fn push<H>(writer: &mut Producer<H>, number: usize)
+where
+    H: Handle<Target: Ring<Slot: Layout<Item = usize>>>,
+{
+    while writer.try_push(number).is_err() {
+        thread::yield_now();
+    }
+}
+
+/// The next item, whatever the reader finds before it.
+fn pop<H>(reader: &mut Consumer<H>) -> usize
+where
+    H: Handle<Target: Ring<Slot: Layout<Item = usize>>>,
+{
+    loop {
+        match reader.try_pop() {
+            Ok(item) => return item,
+            Err(PopError::Empty) => thread::yield_now(),
+            Err(PopError::Closed) => panic!("an item was lost"),
+        }
+    }
+}
+
+/// The models, for the ring that `$new` makes.
+macro_rules! models_of {
+    ($new:expr) => {
+        /// A writer of a full ring goes on when two slots were shown.
+        fn room_comes_late() {
+            bounded(2, || {
+                let (mut writer, mut reader) = ends(&Arc::new($new));
+                (0..CAPACITY).for_each(|number| writer.try_push(number).unwrap());
+                let sender =
+                    thread::spawn(move || (4..6).for_each(|number| push(&mut writer, number)));
+                (0..6).for_each(|number| assert_eq!(pop(&mut reader), number));
+                sender.join().unwrap();
+            });
+        }
+
+        /// A reader that finds nothing shows all room: a batch may need it.
+        fn an_empty_ring_has_room_for_a_batch() {
+            bounded(2, || {
+                let (mut writer, mut reader) = ends(&Arc::new($new));
+                writer.try_push(0).unwrap();
+                assert_eq!(reader.try_pop(), Ok(0));
+                let sender = thread::spawn(move || {
+                    loop {
+                        let Ok(mut grant) = writer.grant(CAPACITY) else {
+                            thread::yield_now();
+                            continue;
+                        };
+                        (1..=CAPACITY).for_each(|number| grant.push(number).unwrap());
+                        grant.commit();
+                        return;
+                    }
+                });
+                (1..=CAPACITY).for_each(|number| assert_eq!(pop(&mut reader), number));
+                sender.join().unwrap();
+            });
+        }
+
+        /// What the reader before took, and had not shown yet, is not taken again.
+        fn the_readers_end_changes_hands() {
+            bounded(3, || {
+                let ring = Arc::new($new);
+                let (mut writer, mut reader) = ends(&ring);
+                (0..3).for_each(|number| writer.try_push(number).unwrap());
+                let next = thread::spawn(move || {
+                    if let Some(mut reader) = Spsc::consumer(ring) {
+                        assert_eq!(reader.try_pop(), Ok(1), "an item was taken twice");
+                    }
+                });
+                assert_eq!(reader.try_pop(), Ok(0));
+                drop(reader);
+                next.join().unwrap();
+            });
+        }
+
+        /// All items come before the end, though the reader has shown room for some of them only.
+        fn closed_by_the_writer() {
+            bounded(2, || {
+                let (mut writer, mut reader) = ends(&Arc::new($new));
+                writer.try_push(0).unwrap();
+                let sender = thread::spawn(move || {
+                    push(&mut writer, 1);
+                    writer.close();
+                });
+                (0..2).for_each(|number| assert_eq!(pop(&mut reader), number));
+                while reader.try_pop() != Err(PopError::Closed) {
+                    thread::yield_now();
+                }
+                sender.join().unwrap();
+            });
+        }
+
+        /// A writer that parks is woken by a reader that shows its room before it rings.
+        fn parked_writer(flush: bool) {
+            bounded(3, move || {
+                let (mut writer, mut reader) = ends(&Arc::new($new));
+                (0..CAPACITY).for_each(|number| writer.try_push(number).unwrap());
+                let bell = Arc::new(Doorbell::new());
+                let room = bell.clone();
+                let task = Task::new(poll_fn(move |context| {
+                    if writer.try_push(4).is_ok() {
+                        return Poll::Ready(());
+                    }
+                    room.park(context.waker());
+                    match writer.try_push(4) {
+                        Ok(()) => Poll::Ready(()),
+                        Err(PushError::Full(_)) => Poll::Pending,
+                        Err(PushError::Closed(_)) => panic!("nobody has closed the ring"),
+                    }
+                }));
+                let sender = thread::spawn(move || task.run(2));
+                assert_eq!(reader.try_pop(), Ok(0));
+                if flush {
+                    reader.flush();
+                }
+                announce();
+                bell.ring();
+                let task = sender.join().unwrap();
+                assert_eq!(finish(vec![task]).len(), 1);
+            });
+        }
+
+        fn a_parked_writer_is_woken() {
+            parked_writer(true);
+        }
+
+        #[test]
+        #[should_panic = "a wake was lost"]
+        fn a_parked_writer_sleeps_on_without_a_flush() {
+            parked_writer(false);
+        }
+
+        /// A reader that slips, and parks when it finds nothing.
+        fn parked_reader(exact: bool) {
+            bounded(3, move || {
+                let (mut writer, mut reader) = ends(&Arc::new($new));
+                reader.slipping(true);
+                let bell = Arc::new(Doorbell::new());
+                let items = bell.clone();
+                let task = Task::new(poll_fn(move |context| {
+                    if let Ok(item) = reader.try_pop() {
+                        return Poll::Ready(item);
+                    }
+                    items.park(context.waker());
+                    if exact {
+                        reader.look_exactly();
+                    }
+                    reader.try_pop().map_or(Poll::Pending, Poll::Ready)
+                }));
+                let receiver = thread::spawn(move || task.run(2));
+                writer.try_push(7).unwrap();
+                announce();
+                bell.ring();
+                let task = receiver.join().unwrap();
+                assert_eq!(finish(vec![task]), [7]);
+            });
+        }
+
+        fn a_parked_reader_that_slips_is_woken() {
+            parked_reader(true);
+        }
+
+        #[test]
+        #[should_panic = "a wake was lost"]
+        fn a_parked_look_that_slips_loses_a_wake() {
+            parked_reader(false);
+        }
+
+        /// A reader that leaves looks out gets all items, in order, and then the end.
+        fn slipping() {
+            bounded(2, || {
+                let (mut writer, mut reader) = ends(&Arc::new($new));
+                reader.slipping(true);
+                let sender = thread::spawn(move || {
+                    (0..2).for_each(|number| push(&mut writer, number));
+                    writer.close();
+                });
+                (0..2).for_each(|number| assert_eq!(pop(&mut reader), number));
+                while reader.try_pop() != Err(PopError::Closed) {
+                    thread::yield_now();
+                }
+                sender.join().unwrap();
+            });
+        }
+    };
+}
+
+mod index {
+    use super::*;
+
+    models_of!(Inline::<usize, CAPACITY>::new());
+
+    models! {
+        room_comes_late {
+            fails_with_a_relaxed_pop: "spsc.pop",
+            fails_with_a_relaxed_look_for_room: "spsc.room",
+        }
+        an_empty_ring_has_room_for_a_batch {}
+        the_readers_end_changes_hands {
+            fails_with_a_relaxed_give_back: "pair.give-back",
+            fails_with_a_relaxed_take: "pair.take",
+        }
+        closed_by_the_writer {
+            fails_with_a_relaxed_close: "pair.close",
+            fails_with_a_relaxed_closed: "pair.closed",
+        }
+        a_parked_writer_is_woken {}
+        a_parked_reader_that_slips_is_woken {}
+        slipping {
+            fails_with_a_relaxed_push: "spsc.push",
+            fails_with_a_relaxed_look: "spsc.look",
+        }
+    }
+}
+
+mod stamps {
+    use super::*;
+
+    models_of!(stamped::Inline::<usize, CAPACITY>::new());
+
+    models! {
+        room_comes_late {
+            fails_with_a_relaxed_pop: "spsc.pop",
+            fails_with_a_relaxed_look_for_room: "spsc.room",
+        }
+        an_empty_ring_has_room_for_a_batch {}
+        the_readers_end_changes_hands {
+            fails_with_a_relaxed_give_back: "pair.give-back",
+            fails_with_a_relaxed_take: "pair.take",
+        }
+        closed_by_the_writer {
+            fails_with_a_relaxed_close: "pair.close",
+            fails_with_a_relaxed_closed: "pair.closed",
+        }
+        a_parked_writer_is_woken {}
+        a_parked_reader_that_slips_is_woken {}
+        slipping {
+            fails_with_a_relaxed_push: "stamped.push",
+            fails_with_a_relaxed_look: "stamped.look",
+        }
+    }
+}
