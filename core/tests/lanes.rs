@@ -1,4 +1,6 @@
 //! The ring of lanes against a plain model: any sequence of operations on one thread, then threads.
+// A handle of the tests implements an unsafe trait.
+#![allow(unsafe_code)]
 // The counts of a test are no part of what is checked.
 #![allow(clippy::disallowed_types)]
 
@@ -6,11 +8,12 @@ mod crowd;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use mycelium_core::ring::lanes::{Borrowed, Consumer, Inline, Lane, Lanes, Producer, Slot};
-use mycelium_core::ring::{CapacityError, GrantError, PopError, PushError};
+use mycelium_core::ring::lanes::{Borrowed, Boxed, Consumer, Inline, Lane, Lanes, Producer, Slot};
+use mycelium_core::ring::{CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
 
 use crowd::Crowd;
@@ -328,6 +331,39 @@ fn threads(writers: usize, readers: usize, each: usize) {
     let follows = |last, number| number / STAY != last / STAY || number > last;
     let crowd = Crowd { writers, readers, each };
     crowd.gather(write, || ring.close(), || Lanes::consumer(&ring), follows);
+}
+
+/// A handle whose clone leads to another ring, with a single lane, as the contract of `Handle` allows.
+struct Apart<'a>(&'a Boxed<u32>, &'a Boxed<u32>);
+
+impl Clone for Apart<'_> {
+    fn clone(&self) -> Self {
+        Apart(self.1, self.1)
+    }
+}
+
+impl Deref for Apart<'_> {
+    type Target = Boxed<u32>;
+
+    fn deref(&self) -> &Boxed<u32> {
+        self.0
+    }
+}
+
+// SAFETY: a handle keeps the reference that it was made with.
+unsafe impl Handle for Apart<'_> {}
+
+#[test]
+fn a_clone_of_a_reader_begins_with_the_first_lane_of_its_own_ring() {
+    let (many, one) = (Boxed::with_capacity(4, 2).unwrap(), Boxed::with_capacity(1, 2).unwrap());
+    let mut writers = [(); 2].map(|()| Lanes::producer(&many).unwrap());
+    let mut consumer = Lanes::consumer(Apart(&many, &one));
+    assert_eq!(writers[1].try_push(1), Ok(()));
+    assert_eq!(consumer.try_pop(), Ok(1));
+    let mut other = consumer.clone();
+    assert_eq!(other.try_pop(), Err(PopError::Empty));
+    assert_eq!(Lanes::producer(&one).unwrap().try_push(2), Ok(()));
+    assert_eq!(other.try_pop(), Ok(2));
 }
 
 #[test]

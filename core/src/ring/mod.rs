@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | [`spsc`] | 1 → 1 | FIFO | wait-free | refuses |
 //! | [`stamped`] | 1 → 1 | FIFO | wait-free | refuses |
-//! | [`mpmc`] | n → m, each item once | FIFO, linearizable | lock-free | refuses |
+//! | [`mpmc`] | n → m, each item once | FIFO; linearizable but for `Empty` and `Full`, which are about the next slot only | lock-free | refuses |
 //! | [`lanes`] | n → m, each item once | FIFO per writer only | writers wait-free, readers try a lock a lane | refuses |
 //! | [`broadcast`] | 1 → n, or n → n in its shared form; every reader sees every message | FIFO | wait-free | refuses, or passes observers |
 //!

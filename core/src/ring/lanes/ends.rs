@@ -130,7 +130,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 /// A reader's end. Dropping it leaves the ring open.
 ///
 /// As an iterator it pops until there is nothing now.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Consumer<H: Handle<Target: Ring>> {
     ring: H,
     /// The lane to look at next.
@@ -227,6 +227,13 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// in it; the rest is dropped with it.
     pub fn close(self) {
         self.ring.close();
+    }
+}
+
+// By hand: the clone of a handle may lead to another ring, which may have fewer lanes.
+impl<H: Handle<Target: Ring> + Clone> Clone for Consumer<H> {
+    fn clone(&self) -> Consumer<H> {
+        Consumer::new(self.ring.clone())
     }
 }
 

@@ -138,7 +138,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// writers may find the ring full.
     ///
     /// # Errors
-    /// [`PopError`] if there is none, or if the next is not finished yet.
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
+    /// [module](super).
     #[inline]
     pub fn pop_many(
         &mut self,
@@ -149,7 +150,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
             return Ok(0);
         }
         loop {
-            let mut items = Items { claim: self.claim(most.min(CLAIM))?, consumer: self };
+            let claim = self.claim(most.min(CLAIM))?;
+            let mut items = Items { claim, consumer: self };
             let mut count = 0;
             while let Some(item) = items.next() {
                 count += 1;
@@ -165,7 +167,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// Copies the next items to `items`, as many as there are and fit, at most 64, by one claim, and returns how many.
     ///
     /// # Errors
-    /// [`PopError`] if there is none, or if the next is not finished yet.
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
+    /// [module](super).
     #[inline]
     pub fn pop_slice(&mut self, items: &mut [ItemOf<H>]) -> Result<usize, PopError>
     where
