@@ -1,4 +1,6 @@
 //! The ring for many writers and readers against a plain model: any sequence of operations on one thread, then threads.
+// A handle of the tests implements an unsafe trait.
+#![allow(unsafe_code)]
 // The counts of a test are no part of what is checked.
 #![allow(clippy::disallowed_types)]
 
@@ -6,16 +8,29 @@ mod crowd;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mycelium_core::ring::mpmc::{Borrowed, Consumer, Inline, Mpmc, Producer, Slot};
-use mycelium_core::ring::{self, CapacityError, GrantError, PopError, PushError};
+use mycelium_core::ring::{self, CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
 
 use crowd::Crowd;
 
 const CAPACITY: usize = 4;
+
+/// An operation, and by which of two ends of its side: the other one's position gets out of date.
+#[derive(Clone, Debug)]
+struct Step {
+    end: usize,
+    operation: Operation,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    (0..2usize, operation()).prop_map(|(end, operation)| Step { end, operation })
+}
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -95,20 +110,21 @@ type Ring<'a> = &'a Inline<Item, CAPACITY>;
 
 /// Applies the operations to the ring and to the model. Grants nest: what comes meanwhile is done by a call of this.
 fn run(
-    operations: &mut core::slice::Iter<'_, Operation>,
+    steps: &mut core::slice::Iter<'_, Step>,
     most: usize,
     ring: Ring<'_>,
     model: &mut Model,
     alive: &Rc<()>,
 ) -> Result<(), TestCaseError> {
-    let mut producer = Mpmc::producer(ring);
-    let mut consumer = Mpmc::consumer(ring).clone();
+    let mut producers = [(); 2].map(|()| Mpmc::producer(ring));
+    let mut consumers = [(); 2].map(|()| Mpmc::consumer(ring).clone());
     for _ in 0..most {
-        let Some(operation) = operations.next() else { break };
+        let Some(Step { end, operation }) = steps.next() else { break };
+        let (producer, consumer) = (&mut producers[*end], &mut consumers[*end]);
         match *operation {
             Operation::Push => {
                 let number = model.next();
-                let full = ring::Producer::is_full(&mut producer);
+                let full = ring::Producer::is_full(producer);
                 prop_assert_eq!(full, model.room() == 0);
                 let pushed = producer.try_push((number, alive.clone()));
                 match pushed.map_err(|refused| (refused.is_full(), refused.into_inner().0)) {
@@ -173,7 +189,7 @@ fn run(
                 if fill > count {
                     prop_assert!(grant.push((0, alive.clone())).is_err());
                 }
-                run(operations, meanwhile, ring, model, alive)?;
+                run(steps, meanwhile, ring, model, alive)?;
                 let mut filled = numbers.iter().filter(|_| commit);
                 for slot in model.slots.iter_mut().filter(|slot| **slot == State::Claimed(mark)) {
                     *slot = filled.next().map_or(State::Skip, |number| State::Item(*number));
@@ -190,7 +206,7 @@ fn run(
             }
         }
         prop_assert_eq!(ring.len(), model.slots.len());
-        prop_assert_eq!(producer.is_closed(), model.closed);
+        prop_assert_eq!(producers[*end].is_closed(), model.closed);
     }
     Ok(())
 }
@@ -204,12 +220,12 @@ proptest! {
 
     #[test]
     fn behaves_like_the_model(
-        operations in prop::collection::vec(operation(), 1..if cfg!(miri) { 20 } else { 150 }),
+        steps in prop::collection::vec(step(), 1..if cfg!(miri) { 20 } else { 150 }),
         start in prop_oneof![Just(0), usize::MAX - 40..=usize::MAX, usize::MAX / 4 - 40..usize::MAX / 4 + 40],
     ) {
         let ring = Inline::<Item, CAPACITY>::new().starting_at(start);
         let (mut model, alive) = (Model::default(), Rc::new(()));
-        run(&mut operations.iter(), usize::MAX, &ring, &mut model, &alive)?;
+        run(&mut steps.iter(), usize::MAX, &ring, &mut model, &alive)?;
         let left = model.slots.iter().filter(|slot| matches!(slot, State::Item(_))).count();
         prop_assert_eq!(Rc::strong_count(&alive), left + 1);
         drop(ring);
@@ -227,7 +243,7 @@ proptest! {
         for (push, count) in counts {
             if push {
                 let items: Vec<usize> = (pushed..pushed + count).collect();
-                let taken = producer.push_slice(&items);
+                let taken = producer.push_slice(&items).unwrap_or(0);
                 prop_assert_eq!(taken, count.min(128 - model.len()));
                 model.extend(&items[..taken]);
                 pushed += taken;
@@ -247,12 +263,23 @@ proptest! {
 }
 
 #[test]
+fn a_slice_that_does_not_fit_is_told_from_one_that_comes_too_late() {
+    let ring = Inline::<u32, 4>::new();
+    let mut producer = Mpmc::producer(&ring);
+    assert_eq!(producer.push_slice(&[]), Ok(0));
+    assert_eq!(producer.push_slice(&[1, 2, 3, 4, 5]), Ok(4));
+    assert_eq!(producer.push_slice(&[5]), Err(PushError::Full(())));
+    ring.close();
+    assert_eq!(producer.push_slice(&[5]), Err(PushError::Closed(())));
+}
+
+#[test]
 fn lent_slots_serve_one_ring_after_another() {
     let mut slots: [Slot<u32>; 4] = Default::default();
     for _ in 0..3 {
         let ring = Borrowed::in_slots(&mut slots).unwrap();
         let (mut producer, mut consumer) = (Mpmc::producer(&ring), Mpmc::consumer(&ring));
-        assert_eq!(producer.push_slice(&[1, 2, 3, 4, 5]), 4);
+        assert_eq!(producer.push_slice(&[1, 2, 3, 4, 5]), Ok(4));
         assert_eq!(consumer.try_pop(), Ok(1));
         assert_eq!(producer.try_push(5), Ok(()));
         assert!(consumer.eq([2, 3, 4, 5]));
@@ -272,7 +299,7 @@ fn a_capacity_that_cannot_be_is_an_error() {
         Boxed::<u64>::with_capacity(CapacityError::MOST).err(),
         Some(CapacityError::Memory { given: CapacityError::MOST })
     );
-    let ring = std::sync::Arc::new(Boxed::with_capacity(2).unwrap());
+    let ring = Arc::new(Boxed::with_capacity(2).unwrap());
     let mut producer = Mpmc::producer(ring.clone());
     assert_eq!(producer.try_push(1), Ok(()));
     assert_eq!(Mpmc::consumer(ring).try_pop(), Ok(1));
@@ -352,14 +379,104 @@ fn a_forgotten_grant_stops_the_ring_and_nothing_unfilled_is_dropped() {
 fn the_high_water_mark_is_what_writers_have_found() {
     let ring = Inline::<u8, 256>::new();
     let (mut producer, mut consumer) = (Mpmc::producer(&ring), Mpmc::consumer(&ring));
-    assert_eq!(producer.push_slice(&[0; 63]), 63);
+    assert_eq!(producer.push_slice(&[0; 63]), Ok(63));
     assert_eq!(ring.high_water(), 0);
-    assert_eq!(producer.push_slice(&[0; 1]), 1);
+    assert_eq!(producer.push_slice(&[0; 1]), Ok(1));
     assert_eq!(ring.high_water(), 64);
-    assert_eq!(producer.push_slice(&[0; 250]), 192);
+    assert_eq!(producer.push_slice(&[0; 250]), Ok(192));
     assert_eq!(ring.high_water(), 256);
     assert_eq!(consumer.by_ref().count(), 256);
     assert_eq!(ring.high_water(), 256);
+}
+
+/// A handle whose clone leads to a ring of its own, as the contract of `Handle` allows.
+struct Apart(Arc<Inline<Box<u32>, 2>>);
+
+impl Clone for Apart {
+    fn clone(&self) -> Apart {
+        Apart(Arc::default())
+    }
+}
+
+impl Deref for Apart {
+    type Target = Inline<Box<u32>, 2>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+// SAFETY: an `Arc` leads to the same ring for as long as it lives.
+unsafe impl Handle for Apart {}
+
+#[test]
+fn a_clone_of_an_end_uses_the_ring_of_its_own_handle() {
+    let first = Arc::<Inline<Box<u32>, 2>>::default();
+    let mut producer = Mpmc::producer(Apart(first.clone()));
+    let mut consumer = Mpmc::consumer(Apart(first));
+    let mut unused = consumer.clone();
+    assert_eq!(Mpmc::producer(unused.ring().0.clone()).try_push(Box::new(5)), Ok(()));
+    assert_eq!(unused.try_pop(), Ok(Box::new(5)));
+    let mut unused = producer.clone();
+    assert_eq!(unused.try_push(Box::new(6)), Ok(()));
+    assert_eq!(Mpmc::consumer(unused.ring().0.clone()).try_pop(), Ok(Box::new(6)));
+    for item in 0..5 {
+        assert_eq!(producer.try_push(Box::new(item)), Ok(()));
+        assert_eq!(consumer.try_pop(), Ok(Box::new(item)));
+    }
+    let (mut other, mut alone) = (producer.clone(), consumer.clone());
+    drop((producer, consumer));
+    let mut reader = Mpmc::consumer(other.ring().0.clone());
+    assert_eq!(other.try_push(Box::new(7)), Ok(()));
+    assert_eq!(reader.try_pop(), Ok(Box::new(7)));
+    let mut writer = Mpmc::producer(alone.ring().0.clone());
+    assert_eq!(writer.try_push(Box::new(8)), Ok(()));
+    assert_eq!(alone.try_pop(), Ok(Box::new(8)));
+}
+
+#[test]
+fn a_ring_is_empty_to_readers_while_an_earlier_claim_is_unfinished() {
+    let ring = Inline::<u32, 4>::new();
+    let (mut slow, mut fast) = (Mpmc::producer(&ring), Mpmc::producer(&ring));
+    let mut consumer = Mpmc::consumer(&ring);
+    let mut grant = slow.grant(1).unwrap();
+    assert_eq!(fast.try_push(2), Ok(()));
+    assert_eq!(consumer.try_pop(), Err(PopError::Empty), "the push of 2 has returned");
+    assert_eq!(ring.len(), 2);
+    assert_eq!(grant.push(1), Ok(()));
+    grant.commit();
+    assert!(consumer.eq([1, 2]));
+}
+
+#[test]
+fn a_ring_is_full_to_writers_while_an_earlier_slot_is_being_emptied() {
+    let ring = Inline::<u32, 4>::new();
+    let mut producer = Mpmc::producer(&ring);
+    let (mut slow, mut fast) = (Mpmc::consumer(&ring), Mpmc::consumer(&ring));
+    assert_eq!(producer.push_slice(&[1, 2, 3, 4]), Ok(4));
+    let mut first = true;
+    let popped = slow.pop_many(2, |item| {
+        if std::mem::take(&mut first) {
+            assert_eq!(item, 1);
+            assert_eq!(fast.try_pop(), Ok(3), "2 is the other reader's");
+            assert_eq!(producer.try_push(5), Ok(()));
+            assert_eq!(producer.try_push(6), Err(PushError::Full(6)), "the slot of 3 is empty");
+        }
+    });
+    assert_eq!(popped, Ok(2));
+    assert_eq!(producer.push_slice(&[6, 7]), Ok(2));
+    assert!(fast.eq([4, 5, 6, 7]));
+}
+
+#[test]
+fn the_room_that_a_grant_is_told_of_is_that_of_now() {
+    let ring = Inline::<u32, 4>::new();
+    let (mut behind, mut other) = (Mpmc::producer(&ring), Mpmc::producer(&ring));
+    assert_eq!(behind.push_slice(&[1, 2, 3, 4]), Ok(4));
+    assert_eq!(Mpmc::consumer(&ring).by_ref().take(3).count(), 3);
+    let grant = other.grant(2).unwrap();
+    assert_eq!(behind.grant(4).err(), Some(GrantError::Full { room: 1 }));
+    drop(grant);
 }
 
 #[test]
@@ -384,7 +501,7 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
             match number % 3 {
                 0 => {
                     let items = [[writer, number], [writer, number + 1]];
-                    number += producer.push_slice(&items[..2.min(each - number)]);
+                    number += producer.push_slice(&items[..2.min(each - number)]).unwrap_or(0);
                 }
                 1 if count > 0 => {
                     let Ok(mut grant) = producer.grant(count) else {

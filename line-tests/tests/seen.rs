@@ -58,7 +58,7 @@ fn batches_and_what_is_lent_are_seen() {
         run();
         LOADED.get()
     };
-    assert!(stored(&mut || assert_eq!(writer.push_slice(&[1, 2, 3, 4, 5, 6]), 6)) >= 48);
+    assert!(stored(&mut || assert_eq!(writer.push_slice(&[1, 2, 3, 4, 5, 6]), Ok(6))) >= 48);
     let mut items = [0; 4];
     assert!(loaded(&mut || assert_eq!(reader.pop_slice(&mut items), Ok(4))) >= 32);
     let granted = stored(&mut || {

@@ -1,6 +1,10 @@
 //! The ring for many writers and readers under loom: single items, batch claims, wrap-around, a full ring, closing
-//! from either side, slots that are given up, two writers, two readers.
+//! from either side, slots that are given up, two writers, two readers, ends that remember an old position.
 #![cfg(loom)]
+// A flag outlives the runs of a model.
+#![allow(clippy::disallowed_types)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use loom::sync::Arc;
 use loom::thread;
@@ -129,7 +133,7 @@ fn batches() {
         let ring = ring::<4>();
         let mut consumer = Mpmc::consumer(ring.clone());
         let (mut batches, mut singles) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring));
-        let batch = thread::spawn(move || assert_eq!(batches.push_slice(&[1, 2, 3]), 3));
+        let batch = thread::spawn(move || assert_eq!(batches.push_slice(&[1, 2, 3]), Ok(3)));
         let single = thread::spawn(move || singles.try_push(9).unwrap());
         let mut popped = Vec::new();
         while popped.len() < 4 {
@@ -156,7 +160,7 @@ fn batches_wrap_around() {
         let writer = thread::spawn(move || {
             let mut items = &[2, 3, 4][..];
             while !items.is_empty() {
-                items = &items[producer.push_slice(items)..];
+                items = &items[producer.push_slice(items).unwrap_or(0)..];
                 thread::yield_now();
             }
         });
@@ -268,6 +272,116 @@ fn close_from_the_writers_side() {
     });
 }
 
+/// The reader remembers a position of laps ago, while a writer and another reader use the slot again.
+fn a_reader_that_is_behind() {
+    bounded(3, || {
+        let ring = ring::<2>();
+        let mut producer = Mpmc::producer(ring.clone());
+        let (mut behind, mut other) = (Mpmc::consumer(ring.clone()), Mpmc::consumer(ring));
+        for item in 1..=3 {
+            push(&mut producer, item);
+            assert_eq!(pop(&mut other), item);
+        }
+        push(&mut producer, 4);
+        let writer = thread::spawn(move || producer.try_push(5).unwrap());
+        let reader = thread::spawn(move || other.try_pop().ok());
+        let first = behind.try_pop().ok();
+        writer.join().unwrap();
+        let second = reader.join().unwrap();
+        let mut popped: Vec<usize> = first.into_iter().chain(second).collect();
+        assert_ne!((first, second), (None, None), "4 was there before");
+        popped.extend(behind);
+        popped.sort_unstable();
+        assert_eq!(popped, [4, 5], "lost or doubled");
+    });
+}
+
+/// The writer remembers a position of a lap ago, while a reader frees a slot and another writer takes one.
+fn a_writer_that_is_behind() {
+    bounded(2, || {
+        let ring = ring::<2>();
+        let (mut behind, mut other) = (Mpmc::producer(ring.clone()), Mpmc::producer(ring.clone()));
+        let mut consumer = Mpmc::consumer(ring);
+        push(&mut other, 1);
+        push(&mut other, 2);
+        assert_eq!(pop(&mut consumer), 1);
+        let writer = thread::spawn(move || other.try_push(3).is_ok());
+        let reader = thread::spawn(move || {
+            assert_eq!(pop(&mut consumer), 2);
+            consumer
+        });
+        let pushed = behind.try_push(4).is_ok();
+        let other = writer.join().unwrap();
+        let mut rest: Vec<usize> = reader.join().unwrap().collect();
+        rest.sort_unstable();
+        let mut expected = vec![3, 4];
+        expected.retain(|item| [other, pushed][item - 3]);
+        assert_eq!(rest, expected, "lost or doubled");
+        assert!(pushed || other, "both were refused, and there was a slot");
+    });
+}
+
+/// The slot at the remembered position is free, and the ring is closed: the push is refused, or its item is read.
+fn closed_behind_a_free_slot() {
+    bounded(3, || {
+        let ring = ring::<2>();
+        let mut producer = Mpmc::producer(ring.clone());
+        let mut consumer = Mpmc::consumer(ring.clone());
+        push(&mut producer, 1);
+        assert_eq!(pop(&mut consumer), 1);
+        let mut behind = producer.clone();
+        push(&mut producer, 2);
+        let closer = thread::spawn(move || ring.close());
+        let pushed = behind.try_push(3).is_ok();
+        let rest: Vec<usize> = consumer.by_ref().collect();
+        assert_eq!(rest, if pushed { vec![2, 3] } else { vec![2] });
+        closer.join().unwrap();
+        assert_eq!(consumer.try_pop(), Err(PopError::Closed), "an item after the end");
+        assert_eq!(behind.try_push(4), Err(PushError::Closed(4)));
+    });
+}
+
+/// A full ring that is closed refuses as closed, once the close is visible, though nobody reads the tail.
+fn closed_behind_a_full_slot() {
+    bounded(3, || {
+        let ring = ring::<2>();
+        let mut producer = Mpmc::producer(ring.clone());
+        push(&mut producer, 1);
+        push(&mut producer, 2);
+        let closer = thread::spawn(move || ring.close());
+        let refused = producer.try_push(3);
+        assert!(matches!(refused, Err(PushError::Full(3) | PushError::Closed(3))));
+        closer.join().unwrap();
+        assert_eq!(producer.try_push(3), Err(PushError::Closed(3)));
+    });
+}
+
+/// `Empty` is about the next slot only: a pop is told so behind an unfinished push, though a later one has returned. The
+/// model must find such a run, and all others must give both items.
+#[test]
+fn empty_behind_an_unfinished_push() {
+    static FOUND: AtomicBool = AtomicBool::new(false);
+    bounded(2, || {
+        let ring = ring::<2>();
+        let mut slow = Mpmc::producer(ring.clone());
+        let mut consumer = Mpmc::consumer(ring.clone());
+        let writer = thread::spawn(move || slow.try_push(1).unwrap());
+        // Made now: an end that loses a compare-and-swap lets the other thread run, here until it has finished.
+        let mut fast = Mpmc::producer(ring.clone());
+        fast.try_push(2).unwrap();
+        let popped = consumer.try_pop();
+        if popped == Err(PopError::Empty) {
+            assert_eq!(ring.len(), 2, "the push of 2 has returned, so 1 was claimed before");
+            FOUND.store(true, Ordering::Relaxed);
+        }
+        writer.join().unwrap();
+        let mut items: Vec<usize> = popped.into_iter().chain(consumer).collect();
+        items.sort_unstable();
+        assert_eq!(items, [1, 2]);
+    });
+    assert!(FOUND.load(Ordering::Relaxed), "no run in which the answer is not linearizable");
+}
+
 models! {
     one_by_one {
         fails_with_a_relaxed_push: "mpmc.push",
@@ -296,4 +410,14 @@ models! {
     partly_filled {}
     close_from_the_readers_side {}
     close_from_the_writers_side {}
+    a_reader_that_is_behind {
+        fails_with_a_relaxed_push: "mpmc.push",
+        fails_with_a_relaxed_look: "mpmc.look",
+    }
+    a_writer_that_is_behind {
+        fails_with_relaxed_room: "mpmc.room",
+        fails_with_a_relaxed_free: "mpmc.free",
+    }
+    closed_behind_a_free_slot {}
+    closed_behind_a_full_slot {}
 }

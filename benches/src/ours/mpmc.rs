@@ -23,7 +23,7 @@ pub(crate) fn ends<T: Item>(
 impl<T: Item> PushMany for Ours<Producer<Arc<Boxed<T>>>> {
     #[inline]
     fn push_many(&mut self, items: &[T]) -> usize {
-        self.0.push_slice(items)
+        self.0.push_slice(items).unwrap_or(0)
     }
 }
 

@@ -52,7 +52,7 @@ impl core::error::Error for CapacityError {}
 /// Why an item was not taken; it comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PushError<T> {
-    /// There is no room now.
+    /// There is no room now. In [`mpmc`](super::mpmc): the next slot is not free, though later ones may be.
     Full(T),
     /// The readers are gone for good.
     Closed(T),
@@ -90,7 +90,7 @@ impl<T> core::error::Error for PushError<T> {}
 /// Why there is no item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PopError {
-    /// Nothing yet.
+    /// Nothing yet. In [`mpmc`](super::mpmc): the next item is not there, though later ones may be.
     Empty,
     /// All was taken and the writers are gone for good.
     Closed,

@@ -5,6 +5,9 @@ use core::ops::Deref;
 /// A pointer to a ring: `&Ring`, or `Arc<Ring>` with the feature `alloc`. A handle of your own may lead to memory
 /// that something else owns.
 ///
+/// Nothing is promised of a clone of a handle: it may lead to another ring. So an end that is cloned, and any other
+/// code that clones a handle, asks the clone where its ring is, and takes over no pointer, position or index.
+///
 /// # Safety
 /// As long as a handle lives, and after it was moved, `deref` returns the same ring at the same address.
 #[allow(unsafe_code)]

@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | [`spsc`] | 1 → 1 | FIFO | wait-free | refuses |
 //! | [`stamped`] | 1 → 1 | FIFO | wait-free | refuses |
-//! | [`mpmc`] | n → m, each item once | FIFO, linearizable | lock-free | refuses |
+//! | [`mpmc`] | n → m, each item once | FIFO; linearizable but for `Empty` and `Full`, which are about the next slot only | lock-free | refuses |
 //! | [`broadcast`] | 1 → n, every reader sees every message | FIFO | wait-free, but for gating readers | refuses, or passes observers |
 //!
 //! Of the two rings for one writer and one reader, `spsc` shows its items by one index and is the faster for batches

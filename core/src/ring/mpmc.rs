@@ -1,18 +1,28 @@
 //! `mpmc`: any number of writers and readers; each item goes to one reader, in one order for all.
 //!
-//! Who wants to push claims a position by moving the ring's tail with a compare-and-swap, fills the slot of that
-//! position, and says so in the slot's stamp. Who wants to pop claims with the head in the same way. A batch is one
-//! claim: `k` neighbours for one compare-and-swap, after a look that each of them is ready. Nobody can change the
-//! stamps of the range meanwhile but who moves the same word, so that the claim holds for all of them or fails.
+//! A writer claims a position by moving the ring's tail with a compare-and-swap, fills the slot of that position, and
+//! then marks the slot as full in its stamp. A reader claims a position with the head in the same way. A batch is one
+//! claim: one compare-and-swap takes `k` neighbouring slots, after a look that each of them is ready. Only the thread
+//! that moves the same word can change the stamps of this range, so the claim holds for all slots or fails.
 //!
-//! **Order.** Items come out in the order of the claims: if a push has returned before another begins, its item comes
-//! out first. Claims of pops are in the same order; two readers may still finish what they took in any order.
+//! **Where an end looks.** An end remembers the last position that it knew, and looks at the slot of that position
+//! before it reads the head or the tail. Those words are read only after another end has moved them, so a call
+//! that claims nothing usually touches one cache line, and a claim touches two.
 //!
-//! **Progress.** No call waits for another thread: one that has to try again does so because another one got through.
-//! A thread that stops between its claim and the stamp (preempted, or with a [`Grant`] in its hands) stops nobody
-//! inside a call, but what lies behind its slot stays where it is: readers are told `Empty` although later items are
-//! finished, and writers `Full` although later slots are empty, until it goes on. So `Empty` means that the next item
-//! is not there yet. A grant that is forgotten (`mem::forget`) ends the ring there.
+//! **Order.** Pushes and pops that succeed are linearizable: items come out in the order of the claims, and if a push
+//! has returned before another begins, its item comes out first. Two readers may still finish what they took in any
+//! order.
+//!
+//! **`Empty` and `Full` are not linearizable.** They say that the *next* slot is not ready, not that no item or no
+//! empty slot exists. A pop returns [`PopError::Empty`] while an earlier claim is unfinished (its writer was preempted
+//! between the claim and the stamp, or has a [`Grant`] in its hands), although pushes behind it have returned. A push
+//! returns [`PushError::Full`](super::PushError::Full) while a reader is still emptying the slot that comes next,
+//! although pops behind it have returned. The same calls succeed once that thread goes on. On a ring where no call is
+//! in progress and no grant is open, both answers are exact.
+//!
+//! **Progress.** No call waits for another thread: a call that has to try again does so because another one succeeded.
+//! A thread that stops between its claim and the stamp blocks nobody inside a call, but other threads get `Empty` or
+//! `Full` at its slot until it goes on. A grant that is forgotten (`mem::forget`) ends the ring there.
 //!
 //! **Closing.** [`Mpmc::close`] is for all writers. It is one step with the claims: a push was either claimed before
 //! and will be read before [`PopError::Closed`], or it is refused. Dropping an end says nothing.
@@ -21,12 +31,16 @@
 //! that were claimed and not filled.
 //!
 //! Positions are `usize`, counted in steps of 4, and wrap. A thread that is held up between its look at a slot and its
-//! compare-and-swap, for exactly a multiple of 2⁶² pushes (2³⁰ where `usize` has 32 bits), would be deceived.
+//! compare-and-swap, for exactly a multiple of 2⁶² pushes (2³⁰ where `usize` has 32 bits), would be deceived. An end may
+//! be idle for any number of pushes: where `usize` has 32 bits, it compares its position with the head or the tail
+//! before it returns `Empty` or `Full`.
 
 #![allow(unsafe_code)]
 
 mod batch;
 mod ends;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use core::marker::PhantomData;
 use core::ops::{Deref, RangeInclusive};
@@ -53,8 +67,8 @@ const SKIP: usize = 2;
 /// In the tail: nobody pushes any more.
 const CLOSED: usize = 1;
 
-/// One claim takes no more slots than this, unless a grant asks for more: what is claimed is looked at first, and a
-/// look at many is in vain the more often, the longer it takes.
+/// One claim takes no more slots than this, unless a grant asks for more. Slots are checked before the
+/// compare-and-swap; the longer the check, the likelier the compare-and-swap fails.
 const CLAIM: usize = 64;
 
 /// A ring for any number of writers and readers. See the [module](self).
@@ -68,7 +82,7 @@ const CLAIM: usize = 64;
 /// let mut another = writer.clone();
 /// let mut reader = mpmc::Mpmc::consumer(&RING);
 /// writer.try_push(1)?;
-/// assert_eq!(another.push_slice(&[2, 3, 4, 5]), 3);
+/// assert_eq!(another.push_slice(&[2, 3, 4, 5]), Ok(3));
 /// assert_eq!(writer.try_push(5), Err(PushError::Full(5)));
 /// assert_eq!(reader.try_pop(), Ok(1));
 /// RING.close();
@@ -158,12 +172,12 @@ impl<T, S: Storage<Slot = Slot<T>>> Mpmc<T, S> {
 
     /// An end for a writer. There may be any number of them, made here or cloned.
     pub fn producer<H: Handle<Target = Mpmc<T, S>>>(ring: H) -> Producer<H> {
-        Producer::new(Slots::new(ring.slots.slots()), ring)
+        Producer::new(ring)
     }
 
     /// An end for a reader. There may be any number of them, made here or cloned.
     pub fn consumer<H: Handle<Target = Mpmc<T, S>>>(ring: H) -> Consumer<H> {
-        Consumer::new(Slots::new(ring.slots.slots()), ring)
+        Consumer::new(ring)
     }
 
     /// Ends pushing, for all writers and for good. Readers get what was claimed before, then [`PopError::Closed`].
@@ -357,15 +371,20 @@ fn depth(head: usize, tail: usize, capacity: usize) -> usize {
 
 /// Moves `word`, the head or the tail, over `least` to `most` slots whose stamps, less their lap, are in `ready`.
 ///
-/// `look` is Acquire: it pairs with the Release of who had the slot before, and the claim needs to know that it is done
-/// with the value. The compare-and-swap itself is relaxed: what it gives away are slots that were looked at, and nobody
-/// changes their stamps but who has moved this word over them.
+/// The first look is at `known`, a position that the word had at some time. If other ends have moved the word since,
+/// either a stamp shows a later state, or the compare-and-swap fails; the call then goes on with the word's value. A
+/// failed compare-and-swap also shows that the tail was closed.
+///
+/// `look` is Acquire: it pairs with the Release of the end that had the slot before, and the claim needs to know that it
+/// is done with the value. The compare-and-swap itself is relaxed: it gives away slots whose stamps were looked at, and
+/// only the end that moves this word over them may change these stamps.
 ///
 /// # Safety
 /// The slots are alive.
 #[inline]
 unsafe fn claim<T>(
     word: &AtomicUsize,
+    known: &mut usize,
     slots: &Slots<Slot<T>>,
     ready: RangeInclusive<isize>,
     look: Ordering,
@@ -373,11 +392,10 @@ unsafe fn claim<T>(
     most: usize,
 ) -> Result<Claim, Refused> {
     let mut backoff = Backoff::new();
+    // Whether `known` was read from the word in this call.
+    let mut fresh = false;
     loop {
-        let position = word.load(Ordering::Relaxed);
-        if position & CLOSED != 0 {
-            return Err(Refused::Closed);
-        }
+        let position = *known;
         let (mut count, mut overtaken) = (0, false);
         while count < most {
             let next = position.wrapping_add(count * STEP);
@@ -385,25 +403,45 @@ unsafe fn claim<T>(
             let stamp = unsafe { slots.at(next / STEP) }.stamp.load(look);
             let state = stamp.wrapping_sub(lap(slots, next)).cast_signed();
             if !ready.contains(&state) {
-                // Past this lap's states: somebody has moved the word meanwhile, and done with the slot.
                 overtaken = state > *ready.end();
                 break;
             }
             count += 1;
         }
-        if !overtaken {
-            if count < least {
+        let now = if !overtaken && count >= least {
+            let end = position.wrapping_add(count * STEP);
+            let moved =
+                word.compare_exchange_weak(position, end, Ordering::Relaxed, Ordering::Relaxed);
+            match moved {
+                Ok(_) => {
+                    *known = end;
+                    return Ok(Claim { position, count });
+                }
+                Err(now) => {
+                    backoff.wait();
+                    now
+                }
+            }
+        } else {
+            // A slot that is not ready yet has not been claimed in this lap, so the word has not passed it. An old `known`
+            // gives the same answer as the word then, unless the positions have wrapped since, which takes a word of 32
+            // bits. After some slots that are ready, the number of them is right only if `known` is.
+            if !overtaken && (fresh || count == 0 && usize::BITS >= 64) {
                 return Err(Refused::Short(count));
             }
-            let end = position.wrapping_add(count * STEP);
-            if word
-                .compare_exchange_weak(position, end, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-            {
-                return Ok(Claim { position, count });
+            let now = word.load(Ordering::Relaxed);
+            if !overtaken && now == position {
+                return Err(Refused::Short(count));
             }
+            if fresh {
+                backoff.wait();
+            }
+            now
+        };
+        if now & CLOSED != 0 {
+            return Err(Refused::Closed);
         }
-        backoff.wait();
+        (*known, fresh) = (now, true);
     }
 }
 
@@ -415,6 +453,9 @@ pub trait Ring {
 
     /// What all ends share.
     fn words(&self) -> &Words;
+
+    /// The slots.
+    fn slots(&self) -> &[Slot<Self::Item>];
 }
 
 impl<T, S: Storage<Slot = Slot<T>>> Ring for Mpmc<T, S> {
@@ -423,6 +464,10 @@ impl<T, S: Storage<Slot = Slot<T>>> Ring for Mpmc<T, S> {
     #[inline]
     fn words(&self) -> &Words {
         &self.words
+    }
+
+    fn slots(&self) -> &[Slot<T>] {
+        self.slots.slots()
     }
 }
 

@@ -27,17 +27,25 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         }
     }
 
-    /// Appends as many of `items` as there is room for, and returns how many; none after the ring was closed. They go
-    /// in by claims of up to 64: items of other writers come between two claims, not within one.
+    /// Appends as many of `items` as there is room for, and returns how many. They go in by claims of up to 64: items of
+    /// other writers come between two claims, not within one.
+    ///
+    /// # Errors
+    /// [`PushError`] if there is no room for any of them or the ring was closed.
     #[inline]
-    pub fn push_slice(&mut self, items: &[ItemOf<H>]) -> usize
+    pub fn push_slice(&mut self, items: &[ItemOf<H>]) -> Result<usize, PushError<()>>
     where
         ItemOf<H>: Copy,
     {
         let mut pushed = 0;
         while pushed < items.len() {
             let rest = &items[pushed..];
-            let Ok(claim) = self.claim(1, rest.len().min(CLAIM)) else { break };
+            let claim = match self.claim(1, rest.len().min(CLAIM)) {
+                Ok(claim) => claim,
+                Err(_) if pushed > 0 => break,
+                Err(Refused::Short(_)) => return Err(PushError::Full(())),
+                Err(Refused::Closed) => return Err(PushError::Closed(())),
+            };
             // From the last to the first: readers come to the first, and find all.
             for (index, item) in rest[..claim.count].iter().enumerate().rev() {
                 let position = claim.position.wrapping_add(index * STEP);
@@ -47,7 +55,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             }
             pushed += claim.count;
         }
-        pushed
+        Ok(pushed)
     }
 }
 
@@ -138,7 +146,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// writers may find the ring full.
     ///
     /// # Errors
-    /// [`PopError`] if there is none, or if the next is not finished yet.
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
+    /// [module](super).
     #[inline]
     pub fn pop_many(
         &mut self,
@@ -149,7 +158,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
             return Ok(0);
         }
         loop {
-            let mut items = Items { claim: self.claim(most.min(CLAIM))?, consumer: self };
+            let claim = self.claim(most.min(CLAIM))?;
+            let mut items = Items { claim, consumer: self };
             let mut count = 0;
             while let Some(item) = items.next() {
                 count += 1;
@@ -165,7 +175,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// Copies the next items to `items`, as many as there are and fit, at most 64, by one claim, and returns how many.
     ///
     /// # Errors
-    /// [`PopError`] if there is none, or if the next is not finished yet.
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
+    /// [module](super).
     #[inline]
     pub fn pop_slice(&mut self, items: &mut [ItemOf<H>]) -> Result<usize, PopError>
     where

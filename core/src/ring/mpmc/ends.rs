@@ -5,7 +5,7 @@
 #[cfg(doc)]
 use super::Mpmc;
 use super::{
-    CLAIM, Claim, FREE, FULL, ItemOf, Refused, Ring, SKIP, STEP, Slot, claim, lap, next_lap,
+    CLAIM, CLOSED, Claim, FREE, FULL, ItemOf, Refused, Ring, SKIP, STEP, Slot, claim, lap, next_lap,
 };
 use crate::ring::cell::Cell;
 use crate::ring::slots::Slots;
@@ -17,17 +17,21 @@ use crate::sync::{Ordering, order};
 pub struct Producer<H: Handle<Target: Ring>> {
     pub(super) ring: H,
     pub(super) slots: Slots<Slot<ItemOf<H>>>,
+    /// A position that the ring's word had at some time: where the next claim looks first.
+    pub(super) known: usize,
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    pub(super) fn new(slots: Slots<Slot<ItemOf<H>>>, ring: H) -> Producer<H> {
-        Producer { ring, slots }
+    pub(super) fn new(ring: H) -> Producer<H> {
+        let known = ring.words().tail.load(Ordering::Relaxed) & !CLOSED;
+        Producer { slots: Slots::new(ring.slots()), known, ring }
     }
 
     /// Appends an item.
     ///
     /// # Errors
-    /// [`PushError`] with the item, if there is no room or the ring was closed.
+    /// [`PushError`] with the item, if the next slot is not free or the ring was closed. `Full` does not mean that every
+    /// slot is in use: see the [module](super).
     #[inline]
     pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
         match self.claim(1, 1) {
@@ -60,13 +64,20 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     }
 
     #[inline]
-    pub(super) fn claim(&self, least: usize, most: usize) -> Result<Claim, Refused> {
+    pub(super) fn claim(&mut self, least: usize, most: usize) -> Result<Claim, Refused> {
         let words = self.ring.words();
         // Acquire, with the Release of `mpmc.free` of the lap before: its reader is done with the value.
         let look = order!("mpmc.room", Acquire);
         let free = FREE.cast_signed();
         // SAFETY: the ring is alive.
-        let claim = unsafe { claim(&words.tail, &self.slots, free..=free, look, least, most) }?;
+        let claim = unsafe {
+            claim(&words.tail, &mut self.known, &self.slots, free..=free, look, least, most)
+        };
+        let claim = match claim {
+            // A full slot is a refusal before the tail is read, so it does not tell that the ring was closed.
+            Err(Refused::Short(_)) if words.is_closed() => return Err(Refused::Closed),
+            claim => claim?,
+        };
         let end = claim.position.wrapping_add(claim.count * STEP);
         // Looking at the head takes its cache line away from the readers, so it is done once in a while.
         let capacity = self.slots.capacity();
@@ -100,10 +111,10 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     }
 }
 
-// By hand: items need not be `Clone`.
+// By hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
 impl<H: Handle<Target: Ring> + Clone> Clone for Producer<H> {
     fn clone(&self) -> Producer<H> {
-        Producer { ring: self.ring.clone(), slots: self.slots.clone() }
+        Producer::new(self.ring.clone())
     }
 }
 
@@ -114,17 +125,21 @@ impl<H: Handle<Target: Ring> + Clone> Clone for Producer<H> {
 pub struct Consumer<H: Handle<Target: Ring>> {
     pub(super) ring: H,
     pub(super) slots: Slots<Slot<ItemOf<H>>>,
+    /// A position that the ring's word had at some time: where the next claim looks first.
+    pub(super) known: usize,
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    pub(super) fn new(slots: Slots<Slot<ItemOf<H>>>, ring: H) -> Consumer<H> {
-        Consumer { ring, slots }
+    pub(super) fn new(ring: H) -> Consumer<H> {
+        let known = ring.words().head.load(Ordering::Relaxed);
+        Consumer { slots: Slots::new(ring.slots()), known, ring }
     }
 
     /// Takes the next item.
     ///
     /// # Errors
-    /// [`PopError`] if there is none, or if it is not finished yet.
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
+    /// [module](super).
     #[inline]
     pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
         loop {
@@ -155,13 +170,14 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 
     /// Claims up to `most` slots that were filled or given up.
     #[inline]
-    pub(super) fn claim(&self, most: usize) -> Result<Claim, PopError> {
+    pub(super) fn claim(&mut self, most: usize) -> Result<Claim, PopError> {
         let words = self.ring.words();
         // Acquire, with the Release of `mpmc.push` and `mpmc.skip`: what the writer did in the slot.
         let look = order!("mpmc.look", Acquire);
         let done = FULL.cast_signed()..=SKIP.cast_signed();
         // SAFETY: the ring is alive.
-        unsafe { claim(&words.head, &self.slots, done, look, 1, most) }.map_err(|_| words.nothing())
+        unsafe { claim(&words.head, &mut self.known, &self.slots, done, look, 1, most) }
+            .map_err(|_| words.nothing())
     }
 
     /// Takes what a claimed slot holds, if it was filled, and gives the slot to the next lap.
@@ -179,10 +195,10 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     }
 }
 
-// By hand: items need not be `Clone`.
+// By hand: items need not be `Clone`, and the clone of a handle may lead to another ring.
 impl<H: Handle<Target: Ring> + Clone> Clone for Consumer<H> {
     fn clone(&self) -> Consumer<H> {
-        Consumer { ring: self.ring.clone(), slots: self.slots.clone() }
+        Consumer::new(self.ring.clone())
     }
 }
 
