@@ -2,7 +2,6 @@
 
 pub(crate) mod broadcast;
 pub(crate) mod channel;
-pub(crate) mod lanes;
 pub(crate) mod mpmc;
 pub(crate) mod spsc;
 pub(crate) mod topic;
