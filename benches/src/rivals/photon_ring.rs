@@ -1,8 +1,9 @@
 //! photon-ring, built with atomic slots: a broadcast whose publisher waits for its readers, or overwrites what they have
 //! not read. Its slots are one line of a stamp and 56 bytes.
 
+use mycelium_core::message::decode_ref;
 use photon_ring::{Publisher, Subscribable, Subscriber};
-use zerocopy::{transmute, try_transmute};
+use zerocopy::{IntoBytes, transmute};
 
 use crate::ends::{CAPACITY, Ends, Pop, Push};
 use crate::sample::Sample;
@@ -27,8 +28,8 @@ impl Pop for Subscriber<Words> {
     #[inline]
     fn pop<R>(&mut self, read: impl FnOnce(&Sample) -> R) -> Option<R> {
         let words: Words = self.try_recv().ok()?;
-        let sample: Sample = try_transmute!(words).ok()?;
-        Some(read(&sample))
+        // Read where the words were copied to: another copy of them would wait for the stores of the first.
+        decode_ref(words.as_bytes()).ok().map(read)
     }
 }
 
