@@ -1,6 +1,6 @@
 //! Pairs of columns, what their ratio has to be, and the rows by which goals are counted.
 
-use crate::report::{Limit, Measure, Quartiles, Ratio, Verdict};
+use crate::report::{Limit, Measure, Place, Quartiles, Ratio, Verdict};
 
 /// The rows of the speed table, and those of the other budgets.
 pub(crate) mod rows {
@@ -36,7 +36,7 @@ pub(crate) struct Pair {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rival {
     Column(&'static str),
-    /// The one of these with the best median of this run.
+    /// The one of these whose slowest point of this run is the fastest.
     Best(&'static [&'static str]),
 }
 
@@ -58,24 +58,24 @@ impl Pair {
         Pair { measure: Measure::Throughput, ..self }
     }
 
-    /// Our cost may be at most so many times the rival's.
+    /// Our cost may be at most `most` times the rival's.
     pub(crate) const fn within(self, most: f64) -> Pair {
-        Pair { limit: Some(Limit::Cost { most, median: most }), ..self }
+        Pair { limit: Some(Limit::Cost { most }), ..self }
     }
 
-    /// As [`within`](Pair::within), and at the median at most `median`.
-    pub(crate) const fn within_and_median(self, most: f64, median: f64) -> Pair {
-        Pair { limit: Some(Limit::Cost { most, median }), ..self }
+    /// As [`within`](Pair::within), at the median instead of the worse quartile.
+    pub(crate) const fn within_at_median(self, most: f64) -> Pair {
+        Pair { limit: Some(Limit::Median { most }), ..self }
     }
 
-    /// Our throughput has to be at least so many times the rival's.
+    /// Our throughput has to be at least `least` times the rival's.
     pub(crate) const fn at_least(self, least: f64) -> Pair {
         Pair { limit: Some(Limit::Throughput { least }), ..self.throughput() }
     }
 
-    /// A goal only if `here` is true, at its point of a sweep; elsewhere the ratio is printed without a verdict.
-    pub(crate) const fn judged_if(self, here: bool) -> Pair {
-        Pair { judged: here, ..self }
+    /// Prints the ratio without a verdict: its goal is judged over the whole sweep.
+    pub(crate) const fn printed(self) -> Pair {
+        Pair { judged: false, ..self }
     }
 
     /// What ours should cost on the machine of the budgets, in nanoseconds.
@@ -83,29 +83,34 @@ impl Pair {
         Pair { guide: Some(guide), ..self }
     }
 
-    /// The pair's ratio, if both columns took part. `times` gives a column's times by round.
-    pub(crate) fn ratio<'a>(
-        &self,
-        times: impl Fn(&str) -> Option<&'a [f64]>,
-        judged: bool,
-    ) -> Option<Ratio> {
+    /// Whether the pair has a goal that is judged where it stands.
+    pub(crate) fn decides(&self) -> bool {
+        self.judged && self.limit.is_some()
+    }
+
+    /// Where both columns are slowest: `worst` gives a column's slowest point, or `None` if it did not take part.
+    /// The best of several rivals is the one whose slowest point is the fastest.
+    pub(crate) fn worst<S: Slowest>(&self, worst: impl Fn(&str) -> Option<S>) -> Option<[S; 2]> {
         let rival = match self.rival {
-            Rival::Column(name) => name,
+            Rival::Column(name) => worst(name)?,
             Rival::Best(names) => {
-                let median = |name: &str| Some(Quartiles::of(times(name)?.iter().copied()).median);
-                let there = names.iter().filter_map(|name| Some((*name, median(name)?)));
-                there.min_by(|a, b| a.1.total_cmp(&b.1))?.0
+                let there = names.iter().filter_map(|name| worst(name));
+                there.min_by(|a, b| a.median().total_cmp(&b.median()))?
             }
         };
-        let (ours, others) = (times(self.ours)?, times(rival)?);
-        let paired = ours.iter().zip(others);
+        Some([worst(self.ours)?, rival])
+    }
+
+    /// The ratio of the times of two columns, round by round.
+    pub(crate) fn ratio(&self, worst: [Place; 2], times: [&[f64]; 2], judged: bool) -> Ratio {
+        let [ours, rival] = times;
+        let paired = ours.iter().zip(rival);
         let ratio = Quartiles::of(paired.map(|(ours, rival)| match self.measure {
             Measure::Time => ours / rival,
             Measure::Throughput => rival / ours,
         }));
-        Some(Ratio {
-            ours: self.ours,
-            rival,
+        Ratio {
+            worst,
             best: matches!(self.rival, Rival::Best(_)),
             measure: self.measure,
             ratio,
@@ -115,45 +120,55 @@ impl Pair {
                 .filter(|_| judged && self.judged)
                 .map(|limit| Verdict::of(limit.holds(ratio))),
             guide: self.guide,
-        })
+        }
     }
+}
+
+/// A column's slowest point of a sweep.
+pub(crate) trait Slowest {
+    /// The median there.
+    fn median(&self) -> f64;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ratio(pair: Pair) -> Option<Ratio> {
-        pair.ratio(
-            |name| match name {
-                "ours" => Some(&[2.0, 4.0, 2.0, 4.0, 2.0]),
-                "slow" => Some(&[8.0, 8.0, 8.0, 8.0, 8.0]),
-                "fast" => Some(&[4.0, 4.0, 4.0, 4.0, 4.0]),
-                _ => None,
-            },
-            true,
-        )
+    impl Slowest for (&str, f64) {
+        fn median(&self) -> f64 {
+            self.1
+        }
+    }
+
+    fn ratio(pair: Pair) -> Ratio {
+        let place = |column| Place { column, point: None, nanoseconds: 1.0 };
+        let times: [&[f64]; 2] = [&[2.0, 4.0, 2.0, 4.0, 2.0], &[4.0; 5]];
+        pair.ratio([place("ours"), place("fast")], times, true)
     }
 
     #[test]
-    fn the_best_rival_is_the_one_with_the_lowest_median() {
-        let found = ratio(Pair::best("ours", &["slow", "absent", "fast"]).at_least(1.0)).unwrap();
-        assert_eq!((found.rival, found.best), ("fast", true));
-        assert_eq!(found.ratio.median, 2.0);
-        assert!(ratio(Pair::best("ours", &["absent"])).is_none());
-        assert!(ratio(Pair::new("absent", "fast")).is_none());
+    fn the_best_rival_is_the_one_whose_slowest_point_is_the_fastest() {
+        let worst = |name: &str| {
+            let known = [("ours", 3.0), ("slow", 8.0), ("fast", 4.0)];
+            known.into_iter().find(|(known, _)| *known == name)
+        };
+        let found = Pair::best("ours", &["slow", "absent", "fast"]).worst(worst).unwrap();
+        assert_eq!(found, [("ours", 3.0), ("fast", 4.0)]);
+        assert!(Pair::best("ours", &["absent"]).worst(worst).is_none());
+        assert!(Pair::new("absent", "fast").worst(worst).is_none());
     }
 
     #[test]
     fn a_goal_holds_when_the_worse_quartile_does() {
-        let verdict = |pair| ratio(pair).unwrap().verdict.unwrap();
+        let verdict = |pair| ratio(pair).verdict.unwrap();
         // Throughput beside `fast` is 2 2 2 1 1, cost its inverse.
-        assert_eq!(verdict(Pair::new("ours", "fast").at_least(1.0)), Verdict::Met);
-        assert_eq!(verdict(Pair::new("ours", "fast").at_least(1.1)), Verdict::Missed);
-        assert_eq!(verdict(Pair::new("ours", "fast").within(1.0)), Verdict::Met);
-        assert_eq!(verdict(Pair::new("ours", "fast").within(0.9)), Verdict::Missed);
         let pair = Pair::new("ours", "fast");
-        assert_eq!(verdict(pair.within_and_median(1.0, 0.5)), Verdict::Met);
-        assert_eq!(verdict(pair.within_and_median(1.0, 0.4)), Verdict::Missed);
+        assert_eq!(verdict(pair.at_least(1.0)), Verdict::Met);
+        assert_eq!(verdict(pair.at_least(1.1)), Verdict::Missed);
+        assert_eq!(verdict(pair.within(1.0)), Verdict::Met);
+        assert_eq!(verdict(pair.within(0.9)), Verdict::Missed);
+        assert_eq!(verdict(pair.within_at_median(0.5)), Verdict::Met);
+        assert_eq!(verdict(pair.within_at_median(0.4)), Verdict::Missed);
+        assert!(ratio(pair.within(1.0).printed()).verdict.is_none());
     }
 }

@@ -1,11 +1,13 @@
 //! Rounds that alternate between columns, and what is made of their times.
 
 use std::fmt;
+use std::slice;
 use std::time::Duration;
 
-use crate::goals::Pair;
+use crate::Failure;
+use crate::goals::{Pair, Slowest};
 use crate::options::Options;
-use crate::report::{Figures, Quartiles, Ratio, Table};
+use crate::report::{Figures, Place, Quartiles, Ratio, Section, SweepTable, Table};
 use crate::sample::Tally;
 
 /// One implementation doing one job.
@@ -34,7 +36,8 @@ pub(crate) struct Contest {
 }
 
 impl Contest {
-    pub(crate) fn measure(mut self, options: &Options) -> Result<Table, Mismatch> {
+    /// Measures its columns, and decides the goals that are judged here.
+    pub(crate) fn measure(&mut self, options: &Options) -> Result<(Table, Times), Mismatch> {
         self.columns.retain(|column| options.wants_column(column.name()));
         let mut livelocked = vec![false; self.columns.len()];
         let times = rounds(options, self.columns.len(), |column| {
@@ -50,66 +53,151 @@ impl Contest {
                 Err(mismatch) => Err(mismatch),
             }
         })?;
-        let columns = || self.columns.iter().zip(&times).zip(&livelocked);
-        let times_of = |name: &str| {
-            columns()
-                .find(|((column, _), livelocked)| column.name() == name && !**livelocked)
-                .map(|((_, times), _)| times.as_slice())
-        };
-        // A quick run's times mean nothing, so it judges none.
-        let judged = !options.quick;
-        let ratios =
-            self.pairs.iter().filter_map(|pair| Some((*pair, pair.ratio(times_of, judged)?)));
-        let ratios: Vec<_> = ratios.collect();
-        let figures = columns().map(|((column, times), livelocked)| Figures {
+        let columns = self.columns.iter().zip(&times).zip(&livelocked);
+        let figures = columns.map(|((column, times), livelocked)| Figures {
             name: column.name(),
             nanoseconds: (!livelocked).then(|| Quartiles::of(times.iter().copied())),
         });
-        let figures: Vec<_> = figures.collect();
-        let mut decided = Vec::new();
-        for (pair, ratio) in ratios {
-            let again = ratio.verdict.is_some() && ratio.ours != ratio.rival;
-            decided.push(if again {
-                let Contest { columns, operations, .. } = &mut self;
-                duel(options, columns, *operations, &pair, &ratio)?
-            } else {
-                ratio
-            });
-        }
-        Ok(Table {
+        let figures = figures.collect();
+        let times = Times(times);
+        let pairs = self.pairs.clone();
+        let ratios = pairs.iter().map(|pair| {
+            decide(options, slice::from_mut(self), slice::from_ref(&times), pair, pair.decides())
+        });
+        let ratios = ratios.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let table = Table {
             key: self.key,
-            point: self.point,
+            point: self.point.clone(),
             row: self.row,
-            ratios: decided,
+            ratios,
             figures,
-            title: self.title,
+            title: self.title.clone(),
             timed: self.timed,
             operations: self.operations,
             rounds: options.rounds(),
-        })
+        };
+        Ok((table, times))
     }
 }
 
-/// Rounds of the two columns of a goal in turn, with nothing between them. A virtual machine is another machine every
-/// few milliseconds; in a table of many columns one would meet this state of it, the other that.
+/// What an operation of each round took, by column; not a number from where a column came to a standstill.
+#[derive(Debug)]
+pub(crate) struct Times(Vec<Vec<f64>>);
+
+/// The points of a sweep, which differ in how their threads wait, and the goals over all of them.
+pub(crate) struct Sweep {
+    contests: Vec<Contest>,
+    pairs: Vec<Pair>,
+}
+
+impl Sweep {
+    /// `contest` makes each point. Its table prints the ratios of `pairs` without a verdict.
+    pub(crate) fn over<W>(
+        points: impl IntoIterator<Item = W>,
+        pairs: Vec<Pair>,
+        contest: impl Fn(W) -> Contest,
+    ) -> Sweep {
+        let contests = points.into_iter().map(|point| {
+            let contest = contest(point);
+            Contest { pairs: pairs.iter().map(|pair| pair.printed()).collect(), ..contest }
+        });
+        Sweep { contests: contests.collect(), pairs }
+    }
+
+    /// Measures every point and hands its table to `done`, and then the goals.
+    pub(crate) fn measure(
+        mut self,
+        options: &Options,
+        done: &mut dyn FnMut(Section) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut times = Vec::new();
+        for contest in &mut self.contests {
+            let (table, taken) = contest.measure(options)?;
+            times.push(taken);
+            done(Section::Table(table))?;
+        }
+        let mut ratios = Vec::new();
+        for pair in self.pairs.iter().filter(|pair| pair.decides()) {
+            ratios.extend(decide(options, &mut self.contests, &times, pair, true)?);
+        }
+        match self.contests.first() {
+            Some(Contest { key, row, .. }) if !ratios.is_empty() => {
+                done(Section::Sweep(SweepTable { key, row, ratios }))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A column at one point.
+#[derive(Clone, Copy)]
+struct Spot {
+    contest: usize,
+    column: usize,
+    median: f64,
+}
+
+impl Slowest for Spot {
+    fn median(&self) -> f64 {
+        self.median
+    }
+}
+
+/// The ratio of a pair over some points, if both of its columns took part in all of them: each column counts at its
+/// slowest point. If it is to be decided, the two meet there again in a duel.
+fn decide(
+    options: &Options,
+    contests: &mut [Contest],
+    times: &[Times],
+    pair: &Pair,
+    again: bool,
+) -> Result<Option<Ratio>, Mismatch> {
+    let worst = |name: &str| {
+        let mut worst: Option<Spot> = None;
+        for (place, (contest, Times(times))) in contests.iter().zip(times).enumerate() {
+            let column = contest.columns.iter().position(|column| column.name() == name)?;
+            let median = Quartiles::of(times[column].iter().copied()).median;
+            if times[column].iter().any(|time| time.is_nan()) {
+                return None;
+            }
+            if worst.is_none_or(|worst| worst.median < median) {
+                worst = Some(Spot { contest: place, column, median });
+            }
+        }
+        worst
+    };
+    let Some(spots) = pair.worst(worst) else { return Ok(None) };
+    let places = spots.map(|spot| Place {
+        column: contests[spot.contest].columns[spot.column].name(),
+        // A table alone names its point itself.
+        point: contests[spot.contest].point.clone().filter(|_| contests.len() > 1),
+        nanoseconds: spot.median,
+    });
+    let judged = !options.quick;
+    if !again {
+        let times = spots.map(|spot| times[spot.contest].0[spot.column].as_slice());
+        return Ok(Some(pair.ratio(places, times, judged)));
+    }
+    let [ours, rival] = duel(options, contests, spots)?;
+    Ok(Some(pair.ratio(places, [&ours, &rival], judged)))
+}
+
+/// Rounds of two columns in turn, with nothing between them. A virtual machine is another machine every few
+/// milliseconds, and between the tables of a sweep lie seconds: only neighbouring rounds can be compared. That the
+/// points were chosen by other rounds than those that decide also keeps a single slow moment from choosing them and
+/// deciding at once.
 fn duel(
     options: &Options,
-    columns: &mut [Box<dyn Column>],
-    operations: usize,
-    pair: &Pair,
-    ratio: &Ratio,
-) -> Result<Ratio, Mismatch> {
-    let names = [ratio.ours, ratio.rival];
-    let places = names.map(|name| columns.iter().position(|column| column.name() == name));
-    let [Some(ours), Some(rival)] = places else { return Ok(ratio.clone()) };
+    contests: &mut [Contest],
+    spots: [Spot; 2],
+) -> Result<[Vec<f64>; 2], Mismatch> {
     let times = rounds(options, 2, |turn| {
-        let took = columns[[ours, rival][turn]].round(operations)?;
-        Ok(took.as_secs_f64() * 1e9 / operations as f64)
+        let Spot { contest, column, .. } = spots[turn];
+        let Contest { columns, operations, .. } = &mut contests[contest];
+        let took = columns[column].round(*operations)?;
+        Ok(took.as_secs_f64() * 1e9 / *operations as f64)
     })?;
-    let times_of = |name: &str| {
-        names.iter().position(|known| *known == name).map(|place| times[place].as_slice())
-    };
-    Ok(pair.ratio(times_of, true).unwrap_or_else(|| ratio.clone()))
+    Ok(times.try_into().expect("there are two columns"))
 }
 
 /// Runs one round of each column in turn, beginning with another column each time, and returns what the rounds after
@@ -178,6 +266,7 @@ impl std::error::Error for Mismatch {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Verdict;
 
     #[test]
     fn rounds_alternate_and_begin_with_another_column_each_time() {
@@ -207,11 +296,11 @@ mod tests {
             }
         }
 
-        let contest = Contest {
+        let mut contest = Contest {
             pairs: vec![Pair::new("stuck", "stuck")],
             ..contest(vec![Box::new(Stuck(0))])
         };
-        let table = contest.measure(&Options::default()).unwrap();
+        let (table, _) = contest.measure(&Options::default()).unwrap();
         assert!(table.figures[0].nanoseconds.is_none() && table.ratios.is_empty(), "{table}");
     }
 
@@ -241,6 +330,54 @@ mod tests {
             Mismatch::check(self.name(), expected, found)?;
             Ok(Duration::ZERO)
         }
+    }
+
+    /// Takes this many nanoseconds an operation.
+    struct Steady(&'static str, u64);
+
+    impl Column for Steady {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
+            Ok(Duration::from_nanos(self.1 * operations as u64))
+        }
+    }
+
+    #[test]
+    fn a_sweep_is_judged_where_each_column_is_slowest() {
+        let points = [("busy", 2, 20), ("pauses", 9, 10), ("yield", 4, 12)];
+        let sweep = |limit: f64| {
+            let pairs = vec![Pair::new("ours", "rival").within(limit), Pair::new("rival", "ours")];
+            Sweep::over(points, pairs, |(point, ours, rival)| Contest {
+                point: Some(point.into()),
+                ..contest(vec![Box::new(Steady("ours", ours)), Box::new(Steady("rival", rival))])
+            })
+        };
+        let judged = |limit: f64| {
+            let (mut tables, mut sweeps) = (Vec::new(), Vec::new());
+            let options = Options::default();
+            let mut done = |section| {
+                match section {
+                    Section::Table(table) => tables.push(table),
+                    Section::Sweep(sweep) => sweeps.push(sweep),
+                    _ => {}
+                }
+                Ok(())
+            };
+            sweep(limit).measure(&options, &mut done).unwrap();
+            let ratios = tables.iter().flat_map(|table| &table.ratios);
+            assert!(ratios.clone().all(|ratio| ratio.verdict.is_none()));
+            assert_eq!((tables.len(), ratios.count(), sweeps.len()), (3, 6, 1));
+            sweeps.remove(0)
+        };
+        // 9 ns at 16 pauses beside 20 ns busy, though at 16 pauses the ratio is 0.9.
+        let printed = judged(0.5).to_string();
+        let worst = "ours 9.00 ns at pauses, rival 20.00 ns at busy: time 0.45 (0.45 to 0.45)";
+        assert!(printed.contains(worst), "{printed}");
+        assert_eq!(judged(0.5).ratios[0].verdict, Some(Verdict::Met));
+        assert_eq!(judged(0.4).ratios[0].verdict, Some(Verdict::Missed));
     }
 
     #[test]

@@ -20,13 +20,16 @@ mod options;
 mod ours;
 mod plots;
 mod report;
+pub mod results;
 mod rivals;
 mod sample;
 mod tables;
 mod threads;
 mod wait;
 
+use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use harness::Mismatch;
@@ -34,8 +37,8 @@ pub use instructions::Error as InstructionsError;
 pub use options::{Misuse, Options, USAGE};
 pub use report::{
     CountTable, FairnessTable, Figures, InstructionTable, Instructions, LatencyTable, Limit,
-    LoadCurve, LoadPoint, LoadTable, Machine, Measure, Percentiles, Point, Quartiles, Ratio,
-    Report, Row, Share, Table, Tallied, Verdict,
+    LoadCurve, LoadPoint, LoadTable, Machine, Measure, Percentiles, Place, Point, Processor,
+    Quartiles, Ratio, Report, Row, Share, SweepTable, Table, Tallied, Verdict,
 };
 
 /// Runs what the arguments ask for, prints the tables to `out` as they are done, and writes the JSON file and
@@ -45,7 +48,15 @@ pub fn main(arguments: impl Iterator<Item = String>, out: &mut dyn Write) -> Exi
         if options.help {
             return out.write_all(USAGE.as_bytes()).map_err(Failure::Io);
         }
+        if let (Some(page), Some(from)) = (&options.page, &options.from) {
+            let text = std::fs::read_to_string(from).map_err(Failure::Io)?;
+            let records = results::parse(&text).map_err(Failure::Results)?;
+            return std::fs::write(page, results::render(&records)).map_err(Failure::Io);
+        }
         let report = run(&options, out)?;
+        if let Some(path) = &options.append {
+            append(path, &report, &options).map_err(Failure::Io)?;
+        }
         if let Some(path) = &options.json {
             let json = serde_json::to_vec_pretty(&report).map_err(io::Error::from);
             json.and_then(|json| std::fs::write(path, json)).map_err(Failure::Io)?;
@@ -63,6 +74,14 @@ pub fn main(arguments: impl Iterator<Item = String>, out: &mut dyn Write) -> Exi
             ExitCode::FAILURE
         }
     }
+}
+
+/// Adds a line about the run to the results file.
+fn append(path: &Path, report: &Report, options: &Options) -> io::Result<()> {
+    let date = options.date.clone().unwrap_or_else(results::today);
+    let line = results::Record::of(report, date, results::revision()).line()?;
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(line.as_bytes())
 }
 
 /// Measures what `options` select and prints each table to `out` once it is done.
@@ -85,9 +104,11 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Report, Failure> {
         return Ok(report);
     }
     for job in tables::jobs(options, &cores) {
-        let section = job.measure(options)?;
-        write!(out, "\n{section}").map_err(Failure::Io)?;
-        report.push(section);
+        job.measure(options, &mut |section| {
+            write!(out, "\n{section}").map_err(Failure::Io)?;
+            report.push(section);
+            Ok(())
+        })?;
     }
     report.judge();
     write!(out, "\n{}", report.summary()).map_err(Failure::Io)?;
@@ -103,7 +124,9 @@ pub enum Failure {
     Mismatch(Mismatch),
     /// Instructions could not be counted.
     Instructions(InstructionsError),
-    /// Writing failed.
+    /// The results file has a line that is not a run.
+    Results(results::BadLine),
+    /// Reading or writing failed.
     Io(io::Error),
 }
 
@@ -113,6 +136,7 @@ impl std::fmt::Display for Failure {
             Failure::Misuse(misuse) => write!(f, "{misuse}\n\n{USAGE}"),
             Failure::Mismatch(mismatch) => mismatch.fmt(f),
             Failure::Instructions(error) => error.fmt(f),
+            Failure::Results(error) => error.fmt(f),
             Failure::Io(error) => error.fmt(f),
         }
     }

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 /// The text of `--help`.
 pub const USAGE: &str = "\
 usage: mycelium-benches [--quick] [--only TABLES] [--column COLUMN] [--json FILE] [--plots DIR]
-                        [--rounds N] [--operations N]
+                        [--rounds N] [--operations N] [--append FILE [--date DATE]]
        mycelium-benches --instructions [--only TABLES] [--column COLUMN] [--json FILE]
+       mycelium-benches --page PAGE --from FILE
 
   --quick         few short rounds: checks that every column moves every message, times nothing worth reading
   --only TABLES   some of these (comma between):
@@ -17,6 +18,10 @@ usage: mycelium-benches [--quick] [--only TABLES] [--column COLUMN] [--json FILE
   --column NAME   only this column of each table, for a profiler
   --json FILE     the report as JSON
   --plots DIR     a picture of each table (SVG): throughput by column, latency by percentile
+  --append FILE   adds the run to a results file, as one line of JSON
+  --date DATE     what that line says of the day (today)
+  --page PAGE     runs nothing: writes the page about the results file of --from
+  --from FILE     that results file
   --rounds N      so many rounds (31)
   --operations N  so many operations in each round of a table
   --instructions  instead of times: instructions an operation, counted by valgrind, of the tables of one thread
@@ -63,6 +68,14 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// Where pictures of the tables go.
     pub plots: Option<PathBuf>,
+    /// The results file that the run is added to.
+    pub append: Option<PathBuf>,
+    /// The day of the run, instead of today.
+    pub date: Option<String>,
+    /// The page to be written instead of a run.
+    pub page: Option<PathBuf>,
+    /// The results file that the page is about.
+    pub from: Option<PathBuf>,
     /// Count instructions instead of time.
     pub instructions: bool,
     /// Rounds that count, instead of the usual number.
@@ -89,12 +102,22 @@ impl Options {
                 "--only" => options.only.extend(value()?.split(',').map(str::to_owned)),
                 "--column" => options.column = Some(value()?),
                 "--json" => options.json = Some(value()?.into()),
+                "--append" => options.append = Some(value()?.into()),
+                "--date" => options.date = Some(value()?),
+                "--page" => options.page = Some(value()?.into()),
+                "--from" => options.from = Some(value()?.into()),
                 "--plots" => options.plots = Some(value()?.into()),
                 "--instructions" => options.instructions = true,
                 "--rounds" => options.rounds = Some(number(&value()?)?),
                 "--operations" => options.operations = Some(number(&value()?)?),
                 _ => return Err(Misuse::Unknown(argument)),
             }
+        }
+        if options.append.is_some() && (options.quick || options.instructions) {
+            return Err(Misuse::NothingToAppend);
+        }
+        if options.page.is_some() != options.from.is_some() {
+            return Err(Misuse::PageWithoutResults);
         }
         match options.only.iter().find(|table| !TABLES.contains(&table.as_str())) {
             Some(table) => Err(Misuse::NoSuchTable(table.clone())),
@@ -139,6 +162,10 @@ pub enum Misuse {
     NoNumber(String),
     /// There is no such table.
     NoSuchTable(String),
+    /// A run that times nothing has no results.
+    NothingToAppend,
+    /// A page is made from a results file, and only from one.
+    PageWithoutResults,
 }
 
 impl fmt::Display for Misuse {
@@ -147,6 +174,10 @@ impl fmt::Display for Misuse {
             Misuse::Unknown(argument) => write!(f, "there is no argument `{argument}`"),
             Misuse::NoValue(argument) => write!(f, "`{argument}` needs a value"),
             Misuse::NoNumber(text) => write!(f, "`{text}` is no number above 0"),
+            Misuse::NothingToAppend => {
+                f.write_str("`--append` needs a run that measures times, without `--quick` and `--instructions`")
+            }
+            Misuse::PageWithoutResults => f.write_str("`--page` and `--from` go together"),
             Misuse::NoSuchTable(table) => {
                 write!(f, "there is no table `{table}`: the tables are {}", TABLES.join(", "))
             }
@@ -176,6 +207,8 @@ mod tests {
     fn nonsense_is_refused() {
         assert_eq!(parse(&["--fast"]), Err(Misuse::Unknown("--fast".into())));
         assert_eq!(parse(&["--only"]), Err(Misuse::NoValue("--only".into())));
+        assert_eq!(parse(&["--quick", "--append", "x"]), Err(Misuse::NothingToAppend));
+        assert_eq!(parse(&["--page", "x"]), Err(Misuse::PageWithoutResults));
         assert_eq!(parse(&["--rounds", "0"]), Err(Misuse::NoNumber("0".into())));
         assert_eq!(parse(&["--only", "emits"]), Err(Misuse::NoSuchTable("emits".into())));
     }

@@ -64,7 +64,7 @@ impl Bars<'_> {
         let bars = table.figures.iter().map(|figures| Bar {
             name: figures.name,
             ours: is_ours(figures.name)
-                || table.ratios.iter().any(|ratio| ratio.ours == figures.name),
+                || table.ratios.iter().any(|ratio| ratio.worst[0].column == figures.name),
             // The slowest quarter of the times is the lowest quarter of the throughputs.
             value: figures.nanoseconds.map(|Quartiles { lower, median, upper }| Quartiles {
                 lower: 1e3 / upper,

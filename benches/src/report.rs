@@ -5,6 +5,7 @@ mod fairness;
 mod instructions;
 mod latency;
 mod load;
+mod processor;
 mod tables;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::affinity::Cores;
+use crate::loops::trip;
 use crate::options::Options;
 
 pub use counts::{CountTable, Tallied};
@@ -20,7 +22,8 @@ pub use instructions::{InstructionTable, Instructions};
 pub(crate) use latency::histogram;
 pub use latency::{LatencyTable, Percentiles, Point};
 pub use load::{LoadCurve, LoadPoint, LoadTable};
-pub use tables::{Figures, Limit, Measure, Quartiles, Ratio, Table, Verdict};
+pub use processor::Processor;
+pub use tables::{Figures, Limit, Measure, Place, Quartiles, Ratio, SweepTable, Table, Verdict};
 
 /// All that a run found.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +33,8 @@ pub struct Report {
     pub machine: Machine,
     /// Costs an operation.
     pub tables: Vec<Table>,
+    /// The goals of the sweeps among these tables.
+    pub sweeps: Vec<SweepTable>,
     /// Times of single messages.
     pub latencies: Vec<LatencyTable>,
     /// Times of single messages against offered load.
@@ -49,6 +54,7 @@ impl Report {
         Report {
             machine,
             tables: Vec::new(),
+            sweeps: Vec::new(),
             latencies: Vec::new(),
             loads: Vec::new(),
             counts: Vec::new(),
@@ -61,6 +67,7 @@ impl Report {
     pub(crate) fn push(&mut self, section: Section) {
         match section {
             Section::Table(table) => self.tables.push(table),
+            Section::Sweep(table) => self.sweeps.push(table),
             Section::Latency(table) => self.latencies.push(table),
             Section::Load(table) => self.loads.push(table),
             Section::Count(table) => self.counts.push(table),
@@ -71,6 +78,7 @@ impl Report {
     /// Counts the goals of all tables by row.
     pub(crate) fn judge(&mut self) {
         let goals = self.tables.iter().flat_map(Table::goals);
+        let goals = goals.chain(self.sweeps.iter().flat_map(SweepTable::goals));
         let goals = goals.chain(self.counts.iter().flat_map(CountTable::goals));
         for (row, verdict, goal) in goals.chain(self.fairness.iter().flat_map(FairnessTable::goals))
         {
@@ -106,6 +114,7 @@ impl Report {
 #[derive(Clone, Debug)]
 pub(crate) enum Section {
     Table(Table),
+    Sweep(SweepTable),
     Latency(LatencyTable),
     Load(LoadTable),
     Count(CountTable),
@@ -116,6 +125,7 @@ impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Section::Table(table) => table.fmt(f),
+            Section::Sweep(table) => table.fmt(f),
             Section::Latency(table) => table.fmt(f),
             Section::Load(table) => table.fmt(f),
             Section::Count(table) => table.fmt(f),
@@ -158,10 +168,13 @@ impl fmt::Display for Row {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Machine {
-    /// The processor's name, if the system says it.
-    pub processor: String,
+    /// The processor.
+    pub processor: Processor,
     /// How many cores the process could use before its threads were pinned.
     pub cores: usize,
+    /// What a number there and back between two cores takes without a queue, in nanoseconds: the least that this
+    /// machine allows for a round trip.
+    pub raw_trip: f64,
     /// What became of the wish to run on cores of its own.
     pub pinning: String,
     /// The load when the run began: tasks that run or want to, over the last minute.
@@ -173,11 +186,9 @@ pub struct Machine {
 impl Machine {
     pub(crate) fn look(cores: &Cores, options: &Options) -> Machine {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        let cpuinfo = read("/proc/cpuinfo");
-        let processor =
-            cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         Machine {
-            processor: processor.map_or("unknown", |(_, name)| name).to_owned(),
+            processor: Processor::of(&read("/proc/cpuinfo")),
+            raw_trip: trip::raw(cores),
             cores: cores.count(),
             pinning: cores.granted(),
             load: read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()),
@@ -189,6 +200,7 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "processor: {}", self.processor)?;
+        writeln!(f, "raw round trip: {:.0} ns", self.raw_trip)?;
         writeln!(f, "pinning: {}", self.pinning)?;
         if let Some(load) = self.load {
             let warning =

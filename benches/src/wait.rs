@@ -16,19 +16,21 @@ pub(crate) enum Wait {
     Yield,
     /// A pause, and every 64th time a yield: for more threads than cores.
     Mixed,
+    /// Sixteen pauses, and every 64th time a yield.
+    MixedPauses,
 }
 
 /// The sweep where each thread has a core of its own.
 pub(crate) const ALONE: [Wait; 3] = [Wait::Busy, Wait::Pauses, Wait::Yield];
 /// The sweep where threads share cores: who spins there keeps the one that he waits for from running.
-pub(crate) const SHARED: [Wait; 2] = [Wait::Yield, Wait::Mixed];
+pub(crate) const SHARED: [Wait; 3] = [Wait::Yield, Wait::Mixed, Wait::MixedPauses];
 
 impl Wait {
     /// How many looks in vain there are from one time that more than a pause is due to the next.
     fn every(self) -> u32 {
         match self {
             Wait::Busy => 1 << 16,
-            Wait::Pauses | Wait::Yield => 1,
+            Wait::Pauses | Wait::Yield | Wait::MixedPauses => 1,
             Wait::Mixed => 64,
         }
     }
@@ -40,6 +42,7 @@ impl Wait {
             Wait::Pauses => "pauses",
             Wait::Yield => "yield",
             Wait::Mixed => "mixed",
+            Wait::MixedPauses => "mixed-pauses",
         }
     }
 }
@@ -51,6 +54,7 @@ impl fmt::Display for Wait {
             Wait::Pauses => "16 pauses",
             Wait::Yield => "yield",
             Wait::Mixed => "a pause, every 64th time a yield",
+            Wait::MixedPauses => "16 pauses, every 64th time a yield",
         })
     }
 }
@@ -93,6 +97,8 @@ impl Patience {
             Wait::Busy => {}
             Wait::Pauses => (1..16).for_each(|_| spin_loop()),
             Wait::Yield | Wait::Mixed => thread::yield_now(),
+            Wait::MixedPauses if self.looks.is_multiple_of(64) => thread::yield_now(),
+            Wait::MixedPauses => (1..16).for_each(|_| spin_loop()),
         }
         !self.looks.is_multiple_of(1 << 16)
             || self.since.get_or_insert_with(Instant::now).elapsed() < self.most

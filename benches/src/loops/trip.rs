@@ -1,4 +1,4 @@
-//! There and back: one thread sends a number and waits for it to come back, another one sends back what it gets.
+//! There and back: one thread sends an item and waits for it to come back, another one sends back what it gets.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use crate::ends::{Bare, Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch};
 use crate::item::Item;
 use crate::loops::latency::Timed;
-use crate::report::histogram;
+use crate::report::{Quartiles, histogram};
+use crate::rivals::raw;
 use crate::sample::Tally;
 use crate::threads;
 use crate::wait::{PATIENCE, Patience, Wait};
@@ -22,7 +23,17 @@ pub(crate) struct Trip<P, Q> {
     cores: Cores,
 }
 
-impl<P: Push<Item = u64>, Q: Pop<Item = u64>> Trip<P, Q> {
+/// What a number there and back takes on one line each way, in nanoseconds: the median of a few short rounds.
+pub(crate) fn raw(cores: &Cores) -> f64 {
+    const TRIPS: usize = 2_000;
+    let wait = cores.sweep().first().copied().unwrap_or(Wait::Yield);
+    let mut trip = Trip::new(raw::line, wait, cores);
+    // The first round wakes the other core.
+    let rounds = (0..8).filter_map(|_| trip.round(TRIPS).ok()).skip(1);
+    Quartiles::of(rounds.map(|took| took.as_secs_f64() * 1e9 / TRIPS as f64)).median
+}
+
+impl<P: Push, Q: Pop<Item = P::Item>> Trip<P, Q> {
     pub(crate) fn new(ends: impl Fn() -> Ends<P, Q>, wait: Wait, cores: &Cores) -> Trip<P, Q> {
         Trip { there: ends().bare(), back: ends().bare(), wait, cores: cores.clone() }
     }
@@ -47,23 +58,25 @@ impl<P: Push<Item = u64>, Q: Pop<Item = u64>> Trip<P, Q> {
                 });
             },
         );
-        Mismatch::check(there.name, u64::expected(trips), tally)?;
+        Mismatch::check(there.name, P::Item::expected(trips), tally)?;
         Ok(took)
     }
 }
 
 #[inline(never)]
-fn send_all(
-    sender: &mut impl Push<Item = u64>,
-    receiver: &mut impl Pop<Item = u64>,
+fn send_all<P: Push>(
+    sender: &mut P,
+    receiver: &mut impl Pop<Item = P::Item>,
     trips: usize,
     mut patience: Patience,
     mut each: impl FnMut(),
 ) -> Tally {
+    let mut supply = P::Item::supply();
     let mut tally = Tally::default();
-    for number in 0..trips as u64 {
+    for number in 0..trips {
+        let item = P::Item::nth(&mut supply, number);
         let Some(answer) =
-            send(sender, number, &mut patience).and_then(|()| receive(receiver, &mut patience))
+            send(sender, item, &mut patience).and_then(|()| receive(receiver, &mut patience))
         else {
             break;
         };
@@ -74,15 +87,15 @@ fn send_all(
 }
 
 #[inline(never)]
-fn answer_all(
-    receiver: &mut impl Pop<Item = u64>,
-    sender: &mut impl Push<Item = u64>,
+fn answer_all<P: Push>(
+    receiver: &mut impl Pop<Item = P::Item>,
+    sender: &mut P,
     trips: usize,
     mut patience: Patience,
 ) {
     for _ in 0..trips {
-        let number = receive(receiver, &mut patience);
-        if number.and_then(|number| send(sender, number, &mut patience)).is_none() {
+        let item = receive(receiver, &mut patience);
+        if item.and_then(|item| send(sender, &item, &mut patience)).is_none() {
             return;
         }
     }
@@ -90,8 +103,8 @@ fn answer_all(
 
 /// Waits for room; `None` if there is never any.
 #[inline]
-fn send(sender: &mut impl Push<Item = u64>, item: u64, patience: &mut Patience) -> Option<()> {
-    while !sender.push(&item) {
+fn send<P: Push>(sender: &mut P, item: &P::Item, patience: &mut Patience) -> Option<()> {
+    while !sender.push(item) {
         if !patience.wait() {
             return None;
         }
@@ -101,7 +114,7 @@ fn send(sender: &mut impl Push<Item = u64>, item: u64, patience: &mut Patience) 
 
 /// Waits for an item; `None` if none ever comes.
 #[inline]
-fn receive(receiver: &mut impl Pop<Item = u64>, patience: &mut Patience) -> Option<u64> {
+fn receive<Q: Pop>(receiver: &mut Q, patience: &mut Patience) -> Option<Q::Item> {
     loop {
         let item = receiver.pop(|item| *item);
         if item.is_some() || !patience.wait() {
@@ -110,7 +123,7 @@ fn receive(receiver: &mut impl Pop<Item = u64>, patience: &mut Patience) -> Opti
     }
 }
 
-impl<P: Push<Item = u64>, Q: Pop<Item = u64>> Column for Trip<P, Q> {
+impl<P: Push, Q: Pop<Item = P::Item>> Column for Trip<P, Q> {
     fn name(&self) -> &'static str {
         self.there.name
     }
@@ -120,7 +133,7 @@ impl<P: Push<Item = u64>, Q: Pop<Item = u64>> Column for Trip<P, Q> {
     }
 }
 
-impl<P: Push<Item = u64>, Q: Pop<Item = u64>> Timed for Trip<P, Q> {
+impl<P: Push, Q: Pop<Item = P::Item>> Timed for Trip<P, Q> {
     fn name(&self) -> &'static str {
         self.there.name
     }

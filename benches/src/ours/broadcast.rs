@@ -9,6 +9,7 @@ use crate::ends::{CAPACITY, Ends, Pop, Push};
 use crate::sample::Sample;
 
 pub(crate) const RING: &str = "our ring alone";
+pub(crate) const RING_TRIP: &str = "our ring, 56 B";
 
 type Ring = Arc<Broadcast<Boxed>>;
 
@@ -35,7 +36,11 @@ impl Pop for Consumer<Ring> {
 
 /// The writer's end, and `readers` that it never passes.
 pub(crate) fn many(readers: usize) -> (Producer<Ring>, Vec<Consumer<Ring>>) {
-    let ring = Broadcast::boxed(Layout::exact(CAPACITY, size_of::<Sample>()), readers);
+    of(CAPACITY, readers)
+}
+
+fn of(capacity: usize, readers: usize) -> (Producer<Ring>, Vec<Consumer<Ring>>) {
+    let ring = Broadcast::boxed(Layout::exact(capacity, size_of::<Sample>()), readers);
     let ring = Arc::new(ring.expect("there is memory"));
     let reader = || Broadcast::gating(ring.clone()).expect("there is an entry for each");
     let receivers = std::iter::repeat_with(reader).take(readers).collect();
@@ -45,4 +50,10 @@ pub(crate) fn many(readers: usize) -> (Producer<Ring>, Vec<Consumer<Ring>>) {
 pub(crate) fn one() -> Ends<Producer<Ring>, Consumer<Ring>> {
     let (sender, mut receivers) = many(1);
     Ends { name: RING, sender, receiver: receivers.remove(0) }
+}
+
+/// A ring of another size, with one reader.
+pub(crate) fn small<const N: usize>() -> Ends<Producer<Ring>, Consumer<Ring>> {
+    let (sender, mut receivers) = of(N, 1);
+    Ends { name: RING_TRIP, sender, receiver: receivers.remove(0) }
 }

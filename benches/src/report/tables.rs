@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One job, done by several columns.
 #[derive(Clone, Debug, Serialize)]
@@ -39,10 +39,7 @@ impl Table {
     }
 
     pub(super) fn goals(&self) -> impl Iterator<Item = (&'static str, Verdict, String)> {
-        self.ratios.iter().filter_map(|ratio| {
-            let goal = format!("{}: {ratio}, goal {}", self.slug(), ratio.limit?);
-            Some((self.row, ratio.verdict?, goal))
-        })
+        goals(self.row, &self.slug(), &self.ratios)
     }
 }
 
@@ -83,7 +80,7 @@ impl fmt::Display for Table {
             if let (Some(limit), Some(verdict)) = (ratio.limit, ratio.verdict) {
                 write!(f, "   goal {limit}: {verdict}")?;
             }
-            if upper > 1.5 * lower {
+            if ratio.is_unsteady() {
                 write!(f, "   unsteady")?;
             }
             if let Some(guide) = ratio.guide {
@@ -105,15 +102,13 @@ pub struct Figures {
     pub nanoseconds: Option<Quartiles>,
 }
 
-/// Two columns compared.
+/// Two columns compared, each at the point of a sweep where it is slowest.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Ratio {
-    /// Our column.
-    pub ours: &'static str,
-    /// The other one.
-    pub rival: &'static str,
-    /// Whether the rival was chosen for the best median.
+    /// Our column and the other one.
+    pub worst: [Place; 2],
+    /// Whether the rival was chosen as the best of several.
     pub best: bool,
     /// What is divided.
     pub measure: Measure,
@@ -127,23 +122,97 @@ pub struct Ratio {
     pub guide: Option<f64>,
 }
 
+/// A column at a point of a sweep.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Place {
+    /// The column.
+    pub column: &'static str,
+    /// The point, if its table is one of a sweep.
+    pub point: Option<String>,
+    /// The median of an operation there, in nanoseconds.
+    pub nanoseconds: f64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:.2} ns", self.column, self.nanoseconds)?;
+        self.point.iter().try_for_each(|point| write!(f, " at {point}"))
+    }
+}
+
 impl Ratio {
     fn name(&self) -> String {
-        let Ratio { ours, rival, .. } = self;
-        let measure = self.measure;
-        format!("{measure}, {ours} / {rival}{}", if self.best { " (best)" } else { "" })
+        let Ratio { worst: [ours, rival], measure, .. } = self;
+        let best = if self.best { " (best)" } else { "" };
+        format!("{measure}, {} / {}{best}", ours.column, rival.column)
+    }
+
+    fn is_unsteady(&self) -> bool {
+        let medians = self.worst.each_ref().map(|place| place.nanoseconds);
+        self.ratio.is_unsteady(medians, self.measure)
     }
 }
 
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ratio { worst: [ours, rival], measure, .. } = self;
         let Quartiles { lower, median, upper } = self.ratio;
-        write!(f, "{} {median:.2} ({lower:.2} to {upper:.2})", self.name())
+        let best = if self.best { " (best)" } else { "" };
+        write!(f, "{ours}, {rival}{best}: {measure} {median:.2} ({lower:.2} to {upper:.2})")
     }
 }
 
+/// The goals of a sweep: each column counts where it is slowest.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct SweepTable {
+    /// What `--only` calls its tables.
+    pub key: &'static str,
+    /// Where its goals count.
+    pub row: &'static str,
+    /// Ours and a rival's, each at its slowest point.
+    pub ratios: Vec<Ratio>,
+}
+
+impl SweepTable {
+    pub(super) fn goals(&self) -> impl Iterator<Item = (&'static str, Verdict, String)> {
+        goals(self.row, self.key, &self.ratios)
+    }
+}
+
+impl fmt::Display for SweepTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: worst points of the sweep", self.key)?;
+        for ratio in &self.ratios {
+            write!(f, "  {ratio}")?;
+            if let Some(limit) = ratio.limit {
+                write!(f, ", goal {limit}")?;
+            }
+            if let Some(verdict) = ratio.verdict {
+                write!(f, ": {verdict}")?;
+            }
+            writeln!(f, "{}", if ratio.is_unsteady() { "   unsteady" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// The goals among these ratios, in words.
+fn goals<'a>(
+    row: &'static str,
+    table: &str,
+    ratios: &'a [Ratio],
+) -> impl Iterator<Item = (&'static str, Verdict, String)> + use<'a> {
+    let table = table.to_owned();
+    ratios.iter().filter_map(move |ratio| {
+        let goal = format!("{table}: {ratio}, goal {}", ratio.limit?);
+        Some((row, ratio.verdict?, goal))
+    })
+}
+
 /// What is divided by what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Measure {
@@ -162,17 +231,20 @@ impl fmt::Display for Measure {
     }
 }
 
-/// What a ratio has to be. A goal holds when the worse quartile does.
+/// What a ratio has to be. A goal holds when the worse quartile does, unless it is about the median.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Limit {
-    /// Of times.
+    /// Of times, at the upper quartile.
     Cost {
-        /// The most that the upper quartile may be.
+        /// The most that it may be.
         most: f64,
-        /// The most that the median may be.
-        median: f64,
+    },
+    /// Of times, at the median.
+    Median {
+        /// The most that it may be.
+        most: f64,
     },
     /// Of throughputs.
     Throughput {
@@ -184,7 +256,8 @@ pub enum Limit {
 impl Limit {
     pub(crate) fn holds(self, ratio: Quartiles) -> bool {
         match self {
-            Limit::Cost { most, median } => ratio.upper <= most && ratio.median <= median,
+            Limit::Cost { most } => ratio.upper <= most,
+            Limit::Median { most } => ratio.median <= most,
             Limit::Throughput { least } => ratio.lower >= least,
         }
     }
@@ -193,22 +266,20 @@ impl Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Limit::Cost { most, median } if median < most => {
-                write!(f, "<= {most}, median <= {median}")
-            }
-            Limit::Cost { most, .. } => write!(f, "<= {most}"),
+            Limit::Cost { most } => write!(f, "<= {most}"),
+            Limit::Median { most } => write!(f, "<= {most} at the median"),
             Limit::Throughput { least } => write!(f, ">= {least}"),
         }
     }
 }
 
 /// What became of a goal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// The worse quartile holds.
+    /// It is.
     Met,
-    /// It does not.
+    /// It is not.
     Missed,
 }
 
@@ -228,7 +299,7 @@ impl fmt::Display for Verdict {
 }
 
 /// The median of many figures, and those at a quarter and three quarters.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Quartiles {
     /// A quarter of the figures is below.
@@ -240,6 +311,18 @@ pub struct Quartiles {
 }
 
 impl Quartiles {
+    /// Whether a ratio says little: its quartiles are far apart, or it is far from that of the medians of the tables,
+    /// because a column was in another state when the goal was decided.
+    pub(crate) fn is_unsteady(self, [ours, rival]: [f64; 2], measure: Measure) -> bool {
+        const FAR: f64 = 1.5;
+        let before = match measure {
+            Measure::Time => ours / rival,
+            Measure::Throughput => rival / ours,
+        };
+        let apart = self.median / before;
+        self.upper > FAR * self.lower || !(1.0 / FAR..=FAR).contains(&apart)
+    }
+
     pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Quartiles {
         let mut sorted: Vec<f64> = figures.collect();
         sorted.sort_by(f64::total_cmp);
@@ -267,5 +350,15 @@ mod tests {
         assert_eq!(quartiles(&[5.0, 1.0, 3.0, 2.0, 4.0]), [2.0, 3.0, 4.0]);
         assert_eq!(quartiles(&[1.0, 2.0]), [1.25, 1.5, 1.75]);
         assert_eq!(quartiles(&[7.0]), [7.0, 7.0, 7.0]);
+    }
+
+    #[test]
+    fn a_ratio_far_from_that_of_the_tables_is_unsteady() {
+        let ratio = Quartiles { lower: 0.5, median: 0.6, upper: 0.7 };
+        assert!(!ratio.is_unsteady([6.0, 10.0], Measure::Time));
+        assert!(!ratio.is_unsteady([10.0, 6.0], Measure::Throughput));
+        assert!(ratio.is_unsteady([15.0, 10.0], Measure::Time));
+        let wide = Quartiles { lower: 0.4, ..ratio };
+        assert!(wide.is_unsteady([6.0, 10.0], Measure::Time));
     }
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod broadcast;
 pub(crate) mod channels;
+pub(crate) mod gil;
+pub(crate) mod photon_ring;
 pub(crate) mod queues;
 pub(crate) mod raw;
 pub(crate) mod rtrb;

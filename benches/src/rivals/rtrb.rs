@@ -12,7 +12,11 @@ use crate::sample::Sample;
 pub(crate) const RTRB: &str = "rtrb";
 pub(crate) const RTRB_CHUNKS: &str = "rtrb chunks";
 pub(crate) const RTRB_SLICES: &str = "rtrb slices";
-pub(crate) const RTRB_SLOT: &str = "rtrb 72 B";
+pub(crate) const RTRB_SLOT: &str = match SLOT {
+    64 => "rtrb 64 B",
+    72 => "rtrb 72 B",
+    _ => panic!("a slot of another size needs a name of its own"),
+};
 pub(crate) const RTRB_MESSAGE: &str = "rtrb 56 B";
 
 impl<T: Item> Push for rtrb::Producer<T> {
@@ -68,7 +72,12 @@ pub(crate) fn one<T: Item, const N: usize>() -> Ends<rtrb::Producer<T>, rtrb::Co
 
 /// rtrb with messages, beside columns of other sizes.
 pub(crate) fn message() -> Ends<rtrb::Producer<Sample>, rtrb::Consumer<Sample>> {
-    named(RTRB_MESSAGE, CAPACITY)
+    small::<CAPACITY>()
+}
+
+/// A ring of messages, of another size.
+pub(crate) fn small<const N: usize>() -> Ends<rtrb::Producer<Sample>, rtrb::Consumer<Sample>> {
+    named(RTRB_MESSAGE, N)
 }
 
 pub(crate) fn chunks<T: Item>() -> Ends<rtrb::Producer<T>, rtrb::Consumer<T>> {
@@ -105,14 +114,16 @@ pub(crate) fn slices<T: Item>() -> Ends<Slices<rtrb::Producer<T>, T>, Slices<rtr
     Ends { name: RTRB_SLICES, sender: Slices::new(sender), receiver: Slices::new(receiver) }
 }
 
-/// The same bytes as a slot of our broadcast ring: a sequence, the message.
+/// The bytes of a slot of our broadcast ring.
+const SLOT: usize = Layout::exact(2, size_of::<Sample>()).slot_words() * size_of::<u64>();
+
+/// As many bytes as such a slot: what it has beside the message, and the message.
 pub(crate) struct Slot {
-    sequence: u64,
+    words: [u64; (SLOT - size_of::<Sample>()) / size_of::<u64>()],
     sample: Sample,
 }
 
-const WORDS: usize = Layout::exact(2, size_of::<Sample>()).slot_words();
-const _: () = assert!(size_of::<Slot>() == WORDS * size_of::<u64>());
+const _: () = assert!(size_of::<Slot>() == SLOT);
 
 pub(crate) struct SlotSender {
     producer: rtrb::Producer<Slot>,
@@ -125,7 +136,9 @@ impl Push for SlotSender {
     #[inline]
     fn push(&mut self, sample: &Sample) -> bool {
         let sequence = self.sequence;
-        let slot = Slot { sequence, sample: *sample };
+        let mut words = [size_of::<Sample>() as u64; _];
+        words[0] = sequence;
+        let slot = Slot { words, sample: *sample };
         let pushed = self.producer.push(slot).is_ok();
         self.sequence += u64::from(pushed);
         pushed
@@ -140,7 +153,7 @@ impl Pop for SlotReceiver {
     #[inline]
     fn pop<R>(&mut self, read: impl FnOnce(&Sample) -> R) -> Option<R> {
         let slot = self.0.pop().ok()?;
-        black_box(slot.sequence);
+        black_box(slot.words);
         Some(read(&slot.sample))
     }
 }

@@ -1,4 +1,4 @@
-//! Rings for one sender and one receiver beside rtrb: ringbuf, heapless' spsc, disruptor.
+//! Rings for one sender and one receiver beside rtrb: ringbuf, heapless' spsc, nexus-queue, disruptor.
 
 use std::slice;
 
@@ -7,6 +7,7 @@ use disruptor::{
     SingleProducerBarrier, build_single_producer,
 };
 use heapless::spsc;
+use nexus_queue::spsc as nexus;
 use ringbuf::traits::{Consumer as _, Producer as _, Split as _};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
@@ -16,6 +17,7 @@ use crate::item::Item;
 pub(crate) const RINGBUF: &str = "ringbuf";
 pub(crate) const RINGBUF_SLICES: &str = "ringbuf slices";
 pub(crate) const HEAPLESS: &str = "heapless spsc";
+pub(crate) const NEXUS: &str = "nexus-queue spsc";
 pub(crate) const DISRUPTOR: &str = "disruptor";
 pub(crate) const DISRUPTOR_BATCHES: &str = "disruptor batches";
 
@@ -91,6 +93,29 @@ pub(crate) fn heapless<T: Item, const N: usize>()
     let queue: &'static mut spsc::Queue<T, N> = Box::leak(Box::default());
     let (sender, receiver) = queue.split();
     Ends { name: HEAPLESS, sender, receiver }
+}
+
+impl<T: Item> Push for nexus::Producer<T> {
+    type Item = T;
+
+    #[inline]
+    fn push(&mut self, item: &T) -> bool {
+        nexus::Producer::push(self, *item).is_ok()
+    }
+}
+
+impl<T: Item> Pop for nexus::Consumer<T> {
+    type Item = T;
+
+    #[inline]
+    fn pop<R>(&mut self, read: impl FnOnce(&T) -> R) -> Option<R> {
+        nexus::Consumer::pop(self).map(|item| read(&item))
+    }
+}
+
+pub(crate) fn nexus<T: Item>() -> Ends<nexus::Producer<T>, nexus::Consumer<T>> {
+    let (sender, receiver) = nexus::ring_buffer(CAPACITY);
+    Ends { name: NEXUS, sender, receiver }
 }
 
 impl<T: Item> Push for SingleProducer<T, SingleConsumerBarrier> {

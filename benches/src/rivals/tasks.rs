@@ -1,9 +1,11 @@
-//! Channels on which a task sleeps until something arrives: tokio's mpsc, async-channel, flume, kanal.
+//! Channels on which a task sleeps until something arrives: tokio's mpsc, async-channel, flume, kanal, crossfire,
+//! rapidfire.
 
+use crossfire::{AsyncRx, AsyncTx, spsc};
 use tokio::sync::mpsc;
 
 use crate::ends::{CAPACITY, Ends, Receive, Transmit};
-use crate::rivals::channels::{ASYNC_CHANNEL, FLUME, KANAL, TOKIO_MPSC};
+use crate::rivals::channels::{ASYNC_CHANNEL, CROSSFIRE_SPSC, FLUME, KANAL, RAPIDFIRE, TOKIO_MPSC};
 
 impl Transmit for mpsc::Sender<u64> {
     async fn transmit(&mut self, item: u64) -> bool {
@@ -71,4 +73,38 @@ impl Receive for kanal::AsyncReceiver<u64> {
 pub(crate) fn kanal() -> Ends<kanal::AsyncSender<u64>, kanal::AsyncReceiver<u64>> {
     let (sender, receiver) = kanal::bounded_async(CAPACITY);
     Ends { name: KANAL, sender, receiver }
+}
+
+impl Transmit for AsyncTx<spsc::Array<u64>> {
+    async fn transmit(&mut self, item: u64) -> bool {
+        self.send(item).await.is_ok()
+    }
+}
+
+impl Receive for AsyncRx<spsc::Array<u64>> {
+    async fn receive(&mut self) -> Option<u64> {
+        self.recv().await.ok()
+    }
+}
+
+pub(crate) fn crossfire() -> Ends<AsyncTx<spsc::Array<u64>>, AsyncRx<spsc::Array<u64>>> {
+    let (sender, receiver) = spsc::bounded_async(CAPACITY);
+    Ends { name: CROSSFIRE_SPSC, sender, receiver }
+}
+
+impl Transmit for rapidfire::Sender<u64> {
+    async fn transmit(&mut self, item: u64) -> bool {
+        self.send(item).await.is_ok()
+    }
+}
+
+impl Receive for rapidfire::Receiver<u64> {
+    async fn receive(&mut self) -> Option<u64> {
+        self.recv().await.ok()
+    }
+}
+
+pub(crate) fn rapidfire() -> Ends<rapidfire::Sender<u64>, rapidfire::Receiver<u64>> {
+    let (sender, receiver) = rapidfire::bounded(CAPACITY);
+    Ends { name: RAPIDFIRE, sender, receiver }
 }

@@ -7,7 +7,7 @@ use crate::harness::{Column, Contest};
 use crate::loops::one_thread::{BATCH, Fan, Timed};
 use crate::options::Options;
 use crate::ours::broadcast as ring;
-use crate::rivals::broadcast as rivals;
+use crate::rivals::{broadcast as rivals, photon_ring as photon};
 use crate::tables::Job;
 
 /// So many readers.
@@ -29,6 +29,8 @@ const OURS: [&str; 4] = to!("our broadcast");
 const TOKIO: [&str; 4] = to!("tokio broadcast");
 const ASYNC_BROADCAST: [&str; 4] = to!("async-broadcast");
 const DISRUPTOR: [&str; 4] = to!("disruptor");
+const PHOTON: [&str; 4] = to!("photon-ring, waits");
+const PHOTON_LOSSY: [&str; 4] = to!("photon-ring, lossy");
 const RTRB: [&str; 4] = to!("rtrb each");
 
 pub(super) fn jobs(options: &Options, _cores: &Cores) -> Vec<Job> {
@@ -63,7 +65,9 @@ fn publish(options: &Options) -> Job {
 fn publish_and_read(options: &Options) -> Job {
     let beside = |rivals: [&'static str; 4]| OURS.into_iter().zip(rivals);
     let mut pairs: Vec<Pair> =
-        beside(TOKIO).map(|(ours, tokio)| Pair::new(ours, tokio).at_least(5.0)).collect();
+        beside(TOKIO).map(|(ours, tokio)| Pair::new(ours, tokio).at_least(7.0)).collect();
+    pairs.extend(beside(PHOTON).map(|(ours, photon)| Pair::new(ours, photon).within(1.0)));
+    pairs.extend(beside(PHOTON_LOSSY).map(|(ours, photon)| Pair::new(ours, photon)));
     pairs
         .extend(beside(DISRUPTOR).map(|(ours, disruptor)| Pair::new(ours, disruptor).throughput()));
     Job::Contest(Contest {
@@ -85,6 +89,8 @@ fn columns(timed: Timed) -> Vec<Box<dyn Column>> {
         columns.push(column(TOKIO[index], timed, rivals::tokio(readers)));
         columns.push(column(ASYNC_BROADCAST[index], timed, rivals::async_broadcast(readers)));
         columns.push(column(DISRUPTOR[index], timed, rivals::disruptor(readers)));
+        columns.push(column(PHOTON[index], timed, photon::waiting(readers)));
+        columns.push(column(PHOTON_LOSSY[index], timed, photon::lossy(readers)));
         columns.push(column(RTRB[index], timed, rivals::rtrb_each(readers)));
     }
     columns

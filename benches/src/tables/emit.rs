@@ -5,7 +5,7 @@ use mycelium_transports::local::Pulse;
 use crate::affinity::Cores;
 use crate::ends::{Bare, columns};
 use crate::goals::{Pair, Rival, rows};
-use crate::harness::{Column, Contest};
+use crate::harness::{Column, Contest, Sweep};
 use crate::loops::latency::{EVERY, Latencies, Paced};
 use crate::loops::one_thread::{BATCH, Fan, LoopAlone, OneByOne, Timed};
 use crate::loops::one_way::{OneWay, Threads};
@@ -14,12 +14,15 @@ use crate::ours::broadcast::{self as ring, RING};
 use crate::ours::topic::{self, EMIT};
 use crate::rivals::broadcast::{self as broadcasts, TOKIO};
 use crate::rivals::channels::{self, CROSSBEAM};
+use crate::rivals::photon_ring::{self, WAITING};
 use crate::rivals::rtrb::{self, RTRB_MESSAGE, RTRB_SLOT};
 use crate::sample::Sample;
 use crate::tables::Job;
 use crate::wait::Wait;
 
-const RIVALS: [&str; 5] = [RING, RTRB_SLOT, RTRB_MESSAGE, TOKIO, CROSSBEAM];
+const RIVALS: [&str; 6] = [RING, RTRB_SLOT, RTRB_MESSAGE, WAITING, TOKIO, CROSSBEAM];
+/// Those that move at least as many bytes as a slot of ours: a message of 56 bytes and a stamp.
+const SAME_BYTES: &[&str] = &[RTRB_SLOT, WAITING, CROSSBEAM];
 
 /// Every column, wrapped: `every!(one_task, ends => wrapper)`.
 macro_rules! every {
@@ -29,6 +32,7 @@ macro_rules! every {
             ring::one().bare(),
             rtrb::slot().bare(),
             rtrb::message().bare(),
+            photon_ring::one().bare(),
             broadcasts::tokio_held().bare(),
             channels::crossbeam::<Sample>().bare(),
         )
@@ -47,10 +51,12 @@ pub(super) fn jobs(options: &Options, cores: &Cores) -> Vec<Job> {
         jobs.push(Job::Contest(fan_out(options)));
     }
     if options.wants("threads") {
-        for wait in cores.sweep() {
-            jobs.push(Job::Contest(throughput(options, cores, wait)));
-            jobs.push(Job::Latencies(latencies(options, cores, wait)));
-        }
+        let mut pairs = against(RIVALS, |pair| pair);
+        pairs.push(Pair::best(EMIT, SAME_BYTES).within(1.2));
+        let contest = |wait| throughput(options, cores, wait);
+        jobs.push(Job::Sweep(Sweep::over(cores.sweep(), pairs, contest)));
+        let latencies = |wait| Job::Latencies(latencies(options, cores, wait));
+        jobs.extend(cores.sweep().into_iter().map(latencies));
     }
     jobs
 }
@@ -68,7 +74,7 @@ fn emit(options: &Options) -> Contest {
         operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
         columns,
         pairs: against(RIVALS, |pair| match pair.rival {
-            Rival::Column(RTRB_SLOT) => pair.within(1.5).guided(10.0),
+            Rival::Column(RTRB_SLOT) => pair.within(1.3).guided(3.5),
             _ => pair,
         }),
     }
@@ -134,10 +140,7 @@ fn throughput(options: &Options, cores: &Cores, wait: Wait) -> Contest {
         timed: "from the first send to the last receive, with sums",
         operations: options.operations(40_000, 4_000),
         columns: every!(two_tasks, ends => OneWay(Threads { ends, wait, cores: cores.clone() })),
-        pairs: against(RIVALS, |pair| match (wait, pair.rival) {
-            (Wait::Busy, Rival::Column(RTRB_SLOT)) => pair.within(1.2),
-            _ => pair,
-        }),
+        pairs: Vec::new(),
     }
 }
 

@@ -84,10 +84,10 @@ fn to_handler(options: &Options, parked: bool, glommio: bool) -> Job {
         operations: options.operations(if parked { 4_000 } else { 100_000 }, 500),
         columns,
         pairs: vec![
-            Pair::new(ON_TOKIO, TOKIO_MPSC).within(0.7),
+            Pair::new(ON_TOKIO, TOKIO_MPSC).within(if parked { 0.7 } else { 0.4 }),
             Pair::new(ON_TOKIO, RACTOR),
             Pair::new(ON_TOKIO, KAMEO),
-            Pair::new(ON_GLOMMIO, LOCAL_CHANNEL).within(1.0),
+            Pair::new(ON_GLOMMIO, LOCAL_CHANNEL).within(0.9),
             Pair::new(ON_SMOL, ASYNC_CHANNEL).within(0.7),
         ],
     })
@@ -165,7 +165,7 @@ fn medians(columns: Vec<Box<dyn Timed>>) -> Vec<Box<dyn Column>> {
 fn across(options: &Options, cores: &Cores, glommio: bool) -> Vec<Job> {
     type Columns = fn(&Cores, bool) -> Vec<Box<dyn Timed>>;
     let points: [(&str, Columns, &str, f64, usize); 2] =
-        [("parked", parked, EVENTFD, 1.2, 300), ("spinning", spinning, RAW, 1.5, 4_000)];
+        [("parked", parked, EVENTFD, 1.15, 300), ("spinning", spinning, RAW, 1.3, 4_000)];
     let mut jobs = Vec::new();
     for (point, columns, rival, most, trips) in points {
         let title = format!("8 bytes to a service on another executor, {point}, and back");
@@ -206,7 +206,7 @@ fn both_pinned(options: &Options, cores: &Cores) -> [Job; 2] {
             timed: "each trip; the figure of a round is its median",
             operations,
             columns: medians(columns()),
-            pairs: vec![Pair::new(PINNED, RAW).within(1.2)],
+            pairs: vec![Pair::new(PINNED, RAW).within(1.15)],
         }),
         Job::Latencies(Latencies {
             key: "pinned",

@@ -12,17 +12,19 @@ mod spsc;
 mod tasks;
 mod trip;
 
+use crate::Failure;
 use crate::affinity::Cores;
-use crate::harness::{Contest, Mismatch};
+use crate::harness::{Contest, Sweep};
 use crate::loops::counts::Counts;
 use crate::loops::latency::Latencies;
 use crate::loops::load::Loads;
 use crate::options::Options;
 use crate::report::Section;
 
-/// A table to be measured.
+/// A table to be measured, or the tables of a sweep.
 pub(crate) enum Job {
     Contest(Contest),
+    Sweep(Sweep),
     Latencies(Latencies),
     Loads(Loads),
     Counts(Counts),
@@ -30,14 +32,21 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    pub(crate) fn measure(self, options: &Options) -> Result<Section, Mismatch> {
-        match self {
-            Job::Contest(contest) => contest.measure(options).map(Section::Table),
-            Job::Latencies(latencies) => latencies.measure(options).map(Section::Latency),
-            Job::Loads(loads) => loads.measure(options).map(Section::Load),
-            Job::Counts(counts) => counts.measure(options).map(Section::Count),
-            Job::Fairness(fairness) => fairness.measure(options).map(Section::Fairness),
-        }
+    /// Measures, and hands each table to `done` once it is there.
+    pub(crate) fn measure(
+        self,
+        options: &Options,
+        done: &mut dyn FnMut(Section) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let section = match self {
+            Job::Contest(mut contest) => Section::Table(contest.measure(options)?.0),
+            Job::Sweep(sweep) => return sweep.measure(options, done),
+            Job::Latencies(latencies) => Section::Latency(latencies.measure(options)?),
+            Job::Loads(loads) => Section::Load(loads.measure(options)?),
+            Job::Counts(counts) => Section::Count(counts.measure(options)?),
+            Job::Fairness(fairness) => Section::Fairness(fairness.measure(options)?),
+        };
+        done(section)
     }
 }
 

@@ -11,41 +11,51 @@ use crate::loops::shares::Watched;
 use crate::options::Options;
 use crate::ours::mpmc::{self as ours, BATCHES, ONE_BY_ONE};
 use crate::report::{FairnessTable, Share, Verdict};
-use crate::rivals::channels::{self, ASYNC_CHANNEL, CROSSBEAM, FLUME, KANAL};
+use crate::rivals::channels::{self, ASYNC_CHANNEL, CROSSBEAM, CROSSFIRE, FLUME, KANAL, RAPIDFIRE};
+use crate::rivals::gil::{self, GIL_MPMC, GIL_SHARDED};
 use crate::rivals::queues::{self, ARRAY_QUEUE, CONCURRENT_QUEUE, HEAPLESS};
 use crate::tables::Job;
 use crate::wait::{SHARED, Wait};
 
 /// Those that goals are beside. The other columns are there to be seen.
-const RIVALS: &[&str] =
-    &[ARRAY_QUEUE, CONCURRENT_QUEUE, CROSSBEAM, FLUME, KANAL, ASYNC_CHANNEL, HEAPLESS];
+const RIVALS: &[&str] = &[
+    ARRAY_QUEUE,
+    CONCURRENT_QUEUE,
+    CROSSBEAM,
+    FLUME,
+    KANAL,
+    ASYNC_CHANNEL,
+    HEAPLESS,
+    GIL_MPMC,
+    CROSSFIRE,
+    RAPIDFIRE,
+];
 
 /// heapless' queue may come to a standstill; after so long it counts as livelocked.
 const LIVELOCK: Duration = Duration::from_secs(2);
 
-/// How many threads, and how much faster batches have to be.
-const SHAPES: [(Shape, f64); 4] = [
-    (Shape { senders: 1, receivers: 1 }, 1.5),
-    (Shape { senders: 2, receivers: 2 }, 1.2),
-    (Shape { senders: 4, receivers: 1 }, 1.5),
-    (Shape { senders: 4, receivers: 4 }, 1.5),
+const SHAPES: [Shape; 4] = [
+    Shape { senders: 1, receivers: 1 },
+    Shape { senders: 2, receivers: 2 },
+    Shape { senders: 4, receivers: 1 },
+    Shape { senders: 4, receivers: 4 },
 ];
 
 pub(super) fn jobs(options: &Options, cores: &Cores) -> Vec<Job> {
     let mut jobs = Vec::new();
     if options.wants("mpmc") {
-        for (shape, factor) in SHAPES {
+        for shape in SHAPES {
             let sweep = if shape.is_pair() { cores.sweep() } else { SHARED.to_vec() };
-            jobs.extend(sweep.into_iter().map(|wait| many(options, cores, shape, wait, factor)));
+            jobs.extend(sweep.into_iter().map(|wait| many(options, cores, shape, wait)));
         }
     }
     if options.wants("fairness") {
-        jobs.extend(SHAPES.map(|(shape, _)| Job::Fairness(Fairness::new(shape, cores))));
+        jobs.extend(SHAPES.map(|shape| Job::Fairness(Fairness::new(shape, cores))));
     }
     jobs
 }
 
-fn many(options: &Options, cores: &Cores, shape: Shape, wait: Wait, factor: f64) -> Job {
+fn many(options: &Options, cores: &Cores, shape: Shape, wait: Wait) -> Job {
     let columns: Vec<Box<dyn Column>> = columns!(column => column;
         Crowd::of(ours::ends(ONE_BY_ONE), shape, wait, cores),
         Crowd::of(ours::ends(BATCHES), shape, wait, cores).in_batches(),
@@ -55,11 +65,13 @@ fn many(options: &Options, cores: &Cores, shape: Shape, wait: Wait, factor: f64)
         Crowd::of(channels::flume(), shape, wait, cores),
         Crowd::of(channels::kanal(), shape, wait, cores),
         Crowd::of(channels::async_channel(), shape, wait, cores),
+        Crowd::of(channels::crossfire(), shape, wait, cores),
+        Crowd::of(channels::rapidfire(), shape, wait, cores),
+        Crowd::of(gil::many(), shape, wait, cores),
+        Crowd::with(GIL_SHARDED, gil::sharded(shape.senders, shape.receivers), wait, cores),
         Crowd::of(queues::thingbuf(), shape, wait, cores),
         Crowd::of(queues::heapless(), shape, wait, cores).livelocks_after(LIVELOCK),
     );
-    // Busy, but where threads share cores and would keep each other from running.
-    let judged = wait == if shape.is_pair() { Wait::Busy } else { Wait::Mixed };
     Job::Contest(Contest {
         key: "mpmc",
         point: Some(point(shape, wait)),
@@ -69,8 +81,11 @@ fn many(options: &Options, cores: &Cores, shape: Shape, wait: Wait, factor: f64)
         operations: options.operations(64_000, 3_200).next_multiple_of(4),
         columns,
         pairs: vec![
-            Pair::best(ONE_BY_ONE, RIVALS).at_least(0.95).judged_if(judged),
-            Pair::best(BATCHES, RIVALS).at_least(factor).judged_if(judged),
+            Pair::new(ONE_BY_ONE, ARRAY_QUEUE).within(1.0),
+            Pair::new(ONE_BY_ONE, CONCURRENT_QUEUE).within(1.0),
+            Pair::new(ONE_BY_ONE, GIL_MPMC).within(1.5),
+            Pair::best(ONE_BY_ONE, RIVALS),
+            Pair::best(BATCHES, RIVALS).within(0.5),
         ],
     })
 }

@@ -4,23 +4,27 @@
 use crate::affinity::Cores;
 use crate::ends::{CAPACITY, columns};
 use crate::goals::{Pair, rows};
-use crate::harness::{Column, Contest};
+use crate::harness::{Column, Contest, Sweep};
 use crate::item::{Item, Wide};
 use crate::loops::one_thread::{BATCH as POLL, Fan, Timed};
 use crate::loops::one_way::{OneWay, OneWayInBatches, Threads};
 use crate::options::Options;
 use crate::ours::mpmc;
-use crate::ours::spsc::{self as ours, INDEX, SLICES, STAMPED};
-use crate::rivals::channels::{self, CROSSBEAM, KANAL};
+use crate::ours::spsc::{self as ours, IN_PLACE, INDEX, SLICES, STAMPED};
+use crate::rivals::channels::{self, CROSSBEAM, CROSSFIRE_SPSC, KANAL};
+use crate::rivals::gil;
 use crate::rivals::queues::{self, ARRAY_QUEUE};
 use crate::rivals::rtrb::{self, RTRB, RTRB_CHUNKS, RTRB_SLICES};
-use crate::rivals::spsc::{self, DISRUPTOR, DISRUPTOR_BATCHES, HEAPLESS, RINGBUF, RINGBUF_SLICES};
+use crate::rivals::spsc::{
+    self, DISRUPTOR, DISRUPTOR_BATCHES, HEAPLESS, NEXUS, RINGBUF, RINGBUF_SLICES,
+};
 use crate::sample::Sample;
 use crate::tables::Job;
 use crate::wait::Wait;
 
 /// Those that goals are beside. The other columns are there to be seen.
-const RIVALS: &[&str] = &[RTRB, RINGBUF, HEAPLESS, DISRUPTOR, ARRAY_QUEUE, CROSSBEAM, KANAL];
+const RIVALS: &[&str] =
+    &[RTRB, RINGBUF, HEAPLESS, NEXUS, DISRUPTOR, ARRAY_QUEUE, CROSSBEAM, KANAL, CROSSFIRE_SPSC];
 const RIVALS_IN_BATCHES: &[&str] = &[RTRB_CHUNKS, RTRB_SLICES, RINGBUF_SLICES, DISRUPTOR_BATCHES];
 
 /// Items in a batch.
@@ -37,11 +41,15 @@ macro_rules! every {
             rtrb::one::<$item, CAPACITY>().bare(),
             spsc::ringbuf::<$item>().bare(),
             spsc::heapless::<$item, CAPACITY>().bare(),
+            spsc::nexus::<$item>().bare(),
+            gil::one::<$item>().bare(),
             spsc::disruptor::<$item>(DISRUPTOR).bare(),
             queues::array_queue::<$item>().bare(),
             queues::concurrent_queue::<$item>().bare(),
             queues::thingbuf::<$item>().bare(),
             channels::crossbeam::<$item>().bare(),
+            channels::crossfire_spsc::<$item>().bare(),
+            channels::rapidfire::<$item>().bare(),
             channels::kanal::<$item>().bare(),
             channels::flume::<$item>().bare(),
             channels::async_channel::<$item>().bare(),
@@ -56,14 +64,13 @@ pub(super) fn jobs(options: &Options, cores: &Cores) -> Vec<Job> {
         jobs.push(push(options));
     }
     let tables = [
-        ("spsc", numbers as fn(&Options, &Cores, Wait) -> Job),
+        ("spsc", numbers as fn(&Options, &Cores) -> Sweep),
         ("spsc-batches", batches),
         ("spsc-56", messages),
         ("spsc-64", wide_messages),
     ];
-    for (_, table) in tables.into_iter().filter(|(key, _)| options.wants(key)) {
-        jobs.extend(cores.sweep().into_iter().map(|wait| table(options, cores, wait)));
-    }
+    let wanted = tables.into_iter().filter(|(key, _)| options.wants(key));
+    jobs.extend(wanted.map(|(_, table)| Job::Sweep(table(options, cores))));
     jobs
 }
 
@@ -86,44 +93,40 @@ fn push(options: &Options) -> Job {
     })
 }
 
-fn numbers(options: &Options, cores: &Cores, wait: Wait) -> Job {
+fn numbers(options: &Options, cores: &Cores) -> Sweep {
     let pairs = vec![
-        Pair::best(INDEX, RIVALS).at_least(1.1).judged_if(wait == Wait::Busy),
+        Pair::best(INDEX, RIVALS).at_least(1.0),
         Pair::new(INDEX, RTRB).throughput(),
         Pair::best(STAMPED, RIVALS).throughput(),
     ];
-    one_way::<u64>(options, cores, wait, "spsc", rows::SPSC_NUMBERS, pairs)
+    one_way::<u64>(options, cores, "spsc", rows::SPSC_NUMBERS, pairs)
 }
 
-fn messages(options: &Options, cores: &Cores, wait: Wait) -> Job {
-    let goal = match wait {
-        Wait::Pauses => Pair::new(STAMPED, RTRB).at_least(1.2),
-        _ => Pair::new(STAMPED, RTRB).at_least(2.0).judged_if(wait == Wait::Busy),
-    };
-    one_way::<Sample>(options, cores, wait, "spsc-56", rows::SPSC_MESSAGES, with_others(goal))
+fn messages(options: &Options, cores: &Cores) -> Sweep {
+    one_way::<Sample>(options, cores, "spsc-56", rows::SPSC_MESSAGES, of_messages())
 }
 
-fn wide_messages(options: &Options, cores: &Cores, wait: Wait) -> Job {
-    let goal = Pair::new(STAMPED, RTRB).at_least(1.5).judged_if(wait == Wait::Busy);
-    one_way::<Wide>(options, cores, wait, "spsc-64", rows::SPSC_MESSAGES, with_others(goal))
+fn wide_messages(options: &Options, cores: &Cores) -> Sweep {
+    one_way::<Wide>(options, cores, "spsc-64", rows::SPSC_MESSAGES, of_messages())
 }
 
-/// A goal for messages, and ratios that are printed beside it.
-fn with_others(goal: Pair) -> Vec<Pair> {
-    let best = Pair::best(STAMPED, RIVALS).throughput();
-    vec![goal, Pair::new(INDEX, RTRB).throughput(), best]
+fn of_messages() -> Vec<Pair> {
+    vec![
+        Pair::best(STAMPED, RIVALS).within(0.8),
+        Pair::new(STAMPED, RTRB),
+        Pair::best(INDEX, RIVALS),
+    ]
 }
 
 fn one_way<T: Item>(
     options: &Options,
     cores: &Cores,
-    wait: Wait,
     key: &'static str,
     row: &'static str,
     pairs: Vec<Pair>,
-) -> Job {
+) -> Sweep {
     let bytes = size_of::<T>();
-    Job::Contest(Contest {
+    Sweep::over(cores.sweep(), pairs, |wait| Contest {
         key,
         point: Some(wait.slug().to_owned()),
         row,
@@ -131,11 +134,20 @@ fn one_way<T: Item>(
         timed: "from the first send to the last receive, with sums",
         operations: options.operations(100_000, 4_000),
         columns: every!(T, ends => OneWay(Threads { ends, wait, cores: cores.clone() })),
-        pairs,
+        pairs: Vec::new(),
     })
 }
 
-fn batches(options: &Options, cores: &Cores, wait: Wait) -> Job {
+fn batches(options: &Options, cores: &Cores) -> Sweep {
+    let pairs = vec![
+        Pair::new(SLICES, RTRB_CHUNKS).at_least(1.0),
+        Pair::new(IN_PLACE, RTRB_CHUNKS).throughput(),
+        Pair::best(SLICES, RIVALS_IN_BATCHES).throughput(),
+    ];
+    Sweep::over(cores.sweep(), pairs, |wait| in_batches(options, cores, wait))
+}
+
+fn in_batches(options: &Options, cores: &Cores, wait: Wait) -> Contest {
     let columns: Vec<Box<dyn Column>> = columns!(ends => OneWayInBatches {
             threads: Threads { ends, wait, cores: cores.clone() },
             batch: BATCH,
@@ -147,8 +159,7 @@ fn batches(options: &Options, cores: &Cores, wait: Wait) -> Job {
         spsc::ringbuf_slices::<u64>().bare(),
         spsc::disruptor::<u64>(DISRUPTOR_BATCHES).bare(),
     );
-    let busy = wait == Wait::Busy;
-    Job::Contest(Contest {
+    Contest {
         key: "spsc-batches",
         point: Some(wait.slug().to_owned()),
         row: rows::SPSC_NUMBERS,
@@ -156,9 +167,6 @@ fn batches(options: &Options, cores: &Cores, wait: Wait) -> Job {
         timed: "from the first send to the last receive, with sums",
         operations: options.operations(1_000_000, 4_000),
         columns,
-        pairs: vec![
-            Pair::new(SLICES, RTRB_CHUNKS).at_least(1.1).judged_if(busy),
-            Pair::best(SLICES, RIVALS_IN_BATCHES).at_least(0.9).judged_if(busy),
-        ],
-    })
+        pairs: Vec::new(),
+    }
 }

@@ -11,7 +11,7 @@ use crate::rivals::channels::{ASYNC_CHANNEL, FLUME, KANAL, TOKIO_MPSC};
 use crate::rivals::tasks as rivals;
 use crate::tables::Job;
 
-/// Those that goals are beside.
+/// Those that ratios are beside.
 const RIVALS: &[&str] = &[TOKIO_MPSC, ASYNC_CHANNEL, FLUME];
 
 pub(super) fn jobs(options: &Options, _cores: &Cores) -> Vec<Job> {
@@ -33,9 +33,12 @@ pub(super) fn jobs(options: &Options, _cores: &Cores) -> Vec<Job> {
             rivals::async_channel,
             rivals::flume,
             rivals::kanal,
+            rivals::crossfire,
+            rivals::rapidfire,
         ),
         pairs: vec![
-            Pair::best(STAMPED, RIVALS).within(0.7),
+            Pair::new(STAMPED, TOKIO_MPSC).within(0.5),
+            Pair::best(STAMPED, RIVALS),
             Pair::new(STAMPED, KANAL),
             Pair::best(INDEX, RIVALS),
             Pair::best(MPMC, RIVALS),
