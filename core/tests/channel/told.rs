@@ -77,6 +77,7 @@ fn a_slot_is_given_back_before_receivers_are_told() {
 }
 
 /// A task that is polled in place by its waker, unless that happens inside of its poll.
+#[allow(clippy::type_complexity)]
 struct Task(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
 impl Task {
