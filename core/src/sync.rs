@@ -166,6 +166,52 @@ impl AtomicUsize {
         self.0.compare_exchange(current, new, success, failure)
     }
 
+    /// Exchanges `current` for `new`, relaxed, and then calls `fence`, which is a sequentially consistent one; or does
+    /// neither and returns `false`. Where an exchange is such a fence by itself, it costs one instruction.
+    #[cfg(target_has_atomic = "ptr")]
+    #[inline]
+    pub(crate) fn exchange_and_fence(
+        &self,
+        current: usize,
+        new: usize,
+        fence: impl FnOnce(),
+    ) -> bool {
+        #[cfg(not(all(
+            target_arch = "x86_64",
+            target_pointer_width = "64",
+            not(miri),
+            not(loom)
+        )))]
+        {
+            let relaxed = Ordering::Relaxed;
+            let done = self.compare_exchange(current, new, relaxed, relaxed).is_ok();
+            if done {
+                fence();
+            }
+            done
+        }
+        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri), not(loom)))]
+        {
+            seen!(Store, self);
+            let _ = fence;
+            let done: u8;
+            // The exchange and the fence in one: the compiler moves no access to memory across it, the processor neither.
+            // SAFETY: one word, which may be exchanged through a shared reference.
+            unsafe {
+                core::arch::asm!(
+                    "lock cmpxchg [{word}], {new}",
+                    "sete {done}",
+                    word = in(reg) self.0.as_ptr(),
+                    new = in(reg) new,
+                    done = lateout(reg_byte) done,
+                    inout("rax") current => _,
+                    options(nostack)
+                );
+            }
+            done != 0
+        }
+    }
+
     /// As `compare_exchange`, but may fail for no reason: for loops, where that is cheaper on some processors.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]

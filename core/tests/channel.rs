@@ -14,6 +14,8 @@ mod plan;
 mod scheduler;
 #[path = "channel/seats.rs"]
 mod seats;
+#[path = "channel/told.rs"]
+mod told;
 #[path = "channel/wakers.rs"]
 mod wakers;
 

@@ -3,11 +3,12 @@
 // What the test counts by, and not the crate.
 #![allow(clippy::disallowed_types)]
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{RawWaker, RawWakerVTable, Wake, Waker};
 
-use mycelium_core::doorbell::{Doorbell, announce};
+use mycelium_core::doorbell::{Bells, Doorbell, Row, announce};
 
 /// Runs its task here and now; the task finds nothing and parks again.
 struct Inline {
@@ -52,8 +53,192 @@ fn a_waker_that_cannot_be_kept_leaves_the_bell_usable() {
     // SAFETY: its functions use no data.
     let waker = unsafe { Waker::new(std::ptr::null(), &CLUMSY) };
     let bell = Doorbell::new();
-    let kept = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bell.park(&waker)));
+    let kept = catch_unwind(AssertUnwindSafe(|| bell.park(&waker)));
     assert!(kept.is_err() && !bell.is_parked());
     bell.park(&waker);
     assert!(bell.is_parked(), "nobody can ring this task any more");
+}
+
+/// Counts how often it was woken, and does something each time.
+struct Does {
+    #[allow(clippy::type_complexity)]
+    work: Box<dyn Fn(&Arc<Does>) + Send + Sync>,
+    times: AtomicUsize,
+}
+
+impl Does {
+    fn times(&self) -> usize {
+        self.times.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Does {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.times.fetch_add(1, Ordering::Relaxed);
+        (self.work)(self);
+    }
+}
+
+fn does(work: impl Fn(&Arc<Does>) + Send + Sync + 'static) -> Arc<Does> {
+    Arc::new(Does { work: Box::new(work), times: AtomicUsize::new(0) })
+}
+
+fn ring(bell: &Doorbell) {
+    announce();
+    bell.ring();
+}
+
+#[test]
+fn who_parks_again_with_the_same_waker_is_woken_by_the_one_that_the_bell_has() {
+    let (bell, task) = (Doorbell::new(), does(|_| {}));
+    let waker = Waker::from(task.clone());
+    for times in 1..4 {
+        bell.park(&waker);
+        assert_eq!(Arc::strong_count(&task), 3, "one waker is in the bell");
+        ring(&bell);
+        assert_eq!((Arc::strong_count(&task), task.times()), (3, times));
+    }
+    bell.forget();
+    assert_eq!(Arc::strong_count(&task), 2, "the bell keeps a task in memory");
+    bell.park(&waker);
+    ring(&bell);
+    assert_eq!(task.times(), 4, "a bell that forgot a waker takes it again");
+}
+
+#[test]
+fn another_waker_replaces_the_one_that_the_bell_has() {
+    let (bell, one, other) = (Doorbell::new(), does(|_| {}), does(|_| {}));
+    bell.park(&Waker::from(one.clone()));
+    ring(&bell);
+    bell.park(&Waker::from(other.clone()));
+    assert_eq!(Arc::strong_count(&one), 1);
+    ring(&bell);
+    assert_eq!([one, other].map(|task| task.times()), [1, 1]);
+}
+
+/// Each wake runs the task in place, which parks again: with the same waker, or a new one each time. The task is rung
+/// while it runs inside of the wake, too.
+#[test]
+fn a_task_that_runs_inside_of_its_wake_parks_and_is_rung_there() {
+    for same in [false, true] {
+        let (bell, rounds) = (Arc::new(Doorbell::new()), Arc::new(AtomicUsize::new(0)));
+        let inner: Arc<Mutex<Option<Waker>>> = Arc::default();
+        let task = {
+            let (bell, rounds, inner) = (bell.clone(), rounds.clone(), inner.clone());
+            does(move |task| {
+                let waker = if same {
+                    Waker::from(task.clone())
+                } else {
+                    let rounds = rounds.clone();
+                    Waker::from(does(move |_| _ = rounds.fetch_add(1, Ordering::Relaxed)))
+                };
+                // Three times asleep, and the last time for good.
+                if rounds.fetch_add(1, Ordering::Relaxed) == 0 {
+                    bell.park(&waker);
+                    announce();
+                    bell.ring();
+                }
+                bell.park(&waker);
+                *inner.lock().unwrap() = Some(waker);
+            })
+        };
+        bell.park(&Waker::from(task.clone()));
+        ring(&bell);
+        assert_eq!(rounds.load(Ordering::Relaxed), 2, "a wake was lost");
+        assert!(bell.is_parked(), "it sleeps, and may be rung again");
+        ring(&bell);
+        assert_eq!(rounds.load(Ordering::Relaxed), 3, "a wake was lost");
+        bell.forget();
+        inner.lock().unwrap().take();
+        assert_eq!(Arc::strong_count(&task), 1, "the bell keeps a task in memory");
+    }
+}
+
+/// The task ends inside of its wake, and leaves its seat there.
+#[test]
+fn a_task_that_ends_inside_of_its_wake_is_not_kept() {
+    let bell = Arc::new(Doorbell::new());
+    Bells::take_seat(&*bell).unwrap();
+    let task = {
+        let bell = bell.clone();
+        does(move |_| Bells::leave_seat(&*bell, &()))
+    };
+    Bells::park(&*bell, &(), &Waker::from(task.clone()));
+    ring(&bell);
+    assert_eq!(Arc::strong_count(&task), 1, "the bell keeps a task in memory");
+
+    let row = Arc::new(Row::<1>::new());
+    let seat = row.take_seat().unwrap();
+    let left = Arc::new(Mutex::new(None));
+    let task = {
+        let (row, left) = (row.clone(), left.clone());
+        does(move |_| {
+            let seat = left.lock().unwrap().take().unwrap();
+            row.unpark(&seat);
+            row.leave_seat(&seat);
+        })
+    };
+    row.park(&seat, &Waker::from(task.clone()));
+    *left.lock().unwrap() = Some(seat);
+    announce();
+    Bells::ring(&*row);
+    assert_eq!(Arc::strong_count(&task), 1, "the bell keeps a task in memory");
+    assert!(row.take_seat().is_some());
+}
+
+#[test]
+fn a_waker_that_panics_leaves_the_bell_usable() {
+    let (bell, task) = (Doorbell::new(), does(|task| assert_ne!(task.times(), 1)));
+    let waker = Waker::from(task.clone());
+    bell.park(&waker);
+    assert!(catch_unwind(AssertUnwindSafe(|| ring(&bell))).is_err());
+    bell.park(&waker);
+    ring(&bell);
+    assert_eq!(task.times(), 2, "nobody can ring this task any more");
+    bell.forget();
+    drop(waker);
+    assert_eq!(Arc::strong_count(&task), 1);
+}
+
+/// A waker whose drop panics, where it is replaced, where its seat is left, and where its ringer drops it.
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_leaves_the_bell_usable() {
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("bomb");
+        }
+    }
+
+    struct Armed(#[allow(dead_code)] Bomb, Arc<Doorbell>);
+
+    impl Wake for Armed {
+        fn wake(self: Arc<Self>) {
+            self.wake_by_ref();
+        }
+
+        fn wake_by_ref(self: &Arc<Self>) {
+            self.1.forget();
+        }
+    }
+
+    let bell = Arc::new(Doorbell::new());
+    for drops in [
+        |bell: &Doorbell| bell.park(Waker::noop()),
+        |bell: &Doorbell| bell.forget(),
+        |bell: &Doorbell| ring(bell),
+    ] {
+        bell.park(&Waker::from(Arc::new(Armed(Bomb, bell.clone()))));
+        assert!(catch_unwind(AssertUnwindSafe(|| drops(&bell))).is_err());
+        let task = does(|_| {});
+        bell.park(&Waker::from(task.clone()));
+        ring(&bell);
+        assert_eq!(task.times(), 1, "nobody can ring this task any more");
+        bell.forget();
+    }
 }

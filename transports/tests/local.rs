@@ -312,6 +312,27 @@ fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_
     assert_eq!(sleep(&mut reader), 1, "in another task's poll");
 }
 
+/// Bells keep wakers, and the other side keeps the bell.
+#[test]
+fn ends_that_go_keep_no_task_in_memory() {
+    let local = Own::open(2);
+    let mut reader = local.subscribe("reader", Policy::Block);
+    let mut publisher = local.publisher("publisher");
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut context = Context::from_waker(&waker);
+    let before = Arc::strong_count(&wakes);
+    assert!(reader.poll_recv(&context).is_pending());
+    (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    assert!(pin!(publisher.emit(probe(2))).poll(&mut context).is_pending());
+    assert_eq!(Arc::strong_count(&wakes), before + 2);
+    drop(publisher);
+    assert_eq!(Arc::strong_count(&wakes), before + 1, "the reader has yet to read");
+    let _publisher = local.publisher("another");
+    drop(reader);
+    assert_eq!(Arc::strong_count(&wakes), before);
+}
+
 #[test]
 fn an_observer_has_nothing_in_hand() {
     let local = Own::open(4);

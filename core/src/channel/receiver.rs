@@ -183,8 +183,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
 #[inline]
 fn tell(consumer: &mut impl Consumer, lobby: &impl Deref<Target: Sides>) {
     consumer.flush();
-    announce();
-    lobby.room().bells.ring();
+    lobby.room().bells.announce_and_ring();
 }
 
 /// What a buffer that panics was given has left the channel: senders must not wait for that room.

@@ -31,8 +31,7 @@ pub struct Sender<P: Producer, L: Deref<Target: Sides>> {
 /// Tells a receiver that there is something, after it was shown.
 #[inline]
 pub(super) fn tell(lobby: &impl Deref<Target: Sides>) {
-    announce();
-    lobby.items().bells.ring();
+    lobby.items().bells.announce_and_ring();
 }
 
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {

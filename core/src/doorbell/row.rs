@@ -162,14 +162,14 @@ impl<const N: usize> Bells for Row<N> {
     }
 
     fn leave_seat(&self, seat: &Seat) {
-        // The bell of a seat may say PARKED though nobody sleeps there: an `unpark` takes back the bit alone.
-        self.bells[seat.0].unpark();
+        // The bell of a seat may say PARKED though nobody sleeps there: an `unpark` takes back the bit alone. This ends it.
         self.bells[seat.0].forget();
         self.taken.fetch_and(!(1 << seat.0), order!("row.leave-seat", Release));
     }
 
     fn park(&self, seat: &Seat, waker: &Waker) {
-        self.bells[seat.0].keep(waker);
+        // Its own fence is not needed: the one below comes after the bit.
+        self.bells[seat.0].park_with(waker, || ());
         // Release, with the Acquire of `row.wake`: a ringer that finds the bit, and takes it back, finds a bell to ring.
         self.parked.fetch_or(1 << seat.0, order!("row.parked", Release));
         barrier!("row.park", SeqCst);

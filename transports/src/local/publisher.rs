@@ -291,6 +291,8 @@ impl<M: Message> Drop for Publisher<M> {
         }
         self.topic.retire_outlet(&self.outlet);
         self.flush();
+        // The readers keep the outlet until they have read it; the task need not stay in memory for that long.
+        self.outlet.room.forget();
     }
 }
 

@@ -139,6 +139,8 @@ impl Drop for Relay {
         }
         self.topic.end_relay(&self.outlet);
         self.flush();
+        // As when a publisher goes.
+        self.outlet.room.forget();
     }
 }
 

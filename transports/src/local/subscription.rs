@@ -224,6 +224,8 @@ impl<M: Message> Drop for Subscription<M> {
             feed.line.add(LEFT, feed.consumer.depth() as u64);
             self.retire(0);
         }
+        // A publisher may know the inlet a little longer.
+        self.inlet.bell.forget();
     }
 }
 

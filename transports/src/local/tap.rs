@@ -108,6 +108,8 @@ impl<T> Drop for Tap<T> {
         // Nobody hands it any more; these leave as the others do.
         let incoming = std::mem::take(&mut *self.inlet.incoming.lock());
         incoming.into_iter().for_each(|feed| drop(Source::<()>::new(feed, self.inlet.clone())));
+        // As when a subscription goes.
+        self.inlet.bell.forget();
     }
 }
 

@@ -1,0 +1,199 @@
+//! What a bell rings for is there before it rings, and everybody hears of it whom it concerns: wakers here look for it while
+//! they are woken.
+
+use std::ops::Deref;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use mycelium_core::channel::{Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped};
+use mycelium_core::ring::{Consumer, PopError};
+
+use crate::wakers::{flag, now};
+
+/// Looks when it is woken, and counts.
+struct Looks {
+    look: Mutex<Box<dyn FnMut() + Send>>,
+    times: AtomicUsize,
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.times.fetch_add(1, Relaxed);
+        (self.look.lock().unwrap())();
+    }
+}
+
+fn looks(look: impl FnMut() + Send + 'static) -> (Arc<Looks>, Waker) {
+    let looks = Arc::new(Looks { look: Mutex::new(Box::new(look)), times: AtomicUsize::new(0) });
+    (looks.clone(), Waker::from(looks))
+}
+
+/// One receiver waits, `act` is done, and another receiver takes `expected` as soon as the first one is woken.
+fn is_there_when_told(expected: Result<u32, PopError>, act: impl FnOnce(mpmc::Sender<u32>)) {
+    let (sender, mut receiver) = mpmc::bounded(4).unwrap();
+    let mut other = receiver.clone();
+    let (told, waker) = looks(move || assert_eq!(other.try_recv(), expected));
+    let mut recv = pin!(receiver.recv());
+    assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    act(sender);
+    assert!(told.times.load(Relaxed) > 0, "a wake was lost");
+}
+
+#[test]
+fn an_item_is_there_when_a_receiver_is_told_of_it() {
+    is_there_when_told(Ok(1), |sender| sender.clone().try_send(1).unwrap());
+    is_there_when_told(Ok(1), |sender| {
+        assert_eq!(now(sender.clone().send(1)), Poll::Ready(Ok(())))
+    });
+    is_there_when_told(Ok(1), |mut sender| {
+        let Poll::Ready(Ok(permit)) = now(sender.reserve()) else { panic!("there is room") };
+        permit.send(1);
+    });
+}
+
+#[test]
+fn the_end_is_there_when_receivers_are_told_of_it() {
+    is_there_when_told(Err(PopError::Closed), drop);
+}
+
+/// An item lies behind a held slot. Whoever is told when that one is given back finds the item.
+#[test]
+fn a_slot_is_given_back_before_receivers_are_told() {
+    let (mut early, mut receiver) = mpmc::bounded(4).unwrap();
+    let (mut late, mut other) = (early.clone(), receiver.clone());
+    let Poll::Ready(Ok(permit)) = now(early.reserve()) else { panic!("there is room") };
+    late.try_send(2).unwrap();
+    let (told, waker) = looks(move || assert_eq!(other.try_recv(), Ok(2)));
+    let mut recv = pin!(receiver.recv());
+    assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(permit);
+    assert_eq!(told.times.load(Relaxed), 1, "a wake was lost");
+}
+
+/// A task that is polled in place by its waker, unless that happens inside of its poll.
+#[allow(clippy::type_complexity)]
+struct Task(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl Task {
+    fn start(future: impl Future<Output = ()> + Send + 'static) -> Arc<Task> {
+        let task = Arc::new(Task(Mutex::new(Some(Box::pin(future)))));
+        task.wake_by_ref();
+        task
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.lock().unwrap().is_none()
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let Ok(mut future) = self.0.try_lock() else { return };
+        let waker = Waker::from(self.clone());
+        if let Some(running) = &mut *future
+            && running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
+        {
+            *future = None;
+        }
+    }
+}
+
+#[test]
+fn room_is_there_when_a_sender_is_told_of_it() {
+    fn check<P, C, L>((mut sender, mut receiver): (Sender<P, L>, Receiver<C, L>))
+    where
+        P: Reserve<Item = u32> + Send + 'static,
+        C: Consumer<Item = u32>,
+        L: Deref<Target: Sides> + Send + 'static,
+    {
+        let sends = Task::start(async move {
+            for item in 0..10 {
+                sender.send(item).await.unwrap();
+            }
+        });
+        for item in 0..10 {
+            assert_eq!(sends.has_ended(), item >= 8, "a wake was lost, there is room");
+            assert_eq!(receiver.try_recv(), Ok(item), "a wake was lost");
+        }
+        assert!(sends.has_ended());
+    }
+
+    check(spsc::bounded(2).unwrap());
+    check(stamped::bounded(2).unwrap());
+    check(mpmc::bounded(2).unwrap());
+}
+
+#[test]
+fn the_channel_is_closed_when_senders_are_told_of_it() {
+    let (mut sender, receiver) = mpmc::bounded(2).unwrap();
+    let other = sender.clone();
+    assert_eq!(now(sender.send_many(&mut (0..2))), Poll::Ready(Ok(2)));
+    let (told, waker) = looks(move || assert!(other.is_closed()));
+    let mut send = pin!(sender.send(2));
+    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(receiver);
+    assert_eq!(told.times.load(Relaxed), 1, "a wake was lost");
+}
+
+#[test]
+fn all_receivers_are_told_that_the_last_sender_went() {
+    let (sender, mut one) = mpmc::bounded::<u32>(2).unwrap();
+    let mut other = one.clone();
+    let woken = [flag(), flag()];
+    let mut waits = [Box::pin(one.recv()), Box::pin(other.recv())];
+    for ((_, waker), recv) in woken.iter().zip(&mut waits) {
+        assert!(recv.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+    }
+    drop(sender.clone());
+    assert!(woken.iter().all(|(woken, _)| !woken.0.load(Relaxed)), "one sender is left");
+    drop(sender);
+    assert!(woken.iter().all(|(woken, _)| woken.0.load(Relaxed)), "one of them waits for ever");
+}
+
+#[test]
+fn all_senders_are_told_that_the_last_receiver_went() {
+    let (mut one, receiver) = mpmc::bounded(2).unwrap();
+    let mut other = one.clone();
+    assert_eq!(now(one.send_many(&mut (0..2))), Poll::Ready(Ok(2)));
+    let woken = [flag(), flag()];
+    let mut waits = [Box::pin(one.send(2)), Box::pin(other.send(3))];
+    for ((_, waker), send) in woken.iter().zip(&mut waits) {
+        assert!(send.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+    }
+    drop(receiver);
+    assert!(woken.iter().all(|(woken, _)| woken.0.load(Relaxed)), "one of them waits for ever");
+}
+
+/// A sender of many fills the channel and waits for room: the receiver that shall make it is told before.
+#[test]
+fn receivers_are_told_while_a_sender_of_many_waits() {
+    fn check<P, C, L>((mut sender, mut receiver): (Sender<P, L>, Receiver<C, L>))
+    where
+        P: Reserve<Item = u32>,
+        C: Consumer<Item = u32>,
+        L: Deref<Target: Sides>,
+    {
+        let (told, waker) = flag();
+        let mut recv = pin!(receiver.recv());
+        assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let mut items = 0..3;
+        let mut many = pin!(sender.send_many(&mut items));
+        assert!(many.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(told.0.load(Relaxed), "both sides wait for ever");
+        assert_eq!(recv.poll(&mut Context::from_waker(&waker)), Poll::Ready(Some(0)));
+    }
+
+    check(spsc::bounded(2).unwrap());
+    check(stamped::bounded(2).unwrap());
+    check(mpmc::bounded(2).unwrap());
+}
