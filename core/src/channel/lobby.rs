@@ -31,11 +31,6 @@ impl<B> Side<B> {
         self.ends.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the last end has left.
-    pub(super) fn is_deserted(&self) -> bool {
-        self.ends.load(Ordering::Relaxed) == 0
-    }
-
     /// Says that an end of this side may give up a slot that it had claimed, where readers must pass it; called before it
     /// does.
     pub(super) fn gives_up(&self) {

@@ -28,15 +28,15 @@ impl<B: Bells> Place<B> {
     }
 
     /// Looks until there is something or the policy says to wait. Once there is something, the caller ends the wait by
-    /// [`Place::got`].
+    /// [`Place::got`]. `look` is told whether it is the last look, after parking: that one must see all that is there.
     #[inline]
     pub(super) fn poll<R>(
         &mut self,
         bells: &B,
         waker: &Waker,
-        mut look: impl FnMut() -> Option<R>,
+        mut look: impl FnMut(bool) -> Option<R>,
     ) -> Poll<R> {
-        match look() {
+        match look(false) {
             Some(found) => Poll::Ready(found),
             None => self.poll_again(bells, waker, look),
         }
@@ -46,9 +46,9 @@ impl<B: Bells> Place<B> {
         &mut self,
         bells: &B,
         waker: &Waker,
-        mut look: impl FnMut() -> Option<R>,
+        mut look: impl FnMut(bool) -> Option<R>,
     ) -> Poll<R> {
-        match self.patience.look(Wait::LOOKS, &mut look) {
+        match self.patience.look(Wait::LOOKS, || look(false)) {
             Looked::Found(found) => return Poll::Ready(found),
             Looked::Again => {
                 waker.wake_by_ref();
@@ -58,7 +58,7 @@ impl<B: Bells> Place<B> {
         }
         self.parked = true;
         bells.park(&self.seat, waker);
-        look().map_or(Poll::Pending, Poll::Ready)
+        look(true).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// This end got what it wanted. If it had parked and there may be `more`, one of the others who wait for the same is

@@ -116,12 +116,15 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     #[inline]
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<C::Item>> {
         let consumer = &mut *self.consumer;
-        let taken = self.place.poll(&self.lobby.items().bells, context.waker(), || match consumer
-            .try_pop()
-        {
-            Ok(item) => Some(Some(item)),
-            Err(PopError::Closed) => Some(None),
-            Err(PopError::Empty) => None,
+        let taken = self.place.poll(&self.lobby.items().bells, context.waker(), |is_last| {
+            if is_last {
+                consumer.look_exactly();
+            }
+            match consumer.try_pop() {
+                Ok(item) => Some(Some(item)),
+                Err(PopError::Closed) => Some(None),
+                Err(PopError::Empty) => None,
+            }
         });
         self.looked(taken)
     }
@@ -138,7 +141,10 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
             return Poll::Ready(0);
         }
         let panics = TellIfPanics { consumer: &mut *self.consumer, lobby: &self.lobby };
-        let taken = self.place.poll(&self.lobby.items().bells, context.waker(), || {
+        let taken = self.place.poll(&self.lobby.items().bells, context.waker(), |is_last| {
+            if is_last {
+                panics.consumer.look_exactly();
+            }
             match panics.consumer.pop_many(most, |item| buffer.extend(Some(item))) {
                 Ok(count) => Some(Some(count)),
                 Err(PopError::Closed) => Some(None),

@@ -167,7 +167,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         item: &mut Option<P::Item>,
     ) -> Poll<Result<(), SendError<P::Item>>> {
         let producer = &mut *self.producer;
-        let sent = ready!(self.place.poll(&self.lobby.room().bells, context.waker(), || {
+        let sent = ready!(self.place.poll(&self.lobby.room().bells, context.waker(), |_| {
             match producer.try_push(item.take()?) {
                 Ok(()) => Some(Ok(())),
                 Err(PushError::Closed(back)) => Some(Err(SendError(back))),
@@ -193,7 +193,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     {
         let producer: *mut P = &mut *self.producer;
         let bells = &self.lobby.room().bells;
-        let vacant = ready!(self.place.poll(bells, context.waker(), || {
+        let vacant = ready!(self.place.poll(bells, context.waker(), |_| {
             // SAFETY: the producer is borrowed for as long as the permit lives, and by each look in turn: there is no
             // other once one has got a slot.
             match unsafe { &mut *producer }.vacant() {
@@ -243,7 +243,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         let producer = &mut *self.producer;
         // No more than this in a poll: with a receiver that keeps pace this task would never yield.
         let most = before.saturating_add(producer.capacity());
-        let stop = self.place.poll(&self.lobby.room().bells, context.waker(), || {
+        let stop = self.place.poll(&self.lobby.room().bells, context.waker(), |_| {
             loop {
                 if items.size_hint().1 == Some(0) {
                     return Some(Stop::Done);
@@ -311,13 +311,6 @@ impl<P: Producer, L: Deref<Target: Sides>> Drop for Sender<P, L> {
             producer.close();
             announce();
             self.lobby.items().bells.ring_all();
-        } else {
-            // The last one may have closed the channel, while receivers still wait for this end to leave the ring.
-            drop(producer);
-            announce();
-            if self.lobby.room().is_deserted() {
-                self.lobby.items().bells.ring_all();
-            }
         }
         self.place.leave(&self.lobby.room().bells);
     }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use mycelium_core::channel::{Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped};
-use mycelium_core::ring::{Consumer, PopError};
+use mycelium_core::channel::{Lobby, Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped};
+use mycelium_core::doorbell::Doorbell;
+use mycelium_core::ring::{self, Consumer, PopError};
 
 use crate::wakers::{flag, now};
 
@@ -196,4 +197,29 @@ fn receivers_are_told_while_a_sender_of_many_waits() {
     check(spsc::bounded(2).unwrap());
     check(stamped::bounded(2).unwrap());
     check(mpmc::bounded(2).unwrap());
+}
+
+/// A reader that leaves looks out still looks after it has parked: the item may be there already, and its sender has rung.
+#[test]
+fn a_receiver_that_slips_does_not_oversleep() {
+    for many in [false, true] {
+        let ring = Arc::new(ring::spsc::Boxed::<u64>::with_capacity(64).unwrap());
+        let mut consumer = ring::spsc::Spsc::consumer(ring.clone()).unwrap();
+        consumer.slipping(true);
+        let lobby = Arc::new(Lobby::new(Doorbell::new(), Doorbell::new()));
+        let mut receiver = Receiver::new(consumer, lobby.clone()).unwrap();
+        let producer = ring::spsc::Spsc::producer(ring).unwrap();
+        let mut sender = Sender::new(producer, lobby).unwrap();
+        // More looks are due to be left out than one poll makes.
+        (0..200).for_each(|_| assert_eq!(receiver.try_recv(), Err(PopError::Empty)));
+        sender.try_send(8).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        if many {
+            let mut items = Vec::new();
+            let received = receiver.poll_recv_many(&mut context, &mut items, 4);
+            assert_eq!((received, items), (Poll::Ready(1), vec![8]));
+        } else {
+            assert_eq!(receiver.poll_recv(&mut context), Poll::Ready(Some(8)));
+        }
+    }
 }

@@ -24,6 +24,11 @@ impl Word {
 
     /// Writes the word, for tests that play the part of another process.
     ///
+    /// ```compile_fail,E0133
+    /// // Readers may be lent the words of a ring.
+    /// mycelium_core::ring::broadcast::Word::new().set(1);
+    /// ```
+    ///
     /// # Safety
     /// The word is part of no ring, or of one whose storage is [`FOREIGN`](Storage::FOREIGN).
     #[doc(hidden)]
