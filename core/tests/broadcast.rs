@@ -303,6 +303,43 @@ fn an_observer_that_is_passed_many_times_is_told_the_exact_gap() {
     assert_eq!(observer.look(&mut words), Look::Empty);
 }
 
+/// Lengths that no message has find no slot, in rings of one size as little as in others.
+#[test]
+fn lengths_that_no_message_has_find_nothing() {
+    for layout in [LAYOUT, Layout::up_to(CAPACITY, BYTES)] {
+        let ring = Broadcast::boxed(layout, 1).unwrap();
+        let mut producer = Broadcast::producer(&ring).unwrap();
+        let mut gating = Broadcast::gating(&ring).unwrap();
+        let mut observing = Broadcast::observing(&ring);
+        producer.try_push(&content(0), BYTES).unwrap();
+        for length in [0, BYTES - 1, BYTES + 1, usize::MAX / 2, usize::MAX - 7, usize::MAX] {
+            let mut words = [7; 64];
+            assert_eq!(gating.glance(&mut words, length), None);
+            assert_eq!(observing.glance(&mut words, length), None);
+            assert_eq!(words, [7; 64]);
+            assert!(!producer.push_into_known_room(&[1], length));
+        }
+        assert_eq!(producer.sequence(), 1);
+    }
+}
+
+/// What a grant refuses changes nothing of what was written before.
+#[test]
+fn a_write_that_is_refused_leaves_the_message_as_it_was() {
+    let ring = Broadcast::boxed(Layout::up_to(CAPACITY, BYTES), 1).unwrap();
+    let mut producer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    let mut grant = producer.grant().unwrap();
+    grant.write(&[1], size_of::<usize>());
+    let refused = std::panic::AssertUnwindSafe(|| grant.write(&[2, 3, 4], BYTES));
+    assert!(std::panic::catch_unwind(refused).is_err(), "more words than a slot");
+    grant.commit();
+    let mut words = [0; 2];
+    let length = size_of::<usize>();
+    assert_eq!(reader.look(&mut words), Look::Message { sequence: 0, length });
+    assert_eq!(words[0], 1);
+}
+
 #[test]
 fn layouts_that_cannot_be_are_refused() {
     let refuse = |capacity| {

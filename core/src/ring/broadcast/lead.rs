@@ -10,6 +10,9 @@ use super::slot::Slot;
 use super::storage::{ReaderWords, Storage, Word};
 use super::{Broadcast, Handle};
 
+/// A number of bytes that no message has: more than memory holds.
+const NONE: usize = usize::MAX;
+
 /// An end's way to its ring, which it keeps alive.
 #[derive(Debug)]
 pub(super) struct Lead<H: Handle> {
@@ -22,7 +25,7 @@ pub(super) struct Lead<H: Handle> {
     header_words: usize,
     /// The bytes of each message, or the most bytes of a message.
     message_bytes: usize,
-    /// The bytes of each message, or a number that no message has.
+    /// The bytes of each message, or [`NONE`].
     exact: usize,
     reader: Option<Reader>,
 }
@@ -48,7 +51,7 @@ impl<H: Handle> Lead<H> {
             slot_words: layout.slot_words(),
             header_words: layout.header_words(),
             message_bytes: layout.message_bytes(),
-            exact: if layout.has_length() { usize::MAX } else { layout.message_bytes() },
+            exact: if layout.has_length() { NONE } else { layout.message_bytes() },
             reader: None,
             ring,
         }
@@ -106,7 +109,8 @@ impl<H: Handle> Lead<H> {
     /// a slot and the places in it.
     #[inline(always)]
     pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
-        if bytes != self.exact {
+        // Where the length is a constant, the second comparison is none.
+        if bytes != self.exact || bytes == NONE {
             return None;
         }
         let words = bytes.div_ceil(size_of::<usize>());

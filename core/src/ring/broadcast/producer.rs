@@ -199,6 +199,8 @@ impl<'a> Grant<'a> {
     /// size and this is another one.
     #[inline(always)]
     pub fn write(&mut self, words: &[usize], length: usize) {
+        // All before the first store: what is refused changes nothing.
+        assert!(words.len() <= self.slot.words.len(), "the message has more words than a slot");
         assert!(length <= size_of_val(words), "the length is more than that of the words");
         let fits = self.exact.is_none_or(|exact| exact == length);
         assert!(fits, "all messages of this ring have one size, and this one has another");
