@@ -1,4 +1,4 @@
-//! The writer: its position is its own, and it looks at its readers once a lap.
+//! The writer: its position is the ring's tail, a word that it alone stores, and it looks at its readers once a lap.
 
 use super::Handle;
 use super::error::Full;
@@ -11,7 +11,6 @@ use crate::sync::{AtomicUsize, Ordering, barrier, order};
 #[derive(Debug)]
 pub struct Producer<H: Handle> {
     ring: Lead<H>,
-    next: usize,
     /// The writer has seen room before this sequence.
     limit: usize,
     /// How many looks in a row have found no room.
@@ -25,7 +24,7 @@ const EXACT_EVERY: u32 = if cfg!(any(loom, miri)) { 2 } else { 64 };
 impl<H: Handle> Producer<H> {
     /// For whoever took the writer's end.
     pub(super) fn take_up(ring: H, next: usize) -> Producer<H> {
-        Producer { ring: Lead::new(ring), next, limit: next, refused: 0 }
+        Producer { ring: Lead::new(ring), limit: next, refused: 0 }
     }
 
     /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its sequence.
@@ -38,7 +37,7 @@ impl<H: Handle> Producer<H> {
     /// size and this is another one.
     #[inline(always)]
     pub fn try_push(&mut self, words: &[usize], length: usize) -> Result<usize, Full> {
-        if self.next == self.limit {
+        if self.sequence() == self.limit {
             self.look_for_room()?;
         }
         Ok(self.append(words, length))
@@ -53,16 +52,16 @@ impl<H: Handle> Producer<H> {
     /// If `words` are not as many as a message of `length` bytes has.
     #[inline(always)]
     pub fn push_into_known_room(&mut self, words: &[usize], length: usize) -> bool {
-        if self.next == self.limit {
+        let sequence = self.sequence();
+        if sequence == self.limit {
             return false;
         }
-        let Some(slot) = self.ring.slot_of(self.next, length) else { return false };
+        let Some(slot) = self.ring.slot_of(sequence, length) else { return false };
         assert!(
             words.len() == slot.words.len(),
             "the message has other words than its length says"
         );
-        let tail = &self.ring.storage.writer().tail;
-        let mut grant = Grant::begin(slot, None, &mut self.next, tail);
+        let mut grant = Grant::begin(slot, None, sequence, &self.ring.storage.writer().tail);
         grant.write(words, length);
         grant.commit();
         true
@@ -75,7 +74,7 @@ impl<H: Handle> Producer<H> {
     /// [`Full`] if a gating reader holds the writer.
     #[inline]
     pub fn grant(&mut self) -> Result<Grant<'_>, Full> {
-        if self.next == self.limit {
+        if self.sequence() == self.limit {
             self.look_for_room()?;
         }
         let words = self.ring.message_words();
@@ -86,7 +85,8 @@ impl<H: Handle> Producer<H> {
     #[inline]
     #[must_use]
     pub fn sequence(&self) -> usize {
-        self.next
+        // Nobody else stores to it while this end is out.
+        self.ring.tail()
     }
 
     /// How many messages the gating readers leave room for, as this thread sees it now.
@@ -102,9 +102,9 @@ impl<H: Handle> Producer<H> {
     /// # Errors
     /// [`Full`] if a gating reader holds the writer.
     pub fn find_room(&mut self) -> Result<usize, Full> {
-        let (limit, reader) = self.ring.room(self.next, |entry| &entry.taken);
+        let (limit, reader) = self.ring.room(self.sequence(), |entry| &entry.taken);
         self.go_on_to(limit, reader)?;
-        Ok(self.limit.wrapping_sub(self.next))
+        Ok(self.limit.wrapping_sub(self.sequence()))
     }
 
     /// The ring.
@@ -129,17 +129,18 @@ impl<H: Handle> Producer<H> {
 
     #[inline(always)]
     fn begin(&mut self, words: usize) -> Grant<'_> {
-        let slot = self.ring.slot_for(self.next, words);
+        let sequence = self.sequence();
+        let slot = self.ring.slot_for(sequence, words);
         let exact = (!self.ring.has_length()).then_some(self.ring.message_bytes());
-        Grant::begin(slot, exact, &mut self.next, &self.ring.storage.writer().tail)
+        Grant::begin(slot, exact, sequence, &self.ring.storage.writer().tail)
     }
 
     /// Once a lap, and whenever a gating reader holds the writer: how far may it go?
     #[cold]
     #[inline(never)]
     fn look_for_room(&mut self) -> Result<(), Full> {
-        let (limit, reader) = self.ring.room(self.next, |entry| &entry.shown.cursor);
-        if limit == self.next {
+        let (limit, reader) = self.ring.room(self.sequence(), |entry| &entry.shown.cursor);
+        if limit == self.sequence() {
             self.refused = self.refused.wrapping_add(1);
             if self.refused.is_multiple_of(EXACT_EVERY) {
                 return self.find_room().map(drop);
@@ -149,7 +150,7 @@ impl<H: Handle> Producer<H> {
     }
 
     fn go_on_to(&mut self, limit: usize, reader: usize) -> Result<(), Full> {
-        if limit == self.next {
+        if limit == self.sequence() {
             return Err(Full { reader });
         }
         (self.limit, self.refused) = (limit, 0);
@@ -172,8 +173,7 @@ pub struct Grant<'a> {
     slot: Slot<'a>,
     /// The size of every message, if the ring's messages have one size, and it is yet to be compared.
     exact: Option<usize>,
-    /// The producer's next sequence: this slot's.
-    next: &'a mut usize,
+    sequence: usize,
     tail: &'a AtomicUsize,
     is_written: bool,
 }
@@ -183,13 +183,13 @@ impl<'a> Grant<'a> {
     fn begin(
         slot: Slot<'a>,
         exact: Option<usize>,
-        next: &'a mut usize,
+        sequence: usize,
         tail: &'a AtomicUsize,
     ) -> Grant<'a> {
         // From here on no observer may take what it copies for the message of a lap ago.
-        slot.stamp.store(*next, Ordering::Relaxed);
+        slot.stamp.store(sequence, Ordering::Relaxed);
         barrier!("broadcast.overwrite-fence", Release);
-        Grant { slot, exact, next, tail, is_written: false }
+        Grant { slot, exact, sequence, tail, is_written: false }
     }
 
     /// Writes the message: `words` are copied, `length` is its length in bytes.
@@ -216,15 +216,13 @@ impl<'a> Grant<'a> {
         if !self.is_written {
             self.clear();
         }
-        let sequence = *self.next;
-        let next = sequence.wrapping_add(1);
-        // Release, with the Acquire of `Consumer::look`: the words of the message. Before the words below: a store
-        // elsewhere in between would have the slot's line come over a second time.
+        let next = self.sequence.wrapping_add(1);
+        // Release, with the Acquire of `Consumer::look`: the words of the message. Before the store to the tail: one that
+        // came in between would have the slot's line come over a second time.
         self.slot.stamp.store(next, order!("broadcast.publish", Release));
-        *self.next = next;
         // On a line that no reader of the stream loads.
         self.tail.store(next, Ordering::Relaxed);
-        sequence
+        self.sequence
     }
 
     /// Removes the message of a lap ago.
