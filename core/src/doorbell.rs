@@ -45,6 +45,26 @@ pub use bells::Bells;
 pub use growing::Growing;
 pub use row::Row;
 
+/// Rings for each of `bells`, whatever `ring` does with it. If a waker panics, those behind it are rung all the same, and
+/// the panic goes on; a second panic then ends the program.
+#[inline]
+pub fn ring_each<B>(bells: impl IntoIterator<Item = B>, ring: impl FnMut(B)) {
+    /// Those that are still to be rung, if one panics.
+    struct Rest<I: Iterator, F: FnMut(I::Item)>(I, F);
+
+    impl<I: Iterator, F: FnMut(I::Item)> Drop for Rest<I, F> {
+        #[inline]
+        fn drop(&mut self) {
+            self.0.by_ref().for_each(&mut self.1);
+        }
+    }
+
+    let mut rest = Rest(bells.into_iter(), ring);
+    while let Some(bell) = rest.0.next() {
+        (rest.1)(bell);
+    }
+}
+
 /// Makes all that this thread published before visible to every waiter that parks after it. Call it once, then
 /// [`Doorbell::ring`] each bell that may care.
 #[inline]

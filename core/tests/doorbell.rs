@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{RawWaker, RawWakerVTable, Wake, Waker};
 
+#[cfg(feature = "alloc")]
+use mycelium_core::doorbell::Growing;
 use mycelium_core::doorbell::{Bells, Doorbell, Row, announce};
 
 /// Runs its task here and now; the task finds nothing and parks again.
@@ -241,4 +243,45 @@ fn a_waker_that_panics_when_it_is_dropped_leaves_the_bell_usable() {
         assert_eq!(task.times(), 1, "nobody can ring this task any more");
         bell.forget();
     }
+}
+
+/// Of many that are rung, over several rows, one has a waker that panics.
+#[test]
+fn all_others_are_rung_if_a_waker_panics() {
+    struct Counts(Option<&'static str>, AtomicUsize);
+
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            if let Some(words) = self.0 {
+                panic!("{words}");
+            }
+        }
+    }
+
+    fn check(bells: &impl Bells, count: usize) {
+        for panicking in 0..count {
+            let tasks: Vec<_> = (0..count)
+                .map(|task| {
+                    let words = (task == panicking).then_some("a waker panics");
+                    let (counts, seat) = (Arc::new(Counts(words, 0.into())), bells.take_seat());
+                    let seat = seat.unwrap();
+                    bells.park(&seat, &Waker::from(counts.clone()));
+                    (counts, seat)
+                })
+                .collect();
+            let rung = catch_unwind(AssertUnwindSafe(|| bells.ring_all()));
+            assert!(rung.is_err(), "the panic goes on");
+            for (counts, seat) in &tasks {
+                assert_eq!(counts.1.load(Ordering::Relaxed), 1, "one was not woken");
+                bells.unpark(seat);
+                bells.leave_seat(seat);
+            }
+        }
+    }
+
+    check(&Row::<4>::new(), 4);
+    // More than the first row and one more hold.
+    #[cfg(feature = "alloc")]
+    check(&Growing::new(), if cfg!(miri) { 17 } else { 85 });
 }

@@ -312,6 +312,23 @@ fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_
     assert_eq!(sleep(&mut reader), 1, "in another task's poll");
 }
 
+/// What is rejected is counted as lost, so there must be no room at all, shown or not.
+#[test]
+fn nothing_is_rejected_while_there_is_room() {
+    let local = Own::open(128);
+    let mut reader = local.subscribe("reader", Policy::Reject);
+    let mut publisher = local.publisher("publisher");
+    (0..128).for_each(|number| publisher.try_emit(probe(number)).unwrap());
+    assert!(publisher.try_emit(probe(128)).is_err());
+    for number in 128..133 {
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
+        reader.done();
+        publisher.try_emit(probe(number)).unwrap();
+        let refused = publisher.try_emit(probe(number)).unwrap_err();
+        assert_eq!(refused.refusal, Refusal::Rejected { by: "reader".into() });
+    }
+}
+
 /// Bells keep wakers, and the other side keeps the bell.
 #[test]
 fn ends_that_go_keep_no_task_in_memory() {

@@ -233,9 +233,18 @@ impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiver<C, L> {
 /// Closed first, so that nothing comes behind what is dropped here. What was on its way then stays until the channel
 /// goes, and so does what lies behind a slot that somebody holds.
 fn close_and_empty<C: Consumer, B: Bells>(mut consumer: C, room: &B) {
+    /// Tells the senders, even if the drop of an item panics; and items are dropped even if a waker does.
+    struct Tell<'a, B: Bells>(&'a B);
+
+    impl<B: Bells> Drop for Tell<'_, B> {
+        fn drop(&mut self) {
+            announce();
+            self.0.ring_all();
+        }
+    }
+
     consumer.refuse();
-    announce();
-    room.ring_all();
+    let _tell = Tell(room);
     while consumer.try_pop().is_ok() {}
 }
 

@@ -307,12 +307,13 @@ impl<P: Producer, L: Deref<Target: Sides>> Drop for Sender<P, L> {
     fn drop(&mut self) {
         // SAFETY: taken once, here, and not looked at again.
         let producer = unsafe { ManuallyDrop::take(&mut self.producer) };
+        // First: a waker that panics below leaves no seat behind.
+        self.place.leave(&self.lobby.room().bells);
         if self.lobby.room().leave() {
             producer.close();
             announce();
             self.lobby.items().bells.ring_all();
         }
-        self.place.leave(&self.lobby.room().bells);
     }
 }
 

@@ -9,8 +9,8 @@
 use alloc::boxed::Box;
 use core::task::Waker;
 
-use super::Bells;
 use super::row::{MARK, Row, Seat};
+use super::{Bells, ring_each};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, const_unless_loom, order};
 
 /// How many seats there are without a further allocation.
@@ -140,8 +140,12 @@ impl Bells for Growing {
     #[inline]
     fn ring_all(&self) {
         if self.first.parked() != 0 {
-            self.first.wake_all();
-            self.further().for_each(|row| row.row.wake_all());
+            // The first row, then the others.
+            let rows = core::iter::once(None).chain(self.further().map(Some));
+            ring_each(rows, |row| match row {
+                None => self.first.wake_all(),
+                Some(row) => row.row.wake_all(),
+            });
         }
     }
 }

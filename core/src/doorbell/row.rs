@@ -3,7 +3,7 @@
 
 use core::task::Waker;
 
-use super::{Bells, Doorbell};
+use super::{Bells, Doorbell, ring_each};
 use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order};
 
 /// The bit of the word that ringers look at which is no seat's (`Row::mark`).
@@ -104,12 +104,9 @@ impl<const N: usize> Row<N> {
     /// Wakes all tasks that sleep.
     #[cold]
     pub(super) fn wake_all(&self) {
-        let mut parked = self.parked() & Self::ALL;
-        while parked != 0 {
-            let seat = parked.trailing_zeros() as usize;
-            self.wake_at(seat);
-            parked &= !(1 << seat);
-        }
+        let parked = self.parked() & Self::ALL;
+        let seats = (0..N).filter(|seat| parked & 1 << seat != 0);
+        ring_each(seats, |seat| _ = self.wake_at(seat));
     }
 
     /// Wakes the task of a seat, unless another ringer did, or it woke up by itself.

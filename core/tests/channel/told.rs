@@ -2,6 +2,7 @@
 //! they are woken.
 
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -221,5 +222,25 @@ fn a_receiver_that_slips_does_not_oversleep() {
         } else {
             assert_eq!(receiver.poll_recv(&mut context), Poll::Ready(Some(8)));
         }
+    }
+}
+
+/// The last receiver goes while two senders wait for room. The waker of one panics: the other one is told all the same.
+#[test]
+fn a_waker_that_panics_leaves_no_sender_asleep() {
+    for first_panics in [false, true] {
+        let (mut one, receiver) = mpmc::bounded::<u32>(2).unwrap();
+        let mut other = one.clone();
+        (0..2).for_each(|item| one.try_send(item).unwrap());
+        let (_, panicking) = looks(|| panic!("a waker panics"));
+        let (woken, good) = looks(|| ());
+        let wakers = if first_panics { [&panicking, &good] } else { [&good, &panicking] };
+        let mut sends = [pin!(one.send(2)), pin!(other.send(3))];
+        for (send, waker) in sends.iter_mut().zip(wakers) {
+            assert!(send.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+        let dropped = AssertUnwindSafe(|| drop(receiver));
+        assert!(catch_unwind(dropped).is_err(), "the panic goes on");
+        assert_eq!(woken.times.load(Relaxed), 1, "it sleeps for ever");
     }
 }

@@ -86,6 +86,10 @@ impl<M: Message> Publisher<M> {
 
     /// As [`emit`](Publisher::emit), but never waits.
     ///
+    /// A subscription shows what it has taken every few messages (an eighth of the capacity, at most 16) and whenever it
+    /// finds nothing more. Until then this may refuse with [`Refusal::Full`], though not more than 64 times in a row, where
+    /// `emit` would find room; [`Refusal::Rejected`] means that there is none.
+    ///
     /// # Errors
     /// With the message, if a gating subscription holds the ring.
     #[inline]
@@ -96,7 +100,18 @@ impl<M: Message> Publisher<M> {
     #[cold]
     #[inline(never)]
     fn try_emit_otherwise(&mut self, message: M) -> Result<(), EmitError<M>> {
-        self.push_otherwise(&message).map_err(|entry| self.refuse(message, entry))
+        let Err(entry) = self.push_otherwise(&message) else { return Ok(()) };
+        self.held = Some(entry);
+        if self.is_rejected() && self.find_room() {
+            // What is rejected is counted, so there must be no room at all.
+            return self.push_otherwise(&message).map_err(|entry| self.refuse(message, entry));
+        }
+        Err(self.refuse(message, entry))
+    }
+
+    /// Whether there is room that a reader has not shown yet.
+    fn find_room(&mut self) -> bool {
+        self.producer.as_mut().is_some_and(|producer| producer.find_room().is_ok())
     }
 
     /// Tells the readers now of what was emitted, before the task's poll ends.
@@ -185,7 +200,7 @@ impl<M: Message> Publisher<M> {
         }
         self.outlet.room.park(context.waker());
         // A reader that is to ring has taken something, though it may not have shown it yet.
-        _ = self.producer.as_mut().map(Producer::room);
+        self.find_room();
         match self.push_otherwise(message) {
             Ok(()) => {
                 self.outlet.room.unpark();

@@ -15,7 +15,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::task::Context;
 
-use mycelium_core::doorbell::announce;
+use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::Wait;
 
 use super::outlet::{Inlet, Outlet, ReaderInfo};
@@ -126,7 +126,7 @@ pub fn poll_with<R>(pulse: &Pulse, flushers: &mut [Flusher], poll: impl FnOnce()
     if pulse.count.load(Ordering::Relaxed) != 0 {
         pulse.count.store(0, Ordering::Relaxed);
         announce();
-        flushers.iter_mut().for_each(Flusher::ring);
+        ring_each(flushers, Flusher::ring);
     }
     result
 }
@@ -163,7 +163,7 @@ impl Flusher {
                     outlets.clone_from(&inlet.outlets.lock());
                     *version = now;
                 }
-                outlets.iter().for_each(|outlet| outlet.room.ring());
+                ring_each(outlets, |outlet| outlet.room.ring());
             }
         }
     }
@@ -189,7 +189,7 @@ impl Bells {
 
     pub(super) fn ring(&mut self) {
         self.refresh();
-        self.readers.iter().for_each(|reader| reader.inlet.bell.ring());
+        ring_each(&self.readers, |reader| reader.inlet.bell.ring());
     }
 
     /// Whether the same ones read as when it last looked, and somebody does.

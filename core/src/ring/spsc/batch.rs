@@ -253,15 +253,15 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         let count = self.find(most)?;
         // Before the head moves, so that this holds if `take` panics.
         self.stop = self.head.wrapping_add(count);
+        let consumer = Moving(self);
         for _ in 0..count {
             // SAFETY: the ring is alive.
-            let slot = unsafe { self.slots.at(self.head) };
+            let slot = unsafe { consumer.0.slots.at(consumer.0.head) };
             // SAFETY: `find` saw so many items, and each is taken once.
             let item = unsafe { slot.take() };
-            self.head = self.head.wrapping_add(1);
+            consumer.0.head = consumer.0.head.wrapping_add(1);
             take(item);
         }
-        self.moved();
         Ok(count)
     }
 
@@ -351,19 +351,28 @@ where
     #[inline]
     pub fn release(self, count: usize) {
         let count = count.min(self.count);
-        let consumer = self.consumer;
+        let consumer = Moving(self.consumer);
         // Before the head moves, so that this holds if the drop of an item panics.
-        consumer.stop = consumer.head.wrapping_add(count);
+        consumer.0.stop = consumer.0.head.wrapping_add(count);
         for _ in 0..count {
-            let head = consumer.head;
+            let head = consumer.0.head;
             // Moved first: an item whose drop panics is not taken again.
-            consumer.head = head.wrapping_add(1);
+            consumer.0.head = head.wrapping_add(1);
             // SAFETY: the ring is alive.
-            let slot = unsafe { consumer.slots.at(head) };
+            let slot = unsafe { consumer.0.slots.at(head) };
             // SAFETY: `read` saw so many items, and each is taken once.
             drop(unsafe { slot.take() });
         }
-        consumer.moved();
+    }
+}
+
+/// A reader that takes items while user code runs: what it took is shown when it is time to, even if that code panics.
+struct Moving<'a, H: Handle<Target: Ring>>(&'a mut Consumer<H>);
+
+impl<H: Handle<Target: Ring>> Drop for Moving<'_, H> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.moved();
     }
 }
 

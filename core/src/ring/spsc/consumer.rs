@@ -212,7 +212,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// Shows what was taken, if it is time to.
     #[inline]
     pub(super) fn moved(&mut self) {
-        if self.head.wrapping_sub(self.shown) >= self.lag && self.shown != self.head {
+        // The lag is at least 1.
+        if self.head.wrapping_sub(self.shown) >= self.lag {
             self.show_room();
         }
     }

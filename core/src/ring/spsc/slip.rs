@@ -29,9 +29,12 @@ impl Slip {
     /// Whether the look that is due is left out.
     #[inline]
     pub(super) fn leaves_out(&mut self) -> bool {
-        let leaves_out = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        leaves_out
+        // Off, this is a comparison and nothing else.
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        true
     }
 
     /// The next look is not left out.

@@ -2,7 +2,7 @@
 
 use std::task::Context;
 
-use mycelium_core::doorbell::announce;
+use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::message::{Message, Words, from_words, valid_words};
 use mycelium_core::ring::broadcast::Look;
 use mycelium_core::wait::{Looked, Wait};
@@ -63,7 +63,7 @@ impl<M: Message> Subscription<M> {
     #[inline(never)]
     fn ring_rooms(&self) {
         announce();
-        self.feeds.iter().for_each(|feed| feed.outlet.room.ring());
+        ring_each(&self.feeds, |feed| feed.outlet.room.ring());
     }
 
     /// The next message of the feed whose turn it is, which is what there is most often. `None` says nothing:
