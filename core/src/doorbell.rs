@@ -60,7 +60,7 @@ pub fn ring_each<B>(bells: impl IntoIterator<Item = B>, ring: impl FnMut(B)) {
     }
 
     let mut rest = Rest(bells.into_iter(), ring);
-    while let Some(bell) = rest.0.next() {
+    for bell in rest.0.by_ref() {
         (rest.1)(bell);
     }
 }
