@@ -5,7 +5,7 @@ use core::ops::Deref;
 use super::{Receiver, Reserve, SendError, Sender, Sides};
 use crate::ring::{CapacityError, Consumer, PopError, PushError};
 
-/// A kind of queue, as a type to choose it by: [`Spsc`], [`Stamped`], [`Mpmc`], or an adapter's own.
+/// A kind of queue, as a type to choose it by: `Spsc`, `Stamped`, `Mpmc`, or an adapter's own.
 ///
 /// All are bounded: `capacity` is that of a ring, a power of two from 2 on, for each of them, so that one can stand in
 /// for another. In all of them items of one sender come in order, none comes twice, and none is lost as long as the

@@ -122,7 +122,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         &self.ring
     }
 
-    /// Says that there will be no more items. The reader gets what is in the ring, then [`PopError::Closed`].
+    /// Says that there will be no more items. The reader gets what is in the ring, then
+    /// [`PopError::Closed`](crate::ring::PopError::Closed).
     pub fn close(self) {
         self.ring.memory().writer().close();
     }
