@@ -52,6 +52,23 @@ macro_rules! laws {
         }
 
         #[test]
+        fn room_is_shown_when_the_lag_becomes_shorter() {
+            let (mut writer, mut reader) = $layout::pair(64).unwrap();
+            (0..64).for_each(|item| writer.try_push(item).unwrap());
+            (0..5).for_each(|item| assert_eq!(reader.try_pop(), Ok(item)));
+            reader.show_every(1);
+            assert_eq!(writer.room(), 5);
+        }
+
+        #[test]
+        fn a_writer_is_given_back_if_there_is_no_reader() {
+            let mut ring = $layout::Inline::<u32, 4>::new();
+            std::mem::forget(Spsc::consumer(&ring));
+            assert!(ring.split().is_none());
+            assert!(Spsc::producer(&ring).is_some());
+        }
+
+        #[test]
         fn room_is_shown_as_late_as_was_asked() {
             let (mut writer, mut reader) = $layout::pair(16).unwrap();
             reader.show_every(5);

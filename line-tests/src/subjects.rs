@@ -11,8 +11,10 @@ use mycelium_core::ring::broadcast::{Broadcast, Layout, Look};
 use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::ring::stamped;
-use mycelium_transports::counters::Region;
-use mycelium_transports::local::{Delivery, Policy, Pulse, Schema, Topic, TryRecv, poll_with};
+use mycelium_transports_lines::counters::Region;
+use mycelium_transports_lines::local::{
+    Delivery, Policy, Pulse, Schema, Topic, TryRecv, poll_with,
+};
 
 use crate::rtrb;
 use crate::scripts::LAP_LINES;

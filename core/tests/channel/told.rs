@@ -244,3 +244,19 @@ fn a_waker_that_panics_leaves_no_sender_asleep() {
         assert_eq!(woken.times.load(Relaxed), 1, "it sleeps for ever");
     }
 }
+
+/// Slots that were held and given back are room again once a receiver has passed them, even if it finds nothing.
+#[test]
+fn a_sender_is_told_of_the_room_that_slots_given_back_make() {
+    let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();
+    let (mut other, mut waiting) = (one.clone(), one.clone());
+    let (woken, waker) = looks(|| ());
+    let (held, too) = (now(one.reserve()), now(other.reserve()));
+    assert!(held.is_ready() && too.is_ready());
+    let mut send = pin!(waiting.send(1));
+    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop((held, too));
+    assert_eq!(receiver.try_recv(), Err(PopError::Empty));
+    assert_eq!(woken.times.load(Relaxed), 1, "it sleeps on though there is room");
+    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}

@@ -1,0 +1,116 @@
+//! The broadcast ring: what a reader has looked at, and what it has shown, where two operations meet.
+#![cfg(feature = "alloc")]
+
+use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Layout, Look, Producer};
+
+const WORD: usize = size_of::<usize>();
+
+type Ring = Broadcast<Boxed>;
+
+fn ring(capacity: usize) -> Ring {
+    Broadcast::boxed(Layout::exact(capacity, WORD), 1).unwrap()
+}
+
+fn push(writer: &mut Producer<&Ring>, count: usize) {
+    for number in 0..count {
+        writer.try_push(&[number], WORD).expect("there is room that was shown");
+    }
+}
+
+fn take(reader: &mut Consumer<&Ring>, count: usize) {
+    for _ in 0..count {
+        assert!(matches!(reader.look(&mut [0]), Look::Message { .. }));
+        assert!(reader.advance());
+    }
+}
+
+/// `advance` passes the message that was looked at, and no other.
+#[test]
+fn a_message_that_was_not_looked_at_is_not_passed() {
+    let skipping = ring(4);
+    let mut writer = Broadcast::producer(&skipping).unwrap();
+    let mut reader = Broadcast::gating(&skipping).unwrap();
+    push(&mut writer, 3);
+    reader.look(&mut [0]);
+    assert_eq!(reader.skip_to_latest(), 2);
+    assert!(!reader.advance(), "after a skip");
+    assert_eq!(reader.cursor(), 2);
+
+    let passed = ring(2);
+    let mut writer = Broadcast::producer(&passed).unwrap();
+    let mut reader = Broadcast::observing(&passed);
+    push(&mut writer, 1);
+    reader.look(&mut [0]);
+    push(&mut writer, 3);
+    assert_eq!(reader.look(&mut [0]), Look::Gap { missed: 2 });
+    assert!(!reader.advance(), "after a gap");
+    assert_eq!(reader.cursor(), 2);
+
+    let kept = ring(4);
+    let mut writer = Broadcast::producer(&kept).unwrap();
+    let mut reader = Broadcast::gating(&kept).unwrap().keeping();
+    push(&mut writer, 3);
+    reader.look(&mut [0]);
+    reader.advance();
+    reader.look(&mut [0]);
+    reader.rewind(0);
+    assert!(!reader.advance(), "after a rewind");
+    assert_eq!(reader.cursor(), 0);
+}
+
+#[test]
+fn a_grant_without_a_write_is_zero() {
+    let ring = ring(2);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap();
+    for _ in 0..2 {
+        writer.try_push(&[7], WORD).unwrap();
+        take(&mut reader, 1);
+    }
+    writer.grant().unwrap().commit();
+    let mut words = [9];
+    assert!(matches!(reader.look(&mut words), Look::Message { .. }));
+    assert_eq!(words, [0], "the message of a lap ago");
+}
+
+/// Whatever the lag: a reader that has taken everything holds no room.
+#[test]
+fn a_reader_that_finds_nothing_shows_its_position() {
+    let finds_nothing: [fn(&mut Consumer<&Ring>) -> bool; 3] = [
+        |reader| reader.look(&mut [0]) == Look::Empty,
+        |reader| reader.is_waiting(),
+        |reader| reader.read(1).is_none(),
+    ];
+    for finds_nothing in finds_nothing {
+        let ring = ring(64);
+        let mut writer = Broadcast::producer(&ring).unwrap();
+        let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
+        push(&mut writer, 5);
+        take(&mut reader, 5);
+        assert!(finds_nothing(&mut reader));
+        push(&mut writer, 64);
+    }
+}
+
+#[test]
+fn a_reader_that_keeps_has_shown_what_it_took_before() {
+    let ring = ring(64);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
+    push(&mut writer, 64);
+    take(&mut reader, 5);
+    let _keeping = reader.keeping();
+    push(&mut writer, 5);
+}
+
+/// A writer that tries again and again gets the room of one message, though its reader shows nothing more.
+#[test]
+fn a_writer_that_only_tries_gets_room_in_the_end() {
+    let ring = ring(64);
+    let mut writer = Broadcast::producer(&ring).unwrap();
+    let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
+    push(&mut writer, 64);
+    take(&mut reader, 1);
+    let refused = (0..).take_while(|_| writer.try_push(&[7], WORD).is_err()).count();
+    assert!(refused < 64, "{refused} refusals in a row");
+}
