@@ -260,3 +260,23 @@ fn a_sender_is_told_of_the_room_that_slots_given_back_make() {
     assert_eq!(woken.times.load(Relaxed), 1, "it sleeps on though there is room");
     assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
 }
+
+/// Room for two was told of once: the sender that was woken and got a slot tells the next one.
+#[test]
+fn room_for_two_is_told_to_two_that_reserve() {
+    let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();
+    let mut other = one.clone();
+    (0..2).for_each(|item| one.try_send(item).unwrap());
+    let ((first, waker), (second, another)) = (looks(|| ()), looks(|| ()));
+    let (mut reserve, mut next) = (pin!(one.reserve()), pin!(other.reserve()));
+    assert!(reserve.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(next.as_mut().poll(&mut Context::from_waker(&another)).is_pending());
+    assert_eq!(now(receiver.recv_many(&mut Vec::new(), 2)), Poll::Ready(2));
+    let woken = [&first, &second].map(|task| task.times.load(Relaxed));
+    assert_eq!(woken.iter().sum::<usize>(), 1, "one is woken");
+    let mut context = Context::from_waker(Waker::noop());
+    let permit = if woken[0] == 1 { reserve.poll(&mut context) } else { next.poll(&mut context) };
+    assert!(permit.is_ready());
+    let woken = [&first, &second].map(|task| task.times.load(Relaxed));
+    assert_eq!(woken, [1, 1], "the other one sleeps on");
+}
