@@ -118,21 +118,25 @@ fn room_is_there_when_a_sender_is_told_of_it() {
         C: Consumer<Item = u32>,
         L: Deref<Target: Sides> + Send + 'static,
     {
+        let total = receiver.capacity() as u32 + 8;
         let sends = Task::start(async move {
-            for item in 0..10 {
+            for item in 0..total {
                 sender.send(item).await.unwrap();
             }
         });
-        for item in 0..10 {
+        for item in 0..total {
             assert_eq!(sends.has_ended(), item >= 8, "a wake was lost, there is room");
             assert_eq!(receiver.try_recv(), Ok(item), "a wake was lost");
         }
         assert!(sends.has_ended());
     }
 
-    check(spsc::bounded(2).unwrap());
-    check(stamped::bounded(2).unwrap());
-    check(mpmc::bounded(2).unwrap());
+    // In the larger ones an end shows its room late, unless it tells of it.
+    for capacity in [2, 32] {
+        check(spsc::bounded(capacity).unwrap());
+        check(stamped::bounded(capacity).unwrap());
+        check(mpmc::bounded(capacity).unwrap());
+    }
 }
 
 #[test]
