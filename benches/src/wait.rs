@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// What a side does when it cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// One pause after each look in vain.
+    /// One pause after each look that finds nothing.
     Busy,
     /// Sixteen pauses.
     Pauses,
@@ -26,7 +26,7 @@ pub(crate) const ALONE: [Wait; 3] = [Wait::Busy, Wait::Pauses, Wait::Yield];
 pub(crate) const SHARED: [Wait; 3] = [Wait::Yield, Wait::Mixed, Wait::MixedPauses];
 
 impl Wait {
-    /// How many looks in vain there are from one time that more than a pause is due to the next.
+    /// After how many looks that find nothing more than a pause is due.
     fn every(self) -> u32 {
         match self {
             Wait::Busy => 1 << 16,
@@ -62,12 +62,12 @@ impl fmt::Display for Wait {
 /// Whoever waits so long waits for something that was lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits after each look in vain, and says when it has been too long.
+/// Waits after each look that finds nothing, and says when it has been too long.
 #[derive(Debug)]
 pub(crate) struct Patience {
     wait: Wait,
     most: Duration,
-    /// Looks in vain until more than a pause is due.
+    /// How many looks are left until more than a pause is due.
     left: u32,
     looks: u32,
     since: Option<Instant>,
