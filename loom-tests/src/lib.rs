@@ -12,6 +12,10 @@
 mod models;
 #[cfg(loom)]
 pub mod task;
+#[cfg(loom)]
+mod woken;
 
 #[cfg(loom)]
 pub use models::{bounded, weakened};
+#[cfg(loom)]
+pub use woken::Woken;

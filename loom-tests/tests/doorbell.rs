@@ -1,30 +1,18 @@
 //! The doorbell under loom: no wake is lost, whoever comes first, with one ringer and with two.
 #![cfg(loom)]
 
-use std::future::poll_fn;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc as Shared, Mutex};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Wake, Waker};
 
 use loom::sync::Arc;
 use loom::sync::atomic::{
     AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Relaxed},
 };
 use loom::thread;
-use mycelium_core::doorbell::{Bells, Doorbell, Growing, Row, announce};
+use mycelium_core::doorbell::{Bells, Doorbell, announce};
 use mycelium_core::sync::weaken;
-use mycelium_loom_tests::bounded;
-use mycelium_loom_tests::task::{Task, finish};
-
-/// Remembers that it was woken. Not part of the model: it is read after all threads have ended.
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Shared<Self>) {
-        self.0.store(true, Relaxed);
-    }
-}
+use mycelium_loom_tests::{Woken, bounded};
 
 /// What a model of one bell is about: the bell, and how many things were published.
 type One = (Doorbell, AtomicUsize);
@@ -88,16 +76,16 @@ fn nobody_oversleeps(at: At, ringers: usize, parks: usize, same: bool) {
                 })
             })
             .collect();
-        let mut woken = Shared::new(Woken(AtomicBool::new(false)));
+        let mut woken = Woken::new();
         let mut asleep = shared.1.load(Relaxed) < ringers;
         for _ in 0..parks {
             if asleep {
                 if same {
-                    woken.0.store(false, Relaxed);
+                    woken.reset();
                 } else {
-                    woken = Shared::new(Woken(AtomicBool::new(false)));
+                    woken = Woken::new();
                 }
-                shared.0.park(&Waker::from(woken.clone()));
+                shared.0.park(&woken.waker());
                 asleep = shared.1.load(Relaxed) < ringers;
             }
         }
@@ -107,7 +95,7 @@ fn nobody_oversleeps(at: At, ringers: usize, parks: usize, same: bool) {
         for thread in threads {
             thread.join().unwrap();
         }
-        assert!(!asleep || woken.0.load(Relaxed), "a wake was lost");
+        assert!(!asleep || woken.get(), "a wake was lost");
     });
 }
 
@@ -226,8 +214,8 @@ fn fails_with_a_relaxed_keep_of_the_spare_place() {
 /// thing. The bell must not take the waker for one that it still has.
 fn a_waker_is_forgotten_while_it_wakes(at: At) {
     check(at, 3, |shared| {
-        let woken = Shared::new(Woken(AtomicBool::new(false)));
-        let waker = Waker::from(woken.clone());
+        let woken = Woken::new();
+        let waker = woken.waker();
         shared.0.park(&waker);
         let ringer = {
             let shared = shared.clone();
@@ -240,11 +228,11 @@ fn a_waker_is_forgotten_while_it_wakes(at: At) {
             })
         };
         shared.0.forget();
-        woken.0.store(false, Relaxed);
+        woken.reset();
         shared.0.park(&waker);
         let asleep = shared.1.load(Relaxed) < 2;
         ringer.join().unwrap();
-        assert!(woken.0.load(Relaxed) || !asleep, "a wake was lost");
+        assert!(woken.get() || !asleep, "a wake was lost");
         drop(waker);
         shared.0.forget();
         assert_eq!(Shared::strong_count(&woken), 1, "the bell keeps a task in memory");
@@ -332,166 +320,6 @@ fn fails_with_a_relaxed_forget_of_the_spare_place() {
     a_waker_is_forgotten_while_it_wakes(At::Spare);
 }
 
-/// Two tasks wait for one thing each at one row, and a ringer makes two, one after the other. Or the first task is
-/// `tired`: it gives up, and there is one thing for the other.
-fn nobody_in_a_row_oversleeps(tired: bool) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(move || {
-        let shared = Arc::new((Row::<2>::new(), AtomicUsize::new(0)));
-        let things = if tired { 1 } else { 2 };
-        let ringer = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                for _ in 0..things {
-                    shared.1.fetch_add(1, Relaxed);
-                    announce();
-                    shared.0.ring();
-                }
-            })
-        };
-        let other = Task::new(take(shared.clone()));
-        let other = thread::spawn(move || other.run(2));
-        let mut tasks = Vec::new();
-        if tired {
-            let seat = shared.0.take_seat().unwrap();
-            shared.0.park(&seat, Waker::noop());
-            if shared.0.unpark(&seat) {
-                shared.0.ring();
-            }
-            shared.0.leave_seat(&seat);
-        } else {
-            tasks.push(Task::new(take(shared)).run(2));
-        }
-        tasks.push(other.join().unwrap());
-        ringer.join().unwrap();
-        assert_eq!(finish(tasks).len(), things);
-    });
-}
-
-/// Takes one thing as soon as there is one.
-async fn take(shared: Arc<(Row<2>, AtomicUsize)>) {
-    let (row, things) = &*shared;
-    let seat = row.take_seat().unwrap();
-    let look = || things.fetch_update(Relaxed, Relaxed, |things| things.checked_sub(1)).is_ok();
-    poll_fn(|context| {
-        if look() {
-            return Poll::Ready(());
-        }
-        row.park(&seat, context.waker());
-        if look() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    row.unpark(&seat);
-    if things.load(Relaxed) > 0 {
-        row.ring();
-    }
-    row.leave_seat(&seat);
-}
-
-#[test]
-fn two_waiters_in_a_row_are_woken() {
-    nobody_in_a_row_oversleeps(false);
-}
-
-#[test]
-fn a_wake_is_passed_on_by_who_gives_up() {
-    nobody_in_a_row_oversleeps(true);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_without_the_fence_of_a_row() {
-    weaken("row.park");
-    nobody_in_a_row_oversleeps(false);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_wake() {
-    weaken("row.wake");
-    nobody_in_a_row_oversleeps(false);
-}
-
-/// A ringer may see the bit of a waiter, and take it back, and not yet see that its bell is to be rung.
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_parked() {
-    weaken("row.parked");
-    nobody_in_a_row_oversleeps(false);
-}
-
-/// Two things, the first of which is there when the first task parks, whose second look finds it. The second thing is
-/// rung for at that task though the other one sleeps: who took the first must see that there is a second.
-fn who_was_rung_in_vain_passes_it_on() {
-    /// The orderings of `mpmc`: a claim of writers, one of readers, and a stamp for each thing.
-    struct Things {
-        row: Row<2>,
-        tail: AtomicUsize,
-        head: AtomicUsize,
-        stamps: [AtomicUsize; 2],
-    }
-
-    impl Things {
-        fn take(&self) -> bool {
-            let head = self.head.load(Relaxed);
-            let taken = head < 2 && self.stamps[head].load(Acquire) != 0;
-            if taken {
-                // One task takes.
-                self.head.store(head + 1, Relaxed);
-            }
-            taken
-        }
-
-        fn is_empty(&self) -> bool {
-            self.head.load(Relaxed) >= self.tail.load(Relaxed)
-        }
-    }
-
-    loom::model(|| {
-        let things = Arc::new(Things {
-            row: Row::new(),
-            tail: AtomicUsize::new(1),
-            head: AtomicUsize::new(0),
-            stamps: [AtomicUsize::new(1), AtomicUsize::new(0)],
-        });
-        let (one, other) = (things.row.take_seat().unwrap(), things.row.take_seat().unwrap());
-        let ringer = {
-            let things = things.clone();
-            thread::spawn(move || {
-                things.tail.fetch_add(1, Relaxed);
-                things.stamps[1].store(1, Release);
-                announce();
-                things.row.ring();
-            })
-        };
-        things.row.park(&one, Waker::noop());
-        assert!(things.take());
-        // The other task, on this thread too: more is ordered than need be.
-        let woken = Shared::new(Woken(AtomicBool::new(false)));
-        things.row.park(&other, &Waker::from(woken.clone()));
-        let sleeps = !things.take();
-        things.row.unpark(&one);
-        if !things.is_empty() {
-            things.row.ring();
-        }
-        ringer.join().unwrap();
-        assert!(!sleeps || woken.0.load(Relaxed), "a wake was lost");
-    });
-}
-
-#[test]
-fn a_wake_that_came_in_vain_is_passed_on() {
-    who_was_rung_in_vain_passes_it_on();
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_unpark() {
-    weaken("row.unpark");
-    who_was_rung_in_vain_passes_it_on();
-}
-
 /// The one seat of a bell goes from one task to another.
 fn a_seat_is_handed_on() {
     loom::model(|| {
@@ -512,15 +340,15 @@ fn a_seat_is_handed_on() {
                 Bells::ring(&shared.0);
             })
         };
-        let woken = Shared::new(Woken(AtomicBool::new(false)));
+        let woken = Woken::new();
         let mut sleeps = false;
         if Bells::take_seat(&shared.0).is_some() {
-            Bells::park(&shared.0, &(), &Waker::from(woken.clone()));
+            Bells::park(&shared.0, &(), &woken.waker());
             sleeps = shared.1.load(Relaxed) == 0;
         }
         before.join().unwrap();
         ringer.join().unwrap();
-        assert!(!sleeps || woken.0.load(Relaxed), "a wake was lost");
+        assert!(!sleeps || woken.get(), "a wake was lost");
     });
 }
 
@@ -543,82 +371,6 @@ fn fails_with_a_relaxed_leave_of_a_bell() {
     a_seat_is_handed_on();
 }
 
-/// Two threads need a second row at the same time, and a third one rings both of them.
-fn rows_are_added() {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(|| {
-        let shared = Arc::new((Growing::new(), AtomicUsize::new(0)));
-        let first = shared.0.take_seat().unwrap();
-        let waits = |shared: Arc<(Growing, AtomicUsize)>| {
-            Task::new(async move {
-                let seat = shared.0.take_seat().unwrap();
-                poll_fn(|context| {
-                    shared.0.park(&seat, context.waker());
-                    if shared.1.load(Relaxed) == 0 { Poll::Pending } else { Poll::Ready(()) }
-                })
-                .await;
-                shared.0.unpark(&seat);
-                shared.0.leave_seat(&seat);
-            })
-        };
-        let [one, other] = [waits(shared.clone()), waits(shared.clone())];
-        let thread = thread::spawn(move || one.run(2));
-        let ringer = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                shared.1.store(1, Relaxed);
-                announce();
-                shared.0.ring_all();
-            })
-        };
-        let other = other.run(2);
-        ringer.join().unwrap();
-        assert_eq!(finish(vec![thread.join().unwrap(), other]).len(), 2);
-        shared.0.leave_seat(&first);
-    });
-}
-
-#[test]
-fn a_row_is_added_while_another_thread_adds_one() {
-    rows_are_added();
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_look_at_a_row() {
-    weaken("growing.have");
-    rows_are_added();
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_new_row() {
-    weaken("growing.make");
-    rows_are_added();
-}
-
-#[test]
-#[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_second_row() {
-    weaken("growing.made");
-    rows_are_added();
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_seat() {
-    weaken("row.take-seat");
-    nobody_in_a_row_oversleeps(false);
-}
-
-#[test]
-#[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_leave() {
-    weaken("row.leave-seat");
-    nobody_in_a_row_oversleeps(false);
-}
-
 /// A bell that takes a task without a seat, too: nothing but the bell itself hands the cell on.
 fn a_bell_is_forgotten_while_another_parks(at: At) {
     check(at, 3, |shared| {
@@ -629,8 +381,8 @@ fn a_bell_is_forgotten_while_another_parks(at: At) {
                 Bells::leave_seat(&shared.0, &());
             })
         };
-        let woken = Shared::new(Woken(AtomicBool::new(false)));
-        shared.0.park(&Waker::from(woken));
+        let woken = Woken::new();
+        shared.0.park(&woken.waker());
         leaves.join().unwrap();
     });
 }
