@@ -11,6 +11,7 @@ use mycelium_core::ring::broadcast::{Broadcast, Layout, Look};
 use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::ring::stamped;
+use mycelium_core::ring::{Consumer, Producer};
 use mycelium_transports_lines::counters::Region;
 use mycelium_transports_lines::local::{
     Delivery, Policy, Pulse, Schema, Topic, TryRecv, poll_with,
@@ -250,27 +251,23 @@ where
     }
 }
 
-fn with_index<T: Item>(capacity: usize) -> Subject {
+fn with_index<T: Item + 'static>(capacity: usize) -> Subject {
     let ring = Arc::new(spsc::Boxed::<T>::with_capacity(capacity).expect("a capacity"));
-    let mut writer = Spsc::producer(ring.clone()).expect("the only one");
-    let mut reader = Spsc::consumer(ring).expect("the only one");
-    let (mut sent, mut taken) = (numbers(), numbers());
-    let mut item = T::of(sent());
-    let push = move || {
-        let pushed = writer.try_push(item).is_ok();
-        if pushed {
-            item = T::of(sent());
-        }
-        pushed
-    };
-    let take = move || reader.try_pop().is_ok_and(|item| item.number() == taken());
-    pair(capacity, push, take)
+    let writer = Spsc::producer(ring.clone()).expect("the only one");
+    one_to_one(capacity, writer, Spsc::consumer(ring).expect("the only one"))
 }
 
-fn with_stamps<T: Item>(capacity: usize) -> Subject {
+fn with_stamps<T: Item + 'static>(capacity: usize) -> Subject {
     let ring = Arc::new(stamped::Boxed::<T>::with_capacity(capacity).expect("a capacity"));
-    let mut writer = Spsc::producer(ring.clone()).expect("the only one");
-    let mut reader = Spsc::consumer(ring).expect("the only one");
+    let writer = Spsc::producer(ring.clone()).expect("the only one");
+    one_to_one(capacity, writer, Spsc::consumer(ring).expect("the only one"))
+}
+
+fn one_to_one<T: Item + 'static>(
+    capacity: usize,
+    mut writer: impl Producer<Item = T> + 'static,
+    mut reader: impl Consumer<Item = T> + 'static,
+) -> Subject {
     let (mut sent, mut taken) = (numbers(), numbers());
     let mut item = T::of(sent());
     let push = move || {
