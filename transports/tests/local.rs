@@ -312,7 +312,7 @@ fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_
     assert_eq!(sleep(&mut reader), 1, "in another task's poll");
 }
 
-/// What is rejected is counted as lost, so there must be no room at all, shown or not.
+/// A rejected message counts as lost, so none is rejected while there is room that the reader has not shown yet.
 #[test]
 fn nothing_is_rejected_while_there_is_room() {
     let local = Own::open(128);

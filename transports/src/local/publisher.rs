@@ -101,9 +101,8 @@ impl<M: Message> Publisher<M> {
     #[inline(never)]
     fn try_emit_otherwise(&mut self, message: M) -> Result<(), EmitError<M>> {
         let Err(entry) = self.push_otherwise(&message) else { return Ok(()) };
-        self.held = Some(entry);
         if self.is_rejected() && self.find_room() {
-            // What is rejected is counted, so there must be no room at all.
+            // A rejected message counts as lost: not one while there is room, shown or not.
             return self.push_otherwise(&message).map_err(|entry| self.refuse(message, entry));
         }
         Err(self.refuse(message, entry))

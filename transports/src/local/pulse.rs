@@ -179,7 +179,7 @@ pub(super) struct Bells {
     readers: Vec<ReaderInfo>,
 }
 
-/// No list has been changed so often.
+/// A version that no list reaches.
 const NEVER: usize = usize::MAX;
 
 impl Bells {

@@ -66,8 +66,8 @@ impl<M: Message> Subscription<M> {
         ring_each(&self.feeds, |feed| feed.outlet.room.ring());
     }
 
-    /// The next message of the feed whose turn it is, which is what there is most often. `None` says nothing:
-    /// [`look`](Self::look) then.
+    /// The next message of the feed whose turn it is, which is what there is most often. After `None`, call
+    /// [`look`](Self::look): there may be a message all the same.
     // In one piece with its caller, and with no other way to what it returns, the message goes from the slot to its place
     // through registers.
     #[inline(always)]
