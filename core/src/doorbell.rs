@@ -125,7 +125,7 @@ impl Doorbell {
         self.kept.is_parked() || self.spare.is_parked()
     }
 
-    /// Ringer, after [`announce`]: wakes the waiter if it sleeps. Costs two loads of one line if it does not.
+    /// Ringer, after [`announce`]: wakes the waiter if it sleeps. Costs two loads if it does not.
     #[inline]
     pub fn ring(&self) {
         if self.kept.is_parked() && self.kept.wake() {

@@ -1,7 +1,7 @@
 //! The caches of some cores, by the MESI protocol: which core has which line, in which state, and what it asks for.
 //!
 //! Every cache holds the same number of lines, in any place, and evicts the line that was used longest ago. Memory
-//! holds every line. There is no time and no store buffer: an access is over before the next one begins, in whatever
+//! holds every line. Time and store buffers are not modelled: an access is over before the next one begins, in whatever
 //! order a script runs the cores.
 
 use std::ops::{AddAssign, Sub};

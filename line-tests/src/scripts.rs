@@ -36,10 +36,10 @@ pub enum Script {
     WithinAPush,
     /// Bursts of 16: all are pushed, then all are taken.
     Bursts,
-    /// One message at a time: caches empty but for what the reader's look in vain brought, then a push, then a look.
+    /// One message at a time: the caches are empty, the reader looks and finds nothing, then a push, then a look.
     OneAlone,
-    /// A message through one ring, an answer through another one of the same kind; each side has looked in vain for what
-    /// comes. Only of rings with one writer and one reader.
+    /// A message through one ring, an answer through another one of the same kind; each side has looked and found
+    /// nothing before its message comes. Only of rings with one writer and one reader.
     RoundTrip,
 }
 
@@ -253,7 +253,7 @@ impl Play {
         self.taken += taken.get();
     }
 
-    /// What was spent between the reader's look in vain and its having the message.
+    /// What was spent from after the reader's look that found nothing until it has the message.
     fn one_alone(&mut self, messages: usize) -> Vec<Counts> {
         let (writers, readers) = (self.subject.writers.clone(), self.subject.readers.clone());
         let mut spent = vec![Counts::default(); writers.len() + readers.len()];

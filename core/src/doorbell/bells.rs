@@ -12,7 +12,8 @@ use crate::sync::{Ordering, order};
 /// A ringer wakes one task, not all, so a wake is a baton: the promise is that *as long as there is something to be had
 /// and somebody sleeps, somebody else is awake who will look*. Therefore
 /// - who had parked and then got what it wanted calls [`unpark`](Bells::unpark), looks whether there is more, and rings
-///   if so, since what became available together may have been rung for one by one in vain;
+///   if so, since one ring may be for several items: those behind a slot that was not filled yet were rung for too
+///   early;
 /// - who gives up waiting calls [`unpark`](Bells::unpark), and rings if that says that the wake had come.
 pub trait Bells {
     /// Whether more than one task may wait here, so that a wake must be passed on.

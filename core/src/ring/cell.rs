@@ -104,7 +104,7 @@ impl<T> Slot<T> {
         let copy = |value: &mut MaybeUninit<T>| {
             let (from, to) = (item.as_ptr(), value.as_mut_ptr());
             let pieces = size_of::<T>() / size_of::<Piece>();
-            // SAFETY: so many pieces lie in the item, and in the cell, which is as long and aligned to them.
+            // SAFETY: the item has `pieces` pieces, and so has the cell, which is as long and aligned to them.
             unsafe { store::<Piece>(from.cast(), to.cast(), 0..pieces) };
             let words = pieces * (size_of::<Piece>() / WORD)..size_of::<T>() / WORD;
             // SAFETY: as above, of words.
@@ -125,7 +125,8 @@ pub(super) type Piece = usize;
 /// Stores some of the pieces that lie at `from` to their places at `to`, one after the other.
 ///
 /// # Safety
-/// Both lead to so many pieces, `to` to memory that is aligned to them and that nobody else is at.
+/// Both lead to as many pieces as the end of the range says, `to` to memory that is aligned to them and that nobody else
+/// reads or writes.
 #[inline(always)]
 unsafe fn store<P>(
     from: *const MaybeUninit<P>,

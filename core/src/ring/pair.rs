@@ -178,8 +178,8 @@ unsafe impl<S: Storage> Memory for Local<S> {
     }
 }
 
-/// Room that the reader makes is shown to the writer every so many items, or when the ring is empty: the writer's look
-/// at it takes the cache line away from the reader, and a look that finds room for one item is a look for every item.
+/// After how many items the reader shows the writer its room, if it does not find the ring empty before. Each look of the
+/// writer takes the cache line away from the reader, and a writer that finds room for one item looks for every item.
 pub(super) const fn lag(capacity: usize) -> usize {
     let part = capacity / 8;
     if part < 1 {

@@ -34,7 +34,8 @@ fn a_wake_for_a_future_that_is_dropped_goes_to_the_next() {
     assert_eq!(stays.poll(&mut Context::from_waker(&second_waker)), Poll::Ready(Some(1)));
 }
 
-/// An item behind a slot that is held is rung for in vain; when the slot is filled, both items come out.
+/// A task that is woken for an item behind a slot that is held finds nothing. When the slot is filled, both items come
+/// out.
 #[test]
 fn a_permit_that_comes_late_wakes_for_all_that_waited_behind_it() {
     let (mut early, mut one) = several::bounded(4).unwrap();

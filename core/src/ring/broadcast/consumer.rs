@@ -41,7 +41,7 @@ pub struct Consumer<H: Handle> {
     pub(super) looked: bool,
     /// The cursor that a gating reader has shown last.
     shown: usize,
-    /// A gating reader shows its cursor when it is so many messages after the one that was shown.
+    /// After how many messages a gating reader shows its cursor again.
     lag: usize,
 }
 
@@ -85,8 +85,10 @@ impl<H: Handle> Consumer<H> {
     }
 
     /// As [`look`](Consumer::look) where the next message is there and all messages of the ring have `length` bytes, and
-    /// returns its sequence. `None` says nothing: look then. Where the length is a constant, and `message` an array by its
-    /// only name, the words go from the slot to where they are used without a stay in memory.
+    /// returns its sequence. After `None`, call [`look`](Consumer::look): there may be a message all the same.
+    ///
+    /// Where the length is a constant, and `message` an array by its only name, the words go from the slot to where they
+    /// are used without a stay in memory.
     #[inline(always)]
     pub fn glance(&mut self, message: &mut [usize], length: usize) -> Option<usize> {
         match self.find_in(self.ring.slot_of(self.cursor, length)?, message) {
@@ -305,7 +307,7 @@ impl<H: Handle> Consumer<H> {
 fn copy_out(words: &[Word], message: &mut [usize]) {
     let copy = |(to, from): (&mut usize, &Word)| *to = from.0.load(Ordering::Relaxed);
     match words.get(..message.len()) {
-        // Nearly always the caller has room for so many, and that is a constant: then this is no loop.
+        // Nearly always `message` has no more words than a slot. Where its length is a constant, this is no loop.
         Some(words) => message.iter_mut().zip(words).for_each(copy),
         None => message.iter_mut().zip(words).for_each(copy),
     }

@@ -132,8 +132,7 @@ impl<H: Handle> Lead<H> {
         self.slot_for(sequence, self.message_words())
     }
 
-    /// The slot with the words that a message of so many takes: where the number is a constant, what is done to each
-    /// needs no loop.
+    /// The slot, with the first `words` of its words: where that is a constant, copying them needs no loop.
     ///
     /// # Panics
     /// If the message has more words than a slot.

@@ -15,7 +15,7 @@ impl<H: Handle> Consumer<H> {
     /// writers wait for that. Only a gating reader of a ring that one process has to itself is lent any: what others may
     /// write to at the same time is copied first.
     ///
-    /// `None` says nothing: [`look`](Consumer::look) then.
+    /// After `None`, call [`look`](Consumer::look), which says why: there may be a message all the same.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};

@@ -86,7 +86,7 @@ unsafe impl Storage for Boxed {
     #[inline]
     fn slots(&self) -> &[Word] {
         const { assert!(size_of::<Line>() == LINE * size_of::<Word>()) };
-        // SAFETY: a line is words without padding, and `boxed` made lines for at least so many words.
+        // SAFETY: a line is words without padding, and `boxed` allocated at least `words` words.
         unsafe { core::slice::from_raw_parts(self.slots.as_ptr().cast(), self.words) }
     }
 
@@ -120,7 +120,7 @@ impl Broadcast<Boxed> {
     }
 }
 
-/// So many of them, or `None` if there is no memory.
+/// `count` values, or `None` if they cannot be allocated.
 #[cfg(feature = "alloc")]
 fn fresh<T: Default>(count: usize) -> Option<alloc::boxed::Box<[T]>> {
     let mut all = alloc::vec::Vec::new();

@@ -17,8 +17,8 @@ pub struct Producer<H: Handle> {
     refused: u32,
 }
 
-/// Of looks that find no room, every so many-th looks at the exact positions of the readers. The others leave those
-/// lines to the readers, which store there for each message.
+/// After how many looks in a row that find no room the next one is at the exact positions of the readers. The others
+/// leave those lines to the readers, which store there for each message.
 const EXACT_EVERY: u32 = if cfg!(any(loom, miri)) { 2 } else { 64 };
 
 impl<H: Handle> Producer<H> {

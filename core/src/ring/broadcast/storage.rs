@@ -155,8 +155,8 @@ impl Default for ReaderWords {
 ///   if a handle to the ring moves meanwhile.
 /// - The parts do not overlap, and nothing but the one ring in this storage reaches them: no other ring, and nobody who
 ///   kept a reference. If [`FOREIGN`](Storage::FOREIGN) is set, another process, or whoever plays its part, may reach
-///   them too: by atomic accesses of whole words, at any time, with any values. Memory that this process may write to
-///   and a reader of this process loads plainly is no such memory.
+///   them too: by atomic accesses of whole words, at any time, with any values. Where `FOREIGN` is false, nobody may:
+///   a reader then loads messages by plain loads.
 /// - The words of the writer are written by the one process that has the [`Producer`](super::Producer), those of an entry
 ///   by the one process whose reader has it. If `FOREIGN` is false, these are one process.
 #[allow(unsafe_code)]

@@ -60,7 +60,7 @@ unsafe impl<S> Storage for Heap<S> {
     type Slot = S;
 
     fn slots(&self) -> &[S] {
-        // SAFETY: `new` filled so many slots, which live until `drop`.
+        // SAFETY: `new` filled `count` slots, which live until `drop`.
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
 }

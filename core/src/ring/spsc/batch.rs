@@ -101,7 +101,7 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
         let producer = &*self.producer;
         // SAFETY: the ring is alive.
         let slot = unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)) };
-        // SAFETY: `grant` saw that the reader is done with so many slots, which are not shown yet.
+        // SAFETY: `grant` saw that the reader is done with `count` slots, which are not shown yet.
         unsafe { slot.put(item) };
         self.filled += 1;
         Ok(())
@@ -257,7 +257,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         for _ in 0..count {
             // SAFETY: the ring is alive.
             let slot = unsafe { consumer.0.slots.at(consumer.0.head) };
-            // SAFETY: `find` saw so many items, and each is taken once.
+            // SAFETY: `find` saw `count` items, and each is taken once.
             let item = unsafe { slot.take() };
             consumer.0.head = consumer.0.head.wrapping_add(1);
             take(item);
@@ -335,7 +335,7 @@ where
         }
         // SAFETY: the ring is alive.
         let slot = unsafe { self.consumer.slots.at(self.consumer.head.wrapping_add(index)) };
-        // SAFETY: `read` saw so many items, and they stay until this value is gone.
+        // SAFETY: `read` saw `count` items, and they stay until this value is gone.
         Some(unsafe { slot.lend() })
     }
 
@@ -360,7 +360,7 @@ where
             consumer.0.head = head.wrapping_add(1);
             // SAFETY: the ring is alive.
             let slot = unsafe { consumer.0.slots.at(head) };
-            // SAFETY: `read` saw so many items, and each is taken once.
+            // SAFETY: `read` saw at least `count` items, and each is taken once.
             drop(unsafe { slot.take() });
         }
     }

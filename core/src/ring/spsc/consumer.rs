@@ -264,8 +264,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         if self.ring.memory().writer().closed_after() {
             return self.look_a_last_time();
         }
-        // Whether there is anything to show or not: a branch that goes another way at the first look in vain than at the
-        // next ones is mispredicted once a round trip, and costs more than a store to this end's own line.
+        // Whether there is anything to show or not: a branch that goes one way at the first look that finds nothing and
+        // another way at the next ones is mispredicted once a round trip. That costs more than a store to this end's own
+        // line.
         self.show_room();
         Err(PopError::Empty)
     }

@@ -43,7 +43,7 @@ impl Slip {
         self.left = 0;
     }
 
-    /// Counts a look that found so many items; fewer than a `run` is short.
+    /// Counts a look that found `found` items; it was short if that is fewer than `run`.
     #[inline]
     pub(super) fn looked(&mut self, found: usize, run: usize) {
         if self.on {
