@@ -89,6 +89,7 @@ KNOWN_EXTENSIONS = {  # kind: name, length, decoder of the value
     2: ("correlation", 16, lambda v: f"0x{integer(v):032x}"),
     3: ("destination", 8, integer),
     4: ("deadline", 8, integer),
+    5: ("redelivered", 0, lambda value: True),
     0x8005: ("fragment", 10, lambda v: {"offset": integer(v[:4]), "total": integer(v[4:8]), "fixed_length": integer(v[8:])}),
 }
 
@@ -293,6 +294,7 @@ EXAMPLES = {  # what the document's text and comments say of its frames
     "full": {"length": 152, "extensions_length": 88, "stream": 3, "sequence": 10, "swap": SWAP_EXAMPLE, "extensions": {
         "trace": {"trace_id": "101112131415161718191a1b1c1d1e1f", "span_id": "2021222324252627", "flags": 1},
         "correlation": "0x0102030405060708090a0b0c0d0e0f10", "destination": 42, "deadline": 1700000000000000000}},
+    "redelivered": {"length": 72, "sequence": 11, "swap": SWAP_EXAMPLE, "extensions": {"redelivered": True}},
     "unknown": {"extensions": {"unknown": [{"kind": 0x21, "value": b"new".hex()}]}, "payload": "0500000000000000"},
     "critical": {"error": "Extension.Critical"},
     "first": {"stream": 1, "sequence": 100, "extensions": {"fragment": {"offset": 0, "total": 40, "fixed_length": 40}}},

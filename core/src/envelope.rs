@@ -22,6 +22,8 @@ pub struct Envelope {
     pub destination: Option<u64>,
     /// When it is no longer wanted, in nanoseconds since 1970 UTC.
     pub deadline: Option<u64>,
+    /// Whether an earlier process of the reader may have had it.
+    pub redelivered: bool,
 }
 
 impl Envelope {

@@ -145,6 +145,12 @@ impl<'a> FrameView<'a> {
         self.extensions.fragment()
     }
 
+    /// Whether an earlier process of the reader may have had the message.
+    #[inline]
+    pub fn is_redelivered(&self) -> bool {
+        self.extensions.is_redelivered()
+    }
+
     /// The payload, with its tail if it has one.
     #[inline]
     pub fn payload(&self) -> &'a [u8] {

@@ -35,16 +35,20 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
         option::of(any::<u128>()),
         option::of(any::<u64>()),
         option::of(any::<u64>()),
+        any::<bool>(),
     );
     (any::<u16>(), any::<u32>(), any::<u64>(), attached).prop_map(
-        |(type_id, stream, sequence, (trace, correlation, destination, deadline))| Envelope {
-            type_id,
-            stream,
-            sequence,
-            trace,
-            correlation,
-            destination,
-            deadline,
+        |(type_id, stream, sequence, (trace, correlation, destination, deadline, redelivered))| {
+            Envelope {
+                type_id,
+                stream,
+                sequence,
+                trace,
+                correlation,
+                destination,
+                deadline,
+                redelivered,
+            }
         },
     )
 }

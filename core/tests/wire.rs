@@ -28,6 +28,10 @@ const FULL: &str = "\
     04000800 00002a36fe9c9717 00000000\
     cb04fb711f010000fbffffffffffffff4d0000000201 03004554480000000000 020007002c010000";
 
+const REDELIVERED: &str = "\
+    a1000100480000002800080003000000 0b00000000000000 0500000000000000\
+    cb04fb711f010000fbffffffffffffff4d0000000201 03004554480000000000 020007002c010000";
+
 const UNKNOWN: &str = "\
     a1000200280000000800080001000000 0000000000000000 210003006e657700 0500000000000000";
 
@@ -83,6 +87,10 @@ fn golden_frames_are_written() {
     let len = write_message(buffer, &full_envelope(), &Swap::golden()).unwrap();
     assert_eq!(buffer[..len], hex(FULL));
 
+    let envelope = Envelope { redelivered: true, ..Envelope::of::<Swap>(3, 11) };
+    let len = write_message(buffer, &envelope, &Swap::golden()).unwrap();
+    assert_eq!(buffer[..len], hex(REDELIVERED));
+
     let envelope = Envelope { type_id: 513, stream: 1, sequence: 1 << 40, ..Envelope::default() };
     let len = write_frame(buffer, &envelope, 4, b"\x01\x02\x03\x04hello").unwrap();
     assert_eq!(buffer[..len], hex(TAIL));
@@ -103,6 +111,9 @@ fn golden_frames_are_read() {
     assert_eq!(full.envelope(), full_envelope());
     assert_eq!(full.extensions().map(|e| e.kind).collect::<Vec<_>>(), [1, 2, 3, 4]);
 
+    let bytes = hex(REDELIVERED);
+    assert!(parse(&bytes).unwrap().is_redelivered() && !plain.is_redelivered());
+
     let bytes = hex(TAIL);
     let tail = parse(&bytes).unwrap();
     assert_eq!((tail.fixed(), tail.tail()), (&[1, 2, 3, 4][..], &b"hello"[..]));
@@ -121,6 +132,7 @@ fn the_document_shows_the_same_bytes() {
         ("plain", PLAIN),
         ("tail", TAIL),
         ("full", FULL),
+        ("redelivered", REDELIVERED),
         ("unknown", UNKNOWN),
         ("critical", CRITICAL),
         ("digest", DIGEST),

@@ -18,6 +18,8 @@ pub mod kind {
     pub const DESTINATION: u16 = 3;
     /// A deadline in nanoseconds since 1970 UTC, 8 bytes.
     pub const DEADLINE: u16 = 4;
+    /// An earlier process of the reader may have had the message, 0 bytes.
+    pub const REDELIVERED: u16 = 5;
     /// This bit marks kinds that must not be skipped.
     pub const CRITICAL: u16 = 0x8000;
     /// A [`Fragment`](super::Fragment), 10 bytes. Critical, since its frame does not hold the whole of its message.
@@ -109,6 +111,12 @@ impl<'a> Extensions<'a> {
         value.try_into().ok().map(Fragment::from_bytes)
     }
 
+    /// Whether an earlier process of the reader may have had the message.
+    #[inline]
+    pub fn is_redelivered(mut self) -> bool {
+        !self.is_empty() && self.any(|extension| extension.kind == kind::REDELIVERED)
+    }
+
     pub(super) fn fill(self, envelope: &mut Envelope) {
         for Extension { kind, value } in self {
             match kind {
@@ -122,6 +130,7 @@ impl<'a> Extensions<'a> {
                 kind::DEADLINE => {
                     envelope.deadline = value.try_into().ok().map(u64::from_le_bytes);
                 }
+                kind::REDELIVERED => envelope.redelivered = true,
                 _ => {}
             }
         }
@@ -181,6 +190,7 @@ fn known_length(kind: u16) -> Option<u16> {
         kind::TRACE => Some(25),
         kind::CORRELATION => Some(16),
         kind::DESTINATION | kind::DEADLINE => Some(8),
+        kind::REDELIVERED => Some(0),
         kind::FRAGMENT => Some(Fragment::LEN as u16),
         _ => None,
     }
@@ -205,7 +215,7 @@ fn split(bytes: &[u8]) -> Result<(Extension<'_>, &[u8], &[u8]), ExtensionError> 
 /// How many bytes a fragment takes among the extensions.
 pub(super) const FRAGMENT_LEN: u16 = (LEAD + Fragment::LEN).next_multiple_of(8) as u16;
 
-/// How many bytes the extensions of an envelope take: at most 88.
+/// How many bytes the extensions of an envelope take: at most 96.
 #[inline]
 pub(super) fn extensions_len(envelope: &Envelope) -> u16 {
     let mut len = 0;
@@ -220,6 +230,9 @@ pub(super) fn extensions_len(envelope: &Envelope) -> u16 {
     }
     if envelope.deadline.is_some() {
         len += 16;
+    }
+    if envelope.redelivered {
+        len += 8;
     }
     len
 }
@@ -238,6 +251,9 @@ pub(super) fn write_extensions(room: &mut [u8], envelope: &Envelope, fragment: O
     }
     if let Some(deadline) = envelope.deadline {
         room.put(kind::DEADLINE, &deadline.to_le_bytes());
+    }
+    if envelope.redelivered {
+        room.put(kind::REDELIVERED, &[]);
     }
     if let Some(fragment) = fragment {
         room.put(kind::FRAGMENT, &fragment.to_bytes());

@@ -31,8 +31,10 @@ pub struct Config {
     pub keep_alive: Duration,
     /// The peer may be silent for so long at most, whatever keep-alive it announces.
     pub silence: Duration,
-    /// That messages arrived is said at the latest after so long.
+    /// The peer is told of confirmed messages at the latest after this time.
     pub confirm: Duration,
+    /// When an incoming message counts as confirmed.
+    pub confirms: Confirms,
 }
 
 impl Config {
@@ -51,8 +53,20 @@ impl Config {
             keep_alive: Duration::from_secs(5),
             silence: Duration::from_secs(60),
             confirm: Duration::from_millis(10),
+            confirms: Confirms::OnArrival,
         }
     }
+}
+
+/// When an incoming message counts as confirmed, so that its sender may forget it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confirms {
+    /// When it has arrived.
+    #[default]
+    OnArrival,
+    /// When the caller says that it is done with it ([`Link::confirm`](super::Link::confirm)): for callers that would
+    /// lose the message with their process before that.
+    ByCaller,
 }
 
 /// When a batch goes: at the first of these, and at once when the sender has nothing more to do

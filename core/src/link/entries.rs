@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::config::Confirms;
 use super::control::Name;
 use super::event::Mode;
 use super::tables::{ServeId, WantId};
@@ -74,10 +75,14 @@ pub(super) struct Incoming {
     pub(super) told: u64,
     /// and so many have come.
     pub(super) used: u64,
-    /// The peer was told that messages before this one have arrived.
+    /// Messages before this one are confirmed,
+    pub(super) done: u64,
+    /// those before this one the peer was told of,
     pub(super) confirmed: u64,
-    /// Since when there is one that it was not told of.
+    /// and since this time there has been one that it was not told of.
     pub(super) unconfirmed: Option<Duration>,
+    /// The caller says what is confirmed.
+    pub(super) by_caller: bool,
     /// Its topic was left: what comes is discarded.
     pub(super) leaving: bool,
     /// Nothing more comes, but the peer was not told yet that all has arrived.
@@ -100,6 +105,7 @@ impl Incoming {
         type_id: u16,
         epoch: u64,
         window: u32,
+        confirms: Confirms,
     ) -> Incoming {
         Incoming {
             number,
@@ -112,8 +118,10 @@ impl Incoming {
             granted: 0,
             told: 0,
             used: 0,
+            done: 0,
             confirmed: 0,
             unconfirmed: None,
+            by_caller: confirms == Confirms::ByCaller,
             leaving: false,
             ended: false,
             over: false,
@@ -128,6 +136,7 @@ impl Incoming {
         let granted = u64::from(self.window);
         (self.granted, self.told) = (granted, granted);
         self.place(remote, first);
+        (self.done, self.confirmed) = (first, first);
     }
 
     /// It goes on: with what room there is beside what came before and is not done with, of which the peer has to be
@@ -135,10 +144,16 @@ impl Incoming {
     pub(super) fn resume(&mut self, remote: u32, first: u64) {
         (self.granted, self.told) = (self.granted - self.used, 0);
         self.place(remote, first);
+        if !self.by_caller {
+            self.done = first;
+        }
+        // It may not have heard what was said last on the connection before: it is told again, at once.
+        self.confirmed = self.confirmed.min(self.done);
+        self.unconfirmed = Some(Duration::ZERO);
     }
 
     fn place(&mut self, remote: u32, first: u64) {
-        (self.remote, self.next, self.confirmed) = (Some(remote), first, first);
+        (self.remote, self.next) = (Some(remote), first);
         self.resuming = false;
         (self.used, self.unconfirmed, self.open) = (0, None, None);
     }
@@ -151,7 +166,7 @@ impl Incoming {
 
     /// Whether it is there only in case that the peer begins it again.
     pub(super) fn is_spare(&self) -> bool {
-        self.over && self.remote.is_none() && !self.resuming
+        self.over && self.remote.is_none() && !self.resuming && self.done == self.next
     }
 
     /// Whether this is the whole of a message that may come now, and that somebody wants.
@@ -172,8 +187,27 @@ impl Incoming {
     pub(super) fn took_one(&mut self, now: Duration) {
         self.next += 1;
         self.used += 1;
-        self.unconfirmed.get_or_insert(now);
         self.open = None;
+        self.arrived(now);
+    }
+
+    /// What has come is confirmed, unless the caller is to say so.
+    #[inline]
+    pub(super) fn arrived(&mut self, now: Duration) {
+        // Nobody is told of what came after its topic was left.
+        if !self.by_caller || self.leaving {
+            self.confirm(now, self.next);
+        }
+    }
+
+    /// The messages before this one are confirmed.
+    #[inline]
+    pub(super) fn confirm(&mut self, now: Duration, before: u64) {
+        let before = before.min(self.next);
+        if before > self.done {
+            self.done = before;
+            self.unconfirmed.get_or_insert(now);
+        }
     }
 
     /// Whether it is there on this connection and has not ended.
@@ -184,10 +218,10 @@ impl Incoming {
     /// Whether the peer is to be told now what may be sent and what has arrived.
     pub(super) fn is_due(&self, now: Duration, confirm: Duration) -> bool {
         let half = u64::from(self.window / 2);
-        let unconfirmed = self.next - self.confirmed;
+        let unconfirmed = self.done - self.confirmed;
         self.remote.is_some()
             && (self.granted > self.told && self.told - self.used <= half
-                || self.ended
+                || self.ended && self.done == self.next
                 || unconfirmed > half.min(u64::from(self.keeps / 2))
                 || self.unconfirmed.is_some_and(|since| now >= since.saturating_add(confirm)))
     }
@@ -199,7 +233,7 @@ pub(super) struct Outgoing {
     pub(super) serve: ServeId,
     pub(super) type_id: u16,
     pub(super) next: u64,
-    /// Those before have arrived.
+    /// Those before are confirmed.
     pub(super) taken: u64,
     pub(super) granted: u64,
     pub(super) sent: u64,

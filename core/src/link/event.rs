@@ -51,7 +51,8 @@ pub enum Event<'a> {
         serve: ServeId,
         /// The publisher's start.
         epoch: u64,
-        /// All messages before this sequence have arrived, as if a window had said so.
+        /// All messages before this sequence have arrived. They need not be sent again, but only a
+        /// [`Window`](Event::Window) confirms them.
         next: u64,
     },
     /// It wants the topic no more. Its streams are gone.
@@ -120,7 +121,7 @@ pub enum Event<'a> {
     },
     /// The publisher has ended. Everything that it sent has come.
     End {
-        /// The stream, which is not there any more.
+        /// The stream. Nothing more comes of it; what is not confirmed yet can still be.
         stream: IncomingId,
     },
     /// The publisher ended while the connection was down, and nobody knows what it had sent.
@@ -128,11 +129,11 @@ pub enum Event<'a> {
         /// The stream, which is not there any more.
         stream: IncomingId,
     },
-    /// Messages have arrived, or may be sent. For a stream that was ended the last one says that all have.
+    /// Messages are confirmed, or may be sent. For a stream that was ended the last one says that all are confirmed.
     Window {
         /// The stream.
         stream: OutgoingId,
-        /// Those before this sequence have arrived: they need not be kept any more.
+        /// Those before this sequence are confirmed: they need not be kept any more.
         taken: u64,
     },
 }

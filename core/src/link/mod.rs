@@ -14,8 +14,9 @@
 //! # Who promises what
 //!
 //! Streams are ordered, and sequences have no holes: whatever is not sent is said by a gap. A message counts as sent once
-//! [`Link::send`] took it, and as arrived once the peer confirmed it ([`Event::Window`]): only then may its sender forget
-//! it. After a lost connection the reader says what it has, and the sender goes on there ([`Event::Resume`]).
+//! [`Link::send`] took it, and as delivered once the peer confirmed it ([`Event::Window`]): only then may its sender
+//! forget it. A reader confirms what has arrived, or what its caller says to be done with ([`Confirms`]). After a lost
+//! connection the reader says what has arrived, and the sender goes on there ([`Event::Resume`]).
 //!
 //! Dropping a future between any two calls loses nothing: the link owns the bytes until they are out.
 //!
@@ -52,7 +53,7 @@ mod writer;
 
 use core::time::Duration;
 
-pub use config::{Batching, Config, ConfigError};
+pub use config::{Batching, Config, ConfigError, Confirms};
 pub use control::Name;
 pub use error::{CloseReason, FragmentError, LinkError};
 pub use event::{Event, Input, Mode};
@@ -164,7 +165,7 @@ const LAST_WORD: usize = HEADER_LEN + size_of::<Close>();
 /// What messages leave of a buffer for the link's own frames.
 const RESERVE: usize = LAST_WORD + 2 * LONGEST;
 /// The shortest part of a message, with all that can travel with it.
-const PART: usize = HEADER_LEN + 88 + 16 + 8;
+const PART: usize = HEADER_LEN + 96 + 16 + 8;
 
 impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// The fewest bytes that a link can be lent.
@@ -332,6 +333,24 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         let most = stream.used + u64::from(stream.window);
         stream.granted = stream.granted.saturating_add(u64::from(count)).min(most);
         self.streams_changed = true;
+        Ok(())
+    }
+
+    /// Says that this side is done with the messages of a stream before a sequence, so that their sender may forget
+    /// them: where the caller says so ([`Confirms::ByCaller`]). It holds on later connections, too, and after the end of
+    /// the stream. A sequence behind what has arrived counts as that, one before what was confirmed changes nothing.
+    ///
+    /// # Errors
+    /// [`SendError::Gone`] if there is no such stream.
+    pub fn confirm(
+        &mut self,
+        now: Duration,
+        stream: IncomingId,
+        before: u64,
+    ) -> Result<(), SendError> {
+        let stream = self.incoming.get(stream)?;
+        stream.confirm(now, before);
+        self.came(now);
         Ok(())
     }
 

@@ -116,21 +116,21 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             }
         }
         let confirm = self.config.confirm;
-        self.confirm(now, |stream| stream.is_due(now, confirm));
+        self.say_windows(now, |stream| stream.is_due(now, confirm));
     }
 
     /// Says of streams how far they are and what may come.
-    fn confirm(&mut self, now: Duration, is_due: impl Fn(&Incoming) -> bool) {
+    fn say_windows(&mut self, now: Duration, is_due: impl Fn(&Incoming) -> bool) {
         let Link { incoming, out, owing, .. } = self;
         for (_, stream) in incoming.iter_mut() {
             let Some(remote) = stream.remote.filter(|_| is_due(stream)) else { continue };
             if stream.ended && stream.next == stream.confirmed
-                || say(out, now, remote, stream.next, &Window::new([0; 6], stream.granted))
+                || say(out, now, remote, stream.done, &Window::new([0; 6], stream.granted))
             {
                 stream.told = stream.granted;
-                stream.confirmed = stream.next;
+                stream.confirmed = stream.done;
                 stream.unconfirmed = None;
-                if stream.ended {
+                if stream.ended && stream.done == stream.next {
                     stream.finish();
                 }
             } else {
@@ -253,7 +253,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         say(&mut self.out, now, stream, sequence, frame)
     }
 
-    /// Ends the link, and tells the peer what has arrived and why this is the end.
+    /// Ends the link, and tells the peer what is confirmed and why this is the end.
     pub(super) fn finish(
         &mut self,
         now: Duration,
@@ -261,7 +261,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         reason: CloseReason,
     ) -> LinkError {
         if matches!(self.phase, Phase::Greeting(_) | Phase::Up) {
-            self.confirm(now, |stream| stream.next != stream.confirmed);
+            self.say_windows(now, |stream| stream.done != stream.confirmed);
             let close = Close::new(reason.code(), 0, Name::new());
             append(&mut self.out, now, 0, 0, &close, 0);
             self.phase = Phase::Over(error);

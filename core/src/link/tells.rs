@@ -85,7 +85,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Ok((!leaving).then_some(event));
         }
         let number = self.number().ok_or(LinkError::Numbers)?;
-        let mut entry = Incoming::new(number, want, type_id, epoch, window);
+        let confirms = self.config.confirms;
+        let mut entry = Incoming::new(number, want, type_id, epoch, window, confirms);
         entry.begin(remote, first);
         (entry.leaving, entry.keeps) = (leaving, keeps);
         let Some(id) = self.put(entry) else {
@@ -140,7 +141,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             });
         }
         (stream.next, stream.open) = (sequence, None);
-        stream.unconfirmed.get_or_insert(now);
+        stream.arrived(now);
         let event = (!stream.leaving).then_some(Event::Gap {
             stream: id,
             missed,

@@ -88,6 +88,17 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.outgoing.put(stream).ok_or(SendError::Streams { limit })
     }
 
+    /// Says of a stream that goes on that its messages from `sequence` on are not confirmed yet, though some of them have
+    /// arrived on an earlier connection. Without this call all before its first message count as confirmed.
+    ///
+    /// # Errors
+    /// [`SendError::Gone`] if there is no such stream.
+    pub fn unconfirmed_from(&mut self, stream: OutgoingId, sequence: u64) -> Result<(), SendError> {
+        let stream = self.outgoing.get(stream)?;
+        stream.taken = stream.taken.min(sequence);
+        Ok(())
+    }
+
     /// Says that a stream that the peer wants to go on with is no more.
     ///
     /// # Errors

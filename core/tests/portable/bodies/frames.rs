@@ -6,10 +6,10 @@ use mycelium_core::{
     write_frame,
 };
 
-/// A frame with every extension: trace at byte 24, correlation at 56, destination at 80, deadline at 96, then 3 bytes.
-fn full(buffer: &mut [u8; 128]) -> &mut [u8] {
+/// A frame with every extension: trace at byte 24, correlation at 56, destination at 80, deadline at 96, redelivered at 112, then 3 bytes.
+fn full(buffer: &mut [u8; 136]) -> &mut [u8] {
     let len = write_frame(buffer, &envelope(), 2, b"abc").unwrap();
-    assert_eq!(len, 120);
+    assert_eq!(len, 128);
     &mut buffer[..len]
 }
 
@@ -22,6 +22,7 @@ fn envelope() -> Envelope {
         correlation: Some(1),
         destination: Some(2),
         deadline: Some(3),
+        redelivered: true,
     }
 }
 
@@ -34,21 +35,21 @@ fn parse(bytes: &[u8]) -> Result<FrameView<'_>, FrameError> {
 
 /// What becomes of the full frame with some bytes replaced.
 fn refused(at: usize, bytes: &[u8]) -> FrameError {
-    let mut buffer = [0xa5; 128];
+    let mut buffer = [0xa5; 136];
     let frame = full(&mut buffer);
     frame[at..][..bytes.len()].copy_from_slice(bytes);
     parse(frame).unwrap_err()
 }
 
 pub(crate) fn a_frame_comes_back() {
-    let mut buffer = [0xa5; 128];
+    let mut buffer = [0xa5; 136];
     let bytes = full(&mut buffer);
     // The header, in its order of bytes on every host.
-    assert_eq!(bytes[..16], [0xa1, 0, 1, 2, 115, 0, 0, 0, 2, 0, 88, 0, 3, 4, 5, 6]);
+    assert_eq!(bytes[..16], [0xa1, 0, 1, 2, 123, 0, 0, 0, 2, 0, 96, 0, 3, 4, 5, 6]);
     let frame = parse(bytes).unwrap();
     assert_eq!(frame.envelope(), envelope());
-    assert!(frame.extensions().map(|extension| extension.kind).eq([1, 2, 3, 4]));
-    assert_eq!(buffer[120..], [0xa5; 8], "nothing is written behind the frame");
+    assert!(frame.extensions().map(|extension| extension.kind).eq([1, 2, 3, 4, 5]));
+    assert_eq!(buffer[128..], [0xa5; 8], "nothing is written behind the frame");
 }
 
 pub(crate) fn a_tail_comes_back() {
@@ -61,7 +62,7 @@ pub(crate) fn a_tail_comes_back() {
 }
 
 pub(crate) fn every_beginning_is_incomplete() {
-    let mut buffer = [0xa5; 128];
+    let mut buffer = [0xa5; 136];
     let bytes = full(&mut buffer);
     for len in 0..bytes.len() {
         let needed = if len < 24 { 24 } else { bytes.len() };
@@ -74,12 +75,12 @@ pub(crate) fn broken_headers_are_refused() {
     assert_eq!(refused(0, &[0xa2]), FrameError::Version { expected: 1, found: 2 });
     assert_eq!(refused(1, &[0x40]), FrameError::Flags { found: 0x40 });
     assert_eq!(refused(4, &[0xff; 4]), FrameError::TooLong { limit: 1 << 20, found: u32::MAX });
-    assert_eq!(refused(4, &[0; 4]), FrameError::TooShort { needed: 114, found: 0 });
-    assert_eq!(refused(8, &[0xff, 0xff]), FrameError::TooShort { needed: 112 + 65535, found: 115 });
+    assert_eq!(refused(4, &[0; 4]), FrameError::TooShort { needed: 122, found: 0 });
+    assert_eq!(refused(8, &[0xff, 0xff]), FrameError::TooShort { needed: 120 + 65535, found: 123 });
     assert_eq!(refused(10, &[4]), FrameError::ExtensionsLength { found: 4 });
-    assert_eq!(refused(119, &[1]), FrameError::Padding);
+    assert_eq!(refused(127, &[1]), FrameError::Padding);
     // A length that does not fit `usize` together with its padding must not wrap, least of all where that has 32 bits.
-    let mut buffer = [0xa5; 128];
+    let mut buffer = [0xa5; 136];
     let frame = full(&mut buffer);
     frame[4..8].fill(0xff);
     let error = FrameView::parse(frame, &Limits { max_frame: u32::MAX }).unwrap_err();
@@ -98,14 +99,14 @@ pub(crate) fn broken_extensions_are_refused() {
     assert_eq!(broken(55, &[1]), ExtensionError::Padding { kind: 1 });
     let length = ExtensionError::Length { kind: 2, expected: 16, found: 17 };
     assert_eq!(broken(58, &[17]), length);
-    assert_eq!(broken(98, &[20]), ExtensionError::Truncated { needed: 24, found: 16 });
+    assert_eq!(broken(98, &[30]), ExtensionError::Truncated { needed: 40, found: 24 });
 }
 
 pub(crate) fn a_buffer_that_is_too_small_stays_as_it_was() {
-    for len in (0..120).step_by(7) {
+    for len in (0..128).step_by(7) {
         let mut buffer = [0xa5; 128];
         let error = write_frame(&mut buffer[..len], &envelope(), 2, b"abc");
-        assert_eq!(error, Err(WriteError::Space { needed: 120, available: len }));
+        assert_eq!(error, Err(WriteError::Space { needed: 128, available: len }));
         assert_eq!(buffer, [0xa5; 128]);
     }
 }
