@@ -83,6 +83,9 @@ pub(super) struct Incoming {
     pub(super) unconfirmed: Option<Duration>,
     /// The caller says what is confirmed.
     pub(super) by_caller: bool,
+    /// Messages before this one may have been delivered to an earlier process: each is confirmed by itself, so that few
+    /// come a third time.
+    pub(super) again_before: u64,
     /// Its topic was left: what comes is discarded.
     pub(super) leaving: bool,
     /// Nothing more comes, but the peer was not told yet that all has arrived.
@@ -122,6 +125,7 @@ impl Incoming {
             confirmed: 0,
             unconfirmed: None,
             by_caller: confirms == Confirms::ByCaller,
+            again_before: 0,
             leaving: false,
             ended: false,
             over: false,
@@ -182,9 +186,12 @@ impl Incoming {
             && frame.fragment().is_none()
     }
 
-    /// The whole of a message has come.
+    /// The whole of a message has come, or its last part.
     #[inline]
-    pub(super) fn took_one(&mut self, now: Duration) {
+    pub(super) fn took_one(&mut self, now: Duration, frame: &FrameView<'_>) {
+        if frame.is_redelivered() {
+            self.again_before = self.next + 1;
+        }
         self.next += 1;
         self.used += 1;
         self.open = None;
@@ -221,6 +228,7 @@ impl Incoming {
         let unconfirmed = self.done - self.confirmed;
         self.remote.is_some()
             && (self.granted > self.told && self.told - self.used <= half
+                || unconfirmed > 0 && self.confirmed < self.again_before
                 || self.ended && self.done == self.next
                 || unconfirmed > half.min(u64::from(self.keeps / 2))
                 || self.unconfirmed.is_some_and(|since| now >= since.saturating_add(confirm)))

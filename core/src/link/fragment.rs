@@ -148,7 +148,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let leaving = stream.leaving;
         if is_last {
-            stream.took_one(now);
+            stream.took_one(now, &frame);
             self.came(now);
         } else {
             stream.open = Some(Fragment { offset: offset + length as u32, ..fragment });

@@ -60,7 +60,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 refused = Some(reason);
                 break;
             }
-            stream.took_one(now);
+            stream.took_one(now, &frame);
             rest = behind;
         }
         let used = bytes.len() - rest.len();
@@ -157,7 +157,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if !stream.leaving || fragment.is_some() || stream.open.is_some() {
             return self.part(now, number, frame, fragment);
         }
-        stream.took_one(now);
+        stream.took_one(now, &frame);
         self.came(now);
         self.discard(number)
     }

@@ -354,6 +354,12 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         Ok(())
     }
 
+    /// Whether the peer is yet to be told that messages of a stream are confirmed.
+    #[must_use]
+    pub fn is_untold(&mut self, stream: IncomingId) -> bool {
+        self.incoming.get(stream).is_ok_and(|stream| stream.unconfirmed.is_some())
+    }
+
     /// Nothing that the peer says of this want is told to the caller any more.
     fn forget(&mut self, want: WantId) {
         self.wants.remove(want);

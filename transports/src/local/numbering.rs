@@ -24,6 +24,8 @@ struct Break {
     /// What is added to a place behind it.
     offset: u64,
     reason: GapReason,
+    /// An earlier process of the readers may have had the messages behind it.
+    again: bool,
 }
 
 /// What one reader knows of a [`Numbering`].
@@ -31,6 +33,8 @@ struct Break {
 pub(super) struct Known {
     version: usize,
     pub(super) offset: u64,
+    /// An earlier process may have had the message in this place.
+    pub(super) again: bool,
     /// Where the offset changes next.
     until: Option<usize>,
 }
@@ -38,7 +42,7 @@ pub(super) struct Known {
 impl Numbering {
     /// The ring's first message is to have this sequence.
     pub(super) fn new(first: u64, capacity: usize) -> Numbering {
-        let first = Break { at: 0, offset: first, reason: GapReason::Overwritten };
+        let first = Break { at: 0, offset: first, reason: GapReason::Overwritten, again: false };
         let breaks = Watched::default();
         breaks.change(|breaks: &mut VecDeque<Break>| breaks.push_back(first));
         Numbering { breaks, capacity }
@@ -46,22 +50,34 @@ impl Numbering {
 
     /// So many messages before the one that will be in place `at`, the next one, do not come.
     pub(super) fn skip(&self, at: usize, missed: u64, reason: GapReason) {
+        self.change(at, |last| {
+            (last.offset, last.reason) = (last.offset.wrapping_add(missed), reason);
+        });
+    }
+
+    /// From the message that will be in place `at`, the next one, an earlier process of the readers may have had them,
+    /// or none had.
+    pub(super) fn mark(&self, at: usize, again: bool) {
+        self.change(at, |last| last.again = again);
+    }
+
+    /// Writes down what is other from place `at` on.
+    fn change(&self, at: usize, change: impl FnOnce(&mut Break)) {
         self.breaks.change(|breaks| {
             // The last one before what any reader can still find says what comes after it.
             while breaks.get(1).is_some_and(|second| at.wrapping_sub(second.at) > self.capacity) {
                 breaks.pop_front();
             }
-            let offset = breaks.back().map_or(0, |last| last.offset).wrapping_add(missed);
-            match breaks.back_mut().filter(|last| last.at == at) {
-                Some(last) => (last.offset, last.reason) = (offset, reason),
-                None => breaks.push_back(Break { at, offset, reason }),
+            if let Some(last) = breaks.back().filter(|last| last.at != at) {
+                breaks.push_back(Break { at, ..*last });
             }
+            breaks.back_mut().into_iter().for_each(change);
         });
     }
 
     /// What is so at a place, for a reader that joins there.
     pub(super) fn join(&self, place: usize) -> Known {
-        let mut known = Known { version: 0, offset: 0, until: None };
+        let mut known = Known { version: 0, offset: 0, again: false, until: None };
         self.look(&mut known, place);
         known
     }
@@ -83,7 +99,7 @@ impl Numbering {
     #[inline]
     pub(super) fn may_miss(&self, known: &Known, place: usize) -> bool {
         let passed = known.until.is_some_and(|until| !is_before(place, until));
-        known.version != self.breaks.version() || passed
+        known.again || passed || known.version != self.breaks.version()
     }
 
     #[cold]
@@ -94,7 +110,7 @@ impl Numbering {
         known.until = breaks.iter().find(is_behind).map(|entry| entry.at);
         let here = breaks.iter().rev().find(|entry| !is_behind(entry)).or(breaks.front());
         let Some(here) = here else { return GapReason::Overwritten };
-        known.offset = here.offset;
+        (known.offset, known.again) = (here.offset, here.again);
         here.reason
     }
 }

@@ -185,8 +185,8 @@ impl<H: Handle> Consumer<H> {
         Keeping::new(self, entry)
     }
 
-    /// Looks again at what came before.
-    pub(super) fn go_back(&mut self, sequence: usize) {
+    /// Looks at another message next. For readers without an entry.
+    pub(super) fn go_to(&mut self, sequence: usize) {
         self.looked = false;
         self.cursor = sequence;
     }

@@ -72,7 +72,16 @@ impl<H: Handle> Keeping<H> {
     /// Goes back to a message between what is kept and the cursor.
     pub fn rewind(&mut self, sequence: usize) {
         if !is_after(sequence, self.reader.cursor()) && !is_after(self.kept, sequence) {
-            self.reader.go_back(sequence);
+            self.reader.go_to(sequence);
+        }
+    }
+
+    /// Goes on to a later message, at most the next one to be published, as if those between had been looked at: they are
+    /// kept.
+    pub fn skip_to(&mut self, sequence: usize) {
+        let ring: &Broadcast<H::Storage> = self.reader.ring();
+        if is_after(sequence, self.reader.cursor()) && !is_after(sequence, ring.tail()) {
+            self.reader.go_to(sequence);
         }
     }
 
