@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use mycelium_executor::{Executor, SendFuture};
-use mycelium_transports::counters::Kind;
 use mycelium_transports::local::Finisher;
 
 use crate::context::Context;
@@ -264,7 +263,7 @@ fn prepare<S: Service>(
         inboxes,
         dead_letters,
         restart: shared.plan.topology.restart(&name),
-        line: shared.counters.line(Kind::Service, &format!("service={name}")),
+        line: shared.counters.line(&format!("service={name}")),
         departure: Departure {
             shared: shared.clone(),
             name: name.clone(),

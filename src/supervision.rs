@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use mycelium_executor::Backoff;
-use mycelium_transports::counters::Line;
+use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{Publisher, Undelivered};
 
 use crate::context::Context;
@@ -17,11 +17,6 @@ use crate::error::{Error, ShuttingDown};
 use crate::inbox::AnyInbox;
 use crate::node::{Departure, Outcome};
 use crate::service::Service;
-
-const STARTS: usize = 0;
-const ERRORS: usize = 1;
-const PANICS: usize = 2;
-const DEAD_LETTERS: usize = 3;
 
 /// When and how often a service, or a member of a bundle, that failed is started again.
 ///
@@ -90,7 +85,7 @@ pub struct Life<S: Service> {
     /// `None` if nothing is read that could become one.
     pub(crate) dead_letters: Option<Publisher<DeadLetter>>,
     pub(crate) restart: Restart,
-    pub(crate) line: Line,
+    pub(crate) line: Line<ServiceValue>,
     /// Dropped last: whoever waits for the service may rely on everything else being gone.
     pub(crate) departure: Departure,
 }
@@ -150,7 +145,7 @@ struct Failure {
 
 /// Runs the service once. After an error the instance stays for the next run; after a panic it is gone.
 async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Result<(), Failure> {
-    life.line.add(STARTS, 1);
+    life.line.add(ServiceValue::Starts, 1);
     let made = match instance.take() {
         Some(service) => Ok(service),
         None => catch_unwind(AssertUnwindSafe(&mut life.factory)),
@@ -172,11 +167,11 @@ async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Re
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) if ends_by_shutdown(life, &error) => Ok(()),
         Ok(Err(error)) => {
-            life.line.add(ERRORS, 1);
+            life.line.add(ServiceValue::Errors, 1);
             Err(Failure { text: error.to_string(), permanent: error.is_permanent() })
         }
         Err(panic) => {
-            life.line.add(PANICS, 1);
+            life.line.add(ServiceValue::Panics, 1);
             Err(Failure { text: format!("panic: {}", panic_text(&*panic)), permanent: false })
         }
     }
@@ -210,7 +205,7 @@ impl<S: Service> Life<S> {
     /// Messages that failed each time they were delivered become dead letters.
     fn bury_what_was_given_up(&mut self) {
         for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_given_up()) {
-            self.line.add(DEAD_LETTERS, 1);
+            self.line.add(ServiceValue::DeadLetters, 1);
             report(&undelivered);
             if let Some(dead_letters) = &mut self.dead_letters {
                 // With the dead letters' own ring full there is no place left: the counter and the log have it.

@@ -24,14 +24,13 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_executor::{Thread, ThreadError};
-use mycelium_transports::counters::{Kind, Line};
+use mycelium_transports::counters::{Line, WatchdogValue};
 
 use super::Shared;
 use super::driver::ABANDON_WITHIN;
 use super::threads::Threads;
 use crate::observe::Event;
 
-const LONG_POLLS: usize = 0;
 /// A watchdog that looks more often would cost more than it tells.
 const OFTENEST: Duration = Duration::from_millis(1);
 
@@ -133,7 +132,7 @@ pub(super) struct Watchdog {
 struct Sight {
     name: String,
     watched: Arc<Watched>,
-    line: Line,
+    line: Line<WatchdogValue>,
     /// Its word at the last look, and when that was first seen.
     polls: u64,
     since: Duration,
@@ -149,7 +148,7 @@ impl Watchdog {
         services: impl Iterator<Item = (String, Arc<Watched>)>,
     ) -> Result<(), ThreadError> {
         let sight = |(name, watched)| {
-            let line = shared.counters.line(Kind::Watchdog, &format!("service={name}"));
+            let line = shared.counters.line(&format!("service={name}"));
             Sight { name, watched, line, polls: 0, since: Duration::ZERO, hangs: false }
         };
         let services = services.map(sight).collect();
@@ -198,7 +197,7 @@ impl Watchdog {
                 (sight.polls, sight.since) = (polls, now);
             } else if polls % 2 == 1 && !sight.hangs && lasted >= self.limit {
                 sight.hangs = true;
-                sight.line.add(LONG_POLLS, 1);
+                sight.line.add(WatchdogValue::LongPolls, 1);
                 let (service, limit) = (&sight.name, self.limit);
                 tracing::warn!(service, ?limit, "a poll hangs: nothing else runs on its thread");
                 self.shared.observers.tell(&Event::PollHangs { service, limit });

@@ -1,35 +1,52 @@
 //! Counters that another process could read while their owner works or hangs.
 //!
-//! A [`Region`] is whole pages of words: a header, a table of descriptors, then lines of values. A [`Line`] is eight
-//! values on a cache line of their own with one writer, who stores them with plain relaxed stores and never waits. A
-//! reader needs no lock and no help of the writer: it finds out from the header where things are and from a line's
-//! descriptor what its values mean. A line whose writer has gone keeps its values until its place is needed; then its
-//! generation changes. Today the pages are ordinary memory; the layout is the one that a sealed memfd
-//! will carry.
+//! A [`Region`] is whole pages of words: a header with the names of all values, a table of descriptors, then lines of
+//! values. A [`Line`] is sixteen values on cache lines of their own with one writer, who stores them with plain relaxed
+//! stores and never waits. A reader needs no lock, no help of the writer and no knowledge of this program: the header
+//! says where things are, a line's descriptor which kind it is, and the table of kinds what its values are called. A
+//! line whose writer has gone keeps its values until its place is needed; then its generation changes. Today the pages
+//! are ordinary memory; the layout is the one that a sealed memfd will carry.
 //!
-//! Words, all `u64`:
+//! Words, all `u64`; a region tells everything that is needed to read it:
 //!
 //! | word | content |
 //! | --- | --- |
 //! | 0 | magic, `"mycelcnt"` |
-//! | 1 | version, 1 |
-//! | 2 | capacity in lines |
+//! | 1 | version, 2 |
+//! | 2 | *capacity* in lines |
 //! | 3 | lines in use |
 //! | 4 | lines that were asked for when the region was full |
-//! | 64 + 16 *i* | descriptor of line *i*: generation (0: unused), kind, length of the label in bytes, the label's bytes |
-//! | 64 + 16 *capacity* + 8 *i* | values of line *i* |
+//! | 5 | number of kinds |
+//! | 6 | first word of the descriptors |
+//! | 7 | words of a descriptor |
+//! | 8 | first word of the values |
+//! | 9 | values of a line |
+//! | 64 + 64 *k* | kind *k*: number of values, then names of 24 bytes, padded with NUL: the kind's, then its values' |
+//! | (6) + (7) *i* | descriptor of line *i*: generation (0: unused), kind, length of the label in bytes, the label's bytes |
+//! | (8) + (9) *i* | values of line *i* |
+//!
+//! A line has room for sixteen values, which is two cache lines: those that are counted for each message come first.
+//! Lines of two writers never share a cache line, nor a pair of them that a processor fetches together.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
-const VERSION: u64 = 1;
-const HEADER: usize = 64;
+const VERSION: u64 = 2;
+/// Words before the table of kinds.
+const FIXED: usize = 64;
+/// Words of a kind in the table.
+const KIND: usize = 64;
+/// Words of a name in the table of kinds.
+const NAME: usize = 3;
+/// The fixed words and the table of kinds fill a page.
+const HEADER: usize = PAGE_WORDS;
 const DESCRIPTOR: usize = 16;
-const VALUES: usize = 8;
+const VALUES: usize = 16;
 const LABEL_BYTES: usize = (DESCRIPTOR - 3) * 8;
 const PAGE_WORDS: usize = 512;
 
@@ -47,45 +64,171 @@ impl Page {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// One publisher of one topic.
+    /// One publisher of one topic: [`PublisherValue`].
     Publisher,
-    /// One publisher's messages at one subscription.
+    /// One publisher's messages at one subscription: [`FeedValue`].
     Feed,
-    /// One service.
+    /// One service: [`ServiceValue`].
     Service,
-    /// One side of the links with another process.
+    /// One side of the links with another process: [`LinkValue`].
     Link,
-    /// One service, as its node's watchdog sees it.
+    /// One service, as its node's watchdog sees it: [`WatchdogValue`].
     Watchdog,
 }
 
 impl Kind {
+    const ALL: [Kind; 5] = [Kind::Publisher, Kind::Feed, Kind::Service, Kind::Link, Kind::Watchdog];
+
+    /// The name of the kind in the region.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Publisher => "publisher",
+            Kind::Feed => "feed",
+            Kind::Service => "service",
+            Kind::Link => "link",
+            Kind::Watchdog => "watchdog",
+        }
+    }
+
     /// The names of the line's values, in order.
     #[must_use]
-    pub fn values(self) -> &'static [&'static str] {
+    pub const fn values(self) -> &'static [&'static str] {
         match self {
-            Kind::Publisher => &["sent", "unheard", "waited", "rejected"],
-            Kind::Feed => &[
-                "joined_at",
-                "taken",
-                "overwritten",
-                "skipped",
-                "dead_lettered",
-                "redelivered",
-                "left",
-                "unknown",
-            ],
-            Kind::Service => &["starts", "errors", "panics", "dead_letters"],
-            Kind::Link => &["connections", "sent", "received", "missed", "errors", "refused"],
-            Kind::Watchdog => &["long_polls"],
+            Kind::Publisher => PublisherValue::NAMES,
+            Kind::Feed => FeedValue::NAMES,
+            Kind::Service => ServiceValue::NAMES,
+            Kind::Link => LinkValue::NAMES,
+            Kind::Watchdog => WatchdogValue::NAMES,
         }
     }
 
     fn from_word(word: u64) -> Option<Kind> {
-        let all = [Kind::Publisher, Kind::Feed, Kind::Service, Kind::Link, Kind::Watchdog];
-        all.into_iter().find(|kind| *kind as u64 == word)
+        Kind::ALL.into_iter().find(|kind| *kind as u64 == word)
     }
 }
+
+/// A value of the lines of one kind.
+pub trait Value: Copy + fmt::Debug {
+    /// The kind.
+    const KIND: Kind;
+
+    /// Its position in [`Kind::values`].
+    fn index(self) -> usize;
+}
+
+macro_rules! values {
+    ($($(#[$meta:meta])* $name:ident of $kind:ident {
+        $($(#[$doc:meta])* $variant:ident = $text:literal,)*
+    })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl $name {
+            const NAMES: &[&str] = &[$($text),*];
+        }
+
+        impl Value for $name {
+            const KIND: Kind = Kind::$kind;
+
+            #[inline]
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        const _: () = {
+            assert!($name::NAMES.len() <= VALUES, "a line has no room for all values of a kind");
+            let mut index = 0;
+            while index < $name::NAMES.len() {
+                assert!($name::NAMES[index].len() <= NAME * 8, "the table has no room for a name");
+                index += 1;
+            }
+        };
+    )*};
+}
+
+values! {
+    /// Values of a [`Kind::Publisher`].
+    PublisherValue of Publisher {
+        /// Messages that were sent; the sequence of the next one.
+        Sent = "sent",
+        /// Messages that were sent while there was no subscription.
+        Unheard = "unheard",
+        /// Emits that waited for room.
+        Waited = "waited",
+        /// Emits that a full ring rejected.
+        Rejected = "rejected",
+    }
+
+    /// Values of a [`Kind::Feed`].
+    FeedValue of Feed {
+        /// The sequence at which the subscription joined.
+        JoinedAt = "joined_at",
+        /// Messages that were taken.
+        Taken = "taken",
+        /// Messages that were overwritten before they were taken.
+        Overwritten = "overwritten",
+        /// Messages that were skipped on purpose, or lost on their way.
+        Skipped = "skipped",
+        /// Messages that became dead letters.
+        DeadLettered = "dead_lettered",
+        /// Messages that a service was given a second time.
+        Redelivered = "redelivered",
+        /// Messages that were left in the ring when the subscription went.
+        Left = "left",
+        /// Messages of which nobody knows whether they were taken.
+        Unknown = "unknown",
+        /// Messages that a link sent a second time.
+        SentAgain = "sent_again",
+    }
+
+    /// Values of a [`Kind::Service`].
+    ServiceValue of Service {
+        /// Starts of the service.
+        Starts = "starts",
+        /// Runs that ended with an error.
+        Errors = "errors",
+        /// Runs that panicked.
+        Panics = "panics",
+        /// Messages that were given up as dead letters.
+        DeadLetters = "dead_letters",
+    }
+
+    /// Values of a [`Kind::Link`].
+    LinkValue of Link {
+        /// Connections with the peer.
+        Connections = "connections",
+        /// Messages that were sent.
+        Sent = "sent",
+        /// Messages that were received.
+        Received = "received",
+        /// Messages that a peer said it does not send.
+        Missed = "missed",
+        /// Connections that ended with an error.
+        Errors = "errors",
+        /// Topics that were refused.
+        Refused = "refused",
+        /// Connections that were not let in.
+        TurnedAway = "turned_away",
+        /// Connections that were ended to make room for others.
+        Evicted = "evicted",
+    }
+
+    /// Values of a [`Kind::Watchdog`].
+    WatchdogValue of Watchdog {
+        /// Polls that took longer than the limit.
+        LongPolls = "long_polls",
+    }
+}
+
+// The table of kinds has room for all of them, and a kind's words for all its names.
+const _: () = assert!(FIXED + KIND * Kind::ALL.len() <= HEADER);
+const _: () = assert!(NAME * (1 + VALUES) < KIND);
 
 /// A name as it stands in a label, where spaces and `=` divide: whatever is no part of a name there is an underscore.
 pub(crate) fn plain(name: &str) -> String {
@@ -107,20 +250,45 @@ impl Region {
         let words = HEADER + lines.next_multiple_of(4) * (DESCRIPTOR + VALUES);
         let pages: Arc<[Page]> = (0..words.div_ceil(PAGE_WORDS)).map(|_| Page::new()).collect();
         let capacity = (pages.len() * PAGE_WORDS - HEADER) / (DESCRIPTOR + VALUES);
-        // Values begin on a cache line.
+        // Values begin on a pair of cache lines.
         let capacity = capacity & !3;
         let region = Region { pages, capacity, retired: Mutex::default() };
         region.word(1).store(VERSION, Ordering::Relaxed);
         region.word(2).store(capacity as u64, Ordering::Relaxed);
+        region.word(5).store(Kind::ALL.len() as u64, Ordering::Relaxed);
+        region.word(6).store(HEADER as u64, Ordering::Relaxed);
+        region.word(7).store(DESCRIPTOR as u64, Ordering::Relaxed);
+        region.word(8).store(region.values_of(0) as u64, Ordering::Relaxed);
+        region.word(9).store(VALUES as u64, Ordering::Relaxed);
+        Kind::ALL.into_iter().for_each(|kind| region.name(kind));
         region.word(0).store(MAGIC, Ordering::Release);
         Arc::new(region)
+    }
+
+    /// Writes a kind into the table of kinds.
+    fn name(&self, kind: Kind) {
+        let first = FIXED + KIND * kind as usize;
+        self.word(first).store(kind.values().len() as u64, Ordering::Relaxed);
+        for (index, name) in [kind.name()].iter().chain(kind.values()).enumerate() {
+            self.write_bytes(first + 1 + NAME * index, name.as_bytes());
+        }
+    }
+
+    /// Writes bytes into the words from `first`.
+    fn write_bytes(&self, first: usize, bytes: &[u8]) {
+        for (index, chunk) in bytes.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.word(first + index).store(u64::from_le_bytes(word), Ordering::Relaxed);
+        }
     }
 
     /// A new line, in the place of one whose writer has gone if there is no other. When the region is full all the same,
     /// the line counts, but nobody can see it; the header says how many such lines there are. A label is cut at 104
     /// bytes.
     #[must_use]
-    pub fn line(self: &Arc<Region>, kind: Kind, label: &str) -> Line {
+    pub fn line<V: Value>(self: &Arc<Region>, label: &str) -> Line<V> {
+        let kind = V::KIND;
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         let used = self.word(3).load(Ordering::Relaxed) as usize;
         if used < self.capacity {
@@ -148,11 +316,7 @@ impl Region {
             end -= 1;
         }
         let label = &label.as_bytes()[..end];
-        for (word, chunk) in label.chunks(8).enumerate() {
-            let mut bytes = [0; 8];
-            bytes[..chunk.len()].copy_from_slice(chunk);
-            self.word(descriptor + 3 + word).store(u64::from_le_bytes(bytes), Ordering::Relaxed);
-        }
+        self.write_bytes(descriptor + 3, label);
         self.word(descriptor + 1).store(kind as u64, Ordering::Relaxed);
         self.word(descriptor + 2).store(label.len() as u64, Ordering::Relaxed);
         let first = self.values_of(index);
@@ -194,10 +358,11 @@ impl Region {
         same.then(|| Reading { kind, label: String::from_utf8_lossy(&bytes).into_owned(), values })
     }
 
-    fn line_at(self: &Arc<Region>, index: usize) -> Line {
+    fn line_at<V: Value>(self: &Arc<Region>, index: usize) -> Line<V> {
         let first = self.values_of(index);
         let (page, first) = (first / PAGE_WORDS, first % PAGE_WORDS);
-        Line { pages: self.pages.clone(), page, first, index, region: self.clone() }
+        let (pages, region) = (self.pages.clone(), self.clone());
+        Line { pages, page, first, index, region, values: PhantomData }
     }
 
     fn values_of(&self, index: usize) -> usize {
@@ -215,48 +380,49 @@ impl fmt::Debug for Region {
     }
 }
 
-/// Eight values with one writer.
+/// The values of one line, with one writer.
 #[derive(Debug)]
-pub struct Line {
+pub struct Line<V> {
     pages: Arc<[Page]>,
     page: usize,
     first: usize,
     index: usize,
     region: Arc<Region>,
+    values: PhantomData<fn(V)>,
 }
 
-impl Drop for Line {
+impl<V> Drop for Line<V> {
     fn drop(&mut self) {
         let mut retired = self.region.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.push_back(self.index);
     }
 }
 
-impl Line {
-    /// Value number `index`, counted as in [`Kind::values`].
+impl<V: Value> Line<V> {
+    /// A value.
     #[inline]
     #[must_use]
-    pub fn get(&self, index: usize) -> u64 {
-        self.word(index).load(Ordering::Relaxed)
+    pub fn get(&self, value: V) -> u64 {
+        self.word(value).load(Ordering::Relaxed)
     }
 
-    /// Sets value number `index`, counted as in [`Kind::values`].
+    /// Sets a value.
     #[inline]
-    pub fn set(&self, index: usize, value: u64) {
-        self.word(index).store(value, Ordering::Relaxed);
+    pub fn set(&self, value: V, to: u64) {
+        self.word(value).store(to, Ordering::Relaxed);
     }
 
-    /// Adds to value number `index`. Only the line's one writer may call it: it is a load and a store.
+    /// Adds to a value. Only the line's one writer may call it: it is a load and a store.
     #[inline]
-    pub fn add(&self, index: usize, count: u64) {
-        let word = self.word(index);
+    pub fn add(&self, value: V, count: u64) {
+        let word = self.word(value);
         word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
-    /// Moves value number `index` on to `position`, which counts the same thing in fewer bits and wraps. A position that
-    /// is behind is left alone, so any thread may call it: the one that was furthest stays.
-    pub fn follow(&self, index: usize, position: usize) {
-        let (word, relaxed) = (self.word(index), Ordering::Relaxed);
+    /// Moves a value on to `position`, which counts the same thing in fewer bits and wraps. A position that is behind is
+    /// left alone, so any thread may call it: the furthest position stays.
+    pub fn follow(&self, value: V, position: usize) {
+        let (word, relaxed) = (self.word(value), Ordering::Relaxed);
         let mut value = word.load(relaxed);
         loop {
             let ahead = position.wrapping_sub(value as usize);
@@ -271,8 +437,8 @@ impl Line {
     }
 
     #[inline]
-    fn word(&self, index: usize) -> &AtomicU64 {
-        &self.pages[self.page].0[(self.first + index % VALUES) % PAGE_WORDS]
+    fn word(&self, value: V) -> &AtomicU64 {
+        &self.pages[self.page].0[(self.first + value.index() % VALUES) % PAGE_WORDS]
     }
 }
 
@@ -310,10 +476,10 @@ mod tests {
     #[test]
     fn lines_are_read_as_they_were_written() {
         let region = Region::new(4);
-        let line = region.line(Kind::Publisher, "topic=swaps publisher=Feed");
-        line.set(0, 7);
-        line.add(1, 2);
-        line.add(1, 3);
+        let line = region.line("topic=swaps publisher=Feed");
+        line.set(PublisherValue::Sent, 7);
+        line.add(PublisherValue::Unheard, 2);
+        line.add(PublisherValue::Unheard, 3);
         let readings = region.read();
         assert_eq!(readings.len(), 1);
         assert_eq!(readings[0].value("sent"), 7);
@@ -325,10 +491,9 @@ mod tests {
     #[test]
     fn a_full_region_counts_what_it_cannot_show() {
         let region = Region::new(1);
-        let lines: Vec<_> =
-            (0..region.capacity + 3).map(|_| region.line(Kind::Service, "service=X")).collect();
+        let lines: Vec<_> = (0..region.capacity + 3).map(|_| region.line("service=X")).collect();
         for line in &lines {
-            line.add(0, 1);
+            line.add(ServiceValue::Starts, 1);
         }
         assert_eq!(region.read().len(), region.capacity);
         assert_eq!(region.unseen(), 3);
@@ -341,14 +506,14 @@ mod tests {
         for lines in 1..most {
             let region = Region::new(lines);
             let kept: Vec<_> =
-                (0..lines).map(|_| region.line(Kind::Service, "service=x")).collect();
+                (0..lines).map(|_| region.line::<ServiceValue>("service=x")).collect();
             assert_eq!((kept.len(), region.unseen()), (lines, 0));
         }
         let region = Region::new(1);
         let others = if cfg!(miri) { region.capacity + 3 } else { 2 * region.capacity };
         for number in 0..others {
-            let line = region.line(Kind::Publisher, &format!("publisher={number}"));
-            line.add(0, 1);
+            let line = region.line(&format!("publisher={number}"));
+            line.add(PublisherValue::Sent, 1);
             let name = number.to_string();
             assert!(region.read().iter().any(|line| line.label("publisher") == name));
         }
@@ -362,15 +527,45 @@ mod tests {
     #[test]
     fn a_long_label_is_cut_at_a_character() {
         let region = Region::new(1);
-        let _line = region.line(Kind::Service, &format!("x{}", "ä".repeat(80)));
+        let _line = region.line::<ServiceValue>(&format!("x{}", "ä".repeat(80)));
         // 103 bytes: the last letter would not have fitted whole.
         assert_eq!(region.read()[0].label, format!("x{}", "ä".repeat(51)));
     }
 
     #[test]
-    fn values_begin_on_a_cache_line() {
+    fn lines_have_cache_lines_of_their_own() {
         let region = Region::new(10);
-        let address = std::ptr::from_ref(region.word(region.values_of(0))).addr();
-        assert_eq!(address % 64, 0);
+        for index in 0..region.capacity {
+            let address = std::ptr::from_ref(region.word(region.values_of(index))).addr();
+            assert_eq!(address % 128, 0);
+            assert!(region.values_of(index) % PAGE_WORDS + VALUES <= PAGE_WORDS);
+        }
+    }
+
+    /// Reads a region as another process would, with nothing but the words.
+    #[test]
+    fn the_words_alone_say_what_the_values_are_called() {
+        let region = Region::new(4);
+        let line = region.line("link=left");
+        line.set(LinkValue::Evicted, 7);
+        let word = |index: usize| region.word(index).load(Ordering::Relaxed) as usize;
+        let text = |first: usize| {
+            let bytes: Vec<u8> = (first..first + 3)
+                .flat_map(|index| region.word(index).load(Ordering::Relaxed).to_le_bytes())
+                .take_while(|byte| *byte != 0)
+                .collect();
+            String::from_utf8(bytes).unwrap()
+        };
+        let (descriptor, values) = (word(6), word(8));
+        let kind = 64 + 64 * word(descriptor + 1);
+        let named: Vec<(String, usize)> = (0..word(kind))
+            .map(|value| (text(kind + 4 + 3 * value), word(values + value)))
+            .collect();
+        assert_eq!(text(kind + 1), "link");
+        assert_eq!(named.len(), LinkValue::NAMES.len());
+        for (name, value) in named {
+            assert_eq!(value, if name == "evicted" { 7 } else { 0 }, "{name}");
+        }
+        assert_eq!((word(5), word(7), word(9)), (Kind::ALL.len(), DESCRIPTOR, VALUES));
     }
 }

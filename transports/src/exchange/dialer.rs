@@ -11,9 +11,8 @@ use mycelium_executor::{Executor, SendFuture, Stream};
 
 use super::control::{Busy, Phase};
 use super::reading::Reading;
-use super::serving::ERRORS;
 use super::{Control, Identity, LinkConfig, Notice, Observer};
-use crate::counters::{Kind, Region, plain};
+use crate::counters::{LinkValue, Region, plain};
 use crate::local::{Policy, Topic};
 use crate::stream::{DriveError, Driver, NodeLink, TOPICS};
 
@@ -77,7 +76,7 @@ impl Dialer {
                 return;
             };
             let label = |role| format!("link={} role={role}", plain(&self.peer));
-            let line = self.counters.line(Kind::Link, &label("reader"));
+            let line = self.counters.line(&label("reader"));
             let (control, observer) = (self.control.clone(), self.observer.clone());
             let Ok(mut reading) =
                 Reading::new(&self.peer, &self.wants, &mut link, control, observer, line)
@@ -85,7 +84,7 @@ impl Dialer {
                 return;
             };
             drop(holds);
-            let errors = self.counters.line(Kind::Link, &label("dialer"));
+            let errors = self.counters.line(&label("dialer"));
             let mut random = fastrand::Rng::with_seed(self.executor.entropy());
             let mut failures = 0;
             while self.control.phase() == Phase::Run && !reading.is_over() {
@@ -97,7 +96,7 @@ impl Dialer {
                             failures = 0;
                         }
                         if !matches!(error, DriveError::Link(LinkError::Ended(_))) {
-                            errors.add(ERRORS, 1);
+                            errors.add(LinkValue::Errors, 1);
                         }
                         (self.observer)(Notice::Down { peer: &self.peer, error: &error });
                         if self.control.phase() > Phase::Run || reading.is_over() {

@@ -13,9 +13,8 @@ use mycelium_core::link::{
 
 use super::control::Phase;
 use super::dialer::Want;
-use super::serving::{CONNECTIONS, MISSED, RECEIVED, REFUSED};
 use super::{Control, Notice, Observer, reason};
-use crate::counters::Line;
+use crate::counters::{Line, LinkValue};
 use crate::local::{GapReason, Hold, Policy, Relay, RelayError, Topic};
 use crate::stream::{STREAMS, Traffic};
 
@@ -27,7 +26,7 @@ pub(super) struct Reading {
     flows: Vec<Option<Flow>>,
     control: Arc<Control>,
     observer: Observer,
-    line: Line,
+    line: Line<LinkValue>,
     listener: Option<EventListener>,
     /// The peer has answered since this was last asked: it has let this side in.
     was_let_in: bool,
@@ -62,7 +61,7 @@ impl Reading {
         link: &mut Link<'_, T, S>,
         control: Arc<Control>,
         observer: Observer,
-        line: Line,
+        line: Line<LinkValue>,
     ) -> Result<Reading, SendError> {
         let wanted = wants.iter().map(|Want { topic, policy }| {
             let schema = topic.schema();
@@ -116,7 +115,7 @@ impl Reading {
         if reason == RejectReason::Ended {
             wanted.hold = None;
         } else {
-            self.line.add(REFUSED, 1);
+            self.line.add(LinkValue::Refused, 1);
             (self.observer)(Notice::Refused { peer: &self.peer, topic: topic.name(), reason });
         }
         for flow in self.flows.iter_mut() {
@@ -141,7 +140,7 @@ impl Reading {
         let Some(place) = self.flows.get_mut(id.place()) else { return false };
         if let Some(flow) = place.as_mut().filter(|flow| flow.id == id) {
             flow.skip(resumed.unwrap_or(0), GapReason::Disconnected);
-            self.line.add(MISSED, resumed.unwrap_or(0));
+            self.line.add(LinkValue::Missed, resumed.unwrap_or(0));
             return true;
         }
         let Some(wanted) = self.wants.iter().find(|wanted| wanted.id == want) else { return false };
@@ -166,7 +165,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         let Some(flow) = self.flow(stream) else { return Ok(()) };
         flow.push(frame.payload())?;
-        self.line.add(RECEIVED, 1);
+        self.line.add(LinkValue::Received, 1);
         Ok(())
     }
 
@@ -174,7 +173,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         match event {
             Event::Fragment { stream, fragment, frame } => {
                 let taken = self.flow(stream).map(|flow| flow.part(fragment, frame.payload()));
-                self.line.add(RECEIVED, u64::from(taken == Some(Ok(true))));
+                self.line.add(LinkValue::Received, u64::from(taken == Some(Ok(true))));
                 if let Some(Err(_)) = taken {
                     link.close(now, CloseReason::Protocol);
                 }
@@ -186,7 +185,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                 link.close(now, CloseReason::Unwelcome);
             }
             Event::Up { .. } => {
-                self.line.add(CONNECTIONS, 1);
+                self.line.add(LinkValue::Connections, 1);
                 (self.observer)(Notice::Up { peer: &self.peer });
             }
             Event::Accepted { want } => _ = self.answered(want),
@@ -200,7 +199,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
             Event::Gap { stream, missed, reason } => {
                 if let Some(flow) = self.flow(stream) {
                     flow.skip(missed, reason::of(reason));
-                    self.line.add(MISSED, missed);
+                    self.line.add(LinkValue::Missed, missed);
                 }
             }
             // Dropping the relay says so to the readers, behind all that came.

@@ -12,17 +12,9 @@ use super::connection::Stranger;
 use super::control::Phase;
 use super::served::{KeptTap, Served};
 use super::station::Station;
-use crate::counters::Line;
+use crate::counters::{Line, LinkValue};
 use crate::local::Policy;
 use crate::stream::{DriveError, Traffic};
-
-/// Values of a link's line of counters.
-pub(super) const CONNECTIONS: usize = 0;
-pub(super) const SENT: usize = 1;
-pub(super) const RECEIVED: usize = 2;
-pub(super) const MISSED: usize = 3;
-pub(super) const ERRORS: usize = 4;
-pub(super) const REFUSED: usize = 5;
 
 pub(super) struct Serving {
     station: Arc<Station>,
@@ -37,7 +29,7 @@ pub(super) struct Serving {
 
 struct Guest {
     node: String,
-    line: Line,
+    line: Line<LinkValue>,
     /// What was announced for it and it has not asked for yet.
     taps: Vec<KeptTap>,
 }
@@ -58,7 +50,7 @@ impl Serving {
             matches!(error, DriveError::Link(LinkError::Closed(CloseReason::Shutdown)));
         let Some(guest) = &mut self.peer else { return };
         if !matches!(error, DriveError::Link(LinkError::Closed(_) | LinkError::Ended(_))) {
-            guest.line.add(ERRORS, 1);
+            guest.line.add(LinkValue::Errors, 1);
         }
         if said_goodbye {
             guest.taps.clear();
@@ -78,7 +70,7 @@ impl Serving {
         match self.station.admit(node, boot) {
             Ok(taps) => {
                 let line = self.station.line(node);
-                line.add(CONNECTIONS, 1);
+                line.add(LinkValue::Connections, 1);
                 link.batch(self.station.batching(node));
                 self.peer = Some(Guest { node: node.to_owned(), line, taps });
             }
@@ -158,7 +150,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
                     }
                     Err((reason, digest)) => {
                         if let Some(guest) = &self.peer {
-                            guest.line.add(REFUSED, 1);
+                            guest.line.add(LinkValue::Refused, 1);
                         }
                         _ = link.reject(serve, reason, digest);
                     }
@@ -195,7 +187,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
                 self.station.crowded(&guest.node, served.topic());
             }
         }
-        guest.line.add(SENT, sent);
+        guest.line.add(LinkValue::Sent, sent);
         self.turn = self.turn.wrapping_add(1);
         let draining = phase == Phase::Drain;
         // At a shutdown the peer waits for this node's return.

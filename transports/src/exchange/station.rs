@@ -12,7 +12,7 @@ use super::connection::{Connection, Stranger};
 use super::control::{Busy, Phase};
 use super::served::KeptTap;
 use super::{Control, Identity, LinkConfig, Notice, Observer};
-use crate::counters::{Kind, Line, Region, plain};
+use crate::counters::{Line, LinkValue, Region, plain};
 use crate::local::{Policy, Topic, TopicError};
 use crate::stream::{NodeLink, STREAMS};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
@@ -331,8 +331,8 @@ impl Station {
         &self.control
     }
 
-    pub(super) fn line(&self, node: &str) -> Line {
-        self.counters.line(Kind::Link, &format!("link={} role=publisher", plain(node)))
+    pub(super) fn line(&self, node: &str) -> Line<LinkValue> {
+        self.counters.line(&format!("link={} role=publisher", plain(node)))
     }
 
     fn remotes(&self) -> MutexGuard<'_, BTreeMap<String, Remote>> {

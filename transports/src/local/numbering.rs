@@ -71,7 +71,9 @@ impl Numbering {
             if let Some(last) = breaks.back().filter(|last| last.at != at) {
                 breaks.push_back(Break { at, ..*last });
             }
-            breaks.back_mut().into_iter().for_each(change);
+            if let Some(last) = breaks.back_mut() {
+                change(last);
+            }
         });
     }
 

@@ -9,11 +9,8 @@ use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, LayoutError};
 use super::delivery::GapReason;
 use super::numbering::{Known, Numbering};
 use super::{Policy, Topic};
-use crate::counters::{Kind, Line, Region, plain};
+use crate::counters::{FeedValue, Line, PublisherValue, Region, plain};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
-
-/// The value of a publisher's line that counts what was sent.
-pub(super) const SENT: usize = 0;
 
 /// The most gating readers that a ring has entries for.
 pub(super) const READERS: usize = 64;
@@ -88,10 +85,11 @@ impl Outlet {
             Broadcast::observing(handle)
         };
         let label = format!("{} reader={}", outlet.label(), plain(&inlet.name));
-        let line = counters.line(Kind::Feed, &label);
+        let line = counters.line(&label);
         let known = outlet.numbering.as_ref().map(|numbers| numbers.join(consumer.cursor()));
         let place = consumer.cursor();
-        line.set(0, known.as_ref().map_or(place as u64, |known| known.sequence(place)));
+        let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
+        line.set(FeedValue::JoinedAt, joined_at);
         let reader = ReaderInfo { inlet: inlet.clone(), entry: consumer.entry() };
         outlet.readers.change(|readers| readers.push(reader));
         // While it joined, the ring may have looked full to the publisher, who sleeps then.
@@ -114,8 +112,8 @@ impl Outlet {
     }
 
     /// Shows in a line of counters how many messages were sent: as many as the ring has seen.
-    pub(super) fn show_sent(&self, line: &Line) {
-        line.follow(SENT, self.ring.tail());
+    pub(super) fn show_sent(&self, line: &Line<PublisherValue>) {
+        line.follow(PublisherValue::Sent, self.ring.tail());
     }
 
     /// The gating reader behind an entry of the ring.
@@ -197,8 +195,8 @@ impl Inlet {
 pub(super) struct Feed {
     pub(super) outlet: Arc<Outlet>,
     pub(super) consumer: Consumer<Ring>,
-    /// Values: see [`Kind::Feed`].
-    pub(super) line: Line,
+    /// Values: see [`FeedValue`].
+    pub(super) line: Line<FeedValue>,
     /// What its sequences are, if the publisher is in another process.
     pub(super) known: Option<Known>,
     /// The reader was told of a loss at the end.

@@ -11,14 +11,10 @@ use mycelium_core::message::{Message, to_words};
 use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{Looked, Patience, Wait};
 
-use super::outlet::{Outlet, Ring, SENT};
+use super::outlet::{Outlet, Ring};
 use super::pulse::{Alone, Bells, Flusher, Pulse};
 use super::{Policy, Topic};
-use crate::counters::{Kind, Line, Region};
-
-const UNHEARD: usize = 1;
-const WAITED: usize = 2;
-const REJECTED: usize = 3;
+use crate::counters::{Line, PublisherValue, Region};
 
 /// Emits messages to one topic. It is the only writer of its ring: to emit from another task, ask for another
 /// publisher. Dropping it tells the readers that nothing more will come from it; what it has sent is still delivered.
@@ -30,7 +26,7 @@ pub struct Publisher<M: Message> {
     bells: Bells,
     pulse: Option<Arc<Pulse>>,
     alone: Alone,
-    line: Arc<Line>,
+    line: Arc<Line<PublisherValue>>,
     /// The entry of the reader that held the ring when it was last full.
     held: Option<usize>,
     patience: Patience,
@@ -41,7 +37,7 @@ pub struct Publisher<M: Message> {
 
 impl<M: Message> Publisher<M> {
     pub(super) fn new(topic: Arc<Topic>, outlet: Arc<Outlet>, counters: &Arc<Region>) -> Self {
-        let line = Arc::new(counters.line(Kind::Publisher, &outlet.label()));
+        let line = Arc::new(counters.line(&outlet.label()));
         Publisher {
             topic,
             producer: Broadcast::producer(outlet.ring.clone()),
@@ -138,7 +134,7 @@ impl<M: Message> Publisher<M> {
     pub fn sent(&self) -> u64 {
         // The line may be some messages late.
         self.outlet.show_sent(&self.line);
-        self.line.get(SENT)
+        self.line.get(PublisherValue::Sent)
     }
 
     /// The topic.
@@ -185,7 +181,7 @@ impl<M: Message> Publisher<M> {
         let sent = self.sent();
         if self.waits_at.replace(sent) != Some(sent) {
             self.patience.renew();
-            self.line.add(WAITED, 1);
+            self.line.add(PublisherValue::Waited, 1);
         }
         if self.patience.wait() != Wait::Park && !self.is_rejected() {
             match self.look_again(message) {
@@ -273,7 +269,7 @@ impl<M: Message> Publisher<M> {
         if !self.bells.is_heard() {
             // Never more than were sent.
             self.outlet.show_sent(&self.line);
-            self.line.add(UNHEARD, 1);
+            self.line.add(PublisherValue::Unheard, 1);
         }
         if now {
             self.flush();
@@ -289,7 +285,7 @@ impl<M: Message> Publisher<M> {
             |reader| reader.name.clone(),
         );
         let refusal = if reader.is_some_and(|reader| reader.policy == Policy::Reject) {
-            self.line.add(REJECTED, 1);
+            self.line.add(PublisherValue::Rejected, 1);
             Refusal::Rejected { by }
         } else {
             Refusal::Full { by }

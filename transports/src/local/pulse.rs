@@ -19,7 +19,7 @@ use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::Wait;
 
 use super::outlet::{Inlet, Outlet, ReaderInfo};
-use crate::counters::Line;
+use crate::counters::{Line, PublisherValue};
 use crate::sync::{AtomicU32, Ordering};
 
 /// After so many operations the handle that did the last one flushes by itself: a long poll delays nobody for long.
@@ -137,12 +137,12 @@ pub struct Flusher(Side);
 
 #[derive(Debug)]
 enum Side {
-    Publisher { bells: Bells, line: Arc<Line> },
+    Publisher { bells: Bells, line: Arc<Line<PublisherValue>> },
     Subscription { inlet: Arc<Inlet>, version: usize, outlets: Vec<Arc<Outlet>> },
 }
 
 impl Flusher {
-    pub(super) fn of_publisher(outlet: Arc<Outlet>, line: Arc<Line>) -> Flusher {
+    pub(super) fn of_publisher(outlet: Arc<Outlet>, line: Arc<Line<PublisherValue>>) -> Flusher {
         Flusher(Side::Publisher { bells: Bells::new(outlet), line })
     }
 

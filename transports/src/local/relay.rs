@@ -9,10 +9,10 @@ use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use zerocopy::FromBytes;
 
 use super::delivery::GapReason;
-use super::outlet::{Outlet, Ring, SENT};
+use super::outlet::{Outlet, Ring};
 use super::pulse::Bells;
 use super::{Topic, TopicError};
-use crate::counters::{Kind, Line};
+use crate::counters::{Line, PublisherValue};
 
 /// Stands for one start of a publisher in another process: whatever brings its messages here pushes their bytes, and
 /// says where some are missing. Readers see the publisher's own name, epoch and sequences; the bytes are checked when
@@ -25,7 +25,7 @@ pub struct Relay {
     /// `None` only while this is dropped.
     producer: Option<Producer<Ring>>,
     bells: Bells,
-    line: Line,
+    line: Line<PublisherValue>,
     sent: u64,
     /// The sequence of the publisher's next message.
     next: u64,
@@ -46,8 +46,8 @@ impl Topic {
     ) -> Result<Relay, TopicError> {
         let outlet = self.join_outlet(name, epoch, Some(first))?;
         let words = self.schema().size.div_ceil(size_of::<usize>());
-        let line = self.counters.line(Kind::Publisher, &outlet.label());
-        line.set(SENT, first);
+        let line = self.counters.line(&outlet.label());
+        line.set(PublisherValue::Sent, first);
         Ok(Relay {
             topic: self.clone(),
             producer: Broadcast::producer(outlet.ring.clone()),
@@ -82,7 +82,7 @@ impl Relay {
         producer.try_push(words, found).map_err(|_| RelayError::Full)?;
         self.sent += 1;
         self.next += 1;
-        self.line.set(SENT, self.next);
+        self.line.set(PublisherValue::Sent, self.next);
         Ok(())
     }
 
@@ -94,7 +94,7 @@ impl Relay {
         numbering.skip(producer.sequence(), missed, reason);
         // The publisher sent them, and each reader counts them as what became of them.
         self.next = self.next.wrapping_add(missed);
-        self.line.set(SENT, self.next);
+        self.line.set(PublisherValue::Sent, self.next);
     }
 
     /// How many messages the gating subscriptions leave room for.

@@ -17,12 +17,9 @@ use super::delivery::{Delivery, TryRecv, Undelivered};
 use super::outlet::{Feed, Inlet};
 use super::pulse::{Alone, Flusher, Pulse};
 use super::{Policy, Topic};
+use crate::counters::FeedValue;
 use crate::sync::Ordering;
 use look::Seen;
-
-const TAKEN: usize = 1;
-const DEAD_LETTERED: usize = 4;
-const LEFT: usize = 6;
 
 /// So often a message whose handling failed is delivered: once, and once again.
 const DELIVERIES: u32 = 2;
@@ -179,7 +176,7 @@ impl<M: Message> Subscription<M> {
             sequence: feed.sequence(sequence),
             payload: bytes.take(length).collect(),
         };
-        self.pass(in_hand.feed, DEAD_LETTERED);
+        self.pass(in_hand.feed, FeedValue::DeadLettered);
         Some(undelivered)
     }
 
@@ -217,11 +214,11 @@ impl<M: Message> Drop for Subscription<M> {
         self.take_in();
         // What it leaves behind is counted, too; the publishers count what comes after as unheard, or for others.
         if let Some(AfterGap { feed, .. }) = self.after_gap.take() {
-            self.feeds[feed].line.add(LEFT, 1);
+            self.feeds[feed].line.add(FeedValue::Left, 1);
         }
         while !self.feeds.is_empty() {
             let feed = &self.feeds[0];
-            feed.line.add(LEFT, feed.consumer.depth() as u64);
+            feed.line.add(FeedValue::Left, feed.consumer.depth() as u64);
             self.retire(0);
         }
         // A publisher may know the inlet a little longer.

@@ -12,12 +12,7 @@ use zerocopy::IntoBytes;
 
 use super::outlet::{Feed, Inlet, Outlet, Ring};
 use super::{Policy, Topic, TopicError};
-use crate::counters::Line;
-
-const TAKEN: usize = 1;
-const OVERWRITTEN: usize = 2;
-const LEFT: usize = 6;
-const UNKNOWN: usize = 7;
+use crate::counters::{FeedValue, Line};
 
 /// Reads the messages of one topic as bytes, each publisher's by itself, and keeps them until they are known to have
 /// arrived. It stands for the subscriptions of another process: as long as it is there, it holds the publishers as
@@ -141,7 +136,7 @@ pub struct Source<T = ()> {
     /// What whoever brings its messages on keeps with it.
     pub state: T,
     inlet: Arc<Inlet>,
-    line: Line,
+    line: Line<FeedValue>,
     words: Box<[usize]>,
     /// What was missed between what is kept and what comes next.
     gaps: VecDeque<Missed>,
@@ -243,12 +238,12 @@ impl<T> Source<T> {
 
     /// The messages before this sequence have arrived: they are kept no more, and their room is the publisher's again.
     pub fn release(&mut self, before: u64) {
-        self.let_go(before, TAKEN);
+        self.let_go(before, FeedValue::Taken);
     }
 
     /// Whoever was to get the messages that are kept is gone: nobody knows whether they have arrived.
     pub fn forget(&mut self) {
-        self.let_go(self.next(), UNKNOWN);
+        self.let_go(self.next(), FeedValue::Unknown);
     }
 
     /// Goes back to a message that is kept.
@@ -257,7 +252,7 @@ impl<T> Source<T> {
         self.gaps.retain(|gap| gap.before <= sequence);
     }
 
-    fn let_go(&mut self, before: u64, value: usize) {
+    fn let_go(&mut self, before: u64, value: FeedValue) {
         let kept = self.reader.kept();
         self.reader.release(before as usize);
         let passed = self.reader.kept().wrapping_sub(kept) as u64;
@@ -276,7 +271,7 @@ impl<T> Source<T> {
             missed += gap.count;
         }
         if missed > 0 {
-            self.line.add(OVERWRITTEN, missed);
+            self.line.add(FeedValue::Overwritten, missed);
         }
         missed
     }
@@ -285,7 +280,7 @@ impl<T> Source<T> {
 impl<T> Drop for Source<T> {
     fn drop(&mut self) {
         let missed = self.missed(u64::MAX);
-        self.line.add(LEFT, (self.reader.depth() as u64).saturating_sub(missed));
+        self.line.add(FeedValue::Left, (self.reader.depth() as u64).saturating_sub(missed));
         // Its entry in the ring may go to another reader only when it no longer says that it is this one's.
         self.inlet.leave(&self.outlet.0);
     }

@@ -10,12 +10,9 @@ use mycelium_core::wait::{Looked, Wait};
 use super::super::Policy;
 use super::super::delivery::{Delivery, Gap, GapReason, Received, Time, TryRecv};
 use super::super::outlet::Feed;
-use super::{AfterGap, DEAD_LETTERED, InHand, Subscription, TAKEN};
+use super::{AfterGap, InHand, Subscription};
+use crate::counters::FeedValue;
 use crate::sync::Ordering;
-
-const OVERWRITTEN: usize = 2;
-const SKIPPED: usize = 3;
-const REDELIVERED: usize = 5;
 
 /// So many messages of one publisher in a row while others have some, too.
 const BURST: u32 = 32;
@@ -43,13 +40,13 @@ impl<M: Message> Subscription<M> {
         if let Some(in_hand) = self.in_hand
             && !in_hand.again
         {
-            self.pass(in_hand.feed, TAKEN);
+            self.pass(in_hand.feed, FeedValue::Taken);
         }
     }
 
     /// Moves past the message in hand and counts it as `count`.
     #[inline]
-    pub(super) fn pass(&mut self, index: usize, count: usize) {
+    pub(super) fn pass(&mut self, index: usize, count: FeedValue) {
         self.in_hand = None;
         let feed = &mut self.feeds[index];
         feed.consumer.advance();
@@ -180,7 +177,7 @@ impl<M: Message> Subscription<M> {
             return TryRecv::Delivery(delivery);
         }
         if let Some(AfterGap { feed, message, sequence }) = self.after_gap.take() {
-            self.feeds[feed].line.add(TAKEN, 1);
+            self.feeds[feed].line.add(FeedValue::Taken, 1);
             let received = Received { message, sequence, time: Time::First };
             return TryRecv::Delivery(Delivery::Msg(received));
         }
@@ -259,7 +256,7 @@ impl<M: Message> Subscription<M> {
         let failures = self.in_hand.map_or(0, |in_hand| in_hand.failures);
         let time = if failures > 0 { Time::Again } else { Time::First };
         if failures > 0 {
-            self.feeds[index].line.add(REDELIVERED, 1);
+            self.feeds[index].line.add(FeedValue::Redelivered, 1);
         }
         self.hold(index, failures);
         Received { message, sequence, time }
@@ -272,7 +269,7 @@ impl<M: Message> Subscription<M> {
         if self.inlet.policy.is_gating() {
             self.in_hand = Some(InHand { feed: index, failures, again: false });
         } else {
-            self.pass(index, TAKEN);
+            self.pass(index, FeedValue::Taken);
         }
     }
 
@@ -303,9 +300,9 @@ impl<M: Message> Subscription<M> {
             }
         }
         let value = match reason {
-            GapReason::Overwritten | GapReason::Disconnected => OVERWRITTEN,
-            GapReason::Skipped => SKIPPED,
-            GapReason::Undecodable => DEAD_LETTERED,
+            GapReason::Overwritten | GapReason::Disconnected => FeedValue::Overwritten,
+            GapReason::Skipped => FeedValue::Skipped,
+            GapReason::Undecodable => FeedValue::DeadLettered,
         };
         feed.line.add(value, count);
         let (publisher, epoch) = (feed.outlet.name.clone(), feed.outlet.epoch);
