@@ -15,7 +15,7 @@ use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 /// The value of a publisher's line that counts what was sent.
 pub(super) const SENT: usize = 0;
 
-/// The most gating readers that a ring has entries for.
+/// Entries for gating readers in each ring of a topic for which no other number is given.
 pub(super) const READERS: usize = 64;
 
 /// The ring of a publisher, as its ends hold it.
@@ -54,7 +54,7 @@ impl Outlet {
         first: Option<u64>,
     ) -> Result<Arc<Outlet>, LayoutError> {
         Ok(Arc::new(Outlet {
-            ring: Arc::new(Broadcast::boxed(topic.layout(), READERS)?),
+            ring: Arc::new(Broadcast::boxed(topic.layout(), topic.most_readers())?),
             topic: topic.name().into(),
             name: name.into(),
             epoch,
