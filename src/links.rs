@@ -23,6 +23,7 @@ use crate::error::{BuildError, StartError};
 use crate::node::Shared;
 use crate::plan::Ports;
 use crate::topology::Topology;
+pub(crate) use socket::LONGEST_PATH;
 use socket::{Socket, connect};
 
 /// Topics between this node and the others, by node, each with the strictest policy of its readers on the reading side.
@@ -75,6 +76,10 @@ impl Neighbours {
         }
         neighbours.publishers.retain(|_, topics| !topics.is_empty());
         neighbours.readers.retain(|_, topics| !topics.is_empty());
+        if !neighbours.readers.is_empty() {
+            topology.check_socket(node)?;
+        }
+        neighbours.publishers.keys().try_for_each(|peer| topology.check_socket(peer))?;
         Ok(neighbours)
     }
 

@@ -82,3 +82,30 @@ fn more_publishers_than_a_link_has_room_for_are_an_error_of_build() {
         assert!(error.to_string().starts_with("node `near` reads 129 publishers of node `far`"));
     }
 }
+
+#[test]
+fn a_path_that_is_too_long_for_a_socket_is_an_error_of_build_with_its_place() {
+    let long = format!("/tmp/{}", "x".repeat(110));
+    let build = |node: &str, text: &str, directory: &str| {
+        let topology = Topology::parse("paths.toml", text)?.in_directory(directory);
+        let builder = Node::builder(node).topology(topology);
+        builder.service(|| Counter(1)).service(|| Adder(channel().0)).build()
+    };
+    // The node that listens and the one that dials are both told.
+    for node in ["far", "near"] {
+        let said = format!(
+            "[node.far]\nservices = [\"Counter\"]\nsocket = \"{long}\"\n[node.near]\nservices = [\"Adder\"]"
+        );
+        let error = build(node, &said, "/tmp").unwrap_err().to_string();
+        assert!(
+            error.starts_with("paths.toml:3:10: node `far` would listen at `/tmp/xxx"),
+            "{error}"
+        );
+        assert!(error.contains("has 115 bytes") && error.contains("at most 107"), "{error}");
+
+        let unsaid = "[node.near]\nservices = [\"Adder\"]\n[node.far]\nservices = [\"Counter\"]";
+        let error = build(node, unsaid, &long).unwrap_err().to_string();
+        assert!(error.starts_with("paths.toml:3:7: node `far` would listen"), "{error}");
+        assert!(error.contains("far.sock") && error.contains("Topology::in_directory"), "{error}");
+    }
+}
