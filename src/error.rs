@@ -184,6 +184,19 @@ pub enum BuildError {
         /// Why not, and what was expected.
         problem: String,
     },
+    /// One node reads more from another than a link has room for.
+    LinkLimit {
+        /// The node that is read from.
+        publisher: String,
+        /// The node that reads.
+        reader: String,
+        /// What there is too much of: `topics` or `publishers`.
+        what: &'static str,
+        /// The most of them on one link.
+        limit: usize,
+        /// How many the topology asks for.
+        found: usize,
+    },
     /// Two executors have one name.
     DuplicateExecutor {
         /// The name.
@@ -219,6 +232,11 @@ impl fmt::Display for BuildError {
             BuildError::Execution { service, problem } => {
                 write!(f, "service `{service}` cannot be executed as the program says: {problem}")
             }
+            BuildError::LinkLimit { publisher, reader, what, limit, found } => write!(
+                f,
+                "node `{reader}` reads {found} {what} of node `{publisher}`, but a link has room for {limit}: \
+                 place some of these services in another node"
+            ),
             BuildError::DuplicateExecutor { name } => {
                 write!(f, "two executors are called `{name}`")
             }

@@ -6,7 +6,7 @@
 
 mod socket;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +16,14 @@ use mycelium_transports::exchange::{
     Control, Dialer, Identity, Notice, Observer, Offer, Station, Want,
 };
 use mycelium_transports::local::Policy;
-use mycelium_transports::stream::DriveError;
+use mycelium_transports::stream::{DriveError, STREAMS, TOPICS};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::node::Shared;
 use crate::plan::Ports;
 use crate::topology::Topology;
+pub(crate) use socket::LONGEST_PATH;
 use socket::{Socket, connect};
 
 /// Topics between this node and the others, by node, each with the strictest policy of its readers on the reading side.
@@ -61,17 +62,31 @@ impl Neighbours {
                 let policy = strictest(topology, port.topic, services.iter());
                 publishers.extend(policy.map(|policy| (port.topic, policy)));
             }
+            check_limits(other, node, publishers.iter().map(|(topic, _)| *topic))?;
             let readers = neighbours.readers.entry(other.to_owned()).or_default();
             let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
+            let mut sent = Vec::new();
             for topic in mine.map(|port| port.topic) {
                 let policy = strictest(topology, topic, theirs());
+                sent.extend(policy.map(|_| topic));
                 let is_new = readers.iter().all(|(known, _)| *known != topic);
                 readers.extend(policy.filter(|_| is_new).map(|policy| (topic, policy)));
             }
+            check_limits(node, other, sent.into_iter())?;
         }
         neighbours.publishers.retain(|_, topics| !topics.is_empty());
         neighbours.readers.retain(|_, topics| !topics.is_empty());
+        if !neighbours.readers.is_empty() {
+            topology.check_socket(node)?;
+        }
+        neighbours.publishers.keys().try_for_each(|peer| topology.check_socket(peer))?;
         Ok(neighbours)
+    }
+
+    /// How many other nodes read a topic of this one in a gating mode.
+    pub(crate) fn gating_readers(&self, topic: &str) -> usize {
+        let readers = self.readers.values().flatten();
+        readers.filter(|(read, policy)| *read == topic && policy.is_gating()).count()
     }
 
     /// Whether another node reads a topic of this one.
@@ -83,6 +98,24 @@ impl Neighbours {
     pub(crate) fn writes(&self, topic: &str) -> bool {
         self.publishers.values().flatten().any(|(written, _)| *written == topic)
     }
+}
+
+/// Whether a link has room for what `reader` reads from `publisher`: `topics` has one item for each publisher.
+fn check_limits(
+    publisher: &str,
+    reader: &str,
+    topics: impl Iterator<Item = &'static str> + Clone,
+) -> Result<(), BuildError> {
+    let distinct = topics.clone().collect::<BTreeSet<_>>().len();
+    for (what, limit, found) in
+        [("topics", TOPICS, distinct), ("publishers", STREAMS, topics.count())]
+    {
+        if found > limit {
+            let (publisher, reader) = (publisher.to_owned(), reader.to_owned());
+            return Err(BuildError::LinkLimit { publisher, reader, what, limit, found });
+        }
+    }
+    Ok(())
 }
 
 /// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay where they are.

@@ -10,6 +10,10 @@ use crate::error::BuildError;
 use crate::links::Neighbours;
 use crate::topology::Topology;
 
+/// Gating subscriptions that a topic takes beside those of the topology: made at run time, by nodes that the topology does
+/// not name or from outside the services.
+const SPARE_READERS: usize = 64;
+
 /// How many dead letters of one service wait to be read.
 const DEAD_LETTERS: usize = 16;
 
@@ -66,6 +70,8 @@ pub(crate) struct Planned {
     pub(crate) schema: Schema,
     pub(crate) publishers: usize,
     pub(crate) readers: usize,
+    /// How many subscriptions each ring can be gated by: those of the topology, and some to spare.
+    pub(crate) gating: usize,
 }
 
 impl Plan {
@@ -85,6 +91,13 @@ impl Plan {
             if let Some(planned) = topics.get_mut(topic) {
                 planned.publishers += 1;
             }
+        }
+        for (topic, planned) in &mut topics {
+            let reads = |ports: &Ports| ports.reads.iter().any(|port| port.topic == *topic);
+            let local = services
+                .iter()
+                .filter(|(name, ports)| reads(ports) && topology.policy(name, topic).is_gating());
+            planned.gating = local.count() + neighbours.gating_readers(topic) + SPARE_READERS;
         }
         let edges = edges(&placed(&topology, known).unwrap_or_else(|| services.to_vec()));
         refuse_blocking_cycles(&topology, &edges)?;
@@ -175,6 +188,7 @@ fn topics(services: &[(String, Ports)]) -> Result<BTreeMap<&'static str, Planned
                 schema: port.schema,
                 publishers: 0,
                 readers: 0,
+                gating: 0,
             });
             if planned.schema != port.schema {
                 return Err(BuildError::Topic(TopicError::Schema {

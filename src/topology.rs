@@ -94,7 +94,7 @@ struct NodeSection {
     executor: Option<String>,
     shutdown: Option<Span>,
     memory: Option<Bytes>,
-    socket: Option<PathBuf>,
+    socket: Option<Spanned<PathBuf>>,
     users: Option<Vec<u32>>,
     watchdog: Option<Span>,
 }
@@ -293,6 +293,17 @@ pub enum Problem {
         /// The topic.
         topic: String,
     },
+    /// The path of a node's socket is longer than a socket's may be.
+    PathTooLong {
+        /// The node.
+        node: String,
+        /// The path.
+        path: PathBuf,
+        /// How many bytes it has.
+        found: usize,
+        /// How many it may have.
+        limit: usize,
+    },
     /// Two keys say things that cannot both be.
     Contradiction {
         /// What they say, and what was expected.
@@ -331,6 +342,14 @@ impl fmt::Display for TopologyError {
             }
             Problem::Forbidden { node, does, topic } => {
                 write!(f, "node `{node}` {does} topic `{topic}`, but is not on this list")
+            }
+            Problem::PathTooLong { node, path, found, limit } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "node `{node}` would listen at `{path}`, which has {found} bytes, but the path of a socket \
+                     has at most {limit}: set a shorter one (`socket`, or `Topology::in_directory`)"
+                )
             }
             Problem::Duplicate { service, first } => {
                 write!(f, "service `{service}` is placed twice; its first place is {first}")

@@ -1,5 +1,6 @@
 //! The sockets of nodes: where one listens, and how another reaches it.
 
+pub(crate) use system::LONGEST_PATH;
 pub(super) use system::{Socket, connect};
 
 #[cfg(target_os = "linux")]
@@ -9,6 +10,7 @@ mod system {
 
     use mycelium_executor::{Executor, Listener, Peer};
     use mycelium_transports::exchange::Connect;
+    pub(crate) use mycelium_transports::unix::LONGEST_PATH;
     use mycelium_transports::unix::{self, Allowed, Bound};
 
     /// Where a node listens, and who may connect. The socket is removed with it.
@@ -55,6 +57,9 @@ mod system {
 
     use mycelium_executor::{Executor, Listener, Peer};
     use mycelium_transports::exchange::Connect;
+
+    /// No path is too long for a socket that there is not.
+    pub(crate) const LONGEST_PATH: usize = usize::MAX;
 
     const NONE: &str = "nodes are joined on Linux only, so far: run all services in one node";
 

@@ -98,7 +98,8 @@ impl Shared {
         let mut state = self.state();
         for (name, planned) in &self.plan.topics {
             let capacity = self.plan.capacity(name);
-            let topic = Topic::new(name, planned.schema, capacity, self.counters.clone())?;
+            let (schema, counters) = (planned.schema, self.counters.clone());
+            let topic = Topic::with_readers(name, schema, capacity, planned.gating, counters)?;
             state.topics.insert(name, topic);
         }
         Ok(())

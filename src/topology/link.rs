@@ -6,6 +6,7 @@ use std::time::Duration;
 use mycelium_transports::exchange::LinkConfig;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
+use toml::Spanned;
 
 use super::values::{Bytes, Span};
 use super::{Problem, Topology, TopologyError};
@@ -156,7 +157,23 @@ impl Topology {
     /// Where a node listens.
     pub(crate) fn socket(&self, node: &str) -> PathBuf {
         let said = self.sections.node.get(node).and_then(|section| section.socket.clone());
+        let said = said.map(Spanned::into_inner);
         said.unwrap_or_else(|| self.run_directory().join(format!("{node}.sock")))
+    }
+
+    /// The socket of a node can have its path.
+    pub(crate) fn check_socket(&self, node: &str) -> Result<(), TopologyError> {
+        let path = self.socket(node);
+        let (limit, found) = (crate::links::LONGEST_PATH, path.as_os_str().len());
+        if found <= limit {
+            return Ok(());
+        }
+        let section = self.sections.node.get_key_value(node);
+        let place = section.map(|(name, section)| {
+            section.socket.as_ref().map_or_else(|| name.span(), Spanned::span)
+        });
+        let problem = Problem::PathTooLong { node: node.to_owned(), path, found, limit };
+        Err(self.file.error(place.unwrap_or(0..0), problem))
     }
 
     /// Whose processes may connect to a node; `None` for those of its own user.

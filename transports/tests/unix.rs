@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use mycelium_executor::{Credentials, Peer};
-use mycelium_transports::unix::{Allowed, BindError, Bound, connect};
+use mycelium_transports::unix::{Allowed, BindError, Bound, LONGEST_PATH, PathTooLong, connect};
 
 /// A directory of its own for each test.
 struct Place(PathBuf);
@@ -159,6 +159,23 @@ fn a_lock_that_leads_elsewhere_is_not_followed() {
 fn a_path_without_a_directory_is_an_error_that_names_it() {
     let refused = Bound::at("/").unwrap_err();
     assert_eq!(refused.to_string(), "`/` names no file in a directory");
+}
+
+#[test]
+fn a_path_of_the_longest_length_works_and_a_longer_one_is_a_typed_error() {
+    let place = Place::new("long");
+    let longest = place.0.join("x".repeat(LONGEST_PATH - 1 - place.0.as_os_str().len()));
+    let bound = Bound::at(&longest).unwrap();
+    connect(bound.path()).unwrap();
+
+    let longer = longest.with_extension("");
+    let longer = longer.with_file_name(format!("{}x", longer.file_name().unwrap().display()));
+    let refused = Bound::at(&longer).unwrap_err();
+    assert!(matches!(&refused, BindError::TooLong(error) if error.found == 108), "{refused}");
+    let refused = connect(&longer).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    let inner = refused.into_inner().unwrap();
+    assert!(inner.is::<PathTooLong>(), "{inner}");
 }
 
 #[test]

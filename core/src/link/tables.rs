@@ -72,6 +72,8 @@ pub(super) trait Entry {
 #[derive(Debug)]
 pub(super) struct Table<T, const N: usize> {
     entries: [Option<T>; N],
+    /// All entries lie before this place, so that a walk costs what is in use and not what there is room for.
+    end: usize,
     /// Where something was found last.
     recent: usize,
 }
@@ -82,7 +84,7 @@ impl<T: Entry, const N: usize> Table<T, N> {
 
     pub(super) fn new() -> Self {
         let () = Self::FITS;
-        Table { entries: [const { None }; N], recent: 0 }
+        Table { entries: [const { None }; N], end: 0, recent: 0 }
     }
 
     /// Puts an entry where none is; `None` if there is no such place.
@@ -90,6 +92,7 @@ impl<T: Entry, const N: usize> Table<T, N> {
         let place = self.entries.iter().position(Option::is_none)?;
         let id = T::Id::new(place as u16, entry.number());
         *self.entries.get_mut(place)? = Some(entry);
+        self.end = self.end.max(place + 1);
         Some(id)
     }
 
@@ -114,7 +117,23 @@ impl<T: Entry, const N: usize> Table<T, N> {
             && entry.as_ref().is_some_and(|entry| entry.number() == number)
         {
             *entry = None;
+            self.shrink();
         }
+    }
+
+    /// The entries in use, and the gaps between them.
+    fn used(&self) -> &[Option<T>] {
+        self.entries.get(..self.end).unwrap_or_default()
+    }
+
+    /// As [`used`](Table::used).
+    fn used_mut(&mut self) -> &mut [Option<T>] {
+        self.entries.get_mut(..self.end).unwrap_or_default()
+    }
+
+    /// Moves the end back behind the last entry.
+    fn shrink(&mut self) {
+        self.end = self.used().iter().rposition(Option::is_some).map_or(0, |last| last + 1);
     }
 
     /// The entry of this number.
@@ -127,14 +146,14 @@ impl<T: Entry, const N: usize> Table<T, N> {
     pub(super) fn find(&mut self, matches: impl Fn(&T) -> bool) -> Option<(T::Id, &mut T)> {
         let found = |entry: &Option<T>| entry.as_ref().is_some_and(&matches);
         if !self.entries.get(self.recent).is_some_and(found) {
-            self.recent = self.entries.iter().position(found)?;
+            self.recent = self.used().iter().position(found)?;
         }
         let entry = self.entries.get_mut(self.recent)?.as_mut()?;
         Some((T::Id::new(self.recent as u16, entry.number()), entry))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (T::Id, &T)> {
-        let entries = self.entries.iter().enumerate();
+        let entries = self.used().iter().enumerate();
         entries.filter_map(|(place, entry)| {
             let entry = entry.as_ref()?;
             Some((T::Id::new(place as u16, entry.number()), entry))
@@ -142,7 +161,7 @@ impl<T: Entry, const N: usize> Table<T, N> {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (T::Id, &mut T)> {
-        let entries = self.entries.iter_mut().enumerate();
+        let entries = self.used_mut().iter_mut().enumerate();
         entries.filter_map(|(place, entry)| {
             let entry = entry.as_mut()?;
             Some((T::Id::new(place as u16, entry.number()), entry))
@@ -150,11 +169,12 @@ impl<T: Entry, const N: usize> Table<T, N> {
     }
 
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
-        for entry in &mut self.entries {
+        for entry in self.used_mut() {
             if entry.as_mut().is_some_and(|entry| !keep(entry)) {
                 *entry = None;
             }
         }
+        self.shrink();
     }
 }
 

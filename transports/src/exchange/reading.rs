@@ -16,7 +16,7 @@ use super::dialer::Want;
 use super::{Control, Notice, Observer, reason};
 use crate::counters::{Line, LinkValue};
 use crate::local::{GapReason, Hold, Policy, Relay, RelayError, Topic};
-use crate::stream::{STREAMS, Traffic};
+use crate::stream::Traffic;
 
 pub(super) struct Reading {
     /// Whom it reads from.
@@ -81,7 +81,7 @@ impl Reading {
         Ok(Reading {
             peer: peer.to_owned(),
             wants: wanted.collect::<Result<_, SendError>>()?,
-            flows: (0..STREAMS).map(|_| None).collect(),
+            flows: Vec::new(),
             control,
             observer,
             line,
@@ -137,6 +137,10 @@ impl Reading {
         first: u64,
         resumed: Option<u64>,
     ) -> bool {
+        // As long as the highest place so far: at most as many as the link has streams.
+        if self.flows.len() <= id.place() {
+            self.flows.resize_with(id.place() + 1, || None);
+        }
         let Some(place) = self.flows.get_mut(id.place()) else { return false };
         if let Some(flow) = place.as_mut().filter(|flow| flow.id == id) {
             flow.skip(resumed.unwrap_or(0), GapReason::Disconnected);

@@ -195,6 +195,8 @@ pub struct Topic {
     name: String,
     schema: Schema,
     layout: Layout,
+    /// How many gating readers each ring has entries for.
+    readers: usize,
     counters: Arc<Region>,
     members: Mutex<Members>,
     holds: Holds,
@@ -214,7 +216,8 @@ const UNREAD: usize = 64;
 const UNREAD_BYTES: usize = 16 << 20;
 
 impl Topic {
-    /// A topic without publishers and subscriptions, whose publishers have rings of `capacity` messages each.
+    /// A topic without publishers and subscriptions, whose publishers have rings of `capacity` messages each. It takes up
+    /// to 64 gating subscriptions; [`with_readers`](Topic::with_readers) sets another limit.
     ///
     /// # Errors
     /// If the capacity is not a power of two of at least 2, or more than memory can hold.
@@ -224,11 +227,42 @@ impl Topic {
         capacity: usize,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
+        Topic::with_readers(name, schema, capacity, outlet::READERS, counters)
+    }
+
+    /// As [`new`](Topic::new), for up to `readers` gating subscriptions. Each ring has an entry of 256 bytes for each of
+    /// them, and its publisher looks at all entries once a lap.
+    ///
+    /// # Errors
+    /// As [`new`](Topic::new).
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::counters::Region;
+    /// # use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
+    /// # #[message(topic = "ticks", id = 1)]
+    /// # struct Tick {
+    /// #     price: u64,
+    /// # }
+    /// let topic = Topic::with_readers("ticks", Schema::of::<Tick>(), 1024, 1, Region::new(16))?;
+    /// let _first = topic.subscribe::<Tick>("first", Policy::Block)?;
+    /// let second = topic.subscribe::<Tick>("second", Policy::Block);
+    /// assert!(matches!(second, Err(TopicError::Readers { most: 1, .. })));
+    /// # Ok::<(), TopicError>(())
+    /// ```
+    pub fn with_readers(
+        name: &str,
+        schema: Schema,
+        capacity: usize,
+        readers: usize,
+        counters: Arc<Region>,
+    ) -> Result<Arc<Topic>, TopicError> {
         let refuse = |error| Err(TopicError::Capacity { topic: name.to_owned(), error });
         let layout = schema.layout(capacity);
         layout.check().or_else(refuse)?;
         let (members, holds) = (Mutex::default(), Holds::default());
-        Ok(Arc::new(Topic { name: name.to_owned(), schema, layout, counters, members, holds }))
+        let name = name.to_owned();
+        Ok(Arc::new(Topic { name, schema, layout, readers, counters, members, holds }))
     }
 
     /// A publisher, with a ring of its own. Every subscription there is gets its messages, from the first one on.
@@ -286,6 +320,12 @@ impl Topic {
         self.layout
     }
 
+    /// How many gating subscriptions it takes.
+    #[must_use]
+    pub fn most_readers(&self) -> usize {
+        self.readers
+    }
+
     /// The bytes of one publisher's ring.
     #[must_use]
     pub fn ring_bytes(&self) -> usize {
@@ -325,7 +365,7 @@ impl Topic {
         let mut members = self.members();
         // Publishers that come later have no more entries than those that are there.
         let gating = members.inlets.iter().filter(|inlet| inlet.policy.is_gating()).count();
-        if inlet.policy.is_gating() && gating >= outlet::READERS {
+        if inlet.policy.is_gating() && gating >= self.readers {
             return Err(self.too_many_readers());
         }
         let writers = || members.outlets.iter().filter(|outlet| inlet.reads(outlet));
@@ -349,7 +389,7 @@ impl Topic {
     }
 
     fn too_many_readers(&self) -> TopicError {
-        TopicError::Readers { topic: self.name.clone(), most: outlet::READERS }
+        TopicError::Readers { topic: self.name.clone(), most: self.readers }
     }
 
     fn retire_outlet(&self, outlet: &Arc<Outlet>) {

@@ -12,7 +12,7 @@ use super::{Policy, Topic};
 use crate::counters::{FeedValue, Line, PublisherValue, Region, plain};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
-/// The most gating readers that a ring has entries for.
+/// Entries for gating readers in each ring of a topic for which no other number is given.
 pub(super) const READERS: usize = 64;
 
 /// The ring of a publisher, as its ends hold it.
@@ -51,7 +51,7 @@ impl Outlet {
         first: Option<u64>,
     ) -> Result<Arc<Outlet>, LayoutError> {
         Ok(Arc::new(Outlet {
-            ring: Arc::new(Broadcast::boxed(topic.layout(), READERS)?),
+            ring: Arc::new(Broadcast::boxed(topic.layout(), topic.most_readers())?),
             topic: topic.name().into(),
             name: name.into(),
             epoch,

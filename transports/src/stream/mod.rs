@@ -15,7 +15,7 @@ use mycelium_core::link::Link;
 /// A link with room for so many topics and streams as one process has of another.
 pub type NodeLink<'b> = Link<'b, TOPICS, STREAMS>;
 
-/// How many topics one process may want of another.
-pub const TOPICS: usize = 32;
-/// How many publishers of these topics one process may have at once.
-pub const STREAMS: usize = 64;
+/// How many topics one process may read from another.
+pub const TOPICS: usize = 64;
+/// How many publishers of these topics one process may read from at once.
+pub const STREAMS: usize = 128;

@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::geteuid;
 
-use super::{Allowed, BindError};
+use super::{Allowed, BindError, PathTooLong};
 
 /// A listening socket, and the right to it. Dropping it removes the socket, unless somebody has put another in its place.
 #[derive(Debug)]
@@ -29,12 +29,13 @@ impl Bound {
     /// Listens at a path. Its directory is made if it is missing.
     ///
     /// # Errors
-    /// [`BindError::InUse`] while a live process listens there; the others say what is wrong with the path.
+    /// [`BindError::TooLong`] if no socket can have this path; [`BindError::InUse`] while a live process listens there; the others say what is wrong with the path.
     pub fn at(path: impl Into<PathBuf>) -> Result<Bound, BindError> {
         let path = path.into();
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(BindError::Path { path });
         };
+        PathTooLong::check(&path).map_err(BindError::TooLong)?;
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let user = geteuid().as_raw();
         prepare(directory, user)?;
@@ -86,8 +87,10 @@ impl Drop for Bound {
 /// to accept than it keeps, [`ErrorKind::NotFound`] and [`ErrorKind::ConnectionRefused`] that nobody is there.
 ///
 /// # Errors
-/// As the system says.
+/// As the system says. If no socket can have this path, [`ErrorKind::InvalidInput`] with a [`PathTooLong`] inside: another
+/// try would fail in the same way.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    PathTooLong::check(path).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;

@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mycelium_executor::Peer;
+
+use super::LONGEST_PATH;
 
 /// Why nobody can be listened to at a path.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub enum BindError {
         /// The path.
         path: PathBuf,
     },
+    /// No socket can have such a long path.
+    TooLong(PathTooLong),
     /// The directory is open to others, or is none.
     Directory {
         /// The directory.
@@ -50,6 +54,7 @@ impl fmt::Display for BindError {
             BindError::Path { path } => {
                 write!(f, "`{}` names no file in a directory", path.display())
             }
+            BindError::TooLong(error) => error.fmt(f),
             BindError::Directory { directory, problem } => {
                 write!(f, "directory `{}` {problem}", directory.display())
             }
@@ -70,10 +75,53 @@ impl Error for BindError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             BindError::System { error, .. } => Some(error),
+            BindError::TooLong(error) => Some(error),
             _ => None,
         }
     }
 }
+
+/// A path has more bytes than a socket's may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathTooLong {
+    /// The path.
+    pub path: PathBuf,
+    /// How many bytes it has.
+    pub found: usize,
+}
+
+impl PathTooLong {
+    /// Whether a socket can have this path.
+    ///
+    /// # Errors
+    /// If it has more than [`LONGEST_PATH`](super::LONGEST_PATH) bytes.
+    ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// use mycelium_transports::unix::{LONGEST_PATH, PathTooLong};
+    ///
+    /// assert!(PathTooLong::check(Path::new("/run/me/main.sock")).is_ok());
+    /// let long = "x".repeat(1 + LONGEST_PATH);
+    /// assert_eq!(PathTooLong::check(Path::new(&long)).unwrap_err().found, 108);
+    /// ```
+    pub fn check(path: &Path) -> Result<(), PathTooLong> {
+        match path.as_os_str().len() {
+            0..=LONGEST_PATH => Ok(()),
+            found => Err(PathTooLong { path: path.to_owned(), found }),
+        }
+    }
+}
+
+impl fmt::Display for PathTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PathTooLong { path, found } = self;
+        let path = path.display();
+        write!(f, "`{path}` has {found} bytes, but the path of a socket has at most {LONGEST_PATH}")
+    }
+}
+
+impl Error for PathTooLong {}
 
 /// Somebody connected who may not.
 #[derive(Clone, Debug, PartialEq, Eq)]

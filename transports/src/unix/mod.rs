@@ -12,7 +12,10 @@ mod error;
 
 pub use allowed::Allowed;
 pub use bind::{Bound, connect};
-pub use error::{BindError, Unwelcome};
+pub use error::{BindError, PathTooLong, Unwelcome};
+
+/// The most bytes of a socket's path: the system keeps 108, and the last is a zero.
+pub const LONGEST_PATH: usize = 107;
 
 /// The user of this process.
 #[must_use]
