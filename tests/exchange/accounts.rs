@@ -124,7 +124,7 @@ fn a_relay_keeps_the_room_that_it_promised_while_readers_come_and_go() {
             credit = credit.max(relay.room());
             if credit > 0 {
                 credit -= 1;
-                let pushed = relay.push(&[0; 8]);
+                let pushed = relay.push(&[0; 8], false);
                 result = result.and(pushed.map_err(|error| (relay.sent(), error)));
             }
         }

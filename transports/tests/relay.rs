@@ -48,7 +48,7 @@ proptest! {
             match op {
                 Op::Push => {
                     let probe = Probe { publisher: 0, number: sent };
-                    sent += u64::from(relay.push(probe.as_bytes()).is_ok());
+                    sent += u64::from(relay.push(probe.as_bytes(), false).is_ok());
                 }
                 Op::Skip(count) => {
                     relay.skip(count, GapReason::Overwritten);

@@ -207,14 +207,16 @@ impl Incoming {
         }
     }
 
-    /// The messages before this one are confirmed.
+    /// The messages before this one are confirmed. Says whether that is new.
     #[inline]
-    pub(super) fn confirm(&mut self, now: Duration, before: u64) {
+    pub(super) fn confirm(&mut self, now: Duration, before: u64) -> bool {
         let before = before.min(self.next);
-        if before > self.done {
+        let is_new = before > self.done;
+        if is_new {
             self.done = before;
             self.unconfirmed.get_or_insert(now);
         }
+        is_new
     }
 
     /// Whether it is there on this connection and has not ended.

@@ -349,8 +349,9 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         before: u64,
     ) -> Result<(), SendError> {
         let stream = self.incoming.get(stream)?;
-        stream.confirm(now, before);
-        self.came(now);
+        if stream.confirm(now, before) {
+            self.came(now);
+        }
         Ok(())
     }
 

@@ -60,8 +60,8 @@ pub struct Probe {
 pub trait Transport: Sized + 'static {
     /// What it is called in tables.
     const NAME: &'static str;
-    /// So many rings lie between a publisher and its slowest gating reader: a publisher is ahead of it by this times the
-    /// topic's capacity, and no further.
+    /// So many rings lie between a publisher and a reader that it does not wait for. A publisher is ahead of a gating
+    /// reader by one ring at most, wherever that reader is.
     const RINGS: u64;
     /// The publishing end.
     type Publisher: Publish;

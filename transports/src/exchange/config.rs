@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mycelium_core::TooLong;
 use mycelium_core::frame::Limits;
-use mycelium_core::link::{Batching, Config, Name};
+use mycelium_core::link::{Batching, Config, Confirms, Name};
 use mycelium_executor::Backoff;
 
 /// Who this process is to others.
@@ -37,7 +37,7 @@ pub struct LinkConfig {
     pub keep_alive: Duration,
     /// The peer may be silent for so long at most.
     pub silence: Duration,
-    /// That messages arrived is said at the latest after so long.
+    /// The peer is told of messages that this side is done with at the latest after so long.
     pub confirm: Duration,
     /// The longest frame that is taken, in bytes.
     pub max_frame: u32,
@@ -84,6 +84,8 @@ impl LinkConfig {
     }
 
     pub(super) fn link(&self, identity: &Identity) -> Config {
+        // A message that lies in a ring would be lost with this process.
+        let confirms = Confirms::ByCaller;
         Config {
             limits: Limits { max_frame: self.max_frame },
             batching: self.batching,
@@ -91,6 +93,7 @@ impl LinkConfig {
             keep_alive: self.keep_alive,
             silence: self.silence,
             confirm: self.confirm,
+            confirms,
             ..Config::new(identity.node, identity.boot)
         }
     }

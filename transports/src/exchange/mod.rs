@@ -26,6 +26,7 @@ mod connection;
 mod control;
 mod dialer;
 mod notice;
+mod past;
 mod reading;
 mod served;
 mod serving;
@@ -35,6 +36,7 @@ pub use config::{Identity, LinkConfig};
 pub use control::Control;
 pub use dialer::{Connect, DialError, Dialer, Want};
 pub use notice::{Notice, Observer};
+pub use past::Redelivery;
 pub use station::{Offer, Station};
 
 /// Gaps of a stream, by the number that stands for why on the wire.
@@ -44,10 +46,16 @@ mod reason {
     pub(super) const OVERWRITTEN: u16 = 1;
     /// The message is longer than the link carries.
     pub(super) const TOO_LONG: u16 = 2;
+    /// An earlier process of the reader had them when it died, and they are delivered at most once.
+    pub(super) const LOST: u16 = 3;
+    /// Several processes of the reader in a row died of it.
+    pub(super) const GIVEN_UP: u16 = 4;
 
     pub(super) fn of(code: u16) -> GapReason {
         match code {
             TOO_LONG => GapReason::Undecodable,
+            LOST => GapReason::Disconnected,
+            GIVEN_UP => GapReason::GivenUp,
             _ => GapReason::Overwritten,
         }
     }

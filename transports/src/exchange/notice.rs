@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mycelium_core::link::RejectReason;
 
+use crate::local::Undelivered;
 use crate::stream::DriveError;
 
 /// Something happened to a link.
@@ -58,6 +59,11 @@ pub enum Notice<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// A message was given up: several processes of its reader in a row have died with it in hand.
+    GivenUp {
+        /// The message.
+        undelivered: &'a Undelivered,
+    },
     /// No connection can be accepted for now.
     Deaf {
         /// Why.
@@ -87,6 +93,14 @@ impl fmt::Display for Notice<'_> {
                 "`{peer}` reads from {limit} publishers, the most: one of `{topic}` waits until another ends"
             ),
             Notice::TurnedAway { peer, reason } => write!(f, "{peer} was turned away: {reason}"),
+            Notice::GivenUp {
+                undelivered: Undelivered { topic, reader, publisher, sequence, .. },
+            } => {
+                write!(
+                    f,
+                    "message {sequence} of `{publisher}` on topic `{topic}` is given up: `{reader}` died with it each time"
+                )
+            }
             Notice::Deaf { error } => write!(f, "cannot accept connections: {error}"),
         }
     }

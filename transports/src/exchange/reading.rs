@@ -49,8 +49,14 @@ struct Flow {
     relay: Relay,
     /// How many messages the peer may still send.
     credit: usize,
+    /// The link was told that readers are done with the messages before this one.
+    done: u64,
+    /// The peer has said that nothing more comes.
+    ended: bool,
     /// What has come of a message that comes in parts.
     parts: Vec<u8>,
+    /// The message that came last, or is to come, may have been delivered to an earlier process.
+    again: bool,
 }
 
 impl Reading {
@@ -122,7 +128,7 @@ impl Reading {
             let flow = flow.take_if(|flow| flow.want == want);
             // A topic ends when all of its messages have arrived: only that this was all may not have.
             if let Some(flow) = flow.filter(|_| reason != RejectReason::Ended) {
-                flow.relay.lose();
+                flow.lose();
             }
         }
     }
@@ -151,7 +157,8 @@ impl Reading {
         let Ok(relay) = wanted.topic.relay(publisher, epoch, first) else { return false };
         // What it was granted at first is its whole ring.
         let (credit, parts) = (wanted.topic.capacity(), Vec::new());
-        *place = Some(Flow { id, want, relay, credit, parts });
+        *place =
+            Some(Flow { id, want, relay, credit, done: first, ended: false, parts, again: false });
         true
     }
 
@@ -168,7 +175,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         let Some(flow) = self.flow(stream) else { return Ok(()) };
-        flow.push(frame.payload())?;
+        flow.push(frame.payload(), frame.is_redelivered())?;
         self.line.add(LinkValue::Received, 1);
         Ok(())
     }
@@ -176,7 +183,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
     fn heard(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
         match event {
             Event::Fragment { stream, fragment, frame } => {
-                let taken = self.flow(stream).map(|flow| flow.part(fragment, frame.payload()));
+                let taken = self.flow(stream).map(|flow| flow.part(fragment, &frame));
                 self.line.add(LinkValue::Received, u64::from(taken == Some(Ok(true))));
                 if let Some(Err(_)) = taken {
                     link.close(now, CloseReason::Protocol);
@@ -206,11 +213,14 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                     self.line.add(LinkValue::Missed, missed);
                 }
             }
-            // Dropping the relay says so to the readers, behind all that came.
-            Event::End { stream } => drop(self.end(stream)),
+            Event::End { stream } => {
+                if let Some(flow) = self.flow(stream) {
+                    flow.end();
+                }
+            }
             Event::Gone { stream } => {
                 if let Some(flow) = self.end(stream) {
-                    flow.relay.lose();
+                    flow.lose();
                 }
             }
             // Nobody reads here.
@@ -224,8 +234,15 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
 
     fn send(&mut self, now: Duration, link: &mut Link<'_, T, S>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
-        for flow in self.flows.iter_mut().flatten() {
-            flow.tend(link, context.waker());
+        // What subscriptions have not taken when they leave is for the next process, if this one ends.
+        let at_shutdown = phase > Phase::Run || self.control.is_shutdown();
+        for place in &mut self.flows {
+            let Some(flow) = place else { continue };
+            flow.tend(now, link, context.waker(), at_shutdown);
+            // As the link was told: readers may have taken more since.
+            if flow.ended && flow.done == flow.relay.next() {
+                *place = None;
+            }
         }
         if phase > Phase::Run || self.is_over() {
             link.close(now, CloseReason::Shutdown);
@@ -236,23 +253,27 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
 impl Flow {
     /// Refuses a message for which the peer broke its word: it has another size, or there is no room that was promised.
     #[inline]
-    fn push(&mut self, message: &[u8]) -> Result<(), CloseReason> {
+    fn push(&mut self, message: &[u8], again: bool) -> Result<(), CloseReason> {
         self.credit = self.credit.saturating_sub(1);
-        self.relay.push(message).map_err(|_| CloseReason::Protocol)
+        self.again = again;
+        self.relay.push(message, again).map_err(|_| CloseReason::Protocol)
     }
 
     /// Part of a message; says whether it was the last.
-    fn part(&mut self, fragment: Fragment, bytes: &[u8]) -> Result<bool, RelayError> {
+    fn part(&mut self, fragment: Fragment, frame: &FrameView<'_>) -> Result<bool, RelayError> {
         let (expected, found) = (self.relay.message_bytes(), fragment.total as usize);
         if expected != found {
             return Err(RelayError::Size { expected, found });
         }
-        self.parts.extend_from_slice(bytes);
+        if fragment.offset == 0 {
+            self.again = frame.is_redelivered();
+        }
+        self.parts.extend_from_slice(frame.payload());
         if self.parts.len() < expected {
             return Ok(false);
         }
         self.credit = self.credit.saturating_sub(1);
-        self.relay.push(&self.parts)?;
+        self.relay.push(&self.parts, self.again)?;
         self.parts.clear();
         Ok(true)
     }
@@ -264,28 +285,59 @@ impl Flow {
         }
     }
 
-    /// Tells readers what came, and the peer what room they made.
-    fn tend<const T: usize, const S: usize>(&mut self, link: &mut Link<'_, T, S>, waker: &Waker) {
-        self.relay.flush();
-        self.grant(link);
-        self.relay.park(waker);
-        self.grant(link);
+    /// Readers get what came, and then the end.
+    fn end(&mut self) {
+        self.ended = true;
+        self.relay.end();
     }
 
-    fn grant<const T: usize, const S: usize>(&mut self, link: &mut Link<'_, T, S>) {
+    /// Nobody knows what else the publisher sent, unless it has ended.
+    fn lose(self) {
+        if !self.ended {
+            self.relay.lose();
+        }
+    }
+
+    /// Tells readers what came, and the peer what room they made and what they are done with.
+    fn tend<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+        waker: &Waker,
+        at_shutdown: bool,
+    ) {
+        self.relay.flush();
+        if self.settle(now, link, at_shutdown) {
+            self.relay.park(waker);
+            self.settle(now, link, at_shutdown);
+        }
+    }
+
+    /// Says whether a message that readers are done with is something that the link is to hear of at once.
+    fn settle<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+        at_shutdown: bool,
+    ) -> bool {
         let more = self.relay.room().saturating_sub(self.credit);
         let count = u32::try_from(more).unwrap_or(u32::MAX);
         if count > 0 && link.grant(self.id, count).is_ok() {
             self.credit += count as usize;
         }
+        self.done = self.relay.done(at_shutdown);
+        // A stream that is there no more needs no confirmation.
+        _ = link.confirm(now, self.id, self.done);
+        let open = self.relay.next() - self.done;
+        // What the peer hears of in time anyway wakes nobody, unless its room runs short.
+        open > 0
+            && (!link.is_untold(self.id) || self.again || open > self.relay.capacity() as u64 / 2)
     }
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
         // Nobody brings any more of what had not come to its end.
-        for flow in self.flows.drain(..).flatten() {
-            flow.relay.lose();
-        }
+        self.flows.drain(..).flatten().for_each(Flow::lose);
     }
 }

@@ -11,8 +11,9 @@ use mycelium_core::frame::Fragment;
 use mycelium_core::link::{Link, Name, OutgoingId, SendError, ServeId};
 
 use super::control::Busy;
+use super::past::{Past, Redelivery, Verdict};
 use super::reason;
-use crate::local::{Policy, Sight, Source, Tap, Topic, TopicError};
+use crate::local::{Policy, Sight, Source, Tap, Topic, TopicError, Undelivered};
 
 /// So many messages of one publisher in a row while others have some, too.
 const BURST: u64 = 4096;
@@ -28,7 +29,7 @@ pub(super) struct KeptTap {
     pub(super) waits: Option<Busy>,
 }
 
-/// A publisher that has ended, all of whose messages have arrived. Its reader may not know that these were all.
+/// A publisher that has ended, all of whose messages are confirmed. Its reader may not know that these were all.
 #[derive(Clone, Debug)]
 struct Ended {
     publisher: Arc<str>,
@@ -36,10 +37,19 @@ struct Ended {
     next: u64,
 }
 
-/// How far a source has got on this connection.
+/// What is known of a source's way to the reader.
 #[derive(Debug, Default)]
 pub(super) struct Outflow {
+    now: Flow,
+    past: Past,
+}
+
+/// How far a source has got on this connection.
+#[derive(Debug, Default)]
+struct Flow {
     stream: Option<OutgoingId>,
+    /// The sequence from which on the peer wants its stream to go on.
+    from: Option<u64>,
     /// So many bytes of its next message were sent, if that goes in parts.
     offset: usize,
     /// Messages that the peer has to be told it does not get.
@@ -76,7 +86,22 @@ impl KeptTap {
         Ok(KeptTap { tap: topic.tap(reader, policy)?, ended: VecDeque::new(), waits: None })
     }
 
-    /// A publisher has ended, and all of its messages have arrived.
+    /// The reader's process has died: its next one is another. Returns the messages that are given up.
+    pub(super) fn reader_died(&mut self, redelivery: Redelivery) -> Vec<Undelivered> {
+        let waited_for = self.tap.policy().is_gating();
+        let mut given_up = Vec::new();
+        for source in self.tap.sources() {
+            let (next, kept) = (source.next(), source.kept());
+            source.state.past.sent(next);
+            if source.state.past.died(kept, redelivery, waited_for) == Verdict::GiveUp {
+                source.rewind(kept);
+                given_up.extend(source.give_up());
+            }
+        }
+        given_up
+    }
+
+    /// A publisher has ended, and all of its messages are confirmed.
     fn remove(&mut self, index: usize) {
         let source = self.sources().swap_remove(index);
         let (publisher, epoch) = (source.publisher().clone(), source.epoch());
@@ -104,7 +129,10 @@ impl DerefMut for KeptTap {
 impl Served {
     /// Of a topic that is asked for on a fresh connection; so many streams are to go on.
     pub(super) fn new(serve: ServeId, mut tap: KeptTap, resumes: u16) -> Served {
-        tap.sources().iter_mut().for_each(|source| source.state = Outflow::default());
+        tap.sources().iter_mut().for_each(|source| {
+            source.state.past.sent(source.next());
+            source.state.now = Flow::default();
+        });
         Served { serve, tap, resumes, answers: Vec::new(), crowded: false }
     }
 
@@ -131,26 +159,26 @@ impl Served {
         std::mem::take(&mut self.crowded)
     }
 
-    /// The peer has the messages of a stream before `next`. Returns how many of them were not known to have arrived.
-    pub(super) fn resume(&mut self, epoch: u64, next: u64) -> u64 {
+    /// The peer has the messages of a stream before `next`, confirmed or not.
+    pub(super) fn resume(&mut self, epoch: u64, next: u64) {
         self.resumes = self.resumes.saturating_sub(1);
         let known = self.tap.sources().iter_mut().find(|source| source.epoch() == epoch);
-        if let Some(source) = known.filter(|source| next <= source.next()) {
-            return release(source, next);
+        if let Some(source) = known.filter(|source| source.state.past.knows(next)) {
+            source.state.now.from = Some(next);
+            return;
         }
         let ended = self.tap.ended.iter().find(|ended| (ended.epoch, ended.next) == (epoch, next));
         let ended = ended.map(|ended| Answer::Ended(ended.clone(), None));
         self.answers.push(ended.unwrap_or(Answer::Gone(epoch)));
-        0
     }
 
-    /// The messages of a stream before `taken` have arrived. Returns how many more these are, if it is one of this topic.
+    /// The messages of a stream before `taken` are confirmed. Returns how many more these are, if it is one of this topic.
     pub(super) fn confirmed(&mut self, stream: OutgoingId, taken: u64) -> Option<u64> {
         let sources = self.tap.sources();
-        let index = sources.iter().position(|source| source.state.stream == Some(stream))?;
+        let index = sources.iter().position(|source| source.state.now.stream == Some(stream))?;
         let source = &mut sources[index];
         let arrived = release(source, taken);
-        if source.state.ended && source.kept() == source.next() {
+        if source.state.now.ended && source.kept() == source.next() {
             self.tap.remove(index);
         }
         Some(arrived)
@@ -181,7 +209,7 @@ impl Served {
     ) -> u64 {
         let (mut sent, mut index, mut full) = (0, 0, false);
         while let Some(source) = self.tap.sources().get_mut(index) {
-            if full && source.state.stream.is_none() {
+            if full && source.state.now.stream.is_none() {
                 // It would be told the same as the one before.
                 index += 1;
                 continue;
@@ -192,7 +220,7 @@ impl Served {
                 // It comes again when something has changed.
                 Err(_) => {}
             }
-            let Outflow { stream, ended, .. } = source.state;
+            let Flow { stream, ended, .. } = source.state.now;
             // All had arrived before its end was said.
             if ended && stream.is_none_or(|stream| link.unconfirmed(stream) == 0) {
                 source.release(source.next());
@@ -238,11 +266,11 @@ fn send<const T: usize, const S: usize>(
     serve: ServeId,
     source: &mut Source<Outflow>,
 ) -> Result<u64, SendError> {
-    let stream = match source.state.stream {
+    let stream = match source.state.now.stream {
         Some(stream) => stream,
         None => begin(now, link, serve, source)?,
     };
-    let mut flow = std::mem::take(&mut source.state);
+    let mut flow = std::mem::take(&mut source.state.now);
     let mut sent = 0;
     while !flow.ended && sent < BURST && !link.is_due() {
         if flow.missed > 0 {
@@ -251,10 +279,25 @@ fn send<const T: usize, const S: usize>(
             }
             flow.missed = 0;
         }
+        let next = source.next();
+        if let Some(skip) = source.state.past.skip(next) {
+            if link.skip(now, stream, skip.before - next, skip.reason).is_err() {
+                break;
+            }
+            source.pass(skip.before, skip.value);
+            continue;
+        }
+        if source.state.past.waits(next, source.kept()) {
+            break;
+        }
+        let again = source.state.past.comes_again(next);
         match source.look() {
             Sight::Message(bytes) => {
-                match flow.message(now, link, stream, bytes) {
-                    Ok(true) => sent += 1,
+                match flow.message(now, link, stream, bytes, again) {
+                    Ok(true) => {
+                        sent += 1;
+                        source.count_again(u64::from(again));
+                    }
                     Err(SendError::TooLong { .. })
                         if link.skip(now, stream, 1, reason::TOO_LONG).is_ok() => {}
                     // Its rest follows when others have had their turn.
@@ -271,7 +314,8 @@ fn send<const T: usize, const S: usize>(
             }
         }
     }
-    source.state = flow;
+    source.state.now = flow;
+    source.state.past.sent(source.next());
     Ok(sent)
 }
 
@@ -282,15 +326,17 @@ fn begin<const T: usize, const S: usize>(
     source: &mut Source<Outflow>,
 ) -> Result<OutgoingId, SendError> {
     let keeps = u32::try_from(source.capacity()).unwrap_or(u32::MAX);
-    // What was sent on the connection before and is not known to have arrived goes once more.
-    source.rewind(source.kept());
+    // What has arrived need not come again, though it may not be confirmed.
+    let kept = source.kept();
+    source.rewind(source.state.now.from.unwrap_or(kept).max(kept));
     let (name, epoch, first) = (Name::truncated(source.publisher()), source.epoch(), source.next());
     let stream = link.offer(now, serve, name, epoch, first, keeps)?;
-    source.state.stream = Some(stream);
+    link.unconfirmed_from(stream, kept)?;
+    source.state.now.stream = Some(stream);
     Ok(stream)
 }
 
-impl Outflow {
+impl Flow {
     /// Sends a message, or a part of it. Says whether all of it is sent.
     #[inline]
     fn message<const T: usize, const S: usize>(
@@ -299,11 +345,13 @@ impl Outflow {
         link: &mut Link<'_, T, S>,
         stream: OutgoingId,
         bytes: &[u8],
+        again: bool,
     ) -> Result<bool, SendError> {
+        let envelope = Envelope { redelivered: again, ..Envelope::default() };
         // All of a message is its fixed part.
         let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         if self.offset == 0 {
-            match link.send(now, stream, &Envelope::default(), fixed_len, bytes) {
+            match link.send(now, stream, &envelope, fixed_len, bytes) {
                 Err(SendError::TooLong { .. }) => {}
                 sent => return sent.map(|()| true),
             }
@@ -311,7 +359,7 @@ impl Outflow {
         let (offset, total) = (self.offset as u32, bytes.len() as u32);
         let fragment = Fragment { offset, total, fixed_len };
         let rest = bytes.get(self.offset..).unwrap_or_default();
-        self.offset += link.send_part(now, stream, &Envelope::default(), fragment, rest)?;
+        self.offset += link.send_part(now, stream, &envelope, fragment, rest)?;
         Ok(self.offset == bytes.len())
     }
 }

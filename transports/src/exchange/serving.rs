@@ -158,8 +158,9 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
             }
             Event::Resume { serve, epoch, next } => {
                 let served = self.served.iter_mut().find(|known| known.serve() == serve);
-                let arrived = served.map_or(0, |served| served.resume(epoch, next));
-                self.station.arrived(arrived);
+                if let Some(served) = served {
+                    served.resume(epoch, next);
+                }
             }
             Event::Unwanted { serve } => self.served.retain(|served| served.serve() != serve),
             Event::Window { stream, taken } => {

@@ -11,7 +11,7 @@ use mycelium_executor::{Executor, Listener, Peer, Stream};
 use super::connection::{Connection, Stranger};
 use super::control::{Busy, Phase};
 use super::served::KeptTap;
-use super::{Control, Identity, LinkConfig, Notice, Observer};
+use super::{Control, Identity, LinkConfig, Notice, Observer, Redelivery};
 use crate::counters::{Line, LinkValue, Region, plain};
 use crate::local::{Policy, Topic, TopicError};
 use crate::stream::{NodeLink, STREAMS};
@@ -40,6 +40,8 @@ pub struct Station {
     offers: BTreeMap<String, Offer>,
     /// How links with some peers batch.
     batching: BTreeMap<String, Batching>,
+    /// What becomes of messages that a dead process had, by topic.
+    redelivery: BTreeMap<String, Redelivery>,
     /// What was left when links had to stop: reader, topic, and how many messages.
     undelivered: Mutex<Vec<(String, String, usize)>>,
     /// How many messages have arrived.
@@ -84,6 +86,7 @@ impl Station {
             executor,
             offers: BTreeMap::new(),
             batching: BTreeMap::new(),
+            redelivery: BTreeMap::new(),
             undelivered: Mutex::default(),
             arrived: AtomicU64::new(0),
             remotes: Mutex::default(),
@@ -103,6 +106,11 @@ impl Station {
     /// Says how the link with one peer is to batch.
     pub fn batch(&mut self, peer: &str, batching: Batching) {
         self.batching.insert(peer.to_owned(), batching);
+    }
+
+    /// Says what becomes of messages of a topic that were with a process of a reader when it died.
+    pub fn redeliver(&mut self, topic: &str, redelivery: Redelivery) {
+        self.redelivery.insert(topic.to_owned(), redelivery);
     }
 
     /// What had not arrived when links were [stopped](Control::stop): reader, topic, and how many messages. All of it is
@@ -227,14 +235,19 @@ impl Station {
         }
         remote.connected = true;
         let mut taps = std::mem::take(&mut remote.taps);
+        let mut given_up = Vec::new();
         if remote.boot.replace(boot).is_some_and(|before| before != boot) {
-            taps.iter_mut().flat_map(|tap| tap.sources().iter_mut()).for_each(|source| {
-                source.forget();
-            });
+            for tap in &mut taps {
+                let redelivery = self.redelivery.get(tap.topic().name()).copied();
+                given_up.append(&mut tap.reader_died(redelivery.unwrap_or_default()));
+            }
         }
         // From here on its connection is busy with them.
         taps.iter_mut().for_each(|tap| tap.waits = None);
         drop(remotes);
+        for undelivered in &given_up {
+            (self.observer)(Notice::GivenUp { undelivered });
+        }
         (self.observer)(Notice::Up { peer: node });
         Ok(taps)
     }

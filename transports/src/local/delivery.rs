@@ -52,7 +52,8 @@ impl<M> Received<M> {
         self.sequence
     }
 
-    /// Whether it was delivered before, to a run of the service that failed with it in hand.
+    /// Whether it was, or may have been, delivered before: to a run of the service that failed with it in hand, or to a
+    /// process that died before it said that it was done with it.
     #[must_use]
     pub fn redelivered(&self) -> bool {
         self.time == Time::Again
@@ -93,8 +94,11 @@ pub enum GapReason {
     Skipped,
     /// The bytes were no message of the topic's type.
     Undecodable,
-    /// There was no connection to the publisher's process, and it did not wait for this reader, or is gone.
+    /// There was no connection to the publisher's process, and it did not wait for this reader, or is gone; or an earlier
+    /// process of the reader had them when it died, and the topic is delivered at most once.
     Disconnected,
+    /// Several processes of the reader in a row died with the message in hand: it became a dead letter at its publisher.
+    GivenUp,
 }
 
 impl fmt::Display for Gap {
@@ -105,6 +109,7 @@ impl fmt::Display for Gap {
             GapReason::Skipped => "skipped",
             GapReason::Undecodable => "undecodable",
             GapReason::Disconnected => "lost with the connection",
+            GapReason::GivenUp => "given up",
         };
         write!(f, "{about}{} messages of `{}` {reason}", self.count, self.publisher)
     }

@@ -32,6 +32,8 @@ pub(super) struct Outlet {
     pub(super) numbering: Option<Numbering>,
     /// The publisher is gone, and nobody knows what it had sent.
     lost: AtomicBool,
+    /// The first place that a gating subscription had not taken when it left, of those that left something.
+    abandoned: Mutex<Option<usize>>,
 }
 
 /// A subscription as its publishers know it.
@@ -59,6 +61,7 @@ impl Outlet {
             readers: Watched::default(),
             numbering: first.map(|first| Numbering::new(first, topic.capacity())),
             lost: AtomicBool::new(false),
+            abandoned: Mutex::new(None),
         }))
     }
 
@@ -98,6 +101,20 @@ impl Outlet {
         Some(Feed { outlet: outlet.clone(), consumer, line, known, told: false })
     }
 
+    /// A gating subscription leaves, and has not taken what lies in the ring from `place` on.
+    pub(super) fn abandon(&self, place: usize) {
+        let mut abandoned = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+        *abandoned = Some(abandoned.map_or(place, |before| first(before, place)));
+    }
+
+    /// The first place that a gating subscription is not done with, those that have left included if `abandoned` is
+    /// set: the next one to be published if there is no such place.
+    pub(super) fn done(&self, abandoned: bool) -> usize {
+        let held = self.ring.tail().wrapping_sub(self.ring.depth());
+        let left = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+        left.filter(|_| abandoned).map_or(held, |left| first(held, left))
+    }
+
     /// How counters name this start of the publisher.
     pub(super) fn label(&self) -> String {
         let (topic, name) = (plain(&self.topic), plain(&self.name));
@@ -122,6 +139,11 @@ impl Outlet {
         let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
         Some(reader.inlet.clone())
     }
+}
+
+/// The one of two places that comes first. Places wrap.
+fn first(one: usize, other: usize) -> usize {
+    if one.wrapping_sub(other).cast_signed() > 0 { other } else { one }
 }
 
 /// What a subscription shares with its publishers.
@@ -217,6 +239,11 @@ impl Feed {
             (Some(numbering), Some(known)) => numbering.may_miss(known, self.consumer.cursor()),
             _ => false,
         }
+    }
+
+    /// Whether an earlier process may have had what comes next, if the publisher is in another process.
+    pub(super) fn comes_again(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.again)
     }
 
     /// What is missing before the cursor, beside what the ring itself says, if the publisher is in another process.

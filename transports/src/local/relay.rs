@@ -22,13 +22,15 @@ use crate::counters::{Line, PublisherValue};
 pub struct Relay {
     topic: Arc<Topic>,
     outlet: Arc<Outlet>,
-    /// `None` only while this is dropped.
+    /// `None` once the publisher has ended.
     producer: Option<Producer<Ring>>,
     bells: Bells,
     line: Line<PublisherValue>,
     sent: u64,
     /// The sequence of the publisher's next message.
     next: u64,
+    /// What was pushed last was marked as coming again.
+    again: bool,
     words: Box<[usize]>,
 }
 
@@ -56,19 +58,20 @@ impl Topic {
             outlet,
             sent: 0,
             next: first,
+            again: false,
             words: vec![0; words].into(),
         })
     }
 }
 
 impl Relay {
-    /// Appends the next message.
+    /// Appends the next message. `again` marks it as one that an earlier process of the readers may have had.
     ///
     /// # Errors
     /// With nothing pushed, if the bytes are not as many as the topic's messages have, or a gating subscription holds
     /// the ring.
     #[inline]
-    pub fn push(&mut self, message: &[u8]) -> Result<(), RelayError> {
+    pub fn push(&mut self, message: &[u8], again: bool) -> Result<(), RelayError> {
         let (expected, found) = (self.topic.schema().size, message.len());
         if expected != found {
             return Err(RelayError::Size { expected, found });
@@ -79,6 +82,12 @@ impl Relay {
             Ok(words) => words,
             Err(_) => copied(&mut self.words, message),
         };
+        if again != self.again {
+            self.again = again;
+            if let Some(numbering) = &self.outlet.numbering {
+                numbering.mark(producer.sequence(), again);
+            }
+        }
         producer.try_push(words, found).map_err(|_| RelayError::Full)?;
         self.sent += 1;
         self.next += 1;
@@ -103,7 +112,34 @@ impl Relay {
         self.producer.as_mut().map_or(0, Producer::room)
     }
 
-    /// Has the waker called when a subscription makes room; look at the [`room`](Relay::room) again after this.
+    /// The sequence of the first message that a gating subscription is not done with: the one that comes next if there is
+    /// no such message. At a shutdown, what subscriptions had not taken when they left is not done with; otherwise it is,
+    /// since nobody will take it.
+    #[must_use]
+    pub fn done(&self, at_shutdown: bool) -> u64 {
+        let place = self.outlet.done(at_shutdown);
+        match &self.outlet.numbering {
+            Some(numbering) if place != self.outlet.ring.tail() => {
+                numbering.join(place).sequence(place)
+            }
+            _ => self.next,
+        }
+    }
+
+    /// The sequence of the publisher's next message.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// How many messages its ring holds.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.outlet.ring.capacity()
+    }
+
+    /// Has the waker called when a subscription makes room, or is done with a message; look at the
+    /// [`room`](Relay::room) and at what is [`done`](Relay::done) again after this.
     pub fn park(&self, waker: &Waker) {
         self.outlet.room.park(waker);
     }
@@ -112,6 +148,15 @@ impl Relay {
     pub fn flush(&mut self) {
         announce();
         self.bells.ring();
+    }
+
+    /// The publisher has ended: readers get what was pushed, and then the end.
+    pub fn end(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            producer.close();
+            self.topic.end_relay(&self.outlet);
+            self.flush();
+        }
     }
 
     /// The publisher is gone, and nobody knows what it had sent.
@@ -134,11 +179,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        if let Some(producer) = self.producer.take() {
-            producer.close();
-        }
-        self.topic.end_relay(&self.outlet);
-        self.flush();
+        self.end();
         // As when a publisher goes.
         self.outlet.room.forget();
     }

@@ -218,7 +218,11 @@ impl<M: Message> Drop for Subscription<M> {
         }
         while !self.feeds.is_empty() {
             let feed = &self.feeds[0];
-            feed.line.add(FeedValue::Left, feed.consumer.depth() as u64);
+            let depth = feed.consumer.depth();
+            feed.line.add(FeedValue::Left, depth as u64);
+            if depth > 0 && self.inlet.policy.is_gating() {
+                feed.outlet.abandon(feed.consumer.cursor());
+            }
             self.retire(0);
         }
         // A publisher may know the inlet a little longer.

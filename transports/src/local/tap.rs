@@ -10,6 +10,7 @@ use mycelium_core::doorbell::announce;
 use mycelium_core::ring::broadcast::{Keeping, Look};
 use zerocopy::IntoBytes;
 
+use super::delivery::Undelivered;
 use super::outlet::{Feed, Inlet, Outlet, Ring};
 use super::{Policy, Topic, TopicError};
 use crate::counters::{FeedValue, Line};
@@ -92,8 +93,9 @@ impl<T> Tap<T> {
     {
         let mut incoming = self.inlet.incoming.lock();
         self.taken_in = self.inlet.incoming.version();
-        let inlet = &self.inlet;
-        self.sources.extend(incoming.drain(..).map(|feed| Source::new(feed, inlet.clone())));
+        let (inlet, type_id) = (&self.inlet, self.topic.schema().id);
+        self.sources
+            .extend(incoming.drain(..).map(|feed| Source::new(feed, inlet.clone(), type_id)));
     }
 }
 
@@ -102,7 +104,7 @@ impl<T> Drop for Tap<T> {
         self.topic.retire_inlet(&self.inlet);
         // Nobody hands it any more; these leave as the others do.
         let incoming = std::mem::take(&mut *self.inlet.incoming.lock());
-        incoming.into_iter().for_each(|feed| drop(Source::<()>::new(feed, self.inlet.clone())));
+        incoming.into_iter().for_each(|feed| drop(Source::<()>::new(feed, self.inlet.clone(), 0)));
         // As when a subscription goes.
         self.inlet.bell.forget();
     }
@@ -136,6 +138,7 @@ pub struct Source<T = ()> {
     /// What whoever brings its messages on keeps with it.
     pub state: T,
     inlet: Arc<Inlet>,
+    type_id: u16,
     line: Line<FeedValue>,
     words: Box<[usize]>,
     /// What was missed between what is kept and what comes next.
@@ -145,10 +148,11 @@ pub struct Source<T = ()> {
     outlet: Left,
 }
 
-/// So many messages before a sequence.
+/// So many messages before a sequence, and how they are counted.
 struct Missed {
     before: u64,
     count: u64,
+    value: FeedValue,
 }
 
 /// The publisher of a reader that has left when this is dropped.
@@ -170,7 +174,7 @@ impl Drop for Left {
 }
 
 impl<T> Source<T> {
-    fn new(feed: Feed, inlet: Arc<Inlet>) -> Source<T>
+    fn new(feed: Feed, inlet: Arc<Inlet>, type_id: u16) -> Source<T>
     where
         T: Default,
     {
@@ -178,7 +182,7 @@ impl<T> Source<T> {
         let words =
             vec![0; outlet.ring.layout().message_bytes().div_ceil(size_of::<usize>())].into();
         let (state, gaps, reader) = (T::default(), VecDeque::new(), consumer.keeping());
-        Source { state, inlet, line, words, gaps, reader, outlet: Left(outlet) }
+        Source { state, inlet, type_id, line, words, gaps, reader, outlet: Left(outlet) }
     }
 
     /// The publisher.
@@ -210,7 +214,7 @@ impl<T> Source<T> {
             Look::Gap { missed } => {
                 // It counts once it is let go of: until then it may yet grow.
                 let (before, count) = (self.next(), missed as u64);
-                self.gaps.push_back(Missed { before, count });
+                self.gaps.push_back(Missed { before, count, value: FeedValue::Overwritten });
                 Sight::Gap(count)
             }
             Look::Empty => Sight::Empty,
@@ -222,6 +226,31 @@ impl<T> Source<T> {
     #[inline]
     pub fn advance(&mut self) {
         self.reader.advance();
+    }
+
+    /// Passes over the messages before a sequence, which are counted as `value` once they are let go of. Returns how many
+    /// there were.
+    pub fn pass(&mut self, before: u64, value: FeedValue) -> u64 {
+        let from = self.next();
+        self.reader.skip_to(before as usize);
+        let count = self.next() - from;
+        self.gaps.push_back(Missed { before, count, value });
+        count
+    }
+
+    /// The messages that come next were sent a second time.
+    pub fn count_again(&self, count: u64) {
+        self.line.add(FeedValue::SentAgain, count);
+    }
+
+    /// The message that comes next, as one that is given up.
+    pub fn give_up(&mut self) -> Option<Undelivered> {
+        let (sequence, epoch) = (self.next(), self.epoch());
+        let Sight::Message(bytes) = self.look() else { return None };
+        let payload = bytes.to_owned();
+        let (topic, publisher) = (self.outlet.topic.clone(), self.outlet.name.clone());
+        let (reader, type_id) = (self.inlet.name.clone(), self.type_id);
+        Some(Undelivered { topic, reader, type_id, publisher, epoch, sequence, payload })
     }
 
     /// The sequence of what comes next.
@@ -236,14 +265,9 @@ impl<T> Source<T> {
         self.reader.kept() as u64
     }
 
-    /// The messages before this sequence have arrived: they are kept no more, and their room is the publisher's again.
+    /// The messages before this sequence are confirmed: they are kept no more, and their room is the publisher's again.
     pub fn release(&mut self, before: u64) {
         self.let_go(before, FeedValue::Taken);
-    }
-
-    /// Whoever was to get the messages that are kept is gone: nobody knows whether they have arrived.
-    pub fn forget(&mut self) {
-        self.let_go(self.next(), FeedValue::Unknown);
     }
 
     /// Goes back to a message that is kept.
@@ -269,9 +293,7 @@ impl<T> Source<T> {
         let mut missed = 0;
         while let Some(gap) = self.gaps.pop_front_if(|gap| gap.before <= before) {
             missed += gap.count;
-        }
-        if missed > 0 {
-            self.line.add(FeedValue::Overwritten, missed);
+            self.line.add(gap.value, gap.count);
         }
         missed
     }

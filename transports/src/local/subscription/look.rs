@@ -178,7 +178,7 @@ impl<M: Message> Subscription<M> {
         }
         if let Some(AfterGap { feed, message, sequence }) = self.after_gap.take() {
             self.feeds[feed].line.add(FeedValue::Taken, 1);
-            let received = Received { message, sequence, time: Time::First };
+            let received = Received { message, sequence, time: self.time(feed, 0) };
             return TryRecv::Delivery(Delivery::Msg(received));
         }
         let mut idle = 0;
@@ -254,12 +254,18 @@ impl<M: Message> Subscription<M> {
 
     fn hand_out(&mut self, index: usize, message: M, sequence: u64) -> Received<M> {
         let failures = self.in_hand.map_or(0, |in_hand| in_hand.failures);
-        let time = if failures > 0 { Time::Again } else { Time::First };
-        if failures > 0 {
+        let time = self.time(index, failures);
+        if time == Time::Again {
             self.feeds[index].line.add(FeedValue::Redelivered, 1);
         }
         self.hold(index, failures);
         Received { message, sequence, time }
+    }
+
+    /// Whether a message of a feed was delivered before: to a run of the service that failed with it in hand, or to an
+    /// earlier process.
+    fn time(&self, index: usize, failures: u32) -> Time {
+        if failures > 0 || self.feeds[index].comes_again() { Time::Again } else { Time::First }
     }
 
     /// Keeps the next message in hand. Nobody waits for an observer, so what it has may be gone at any time: it is done with
@@ -302,7 +308,7 @@ impl<M: Message> Subscription<M> {
         let value = match reason {
             GapReason::Overwritten | GapReason::Disconnected => FeedValue::Overwritten,
             GapReason::Skipped => FeedValue::Skipped,
-            GapReason::Undecodable => FeedValue::DeadLettered,
+            GapReason::Undecodable | GapReason::GivenUp => FeedValue::DeadLettered,
         };
         feed.line.add(value, count);
         let (publisher, epoch) = (feed.outlet.name.clone(), feed.outlet.epoch);

@@ -1,0 +1,181 @@
+//! What earlier processes of a reader may have had of one publisher's messages, and what becomes of these.
+
+use super::reason;
+use crate::counters::FeedValue;
+
+/// What becomes of messages that were sent to a process of a reader and not confirmed when it died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Redelivery {
+    /// They are sent to its next process, marked as redelivered. A message that was in hand at so many deaths in a row is
+    /// given up: a dead letter of the link. With 0 none is.
+    AtLeastOnce {
+        /// At how many deaths.
+        deaths: u32,
+    },
+    /// They are not sent again: the next process is told how many they are.
+    AtMostOnce,
+}
+
+impl Default for Redelivery {
+    fn default() -> Redelivery {
+        Redelivery::AtLeastOnce { deaths: 3 }
+    }
+}
+
+/// Messages that are not sent any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Skip {
+    /// All before this sequence.
+    pub(super) before: u64,
+    /// Why, as a gap says it.
+    pub(super) reason: u16,
+    /// How they are counted.
+    pub(super) value: FeedValue,
+}
+
+/// What is remembered of one source from one process of its reader to the next.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    /// Messages before this sequence were sent to the present process, on this connection or an earlier one.
+    sent: u64,
+    /// Those before this one were sent to a process that is gone.
+    again_before: u64,
+    /// In how many lives in a row the reader has not got beyond what it had when it died first.
+    deaths: u32,
+    /// Its last process died somewhere before this sequence.
+    died_before: u64,
+    /// Until the message that is in hand when the reader dies is behind it, only one is on its way.
+    one_by_one: bool,
+    skip: Option<Skip>,
+}
+
+/// What is to be done about a message after a death of its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    GoOn,
+    /// The first message that is not confirmed is given up.
+    GiveUp,
+}
+
+impl Past {
+    /// Messages before `next` were sent.
+    pub(super) fn sent(&mut self, next: u64) {
+        self.sent = self.sent.max(next);
+    }
+
+    /// Whether messages before `next` may have been sent.
+    pub(super) fn knows(&self, next: u64) -> bool {
+        next <= self.sent
+    }
+
+    /// The reader's process has died; its messages before `kept` are confirmed. `waited_for`: the publisher waits for this
+    /// reader.
+    pub(super) fn died(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) -> Verdict {
+        if self.sent <= kept {
+            (self.deaths, self.one_by_one) = (0, false);
+            return Verdict::GoOn;
+        }
+        let Redelivery::AtLeastOnce { deaths: limit } = redelivery else {
+            self.skip_lost();
+            return Verdict::GoOn;
+        };
+        if !waited_for {
+            self.skip_lost();
+            return Verdict::GoOn;
+        }
+        // Only of one that was alone is it known that it was in hand.
+        let is_alone = self.one_by_one && self.sent - kept == 1;
+        self.again_before = self.again_before.max(self.sent);
+        self.deaths = if kept < self.died_before { self.deaths.saturating_add(1) } else { 1 };
+        self.died_before = self.died_before.max(self.sent);
+        self.sent = 0;
+        self.one_by_one = limit > 0 && self.deaths.saturating_add(1) >= limit;
+        if is_alone && self.deaths >= limit {
+            let (before, reason, value) = (kept + 1, reason::GIVEN_UP, FeedValue::DeadLettered);
+            self.skip = Some(Skip { before, reason, value });
+            (self.deaths, self.one_by_one) = (0, false);
+            return Verdict::GiveUp;
+        }
+        Verdict::GoOn
+    }
+
+    fn skip_lost(&mut self) {
+        let before = self.skip.map_or(0, |skip| skip.before).max(self.sent);
+        let (reason, value) = (reason::LOST, FeedValue::Unknown);
+        self.sent = 0;
+        self.skip = Some(Skip { before, reason, value });
+    }
+
+    /// What is to be said instead of the messages from `next` on.
+    pub(super) fn skip(&self, next: u64) -> Option<Skip> {
+        self.skip.filter(|skip| next < skip.before)
+    }
+
+    /// Whether an earlier process may have had a message.
+    pub(super) fn comes_again(&self, sequence: u64) -> bool {
+        sequence < self.again_before
+    }
+
+    /// Whether a message waits until all before it are confirmed.
+    pub(super) fn waits(&self, sequence: u64, kept: u64) -> bool {
+        self.one_by_one && sequence < self.died_before && sequence > kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THREE: Redelivery = Redelivery::AtLeastOnce { deaths: 3 };
+
+    /// A process to which messages are sent as far as they may be, which confirms all before `confirmed`, and dies.
+    fn life(past: &mut Past, kept: &mut u64, ready: u64, confirmed: u64) -> Verdict {
+        let mut next = past.skip(*kept).map_or(*kept, |skip| skip.before);
+        *kept = (*kept).max(next.min(confirmed));
+        while next < ready {
+            if past.waits(next, *kept) {
+                if *kept >= confirmed {
+                    break;
+                }
+                *kept = (*kept + 1).min(confirmed);
+                continue;
+            }
+            next += 1;
+            past.sent(next);
+        }
+        *kept = (*kept).max(confirmed.min(next));
+        past.died(*kept, THREE, true)
+    }
+
+    #[test]
+    fn the_message_in_hand_at_three_deaths_is_given_up_and_no_other() {
+        let (mut past, mut kept) = (Past::default(), 0);
+        // It dies of message 5, and confirms late what it did before.
+        assert_eq!(life(&mut past, &mut kept, 10, 2), Verdict::GoOn);
+        assert!(past.comes_again(9) && !past.comes_again(10));
+        assert_eq!(life(&mut past, &mut kept, 10, 2), Verdict::GoOn);
+        assert_eq!(life(&mut past, &mut kept, 10, 5), Verdict::GiveUp);
+        assert_eq!(past.skip(5).map(|skip| skip.before), Some(6));
+        assert_eq!(past.skip(6), None);
+        assert_eq!(kept, 5);
+    }
+
+    #[test]
+    fn who_gets_on_gives_nothing_up() {
+        let (mut past, mut kept) = (Past::default(), 0);
+        for round in 1..100 {
+            assert_eq!(life(&mut past, &mut kept, 10 * round + 10, 10 * round), Verdict::GoOn);
+        }
+    }
+
+    #[test]
+    fn what_is_delivered_at_most_once_is_told_and_not_sent_again() {
+        let mut past = Past::default();
+        past.sent(7);
+        assert_eq!(past.died(3, Redelivery::AtMostOnce, true), Verdict::GoOn);
+        let skip = past.skip(3).unwrap();
+        assert_eq!((skip.before, skip.reason), (7, reason::LOST));
+        assert!(!past.comes_again(3));
+    }
+}
