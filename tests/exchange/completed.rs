@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use mycelium_executor::Backoff;
 use mycelium_transports::local::{Delivery, Policy};
 
-use crate::station::{Number, Place, Side, take, until, within};
+use crate::station::{Number, PATIENCE, Place, Side, take, until, within};
 
 #[tokio::test]
 async fn nobody_waits_for_a_publisher_that_has_completed() {
     for told_before in [true, false] {
         let place = Place::new(&format!("completed-absent-{told_before}"));
-        let here = Side::new("here", 2, 64);
+        let mut here = Side::new("here", 2, 64);
+        // No second try comes in time.
+        here.config.retry = Backoff { first: PATIENCE * 60, longest: PATIENCE * 60 };
         let mut reader = here.reader();
         if told_before {
             here.control.completed("there");
