@@ -89,7 +89,7 @@ struct State {
     next: u64,
 }
 
-type Watcher = Arc<dyn Fn(&str, Standing) + Send + Sync>;
+type Watcher = Arc<Mutex<dyn FnMut(&str, Standing) + Send>>;
 
 impl Members {
     pub(crate) const fn new() -> Members {
@@ -102,20 +102,21 @@ impl Members {
         self.state().standings.get(member).copied()
     }
 
-    /// Calls `watcher` with what holds now, and with each change, until the result is dropped. A standing may be told
-    /// twice, and two changes in either order; a final one stays.
+    /// Calls `watcher` with what holds now and after each change, until the result is dropped. The last call for a member
+    /// has its latest standing; one that was replaced meanwhile may be left out, and the latest may be told twice. The
+    /// watcher is called by one thread at a time.
     pub(crate) fn watch(
         &'static self,
-        watcher: impl Fn(&str, Standing) + Send + Sync + 'static,
+        watcher: impl FnMut(&str, Standing) + Send + 'static,
     ) -> Watch {
-        let watcher: Watcher = Arc::new(watcher);
+        let watcher: Watcher = Arc::new(Mutex::new(watcher));
         let mut state = self.state();
         let (id, standings) = (state.next, state.standings.clone());
         state.next += 1;
         state.watchers.push((id, watcher.clone()));
         // Whoever is told may drop a watch of its own, which takes the lock.
         drop(state);
-        standings.iter().for_each(|(member, standing)| watcher(member, *standing));
+        standings.keys().for_each(|member| self.show(member, &watcher));
         Watch { members: self, id }
     }
 
@@ -133,8 +134,16 @@ impl Members {
         let watchers: Vec<Watcher> =
             state.watchers.iter().map(|(_, watcher)| watcher.clone()).collect();
         drop(state);
-        watchers.iter().for_each(|watcher| watcher(member, standing));
+        watchers.iter().for_each(|watcher| self.show(member, watcher));
         true
+    }
+
+    /// Whoever has the watcher's lock last sees the latest standing.
+    fn show(&self, member: &str, watcher: &Watcher) {
+        let mut watcher = watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(standing) = self.standing(member) {
+            watcher(member, standing);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
