@@ -10,9 +10,17 @@
 //!   all at once.
 //! - Each member leads a process group of its own, so that Ctrl-C reaches the launcher alone. Whatever a member leaves
 //!   in its group goes with it, by SIGKILL. The run leaves no process behind, nor does a panic in it.
-//! - A launcher that is killed can do nothing more. Its members see it by the end of their standard input, which is a
-//!   pipe whose other end only the launcher holds and never writes to. [`end_with_launcher`] watches for it, and
-//!   belongs at the start of each member's `main`.
+//! - The standard input of each process of a member is a pipe whose other end only the launcher holds.
+//!   [`end_with_launcher`] reads it and belongs at the start of each member's `main`.
+//! - The launcher writes to these pipes which process runs which member, which members have completed, and which were
+//!   given up. A new process is told all of it before it starts. The nodes of a process use this: a node does not wait
+//!   for one that has completed, and waits without limit to deliver to one that runs, or will run again. Names of
+//!   members are names of nodes for this purpose.
+//! - The launcher never waits for a member to read. A process that does not read loses lines once its pipe is full
+//!   (64 KiB on Linux, some thousand lines); the next line that has room brings all that holds with it.
+//! - A launcher that is killed can do nothing more. Its members see it by the end of their pipes.
+//! - A member that exits with [`Bundle::UNDELIVERED`] has lost messages that it had accepted. The bundle ends with an
+//!   error, as it does if a member fails while the bundle ends.
 //!
 //! ```no_run
 //! use std::process::Command;
@@ -31,7 +39,8 @@
 //! ```
 //!
 //! `process` is one process and what kills it safely, `run` decides what happens to which, `order` says who ends after
-//! whom, `lifeline` is the pipe, and `report` is all that is said about it.
+//! whom, `lifeline` is the pipe to a process, and `report` is all that is said about it. `crate::members` is what a
+//! process knows of the members.
 
 mod lifeline;
 mod order;
@@ -93,6 +102,29 @@ impl Bundle {
     /// ```
     pub const NO_RESTART: u8 = 78;
 
+    /// The exit code by which a member says that messages were lost with it: its node ended with
+    /// [`StartError::Undelivered`](crate::StartError::Undelivered). The member prints which and how many; another start
+    /// could not bring them. It is 74, `EX_IOERR` of `sysexits.h`.
+    ///
+    /// ```
+    /// # use std::process::ExitCode;
+    /// # use mycelium::bundle::Bundle;
+    /// # use mycelium::{Report, StartError};
+    /// fn exit_code(ended: Result<Report, StartError>) -> ExitCode {
+    ///     match ended {
+    ///         Ok(_report) => ExitCode::SUCCESS,
+    ///         Err(error) => {
+    ///             eprintln!("{error}");
+    ///             match error {
+    ///                 StartError::Undelivered { .. } => ExitCode::from(Bundle::UNDELIVERED),
+    ///                 _ => ExitCode::FAILURE,
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub const UNDELIVERED: u8 = 74;
+
     /// A bundle without members.
     #[must_use]
     pub fn new() -> Bundle {
@@ -141,8 +173,9 @@ impl Bundle {
     /// returned.
     ///
     /// # Errors
-    /// If the members do not fit together (nothing was started then), one could not be started or failed for good, or
-    /// members had to be killed. The first cause counts. No member is left in any case.
+    /// If the members do not fit together (nothing was started then), one could not be started, failed for good or
+    /// while the bundle ended, could not deliver its messages, or had to be killed. The first cause counts. No member is
+    /// left in any case.
     pub fn run(self) -> Result<Report, BundleError> {
         run::run(self)
     }
@@ -173,7 +206,8 @@ pub struct Member {
 
 impl Member {
     /// A member that is started by what `command` returns each time. Its standard input and process group are the
-    /// bundle's to set; all else is the command's.
+    /// bundle's to set; all else is the command's. The name has 1 to 62 bytes, and no white space or control
+    /// characters.
     #[must_use]
     pub fn new(name: &str, command: impl FnMut() -> Command + Send + 'static) -> Member {
         Member {

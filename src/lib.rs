@@ -74,6 +74,7 @@ mod inbox;
 mod kept;
 mod launch;
 mod links;
+mod members;
 mod node;
 mod observe;
 mod plan;

@@ -20,6 +20,7 @@ use mycelium_transports::stream::{DriveError, STREAMS, TOPICS};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
+use crate::members::{MEMBERS, Standing, Watch};
 use crate::node::Shared;
 use crate::plan::Ports;
 use crate::topology::Topology;
@@ -135,12 +136,14 @@ fn strictest<'a>(
 pub(crate) struct Links {
     control: Arc<Control>,
     station: Option<Arc<Station>>,
+    /// Has the control told which nodes have ended for good.
+    watch: Option<Watch>,
 }
 
 impl Links {
     /// Announces the readers, listens for them, and dials the publishers.
     pub(crate) fn start(shared: &Arc<Shared>) -> Result<Links, StartError> {
-        let mut links = Links { control: Arc::default(), station: None };
+        let mut links = Links { control: Arc::default(), station: None, watch: None };
         let neighbours = &shared.plan.neighbours;
         if neighbours.publishers.is_empty() && neighbours.readers.is_empty() {
             return Ok(links);
@@ -154,6 +157,15 @@ impl Links {
         for (peer, topics) in &neighbours.publishers {
             links.dial(shared, identity, peer, topics)?;
         }
+        let control = Arc::downgrade(&links.control);
+        links.watch = Some(MEMBERS.watch(move |member, standing| {
+            let Some(control) = control.upgrade() else { return };
+            match standing {
+                Standing::Completed => control.completed(member),
+                Standing::Gone => control.gone(member),
+                Standing::Expected | Standing::Runs(_) => {}
+            }
+        }));
         Ok(links)
     }
 
@@ -255,6 +267,12 @@ impl Links {
         self.station.as_ref().map_or_else(Vec::new, |station| station.undelivered())
     }
 
+    /// Whether a reader that the launcher runs, or will run again, has not taken all that there is for it.
+    pub(crate) fn has_readers_to_come(&self) -> bool {
+        let comes = |node: &String| MEMBERS.standing(node).is_some_and(|told| !told.is_final());
+        self.station.as_ref().is_some_and(|station| station.unfinished().iter().any(comes))
+    }
+
     /// How many messages have arrived so far: while that grows, waiting is worth it.
     pub(crate) fn progress(&self) -> u64 {
         self.station.as_ref().map_or(0, |station| station.progress())
@@ -287,6 +305,7 @@ fn observer(node: &str) -> Observer {
         Notice::Down { error: DriveError::Link(error), .. } if error.is_goodbye() => {
             tracing::info!(node, "{notice}")
         }
+        Notice::Past { .. } => tracing::info!(node, "{notice}"),
         Notice::Unreachable { pause, .. } if *pause < Duration::from_millis(500) => {
             tracing::debug!(node, "{notice}")
         }

@@ -4,10 +4,16 @@
 //! them is left.
 #![cfg(unix)]
 
+#[cfg(target_os = "linux")]
+#[path = "bundle/completed.rs"]
+mod completed;
 #[path = "bundle/ends.rs"]
 mod ends;
 #[path = "bundle/launcher.rs"]
 mod launcher;
+#[cfg(target_os = "linux")]
+#[path = "bundle/pipeline.rs"]
+mod pipeline;
 #[path = "bundle/restarts.rs"]
 mod restarts;
 #[path = "bundle/roles.rs"]

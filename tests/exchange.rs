@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "exchange/arrival.rs"]
 mod arrival;
+#[path = "exchange/completed.rs"]
+mod completed;
 #[path = "exchange/defects/mod.rs"]
 mod defects;
 #[path = "exchange/limits.rs"]

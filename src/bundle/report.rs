@@ -93,6 +93,9 @@ impl fmt::Display for Event {
 pub struct Report {
     /// Its members, in the order in which they were added.
     pub members: Vec<MemberReport>,
+    /// The bundle was asked to end, by a signal or by [`Handle::stop`](super::Handle::stop), while members had still to
+    /// end: they may have had more to do, though each exited with code 0.
+    pub stopped: bool,
 }
 
 /// How a member ended, and what it went through.
@@ -162,6 +165,23 @@ pub enum BundleError {
         /// The member.
         member: String,
     },
+    /// A member exited with [`Bundle::UNDELIVERED`](super::Bundle::UNDELIVERED).
+    Undelivered {
+        /// The member.
+        member: String,
+    },
+    /// A member failed while the bundle ended.
+    Stopped {
+        /// The member.
+        member: String,
+        /// How it exited.
+        status: ExitStatus,
+    },
+    /// The name of a member is empty, longer than 62 bytes, or has white space or control characters.
+    Name {
+        /// The name.
+        member: String,
+    },
     /// Members had not ended at their deadline, or at a second signal, and were killed.
     Killed {
         /// Their names.
@@ -198,6 +218,21 @@ impl fmt::Display for BundleError {
                 f,
                 "member `{member}` cannot run as it is set up (exit code {}): see what it said",
                 super::Bundle::NO_RESTART
+            ),
+            BundleError::Undelivered { member } => write!(
+                f,
+                "member `{member}` ended with messages that it could not deliver (exit code {}): \
+                 see what it said",
+                super::Bundle::UNDELIVERED
+            ),
+            BundleError::Stopped { member, status } => {
+                write!(f, "member `{member}` failed while the bundle ended: {status}")
+            }
+            BundleError::Name { member } => write!(
+                f,
+                "`{}` cannot be the name of a member: expected 1 to 62 bytes without white space \
+                 and control characters",
+                member.escape_debug()
             ),
             BundleError::Killed { members } => {
                 write!(f, "had not ended and were killed: {}", members.join(", "))

@@ -2,6 +2,7 @@
 //! the clock bounds the wait.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
@@ -14,9 +15,14 @@ use super::order::stop_order;
 use super::process::Process;
 use super::report::{BundleError, Event, MemberReport, Outcome, Report};
 use super::{Bundle, Handle, Member, Observer, Wake};
+use crate::members::{self, Standing};
 use crate::supervision::Failures;
 
 pub(super) fn run(bundle: Bundle) -> Result<Report, BundleError> {
+    let nameless = bundle.members.iter().find(|member| !members::is_name(&member.name));
+    if let Some(Member { name, .. }) = nameless {
+        return Err(BundleError::Name { member: name.clone() });
+    }
     let order = stop_order(&bundle.members)?;
     let slots = bundle.members.into_iter().zip(order).map(|(member, waits_for)| Slot {
         member,
@@ -25,17 +31,18 @@ pub(super) fn run(bundle: Bundle) -> Result<Report, BundleError> {
         failures: Failures::default(),
         starts: 0,
         status: None,
+        told: Standing::Expected,
     });
     let run = Run {
         slots: slots.collect(),
         deadline: bundle.deadline,
         observer: bundle.observer,
-        lifeline: Lifeline::new()?,
         _signals: Signals::forward(bundle.handle.sender.clone())?,
         handle: bundle.handle,
         wakes: bundle.wakes,
         origin: now(),
         stopping: false,
+        early: false,
         interrupted: false,
         killing: false,
         killed: Vec::new(),
@@ -49,12 +56,13 @@ struct Run {
     slots: Vec<Slot>,
     deadline: Duration,
     observer: Observer,
-    lifeline: Lifeline,
     _signals: Signals,
     handle: Handle,
     wakes: Receiver<Wake>,
     origin: Instant,
     stopping: bool,
+    /// It was to stop while members had still to end.
+    early: bool,
     /// There was a signal.
     interrupted: bool,
     /// There were two.
@@ -73,6 +81,8 @@ struct Slot {
     failures: Failures,
     starts: u64,
     status: Option<ExitStatus>,
+    /// What the members were told of it.
+    told: Standing,
 }
 
 enum State {
@@ -83,6 +93,8 @@ enum State {
     Running {
         process: Process,
         asked: Asked,
+        /// Dropped behind the process: its end says that the launcher is gone.
+        lifeline: Lifeline,
     },
     Ended(Outcome),
 }
@@ -112,6 +124,7 @@ impl Run {
             if self.stopping {
                 self.stop_what_is_next();
             }
+            self.tell_members();
         }
         match self.error.take() {
             Some(error) => Err(error),
@@ -147,21 +160,24 @@ impl Run {
     }
 
     fn start(&mut self, member: usize) {
-        let slot = &mut self.slots[member];
-        let name = slot.member.name.clone();
-        let mut command = (slot.member.command)();
+        let slot = &mut self.slots[member].member;
+        let (name, mut command) = (slot.name.clone(), (slot.command)());
         let program = command.get_program().to_owned();
         let wakes = self.handle.sender.clone();
         let exited = move || {
             // Without a receiver the run is over, and so is the member.
             let _ = wakes.send(Wake::Exited(member));
         };
-        let lifeline = self.lifeline.attach(&mut command);
-        match lifeline.and_then(|()| Process::start(command, exited)) {
-            Ok(process) => {
+        let lines = self.lines();
+        let lifeline = Lifeline::attach(&mut command, &lines);
+        let started =
+            lifeline.and_then(|lifeline| Ok((Process::start(command, exited)?, lifeline)));
+        let slot = &mut self.slots[member];
+        match started {
+            Ok((process, lifeline)) => {
                 let pid = process.pid();
                 slot.starts += 1;
-                slot.state = State::Running { process, asked: Asked::Not };
+                slot.state = State::Running { process, asked: Asked::Not, lifeline };
                 self.handle.pids.set(&name, Some(pid));
                 self.tell(Event::Started { member: name, pid });
             }
@@ -180,7 +196,7 @@ impl Run {
         let slot = &mut self.slots[member];
         let name = slot.member.name.clone();
         let state = std::mem::replace(&mut slot.state, State::Ended(Outcome::Stopped));
-        let State::Running { process, asked } = state else { return Ok(()) };
+        let State::Running { process, asked, .. } = state else { return Ok(()) };
         let status = process.reap()?;
         slot.status = Some(status);
         self.handle.pids.set(&name, None);
@@ -189,10 +205,16 @@ impl Run {
             self.slots[member].state = State::Ended(Outcome::Completed);
         } else if let Asked::ByKill = asked {
             self.killed.push(name);
-        } else if self.stopping {
-            // The end of a bundle is no time for another try.
+        } else if status.code() == Some(Bundle::UNDELIVERED.into()) {
+            // The messages were lost with the process: another one cannot bring them.
+            self.give_up(member, BundleError::Undelivered { member: name });
         } else if status.code() == Some(Bundle::NO_RESTART.into()) {
             self.give_up(member, BundleError::Refused { member: name });
+        } else if self.stopping {
+            // A member that does not handle SIGTERM dies of it, which is no failure of its own.
+            if !(matches!(asked, Asked::ToEnd { .. }) && status.signal() == Some(SIGTERM)) {
+                self.give_up(member, BundleError::Stopped { member: name, status });
+            }
         } else if let Err(restarts) = self.restart(member) {
             let window = self.slots[member].member.restart.window;
             self.give_up(member, BundleError::Failed { member: name, status, restarts, window });
@@ -223,6 +245,7 @@ impl Run {
     /// Asks those to end for whom nobody else has to, and kills those who had their time.
     fn stop_what_is_next(&mut self) {
         let now = self.now();
+        self.early |= !self.slots.iter().all(Slot::has_ended);
         for slot in &mut self.slots {
             if let State::Waiting { .. } = slot.state {
                 slot.state = State::Ended(Outcome::Stopped);
@@ -232,7 +255,7 @@ impl Run {
             let ended = |&feeder: &usize| self.slots[feeder].has_ended();
             let is_next = self.slots[member].waits_for.iter().all(ended);
             let Slot { member, state, .. } = &mut self.slots[member];
-            let State::Running { process, asked } = state else { continue };
+            let State::Running { process, asked, .. } = state else { continue };
             let member = member.name.clone();
             let overdue = matches!(asked, Asked::ToEnd { until } if *until <= now);
             match asked {
@@ -249,6 +272,31 @@ impl Run {
                 _ => (),
             }
         }
+    }
+
+    /// Tells all members that run what has changed since this was last called.
+    fn tell_members(&mut self) {
+        let mut changed = Vec::new();
+        for slot in &mut self.slots {
+            let standing = slot.standing();
+            if std::mem::replace(&mut slot.told, standing) != standing {
+                changed.push(standing.line(&slot.member.name));
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let all = self.lines();
+        for slot in &mut self.slots {
+            if let State::Running { lifeline, .. } = &mut slot.state {
+                lifeline.tell(&changed, &all);
+            }
+        }
+    }
+
+    /// What holds of each member now, as lines.
+    fn lines(&self) -> Vec<String> {
+        self.slots.iter().map(|slot| slot.standing().line(&slot.member.name)).collect()
     }
 
     fn tell(&mut self, event: Event) {
@@ -270,7 +318,7 @@ impl Run {
             starts: slot.starts,
             status: slot.status,
         });
-        Report { members: members.collect() }
+        Report { members: members.collect(), stopped: self.early }
     }
 
     fn now(&self) -> Duration {
@@ -288,6 +336,15 @@ impl Drop for Run {
 impl Slot {
     fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended(_))
+    }
+
+    fn standing(&self) -> Standing {
+        match &self.state {
+            State::Waiting { .. } => Standing::Expected,
+            State::Running { process, .. } => Standing::Runs(process.pid()),
+            State::Ended(Outcome::Completed) => Standing::Completed,
+            State::Ended(Outcome::Stopped) => Standing::Gone,
+        }
     }
 }
 

@@ -132,8 +132,8 @@ impl Driver {
         Some(deadline)
     }
 
-    /// What services sent to other nodes is brought there: until the shutdown's deadline or, without a shutdown, as long
-    /// as anything arrives within the time that one may take.
+    /// What services sent to other nodes is brought there: until the shutdown's deadline. Without a shutdown, it goes on as
+    /// long as anything arrives within the time that a shutdown may take, or a launcher says that the reader comes.
     async fn see_messages_off(&self, mut shutdown: Option<Duration>) {
         let shared = &self.shared;
         let Some(links) = shared.links.get() else { return };
@@ -156,7 +156,9 @@ impl Driver {
                     links.shut_down();
                     shutdown = Some(shared.executor.now() + patience);
                 }
-                Either::Right(_) if shutdown.is_none() && links.progress() > before => {}
+                Either::Right(_)
+                    if shutdown.is_none()
+                        && (links.progress() > before || links.has_readers_to_come()) => {}
                 _ => break,
             }
         }

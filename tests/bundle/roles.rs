@@ -22,6 +22,17 @@ fn enter() {
         "wait" => wait_for_the_end(),
         "hang" => hang(),
         "launch" => launch("wait"),
+        #[cfg(target_os = "linux")]
+        "source" => exit(crate::pipeline::run("source").into()),
+        #[cfg(target_os = "linux")]
+        "middle" => exit(crate::pipeline::run("middle").into()),
+        #[cfg(target_os = "linux")]
+        "sink" => exit(crate::pipeline::run("sink").into()),
+        "undelivered" => exit(Bundle::UNDELIVERED.into()),
+        "fail-at-the-end" => {
+            wait_for_the_end();
+            exit(5)
+        }
         "launch-hanging" => launch("hang"),
         other => panic!("there is no role {other}"),
     }
@@ -29,7 +40,7 @@ fn enter() {
 }
 
 /// One write, so that it stays one line whatever others write meanwhile.
-fn say(what: &str) {
+pub(crate) fn say(what: &str) {
     let name = std::env::var(NAME).unwrap();
     std::io::stdout().write_all(format!("\n@{name} {what}\n").as_bytes()).unwrap();
 }

@@ -2,28 +2,36 @@
 //! topology, and serves the recorded day to the one that asks for it.
 
 use std::{
-    env, fs,
+    env, fmt, fs,
     io::{self, Write},
     mem,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, ExitStatus},
     sync::Arc,
     time::Duration,
 };
 
 use bandit::{
-    app::{self, Options, Run},
+    app::{self, Failure, Options, Run},
     feed::Feed,
     report,
 };
 use futures_channel::oneshot;
-use mycelium::bundle::{Bundle, Event, Member, Outcome, end_with_launcher};
+use mycelium::{
+    StartError,
+    bundle::{
+        Bundle, BundleError, Event, Member, MemberReport, Outcome, Report, end_with_launcher,
+    },
+};
 use mycelium_executor::Executor;
 
 use crate::{MemberArgs, RunArgs, clearer, say};
 
 /// A node has five seconds to end.
 const GRACE: Duration = Duration::from_secs(10);
+/// The number of the signal that asks a process to end.
+const SIGTERM: i32 = 15;
 
 /// Runs all nodes of the topology as processes, until they have done their work.
 pub(crate) async fn launch(
@@ -66,24 +74,73 @@ pub(crate) async fn launch(
     // It blocks until its processes have ended.
     let (tell, told) = oneshot::channel();
     executor.blocking(Box::new(|| drop(tell.send(bundle.run()))))?;
-    let report = told.await??;
+    let report = told.await?;
+    let took = executor.now() - begin;
     if let Some(feed) = feed {
         feed.shutdown();
         feed.join().await?;
     }
-    let starts: u64 = report.members.iter().map(|member| member.starts).sum();
-    let completed = report.members.iter().all(|member| member.outcome == Outcome::Completed);
-    let end = if completed { "done" } else { "ended" };
-    say(&format!(
-        "{end} in {:.1?}: {} processes, {} restarts",
-        executor.now() - begin,
-        report.members.len(),
-        starts.saturating_sub(report.members.len() as u64)
-    ));
-    if let Some(path) = options.signals.filter(|_| completed) {
+    let end = End::of(&report);
+    match &report {
+        Ok(report) => say(&format!("{end} in {took:.1?}: {}", processes(report))),
+        Err(_) => say(&format!("{end} in {took:.1?}")),
+    }
+    let report = report?;
+    if end == End::Done
+        && let Some(path) = options.signals
+    {
         say(&format!("signals    written to {}", path.display()));
     }
-    Ok(())
+    match report.members.iter().find(|member| has_failed(member)) {
+        Some(MemberReport { name, status: Some(status), .. }) => {
+            Err(format!("{name} has failed and was not started again: {status}").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How a bundle ended, in the word of its last line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// All members have done their work.
+    Done,
+    /// It was asked to end before that.
+    Early,
+    /// A member has failed.
+    Failed,
+}
+
+impl End {
+    fn of(report: &Result<Report, BundleError>) -> Self {
+        match report {
+            Ok(report) if report.members.iter().any(has_failed) => Self::Failed,
+            Ok(report) if report.stopped => Self::Early,
+            Ok(_) => Self::Done,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::Early => "ended early",
+            Self::Failed => "ended",
+        })
+    }
+}
+
+fn processes(report: &Report) -> String {
+    let members = report.members.len();
+    let starts: u64 = report.members.iter().map(|member| member.starts).sum();
+    format!("{members} processes, {} restarts", starts.saturating_sub(members as u64))
+}
+
+/// A member that was asked to end before it could handle the signal, or was never started, has not failed.
+fn has_failed(member: &MemberReport) -> bool {
+    let died = |status: ExitStatus| !status.success() && status.signal() != Some(SIGTERM);
+    member.outcome != Outcome::Completed && member.status.is_some_and(died)
 }
 
 /// Runs one node of the bundle. Its last line is the node's own figures.
@@ -100,10 +157,17 @@ pub(crate) async fn member(
             let _ = writeln!(io::stderr(), "error: {node}: {failure}");
             return Ok(ExitCode::from(Bundle::NO_RESTART));
         }
-        Err(failure) => return Err(clearer(failure).into()),
+        Err(failure) => return Err(format!("{node}: {}", clearer(failure)).into()),
     };
     let (board, begin) = (run.board.clone(), executor.now());
-    run.finish(executor.clone()).await.map_err(clearer)?;
+    match run.finish(executor.clone()).await {
+        Ok(_) => {}
+        Err(failure @ Failure::Node(StartError::Undelivered { .. })) => {
+            let _ = writeln!(io::stderr(), "error: {node}: {failure}");
+            return Ok(ExitCode::from(Bundle::UNDELIVERED));
+        }
+        Err(failure) => return Err(format!("{node}: {}", clearer(failure)).into()),
+    }
     let snapshot = board.figures().snapshot(executor.now() - begin);
     say(&format!("{node}: {}", report::member(&snapshot)));
     Ok(ExitCode::SUCCESS)

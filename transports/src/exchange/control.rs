@@ -1,7 +1,8 @@
 //! What the owner of links asks of them, and whether they are ready.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use event_listener::{Event, EventListener};
@@ -17,7 +18,16 @@ pub struct Control {
     unready: AtomicUsize,
     /// Tasks and taps that something still depends on.
     busy: AtomicUsize,
+    /// Peers that will not come again, by name.
+    past: Mutex<BTreeMap<String, Past>>,
     changed: Event,
+}
+
+/// How a peer ended that will not come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Past {
+    Completed,
+    Gone,
 }
 
 /// What links are to do.
@@ -46,6 +56,29 @@ impl Control {
     /// Ends all links, whatever is on its way.
     pub fn stop(&self) {
         self.enter(Phase::Stop);
+    }
+
+    /// Says that the node `peer` has completed: its process has exited with success, and there will be no other one.
+    ///
+    /// A dialer that is connected to it reads to the end of the connection. One that is not, or not any more, ends: what
+    /// is missing of the streams that were open is told as a gap that is not exact, and subscriptions end. A station
+    /// does not keep messages for it. Topics that were announced for it, or were to be read from it, count as found.
+    ///
+    /// ```
+    /// # use mycelium_transports::exchange::Control;
+    /// let control = Control::default();
+    /// control.completed("feed");
+    /// ```
+    pub fn completed(&self, peer: &str) {
+        self.passed(peer, Past::Completed);
+    }
+
+    /// Says that the node `peer` was given up: it has failed, and there will be no other process of it.
+    ///
+    /// As [`completed`](Control::completed), except that a station keeps what it has for the peer: those messages were
+    /// not delivered, and are counted when links are [stopped](Control::stop).
+    pub fn gone(&self, peer: &str) {
+        self.passed(peer, Past::Gone);
     }
 
     /// Ready once every topic that was announced has found its other side, or links are to end: says whether it is the
@@ -90,8 +123,34 @@ impl Control {
         }
     }
 
-    pub(super) async fn until_draining(&self) {
-        self.until(|| self.phase() > Phase::Run).await;
+    /// Ready once a dialer is not to wait for `peer` any more.
+    pub(super) async fn until_unneeded(&self, peer: &str) {
+        self.until(|| self.phase() > Phase::Run || self.past(peer).is_some()).await;
+    }
+
+    /// Ready once the phase is another one than `phase`, or more peers than `count` are past.
+    pub(super) async fn until_beyond(&self, phase: Phase, count: usize) {
+        self.until(|| self.phase() != phase || self.pasts().len() > count).await;
+    }
+
+    /// How the peer ended, if it will not come again.
+    pub(super) fn past(&self, peer: &str) -> Option<Past> {
+        self.pasts().get(peer).copied()
+    }
+
+    /// All peers that will not come again.
+    pub(super) fn past_peers(&self) -> Vec<String> {
+        self.pasts().keys().cloned().collect()
+    }
+
+    /// The first word counts: a peer that has completed was not given up.
+    fn passed(&self, peer: &str, past: Past) {
+        self.pasts().entry(peer.to_owned()).or_insert(past);
+        self.changed.notify(usize::MAX);
+    }
+
+    fn pasts(&self) -> MutexGuard<'_, BTreeMap<String, Past>> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn until_stopped(&self) {

@@ -51,8 +51,8 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// Reads until the peer has nothing more, or the links are to end. The topics are held open, and waited for, before
-    /// this is first polled.
+    /// Reads until the peer has nothing more, the links are to end, or the peer has [completed](Control::completed) and
+    /// there is no connection to it. The topics are held open, and waited for, before this is first polled.
     ///
     /// # Errors
     /// If there can be no such link.
@@ -88,6 +88,10 @@ impl Dialer {
             let mut random = fastrand::Rng::with_seed(self.executor.entropy());
             let mut failures = 0;
             while self.control.phase() == Phase::Run && !reading.is_over() {
+                if self.control.past(&self.peer).is_some() {
+                    (self.observer)(Notice::Past { peer: &self.peer });
+                    return reading.give_up();
+                }
                 match self.connected().await {
                     Some(Ok(stream)) => {
                         let mut driver = Driver::new(&mut link, stream, self.executor.clone());
@@ -107,16 +111,17 @@ impl Dialer {
                     Some(Err(error)) => {
                         self.pause(&mut failures, random.u64(..), Some(&error)).await;
                     }
-                    None => return,
+                    // The loop looks why.
+                    None => {}
                 }
             }
         })
     }
 
-    /// A connection, unless links are to end first.
+    /// A connection, unless nobody needs one any more.
     async fn connected(&self) -> Option<io::Result<Stream>> {
-        let draining = pin!(self.control.until_draining());
-        match select((self.connect)(), draining).await {
+        let unneeded = pin!(self.control.until_unneeded(&self.peer));
+        match select((self.connect)(), unneeded).await {
             futures_util::future::Either::Left((connected, _)) => Some(connected),
             futures_util::future::Either::Right(_) => None,
         }
@@ -129,7 +134,7 @@ impl Dialer {
             (self.observer)(Notice::Unreachable { peer: &self.peer, error, pause });
         }
         let wake = self.executor.sleep_until(self.executor.now().saturating_add(pause));
-        select(wake, pin!(self.control.until_draining())).await;
+        select(wake, pin!(self.control.until_unneeded(&self.peer))).await;
     }
 }
 

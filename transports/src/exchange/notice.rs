@@ -34,6 +34,11 @@ pub enum Notice<'a> {
         /// How long the pause is.
         pause: Duration,
     },
+    /// The other node has ended for good, and there is no connection to it: nothing more is read from it.
+    Past {
+        /// The other node.
+        peer: &'a str,
+    },
     /// A topic is not had, and is asked for again with the next connection.
     Refused {
         /// The other node.
@@ -84,6 +89,9 @@ impl fmt::Display for Notice<'_> {
             Notice::Down { peer, error } => write!(f, "the link with `{peer}` ended: {error}"),
             Notice::Unreachable { peer, error, pause } => {
                 write!(f, "cannot reach `{peer}`: {error}; next try in {pause:?}")
+            }
+            Notice::Past { peer } => {
+                write!(f, "`{peer}` has ended for good: nothing more is read from it")
             }
             Notice::Refused { peer, topic, reason } => {
                 write!(f, "`{peer}` refuses topic `{topic}`: {reason}")

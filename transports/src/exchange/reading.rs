@@ -106,6 +106,11 @@ impl Reading {
         self.wants.iter().all(|wanted| wanted.hold.is_none())
     }
 
+    /// The peer will not come again. Dropping this loses its streams that are open, and ends the subscriptions.
+    pub(super) fn give_up(self) {
+        self.wants.iter().filter(|wanted| wanted.is_new).for_each(|_| self.control.found());
+    }
+
     fn answered(&mut self, want: WantId) -> Option<&mut Wanted> {
         self.was_let_in = true;
         let wanted = self.wants.iter_mut().find(|wanted| wanted.id == want)?;

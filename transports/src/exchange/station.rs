@@ -9,7 +9,7 @@ use mycelium_core::link::{Batching, CloseReason};
 use mycelium_executor::{Executor, Listener, Peer, Stream};
 
 use super::connection::{Connection, Stranger};
-use super::control::{Busy, Phase};
+use super::control::{Busy, Past, Phase};
 use super::served::KeptTap;
 use super::{Control, Identity, LinkConfig, Notice, Observer, Redelivery};
 use crate::counters::{Line, LinkValue, Region, plain};
@@ -180,12 +180,39 @@ impl Station {
     /// Gives up what was announced and is not connected, at the latest when links have to stop. Whoever runs a station
     /// runs this, too.
     pub async fn wait_for_readers(self: Arc<Self>) {
-        self.control.until_draining().await;
-        self.settle();
-        self.control.until_stopped().await;
+        loop {
+            let (phase, past) = (self.control.phase(), self.control.past_peers());
+            past.iter().for_each(|node| self.passed(node));
+            match phase {
+                Phase::Run => {}
+                Phase::Drain => self.settle(),
+                Phase::Stop => break,
+            }
+            self.control.until_beyond(phase, past.len()).await;
+        }
         let mut remotes = self.remotes();
         for (node, remote) in &mut *remotes {
             self.give_up(node, std::mem::take(&mut remote.taps));
+        }
+    }
+
+    /// The announced readers that have not taken all that there is for them, or may not have.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<String> {
+        let remotes = self.remotes();
+        let unfinished = |remote: &Remote| remote.connected || !remote.taps.is_empty();
+        let readers = remotes.iter().filter(|(_, remote)| remote.announced && unfinished(remote));
+        readers.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// A reader will not come again. If it has completed, it wants nothing of what is kept for it.
+    fn passed(&self, node: &str) {
+        self.forgets(node);
+        let mut remotes = self.remotes();
+        let Some(remote) = remotes.get_mut(node) else { return };
+        // While it is connected its connection has the taps.
+        if self.control.past(node) == Some(Past::Completed) {
+            remote.taps.clear();
         }
     }
 
@@ -284,6 +311,8 @@ impl Station {
         if !remote.announced {
             // Names of strangers are not collected.
             remotes.remove(node);
+        } else if self.control.past(node) == Some(Past::Completed) {
+            taps.clear();
         } else if self.control.phase() < Phase::Stop {
             taps.iter_mut().for_each(|tap| tap.waits = Some(Busy::new(&self.control)));
             remote.taps = taps;

@@ -1,0 +1,188 @@
+//! Members that have completed stay completed: nobody waits for them, and nobody gives up a reader that comes back.
+
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+
+use mycelium::bundle::{Bundle, BundleError, Event, Handle, Member, Outcome, Report};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+
+use crate::pipeline::{COUNT, DIRECTORY, DOES};
+use crate::{PATIENCE, SOON, Said, kill, program, speaking};
+
+/// A source, a middle and a sink, with a directory of their own.
+struct Pipeline {
+    handle: Handle,
+    running: Option<JoinHandle<Result<Report, BundleError>>>,
+    events: Receiver<Event>,
+    said: Said,
+    directory: PathBuf,
+}
+
+impl Pipeline {
+    /// The first process of `member` does what `does` says.
+    fn start(test: &str, member: &'static str, does: &'static str) -> Pipeline {
+        let name = format!("mycelium-bundle-{test}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let mut speaking = speaking();
+        for (name, feeder) in
+            [("source", None), ("middle", Some("source")), ("sink", Some("middle"))]
+        {
+            let (writer, directory) = (speaking.writer.try_clone().unwrap(), directory.clone());
+            let mut is_first = true;
+            let command = move || {
+                let mut command = program(name, name);
+                command.stdout(writer.try_clone().unwrap()).env(DIRECTORY, &directory);
+                if std::mem::take(&mut is_first) && name == member {
+                    command.env(DOES, does);
+                }
+                command
+            };
+            let member = Member::new(name, command).restart(SOON);
+            speaking.bundle = speaking.bundle.member(match feeder {
+                Some(feeder) => member.ends_after(feeder),
+                None => member,
+            });
+        }
+        let (handle, bundle) = (speaking.bundle.handle(), speaking.bundle);
+        let running = Some(std::thread::spawn(|| bundle.run()));
+        let (events, said) = (speaking.events, speaking.said);
+        Pipeline { handle, running, events, said, directory }
+    }
+
+    fn signal(&self, member: &str, signal: Signal) {
+        kill(self.handle.pid(member).unwrap(), signal);
+    }
+
+    /// Stops the sink's process once it has the first message, and has the source send the others then.
+    fn stop_sink(&self) {
+        self.until("sink got the first");
+        let sink = self.handle.pid("sink").unwrap();
+        kill(sink, Signal::STOP);
+        let sink = Pid::from_raw(i32::try_from(sink).unwrap()).unwrap();
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        retry_on_intr(|| waitid(WaitId::Pid(sink), options)).unwrap();
+        self.signal("source", Signal::USR1);
+    }
+
+    /// Waits for the exit of a member.
+    fn exit(&self, member: &str) {
+        loop {
+            let event = self.events.recv_timeout(PATIENCE / 2).expect("a member exits");
+            if matches!(&event, Event::Exited { member: exited, .. } if exited == member) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a process says this.
+    fn until(&self, what: &str) {
+        while self.said.next() != what {}
+    }
+
+    /// What the members say to their end, and the report.
+    fn end(mut self) -> (Vec<String>, Result<Report, BundleError>) {
+        let rest = self.said.rest();
+        (rest, self.running.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.handle.stop();
+        // Where a test has failed members may stand still.
+        if let Some(sink) = self.handle.pid("sink").filter(|_| self.running.is_some()) {
+            kill(sink, Signal::CONT);
+        }
+        let _ = self.running.take().map(JoinHandle::join);
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn outcomes(report: &Report) -> Vec<(&str, Outcome, u64)> {
+    let members = report.members.iter();
+    members.map(|member| (&*member.name, member.outcome, member.starts)).collect()
+}
+
+#[test]
+fn a_reader_that_starts_again_after_its_publisher_completed_gets_an_end() {
+    let pipeline = Pipeline::start("killed", "middle", "stays");
+    pipeline.exit("source");
+    pipeline.signal("middle", Signal::KILL);
+    let (said, report) = pipeline.end();
+    let report = report.unwrap();
+    let done = Outcome::Completed;
+    assert_eq!(outcomes(&report), [("source", done, 1), ("middle", done, 2), ("sink", done, 1)]);
+    assert!(!report.stopped);
+    assert!(said.iter().any(|line| line.starts_with("sink got ")), "{said:?}");
+}
+
+#[test]
+fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
+    let pipeline = Pipeline::start("stopped", "source", "waits");
+    pipeline.stop_sink();
+    pipeline.exit("source");
+    // By then it has waited much longer than for a reader that nobody knows of.
+    pipeline.until("middle has lost its reader");
+    pipeline.signal("sink", Signal::CONT);
+    let (said, report) = pipeline.end();
+    let done = Outcome::Completed;
+    assert_eq!(
+        outcomes(&report.unwrap()),
+        [("source", done, 1), ("middle", done, 1), ("sink", done, 1)]
+    );
+    assert!(said.contains(&format!("sink got {COUNT}")), "{said:?}");
+    assert!(!said.contains(&"sink gap".to_owned()), "{said:?}");
+}
+
+#[test]
+fn what_a_stopped_member_could_not_deliver_ends_the_bundle_with_an_error() {
+    let pipeline = Pipeline::start("undelivered", "source", "waits");
+    pipeline.stop_sink();
+    pipeline.exit("source");
+    pipeline.handle.stop();
+    pipeline.exit("middle");
+    pipeline.signal("sink", Signal::CONT);
+    let (said, report) = pipeline.end();
+    let error = report.unwrap_err();
+    assert!(matches!(&error, BundleError::Undelivered { member } if member == "middle"), "{error}");
+    let named = |line: &String| {
+        line.starts_with("middle failed: not delivered")
+            && line.ends_with("messages of `refined` to node `sink`")
+    };
+    assert!(said.iter().any(named), "{said:?}");
+}
+
+#[test]
+fn a_member_that_could_not_deliver_is_not_started_again() {
+    let bundle = speaking().with("wait", "sink", &["source"]).with("undelivered", "source", &[]);
+    let error = bundle.bundle.run().unwrap_err();
+    assert!(matches!(&error, BundleError::Undelivered { member } if member == "source"), "{error}");
+    drop(bundle.writer);
+    bundle.said.rest();
+    let started =
+        |event: &Event| matches!(event, Event::Started { member, .. } if member == "source");
+    assert_eq!(bundle.events.iter().filter(started).count(), 1);
+}
+
+#[test]
+fn a_failure_while_the_bundle_ends_is_its_error() {
+    let bundle = speaking().with("wait", "source", &[]).with("fail-at-the-end", "sink", &[]);
+    let handle = bundle.bundle.handle();
+    let running = std::thread::spawn(|| bundle.bundle.run());
+    bundle.said.sorted::<2>();
+    handle.stop();
+    let error = running.join().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "member `sink` failed while the bundle ended: exit status: 5");
+}
+
+#[test]
+fn names_that_no_line_can_hold_are_refused_before_anything_runs() {
+    for name in ["", "two words", "line\nbreak", &"n".repeat(63)] {
+        let member = Member::new(name, || unreachable!("nothing is started"));
+        let error = Bundle::new().member(member).run().unwrap_err();
+        assert!(matches!(&error, BundleError::Name { member } if member == name), "{error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}

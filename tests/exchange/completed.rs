@@ -1,0 +1,131 @@
+//! Peers that will not come again: nobody waits for them, and what they sent before is read to its end.
+
+use std::sync::Arc;
+
+use mycelium_executor::Backoff;
+use mycelium_transports::local::{Delivery, Policy};
+
+use crate::station::{Number, PATIENCE, Place, Side, take, until, within};
+
+#[tokio::test]
+async fn nobody_waits_for_a_publisher_that_has_completed() {
+    for told_before in [true, false] {
+        let place = Place::new(&format!("completed-absent-{told_before}"));
+        let mut here = Side::new("here", 2, 64);
+        // No second try comes in time.
+        here.config.retry = Backoff { first: PATIENCE * 60, longest: PATIENCE * 60 };
+        let mut reader = here.reader();
+        if told_before {
+            here.control.completed("there");
+        }
+        let reading = here.read("there", &place.socket(), Policy::Block);
+        if !told_before {
+            here.notices.until("unreachable", "there").await;
+            here.control.completed("somebody-else");
+            here.control.completed("there");
+        }
+        assert!(within("both count as met", here.control.ready()).await);
+        assert_eq!(within("the end", reader.recv()).await, None);
+        within("the task ends", reading).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_of_a_publisher_that_was_lost_and_is_past_is_told() {
+    for gone in [true, false] {
+        let place = Place::new(&format!("completed-lost-{gone}"));
+        let (there, here) = Side::pair(64, 64);
+        let mut reader = here.reader();
+        there.serve(there.station_for("here", Policy::Block), &place.socket());
+        let reading = here.read("there", &place.socket(), Policy::Block);
+        let mut publisher = there.publisher();
+        (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        take(&mut reader, 0..3).await;
+        there.control.stop();
+        until("its socket is gone", || !place.socket().exists()).await;
+        if gone {
+            here.control.gone("there");
+        } else {
+            here.control.completed("there");
+        }
+        let Some(Delivery::Gap(gap)) = within("a gap", reader.recv()).await else { panic!() };
+        assert!(!gap.exact, "{gap}");
+        assert_eq!(within("the end", reader.recv()).await, None);
+        within("the task ends", reading).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_completed_publisher_that_is_connected_is_read_to_its_end() {
+    let place = Place::new("completed-connected");
+    let (there, here) = Side::pair(64, 64);
+    let mut reader = here.reader();
+    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    here.read("there", &place.socket(), Policy::Block);
+    let mut publisher = there.publisher();
+    publisher.try_emit(Number { value: 0 }).unwrap();
+    take(&mut reader, 0..1).await;
+    here.control.completed("there");
+    tokio::task::yield_now().await;
+    (1..50).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    drop(publisher);
+    there.control.drain();
+    take(&mut reader, 1..50).await;
+    assert_eq!(within("the end", reader.recv()).await, None, "nothing was missing");
+}
+
+#[tokio::test]
+async fn nothing_is_kept_for_a_reader_that_has_completed() {
+    for (was_there, told_before) in [(false, false), (true, false), (true, true)] {
+        let place = Place::new(&format!("completed-reader-{was_there}-{told_before}"));
+        let (there, here) = Side::pair(4, 4);
+        let station = Arc::new(there.station_for("here", Policy::Block));
+        there.serve(station.clone(), &place.socket());
+        let mut publisher = there.publisher();
+        if was_there {
+            let _reader = here.reader();
+            let reading = here.read("there", &place.socket(), Policy::Block);
+            within("both have met", there.control.ready()).await;
+            // As many as it has room for, and as its publisher has.
+            for value in 0..4 {
+                within("there is room", publisher.emit(Number { value })).await.unwrap();
+            }
+            until("they have arrived", || station.progress() == 4).await;
+            (4..8).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+            if told_before {
+                there.control.completed("here");
+            }
+            // It says no goodbye.
+            reading.abort();
+            there.notices.until("down", "here").await;
+        }
+        there.control.completed("here");
+        assert!(within("both count as met", there.control.ready()).await);
+        for value in 8..100 {
+            within("nobody holds it", publisher.emit(Number { value })).await.unwrap();
+        }
+        assert!(station.unfinished().is_empty());
+        drop(publisher);
+        there.control.drain();
+        within("nothing is left to do", there.control.ended()).await;
+        assert!(station.undelivered().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_was_kept_for_a_reader_that_is_gone_was_not_delivered() {
+    let place = Place::new("gone-reader");
+    let there = Side::new("there", 1, 4);
+    let station = Arc::new(there.station_for("here", Policy::Block));
+    there.serve(station.clone(), &place.socket());
+    let mut publisher = there.publisher();
+    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    there.control.gone("here");
+    assert!(within("it counts as met", there.control.ready()).await);
+    drop(publisher);
+    there.control.drain();
+    assert_eq!(station.unfinished(), ["here"]);
+    there.control.stop();
+    within("links end", there.control.ended()).await;
+    assert_eq!(station.undelivered(), [("here".to_owned(), "numbers".to_owned(), 3)]);
+}
