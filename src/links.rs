@@ -181,7 +181,7 @@ impl Links {
             station.add(Offer { topic, readers });
         }
         let path = plan.topology.socket(&plan.node);
-        let socket = Socket::at(&path, plan.topology.users(&plan.node)).map_err(failed)?;
+        let socket = Socket::at(&plan.node, &path, plan.topology.access(&plan.node))?;
         let listener = socket.listener(&**executor).map_err(failed)?;
         let station = Arc::new(station);
         tracing::info!(node = plan.node, socket = %path.display(), "node listens");

@@ -11,7 +11,10 @@ mod system {
     use mycelium_executor::{Executor, Listener, Peer};
     use mycelium_transports::exchange::Connect;
     pub(crate) use mycelium_transports::unix::LONGEST_PATH;
-    use mycelium_transports::unix::{self, Allowed, Bound};
+    use mycelium_transports::unix::{self, Access, Allowed, BindError, Bound};
+
+    use crate::error::StartError;
+    use crate::topology::Access as Asked;
 
     /// Where a node listens, and who may connect. The socket is removed with it.
     pub(crate) struct Socket {
@@ -20,14 +23,26 @@ mod system {
     }
 
     impl Socket {
-        /// Listens at a path for processes of these users, or of its own.
-        pub(crate) fn at(path: &Path, users: Option<&[u32]>) -> Result<Socket, String> {
-            let bound = Bound::at(path).map_err(|error| error.to_string())?;
-            let allowed = match users {
-                Some(users) => Allowed::users(users.iter().copied()),
-                None => bound.own_user(),
-            };
-            Ok(Socket { bound, allowed })
+        /// Listens at a path for those who are to reach `node`.
+        pub(crate) fn at(node: &str, path: &Path, asked: Asked) -> Result<Socket, StartError> {
+            let mut access = Access::default();
+            if let Some(users) = asked.users {
+                access = access.users(users);
+            }
+            if let Some(group) = asked.group {
+                access = access.group(group);
+            }
+            if let Some(mode) = asked.mode {
+                access = access.mode(mode);
+            }
+            let node = node.to_owned();
+            let bound = Bound::open_to(path, access).map_err(|error| match error {
+                BindError::Unreachable { directory, user, .. } => {
+                    StartError::Unreachable { node, socket: path.to_owned(), directory, user }
+                }
+                error => StartError::Link { node, problem: error.to_string() },
+            })?;
+            Ok(Socket { allowed: bound.allowed(), bound })
         }
 
         pub(crate) fn listener(&self, executor: &dyn Executor) -> Result<Listener, String> {
@@ -58,6 +73,9 @@ mod system {
     use mycelium_executor::{Executor, Listener, Peer};
     use mycelium_transports::exchange::Connect;
 
+    use crate::error::StartError;
+    use crate::topology::Access;
+
     /// No path is too long for a socket that there is not.
     pub(crate) const LONGEST_PATH: usize = usize::MAX;
 
@@ -67,8 +85,8 @@ mod system {
     pub(crate) enum Socket {}
 
     impl Socket {
-        pub(crate) fn at(_: &Path, _: Option<&[u32]>) -> Result<Socket, String> {
-            Err(NONE.to_owned())
+        pub(crate) fn at(node: &str, _: &Path, _: Access) -> Result<Socket, StartError> {
+            Err(StartError::Link { node: node.to_owned(), problem: NONE.to_owned() })
         }
 
         pub(crate) fn listener(&self, _: &dyn Executor) -> Result<Listener, String> {

@@ -25,7 +25,16 @@ pub enum BindError {
         /// The directory.
         directory: PathBuf,
         /// What is wrong with it.
-        problem: &'static str,
+        problem: String,
+    },
+    /// Users who are to reach the socket cannot: a directory above it is closed to them.
+    Unreachable {
+        /// The directory that is closed.
+        directory: PathBuf,
+        /// The directory of the socket.
+        socket: PathBuf,
+        /// One of these users; `None` for the members of a group.
+        user: Option<u32>,
     },
     /// A live process listens there.
     InUse {
@@ -57,6 +66,14 @@ impl fmt::Display for BindError {
             BindError::TooLong(error) => error.fmt(f),
             BindError::Directory { directory, problem } => {
                 write!(f, "directory `{}` {problem}", directory.display())
+            }
+            BindError::Unreachable { directory, socket, user } => {
+                match user {
+                    Some(user) => write!(f, "user {user}")?,
+                    None => f.write_str("the group")?,
+                }
+                let (directory, socket) = (directory.display(), socket.display());
+                write!(f, " cannot reach a socket in `{socket}`: `{directory}` is closed to others")
             }
             BindError::InUse { path } => {
                 write!(f, "a live process listens at `{}`", path.display())
