@@ -130,3 +130,29 @@ fn modes_that_no_socket_should_have_are_refused_where_they_stand() {
         assert!(text.contains(problem), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_socket_that_vanished_is_made_again_and_readers_come() {
+    let place = Place::new("vanished");
+    let far = place.start("").unwrap();
+    let remove: [&dyn Fn(); 2] =
+        [&|| fs::remove_file(place.socket()).unwrap(), &|| fs::remove_dir_all(&place.0).unwrap()];
+    for remove in remove {
+        remove();
+        within(async {
+            while !place.socket().exists() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    let (taken, received) = channel();
+    let near = place.node("near", "", taken).start(Tokio::current().unwrap()).unwrap();
+    within(near.ready()).await.unwrap();
+    far.shutdown();
+    within(far.join()).await.unwrap();
+    near.shutdown();
+    within(near.join()).await.unwrap();
+    assert!(received.try_iter().eq([1]));
+    assert!(!place.socket().exists(), "the new one is removed at the end");
+}

@@ -7,19 +7,22 @@ pub(super) use system::{Socket, connect};
 mod system {
     use std::path::Path;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use mycelium_executor::{Executor, Listener, Peer};
-    use mycelium_transports::exchange::Connect;
+    use mycelium_transports::exchange::{Connect, Notice, Observer};
     pub(crate) use mycelium_transports::unix::LONGEST_PATH;
     use mycelium_transports::unix::{self, Access, Allowed, BindError, Bound};
 
     use crate::error::StartError;
     use crate::topology::Access as Asked;
 
-    /// Where a node listens, and who may connect. The socket is removed with it.
+    /// How often a node checks that its socket is still at its path.
+    const RECHECK: Duration = Duration::from_secs(1);
+
+    /// Where a node listens. The socket is removed with it.
     pub(crate) struct Socket {
         bound: Bound,
-        allowed: Allowed,
     }
 
     impl Socket {
@@ -42,7 +45,7 @@ mod system {
                 }
                 error => StartError::Link { node, problem: error.to_string() },
             })?;
-            Ok(Socket { allowed: bound.allowed(), bound })
+            Ok(Socket { bound })
         }
 
         pub(crate) fn listener(&self, executor: &dyn Executor) -> Result<Listener, String> {
@@ -50,8 +53,51 @@ mod system {
             socket.map_err(|error| error.to_string())
         }
 
-        pub(crate) fn welcome(&self, peer: &Peer) -> Result<(), String> {
-            self.allowed.check(peer).map_err(|error| error.to_string())
+        pub(crate) fn guard(&self) -> Guard {
+            Guard(self.bound.allowed())
+        }
+
+        /// Ready once the socket has vanished and was made again: its listener. What keeps it from that is told once.
+        pub(crate) async fn made_again(
+            &mut self,
+            executor: &Arc<dyn Executor>,
+            observer: &Observer,
+        ) -> Listener {
+            let (mut is_new, mut told) = (false, String::new());
+            loop {
+                executor.sleep_until(executor.now() + RECHECK).await;
+                let restored = self.bound.restore().map_err(|error| error.to_string());
+                let problem = match restored {
+                    Ok(is_restored) => {
+                        is_new |= is_restored;
+                        if !is_new {
+                            told.clear();
+                            continue;
+                        }
+                        match self.listener(&**executor) {
+                            Ok(listener) => {
+                                observer(Notice::Rebound { path: self.bound.path() });
+                                return listener;
+                            }
+                            Err(problem) => problem,
+                        }
+                    }
+                    Err(problem) => problem,
+                };
+                if problem != told {
+                    observer(Notice::Unbound { path: self.bound.path(), problem: &problem });
+                    told = problem;
+                }
+            }
+        }
+    }
+
+    /// Who may connect.
+    pub(crate) struct Guard(Allowed);
+
+    impl Guard {
+        pub(crate) fn check(&self, peer: &Peer) -> Result<(), String> {
+            self.0.check(peer).map_err(|error| error.to_string())
         }
     }
 
@@ -71,7 +117,7 @@ mod system {
     use std::sync::Arc;
 
     use mycelium_executor::{Executor, Listener, Peer};
-    use mycelium_transports::exchange::Connect;
+    use mycelium_transports::exchange::{Connect, Observer};
 
     use crate::error::StartError;
     use crate::topology::Access;
@@ -93,8 +139,21 @@ mod system {
             match *self {}
         }
 
-        pub(crate) fn welcome(&self, _: &Peer) -> Result<(), String> {
+        pub(crate) fn guard(&self) -> Guard {
             match *self {}
+        }
+
+        pub(crate) async fn made_again(&mut self, _: &Arc<dyn Executor>, _: &Observer) -> Listener {
+            match *self {}
+        }
+    }
+
+    /// Who may connect: nobody.
+    pub(crate) struct Guard;
+
+    impl Guard {
+        pub(crate) fn check(&self, _: &Peer) -> Result<(), String> {
+            Err(NONE.to_owned())
         }
     }
 

@@ -293,6 +293,58 @@ fn other_users_reach_the_socket_as_far_as_access_says() {
 }
 
 #[test]
+fn a_socket_that_vanished_is_made_again() {
+    let lock = |place: &Place| place.0.join("node.sock.lock");
+    type Harm = fn(&Place);
+    let harms: [(Harm, bool); 4] = [
+        (|_| {}, false),
+        (|place| fs::remove_file(place.socket()).unwrap(), true),
+        (|place| fs::remove_dir_all(&place.0).unwrap(), true),
+        (|place| fs::rename(place.socket(), place.0.join("moved")).unwrap(), true),
+    ];
+    for (harm, expected) in harms {
+        let place = Place::new("vanished");
+        let access = Access::default().users([STRANGER]);
+        let mut bound = Bound::open_to(place.socket(), access).unwrap();
+        harm(&place);
+        assert_eq!(bound.restore().unwrap(), expected);
+        assert!(!bound.restore().unwrap(), "once is enough");
+        assert_eq!((mode(&place.0), mode(&place.socket())), (0o711, 0o666));
+        let _connected = connect(&place.socket()).unwrap();
+        bound.socket().unwrap().accept().unwrap();
+        assert!(lock(&place).exists());
+        let refused = Bound::open_to(place.socket(), Access::default().users([STRANGER]));
+        assert!(matches!(refused, Err(BindError::InUse { .. })), "the lock is held: {refused:?}");
+        drop(bound);
+        assert!(!place.socket().exists(), "it is removed as the first one would have been");
+    }
+}
+
+#[test]
+fn what_another_process_put_in_its_place_is_left_alone() {
+    let place = Place::new("displaced");
+    let mut bound = Bound::at(place.socket()).unwrap();
+    fs::remove_file(place.socket()).unwrap();
+    let other = UnixListener::bind(place.socket()).unwrap();
+    let refused = bound.restore().unwrap_err();
+    assert!(matches!(refused, BindError::Displaced { .. }), "{refused}");
+    let _connected = connect(&place.socket()).unwrap();
+    other.accept().unwrap();
+    // It goes, and the place is free again.
+    fs::remove_file(place.socket()).unwrap();
+    assert!(bound.restore().unwrap());
+
+    // Another process has taken everything over, since the lock had vanished too.
+    fs::remove_dir_all(&place.0).unwrap();
+    let other = Bound::at(place.socket()).unwrap();
+    fs::remove_file(place.socket()).unwrap();
+    let refused = bound.restore().unwrap_err();
+    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
+    drop(other);
+    assert!(bound.restore().unwrap(), "its lock is gone");
+}
+
+#[test]
 fn a_path_of_the_longest_length_works_and_a_longer_one_is_a_typed_error() {
     let place = Place::new("long");
     let longest = place.0.join("x".repeat(LONGEST_PATH - 1 - place.0.as_os_str().len()));

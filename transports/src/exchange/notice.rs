@@ -58,6 +58,18 @@ pub enum Notice<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// The socket that this process listened at is not at its path any more, and cannot be made again for now.
+    Unbound {
+        /// The path.
+        path: &'a std::path::Path,
+        /// Why not.
+        problem: &'a str,
+    },
+    /// The socket at this path had vanished, and was made again.
+    Rebound {
+        /// The path.
+        path: &'a std::path::Path,
+    },
     /// No connection can be accepted for now.
     Deaf {
         /// Why.
@@ -87,6 +99,12 @@ impl fmt::Display for Notice<'_> {
                 "`{peer}` reads from {limit} publishers, the most: one of `{topic}` waits until another ends"
             ),
             Notice::TurnedAway { peer, reason } => write!(f, "{peer} was turned away: {reason}"),
+            Notice::Unbound { path, problem } => {
+                write!(f, "nobody can connect at `{}`: {problem}", path.display())
+            }
+            Notice::Rebound { path } => {
+                write!(f, "socket `{}` had vanished and was made again", path.display())
+            }
             Notice::Deaf { error } => write!(f, "cannot accept connections: {error}"),
         }
     }

@@ -24,7 +24,7 @@ pub struct Bound {
     user: u32,
     access: Access,
     /// Held as long as this lives; the system lets go of it whichever way the process ends.
-    _lock: File,
+    lock: File,
 }
 
 impl Bound {
@@ -44,19 +44,38 @@ impl Bound {
     /// [`BindError::Unreachable`] if another one above it is closed to them.
     pub fn open_to(path: impl Into<PathBuf>, access: Access) -> Result<Bound, BindError> {
         let path = path.into();
-        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(BindError::Path { path });
-        };
+        let (directory, lock_file) = places(&path)?;
         PathTooLong::check(&path).map_err(BindError::TooLong)?;
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let user = geteuid().as_raw();
-        prepare(directory, &access, user)?;
-        let mut lock_name = name.to_owned();
-        lock_name.push(".lock");
-        let lock = lock(&directory.join(lock_name), &path)?;
+        prepare(&directory, &access, user)?;
+        let lock = lock(&lock_file, &path)?;
         clear(&path)?;
         let (listener, identity) = listen(&path, &access, user)?;
-        Ok(Bound { listener, path, identity, user, access, _lock: lock })
+        Ok(Bound { listener, path, identity, user, access, lock })
+    }
+
+    /// Checks that the socket's file is still at its path, and makes it again if it has vanished, with its directory and its
+    /// lock if these have vanished too. Returns whether there is a new [`socket`](Bound::socket): nobody reaches the one
+    /// before any more.
+    ///
+    /// # Errors
+    /// [`BindError::Displaced`] if another file lies there, which is left alone; [`BindError::InUse`] if another process has
+    /// the lock; otherwise as [`open_to`](Bound::open_to). The next call tries again.
+    pub fn restore(&mut self) -> Result<bool, BindError> {
+        match fs::symlink_metadata(&self.path) {
+            // The listener keeps the inode, so no other file has its number.
+            Ok(found) if (found.dev(), found.ino()) == self.identity => return Ok(false),
+            Ok(_) => return Err(BindError::Displaced { path: self.path.clone() }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(system("look at", &self.path)(error)),
+        }
+        let (directory, lock_file) = places(&self.path)?;
+        prepare(&directory, &self.access, self.user)?;
+        if !is_at(&self.lock, &lock_file)? {
+            self.lock = lock(&lock_file, &self.path)?;
+        }
+        (self.listener, self.identity) = listen(&self.path, &self.access, self.user)?;
+        Ok(true)
     }
 
     /// The socket, for an executor to take over. It listens as long as any of its copies is there.
@@ -141,6 +160,27 @@ pub(super) fn system(action: &'static str, path: &Path) -> impl FnOnce(io::Error
     move |error| BindError::System { action, path, error }
 }
 
+/// The directory of a socket, and the file beside it whose lock says that somebody listens.
+fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(BindError::Path { path: path.to_owned() });
+    };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let mut lock = name.to_owned();
+    lock.push(".lock");
+    Ok((directory.to_owned(), directory.join(lock)))
+}
+
+/// Whether an open file is the one at `path`.
+fn is_at(file: &File, path: &Path) -> Result<bool, BindError> {
+    let own = file.metadata().map_err(system("look at", path))?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(system("look at", path)(error)),
+    }
+}
+
 /// The lock that whoever listens at `path` holds.
 fn lock(file: &Path, path: &Path) -> Result<File, BindError> {
     let mut options = OpenOptions::new();
@@ -148,7 +188,9 @@ fn lock(file: &Path, path: &Path) -> Result<File, BindError> {
     options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     let lock = options.open(file).map_err(system("open", file))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) if is_at(&lock, file)? => Ok(lock),
+        // The file was removed in between, and another process may hold the lock of the next one.
+        Ok(()) => Err(BindError::InUse { path: path.to_owned() }),
         Err(TryLockError::WouldBlock) => Err(BindError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(system("lock", file)(error)),
     }

@@ -41,6 +41,11 @@ pub enum BindError {
         /// The path.
         path: PathBuf,
     },
+    /// Another file lies where the socket of this process was. It is left as it is.
+    Displaced {
+        /// The path.
+        path: PathBuf,
+    },
     /// Something lies there that is no socket. It is left as it is.
     Occupied {
         /// The path.
@@ -77,6 +82,13 @@ impl fmt::Display for BindError {
             }
             BindError::InUse { path } => {
                 write!(f, "a live process listens at `{}`", path.display())
+            }
+            BindError::Displaced { path } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "another file lies at `{path}`, where this process listened; it is left alone"
+                )
             }
             BindError::Occupied { path } => {
                 write!(f, "what lies at `{}` is no socket, and is left alone", path.display())
