@@ -187,6 +187,9 @@ LINK_KINDS = {  # what follows the kind, a u16; `_` are bytes to ignore
     13: ("ping", "_:6 token:u64"),
     14: ("pong", "_:6 token:u64"),
     15: ("left", "_:2 subscription:u32"),
+    16: ("features", "_:2 bits:u32"),
+    17: ("describe", "_:2 offset:u32 topic:name"),
+    18: ("descriptor", "length:u16 offset:u32 total:u32 bytes:84"),
 }
 MODES = {0: "gating", 2: "rejecting"}  # any other: observing
 SIZES = {"u8": 1, "mode": 1, "u16": 2, "u32": 4, "u64": 8, "name": 2 + 62}
@@ -247,6 +250,9 @@ def decode_link(payload):
             said[field] = MODES.get(integer(part), "observing")
         elif field != "_":
             said[field] = integer(part) if of in SIZES else part.hex()
+    if called == "descriptor":
+        length, end = said["length"], said["offset"] + said["length"]
+        check(length <= 84 and (length == 0 or end <= said["total"]), "Piece", f"{length} bytes up to {end}")
     return said
 
 
@@ -305,6 +311,10 @@ LINK_EXAMPLES = {  # stream, sequence and the fields behind the kind
     "subscribe": (0, 0, 1, 1, "d951b210f68d7797a59308674285af0a", "gating", 0, 8, "swaps"),
     "accept": (0, 0, 1), "stream": (1, 100, 1, 77, 1024, "feed"), "window": (1, 105, 8), "gap": (1, 105, 1, 5),
     "end": (2, 105), "resume": (0, 0, 1, 77, 105), "gone": (0, 0, 1, 78), "unsubscribe": (0, 0, 4), "left": (0, 0, 4),
+    "features": (0, 0, 1), "describe": (0, 0, 168, "swaps"),
+    "descriptor": (0, 0, 84, 168, 315,
+                   "00030000000000000042757902000000000000000000000000000000040000000000000053656c6c"
+                   "1500000000000000010000000000000004000000000000006f70656e3016000000000000000a000000000000"),
     "reject": (0, 0, 2, 5, "05" * 16), "ping": (0, 0, 0), "pong": (0, 0, 0), "close": (0, 0, 1, 0, ""),
 }
 

@@ -320,6 +320,17 @@ pub enum StartError {
         /// Why not.
         problem: String,
     },
+    /// Users who may connect to the node cannot reach its socket.
+    Unreachable {
+        /// The node.
+        node: String,
+        /// Its socket.
+        socket: PathBuf,
+        /// The directory on the way there that is closed to them.
+        directory: PathBuf,
+        /// One of these users; `None` for the members of a group.
+        user: Option<u32>,
+    },
     /// Messages could not be brought to readers in other nodes.
     Undelivered {
         /// Whose: node, topic, and how many.
@@ -382,6 +393,18 @@ impl fmt::Display for StartError {
             ),
             StartError::Link { node, problem } => {
                 write!(f, "node `{node}` cannot be joined with others: {problem}")
+            }
+            StartError::Unreachable { node, socket, directory, user } => {
+                match user {
+                    Some(user) => write!(f, "user {user}")?,
+                    None => f.write_str("the group")?,
+                }
+                let (socket, directory) = (socket.display(), directory.display());
+                write!(
+                    f,
+                    " may connect to node `{node}`, but cannot reach its socket `{socket}`: directory `{directory}` \
+                     is closed to other users; put the socket elsewhere (`socket`, or `Topology::in_directory`)"
+                )
             }
             StartError::Undelivered { left, patience } => {
                 write!(f, "not delivered, though waited for {patience:?}:")?;

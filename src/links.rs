@@ -7,11 +7,13 @@
 mod socket;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use mycelium_core::Message;
-use mycelium_executor::{Executor, SpawnError};
+use mycelium_executor::{Executor, Listener, SpawnError};
 use mycelium_transports::exchange::{
     Control, Dialer, Identity, Notice, Observer, Offer, Station, Want,
 };
@@ -193,12 +195,12 @@ impl Links {
             station.add(Offer { topic, readers });
         }
         let path = plan.topology.socket(&plan.node);
-        let socket = Socket::at(&path, plan.topology.users(&plan.node)).map_err(failed)?;
+        let socket = Socket::at(&plan.node, &path, plan.topology.access(&plan.node))?;
         let listener = socket.listener(&**executor).map_err(failed)?;
         let station = Arc::new(station);
         tracing::info!(node = plan.node, socket = %path.display(), "node listens");
         let waiting = station.clone().wait_for_readers();
-        let serving = station.clone().run(listener, move |peer| socket.welcome(peer));
+        let serving = listen(station.clone(), socket, listener, executor.clone(), &plan.node);
         spawn(&**executor, &plan.node, waiting)?;
         spawn(&**executor, &plan.node, serving)?;
         Ok(station)
@@ -282,6 +284,28 @@ impl Links {
 impl Drop for Links {
     fn drop(&mut self) {
         self.control.stop();
+    }
+}
+
+/// Runs a station until the links end, on a new listener whenever the socket had to be made again.
+fn listen(
+    station: Arc<Station>,
+    mut socket: Socket,
+    mut listener: Listener,
+    executor: Arc<dyn Executor>,
+    node: &str,
+) -> impl Future<Output = ()> + Send + 'static {
+    let observer = observer(node);
+    async move {
+        let welcome = socket.guard();
+        loop {
+            let serving = pin!(station.clone().run(listener, |peer| welcome.check(peer)));
+            let vanished = pin!(socket.made_again(&executor, &observer));
+            match select(serving, vanished).await {
+                Either::Left(_) => return,
+                Either::Right((next, _)) => listener = next,
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod check;
 mod execution;
 mod link;
+mod socket;
 mod values;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,8 @@ use crate::error::Place;
 use crate::supervision::Restart;
 use execution::{Budget, ClassName, RefusedName, RunName, ThreadName, WaitName};
 use link::LinkSection;
-use values::{Bytes, Capacity, PolicyName, Span};
+pub(crate) use socket::Access;
+use values::{Bytes, Capacity, Mode, PolicyName, Span};
 
 /// Messages in each publisher's ring, unless the topology says otherwise.
 const CAPACITY: usize = 1024;
@@ -96,6 +98,8 @@ struct NodeSection {
     memory: Option<Bytes>,
     socket: Option<Spanned<PathBuf>>,
     users: Option<Vec<u32>>,
+    group: Option<u32>,
+    mode: Option<Spanned<Mode>>,
     watchdog: Option<Span>,
 }
 
@@ -156,6 +160,7 @@ impl Topology {
                 let topology = Topology { file, sections, directory: None };
                 topology.check_owners()?;
                 topology.check_links()?;
+                topology.check_sockets()?;
                 topology.check_executions()?;
                 Ok(topology)
             }

@@ -6,6 +6,8 @@
 //! else: neither the name of the type nor its path, and no source text. How it is computed is
 //! written down in `docs/wire-format.md`, so that other languages can compute it too.
 
+mod canonical;
+
 use core::fmt;
 
 /// The layout of one struct: a message, or a struct nested in one.
@@ -134,6 +136,37 @@ impl FieldType {
             Self::Enum(descriptor) => descriptor.repr.size(),
         }
     }
+
+    /// The byte that stands for the type in the canonical form.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(mycelium_core::FieldType::U64.tag(), 0x04);
+    /// ```
+    #[must_use]
+    pub const fn tag(&self) -> u8 {
+        match self {
+            Self::U8 => 0x01,
+            Self::U16 => 0x02,
+            Self::U32 => 0x03,
+            Self::U64 => 0x04,
+            Self::U128 => 0x05,
+            Self::I8 => 0x11,
+            Self::I16 => 0x12,
+            Self::I32 => 0x13,
+            Self::I64 => 0x14,
+            Self::I128 => 0x15,
+            Self::F32 => 0x23,
+            Self::F64 => 0x24,
+            Self::Bool => 0x30,
+            Self::Array { .. } => 0x40,
+            Self::Text { .. } => 0x41,
+            Self::List { .. } => 0x42,
+            Self::Struct(_) => 0x50,
+            Self::Enum(_) => 0x51,
+        }
+    }
 }
 
 /// The schema digest: a 128-bit FNV-1a hash over the canonical form of a [`Descriptor`].
@@ -214,24 +247,12 @@ impl Fnv {
 
     const fn ty(self, ty: &FieldType) -> Self {
         match ty {
-            FieldType::U8 => self.byte(0x01),
-            FieldType::U16 => self.byte(0x02),
-            FieldType::U32 => self.byte(0x03),
-            FieldType::U64 => self.byte(0x04),
-            FieldType::U128 => self.byte(0x05),
-            FieldType::I8 => self.byte(0x11),
-            FieldType::I16 => self.byte(0x12),
-            FieldType::I32 => self.byte(0x13),
-            FieldType::I64 => self.byte(0x14),
-            FieldType::I128 => self.byte(0x15),
-            FieldType::F32 => self.byte(0x23),
-            FieldType::F64 => self.byte(0x24),
-            FieldType::Bool => self.byte(0x30),
-            FieldType::Array { item, len } => self.byte(0x40).number(*len).ty(item),
-            FieldType::Text { capacity } => self.byte(0x41).number(*capacity),
-            FieldType::List { item, capacity } => self.byte(0x42).number(*capacity).ty(item),
+            FieldType::Array { item, len } => self.byte(ty.tag()).number(*len).ty(item),
+            FieldType::Text { capacity } => self.byte(ty.tag()).number(*capacity),
+            FieldType::List { item, capacity } => self.byte(ty.tag()).number(*capacity).ty(item),
             FieldType::Struct(descriptor) => self.structure(descriptor),
             FieldType::Enum(descriptor) => self.enumeration(descriptor),
+            _ => self.byte(ty.tag()),
         }
     }
 

@@ -394,6 +394,8 @@ impl Program {
             | Said::Left { .. }
             | Said::Accepted(_)
             | Said::Up(_)
+            | Said::Describe(..)
+            | Said::Described { .. }
             | Said::Window { .. } => {}
         }
     }

@@ -7,10 +7,11 @@ mod schema;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mycelium_core::Digest;
 use mycelium_core::link::{CloseReason, Interest, RejectReason};
+use mycelium_core::{Digest, Message};
 use pair::conversation::{LEFT, RIGHT, asked, name, reading, swaps, wanted};
 use pair::{Pair, links_own};
+use schema::Swap;
 
 /// One link's life with everything in it that a link can say.
 fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
@@ -54,6 +55,11 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     pair.sides[LEFT].link.reject(serve, RejectReason::Digest, digest).unwrap();
     pair.settle();
     let now = pair.now;
+    pair.sides[RIGHT].link.describe(now, name("swaps"), 168).unwrap();
+    pair.settle();
+    pair.sides[LEFT].link.answer(now, Some(Swap::DESCRIPTOR), 168).unwrap();
+    pair.settle();
+    let now = pair.now;
     pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
     pair.settle();
     let [left, right] = &pair.written;
@@ -62,7 +68,7 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     kinds
 }
 
-const KINDS: [(u16, &str); 15] = [
+const KINDS: [(u16, &str); 18] = [
     (1, "hello"),
     (2, "close"),
     (3, "subscribe"),
@@ -78,6 +84,9 @@ const KINDS: [(u16, &str); 15] = [
     (13, "ping"),
     (14, "pong"),
     (15, "left"),
+    (16, "features"),
+    (17, "describe"),
+    (18, "descriptor"),
 ];
 
 #[test]

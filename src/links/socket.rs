@@ -7,27 +7,45 @@ pub(super) use system::{Socket, connect};
 mod system {
     use std::path::Path;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use mycelium_executor::{Executor, Listener, Peer};
-    use mycelium_transports::exchange::Connect;
+    use mycelium_transports::exchange::{Connect, Notice, Observer};
     pub(crate) use mycelium_transports::unix::LONGEST_PATH;
-    use mycelium_transports::unix::{self, Allowed, Bound};
+    use mycelium_transports::unix::{self, Access, Allowed, BindError, Bound};
 
-    /// Where a node listens, and who may connect. The socket is removed with it.
+    use crate::error::StartError;
+    use crate::topology::Access as Asked;
+
+    /// How often a node checks that its socket is still at its path.
+    const RECHECK: Duration = Duration::from_secs(1);
+
+    /// Where a node listens. The socket is removed with it.
     pub(crate) struct Socket {
         bound: Bound,
-        allowed: Allowed,
     }
 
     impl Socket {
-        /// Listens at a path for processes of these users, or of its own.
-        pub(crate) fn at(path: &Path, users: Option<&[u32]>) -> Result<Socket, String> {
-            let bound = Bound::at(path).map_err(|error| error.to_string())?;
-            let allowed = match users {
-                Some(users) => Allowed::users(users.iter().copied()),
-                None => bound.own_user(),
-            };
-            Ok(Socket { bound, allowed })
+        /// Listens at a path for those who are to reach `node`.
+        pub(crate) fn at(node: &str, path: &Path, asked: Asked) -> Result<Socket, StartError> {
+            let mut access = Access::default();
+            if let Some(users) = asked.users {
+                access = access.users(users);
+            }
+            if let Some(group) = asked.group {
+                access = access.group(group);
+            }
+            if let Some(mode) = asked.mode {
+                access = access.mode(mode);
+            }
+            let node = node.to_owned();
+            let bound = Bound::open_to(path, access).map_err(|error| match error {
+                BindError::Unreachable { directory, user, .. } => {
+                    StartError::Unreachable { node, socket: path.to_owned(), directory, user }
+                }
+                error => StartError::Link { node, problem: error.to_string() },
+            })?;
+            Ok(Socket { bound })
         }
 
         pub(crate) fn listener(&self, executor: &dyn Executor) -> Result<Listener, String> {
@@ -35,8 +53,51 @@ mod system {
             socket.map_err(|error| error.to_string())
         }
 
-        pub(crate) fn welcome(&self, peer: &Peer) -> Result<(), String> {
-            self.allowed.check(peer).map_err(|error| error.to_string())
+        pub(crate) fn guard(&self) -> Guard {
+            Guard(self.bound.allowed())
+        }
+
+        /// Ready once the socket has vanished and was made again: its listener. What keeps it from that is told once.
+        pub(crate) async fn made_again(
+            &mut self,
+            executor: &Arc<dyn Executor>,
+            observer: &Observer,
+        ) -> Listener {
+            let (mut is_new, mut told) = (false, String::new());
+            loop {
+                executor.sleep_until(executor.now() + RECHECK).await;
+                let restored = self.bound.restore().map_err(|error| error.to_string());
+                let problem = match restored {
+                    Ok(is_restored) => {
+                        is_new |= is_restored;
+                        if !is_new {
+                            told.clear();
+                            continue;
+                        }
+                        match self.listener(&**executor) {
+                            Ok(listener) => {
+                                observer(Notice::Rebound { path: self.bound.path() });
+                                return listener;
+                            }
+                            Err(problem) => problem,
+                        }
+                    }
+                    Err(problem) => problem,
+                };
+                if problem != told {
+                    observer(Notice::Unbound { path: self.bound.path(), problem: &problem });
+                    told = problem;
+                }
+            }
+        }
+    }
+
+    /// Who may connect.
+    pub(crate) struct Guard(Allowed);
+
+    impl Guard {
+        pub(crate) fn check(&self, peer: &Peer) -> Result<(), String> {
+            self.0.check(peer).map_err(|error| error.to_string())
         }
     }
 
@@ -56,7 +117,10 @@ mod system {
     use std::sync::Arc;
 
     use mycelium_executor::{Executor, Listener, Peer};
-    use mycelium_transports::exchange::Connect;
+    use mycelium_transports::exchange::{Connect, Observer};
+
+    use crate::error::StartError;
+    use crate::topology::Access;
 
     /// No path is too long for a socket that there is not.
     pub(crate) const LONGEST_PATH: usize = usize::MAX;
@@ -67,16 +131,29 @@ mod system {
     pub(crate) enum Socket {}
 
     impl Socket {
-        pub(crate) fn at(_: &Path, _: Option<&[u32]>) -> Result<Socket, String> {
-            Err(NONE.to_owned())
+        pub(crate) fn at(node: &str, _: &Path, _: Access) -> Result<Socket, StartError> {
+            Err(StartError::Link { node: node.to_owned(), problem: NONE.to_owned() })
         }
 
         pub(crate) fn listener(&self, _: &dyn Executor) -> Result<Listener, String> {
             match *self {}
         }
 
-        pub(crate) fn welcome(&self, _: &Peer) -> Result<(), String> {
+        pub(crate) fn guard(&self) -> Guard {
             match *self {}
+        }
+
+        pub(crate) async fn made_again(&mut self, _: &Arc<dyn Executor>, _: &Observer) -> Listener {
+            match *self {}
+        }
+    }
+
+    /// Who may connect: nobody.
+    pub(crate) struct Guard;
+
+    impl Guard {
+        pub(crate) fn check(&self, _: &Peer) -> Result<(), String> {
+            Err(NONE.to_owned())
         }
     }
 

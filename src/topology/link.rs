@@ -1,12 +1,10 @@
-//! Sections that say how nodes are joined: where they listen, who may connect, and how links batch and wait.
+//! Sections that say how links between nodes batch and wait.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mycelium_transports::exchange::LinkConfig;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
-use toml::Spanned;
 
 use super::values::{Bytes, Span};
 use super::{Problem, Topology, TopologyError};
@@ -152,40 +150,5 @@ impl Topology {
             section.apply(&mut config);
         }
         config
-    }
-
-    /// Where a node listens.
-    pub(crate) fn socket(&self, node: &str) -> PathBuf {
-        let said = self.sections.node.get(node).and_then(|section| section.socket.clone());
-        let said = said.map(Spanned::into_inner);
-        said.unwrap_or_else(|| self.run_directory().join(format!("{node}.sock")))
-    }
-
-    /// The socket of a node can have its path.
-    pub(crate) fn check_socket(&self, node: &str) -> Result<(), TopologyError> {
-        let path = self.socket(node);
-        let (limit, found) = (crate::links::LONGEST_PATH, path.as_os_str().len());
-        if found <= limit {
-            return Ok(());
-        }
-        let section = self.sections.node.get_key_value(node);
-        let place = section.map(|(name, section)| {
-            section.socket.as_ref().map_or_else(|| name.span(), Spanned::span)
-        });
-        let problem = Problem::PathTooLong { node: node.to_owned(), path, found, limit };
-        Err(self.file.error(place.unwrap_or(0..0), problem))
-    }
-
-    /// Whose processes may connect to a node; `None` for those of its own user.
-    pub(crate) fn users(&self, node: &str) -> Option<&[u32]> {
-        self.sections.node.get(node)?.users.as_deref()
-    }
-
-    fn run_directory(&self) -> PathBuf {
-        if let Some(directory) = &self.directory {
-            return directory.clone();
-        }
-        let name = self.file.path.file_stem().unwrap_or("topology".as_ref()).to_string_lossy();
-        mycelium_transports::own_directory(&name)
     }
 }

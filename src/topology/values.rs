@@ -104,3 +104,21 @@ impl<'de> Deserialize<'de> for PolicyName {
         Ok(PolicyName(policy))
     }
 }
+
+/// The permissions of a socket: `"0660"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mode(pub(super) u32);
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // Who may connect must be able to write; there is nothing to execute.
+        let mode = u32::from_str_radix(&text, 8).ok();
+        let mode = mode.filter(|mode| mode & !0o666 == 0 && mode & 0o600 == 0o600);
+        mode.map(Mode).ok_or_else(|| {
+            D::Error::custom(format!(
+                "invalid mode `{text}`: expected the permissions of a socket in octal, such as \"0660\""
+            ))
+        })
+    }
+}

@@ -85,7 +85,7 @@ impl Side {
     /// Serves at a socket until the side is stopped; processes of this one's user may connect.
     pub(crate) fn serve(&self, station: impl Into<Arc<Station>>, path: &Path) -> JoinHandle<()> {
         let bound = Bound::at(path).unwrap();
-        let own = bound.own_user();
+        let own = bound.allowed();
         self.serve_to(station, bound, own)
     }
 

@@ -5,11 +5,14 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use mycelium_executor::{Credentials, Peer};
-use mycelium_transports::unix::{Allowed, BindError, Bound, LONGEST_PATH, PathTooLong, connect};
+use mycelium_transports::unix::{
+    Access, Allowed, BindError, Bound, LONGEST_PATH, PathTooLong, connect,
+};
 
 /// A directory of its own for each test.
 struct Place(PathBuf);
@@ -30,6 +33,14 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// A user whose processes are none of these tests.
+const STRANGER: u32 = 65534;
+
+/// A group that files of this process can be given to.
+fn own_group() -> u32 {
+    rustix::process::getegid().as_raw()
 }
 
 fn mode(path: &PathBuf) -> u32 {
@@ -159,6 +170,178 @@ fn a_lock_that_leads_elsewhere_is_not_followed() {
 fn a_path_without_a_directory_is_an_error_that_names_it() {
     let refused = Bound::at("/").unwrap_err();
     assert_eq!(refused.to_string(), "`/` names no file in a directory");
+}
+
+#[test]
+fn directory_and_socket_are_as_open_as_access_says() {
+    let own = mycelium_transports::unix::own_user();
+    let cases = [
+        (Access::default().users([own]), 0o700, 0o600),
+        (Access::default().users([own, 0]), 0o700, 0o600),
+        (Access::default().users([own, STRANGER]), 0o711, 0o666),
+        (Access::default().users([STRANGER]).mode(0o606), 0o701, 0o606),
+        (Access::default().group(own_group()), 0o710, 0o660),
+        (Access::default().users([STRANGER]).group(own_group()), 0o710, 0o660),
+    ];
+    for (access, directory, socket) in cases {
+        let place = Place::new("access");
+        let _bound = Bound::open_to(place.socket(), access.clone()).unwrap();
+        let found = (mode(&place.0), mode(&place.socket()));
+        assert_eq!(found, (directory, socket), "{access:?}");
+        assert_eq!(mode(&place.0.join("node.sock.lock")), 0o600, "the lock is nobody else's");
+    }
+}
+
+#[test]
+fn a_directory_is_opened_as_far_as_asked_and_refused_if_it_is_open_to_more() {
+    let access = Access::default().users([STRANGER]);
+    for (before, after) in
+        [(0o700, Some(0o711)), (0o711, Some(0o711)), (0o755, None), (0o722, None)]
+    {
+        let place = Place::new("opened");
+        fs::create_dir(&place.0).unwrap();
+        fs::set_permissions(&place.0, Permissions::from_mode(before)).unwrap();
+        let bound = Bound::open_to(place.socket(), access.clone());
+        match (after, &bound) {
+            (Some(after), Ok(_)) => assert_eq!(mode(&place.0), after),
+            (None, Err(BindError::Directory { problem, .. })) => {
+                assert!(problem.contains("make it 0711"), "{problem}");
+                assert_eq!(mode(&place.0), before, "it is left as it is");
+            }
+            _ => panic!("{before:o}: {bound:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_directory_above_that_is_closed_to_them_is_named() {
+    let place = Place::new("closed-above");
+    fs::create_dir(&place.0).unwrap();
+    fs::set_permissions(&place.0, Permissions::from_mode(0o700)).unwrap();
+    let inside = place.0.join("run");
+    for (access, user) in [
+        (Access::default().users([STRANGER]), Some(STRANGER)),
+        (Access::default().group(own_group()), None),
+    ] {
+        let refused = Bound::open_to(inside.join("node.sock"), access).unwrap_err();
+        let BindError::Unreachable { directory, user: found, .. } = &refused else {
+            panic!("{refused}")
+        };
+        assert_eq!((directory, *found), (&place.0, user));
+        assert_eq!(mode(&inside), 0o700, "it is not opened for nothing");
+    }
+}
+
+/// Connects as another user, in a process of its own, and says how that went.
+fn connects_as(user: u32, group: u32, place: &Place) -> String {
+    // Another user may not reach the directory that tests are built in.
+    let program = place.0.with_extension("exe");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let output = Command::new(&program)
+        .args(["--exact", "connects_and_says_how_it_went", "--ignored", "--nocapture"])
+        .env("MYCELIUM_TEST_SOCKET", place.socket())
+        .current_dir("/")
+        .uid(user)
+        .gid(group)
+        .output()
+        .unwrap();
+    fs::remove_file(&program).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    said.lines().find_map(|line| line.split_once("result: ")).unwrap().1.to_owned()
+}
+
+#[test]
+#[ignore = "a part of another test"]
+#[expect(clippy::print_stdout, reason = "this is how the other process knows")]
+fn connects_and_says_how_it_went() {
+    let Some(path) = std::env::var_os("MYCELIUM_TEST_SOCKET") else { return };
+    let connected = connect(path.as_ref());
+    println!(
+        "\nresult: {}",
+        connected.map_or_else(|error| error.kind().to_string(), |_| "ok".into())
+    );
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
+fn other_users_reach_the_socket_as_far_as_access_says() {
+    const GROUP: u32 = 54321;
+    if mycelium_transports::unix::own_user() != 0 {
+        return eprintln!("skipped: only root can run processes of other users");
+    }
+    let denied = ErrorKind::PermissionDenied.to_string();
+    let cases = [
+        (Access::default(), GROUP, &*denied),
+        (Access::default().users([0, STRANGER]), GROUP, "ok"),
+        (Access::default().group(GROUP), GROUP, "ok"),
+        (Access::default().group(GROUP), GROUP + 1, &*denied),
+        (Access::default().users([STRANGER]).mode(0o600), GROUP, &*denied),
+    ];
+    for (access, group, expected) in cases {
+        let place = Place::new("others");
+        let bound = Bound::open_to(place.socket(), access.clone()).unwrap();
+        assert_eq!(connects_as(STRANGER, group, &place), expected, "{access:?}");
+        if expected == "ok" {
+            let (stream, _) = bound.socket().unwrap().accept().unwrap();
+            let peer = Peer::Unix(Credentials::of(&stream).unwrap());
+            assert_eq!(bound.allowed().check(&peer), Ok(()), "{access:?}");
+            let others = Access::default().users([STRANGER + 1]).allowed(0);
+            assert!(others.check(&peer).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_vanished_is_made_again() {
+    let lock = |place: &Place| place.0.join("node.sock.lock");
+    type Harm = fn(&Place);
+    let harms: [(Harm, bool); 4] = [
+        (|_| {}, false),
+        (|place| fs::remove_file(place.socket()).unwrap(), true),
+        (|place| fs::remove_dir_all(&place.0).unwrap(), true),
+        (|place| fs::rename(place.socket(), place.0.join("moved")).unwrap(), true),
+    ];
+    for (harm, expected) in harms {
+        let place = Place::new("vanished");
+        let access = Access::default().users([STRANGER]);
+        let mut bound = Bound::open_to(place.socket(), access).unwrap();
+        harm(&place);
+        assert_eq!(bound.restore().unwrap(), expected);
+        assert!(!bound.restore().unwrap(), "once is enough");
+        assert_eq!((mode(&place.0), mode(&place.socket())), (0o711, 0o666));
+        let _connected = connect(&place.socket()).unwrap();
+        bound.socket().unwrap().accept().unwrap();
+        assert!(lock(&place).exists());
+        let refused = Bound::open_to(place.socket(), Access::default().users([STRANGER]));
+        assert!(matches!(refused, Err(BindError::InUse { .. })), "the lock is held: {refused:?}");
+        drop(bound);
+        assert!(!place.socket().exists(), "it is removed as the first one would have been");
+    }
+}
+
+#[test]
+fn what_another_process_put_in_its_place_is_left_alone() {
+    let place = Place::new("displaced");
+    let mut bound = Bound::at(place.socket()).unwrap();
+    fs::remove_file(place.socket()).unwrap();
+    let other = UnixListener::bind(place.socket()).unwrap();
+    let refused = bound.restore().unwrap_err();
+    assert!(matches!(refused, BindError::Displaced { .. }), "{refused}");
+    let _connected = connect(&place.socket()).unwrap();
+    other.accept().unwrap();
+    // It goes, and the place is free again.
+    fs::remove_file(place.socket()).unwrap();
+    assert!(bound.restore().unwrap());
+
+    // Another process has taken everything over, since the lock had vanished too.
+    fs::remove_dir_all(&place.0).unwrap();
+    let other = Bound::at(place.socket()).unwrap();
+    fs::remove_file(place.socket()).unwrap();
+    let refused = bound.restore().unwrap_err();
+    assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
+    drop(other);
+    assert!(bound.restore().unwrap(), "its lock is gone");
 }
 
 #[test]

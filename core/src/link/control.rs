@@ -62,6 +62,14 @@ macro_rules! frames {
     };
 }
 
+/// The most bytes of a layout in one frame, which then is as long as the longest of the others.
+pub(super) const PIECE: usize = 84;
+
+/// The peer answers `Describe`.
+pub(super) const DESCRIBES: u32 = 1;
+/// What this side understands.
+pub(super) const FEATURES: u32 = DESCRIBES;
+
 /// This bit marks kinds that must not be skipped.
 const CRITICAL: u16 = 0x8000;
 
@@ -160,6 +168,25 @@ frames! {
     Left = 15 {
         _pad: U16,
         subscription: U32,
+    }
+    /// What this side understands beside version 1: the first frame behind its hello. A bit that a reader does not know means
+    /// nothing to it.
+    Features = 16 {
+        _pad: U16,
+        bits: U32,
+    }
+    /// The layout of a topic's messages is asked for, from a byte of its canonical form on.
+    Describe = 17 {
+        _pad: U16,
+        offset: U32,
+        topic: Name,
+    }
+    /// A piece of it: `length` bytes from `offset` on, of `total`. A total of 0: there is no such topic for the peer.
+    Piece = 18 {
+        length: U16,
+        offset: U32,
+        total: U32,
+        bytes: [u8; PIECE],
     }
     /// Is anybody there?
     Ping = 13 {

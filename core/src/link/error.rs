@@ -107,6 +107,15 @@ pub enum LinkError {
         /// The stream.
         stream: u32,
     },
+    /// A piece of a layout that is longer than a frame can hold, or goes beyond the layout's end.
+    Piece {
+        /// Where it begins.
+        offset: u32,
+        /// How long the layout is.
+        total: u32,
+        /// How long the piece is.
+        length: u16,
+    },
     /// The link has had as many topics and streams as can be told apart. Another link can take its place.
     Numbers,
     /// The peer ended the link.
@@ -255,6 +264,9 @@ impl fmt::Display for LinkError {
             }
             LinkError::Fragment { stream, ref error } => {
                 write!(f, "a part of a message of stream {stream}: {error}")
+            }
+            LinkError::Piece { offset, total, length } => {
+                write!(f, "{length} bytes from {offset} on of a layout of {total} bytes")
             }
             LinkError::Window { stream } => {
                 write!(f, "the peer says of stream {stream} what cannot be")

@@ -129,6 +129,23 @@ pub enum Event<'a> {
         /// The stream, which is not there any more.
         stream: IncomingId,
     },
+    /// It asks how messages of a topic are laid out here. The caller [answers](super::Link::answer), now or later; it may
+    /// forget a question when the next one comes.
+    Describe {
+        /// The topic.
+        topic: &'a str,
+        /// From which byte of the canonical form on.
+        offset: u32,
+    },
+    /// It answers a [question](super::Link::describe).
+    Described {
+        /// From which byte of the canonical form on.
+        offset: u32,
+        /// How many bytes that form has; 0 if the peer does not tell.
+        total: u32,
+        /// Some of them, none from the end on.
+        bytes: &'a [u8],
+    },
     /// Messages are confirmed, or may be sent. For a stream that was ended the last one says that all are confirmed.
     Window {
         /// The stream.

@@ -230,6 +230,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             Control::Gap(gap) => self.gap(now, number, sequence, gap),
             Control::End(_) => self.stream_end(number, sequence),
             Control::Window(window) => self.window(number, sequence, window.granted.get()),
+            Control::Features(features) => {
+                self.peer.features = features.bits.get();
+                Ok(None)
+            }
+            Control::Describe(describe) => self.asked_to_describe(describe),
+            Control::Piece(piece) => self.described(piece),
             Control::Ping(ping) => {
                 self.pong = Some(ping.token.get());
                 Ok(None)
@@ -252,6 +258,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             known: hello.known.get().into(),
             max_message: hello.max_message.get(),
             max_open: hello.max_open.get().into(),
+            features: 0,
             silence: keep_alive
                 .saturating_mul(3)
                 .min(self.config.silence)
@@ -261,7 +268,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(LinkError::Limit { limit: self.peer.max_frame });
         }
         self.phase = Phase::Up;
-        self.topics_changed = true;
+        (self.topics_changed, self.features_due) = (true, true);
         Ok(Event::Up { node, boot: hello.boot.get(), topics: hello.topics.get() })
     }
 }

@@ -37,6 +37,7 @@
 mod asks;
 mod config;
 mod control;
+mod describe;
 mod entries;
 mod error;
 mod event;
@@ -123,6 +124,8 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     spoke: Duration,
     /// What a ping is answered with.
     pong: Option<u64>,
+    /// The peer has not been told what this side understands.
+    features_due: bool,
 }
 
 /// Whether a topic that was left is gone.
@@ -154,6 +157,8 @@ struct Peer {
     known: usize,
     max_message: u32,
     max_open: usize,
+    /// What it understands beside version 1, once it has said so.
+    features: u32,
     /// How long it may be silent.
     silence: Duration,
 }
@@ -195,6 +200,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
                 known: 0,
                 max_message: 0,
                 max_open: 0,
+                features: 0,
                 silence: config.silence,
             },
             config,
@@ -212,6 +218,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             heard: Duration::ZERO,
             spoke: Duration::ZERO,
             pong: None,
+            features_due: false,
         })
     }
 
@@ -244,6 +251,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         self.phase = Phase::Down;
         self.out.clear();
         self.pong = None;
+        self.features_due = false;
         self.serves.retain(|_| false);
         self.outgoing.retain(|_| false);
         self.resumed.retain(|_| false);

@@ -6,7 +6,8 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::config::Batching;
 use super::control::{
-    Accept, Close, Left, Name, Ping, Pong, Reject, Resume, Subscribe, Unsubscribe, Window,
+    Accept, Close, FEATURES, Features, Left, Name, Ping, Pong, Reject, Resume, Subscribe,
+    Unsubscribe, Window,
 };
 use super::entries::{Incoming, ServeState, Want, WantState};
 use super::outbox::Outbox;
@@ -105,6 +106,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
     fn fill_up(&mut self, now: Duration) {
         let owed = core::mem::take(&mut self.owing);
+        if self.features_due {
+            self.features_due = !self.say(now, 0, 0, &Features::new(0, FEATURES));
+            self.owing |= self.features_due;
+        }
         if let Some(token) = self.pong {
             let said = self.say(now, 0, 0, &Pong::new([0; 6], token));
             self.pong = self.pong.filter(|_| !said);

@@ -18,6 +18,8 @@ pub enum RejectReason {
     /// The topic has ended for good: all its publishers have completed. A topic that was sent is rejected with it once its
     /// streams have ended and all of them was confirmed.
     Ended,
+    /// The other side asks for a topic that it has asked for already.
+    Twice,
     /// A reason that a later version has defined.
     Other(u16),
 }
@@ -30,6 +32,7 @@ impl RejectReason {
             RejectReason::Forbidden => 3,
             RejectReason::Many => 4,
             RejectReason::Ended => 5,
+            RejectReason::Twice => 6,
             RejectReason::Other(code) => code,
         }
     }
@@ -41,6 +44,7 @@ impl RejectReason {
             3 => RejectReason::Forbidden,
             4 => RejectReason::Many,
             5 => RejectReason::Ended,
+            6 => RejectReason::Twice,
             code => RejectReason::Other(code),
         }
     }
@@ -115,6 +119,7 @@ impl fmt::Display for RejectReason {
             RejectReason::Digest => f.write_str("its messages have another layout"),
             RejectReason::Forbidden => f.write_str("it is not allowed"),
             RejectReason::Many => f.write_str("there are too many subscriptions"),
+            RejectReason::Twice => f.write_str("it was asked for twice"),
             RejectReason::Ended => f.write_str("the topic has ended"),
             RejectReason::Other(code) => write!(f, "reason {code}"),
         }

@@ -126,7 +126,7 @@ pub(crate) fn resubscribe(pair: &mut Pair) {
     pair.write(RIGHT, usize::MAX);
     pair.write(RIGHT, usize::MAX);
     let end = |kind| links_own(&pair.written[RIGHT])[&kind].len();
-    let most = end(1) + end(3);
+    let most = end(1) + end(16) + end(3);
     pair.sides[LEFT].read(now, most);
 }
 

@@ -69,6 +69,12 @@ pub(crate) enum Said {
     },
     End(IncomingId),
     Gone(IncomingId),
+    Describe(String, u32),
+    Described {
+        offset: u32,
+        total: u32,
+        bytes: Vec<u8>,
+    },
     Window {
         stream: OutgoingId,
         taken: u64,
@@ -109,6 +115,10 @@ impl Said {
             Event::Gap { stream, missed, reason } => Said::Gap { stream, missed, reason },
             Event::End { stream } => Said::End(stream),
             Event::Gone { stream } => Said::Gone(stream),
+            Event::Describe { topic, offset } => Said::Describe(topic.to_owned(), offset),
+            Event::Described { offset, total, bytes } => {
+                Said::Described { offset, total, bytes: bytes.to_vec() }
+            }
             Event::Window { stream, taken } => Said::Window { stream, taken },
             other => panic!("an event that the tests do not know: {other:?}"),
         }

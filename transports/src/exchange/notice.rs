@@ -69,6 +69,18 @@ pub enum Notice<'a> {
         /// The message.
         undelivered: &'a Undelivered,
     },
+    /// The socket that this process listened at is not at its path any more, and cannot be made again for now.
+    Unbound {
+        /// The path.
+        path: &'a std::path::Path,
+        /// Why not.
+        problem: &'a str,
+    },
+    /// The socket at this path had vanished, and was made again.
+    Rebound {
+        /// The path.
+        path: &'a std::path::Path,
+    },
     /// No connection can be accepted for now.
     Deaf {
         /// Why.
@@ -108,6 +120,12 @@ impl fmt::Display for Notice<'_> {
                     f,
                     "message {sequence} of `{publisher}` on topic `{topic}` is given up: `{reader}` died with it each time"
                 )
+            }
+            Notice::Unbound { path, problem } => {
+                write!(f, "nobody can connect at `{}`: {problem}", path.display())
+            }
+            Notice::Rebound { path } => {
+                write!(f, "socket `{}` had vanished and was made again", path.display())
             }
             Notice::Deaf { error } => write!(f, "cannot accept connections: {error}"),
         }

@@ -7,14 +7,21 @@ use super::Unwelcome;
 /// The users whose processes may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed {
-    users: Vec<u32>,
+    /// `None` for all who reach the socket.
+    users: Option<Vec<u32>>,
 }
 
 impl Allowed {
     /// These users.
     #[must_use]
     pub fn users(users: impl IntoIterator<Item = u32>) -> Allowed {
-        Allowed { users: users.into_iter().collect() }
+        Allowed { users: Some(users.into_iter().collect()) }
+    }
+
+    /// Whoever reaches the socket, for one whose permissions admit only those who are meant.
+    #[must_use]
+    pub fn whoever_reaches() -> Allowed {
+        Allowed { users: None }
     }
 
     /// Lets the processes of these users in. Nobody else, and nobody of whom the system does not know whose process it
@@ -23,8 +30,9 @@ impl Allowed {
     /// # Errors
     /// If the peer is not one of them.
     pub fn check(&self, peer: &Peer) -> Result<(), Unwelcome> {
+        let admits = |user| self.users.as_ref().is_none_or(|users| users.contains(&user));
         match peer {
-            Peer::Unix(credentials) if self.users.contains(&credentials.user) => Ok(()),
+            Peer::Unix(credentials) if admits(credentials.user) => Ok(()),
             peer => Err(Unwelcome { peer: peer.clone() }),
         }
     }

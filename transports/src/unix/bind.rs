@@ -1,16 +1,17 @@
 //! A socket of one's own at a path, for as long as one lives.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Gid, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::geteuid;
 
-use super::{Allowed, BindError, PathTooLong};
+use super::directory::prepare;
+use super::{Access, Allowed, BindError, PathTooLong};
 
 /// A listening socket, and the right to it. Dropping it removes the socket, unless somebody has put another in its place.
 #[derive(Debug)]
@@ -19,37 +20,62 @@ pub struct Bound {
     path: PathBuf,
     /// Which file it is.
     identity: (u64, u64),
-    /// The user whose it is.
+    /// The user of this process, and who else reaches the socket.
     user: u32,
+    access: Access,
     /// Held as long as this lives; the system lets go of it whichever way the process ends.
-    _lock: File,
+    lock: File,
 }
 
 impl Bound {
-    /// Listens at a path. Its directory is made if it is missing.
+    /// Listens at a path, for this user alone. Its directory is made if it is missing.
     ///
     /// # Errors
     /// [`BindError::TooLong`] if no socket can have this path; [`BindError::InUse`] while a live process listens there; the others say what is wrong with the path.
     pub fn at(path: impl Into<PathBuf>) -> Result<Bound, BindError> {
+        Bound::open_to(path, Access::default())
+    }
+
+    /// As [`at`](Bound::at), for whoever is to reach the socket. A directory that is there already and belongs to this user
+    /// is opened as far as that takes.
+    ///
+    /// # Errors
+    /// As [`at`](Bound::at). [`BindError::Directory`] if the directory is open to more than these users,
+    /// [`BindError::Unreachable`] if another one above it is closed to them.
+    pub fn open_to(path: impl Into<PathBuf>, access: Access) -> Result<Bound, BindError> {
         let path = path.into();
-        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(BindError::Path { path });
-        };
+        let (directory, lock_file) = places(&path)?;
         PathTooLong::check(&path).map_err(BindError::TooLong)?;
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let user = geteuid().as_raw();
-        prepare(directory, user)?;
-        let mut lock_name = name.to_owned();
-        lock_name.push(".lock");
-        let lock = lock(&directory.join(lock_name), &path)?;
+        prepare(&directory, &access, user)?;
+        let lock = lock(&lock_file, &path)?;
         clear(&path)?;
-        let listener = UnixListener::bind(&path).map_err(system("listen at", &path))?;
-        // Nobody could have come before: the directory is closed to others.
-        fs::set_permissions(&path, Permissions::from_mode(0o600))
-            .map_err(system("close", &path))?;
-        let found = fs::symlink_metadata(&path).map_err(system("look at", &path))?;
-        let identity = (found.dev(), found.ino());
-        Ok(Bound { listener, path, identity, user, _lock: lock })
+        let (listener, identity) = listen(&path, &access, user)?;
+        Ok(Bound { listener, path, identity, user, access, lock })
+    }
+
+    /// Checks that the socket's file is still at its path, and makes it again if it has vanished, with its directory and its
+    /// lock if these have vanished too. Returns whether there is a new [`socket`](Bound::socket): nobody reaches the one
+    /// before any more.
+    ///
+    /// # Errors
+    /// [`BindError::Displaced`] if another file lies there, which is left alone; [`BindError::InUse`] if another process has
+    /// the lock; otherwise as [`open_to`](Bound::open_to). The next call tries again.
+    pub fn restore(&mut self) -> Result<bool, BindError> {
+        match fs::symlink_metadata(&self.path) {
+            // The listener keeps the inode, so no other file has its number.
+            Ok(found) if (found.dev(), found.ino()) == self.identity => return Ok(false),
+            Ok(_) => return Err(BindError::Displaced { path: self.path.clone() }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(system("look at", &self.path)(error)),
+        }
+        let (directory, lock_file) = places(&self.path)?;
+        prepare(&directory, &self.access, self.user)?;
+        if !is_at(&self.lock, &lock_file)? {
+            self.lock = lock(&lock_file, &self.path)?;
+        }
+        (self.listener, self.identity) = listen(&self.path, &self.access, self.user)?;
+        Ok(true)
     }
 
     /// The socket, for an executor to take over. It listens as long as any of its copies is there.
@@ -66,10 +92,10 @@ impl Bound {
         &self.path
     }
 
-    /// The user of this process, who may connect unless another list is given.
+    /// Who may connect.
     #[must_use]
-    pub fn own_user(&self) -> Allowed {
-        Allowed::users([self.user])
+    pub fn allowed(&self) -> Allowed {
+        self.access.allowed(self.user)
     }
 }
 
@@ -97,29 +123,62 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(socket))
 }
 
-fn system(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BindError {
+/// Makes a socket that listens at a path where nothing is. Also says which file it is.
+fn listen(
+    path: &Path,
+    access: &Access,
+    user: u32,
+) -> Result<(UnixListener, (u64, u64)), BindError> {
+    let failed = |error: rustix::io::Errno| system("listen at", path)(error.into());
+    let flags = SocketFlags::CLOEXEC;
+    let socket =
+        socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
+    // The file has the socket's own permissions from its first moment on. The directory may be open to others already.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
+    rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
+    if let Some(group) = access.owner() {
+        give_to(path, group)?;
+    }
+    let permissions = Permissions::from_mode(access.socket_mode(user));
+    fs::set_permissions(path, permissions).map_err(system("set permissions of", path))?;
+    let found = fs::symlink_metadata(path).map_err(system("look at", path))?;
+    Ok((UnixListener::from(socket), (found.dev(), found.ino())))
+}
+
+/// Connections that wait to be accepted, as far as the system allows.
+const BACKLOG: i32 = 4096;
+
+/// A file belongs to this group from now on.
+pub(super) fn give_to(path: &Path, group: u32) -> Result<(), BindError> {
+    rustix::fs::chown(path, None, Some(Gid::from_raw(group)))
+        .map_err(|error| system("change the group of", path)(error.into()))
+}
+
+pub(super) fn system(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BindError {
     let path = path.to_owned();
     move |error| BindError::System { action, path, error }
 }
 
-/// Makes the directory, or looks whether it is one that others cannot enter.
-fn prepare(directory: &Path, user: u32) -> Result<(), BindError> {
-    match DirBuilder::new().mode(0o700).create(directory) {
-        Ok(()) => return Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(system("make directory", directory)(error)),
-    }
-    let found = fs::symlink_metadata(directory).map_err(system("look at", directory))?;
-    let problem = if !found.is_dir() {
-        "is no directory"
-    } else if found.mode() & 0o077 != 0 {
-        "is open to other users: make it 0700"
-    } else if found.uid() != user {
-        "belongs to another user"
-    } else {
-        return Ok(());
+/// The directory of a socket, and the file beside it whose lock says that somebody listens.
+fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(BindError::Path { path: path.to_owned() });
     };
-    Err(BindError::Directory { directory: directory.to_owned(), problem })
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let mut lock = name.to_owned();
+    lock.push(".lock");
+    Ok((directory.to_owned(), directory.join(lock)))
+}
+
+/// Whether an open file is the one at `path`.
+fn is_at(file: &File, path: &Path) -> Result<bool, BindError> {
+    let own = file.metadata().map_err(system("look at", path))?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(system("look at", path)(error)),
+    }
 }
 
 /// The lock that whoever listens at `path` holds.
@@ -129,7 +188,9 @@ fn lock(file: &Path, path: &Path) -> Result<File, BindError> {
     options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     let lock = options.open(file).map_err(system("open", file))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) if is_at(&lock, file)? => Ok(lock),
+        // The file was removed in between, and another process may hold the lock of the next one.
+        Ok(()) => Err(BindError::InUse { path: path.to_owned() }),
         Err(TryLockError::WouldBlock) => Err(BindError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(system("lock", file)(error)),
     }

@@ -25,10 +25,24 @@ pub enum BindError {
         /// The directory.
         directory: PathBuf,
         /// What is wrong with it.
-        problem: &'static str,
+        problem: String,
+    },
+    /// Users who are to reach the socket cannot: a directory above it is closed to them.
+    Unreachable {
+        /// The directory that is closed.
+        directory: PathBuf,
+        /// The directory of the socket.
+        socket: PathBuf,
+        /// One of these users; `None` for the members of a group.
+        user: Option<u32>,
     },
     /// A live process listens there.
     InUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another file lies where the socket of this process was. It is left as it is.
+    Displaced {
         /// The path.
         path: PathBuf,
     },
@@ -58,8 +72,23 @@ impl fmt::Display for BindError {
             BindError::Directory { directory, problem } => {
                 write!(f, "directory `{}` {problem}", directory.display())
             }
+            BindError::Unreachable { directory, socket, user } => {
+                match user {
+                    Some(user) => write!(f, "user {user}")?,
+                    None => f.write_str("the group")?,
+                }
+                let (directory, socket) = (directory.display(), socket.display());
+                write!(f, " cannot reach a socket in `{socket}`: `{directory}` is closed to others")
+            }
             BindError::InUse { path } => {
                 write!(f, "a live process listens at `{}`", path.display())
+            }
+            BindError::Displaced { path } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "another file lies at `{path}`, where this process listened; it is left alone"
+                )
             }
             BindError::Occupied { path } => {
                 write!(f, "what lies at `{}` is no socket, and is left alone", path.display())

@@ -1,15 +1,18 @@
 //! Unix sockets: where the processes of one machine meet, and who may.
 //!
-//! A socket is a file in a directory that only its user can enter (0700), and itself closed to others (0600). Whoever
-//! listens holds a lock beside it for as long as it lives, so that the next one knows: the socket of a live process is
+//! A socket is a file in a directory that only its user can enter (0700), and itself closed to others (0600), unless its
+//! [`Access`] says that other users are to reach it. Whoever listens holds a lock beside it for as long as it lives, so that the next one knows: the socket of a live process is
 //! never taken away, that of a dead one always replaced, whichever way it died. The lock's file stays; it is empty.
 //!
 //! Who connects is known to the system, not by what it says: [`Allowed`] compares that with a list.
 
+mod access;
 mod allowed;
 mod bind;
+mod directory;
 mod error;
 
+pub use access::Access;
 pub use allowed::Allowed;
 pub use bind::{Bound, connect};
 pub use error::{BindError, PathTooLong, Unwelcome};

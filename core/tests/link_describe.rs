@@ -1,0 +1,143 @@
+//! Layouts that are asked for over a link, piece by piece.
+
+mod pair;
+mod schema;
+
+use std::time::Duration;
+
+use mycelium_core::link::{Config, Link, LinkError, Name, SendError};
+use mycelium_core::{Digest, Message};
+use pair::conversation::{LEFT, RIGHT, name};
+use pair::{Pair, Said, lasting};
+use schema::Swap;
+
+/// The 128-bit FNV-1a hash, as the wire format's page defines the digest.
+fn fnv(bytes: &[u8]) -> Digest {
+    let step = |state: u128, byte: &u8| {
+        (state ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    };
+    Digest(bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step).to_be_bytes())
+}
+
+/// Asks for the layout of `Swap`, one piece after the other.
+fn fetch(pair: &mut Pair) -> Vec<u8> {
+    let mut form = Vec::new();
+    loop {
+        let (now, asked) = (pair.now, form.len() as u32);
+        pair.sides[RIGHT].link.describe(now, name("swaps"), asked).unwrap();
+        pair.settle();
+        assert_eq!(pair.sides[LEFT].news(), [Said::Describe("swaps".to_owned(), asked)]);
+        pair.sides[LEFT].link.answer(now, Some(Swap::DESCRIPTOR), asked).unwrap();
+        pair.settle();
+        let news = pair.sides[RIGHT].news();
+        let [Said::Described { offset, total, bytes }] = &*news else { panic!("{news:?}") };
+        assert_eq!(*offset, asked);
+        if bytes.is_empty() {
+            assert_eq!(*total, asked);
+            return form;
+        }
+        form.extend_from_slice(bytes);
+    }
+}
+
+#[test]
+fn a_layout_comes_in_pieces_and_its_hash_is_the_digest() {
+    let mut pair = Pair::new();
+    pair.settle();
+    (pair.sides[LEFT].news(), pair.sides[RIGHT].news());
+    assert_eq!(fnv(&fetch(&mut pair)), Swap::DIGEST);
+}
+
+#[test]
+fn pieces_of_any_length_are_the_same_form() {
+    let mut whole = [0; 512];
+    let (written, total) = Swap::DESCRIPTOR.canonical(0, &mut whole);
+    assert_eq!(written, total);
+    for length in 0..total + 2 {
+        for offset in [0, 1, length, total - 1, total, total + 7, usize::MAX] {
+            let mut piece = vec![0xa5; length];
+            let (written, again) = Swap::DESCRIPTOR.canonical(offset, &mut piece);
+            let expected = whole.get(offset..total).unwrap_or_default();
+            let expected = &expected[..expected.len().min(length)];
+            assert_eq!((written, again), (expected.len(), total));
+            assert_eq!(&piece[..written], expected);
+            assert!(piece[written..].iter().all(|byte| *byte == 0xa5), "nothing else is written");
+        }
+    }
+}
+
+#[test]
+fn what_the_peer_is_not_to_know_has_no_bytes() {
+    let mut pair = Pair::new();
+    pair.settle();
+    pair.sides[RIGHT].news();
+    let now = pair.now;
+    pair.sides[LEFT].link.answer(now, None, 7).unwrap();
+    pair.settle();
+    let none = Said::Described { offset: 7, total: 0, bytes: Vec::new() };
+    assert_eq!(pair.sides[RIGHT].news(), [none]);
+}
+
+type Alone = Link<'static, 1, 1>;
+
+/// A link whose peer said so much behind its connection, and what came of it.
+fn hears(bytes: &[u8]) -> (Alone, Option<LinkError>) {
+    let now = Duration::ZERO;
+    let config = Config::new(Name::truncated("here"), 1);
+    let mut link = Alone::new(config, lasting(4096)).unwrap();
+    link.open(now);
+    let mut rest = bytes;
+    loop {
+        match link.input(now, rest, |_, _| Ok(())) {
+            Ok(input) if input.used == 0 => return (link, None),
+            Ok(input) => rest = &rest[input.used..],
+            Err(error) => return (link, Some(error)),
+        }
+    }
+}
+
+/// What a side with another name says first: its hello, as long as that is.
+fn hello() -> Vec<u8> {
+    let config = Config::new(Name::truncated("there"), 2);
+    let mut link = Alone::new(config, lasting(4096)).unwrap();
+    link.open(Duration::ZERO);
+    link.poll_transmit(Duration::ZERO).unwrap().to_vec()
+}
+
+#[test]
+fn a_peer_that_named_no_feature_is_not_asked() {
+    let (mut link, error) = hears(&hello());
+    assert_eq!(error, None);
+    assert!(link.is_up() && !link.peer_describes());
+    let asked = link.describe(Duration::ZERO, Name::truncated("swaps"), 0);
+    assert_eq!(asked, Err(SendError::Gone));
+
+    // Of a later version, with features that nobody here knows.
+    let mut said = hello();
+    said.extend(pair::shown("features"));
+    *said.last_chunk_mut::<4>().unwrap() = (!1_u32).to_le_bytes();
+    assert!(!hears(&said).0.peer_describes());
+    *said.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
+    assert!(hears(&said).0.peer_describes());
+}
+
+#[test]
+fn pieces_that_cannot_be_end_the_link() {
+    for (length, offset, total, good) in [
+        (84_u16, 0_u32, 84_u32, true),
+        (85, 0, 1000, false),
+        (u16::MAX, 0, u32::MAX, false),
+        (84, 1, 84, false),
+        (1, u32::MAX, u32::MAX, false),
+        (0, u32::MAX, 0, true),
+    ] {
+        let mut said = hello();
+        let mut frame = pair::shown("descriptor");
+        frame[26..28].copy_from_slice(&length.to_le_bytes());
+        frame[28..32].copy_from_slice(&offset.to_le_bytes());
+        frame[32..36].copy_from_slice(&total.to_le_bytes());
+        said.extend(frame);
+        let expected = (!good).then_some(LinkError::Piece { offset, total, length });
+        assert_eq!(hears(&said).1, expected);
+    }
+}

@@ -1,0 +1,158 @@
+//! The sockets of nodes: who reaches them, and what happens when one vanishes.
+#![cfg(target_os = "linux")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use mycelium::{Context, Delivery, Node, Result, Running, StartError, Topology, message, service};
+use mycelium_tokio::Tokio;
+
+#[message(topic = "numbers", id = 1)]
+struct Number {
+    value: u64,
+}
+
+/// Emits one number, and stays to the shutdown.
+struct Counter;
+
+#[service(emits(Number))]
+impl Counter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.emit(Number { value: 1 }).await?;
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+struct Taker(Sender<u64>);
+
+#[service(reads(Number))]
+impl Taker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            match delivery {
+                Delivery::Msg(number) => self.0.send(number.value)?,
+                Delivery::Gap(gap) => panic!("{gap}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A directory of its own for each test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Place {
+        let name = format!("mycelium-sockets-{test}-{}", std::process::id());
+        Place(std::env::temp_dir().join(name))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("far.sock")
+    }
+
+    /// A node of two; `keys` are those of the one that listens.
+    fn node(&self, name: &str, keys: &str, taken: Sender<u64>) -> Node {
+        let text = format!(
+            "[node.far]\nservices = [\"Counter\"]\nshutdown = \"100ms\"\n{keys}\n[node.near]\nservices = [\"Taker\"]\n\
+             [link.default]\nretry = \"1ms\"\nlongest_retry = \"20ms\"\n"
+        );
+        let topology = Topology::parse("sockets.toml", &text).unwrap().in_directory(&self.0);
+        let builder = Node::builder(name).topology(topology).service(|| Counter);
+        builder.service(move || Taker(taken.clone())).build().unwrap()
+    }
+
+    fn start(&self, keys: &str) -> Result<Running, StartError> {
+        self.node("far", keys, channel().0).start(Tokio::current().unwrap())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn users_open_directory_and_socket_and_mode_says_how_far() {
+    for (keys, directory, socket) in [
+        ("", 0o700, 0o600),
+        ("users = [0, 65534]", 0o711, 0o666),
+        ("users = [0, 65534]\nmode = \"0622\"", 0o711, 0o622),
+    ] {
+        let place = Place::new("users");
+        let far = place.start(keys).unwrap();
+        assert_eq!((mode(&place.0), mode(&place.socket())), (directory, socket), "{keys}");
+        far.shutdown();
+        // The reader has never come.
+        assert!(matches!(within(far.join()).await, Err(StartError::Undelivered { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_its_users_cannot_reach_is_an_error_at_start() {
+    let place = Place::new("closed");
+    fs::create_dir(&place.0).unwrap();
+    fs::set_permissions(&place.0, Permissions::from_mode(0o700)).unwrap();
+    let socket = place.0.join("run").join("far.sock");
+    let keys = format!("users = [0, 65534]\nsocket = {socket:?}");
+    let error = place.start(&keys).unwrap_err();
+    let StartError::Unreachable { node, directory, user, .. } = &error else { panic!("{error}") };
+    assert_eq!((&**node, directory, *user), ("far", &place.0, Some(65534)));
+    assert!(error.to_string().contains("`Topology::in_directory`"), "{error}");
+}
+
+#[test]
+fn modes_that_no_socket_should_have_are_refused_where_they_stand() {
+    for (keys, problem) in [
+        ("mode = \"rw\"", "invalid mode `rw`: expected the permissions of a socket in octal"),
+        ("mode = \"0060\"", "invalid mode"),
+        ("mode = \"0777\"", "invalid mode"),
+        ("mode = \"0666\"", "lets processes of all users connect"),
+        ("group = 7\nmode = \"0600\"", "does not let the group of this node"),
+    ] {
+        let error = Topology::parse("mode.toml", &format!("[node.far]\n{keys}")).unwrap_err();
+        let (text, line) = (error.to_string(), 1 + keys.lines().count());
+        assert!(text.starts_with(&format!("mode.toml:{line}:")), "{text}");
+        assert!(text.contains(problem), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_vanished_is_made_again_and_readers_come() {
+    let place = Place::new("vanished");
+    let far = place.start("").unwrap();
+    let remove: [&dyn Fn(); 2] =
+        [&|| fs::remove_file(place.socket()).unwrap(), &|| fs::remove_dir_all(&place.0).unwrap()];
+    for remove in remove {
+        remove();
+        within(async {
+            while !place.socket().exists() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    let (taken, received) = channel();
+    let near = place.node("near", "", taken).start(Tokio::current().unwrap()).unwrap();
+    within(near.ready()).await.unwrap();
+    far.shutdown();
+    within(far.join()).await.unwrap();
+    near.shutdown();
+    within(near.join()).await.unwrap();
+    assert!(received.try_iter().eq([1]));
+    assert!(!place.socket().exists(), "the new one is removed at the end");
+}
