@@ -4,25 +4,23 @@
 //! read from it. Which they are follows from the topology and from what all services of the program declare, so both
 //! sides know of each other before either runs.
 
+mod log;
 mod socket;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mycelium_core::Message;
 use mycelium_executor::{Executor, SpawnError};
-use mycelium_transports::exchange::{
-    Control, Dialer, Identity, Notice, Observer, Offer, Station, Want,
-};
+use mycelium_transports::exchange::{Control, Dialer, Identity, Observer, Offer, Station, Want};
 use mycelium_transports::local::Policy;
-use mycelium_transports::stream::DriveError;
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::node::Shared;
 use crate::plan::Ports;
 use crate::topology::Topology;
+use log::Log;
 use socket::{Socket, connect};
 
 /// Topics between this node and the others, by node, each with the strictest policy of its readers on the reading side.
@@ -115,16 +113,23 @@ impl Links {
         let node = &shared.plan.node;
         let identity = Identity::new(node, shared.executor.entropy())
             .map_err(|_| StartError::Link { node: node.clone(), problem: NAME.to_owned() })?;
+        let log = Log::new(node, shared.executor.clone());
+        spawn(&*shared.executor, node, log.clone().run(links.control.clone()))?;
         if !neighbours.readers.is_empty() {
-            links.station = Some(links.listen(shared, identity)?);
+            links.station = Some(links.listen(shared, identity, log.observer())?);
         }
         for (peer, topics) in &neighbours.publishers {
-            links.dial(shared, identity, peer, topics)?;
+            links.dial(shared, identity, peer, topics, log.observer())?;
         }
         Ok(links)
     }
 
-    fn listen(&self, shared: &Arc<Shared>, identity: Identity) -> Result<Arc<Station>, StartError> {
+    fn listen(
+        &self,
+        shared: &Arc<Shared>,
+        identity: Identity,
+        observer: Observer,
+    ) -> Result<Arc<Station>, StartError> {
         let (plan, executor) = (&shared.plan, &shared.executor);
         let failed = |problem: String| StartError::Link { node: plan.node.clone(), problem };
         let mut station = Station::new(
@@ -133,8 +138,11 @@ impl Links {
             executor.clone(),
             self.control.clone(),
             shared.counters().clone(),
-            observer(&plan.node),
+            observer,
         );
+        for (other, user) in plan.topology.owners() {
+            station.bind_user(other, user);
+        }
         for (reader, topics) in &plan.neighbours.readers {
             station.batch(reader, plan.topology.link(&plan.node, reader).batching);
             for (topic, policy) in topics {
@@ -165,6 +173,7 @@ impl Links {
         identity: Identity,
         peer: &str,
         topics: &[(&'static str, Policy)],
+        observer: Observer,
     ) -> Result<(), StartError> {
         let (plan, executor) = (&shared.plan, &shared.executor);
         let mut wants: Vec<Want> = Vec::new();
@@ -183,7 +192,7 @@ impl Links {
             executor: executor.clone(),
             control: self.control.clone(),
             counters: shared.counters().clone(),
-            observer: observer(&plan.node),
+            observer,
         };
         let reading = dialer.run().map_err(|error| StartError::Link {
             node: plan.node.clone(),
@@ -195,6 +204,12 @@ impl Links {
     /// Ready once all nodes that this one reads from, and all that read from it, have met it; false if they never will.
     pub(crate) async fn ready(&self) -> bool {
         self.control.ready().await
+    }
+
+    /// Binds the name of a node to a process: no other may read from here by this name.
+    #[expect(dead_code, reason = "whoever starts members calls it")]
+    pub(crate) fn bind(&self, node: &str, process: u32) {
+        self.control.bind(node, process);
     }
 
     /// Publishers that end from now on may come back.
@@ -244,19 +259,5 @@ fn spawn(
     executor.spawn(Box::pin(task)).map_err(|error: SpawnError| StartError::Spawn {
         service: format!("(the links of {node})"),
         error,
-    })
-}
-
-fn observer(node: &str) -> Observer {
-    let node = node.to_owned();
-    Arc::new(move |notice| match &notice {
-        Notice::Up { .. } => tracing::info!(node, "{notice}"),
-        Notice::Down { error: DriveError::Link(error), .. } if error.is_goodbye() => {
-            tracing::info!(node, "{notice}")
-        }
-        Notice::Unreachable { pause, .. } if *pause < Duration::from_millis(500) => {
-            tracing::debug!(node, "{notice}")
-        }
-        _ => tracing::warn!(node, "{notice}"),
     })
 }

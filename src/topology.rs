@@ -96,6 +96,7 @@ struct NodeSection {
     memory: Option<Bytes>,
     socket: Option<PathBuf>,
     users: Option<Vec<u32>>,
+    user: Option<u32>,
     watchdog: Option<Span>,
 }
 

@@ -164,6 +164,12 @@ impl Topology {
         self.sections.node.get(node)?.users.as_deref()
     }
 
+    /// The nodes whose names are bound to a user, with the user.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = (&str, u32)> {
+        let sections = self.sections.node.iter();
+        sections.filter_map(|(node, section)| Some((node.as_ref().as_str(), section.user?)))
+    }
+
     fn run_directory(&self) -> PathBuf {
         if let Some(directory) = &self.directory {
             return directory.clone();

@@ -1,7 +1,8 @@
 //! What the owner of links asks of them, and whether they are ready.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use event_listener::{Event, EventListener};
@@ -18,6 +19,10 @@ pub struct Control {
     /// Tasks and taps that something still depends on.
     busy: AtomicUsize,
     changed: Event,
+    /// The processes to which nodes' names are bound.
+    processes: Mutex<BTreeMap<String, u32>>,
+    /// How often that has changed.
+    bindings: AtomicUsize,
 }
 
 /// What links are to do.
@@ -46,6 +51,38 @@ impl Control {
     /// Ends all links, whatever is on its way.
     pub fn stop(&self) {
         self.enter(Phase::Stop);
+    }
+
+    /// Binds the name of a node to a process: no other may have it from now on, and one that is connected by this name ends
+    /// its link. Binding it again, to the next process of a node, replaces that.
+    pub fn bind(&self, node: &str, process: u32) {
+        self.processes().insert(node.to_owned(), process);
+        self.bindings.fetch_add(1, Ordering::Release);
+        self.changed.notify(usize::MAX);
+    }
+
+    /// Anybody may have the name of a node again.
+    pub fn unbind(&self, node: &str) {
+        self.processes().remove(node);
+    }
+
+    /// Ready once all links are to end, by [`stop`](Control::stop).
+    pub async fn stopped(&self) {
+        self.until_stopped().await;
+    }
+
+    /// The process to which a name is bound.
+    pub(super) fn bound(&self, node: &str) -> Option<u32> {
+        self.processes().get(node).copied()
+    }
+
+    /// How often bindings have changed.
+    pub(super) fn bindings(&self) -> usize {
+        self.bindings.load(Ordering::Acquire)
+    }
+
+    fn processes(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ready once every topic that was announced has found its other side, or links are to end: says whether it is the
