@@ -1,13 +1,15 @@
 //! Who gets a connection when many want one: a reader that the topology knows, whoever else comes.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium_executor::Stream;
+use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::Policy;
 use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -85,7 +87,7 @@ fn crowd(path: &Path, drips: bool) {
             match stream.read(&mut bytes) {
                 Ok(0) => break false,
                 Ok(_) => {}
-                Err(error) => break error.kind() == std::io::ErrorKind::WouldBlock,
+                Err(error) => break error.kind() == ErrorKind::WouldBlock,
             }
         };
         if !drips && is_open {
@@ -123,6 +125,27 @@ async fn gets_in(path: &Path, boot: u64) -> Duration {
     let took = began.elapsed();
     end(&[&here], [reading]).await;
     took
+}
+
+/// A peer with a full backlog is there: whoever tries again soon may be the next.
+#[tokio::test]
+async fn a_full_backlog_is_tried_again_after_the_first_pause() {
+    let place = Place::new("admission-backlog");
+    let here = Side::new("here", 1, 8);
+    let mut dialer = here.dialer("there", &place.socket(), vec![here.want(Policy::Block)]);
+    let pauses: Arc<Mutex<Vec<Duration>>> = Arc::default();
+    let seen = pauses.clone();
+    dialer.connect = Box::new(|| Box::pin(async { Err(ErrorKind::WouldBlock.into()) }));
+    dialer.observer = Arc::new(move |notice| {
+        let Notice::Unreachable { pause, .. } = notice else { return };
+        seen.lock().unwrap().push(pause);
+    });
+    let first = dialer.config.retry.first;
+    let reading = tokio::spawn(dialer.run().unwrap());
+    until("it has tried", || pauses.lock().unwrap().len() >= 10).await;
+    assert!(pauses.lock().unwrap().iter().all(|pause| *pause <= first), "{pauses:?}");
+    here.control.drain();
+    end(&[&here], [reading]).await;
 }
 
 /// A stranger that asks to be waited for, grants room for one message, and never says that it has arrived.

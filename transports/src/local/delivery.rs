@@ -106,7 +106,9 @@ impl fmt::Display for Gap {
             GapReason::Undecodable => "undecodable",
             GapReason::Disconnected => "lost with the connection",
         };
-        write!(f, "{about}{} messages of `{}` {reason}", self.count, self.publisher)
+        // A publisher in another process is called what that says.
+        let publisher = self.publisher.escape_debug();
+        write!(f, "{about}{} messages of `{publisher}` {reason}", self.count)
     }
 }
 
