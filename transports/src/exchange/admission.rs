@@ -96,12 +96,13 @@ impl Admission {
         {
             state.evict(&oldest);
         }
-        if state.silent.len() >= self.handshakes
+        state.silent.push_back(seat.clone());
+        // There is an older one, and the new one is the last that goes.
+        if state.silent.len() > self.handshakes
             && let Some(oldest) = state.dispensable()
         {
             state.evict(&oldest);
         }
-        state.silent.push_back(seat.clone());
         seat
     }
 
@@ -109,10 +110,13 @@ impl Admission {
     /// as it takes to tell it so.
     pub(super) fn name(&self, seat: &Arc<Seat>, is_announced: bool, announced: usize) -> bool {
         let mut state = self.state();
+        if seat.is_evicted() {
+            return false;
+        }
         if !is_announced {
             let room = self.connections.saturating_sub(announced);
             let own = state.unknown.iter().filter(|other| other.process() == seat.process());
-            if state.unknown.len() >= room || own.count() >= self.per_process || seat.is_evicted() {
+            if state.unknown.len() >= room || own.count() >= self.per_process {
                 return false;
             }
             state.unknown.push_back(seat.clone());
@@ -206,3 +210,6 @@ pub(super) fn process(peer: &Peer) -> Option<u32> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
