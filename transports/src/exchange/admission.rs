@@ -70,6 +70,11 @@ impl Seat {
     fn process(&self) -> Option<u32> {
         process(&self.peer)
     }
+
+    /// Whether both are connections of one process, as far as the system tells.
+    fn is_of_process(&self, other: &Seat) -> bool {
+        self.process().is_some_and(|process| other.process() == Some(process))
+    }
 }
 
 impl Admission {
@@ -89,8 +94,7 @@ impl Admission {
         let (peer, evicted) = (peer.clone(), AtomicBool::new(false));
         let seat = Arc::new(Seat { peer, evicted, leave: Event::new() });
         let mut state = self.state();
-        let process = seat.process();
-        let mut own = state.silent.iter().filter(|silent| silent.process() == process);
+        let mut own = state.silent.iter().filter(|silent| silent.is_of_process(&seat));
         if let Some(oldest) = own.next().cloned()
             && 2 + own.count() > self.per_process
         {
@@ -115,7 +119,7 @@ impl Admission {
         }
         if !is_announced {
             let room = self.connections.saturating_sub(announced);
-            let own = state.unknown.iter().filter(|other| other.process() == seat.process());
+            let own = state.unknown.iter().filter(|other| other.is_of_process(seat));
             if state.unknown.len() >= room || own.count() >= self.per_process {
                 return false;
             }

@@ -29,6 +29,11 @@ impl Connection {
     /// Serves the peer until the connection ends.
     pub(super) async fn serve(self, stream: Stream) {
         let station = &self.station;
+        if self.seat.is_evicted() {
+            // Before it began: a link would be made for nothing.
+            let error = DriveError::Link(LinkError::Ended(CloseReason::Busy));
+            return (station.observer)(Notice::Down { peer: "", error: &error });
+        }
         let mut serving = Serving::new(station.clone(), self.seat.clone());
         let mut buffer = vec![0; station.buffer()];
         let config = station.config.link(&station.identity);
