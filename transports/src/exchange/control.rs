@@ -55,6 +55,15 @@ impl Control {
 
     /// Binds the name of a node to a process: no other may have it from now on, and one that is connected by this name ends
     /// its link. Binding it again, to the next process of a node, replaces that.
+    ///
+    /// ```
+    /// use mycelium_transports::exchange::Control;
+    ///
+    /// let (control, keeper) = (Control::default(), 4711);
+    /// control.bind("keeper", keeper);
+    /// // Its next process.
+    /// control.bind("keeper", keeper + 1);
+    /// ```
     pub fn bind(&self, node: &str, process: u32) {
         self.processes().insert(node.to_owned(), process);
         self.bindings.fetch_add(1, Ordering::Release);
