@@ -4,21 +4,19 @@
 //! read from it. Which they are follows from the topology and from what all services of the program declare, so both
 //! sides know of each other before either runs.
 
+mod log;
 mod socket;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use mycelium_core::Message;
 use mycelium_executor::{Executor, Listener, SpawnError};
-use mycelium_transports::exchange::{
-    Control, Dialer, Identity, Notice, Observer, Offer, Station, Want,
-};
+use mycelium_transports::exchange::{Control, Dialer, Identity, Observer, Offer, Station, Want};
 use mycelium_transports::local::Policy;
-use mycelium_transports::stream::{DriveError, STREAMS, TOPICS};
+use mycelium_transports::stream::{STREAMS, TOPICS};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
@@ -26,6 +24,7 @@ use crate::members::{MEMBERS, Standing, Watch};
 use crate::node::Shared;
 use crate::plan::Ports;
 use crate::topology::Topology;
+use log::Log;
 pub(crate) use socket::LONGEST_PATH;
 use socket::{Socket, connect};
 
@@ -153,11 +152,13 @@ impl Links {
         let node = &shared.plan.node;
         let identity = Identity::new(node, shared.executor.entropy())
             .map_err(|_| StartError::Link { node: node.clone(), problem: NAME.to_owned() })?;
+        let log = Log::new(node, shared.executor.clone());
+        spawn(&*shared.executor, node, log.clone().run(links.control.clone()))?;
         if !neighbours.readers.is_empty() {
-            links.station = Some(links.listen(shared, identity)?);
+            links.station = Some(links.listen(shared, identity, log.observer())?);
         }
         for (peer, topics) in &neighbours.publishers {
-            links.dial(shared, identity, peer, topics)?;
+            links.dial(shared, identity, peer, topics, log.observer())?;
         }
         let control = Arc::downgrade(&links.control);
         links.watch = Some(MEMBERS.watch(move |member, standing| {
@@ -165,13 +166,20 @@ impl Links {
             match standing {
                 Standing::Completed => control.completed(member),
                 Standing::Gone => control.gone(member),
-                Standing::Expected | Standing::Runs(_) => {}
+                // No other process may read from here by this name.
+                Standing::Runs(process) => control.bind(member, process),
+                Standing::Expected => {}
             }
         }));
         Ok(links)
     }
 
-    fn listen(&self, shared: &Arc<Shared>, identity: Identity) -> Result<Arc<Station>, StartError> {
+    fn listen(
+        &self,
+        shared: &Arc<Shared>,
+        identity: Identity,
+        observer: Observer,
+    ) -> Result<Arc<Station>, StartError> {
         let (plan, executor) = (&shared.plan, &shared.executor);
         let failed = |problem: String| StartError::Link { node: plan.node.clone(), problem };
         let mut station = Station::new(
@@ -180,8 +188,11 @@ impl Links {
             executor.clone(),
             self.control.clone(),
             shared.counters().clone(),
-            observer(&plan.node),
+            observer.clone(),
         );
+        for (other, user) in plan.topology.owners() {
+            station.bind_user(other, user);
+        }
         for (reader, topics) in &plan.neighbours.readers {
             station.batch(reader, plan.topology.link(&plan.node, reader).batching);
             for (topic, policy) in topics {
@@ -200,7 +211,7 @@ impl Links {
         let station = Arc::new(station);
         tracing::info!(node = plan.node, socket = %path.display(), "node listens");
         let waiting = station.clone().wait_for_readers();
-        let serving = listen(station.clone(), socket, listener, executor.clone(), &plan.node);
+        let serving = listen(station.clone(), socket, listener, executor.clone(), observer);
         spawn(&**executor, &plan.node, waiting)?;
         spawn(&**executor, &plan.node, serving)?;
         Ok(station)
@@ -212,6 +223,7 @@ impl Links {
         identity: Identity,
         peer: &str,
         topics: &[(&'static str, Policy)],
+        observer: Observer,
     ) -> Result<(), StartError> {
         let (plan, executor) = (&shared.plan, &shared.executor);
         let mut wants: Vec<Want> = Vec::new();
@@ -230,7 +242,7 @@ impl Links {
             executor: executor.clone(),
             control: self.control.clone(),
             counters: shared.counters().clone(),
-            observer: observer(&plan.node),
+            observer,
         };
         let reading = dialer.run().map_err(|error| StartError::Link {
             node: plan.node.clone(),
@@ -293,9 +305,8 @@ fn listen(
     mut socket: Socket,
     mut listener: Listener,
     executor: Arc<dyn Executor>,
-    node: &str,
+    observer: Observer,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let observer = observer(node);
     async move {
         let welcome = socket.guard();
         loop {
@@ -319,20 +330,5 @@ fn spawn(
     executor.spawn(Box::pin(task)).map_err(|error: SpawnError| StartError::Spawn {
         service: format!("(the links of {node})"),
         error,
-    })
-}
-
-fn observer(node: &str) -> Observer {
-    let node = node.to_owned();
-    Arc::new(move |notice| match &notice {
-        Notice::Up { .. } => tracing::info!(node, "{notice}"),
-        Notice::Down { error: DriveError::Link(error), .. } if error.is_goodbye() => {
-            tracing::info!(node, "{notice}")
-        }
-        Notice::Past { .. } => tracing::info!(node, "{notice}"),
-        Notice::Unreachable { pause, .. } if *pause < Duration::from_millis(500) => {
-            tracing::debug!(node, "{notice}")
-        }
-        _ => tracing::warn!(node, "{notice}"),
     })
 }

@@ -219,7 +219,7 @@ fn report(undelivered: &Undelivered) {
     tracing::error!(
         topic = &*undelivered.topic,
         reader = &*undelivered.reader,
-        publisher = &*undelivered.publisher,
+        publisher = %undelivered.publisher.escape_debug(),
         sequence = undelivered.sequence,
         "message given up: handling it failed each time it was delivered"
     );

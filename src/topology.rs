@@ -100,6 +100,7 @@ struct NodeSection {
     users: Option<Vec<u32>>,
     group: Option<u32>,
     mode: Option<Spanned<Mode>>,
+    user: Option<u32>,
     watchdog: Option<Span>,
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "exchange/accounts.rs"]
 mod accounts;
+#[path = "exchange/admission.rs"]
+mod admission;
 #[path = "exchange/arrival.rs"]
 mod arrival;
 #[path = "exchange/completed.rs"]
@@ -14,6 +16,8 @@ mod defects;
 mod limits;
 #[path = "exchange/lost.rs"]
 mod lost;
+#[path = "exchange/names.rs"]
+mod names;
 mod station;
 #[path = "exchange/strangers.rs"]
 mod strangers;

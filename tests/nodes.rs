@@ -167,6 +167,36 @@ async fn nodes_are_ready_once_they_have_met() {
 }
 
 #[tokio::test]
+async fn a_node_of_another_user_than_the_topology_says_is_turned_away() {
+    let (pair, _received) = Pair::new("user");
+    let own = rustix::process::geteuid().as_raw();
+    let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
+    let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nuser = {user}"));
+    let start = |name, user| {
+        pair.node(&text(user), name, 1, true).unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    for (user, welcome) in [(own + 1, false), (own, true)] {
+        let (far, near) = (start("far", user), start("near", user));
+        if welcome {
+            within(far.ready()).await.unwrap();
+        }
+        let turned_away =
+            || -> u64 { far.counters().iter().map(|line| line.value("turned_away")).sum() };
+        let turned_away = async {
+            while !welcome && turned_away() == 0 {
+                tokio::task::yield_now().await;
+            }
+            turned_away()
+        };
+        assert_eq!(within(turned_away).await > 0, !welcome);
+        near.shutdown();
+        far.shutdown();
+        _ = within(near.join()).await;
+        _ = within(far.join()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_is_shut_down_may_come_back() {
     let (pair, received) = Pair::new("back");
     let near = pair.start("near", 0, false);

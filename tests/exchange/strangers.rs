@@ -88,12 +88,6 @@ async fn misbehave(me: usize, path: &Path) -> Option<Stream> {
     None
 }
 
-/// How many were turned away because there were too many.
-fn limits(notices: &Notices) -> usize {
-    let [connections, handshakes] = ["the most", "have not said who they are"];
-    notices.count("turned away", connections) + notices.count("turned away", handshakes)
-}
-
 /// How many connections have ended that were none of the good ones'.
 fn ended(notices: &Notices) -> usize {
     notices.count("down", "") - notices.count("down", "`good-")
@@ -111,6 +105,7 @@ async fn among_a_thousand_bad_clients_the_good_ones_lose_nothing() {
     let place = Place::new("strangers");
     let mut there = impatient("there", 1, 256);
     there.config.handshakes = STRANGERS;
+    there.config.per_process = STRANGERS;
     let good: Vec<String> = (0..READERS).map(|me| format!("good-{me}")).collect();
     let mut station = there.station(Some(&good));
     for reader in &good {
@@ -182,8 +177,9 @@ async fn among_a_thousand_bad_clients_the_good_ones_lose_nothing() {
     drop(staying);
     // Every one of them is accounted for: its connection ended, and why was said.
     until("all have ended", || ended(&there.notices) == before + STRANGERS).await;
-    assert_eq!(limits(&there.notices), 0, "there was room for all");
+    assert_eq!(there.notices.count("turned away", "as many connections"), 0, "there was room");
+    assert_eq!(there.link("there", "evicted"), 0, "there was room");
     let kinds = STRANGERS / KINDS;
-    assert_eq!(there.notices.count("turned away", "somebody of this name"), kinds);
+    assert_eq!(there.notices.count("turned away", "another process of this name"), kinds);
     end(&[&there], [serving]).await;
 }

@@ -40,6 +40,11 @@ impl Notices {
         notices.iter().filter(is_it).count()
     }
 
+    /// Whether something holds for the words of all notices.
+    pub(crate) fn all(&self, holds: impl Fn(&str) -> bool) -> bool {
+        self.0.lock().unwrap().iter().all(|known| holds(&known.words))
+    }
+
     pub(crate) fn total(&self) -> usize {
         self.0.lock().unwrap().len()
     }

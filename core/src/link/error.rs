@@ -178,6 +178,8 @@ pub enum CloseReason {
     Busy,
     /// The other side was too slow to answer.
     Timeout,
+    /// Another process of the other side's name is connected.
+    NameTaken,
     /// A reason that a later version has defined.
     Other(u16),
 }
@@ -191,6 +193,7 @@ impl CloseReason {
             CloseReason::Unwelcome => 4,
             CloseReason::Busy => 5,
             CloseReason::Timeout => 6,
+            CloseReason::NameTaken => 7,
             CloseReason::Other(code) => code,
         }
     }
@@ -203,6 +206,7 @@ impl CloseReason {
             4 => CloseReason::Unwelcome,
             5 => CloseReason::Busy,
             6 => CloseReason::Timeout,
+            7 => CloseReason::NameTaken,
             code => CloseReason::Other(code),
         }
     }
@@ -303,6 +307,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Unwelcome => f.write_str("this node is not welcome"),
             CloseReason::Busy => f.write_str("there are too many links"),
             CloseReason::Timeout => f.write_str("it took too long"),
+            CloseReason::NameTaken => f.write_str("another process of this name is connected"),
             CloseReason::Other(code) => write!(f, "reason {code}"),
         }
     }

@@ -167,10 +167,10 @@ async fn l9_an_emit_that_is_cancelled_was_not_sent_and_breaks_nothing() {
 async fn l14_from_ready_on_a_reader_misses_nothing() {
     let place = Place::new("l14");
     let there = Side::new("there", 1, 64);
-    let serving = there.serve(there.station(None), &place.socket());
+    let names: Vec<String> = (0..50).map(|round| format!("here-{round}")).collect();
+    let serving = there.serve(there.station(Some(&names)), &place.socket());
     let mut publisher = there.publisher();
-    for round in 0..50 {
-        let name = format!("here-{round}");
+    for (round, name) in (0..).zip(names) {
         let here = Side::new(&name, round, 64);
         let mut reader = here.reader();
         let reading = here.read("there", &place.socket(), Policy::Block);

@@ -73,6 +73,7 @@ async fn a2_a_length_that_is_only_claimed_takes_no_memory() {
     let place = Place::new("a2");
     let mut there = Side::new("there", 1, 8);
     there.config.max_frame = CLAIM;
+    there.config.per_process = PEERS as usize;
     let serving = there.serve(there.station(None), &place.socket());
     let size = || {
         let said = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -126,7 +127,9 @@ async fn a4_what_cannot_be_sent_is_refused_when_the_ring_is_full() {
     const CAPACITY: usize = 64;
     let place = Place::new("a4");
     let there = Side::new("there", 1, CAPACITY);
-    let serving = there.serve(there.station(None), &place.socket());
+    // It may be waited for.
+    let station = there.station(Some(&["lazy".to_owned()]));
+    let serving = there.serve(station, &place.socket());
     let mut stream = connect(&place.socket()).await;
     let bytes = [hello("lazy", 1, 1), subscribe::<Number>(0, 8)].concat();
     stream.write_all(&bytes).await.unwrap();

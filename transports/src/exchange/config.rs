@@ -26,7 +26,8 @@ impl Identity {
     }
 }
 
-/// How links batch, wait and try again. The default suits most.
+/// How links batch, wait and try again. The default suits most. Its numbers of connections are 1,024 and 64, or half and
+/// an eighth of the descriptors that the process may have (`RLIMIT_NOFILE`) where that is less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkConfig {
     /// When a batch goes.
@@ -45,15 +46,20 @@ pub struct LinkConfig {
     pub buffer: usize,
     /// The pauses before a connection is tried again.
     pub retry: Backoff,
-    /// How many connections a station has at once.
+    /// How many readers a station has at once. Announced readers have a place each, and others what is left.
     pub connections: usize,
-    /// How many of them may be in the handshake.
+    /// How many connections may be in the handshake besides; when there are more, the oldest ends.
     pub handshakes: usize,
+    /// How many connections of one process may be in the handshake, and how many of its readers may be there without
+    /// being announced.
+    pub per_process: usize,
 }
 
 impl Default for LinkConfig {
     fn default() -> LinkConfig {
         let Limits { max_frame, .. } = Limits::default();
+        // A process needs descriptors for other things, too.
+        let descriptors = descriptors().unwrap_or(usize::MAX);
         LinkConfig {
             batching: Batching::BALANCED,
             handshake: Duration::from_secs(5),
@@ -63,10 +69,22 @@ impl Default for LinkConfig {
             max_frame,
             buffer: 32 << 10,
             retry: Backoff { first: Duration::from_millis(10), longest: Duration::from_secs(1) },
-            connections: 1024,
-            handshakes: 64,
+            connections: (descriptors / 2).clamp(1, 1024),
+            handshakes: (descriptors / 8).clamp(1, 64),
+            per_process: (descriptors / 8).clamp(1, 64),
         }
     }
+}
+
+/// How many descriptors the process may have, if the system tells.
+fn descriptors() -> Option<usize> {
+    #[cfg(target_os = "linux")]
+    {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        limit.current.and_then(|limit| usize::try_from(limit).ok())
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
 impl LinkConfig {

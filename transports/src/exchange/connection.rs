@@ -1,54 +1,50 @@
-//! Connections to a station, counted: those that are there, and those of peers that have not said who they are.
+//! One connection to a station.
 
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::{Either, select};
+use mycelium_core::link::{CloseReason, LinkError};
 use mycelium_executor::Stream;
 
 use super::Notice;
+use super::admission::Seat;
 use super::control::Busy;
 use super::serving::Serving;
 use super::station::Station;
 use crate::stream::{DriveError, Driver, NodeLink};
-use crate::sync::Ordering;
 
-/// A peer that has not said who it is, counted for as long as it has not.
-pub(super) struct Stranger(Arc<Station>);
-
-impl Stranger {
-    pub(super) fn new(station: Arc<Station>) -> Stranger {
-        station.handshakes.fetch_add(1, Ordering::Relaxed);
-        Stranger(station)
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// One connection, counted for as long as it is there.
+/// One connection, which has its seat for as long as it is there.
 pub(super) struct Connection {
     station: Arc<Station>,
+    seat: Arc<Seat>,
     _busy: Busy,
 }
 
 impl Connection {
-    pub(super) fn new(station: Arc<Station>) -> Connection {
-        station.connections.fetch_add(1, Ordering::Relaxed);
-        Connection { _busy: Busy::new(station.control()), station }
+    pub(super) fn new(station: Arc<Station>, seat: Arc<Seat>) -> Connection {
+        Connection { _busy: Busy::new(station.control()), station, seat }
     }
 
     /// Serves the peer until the connection ends.
-    pub(super) async fn serve(self, stream: Stream, stranger: Stranger) {
+    pub(super) async fn serve(self, stream: Stream) {
         let station = &self.station;
-        let mut serving = Serving::new(station.clone(), stranger);
+        if self.seat.is_evicted() {
+            // Before it began: a link would be made for nothing.
+            let error = DriveError::Link(LinkError::Ended(CloseReason::Busy));
+            return (station.observer)(Notice::Down { peer: "", error: &error });
+        }
+        let mut serving = Serving::new(station.clone(), self.seat.clone());
         let mut buffer = vec![0; station.buffer()];
         let config = station.config.link(&station.identity);
         let error = match NodeLink::new(config, &mut buffer) {
             Ok(mut link) => {
                 let mut driver = Driver::new(&mut link, stream, station.executor.clone());
-                driver.run(&mut serving).await
+                // The link is looked at first: it tells the peer why it has to go, if that can be written at once.
+                match select(pin!(driver.run(&mut serving)), pin!(self.seat.evicted())).await {
+                    Either::Left((error, _)) => error,
+                    Either::Right(_) => DriveError::Link(LinkError::Ended(CloseReason::Busy)),
+                }
             }
             Err(error) => DriveError::Config(error),
         };
@@ -59,6 +55,6 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.station.connections.fetch_sub(1, Ordering::Relaxed);
+        self.station.admission.leave(&self.seat);
     }
 }

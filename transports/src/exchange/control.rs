@@ -21,6 +21,10 @@ pub struct Control {
     /// Peers that will not come again, by name.
     past: Mutex<BTreeMap<String, Past>>,
     changed: Event,
+    /// The processes to which nodes' names are bound.
+    processes: Mutex<BTreeMap<String, u32>>,
+    /// How often that has changed.
+    bindings: AtomicUsize,
 }
 
 /// How a peer ended that will not come again.
@@ -79,6 +83,47 @@ impl Control {
     /// not delivered, and are counted when links are [stopped](Control::stop).
     pub fn gone(&self, peer: &str) {
         self.passed(peer, Past::Gone);
+    }
+
+    /// Binds the name of a node to a process: no other may have it from now on, and one that is connected by this name ends
+    /// its link. Binding it again, to the next process of a node, replaces that.
+    ///
+    /// ```
+    /// use mycelium_transports::exchange::Control;
+    ///
+    /// let (control, keeper) = (Control::default(), 4711);
+    /// control.bind("keeper", keeper);
+    /// // Its next process.
+    /// control.bind("keeper", keeper + 1);
+    /// ```
+    pub fn bind(&self, node: &str, process: u32) {
+        self.processes().insert(node.to_owned(), process);
+        self.bindings.fetch_add(1, Ordering::Release);
+        self.changed.notify(usize::MAX);
+    }
+
+    /// Anybody may have the name of a node again.
+    pub fn unbind(&self, node: &str) {
+        self.processes().remove(node);
+    }
+
+    /// Ready once all links are to end, by [`stop`](Control::stop).
+    pub async fn stopped(&self) {
+        self.until_stopped().await;
+    }
+
+    /// The process to which a name is bound.
+    pub(super) fn bound(&self, node: &str) -> Option<u32> {
+        self.processes().get(node).copied()
+    }
+
+    /// How often bindings have changed.
+    pub(super) fn bindings(&self) -> usize {
+        self.bindings.load(Ordering::Acquire)
+    }
+
+    fn processes(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ready once every topic that was announced has found its other side, or links are to end: says whether it is the

@@ -109,6 +109,10 @@ impl Dialer {
                         self.pause(&mut failures, random.u64(..), None).await;
                     }
                     Some(Err(error)) => {
+                        // The peer is there and has many connections to accept: whoever comes next may be this one.
+                        if error.kind() == io::ErrorKind::WouldBlock {
+                            failures = 0;
+                        }
                         self.pause(&mut failures, random.u64(..), Some(&error)).await;
                     }
                     // The loop looks why.

@@ -21,10 +21,12 @@
 //! Which peers there are, where they listen and what they want is for the caller to know; what becomes of it is told
 //! to the caller as a [`Notice`].
 
+mod admission;
 mod config;
 mod connection;
 mod control;
 mod dialer;
+mod names;
 mod notice;
 mod past;
 mod reading;

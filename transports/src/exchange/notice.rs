@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium_core::link::RejectReason;
+use mycelium_core::link::{CloseReason, RejectReason};
+use mycelium_executor::Peer;
 
 use crate::local::Undelivered;
 use crate::stream::DriveError;
@@ -57,10 +58,14 @@ pub enum Notice<'a> {
         /// How many there can be.
         limit: usize,
     },
-    /// Somebody connected who may not, or one too many.
+    /// A connection was not let in.
     TurnedAway {
-        /// Who, as far as it is known.
+        /// The name that the peer gave; empty if it gave none.
         peer: &'a str,
+        /// Whose process it is, if it is the one that connected.
+        from: Option<&'a Peer>,
+        /// Which kind of reason.
+        cause: CloseReason,
         /// Why.
         reason: &'a str,
     },
@@ -91,28 +96,33 @@ pub enum Notice<'a> {
 /// Is told what becomes of links. It is called between messages, and had better be quick.
 pub type Observer = Arc<dyn Fn(Notice<'_>) + Send + Sync>;
 
+/// What a peer said is shown with its control characters escaped.
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |name: &str| name.escape_debug().to_string();
         match self {
-            Notice::Up { peer } => write!(f, "linked with `{peer}`"),
+            Notice::Up { peer } => write!(f, "linked with `{}`", shown(peer)),
             Notice::Down { peer: "", error } => {
                 write!(f, "a connection ended before it was a link: {error}")
             }
-            Notice::Down { peer, error } => write!(f, "the link with `{peer}` ended: {error}"),
+            Notice::Down { peer, error } => {
+                write!(f, "the link with `{}` ended: {error}", shown(peer))
+            }
             Notice::Unreachable { peer, error, pause } => {
-                write!(f, "cannot reach `{peer}`: {error}; next try in {pause:?}")
+                write!(f, "cannot reach `{}`: {error}; next try in {pause:?}", shown(peer))
             }
             Notice::Past { peer } => {
                 write!(f, "`{peer}` has ended for good: nothing more is read from it")
             }
             Notice::Refused { peer, topic, reason } => {
-                write!(f, "`{peer}` refuses topic `{topic}`: {reason}")
+                write!(f, "`{}` refuses topic `{}`: {reason}", shown(peer), shown(topic))
             }
             Notice::Crowded { peer, topic, limit } => write!(
                 f,
-                "`{peer}` reads from {limit} publishers, the most: one of `{topic}` waits until another ends"
+                "`{}` reads from {limit} publishers, the most: one of `{}` waits until another ends",
+                shown(peer),
+                shown(topic)
             ),
-            Notice::TurnedAway { peer, reason } => write!(f, "{peer} was turned away: {reason}"),
             Notice::GivenUp {
                 undelivered: Undelivered { topic, reader, publisher, sequence, .. },
             } => {
@@ -127,6 +137,13 @@ impl fmt::Display for Notice<'_> {
             Notice::Rebound { path } => {
                 write!(f, "socket `{}` had vanished and was made again", path.display())
             }
+            Notice::TurnedAway { peer, from, reason, .. } => match (peer, from) {
+                (&"", Some(from)) => write!(f, "{from} was turned away: {reason}"),
+                (peer, Some(from)) => {
+                    write!(f, "`{}` ({from}) was turned away: {reason}", shown(peer))
+                }
+                (peer, None) => write!(f, "`{}` was turned away: {reason}", shown(peer)),
+            },
             Notice::Deaf { error } => write!(f, "cannot accept connections: {error}"),
         }
     }

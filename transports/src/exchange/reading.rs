@@ -195,9 +195,11 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                 }
             }
             Event::Up { node, .. } if node != self.peer => {
-                let (peer, reason) =
-                    (&*format!("`{node}`"), &*format!("`{}` should be there", self.peer));
-                (self.observer)(Notice::TurnedAway { peer, reason });
+                let (cause, reason) =
+                    (CloseReason::Unwelcome, format!("`{}` should be there", self.peer));
+                let (peer, reason) = (node, &*reason);
+                self.line.add(LinkValue::TurnedAway, 1);
+                (self.observer)(Notice::TurnedAway { peer, from: None, cause, reason });
                 link.close(now, CloseReason::Unwelcome);
             }
             Event::Up { .. } => {

@@ -8,7 +8,7 @@ use event_listener::EventListener;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{CloseReason, Event, Link, LinkError, Mode, RejectReason};
 
-use super::connection::Stranger;
+use super::admission::Seat;
 use super::control::Phase;
 use super::served::{KeptTap, Served};
 use super::station::Station;
@@ -18,7 +18,7 @@ use crate::stream::{DriveError, Traffic};
 
 pub(super) struct Serving {
     station: Arc<Station>,
-    stranger: Option<Stranger>,
+    seat: Arc<Seat>,
     /// Who it is, once it has said so and was let in.
     peer: Option<Guest>,
     served: Vec<Served>,
@@ -32,12 +32,13 @@ struct Guest {
     line: Line<LinkValue>,
     /// What was announced for it and it has not asked for yet.
     taps: Vec<KeptTap>,
+    /// How often bindings of names had changed when its own was last looked at.
+    bindings: usize,
 }
 
 impl Serving {
-    pub(super) fn new(station: Arc<Station>, stranger: Stranger) -> Serving {
-        let (stranger, served) = (Some(stranger), Vec::new());
-        Serving { station, stranger, peer: None, served, turn: 0, listener: None }
+    pub(super) fn new(station: Arc<Station>, seat: Arc<Seat>) -> Serving {
+        Serving { station, seat, peer: None, served: Vec::new(), turn: 0, listener: None }
     }
 
     pub(super) fn node(&self) -> &str {
@@ -66,16 +67,26 @@ impl Serving {
         node: &str,
         boot: u64,
     ) {
-        self.stranger = None;
-        match self.station.admit(node, boot) {
+        let bindings = self.station.control().bindings();
+        match self.station.admit(&self.seat, node, boot) {
             Ok(taps) => {
                 let line = self.station.line(node);
                 line.add(LinkValue::Connections, 1);
                 link.batch(self.station.batching(node));
-                self.peer = Some(Guest { node: node.to_owned(), line, taps });
+                self.peer = Some(Guest { node: node.to_owned(), line, taps, bindings });
             }
             Err(reason) => link.close(now, reason),
         }
+    }
+
+    /// Whether the peer may still have its name: somebody may have bound it to another process meanwhile.
+    fn keeps_its_name(&mut self) -> bool {
+        let bindings = self.station.control().bindings();
+        let Some(guest) = self.peer.as_mut().filter(|guest| guest.bindings != bindings) else {
+            return true;
+        };
+        guest.bindings = bindings;
+        self.station.may_have(&self.seat, &guest.node).is_ok()
     }
 
     /// The tap for a topic that the peer wants, or why it does not get it.
@@ -100,6 +111,14 @@ impl Serving {
             Mode::Gating => Policy::Block,
             Mode::Rejecting => Policy::Reject,
             Mode::Observing => Policy::DropOldest,
+        };
+        // Only readers that the topology names hold publishers; one that was announced reads as that says.
+        let policy = match self.station.announced(&guest.node, topic) {
+            Some(policy) => policy,
+            None if policy.is_gating() && !offer.names(&guest.node) => {
+                return Err((RejectReason::Forbidden, none));
+            }
+            None => policy,
         };
         // A peer is one reader of a topic, however often it asks.
         if self.served.iter().any(|served| served.topic() == topic) {
@@ -177,6 +196,12 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
         let phase = self.station.control().watch(context, &mut self.listener);
         if phase == Phase::Stop {
             return link.close(now, CloseReason::Shutdown);
+        }
+        if self.seat.is_evicted() {
+            return link.close(now, CloseReason::Busy);
+        }
+        if !self.keeps_its_name() {
+            return link.close(now, CloseReason::Unwelcome);
         }
         let Some(guest) = &self.peer else { return };
         let count = self.served.len();

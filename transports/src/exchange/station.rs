@@ -1,21 +1,26 @@
 //! Serves the topics of this process to whoever connects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
-use futures_util::future::{Either, select};
+use futures_util::future::select;
 use mycelium_core::link::{Batching, CloseReason};
 use mycelium_executor::{Executor, Listener, Peer, Stream};
 
-use super::connection::{Connection, Stranger};
+use super::admission::{Admission, Seat};
+use super::connection::Connection;
 use super::control::{Busy, Past, Phase};
+use super::names::{NameError, Names};
 use super::served::KeptTap;
 use super::{Control, Identity, LinkConfig, Notice, Observer, Redelivery};
 use crate::counters::{Line, LinkValue, Region, plain};
 use crate::local::{Policy, Topic, TopicError};
 use crate::stream::{NodeLink, STREAMS};
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// A topic that others may read.
 #[derive(Clone, Debug)]
@@ -28,7 +33,12 @@ pub struct Offer {
 
 impl Offer {
     pub(super) fn admits(&self, node: &str) -> bool {
-        self.readers.as_ref().is_none_or(|readers| readers.iter().any(|reader| reader == node))
+        self.readers.is_none() || self.names(node)
+    }
+
+    /// Whether the topic says by name that a node may read it.
+    pub(super) fn names(&self, node: &str) -> bool {
+        self.readers.iter().flatten().any(|reader| reader == node)
     }
 }
 
@@ -50,15 +60,15 @@ pub struct Station {
     control: Arc<Control>,
     counters: Arc<Region>,
     pub(super) observer: Observer,
-    pub(super) connections: AtomicUsize,
-    pub(super) handshakes: AtomicUsize,
+    names: Names,
+    pub(super) admission: Admission,
 }
 
 /// What is known of a peer, connected or not.
 #[derive(Default)]
 struct Remote {
-    /// It was announced, and is waited for.
-    announced: bool,
+    /// The topics for which it was announced, and how it reads them. If there are any, it is waited for.
+    announced: BTreeMap<String, Policy>,
     connected: bool,
     boot: Option<u64>,
     /// Its taps while it is not connected.
@@ -67,6 +77,12 @@ struct Remote {
     awaited: Vec<String>,
     /// Topics of which it was said that nothing more will come, which it may not have heard.
     ended: BTreeSet<String>,
+}
+
+impl Remote {
+    fn is_announced(&self) -> bool {
+        !self.announced.is_empty()
+    }
 }
 
 impl Station {
@@ -80,6 +96,8 @@ impl Station {
         counters: Arc<Region>,
         observer: Observer,
     ) -> Station {
+        let label = format!("link={} role=station", plain(&identity.node));
+        let admission = Admission::new(&config, counters.line(&label));
         Station {
             identity,
             config,
@@ -93,8 +111,8 @@ impl Station {
             control,
             counters,
             observer,
-            connections: AtomicUsize::new(0),
-            handshakes: AtomicUsize::new(0),
+            names: Names::default(),
+            admission,
         }
     }
 
@@ -111,6 +129,11 @@ impl Station {
     /// Says what becomes of messages of a topic that were with a process of a reader when it died.
     pub fn redeliver(&mut self, topic: &str, redelivery: Redelivery) {
         self.redelivery.insert(topic.to_owned(), redelivery);
+    }
+
+    /// Binds the name of a node to a user: nobody else's process may have it.
+    pub fn bind_user(&mut self, node: &str, user: u32) {
+        self.names.bind(node, user);
     }
 
     /// What had not arrived when links were [stopped](Control::stop): reader, topic, and how many messages. All of it is
@@ -144,7 +167,7 @@ impl Station {
         self.control.expect(1);
         let mut remotes = self.remotes();
         let remote = remotes.entry(reader.to_owned()).or_default();
-        remote.announced = true;
+        remote.announced.insert(topic.name().to_owned(), policy);
         remote.awaited.push(topic.name().to_owned());
         remote.taps.push(tap);
         Ok(())
@@ -156,25 +179,34 @@ impl Station {
         mut listener: Listener,
         welcome: impl Fn(&Peer) -> Result<(), String> + Send,
     ) {
-        loop {
-            let accepted = {
-                let stopped = pin!(self.control.until_stopped());
-                match select(pin!(listener.accept()), stopped).await {
-                    Either::Left((accepted, _)) => accepted,
-                    Either::Right(_) => return,
+        let stopped = self.control.until_stopped();
+        let accepting = async {
+            loop {
+                self.admission.until_leaving(self.admission.most_leaving()).await;
+                match listener.accept().await {
+                    Ok((stream, peer)) => self.receive(stream, &peer, &welcome),
+                    Err(error) => self.refused(&error).await,
                 }
-            };
-            match accepted {
-                Ok((stream, peer)) => self.receive(stream, &peer, &welcome),
-                Err(error) => {
-                    (self.observer)(Notice::Deaf { error: &error });
-                    // Out of descriptors, say: it may be better later, and is no reason to spin.
-                    let wake = self.executor.now() + self.config.retry.longest;
-                    select(self.executor.sleep_until(wake), pin!(self.control.until_stopped()))
-                        .await;
-                }
+                // Tasks of connections, which may be in this executor, find out who they are.
+                yield_now().await;
             }
+        };
+        select(pin!(accepting), pin!(stopped)).await;
+    }
+
+    /// The system did not accept a connection: makes room if that is what it lacks, or waits.
+    async fn refused(&self, error: &io::Error) {
+        if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
+            return;
         }
+        if is_shortage(error) && self.admission.make_room() {
+            return self.admission.until_leaving(0).await;
+        }
+        (self.observer)(Notice::Deaf { error });
+        // A connection that ends may be what is lacking.
+        let departure = self.admission.departure();
+        let wake = self.executor.now().saturating_add(self.config.retry.longest);
+        select(self.executor.sleep_until(wake), pin!(departure)).await;
     }
 
     /// Gives up what was announced and is not connected, at the latest when links have to stop. Whoever runs a station
@@ -201,7 +233,8 @@ impl Station {
     pub fn unfinished(&self) -> Vec<String> {
         let remotes = self.remotes();
         let unfinished = |remote: &Remote| remote.connected || !remote.taps.is_empty();
-        let readers = remotes.iter().filter(|(_, remote)| remote.announced && unfinished(remote));
+        let readers =
+            remotes.iter().filter(|(_, remote)| remote.is_announced() && unfinished(remote));
         readers.map(|(node, _)| node.clone()).collect()
     }
 
@@ -231,35 +264,54 @@ impl Station {
         peer: &Peer,
         welcome: &impl Fn(&Peer) -> Result<(), String>,
     ) {
-        let refused = match welcome(peer) {
-            Err(reason) => Some(reason),
-            Ok(()) if self.connections.load(Ordering::Relaxed) >= self.config.connections => {
-                Some(format!("there are {} connections, the most", self.config.connections))
-            }
-            Ok(()) if self.handshakes.load(Ordering::Relaxed) >= self.config.handshakes => {
-                Some(format!("{} others have not said who they are", self.config.handshakes))
-            }
-            Ok(()) => None,
-        };
-        if let Some(reason) = refused {
-            let peer = peer.to_string();
-            return (self.observer)(Notice::TurnedAway { peer: &peer, reason: &reason });
+        if let Err(reason) = welcome(peer) {
+            return self.turn_away("", peer, CloseReason::Unwelcome, &reason);
         }
-        let (connection, stranger) = (Connection::new(self.clone()), Stranger::new(self.clone()));
+        let connection = Connection::new(self.clone(), self.admission.enter(peer));
         // An executor that has ended drops the task, and the connection with it.
-        _ = self.executor.spawn(Box::pin(connection.serve(stream, stranger)));
+        _ = self.executor.spawn(Box::pin(connection.serve(stream)));
+    }
+
+    fn turn_away(&self, node: &str, peer: &Peer, cause: CloseReason, reason: &str) {
+        self.admission.count(LinkValue::TurnedAway);
+        let from = Some(peer);
+        (self.observer)(Notice::TurnedAway { peer: node, from, cause, reason });
+    }
+
+    /// Whether a peer may have a name.
+    pub(super) fn may_have(&self, seat: &Seat, node: &str) -> Result<(), NameError> {
+        self.names.check(&self.identity.node, &self.control, node, &seat.peer)
     }
 
     /// Lets a peer in that said who it is. Gives out what was kept for it.
-    pub(super) fn admit(&self, node: &str, boot: u64) -> Result<Vec<KeptTap>, CloseReason> {
+    pub(super) fn admit(
+        &self,
+        seat: &Arc<Seat>,
+        node: &str,
+        boot: u64,
+    ) -> Result<Vec<KeptTap>, CloseReason> {
+        if let Err(error) = self.may_have(seat, node) {
+            self.turn_away(node, &seat.peer, CloseReason::Unwelcome, &error.to_string());
+            return Err(CloseReason::Unwelcome);
+        }
         let mut remotes = self.remotes();
-        let remote = remotes.entry(node.to_owned()).or_default();
-        if remote.connected {
+        if remotes.get(node).is_some_and(|remote| remote.connected) {
+            drop(remotes);
             // Its connection before is about to end, or somebody has taken its name.
-            let (peer, reason) = (&*format!("`{node}`"), "somebody of this name is connected");
-            (self.observer)(Notice::TurnedAway { peer, reason });
+            let (cause, reason) =
+                (CloseReason::NameTaken, "another process of this name is connected");
+            self.turn_away(node, &seat.peer, cause, reason);
+            return Err(cause);
+        }
+        let is_announced = remotes.get(node).is_some_and(Remote::is_announced);
+        let announced = remotes.values().filter(|remote| remote.is_announced()).count();
+        if !self.admission.name(seat, is_announced, announced) {
+            drop(remotes);
+            let reason = "there are as many connections as there may be";
+            self.turn_away(node, &seat.peer, CloseReason::Busy, reason);
             return Err(CloseReason::Busy);
         }
+        let remote = remotes.entry(node.to_owned()).or_default();
         remote.connected = true;
         let mut taps = std::mem::take(&mut remote.taps);
         let mut given_up = Vec::new();
@@ -279,6 +331,11 @@ impl Station {
         Ok(taps)
     }
 
+    /// How a peer reads a topic for which it was announced.
+    pub(super) fn announced(&self, node: &str, topic: &str) -> Option<Policy> {
+        self.remotes().get(node)?.announced.get(topic).copied()
+    }
+
     /// A peer has asked for a topic.
     pub(super) fn wanted(&self, node: &str, topic: &str) {
         let mut remotes = self.remotes();
@@ -293,7 +350,7 @@ impl Station {
     /// A peer is told that nothing more will come of a topic.
     pub(super) fn says_ended(&self, node: &str, topic: &str) {
         let mut remotes = self.remotes();
-        if let Some(remote) = remotes.get_mut(node).filter(|remote| remote.announced) {
+        if let Some(remote) = remotes.get_mut(node).filter(|remote| remote.is_announced()) {
             remote.ended.insert(topic.to_owned());
         }
     }
@@ -308,7 +365,7 @@ impl Station {
         let mut remotes = self.remotes();
         let Some(remote) = remotes.get_mut(node) else { return };
         remote.connected = false;
-        if !remote.announced {
+        if !remote.is_announced() {
             // Names of strangers are not collected.
             remotes.remove(node);
         } else if self.control.past(node) == Some(Past::Completed) {
@@ -380,6 +437,33 @@ impl Station {
     fn remotes(&self) -> MutexGuard<'_, BTreeMap<String, Remote>> {
         self.remotes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the system has no descriptor or memory for another connection.
+fn is_shortage(error: &io::Error) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::Errno;
+        let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+        Errno::from_io_error(error).is_some_and(|error| shortages.contains(&error))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        error.kind() == io::ErrorKind::OutOfMemory
+    }
+}
+
+/// Lets other tasks run.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl std::fmt::Debug for Station {

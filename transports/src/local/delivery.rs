@@ -111,7 +111,9 @@ impl fmt::Display for Gap {
             GapReason::Disconnected => "lost with the connection",
             GapReason::GivenUp => "given up",
         };
-        write!(f, "{about}{} messages of `{}` {reason}", self.count, self.publisher)
+        // A publisher in another process is called what that says.
+        let publisher = self.publisher.escape_debug();
+        write!(f, "{about}{} messages of `{publisher}` {reason}", self.count)
     }
 }
 

@@ -1,0 +1,227 @@
+//! Log lines about links, limited for each cause and peer: the first occurrence at once, then a count a minute.
+//!
+//! A peer that connects again and again must not fill the log, and an absent one must not be forgotten. [`Limiter`]
+//! decides which lines there are and knows no clock; [`Log`] asks it, writes the lines, and wakes it when counts are due.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use event_listener::Event;
+use futures_util::future::select;
+use mycelium_core::link::CloseReason;
+use mycelium_executor::{Executor, Peer};
+use mycelium_transports::exchange::{Control, Notice, Observer};
+use mycelium_transports::stream::DriveError;
+
+/// Occurrences after the first are counted for this long.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Causes and peers that are counted apart; all others are counted as one.
+const KEYS: usize = 256;
+/// An absent peer is worth a warning once the pauses between two tries are this long.
+const ABSENT: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Debug,
+    Info,
+    Warn,
+}
+
+/// The log of a node's links.
+pub(super) struct Log {
+    node: String,
+    executor: Arc<dyn Executor>,
+    limiter: Mutex<Limiter>,
+    /// Something is counted.
+    counts: Event,
+}
+
+impl Log {
+    pub(super) fn new(node: &str, executor: Arc<dyn Executor>) -> Arc<Log> {
+        let (node, limiter) = (node.to_owned(), Mutex::default());
+        Arc::new(Log { node, executor, limiter, counts: Event::new() })
+    }
+
+    pub(super) fn observer(self: &Arc<Log>) -> Observer {
+        let log = self.clone();
+        Arc::new(move |notice| log.note(&notice))
+    }
+
+    /// Writes counts when they are due, until links are to stop.
+    pub(super) async fn run(self: Arc<Log>, control: Arc<Control>) {
+        let mut stopped = pin!(control.stopped());
+        loop {
+            let counts = self.counts.listen();
+            let due = self.limiter().due();
+            let over = match due {
+                Some(due) => {
+                    let wake = self.executor.sleep_until(due);
+                    matches!(
+                        select(wake, &mut stopped).await,
+                        futures_util::future::Either::Right(_)
+                    )
+                }
+                None => {
+                    matches!(
+                        select(counts, &mut stopped).await,
+                        futures_util::future::Either::Right(_)
+                    )
+                }
+            };
+            let now = if over { Duration::MAX } else { self.executor.now() };
+            self.limiter().tick(now, &mut |level, words| self.write(level, words));
+            if over {
+                return;
+            }
+        }
+    }
+
+    fn note(&self, notice: &Notice<'_>) {
+        let (level, key) = key(notice);
+        let now = self.executor.now();
+        let mut limiter = self.limiter();
+        limiter.note(now, level, key, notice, &mut |level, words| self.write(level, words));
+        if limiter.due().is_some() {
+            self.counts.notify(1);
+        }
+    }
+
+    fn write(&self, level: Level, words: &str) {
+        let node = &*self.node;
+        match level {
+            Level::Debug => tracing::debug!(node, "{words}"),
+            Level::Info => tracing::info!(node, "{words}"),
+            Level::Warn => tracing::warn!(node, "{words}"),
+        }
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A cause, and the peer or user that it concerns.
+type Key = (&'static str, String);
+
+fn key(notice: &Notice<'_>) -> (Level, Key) {
+    let of = |level, cause, who: &str| (level, (cause, who.to_owned()));
+    match notice {
+        Notice::Up { peer } => of(Level::Info, "up", peer),
+        Notice::Down { peer, error: DriveError::Link(error) } if error.is_goodbye() => {
+            of(Level::Info, "goodbye", peer)
+        }
+        Notice::Down { peer, .. } => of(Level::Warn, "down", peer),
+        Notice::Unreachable { peer, pause, .. } if *pause < ABSENT => {
+            of(Level::Debug, "unreachable for a moment", peer)
+        }
+        Notice::Unreachable { peer, .. } => of(Level::Warn, "unreachable", peer),
+        Notice::Refused { peer, topic, .. } => {
+            of(Level::Warn, "refused", &format!("{peer} {topic}"))
+        }
+        Notice::Crowded { peer, topic, .. } => {
+            of(Level::Warn, "crowded", &format!("{peer} {topic}"))
+        }
+        Notice::TurnedAway { peer, from, cause, .. } => {
+            let cause = match cause {
+                CloseReason::NameTaken => "name taken",
+                CloseReason::Busy => "no room",
+                _ => "not welcome",
+            };
+            // A process can call itself anything, and there may be many of them.
+            match from {
+                Some(Peer::Unix(credentials)) => {
+                    of(Level::Warn, cause, &format!("user {}", credentials.user))
+                }
+                Some(_) => of(Level::Warn, cause, ""),
+                None => of(Level::Warn, cause, peer),
+            }
+        }
+        Notice::Past { peer } => of(Level::Info, "past", peer),
+        Notice::GivenUp { undelivered } => of(
+            Level::Warn,
+            "given up",
+            &format!("{} {} {}", undelivered.reader, undelivered.publisher, undelivered.sequence),
+        ),
+        Notice::Unbound { path, .. } => of(Level::Warn, "unbound", &path.to_string_lossy()),
+        Notice::Rebound { path } => of(Level::Warn, "rebound", &path.to_string_lossy()),
+        Notice::Deaf { .. } => of(Level::Warn, "deaf", ""),
+        _ => of(Level::Warn, "other", ""),
+    }
+}
+
+/// Decides which lines are written.
+#[derive(Debug, Default)]
+struct Limiter {
+    entries: BTreeMap<Key, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    level: Level,
+    /// What the first occurrence said.
+    words: String,
+    /// Occurrences before this are counted.
+    until: Duration,
+    count: u64,
+}
+
+impl Limiter {
+    fn note(
+        &mut self,
+        now: Duration,
+        level: Level,
+        key: Key,
+        words: &dyn fmt::Display,
+        write: &mut dyn FnMut(Level, &str),
+    ) {
+        let mut key = key;
+        if !self.entries.contains_key(&key) && self.entries.len() >= KEYS {
+            self.tick(now, write);
+            if self.entries.len() >= KEYS {
+                key = ("others", String::new());
+            }
+        }
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.count += 1;
+            if entry.until <= now {
+                entry.write(now, write);
+            }
+            return;
+        }
+        let words = words.to_string();
+        write(level, &words);
+        let until = now.saturating_add(WINDOW);
+        self.entries.insert(key, Entry { level, words, until, count: 0 });
+    }
+
+    /// When the next count is to be written, if something is counted.
+    fn due(&self) -> Option<Duration> {
+        let counted = self.entries.values().filter(|entry| entry.count > 0);
+        counted.map(|entry| entry.until).min()
+    }
+
+    /// Writes the counts that are due, and forgets causes that have not occurred for a minute.
+    fn tick(&mut self, now: Duration, write: &mut dyn FnMut(Level, &str)) {
+        self.entries.retain(|_, entry| {
+            let is_due = entry.until <= now;
+            let has_occurred = entry.count > 0;
+            if is_due && has_occurred {
+                entry.write(now, write);
+            }
+            !is_due || has_occurred
+        });
+    }
+}
+
+impl Entry {
+    fn write(&mut self, now: Duration, write: &mut dyn FnMut(Level, &str)) {
+        write(self.level, &format!("{} ({} more within a minute)", self.words, self.count));
+        (self.count, self.until) = (0, now.saturating_add(WINDOW));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! Who gets a connection when many want one: a reader that the topology knows, whoever else comes.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mycelium_executor::Stream;
+use mycelium_transports::exchange::Notice;
+use mycelium_transports::local::Policy;
+use mycelium_transports::unix;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::Instant;
+
+use crate::station::{
+    Number, PATIENCE, Place, Side, connect, end, frame, hear, hello, say, subscribe, take, until,
+    within,
+};
+
+/// What a child of this test does, and where.
+const PART: &str = "MYCELIUM_ADMISSION_PART";
+const PLACE: &str = "MYCELIUM_ADMISSION_PLACE";
+/// Strangers of a crowd. Each costs the station much more without optimisation.
+const CROWD: usize = if cfg!(debug_assertions) { 200 } else { 1000 };
+
+const GATING: u8 = 0;
+const REJECTING: u8 = 2;
+
+/// A process that runs another part of this file until it is dropped.
+struct Part(Child);
+
+impl Part {
+    fn run(part: &str, path: &Path) -> Part {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "admission::part", "--nocapture", "--test-threads=1"]);
+        command.env(PART, part).env(PLACE, path);
+        Part(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// Runs in a child: does nothing in the test itself.
+#[test]
+fn part() {
+    let Ok(part) = std::env::var(PART) else { return };
+    let path = std::env::var(PLACE).unwrap();
+    std::thread::spawn(|| {
+        // The parent lets go of the other end when it dies.
+        _ = std::io::stdin().read(&mut [0]);
+        std::process::exit(0);
+    });
+    match &*part {
+        "serve" => serve_with_few_descriptors(Path::new(&path)),
+        drips => crowd(Path::new(&path), drips == "drip"),
+    }
+}
+
+/// Renews connections without a pause: each says nothing, or all of its hello but the end.
+fn crowd(path: &Path, drips: bool) {
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    let greeting = hello("crowd", 1, 1);
+    let mut open: VecDeque<(UnixStream, usize)> = VecDeque::new();
+    loop {
+        if open.len() < CROWD
+            && let Ok(stream) = unix::connect(path)
+        {
+            open.push_back((stream, 0));
+        }
+        let Some((mut stream, said)) = open.pop_front() else { continue };
+        if drips && said + 1 < greeting.len() && stream.write_all(&greeting[said..=said]).is_ok() {
+            open.push_back((stream, said + 1));
+            continue;
+        }
+        // It stays until the station closes it, and is renewed then.
+        let mut bytes = [0; 4096];
+        let is_open = loop {
+            match stream.read(&mut bytes) {
+                Ok(0) => break false,
+                Ok(_) => {}
+                Err(error) => break error.kind() == ErrorKind::WouldBlock,
+            }
+        };
+        if !drips && is_open {
+            open.push_back((stream, said));
+        }
+    }
+}
+
+/// A station for the reader `here`, in a process that may have 64 descriptors.
+fn serve_with_few_descriptors(path: &Path) {
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: most }).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let there = Side::new("there", 1, 8);
+        let serving = there.serve(there.station_for("here", Policy::Block), path);
+        serving.await.unwrap();
+    });
+}
+
+/// Somebody who has said a name.
+async fn named(path: &Path, node: &str) -> Stream {
+    let mut stream = connect(path).await;
+    say(&mut stream, &hello(node, 1, 1)).await;
+    stream
+}
+
+/// How long it takes `here` to get in, and out again.
+async fn gets_in(path: &Path, boot: u64) -> Duration {
+    let began = Instant::now();
+    let here = Side::new("here", boot, 8);
+    let reading = here.read("there", path, Policy::Block);
+    here.notices.until("up", "").await;
+    within("it is served", here.control.ready()).await;
+    let took = began.elapsed();
+    end(&[&here], [reading]).await;
+    took
+}
+
+/// A peer with a full backlog is there: whoever tries again soon may be the next.
+#[tokio::test]
+async fn a_full_backlog_is_tried_again_after_the_first_pause() {
+    let place = Place::new("admission-backlog");
+    let here = Side::new("here", 1, 8);
+    let mut dialer = here.dialer("there", &place.socket(), vec![here.want(Policy::Block)]);
+    let pauses: Arc<Mutex<Vec<Duration>>> = Arc::default();
+    let seen = pauses.clone();
+    dialer.connect = Box::new(|| Box::pin(async { Err(ErrorKind::WouldBlock.into()) }));
+    dialer.observer = Arc::new(move |notice| {
+        let Notice::Unreachable { pause, .. } = notice else { return };
+        seen.lock().unwrap().push(pause);
+    });
+    let first = dialer.config.retry.first;
+    let reading = tokio::spawn(dialer.run().unwrap());
+    until("it has tried", || pauses.lock().unwrap().len() >= 10).await;
+    assert!(pauses.lock().unwrap().iter().all(|pause| *pause <= first), "{pauses:?}");
+    here.control.drain();
+    end(&[&here], [reading]).await;
+}
+
+/// A stranger that asks to be waited for, grants room for one message, and never says that it has arrived.
+#[tokio::test]
+async fn a_stranger_does_not_hold_a_publisher() {
+    for mode in [GATING, REJECTING] {
+        let place = Place::new("admission-gate");
+        let (there, here) = Side::pair(8, 8);
+        let mut reader = here.reader();
+        let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+        let reading = here.read("there", &place.socket(), Policy::Block);
+        within("both have met", there.control.ready()).await;
+        let mut stranger = named(&place.socket(), "stranger").await;
+        let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        say(&mut stranger, &[subscribe::<Number>(mode, 1), ping].concat()).await;
+        let mut publisher = there.publisher();
+        there.notices.until("up", "stranger").await;
+        for value in 0..1000 {
+            let emitting = publisher.emit(Number { value });
+            tokio::time::timeout(Duration::from_secs(10), emitting)
+                .await
+                .expect("the good reader goes on")
+                .unwrap();
+            take(&mut reader, value..value + 1).await;
+        }
+        assert_eq!(there.link("stranger", "refused"), 1);
+        drop(stranger);
+        end(&[&there, &here], [serving, reading]).await;
+    }
+}
+
+#[tokio::test]
+async fn silent_connections_make_room_for_whoever_comes() {
+    let place = Place::new("admission-silent");
+    let mut there = Side::new("there", 1, 8);
+    // They stay until they are told to go.
+    there.config.handshake = PATIENCE;
+    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let mut silent = VecDeque::new();
+    for _ in 0..there.config.handshakes {
+        silent.push_back(connect(&place.socket()).await);
+    }
+    gets_in(&place.socket(), 1).await;
+    // The oldest went, and no other.
+    hear(&mut silent.pop_front().unwrap()).await;
+    assert_eq!(there.link("there", "evicted"), 1);
+    gets_in(&place.socket(), 2).await;
+    assert_eq!(there.link("there", "evicted"), 1, "its place is free again");
+    end(&[&there], [serving]).await;
+}
+
+#[tokio::test]
+async fn named_connections_leave_the_places_of_readers_alone() {
+    let place = Place::new("admission-named");
+    let mut there = Side::new("there", 1, 8);
+    there.config.connections = 16;
+    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let mut idle = Vec::new();
+    for me in 0..15 {
+        let node = format!("idle-{me}-");
+        idle.push(named(&place.socket(), &node).await);
+        there.notices.until("up", &node).await;
+    }
+    for boot in 0..3 {
+        // One too many is told so.
+        hear(&mut named(&place.socket(), "one-more").await).await;
+        gets_in(&place.socket(), boot).await;
+    }
+    assert_eq!(there.link("there", "turned_away"), 3);
+    assert_eq!((there.link("there", "evicted"), there.notices.count("up", "idle-")), (0, 15));
+    end(&[&there], [serving]).await;
+}
+
+#[tokio::test]
+async fn a_reader_gets_in_when_descriptors_run_short() {
+    let place = Place::new("admission-descriptors");
+    let _part = Part::run("serve", &place.socket());
+    until("it listens", || place.socket().exists()).await;
+    let mut open = Vec::new();
+    for me in 0..100 {
+        open.push(named(&place.socket(), &format!("idle-{me}-")).await);
+        open.push(connect(&place.socket()).await);
+    }
+    let took = gets_in(&place.socket(), 1).await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_reader_gets_in_while_a_crowd_renews_its_connections() {
+    for part in ["silent", "drip"] {
+        let place = Place::new("admission-crowd");
+        let there = Side::new("there", 1, 8);
+        let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+        let crowd = Part::run(part, &place.socket());
+        until("they come", || there.notices.total() > CROWD).await;
+        let mut times = Vec::new();
+        for boot in 0..5 {
+            times.push(gets_in(&place.socket(), boot).await);
+        }
+        times.sort();
+        assert!(times[2] < Duration::from_secs(1), "{part}: {times:?}");
+        drop(crowd);
+        end(&[&there], [serving]).await;
+    }
+}

@@ -1,0 +1,219 @@
+//! Who has a connection to a station, and who goes when there is no room for another.
+//!
+//! A connection is *silent* until it has said a name. One that says the name of a reader that was announced has a place
+//! that is kept for it. All others, silent or of another name, have what is left, and none of them keeps a reader out:
+//!
+//! | who | how many | when there is no room |
+//! | --- | --- | --- |
+//! | an announced reader | one for each name | never: its place is kept |
+//! | another name | `connections` less the announced, `per_process` of one process | it is refused |
+//! | silent | `handshakes`, `per_process` of one process | the oldest of the process that has most of them goes |
+//!
+//! When the system has no descriptor or memory for another connection, the oldest silent one goes, or else the oldest of
+//! another name. A connection that has to go holds its descriptor until its task has ended, so no more are accepted while
+//! many are about to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_listener::Event;
+use mycelium_executor::Peer;
+
+use super::LinkConfig;
+use crate::counters::{Line, LinkValue};
+use crate::sync::{AtomicBool, Ordering};
+
+pub(super) struct Admission {
+    connections: usize,
+    handshakes: usize,
+    per_process: usize,
+    state: Mutex<State>,
+    /// A connection has ended.
+    departed: Event,
+}
+
+struct State {
+    /// The oldest first.
+    silent: VecDeque<Arc<Seat>>,
+    /// Those that said a name which was not announced, the oldest first.
+    unknown: VecDeque<Arc<Seat>>,
+    /// How many were told to go and have not gone.
+    leaving: usize,
+    line: Line<LinkValue>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) peer: Peer,
+    evicted: AtomicBool,
+    leave: Event,
+}
+
+impl Seat {
+    /// Whether the connection has to end.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted.load(Ordering::Acquire)
+    }
+
+    /// Ready once the connection has to end.
+    pub(super) async fn evicted(&self) {
+        while !self.is_evicted() {
+            let leave = self.leave.listen();
+            if self.is_evicted() {
+                return;
+            }
+            leave.await;
+        }
+    }
+
+    fn process(&self) -> Option<u32> {
+        process(&self.peer)
+    }
+
+    /// Whether both are connections of one process, as far as the system tells.
+    fn is_of_process(&self, other: &Seat) -> bool {
+        self.process().is_some_and(|process| other.process() == Some(process))
+    }
+}
+
+impl Admission {
+    pub(super) fn new(config: &LinkConfig, line: Line<LinkValue>) -> Admission {
+        let (silent, unknown) = (VecDeque::new(), VecDeque::new());
+        Admission {
+            connections: config.connections,
+            handshakes: config.handshakes.max(1),
+            per_process: config.per_process.max(1),
+            state: Mutex::new(State { silent, unknown, leaving: 0, line }),
+            departed: Event::new(),
+        }
+    }
+
+    /// A new connection, which has said nothing yet. Others go if there are too many.
+    pub(super) fn enter(&self, peer: &Peer) -> Arc<Seat> {
+        let (peer, evicted) = (peer.clone(), AtomicBool::new(false));
+        let seat = Arc::new(Seat { peer, evicted, leave: Event::new() });
+        let mut state = self.state();
+        let mut own = state.silent.iter().filter(|silent| silent.is_of_process(&seat));
+        if let Some(oldest) = own.next().cloned()
+            && 2 + own.count() > self.per_process
+        {
+            state.evict(&oldest);
+        }
+        state.silent.push_back(seat.clone());
+        // There is an older one, and the new one is the last that goes.
+        if state.silent.len() > self.handshakes
+            && let Some(oldest) = state.dispensable()
+        {
+            state.evict(&oldest);
+        }
+        seat
+    }
+
+    /// A connection has said its name. False if there is no room for it: then it stays among the silent ones for as long
+    /// as it takes to tell it so.
+    pub(super) fn name(&self, seat: &Arc<Seat>, is_announced: bool, announced: usize) -> bool {
+        let mut state = self.state();
+        if seat.is_evicted() {
+            return false;
+        }
+        if !is_announced {
+            let room = self.connections.saturating_sub(announced);
+            let own = state.unknown.iter().filter(|other| other.is_of_process(seat));
+            if state.unknown.len() >= room || own.count() >= self.per_process {
+                return false;
+            }
+            state.unknown.push_back(seat.clone());
+        }
+        state.silent.retain(|silent| !Arc::ptr_eq(silent, seat));
+        true
+    }
+
+    /// A connection has ended, and its descriptor is free.
+    pub(super) fn leave(&self, seat: &Arc<Seat>) {
+        let mut state = self.state();
+        if seat.is_evicted() {
+            state.leaving -= 1;
+        } else {
+            state.remove(seat);
+        }
+        drop(state);
+        self.departed.notify(usize::MAX);
+    }
+
+    /// There is neither a descriptor nor memory for another connection: tells one to go that can be done without.
+    /// False if there is none.
+    pub(super) fn make_room(&self) -> bool {
+        let mut state = self.state();
+        if state.leaving == 0 {
+            let found = state.dispensable().or_else(|| state.unknown.front().cloned());
+            let Some(found) = found else { return false };
+            state.evict(&found);
+        }
+        true
+    }
+
+    /// Ready once no more than `most` connections that were told to go are left.
+    pub(super) async fn until_leaving(&self, most: usize) {
+        while self.state().leaving > most {
+            let departed = self.departed.listen();
+            if self.state().leaving > most {
+                departed.await;
+            }
+        }
+    }
+
+    /// Ready once a connection has ended, whichever, after the call.
+    pub(super) fn departure(&self) -> impl Future<Output = ()> {
+        self.departed.listen()
+    }
+
+    /// So many that were told to go are waited for before another connection is accepted.
+    pub(super) fn most_leaving(&self) -> usize {
+        self.handshakes
+    }
+
+    pub(super) fn count(&self, value: LinkValue) {
+        self.state().line.add(value, 1);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The oldest silent connection of the process that has most of them.
+    fn dispensable(&self) -> Option<Arc<Seat>> {
+        let mut counts: BTreeMap<Option<u32>, usize> = BTreeMap::new();
+        for seat in &self.silent {
+            *counts.entry(seat.process()).or_default() += 1;
+        }
+        let most = counts.values().max()?;
+        self.silent.iter().find(|seat| counts.get(&seat.process()) == Some(most)).cloned()
+    }
+
+    fn evict(&mut self, seat: &Arc<Seat>) {
+        self.remove(seat);
+        self.leaving += 1;
+        self.line.add(LinkValue::Evicted, 1);
+        seat.evicted.store(true, Ordering::Release);
+        seat.leave.notify(usize::MAX);
+    }
+
+    fn remove(&mut self, seat: &Arc<Seat>) {
+        self.silent.retain(|silent| !Arc::ptr_eq(silent, seat));
+        self.unknown.retain(|unknown| !Arc::ptr_eq(unknown, seat));
+    }
+}
+
+/// The process at the other end, if the system tells.
+pub(super) fn process(peer: &Peer) -> Option<u32> {
+    match peer {
+        Peer::Unix(credentials) => credentials.process,
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

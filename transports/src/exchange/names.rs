@@ -1,0 +1,94 @@
+//! Whether a peer may call itself what it does.
+//!
+//! A name is what a process of an allowed user says it is, unless it is bound: to a user, by the topology, or to a
+//! process, by whoever started it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use mycelium_executor::Peer;
+
+use super::Control;
+use super::admission::process;
+
+/// The users to whom nodes' names are bound.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    users: BTreeMap<String, u32>,
+}
+
+/// Why a peer may not have a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NameError {
+    /// It has said none.
+    Empty,
+    /// It is this node's own.
+    Own,
+    /// It belongs to another user.
+    User { bound: u32 },
+    /// It belongs to another process.
+    Process { bound: u32 },
+}
+
+impl Names {
+    pub(super) fn bind(&mut self, node: &str, user: u32) {
+        self.users.insert(node.to_owned(), user);
+    }
+
+    /// Whether a peer may have a name at the node `own`.
+    pub(super) fn check(
+        &self,
+        own: &str,
+        control: &Control,
+        node: &str,
+        peer: &Peer,
+    ) -> Result<(), NameError> {
+        if node.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if node == own {
+            return Err(NameError::Own);
+        }
+        let user = match peer {
+            Peer::Unix(credentials) => Some(credentials.user),
+            _ => None,
+        };
+        if let Some(&bound) = self.users.get(node).filter(|bound| user != Some(**bound)) {
+            return Err(NameError::User { bound });
+        }
+        match control.bound(node).filter(|bound| !is_of(peer, *bound)) {
+            Some(bound) => Err(NameError::Process { bound }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a peer is a process, or belongs to the group that this process leads: what was started may be a script that
+/// starts the node.
+fn is_of(peer: &Peer, bound: u32) -> bool {
+    let Some(process) = process(peer) else { return false };
+    process == bound || group_of(process) == Some(bound)
+}
+
+#[cfg(unix)]
+fn group_of(process: u32) -> Option<u32> {
+    let process = rustix::process::Pid::from_raw(i32::try_from(process).ok()?);
+    let group = rustix::process::getpgid(process).ok()?;
+    u32::try_from(group.as_raw_nonzero().get()).ok()
+}
+
+#[cfg(not(unix))]
+fn group_of(_: u32) -> Option<u32> {
+    None
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameError::Empty => f.write_str("it has no name"),
+            NameError::Own => f.write_str("this name is the node's own"),
+            NameError::User { bound } => write!(f, "this name belongs to user {bound}"),
+            NameError::Process { bound } => write!(f, "this name belongs to process {bound}"),
+        }
+    }
+}
