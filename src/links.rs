@@ -168,7 +168,7 @@ impl Links {
             executor.clone(),
             self.control.clone(),
             shared.counters().clone(),
-            observer(&plan.node),
+            observer(shared),
         );
         for (reader, topics) in &plan.neighbours.readers {
             station.batch(reader, plan.topology.link(&plan.node, reader).batching);
@@ -188,7 +188,7 @@ impl Links {
         let station = Arc::new(station);
         tracing::info!(node = plan.node, socket = %path.display(), "node listens");
         let waiting = station.clone().wait_for_readers();
-        let serving = listen(station.clone(), socket, listener, executor.clone(), &plan.node);
+        let serving = listen(station.clone(), socket, listener, shared);
         spawn(&**executor, &plan.node, waiting)?;
         spawn(&**executor, &plan.node, serving)?;
         Ok(station)
@@ -218,7 +218,7 @@ impl Links {
             executor: executor.clone(),
             control: self.control.clone(),
             counters: shared.counters().clone(),
-            observer: observer(&plan.node),
+            observer: observer(shared),
         };
         let reading = dialer.run().map_err(|error| StartError::Link {
             node: plan.node.clone(),
@@ -274,10 +274,9 @@ fn listen(
     station: Arc<Station>,
     mut socket: Socket,
     mut listener: Listener,
-    executor: Arc<dyn Executor>,
-    node: &str,
-) -> impl Future<Output = ()> + Send + 'static {
-    let observer = observer(node);
+    shared: &Arc<Shared>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let (executor, observer) = (shared.executor.clone(), observer(shared));
     async move {
         let welcome = socket.guard();
         loop {
@@ -304,9 +303,17 @@ fn spawn(
     })
 }
 
-fn observer(node: &str) -> Observer {
-    let node = node.to_owned();
+fn observer(shared: &Arc<Shared>) -> Observer {
+    let node = shared.plan.node.clone();
+    // The links belong to it.
+    let shared = Arc::downgrade(shared);
     Arc::new(move |notice| match &notice {
+        Notice::LayoutDiffers { peer, topic, mismatch } => {
+            tracing::error!(node, "{notice}");
+            if let Some(shared) = shared.upgrade() {
+                shared.cannot_read(peer, topic, mismatch);
+            }
+        }
         Notice::Up { .. } => tracing::info!(node, "{notice}"),
         Notice::Down { error: DriveError::Link(error), .. } if error.is_goodbye() => {
             tracing::info!(node, "{notice}")

@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) feedback: Vec<(String, &'static str)>,
     /// What other nodes have to do with this one.
     pub(crate) neighbours: Neighbours,
+    /// Services of this node, with the topics that they read.
+    reads: Vec<(String, Vec<&'static str>)>,
 }
 
 /// A topic as it will be.
@@ -117,7 +119,17 @@ impl Plan {
         if memory > budget {
             return Err(BuildError::Memory { needed: memory, budget });
         }
-        Ok(Plan { node: node.to_owned(), topology, topics, memory, feedback, neighbours })
+        let reads = services.iter().map(|(name, ports)| {
+            (name.clone(), ports.reads.iter().map(|port| port.topic).collect())
+        });
+        let (node, reads) = (node.to_owned(), reads.collect());
+        Ok(Plan { node, topology, topics, memory, feedback, neighbours, reads })
+    }
+
+    /// The services of this node that read a topic.
+    pub(crate) fn readers(&self, topic: &str) -> Vec<String> {
+        let readers = self.reads.iter().filter(|(_, topics)| topics.contains(&topic));
+        readers.map(|(name, _)| name.clone()).collect()
     }
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {

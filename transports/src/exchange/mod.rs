@@ -25,6 +25,7 @@ mod config;
 mod connection;
 mod control;
 mod dialer;
+mod layout;
 mod notice;
 mod reading;
 mod served;
@@ -34,6 +35,7 @@ mod station;
 pub use config::{Identity, LinkConfig};
 pub use control::Control;
 pub use dialer::{Connect, DialError, Dialer, Want};
+pub use layout::{Difference, LayoutMismatch};
 pub use notice::{Notice, Observer};
 pub use station::{Offer, Station};
 

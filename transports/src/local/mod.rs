@@ -28,7 +28,7 @@ mod tap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use mycelium_core::descriptor::Digest;
+use mycelium_core::descriptor::{Descriptor, Digest};
 use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::{Layout, LayoutError};
 
@@ -68,7 +68,7 @@ impl Policy {
 }
 
 /// What identifies the messages of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Schema {
     /// The message's name in the source.
     pub name: &'static str,
@@ -78,13 +78,26 @@ pub struct Schema {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: usize,
+    /// Its layout, for whoever asks; the digest stands for it.
+    pub descriptor: &'static Descriptor,
 }
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Schema) -> bool {
+        let key = |schema: &Schema| (schema.name, schema.id, schema.digest, schema.size);
+        key(self) == key(other)
+    }
+}
+
+impl Eq for Schema {}
 
 impl Schema {
     /// The schema of `M`.
     #[must_use]
     pub fn of<M: Message>() -> Schema {
-        Schema { name: M::DESCRIPTOR.name, id: M::ID, digest: M::DIGEST, size: size_of::<M>() }
+        let descriptor = M::DESCRIPTOR;
+        let (name, size) = (descriptor.name, size_of::<M>());
+        Schema { name, id: M::ID, digest: M::DIGEST, size, descriptor }
     }
 
     /// The shape of a publisher's ring of `capacity` such messages.
