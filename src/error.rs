@@ -344,7 +344,7 @@ pub enum StartError {
         /// The services of the reading node that subscribe to it.
         services: Vec<String>,
         /// In what the two layouts differ.
-        mismatch: LayoutMismatch,
+        mismatch: Box<LayoutMismatch>,
     },
     /// Messages could not be brought to readers in other nodes.
     Undelivered {

@@ -193,7 +193,8 @@ fn topics(services: &[(String, Ports)]) -> Result<BTreeMap<&'static str, Planned
         for (port, publishers) in reads.chain(ports.emits.iter().map(|port| (port, 1))) {
             let same_id = ids.entry(port.schema.id).or_insert(*port);
             if (same_id.schema, same_id.topic) != (port.schema, port.topic) {
-                let (id, first, second) = (port.schema.id, same_id.schema.name, port.schema.name);
+                let (id, first, second) =
+                    (port.schema.id, same_id.schema.name(), port.schema.name());
                 return Err(BuildError::DuplicateId { id, first, second });
             }
             let planned = topics.entry(port.topic).or_insert(Planned {

@@ -8,6 +8,8 @@ mod accounts;
 mod arrival;
 #[path = "exchange/defects/mod.rs"]
 mod defects;
+#[path = "exchange/layouts.rs"]
+mod layouts;
 #[path = "exchange/limits.rs"]
 mod limits;
 #[path = "exchange/lost.rs"]

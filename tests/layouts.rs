@@ -117,7 +117,7 @@ async fn fails(near: Running, field: &str, sizes: [usize; 2]) {
     };
     let named = (&**node, &**peer, &**topic, &**services);
     assert_eq!(named, ("near", "far", "orders", &["Taker".to_owned()][..]));
-    let LayoutMismatch { size, peer_size, digest, peer_digest, first, .. } = mismatch;
+    let LayoutMismatch { size, peer_size, digest, peer_digest, first, .. } = &**mismatch;
     assert_eq!((*size, *peer_size), (sizes[0], Some(sizes[1] as u64)));
     let mut digests = [*digest, *peer_digest];
     digests.sort();

@@ -179,7 +179,7 @@ impl Shared {
         }
         let schema = Schema::of::<M>();
         if let Some(other) = state.topics.values().find(|topic| topic.schema().id == M::ID) {
-            let (first, second) = (other.schema().name, schema.name);
+            let (first, second) = (other.schema().name(), schema.name());
             return Err(BuildError::DuplicateId { id: M::ID, first, second });
         }
         let capacity = self.plan.capacity(M::TOPIC);
@@ -208,7 +208,7 @@ impl Shared {
             peer: peer.to_owned(),
             topic: topic.to_owned(),
             services: self.plan.readers(topic),
-            mismatch: mismatch.clone(),
+            mismatch: Box::new(mismatch.clone()),
         };
         self.state().error.get_or_insert(error);
         self.shut_down();

@@ -70,8 +70,6 @@ impl Policy {
 /// What identifies the messages of a topic.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
-    /// The message's name in the source.
-    pub name: &'static str,
     /// The message's id.
     pub id: u16,
     /// The digest of its layout.
@@ -84,7 +82,7 @@ pub struct Schema {
 
 impl PartialEq for Schema {
     fn eq(&self, other: &Schema) -> bool {
-        let key = |schema: &Schema| (schema.name, schema.id, schema.digest, schema.size);
+        let key = |schema: &Schema| (schema.name(), schema.id, schema.digest, schema.size);
         key(self) == key(other)
     }
 }
@@ -95,9 +93,14 @@ impl Schema {
     /// The schema of `M`.
     #[must_use]
     pub fn of<M: Message>() -> Schema {
-        let descriptor = M::DESCRIPTOR;
-        let (name, size) = (descriptor.name, size_of::<M>());
-        Schema { name, id: M::ID, digest: M::DIGEST, size, descriptor }
+        let (digest, descriptor) = (M::DIGEST, M::DESCRIPTOR);
+        Schema { id: M::ID, digest, size: size_of::<M>(), descriptor }
+    }
+
+    /// The message's name in the source.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.descriptor.name
     }
 
     /// The shape of a publisher's ring of `capacity` such messages.
@@ -109,7 +112,7 @@ impl Schema {
 
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (id {}, {} bytes, digest {})", self.name, self.id, self.size, self.digest)
+        write!(f, "{} (id {}, {} bytes, digest {})", self.name(), self.id, self.size, self.digest)
     }
 }
 
