@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mycelium_executor::{SpawnError, ThreadError};
+use mycelium_transports::exchange::LayoutMismatch;
 use mycelium_transports::local::TopicError;
 
 use crate::topology::TopologyError;
@@ -331,6 +332,20 @@ pub enum StartError {
         /// One of these users; `None` for the members of a group.
         user: Option<u32>,
     },
+    /// A topic has another layout in another node: its services here can never read it. Another start would fail in the
+    /// same way.
+    Layout {
+        /// The node that reads.
+        node: String,
+        /// The node that publishes.
+        peer: String,
+        /// The topic.
+        topic: String,
+        /// The services of the reading node that subscribe to it.
+        services: Vec<String>,
+        /// In what the two layouts differ.
+        mismatch: Box<LayoutMismatch>,
+    },
     /// Messages could not be brought to readers in other nodes.
     Undelivered {
         /// Whose: node, topic, and how many.
@@ -406,6 +421,12 @@ impl fmt::Display for StartError {
                      is closed to other users; put the socket elsewhere (`socket`, or `Topology::in_directory`)"
                 )
             }
+            StartError::Layout { node, peer, topic, services, mismatch } => write!(
+                f,
+                "node `{node}` cannot read topic `{topic}` of node `{peer}` (services: {}), another layout: {mismatch}; \
+                 build both nodes from one version of the message",
+                services.join(", ")
+            ),
             StartError::Undelivered { left, patience } => {
                 write!(f, "not delivered, though waited for {patience:?}:")?;
                 for (index, (node, topic, count)) in left.iter().enumerate() {
@@ -420,6 +441,29 @@ impl fmt::Display for StartError {
                 services.join(", ")
             ),
         }
+    }
+}
+
+impl StartError {
+    /// Whether another start would fail in the same way: a launcher need not try
+    /// ([`Bundle::NO_RESTART`](crate::bundle::Bundle::NO_RESTART)).
+    ///
+    /// ```
+    /// use mycelium::StartError;
+    ///
+    /// let asked = "tokio".to_owned();
+    /// assert!(StartError::Executor { asked, given: "smol".to_owned() }.is_permanent());
+    /// ```
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        matches!(
+            self,
+            StartError::Build(_)
+                | StartError::LocalService { .. }
+                | StartError::Executor { .. }
+                | StartError::Unreachable { .. }
+                | StartError::Layout { .. }
+        )
     }
 }
 

@@ -87,6 +87,7 @@ pub use mycelium_core::wait::Wait;
 pub use mycelium_core::{FixedStr, FixedVec, Message};
 pub use mycelium_executor::{Class, Listener, OnRefusal, Stream, ThreadError};
 pub use mycelium_macros::{message, service};
+pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{
     Delivery, EmitError, Gap, GapReason, Policy, Publisher, Received, Refusal, TryRecv,
 };

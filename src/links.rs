@@ -14,7 +14,9 @@ use std::sync::Arc;
 use futures_util::future::{Either, select};
 use mycelium_core::Message;
 use mycelium_executor::{Executor, Listener, SpawnError};
-use mycelium_transports::exchange::{Control, Dialer, Identity, Observer, Offer, Station, Want};
+use mycelium_transports::exchange::{
+    Control, Dialer, Identity, Notice, Observer, Offer, Station, Want,
+};
 use mycelium_transports::local::Policy;
 use mycelium_transports::stream::{STREAMS, TOPICS};
 
@@ -154,11 +156,12 @@ impl Links {
             .map_err(|_| StartError::Link { node: node.clone(), problem: NAME.to_owned() })?;
         let log = Log::new(node, shared.executor.clone());
         spawn(&*shared.executor, node, log.clone().run(links.control.clone()))?;
+        let observer = observer(shared, &log);
         if !neighbours.readers.is_empty() {
-            links.station = Some(links.listen(shared, identity, log.observer())?);
+            links.station = Some(links.listen(shared, identity, observer.clone())?);
         }
         for (peer, topics) in &neighbours.publishers {
-            links.dial(shared, identity, peer, topics, log.observer())?;
+            links.dial(shared, identity, peer, topics, observer.clone())?;
         }
         let control = Arc::downgrade(&links.control);
         links.watch = Some(MEMBERS.watch(move |member, standing| {
@@ -330,5 +333,20 @@ fn spawn(
     executor.spawn(Box::pin(task)).map_err(|error: SpawnError| StartError::Spawn {
         service: format!("(the links of {node})"),
         error,
+    })
+}
+
+/// Tells the log, and the node of what it cannot read.
+fn observer(shared: &Arc<Shared>, log: &Arc<Log>) -> Observer {
+    let log = log.observer();
+    // The links belong to it.
+    let shared = Arc::downgrade(shared);
+    Arc::new(move |notice| {
+        if let Notice::LayoutDiffers { peer, topic, mismatch } = &notice
+            && let Some(shared) = shared.upgrade()
+        {
+            shared.cannot_read(peer, topic, mismatch);
+        }
+        log(notice);
     })
 }

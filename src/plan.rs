@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) feedback: Vec<(String, &'static str)>,
     /// What other nodes have to do with this one.
     pub(crate) neighbours: Neighbours,
+    /// Services of this node, with the topics that they read.
+    reads: Vec<(String, Vec<&'static str>)>,
 }
 
 /// A topic as it will be.
@@ -117,7 +119,17 @@ impl Plan {
         if memory > budget {
             return Err(BuildError::Memory { needed: memory, budget });
         }
-        Ok(Plan { node: node.to_owned(), topology, topics, memory, feedback, neighbours })
+        let reads = services.iter().map(|(name, ports)| {
+            (name.clone(), ports.reads.iter().map(|port| port.topic).collect())
+        });
+        let (node, reads) = (node.to_owned(), reads.collect());
+        Ok(Plan { node, topology, topics, memory, feedback, neighbours, reads })
+    }
+
+    /// The services of this node that read a topic.
+    pub(crate) fn readers(&self, topic: &str) -> Vec<String> {
+        let readers = self.reads.iter().filter(|(_, topics)| topics.contains(&topic));
+        readers.map(|(name, _)| name.clone()).collect()
     }
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {
@@ -181,7 +193,8 @@ fn topics(services: &[(String, Ports)]) -> Result<BTreeMap<&'static str, Planned
         for (port, publishers) in reads.chain(ports.emits.iter().map(|port| (port, 1))) {
             let same_id = ids.entry(port.schema.id).or_insert(*port);
             if (same_id.schema, same_id.topic) != (port.schema, port.topic) {
-                let (id, first, second) = (port.schema.id, same_id.schema.name, port.schema.name);
+                let (id, first, second) =
+                    (port.schema.id, same_id.schema.name(), port.schema.name());
                 return Err(BuildError::DuplicateId { id, first, second });
             }
             let planned = topics.entry(port.topic).or_insert(Planned {

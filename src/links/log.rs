@@ -28,6 +28,7 @@ enum Level {
     Debug,
     Info,
     Warn,
+    Error,
 }
 
 /// The log of a node's links.
@@ -95,6 +96,7 @@ impl Log {
             Level::Debug => tracing::debug!(node, "{words}"),
             Level::Info => tracing::info!(node, "{words}"),
             Level::Warn => tracing::warn!(node, "{words}"),
+            Level::Error => tracing::error!(node, "{words}"),
         }
     }
 
@@ -120,6 +122,9 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         Notice::Unreachable { peer, .. } => of(Level::Warn, "unreachable", peer),
         Notice::Refused { peer, topic, .. } => {
             of(Level::Warn, "refused", &format!("{peer} {topic}"))
+        }
+        Notice::LayoutDiffers { peer, topic, .. } | Notice::ReaderDiffers { peer, topic, .. } => {
+            of(Level::Error, "layout", &format!("{peer} {topic}"))
         }
         Notice::Crowded { peer, topic, .. } => {
             of(Level::Warn, "crowded", &format!("{peer} {topic}"))

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
+use mycelium_transports::exchange::LayoutMismatch;
 use mycelium_transports::local::{Publisher, Schema, Topic};
 
 use super::threads::Threads;
@@ -178,7 +179,7 @@ impl Shared {
         }
         let schema = Schema::of::<M>();
         if let Some(other) = state.topics.values().find(|topic| topic.schema().id == M::ID) {
-            let (first, second) = (other.schema().name, schema.name);
+            let (first, second) = (other.schema().name(), schema.name());
             return Err(BuildError::DuplicateId { id: M::ID, first, second });
         }
         let capacity = self.plan.capacity(M::TOPIC);
@@ -198,6 +199,19 @@ impl Shared {
 
     pub(crate) fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
         Ok(self.topic::<M>()?.publisher(name, self.executor.entropy())?)
+    }
+
+    /// A topic that services here read has another layout at another node: they can never read it, and the node ends.
+    pub(crate) fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) {
+        let error = StartError::Layout {
+            node: self.plan.node.clone(),
+            peer: peer.to_owned(),
+            topic: topic.to_owned(),
+            services: self.plan.readers(topic),
+            mismatch: Box::new(mismatch.clone()),
+        };
+        self.state().error.get_or_insert(error);
+        self.shut_down();
     }
 
     /// A topic that a service named.

@@ -26,6 +26,8 @@ impl Notices {
                 Notice::Unreachable { .. } => "unreachable",
                 Notice::Refused { .. } => "refused",
                 Notice::Crowded { .. } => "crowded",
+                Notice::LayoutDiffers { .. } => "layout differs",
+                Notice::ReaderDiffers { .. } => "reader differs",
                 Notice::TurnedAway { .. } => "turned away",
                 _ => "other",
             };

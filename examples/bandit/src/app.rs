@@ -90,7 +90,11 @@ impl Failure {
     /// Whether another try would fail in the same way.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        !matches!(self, Self::Node(_) | Self::Unaccounted(_))
+        match self {
+            Self::Node(error) => error.is_permanent(),
+            Self::Unaccounted(_) => false,
+            _ => true,
+        }
     }
 }
 

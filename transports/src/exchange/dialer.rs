@@ -96,6 +96,7 @@ impl Dialer {
                     Some(Ok(stream)) => {
                         let mut driver = Driver::new(&mut link, stream, self.executor.clone());
                         let error = driver.run(&mut reading).await;
+                        reading.disconnected();
                         if reading.take_was_let_in() {
                             failures = 0;
                         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mycelium_core::link::{CloseReason, RejectReason};
 use mycelium_executor::Peer;
 
+use super::LayoutMismatch;
 use crate::local::Undelivered;
 use crate::stream::DriveError;
 
@@ -48,6 +49,24 @@ pub enum Notice<'a> {
         topic: &'a str,
         /// Why.
         reason: RejectReason,
+    },
+    /// A topic that is read here has another layout at the peer: no other try will make it readable.
+    LayoutDiffers {
+        /// The other node.
+        peer: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// In what the two layouts differ.
+        mismatch: &'a LayoutMismatch,
+    },
+    /// A peer asked for a topic that has another layout here, and was refused.
+    ReaderDiffers {
+        /// The other node.
+        peer: &'a str,
+        /// The topic.
+        topic: &'a str,
+        /// In what the two layouts differ, as far as the peer said.
+        mismatch: &'a LayoutMismatch,
     },
     /// A peer reads from as many publishers at once as it can: others wait until one of them ends.
     Crowded {
@@ -116,6 +135,12 @@ impl fmt::Display for Notice<'_> {
             }
             Notice::Refused { peer, topic, reason } => {
                 write!(f, "`{}` refuses topic `{}`: {reason}", shown(peer), shown(topic))
+            }
+            Notice::LayoutDiffers { peer, topic, mismatch } => {
+                write!(f, "cannot read topic `{topic}` of `{peer}`, another layout: {mismatch}")
+            }
+            Notice::ReaderDiffers { peer, topic, mismatch } => {
+                write!(f, "`{peer}` cannot read topic `{topic}`, another layout: {mismatch}")
             }
             Notice::Crowded { peer, topic, limit } => write!(
                 f,

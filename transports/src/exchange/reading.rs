@@ -1,11 +1,13 @@
 //! What this process reads of one other, whether it is connected or not.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use event_listener::EventListener;
 use mycelium_core::FrameView;
+use mycelium_core::descriptor::Digest;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, Link, Mode, Name, RejectReason, SendError, WantId,
@@ -13,7 +15,8 @@ use mycelium_core::link::{
 
 use super::control::Phase;
 use super::dialer::Want;
-use super::{Control, Notice, Observer, reason};
+use super::layout::LONGEST_FORM;
+use super::{Control, LayoutMismatch, Notice, Observer, reason};
 use crate::counters::{Line, LinkValue};
 use crate::local::{GapReason, Hold, Policy, Relay, RelayError, Topic};
 use crate::stream::Traffic;
@@ -30,7 +33,24 @@ pub(super) struct Reading {
     listener: Option<EventListener>,
     /// The peer has answered since this was last asked: it has let this side in.
     was_let_in: bool,
+    /// Topics with another layout at the peer, which is asked in what it differs: of the first one at a time.
+    differing: VecDeque<Differing>,
 }
+
+/// A topic that has another layout at the peer.
+struct Differing {
+    topic: Arc<Topic>,
+    peer_digest: Digest,
+    /// What the peer has told of its layout.
+    form: Vec<u8>,
+    /// Until when it may tell more; set when it is asked first.
+    until: Option<Duration>,
+    /// It was asked, and has not answered.
+    is_asked: bool,
+}
+
+/// A peer has so long to tell its layout, once it is asked.
+const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A topic that is read.
 struct Wanted {
@@ -93,6 +113,7 @@ impl Reading {
             line,
             listener: None,
             was_let_in: false,
+            differing: VecDeque::new(),
         })
     }
 
@@ -120,7 +141,7 @@ impl Reading {
         Some(wanted)
     }
 
-    fn refused(&mut self, want: WantId, reason: RejectReason) {
+    fn refused(&mut self, want: WantId, reason: RejectReason, digest: Digest) {
         let Some(wanted) = self.answered(want) else { return };
         let topic = wanted.topic.clone();
         if reason == RejectReason::Ended {
@@ -129,12 +150,81 @@ impl Reading {
             self.line.add(LinkValue::Refused, 1);
             (self.observer)(Notice::Refused { peer: &self.peer, topic: topic.name(), reason });
         }
+        // A peer may refuse again while it is asked: once is enough.
+        let is_new = self.differing.iter().all(|known| known.topic.name() != topic.name());
+        if reason == RejectReason::Digest && is_new {
+            let (form, until, is_asked) = (Vec::new(), None, false);
+            self.differing.push_back(Differing {
+                topic,
+                peer_digest: digest,
+                form,
+                until,
+                is_asked,
+            });
+        }
         for flow in self.flows.iter_mut() {
             let flow = flow.take_if(|flow| flow.want == want);
             // A topic ends when all of its messages have arrived: only that this was all may not have.
             if let Some(flow) = flow.filter(|_| reason != RejectReason::Ended) {
                 flow.lose();
             }
+        }
+    }
+
+    /// Asks the peer for layouts that differ from those here, as far as it tells them.
+    fn ask_for_layouts<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+    ) {
+        while let Some(differing) = self.differing.front_mut() {
+            let until = *differing.until.get_or_insert(now.saturating_add(DESCRIBE_WITHIN));
+            if now < until && differing.is_asked {
+                return;
+            }
+            let topic = Name::try_from(differing.topic.name()).unwrap_or_default();
+            // At most `LONGEST_FORM`.
+            let offset = differing.form.len() as u32;
+            match link.describe(now, topic, offset) {
+                Ok(()) if now < until => differing.is_asked = true,
+                Err(SendError::Room { .. }) if now < until => return,
+                _ => self.tell_mismatch(false),
+            }
+        }
+    }
+
+    /// The peer has told a piece of the first of these layouts.
+    fn described(&mut self, offset: u32, total: u32, bytes: &[u8]) {
+        let Some(differing) = self.differing.front_mut().filter(|first| first.is_asked) else {
+            return;
+        };
+        let total = total as usize;
+        let is_next = offset as usize == differing.form.len() && !bytes.is_empty();
+        if !is_next || total > LONGEST_FORM {
+            return self.tell_mismatch(false);
+        }
+        differing.is_asked = false;
+        differing.form.extend_from_slice(bytes);
+        if differing.form.len() >= total {
+            self.tell_mismatch(true);
+        }
+    }
+
+    /// Says of the first of these topics in what its layouts differ: in which field, too, if the peer has told all of it.
+    fn tell_mismatch(&mut self, is_whole: bool) {
+        let Some(Differing { topic, peer_digest, form, .. }) = self.differing.pop_front() else {
+            return;
+        };
+        let form = is_whole.then_some(&*form);
+        let mismatch = &LayoutMismatch::new(topic.schema(), peer_digest, form);
+        let (peer, topic) = (&*self.peer, topic.name());
+        (self.observer)(Notice::LayoutDiffers { peer, topic, mismatch });
+    }
+
+    /// The connection has ended. Whoever was asked answers no more.
+    pub(super) fn disconnected(&mut self) {
+        while !self.differing.is_empty() {
+            self.tell_mismatch(false);
         }
     }
 
@@ -207,7 +297,8 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                 (self.observer)(Notice::Up { peer: &self.peer });
             }
             Event::Accepted { want } => _ = self.answered(want),
-            Event::Rejected { want, reason, .. } => self.refused(want, reason),
+            Event::Rejected { want, reason, digest } => self.refused(want, reason, digest),
+            Event::Described { offset, total, bytes } => self.described(offset, total, bytes),
             Event::Stream { stream, want, publisher, epoch, first, resumed } => {
                 let begun = self.begin(stream, want, publisher, epoch, first, resumed);
                 if !begun {
@@ -232,7 +323,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
             }
             // Nobody reads here.
             Event::Wanted { serve, .. } => {
-                let none = mycelium_core::descriptor::Digest([0; 16]);
+                let none = Digest([0; 16]);
                 _ = link.reject(serve, RejectReason::Unknown, none);
             }
             _ => {}
@@ -251,6 +342,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                 *place = None;
             }
         }
+        self.ask_for_layouts(now, link);
         if phase > Phase::Run || self.is_over() {
             link.close(now, CloseReason::Shutdown);
         }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use event_listener::EventListener;
 use mycelium_core::descriptor::Digest;
-use mycelium_core::link::{CloseReason, Event, Link, LinkError, Mode, RejectReason};
+use mycelium_core::link::{CloseReason, Event, Link, LinkError, Mode, RejectReason, SendError};
 
 use super::admission::Seat;
 use super::control::Phase;
 use super::served::{KeptTap, Served};
-use super::station::Station;
+use super::station::{Offer, Station};
+use super::{LayoutMismatch, Notice};
 use crate::counters::{Line, LinkValue};
-use crate::local::Policy;
+use crate::local::{Policy, Topic};
 use crate::stream::{DriveError, Traffic};
 
 pub(super) struct Serving {
@@ -25,6 +26,8 @@ pub(super) struct Serving {
     /// Whose turn it is to send first.
     turn: usize,
     listener: Option<EventListener>,
+    /// What the peer asked of a layout and has not been told yet: the topic, and from which byte on.
+    described: Option<(Arc<Topic>, u32)>,
 }
 
 struct Guest {
@@ -38,7 +41,8 @@ struct Guest {
 
 impl Serving {
     pub(super) fn new(station: Arc<Station>, seat: Arc<Seat>) -> Serving {
-        Serving { station, seat, peer: None, served: Vec::new(), turn: 0, listener: None }
+        let served = Vec::new();
+        Serving { station, seat, peer: None, served, turn: 0, listener: None, described: None }
     }
 
     pub(super) fn node(&self) -> &str {
@@ -102,6 +106,9 @@ impl Serving {
         let offer = self.station.offer(topic).ok_or((RejectReason::Unknown, none))?;
         let schema = *offer.topic.schema();
         if (schema.id, schema.digest) != (type_id, digest) {
+            let mismatch = &LayoutMismatch::new(&schema, digest, None);
+            let peer = &*guest.node;
+            (self.station.observer)(Notice::ReaderDiffers { peer, topic, mismatch });
             return Err((RejectReason::Digest, schema.digest));
         }
         if !offer.admits(&guest.node) {
@@ -122,7 +129,7 @@ impl Serving {
         };
         // A peer is one reader of a topic, however often it asks.
         if self.served.iter().any(|served| served.topic() == topic) {
-            return Err((RejectReason::Many, none));
+            return Err((RejectReason::Twice, none));
         }
         // What was announced holds, whatever is asked for: it has kept messages by that policy.
         if let Some(index) = guest.taps.iter().position(|tap| tap.topic().name() == topic) {
@@ -135,6 +142,36 @@ impl Serving {
             return Err((RejectReason::Ended, none));
         }
         Ok(tap)
+    }
+
+    /// Tells the peer how messages of a topic are laid out here, if it may read that.
+    fn describe<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+        topic: &str,
+        offset: u32,
+    ) {
+        let guest = self.peer.as_ref();
+        let may = |offer: &&Offer| guest.is_some_and(|guest| offer.admits(&guest.node));
+        match self.station.offer(topic).filter(may) {
+            Some(offer) => self.answer(now, link, offer.topic.clone(), offset),
+            // Without room this is not said: who waits for it gives up after a time.
+            None => _ = link.answer(now, None, offset),
+        }
+    }
+
+    fn answer<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+        topic: Arc<Topic>,
+        offset: u32,
+    ) {
+        let descriptor = topic.schema().descriptor;
+        if let Err(SendError::Room { .. }) = link.answer(now, Some(descriptor), offset) {
+            self.described = Some((topic, offset));
+        }
     }
 
     /// Says goodbye when all that was to be said is out, to a peer that has asked for all that is kept for it.
@@ -187,6 +224,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
                 let arrived = served.find_map(|served| served.confirmed(stream, taken));
                 self.station.arrived(arrived.unwrap_or(0));
             }
+            Event::Describe { topic, offset } => self.describe(now, link, topic, offset),
             // It reads here, and nothing was asked of it.
             _ => {}
         }
@@ -202,6 +240,9 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
         }
         if !self.keeps_its_name() {
             return link.close(now, CloseReason::Unwelcome);
+        }
+        if let Some((topic, offset)) = self.described.take() {
+            self.answer(now, link, topic, offset);
         }
         let Some(guest) = &self.peer else { return };
         let count = self.served.len();

@@ -28,7 +28,7 @@ mod tap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use mycelium_core::descriptor::Digest;
+use mycelium_core::descriptor::{Descriptor, Digest};
 use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::{Layout, LayoutError};
 
@@ -68,23 +68,39 @@ impl Policy {
 }
 
 /// What identifies the messages of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Schema {
-    /// The message's name in the source.
-    pub name: &'static str,
     /// The message's id.
     pub id: u16,
     /// The digest of its layout.
     pub digest: Digest,
     /// Its size in bytes.
     pub size: usize,
+    /// Its layout, for whoever asks; the digest stands for it.
+    pub descriptor: &'static Descriptor,
 }
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Schema) -> bool {
+        let key = |schema: &Schema| (schema.name(), schema.id, schema.digest, schema.size);
+        key(self) == key(other)
+    }
+}
+
+impl Eq for Schema {}
 
 impl Schema {
     /// The schema of `M`.
     #[must_use]
     pub fn of<M: Message>() -> Schema {
-        Schema { name: M::DESCRIPTOR.name, id: M::ID, digest: M::DIGEST, size: size_of::<M>() }
+        let (digest, descriptor) = (M::DIGEST, M::DESCRIPTOR);
+        Schema { id: M::ID, digest, size: size_of::<M>(), descriptor }
+    }
+
+    /// The message's name in the source.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.descriptor.name
     }
 
     /// The shape of a publisher's ring of `capacity` such messages.
@@ -96,7 +112,7 @@ impl Schema {
 
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (id {}, {} bytes, digest {})", self.name, self.id, self.size, self.digest)
+        write!(f, "{} (id {}, {} bytes, digest {})", self.name(), self.id, self.size, self.digest)
     }
 }
 

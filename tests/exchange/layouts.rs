@@ -1,0 +1,186 @@
+//! Topics whose messages have another layout at the other side.
+
+use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use mycelium_core::{Message, message};
+use mycelium_executor::{Executor, Stream};
+use mycelium_transports::local::Policy;
+use mycelium_transports::unix::Bound;
+
+use crate::station::{
+    Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,
+};
+
+#[message(topic = "numbers", id = 1)]
+struct Wide {
+    value: u64,
+    rest: u64,
+}
+
+/// The next frame of type 0: its payload.
+async fn next(stream: &mut Stream) -> Vec<u8> {
+    let mut header = [0; 24];
+    within("a frame", stream.read_exact(&mut header)).await.unwrap();
+    let length = u32::from_le_bytes(header[4..8].try_into().unwrap()) as usize;
+    let mut payload = vec![0; length.next_multiple_of(8) - 24];
+    within("its payload", stream.read_exact(&mut payload)).await.unwrap();
+    payload
+}
+
+/// The next frame of the link of this kind.
+async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
+    loop {
+        let payload = next(stream).await;
+        if payload[..2] == [kind, 0] {
+            return payload;
+        }
+    }
+}
+
+#[tokio::test]
+async fn both_sides_are_told_and_the_reader_learns_which_field_it_is() {
+    let place = Place::new("layouts-both");
+    let (mut there, here) = Side::pair(8, 8);
+    there.carry::<Wide>(8);
+    let serving = there.serve(there.station(None), &place.socket());
+    let reading = here.read("there", &place.socket(), Policy::Block);
+    let words = format!(
+        "8 bytes, digest {} here; 16 bytes, digest {} there; \
+         first difference: field `rest` is missing here and u64 there",
+        Number::DIGEST,
+        Wide::DIGEST
+    );
+    here.notices.until("layout differs", &words).await;
+    let words = format!(
+        "`here` cannot read topic `numbers`, another layout: 16 bytes, digest {} here; digest {} there",
+        Wide::DIGEST,
+        Number::DIGEST
+    );
+    there.notices.until("reader differs", &words).await;
+    assert_eq!((there.link("here", "refused"), here.link("there", "refused")), (1, 1));
+    end(&[&there, &here], [serving, reading]).await;
+}
+
+/// What a station answers that rejects the layout, says these features, and then, asked to describe it, these frames.
+async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side {
+    let place = Place::new(test);
+    let here = Side::new("here", 2, 8);
+    let bound = Bound::at(place.socket()).unwrap();
+    let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
+    let reading = here.read("there", &place.socket(), Policy::Block);
+    let (mut stream, _) = within("it connects", listener.accept()).await.unwrap();
+    let mut said = hello("there", 1, 1);
+    if let Some(bits) = features {
+        said.extend(frame(0, 0, 0, &[&[16, 0, 0, 0], &bits.to_le_bytes()[..]].concat()));
+    }
+    say(&mut stream, &said).await;
+    let subscribed = next_of(&mut stream, 3).await;
+    let reject = [&[7, 0, 2, 0], &subscribed[4..8], &[9; 16]].concat();
+    say(&mut stream, &frame(0, 0, 0, &reject)).await;
+    for answer in answers {
+        let asked = next_of(&mut stream, 17).await;
+        assert_eq!(asked[8..17], *b"\x07\x00numbers");
+        _ = stream.write_all(answer).await;
+    }
+    here.notices.until("layout differs", "").await;
+    end(&[&here], [reading]).await;
+    here
+}
+
+fn piece(length: u16, offset: u32, total: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut payload = [&[18, 0], &length.to_le_bytes()[..]].concat();
+    payload.extend([offset.to_le_bytes(), total.to_le_bytes()].concat());
+    payload.extend(bytes);
+    payload.resize(96, 0);
+    frame(0, 0, 0, &payload)
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_describe_is_not_asked_and_fails_the_reader_all_the_same() {
+    for features in [None, Some(0), Some(!1)] {
+        let here = answers("layouts-mute", features, &[]).await;
+        let words = format!("digest {} here; digest {} there", Number::DIGEST, "09".repeat(16));
+        assert_eq!(here.notices.count("layout differs", &words), 1, "{features:?}");
+        assert_eq!(here.notices.count("layout differs", "first difference"), 0);
+    }
+}
+
+#[tokio::test]
+async fn no_answer_of_a_peer_keeps_the_reader_from_being_told() {
+    let cases = [
+        ("nothing", vec![piece(0, 0, 0, &[])]),
+        ("too much", vec![piece(84, 0, u32::MAX, &[0x50; 84])]),
+        ("elsewhere", vec![piece(84, 84, 168, &[0x50; 84])]),
+        ("never whole", vec![piece(84, 0, 168, &[0x50; 84]), piece(0, 84, 168, &[])]),
+        ("nonsense", vec![piece(4, 0, 4, &[0xff; 4])]),
+        ("a lie", vec![piece(85, 0, 100, &[0; 84])]),
+        ("goodbye", vec![frame(0, 0, 0, &[&[2, 0, 1, 0][..], &[0; 68]].concat())]),
+    ];
+    for (name, frames) in cases {
+        let here = answers("layouts-liar", Some(1), &frames).await;
+        assert_eq!(
+            here.notices.count("layout differs", "cannot read topic `numbers`"),
+            1,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_who_may_read_a_topic_is_told_its_layout() {
+    let place = Place::new("layouts-forbidden");
+    let there = Side::new("there", 1, 8);
+    let serving = there.serve(there.station(Some(&["here".to_owned()])), &place.socket());
+    let ask = |topic: &str, offset: u32| {
+        let mut payload = [&[17, 0, 0, 0], &offset.to_le_bytes()[..]].concat();
+        payload.extend((topic.len() as u16).to_le_bytes());
+        payload.extend(topic.as_bytes());
+        payload.resize(72, 0);
+        frame(0, 0, 0, &payload)
+    };
+    let cases = [
+        ("here", "numbers", 0, 55_u16, 55_u32),
+        ("here", "numbers", 50, 5, 55),
+        ("here", "numbers", u32::MAX, 0, 55),
+        ("here", "elsewhere", 0, 0, 0),
+        ("stranger", "numbers", 0, 0, 0),
+    ];
+    for (index, (node, topic, offset, length, total)) in cases.into_iter().enumerate() {
+        let mut stream = connect(&place.socket()).await;
+        say(&mut stream, &[hello(node, 3, 1), ask(topic, offset)].concat()).await;
+        let piece = next_of(&mut stream, 18).await;
+        assert_eq!(piece[2..4], length.to_le_bytes(), "{node} {topic} {offset}");
+        assert_eq!(piece[4..8], offset.to_le_bytes());
+        assert_eq!(piece[8..12], total.to_le_bytes(), "{node} {topic} {offset}");
+        drop(stream);
+        until("it has gone", || there.notices.count("down", "") == index + 1).await;
+    }
+    // A flood of questions: each is answered, or forgotten for a later one; nothing piles up.
+    let mut stream = connect(&place.socket()).await;
+    say(&mut stream, &hello("here", 4, 1)).await;
+    let flood = ask("numbers", 1).repeat(1000);
+    say(&mut stream, &flood).await;
+    say(&mut stream, &ask("numbers", 54)).await;
+    loop {
+        let piece = next_of(&mut stream, 18).await;
+        if piece[4..8] == 54_u32.to_le_bytes() {
+            break;
+        }
+    }
+    drop(stream);
+    end(&[&there], [serving]).await;
+}
+
+#[tokio::test]
+async fn who_asks_twice_for_a_topic_is_told_so() {
+    let place = Place::new("layouts-twice");
+    let there = Side::new("there", 1, 8);
+    let serving = there.serve(there.station(None), &place.socket());
+    let mut stream = connect(&place.socket()).await;
+    let first = subscribe::<Number>(0, 8);
+    let mut second = first.clone();
+    second[24 + 4] += 1;
+    say(&mut stream, &[hello("reader", 3, 1), first, second].concat()).await;
+    assert_eq!(next_of(&mut stream, 7).await[2..4], [6, 0]);
+    drop(stream);
+    end(&[&there], [serving]).await;
+}

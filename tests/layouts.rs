@@ -1,0 +1,156 @@
+//! Two nodes of one topology whose programs disagree about a message.
+#![cfg(target_os = "linux")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mycelium::{LayoutMismatch, Message, Node, Running, StartError, Topology};
+use mycelium_tokio::Tokio;
+
+/// The services of a program, around an `Order` of its own.
+macro_rules! program {
+    ($order:expr) => {
+        use mycelium::{Context, Result, message, service};
+
+        pub(crate) struct Counter;
+
+        #[service(emits(Order))]
+        impl Counter {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                ctx.emit($order).await?;
+                ctx.shutdown_requested().await;
+                Ok(())
+            }
+        }
+
+        pub(crate) struct Taker;
+
+        #[service(reads(Order))]
+        impl Taker {
+            async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+                let mut orders = ctx.subscribe::<Order>()?;
+                while orders.recv().await.is_some() {}
+                Ok(())
+            }
+        }
+    };
+}
+
+mod old {
+    program!(Order { id: 1, price: 2, size: 3 });
+
+    #[message(topic = "orders", id = 1)]
+    pub(crate) struct Order {
+        id: u64,
+        price: u64,
+        size: u64,
+    }
+}
+
+mod new {
+    program!(Order { id: 1, price: 2, venue: 4, size: 3, flags: 0 });
+
+    #[message(topic = "orders", id = 1)]
+    pub(crate) struct Order {
+        id: u64,
+        price: u64,
+        venue: u64,
+        size: u64,
+        flags: u64,
+    }
+}
+
+const TOPOLOGY: &str = r#"
+[node.far]
+services = ["Counter"]
+shutdown = "200ms"
+[node.near]
+services = ["Taker"]
+[link.default]
+retry = "1ms"
+longest_retry = "20ms"
+"#;
+
+/// A directory of its own for each test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Place {
+        let name = format!("mycelium-layouts-{test}-{}", std::process::id());
+        Place(std::env::temp_dir().join(name))
+    }
+
+    fn topology(&self) -> Topology {
+        Topology::parse("layouts.toml", TOPOLOGY).unwrap().in_directory(&self.0)
+    }
+
+    /// A node of the old program.
+    fn old(&self, name: &str) -> Running {
+        let builder = Node::builder(name).topology(self.topology());
+        let node = builder.service(|| old::Counter).service(|| old::Taker).build().unwrap();
+        node.start(Tokio::current().unwrap()).unwrap()
+    }
+
+    /// A node of the new program.
+    fn new_one(&self, name: &str) -> Running {
+        let builder = Node::builder(name).topology(self.topology());
+        let node = builder.service(|| new::Counter).service(|| new::Taker).build().unwrap();
+        node.start(Tokio::current().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
+}
+
+/// The reader's node fails by itself, and says in what the layouts differ.
+async fn fails(near: Running, field: &str, sizes: [usize; 2]) {
+    let error = within(near.join()).await.unwrap_err();
+    let StartError::Layout { node, peer, topic, services, mismatch } = &error else {
+        panic!("{error}")
+    };
+    let named = (&**node, &**peer, &**topic, &**services);
+    assert_eq!(named, ("near", "far", "orders", &["Taker".to_owned()][..]));
+    let LayoutMismatch { size, peer_size, digest, peer_digest, first, .. } = &**mismatch;
+    assert_eq!((*size, *peer_size), (sizes[0], Some(sizes[1] as u64)));
+    let mut digests = [*digest, *peer_digest];
+    digests.sort();
+    let mut expected = [old::Order::DIGEST, new::Order::DIGEST];
+    expected.sort();
+    assert_eq!(digests, expected);
+    assert_eq!(first.as_ref().map(|first| &*first.field), Some(field), "{error}");
+    assert!(error.is_permanent());
+    let text = error.to_string();
+    for said in ["near", "far", "orders", "Taker", field, &old::Order::DIGEST.to_string()] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_layout_that_differs_fails_the_reader_whichever_side_is_older() {
+    let place = Place::new("far-is-older");
+    let (far, near) = (place.old("far"), place.new_one("near"));
+    fails(near, "venue", [40, 24]).await;
+    end(far).await;
+
+    let place = Place::new("near-is-older");
+    let (near, far) = (place.old("near"), place.new_one("far"));
+    fails(near, "size", [24, 40]).await;
+    end(far).await;
+}
+
+/// The publisher goes on until it is told to end, and counts the refusal.
+async fn end(far: Running) {
+    let counters = far.counters();
+    let refused = counters.iter().filter(|line| line.label("link") == "near");
+    assert_eq!(refused.map(|line| line.value("refused")).sum::<u64>(), 1);
+    far.shutdown();
+    let left = within(far.join()).await;
+    assert!(left.is_ok() || matches!(left, Err(StartError::Undelivered { .. })), "{left:?}");
+}

@@ -1,0 +1,158 @@
+//! In what two layouts differ, and bytes that are none.
+
+use mycelium_core::descriptor::{FieldDescriptor, VariantDescriptor};
+
+use super::*;
+
+const SIDES: [VariantDescriptor; 2] =
+    [VariantDescriptor { name: "Buy", value: 1 }, VariantDescriptor { name: "Sell", value: 2 }];
+const SIDE: EnumDescriptor = EnumDescriptor { name: "Side", repr: FieldType::U8, variants: &SIDES };
+const PRICE: Descriptor = Descriptor {
+    name: "Price",
+    size: 16,
+    align: 8,
+    fields: &[field("units", 0, FieldType::U64), field("scale", 8, FieldType::I64)],
+};
+const ORDER: [FieldDescriptor; 5] = [
+    field("id", 0, FieldType::U64),
+    field("price", 8, FieldType::Struct(&PRICE)),
+    field("levels", 24, FieldType::Array { item: &FieldType::Struct(&PRICE), len: 2 }),
+    field("side", 56, FieldType::Enum(&SIDE)),
+    field("name", 57, FieldType::Text { capacity: 5 }),
+];
+
+const fn field(name: &'static str, offset: usize, ty: FieldType) -> FieldDescriptor {
+    FieldDescriptor { name, offset, size: ty.size(), ty }
+}
+
+/// A layout with these fields, for as long as the tests run.
+fn layout(size: usize, fields: &[FieldDescriptor]) -> &'static Descriptor {
+    let fields = Vec::leak(fields.to_vec());
+    Box::leak(Box::new(Descriptor { name: "Order", size, align: 8, fields }))
+}
+
+/// The canonical form of a layout.
+fn form(descriptor: &Descriptor) -> Vec<u8> {
+    let mut form = vec![0; LONGEST_FORM];
+    let (written, total) = descriptor.canonical(0, &mut form);
+    assert_eq!(written, total);
+    form.truncate(total);
+    form
+}
+
+/// What is said of the first difference to a layout of the peer's.
+fn said(there: &[FieldDescriptor]) -> String {
+    match difference(layout(64, &ORDER), &form(layout(64, there))) {
+        Some(Difference { field, here, there }) => format!("{field}: {here} / {there}"),
+        None => "none".to_owned(),
+    }
+}
+
+fn with(index: usize, changed: FieldDescriptor) -> String {
+    let mut fields = ORDER;
+    fields[index] = changed;
+    said(&fields)
+}
+
+#[test]
+fn the_first_field_that_differs_is_named() {
+    assert_eq!(said(&ORDER), "none");
+    assert_eq!(with(0, field("id", 0, FieldType::I64)), "id: u64 / i64");
+    assert_eq!(with(0, field("key", 0, FieldType::U64)), "id: there / `key` in its place");
+    assert_eq!(
+        with(4, field("name", 58, FieldType::Text { capacity: 5 })),
+        "name: 7 bytes at 57 / 7 bytes at 58"
+    );
+    assert_eq!(
+        with(4, field("name", 57, FieldType::Text { capacity: 4 })),
+        "name: text of at most 5 bytes / text of at most 4 bytes"
+    );
+    assert_eq!(
+        with(4, field("name", 57, FieldType::List { item: &FieldType::U8, capacity: 5 })),
+        "name: text of at most 5 bytes / a list of at most 5"
+    );
+    assert_eq!(
+        with(2, field("levels", 24, FieldType::Array { item: &FieldType::Struct(&PRICE), len: 1 })),
+        "levels: [Price; 2] / an array of 1"
+    );
+    assert_eq!(with(1, field("price", 8, FieldType::U128)), "price: Price / u128");
+    assert_eq!(said(&ORDER[..4]), "name: text of at most 5 bytes / missing");
+    let longer: Vec<_> = ORDER.into_iter().chain([field("new\n", 64, FieldType::F32)]).collect();
+    assert_eq!(said(&longer), "new\\n: missing / f32");
+}
+
+#[test]
+fn fields_of_nested_structs_and_enums_are_named_with_their_path() {
+    static OTHER: Descriptor = Descriptor {
+        name: "Other",
+        size: 16,
+        align: 8,
+        fields: &[field("units", 0, FieldType::U64), field("scale", 8, FieldType::U64)],
+    };
+    assert_eq!(with(1, field("price", 8, FieldType::Struct(&OTHER))), "price.scale: i64 / u64");
+    static ITEM: FieldType = FieldType::Struct(&OTHER);
+    let levels = field("levels", 24, FieldType::Array { item: &ITEM, len: 2 });
+    assert_eq!(with(2, levels), "levels.scale: i64 / u64");
+
+    static RENAMED: EnumDescriptor = EnumDescriptor {
+        name: "Side",
+        repr: FieldType::U8,
+        variants: &[SIDES[0], VariantDescriptor { name: "Ask", value: 2 }],
+    };
+    assert_eq!(
+        with(3, field("side", 56, FieldType::Enum(&RENAMED))),
+        "side: an enum with `Sell = 2` / an enum with `Ask = 2`"
+    );
+    static FEWER: EnumDescriptor =
+        EnumDescriptor { name: "Side", repr: FieldType::U8, variants: &[SIDES[0]] };
+    assert_eq!(
+        with(3, field("side", 56, FieldType::Enum(&FEWER))),
+        "side: an enum with `Sell = 2` / an enum of 1 variants"
+    );
+}
+
+#[test]
+fn a_size_differs_only_if_no_field_does() {
+    let mismatch = |there: &'static Descriptor| {
+        let own =
+            Schema { id: 1, digest: Digest([1; 16]), size: 64, descriptor: layout(64, &ORDER) };
+        LayoutMismatch::new(&own, Digest([2; 16]), Some(&form(there))).to_string()
+    };
+    assert_eq!(
+        mismatch(layout(72, &ORDER)),
+        format!(
+            "64 bytes, digest {} here; 72 bytes, digest {} there; \
+             the message is 64 bytes, aligned to 8 here and 72 bytes, aligned to 8 there",
+            "01".repeat(16),
+            "02".repeat(16)
+        )
+    );
+    assert!(mismatch(layout(56, &ORDER[..3])).ends_with(
+        "first difference: field `side` is Side as u8 { Buy = 1, Sell = 2 } here and missing there"
+    ));
+}
+
+#[test]
+fn no_bytes_of_a_peer_make_it_panic_or_run_away() {
+    let own = layout(64, &ORDER);
+    let good = form(own);
+    for length in 0..good.len() {
+        assert_eq!(difference(own, &good[..length]), None, "it breaks off");
+    }
+    // Each byte by itself, and counts as large as they can be.
+    for place in 0..good.len() {
+        for value in 0..=u8::MAX {
+            let mut bad = good.clone();
+            bad[place] = value;
+            _ = difference(own, &bad);
+        }
+        let mut bad = good.clone();
+        let end = (place + 8).min(bad.len());
+        bad[place..end].fill(0xff);
+        _ = difference(own, &bad);
+    }
+    // Nothing but arrays of arrays: nobody follows.
+    let mut deep = good[..25].to_vec();
+    deep.extend([0x40, 2, 0, 0, 0, 0, 0, 0, 0].repeat(LONGEST_FORM / 9));
+    _ = difference(own, &deep);
+}
