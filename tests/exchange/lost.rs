@@ -44,7 +44,8 @@ async fn an_end_that_is_lost_with_the_connection_is_said_again_and_is_no_gap() {
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     take(&mut reader, 0..3).await;
-    until("all has arrived", || station.progress() == 3).await;
+    reader.done();
+    until("all is confirmed", || station.progress() == 3).await;
     wire.limit_down(Some(0));
     drop(publisher);
     wire.until_held("the end is on its way").await;
