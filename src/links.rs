@@ -163,18 +163,30 @@ impl Links {
         for (peer, topics) in &neighbours.publishers {
             links.dial(shared, identity, peer, topics, observer.clone())?;
         }
-        let control = Arc::downgrade(&links.control);
-        links.watch = Some(MEMBERS.watch(move |member, standing| {
+        links.watch = Some(links.follow());
+        Ok(links)
+    }
+
+    /// Does what the launcher says of other members: their names belong to their processes, and nobody waits for those
+    /// that will not come again.
+    fn follow(&self) -> Watch {
+        let (control, mut bound) = (Arc::downgrade(&self.control), BTreeSet::new());
+        MEMBERS.watch(move |member, standing| {
             let Some(control) = control.upgrade() else { return };
+            match standing {
+                // No other process may read from here by this name.
+                Standing::Runs(process) => control.bind(member, process),
+                // A name that belonged to a process still does: its connection is read to the end.
+                _ if bound.contains(member) => {}
+                _ => control.bind(member, NO_PROCESS),
+            }
+            bound.insert(member.to_owned());
             match standing {
                 Standing::Completed => control.completed(member),
                 Standing::Gone => control.gone(member),
-                // No other process may read from here by this name.
-                Standing::Runs(process) => control.bind(member, process),
-                Standing::Expected => {}
+                Standing::Expected | Standing::Runs(_) => {}
             }
-        }));
-        Ok(links)
+        })
     }
 
     fn listen(
@@ -323,6 +335,8 @@ fn listen(
     }
 }
 
+/// No process has this id.
+const NO_PROCESS: u32 = 0;
 const NAME: &str = "the node's name is longer than 62 bytes";
 
 fn spawn(

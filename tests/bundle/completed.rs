@@ -1,6 +1,7 @@
 //! Members that have completed stay completed: nobody waits for them, and nobody gives up a reader that comes back.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
@@ -23,6 +24,17 @@ struct Pipeline {
 impl Pipeline {
     /// The first process of `member` does what `does` says.
     fn start(test: &str, member: &'static str, does: &'static str) -> Pipeline {
+        Pipeline::of(test, member, does, "sink", |command| command)
+    }
+
+    /// As [`start`](Pipeline::start), with a sink in another role, and commands that are changed by `wrap`.
+    fn of(
+        test: &str,
+        member: &'static str,
+        does: &'static str,
+        sink: &'static str,
+        wrap: impl Fn(Command) -> Command + Copy + Send + 'static,
+    ) -> Pipeline {
         let name = format!("mycelium-bundle-{test}-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         let mut speaking = speaking();
@@ -32,7 +44,8 @@ impl Pipeline {
             let (writer, directory) = (speaking.writer.try_clone().unwrap(), directory.clone());
             let mut is_first = true;
             let command = move || {
-                let mut command = program(name, name);
+                let role = if name == "sink" { sink } else { name };
+                let mut command = wrap(program(role, name));
                 command.stdout(writer.try_clone().unwrap()).env(DIRECTORY, &directory);
                 if std::mem::take(&mut is_first) && name == member {
                     command.env(DOES, does);
@@ -134,6 +147,34 @@ fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     );
     assert!(said.contains(&format!("sink got {COUNT}")), "{said:?}");
     assert!(!said.contains(&"sink gap".to_owned()), "{said:?}");
+}
+
+/// The launcher knows the shell, and the node has another process id.
+#[test]
+fn nodes_that_a_shell_runs_have_their_names() {
+    let wrap = |inner: Command| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "\"$0\" \"$@\"; exit $?"]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        let variables = inner.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        command.envs(variables);
+        command
+    };
+    let (said, report) = Pipeline::of("wrapped", "nobody", "", "sink", wrap).end();
+    assert!(report.unwrap().members.iter().all(|member| member.starts == 1));
+    assert!(said.contains(&format!("sink got {COUNT}")), "{said:?}");
+}
+
+#[test]
+fn a_process_that_the_launcher_did_not_start_has_no_name_of_a_member() {
+    let pipeline = Pipeline::of("impostor", "nobody", "", "wait", |command| command);
+    pipeline.until("sink waits");
+    let mut impostor = program("sink", "impostor");
+    impostor.env(DIRECTORY, &pipeline.directory).stdout(Stdio::null());
+    let mut impostor = impostor.spawn().unwrap();
+    pipeline.until("middle refuses a name");
+    impostor.kill().unwrap();
+    impostor.wait().unwrap();
 }
 
 #[test]

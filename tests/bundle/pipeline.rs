@@ -138,7 +138,7 @@ pub(crate) fn run(name: &'static str) -> u8 {
     if let StartError::Undelivered { .. } = error { Bundle::UNDELIVERED } else { 1 }
 }
 
-/// Says which links end because their peer is silent.
+/// Says which links end because their peer is silent, and that a peer may not have its name.
 struct Ends;
 
 impl Subscriber for Ends {
@@ -159,6 +159,9 @@ impl Subscriber for Ends {
         event.record(&mut message);
         if message.0.starts_with("the link with `sink` ended: the peer has sent nothing") {
             say("has lost its reader");
+        }
+        if message.0.contains("this name belongs to process") {
+            say("refuses a name");
         }
     }
 
