@@ -176,7 +176,8 @@ async fn who_asks_twice_for_a_topic_is_told_so() {
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.station(None), &place.socket());
     let mut stream = connect(&place.socket()).await;
-    let first = subscribe::<Number>(0, 8);
+    // In a mode that holds nobody, which anybody may ask for.
+    let first = subscribe::<Number>(1, 8);
     let mut second = first.clone();
     second[24 + 4] += 1;
     say(&mut stream, &[hello("reader", 3, 1), first, second].concat()).await;

@@ -138,7 +138,7 @@ async fn strangers_do_not_keep_a_topic_from_its_own_publishers() {
 #[tokio::test]
 async fn streams_that_ended_and_nobody_looked_at_are_bounded() {
     let place = Place::new("limits-ended");
-    let (mut there, mut here) = (Side::new("there", 1, 8), Side::counting("here", 2, 1 << 14, 256));
+    let (mut there, mut here) = (Side::new("there", 1, 8), Side::counting("here", 2, 1 << 14, 512));
     for side in [&mut there, &mut here] {
         side.config.confirm = Duration::from_millis(1);
         side.config.retry.first = Duration::from_millis(1);
