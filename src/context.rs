@@ -119,8 +119,51 @@ impl<S: Service> Context<S> {
         S::publisher(&mut self.outputs).try_emit(message)
     }
 
-    /// How many of this service's messages the slowest gating reader has not taken. Those that are on their way to readers
-    /// in other nodes are among them, until they have arrived there.
+    /// Waits until every gating reader, here and in other nodes, is done with all that this service has emitted, or has
+    /// left for good. A process that has written down its own state and position before that, and is killed, loses nothing:
+    /// what it had emitted was confirmed, and what it had read comes again.
+    ///
+    /// Cancelling loses nothing. It waits as long as a reader is away or works at a message.
+    ///
+    /// ```
+    /// # use mycelium::{Context, Result, message, service};
+    /// # #[message(topic = "orders", id = 1)]
+    /// # struct Order { id: u64 }
+    /// # #[message(topic = "trades", id = 2)]
+    /// # struct Trade { id: u64 }
+    /// # struct Exchange;
+    /// # impl Exchange { fn write_down(&mut self, _: u64) {} }
+    /// #[service(reads(Order), emits(Trade))]
+    /// impl Exchange {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut orders = ctx.subscribe::<Order>()?;
+    ///         while let Some(delivery) = orders.recv().await {
+    ///             let Some(order) = delivery.message() else { continue };
+    ///             ctx.emit(Trade { id: order.id }).await?;
+    ///             // The order is in hand until the next receive: it comes again if the process dies before.
+    ///             ctx.confirmed().await;
+    ///             self.write_down(order.id);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub async fn confirmed(&mut self) {
+        let outputs = &mut self.outputs;
+        poll_fn(|context| {
+            let mut all = Poll::Ready(());
+            S::each_output(outputs, &mut |publisher| {
+                if publisher.poll_confirmed(context).is_pending() {
+                    all = Poll::Pending;
+                }
+            });
+            all
+        })
+        .await;
+    }
+
+    /// How many of this service's messages the slowest gating reader is not done with. Those that are on their way to
+    /// readers in other nodes, or lie there, are among them until they are confirmed.
     pub fn queue_depth<M: Message>(&mut self) -> usize
     where
         S: Emits<M>,

@@ -118,6 +118,6 @@ pub mod __private {
     pub use crate::inbox::Inbox;
     pub use crate::launch::{IsLocal, IsSend, Kind, Launch, LocalTask, SendTask, Task, outcome};
     pub use crate::plan::{Port, Ports};
-    pub use crate::service::Wiring;
+    pub use crate::service::{AnyPublisher, Wiring};
     pub use crate::supervision::{Life, supervise};
 }

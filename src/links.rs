@@ -93,6 +93,15 @@ impl Neighbours {
         readers.filter(|(read, policy)| *read == topic && policy.is_gating()).count()
     }
 
+    /// The nodes that this one shares a topic with in a gating mode, whichever of the two publishes it.
+    pub(crate) fn sharing(&self, topic: &str) -> impl Iterator<Item = &str> {
+        let all = self.publishers.iter().chain(&self.readers);
+        all.filter_map(move |(node, topics)| {
+            let gating = |(name, policy): &(&str, Policy)| *name == topic && policy.is_gating();
+            topics.iter().any(gating).then_some(node.as_str())
+        })
+    }
+
     /// Whether another node reads a topic of this one.
     pub(crate) fn reads(&self, topic: &str) -> bool {
         self.readers.values().flatten().any(|(read, _)| *read == topic)
@@ -209,7 +218,8 @@ impl Links {
             station.bind_user(other, user);
         }
         for (reader, topics) in &plan.neighbours.readers {
-            station.batch(reader, plan.topology.link(&plan.node, reader).batching);
+            let link = station.link(reader, plan.topology.link(&plan.node, reader));
+            link.map_err(|error| failed(format!("with `{reader}`: {error}")))?;
             for (topic, policy) in topics {
                 let announced = shared.named_topic(topic);
                 let announced = announced.map(|topic| station.announce(reader, &topic, *policy));
@@ -217,6 +227,7 @@ impl Links {
             }
         }
         for topic in shared.topics().filter(|topic| topic.name() != DeadLetter::TOPIC) {
+            station.redeliver(topic.name(), plan.topology.redelivery(topic.name()));
             let readers = plan.topology.readers(topic.name());
             station.add(Offer { topic, readers });
         }
@@ -360,6 +371,11 @@ fn observer(shared: &Arc<Shared>, log: &Arc<Log>) -> Observer {
             && let Some(shared) = shared.upgrade()
         {
             shared.cannot_read(peer, topic, mismatch);
+        }
+        if let Notice::GivenUp { undelivered } = &notice
+            && let Some(shared) = shared.upgrade()
+        {
+            shared.bury(undelivered);
         }
         log(notice);
     })

@@ -72,6 +72,8 @@ pub(crate) struct Planned {
     pub(crate) schema: Schema,
     pub(crate) publishers: usize,
     pub(crate) readers: usize,
+    /// How many messages each ring holds.
+    pub(crate) capacity: usize,
     /// How many subscriptions each ring can be gated by: those of the topology, and some to spare.
     pub(crate) gating: usize,
 }
@@ -99,6 +101,7 @@ impl Plan {
             let local = services
                 .iter()
                 .filter(|(name, ports)| reads(ports) && topology.policy(name, topic).is_gating());
+            planned.capacity = capacity(node, &topology, &neighbours, topic, &planned.schema);
             planned.gating = local.count() + neighbours.gating_readers(topic) + SPARE_READERS;
         }
         let edges = edges(&placed(&topology, known).unwrap_or_else(|| services.to_vec()));
@@ -109,9 +112,9 @@ impl Plan {
             .map(|edge| (edge.to.clone(), edge.topic))
             .collect();
         let memory = topics
-            .iter()
-            .map(|(topic, planned)| {
-                let ring = planned.schema.layout(capacity(&topology, topic)).bytes();
+            .values()
+            .map(|planned| {
+                let ring = planned.schema.layout(planned.capacity).bytes();
                 ring.unwrap_or(usize::MAX).saturating_mul(planned.publishers)
             })
             .fold(0, usize::saturating_add);
@@ -133,7 +136,8 @@ impl Plan {
     }
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {
-        capacity(&self.topology, topic)
+        let planned = self.topics.get(topic);
+        planned.map_or_else(|| self.topology.capacity(topic), |planned| planned.capacity)
     }
 
     /// Says what is read but not emitted, or emitted but not read, in this node: most likely somebody forgot a service.
@@ -180,8 +184,21 @@ fn check_names(topology: &Topology, known: &[(String, Ports)]) -> Result<(), Bui
     Ok(())
 }
 
-fn capacity(topology: &Topology, topic: &str) -> usize {
-    if topic == DeadLetter::TOPIC { DEAD_LETTERS } else { topology.capacity(topic) }
+/// How many messages the rings of a topic hold: what the topology says and, if another node has a part in it and gates, at
+/// least what a link keeps until it is confirmed.
+fn capacity(
+    node: &str,
+    topology: &Topology,
+    neighbours: &Neighbours,
+    topic: &str,
+    schema: &Schema,
+) -> usize {
+    if topic == DeadLetter::TOPIC {
+        return DEAD_LETTERS;
+    }
+    let windows =
+        neighbours.sharing(topic).map(|other| topology.link(node, other).window.slots(schema));
+    windows.chain([topology.capacity(topic)]).max().unwrap_or(2)
 }
 
 /// All topics, with one schema each; no id stands for two types.
@@ -201,6 +218,7 @@ fn topics(services: &[(String, Ports)]) -> Result<BTreeMap<&'static str, Planned
                 schema: port.schema,
                 publishers: 0,
                 readers: 0,
+                capacity: 0,
                 gating: 0,
             });
             if planned.schema != port.schema {

@@ -1,6 +1,7 @@
 //! What a service is to a node, and what `#[service]` makes of an impl block.
 
 use std::sync::Arc;
+use std::task::{self, Poll};
 
 use mycelium_core::Message;
 use mycelium_core::wait::Wait;
@@ -33,6 +34,9 @@ pub trait Service: Sized + 'static {
     #[doc(hidden)]
     fn wire(wiring: &mut Wiring<'_>) -> Result<(Self::Inputs, Self::Outputs), BuildError>;
 
+    #[doc(hidden)]
+    fn each_output(outputs: &mut Self::Outputs, visit: &mut dyn FnMut(&mut dyn AnyPublisher));
+
     /// Runs until the service has nothing more to do, or fails.
     fn run(&mut self, context: &mut Context<Self>) -> impl Future<Output = Result<()>>;
 
@@ -61,6 +65,18 @@ pub trait Reads<M: Message>: Service {
 pub trait Emits<M: Message>: Service {
     #[doc(hidden)]
     fn publisher(outputs: &mut Self::Outputs) -> &mut Publisher<M>;
+}
+
+/// A publisher of whatever messages.
+pub trait AnyPublisher {
+    /// See [`Publisher::poll_confirmed`].
+    fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()>;
+}
+
+impl<M: Message> AnyPublisher for Publisher<M> {
+    fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()> {
+        Publisher::poll_confirmed(self, context)
+    }
 }
 
 /// Makes a service's subscriptions and publishers, before anything runs.

@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::Policy;
 use serde::Deserialize;
 use toml::Spanned;
@@ -26,7 +27,7 @@ use crate::supervision::Restart;
 use execution::{Budget, ClassName, RefusedName, RunName, ThreadName, WaitName};
 use link::LinkSection;
 pub(crate) use socket::Access;
-use values::{Bytes, Capacity, Mode, PolicyName, Span};
+use values::{Bytes, Capacity, Deaths, DeliveryName, Mode, PolicyName, Span};
 
 /// Messages in each publisher's ring, unless the topology says otherwise.
 const CAPACITY: usize = 1024;
@@ -124,6 +125,8 @@ struct ServiceSection {
 #[serde(deny_unknown_fields)]
 struct TopicSection {
     capacity: Option<Capacity>,
+    delivery: Option<DeliveryName>,
+    dead_letter_after: Option<Deaths>,
     readers: Option<Vec<Spanned<String>>>,
     writers: Option<Vec<Spanned<String>>>,
 }
@@ -202,6 +205,16 @@ impl Topology {
     pub(crate) fn capacity(&self, topic: &str) -> usize {
         let section = self.sections.topic.get(topic);
         section.and_then(|section| section.capacity).map_or(CAPACITY, |capacity| capacity.0)
+    }
+
+    /// What becomes of messages of a topic that were with a process of a reader when it died.
+    pub(crate) fn redelivery(&self, topic: &str) -> Redelivery {
+        let section = self.sections.topic.get(topic);
+        if section.and_then(|section| section.delivery).is_some_and(|name| name.is_at_most_once) {
+            return Redelivery::AtMostOnce;
+        }
+        let deaths = section.and_then(|section| section.dead_letter_after);
+        deaths.map_or_else(Redelivery::default, |Deaths(deaths)| Redelivery::AtLeastOnce { deaths })
     }
 
     pub(crate) fn policy(&self, service: &str, topic: &str) -> Policy {

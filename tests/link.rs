@@ -254,3 +254,49 @@ async fn a_peer_that_never_reads_or_writes_is_left_in_time() {
     let ended = Driver::new(&mut writing, left, shared).run(&mut writer).await;
     assert!(matches!(ended, DriveError::Link(LinkError::Handshake { .. })), "{ended}");
 }
+
+/// A frame of the link itself.
+fn control(payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; 256];
+    let written =
+        mycelium_core::write_frame(&mut frame, &Envelope::default(), payload.len() as u16, payload);
+    frame.truncate(written.unwrap());
+    frame
+}
+
+/// The process is stopped for longer than its peer may be silent; the peer has said something meanwhile.
+#[tokio::test(start_paused = true)]
+async fn who_was_stopped_hears_first_what_was_said_meanwhile() {
+    let executor = Tokio::current().unwrap();
+    let (left, mut peer) = pair(&executor);
+    let mut buffer = vec![0; BUFFER];
+    let mut linked = link("left", &mut buffer);
+    let mut driver = Driver::new(&mut linked, left, Arc::new(executor));
+    let said_meanwhile = async {
+        let mut hello = vec![1, 0, 1, 1, 0, 0, 16, 0];
+        hello.extend(9_u64.to_le_bytes());
+        hello.extend(5_000_u32.to_le_bytes());
+        hello.extend([4, 0, 4, 0, 0, 0, 16, 0, 8, 0, 0, 0]);
+        hello.extend([1, 0, b'p']);
+        hello.resize(96, 0);
+        peer.write_all(&control(&hello)).await.unwrap();
+        // Its hello, and what it says behind that.
+        let mut heard = vec![0; 120];
+        peer.read_exact(&mut heard).await.unwrap();
+        let ping = [13, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0];
+        peer.write_all(&control(&ping)).await.unwrap();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let pong = control(&[14, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]);
+        let mut heard: Vec<u8> = Vec::new();
+        while !heard.windows(pong.len()).any(|frame| frame == pong) {
+            let mut more = [0; 256];
+            let count = peer.read(&mut more).await.unwrap();
+            assert!(count > 0, "it has left, and has said {heard:?}");
+            heard.extend(&more[..count]);
+        }
+        drop(peer);
+    };
+    let mut nobody = Reader::default();
+    let (ended, ()) = tokio::join!(driver.run(&mut nobody), said_meanwhile);
+    assert!(matches!(ended, DriveError::Closed), "{ended}");
+}

@@ -9,10 +9,11 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::exchange::LayoutMismatch;
-use mycelium_transports::local::{Publisher, Schema, Topic};
+use mycelium_transports::local::{Publisher, Schema, Topic, Undelivered};
 
 use super::threads::Threads;
 use super::{Outcome, Placement};
+use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::links::Links;
 use crate::observe::{Event, Observers, Phase, Phases};
@@ -195,6 +196,17 @@ impl Shared {
     ) -> Result<Publisher<M>, BuildError> {
         self.state().from_outside.insert(M::TOPIC);
         self.publisher(name)
+    }
+
+    /// Publishes a message that a link has given up, if anybody here reads dead letters. The publisher is gone at once:
+    /// whoever reads them must see their end.
+    pub(crate) fn bury(&self, undelivered: &Undelivered) {
+        if self.plan.topics.contains_key(DeadLetter::TOPIC)
+            && let Ok(mut letters) = self.publisher::<DeadLetter>("links")
+        {
+            // A reader that is too slow for dead letters misses some.
+            let _ = letters.try_emit(DeadLetter::from(undelivered));
+        }
     }
 
     pub(crate) fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {

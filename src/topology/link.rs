@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mycelium_transports::exchange::LinkConfig;
+use mycelium_transports::exchange::{LinkConfig, Window};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -28,6 +28,8 @@ pub(super) struct LinkSection {
     retry: Option<Pause>,
     longest_retry: Option<Pause>,
     buffer: Option<Bytes>,
+    window: Option<Bytes>,
+    confirm: Option<Pause>,
 }
 
 /// What carries a link.
@@ -91,6 +93,9 @@ impl LinkSection {
         set(&mut config.silence, self.silence.map(|span| span.0));
         set(&mut config.handshake, self.handshake.map(|span| span.0));
         set(&mut config.buffer, self.buffer.map(|bytes| bytes.0));
+        let messages = usize::MAX;
+        set(&mut config.window, self.window.map(|bytes| Window { bytes: bytes.0, messages }));
+        set(&mut config.confirm, self.confirm.map(|pause| pause.0));
     }
 }
 

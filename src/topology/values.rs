@@ -30,6 +30,44 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// What a topic promises when a reader's process dies: `"at-least-once"` or `"at-most-once"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeliveryName {
+    pub(super) is_at_most_once: bool,
+}
+
+impl<'de> Deserialize<'de> for DeliveryName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DeliveryName, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "at-least-once" => Ok(DeliveryName { is_at_most_once: false }),
+            "at-most-once" => Ok(DeliveryName { is_at_most_once: true }),
+            other => Err(D::Error::custom(format!(
+                "there is no delivery `{other}`; expected one of: at-least-once, at-most-once"
+            ))),
+        }
+    }
+}
+
+/// After how many deaths of its reader's process a message is given up: a number, or `"never"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deaths(pub(super) u32);
+
+impl<'de> Deserialize<'de> for Deaths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Deaths, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(u32),
+            Text(String),
+        }
+        match Raw::deserialize(deserializer) {
+            Ok(Raw::Number(deaths @ 1..)) => Ok(Deaths(deaths)),
+            Ok(Raw::Text(text)) if text == "never" => Ok(Deaths(0)),
+            _ => Err(D::Error::custom("expected a number of deaths from 1 on, or \"never\"")),
+        }
+    }
+}
+
 /// A number of bytes: `"256 MiB"`, `"64 KiB"`, or a plain number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes(pub(super) usize);

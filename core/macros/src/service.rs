@@ -51,6 +51,7 @@ fn service_impls(arguments: &Arguments, item: &ItemImpl) -> Result<TokenStream> 
             }
         }
     });
+    let outputs = (0..emits.len()).map(Index::from);
     let emit_impls = emits.iter().enumerate().map(|(index, message)| {
         let index = Index::from(index);
         quote! {
@@ -81,6 +82,14 @@ fn service_impls(arguments: &Arguments, item: &ItemImpl) -> Result<TokenStream> 
                 let inputs = (#(wiring.input::<#reads>()?,)*);
                 let outputs = (#(wiring.output::<#emits>()?,)*);
                 ::core::result::Result::Ok((inputs, outputs))
+            }
+
+            fn each_output(
+                outputs: &mut Self::Outputs,
+                visit: &mut dyn FnMut(&mut dyn #root::AnyPublisher),
+            ) {
+                #(visit(&mut outputs.#outputs);)*
+                let _ = (outputs, visit);
             }
 
             async fn run(&mut self, context: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {

@@ -26,10 +26,10 @@ pub struct Config {
     pub batching: Batching,
     /// How long the peer has to say who it is.
     pub handshake: Duration,
-    /// After so long without a word of ours the peer is told that this side lives. The peer gives up after three times
-    /// as long.
+    /// After so long without a word of ours the peer is told that this side lives: at most a third of the peer's
+    /// [`silence`](Config::silence), or it gives this side up.
     pub keep_alive: Duration,
-    /// The peer may be silent for so long at most, whatever keep-alive it announces.
+    /// The peer may be silent for so long at most.
     pub silence: Duration,
     /// The peer is told of confirmed messages at the latest after this time.
     pub confirm: Duration,
@@ -51,7 +51,7 @@ impl Config {
             batching: Batching::BALANCED,
             handshake: Duration::from_secs(5),
             keep_alive: Duration::from_secs(5),
-            silence: Duration::from_secs(60),
+            silence: Duration::from_secs(15),
             confirm: Duration::from_millis(10),
             confirms: Confirms::OnArrival,
         }
@@ -127,7 +127,11 @@ impl Config {
     /// The shortest silence that ends a link.
     pub const LEAST_SILENCE: Duration = Duration::from_millis(100);
 
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    /// Whether a link can be made with these settings.
+    ///
+    /// # Errors
+    /// If one of them makes a link useless.
+    pub fn check(&self) -> Result<(), ConfigError> {
         let least = LONGEST as u32;
         if self.limits.max_frame < least {
             return Err(ConfigError::MaxFrame { least });

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::control::{self, Control, text};
 use super::{
-    CloseReason, Config, Event, IncomingId, Input, LONGEST, Link, LinkError, Peer, Phase, VERSION,
+    CloseReason, Event, IncomingId, Input, LONGEST, Link, LinkError, Peer, Phase, VERSION,
 };
 use crate::frame::{ExtensionError, FrameError, FrameView, Limits, kind};
 
@@ -250,7 +250,6 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(LinkError::Version { min, max });
         }
         let node = text(&hello.node)?;
-        let keep_alive = Duration::from_millis(hello.keep_alive.get().into());
         self.peer = Peer {
             max_frame: hello.max_frame.get(),
             topics: hello.topics.get().into(),
@@ -259,10 +258,6 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             max_message: hello.max_message.get(),
             max_open: hello.max_open.get().into(),
             features: 0,
-            silence: keep_alive
-                .saturating_mul(3)
-                .min(self.config.silence)
-                .max(Config::LEAST_SILENCE),
         };
         if self.peer.max_frame < LONGEST as u32 {
             return Err(LinkError::Limit { limit: self.peer.max_frame });

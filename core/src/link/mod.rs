@@ -159,8 +159,6 @@ struct Peer {
     max_open: usize,
     /// What it understands beside version 1, once it has said so.
     features: u32,
-    /// How long it may be silent.
-    silence: Duration,
 }
 
 /// The longest frame of the link: what a buffer must have room for, beside messages.
@@ -201,7 +199,6 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
                 max_message: 0,
                 max_open: 0,
                 features: 0,
-                silence: config.silence,
             },
             config,
             wants: Table::new(),

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use zerocopy::{Immutable, IntoBytes};
 
-use super::config::Batching;
+use super::config::{Batching, Config, ConfigError};
 use super::control::{
     Accept, Close, FEATURES, Features, Left, Name, Ping, Pong, Reject, Resume, Subscribe,
     Unsubscribe, Window,
@@ -34,6 +34,21 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.out.batching = batching;
     }
 
+    /// From now on the peer is told so often that this side lives, and may itself be silent for so long.
+    ///
+    /// # Errors
+    /// As for [`Config`]; the settings are as they were then.
+    pub fn set_times(
+        &mut self,
+        keep_alive: Duration,
+        silence: Duration,
+    ) -> Result<(), ConfigError> {
+        let config = Config { keep_alive, silence, ..self.config };
+        config.check()?;
+        self.config = config;
+        Ok(())
+    }
+
     /// The bytes that are to be written now, if any.
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
         self.fill(now);
@@ -55,7 +70,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             Phase::Down | Phase::Over(_) => None,
             Phase::Greeting(deadline) => Some(deadline),
             Phase::Up => {
-                let silent = self.heard.saturating_add(self.peer.silence);
+                let silent = self.heard.saturating_add(self.config.silence);
                 Some(silent.min(self.spoke.saturating_add(self.config.keep_alive)))
             }
         };
@@ -75,8 +90,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 let error = LinkError::Handshake { deadline: self.config.handshake };
                 Err(self.finish(now, error, CloseReason::Timeout))
             }
-            Phase::Up if now >= self.heard.saturating_add(self.peer.silence) => {
-                let error = LinkError::Silent { limit: self.peer.silence };
+            Phase::Up if now >= self.heard.saturating_add(self.config.silence) => {
+                let error = LinkError::Silent { limit: self.config.silence };
                 Err(self.finish(now, error, CloseReason::Timeout))
             }
             Phase::Up => {

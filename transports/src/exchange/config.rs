@@ -7,6 +7,8 @@ use mycelium_core::frame::Limits;
 use mycelium_core::link::{Batching, Config, Confirms, Name};
 use mycelium_executor::Backoff;
 
+use crate::local::Schema;
+
 /// Who this process is to others.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
@@ -44,6 +46,8 @@ pub struct LinkConfig {
     pub max_frame: u32,
     /// The bytes that a link has for what is on its way out.
     pub buffer: usize,
+    /// How far a publisher may be ahead of what a reader in the other process is done with.
+    pub window: Window,
     /// The pauses before a connection is tried again.
     pub retry: Backoff,
     /// How many readers a station has at once. Announced readers have a place each, and others what is left.
@@ -55,6 +59,45 @@ pub struct LinkConfig {
     pub per_process: usize,
 }
 
+/// How many messages of one publisher a link keeps until they are confirmed: as many as fit into both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The bytes of their slots.
+    pub bytes: usize,
+    /// Their number.
+    pub messages: usize,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window { bytes: 1 << 20, messages: 16 << 10 }
+    }
+}
+
+impl Window {
+    /// How many such messages these are: the capacity of their ring, a power of two of at least 2.
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::exchange::Window;
+    /// # use mycelium_transports::local::Schema;
+    /// #[message(topic = "ticks", id = 1)]
+    /// struct Tick {
+    ///     values: [u64; 7],
+    /// }
+    ///
+    /// // A slot of such a message takes 64 bytes on a 64-bit host.
+    /// let slots = Window::default().slots(&Schema::of::<Tick>());
+    /// assert_eq!(slots, 16_384);
+    /// ```
+    #[must_use]
+    pub fn slots(&self, schema: &Schema) -> usize {
+        let slot = schema.layout(2).slot_words() * size_of::<usize>();
+        let slots = (self.bytes / slot).min(self.messages).max(2);
+        1 << slots.ilog2()
+    }
+}
+
 impl Default for LinkConfig {
     fn default() -> LinkConfig {
         let Limits { max_frame, .. } = Limits::default();
@@ -64,10 +107,11 @@ impl Default for LinkConfig {
             batching: Batching::BALANCED,
             handshake: Duration::from_secs(5),
             keep_alive: Duration::from_secs(5),
-            silence: Duration::from_secs(60),
+            silence: Duration::from_secs(15),
             confirm: Duration::from_millis(10),
             max_frame,
             buffer: 32 << 10,
+            window: Window::default(),
             retry: Backoff { first: Duration::from_millis(10), longest: Duration::from_secs(1) },
             connections: (descriptors / 2).clamp(1, 1024),
             handshakes: (descriptors / 8).clamp(1, 64),

@@ -35,7 +35,7 @@ mod served;
 mod serving;
 mod station;
 
-pub use config::{Identity, LinkConfig};
+pub use config::{Identity, LinkConfig, Window};
 pub use control::Control;
 pub use dialer::{Connect, DialError, Dialer, Want};
 pub use layout::{Difference, LayoutMismatch};

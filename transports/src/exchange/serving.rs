@@ -76,7 +76,10 @@ impl Serving {
             Ok(taps) => {
                 let line = self.station.line(node);
                 line.add(LinkValue::Connections, 1);
-                link.batch(self.station.batching(node));
+                let config = self.station.link_with(node);
+                link.batch(config.batching);
+                // They were checked when they were given.
+                _ = link.set_times(config.keep_alive, config.silence);
                 self.peer = Some(Guest { node: node.to_owned(), line, taps, bindings });
             }
             Err(reason) => link.close(now, reason),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use futures_util::future::select;
-use mycelium_core::link::{Batching, CloseReason};
+use mycelium_core::link::{CloseReason, ConfigError};
 use mycelium_executor::{Executor, Listener, Peer, Stream};
 
 use super::admission::{Admission, Seat};
@@ -48,8 +48,8 @@ pub struct Station {
     pub(super) config: LinkConfig,
     pub(super) executor: Arc<dyn Executor>,
     offers: BTreeMap<String, Offer>,
-    /// How links with some peers batch.
-    batching: BTreeMap<String, Batching>,
+    /// How links with some peers are.
+    links: BTreeMap<String, LinkConfig>,
     /// What becomes of messages that a dead process had, by topic.
     redelivery: BTreeMap<String, Redelivery>,
     /// What was left when links had to stop: reader, topic, and how many messages.
@@ -103,7 +103,7 @@ impl Station {
             config,
             executor,
             offers: BTreeMap::new(),
-            batching: BTreeMap::new(),
+            links: BTreeMap::new(),
             redelivery: BTreeMap::new(),
             undelivered: Mutex::default(),
             arrived: AtomicU64::new(0),
@@ -121,9 +121,15 @@ impl Station {
         self.offers.insert(offer.topic.name().to_owned(), offer);
     }
 
-    /// Says how the link with one peer is to batch.
-    pub fn batch(&mut self, peer: &str, batching: Batching) {
-        self.batching.insert(peer.to_owned(), batching);
+    /// Says how the link with one peer is to be, once it has said who it is: how it batches, how often each side says that
+    /// it lives, and how long the peer may be silent. Until then the station's own settings hold.
+    ///
+    /// # Errors
+    /// If there can be no such link.
+    pub fn link(&mut self, peer: &str, config: LinkConfig) -> Result<(), ConfigError> {
+        config.link(&self.identity).check()?;
+        self.links.insert(peer.to_owned(), config);
+        Ok(())
     }
 
     /// Says what becomes of messages of a topic that were with a process of a reader when it died.
@@ -402,12 +408,13 @@ impl Station {
 
     /// Who connects is not known yet, so there is room for whoever it is.
     pub(super) fn buffer(&self) -> usize {
-        let batches = self.batching.values().map(|batching| batching.bytes);
-        batches.max().unwrap_or(0).max(self.config.buffer).max(NodeLink::LEAST)
+        let links = self.links.values().chain([&self.config]);
+        let buffers = links.map(|config| config.buffer.max(config.batching.bytes));
+        buffers.max().unwrap_or(0).max(NodeLink::LEAST)
     }
 
-    pub(super) fn batching(&self, node: &str) -> Batching {
-        self.batching.get(node).copied().unwrap_or(self.config.batching)
+    pub(super) fn link_with(&self, node: &str) -> &LinkConfig {
+        self.links.get(node).unwrap_or(&self.config)
     }
 
     /// A peer has said goodbye: what it has not asked for it does not want.

@@ -123,10 +123,29 @@ impl<M: Message> Publisher<M> {
         Some(self.outlet.reader_at(self.held?)?.name.clone())
     }
 
-    /// How many messages the slowest gating reader has not taken, those on their way over a link included.
+    /// How many messages the slowest gating reader is not done with, those on their way over a link included.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.outlet.ring.depth()
+    }
+
+    /// Waits until every gating subscription, here and in other processes, is done with all that was sent, or has left.
+    ///
+    /// Cancelling loses nothing.
+    pub async fn confirmed(&mut self) {
+        poll_fn(|context| self.poll_confirmed(context)).await;
+    }
+
+    /// As [`confirmed`](Publisher::confirmed), for hand-written futures.
+    pub fn poll_confirmed(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.depth() > 0 {
+            self.outlet.room.park(context.waker());
+            if self.depth() > 0 {
+                return Poll::Pending;
+            }
+            self.outlet.room.unpark();
+        }
+        Poll::Ready(())
     }
 
     /// How many messages it has sent.

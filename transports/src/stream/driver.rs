@@ -51,6 +51,8 @@ pub struct Driver<'l, 'b, const TOPICS: usize, const STREAMS: usize> {
     executor: Arc<dyn Executor>,
     inbox: Inbox,
     timer: Option<(Duration, SendFuture<()>)>,
+    /// The timer has fired.
+    is_late: bool,
     /// The connection takes no more, and why.
     unwritable: Option<io::Error>,
     /// Until when what is left to say or to hear may take, since the link has ended or the connection takes no more.
@@ -71,6 +73,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             executor,
             inbox: Inbox::new(),
             timer: None,
+            is_late: false,
             unwritable: None,
             linger: None,
         }
@@ -111,11 +114,21 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
     ) -> Result<bool, DriveError> {
         let now = self.executor.now();
         let mut moved = false;
-        if self.link.ended().is_none() && self.link.handle_timeout(now).is_ok() {
+        if self.link.ended().is_none() {
             match self.read(now, context, traffic) {
                 Ok(more) => moved = more,
                 Err(error) => return Err(self.unwritable.take().map_or(error, DriveError::Io)),
             }
+            // What the peer said while this side was stopped counts as said. So the clock is asked only when the stream is
+            // empty, or by a peer that was heard just now; and only after the timer has fired, since an executor looks at
+            // its sockets before it looks at its timers.
+            if self.is_late && (!moved || self.link.is_up()) {
+                self.is_late = false;
+                // An error has ended the link, which says so itself.
+                _ = self.link.handle_timeout(now);
+            }
+        }
+        if self.link.ended().is_none() {
             traffic.send(now, self.link, context);
             // It has nothing more for now, so nothing is gained by waiting for a batch to fill up.
             self.link.flush();
@@ -202,6 +215,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             let is_due = *at == due;
             self.timer = None;
             if is_due {
+                self.is_late = true;
                 return false;
             }
         }
