@@ -246,7 +246,9 @@ async fn a_reader_gets_in_while_a_crowd_renews_its_connections() {
             times.push(gets_in(&place.socket(), boot).await);
         }
         times.sort();
-        assert!(times[2] < Duration::from_secs(1), "{part}: {times:?}");
+        // Beside other tests, which have the same cores, it takes longer than alone.
+        let limit = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 1 });
+        assert!(times[2] < limit, "{part}: {times:?}");
         drop(crowd);
         end(&[&there], [serving]).await;
     }
