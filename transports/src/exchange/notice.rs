@@ -131,15 +131,17 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "cannot reach `{}`: {error}; next try in {pause:?}", shown(peer))
             }
             Notice::Past { peer } => {
-                write!(f, "`{peer}` has ended for good: nothing more is read from it")
+                write!(f, "`{}` has ended for good: nothing more is read from it", shown(peer))
             }
             Notice::Refused { peer, topic, reason } => {
                 write!(f, "`{}` refuses topic `{}`: {reason}", shown(peer), shown(topic))
             }
             Notice::LayoutDiffers { peer, topic, mismatch } => {
+                let (peer, topic) = (shown(peer), shown(topic));
                 write!(f, "cannot read topic `{topic}` of `{peer}`, another layout: {mismatch}")
             }
             Notice::ReaderDiffers { peer, topic, mismatch } => {
+                let (peer, topic) = (shown(peer), shown(topic));
                 write!(f, "`{peer}` cannot read topic `{topic}`, another layout: {mismatch}")
             }
             Notice::Crowded { peer, topic, limit } => write!(
@@ -153,7 +155,10 @@ impl fmt::Display for Notice<'_> {
             } => {
                 write!(
                     f,
-                    "message {sequence} of `{publisher}` on topic `{topic}` is given up: `{reader}` died with it each time"
+                    "message {sequence} of `{}` on topic `{}` is given up: `{}` died with it each time",
+                    shown(publisher),
+                    shown(topic),
+                    shown(reader)
                 )
             }
             Notice::Unbound { path, problem } => {

@@ -156,3 +156,16 @@ fn no_bytes_of_a_peer_make_it_panic_or_run_away() {
     deep.extend([0x40, 2, 0, 0, 0, 0, 0, 0, 0].repeat(LONGEST_FORM / 9));
     _ = difference(own, &deep);
 }
+
+/// The peer's names reach the log without their control characters.
+#[test]
+fn names_of_the_peer_are_escaped() {
+    let mut fields = ORDER;
+    fields[0] = field("id\nall is lost", 0, FieldType::U64);
+    let first = difference(layout(64, &ORDER), &form(layout(64, &fields)));
+    assert!(first.is_some());
+    let (digest, peer_digest) = (Digest([1; 16]), Digest([2; 16]));
+    let mismatch = LayoutMismatch { size: 64, digest, peer_size: Some(64), peer_digest, first };
+    let said = mismatch.to_string();
+    assert!(said.contains("id\\nall is lost") && !said.contains('\n'), "{said:?}");
+}
