@@ -10,6 +10,8 @@ mod admission;
 mod arrival;
 #[path = "exchange/completed.rs"]
 mod completed;
+#[path = "exchange/deaths.rs"]
+mod deaths;
 #[path = "exchange/defects/mod.rs"]
 mod defects;
 #[path = "exchange/layouts.rs"]

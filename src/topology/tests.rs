@@ -21,7 +21,7 @@ fn an_empty_file_says_nothing() {
 fn errors_name_file_line_and_what_was_expected() {
     assert_eq!(
         error("[node.main]\nservices = []\ncolour = \"red\"\n"),
-        "t.toml:3:1: unknown field `colour`, expected one of `services`, `executor`, `shutdown`, `memory`, `socket`, `users`, `user`, `watchdog`"
+        "t.toml:3:1: unknown field `colour`, expected one of `services`, `executor`, `shutdown`, `memory`, `socket`, `users`, `group`, `mode`, `user`, `watchdog`"
     );
     assert_eq!(
         error("[nodes.main]\n"),

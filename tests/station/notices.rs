@@ -28,6 +28,7 @@ impl Notices {
                 Notice::Crowded { .. } => "crowded",
                 Notice::LayoutDiffers { .. } => "layout differs",
                 Notice::ReaderDiffers { .. } => "reader differs",
+                Notice::GivenUp { .. } => "given up",
                 Notice::TurnedAway { .. } => "turned away",
                 _ => "other",
             };

@@ -1,0 +1,180 @@
+//! Processes of a reader that die: what their next one gets, what it is told, and what publishers account for.
+
+use std::sync::Arc;
+
+use mycelium_transports::counters::Kind;
+use mycelium_transports::exchange::{Redelivery, Station};
+use mycelium_transports::local::{Delivery, Gap, GapReason, Policy, Publisher, Subscription};
+use tokio::task::JoinHandle;
+
+use crate::accounts::fates;
+use crate::station::{Number, Place, Side, until, within};
+
+/// A process that reads numbers, until it dies.
+struct Life {
+    side: Side,
+    reader: Subscription<Number>,
+    link: JoinHandle<()>,
+}
+
+impl Life {
+    fn begin(boot: u64, place: &Place) -> Life {
+        let side = Side::new("here", boot, 64);
+        let reader = side.reader();
+        let link = side.read("there", &place.socket(), Policy::Block);
+        Life { side, reader, link }
+    }
+
+    /// Takes one number: its value, and whether it comes again. It is in hand then.
+    async fn next(&mut self) -> (u64, bool) {
+        match within("a number", self.reader.recv()).await {
+            Some(Delivery::Msg(number)) => (number.value, number.redelivered()),
+            other => panic!("{other:?} instead of a number"),
+        }
+    }
+
+    async fn gap(&mut self) -> Gap {
+        match within("a gap", self.reader.recv()).await {
+            Some(Delivery::Gap(gap)) => gap,
+            other => panic!("{other:?} instead of a gap"),
+        }
+    }
+
+    /// It dies: nobody says goodbye, and nothing is confirmed any more.
+    async fn die(self, there: &Side) {
+        let before = there.notices.count("down", "`here`");
+        self.link.abort();
+        until("its death is seen", || there.notices.count("down", "`here`") > before).await;
+    }
+}
+
+struct Scene {
+    place: Place,
+    there: Side,
+    station: Arc<Station>,
+    publisher: Publisher<Number>,
+}
+
+impl Scene {
+    /// A publisher of so many numbers, which are all accepted.
+    fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
+        let place = Place::new(name);
+        let there = Side::new("there", 1, 64);
+        let mut station = there.station_for("here", Policy::Block);
+        station.redeliver("numbers", redelivery);
+        let station = Arc::new(station);
+        there.serve(station.clone(), &place.socket());
+        let mut publisher = there.publisher();
+        (0..count).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        Scene { place, there, station, publisher }
+    }
+
+    async fn confirmed(&self, count: u64) {
+        until(&format!("{count} are confirmed"), || self.station.progress() == count).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_reader_was_not_done_with_comes_again_and_is_marked() {
+    let scene = Scene::new("deaths-again", Redelivery::default(), 20);
+    let mut first = Life::begin(2, &scene.place);
+    for value in 0..6 {
+        assert_eq!(first.next().await, (value, false));
+    }
+    // The sixth is in hand, the others lie in its ring.
+    until("all arrive", || first.reader.depth() == 15).await;
+    scene.confirmed(5).await;
+    first.die(&scene.there).await;
+
+    let mut second = Life::begin(3, &scene.place);
+    for value in 5..20 {
+        assert_eq!(second.next().await, (value, true));
+    }
+    second.reader.done();
+    scene.confirmed(20).await;
+    assert_eq!(scene.there.sum(Kind::Feed, "sent_again"), 15);
+    assert_eq!(scene.there.sum(Kind::Feed, "taken"), 20);
+    assert_eq!(second.side.sum(Kind::Feed, "redelivered"), 15);
+    let Scene { mut publisher, .. } = scene;
+    publisher.try_emit(Number { value: 20 }).unwrap();
+    assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
+}
+
+#[tokio::test]
+async fn what_was_lost_with_a_reader_is_told_to_the_next_if_it_is_to_come_once_at_most() {
+    let scene = Scene::new("deaths-once", Redelivery::AtMostOnce, 20);
+    let mut first = Life::begin(2, &scene.place);
+    assert_eq!(first.next().await, (0, false));
+    assert_eq!(first.next().await, (1, false));
+    until("all arrive", || first.reader.depth() == 19).await;
+    scene.confirmed(1).await;
+    first.die(&scene.there).await;
+
+    let Scene { place, there, mut publisher, .. } = scene;
+    publisher.try_emit(Number { value: 20 }).unwrap();
+    let mut second = Life::begin(3, &place);
+    let gap = second.gap().await;
+    assert_eq!((gap.count, gap.exact, gap.reason), (19, true, GapReason::Disconnected));
+    assert_eq!(second.next().await, (20, false));
+    second.reader.done();
+    until("all is accounted for", || fates(&there) == 21).await;
+    assert_eq!(there.sum(Kind::Feed, "unknown"), 19);
+    assert_eq!(there.sum(Kind::Feed, "sent_again"), 0);
+}
+
+#[tokio::test]
+async fn a_message_that_its_readers_die_of_is_given_up_and_no_other() {
+    let redelivery = Redelivery::AtLeastOnce { deaths: 3 };
+    let scene = Scene::new("deaths-poison", redelivery, 20);
+    let mut life = Life::begin(2, &scene.place);
+    for boot in 3..6 {
+        while life.next().await.0 != 7 {}
+        life.die(&scene.there).await;
+        assert_eq!(scene.there.notices.count("given up", ""), 0, "life {boot} has not begun");
+        life = Life::begin(boot, &scene.place);
+    }
+    scene.there.notices.until("given up", "message 7 ").await;
+    let gap = life.gap().await;
+    assert_eq!((gap.count, gap.exact, gap.reason), (1, true, GapReason::GivenUp));
+    for value in 8..20 {
+        assert_eq!(life.next().await.0, value);
+    }
+    life.reader.done();
+    until("all is accounted for", || fates(&scene.there) == 20).await;
+    assert_eq!(scene.there.sum(Kind::Feed, "dead_lettered"), 1);
+}
+
+/// A connection that is lost is no death: nothing is marked, and nothing comes twice.
+#[tokio::test]
+async fn a_publisher_waits_for_the_end_of_what_it_sent() {
+    let scene = Scene::new("deaths-confirmed", Redelivery::default(), 3);
+    let Scene { place, mut publisher, .. } = scene;
+    let mut life = Life::begin(2, &place);
+    for value in 0..3 {
+        assert_eq!(life.next().await, (value, false));
+    }
+    // The last one is in hand.
+    let waits = tokio::time::timeout(std::time::Duration::from_millis(50), publisher.confirmed());
+    waits.await.unwrap_err();
+    life.reader.done();
+    within("it is confirmed", publisher.confirmed()).await;
+    assert_eq!(publisher.depth(), 0);
+}
+
+/// At a shutdown in order nobody says of messages that lie in a ring that somebody has taken them.
+#[tokio::test]
+async fn what_a_reader_leaves_at_its_shutdown_is_not_confirmed() {
+    let scene = Scene::new("deaths-goodbye", Redelivery::default(), 10);
+    let mut life = Life::begin(2, &scene.place);
+    for value in 0..4 {
+        assert_eq!(life.next().await, (value, false));
+    }
+    life.reader.done();
+    until("all arrive", || life.reader.depth() == 6).await;
+    life.side.control.shut_down();
+    drop(life.reader);
+    life.side.control.drain();
+    within("it has left", life.link).await.unwrap();
+    until("all is accounted for", || fates(&scene.there) == 10).await;
+    assert_eq!((scene.there.sum(Kind::Feed, "taken"), scene.there.sum(Kind::Feed, "left")), (4, 6));
+}
