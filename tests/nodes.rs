@@ -221,14 +221,19 @@ async fn a_node_that_is_shut_down_may_come_back() {
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_holds_nobody() {
-    let (pair, _received) = Pair::new("leaves");
-    let far = pair.start("far", 1_000_000, false);
+async fn a_reader_that_is_started_again_misses_nothing_and_gets_nothing_twice() {
+    let (pair, received) = Pair::new("leaves");
+    let far = pair.start("far", 100_000, false);
+    for _ in 0..4 {
+        let near = pair.start("near", 0, false);
+        within(near.ready()).await.unwrap();
+        near.shutdown();
+        within(near.join()).await.unwrap();
+    }
     let near = pair.start("near", 0, false);
-    within(near.ready()).await.unwrap();
-    near.shutdown();
-    within(near.join()).await.unwrap();
     within(far.join()).await.unwrap();
+    within(near.join()).await.unwrap();
+    assert!(received.try_iter().eq(0..100_000));
 }
 
 #[tokio::test]

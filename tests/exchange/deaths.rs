@@ -161,20 +161,51 @@ async fn a_publisher_waits_for_the_end_of_what_it_sent() {
     assert_eq!(publisher.depth(), 0);
 }
 
-/// At a shutdown in order nobody says of messages that lie in a ring that somebody has taken them.
+/// At an end in order nobody says of messages that lie in a ring that somebody has taken them.
 #[tokio::test]
-async fn what_a_reader_leaves_at_its_shutdown_is_not_confirmed() {
-    let scene = Scene::new("deaths-goodbye", Redelivery::default(), 10);
-    let mut life = Life::begin(2, &scene.place);
-    for value in 0..4 {
-        assert_eq!(life.next().await, (value, false));
+async fn what_a_reader_leaves_when_it_is_asked_to_end_is_for_its_next_process() {
+    for asked in [true, false] {
+        let scene = Scene::new(&format!("deaths-goodbye-{asked}"), Redelivery::default(), 10);
+        let mut life = Life::begin(2, &scene.place);
+        for value in 0..4 {
+            assert_eq!(life.next().await, (value, false));
+        }
+        life.reader.done();
+        until("all arrive", || life.reader.depth() == 6).await;
+        if asked {
+            life.side.control.shut_down();
+        }
+        drop(life.reader);
+        life.side.control.drain();
+        within("it has left", life.link).await.unwrap();
+        if asked {
+            let mut next = Life::begin(3, &scene.place);
+            for value in 4..10 {
+                assert_eq!(next.next().await, (value, false), "nobody has had it");
+            }
+            next.reader.done();
+        }
+        until("all is accounted for", || fates(&scene.there) == 10).await;
+        let (taken, left) = if asked { (10, 0) } else { (4, 6) };
+        let found = ["taken", "left"].map(|value| scene.there.sum(Kind::Feed, value));
+        assert_eq!(found, [taken, left], "asked: {asked}");
     }
-    life.reader.done();
-    until("all arrive", || life.reader.depth() == 6).await;
-    life.side.control.shut_down();
-    drop(life.reader);
-    life.side.control.drain();
-    within("it has left", life.link).await.unwrap();
-    until("all is accounted for", || fates(&scene.there) == 10).await;
-    assert_eq!((scene.there.sum(Kind::Feed, "taken"), scene.there.sum(Kind::Feed, "left")), (4, 6));
+}
+
+/// A gap is told before it is confirmed: a process that dies before takes none of it along.
+#[tokio::test]
+async fn a_gap_that_a_dead_process_was_not_told_of_is_told_to_the_next() {
+    let scene = Scene::new("deaths-gap", Redelivery::AtMostOnce, 20);
+    let first = Life::begin(2, &scene.place);
+    until("all arrive", || first.reader.depth() == 20).await;
+    first.die(&scene.there).await;
+    let second = Life::begin(3, &scene.place);
+    until("it is sent", || second.side.link("there", "missed") == 20).await;
+    // Longer than a confirmation takes.
+    tokio::time::sleep(4 * second.side.config.confirm).await;
+    assert_eq!(scene.station.progress(), 0);
+    second.die(&scene.there).await;
+    let mut third = Life::begin(4, &scene.place);
+    assert_eq!(third.gap().await.count, 20);
+    scene.confirmed(20).await;
 }

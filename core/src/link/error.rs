@@ -157,7 +157,8 @@ impl LinkError {
     pub fn is_goodbye(&self) -> bool {
         matches!(
             self,
-            LinkError::Closed(CloseReason::Shutdown) | LinkError::Ended(CloseReason::Shutdown)
+            LinkError::Closed(CloseReason::Shutdown | CloseReason::Away)
+                | LinkError::Ended(CloseReason::Shutdown | CloseReason::Away)
         )
     }
 }
@@ -180,6 +181,8 @@ pub enum CloseReason {
     Timeout,
     /// Another process of the other side's name is connected.
     NameTaken,
+    /// It shuts down, and may come back: what is kept for it stays.
+    Away,
     /// A reason that a later version has defined.
     Other(u16),
 }
@@ -194,6 +197,7 @@ impl CloseReason {
             CloseReason::Busy => 5,
             CloseReason::Timeout => 6,
             CloseReason::NameTaken => 7,
+            CloseReason::Away => 8,
             CloseReason::Other(code) => code,
         }
     }
@@ -207,6 +211,7 @@ impl CloseReason {
             5 => CloseReason::Busy,
             6 => CloseReason::Timeout,
             7 => CloseReason::NameTaken,
+            8 => CloseReason::Away,
             code => CloseReason::Other(code),
         }
     }
@@ -308,6 +313,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Busy => f.write_str("there are too many links"),
             CloseReason::Timeout => f.write_str("it took too long"),
             CloseReason::NameTaken => f.write_str("another process of this name is connected"),
+            CloseReason::Away => f.write_str("it shuts down, and may come back"),
             CloseReason::Other(code) => write!(f, "reason {code}"),
         }
     }

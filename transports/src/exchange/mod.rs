@@ -5,17 +5,17 @@
 //! confirmed them. A [`Dialer`] reads the topics of one other process: each of its publishers becomes a
 //! [`Relay`](crate::local::Relay), and the room in the relay's ring is the credit that the other side has. So a
 //! subscription that gates holds its publisher over a link as it does within a process, and nothing is kept anywhere
-//! but in the rings of the two sides.
+//! but in the rings of the two sides. What readers here are done with is confirmed; the publisher's ring keeps the rest.
 //!
-//! Either side may come first, and may go and come back. The dialer connects again, with growing pauses; what was not
-//! confirmed is sent once more, and only then:
+//! Either side may come first, and may go and come back. The dialer connects again, with growing pauses, and goes on
+//! behind what has arrived:
 //!
 //! | while there is no connection | its publishers | what the reader gets afterwards |
 //! | --- | --- | --- |
 //! | a gating reader that was announced | wait when their rings are full | everything |
 //! | an observing reader that was announced | go on | the exact number of messages that were overwritten |
 //! | a reader nobody knew of | go on | as a new reader |
-//! | the reader's process began anew | as above | what was sent to the process before and not confirmed is *unknown*, and counted so |
+//! | the reader's process began anew | as above | everything behind what was confirmed; what was sent before is marked, or told as missing ([`Redelivery`]) |
 //! | the publisher's process began anew | are others now | a gap that is not exact, if something had been missing |
 //!
 //! Which peers there are, where they listen and what they want is for the caller to know; what becomes of it is told

@@ -69,6 +69,11 @@ impl Past {
         next <= self.sent
     }
 
+    /// The reader's process has ended in order: what it did not confirm it has not had.
+    pub(super) fn left(&mut self) {
+        (self.sent, self.deaths, self.one_by_one) = (0, 0, false);
+    }
+
     /// The reader's process has died; its messages before `kept` are confirmed. `waited_for`: the publisher waits for this
     /// reader.
     pub(super) fn died(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) -> Verdict {

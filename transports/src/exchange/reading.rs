@@ -344,7 +344,9 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         }
         self.ask_for_layouts(now, link);
         if phase > Phase::Run || self.is_over() {
-            link.close(now, CloseReason::Shutdown);
+            // Who was asked to end may be started again: its publishers keep what it has not taken.
+            let is_away = !self.is_over() && self.control.is_shutdown();
+            link.close(now, if is_away { CloseReason::Away } else { CloseReason::Shutdown });
         }
     }
 }

@@ -86,6 +86,14 @@ impl KeptTap {
         Ok(KeptTap { tap: topic.tap(reader, policy)?, ended: VecDeque::new(), waits: None })
     }
 
+    /// The reader's process has ended in order, and what it had not taken is for its next one.
+    pub(super) fn reader_left(&mut self) {
+        for source in self.tap.sources() {
+            source.rewind(source.kept());
+            source.state.past.left();
+        }
+    }
+
     /// The reader's process has died: its next one is another. Returns the messages that are given up.
     pub(super) fn reader_died(&mut self, redelivery: Redelivery) -> Vec<Undelivered> {
         let waited_for = self.tap.policy().is_gating();
@@ -144,6 +152,10 @@ impl Served {
 
     pub(super) fn topic(&self) -> &str {
         self.tap.topic().name()
+    }
+
+    pub(super) fn reader_left(&mut self) {
+        self.tap.reader_left();
     }
 
     pub(super) fn into_tap(self) -> KeptTap {

@@ -49,13 +49,17 @@ impl Serving {
         self.peer.as_ref().map_or("", |guest| &guest.node)
     }
 
-    /// The connection has ended. Who said goodbye is not waited for any more.
+    /// The connection has ended. Who said goodbye is not waited for any more, unless it may come back.
     pub(super) fn ended(&mut self, error: &DriveError) {
         let said_goodbye =
             matches!(error, DriveError::Link(LinkError::Closed(CloseReason::Shutdown)));
         let Some(guest) = &mut self.peer else { return };
         if !matches!(error, DriveError::Link(LinkError::Closed(_) | LinkError::Ended(_))) {
             guest.line.add(LinkValue::Errors, 1);
+        }
+        if matches!(error, DriveError::Link(LinkError::Closed(CloseReason::Away))) {
+            guest.taps.iter_mut().for_each(KeptTap::reader_left);
+            self.served.iter_mut().for_each(Served::reader_left);
         }
         if said_goodbye {
             guest.taps.clear();

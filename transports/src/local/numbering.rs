@@ -14,6 +14,8 @@ use super::outlet::Watched;
 #[derive(Debug)]
 pub(super) struct Numbering {
     breaks: Watched<VecDeque<Break>>,
+    /// The sequence of the ring's first place, before anything was missed.
+    first: u64,
     capacity: usize,
 }
 
@@ -26,6 +28,8 @@ struct Break {
     reason: GapReason,
     /// An earlier process of the readers may have had the messages behind it.
     again: bool,
+    /// How many gaps there were, the one here included.
+    gaps: usize,
 }
 
 /// What one reader knows of a [`Numbering`].
@@ -35,6 +39,8 @@ pub(super) struct Known {
     pub(super) offset: u64,
     /// An earlier process may have had the message in this place.
     pub(super) again: bool,
+    /// How many gaps lie before that place: the reader has been told of them.
+    pub(super) gaps: usize,
     /// Where the offset changes next.
     until: Option<usize>,
 }
@@ -42,16 +48,18 @@ pub(super) struct Known {
 impl Numbering {
     /// The ring's first message is to have this sequence.
     pub(super) fn new(first: u64, capacity: usize) -> Numbering {
-        let first = Break { at: 0, offset: first, reason: GapReason::Overwritten, again: false };
+        let start =
+            Break { at: 0, offset: first, reason: GapReason::Overwritten, again: false, gaps: 0 };
         let breaks = Watched::default();
-        breaks.change(|breaks: &mut VecDeque<Break>| breaks.push_back(first));
-        Numbering { breaks, capacity }
+        breaks.change(|breaks: &mut VecDeque<Break>| breaks.push_back(start));
+        Numbering { breaks, first, capacity }
     }
 
     /// So many messages before the one that will be in place `at`, the next one, do not come.
     pub(super) fn skip(&self, at: usize, missed: u64, reason: GapReason) {
         self.change(at, |last| {
             (last.offset, last.reason) = (last.offset.wrapping_add(missed), reason);
+            last.gaps += 1;
         });
     }
 
@@ -77,9 +85,20 @@ impl Numbering {
         });
     }
 
+    /// The sequence of the first message that is not done with, for readers of whom the slowest wants the message in
+    /// `place` next, and who all have been told of at least `told` gaps. A gap that comes next is done with once it is told.
+    pub(super) fn done(&self, place: usize, told: usize) -> u64 {
+        let breaks = self.breaks.lock();
+        let mut behind = breaks.iter().rev().skip_while(|entry| is_before(place, entry.at));
+        let here = behind.find(|entry| entry.at != place || entry.gaps <= told);
+        // Of what lies in the ring a break is always known, but for one before the first message of all.
+        let offset = here.map_or(self.first, |entry| entry.offset);
+        (place as u64).wrapping_add(offset)
+    }
+
     /// What is so at a place, for a reader that joins there.
     pub(super) fn join(&self, place: usize) -> Known {
-        let mut known = Known { version: 0, offset: 0, again: false, until: None };
+        let mut known = Known { version: 0, offset: 0, again: false, gaps: 0, until: None };
         self.look(&mut known, place);
         known
     }
@@ -112,7 +131,7 @@ impl Numbering {
         known.until = breaks.iter().find(is_behind).map(|entry| entry.at);
         let here = breaks.iter().rev().find(|entry| !is_behind(entry)).or(breaks.front());
         let Some(here) = here else { return GapReason::Overwritten };
-        (known.offset, known.again) = (here.offset, here.again);
+        (known.offset, known.again, known.gaps) = (here.offset, here.again, here.gaps);
         here.reason
     }
 }
@@ -152,6 +171,18 @@ mod tests {
         // Told at once, though nothing is behind it yet.
         numbering.skip(6, 1, GapReason::Overwritten);
         assert_eq!(numbering.missed(&mut known, 6), Some((1, GapReason::Overwritten)));
+    }
+
+    #[test]
+    fn a_gap_is_done_with_once_it_is_told() {
+        let numbering = Numbering::new(100, 8);
+        numbering.skip(0, 5, GapReason::Disconnected);
+        assert_eq!((numbering.done(0, 0), numbering.done(0, 1)), (100, 105));
+        numbering.skip(3, 2, GapReason::Disconnected);
+        let at = |place, told| numbering.done(place, told);
+        assert_eq!((at(2, 1), at(3, 1), at(3, 2)), (107, 108, 110));
+        // What lies behind it was taken: so it was told.
+        assert_eq!(at(4, 1), 111);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(super) struct ReaderInfo {
     pub(super) inlet: Arc<Inlet>,
     /// Its entry in the ring, if it is gating.
     pub(super) entry: Option<usize>,
+    /// How many gaps it has been told of, if the publisher is in another process.
+    pub(super) told: Arc<AtomicUsize>,
 }
 
 impl Outlet {
@@ -93,12 +95,14 @@ impl Outlet {
         let place = consumer.cursor();
         let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
         line.set(FeedValue::JoinedAt, joined_at);
-        let reader = ReaderInfo { inlet: inlet.clone(), entry: consumer.entry() };
+        let told = Arc::new(AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps)));
+        let (inlet, entry) = (inlet.clone(), consumer.entry());
+        let reader = ReaderInfo { inlet, entry, told: told.clone() };
         outlet.readers.change(|readers| readers.push(reader));
         // While it joined, the ring may have looked full to the publisher, who sleeps then.
         announce();
         outlet.room.ring();
-        Some(Feed { outlet: outlet.clone(), consumer, line, known, told: false })
+        Some(Feed { outlet: outlet.clone(), consumer, line, known, gaps_told: told, told: false })
     }
 
     /// A gating subscription leaves, and has not taken what lies in the ring from `place` on.
@@ -107,12 +111,24 @@ impl Outlet {
         *abandoned = Some(abandoned.map_or(place, |before| first(before, place)));
     }
 
-    /// The first place that a gating subscription is not done with, those that have left included if `abandoned` is
-    /// set: the next one to be published if there is no such place.
-    pub(super) fn done(&self, abandoned: bool) -> usize {
-        let held = self.ring.tail().wrapping_sub(self.ring.depth());
+    /// The sequence of the first message that a gating subscription is not done with, if there is one, of a publisher in
+    /// another process. Those that have left something count if `abandoned` is set.
+    pub(super) fn done(&self, abandoned: bool) -> Option<u64> {
+        let numbering = self.numbering.as_ref()?;
+        // Before the positions: a reader is told of a gap before it takes what lies behind.
+        let told = {
+            let readers = self.readers.lock();
+            let gating = readers.iter().filter(|reader| reader.entry.is_some());
+            gating.map(|reader| reader.told.load(Ordering::Acquire)).min()
+        };
         let left = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
-        left.filter(|_| abandoned).map_or(held, |left| first(held, left))
+        let left = left.filter(|_| abandoned);
+        if told.is_none() && left.is_none() {
+            return None;
+        }
+        let held = self.ring.tail().wrapping_sub(self.ring.depth());
+        let place = left.map_or(held, |left| first(held, left));
+        Some(numbering.done(place, told.unwrap_or(0)))
     }
 
     /// How counters name this start of the publisher.
@@ -221,6 +237,8 @@ pub(super) struct Feed {
     pub(super) line: Line<FeedValue>,
     /// What its sequences are, if the publisher is in another process.
     pub(super) known: Option<Known>,
+    /// How many gaps the reader has been told of, for whoever brings the messages here.
+    pub(super) gaps_told: Arc<AtomicUsize>,
     /// The reader was told of a loss at the end.
     pub(super) told: bool,
 }
@@ -250,7 +268,20 @@ impl Feed {
     #[inline]
     pub(super) fn missed(&mut self) -> Option<(u64, GapReason)> {
         let (numbering, known) = (self.outlet.numbering.as_ref()?, self.known.as_mut()?);
-        numbering.missed(known, self.consumer.cursor())
+        let missed = numbering.missed(known, self.consumer.cursor());
+        if missed.is_some() {
+            self.tell_of_gap();
+        }
+        missed
+    }
+
+    /// A gap is being told to the reader: that much is done with.
+    #[cold]
+    fn tell_of_gap(&self) {
+        let gaps = self.known.as_ref().map_or(0, |known| known.gaps);
+        self.gaps_told.store(gaps, Ordering::Release);
+        announce();
+        self.outlet.room.ring();
     }
 }
 

@@ -117,13 +117,7 @@ impl Relay {
     /// since nobody will take it.
     #[must_use]
     pub fn done(&self, at_shutdown: bool) -> u64 {
-        let place = self.outlet.done(at_shutdown);
-        match &self.outlet.numbering {
-            Some(numbering) if place != self.outlet.ring.tail() => {
-                numbering.join(place).sequence(place)
-            }
-            _ => self.next,
-        }
+        self.outlet.done(at_shutdown).unwrap_or(self.next)
     }
 
     /// The sequence of the publisher's next message.
