@@ -326,22 +326,20 @@ impl Drop for Links {
 }
 
 /// Runs a station until the links end, on a new listener whenever the socket had to be made again.
-fn listen(
+async fn listen(
     station: Arc<Station>,
     mut socket: Socket,
     mut listener: Listener,
     executor: Arc<dyn Executor>,
     observer: Observer,
-) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        let welcome = socket.guard();
-        loop {
-            let serving = pin!(station.clone().run(listener, |peer| welcome.check(peer)));
-            let vanished = pin!(socket.made_again(&executor, &observer));
-            match select(serving, vanished).await {
-                Either::Left(_) => return,
-                Either::Right((next, _)) => listener = next,
-            }
+) {
+    let welcome = socket.guard();
+    loop {
+        let serving = pin!(station.clone().run(listener, |peer| welcome.check(peer)));
+        let vanished = pin!(socket.made_again(&executor, &observer));
+        match select(serving, vanished).await {
+            Either::Left(_) => return,
+            Either::Right((next, _)) => listener = next,
         }
     }
 }
