@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use mycelium_core::Envelope;
 use mycelium_core::link::{
-    Batching, Config, IncomingId, Interest, Mode, Name, OutgoingId, SendError, ServeId,
+    Batching, Config, Confirms, IncomingId, Interest, Mode, Name, OutgoingId, SendError, ServeId,
 };
 use pair::conversation::{blob, fragment};
 use pair::{Pair, Said, config};
@@ -35,6 +35,8 @@ enum Op {
     Flush,
     /// The reader makes room for so many.
     Grant(u8),
+    /// It is done with so many more, if it confirms by hand.
+    Done(u8),
     /// A side writes, or reads, so many bytes.
     Write(bool, u16),
     Read(bool, u16),
@@ -56,6 +58,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (1..5u8).prop_map(Op::Skip),
         2 => Just(Op::Flush),
         4 => (0..12u8).prop_map(Op::Grant),
+        3 => (0..12u8).prop_map(Op::Done),
         8 => (any::<bool>(), 0..600u16).prop_map(|(side, most)| Op::Write(side, most)),
         8 => (any::<bool>(), 0..600u16).prop_map(|(side, most)| Op::Read(side, most)),
         4 => (0..20u8).prop_map(Op::Pass),
@@ -87,12 +90,17 @@ struct Reading {
     next: u64,
     missed: u64,
     taken: u64,
+    /// It is done with those before this one, and has said so.
+    done: u64,
+    /// What it confirms by, after the end of the stream, too.
+    confirms: Option<IncomingId>,
     /// What has come of the next message.
     open: Vec<u8>,
 }
 
 struct World {
     pair: Pair,
+    confirms: Confirms,
     connected: bool,
     publishers: Vec<Publisher>,
     serve: Option<ServeId>,
@@ -100,6 +108,8 @@ struct World {
     resumes: Vec<(u64, u64)>,
     awaited: u16,
     outgoing: Vec<(u64, OutgoingId)>,
+    /// Streams whose ends were said: what comes of them is confirmed later.
+    ended: Vec<(u64, OutgoingId)>,
     /// How much of the next message was sent.
     sent: HashMap<OutgoingId, usize>,
     want: Option<mycelium_core::link::WantId>,
@@ -107,17 +117,19 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
+    fn new(confirms: Confirms) -> World {
         let batching = Batching { bytes: 300, messages: 8, delay: Duration::from_millis(3) };
         let left = Config { batching, fragment: 100, ..config("left") };
         let mut world = World {
-            pair: Pair::with(left, config("right"), 2048),
+            pair: Pair::with(left, Config { confirms, ..config("right") }, 2048),
+            confirms,
             connected: true,
             publishers: vec![Publisher { epoch: 1, emitted: 0, kept: 0, ended: false }],
             serve: None,
             resumes: Vec::new(),
             awaited: 0,
             outgoing: Vec::new(),
+            ended: Vec::new(),
             sent: HashMap::new(),
             want: None,
             reading: Vec::new(),
@@ -148,6 +160,7 @@ impl World {
                     }
                 }
             }
+            Op::Done(count) => self.done(count.into()),
             Op::Write(side, most) if self.connected => {
                 self.pair.write(side.into(), most.into());
             }
@@ -171,6 +184,7 @@ impl World {
                 self.pair.cut();
                 self.connected = false;
                 self.outgoing.clear();
+                self.ended.clear();
                 (self.serve, self.awaited) = (None, 0);
                 self.resumes.clear();
                 self.reading.iter_mut().for_each(|reading| reading.open.clear());
@@ -233,28 +247,31 @@ impl World {
                 (self.serve, self.awaited) = (Some(serve), resumes);
                 self.resumes.clear();
                 self.outgoing.clear();
+                self.ended.clear();
             }
             Said::Resume { serve, epoch, next } => {
                 assert_eq!(Some(serve), self.serve);
                 self.awaited -= 1;
-                let publisher = &mut self.publishers[epoch as usize - 1];
-                assert!(next <= publisher.emitted);
-                publisher.kept = publisher.kept.max(next);
+                assert!(next <= self.publishers[epoch as usize - 1].emitted);
                 self.resumes.push((epoch, next));
             }
             Said::Unwanted(serve) => {
                 if Some(serve) == self.serve {
                     self.serve = None;
                     self.outgoing.clear();
+                    self.ended.clear();
                 }
             }
             Said::Window { stream, taken } => {
-                let Some((epoch, _)) = self.outgoing.iter().find(|(_, id)| *id == stream) else {
-                    return;
-                };
+                let mut streams = self.outgoing.iter().chain(&self.ended);
+                let Some((epoch, _)) = streams.find(|(_, id)| *id == stream) else { return };
                 let publisher = &mut self.publishers[*epoch as usize - 1];
                 assert!(taken >= publisher.kept && taken <= publisher.emitted);
                 publisher.kept = taken;
+                let reading = self.reading.iter().find(|reading| reading.epoch == *epoch);
+                if let Some(reading) = reading.filter(|_| self.confirms == Confirms::ByCaller) {
+                    assert!(taken <= reading.done, "what is not done with is not confirmed");
+                }
             }
             Said::Up(_) => {}
             other => panic!("{other:?} on the writer's side"),
@@ -275,8 +292,10 @@ impl World {
                     self.reading.push(Reading {
                         epoch,
                         stream,
+                        confirms: stream,
                         first,
                         next: first,
+                        done: first,
                         ..Reading::default()
                     });
                 }
@@ -337,8 +356,10 @@ impl World {
                 // The reader may have more than it could confirm, and less than was dropped since.
                 let first = next.max(publisher.kept);
                 let name = Name::try_from("feed").unwrap();
-                link.offer(now, serve, name, epoch, first, 1024)
-                    .map(|id| self.outgoing.push((epoch, id)))
+                link.offer(now, serve, name, epoch, first, 1024).map(|id| {
+                    link.unconfirmed_from(id, publisher.kept).unwrap();
+                    self.outgoing.push((epoch, id));
+                })
             };
             if done.is_err() {
                 self.resumes.push((epoch, next));
@@ -371,6 +392,7 @@ impl World {
             if result.is_ok() && publisher.ended {
                 result = link.end(now, id);
                 if result.is_ok() {
+                    self.ended.push((epoch, id));
                     continue;
                 }
             }
@@ -395,6 +417,20 @@ impl World {
         }
     }
 
+    /// The reader says that it is done with so many more of each stream.
+    fn done(&mut self, count: u64) {
+        let (now, link) = (self.pair.now, &mut self.pair.sides[RIGHT].link);
+        for reading in &mut self.reading {
+            reading.done = (reading.done + count).min(reading.next);
+            if self.confirms == Confirms::ByCaller
+                && let Some(stream) = reading.confirms
+            {
+                // A stream of which all is confirmed may be gone.
+                _ = link.confirm(now, stream, reading.done);
+            }
+        }
+    }
+
     /// Nothing new happens, and what is on its way arrives.
     fn quiet(&mut self) {
         self.apply(Op::Connect);
@@ -403,6 +439,7 @@ impl World {
         let (mut still, mut before) = (0, 0);
         while still < 200 {
             self.apply(Op::Grant(u8::MAX));
+            self.apply(Op::Done(u8::MAX));
             self.pair.sides[LEFT].link.flush();
             let until = self.pair.now + Duration::from_millis(20);
             self.progress();
@@ -418,6 +455,10 @@ impl World {
             assert_eq!(reading.next, publisher.emitted, "{reading:?} of {publisher:?}");
             assert_eq!(reading.taken + reading.missed, reading.next - reading.first);
             assert_eq!(publisher.kept, publisher.emitted, "what has arrived was confirmed");
+        }
+        for reading in self.reading.iter().filter(|reading| reading.stream.is_none()) {
+            let publisher = &self.publishers[reading.epoch as usize - 1];
+            assert_eq!(publisher.kept, publisher.emitted, "{reading:?} of {publisher:?}");
         }
         let reads = |publisher: &Publisher| {
             self.reading.iter().any(|reading| reading.epoch == publisher.epoch)
@@ -442,10 +483,12 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_or_doubled_whatever_happens(ops in prop::collection::vec(op(), 1..80)) {
-        let mut world = World::new();
-        for op in ops {
-            world.apply(op);
+        for confirms in [Confirms::OnArrival, Confirms::ByCaller] {
+            let mut world = World::new(confirms);
+            for op in &ops {
+                world.apply(*op);
+            }
+            world.quiet();
         }
-        world.quiet();
     }
 }
