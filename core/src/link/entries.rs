@@ -151,8 +151,8 @@ impl Incoming {
         if !self.by_caller {
             self.done = first;
         }
-        // It may not have heard what was said last on the connection before: it is told again, at once.
-        self.confirmed = self.confirmed.min(self.done);
+        // It may not have heard what was said on the connection before: it is told again, at once.
+        self.confirmed = 0;
         self.unconfirmed = Some(Duration::ZERO);
     }
 
