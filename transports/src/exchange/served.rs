@@ -93,8 +93,10 @@ impl KeptTap {
         for source in self.tap.sources() {
             let (next, kept) = (source.next(), source.kept());
             source.state.past.sent(next);
-            if source.state.past.died(kept, redelivery, waited_for) == Verdict::GiveUp {
-                source.rewind(kept);
+            let verdict = source.state.past.died(kept, redelivery, waited_for);
+            // The next process was sent nothing yet.
+            source.rewind(kept);
+            if verdict == Verdict::GiveUp {
                 given_up.extend(source.give_up());
             }
         }
