@@ -12,6 +12,8 @@ mod arrival;
 mod completed;
 #[path = "exchange/defects/mod.rs"]
 mod defects;
+#[path = "exchange/hostile.rs"]
+mod hostile;
 #[path = "exchange/layouts.rs"]
 mod layouts;
 #[path = "exchange/limits.rs"]

@@ -170,7 +170,7 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
                 // What lay in its ring when it was killed.
                 tally.unknown += first - next;
             }
-            if first < confirmed {
+            if first < confirmed && read.promise != Promise::Told {
                 return Err(format!("{about}: {first} again, {confirmed} were confirmed"));
             }
             check_repeats(read.promise, &place, next, slots)
