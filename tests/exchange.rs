@@ -14,6 +14,8 @@ mod completed;
 mod deaths;
 #[path = "exchange/defects/mod.rs"]
 mod defects;
+#[path = "exchange/hostile.rs"]
+mod hostile;
 #[path = "exchange/layouts.rs"]
 mod layouts;
 #[path = "exchange/limits.rs"]

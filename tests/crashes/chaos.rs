@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::AddAssign;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -18,24 +19,56 @@ use crate::checker::{Tally, check};
 use crate::history;
 use crate::launch::{self, MEMBERS, PATIENCE, STREAMS};
 use crate::lives::{Fate, Lives, Start};
+use crate::marks::{self, Phase, Role};
 use crate::records::{Record, file, read};
-use crate::roles::{self, CAPACITY};
+use crate::roles::{self, SLOTS};
 
 /// What was done in a run, and what came of it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) kills: u64,
+    /// In which phase kills hit the service that they were aimed at.
+    pub(crate) hits: BTreeMap<Phase, u64>,
     pub(crate) restarts: u64,
     pub(crate) pauses: u64,
     pub(crate) tally: Tally,
 }
 
-/// Runs the nodes for so long under what the seed decides. Panics if anything is not as it should be.
-pub(crate) fn run(seed: u64, time: Duration) -> Summary {
-    let mut run = Run::start(seed);
-    let end = now() + time;
+impl AddAssign for Summary {
+    fn add_assign(&mut self, other: Summary) {
+        self.kills += other.kills;
+        self.restarts += other.restarts;
+        self.pauses += other.pauses;
+        self.tally += other.tally;
+        for (phase, count) in other.hits {
+            *self.hits.entry(phase).or_default() += count;
+        }
+    }
+}
+
+/// How the message of the panic begins when readers get nothing new any more.
+pub(crate) const HANGS: &str = "no progress";
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, expect(dead_code, reason = "a test runs for a time"))]
+pub(crate) enum Until {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the command counts kills"))]
+    Time(Duration),
+    Kills(u64),
+}
+
+/// Runs the nodes under what the seed decides. `hits` is where kills have hit before. Panics if anything is not as it
+/// should be.
+pub(crate) fn run(seed: u64, until: Until, hits: &BTreeMap<Phase, u64>) -> Summary {
+    let mut run = Run::start(seed, hits.clone());
+    let began = now();
     run.progress();
-    while now() < end {
+    let goes_on = |run: &Run| match until {
+        Until::Time(time) => now() < began + time,
+        Until::Kills(kills) => run.summary.kills < kills,
+    };
+    while goes_on(&run) {
         for _ in 0..run.rng.u32(1..=4) {
             run.act();
             let pause = Duration::from_millis(run.rng.u64(..60));
@@ -57,10 +90,17 @@ struct Run {
     events: Receiver<Event>,
     lives: Lives,
     summary: Summary,
+    /// Where kills have hit, those of runs before included.
+    hits: BTreeMap<Phase, u64>,
+    /// The marks that the last kills were aimed at.
+    aimed: Vec<PathBuf>,
 }
 
+/// Longest wait for a service to be in the phase in which it is to be killed.
+const AIM: Duration = Duration::from_millis(30);
+
 impl Run {
-    fn start(seed: u64) -> Run {
+    fn start(seed: u64, hits: BTreeMap<Phase, u64>) -> Run {
         let name = format!("mycelium-crashes-{}-{seed}", std::process::id());
         let place = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&place);
@@ -74,6 +114,8 @@ impl Run {
             events,
             lives: Lives::new(),
             summary: Summary::default(),
+            hits,
+            aimed: Vec::new(),
         }
     }
 
@@ -81,7 +123,7 @@ impl Run {
     fn act(&mut self) {
         let member = MEMBERS[self.rng.usize(..MEMBERS.len())];
         match self.rng.u32(..10) {
-            0..=3 => self.kill(member),
+            0..=3 => self.kill_in_rarest_phase(),
             4 => {
                 let mut all = MEMBERS;
                 self.rng.shuffle(&mut all);
@@ -101,9 +143,58 @@ impl Run {
         }
     }
 
+    /// Kills a process in the phase that was hit least so far.
+    fn kill_in_rarest_phase(&mut self) {
+        self.count_hits();
+        let count = |phase: &Phase| self.hits.get(phase).copied().unwrap_or(0);
+        let rarest = Phase::ALL[1..].iter().copied().min_by_key(count);
+        let phase = rarest.unwrap_or(Phase::Start);
+        let is_in = |(_, _, role): &(&str, &str, Role)| Phase::of(*role).contains(&phase);
+        let places: Vec<_> = roles().filter(is_in).collect();
+        let (member, topic, role) = places[self.rng.usize(..places.len())];
+        self.pass(Duration::ZERO);
+        let life = self.lives.of(member).saturating_sub(1);
+        let mark = marks::file(&self.place, member, life, topic, role);
+        let end = now() + AIM;
+        while marks::read(&mark).phase != phase && now() < end {
+            std::hint::spin_loop();
+        }
+        self.kill_at(member, mark);
+    }
+
     fn kill(&mut self, member: &str) {
+        let places: Vec<_> = roles().filter(|(known, ..)| *known == member).collect();
+        let (member, topic, role) = places[self.rng.usize(..places.len())];
+        let life = self.lives.of(member).saturating_sub(1);
+        self.kill_at(member, marks::file(&self.place, member, life, topic, role));
+    }
+
+    /// Kills a process. `mark` is of a service in it.
+    fn kill_at(&mut self, member: &str, mark: PathBuf) {
+        // What its publishers know before it is killed holds for its next process.
+        let mut confirmed = Vec::new();
+        for (publisher, topic, reader, _) in STREAMS {
+            let life = self.lives.of(publisher).saturating_sub(1);
+            if reader == member && life < self.lives.of(publisher) {
+                let mark = marks::file(&self.place, publisher, life, topic, Role::Publisher);
+                confirmed.push((topic, life, marks::read(&mark).confirmed));
+            }
+        }
         if self.signal(member, Signal::KILL, Fate::Killed) {
             self.summary.kills += 1;
+            self.aimed.push(mark);
+            if let Some(start) = self.lives.last(member) {
+                start.confirmed = confirmed;
+            }
+        }
+    }
+
+    /// A process that is killed is so at once, long before the next kill.
+    fn count_hits(&mut self) {
+        for mark in self.aimed.drain(..) {
+            let phase = marks::read(&mark).phase;
+            *self.hits.entry(phase).or_default() += 1;
+            *self.summary.hits.entry(phase).or_default() += 1;
         }
     }
 
@@ -197,7 +288,7 @@ impl Run {
             if left.is_empty() {
                 return;
             }
-            assert!(now() < end, "no progress: {left:?}\n{}", self.lives.story());
+            assert!(now() < end, "{HANGS}: {left:?}\n{}", self.lives.story());
             self.pass(Duration::from_millis(2));
         }
     }
@@ -214,6 +305,7 @@ impl Run {
 
     /// Ends all in order, and checks.
     fn end(mut self) -> Summary {
+        self.count_hits();
         self.handle.stop();
         let bundle = self.bundle.take().unwrap();
         while let Ok(event) = self.events.recv_timeout(2 * PATIENCE) {
@@ -227,13 +319,25 @@ impl Run {
             assert!(!entry.file_type().unwrap().is_socket(), "{:?} is left", entry.path());
         }
         let (sent, read) = history::of(&self.place, &self.lives.starts);
-        match check(&sent, &read, CAPACITY) {
+        match check(&sent, &read, SLOTS) {
             Ok(tally) => self.summary.tally = tally,
             Err(error) => panic!("{error}\n{}", self.lives.story()),
         }
         history::check_relays(&self.place, &self.lives.starts);
-        self.summary
+        std::mem::take(&mut self.summary)
     }
+}
+
+/// Each topic of each member, in the role that the member has.
+fn roles() -> impl Iterator<Item = (&'static str, &'static str, Role)> {
+    let readers = STREAMS.iter().map(|(_, topic, reader, _)| (*reader, *topic, Role::Reader));
+    let publishers = [
+        ("source", "orders", Role::Publisher),
+        ("source", "ticks", Role::Publisher),
+        ("source", "notes", Role::Publisher),
+        ("relay", "results", Role::Publisher),
+    ];
+    readers.chain(publishers)
 }
 
 impl Drop for Run {

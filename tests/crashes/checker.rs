@@ -1,9 +1,11 @@
 //! Holds what was received against what was sent and what was told.
 //!
 //! For each start of a publisher and each start of a reader: order, no doubles, and no number that is missing without a
-//! gap that says so, with the exact count if it claims to be exact; if the publisher waits for this reader, no gap at all. Across the starts of a reader: nothing twice, and
-//! between two no more is missing than a process can have held when it was killed. Where both lived from the beginning
-//! to an end in order: all that was emitted.
+//! gap that says so, with the exact count if it claims to be exact; if the publisher waits for this reader, no gap at all.
+//! Across the starts of a reader that died: no number is missing, and what comes a second time is marked, lies behind
+//! what was confirmed, and is no more than a ring can hold. Of a topic that is delivered at most once nothing comes a
+//! second time, and a gap at the start of the next process says what is missing instead. Where both lived from the
+//! beginning to an end in order: all that was emitted.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -26,6 +28,19 @@ pub(crate) struct Sent {
     pub(crate) epoch: u64,
     /// So many emits are known to have completed; of a process that was killed it may have been one more.
     pub(crate) count: u64,
+    /// It has seen that so many are confirmed.
+    pub(crate) confirmed: u64,
+}
+
+/// What is promised to a reader whose process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// Its publisher waits for it. Nothing is missing, and what may come again is marked.
+    AtLeastOnce,
+    /// Its publisher waits for it. What it may have had does not come again: it is told how many messages that are.
+    AtMostOnce,
+    /// Nobody waits for it. It is told what it misses, but for what had arrived at a process that was killed.
+    Told,
 }
 
 /// One start of a reader, and one topic.
@@ -35,15 +50,17 @@ pub(crate) struct Read {
     pub(crate) reader: &'static str,
     pub(crate) life: u64,
     pub(crate) span: Life,
-    pub(crate) gating: bool,
+    pub(crate) promise: Promise,
     /// Its subscription has come to its end.
     pub(crate) done: bool,
     pub(crate) seen: Vec<Seen>,
+    /// When it was killed, messages of these starts of its publisher before these numbers were known to be confirmed.
+    pub(crate) confirmed: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Seen {
-    Got { life: u64, number: u64, sequence: u64, whole: bool },
+    Got { life: u64, number: u64, sequence: u64, whole: bool, again: bool },
     Gap { epoch: u64, count: u64, exact: bool },
 }
 
@@ -54,8 +71,14 @@ pub(crate) struct Tally {
     pub(crate) received: u64,
     /// Messages that readers were told they miss.
     pub(crate) told: u64,
-    /// Messages that were with a reader when it was killed.
+    /// Messages that came to another start of their reader, too.
+    pub(crate) repeated: u64,
+    /// Messages that were marked as redelivered.
+    pub(crate) marked: u64,
+    /// Messages that had arrived at observing readers which were killed before they received them.
     pub(crate) unknown: u64,
+    /// The most messages that came a second time after one death.
+    pub(crate) most_repeated: u64,
     /// Streams whose both ends lived from beginning to end.
     pub(crate) whole: u64,
 }
@@ -64,7 +87,10 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Tally) {
         self.received += other.received;
         self.told += other.told;
+        self.repeated += other.repeated;
+        self.marked += other.marked;
         self.unknown += other.unknown;
+        self.most_repeated = self.most_repeated.max(other.most_repeated);
         self.whole += other.whole;
     }
 }
@@ -74,15 +100,20 @@ impl AddAssign for Tally {
 struct Place {
     /// The number of its first message, or of the first that it was told it misses.
     first: Option<u64>,
+    first_message: u64,
     next: u64,
     told: u64,
     /// It was told that more may be missing, of a process that was killed.
     vague: bool,
     received: u64,
+    /// The number of its first message that is not marked, and behind its last one that is.
+    first_fresh: Option<u64>,
+    marked_before: u64,
+    marked: u64,
 }
 
-/// Checks all; `capacity` is that of the rings.
-pub(crate) fn check(sent: &[Sent], read: &[Read], capacity: u64) -> Result<Tally, String> {
+/// Checks all; `slots` is how many messages of a publisher may be on their way to a reader.
+pub(crate) fn check(sent: &[Sent], read: &[Read], slots: u64) -> Result<Tally, String> {
     let mut tally = Tally::default();
     for sent in sent {
         // In the order of their starts.
@@ -92,7 +123,7 @@ pub(crate) fn check(sent: &[Sent], read: &[Read], capacity: u64) -> Result<Tally
         names.dedup();
         for name in names {
             let starts = read.iter().filter(|read| (read.topic, read.reader) == (sent.topic, name));
-            pair(sent, &starts.collect::<Vec<_>>(), capacity, &mut tally)?;
+            pair(sent, &starts.collect::<Vec<_>>(), slots, &mut tally)?;
         }
     }
     for read in read {
@@ -115,9 +146,11 @@ pub(crate) fn check(sent: &[Sent], read: &[Read], capacity: u64) -> Result<Tally
 }
 
 /// One start of a publisher, and all starts of one reader.
-fn pair(sent: &Sent, starts: &[&Read], capacity: u64, tally: &mut Tally) -> Result<(), String> {
-    // The highest number that an earlier start of this reader has seen, and how much may be missing behind it.
-    let (mut next, mut slack) = (0, Some(0));
+fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<(), String> {
+    // Behind the last number that an earlier start of this reader has seen, and before which number all is confirmed.
+    let (mut next, mut confirmed) = (0, 0);
+    // No start of this reader has left its publisher so far: it holds all for the next one.
+    let mut held = true;
     for read in starts {
         let (began, ended) = (read.span.began, read.span.ended);
         if ended < sent.span.began || began > sent.span.ended {
@@ -130,23 +163,31 @@ fn pair(sent: &Sent, starts: &[&Read], capacity: u64, tally: &mut Tally) -> Resu
             return Err(format!("{about}: {} were seen, {} sent", place.next, sent.count));
         }
         if let Some(first) = place.first {
-            if first < next {
-                return Err(format!("{about}: {first} again, the start before had {next}"));
+            if held && first > next && !place.vague {
+                if read.promise != Promise::Told {
+                    return Err(format!("{about}: {} lost before {first}", first - next));
+                }
+                // What lay in its ring when it was killed.
+                tally.unknown += first - next;
             }
-            let missing = first - next;
-            if slack.is_some_and(|slack| missing > slack) {
-                return Err(format!("{about}: {missing} lost before {first}, which nobody held"));
+            if first < confirmed && read.promise != Promise::Told {
+                return Err(format!("{about}: {first} again, {confirmed} were confirmed"));
             }
-            tally.unknown += missing;
-            next = place.next;
-            slack = Some(0);
+            check_repeats(read.promise, &place, next, slots)
+                .map_err(|error| format!("{about}: {error}"))?;
+            let again =
+                if place.received > 0 { next.saturating_sub(place.first_message) } else { 0 };
+            tally.repeated += again;
+            tally.most_repeated = tally.most_repeated.max(again);
+            next = next.max(place.next);
         }
-        // What it may have held when it was killed: its own ring, and what was sent and not confirmed. Who said
-        // goodbye, or does not hold its publisher, may miss anything.
-        let held = (read.gating && read.span.killed).then_some(2 * capacity + 1);
-        slack = slack.zip(held).map(|(slack, held)| slack + held);
         tally.received += place.received;
         tally.told += place.told;
+        tally.marked += place.marked;
+        // Who says goodbye does not hold its publishers any more.
+        held &= read.span.asked >= sent.span.ended;
+        let known = read.confirmed.iter().filter(|(life, _)| *life == sent.life);
+        confirmed = known.map(|(_, before)| *before).chain([confirmed]).max().unwrap_or(0);
         // Who is asked to end leaves its publishers, and may miss what they still send.
         let lived_on = !sent.span.killed && !read.span.killed && read.span.asked >= sent.span.ended;
         if lived_on && read.done {
@@ -159,6 +200,41 @@ fn pair(sent: &Sent, starts: &[&Read], capacity: u64, tally: &mut Tally) -> Resu
             }
             tally.whole += u64::from(from_the_beginning);
         }
+        check_told(sent, read, &place).map_err(|error| format!("{about}: {error}"))?;
+    }
+    // Who lets go of its publishers is not waited for by those who wait for a confirmation.
+    let waits = starts.iter().all(|read| read.promise == Promise::AtLeastOnce);
+    if waits && held && !starts.is_empty() && next < sent.confirmed {
+        let confirmed = sent.confirmed;
+        return Err(format!("{}: {confirmed} confirmed, {next} seen", about(starts[0])));
+    }
+    Ok(())
+}
+
+/// Holds what a start of a reader got of a publisher against what the starts before have seen: all before `next`.
+fn check_repeats(promise: Promise, place: &Place, next: u64, slots: u64) -> Result<(), String> {
+    let again = place.marked_before.saturating_sub(place.first_message);
+    if again > 0 && promise != Promise::AtLeastOnce {
+        return Err(format!("{} marked as coming again", place.marked));
+    }
+    if again > slots {
+        return Err(format!("{again} come again, a ring holds {slots}"));
+    }
+    match place.first_fresh {
+        Some(fresh) if fresh < next => {
+            Err(format!("{fresh} again without a mark, the start before had {next}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Of a publisher that was killed a reader is told that it may have sent more, at the latest before the reader ends, if
+/// another start of the publisher has come.
+fn check_told(sent: &Sent, read: &Read, place: &Place) -> Result<(), String> {
+    let later = |seen: &Seen| matches!(seen, Seen::Got { life, .. } if *life > sent.life);
+    let was_there = place.received > 0 && sent.span.killed && read.done;
+    if was_there && !place.vague && read.seen.iter().any(later) {
+        return Err("was not told that its publisher is gone".to_owned());
     }
     Ok(())
 }
@@ -175,7 +251,13 @@ fn follow(sent: &Sent, read: &Read) -> Result<Place, String> {
                 if !exact && !sent.span.killed && count > 0 {
                     return Err(format!("{count} missing, not exactly, and nobody was killed"));
                 }
-                if read.gating && exact && count > 0 {
+                let is_at_start = place.first.is_none();
+                let may = match read.promise {
+                    Promise::AtLeastOnce => false,
+                    Promise::AtMostOnce => is_at_start,
+                    Promise::Told => true,
+                };
+                if !may && exact && count > 0 {
                     return Err(format!("{count} missing, though its publisher waits for it"));
                 }
                 place.vague |= !exact && sent.span.killed;
@@ -185,14 +267,22 @@ fn follow(sent: &Sent, read: &Read) -> Result<Place, String> {
                     None => before += count,
                 }
             }
-            Seen::Got { life, number, sequence, whole } if life == sent.life => {
+            Seen::Got { life, number, sequence, whole, again } if life == sent.life => {
                 if !whole || number != sequence {
                     return Err(format!("{number} came as {sequence}, whole: {whole}"));
                 }
                 if place.first.is_none() {
                     let first = number.checked_sub(before);
                     place.first = Some(first.ok_or(format!("{before} missing before {number}"))?);
-                    place.next = number;
+                    (place.first_message, place.next) = (number, number);
+                }
+                if again {
+                    if place.first_fresh.is_some() {
+                        return Err(format!("{number} marked behind one that is not"));
+                    }
+                    (place.marked, place.marked_before) = (place.marked + 1, number + 1);
+                } else {
+                    place.first_fresh.get_or_insert(number);
                 }
                 if number < place.next || number > place.next && !place.vague {
                     return Err(format!("{number} came, {} should have", place.next));

@@ -1,23 +1,30 @@
 //! A check that cannot fail is a defect.
 
-use crate::checker::{Life, Read, Seen, Sent, Tally, check};
+use crate::checker::{Life, Promise, Read, Seen, Sent, Tally, check};
 
-const CAPACITY: u64 = 4;
+const SLOTS: u64 = 4;
 const WHOLE: Life = Life { began: 1, asked: usize::MAX, ended: 9, killed: false };
 
 fn sent(life: u64, span: Life, count: u64) -> Sent {
-    Sent { topic: "orders", life, span, epoch: 100 + life, count }
+    Sent { topic: "orders", life, span, epoch: 100 + life, count, confirmed: 0 }
 }
 
 /// Who is told of gaps is not waited for.
 fn read(life: u64, span: Life, seen: &[Seen]) -> Read {
     let seen = seen.to_vec();
-    let gating = !seen.iter().any(|seen| matches!(seen, Seen::Gap { .. }));
-    Read { topic: "orders", reader: "sink", life, span, gating, done: !span.killed, seen }
+    let is_told = seen.iter().any(|seen| matches!(seen, Seen::Gap { .. }));
+    let promise = if is_told { Promise::Told } else { Promise::AtLeastOnce };
+    let (done, confirmed) = (!span.killed, Vec::new());
+    Read { topic: "orders", reader: "sink", life, span, promise, done, seen, confirmed }
 }
 
 fn got(number: u64) -> Seen {
-    Seen::Got { life: 0, number, sequence: number, whole: true }
+    Seen::Got { life: 0, number, sequence: number, whole: true, again: false }
+}
+
+/// As [`got`], marked as redelivered.
+fn again(number: u64) -> Seen {
+    Seen::Got { life: 0, number, sequence: number, whole: true, again: true }
 }
 
 fn gap(count: u64) -> Seen {
@@ -27,7 +34,7 @@ fn gap(count: u64) -> Seen {
 /// A reader that lives longer than the publisher on both sides.
 fn whole(seen: &[Seen]) -> Result<Tally, String> {
     let around = Life { began: 0, ended: 10, killed: false, ..WHOLE };
-    check(&[sent(0, WHOLE, 5)], &[read(0, around, seen)], CAPACITY)
+    check(&[sent(0, WHOLE, 5)], &[read(0, around, seen)], SLOTS)
 }
 
 fn refused(seen: &[Seen], why: &str) {
@@ -38,9 +45,9 @@ fn refused(seen: &[Seen], why: &str) {
 #[test]
 fn a_good_run_is_good() {
     let all = [0, 1, 2, 3, 4].map(got);
-    assert_eq!(whole(&all), Ok(Tally { received: 5, told: 0, unknown: 0, whole: 1 }));
+    assert_eq!(whole(&all), Ok(Tally { received: 5, whole: 1, ..Tally::default() }));
     let told = [got(0), gap(3), got(4)];
-    assert_eq!(whole(&told), Ok(Tally { received: 2, told: 3, unknown: 0, whole: 1 }));
+    assert_eq!(whole(&told), Ok(Tally { received: 2, told: 3, whole: 1, ..Tally::default() }));
     assert!(whole(&[gap(2), got(2), got(3), got(4)]).is_ok());
     assert!(whole(&[got(0), got(1), got(2), gap(2)]).is_ok());
 }
@@ -82,8 +89,9 @@ fn a_gap_that_says_another_number_is_found() {
 #[test]
 fn a_gap_where_the_publisher_waits_is_found() {
     let around = Life { began: 0, ended: 10, killed: false, ..WHOLE };
-    let gating = Read { gating: true, ..read(0, around, &[got(0), gap(3), got(4)]) };
-    let error = check(&[sent(0, WHOLE, 5)], &[gating], CAPACITY).unwrap_err();
+    let gating =
+        Read { promise: Promise::AtLeastOnce, ..read(0, around, &[got(0), gap(3), got(4)]) };
+    let error = check(&[sent(0, WHOLE, 5)], &[gating], SLOTS).unwrap_err();
     assert!(error.contains("3 missing, though its publisher waits for it"), "{error}");
 }
 
@@ -91,9 +99,15 @@ fn a_gap_where_the_publisher_waits_is_found() {
 fn what_nobody_sent_is_found() {
     let all = [0, 1, 2, 3, 4, 5].map(got);
     refused(&all, "6 were seen, 5 sent");
-    refused(&[got(0), Seen::Got { life: 0, number: 1, sequence: 1, whole: false }], "whole: false");
-    refused(&[got(0), Seen::Got { life: 0, number: 1, sequence: 2, whole: true }], "came as 2");
-    let stranger = Seen::Got { life: 7, number: 0, sequence: 0, whole: true };
+    refused(
+        &[got(0), Seen::Got { life: 0, number: 1, sequence: 1, whole: false, again: false }],
+        "whole: false",
+    );
+    refused(
+        &[got(0), Seen::Got { life: 0, number: 1, sequence: 2, whole: true, again: false }],
+        "came as 2",
+    );
+    let stranger = Seen::Got { life: 7, number: 0, sequence: 0, whole: true, again: false };
     refused(&[&all[..5], &[stranger]].concat(), "of nobody");
     let gap = Seen::Gap { epoch: 7, count: 1, exact: true };
     refused(&[&all[..5], &[gap]].concat(), "of nobody");
@@ -102,39 +116,104 @@ fn what_nobody_sent_is_found() {
 #[test]
 fn who_leaves_before_its_publisher_ends_may_miss_the_rest_and_no_more() {
     let leaves = Life { began: 0, asked: 8, ended: 10, killed: false };
-    let run = |seen: &[Seen]| check(&[sent(0, WHOLE, 5)], &[read(0, leaves, seen)], CAPACITY);
+    let run = |seen: &[Seen]| check(&[sent(0, WHOLE, 5)], &[read(0, leaves, seen)], SLOTS);
     assert!(run(&[0, 1, 2].map(got)).is_ok());
     let error = run(&[got(0), got(2)]).unwrap_err();
     assert!(error.contains("2 came, 1 should have"), "{error}");
     let stays = Life { asked: 9, ..leaves };
-    let error = check(&[sent(0, WHOLE, 5)], &[read(0, stays, &[got(0)])], CAPACITY).unwrap_err();
+    let error = check(&[sent(0, WHOLE, 5)], &[read(0, stays, &[got(0)])], SLOTS).unwrap_err();
     assert!(error.contains("1 of 5 came"), "{error}");
 }
 
-/// A reader that is killed in the middle, and its next start.
-fn twice(first: &[Seen], second: &[Seen]) -> Result<Tally, String> {
+/// A reader that is killed in the middle, and its next start, to which this is promised.
+fn twice(promise: Promise, first: &[Seen], second: &[Seen]) -> Result<Tally, String> {
     let publisher = Life { began: 1, ended: 20, killed: false, ..WHOLE };
     let killed = Life { began: 0, ended: 5, killed: true, ..WHOLE };
     let after = Life { began: 6, ended: 21, killed: false, ..WHOLE };
-    check(&[sent(0, publisher, 15)], &[read(0, killed, first), read(1, after, second)], CAPACITY)
+    let confirmed = vec![(0, 2)];
+    let first = Read { promise, confirmed, ..read(0, killed, first) };
+    let second = Read { promise, ..read(1, after, second) };
+    check(&[sent(0, publisher, 15)], &[first, second], SLOTS)
+}
+
+fn rest(from: u64) -> Vec<Seen> {
+    (from..15).map(got).collect()
+}
+
+fn marked(from: u64, to: u64) -> Vec<Seen> {
+    let all = (from..to).map(again);
+    all.chain(rest(to)).collect()
 }
 
 #[test]
-fn what_a_killed_reader_may_have_held_is_unknown_and_no_more() {
-    let first = [0, 1, 2].map(got);
-    let rest = |from: u64| (from..15).map(got).collect::<Vec<_>>();
-    assert_eq!(twice(&first, &rest(12)).unwrap().unknown, 9);
-    let error = twice(&first, &rest(13)).unwrap_err();
-    assert!(error.contains("10 lost before 13"), "{error}");
-    let error = twice(&first, &rest(2)).unwrap_err();
-    assert!(error.contains("2 again, the start before had 3"), "{error}");
+fn what_a_killed_reader_had_comes_again_marked_and_nothing_is_missing() {
+    let first = [0, 1, 2, 3].map(got);
+    let run = |second: &[Seen]| twice(Promise::AtLeastOnce, &first, second);
+    let refused = |second: &[Seen], why: &str| {
+        let error = run(second).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    };
+    assert_eq!(run(&rest(4)).unwrap().repeated, 0);
+    let Tally { repeated, marked: count, most_repeated, .. } = run(&marked(2, 6)).unwrap();
+    assert_eq!((repeated, count, most_repeated), (2, 4, 2));
+    refused(&rest(5), "1 lost before 5");
+    refused(&rest(3), "3 again without a mark");
+    refused(&marked(2, 3), "3 again without a mark");
+    refused(&marked(1, 4), "1 again, 2 were confirmed");
+    refused(&marked(2, 7), "5 come again, a ring holds 4");
+    refused(&[marked(2, 4), vec![again(15)]].concat(), "marked behind one that is not");
+}
+
+#[test]
+fn what_is_delivered_at_most_once_does_not_come_again_and_is_told() {
+    let first = [0, 1, 2, 3].map(got);
+    let run = |second: &[Seen]| twice(Promise::AtMostOnce, &first, second);
+    let refused = |second: &[Seen], why: &str| {
+        let error = run(second).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    };
+    assert_eq!(run(&[&[gap(4)], &rest(7)[..]].concat()).unwrap().told, 4);
+    refused(&rest(7), "3 lost before 7");
+    refused(&[&[gap(2)], &rest(7)[..]].concat(), "1 lost before 5");
+    refused(&rest(3), "3 again without a mark");
+    refused(&marked(3, 4), "marked as coming again");
+    refused(&[&rest(4)[..3], &[gap(1)], &rest(8)].concat(), "though its publisher waits");
+}
+
+#[test]
+fn a_confirmation_of_what_nobody_has_seen_is_found() {
+    let around = Life { began: 0, ended: 10, killed: false, ..WHOLE };
+    let run = |confirmed| {
+        let sent = Sent { confirmed, ..sent(0, Life { killed: true, ..WHOLE }, 5) };
+        check(&[sent], &[read(0, around, &[0, 1, 2].map(got))], SLOTS)
+    };
+    assert!(run(3).is_ok());
+    let error = run(4).unwrap_err();
+    assert!(error.contains("4 confirmed, 3 seen"), "{error}");
+}
+
+#[test]
+fn who_is_not_told_that_its_publisher_was_killed_is_found() {
+    let killed = Life { killed: true, ..WHOLE };
+    let next = Life { began: 10, ended: 19, ..WHOLE };
+    let around = Life { began: 0, ended: 20, killed: false, ..WHOLE };
+    let later = Seen::Got { life: 1, number: 0, sequence: 0, whole: true, again: false };
+    let run = |seen: &[Seen]| {
+        let read = Read { promise: Promise::AtLeastOnce, ..read(0, around, seen) };
+        check(&[sent(0, killed, 2), sent(1, next, 1)], &[read], SLOTS)
+    };
+    let vague = Seen::Gap { epoch: 100, count: 0, exact: false };
+    assert!(run(&[got(0), vague, later]).is_ok());
+    assert!(run(&[later]).is_ok());
+    let error = run(&[got(0), later]).unwrap_err();
+    assert!(error.contains("was not told that its publisher is gone"), "{error}");
 }
 
 #[test]
 fn of_a_killed_publisher_one_message_may_have_gone_unrecorded_and_no_more() {
     let killed = Life { killed: true, ..WHOLE };
     let around = Life { began: 0, ended: 10, killed: false, ..WHOLE };
-    let run = |seen: &[Seen]| check(&[sent(0, killed, 2)], &[read(0, around, seen)], CAPACITY);
+    let run = |seen: &[Seen]| check(&[sent(0, killed, 2)], &[read(0, around, seen)], SLOTS);
     assert!(run(&[0, 1].map(got)).is_ok() && run(&[0, 1, 2].map(got)).is_ok());
     let vague = Seen::Gap { epoch: 100, count: 0, exact: false };
     assert!(run(&[got(0), vague]).is_ok());

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::checker::{Read, Seen, Sent};
 use crate::launch::STREAMS;
 use crate::lives::Starts;
+use crate::marks::{self, Role};
 use crate::records::{Record, file, read};
 
 /// A relay makes one result of each order that it received.
@@ -24,7 +25,7 @@ pub(crate) fn check_relays(place: &Path, starts: &Starts) {
 /// What all starts of all members wrote down.
 pub(crate) fn of(place: &Path, starts: &Starts) -> (Vec<Sent>, Vec<Read>) {
     let (mut sent, mut received): (Vec<Sent>, Vec<Read>) = (Vec::new(), Vec::new());
-    for (publisher, topic, reader, gating) in STREAMS {
+    for (publisher, topic, reader, promise) in STREAMS {
         for (life, start) in (0..).zip(&starts[publisher]) {
             if sent.iter().any(|sent| (sent.topic, sent.life) == (topic, life)) {
                 continue;
@@ -36,21 +37,26 @@ pub(crate) fn of(place: &Path, starts: &Starts) -> (Vec<Sent>, Vec<Read>) {
             let Some(Record::Epoch(epoch)) = records.first().copied() else { continue };
             let is_emit = |record: &&Record| matches!(record, Record::Sent(_));
             let count = records.iter().filter(is_emit).count() as u64;
-            sent.push(Sent { topic, life, span: start.life, epoch, count });
+            let path = marks::file(place, publisher, life, topic, Role::Publisher);
+            let confirmed = marks::read(&path).confirmed;
+            sent.push(Sent { topic, life, span: start.life, epoch, count, confirmed });
         }
         for (life, start) in (0..).zip(&starts[reader]) {
             let records = read(&file(place, reader, life, topic), 0);
             let done = records.contains(&Record::End);
             assert!(done || start.life.killed, "{reader} {life} has not read {topic} to its end");
             let seen = records.into_iter().filter_map(|record| match record {
-                Record::Got { life, number, sequence, whole } => {
-                    Some(Seen::Got { life, number, sequence, whole })
+                Record::Got { life, number, sequence, whole, again } => {
+                    Some(Seen::Got { life, number, sequence, whole, again })
                 }
                 Record::Gap { epoch, count, exact } => Some(Seen::Gap { epoch, count, exact }),
                 _ => None,
             });
             let seen = seen.collect();
-            received.push(Read { topic, reader, life, span: start.life, gating, done, seen });
+            let confirmed = start.confirmed.iter().filter(|known| known.0 == topic);
+            let confirmed = confirmed.map(|(_, life, before)| (*life, *before)).collect();
+            let span = start.life;
+            received.push(Read { topic, reader, life, span, promise, done, seen, confirmed });
         }
     }
     (sent, received)

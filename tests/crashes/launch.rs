@@ -10,6 +10,7 @@ use std::time::Duration;
 use mycelium::Restart;
 use mycelium::bundle::{Bundle, Event, Member};
 
+use crate::checker::Promise;
 use crate::roles;
 
 /// Longer than it takes any process to do what it has to.
@@ -17,12 +18,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const MEMBERS: [&str; 3] = ["source", "relay", "sink"];
 
-/// Publisher, topic, reader, and whether it is waited for.
-pub(crate) const STREAMS: [(&str, &str, &str, bool); 4] = [
-    ("source", "orders", "relay", true),
-    ("source", "orders", "sink", true),
-    ("source", "ticks", "sink", false),
-    ("relay", "results", "sink", true),
+/// Publisher, topic, reader, and what is promised to it.
+pub(crate) const STREAMS: [(&str, &str, &str, Promise); 5] = [
+    ("source", "orders", "relay", Promise::AtLeastOnce),
+    ("source", "orders", "sink", Promise::AtLeastOnce),
+    ("source", "ticks", "sink", Promise::Told),
+    ("source", "notes", "sink", Promise::AtMostOnce),
+    ("relay", "results", "sink", Promise::AtLeastOnce),
 ];
 
 /// What a start of a member said before it ended.

@@ -22,6 +22,8 @@ pub(crate) struct Start {
     pub(crate) fate: Fate,
     /// It does not go on before it is told to.
     pub(crate) stopped: bool,
+    /// Before it was killed, so many messages were known to be confirmed: topic, start of the publisher, number.
+    pub(crate) confirmed: Vec<(&'static str, u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +79,8 @@ impl Lives {
             Event::Started { pid, .. } => {
                 let life =
                     Life { began: self.count, asked: usize::MAX, ended: usize::MAX, killed: false };
-                starts.push(Start { pid: *pid, life, fate: Fate::None, stopped: false });
+                let (fate, stopped, confirmed) = (Fate::None, false, Vec::new());
+                starts.push(Start { pid: *pid, life, fate, stopped, confirmed });
             }
             Event::Exited { member, status } => {
                 let start = starts.last_mut().unwrap();

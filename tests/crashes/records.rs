@@ -18,8 +18,8 @@ pub(crate) enum Record {
     /// The message of this number was emitted.
     Sent(u64),
     /// A message was received: which start of its publisher it says it is from, which number it says it has, which
-    /// number it came under, and whether its content is what was sent.
-    Got { life: u64, number: u64, sequence: u64, whole: bool },
+    /// number it came under, whether its content is what was sent, and whether it is marked as redelivered.
+    Got { life: u64, number: u64, sequence: u64, whole: bool, again: bool },
     /// It was told that messages are missing.
     Gap { epoch: u64, count: u64, exact: bool },
     /// All is done, and the process ends as it should.
@@ -31,8 +31,8 @@ impl Record {
         match self {
             Record::Epoch(epoch) => [1, epoch, 0, 0, 0],
             Record::Sent(number) => [2, number, 0, 0, 0],
-            Record::Got { life, number, sequence, whole } => {
-                [3, life, number, sequence, u64::from(whole)]
+            Record::Got { life, number, sequence, whole, again } => {
+                [3, life, number, sequence, u64::from(whole) | u64::from(again) << 1]
             }
             Record::Gap { epoch, count, exact } => [4, epoch, count, u64::from(exact), 0],
             Record::End => [5, 0, 0, 0, 0],
@@ -51,7 +51,8 @@ impl Record {
                 life: field(1),
                 number: field(2),
                 sequence: field(3),
-                whole: field(4) == 1,
+                whole: field(4) & 1 == 1,
+                again: field(4) & 2 == 2,
             },
             4 => Record::Gap { epoch: field(1), count: field(2), exact: field(3) == 1 },
             5 => Record::End,
@@ -85,7 +86,8 @@ impl Log {
         self.put(match delivery {
             Delivery::Msg(message) => {
                 let (life, number, whole) = content(message);
-                Record::Got { life, number, sequence: message.sequence(), whole }
+                let (sequence, again) = (message.sequence(), message.redelivered());
+                Record::Got { life, number, sequence, whole, again }
             }
             Delivery::Gap(gap) => {
                 Record::Gap { epoch: gap.epoch, count: gap.count, exact: gap.exact }
@@ -117,7 +119,8 @@ fn what_is_written_is_read_and_half_a_record_is_none() {
     let records = [
         Record::Epoch(u64::MAX),
         Record::Sent(1),
-        Record::Got { life: 1, number: 2, sequence: 3, whole: true },
+        Record::Got { life: 1, number: 2, sequence: 3, whole: true, again: false },
+        Record::Got { life: 1, number: 2, sequence: 3, whole: false, again: true },
         Record::Gap { epoch: 4, count: 5, exact: false },
         Record::End,
     ];
@@ -127,6 +130,6 @@ fn what_is_written_is_read_and_half_a_record_is_none() {
     }
     (&log.0).write_all(&[1; SIZE - 1]).unwrap();
     assert_eq!(read(&path, 0), records);
-    assert_eq!(read(&path, 4), [Record::End]);
+    assert_eq!(read(&path, 5), [Record::End]);
     fs::remove_file(&path).unwrap();
 }

@@ -11,6 +11,9 @@ use mycelium::{Context, Message, Node, Result, Topology, message, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 
+use crate::marks::{self, Marker, Phase, Role};
+#[cfg(test)]
+use crate::poison;
 use crate::records::{Log, Record, file};
 
 pub(crate) const ROLE: &str = "MYCELIUM_TEST_ROLE";
@@ -20,20 +23,25 @@ pub(crate) const PLACE: &str = "MYCELIUM_TEST_PLACE";
 /// Small rings that are full soon, and links that lose patience soon.
 const TOPOLOGY: &str = r#"
 [node.source]
-services = ["Orders", "Ticks"]
+services = ["Orders", "Ticks", "Notes"]
 shutdown = "20s"
 [node.relay]
 services = ["Relay"]
 shutdown = "20s"
 [node.sink]
-services = ["SinkOrders", "SinkTicks", "SinkResults"]
+services = ["SinkOrders", "SinkTicks", "SinkNotes", "SinkResults"]
 shutdown = "20s"
 [topic.orders]
 capacity = 64
+dead_letter_after = "never"
 [topic.ticks]
 capacity = 64
+[topic.notes]
+capacity = 64
+delivery = "at-most-once"
 [topic.results]
 capacity = 64
+dead_letter_after = "never"
 [subscription."SinkTicks.ticks"]
 policy = "drop-oldest"
 [link.default]
@@ -42,10 +50,12 @@ silence = "400ms"
 handshake = "400ms"
 retry = "5ms"
 longest_retry = "50ms"
+window = "8KiB"
 "#;
 
-/// Messages in the ring of each publisher, on both sides of a link.
-pub(crate) const CAPACITY: u64 = 64;
+/// The slots of the largest ring: as many messages as a link has on its way at most. Of the link's 8 KiB each message takes 32
+/// bytes.
+pub(crate) const SLOTS: u64 = 256;
 
 #[message(topic = "orders", id = 1)]
 struct Order {
@@ -56,6 +66,13 @@ struct Order {
 
 #[message(topic = "ticks", id = 2)]
 struct Tick {
+    life: u64,
+    number: u64,
+    content: u64,
+}
+
+#[message(topic = "notes", id = 4)]
+struct Note {
     life: u64,
     number: u64,
     content: u64,
@@ -85,15 +102,22 @@ impl Me {
     fn log(&self, topic: &str) -> Arc<Log> {
         Arc::new(Log::open(&file(&self.place, &self.member, self.life, topic)).unwrap())
     }
+
+    fn marker(&self, topic: &str, role: Role) -> Arc<Marker> {
+        let path = marks::file(&self.place, &self.member, self.life, topic, role);
+        Arc::new(Marker::open(&path).unwrap())
+    }
 }
 
-/// A service that emits as fast as it may for a moment, and then pauses for another.
+/// A service that emits as fast as it may for a moment, and then pauses for another. Now and then it waits until all is
+/// confirmed.
 macro_rules! source {
     ($service:ident, $message:ident) => {
         struct $service {
             life: u64,
             next: u64,
             log: Arc<Log>,
+            mark: Arc<Marker>,
         }
 
         #[service(emits($message))]
@@ -104,13 +128,22 @@ macro_rules! source {
                     for _ in 0..random % 100 {
                         let (life, number) = (self.life, self.next);
                         let content = content($message::ID.into(), life, number);
+                        self.mark.is_at(Phase::Emit)?;
                         ctx.emit($message { life, number, content }).await?;
+                        self.mark.is_at(Phase::Emitted)?;
                         self.log.put(Record::Sent(number))?;
                         self.next += 1;
                         if ctx.is_shutting_down() {
                             return Ok(());
                         }
                     }
+                    if random % 8 == 0 {
+                        self.mark.is_at(Phase::Confirming)?;
+                        ctx.confirmed().await;
+                        self.mark.confirmed(self.next)?;
+                        ctx.sleep(Duration::from_micros(random % 200)).await?;
+                    }
+                    self.mark.is_at(Phase::Rest)?;
                     ctx.sleep(Duration::from_micros(random % 4000)).await?;
                 }
             }
@@ -118,26 +151,38 @@ macro_rules! source {
     };
 }
 
-/// A service that receives, now and then slowly.
+/// A service that receives, now and then slowly. At times it is done with a message before it wants the next.
 macro_rules! sink {
     ($service:ident, $message:ident) => {
-        struct $service(Arc<Log>);
+        struct $service {
+            log: Arc<Log>,
+            mark: Arc<Marker>,
+        }
 
         #[service(reads($message))]
         impl $service {
             async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
                 let mut messages = ctx.subscribe::<$message>()?;
-                while let Some(delivery) = messages.recv().await {
-                    self.0.delivery(&delivery, |message: &$message| {
+                loop {
+                    self.mark.is_at(Phase::Receive)?;
+                    let Some(delivery) = messages.recv().await else { break };
+                    self.mark.is_at(Phase::InHand)?;
+                    self.log.delivery(&delivery, |message: &$message| {
                         let $message { life, number, content: found } = *message;
                         (life, number, found == content($message::ID.into(), life, number))
                     })?;
-                    if ctx.random() % 2048 == 0 {
+                    let random = ctx.random();
+                    if random % 2048 == 0 {
                         // At a shutdown it goes on at once.
                         let _ = ctx.sleep(Duration::from_millis(20)).await;
                     }
+                    if random % 64 == 1 {
+                        messages.done();
+                        self.mark.is_at(Phase::Done)?;
+                        let _ = ctx.sleep(Duration::from_micros(random >> 8 & 0x3ff)).await;
+                    }
                 }
-                self.0.put(Record::End)?;
+                self.log.put(Record::End)?;
                 Ok(())
             }
         }
@@ -146,8 +191,10 @@ macro_rules! sink {
 
 source!(Orders, Order);
 source!(Ticks, Tick);
+source!(Notes, Note);
 sink!(SinkOrders, Order);
 sink!(SinkTicks, Tick);
+sink!(SinkNotes, Note);
 sink!(SinkResults, Outcome);
 
 /// Makes one result of each order.
@@ -156,38 +203,56 @@ struct Relay {
     next: u64,
     orders: Arc<Log>,
     results: Arc<Log>,
+    hand: Arc<Marker>,
+    mark: Arc<Marker>,
 }
 
 #[service(reads(Order), emits(Outcome))]
 impl Relay {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut orders = ctx.subscribe::<Order>()?;
-        while let Some(delivery) = orders.recv().await {
+        loop {
+            self.hand.is_at(Phase::Receive)?;
+            let Some(delivery) = orders.recv().await else { break };
+            self.hand.is_at(Phase::InHand)?;
             self.orders.delivery(&delivery, |order: &Order| {
                 let Order { life, number, content: found } = *order;
                 (life, number, found == content(Order::ID.into(), life, number))
             })?;
-            if delivery.message().is_some() {
-                let (life, number) = (self.life, self.next);
-                let content = content(Outcome::ID.into(), life, number);
-                ctx.emit(Outcome { life, number, content }).await?;
-                self.results.put(Record::Sent(number))?;
-                self.next += 1;
+            if delivery.message().is_none() {
+                continue;
             }
+            let (life, number) = (self.life, self.next);
+            let content = content(Outcome::ID.into(), life, number);
+            self.mark.is_at(Phase::Emit)?;
+            ctx.emit(Outcome { life, number, content }).await?;
+            self.mark.is_at(Phase::Emitted)?;
+            self.results.put(Record::Sent(number))?;
+            self.next += 1;
+            if ctx.random() % 256 == 0 && !ctx.is_shutting_down() {
+                self.mark.is_at(Phase::Confirming)?;
+                ctx.confirmed().await;
+                self.mark.confirmed(self.next)?;
+            }
+            self.mark.is_at(Phase::Rest)?;
         }
         self.orders.put(Record::End)?;
         Ok(())
     }
 }
 
-/// Not a test of its own: passes at once where it is not asked for.
-#[test]
-fn enter() {
+/// Runs a member and exits, if this process is one. Not a test of its own: passes at once where it is not asked for.
+#[cfg_attr(test, test)]
+pub(crate) fn enter() {
     let Ok(member) = std::env::var(ROLE) else { return };
     let life = std::env::var(LIFE).unwrap().parse().unwrap();
     let place = PathBuf::from(std::env::var(PLACE).unwrap());
     end_with_launcher(Duration::from_secs(30)).unwrap();
     let me = Me { member, life, place };
+    #[cfg(test)]
+    if poison::enter(&me.member, me.life, &me.place) {
+        exit(0);
+    }
     // On this runtime nothing runs before the first await: whoever hears of a publisher finds its epoch written down.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(&me));
@@ -209,37 +274,61 @@ async fn run(me: &Me) {
     let topology = Topology::parse("crashes.toml", TOPOLOGY).unwrap();
     let topology = topology.in_directory(sockets(&me.place));
     let life = me.life;
-    let [orders, ticks, results] = ["orders", "ticks", "results"].map(|topic| me.log(topic));
-    let emitted = [orders.clone(), ticks.clone()];
-    let read = [orders.clone(), ticks.clone(), results.clone()];
-    let relayed = [orders.clone(), results.clone()];
+    let [orders, ticks, notes, results] =
+        ["orders", "ticks", "notes", "results"].map(|topic| me.log(topic));
+    let executor = Tokio::current().unwrap();
+    // Every node knows all services; it makes its own alone.
     let node = Node::builder(&me.member)
         .topology(topology)
         .service({
-            let [log, _] = emitted.clone();
-            move || Orders { life, next: 0, log: log.clone() }
+            let (me, log) = (me.clone(), orders.clone());
+            move || {
+                let (log, mark) = (log.clone(), me.marker("orders", Role::Publisher));
+                Orders { life, next: 0, log, mark }
+            }
         })
         .service({
-            let [_, log] = emitted;
-            move || Ticks { life, next: 0, log: log.clone() }
-        })
-        .service(move || {
-            let [orders, results] = relayed.clone();
-            Relay { life, next: 0, orders, results }
-        })
-        .service({
-            let [log, ..] = read.clone();
-            move || SinkOrders(log.clone())
+            let (me, log) = (me.clone(), ticks.clone());
+            move || {
+                let (log, mark) = (log.clone(), me.marker("ticks", Role::Publisher));
+                Ticks { life, next: 0, log, mark }
+            }
         })
         .service({
-            let [_, log, _] = read.clone();
-            move || SinkTicks(log.clone())
+            let (me, log) = (me.clone(), notes.clone());
+            move || {
+                let (log, mark) = (log.clone(), me.marker("notes", Role::Publisher));
+                Notes { life, next: 0, log, mark }
+            }
         })
-        .service(move || SinkResults(read[2].clone()));
-    let executor = Tokio::current().unwrap();
+        .service({
+            let (me, orders, results) = (me.clone(), orders.clone(), results.clone());
+            move || {
+                let (orders, results) = (orders.clone(), results.clone());
+                let hand = me.marker("orders", Role::Reader);
+                let mark = me.marker("results", Role::Publisher);
+                Relay { life, next: 0, orders, results, hand, mark }
+            }
+        })
+        .service({
+            let (me, log) = (me.clone(), orders.clone());
+            move || SinkOrders { log: log.clone(), mark: me.marker("orders", Role::Reader) }
+        })
+        .service({
+            let (me, log) = (me.clone(), ticks.clone());
+            move || SinkTicks { log: log.clone(), mark: me.marker("ticks", Role::Reader) }
+        })
+        .service({
+            let (me, log) = (me.clone(), notes.clone());
+            move || SinkNotes { log: log.clone(), mark: me.marker("notes", Role::Reader) }
+        })
+        .service({
+            let (me, log) = (me.clone(), results.clone());
+            move || SinkResults { log: log.clone(), mark: me.marker("results", Role::Reader) }
+        });
     let running = node.build().unwrap().start(executor.clone()).unwrap();
     let publishers = match &*me.member {
-        "source" => vec![(&orders, "orders"), (&ticks, "ticks")],
+        "source" => vec![(&orders, "orders"), (&ticks, "ticks"), (&notes, "notes")],
         "relay" => vec![(&results, "results")],
         _ => vec![],
     };

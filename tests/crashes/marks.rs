@@ -1,0 +1,120 @@
+//! Where each process is in what it does: a small file for each service and topic, written before and after each step, which
+//! survives the process. From it `chaos` picks the moment of a kill, and sees afterwards in which phase it hit.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// What a service is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// The process has not begun with this topic.
+    Start,
+    /// A publisher rests between two bursts.
+    Rest,
+    /// An emit has begun and not returned.
+    Emit,
+    /// An emit has returned and is not written down.
+    Emitted,
+    /// A publisher waits until all that it emitted is confirmed.
+    Confirming,
+    /// All that a publisher emitted is confirmed.
+    Confirmed,
+    /// A receive has begun and not returned.
+    Receive,
+    /// A message was received.
+    InHand,
+    /// The reader is done with its message, and has not begun to receive the next one: the confirmation is on its way.
+    Done,
+}
+
+impl Phase {
+    pub(crate) const ALL: [Phase; 9] = [
+        Phase::Start,
+        Phase::Rest,
+        Phase::Emit,
+        Phase::Emitted,
+        Phase::Confirming,
+        Phase::Confirmed,
+        Phase::Receive,
+        Phase::InHand,
+        Phase::Done,
+    ];
+
+    /// The phases of a publisher, and of a reader.
+    pub(crate) fn of(role: Role) -> &'static [Phase] {
+        match role {
+            Role::Publisher => &Phase::ALL[1..6],
+            Role::Reader => &Phase::ALL[6..],
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Publisher,
+    Reader,
+}
+
+/// A phase, and how many messages of this start of a publisher are known to it to be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) phase: Phase,
+    pub(crate) confirmed: u64,
+}
+
+/// Where a process writes its marks.
+pub(crate) struct Marker(File);
+
+impl Marker {
+    pub(crate) fn open(path: &Path) -> io::Result<Marker> {
+        Ok(Marker(OpenOptions::new().write(true).create(true).truncate(true).open(path)?))
+    }
+
+    pub(crate) fn is_at(&self, phase: Phase) -> io::Result<()> {
+        self.0.write_all_at(&(phase as u64).to_le_bytes(), 0)
+    }
+
+    /// All messages before this number are confirmed.
+    pub(crate) fn confirmed(&self, before: u64) -> io::Result<()> {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&(Phase::Confirmed as u64).to_le_bytes());
+        bytes[8..].copy_from_slice(&before.to_le_bytes());
+        self.0.write_all_at(&bytes, 0)
+    }
+}
+
+/// The file of one start of a member, for one topic in one role.
+pub(crate) fn file(directory: &Path, member: &str, life: u64, topic: &str, role: Role) -> PathBuf {
+    directory.join(format!("{member}.{life}.{topic}.{role:?}"))
+}
+
+/// What such a file says; that the process has not begun if it is not there.
+pub(crate) fn read(path: &Path) -> Mark {
+    let mut bytes = [0; 16];
+    if let Ok(file) = File::open(path) {
+        // The count is there once something was confirmed.
+        _ = file.read_at(&mut bytes, 0);
+    }
+    let field = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let phase = Phase::ALL.into_iter().find(|phase| *phase as u64 == field(0));
+    Mark { phase: phase.unwrap_or(Phase::Start), confirmed: field(8) }
+}
+
+#[test]
+fn a_mark_says_where_its_process_is() {
+    let path = std::env::temp_dir().join(format!("mycelium-marks-{}", std::process::id()));
+    let mark = |phase, confirmed| Mark { phase, confirmed };
+    assert_eq!(read(&path), mark(Phase::Start, 0));
+    let marker = Marker::open(&path).unwrap();
+    assert_eq!(read(&path), mark(Phase::Start, 0));
+    for phase in Phase::ALL {
+        marker.is_at(phase).unwrap();
+        assert_eq!(read(&path), mark(phase, 0));
+    }
+    marker.confirmed(7).unwrap();
+    marker.is_at(Phase::Emit).unwrap();
+    assert_eq!(read(&path), mark(Phase::Emit, 7));
+    std::fs::remove_file(&path).unwrap();
+}

@@ -1,0 +1,240 @@
+//! A publisher with two good readers beside peers of another process that do all they can, all at once and without a
+//! pause. The good readers lose nothing; how long a message takes at worst is printed.
+//!
+//! `HOSTILE_SECONDS=60 cargo test --release --test exchange hostile -- --nocapture` goes on for longer.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mycelium_core::message;
+use mycelium_transports::local::{Delivery, Policy};
+use mycelium_transports::unix;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::station::{Number, Place, Side, end, frame, hello, subscribe, until, within};
+
+const PLACE: &str = "MYCELIUM_HOSTILE_PLACE";
+const READERS: [&str; 2] = ["good-0", "good-1"];
+const GATING: u8 = 0;
+const OBSERVING: u8 = 1;
+
+/// Another layout of a topic.
+#[message(topic = "numbers", id = 1)]
+struct Wide {
+    value: u64,
+    rest: u64,
+}
+
+/// The process with the hostile peers, until this is dropped.
+struct Hostile(Child);
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// Runs in a child: does nothing in the test itself.
+#[test]
+fn peers() {
+    let Ok(path) = std::env::var(PLACE) else { return };
+    let path = Path::new(&path);
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // The parent lets go of the other end when it dies.
+            _ = std::io::stdin().read(&mut [0]);
+            std::process::exit(0);
+        });
+        // Ask to be waited for, say nothing of room or of what has arrived, and hold.
+        scope.spawn(|| stay(path, 40, true, |me| wish::<Number>("hold", me, GATING, 1)));
+        // Have much room, and never read.
+        scope.spawn(|| stay(path, 40, false, |me| wish::<Number>("deaf", me, OBSERVING, 1 << 20)));
+        scope.spawn(|| stay(path, 100, false, |_| Vec::new()));
+        scope.spawn(|| drip(path));
+        scope.spawn(|| flood(path, |random| garbage(random)));
+        scope.spawn(|| flood(path, |_| [hello("flood", 1, 1), ping().repeat(1000)].concat()));
+        scope.spawn(|| stay(path, 8, true, name));
+        // Other layouts, one after the other, and questions about ours.
+        scope.spawn(|| stay(path, 40, true, |me| wish::<Wide>("wide", me, GATING, 8)));
+        scope.spawn(|| flood(path, |_| questions()));
+    });
+}
+
+/// A peer that says who it is and wants a topic.
+fn wish<M: mycelium_core::Message>(kind: &str, me: u64, mode: u8, window: u32) -> Vec<u8> {
+    [hello(&format!("{kind}-{}", me % 1000), me, 1), subscribe::<M>(mode, window), ping()].concat()
+}
+
+fn ping() -> Vec<u8> {
+    frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+}
+
+/// Names that are somebody's, or should be nobody's.
+fn name(me: u64) -> Vec<u8> {
+    let long = "n".repeat(62);
+    let names = ["good-0", "good-1", "", "there", &long, "two\nlines", "bell\u{7}", "\u{1b}[2J"];
+    let chosen = names[me as usize % names.len()];
+    [hello(chosen, me, 1), subscribe::<Number>(GATING, 8)].concat()
+}
+
+fn garbage(random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..random.usize(1..4000)).map(|_| random.u8(..)).collect();
+    // Half of it begins well.
+    if random.bool() {
+        bytes.splice(..0, [hello("garbage", 1, 1), vec![0xa1, 0]].concat());
+    }
+    bytes
+}
+
+/// Asks for the layout of a topic, again and again.
+fn questions() -> Vec<u8> {
+    let mut question = vec![17, 0, 0, 0, 0, 0, 0, 0, 7, 0];
+    question.extend(b"numbers");
+    question.resize(72, 0);
+    [hello("question", 1, 1), frame(0, 0, 0, &question).repeat(500)].concat()
+}
+
+/// Keeps so many connections, each of which says something at first, and renews the oldest without a pause.
+fn stay(path: &Path, most: usize, reads: bool, what: impl Fn(u64) -> Vec<u8>) {
+    let (mut open, mut me) = (VecDeque::new(), 0);
+    loop {
+        me += 1;
+        let Ok(mut stream) = unix::connect(path) else { continue };
+        _ = stream.write_all(&what(me));
+        open.push_back(stream);
+        if open.len() > most {
+            open.pop_front();
+        }
+        if reads {
+            open.iter_mut().for_each(|stream| _ = hear(stream));
+        }
+    }
+}
+
+/// Says hello byte after byte on many connections, and never all of it.
+fn drip(path: &Path) {
+    let greeting = hello("drip", 1, 1);
+    let mut open: VecDeque<(UnixStream, usize)> = VecDeque::new();
+    loop {
+        if open.len() < 50
+            && let Ok(stream) = unix::connect(path)
+        {
+            open.push_back((stream, 0));
+        }
+        let Some((mut stream, said)) = open.pop_front() else { continue };
+        if said + 1 < greeting.len() && stream.write_all(&greeting[said..=said]).is_ok() {
+            open.push_back((stream, said + 1));
+        }
+    }
+}
+
+/// Says as much as is taken on one connection after the other.
+fn flood(path: &Path, what: impl Fn(&mut fastrand::Rng) -> Vec<u8>) {
+    let mut random = fastrand::Rng::with_seed(7);
+    loop {
+        let Ok(mut stream) = unix::connect(path) else { continue };
+        for _ in 0..random.usize(1..20) {
+            if stream.write_all(&what(&mut random)).is_err() && !hear(&mut stream) {
+                break;
+            }
+        }
+    }
+}
+
+/// Takes what has come. Says whether the connection is open.
+fn hear(stream: &mut UnixStream) -> bool {
+    let mut bytes = [0; 4096];
+    loop {
+        match stream.read(&mut bytes) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "how long it takes at worst is of interest")]
+async fn good_readers_lose_nothing_beside_hostile_peers() {
+    let seconds = std::env::var("HOSTILE_SECONDS").map_or(3, |text| text.parse().unwrap());
+    let place = Place::new("hostile");
+    let there = Side::new("there", 1, 256);
+    let mut station = there.station(None);
+    for reader in READERS {
+        station.announce(reader, &there.numbers, Policy::Block).unwrap();
+    }
+    let serving = there.serve(station, &place.socket());
+    let began = Instant::now();
+    let (mut reading, mut sides) = (Vec::new(), Vec::new());
+    for (me, name) in READERS.into_iter().enumerate() {
+        let here = Side::new(name, 10 + me as u64, 256);
+        let mut numbers = here.reader();
+        let dialing = here.read("there", &place.socket(), Policy::Block);
+        sides.push(here);
+        reading.push(tokio::spawn(async move {
+            let (mut next, mut worst) = (0, Duration::ZERO);
+            while let Some(delivery) = numbers.recv().await {
+                let Delivery::Msg(number) = delivery else { panic!("{delivery:?}") };
+                assert_eq!(number.sequence(), next);
+                assert!(!number.redelivered());
+                worst =
+                    worst.max(began.elapsed().saturating_sub(Duration::from_nanos(number.value)));
+                next += 1;
+            }
+            dialing.await.unwrap();
+            (next, worst)
+        }));
+    }
+    within("both have met", there.control.ready()).await;
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "hostile::peers", "--nocapture", "--test-threads=1"]);
+    command.env(PLACE, place.socket()).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut hostile = Hostile(command.spawn().unwrap());
+    until("they come", || there.notices.total() > 100).await;
+
+    let (mut numbers, mut count) = (there.publisher(), 0);
+    let end_of_load = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end_of_load {
+        for _ in 0..10 {
+            let value = u64::try_from(began.elapsed().as_nanos()).unwrap();
+            within("a good reader goes on", numbers.emit(Number { value })).await.unwrap();
+            count += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(hostile.0.try_wait().unwrap().is_none(), "they are still there");
+    drop(numbers);
+    let mut worst = Duration::ZERO;
+    for reader in reading {
+        let (received, delay) = within("a good reader ends", reader).await.unwrap();
+        assert_eq!(received, count);
+        worst = worst.max(delay);
+    }
+    drop(hostile);
+    let counted = |value| there.link("there", value);
+    println!(
+        "hostile: {count} messages to each of {} good readers in {seconds} s, none lost, worst delay \
+         {worst:?}; {} connections ended, {} turned away, {} evicted, {} differing layouts",
+        READERS.len(),
+        there.notices.count("down", ""),
+        counted("turned_away"),
+        counted("evicted"),
+        there.notices.count("reader differs", ""),
+    );
+    for peer in ["hold-", "deaf-", "flood", "wide-"] {
+        assert!(there.notices.count("up", peer) > 0, "{peer} got in");
+    }
+    for name in ["good-0", "two\\nlines", "there"] {
+        assert!(there.notices.count("turned away", name) > 0, "{name:?} was tried");
+    }
+    let all: Vec<&Side> = sides.iter().chain([&there]).collect();
+    end(&all, [serving]).await;
+}
