@@ -93,6 +93,8 @@ pub(super) struct Incoming {
     /// It has ended, and the caller knows. The peer may not, if the connection is lost: then it begins the stream again, and
     /// what it sends has come before.
     pub(super) over: bool,
+    /// In the order of the ends: when it ended.
+    pub(super) finished: u64,
     /// The peer was told that it is known, and has not answered.
     pub(super) resuming: bool,
     /// How many messages the sender keeps.
@@ -129,6 +131,7 @@ impl Incoming {
             leaving: false,
             ended: false,
             over: false,
+            finished: 0,
             resuming: false,
             keeps: u32::MAX,
             open: None,
@@ -163,7 +166,9 @@ impl Incoming {
     }
 
     /// It has ended, and all was said of it on this connection.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&mut self, ends: &mut u64) {
+        *ends += 1;
+        self.finished = *ends;
         (self.remote, self.open, self.unconfirmed) = (None, None, None);
         (self.ended, self.over) = (false, true);
     }

@@ -117,6 +117,8 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     confirm_at: Option<Duration>,
     /// How much of a frame was there when it was last looked at.
     partial: usize,
+    /// How many incoming streams have ended.
+    ends: u64,
     /// The last that a want, an incoming or an outgoing stream was given.
     numbers: u32,
     /// When the peer was last heard, and when it was last sent something.
@@ -211,6 +213,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             streams_changed: false,
             confirm_at: None,
             partial: 0,
+            ends: 0,
             numbers: 0,
             heard: Duration::ZERO,
             spoke: Duration::ZERO,
@@ -256,7 +259,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         for (_, stream) in self.incoming.iter_mut() {
             (stream.remote, stream.open, stream.resuming) = (None, None, false);
             if stream.ended {
-                stream.finish();
+                stream.finish(&mut self.ends);
             }
         }
         for place in 0..TOPICS {

@@ -141,7 +141,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
     /// Says of streams how far they are and what may come.
     fn say_windows(&mut self, now: Duration, is_due: impl Fn(&Incoming) -> bool) {
-        let Link { incoming, out, owing, .. } = self;
+        let Link { incoming, out, owing, ends, .. } = self;
         for (_, stream) in incoming.iter_mut() {
             let Some(remote) = stream.remote.filter(|_| is_due(stream)) else { continue };
             if stream.ended && stream.next == stream.confirmed
@@ -151,7 +151,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 stream.confirmed = stream.done;
                 stream.unconfirmed = None;
                 if stream.ended && stream.done == stream.next {
-                    stream.finish();
+                    stream.finish(ends);
                 }
             } else {
                 *owing = true;

@@ -100,7 +100,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Puts a stream where none is, or one that has ended and is kept for a connection that may be lost.
     pub(super) fn put(&mut self, stream: Incoming) -> Option<IncomingId> {
         if self.incoming.iter().count() == STREAMS {
-            let (over, _) = self.incoming.find(Incoming::is_spare)?;
+            // The one that ended first: since the peer begins another, it has heard what was said of that one.
+            let spare = self.incoming.iter().filter(|(_, stream)| stream.is_spare());
+            let (over, _) = spare.min_by_key(|(_, stream)| stream.finished)?;
             self.incoming.remove(over);
         }
         self.incoming.put(stream)
@@ -156,6 +158,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         number: u32,
         sequence: u64,
     ) -> Result<Option<Event<'a>>, LinkError> {
+        let mut ends = self.ends;
         let (id, stream) = self.live(number)?;
         if sequence != stream.next {
             return Err(LinkError::Sequence {
@@ -171,8 +174,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // The peer is told first that all has arrived, if it does not know.
         stream.ended = true;
         if stream.next == stream.confirmed {
-            stream.finish();
+            stream.finish(&mut ends);
         }
+        self.ends = ends;
         Ok((!leaving).then_some(Event::End { stream: id }))
     }
 

@@ -83,7 +83,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // A stream that goes on has what room its reader has left, and is told how much that is.
         let granted = if known.is_some() { 0 } else { u64::from(window) };
         known.into_iter().for_each(|id| self.resumed.remove(id));
-        let (next, taken, sent, ended, open) = (first, first, 0, false, None);
+        // Its place is free again when its reader has said what is confirmed, which it says at once.
+        let taken = if known.is_some() { first.saturating_sub(1) } else { first };
+        let (next, sent, ended, open) = (first, 0, false, None);
         let stream = Outgoing { number, serve, type_id, next, taken, granted, sent, ended, open };
         self.outgoing.put(stream).ok_or(SendError::Streams { limit })
     }
