@@ -1,9 +1,10 @@
 //! Nodes that are killed, paused and restarted at random, in any order, under load; and what is received then.
 //!
 //! A run is one seed, which decides what happens to whom; the scheduler decides the rest. Three processes of one
-//! topology (`roles`), run as a bundle (`launch`), write down what they emit and receive (`records`); `chaos` is what
-//! happens to them, and `lives` what is known of that; `checker` holds the one against the other at the end, and is held
-//! itself by `checker_tests`. Processes end with the test, whichever way that ends.
+//! topology (`roles`), run as a bundle (`launch`), write down what they emit and receive (`records`) and which step they
+//! are at (`marks`). `chaos` kills, stops and restarts them, `lives` is what is known of that, and `checker` compares the
+//! records at the end; `checker_tests` checks the checker. `poison` is a message of which its reader dies. Processes end
+//! with the test, whichever way that ends. `examples/torture.rs` is the same as a command.
 //!
 //! `SEEDS=100 SECONDS_PER_SEED=10 cargo test --test crashes` goes on for longer, `SEED=7` runs that one.
 #![cfg(target_os = "linux")]

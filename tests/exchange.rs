@@ -24,6 +24,8 @@ mod limits;
 mod lost;
 #[path = "exchange/names.rs"]
 mod names;
+#[path = "exchange/slowest.rs"]
+mod slowest;
 mod station;
 #[path = "exchange/strangers.rs"]
 mod strangers;

@@ -146,31 +146,29 @@ impl Run {
     /// Kills a process in the phase that was hit least so far.
     fn kill_in_rarest_phase(&mut self) {
         self.count_hits();
-        let count = |phase: &Phase| self.hits.get(phase).copied().unwrap_or(0);
-        let rarest = Phase::ALL[1..].iter().copied().min_by_key(count);
-        let phase = rarest.unwrap_or(Phase::Start);
+        let phase = self.rarest(&Phase::ALL[1..]);
         let is_in = |(_, _, role): &(&str, &str, Role)| Phase::of(*role).contains(&phase);
         let places: Vec<_> = roles().filter(is_in).collect();
         let (member, topic, role) = places[self.rng.usize(..places.len())];
-        self.pass(Duration::ZERO);
-        let life = self.lives.of(member).saturating_sub(1);
-        let mark = marks::file(&self.place, member, life, topic, role);
-        let end = now() + AIM;
-        while marks::read(&mark).phase != phase && now() < end {
-            std::hint::spin_loop();
-        }
-        self.kill_at(member, mark);
+        self.kill_in(phase, member, topic, role);
     }
 
+    /// Kills a process in that one of its phases that was hit least so far.
     fn kill(&mut self, member: &str) {
         let places: Vec<_> = roles().filter(|(known, ..)| *known == member).collect();
         let (member, topic, role) = places[self.rng.usize(..places.len())];
-        let life = self.lives.of(member).saturating_sub(1);
-        self.kill_at(member, marks::file(&self.place, member, life, topic, role));
+        let phase = self.rarest(Phase::of(role));
+        self.kill_in(phase, member, topic, role);
     }
 
-    /// Kills a process. `mark` is of a service in it.
-    fn kill_at(&mut self, member: &str, mark: PathBuf) {
+    fn rarest(&self, phases: &[Phase]) -> Phase {
+        let count = |phase: &Phase| self.hits.get(phase).copied().unwrap_or(0);
+        phases.iter().copied().min_by_key(count).unwrap_or(Phase::Start)
+    }
+
+    /// Kills a process when one of its services is in a phase. If that does not come soon, it is mostly let go.
+    fn kill_in(&mut self, phase: Phase, member: &str, topic: &str, role: Role) {
+        let Some(pid) = self.target(member) else { return };
         // What its publishers know before it is killed holds for its next process.
         let mut confirmed = Vec::new();
         for (publisher, topic, reader, _) in STREAMS {
@@ -180,12 +178,22 @@ impl Run {
                 confirmed.push((topic, life, marks::read(&mark).confirmed));
             }
         }
-        if self.signal(member, Signal::KILL, Fate::Killed) {
-            self.summary.kills += 1;
-            self.aimed.push(mark);
-            if let Some(start) = self.lives.last(member) {
-                start.confirmed = confirmed;
-            }
+        let life = self.lives.of(member).saturating_sub(1);
+        let path = marks::file(&self.place, member, life, topic, role);
+        let (mark, end) = (marks::Mark::file(&path), now() + AIM);
+        while marks::Mark::of(mark.as_ref()).phase != phase && now() < end {
+            std::hint::spin_loop();
+        }
+        // Where it waits for another one, it may do so for long.
+        let is_missed = marks::Mark::of(mark.as_ref()).phase != phase;
+        if is_missed && self.rng.u32(..4) > 0 || kill_process(pid, Signal::KILL).is_err() {
+            return;
+        }
+        self.lives.suffers(member, Fate::Killed);
+        self.summary.kills += 1;
+        self.aimed.push(path);
+        if let Some(start) = self.lives.last(member) {
+            start.confirmed = confirmed;
         }
     }
 
@@ -238,21 +246,26 @@ impl Run {
 
     /// Sends a signal to the process of a member, if it is there and nobody knows of its end.
     fn signal(&mut self, member: &str, signal: Signal, fate: Fate) -> bool {
-        self.pass(Duration::ZERO);
-        let Some(start) = self.lives.last(member) else { return false };
-        if start.life.ended < usize::MAX || start.fate == Fate::Killed {
-            return false;
-        }
-        // Until it is reaped, and that is known here only afterwards, its id is its own: at worst it is gone.
-        if self.handle.pid(member) != Some(start.pid) {
-            return false;
-        }
-        let pid = Pid::from_raw(i32::try_from(start.pid).unwrap()).unwrap();
+        let Some(pid) = self.target(member) else { return false };
         if kill_process(pid, signal).is_err() {
             return false;
         }
         self.lives.suffers(member, fate);
         true
+    }
+
+    /// The process of a member, if it is there and nobody knows of its end.
+    fn target(&mut self, member: &str) -> Option<Pid> {
+        self.pass(Duration::ZERO);
+        let start = self.lives.last(member)?;
+        if start.life.ended < usize::MAX || start.fate == Fate::Killed {
+            return None;
+        }
+        // Until it is reaped, and that is known here only afterwards, its id is its own: at worst it is gone.
+        if self.handle.pid(member) != Some(start.pid) {
+            return None;
+        }
+        Pid::from_raw(i32::try_from(start.pid).unwrap())
     }
 
     /// Lets so much time pass, and takes note of what happens.

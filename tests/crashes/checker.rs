@@ -2,7 +2,7 @@
 //!
 //! For each start of a publisher and each start of a reader: order, no doubles, and no number that is missing without a
 //! gap that says so, with the exact count if it claims to be exact; if the publisher waits for this reader, no gap at all.
-//! Across the starts of a reader that died: no number is missing, and what comes a second time is marked, lies behind
+//! Across the starts of a reader, however they ended: no number is missing, and what comes a second time is marked, lies behind
 //! what was confirmed, and is no more than a ring can hold. Of a topic that is delivered at most once nothing comes a
 //! second time, and a gap at the start of the next process says what is missing instead. Where both lived from the
 //! beginning to an end in order: all that was emitted.
@@ -149,8 +149,6 @@ pub(crate) fn check(sent: &[Sent], read: &[Read], slots: u64) -> Result<Tally, S
 fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<(), String> {
     // Behind the last number that an earlier start of this reader has seen, and before which number all is confirmed.
     let (mut next, mut confirmed) = (0, 0);
-    // No start of this reader has left its publisher so far: it holds all for the next one.
-    let mut held = true;
     for read in starts {
         let (began, ended) = (read.span.began, read.span.ended);
         if ended < sent.span.began || began > sent.span.ended {
@@ -163,7 +161,7 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
             return Err(format!("{about}: {} were seen, {} sent", place.next, sent.count));
         }
         if let Some(first) = place.first {
-            if held && first > next && !place.vague {
+            if first > next && !place.vague {
                 if read.promise != Promise::Told {
                     return Err(format!("{about}: {} lost before {first}", first - next));
                 }
@@ -184,8 +182,6 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
         tally.received += place.received;
         tally.told += place.told;
         tally.marked += place.marked;
-        // Who says goodbye does not hold its publishers any more.
-        held &= read.span.asked >= sent.span.ended;
         let known = read.confirmed.iter().filter(|(life, _)| *life == sent.life);
         confirmed = known.map(|(_, before)| *before).chain([confirmed]).max().unwrap_or(0);
         // Who is asked to end leaves its publishers, and may miss what they still send.
@@ -202,9 +198,8 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
         }
         check_told(sent, read, &place).map_err(|error| format!("{about}: {error}"))?;
     }
-    // Who lets go of its publishers is not waited for by those who wait for a confirmation.
     let waits = starts.iter().all(|read| read.promise == Promise::AtLeastOnce);
-    if waits && held && !starts.is_empty() && next < sent.confirmed {
+    if waits && !starts.is_empty() && next < sent.confirmed {
         let confirmed = sent.confirmed;
         return Err(format!("{}: {confirmed} confirmed, {next} seen", about(starts[0])));
     }

@@ -92,14 +92,24 @@ pub(crate) fn file(directory: &Path, member: &str, life: u64, topic: &str, role:
 
 /// What such a file says; that the process has not begun if it is not there.
 pub(crate) fn read(path: &Path) -> Mark {
-    let mut bytes = [0; 16];
-    if let Ok(file) = File::open(path) {
-        // The count is there once something was confirmed.
-        _ = file.read_at(&mut bytes, 0);
+    Mark::of(Mark::file(path).as_ref())
+}
+
+impl Mark {
+    pub(crate) fn file(path: &Path) -> Option<File> {
+        File::open(path).ok()
     }
-    let field = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-    let phase = Phase::ALL.into_iter().find(|phase| *phase as u64 == field(0));
-    Mark { phase: phase.unwrap_or(Phase::Start), confirmed: field(8) }
+
+    pub(crate) fn of(file: Option<&File>) -> Mark {
+        let mut bytes = [0; 16];
+        if let Some(file) = file {
+            // The count is there once something was confirmed.
+            _ = file.read_at(&mut bytes, 0);
+        }
+        let field = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let phase = Phase::ALL.into_iter().find(|phase| *phase as u64 == field(0));
+        Mark { phase: phase.unwrap_or(Phase::Start), confirmed: field(8) }
+    }
 }
 
 #[test]

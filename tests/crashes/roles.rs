@@ -229,7 +229,7 @@ impl Relay {
             self.mark.is_at(Phase::Emitted)?;
             self.results.put(Record::Sent(number))?;
             self.next += 1;
-            if ctx.random() % 256 == 0 && !ctx.is_shutting_down() {
+            if ctx.random().is_multiple_of(256) && !ctx.is_shutting_down() {
                 self.mark.is_at(Phase::Confirming)?;
                 ctx.confirmed().await;
                 self.mark.confirmed(self.next)?;

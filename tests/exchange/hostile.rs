@@ -9,12 +9,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mycelium_core::message;
 use mycelium_transports::local::{Delivery, Policy};
 use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::Instant;
 
 use crate::station::{Number, Place, Side, end, frame, hello, subscribe, until, within};
 
@@ -59,7 +60,7 @@ fn peers() {
         scope.spawn(|| stay(path, 40, false, |me| wish::<Number>("deaf", me, OBSERVING, 1 << 20)));
         scope.spawn(|| stay(path, 100, false, |_| Vec::new()));
         scope.spawn(|| drip(path));
-        scope.spawn(|| flood(path, |random| garbage(random)));
+        scope.spawn(|| flood(path, garbage));
         scope.spawn(|| flood(path, |_| [hello("flood", 1, 1), ping().repeat(1000)].concat()));
         scope.spawn(|| stay(path, 8, true, name));
         // Other layouts, one after the other, and questions about ours.
