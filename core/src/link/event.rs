@@ -1,7 +1,7 @@
 //! What a link tells its caller.
 
-use super::{Items, RejectReason};
 use super::tables::{IncomingId, OutgoingId, ServeId, WantId};
+use super::{Items, RejectReason};
 use crate::descriptor::Digest;
 use crate::frame::{Fragment, FrameView};
 

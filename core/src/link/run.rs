@@ -169,11 +169,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if stream.open.is_some() {
             return Err(wrong(RunError::Open));
         }
-        let items = u16::try_from(length).ok().map(|length| Items {
-            stride,
-            skip: run.skip.get(),
-            length,
-        });
+        let items =
+            u16::try_from(length).ok().map(|length| Items { stride, skip: run.skip.get(), length });
         let Some(items) = items.filter(Items::check) else {
             return Err(wrong(RunError::Items { stride, length }));
         };

@@ -124,7 +124,8 @@ impl Past {
 
     /// Whether nothing is to be said of the messages from `next` on, beside what they are.
     pub(super) fn is_over(&self, next: u64) -> bool {
-        !self.comes_again(next) && !self.one_by_one && self.skip(next).is_none()
+        let alone = self.one_by_one && next < self.died_before;
+        !self.comes_again(next) && !alone && self.skip(next).is_none()
     }
 
     /// Whether a message waits until all before it are confirmed.

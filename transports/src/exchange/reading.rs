@@ -10,7 +10,8 @@ use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    CloseReason, Event, IncomingId, Interest, Items, Link, Mode, Name, RejectReason, SendError, WantId,
+    CloseReason, Event, IncomingId, Interest, Items, Link, Mode, Name, RejectReason, SendError,
+    WantId,
 };
 
 use super::control::Phase;

@@ -362,7 +362,7 @@ fn send<const T: usize, const S: usize>(
 }
 
 /// Sends messages that lie one behind the other as a run, if there are enough of them. Returns how many; with 0 the next
-/// one goes by itself.
+/// one goes by itself. `offset`: how much of that one was sent in parts.
 fn send_run<const T: usize, const S: usize>(
     now: Duration,
     link: &mut Link<'_, T, S>,
@@ -370,7 +370,9 @@ fn send_run<const T: usize, const S: usize>(
     source: &mut Source<Outflow>,
     offset: usize,
 ) -> Result<usize, SendError> {
-    if offset > 0 || !link.peer_takes_runs() || !source.state.past.is_over(source.next()) {
+    // A run says nothing of its messages but what they are.
+    let is_plain = offset == 0 && source.state.past.is_over(source.next());
+    if !is_plain || !link.peer_takes_runs() {
         return Ok(0);
     }
     let ready = source.ready(LONGEST_RUN);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use event_listener::EventListener;
 use mycelium_core::descriptor::Digest;
-use mycelium_core::link::{CloseReason, Event, Lent, Link, LinkError, Mode, RejectReason, SendError};
+use mycelium_core::link::{
+    CloseReason, Event, Lent, Link, LinkError, Mode, RejectReason, SendError,
+};
 
 use super::admission::Seat;
 use super::control::Phase;

@@ -97,7 +97,8 @@ impl<H: Handle> Keeping<H> {
     pub fn lend(&self, first: usize, count: usize) -> Option<[&[usize]; 2]> {
         let ring: &Broadcast<H::Storage> = self.ring();
         let (capacity, ahead) = (ring.capacity(), first.wrapping_sub(self.kept()));
-        let is_kept = !is_after(self.kept(), first) && ahead <= capacity && count <= capacity - ahead;
+        let is_kept =
+            !is_after(self.kept(), first) && ahead <= capacity && count <= capacity - ahead;
         let is_there = count == 0 || self.is_published(first.wrapping_add(count - 1));
         if !self.can_lend() || !is_kept || !is_there {
             return None;

@@ -124,10 +124,10 @@ impl<H: Handle> Producer<H> {
         self.limit.wrapping_sub(self.sequence())
     }
 
-    /// The slot of a sequence for which there is room.
+    /// The slot of a sequence for which there is room, for a message of so many words.
     #[inline(always)]
-    pub(super) fn slot(&self, sequence: usize) -> Slot<'_> {
-        self.ring.slot(sequence)
+    pub(super) fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
+        self.ring.slot_for(sequence, words)
     }
 
     /// All messages before this sequence are published.

@@ -29,7 +29,12 @@ impl<H: Handle> Producer<H> {
     ///
     /// # Panics
     /// If messages of the ring differ in length, or an item is too short for a message.
-    pub fn push_items(&mut self, items: &[usize], stride: usize, skip: usize) -> Result<usize, Full> {
+    pub fn push_items(
+        &mut self,
+        items: &[usize],
+        stride: usize,
+        skip: usize,
+    ) -> Result<usize, Full> {
         let layout = self.ring().layout();
         let words = layout.message_words();
         assert!(!layout.has_length(), "messages of this ring differ in length");
@@ -44,19 +49,41 @@ impl<H: Handle> Producer<H> {
             }
         }
         let (count, first) = (known.min(count), self.sequence());
-        for (index, item) in items.chunks_exact(stride).take(count).enumerate() {
-            let sequence = first.wrapping_add(index);
-            let slot = self.slot(sequence);
-            // As in `Grant`: no observer may take what it copies now for the message of a lap ago.
-            slot.stamp.store(sequence, Ordering::Relaxed);
-            barrier!("broadcast.overwrite-fence", Release);
-            slot.copy_in(&item[skip..skip + words]);
-            // Release, with the Acquire of `Consumer::look`: the words of the message.
-            slot.stamp.store(sequence.wrapping_add(1), order!("broadcast.publish", Release));
+        let messages = items.chunks_exact(stride).take(count).map(|item| &item[skip..skip + words]);
+        match words {
+            // Where the length is a constant, no message is copied by a loop.
+            7 => self.write_each::<7>(first, messages),
+            _ => self.write_all(first, messages),
         }
         // The next look for room comes after this store, as `Broadcast::gating` needs.
         self.store_tail(first.wrapping_add(count));
         Ok(count)
+    }
+
+    /// As `write_all`, for messages of this length.
+    #[inline(always)]
+    fn write_each<'a, const WORDS: usize>(
+        &self,
+        first: usize,
+        messages: impl Iterator<Item = &'a [usize]>,
+    ) {
+        let messages = messages.filter_map(|message| message.first_chunk::<WORDS>());
+        self.write_all(first, messages.map(<[usize; WORDS]>::as_slice));
+    }
+
+    /// Writes messages into slots for which there is room, and publishes each.
+    #[inline(always)]
+    fn write_all<'a>(&self, first: usize, messages: impl Iterator<Item = &'a [usize]>) {
+        for (index, message) in messages.enumerate() {
+            let sequence = first.wrapping_add(index);
+            let slot = self.slot_for(sequence, message.len());
+            // As in `Grant`: no observer may take what it copies now for the message of a lap ago.
+            slot.stamp.store(sequence, Ordering::Relaxed);
+            barrier!("broadcast.overwrite-fence", Release);
+            slot.copy_in(message);
+            // Release, with the Acquire of `Consumer::look`: the words of the message.
+            slot.stamp.store(sequence.wrapping_add(1), order!("broadcast.publish", Release));
+        }
     }
 }
 
