@@ -307,3 +307,14 @@ fn a_peer_in_the_middle_of_a_run_is_not_silent() {
         assert_eq!(pair.sides[RIGHT].link.handle_timeout(now), Ok(()));
     }
 }
+
+#[test]
+fn a_second_run_beyond_the_credit_ends_the_link() {
+    let (mut pair, _, _) = pair(8);
+    let now = pair.now;
+    pair.sides[RIGHT].feed(now, &header(100, 8, 5, 48, 40));
+    pair.sides[RIGHT].feed(now, &[0; 5 * 48]);
+    assert_eq!(sequences(&pair.sides[RIGHT].news()), (100..105).collect::<Vec<_>>());
+    pair.sides[RIGHT].feed(now, &header(105, 8, 4, 48, 40));
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
+}

@@ -5,7 +5,7 @@
 use zerocopy::IntoBytes;
 
 use super::consumer::Consumer;
-use super::slot::{Slot, is_after, lend};
+use super::slot::{Slot, lend};
 use super::storage::Storage;
 use super::{Broadcast, Handle, Keeping};
 use crate::sync::order;
@@ -96,9 +96,9 @@ impl<H: Handle> Keeping<H> {
     #[must_use]
     pub fn lend(&self, first: usize, count: usize) -> Option<[&[usize]; 2]> {
         let ring: &Broadcast<H::Storage> = self.ring();
+        // One that was let go is far ahead, too.
         let (capacity, ahead) = (ring.capacity(), first.wrapping_sub(self.kept()));
-        let is_kept =
-            !is_after(self.kept(), first) && ahead <= capacity && count <= capacity - ahead;
+        let is_kept = ahead <= capacity && count <= capacity - ahead;
         let is_there = count == 0 || self.is_published(first.wrapping_add(count - 1));
         if !self.can_lend() || !is_kept || !is_there {
             return None;
