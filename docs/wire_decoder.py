@@ -9,6 +9,7 @@ Prints one JSON object a line for each frame of a recorded byte stream: the head
     "payload"  for a message: its bytes as hex; the first "fixed_length" of them are the fixed part, the rest the tail
     "message"  for the last fragment of a message: the whole of it as hex, put together
     "swap"     with --swap, for type 1, whole or put together: the fields of the document's example message
+    "messages" for a run: the bytes of each message as hex
     "link"     for type 0: kind, name and fields of what the link says; an unknown kind has its payload as hex
     "notes"    what the document describes otherwise but names no error for
 
@@ -190,7 +191,9 @@ LINK_KINDS = {  # what follows the kind, a u16; `_` are bytes to ignore
     16: ("features", "_:2 bits:u32"),
     17: ("describe", "_:2 offset:u32 topic:name"),
     18: ("descriptor", "length:u16 offset:u32 total:u32 bytes:84"),
+    19: ("run", "skip:u16 count:u32 stride:u32 length:u32"),
 }
+MOST_OF_A_RUN = 262144
 MODES = {0: "gating", 2: "rejecting"}  # any other: observing
 SIZES = {"u8": 1, "mode": 1, "u16": 2, "u32": 4, "u64": 8, "name": 2 + 62}
 
@@ -206,7 +209,7 @@ class Fragments:
         stream, part = frame["stream"], frame["extensions"].get("fragment")
         if frame["type"] == 0:
             check(part is None, "Extension.Critical", "a fragment of type 0")
-            return self.said(stream, decode_link(frame["payload"])["name"])
+            return self.said(stream, decode_link(frame["payload"])["name"])  # the run's bytes are no frame: decode_run
         if part is None:
             check(stream not in self.open, "Fragment.Open", f"a message of stream {stream}")
             return None
@@ -225,6 +228,7 @@ class Fragments:
         if name == "gap":
             self.open.pop(stream, None)
         check(name != "end" or stream not in self.open, "Fragment.Open", f"the end of stream {stream}")
+        check(name != "run" or stream not in self.open, "Run.Open", f"a run of stream {stream}")
 
 
 def decode_link(payload):
@@ -256,6 +260,17 @@ def decode_link(payload):
     return said
 
 
+def decode_run(run, behind, size, limit):
+    """The messages of a run, from the bytes behind its frame of this size, and how many bytes these are."""
+    skip, count, stride, length = (run[field] for field in ("skip", "count", "stride", "length"))
+    check(stride % 8 == 0 and skip % 8 == 0 and 0 < length <= 0xFFFF and skip + length <= stride, "Run.Items", f"{run}")
+    check(0 < count * stride <= MOST_OF_A_RUN and length + HEADER.size <= limit, "Run.Length", f"{run}")
+    if len(behind) < count * stride:
+        raise WireError("Incomplete", needed=size + count * stride)
+    items = range(skip, count * stride, stride)
+    return [bytes(behind[at:at + length]) for at in items], count * stride
+
+
 # The command
 
 def describe(frame, swap=False, message=None):
@@ -283,7 +298,11 @@ def decode_stream(data, limit=DEFAULT_LIMIT, swap=False):
     while at < len(data):
         try:
             frame, size = decode_frame(data, at, limit)
-            yield {"offset": at, **describe(frame, swap, fragments.take(frame))}
+            line = {"offset": at, **describe(frame, swap, fragments.take(frame))}
+            if line.get("link", {}).get("name") == "run":
+                messages, more = decode_run(line["link"], data[at + size:], size, limit)
+                line["messages"], size = [message.hex() for message in messages], size + more
+            yield line
         except WireError as error:
             yield {**error.object, "offset": at}
             return
@@ -311,7 +330,7 @@ LINK_EXAMPLES = {  # stream, sequence and the fields behind the kind
     "subscribe": (0, 0, 1, 1, "d951b210f68d7797a59308674285af0a", "gating", 0, 8, "swaps"),
     "accept": (0, 0, 1), "stream": (1, 100, 1, 77, 1024, "feed"), "window": (1, 105, 8), "gap": (1, 105, 1, 5),
     "end": (2, 105), "resume": (0, 0, 1, 77, 105), "gone": (0, 0, 1, 78), "unsubscribe": (0, 0, 4), "left": (0, 0, 4),
-    "features": (0, 0, 1), "describe": (0, 0, 168, "swaps"),
+    "features": (0, 0, 3), "run": (1, 100, 8, 2, 48, 40), "describe": (0, 0, 168, "swaps"),
     "descriptor": (0, 0, 84, 168, 315,
                    "00030000000000000042757902000000000000000000000000000000040000000000000053656c6c"
                    "1500000000000000010000000000000004000000000000006f70656e3016000000000000000a000000000000"),
@@ -330,6 +349,8 @@ def check_example(name, data, blocks):
     line, *more = decode_stream(data, swap=True)
     if more or "notes" in line or name not in {**EXAMPLES, **LINK_EXAMPLES}:
         return f"not expected: {line}, {more}"
+    if name == "run" and [decode_swap(bytes.fromhex(message)) for message in line["messages"]] != [SWAP_EXAMPLE] * 2:
+        return f"has the messages {line['messages']}"
     if name in LINK_EXAMPLES and "link" in line:
         _, called, *fields = line["link"].values()
         said = (called, line["stream"], line["sequence"], *fields)

@@ -12,7 +12,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mycelium_core::link::{
-    Batching, Config, IncomingId, Interest, OutgoingId, RejectReason, SendError, ServeId, WantId,
+    Batching, Config, IncomingId, Interest, Items, OutgoingId, RejectReason, SendError, ServeId,
+    WantId,
 };
 use mycelium_core::{Digest, Envelope};
 use pair::conversation::{MS, blob, fragment, name, swaps};
@@ -78,7 +79,8 @@ impl World {
         let fragment = [64, 200, 16 << 10][below(&mut random, 3) as usize];
         let max_open = 1 + below(&mut random, 3) as u16;
         let of = |name| Config { batching, fragment, max_open, ..config(name) };
-        let pair = Pair::with(of("left"), of("right"), buffer);
+        let mut pair = Pair::with(of("left"), of("right"), buffer);
+        pair.message = |_| Swap::golden().as_bytes().to_vec();
         let programs = [Program::default(), Program::default()];
         World { seed, random, pair, programs, connected: true, epochs: 0, window }
     }
@@ -199,6 +201,14 @@ impl World {
             if self.below(4) == 0 {
                 let length = 40 + self.below(2000) as usize;
                 self.programs[side].open.entry(stream).or_insert((length, 0));
+            }
+            if self.below(3) == 0 {
+                let (count, items) = (self.below(6), Items { stride: 48, skip: 8, length: 40 });
+                let link = &mut self.pair.sides[side].link;
+                match link.send_run(now, stream, items, count as usize) {
+                    Ok(_) | Err(SendError::Credit | SendError::Room { .. } | SendError::Open) => {}
+                    Err(error) => panic!("seed {}: {error}", self.seed),
+                }
             }
             for _ in 0..self.below(6) {
                 let link = &mut self.pair.sides[side].link;

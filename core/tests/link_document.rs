@@ -7,11 +7,12 @@ mod schema;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mycelium_core::link::{CloseReason, Interest, RejectReason};
+use mycelium_core::link::{CloseReason, Interest, Items, RejectReason};
 use mycelium_core::{Digest, Message};
 use pair::conversation::{LEFT, RIGHT, asked, name, reading, swaps, wanted};
 use pair::{Pair, links_own};
 use schema::Swap;
+use zerocopy::IntoBytes;
 
 /// One link's life with everything in it that a link can say.
 fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
@@ -65,10 +66,22 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     let [left, right] = &pair.written;
     let mut kinds = links_own(left);
     kinds.extend(links_own(right));
+    kinds.extend(run());
     kinds
 }
 
-const KINDS: [(u16, &str); 18] = [
+/// Two messages in a run.
+fn run() -> Option<(u16, Vec<u8>)> {
+    let mut pair = Pair::new();
+    pair.message = |_| Swap::golden().as_bytes().to_vec();
+    let (outgoing, _) = reading(&mut pair, 8);
+    let (now, items) = (pair.now, Items { stride: 48, skip: 8, length: 40 });
+    pair.sides[LEFT].link.send_run(now, outgoing, items, 2).unwrap();
+    pair.settle();
+    links_own(&pair.written[LEFT]).remove_entry(&19)
+}
+
+const KINDS: [(u16, &str); 19] = [
     (1, "hello"),
     (2, "close"),
     (3, "subscribe"),
@@ -87,6 +100,7 @@ const KINDS: [(u16, &str); 18] = [
     (16, "features"),
     (17, "describe"),
     (18, "descriptor"),
+    (19, "run"),
 ];
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    CloseReason, Config, Event, IncomingId, Interest, Link, LinkError, Mode, Name, OutgoingId,
-    RejectReason, SendError, ServeId, WantId,
+    CloseReason, Config, Event, IncomingId, Interest, Items, Lent, Link, LinkError, Mode, Name,
+    OutgoingId, Parts, RejectReason, SendError, ServeId, WantId,
 };
 use mycelium_core::{Digest, Envelope};
 
@@ -67,7 +67,7 @@ pub fn link(data: &[u8]) {
         let count = usize::from(*count);
         data = rest;
         let side = usize::from(op & 1);
-        match (op >> 1) % 18 {
+        match (op >> 1) % 19 {
             0 => {
                 let (bytes, rest) = data.split_at(count.min(data.len()));
                 data = rest;
@@ -91,6 +91,7 @@ pub fn link(data: &[u8]) {
             14 => pair.leave(count),
             15 => pair.end(),
             16 => pair.offer_anew(count),
+            17 => pair.send_run(count),
             _ => pair.send_part(count * 7),
         }
     }
@@ -118,9 +119,15 @@ impl Pair<'_> {
 
     /// Moves bytes from one side to the other; one of them another than it was, if asked for.
     fn write(&mut self, from: usize, most: usize, meddle: Option<usize>) {
-        let Some(bytes) = self.links[from].poll_transmit(self.now) else { return };
+        let Some(Parts { bytes, lent }) = self.links[from].poll_parts(self.now) else { return };
         assert!(bytes.len() <= TestLink::LEAST + 300);
-        let mut bytes = bytes[..most.min(bytes.len())].to_vec();
+        let mut bytes = bytes.to_vec();
+        assert!(!bytes.is_empty() || lent.is_some());
+        if let Some(Lent { items, offset, length, .. }) = lent {
+            assert!(length > 0 && (offset + length).is_multiple_of(items.stride as usize));
+            bytes.resize(bytes.len() + length, 7);
+        }
+        bytes.truncate(most);
         self.links[from].transmitted(self.now, bytes.len());
         if let Some(place) = meddle
             && let Some(byte) = bytes.get_mut(place)
@@ -223,6 +230,14 @@ impl Pair<'_> {
                     let _ = self.links[1].grant(stream, 1);
                 }
             }
+            Event::Run { stream, first, items, bytes } => {
+                assert!(!bytes.is_empty() && bytes.len().is_multiple_of(items.stride as usize));
+                let count = bytes.len() / items.stride as usize;
+                assert!(!honest || bytes.iter().all(|byte| *byte == 7), "other bytes");
+                for sequence in (first..).take(count) {
+                    self.reader_gets(stream, sequence, honest);
+                }
+            }
             Event::End { stream } | Event::Gone { stream } => {
                 let expected = self.expected.remove(&stream);
                 assert!(!honest || expected.is_none_or(|(_, offset)| offset == 0), "half of one");
@@ -300,6 +315,17 @@ impl Pair<'_> {
                 let wrong = matches!(error, SendError::Part { .. } | SendError::Fixed { .. });
                 assert!(!wrong, "{error}");
             }
+        }
+    }
+
+    /// Some messages whose bytes the link does not copy.
+    fn send_run(&mut self, count: usize) {
+        let Some((stream, _)) = self.outgoing else { return };
+        let items = Items { stride: 24, skip: 8, length: 12 };
+        match self.links[0].send_run(self.now, stream, items, count) {
+            Ok(sent) => assert!(sent <= count && (sent == 0 || self.open.is_none())),
+            Err(SendError::Gone) => (self.outgoing, self.open) = (None, None),
+            Err(_) => {}
         }
     }
 

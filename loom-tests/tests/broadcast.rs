@@ -264,6 +264,41 @@ fn kept_messages_stay() {
     });
 }
 
+/// Slots that are lent as they lie are whole until they are let go, though many messages are written at a time.
+fn runs_lent_in_place() {
+    bounded(2, || {
+        let ring = ring();
+        let mut producer = Broadcast::producer(ring.clone()).unwrap();
+        let mut reader = Broadcast::gating(ring).unwrap().keeping();
+        let writer = thread::spawn(move || {
+            let items = [content(0), content(1), content(2)].concat();
+            let mut done = 0;
+            while done < 3 {
+                match producer.push_items(&items[2 * done..], 2, 0) {
+                    Ok(count) => done += count,
+                    Err(_) => thread::yield_now(),
+                }
+            }
+        });
+        let mut next = 0;
+        while next < 3 {
+            let ready = reader.ready(2);
+            if ready == 0 {
+                thread::yield_now();
+                continue;
+            }
+            reader.pass(ready);
+            let [one, two] = reader.lend(next, ready).expect("it is kept");
+            for (slot, sequence) in one.chunks(3).chain(two.chunks(3)).zip(next..) {
+                assert_eq!(slot[1..], content(sequence), "it is not whole");
+            }
+            next += ready;
+            reader.release(next);
+        }
+        writer.join().unwrap();
+    });
+}
+
 /// Who takes the writer's end over goes on where the writer before was.
 fn hand_over() {
     bounded(2, || {
@@ -318,6 +353,11 @@ models! {
         fails_without_the_room_fence: "broadcast.room-fence",
     }
     kept_messages_stay {}
+    runs_lent_in_place {
+        fails_with_a_relaxed_publish: "broadcast.publish",
+        fails_with_a_relaxed_look: "broadcast.look",
+        fails_with_a_relaxed_take: "broadcast.take",
+    }
     hand_over {
         fails_with_a_relaxed_hand_over: "broadcast.hand-over",
         fails_with_a_relaxed_take_over: "broadcast.take-over",

@@ -1,8 +1,9 @@
 //! What readers see of a publisher in another process.
 
+use mycelium_core::link::Items;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Region;
-use mycelium_transports::local::{Delivery, GapReason, Policy, Schema, Topic, TryRecv};
+use mycelium_transports::local::{Delivery, GapReason, Policy, RelayError, Schema, Topic, TryRecv};
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
@@ -11,6 +12,8 @@ const CAPACITY: usize = 8;
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Push,
+    /// So many messages of a run: as they would lie in a ring, or otherwise.
+    PushRun(u64, bool),
     /// The publisher's next messages do not come.
     Skip(u64),
     /// Takes so many deliveries.
@@ -20,9 +23,36 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         5 => Just(Op::Push),
+        2 => (1..6u64, any::<bool>()).prop_map(|(count, aligned)| Op::PushRun(count, aligned)),
         1 => (1..4u64).prop_map(Op::Skip),
         3 => (1..6usize).prop_map(Op::Take),
     ]
+}
+
+/// Messages in items, with bytes around them that are no part of them.
+fn run(first: u64, count: u64, aligned: bool) -> (Items, Vec<u64>) {
+    let length = size_of::<Probe>();
+    let words = length / 8 + 2;
+    let skip = if aligned { 8 } else { 16 };
+    let mut slots = vec![u64::MAX; words * count as usize];
+    for (slot, number) in slots.chunks_mut(words).zip(first..) {
+        let probe = Probe { publisher: 0, number };
+        slot.as_mut_bytes()[skip..skip + length].copy_from_slice(probe.as_bytes());
+    }
+    (Items { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
+}
+
+#[test]
+fn a_run_of_messages_of_another_size_is_refused() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut relay = topic.relay("publisher", 1, 0).unwrap();
+    let (items, slots) = run(0, 2, true);
+    let expected = size_of::<Probe>();
+    for length in [items.length - 8, items.length - 1, items.length + 1] {
+        let refused = relay.push_run(Items { length, ..items }, slots.as_slice().as_bytes());
+        assert_eq!(refused, Err(RelayError::Size { expected, found: length.into() }));
+    }
+    assert_eq!(relay.next(), 0);
 }
 
 proptest! {
@@ -49,6 +79,14 @@ proptest! {
                 Op::Push => {
                     let probe = Probe { publisher: 0, number: sent };
                     sent += u64::from(relay.push(probe.as_bytes(), false).is_ok());
+                }
+                Op::PushRun(count, aligned) => {
+                    let (items, slots) = run(sent, count, aligned);
+                    let bytes = slots.as_slice().as_bytes();
+                    let before = relay.next();
+                    let pushed = relay.push_run(items, bytes);
+                    sent += relay.next() - before;
+                    prop_assert_eq!(pushed.is_ok(), relay.next() - before == count);
                 }
                 Op::Skip(count) => {
                     relay.skip(count, GapReason::Overwritten);

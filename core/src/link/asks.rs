@@ -76,6 +76,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let told = is_open(entry.state);
         entry.state = ServeState::LeaveDue;
         self.forget_serve(serve);
+        let Link { out, outgoing, .. } = self;
+        out.void_run(|stream| outgoing.get(stream).is_err());
         Ok(told.then_some(Event::Unwanted { serve }))
     }
 
@@ -93,7 +95,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 Err(LinkError::Stream { number })
             };
         };
-        if taken < stream.taken || taken > stream.next || granted < stream.granted {
+        // Messages of a run that are not out are sent, and cannot have arrived.
+        let out = self.out.not_out(id).unwrap_or(stream.next);
+        if taken < stream.taken || taken > out || granted < stream.granted {
             return Err(LinkError::Window { stream: number });
         }
         (stream.taken, stream.granted) = (taken, granted);

@@ -67,8 +67,10 @@ pub(super) const PIECE: usize = 84;
 
 /// The peer answers `Describe`.
 pub(super) const DESCRIBES: u32 = 1;
+/// The peer takes runs.
+pub(super) const RUNS: u32 = 2;
 /// What this side understands.
-pub(super) const FEATURES: u32 = DESCRIBES;
+pub(super) const FEATURES: u32 = DESCRIBES | RUNS;
 
 /// This bit marks kinds that must not be skipped.
 const CRITICAL: u16 = 0x8000;
@@ -187,6 +189,14 @@ frames! {
         offset: U32,
         total: U32,
         bytes: [u8; PIECE],
+    }
+    /// `count` messages of header.stream from header.sequence on. Behind this frame stand `count` items of `stride` bytes:
+    /// `skip` bytes that mean nothing, `length` bytes of message, and padding.
+    Run = 19 {
+        skip: U16,
+        count: U32,
+        stride: U32,
+        length: U32,
     }
     /// Is anybody there?
     Ping = 13 {

@@ -203,6 +203,13 @@ impl Incoming {
         self.arrived(now);
     }
 
+    /// The next `count` messages have come, as part of a run.
+    pub(super) fn took_many(&mut self, now: Duration, count: u32) {
+        self.next += u64::from(count);
+        self.used += u64::from(count);
+        self.arrived(now);
+    }
+
     /// What has come is confirmed, unless the caller is to say so.
     #[inline]
     pub(super) fn arrived(&mut self, now: Duration) {
@@ -280,6 +287,14 @@ impl Outgoing {
         self.next += 1;
         self.sent += 1;
         self.open = None;
+    }
+}
+
+impl Outgoing {
+    /// A run of so many messages was taken for sending.
+    pub(super) fn sent_many(&mut self, count: u32) {
+        self.next += u64::from(count);
+        self.sent += u64::from(count);
     }
 }
 

@@ -102,6 +102,13 @@ pub enum LinkError {
         /// What is wrong with it.
         error: FragmentError,
     },
+    /// The header of a run that cannot be taken.
+    Run {
+        /// The stream.
+        stream: u32,
+        /// What is wrong with it.
+        error: RunError,
+    },
     /// The peer confirmed what was not sent, or took back what it had granted.
     Window {
         /// The stream.
@@ -148,6 +155,29 @@ pub enum FragmentError {
     /// fixed part of its own; or the message's fixed part is longer than the message.
     Length,
     /// It is no part of the message that has begun, but something else.
+    Open,
+}
+
+/// What is wrong with the header of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunError {
+    /// No messages can lie like this: the stride or the bytes in front of a message are not a multiple of 8, or a message
+    /// is empty, longer than a fixed part, or reaches beyond its stride.
+    Items {
+        /// The bytes from one message to the next.
+        stride: u32,
+        /// The bytes of a message.
+        length: u32,
+    },
+    /// The run has no message, too many bytes, or messages that are longer than the frames that this side takes.
+    Length {
+        /// The bytes of the run.
+        found: u64,
+        /// The most that a run may have.
+        limit: u32,
+    },
+    /// It begins in the middle of a message that comes in parts.
     Open,
 }
 
@@ -274,6 +304,7 @@ impl fmt::Display for LinkError {
             LinkError::Fragment { stream, ref error } => {
                 write!(f, "a part of a message of stream {stream}: {error}")
             }
+            LinkError::Run { stream, ref error } => write!(f, "a run of stream {stream}: {error}"),
             LinkError::Piece { offset, total, length } => {
                 write!(f, "{length} bytes from {offset} on of a layout of {total} bytes")
             }
@@ -303,6 +334,20 @@ impl fmt::Display for FragmentError {
     }
 }
 
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            RunError::Items { stride, length } => {
+                write!(f, "messages of {length} bytes cannot lie {stride} bytes apart")
+            }
+            RunError::Length { found, limit } => {
+                write!(f, "it has {found} bytes, where 1 to {limit} of whole messages can be taken")
+            }
+            RunError::Open => f.write_str("a message that comes in parts is not complete"),
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -322,6 +367,8 @@ impl fmt::Display for CloseReason {
 impl Error for LinkError {}
 
 impl Error for FragmentError {}
+
+impl Error for RunError {}
 
 impl From<FrameError> for LinkError {
     fn from(error: FrameError) -> LinkError {

@@ -1,7 +1,7 @@
 //! What a link tells its caller.
 
-use super::RejectReason;
 use super::tables::{IncomingId, OutgoingId, ServeId, WantId};
+use super::{Items, RejectReason};
 use crate::descriptor::Digest;
 use crate::frame::{Fragment, FrameView};
 
@@ -109,6 +109,17 @@ pub enum Event<'a> {
         fragment: Fragment,
         /// Its bytes, which are the payload, and what came with them.
         frame: FrameView<'a>,
+    },
+    /// Messages of a run, in place, one after the other. There may be more of the same run in the next event.
+    Run {
+        /// The stream.
+        stream: IncomingId,
+        /// The sequence of the first of them.
+        first: u64,
+        /// How they lie in the bytes.
+        items: Items,
+        /// Whole items.
+        bytes: &'a [u8],
     },
     /// Messages that do not come.
     Gap {

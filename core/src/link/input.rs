@@ -14,6 +14,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Call it until it uses no bytes; then read until there are as many as it needs. Bytes that lie at a multiple of 8 let
     /// messages be read in place.
     ///
+    /// Of a [run](Link::send_run) each call hands over the whole messages that are there, as an [`Event::Run`].
+    ///
     /// A message that `take` refuses has not arrived, and ends the link for the reason given.
     ///
     /// # Errors
@@ -26,6 +28,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         bytes: &'a [u8],
         take: impl FnMut(IncomingId, FrameView<'a>) -> Result<(), CloseReason>,
     ) -> Result<Input<'a>, LinkError> {
+        if let Some(coming) = self.coming {
+            return self.run(now, bytes, coming);
+        }
         match self.messages(now, bytes, take) {
             0 => self.other(now, bytes),
             used => Ok(Input { used, needed: 0, event: None }),
@@ -234,6 +239,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 self.peer.features = features.bits.get();
                 Ok(None)
             }
+            Control::Run(run) => self.run_begins(number, sequence, run).map(|()| None),
             Control::Describe(describe) => self.asked_to_describe(describe),
             Control::Piece(piece) => self.described(piece),
             Control::Ping(ping) => {

@@ -28,6 +28,11 @@
 //! A stream may have as many messages on their way as its reader has room for, and says so itself: one whose reader is
 //! slow holds up no other on the same link. Credit counts messages and not bytes, since a reader's room is slots.
 //!
+//! # Runs
+//!
+//! Neighbouring messages of one stream can go behind one header, with their bytes as they lie in the caller's memory
+//! ([`Link::send_run`]), to a peer that takes runs. The caller writes these bytes itself; the link says when.
+//!
 //! # Long messages
 //!
 //! A message longer than [`Config::fragment`] goes in parts ([`Link::send_part`]), which come as [`Event::Fragment`]s. The
@@ -46,6 +51,7 @@ mod input;
 mod outbox;
 mod output;
 mod refusal;
+mod run;
 mod tables;
 mod tells;
 #[cfg(test)]
@@ -56,9 +62,10 @@ use core::time::Duration;
 
 pub use config::{Batching, Config, ConfigError, Confirms};
 pub use control::Name;
-pub use error::{CloseReason, FragmentError, LinkError};
+pub use error::{CloseReason, FragmentError, LinkError, RunError};
 pub use event::{Event, Input, Mode};
 pub use refusal::{RejectReason, SendError};
+pub use run::{Items, Lent, Parts};
 pub use tables::{IncomingId, OutgoingId, ServeId, WantId};
 
 use control::{Close, Hello, Resume, Subscribe};
@@ -119,6 +126,8 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     partial: usize,
     /// How many incoming streams have ended.
     ends: u64,
+    /// The bytes that come next belong to this run.
+    coming: Option<run::Coming>,
     /// The last that a want, an incoming or an outgoing stream was given.
     numbers: u32,
     /// When the peer was last heard, and when it was last sent something.
@@ -214,6 +223,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             confirm_at: None,
             partial: 0,
             ends: 0,
+            coming: None,
             numbers: 0,
             heard: Duration::ZERO,
             spoke: Duration::ZERO,
@@ -256,6 +266,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         self.outgoing.retain(|_| false);
         self.resumed.retain(|_| false);
         (self.owing, self.partial, self.confirm_at) = (false, 0, None);
+        self.coming = None;
         for (_, stream) in self.incoming.iter_mut() {
             (stream.remote, stream.open, stream.resuming) = (None, None, false);
             if stream.ended {

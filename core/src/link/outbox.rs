@@ -6,6 +6,7 @@
 use core::time::Duration;
 
 use super::config::Batching;
+use super::{Lent, OutgoingId, Parts};
 
 #[derive(Debug)]
 pub(super) struct Outbox<'b> {
@@ -23,7 +24,22 @@ pub(super) struct Outbox<'b> {
     shown: usize,
     /// Where the last part of a message ends, if some of it may still be there.
     part: usize,
+    /// A run whose bytes are not all out.
+    run: Option<Run>,
 }
+
+/// A run between the bytes of the buffer.
+#[derive(Debug)]
+struct Run {
+    lent: Lent,
+    /// Where in the buffer its bytes belong: its header ends there.
+    at: usize,
+    /// The peer discards it, and the caller need not keep its bytes: any others go in their place.
+    is_void: bool,
+}
+
+/// What goes in place of bytes that the peer discards.
+const VOID: [u8; 512] = [0; 512];
 
 impl<'b> Outbox<'b> {
     pub(super) fn new(buffer: &'b mut [u8], batching: Batching) -> Outbox<'b> {
@@ -37,6 +53,7 @@ impl<'b> Outbox<'b> {
             due: false,
             shown: 0,
             part: 0,
+            run: None,
         }
     }
 
@@ -49,7 +66,31 @@ impl<'b> Outbox<'b> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.start == self.end && self.run.is_none()
+    }
+
+    /// Whether a run is on its way out.
+    pub(super) fn has_run(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// Behind what is in the buffer come bytes of the caller's, as soon as they can.
+    pub(super) fn lend(&mut self, lent: Lent) {
+        self.run = Some(Run { lent, at: self.end, is_void: false });
+        self.due = true;
+    }
+
+    /// The first message of a stream that belongs to a run and is not all out.
+    pub(super) fn not_out(&self, stream: OutgoingId) -> Option<u64> {
+        let lent = self.run.as_ref().map(|run| run.lent).filter(|lent| lent.stream == stream)?;
+        Some(lent.first + (lent.offset / lent.items.stride as usize) as u64)
+    }
+
+    /// The peer discards the run that is on its way out, if it is of such a stream.
+    pub(super) fn void_run(&mut self, is_discarded: impl FnOnce(OutgoingId) -> bool) {
+        if let Some(run) = &mut self.run {
+            run.is_void = run.is_void || is_discarded(run.lent.stream);
+        }
     }
 
     /// Lets `write` put a frame of `length` bytes behind the others; false if there is no room for it.
@@ -101,6 +142,9 @@ impl<'b> Outbox<'b> {
         }
         self.buffer.copy_within(self.start..self.end, 0);
         self.part = self.part.saturating_sub(self.start);
+        if let Some(run) = &mut self.run {
+            run.at -= self.start;
+        }
         (self.start, self.end) = (0, self.end - self.start);
         true
     }
@@ -117,7 +161,7 @@ impl<'b> Outbox<'b> {
     }
 
     /// The bytes that are due, if any.
-    pub(super) fn due(&mut self, now: Duration) -> Option<&[u8]> {
+    pub(super) fn due(&mut self, now: Duration) -> Option<Parts<'_>> {
         if self.is_empty() {
             return None;
         }
@@ -126,8 +170,19 @@ impl<'b> Outbox<'b> {
         }
         // Once begun it goes to its end: what came meanwhile goes with it.
         self.due = true;
-        self.shown = self.end - self.start;
-        self.buffer.get(self.start..self.end)
+        let Some(run) = &self.run else {
+            self.shown = self.end - self.start;
+            let bytes = self.buffer.get(self.start..self.end)?;
+            return Some(Parts { bytes, lent: None });
+        };
+        let before = run.at - self.start;
+        let (bytes, lent) = match (run.is_void, before) {
+            (true, 0) => (VOID.get(..run.lent.length.min(VOID.len()))?, None),
+            (true, _) => (self.buffer.get(self.start..run.at)?, None),
+            (false, _) => (self.buffer.get(self.start..run.at)?, Some(run.lent)),
+        };
+        self.shown = bytes.len() + lent.map_or(0, |lent| lent.length);
+        Some(Parts { bytes, lent })
     }
 
     /// When the batch will be due if nothing more comes. `None` also if it is due already: then it waits for the
@@ -141,10 +196,23 @@ impl<'b> Outbox<'b> {
     /// takes none of this one's.
     pub(super) fn sent(&mut self, count: usize) -> usize {
         let count = count.min(self.shown);
-        self.start += count;
         self.shown -= count;
-        if self.start == self.end {
-            self.clear();
+        let Some(run) = &mut self.run else {
+            self.start += count;
+            if self.start == self.end {
+                self.clear();
+            }
+            return count;
+        };
+        let before = count.min(run.at - self.start);
+        self.start += before;
+        run.lent.offset += count - before;
+        run.lent.length -= count - before;
+        if run.lent.length == 0 {
+            self.run = None;
+            if self.start == self.end {
+                self.clear();
+            }
         }
         count
     }
@@ -152,5 +220,6 @@ impl<'b> Outbox<'b> {
     pub(super) fn clear(&mut self) {
         (self.start, self.end, self.shown, self.part) = (0, 0, 0, 0);
         (self.count, self.begun, self.due) = (0, None, false);
+        self.run = None;
     }
 }

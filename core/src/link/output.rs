@@ -49,13 +49,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// The bytes that are to be written now, if any.
+    /// The bytes that are to be written now, if any. Where a [run](Link::send_run) comes next, these are the bytes before
+    /// it, which may be none: see [`poll_parts`](Link::poll_parts).
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
-        self.fill(now);
-        self.out.due(now)
+        self.poll_parts(now).map(|parts| parts.bytes)
     }
 
-    /// So many of the bytes that [`poll_transmit`](Link::poll_transmit) returned on this connection are written.
+    /// So many of the bytes that [`poll_transmit`](Link::poll_transmit) or [`poll_parts`](Link::poll_parts) returned on
+    /// this connection are written.
     pub fn transmitted(&mut self, now: Duration, count: usize) {
         if self.out.sent(count) > 0 {
             self.spoke = now;

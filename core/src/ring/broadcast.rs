@@ -25,6 +25,7 @@ mod lead;
 mod lend;
 mod places;
 mod producer;
+mod run;
 mod slot;
 mod storage;
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    Config, Event, IncomingId, Link, LinkError, Mode, Name, OutgoingId, RejectReason, ServeId,
-    WantId,
+    Config, Event, IncomingId, Lent, Link, LinkError, Mode, Name, OutgoingId, RejectReason,
+    ServeId, WantId,
 };
 use mycelium_core::{Digest, Envelope, FrameView, Limits};
 
@@ -143,6 +143,8 @@ pub(crate) struct Side {
     /// What was read and is not the whole of a frame.
     pub(crate) unread: Vec<u8>,
     pub(crate) said: Vec<Said>,
+    /// How many times messages of a run have come.
+    pub(crate) runs: usize,
     pub(crate) failed: Option<LinkError>,
 }
 
@@ -153,6 +155,7 @@ impl Side {
             arriving: VecDeque::new(),
             unread: Vec::new(),
             said: Vec::new(),
+            runs: 0,
             failed: None,
         }
     }
@@ -192,7 +195,18 @@ impl Side {
             });
             match taken {
                 Ok(input) => {
-                    self.said.extend(input.event.map(Said::of));
+                    match input.event {
+                        Some(Event::Run { stream, first, items, bytes }) => {
+                            let items_of = bytes.chunks(items.stride as usize);
+                            self.said.extend(items_of.zip(first..).map(|(item, sequence)| {
+                                let payload = items.message(item).to_vec();
+                                let envelope = Envelope::default();
+                                Said::Message { stream, sequence, payload, envelope }
+                            }));
+                            self.runs += 1;
+                        }
+                        event => self.said.extend(event.map(Said::of)),
+                    }
                     assert!(input.used > 0 || input.needed > bytes.len() - start);
                     if input.used == 0 {
                         break;
@@ -219,6 +233,8 @@ pub(crate) struct Pair {
     pub(crate) delay: Duration,
     /// All that each side wrote.
     pub(crate) written: [Vec<u8>; 2],
+    /// The messages that runs are made of, by their sequences.
+    pub(crate) message: fn(u64) -> Vec<u8>,
 }
 
 pub(crate) fn config(name: &str) -> Config {
@@ -234,7 +250,13 @@ impl Pair {
     pub(crate) fn with(left: Config, right: Config, buffer: usize) -> Pair {
         let sides = [Side::new(left, buffer), Side::new(right, buffer)];
         let written = [Vec::new(), Vec::new()];
-        let mut pair = Pair { now: Duration::from_secs(1), sides, delay: Duration::ZERO, written };
+        let mut pair = Pair {
+            now: Duration::from_secs(1),
+            sides,
+            delay: Duration::ZERO,
+            written,
+            message: |_| Vec::new(),
+        };
         pair.connect();
         pair
     }
@@ -258,8 +280,10 @@ impl Pair {
     /// Lets one side write up to `most` bytes.
     pub(crate) fn write(&mut self, from: usize, most: usize) -> bool {
         let (now, due) = (self.now, self.now + self.delay);
-        let Some(bytes) = self.sides[from].link.poll_transmit(now) else { return false };
-        let bytes = bytes[..most.min(bytes.len())].to_vec();
+        let Some(parts) = self.sides[from].link.poll_parts(now) else { return false };
+        let mut bytes = parts.bytes.to_vec();
+        bytes.extend(parts.lent.iter().flat_map(|lent| lent_bytes(self.message, lent)));
+        bytes.truncate(most);
         self.sides[from].link.transmitted(now, bytes.len());
         let written = !bytes.is_empty();
         if written {
@@ -311,6 +335,24 @@ impl Pair {
     }
 }
 
+/// The bytes of a run that are not out. What stands beside the messages is not zero.
+pub(crate) fn lent_bytes(message: fn(u64) -> Vec<u8>, lent: &Lent) -> Vec<u8> {
+    let stride = lent.items.stride as usize;
+    let (out, within) = ((lent.offset / stride) as u64, lent.offset % stride);
+    let count = (within + lent.length) / stride;
+    let item = |sequence| {
+        let mut item = vec![0xee; stride];
+        let skip = usize::from(lent.items.skip);
+        let message = message(sequence);
+        assert_eq!(message.len(), usize::from(lent.items.length));
+        item[skip..skip + message.len()].copy_from_slice(&message);
+        item
+    };
+    let from = lent.first + out;
+    let bytes: Vec<u8> = (from..from + count as u64).flat_map(item).collect();
+    bytes[within..].to_vec()
+}
+
 /// The bytes of an example of the document.
 pub(crate) fn shown(name: &str) -> Vec<u8> {
     let document = include_str!("../../../docs/wire-format.md");
@@ -322,17 +364,28 @@ pub(crate) fn shown(name: &str) -> Vec<u8> {
     digits.chunks(2).map(byte).collect()
 }
 
-/// The first frame of each kind that the link itself says, whole.
+/// The first frame of each kind that the link itself says, whole; a run with its messages.
 pub(crate) fn links_own(mut bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
     let mut frames = BTreeMap::new();
     while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
         if frame.header().type_id() == 0 {
             let kind = u16::from_le_bytes([frame.payload()[0], frame.payload()[1]]);
+            let rest = behind(&frame, rest);
             frames.entry(kind).or_insert_with(|| bytes[..bytes.len() - rest.len()].to_vec());
         }
-        bytes = rest;
+        bytes = behind(&frame, rest);
     }
     frames
+}
+
+/// What stands behind a frame and, if it begins a run, behind that.
+fn behind<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
+    let payload = frame.payload();
+    if frame.header().type_id() != 0 || !payload.starts_with(&19_u16.to_le_bytes()) {
+        return rest;
+    }
+    let word = |at: usize| u32::from_le_bytes(payload[at..at + 4].try_into().unwrap()) as usize;
+    rest.get(word(4) * word(8)..).unwrap_or_default()
 }
 
 /// How many frames of a kind that the link itself says are in these bytes.
@@ -341,7 +394,7 @@ pub(crate) fn count(mut bytes: &[u8], kind: u16) -> usize {
     while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
         let own = frame.header().type_id() == 0;
         count += usize::from(own && frame.payload().starts_with(&kind.to_le_bytes()));
-        bytes = rest;
+        bytes = behind(&frame, rest);
     }
     count
 }

@@ -122,6 +122,12 @@ impl Past {
         sequence < self.again_before
     }
 
+    /// Whether nothing is to be said of the messages from `next` on, beside what they are.
+    pub(super) fn is_over(&self, next: u64) -> bool {
+        let alone = self.one_by_one && next < self.died_before;
+        !self.comes_again(next) && !alone && self.skip(next).is_none()
+    }
+
     /// Whether a message waits until all before it are confirmed.
     pub(super) fn waits(&self, sequence: u64, kept: u64) -> bool {
         self.one_by_one && sequence < self.died_before && sequence > kept

@@ -10,7 +10,8 @@ use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    CloseReason, Event, IncomingId, Interest, Link, Mode, Name, RejectReason, SendError, WantId,
+    CloseReason, Event, IncomingId, Interest, Items, Link, Mode, Name, RejectReason, SendError,
+    WantId,
 };
 
 use super::control::Phase;
@@ -284,6 +285,14 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                     link.close(now, CloseReason::Protocol);
                 }
             }
+            Event::Run { stream, items, bytes, .. } => {
+                let taken = self.flow(stream).map(|flow| flow.run(items, bytes));
+                if let Some(Err(reason)) = taken {
+                    link.close(now, reason);
+                }
+                let count = bytes.len() / items.stride.max(1) as usize;
+                self.line.add(LinkValue::Received, count as u64);
+            }
             Event::Up { node, .. } if node != self.peer => {
                 let (cause, reason) =
                     (CloseReason::Unwelcome, format!("`{}` should be there", self.peer));
@@ -358,6 +367,14 @@ impl Flow {
         self.credit = self.credit.saturating_sub(1);
         self.again = again;
         self.relay.push(message, again).map_err(|_| CloseReason::Protocol)
+    }
+
+    /// As [`push`](Flow::push), for messages of a run.
+    fn run(&mut self, items: Items, bytes: &[u8]) -> Result<(), CloseReason> {
+        let count = bytes.len() / items.stride.max(1) as usize;
+        self.credit = self.credit.saturating_sub(count);
+        self.again = false;
+        self.relay.push_run(items, bytes).map_err(|_| CloseReason::Protocol)
     }
 
     /// Part of a message; says whether it was the last.

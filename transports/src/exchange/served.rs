@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mycelium_core::Envelope;
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{Link, Name, OutgoingId, SendError, ServeId};
+use mycelium_core::link::{Lent, Link, Name, OutgoingId, SendError, ServeId};
 
 use super::control::Busy;
 use super::past::{Past, Redelivery, Verdict};
@@ -17,6 +17,9 @@ use crate::local::{Policy, Sight, Source, Tap, Topic, TopicError, Undelivered};
 
 /// So many messages of one publisher in a row while others have some, too.
 const BURST: u64 = 4096;
+/// Fewer messages than this go one by one, more than this in several runs. The link bounds the bytes of a run.
+const SHORTEST_RUN: usize = 8;
+const LONGEST_RUN: usize = BURST as usize;
 /// The ends of so many publishers are known, in case that their reader has not heard of them.
 const ENDS: usize = 64;
 
@@ -198,6 +201,18 @@ impl Served {
         Some(arrived)
     }
 
+    /// Bytes of a run that was sent, if it is of this topic.
+    pub(super) fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+        let of_stream = |source: &&Source<Outflow>| source.state.now.stream == Some(lent.stream);
+        let source = self.tap.tap.known().iter().find(of_stream)?;
+        let stride = lent.items.stride as usize;
+        // From the middle of a message on, if so many of its bytes are out.
+        let (out, within) = (lent.offset / stride, lent.offset % stride);
+        let count = (within + lent.length) / stride;
+        let [one, other] = source.lend(lent.first + out as u64, count)?;
+        Some([one.get(within..)?, other])
+    }
+
     /// Sends what there is, and has the waker called when there is more. Returns how many messages that were.
     pub(super) fn pump<const T: usize, const S: usize>(
         &mut self,
@@ -242,6 +257,10 @@ impl Served {
             } else {
                 index += 1;
             }
+        }
+        // The next time another one begins: a run leaves no room for others.
+        if let [_, _, ..] = self.tap.sources().as_slice() {
+            self.tap.sources().rotate_left(1);
         }
         sent
     }
@@ -304,6 +323,15 @@ fn send<const T: usize, const S: usize>(
         if source.state.past.waits(next, source.kept()) {
             break;
         }
+        match send_run(now, link, stream, source, flow.offset) {
+            Ok(0) => {}
+            Ok(count) => {
+                sent += count as u64;
+                continue;
+            }
+            // It comes again when something has changed.
+            Err(_) => break,
+        }
         let again = source.state.past.comes_again(next);
         match source.look() {
             Sight::Message(bytes) => {
@@ -331,6 +359,27 @@ fn send<const T: usize, const S: usize>(
     source.state.now = flow;
     source.state.past.sent(source.next());
     Ok(sent)
+}
+
+/// Sends messages that lie one behind the other as a run, if there are enough of them. Returns how many; with 0 the next
+/// one goes by itself. `offset`: how much of that one was sent in parts.
+fn send_run<const T: usize, const S: usize>(
+    now: Duration,
+    link: &mut Link<'_, T, S>,
+    stream: OutgoingId,
+    source: &mut Source<Outflow>,
+    offset: usize,
+) -> Result<usize, SendError> {
+    // A run says nothing of its messages but what they are.
+    let is_plain = offset == 0 && source.state.past.is_over(source.next());
+    if !is_plain || !link.peer_takes_runs() {
+        return Ok(0);
+    }
+    let ready = source.ready(LONGEST_RUN);
+    let Some(items) = source.items().filter(|_| ready >= SHORTEST_RUN) else { return Ok(0) };
+    let count = link.send_run(now, stream, items, ready)?;
+    source.pass_ready(count);
+    Ok(count)
 }
 
 fn begin<const T: usize, const S: usize>(

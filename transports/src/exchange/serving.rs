@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use event_listener::EventListener;
 use mycelium_core::descriptor::Digest;
-use mycelium_core::link::{CloseReason, Event, Link, LinkError, Mode, RejectReason, SendError};
+use mycelium_core::link::{
+    CloseReason, Event, Lent, Link, LinkError, Mode, RejectReason, SendError,
+};
 
 use super::admission::Seat;
 use super::control::Phase;
@@ -199,6 +201,10 @@ impl Serving {
 }
 
 impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
+    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+        self.served.iter().find_map(|served| served.lend(lent))
+    }
+
     fn heard(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
         match event {
             Event::Up { node, boot, .. } => self.greet(now, link, node, boot),

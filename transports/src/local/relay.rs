@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use mycelium_core::doorbell::announce;
+use mycelium_core::link::Items;
 use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use zerocopy::FromBytes;
 
@@ -93,6 +94,41 @@ impl Relay {
         self.next += 1;
         self.line.set(PublisherValue::Sent, self.next);
         Ok(())
+    }
+
+    /// Appends the next messages, which lie in `bytes` as `items` says, one after the other. None of them comes again.
+    ///
+    /// # Errors
+    /// As [`push`](Relay::push): [`RelayError::Full`] with as many pushed as there was room for, [`RelayError::Size`] with
+    /// none.
+    pub fn push_run(&mut self, items: Items, bytes: &[u8]) -> Result<(), RelayError> {
+        let (expected, found) = (self.topic.schema().size, usize::from(items.length));
+        if expected != found {
+            return Err(RelayError::Size { expected, found });
+        }
+        let stride = items.stride as usize;
+        let (word, skip) = (size_of::<usize>(), usize::from(items.skip));
+        // A message of a whole slot may be followed by no padding at all, and the ring takes whole words.
+        let fits = skip.next_multiple_of(word) == skip
+            && stride.is_multiple_of(word)
+            && skip + found.next_multiple_of(word) <= stride;
+        let words = <[usize]>::ref_from_bytes(bytes).ok().filter(|_| fits);
+        let (Some(words), true) = (words, found.is_multiple_of(word)) else {
+            // Bytes behind a message are the peer's, and do not go into the ring.
+            return bytes.chunks(stride).try_for_each(|item| self.push(items.message(item), false));
+        };
+        let Some(producer) = &mut self.producer else { return Ok(()) };
+        if self.again {
+            self.again = false;
+            if let Some(numbering) = &self.outlet.numbering {
+                numbering.mark(producer.sequence(), false);
+            }
+        }
+        let pushed = producer.push_items(words, stride / word, skip / word).unwrap_or(0);
+        self.sent += pushed as u64;
+        self.next += pushed as u64;
+        self.line.set(PublisherValue::Sent, self.next);
+        if pushed < bytes.len() / stride { Err(RelayError::Full) } else { Ok(()) }
     }
 
     /// The publisher's next `missed` messages do not come.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use mycelium_core::doorbell::announce;
+use mycelium_core::link::Items;
 use mycelium_core::ring::broadcast::{Keeping, Look};
 use zerocopy::IntoBytes;
 
@@ -51,6 +52,11 @@ impl<T> Tap<T> {
             self.take_in();
         }
         &mut self.sources
+    }
+
+    /// Those of the sources that were taken in already.
+    pub fn known(&self) -> &[Source<T>] {
+        &self.sources
     }
 
     /// Whether every publisher has ended, and all that they sent has arrived.
@@ -220,6 +226,36 @@ impl<T> Source<T> {
             Look::Empty => Sight::Empty,
             Look::Closed => Sight::Closed,
         }
+    }
+
+    /// How many messages come next that can be [lent](Source::lend), at most `most`.
+    #[must_use]
+    pub fn ready(&self, most: usize) -> usize {
+        self.reader.ready(most)
+    }
+
+    /// Goes on behind so many messages that are [ready](Source::ready), which are kept.
+    pub fn pass_ready(&mut self, count: usize) {
+        self.reader.pass(count);
+    }
+
+    /// How messages lie in what is [lent](Source::lend); `None` if they are too long for that.
+    #[must_use]
+    pub fn items(&self) -> Option<Items> {
+        let layout = self.outlet.ring.layout();
+        let word = size_of::<usize>();
+        let length = u16::try_from(layout.message_bytes()).ok()?;
+        let stride = u32::try_from(layout.slot_words() * word).ok()?;
+        // The stamp comes first.
+        Some(Items { stride, skip: word as u16, length })
+    }
+
+    /// The slots of `count` messages from a sequence on, as they lie, if all of them are kept: in two pieces, the second of
+    /// which may be empty.
+    #[must_use]
+    pub fn lend(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
+        let slots = self.reader.lend(first as usize, count)?;
+        Some(slots.map(IntoBytes::as_bytes))
     }
 
     /// Goes on to the message after the one that was looked at, which is kept.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use mycelium_core::FrameView;
-use mycelium_core::link::{CloseReason, ConfigError, Event, IncomingId, Link, LinkError};
+use mycelium_core::link::{
+    CloseReason, ConfigError, Event, IncomingId, Lent, Link, LinkError, Parts,
+};
 use mycelium_executor::{Executor, SendFuture, Stream};
 
 use super::inbox::Inbox;
@@ -30,6 +32,13 @@ pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         let _ = (stream, frame);
         Err(CloseReason::Protocol)
+    }
+
+    /// The bytes of a run that was sent ([`Link::send_run`]) and that are not out: `lent.length` of them from `lent.offset`
+    /// on, in two pieces. Without them the connection ends.
+    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+        let _ = lent;
+        None
     }
 
     /// The peer said something else. What borrows from it is gone afterwards.
@@ -134,7 +143,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             self.link.flush();
         }
         if self.unwritable.is_none() {
-            match self.write(now, context) {
+            match self.write(now, context, traffic) {
                 Ok(more) => moved |= more,
                 Err(error) => (self.unwritable, moved) = (Some(error), true),
             }
@@ -181,10 +190,26 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         Ok(true)
     }
 
-    fn write(&mut self, now: Duration, context: &mut Context<'_>) -> io::Result<bool> {
+    fn write(
+        &mut self,
+        now: Duration,
+        context: &mut Context<'_>,
+        traffic: &impl Traffic<TOPICS, STREAMS>,
+    ) -> io::Result<bool> {
         let mut moved = false;
-        while let Some(bytes) = self.link.poll_transmit(now) {
-            match Pin::new(&mut self.stream).poll_write(context, bytes) {
+        while let Some(Parts { bytes, lent }) = self.link.poll_parts(now) {
+            let stream = Pin::new(&mut self.stream);
+            let written = match lent {
+                None => stream.poll_write(context, bytes),
+                Some(lent) => {
+                    let [one, other] = lend(traffic, &lent)?;
+                    let parts = [bytes, one, other].map(IoSlice::new);
+                    // An empty one in front costs adapters that write the first one only.
+                    let first = usize::from(bytes.is_empty());
+                    stream.poll_write_vectored(context, &parts[first..])
+                }
+            };
+            match written {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => self.link.transmitted(now, count),
@@ -220,6 +245,16 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             }
         }
     }
+}
+
+/// The bytes of a run, as many as the link said.
+fn lend<'t, const TOPICS: usize, const STREAMS: usize>(
+    traffic: &'t impl Traffic<TOPICS, STREAMS>,
+    lent: &Lent,
+) -> io::Result<[&'t [u8]; 2]> {
+    let pieces = traffic.lend(lent);
+    let fits = |[one, other]: &[&[u8]; 2]| one.len() + other.len() == lent.length;
+    pieces.filter(fits).ok_or_else(|| io::Error::other("the bytes of a run are not there any more"))
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> fmt::Debug for Driver<'_, '_, TOPICS, STREAMS> {

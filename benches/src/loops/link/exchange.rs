@@ -19,7 +19,7 @@ use crate::harness::{Column, Mismatch};
 use crate::sample::{SAMPLES, Sample, Tally, samples};
 
 /// How many messages the ring of each side holds.
-const CAPACITY: usize = 4096;
+const CAPACITY: usize = 16_384;
 const FITS: &str = "a fresh topic of a good name has room";
 
 /// From emit to receive.

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::link::{
-    Batching, CloseReason, Event, IncomingId, Interest, Link, Mode, Name, OutgoingId,
+    Batching, CloseReason, Event, IncomingId, Interest, Items, Lent, Link, Mode, Name, OutgoingId,
+    SendError,
 };
+use mycelium_core::message::decode_ref;
 use mycelium_core::{Envelope, FrameView};
 use mycelium_transports::stream::Traffic;
 use zerocopy::IntoBytes;
@@ -14,6 +16,12 @@ use zerocopy::IntoBytes;
 use super::{PIECE, Side, WINDOW, Wire};
 use crate::harness::{Column, Mismatch};
 use crate::sample::{SAMPLES, Sample, Tally, samples};
+
+/// The words of a slot: a stamp and a sample.
+const SLOT: usize = 1 + size_of::<Sample>() / 8;
+/// The most messages of a run, which are 64 KiB, and the fewest.
+const RUN: usize = PIECE / size_of::<[u64; SLOT]>();
+const SHORT: u64 = 8;
 
 /// Messages by a link that has room for so many topics and streams.
 pub(crate) struct OverLink<const TOPICS: usize, const STREAMS: usize> {
@@ -30,17 +38,49 @@ pub(super) struct Writer {
     envelope: Envelope,
     window: u32,
     samples: [Sample; SAMPLES],
+    /// The same over and over, as they would lie in a ring: what runs are sent from.
+    slots: Vec<[u64; SLOT]>,
     /// With when it was there.
     pub(super) stream: Option<(OutgoingId, Instant)>,
 }
 
 impl Writer {
     pub(super) fn new(count: usize, envelope: Envelope, window: u32) -> Writer {
-        Writer { count: count as u64, envelope, window, samples: samples(), stream: None }
+        let samples = samples();
+        let slot = |sample: &Sample| {
+            let mut slot = [0; SLOT];
+            slot[1..].as_mut_bytes().copy_from_slice(sample.as_bytes());
+            slot
+        };
+        let slots = samples.iter().map(slot).cycle().take(SAMPLES + RUN).collect();
+        Writer { count: count as u64, envelope, window, samples, slots, stream: None }
+    }
+
+    /// Sends messages as a run, where they carry nothing beside themselves. Says whether it did.
+    fn send_run<const TOPICS: usize, const STREAMS: usize>(
+        &self,
+        now: Duration,
+        link: &mut Link<'_, TOPICS, STREAMS>,
+        stream: OutgoingId,
+        next: u64,
+    ) -> Result<bool, SendError> {
+        let left = self.count - next;
+        if self.envelope.trace.is_some() || left < SHORT {
+            return Ok(false);
+        }
+        let length = size_of::<Sample>() as u16;
+        let items = Items { stride: size_of::<[u64; SLOT]>() as u32, skip: 8, length };
+        link.send_run(now, stream, items, left.min(RUN as u64) as usize).map(|count| count > 0)
     }
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Writer {
+    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+        let from = lent.first as usize % SAMPLES * size_of::<[u64; SLOT]>() + lent.offset;
+        let bytes = self.slots.as_slice().as_bytes();
+        Some([bytes.get(from..from + lent.length)?, &[]])
+    }
+
     fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
         if let Event::Wanted { serve, .. } = event {
             let name = Name::truncated("samples");
@@ -54,6 +94,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Wri
         while let Ok(next) = link.sequence(stream)
             && next < self.count
         {
+            match self.send_run(now, link, stream, next) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(_) => return,
+            }
             let sample = &self.samples[next as usize % SAMPLES];
             let fixed = size_of::<Sample>() as u16;
             if link.send(now, stream, &self.envelope, fixed, sample.as_bytes()).is_err() {
@@ -80,19 +125,31 @@ impl Reader {
     pub(super) fn new(count: usize) -> Reader {
         Reader { count: count as u64, ..Reader::default() }
     }
+
+    #[inline]
+    fn add(&mut self, stream: IncomingId, sample: &Sample) {
+        self.tally.add(sample);
+        self.taken = Some((stream, self.taken.map_or(1, |(_, count)| count + 1)));
+        if self.tally.count == self.count {
+            self.done = Some(Instant::now());
+        }
+    }
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Reader {
-    fn heard(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, _: Event<'_>) {}
+    fn heard(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+        let Event::Run { stream, items, bytes, .. } = event else { return };
+        for item in bytes.chunks_exact(items.stride as usize) {
+            if let Ok(sample) = decode_ref::<Sample>(items.message(item)) {
+                self.add(stream, sample);
+            }
+        }
+    }
 
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         if let Ok(sample) = frame.message::<Sample>() {
-            self.tally.add(sample);
-            self.taken = Some((stream, self.taken.map_or(1, |(_, count)| count + 1)));
-            if self.tally.count == self.count {
-                self.done = Some(Instant::now());
-            }
+            self.add(stream, sample);
         }
         Ok(())
     }

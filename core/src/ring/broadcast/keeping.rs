@@ -108,6 +108,11 @@ impl<H: Handle> Keeping<H> {
         self.reader.ring()
     }
 
+    /// Whether the writer waits for this reader.
+    pub(super) fn is_gating(&self) -> bool {
+        self.entry.is_some()
+    }
+
     fn words(&self) -> Option<&ReaderWords> {
         let ring: &Broadcast<H::Storage> = self.reader.ring();
         self.entry.and_then(|index| ring.storage.reader(index))

@@ -4,10 +4,10 @@
 
 use zerocopy::IntoBytes;
 
-use super::Handle;
 use super::consumer::Consumer;
-use super::slot::Slot;
+use super::slot::{Slot, lend};
 use super::storage::Storage;
+use super::{Broadcast, Handle, Keeping};
 use crate::sync::order;
 
 impl<H: Handle> Consumer<H> {
@@ -68,6 +68,62 @@ impl<H: Handle> Consumer<H> {
         let slot = self.ring.slot_for(sequence, 0);
         // Acquire, with the Release of a commit: the words of the message.
         slot.stamp.load(order!("broadcast.look", Acquire)) == sequence.wrapping_add(1)
+    }
+}
+
+impl<H: Handle> Keeping<H> {
+    /// Lends slots as they lie, for whoever hands them on whole: those of `count` messages from `first` on, all of which
+    /// are kept or [ready](Keeping::ready). Each begins with a stamp, behind which the message follows
+    /// ([`Layout::slot_words`](super::Layout::slot_words)). There are two pieces where they go over the end of the ring; the
+    /// second is empty otherwise.
+    ///
+    /// `None` if not all of them can be lent.
+    ///
+    /// ```
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
+    ///
+    /// let ring = Broadcast::boxed(Layout::exact(2, size_of::<usize>()), 1)?;
+    /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
+    /// let mut reader = Broadcast::gating(&ring).expect("one entry is free").keeping();
+    /// writer.try_push(&[7], size_of::<usize>()).expect("there is room");
+    /// assert_eq!(reader.ready(2), 1);
+    /// reader.pass(1);
+    /// let [slots, rest] = reader.lend(0, 1).expect("it is kept");
+    /// assert_eq!((slots[1], slots.len(), rest.len()), (7, 2, 0));
+    /// assert_eq!(reader.lend(0, 2), None, "there is one");
+    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
+    /// ```
+    #[must_use]
+    pub fn lend(&self, first: usize, count: usize) -> Option<[&[usize]; 2]> {
+        let ring: &Broadcast<H::Storage> = self.ring();
+        // One that was let go is far ahead, too.
+        let (capacity, ahead) = (ring.capacity(), first.wrapping_sub(self.kept()));
+        let is_kept = ahead <= capacity && count <= capacity - ahead;
+        let is_there = count == 0 || self.is_published(first.wrapping_add(count - 1));
+        if !self.can_lend() || !is_kept || !is_there {
+            return None;
+        }
+        let (place, slot_words) = (first & (capacity - 1), ring.layout.slot_words());
+        let here = count.min(capacity - place);
+        let words = ring.storage.slots();
+        let one = words.get(place * slot_words..(place + here) * slot_words)?;
+        let other = words.get(..(count - here) * slot_words)?;
+        // SAFETY: the stamp of the last of these slots says that it was written, and so all before it were: there is one
+        // writer. It does not come back to any of them before this gating reader has released them (`kept`), which takes
+        // an exclusive reference, and nobody else writes to this storage (it is not foreign).
+        let one = unsafe { lend(one) };
+        // SAFETY: as above.
+        let other = unsafe { lend(other) };
+        Some([one, other])
+    }
+
+    /// Whether the message of a sequence can be read, if it is none that a gating reader has let go.
+    #[inline]
+    pub(super) fn is_published(&self, sequence: usize) -> bool {
+        let ring: &Broadcast<H::Storage> = self.ring();
+        // Acquire, with the Release of a commit: the words of this message and of all before it.
+        let stamp = ring.stamp_of(sequence).0.load(order!("broadcast.look", Acquire));
+        stamp == sequence.wrapping_add(1)
     }
 }
 

@@ -119,6 +119,22 @@ impl<H: Handle> Producer<H> {
         state.store(WRITING | CLOSED, order!("broadcast.close", Release));
     }
 
+    /// How many messages there is room for, as far as the last look has found.
+    pub(super) fn known_room(&self) -> usize {
+        self.limit.wrapping_sub(self.sequence())
+    }
+
+    /// The slot of a sequence for which there is room, for a message of so many words.
+    #[inline(always)]
+    pub(super) fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
+        self.ring.slot_for(sequence, words)
+    }
+
+    /// All messages before this sequence are published.
+    pub(super) fn store_tail(&self, next: usize) {
+        self.ring.storage.writer().tail.store(next, Ordering::Relaxed);
+    }
+
     /// Writes a message into the next slot, which has room, and publishes it.
     #[inline(always)]
     fn append(&mut self, words: &[usize], length: usize) -> usize {

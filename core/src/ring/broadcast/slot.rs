@@ -42,6 +42,33 @@ impl Stamp {
     }
 }
 
+/// Words as they lie there.
+///
+/// # Safety
+/// Nobody writes to them while the reference lives.
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+#[inline(always)]
+pub(super) unsafe fn lend(words: &[Word]) -> &[usize] {
+    crate::sync::seen!(Load, words);
+    let (start, count) = (words.as_ptr().cast(), words.len());
+    // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` all the way down), and nobody writes to
+    // these (this function's contract).
+    unsafe { core::slice::from_raw_parts(start, count) }
+}
+
+/// As above, for the model checker: plain loads that report a race with the writer. The copy is never freed.
+///
+/// # Safety
+/// As above.
+#[cfg(loom)]
+#[allow(unsafe_code)]
+pub(super) unsafe fn lend(words: &[Word]) -> &[usize] {
+    // SAFETY: this function's contract; loom reports it if the caller is wrong.
+    let words = words.iter().map(|word| unsafe { word.0.unsync_load() });
+    alloc::vec::Vec::leak(words.collect())
+}
+
 impl<'a> Slot<'a> {
     /// Stores the length of a message where the ring keeps one. The word is never loaded by the writer: a load would
     /// bring the line over from the reader, and the store would ask for it a second time.
@@ -56,27 +83,11 @@ impl<'a> Slot<'a> {
     ///
     /// # Safety
     /// Nobody writes to them while the reference lives.
-    #[cfg(not(loom))]
     #[allow(unsafe_code)]
     #[inline(always)]
     pub(super) unsafe fn lend(&self) -> &'a [usize] {
-        crate::sync::seen!(Load, self.words);
-        let (start, count) = (self.words.as_ptr().cast(), self.words.len());
-        // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` all the way down), and nobody writes
-        // to these (this function's contract).
-        unsafe { core::slice::from_raw_parts(start, count) }
-    }
-
-    /// As above, for the model checker: plain loads that report a race with the writer. The copy is never freed.
-    ///
-    /// # Safety
-    /// As above.
-    #[cfg(loom)]
-    #[allow(unsafe_code)]
-    pub(super) unsafe fn lend(&self) -> &'a [usize] {
-        // SAFETY: this function's contract; loom reports it if the caller is wrong.
-        let words = self.words.iter().map(|word| unsafe { word.0.unsync_load() });
-        alloc::vec::Vec::leak(words.collect())
+        // SAFETY: this function's contract.
+        unsafe { lend(self.words) }
     }
 
     /// Copies words into the slot.

@@ -87,7 +87,7 @@ impl<M: Message> Subscription<M> {
     fn is_usual(&self) -> bool {
         self.in_hand.is_none()
             && self.after_gap.is_none()
-            && self.burst + 1 < BURST
+            && (self.burst + 1 < BURST || self.feeds.len() == 1)
             && self.taken_in == self.inlet.incoming.version()
             && self.inlet.policy != Policy::Latest
     }

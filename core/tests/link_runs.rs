@@ -1,0 +1,320 @@
+//! Runs: messages whose bytes the link does not copy, and headers of runs that no good peer sends.
+// The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
+#![cfg(all(target_endian = "little", not(miri)))]
+
+mod pair;
+mod schema;
+
+use mycelium_core::Limits;
+use mycelium_core::link::{
+    CloseReason, Config, IncomingId, Items, Leave, LinkError, OutgoingId, RunError, SendError,
+};
+use pair::conversation::{
+    LEFT, MS, RIGHT, control, name, reading, resubscribe, send, sequences, swaps, wanted,
+};
+use pair::{Pair, Said, config, count};
+
+/// As a ring of such messages has them: a stamp of 8 bytes, and one word behind the message.
+const ITEMS: Items = Items { stride: 56, skip: 8, length: 40 };
+const RUN: u16 = 19;
+
+fn message(sequence: u64) -> Vec<u8> {
+    sequence.to_le_bytes().repeat(5)
+}
+
+fn pair(window: u32) -> (Pair, OutgoingId, IncomingId) {
+    let mut pair = Pair::new();
+    pair.message = message;
+    let (outgoing, incoming) = reading(&mut pair, window);
+    (pair, outgoing, incoming)
+}
+
+fn send_run(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<usize, SendError> {
+    let now = pair.now;
+    pair.sides[LEFT].link.send_run(now, stream, ITEMS, count)
+}
+
+/// The messages that came, each with its sequence as its bytes.
+fn came(pair: &mut Pair) -> Vec<u64> {
+    let news = pair.sides[RIGHT].news();
+    for said in &news {
+        if let Said::Message { sequence, payload, .. } = said {
+            assert_eq!(*payload, message(*sequence));
+        }
+    }
+    sequences(&news)
+}
+
+#[test]
+fn a_run_is_one_header_and_bytes_as_they_lie() {
+    let (mut pair, outgoing, incoming) = pair(64);
+    let before = pair.written[LEFT].len();
+    assert_eq!(send_run(&mut pair, outgoing, 20), Ok(20));
+    pair.settle();
+    assert_eq!(pair.written[LEFT].len() - before, 40 + 20 * 56);
+    assert_eq!(came(&mut pair), (100..120).collect::<Vec<_>>());
+    assert_eq!(pair.sides[RIGHT].runs, 1);
+    pair.sides[RIGHT].link.grant(incoming, 20).unwrap();
+    pair.pass(20 * MS);
+    assert_eq!(pair.sides[LEFT].link.unconfirmed(outgoing), 0);
+}
+
+#[test]
+fn a_run_comes_in_pieces_of_any_length() {
+    for piece in [1, 7, 8, 39, 40, 41, 56, 57, 100, 1000] {
+        let (mut pair, outgoing, _) = pair(64);
+        assert_eq!(send_run(&mut pair, outgoing, 9), Ok(9));
+        // Behind the run, while it is on its way.
+        let now = pair.now;
+        pair.sides[LEFT].link.skip(now, outgoing, 3, 1).unwrap();
+        let mut came_in_all = Vec::new();
+        while pair.write(LEFT, piece) {
+            pair.sides[RIGHT].read(now, piece);
+            came_in_all.extend(came(&mut pair));
+        }
+        assert_eq!(came_in_all, (100..109).collect::<Vec<_>>(), "in pieces of {piece}");
+    }
+}
+
+#[test]
+fn a_run_takes_credit_and_no_more_than_the_limit() {
+    let (mut pair, outgoing, incoming) = pair(10_000);
+    // 256 KiB of items of 56 bytes.
+    assert_eq!(send_run(&mut pair, outgoing, 10_000), Ok(4681));
+    assert!(matches!(send_run(&mut pair, outgoing, 1), Err(SendError::Room { .. })));
+    pair.settle();
+    assert_eq!(send_run(&mut pair, outgoing, 10_000), Ok(4681));
+    pair.settle();
+    assert_eq!(send_run(&mut pair, outgoing, 10_000), Ok(10_000 - 2 * 4681));
+    pair.settle();
+    assert_eq!(send_run(&mut pair, outgoing, 1), Err(SendError::Credit));
+    pair.sides[RIGHT].link.grant(incoming, 10_000).unwrap();
+    pair.settle();
+    assert_eq!(send_run(&mut pair, outgoing, 3), Ok(3));
+    pair.settle();
+    assert_eq!(came(&mut pair), (100..10_103).collect::<Vec<_>>());
+}
+
+#[test]
+fn messages_that_cannot_lie_in_a_run_go_by_themselves() {
+    let (mut pair, outgoing, _) = pair(64);
+    let now = pair.now;
+    for items in [
+        Items { stride: 0, ..ITEMS },
+        Items { stride: 52, ..ITEMS },
+        Items { stride: 40, ..ITEMS },
+        Items { skip: 4, ..ITEMS },
+        Items { length: 0, ..ITEMS },
+        Items { stride: 1 << 20, ..ITEMS },
+        Items { stride: 60_008, skip: 8, length: 60_000 },
+    ] {
+        assert_eq!(pair.sides[LEFT].link.send_run(now, outgoing, items, 4), Ok(0), "{items:?}");
+    }
+    send(&mut pair, outgoing, 1).unwrap();
+}
+
+#[test]
+fn a_peer_that_knows_version_1_alone_gets_no_runs() {
+    let mut pair = Pair::new();
+    let (outgoing, _) = reading(&mut pair, 64);
+    // As if the peer had named what it understands without runs.
+    let mut features = pair::shown("features");
+    *features.last_chunk_mut::<4>().unwrap() = 1_u32.to_le_bytes();
+    let now = pair.now;
+    pair.sides[LEFT].feed(now, &features);
+    assert!(!pair.sides[LEFT].link.peer_takes_runs());
+    assert_eq!(send_run(&mut pair, outgoing, 20), Ok(0));
+}
+
+#[test]
+fn what_is_not_out_cannot_be_confirmed() {
+    let (mut pair, outgoing, _) = pair(64);
+    assert_eq!(send_run(&mut pair, outgoing, 8), Ok(8));
+    // The header, two messages, and half of a third.
+    pair.write(LEFT, 40 + 2 * 56 + 30);
+    let window = |taken: u64| {
+        let mut payload = 12_u16.to_le_bytes().to_vec();
+        payload.extend([0; 6]);
+        payload.extend(64_u64.to_le_bytes());
+        control(1, taken, &payload)
+    };
+    let now = pair.now;
+    pair.sides[LEFT].feed(now, &window(102));
+    assert_eq!(pair.sides[LEFT].failed, None);
+    assert_eq!(pair.sides[LEFT].link.unconfirmed(outgoing), 6);
+    pair.sides[LEFT].feed(now, &window(103));
+    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Window { stream: 1 }));
+}
+
+#[test]
+fn a_run_that_the_connection_cuts_goes_on_behind_its_last_whole_message() {
+    let (mut pair, outgoing, _) = pair(64);
+    assert_eq!(send_run(&mut pair, outgoing, 8), Ok(8));
+    pair.write(LEFT, 40 + 2 * 56 + 30);
+    let now = pair.now;
+    pair.sides[RIGHT].read(now, usize::MAX);
+    assert_eq!(came(&mut pair), [100, 101]);
+    pair.cut();
+    resubscribe(&mut pair);
+    let serve = wanted(&mut pair);
+    pair.settle();
+    let resumes = pair.sides[LEFT].news();
+    assert!(matches!(resumes[..], [Said::Resume { epoch: 77, next: 102, .. }]), "{resumes:?}");
+    let now = pair.now;
+    let link = &mut pair.sides[LEFT].link;
+    let outgoing = link.offer(now, serve, name("feed"), 77, 102, 1024).unwrap();
+    pair.settle();
+    assert_eq!(send_run(&mut pair, outgoing, 6), Ok(6));
+    pair.settle();
+    assert_eq!(came(&mut pair), (102..108).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_run_of_a_topic_that_was_left_needs_no_bytes_of_the_callers() {
+    let mut pair = Pair::new();
+    pair.message = message;
+    let want = pair.sides[RIGHT].link.want(swaps(64)).unwrap();
+    pair.settle();
+    let (now, serve) = (pair.now, wanted(&mut pair));
+    let link = &mut pair.sides[LEFT].link;
+    let outgoing = link.offer(now, serve, name("feed"), 77, 100, 1024).unwrap();
+    pair.settle();
+    assert_eq!(send_run(&mut pair, outgoing, 30), Ok(30));
+    pair.write(LEFT, 40 + 2 * 56 + 30);
+    pair.sides[RIGHT].read(now, usize::MAX);
+    assert_eq!(came(&mut pair), [100, 101]);
+    assert_eq!(pair.sides[RIGHT].link.leave(want), Ok(Leave::Pending));
+    pair.write(RIGHT, usize::MAX);
+    pair.sides[LEFT].read(now, usize::MAX);
+    // The caller has forgotten its messages: asked for them it would panic.
+    pair.message = |_| unreachable!("nobody has it any more");
+    pair.settle();
+    let news = pair.sides[RIGHT].news();
+    assert!(news.iter().any(|said| matches!(said, Said::Left { discarded: 28, .. })), "{news:?}");
+    assert_eq!(pair.sides.each_ref().map(|side| side.failed), [None, None]);
+}
+
+#[test]
+fn who_ends_the_link_in_a_run_is_heard_behind_it() {
+    let (mut pair, outgoing, _) = pair(64);
+    assert_eq!(send_run(&mut pair, outgoing, 5), Ok(5));
+    let now = pair.now;
+    pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
+    pair.settle();
+    assert_eq!(came(&mut pair), (100..105).collect::<Vec<_>>());
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Closed(CloseReason::Shutdown)));
+    assert_eq!(count(&pair.written[LEFT], 2), 1);
+}
+
+/// The header of a run of stream 1.
+fn header(sequence: u64, skip: u16, count: u32, stride: u32, length: u32) -> Vec<u8> {
+    let mut payload = RUN.to_le_bytes().to_vec();
+    payload.extend(skip.to_le_bytes());
+    [count, stride, length].iter().for_each(|word| payload.extend(word.to_le_bytes()));
+    control(1, sequence, &payload)
+}
+
+#[test]
+fn runs_that_cannot_be_end_the_link() {
+    let run = |error| Some(LinkError::Run { stream: 1, error });
+    let items = |stride, length| run(RunError::Items { stride, length });
+    let length = |found| run(RunError::Length { found, limit: 256 << 10 });
+    for (header, expected) in [
+        (header(100, 8, 8, 48, 40), None),
+        (header(100, 8, 0, 48, 40), length(0)),
+        (header(100, 8, 4, 0, 40), items(0, 40)),
+        (header(100, 8, 4, 52, 40), items(52, 40)),
+        (header(100, 4, 4, 56, 40), items(56, 40)),
+        (header(100, 16, 4, 48, 40), items(48, 40)),
+        (header(100, 8, 4, 48, 0), items(48, 0)),
+        (header(100, 8, 4, 48, u32::MAX), items(48, u32::MAX)),
+        (header(100, 8, 4, 1 << 17, 1 << 16), items(1 << 17, 1 << 16)),
+        (header(100, 65_528, 4, 65_536, 9), items(65_536, 9)),
+        (header(100, 8, u32::MAX, 48, 40), length(u64::from(u32::MAX) * 48)),
+        (
+            header(100, 8, u32::MAX, u32::MAX - 7, 40),
+            length(u64::from(u32::MAX) * (u64::from(u32::MAX) - 7)),
+        ),
+        (header(100, 8, 5462, 48, 40), length(5462 * 48)),
+        (header(100, 8, 9, 48, 40), Some(LinkError::Credit { stream: 1 })),
+        (
+            header(101, 8, 4, 48, 40),
+            Some(LinkError::Sequence { stream: 1, expected: 100, found: 101 }),
+        ),
+    ] {
+        let (mut pair, _, _) = pair(8);
+        let now = pair.now;
+        pair.sides[RIGHT].feed(now, &header);
+        assert_eq!(pair.sides[RIGHT].failed, expected);
+        assert_eq!(came(&mut pair), []);
+    }
+}
+
+#[test]
+fn a_run_of_no_stream_or_of_frames_that_are_too_long_ends_the_link() {
+    let mut pair = Pair::new();
+    let now = pair.now;
+    pair.settle();
+    pair.sides[RIGHT].feed(now, &header(100, 8, 4, 48, 40));
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Stream { number: 1 }));
+
+    let limits = Limits { max_frame: 1024 };
+    let right = Config { limits, ..config("right") };
+    let mut pair = Pair::with(config("left"), right, 4096);
+    reading(&mut pair, 8);
+    let now = pair.now;
+    pair.sides[RIGHT].feed(now, &header(100, 8, 1, 1016, 1008));
+    let error = RunError::Length { found: 1016, limit: 256 << 10 };
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Run { stream: 1, error }));
+
+    // Before anybody said who it is.
+    let mut pair = Pair::new();
+    let now = pair.now;
+    pair.sides[RIGHT].feed(now, &header(100, 8, 4, 48, 40));
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::NoHello));
+}
+
+#[test]
+fn bytes_of_a_run_are_no_frames() {
+    let (mut pair, _, _) = pair(8);
+    let now = pair.now;
+    // The second message looks like the end of the link.
+    let mut close = 2_u16.to_le_bytes().to_vec();
+    close.resize(72, 0);
+    let close = control(0, 0, &close);
+    let mut said = header(100, 8, 2, 104, 96);
+    said.extend([0; 104]);
+    said.extend([0; 8]);
+    said.extend(&close);
+    assert_eq!(close.len(), 96);
+    pair.sides[RIGHT].feed(now, &said);
+    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101]);
+    assert_eq!(pair.sides[RIGHT].failed, None);
+    // Behind it frames go on.
+    pair.sides[RIGHT].feed(now, &control(0, 0, &[7; 1]));
+    assert!(pair.sides[RIGHT].failed.is_some());
+}
+
+#[test]
+fn a_peer_in_the_middle_of_a_run_is_not_silent() {
+    let (mut pair, outgoing, _) = pair(64);
+    assert_eq!(send_run(&mut pair, outgoing, 2), Ok(2));
+    for _ in 0..40 {
+        pair.write(LEFT, 1);
+        pair.now += 2000 * MS;
+        let now = pair.now;
+        pair.sides[RIGHT].read(now, usize::MAX);
+        assert_eq!(pair.sides[RIGHT].link.handle_timeout(now), Ok(()));
+    }
+}
+
+#[test]
+fn a_second_run_beyond_the_credit_ends_the_link() {
+    let (mut pair, _, _) = pair(8);
+    let now = pair.now;
+    pair.sides[RIGHT].feed(now, &header(100, 8, 5, 48, 40));
+    pair.sides[RIGHT].feed(now, &[0; 5 * 48]);
+    assert_eq!(sequences(&pair.sides[RIGHT].news()), (100..105).collect::<Vec<_>>());
+    pair.sides[RIGHT].feed(now, &header(105, 8, 4, 48, 40));
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
+}
