@@ -238,8 +238,9 @@ impl Served {
     ) -> u64 {
         let (mut sent, mut index, mut full) = (0, 0, false);
         while let Some(source) = self.tap.sources().get_mut(index) {
-            if full && source.state.now.stream.is_none() {
-                // It would be told the same as the one before.
+            let Flow { stream, from, .. } = source.state.now;
+            if full && stream.is_none() && from.is_none() {
+                // It would be told the same as the one before. One that is to go on has its place.
                 index += 1;
                 continue;
             }
