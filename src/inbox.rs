@@ -77,6 +77,8 @@ pub(crate) trait AnyInbox: Send + Sync {
     fn depth(&self) -> usize;
     /// The service failed: see [`local::Subscription::fail`].
     fn fail(&self);
+    /// The service has ended well: it is done with what it had in hand.
+    fn settle(&self);
     /// What was given up since the last call.
     fn take_given_up(&self) -> Vec<Undelivered>;
 }
@@ -99,6 +101,12 @@ impl<M: Message> AnyInbox for Home<M> {
             Some(subscription) => self.given_up().extend(subscription.fail()),
             // The handle lives on, in the instance or in a task: it learns of the failure when it is used or comes home.
             None => self.failed.store(true, Ordering::Release),
+        }
+    }
+
+    fn settle(&self) {
+        if let Some(subscription) = self.lock().as_mut() {
+            subscription.done();
         }
     }
 

@@ -191,6 +191,7 @@ impl<S: Service> Life<S> {
         self.departure.outcome = Outcome::Completed;
         self.bury_what_was_given_up();
         for inbox in &self.inboxes {
+            inbox.settle();
             let left = inbox.depth();
             if left > 0 {
                 tracing::warn!(

@@ -228,9 +228,18 @@ impl Driver {
         self.finish_what_has_no_end();
         let deadline = shared.executor.sleep_until(deadline);
         let overdue = pin!(shared.overdue.wait());
-        let all_ended = pin!(shared.left.wait());
-        if let Either::Left(_) = select(all_ended, select(deadline, overdue)).await {
-            return;
+        let mut all_ended = pin!(shared.left.wait());
+        let half_time = shared.executor.sleep_until(shared.executor.now() + patience / 2);
+        let mut late = select(deadline, overdue);
+        match select(&mut all_ended, select(half_time, &mut late)).await {
+            Either::Left(_) => return,
+            Either::Right((Either::Left(_), _)) => {
+                self.leave_the_rest();
+                if let Either::Left(_) = select(all_ended, late).await {
+                    return;
+                }
+            }
+            Either::Right((Either::Right(_), _)) => {}
         }
         let late = self.not_ended();
         if late.is_empty() {
@@ -259,6 +268,15 @@ impl Driver {
                 if feeds_back || unfed || far_away || from_outside.contains(topic) {
                     finisher.finish_when_empty();
                 }
+            }
+        }
+    }
+
+    /// What other nodes still send is kept there for the next process of this node.
+    fn leave_the_rest(&self) {
+        for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
+            if self.shared.plan.neighbours.writes(topic) {
+                finisher.finish_now();
             }
         }
     }

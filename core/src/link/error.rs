@@ -211,8 +211,10 @@ pub enum CloseReason {
     Timeout,
     /// Another process of the other side's name is connected.
     NameTaken,
-    /// It shuts down, and may come back: what is kept for it stays.
+    /// It shuts down, and may come back: what is kept for it stays, and nobody has had it.
     Away,
+    /// It ends, and may come back: some of what is kept for it may have been delivered.
+    Aborted,
     /// A reason that a later version has defined.
     Other(u16),
 }
@@ -228,6 +230,7 @@ impl CloseReason {
             CloseReason::Timeout => 6,
             CloseReason::NameTaken => 7,
             CloseReason::Away => 8,
+            CloseReason::Aborted => 9,
             CloseReason::Other(code) => code,
         }
     }
@@ -242,6 +245,7 @@ impl CloseReason {
             6 => CloseReason::Timeout,
             7 => CloseReason::NameTaken,
             8 => CloseReason::Away,
+            9 => CloseReason::Aborted,
             code => CloseReason::Other(code),
         }
     }
@@ -359,6 +363,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Timeout => f.write_str("it took too long"),
             CloseReason::NameTaken => f.write_str("another process of this name is connected"),
             CloseReason::Away => f.write_str("it shuts down, and may come back"),
+            CloseReason::Aborted => f.write_str("it ends with messages in hand, and may come back"),
             CloseReason::Other(code) => write!(f, "reason {code}"),
         }
     }

@@ -355,7 +355,13 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         if phase > Phase::Run || self.is_over() {
             // Who was asked to end may be started again: its publishers keep what it has not taken.
             let is_away = !self.is_over() && self.control.is_shutdown();
-            link.close(now, if is_away { CloseReason::Away } else { CloseReason::Shutdown });
+            let in_hand = || self.flows.iter().flatten().any(|flow| flow.relay.is_in_hand());
+            let reason = match is_away {
+                true if in_hand() => CloseReason::Aborted,
+                true => CloseReason::Away,
+                false => CloseReason::Shutdown,
+            };
+            link.close(now, reason);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::delivery::GapReason;
 use super::numbering::{Known, Numbering};
 use super::{Policy, Topic};
 use crate::counters::{FeedValue, Line, PublisherValue, Region, plain};
-use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// Entries for gating readers in each ring of a topic for which no other number is given.
 pub(super) const READERS: usize = 64;
@@ -32,8 +32,16 @@ pub(super) struct Outlet {
     pub(super) numbering: Option<Numbering>,
     /// The publisher is gone, and nobody knows what it had sent.
     lost: AtomicBool,
-    /// The first place that a gating subscription had not taken when it left, of those that left something.
-    abandoned: Mutex<Option<usize>>,
+    abandoned: Mutex<Abandoned>,
+}
+
+/// What gating subscriptions left behind when they left.
+#[derive(Debug, Default)]
+struct Abandoned {
+    /// The first place that one of them had not taken.
+    place: Option<usize>,
+    /// One of them had a message in hand.
+    in_hand: bool,
 }
 
 /// A subscription as its publishers know it.
@@ -42,8 +50,16 @@ pub(super) struct ReaderInfo {
     pub(super) inlet: Arc<Inlet>,
     /// Its entry in the ring, if it is gating.
     pub(super) entry: Option<usize>,
-    /// How many gaps it has been told of, if the publisher is in another process.
-    pub(super) told: Arc<AtomicUsize>,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// How far a reader of a publisher in another process is, for whoever brings the messages here.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// How many gaps it has been told of.
+    told: AtomicUsize,
+    /// What it wants next, if it is an observer: those that gate have an entry in the ring.
+    place: AtomicUsize,
 }
 
 impl Outlet {
@@ -63,7 +79,7 @@ impl Outlet {
             readers: Watched::default(),
             numbering: first.map(|first| Numbering::new(first, topic.capacity())),
             lost: AtomicBool::new(false),
-            abandoned: Mutex::new(None),
+            abandoned: Mutex::default(),
         }))
     }
 
@@ -95,20 +111,31 @@ impl Outlet {
         let place = consumer.cursor();
         let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
         line.set(FeedValue::JoinedAt, joined_at);
-        let told = Arc::new(AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps)));
+        let progress = Arc::new(Progress {
+            told: AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps)),
+            place: AtomicUsize::new(place),
+        });
         let (inlet, entry) = (inlet.clone(), consumer.entry());
-        let reader = ReaderInfo { inlet, entry, told: told.clone() };
+        let reader = ReaderInfo { inlet, entry, progress: progress.clone() };
         outlet.readers.change(|readers| readers.push(reader));
         // While it joined, the ring may have looked full to the publisher, who sleeps then.
         announce();
         outlet.room.ring();
-        Some(Feed { outlet: outlet.clone(), consumer, line, known, gaps_told: told, told: false })
+        Some(Feed { outlet: outlet.clone(), consumer, line, known, progress, told: false })
     }
 
-    /// A gating subscription leaves, and has not taken what lies in the ring from `place` on.
-    pub(super) fn abandon(&self, place: usize) {
+    /// A gating subscription leaves, and has not taken what lies in the ring from `place` on, though it may have had the
+    /// first of these in hand.
+    pub(super) fn abandon(&self, place: usize, in_hand: bool) {
         let mut abandoned = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
-        *abandoned = Some(abandoned.map_or(place, |before| first(before, place)));
+        abandoned.place = Some(abandoned.place.map_or(place, |before| first(before, place)));
+        abandoned.in_hand |= in_hand;
+    }
+
+    /// Whether a gating subscription is there, or was not done with a message when it left.
+    pub(super) fn is_in_hand(&self) -> bool {
+        let in_hand = || self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).in_hand;
+        self.readers.lock().iter().any(|reader| reader.entry.is_some()) || in_hand()
     }
 
     /// The sequence of the first message that a gating subscription is not done with, if there is one, of a publisher in
@@ -116,17 +143,23 @@ impl Outlet {
     pub(super) fn done(&self, abandoned: bool) -> Option<u64> {
         let numbering = self.numbering.as_ref()?;
         // Before the positions: a reader is told of a gap before it takes what lies behind.
-        let told = {
-            let readers = self.readers.lock();
-            let gating = readers.iter().filter(|reader| reader.entry.is_some());
-            gating.map(|reader| reader.told.load(Ordering::Acquire)).min()
+        let readers = self.readers.lock();
+        // Where somebody gates, observers have no say.
+        let is_gated = readers.iter().any(|reader| reader.entry.is_some());
+        let counts = || readers.iter().filter(|reader| reader.entry.is_some() == is_gated);
+        let told = counts().map(|reader| reader.progress.told.load(Ordering::Acquire)).min();
+        let held = if is_gated {
+            self.ring.tail().wrapping_sub(self.ring.depth())
+        } else {
+            let places = counts().map(|reader| reader.progress.place.load(Ordering::Acquire));
+            places.fold(self.ring.tail(), first)
         };
-        let left = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = left.filter(|_| abandoned);
+        drop(readers);
+        let abandonment = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = abandonment.place.filter(|_| abandoned);
         if told.is_none() && left.is_none() {
             return None;
         }
-        let held = self.ring.tail().wrapping_sub(self.ring.depth());
         let place = left.map_or(held, |left| first(held, left));
         Some(numbering.done(place, told.unwrap_or(0)))
     }
@@ -162,6 +195,16 @@ fn first(one: usize, other: usize) -> usize {
     if one.wrapping_sub(other).cast_signed() > 0 { other } else { one }
 }
 
+/// When a subscription ends though publishers are left: never, if it is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum LastCall {
+    /// When it is empty: what is there is all there is.
+    WhenEmpty = 1,
+    /// At once.
+    Now = 2,
+}
+
 /// What a subscription shares with its publishers.
 #[derive(Debug)]
 pub(super) struct Inlet {
@@ -173,8 +216,8 @@ pub(super) struct Inlet {
     pub(super) incoming: Watched<Vec<Feed>>,
     /// The publishers that it reads from.
     pub(super) outlets: Watched<Vec<Arc<Outlet>>>,
-    /// No publisher will come any more: what is there is all there is.
-    pub(super) last_call: AtomicBool,
+    /// A [`LastCall`].
+    pub(super) last_call: AtomicU8,
     /// It stands for readers of another process.
     is_tap: bool,
 }
@@ -196,7 +239,7 @@ impl Inlet {
             bell: Doorbell::new(),
             incoming: Watched::default(),
             outlets: Watched::default(),
-            last_call: AtomicBool::new(false),
+            last_call: AtomicU8::new(0),
         })
     }
 
@@ -237,8 +280,7 @@ pub(super) struct Feed {
     pub(super) line: Line<FeedValue>,
     /// What its sequences are, if the publisher is in another process.
     pub(super) known: Option<Known>,
-    /// How many gaps the reader has been told of, for whoever brings the messages here.
-    pub(super) gaps_told: Arc<AtomicUsize>,
+    pub(super) progress: Arc<Progress>,
     /// The reader was told of a loss at the end.
     pub(super) told: bool,
 }
@@ -256,6 +298,14 @@ impl Feed {
         match (&self.outlet.numbering, &self.known) {
             (Some(numbering), Some(known)) => numbering.may_miss(known, self.consumer.cursor()),
             _ => false,
+        }
+    }
+
+    /// Shows how far an observer is, if the publisher is in another process.
+    #[inline]
+    pub(super) fn show_place(&self) {
+        if self.known.is_some() {
+            self.progress.place.store(self.consumer.cursor(), Ordering::Release);
         }
     }
 
@@ -279,7 +329,7 @@ impl Feed {
     #[cold]
     fn tell_of_gap(&self) {
         let gaps = self.known.as_ref().map_or(0, |known| known.gaps);
-        self.gaps_told.store(gaps, Ordering::Release);
+        self.progress.told.store(gaps, Ordering::Release);
         announce();
         self.outlet.room.ring();
     }

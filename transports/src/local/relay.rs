@@ -148,12 +148,18 @@ impl Relay {
         self.producer.as_mut().map_or(0, Producer::room)
     }
 
-    /// The sequence of the first message that a gating subscription is not done with: the one that comes next if there is
-    /// no such message. At a shutdown, what subscriptions had not taken when they left is not done with; otherwise it is,
+    /// The sequence of the first message that a gating subscription is not done with or, where none gates, that an
+    /// observing one has not been given: the one that comes next if there is no such message. At a shutdown, what subscriptions had not taken when they left is not done with; otherwise it is,
     /// since nobody will take it.
     #[must_use]
     pub fn done(&self, at_shutdown: bool) -> u64 {
         self.outlet.done(at_shutdown).unwrap_or(self.next)
+    }
+
+    /// Whether a gating subscription may have a message in hand, or had one when it left.
+    #[must_use]
+    pub fn is_in_hand(&self) -> bool {
+        self.outlet.is_in_hand()
     }
 
     /// The sequence of the publisher's next message.

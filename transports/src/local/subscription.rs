@@ -14,7 +14,7 @@ use mycelium_core::ring::broadcast::Look;
 use mycelium_core::wait::{Patience, Wait};
 
 use super::delivery::{Delivery, TryRecv, Undelivered};
-use super::outlet::{Feed, Inlet};
+use super::outlet::{Feed, Inlet, LastCall};
 use super::pulse::{Alone, Flusher, Pulse};
 use super::{Policy, Topic};
 use crate::counters::FeedValue;
@@ -221,7 +221,9 @@ impl<M: Message> Drop for Subscription<M> {
             let depth = feed.consumer.depth();
             feed.line.add(FeedValue::Left, depth as u64);
             if depth > 0 && self.inlet.policy.is_gating() {
-                feed.outlet.abandon(feed.consumer.cursor());
+                // The first feed takes the place of the ones before.
+                let in_hand = self.in_hand.take_if(|in_hand| in_hand.feed == 0);
+                feed.outlet.abandon(feed.consumer.cursor(), in_hand.is_some());
             }
             self.retire(0);
         }
@@ -245,9 +247,18 @@ impl<M: Message> fmt::Debug for Subscription<M> {
 pub struct Finisher(Arc<Inlet>);
 
 impl Finisher {
+    /// From now on the subscription is closed, whatever waits for it: a message in hand is its last.
+    pub fn finish_now(&self) {
+        self.0.last_call.store(LastCall::Now as u8, Ordering::Release);
+        // Whoever looks only at what comes next looks further then.
+        self.0.incoming.change(|_| ());
+        announce();
+        self.0.bell.ring();
+    }
+
     /// From now on the subscription is closed whenever it is empty, though publishers are left.
     pub fn finish_when_empty(&self) {
-        self.0.last_call.store(true, Ordering::Release);
+        self.0.last_call.fetch_max(LastCall::WhenEmpty as u8, Ordering::Release);
         announce();
         self.0.bell.ring();
     }

@@ -9,7 +9,7 @@ use mycelium_core::wait::{Looked, Wait};
 
 use super::super::Policy;
 use super::super::delivery::{Delivery, Gap, GapReason, Received, Time, TryRecv};
-use super::super::outlet::Feed;
+use super::super::outlet::{Feed, LastCall};
 use super::{AfterGap, InHand, Subscription};
 use crate::counters::FeedValue;
 use crate::sync::Ordering;
@@ -137,7 +137,7 @@ impl<M: Message> Subscription<M> {
     /// As `look`. Most often there is one feed, and it has nothing or the next message, which is cheaper to see.
     #[inline(always)]
     fn look_if_stirred(&mut self) -> Seen {
-        let is_usual = self.is_usual() && !self.inlet.last_call.load(Ordering::Acquire);
+        let is_usual = self.is_usual() && self.inlet.last_call.load(Ordering::Acquire) == 0;
         if let [feed] = self.feeds.as_mut_slice()
             && is_usual
             && feed.consumer.is_waiting()
@@ -168,6 +168,9 @@ impl<M: Message> Subscription<M> {
     fn next(&mut self) -> TryRecv<M> {
         // First of all, so that whatever came before the last call is seen below.
         let last_call = self.inlet.last_call.load(Ordering::Acquire);
+        if last_call == LastCall::Now as u8 {
+            return TryRecv::Closed;
+        }
         if self.taken_in != self.inlet.incoming.version() {
             self.take_in();
         }
@@ -206,7 +209,7 @@ impl<M: Message> Subscription<M> {
             // A publisher came before the last one ended.
             return self.next();
         }
-        if over && (self.taken_in > 0 || self.topic.holds.was_held()) || last_call {
+        if over && (self.taken_in > 0 || self.topic.holds.was_held()) || last_call > 0 {
             return TryRecv::Closed;
         }
         TryRecv::Empty
@@ -276,6 +279,7 @@ impl<M: Message> Subscription<M> {
             self.in_hand = Some(InHand { feed: index, failures, again: false });
         } else {
             self.pass(index, FeedValue::Taken);
+            self.feeds[index].show_place();
         }
     }
 
