@@ -53,3 +53,32 @@ async fn what_it_may_have_had_does_not_come_again_if_it_is_to_come_once_at_most(
     let Some(Delivery::Gap(gap)) = delivery else { panic!("{delivery:?}") };
     assert_eq!((gap.count, gap.exact, gap.reason), (3, true, GapReason::Disconnected));
 }
+
+/// What comes between the end of the last subscription and that of the link is nobody's: nobody is done with it.
+#[tokio::test]
+async fn what_comes_after_its_subscriptions_have_left_is_for_its_next_process() {
+    let place = Place::new("away-after");
+    let (there, here) = Side::pair(64, 64);
+    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let mut publisher = there.publisher();
+    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut reader = here.reader();
+    let reading = here.read("there", &place.socket(), Policy::Block);
+    take(&mut reader, 0..3).await;
+    reader.done();
+    here.control.shut_down();
+    drop(reader);
+    (3..6).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    publisher.flush();
+    until("they arrive", || here.link("there", "received") == 6).await;
+    // Longer than a confirmation takes.
+    tokio::time::sleep(4 * here.config.confirm).await;
+    here.control.drain();
+    within("it has left", reading).await.unwrap();
+
+    let next = Side::new("here", 3, 64);
+    let mut reader = next.reader();
+    let reading = next.read("there", &place.socket(), Policy::Block);
+    take(&mut reader, 3..6).await;
+    end(&[&there, &next], [serving, reading]).await;
+}

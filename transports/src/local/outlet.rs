@@ -32,7 +32,7 @@ pub(super) struct Outlet {
     pub(super) numbering: Option<Numbering>,
     /// The publisher is gone, and nobody knows what it had sent.
     lost: AtomicBool,
-    /// The first place that a gating subscription had not taken when it left, of those that left something.
+    /// The first place that a gating subscription had not taken when it left, of those that left since the shutdown began.
     abandoned: Mutex<Option<usize>>,
 }
 
@@ -105,15 +105,15 @@ impl Outlet {
         Some(Feed { outlet: outlet.clone(), consumer, line, known, gaps_told: told, told: false })
     }
 
-    /// A gating subscription leaves, and has not taken what lies in the ring from `place` on.
+    /// A gating subscription leaves, and takes nothing from `place` on.
     pub(super) fn abandon(&self, place: usize) {
         let mut abandoned = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
         *abandoned = Some(abandoned.map_or(place, |before| first(before, place)));
     }
 
-    /// The sequence of the first message that a gating subscription is not done with, if there is one, of a publisher in
-    /// another process. Those that have left something count if `abandoned` is set.
-    pub(super) fn done(&self, abandoned: bool) -> Option<u64> {
+    /// The sequence of the first message that a gating subscription is not done with, of a publisher in another process;
+    /// `None` if there is no such subscription. Those that have left since the shutdown began count, too.
+    pub(super) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let numbering = self.numbering.as_ref()?;
         // Before the positions: a reader is told of a gap before it takes what lies behind.
         let told = {
@@ -121,8 +121,14 @@ impl Outlet {
             let gating = readers.iter().filter(|reader| reader.entry.is_some());
             gating.map(|reader| reader.told.load(Ordering::Acquire)).min()
         };
-        let left = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = left.filter(|_| abandoned);
+        let left = {
+            let mut left = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+            // Asked under the lock: who leaves because of the shutdown is not forgotten.
+            if !at_shutdown() {
+                *left = None;
+            }
+            *left
+        };
         if told.is_none() && left.is_none() {
             return None;
         }

@@ -149,11 +149,11 @@ impl Relay {
     }
 
     /// The sequence of the first message that a gating subscription is not done with: the one that comes next if there is
-    /// no such message. At a shutdown, what subscriptions had not taken when they left is not done with; otherwise it is,
-    /// since nobody will take it.
+    /// no such message. `None` if there is no gating subscription. At a shutdown, those count that have left since it began:
+    /// they take nothing more.
     #[must_use]
-    pub fn done(&self, at_shutdown: bool) -> u64 {
-        self.outlet.done(at_shutdown).unwrap_or(self.next)
+    pub fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
+        self.outlet.done(at_shutdown)
     }
 
     /// The sequence of the publisher's next message.

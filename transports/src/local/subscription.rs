@@ -220,7 +220,7 @@ impl<M: Message> Drop for Subscription<M> {
             let feed = &self.feeds[0];
             let depth = feed.consumer.depth();
             feed.line.add(FeedValue::Left, depth as u64);
-            if depth > 0 && self.inlet.policy.is_gating() {
+            if self.inlet.policy.is_gating() && feed.outlet.numbering.is_some() {
                 feed.outlet.abandon(feed.consumer.cursor());
             }
             self.retire(0);
