@@ -8,6 +8,8 @@ mod accounts;
 mod admission;
 #[path = "exchange/arrival.rs"]
 mod arrival;
+#[path = "exchange/away.rs"]
+mod away;
 #[path = "exchange/completed.rs"]
 mod completed;
 #[path = "exchange/deaths.rs"]

@@ -74,6 +74,18 @@ impl Past {
         (self.sent, self.deaths, self.one_by_one) = (0, 0, false);
     }
 
+    /// The reader's process has ended in order, and could not say what it is done with: it may have had what was sent.
+    /// Messages before `kept` are confirmed. `waited_for`: the publisher waits for this reader.
+    pub(super) fn left_unheard(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
+        let comes_again = waited_for && matches!(redelivery, Redelivery::AtLeastOnce { .. });
+        if self.sent > kept && !comes_again {
+            self.skip_lost();
+        } else if self.sent > kept {
+            self.again_before = self.again_before.max(self.sent);
+        }
+        self.left();
+    }
+
     /// The reader's process has died; its messages before `kept` are confirmed. `waited_for`: the publisher waits for this
     /// reader.
     pub(super) fn died(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) -> Verdict {

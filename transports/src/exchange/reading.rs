@@ -253,8 +253,8 @@ impl Reading {
         let Ok(relay) = wanted.topic.relay(publisher, epoch, first) else { return false };
         // What it was granted at first is its whole ring.
         let (credit, parts) = (wanted.topic.capacity(), Vec::new());
-        *place =
-            Some(Flow { id, want, relay, credit, done: first, ended: false, parts, again: false });
+        let (ended, again) = (false, false);
+        *place = Some(Flow { id, want, relay, credit, done: first, ended, parts, again });
         true
     }
 
@@ -342,10 +342,11 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
     fn send(&mut self, now: Duration, link: &mut Link<'_, T, S>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
         // What subscriptions have not taken when they leave is for the next process, if this one ends.
-        let at_shutdown = phase > Phase::Run || self.control.is_shutdown();
+        let control = &self.control;
+        let at_shutdown = || phase > Phase::Run || control.is_shutdown();
         for place in &mut self.flows {
             let Some(flow) = place else { continue };
-            flow.tend(now, link, context.waker(), at_shutdown);
+            flow.tend(now, link, context.waker(), &at_shutdown);
             // As the link was told: readers may have taken more since.
             if flow.ended && flow.done == flow.relay.next() {
                 *place = None;
@@ -428,7 +429,7 @@ impl Flow {
         now: Duration,
         link: &mut Link<'_, T, S>,
         waker: &Waker,
-        at_shutdown: bool,
+        at_shutdown: &impl Fn() -> bool,
     ) {
         self.relay.flush();
         if self.settle(now, link, at_shutdown) {
@@ -442,14 +443,19 @@ impl Flow {
         &mut self,
         now: Duration,
         link: &mut Link<'_, T, S>,
-        at_shutdown: bool,
+        at_shutdown: &impl Fn() -> bool,
     ) -> bool {
         let more = self.relay.room().saturating_sub(self.credit);
         let count = u32::try_from(more).unwrap_or(u32::MAX);
         if count > 0 && link.grant(self.id, count).is_ok() {
             self.credit += count as usize;
         }
-        self.done = self.relay.done(at_shutdown);
+        self.done = match self.relay.done(at_shutdown) {
+            Some(done) => done,
+            // Whoever would take it has left, or has not come before the end.
+            None if at_shutdown() => self.done,
+            None => self.relay.next(),
+        };
         // A stream that is there no more needs no confirmation.
         _ = link.confirm(now, self.id, self.done);
         let open = self.relay.next() - self.done;

@@ -53,6 +53,8 @@ struct Flow {
     stream: Option<OutgoingId>,
     /// The sequence from which on the peer wants its stream to go on.
     from: Option<u64>,
+    /// The peer has said on this connection what it is done with.
+    is_heard: bool,
     /// So many bytes of its next message were sent, if that goes in parts.
     offset: usize,
     /// Messages that the peer has to be told it does not get.
@@ -89,11 +91,19 @@ impl KeptTap {
         Ok(KeptTap { tap: topic.tap(reader, policy)?, ended: VecDeque::new(), waits: None })
     }
 
-    /// The reader's process has ended in order, and what it had not taken is for its next one.
-    pub(super) fn reader_left(&mut self) {
+    /// The reader's process has ended in order, and what it had not taken is for its next one. `asked`: it has asked for
+    /// the topic on its last connection.
+    pub(super) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
+        let waited_for = self.tap.policy().is_gating();
         for source in self.tap.sources() {
-            source.rewind(source.kept());
-            source.state.past.left();
+            let kept = source.kept();
+            source.state.past.sent(source.next());
+            if asked && source.state.now.says_what_is_done() {
+                source.state.past.left();
+            } else {
+                source.state.past.left_unheard(kept, redelivery, waited_for);
+            }
+            source.rewind(kept);
         }
     }
 
@@ -157,8 +167,8 @@ impl Served {
         self.tap.topic().name()
     }
 
-    pub(super) fn reader_left(&mut self) {
-        self.tap.reader_left();
+    pub(super) fn reader_left(&mut self, redelivery: Redelivery) {
+        self.tap.reader_left(redelivery, true);
     }
 
     pub(super) fn into_tap(self) -> KeptTap {
@@ -194,6 +204,7 @@ impl Served {
         let sources = self.tap.sources();
         let index = sources.iter().position(|source| source.state.now.stream == Some(stream))?;
         let source = &mut sources[index];
+        source.state.now.is_heard = true;
         let arrived = release(source, taken);
         if source.state.now.ended && source.kept() == source.next() {
             self.tap.remove(index);
@@ -401,6 +412,12 @@ fn begin<const T: usize, const S: usize>(
 }
 
 impl Flow {
+    /// Whether all that the peer is done with was confirmed when it said goodbye: its stream has begun on this connection, or
+    /// goes on and the peer has said how far it is.
+    fn says_what_is_done(&self) -> bool {
+        self.stream.is_some() && (self.from.is_none() || self.is_heard)
+    }
+
     /// Sends a message, or a part of it. Says whether all of it is sent.
     #[inline]
     fn message<const T: usize, const S: usize>(

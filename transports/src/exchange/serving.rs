@@ -60,8 +60,14 @@ impl Serving {
             guest.line.add(LinkValue::Errors, 1);
         }
         if matches!(error, DriveError::Link(LinkError::Closed(CloseReason::Away))) {
-            guest.taps.iter_mut().for_each(KeptTap::reader_left);
-            self.served.iter_mut().for_each(Served::reader_left);
+            for tap in &mut guest.taps {
+                let redelivery = self.station.redelivery(tap.topic().name());
+                tap.reader_left(redelivery, false);
+            }
+            for served in &mut self.served {
+                let redelivery = self.station.redelivery(served.topic());
+                served.reader_left(redelivery);
+            }
         }
         if said_goodbye {
             guest.taps.clear();

@@ -137,6 +137,11 @@ impl Station {
         self.redelivery.insert(topic.to_owned(), redelivery);
     }
 
+    /// What becomes of messages of a topic that were with a process of a reader when it died.
+    pub(super) fn redelivery(&self, topic: &str) -> Redelivery {
+        self.redelivery.get(topic).copied().unwrap_or_default()
+    }
+
     /// Binds the name of a node to a user: nobody else's process may have it.
     pub fn bind_user(&mut self, node: &str, user: u32) {
         self.names.bind(node, user);
@@ -323,8 +328,8 @@ impl Station {
         let mut given_up = Vec::new();
         if remote.boot.replace(boot).is_some_and(|before| before != boot) {
             for tap in &mut taps {
-                let redelivery = self.redelivery.get(tap.topic().name()).copied();
-                given_up.append(&mut tap.reader_died(redelivery.unwrap_or_default()));
+                let redelivery = self.redelivery(tap.topic().name());
+                given_up.append(&mut tap.reader_died(redelivery));
             }
         }
         // From here on its connection is busy with them.

@@ -35,7 +35,7 @@ pub(super) struct Outlet {
     abandoned: Mutex<Abandoned>,
 }
 
-/// What gating subscriptions left behind when they left.
+/// What gating subscriptions left behind that have left since a shutdown began.
 #[derive(Debug, Default)]
 struct Abandoned {
     /// The first place that one of them had not taken.
@@ -124,8 +124,7 @@ impl Outlet {
         Some(Feed { outlet: outlet.clone(), consumer, line, known, progress, told: false })
     }
 
-    /// A gating subscription leaves, and has not taken what lies in the ring from `place` on, though it may have had the
-    /// first of these in hand.
+    /// A gating subscription leaves, and takes nothing from `place` on, though it may have had the first of these in hand.
     pub(super) fn abandon(&self, place: usize, in_hand: bool) {
         let mut abandoned = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
         abandoned.place = Some(abandoned.place.map_or(place, |before| first(before, place)));
@@ -138,9 +137,9 @@ impl Outlet {
         self.readers.lock().iter().any(|reader| reader.entry.is_some()) || in_hand()
     }
 
-    /// The sequence of the first message that a gating subscription is not done with, if there is one, of a publisher in
-    /// another process. Those that have left something count if `abandoned` is set.
-    pub(super) fn done(&self, abandoned: bool) -> Option<u64> {
+    /// The sequence of the first message that a gating subscription is not done with, of a publisher in another process;
+    /// `None` if there is no such subscription. Those that have left since the shutdown began count, too.
+    pub(super) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let numbering = self.numbering.as_ref()?;
         // Before the positions: a reader is told of a gap before it takes what lies behind.
         let readers = self.readers.lock();
@@ -155,8 +154,14 @@ impl Outlet {
             places.fold(self.ring.tail(), first)
         };
         drop(readers);
-        let abandonment = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = abandonment.place.filter(|_| abandoned);
+        let left = {
+            let mut left = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+            // Asked under the lock: who leaves because of the shutdown is not forgotten.
+            if !at_shutdown() {
+                *left = Abandoned::default();
+            }
+            left.place
+        };
         if told.is_none() && left.is_none() {
             return None;
         }

@@ -149,11 +149,11 @@ impl Relay {
     }
 
     /// The sequence of the first message that a gating subscription is not done with or, where none gates, that an
-    /// observing one has not been given: the one that comes next if there is no such message. At a shutdown, what subscriptions had not taken when they left is not done with; otherwise it is,
-    /// since nobody will take it.
+    /// observing one has not been given: the one that comes next if there is no such message. `None` if there is no
+    /// subscription. At a shutdown, gating ones count that have left since it began: they take nothing more.
     #[must_use]
-    pub fn done(&self, at_shutdown: bool) -> u64 {
-        self.outlet.done(at_shutdown).unwrap_or(self.next)
+    pub fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
+        self.outlet.done(at_shutdown)
     }
 
     /// Whether a gating subscription may have a message in hand, or had one when it left.

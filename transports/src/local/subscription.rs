@@ -216,14 +216,14 @@ impl<M: Message> Drop for Subscription<M> {
         if let Some(AfterGap { feed, .. }) = self.after_gap.take() {
             self.feeds[feed].line.add(FeedValue::Left, 1);
         }
+        let in_hand = self.in_hand.take().map(|in_hand| self.feeds[in_hand.feed].outlet.clone());
         while !self.feeds.is_empty() {
             let feed = &self.feeds[0];
             let depth = feed.consumer.depth();
             feed.line.add(FeedValue::Left, depth as u64);
-            if depth > 0 && self.inlet.policy.is_gating() {
-                // The first feed takes the place of the ones before.
-                let in_hand = self.in_hand.take_if(|in_hand| in_hand.feed == 0);
-                feed.outlet.abandon(feed.consumer.cursor(), in_hand.is_some());
+            if self.inlet.policy.is_gating() && feed.outlet.numbering.is_some() {
+                let in_hand = in_hand.as_ref().is_some_and(|it| Arc::ptr_eq(it, &feed.outlet));
+                feed.outlet.abandon(feed.consumer.cursor(), in_hand);
             }
             self.retire(0);
         }

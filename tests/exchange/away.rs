@@ -1,0 +1,84 @@
+//! A reader that shuts down and may come back, and whose last confirmations did not get through.
+
+use mycelium_transports::exchange::Redelivery;
+use mycelium_transports::local::{Delivery, GapReason, Policy};
+
+use crate::station::{Number, Place, Side, Wire, end, take, until, within};
+
+/// It confirms what it took when the connection is lost, and says goodbye on the next one before its stream goes on there.
+async fn leaves_unheard(name: &str, redelivery: Redelivery) -> Option<Delivery<Number>> {
+    let place = Place::new(name);
+    let (there, here) = Side::pair(64, 64);
+    let mut station = there.station_for("here", Policy::Block);
+    station.redeliver("numbers", redelivery);
+    let serving = there.serve(station, &place.socket());
+    let mut publisher = there.publisher();
+    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut reader = here.reader();
+    let wire = Wire::new();
+    // Who it is, and what it wants; not what it is done with.
+    wire.limit_up(Some(2));
+    let reading = here.read_over(&wire, &place.socket(), Policy::Block);
+    take(&mut reader, 0..3).await;
+    reader.done();
+    wire.until_held("it confirms").await;
+    wire.cut().await;
+    wire.limit_down(Some(0));
+    until("it is there again", || there.notices.count("up", "`here`") == 2).await;
+    here.control.shut_down();
+    drop(reader);
+    here.control.drain();
+    within("it has left", reading).await.unwrap();
+    until("that is seen", || there.notices.count("down", "`here`") == 2).await;
+
+    let next = Side::new("here", 3, 64);
+    let mut reader = next.reader();
+    let reading = next.read("there", &place.socket(), Policy::Block);
+    let delivery = within("something", reader.recv()).await;
+    end(&[&there, &next], [serving, reading]).await;
+    delivery
+}
+
+#[tokio::test]
+async fn what_it_may_have_had_is_marked() {
+    let redelivery = Redelivery::AtLeastOnce { deaths: 3 };
+    let delivery = leaves_unheard("away-marked", redelivery).await;
+    let Some(Delivery::Msg(number)) = delivery else { panic!("{delivery:?}") };
+    assert_eq!((number.value, number.redelivered()), (0, true));
+}
+
+#[tokio::test]
+async fn what_it_may_have_had_does_not_come_again_if_it_is_to_come_once_at_most() {
+    let delivery = leaves_unheard("away-once", Redelivery::AtMostOnce).await;
+    let Some(Delivery::Gap(gap)) = delivery else { panic!("{delivery:?}") };
+    assert_eq!((gap.count, gap.exact, gap.reason), (3, true, GapReason::Disconnected));
+}
+
+/// What comes between the end of the last subscription and that of the link is nobody's: nobody is done with it.
+#[tokio::test]
+async fn what_comes_after_its_subscriptions_have_left_is_for_its_next_process() {
+    let place = Place::new("away-after");
+    let (there, here) = Side::pair(64, 64);
+    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let mut publisher = there.publisher();
+    (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut reader = here.reader();
+    let reading = here.read("there", &place.socket(), Policy::Block);
+    take(&mut reader, 0..3).await;
+    reader.done();
+    here.control.shut_down();
+    drop(reader);
+    (3..6).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    publisher.flush();
+    until("they arrive", || here.link("there", "received") == 6).await;
+    // Longer than a confirmation takes.
+    tokio::time::sleep(4 * here.config.confirm).await;
+    here.control.drain();
+    within("it has left", reading).await.unwrap();
+
+    let next = Side::new("here", 3, 64);
+    let mut reader = next.reader();
+    let reading = next.read("there", &place.socket(), Policy::Block);
+    take(&mut reader, 3..6).await;
+    end(&[&there, &next], [serving, reading]).await;
+}
