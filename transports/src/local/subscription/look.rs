@@ -87,6 +87,7 @@ impl<M: Message> Subscription<M> {
     fn is_usual(&self) -> bool {
         self.in_hand.is_none()
             && self.after_gap.is_none()
+            // Among one there are no turns.
             && (self.burst + 1 < BURST || self.feeds.len() == 1)
             && self.taken_in == self.inlet.incoming.version()
             && self.inlet.policy != Policy::Latest
