@@ -27,8 +27,8 @@ const ATTEMPTS: u32 = 6;
 /// The same once a connection was good: nodes restart, and that takes time.
 const ATTEMPTS_AGAIN: u32 = 30;
 
-/// So many logs at most come again if the process dies: then the cursor is saved, even if more logs
-/// are at hand.
+/// At most this many logs come again if the process dies: after them no log is taken before the
+/// cursor is saved, even if more are at hand.
 const UNSAVED: u32 = 256;
 
 /// Follows the pools' logs at a node over a WebSocket and emits their swaps. Connects again when
@@ -82,7 +82,13 @@ impl PolygonAdapter {
         loop {
             let step = {
                 let shutdown = pin!(ctx.shutdown_requested());
-                let (next, confirmed) = (pin!(connection.next(session)), pin!(self.confirmed(ctx)));
+                let next = async {
+                    match self.unsaved {
+                        UNSAVED.. => pending().await,
+                        _ => connection.next(session).await,
+                    }
+                };
+                let (next, confirmed) = (pin!(next), pin!(self.confirmed(ctx)));
                 match select(select(next, shutdown), confirmed).await {
                     Either::Left((Either::Left((step, _)), _)) => {
                         Some(step.map_err(Broken::Socket)?)
@@ -107,6 +113,12 @@ impl PolygonAdapter {
         }
     }
 
+    fn passed(&mut self, logs: u32) {
+        if self.cursor.is_durable() {
+            self.unsaved += logs;
+        }
+    }
+
     async fn save(&mut self, ctx: &mut Context<Self>) -> Result<(), Broken> {
         self.cursor.save(ctx).await.map_err(Broken::Unsaved)?;
         self.unsaved = 0;
@@ -122,15 +134,12 @@ impl PolygonAdapter {
         match event {
             session::Event::Started(cursor) => {
                 self.cursor.keep(|kept| *kept = cursor);
-                self.save(ctx).await?;
+                self.passed(UNSAVED);
             }
             session::Event::Log(log, cursor) => {
                 self.take(ctx, &log).await?;
                 self.cursor.keep(|kept| *kept = cursor);
-                self.unsaved += u32::from(self.cursor.is_durable());
-                if self.unsaved >= UNSAVED {
-                    self.save(ctx).await?;
-                }
+                self.passed(1);
             }
             session::Event::Removed(log) => {
                 self.board.figures().count_log(log.key(), &Ok(Event::Removed));
