@@ -123,7 +123,8 @@ impl<S: Service> Context<S> {
     /// left for good. A process that has written down its own state and position before that, and is killed, loses nothing:
     /// what it had emitted was confirmed, and what it had read comes again.
     ///
-    /// Cancelling loses nothing. It waits as long as a reader is away or works at a message.
+    /// Cancelling loses nothing. It waits as long as a reader is away or works at a message; if that is longer than a
+    /// second, it is reported in the log, as a waiting [`emit`](Context::emit) is.
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};
@@ -149,15 +150,20 @@ impl<S: Service> Context<S> {
     /// }
     /// ```
     pub async fn confirmed(&mut self) {
-        let outputs = &mut self.outputs;
+        let Context { name, outputs, stall, executor, .. } = self;
+        let mut waiting_since = None;
         poll_fn(|context| {
-            let mut all = Poll::Ready(());
+            let mut open = None;
             S::each_output(outputs, &mut |publisher| {
                 if publisher.poll_confirmed(context).is_pending() {
-                    all = Poll::Pending;
+                    open = Some(publisher.unconfirmed());
                 }
             });
-            all
+            let Some((topic, messages)) = open else { return Poll::Ready(()) };
+            stall.watch(context, &**executor, &mut waiting_since, || {
+                tracing::warn!(service = &**name, topic, messages, "waits for confirmation");
+            });
+            Poll::Pending
         })
         .await;
     }

@@ -71,11 +71,17 @@ pub trait Emits<M: Message>: Service {
 pub trait AnyPublisher {
     /// See [`Publisher::poll_confirmed`].
     fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()>;
+    /// The name of its topic, and how many messages are not confirmed.
+    fn unconfirmed(&self) -> (&'static str, usize);
 }
 
 impl<M: Message> AnyPublisher for Publisher<M> {
     fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()> {
         Publisher::poll_confirmed(self, context)
+    }
+
+    fn unconfirmed(&self) -> (&'static str, usize) {
+        (M::TOPIC, self.depth())
     }
 }
 

@@ -16,6 +16,7 @@ use mycelium::{
 use mycelium_executor::{Address, Executor};
 
 use crate::{
+    durable::{StateError, States},
     faults::Faults,
     feed::{Feed, Settings},
     figures::Figures,
@@ -24,7 +25,6 @@ use crate::{
     services::{
         ArbitrageDetector, Board, FeedServer, MetadataService, PolygonAdapter, SignalWriter,
     },
-    signals::Committed,
     socket::{Endpoint, EndpointError},
 };
 
@@ -63,8 +63,9 @@ pub struct Member {
     pub node: String,
     /// Where the processes of the bundle meet.
     pub directory: PathBuf,
-    /// It goes on with what a process before it wrote.
-    pub again: bool,
+    /// Where the states of its services outlive it: what a process before it saved is there. In
+    /// memory if there is no directory.
+    pub state: Option<PathBuf>,
 }
 
 /// What is in the way of a run.
@@ -76,6 +77,8 @@ pub enum Failure {
     Recording(RecordingError),
     /// The metadata.
     Metadata(MetadataError),
+    /// The states of its services.
+    State(StateError),
     /// The node's URL.
     Endpoint(EndpointError),
     /// The services do not fit together.
@@ -104,6 +107,7 @@ impl fmt::Display for Failure {
             Self::Topology(error) => error.fmt(f),
             Self::Recording(error) => error.fmt(f),
             Self::Metadata(error) => error.fmt(f),
+            Self::State(error) => error.fmt(f),
             Self::Endpoint(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
             Self::Node(error) => error.fmt(f),
@@ -253,6 +257,14 @@ fn known_pools(database: Option<&Path>) -> Result<Vec<crate::metadata::Pool>, Fa
     db.pools().map_err(Failure::Metadata)
 }
 
+/// Where the services of this process keep their states.
+fn states(options: &Options) -> Result<States, Failure> {
+    let Some(Member { node, state: Some(directory), .. }) = &options.member else {
+        return Ok(States::in_memory());
+    };
+    States::open(&directory.join(format!("{node}.sqlite"))).map_err(Failure::State)
+}
+
 /// The faults of each service: a few thousand swaps pass by the first three, some fifty signals by
 /// the last, each with two points.
 fn faults(seed: Option<u64>) -> BTreeMap<&'static str, Faults> {
@@ -284,7 +296,8 @@ fn wire(
 ) -> Result<Node, Failure> {
     let faults = |service| faults.get(service).cloned().unwrap_or_default();
     let endpoint = Endpoint::parse(&url).map_err(Failure::Endpoint)?;
-    let cursor = Kept::default();
+    let states = states(options)?;
+    let cursor = states.state("PolygonAdapter").map_err(Failure::State)?;
     let adapter = {
         let (board, faults) = (board.clone(), faults("PolygonAdapter"));
         move || {
@@ -300,20 +313,20 @@ fn wire(
     };
     let metadata = {
         let (path, board) = (options.database.clone(), board.clone());
-        let faults = faults("MetadataService");
-        move || MetadataService::new(path.clone(), board.clone(), faults.clone())
+        let (faults, confirms) = (faults("MetadataService"), states.are_durable());
+        move || MetadataService::new(path.clone(), confirms, board.clone(), faults.clone())
     };
     let detector = {
-        let (kept, board) = (Kept::default(), board.clone());
+        let state = states.state("ArbitrageDetector").map_err(Failure::State)?;
+        let board = board.clone();
         let faults = faults("ArbitrageDetector");
-        move || ArbitrageDetector::new(kept.clone(), board.clone(), faults.clone())
+        move || ArbitrageDetector::new(state.clone(), board.clone(), faults.clone())
     };
     let writer = {
-        let again = options.member.as_ref().is_some_and(|member| member.again);
-        let before = options.signals.as_deref().filter(|_| again).and_then(Committed::of);
-        let (path, kept, board) = (options.signals.clone(), Kept::new(before), board.clone());
+        let state = states.state("SignalWriter").map_err(Failure::State)?;
+        let (path, board) = (options.signals.clone(), board.clone());
         let faults = faults("SignalWriter");
-        move || SignalWriter::new(path.clone(), kept.clone(), board.clone(), faults.clone())
+        move || SignalWriter::new(path.clone(), state.clone(), board.clone(), faults.clone())
     };
     Node::builder(options.member.as_ref().map_or("main", |member| &member.node))
         .topology(topology)

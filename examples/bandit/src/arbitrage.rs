@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use serde::{Deserialize, Serialize};
+
 use crate::chain::Key;
 
 /// A swap with all that the detector has to know of it.
@@ -75,7 +77,7 @@ impl fmt::Display for Reject {
 }
 
 /// How many swaps came to what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Signals.
     pub signals: u64,
@@ -87,7 +89,7 @@ pub struct Tally {
     pub rejected: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Quote {
     tokens: ([u8; 20], [u8; 20]),
     fee_millionths: u32,
@@ -95,9 +97,10 @@ struct Quote {
 }
 
 /// The latest price of every pool, and how far it has read.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Detector {
     /// Ordered, so that nothing depends on the order of a hash.
+    #[serde(with = "pairs")]
     quotes: BTreeMap<[u8; 20], Quote>,
     last: Option<Key>,
     tally: Tally,
@@ -210,6 +213,28 @@ impl Detector {
             }
             _ => Ok(quote),
         }
+    }
+}
+
+/// A map as a list of pairs: JSON knows no other keys than texts.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Quote;
+
+    pub(super) fn serialize<S: Serializer>(
+        quotes: &BTreeMap<[u8; 20], Quote>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(quotes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<[u8; 20], Quote>, D::Error> {
+        Vec::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
     }
 }
 

@@ -4,9 +4,8 @@
 use std::{
     env, fmt, fs,
     io::{self, Write},
-    mem,
-    os::unix::process::ExitStatusExt,
-    path::{Path, PathBuf},
+    os::unix::{fs::DirBuilderExt, process::ExitStatusExt},
+    path::PathBuf,
     process::{Command, ExitCode, ExitStatus},
     sync::Arc,
     time::Duration,
@@ -19,7 +18,7 @@ use bandit::{
 };
 use futures_channel::oneshot;
 use mycelium::{
-    StartError,
+    Restart, StartError,
     bundle::{
         Bundle, BundleError, Event, Member, MemberReport, Outcome, Report, end_with_launcher,
     },
@@ -30,6 +29,13 @@ use crate::{MemberArgs, RunArgs, clearer, say};
 
 /// A node has five seconds to end.
 const GRACE: Duration = Duration::from_secs(10);
+/// A member loses nothing when it dies, and has begun again in some milliseconds.
+const RESTART: Restart = Restart {
+    limit: 20,
+    window: Duration::from_secs(60),
+    backoff: Duration::from_millis(20),
+    longest: Duration::from_secs(1),
+};
 /// The number of the signal that asks a process to end.
 const SIGTERM: i32 = 15;
 
@@ -41,7 +47,7 @@ pub(crate) async fn launch(
     let program = env::current_exe()?;
     let options = args.options(None);
     let nodes = app::bundle(&options).map_err(clearer)?;
-    let room = Room::new()?;
+    let room = Arc::new(Room::new()?);
     let (url, feed) = match &options.url {
         Some(url) => (url.clone(), None),
         None => {
@@ -61,13 +67,10 @@ pub(crate) async fn launch(
     for (node, sources) in &nodes {
         let command = {
             let (program, args, node) = (program.clone(), args.clone(), node.clone());
-            let (url, room, mut again) = (url.clone(), room.0.clone(), false);
-            move || {
-                let again = mem::replace(&mut again, true);
-                args.member(Command::new(&program), &node, &url, &room, again)
-            }
+            let (url, room) = (url.clone(), room.clone());
+            move || args.member(Command::new(&program), &node, &url, &room)
         };
-        let member = Member::new(node, command);
+        let member = Member::new(node, command).restart(RESTART);
         bundle =
             bundle.member(sources.iter().fold(member, |member, source| member.ends_after(source)));
     }
@@ -149,8 +152,9 @@ pub(crate) async fn member(
     executor: Arc<dyn Executor>,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     end_with_launcher(GRACE)?;
-    let MemberArgs { node, directory, again, run } = member;
-    let options = run.options(Some(app::Member { node: node.clone(), directory, again }));
+    let MemberArgs { node, directory, state, run } = member;
+    let state = Some(state);
+    let options = run.options(Some(app::Member { node: node.clone(), directory, state }));
     let run = match Run::prepare(&options, &executor).await {
         Ok(run) => run,
         Err(failure) if failure.is_permanent() => {
@@ -173,41 +177,43 @@ pub(crate) async fn member(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where the processes of one bundle meet: a directory of its own, gone with it.
-struct Room(PathBuf);
+/// The directories of one bundle, gone with it.
+struct Room {
+    /// Where its processes meet; they make it.
+    meeting: PathBuf,
+    /// Where their states are.
+    state: PathBuf,
+}
 
 impl Room {
     fn new() -> io::Result<Self> {
-        let path = mycelium::own_directory(&format!("bandit-{}", std::process::id()));
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(Self(path)),
+        let meeting = mycelium::own_directory(&format!("bandit-{}", std::process::id()));
+        let state = meeting.with_added_extension("state");
+        for path in [&meeting, &state] {
+            match fs::remove_dir_all(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        fs::DirBuilder::new().mode(0o700).create(&state)?;
+        Ok(Self { meeting, state })
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
         // What is left there is of no use to anybody, and in nobody's way.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.meeting);
+        let _ = fs::remove_dir_all(&self.state);
     }
 }
 
 impl RunArgs {
     /// The command that runs one node of the bundle.
-    fn member(
-        &self,
-        mut command: Command,
-        node: &str,
-        url: &str,
-        room: &Path,
-        again: bool,
-    ) -> Command {
-        command.args(["member", node, "--directory"]).arg(room).args(["--url", url]);
+    fn member(&self, mut command: Command, node: &str, url: &str, room: &Room) -> Command {
+        command.args(["member", node, "--directory"]).arg(&room.meeting);
+        command.arg("--state").arg(&room.state).args(["--url", url]);
         command.args(["--executor", self.executor.name()]);
-        if again {
-            command.arg("--again");
-        }
         let files = [
             ("--signals", &self.signals),
             ("--database", &self.database),

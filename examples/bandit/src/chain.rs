@@ -11,7 +11,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::rpc::parse_quantity;
 
 /// A log's place in the chain; logs are ordered by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Key {
     /// The block's number.
     pub block: u64,

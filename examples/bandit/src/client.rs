@@ -2,7 +2,7 @@
 //! text is an answer, a notification, or one of the kinds of nonsense that are counted; none makes
 //! a panic, and a log that cannot be read spoils neither its neighbours nor the connection.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -120,7 +120,7 @@ fn parse_log(json: &RawValue) -> Result<RawLog, Skip> {
 ///
 /// Small and plain, so that it can be kept where a restart finds it: a client that goes on from
 /// the cursor that it kept after each log misses none and takes none twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     start: Option<u64>,
     last: Option<Key>,

@@ -8,7 +8,7 @@
 //! - [`chain`] makes an event of a log, [`metadata`] knows tokens and pools, [`arbitrage`] finds the
 //!   signals and [`signals`] writes them down.
 //! - [`messages`] is what the [`services`] say to each other; [`app`] puts them into a node, and
-//!   [`faults`] makes them panic on purpose.
+//!   [`faults`] makes them panic on purpose. [`durable`] keeps their states when processes die.
 //! - [`figures`] counts, and [`report`] shows the counts.
 //!
 //! Only `main` knows which executor it is: streams are `futures-io`'s, and time is an argument or
@@ -20,6 +20,7 @@ pub mod app;
 pub mod arbitrage;
 pub mod chain;
 pub mod client;
+pub mod durable;
 pub mod faults;
 pub mod feed;
 pub mod figures;

@@ -82,9 +82,9 @@ struct MemberArgs {
     /// Where the processes meet.
     #[arg(long, value_name = "DIRECTORY")]
     directory: PathBuf,
-    /// Go on with what a process before this one wrote.
-    #[arg(long)]
-    again: bool,
+    /// Where the states of its services outlive it.
+    #[arg(long, value_name = "DIRECTORY")]
+    state: PathBuf,
     #[command(flatten)]
     run: RunArgs,
 }

@@ -4,7 +4,7 @@
 
 use std::{
     fmt,
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -17,34 +17,12 @@ use crate::{
 };
 
 /// How much of the file stands: small and plain, to be kept where a restart finds it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
     /// The length of the whole lines.
     pub bytes: u64,
     /// The swap of the last signal among them.
     pub last: Option<Key>,
-}
-
-/// What is needed of a line to go on behind it.
-#[derive(Deserialize)]
-struct Written {
-    block: u64,
-    log_index: u64,
-}
-
-impl Committed {
-    /// What stands of a file that another process wrote, however that ended: its whole lines. `None` if there is no
-    /// file, or none that this one can go on with.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        let bytes = fs::read(path).ok()?;
-        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        let whole = bytes.get(..end)?;
-        let last = whole.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty());
-        let last = last.map(serde_json::from_slice::<Written>).transpose().ok()?;
-        let last = last.map(|Written { block, log_index }| Key { block, log_index });
-        Some(Self { bytes: end as u64, last })
-    }
 }
 
 /// A file of signals.
@@ -228,22 +206,6 @@ mod tests {
             }
         }
         assert_eq!(fs::read(&whole).unwrap(), fs::read(&broken).unwrap());
-    }
-
-    #[test]
-    fn what_a_dead_process_wrote_stands_up_to_its_last_whole_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("signals.jsonl");
-        assert_eq!(Committed::of(&path), None);
-        let mut file = SignalFile::create(&path).unwrap();
-        assert_eq!(Committed::of(&path), Some(Committed::default()));
-        let mut stands = Committed::default();
-        (0..3).for_each(|index| stands = file.append(&signal(index)).unwrap());
-        assert_eq!(Committed::of(&path), Some(stands));
-        fs::write(&path, [&fs::read(&path).unwrap(), &b"{\"block\":1"[..]].concat()).unwrap();
-        assert_eq!(Committed::of(&path), Some(stands));
-        fs::write(&path, "no signals\n").unwrap();
-        assert_eq!(Committed::of(&path), None, "what is no file of ours is begun anew");
     }
 
     #[test]

@@ -140,12 +140,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Step, SocketError>> {
         loop {
-            // A socket that takes nothing now, or nothing more, must not keep us from reading: logs
-            // and a farewell may still lie there.
-            let sent = self.poll_send(session, cx);
+            // Events come before requests: whoever keeps the beginning durably has done so before
+            // the subscription lets the chain go on.
             if let Some(event) = session.poll_event() {
                 return Poll::Ready(Ok(Step::Event(event)));
             }
+            // A socket that takes nothing now, or nothing more, must not keep us from reading: logs
+            // and a farewell may still lie there.
+            let sent = self.poll_send(session, cx);
             if let Some(ended) = self.over {
                 return Poll::Ready(Ok(Step::Ended(ended)));
             }

@@ -90,20 +90,21 @@ fn a_bundle_that_is_ended_early_does_not_say_that_it_is_done() {
 #[test]
 fn what_a_bundle_could_not_deliver_is_its_error() {
     let room = tempfile::tempdir().unwrap();
-    let mut bundled = Bundled::start(room.path(), "300ms", &[]);
+    let mut bundled = Bundled::start(room.path(), "1s", &[]);
     let writer = bundled.until("writer: started as process ");
     signal("-STOP", &writer);
-    bundled.until("collector: exited, ");
+    // The detector keeps its swap until the signal is confirmed, and so the adapter stands still.
+    bundled.until("waits for confirmation service=\"ArbitrageDetector\"");
     signal("-TERM", &bundled.child.id().to_string());
-    bundled.until("detector: exited, exit status: 74");
+    bundled.until("collector: exited, exit status: 74");
     signal("-CONT", &writer);
     let (succeeded, text) = bundled.end();
     assert!(!succeeded, "{text}");
     let errors: Vec<_> = text.lines().filter(|line| line.starts_with("error: ")).collect();
     let [member, launcher] = errors[..] else { panic!("{text}") };
-    assert!(member.starts_with("error: detector: not delivered, "), "{text}");
-    assert!(member.ends_with(" messages of `signals` to node `writer`"), "{text}");
-    assert!(launcher.contains("`detector` ended with messages that it could not"), "{text}");
+    assert!(member.starts_with("error: collector: not delivered, "), "{text}");
+    assert!(member.ends_with(" messages of `swaps` to node `detector`"), "{text}");
+    assert!(launcher.contains("`collector` ended with messages that it could not"), "{text}");
     assert!(text.contains("ended in "), "{text}");
     assert_says_no_done(&text);
 }

@@ -262,7 +262,7 @@ async fn a_swap_of_an_unknown_pool_is_counted_and_the_next_one_goes_on() {
     let board = Board::new(Figures::new(None));
     let for_service = board.clone();
     let node = Node::builder("main")
-        .service(move || MetadataService::new(None, for_service.clone(), Faults::none()))
+        .service(move || MetadataService::new(None, false, for_service.clone(), Faults::none()))
         .build()
         .unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();

@@ -1,15 +1,16 @@
 //! From a node's logs to swaps, for any EVM chain.
 
-use std::{fmt, pin::pin, time::Duration};
+use std::{fmt, future::pending, pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
-use mycelium::{Context, Error, Kept, Result, service};
+use mycelium::{Context, Error, Result, service};
 use mycelium_executor::Backoff;
 
 use super::Board;
 use crate::{
     chain::{self, Event, RawLog},
     client::Cursor,
+    durable::Durable,
     faults::Faults,
     messages::Swap,
     session::{self, Ended, Session},
@@ -26,14 +27,20 @@ const ATTEMPTS: u32 = 6;
 /// The same once a connection was good: nodes restart, and that takes time.
 const ATTEMPTS_AGAIN: u32 = 30;
 
+/// At most this many logs come again if the process dies: after them no log is taken before the
+/// cursor is saved, even if more are at hand.
+const UNSAVED: u32 = 256;
+
 /// Follows the pools' logs at a node over a WebSocket and emits their swaps. Connects again when
 /// the connection breaks, and goes on where it was.
 pub struct PolygonAdapter {
     url: String,
     endpoint: Endpoint,
     pools: Vec<[u8; 20]>,
-    /// How far it has come, kept after each log.
-    cursor: Kept<Cursor>,
+    /// How far it has come: kept after each log, saved once the swaps up to there are confirmed.
+    cursor: Durable<Cursor>,
+    /// How many logs the cursor has passed since it was saved.
+    unsaved: u32,
     board: Board,
     faults: Faults,
 }
@@ -45,16 +52,16 @@ impl PolygonAdapter {
         url: String,
         endpoint: Endpoint,
         pools: Vec<[u8; 20]>,
-        cursor: Kept<Cursor>,
+        cursor: Durable<Cursor>,
         board: Board,
         faults: Faults,
     ) -> Self {
-        Self { url, endpoint, pools, cursor, board, faults }
+        Self { url, endpoint, pools, cursor, unsaved: 0, board, faults }
     }
 
     /// One connection, from its handshake to its end.
     async fn follow(
-        &self,
+        &mut self,
         ctx: &mut Context<Self>,
         session: &mut Session,
         attempts: &mut Attempts,
@@ -73,29 +80,66 @@ impl PolygonAdapter {
         self.board.figures().count_connection();
         session.connected();
         loop {
-            let shutdown = pin!(ctx.shutdown_requested());
-            let step = match select(pin!(connection.next(session)), shutdown).await {
-                Either::Left((step, _)) => step.map_err(Broken::Socket)?,
-                Either::Right(_) => return Ok(Ended::Finished),
+            let step = {
+                let shutdown = pin!(ctx.shutdown_requested());
+                let next = async {
+                    match self.unsaved {
+                        UNSAVED.. => pending().await,
+                        _ => connection.next(session).await,
+                    }
+                };
+                let (next, confirmed) = (pin!(next), pin!(self.confirmed(ctx)));
+                match select(select(next, shutdown), confirmed).await {
+                    Either::Left((Either::Left((step, _)), _)) => {
+                        Some(step.map_err(Broken::Socket)?)
+                    }
+                    Either::Left((Either::Right(_), _)) => return Ok(Ended::Finished),
+                    Either::Right(_) => None,
+                }
             };
             match step {
-                Step::Ended(ended) => return Ok(ended),
-                Step::Event(event) => self.handle(ctx, event, attempts).await?,
+                None => self.save(ctx).await?,
+                Some(Step::Ended(ended)) => return Ok(ended),
+                Some(Step::Event(event)) => self.handle(ctx, event, attempts).await?,
             }
         }
     }
 
+    /// Waits until the cursor can be saved without waiting, if there is any need to save it.
+    async fn confirmed(&self, ctx: &mut Context<Self>) {
+        match self.unsaved {
+            0 => pending().await,
+            _ => ctx.confirmed().await,
+        }
+    }
+
+    fn passed(&mut self, logs: u32) {
+        if self.cursor.is_durable() {
+            self.unsaved += logs;
+        }
+    }
+
+    async fn save(&mut self, ctx: &mut Context<Self>) -> Result<(), Broken> {
+        self.cursor.save(ctx).await.map_err(Broken::Unsaved)?;
+        self.unsaved = 0;
+        Ok(())
+    }
+
     async fn handle(
-        &self,
+        &mut self,
         ctx: &mut Context<Self>,
         event: session::Event,
         attempts: &mut Attempts,
     ) -> Result<(), Broken> {
         match event {
-            session::Event::Started(cursor) => self.cursor.commit(|kept| *kept = cursor),
+            session::Event::Started(cursor) => {
+                self.cursor.keep(|kept| *kept = cursor);
+                self.passed(UNSAVED);
+            }
             session::Event::Log(log, cursor) => {
                 self.take(ctx, &log).await?;
-                self.cursor.commit(|kept| *kept = cursor);
+                self.cursor.keep(|kept| *kept = cursor);
+                self.passed(1);
             }
             session::Event::Removed(log) => {
                 self.board.figures().count_log(log.key(), &Ok(Event::Removed));
@@ -132,6 +176,7 @@ impl PolygonAdapter {
             let broken = match self.follow(ctx, &mut session, &mut attempts).await {
                 Ok(Ended::Finished) => return Ok(()),
                 Ok(Ended::Reconnect) => None,
+                Err(Broken::Unsaved(error)) => return Err(error),
                 Err(broken) => Some(broken),
             };
             let Some(pause) = attempts.failed(ctx.random()) else {
@@ -176,6 +221,8 @@ enum Broken {
     Socket(SocketError),
     /// A reader that is to reject messages did.
     Refused,
+    /// How far it has come cannot be saved.
+    Unsaved(Error),
 }
 
 impl fmt::Display for Broken {
@@ -184,6 +231,7 @@ impl fmt::Display for Broken {
             Self::Unreachable(error) => error.fmt(f),
             Self::Silent => write!(f, "no answer within {HANDSHAKE_WITHIN:?}"),
             Self::Socket(error) => error.fmt(f),
+            Self::Unsaved(error) => error.fmt(f),
             Self::Refused => f.write_str("a reader of the swaps is too slow"),
         }
     }

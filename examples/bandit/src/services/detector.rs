@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use mycelium::{Context, Kept, Result, service};
+use mycelium::{Context, Result, service};
 
 use super::Board;
 use crate::{
     arbitrage::{Detector, Outcome},
+    durable::Durable,
     faults::Faults,
     messages::{EnrichedSwap, Signal},
 };
 
 /// Emits a signal whenever two pools of a pair stand further apart than their fees.
 pub struct ArbitrageDetector {
-    /// The prices and how far it has read, committed once a swap's signal was emitted.
-    detector: Kept<Detector>,
+    /// The prices and how far it has read: kept once a swap's signal was emitted, saved before the
+    /// next swap is received.
+    detector: Durable<Detector>,
     board: Board,
     faults: Faults,
 }
@@ -22,7 +24,7 @@ pub struct ArbitrageDetector {
 impl ArbitrageDetector {
     /// A detector that goes on where `detector` is.
     #[must_use]
-    pub fn new(detector: Kept<Detector>, board: Board, faults: Faults) -> Self {
+    pub fn new(detector: Durable<Detector>, board: Board, faults: Faults) -> Self {
         Self { detector, board, faults }
     }
 }
@@ -45,7 +47,8 @@ impl ArbitrageDetector {
                 Outcome::Quiet | Outcome::Duplicate => {}
             }
             self.faults.point("after the detector's emit", swap.redelivered());
-            self.detector.commit(|detector| detector.commit(&priced));
+            self.detector.keep(|detector| detector.commit(&priced));
+            self.detector.save(ctx).await?;
             let mut figures = self.board.figures();
             figures.count_swap(&priced);
             if !swap.redelivered() {

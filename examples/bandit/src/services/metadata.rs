@@ -19,15 +19,18 @@ use crate::{
 pub struct MetadataService {
     database: Option<PathBuf>,
     cache: HashMap<[u8; 20], Option<Arc<Pool>>>,
+    /// Its process is not all there is: a swap that it has in hand comes again if it dies.
+    confirms: bool,
     board: Board,
     faults: Faults,
 }
 
 impl MetadataService {
-    /// A service over this database, or over one in memory.
+    /// A service over this database, or over one in memory. If it `confirms`, it keeps each swap in
+    /// hand until the enriched swap is confirmed, so that none is lost with its process.
     #[must_use]
-    pub fn new(database: Option<PathBuf>, board: Board, faults: Faults) -> Self {
-        Self { database, cache: HashMap::new(), board, faults }
+    pub fn new(database: Option<PathBuf>, confirms: bool, board: Board, faults: Faults) -> Self {
+        Self { database, cache: HashMap::new(), confirms, board, faults }
     }
 }
 
@@ -59,6 +62,9 @@ impl MetadataService {
                 None => self.board.figures().count_unknown_pool(),
             }
             self.faults.point("after the metadata's emit", swap.redelivered());
+            if self.confirms {
+                ctx.confirmed().await;
+            }
         }
         Ok(())
     }

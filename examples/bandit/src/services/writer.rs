@@ -5,10 +5,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use mycelium::{Context, Error, Kept, Result, service};
+use mycelium::{Context, Error, Result, service};
 
 use super::Board;
 use crate::{
+    durable::Durable,
     faults::Faults,
     messages::Signal,
     signals::{Committed, SignalFile},
@@ -18,7 +19,7 @@ use crate::{
 pub struct SignalWriter {
     path: Option<PathBuf>,
     /// How much of the file stands; `None` before there is one.
-    committed: Kept<Option<Committed>>,
+    committed: Durable<Option<Committed>>,
     board: Board,
     faults: Faults,
 }
@@ -28,7 +29,7 @@ impl SignalWriter {
     #[must_use]
     pub fn new(
         path: Option<PathBuf>,
-        committed: Kept<Option<Committed>>,
+        committed: Durable<Option<Committed>>,
         board: Board,
         faults: Faults,
     ) -> Self {
@@ -50,7 +51,8 @@ impl SignalWriter {
                 };
                 let file =
                     ctx.blocking(open).await?.map_err(|error| Error::from(error).permanent())?;
-                self.committed.commit(|committed| *committed = Some(file.committed()));
+                self.committed.keep(|committed| *committed = Some(file.committed()));
+                self.committed.save(ctx).await?;
                 Some(Arc::new(Mutex::new(file)))
             }
         };
@@ -66,7 +68,8 @@ impl SignalWriter {
                 let stands =
                     ctx.blocking(append).await?.map_err(|error| Error::from(error).permanent())?;
                 self.faults.point("after the writer has written", again);
-                self.committed.commit(|committed| *committed = Some(stands));
+                self.committed.keep(|committed| *committed = Some(stands));
+                self.committed.save(ctx).await?;
             }
         }
         if let Some(file) = file.and_then(Arc::into_inner) {
