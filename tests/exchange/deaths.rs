@@ -209,3 +209,68 @@ async fn a_gap_that_a_dead_process_was_not_told_of_is_told_to_the_next() {
     assert_eq!(third.gap().await.count, 20);
     scene.confirmed(20).await;
 }
+
+/// Its services had done their work when it was asked to end: they do not come back.
+#[tokio::test]
+async fn who_is_asked_to_end_after_its_work_is_done_has_ended_for_good() {
+    let Scene { place, there, publisher, .. } =
+        Scene::new("deaths-late-shutdown", Redelivery::default(), 5);
+    let mut life = Life::begin(2, &place);
+    assert_eq!(life.next().await, (0, false));
+    drop(publisher);
+    there.control.drain();
+    there.control.shut_down();
+    for value in 1..5 {
+        assert_eq!(life.next().await, (value, false));
+    }
+    assert_eq!(within("the end", life.reader.recv()).await, None);
+    within("all has ended", there.control.ended()).await;
+}
+
+/// Its services were given up at the deadline: one of them had a message in hand.
+#[tokio::test]
+async fn what_was_in_hand_at_an_abandoned_shutdown_is_marked() {
+    let scene = Scene::new("deaths-abandoned", Redelivery::default(), 5);
+    let mut life = Life::begin(2, &scene.place);
+    assert_eq!(life.next().await, (0, false));
+    assert_eq!(life.next().await, (1, false));
+    life.side.control.shut_down();
+    drop(life.reader);
+    life.side.control.drain();
+    within("it has left", life.link).await.unwrap();
+    let mut next = Life::begin(3, &scene.place);
+    for value in 1..5 {
+        assert_eq!(next.next().await, (value, true));
+    }
+}
+
+/// What an observer had not been given when it died is told to the next one.
+#[tokio::test]
+async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
+    let place = Place::new("deaths-observer");
+    let there = Side::new("there", 1, 64);
+    let station = Arc::new(there.station_for("here", Policy::DropOldest));
+    there.serve(station.clone(), &place.socket());
+    let mut publisher = there.publisher();
+    let begin = |boot| {
+        let side = Side::new("here", boot, 64);
+        let reader = side.numbers.subscribe("reader", Policy::DropOldest).unwrap();
+        let link = side.read("there", &place.socket(), Policy::DropOldest);
+        Life { side, reader, link }
+    };
+    (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+    let mut first = begin(2);
+    for value in 0..5 {
+        assert_eq!(first.next().await, (value, false));
+    }
+    until("all arrive", || first.reader.depth() == 15).await;
+    until("what it was given is confirmed", || station.progress() == 5).await;
+    first.die(&there).await;
+    publisher.try_emit(Number { value: 20 }).unwrap();
+    let mut second = begin(3);
+    let gap = second.gap().await;
+    assert_eq!((gap.count, gap.exact), (15, true));
+    assert_eq!(second.next().await, (20, false));
+    until("all is accounted for", || fates(&there) == 21).await;
+    assert_eq!(there.sum(Kind::Feed, "unknown"), 15);
+}

@@ -14,6 +14,8 @@ use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 pub struct Control {
     phase: AtomicU8,
     shutdown: AtomicBool,
+    /// All services had ended by themselves before anybody asked for a shutdown.
+    has_completed: AtomicBool,
     /// Topics that were announced and have not found their other side.
     unready: AtomicUsize,
     /// Tasks and taps that something still depends on.
@@ -54,6 +56,9 @@ impl Control {
 
     /// Readers leave, publishers' messages are brought to an end: no publisher sends any more.
     pub fn drain(&self) {
+        if !self.is_shutdown() {
+            self.has_completed.store(true, Ordering::Release);
+        }
         self.enter(Phase::Drain);
     }
 
@@ -138,6 +143,11 @@ impl Control {
     /// [`stop`](Control::stop).
     pub async fn ended(&self) {
         self.until(|| self.busy.load(Ordering::Acquire) == 0).await;
+    }
+
+    /// Whether it was asked to end before it had done its work: what ends then may come back.
+    pub(super) fn may_come_back(&self) -> bool {
+        self.is_shutdown() && !self.has_completed.load(Ordering::Acquire)
     }
 
     pub(super) fn is_shutdown(&self) -> bool {

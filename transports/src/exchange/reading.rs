@@ -355,7 +355,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         self.ask_for_layouts(now, link);
         if phase > Phase::Run || self.is_over() {
             // Who was asked to end may be started again: its publishers keep what it has not taken.
-            let is_away = !self.is_over() && self.control.is_shutdown();
+            let is_away = !self.is_over() && self.control.may_come_back();
             let in_hand = || self.flows.iter().flatten().any(|flow| flow.relay.is_in_hand());
             let reason = match is_away {
                 true if in_hand() => CloseReason::Aborted,

@@ -277,7 +277,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
         self.turn = self.turn.wrapping_add(1);
         let draining = phase == Phase::Drain;
         // At a shutdown the peer waits for this node's return.
-        let for_good = !self.station.control().is_shutdown();
+        let for_good = !self.station.control().may_come_back();
         self.served.retain_mut(|served| {
             let over = served.is_over(draining);
             if over && for_good {

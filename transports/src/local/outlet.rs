@@ -314,6 +314,16 @@ impl Feed {
         }
     }
 
+    /// As [`show_place`](Self::show_place), and wakes whoever brings the messages here.
+    #[cold]
+    pub(super) fn tell_of_place(&self) {
+        if self.known.is_some() {
+            self.show_place();
+            announce();
+            self.outlet.room.ring();
+        }
+    }
+
     /// Whether an earlier process may have had what comes next, if the publisher is in another process.
     pub(super) fn comes_again(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.again)

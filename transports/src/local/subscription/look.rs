@@ -182,6 +182,7 @@ impl<M: Message> Subscription<M> {
         }
         if let Some(AfterGap { feed, message, sequence }) = self.after_gap.take() {
             self.feeds[feed].line.add(FeedValue::Taken, 1);
+            self.feeds[feed].tell_of_place();
             let received = Received { message, sequence, time: self.time(feed, 0) };
             return TryRecv::Delivery(Delivery::Msg(received));
         }
@@ -316,6 +317,9 @@ impl<M: Message> Subscription<M> {
             GapReason::Undecodable | GapReason::GivenUp => FeedValue::DeadLettered,
         };
         feed.line.add(value, count);
+        if self.after_gap.is_none() {
+            feed.tell_of_place();
+        }
         let (publisher, epoch) = (feed.outlet.name.clone(), feed.outlet.epoch);
         let gap = Gap { count, exact, reason, publisher, epoch };
         Delivery::Gap(gap)
