@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::Envelope;
-use mycelium_core::link::{Batching, Event, Interest, Link, Mode};
+use mycelium_core::link::{Batching, Event, Interest, Lent, Link, Mode};
 use mycelium_executor::{Executor, Stream};
 use mycelium_tokio::Tokio;
 use mycelium_transports::stream::{STREAMS, TOPICS, Traffic};
@@ -70,6 +70,10 @@ enum Place {
 }
 
 impl Traffic<TOPICS, STREAMS> for Server {
+    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+        Traffic::<TOPICS, STREAMS>::lend(&self.writer, lent)
+    }
+
     fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
         self.writer.heard(now, link, event);
     }
@@ -151,7 +155,8 @@ impl RawClients {
     async fn serve(&self, share: usize) -> Result<Duration, Mismatch> {
         allow_files(2 * self.count as u64 + 100);
         let executor = Tokio::current().expect("inside a runtime");
-        let frame = HEADER + size_of::<Sample>();
+        // As in a run, behind a stamp.
+        let frame = 8 + size_of::<Sample>();
         let (window, bytes) = (WINDOW as usize * frame, share * frame);
         let stream = |socket| executor.unix_stream(socket).expect("a fresh socket");
         let pairs = (0..self.count).map(|_| {

@@ -1,5 +1,6 @@
 //! One way: messages by a link, and as many bytes without one.
 
+use std::sync::LazyLock;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
@@ -39,20 +40,23 @@ pub(super) struct Writer {
     window: u32,
     samples: [Sample; SAMPLES],
     /// The same over and over, as they would lie in a ring: what runs are sent from.
-    slots: Vec<[u64; SLOT]>,
+    slots: &'static [[u64; SLOT]],
     /// With when it was there.
     pub(super) stream: Option<(OutgoingId, Instant)>,
 }
 
 impl Writer {
     pub(super) fn new(count: usize, envelope: Envelope, window: u32) -> Writer {
-        let samples = samples();
-        let slot = |sample: &Sample| {
-            let mut slot = [0; SLOT];
-            slot[1..].as_mut_bytes().copy_from_slice(sample.as_bytes());
-            slot
-        };
-        let slots = samples.iter().map(slot).cycle().take(SAMPLES + RUN).collect();
+        // Shared, so that they count for no connection.
+        static SLOTS: LazyLock<Vec<[u64; SLOT]>> = LazyLock::new(|| {
+            let slot = |sample: &Sample| {
+                let mut slot = [0; SLOT];
+                slot[1..].as_mut_bytes().copy_from_slice(sample.as_bytes());
+                slot
+            };
+            samples().iter().map(slot).cycle().take(SAMPLES + RUN).collect()
+        });
+        let (samples, slots) = (samples(), SLOTS.as_slice());
         Writer { count: count as u64, envelope, window, samples, slots, stream: None }
     }
 
@@ -77,7 +81,7 @@ impl Writer {
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Writer {
     fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
         let from = lent.first as usize % SAMPLES * size_of::<[u64; SLOT]>() + lent.offset;
-        let bytes = self.slots.as_slice().as_bytes();
+        let bytes = self.slots.as_bytes();
         Some([bytes.get(from..from + lent.length)?, &[]])
     }
 
