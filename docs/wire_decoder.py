@@ -192,6 +192,7 @@ LINK_KINDS = {  # what follows the kind, a u16; `_` are bytes to ignore
     17: ("describe", "_:2 offset:u32 topic:name"),
     18: ("descriptor", "length:u16 offset:u32 total:u32 bytes:84"),
     19: ("run", "skip:u16 count:u32 stride:u32 length:u32"),
+    20: ("asks", "_:6"),
 }
 MOST_OF_A_RUN = 262144
 MODES = {0: "gating", 2: "rejecting"}  # any other: observing
@@ -330,7 +331,8 @@ LINK_EXAMPLES = {  # stream, sequence and the fields behind the kind
     "subscribe": (0, 0, 1, 1, "d951b210f68d7797a59308674285af0a", "gating", 0, 8, "swaps"),
     "accept": (0, 0, 1), "stream": (1, 100, 1, 77, 1024, "feed"), "window": (1, 105, 8), "gap": (1, 105, 1, 5),
     "end": (2, 105), "resume": (0, 0, 1, 77, 105), "gone": (0, 0, 1, 78), "unsubscribe": (0, 0, 4), "left": (0, 0, 4),
-    "features": (0, 0, 3), "run": (1, 100, 8, 2, 48, 40), "describe": (0, 0, 168, "swaps"),
+    "asks": (1, 0),
+    "features": (0, 0, 7), "run": (1, 100, 8, 2, 48, 40), "describe": (0, 0, 168, "swaps"),
     "descriptor": (0, 0, 84, 168, 315,
                    "00030000000000000042757902000000000000000000000000000000040000000000000053656c6c"
                    "1500000000000000010000000000000004000000000000006f70656e3016000000000000000a000000000000"),

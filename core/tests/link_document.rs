@@ -22,6 +22,9 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     pair.sides[LEFT].link.skip(now, outgoing, 5, 1).unwrap();
     pair.settle();
     pair.sides[RIGHT].link.grant(incoming, 0).unwrap();
+    let now = pair.now;
+    pair.sides[RIGHT].link.ask(now, incoming).unwrap();
+    pair.settle();
     pair.pass(Duration::from_secs(6));
     pair.cut();
     pair.connect();
@@ -81,7 +84,7 @@ fn run() -> Option<(u16, Vec<u8>)> {
     links_own(&pair.written[LEFT]).remove_entry(&19)
 }
 
-const KINDS: [(u16, &str); 19] = [
+const KINDS: [(u16, &str); 20] = [
     (1, "hello"),
     (2, "close"),
     (3, "subscribe"),
@@ -101,6 +104,7 @@ const KINDS: [(u16, &str); 19] = [
     (17, "describe"),
     (18, "descriptor"),
     (19, "run"),
+    (20, "asks"),
 ];
 
 #[test]

@@ -61,9 +61,10 @@ impl<'de> Deserialize<'de> for Deaths {
             Text(String),
         }
         match Raw::deserialize(deserializer) {
-            Ok(Raw::Number(deaths @ 1..)) => Ok(Deaths(deaths)),
+            // Before the second death nobody knows which message it was.
+            Ok(Raw::Number(deaths @ 3..)) => Ok(Deaths(deaths)),
             Ok(Raw::Text(text)) if text == "never" => Ok(Deaths(0)),
-            _ => Err(D::Error::custom("expected a number of deaths from 1 on, or \"never\"")),
+            _ => Err(D::Error::custom("expected a number of deaths from 3 on, or \"never\"")),
         }
     }
 }

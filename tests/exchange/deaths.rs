@@ -274,3 +274,23 @@ async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
     until("all is accounted for", || fates(&there) == 21).await;
     assert_eq!(there.sum(Kind::Feed, "unknown"), 15);
 }
+
+/// Processes that die before anybody there has asked for a message have had none in hand.
+#[tokio::test]
+async fn no_message_is_given_up_for_processes_that_never_asked_for_one() {
+    let scene = Scene::new("deaths-start", Redelivery::default(), 20);
+    let mut life = Life::begin(2, &scene.place);
+    assert_eq!(life.next().await, (0, false));
+    for boot in 3..10 {
+        let up = scene.there.notices.count("up", "");
+        life.die(&scene.there).await;
+        life = Life::begin(boot, &scene.place);
+        until("they have met", || scene.there.notices.count("up", "") > up).await;
+    }
+    for value in 0..20 {
+        assert_eq!(life.next().await, (value, true));
+    }
+    life.reader.done();
+    until("all is accounted for", || fates(&scene.there) == 20).await;
+    assert_eq!(scene.there.sum(Kind::Feed, "dead_lettered"), 0);
+}

@@ -81,6 +81,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(told.then_some(Event::Unwanted { serve }))
     }
 
+    pub(super) fn asks<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
+        match self.outgoing.numbered(number) {
+            Some((stream, _)) => Ok(Some(Event::Asks { stream })),
+            // It ended, or the topic was left, while this was on its way.
+            None if number <= self.numbers => Ok(None),
+            None => Err(LinkError::Stream { number }),
+        }
+    }
+
     pub(super) fn window<'a>(
         &mut self,
         number: u32,

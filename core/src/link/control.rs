@@ -69,8 +69,10 @@ pub(super) const PIECE: usize = 84;
 pub(super) const DESCRIBES: u32 = 1;
 /// The peer takes runs.
 pub(super) const RUNS: u32 = 2;
+/// The peer says when its readers ask for messages, and takes note of it.
+pub(super) const ASKS: u32 = 4;
 /// What this side understands.
-pub(super) const FEATURES: u32 = DESCRIBES | RUNS;
+pub(super) const FEATURES: u32 = DESCRIBES | RUNS | ASKS;
 
 /// This bit marks kinds that must not be skipped.
 const CRITICAL: u16 = 0x8000;
@@ -197,6 +199,10 @@ frames! {
         count: U32,
         stride: U32,
         length: U32,
+    }
+    /// The readers of header.stream have asked for messages: what comes from now on is in hand soon.
+    Asks = 20 {
+        _pad: [u8; 6],
     }
     /// Is anybody there?
     Ping = 13 {

@@ -140,6 +140,12 @@ pub enum Event<'a> {
         /// The stream, which is not there any more.
         stream: IncomingId,
     },
+    /// The readers of a stream have asked for messages on this connection: one that comes now is in hand soon. Only a peer
+    /// that [says so](super::Link::peer_asks) does.
+    Asks {
+        /// The stream.
+        stream: OutgoingId,
+    },
     /// It asks how messages of a topic are laid out here. The caller [answers](super::Link::answer), now or later; it may
     /// forget a question when the next one comes.
     Describe {

@@ -239,6 +239,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 self.peer.features = features.bits.get();
                 Ok(None)
             }
+            Control::Asks(_) => self.asks(number),
             Control::Run(run) => self.run_begins(number, sequence, run).map(|()| None),
             Control::Describe(describe) => self.asked_to_describe(describe),
             Control::Piece(piece) => self.described(piece),

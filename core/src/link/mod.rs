@@ -68,7 +68,7 @@ pub use refusal::{RejectReason, SendError};
 pub use run::{Items, Lent, Parts};
 pub use tables::{IncomingId, OutgoingId, ServeId, WantId};
 
-use control::{Close, Hello, Resume, Subscribe};
+use control::{ASKS, Asks, Close, Hello, Resume, Subscribe};
 use entries::{Incoming, Outgoing, Resumed, Serve, Want, WantState};
 use outbox::Outbox;
 use tables::Table;
@@ -372,6 +372,21 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             self.came(now);
         }
         Ok(())
+    }
+
+    /// Says, once on a connection, that the readers of a stream have asked for messages, to a peer that takes note of it.
+    ///
+    /// # Errors
+    /// [`SendError::Room`] until bytes have been transmitted, [`SendError::Gone`] if there is no such stream.
+    pub fn ask(&mut self, now: Duration, stream: IncomingId) -> Result<(), SendError> {
+        let remote = self.incoming.get(stream)?.remote.ok_or(SendError::Gone)?;
+        if self.peer_asks() { self.tell(now, remote, 0, &Asks::new([0; 6])) } else { Ok(()) }
+    }
+
+    /// Whether the peer says when its readers ask for messages.
+    #[must_use]
+    pub fn peer_asks(&self) -> bool {
+        self.peer.features & ASKS != 0
     }
 
     /// Whether the peer is yet to be told that messages of a stream are confirmed.

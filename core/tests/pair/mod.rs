@@ -75,6 +75,7 @@ pub(crate) enum Said {
         total: u32,
         bytes: Vec<u8>,
     },
+    Asks(OutgoingId),
     Window {
         stream: OutgoingId,
         taken: u64,
@@ -119,6 +120,7 @@ impl Said {
             Event::Described { offset, total, bytes } => {
                 Said::Described { offset, total, bytes: bytes.to_vec() }
             }
+            Event::Asks { stream } => Said::Asks(stream),
             Event::Window { stream, taken } => Said::Window { stream, taken },
             other => panic!("an event that the tests do not know: {other:?}"),
         }

@@ -90,7 +90,11 @@ impl Past {
     /// reader.
     pub(super) fn died(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) -> Verdict {
         if self.sent <= kept {
-            (self.deaths, self.one_by_one) = (0, false);
+            // It had none of them. What is known of an earlier death stays, until they are behind it.
+            if kept >= self.died_before {
+                (self.deaths, self.one_by_one) = (0, false);
+            }
+            self.sent = 0;
             return Verdict::GoOn;
         }
         let Redelivery::AtLeastOnce { deaths: limit } = redelivery else {
@@ -138,6 +142,11 @@ impl Past {
     pub(super) fn is_over(&self, next: u64) -> bool {
         let alone = self.one_by_one && next < self.died_before;
         !self.comes_again(next) && !alone && self.skip(next).is_none()
+    }
+
+    /// Whether a message is one of those that an earlier process may have died of: it is sent when its readers ask for it.
+    pub(super) fn is_suspect(&self, sequence: u64) -> bool {
+        self.one_by_one && sequence < self.died_before
     }
 
     /// Whether a message waits until all before it are confirmed.

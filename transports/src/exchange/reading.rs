@@ -70,6 +70,8 @@ struct Flow {
     relay: Relay,
     /// How many messages the peer may still send.
     credit: usize,
+    /// The peer was told on this connection that readers ask for messages.
+    has_asked: bool,
     /// The link was told that readers are done with the messages before this one.
     done: u64,
     /// The peer has said that nothing more comes.
@@ -245,6 +247,7 @@ impl Reading {
         }
         let Some(place) = self.flows.get_mut(id.place()) else { return false };
         if let Some(flow) = place.as_mut().filter(|flow| flow.id == id) {
+            flow.has_asked = false;
             flow.skip(resumed.unwrap_or(0), GapReason::Disconnected);
             self.line.add(LinkValue::Missed, resumed.unwrap_or(0));
             return true;
@@ -254,7 +257,17 @@ impl Reading {
         // What it was granted at first is its whole ring.
         let (credit, parts) = (wanted.topic.capacity(), Vec::new());
         let (ended, again) = (false, false);
-        *place = Some(Flow { id, want, relay, credit, done: first, ended, parts, again });
+        *place = Some(Flow {
+            id,
+            want,
+            relay,
+            credit,
+            done: first,
+            has_asked: false,
+            ended,
+            parts,
+            again,
+        });
         true
     }
 
@@ -450,6 +463,9 @@ impl Flow {
         if count > 0 && link.grant(self.id, count).is_ok() {
             self.credit += count as usize;
         }
+        if !self.has_asked && self.relay.is_asked() {
+            self.has_asked = self.ended || link.ask(now, self.id).is_ok();
+        }
         self.done = match self.relay.done(at_shutdown) {
             Some(done) => done,
             // Whoever would take it has left, or has not come before the end.
@@ -460,8 +476,9 @@ impl Flow {
         _ = link.confirm(now, self.id, self.done);
         let open = self.relay.next() - self.done;
         // What the peer hears of in time anyway wakes nobody, unless its room runs short.
-        open > 0
-            && (!link.is_untold(self.id) || self.again || open > self.relay.capacity() as u64 / 2)
+        let waits = open > 0
+            && (!link.is_untold(self.id) || self.again || open > self.relay.capacity() as u64 / 2);
+        waits || !self.has_asked
     }
 }
 

@@ -53,6 +53,8 @@ struct Flow {
     stream: Option<OutgoingId>,
     /// The sequence from which on the peer wants its stream to go on.
     from: Option<u64>,
+    /// The peer's readers have asked for messages on this connection.
+    is_asked: bool,
     /// The peer has said on this connection what it is done with.
     is_heard: bool,
     /// So many bytes of its next message were sent, if that goes in parts.
@@ -224,6 +226,14 @@ impl Served {
         Some([one.get(within..)?, other])
     }
 
+    /// The peer's readers of a stream have asked for messages.
+    pub(super) fn asked(&mut self, stream: OutgoingId) {
+        let mut sources = self.tap.sources().iter_mut();
+        if let Some(source) = sources.find(|source| source.state.now.stream == Some(stream)) {
+            source.state.now.is_asked = true;
+        }
+    }
+
     /// Sends what there is, and has the waker called when there is more. Returns how many messages that were.
     pub(super) fn pump<const T: usize, const S: usize>(
         &mut self,
@@ -332,7 +342,9 @@ fn send<const T: usize, const S: usize>(
             source.pass(skip.before, skip.value);
             continue;
         }
-        if source.state.past.waits(next, source.kept()) {
+        let waits_to_be_asked =
+            source.state.past.is_suspect(next) && link.peer_asks() && !flow.is_asked;
+        if waits_to_be_asked || source.state.past.waits(next, source.kept()) {
             break;
         }
         match send_run(now, link, stream, source, flow.offset) {

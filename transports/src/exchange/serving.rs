@@ -238,6 +238,9 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
                 }
             }
             Event::Unwanted { serve } => self.served.retain(|served| served.serve() != serve),
+            Event::Asks { stream } => {
+                self.served.iter_mut().for_each(|served| served.asked(stream));
+            }
             Event::Window { stream, taken } => {
                 let mut served = self.served.iter_mut();
                 let arrived = served.find_map(|served| served.confirmed(stream, taken));

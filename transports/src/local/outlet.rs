@@ -131,6 +131,13 @@ impl Outlet {
         abandoned.in_hand |= in_hand;
     }
 
+    /// Whether all gating subscriptions have asked for messages.
+    pub(super) fn is_asked(&self) -> bool {
+        let readers = self.readers.lock();
+        let mut gating = readers.iter().filter(|reader| reader.entry.is_some());
+        gating.all(|reader| reader.inlet.has_asked.load(Ordering::Acquire))
+    }
+
     /// Whether a gating subscription is there, or was not done with a message when it left.
     pub(super) fn is_in_hand(&self) -> bool {
         let in_hand = || self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).in_hand;
@@ -221,6 +228,8 @@ pub(super) struct Inlet {
     pub(super) incoming: Watched<Vec<Feed>>,
     /// The publishers that it reads from.
     pub(super) outlets: Watched<Vec<Arc<Outlet>>>,
+    /// It has asked for a message.
+    pub(super) has_asked: AtomicBool,
     /// A [`LastCall`].
     pub(super) last_call: AtomicU8,
     /// It stands for readers of another process.
@@ -244,6 +253,7 @@ impl Inlet {
             bell: Doorbell::new(),
             incoming: Watched::default(),
             outlets: Watched::default(),
+            has_asked: AtomicBool::new(false),
             last_call: AtomicU8::new(0),
         })
     }

@@ -156,6 +156,12 @@ impl Relay {
         self.outlet.done(at_shutdown)
     }
 
+    /// Whether all gating subscriptions have asked for messages.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.outlet.is_asked()
+    }
+
     /// Whether a gating subscription may have a message in hand, or had one when it left.
     #[must_use]
     pub fn is_in_hand(&self) -> bool {

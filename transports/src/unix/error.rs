@@ -123,7 +123,7 @@ impl PathTooLong {
     /// Whether a socket can have this path.
     ///
     /// # Errors
-    /// If it has more than [`LONGEST_PATH`](super::LONGEST_PATH) bytes.
+    /// If it has more than [`LONGEST_PATH`] bytes.
     ///
     /// ```
     /// use std::path::Path;

@@ -96,6 +96,7 @@ impl<M: Message> Subscription<M> {
     /// As `look`, after [`next_as_usual`](Self::next_as_usual), and has the waker called if there was nothing.
     #[inline(never)]
     pub(super) fn look_or_park(&mut self, context: &Context<'_>) -> Seen {
+        self.ask();
         let seen = self.look_if_stirred();
         if seen != Seen::Nothing {
             return seen;
@@ -156,6 +157,7 @@ impl<M: Message> Subscription<M> {
     /// Looks at everything there is, and puts what comes next where `seen` is.
     #[inline(never)]
     pub(super) fn look(&mut self) -> Seen {
+        self.ask();
         match self.next() {
             TryRecv::Delivery(delivery) => {
                 self.seen = Some(delivery);
@@ -163,6 +165,14 @@ impl<M: Message> Subscription<M> {
             }
             TryRecv::Empty => Seen::Nothing,
             TryRecv::Closed => Seen::End,
+        }
+    }
+
+    /// Says, the first time, that it asks for messages.
+    fn ask(&self) {
+        if !self.inlet.has_asked.load(Ordering::Relaxed) {
+            self.inlet.has_asked.store(true, Ordering::Release);
+            self.ring_rooms();
         }
     }
 
