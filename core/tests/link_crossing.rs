@@ -404,6 +404,7 @@ impl Program {
             | Said::Left { .. }
             | Said::Accepted(_)
             | Said::Up(_)
+            | Said::Asks(_)
             | Said::Describe(..)
             | Said::Described { .. }
             | Said::Window { .. } => {}

@@ -122,10 +122,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
     fn fill_up(&mut self, now: Duration) {
         let owed = core::mem::take(&mut self.owing);
-        if self.features_due {
-            self.features_due = !self.say(now, 0, 0, &Features::new(0, FEATURES));
-            self.owing |= self.features_due;
-        }
+        self.owing |= !self.say_features(now);
         if let Some(token) = self.pong {
             let said = self.say(now, 0, 0, &Pong::new([0; 6], token));
             self.pong = self.pong.filter(|_| !said);
@@ -247,6 +244,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         true
     }
 
+    /// Right behind hello: what follows may depend on it. False if there was no room.
+    fn say_features(&mut self, now: Duration) -> bool {
+        if self.features_due {
+            self.features_due = !self.say(now, 0, 0, &Features::new(0, FEATURES));
+        }
+        !self.features_due
+    }
+
     /// As `say`, for what the caller asked for.
     pub(super) fn tell(
         &mut self,
@@ -258,7 +263,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if self.phase != Phase::Up {
             return Err(SendError::Down);
         }
-        if self.say(now, stream, sequence, frame) {
+        if self.say_features(now) && self.say(now, stream, sequence, frame) {
             return Ok(());
         }
         Err(SendError::Room { needed: LONGEST, capacity: self.out.capacity() })

@@ -262,9 +262,9 @@ impl Station {
 
     /// Nobody brings what is left in these any more.
     fn give_up(&self, node: &str, mut taps: Vec<KeptTap>) {
-        let left = taps
-            .iter_mut()
-            .map(|tap| (node.to_owned(), tap.topic().name().to_owned(), tap.depth()));
+        // Of what observers miss nobody was promised anything but to be told.
+        let gating = taps.iter_mut().filter(|tap| tap.policy().is_gating());
+        let left = gating.map(|tap| (node.to_owned(), tap.topic().name().to_owned(), tap.depth()));
         let left = left.filter(|(_, _, count)| *count > 0);
         self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
     }
