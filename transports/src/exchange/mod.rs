@@ -26,6 +26,7 @@ mod config;
 mod connection;
 mod control;
 mod dialer;
+mod flow;
 mod layout;
 mod names;
 mod notice;

@@ -2,24 +2,23 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::Context;
 use std::time::Duration;
 
 use event_listener::EventListener;
 use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
-use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    CloseReason, Event, IncomingId, Interest, Items, Link, Mode, Name, RejectReason, SendError,
-    WantId,
+    CloseReason, Event, IncomingId, Interest, Link, Mode, Name, RejectReason, SendError, WantId,
 };
 
 use super::control::Phase;
 use super::dialer::Want;
+use super::flow::Flow;
 use super::layout::LONGEST_FORM;
 use super::{Control, LayoutMismatch, Notice, Observer, reason};
 use crate::counters::{Line, LinkValue};
-use crate::local::{GapReason, Hold, Policy, Relay, RelayError, Topic};
+use crate::local::{GapReason, Hold, Policy, Topic};
 use crate::stream::Traffic;
 
 pub(super) struct Reading {
@@ -61,25 +60,6 @@ struct Wanted {
     hold: Option<Hold>,
     /// The peer has never answered.
     is_new: bool,
-}
-
-/// A stream of the peer's.
-struct Flow {
-    id: IncomingId,
-    want: WantId,
-    relay: Relay,
-    /// How many messages the peer may still send.
-    credit: usize,
-    /// The peer was told on this connection that readers ask for messages.
-    has_asked: bool,
-    /// The link was told that readers are done with the messages before this one.
-    done: u64,
-    /// The peer has said that nothing more comes.
-    ended: bool,
-    /// What has come of a message that comes in parts.
-    parts: Vec<u8>,
-    /// The message that came last, or is to come, may have been delivered to an earlier process.
-    again: bool,
 }
 
 impl Reading {
@@ -255,19 +235,7 @@ impl Reading {
         let Some(wanted) = self.wants.iter().find(|wanted| wanted.id == want) else { return false };
         let Ok(relay) = wanted.topic.relay(publisher, epoch, first) else { return false };
         // What it was granted at first is its whole ring.
-        let (credit, parts) = (wanted.topic.capacity(), Vec::new());
-        let (ended, again) = (false, false);
-        *place = Some(Flow {
-            id,
-            want,
-            relay,
-            credit,
-            done: first,
-            has_asked: false,
-            ended,
-            parts,
-            again,
-        });
+        *place = Some(Flow::new(id, want, relay, wanted.topic.capacity(), first));
         true
     }
 
@@ -360,8 +328,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         for place in &mut self.flows {
             let Some(flow) = place else { continue };
             flow.tend(now, link, context.waker(), &at_shutdown);
-            // As the link was told: readers may have taken more since.
-            if flow.ended && flow.done == flow.relay.next() {
+            if flow.is_over() {
                 *place = None;
             }
         }
@@ -369,7 +336,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         if phase > Phase::Run || self.is_over() {
             // Who was asked to end may be started again: its publishers keep what it has not taken.
             let is_away = !self.is_over() && self.control.may_come_back();
-            let in_hand = || self.flows.iter().flatten().any(|flow| flow.relay.is_in_hand());
+            let in_hand = || self.flows.iter().flatten().any(|flow| flow.is_in_hand());
             let reason = match is_away {
                 true if in_hand() => CloseReason::Aborted,
                 true => CloseReason::Away,
@@ -377,108 +344,6 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
             };
             link.close(now, reason);
         }
-    }
-}
-
-impl Flow {
-    /// Refuses a message for which the peer broke its word: it has another size, or there is no room that was promised.
-    #[inline]
-    fn push(&mut self, message: &[u8], again: bool) -> Result<(), CloseReason> {
-        self.credit = self.credit.saturating_sub(1);
-        self.again = again;
-        self.relay.push(message, again).map_err(|_| CloseReason::Protocol)
-    }
-
-    /// As [`push`](Flow::push), for messages of a run.
-    fn run(&mut self, items: Items, bytes: &[u8]) -> Result<(), CloseReason> {
-        let count = bytes.len() / items.stride.max(1) as usize;
-        self.credit = self.credit.saturating_sub(count);
-        self.again = false;
-        self.relay.push_run(items, bytes).map_err(|_| CloseReason::Protocol)
-    }
-
-    /// Part of a message; says whether it was the last.
-    fn part(&mut self, fragment: Fragment, frame: &FrameView<'_>) -> Result<bool, RelayError> {
-        let (expected, found) = (self.relay.message_bytes(), fragment.total as usize);
-        if expected != found {
-            return Err(RelayError::Size { expected, found });
-        }
-        if fragment.offset == 0 {
-            self.again = frame.is_redelivered();
-        }
-        self.parts.extend_from_slice(frame.payload());
-        if self.parts.len() < expected {
-            return Ok(false);
-        }
-        self.credit = self.credit.saturating_sub(1);
-        self.relay.push(&self.parts, self.again)?;
-        self.parts.clear();
-        Ok(true)
-    }
-
-    fn skip(&mut self, missed: u64, reason: GapReason) {
-        self.parts.clear();
-        if missed > 0 {
-            self.relay.skip(missed, reason);
-        }
-    }
-
-    /// Readers get what came, and then the end.
-    fn end(&mut self) {
-        self.ended = true;
-        self.relay.end();
-    }
-
-    /// Nobody knows what else the publisher sent, unless it has ended.
-    fn lose(self) {
-        if !self.ended {
-            self.relay.lose();
-        }
-    }
-
-    /// Tells readers what came, and the peer what room they made and what they are done with.
-    fn tend<const T: usize, const S: usize>(
-        &mut self,
-        now: Duration,
-        link: &mut Link<'_, T, S>,
-        waker: &Waker,
-        at_shutdown: &impl Fn() -> bool,
-    ) {
-        self.relay.flush();
-        if self.settle(now, link, at_shutdown) {
-            self.relay.park(waker);
-            self.settle(now, link, at_shutdown);
-        }
-    }
-
-    /// Says whether a message that readers are done with is something that the link is to hear of at once.
-    fn settle<const T: usize, const S: usize>(
-        &mut self,
-        now: Duration,
-        link: &mut Link<'_, T, S>,
-        at_shutdown: &impl Fn() -> bool,
-    ) -> bool {
-        let more = self.relay.room().saturating_sub(self.credit);
-        let count = u32::try_from(more).unwrap_or(u32::MAX);
-        if count > 0 && link.grant(self.id, count).is_ok() {
-            self.credit += count as usize;
-        }
-        if !self.has_asked && self.relay.is_asked() {
-            self.has_asked = self.ended || link.ask(now, self.id).is_ok();
-        }
-        self.done = match self.relay.done(at_shutdown) {
-            Some(done) => done,
-            // Whoever would take it has left, or has not come before the end.
-            None if at_shutdown() => self.done,
-            None => self.relay.next(),
-        };
-        // A stream that is there no more needs no confirmation.
-        _ = link.confirm(now, self.id, self.done);
-        let open = self.relay.next() - self.done;
-        // What the peer hears of in time anyway wakes nobody, unless its room runs short.
-        let waits = open > 0
-            && (!link.is_untold(self.id) || self.again || open > self.relay.capacity() as u64 / 2);
-        waits || !self.has_asked
     }
 }
 
