@@ -264,7 +264,7 @@ def decode_link(payload):
 def decode_run(run, behind, size, limit):
     """The messages of a run, from the bytes behind its frame of this size, and how many bytes these are."""
     skip, count, stride, length = (run[field] for field in ("skip", "count", "stride", "length"))
-    check(stride % 8 == 0 and skip % 8 == 0 and 0 < length <= 0xFFFF and skip + length <= stride, "Run.Items", f"{run}")
+    check(stride % 8 == 0 and skip % 8 == 0 and 0 < length <= 0xFFFF and skip + length <= stride, "Run.Shape", f"{run}")
     check(0 < count * stride <= MOST_OF_A_RUN and length + HEADER.size <= limit, "Run.Length", f"{run}")
     if len(behind) < count * stride:
         raise WireError("Incomplete", needed=size + count * stride)

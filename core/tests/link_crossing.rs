@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mycelium_core::link::{
-    Batching, Config, IncomingId, Interest, Items, OutgoingId, RejectReason, SendError, ServeId,
+    Batching, Config, IncomingId, Interest, OutgoingId, RejectReason, RunShape, SendError, ServeId,
     WantId,
 };
 use mycelium_core::{Digest, Envelope};
@@ -203,7 +203,7 @@ impl World {
                 self.programs[side].open.entry(stream).or_insert((length, 0));
             }
             if self.below(3) == 0 {
-                let (count, items) = (self.below(6), Items { stride: 48, skip: 8, length: 40 });
+                let (count, items) = (self.below(6), RunShape { stride: 48, skip: 8, length: 40 });
                 let link = &mut self.pair.sides[side].link;
                 match link.send_run(now, stream, items, count as usize) {
                     Ok(_) | Err(SendError::Credit | SendError::Room { .. } | SendError::Open) => {}

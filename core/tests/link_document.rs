@@ -7,7 +7,7 @@ mod schema;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mycelium_core::link::{CloseReason, Interest, Items, RejectReason};
+use mycelium_core::link::{CloseReason, Interest, RejectReason, RunShape};
 use mycelium_core::{Digest, Message};
 use pair::conversation::{LEFT, RIGHT, asked, name, reading, swaps, wanted};
 use pair::{Pair, links_own};
@@ -78,7 +78,7 @@ fn run() -> Option<(u16, Vec<u8>)> {
     let mut pair = Pair::new();
     pair.message = |_| Swap::golden().as_bytes().to_vec();
     let (outgoing, _) = reading(&mut pair, 8);
-    let (now, items) = (pair.now, Items { stride: 48, skip: 8, length: 40 });
+    let (now, items) = (pair.now, RunShape { stride: 48, skip: 8, length: 40 });
     pair.sides[LEFT].link.send_run(now, outgoing, items, 2).unwrap();
     pair.settle();
     links_own(&pair.written[LEFT]).remove_entry(&19)

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use mycelium_core::Envelope;
 use mycelium_core::link::{
-    Batching, Config, Confirms, IncomingId, Interest, Items, Mode, Name, OutgoingId, SendError,
+    Batching, Config, Confirms, IncomingId, Interest, Mode, Name, OutgoingId, RunShape, SendError,
     ServeId,
 };
 use pair::conversation::{blob, fragment};
@@ -390,7 +390,7 @@ impl World {
                 // Those of one length that follow each other.
                 let alike = (publisher.emitted - next).min(8 - next % 8) as usize;
                 if *sent == 0 && next % 8 != 0 && alike > 1 {
-                    let items = Items { stride: 56, skip: 8, length: 40 };
+                    let items = RunShape { stride: 56, skip: 8, length: 40 };
                     match link.send_run(now, id, items, alike) {
                         Ok(0) => {}
                         Ok(_) => continue,

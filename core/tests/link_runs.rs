@@ -7,7 +7,7 @@ mod schema;
 
 use mycelium_core::Limits;
 use mycelium_core::link::{
-    CloseReason, Config, IncomingId, Items, Leave, LinkError, OutgoingId, RunError, SendError,
+    CloseReason, Config, IncomingId, Leave, LinkError, OutgoingId, RunError, RunShape, SendError,
 };
 use pair::conversation::{
     LEFT, MS, RIGHT, control, name, reading, resubscribe, send, sequences, swaps, wanted,
@@ -15,7 +15,7 @@ use pair::conversation::{
 use pair::{Pair, Said, config, count};
 
 /// As a ring of such messages has them: a stamp of 8 bytes, and one word behind the message.
-const ITEMS: Items = Items { stride: 56, skip: 8, length: 40 };
+const ITEMS: RunShape = RunShape { stride: 56, skip: 8, length: 40 };
 const RUN: u16 = 19;
 
 fn message(sequence: u64) -> Vec<u8> {
@@ -100,13 +100,13 @@ fn messages_that_cannot_lie_in_a_run_go_by_themselves() {
     let (mut pair, outgoing, _) = pair(64);
     let now = pair.now;
     for items in [
-        Items { stride: 0, ..ITEMS },
-        Items { stride: 52, ..ITEMS },
-        Items { stride: 40, ..ITEMS },
-        Items { skip: 4, ..ITEMS },
-        Items { length: 0, ..ITEMS },
-        Items { stride: 1 << 20, ..ITEMS },
-        Items { stride: 60_008, skip: 8, length: 60_000 },
+        RunShape { stride: 0, ..ITEMS },
+        RunShape { stride: 52, ..ITEMS },
+        RunShape { stride: 40, ..ITEMS },
+        RunShape { skip: 4, ..ITEMS },
+        RunShape { length: 0, ..ITEMS },
+        RunShape { stride: 1 << 20, ..ITEMS },
+        RunShape { stride: 60_008, skip: 8, length: 60_000 },
     ] {
         assert_eq!(pair.sides[LEFT].link.send_run(now, outgoing, items, 4), Ok(0), "{items:?}");
     }
@@ -217,7 +217,7 @@ fn header(sequence: u64, skip: u16, count: u32, stride: u32, length: u32) -> Vec
 #[test]
 fn runs_that_cannot_be_end_the_link() {
     let run = |error| Some(LinkError::Run { stream: 1, error });
-    let items = |stride, length| run(RunError::Items { stride, length });
+    let items = |stride, length| run(RunError::Shape { stride, length });
     let length = |found| run(RunError::Length { found, limit: 256 << 10 });
     for (header, expected) in [
         (header(100, 8, 8, 48, 40), None),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    CloseReason, Config, Event, IncomingId, Interest, Items, Lent, Link, LinkError, Mode, Name,
-    OutgoingId, Parts, RejectReason, SendError, ServeId, WantId,
+    CloseReason, Config, Event, IncomingId, Interest, Lent, Link, LinkError, Mode, Name,
+    OutgoingId, Parts, RejectReason, RunShape, SendError, ServeId, WantId,
 };
 use mycelium_core::{Digest, Envelope};
 
@@ -321,7 +321,7 @@ impl Pair<'_> {
     /// Some messages whose bytes the link does not copy.
     fn send_run(&mut self, count: usize) {
         let Some((stream, _)) = self.outgoing else { return };
-        let items = Items { stride: 24, skip: 8, length: 12 };
+        let items = RunShape { stride: 24, skip: 8, length: 12 };
         match self.links[0].send_run(self.now, stream, items, count) {
             Ok(sent) => assert!(sent <= count && (sent == 0 || self.open.is_none())),
             Err(SendError::Gone) => (self.outgoing, self.open) = (None, None),

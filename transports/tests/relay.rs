@@ -1,6 +1,6 @@
 //! What readers see of a publisher in another process.
 
-use mycelium_core::link::Items;
+use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{Delivery, GapReason, Policy, RelayError, Schema, Topic, TryRecv};
@@ -30,7 +30,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// Messages in items, with bytes around them that are no part of them.
-fn run(first: u64, count: u64, aligned: bool) -> (Items, Vec<u64>) {
+fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
     let length = size_of::<Probe>();
     let words = length / 8 + 2;
     let skip = if aligned { 8 } else { 16 };
@@ -39,7 +39,7 @@ fn run(first: u64, count: u64, aligned: bool) -> (Items, Vec<u64>) {
         let probe = Probe { publisher: 0, number };
         slot.as_mut_bytes()[skip..skip + length].copy_from_slice(probe.as_bytes());
     }
-    (Items { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
+    (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_run_of_messages_of_another_size_is_refused() {
     let (items, slots) = run(0, 2, true);
     let expected = size_of::<Probe>();
     for length in [items.length - 8, items.length - 1, items.length + 1] {
-        let refused = relay.push_run(Items { length, ..items }, slots.as_slice().as_bytes());
+        let refused = relay.push_run(RunShape { length, ..items }, slots.as_slice().as_bytes());
         assert_eq!(refused, Err(RelayError::Size { expected, found: length.into() }));
     }
     assert_eq!(relay.next(), 0);

@@ -164,7 +164,7 @@ pub enum FragmentError {
 pub enum RunError {
     /// No messages can lie like this: the stride or the bytes in front of a message are not a multiple of 8, or a message
     /// is empty, longer than a fixed part, or reaches beyond its stride.
-    Items {
+    Shape {
         /// The bytes from one message to the next.
         stride: u32,
         /// The bytes of a message.
@@ -341,7 +341,7 @@ impl fmt::Display for FragmentError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            RunError::Items { stride, length } => {
+            RunError::Shape { stride, length } => {
                 write!(f, "messages of {length} bytes cannot lie {stride} bytes apart")
             }
             RunError::Length { found, limit } => {

@@ -1,7 +1,7 @@
 //! What a link tells its caller.
 
 use super::tables::{IncomingId, OutgoingId, ServeId, WantId};
-use super::{Items, RejectReason};
+use super::{RejectReason, RunShape};
 use crate::descriptor::Digest;
 use crate::frame::{Fragment, FrameView};
 
@@ -117,7 +117,7 @@ pub enum Event<'a> {
         /// The sequence of the first of them.
         first: u64,
         /// How they lie in the bytes.
-        items: Items,
+        items: RunShape,
         /// Whole items.
         bytes: &'a [u8],
     },

@@ -65,7 +65,7 @@ pub use control::Name;
 pub use error::{CloseReason, FragmentError, LinkError, RunError};
 pub use event::{Event, Input, Mode};
 pub use refusal::{RejectReason, SendError};
-pub use run::{Items, Lent, Parts};
+pub use run::{Lent, Parts, RunShape};
 pub use tables::{IncomingId, OutgoingId, ServeId, WantId};
 
 use control::{ASKS, Asks, Close, Hello, Resume, Subscribe};

@@ -15,7 +15,7 @@ use crate::frame::{HEADER_LEN, write_frame};
 /// How the messages of a run lie: each is an item of `stride` bytes, of which the first `skip` mean nothing, the next
 /// `length` are the message, and the rest means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Items {
+pub struct RunShape {
     /// The bytes from one message to the next, a multiple of 8.
     pub stride: u32,
     /// The bytes in front of a message, a multiple of 8.
@@ -24,7 +24,7 @@ pub struct Items {
     pub length: u16,
 }
 
-impl Items {
+impl RunShape {
     /// The message of an item.
     #[must_use]
     pub fn message<'a>(&self, item: &'a [u8]) -> &'a [u8] {
@@ -50,7 +50,7 @@ pub struct Lent {
     /// The sequence of its first message.
     pub first: u64,
     /// How its messages lie.
-    pub items: Items,
+    pub items: RunShape,
     /// How many of its bytes are out.
     pub offset: usize,
     /// How many bytes follow, at least one.
@@ -71,7 +71,7 @@ pub struct Parts<'a> {
 pub(super) struct Coming {
     /// The peer's number of its stream.
     number: u32,
-    items: Items,
+    items: RunShape,
     /// Messages that have not come yet.
     left: u32,
 }
@@ -101,7 +101,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         &mut self,
         now: Duration,
         stream: OutgoingId,
-        items: Items,
+        items: RunShape,
         count: usize,
     ) -> Result<usize, SendError> {
         if !self.is_up() {
@@ -169,10 +169,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if stream.open.is_some() {
             return Err(wrong(RunError::Open));
         }
-        let items =
-            u16::try_from(length).ok().map(|length| Items { stride, skip: run.skip.get(), length });
-        let Some(items) = items.filter(Items::check) else {
-            return Err(wrong(RunError::Items { stride, length }));
+        let items = u16::try_from(length).ok().map(|length| RunShape {
+            stride,
+            skip: run.skip.get(),
+            length,
+        });
+        let Some(items) = items.filter(RunShape::check) else {
+            return Err(wrong(RunError::Shape { stride, length }));
         };
         let bytes = u64::from(count) * u64::from(stride);
         if count == 0 || bytes > u64::from(MOST) || length + HEADER_LEN as u32 > max_frame {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{CloseReason, IncomingId, Items, Link, WantId};
+use mycelium_core::link::{CloseReason, IncomingId, Link, RunShape, WantId};
 
 use crate::local::{GapReason, Relay, RelayError};
 
@@ -70,7 +70,7 @@ impl Flow {
     }
 
     /// As [`push`](Flow::push), for messages of a run.
-    pub(super) fn run(&mut self, items: Items, bytes: &[u8]) -> Result<(), CloseReason> {
+    pub(super) fn run(&mut self, items: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
         let count = bytes.len() / items.stride.max(1) as usize;
         self.credit = self.credit.saturating_sub(count);
         self.again = false;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use mycelium_core::doorbell::announce;
-use mycelium_core::link::Items;
+use mycelium_core::link::RunShape;
 use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use zerocopy::FromBytes;
 
@@ -101,7 +101,7 @@ impl Relay {
     /// # Errors
     /// As [`push`](Relay::push): [`RelayError::Full`] with as many pushed as there was room for, [`RelayError::Size`] with
     /// none.
-    pub fn push_run(&mut self, items: Items, bytes: &[u8]) -> Result<(), RelayError> {
+    pub fn push_run(&mut self, items: RunShape, bytes: &[u8]) -> Result<(), RelayError> {
         let (expected, found) = (self.topic.schema().size, usize::from(items.length));
         if expected != found {
             return Err(RelayError::Size { expected, found });

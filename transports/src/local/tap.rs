@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use mycelium_core::doorbell::announce;
-use mycelium_core::link::Items;
+use mycelium_core::link::RunShape;
 use mycelium_core::ring::broadcast::{Keeping, Look};
 use zerocopy::IntoBytes;
 
@@ -241,13 +241,13 @@ impl<T> Source<T> {
 
     /// How messages lie in what is [lent](Source::lend); `None` if they are too long for that.
     #[must_use]
-    pub fn items(&self) -> Option<Items> {
+    pub fn items(&self) -> Option<RunShape> {
         let layout = self.outlet.ring.layout();
         let word = size_of::<usize>();
         let length = u16::try_from(layout.message_bytes()).ok()?;
         let stride = u32::try_from(layout.slot_words() * word).ok()?;
         // The stamp comes first.
-        Some(Items { stride, skip: word as u16, length })
+        Some(RunShape { stride, skip: word as u16, length })
     }
 
     /// The slots of `count` messages from a sequence on, as they lie, if all of them are kept: in two pieces, the second of

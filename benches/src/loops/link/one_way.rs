@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::link::{
-    Batching, CloseReason, Event, IncomingId, Interest, Items, Lent, Link, Mode, Name, OutgoingId,
-    SendError,
+    Batching, CloseReason, Event, IncomingId, Interest, Lent, Link, Mode, Name, OutgoingId,
+    RunShape, SendError,
 };
 use mycelium_core::message::decode_ref;
 use mycelium_core::{Envelope, FrameView};
@@ -73,7 +73,7 @@ impl Writer {
             return Ok(false);
         }
         let length = size_of::<Sample>() as u16;
-        let items = Items { stride: size_of::<[u64; SLOT]>() as u32, skip: 8, length };
+        let items = RunShape { stride: size_of::<[u64; SLOT]>() as u32, skip: 8, length };
         link.send_run(now, stream, items, left.min(RUN as u64) as usize).map(|count| count > 0)
     }
 }
