@@ -98,6 +98,10 @@ impl KeptTap {
     pub(super) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
         let waited_for = self.tap.policy().is_gating();
         for source in self.tap.sources() {
+            if !waited_for {
+                // An observer that ends in order counts itself what it has not taken.
+                source.release(source.next());
+            }
             let kept = source.kept();
             source.state.past.sent(source.next());
             if asked && source.state.now.says_what_is_done() {
