@@ -122,12 +122,12 @@ impl Default for LinkConfig {
 
 /// How many descriptors the process may have, if the system tells.
 fn descriptors() -> Option<usize> {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(miri)))]
     {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         limit.current.and_then(|limit| usize::try_from(limit).ok())
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), miri))]
     None
 }
 
