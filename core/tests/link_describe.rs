@@ -49,12 +49,12 @@ fn a_layout_comes_in_pieces_and_its_hash_is_the_digest() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there, and runs through code without `unsafe`")]
 fn pieces_of_any_length_are_the_same_form() {
     let mut whole = [0; 512];
     let (written, total) = Swap::DESCRIPTOR.canonical(0, &mut whole);
     assert_eq!(written, total);
-    // An interpreter takes minutes for all lengths; this code has no `unsafe` that it could judge.
-    for length in (0..total + 2).step_by(if cfg!(miri) { 29 } else { 1 }) {
+    for length in 0..total + 2 {
         for offset in [0, 1, length, total - 1, total, total + 7, usize::MAX] {
             let mut piece = vec![0xa5; length];
             let (written, again) = Swap::DESCRIPTOR.canonical(offset, &mut piece);
