@@ -85,7 +85,7 @@ fn one_way(options: &Options, wire: &Wire) -> Job {
         row: rows::LINK,
         title: "56 bytes one way over a Unix socket between two runtimes of one thread".into(),
         timed: "from the first send until all has arrived; a message is 64 bytes on the wire, with a trace 112",
-        operations: options.operations(200_000, 2_000),
+        operations: options.operations(2_000_000, 2_000),
         columns: vec![
             over::<1, 1>(FAST, fast, bare, wire),
             over::<1, 1>(BALANCED, Batching::BALANCED, bare, wire),

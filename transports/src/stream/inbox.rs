@@ -6,8 +6,9 @@
 
 use zerocopy::IntoBytes;
 
-/// The words of an inbox that has little to do, and of a busy one.
-const IDLE: usize = 1 << 10;
+/// The words of an inbox that has little to do, and of a busy one. The first is 8 KiB of messages behind the header of their
+/// run, which is 40 bytes: a batch of that length comes in one read.
+const IDLE: usize = (1 << 10) + 8;
 const BUSY: usize = 1 << 13;
 
 #[derive(Debug)]
@@ -128,5 +129,12 @@ mod tests {
             inbox.used(count);
         }
         assert_eq!(inbox.words.len(), IDLE);
+    }
+
+    #[test]
+    fn a_batch_of_8_kib_behind_its_header_comes_in_one_read() {
+        let mut inbox = Inbox::new();
+        assert_eq!(read(&mut inbox, &mut 0, 40 + (8 << 10)), 40 + (8 << 10));
+        assert_eq!(inbox.suits, IDLE);
     }
 }
