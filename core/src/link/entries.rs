@@ -197,13 +197,12 @@ impl Incoming {
         if frame.is_redelivered() {
             self.again_before = self.next + 1;
         }
-        self.next += 1;
-        self.used += 1;
         self.open = None;
-        self.arrived(now);
+        self.took_many(now, 1);
     }
 
-    /// The next `count` messages have come, as part of a run.
+    /// The next `count` messages have come whole.
+    #[inline]
     pub(super) fn took_many(&mut self, now: Duration, count: u32) {
         self.next += u64::from(count);
         self.used += u64::from(count);
@@ -284,14 +283,12 @@ impl Outgoing {
     /// The whole of a message was sent.
     #[inline]
     pub(super) fn sent_one(&mut self) {
-        self.next += 1;
-        self.sent += 1;
         self.open = None;
+        self.sent_many(1);
     }
-}
 
-impl Outgoing {
-    /// A run of so many messages was taken for sending.
+    /// The next `count` messages were taken for sending.
+    #[inline]
     pub(super) fn sent_many(&mut self, count: u32) {
         self.next += u64::from(count);
         self.sent += u64::from(count);
