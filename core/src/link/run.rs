@@ -81,11 +81,12 @@ pub(super) const MOST: u32 = 256 << 10;
 const HEADER: usize = HEADER_LEN + size_of::<control::Run>();
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Whether the peer takes runs. It says so right behind its hello, before all else.
+    /// Whether the link is up and the peer takes runs. The peer says so right after its hello,
+    /// before any other frame.
     #[must_use]
     #[inline]
     pub fn peer_takes_runs(&self) -> bool {
-        self.peer.features & RUNS != 0
+        self.peer_names(RUNS)
     }
 
     /// Sends the next messages of a stream as a run: as many of `count` as one run may have and the peer has room for.
