@@ -23,6 +23,17 @@ impl Default for Redelivery {
     }
 }
 
+impl Redelivery {
+    /// The number of deaths after which a message is given up, or `None` if messages are not sent
+    /// again. They never are to a reader that its publisher does not wait for.
+    fn deaths(self, waited_for: bool) -> Option<u32> {
+        match self {
+            Redelivery::AtLeastOnce { deaths } if waited_for => Some(deaths),
+            _ => None,
+        }
+    }
+}
+
 /// Messages that are not sent any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Skip {
@@ -77,11 +88,11 @@ impl Past {
     /// The reader's process has ended in order, and could not say what it is done with: it may have had what was sent.
     /// Messages before `kept` are confirmed. `waited_for`: the publisher waits for this reader.
     pub(super) fn left_unheard(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
-        let comes_again = waited_for && matches!(redelivery, Redelivery::AtLeastOnce { .. });
-        if self.sent > kept && !comes_again {
-            self.skip_lost();
-        } else if self.sent > kept {
-            self.again_before = self.again_before.max(self.sent);
+        if self.sent > kept {
+            match redelivery.deaths(waited_for) {
+                Some(_) => self.again_before = self.again_before.max(self.sent),
+                None => self.skip_lost(),
+            }
         }
         self.left();
     }
@@ -97,14 +108,10 @@ impl Past {
             self.sent = 0;
             return Verdict::GoOn;
         }
-        let Redelivery::AtLeastOnce { deaths: limit } = redelivery else {
+        let Some(limit) = redelivery.deaths(waited_for) else {
             self.skip_lost();
             return Verdict::GoOn;
         };
-        if !waited_for {
-            self.skip_lost();
-            return Verdict::GoOn;
-        }
         // Only of one that was alone is it known that it was in hand.
         let is_alone = self.one_by_one && self.sent - kept == 1;
         self.again_before = self.again_before.max(self.sent);
