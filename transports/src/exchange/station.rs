@@ -1,15 +1,13 @@
 //! Serves the topics of this process to whoever connects.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use futures_util::future::select;
 use mycelium_core::link::{CloseReason, ConfigError};
-use mycelium_executor::{Executor, Listener, Peer, Stream};
+use mycelium_executor::{Executor, Listener, Peer, Stream, yield_now};
 
 use super::admission::{Admission, Seat};
 use super::connection::Connection;
@@ -463,19 +461,6 @@ fn is_shortage(error: &io::Error) -> bool {
     {
         error.kind() == io::ErrorKind::OutOfMemory
     }
-}
-
-/// Lets other tasks run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 impl std::fmt::Debug for Station {
