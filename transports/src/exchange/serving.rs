@@ -243,8 +243,8 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
             }
             Event::Window { stream, taken } => {
                 let mut served = self.served.iter_mut();
-                let arrived = served.find_map(|served| served.confirmed(stream, taken));
-                self.station.arrived(arrived.unwrap_or(0));
+                let confirmed = served.find_map(|served| served.confirmed(stream, taken));
+                self.station.add_confirmed(confirmed.unwrap_or(0));
             }
             Event::Describe { topic, offset } => self.describe(now, link, topic, offset),
             // It reads here, and nothing was asked of it.
