@@ -1,4 +1,5 @@
-//! One topic that a peer reads: its publishers' messages on their way, and which of them have arrived.
+//! One topic that a peer reads: its publishers' messages, how far they are sent, and how far the peer
+//! has confirmed them.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -43,13 +44,13 @@ struct Ended {
 /// What is known of a source's way to the reader.
 #[derive(Debug, Default)]
 pub(super) struct Outflow {
-    now: Flow,
+    now: Outbound,
     past: Past,
 }
 
 /// How far a source has got on this connection.
 #[derive(Debug, Default)]
-struct Flow {
+struct Outbound {
     stream: Option<OutgoingId>,
     /// The sequence from which on the peer wants its stream to go on.
     from: Option<u64>,
@@ -160,7 +161,7 @@ impl Served {
     pub(super) fn new(serve: ServeId, mut tap: KeptTap, resumes: u16) -> Served {
         tap.sources().iter_mut().for_each(|source| {
             source.state.past.sent(source.next());
-            source.state.now = Flow::default();
+            source.state.now = Outbound::default();
         });
         Served { serve, tap, resumes, answers: Vec::new(), crowded: false }
     }
@@ -181,7 +182,8 @@ impl Served {
         self.tap
     }
 
-    /// Whether all publishers have ended, and all that they sent has arrived; or, at the end, whether there are none.
+    /// Whether all publishers have ended and all of their messages are confirmed; or, at the end,
+    /// whether there are no publishers.
     pub(super) fn is_over(&mut self, at_the_end: bool) -> bool {
         let said = self.resumes == 0 && self.answers.is_empty();
         said && (self.tap.is_over() || at_the_end && self.tap.sources().is_empty())
@@ -205,23 +207,24 @@ impl Served {
         self.answers.push(ended.unwrap_or(Answer::Gone(epoch)));
     }
 
-    /// The messages of a stream before `taken` are confirmed. Returns how many more these are, if it is one of this topic.
+    /// The messages of a stream before `taken` are confirmed. Returns how many of them are newly
+    /// confirmed, if the stream is one of this topic.
     pub(super) fn confirmed(&mut self, stream: OutgoingId, taken: u64) -> Option<u64> {
         let sources = self.tap.sources();
-        let index = sources.iter().position(|source| source.state.now.stream == Some(stream))?;
+        let index = sources.iter().position(sends(stream))?;
         let source = &mut sources[index];
         source.state.now.is_heard = true;
-        let arrived = release(source, taken);
+        let confirmed = release(source, taken);
         if source.state.now.ended && source.kept() == source.next() {
             self.tap.remove(index);
         }
-        Some(arrived)
+        Some(confirmed)
     }
 
     /// Bytes of a run that was sent, if it is of this topic.
     pub(super) fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
-        let of_stream = |source: &&Source<Outflow>| source.state.now.stream == Some(lent.stream);
-        let source = self.tap.tap.known().iter().find(of_stream)?;
+        let sources = self.tap.known();
+        let source = &sources[sources.iter().position(sends(lent.stream))?];
         let stride = lent.items.stride as usize;
         // From the middle of a message on, if so many of its bytes are out.
         let (out, within) = (lent.offset / stride, lent.offset % stride);
@@ -232,9 +235,9 @@ impl Served {
 
     /// The peer's readers of a stream have asked for messages.
     pub(super) fn asked(&mut self, stream: OutgoingId) {
-        let mut sources = self.tap.sources().iter_mut();
-        if let Some(source) = sources.find(|source| source.state.now.stream == Some(stream)) {
-            source.state.now.is_asked = true;
+        let sources = self.tap.sources();
+        if let Some(index) = sources.iter().position(sends(stream)) {
+            sources[index].state.now.is_asked = true;
         }
     }
 
@@ -263,7 +266,7 @@ impl Served {
     ) -> u64 {
         let (mut sent, mut index, mut full) = (0, 0, false);
         while let Some(source) = self.tap.sources().get_mut(index) {
-            let Flow { stream, from, .. } = source.state.now;
+            let Outbound { stream, from, .. } = source.state.now;
             if full && stream.is_none() && from.is_none() {
                 // It would be told the same as the one before. One that is to go on has its place.
                 index += 1;
@@ -275,8 +278,8 @@ impl Served {
                 // It comes again when something has changed.
                 Err(_) => {}
             }
-            let Flow { stream, ended, .. } = source.state.now;
-            // All had arrived before its end was said.
+            let Outbound { stream, ended, .. } = source.state.now;
+            // The peer had confirmed all of it before it was told of the end.
             if ended && stream.is_none_or(|stream| link.unconfirmed(stream) == 0) {
                 source.release(source.next());
                 self.tap.remove(index);
@@ -310,6 +313,11 @@ impl Answer {
             }
         }
     }
+}
+
+/// Whether a source is sent as this stream on the present connection.
+fn sends(stream: OutgoingId) -> impl Fn(&Source<Outflow>) -> bool {
+    move |source| source.state.now.stream == Some(stream)
 }
 
 fn release(source: &mut Source<Outflow>, before: u64) -> u64 {
@@ -417,7 +425,7 @@ fn begin<const T: usize, const S: usize>(
     source: &mut Source<Outflow>,
 ) -> Result<OutgoingId, SendError> {
     let keeps = u32::try_from(source.capacity()).unwrap_or(u32::MAX);
-    // What has arrived need not come again, though it may not be confirmed.
+    // What the peer already has is not sent again, even if it is not confirmed.
     let kept = source.kept();
     source.rewind(source.state.now.from.unwrap_or(kept).max(kept));
     let (name, epoch, first) = (Name::truncated(source.publisher()), source.epoch(), source.next());
@@ -427,7 +435,7 @@ fn begin<const T: usize, const S: usize>(
     Ok(stream)
 }
 
-impl Flow {
+impl Outbound {
     /// Whether all that the peer is done with was confirmed when it said goodbye: its stream has begun on this connection, or
     /// goes on and the peer has said how far it is.
     fn says_what_is_done(&self) -> bool {

@@ -11,7 +11,7 @@ use mycelium_executor::{Executor, Listener, Peer, Stream, yield_now};
 
 use super::admission::{Admission, Seat};
 use super::connection::Connection;
-use super::control::{Busy, Past, Phase};
+use super::control::{Busy, PeerEnd, Phase};
 use super::names::{NameError, Names};
 use super::served::KeptTap;
 use super::{Control, Identity, LinkConfig, Notice, Observer, Redelivery};
@@ -253,7 +253,7 @@ impl Station {
         let mut remotes = self.remotes();
         let Some(remote) = remotes.get_mut(node) else { return };
         // While it is connected its connection has the taps.
-        if self.control.past(node) == Some(Past::Completed) {
+        if self.control.past(node) == Some(PeerEnd::Completed) {
             remote.taps.clear();
         }
     }
@@ -377,7 +377,7 @@ impl Station {
         if !remote.is_announced() {
             // Names of strangers are not collected.
             remotes.remove(node);
-        } else if self.control.past(node) == Some(Past::Completed) {
+        } else if self.control.past(node) == Some(PeerEnd::Completed) {
             taps.clear();
         } else if self.control.phase() < Phase::Stop {
             taps.iter_mut().for_each(|tap| tap.waits = Some(Busy::new(&self.control)));

@@ -54,7 +54,7 @@ impl<T> Tap<T> {
         &mut self.sources
     }
 
-    /// Those of the sources that were taken in already.
+    /// The sources that are known already; new ones are not looked for.
     pub fn known(&self) -> &[Source<T>] {
         &self.sources
     }
