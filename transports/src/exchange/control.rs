@@ -29,7 +29,7 @@ pub struct Control {
     bindings: AtomicUsize,
 }
 
-/// How a peer ended that will not come again.
+/// How a peer ended that will not connect again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PeerEnd {
     Completed,

@@ -174,8 +174,8 @@ impl Served {
         self.tap.topic().name()
     }
 
-    pub(super) fn reader_left(&mut self, redelivery: Redelivery) {
-        self.tap.reader_left(redelivery, true);
+    pub(super) fn tap(&mut self) -> &mut KeptTap {
+        &mut self.tap
     }
 
     pub(super) fn into_tap(self) -> KeptTap {
