@@ -390,8 +390,8 @@ impl World {
                 // Those of one length that follow each other.
                 let alike = (publisher.emitted - next).min(8 - next % 8) as usize;
                 if *sent == 0 && next % 8 != 0 && alike > 1 {
-                    let items = RunShape { stride: 56, skip: 8, length: 40 };
-                    match link.send_run(now, id, items, alike) {
+                    let shape = RunShape { stride: 56, skip: 8, length: 40 };
+                    match link.send_run(now, id, shape, alike) {
                         Ok(0) => {}
                         Ok(_) => continue,
                         Err(error) => {

@@ -46,10 +46,10 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
 fn a_run_of_messages_of_another_size_is_refused() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut relay = topic.relay("publisher", 1, 0).unwrap();
-    let (items, slots) = run(0, 2, true);
+    let (shape, slots) = run(0, 2, true);
     let expected = size_of::<Probe>();
-    for length in [items.length - 8, items.length - 1, items.length + 1] {
-        let refused = relay.push_run(RunShape { length, ..items }, slots.as_slice().as_bytes());
+    for length in [shape.length - 8, shape.length - 1, shape.length + 1] {
+        let refused = relay.push_run(RunShape { length, ..shape }, slots.as_slice().as_bytes());
         assert_eq!(refused, Err(RelayError::Size { expected, found: length.into() }));
     }
     assert_eq!(relay.next(), 0);
@@ -81,10 +81,10 @@ proptest! {
                     sent += u64::from(relay.push(probe.as_bytes(), false).is_ok());
                 }
                 Op::PushRun(count, aligned) => {
-                    let (items, slots) = run(sent, count, aligned);
+                    let (shape, slots) = run(sent, count, aligned);
                     let bytes = slots.as_slice().as_bytes();
                     let before = relay.next();
-                    let pushed = relay.push_run(items, bytes);
+                    let pushed = relay.push_run(shape, bytes);
                     sent += relay.next() - before;
                     prop_assert_eq!(pushed.is_ok(), relay.next() - before == count);
                 }

@@ -83,7 +83,7 @@ impl<'b> Outbox<'b> {
     /// The first message of a stream that belongs to a run and is not all out.
     pub(super) fn not_out(&self, stream: OutgoingId) -> Option<u64> {
         let lent = self.run.as_ref().map(|run| run.lent).filter(|lent| lent.stream == stream)?;
-        Some(lent.first + (lent.offset / lent.items.stride as usize) as u64)
+        Some(lent.first + (lent.offset / lent.shape.stride as usize) as u64)
     }
 
     /// The peer discards the run that is on its way out, if it is of such a stream.

@@ -265,12 +265,12 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                     link.close(now, CloseReason::Protocol);
                 }
             }
-            Event::Run { stream, items, bytes, .. } => {
-                let taken = self.flow(stream).map(|flow| flow.run(items, bytes));
+            Event::Run { stream, items: shape, bytes, .. } => {
+                let taken = self.flow(stream).map(|flow| flow.run(shape, bytes));
                 if let Some(Err(reason)) = taken {
                     link.close(now, reason);
                 }
-                let count = bytes.len() / items.stride.max(1) as usize;
+                let count = bytes.len() / shape.stride.max(1) as usize;
                 self.line.add(LinkValue::Received, count as u64);
             }
             Event::Up { node, .. } if node != self.peer => {

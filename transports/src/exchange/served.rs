@@ -225,7 +225,7 @@ impl Served {
     pub(super) fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
         let sources = self.tap.known();
         let source = &sources[sources.iter().position(sends(lent.stream))?];
-        let stride = lent.items.stride as usize;
+        let stride = lent.shape.stride as usize;
         // From the middle of a message on, if so many of its bytes are out.
         let (out, within) = (lent.offset / stride, lent.offset % stride);
         let count = (within + lent.length) / stride;
@@ -412,8 +412,8 @@ fn send_run<const T: usize, const S: usize>(
         return Ok(0);
     }
     let ready = source.ready(LONGEST_RUN);
-    let Some(items) = source.items().filter(|_| ready >= SHORTEST_RUN) else { return Ok(0) };
-    let count = link.send_run(now, stream, items, ready)?;
+    let Some(shape) = source.shape().filter(|_| ready >= SHORTEST_RUN) else { return Ok(0) };
+    let count = link.send_run(now, stream, shape, ready)?;
     source.pass_ready(count);
     Ok(count)
 }

@@ -96,18 +96,18 @@ impl Relay {
         Ok(())
     }
 
-    /// Appends the next messages, which lie in `bytes` as `items` says, one after the other. None of them comes again.
+    /// Appends the next messages, which lie in `bytes` as `shape` says, one after the other. None of them comes again.
     ///
     /// # Errors
     /// As [`push`](Relay::push): [`RelayError::Full`] with as many pushed as there was room for, [`RelayError::Size`] with
     /// none.
-    pub fn push_run(&mut self, items: RunShape, bytes: &[u8]) -> Result<(), RelayError> {
-        let (expected, found) = (self.topic.schema().size, usize::from(items.length));
+    pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), RelayError> {
+        let (expected, found) = (self.topic.schema().size, usize::from(shape.length));
         if expected != found {
             return Err(RelayError::Size { expected, found });
         }
-        let stride = items.stride as usize;
-        let (word, skip) = (size_of::<usize>(), usize::from(items.skip));
+        let stride = shape.stride as usize;
+        let (word, skip) = (size_of::<usize>(), usize::from(shape.skip));
         // A message of a whole slot may be followed by no padding at all, and the ring takes whole words.
         let fits = skip.next_multiple_of(word) == skip
             && stride.is_multiple_of(word)
@@ -115,7 +115,7 @@ impl Relay {
         let words = <[usize]>::ref_from_bytes(bytes).ok().filter(|_| fits);
         let (Some(words), true) = (words, found.is_multiple_of(word)) else {
             // Bytes behind a message are the peer's, and do not go into the ring.
-            return bytes.chunks(stride).try_for_each(|item| self.push(items.message(item), false));
+            return bytes.chunks(stride).try_for_each(|item| self.push(shape.message(item), false));
         };
         let Some(producer) = &mut self.producer else { return Ok(()) };
         if self.again {

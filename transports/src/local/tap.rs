@@ -241,7 +241,7 @@ impl<T> Source<T> {
 
     /// How messages lie in what is [lent](Source::lend); `None` if they are too long for that.
     #[must_use]
-    pub fn items(&self) -> Option<RunShape> {
+    pub fn shape(&self) -> Option<RunShape> {
         let layout = self.outlet.ring.layout();
         let word = size_of::<usize>();
         let length = u16::try_from(layout.message_bytes()).ok()?;
