@@ -55,6 +55,21 @@ fn a_run_of_messages_of_another_size_is_refused() {
     assert_eq!(relay.next(), 0);
 }
 
+#[test]
+fn messages_behind_the_end_are_refused() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut relay = topic.relay("publisher", 1, 0).unwrap();
+    relay.end();
+    let probe = Probe { publisher: 0, number: 0 };
+    assert_eq!(relay.push(probe.as_bytes(), false), Err(RelayError::Ended));
+    for aligned in [true, false] {
+        let (shape, slots) = run(0, 2, aligned);
+        let refused = relay.push_run(shape, slots.as_slice().as_bytes());
+        assert_eq!(refused, Err(RelayError::Ended));
+    }
+    assert_eq!((relay.next(), relay.sent()), (0, 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: if cfg!(miri) { 8 } else { 500 },
