@@ -36,7 +36,7 @@ enum Op {
     Flush,
     /// The reader makes room for so many.
     Grant(u8),
-    /// It is done with so many more, if it confirms by hand.
+    /// It is done with this many more, if it confirms by hand.
     Done(u8),
     /// A side writes, or reads, so many bytes.
     Write(bool, u16),
@@ -433,7 +433,7 @@ impl World {
         }
     }
 
-    /// The reader says that it is done with so many more of each stream.
+    /// The reader says that it is done with `count` more of each stream.
     fn done(&mut self, count: u64) {
         let (now, link) = (self.pair.now, &mut self.pair.sides[RIGHT].link);
         for reading in &mut self.reading {

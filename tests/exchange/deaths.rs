@@ -56,7 +56,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A publisher of so many numbers, which are all accepted.
+    /// A publisher that has sent `count` numbers, which are all accepted.
     fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
         let place = Place::new(name);
         let there = Side::new("there", 1, 64);

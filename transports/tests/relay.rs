@@ -12,7 +12,7 @@ const CAPACITY: usize = 8;
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Push,
-    /// So many messages of a run: as they would lie in a ring, or otherwise.
+    /// The number of messages of a run: as they would lie in a ring, or otherwise.
     PushRun(u64, bool),
     /// The publisher's next messages do not come.
     Skip(u64),

@@ -69,17 +69,17 @@ pub(super) struct Incoming {
     /// The sequence of the next message.
     pub(super) next: u64,
     pub(super) window: u32,
-    /// What follows counts from the beginning of the connection. So many messages may come,
+    /// How many messages may come, counted from the beginning of the connection, as the next two.
     pub(super) granted: u64,
-    /// so many the peer was told of,
+    /// How many of these the peer was told of.
     pub(super) told: u64,
-    /// and so many have come.
+    /// How many have come.
     pub(super) used: u64,
-    /// Messages before this one are confirmed,
+    /// Messages before this sequence are confirmed.
     pub(super) done: u64,
-    /// those before this one the peer was told of,
+    /// The peer was told that messages before this sequence are confirmed.
     pub(super) confirmed: u64,
-    /// and since this time there has been one that it was not told of.
+    /// Since when a message is confirmed and the peer was not told.
     pub(super) unconfirmed: Option<Duration>,
     /// The caller says what is confirmed.
     pub(super) by_caller: bool,

@@ -103,7 +103,8 @@ impl Interest {
     }
 }
 
-/// One side of a link: room for so many topics in each direction, and so many streams. See the [module](self).
+/// One side of a link, with room for `TOPICS` topics in each direction and `STREAMS` streams. See the
+/// [module](self).
 #[derive(Debug)]
 pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     config: Config,
@@ -164,7 +165,7 @@ struct Peer {
     max_frame: u32,
     topics: usize,
     streams: usize,
-    /// So many of them are known from before, and have not been named yet.
+    /// How many streams it knows from before and has not named yet.
     known: usize,
     max_message: u32,
     max_open: usize,

@@ -20,7 +20,7 @@ pub(super) struct Outbox<'b> {
     begun: Option<Duration>,
     /// It goes as soon as it can.
     due: bool,
-    /// So many of the bytes were shown to who writes them.
+    /// How many of the bytes the caller was given to write.
     shown: usize,
     /// Where the last part of a message ends, if some of it may still be there.
     part: usize,
@@ -192,8 +192,8 @@ impl<'b> Outbox<'b> {
         Some(begun.saturating_add(self.batching.delay))
     }
 
-    /// So many of the bytes that were shown are out. Returns how many of them can be: a write of the connection before
-    /// takes none of this one's.
+    /// `count` of the bytes that were given to the caller are out. Returns how many of them can be: a
+    /// write of the previous connection takes none of this one's.
     pub(super) fn sent(&mut self, count: usize) -> usize {
         let count = count.min(self.shown);
         self.shown -= count;

@@ -7,10 +7,10 @@ use crate::counters::FeedValue;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redelivery {
-    /// They are sent to its next process, marked as redelivered. A message that was in hand at so many deaths in a row is
-    /// given up: a dead letter of the link. With 0 none is.
+    /// They are sent to its next process, marked as redelivered. A message that was in hand at
+    /// `deaths` deaths in a row is given up: it becomes a dead letter of the link.
     AtLeastOnce {
-        /// At how many deaths.
+        /// The number of deaths. With 0 no message is given up.
         deaths: u32,
     },
     /// They are not sent again: the next process is told how many they are.

@@ -16,12 +16,12 @@ use super::past::{Past, Redelivery, Verdict};
 use super::reason;
 use crate::local::{Policy, Sight, Source, Tap, Topic, TopicError, Undelivered};
 
-/// So many messages of one publisher in a row while others have some, too.
+/// The most messages of one publisher in a row while others have some, too.
 const BURST: u64 = 4096;
 /// Fewer messages than this go one by one, more than this in several runs. The link bounds the bytes of a run.
 const SHORTEST_RUN: usize = 8;
 const LONGEST_RUN: usize = BURST as usize;
-/// The ends of so many publishers are known, in case that their reader has not heard of them.
+/// The most publishers whose ends are kept, in case their reader has not been told of them.
 const ENDS: usize = 64;
 
 /// A tap with what outlives a connection of its reader's.
@@ -58,7 +58,7 @@ struct Outbound {
     is_asked: bool,
     /// The peer has said on this connection what it is done with.
     is_heard: bool,
-    /// So many bytes of its next message were sent, if that goes in parts.
+    /// How many bytes of its next message were sent, if that goes in parts.
     offset: usize,
     /// Messages that the peer has to be told it does not get.
     missed: u64,
@@ -69,7 +69,7 @@ struct Outbound {
 pub(super) struct Served {
     serve: ServeId,
     tap: KeptTap,
-    /// So many streams the peer has yet to say that it knows.
+    /// How many streams the peer has announced to know and has not named yet.
     resumes: u16,
     /// What the peer has to be told of streams that it knows, and that are not there any more.
     answers: Vec<Answer>,
@@ -157,7 +157,7 @@ impl DerefMut for KeptTap {
 }
 
 impl Served {
-    /// Of a topic that is asked for on a fresh connection; so many streams are to go on.
+    /// Of a topic that is asked for on a new connection, where `resumes` streams are to go on.
     pub(super) fn new(serve: ServeId, mut tap: KeptTap, resumes: u16) -> Served {
         tap.sources().iter_mut().for_each(|source| {
             source.state.past.sent(source.next());
@@ -226,7 +226,7 @@ impl Served {
         let sources = self.tap.known();
         let source = &sources[sources.iter().position(sends(lent.stream))?];
         let stride = lent.shape.stride as usize;
-        // From the middle of a message on, if so many of its bytes are out.
+        // From the middle of a message on, if its first bytes are out.
         let (out, within) = (lent.offset / stride, lent.offset % stride);
         let count = (within + lent.length) / stride;
         let [one, other] = source.lend(lent.first + out as u64, count)?;

@@ -131,7 +131,7 @@ impl<T> fmt::Debug for Tap<T> {
 pub enum Sight<'a> {
     /// The bytes of its next message.
     Message(&'a [u8]),
-    /// The reader was too slow for so many messages.
+    /// How many messages were overwritten because the reader was too slow.
     Gap(u64),
     /// Nothing yet.
     Empty,
@@ -154,7 +154,7 @@ pub struct Source<T = ()> {
     outlet: Left,
 }
 
-/// So many messages before a sequence, and how they are counted.
+/// `count` messages before a sequence, and how they are counted.
 struct Missed {
     before: u64,
     count: u64,
@@ -234,7 +234,7 @@ impl<T> Source<T> {
         self.reader.ready(most)
     }
 
-    /// Goes on behind so many messages that are [ready](Source::ready), which are kept.
+    /// Goes on after `count` messages that are [ready](Source::ready). They are kept.
     pub fn pass_ready(&mut self, count: usize) {
         self.reader.pass(count);
     }
