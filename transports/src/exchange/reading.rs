@@ -146,7 +146,7 @@ impl Reading {
         }
         for flow in self.flows.iter_mut() {
             let flow = flow.take_if(|flow| flow.want == want);
-            // A topic ends when all of its messages have arrived: only that this was all may not have.
+            // A topic ends when all of its messages are confirmed: nothing is lost with its streams.
             if let Some(flow) = flow.filter(|_| reason != RejectReason::Ended) {
                 flow.lose();
             }
