@@ -26,7 +26,8 @@ pub(crate) struct Sent {
     pub(crate) life: u64,
     pub(crate) span: Life,
     pub(crate) epoch: u64,
-    /// How many emits are known to have completed. A process that was killed may have completed one more.
+    /// How many emits are known to have completed. A process that was killed may have completed one
+    /// more.
     pub(crate) count: u64,
     /// How many of them it has seen confirmed.
     pub(crate) confirmed: u64,

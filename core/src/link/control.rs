@@ -186,7 +186,8 @@ frames! {
         offset: U32,
         topic: Name,
     }
-    /// A piece of it: `length` bytes from `offset` on, of `total`. A total of 0: the peer may not know the topic.
+    /// A piece of it: `length` bytes from `offset` on, of `total`. A total of 0: the peer may not know
+    /// the topic.
     Piece = 18 {
         length: U16,
         offset: U32,

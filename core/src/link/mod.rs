@@ -103,8 +103,8 @@ impl Interest {
     }
 }
 
-/// One side of a link, with room for `TOPICS` topics in each direction and `STREAMS` streams. See the
-/// [module](self).
+/// One side of a link, with room for `TOPICS` topics in each direction and `STREAMS` streams. See
+/// the [module](self).
 #[derive(Debug)]
 pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     config: Config,

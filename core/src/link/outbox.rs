@@ -192,8 +192,8 @@ impl<'b> Outbox<'b> {
         Some(begun.saturating_add(self.batching.delay))
     }
 
-    /// `count` of the bytes that were given to the caller are out. Returns how many of them can be: a
-    /// write of the previous connection takes none of this one's.
+    /// `count` of the bytes that were given to the caller are out. Returns how many of them can be:
+    /// a write of the previous connection takes none of this one's.
     pub(super) fn sent(&mut self, count: usize) -> usize {
         let count = count.min(self.shown);
         self.shown -= count;
