@@ -216,14 +216,7 @@ impl<S: Service> Context<S> {
 
     /// Lets other tasks run, those that wait for what this service emitted first of all.
     pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
-        let mut yielded = false;
-        poll_fn(move |context| {
-            if std::mem::replace(&mut yielded, true) {
-                return Poll::Ready(());
-            }
-            context.waker().wake_by_ref();
-            Poll::Pending
-        })
+        mycelium_executor::yield_now()
     }
 
     /// Monotonic time since an origin that is the same for all services of the node, whatever executors they run on.

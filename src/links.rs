@@ -302,7 +302,8 @@ impl Links {
         self.control.stop();
     }
 
-    /// What could not be brought to its readers, once all links have ended: node, topic, and how many messages.
+    /// Messages that readers had not confirmed when all links had ended: reader, topic and number of
+    /// messages.
     pub(crate) fn undelivered(&self) -> Vec<(String, String, usize)> {
         self.station.as_ref().map_or_else(Vec::new, |station| station.undelivered())
     }
@@ -313,7 +314,7 @@ impl Links {
         self.station.as_ref().is_some_and(|station| station.unfinished().iter().any(comes))
     }
 
-    /// How many messages have arrived so far: while that grows, waiting is worth it.
+    /// How many messages readers have confirmed so far: while this grows, it is worth waiting.
     pub(crate) fn progress(&self) -> u64 {
         self.station.as_ref().map_or(0, |station| station.progress())
     }

@@ -1,55 +1,16 @@
 //! Two nodes of one topology, joined by a link: here in one process, with all that is between two.
 #![cfg(target_os = "linux")]
 
+mod numbers;
+
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use mycelium::{
-    BuildError, Context, Delivery, Node, Result, Running, StartError, Topology, message, service,
-};
+use mycelium::{BuildError, Context, Node, Result, Running, StartError, Topology, service};
 use mycelium_tokio::Tokio;
 
-#[message(topic = "numbers", id = 1)]
-struct Number {
-    value: u64,
-}
-
-/// Counts, and then ends, or stays to the shutdown.
-struct Counter {
-    count: u64,
-    stays: bool,
-}
-
-#[service(emits(Number))]
-impl Counter {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0..self.count {
-            ctx.emit(Number { value }).await?;
-        }
-        if self.stays {
-            ctx.shutdown_requested().await;
-        }
-        Ok(())
-    }
-}
-
-/// Passes on what comes, until the end.
-struct Taker(Sender<u64>);
-
-#[service(reads(Number))]
-impl Taker {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            match delivery {
-                Delivery::Msg(number) => self.0.send(number.value)?,
-                Delivery::Gap(gap) => panic!("{gap}"),
-            }
-        }
-        Ok(())
-    }
-}
+use crate::numbers::{Counter, Number, Taker, within};
 
 /// Emits, and takes no notice of anything afterwards.
 struct Deaf;
@@ -108,10 +69,6 @@ impl Drop for Pair {
         // The locks of sockets stay.
         _ = std::fs::remove_dir_all(&self.directory);
     }
-}
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
 }
 
 #[tokio::test]

@@ -1,47 +1,17 @@
 //! The sockets of nodes: who reaches them, and what happens when one vanishes.
 #![cfg(target_os = "linux")]
 
+mod numbers;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
 
-use mycelium::{Context, Delivery, Node, Result, Running, StartError, Topology, message, service};
+use mycelium::{Node, Running, StartError, Topology};
 use mycelium_tokio::Tokio;
 
-#[message(topic = "numbers", id = 1)]
-struct Number {
-    value: u64,
-}
-
-/// Emits one number, and stays to the shutdown.
-struct Counter;
-
-#[service(emits(Number))]
-impl Counter {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.emit(Number { value: 1 }).await?;
-        ctx.shutdown_requested().await;
-        Ok(())
-    }
-}
-
-struct Taker(Sender<u64>);
-
-#[service(reads(Number))]
-impl Taker {
-    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut numbers = ctx.subscribe::<Number>()?;
-        while let Some(delivery) = numbers.recv().await {
-            match delivery {
-                Delivery::Msg(number) => self.0.send(number.value)?,
-                Delivery::Gap(gap) => panic!("{gap}"),
-            }
-        }
-        Ok(())
-    }
-}
+use crate::numbers::{Counter, Taker, within};
 
 /// A directory of its own for each test.
 struct Place(PathBuf);
@@ -63,7 +33,8 @@ impl Place {
              [link.default]\nretry = \"1ms\"\nlongest_retry = \"20ms\"\n"
         );
         let topology = Topology::parse("sockets.toml", &text).unwrap().in_directory(&self.0);
-        let builder = Node::builder(name).topology(topology).service(|| Counter);
+        let builder =
+            Node::builder(name).topology(topology).service(|| Counter { count: 1, stays: true });
         builder.service(move || Taker(taken.clone())).build().unwrap()
     }
 
@@ -76,10 +47,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         _ = fs::remove_dir_all(&self.0);
     }
-}
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
 }
 
 fn mode(path: &Path) -> u32 {
@@ -153,6 +120,6 @@ async fn a_socket_that_vanished_is_made_again_and_readers_come() {
     within(far.join()).await.unwrap();
     near.shutdown();
     within(near.join()).await.unwrap();
-    assert!(received.try_iter().eq([1]));
+    assert!(received.try_iter().eq([0]));
     assert!(!place.socket().exists(), "the new one is removed at the end");
 }

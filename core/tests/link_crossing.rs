@@ -203,9 +203,9 @@ impl World {
                 self.programs[side].open.entry(stream).or_insert((length, 0));
             }
             if self.below(3) == 0 {
-                let (count, items) = (self.below(6), RunShape { stride: 48, skip: 8, length: 40 });
+                let (count, shape) = (self.below(6), RunShape { stride: 48, skip: 8, length: 40 });
                 let link = &mut self.pair.sides[side].link;
-                match link.send_run(now, stream, items, count as usize) {
+                match link.send_run(now, stream, shape, count as usize) {
                     Ok(_) | Err(SendError::Credit | SendError::Room { .. } | SendError::Open) => {}
                     Err(error) => panic!("seed {}: {error}", self.seed),
                 }

@@ -123,6 +123,19 @@ fn a_peer_that_named_no_feature_is_not_asked() {
 }
 
 #[test]
+fn features_of_a_lost_connection_do_not_count() {
+    let mut said = hello();
+    said.extend(pair::shown("features"));
+    *said.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
+    let (mut link, error) = hears(&said);
+    assert_eq!(error, None);
+    let named = |link: &Alone| [link.peer_describes(), link.peer_takes_runs(), link.peer_asks()];
+    assert_eq!(named(&link), [true; 3]);
+    link.lost();
+    assert_eq!(named(&link), [false; 3]);
+}
+
+#[test]
 fn pieces_that_cannot_be_end_the_link() {
     for (length, offset, total, good) in [
         (84_u16, 0_u32, 84_u32, true),

@@ -78,8 +78,8 @@ fn run() -> Option<(u16, Vec<u8>)> {
     let mut pair = Pair::new();
     pair.message = |_| Swap::golden().as_bytes().to_vec();
     let (outgoing, _) = reading(&mut pair, 8);
-    let (now, items) = (pair.now, RunShape { stride: 48, skip: 8, length: 40 });
-    pair.sides[LEFT].link.send_run(now, outgoing, items, 2).unwrap();
+    let (now, shape) = (pair.now, RunShape { stride: 48, skip: 8, length: 40 });
+    pair.sides[LEFT].link.send_run(now, outgoing, shape, 2).unwrap();
     pair.settle();
     links_own(&pair.written[LEFT]).remove_entry(&19)
 }

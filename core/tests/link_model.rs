@@ -36,7 +36,7 @@ enum Op {
     Flush,
     /// The reader makes room for so many.
     Grant(u8),
-    /// It is done with so many more, if it confirms by hand.
+    /// It is done with this many more, if it confirms by hand.
     Done(u8),
     /// A side writes, or reads, so many bytes.
     Write(bool, u16),
@@ -390,8 +390,8 @@ impl World {
                 // Those of one length that follow each other.
                 let alike = (publisher.emitted - next).min(8 - next % 8) as usize;
                 if *sent == 0 && next % 8 != 0 && alike > 1 {
-                    let items = RunShape { stride: 56, skip: 8, length: 40 };
-                    match link.send_run(now, id, items, alike) {
+                    let shape = RunShape { stride: 56, skip: 8, length: 40 };
+                    match link.send_run(now, id, shape, alike) {
                         Ok(0) => {}
                         Ok(_) => continue,
                         Err(error) => {
@@ -433,7 +433,7 @@ impl World {
         }
     }
 
-    /// The reader says that it is done with so many more of each stream.
+    /// The reader says that it is done with `count` more of each stream.
     fn done(&mut self, count: u64) {
         let (now, link) = (self.pair.now, &mut self.pair.sides[RIGHT].link);
         for reading in &mut self.reading {

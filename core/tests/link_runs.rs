@@ -99,7 +99,7 @@ fn a_run_takes_credit_and_no_more_than_the_limit() {
 fn messages_that_cannot_lie_in_a_run_go_by_themselves() {
     let (mut pair, outgoing, _) = pair(64);
     let now = pair.now;
-    for items in [
+    for shape in [
         RunShape { stride: 0, ..ITEMS },
         RunShape { stride: 52, ..ITEMS },
         RunShape { stride: 40, ..ITEMS },
@@ -108,7 +108,7 @@ fn messages_that_cannot_lie_in_a_run_go_by_themselves() {
         RunShape { stride: 1 << 20, ..ITEMS },
         RunShape { stride: 60_008, skip: 8, length: 60_000 },
     ] {
-        assert_eq!(pair.sides[LEFT].link.send_run(now, outgoing, items, 4), Ok(0), "{items:?}");
+        assert_eq!(pair.sides[LEFT].link.send_run(now, outgoing, shape, 4), Ok(0), "{shape:?}");
     }
     send(&mut pair, outgoing, 1).unwrap();
 }

@@ -8,13 +8,12 @@ mod streams;
 mod tasks;
 mod timers;
 
-use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::task::{Poll, Wake};
+use std::task::Wake;
 use std::thread;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
-use crate::{Executor, LocalFuture, MakeDedicated, Thread};
+use crate::{Executor, LocalFuture, MakeDedicated, Thread, yield_now};
 
 pub use dedicated::*;
 pub use streams::*;
@@ -190,19 +189,6 @@ fn until_outside(mut is_so: impl FnMut() -> bool) {
         so
     });
     assert!(came, "nothing came");
-}
-
-/// Lets other tasks run once.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Counts how often it was woken.

@@ -26,6 +26,7 @@ mod signal;
 mod stream;
 mod thread;
 mod wait;
+mod yield_now;
 
 use std::fmt;
 use std::io;
@@ -43,6 +44,7 @@ pub use signal::interrupted;
 pub use stream::{Accept, Address, Credentials, Duplex, Listener, Peer, Stream, first_of};
 pub use thread::{Class, Granted, OnRefusal, Thread, ThreadError, allowed_cores};
 pub use wait::block_on;
+pub use yield_now::yield_now;
 
 /// A boxed future that may move between threads.
 pub type SendFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -123,8 +123,8 @@ impl Pair<'_> {
         assert!(bytes.len() <= TestLink::LEAST + 300);
         let mut bytes = bytes.to_vec();
         assert!(!bytes.is_empty() || lent.is_some());
-        if let Some(Lent { items, offset, length, .. }) = lent {
-            assert!(length > 0 && (offset + length).is_multiple_of(items.stride as usize));
+        if let Some(Lent { shape, offset, length, .. }) = lent {
+            assert!(length > 0 && (offset + length).is_multiple_of(shape.stride as usize));
             bytes.resize(bytes.len() + length, 7);
         }
         bytes.truncate(most);
@@ -321,8 +321,8 @@ impl Pair<'_> {
     /// Some messages whose bytes the link does not copy.
     fn send_run(&mut self, count: usize) {
         let Some((stream, _)) = self.outgoing else { return };
-        let items = RunShape { stride: 24, skip: 8, length: 12 };
-        match self.links[0].send_run(self.now, stream, items, count) {
+        let shape = RunShape { stride: 24, skip: 8, length: 12 };
+        match self.links[0].send_run(self.now, stream, shape, count) {
             Ok(sent) => assert!(sent <= count && (sent == 0 || self.open.is_none())),
             Err(SendError::Gone) => (self.outgoing, self.open) = (None, None),
             Err(_) => {}

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_listener::Event;
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use mycelium_core::link::CloseReason;
 use mycelium_executor::{Executor, Peer};
 use mycelium_transports::exchange::{Control, Notice, Observer};
@@ -57,21 +57,13 @@ impl Log {
         loop {
             let counts = self.counts.listen();
             let due = self.limiter().due();
-            let over = match due {
-                Some(due) => {
-                    let wake = self.executor.sleep_until(due);
-                    matches!(
-                        select(wake, &mut stopped).await,
-                        futures_util::future::Either::Right(_)
-                    )
-                }
-                None => {
-                    matches!(
-                        select(counts, &mut stopped).await,
-                        futures_util::future::Either::Right(_)
-                    )
+            let wake = async {
+                match due {
+                    Some(due) => self.executor.sleep_until(due).await,
+                    None => counts.await,
                 }
             };
+            let over = matches!(select(pin!(wake), &mut stopped).await, Either::Right(_));
             let now = if over { Duration::MAX } else { self.executor.now() };
             self.limiter().tick(now, &mut |level, words| self.write(level, words));
             if over {

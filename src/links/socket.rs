@@ -57,7 +57,8 @@ mod system {
             Guard(self.bound.allowed())
         }
 
-        /// Ready once the socket has vanished and was made again: its listener. What keeps it from that is told once.
+        /// Ready once the socket has vanished and was made again: its listener. A problem that
+        /// prevents this is reported once.
         pub(crate) async fn made_again(
             &mut self,
             executor: &Arc<dyn Executor>,
@@ -66,29 +67,32 @@ mod system {
             let (mut is_new, mut told) = (false, String::new());
             loop {
                 executor.sleep_until(executor.now() + RECHECK).await;
-                let restored = self.bound.restore().map_err(|error| error.to_string());
-                let problem = match restored {
-                    Ok(is_restored) => {
-                        is_new |= is_restored;
-                        if !is_new {
-                            told.clear();
-                            continue;
-                        }
-                        match self.listener(&**executor) {
-                            Ok(listener) => {
-                                observer(Notice::Rebound { path: self.bound.path() });
-                                return listener;
-                            }
-                            Err(problem) => problem,
-                        }
+                match self.renew(&mut is_new, &**executor) {
+                    Ok(Some(listener)) => {
+                        observer(Notice::Rebound { path: self.bound.path() });
+                        return listener;
                     }
-                    Err(problem) => problem,
-                };
-                if problem != told {
-                    observer(Notice::Unbound { path: self.bound.path(), problem: &problem });
-                    told = problem;
+                    Ok(None) => told.clear(),
+                    Err(problem) if problem != told => {
+                        observer(Notice::Unbound { path: self.bound.path(), problem: &problem });
+                        told = problem;
+                    }
+                    Err(_) => {}
                 }
             }
+        }
+
+        /// Makes the socket again if it has vanished. Returns a listener of the new socket, or `None`
+        /// if the previous one is still at its path. `is_new`: there is a new socket, which has no
+        /// listener yet.
+        fn renew(
+            &mut self,
+            is_new: &mut bool,
+            executor: &dyn Executor,
+        ) -> Result<Option<Listener>, String> {
+            let restored = self.bound.restore().map_err(|error| error.to_string());
+            *is_new |= restored?;
+            if *is_new { self.listener(executor).map(Some) } else { Ok(None) }
         }
     }
 

@@ -143,7 +143,7 @@ impl Driver {
             let before = links.progress();
             let deadline = shutdown.unwrap_or_else(|| shared.executor.now() + patience);
             let overdue = pin!(shared.overdue.wait());
-            let late = select(shared.executor.sleep_until(deadline), overdue);
+            let time_up = select(shared.executor.sleep_until(deadline), overdue);
             let is_told = shutdown.is_some();
             let told = async move {
                 if is_told {
@@ -151,7 +151,7 @@ impl Driver {
                 }
                 shared.shutdown.wait().await;
             };
-            match select(pin!(links.ended()), select(pin!(told), late)).await {
+            match select(pin!(links.ended()), select(pin!(told), time_up)).await {
                 Either::Right((Either::Left(_), _)) => {
                     links.shut_down();
                     shutdown = Some(shared.executor.now() + patience);
@@ -178,9 +178,9 @@ impl Driver {
         let shared = &self.shared;
         let now = shared.executor.now();
         let deadline = shutdown.unwrap_or_else(|| now + shared.patience());
-        let late = shared.executor.sleep_until(deadline.max(now + ABANDON_WITHIN));
+        let deadline = shared.executor.sleep_until(deadline.max(now + ABANDON_WITHIN));
         let (overdue, gone) = (pin!(shared.overdue.wait()), pin!(threads.gone()));
-        select(gone, select(late, overdue)).await;
+        select(gone, select(deadline, overdue)).await;
         let threads = threads.names();
         if !threads.is_empty() {
             let error = StartError::Threads { threads };
@@ -226,23 +226,22 @@ impl Driver {
             links.shut_down();
         }
         self.finish_what_has_no_end();
-        let deadline = shared.executor.sleep_until(deadline);
         let overdue = pin!(shared.overdue.wait());
-        let mut all_ended = pin!(shared.left.wait());
+        let time_up = select(shared.executor.sleep_until(deadline), overdue);
         let half_time = shared.executor.sleep_until(shared.executor.now() + patience / 2);
-        let mut late = select(deadline, overdue);
-        match select(&mut all_ended, select(half_time, &mut late)).await {
-            Either::Left(_) => return,
-            Either::Right((Either::Left(_), _)) => {
+        let all_ended = pin!(async {
+            // In the first half of the time services still take what other nodes have sent.
+            let ended = pin!(shared.left.wait());
+            if let Either::Right((_, ended)) = select(ended, half_time).await {
                 self.leave_the_rest();
-                if let Either::Left(_) = select(all_ended, late).await {
-                    return;
-                }
+                ended.await;
             }
-            Either::Right((Either::Right(_), _)) => {}
+        });
+        if let Either::Left(_) = select(all_ended, time_up).await {
+            return;
         }
-        let late = self.not_ended();
-        if late.is_empty() {
+        let unfinished = self.not_ended();
+        if unfinished.is_empty() {
             return;
         }
         for service in &self.services {
@@ -251,7 +250,7 @@ impl Driver {
         self.abort();
         let grace = shared.executor.sleep_until(shared.executor.now() + ABANDON_WITHIN);
         select(pin!(shared.left.wait()), grace).await;
-        shared.abandon(late);
+        shared.abandon(unfinished);
     }
 
     /// Most subscriptions end when their publishers have. Those that close a circle of services, that have publishers
@@ -272,7 +271,8 @@ impl Driver {
         }
     }
 
-    /// What other nodes still send is kept there for the next process of this node.
+    /// Ends the subscriptions to topics of other nodes. What they have not taken is kept there for the
+    /// next process of this node.
     fn leave_the_rest(&self) {
         for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
             if self.shared.plan.neighbours.writes(topic) {

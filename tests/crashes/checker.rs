@@ -26,9 +26,10 @@ pub(crate) struct Sent {
     pub(crate) life: u64,
     pub(crate) span: Life,
     pub(crate) epoch: u64,
-    /// So many emits are known to have completed; of a process that was killed it may have been one more.
+    /// How many emits are known to have completed. A process that was killed may have completed one
+    /// more.
     pub(crate) count: u64,
-    /// It has seen that so many are confirmed.
+    /// How many of them it has seen confirmed.
     pub(crate) confirmed: u64,
 }
 

@@ -22,7 +22,8 @@ pub(crate) struct Start {
     pub(crate) fate: Fate,
     /// It does not go on before it is told to.
     pub(crate) stopped: bool,
-    /// Before it was killed, so many messages were known to be confirmed: topic, start of the publisher, number.
+    /// How many messages were known to be confirmed before it was killed: topic, start of the
+    /// publisher, number.
     pub(crate) confirmed: Vec<(&'static str, u64, u64)>,
 }
 

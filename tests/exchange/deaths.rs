@@ -56,7 +56,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A publisher of so many numbers, which are all accepted.
+    /// A publisher that has sent `count` numbers, which are all accepted.
     fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
         let place = Place::new(name);
         let there = Side::new("there", 1, 64);
@@ -144,7 +144,7 @@ async fn a_message_that_its_readers_die_of_is_given_up_and_no_other() {
     assert_eq!(scene.there.sum(Kind::Feed, "dead_lettered"), 1);
 }
 
-/// A connection that is lost is no death: nothing is marked, and nothing comes twice.
+/// `confirmed` is pending while the reader has the last message in hand.
 #[tokio::test]
 async fn a_publisher_waits_for_the_end_of_what_it_sent() {
     let scene = Scene::new("deaths-confirmed", Redelivery::default(), 3);

@@ -103,7 +103,8 @@ fn questions() -> Vec<u8> {
     [hello("question", 1, 1), frame(0, 0, 0, &question).repeat(500)].concat()
 }
 
-/// Keeps so many connections, each of which says something at first, and renews the oldest without a pause.
+/// Keeps `most` connections, each of which says something at first, and renews the oldest without a
+/// pause.
 fn stay(path: &Path, most: usize, reads: bool, what: impl Fn(u64) -> Vec<u8>) {
     let (mut open, mut me) = (VecDeque::new(), 0);
     loop {

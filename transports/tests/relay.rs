@@ -12,7 +12,7 @@ const CAPACITY: usize = 8;
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Push,
-    /// So many messages of a run: as they would lie in a ring, or otherwise.
+    /// The number of messages of a run: as they would lie in a ring, or otherwise.
     PushRun(u64, bool),
     /// The publisher's next messages do not come.
     Skip(u64),
@@ -46,13 +46,28 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
 fn a_run_of_messages_of_another_size_is_refused() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut relay = topic.relay("publisher", 1, 0).unwrap();
-    let (items, slots) = run(0, 2, true);
+    let (shape, slots) = run(0, 2, true);
     let expected = size_of::<Probe>();
-    for length in [items.length - 8, items.length - 1, items.length + 1] {
-        let refused = relay.push_run(RunShape { length, ..items }, slots.as_slice().as_bytes());
+    for length in [shape.length - 8, shape.length - 1, shape.length + 1] {
+        let refused = relay.push_run(RunShape { length, ..shape }, slots.as_slice().as_bytes());
         assert_eq!(refused, Err(RelayError::Size { expected, found: length.into() }));
     }
     assert_eq!(relay.next(), 0);
+}
+
+#[test]
+fn messages_behind_the_end_are_refused() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut relay = topic.relay("publisher", 1, 0).unwrap();
+    relay.end();
+    let probe = Probe { publisher: 0, number: 0 };
+    assert_eq!(relay.push(probe.as_bytes(), false), Err(RelayError::Ended));
+    for aligned in [true, false] {
+        let (shape, slots) = run(0, 2, aligned);
+        let refused = relay.push_run(shape, slots.as_slice().as_bytes());
+        assert_eq!(refused, Err(RelayError::Ended));
+    }
+    assert_eq!((relay.next(), relay.sent()), (0, 0));
 }
 
 proptest! {
@@ -81,10 +96,10 @@ proptest! {
                     sent += u64::from(relay.push(probe.as_bytes(), false).is_ok());
                 }
                 Op::PushRun(count, aligned) => {
-                    let (items, slots) = run(sent, count, aligned);
+                    let (shape, slots) = run(sent, count, aligned);
                     let bytes = slots.as_slice().as_bytes();
                     let before = relay.next();
-                    let pushed = relay.push_run(items, bytes);
+                    let pushed = relay.push_run(shape, bytes);
                     sent += relay.next() - before;
                     prop_assert_eq!(pushed.is_ok(), relay.next() - before == count);
                 }

@@ -1,6 +1,7 @@
 //! Sockets at a path: a live process keeps its own, a dead one's is taken over, and nobody else comes in.
 #![cfg(all(target_os = "linux", not(miri)))]
 
+use std::error::Error;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -150,7 +151,7 @@ fn a_directory_that_others_can_enter_is_refused() {
     symlink(&place.0, &link.0).unwrap();
     let refused = Bound::at(link.socket()).unwrap_err().to_string();
     fs::remove_file(&link.0).unwrap();
-    assert!(refused.contains("is no directory"), "{refused}");
+    assert!(refused.contains("is not a directory"), "{refused}");
 }
 
 #[test]
@@ -355,6 +356,7 @@ fn a_path_of_the_longest_length_works_and_a_longer_one_is_a_typed_error() {
     let longer = longer.with_file_name(format!("{}x", longer.file_name().unwrap().display()));
     let refused = Bound::at(&longer).unwrap_err();
     assert!(matches!(&refused, BindError::TooLong(error) if error.found == 108), "{refused}");
+    assert!(refused.source().is_none(), "a chain of errors says it once");
     let refused = connect(&longer).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
     let inner = refused.into_inner().unwrap();

@@ -20,7 +20,7 @@ pub struct Config {
     pub fragment: usize,
     /// The longest message that is taken in parts.
     pub max_message: u32,
-    /// So many messages at once are taken in parts; with 0, none is.
+    /// How many messages at once are taken in parts. With 0, none is.
     pub max_open: u16,
     /// When a batch is full.
     pub batching: Batching,
@@ -73,11 +73,11 @@ pub enum Confirms {
 /// ([`Link::flush`](super::Link::flush)), so that low load pays no latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batching {
-    /// At so many bytes.
+    /// When it has this many bytes.
     pub bytes: usize,
-    /// At so many frames.
+    /// When it has this many frames.
     pub messages: u32,
-    /// So long after its first frame.
+    /// This long after its first frame.
     pub delay: Duration,
 }
 

@@ -91,7 +91,7 @@ frames! {
         /// The longest message in parts, and how many of them at once.
         max_message: U32,
         max_open: U16,
-        /// So many streams of an earlier connection will be asked for, each by a `Resume`.
+        /// How many streams of an earlier connection will be asked for, each by a `Resume`.
         known: U16,
         node: Name,
     }
@@ -163,7 +163,8 @@ frames! {
     End = 11 {
         _pad: [u8; 6],
     }
-    /// header.stream: so many messages may be sent in all, and those before header.sequence have arrived.
+    /// header.stream: `granted` messages may be sent in all; those before header.sequence are
+    /// confirmed.
     Window = 12 {
         _pad: [u8; 6],
         granted: U64,
@@ -185,7 +186,8 @@ frames! {
         offset: U32,
         topic: Name,
     }
-    /// A piece of it: `length` bytes from `offset` on, of `total`. A total of 0: there is no such topic for the peer.
+    /// A piece of it: `length` bytes from `offset` on, of `total`. A total of 0: the peer may not know
+    /// the topic.
     Piece = 18 {
         length: U16,
         offset: U32,

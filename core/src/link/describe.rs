@@ -9,10 +9,11 @@ use super::{Event, Link, LinkError, SendError};
 use crate::descriptor::Descriptor;
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Whether the peer answers [`describe`](Link::describe). It says so right behind its hello, before all else.
+    /// Whether the link is up and the peer answers [`describe`](Link::describe). The peer says so
+    /// right after its hello, before any other frame.
     #[must_use]
     pub fn peer_describes(&self) -> bool {
-        self.is_up() && self.peer.features & DESCRIBES != 0
+        self.peer_names(DESCRIBES)
     }
 
     /// Asks the peer how messages of a topic are laid out there, from byte `offset` of the canonical form on. One

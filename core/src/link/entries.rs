@@ -69,17 +69,17 @@ pub(super) struct Incoming {
     /// The sequence of the next message.
     pub(super) next: u64,
     pub(super) window: u32,
-    /// What follows counts from the beginning of the connection. So many messages may come,
+    /// How many messages may come, counted from the beginning of the connection, as the next two.
     pub(super) granted: u64,
-    /// so many the peer was told of,
+    /// How many of these the peer was told of.
     pub(super) told: u64,
-    /// and so many have come.
+    /// How many have come.
     pub(super) used: u64,
-    /// Messages before this one are confirmed,
+    /// Messages before this sequence are confirmed.
     pub(super) done: u64,
-    /// those before this one the peer was told of,
+    /// The peer was told that messages before this sequence are confirmed.
     pub(super) confirmed: u64,
-    /// and since this time there has been one that it was not told of.
+    /// Since when a message is confirmed and the peer was not told.
     pub(super) unconfirmed: Option<Duration>,
     /// The caller says what is confirmed.
     pub(super) by_caller: bool,
@@ -197,13 +197,12 @@ impl Incoming {
         if frame.is_redelivered() {
             self.again_before = self.next + 1;
         }
-        self.next += 1;
-        self.used += 1;
         self.open = None;
-        self.arrived(now);
+        self.took_many(now, 1);
     }
 
-    /// The next `count` messages have come, as part of a run.
+    /// The next `count` messages have come whole.
+    #[inline]
     pub(super) fn took_many(&mut self, now: Duration, count: u32) {
         self.next += u64::from(count);
         self.used += u64::from(count);
@@ -284,14 +283,12 @@ impl Outgoing {
     /// The whole of a message was sent.
     #[inline]
     pub(super) fn sent_one(&mut self) {
-        self.next += 1;
-        self.sent += 1;
         self.open = None;
+        self.sent_many(1);
     }
-}
 
-impl Outgoing {
-    /// A run of so many messages was taken for sending.
+    /// The next `count` messages were taken for sending.
+    #[inline]
     pub(super) fn sent_many(&mut self, count: u32) {
         self.next += u64::from(count);
         self.sent += u64::from(count);

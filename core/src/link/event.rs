@@ -8,9 +8,9 @@ use crate::frame::{Fragment, FrameView};
 /// What became of some bytes of the peer.
 #[derive(Debug)]
 pub struct Input<'a> {
-    /// So many bytes are done with.
+    /// How many bytes are used up.
     pub used: usize,
-    /// So many must be there, from the first that is not done with, before it is worth to come again.
+    /// How many bytes must be there before another call is useful, from the first unused byte on.
     pub needed: usize,
     /// What they said, if it concerns the caller.
     pub event: Option<Event<'a>>,
@@ -41,7 +41,7 @@ pub enum Event<'a> {
         digest: Digest,
         /// What its publishers are to do when it is slower.
         mode: Mode,
-        /// So many [`Resume`](Event::Resume)s follow.
+        /// How many [`Resume`](Event::Resume)s follow.
         resumes: u16,
     },
     /// It knows a stream from an earlier connection. The caller begins the stream again where it can, at this sequence or
@@ -79,7 +79,7 @@ pub enum Event<'a> {
     Left {
         /// The topic.
         want: WantId,
-        /// So many messages came after the caller had left.
+        /// How many messages came after the caller had left.
         discarded: u64,
     },
     /// A publisher's messages begin, or go on after the connection was lost.
@@ -94,7 +94,7 @@ pub enum Event<'a> {
         epoch: u64,
         /// The sequence of its next message.
         first: u64,
-        /// It is known from before. So many messages were dropped meanwhile.
+        /// If the stream is known from before: how many messages were dropped meanwhile.
         resumed: Option<u64>,
     },
     /// Part of a message, in place, where the message is too long for one frame. The parts of a message come in order and

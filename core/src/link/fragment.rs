@@ -88,9 +88,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(count)
     }
 
-    /// Whether the peer takes a message of so many bytes in parts, and one more of them.
+    /// Whether the peer takes a message of `total` bytes in parts, and one more such message.
     fn may_open(&mut self, now: Duration, total: u32) -> Result<(), SendError> {
-        // Who takes no message in parts will not take one later.
+        // A peer that takes no message in parts will not take one later.
         let limit = if self.peer.max_open == 0 { 0 } else { self.peer.max_message };
         if total > limit {
             return Err(SendError::TooLong { length: total as usize, limit });

@@ -103,7 +103,8 @@ impl Interest {
     }
 }
 
-/// One side of a link: room for so many topics in each direction, and so many streams. See the [module](self).
+/// One side of a link, with room for `TOPICS` topics in each direction and `STREAMS` streams. See
+/// the [module](self).
 #[derive(Debug)]
 pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     config: Config,
@@ -164,7 +165,7 @@ struct Peer {
     max_frame: u32,
     topics: usize,
     streams: usize,
-    /// So many of them are known from before, and have not been named yet.
+    /// How many streams it knows from before and has not named yet.
     known: usize,
     max_message: u32,
     max_open: usize,
@@ -374,19 +375,30 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Says, once on a connection, that the readers of a stream have asked for messages, to a peer that takes note of it.
+    /// Tells the peer that the readers of a stream have asked for messages. Call it once on a
+    /// connection. A peer that did not name this feature is told nothing.
     ///
     /// # Errors
-    /// [`SendError::Room`] until bytes have been transmitted, [`SendError::Gone`] if there is no such stream.
+    /// [`SendError::Room`] until bytes have been transmitted, [`SendError::Gone`] if the stream is
+    /// not known on this connection, [`SendError::Down`] if the link is not up.
     pub fn ask(&mut self, now: Duration, stream: IncomingId) -> Result<(), SendError> {
         let remote = self.incoming.get(stream)?.remote.ok_or(SendError::Gone)?;
-        if self.peer_asks() { self.tell(now, remote, 0, &Asks::new([0; 6])) } else { Ok(()) }
+        if self.is_up() && !self.peer_asks() {
+            return Ok(());
+        }
+        self.tell(now, remote, 0, &Asks::new([0; 6]))
     }
 
-    /// Whether the peer says when its readers ask for messages.
+    /// Whether the link is up and the peer says when its readers ask for messages.
     #[must_use]
     pub fn peer_asks(&self) -> bool {
-        self.peer.features & ASKS != 0
+        self.peer_names(ASKS)
+    }
+
+    /// Whether the link is up and the peer named a feature on this connection.
+    #[inline]
+    fn peer_names(&self, feature: u32) -> bool {
+        self.is_up() && self.peer.features & feature != 0
     }
 
     /// Whether the peer is yet to be told that messages of a stream are confirmed.

@@ -20,7 +20,7 @@ pub(super) struct Outbox<'b> {
     begun: Option<Duration>,
     /// It goes as soon as it can.
     due: bool,
-    /// So many of the bytes were shown to who writes them.
+    /// How many of the bytes the caller was given to write.
     shown: usize,
     /// Where the last part of a message ends, if some of it may still be there.
     part: usize,
@@ -83,7 +83,7 @@ impl<'b> Outbox<'b> {
     /// The first message of a stream that belongs to a run and is not all out.
     pub(super) fn not_out(&self, stream: OutgoingId) -> Option<u64> {
         let lent = self.run.as_ref().map(|run| run.lent).filter(|lent| lent.stream == stream)?;
-        Some(lent.first + (lent.offset / lent.items.stride as usize) as u64)
+        Some(lent.first + (lent.offset / lent.shape.stride as usize) as u64)
     }
 
     /// The peer discards the run that is on its way out, if it is of such a stream.
@@ -192,8 +192,8 @@ impl<'b> Outbox<'b> {
         Some(begun.saturating_add(self.batching.delay))
     }
 
-    /// So many of the bytes that were shown are out. Returns how many of them can be: a write of the connection before
-    /// takes none of this one's.
+    /// `count` of the bytes that were given to the caller are out. Returns how many of them can be:
+    /// a write of the previous connection takes none of this one's.
     pub(super) fn sent(&mut self, count: usize) -> usize {
         let count = count.min(self.shown);
         self.shown -= count;

@@ -55,8 +55,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.poll_parts(now).map(|parts| parts.bytes)
     }
 
-    /// So many of the bytes that [`poll_transmit`](Link::poll_transmit) or [`poll_parts`](Link::poll_parts) returned on
-    /// this connection are written.
+    /// Reports that `count` bytes are written of those that [`poll_transmit`](Link::poll_transmit)
+    /// or [`poll_parts`](Link::poll_parts) returned on this connection.
     pub fn transmitted(&mut self, now: Duration, count: usize) {
         if self.out.sent(count) > 0 {
             self.spoke = now;

@@ -134,14 +134,17 @@ impl fmt::Display for SendError {
                 write!(f, "no room for {needed} bytes in a buffer of {capacity} now")
             }
             SendError::Topics { limit } => {
-                write!(f, "there are {limit} topics, and no more can be")
+                write!(f, "there is room for {limit} topics, and all of it is in use")
             }
             SendError::Open => f.write_str("the rest of a message comes first"),
             SendError::Part { expected } => {
                 write!(f, "the bytes of the message from {expected} on come next")
             }
             SendError::Parts { limit } => {
-                write!(f, "{limit} messages are being sent in parts, and no more can be")
+                write!(
+                    f,
+                    "{limit} messages are being sent in parts, and the peer takes no more at once"
+                )
             }
             SendError::Numbers => f.write_str("no number is left for another topic or stream"),
             SendError::Exhausted => f.write_str("the stream has no more sequences"),
@@ -150,9 +153,9 @@ impl fmt::Display for SendError {
                 write!(f, "a fixed part of {fixed} bytes in a payload of {payload}")
             }
             SendError::Streams { limit } => {
-                write!(f, "there are {limit} streams, and no more can be")
+                write!(f, "there is room for {limit} streams, and all of it is in use")
             }
-            SendError::Gone => f.write_str("there is no such stream or subscription"),
+            SendError::Gone => f.write_str("the stream or subscription does not exist"),
             SendError::Down => f.write_str("the link is not up"),
             SendError::TooLong { length, limit } => {
                 write!(f, "{length} bytes, where {limit} is the most")

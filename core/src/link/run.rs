@@ -50,7 +50,7 @@ pub struct Lent {
     /// The sequence of its first message.
     pub first: u64,
     /// How its messages lie.
-    pub items: RunShape,
+    pub shape: RunShape,
     /// How many of its bytes are out.
     pub offset: usize,
     /// How many bytes follow, at least one.
@@ -71,7 +71,7 @@ pub struct Parts<'a> {
 pub(super) struct Coming {
     /// The peer's number of its stream.
     number: u32,
-    items: RunShape,
+    shape: RunShape,
     /// Messages that have not come yet.
     left: u32,
 }
@@ -81,11 +81,12 @@ pub(super) const MOST: u32 = 256 << 10;
 const HEADER: usize = HEADER_LEN + size_of::<control::Run>();
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Whether the peer takes runs. It says so right behind its hello, before all else.
+    /// Whether the link is up and the peer takes runs. The peer says so right after its hello,
+    /// before any other frame.
     #[must_use]
     #[inline]
     pub fn peer_takes_runs(&self) -> bool {
-        self.peer.features & RUNS != 0
+        self.peer_names(RUNS)
     }
 
     /// Sends the next messages of a stream as a run: as many of `count` as one run may have and the peer has room for.
@@ -101,15 +102,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         &mut self,
         now: Duration,
         stream: OutgoingId,
-        items: RunShape,
+        shape: RunShape,
         count: usize,
     ) -> Result<usize, SendError> {
         if !self.is_up() {
             return Err(SendError::Down);
         }
-        let length = HEADER_LEN + usize::from(items.length);
+        let length = HEADER_LEN + usize::from(shape.length);
         let is_whole = length <= self.longest(&Envelope::default());
-        if !self.peer_takes_runs() || !items.check() || items.stride > MOST || !is_whole {
+        if !self.peer_takes_runs() || !shape.check() || shape.stride > MOST || !is_whole {
             return Ok(0);
         }
         let capacity = self.out.capacity();
@@ -125,21 +126,21 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let credit = entry.granted - entry.sent;
         // The last sequence of all is nobody's.
-        let most = credit.min(u64::from(MOST / items.stride)).min(u64::MAX - entry.next);
+        let most = credit.min(u64::from(MOST / shape.stride)).min(u64::MAX - entry.next);
         let count = most.min(count as u64) as u32; // at most `MOST`
         if count == 0 {
             return Ok(0);
         }
         let (number, first) = (entry.number, entry.next);
-        let run = control::Run::new(items.skip, count, items.stride, u32::from(items.length));
+        let run = control::Run::new(shape.skip, count, shape.stride, u32::from(shape.length));
         let envelope = Envelope { stream: number, sequence: first, ..Envelope::default() };
         let payload = zerocopy::IntoBytes::as_bytes(&run);
         // It fits, so it is written.
         self.out.append(now, HEADER, |place| {
             _ = write_frame(place, &envelope, payload.len() as u16, payload);
         });
-        let length = count as usize * items.stride as usize;
-        self.out.lend(Lent { stream, first, items, offset: 0, length });
+        let length = count as usize * shape.stride as usize;
+        self.out.lend(Lent { stream, first, shape, offset: 0, length });
         entry.sent_many(count);
         Ok(count as usize)
     }
@@ -169,12 +170,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if stream.open.is_some() {
             return Err(wrong(RunError::Open));
         }
-        let items = u16::try_from(length).ok().map(|length| RunShape {
+        let shape = u16::try_from(length).ok().map(|length| RunShape {
             stride,
             skip: run.skip.get(),
             length,
         });
-        let Some(items) = items.filter(RunShape::check) else {
+        let Some(shape) = shape.filter(RunShape::check) else {
             return Err(wrong(RunError::Shape { stride, length }));
         };
         let bytes = u64::from(count) * u64::from(stride);
@@ -187,7 +188,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if sequence.checked_add(count.into()).is_none() {
             return Err(LinkError::Sequence { stream: number, expected: 0, found: sequence });
         }
-        self.coming = Some(Coming { number, items, left: count });
+        self.coming = Some(Coming { number, shape, left: count });
         Ok(())
     }
 
@@ -201,8 +202,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if let Phase::Over(error) = self.phase {
             return Err(error);
         }
-        let Coming { number, items, left } = coming;
-        let stride = items.stride as usize;
+        let Coming { number, shape, left } = coming;
+        let stride = shape.stride as usize;
         let count = (bytes.len() / stride).min(left as usize) as u32; // at most `left`
         if count == 0 {
             if bytes.len() > self.partial {
@@ -228,7 +229,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             }
         }
         self.came(now);
-        let event = (!leaving).then_some(Event::Run { stream: id, first, items, bytes });
+        let event = (!leaving).then_some(Event::Run { stream: id, first, items: shape, bytes });
         Ok(Input { used, needed: 0, event })
     }
 }

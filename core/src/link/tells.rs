@@ -171,7 +171,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(LinkError::Fragment { stream: number, error: FragmentError::Open });
         }
         let leaving = stream.leaving;
-        // The peer is told first that all has arrived, if it does not know.
+        // First the peer is told that all is confirmed, unless it already knows.
         stream.ended = true;
         if stream.next == stream.confirmed {
             stream.finish(&mut ends);

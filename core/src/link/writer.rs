@@ -45,9 +45,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Begins a stream for a topic that the peer wants: one start of a publisher, whose next message is `first`, and which
-    /// keeps so many messages that were not confirmed. Accepts the topic. A stream that the peer wants to go on with
-    /// ([`Event::Resume`](super::Event::Resume)) goes on, at the peer's sequence or behind it.
+    /// Begins a stream for a topic that the peer wants: one start of a publisher, whose next message is
+    /// `first`, and which keeps `keeps` messages that are not confirmed. Accepts the topic. A stream
+    /// that the peer wants to go on with ([`Event::Resume`](super::Event::Resume)) goes on, at the
+    /// peer's sequence or behind it.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the peer does not want it any more, [`SendError::Streams`] if it takes no further stream

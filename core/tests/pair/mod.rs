@@ -339,14 +339,14 @@ impl Pair {
 
 /// The bytes of a run that are not out. What stands beside the messages is not zero.
 pub(crate) fn lent_bytes(message: fn(u64) -> Vec<u8>, lent: &Lent) -> Vec<u8> {
-    let stride = lent.items.stride as usize;
+    let stride = lent.shape.stride as usize;
     let (out, within) = ((lent.offset / stride) as u64, lent.offset % stride);
     let count = (within + lent.length) / stride;
     let item = |sequence| {
         let mut item = vec![0xee; stride];
-        let skip = usize::from(lent.items.skip);
+        let skip = usize::from(lent.shape.skip);
         let message = message(sequence);
-        assert_eq!(message.len(), usize::from(lent.items.length));
+        assert_eq!(message.len(), usize::from(lent.shape.length));
         item[skip..skip + message.len()].copy_from_slice(&message);
         item
     };

@@ -76,7 +76,7 @@ impl States {
     /// The state of a service as the process before this one saved it last, or the default.
     ///
     /// # Errors
-    /// When the file cannot be read, or what it says is no such state.
+    /// If the file cannot be read, or its content is not such a state.
     pub fn state<S>(&self, service: &'static str) -> Result<Durable<S>, StateError>
     where
         S: Default + DeserializeOwned,

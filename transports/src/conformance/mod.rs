@@ -60,8 +60,8 @@ pub struct Probe {
 pub trait Transport: Sized + 'static {
     /// What it is called in tables.
     const NAME: &'static str;
-    /// So many rings lie between a publisher and a reader that it does not wait for. A publisher is ahead of a gating
-    /// reader by one ring at most, wherever that reader is.
+    /// How many rings lie between a publisher and an observing reader. A publisher is ahead of a
+    /// gating reader by one ring at most, wherever that reader is.
     const RINGS: u64;
     /// The publishing end.
     type Publisher: Publish;

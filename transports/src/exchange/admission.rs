@@ -1,9 +1,10 @@
-//! Who has a connection to a station, and who goes when there is no room for another.
+//! Which peers have a connection to a station, and which connection is ended when a new one has no
+//! room.
 //!
 //! A connection is *silent* until it has said a name. One that says the name of a reader that was announced has a place
 //! that is kept for it. All others, silent or of another name, have what is left, and none of them keeps a reader out:
 //!
-//! | who | how many | when there is no room |
+//! | peer | how many | when all places are taken |
 //! | --- | --- | --- |
 //! | an announced reader | one for each name | never: its place is kept |
 //! | another name | `connections` less the announced, `per_process` of one process | it is refused |
@@ -168,7 +169,7 @@ impl Admission {
         self.departed.listen()
     }
 
-    /// So many that were told to go are waited for before another connection is accepted.
+    /// How many connections that were told to end may be left when another one is accepted.
     pub(super) fn most_leaving(&self) -> usize {
         self.handshakes
     }

@@ -21,7 +21,7 @@ pub struct Control {
     /// Tasks and taps that something still depends on.
     busy: AtomicUsize,
     /// Peers that will not come again, by name.
-    past: Mutex<BTreeMap<String, Past>>,
+    past: Mutex<BTreeMap<String, PeerEnd>>,
     changed: Event,
     /// The processes to which nodes' names are bound.
     processes: Mutex<BTreeMap<String, u32>>,
@@ -29,9 +29,9 @@ pub struct Control {
     bindings: AtomicUsize,
 }
 
-/// How a peer ended that will not come again.
+/// How a peer ended that will not connect again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Past {
+pub(super) enum PeerEnd {
     Completed,
     Gone,
 }
@@ -79,7 +79,7 @@ impl Control {
     /// control.completed("feed");
     /// ```
     pub fn completed(&self, peer: &str) {
-        self.passed(peer, Past::Completed);
+        self.passed(peer, PeerEnd::Completed);
     }
 
     /// Says that the node `peer` was given up: it has failed, and there will be no other process of it.
@@ -87,7 +87,7 @@ impl Control {
     /// As [`completed`](Control::completed), except that a station keeps what it has for the peer: those messages were
     /// not delivered, and are counted when links are [stopped](Control::stop).
     pub fn gone(&self, peer: &str) {
-        self.passed(peer, Past::Gone);
+        self.passed(peer, PeerEnd::Gone);
     }
 
     /// Binds the name of a node to a process: no other may have it from now on, and one that is connected by this name ends
@@ -189,7 +189,7 @@ impl Control {
     }
 
     /// How the peer ended, if it will not come again.
-    pub(super) fn past(&self, peer: &str) -> Option<Past> {
+    pub(super) fn past(&self, peer: &str) -> Option<PeerEnd> {
         self.pasts().get(peer).copied()
     }
 
@@ -199,12 +199,12 @@ impl Control {
     }
 
     /// The first word counts: a peer that has completed was not given up.
-    fn passed(&self, peer: &str, past: Past) {
+    fn passed(&self, peer: &str, past: PeerEnd) {
         self.pasts().entry(peer.to_owned()).or_insert(past);
         self.changed.notify(usize::MAX);
     }
 
-    fn pasts(&self) -> MutexGuard<'_, BTreeMap<String, Past>> {
+    fn pasts(&self) -> MutexGuard<'_, BTreeMap<String, PeerEnd>> {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -70,11 +70,11 @@ impl Flow {
     }
 
     /// As [`push`](Flow::push), for messages of a run.
-    pub(super) fn run(&mut self, items: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
-        let count = bytes.len() / items.stride.max(1) as usize;
+    pub(super) fn run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
+        let count = bytes.len() / shape.stride.max(1) as usize;
         self.credit = self.credit.saturating_sub(count);
         self.again = false;
-        self.relay.push_run(items, bytes).map_err(|_| CloseReason::Protocol)
+        self.relay.push_run(shape, bytes).map_err(|_| CloseReason::Protocol)
     }
 
     /// Part of a message; says whether it was the last.

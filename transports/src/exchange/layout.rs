@@ -12,7 +12,7 @@ use crate::local::Schema;
 /// The longest canonical form of a peer that is looked at.
 pub(super) const LONGEST_FORM: usize = 64 << 10;
 
-/// Names of the peer are shown up to so many characters.
+/// How many characters of a peer's names are shown at most.
 const SHOWN: usize = 64;
 
 /// The messages of a topic have another layout at a peer.

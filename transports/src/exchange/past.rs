@@ -7,10 +7,10 @@ use crate::counters::FeedValue;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redelivery {
-    /// They are sent to its next process, marked as redelivered. A message that was in hand at so many deaths in a row is
-    /// given up: a dead letter of the link. With 0 none is.
+    /// They are sent to its next process, marked as redelivered. A message that was in hand at
+    /// `deaths` deaths in a row is given up: it becomes a dead letter of the link.
     AtLeastOnce {
-        /// At how many deaths.
+        /// The number of deaths. With 0 no message is given up.
         deaths: u32,
     },
     /// They are not sent again: the next process is told how many they are.
@@ -20,6 +20,17 @@ pub enum Redelivery {
 impl Default for Redelivery {
     fn default() -> Redelivery {
         Redelivery::AtLeastOnce { deaths: 3 }
+    }
+}
+
+impl Redelivery {
+    /// The number of deaths after which a message is given up, or `None` if messages are not sent
+    /// again. They never are to a reader that its publisher does not wait for.
+    fn deaths(self, waited_for: bool) -> Option<u32> {
+        match self {
+            Redelivery::AtLeastOnce { deaths } if waited_for => Some(deaths),
+            _ => None,
+        }
     }
 }
 
@@ -77,11 +88,11 @@ impl Past {
     /// The reader's process has ended in order, and could not say what it is done with: it may have had what was sent.
     /// Messages before `kept` are confirmed. `waited_for`: the publisher waits for this reader.
     pub(super) fn left_unheard(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
-        let comes_again = waited_for && matches!(redelivery, Redelivery::AtLeastOnce { .. });
-        if self.sent > kept && !comes_again {
-            self.skip_lost();
-        } else if self.sent > kept {
-            self.again_before = self.again_before.max(self.sent);
+        if self.sent > kept {
+            match redelivery.deaths(waited_for) {
+                Some(_) => self.again_before = self.again_before.max(self.sent),
+                None => self.skip_lost(),
+            }
         }
         self.left();
     }
@@ -97,14 +108,10 @@ impl Past {
             self.sent = 0;
             return Verdict::GoOn;
         }
-        let Redelivery::AtLeastOnce { deaths: limit } = redelivery else {
+        let Some(limit) = redelivery.deaths(waited_for) else {
             self.skip_lost();
             return Verdict::GoOn;
         };
-        if !waited_for {
-            self.skip_lost();
-            return Verdict::GoOn;
-        }
         // Only of one that was alone is it known that it was in hand.
         let is_alone = self.one_by_one && self.sent - kept == 1;
         self.again_before = self.again_before.max(self.sent);

@@ -49,6 +49,12 @@ struct Differing {
     is_asked: bool,
 }
 
+impl Differing {
+    fn new(topic: Arc<Topic>, peer_digest: Digest) -> Differing {
+        Differing { topic, peer_digest, form: Vec::new(), until: None, is_asked: false }
+    }
+}
+
 /// A peer has so long to tell its layout, once it is asked.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -126,28 +132,21 @@ impl Reading {
 
     fn refused(&mut self, want: WantId, reason: RejectReason, digest: Digest) {
         let Some(wanted) = self.answered(want) else { return };
-        let topic = wanted.topic.clone();
         if reason == RejectReason::Ended {
             wanted.hold = None;
         } else {
+            let topic = wanted.topic.clone();
             self.line.add(LinkValue::Refused, 1);
             (self.observer)(Notice::Refused { peer: &self.peer, topic: topic.name(), reason });
-        }
-        // A peer may refuse again while it is asked: once is enough.
-        let is_new = self.differing.iter().all(|known| known.topic.name() != topic.name());
-        if reason == RejectReason::Digest && is_new {
-            let (form, until, is_asked) = (Vec::new(), None, false);
-            self.differing.push_back(Differing {
-                topic,
-                peer_digest: digest,
-                form,
-                until,
-                is_asked,
-            });
+            // The peer may refuse a topic again while it is still being asked: once is enough.
+            let is_new = self.differing.iter().all(|known| known.topic.name() != topic.name());
+            if reason == RejectReason::Digest && is_new {
+                self.differing.push_back(Differing::new(topic, digest));
+            }
         }
         for flow in self.flows.iter_mut() {
             let flow = flow.take_if(|flow| flow.want == want);
-            // A topic ends when all of its messages have arrived: only that this was all may not have.
+            // A topic ends when all of its messages are confirmed: nothing is lost with its streams.
             if let Some(flow) = flow.filter(|_| reason != RejectReason::Ended) {
                 flow.lose();
             }
@@ -266,12 +265,12 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                     link.close(now, CloseReason::Protocol);
                 }
             }
-            Event::Run { stream, items, bytes, .. } => {
-                let taken = self.flow(stream).map(|flow| flow.run(items, bytes));
+            Event::Run { stream, items: shape, bytes, .. } => {
+                let taken = self.flow(stream).map(|flow| flow.run(shape, bytes));
                 if let Some(Err(reason)) = taken {
                     link.close(now, reason);
                 }
-                let count = bytes.len() / items.stride.max(1) as usize;
+                let count = bytes.len() / shape.stride.max(1) as usize;
                 self.line.add(LinkValue::Received, count as u64);
             }
             Event::Up { node, .. } if node != self.peer => {

@@ -1,4 +1,5 @@
-//! One topic that a peer reads: its publishers' messages on their way, and which of them have arrived.
+//! One topic that a peer reads: its publishers' messages, how far they are sent, and how far the peer
+//! has confirmed them.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -15,12 +16,12 @@ use super::past::{Past, Redelivery, Verdict};
 use super::reason;
 use crate::local::{Policy, Sight, Source, Tap, Topic, TopicError, Undelivered};
 
-/// So many messages of one publisher in a row while others have some, too.
+/// The most messages of one publisher in a row while others have some, too.
 const BURST: u64 = 4096;
 /// Fewer messages than this go one by one, more than this in several runs. The link bounds the bytes of a run.
 const SHORTEST_RUN: usize = 8;
 const LONGEST_RUN: usize = BURST as usize;
-/// The ends of so many publishers are known, in case that their reader has not heard of them.
+/// The most publishers whose ends are kept, in case their reader has not been told of them.
 const ENDS: usize = 64;
 
 /// A tap with what outlives a connection of its reader's.
@@ -43,13 +44,13 @@ struct Ended {
 /// What is known of a source's way to the reader.
 #[derive(Debug, Default)]
 pub(super) struct Outflow {
-    now: Flow,
+    now: Outbound,
     past: Past,
 }
 
 /// How far a source has got on this connection.
 #[derive(Debug, Default)]
-struct Flow {
+struct Outbound {
     stream: Option<OutgoingId>,
     /// The sequence from which on the peer wants its stream to go on.
     from: Option<u64>,
@@ -57,7 +58,7 @@ struct Flow {
     is_asked: bool,
     /// The peer has said on this connection what it is done with.
     is_heard: bool,
-    /// So many bytes of its next message were sent, if that goes in parts.
+    /// How many bytes of its next message were sent, if that goes in parts.
     offset: usize,
     /// Messages that the peer has to be told it does not get.
     missed: u64,
@@ -68,7 +69,7 @@ struct Flow {
 pub(super) struct Served {
     serve: ServeId,
     tap: KeptTap,
-    /// So many streams the peer has yet to say that it knows.
+    /// How many streams the peer has announced to know and has not named yet.
     resumes: u16,
     /// What the peer has to be told of streams that it knows, and that are not there any more.
     answers: Vec<Answer>,
@@ -156,11 +157,11 @@ impl DerefMut for KeptTap {
 }
 
 impl Served {
-    /// Of a topic that is asked for on a fresh connection; so many streams are to go on.
+    /// Of a topic that is asked for on a new connection, where `resumes` streams are to go on.
     pub(super) fn new(serve: ServeId, mut tap: KeptTap, resumes: u16) -> Served {
         tap.sources().iter_mut().for_each(|source| {
             source.state.past.sent(source.next());
-            source.state.now = Flow::default();
+            source.state.now = Outbound::default();
         });
         Served { serve, tap, resumes, answers: Vec::new(), crowded: false }
     }
@@ -173,15 +174,16 @@ impl Served {
         self.tap.topic().name()
     }
 
-    pub(super) fn reader_left(&mut self, redelivery: Redelivery) {
-        self.tap.reader_left(redelivery, true);
+    pub(super) fn tap(&mut self) -> &mut KeptTap {
+        &mut self.tap
     }
 
     pub(super) fn into_tap(self) -> KeptTap {
         self.tap
     }
 
-    /// Whether all publishers have ended, and all that they sent has arrived; or, at the end, whether there are none.
+    /// Whether all publishers have ended and all of their messages are confirmed; or, at the end,
+    /// whether there are no publishers.
     pub(super) fn is_over(&mut self, at_the_end: bool) -> bool {
         let said = self.resumes == 0 && self.answers.is_empty();
         said && (self.tap.is_over() || at_the_end && self.tap.sources().is_empty())
@@ -205,25 +207,26 @@ impl Served {
         self.answers.push(ended.unwrap_or(Answer::Gone(epoch)));
     }
 
-    /// The messages of a stream before `taken` are confirmed. Returns how many more these are, if it is one of this topic.
+    /// The messages of a stream before `taken` are confirmed. Returns how many of them are newly
+    /// confirmed, if the stream is one of this topic.
     pub(super) fn confirmed(&mut self, stream: OutgoingId, taken: u64) -> Option<u64> {
         let sources = self.tap.sources();
-        let index = sources.iter().position(|source| source.state.now.stream == Some(stream))?;
+        let index = sources.iter().position(sends(stream))?;
         let source = &mut sources[index];
         source.state.now.is_heard = true;
-        let arrived = release(source, taken);
+        let confirmed = release(source, taken);
         if source.state.now.ended && source.kept() == source.next() {
             self.tap.remove(index);
         }
-        Some(arrived)
+        Some(confirmed)
     }
 
     /// Bytes of a run that was sent, if it is of this topic.
     pub(super) fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
-        let of_stream = |source: &&Source<Outflow>| source.state.now.stream == Some(lent.stream);
-        let source = self.tap.tap.known().iter().find(of_stream)?;
-        let stride = lent.items.stride as usize;
-        // From the middle of a message on, if so many of its bytes are out.
+        let sources = self.tap.known();
+        let source = &sources[sources.iter().position(sends(lent.stream))?];
+        let stride = lent.shape.stride as usize;
+        // From the middle of a message on, if its first bytes are out.
         let (out, within) = (lent.offset / stride, lent.offset % stride);
         let count = (within + lent.length) / stride;
         let [one, other] = source.lend(lent.first + out as u64, count)?;
@@ -232,9 +235,9 @@ impl Served {
 
     /// The peer's readers of a stream have asked for messages.
     pub(super) fn asked(&mut self, stream: OutgoingId) {
-        let mut sources = self.tap.sources().iter_mut();
-        if let Some(source) = sources.find(|source| source.state.now.stream == Some(stream)) {
-            source.state.now.is_asked = true;
+        let sources = self.tap.sources();
+        if let Some(index) = sources.iter().position(sends(stream)) {
+            sources[index].state.now.is_asked = true;
         }
     }
 
@@ -263,7 +266,7 @@ impl Served {
     ) -> u64 {
         let (mut sent, mut index, mut full) = (0, 0, false);
         while let Some(source) = self.tap.sources().get_mut(index) {
-            let Flow { stream, from, .. } = source.state.now;
+            let Outbound { stream, from, .. } = source.state.now;
             if full && stream.is_none() && from.is_none() {
                 // It would be told the same as the one before. One that is to go on has its place.
                 index += 1;
@@ -275,8 +278,8 @@ impl Served {
                 // It comes again when something has changed.
                 Err(_) => {}
             }
-            let Flow { stream, ended, .. } = source.state.now;
-            // All had arrived before its end was said.
+            let Outbound { stream, ended, .. } = source.state.now;
+            // The peer had confirmed all of it before it was told of the end.
             if ended && stream.is_none_or(|stream| link.unconfirmed(stream) == 0) {
                 source.release(source.next());
                 self.tap.remove(index);
@@ -310,6 +313,11 @@ impl Answer {
             }
         }
     }
+}
+
+/// Whether a source is sent as this stream on the present connection.
+fn sends(stream: OutgoingId) -> impl Fn(&Source<Outflow>) -> bool {
+    move |source| source.state.now.stream == Some(stream)
 }
 
 fn release(source: &mut Source<Outflow>, before: u64) -> u64 {
@@ -404,8 +412,8 @@ fn send_run<const T: usize, const S: usize>(
         return Ok(0);
     }
     let ready = source.ready(LONGEST_RUN);
-    let Some(items) = source.items().filter(|_| ready >= SHORTEST_RUN) else { return Ok(0) };
-    let count = link.send_run(now, stream, items, ready)?;
+    let Some(shape) = source.shape().filter(|_| ready >= SHORTEST_RUN) else { return Ok(0) };
+    let count = link.send_run(now, stream, shape, ready)?;
     source.pass_ready(count);
     Ok(count)
 }
@@ -417,7 +425,7 @@ fn begin<const T: usize, const S: usize>(
     source: &mut Source<Outflow>,
 ) -> Result<OutgoingId, SendError> {
     let keeps = u32::try_from(source.capacity()).unwrap_or(u32::MAX);
-    // What has arrived need not come again, though it may not be confirmed.
+    // What the peer already has is not sent again, even if it is not confirmed.
     let kept = source.kept();
     source.rewind(source.state.now.from.unwrap_or(kept).max(kept));
     let (name, epoch, first) = (Name::truncated(source.publisher()), source.epoch(), source.next());
@@ -427,7 +435,7 @@ fn begin<const T: usize, const S: usize>(
     Ok(stream)
 }
 
-impl Flow {
+impl Outbound {
     /// Whether all that the peer is done with was confirmed when it said goodbye: its stream has begun on this connection, or
     /// goes on and the peer has said how far it is.
     fn says_what_is_done(&self) -> bool {

@@ -51,28 +51,26 @@ impl Serving {
         self.peer.as_ref().map_or("", |guest| &guest.node)
     }
 
-    /// The connection has ended. Who said goodbye is not waited for any more, unless it may come back.
+    /// The connection has ended. A peer that said goodbye is not waited for any more, unless it may
+    /// come back.
     pub(super) fn ended(&mut self, error: &DriveError) {
-        let said_goodbye =
-            matches!(error, DriveError::Link(LinkError::Closed(CloseReason::Shutdown)));
         let Some(guest) = &mut self.peer else { return };
-        if !matches!(error, DriveError::Link(LinkError::Closed(_) | LinkError::Ended(_))) {
-            guest.line.add(LinkValue::Errors, 1);
-        }
-        if matches!(error, DriveError::Link(LinkError::Closed(CloseReason::Away))) {
-            for tap in &mut guest.taps {
-                let redelivery = self.station.redelivery(tap.topic().name());
-                tap.reader_left(redelivery, false);
+        match error {
+            DriveError::Link(LinkError::Closed(CloseReason::Shutdown)) => {
+                guest.taps.clear();
+                self.served.clear();
+                self.station.forgets(&guest.node);
             }
-            for served in &mut self.served {
-                let redelivery = self.station.redelivery(served.topic());
-                served.reader_left(redelivery);
+            DriveError::Link(LinkError::Closed(CloseReason::Away)) => {
+                let kept = guest.taps.iter_mut().map(|tap| (tap, false));
+                let served = self.served.iter_mut().map(|served| (served.tap(), true));
+                for (tap, is_asked) in kept.chain(served) {
+                    let redelivery = self.station.redelivery(tap.topic().name());
+                    tap.reader_left(redelivery, is_asked);
+                }
             }
-        }
-        if said_goodbye {
-            guest.taps.clear();
-            self.served.clear();
-            self.station.forgets(&guest.node);
+            DriveError::Link(LinkError::Closed(_) | LinkError::Ended(_)) => {}
+            _ => guest.line.add(LinkValue::Errors, 1),
         }
     }
 
@@ -243,8 +241,8 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
             }
             Event::Window { stream, taken } => {
                 let mut served = self.served.iter_mut();
-                let arrived = served.find_map(|served| served.confirmed(stream, taken));
-                self.station.arrived(arrived.unwrap_or(0));
+                let confirmed = served.find_map(|served| served.confirmed(stream, taken));
+                self.station.add_confirmed(confirmed.unwrap_or(0));
             }
             Event::Describe { topic, offset } => self.describe(now, link, topic, offset),
             // It reads here, and nothing was asked of it.

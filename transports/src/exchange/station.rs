@@ -1,19 +1,17 @@
 //! Serves the topics of this process to whoever connects.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use futures_util::future::select;
 use mycelium_core::link::{CloseReason, ConfigError};
-use mycelium_executor::{Executor, Listener, Peer, Stream};
+use mycelium_executor::{Executor, Listener, Peer, Stream, yield_now};
 
 use super::admission::{Admission, Seat};
 use super::connection::Connection;
-use super::control::{Busy, Past, Phase};
+use super::control::{Busy, PeerEnd, Phase};
 use super::names::{NameError, Names};
 use super::served::KeptTap;
 use super::{Control, Identity, LinkConfig, Notice, Observer, Redelivery};
@@ -52,10 +50,10 @@ pub struct Station {
     links: BTreeMap<String, LinkConfig>,
     /// What becomes of messages that a dead process had, by topic.
     redelivery: BTreeMap<String, Redelivery>,
-    /// What was left when links had to stop: reader, topic, and how many messages.
+    /// What was not confirmed when links had to stop: reader, topic and number of messages.
     undelivered: Mutex<Vec<(String, String, usize)>>,
-    /// How many messages have arrived.
-    arrived: AtomicU64,
+    /// How many messages readers have confirmed.
+    confirmed: AtomicU64,
     remotes: Mutex<BTreeMap<String, Remote>>,
     control: Arc<Control>,
     counters: Arc<Region>,
@@ -106,7 +104,7 @@ impl Station {
             links: BTreeMap::new(),
             redelivery: BTreeMap::new(),
             undelivered: Mutex::default(),
-            arrived: AtomicU64::new(0),
+            confirmed: AtomicU64::new(0),
             remotes: Mutex::default(),
             control,
             counters,
@@ -147,17 +145,17 @@ impl Station {
         self.names.bind(node, user);
     }
 
-    /// What had not arrived when links were [stopped](Control::stop): reader, topic, and how many messages. All of it is
-    /// there once they have [ended](Control::ended).
+    /// Messages that were not confirmed when links were [stopped](Control::stop): reader, topic and
+    /// number of messages. The list is complete once links have [ended](Control::ended).
     #[must_use]
     pub fn undelivered(&self) -> Vec<(String, String, usize)> {
         self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many messages have arrived at their readers.
+    /// How many messages readers have confirmed.
     #[must_use]
     pub fn progress(&self) -> u64 {
-        self.arrived.load(Ordering::Relaxed)
+        self.confirmed.load(Ordering::Relaxed)
     }
 
     /// Announces that the node `reader` will want a topic of this station: from now on its messages wait for it, or are
@@ -255,7 +253,7 @@ impl Station {
         let mut remotes = self.remotes();
         let Some(remote) = remotes.get_mut(node) else { return };
         // While it is connected its connection has the taps.
-        if self.control.past(node) == Some(Past::Completed) {
+        if self.control.past(node) == Some(PeerEnd::Completed) {
             remote.taps.clear();
         }
     }
@@ -379,7 +377,7 @@ impl Station {
         if !remote.is_announced() {
             // Names of strangers are not collected.
             remotes.remove(node);
-        } else if self.control.past(node) == Some(Past::Completed) {
+        } else if self.control.past(node) == Some(PeerEnd::Completed) {
             taps.clear();
         } else if self.control.phase() < Phase::Stop {
             taps.iter_mut().for_each(|tap| tap.waits = Some(Busy::new(&self.control)));
@@ -407,8 +405,9 @@ impl Station {
         !self.control.is_shutdown() || tap.depth() > 0
     }
 
-    pub(super) fn arrived(&self, count: u64) {
-        self.arrived.fetch_add(count, Ordering::Relaxed);
+    /// A reader has confirmed `count` more messages.
+    pub(super) fn add_confirmed(&self, count: u64) {
+        self.confirmed.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Who connects is not known yet, so there is room for whoever it is.
@@ -463,19 +462,6 @@ fn is_shortage(error: &io::Error) -> bool {
     {
         error.kind() == io::ErrorKind::OutOfMemory
     }
-}
-
-/// Lets other tasks run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 impl std::fmt::Debug for Station {

@@ -23,7 +23,7 @@ use crate::counters::{Line, PublisherValue};
 pub struct Relay {
     topic: Arc<Topic>,
     outlet: Arc<Outlet>,
-    /// `None` once the publisher has ended.
+    /// `None` after [`end`](Relay::end).
     producer: Option<Producer<Ring>>,
     bells: Bells,
     line: Line<PublisherValue>,
@@ -69,26 +69,22 @@ impl Relay {
     /// Appends the next message. `again` marks it as one that an earlier process of the readers may have had.
     ///
     /// # Errors
-    /// With nothing pushed, if the bytes are not as many as the topic's messages have, or a gating subscription holds
-    /// the ring.
+    /// With nothing pushed: [`RelayError::Size`] if a message of the topic has another size,
+    /// [`RelayError::Full`] if a gating subscription holds the ring, [`RelayError::Ended`] after
+    /// [`end`](Relay::end).
     #[inline]
     pub fn push(&mut self, message: &[u8], again: bool) -> Result<(), RelayError> {
         let (expected, found) = (self.topic.schema().size, message.len());
         if expected != found {
             return Err(RelayError::Size { expected, found });
         }
-        let Some(producer) = &mut self.producer else { return Ok(()) };
+        let Some(producer) = &mut self.producer else { return Err(RelayError::Ended) };
         // Nearly always the message lies as its words would.
         let words = match <[usize]>::ref_from_bytes(message) {
             Ok(words) => words,
             Err(_) => copied(&mut self.words, message),
         };
-        if again != self.again {
-            self.again = again;
-            if let Some(numbering) = &self.outlet.numbering {
-                numbering.mark(producer.sequence(), again);
-            }
-        }
+        mark(&self.outlet, &mut self.again, producer, again);
         producer.try_push(words, found).map_err(|_| RelayError::Full)?;
         self.sent += 1;
         self.next += 1;
@@ -96,18 +92,17 @@ impl Relay {
         Ok(())
     }
 
-    /// Appends the next messages, which lie in `bytes` as `items` says, one after the other. None of them comes again.
+    /// Appends the next messages, which lie in `bytes` as `shape` says, one after the other. None of them comes again.
     ///
     /// # Errors
-    /// As [`push`](Relay::push): [`RelayError::Full`] with as many pushed as there was room for, [`RelayError::Size`] with
-    /// none.
-    pub fn push_run(&mut self, items: RunShape, bytes: &[u8]) -> Result<(), RelayError> {
-        let (expected, found) = (self.topic.schema().size, usize::from(items.length));
+    /// As [`push`](Relay::push). With [`RelayError::Full`], as many are pushed as there was room for.
+    pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), RelayError> {
+        let (expected, found) = (self.topic.schema().size, usize::from(shape.length));
         if expected != found {
             return Err(RelayError::Size { expected, found });
         }
-        let stride = items.stride as usize;
-        let (word, skip) = (size_of::<usize>(), usize::from(items.skip));
+        let stride = shape.stride as usize;
+        let (word, skip) = (size_of::<usize>(), usize::from(shape.skip));
         // A message of a whole slot may be followed by no padding at all, and the ring takes whole words.
         let fits = skip.next_multiple_of(word) == skip
             && stride.is_multiple_of(word)
@@ -115,15 +110,10 @@ impl Relay {
         let words = <[usize]>::ref_from_bytes(bytes).ok().filter(|_| fits);
         let (Some(words), true) = (words, found.is_multiple_of(word)) else {
             // Bytes behind a message are the peer's, and do not go into the ring.
-            return bytes.chunks(stride).try_for_each(|item| self.push(items.message(item), false));
+            return bytes.chunks(stride).try_for_each(|item| self.push(shape.message(item), false));
         };
-        let Some(producer) = &mut self.producer else { return Ok(()) };
-        if self.again {
-            self.again = false;
-            if let Some(numbering) = &self.outlet.numbering {
-                numbering.mark(producer.sequence(), false);
-            }
-        }
+        let Some(producer) = &mut self.producer else { return Err(RelayError::Ended) };
+        mark(&self.outlet, &mut self.again, producer, false);
         let pushed = producer.push_items(words, stride / word, skip / word).unwrap_or(0);
         self.sent += pushed as u64;
         self.next += pushed as u64;
@@ -237,6 +227,17 @@ impl fmt::Debug for Relay {
     }
 }
 
+/// Marks the messages from the next one on as `again` says, where that changes.
+#[inline]
+fn mark(outlet: &Outlet, marked: &mut bool, producer: &Producer<Ring>, again: bool) {
+    if again != *marked {
+        *marked = again;
+        if let Some(numbering) = &outlet.numbering {
+            numbering.mark(producer.sequence(), again);
+        }
+    }
+}
+
 /// The message in words; those behind it stay zero.
 #[inline(never)]
 fn copied<'a>(words: &'a mut [usize], message: &[u8]) -> &'a [usize] {
@@ -261,6 +262,8 @@ pub enum RelayError {
     },
     /// A gating subscription has not taken its messages.
     Full,
+    /// The publisher has [ended](Relay::end).
+    Ended,
 }
 
 impl fmt::Display for RelayError {
@@ -270,6 +273,7 @@ impl fmt::Display for RelayError {
                 write!(f, "a message of {found} bytes on a topic whose messages have {expected}")
             }
             RelayError::Full => f.write_str("more messages than there is room for"),
+            RelayError::Ended => f.write_str("a message of a publisher that has ended"),
         }
     }
 }

@@ -16,9 +16,10 @@ use super::outlet::{Feed, Inlet, Outlet, Ring};
 use super::{Policy, Topic, TopicError};
 use crate::counters::{FeedValue, Line};
 
-/// Reads the messages of one topic as bytes, each publisher's by itself, and keeps them until they are known to have
-/// arrived. It stands for the subscriptions of another process: as long as it is there, it holds the publishers as
-/// they would. Publishers of other processes are none of its own: what came over a link does not go out again.
+/// Reads the messages of one topic as bytes, each publisher's by itself, and keeps them until they are
+/// confirmed. It stands for the subscriptions of another process: as long as it exists, it holds the
+/// publishers as they would. It does not read publishers of other processes: what came over a link is
+/// not sent out again.
 ///
 /// Whoever brings the messages on keeps a `T` with each source.
 pub struct Tap<T = ()> {
@@ -42,8 +43,8 @@ impl Topic {
 }
 
 impl<T> Tap<T> {
-    /// One for each start of a publisher that has sent something which is not known to have arrived, or may send. Those
-    /// that have come since the last call are behind the others.
+    /// One for each start of a publisher that may send, or has sent messages that are not confirmed.
+    /// New ones since the last call are behind the others.
     pub fn sources(&mut self) -> &mut Vec<Source<T>>
     where
         T: Default,
@@ -54,12 +55,12 @@ impl<T> Tap<T> {
         &mut self.sources
     }
 
-    /// Those of the sources that were taken in already.
+    /// The sources that are known already; new ones are not looked for.
     pub fn known(&self) -> &[Source<T>] {
         &self.sources
     }
 
-    /// Whether every publisher has ended, and all that they sent has arrived.
+    /// Whether every publisher has ended and all of their messages are confirmed.
     pub fn is_over(&mut self) -> bool
     where
         T: Default,
@@ -84,7 +85,7 @@ impl<T> Tap<T> {
         &self.topic
     }
 
-    /// How many messages are not known to have arrived.
+    /// How many messages are not confirmed.
     pub fn depth(&mut self) -> usize
     where
         T: Default,
@@ -131,7 +132,7 @@ impl<T> fmt::Debug for Tap<T> {
 pub enum Sight<'a> {
     /// The bytes of its next message.
     Message(&'a [u8]),
-    /// The reader was too slow for so many messages.
+    /// How many messages were overwritten because the reader was too slow.
     Gap(u64),
     /// Nothing yet.
     Empty,
@@ -154,7 +155,7 @@ pub struct Source<T = ()> {
     outlet: Left,
 }
 
-/// So many messages before a sequence, and how they are counted.
+/// `count` messages before a sequence, and how they are counted.
 struct Missed {
     before: u64,
     count: u64,
@@ -234,14 +235,14 @@ impl<T> Source<T> {
         self.reader.ready(most)
     }
 
-    /// Goes on behind so many messages that are [ready](Source::ready), which are kept.
+    /// Goes on after `count` messages that are [ready](Source::ready). They are kept.
     pub fn pass_ready(&mut self, count: usize) {
         self.reader.pass(count);
     }
 
     /// How messages lie in what is [lent](Source::lend); `None` if they are too long for that.
     #[must_use]
-    pub fn items(&self) -> Option<RunShape> {
+    pub fn shape(&self) -> Option<RunShape> {
         let layout = self.outlet.ring.layout();
         let word = size_of::<usize>();
         let length = u16::try_from(layout.message_bytes()).ok()?;

@@ -50,7 +50,7 @@ impl Inbox {
         &mut self.words.as_mut_bytes()[self.end..]
     }
 
-    /// A read has brought so many bytes.
+    /// A read has brought `count` bytes.
     pub(super) fn filled(&mut self, count: usize) {
         let space = self.words.len() * 8 - self.end;
         if count == space {

@@ -12,7 +12,7 @@ pub use driver::{DriveError, Driver, Traffic};
 
 use mycelium_core::link::Link;
 
-/// A link with room for so many topics and streams as one process has of another.
+/// A link with room for the topics and streams that one process may have of another.
 pub type NodeLink<'b> = Link<'b, TOPICS, STREAMS>;
 
 /// How many topics one process may read from another.

@@ -41,8 +41,9 @@ impl Access {
         Access { group: Some(group), ..self }
     }
 
-    /// The permissions of the socket, instead of those that follow from users and group. Those of the directory follow
-    /// from these.
+    /// The permissions of the socket, instead of those that follow from users and group. The permissions
+    /// of the directory follow from these. Bits other than those to read and write (`0666`) are dropped:
+    /// a caller that takes them from a user checks them first, as the topology does.
     #[must_use]
     pub fn mode(self, mode: u32) -> Access {
         Access { mode: Some(mode & 0o666), ..self }

@@ -13,7 +13,8 @@ use rustix::process::geteuid;
 use super::directory::prepare;
 use super::{Access, Allowed, BindError, PathTooLong};
 
-/// A listening socket, and the right to it. Dropping it removes the socket, unless somebody has put another in its place.
+/// A listening socket, and the right to it. Dropping it removes the socket, unless somebody has put
+/// another in its place.
 #[derive(Debug)]
 pub struct Bound {
     listener: UnixListener,
@@ -31,13 +32,14 @@ impl Bound {
     /// Listens at a path, for this user alone. Its directory is made if it is missing.
     ///
     /// # Errors
-    /// [`BindError::TooLong`] if no socket can have this path; [`BindError::InUse`] while a live process listens there; the others say what is wrong with the path.
+    /// [`BindError::TooLong`] if no socket can have this path; [`BindError::InUse`] while a live
+    /// process listens there; the others say what is wrong with the path.
     pub fn at(path: impl Into<PathBuf>) -> Result<Bound, BindError> {
         Bound::open_to(path, Access::default())
     }
 
-    /// As [`at`](Bound::at), for whoever is to reach the socket. A directory that is there already and belongs to this user
-    /// is opened as far as that takes.
+    /// As [`at`](Bound::at), for those who are to reach the socket. An existing directory of this user
+    /// is opened as far as they need it.
     ///
     /// # Errors
     /// As [`at`](Bound::at). [`BindError::Directory`] if the directory is open to more than these users,
@@ -54,13 +56,14 @@ impl Bound {
         Ok(Bound { listener, path, identity, user, access, lock })
     }
 
-    /// Checks that the socket's file is still at its path, and makes it again if it has vanished, with its directory and its
-    /// lock if these have vanished too. Returns whether there is a new [`socket`](Bound::socket): nobody reaches the one
-    /// before any more.
+    /// Checks that the socket's file is still at its path. If it has vanished, makes it again, with its
+    /// directory and its lock if these have vanished too. Returns whether there is a new
+    /// [`socket`](Bound::socket): the previous one cannot be reached any more.
     ///
     /// # Errors
-    /// [`BindError::Displaced`] if another file lies there, which is left alone; [`BindError::InUse`] if another process has
-    /// the lock; otherwise as [`open_to`](Bound::open_to). The next call tries again.
+    /// [`BindError::Displaced`] if another file lies there, which is left alone; [`BindError::InUse`]
+    /// if another process has the lock; otherwise as [`open_to`](Bound::open_to). The next call tries
+    /// again.
     pub fn restore(&mut self) -> Result<bool, BindError> {
         match fs::symlink_metadata(&self.path) {
             // The listener keeps the inode, so no other file has its number.
@@ -109,12 +112,13 @@ impl Drop for Bound {
     }
 }
 
-/// Connects to whoever listens at a path, without waiting: [`ErrorKind::WouldBlock`] says that it has more connections
-/// to accept than it keeps, [`ErrorKind::NotFound`] and [`ErrorKind::ConnectionRefused`] that nobody is there.
+/// Connects to the process that listens at a path, without waiting: [`ErrorKind::WouldBlock`] says
+/// that its queue of connections to accept is full, [`ErrorKind::NotFound`] and
+/// [`ErrorKind::ConnectionRefused`] that nobody listens there.
 ///
 /// # Errors
-/// As the system says. If no socket can have this path, [`ErrorKind::InvalidInput`] with a [`PathTooLong`] inside: another
-/// try would fail in the same way.
+/// As the system says. If no socket can have this path, [`ErrorKind::InvalidInput`] with a
+/// [`PathTooLong`] inside: another try would fail in the same way.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
     PathTooLong::check(path).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -133,7 +137,8 @@ fn listen(
     let flags = SocketFlags::CLOEXEC;
     let socket =
         socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
-    // The file has the socket's own permissions from its first moment on. The directory may be open to others already.
+    // The file has the socket's own permissions from its first moment on. The directory may be open
+    // to others already.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
     rustix::net::listen(&socket, BACKLOG).map_err(failed)?;

@@ -36,7 +36,7 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
 /// What is wrong with a directory that is to have `mode` at most.
 fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
     if !found.is_dir() {
-        return Some("is no directory".to_owned());
+        return Some("is not a directory".to_owned());
     }
     if found.uid() != user {
         return Some("belongs to another user".to_owned());

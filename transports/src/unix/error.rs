@@ -20,7 +20,7 @@ pub enum BindError {
     },
     /// No socket can have such a long path.
     TooLong(PathTooLong),
-    /// The directory is open to others, or is none.
+    /// The directory is open to others, or is not a directory.
     Directory {
         /// The directory.
         directory: PathBuf,
@@ -46,7 +46,7 @@ pub enum BindError {
         /// The path.
         path: PathBuf,
     },
-    /// Something lies there that is no socket. It is left as it is.
+    /// Something lies there that is not a socket. It is left as it is.
     Occupied {
         /// The path.
         path: PathBuf,
@@ -91,7 +91,7 @@ impl fmt::Display for BindError {
                 )
             }
             BindError::Occupied { path } => {
-                write!(f, "what lies at `{}` is no socket, and is left alone", path.display())
+                write!(f, "what lies at `{}` is not a socket, and is left alone", path.display())
             }
             BindError::System { action, path, error } => {
                 write!(f, "cannot {action} `{}`: {error}", path.display())
@@ -104,7 +104,8 @@ impl Error for BindError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             BindError::System { error, .. } => Some(error),
-            BindError::TooLong(error) => Some(error),
+            // Its text is this error's own.
+            BindError::TooLong(error) => error.source(),
             _ => None,
         }
     }

@@ -1,8 +1,10 @@
 //! Unix sockets: where the processes of one machine meet, and who may.
 //!
-//! A socket is a file in a directory that only its user can enter (0700), and itself closed to others (0600), unless its
-//! [`Access`] says that other users are to reach it. Whoever listens holds a lock beside it for as long as it lives, so that the next one knows: the socket of a live process is
-//! never taken away, that of a dead one always replaced, whichever way it died. The lock's file stays; it is empty.
+//! A socket is a file in a directory that only its user can enter (0700). The socket itself is closed
+//! to others (0600), unless its [`Access`] says that other users are to reach it. A process that
+//! listens holds a lock on a file beside the socket for as long as it lives. So the socket of a live
+//! process is never taken away, and that of a dead one is always replaced, whichever way the process
+//! died. The lock's file stays; it is empty.
 //!
 //! Who connects is known to the system, not by what it says: [`Allowed`] compares that with a list.
 

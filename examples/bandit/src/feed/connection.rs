@@ -23,6 +23,7 @@ use futures_util::{
     SinkExt, Stream,
     future::{Either, select},
 };
+use mycelium_executor::yield_now;
 
 use super::{Feed, Outcome};
 use crate::{
@@ -321,17 +322,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             while let Some(Ok(_)) = poll_fn(|cx| self.poll_message(cx)).await {}
         }
     }
-}
-
-/// Lets others run once.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

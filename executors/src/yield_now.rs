@@ -1,0 +1,23 @@
+//! Giving other tasks a turn.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+/// Lets other tasks of the executor run: it is pending once, and wakes its task at once.
+///
+/// ```
+/// use mycelium_core::wait::Wait;
+/// use mycelium_executor::{block_on, yield_now};
+///
+/// block_on(yield_now(), Wait::Park);
+/// ```
+pub fn yield_now() -> impl Future<Output = ()> + Send + 'static {
+    let mut yielded = false;
+    poll_fn(move |context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+}

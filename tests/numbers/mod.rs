@@ -1,0 +1,51 @@
+//! One service that emits numbers and one that takes them, for tests of two nodes.
+
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use mycelium::{Context, Delivery, Result, message, service};
+
+#[message(topic = "numbers", id = 1)]
+pub(crate) struct Number {
+    pub(crate) value: u64,
+}
+
+/// Counts, and then ends, or stays to the shutdown.
+pub(crate) struct Counter {
+    pub(crate) count: u64,
+    pub(crate) stays: bool,
+}
+
+#[service(emits(Number))]
+impl Counter {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for value in 0..self.count {
+            ctx.emit(Number { value }).await?;
+        }
+        if self.stays {
+            ctx.shutdown_requested().await;
+        }
+        Ok(())
+    }
+}
+
+/// Passes on what comes, until the end.
+pub(crate) struct Taker(pub(crate) Sender<u64>);
+
+#[service(reads(Number))]
+impl Taker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(delivery) = numbers.recv().await {
+            match delivery {
+                Delivery::Msg(number) => self.0.send(number.value)?,
+                Delivery::Gap(gap) => panic!("{gap}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
+}

@@ -1,0 +1,172 @@
+//! The kinds of lines, and what the values of each kind count.
+
+use std::fmt;
+
+use super::{NAME, VALUES};
+
+/// What the values of a line mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// One publisher of one topic: [`PublisherValue`].
+    Publisher,
+    /// One publisher's messages at one subscription: [`FeedValue`].
+    Feed,
+    /// One service: [`ServiceValue`].
+    Service,
+    /// One side of the links with another process: [`LinkValue`].
+    Link,
+    /// One service, as its node's watchdog sees it: [`WatchdogValue`].
+    Watchdog,
+}
+
+impl Kind {
+    pub(super) const ALL: [Kind; 5] =
+        [Kind::Publisher, Kind::Feed, Kind::Service, Kind::Link, Kind::Watchdog];
+
+    /// The name of the kind in the region.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Publisher => "publisher",
+            Kind::Feed => "feed",
+            Kind::Service => "service",
+            Kind::Link => "link",
+            Kind::Watchdog => "watchdog",
+        }
+    }
+
+    /// The names of the line's values, in order.
+    #[must_use]
+    pub const fn values(self) -> &'static [&'static str] {
+        match self {
+            Kind::Publisher => PublisherValue::NAMES,
+            Kind::Feed => FeedValue::NAMES,
+            Kind::Service => ServiceValue::NAMES,
+            Kind::Link => LinkValue::NAMES,
+            Kind::Watchdog => WatchdogValue::NAMES,
+        }
+    }
+
+    pub(super) fn from_word(word: u64) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| *kind as u64 == word)
+    }
+}
+
+/// A value of the lines of one kind.
+pub trait Value: Copy + fmt::Debug {
+    /// The kind.
+    const KIND: Kind;
+
+    /// Its position in [`Kind::values`].
+    fn index(self) -> usize;
+}
+
+macro_rules! values {
+    ($($(#[$meta:meta])* $name:ident of $kind:ident {
+        $($(#[$doc:meta])* $variant:ident = $text:literal,)*
+    })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl $name {
+            pub(super) const NAMES: &[&str] = &[$($text),*];
+        }
+
+        impl Value for $name {
+            const KIND: Kind = Kind::$kind;
+
+            #[inline]
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        const _: () = {
+            assert!($name::NAMES.len() <= VALUES, "a line has no room for all values of a kind");
+            let mut index = 0;
+            while index < $name::NAMES.len() {
+                assert!($name::NAMES[index].len() <= NAME * 8, "the table has no room for a name");
+                index += 1;
+            }
+        };
+    )*};
+}
+
+values! {
+    /// Values of a [`Kind::Publisher`].
+    PublisherValue of Publisher {
+        /// Messages that were sent; the sequence of the next one.
+        Sent = "sent",
+        /// Messages that were sent while there was no subscription.
+        Unheard = "unheard",
+        /// Emits that waited for room.
+        Waited = "waited",
+        /// Emits that a full ring rejected.
+        Rejected = "rejected",
+    }
+
+    /// Values of a [`Kind::Feed`].
+    FeedValue of Feed {
+        /// The sequence at which the subscription joined.
+        JoinedAt = "joined_at",
+        /// Messages that were taken.
+        Taken = "taken",
+        /// Messages that were overwritten before they were taken.
+        Overwritten = "overwritten",
+        /// Messages that were skipped on purpose, or lost on their way.
+        Skipped = "skipped",
+        /// Messages that became dead letters.
+        DeadLettered = "dead_lettered",
+        /// Messages that a service was given a second time.
+        Redelivered = "redelivered",
+        /// Messages that were left in the ring when the subscription went.
+        Left = "left",
+        /// Messages of which nobody knows whether they were taken.
+        Unknown = "unknown",
+        /// Messages that a link sent a second time.
+        SentAgain = "sent_again",
+    }
+
+    /// Values of a [`Kind::Service`].
+    ServiceValue of Service {
+        /// Starts of the service.
+        Starts = "starts",
+        /// Runs that ended with an error.
+        Errors = "errors",
+        /// Runs that panicked.
+        Panics = "panics",
+        /// Messages that were given up as dead letters.
+        DeadLetters = "dead_letters",
+    }
+
+    /// Values of a [`Kind::Link`].
+    LinkValue of Link {
+        /// Connections with the peer.
+        Connections = "connections",
+        /// Messages that were sent.
+        Sent = "sent",
+        /// Messages that were received.
+        Received = "received",
+        /// Messages that a peer said it does not send.
+        Missed = "missed",
+        /// Connections that ended with an error.
+        Errors = "errors",
+        /// Topics that were refused.
+        Refused = "refused",
+        /// Connections that were not let in.
+        TurnedAway = "turned_away",
+        /// Connections that were ended to make room for others.
+        Evicted = "evicted",
+    }
+
+    /// Values of a [`Kind::Watchdog`].
+    WatchdogValue of Watchdog {
+        /// Polls that took longer than the limit.
+        LongPolls = "long_polls",
+    }
+}
