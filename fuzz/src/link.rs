@@ -230,9 +230,9 @@ impl Pair<'_> {
                     let _ = self.links[1].grant(stream, 1);
                 }
             }
-            Event::Run { stream, first, items, bytes } => {
-                assert!(!bytes.is_empty() && bytes.len().is_multiple_of(items.stride as usize));
-                let count = bytes.len() / items.stride as usize;
+            Event::Run { stream, first, shape, bytes } => {
+                assert!(!bytes.is_empty() && bytes.len().is_multiple_of(shape.stride as usize));
+                let count = bytes.len() / shape.stride as usize;
                 assert!(!honest || bytes.iter().all(|byte| *byte == 7), "other bytes");
                 for sequence in (first..).take(count) {
                     self.reader_gets(stream, sequence, honest);

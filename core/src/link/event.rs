@@ -117,7 +117,7 @@ pub enum Event<'a> {
         /// The sequence of the first of them.
         first: u64,
         /// How they lie in the bytes.
-        items: RunShape,
+        shape: RunShape,
         /// Whole items.
         bytes: &'a [u8],
     },

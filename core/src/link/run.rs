@@ -229,7 +229,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             }
         }
         self.came(now);
-        let event = (!leaving).then_some(Event::Run { stream: id, first, items: shape, bytes });
+        let event = (!leaving).then_some(Event::Run { stream: id, first, shape, bytes });
         Ok(Input { used, needed: 0, event })
     }
 }

@@ -198,10 +198,10 @@ impl Side {
             match taken {
                 Ok(input) => {
                     match input.event {
-                        Some(Event::Run { stream, first, items, bytes }) => {
-                            let items_of = bytes.chunks(items.stride as usize);
-                            self.said.extend(items_of.zip(first..).map(|(item, sequence)| {
-                                let payload = items.message(item).to_vec();
+                        Some(Event::Run { stream, first, shape, bytes }) => {
+                            let items = bytes.chunks(shape.stride as usize);
+                            self.said.extend(items.zip(first..).map(|(item, sequence)| {
+                                let payload = shape.message(item).to_vec();
                                 let envelope = Envelope::default();
                                 Said::Message { stream, sequence, payload, envelope }
                             }));

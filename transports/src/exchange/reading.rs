@@ -265,7 +265,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                     link.close(now, CloseReason::Protocol);
                 }
             }
-            Event::Run { stream, items: shape, bytes, .. } => {
+            Event::Run { stream, shape, bytes, .. } => {
                 let taken = self.flow(stream).map(|flow| flow.run(shape, bytes));
                 if let Some(Err(reason)) = taken {
                     link.close(now, reason);

@@ -73,8 +73,8 @@ impl Writer {
             return Ok(false);
         }
         let length = size_of::<Sample>() as u16;
-        let items = RunShape { stride: size_of::<[u64; SLOT]>() as u32, skip: 8, length };
-        link.send_run(now, stream, items, left.min(RUN as u64) as usize).map(|count| count > 0)
+        let shape = RunShape { stride: size_of::<[u64; SLOT]>() as u32, skip: 8, length };
+        link.send_run(now, stream, shape, left.min(RUN as u64) as usize).map(|count| count > 0)
     }
 }
 
@@ -142,9 +142,9 @@ impl Reader {
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Reader {
     fn heard(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
-        let Event::Run { stream, items, bytes, .. } = event else { return };
-        for item in bytes.chunks_exact(items.stride as usize) {
-            if let Ok(sample) = decode_ref::<Sample>(items.message(item)) {
+        let Event::Run { stream, shape, bytes, .. } = event else { return };
+        for item in bytes.chunks_exact(shape.stride as usize) {
+            if let Ok(sample) = decode_ref::<Sample>(shape.message(item)) {
                 self.add(stream, sample);
             }
         }
