@@ -95,6 +95,7 @@ impl Pair {
             .service(move || Counter { count, stays })
             .service(move || Taker(taken.clone()))
             .service(|| Deaf)
+            .service(|| Patient)
             .build()
     }
 
@@ -245,6 +246,53 @@ async fn what_nobody_came_for_is_named() {
     let error = within(far.join()).await.unwrap_err();
     let StartError::Undelivered { left, .. } = error else { panic!("{error}") };
     assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 5)]);
+}
+
+/// Waits for its message to be confirmed, whatever is asked of it.
+struct Patient;
+
+#[service(emits(Number))]
+impl Patient {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.emit(Number { value: 1 }).await?;
+        ctx.confirmed().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_an_abandoned_service_did_not_get_across_is_named_with_it() {
+    for name in ["Deaf", "Patient"] {
+        let (pair, _received) = Pair::new(&format!("abandoned-{name}"));
+        let service = format!("[\"{name}\"]\nshutdown = \"100ms\"");
+        let node = pair.node(&TOPOLOGY.replace("[\"Counter\"]", &service), "far", 0, false);
+        let far = node.unwrap().start(Tokio::current().unwrap()).unwrap();
+        let sent = || -> u64 { far.counters().iter().map(|line| line.value("sent")).sum() };
+        while sent() == 0 {
+            within(tokio::task::yield_now()).await;
+        }
+        far.shutdown();
+        let error = within(far.join()).await.unwrap_err();
+        let text = "not delivered, though waited for 100ms: 1 messages of `numbers` to node `near`; \
+                    abandoned at the shutdown deadline: ";
+        assert_eq!(error.to_string(), format!("{text}{name}"));
+        let StartError::Undelivered { left, abandoned, .. } = error else { panic!("{error}") };
+        assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 1)]);
+        assert_eq!(abandoned, [name]);
+    }
+}
+
+#[tokio::test]
+async fn an_observer_that_never_came_is_owed_nothing() {
+    for policy in ["drop-oldest", "latest"] {
+        let (pair, _received) = Pair::new(&format!("observer-{policy}"));
+        let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
+        let text =
+            format!("{impatient}\n[subscription.\"Taker.numbers\"]\npolicy = \"{policy}\"\n");
+        let node = pair.node(&text, "far", 5, false).unwrap();
+        let far = node.start(Tokio::current().unwrap()).unwrap();
+        within(far.join()).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -167,9 +167,7 @@ impl Driver {
         select(pin!(links.ended()), grace).await;
         let left = links.undelivered();
         if !left.is_empty() {
-            let error = StartError::Undelivered { left, patience };
-            tracing::error!(node = shared.plan.node, %error, "gives up");
-            shared.state().error.get_or_insert(error);
+            shared.leave_undelivered(left);
         }
     }
 

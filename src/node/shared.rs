@@ -144,8 +144,24 @@ impl Shared {
     pub(super) fn abandon(&self, services: Vec<String>) {
         tracing::error!(node = self.plan.node, ?services, "abandoned at the shutdown's deadline");
         services.iter().for_each(|service| self.end(service, &Outcome::Abandoned));
-        let error = StartError::Abandoned { services, deadline: self.patience() };
-        self.state().error.get_or_insert(error);
+        match &mut self.state().error {
+            // Both are to be known.
+            Some(StartError::Undelivered { abandoned, .. }) => abandoned.extend(services),
+            Some(_) => {}
+            error => *error = Some(StartError::Abandoned { services, deadline: self.patience() }),
+        }
+    }
+
+    /// Messages for other nodes, by node and topic, are not waited for any more. What waited for them was abandoned, perhaps.
+    pub(super) fn leave_undelivered(&self, left: Vec<(String, String, usize)>) {
+        let mut state = self.state();
+        let (abandoned, first) = match state.error.take() {
+            Some(StartError::Abandoned { services, .. }) => (services, None),
+            first => (Vec::new(), first),
+        };
+        let error = StartError::Undelivered { left, patience: self.patience(), abandoned };
+        tracing::error!(node = self.plan.node, %error, "gives up");
+        state.error = Some(first.unwrap_or(error));
     }
 
     /// Nothing is left to be done.
