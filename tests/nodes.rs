@@ -1,6 +1,9 @@
 //! Two nodes of one topology, joined by a link: here in one process, with all that is between two.
 #![cfg(target_os = "linux")]
 
+#[path = "nodes/letters.rs"]
+mod letters;
+
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;

@@ -9,7 +9,7 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::exchange::LayoutMismatch;
-use mycelium_transports::local::{Publisher, Schema, Topic, Undelivered};
+use mycelium_transports::local::{Hold, Publisher, Schema, Topic, Undelivered};
 
 use super::threads::Threads;
 use super::{Outcome, Placement};
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) unstarted: Countdown,
     /// Services that have not ended.
     pub(super) left: Countdown,
+    /// Those of them that do not wait for dead letters.
+    pub(super) others_left: Countdown,
     /// The driver has seen all services off, or given them up.
     pub(super) seen_off: AtomicBool,
     /// The services' own threads.
@@ -63,6 +65,8 @@ pub(super) struct State {
     /// Topics to which somebody outside the services emits.
     pub(super) from_outside: BTreeSet<&'static str>,
     pub(super) error: Option<StartError>,
+    /// As long as a service or a link may give a message up, and somebody here reads dead letters.
+    letters: Option<Hold>,
 }
 
 impl Shared {
@@ -71,8 +75,9 @@ impl Shared {
         plan: Plan,
         executor: Arc<dyn Executor>,
         observers: Observers,
-        services: usize,
+        services: &[&str],
     ) -> Result<Arc<Shared>, BuildError> {
+        let others = services.iter().filter(|name| !plan.letters.are_awaited_by(name)).count();
         let shared = Shared {
             plan,
             executor,
@@ -82,8 +87,9 @@ impl Shared {
             phases: Phases::default(),
             observers,
             overdue: Latch::default(),
-            unstarted: Countdown::new(services),
-            left: Countdown::new(services),
+            unstarted: Countdown::new(services.len()),
+            left: Countdown::new(services.len()),
+            others_left: Countdown::new(others),
             seen_off: AtomicBool::new(false),
             threads: Arc::default(),
             placements: OnceLock::new(),
@@ -102,6 +108,9 @@ impl Shared {
             let capacity = self.plan.capacity(name);
             let (schema, counters) = (planned.schema, self.counters.clone());
             let topic = Topic::with_readers(name, schema, capacity, planned.gating, counters)?;
+            if *name == DeadLetter::TOPIC && self.plan.letters.are_read() {
+                state.letters = Some(topic.hold());
+            }
             state.topics.insert(name, topic);
         }
         Ok(())
@@ -214,8 +223,7 @@ impl Shared {
         self.publisher(name)
     }
 
-    /// Publishes a message that a link has given up, if anybody here reads dead letters. The publisher is gone at once:
-    /// whoever reads them must see their end.
+    /// Publishes a message that a link has given up, if anybody here reads dead letters.
     pub(crate) fn bury(&self, undelivered: &Undelivered) {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
             && let Ok(mut letters) = self.publisher::<DeadLetter>("links")
@@ -227,6 +235,12 @@ impl Shared {
 
     pub(crate) fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
         Ok(self.topic::<M>()?.publisher(name, self.executor.entropy())?)
+    }
+
+    /// Nothing gives up a message any more that somebody here could read of.
+    pub(super) fn end_letters(&self) {
+        let letters = self.state().letters.take();
+        drop(letters);
     }
 
     /// A topic that services here read has another layout at another node: they can never read it, and the node ends.
@@ -281,6 +295,9 @@ impl Drop for Departure {
                 window,
             });
             self.shared.shut_down();
+        }
+        if !self.shared.plan.letters.are_awaited_by(&self.name) {
+            self.shared.others_left.count_down();
         }
         self.shared.left.count_down();
     }
