@@ -292,6 +292,11 @@ impl Links {
         self.control.shut_down();
     }
 
+    /// The last readers are about to leave.
+    pub(crate) fn leave(&self) {
+        self.control.leave();
+    }
+
     /// Readers leave, and what publishers sent is brought to its end.
     pub(crate) fn drain(&self) {
         self.control.drain();

@@ -9,9 +9,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use mycelium::{
-    BuildError, Context, Delivery, Node, Result, Running, StartError, Topology, message, service,
+    BuildError, Context, Delivery, Node, Report, Result, Running, StartError, Topology, message,
+    service,
 };
 use mycelium_tokio::Tokio;
+use mycelium_transports::counters::Kind;
 
 #[message(topic = "numbers", id = 1)]
 struct Number {
@@ -295,6 +297,49 @@ async fn an_observer_that_never_came_is_owed_nothing() {
         let node = pair.node(&text, "far", 5, false).unwrap();
         let far = node.start(Tokio::current().unwrap()).unwrap();
         within(far.join()).await.unwrap();
+    }
+}
+
+/// Takes so many messages, and ends with the last one in hand.
+struct Few(u64);
+
+#[service(reads(Number))]
+impl Few {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        for _ in 0..self.0 {
+            numbers.recv().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn both_sides_of_a_link_count_the_same_as_taken() {
+    for (few, count) in [(1, 1), (10, 10), (10, 100), (100, 100)] {
+        let (pair, _received) = Pair::new(&format!("few-{few}-{count}"));
+        let text = TOPOLOGY.replace("\"Taker\"", "\"Few\"");
+        let start = |name| {
+            let topology = Topology::parse("pair.toml", &text).unwrap();
+            let node = Node::builder(name)
+                .topology(topology.in_directory(&pair.directory))
+                .service(move || Counter { count, stays: false })
+                .service(move || Few(few));
+            node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        };
+        let (far, near) = (start("far"), start("near"));
+        let near = within(near.join()).await.unwrap();
+        let far = within(far.join()).await.unwrap();
+        let of = |report: &Report, value: &str| -> u64 {
+            let feeds = report.counters.iter().filter(|line| line.kind == Kind::Feed);
+            feeds.map(|line| line.value(value)).sum()
+        };
+        let taken = [&far, &near].map(|report| of(report, "taken"));
+        assert_eq!(taken, [few, few], "of {count}: {:?}, {:?}", far.counters, near.counters);
+        assert_eq!(of(&near, "redelivered") + of(&far, "unknown"), 0);
+        if few == count {
+            assert_eq!(of(&far, "left") + of(&near, "left"), 0);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the services of a running node, its driver and its owner share: how far it is, and what has become of each service.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(super) left: Countdown,
     /// Those of them that do not wait for dead letters.
     pub(super) others_left: Countdown,
+    /// How many of these have not said that they are about to end.
+    unannounced: AtomicUsize,
     /// The driver has seen all services off, or given them up.
     pub(super) seen_off: AtomicBool,
     /// The services' own threads.
@@ -90,6 +92,7 @@ impl Shared {
             unstarted: Countdown::new(services.len()),
             left: Countdown::new(services.len()),
             others_left: Countdown::new(others),
+            unannounced: AtomicUsize::new(others),
             seen_off: AtomicBool::new(false),
             threads: Arc::default(),
             placements: OnceLock::new(),
@@ -281,6 +284,21 @@ pub(crate) struct Departure {
     pub(super) shared: Arc<Shared>,
     pub(super) name: String,
     pub(crate) outcome: Outcome,
+}
+
+impl Departure {
+    /// The service is about to end for good. If it is the last one, links confirm what subscriptions were done with, and not
+    /// what they leave behind.
+    pub(crate) fn announce(&self) {
+        let letters = &self.shared.plan.letters;
+        if !letters.are_awaited_by(&self.name)
+            && self.shared.unannounced.fetch_sub(1, Ordering::SeqCst) == 1
+            && !letters.cross_links
+            && let Some(links) = self.shared.links.get()
+        {
+            links.leave();
+        }
+    }
 }
 
 impl Drop for Departure {
