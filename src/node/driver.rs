@@ -146,7 +146,9 @@ impl Driver {
         if letters.are_read() && !letters.cross_links {
             self.see_messages_off(None).await;
         }
-        self.end_letters();
+        if !letters.have_no_end {
+            self.end_letters();
+        }
         std::future::pending::<()>().await
     }
 

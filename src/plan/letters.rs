@@ -15,6 +15,8 @@ pub(crate) struct Letters {
     last: BTreeSet<String>,
     /// The last ones read from another node or emit to one: links cannot end before they do.
     pub(crate) cross_links: bool,
+    /// There are no others, and links may give up what the last ones send: only a shutdown says that nothing more comes.
+    pub(crate) have_no_end: bool,
     /// A service that is none of the last ones waits for messages of one of them.
     pub(crate) feed_others: bool,
     /// No service and no link of this node can give up a message.
@@ -56,7 +58,8 @@ impl Letters {
             ports.can_give_up() || ports.emits.iter().any(|port| port.topic == DeadLetter::TOPIC)
         });
         let are_never_written = !by_services && !neighbours.gates();
-        Letters { last, cross_links, feed_others, are_never_written }
+        let have_no_end = others.is_empty() && neighbours.gates();
+        Letters { last, cross_links, have_no_end, feed_others, are_never_written }
     }
 
     /// Whether a service ends after the others.

@@ -4,8 +4,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mycelium::{
-    Builder, Context, DeadLetter, Delivery, Error, Node, Result, StartError, Topology, message,
-    service,
+    Builder, Context, DeadLetter, Delivery, Error, Node, Result, StartError, Topology, TryRecv,
+    message, service,
 };
 use mycelium_tokio::Tokio;
 
@@ -193,4 +193,103 @@ async fn a_shutdown_ends_who_reads_dead_letters_after_the_others() {
     assert!(told.try_iter().eq(["the end"]));
     near.shutdown();
     within(near.join()).await.unwrap();
+}
+
+/// A link that carries what a reader of dead letters emits cannot end before it.
+#[tokio::test]
+async fn who_sends_alerts_to_another_node_ends_when_the_other_services_have() {
+    let (pair, received) = Pair::new("letters-alerts");
+    let (sender, told) = channel();
+    let text = TOPOLOGY
+        .replace("[\"Counter\"]", "[\"Counter\", \"Alarm\"]")
+        .replace("[\"Taker\"]", "[\"Taker\", \"Pager\"]");
+    let start = |name| {
+        let (taken, sender) = (pair.taken.clone(), sender.clone());
+        let node = Node::builder(name)
+            .topology(quick(&text).in_directory(&pair.directory))
+            .service(|| Counter { count: 20, stays: false })
+            .service(move || Taker(taken.clone()))
+            .service(|| Hapless)
+            .service(|| Alarm)
+            .service(move || Pager(sender.clone()));
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let nodes = ["far", "near"].map(start);
+    for node in nodes {
+        within(node.join()).await.unwrap();
+    }
+    assert!(told.try_iter().eq(["the end"]));
+    assert!(received.try_iter().eq(0..20));
+}
+
+/// Counts on after each alert, until there are no more.
+struct Again;
+
+#[service(reads(Alert), emits(Number))]
+impl Again {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut alerts = ctx.subscribe::<Alert>()?;
+        ctx.emit(Number { value: 0 }).await?;
+        while alerts.recv().await.is_some() {
+            ctx.emit(Number { value: 1 }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Each waits for another one, and one of them for dead letters: only a shutdown ends them.
+#[tokio::test]
+async fn a_circle_through_dead_letters_ends_at_a_shutdown() {
+    let builder = Node::builder("main")
+        .topology(quick(""))
+        .service(|| Alarm)
+        .service(|| Again)
+        .service(|| Hapless);
+    let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let letters =
+        || -> u64 { running.counters().iter().map(|line| line.value("dead_letters")).sum() };
+    while letters() < 2 {
+        within(tokio::task::yield_now()).await;
+    }
+    running.shutdown();
+    within(running.join()).await.unwrap();
+}
+
+/// Emits, and looks for what links have given up of that.
+struct Careful(Sender<&'static str>);
+
+#[service(reads(DeadLetter), emits(Number))]
+impl Careful {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut letters = ctx.subscribe::<DeadLetter>()?;
+        for value in 0..20 {
+            ctx.emit(Number { value }).await?;
+        }
+        ctx.confirmed().await;
+        let is_open = !matches!(letters.try_recv(), TryRecv::Closed);
+        self.0.send(if is_open { "open" } else { "closed" })?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn who_reads_dead_letters_of_its_own_messages_goes_on_to() {
+    let (pair, received) = Pair::new("letters-own");
+    let (sender, told) = channel();
+    let text = TOPOLOGY.replace("[\"Counter\"]", "[\"Careful\"]");
+    let start = |name| {
+        let (taken, sender) = (pair.taken.clone(), sender.clone());
+        let node = Node::builder(name)
+            .topology(quick(&text).in_directory(&pair.directory))
+            .service(move || Careful(sender.clone()))
+            .service(|| Hapless)
+            .service(move || Taker(taken.clone()));
+        node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+    };
+    let nodes = ["far", "near"].map(start);
+    for node in nodes {
+        within(node.join()).await.unwrap();
+    }
+    assert!(told.try_iter().eq(["open"]));
+    assert!(received.try_iter().eq(0..20));
 }
