@@ -5,7 +5,9 @@ use mycelium_transports::local::Undelivered;
 
 use crate::message;
 
-/// A message that a service failed at each time it was delivered. Read it like any other message.
+/// A message that a service failed at each time it was delivered, or that a link gave up as processes of its reader died of it.
+/// Read it like any other message, in the node that gave it up: dead letters do not cross links. Their reader gets `None`
+/// once all other services of the node have ended and its links have delivered what was sent.
 ///
 /// Texts and payload that are longer than their fields are cut; `length` says how long the payload was.
 #[message(topic = "mycelium.dead-letters", id = 0xFFFF)]

@@ -352,6 +352,8 @@ pub enum StartError {
         left: Vec<(String, String, usize)>,
         /// How long nothing arrived.
         patience: Duration,
+        /// Services that were abandoned at the shutdown's deadline as well.
+        abandoned: Vec<String>,
     },
     /// Services ignored the shutdown and were abandoned at its deadline.
     Abandoned {
@@ -427,13 +429,16 @@ impl fmt::Display for StartError {
                  build both nodes from one version of the message",
                 services.join(", ")
             ),
-            StartError::Undelivered { left, patience } => {
+            StartError::Undelivered { left, patience, abandoned } => {
                 write!(f, "not delivered, though waited for {patience:?}:")?;
                 for (index, (node, topic, count)) in left.iter().enumerate() {
                     let comma = if index == 0 { "" } else { "," };
                     write!(f, "{comma} {count} messages of `{topic}` to node `{node}`")?;
                 }
-                Ok(())
+                if abandoned.is_empty() {
+                    return Ok(());
+                }
+                write!(f, "; abandoned at the shutdown deadline: {}", abandoned.join(", "))
             }
             StartError::Abandoned { services, deadline } => write!(
                 f,

@@ -190,8 +190,10 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// Ends the subscription for good: it holds no publisher any more, and cannot be taken again.
+    /// Ends the subscription for good: it holds no publisher any more, and cannot be taken again. The message in hand is
+    /// done with.
     pub fn unsubscribe(mut self) {
+        self.done();
         self.home = None;
     }
 }

@@ -93,6 +93,11 @@ impl Neighbours {
         readers.filter(|(read, policy)| *read == topic && policy.is_gating()).count()
     }
 
+    /// Whether any other node reads from this one in a gating mode.
+    pub(crate) fn gates(&self) -> bool {
+        self.readers.values().flatten().any(|(_, policy)| policy.is_gating())
+    }
+
     /// The nodes that this one shares a topic with in a gating mode, whichever of the two publishes it.
     pub(crate) fn sharing(&self, topic: &str) -> impl Iterator<Item = &str> {
         let all = self.publishers.iter().chain(&self.readers);
@@ -285,6 +290,11 @@ impl Links {
     /// Publishers that end from now on may come back.
     pub(crate) fn shut_down(&self) {
         self.control.shut_down();
+    }
+
+    /// The last readers are about to leave.
+    pub(crate) fn leave(&self) {
+        self.control.leave();
     }
 
     /// Readers leave, and what publishers sent is brought to its end.

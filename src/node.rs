@@ -166,7 +166,8 @@ impl Node {
             let (name, execution) = (service.name.clone(), service.execution.clone());
             asked.push(Asked { name, execution, executor });
         }
-        let shared = Shared::new(self.plan, executor, self.observers, self.services.len())?;
+        let names: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
+        let shared = Shared::new(self.plan, executor, self.observers, &names)?;
         let mut prepared = Vec::new();
         for (service, asked) in self.services.into_iter().zip(asked) {
             prepared.push((service.prepare)(&shared, asked)?);

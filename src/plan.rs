@@ -1,5 +1,7 @@
 //! What a node is to be, checked before anything runs: its topics, policies, memory, and who waits for whom.
 
+mod letters;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::Message;
@@ -9,6 +11,7 @@ use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
 use crate::links::Neighbours;
 use crate::topology::Topology;
+use letters::Letters;
 
 /// Gating subscriptions that a topic takes beside those of the topology: made at run time, by nodes that the topology does
 /// not name or from outside the services.
@@ -44,8 +47,11 @@ pub struct Ports {
 impl Ports {
     /// Whether messages of the service can become dead letters. Who reads these has nowhere to put its own.
     pub(crate) fn can_give_up(&self) -> bool {
-        let reads_letters = self.reads.iter().any(|port| port.topic == DeadLetter::TOPIC);
-        !self.reads.is_empty() && !reads_letters
+        !self.reads.is_empty() && !self.reads_letters()
+    }
+
+    fn reads_letters(&self) -> bool {
+        self.reads.iter().any(|port| port.topic == DeadLetter::TOPIC)
     }
 }
 
@@ -62,6 +68,8 @@ pub(crate) struct Plan {
     pub(crate) feedback: Vec<(String, &'static str)>,
     /// What other nodes have to do with this one.
     pub(crate) neighbours: Neighbours,
+    /// Which of its services end after the others, as they read dead letters.
+    pub(crate) letters: Letters,
     /// Services of this node, with the topics that they read.
     reads: Vec<(String, Vec<&'static str>)>,
 }
@@ -122,11 +130,12 @@ impl Plan {
         if memory > budget {
             return Err(BuildError::Memory { needed: memory, budget });
         }
+        let letters = Letters::new(services, &edges, &neighbours);
         let reads = services.iter().map(|(name, ports)| {
             (name.clone(), ports.reads.iter().map(|port| port.topic).collect())
         });
         let (node, reads) = (node.to_owned(), reads.collect());
-        Ok(Plan { node, topology, topics, memory, feedback, neighbours, reads })
+        Ok(Plan { node, topology, topics, memory, feedback, neighbours, letters, reads })
     }
 
     /// The services of this node that read a topic.
@@ -156,6 +165,13 @@ impl Plan {
                 ),
                 _ => {}
             }
+        }
+        if self.letters.are_never_written {
+            tracing::warn!(
+                node = self.node,
+                services = ?self.readers(DeadLetter::TOPIC),
+                "read dead letters, but nothing in this node can give up a message, and those of other nodes stay there"
+            );
         }
     }
 

@@ -100,7 +100,12 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
     loop {
         life.context.shared.starts(life.context.name(), failed.as_deref());
         let failure = match attempt(&mut life, &mut instance).await {
-            Ok(()) => break life.complete(),
+            Ok(()) => {
+                // A subscription that it kept comes home. What is left of it may panic as it goes.
+                let instance = instance.take();
+                drop(catch_unwind(AssertUnwindSafe(|| drop(instance))));
+                break life.complete();
+            }
             Err(failure) => failure,
         };
         life.inboxes.iter().for_each(|inbox| inbox.fail());
@@ -135,6 +140,8 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             break life.complete();
         }
     }
+    // Before its subscriptions go.
+    life.departure.announce();
 }
 
 /// Why a run of a service ended early.

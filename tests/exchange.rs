@@ -26,6 +26,8 @@ mod limits;
 mod lost;
 #[path = "exchange/names.rs"]
 mod names;
+#[path = "exchange/resumes.rs"]
+mod resumes;
 #[path = "exchange/slowest.rs"]
 mod slowest;
 mod station;

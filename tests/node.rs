@@ -11,8 +11,8 @@ mod shutdown;
 use std::sync::mpsc::{Sender, channel};
 
 use mycelium::{
-    BuildError, Context, Delivery, Node, Outcome, Policy, Result, SubscribeError, Topology,
-    message, service,
+    BuildError, Context, Delivery, Node, Outcome, Policy, Result, SubscribeError, Subscription,
+    Topology, message, service,
 };
 use mycelium_tokio::Tokio;
 
@@ -167,6 +167,40 @@ async fn what_a_reader_leaves_behind_is_counted() {
     let sent = report.counters.iter().find(|line| line.label("publisher") == "Source").unwrap();
     assert_eq!(sent.value("sent"), 50);
     assert_eq!(feed.value("left") + sent.value("unheard") + 2, 50);
+}
+
+/// The message in hand of a service that ends well was received, wherever the subscription is then.
+#[tokio::test]
+async fn what_is_in_hand_at_a_good_end_is_not_left() {
+    struct Keeps(Option<Subscription<Number>>);
+    #[service(reads(Number))]
+    impl Keeps {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            numbers.recv().await;
+            self.0 = Some(numbers);
+            Ok(())
+        }
+    }
+    struct Leaves;
+    #[service(reads(Number))]
+    impl Leaves {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut numbers = ctx.subscribe::<Number>()?;
+            numbers.recv().await;
+            numbers.unsubscribe();
+            Ok(())
+        }
+    }
+    let builder = Node::builder("main")
+        .service(|| Source { count: 1 })
+        .service(|| Keeps(None))
+        .service(|| Leaves);
+    let report = run(builder).await;
+    for reader in ["Keeps", "Leaves"] {
+        let feed = report.counters.iter().find(|line| line.label("reader") == reader).unwrap();
+        assert_eq!((feed.value("taken"), feed.value("left")), (1, 0), "{reader}");
+    }
 }
 
 #[test]

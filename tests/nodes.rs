@@ -1,14 +1,17 @@
 //! Two nodes of one topology, joined by a link: here in one process, with all that is between two.
 #![cfg(target_os = "linux")]
 
+#[path = "nodes/letters.rs"]
+mod letters;
 mod numbers;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use mycelium::{BuildError, Context, Node, Result, Running, StartError, Topology, service};
+use mycelium::{BuildError, Context, Node, Report, Result, Running, StartError, Topology, service};
 use mycelium_tokio::Tokio;
+use mycelium_transports::counters::Kind;
 
 use crate::numbers::{Counter, Number, Taker, within};
 
@@ -56,6 +59,7 @@ impl Pair {
             .service(move || Counter { count, stays })
             .service(move || Taker(taken.clone()))
             .service(|| Deaf)
+            .service(|| Patient)
             .build()
     }
 
@@ -202,6 +206,96 @@ async fn what_nobody_came_for_is_named() {
     let error = within(far.join()).await.unwrap_err();
     let StartError::Undelivered { left, .. } = error else { panic!("{error}") };
     assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 5)]);
+}
+
+/// Waits for its message to be confirmed, whatever is asked of it.
+struct Patient;
+
+#[service(emits(Number))]
+impl Patient {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.emit(Number { value: 1 }).await?;
+        ctx.confirmed().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_an_abandoned_service_did_not_get_across_is_named_with_it() {
+    for name in ["Deaf", "Patient"] {
+        let (pair, _received) = Pair::new(&format!("abandoned-{name}"));
+        let service = format!("[\"{name}\"]\nshutdown = \"100ms\"");
+        let node = pair.node(&TOPOLOGY.replace("[\"Counter\"]", &service), "far", 0, false);
+        let far = node.unwrap().start(Tokio::current().unwrap()).unwrap();
+        let sent = || -> u64 { far.counters().iter().map(|line| line.value("sent")).sum() };
+        while sent() == 0 {
+            within(tokio::task::yield_now()).await;
+        }
+        far.shutdown();
+        let error = within(far.join()).await.unwrap_err();
+        let text = "not delivered, though waited for 100ms: 1 messages of `numbers` to node `near`; \
+                    abandoned at the shutdown deadline: ";
+        assert_eq!(error.to_string(), format!("{text}{name}"));
+        let StartError::Undelivered { left, abandoned, .. } = error else { panic!("{error}") };
+        assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 1)]);
+        assert_eq!(abandoned, [name]);
+    }
+}
+
+#[tokio::test]
+async fn an_observer_that_never_came_is_owed_nothing() {
+    for policy in ["drop-oldest", "latest"] {
+        let (pair, _received) = Pair::new(&format!("observer-{policy}"));
+        let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
+        let text =
+            format!("{impatient}\n[subscription.\"Taker.numbers\"]\npolicy = \"{policy}\"\n");
+        let node = pair.node(&text, "far", 5, false).unwrap();
+        let far = node.start(Tokio::current().unwrap()).unwrap();
+        within(far.join()).await.unwrap();
+    }
+}
+
+/// Takes so many messages, and ends with the last one in hand.
+struct Few(u64);
+
+#[service(reads(Number))]
+impl Few {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        for _ in 0..self.0 {
+            numbers.recv().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn both_sides_of_a_link_count_the_same_as_taken() {
+    for (few, count) in [(1, 1), (10, 10), (10, 100), (100, 100)] {
+        let (pair, _received) = Pair::new(&format!("few-{few}-{count}"));
+        let text = TOPOLOGY.replace("\"Taker\"", "\"Few\"");
+        let start = |name| {
+            let topology = Topology::parse("pair.toml", &text).unwrap();
+            let node = Node::builder(name)
+                .topology(topology.in_directory(&pair.directory))
+                .service(move || Counter { count, stays: false })
+                .service(move || Few(few));
+            node.build().unwrap().start(Tokio::current().unwrap()).unwrap()
+        };
+        let (far, near) = (start("far"), start("near"));
+        let near = within(near.join()).await.unwrap();
+        let far = within(far.join()).await.unwrap();
+        let of = |report: &Report, value: &str| -> u64 {
+            let feeds = report.counters.iter().filter(|line| line.kind == Kind::Feed);
+            feeds.map(|line| line.value(value)).sum()
+        };
+        let taken = [&far, &near].map(|report| of(report, "taken"));
+        assert_eq!(taken, [few, few], "of {count}: {:?}, {:?}", far.counters, near.counters);
+        assert_eq!(of(&near, "redelivered") + of(&far, "unknown"), 0);
+        if few == count {
+            assert_eq!(of(&far, "left") + of(&near, "left"), 0);
+        }
+    }
 }
 
 #[tokio::test]

@@ -474,6 +474,16 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
     let to_writer: Vec<Breach> = vec![
         ("taken before it was sent", window(101, 8), LinkError::Window { stream: 1 }),
         ("taken back", window(100, 7), LinkError::Window { stream: 1 }),
+        (
+            "room for a stream that never was",
+            control(9, 100, &[12, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]),
+            LinkError::Stream { number: 9 },
+        ),
+        (
+            "asks for a stream that never was",
+            control(9, 0, &[20, 0, 0, 0, 0, 0, 0, 0]),
+            LinkError::Stream { number: 9 },
+        ),
     ];
     let both = to_reader.into_iter().map(|breach| (RIGHT, breach));
     for (side, (what, bytes, error)) in

@@ -12,11 +12,12 @@ use mycelium_core::link::{
     Batching, CloseReason, Config, ConfigError, Interest, Leave, LinkError, RejectReason,
     SendError, ServeId,
 };
-use mycelium_core::{Digest, Envelope, FrameError, Limits, write_frame};
+use mycelium_core::{Digest, Envelope, FrameError, FrameView, Limits, write_frame};
 use pair::conversation::{
     LEFT, MS, RIGHT, asked, control, name, reading, resubscribe, send, sequences, swaps, wanted,
 };
 use pair::{Pair, STREAMS, Said, TestLink, config};
+use zerocopy::IntoBytes;
 
 /// The payload of one of the link's own frames.
 fn payload(kind: u16, parts: &[&[u8]]) -> Vec<u8> {
@@ -371,6 +372,78 @@ fn the_last_sequence_of_all_is_nobodys() {
     pair.sides[LEFT].feed(now, &control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &last])));
     let failed = pair.sides[LEFT].failed;
     assert!(matches!(failed, Some(LinkError::Sequence { found: u64::MAX, .. })), "{failed:?}");
+}
+
+#[test]
+fn the_numbers_of_an_earlier_connection_are_nobodys() {
+    let asks = payload(20, &[&[0; 6]]);
+    let window = payload(12, &[&[0; 6], &8_u64.to_le_bytes()]);
+    for (of_a_stream, again) in [(&asks, false), (&window, false), (&asks, true), (&window, true)] {
+        let mut pair = Pair::new();
+        let (outgoing, _) = reading(&mut pair, 8);
+        if again {
+            pair.cut();
+            pair.connect();
+        } else {
+            // It has ended here, and who reads it may not have heard of that.
+            let now = pair.now;
+            pair.sides[LEFT].link.end(now, outgoing).unwrap();
+        }
+        pair.settle();
+        let now = pair.now;
+        pair.sides[LEFT].feed(now, &control(1, 100, of_a_stream));
+        let expected = again.then_some(LinkError::Stream { number: 1 });
+        assert_eq!(pair.sides[LEFT].failed, expected, "{of_a_stream:?}");
+    }
+}
+
+#[test]
+fn features_come_before_all_that_depends_on_them() {
+    let mut pair = Pair::new();
+    reading(&mut pair, 8);
+    pair.cut();
+    let said = pair.written[LEFT].len();
+    resubscribe(&mut pair);
+    let now = pair.now;
+    pair.sides[LEFT].read(now, usize::MAX);
+    let serve = wanted(&mut pair);
+    pair.sides[LEFT].link.gone(now, serve, 77).unwrap();
+    pair.write(LEFT, usize::MAX);
+    let mut rest = &pair.written[LEFT][said..];
+    let mut kinds = Vec::new();
+    while let Ok((frame, behind)) = FrameView::parse(rest, &Limits::default()) {
+        kinds.push(frame.payload()[0]);
+        rest = behind;
+    }
+    assert_eq!(kinds, [1, 16, 9], "hello, features, gone");
+}
+
+#[test]
+fn a_stream_goes_on_once_in_a_subscription() {
+    let mut pair = Pair::new();
+    reading(&mut pair, 8);
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    let now = pair.now;
+    let (number, epoch, next) = (1_u32.to_le_bytes(), 77_u64.to_le_bytes(), 100_u64.to_le_bytes());
+    // More than it said.
+    let resume = control(0, 0, &payload(4, &[&[0, 0], &number, &epoch, &next]));
+    pair.sides[LEFT].feed(now, &resume);
+    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Subscription { number: 1 }));
+
+    let mut pair = Pair::new();
+    let topic = name("swaps");
+    let mut wish = payload(3, &[&1_u16.to_le_bytes(), &number, &[7; 16], &[0, 0, 2, 0]]);
+    wish.extend(8_u32.to_le_bytes());
+    wish.extend(topic.as_bytes());
+    pair.settle();
+    let now = pair.now;
+    pair.sides[LEFT].feed(now, &control(0, 0, &wish));
+    pair.sides[LEFT].feed(now, &resume);
+    assert_eq!(pair.sides[LEFT].failed, None);
+    pair.sides[LEFT].feed(now, &resume);
+    assert_eq!(pair.sides[LEFT].failed, Some(LinkError::SecondStream { number: 0 }));
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Either, select};
+use mycelium_core::Message;
 use mycelium_core::wait::Wait;
 use mycelium_executor::block_on;
 use mycelium_transports::local::Finisher;
@@ -16,6 +17,7 @@ use super::placing::place;
 use super::threads::Threads;
 use super::watchdog::Dog;
 use super::{Hook, Outcome, Prepared, Shared};
+use crate::dead_letter::DeadLetter;
 use crate::error::StartError;
 use crate::inbox::AnyInbox;
 use crate::observe::Phase;
@@ -50,7 +52,8 @@ fn place_all(
     dog: Option<Arc<Dog>>,
     hooks: Vec<Hook>,
 ) -> Result<(), StartError> {
-    let mut driver = Driver { shared: shared.clone(), services: Vec::new(), dog };
+    let (shared_with, messages_seen_off) = (shared.clone(), AtomicBool::new(false));
+    let mut driver = Driver { shared: shared_with, services: Vec::new(), dog, messages_seen_off };
     let mut placements = Vec::new();
     for mut service in prepared {
         let (abort, registration) = AbortHandle::new_pair();
@@ -71,6 +74,8 @@ struct Driver {
     shared: Arc<Shared>,
     services: Vec<Handle>,
     dog: Option<Arc<Dog>>,
+    /// What services sent to other nodes has arrived there, or was given up.
+    messages_seen_off: AtomicBool,
 }
 
 /// A service that was launched.
@@ -120,8 +125,9 @@ impl Driver {
             std::future::pending::<()>().await
         };
         let (all_ended, shutdown) = (pin!(shared.left.wait()), pin!(shared.shutdown.wait()));
-        let (mut ready, quiet) = (pin!(ready), pin!(quiet));
-        select(select(ready.as_mut(), quiet), select(all_ended, shutdown)).await;
+        let (mut ready, quiet, letters) = (pin!(ready), pin!(quiet), pin!(self.see_letters_off()));
+        let waiting = select(ready.as_mut(), select(quiet, letters));
+        select(waiting, select(all_ended, shutdown)).await;
         // Services may have started and ended since it was last asked.
         select(ready, std::future::ready(())).await;
         if !shared.shutdown.is_set() {
@@ -132,11 +138,39 @@ impl Driver {
         Some(deadline)
     }
 
+    /// Once all services have ended that do not wait for dead letters, and the links have if these can end first: nothing
+    /// becomes a dead letter any more. Never ready.
+    async fn see_letters_off(&self) {
+        self.shared.others_left.wait().await;
+        let letters = &self.shared.plan.letters;
+        if letters.are_read() && !letters.cross_links {
+            self.see_messages_off(None).await;
+        }
+        if !letters.have_no_end {
+            self.end_letters();
+        }
+        std::future::pending::<()>().await
+    }
+
+    /// Who reads dead letters gets what there is, and then the end.
+    fn end_letters(&self) {
+        self.shared.end_letters();
+        for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
+            if *topic == DeadLetter::TOPIC {
+                // Services that end after their readers can still write some.
+                finisher.finish_when_empty();
+            }
+        }
+    }
+
     /// What services sent to other nodes is brought there: until the shutdown's deadline. Without a shutdown, it goes on as
     /// long as anything arrives within the time that a shutdown may take, or a launcher says that the reader comes.
     async fn see_messages_off(&self, mut shutdown: Option<Duration>) {
         let shared = &self.shared;
         let Some(links) = shared.links.get() else { return };
+        if self.messages_seen_off.load(Ordering::SeqCst) {
+            return;
+        }
         let patience = shared.patience();
         links.drain();
         loop {
@@ -167,10 +201,9 @@ impl Driver {
         select(pin!(links.ended()), grace).await;
         let left = links.undelivered();
         if !left.is_empty() {
-            let error = StartError::Undelivered { left, patience };
-            tracing::error!(node = shared.plan.node, %error, "gives up");
-            shared.state().error.get_or_insert(error);
+            shared.leave_undelivered(left);
         }
+        self.messages_seen_off.store(true, Ordering::SeqCst);
     }
 
     /// A thread has nothing to do but end when its service has.
@@ -226,12 +259,19 @@ impl Driver {
             links.shut_down();
         }
         self.finish_what_has_no_end();
+        if shared.plan.letters.feed_others {
+            self.end_letters();
+        }
         let overdue = pin!(shared.overdue.wait());
         let time_up = select(shared.executor.sleep_until(deadline), overdue);
         let half_time = shared.executor.sleep_until(shared.executor.now() + patience / 2);
         let all_ended = pin!(async {
             // In the first half of the time services still take what other nodes have sent.
-            let ended = pin!(shared.left.wait());
+            let ended = pin!(async {
+                shared.others_left.wait().await;
+                self.end_letters();
+                shared.left.wait().await;
+            });
             if let Either::Right((_, ended)) = select(ended, half_time).await {
                 self.leave_the_rest();
                 ended.await;
@@ -259,7 +299,9 @@ impl Driver {
         let plan = &self.shared.plan;
         let from_outside = self.shared.state().from_outside.clone();
         for service in &self.services {
-            for (topic, finisher) in &service.finishers {
+            // Dead letters have an end of their own.
+            let finishers = service.finishers.iter();
+            for (topic, finisher) in finishers.filter(|(topic, _)| *topic != DeadLetter::TOPIC) {
                 let feeds_back =
                     plan.feedback.iter().any(|(to, fed)| *to == service.name && fed == topic);
                 let unfed = plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0);

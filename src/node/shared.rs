@@ -1,7 +1,7 @@
 //! What the services of a running node, its driver and its owner share: how far it is, and what has become of each service.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::exchange::LayoutMismatch;
-use mycelium_transports::local::{Publisher, Schema, Topic, Undelivered};
+use mycelium_transports::local::{Hold, Publisher, Schema, Topic, Undelivered};
 
 use super::threads::Threads;
 use super::{Outcome, Placement};
@@ -42,6 +42,10 @@ pub(crate) struct Shared {
     pub(crate) unstarted: Countdown,
     /// Services that have not ended.
     pub(super) left: Countdown,
+    /// Those of them that do not wait for dead letters.
+    pub(super) others_left: Countdown,
+    /// How many of these have not said that they are about to end.
+    unannounced: AtomicUsize,
     /// The driver has seen all services off, or given them up.
     pub(super) seen_off: AtomicBool,
     /// The services' own threads.
@@ -63,6 +67,8 @@ pub(super) struct State {
     /// Topics to which somebody outside the services emits.
     pub(super) from_outside: BTreeSet<&'static str>,
     pub(super) error: Option<StartError>,
+    /// As long as a service or a link may give a message up, and somebody here reads dead letters.
+    letters: Option<Hold>,
 }
 
 impl Shared {
@@ -71,8 +77,9 @@ impl Shared {
         plan: Plan,
         executor: Arc<dyn Executor>,
         observers: Observers,
-        services: usize,
+        services: &[&str],
     ) -> Result<Arc<Shared>, BuildError> {
+        let others = services.iter().filter(|name| !plan.letters.are_awaited_by(name)).count();
         let shared = Shared {
             plan,
             executor,
@@ -82,8 +89,10 @@ impl Shared {
             phases: Phases::default(),
             observers,
             overdue: Latch::default(),
-            unstarted: Countdown::new(services),
-            left: Countdown::new(services),
+            unstarted: Countdown::new(services.len()),
+            left: Countdown::new(services.len()),
+            others_left: Countdown::new(others),
+            unannounced: AtomicUsize::new(others),
             seen_off: AtomicBool::new(false),
             threads: Arc::default(),
             placements: OnceLock::new(),
@@ -102,6 +111,9 @@ impl Shared {
             let capacity = self.plan.capacity(name);
             let (schema, counters) = (planned.schema, self.counters.clone());
             let topic = Topic::with_readers(name, schema, capacity, planned.gating, counters)?;
+            if *name == DeadLetter::TOPIC && self.plan.letters.are_read() {
+                state.letters = Some(topic.hold());
+            }
             state.topics.insert(name, topic);
         }
         Ok(())
@@ -144,8 +156,24 @@ impl Shared {
     pub(super) fn abandon(&self, services: Vec<String>) {
         tracing::error!(node = self.plan.node, ?services, "abandoned at the shutdown's deadline");
         services.iter().for_each(|service| self.end(service, &Outcome::Abandoned));
-        let error = StartError::Abandoned { services, deadline: self.patience() };
-        self.state().error.get_or_insert(error);
+        match &mut self.state().error {
+            // Both are to be known.
+            Some(StartError::Undelivered { abandoned, .. }) => abandoned.extend(services),
+            Some(_) => {}
+            error => *error = Some(StartError::Abandoned { services, deadline: self.patience() }),
+        }
+    }
+
+    /// Messages for other nodes, by node and topic, are not waited for any more. What waited for them was abandoned, perhaps.
+    pub(super) fn leave_undelivered(&self, left: Vec<(String, String, usize)>) {
+        let mut state = self.state();
+        let (abandoned, first) = match state.error.take() {
+            Some(StartError::Abandoned { services, .. }) => (services, None),
+            first => (Vec::new(), first),
+        };
+        let error = StartError::Undelivered { left, patience: self.patience(), abandoned };
+        tracing::error!(node = self.plan.node, %error, "gives up");
+        state.error = Some(first.unwrap_or(error));
     }
 
     /// Nothing is left to be done.
@@ -198,8 +226,7 @@ impl Shared {
         self.publisher(name)
     }
 
-    /// Publishes a message that a link has given up, if anybody here reads dead letters. The publisher is gone at once:
-    /// whoever reads them must see their end.
+    /// Publishes a message that a link has given up, if anybody here reads dead letters.
     pub(crate) fn bury(&self, undelivered: &Undelivered) {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
             && let Ok(mut letters) = self.publisher::<DeadLetter>("links")
@@ -211,6 +238,12 @@ impl Shared {
 
     pub(crate) fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
         Ok(self.topic::<M>()?.publisher(name, self.executor.entropy())?)
+    }
+
+    /// Nothing gives up a message any more that somebody here could read of.
+    pub(super) fn end_letters(&self) {
+        let letters = self.state().letters.take();
+        drop(letters);
     }
 
     /// A topic that services here read has another layout at another node: they can never read it, and the node ends.
@@ -253,6 +286,21 @@ pub(crate) struct Departure {
     pub(crate) outcome: Outcome,
 }
 
+impl Departure {
+    /// The service is about to end for good. If it is the last one, links confirm what subscriptions were done with, and not
+    /// what they leave behind.
+    pub(crate) fn announce(&self) {
+        let letters = &self.shared.plan.letters;
+        if !letters.are_awaited_by(&self.name)
+            && self.shared.unannounced.fetch_sub(1, Ordering::SeqCst) == 1
+            && !letters.cross_links
+            && let Some(links) = self.shared.links.get()
+        {
+            links.leave();
+        }
+    }
+}
+
 impl Drop for Departure {
     fn drop(&mut self) {
         self.shared.end(&self.name, &self.outcome);
@@ -265,6 +313,9 @@ impl Drop for Departure {
                 window,
             });
             self.shared.shut_down();
+        }
+        if !self.shared.plan.letters.are_awaited_by(&self.name) {
+            self.shared.others_left.count_down();
         }
         self.shared.left.count_down();
     }

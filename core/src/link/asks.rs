@@ -84,10 +84,18 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     pub(super) fn asks<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
         match self.outgoing.numbered(number) {
             Some((stream, _)) => Ok(Some(Event::Asks { stream })),
-            // It ended, or the topic was left, while this was on its way.
-            None if number <= self.numbers => Ok(None),
-            None => Err(LinkError::Stream { number }),
+            None => self.not_there(number),
         }
+    }
+
+    /// The peer speaks of a stream that is not there. If its number was given on this connection, it ended, or the topic was
+    /// left, while that was on its way.
+    #[cold]
+    fn not_there<'a>(&self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
+        if number > self.numbers_before && number <= self.numbers {
+            return Ok(None);
+        }
+        Err(LinkError::Stream { number })
     }
 
     pub(super) fn window<'a>(
@@ -97,12 +105,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         granted: u64,
     ) -> Result<Option<Event<'a>>, LinkError> {
         let Some((id, stream)) = self.outgoing.numbered(number) else {
-            // It ended, or the topic was left, while this was on its way.
-            return if number <= self.numbers {
-                Ok(None)
-            } else {
-                Err(LinkError::Stream { number })
-            };
+            return self.not_there(number);
         };
         // Messages of a run that are not out are sent, and cannot have arrived.
         let out = self.out.not_out(id).unwrap_or(stream.next);

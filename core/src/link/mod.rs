@@ -131,6 +131,8 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     coming: Option<run::Coming>,
     /// The last that a want, an incoming or an outgoing stream was given.
     numbers: u32,
+    /// The last of them that was given before this connection.
+    numbers_before: u32,
     /// When the peer was last heard, and when it was last sent something.
     heard: Duration,
     spoke: Duration,
@@ -226,6 +228,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             ends: 0,
             coming: None,
             numbers: 0,
+            numbers_before: 0,
             heard: Duration::ZERO,
             spoke: Duration::ZERO,
             pong: None,
@@ -238,6 +241,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         self.lost();
         self.phase = Phase::Greeting(now.saturating_add(self.config.handshake));
         (self.heard, self.spoke) = (now, now);
+        self.numbers_before = self.numbers;
         let config = &self.config;
         let keep_alive = u32::try_from(config.keep_alive.as_millis()).unwrap_or(u32::MAX);
         let hello = Hello::new(

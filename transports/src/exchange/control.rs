@@ -16,6 +16,8 @@ pub struct Control {
     shutdown: AtomicBool,
     /// All services had ended by themselves before anybody asked for a shutdown.
     has_completed: AtomicBool,
+    /// Its last readers are about to leave.
+    leaves: AtomicBool,
     /// Topics that were announced and have not found their other side.
     unready: AtomicUsize,
     /// Tasks and taps that something still depends on.
@@ -52,6 +54,12 @@ impl Control {
     pub fn shut_down(&self) {
         self.shutdown.store(true, Ordering::Release);
         self.changed.notify(usize::MAX);
+    }
+
+    /// The last readers are about to leave: [`drain`](Control::drain) follows. What they were not done with is not confirmed
+    /// from now on, though nobody is left who could be done with it.
+    pub fn leave(&self) {
+        self.leaves.store(true, Ordering::Release);
     }
 
     /// Readers leave, publishers' messages are brought to an end: no publisher sends any more.
@@ -148,6 +156,11 @@ impl Control {
     /// Whether it was asked to end before it had done its work: what ends then may come back.
     pub(super) fn may_come_back(&self) -> bool {
         self.is_shutdown() && !self.has_completed.load(Ordering::Acquire)
+    }
+
+    /// Whether readers that leave do so because this side ends.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaves.load(Ordering::Acquire) || self.is_shutdown() || self.phase() > Phase::Run
     }
 
     pub(super) fn is_shutdown(&self) -> bool {

@@ -7,10 +7,11 @@ use crate::counters::FeedValue;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redelivery {
-    /// They are sent to its next process, marked as redelivered. A message that was in hand at
-    /// `deaths` deaths in a row is given up: it becomes a dead letter of the link.
+    /// They are sent to its next process, marked as redelivered. A message that may be the cause of `deaths` deaths is
+    /// given up if it was alone with the last of the processes: it becomes a dead letter of the link.
     AtLeastOnce {
-        /// The number of deaths. With 0 no message is given up.
+        /// The number of deaths. With 0 no message is given up. 1 counts as 2: at the first death nobody knows which
+        /// message was in hand.
         deaths: u32,
     },
     /// They are not sent again: the next process is told how many they are.
@@ -52,12 +53,11 @@ pub(super) struct Past {
     sent: u64,
     /// Those before this one were sent to a process that is gone.
     again_before: u64,
-    /// In how many lives in a row the reader has not got beyond what it had when it died first.
-    deaths: u32,
-    /// Its last process died somewhere before this sequence.
-    died_before: u64,
-    /// Until the message that is in hand when the reader dies is behind it, only one is on its way.
-    one_by_one: bool,
+    /// How far messages had been sent to each process that died with the first one that is not confirmed now, the farthest
+    /// first. So many as it takes to suspect a message at most.
+    deaths: Vec<u64>,
+    /// The next death of which a message before this one may be the cause is one too many: of these only one is on its way.
+    suspect_before: u64,
     skip: Option<Skip>,
 }
 
@@ -82,7 +82,8 @@ impl Past {
 
     /// The reader's process has ended in order: what it did not confirm it has not had.
     pub(super) fn left(&mut self) {
-        (self.sent, self.deaths, self.one_by_one) = (0, 0, false);
+        self.sent = 0;
+        self.clear();
     }
 
     /// The reader's process has ended in order, and could not say what it is done with: it may have had what was sent.
@@ -101,10 +102,7 @@ impl Past {
     /// reader.
     pub(super) fn died(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) -> Verdict {
         if self.sent <= kept {
-            // It had none of them. What is known of an earlier death stays, until they are behind it.
-            if kept >= self.died_before {
-                (self.deaths, self.one_by_one) = (0, false);
-            }
+            // It had none of them. What is known of earlier deaths stays.
             self.sent = 0;
             return Verdict::GoOn;
         }
@@ -112,20 +110,34 @@ impl Past {
             self.skip_lost();
             return Verdict::GoOn;
         };
+        let sent = std::mem::take(&mut self.sent);
+        self.again_before = self.again_before.max(sent);
         // Only of one that was alone is it known that it was in hand.
-        let is_alone = self.one_by_one && self.sent - kept == 1;
-        self.again_before = self.again_before.max(self.sent);
-        self.deaths = if kept < self.died_before { self.deaths.saturating_add(1) } else { 1 };
-        self.died_before = self.died_before.max(self.sent);
-        self.sent = 0;
-        self.one_by_one = limit > 0 && self.deaths.saturating_add(1) >= limit;
-        if is_alone && self.deaths >= limit {
+        if self.is_suspect(kept) && sent - kept == 1 {
             let (before, reason, value) = (kept + 1, reason::GIVEN_UP, FeedValue::DeadLettered);
             self.skip = Some(Skip { before, reason, value });
-            (self.deaths, self.one_by_one) = (0, false);
+            self.clear();
             return Verdict::GiveUp;
         }
+        if let Some(enough) = limit.checked_sub(1) {
+            self.remember(kept, sent, (enough as usize).max(1));
+        }
         Verdict::GoOn
+    }
+
+    /// A process has died that had messages from `kept` on and before `sent`. With `enough` such deaths a message is a
+    /// suspect.
+    fn remember(&mut self, kept: u64, sent: u64, enough: usize) {
+        self.deaths.retain(|before| *before > kept);
+        self.deaths.push(sent);
+        self.deaths.sort_unstable_by(|one, other| other.cmp(one));
+        self.deaths.truncate(enough);
+        self.suspect_before = self.deaths.get(enough - 1).copied().unwrap_or(0);
+    }
+
+    fn clear(&mut self) {
+        self.deaths.clear();
+        self.suspect_before = 0;
     }
 
     fn skip_lost(&mut self) {
@@ -147,18 +159,18 @@ impl Past {
 
     /// Whether nothing is to be said of the messages from `next` on, beside what they are.
     pub(super) fn is_over(&self, next: u64) -> bool {
-        let alone = self.one_by_one && next < self.died_before;
-        !self.comes_again(next) && !alone && self.skip(next).is_none()
+        !self.comes_again(next) && !self.is_suspect(next) && self.skip(next).is_none()
     }
 
     /// Whether a message is one of those that an earlier process may have died of: it is sent when its readers ask for it.
     pub(super) fn is_suspect(&self, sequence: u64) -> bool {
-        self.one_by_one && sequence < self.died_before
+        sequence < self.suspect_before
     }
 
-    /// Whether a message waits until all before it are confirmed.
+    /// Whether a message waits until all before it are confirmed, of which those from `kept` on are not: a suspect is alone,
+    /// whatever comes behind it.
     pub(super) fn waits(&self, sequence: u64, kept: u64) -> bool {
-        self.one_by_one && sequence < self.died_before && sequence > kept
+        self.is_suspect(kept) && sequence > kept
     }
 }
 
@@ -206,6 +218,28 @@ mod tests {
         for round in 1..100 {
             assert_eq!(life(&mut past, &mut kept, 10 * round + 10, 10 * round), Verdict::GoOn);
         }
+    }
+
+    #[test]
+    fn a_message_that_was_not_with_all_of_the_dead_is_not_given_up() {
+        let (mut past, mut kept) = (Past::default(), 0);
+        assert_eq!(life(&mut past, &mut kept, 10, 0), Verdict::GoOn);
+        // The next one dies of the last of these, and has more by then.
+        assert_eq!(life(&mut past, &mut kept, 20, 9), Verdict::GoOn);
+        // It gets beyond what the first one had: of message 15 only two of them can have died.
+        assert_eq!(life(&mut past, &mut kept, 20, 15), Verdict::GoOn);
+        assert!(past.waits(16, kept) && !past.waits(15, kept));
+        assert_eq!(life(&mut past, &mut kept, 20, 15), Verdict::GiveUp);
+        assert_eq!(past.skip(15).map(|skip| skip.before), Some(16));
+    }
+
+    #[test]
+    fn the_last_message_that_was_with_all_of_the_dead_is_alone_too() {
+        let (mut past, mut kept) = (Past::default(), 0);
+        assert_eq!(life(&mut past, &mut kept, 10, 9), Verdict::GoOn);
+        assert_eq!(life(&mut past, &mut kept, 10, 9), Verdict::GoOn);
+        // Others have come meanwhile.
+        assert_eq!(life(&mut past, &mut kept, 20, 9), Verdict::GiveUp);
     }
 
     #[test]

@@ -323,7 +323,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         let phase = self.control.watch(context, &mut self.listener);
         // What subscriptions have not taken when they leave is for the next process, if this one ends.
         let control = &self.control;
-        let at_shutdown = || phase > Phase::Run || control.is_shutdown();
+        let at_shutdown = || phase > Phase::Run || control.is_leaving();
         for place in &mut self.flows {
             let Some(flow) = place else { continue };
             flow.tend(now, link, context.waker(), &at_shutdown);

@@ -1,0 +1,191 @@
+//! What a station answers to resumes, and to a reader that says none: as docs/wire-format.md has it, by a peer that is none of
+//! ours.
+
+use std::path::Path;
+
+use futures_util::io::AsyncReadExt;
+use mycelium_core::{FrameView, Limits};
+use mycelium_executor::Stream;
+use mycelium_transports::counters::Kind;
+use mycelium_transports::local::Policy;
+
+use crate::station::{
+    Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,
+};
+
+/// The publisher's epoch, how many messages there are, and how many are confirmed.
+const EPOCH: u64 = 7;
+const COUNT: u64 = 8;
+const CONFIRMED: u64 = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Stream { number: u32, first: u64 },
+    Gone(u64),
+    Message { sequence: u64, again: bool },
+    Other(u16),
+}
+
+impl Heard {
+    fn of(frame: &FrameView<'_>) -> Heard {
+        let (header, payload) = (frame.header(), frame.payload());
+        let sequence = header.sequence();
+        if header.type_id() != 0 {
+            return Heard::Message { sequence, again: frame.is_redelivered() };
+        }
+        match u16::from_le_bytes([payload[0], payload[1]]) {
+            8 => Heard::Stream { number: header.stream(), first: sequence },
+            9 => Heard::Gone(u64::from_le_bytes(payload[8..16].try_into().unwrap())),
+            kind => Heard::Other(kind),
+        }
+    }
+}
+
+/// A connection of the reader `here`.
+struct Peer {
+    stream: Stream,
+    bytes: Vec<u8>,
+}
+
+impl Peer {
+    /// Asks for numbers, from where these resumes say.
+    async fn new(path: &Path, boot: u64, resumes: &[u64]) -> Peer {
+        let mut stream = connect(path).await;
+        let count = resumes.len() as u16;
+        let mut hello = hello("here", boot, 1);
+        // As the page has it: known stands before the name, resumes before the window.
+        hello[54..56].copy_from_slice(&count.to_le_bytes());
+        let mut wish = subscribe::<Number>(0, 64);
+        wish[50..52].copy_from_slice(&count.to_le_bytes());
+        let mut said = [hello, wish].concat();
+        for next in resumes {
+            let mut payload = vec![4, 0, 0, 0, 7, 0, 0, 0];
+            payload.extend(EPOCH.to_le_bytes());
+            payload.extend(next.to_le_bytes());
+            said.extend(frame(0, 0, 0, &payload));
+        }
+        say(&mut stream, &said).await;
+        Peer { stream, bytes: Vec::new() }
+    }
+
+    /// What the station says up to the last of the messages, or to a stream that is to go on.
+    async fn hear(&mut self, is_last: impl Fn(&Heard) -> bool) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        loop {
+            let mut used = 0;
+            while let Ok((frame, rest)) = FrameView::parse(&self.bytes[used..], &Limits::default())
+            {
+                heard.push(Heard::of(&frame));
+                used = self.bytes.len() - rest.len();
+            }
+            self.bytes.drain(..used);
+            if heard.last().is_some_and(&is_last) {
+                heard.retain(|heard| !matches!(heard, Heard::Other(1 | 6 | 16)));
+                return heard;
+            }
+            let mut more = [0; 4096];
+            let count = within("the station goes on", self.stream.read(&mut more)).await.unwrap();
+            assert!(count > 0, "the station has ended the link: {heard:?}");
+            self.bytes.extend(&more[..count]);
+        }
+    }
+
+    async fn all(&mut self) -> Vec<Heard> {
+        self.hear(
+            |heard| matches!(heard, Heard::Message { sequence, .. } if *sequence == COUNT - 1),
+        )
+        .await
+    }
+}
+
+/// A station of which the reader `here`, boot 1, has got all messages, and confirmed some of them.
+struct Scene {
+    there: Side,
+    place: Place,
+    connections: usize,
+}
+
+impl Scene {
+    async fn new(name: &str) -> (Scene, impl Sized) {
+        let place = Place::new(name);
+        let there = Side::new("there", 1, 64);
+        let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+        let mut publisher = there.publisher();
+        (0..COUNT).for_each(|value| publisher.try_emit(Number { value }).unwrap());
+        let mut scene = Scene { there, place, connections: 0 };
+        let mut peer = scene.connect(1, &[]).await;
+        let heard = peer.all().await;
+        let Heard::Stream { number, first: 0 } = heard[0] else { panic!("{heard:?}") };
+        let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
+        window.extend(64_u64.to_le_bytes());
+        say(&mut peer.stream, &frame(0, number, CONFIRMED, &window)).await;
+        let taken = || scene.there.sum(Kind::Feed, "taken");
+        until("that is seen", || taken() == CONFIRMED).await;
+        scene.lose(peer).await;
+        (scene, (publisher, serving))
+    }
+
+    async fn connect(&mut self, boot: u64, resumes: &[u64]) -> Peer {
+        self.connections += 1;
+        Peer::new(&self.place.socket(), boot, resumes).await
+    }
+
+    async fn lose(&self, peer: Peer) {
+        drop(peer);
+        let down = || self.there.notices.count("down", "`here`") == self.connections;
+        until("that is seen", down).await;
+    }
+}
+
+/// The rest of the messages, on a stream of its own.
+fn rest(heard: &[Heard], again: bool) {
+    assert!(matches!(heard[0], Heard::Stream { first: CONFIRMED, .. }), "{heard:?}");
+    let messages = (CONFIRMED..COUNT).map(|sequence| Heard::Message { sequence, again });
+    assert!(heard[1..].iter().copied().eq(messages), "{heard:?}, again: {again}");
+}
+
+#[tokio::test]
+async fn a_resume_behind_what_is_confirmed_goes_on_there_without_a_gap() {
+    let (mut scene, _kept) = Scene::new("resume-behind").await;
+    let mut peer = scene.connect(1, &[2]).await;
+    let heard = peer.hear(|heard| matches!(heard, Heard::Stream { .. })).await;
+    let [Heard::Stream { number, first: CONFIRMED }] = heard[..] else { panic!("{heard:?}") };
+    let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
+    window.extend(64_u64.to_le_bytes());
+    say(&mut peer.stream, &frame(0, number, CONFIRMED, &window)).await;
+    let messages = (CONFIRMED..COUNT).map(|sequence| Heard::Message { sequence, again: false });
+    assert!(peer.all().await.into_iter().eq(messages));
+    end(&[&scene.there], []).await;
+}
+
+#[tokio::test]
+async fn a_resume_beyond_what_was_sent_is_gone_and_the_stream_begins_anew() {
+    let (mut scene, _kept) = Scene::new("resume-beyond").await;
+    let heard = scene.connect(1, &[1000]).await.all().await;
+    assert_eq!(heard[0], Heard::Gone(EPOCH), "{heard:?}");
+    rest(&heard[1..], false);
+    end(&[&scene.there], []).await;
+}
+
+#[tokio::test]
+async fn what_the_same_process_does_not_resume_it_has_not_heard_of() {
+    let (mut scene, _kept) = Scene::new("resume-nothing").await;
+    let heard = scene.connect(1, &[]).await.all().await;
+    rest(&heard, false);
+    end(&[&scene.there], []).await;
+}
+
+#[tokio::test]
+async fn another_boot_is_another_process_though_it_was_there_before() {
+    let (mut scene, _kept) = Scene::new("resume-boots").await;
+    let mut peer = scene.connect(2, &[COUNT]).await;
+    let heard = peer.all().await;
+    assert_eq!(heard[0], Heard::Gone(EPOCH), "{heard:?}");
+    rest(&heard[1..], true);
+    scene.lose(peer).await;
+    // After two deaths messages come one by one.
+    let mut peer = scene.connect(1, &[]).await;
+    let heard = peer.hear(|heard| matches!(heard, Heard::Message { .. })).await;
+    assert_eq!(heard[1..], [Heard::Message { sequence: CONFIRMED, again: true }]);
+    end(&[&scene.there], []).await;
+}
