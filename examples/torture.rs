@@ -94,7 +94,7 @@ fn main() -> std::process::ExitCode {
     println!(
         "torture: seed {seed}: {kills} kills, {restarts} restarts, {pauses} pauses; {} received, \
          {lost} lost untold, {} repeated (at most {} after one death), {} marked, {} told, \
-         {} with observing readers that were killed, {hung} hung",
+         {} in hand of killed or left by ended observing readers, {hung} hung",
         tally.received,
         tally.repeated,
         tally.most_repeated,

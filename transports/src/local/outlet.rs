@@ -53,8 +53,10 @@ pub(super) struct ReaderInfo {
     pub(super) progress: Arc<Progress>,
 }
 
-/// How far a reader of a publisher in another process is, for whoever brings the messages here.
+/// How far a reader of a publisher in another process is, for whoever brings the messages here. It is written with each
+/// message, so it has its cache lines alone.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Progress {
     /// How many gaps it has been told of.
     told: AtomicUsize,
