@@ -144,9 +144,7 @@ fn strictest<'a>(
 ) -> Option<Policy> {
     let reads = |ports: &Ports| ports.reads.iter().any(|port| port.topic == topic);
     let readers = services.filter(|(_, ports)| topic != DeadLetter::TOPIC && reads(ports));
-    let policies: Vec<Policy> = readers.map(|(name, _)| topology.policy(name, topic)).collect();
-    let order = [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest];
-    order.into_iter().find(|policy| policies.contains(policy))
+    readers.map(|(name, _)| topology.policy(name, topic)).min()
 }
 
 /// The links of a running node.

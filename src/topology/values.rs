@@ -129,17 +129,11 @@ pub(super) struct PolicyName(pub(super) Policy);
 impl<'de> Deserialize<'de> for PolicyName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PolicyName, D::Error> {
         let name = String::deserialize(deserializer)?;
-        let policy = match name.as_str() {
-            "block" => Policy::Block,
-            "reject" => Policy::Reject,
-            "drop-oldest" => Policy::DropOldest,
-            "latest" => Policy::Latest,
-            _ => {
-                return Err(D::Error::custom(format!(
-                    "there is no policy `{name}`; expected one of: block, reject, drop-oldest, latest"
-                )));
-            }
-        };
+        let policy = Policy::all().find(|policy| policy.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Policy::all().map(Policy::name).collect();
+            let names = names.join(", ");
+            D::Error::custom(format!("there is no policy `{name}`; expected one of: {names}"))
+        })?;
         Ok(PolicyName(policy))
     }
 }

@@ -136,6 +136,25 @@ fn twice(promise: Promise, first: &[Seen], second: &[Seen]) -> Result<Tally, Str
     check(&[sent(0, publisher, 15)], &[first, second], SLOTS)
 }
 
+#[test]
+fn what_an_observer_misses_across_its_death_is_told_or_found() {
+    let first = [0, 1, 2].map(got);
+    let told = [vec![gap(3)], rest(6)].concat();
+    assert!(twice(Promise::Told, &first, &told).is_ok());
+    // One message may have been in hand.
+    assert_eq!(twice(Promise::Told, &first, &rest(4)).unwrap().unknown, 1);
+    let error = twice(Promise::Told, &first, &rest(5)).unwrap_err();
+    assert!(error.contains("2 lost before 5"), "{error}");
+    // One that ends in order counts what it leaves, and its next start is told nothing.
+    let publisher = Life { began: 1, ended: 20, ..WHOLE };
+    let left = Life { began: 0, asked: 4, ended: 5, ..WHOLE };
+    let after = Life { began: 6, ended: 21, ..WHOLE };
+    let first = Read { promise: Promise::Told, ..read(0, left, &first) };
+    let second = Read { promise: Promise::Told, ..read(1, after, &rest(7)) };
+    let tally = check(&[sent(0, publisher, 15)], &[first, second], SLOTS).unwrap();
+    assert_eq!(tally.unknown, 4);
+}
+
 fn rest(from: u64) -> Vec<Seen> {
     (from..15).map(got).collect()
 }

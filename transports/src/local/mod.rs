@@ -44,8 +44,9 @@ pub use relay::{Relay, RelayError};
 pub use subscription::{Finisher, Subscription};
 pub use tap::{Sight, Source, Tap};
 
-/// What happens at a subscription that is slower than a publisher.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What happens at a subscription that is slower than a publisher. The policies are ordered by what they ask of
+/// publishers, the strictest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Policy {
     /// It holds the publisher: `emit` waits. Loses nothing.
@@ -59,11 +60,60 @@ pub enum Policy {
     Latest,
 }
 
+// A new policy does not compile until each of these says what it means for it.
 impl Policy {
-    /// Whether the publisher waits for such a reader.
+    /// Every policy, the strictest first.
+    ///
+    /// ```
+    /// use mycelium_transports::local::Policy;
+    ///
+    /// let names: Vec<_> = Policy::all().map(Policy::name).collect();
+    /// assert_eq!(names, ["block", "reject", "drop-oldest", "latest"]);
+    /// ```
+    pub fn all() -> impl Iterator<Item = Policy> {
+        std::iter::successors(Some(Policy::Block), |policy| match policy {
+            Policy::Block => Some(Policy::Reject),
+            Policy::Reject => Some(Policy::DropOldest),
+            Policy::DropOldest => Some(Policy::Latest),
+            Policy::Latest => None,
+        })
+    }
+
+    /// Its name in a topology file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Block => "block",
+            Policy::Reject => "reject",
+            Policy::DropOldest => "drop-oldest",
+            Policy::Latest => "latest",
+        }
+    }
+
+    /// Whether publishers keep their messages until such a reader has taken them.
     #[must_use]
     pub fn is_gating(self) -> bool {
-        matches!(self, Policy::Block | Policy::Reject)
+        match self {
+            Policy::Block | Policy::Reject => true,
+            Policy::DropOldest | Policy::Latest => false,
+        }
+    }
+
+    /// Whether `emit` returns the message at once when such a reader holds the publisher.
+    pub(crate) fn rejects(self) -> bool {
+        match self {
+            Policy::Reject => true,
+            Policy::Block | Policy::DropOldest | Policy::Latest => false,
+        }
+    }
+
+    /// Whether such a reader goes on to the newest message at each receive.
+    #[inline]
+    pub(crate) fn skips(self) -> bool {
+        match self {
+            Policy::Latest => true,
+            Policy::Block | Policy::Reject | Policy::DropOldest => false,
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use mycelium_core::message::{Message, to_words};
 use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{Looked, Patience, Wait};
 
+use super::Topic;
 use super::outlet::{Outlet, Ring};
 use super::pulse::{Alone, Bells, Flusher, Pulse};
-use super::{Policy, Topic};
 use crate::counters::{Line, PublisherValue, Region};
 
 /// Emits messages to one topic. It is the only writer of its ring: to emit from another task, ask for another
@@ -64,13 +64,13 @@ impl<M: Message> Publisher<M> {
         Flusher::of_publisher(self.outlet.clone(), self.line.clone())
     }
 
-    /// Emits a message; waits while a [`Policy::Block`] subscription holds the ring.
+    /// Emits a message; waits while a [`Policy::Block`](super::Policy::Block) subscription holds the ring.
     ///
     /// Cancelling: dropped before it completes, the message was not sent. Ordering: messages of one publisher reach
     /// each subscription in the order of their emits.
     ///
     /// # Errors
-    /// With the message, if a [`Policy::Reject`] subscription holds the ring.
+    /// With the message, if a [`Policy::Reject`](super::Policy::Reject) subscription holds the ring.
     #[inline]
     pub fn emit(
         &mut self,
@@ -242,7 +242,7 @@ impl<M: Message> Publisher<M> {
     /// Whether the reader that held the ring gives messages back: nobody waits for it.
     fn is_rejected(&self) -> bool {
         let reader = self.held.and_then(|entry| self.outlet.reader_at(entry));
-        reader.is_some_and(|reader| reader.policy == Policy::Reject)
+        reader.is_some_and(|reader| reader.policy.rejects())
     }
 
     /// Appends to the ring if an earlier look at the readers has found room. `false`: nothing was done, and
@@ -303,7 +303,7 @@ impl<M: Message> Publisher<M> {
             || "a reader that joins or leaves right now".into(),
             |reader| reader.name.clone(),
         );
-        let refusal = if reader.is_some_and(|reader| reader.policy == Policy::Reject) {
+        let refusal = if reader.is_some_and(|reader| reader.policy.rejects()) {
             self.line.add(PublisherValue::Rejected, 1);
             Refusal::Rejected { by }
         } else {

@@ -7,7 +7,6 @@ use mycelium_core::message::{Message, Words, from_words, valid_words};
 use mycelium_core::ring::broadcast::Look;
 use mycelium_core::wait::{Looked, Wait};
 
-use super::super::Policy;
 use super::super::delivery::{Delivery, Gap, GapReason, Received, Time, TryRecv};
 use super::super::outlet::{Feed, LastCall};
 use super::{AfterGap, InHand, Subscription};
@@ -90,7 +89,7 @@ impl<M: Message> Subscription<M> {
             // Among one there are no turns.
             && (self.burst + 1 < BURST || self.feeds.len() == 1)
             && self.taken_in == self.inlet.incoming.version()
-            && self.inlet.policy != Policy::Latest
+            && !self.inlet.policy.skips()
     }
 
     /// As `look`, after [`next_as_usual`](Self::next_as_usual), and has the waker called if there was nothing.
@@ -229,9 +228,8 @@ impl<M: Message> Subscription<M> {
 
     /// What one feed has, if anything.
     fn deliver(&mut self, index: usize) -> Turn<M> {
-        let policy = self.inlet.policy;
         let feed = &mut self.feeds[index];
-        if policy == Policy::Latest {
+        if self.inlet.policy.skips() {
             let skipped = feed.consumer.skip_to_latest();
             if skipped > 0 {
                 return Turn::Delivery(self.gap(index, skipped as u64, GapReason::Skipped));
