@@ -34,7 +34,7 @@ use mycelium_core::ring::broadcast::{Layout, LayoutError};
 
 use crate::counters::Region;
 use hold::Holds;
-use outlet::{Feed, Inlet, Outlet};
+use outlet::{Feed, Inlet, Origin, Outlet};
 
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
 pub use hold::Hold;
@@ -343,7 +343,7 @@ impl Topic {
         epoch: u64,
     ) -> Result<Publisher<M>, TopicError> {
         self.check(&Schema::of::<M>())?;
-        let outlet = self.join_outlet(name, epoch, None)?;
+        let outlet = self.join_outlet(name, epoch, Origin::Local)?;
         Ok(Publisher::new(self.clone(), outlet, &self.counters))
     }
 
@@ -403,19 +403,19 @@ impl Topic {
         &self,
         name: &str,
         epoch: u64,
-        first: Option<u64>,
+        origin: Origin,
     ) -> Result<Arc<Outlet>, TopicError> {
         let mut members = self.members();
-        let is_same = |known: &Arc<Outlet>| known.epoch == epoch && known.numbering.is_none();
-        if first.is_none() && members.outlets.iter().any(is_same) {
+        let is_same = |known: &Arc<Outlet>| known.epoch == epoch && known.origin.is_local();
+        if origin.is_local() && members.outlets.iter().any(is_same) {
             return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
         }
         members.unread.retain(|outlet| outlet.strong_count() > 0);
         let most = UNREAD.max(UNREAD_BYTES / self.ring_bytes());
-        if first.is_some() && members.unread.len() >= most {
+        if !origin.is_local() && members.unread.len() >= most {
             return Err(TopicError::Unread { topic: self.name.clone(), most });
         }
-        let outlet = Outlet::new(self, name, epoch, first)
+        let outlet = Outlet::new(self, name, epoch, origin)
             .map_err(|error| TopicError::Capacity { topic: self.name.clone(), error })?;
         let readers = || members.inlets.iter().filter(|inlet| inlet.reads(&outlet));
         let feeds: Option<Vec<Feed>> =

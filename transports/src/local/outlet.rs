@@ -28,11 +28,33 @@ pub(super) struct Outlet {
     /// Where the publisher waits for room.
     pub(super) room: Doorbell,
     pub(super) readers: Watched<Vec<ReaderInfo>>,
-    /// What its sequences are, if the publisher is in another process.
-    pub(super) numbering: Option<Numbering>,
+    pub(super) origin: Origin,
     /// The publisher is gone, and nobody knows what it had sent.
     lost: AtomicBool,
     abandoned: Mutex<Abandoned>,
+}
+
+/// Where a publisher runs.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// In this process. The sequence of a message is its place in the ring.
+    Local,
+    /// In another process, with the sequences that its messages have there.
+    Remote(Numbering),
+}
+
+impl Origin {
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Origin::Local)
+    }
+
+    #[inline]
+    pub(super) fn numbering(&self) -> Option<&Numbering> {
+        match self {
+            Origin::Local => None,
+            Origin::Remote(numbering) => Some(numbering),
+        }
+    }
 }
 
 /// What gating subscriptions left behind that have left since a shutdown began.
@@ -65,12 +87,12 @@ pub(super) struct Progress {
 }
 
 impl Outlet {
-    /// For a publisher in this process, or for one in another whose next message is `first`.
+    /// For a publisher that has no reader yet.
     pub(super) fn new(
         topic: &Topic,
         name: &str,
         epoch: u64,
-        first: Option<u64>,
+        origin: Origin,
     ) -> Result<Arc<Outlet>, LayoutError> {
         Ok(Arc::new(Outlet {
             ring: Arc::new(Broadcast::boxed(topic.layout(), topic.most_readers())?),
@@ -79,7 +101,7 @@ impl Outlet {
             epoch,
             room: Doorbell::new(),
             readers: Watched::default(),
-            numbering: first.map(|first| Numbering::new(first, topic.capacity())),
+            origin,
             lost: AtomicBool::new(false),
             abandoned: Mutex::default(),
         }))
@@ -109,7 +131,7 @@ impl Outlet {
         };
         let label = format!("{} reader={}", outlet.label(), plain(&inlet.name));
         let line = counters.line(&label);
-        let known = outlet.numbering.as_ref().map(|numbers| numbers.join(consumer.cursor()));
+        let known = outlet.origin.numbering().map(|numbers| numbers.join(consumer.cursor()));
         let place = consumer.cursor();
         let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
         line.set(FeedValue::JoinedAt, joined_at);
@@ -149,7 +171,7 @@ impl Outlet {
     /// The sequence of the first message that a gating subscription is not done with, of a publisher in another process;
     /// `None` if there is no such subscription. Those that have left since the shutdown began count, too.
     pub(super) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
-        let numbering = self.numbering.as_ref()?;
+        let numbering = self.origin.numbering()?;
         // Before the positions: a reader is told of a gap before it takes what lies behind.
         let readers = self.readers.lock();
         // Where somebody gates, observers have no say.
@@ -262,7 +284,7 @@ impl Inlet {
 
     /// What came from another process does not go to another one.
     pub(super) fn reads(&self, outlet: &Outlet) -> bool {
-        !self.is_tap || outlet.numbering.is_none()
+        !self.is_tap || outlet.origin.is_local()
     }
 
     pub(super) fn hand(&self, feed: Feed) {
@@ -312,7 +334,7 @@ impl Feed {
     /// Whether [`missed`](Self::missed) has anything to look at.
     #[inline]
     pub(super) fn may_miss(&self) -> bool {
-        match (&self.outlet.numbering, &self.known) {
+        match (self.outlet.origin.numbering(), &self.known) {
             (Some(numbering), Some(known)) => numbering.may_miss(known, self.consumer.cursor()),
             _ => false,
         }
@@ -344,7 +366,7 @@ impl Feed {
     /// What is missing before the cursor, beside what the ring itself says, if the publisher is in another process.
     #[inline]
     pub(super) fn missed(&mut self) -> Option<(u64, GapReason)> {
-        let (numbering, known) = (self.outlet.numbering.as_ref()?, self.known.as_mut()?);
+        let (numbering, known) = (self.outlet.origin.numbering()?, self.known.as_mut()?);
         let missed = numbering.missed(known, self.consumer.cursor());
         if missed.is_some() {
             self.tell_of_gap();

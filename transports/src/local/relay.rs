@@ -10,7 +10,8 @@ use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use zerocopy::FromBytes;
 
 use super::delivery::GapReason;
-use super::outlet::{Outlet, Ring};
+use super::numbering::Numbering;
+use super::outlet::{Origin, Outlet, Ring};
 use super::pulse::Bells;
 use super::{Topic, TopicError};
 use crate::counters::{Line, PublisherValue};
@@ -47,7 +48,8 @@ impl Topic {
         epoch: u64,
         first: u64,
     ) -> Result<Relay, TopicError> {
-        let outlet = self.join_outlet(name, epoch, Some(first))?;
+        let origin = Origin::Remote(Numbering::new(first, self.capacity()));
+        let outlet = self.join_outlet(name, epoch, origin)?;
         let words = self.schema().size.div_ceil(size_of::<usize>());
         let line = self.counters.line(&outlet.label());
         line.set(PublisherValue::Sent, first);
@@ -123,7 +125,8 @@ impl Relay {
 
     /// The publisher's next `missed` messages do not come.
     pub fn skip(&mut self, missed: u64, reason: GapReason) {
-        let (Some(producer), Some(numbering)) = (&self.producer, &self.outlet.numbering) else {
+        let (Some(producer), Some(numbering)) = (&self.producer, self.outlet.origin.numbering())
+        else {
             return;
         };
         numbering.skip(producer.sequence(), missed, reason);
@@ -232,7 +235,7 @@ impl fmt::Debug for Relay {
 fn mark(outlet: &Outlet, marked: &mut bool, producer: &Producer<Ring>, again: bool) {
     if again != *marked {
         *marked = again;
-        if let Some(numbering) = &outlet.numbering {
+        if let Some(numbering) = outlet.origin.numbering() {
             numbering.mark(producer.sequence(), again);
         }
     }

@@ -221,7 +221,7 @@ impl<M: Message> Drop for Subscription<M> {
             let feed = &self.feeds[0];
             let depth = feed.consumer.depth();
             feed.line.add(FeedValue::Left, depth as u64);
-            if self.inlet.policy.is_gating() && feed.outlet.numbering.is_some() {
+            if self.inlet.policy.is_gating() && !feed.outlet.origin.is_local() {
                 let in_hand = in_hand.as_ref().is_some_and(|it| Arc::ptr_eq(it, &feed.outlet));
                 feed.outlet.abandon(feed.consumer.cursor(), in_hand);
             }
