@@ -75,9 +75,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // A rejection that has not gone out yet says enough.
         let told = is_open(entry.state);
         entry.state = ServeState::LeaveDue;
-        self.forget_serve(serve);
+        // The peer discards what comes of this topic's streams. A run of a topic that this side rejected it takes.
         let Link { out, outgoing, .. } = self;
-        out.void_run(|stream| outgoing.get(stream).is_err());
+        out.void_run(|stream| outgoing.get(stream).is_ok_and(|stream| stream.serve == serve));
+        self.forget_serve(serve);
         Ok(told.then_some(Event::Unwanted { serve }))
     }
 
