@@ -1,5 +1,9 @@
 //! What readers see of a publisher in another process.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+
 use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Region;
@@ -68,6 +72,50 @@ fn messages_behind_the_end_are_refused() {
         assert_eq!(refused, Err(RelayError::Ended));
     }
     assert_eq!((relay.next(), relay.sent()), (0, 0));
+}
+
+/// Counts how often it was called.
+#[derive(Debug, Default)]
+struct Calls(AtomicUsize);
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_first_receive_is_told_to_a_publisher_that_came_before_it() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    // The stream has begun, and its first message waits until the reader asks.
+    let relay = topic.relay("publisher", 1, 0).unwrap();
+    let calls = Arc::new(Calls::default());
+    relay.park(&Waker::from(calls.clone()));
+    assert!(!relay.is_asked());
+    assert!(matches!(reader.try_recv(), TryRecv::Empty));
+    assert!(relay.is_asked());
+    assert_eq!(calls.0.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_subscription_that_has_come_to_its_end_is_done_with_all() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    let mut relay = topic.relay("publisher", 1, 0).unwrap();
+    for number in 0..3 {
+        relay.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+    }
+    relay.end();
+    assert_eq!(relay.done(|| true), Some(0));
+    for _ in 0..3 {
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    }
+    assert!(matches!(reader.try_recv(), TryRecv::Closed));
+    assert_eq!(relay.done(|| true), Some(3));
+    assert!(!relay.is_in_hand());
+    drop(reader);
+    assert_eq!(relay.done(|| true), Some(3));
 }
 
 proptest! {

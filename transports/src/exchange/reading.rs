@@ -35,6 +35,8 @@ pub(super) struct Reading {
     was_let_in: bool,
     /// Topics with another layout at the peer, which is asked in what it differs: of the first one at a time.
     differing: VecDeque<Differing>,
+    /// The peer has asked for a layout, from this byte on, and was not answered.
+    described: Option<u32>,
 }
 
 /// A topic that has another layout at the peer.
@@ -103,6 +105,7 @@ impl Reading {
             listener: None,
             was_let_in: false,
             differing: VecDeque::new(),
+            described: None,
         })
     }
 
@@ -310,6 +313,8 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                     flow.lose();
                 }
             }
+            // The peer reads no topic here, so it is not to know any layout.
+            Event::Describe { offset, .. } => self.described = Some(offset),
             // Nobody reads here.
             Event::Wanted { serve, .. } => {
                 let none = Digest([0; 16]);
@@ -332,6 +337,11 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
             }
         }
         self.ask_for_layouts(now, link);
+        if let Some(offset) = self.described {
+            let is_answered =
+                !matches!(link.answer(now, None, offset), Err(SendError::Room { .. }));
+            self.described = self.described.filter(|_| !is_answered);
+        }
         if phase > Phase::Run || self.is_over() {
             // Who was asked to end may be started again: its publishers keep what it has not taken.
             let is_away = !self.is_over() && self.control.may_come_back();

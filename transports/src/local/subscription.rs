@@ -221,11 +221,8 @@ impl<M: Message> Drop for Subscription<M> {
             let feed = &self.feeds[0];
             let depth = feed.consumer.depth();
             feed.line.add(FeedValue::Left, depth as u64);
-            if self.inlet.policy.is_gating() && !feed.outlet.origin.is_local() {
-                let in_hand = in_hand.as_ref().is_some_and(|it| Arc::ptr_eq(it, &feed.outlet));
-                feed.outlet.abandon(feed.consumer.cursor(), in_hand);
-            }
-            self.retire(0);
+            let in_hand = in_hand.as_ref().is_some_and(|it| Arc::ptr_eq(it, &feed.outlet));
+            self.retire(0, in_hand);
         }
         // A publisher may know the inlet a little longer.
         self.inlet.bell.forget();

@@ -167,12 +167,17 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// Says, the first time, that it asks for messages.
-    fn ask(&self) {
-        if !self.inlet.has_asked.load(Ordering::Relaxed) {
-            self.inlet.has_asked.store(true, Ordering::Release);
-            self.ring_rooms();
+    /// Says, the first time, that it asks for messages: to whoever brings those of other processes.
+    fn ask(&mut self) {
+        if self.inlet.has_asked.load(Ordering::Relaxed) {
+            return;
         }
+        // Publishers may have come before this first receive.
+        self.take_in();
+        self.inlet.has_asked.store(true, Ordering::Release);
+        announce();
+        let remote = self.feeds.iter().filter(|feed| !feed.outlet.origin.is_local());
+        ring_each(remote, |feed| feed.outlet.room.ring());
     }
 
     fn next(&mut self) -> TryRecv<M> {
@@ -212,7 +217,7 @@ impl<M: Message> Subscription<M> {
                     self.pass_turn();
                     idle += 1;
                 }
-                Turn::Over => self.retire(self.turn),
+                Turn::Over => self.retire(self.turn, false),
             }
         }
         let over = self.feeds.is_empty() && !self.topic.holds.is_held();
@@ -338,8 +343,13 @@ impl<M: Message> Subscription<M> {
         self.burst = 0;
     }
 
-    pub(super) fn retire(&mut self, index: usize) {
+    /// Forgets a publisher. At a shutdown, whoever brings its messages from another process is still to hear how far this
+    /// subscription has come.
+    pub(super) fn retire(&mut self, index: usize, in_hand: bool) {
         let feed = self.feeds.swap_remove(index);
+        if self.inlet.policy.is_gating() && !feed.outlet.origin.is_local() {
+            feed.outlet.abandon(feed.consumer.cursor(), in_hand);
+        }
         self.inlet.forget(feed);
     }
 
