@@ -140,17 +140,37 @@ async fn no_answer_of_a_peer_keeps_the_reader_from_being_told() {
 }
 
 #[tokio::test]
+async fn a_node_that_only_reads_answers_that_there_is_no_layout_to_know() {
+    let place = Place::new("layouts-reader");
+    let here = Side::new("here", 2, 8);
+    let bound = Bound::at(place.socket()).unwrap();
+    let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
+    let reading = here.read("there", &place.socket(), Policy::Block);
+    let (mut stream, _) = within("it connects", listener.accept()).await.unwrap();
+    say(&mut stream, &[hello("there", 1, 1), ask("numbers", 0), ask("elsewhere", 7)].concat())
+        .await;
+    for offset in [0_u32, 7] {
+        let piece = next_of(&mut stream, 18).await;
+        assert_eq!(piece[2..8], [&[0; 2], &offset.to_le_bytes()[..]].concat());
+        assert_eq!(piece[8..12], [0; 4], "a total of 0");
+    }
+    end(&[&here], [reading]).await;
+}
+
+/// Asks how the messages of a topic are laid out, from this byte on.
+fn ask(topic: &str, offset: u32) -> Vec<u8> {
+    let mut payload = [&[17, 0, 0, 0], &offset.to_le_bytes()[..]].concat();
+    payload.extend((topic.len() as u16).to_le_bytes());
+    payload.extend(topic.as_bytes());
+    payload.resize(72, 0);
+    frame(0, 0, 0, &payload)
+}
+
+#[tokio::test]
 async fn only_who_may_read_a_topic_is_told_its_layout() {
     let place = Place::new("layouts-forbidden");
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.station(Some(&["here".to_owned()])), &place.socket());
-    let ask = |topic: &str, offset: u32| {
-        let mut payload = [&[17, 0, 0, 0], &offset.to_le_bytes()[..]].concat();
-        payload.extend((topic.len() as u16).to_le_bytes());
-        payload.extend(topic.as_bytes());
-        payload.resize(72, 0);
-        frame(0, 0, 0, &payload)
-    };
     let cases = [
         ("here", "numbers", 0, 55_u16, 55_u32),
         ("here", "numbers", 50, 5, 55),

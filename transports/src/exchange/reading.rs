@@ -241,6 +241,18 @@ impl Reading {
         true
     }
 
+    /// The peer reads no topic here, so it is not to know any layout.
+    fn answer<const T: usize, const S: usize>(
+        &mut self,
+        now: Duration,
+        link: &mut Link<'_, T, S>,
+        offset: u32,
+    ) {
+        if let Err(SendError::Room { .. }) = link.answer(now, None, offset) {
+            self.described = Some(offset);
+        }
+    }
+
     fn flow(&mut self, id: IncomingId) -> Option<&mut Flow> {
         self.flows.get_mut(id.place())?.as_mut().filter(|flow| flow.id == id)
     }
@@ -313,8 +325,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                     flow.lose();
                 }
             }
-            // The peer reads no topic here, so it is not to know any layout.
-            Event::Describe { offset, .. } => self.described = Some(offset),
+            Event::Describe { offset, .. } => self.answer(now, link, offset),
             // Nobody reads here.
             Event::Wanted { serve, .. } => {
                 let none = Digest([0; 16]);
@@ -337,10 +348,8 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
             }
         }
         self.ask_for_layouts(now, link);
-        if let Some(offset) = self.described {
-            let is_answered =
-                !matches!(link.answer(now, None, offset), Err(SendError::Room { .. }));
-            self.described = self.described.filter(|_| !is_answered);
+        if let Some(offset) = self.described.take() {
+            self.answer(now, link, offset);
         }
         if phase > Phase::Run || self.is_over() {
             // Who was asked to end may be started again: its publishers keep what it has not taken.
