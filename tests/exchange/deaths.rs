@@ -8,6 +8,7 @@ use mycelium_transports::local::{Delivery, Gap, GapReason, Policy, Publisher, Su
 use tokio::task::JoinHandle;
 
 use crate::accounts::fates;
+use crate::lost::Big;
 use crate::station::{Number, Place, Side, until, within};
 
 /// A process that reads numbers, until it dies.
@@ -98,6 +99,36 @@ async fn what_a_killed_reader_was_not_done_with_comes_again_and_is_marked() {
     let Scene { mut publisher, .. } = scene;
     publisher.try_emit(Number { value: 20 }).unwrap();
     assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
+}
+
+#[tokio::test]
+async fn what_comes_again_in_parts_is_marked() {
+    let place = Place::new("deaths-parts");
+    let side = |name: &str, boot| {
+        let mut side = Side::new(name, boot, 16);
+        side.carry::<Big>(16);
+        (side.config.max_frame, side.config.buffer) = (256, 1 << 13);
+        side
+    };
+    let there = side("there", 1);
+    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
+    (0..4).for_each(|value| publisher.try_emit(Big { values: [value; 60] }).unwrap());
+    for (boot, again) in [(2, false), (3, true)] {
+        let here = side("here", boot);
+        let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
+        let link = here.read("there", &place.socket(), Policy::Block);
+        // The first is in hand, and nothing is confirmed.
+        match within("a message", reader.recv()).await {
+            Some(Delivery::Msg(big)) => {
+                assert_eq!((&big.values, big.redelivered()), (&[0; 60], again));
+            }
+            other => panic!("{other:?} instead of a message"),
+        }
+        link.abort();
+        until("its death is seen", || there.notices.count("down", "`here`") >= boot as usize - 1)
+            .await;
+    }
 }
 
 #[tokio::test]

@@ -146,8 +146,8 @@ async fn a_connection_that_is_lost_again_and_again_loses_and_doubles_nothing() {
 
 #[message(topic = "numbers", id = 2)]
 #[derive(Debug, PartialEq)]
-struct Big {
-    values: [u64; 60],
+pub(crate) struct Big {
+    pub(crate) values: [u64; 60],
 }
 
 /// Gaps are exact and messages whole, whenever the connection is lost and however far they are then.

@@ -118,6 +118,21 @@ fn a_subscription_that_has_come_to_its_end_is_done_with_all() {
     assert_eq!(relay.done(|| true), Some(3));
 }
 
+/// What one subscription leaves in hand is not forgotten when another one leaves.
+#[test]
+fn a_message_that_anybody_left_in_hand_is_known() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut busy = topic.subscribe::<Probe>("busy", Policy::Block).unwrap();
+    let idle = topic.subscribe::<Probe>("idle", Policy::Block).unwrap();
+    let mut relay = topic.relay("publisher", 1, 0).unwrap();
+    relay.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
+    assert!(matches!(busy.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    drop(busy);
+    drop(idle);
+    assert!(relay.is_in_hand());
+    assert_eq!(relay.done(|| true), Some(0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: if cfg!(miri) { 8 } else { 500 },
