@@ -419,6 +419,31 @@ fn features_come_before_all_that_depends_on_them() {
 }
 
 #[test]
+fn nothing_comes_of_a_subscription_that_was_rejected() {
+    let mut pair = Pair::new();
+    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.settle();
+    let serve = wanted(&mut pair);
+    let link = &mut pair.sides[LEFT].link;
+    link.reject(serve, RejectReason::Forbidden, Digest([0; 16])).unwrap();
+    pair.settle();
+    let now = pair.now;
+    let (number, epoch) = (1_u32.to_le_bytes(), 77_u64.to_le_bytes());
+    let mut publisher = [0; 64];
+    publisher[..6].copy_from_slice(b"\x04\x00feed");
+    let keeps = [64, 0, 0, 0, 0, 0, 0, 0];
+    let stream = payload(8, &[&[0, 0], &number, &epoch, &keeps, &publisher]);
+    pair.sides[RIGHT].feed(now, &control(9, 100, &stream));
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Subscription { number: 1 }));
+
+    // On the next connection it is asked for again.
+    pair.cut();
+    pair.connect();
+    pair.settle();
+    wanted(&mut pair);
+}
+
+#[test]
 fn a_stream_goes_on_once_in_a_subscription() {
     let mut pair = Pair::new();
     reading(&mut pair, 8);

@@ -17,6 +17,8 @@ pub(super) enum WantState {
     Due,
     /// It was asked for; what came of it, the caller was told.
     Asked,
+    /// The peer rejected it: on this connection nothing comes of it.
+    Rejected,
     /// It has to be said that it is wanted no more.
     LeaveDue,
     /// That was said; the peer may not know yet.

@@ -335,7 +335,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             self.forget(want);
             return Ok(Leave::Done);
         }
-        if entry.state == WantState::Asked {
+        if matches!(entry.state, WantState::Asked | WantState::Rejected) {
             entry.state = WantState::LeaveDue;
             let streams = self.incoming.iter_mut().filter(|(_, stream)| stream.want == want);
             streams.for_each(|(_, stream)| stream.leaving = true);
@@ -422,7 +422,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         let Some((id, want)) = self.wants.at(place) else { return };
         match want.state {
             WantState::Leaving | WantState::LeaveDue => self.forget(id),
-            WantState::Due | WantState::Asked => want.state = WantState::Due,
+            WantState::Due | WantState::Asked | WantState::Rejected => want.state = WantState::Due,
         }
     }
 

@@ -30,6 +30,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     ) -> Result<Option<Event<'a>>, LinkError> {
         let (want, entry) = self.asked(reject.subscription.get())?;
         let (state, discarded) = (entry.state, entry.discarded);
+        if state == WantState::Asked {
+            entry.state = WantState::Rejected;
+        }
         self.incoming.retain(|stream| stream.want != want);
         match state {
             WantState::LeaveDue => {
@@ -38,7 +41,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             }
             // The peer answers what it was told meanwhile, too.
             WantState::Leaving => return Ok(None),
-            WantState::Due | WantState::Asked => {}
+            WantState::Due | WantState::Asked | WantState::Rejected => {}
         }
         let (reason, digest) = (RejectReason::of(reject.reason.get()), Digest(reject.digest));
         Ok(Some(Event::Rejected { want, reason, digest }))
@@ -56,6 +59,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let Want { type_id, window, state, .. } = *entry;
         if self.incoming.find(|known| known.remote == Some(remote)).is_some() {
             return Err(LinkError::SecondStream { number: remote });
+        }
+        if state == WantState::Rejected {
+            return Err(LinkError::Subscription { number: stream.subscription.get() });
         }
         let leaving = state != WantState::Asked;
         let keeps = stream.keeps.get();
