@@ -26,6 +26,20 @@ impl Deaf {
     }
 }
 
+/// Works at each number for half a second.
+struct Slow;
+
+#[service(reads(Number))]
+impl Slow {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {
+            ctx.sleep(Duration::from_millis(500)).await?;
+        }
+        Ok(())
+    }
+}
+
 const TOPOLOGY: &str = r#"
 [node.far]
 services = ["Counter"]
@@ -60,6 +74,7 @@ impl Pair {
             .service(move || Taker(taken.clone()))
             .service(|| Deaf)
             .service(|| Patient)
+            .service(|| Slow)
             .build()
     }
 
@@ -110,6 +125,21 @@ async fn services_on_threads_of_their_own_are_joined_by_links() {
         within(node.join()).await.unwrap();
     }
     assert!(received.try_iter().eq(0..10_000));
+}
+
+/// As long as anything is confirmed, a publisher's node waits, whatever its patience.
+#[tokio::test]
+async fn a_slow_reader_is_waited_for_while_it_goes_on() {
+    let (pair, _received) = Pair::new("slow");
+    let text = TOPOLOGY
+        .replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"2s\"")
+        .replace("[\"Taker\"]", "[\"Slow\"]");
+    let start =
+        |name| pair.node(&text, name, 8, false).unwrap().start(Tokio::current().unwrap()).unwrap();
+    let nodes = ["far", "near"].map(start);
+    for node in nodes {
+        within(node.join()).await.unwrap();
+    }
 }
 
 #[tokio::test]
