@@ -15,6 +15,9 @@ use crate::frame::{Fragment, FrameView};
 pub(super) enum WantState {
     /// It has to be asked for.
     Due,
+    /// As `Due`, but it was left meanwhile. The peer keeps room for its streams, which the hello has counted, until they are
+    /// named: it is asked for, and left at once.
+    DueToLeave,
     /// It was asked for; what came of it, the caller was told.
     Asked,
     /// The peer rejected it: on this connection nothing comes of it.
@@ -35,6 +38,18 @@ pub(super) struct Want {
     pub(super) window: u32,
     pub(super) state: WantState,
     pub(super) discarded: u64,
+}
+
+impl Want {
+    /// Whether the peer does not know of it on this connection.
+    pub(super) fn is_due(&self) -> bool {
+        matches!(self.state, WantState::Due | WantState::DueToLeave)
+    }
+
+    /// Whether it is wanted no more, and the peer is to be told.
+    pub(super) fn is_left(&self) -> bool {
+        matches!(self.state, WantState::DueToLeave | WantState::LeaveDue)
+    }
 }
 
 /// What a side still has to say about a serve.

@@ -331,15 +331,20 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         let down = self.phase == Phase::Down;
         self.topics_changed = true;
         let entry = self.wants.get(want)?;
-        if down || entry.state == WantState::Due {
+        let is_known = self.incoming.iter().any(|(_, stream)| stream.want == want);
+        let state = match entry.state {
+            _ if down => None,
+            WantState::Due => is_known.then_some(WantState::DueToLeave),
+            WantState::Asked | WantState::Rejected => Some(WantState::LeaveDue),
+            left => Some(left),
+        };
+        let Some(state) = state else {
             self.forget(want);
             return Ok(Leave::Done);
-        }
-        if matches!(entry.state, WantState::Asked | WantState::Rejected) {
-            entry.state = WantState::LeaveDue;
-            let streams = self.incoming.iter_mut().filter(|(_, stream)| stream.want == want);
-            streams.for_each(|(_, stream)| stream.leaving = true);
-        }
+        };
+        entry.state = state;
+        let streams = self.incoming.iter_mut().filter(|(_, stream)| stream.want == want);
+        streams.for_each(|(_, stream)| stream.leaving = true);
         Ok(Leave::Pending)
     }
 
@@ -421,7 +426,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     fn forget_left(&mut self, place: usize) {
         let Some((id, want)) = self.wants.at(place) else { return };
         match want.state {
-            WantState::Leaving | WantState::LeaveDue => self.forget(id),
+            WantState::Leaving | WantState::LeaveDue | WantState::DueToLeave => self.forget(id),
             WantState::Due | WantState::Asked | WantState::Rejected => want.state = WantState::Due,
         }
     }

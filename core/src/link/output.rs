@@ -129,8 +129,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             self.owing |= !said;
         }
         if core::mem::take(&mut self.topics_changed) || owed {
+            // What was left goes before what is wanted instead, so that no topic is subscribed to twice.
+            for is_left in [true, false] {
+                for place in 0..TOPICS {
+                    self.owing |= !self.fill_want(now, place, is_left);
+                }
+            }
             for place in 0..TOPICS {
-                self.owing |= !self.fill_want(now, place) | !self.fill_serve(now, place);
+                self.owing |= !self.fill_serve(now, place);
             }
         }
         let confirm = self.config.confirm;
@@ -161,54 +167,46 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.streams_changed = false;
     }
 
-    /// False if something had no room.
-    fn fill_want(&mut self, now: Duration, place: usize) -> bool {
-        let due = self.wants.at(place).is_some_and(|(_, want)| want.state == WantState::Due);
-        if due && !self.may_ask() {
+    /// Says what is to be said of a want that was left, or of one that was not. False if something had no room.
+    fn fill_want(&mut self, now: Duration, place: usize, is_left: bool) -> bool {
+        let Some((_, want)) = self.wants.at(place).filter(|(_, want)| want.is_left() == is_left)
+        else {
+            return true;
+        };
+        if want.is_due() && !self.may_ask() {
             return true;
         }
         let Link { wants, incoming, out, .. } = self;
         let Some((id, want)) = wants.at(place) else { return true };
-        match want.state {
-            WantState::Due => {
-                let resumes = incoming.iter().filter(|(_, stream)| stream.want == id).count();
-                let needed = LONGEST + resumes * (HEADER_LEN + size_of::<Resume>());
-                if out.room() < LAST_WORD + needed {
-                    return false;
-                }
-                let Want { type_id, number, digest, mode, window, topic, .. } = *want;
-                let resumes = resumes as u16; // at most `STREAMS`
-                let subscribe = Subscribe::new(
-                    type_id,
-                    number,
-                    digest.0,
-                    mode.code(),
-                    0,
-                    resumes,
-                    window,
-                    topic,
-                );
-                say(out, now, 0, 0, &subscribe);
-                for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.want == id) {
-                    say(out, now, 0, 0, &Resume::new(0, number, stream.epoch, stream.next));
-                    stream.resuming = true;
-                }
-                want.state = WantState::Asked;
+        if want.is_due() {
+            let resumes = incoming.iter().filter(|(_, stream)| stream.want == id).count();
+            let needed = LONGEST + resumes * (HEADER_LEN + size_of::<Resume>());
+            if out.room() < LAST_WORD + needed {
+                return false;
             }
-            WantState::LeaveDue => {
-                if !say(out, now, 0, 0, &Unsubscribe::new(0, want.number)) {
-                    return false;
-                }
-                want.state = WantState::Leaving;
+            let Want { type_id, number, digest, mode, window, topic, .. } = *want;
+            let resumes = resumes as u16; // at most `STREAMS`
+            let subscribe =
+                Subscribe::new(type_id, number, digest.0, mode.code(), 0, resumes, window, topic);
+            say(out, now, 0, 0, &subscribe);
+            for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.want == id) {
+                say(out, now, 0, 0, &Resume::new(0, number, stream.epoch, stream.next));
+                stream.resuming = true;
             }
-            _ => {}
+            want.state = if is_left { WantState::LeaveDue } else { WantState::Asked };
+        }
+        if want.state == WantState::LeaveDue {
+            if !say(out, now, 0, 0, &Unsubscribe::new(0, want.number)) {
+                return false;
+            }
+            want.state = WantState::Leaving;
         }
         true
     }
 
     /// Whether the peer serves one more topic.
     fn may_ask(&self) -> bool {
-        let asked = self.wants.iter().filter(|(_, want)| want.state != WantState::Due);
+        let asked = self.wants.iter().filter(|(_, want)| !want.is_due());
         asked.count() < self.peer.topics
     }
 

@@ -41,7 +41,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             }
             // The peer answers what it was told meanwhile, too.
             WantState::Leaving => return Ok(None),
-            WantState::Due | WantState::Asked | WantState::Rejected => {}
+            WantState::Due | WantState::DueToLeave | WantState::Asked | WantState::Rejected => {}
         }
         let (reason, digest) = (RejectReason::of(reject.reason.get()), Digest(reject.digest));
         Ok(Some(Event::Rejected { want, reason, digest }))
@@ -195,7 +195,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// A want that the peer knows of.
     pub(super) fn asked(&mut self, number: u32) -> Result<(WantId, &mut Want), LinkError> {
         match self.wants.numbered(number) {
-            Some((id, want)) if want.state != WantState::Due => Ok((id, want)),
+            Some((id, want)) if !want.is_due() => Ok((id, want)),
             _ => Err(LinkError::Subscription { number }),
         }
     }
