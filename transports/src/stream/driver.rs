@@ -103,13 +103,11 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         context: &mut Context<'_>,
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> Poll<DriveError> {
-        // One look at the clock is enough for a burst: it is short beside all that is timed here.
-        let mut now = self.executor.now();
         for _ in 0..BURST {
-            match self.round(now, context, traffic) {
+            match self.round(context, traffic) {
                 Ok(true) => {}
                 Ok(false) if self.waits(context) => return Poll::Pending,
-                Ok(false) => now = self.executor.now(),
+                Ok(false) => {}
                 Err(error) => return Poll::Ready(error),
             }
         }
@@ -120,10 +118,11 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
     /// Whatever can be done now; false if nothing moved.
     fn round(
         &mut self,
-        now: Duration,
         context: &mut Context<'_>,
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> Result<bool, DriveError> {
+        // In each round anew: the process may be stopped between two of them, and what is read then was said since.
+        let now = self.executor.now();
         let mut moved = false;
         if self.link.ended().is_none() {
             match self.read(now, context, traffic) {
