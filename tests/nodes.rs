@@ -285,7 +285,7 @@ async fn an_observer_that_never_came_is_owed_nothing() {
     }
 }
 
-/// Takes so many messages, and ends with the last one in hand.
+/// Takes this many messages, and ends with the last one in hand.
 struct Few(u64);
 
 #[service(reads(Number))]

@@ -152,7 +152,7 @@ impl Driver {
         std::future::pending::<()>().await
     }
 
-    /// Who reads dead letters gets what there is, and then the end.
+    /// Readers of dead letters receive what there is, and then the end.
     fn end_letters(&self) {
         self.shared.end_letters();
         for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {

@@ -54,9 +54,9 @@ pub(super) struct Past {
     /// Those before this one were sent to a process that is gone.
     again_before: u64,
     /// How far messages had been sent to each process that died with the first one that is not confirmed now, the farthest
-    /// first. So many as it takes to suspect a message at most.
+    /// first. At most as many as it takes to suspect a message.
     deaths: Vec<u64>,
-    /// The next death of which a message before this one may be the cause is one too many: of these only one is on its way.
+    /// Messages before this sequence were with as many dead processes as are allowed. They are sent one at a time.
     suspect_before: u64,
     skip: Option<Skip>,
 }

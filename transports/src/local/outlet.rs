@@ -75,8 +75,8 @@ pub(super) struct ReaderInfo {
     pub(super) progress: Arc<Progress>,
 }
 
-/// How far a reader of a publisher in another process is, for whoever brings the messages here. It is written with each
-/// message, so it has its cache lines alone.
+/// How far a reader of a publisher in another process is, for whoever brings the messages here. Observers write it with each
+/// message, so it has a cache line of its own.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Progress {
