@@ -83,7 +83,7 @@ mod shutdown;
 mod supervision;
 mod topology;
 
-pub use mycelium_core::wait::Wait;
+pub use mycelium_core::wait::WaitStrategy;
 pub use mycelium_core::{FixedStr, FixedVec, Message};
 pub use mycelium_executor::{Class, Listener, OnRefusal, Stream, ThreadError};
 pub use mycelium_macros::{message, service};

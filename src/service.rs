@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 
 use mycelium_core::Message;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::local::{Finisher, Flusher, Publisher, Pulse};
 
 use crate::context::Context;
@@ -89,7 +89,7 @@ impl<M: Message> AnyPublisher for Publisher<M> {
 pub struct Wiring<'a> {
     shared: &'a Arc<Shared>,
     service: &'a str,
-    wait: Wait,
+    wait: WaitStrategy,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) flushers: Vec<Flusher>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
@@ -122,7 +122,7 @@ impl<'a> Wiring<'a> {
         let policy = self.shared.plan.policy(self.service, M::TOPIC);
         let topic = self.shared.topic::<M>()?;
         let mut subscription = topic.subscribe::<M>(self.service, policy)?;
-        subscription.wait_by(self.wait);
+        subscription.set_wait_strategy(self.wait);
         self.flushers.push(subscription.attach(&self.pulse));
         self.finishers.push((M::TOPIC, subscription.finisher()));
         let inbox = Inbox::new(format!("{}.{}", self.service, M::TOPIC), subscription);
@@ -136,7 +136,7 @@ impl<'a> Wiring<'a> {
     /// If the topic cannot take it.
     pub fn output<M: Message>(&mut self) -> Result<Publisher<M>, BuildError> {
         let mut publisher = self.shared.publisher::<M>(self.service)?;
-        publisher.wait_by(self.wait);
+        publisher.set_wait_strategy(self.wait);
         self.flushers.push(publisher.attach(&self.pulse));
         Ok(publisher)
     }

@@ -26,7 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use mycelium_core::channel::{SendError, mpmc as several};
 use mycelium_core::ring::{CapacityError, PopError, PushError};
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 
 use plan::{every_plan, nothing_is_lost};
 use scheduler::Scheduler;
@@ -180,7 +180,7 @@ macro_rules! for_each_ring {
                 let count = Arc::new(Count(AtomicUsize::new(0)));
                 let waker = Waker::from(count.clone());
                 let mut context = Context::from_waker(&waker);
-                receiver.wait_by(Wait::Spin);
+                receiver.set_wait_strategy(WaitStrategy::Spin);
                 let mut recv = pin!(receiver.recv());
                 for polls in 1..9 {
                     assert!(recv.as_mut().poll(&mut context).is_pending());
@@ -194,7 +194,7 @@ macro_rules! for_each_ring {
                 let count = Arc::new(Count(AtomicUsize::new(0)));
                 let waker = Waker::from(count.clone());
                 let mut context = Context::from_waker(&waker);
-                receiver.wait_by(Wait::SpinThenPark(3 * Wait::LOOKS));
+                receiver.set_wait_strategy(WaitStrategy::SpinThenPark(3 * WaitStrategy::SPINS));
                 let mut recv = pin!(receiver.recv());
                 for woken in [1, 2, 2, 2] {
                     assert!(recv.as_mut().poll(&mut context).is_pending());

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mycelium_core::ring::mpmc::{Borrowed, Consumer, Inline, Mpmc, Producer, Slot};
+use mycelium_core::ring::mpmc::{Consumer, InSlice, Inline, Mpmc, Producer, Slot};
 use mycelium_core::ring::{self, CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
 
@@ -277,17 +277,14 @@ fn a_slice_that_does_not_fit_is_told_from_one_that_comes_too_late() {
 fn lent_slots_serve_one_ring_after_another() {
     let mut slots: [Slot<u32>; 4] = Default::default();
     for _ in 0..3 {
-        let ring = Borrowed::in_slots(&mut slots).unwrap();
+        let ring = InSlice::in_slots(&mut slots).unwrap();
         let (mut producer, mut consumer) = (Mpmc::producer(&ring), Mpmc::consumer(&ring));
         assert_eq!(producer.push_slice(&[1, 2, 3, 4, 5]), Ok(4));
         assert_eq!(consumer.try_pop(), Ok(1));
         assert_eq!(producer.try_push(5), Ok(()));
         assert!(consumer.eq([2, 3, 4, 5]));
     }
-    assert_eq!(
-        Borrowed::in_slots(&mut slots[..3]).err(),
-        Some(CapacityError::Invalid { given: 3 })
-    );
+    assert_eq!(InSlice::in_slots(&mut slots[..3]).err(), Some(CapacityError::Invalid { given: 3 }));
 }
 
 #[cfg(feature = "alloc")]

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 
-use mycelium_core::ring::spsc::{self, Consumer, Layout, Producer, Spsc};
+use mycelium_core::ring::spsc::{self, Consumer, Producer, SlotLayout, Spsc};
 use mycelium_core::ring::{CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
 
@@ -331,13 +331,13 @@ macro_rules! laws {
             let given = CapacityError::MOST;
             let error = $layout::Boxed::<[u64; 8]>::with_capacity(given).unwrap_err();
             assert_eq!(error, CapacityError::Memory { given });
-            assert!($layout::Borrowed::<u64>::in_slots(&mut []).is_err());
+            assert!($layout::InSlice::<u64>::in_slots(&mut []).is_err());
         }
 
         #[test]
         fn slots_may_be_lent_and_be_of_no_size() {
             let mut slots = [const { $layout::Slot::new() }; 2];
-            let ring = $layout::Borrowed::<()>::in_slots(&mut slots).unwrap();
+            let ring = $layout::InSlice::<()>::in_slots(&mut slots).unwrap();
             let mut writer = Spsc::producer(&ring).unwrap();
             assert_eq!((writer.try_push(()), writer.try_push(())), (Ok(()), Ok(())));
             assert_eq!(writer.try_push(()), Err(PushError::Full(())));
@@ -433,7 +433,7 @@ macro_rules! laws {
         fn slots_that_were_lent_before_are_empty() {
             let mut slots = [const { $layout::Slot::new() }; 4];
             for round in 0..3 {
-                let ring = $layout::Borrowed::<String>::in_slots(&mut slots).unwrap();
+                let ring = $layout::InSlice::<String>::in_slots(&mut slots).unwrap();
                 let mut writer = Spsc::producer(&ring).unwrap();
                 let mut reader = Spsc::consumer(&ring).unwrap();
                 assert_eq!(reader.try_pop(), Err(PopError::Empty), "an item of the ring before");
@@ -507,7 +507,7 @@ mod stamps {
 /// By every way of pushing in turn.
 fn send_all<H>(mut writer: Producer<H>, count: u64)
 where
-    H: Handle<Target: spsc::Ring<Slot: Layout<Item = [u64; 3]>>>,
+    H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
 {
     let item = |number: u64| [number, !number, number << 7];
     let mut number = 0;
@@ -532,7 +532,7 @@ where
 
 fn receive_all<H>(mut reader: Consumer<H>, count: u64)
 where
-    H: Handle<Target: spsc::Ring<Slot: Layout<Item = [u64; 3]>>>,
+    H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
 {
     let mut next = 0;
     loop {

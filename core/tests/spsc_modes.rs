@@ -132,7 +132,7 @@ macro_rules! laws {
                 reader.slipping(true);
                 // Each short look doubles the number of those that are left out.
                 for _ in 0..=short {
-                    reader.look_exactly();
+                    reader.force_check();
                     assert_eq!(reader.try_pop(), Err(PopError::Empty));
                 }
                 writer.try_push(left_out).unwrap();
@@ -155,14 +155,14 @@ macro_rules! laws {
             let (mut writer, mut reader) = $layout::pair(64).unwrap();
             reader.slipping(true);
             for item in 0..20 {
-                reader.look_exactly();
+                reader.force_check();
                 assert_eq!(reader.try_pop(), Err(PopError::Empty));
                 writer.try_push(item).unwrap();
                 assert_eq!((reader.len(), reader.is_empty()), (1, false));
                 assert_eq!(reader.try_pop(), Err(PopError::Empty));
                 match item % 3 {
                     0 => reader.flush(),
-                    1 => reader.look_exactly(),
+                    1 => reader.force_check(),
                     _ => assert_eq!(reader.ready(), 1),
                 }
                 assert_eq!(reader.try_pop(), Ok(item));

@@ -6,17 +6,17 @@ use std::task::Poll;
 use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, Layout, Look, Producer};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, InlineStorage, Layout, Peek, Producer};
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{bounded, models};
 
 const CAPACITY: usize = 2;
 const LAYOUT: Layout = Layout::exact(CAPACITY, 16);
 const WORDS: usize = LAYOUT.words();
-type Ring = Arc<Broadcast<Inline<WORDS, 1>>>;
+type Ring = Arc<Broadcast<InlineStorage<WORDS, 1>>>;
 
 fn ring() -> Ring {
-    Arc::new(Broadcast::new(Inline::new(), LAYOUT).unwrap())
+    Arc::new(Broadcast::new(InlineStorage::new(), LAYOUT).unwrap())
 }
 
 /// Two words that belong together: a mixture of two messages shows.
@@ -33,23 +33,23 @@ fn push_all(producer: &mut Producer<Ring>, sequences: core::ops::Range<usize>) {
 }
 
 /// Looks once. What is there must be whole, and come in order.
-fn look(reader: &mut Consumer<Ring>, next: &mut usize, missed: &mut usize) -> Look {
+fn look(reader: &mut Consumer<Ring>, next: &mut usize, missed: &mut usize) -> Peek {
     let mut words = [0; 2];
-    let look = reader.look(&mut words);
+    let look = reader.peek(&mut words);
     match look {
-        Look::Message { sequence, length } => {
+        Peek::Message { sequence, length } => {
             assert_eq!((sequence, length), (*next, 16));
             assert_eq!(words, content(sequence), "a mixture was read");
             assert!(reader.advance());
             *next += 1;
         }
-        Look::Gap { missed: gap } => {
+        Peek::Gap { missed: gap } => {
             assert!(gap > 0);
             *next += gap;
             *missed += gap;
         }
-        Look::Empty => thread::yield_now(),
-        Look::Closed => {}
+        Peek::Empty => thread::yield_now(),
+        Peek::Closed => {}
     }
     look
 }
@@ -64,7 +64,7 @@ fn publish_and_read() {
             producer.close();
         });
         let (mut next, mut missed) = (0, 0);
-        while look(&mut reader, &mut next, &mut missed) != Look::Closed {}
+        while look(&mut reader, &mut next, &mut missed) != Peek::Closed {}
         assert_eq!((next, missed), (2, 0));
         writer.join().unwrap();
     });
@@ -97,8 +97,8 @@ fn observer_is_passed() {
         let (mut next, mut missed, mut taken) = (0, 0, 0);
         loop {
             match look(&mut observer, &mut next, &mut missed) {
-                Look::Closed => break,
-                Look::Message { .. } => taken += 1,
+                Peek::Closed => break,
+                Peek::Message { .. } => taken += 1,
                 _ => {}
             }
         }
@@ -125,7 +125,7 @@ fn join_into_a_running_ring() {
         let mut reader = Broadcast::gating(ring).unwrap();
         let (mut next, mut missed) = (reader.cursor(), 0);
         assert!(next >= 1, "what was published before the join is known");
-        while look(&mut reader, &mut next, &mut missed) != Look::Closed {
+        while look(&mut reader, &mut next, &mut missed) != Peek::Closed {
             assert_eq!(missed, 0, "a gating reader was passed");
         }
         writer.join().unwrap();
@@ -147,7 +147,7 @@ fn an_entry_changes_hands() {
             assert!(second.is_none_or(|second| second.cursor() >= 2));
         });
         let mut words = [0; 2];
-        assert!(matches!(first.look(&mut words), Look::Message { sequence: 0, .. }));
+        assert!(matches!(first.peek(&mut words), Peek::Message { sequence: 0, .. }));
         assert_eq!(words, content(0));
         drop(first);
         writer.join().unwrap();
@@ -238,13 +238,13 @@ fn kept_messages_stay() {
     bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating(ring).unwrap().keeping();
+        let mut reader = Broadcast::gating(ring).unwrap().retaining();
         push_all(&mut producer, 0..2);
         let writer = thread::spawn(move || push_all(&mut producer, 2..4));
         let mut next = 0;
         while next < 4 {
             let mut words = [0; 2];
-            if reader.look(&mut words) == Look::Empty {
+            if reader.peek(&mut words) == Peek::Empty {
                 // All that the ring holds is kept: one of them has to go.
                 reader.release(reader.kept() + 1);
                 thread::yield_now();
@@ -255,7 +255,7 @@ fn kept_messages_stay() {
             next += 1;
             reader.rewind(reader.kept());
             for sequence in reader.kept()..next {
-                assert_eq!(reader.look(&mut words), Look::Message { sequence, length: 16 });
+                assert_eq!(reader.peek(&mut words), Peek::Message { sequence, length: 16 });
                 assert_eq!(words, content(sequence), "what was kept is gone");
                 assert!(reader.advance());
             }
@@ -269,7 +269,7 @@ fn runs_lent_in_place() {
     bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating(ring).unwrap().keeping();
+        let mut reader = Broadcast::gating(ring).unwrap().retaining();
         let writer = thread::spawn(move || {
             let items = [content(0), content(1), content(2)].concat();
             let mut done = 0;
@@ -288,7 +288,7 @@ fn runs_lent_in_place() {
                 continue;
             }
             reader.pass(ready);
-            let [one, two] = reader.lend(next, ready).expect("it is kept");
+            let [one, two] = reader.borrow(next, ready).expect("it is kept");
             for (slot, sequence) in one.chunks(3).chain(two.chunks(3)).zip(next..) {
                 assert_eq!(slot[1..], content(sequence), "it is not whole");
             }

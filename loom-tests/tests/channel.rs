@@ -7,33 +7,34 @@ use std::task::{Context, Poll, Waker};
 
 use loom::sync::Arc;
 use loom::thread;
-use mycelium_core::channel::{Lobby, Receiver, Reserve, Sender, Sides};
-use mycelium_core::doorbell::{Bells, Doorbell, Row};
+use mycelium_core::channel::{ChannelWaiters, Receiver, Reserve, Sender, Sides};
+use mycelium_core::doorbell::{Doorbell, WaiterList, Waiters};
 use mycelium_core::ring::Consumer;
 use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::sync::weaken;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_loom_tests::bounded;
 use mycelium_loom_tests::task::{Task, finish};
 
 type One = Arc<spsc::Inline<usize, 2>>;
-type OneLobby = Arc<Lobby<Doorbell, Doorbell>>;
+type OneLobby = Arc<ChannelWaiters<Doorbell, Doorbell>>;
 
 fn one() -> (Sender<spsc::Producer<One>, OneLobby>, Receiver<spsc::Consumer<One>, OneLobby>) {
     let ring = One::new(spsc::Inline::new());
-    let lobby = OneLobby::new(Lobby::new(Doorbell::new(), Doorbell::new()));
+    let lobby = OneLobby::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
     let (producer, consumer) = (Spsc::producer(ring.clone()), Spsc::consumer(ring));
     let sender = Sender::new(producer.unwrap(), lobby.clone()).unwrap();
     (sender, Receiver::new(consumer.unwrap(), lobby).unwrap())
 }
 
 type Many = Arc<mpmc::Inline<usize, 2>>;
-type ManyLobby = Arc<Lobby<Row<2>, Row<2>>>;
+type ManyWaiters = Arc<ChannelWaiters<WaiterList<2>, WaiterList<2>>>;
 
-fn many() -> (Sender<mpmc::Producer<Many>, ManyLobby>, Receiver<mpmc::Consumer<Many>, ManyLobby>) {
+fn many() -> (Sender<mpmc::Producer<Many>, ManyWaiters>, Receiver<mpmc::Consumer<Many>, ManyWaiters>)
+{
     let ring = Many::new(mpmc::Inline::new());
-    let lobby = ManyLobby::new(Lobby::new(Row::new(), Row::new()));
+    let lobby = ManyWaiters::new(ChannelWaiters::new(WaiterList::new(), WaiterList::new()));
     let sender = Sender::new(Mpmc::producer(ring.clone()), lobby.clone()).unwrap();
     (sender, Receiver::new(Mpmc::consumer(ring), lobby).unwrap())
 }
@@ -45,7 +46,7 @@ type Items = Vec<usize>;
 fn sends<P, L>(mut sender: Sender<P, L>, items: &'static [usize]) -> Task<Items>
 where
     P: Reserve<Item = usize> + Send + 'static,
-    L: Deref<Target: Sides<Room: Bells<Seat: Send>>> + Send + 'static,
+    L: Deref<Target: Sides<Senders: Waiters<Key: Send>>> + Send + 'static,
 {
     Task::new(async move {
         for item in items {
@@ -59,7 +60,7 @@ where
 fn receives<C, L>(mut receiver: Receiver<C, L>, count: usize) -> Task<Items>
 where
     C: Consumer<Item = usize> + Send + 'static,
-    L: Deref<Target: Sides<Items: Bells<Seat: Send>>> + Send + 'static,
+    L: Deref<Target: Sides<Receivers: Waiters<Key: Send>>> + Send + 'static,
 {
     Task::new(async move {
         let mut items = Vec::new();
@@ -85,11 +86,11 @@ fn once<F: Future>(future: F) -> Poll<F::Output> {
 }
 
 /// Both sides park: the receiver in front of an empty ring, the sender in front of a full one.
-fn both_sides_park(wait: Wait) {
+fn both_sides_park(wait: WaitStrategy) {
     bounded(2, move || {
         let (mut sender, mut receiver) = one();
-        sender.wait_by(wait);
-        receiver.wait_by(wait);
+        sender.set_wait_strategy(wait);
+        receiver.set_wait_strategy(wait);
         let taken = run(vec![receives(receiver, 3), sends(sender, &[0, 1, 2])]);
         assert_eq!(taken[0], [0, 1, 2]);
     });
@@ -97,26 +98,26 @@ fn both_sides_park(wait: Wait) {
 
 #[test]
 fn both_sides_of_one_to_one_park() {
-    both_sides_park(Wait::Park);
+    both_sides_park(WaitStrategy::Park);
 }
 
 #[test]
 fn who_looks_first_parks_as_well() {
-    both_sides_park(Wait::SpinThenPark(1));
+    both_sides_park(WaitStrategy::SpinThenPark(1));
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_ringers_fence() {
     weaken("doorbell.announce");
-    both_sides_park(Wait::Park);
+    both_sides_park(WaitStrategy::Park);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_waiters_fence() {
     weaken("doorbell.park");
-    both_sides_park(Wait::Park);
+    both_sides_park(WaitStrategy::Park);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use loom::sync::atomic::{
     Ordering::{AcqRel, Relaxed},
 };
 use loom::thread;
-use mycelium_core::doorbell::{Bells, Doorbell, announce};
+use mycelium_core::doorbell::{Doorbell, Waiters, announce};
 use mycelium_core::sync::weaken;
 use mycelium_loom_tests::{Woken, bounded};
 
@@ -324,12 +324,12 @@ fn fails_with_a_relaxed_forget_of_the_spare_place() {
 fn a_seat_is_handed_on() {
     loom::model(|| {
         let shared = Arc::new((Doorbell::new(), AtomicUsize::new(0)));
-        Bells::take_seat(&shared.0).unwrap();
+        Waiters::register(&shared.0).unwrap();
         let before = {
             let shared = shared.clone();
             thread::spawn(move || {
-                Bells::park(&shared.0, &(), Waker::noop());
-                Bells::leave_seat(&shared.0, &());
+                Waiters::park(&shared.0, &(), Waker::noop());
+                Waiters::unregister(&shared.0, &());
             })
         };
         let ringer = {
@@ -337,13 +337,13 @@ fn a_seat_is_handed_on() {
             thread::spawn(move || {
                 shared.1.store(1, Relaxed);
                 announce();
-                Bells::ring(&shared.0);
+                Waiters::ring(&shared.0);
             })
         };
         let woken = Woken::new();
         let mut sleeps = false;
-        if Bells::take_seat(&shared.0).is_some() {
-            Bells::park(&shared.0, &(), &woken.waker());
+        if Waiters::register(&shared.0).is_some() {
+            Waiters::park(&shared.0, &(), &woken.waker());
             sleeps = shared.1.load(Relaxed) == 0;
         }
         before.join().unwrap();
@@ -377,8 +377,8 @@ fn a_bell_is_forgotten_while_another_parks(at: At) {
         let leaves = {
             let shared = shared.clone();
             thread::spawn(move || {
-                Bells::park(&shared.0, &(), Waker::noop());
-                Bells::leave_seat(&shared.0, &());
+                Waiters::park(&shared.0, &(), Waker::noop());
+                Waiters::unregister(&shared.0, &());
             })
         };
         let woken = Woken::new();

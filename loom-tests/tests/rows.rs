@@ -10,7 +10,7 @@ use loom::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use loom::thread;
-use mycelium_core::doorbell::{Bells, Growing, Row, announce};
+use mycelium_core::doorbell::{GrowingWaiterList, WaiterList, Waiters, announce};
 use mycelium_core::sync::weaken;
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{Woken, bounded};
@@ -19,7 +19,7 @@ use mycelium_loom_tests::{Woken, bounded};
 /// `tired`: it gives up, and there is one thing for the other.
 fn nobody_in_a_row_oversleeps(tired: bool) {
     bounded(2, move || {
-        let shared = Arc::new((Row::<2>::new(), AtomicUsize::new(0)));
+        let shared = Arc::new((WaiterList::<2>::new(), AtomicUsize::new(0)));
         let things = if tired { 1 } else { 2 };
         let ringer = {
             let shared = shared.clone();
@@ -35,12 +35,12 @@ fn nobody_in_a_row_oversleeps(tired: bool) {
         let other = thread::spawn(move || other.run(2));
         let mut tasks = Vec::new();
         if tired {
-            let seat = shared.0.take_seat().unwrap();
+            let seat = shared.0.register().unwrap();
             shared.0.park(&seat, Waker::noop());
             if shared.0.unpark(&seat) {
                 shared.0.ring();
             }
-            shared.0.leave_seat(&seat);
+            shared.0.unregister(&seat);
         } else {
             tasks.push(Task::new(take(shared)).run(2));
         }
@@ -51,9 +51,9 @@ fn nobody_in_a_row_oversleeps(tired: bool) {
 }
 
 /// Takes one thing as soon as there is one.
-async fn take(shared: Arc<(Row<2>, AtomicUsize)>) {
+async fn take(shared: Arc<(WaiterList<2>, AtomicUsize)>) {
     let (row, things) = &*shared;
-    let seat = row.take_seat().unwrap();
+    let seat = row.register().unwrap();
     let look = || things.fetch_update(Relaxed, Relaxed, |things| things.checked_sub(1)).is_ok();
     poll_fn(|context| {
         if look() {
@@ -67,7 +67,7 @@ async fn take(shared: Arc<(Row<2>, AtomicUsize)>) {
     if things.load(Relaxed) > 0 {
         row.ring();
     }
-    row.leave_seat(&seat);
+    row.unregister(&seat);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn fails_with_a_relaxed_leave() {
 fn who_needs_no_wake_passes_it_on() {
     /// The orderings of `mpmc`: a claim of writers, one of readers, and a stamp for each thing.
     struct Things {
-        row: Row<2>,
+        row: WaiterList<2>,
         tail: AtomicUsize,
         head: AtomicUsize,
         stamps: [AtomicUsize; 2],
@@ -145,12 +145,12 @@ fn who_needs_no_wake_passes_it_on() {
 
     loom::model(|| {
         let things = Arc::new(Things {
-            row: Row::new(),
+            row: WaiterList::new(),
             tail: AtomicUsize::new(1),
             head: AtomicUsize::new(0),
             stamps: [AtomicUsize::new(1), AtomicUsize::new(0)],
         });
-        let (one, other) = (things.row.take_seat().unwrap(), things.row.take_seat().unwrap());
+        let (one, other) = (things.row.register().unwrap(), things.row.register().unwrap());
         let ringer = {
             let things = things.clone();
             thread::spawn(move || {
@@ -190,18 +190,18 @@ fn fails_with_a_relaxed_unpark() {
 /// Two threads need a second row at the same time, and a third one rings both of them.
 fn rows_are_added() {
     bounded(2, || {
-        let shared = Arc::new((Growing::new(), AtomicUsize::new(0)));
-        let first = shared.0.take_seat().unwrap();
-        let waits = |shared: Arc<(Growing, AtomicUsize)>| {
+        let shared = Arc::new((GrowingWaiterList::growing(), AtomicUsize::new(0)));
+        let first = shared.0.register().unwrap();
+        let waits = |shared: Arc<(GrowingWaiterList, AtomicUsize)>| {
             Task::new(async move {
-                let seat = shared.0.take_seat().unwrap();
+                let seat = shared.0.register().unwrap();
                 poll_fn(|context| {
                     shared.0.park(&seat, context.waker());
                     if shared.1.load(Relaxed) == 0 { Poll::Pending } else { Poll::Ready(()) }
                 })
                 .await;
                 shared.0.unpark(&seat);
-                shared.0.leave_seat(&seat);
+                shared.0.unregister(&seat);
             })
         };
         let [one, other] = [waits(shared.clone()), waits(shared.clone())];
@@ -217,7 +217,7 @@ fn rows_are_added() {
         let other = other.run(2);
         ringer.join().unwrap();
         assert_eq!(finish(vec![thread.join().unwrap(), other]).len(), 2);
-        shared.0.leave_seat(&first);
+        shared.0.unregister(&first);
     });
 }
 

@@ -4,7 +4,7 @@
 
 use loom::sync::Arc;
 use loom::thread;
-use mycelium_core::ring::spsc::{Consumer, Inline, Layout, Producer, Ring, Spsc};
+use mycelium_core::ring::spsc::{Consumer, Inline, Producer, Ring, SlotLayout, Spsc};
 use mycelium_core::ring::{Handle, PopError, PushError, stamped};
 use mycelium_loom_tests::{bounded, models};
 
@@ -20,7 +20,7 @@ fn item(number: usize) -> Item {
 /// Yields to the other thread in loops that wait for it.
 fn push<H>(writer: &mut Producer<H>, number: usize)
 where
-    H: Handle<Target: Ring<Slot: Layout<Item = Item>>>,
+    H: Handle<Target: Ring<Slot: SlotLayout<Item = Item>>>,
 {
     let mut item = item(number);
     while let Err(PushError::Full(back)) = writer.try_push(item) {
@@ -31,7 +31,7 @@ where
 
 fn pop<H>(reader: &mut Consumer<H>, number: usize)
 where
-    H: Handle<Target: Ring<Slot: Layout<Item = Item>>>,
+    H: Handle<Target: Ring<Slot: SlotLayout<Item = Item>>>,
 {
     loop {
         match reader.try_pop() {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::spsc::{Consumer, Inline, Layout, Memory, Producer, Ring, Spsc};
+use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, Ring, SlotLayout, Spsc};
 use mycelium_core::ring::{Handle, PopError, PushError, stamped};
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{bounded, models};
@@ -18,7 +18,7 @@ const LAG: usize = 2;
 
 type Ends<M> = (Producer<Arc<Spsc<M>>>, Consumer<Arc<Spsc<M>>>);
 
-fn ends<M: Memory<Slot: Layout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
+fn ends<M: Memory<Slot: SlotLayout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
     let mut reader = Spsc::consumer(ring.clone()).unwrap();
     reader.show_every(LAG);
     (Spsc::producer(ring.clone()).unwrap(), reader)
@@ -26,7 +26,7 @@ fn ends<M: Memory<Slot: Layout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
 
 fn push<H>(writer: &mut Producer<H>, number: usize)
 where
-    H: Handle<Target: Ring<Slot: Layout<Item = usize>>>,
+    H: Handle<Target: Ring<Slot: SlotLayout<Item = usize>>>,
 {
     while writer.try_push(number).is_err() {
         thread::yield_now();
@@ -36,7 +36,7 @@ where
 /// The next item, whatever the reader finds before it.
 fn pop<H>(reader: &mut Consumer<H>) -> usize
 where
-    H: Handle<Target: Ring<Slot: Layout<Item = usize>>>,
+    H: Handle<Target: Ring<Slot: SlotLayout<Item = usize>>>,
 {
     loop {
         match reader.try_pop() {
@@ -171,7 +171,7 @@ macro_rules! models_of {
                     }
                     items.park(context.waker());
                     if exact {
-                        reader.look_exactly();
+                        reader.force_check();
                     }
                     reader.try_pop().map_or(Poll::Pending, Poll::Ready)
                 }));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Class, OnRefusal};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -16,7 +16,7 @@ pub(super) struct RunName(Run);
 
 /// `"park"`, `"spin"`, `"spin-then-park(1000)"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct WaitName(Wait);
+pub(super) struct WaitName(WaitStrategy);
 
 /// A name that a thread can have.
 #[derive(Clone, Debug)]
@@ -66,9 +66,11 @@ impl<'de> Deserialize<'de> for WaitName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WaitName, D::Error> {
         let text = String::deserialize(deserializer)?;
         let wait = match call(&text) {
-            ("park", None) => Some(Wait::Park),
-            ("spin", None) => Some(Wait::Spin),
-            ("spin-then-park", Some(looks)) => looks.trim().parse().ok().map(Wait::SpinThenPark),
+            ("park", None) => Some(WaitStrategy::Park),
+            ("spin", None) => Some(WaitStrategy::Spin),
+            ("spin-then-park", Some(looks)) => {
+                looks.trim().parse().ok().map(WaitStrategy::SpinThenPark)
+            }
             _ => None,
         };
         wait.map(WaitName).ok_or_else(|| {

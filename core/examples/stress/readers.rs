@@ -13,13 +13,13 @@ use crate::item::{Item, WRITERS, note};
 use crate::kinds::Kind;
 use crate::round::{Counts, Round, Side, broken};
 use crate::watchdog;
-use crate::writers::{Deliberate, Patience};
+use crate::writers::{Deliberate, SpinWait};
 
 struct Reader<'a, K: Kind> {
     round: &'a Round<K>,
     index: usize,
     dice: Dice,
-    patience: Patience,
+    patience: SpinWait,
     /// What the next item of each writer must be, or come after, as far as this thread can know.
     expected: [u64; WRITERS],
     /// The end through which each writer's last item came.
@@ -32,7 +32,7 @@ struct Reader<'a, K: Kind> {
 struct Over;
 
 pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
-    let patience = Patience::of(&mut dice);
+    let patience = SpinWait::of(&mut dice);
     let counts = Counts::default();
     let (expected, ends) = ([0; WRITERS], [0; WRITERS]);
     let mut reader = Reader { round, index, dice, patience, expected, ends, taken: 0, counts };

@@ -19,26 +19,26 @@ pub(crate) struct Deliberate;
 
 /// How a thread waits that finds nothing to do.
 #[derive(Clone, Copy)]
-pub(crate) enum Patience {
+pub(crate) enum SpinWait {
     Spins,
     Yields,
     Naps,
 }
 
-impl Patience {
-    pub(crate) fn of(dice: &mut Dice) -> Patience {
-        [Patience::Spins, Patience::Yields, Patience::Yields, Patience::Naps][dice.below(4)]
+impl SpinWait {
+    pub(crate) fn of(dice: &mut Dice) -> SpinWait {
+        [SpinWait::Spins, SpinWait::Yields, SpinWait::Yields, SpinWait::Naps][dice.below(4)]
     }
 
     pub(crate) fn wait(self) {
         match self {
             // There may be more threads than processors.
-            Patience::Spins => {
+            SpinWait::Spins => {
                 (0..50).for_each(|_| std::hint::spin_loop());
                 thread::yield_now();
             }
-            Patience::Yields => thread::yield_now(),
-            Patience::Naps => thread::sleep(Duration::from_micros(20)),
+            SpinWait::Yields => thread::yield_now(),
+            SpinWait::Naps => thread::sleep(Duration::from_micros(20)),
         }
     }
 }
@@ -47,7 +47,7 @@ struct Writer<'a, K: Kind> {
     round: &'a Round<K>,
     index: usize,
     dice: Dice,
-    patience: Patience,
+    patience: SpinWait,
     /// The number of the next item, and of the last.
     next: u64,
     last: u64,
@@ -60,7 +60,7 @@ struct Writer<'a, K: Kind> {
 struct Over;
 
 pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, mut dice: Dice) {
-    let patience = Patience::of(&mut dice);
+    let patience = SpinWait::of(&mut dice);
     let counts = Counts::default();
     let mut writer = Writer { round, index, dice, patience, next: 0, last: items, ends: 0, counts };
     let mut kept = None;

@@ -32,7 +32,7 @@ const WAKING: usize = 3;
 const LEFT: usize = 4;
 
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct KeptWaker {
     state: AtomicUsize,
     /// Which waker is in the cell, readable without having the cell: its data and its table, or 0 and 0. Changed by
     /// whoever has the cell to itself.
@@ -44,12 +44,12 @@ pub(super) struct Kept {
 // SAFETY: `waker` is changed only by the thread that moved `state` to KEEPING, or by the ringer in WAKING or LEFT after
 // it has woken, and read only by that ringer; nobody else leaves these states or enters them from another thread. A
 // `Waker` may be dropped, and woken by reference, on any thread.
-unsafe impl Sync for Kept {}
+unsafe impl Sync for KeptWaker {}
 
-impl Kept {
+impl KeptWaker {
     const_unless_loom! {
-        pub(super) const fn new() -> Kept {
-            Kept {
+        pub(super) const fn new() -> KeptWaker {
+            KeptWaker {
                 state: AtomicUsize::new(IDLE),
                 data: AtomicUsize::new(0),
                 table: AtomicUsize::new(0),
@@ -160,7 +160,7 @@ impl Kept {
                 Err(now) => state = now,
             }
         }
-        let mut keeping = Keeping { kept: self, then: IDLE };
+        let mut exclusive = SetStateOnDrop { kept: self, then: IDLE };
         let fresh = waker.clone();
         let (data, table) = identity(&fresh);
         self.data.store(data, Ordering::Relaxed);
@@ -168,8 +168,8 @@ impl Kept {
         // SAFETY: the exchange above gave this thread the cell until it leaves KEEPING.
         let replaced = unsafe { self.waker.with_mut(|kept| kept.replace(fresh)) };
         // A ringer that came meanwhile went away again: the waiter looks after this.
-        keeping.then = PARKED;
-        drop(keeping);
+        exclusive.then = PARKED;
+        drop(exclusive);
         drop(replaced);
         true
     }
@@ -193,12 +193,12 @@ fn identity(waker: &Waker) -> (usize, usize) {
 }
 
 /// Leaves KEEPING, whether or not the clone of a waker panics.
-struct Keeping<'a> {
-    kept: &'a Kept,
+struct SetStateOnDrop<'a> {
+    kept: &'a KeptWaker,
     then: usize,
 }
 
-impl Drop for Keeping<'_> {
+impl Drop for SetStateOnDrop<'_> {
     fn drop(&mut self) {
         // Release, with the Acquire of `kept.take`: the waker, whole.
         self.kept.state.store(self.then, order!("kept.kept", Release));
@@ -206,7 +206,7 @@ impl Drop for Keeping<'_> {
 }
 
 /// Leaves WAKING, whether or not the waker panics.
-struct Waking<'a>(&'a Kept);
+struct Waking<'a>(&'a KeptWaker);
 
 impl Drop for Waking<'_> {
     #[inline]

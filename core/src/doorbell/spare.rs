@@ -17,19 +17,19 @@ const PARKED: usize = 2;
 const TAKING: usize = 3;
 
 #[derive(Debug)]
-pub(super) struct Spare {
+pub(super) struct SpareWaker {
     state: AtomicUsize,
     waker: SharedCell<Option<Waker>>,
 }
 
 // SAFETY: `waker` is only touched by the thread that moved `state` to KEEPING or to TAKING, until it moves it on; nobody
 // else leaves either. A `Waker` may be dropped and woken on any thread.
-unsafe impl Sync for Spare {}
+unsafe impl Sync for SpareWaker {}
 
-impl Spare {
+impl SpareWaker {
     const_unless_loom! {
-        pub(super) const fn new() -> Spare {
-            Spare { state: AtomicUsize::new(IDLE), waker: SharedCell::new(None) }
+        pub(super) const fn new() -> SpareWaker {
+            SpareWaker { state: AtomicUsize::new(IDLE), waker: SharedCell::new(None) }
         }
     }
 
@@ -61,13 +61,13 @@ impl Spare {
                 Err(now) => state = now,
             }
         }
-        let mut keeping = Keeping { state: &self.state, then: IDLE };
+        let mut exclusive = SetStateOnDrop { state: &self.state, then: IDLE };
         let fresh = waker.clone();
         // SAFETY: the exchange above gave this thread the cell until it leaves KEEPING.
         let replaced = unsafe { self.waker.with_mut(|kept| kept.replace(fresh)) };
         // A ringer that came meanwhile went away again: the waiter looks after this.
-        keeping.then = PARKED;
-        drop(keeping);
+        exclusive.then = PARKED;
+        drop(exclusive);
         drop(replaced);
     }
 
@@ -111,12 +111,12 @@ impl Spare {
 }
 
 /// Leaves KEEPING, whether or not the clone of a waker panics.
-struct Keeping<'a> {
+struct SetStateOnDrop<'a> {
     state: &'a AtomicUsize,
     then: usize,
 }
 
-impl Drop for Keeping<'_> {
+impl Drop for SetStateOnDrop<'_> {
     fn drop(&mut self) {
         // Release, with the Acquire of `spare.take`: the waker, whole.
         self.state.store(self.then, order!("spare.kept", Release));

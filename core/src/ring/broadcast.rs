@@ -17,15 +17,15 @@
 //!
 //! Sequences are `usize` and wrap. On 32-bit hosts a gap is exact below 2³¹ missed messages.
 
+mod batch;
+mod borrow;
 mod consumer;
 mod error;
-mod keeping;
 mod layout;
-mod lead;
-mod lend;
-mod places;
+mod memory;
 mod producer;
-mod run;
+mod retaining;
+mod ring_ref;
 mod slot;
 mod storage;
 
@@ -33,33 +33,34 @@ use crate::sync::{AtomicUsize, Ordering, barrier, order};
 use slot::{Stamp, is_after};
 use storage::{FREE, GATING, JOINING, WRITING};
 
-pub use consumer::{Consumer, Look};
+pub use borrow::Messages;
+pub use consumer::{Consumer, Peek};
 pub use error::{Full, LayoutError};
-pub use keeping::Keeping;
 pub use layout::Layout;
-pub use lend::Messages;
 #[cfg(feature = "alloc")]
-pub use places::Boxed;
+pub use memory::HeapStorage;
+pub use memory::InlineStorage;
 pub use producer::{Grant, Producer};
-pub use storage::{Inline, ReaderWords, Storage, Word, WriterWords};
+pub use retaining::RetainingConsumer;
+pub use storage::{ReaderWords, Storage, Word, WriterWords};
 
 /// A ring with one writer and many readers. See the [module](self).
 ///
 /// ```
-/// use mycelium_core::ring::broadcast::{Broadcast, Inline, Layout, Look};
+/// use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek};
 ///
 /// const LAYOUT: Layout = Layout::exact(4, size_of::<usize>());
-/// let ring = Broadcast::new(Inline::<{ LAYOUT.words() }, 1>::new(), LAYOUT)?;
+/// let ring = Broadcast::new(InlineStorage::<{ LAYOUT.words() }, 1>::new(), LAYOUT)?;
 /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
 /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
 ///
 /// let length = LAYOUT.message_bytes();
 /// writer.try_push(&[7], length).expect("there is room");
 /// let mut message = [0];
-/// assert_eq!(reader.look(&mut message), Look::Message { sequence: 0, length });
+/// assert_eq!(reader.peek(&mut message), Peek::Message { sequence: 0, length });
 /// assert_eq!(message, [7]);
 /// reader.advance();
-/// assert_eq!(reader.look(&mut message), Look::Empty);
+/// assert_eq!(reader.peek(&mut message), Peek::Empty);
 /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
 /// ```
 #[derive(Debug)]
@@ -80,8 +81,9 @@ impl<T: Storage> Broadcast<T> {
     /// A ring in storage that is one already.
     pub(super) fn over(storage: T, layout: Layout) -> Result<Broadcast<T>, LayoutError> {
         layout.check()?;
-        let (expected, found) = (layout.checked_words(), storage.slots().len());
-        if expected != Some(found) {
+        let expected = layout.checked_words().ok_or(LayoutError::TooLarge)?;
+        let found = storage.slots().len();
+        if expected != found {
             return Err(LayoutError::Slots { expected, found });
         }
         Ok(Broadcast { storage, layout })
@@ -102,7 +104,7 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// The writer's end, or `None` while somebody writes or after the ring was closed.
-    pub fn producer<H: Handle<Storage = T>>(ring: H) -> Option<Producer<H>> {
+    pub fn producer<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Producer<H>> {
         let words = ring.storage.writer();
         // Acquire, with the Release of the writer before: its tail.
         let order = order!("broadcast.take-over", Acquire);
@@ -115,7 +117,7 @@ impl<T: Storage> Broadcast<T> {
     ///
     /// It starts at the first message whose push began after this call returned; a message whose push overlaps the
     /// call may be seen too.
-    pub fn gating<H: Handle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
+    pub fn gating<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
         let (index, entry) = ring.entries().find_map(|(index, entry)| {
             // Acquire, with the Release of the tenant before: it is done with its slots and with the entry.
             let claim = order!("broadcast.claim", Acquire);
@@ -138,7 +140,7 @@ impl<T: Storage> Broadcast<T> {
     }
 
     /// A reader that the writer does not wait for. It starts with the first message that was not published yet.
-    pub fn observing<H: Handle<Storage = T>>(ring: H) -> Consumer<H> {
+    pub fn observing<H: BroadcastHandle<Storage = T>>(ring: H) -> Consumer<H> {
         let start = ring.tail();
         Consumer::new(ring, None, start)
     }
@@ -226,7 +228,7 @@ impl<T: Storage> Broadcast<T> {
         behind.reduce(|most, next| if next.0 > most.0 { next } else { most })
     }
 
-    /// The stamp of a slot, as an end's [`Lead`](lead::Lead) finds it, for code that has no end.
+    /// The stamp of a slot, as an end's [`RingRef`](ring_ref::RingRef) finds it, for code that has no end.
     fn stamp_of(&self, sequence: usize) -> &Word {
         &self.storage.slots()[(sequence & (self.capacity() - 1)) * self.layout.slot_words()]
     }
@@ -239,11 +241,11 @@ impl<T: Storage> Broadcast<T> {
 }
 
 /// Whatever leads to a ring of this kind: a reference, an `Arc`, a [handle](super::Handle) of the user's own.
-pub trait Handle: super::Handle<Target = Broadcast<Self::Storage>> {
+pub trait BroadcastHandle: super::Handle<Target = Broadcast<Self::Storage>> {
     /// The storage of the ring.
     type Storage: Storage;
 }
 
-impl<H: super::Handle<Target = Broadcast<T>>, T: Storage> Handle for H {
+impl<H: super::Handle<Target = Broadcast<T>>, T: Storage> BroadcastHandle for H {
     type Storage = T;
 }

@@ -1,4 +1,4 @@
-//! How a value lies in a slot: moved in, moved out, or lent in place.
+//! How a value lies in a slot: moved in, moved out, or borrowed in place.
 
 #![allow(unsafe_code)]
 
@@ -62,13 +62,13 @@ pub unsafe trait Cell {
 /// A cell whose value can be looked at in place.
 ///
 /// # Safety
-/// `lend` shows what `put` was given.
-pub unsafe trait Lend: Cell {
+/// `borrow` shows what `put` was given.
+pub unsafe trait InPlace: Cell {
     /// The value in place.
     ///
     /// # Safety
     /// There is one, and nobody takes it or puts another one while the reference lives.
-    unsafe fn lend(&self) -> &Self::Item;
+    unsafe fn borrow(&self) -> &Self::Item;
 }
 
 /// A slot: a cell for one value.
@@ -201,9 +201,9 @@ unsafe impl<T> Cell for Slot<T> {
 }
 
 // SAFETY: the value lies in the cell as it is.
-unsafe impl<T> Lend for Slot<T> {
+unsafe impl<T> InPlace for Slot<T> {
     #[inline]
-    unsafe fn lend(&self) -> &T {
+    unsafe fn borrow(&self) -> &T {
         // SAFETY: nobody writes to the cell while the reference lives (this function's contract).
         let value = unsafe { self.0.with(|value| value) };
         // SAFETY: the pointer to the cell's content, which nobody writes to.

@@ -59,7 +59,7 @@ pub trait Consumer {
     /// The next look for items is not left out, where an end leaves looks out
     /// ([`spsc::Consumer::slipping`](super::spsc::Consumer::slipping)). A reader that parks calls this before its last
     /// look.
-    fn look_exactly(&mut self) {}
+    fn force_check(&mut self) {}
 
     /// How many items the ring has slots for.
     fn capacity(&self) -> usize;
@@ -73,7 +73,7 @@ pub trait Consumer {
     }
 
     /// As [`close`](Consumer::close), of an end that stays, to take what is left.
-    fn refuse(&mut self);
+    fn refuse_pushes(&mut self);
 
     /// Says that nothing more is wanted: writers, all of them, get [`PushError::Closed`]. What is in the ring stays
     /// there until it is dropped; in a ring for many readers the others may take it.

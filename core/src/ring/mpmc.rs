@@ -103,8 +103,8 @@ pub struct Mpmc<T, S: Storage<Slot = Slot<T>>> {
 /// A ring whose slots are a part of it: for a `static`, or a field.
 pub type Inline<T, const N: usize> = Mpmc<T, [Slot<T>; N]>;
 
-/// A ring in slots that are lent.
-pub type Borrowed<'a, T> = Mpmc<T, &'a mut [Slot<T>]>;
+/// A ring in slots that are borrowed.
+pub type InSlice<'a, T> = Mpmc<T, &'a mut [Slot<T>]>;
 
 /// A ring with slots on the heap.
 #[cfg(feature = "alloc")]

@@ -12,7 +12,7 @@
 //! messages that mean nothing: who reads checks what they say.
 //!
 //! ```
-//! use mycelium_core::ring::broadcast::{Broadcast, Layout, Look, Word};
+//! use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, Word};
 //! use mycelium_core::ring::region::{self, ReaderRegion, WriterRegion};
 //!
 //! #[repr(align(4096))]
@@ -30,7 +30,7 @@
 //! let mut writer = Broadcast::producer(&ours).expect("nobody else writes");
 //! writer.try_push(&[7], size_of::<usize>()).expect("there is room");
 //! let mut message = [0];
-//! assert_eq!(reader.look(&mut message), Look::Message { sequence: 0, length: size_of::<usize>() });
+//! assert_eq!(reader.peek(&mut message), Peek::Message { sequence: 0, length: size_of::<usize>() });
 //! assert_eq!(message, [7]);
 //! # Ok::<(), region::RegionError>(())
 //! ```

@@ -27,15 +27,14 @@ use super::cell::Cell;
 #[cfg(feature = "alloc")]
 use super::slots::Heap;
 use super::slots::Slots;
-use super::stamped::Slot as StampedSlot;
 use super::{CapacityError, Handle, Storage};
 use crate::sync::{Ordering, const_unless_loom};
 
 pub use super::cell::Slot;
-pub use super::pair::{Local, Memory, SideWords};
+pub use super::pair::{LocalMemory, Memory, SideState};
 pub use batch::{Grant, Items};
 pub use consumer::Consumer;
-pub use layout::Layout;
+pub use layout::SlotLayout;
 pub use producer::Producer;
 
 /// A ring with one writer and one reader. See the [module](self).
@@ -58,26 +57,27 @@ pub use producer::Producer;
 /// # Ok::<(), PushError<u32>>(())
 /// ```
 #[derive(Debug)]
-pub struct Spsc<M: Memory<Slot: Layout>> {
-    memory: M,
+pub struct Spsc<M: Memory<Slot: SlotLayout>> {
+    pub(super) memory: M,
 }
 
-/// A ring whose slots are a part of it: for a `static`, or a field.
-pub type Inline<T, const N: usize> = Spsc<Local<[Slot<T>; N]>>;
+/// The types and constructors of the ring with one kind of slot. They are the same for both kinds, but cannot be generic
+/// in a const context.
+macro_rules! ring_types {
+    ($(#[$pair:meta])* $slot:ident) => {
+        /// A ring whose slots are a part of it: for a `static`, or a field.
+        pub type Inline<T, const N: usize> = Spsc<LocalMemory<[$slot<T>; N]>>;
 
-/// A ring in slots that are lent.
-pub type Borrowed<'a, T> = Spsc<Local<&'a mut [Slot<T>]>>;
+        /// A ring in a borrowed slice of slots.
+        pub type InSlice<'a, T> = Spsc<LocalMemory<&'a mut [$slot<T>]>>;
 
-/// A ring with slots on the heap.
-#[cfg(feature = "alloc")]
-pub type Boxed<T> = Spsc<Local<Heap<Slot<T>>>>;
+        /// A ring with slots on the heap.
+        #[cfg(feature = "alloc")]
+        pub type Boxed<T> = Spsc<LocalMemory<Heap<$slot<T>>>>;
 
-/// What is the same for the rings of both layouts, but cannot be generic in a const context.
-macro_rules! constructors {
-    ($slot:ident) => {
-        impl<T, const N: usize> Spsc<Local<[$slot<T>; N]>> {
+        impl<T, const N: usize> Inline<T, N> {
             const_unless_loom! {
-                /// An empty ring of `N` slots. `N` that is no power of two from 2 on does not compile.
+                /// An empty ring of `N` slots. `N` must be a power of two from 2 on, or it does not compile.
                 ///
                 /// ```compile_fail
                 /// use mycelium_core::ring::spsc;
@@ -86,41 +86,76 @@ macro_rules! constructors {
                 #[must_use]
                 pub const fn new() -> Self {
                     const { assert!(CapacityError::allows(N), "a ring has a power of two of slots, at least 2") };
-                    Spsc { memory: Local::unchecked(crate::sync::repeat!($slot::new(); N)) }
+                    Spsc { memory: LocalMemory::unchecked(crate::sync::repeat!($slot::new(); N)) }
                 }
             }
         }
 
-        impl<T, const N: usize> Default for Spsc<Local<[$slot<T>; N]>> {
+        impl<T, const N: usize> Default for Inline<T, N> {
             fn default() -> Self {
                 Self::new()
             }
         }
 
         #[cfg(feature = "alloc")]
-        impl<T> Spsc<Local<Heap<$slot<T>>>> {
+        impl<T> Boxed<T> {
             /// An empty ring of `capacity` slots on the heap.
             ///
             /// # Errors
-            /// If the capacity is not a power of two from 2 on, or there is no memory for it.
+            /// If the capacity is not a power of two from 2 on, or there is not enough memory.
             pub fn with_capacity(capacity: usize) -> Result<Self, CapacityError> {
                 Spsc::in_slots(Heap::new(capacity, $slot::new)?)
             }
         }
+
+        /// Both ends of a new ring of `capacity` slots on the heap, which is freed with the last end.
+        ///
+        $(#[$pair])*
+        ///
+        /// # Errors
+        /// If the capacity is not a power of two from 2 on, or there is not enough memory.
+        #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+        #[allow(clippy::type_complexity)]
+        pub fn pair<T>(
+            capacity: usize,
+        ) -> Result<
+            (Producer<alloc::sync::Arc<Boxed<T>>>, Consumer<alloc::sync::Arc<Boxed<T>>>),
+            CapacityError,
+        > {
+            const NEW: &str = "the ring is new";
+            let ring = alloc::sync::Arc::new(Boxed::with_capacity(capacity)?);
+            Ok((Spsc::producer(ring.clone()).expect(NEW), Spsc::consumer(ring).expect(NEW)))
+        }
     };
 }
 
-constructors!(Slot);
-constructors!(StampedSlot);
+pub(super) use ring_types;
 
-impl<S: Storage<Slot: Layout>> Spsc<Local<S>> {
+ring_types! {
+    /// ```
+    /// use mycelium_core::ring::spsc;
+    ///
+    /// let (mut writer, mut reader) = spsc::pair(16)?;
+    /// std::thread::spawn(move || writer.try_push(7));
+    /// let item = loop {
+    ///     if let Ok(item) = reader.try_pop() {
+    ///         break item;
+    ///     }
+    /// };
+    /// assert_eq!(item, 7);
+    /// # Ok::<(), mycelium_core::ring::CapacityError>(())
+    /// ```
+    Slot
+}
+
+impl<S: Storage<Slot: SlotLayout>> Spsc<LocalMemory<S>> {
     /// An empty ring in these slots. What another ring may have left in them is forgotten.
     ///
     /// # Errors
     /// If their number is not a power of two from 2 on.
-    pub fn in_slots(slots: S) -> Result<Spsc<Local<S>>, CapacityError> {
-        let memory = Local::new(slots)?;
-        Layout::reset(&Slots::new(memory.slots()), 0);
+    pub fn in_slots(slots: S) -> Result<Spsc<LocalMemory<S>>, CapacityError> {
+        let memory = LocalMemory::new(slots)?;
+        SlotLayout::reset(&Slots::new(memory.slots()), 0);
         Ok(Spsc { memory })
     }
 
@@ -143,16 +178,16 @@ impl<S: Storage<Slot: Layout>> Spsc<Local<S>> {
     /// As if so many items had gone through it already.
     #[doc(hidden)]
     #[must_use]
-    pub fn starting_at(mut self, position: usize) -> Spsc<Local<S>> {
+    pub fn starting_at(mut self, position: usize) -> Spsc<LocalMemory<S>> {
         let (writer, reader) = self.memory.sides();
         writer.position.store(position, Ordering::Relaxed);
         reader.position.store(position, Ordering::Relaxed);
-        Layout::reset(&Slots::new(self.memory.slots()), position);
+        SlotLayout::reset(&Slots::new(self.memory.slots()), position);
         self
     }
 }
 
-impl<M: Memory<Slot: Layout>> Spsc<M> {
+impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
     /// The writer's end, or `None` while somebody has it or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn producer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Producer<H>> {
@@ -175,7 +210,7 @@ impl<M: Memory<Slot: Layout>> Spsc<M> {
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.memory.reader().position.load(Ordering::Relaxed);
-        Layout::count(self.memory.writer(), &Slots::new(self.memory.slots()), head)
+        SlotLayout::count(self.memory.writer(), &Slots::new(self.memory.slots()), head)
     }
 
     /// Whether nothing is in the ring, as far as this thread can see.
@@ -193,7 +228,7 @@ impl<M: Memory<Slot: Layout>> Spsc<M> {
     }
 }
 
-impl<M: Memory<Slot: Layout>> Drop for Spsc<M> {
+impl<M: Memory<Slot: SlotLayout>> Drop for Spsc<M> {
     fn drop(&mut self) {
         if !core::mem::needs_drop::<<M::Slot as Cell>::Item>() {
             return;
@@ -222,59 +257,19 @@ pub trait Ring {
     /// The memory of the ring.
     type Memory: Memory<Slot = Self::Slot>;
     /// Its slots.
-    type Slot: Layout;
+    type Slot: SlotLayout;
 
     /// The memory of the ring.
     fn memory(&self) -> &Self::Memory;
 }
 
-impl<M: Memory<Slot: Layout>> Ring for Spsc<M> {
+impl<M: Memory<Slot: SlotLayout>> Ring for Spsc<M> {
     type Memory = M;
     type Slot = M::Slot;
 
     fn memory(&self) -> &M {
         &self.memory
     }
-}
-
-/// Both ends of a fresh ring of `capacity` slots on the heap, which goes with the later one.
-///
-/// ```
-/// use mycelium_core::ring::spsc;
-///
-/// let (mut writer, mut reader) = spsc::pair(16)?;
-/// std::thread::spawn(move || writer.try_push(7));
-/// let item = loop {
-///     if let Ok(item) = reader.try_pop() {
-///         break item;
-///     }
-/// };
-/// assert_eq!(item, 7);
-/// # Ok::<(), mycelium_core::ring::CapacityError>(())
-/// ```
-///
-/// # Errors
-/// If the capacity is not a power of two from 2 on, or there is no memory for it.
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-#[allow(clippy::type_complexity)]
-pub fn pair<T>(
-    capacity: usize,
-) -> Result<
-    (Producer<alloc::sync::Arc<Boxed<T>>>, Consumer<alloc::sync::Arc<Boxed<T>>>),
-    CapacityError,
-> {
-    Ok(ends(Boxed::with_capacity(capacity)?))
-}
-
-/// Both ends of a fresh ring.
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-#[allow(clippy::type_complexity)]
-pub(super) fn ends<M: Memory<Slot: Layout>>(
-    ring: Spsc<M>,
-) -> (Producer<alloc::sync::Arc<Spsc<M>>>, Consumer<alloc::sync::Arc<Spsc<M>>>) {
-    let ring = alloc::sync::Arc::new(ring);
-    let fresh = "nobody has an end of a fresh ring";
-    (Spsc::producer(ring.clone()).expect(fresh), Spsc::consumer(ring).expect(fresh))
 }
 
 type SlotOf<H> = <<H as core::ops::Deref>::Target as Ring>::Slot;

@@ -21,40 +21,20 @@
 
 #![allow(unsafe_code)]
 
-use super::cell::{self, Cell, Lend};
-use super::pair::{Local, SideWords};
+use super::CapacityError;
+#[cfg(feature = "alloc")]
+use super::Heap;
+use super::cell::{self, Cell, InPlace};
+use super::pair::{LocalMemory, SideState};
 use super::slots::Slots;
-use super::spsc::{Layout, Spsc};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-use super::{
-    CapacityError,
-    spsc::{Consumer, Producer},
-};
+use super::spsc::{Consumer, Producer};
+use super::spsc::{SlotLayout, Spsc, ring_types};
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
-/// A ring whose slots are a part of it: for a `static`, or a field.
-pub type Inline<T, const N: usize> = Spsc<Local<[Slot<T>; N]>>;
-
-/// A ring in slots that are lent.
-pub type Borrowed<'a, T> = Spsc<Local<&'a mut [Slot<T>]>>;
-
-/// A ring with slots on the heap.
-#[cfg(feature = "alloc")]
-pub type Boxed<T> = Spsc<Local<super::Heap<Slot<T>>>>;
-
-/// Both ends of a fresh ring of `capacity` slots on the heap, which goes with the later one.
-///
-/// # Errors
-/// If the capacity is not a power of two from 2 on, or there is no memory for it.
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-#[allow(clippy::type_complexity)]
-pub fn pair<T>(
-    capacity: usize,
-) -> Result<
-    (Producer<alloc::sync::Arc<Boxed<T>>>, Consumer<alloc::sync::Arc<Boxed<T>>>),
-    CapacityError,
-> {
-    Ok(super::spsc::ends(Boxed::with_capacity(capacity)?))
+ring_types! {
+    /// The ends are those of [`spsc`](crate::ring::spsc).
+    Slot
 }
 
 /// A slot with its stamp. Aligned so that no piece of the item that is stored at once lies in two lines.
@@ -101,22 +81,22 @@ unsafe impl<T> Cell for Slot<T> {
 }
 
 // SAFETY: the inner cell keeps the contract.
-unsafe impl<T> Lend for Slot<T> {
+unsafe impl<T> InPlace for Slot<T> {
     #[inline]
-    unsafe fn lend(&self) -> &T {
+    unsafe fn borrow(&self) -> &T {
         // SAFETY: this function's contract.
-        unsafe { self.cell.lend() }
+        unsafe { self.cell.borrow() }
     }
 }
 
 // SAFETY: a stamp is stored after its item was put, with Release, and loaded with Acquire; a stamp of another lap is
 // another number.
-unsafe impl<T> Layout for Slot<T> {
+unsafe impl<T> SlotLayout for Slot<T> {
     // The reader sees no further than it looks.
     const COUNTS: bool = false;
 
     #[inline]
-    fn show(_: &SideWords, slots: &Slots<Self>, position: usize, count: usize) {
+    fn show(_: &SideState, slots: &Slots<Self>, position: usize, count: usize) {
         for position in (0..count).map(|index| position.wrapping_add(index)) {
             // SAFETY: whoever calls has an end of the ring, so it is alive.
             let slot = unsafe { slots.at(position) };
@@ -126,7 +106,7 @@ unsafe impl<T> Layout for Slot<T> {
     }
 
     #[inline]
-    fn look(_: &SideWords, slots: &Slots<Self>, position: usize, most: usize) -> usize {
+    fn look(_: &SideState, slots: &Slots<Self>, position: usize, most: usize) -> usize {
         let shown = |index: usize| {
             let position = position.wrapping_add(index);
             // SAFETY: as above.
@@ -145,7 +125,7 @@ unsafe impl<T> Layout for Slot<T> {
         count
     }
 
-    fn count(_: &SideWords, slots: &Slots<Self>, position: usize) -> usize {
+    fn count(_: &SideState, slots: &Slots<Self>, position: usize) -> usize {
         // Items are shown in order, so the first that is not can be searched by halves.
         let (mut shown, mut unknown) = (0, slots.capacity());
         while unknown > 0 {
@@ -163,7 +143,7 @@ unsafe impl<T> Layout for Slot<T> {
         shown
     }
 
-    fn leave(writer: &SideWords, position: usize) {
+    fn leave(writer: &SideState, position: usize) {
         // Read by who takes the end over, and by who drops the ring.
         writer.position.store(position, Ordering::Relaxed);
     }

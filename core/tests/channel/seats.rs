@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use mycelium_core::channel::{
-    Lobby, Receiver, Reserve, Sender, Sides, mpmc as several, spsc as single,
+    ChannelWaiters, Receiver, Reserve, Sender, Sides, mpmc as several, spsc as single,
 };
 use mycelium_core::doorbell::Doorbell;
 use mycelium_core::ring::Consumer;
@@ -163,7 +163,7 @@ fn a_seat_that_is_left_keeps_no_task() {
 #[test]
 fn a_bell_for_one_has_one_seat() {
     let ring = Arc::new(Boxed::<u32>::with_capacity(2).unwrap());
-    let lobby = Arc::new(Lobby::new(Doorbell::new(), Doorbell::new()));
+    let lobby = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
     let mut receiver = Receiver::new(Mpmc::consumer(ring.clone()), lobby.clone()).unwrap();
     let mut sender = Sender::new(Mpmc::producer(ring.clone()), lobby.clone()).unwrap();
     assert!(sender.try_clone().is_none() && receiver.try_clone().is_none());

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use mycelium_core::channel::{Lobby, Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped};
+use mycelium_core::channel::{
+    ChannelWaiters, Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped,
+};
 use mycelium_core::doorbell::Doorbell;
 use mycelium_core::ring::{self, Consumer, PopError};
 
@@ -211,7 +213,7 @@ fn a_receiver_that_slips_does_not_oversleep() {
         let ring = Arc::new(ring::spsc::Boxed::<u64>::with_capacity(64).unwrap());
         let mut consumer = ring::spsc::Spsc::consumer(ring.clone()).unwrap();
         consumer.slipping(true);
-        let lobby = Arc::new(Lobby::new(Doorbell::new(), Doorbell::new()));
+        let lobby = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
         let mut receiver = Receiver::new(consumer, lobby.clone()).unwrap();
         let producer = ring::spsc::Spsc::producer(ring).unwrap();
         let mut sender = Sender::new(producer, lobby).unwrap();

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, LayoutError};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, LayoutError};
 
 use super::delivery::GapReason;
 use super::numbering::{Known, Numbering};
@@ -16,7 +16,7 @@ use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 pub(super) const READERS: usize = 64;
 
 /// The ring of a publisher, as its ends hold it.
-pub(super) type Ring = Arc<Broadcast<Boxed>>;
+pub(super) type Ring = Arc<Broadcast<HeapStorage>>;
 
 /// What a publisher shares with its readers.
 #[derive(Debug)]

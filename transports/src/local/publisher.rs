@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, to_words};
 use mycelium_core::ring::broadcast::{Broadcast, Producer};
-use mycelium_core::wait::{Looked, Patience, Wait};
+use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 
 use super::Topic;
 use super::outlet::{Outlet, Ring};
@@ -29,7 +29,7 @@ pub struct Publisher<M: Message> {
     line: Arc<Line<PublisherValue>>,
     /// The entry of the reader that held the ring when it was last full.
     held: Option<usize>,
-    patience: Patience,
+    patience: SpinWait,
     /// How many it had sent when the present wait for room began.
     waits_at: Option<u64>,
     message: PhantomData<M>,
@@ -47,15 +47,15 @@ impl<M: Message> Publisher<M> {
             alone: Alone::default(),
             line,
             held: None,
-            patience: Patience::default(),
+            patience: SpinWait::default(),
             waits_at: None,
             message: PhantomData,
         }
     }
 
-    /// How `emit` waits for room from now on; at first it is [`Wait::Park`].
-    pub fn wait_by(&mut self, wait: Wait) {
-        self.patience = Patience::new(wait);
+    /// How `emit` waits for room from now on; at first it is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.patience = SpinWait::new(wait);
     }
 
     /// From now on this publisher's work counts in a task's pulse, whose poller flushes it with the returned flusher.
@@ -199,17 +199,17 @@ impl<M: Message> Publisher<M> {
         // Told here from the wait before, so that an emit that need not wait has nothing to do with this.
         let sent = self.sent();
         if self.waits_at.replace(sent) != Some(sent) {
-            self.patience.renew();
+            self.patience.reset();
             self.line.add(PublisherValue::Waited, 1);
         }
-        if self.patience.wait() != Wait::Park && !self.is_rejected() {
+        if self.patience.strategy() != WaitStrategy::Park && !self.is_rejected() {
             match self.look_again(message) {
-                Looked::Found(()) => return Poll::Ready(Ok(())),
-                Looked::Again => {
+                SpinResult::Found(()) => return Poll::Ready(Ok(())),
+                SpinResult::Again => {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Looked::Park => {}
+                SpinResult::Park => {}
             }
         }
         self.outlet.room.park(context.waker());
@@ -231,10 +231,10 @@ impl<M: Message> Publisher<M> {
     }
 
     /// Tries as often as its policy says, before it sleeps.
-    fn look_again(&mut self, message: &M) -> Looked<()> {
-        let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
+    fn look_again(&mut self, message: &M) -> SpinResult<()> {
+        let most = self.pulse.as_ref().map_or(WaitStrategy::SPINS, |pulse| pulse.looks());
         let mut patience = self.patience;
-        let looked = patience.look(most, || self.push_otherwise(message).ok());
+        let looked = patience.spin(most, || self.push_otherwise(message).ok());
         self.patience = patience;
         looked
     }

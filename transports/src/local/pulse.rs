@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use mycelium_core::doorbell::{announce, ring_each};
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 
 use super::outlet::{Inlet, Outlet, ReaderInfo};
 use crate::counters::{Line, PublisherValue};
@@ -25,7 +25,7 @@ use crate::sync::{AtomicU32, Ordering};
 /// After so many operations the handle that did the last one flushes by itself: a long poll delays nobody for long.
 const FLUSH_EVERY: u32 = 64;
 /// So often a task looks for what it waits for while it owes others a ring: the end of its poll is when they are told.
-const LOOKS_IN_DEBT: usize = Wait::LOOKS / 20;
+const LOOKS_IN_DEBT: usize = WaitStrategy::SPINS / 20;
 
 thread_local! {
     /// The pulse of the task that this thread polls. Only ever compared.
@@ -82,7 +82,7 @@ impl Pulse {
     /// How often a handle of this task may look in one poll for what it waits for.
     pub(super) fn looks(&self) -> usize {
         let in_debt = self.count.load(Ordering::Relaxed) != 0 && self.is_current();
-        if in_debt { LOOKS_IN_DEBT } else { Wait::LOOKS }
+        if in_debt { LOOKS_IN_DEBT } else { WaitStrategy::SPINS }
     }
 
     #[inline]

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, Words};
-use mycelium_core::ring::broadcast::Look;
-use mycelium_core::wait::{Patience, Wait};
+use mycelium_core::ring::broadcast::Peek;
+use mycelium_core::wait::{SpinWait, WaitStrategy};
 
 use super::delivery::{Delivery, TryRecv, Undelivered};
 use super::outlet::{Feed, Inlet, LastCall};
@@ -47,7 +47,7 @@ pub struct Subscription<M: Message> {
     seen: Option<Delivery<M>>,
     pulse: Option<Arc<Pulse>>,
     alone: Alone,
-    patience: Patience,
+    patience: SpinWait,
     /// The places of all feeds when the present wait began.
     waits_at: usize,
     message: PhantomData<M>,
@@ -84,15 +84,15 @@ impl<M: Message> Subscription<M> {
             seen: None,
             pulse: None,
             alone: Alone::default(),
-            patience: Patience::default(),
+            patience: SpinWait::default(),
             waits_at: 0,
             message: PhantomData,
         }
     }
 
-    /// How `recv` waits from now on; at first it is [`Wait::Park`].
-    pub fn wait_by(&mut self, wait: Wait) {
-        self.patience = Patience::new(wait);
+    /// How `recv` waits from now on; at first it is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.patience = SpinWait::new(wait);
     }
 
     /// From now on this subscription's work counts in a task's pulse, whose poller flushes it with the returned
@@ -163,7 +163,7 @@ impl<M: Message> Subscription<M> {
         }
         let feed = &mut self.feeds[in_hand.feed];
         let mut words = M::Words::ZERO;
-        let Look::Message { sequence, length } = feed.consumer.look(words.as_mut()) else {
+        let Peek::Message { sequence, length } = feed.consumer.peek(words.as_mut()) else {
             return None;
         };
         let bytes = words.as_ref().iter().flat_map(|word| word.to_ne_bytes());

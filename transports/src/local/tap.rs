@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use mycelium_core::doorbell::announce;
 use mycelium_core::link::RunShape;
-use mycelium_core::ring::broadcast::{Keeping, Look};
+use mycelium_core::ring::broadcast::{Peek, RetainingConsumer};
 use zerocopy::IntoBytes;
 
 use super::delivery::Undelivered;
@@ -151,7 +151,7 @@ pub struct Source<T = ()> {
     /// What was missed between what is kept and what comes next.
     gaps: VecDeque<Missed>,
     /// Dropped before `outlet`, which tells the publisher then.
-    reader: Keeping<Ring>,
+    reader: RetainingConsumer<Ring>,
     outlet: Left,
 }
 
@@ -188,7 +188,7 @@ impl<T> Source<T> {
         let Feed { outlet, consumer, line, .. } = feed;
         let words =
             vec![0; outlet.ring.layout().message_bytes().div_ceil(size_of::<usize>())].into();
-        let (state, gaps, reader) = (T::default(), VecDeque::new(), consumer.keeping());
+        let (state, gaps, reader) = (T::default(), VecDeque::new(), consumer.retaining());
         Source { state, inlet, type_id, line, words, gaps, reader, outlet: Left(outlet) }
     }
 
@@ -213,19 +213,19 @@ impl<T> Source<T> {
     /// What comes next; the same again until [`advance`](Source::advance).
     #[inline]
     pub fn look(&mut self) -> Sight<'_> {
-        match self.reader.look(&mut self.words) {
-            Look::Message { length, .. } => {
+        match self.reader.peek(&mut self.words) {
+            Peek::Message { length, .. } => {
                 let bytes = self.words.as_bytes();
                 Sight::Message(bytes.get(..length).unwrap_or(bytes))
             }
-            Look::Gap { missed } => {
+            Peek::Gap { missed } => {
                 // It counts once it is let go of: until then it may yet grow.
                 let (before, count) = (self.next(), missed as u64);
                 self.gaps.push_back(Missed { before, count, value: FeedValue::Overwritten });
                 Sight::Gap(count)
             }
-            Look::Empty => Sight::Empty,
-            Look::Closed => Sight::Closed,
+            Peek::Empty => Sight::Empty,
+            Peek::Closed => Sight::Closed,
         }
     }
 
@@ -255,7 +255,7 @@ impl<T> Source<T> {
     /// which may be empty.
     #[must_use]
     pub fn lend(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
-        let slots = self.reader.lend(first as usize, count)?;
+        let slots = self.reader.borrow(first as usize, count)?;
         Some(slots.map(IntoBytes::as_bytes))
     }
 

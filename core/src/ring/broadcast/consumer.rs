@@ -1,14 +1,14 @@
 //! The readers: those that the writer waits for, and those that it does not.
 
-use super::lead::Lead;
+use super::ring_ref::RingRef;
 use super::slot::{Slot, Stamp, is_after};
 use super::storage::{CLOSED, FREE, Storage};
-use super::{Handle, Keeping, Word};
+use super::{BroadcastHandle, RetainingConsumer, Word};
 use crate::sync::{Ordering, barrier, order};
 
 /// What a reader found at its cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Peek {
     /// A message; it was copied out. The cursor moves at [`Consumer::advance`].
     Message {
         /// Its sequence.
@@ -35,8 +35,8 @@ pub enum Look {
 /// [`try_push`](super::Producer::try_push) may refuse a message although up to that many were taken;
 /// [`Producer::find_room`](super::Producer::find_room) sees the exact position. Rings of fewer than 16 messages show each one.
 #[derive(Debug)]
-pub struct Consumer<H: Handle> {
-    pub(super) ring: Lead<H>,
+pub struct Consumer<H: BroadcastHandle> {
+    pub(super) ring: RingRef<H>,
     pub(super) cursor: usize,
     pub(super) looked: bool,
     /// The cursor that a gating reader has shown last.
@@ -56,12 +56,12 @@ enum Found {
     },
 }
 
-impl<H: Handle> Consumer<H> {
+impl<H: BroadcastHandle> Consumer<H> {
     pub(super) fn new(ring: H, entry: Option<usize>, cursor: usize) -> Consumer<H> {
         let lag = (ring.capacity() / 8).clamp(1, 16);
         let ring = match entry {
-            Some(entry) => Lead::of_reader(ring, entry),
-            None => Lead::new(ring),
+            Some(entry) => RingRef::of_reader(ring, entry),
+            None => RingRef::new(ring),
         };
         Consumer { ring, cursor, looked: false, shown: cursor, lag }
     }
@@ -77,7 +77,7 @@ impl<H: Handle> Consumer<H> {
     /// Looks at the next message and copies it to `message`, as many words as that holds; looking again gives the
     /// same message until [`advance`](Consumer::advance).
     #[inline(always)]
-    pub fn look(&mut self, message: &mut [usize]) -> Look {
+    pub fn peek(&mut self, message: &mut [usize]) -> Peek {
         match self.find_in(self.ring.slot(self.cursor), message) {
             Found::Message { length } => self.found(length),
             Found::Other { stamp } => self.look_further(stamp, message),
@@ -90,7 +90,7 @@ impl<H: Handle> Consumer<H> {
     /// Where the length is a constant, and `message` an array by its only name, the words go from the slot to where they
     /// are used without a stay in memory.
     #[inline(always)]
-    pub fn glance(&mut self, message: &mut [usize], length: usize) -> Option<usize> {
+    pub fn peek_exact(&mut self, message: &mut [usize], length: usize) -> Option<usize> {
         match self.find_in(self.ring.slot_of(self.cursor, length)?, message) {
             Found::Message { .. } => {
                 self.looked = true;
@@ -179,10 +179,10 @@ impl<H: Handle> Consumer<H> {
 
     /// This reader, which from now on keeps messages until it is told that they have arrived.
     #[must_use]
-    pub fn keeping(mut self) -> Keeping<H> {
+    pub fn retaining(mut self) -> RetainingConsumer<H> {
         self.flush();
         let entry = self.ring.give_up_entry();
-        Keeping::new(self, entry)
+        RetainingConsumer::new(self, entry)
     }
 
     /// Looks at another message next. For readers without an entry.
@@ -208,7 +208,7 @@ impl<H: Handle> Consumer<H> {
             return Found::Other { stamp };
         }
         let length = self.length(slot);
-        if let Some(words) = self.lent(slot) {
+        if let Some(words) = self.borrowed(slot) {
             // In the pieces that processors move best: who copies on does it in the same ones.
             message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
             return Found::Message { length };
@@ -225,27 +225,27 @@ impl<H: Handle> Consumer<H> {
     }
 
     #[inline]
-    fn found(&mut self, length: usize) -> Look {
+    fn found(&mut self, length: usize) -> Peek {
         self.looked = true;
-        Look::Message { sequence: self.cursor, length }
+        Peek::Message { sequence: self.cursor, length }
     }
 
     /// Says what there is to say when there is no message.
     #[inline(never)]
-    fn look_further(&mut self, mut stamp: usize, message: &mut [usize]) -> Look {
+    fn look_further(&mut self, mut stamp: usize, message: &mut [usize]) -> Peek {
         let mut closed = false;
         // At most once more after the ring was seen closed: everything published before that is visible then.
         loop {
             if let Stamp::Overwritten { .. } = self.judge(stamp) {
                 // The writer waits for a gating reader: only one in another process may break that.
-                return Look::Gap { missed: self.go_to_oldest() };
+                return Peek::Gap { missed: self.go_to_oldest() };
             }
             self.flush();
             if closed {
-                return Look::Closed;
+                return Peek::Closed;
             }
             if !self.is_closed() {
-                return Look::Empty;
+                return Peek::Empty;
             }
             closed = true;
             match self.find_in(self.ring.slot(self.cursor), message) {
@@ -313,7 +313,7 @@ fn copy_out(words: &[Word], message: &mut [usize]) {
     }
 }
 
-impl<H: Handle> Drop for Consumer<H> {
+impl<H: BroadcastHandle> Drop for Consumer<H> {
     fn drop(&mut self) {
         if let Some(words) = self.ring.reader() {
             // Release: this reader is done with the ring, and the entry with it.

@@ -119,7 +119,7 @@ impl Layout {
         }
         match self.bytes() {
             Some(_) => Ok(()),
-            None => Err(LayoutError::Slots { expected: None, found: 0 }),
+            None => Err(LayoutError::TooLarge),
         }
     }
 }

@@ -1,16 +1,16 @@
 //! The writer: its position is the ring's tail, a word that it alone stores, and it looks at its readers once a lap.
 
-use super::Handle;
+use super::BroadcastHandle;
 use super::error::Full;
-use super::lead::Lead;
+use super::ring_ref::RingRef;
 use super::slot::Slot;
 use super::storage::{CLOSED, Storage, WRITING};
 use crate::sync::{AtomicUsize, Ordering, barrier, order};
 
 /// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which goes on in its place.
 #[derive(Debug)]
-pub struct Producer<H: Handle> {
-    ring: Lead<H>,
+pub struct Producer<H: BroadcastHandle> {
+    ring: RingRef<H>,
     /// The writer has seen room before this sequence.
     limit: usize,
     /// How many looks in a row have found no room.
@@ -21,10 +21,10 @@ pub struct Producer<H: Handle> {
 /// leave those lines to the readers, which store there for each message.
 const EXACT_EVERY: u32 = if cfg!(any(loom, miri)) { 2 } else { 64 };
 
-impl<H: Handle> Producer<H> {
+impl<H: BroadcastHandle> Producer<H> {
     /// For whoever took the writer's end.
     pub(super) fn take_up(ring: H, next: usize) -> Producer<H> {
-        Producer { ring: Lead::new(ring), limit: next, refused: 0 }
+        Producer { ring: RingRef::new(ring), limit: next, refused: 0 }
     }
 
     /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its sequence.
@@ -112,7 +112,7 @@ impl<H: Handle> Producer<H> {
         self.ring.handle()
     }
 
-    /// Says that there will be no more messages. Readers get what is in the ring, then [`Look::Closed`](super::Look).
+    /// Says that there will be no more messages. Readers get what is in the ring, then [`Peek::Closed`](super::Look).
     pub fn close(self) {
         // Release: who sees the ring closed also sees every message in it. While this end is out, nobody else stores.
         let state = &self.ring.storage.writer().state.state;
@@ -174,7 +174,7 @@ impl<H: Handle> Producer<H> {
     }
 }
 
-impl<H: Handle> Drop for Producer<H> {
+impl<H: BroadcastHandle> Drop for Producer<H> {
     fn drop(&mut self) {
         let state = &self.ring.storage.writer().state.state;
         let rest = state.load(Ordering::Relaxed) & !WRITING;

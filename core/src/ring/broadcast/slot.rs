@@ -49,7 +49,7 @@ impl Stamp {
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 #[inline(always)]
-pub(super) unsafe fn lend(words: &[Word]) -> &[usize] {
+pub(super) unsafe fn borrow(words: &[Word]) -> &[usize] {
     crate::sync::seen!(Load, words);
     let (start, count) = (words.as_ptr().cast(), words.len());
     // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` all the way down), and nobody writes to
@@ -63,7 +63,7 @@ pub(super) unsafe fn lend(words: &[Word]) -> &[usize] {
 /// As above.
 #[cfg(loom)]
 #[allow(unsafe_code)]
-pub(super) unsafe fn lend(words: &[Word]) -> &[usize] {
+pub(super) unsafe fn borrow(words: &[Word]) -> &[usize] {
     // SAFETY: this function's contract; loom reports it if the caller is wrong.
     let words = words.iter().map(|word| unsafe { word.0.unsync_load() });
     alloc::vec::Vec::leak(words.collect())
@@ -85,9 +85,9 @@ impl<'a> Slot<'a> {
     /// Nobody writes to them while the reference lives.
     #[allow(unsafe_code)]
     #[inline(always)]
-    pub(super) unsafe fn lend(&self) -> &'a [usize] {
+    pub(super) unsafe fn borrow(&self) -> &'a [usize] {
         // SAFETY: this function's contract.
-        unsafe { lend(self.words) }
+        unsafe { borrow(self.words) }
     }
 
     /// Copies words into the slot.

@@ -6,7 +6,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order, repeat};
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
 /// A word of a slot. Fresh memory is all zero.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Word {
     /// Writes the word, for tests that play the part of another process.
     ///
     /// ```compile_fail,E0133
-    /// // Readers may be lent the words of a ring.
+    /// // Readers may be borrowed the words of a ring.
     /// mycelium_core::ring::broadcast::Word::new().set(1);
     /// ```
     ///
@@ -162,7 +162,7 @@ impl Default for ReaderWords {
 #[allow(unsafe_code)]
 pub unsafe trait Storage {
     /// Whether another process may write to some of the words. Then every word is checked before it is used, messages
-    /// are copied by atomic loads, and none is lent.
+    /// are copied by atomic loads, and none is borrowed.
     const FOREIGN: bool = false;
 
     /// The slots, back to back: as many words as [`Layout::words`](super::Layout::words) says.
@@ -172,51 +172,4 @@ pub unsafe trait Storage {
     /// The entries, one for each gating reader that can be there at a time; `None` from the first index on that is not
     /// one.
     fn reader(&self, index: usize) -> Option<&ReaderWords>;
-}
-
-/// Storage in arrays, for a `static` or a field: `WORDS` is what [`Layout::words`](super::Layout::words) says, `READERS`
-/// the most gating readers at a time.
-#[derive(Debug)]
-// In this order and so aligned, slots begin with a cache line.
-#[repr(C, align(64))]
-pub struct Inline<const WORDS: usize, const READERS: usize> {
-    pub(super) slots: [Word; WORDS],
-    writer: WriterWords,
-    readers: [ReaderWords; READERS],
-}
-
-impl<const WORDS: usize, const READERS: usize> Inline<WORDS, READERS> {
-    const_unless_loom! {
-        /// Fresh storage.
-        #[must_use]
-        pub const fn new() -> Inline<WORDS, READERS> {
-            Inline {
-                slots: repeat!(Word::new(); WORDS),
-                writer: WriterWords::new(),
-                readers: repeat!(ReaderWords::new(); READERS),
-            }
-        }
-    }
-}
-
-impl<const WORDS: usize, const READERS: usize> Default for Inline<WORDS, READERS> {
-    fn default() -> Inline<WORDS, READERS> {
-        Inline::new()
-    }
-}
-
-// SAFETY: fields of their own, which nobody else reaches.
-#[allow(unsafe_code)]
-unsafe impl<const WORDS: usize, const READERS: usize> Storage for Inline<WORDS, READERS> {
-    fn slots(&self) -> &[Word] {
-        &self.slots
-    }
-
-    fn writer(&self) -> &WriterWords {
-        &self.writer
-    }
-
-    fn reader(&self, index: usize) -> Option<&ReaderWords> {
-        self.readers.get(index)
-    }
 }

@@ -276,7 +276,7 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
         self.ring.words().len(self.slots.capacity())
     }
 
-    fn refuse(&mut self) {
+    fn refuse_pushes(&mut self) {
         self.ring.words().close();
     }
 

@@ -83,7 +83,7 @@ impl Header {
     /// Reads a header, each word once. What depends on the word alone is checked.
     pub(super) fn read(words: &[Word]) -> Result<Header, RegionError> {
         let Some(words) = words.get(..HEADER) else {
-            return Err(RegionError::Size { expected: Some(HEADER), found: words.len() });
+            return Err(RegionError::Size { expected: HEADER, found: words.len() });
         };
         let mut found = [0; 9];
         for (value, word) in found.iter_mut().zip(words) {
@@ -111,7 +111,7 @@ impl Header {
         };
         let header = Header::new(kind, layout);
         header.valid()?;
-        let expected = header.words().ok_or(RegionError::Size { expected: None, found: size })?;
+        let expected = header.words().ok_or(RegionError::TooLarge)?;
         if size != expected {
             return Err(Field::Size.wrong(expected, size));
         }
@@ -130,10 +130,8 @@ impl Header {
         if off != 0 {
             return Err(RegionError::Alignment { expected: ALIGNMENT, found: off });
         }
-        let (expected, found) = (self.words(), words.len());
-        expected
-            .and_then(|expected| words.get(..expected))
-            .ok_or(RegionError::Size { expected, found })
+        let expected = self.words().ok_or(RegionError::TooLarge)?;
+        words.get(..expected).ok_or(RegionError::Size { expected, found: words.len() })
     }
 
     pub(super) fn expect(&self, kind: Kind) -> Result<(), RegionError> {

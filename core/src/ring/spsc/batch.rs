@@ -1,4 +1,4 @@
-//! Many items at a time: slots granted to the writer, items lent to the reader, and plain copies of both.
+//! Many items at a time: slots granted to the writer, items borrowed to the reader, and plain copies of both.
 
 #![allow(unsafe_code)]
 
@@ -12,7 +12,7 @@ use zerocopy::FromZeros;
 #[cfg(not(loom))]
 use super::Slot;
 use super::{Consumer, ItemOf, Producer, Ring, SlotOf};
-use crate::ring::cell::{Cell, Lend};
+use crate::ring::cell::{Cell, InPlace};
 use crate::ring::pair::Memory;
 use crate::ring::{self, GrantError, Handle, PopError, PushError};
 
@@ -253,7 +253,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         let count = self.find(most)?;
         // Before the head moves, so that this holds if `take` panics.
         self.stop = self.head.wrapping_add(count);
-        let consumer = Moving(self);
+        let consumer = ShowOnDrop(self);
         for _ in 0..count {
             // SAFETY: the ring is alive.
             let slot = unsafe { consumer.0.slots.at(consumer.0.head) };
@@ -295,14 +295,14 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     #[inline]
     pub fn read(&mut self, most: usize) -> Result<Items<'_, H>, PopError>
     where
-        SlotOf<H>: Lend,
+        SlotOf<H>: InPlace,
     {
         let count = self.find(most)?;
         Ok(Items { consumer: self, count, items: PhantomData })
     }
 }
 
-/// Items that are lent to the reader in place. See [`Consumer::read`].
+/// Items that are borrowed to the reader in place. See [`Consumer::read`].
 #[derive(Debug)]
 pub struct Items<'a, H: Handle<Target: Ring>> {
     consumer: &'a mut Consumer<H>,
@@ -313,15 +313,15 @@ pub struct Items<'a, H: Handle<Target: Ring>> {
 
 impl<H: Handle<Target: Ring>> Items<'_, H>
 where
-    SlotOf<H>: Lend,
+    SlotOf<H>: InPlace,
 {
-    /// How many are lent.
+    /// How many are borrowed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether none is lent, which happens only if none was asked for.
+    /// Whether none is borrowed, which happens only if none was asked for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -336,10 +336,10 @@ where
         // SAFETY: the ring is alive.
         let slot = unsafe { self.consumer.slots.at(self.consumer.head.wrapping_add(index)) };
         // SAFETY: `read` saw `count` items, and they stay until this value is gone.
-        Some(unsafe { slot.lend() })
+        Some(unsafe { slot.borrow() })
     }
 
-    /// All that is lent, in order.
+    /// All that is borrowed, in order.
     pub fn iter<'a>(&'a self) -> impl Iterator<Item = &'a ItemOf<H>>
     where
         H: 'a,
@@ -351,7 +351,7 @@ where
     #[inline]
     pub fn release(self, count: usize) {
         let count = count.min(self.count);
-        let consumer = Moving(self.consumer);
+        let consumer = ShowOnDrop(self.consumer);
         // Before the head moves, so that this holds if the drop of an item panics.
         consumer.0.stop = consumer.0.head.wrapping_add(count);
         for _ in 0..count {
@@ -367,9 +367,9 @@ where
 }
 
 /// A reader that takes items while user code runs: what it took is shown when it is time to, even if that code panics.
-struct Moving<'a, H: Handle<Target: Ring>>(&'a mut Consumer<H>);
+struct ShowOnDrop<'a, H: Handle<Target: Ring>>(&'a mut Consumer<H>);
 
-impl<H: Handle<Target: Ring>> Drop for Moving<'_, H> {
+impl<H: Handle<Target: Ring>> Drop for ShowOnDrop<'_, H> {
     #[inline]
     fn drop(&mut self) {
         self.0.moved();
@@ -378,7 +378,7 @@ impl<H: Handle<Target: Ring>> Drop for Moving<'_, H> {
 
 #[cfg(not(loom))]
 impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
-    /// All that is lent, in order, in up to two pieces.
+    /// All that is borrowed, in order, in up to two pieces.
     #[must_use]
     #[inline]
     pub fn as_slices(&self) -> (&[T], &[T]) {
@@ -445,8 +445,8 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
     }
 
     #[inline]
-    fn look_exactly(&mut self) {
-        Consumer::look_exactly(self);
+    fn force_check(&mut self) {
+        Consumer::force_check(self);
     }
 
     fn capacity(&self) -> usize {
@@ -457,7 +457,7 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
         Consumer::len(self)
     }
 
-    fn refuse(&mut self) {
+    fn refuse_pushes(&mut self) {
         self.ring().memory().reader().close();
     }
 

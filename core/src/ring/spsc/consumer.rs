@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::slip::Slip;
-use super::{ItemOf, Layout, Ring, SlotOf};
+use super::{ItemOf, Ring, SlotLayout, SlotOf};
 use crate::ring::cell::Cell;
 use crate::ring::pair::{Memory, lag};
 use crate::ring::slots::Slots;
@@ -80,7 +80,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
             }
         }
         // At most the limit, and after the head.
-        self.stop = Layout::before_take(&self.slots, self.head, self.limit);
+        self.stop = SlotLayout::before_take(&self.slots, self.head, self.limit);
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     ///
     /// Until `k` more calls were made, `try_pop`, `pop_many`, `pop_slice` and `read` may thus miss an item that is there.
     /// **Before a reader sleeps it looks exactly**, as the item it misses may be the last: call
-    /// [`look_exactly`](Consumer::look_exactly) after the registration of the waker and before the last look. Never left out
+    /// [`force_check`](Consumer::force_check) after the registration of the waker and before the last look. Never left out
     /// are also the first look after [`flush`](Consumer::flush), looks at a closed ring, and
     /// [`ready`](Consumer::ready), [`len`](Consumer::len) and [`is_empty`](Consumer::is_empty).
     ///
@@ -143,7 +143,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// assert_eq!(reader.try_pop(), Err(PopError::Empty));
     /// writer.try_push(7).expect("there is room");
     /// assert_eq!(reader.try_pop(), Err(PopError::Empty), "this look was left out");
-    /// reader.look_exactly();
+    /// reader.force_check();
     /// assert_eq!(reader.try_pop(), Ok(7));
     /// # Ok::<(), mycelium_core::ring::CapacityError>(())
     /// ```
@@ -153,7 +153,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 
     /// The next look is not left out. See [`slipping`](Consumer::slipping).
     #[inline]
-    pub fn look_exactly(&mut self) {
+    pub fn force_check(&mut self) {
         self.slip.look_now();
     }
 
@@ -171,7 +171,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// How many items are in the ring, as far as this end can see.
     #[must_use]
     pub fn len(&self) -> usize {
-        Layout::count(self.ring.memory().writer(), &self.slots, self.head)
+        SlotLayout::count(self.ring.memory().writer(), &self.slots, self.head)
     }
 
     /// Whether nothing is in the ring, as far as this end can see.
@@ -222,10 +222,10 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     #[inline]
     fn look_for_items(&mut self, most: usize) -> usize {
         let capacity = self.slots.capacity();
-        let run = if self.slip.is_on() { Layout::run(&self.slots, self.head) } else { 0 };
+        let run = if self.slip.is_on() { SlotLayout::run(&self.slots, self.head) } else { 0 };
         let most = most.max(run);
         let writer = self.ring.memory().writer();
-        let ready = Layout::look(writer, &self.slots, self.head, most.min(capacity));
+        let ready = SlotLayout::look(writer, &self.slots, self.head, most.min(capacity));
         debug_assert!(ready <= capacity, "the writer is more than a lap ahead");
         self.limit = self.head.wrapping_add(ready);
         self.stop = self.head;

@@ -1,7 +1,7 @@
 //! How the writer shows items to the reader: by its position, or by a stamp in each slot.
 
 use crate::ring::cell::{Cell, Slot};
-use crate::ring::pair::SideWords;
+use crate::ring::pair::SideState;
 use crate::ring::slots::Slots;
 use crate::sync::{Ordering, order};
 
@@ -11,7 +11,7 @@ use crate::sync::{Ordering, order};
 /// # Safety
 /// `look` counts an item only if `show` was called for it and what the writer did before is visible.
 #[allow(unsafe_code)]
-pub unsafe trait Layout: Cell + Sized {
+pub unsafe trait SlotLayout: Cell + Sized {
     /// Whether a look tells how many items there are, so that a high-water mark can be made of it.
     #[doc(hidden)]
     const COUNTS: bool = true;
@@ -19,7 +19,7 @@ pub unsafe trait Layout: Cell + Sized {
     /// Shows `count` items from a position on.
     #[doc(hidden)]
     #[inline]
-    fn show(writer: &SideWords, slots: &Slots<Self>, position: usize, count: usize) {
+    fn show(writer: &SideState, slots: &Slots<Self>, position: usize, count: usize) {
         let _ = slots;
         // Release, with the Acquire of `look`: the items.
         writer.position.store(position.wrapping_add(count), order!("spsc.push", Release));
@@ -28,7 +28,7 @@ pub unsafe trait Layout: Cell + Sized {
     /// How many items are shown from a position on. More than `most` of them need not be counted.
     #[doc(hidden)]
     #[inline]
-    fn look(writer: &SideWords, slots: &Slots<Self>, position: usize, most: usize) -> usize {
+    fn look(writer: &SideState, slots: &Slots<Self>, position: usize, most: usize) -> usize {
         let _ = (slots, most);
         // Acquire, with the Release of `show`: the items.
         writer.position.load(order!("spsc.look", Acquire)).wrapping_sub(position)
@@ -36,13 +36,13 @@ pub unsafe trait Layout: Cell + Sized {
 
     /// As `look` for all of them, for who only wants the number: what the writer did may not be visible.
     #[doc(hidden)]
-    fn count(writer: &SideWords, slots: &Slots<Self>, position: usize) -> usize {
+    fn count(writer: &SideState, slots: &Slots<Self>, position: usize) -> usize {
         writer.position.load(Ordering::Relaxed).wrapping_sub(position).min(slots.capacity())
     }
 
     /// Keeps the position for the next writer, where `show` does not.
     #[doc(hidden)]
-    fn leave(writer: &SideWords, position: usize) {
+    fn leave(writer: &SideState, position: usize) {
         let _ = (writer, position);
     }
 
@@ -79,4 +79,4 @@ pub unsafe trait Layout: Cell + Sized {
 
 // SAFETY: the writer's position is stored after the items were put, with Release, and loaded with Acquire.
 #[allow(unsafe_code)]
-unsafe impl<T> Layout for Slot<T> {}
+unsafe impl<T> SlotLayout for Slot<T> {}

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::{ItemOf, Layout, Ring, SlotOf};
+use super::{ItemOf, Ring, SlotLayout, SlotOf};
 use crate::ring::cell::Cell;
 use crate::ring::pair::Memory;
 use crate::ring::slots::Slots;
@@ -47,7 +47,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         let slot = unsafe { self.slots.at(self.tail) };
         // SAFETY: it is before the limit, so the reader is done with it until it is shown.
         unsafe { slot.put(item) };
-        Layout::show(self.ring.memory().writer(), &self.slots, self.tail, 1);
+        SlotLayout::show(self.ring.memory().writer(), &self.slots, self.tail, 1);
         self.tail = self.tail.wrapping_add(1);
         Ok(())
     }
@@ -131,7 +131,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Shows a batch of `count` items, all before the limit, to the reader.
     #[inline]
     pub(super) fn show(&mut self, count: usize) {
-        Layout::show(self.ring.memory().writer(), &self.slots, self.tail, count);
+        SlotLayout::show(self.ring.memory().writer(), &self.slots, self.tail, count);
         self.tail = self.tail.wrapping_add(count);
         self.stop = self.tail;
     }
@@ -141,7 +141,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     fn go_on(&mut self) -> bool {
         let go_on = self.tail != self.limit || self.look_for_room() > 0;
         // At most the limit, and at least the tail.
-        self.stop = Layout::before_put(&self.slots, self.tail, self.limit);
+        self.stop = SlotLayout::before_put(&self.slots, self.tail, self.limit);
         go_on
     }
 

@@ -4,8 +4,8 @@ use std::task::Context;
 
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::message::{Message, Words, from_words, valid_words};
-use mycelium_core::ring::broadcast::Look;
-use mycelium_core::wait::{Looked, Wait};
+use mycelium_core::ring::broadcast::Peek;
+use mycelium_core::wait::{SpinResult, WaitStrategy};
 
 use super::super::delivery::{Delivery, Gap, GapReason, Received, Time, TryRecv};
 use super::super::outlet::{Feed, LastCall};
@@ -71,7 +71,7 @@ impl<M: Message> Subscription<M> {
         let is_usual = self.is_usual();
         let feed = self.feeds.get_mut(self.turn).filter(|_| is_usual)?;
         let mut words = M::Words::ZERO;
-        let sequence = feed.consumer.glance(words.as_mut(), size_of::<M>())?;
+        let sequence = feed.consumer.peek_exact(words.as_mut(), size_of::<M>())?;
         if feed.may_miss() {
             return None;
         }
@@ -100,14 +100,14 @@ impl<M: Message> Subscription<M> {
         if seen != Seen::Nothing {
             return seen;
         }
-        if self.patience.wait() != Wait::Park {
+        if self.patience.strategy() != WaitStrategy::Park {
             match self.look_again() {
-                Looked::Found(seen) => return seen,
-                Looked::Again => {
+                SpinResult::Found(seen) => return seen,
+                SpinResult::Again => {
                     context.waker().wake_by_ref();
                     return Seen::Nothing;
                 }
-                Looked::Park => {}
+                SpinResult::Park => {}
             }
         }
         self.inlet.bell.park(context.waker());
@@ -119,18 +119,18 @@ impl<M: Message> Subscription<M> {
     }
 
     /// Looks as often as its policy says, before it sleeps.
-    fn look_again(&mut self) -> Looked<Seen> {
+    fn look_again(&mut self) -> SpinResult<Seen> {
         // Told here from the wait before, so that a receive that need not wait has nothing to do with this.
         let places = self.feeds.iter().map(|feed| feed.consumer.cursor());
         let place = places.fold(self.feeds.len(), usize::wrapping_add);
         if place != self.waits_at {
             self.waits_at = place;
-            self.patience.renew();
+            self.patience.reset();
         }
-        let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
+        let most = self.pulse.as_ref().map_or(WaitStrategy::SPINS, |pulse| pulse.looks());
         let mut patience = self.patience;
         let looked = patience
-            .look(most, || Some(self.look_if_stirred()).filter(|seen| *seen != Seen::Nothing));
+            .spin(most, || Some(self.look_if_stirred()).filter(|seen| *seen != Seen::Nothing));
         self.patience = patience;
         looked
     }
@@ -241,14 +241,14 @@ impl<M: Message> Subscription<M> {
             }
         }
         let mut words = M::Words::ZERO;
-        let look = feed.consumer.look(words.as_mut());
-        if !matches!(look, Look::Gap { .. })
+        let look = feed.consumer.peek(words.as_mut());
+        if !matches!(look, Peek::Gap { .. })
             && let Some((missed, reason)) = feed.missed()
         {
             return Turn::Delivery(self.gap(index, missed, reason));
         }
         match look {
-            Look::Message { sequence, .. } => match from_words::<M>(&words) {
+            Peek::Message { sequence, .. } => match from_words::<M>(&words) {
                 Ok(message) => {
                     let sequence = feed.sequence(sequence);
                     Turn::Delivery(Delivery::Msg(self.hand_out(index, message, sequence)))
@@ -259,14 +259,14 @@ impl<M: Message> Subscription<M> {
                     Turn::Delivery(self.gap(index, 1, GapReason::Undecodable))
                 }
             },
-            Look::Gap { missed } => {
+            Peek::Gap { missed } => {
                 Turn::Delivery(self.gap(index, missed as u64, GapReason::Overwritten))
             }
-            Look::Empty => Turn::Nothing,
-            Look::Closed if feed.outlet.is_lost() && !std::mem::replace(&mut feed.told, true) => {
+            Peek::Empty => Turn::Nothing,
+            Peek::Closed if feed.outlet.is_lost() && !std::mem::replace(&mut feed.told, true) => {
                 Turn::Delivery(self.gap(index, 0, GapReason::Disconnected))
             }
-            Look::Closed => Turn::Over,
+            Peek::Closed => Turn::Over,
         }
     }
 
@@ -310,8 +310,8 @@ impl<M: Message> Subscription<M> {
         add(0, feed);
         let mut words = M::Words::ZERO;
         if !self.inlet.policy.is_gating() {
-            match feed.consumer.look(words.as_mut()) {
-                Look::Message { sequence, .. } => {
+            match feed.consumer.peek(words.as_mut()) {
+                Peek::Message { sequence, .. } => {
                     add(0, feed);
                     if let Ok(message) = from_words::<M>(&words) {
                         feed.consumer.advance();
@@ -320,8 +320,8 @@ impl<M: Message> Subscription<M> {
                     }
                 }
                 // The publisher has been faster once more.
-                Look::Gap { missed } => add(missed as u64, feed),
-                Look::Empty | Look::Closed => {}
+                Peek::Gap { missed } => add(missed as u64, feed),
+                Peek::Empty | Peek::Closed => {}
             }
         }
         let value = match reason {

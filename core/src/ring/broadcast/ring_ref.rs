@@ -8,14 +8,14 @@ use core::ptr::NonNull;
 
 use super::slot::Slot;
 use super::storage::{ReaderWords, Storage, Word};
-use super::{Broadcast, Handle};
+use super::{Broadcast, BroadcastHandle};
 
 /// A number of bytes that no message has: more than memory holds.
 const NONE: usize = usize::MAX;
 
 /// An end's way to its ring, which it keeps alive.
 #[derive(Debug)]
-pub(super) struct Lead<H: Handle> {
+pub(super) struct RingRef<H: BroadcastHandle> {
     ring: H,
     slots: NonNull<Word>,
     /// One less than the number of slots, a power of two.
@@ -38,14 +38,14 @@ struct Reader {
 }
 
 // SAFETY: the pointers are used as the references are that the handle gives.
-unsafe impl<H: Handle<Storage: Sync> + Send> Send for Lead<H> {}
+unsafe impl<H: BroadcastHandle<Storage: Sync> + Send> Send for RingRef<H> {}
 // SAFETY: as above.
-unsafe impl<H: Handle<Storage: Sync> + Sync> Sync for Lead<H> {}
+unsafe impl<H: BroadcastHandle<Storage: Sync> + Sync> Sync for RingRef<H> {}
 
-impl<H: Handle> Lead<H> {
-    pub(super) fn new(ring: H) -> Lead<H> {
+impl<H: BroadcastHandle> RingRef<H> {
+    pub(super) fn new(ring: H) -> RingRef<H> {
         let layout = ring.layout;
-        Lead {
+        RingRef {
             slots: NonNull::from(ring.storage.slots()).cast(),
             mask: layout.capacity() - 1,
             slot_words: layout.slot_words(),
@@ -58,10 +58,10 @@ impl<H: Handle> Lead<H> {
     }
 
     /// For a gating reader with this entry.
-    pub(super) fn of_reader(ring: H, index: usize) -> Lead<H> {
+    pub(super) fn of_reader(ring: H, index: usize) -> RingRef<H> {
         let words = ring.storage.reader(index).map(NonNull::from);
         let reader = words.map(|words| Reader { index, words });
-        Lead { reader, ..Lead::new(ring) }
+        RingRef { reader, ..RingRef::new(ring) }
     }
 
     /// The handle itself.
@@ -157,7 +157,7 @@ impl<H: Handle> Lead<H> {
     }
 }
 
-impl<H: Handle> Deref for Lead<H> {
+impl<H: BroadcastHandle> Deref for RingRef<H> {
     type Target = Broadcast<H::Storage>;
 
     #[inline]

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{self, TryRecvError};
 
 use mycelium_core::message::decode_ref;
-use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Layout, Look, Word};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek, Word};
 use mycelium_core::ring::region::{ReaderRegion, WriterRegion};
 use proptest::prelude::*;
 
 const WORD: usize = size_of::<usize>();
 
-type Ring<'a> = &'a Broadcast<Boxed>;
+type Ring<'a> = &'a Broadcast<HeapStorage>;
 
 /// The words of a message, as many as its number says, and each different.
 fn content(number: usize, most: usize) -> Vec<usize> {
@@ -88,14 +88,14 @@ proptest! {
                 }
                 Operation::Take => {
                     let mut words = [0; MOST];
-                    match (reader.look(&mut words), model.pop_front()) {
-                        (Look::Message { sequence, length }, Some(expected)) => {
+                    match (reader.peek(&mut words), model.pop_front()) {
+                        (Peek::Message { sequence, length }, Some(expected)) => {
                             prop_assert_eq!(sequence, taken);
                             prop_assert_eq!(&bytes(&words)[..length], expected);
                             prop_assert!(reader.advance());
                             taken += 1;
                         }
-                        (look, expected) => prop_assert!(look == Look::Empty && expected.is_none()),
+                        (look, expected) => prop_assert!(look == Peek::Empty && expected.is_none()),
                     }
                 }
             }
@@ -116,7 +116,7 @@ fn messages_of_every_length_come_through() {
             writer.try_push(&message, words * WORD).unwrap();
             assert_eq!(lent(&mut lent_to, 2), [bytes(&message)]);
             let mut copy = vec![0; words];
-            assert!(matches!(copying.look(&mut copy), Look::Message { .. }));
+            assert!(matches!(copying.peek(&mut copy), Peek::Message { .. }));
             assert_eq!(copy, message);
             copying.advance();
         }
@@ -143,7 +143,7 @@ fn what_was_looked_at_before_is_not_passed_twice() {
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
     (1..4).for_each(|number| _ = writer.try_push(&[number], WORD).unwrap());
-    assert!(matches!(reader.look(&mut [0]), Look::Message { sequence: 0, .. }));
+    assert!(matches!(reader.peek(&mut [0]), Peek::Message { sequence: 0, .. }));
     reader.read(1).unwrap().release(1);
     assert!(!reader.advance(), "it was given back already");
     assert_eq!(reader.read(1).unwrap().sequence(), 1);
@@ -157,7 +157,7 @@ fn observers_and_readers_of_other_processes_are_lent_nothing() {
     let mut observer = Broadcast::observing(&ring);
     writer.try_push(&[1], WORD).unwrap();
     assert!(observer.read(1).is_none());
-    assert!(matches!(observer.look(&mut [0]), Look::Message { .. }));
+    assert!(matches!(observer.peek(&mut [0]), Peek::Message { .. }));
 
     #[repr(align(4096))]
     struct Pages([Word; 512]);
@@ -169,7 +169,7 @@ fn observers_and_readers_of_other_processes_are_lent_nothing() {
     let mut reader = Broadcast::gating(&region).unwrap();
     writer.try_push(&[1], WORD).unwrap();
     assert!(reader.read(1).is_none());
-    assert!(matches!(reader.look(&mut [0]), Look::Message { .. }));
+    assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
 }
 
 /// A message is checked in place and not copied.

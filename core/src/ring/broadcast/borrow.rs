@@ -1,18 +1,18 @@
-//! Messages that are lent to a gating reader where they lie.
+//! Messages that are borrowed to a gating reader where they lie.
 
 #![allow(unsafe_code)]
 
 use zerocopy::IntoBytes;
 
+use super::BroadcastHandle;
 use super::consumer::Consumer;
-use super::slot::{Slot, lend};
+use super::slot::Slot;
 use super::storage::Storage;
-use super::{Broadcast, Handle, Keeping};
 use crate::sync::order;
 
-impl<H: Handle> Consumer<H> {
+impl<H: BroadcastHandle> Consumer<H> {
     /// Lends up to `most` of the next messages where they lie. They stay in the ring until [`Messages::release`], and the
-    /// writers wait for that. Only a gating reader of a ring that one process has to itself is lent any: what others may
+    /// writers wait for that. Only a gating reader of a ring that one process has to itself is borrowed any: what others may
     /// write to at the same time is copied first.
     ///
     /// After `None`, call [`look`](Consumer::look), which says why: there may be a message all the same.
@@ -34,7 +34,7 @@ impl<H: Handle> Consumer<H> {
     /// ```
     #[inline(always)]
     pub fn read(&mut self, most: usize) -> Option<Messages<'_, H>> {
-        if !self.is_lent_to() {
+        if !self.may_borrow() {
             return None;
         }
         let mut count = 0;
@@ -50,16 +50,16 @@ impl<H: Handle> Consumer<H> {
 
     /// Whether nobody writes to what this reader has before it.
     #[inline(always)]
-    fn is_lent_to(&self) -> bool {
+    fn may_borrow(&self) -> bool {
         self.ring.entry().is_some() && !H::Storage::FOREIGN
     }
 
     /// The words of the next message where they lie, once its stamp was seen; `None` if others may write to them.
     #[inline(always)]
-    pub(super) fn lent<'a>(&'a self, slot: Slot<'a>) -> Option<&'a [usize]> {
+    pub(super) fn borrowed<'a>(&'a self, slot: Slot<'a>) -> Option<&'a [usize]> {
         // SAFETY: the stamp says that it was written, and no writer comes back before this gating reader's cursor has passed
         // it, which takes an exclusive reference.
-        self.is_lent_to().then(|| unsafe { slot.lend() })
+        self.may_borrow().then(|| unsafe { slot.borrow() })
     }
 
     /// Whether there is a message with this sequence.
@@ -71,71 +71,15 @@ impl<H: Handle> Consumer<H> {
     }
 }
 
-impl<H: Handle> Keeping<H> {
-    /// Lends slots as they lie, for whoever hands them on whole: those of `count` messages from `first` on, all of which
-    /// are kept or [ready](Keeping::ready). Each begins with a stamp, behind which the message follows
-    /// ([`Layout::slot_words`](super::Layout::slot_words)). There are two pieces where they go over the end of the ring; the
-    /// second is empty otherwise.
-    ///
-    /// `None` if not all of them can be lent.
-    ///
-    /// ```
-    /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
-    ///
-    /// let ring = Broadcast::boxed(Layout::exact(2, size_of::<usize>()), 1)?;
-    /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
-    /// let mut reader = Broadcast::gating(&ring).expect("one entry is free").keeping();
-    /// writer.try_push(&[7], size_of::<usize>()).expect("there is room");
-    /// assert_eq!(reader.ready(2), 1);
-    /// reader.pass(1);
-    /// let [slots, rest] = reader.lend(0, 1).expect("it is kept");
-    /// assert_eq!((slots[1], slots.len(), rest.len()), (7, 2, 0));
-    /// assert_eq!(reader.lend(0, 2), None, "there is one");
-    /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
-    /// ```
-    #[must_use]
-    pub fn lend(&self, first: usize, count: usize) -> Option<[&[usize]; 2]> {
-        let ring: &Broadcast<H::Storage> = self.ring();
-        // One that was let go is far ahead, too.
-        let (capacity, ahead) = (ring.capacity(), first.wrapping_sub(self.kept()));
-        let is_kept = ahead <= capacity && count <= capacity - ahead;
-        let is_there = count == 0 || self.is_published(first.wrapping_add(count - 1));
-        if !self.can_lend() || !is_kept || !is_there {
-            return None;
-        }
-        let (place, slot_words) = (first & (capacity - 1), ring.layout.slot_words());
-        let here = count.min(capacity - place);
-        let words = ring.storage.slots();
-        let one = words.get(place * slot_words..(place + here) * slot_words)?;
-        let other = words.get(..(count - here) * slot_words)?;
-        // SAFETY: the stamp of the last of these slots says that it was written, and so all before it were: there is one
-        // writer. It does not come back to any of them before this gating reader has released them (`kept`), which takes
-        // an exclusive reference, and nobody else writes to this storage (it is not foreign).
-        let one = unsafe { lend(one) };
-        // SAFETY: as above.
-        let other = unsafe { lend(other) };
-        Some([one, other])
-    }
-
-    /// Whether the message of a sequence can be read, if it is none that a gating reader has let go.
-    #[inline]
-    pub(super) fn is_published(&self, sequence: usize) -> bool {
-        let ring: &Broadcast<H::Storage> = self.ring();
-        // Acquire, with the Release of a commit: the words of this message and of all before it.
-        let stamp = ring.stamp_of(sequence).0.load(order!("broadcast.look", Acquire));
-        stamp == sequence.wrapping_add(1)
-    }
-}
-
-/// Messages that are lent to a reader in place. See [`Consumer::read`].
+/// Messages that are borrowed to a reader in place. See [`Consumer::read`].
 #[derive(Debug)]
-pub struct Messages<'a, H: Handle> {
+pub struct Messages<'a, H: BroadcastHandle> {
     consumer: &'a mut Consumer<H>,
     count: usize,
 }
 
-impl<H: Handle> Messages<'_, H> {
-    /// How many are lent, at least one.
+impl<H: BroadcastHandle> Messages<'_, H> {
+    /// How many are borrowed, at least one.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -157,7 +101,7 @@ impl<H: Handle> Messages<'_, H> {
         let slot = self.consumer.ring.slot(self.consumer.cursor.wrapping_add(index));
         // SAFETY: `read` saw the message, and no writer comes back to its slot before this gating reader's cursor has
         // passed it, which takes the exclusive reference that this value has.
-        let words = unsafe { slot.lend() };
+        let words = unsafe { slot.borrow() };
         words.as_bytes().get(..self.consumer.length(slot))
     }
 

@@ -1,25 +1,24 @@
 //! Many messages at once: for a writer that has them one after the other in memory, and for a reader that hands slots on
 //! as they lie.
 
+use super::BroadcastHandle;
 use super::error::Full;
 use super::producer::Producer;
-use super::storage::Storage;
-use super::{Broadcast, Handle, Keeping};
 use crate::sync::{Ordering, barrier, order};
 
-impl<H: Handle> Producer<H> {
+impl<H: BroadcastHandle> Producer<H> {
     /// Appends the messages in `items`, one in each `stride` words behind `skip` words of something else, as many as there
     /// is room for. Returns how many. The position of the writer is stored once, behind the last of them.
     ///
     /// ```
-    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Look};
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
     ///
     /// let ring = Broadcast::boxed(Layout::exact(4, size_of::<usize>()), 1)?;
     /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
     /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
     /// assert_eq!(writer.push_items(&[0, 7, 0, 8], 2, 1), Ok(2));
     /// let mut message = [0];
-    /// reader.look(&mut message);
+    /// reader.peek(&mut message);
     /// assert_eq!(message, [7]);
     /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
     /// ```
@@ -84,34 +83,5 @@ impl<H: Handle> Producer<H> {
             // Release, with the Acquire of `Consumer::look`: the words of the message.
             slot.stamp.store(sequence.wrapping_add(1), order!("broadcast.publish", Release));
         }
-    }
-}
-
-impl<H: Handle> Keeping<H> {
-    /// How many messages from the cursor on are there, at most `most`, of those that can be [lent](Keeping::lend): none
-    /// to an observer, which is not waited for.
-    #[must_use]
-    pub fn ready(&self, most: usize) -> usize {
-        if !self.can_lend() {
-            return 0;
-        }
-        let ring: &Broadcast<H::Storage> = self.ring();
-        let waiting = ring.published(self.cursor()).wrapping_sub(self.cursor());
-        let mut count = waiting.min(most).min(ring.capacity());
-        // The position may have been seen before the last messages are.
-        while count > 0 && !self.is_published(self.cursor().wrapping_add(count - 1)) {
-            count -= 1;
-        }
-        count
-    }
-
-    /// Goes on behind so many messages that are [ready](Keeping::ready), which are kept.
-    pub fn pass(&mut self, count: usize) {
-        let count = self.ready(count);
-        self.skip_to(self.cursor().wrapping_add(count));
-    }
-
-    pub(super) fn can_lend(&self) -> bool {
-        self.is_gating() && !H::Storage::FOREIGN
     }
 }
