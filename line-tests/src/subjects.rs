@@ -17,8 +17,8 @@ use mycelium_transports_lines::local::{
     Delivery, Policy, Pulse, Schema, Topic, TryRecv, poll_with,
 };
 
+use crate::caches::LAP_LINES;
 use crate::rtrb;
-use crate::scripts::LAP_LINES;
 
 /// Runs work inside one poll of a task.
 type Poll = Box<dyn FnMut(&mut dyn FnMut())>;
@@ -149,7 +149,7 @@ impl Kind {
         match self {
             Kind::Emit => "emit, 56 bytes",
             Kind::Broadcast => "`broadcast`, 56 bytes",
-            Kind::BroadcastRuns => "`broadcast`, 56 bytes, lent in runs",
+            Kind::BroadcastRuns => "`broadcast`, 56 bytes, borrowed in runs",
             Kind::SpscWord => "`spsc`, 8 bytes",
             Kind::Spsc => "`spsc`, 56 bytes",
             Kind::SpscLine => "`spsc`, 64 bytes",

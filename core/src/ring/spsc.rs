@@ -1,24 +1,28 @@
 //! `spsc`: one writer, one reader, items in order; the layout with an index.
 //!
-//! The writer shows its position after each push or each batch ([`stamped`](crate::ring::stamped) has these ends, too,
-//! but shows items in another way), the reader every few pops: after an eighth of the capacity, at most 64 items, or
-//! when it finds the ring empty, or when told to ([`Consumer::flush`], [`Consumer::show_every`]). Each keeps what it last saw of the other and
-//! looks again only when that is used up. So a ring of `n` slots always takes `n` items from empty, and a writer may be
-//! refused while up to an eighth of them has been popped already, but not yet shown. Rings of fewer than 16 slots show
-//! each pop; a larger ring does so after `show_every(1)`, which a protocol of one item out, one item in needs.
+//! The writer shows its position after each push or each batch. ([`stamped`](crate::ring::stamped) has the same ends, but
+//! shows items in another way.) The reader shows its position every few pops: after an eighth of the capacity, at most 64
+//! items, when it finds the ring empty, or when the user asks for it ([`Consumer::flush`], [`Consumer::show_every`]). Each
+//! side caches the position of the other one and loads it again only when the cached one is used up. So a ring of `n`
+//! slots always takes `n` items from empty, and a writer may be refused while up to an eighth of them was popped but not
+//! shown. Rings of fewer than 16 slots show each pop; a larger ring does so after `show_every(1)`, which a protocol of one
+//! item out, one item in needs.
 //!
-//! A reader that is as fast as the writer looks after each item, and each look takes the cache line away that the
-//! writer writes next. [`Consumer::slipping`] leaves some of these looks out.
+//! A reader that is as fast as the writer checks after each item, and each check takes the cache line away that the
+//! writer writes next. [`Consumer::slipping`] skips some of these checks.
 //!
 //! The algorithm is Lamport's ("Specifying Concurrent Program Modules", 1983) with the cached positions of Lee, Bu and
 //! Chandranmenon ("MCRingBuffer", 2009).
 //!
 //! Positions are `usize` and wrap.
+//!
+//! To read: this file, `../pair.rs`, `producer.rs`, `consumer.rs`, `layout.rs`, then the batches `grant.rs` and `items.rs`.
 
 #![allow(unsafe_code)]
 
-mod batch;
 mod consumer;
+mod grant;
+mod items;
 mod layout;
 mod producer;
 mod slip;
@@ -32,8 +36,9 @@ use crate::sync::{Ordering, const_unless_loom};
 
 pub use super::cell::Slot;
 pub use super::pair::{LocalMemory, Memory, SideState};
-pub use batch::{Grant, Items};
 pub use consumer::Consumer;
+pub use grant::Grant;
+pub use items::Items;
 pub use layout::SlotLayout;
 pub use producer::Producer;
 
@@ -149,7 +154,7 @@ ring_types! {
 }
 
 impl<S: Storage<Slot: SlotLayout>> Spsc<LocalMemory<S>> {
-    /// An empty ring in these slots. What another ring may have left in them is forgotten.
+    /// An empty ring in these slots. Items that another ring left in them are forgotten.
     ///
     /// # Errors
     /// If their number is not a power of two from 2 on.
@@ -159,23 +164,23 @@ impl<S: Storage<Slot: SlotLayout>> Spsc<LocalMemory<S>> {
         Ok(Spsc { memory })
     }
 
-    /// Both ends, of a ring that nobody else knows; `None` if one of them was closed or forgotten. This is the only way
-    /// to the ends where there is no compare-and-swap.
+    /// Both ends of a ring that is not shared; `None` if one of them was closed or forgotten. On targets without
+    /// compare-and-swap this is the only way to the ends.
     #[allow(clippy::type_complexity)]
     pub fn split(&mut self) -> Option<(Producer<&Self>, Consumer<&Self>)> {
         let (writer, reader) = self.memory.sides();
-        if !writer.take_alone() {
+        if !writer.take_exclusive() {
             return None;
         }
-        if !reader.take_alone() {
-            writer.give_back();
+        if !reader.take_exclusive() {
+            writer.release();
             return None;
         }
         let ring = &*self;
-        Some((Producer::take_up(ring), Consumer::take_up(ring)))
+        Some((Producer::new(ring), Consumer::new(ring)))
     }
 
-    /// As if so many items had gone through it already.
+    /// The same ring, as if this number of items had passed through it.
     #[doc(hidden)]
     #[must_use]
     pub fn starting_at(mut self, position: usize) -> Spsc<LocalMemory<S>> {
@@ -188,16 +193,16 @@ impl<S: Storage<Slot: SlotLayout>> Spsc<LocalMemory<S>> {
 }
 
 impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
-    /// The writer's end, or `None` while somebody has it or after it was closed.
+    /// The writer's end, or `None` while it is taken or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn producer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Producer<H>> {
-        ring.memory.writer().take().then(|| Producer::take_up(ring))
+        ring.memory.writer().take().then(|| Producer::new(ring))
     }
 
-    /// The reader's end, or `None` while somebody has it or after it was closed.
+    /// The reader's end, or `None` while it is taken or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn consumer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Consumer<H>> {
-        ring.memory.reader().take().then(|| Consumer::take_up(ring))
+        ring.memory.reader().take().then(|| Consumer::new(ring))
     }
 
     /// How many items the ring has slots for.
@@ -206,7 +211,7 @@ impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
         self.memory.slots().len()
     }
 
-    /// How many items are in the ring, those not shown to be popped among them, as far as this thread can see.
+    /// How many items are in the ring, as far as this thread can see, with those that were popped without showing it.
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.memory.reader().position.load(Ordering::Relaxed);
@@ -219,9 +224,9 @@ impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
         self.len() == 0
     }
 
-    /// The most items that one of the ends has found in the ring at one of its looks. With an index the reader looks
-    /// whenever it has taken all that it knew of. With stamps it is the writer that knows: it looks at least once a lap, and
-    /// counts what was popped and not shown yet.
+    /// The most items that an end has found in the ring at a check. With an index the reader counts, whenever it has taken
+    /// all items that it knew of. With stamps the writer counts, at least once a lap, and includes items that were popped
+    /// without showing it.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.memory.reader().high_water().max(self.memory.writer().high_water())
@@ -234,7 +239,7 @@ impl<M: Memory<Slot: SlotLayout>> Drop for Spsc<M> {
             return;
         }
         let (writer, reader) = (self.memory.writer(), self.memory.reader());
-        // An end that was forgotten may have moved on without showing it: what is left is not known, and stays undropped.
+        // An end that was forgotten may have moved without showing it. Which items are left is then unknown, so none is dropped.
         if writer.is_taken() || reader.is_taken() {
             return;
         }
@@ -244,19 +249,19 @@ impl<M: Memory<Slot: SlotLayout>> Drop for Spsc<M> {
         while head != tail {
             // SAFETY: the memory is alive.
             let slot = unsafe { slots.at(head) };
-            // SAFETY: there are no ends, so every item from head to tail is there and ours.
+            // SAFETY: no end exists, so this drop owns every item from head to tail.
             drop(unsafe { slot.take() });
             head = head.wrapping_add(1);
         }
     }
 }
 
-/// What a handle leads to.
+/// The ring that a handle leads to.
 #[doc(hidden)]
 pub trait Ring {
     /// The memory of the ring.
     type Memory: Memory<Slot = Self::Slot>;
-    /// Its slots.
+    /// The slot type.
     type Slot: SlotLayout;
 
     /// The memory of the ring.

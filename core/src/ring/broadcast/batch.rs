@@ -1,5 +1,4 @@
-//! Many messages at once: for a writer that has them one after the other in memory, and for a reader that hands slots on
-//! as they lie.
+//! Many messages at once, for a writer that has them one after the other in memory.
 
 use super::BroadcastHandle;
 use super::error::Full;
@@ -7,8 +6,8 @@ use super::producer::Producer;
 use crate::sync::{Ordering, barrier, order};
 
 impl<H: BroadcastHandle> Producer<H> {
-    /// Appends the messages in `items`, one in each `stride` words behind `skip` words of something else, as many as there
-    /// is room for. Returns how many. The position of the writer is stored once, behind the last of them.
+    /// Appends the messages in `items`, as many as there is room for, and returns how many. Each item has `stride` words: the
+    /// first `skip` words are ignored, the message follows. The position of the writer is stored once, after the last one.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -24,7 +23,7 @@ impl<H: BroadcastHandle> Producer<H> {
     /// ```
     ///
     /// # Errors
-    /// [`Full`] if a gating reader holds the writer and no message was appended.
+    /// [`Full`] if a gating reader blocks the writer and no message was appended.
     ///
     /// # Panics
     /// If messages of the ring differ in length, or an item is too short for a message.
@@ -50,16 +49,16 @@ impl<H: BroadcastHandle> Producer<H> {
         let (count, first) = (known.min(count), self.sequence());
         let messages = items.chunks_exact(stride).take(count).map(|item| &item[skip..skip + words]);
         match words {
-            // Where the length is a constant, no message is copied by a loop.
+            // With a constant length, no loop is needed to copy a message.
             7 => self.write_each::<7>(first, messages),
             _ => self.write_all(first, messages),
         }
-        // The next look for room comes after this store, as `Broadcast::gating` needs.
+        // The next check for room comes after this store, as `Broadcast::gating` needs.
         self.store_tail(first.wrapping_add(count));
         Ok(count)
     }
 
-    /// As `write_all`, for messages of this length.
+    /// The same as `write_all`, for messages of this length.
     #[inline(always)]
     fn write_each<'a, const WORDS: usize>(
         &self,
@@ -76,11 +75,11 @@ impl<H: BroadcastHandle> Producer<H> {
         for (index, message) in messages.enumerate() {
             let sequence = first.wrapping_add(index);
             let slot = self.slot_for(sequence, message.len());
-            // As in `Grant`: no observer may take what it copies now for the message of a lap ago.
+            // As in `Grant`: an observer must not take what it copies now for the message of the lap before.
             slot.stamp.store(sequence, Ordering::Relaxed);
             barrier!("broadcast.overwrite-fence", Release);
             slot.copy_in(message);
-            // Release, with the Acquire of `Consumer::look`: the words of the message.
+            // Release, pairs with the Acquire of `broadcast.look`: the words of the message.
             slot.stamp.store(sequence.wrapping_add(1), order!("broadcast.publish", Release));
         }
     }

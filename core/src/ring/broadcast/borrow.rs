@@ -1,4 +1,4 @@
-//! Messages that are borrowed to a gating reader where they lie.
+//! Messages that a gating reader borrows in place.
 
 #![allow(unsafe_code)]
 
@@ -11,11 +11,11 @@ use super::storage::Storage;
 use crate::sync::order;
 
 impl<H: BroadcastHandle> Consumer<H> {
-    /// Lends up to `most` of the next messages where they lie. They stay in the ring until [`Messages::release`], and the
-    /// writers wait for that. Only a gating reader of a ring that one process has to itself is borrowed any: what others may
-    /// write to at the same time is copied first.
+    /// Borrows up to `most` of the next messages in place. They stay in the ring until [`Messages::release`], and the writer
+    /// waits for that. Only a gating reader of a ring within one process may borrow: messages that may be overwritten at
+    /// the same time must be copied.
     ///
-    /// After `None`, call [`look`](Consumer::look), which says why: there may be a message all the same.
+    /// After `None`, call [`peek`](Consumer::peek), which finds the reason: there may be a message.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
@@ -48,30 +48,30 @@ impl<H: BroadcastHandle> Consumer<H> {
         Some(Messages { consumer: self, count })
     }
 
-    /// Whether nobody writes to what this reader has before it.
+    /// Whether no thread writes to the messages in front of this reader.
     #[inline(always)]
     fn may_borrow(&self) -> bool {
         self.ring.entry().is_some() && !H::Storage::FOREIGN
     }
 
-    /// The words of the next message where they lie, once its stamp was seen; `None` if others may write to them.
+    /// The words of the next message in place, after its stamp was seen; `None` if other threads may write to them.
     #[inline(always)]
     pub(super) fn borrowed<'a>(&'a self, slot: Slot<'a>) -> Option<&'a [usize]> {
-        // SAFETY: the stamp says that it was written, and no writer comes back before this gating reader's cursor has passed
-        // it, which takes an exclusive reference.
+        // SAFETY: the stamp says that the message was written, and no writer uses the slot again before this gating reader's
+        // cursor has passed it, which needs an exclusive reference.
         self.may_borrow().then(|| unsafe { slot.borrow() })
     }
 
-    /// Whether there is a message with this sequence.
+    /// Whether the message with this sequence is published.
     #[inline(always)]
     fn is_there(&self, sequence: usize) -> bool {
         let slot = self.ring.slot_for(sequence, 0);
-        // Acquire, with the Release of a commit: the words of the message.
+        // Acquire, pairs with the Release of `broadcast.publish`: the words of the message.
         slot.stamp.load(order!("broadcast.look", Acquire)) == sequence.wrapping_add(1)
     }
 }
 
-/// Messages that are borrowed to a reader in place. See [`Consumer::read`].
+/// Messages that a reader borrows in place. See [`Consumer::read`].
 #[derive(Debug)]
 pub struct Messages<'a, H: BroadcastHandle> {
     consumer: &'a mut Consumer<H>,
@@ -79,7 +79,7 @@ pub struct Messages<'a, H: BroadcastHandle> {
 }
 
 impl<H: BroadcastHandle> Messages<'_, H> {
-    /// How many are borrowed, at least one.
+    /// How many messages are borrowed, at least one.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -99,8 +99,8 @@ impl<H: BroadcastHandle> Messages<'_, H> {
             return None;
         }
         let slot = self.consumer.ring.slot(self.consumer.cursor.wrapping_add(index));
-        // SAFETY: `read` saw the message, and no writer comes back to its slot before this gating reader's cursor has
-        // passed it, which takes the exclusive reference that this value has.
+        // SAFETY: `read` saw the message, and no writer uses its slot again before this gating reader's cursor has passed it,
+        // which needs the exclusive reference that this value has.
         let words = unsafe { slot.borrow() };
         words.as_bytes().get(..self.consumer.length(slot))
     }
@@ -110,11 +110,11 @@ impl<H: BroadcastHandle> Messages<'_, H> {
         (0..self.count).filter_map(|index| self.get(index))
     }
 
-    /// Goes on after the first `count` messages, or all if that is more. The writer may write there again.
+    /// Moves past the first `count` messages, or all if there are fewer. The writer may use their slots again.
     #[inline]
     pub fn release(self, count: usize) {
         let cursor = self.consumer.cursor.wrapping_add(count.min(self.count));
-        self.consumer.looked = false;
+        self.consumer.peeked = false;
         self.consumer.move_to(cursor);
     }
 }

@@ -22,7 +22,7 @@ pub struct InlineStorage<const WORDS: usize, const READERS: usize> {
 
 impl<const WORDS: usize, const READERS: usize> InlineStorage<WORDS, READERS> {
     const_unless_loom! {
-        /// Fresh storage.
+        /// New storage.
         #[must_use]
         pub const fn new() -> InlineStorage<WORDS, READERS> {
             InlineStorage {
@@ -40,7 +40,7 @@ impl<const WORDS: usize, const READERS: usize> Default for InlineStorage<WORDS, 
     }
 }
 
-// SAFETY: fields of their own, which nobody else reaches.
+// SAFETY: separate fields, which nothing else accesses.
 #[allow(unsafe_code)]
 unsafe impl<const WORDS: usize, const READERS: usize> Storage for InlineStorage<WORDS, READERS> {
     fn slots(&self) -> &[Word] {
@@ -71,7 +71,7 @@ impl<const WORDS: usize, const READERS: usize> Broadcast<InlineStorage<WORDS, RE
     /// ```
     ///
     /// # Panics
-    /// If no ring has this layout, or `WORDS` is not what it takes; in a `static` that is an error of compilation.
+    /// If the layout is invalid, or `WORDS` is not its number of words; in a `static` that is a compile error.
     ///
     /// ```compile_fail
     /// use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout};
@@ -85,7 +85,7 @@ impl<const WORDS: usize, const READERS: usize> Broadcast<InlineStorage<WORDS, RE
         let mut storage = InlineStorage::new();
         let mut slot = 0;
         while slot < layout.capacity() {
-            // As `starting_at` does, which is not for constants.
+            // The same as `starting_at`, which is not `const`.
             let stamp = slot.wrapping_sub(layout.capacity()).wrapping_add(1);
             storage.slots[slot * layout.slot_words()] = Word(AtomicUsize::new(stamp));
             slot += 1;
@@ -104,7 +104,7 @@ pub struct HeapStorage {
     readers: alloc::boxed::Box<[ReaderWords]>,
 }
 
-/// How many words a line holds.
+/// How many words a cache line contains.
 #[cfg(feature = "alloc")]
 const LINE: usize = 64 / size_of::<usize>();
 
@@ -122,7 +122,7 @@ impl Default for Line {
     }
 }
 
-// SAFETY: a field, and boxes that nobody exchanges.
+// SAFETY: a field, and boxes that are never replaced.
 #[cfg(feature = "alloc")]
 #[allow(unsafe_code)]
 unsafe impl Storage for HeapStorage {
@@ -149,7 +149,7 @@ impl Broadcast<HeapStorage> {
     /// A ring on the heap, with entries for `readers` gating readers.
     ///
     /// # Errors
-    /// If no ring has this layout, or there is no memory for it.
+    /// If the layout is invalid, or there is not enough memory.
     pub fn boxed(layout: Layout, readers: usize) -> Result<Broadcast<HeapStorage>, LayoutError> {
         layout.check()?;
         let words = layout.words();

@@ -1,4 +1,4 @@
-//! A reader that goes ahead of what it lets go of: it hands messages on, and keeps them until they have arrived.
+//! A reader that retains messages after it has read them: it passes them on, and keeps them until they are confirmed.
 
 #![allow(unsafe_code)]
 
@@ -8,10 +8,11 @@ use super::storage::{FREE, ReaderWords, Storage};
 use super::{Broadcast, BroadcastHandle};
 use crate::sync::order;
 
-/// A reader's end with two positions: the *cursor*, which moves at [`advance`](RetainingConsumer::advance), and behind it what is
-/// *kept* until [`release`](RetainingConsumer::release). A gating reader holds the writer at what it keeps; whatever lies between
-/// the two can be read again after [`rewind`](RetainingConsumer::rewind). An observer's may have been overwritten meanwhile, and
-/// is a gap then. Dropping it lets the writer pass.
+/// A reader's end with two positions: the *cursor*, which moves at [`advance`](RetainingConsumer::advance), and behind it
+/// the first *retained* message, which moves at [`release`](RetainingConsumer::release). A gating reader blocks the writer
+/// at the messages that it retains; those between the two positions can be read again after
+/// [`rewind`](RetainingConsumer::rewind). Messages that an observer retains may be overwritten, and are then a gap.
+/// Dropping it lets the writer pass.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -25,9 +26,9 @@ use crate::sync::order;
 ///     assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
 ///     reader.advance();
 /// }
-/// assert!(writer.try_push(&[9], 8).is_err(), "both may still be needed");
+/// assert!(writer.try_push(&[9], 8).is_err(), "both are retained");
 /// reader.release(1);
-/// writer.try_push(&[9], 8).expect("the first one has arrived");
+/// writer.try_push(&[9], 8).expect("the first one was released");
 /// reader.rewind(1);
 /// let mut message = [0];
 /// assert_eq!(reader.peek(&mut message), Peek::Message { sequence: 1, length: 8 });
@@ -36,7 +37,7 @@ use crate::sync::order;
 /// ```
 #[derive(Debug)]
 pub struct RetainingConsumer<H: BroadcastHandle> {
-    /// It looks as an observer does: to whom the entry belongs makes no difference there.
+    /// It reads like an observer, because the entry shows the retained position and not the cursor.
     reader: Consumer<H>,
     entry: Option<usize>,
     kept: usize,
@@ -48,19 +49,19 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         RetainingConsumer { reader, entry, kept }
     }
 
-    /// As [`Consumer::look`].
+    /// The same as [`Consumer::peek`].
     #[inline]
     pub fn peek(&mut self, message: &mut [usize]) -> Peek {
         self.reader.peek(message)
     }
 
-    /// As [`Consumer::advance`]; the message is kept.
+    /// The same as [`Consumer::advance`]; the message is retained.
     #[inline]
     pub fn advance(&mut self) -> bool {
         self.reader.advance()
     }
 
-    /// The messages before this sequence, which is at most the cursor, are not needed any more.
+    /// Releases the messages before this sequence, which is at most the cursor.
     pub fn release(&mut self, sequence: usize) {
         if is_after(sequence, self.reader.cursor()) || !is_after(sequence, self.kept) {
             return;
@@ -71,15 +72,14 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         }
     }
 
-    /// Goes back to a message between what is kept and the cursor.
+    /// Moves the cursor back to a retained message.
     pub fn rewind(&mut self, sequence: usize) {
         if !is_after(sequence, self.reader.cursor()) && !is_after(self.kept, sequence) {
             self.reader.go_to(sequence);
         }
     }
 
-    /// Goes on to a later message, at most the next one to be published, as if those between had been looked at: they are
-    /// kept.
+    /// Moves the cursor to a later message, at most the next one to be published. The messages in between are retained.
     pub fn skip_to(&mut self, sequence: usize) {
         let ring: &Broadcast<H::Storage> = self.reader.ring();
         if is_after(sequence, self.reader.cursor()) && !is_after(sequence, ring.tail()) {
@@ -87,19 +87,19 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         }
     }
 
-    /// The sequence of the message that it looks at next.
+    /// The sequence of the message that it reads next.
     #[must_use]
     pub fn cursor(&self) -> usize {
         self.reader.cursor()
     }
 
-    /// The sequence of the first message that is kept.
+    /// The sequence of the first message that is retained.
     #[must_use]
     pub fn kept(&self) -> usize {
         self.kept
     }
 
-    /// How many messages wait for this reader, those that are kept included.
+    /// How many messages wait for this reader, and how many are retained, together.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.reader.depth() + self.cursor().wrapping_sub(self.kept)
@@ -115,8 +115,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         self.entry.and_then(|index| ring.storage.reader(index))
     }
 
-    /// How many messages from the cursor on are there, at most `most`, of those that can be [borrowed](RetainingConsumer::borrow): none
-    /// to an observer, which is not waited for.
+    /// How many messages from the cursor on, at most `most`, are published and can be
+    /// [borrowed](RetainingConsumer::borrow): 0 for an observer, because the writer does not wait for it.
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
         if !self.can_borrow() {
@@ -125,14 +125,14 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         let ring: &Broadcast<H::Storage> = self.ring();
         let waiting = ring.published(self.cursor()).wrapping_sub(self.cursor());
         let mut count = waiting.min(most).min(ring.capacity());
-        // The position may have been seen before the last messages are.
+        // The tail may be visible before the last messages are.
         while count > 0 && !self.is_published(self.cursor().wrapping_add(count - 1)) {
             count -= 1;
         }
         count
     }
 
-    /// Goes on behind so many messages that are [ready](RetainingConsumer::ready), which are kept.
+    /// Moves the cursor past `count` messages that are [ready](RetainingConsumer::ready). They are retained.
     pub fn pass(&mut self, count: usize) {
         let count = self.ready(count);
         self.skip_to(self.cursor().wrapping_add(count));
@@ -143,10 +143,10 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         self.entry.is_some() && !H::Storage::FOREIGN
     }
 
-    /// Lends slots as they lie, for whoever hands them on whole: those of `count` messages from `first` on, all of which
-    /// are kept or [ready](RetainingConsumer::ready). Each begins with a stamp, behind which the message follows
-    /// ([`Layout::slot_words`](super::Layout::slot_words)). There are two pieces where they go over the end of the ring; the
-    /// second is empty otherwise.
+    /// Borrows whole slots in place, for a caller that passes them on unchanged: those of `count` messages from `first` on,
+    /// all of which are retained or [ready](RetainingConsumer::ready). Each slot begins with a stamp, and the message
+    /// follows ([`Layout::slot_words`](super::Layout::slot_words)). There are two pieces if the slots wrap around the end of
+    /// the ring; otherwise the second piece is empty.
     ///
     /// `None` if not all of them can be borrowed.
     ///
@@ -159,7 +159,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     /// writer.try_push(&[7], size_of::<usize>()).expect("there is room");
     /// assert_eq!(reader.ready(2), 1);
     /// reader.pass(1);
-    /// let [slots, rest] = reader.borrow(0, 1).expect("it is kept");
+    /// let [slots, rest] = reader.borrow(0, 1).expect("it is retained");
     /// assert_eq!((slots[1], slots.len(), rest.len()), (7, 2, 0));
     /// assert_eq!(reader.borrow(0, 2), None, "there is one");
     /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
@@ -167,7 +167,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     #[must_use]
     pub fn borrow(&self, first: usize, count: usize) -> Option<[&[usize]; 2]> {
         let ring: &Broadcast<H::Storage> = self.ring();
-        // One that was let go is far ahead, too.
+        // A released message counts as far ahead, too.
         let (capacity, ahead) = (ring.capacity(), first.wrapping_sub(self.kept()));
         let is_kept = ahead <= capacity && count <= capacity - ahead;
         let is_there = count == 0 || self.is_published(first.wrapping_add(count - 1));
@@ -179,20 +179,20 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         let words = ring.storage.slots();
         let one = words.get(place * slot_words..(place + here) * slot_words)?;
         let other = words.get(..(count - here) * slot_words)?;
-        // SAFETY: the stamp of the last of these slots says that it was written, and so all before it were: there is one
-        // writer. It does not come back to any of them before this gating reader has released them (`kept`), which takes
-        // an exclusive reference, and nobody else writes to this storage (it is not foreign).
+        // SAFETY: the stamp of the last of these slots says that it was written, and so were all before it, because there is
+        // one writer. It does not use any of them again before this gating reader has released them (`kept`), which needs
+        // an exclusive reference, and nothing else writes to this storage (it is not foreign).
         let one = unsafe { borrow(one) };
         // SAFETY: as above.
         let other = unsafe { borrow(other) };
         Some([one, other])
     }
 
-    /// Whether the message of a sequence can be read, if it is none that a gating reader has let go.
+    /// Whether a message that is not released can be read.
     #[inline]
     fn is_published(&self, sequence: usize) -> bool {
         let ring: &Broadcast<H::Storage> = self.ring();
-        // Acquire, with the Release of a commit: the words of this message and of all before it.
+        // Acquire, pairs with the Release of `broadcast.publish`: the words of this message and of all before it.
         let stamp = ring.stamp_of(sequence).0.load(order!("broadcast.look", Acquire));
         stamp == sequence.wrapping_add(1)
     }
@@ -201,7 +201,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
 impl<H: BroadcastHandle> Drop for RetainingConsumer<H> {
     fn drop(&mut self) {
         if let Some(words) = self.words() {
-            // Release, as when a `Consumer` goes: this reader is done with the ring, and the entry with it.
+            // Release, as in the drop of a `Consumer`: this reader no longer uses the slots and the entry.
             words.shown.state.store(FREE, order!("broadcast.leave", Release));
         }
     }
