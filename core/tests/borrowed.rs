@@ -55,7 +55,7 @@ proptest! {
     })]
 
     #[test]
-    fn what_is_lent_is_what_was_pushed(operations in prop::collection::vec(operation(), 0..60)) {
+    fn borrowed_messages_are_those_that_were_pushed(operations in prop::collection::vec(operation(), 0..60)) {
         const MOST: usize = 5;
         let ring = Broadcast::boxed(Layout::up_to(4, MOST * WORD), 1).unwrap();
         let mut writer = Broadcast::producer(&ring).unwrap();
@@ -124,7 +124,7 @@ fn messages_of_every_length_come_through() {
 }
 
 #[test]
-fn what_is_lent_holds_the_writer_until_it_is_given_back() {
+fn borrowed_messages_block_the_writer_until_release() {
     let ring = Broadcast::boxed(Layout::exact(2, WORD), 1).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
@@ -138,7 +138,7 @@ fn what_is_lent_holds_the_writer_until_it_is_given_back() {
 }
 
 #[test]
-fn what_was_looked_at_before_is_not_passed_twice() {
+fn a_peeked_message_is_not_passed_twice() {
     let ring = Broadcast::boxed(Layout::exact(4, WORD), 1).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
@@ -151,7 +151,7 @@ fn what_was_looked_at_before_is_not_passed_twice() {
 
 /// They copy, and look whether the writer was there meanwhile.
 #[test]
-fn observers_and_readers_of_other_processes_are_lent_nothing() {
+fn observers_and_foreign_readers_borrow_nothing() {
     let ring = Broadcast::boxed(Layout::exact(4, WORD), 1).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut observer = Broadcast::observing(&ring);
@@ -174,7 +174,7 @@ fn observers_and_readers_of_other_processes_are_lent_nothing() {
 
 /// A message is checked in place and not copied.
 #[test]
-fn a_message_is_looked_at_where_it_lies() {
+fn a_message_is_decoded_in_place() {
     #[mycelium_core::message(topic = "quotes", id = 1)]
     #[derive(Debug, PartialEq)]
     struct Quote {
@@ -194,7 +194,7 @@ fn a_message_is_looked_at_where_it_lies() {
 
 /// The other thread writes again to what was given back, and to nothing else.
 #[test]
-fn what_is_lent_stays_while_the_writer_runs() {
+fn borrowed_messages_stay_while_the_writer_runs() {
     let count = if cfg!(miri) { 200 } else { 200_000 };
     let ring = Broadcast::boxed(Layout::exact(8, 3 * WORD), 1).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();

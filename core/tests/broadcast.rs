@@ -287,7 +287,7 @@ proptest! {
 }
 
 #[test]
-fn an_observer_that_is_passed_many_times_is_told_the_exact_gap() {
+fn an_observer_gets_the_exact_gap() {
     let ring = Broadcast::new(InlineStorage::<WORDS, READERS>::new(), LAYOUT).unwrap();
     let mut producer = Broadcast::producer(&ring).unwrap();
     let mut observer = Broadcast::observing(&ring);
@@ -305,7 +305,7 @@ fn an_observer_that_is_passed_many_times_is_told_the_exact_gap() {
 
 /// Lengths that no message has find no slot, in rings of one size as little as in others.
 #[test]
-fn lengths_that_no_message_has_find_nothing() {
+fn wrong_lengths_find_no_slot() {
     for layout in [LAYOUT, Layout::up_to(CAPACITY, BYTES)] {
         let ring = Broadcast::boxed(layout, 1).unwrap();
         let mut producer = Broadcast::producer(&ring).unwrap();
@@ -325,7 +325,7 @@ fn lengths_that_no_message_has_find_nothing() {
 
 /// What a grant refuses changes nothing of what was written before.
 #[test]
-fn a_write_that_is_refused_leaves_the_message_as_it_was() {
+fn a_refused_write_changes_nothing() {
     let ring = Broadcast::boxed(Layout::up_to(CAPACITY, BYTES), 1).unwrap();
     let mut producer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
@@ -341,7 +341,7 @@ fn a_write_that_is_refused_leaves_the_message_as_it_was() {
 }
 
 #[test]
-fn layouts_that_cannot_be_are_refused() {
+fn invalid_layouts_are_refused() {
     let refuse = |capacity| {
         let storage = InlineStorage::<WORDS, READERS>::new();
         Broadcast::new(storage, Layout::exact(capacity, BYTES)).map(|_| ()).unwrap_err()

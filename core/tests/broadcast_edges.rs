@@ -26,7 +26,7 @@ fn take(reader: &mut Consumer<&Ring>, count: usize) {
 
 /// `advance` passes the message that was looked at, and no other.
 #[test]
-fn a_message_that_was_not_looked_at_is_not_passed() {
+fn advance_needs_a_peeked_message() {
     let skipping = ring(4);
     let mut writer = Broadcast::producer(&skipping).unwrap();
     let mut reader = Broadcast::gating(&skipping).unwrap();
@@ -93,7 +93,7 @@ fn a_reader_that_finds_nothing_shows_its_position() {
 }
 
 #[test]
-fn a_reader_that_keeps_has_shown_what_it_took_before() {
+fn a_retaining_reader_has_shown_its_position() {
     let ring = ring(64);
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
@@ -105,7 +105,7 @@ fn a_reader_that_keeps_has_shown_what_it_took_before() {
 
 /// A writer that tries again and again gets the room of one message, though its reader shows nothing more.
 #[test]
-fn a_writer_that_only_tries_gets_room_in_the_end() {
+fn a_writer_that_retries_gets_room() {
     let ring = ring(64);
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);

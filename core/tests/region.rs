@@ -50,7 +50,7 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
-fn each_lie_of_a_header_is_named() {
+fn each_wrong_header_field_is_named() {
     let pages = Pages::<256>::new();
     let fields = [
         Field::Magic,
@@ -143,7 +143,7 @@ fn messages_come_through_two_regions() {
 }
 
 #[test]
-fn lies_of_a_peer_are_clamped() {
+fn false_values_of_a_peer_are_clamped() {
     let (data, cursor) = (Pages::<256>::new(), Pages::<{ READER_WORDS }>::new());
     let ring = WriterRegion::create(&data.0, Layout::up_to(4, WORD)).unwrap();
     let ring = ring.with([ReaderRegion::create(&cursor.0, &ring).unwrap()]).unwrap();

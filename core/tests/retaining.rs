@@ -112,7 +112,7 @@ proptest! {
 }
 
 #[test]
-fn nothing_else_than_what_lies_between_can_be_released_or_gone_back_to() {
+fn release_and_rewind_stay_between_the_positions() {
     let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().retaining();

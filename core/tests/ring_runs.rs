@@ -138,7 +138,7 @@ proptest! {
 }
 
 #[test]
-fn nothing_is_lent_to_an_observer() {
+fn an_observer_borrows_nothing() {
     let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let reader = Broadcast::observing(&ring).retaining();
@@ -148,7 +148,7 @@ fn nothing_is_lent_to_an_observer() {
 
 /// A reader on another thread is lent each message as it was written, while the writer goes on.
 #[test]
-fn what_is_lent_stays_as_it_is_while_the_writer_goes_on() {
+fn borrowed_slots_stay_while_the_writer_runs() {
     const MESSAGES: usize = if cfg!(miri) { 60 } else { 20_000 };
     let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();

@@ -174,7 +174,7 @@ fn a_position_is_shown_late() {
 }
 
 /// Messages that are lent in place are whole until they are given back, and are given back late.
-fn lent_in_place() {
+fn borrowed_in_place() {
     bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
@@ -234,7 +234,7 @@ fn a_parked_writer_sees_what_was_not_shown() {
 }
 
 /// What is kept is whole when it is read again, whatever the writer does meanwhile; what is let go makes room.
-fn kept_messages_stay() {
+fn retained_messages_stay() {
     bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
@@ -265,7 +265,7 @@ fn kept_messages_stay() {
 }
 
 /// Slots that are lent as they lie are whole until they are let go, though many messages are written at a time.
-fn runs_lent_in_place() {
+fn slots_borrowed_in_place() {
     bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
@@ -336,7 +336,7 @@ models! {
     a_position_is_shown_late {
         fails_with_a_relaxed_advance: "broadcast.advance",
     }
-    lent_in_place {
+    borrowed_in_place {
         fails_with_a_relaxed_advance: "broadcast.advance",
         fails_with_a_relaxed_look: "broadcast.look",
     }
@@ -352,8 +352,8 @@ models! {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",
     }
-    kept_messages_stay {}
-    runs_lent_in_place {
+    retained_messages_stay {}
+    slots_borrowed_in_place {
         fails_with_a_relaxed_publish: "broadcast.publish",
         fails_with_a_relaxed_look: "broadcast.look",
         fails_with_a_relaxed_take: "broadcast.take",

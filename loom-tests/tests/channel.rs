@@ -102,7 +102,7 @@ fn both_sides_of_one_to_one_park() {
 }
 
 #[test]
-fn who_looks_first_parks_as_well() {
+fn a_spinning_end_parks_too() {
     both_sides_park(WaitStrategy::SpinThenPark(1));
 }
 
@@ -165,7 +165,7 @@ fn a_receiver_goes_while_the_sender_parks() {
 }
 
 #[test]
-fn a_permit_is_sent_or_given_back() {
+fn a_permit_is_sent_or_aborted() {
     bounded(2, || {
         let (mut sender, receiver) = one();
         let sends = Task::new(async move {
@@ -200,7 +200,7 @@ fn all_of_several_ends_park() {
 
 /// Two receivers wait for one item, and one of them gives up: the other one gets it.
 #[test]
-fn a_receiver_that_gives_up_passes_its_wake_on() {
+fn a_cancelled_receiver_passes_its_wake_on() {
     bounded(2, || {
         let (mut sender, mut tired) = many();
         let patient = receives(tired.try_clone().unwrap(), 1);
@@ -222,7 +222,7 @@ fn a_receiver_that_gives_up_passes_its_wake_on() {
 
 /// Two senders wait for room, and one of them gives up: the other one gets it.
 #[test]
-fn a_sender_that_gives_up_passes_its_wake_on() {
+fn a_cancelled_sender_passes_its_wake_on() {
     bounded(2, || {
         let (mut tired, mut receiver) = many();
         tired.try_send(0).unwrap();
@@ -275,13 +275,13 @@ fn a_late_permit_wakes_both_receivers() {
 }
 
 #[test]
-fn a_slot_that_is_given_back_wakes_the_receiver_behind_it() {
+fn an_aborted_slot_wakes_the_receiver_behind_it() {
     a_late_permit(false);
 }
 
 /// A ring full of slots that were given up: the receiver finds nothing, but makes room, and says so before it sleeps.
 #[test]
-fn who_passes_slots_that_were_given_up_makes_room() {
+fn skipping_aborted_slots_makes_room() {
     bounded(2, || {
         let (mut sender, receiver) = many();
         for _ in 0..2 {

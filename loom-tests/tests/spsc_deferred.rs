@@ -190,7 +190,7 @@ macro_rules! models_of {
 
         #[test]
         #[should_panic = "a wake was lost"]
-        fn a_parked_look_that_slips_loses_a_wake() {
+        fn a_parked_check_that_slips_loses_a_wake() {
             parked_reader(false);
         }
 

@@ -124,7 +124,7 @@ pub(crate) fn wraps_around_many_times() {
     }
 }
 
-pub(crate) fn layouts_that_cannot_be_are_refused() {
+pub(crate) fn invalid_layouts_are_refused() {
     let refuse = |capacity| {
         let layout = Layout::exact(capacity, BYTES);
         Broadcast::new(InlineStorage::<WORDS, 1>::new(), layout).map(|_| ()).unwrap_err()

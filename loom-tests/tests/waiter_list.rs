@@ -17,7 +17,7 @@ use mycelium_loom_tests::{Woken, bounded};
 
 /// Two tasks wait for one thing each at one row, and a ringer makes two, one after the other. Or the first task is
 /// `tired`: it gives up, and there is one thing for the other.
-fn nobody_in_a_row_oversleeps(tired: bool) {
+fn no_wake_is_lost_in_a_list(tired: bool) {
     bounded(2, move || {
         let shared = Arc::new((WaiterList::<2>::new(), AtomicUsize::new(0)));
         let things = if tired { 1 } else { 2 };
@@ -71,27 +71,27 @@ async fn take(shared: Arc<(WaiterList<2>, AtomicUsize)>) {
 }
 
 #[test]
-fn two_waiters_in_a_row_are_woken() {
-    nobody_in_a_row_oversleeps(false);
+fn two_waiters_of_a_list_are_woken() {
+    no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
-fn a_wake_is_passed_on_by_who_gives_up() {
-    nobody_in_a_row_oversleeps(true);
+fn a_cancelled_waiter_passes_its_wake_on() {
+    no_wake_is_lost_in_a_list(true);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
-fn fails_without_the_fence_of_a_row() {
+fn fails_without_the_fence_of_a_list() {
     weaken("row.park");
-    nobody_in_a_row_oversleeps(false);
+    no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_wake() {
     weaken("row.wake");
-    nobody_in_a_row_oversleeps(false);
+    no_wake_is_lost_in_a_list(false);
 }
 
 /// A ringer may see the bit of a waiter, and take it back, and not yet see that its bell is to be rung.
@@ -99,26 +99,26 @@ fn fails_with_a_relaxed_wake() {
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_parked() {
     weaken("row.parked");
-    nobody_in_a_row_oversleeps(false);
+    no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_seat() {
     weaken("row.take-seat");
-    nobody_in_a_row_oversleeps(false);
+    no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_leave() {
     weaken("row.leave-seat");
-    nobody_in_a_row_oversleeps(false);
+    no_wake_is_lost_in_a_list(false);
 }
 
 /// Two things, the first of which is there when the first task parks, whose second look finds it. The second thing is
 /// rung for at that task though the other one sleeps: who took the first must see that there is a second.
-fn who_needs_no_wake_passes_it_on() {
+fn unneeded_wake() {
     /// The orderings of `mpmc`: a claim of writers, one of readers, and a stamp for each thing.
     struct Things {
         row: WaiterList<2>,
@@ -176,19 +176,19 @@ fn who_needs_no_wake_passes_it_on() {
 }
 
 #[test]
-fn a_wake_that_was_not_needed_is_passed_on() {
-    who_needs_no_wake_passes_it_on();
+fn an_unneeded_wake_is_passed_on() {
+    unneeded_wake();
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_unpark() {
     weaken("row.unpark");
-    who_needs_no_wake_passes_it_on();
+    unneeded_wake();
 }
 
 /// Two threads need a second row at the same time, and a third one rings both of them.
-fn rows_are_added() {
+fn blocks_are_added() {
     bounded(2, || {
         let shared = Arc::new((GrowingWaiterList::growing(), AtomicUsize::new(0)));
         let first = shared.0.register().unwrap();
@@ -222,27 +222,27 @@ fn rows_are_added() {
 }
 
 #[test]
-fn a_row_is_added_while_another_thread_adds_one() {
-    rows_are_added();
+fn two_threads_add_a_block() {
+    blocks_are_added();
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_look_at_a_row() {
+fn fails_with_a_relaxed_load_of_a_block() {
     weaken("growing.have");
-    rows_are_added();
+    blocks_are_added();
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_new_row() {
+fn fails_with_a_relaxed_new_block() {
     weaken("growing.make");
-    rows_are_added();
+    blocks_are_added();
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_second_row() {
+fn fails_with_a_relaxed_second_block() {
     weaken("growing.made");
-    rows_are_added();
+    blocks_are_added();
 }
