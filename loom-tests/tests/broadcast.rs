@@ -1,4 +1,4 @@
-//! The broadcast ring under loom: publish and read, wrap-around, observers that are passed, joining a running ring.
+//! The broadcast ring under loom: publish and read, wrap-around, observers that are overwritten, joining a running ring.
 #![cfg(loom)]
 
 use std::task::Poll;
@@ -19,7 +19,7 @@ fn ring() -> Ring {
     Arc::new(Broadcast::new(InlineStorage::new(), LAYOUT).unwrap())
 }
 
-/// Two words that belong together: a mixture of two messages shows.
+/// Two words that belong together, so that a mixture of two messages is detected.
 fn content(sequence: usize) -> [usize; 2] {
     [sequence + 10, sequence + 20]
 }
@@ -32,7 +32,7 @@ fn push_all(producer: &mut Producer<Ring>, sequences: core::ops::Range<usize>) {
     }
 }
 
-/// Looks once. What is there must be whole, and come in order.
+/// Peeks once. A message must be complete and in order.
 fn look(reader: &mut Consumer<Ring>, next: &mut usize, missed: &mut usize) -> Peek {
     let mut words = [0; 2];
     let look = reader.peek(&mut words);
@@ -107,8 +107,8 @@ fn observer_is_passed() {
     });
 }
 
-/// The writer has used its room up to the end of a lap when a gating reader joins. Whatever it started at, it must
-/// get every message from there on: never passed, never a gap.
+/// The writer has used its room up to the end of a lap when a gating reader joins. The reader must get every message from
+/// its start on: it is never passed, and sees no gap.
 fn join_into_a_running_ring() {
     bounded(2, || {
         let ring = ring();
@@ -132,9 +132,9 @@ fn join_into_a_running_ring() {
     });
 }
 
-/// The slots of a reader that has left go to the next message, and its entry to the next reader. The writer may still
-/// take the entry for that of the one before, and must not overwrite what that one was lent: the words of a gating
-/// reader are loaded plainly, and the checker reports a store that comes too early.
+/// The slots of a reader that has left are used for the next message, and its entry for the next reader. The writer may
+/// still see the old reader in the entry, and must not overwrite what that reader had borrowed: a gating reader loads words
+/// plainly, and the checker reports a store that comes too early.
 fn an_entry_changes_hands() {
     bounded(3, || {
         let ring = ring();
@@ -155,8 +155,8 @@ fn an_entry_changes_hands() {
     });
 }
 
-/// A reader that shows its position only when two messages were taken or nothing is left: the writer never comes to a
-/// slot before the reader is done with it, and gets the room in the end.
+/// A reader shows its position only after two messages or when it finds nothing. The writer never uses a slot before the
+/// reader has finished with it, and finally gets the room.
 fn a_position_is_shown_late() {
     bounded(2, || {
         let ring = ring();
@@ -173,7 +173,7 @@ fn a_position_is_shown_late() {
     });
 }
 
-/// Messages that are lent in place are whole until they are given back, and are given back late.
+/// Messages that are borrowed in place stay complete until they are released, which is late.
 fn borrowed_in_place() {
     bounded(2, || {
         let ring = ring();
@@ -198,8 +198,8 @@ fn borrowed_in_place() {
     });
 }
 
-/// A task takes one message of two, shows nothing, and rings. The writer that waits for room looks at the exact position
-/// after it has parked: it never sleeps although there is room.
+/// A task takes one message of two, does not show its position, and rings. The writer that waits for room loads the exact
+/// position after it has parked: it never sleeps although there is room.
 fn a_parked_writer_sees_what_was_not_shown() {
     bounded(3, || {
         let ring = ring();
@@ -233,7 +233,7 @@ fn a_parked_writer_sees_what_was_not_shown() {
     });
 }
 
-/// What is kept is whole when it is read again, whatever the writer does meanwhile; what is let go makes room.
+/// Retained messages are complete when they are read again, also while the writer runs; released ones make room.
 fn retained_messages_stay() {
     bounded(2, || {
         let ring = ring();
@@ -245,7 +245,7 @@ fn retained_messages_stay() {
         while next < 4 {
             let mut words = [0; 2];
             if reader.peek(&mut words) == Peek::Empty {
-                // All that the ring holds is kept: one of them has to go.
+                // All messages in the ring are retained: one must be released.
                 reader.release(reader.kept() + 1);
                 thread::yield_now();
                 continue;
@@ -264,7 +264,7 @@ fn retained_messages_stay() {
     });
 }
 
-/// Slots that are lent as they lie are whole until they are let go, though many messages are written at a time.
+/// Borrowed slots stay complete until they are released, although many messages are written at a time.
 fn slots_borrowed_in_place() {
     bounded(2, || {
         let ring = ring();
@@ -299,7 +299,7 @@ fn slots_borrowed_in_place() {
     });
 }
 
-/// Who takes the writer's end over goes on where the writer before was.
+/// The next writer continues where the previous one stopped.
 fn hand_over() {
     bounded(2, || {
         let ring = ring();

@@ -1,4 +1,4 @@
-//! Channels under loom: whoever waits is woken, whichever side comes first, and what was accepted comes out.
+//! Channels under loom: each end that waits is woken, in every order of the two sides, and accepted items come out.
 #![cfg(loom)]
 
 use std::ops::Deref;
@@ -18,14 +18,14 @@ use mycelium_loom_tests::bounded;
 use mycelium_loom_tests::task::{Task, finish};
 
 type One = Arc<spsc::Inline<usize, 2>>;
-type OneLobby = Arc<ChannelWaiters<Doorbell, Doorbell>>;
+type OneWaiters = Arc<ChannelWaiters<Doorbell, Doorbell>>;
 
-fn one() -> (Sender<spsc::Producer<One>, OneLobby>, Receiver<spsc::Consumer<One>, OneLobby>) {
+fn one() -> (Sender<spsc::Producer<One>, OneWaiters>, Receiver<spsc::Consumer<One>, OneWaiters>) {
     let ring = One::new(spsc::Inline::new());
-    let lobby = OneLobby::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
+    let waiters = OneWaiters::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
     let (producer, consumer) = (Spsc::producer(ring.clone()), Spsc::consumer(ring));
-    let sender = Sender::new(producer.unwrap(), lobby.clone()).unwrap();
-    (sender, Receiver::new(consumer.unwrap(), lobby).unwrap())
+    let sender = Sender::new(producer.unwrap(), waiters.clone()).unwrap();
+    (sender, Receiver::new(consumer.unwrap(), waiters).unwrap())
 }
 
 type Many = Arc<mpmc::Inline<usize, 2>>;
@@ -34,15 +34,15 @@ type ManyWaiters = Arc<ChannelWaiters<WaiterList<2>, WaiterList<2>>>;
 fn many() -> (Sender<mpmc::Producer<Many>, ManyWaiters>, Receiver<mpmc::Consumer<Many>, ManyWaiters>)
 {
     let ring = Many::new(mpmc::Inline::new());
-    let lobby = ManyWaiters::new(ChannelWaiters::new(WaiterList::new(), WaiterList::new()));
-    let sender = Sender::new(Mpmc::producer(ring.clone()), lobby.clone()).unwrap();
-    (sender, Receiver::new(Mpmc::consumer(ring), lobby).unwrap())
+    let waiters = ManyWaiters::new(ChannelWaiters::new(WaiterList::new(), WaiterList::new()));
+    let sender = Sender::new(Mpmc::producer(ring.clone()), waiters.clone()).unwrap();
+    (sender, Receiver::new(Mpmc::consumer(ring), waiters).unwrap())
 }
 
-/// What a sender or a receiver took, or nothing.
+/// The items that a receiver took; empty for a sender.
 type Items = Vec<usize>;
 
-/// Sends all, waiting for room as often as needed, and goes.
+/// Sends all items, waits for room as often as needed, and drops the sender.
 fn sends<P, L>(mut sender: Sender<P, L>, items: &'static [usize]) -> Task<Items>
 where
     P: Reserve<Item = usize> + Send + 'static,
@@ -56,7 +56,7 @@ where
     })
 }
 
-/// Receives so many and goes.
+/// Receives `count` items and drops the receiver.
 fn receives<C, L>(mut receiver: Receiver<C, L>, count: usize) -> Task<Items>
 where
     C: Consumer<Item = usize> + Send + 'static,
@@ -71,7 +71,7 @@ where
     })
 }
 
-/// Runs the first task here and the others on threads of their own, as far as they get; then all to their ends.
+/// Runs the first task here and each other one on its own thread, as far as possible; then all to their ends.
 fn run(tasks: Vec<Task<Items>>) -> Vec<Items> {
     let mut tasks = tasks.into_iter();
     let first = tasks.next().unwrap();
@@ -147,7 +147,7 @@ fn a_receiver_goes_while_the_sender_parks() {
         sender.try_send(1).unwrap();
         let taken = run(vec![
             Task::new(async move {
-                // One gets the slot that became free, if it is fast.
+                // One sender may get the slot that became free.
                 let mut sent = 2;
                 while sender.send(sent).await.is_ok() {
                     sent += 1;
@@ -198,7 +198,7 @@ fn all_of_several_ends_park() {
     });
 }
 
-/// Two receivers wait for one item, and one of them gives up: the other one gets it.
+/// Two receivers wait for one item, and one of them is cancelled: the other one gets the item.
 #[test]
 fn a_cancelled_receiver_passes_its_wake_on() {
     bounded(2, || {
@@ -220,7 +220,7 @@ fn a_cancelled_receiver_passes_its_wake_on() {
     });
 }
 
-/// Two senders wait for room, and one of them gives up: the other one gets it.
+/// Two senders wait for room, and one of them is cancelled: the other one gets the room.
 #[test]
 fn a_cancelled_sender_passes_its_wake_on() {
     bounded(2, || {
@@ -243,7 +243,7 @@ fn a_cancelled_sender_passes_its_wake_on() {
     });
 }
 
-/// An item lies behind a slot that is held: once that one is filled or given back, all that wait get theirs.
+/// An item is behind a reserved slot. After that slot is filled or aborted, all receivers get their items.
 fn a_late_permit(fills: bool) {
     bounded(if fills { 1 } else { 2 }, move || {
         let (mut early, receiver) = many();
@@ -279,7 +279,7 @@ fn an_aborted_slot_wakes_the_receiver_behind_it() {
     a_late_permit(false);
 }
 
-/// A ring full of slots that were given up: the receiver finds nothing, but makes room, and says so before it sleeps.
+/// A ring full of aborted slots: the receiver finds nothing, but makes room, and notifies a sender before it sleeps.
 #[test]
 fn skipping_aborted_slots_makes_room() {
     bounded(2, || {
@@ -293,7 +293,7 @@ fn skipping_aborted_slots_makes_room() {
     });
 }
 
-/// The last of two senders that go closes the channel, after what the other one did.
+/// The last of two senders closes the channel, after everything that the other one did.
 #[test]
 fn the_last_sender_closes() {
     bounded(1, || {

@@ -1,4 +1,4 @@
-//! The doorbell under loom: no wake is lost, whoever comes first, with one ringer and with two.
+//! The doorbell under loom: no wake is lost in any order, with one ringer and with two.
 #![cfg(loom)]
 
 use std::sync::{Arc as Shared, Mutex};
@@ -14,19 +14,19 @@ use mycelium_core::doorbell::{Doorbell, Waiters, announce};
 use mycelium_core::sync::weaken;
 use mycelium_loom_tests::{Woken, bounded};
 
-/// What a model of one bell is about: the bell, and how many things were published.
+/// The state of a model: the bell, and how many things were published.
 type One = (Doorbell, AtomicUsize);
 
-/// The place of the bell at which the task of a model parks.
+/// The cell of the bell in which the task of a model parks.
 #[derive(Clone, Copy)]
 enum At {
-    /// Where the waker is kept.
+    /// The kept cell.
     Kept,
-    /// Where a task parks while a ringer wakes by the kept waker: the model runs inside of that wake.
+    /// The spare cell, for a task that parks while a ringer wakes by the kept waker: the model runs inside that wake.
     Spare,
 }
 
-/// Does something when it is woken by reference, once.
+/// Runs a function when it is woken by reference, once.
 struct Runs(Mutex<Option<Box<dyn FnOnce() + Send>>>);
 
 impl Wake for Runs {
@@ -57,9 +57,8 @@ fn check(at: At, preemptions: usize, model: impl Fn(Arc<One>) + Clone + Sync + S
     });
 }
 
-/// `ringers` threads publish one thing each and ring. A waiter that finds less than everything, at its second look
-/// after each of `parks` parkings, goes to sleep. Then a ringer must wake it. Each parking is with a waker of its own, or
-/// all are with the `same`.
+/// `ringers` threads publish one thing each and ring. A waiter parks `parks` times; if its second check does not find all
+/// things, it sleeps. Then a ringer must wake it. Each park uses its own waker, or all use the `same` one.
 fn no_wake_is_lost(at: At, ringers: usize, parks: usize, same: bool) {
     check(at, 3, move |shared| {
         let threads: Vec<_> = (0..ringers)
@@ -119,8 +118,8 @@ fn two_ringers_wake_the_waiter() {
     no_wake_is_lost(At::Kept, 2, 1, true);
 }
 
-/// One rings while the waiter registers and leaves the waking to it, or is still waking while it parks again; then the
-/// other rings.
+/// One rings while the waiter registers, so the waiter wakes itself, or is still waking while the waiter parks again; then
+/// the other one rings.
 #[test]
 fn two_ringers_wake_a_waiter_that_parks_again() {
     no_wake_is_lost(At::Kept, 2, 2, true);
@@ -152,7 +151,7 @@ fn fails_without_the_waiters_fence() {
     no_wake_is_lost(At::Kept, 1, 1, true);
 }
 
-/// A ringer may read a waker that is half written.
+/// A ringer may read an incomplete waker.
 #[test]
 #[should_panic = "Causality violation"]
 fn fails_with_a_relaxed_kept() {
@@ -167,7 +166,7 @@ fn fails_with_a_relaxed_take() {
     no_wake_is_lost(At::Kept, 1, 1, true);
 }
 
-/// The waiter may replace a waker that a ringer is waking by.
+/// The waiter may replace a waker while a ringer is using it.
 #[test]
 #[should_panic = "Causality violation"]
 fn fails_with_a_relaxed_woken() {
@@ -210,8 +209,8 @@ fn fails_with_a_relaxed_keep_of_the_spare_cell() {
     no_wake_is_lost(At::Spare, 1, 2, true);
 }
 
-/// A task is forgotten while a ringer may be waking it, and parks again with the same waker; the ringer makes a second
-/// thing. The bell must not take the waker for one that it still has.
+/// A task is forgotten while a ringer may be waking it, and parks again with the same waker; the ringer publishes a second
+/// thing. The bell must not assume that it still has the waker.
 fn a_waker_is_forgotten_while_it_wakes(at: At) {
     check(at, 3, |shared| {
         let woken = Woken::new();
@@ -245,9 +244,9 @@ fn a_ringer_drops_the_waker_of_a_forgotten_waiter() {
     a_waker_is_forgotten_while_it_wakes(At::Spare);
 }
 
-/// A task that is polled in place leaves, and its ringer drops the waker; the task comes back with the same waker.
+/// A task that is polled in place unregisters, and its ringer drops the waker; the task returns with the same waker.
 fn a_task_leaves_inside_its_wake() {
-    // The flag is a part of the model, as in an executor: a poll sees what the wake that it follows came after.
+    // The flag is a part of the model, as in an executor: a poll sees everything before the wake that caused it.
     struct Leaves(Arc<One>, loom::sync::atomic::AtomicBool);
 
     impl Wake for Leaves {
@@ -320,7 +319,7 @@ fn fails_with_a_relaxed_forget_of_the_spare_cell() {
     a_waker_is_forgotten_while_it_wakes(At::Spare);
 }
 
-/// The one seat of a bell goes from one task to another.
+/// The registration at a bell passes from one task to another.
 fn registrations_follow_each_other() {
     loom::model(|| {
         let shared = Arc::new((Doorbell::new(), AtomicUsize::new(0)));
@@ -371,7 +370,7 @@ fn fails_with_a_relaxed_unregister_at_a_bell() {
     registrations_follow_each_other();
 }
 
-/// A bell that takes a task without a seat, too: nothing but the bell itself hands the cell on.
+/// A task parks without a registration, so only the bell itself synchronizes the use of the cell.
 fn a_bell_is_forgotten_while_another_parks(at: At) {
     check(at, 3, |shared| {
         let leaves = {

@@ -1,5 +1,5 @@
-//! The rings for one writer and one reader where the reader shows room late, and where it leaves looks out. In the other
-//! models rings are so small that each pop is shown at once; here a ring of four shows every second one.
+//! The rings for one writer and one reader, with a reader that shows room late or skips checks. In the other models the
+//! rings are so small that each pop is shown at once; here a ring of four shows every second one.
 #![cfg(loom)]
 
 use std::future::poll_fn;
@@ -33,7 +33,7 @@ where
     }
 }
 
-/// The next item, whatever the reader finds before it.
+/// The next item; retries while the reader finds nothing.
 fn pop<H>(reader: &mut Consumer<H>) -> usize
 where
     H: Handle<Target: Ring<Slot: SlotLayout<Item = usize>>>,
@@ -50,7 +50,7 @@ where
 /// The models, for the ring that `$new` makes.
 macro_rules! models_of {
     ($new:expr) => {
-        /// A writer of a full ring goes on when two slots were shown.
+        /// A writer of a full ring continues when two slots were shown.
         fn room_comes_late() {
             bounded(2, || {
                 let (mut writer, mut reader) = ends(&Arc::new($new));
@@ -84,7 +84,7 @@ macro_rules! models_of {
             });
         }
 
-        /// What the reader before took, and had not shown yet, is not taken again.
+        /// Items that the previous reader took without showing it are not taken again.
         fn the_readers_end_changes_hands() {
             bounded(3, || {
                 let ring = Arc::new($new);
@@ -101,7 +101,7 @@ macro_rules! models_of {
             });
         }
 
-        /// All items come before the end, though the reader has shown room for some of them only.
+        /// All items come before the end, although the reader has shown room for only some of them.
         fn closed_by_the_writer() {
             bounded(2, || {
                 let (mut writer, mut reader) = ends(&Arc::new($new));
@@ -194,7 +194,7 @@ macro_rules! models_of {
             parked_reader(false);
         }
 
-        /// A reader that leaves looks out gets all items, in order, and then the end.
+        /// A reader that skips checks gets all items, in order, and then the end.
         fn slipping() {
             bounded(2, || {
                 let (mut writer, mut reader) = ends(&Arc::new($new));

@@ -1,4 +1,4 @@
-//! Rows of doorbells under loom: no wake is lost between several waiters of the same thing.
+//! Lists of waiters under loom: no wake is lost between several waiters of the same thing.
 #![cfg(loom)]
 
 use std::future::poll_fn;
@@ -15,12 +15,12 @@ use mycelium_core::sync::weaken;
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{Woken, bounded};
 
-/// Two tasks wait for one thing each at one row, and a ringer makes two, one after the other. Or the first task is
-/// `tired`: it gives up, and there is one thing for the other.
-fn no_wake_is_lost_in_a_list(tired: bool) {
+/// Two tasks wait for one thing each in one list, and a ringer publishes two, one after the other. Or the first task
+/// `cancels` its wait, and there is one thing for the other.
+fn no_wake_is_lost_in_a_list(cancels: bool) {
     bounded(2, move || {
         let shared = Arc::new((WaiterList::<2>::new(), AtomicUsize::new(0)));
-        let things = if tired { 1 } else { 2 };
+        let things = if cancels { 1 } else { 2 };
         let ringer = {
             let shared = shared.clone();
             thread::spawn(move || {
@@ -34,13 +34,13 @@ fn no_wake_is_lost_in_a_list(tired: bool) {
         let other = Task::new(take(shared.clone()));
         let other = thread::spawn(move || other.run(2));
         let mut tasks = Vec::new();
-        if tired {
-            let seat = shared.0.register().unwrap();
-            shared.0.park(&seat, Waker::noop());
-            if shared.0.unpark(&seat) {
+        if cancels {
+            let key = shared.0.register().unwrap();
+            shared.0.park(&key, Waker::noop());
+            if shared.0.unpark(&key) {
                 shared.0.ring();
             }
-            shared.0.unregister(&seat);
+            shared.0.unregister(&key);
         } else {
             tasks.push(Task::new(take(shared)).run(2));
         }
@@ -50,24 +50,24 @@ fn no_wake_is_lost_in_a_list(tired: bool) {
     });
 }
 
-/// Takes one thing as soon as there is one.
+/// Takes one thing as soon as it is published.
 async fn take(shared: Arc<(WaiterList<2>, AtomicUsize)>) {
-    let (row, things) = &*shared;
-    let seat = row.register().unwrap();
-    let look = || things.fetch_update(Relaxed, Relaxed, |things| things.checked_sub(1)).is_ok();
+    let (list, things) = &*shared;
+    let key = list.register().unwrap();
+    let check = || things.fetch_update(Relaxed, Relaxed, |things| things.checked_sub(1)).is_ok();
     poll_fn(|context| {
-        if look() {
+        if check() {
             return Poll::Ready(());
         }
-        row.park(&seat, context.waker());
-        if look() { Poll::Ready(()) } else { Poll::Pending }
+        list.park(&key, context.waker());
+        if check() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    row.unpark(&seat);
+    list.unpark(&key);
     if things.load(Relaxed) > 0 {
-        row.ring();
+        list.ring();
     }
-    row.unregister(&seat);
+    list.unregister(&key);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn fails_with_a_relaxed_wake() {
     no_wake_is_lost_in_a_list(false);
 }
 
-/// A ringer may see the bit of a waiter, and take it back, and not yet see that its bell is to be rung.
+/// A ringer may see the bit of a waiter, take it back, and not yet see that its bell is parked.
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_parked() {
@@ -116,12 +116,12 @@ fn fails_with_a_relaxed_leave() {
     no_wake_is_lost_in_a_list(false);
 }
 
-/// Two things, the first of which is there when the first task parks, whose second look finds it. The second thing is
-/// rung for at that task though the other one sleeps: who took the first must see that there is a second.
+/// Two things. The first one is published when the first task parks, and its second check finds it. The ring for the second
+/// thing goes to that task although the other one sleeps, so the first task must see the second thing.
 fn unneeded_wake() {
-    /// The orderings of `mpmc`: a claim of writers, one of readers, and a stamp for each thing.
+    /// The words of `mpmc`: a tail, a head, and a stamp for each thing.
     struct Things {
-        row: WaiterList<2>,
+        list: WaiterList<2>,
         tail: AtomicUsize,
         head: AtomicUsize,
         stamps: [AtomicUsize; 2],
@@ -145,30 +145,30 @@ fn unneeded_wake() {
 
     loom::model(|| {
         let things = Arc::new(Things {
-            row: WaiterList::new(),
+            list: WaiterList::new(),
             tail: AtomicUsize::new(1),
             head: AtomicUsize::new(0),
             stamps: [AtomicUsize::new(1), AtomicUsize::new(0)],
         });
-        let (one, other) = (things.row.register().unwrap(), things.row.register().unwrap());
+        let (one, other) = (things.list.register().unwrap(), things.list.register().unwrap());
         let ringer = {
             let things = things.clone();
             thread::spawn(move || {
                 things.tail.fetch_add(1, Relaxed);
                 things.stamps[1].store(1, Release);
                 announce();
-                things.row.ring();
+                things.list.ring();
             })
         };
-        things.row.park(&one, Waker::noop());
+        things.list.park(&one, Waker::noop());
         assert!(things.take());
-        // The other task, on this thread too: more is ordered than need be.
+        // The other task runs on this thread too, which orders more than necessary.
         let woken = Woken::new();
-        things.row.park(&other, &woken.waker());
+        things.list.park(&other, &woken.waker());
         let sleeps = !things.take();
-        things.row.unpark(&one);
+        things.list.unpark(&one);
         if !things.is_empty() {
-            things.row.ring();
+            things.list.ring();
         }
         ringer.join().unwrap();
         assert!(!sleeps || woken.get(), "a wake was lost");
@@ -187,21 +187,21 @@ fn fails_with_a_relaxed_unpark() {
     unneeded_wake();
 }
 
-/// Two threads need a second row at the same time, and a third one rings both of them.
+/// Two threads need a second block at the same time, and a third one rings both of them.
 fn blocks_are_added() {
     bounded(2, || {
         let shared = Arc::new((GrowingWaiterList::growing(), AtomicUsize::new(0)));
         let first = shared.0.register().unwrap();
         let waits = |shared: Arc<(GrowingWaiterList, AtomicUsize)>| {
             Task::new(async move {
-                let seat = shared.0.register().unwrap();
+                let key = shared.0.register().unwrap();
                 poll_fn(|context| {
-                    shared.0.park(&seat, context.waker());
+                    shared.0.park(&key, context.waker());
                     if shared.1.load(Relaxed) == 0 { Poll::Pending } else { Poll::Ready(()) }
                 })
                 .await;
-                shared.0.unpark(&seat);
-                shared.0.unregister(&seat);
+                shared.0.unpark(&key);
+                shared.0.unregister(&key);
             })
         };
         let [one, other] = [waits(shared.clone()), waits(shared.clone())];
