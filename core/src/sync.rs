@@ -101,6 +101,7 @@ pub(crate) use order;
 pub(crate) use repeat;
 pub(crate) use seen;
 
+#[cfg(target_has_atomic = "ptr")]
 #[inline]
 pub(crate) fn fence(order: Ordering) {
     atomic::fence(order);
@@ -126,6 +127,7 @@ impl AtomicUsize {
 
     /// The same as `load`, for a word that may be in memory of another process. Such memory may be mapped read-only, where
     /// only relaxed loads are defined.
+    #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn acquire(&self, foreign: bool, order: Ordering) -> usize {
         if !foreign {
@@ -281,6 +283,7 @@ impl<T> AtomicPtr<T> {
 ///
 /// # Panics
 /// If there are more words than places.
+#[cfg(target_has_atomic = "ptr")]
 #[inline(always)]
 pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words: &[usize]) {
     const { assert!(size_of::<W>() == size_of::<usize>()) };

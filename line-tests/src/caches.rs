@@ -1,8 +1,8 @@
-//! The caches of some cores, by the MESI protocol: which core has which line, in which state, and what it asks for.
+//! The caches of some cores, by the MESI protocol: which core has which line, in which state, and what it requests.
 //!
-//! Every cache holds the same number of lines, in any place, and evicts the line that was used longest ago. Memory
-//! holds every line. Time and store buffers are not modelled: an access is over before the next one begins, in whatever
-//! order a script runs the cores.
+//! Every cache is fully associative, has the same number of lines, and evicts the least recently used line. Memory has
+//! every line. Time and store buffers are not modelled: an access ends before the next one begins, in the order in which
+//! a script runs the cores.
 
 use std::ops::{AddAssign, Sub};
 
@@ -13,7 +13,7 @@ pub const CACHE_LINES: usize = 128;
 /// The lines of one lap.
 pub const LAP_LINES: usize = 2 * CACHE_LINES;
 
-/// What cores asked for.
+/// The requests of a core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Read requests: a load, or a prefetch for one, of a line that is not in this core's cache.
@@ -76,7 +76,7 @@ struct Held {
 /// The caches of all cores.
 #[derive(Debug)]
 pub struct Caches {
-    /// For each core the lines in its cache, the one used last at the end.
+    /// For each core the lines in its cache, the most recently used one at the end.
     held: Vec<Vec<Held>>,
     lines: usize,
     counts: Vec<Counts>,
@@ -93,7 +93,7 @@ impl Caches {
         }
     }
 
-    /// What each core has asked for so far.
+    /// The requests of each core so far.
     #[must_use]
     pub fn counts(&self) -> &[Counts] {
         &self.counts
@@ -131,7 +131,7 @@ impl Caches {
         let counts = &mut self.counts[core];
         match own.map(|held| held.state) {
             Some(State::Modified | State::Exclusive) => {}
-            // The cache does not know whether another one still has the line.
+            // The cache does not know whether another cache still has the line.
             Some(State::Shared) => counts.upgrades += 1,
             None => {
                 counts.owns += 1;

@@ -1,4 +1,4 @@
-//! Prints the table "Lines that change hands" of `docs/performance.md`; `--write` puts it there, `--details` prints
+//! Prints the table "Lines that change hands" of `docs/performance.md`; `--write` writes it there, `--details` prints
 //! all counts.
 #![allow(clippy::print_stdout)]
 

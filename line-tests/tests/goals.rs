@@ -1,4 +1,4 @@
-//! The goals are met, except for those that are known to be missed; and `docs/performance.md` shows what is counted.
+//! The goals are met, except for those that are known to be missed, and `docs/performance.md` shows the counts.
 
 use mycelium_line_tests::goals::{MISSED, Verdict, verdicts};
 
@@ -11,7 +11,7 @@ fn goals_are_met_but_for_those_known_to_be_missed() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
-/// Elsewhere padding and stores differ.
+/// On other targets padding and stores differ.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[test]
 fn the_document_shows_what_is_counted() {

@@ -1,4 +1,4 @@
-//! Doorbells, and rings with more than two ends, which an interrupt shares with the program that it interrupts. They need
+//! Doorbells, and rings with more than two ends, which an interrupt shares with the interrupted program. They need
 //! compare-and-swap; see `preempted` for the rest.
 
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -18,7 +18,7 @@ use crate::{
     Test,
     bodies::waker::Count,
     preempted::ITEMS,
-    ticks::{self, Lent},
+    ticks::{self, Shared},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -28,8 +28,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("sleeping::readers_of_what_an_interrupt_publishes", published_by_the_interrupt),
 ];
 
-/// Sleeps until the bell's waker was woken once more. `waiting` says whether there is something to wake up for: then
-/// whoever brought it rang the bell before it returned, so the waker was woken already.
+/// Sleeps until the bell's waker was woken once more. `waiting` returns whether there is something to wake up for: then
+/// the bell was rung before, so the waker must have been woken already.
 fn sleep(woken: &Count, before: usize, waiting: impl Fn() -> bool) {
     loop {
         let late = waiting();
@@ -47,7 +47,7 @@ fn pushed_by_the_interrupt() {
     static RING: spsc::Inline<usize, 8> = spsc::Inline::new();
     static BELL: Doorbell = Doorbell::new();
     static WOKEN: Count = Count::new();
-    static END: Lent<End> = Lent::new();
+    static END: Shared<End> = Shared::new();
     static NEXT: AtomicUsize = AtomicUsize::new(0);
 
     fn step() {
@@ -65,7 +65,7 @@ fn pushed_by_the_interrupt() {
         BELL.ring();
     }
 
-    END.borrow(Spsc::producer(&RING).unwrap());
+    END.put(Spsc::producer(&RING).unwrap());
     let mut reader = Spsc::consumer(&RING).unwrap();
     let waker = WOKEN.waker();
     let mut sleeps = 0;
@@ -100,7 +100,7 @@ fn taken_by_the_interrupt() {
     static RING: spsc::Inline<usize, 4> = spsc::Inline::new();
     static BELL: Doorbell = Doorbell::new();
     static WOKEN: Count = Count::new();
-    static END: Lent<End> = Lent::new();
+    static END: Shared<End> = Shared::new();
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
     fn step() {
@@ -116,7 +116,7 @@ fn taken_by_the_interrupt() {
         BELL.ring();
     }
 
-    END.borrow(Spsc::consumer(&RING).unwrap());
+    END.put(Spsc::consumer(&RING).unwrap());
     let mut writer = Spsc::producer(&RING).unwrap();
     let waker = WOKEN.waker();
     let mut sleeps = 0;
@@ -145,12 +145,12 @@ fn pushed_by_both() {
     type Ring = mpmc::Inline<(usize, usize), 4>;
     type Ends = (mpmc::Producer<&'static Ring>, mpmc::Consumer<&'static Ring>);
     static RING: Ring = mpmc::Inline::new();
-    static ENDS: Lent<Ends> = Lent::new();
+    static ENDS: Shared<Ends> = Shared::new();
     static PUSHED: AtomicUsize = AtomicUsize::new(0);
     static SUMS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
     fn count((writer, number): (usize, usize)) {
-        // Only one of the two is here at a time that could lose an addition: the interrupt ends before it is seen.
+        // No addition is lost: the interrupt ends before the program continues.
         SUMS[writer].fetch_add(number, SeqCst);
     }
 
@@ -168,7 +168,7 @@ fn pushed_by_both() {
         });
     }
 
-    ENDS.borrow((Mpmc::producer(&RING), Mpmc::consumer(&RING)));
+    ENDS.put((Mpmc::producer(&RING), Mpmc::consumer(&RING)));
     let mut writer = Mpmc::producer(&RING);
     let mut reader = Mpmc::consumer(&RING);
     let mut next = 1;
@@ -195,7 +195,7 @@ fn published_by_the_interrupt() {
     const BYTES: usize = 3 * size_of::<usize>();
     const LAYOUT: Layout = Layout::exact(4, BYTES);
     type Ring = Broadcast<broadcast::InlineStorage<{ LAYOUT.words() }, 1>>;
-    static END: Lent<broadcast::Producer<&'static Ring>> = Lent::new();
+    static END: Shared<broadcast::Producer<&'static Ring>> = Shared::new();
 
     fn content(sequence: usize) -> [usize; 3] {
         [sequence, !sequence, sequence.wrapping_mul(31)]
@@ -214,7 +214,7 @@ fn published_by_the_interrupt() {
 
     let ring = Broadcast::new(broadcast::InlineStorage::new(), LAYOUT).unwrap();
     let ring: &'static Ring = singleton!(RING: Ring = ring).unwrap();
-    END.borrow(Broadcast::producer(ring).unwrap());
+    END.put(Broadcast::producer(ring).unwrap());
     let mut gating = Broadcast::gating(ring);
     let mut observer = Broadcast::observing(ring);
     let (mut next, mut taken, mut missed) = (0, 0, 0);
@@ -227,7 +227,7 @@ fn published_by_the_interrupt() {
                 assert_eq!((sequence, words), (next, content(next)));
                 assert!(reader.advance());
                 next += 1;
-                // Once it has left, nobody holds the writer and the observer is passed.
+                // After the gating reader has left, the writer overwrites what the observer has not read.
                 if next == ITEMS / 2 {
                     gating = None;
                     next = ITEMS;

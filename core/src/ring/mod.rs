@@ -39,6 +39,7 @@ pub use slots::Heap;
 pub use slots::Storage;
 
 /// Whether `a` comes after `b` in positions that wrap.
+#[cfg(target_has_atomic = "ptr")]
 #[inline]
 fn is_after(a: usize, b: usize) -> bool {
     a.wrapping_sub(b).cast_signed() > 0

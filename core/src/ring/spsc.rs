@@ -27,11 +27,13 @@ mod layout;
 mod producer;
 mod slip;
 
+#[cfg(target_has_atomic = "ptr")]
+use super::Handle;
 use super::cell::Cell;
 #[cfg(feature = "alloc")]
 use super::slots::Heap;
 use super::slots::Slots;
-use super::{CapacityError, Handle, Storage};
+use super::{CapacityError, Storage};
 use crate::sync::{Ordering, const_unless_loom};
 
 pub use super::cell::Slot;
