@@ -1,5 +1,5 @@
-//! Messages of a broadcast ring that are lent where they lie: the same ones that a reader would copy, to who may have
-//! them, and for as long as nobody writes there.
+//! Messages of a broadcast ring that are borrowed in place: they equal the copies, only readers that may borrow get them,
+//! and they stay until they are released.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, TryRecvError};
@@ -13,7 +13,7 @@ const WORD: usize = size_of::<usize>();
 
 type Ring<'a> = &'a Broadcast<HeapStorage>;
 
-/// The words of a message, as many as its number says, and each different.
+/// The words of a message. Their number depends on `number`, and each is different.
 fn content(number: usize, most: usize) -> Vec<usize> {
     (0..number % (most + 1)).map(|index| number.wrapping_mul(31).wrapping_add(index)).collect()
 }
@@ -22,8 +22,8 @@ fn bytes(words: &[usize]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
-/// Everything that a reader is lent, `most` at a time.
-fn lent(reader: &mut Consumer<Ring<'_>>, most: usize) -> Vec<Vec<u8>> {
+/// All messages that a reader can borrow, `most` at a time.
+fn borrowed(reader: &mut Consumer<Ring<'_>>, most: usize) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     while let Some(messages) = reader.read(most) {
         all.extend(messages.iter().map(<[u8]>::to_vec));
@@ -103,18 +103,18 @@ proptest! {
     }
 }
 
-/// Stores take two words at a time where the processor can.
+/// Stores take two words at a time if the processor can.
 #[test]
 fn messages_of_every_length_come_through() {
     for words in 0..20 {
         let ring = Broadcast::boxed(Layout::exact(2, words * WORD), 2).unwrap();
         let mut writer = Broadcast::producer(&ring).unwrap();
-        let mut lent_to = Broadcast::gating(&ring).unwrap();
+        let mut borrower = Broadcast::gating(&ring).unwrap();
         let mut copying = Broadcast::gating(&ring).unwrap();
         for number in 0..5 {
             let message: Vec<_> = (0..words).map(|index| !(number * 100 + index)).collect();
             writer.try_push(&message, words * WORD).unwrap();
-            assert_eq!(lent(&mut lent_to, 2), [bytes(&message)]);
+            assert_eq!(borrowed(&mut borrower, 2), [bytes(&message)]);
             let mut copy = vec![0; words];
             assert!(matches!(copying.peek(&mut copy), Peek::Message { .. }));
             assert_eq!(copy, message);
@@ -134,7 +134,7 @@ fn borrowed_messages_block_the_writer_until_release() {
     assert!(writer.try_push(&[3], WORD).is_err(), "nothing was given back");
     reader.read(2).unwrap().release(1);
     writer.try_push(&[3], WORD).unwrap();
-    assert_eq!(lent(&mut reader, 3), [bytes(&[2]), bytes(&[3])]);
+    assert_eq!(borrowed(&mut reader, 3), [bytes(&[2]), bytes(&[3])]);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_peeked_message_is_not_passed_twice() {
     assert_eq!(reader.read(1).unwrap().sequence(), 1);
 }
 
-/// They copy, and look whether the writer was there meanwhile.
+/// They copy, and check whether the writer overwrote the slot meanwhile.
 #[test]
 fn observers_and_foreign_readers_borrow_nothing() {
     let ring = Broadcast::boxed(Layout::exact(4, WORD), 1).unwrap();
@@ -192,13 +192,13 @@ fn a_message_is_decoded_in_place() {
     assert_eq!(decode_ref::<Quote>(messages.get(0).unwrap()), Ok(&quote));
 }
 
-/// The other thread writes again to what was given back, and to nothing else.
+/// The other thread writes only to slots that were released.
 #[test]
 fn borrowed_messages_stay_while_the_writer_runs() {
     let count = if cfg!(miri) { 200 } else { 200_000 };
     let ring = Broadcast::boxed(Layout::exact(8, 3 * WORD), 1).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
-    // Dropped should the reader panic: then the writer stops.
+    // Dropped if the reader panics: then the writer stops.
     let (there, gone) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
         let ring = &ring;

@@ -44,7 +44,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What a reader must see: it wants `cursor` next, and has shown `shown`.
+/// The model of a reader: it wants `cursor` next, and has shown `shown`.
 struct Model {
     gating: bool,
     cursor: usize,
@@ -69,21 +69,21 @@ impl Model {
     }
 }
 
-/// What the writer knows.
+/// The model of the writer.
 #[derive(Default)]
 struct Writer {
-    /// It has seen room before this.
+    /// It has seen room before this sequence.
     limit: usize,
     refused: usize,
 }
 
 impl Writer {
-    /// Whether it may push the message `published`: first it goes by what readers have shown, and after some refusals by
-    /// what they have taken.
+    /// Whether it may push the message `published`: according to the positions that readers have shown, and after some
+    /// refusals according to those that they have taken.
     fn has_room(&mut self, published: usize, shown: usize, taken: usize) -> bool {
         const EXACT_EVERY: usize = if cfg!(miri) { 2 } else { 64 };
         if self.limit == published {
-            // What was shown may be more than a lap behind what was found.
+            // The shown position may be more than a lap behind the exact one.
             self.limit = published.max(shown + CAPACITY);
             if self.limit == published {
                 self.refused += 1;
@@ -106,17 +106,17 @@ fn content(sequence: usize) -> [usize; 2] {
     [sequence.wrapping_mul(31), !sequence]
 }
 
-/// Looks and compares with the model: messages before `published` were published, slots before `touched` were begun.
+/// Peeks and compares with the model: messages before `published` were published, slots before `touched` were begun.
 /// Returns whether there was a message.
-fn check_look(
+fn check_peek(
     reader: &mut Consumer<Ring<'_>>,
     model: &mut Model,
     published: usize,
     touched: usize,
     closed: bool,
 ) -> Result<bool, TestCaseError> {
-    let (mut words, mut glanced) = ([0; 2], [0; 2]);
-    let (is_waiting, glance) = (reader.is_waiting(), reader.peek_exact(&mut glanced, BYTES));
+    let (mut words, mut exact_words) = ([0; 2], [0; 2]);
+    let (is_waiting, exact) = (reader.is_waiting(), reader.peek_exact(&mut exact_words, BYTES));
     prop_assert_eq!(reader.peek_exact(&mut [0; 3], BYTES + 1), None, "no message is so long");
     let look = reader.peek(&mut words);
     prop_assert_eq!(is_waiting, look == Peek::Empty);
@@ -124,9 +124,9 @@ fn check_look(
         Peek::Message { sequence, .. } if !reader.ring().layout().has_length() => Some(sequence),
         _ => None,
     };
-    prop_assert_eq!(glance, message);
-    prop_assert!(glance.is_none() || glanced == words);
-    // A slot that was begun and given back no longer holds the message of a lap ago.
+    prop_assert_eq!(exact, message);
+    prop_assert!(exact.is_none() || exact_words == words);
+    // A slot that was begun and aborted no longer contains the message of the lap before.
     let oldest = touched.saturating_sub(CAPACITY);
     if model.cursor < oldest {
         prop_assert!(!model.gating, "a gating reader was passed");
@@ -190,12 +190,12 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
             }
             Operation::Peek(index) => {
                 if let Some((reader, model)) = readers.get_mut(index) {
-                    check_look(reader, model, published, touched, closed)?;
+                    check_peek(reader, model, published, touched, closed)?;
                 }
             }
             Operation::Take(index) => {
                 if let Some((reader, model)) = readers.get_mut(index)
-                    && check_look(reader, model, published, touched, closed)?
+                    && check_peek(reader, model, published, touched, closed)?
                 {
                     prop_assert!(reader.advance());
                     prop_assert!(!reader.advance(), "only what was looked at is passed");
@@ -303,7 +303,7 @@ fn an_observer_gets_the_exact_gap() {
     assert_eq!(observer.peek(&mut words), Peek::Empty);
 }
 
-/// Lengths that no message has find no slot, in rings of one size as little as in others.
+/// Lengths that no message has find no slot, in rings with one message size and in others.
 #[test]
 fn wrong_lengths_find_no_slot() {
     for layout in [LAYOUT, Layout::up_to(CAPACITY, BYTES)] {
@@ -323,7 +323,7 @@ fn wrong_lengths_find_no_slot() {
     }
 }
 
-/// What a grant refuses changes nothing of what was written before.
+/// A refused write changes nothing of what was written before.
 #[test]
 fn a_refused_write_changes_nothing() {
     let ring = Broadcast::boxed(Layout::up_to(CAPACITY, BYTES), 1).unwrap();

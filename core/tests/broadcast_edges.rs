@@ -1,4 +1,4 @@
-//! The broadcast ring: what a reader has looked at, and what it has shown, where two operations meet.
+//! The broadcast ring: which message a reader has peeked at, and which position it has shown, when two operations meet.
 #![cfg(feature = "alloc")]
 
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek, Producer};
@@ -24,7 +24,7 @@ fn take(reader: &mut Consumer<&Ring>, count: usize) {
     }
 }
 
-/// `advance` passes the message that was looked at, and no other.
+/// `advance` passes the message that was peeked at, and no other.
 #[test]
 fn advance_needs_a_peeked_message() {
     let skipping = ring(4);
@@ -73,7 +73,7 @@ fn a_grant_without_a_write_is_zero() {
     assert_eq!(words, [0], "the message of a lap ago");
 }
 
-/// Whatever the lag: a reader that has taken everything holds no room.
+/// With any lag: a reader that has taken all messages blocks no room.
 #[test]
 fn a_reader_that_finds_nothing_shows_its_position() {
     let finds_nothing: [fn(&mut Consumer<&Ring>) -> bool; 3] = [
@@ -103,7 +103,7 @@ fn a_retaining_reader_has_shown_its_position() {
     push(&mut writer, 5);
 }
 
-/// A writer that tries again and again gets the room of one message, though its reader shows nothing more.
+/// A writer that retries gets room for one message, although its reader does not show its position.
 #[test]
 fn a_writer_that_retries_gets_room() {
     let ring = ring(64);

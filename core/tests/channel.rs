@@ -1,9 +1,10 @@
-//! Channels over every ring, on one thread: what any sequence of polls, drops and wakes may do to them.
+//! Channels over every ring, on one thread, with any sequence of polls, drops and wakes.
 //!
-//! Here are the tests of one sender and one receiver, the same for each ring, and the plans with several of them. What a
-//! plan is stands in `channel/plan.rs`; `channel/waiters.rs` and `channel/faults.rs` hold the tests that need no plan.
+//! This file has the tests with one sender and one receiver, the same for each ring, and the plans with several of them.
+//! `channel/plan.rs` defines a plan; `channel/waiters.rs`, `channel/notified.rs` and `channel/faults.rs` have the tests
+//! that need no plan.
 #![cfg(feature = "alloc")]
-// What a test counts with is no shared memory of the core.
+// The counters of a test are no shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 #[path = "channel/faults.rs"]
@@ -147,7 +148,7 @@ macro_rules! for_each_ring {
                 assert!(all.into_iter().eq(0..count));
             }
 
-            /// However large the ring, a sender that waits for room gets the first that there is.
+            /// With any size of the ring, a sender that waits for room gets the first free slot.
             #[test]
             fn room_is_shown_at_once() {
                 let (mut sender, mut receiver) = $ring::bounded(64).unwrap();
@@ -237,7 +238,7 @@ fn dropping_futures_of_several_ends_loses_nothing() {
     });
 }
 
-/// A wake that came for somebody who is not interested any more goes to somebody who is.
+/// A wake for an end that stopped waiting is passed on to one that waits.
 #[test]
 #[cfg_attr(miri, ignore = "takes too long, and reaches nothing that the tests of one pair do not")]
 fn a_wake_is_passed_on() {

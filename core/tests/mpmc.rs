@@ -1,7 +1,7 @@
 //! The ring for many writers and readers against a plain model: any sequence of operations on one thread, then threads.
-// A handle of the tests implements an unsafe trait.
+// A handle of these tests implements an unsafe trait.
 #![allow(unsafe_code)]
-// The counts of a test are no part of what is checked.
+// The counters of a test are not checked themselves.
 #![allow(clippy::disallowed_types)]
 
 mod crowd;
@@ -21,7 +21,7 @@ use crowd::Crowd;
 
 const CAPACITY: usize = 4;
 
-/// An operation, and by which of two ends of its side: the other one's position gets out of date.
+/// An operation, and which of two ends of its side does it: the position of the other end becomes old.
 #[derive(Clone, Debug)]
 struct Step {
     end: usize,
@@ -38,7 +38,7 @@ enum Operation {
     PushMany(usize),
     Pop,
     PopMany(usize),
-    /// Fills so many of so many slots, does the next few operations, then commits, or drops the grant.
+    /// Requests slots, fills some of them, does the next few operations, then commits or drops the grant.
     Grant {
         count: usize,
         fill: usize,
@@ -61,7 +61,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// A slot between head and tail.
+/// The model of a slot between head and tail.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Claimed(usize),
@@ -108,7 +108,7 @@ impl Model {
 type Item = (usize, Rc<()>);
 type Ring<'a> = &'a Inline<Item, CAPACITY>;
 
-/// Applies the operations to the ring and to the model. Grants nest: what comes meanwhile is done by a call of this.
+/// Applies the operations to the ring and to the model. Grants nest: a recursive call does the operations in between.
 fn run(
     steps: &mut core::slice::Iter<'_, Step>,
     most: usize,
@@ -138,7 +138,7 @@ fn run(
                     }
                 }
             }
-            // Its own test is with items that are `Copy`.
+            // It has its own test, with items that are `Copy`.
             Operation::PushMany(count) => {
                 for _ in 0..count.min(model.room()) {
                     let number = model.next();
@@ -403,7 +403,7 @@ impl Deref for Apart {
     }
 }
 
-// SAFETY: an `Arc` leads to the same ring for as long as it lives.
+// SAFETY: an `Arc` leads to the same ring as long as it lives.
 unsafe impl Handle for Apart {}
 
 #[test]
@@ -487,8 +487,7 @@ fn ends_may_go_to_other_threads() {
     sync::<Producer<&Inline<Cell<u8>, 2>>>();
 }
 
-/// Writers push one by one and in batches, and give up some of what they claimed; each reader sees each writer's items
-/// in order.
+/// Writers push one by one and in batches, and abort some claimed slots; each reader sees each writer's items in order.
 fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
     let ring = Inline::<[usize; 2], N>::new().starting_at(usize::MAX / 4 - each);
     let write = |writer| {
@@ -508,7 +507,7 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
                     for index in 0..(count - 1).max(1) {
                         grant.push([writer, number + index]).unwrap();
                     }
-                    // Some are thrown away, most have a slot to skip.
+                    // Some grants are dropped, most have a slot to skip.
                     let commit = number % 7 != 0;
                     if commit {
                         number += grant.commit();
@@ -541,7 +540,7 @@ fn nothing_is_lost_or_doubled_between_threads() {
     }
 }
 
-/// A push that was taken is read before the end, whatever closes the ring meanwhile.
+/// An accepted push is read before the end, although the ring is closed meanwhile.
 #[test]
 fn accepted_items_are_read_before_the_end_between_threads() {
     for _ in 0..if cfg!(miri) { 1 } else { 300 } {

@@ -1,4 +1,4 @@
-//! Rings in raw memory: what is refused, what comes through, and what a lying peer can do.
+//! Rings in raw memory: refused layouts and headers, messages between two regions, and false values from a peer.
 
 #![allow(unsafe_code)]
 
@@ -11,7 +11,7 @@ use mycelium_core::ring::region::{
 const WORD: usize = size_of::<usize>();
 const SMALL: Layout = Layout::exact(4, WORD);
 
-/// Memory of any process, with plain access for the tests.
+/// Memory that both processes map, with plain access for the tests.
 #[repr(align(256))]
 struct Pages<const N: usize>([Word; N]);
 
@@ -20,9 +20,9 @@ impl<const N: usize> Pages<N> {
         Pages([const { Word::new() }; N])
     }
 
-    /// Writes a word, as the other process does.
+    /// Writes a word, like the other process.
     fn set(&self, index: usize, value: usize) {
-        // SAFETY: rings in regions are made for words that another process writes.
+        // SAFETY: rings in regions allow that another process writes these words.
         unsafe { self.0[index].set(value) };
     }
 }
@@ -69,7 +69,7 @@ fn each_wrong_header_field_is_named() {
             pages.set(index, lie);
             let found = WriterRegion::attach(&pages.0).map(|_| ());
             match (expected, found) {
-                // A value that no ring has, or one that another field does not fit.
+                // An invalid value, or one that does not fit another field.
                 (
                     Field::Capacity,
                     Err(
@@ -152,12 +152,12 @@ fn false_values_of_a_peer_are_clamped() {
     let owned = ALIGNMENT.max(16 * WORD) / WORD;
     for lie in [usize::MAX, 1 << (usize::BITS - 1), 5, 0] {
         cursor.set(owned, lie);
-        // Full, or the lying reader is passed: nobody else is hurt.
+        // The ring is full, or the faulty reader is passed: no other end is affected.
         let pushed = (0..8).filter(|_| writer.try_push(&[1], WORD).is_ok()).count();
         assert!(pushed <= 8);
     }
     let mut word = [0];
-    // The stamps are true, the lengths are not.
+    // The stamps are correct, the lengths are not.
     let slots = owned + 2 * ALIGNMENT / WORD;
     (0..4).for_each(|slot| data.set(slots + 3 * slot + 1, usize::MAX));
     assert!(matches!(reader.peek(&mut word), Peek::Gap { .. }), "it was passed");
@@ -181,7 +181,7 @@ fn false_values_of_a_peer_are_clamped() {
 #[test]
 fn an_address_becomes_words() {
     let pages = Pages::<256>::new();
-    // SAFETY: 256 words, which live as long as `pages`, and which only atomic accesses reach.
+    // SAFETY: 256 words, which live as long as `pages`, with atomic accesses only.
     let words = unsafe { words_at(pages.0.as_ptr().cast(), 256) };
     assert!(WriterRegion::create(words, SMALL).is_ok());
 }

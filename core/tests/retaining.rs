@@ -1,4 +1,4 @@
-//! A reader that keeps what it handed on: against a plain model, any sequence of operations.
+//! A reader that retains messages, against a plain model: any sequence of operations.
 
 use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek, RetainingConsumer};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ enum Operation {
     Push,
     Take,
     Peek,
-    /// Of what is kept, so many in a hundred.
+    /// A percentage of the retained messages.
     Release(usize),
     Rewind(usize),
 }
@@ -28,7 +28,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Beyond the end of all sequences, too.
+/// Also positions close to the wrap-around.
 fn starts() -> impl Strategy<Value = usize> {
     prop_oneof![Just(0), Just(usize::MAX - 5), Just(usize::MAX / 2 - 5)]
 }
@@ -51,7 +51,7 @@ fn run(start: usize, gating: bool, operations: &[Operation]) -> Result<(), TestC
             }
             Operation::Take | Operation::Peek => {
                 let oldest = pushed.saturating_sub(CAPACITY);
-                let expected = look(&mut reader)?;
+                let expected = peek(&mut reader)?;
                 if cursor < oldest {
                     prop_assert_eq!(expected, Peek::Gap { missed: oldest - cursor });
                     cursor = oldest;
@@ -85,8 +85,8 @@ fn run(start: usize, gating: bool, operations: &[Operation]) -> Result<(), TestC
     Ok(())
 }
 
-/// What is there must be the message of its sequence.
-fn look(reader: &mut RetainingConsumer<&Broadcast<Storage>>) -> Result<Peek, TestCaseError> {
+/// Peeks. A message must be the one of its sequence.
+fn peek(reader: &mut RetainingConsumer<&Broadcast<Storage>>) -> Result<Peek, TestCaseError> {
     let mut words = [0];
     let look = reader.peek(&mut words);
     if let Peek::Message { sequence, .. } = look {

@@ -1,4 +1,4 @@
-//! Many messages at once: pushed as items, lent as slots; against a plain model, any sequence of operations.
+//! Many messages at once, pushed as items and borrowed as slots, against a plain model: any sequence of operations.
 
 use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek};
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ enum Operation {
     Push,
     PushItems(usize),
     Pass(usize),
-    /// Of what is kept, so many in a hundred.
+    /// A percentage of the retained messages.
     Release(usize),
     Rewind(usize),
     Take,
@@ -33,7 +33,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Beyond the end of all sequences, too.
+/// Also positions close to the wrap-around.
 fn starts() -> impl Strategy<Value = usize> {
     prop_oneof![Just(0), Just(usize::MAX - 5), Just(usize::MAX / 2 - 5)]
 }
@@ -104,7 +104,7 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
                 }
             }
         }
-        // All that is kept or ready can be lent, and nothing else.
+        // All messages that are retained or ready can be borrowed, and no others.
         let count = pushed - kept;
         let [one, two] = reader.borrow(at(kept), count).expect("it is there");
         let slots: Vec<usize> = one.iter().chain(two).copied().collect();
@@ -123,7 +123,7 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: if cfg!(miri) { 6 } else { 400 },
-        // The interpreter keeps programs from files.
+        // Miri does not let programs access files.
         failure_persistence: if cfg!(miri) { None } else { ProptestConfig::default().failure_persistence },
         ..ProptestConfig::default()
     })]
@@ -146,7 +146,7 @@ fn an_observer_borrows_nothing() {
     assert_eq!((reader.ready(1), reader.borrow(0, 1)), (0, None));
 }
 
-/// A reader on another thread is lent each message as it was written, while the writer goes on.
+/// A reader on another thread borrows each message unchanged while the writer continues.
 #[test]
 fn borrowed_slots_stay_while_the_writer_runs() {
     const MESSAGES: usize = if cfg!(miri) { 60 } else { 20_000 };

@@ -1,6 +1,6 @@
 //! The rings for one writer and one reader, in both layouts, against a plain queue: any sequence of operations on one
-//! thread, then threads; and what becomes of values that nobody takes.
-// What a test counts by, and not the crate.
+//! thread, then threads; and the drop of values that are not taken.
+// The counters of the test are no shared memory of the crate.
 #![allow(clippy::disallowed_types)]
 
 use std::cell::Cell;
@@ -19,7 +19,7 @@ const LAG: usize = 2;
 #[derive(Clone, Debug)]
 enum Operation {
     Push,
-    /// Grants so many slots, fills some of them, and shows them or not.
+    /// Requests slots, fills some of them, and commits or aborts.
     Grant {
         asked: usize,
         filled: usize,
@@ -29,7 +29,7 @@ enum Operation {
     Pop,
     PopMany(usize),
     PopSlice(usize),
-    /// Lends so many items and gives some of them back.
+    /// Borrows items and releases some of them.
     Read {
         asked: usize,
         released: usize,
@@ -57,7 +57,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// The queue, and how much of what was popped the writer has not been shown.
+/// The queue, and how many popped items the writer has not been shown.
 #[derive(Default)]
 struct Model {
     items: VecDeque<u64>,
@@ -194,7 +194,7 @@ macro_rules! oracle {
                 prop_assert_eq!(ring.len(), model.items.len() + model.hidden);
                 prop_assert!(ring.high_water() <= CAPACITY);
             }
-            // Whatever is left comes out, and then the end.
+            // All remaining items come out, and then the end.
             producer.take().unwrap().close();
             prop_assert!(Spsc::producer(&ring).is_none(), "closed for good");
             let mut reader = consumer.take().unwrap();
@@ -206,7 +206,7 @@ macro_rules! oracle {
         proptest! {
             #![proptest_config(ProptestConfig {
                 cases: if cfg!(miri) { 2 } else { 256 },
-                // Miri lets nobody read the directory.
+                // Miri does not let programs read the directory.
                 failure_persistence: None,
                 ..ProptestConfig::default()
             })]
@@ -232,7 +232,7 @@ impl Drop for Dropped<'_> {
     }
 }
 
-/// What holds for both layouts, shown by hand.
+/// Single cases, for both layouts.
 macro_rules! laws {
     ($layout:ident) => {
         #[test]
@@ -274,7 +274,7 @@ macro_rules! laws {
             for _ in 0..3 {
                 assert!(writer.try_push(Dropped(&drops)).is_ok());
             }
-            // Taken, and not shown yet.
+            // Taken, but not shown yet.
             drop(reader.try_pop());
             std::mem::forget(reader);
             assert!(Spsc::consumer(&ring).is_none());
@@ -474,7 +474,7 @@ mod index {
         assert_eq!(reader.read(4).unwrap().as_slices(), (&[3][..], &[][..]));
     }
 
-    /// On 32 bits a byte ring comes here after 2 GiB. No item may come twice.
+    /// With 32 bits a ring of bytes reaches this position after 2 GiB. No item may come twice.
     #[test]
     #[cfg(all(target_pointer_width = "32", not(miri)))]
     fn no_item_comes_twice_after_half_of_all_positions() {
@@ -504,7 +504,7 @@ mod stamps {
     laws!(layout);
 }
 
-/// By every way of pushing in turn.
+/// Uses every way of pushing in turn.
 fn send_all<H>(mut writer: Producer<H>, count: u64)
 where
     H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,

@@ -1,6 +1,6 @@
-//! What the ends of the rings for one writer and one reader offer beside pushes and pops, in both layouts: room at once,
-//! looks that are left out, abandoned ends, and slots that the caller fills in place.
-// What a test counts by, and not the crate.
+//! The ends of the rings for one writer and one reader beside pushes and pops, in both layouts: room that is shown at once,
+//! skipped checks, abandoned ends, and slots that the caller fills in place.
+// The counters of the test are no shared memory of the crate.
 #![allow(clippy::disallowed_types)]
 #![allow(unsafe_code)]
 
@@ -28,7 +28,7 @@ macro_rules! laws {
             for capacity in &capacities[..if cfg!(miri) { 4 } else { 5 }] {
                 let capacity = *capacity;
                 let (mut writer, mut reader) = $layout::pair(capacity).unwrap();
-                // A small ring shows each pop anyway.
+                // A small ring shows each pop by default.
                 if capacity > 8 {
                     reader.show_every(1);
                 }
@@ -43,7 +43,7 @@ macro_rules! laws {
             }
         }
 
-        /// What was taken before a panic is room at once, in a ring that shows each pop.
+        /// Items that were taken before a panic are room at once, in a ring that shows each pop.
         #[test]
         fn room_is_shown_if_the_caller_panics() {
             let (mut writer, mut reader) = $layout::pair(2).unwrap();
@@ -89,7 +89,7 @@ macro_rules! laws {
             assert_eq!(writer.room(), 16);
         }
 
-        /// The end was given back before the writer was shown what it had taken.
+        /// The end was dropped before the writer was shown the items that it had taken.
         #[test]
         fn items_taken_but_not_shown_are_not_taken_again() {
             let drops = Cell::new(0);
@@ -130,7 +130,7 @@ macro_rules! laws {
             let (mut writer, mut reader) = $layout::pair(1024).unwrap();
             for (short, left_out) in [1, 2, 4, 8, 16, 32, 64, 64].into_iter().enumerate() {
                 reader.slipping(true);
-                // Each short look doubles the number of those that are left out.
+                // Each check that finds few items doubles the number of skipped checks.
                 for _ in 0..=short {
                     reader.force_check();
                     assert_eq!(reader.try_pop(), Err(PopError::Empty));
@@ -142,7 +142,7 @@ macro_rules! laws {
                 assert_eq!(reader.try_pop(), Ok(left_out));
             }
             reader.slipping(true);
-            // A look that finds a line leaves no later one out.
+            // After a check that finds a line of items, no check is skipped.
             (0..100).for_each(|item| writer.try_push(item).unwrap());
             assert!((0..100).all(|item| reader.try_pop() == Ok(item)));
             writer.try_push(7).unwrap();
@@ -242,10 +242,10 @@ mod index {
             write(first, &mut next);
             write(second, &mut next);
             if step % 2 == 0 {
-                // SAFETY: all four were written to.
+                // SAFETY: all four were written.
                 unsafe { grant.assume_filled(4) };
             } else {
-                // SAFETY: as above, of three of them.
+                // SAFETY: as above, for three of them.
                 unsafe { grant.assume_filled(3) };
                 next -= 1;
             }
@@ -260,7 +260,7 @@ mod index {
     fn more_than_was_granted_is_refused() {
         let (mut writer, _reader) = spsc::pair::<u64>(8).unwrap();
         let mut grant = writer.grant(5).unwrap();
-        // SAFETY: it panics.
+        // SAFETY: it panics before it uses them.
         unsafe { grant.assume_filled(6) };
     }
 

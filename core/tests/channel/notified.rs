@@ -1,5 +1,5 @@
-//! What a bell rings for is there before it rings, and everybody hears of it whom it concerns: wakers here look for it while
-//! they are woken.
+//! The cause of a notification is visible before it, and all ends that it concerns are notified: the wakers of these tests
+//! check for the cause while they are woken.
 
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,33 +16,34 @@ use mycelium_core::ring::{self, Consumer, PopError};
 
 use crate::wakers::{flag, now};
 
-/// Looks when it is woken, and counts.
-struct Looks {
-    look: Mutex<Box<dyn FnMut() + Send>>,
+/// Calls a check when it is woken, and counts.
+struct Checks {
+    check: Mutex<Box<dyn FnMut() + Send>>,
     times: AtomicUsize,
 }
 
-impl Wake for Looks {
+impl Wake for Checks {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.times.fetch_add(1, Relaxed);
-        (self.look.lock().unwrap())();
+        (self.check.lock().unwrap())();
     }
 }
 
-fn looks(look: impl FnMut() + Send + 'static) -> (Arc<Looks>, Waker) {
-    let looks = Arc::new(Looks { look: Mutex::new(Box::new(look)), times: AtomicUsize::new(0) });
-    (looks.clone(), Waker::from(looks))
+fn checks(check: impl FnMut() + Send + 'static) -> (Arc<Checks>, Waker) {
+    let checks =
+        Arc::new(Checks { check: Mutex::new(Box::new(check)), times: AtomicUsize::new(0) });
+    (checks.clone(), Waker::from(checks))
 }
 
-/// One receiver waits, `act` is done, and another receiver takes `expected` as soon as the first one is woken.
+/// One receiver waits, `act` runs, and another receiver takes `expected` as soon as the first one is woken.
 fn visible_when_notified(expected: Result<u32, PopError>, act: impl FnOnce(mpmc::Sender<u32>)) {
     let (sender, mut receiver) = mpmc::bounded(4).unwrap();
     let mut other = receiver.clone();
-    let (told, waker) = looks(move || assert_eq!(other.try_recv(), expected));
+    let (told, waker) = checks(move || assert_eq!(other.try_recv(), expected));
     let mut recv = pin!(receiver.recv());
     assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     act(sender);
@@ -66,21 +67,21 @@ fn the_end_is_visible_when_receivers_are_notified() {
     visible_when_notified(Err(PopError::Closed), drop);
 }
 
-/// An item lies behind a held slot. Whoever is told when that one is given back finds the item.
+/// An item is behind a reserved slot. A receiver that is notified when the slot is aborted finds the item.
 #[test]
 fn a_slot_is_given_back_before_receivers_are_notified() {
     let (mut early, mut receiver) = mpmc::bounded(4).unwrap();
     let (mut late, mut other) = (early.clone(), receiver.clone());
     let Poll::Ready(Ok(permit)) = now(early.reserve()) else { panic!("there is room") };
     late.try_send(2).unwrap();
-    let (told, waker) = looks(move || assert_eq!(other.try_recv(), Ok(2)));
+    let (told, waker) = checks(move || assert_eq!(other.try_recv(), Ok(2)));
     let mut recv = pin!(receiver.recv());
     assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(permit);
     assert_eq!(told.times.load(Relaxed), 1, "a wake was lost");
 }
 
-/// A task that is polled in place by its waker, unless that happens inside of its poll.
+/// A task that is polled in place by its waker, unless that happens inside its poll.
 #[allow(clippy::type_complexity)]
 struct Task(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
@@ -133,7 +134,7 @@ fn room_is_visible_when_a_sender_is_notified() {
         assert!(sends.has_ended());
     }
 
-    // In the larger ones an end shows its room late, unless it tells of it.
+    // In the larger rings an end shows its room late, unless it notifies.
     for capacity in [2, 32] {
         check(spsc::bounded(capacity).unwrap());
         check(stamped::bounded(capacity).unwrap());
@@ -146,7 +147,7 @@ fn the_channel_is_closed_when_senders_are_notified() {
     let (mut sender, receiver) = mpmc::bounded(2).unwrap();
     let other = sender.clone();
     assert_eq!(now(sender.send_many(&mut (0..2))), Poll::Ready(Ok(2)));
-    let (told, waker) = looks(move || assert!(other.is_closed()));
+    let (told, waker) = checks(move || assert!(other.is_closed()));
     let mut send = pin!(sender.send(2));
     assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(receiver);
@@ -182,7 +183,7 @@ fn all_senders_are_notified_when_the_last_receiver_goes() {
     assert!(woken.iter().all(|(woken, _)| woken.0.load(Relaxed)), "one of them waits for ever");
 }
 
-/// A sender of many fills the channel and waits for room: the receiver that shall make it is told before.
+/// A sender of many items fills the channel and waits for room: the receiver that must make it is notified before.
 #[test]
 fn receivers_are_notified_while_a_sender_of_many_waits() {
     fn check<P, C, L>((mut sender, mut receiver): (Sender<P, L>, Receiver<C, L>))
@@ -206,18 +207,18 @@ fn receivers_are_notified_while_a_sender_of_many_waits() {
     check(mpmc::bounded(2).unwrap());
 }
 
-/// A reader that leaves looks out still looks after it has parked: the item may be there already, and its sender has rung.
+/// A reader that skips checks still checks after it has parked: the item may be there already, and its sender has rung.
 #[test]
 fn a_slipping_receiver_loses_no_wake() {
     for many in [false, true] {
         let ring = Arc::new(ring::spsc::Boxed::<u64>::with_capacity(64).unwrap());
         let mut consumer = ring::spsc::Spsc::consumer(ring.clone()).unwrap();
         consumer.slipping(true);
-        let lobby = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
-        let mut receiver = Receiver::new(consumer, lobby.clone()).unwrap();
+        let waiters = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
+        let mut receiver = Receiver::new(consumer, waiters.clone()).unwrap();
         let producer = ring::spsc::Spsc::producer(ring).unwrap();
-        let mut sender = Sender::new(producer, lobby).unwrap();
-        // More looks are due to be left out than one poll makes.
+        let mut sender = Sender::new(producer, waiters).unwrap();
+        // More checks will be skipped than one poll makes.
         (0..200).for_each(|_| assert_eq!(receiver.try_recv(), Err(PopError::Empty)));
         sender.try_send(8).unwrap();
         let mut context = Context::from_waker(Waker::noop());
@@ -231,15 +232,15 @@ fn a_slipping_receiver_loses_no_wake() {
     }
 }
 
-/// The last receiver goes while two senders wait for room. The waker of one panics: the other one is told all the same.
+/// The last receiver is dropped while two senders wait for room. The waker of one panics: the other one is notified.
 #[test]
 fn a_waker_that_panics_leaves_no_sender_asleep() {
     for first_panics in [false, true] {
         let (mut one, receiver) = mpmc::bounded::<u32>(2).unwrap();
         let mut other = one.clone();
         (0..2).for_each(|item| one.try_send(item).unwrap());
-        let (_, panicking) = looks(|| panic!("a waker panics"));
-        let (woken, good) = looks(|| ());
+        let (_, panicking) = checks(|| panic!("a waker panics"));
+        let (woken, good) = checks(|| ());
         let wakers = if first_panics { [&panicking, &good] } else { [&good, &panicking] };
         let mut sends = [pin!(one.send(2)), pin!(other.send(3))];
         for (send, waker) in sends.iter_mut().zip(wakers) {
@@ -251,12 +252,12 @@ fn a_waker_that_panics_leaves_no_sender_asleep() {
     }
 }
 
-/// Slots that were held and given back are room again once a receiver has passed them, even if it finds nothing.
+/// Aborted slots are room again after a receiver has skipped them, even if it finds nothing.
 #[test]
 fn a_sender_is_notified_of_aborted_slots() {
     let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();
     let (mut other, mut waiting) = (one.clone(), one.clone());
-    let (woken, waker) = looks(|| ());
+    let (woken, waker) = checks(|| ());
     let (held, too) = (now(one.reserve()), now(other.reserve()));
     assert!(held.is_ready() && too.is_ready());
     let mut send = pin!(waiting.send(1));
@@ -267,13 +268,13 @@ fn a_sender_is_notified_of_aborted_slots() {
     assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
 }
 
-/// Room for two was told of once: the sender that was woken and got a slot tells the next one.
+/// One notification for room for two: the sender that was woken and got a slot notifies the next one.
 #[test]
 fn room_for_two_wakes_two_reserving_senders() {
     let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();
     let mut other = one.clone();
     (0..2).for_each(|item| one.try_send(item).unwrap());
-    let ((first, waker), (second, another)) = (looks(|| ()), looks(|| ()));
+    let ((first, waker), (second, another)) = (checks(|| ()), checks(|| ()));
     let (mut reserve, mut next) = (pin!(one.reserve()), pin!(other.reserve()));
     assert!(reserve.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     assert!(next.as_mut().poll(&mut Context::from_waker(&another)).is_pending());

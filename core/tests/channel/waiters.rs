@@ -1,4 +1,4 @@
-//! Who is woken when several wait at one channel, how many may, and what they leave behind when they go.
+//! Several waiters at one channel: which one is woken, how many are allowed, and what remains after they end.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -34,8 +34,7 @@ fn a_wake_for_a_future_that_is_dropped_goes_to_the_next() {
     assert_eq!(stays.poll(&mut Context::from_waker(&second_waker)), Poll::Ready(Some(1)));
 }
 
-/// A task that is woken for an item behind a slot that is held finds nothing. When the slot is filled, both items come
-/// out.
+/// A task that is woken for an item behind a reserved slot finds nothing. When the slot is filled, both items come out.
 #[test]
 fn a_late_permit_wakes_all_waiters_behind_it() {
     let (mut early, mut one) = several::bounded(4).unwrap();
@@ -59,7 +58,7 @@ fn a_late_permit_wakes_all_waiters_behind_it() {
             permit.send(1)
         }
         let mut got = Vec::new();
-        // Whoever is awake gets its turn; what one takes, it passes on.
+        // Each woken receiver gets its turn, and passes the wake on.
         for _ in 0..2 {
             if first.0.swap(false, Relaxed)
                 && let Poll::Ready(item) = first_recv.as_mut().poll(&mut first_context)
@@ -110,7 +109,7 @@ fn each_of_many_waiters_gets_its_turn() {
     let (mut sender, receiver) = several::bounded(2).unwrap();
     let order = RefCell::new(Vec::new());
     let mut scheduler = Scheduler::default();
-    // More than the first row of seats holds.
+    // More than the first block of places has.
     let waiters = if cfg!(miri) { 20 } else { 100 };
     for index in 0..waiters {
         let (mut receiver, order) = (receiver.clone(), &order);
@@ -152,23 +151,23 @@ fn an_ended_registration_keeps_no_task() {
 
     let (_open, receiver) = several::bounded(4).unwrap();
     parks_and_leaves(receiver.clone());
-    // As many as have a seat in a further row.
+    // As many as have a place in a further block.
     let _others: Vec<_> = (0..20).map(|_| receiver.clone()).collect();
     parks_and_leaves(receiver.clone());
     let (_open, receiver) = single::bounded(4).unwrap();
     parks_and_leaves(receiver);
 }
 
-/// A ring for several, and bells for one of each.
+/// A ring for several ends, with a doorbell for one end of each side.
 #[test]
 fn a_doorbell_registers_one_task() {
     let ring = Arc::new(Boxed::<u32>::with_capacity(2).unwrap());
-    let lobby = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
-    let mut receiver = Receiver::new(Mpmc::consumer(ring.clone()), lobby.clone()).unwrap();
-    let mut sender = Sender::new(Mpmc::producer(ring.clone()), lobby.clone()).unwrap();
+    let waiters = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
+    let mut receiver = Receiver::new(Mpmc::consumer(ring.clone()), waiters.clone()).unwrap();
+    let mut sender = Sender::new(Mpmc::producer(ring.clone()), waiters.clone()).unwrap();
     assert!(sender.try_clone().is_none() && receiver.try_clone().is_none());
-    assert!(Sender::new(Mpmc::producer(ring), lobby).is_none());
-    // Its own slots are given up like those of any other.
+    assert!(Sender::new(Mpmc::producer(ring), waiters).is_none());
+    // Its own slots can be aborted like those of any other.
     for _ in 0..2 {
         let Poll::Ready(Ok(permit)) = now(sender.reserve()) else { panic!("there is room") };
         drop(permit);
@@ -176,7 +175,7 @@ fn a_doorbell_registers_one_task() {
     passing_makes_room(&mut sender, &mut receiver);
 }
 
-/// For a channel whose slots were all given up: a sender sleeps until the receiver has passed them.
+/// For a channel whose slots were all aborted: a sender sleeps until the receiver has skipped them.
 pub(crate) fn passing_makes_room<P, C, L>(sender: &mut Sender<P, L>, receiver: &mut Receiver<C, L>)
 where
     P: Reserve<Item = u32>,

@@ -1,4 +1,4 @@
-//! The broadcast ring on one thread: gating readers hold the writer, observers are told what they missed.
+//! The broadcast ring on one thread: gating readers block the writer, observers get the number of missed messages.
 
 use mycelium_core::ring::broadcast::{
     Broadcast, Consumer, InlineStorage, Layout, LayoutError, Peek,
@@ -18,7 +18,7 @@ fn content(sequence: usize) -> [usize; 2] {
     [sequence.wrapping_mul(31), !sequence]
 }
 
-/// The next message must be `sequence`; it is taken.
+/// Takes the next message, which must be `sequence`.
 fn take(reader: &mut Consumer<&Ring>, sequence: usize) {
     let mut words = [0; 2];
     assert_eq!(reader.peek(&mut words), Peek::Message { sequence, length: BYTES });
@@ -56,7 +56,7 @@ pub(crate) fn a_grant_that_is_dropped_publishes_nothing() {
     take(&mut reader, 0);
 }
 
-pub(crate) fn an_observer_is_told_the_exact_gap() {
+pub(crate) fn an_observer_gets_the_exact_number_of_missed_messages() {
     const SENT: usize = if cfg!(miri) { 103 } else { 1_003 };
     let ring = ring();
     let mut writer = Broadcast::producer(&ring).unwrap();

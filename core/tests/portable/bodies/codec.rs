@@ -1,4 +1,4 @@
-//! Messages: what goes in comes out, through bytes, words, frames and rings, and broken bytes are refused by name.
+//! Messages pass unchanged through bytes, words, frames and rings, and each kind of broken bytes has its error.
 //! Messages need a little-endian host.
 
 use mycelium_core::{
@@ -41,7 +41,7 @@ fn example() -> Swap {
     }
 }
 
-/// Aligned to 8 bytes, as the buffer of a link is.
+/// Aligned to 8 bytes, like the buffer of a link.
 #[repr(align(8))]
 struct Buffer([u8; 128]);
 

@@ -1,4 +1,5 @@
-//! Headers and extensions: what is written is read, and broken bytes are refused by name. On hosts of any byte order.
+//! Headers and extensions are read as they were written, and each kind of broken bytes has its error. On hosts of any
+//! byte order.
 
 use mycelium_core::{
     Envelope, FrameError, FrameView, Frames, Limits, TraceContext, WriteError,
@@ -33,7 +34,7 @@ fn parse(bytes: &[u8]) -> Result<FrameView<'_>, FrameError> {
     })
 }
 
-/// What becomes of the full frame with some bytes replaced.
+/// The error of the full frame with some bytes replaced.
 fn refused(at: usize, bytes: &[u8]) -> FrameError {
     let mut buffer = [0xa5; 136];
     let frame = full(&mut buffer);
@@ -79,7 +80,7 @@ pub(crate) fn broken_headers_are_refused() {
     assert_eq!(refused(8, &[0xff, 0xff]), FrameError::TooShort { needed: 120 + 65535, found: 123 });
     assert_eq!(refused(10, &[4]), FrameError::ExtensionsLength { found: 4 });
     assert_eq!(refused(127, &[1]), FrameError::Padding);
-    // A length that does not fit `usize` together with its padding must not wrap, least of all where that has 32 bits.
+    // A length that does not fit `usize` together with its padding must not wrap, also where `usize` has 32 bits.
     let mut buffer = [0xa5; 136];
     let frame = full(&mut buffer);
     frame[4..8].fill(0xff);

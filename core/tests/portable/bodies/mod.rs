@@ -1,9 +1,8 @@
-//! What the core promises, as plain functions that need neither std nor a heap, so that a host and a microcontroller
-//! run the same code. Each panics if its promise is broken. Memory is static or on the stack, and small: the device
-//! has 64 KiB.
+//! Tests as plain functions that need neither std nor a heap, so that a host and a microcontroller run the same code. Each
+//! panics if it fails. Memory is static or on the stack, and small: the device has 64 KiB.
 //!
-//! Whoever includes this names the functions by [`each!`], which is also the list: one that is left out of it is dead
-//! code, and the compiler says so.
+//! A program that includes this calls the functions by [`each!`], which is also the list: a function that is missing there
+//! is dead code, and the compiler reports it.
 
 #[cfg(target_has_atomic = "ptr")]
 pub(crate) mod broadcast;
@@ -20,7 +19,7 @@ mod pair;
 #[cfg(target_has_atomic = "ptr")]
 pub(crate) mod waker;
 
-// For the list: each module by one name.
+// For the list: one name for each module.
 #[cfg(not(miri))]
 pub(crate) use pair::positions;
 pub(crate) use pair::{spsc, stamped};
@@ -76,13 +75,13 @@ macro_rules! each {
             #[cfg(target_has_atomic = "ptr")]
             many {
                 mpmc_keeps_the_order_of_all,
-                mpmc_skips_what_was_given_up,
+                mpmc_skips_aborted_slots,
             }
             #[cfg(target_has_atomic = "ptr")]
             broadcast {
                 a_gating_reader_holds_the_writer,
                 a_grant_that_is_dropped_publishes_nothing,
-                an_observer_is_told_the_exact_gap,
+                an_observer_gets_the_exact_number_of_missed_messages,
                 readers_join_and_leave,
                 the_writers_end_is_handed_over,
                 a_closed_ring_is_drained,

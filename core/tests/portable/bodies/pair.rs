@@ -1,4 +1,4 @@
-//! The rings for one writer and one reader, in both layouts, by the ends that need no compare-and-swap.
+//! The rings for one writer and one reader, in both layouts, with the ends that need no compare-and-swap.
 
 use mycelium_core::ring::{self, CapacityError, GrantError, PopError, PushError};
 
@@ -26,7 +26,7 @@ macro_rules! layouts {
         }
 
         pub(crate) fn wraps_around_many_times() {
-            // Positions wrap, too: they start shortly before the end of their numbers.
+            // Positions wrap, too: they start shortly before their maximum.
             let mut ring = ring::$layout::Inline::<usize, 4>::new().starting_at(usize::MAX - 100);
             let (mut writer, mut reader) = ring.split().unwrap();
             let mut next = 0;
@@ -118,15 +118,15 @@ macro_rules! layouts {
 
 layouts!(spsc, stamped);
 
-// Miri looks at each item, though they have no size.
+// Miri checks each item, although they have no size.
 #[cfg(not(miri))]
 pub(crate) mod positions {
     use super::*;
 
-    /// An end stops where the other one is, however far batches have moved it since its last look for a single item.
+    /// An end stops at the position of the other one, also after batches have moved it since its last single item.
     pub(crate) fn half_of_all_in_batches() {
         const CAPACITY: usize = CapacityError::MOST;
-        // Items without a size: a ring of any capacity takes no memory, and a batch takes no time.
+        // Items of size 0: a ring of any capacity takes no memory, and a batch takes no time.
         let mut ring = ring::spsc::Inline::<(), CAPACITY>::new();
         let (mut writer, mut reader) = ring.split().unwrap();
         let mut items = [(); CAPACITY];
