@@ -373,8 +373,8 @@ macro_rules! laws {
                 .map(|number: usize| std::array::from_fn::<_, 17, _>(|at| number ^ at)));
         }
 
-        /// One by one, in batches and in place by turns: an end goes on without looking as far as it was seen that it may,
-        /// whichever of these went there.
+        /// One by one, in batches and in place by turns: an end continues without a check up to its limit, with every
+        /// combination of these.
         #[test]
         fn ends_stop_at_their_limit() {
             for capacity in [2, 8, 128] {

@@ -1,7 +1,7 @@
-//! What goes through the rings, and the books about it: every item is dropped once, wherever that is.
+//! The items that pass through the rings, and the books about them: every item must be dropped once.
 //!
-//! Each thread keeps books of its own until it ends. Counters that all threads share would put their operations in
-//! an order, and hide what a ring does not.
+//! Each thread keeps its own books until it ends. Shared counters would order the operations of the threads, and hide an
+//! order that a ring lacks.
 
 use std::cell::RefCell;
 use std::sync::Mutex;
@@ -12,10 +12,10 @@ use crate::dice::scramble;
 pub(crate) struct Item {
     pub(crate) writer: usize,
     pub(crate) number: u64,
-    /// Made for a push that will not be: nobody may see it.
+    /// Made for a push that will be aborted: no reader may see it.
     pub(crate) ghost: bool,
     check: u64,
-    /// So that an item that is dropped twice, or never, is one of the allocator's, too.
+    /// So that the allocator also detects an item that is dropped twice, or never.
     heap: Option<Box<u64>>,
 }
 
@@ -32,7 +32,7 @@ impl Item {
         }
     }
 
-    /// A mixture of two items shows.
+    /// Detects a mixture of two items.
     pub(crate) fn is_whole(&self) -> bool {
         self.check == check(self.writer, self.number)
             && self.heap.as_deref().is_none_or(|heap| *heap == self.check)
@@ -58,7 +58,7 @@ fn check(writer: usize, number: u64) -> u64 {
 /// The most writers of a round.
 pub(crate) const WRITERS: usize = 8;
 
-/// A set of numbers, by its size and a sum that two different ones do not share by chance.
+/// A set of numbers, as its size and a sum of hashes, which differs for different sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Numbers {
     pub(crate) count: u64,
@@ -77,10 +77,10 @@ impl Numbers {
     }
 }
 
-/// About the items of one writer.
+/// The books about the items of one writer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Books {
-    /// All items, ghosts among them: each is made once and goes once.
+    /// All items, with ghosts: each is made once and dropped once.
     pub(crate) made: u64,
     pub(crate) gone: u64,
     /// Without ghosts.
@@ -93,7 +93,7 @@ thread_local! {
     static OWN: RefCell<[Books; WRITERS]> = RefCell::default();
 }
 
-/// Of all threads that have ended.
+/// The books of all threads that have ended.
 static ALL: Mutex<[Books; WRITERS]> = Mutex::new([EMPTY; WRITERS]);
 const EMPTY: Books = {
     let none = Numbers { count: 0, sum: 0 };
@@ -104,7 +104,7 @@ pub(crate) fn note(writer: usize, write: impl FnOnce(&mut Books)) {
     OWN.with_borrow_mut(|books| write(&mut books[writer]));
 }
 
-/// Hands the books of this thread in.
+/// Adds the books of this thread to those of all threads.
 pub(crate) fn hand_in() {
     let own = OWN.take();
     let mut all = ALL.lock().expect("nobody panics here");
@@ -117,7 +117,7 @@ pub(crate) fn hand_in() {
     }
 }
 
-/// The books of all threads, which begin new ones.
+/// Takes the books of all threads.
 pub(crate) fn close_the_books() -> [Books; WRITERS] {
     hand_in();
     std::mem::take(&mut *ALL.lock().expect("nobody panics here"))

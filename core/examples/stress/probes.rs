@@ -1,4 +1,4 @@
-//! Queues with a fault, which the stress must find: a check that takes each of them for a good one checks nothing.
+//! Probes: queues with a fault, which the stress must find, so that its checks are known to work.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,7 +7,7 @@ use mycelium_core::ring::{self, PopError, PushError};
 
 use crate::kinds::Kind;
 
-/// Every so many operations go wrong.
+/// One operation in this many goes wrong.
 const SELDOM: u64 = 5_000;
 
 pub(crate) const LOSES: u8 = 0;
@@ -79,7 +79,7 @@ impl<const FAULT: u8> Kind for Faulty<FAULT> {
         if queue.closed || queue.items.len() + count > queue.capacity {
             return 0;
         }
-        // In case `next` panics: a lock that is held then would be a fault of its own.
+        // `next` may panic: a poisoned lock would be another fault.
         drop(queue);
         let items: Vec<T> = std::iter::from_fn(&mut next).take(count).collect();
         queue = writer.queue();

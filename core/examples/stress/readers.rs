@@ -1,4 +1,4 @@
-//! What a reader does in a round.
+//! A reader of a round.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::PoisonError;
@@ -19,13 +19,13 @@ struct Reader<'a, K: Kind> {
     index: usize,
     dice: Dice,
     idle: Idle,
-    /// What the next item of each writer must be, or come after, as far as this thread can know.
+    /// The lowest possible number of the next item of each writer, as far as this thread knows.
     expected: [u64; WRITERS],
     taken: u64,
     counts: Counts,
 }
 
-/// All was taken, and there will be no more.
+/// All items were taken, and the ring is closed.
 struct Over;
 
 pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
@@ -42,7 +42,7 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
             thread::yield_now();
             continue;
         };
-        // The end is a part of what unwinds.
+        // The end is moved into the closure, so that a panic drops it.
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let worked = reader.tenure(&mut end);
             (worked, end)
@@ -52,13 +52,13 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
             Ok((Ok(()), end)) if reader.dice.once_in(2) => kept = Some(end),
             Ok((Ok(()), end)) => {
                 drop(end);
-                // What it had not shown yet was shown when it was dropped.
+                // The drop has shown its position.
                 round.notify(Side::Writers);
                 reader.counts.retaken += 1;
             }
             Ok((Err(Over), _)) => {
                 round.drained.store(true, SeqCst);
-                // Another one may have been told `Empty` because this one was at work.
+                // Another reader may have got `Empty` because this one was popping.
                 round.notify(Side::Readers);
                 break;
             }
@@ -73,7 +73,7 @@ impl<K: Kind> Reader<'_, K> {
     /// Some operations with one end.
     fn tenure(&mut self, end: &mut K::Reader<Item>) -> Result<(), Over> {
         let round = self.round;
-        // Where there is one reader at a time, one goes on exactly where the other stopped.
+        // If there is one reader at a time, the next one continues exactly where this one stops.
         let mut handed_over = (K::READERS == 1)
             .then(|| round.expected.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(expected) = &handed_over {
@@ -91,7 +91,7 @@ impl<K: Kind> Reader<'_, K> {
                     }
                     _ => self.pop_many(end, panics),
                 };
-                // A look that finds nothing shows what was taken before.
+                // A check that finds nothing shows the items that were taken before.
                 self.round.notify(Side::Writers);
                 match found {
                     Ok(()) => {}
@@ -126,13 +126,13 @@ impl<K: Kind> Reader<'_, K> {
             return self.idle.wait();
         }
         self.counts.sleeps += 1;
-        let look = || {
+        let check = || {
             end.try_pop().map_or_else(
                 |error| (error == PopError::Closed).then_some(None),
                 |item| Some(Some(item)),
             )
         };
-        let found = self.round.sleep(Side::Readers, self.index, look);
+        let found = self.round.sleep(Side::Readers, self.index, check);
         if let Some(Some(item)) = found {
             self.accept(item);
             self.round.notify(Side::Writers);

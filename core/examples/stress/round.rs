@@ -1,4 +1,4 @@
-//! What the threads of a round share: the ring, what they have counted, and how they wait for each other.
+//! The shared state of the threads of a round: the ring, the counts, and the doorbells at which they wait.
 
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -13,20 +13,20 @@ use crate::dice::Dice;
 use crate::item::WRITERS;
 use crate::kinds::Kind;
 
-/// Where we are, to say it when something goes wrong.
+/// The ring, the seed and the round, for error messages.
 pub(crate) static PLACE: Mutex<String> = Mutex::new(String::new());
 
 pub(crate) fn place() -> String {
     PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// A promise was broken. The threads are in any state, so the process ends here.
+/// Reports a failure. The threads may be in any state, so the process ends here.
 pub(crate) fn broken(what: &str) -> ! {
     eprintln!("error: {}: {what}", place());
     exit(1);
 }
 
-/// A panic on purpose. It goes past the hook that would print it.
+/// The payload of a panic on purpose, which is not printed.
 pub(crate) struct Deliberate;
 
 /// What a thread does when it finds nothing to do.
@@ -55,7 +55,7 @@ impl Idle {
     }
 }
 
-/// What happened, added up.
+/// How often each thing happened.
 #[derive(Clone, Default)]
 pub(crate) struct Counts {
     pub(crate) rounds: u64,
@@ -76,7 +76,7 @@ impl Counts {
         self.sleeps += other.sleeps;
     }
 
-    /// Whether something never happened.
+    /// Whether one of them never happened.
     pub(crate) fn lacks_something(&self) -> bool {
         [self.items, self.retaken, self.panics, self.aborted, self.sleeps].contains(&0)
     }
@@ -93,13 +93,13 @@ impl std::fmt::Display for Counts {
     }
 }
 
-/// What the threads of a round share.
+/// The shared state of a round.
 pub(crate) struct Round<K: Kind> {
     pub(crate) ring: K::Ring<crate::item::Item>,
     pub(crate) capacity: usize,
-    /// Whether threads sleep at a doorbell when there is nothing to do.
+    /// Whether threads sleep at a doorbell when they find nothing to do.
     pub(crate) asleep: bool,
-    /// One of the sides is being closed: a writer that gets no end need not wait for one.
+    /// One of the sides is being closed: a writer that gets no end must not wait for one.
     pub(crate) closing: AtomicBool,
     /// The readers' side was closed.
     pub(crate) abandoned: AtomicBool,
@@ -107,14 +107,14 @@ pub(crate) struct Round<K: Kind> {
     pub(crate) drained: AtomicBool,
     /// The bells of writers, then of readers.
     pub(crate) bells: [Vec<Bell>; 2],
-    /// What the next item of each writer must be, where there is one reader at a time.
+    /// The number of the next item of each writer, if there is one reader at a time.
     pub(crate) expected: Mutex<[u64; WRITERS]>,
-    /// Readers that panicked with items in their hands.
+    /// Readers that panicked while they had items.
     pub(crate) forsaken: AtomicU64,
     pub(crate) counts: Mutex<Counts>,
 }
 
-/// Which side of a ring a thread is on.
+/// The side of a thread.
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
     Writers,
@@ -128,7 +128,7 @@ pub(crate) struct Bell {
 }
 
 impl<K: Kind> Round<K> {
-    /// Tells the other side that something has changed.
+    /// Wakes all threads of a side.
     pub(crate) fn notify(&self, side: Side) {
         if self.asleep {
             announce();
@@ -138,12 +138,12 @@ impl<K: Kind> Round<K> {
         }
     }
 
-    /// Sleeps until the bell rings, unless `look` finds something after all.
+    /// Sleeps until the bell rings, unless `check` finds something.
     pub(crate) fn sleep<R>(
         &self,
         side: Side,
         index: usize,
-        look: impl FnOnce() -> Option<R>,
+        check: impl FnOnce() -> Option<R>,
     ) -> Option<R> {
         let bell = &self.bells[side as usize][index];
         let mut woken = bell.woken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,7 +151,7 @@ impl<K: Kind> Round<K> {
             Arc::new(Woken { thread: thread::current(), woken: AtomicBool::new(false) })
         });
         bell.bell.park(&Waker::from(woken.clone()));
-        let found = look();
+        let found = check();
         if found.is_some() {
             bell.bell.unpark();
         } else {

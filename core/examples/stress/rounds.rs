@@ -16,9 +16,9 @@ use crate::probes::{Faulty, LEAKS, LOSES, REORDERS, SHOWS_GHOSTS, STOPS};
 use crate::round::{Bell, Counts, PLACE, Round, Side, broken, place};
 use crate::{readers, watchdog, writers};
 
-/// Claims of the rings take no more at a time: so many items may go with a reader that panics.
+/// The most slots of one claim: a reader that panics may lose this many items.
 const CLAIM: u64 = 64;
-/// After so many rounds of a ring everything must have happened.
+/// After this many rounds of a ring everything must have happened.
 const ENOUGH: u64 = 20;
 
 type Run = fn(u64, u64) -> Counts;
@@ -72,11 +72,11 @@ pub(crate) fn run_all(options: &Options) -> Result<(), String> {
 /// How a round ends.
 #[derive(Clone, Copy, PartialEq)]
 enum Ending {
-    /// Writers push all that they have, then the ring is closed, then readers take the rest.
+    /// Writers push all their items, then the ring is closed, then readers take the rest.
     Drained,
-    /// The writers' side is closed while all are at work.
+    /// The writers' side is closed while all threads work.
     Closed,
-    /// The readers' side is closed while all are at work, if the ring can do that.
+    /// The readers' side is closed while all threads work, if the ring can do that.
     Abandoned,
 }
 
@@ -132,7 +132,7 @@ fn run<K: Kind>(seed: u64, number: u64) -> Counts {
                 round.notify(Side::Readers);
             }
             Ending::Abandoned => {
-                // Where it cannot be done, the writers come to their end.
+                // If that is impossible, the writers finish.
                 while !writing.iter().all(|writer| writer.is_finished()) {
                     if K::close_readers(&round.ring) {
                         round.abandoned.store(true, SeqCst);
@@ -161,7 +161,7 @@ fn run<K: Kind>(seed: u64, number: u64) -> Counts {
     counts
 }
 
-/// Whether the books of one writer are in order.
+/// Checks the books of one writer.
 fn audit<K: Kind>(writer: usize, books: &Books, abandoned: bool, forsaken: u64) {
     let Books { made, gone, pushed, taken, dropped } = *books;
     if made != gone {

@@ -1,4 +1,4 @@
-//! Two writers and two readers who do nothing else: the run that a queue with a livelock does not finish.
+//! Two writers and two readers without pauses: a run that a queue with a livelock does not finish.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -13,7 +13,7 @@ use crate::{round, watchdog};
 
 const CAPACITY: usize = 64;
 const SIDES: usize = 2;
-/// In which an item says who pushed it.
+/// The shift of the writer in an item.
 const WRITER: u32 = 56;
 
 type Run = fn(&Options) -> Result<(), String>;
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     race(options)
 }
 
-/// How far each thread is: writers, then readers. Each on lines of its own.
+/// The progress of each thread: writers, then readers, each on its own cache lines.
 #[derive(Default)]
 #[repr(align(128))]
 struct Done(AtomicU64);
@@ -103,7 +103,7 @@ fn write<K: Kind>(
     }
 }
 
-/// Returns how many items of each writer came, and their sum.
+/// Returns how many items of each writer arrived, and their sum.
 fn read<K: Kind>(end: &mut K::Reader<u64>, done: &Done, options: &Options) -> [(u64, u64); SIDES] {
     let mut sums = [(0, 0_u64); SIDES];
     let mut expected = [0; SIDES];
@@ -133,7 +133,7 @@ fn made_way(done: &Done, count: u64) {
     }
 }
 
-/// A line each second: how many items, and what part of a fair share the slowest thread had.
+/// Prints a line each second: the number of items, and the share of the slowest thread compared with a fair one.
 fn report(name: &str, done: &[Done; 2 * SIDES], over: &AtomicBool) {
     let mut before = [0; 2 * SIDES];
     let mut last = Instant::now();

@@ -1,4 +1,4 @@
-//! What a writer does in a round.
+//! A writer of a round.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::PoisonError;
@@ -42,7 +42,7 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, mut dice:
             continue;
         };
         watchdog::step();
-        // The end is a part of what unwinds.
+        // The end is moved into the closure, so that a panic drops it.
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let worked = writer.tenure(&mut end);
             (worked, end)
@@ -95,7 +95,7 @@ impl<K: Kind> Writer<'_, K> {
                 continue;
             }
             self.counts.sleeps += 1;
-            // The second look may push it, or be refused again.
+            // The second check may push it, or be refused again.
             let mut kept = Some(item);
             self.round.sleep(Side::Writers, self.index, || {
                 match kept.take().map(|item| end.try_push(item)) {
@@ -127,7 +127,7 @@ impl<K: Kind> Writer<'_, K> {
         let next = || numbers.next().map(|number| Item::new(index, number, false));
         let pushed = K::fill(end, count, next, true);
         self.pushed(pushed as u64);
-        // There was no room for so many, perhaps.
+        // There may have been too little room.
         if pushed == 0 { self.push(end) } else { Ok(()) }
     }
 
@@ -139,7 +139,7 @@ impl<K: Kind> Writer<'_, K> {
         self.counts.aborted += u64::from(left < filled);
     }
 
-    /// With a grant in its hands, if there is one to be had.
+    /// Panics while it holds a grant, if there is room for one.
     fn panic(&mut self, end: &mut K::Writer<Item>) {
         let (count, filled) = self.slots();
         let mut left = filled - 1;
@@ -154,7 +154,7 @@ impl<K: Kind> Writer<'_, K> {
         resume_unwind(Box::new(Deliberate));
     }
 
-    /// How many slots to ask for, and how many of them to fill.
+    /// How many slots to request, and how many of them to fill.
     fn slots(&mut self) -> (usize, usize) {
         let count = 1 + self.dice.below(self.round.capacity.min(40));
         (count, 1 + self.dice.below(count))
