@@ -1,18 +1,23 @@
-//! Waking the task that waits at the other side of a ring, without a lock, a queue or an allocation.
+//! Waking the task that waits at the other side of a ring, without a lock, a queue or an
+//! allocation.
 //!
-//! A [`Doorbell`] belongs to one waiting task and may be rung by any number of threads. It is level-triggered: it
-//! carries no message and no count, it only says "check again". A spurious wake is allowed; a lost one is not.
+//! A [`Doorbell`] belongs to one waiting task and may be rung by any number of threads. It is
+//! level-triggered: it carries no message and no count, it only says "check again". A spurious wake
+//! is allowed; a lost one is not.
 //!
-//! **One list of waiters.** Where several tasks wait for the same thing, as the readers of one queue do, they register in
-//! a [`WaiterList`]: a doorbell for each task, and one word that says which of them sleep. One structure serves the fixed
-//! list in a `static` and the list that grows on the heap ([`Growth`]). The trait of both, and of a single doorbell, is
-//! [`Waiters`]. A doorbell is not a list with one place: it has no one to pass a wake on to, and rings with one load less
-//! and, if the task sleeps, without the fence. Inside it there are two cells for wakers, because a waker is foreign code:
-//! the *kept* cell wakes by reference, so that a task that parks again clones and drops nothing, and while it does so the
-//! task may run and park again, for which there is the *spare* cell.
+//! **One list of waiters.** Where several tasks wait for the same thing, as the readers of one
+//! queue do, they register in a [`WaiterList`]: a doorbell for each task, and one word that says
+//! which of them sleep. One structure serves the fixed list in a `static` and the list that grows
+//! on the heap ([`Growth`]). The trait of both, and of a single doorbell, is [`Waiters`]. A
+//! doorbell is not a list with one place: it has no one to pass a wake on to, and rings with one
+//! load less and, if the task sleeps, without the fence. Inside it there are two cells for wakers,
+//! because a waker is foreign code: the *kept* cell wakes by reference, so that a task that parks
+//! again clones and drops nothing, and while it does so the task may run and park again, for which
+//! there is the *spare* cell.
 //!
-//! The protocol is a Dekker handshake over two facts, "there is something" (a ring's stamp or cursor) and "I sleep"
-//! (the bell's state), with a `SeqCst` fence between each side's store and its load:
+//! The protocol is a Dekker handshake over two facts, "there is something" (a ring's stamp or
+//! cursor) and "I sleep" (the bell's state), with a `SeqCst` fence between each side's store and
+//! its load:
 //!
 //! | waiter | ringer |
 //! | --- | --- |
@@ -20,12 +25,13 @@
 //! | [`Doorbell::park`]: store the waker, `PARKED`, fence | [`announce`]: fence |
 //! | check again; return `Pending` only if still nothing | [`Doorbell::ring`]: if `PARKED`, wake |
 //!
-//! Whichever fence comes second sees the other side's store. The fence is a step of its own because it is the
-//! expensive part: a task that publishes a hundred messages in one poll announces once, then rings each bell.
+//! Whichever fence comes second sees the other side's store. The fence is a step of its own because
+//! it is the expensive part: a task that publishes a hundred messages in one poll announces once,
+//! then rings each bell.
 //!
-//! A bell keeps the waker after waking by it. The waker is dropped when a task parks with another waker, when the task
-//! unregisters ([`Waiters::unregister`]), by [`Doorbell::forget`], or with the bell: until then the bell keeps the task in
-//! memory.
+//! A bell keeps the waker after waking by it. The waker is dropped when a task parks with another
+//! waker, when the task unregisters ([`Waiters::unregister`]), by [`Doorbell::forget`], or with the
+//! bell: until then the bell keeps the task in memory.
 //!
 //! To read: this file, `kept.rs`, `spare.rs`, then `waiters.rs`, `list.rs`, `growth.rs`.
 
@@ -48,8 +54,8 @@ pub use growth::{GrowingWaiterList, OnHeap};
 pub use list::{Fixed, Growth, Key, WaiterList};
 pub use waiters::Waiters;
 
-/// Calls `ring` for each of `bells`. If a waker panics, the remaining bells are rung and the panic continues; a second
-/// panic ends the program.
+/// Calls `ring` for each of `bells`. If a waker panics, the remaining bells are rung and the panic
+/// continues; a second panic ends the program.
 #[inline]
 pub fn ring_each<B>(bells: impl IntoIterator<Item = B>, ring: impl FnMut(B)) {
     /// Rings the remaining bells if one panics.
@@ -68,8 +74,8 @@ pub fn ring_each<B>(bells: impl IntoIterator<Item = B>, ring: impl FnMut(B)) {
     }
 }
 
-/// Makes everything that this thread published before visible to every waiter that parks after this call. Call it once,
-/// then [`Doorbell::ring`] each bell whose task may wait for it.
+/// Makes everything that this thread published before visible to every waiter that parks after this
+/// call. Call it once, then [`Doorbell::ring`] each bell whose task may wait for it.
 #[inline]
 pub fn announce() {
     barrier!("doorbell.announce", SeqCst);
@@ -105,11 +111,11 @@ impl Doorbell {
         }
     }
 
-    /// Waiter: stores `waker` and marks the task as asleep. The caller must check its rings once more after this and may
-    /// return `Pending` only if there is still nothing.
+    /// Waiter: stores `waker` and marks the task as asleep. The caller must check its rings once
+    /// more after this and may return `Pending` only if there is still nothing.
     ///
-    /// One task waits at a bell at a time. If two do, the later waker replaces the earlier one; if they park at the same
-    /// time, either may be the later one.
+    /// One task waits at a bell at a time. If two do, the later waker replaces the earlier one; if
+    /// they park at the same time, either may be the later one.
     #[inline]
     pub fn park(&self, waker: &Waker) {
         self.park_with(waker, || barrier!("doorbell.park", SeqCst));
@@ -140,8 +146,9 @@ impl Doorbell {
         }
     }
 
-    /// Waiter: drops the waker, so that the bell no longer keeps the task in memory. The task is not woken any more. If a
-    /// ringer is waking by it at this moment, the ringer drops it before its [`ring`](Doorbell::ring) returns.
+    /// Waiter: drops the waker, so that the bell no longer keeps the task in memory. The task is
+    /// not woken any more. If a ringer is waking by it at this moment, the ringer drops it before
+    /// its [`ring`](Doorbell::ring) returns.
     ///
     /// A registered task need not call this: [`Waiters::unregister`] does.
     pub fn forget(&self) {
@@ -149,9 +156,9 @@ impl Doorbell {
         self.spare.forget();
     }
 
-    /// Ringer: the same as [`announce`] followed by [`ring`](Doorbell::ring), and cheaper if the waiter sleeps: a waiter
-    /// that is woken sees what was published before, without the ringer's fence. The fence is for a waiter that does not
-    /// sleep yet.
+    /// Ringer: the same as [`announce`] followed by [`ring`](Doorbell::ring), and cheaper if the
+    /// waiter sleeps: a waiter that is woken sees what was published before, without the ringer's
+    /// fence. The fence is for a waiter that does not sleep yet.
     #[inline]
     pub fn announce_and_ring(&self) {
         if !(self.kept.is_parked() && self.kept.wake()) {

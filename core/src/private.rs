@@ -2,7 +2,8 @@
 
 pub use zerocopy;
 
-/// The error in the layout of a message, if it has one: padding, or a size or alignment that does not fit a frame.
+/// The error in the layout of a message, if it has one: padding, or a size or alignment that does
+/// not fit a frame.
 pub const fn layout_error(
     name: &str,
     size: usize,

@@ -1,17 +1,19 @@
 //! All atomics, fences and shared cells of this crate.
 //!
-//! Everything in this crate that two threads may access comes from here, so that one switch, `cfg(loom)`, puts the whole
-//! crate under the model checker. The switch is `cfg(loom)` alone: `test` is never set for a dependency, so a shim with
-//! `cfg(test)` would make the models in another crate check plain atomics. `clippy.toml` refuses `core::sync::atomic` and
-//! `core::cell` in all other files of this crate.
+//! Everything in this crate that two threads may access comes from here, so that one switch,
+//! `cfg(loom)`, puts the whole crate under the model checker. The switch is `cfg(loom)` alone:
+//! `test` is never set for a dependency, so a shim with `cfg(test)` would make the models in
+//! another crate check plain atomics. `clippy.toml` refuses `core::sync::atomic` and `core::cell`
+//! in all other files of this crate.
 //!
-//! Each ordering that a ring relies on is written `order!("site", Release)`, each fence `barrier!("site", SeqCst)`.
-//! Outside loom these are the plain ordering and the plain fence. Under loom a model can weaken one site by name
-//! (`weaken`) and must then fail. If it does not fail, the ordering is too strong, or untested, or invisible to the
-//! checker (`docs/testing.md` has the list).
+//! Each ordering that a ring relies on is written `order!("site", Release)`, each fence
+//! `barrier!("site", SeqCst)`. Outside loom these are the plain ordering and the plain fence. Under
+//! loom a model can weaken one site by name (`weaken`) and must then fail. If it does not fail, the
+//! ordering is too strong, or untested, or invisible to the checker (`docs/testing.md` has the
+//! list).
 //!
-//! Under `cfg(lines)` the shim also reports each access to simulated caches (`lines`), by `seen!`, which does nothing in
-//! any other build.
+//! Under `cfg(lines)` the shim also reports each access to simulated caches (`lines`), by `seen!`,
+//! which does nothing in any other build.
 
 #![allow(unsafe_code)]
 // The only file that may name them.
@@ -28,7 +30,8 @@ use loom::{cell::UnsafeCell, sync::atomic};
 #[cfg(lines)]
 pub mod lines;
 
-/// Defines a constructor that is `const` outside loom; loom's atomics have no const constructor. One body serves both.
+/// Defines a constructor that is `const` outside loom; loom's atomics have no const constructor.
+/// One body serves both.
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis const fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty $body:block) => {
         #[cfg(not(loom))]
@@ -69,7 +72,8 @@ macro_rules! order {
     }};
 }
 
-/// A named fence; absent if a model weakened the site. All code that needs a fence needs compare-and-swap, too.
+/// A named fence; absent if a model weakened the site. All code that needs a fence needs
+/// compare-and-swap, too.
 #[cfg(target_has_atomic = "ptr")]
 macro_rules! barrier {
     ($site:literal, $order:ident) => {{
@@ -82,7 +86,8 @@ macro_rules! barrier {
     }};
 }
 
-/// Reports an access that follows: to all of `$place`, a reference, or to `$bytes` bytes at an address.
+/// Reports an access that follows: to all of `$place`, a reference, or to `$bytes` bytes at an
+/// address.
 macro_rules! seen {
     ($kind:ident, $place:expr) => {
         #[cfg(lines)]
@@ -125,8 +130,8 @@ impl AtomicUsize {
         self.0.load(order)
     }
 
-    /// The same as `load`, for a word that may be in memory of another process. Such memory may be mapped read-only, where
-    /// only relaxed loads are defined.
+    /// The same as `load`, for a word that may be in memory of another process. Such memory may be
+    /// mapped read-only, where only relaxed loads are defined.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn acquire(&self, foreign: bool, order: Ordering) -> usize {
@@ -167,8 +172,9 @@ impl AtomicUsize {
         self.0.compare_exchange(current, new, success, failure)
     }
 
-    /// Exchanges `current` for `new`, relaxed, and then calls `fence`, which is a sequentially consistent one; or does
-    /// neither and returns `false`. On processors where an exchange is such a fence, this is one instruction.
+    /// Exchanges `current` for `new`, relaxed, and then calls `fence`, which is a sequentially
+    /// consistent one; or does neither and returns `false`. On processors where an exchange is such
+    /// a fence, this is one instruction.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn exchange_and_fence(
@@ -196,7 +202,8 @@ impl AtomicUsize {
             seen!(Store, self);
             let _ = fence;
             let done: u8;
-            // The exchange and the fence in one: neither the compiler nor the processor moves a memory access across it.
+            // The exchange and the fence in one: neither the compiler nor the processor moves a
+            // memory access across it.
             // SAFETY: one word, which may be exchanged through a shared reference.
             unsafe {
                 core::arch::asm!(
@@ -213,7 +220,8 @@ impl AtomicUsize {
         }
     }
 
-    /// The same as `compare_exchange`, but it may fail spuriously. For loops; cheaper on some processors.
+    /// The same as `compare_exchange`, but it may fail spuriously. For loops; cheaper on some
+    /// processors.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn compare_exchange_weak(
@@ -275,9 +283,10 @@ impl<T> AtomicPtr<T> {
     }
 }
 
-/// Stores words to atomic words, relaxed and in order, in as few stores as the processor allows: the cost of a store does
-/// not depend on its length, and the store buffer, in which stores wait for cache lines of other cores, is limited. A
-/// reader that races with this may see any mixture of old and new bytes.
+/// Stores words to atomic words, relaxed and in order, in as few stores as the processor allows:
+/// the cost of a store does not depend on its length, and the store buffer, in which stores wait
+/// for cache lines of other cores, is limited. A reader that races with this may see any mixture of
+/// old and new bytes.
 ///
 /// `W` is a wrapper of an atomic word, and `word` unwraps it.
 ///
@@ -309,8 +318,9 @@ pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, word
             // SAFETY: two words.
             let pair = unsafe { _mm_loadu_si128(pair.as_ptr().cast()) };
             seen!(Store, places);
-            // Rust has no such atomic store. For Rust these are no stores of this thread, but writes from outside, which may
-            // happen at any time because all readers use atomic loads.
+            // Rust has no such atomic store. For Rust these are no stores of this thread, but
+            // writes from outside, which may happen at any time because all readers use atomic
+            // loads.
             // SAFETY: two words, which may be written through a shared reference.
             unsafe {
                 core::arch::asm!(
@@ -337,7 +347,8 @@ pub(crate) fn pause() {
     loom::thread::yield_now();
 }
 
-/// Prefetches the memory at `place`, which will be read or, with `WRITE`, written. The address need not be valid.
+/// Prefetches the memory at `place`, which will be read or, with `WRITE`, written. The address need
+/// not be valid.
 #[inline(always)]
 pub(crate) fn prefetch<const WRITE: bool>(place: *const u8) {
     #[cfg(lines)]
@@ -377,8 +388,8 @@ impl<T> SharedCell<T> {
     /// Calls `f` with a pointer to the cell's content, to read it.
     ///
     /// # Safety
-    /// No other thread is inside `with_mut` of this cell until `f` returns, and as long as its result refers to the
-    /// content.
+    /// No other thread is inside `with_mut` of this cell until `f` returns, and as long as its
+    /// result refers to the content.
     #[inline]
     pub(crate) unsafe fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
         seen!(Load, self);
@@ -418,7 +429,8 @@ impl<T> SharedCell<T> {
     #[inline]
     pub(crate) unsafe fn with_mut_unseen<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         #[cfg(not(loom))]
-        // SAFETY: the caller has exclusive access (this function's contract), and the pointer is that of the cell.
+        // SAFETY: the caller has exclusive access (this function's contract), and the pointer is
+        // that of the cell.
         let result = f(unsafe { &mut *self.0.get() });
         #[cfg(loom)]
         // SAFETY: as above; loom reports a violation.
@@ -440,8 +452,8 @@ mod weakening {
         static WEAK: Cell<&'static str> = const { Cell::new("") };
     }
 
-    /// Weakens the ordering named `site` to `Relaxed`, or removes that fence, for all models that this thread runs from now
-    /// on. An empty name restores all.
+    /// Weakens the ordering named `site` to `Relaxed`, or removes that fence, for all models that
+    /// this thread runs from now on. An empty name restores all.
     pub fn weaken(site: &'static str) {
         WEAK.with(|weak| weak.set(site));
     }

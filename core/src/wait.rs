@@ -1,16 +1,17 @@
-//! How a task that found nothing waits: how long it spins before it parks. This file knows no clock, so time is counted
-//! in spins.
+//! How a task that found nothing waits: how long it spins before it parks. This file knows no
+//! clock, so time is counted in spins.
 //!
-//! To park and be woken costs far more than one more check, and a task that spins is not late when the item arrives; but
-//! its core does nothing else meanwhile.
+//! To park and be woken costs far more than one more check, and a task that spins is not late when
+//! the item arrives; but its core does nothing else meanwhile.
 
 /// How long a waiting task spins before it parks.
 ///
-/// With every strategy one poll makes a bounded number of checks ([`WaitStrategy::SPINS`] and a few), so that the
-/// executor's other tasks get their turn.
+/// With every strategy one poll makes a bounded number of checks ([`WaitStrategy::SPINS`] and a
+/// few), so that the executor's other tasks get their turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitStrategy {
-    /// Never parks: spins [`WaitStrategy::SPINS`] times, asks to be polled again, and so on. The executor never idles.
+    /// Never parks: spins [`WaitStrategy::SPINS`] times, asks to be polled again, and so on. The
+    /// executor never idles.
     Spin,
     /// Spins this many times, spread over polls of up to [`WaitStrategy::SPINS`] spins, then parks.
     SpinThenPark(usize),
@@ -26,8 +27,9 @@ impl WaitStrategy {
 
 /// The state of one wait: how often it has spun.
 ///
-/// A waiter checks once and, if it found nothing, calls [`SpinWait::spin`], which checks as often as the strategy allows
-/// in this poll. The wait ends, with or without success, by [`SpinWait::reset`].
+/// A waiter checks once and, if it found nothing, calls [`SpinWait::spin`], which checks as often
+/// as the strategy allows in this poll. The wait ends, with or without success, by
+/// [`SpinWait::reset`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SpinWait {
     strategy: WaitStrategy,
@@ -65,7 +67,8 @@ impl SpinWait {
         self.spun = 0;
     }
 
-    /// Calls `check` as often as the strategy allows, at most `most` times, until it finds something.
+    /// Calls `check` as often as the strategy allows, at most `most` times, until it finds
+    /// something.
     #[inline]
     pub fn spin<R>(&mut self, most: usize, mut check: impl FnMut() -> Option<R>) -> SpinResult<R> {
         let left = match self.strategy {

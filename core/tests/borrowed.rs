@@ -1,5 +1,5 @@
-//! Messages of a broadcast ring that are borrowed in place: they equal the copies, only readers that may borrow get them,
-//! and they stay until they are released.
+//! Messages of a broadcast ring that are borrowed in place: they equal the copies, only readers
+//! that may borrow get them, and they stay until they are released.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, TryRecvError};

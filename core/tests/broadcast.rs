@@ -1,4 +1,5 @@
-//! The broadcast ring against a plain model: any sequence of operations on one thread, then threads.
+//! The broadcast ring against a plain model: any sequence of operations on one thread, then
+//! threads.
 
 use mycelium_core::ring::broadcast::{
     Broadcast, Consumer, HeapStorage, InlineStorage, Layout, LayoutError, Peek,
@@ -78,8 +79,8 @@ struct Writer {
 }
 
 impl Writer {
-    /// Whether it may push the message `published`: according to the positions that readers have shown, and after some
-    /// refusals according to those that they have taken.
+    /// Whether it may push the message `published`: according to the positions that readers have
+    /// shown, and after some refusals according to those that they have taken.
     fn has_room(&mut self, published: usize, shown: usize, taken: usize) -> bool {
         const EXACT_EVERY: usize = if cfg!(miri) { 2 } else { 64 };
         if self.limit == published {
@@ -106,8 +107,8 @@ fn content(sequence: usize) -> [usize; 2] {
     [sequence.wrapping_mul(31), !sequence]
 }
 
-/// Peeks and compares with the model: messages before `published` were published, slots before `touched` were begun.
-/// Returns whether there was a message.
+/// Peeks and compares with the model: messages before `published` were published, slots before
+/// `touched` were begun. Returns whether there was a message.
 fn check_peek(
     reader: &mut Consumer<Ring<'_>>,
     model: &mut Model,

@@ -1,4 +1,5 @@
-//! The broadcast ring: which message a reader has peeked at, and which position it has shown, when two operations meet.
+//! The broadcast ring: which message a reader has peeked at, and which position it has shown, when
+//! two operations meet.
 #![cfg(feature = "alloc")]
 
 use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek, Producer};

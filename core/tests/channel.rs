@@ -1,8 +1,8 @@
 //! Channels over every ring, on one thread, with any sequence of polls, drops and wakes.
 //!
-//! This file has the tests with one sender and one receiver, the same for each ring, and the plans with several of them.
-//! `channel/plan.rs` defines a plan; `channel/waiters.rs`, `channel/notified.rs` and `channel/faults.rs` have the tests
-//! that need no plan.
+//! This file has the tests with one sender and one receiver, the same for each ring, and the plans
+//! with several of them. `channel/plan.rs` defines a plan; `channel/waiters.rs`,
+//! `channel/notified.rs` and `channel/faults.rs` have the tests that need no plan.
 #![cfg(feature = "alloc")]
 // The counters of a test are no shared memory of the core.
 #![allow(clippy::disallowed_types)]

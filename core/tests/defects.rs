@@ -10,8 +10,8 @@ use mycelium_core::{
 use schema::{Aligned, Swap};
 use zerocopy::IntoBytes;
 
-/// Padding was sent as it was in memory. Here a type with padding does not compile (`tests/ui`), and
-/// a type whose gaps are fields has no unwritten byte.
+/// Padding was sent as it was in memory. Here a type with padding does not compile (`tests/ui`),
+/// and a type whose gaps are fields has no unwritten byte.
 #[test]
 fn s1_no_byte_of_a_message_is_padding() {
     #[message(topic = "batches", id = 1)]
@@ -73,7 +73,8 @@ fn s12_every_way_to_receive_checks_counts_text_and_values() {
     }
 }
 
-/// The digest covered the text of a file: a comment changed it, and a change of the layout might not.
+/// The digest covered the text of a file: a comment changed it, and a change of the layout might
+/// not.
 #[test]
 fn e1_the_digest_covers_the_layout_and_nothing_else() {
     macro_rules! digest {

@@ -122,8 +122,8 @@ fn another_waker_replaces_the_kept_one() {
     assert_eq!([one, other].map(|task| task.times()), [1, 1]);
 }
 
-/// Each wake runs the task in place, which parks again: with the same waker, or a new one each time. The task is also rung
-/// while it runs inside the wake.
+/// Each wake runs the task in place, which parks again: with the same waker, or a new one each
+/// time. The task is also rung while it runs inside the wake.
 #[test]
 fn a_task_polled_inside_its_wake_parks_and_is_rung() {
     for same in [false, true] {
@@ -206,7 +206,8 @@ fn a_waker_that_panics_leaves_the_bell_usable() {
     assert_eq!(Arc::strong_count(&task), 1);
 }
 
-/// A waker whose drop panics: when it is replaced, when the bell forgets it, and when its ringer drops it.
+/// A waker whose drop panics: when it is replaced, when the bell forgets it, and when its ringer
+/// drops it.
 #[test]
 fn a_waker_whose_drop_panics_leaves_the_bell_usable() {
     struct Bomb;

@@ -1,4 +1,5 @@
-//! The ring for many writers and readers against a plain model: any sequence of operations on one thread, then threads.
+//! The ring for many writers and readers against a plain model: any sequence of operations on one
+//! thread, then threads.
 // A handle of these tests implements an unsafe trait.
 #![allow(unsafe_code)]
 // The counters of a test are not checked themselves.
@@ -21,7 +22,8 @@ use crowd::Crowd;
 
 const CAPACITY: usize = 4;
 
-/// An operation, and which of two ends of its side does it: the position of the other end becomes old.
+/// An operation, and which of two ends of its side does it: the position of the other end becomes
+/// old.
 #[derive(Clone, Debug)]
 struct Step {
     end: usize,
@@ -38,7 +40,8 @@ enum Operation {
     PushMany(usize),
     Pop,
     PopMany(usize),
-    /// Requests slots, fills some of them, does the next few operations, then commits or drops the grant.
+    /// Requests slots, fills some of them, does the next few operations, then commits or drops the
+    /// grant.
     Grant {
         count: usize,
         fill: usize,
@@ -108,7 +111,8 @@ impl Model {
 type Item = (usize, Rc<()>);
 type Ring<'a> = &'a Inline<Item, CAPACITY>;
 
-/// Applies the operations to the ring and to the model. Grants nest: a recursive call does the operations in between.
+/// Applies the operations to the ring and to the model. Grants nest: a recursive call does the
+/// operations in between.
 fn run(
     steps: &mut core::slice::Iter<'_, Step>,
     most: usize,
@@ -487,7 +491,8 @@ fn ends_may_go_to_other_threads() {
     sync::<Producer<&Inline<Cell<u8>, 2>>>();
 }
 
-/// Writers push one by one and in batches, and abort some claimed slots; each reader sees each writer's items in order.
+/// Writers push one by one and in batches, and abort some claimed slots; each reader sees each
+/// writer's items in order.
 fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
     let ring = Inline::<[usize; 2], N>::new().starting_at(usize::MAX / 4 - each);
     let write = |writer| {

@@ -1,4 +1,5 @@
-//! Rings in raw memory: refused layouts and headers, messages between two regions, and false values from a peer.
+//! Rings in raw memory: refused layouts and headers, messages between two regions, and false values
+//! from a peer.
 
 #![allow(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! Many messages at once, pushed as items and borrowed as slots, against a plain model: any sequence of operations.
+//! Many messages at once, pushed as items and borrowed as slots, against a plain model: any
+//! sequence of operations.
 
 use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek};
 use proptest::prelude::*;

@@ -1,5 +1,5 @@
-//! The rings for one writer and one reader, in both layouts, against a plain queue: any sequence of operations on one
-//! thread, then threads; and the drop of values that are not taken.
+//! The rings for one writer and one reader, in both layouts, against a plain queue: any sequence of
+//! operations on one thread, then threads; and the drop of values that are not taken.
 // The counters of the test are no shared memory of the crate.
 #![allow(clippy::disallowed_types)]
 
@@ -344,8 +344,8 @@ macro_rules! laws {
             assert_eq!(Spsc::consumer(&ring).unwrap().count(), 2);
         }
 
-        /// Items of words, of a whole number of half lines with their stamp, and the same aligned to bytes: each is
-        /// copied in another way.
+        /// Items of words, of a whole number of half lines with their stamp, and the same aligned
+        /// to bytes: each is copied in another way.
         #[test]
         fn slices_and_borrowed_items_wrap_around() {
             fn go<T: Copy + PartialEq + std::fmt::Debug>(items: [T; 5]) {
@@ -373,8 +373,8 @@ macro_rules! laws {
                 .map(|number: usize| std::array::from_fn::<_, 17, _>(|at| number ^ at)));
         }
 
-        /// One by one, in batches and in place by turns: an end continues without a check up to its limit, with every
-        /// combination of these.
+        /// One by one, in batches and in place by turns: an end continues without a check up to its
+        /// limit, with every combination of these.
         #[test]
         fn ends_stop_at_their_limit() {
             for capacity in [2, 8, 128] {

@@ -1,5 +1,5 @@
-//! Ends that move between threads, and a reader that sleeps, for all rings. Short runs, for Miri (with many seeds),
-//! ThreadSanitizer and AddressSanitizer; the `stress` example has long ones.
+//! Ends that move between threads, and a reader that sleeps, for all rings. Short runs, for Miri
+//! (with many seeds), ThreadSanitizer and AddressSanitizer; the `stress` example has long ones.
 
 // The counters of a test are no shared memory of the core.
 #![allow(clippy::disallowed_types)]
@@ -19,8 +19,9 @@ use mycelium_core::{
 
 const COUNT: usize = if cfg!(miri) { 40 } else { 20_000 };
 
-/// Each end continues where the previous one stopped. Only the ring orders the turns of two threads: their counters are
-/// relaxed, so a missing order appears as a stale number, or as a race in Miri and ThreadSanitizer.
+/// Each end continues where the previous one stopped. Only the ring orders the turns of two
+/// threads: their counters are relaxed, so a missing order appears as a stale number, or as a race
+/// in Miri and ThreadSanitizer.
 macro_rules! handed_over {
     ($($name:ident: $layout:ident),*) => {$(
         #[test]

@@ -1,8 +1,9 @@
-//! The caches of some cores, by the MESI protocol: which core has which line, in which state, and what it requests.
+//! The caches of some cores, by the MESI protocol: which core has which line, in which state, and
+//! what it requests.
 //!
-//! Every cache is fully associative, has the same number of lines, and evicts the least recently used line. Memory has
-//! every line. Time and store buffers are not modelled: an access ends before the next one begins, in the order in which
-//! a script runs the cores.
+//! Every cache is fully associative, has the same number of lines, and evicts the least recently
+//! used line. Memory has every line. Time and store buffers are not modelled: an access ends before
+//! the next one begins, in the order in which a script runs the cores.
 
 use std::ops::{AddAssign, Sub};
 
@@ -18,12 +19,14 @@ pub const LAP_LINES: usize = 2 * CACHE_LINES;
 pub struct Counts {
     /// Read requests: a load, or a prefetch for one, of a line that is not in this core's cache.
     pub reads: u64,
-    /// Requests for ownership with data: a store, or a prefetch for one, to a line that is not in this core's cache.
+    /// Requests for ownership with data: a store, or a prefetch for one, to a line that is not in
+    /// this core's cache.
     pub owns: u64,
-    /// Requests to own without data: a store to a line that is in this core's cache, and may be in another one.
+    /// Requests to own without data: a store to a line that is in this core's cache, and may be in
+    /// another one.
     pub upgrades: u64,
-    /// **Lines that change hands**: the requests, of the first two kinds, for a line that another core's cache has, so
-    /// that the data comes from there. The rest come from memory.
+    /// **Lines that change hands**: the requests, of the first two kinds, for a line that another
+    /// core's cache has, so that the data comes from there. The rest come from memory.
     pub transfers: u64,
 }
 

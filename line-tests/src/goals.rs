@@ -10,12 +10,13 @@ pub struct Goal {
     pub script: Script,
     /// The most lines that change hands for a message.
     pub transfers: f64,
-    /// The most requests that another core must answer ([`Cost::waits`](crate::scripts::Cost::waits)).
+    /// The most requests that another core must answer
+    /// ([`Cost::waits`](crate::scripts::Cost::waits)).
     pub waits: f64,
 }
 
-/// One line a message: from the writer to the reader, and back to the writer if the reader has loaded it before the push.
-/// All other shared words may cost a fifth of a line together.
+/// One line a message: from the writer to the reader, and back to the writer if the reader has
+/// loaded it before the push. All other shared words may cost a fifth of a line together.
 pub const ONE_LINE: [Goal; 4] = [
     Goal { script: Script::LapBehind, transfers: 1.2, waits: 1.2 },
     Goal { script: Script::WaitsForRoom, transfers: 1.2, waits: 1.2 },
@@ -28,13 +29,13 @@ pub const ONE_LINE: [Goal; 4] = [
 pub const OF_ONE_LINE: [Kind; 4] =
     [Kind::Emit, Kind::Broadcast, Kind::BroadcastRuns, Kind::Stamped];
 
-/// The subjects whose round trip may cost at most this multiple of the waits of [`raw_round_trip`]. There, as here, each
-/// side requests twice a line that the other one has.
+/// The subjects whose round trip may cost at most this multiple of the waits of [`raw_round_trip`].
+/// There, as here, each side requests twice a line that the other one has.
 pub const ROUND_TRIPS: [(Kind, f64); 3] =
     [(Kind::StampedWord, 1.01), (Kind::Stamped, 1.1), (Kind::Broadcast, 1.1)];
 
-/// The goals that are known to be missed, by name, with the known count. A goal that is met must be removed from this
-/// list, and no count may become worse.
+/// The goals that are known to be missed, by name, with the known count. A goal that is met must be
+/// removed from this list, and no count may become worse.
 pub const MISSED: &[(&str, f64)] = &[];
 
 /// A goal and the count that was measured for it.

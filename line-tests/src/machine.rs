@@ -1,5 +1,5 @@
-//! A simulated machine: the thread sets the core on which it runs, and every access that it reports goes to that core's
-//! cache.
+//! A simulated machine: the thread sets the core on which it runs, and every access that it reports
+//! goes to that core's cache.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -55,8 +55,8 @@ impl Machine {
         result
     }
 
-    /// Stops `core` once, after the next `after` accesses, and runs `step` there. An access to several lines counts as one
-    /// for each.
+    /// Stops `core` once, after the next `after` accesses, and runs `step` there. An access to
+    /// several lines counts as one for each.
     pub fn stop(core: usize, after: usize, step: Step) {
         with(|state| state.stop = Some(Stop { core, after, step }));
     }

@@ -1,6 +1,7 @@
-//! A transcription of the algorithm of rtrb 0.4 (MIT or Apache-2.0, <https://github.com/mgeier/rtrb>), whose own
-//! atomics report nothing: the accesses of its `push` and `pop` to shared memory, in the same order and layout. The items
-//! themselves are not stored: a slot is reported as one access to its bytes.
+//! A transcription of the algorithm of rtrb 0.4 (MIT or Apache-2.0,
+//! <https://github.com/mgeier/rtrb>), whose own atomics report nothing: the accesses of its `push`
+//! and `pop` to shared memory, in the same order and layout. The items themselves are not stored: a
+//! slot is reported as one access to its bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -22,20 +22,23 @@ const BURST: usize = 16;
 /// A schedule of writers and readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Script {
-    /// The ring is full nearly all the time: readers take an eighth of it, then writers push until they are refused.
+    /// The ring is full nearly all the time: readers take an eighth of it, then writers push until
+    /// they are refused.
     LapBehind,
     /// The ring is full all the time: a writer tries after each take, until it is refused.
     WaitsForRoom,
     /// A reader reads after each push, until it finds nothing.
     AtTheHeels,
-    /// The same as `AtTheHeels`, but the reader reads between two accesses of each push: the worst of these places.
+    /// The same as `AtTheHeels`, but the reader reads between two accesses of each push: the worst
+    /// of these places.
     WithinAPush,
     /// Bursts of 16: all are pushed, then all are taken.
     Bursts,
-    /// One message at a time: the caches are empty, the reader finds nothing, then a push, then a read.
+    /// One message at a time: the caches are empty, the reader finds nothing, then a push, then a
+    /// read.
     OneAlone,
-    /// A message through one ring, an answer through another one of the same kind; each side has found nothing before its
-    /// message arrives. Only for rings with one writer and one reader.
+    /// A message through one ring, an answer through another one of the same kind; each side has
+    /// found nothing before its message arrives. Only for rings with one writer and one reader.
     RoundTrip,
 }
 
@@ -127,7 +130,8 @@ fn worst(costs: impl Iterator<Item = Cost>) -> Cost {
     costs.max_by(|a, b| key(a).partial_cmp(&key(b)).expect("numbers")).unwrap_or_default()
 }
 
-/// Runs a script, with pushes stopped before their access number `stop`. Returns whether all of them were.
+/// Runs a script, with pushes stopped before their access number `stop`. Returns whether all of
+/// them were.
 fn run(make: &dyn Fn() -> Subject, script: Script, stop: Option<usize>) -> (Cost, bool) {
     let subject = make();
     let cores = subject.writers.len() + subject.readers.len();
@@ -271,7 +275,8 @@ impl Play {
     }
 }
 
-/// Runs the ends, in turn and each on its core, up to `most` times altogether, until none can continue.
+/// Runs the ends, in turn and each on its core, up to `most` times altogether, until none can
+/// continue.
 fn in_turn(ends: &[Rc<End>], first_core: usize, most: usize) -> usize {
     let (mut done, mut idle) = (0, 0);
     for (index, end) in ends.iter().enumerate().cycle() {

@@ -1,4 +1,5 @@
-//! The measured subjects: the ends of rings and of topics, as closures that push or take one message.
+//! The measured subjects: the ends of rings and of topics, as closures that push or take one
+//! message.
 
 use std::cell::RefCell;
 use std::fmt;

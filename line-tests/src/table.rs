@@ -8,8 +8,8 @@ use crate::subjects::Kind;
 /// The marks before and after the table in `docs/performance.md`.
 pub const MARKS: [&str; 2] = ["<!-- lines: begin -->\n", "<!-- lines: end -->\n"];
 
-/// The table of `docs/performance.md`: in each cell the lines that change hands for a message, and the requests that
-/// another core must answer.
+/// The table of `docs/performance.md`: in each cell the lines that change hands for a message, and
+/// the requests that another core must answer.
 #[must_use]
 pub fn table() -> String {
     let mut table = String::from("| |");

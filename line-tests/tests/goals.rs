@@ -1,4 +1,5 @@
-//! The goals are met, except for those that are known to be missed, and `docs/performance.md` shows the counts.
+//! The goals are met, except for those that are known to be missed, and `docs/performance.md` shows
+//! the counts.
 
 use mycelium_line_tests::goals::{MISSED, Verdict, verdicts};
 

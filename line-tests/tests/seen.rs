@@ -77,7 +77,8 @@ fn batches_and_borrowed_items_are_seen() {
     watch(None);
 }
 
-/// A writer fills a ring, then a reader empties it: each core requests each line of the messages at least once.
+/// A writer fills a ring, then a reader empties it: each core requests each line of the messages at
+/// least once.
 #[test]
 fn every_line_of_a_message_is_requested_on_both_sides() {
     for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_for_many()) {

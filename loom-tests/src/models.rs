@@ -15,8 +15,8 @@ pub fn weakened(site: &'static str, model: fn()) {
     model();
 }
 
-/// Makes tests of models, which are functions in the same file: one test that the model holds, and for each twin one that
-/// it fails with that site weakened.
+/// Makes tests of models, which are functions in the same file: one test that the model holds, and
+/// for each twin one that it fails with that site weakened.
 #[macro_export]
 macro_rules! models {
     ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(

@@ -1,5 +1,5 @@
-//! Tasks for models. A lost wake fails an assertion. (loom finds the deadlock too, but then ends the process, so a twin
-//! could not expect it.)
+//! Tasks for models. A lost wake fails an assertion. (loom finds the deadlock too, but then ends
+//! the process, so a twin could not expect it.)
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ impl<T> Task<T> {
         Task { future: Some(Box::pin(future)), woken, output: None }
     }
 
-    /// Polls up to `polls` times, while the task is awake, and returns the task, so that a thread can return it.
+    /// Polls up to `polls` times, while the task is awake, and returns the task, so that a thread
+    /// can return it.
     #[must_use]
     pub fn run(mut self, polls: usize) -> Task<T> {
         for _ in 0..polls {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Wake, Waker};
 
-/// Whether a waker was used. It is not part of the model: a model reads it after all threads have ended.
+/// Whether a waker was used. It is not part of the model: a model reads it after all threads have
+/// ended.
 #[derive(Debug, Default)]
 pub struct Woken(AtomicBool);
 

@@ -1,4 +1,5 @@
-//! The broadcast ring under loom: publish and read, wrap-around, observers that are overwritten, joining a running ring.
+//! The broadcast ring under loom: publish and read, wrap-around, observers that are overwritten,
+//! joining a running ring.
 #![cfg(loom)]
 
 use std::task::Poll;
@@ -107,8 +108,8 @@ fn observer_is_passed() {
     });
 }
 
-/// The writer has used its room up to the end of a lap when a gating reader joins. The reader must get every message from
-/// its start on: it is never passed, and sees no gap.
+/// The writer has used its room up to the end of a lap when a gating reader joins. The reader must
+/// get every message from its start on: it is never passed, and sees no gap.
 fn join_into_a_running_ring() {
     bounded(2, || {
         let ring = ring();
@@ -132,9 +133,10 @@ fn join_into_a_running_ring() {
     });
 }
 
-/// The slots of a reader that has left are used for the next message, and its entry for the next reader. The writer may
-/// still see the old reader in the entry, and must not overwrite what that reader had borrowed: a gating reader loads words
-/// plainly, and the checker reports a store that comes too early.
+/// The slots of a reader that has left are used for the next message, and its entry for the next
+/// reader. The writer may still see the old reader in the entry, and must not overwrite what that
+/// reader had borrowed: a gating reader loads words plainly, and the checker reports a store that
+/// comes too early.
 fn an_entry_changes_hands() {
     bounded(3, || {
         let ring = ring();
@@ -155,8 +157,8 @@ fn an_entry_changes_hands() {
     });
 }
 
-/// A reader shows its position only after two messages or when it finds nothing. The writer never uses a slot before the
-/// reader has finished with it, and finally gets the room.
+/// A reader shows its position only after two messages or when it finds nothing. The writer never
+/// uses a slot before the reader has finished with it, and finally gets the room.
 fn a_position_is_shown_late() {
     bounded(2, || {
         let ring = ring();
@@ -198,8 +200,8 @@ fn borrowed_in_place() {
     });
 }
 
-/// A task takes one message of two, does not show its position, and rings. The writer that waits for room loads the exact
-/// position after it has parked: it never sleeps although there is room.
+/// A task takes one message of two, does not show its position, and rings. The writer that waits
+/// for room loads the exact position after it has parked: it never sleeps although there is room.
 fn a_parked_writer_sees_what_was_not_shown() {
     bounded(3, || {
         let ring = ring();
@@ -233,7 +235,8 @@ fn a_parked_writer_sees_what_was_not_shown() {
     });
 }
 
-/// Retained messages are complete when they are read again, also while the writer runs; released ones make room.
+/// Retained messages are complete when they are read again, also while the writer runs; released
+/// ones make room.
 fn retained_messages_stay() {
     bounded(2, || {
         let ring = ring();
@@ -264,7 +267,8 @@ fn retained_messages_stay() {
     });
 }
 
-/// Borrowed slots stay complete until they are released, although many messages are written at a time.
+/// Borrowed slots stay complete until they are released, although many messages are written at a
+/// time.
 fn slots_borrowed_in_place() {
     bounded(2, || {
         let ring = ring();

@@ -1,4 +1,5 @@
-//! Channels under loom: each end that waits is woken, in every order of the two sides, and accepted items come out.
+//! Channels under loom: each end that waits is woken, in every order of the two sides, and accepted
+//! items come out.
 #![cfg(loom)]
 
 use std::ops::Deref;
@@ -71,7 +72,8 @@ where
     })
 }
 
-/// Runs the first task here and each other one on its own thread, as far as possible; then all to their ends.
+/// Runs the first task here and each other one on its own thread, as far as possible; then all to
+/// their ends.
 fn run(tasks: Vec<Task<Items>>) -> Vec<Items> {
     let mut tasks = tasks.into_iter();
     let first = tasks.next().unwrap();
@@ -243,7 +245,8 @@ fn a_cancelled_sender_passes_its_wake_on() {
     });
 }
 
-/// An item is behind a reserved slot. After that slot is filled or aborted, all receivers get their items.
+/// An item is behind a reserved slot. After that slot is filled or aborted, all receivers get their
+/// items.
 fn a_late_permit(fills: bool) {
     bounded(if fills { 1 } else { 2 }, move || {
         let (mut early, receiver) = many();
@@ -279,7 +282,8 @@ fn an_aborted_slot_wakes_the_receiver_behind_it() {
     a_late_permit(false);
 }
 
-/// A ring full of aborted slots: the receiver finds nothing, but makes room, and notifies a sender before it sleeps.
+/// A ring full of aborted slots: the receiver finds nothing, but makes room, and notifies a sender
+/// before it sleeps.
 #[test]
 fn skipping_aborted_slots_makes_room() {
     bounded(2, || {

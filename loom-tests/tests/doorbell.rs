@@ -22,7 +22,8 @@ type One = (Doorbell, AtomicUsize);
 enum At {
     /// The kept cell.
     Kept,
-    /// The spare cell, for a task that parks while a ringer wakes by the kept waker: the model runs inside that wake.
+    /// The spare cell, for a task that parks while a ringer wakes by the kept waker: the model runs
+    /// inside that wake.
     Spare,
 }
 
@@ -57,8 +58,9 @@ fn check(at: At, preemptions: usize, model: impl Fn(Arc<One>) + Clone + Sync + S
     });
 }
 
-/// `ringers` threads publish one thing each and ring. A waiter parks `parks` times; if its second check does not find all
-/// things, it sleeps. Then a ringer must wake it. Each park uses its own waker, or all use the `same` one.
+/// `ringers` threads publish one thing each and ring. A waiter parks `parks` times; if its second
+/// check does not find all things, it sleeps. Then a ringer must wake it. Each park uses its own
+/// waker, or all use the `same` one.
 fn no_wake_is_lost(at: At, ringers: usize, parks: usize, same: bool) {
     check(at, 3, move |shared| {
         let threads: Vec<_> = (0..ringers)
@@ -118,8 +120,8 @@ fn two_ringers_wake_the_waiter() {
     no_wake_is_lost(At::Kept, 2, 1, true);
 }
 
-/// One rings while the waiter registers, so the waiter wakes itself, or is still waking while the waiter parks again; then
-/// the other one rings.
+/// One rings while the waiter registers, so the waiter wakes itself, or is still waking while the
+/// waiter parks again; then the other one rings.
 #[test]
 fn two_ringers_wake_a_waiter_that_parks_again() {
     no_wake_is_lost(At::Kept, 2, 2, true);
@@ -209,8 +211,8 @@ fn fails_with_a_relaxed_keep_of_the_spare_cell() {
     no_wake_is_lost(At::Spare, 1, 2, true);
 }
 
-/// A task is forgotten while a ringer may be waking it, and parks again with the same waker; the ringer publishes a second
-/// thing. The bell must not assume that it still has the waker.
+/// A task is forgotten while a ringer may be waking it, and parks again with the same waker; the
+/// ringer publishes a second thing. The bell must not assume that it still has the waker.
 fn a_waker_is_forgotten_while_it_wakes(at: At) {
     check(at, 3, |shared| {
         let woken = Woken::new();
@@ -244,9 +246,11 @@ fn a_ringer_drops_the_waker_of_a_forgotten_waiter() {
     a_waker_is_forgotten_while_it_wakes(At::Spare);
 }
 
-/// A task that is polled in place unregisters, and its ringer drops the waker; the task returns with the same waker.
+/// A task that is polled in place unregisters, and its ringer drops the waker; the task returns
+/// with the same waker.
 fn a_task_leaves_inside_its_wake() {
-    // The flag is a part of the model, as in an executor: a poll sees everything before the wake that caused it.
+    // The flag is a part of the model, as in an executor: a poll sees everything before the wake
+    // that caused it.
     struct Leaves(Arc<One>, loom::sync::atomic::AtomicBool);
 
     impl Wake for Leaves {

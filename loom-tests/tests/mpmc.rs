@@ -1,5 +1,6 @@
-//! The ring for many writers and readers under loom: single items, batch claims, wrap-around, a full ring, closing
-//! from either side, aborted slots, two writers, two readers, ends that remember an old position.
+//! The ring for many writers and readers under loom: single items, batch claims, wrap-around, a
+//! full ring, closing from either side, aborted slots, two writers, two readers, ends that remember
+//! an old position.
 #![cfg(loom)]
 // A flag outlives the runs of a model.
 #![allow(clippy::disallowed_types)]
@@ -127,8 +128,8 @@ fn two_readers() {
     });
 }
 
-/// A batch is one claim: the other writer's item comes before or after it, and a reader that sees its first item can take
-/// all.
+/// A batch is one claim: the other writer's item comes before or after it, and a reader that sees
+/// its first item can take all.
 fn batches() {
     bounded(2, || {
         let ring = ring::<4>();
@@ -172,7 +173,8 @@ fn batches_wrap_around() {
     });
 }
 
-/// One writer aborts slots that it had claimed and filled; another one uses the same slots a lap later.
+/// One writer aborts slots that it had claimed and filled; another one uses the same slots a lap
+/// later.
 fn given_up() {
     bounded(3, || {
         let ring = ring::<2>();
@@ -297,7 +299,8 @@ fn a_reader_that_is_behind() {
     });
 }
 
-/// The writer remembers a position of the lap before, while a reader frees a slot and another writer takes one.
+/// The writer remembers a position of the lap before, while a reader frees a slot and another
+/// writer takes one.
 fn a_writer_that_is_behind() {
     bounded(2, || {
         let ring = ring::<2>();
@@ -322,7 +325,8 @@ fn a_writer_that_is_behind() {
     });
 }
 
-/// The slot at the remembered position is free, and the ring is closed: the push is refused, or its item is read.
+/// The slot at the remembered position is free, and the ring is closed: the push is refused, or its
+/// item is read.
 fn closed_behind_a_free_slot() {
     bounded(3, || {
         let ring = ring::<2>();
@@ -342,7 +346,8 @@ fn closed_behind_a_free_slot() {
     });
 }
 
-/// A full ring that is closed refuses with `Closed` once the close is visible, although the tail is not loaded.
+/// A full ring that is closed refuses with `Closed` once the close is visible, although the tail is
+/// not loaded.
 fn closed_behind_a_full_slot() {
     bounded(3, || {
         let ring = ring::<2>();
@@ -357,8 +362,8 @@ fn closed_behind_a_full_slot() {
     });
 }
 
-/// `Empty` is about the next slot only: a pop gets it behind an unfinished push, although a later push has returned. The
-/// model must find such a run, and all other runs must return both items.
+/// `Empty` is about the next slot only: a pop gets it behind an unfinished push, although a later
+/// push has returned. The model must find such a run, and all other runs must return both items.
 #[test]
 fn empty_behind_an_unfinished_push() {
     static FOUND: AtomicBool = AtomicBool::new(false);
@@ -367,7 +372,8 @@ fn empty_behind_an_unfinished_push() {
         let mut slow = Mpmc::producer(ring.clone());
         let mut consumer = Mpmc::consumer(ring.clone());
         let writer = thread::spawn(move || slow.try_push(1).unwrap());
-        // Made here: an end whose compare-and-swap fails lets the other thread run, here until it has finished.
+        // Made here: an end whose compare-and-swap fails lets the other thread run, here until it
+        // has finished.
         let mut fast = Mpmc::producer(ring.clone());
         fast.try_push(2).unwrap();
         let popped = consumer.try_pop();

@@ -1,5 +1,6 @@
-//! The rings for one writer and one reader under loom, in both layouts: one by one and in batches, around the end of the
-//! slots, closed from either side, with aborted grants, and with ends that are taken over.
+//! The rings for one writer and one reader under loom, in both layouts: one by one and in batches,
+//! around the end of the slots, closed from either side, with aborted grants, and with ends that
+//! are taken over.
 #![cfg(loom)]
 
 use loom::sync::Arc;
@@ -160,7 +161,8 @@ macro_rules! models_of {
             });
         }
 
-        /// The next owner of an end continues where the previous one stopped, with the slots as that one left them.
+        /// The next owner of an end continues where the previous one stopped, with the slots as
+        /// that one left them.
         fn hand_over() {
             bounded(3, || {
                 let ring = Arc::new($new);

@@ -15,8 +15,8 @@ use mycelium_core::sync::weaken;
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{Woken, bounded};
 
-/// Two tasks wait for one thing each in one list, and a ringer publishes two, one after the other. Or the first task
-/// `cancels` its wait, and there is one thing for the other.
+/// Two tasks wait for one thing each in one list, and a ringer publishes two, one after the other.
+/// Or the first task `cancels` its wait, and there is one thing for the other.
 fn no_wake_is_lost_in_a_list(cancels: bool) {
     bounded(2, move || {
         let shared = Arc::new((WaiterList::<2>::new(), AtomicUsize::new(0)));
@@ -116,8 +116,9 @@ fn fails_with_a_relaxed_leave() {
     no_wake_is_lost_in_a_list(false);
 }
 
-/// Two things. The first one is published when the first task parks, and its second check finds it. The ring for the second
-/// thing goes to that task although the other one sleeps, so the first task must see the second thing.
+/// Two things. The first one is published when the first task parks, and its second check finds it.
+/// The ring for the second thing goes to that task although the other one sleeps, so the first task
+/// must see the second thing.
 fn unneeded_wake() {
     /// The words of `mpmc`: a tail, a head, and a stamp for each thing.
     struct Things {

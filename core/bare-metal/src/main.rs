@@ -1,19 +1,21 @@
-//! The core's tests on a microcontroller: a Cortex-M4, emulated by QEMU, without an operating system and a heap.
+//! The core's tests on a microcontroller: a Cortex-M4, emulated by QEMU, without an operating
+//! system and a heap.
 //!
-//! It runs the same bodies as the tests on the host (`core/tests/portable`), then rings and doorbells that an interrupt
-//! shares with the interrupted program (`preempted`, `sleeping`). It prints the name and result of each test and the
-//! greatest depth of the stack, and ends QEMU with 0, or with 1 at the first test that fails: a panic on a
-//! microcontroller cannot be caught.
+//! It runs the same bodies as the tests on the host (`core/tests/portable`), then rings and
+//! doorbells that an interrupt shares with the interrupted program (`preempted`, `sleeping`). It
+//! prints the name and result of each test and the greatest depth of the stack, and ends QEMU with
+//! 0, or with 1 at the first test that fails: a panic on a microcontroller cannot be caught.
 //!
 //! ```text
 //! cd core/bare-metal
 //! RUSTFLAGS="-Clink-arg=-Tlink.x" cargo build --release --target thumbv7em-none-eabi
 //! qemu-system-arm -cpu cortex-m4 -machine lm3s6965evb -nographic -icount shift=3 -singlestep \
-//!     -semihosting-config enable=on,target=native -kernel target/thumbv7em-none-eabi/release/mycelium-bare-metal
+//!     -semihosting-config enable=on,target=native \
+//!     -kernel target/thumbv7em-none-eabi/release/mycelium-bare-metal
 //! ```
 //!
-//! With `-singlestep` an interrupt can occur between any two instructions; without it only between blocks of them.
-//! `-icount` counts instructions instead of time, so that every run is the same.
+//! With `-singlestep` an interrupt can occur between any two instructions; without it only between
+//! blocks of them. `-icount` counts instructions instead of time, so that every run is the same.
 #![no_std]
 #![no_main]
 // The words that tests share with their interrupt are no shared memory of the core.

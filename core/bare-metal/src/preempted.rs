@@ -1,5 +1,6 @@
-//! Rings that an interrupt shares with the interrupted program. The interrupt occurs at pseudo-random times, which are the
-//! same in every run, and each test requires that it occurred during the calls that are tested.
+//! Rings that an interrupt shares with the interrupted program. The interrupt occurs at
+//! pseudo-random times, which are the same in every run, and each test requires that it occurred
+//! during the calls that are tested.
 //!
 //! These tests need no compare-and-swap; the others are in `sleeping`.
 

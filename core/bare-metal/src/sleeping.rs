@@ -1,5 +1,5 @@
-//! Doorbells, and rings with more than two ends, which an interrupt shares with the interrupted program. They need
-//! compare-and-swap; see `preempted` for the rest.
+//! Doorbells, and rings with more than two ends, which an interrupt shares with the interrupted
+//! program. They need compare-and-swap; see `preempted` for the rest.
 
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -28,8 +28,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("sleeping::readers_of_what_an_interrupt_publishes", published_by_the_interrupt),
 ];
 
-/// Sleeps until the bell's waker was woken once more. `waiting` returns whether there is something to wake up for: then
-/// the bell was rung before, so the waker must have been woken already.
+/// Sleeps until the bell's waker was woken once more. `waiting` returns whether there is something
+/// to wake up for: then the bell was rung before, so the waker must have been woken already.
 fn sleep(woken: &Count, before: usize, waiting: impl Fn() -> bool) {
     loop {
         let late = waiting();
@@ -190,7 +190,8 @@ fn pushed_by_both() {
     assert_eq!(sums, [ITEMS * (ITEMS + 1) / 2; 2], "each item once");
 }
 
-/// The interrupt publishes. A gating reader gets everything; an observer gets whole messages and exact gaps.
+/// The interrupt publishes. A gating reader gets everything; an observer gets whole messages and
+/// exact gaps.
 fn published_by_the_interrupt() {
     const BYTES: usize = 3 * size_of::<usize>();
     const LAYOUT: Layout = Layout::exact(4, BYTES);
@@ -227,7 +228,8 @@ fn published_by_the_interrupt() {
                 assert_eq!((sequence, words), (next, content(next)));
                 assert!(reader.advance());
                 next += 1;
-                // After the gating reader has left, the writer overwrites what the observer has not read.
+                // After the gating reader has left, the writer overwrites what the observer has not
+                // read.
                 if next == ITEMS / 2 {
                     gating = None;
                     next = ITEMS;

@@ -1,5 +1,5 @@
-//! The greatest depth of the stack: the start-up code fills the memory below it with a pattern; words that still have the
-//! pattern were never used.
+//! The greatest depth of the stack: the start-up code fills the memory below it with a pattern;
+//! words that still have the pattern were never used.
 
 #![allow(unsafe_code)]
 

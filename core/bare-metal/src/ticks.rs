@@ -1,4 +1,5 @@
-//! The interrupt: a timer that runs a test's step repeatedly, each time after another number of instructions.
+//! The interrupt: a timer that runs a test's step repeatedly, each time after another number of
+//! instructions.
 
 use core::{
     cell::{Cell, RefCell},

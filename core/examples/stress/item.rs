@@ -1,7 +1,8 @@
-//! The items that pass through the rings, and the books about them: every item must be dropped once.
+//! The items that pass through the rings, and the books about them: every item must be dropped
+//! once.
 //!
-//! Each thread keeps its own books until it ends. Shared counters would order the operations of the threads, and hide an
-//! order that a ring lacks.
+//! Each thread keeps its own books until it ends. Shared counters would order the operations of the
+//! threads, and hide an order that a ring lacks.
 
 use std::cell::RefCell;
 use std::sync::Mutex;

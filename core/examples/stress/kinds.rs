@@ -28,8 +28,8 @@ pub(crate) trait Kind: 'static {
         false
     }
 
-    /// Fills up to `count` slots in place with the items of `next`, and shows them to the readers if `commit`. Returns how
-    /// many slots it filled; 0 if `count` slots are not free now.
+    /// Fills up to `count` slots in place with the items of `next`, and shows them to the readers
+    /// if `commit`. Returns how many slots it filled; 0 if `count` slots are not free now.
     fn fill<T: Send + 'static>(
         writer: &mut Self::Writer<T>,
         count: usize,

@@ -1,4 +1,5 @@
-//! The shared state of the threads of a round: the ring, the counts, and the doorbells at which they wait.
+//! The shared state of the threads of a round: the ring, the counts, and the doorbells at which
+//! they wait.
 
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};

@@ -1,4 +1,5 @@
-//! Rounds: a number of threads on a ring of some size, each with random choices of its own, and an audit at the end.
+//! Rounds: a number of threads on a ring of some size, each with random choices of its own, and an
+//! audit at the end.
 
 use std::sync::atomic::{
     AtomicBool, AtomicU64,

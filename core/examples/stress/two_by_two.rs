@@ -133,7 +133,8 @@ fn made_way(done: &Done, count: u64) {
     }
 }
 
-/// Prints a line each second: the number of items, and the share of the slowest thread compared with a fair one.
+/// Prints a line each second: the number of items, and the share of the slowest thread compared
+/// with a fair one.
 fn report(name: &str, done: &[Done; 2 * SIDES], over: &AtomicBool) {
     let mut before = [0; 2 * SIDES];
     let mut last = Instant::now();

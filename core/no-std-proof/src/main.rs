@@ -1,18 +1,22 @@
-//! A program without std, without an allocator and without libc, which shows that mycelium-core needs none of them.
+//! A program without std, without an allocator and without libc, which shows that mycelium-core
+//! needs none of them.
 //!
-//! It sends items through every ring and a channel, parks at a doorbell and is woken, connects two links, writes a message
-//! as a frame and reads it back, and exits with 0 if all data is unchanged. Each error has its own exit code. It runs on
-//! Linux on x86-64:
+//! It sends items through every ring and a channel, parks at a doorbell and is woken, connects two
+//! links, writes a message as a frame and reads it back, and exits with 0 if all data is unchanged.
+//! Each error has its own exit code. It runs on Linux on x86-64:
 //!
 //! ```text
 //! cd core/no-std-proof
-//! RUSTFLAGS="-Clink-arg=-nostartfiles -Clink-arg=-nodefaultlibs -Clink-arg=-static -Crelocation-model=static" \
+//! RUSTFLAGS="-Clink-arg=-nostartfiles -Clink-arg=-nodefaultlibs -Clink-arg=-static \
+//!     -Crelocation-model=static" \
 //!     cargo build --release --target x86_64-unknown-linux-gnu
 //! target/x86_64-unknown-linux-gnu/release/mycelium-no-std-proof
-//! nm -C target/x86_64-unknown-linux-gnu/release/mycelium-no-std-proof | grep -E ' (std|alloc)::|malloc|__rust_alloc'
+//! nm -C target/x86_64-unknown-linux-gnu/release/mycelium-no-std-proof |
+//!     grep -E ' (std|alloc)::|malloc|__rust_alloc'
 //! ```
 //!
-//! The last line must find nothing. The real check is the linker: code that needs std or an allocator does not link.
+//! The last line must find nothing. The real check is the linker: code that needs std or an
+//! allocator does not link.
 #![no_std]
 #![no_main]
 
@@ -98,8 +102,8 @@ fn proof() -> Result<(), i32> {
     if same { Ok(()) } else { Err(17) }
 }
 
-/// The entry point. The kernel jumps here with the stack aligned to 16 bytes, but a Rust function expects a call: so this
-/// only makes the call.
+/// The entry point. The kernel jumps here with the stack aligned to 16 bytes, but a Rust function
+/// expects a call: so this only makes the call.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 extern "C" fn _start() -> ! {

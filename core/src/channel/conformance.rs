@@ -1,4 +1,5 @@
-//! The laws of every [`Queue`], ours and an adapter's: `queue_conformance!(MyQueue);` makes a test of each law.
+//! The laws of every [`Queue`], ours and an adapter's: `queue_conformance!(MyQueue);` makes a test
+//! of each law.
 //!
 //! The laws run on one thread, without an executor: a waker only records that it was woken.
 
@@ -69,7 +70,8 @@ fn full<Q: Queue>() -> (Q::Sender<u32>, Q::Receiver<u32>) {
     (sender, receiver)
 }
 
-/// An item that does not fit is refused, and comes back; each item that is taken makes room for one.
+/// An item that does not fit is refused, and comes back; each item that is taken makes room for
+/// one.
 pub fn it_is_bounded<Q: Queue>() {
     let (mut sender, mut receiver) = full::<Q>();
     assert_eq!(sender.capacity(), 4);

@@ -1,7 +1,8 @@
-//! Any number of senders and receivers, over [`ring::mpmc`](crate::ring::mpmc): each item goes to one receiver, in one
-//! order for all.
+//! Any number of senders and receivers, over [`ring::mpmc`](crate::ring::mpmc): each item goes to
+//! one receiver, in one order for all.
 //!
-//! Ends that wait are woken one at a time, in turn; another sender or receiver that arrives meanwhile may be served first.
+//! Ends that wait are woken one at a time, in turn; another sender or receiver that arrives
+//! meanwhile may be served first.
 //!
 //! ```
 //! use mycelium_core::channel::mpmc;
@@ -34,15 +35,15 @@ use crate::ring::mpmc::{self, Consumer, Grant, Mpmc, Producer, Ring, Slot};
 use crate::ring::{GrantError, Handle, Storage};
 use crate::sync::const_unless_loom;
 
-/// A channel whose slots are a part of it, for a `static` or a field: `N` slots, up to `S` senders and `R` receivers at
-/// a time.
+/// A channel whose slots are a part of it, for a `static` or a field: `N` slots, up to `S` senders
+/// and `R` receivers at a time.
 pub type Inline<T, const N: usize, const S: usize, const R: usize> =
     Channel<mpmc::Inline<T, N>, ChannelWaiters<WaiterList<S>, WaiterList<R>>>;
 
 impl<T, const N: usize, const S: usize, const R: usize> Inline<T, N, S, R> {
     const_unless_loom! {
-        /// An empty channel. It compiles if `N` is a power of two from 2 on, and `S` and `R` are at most the number of bits
-        /// of a word.
+        /// An empty channel. It compiles if `N` is a power of two from 2 on, and `S` and `R` are at
+        /// most the number of bits of a word.
         #[must_use]
         pub const fn new() -> Self {
             let waiters = ChannelWaiters::new(WaiterList::<S>::new(), WaiterList::<R>::new());
@@ -58,8 +59,8 @@ impl<T, const N: usize, const S: usize, const R: usize> Default for Inline<T, N,
 }
 
 impl<T, M: Storage<Slot = Slot<T>>, L: Sides> Channel<Mpmc<T, M>, L> {
-    /// A sender and a receiver; more come from [`try_clone`](super::Sender::try_clone). `None` if a side has no free place,
-    /// or once the channel is closed.
+    /// A sender and a receiver; more come from [`try_clone`](super::Sender::try_clone). `None` if a
+    /// side has no free place, or once the channel is closed.
     #[allow(clippy::type_complexity)]
     pub fn split(
         &self,
@@ -98,7 +99,8 @@ pub type Receiver<T> = super::Receiver<
     alloc::sync::Arc<ChannelWaiters<GrowingWaiterList, GrowingWaiterList>>,
 >;
 
-/// A channel with `capacity` slots on the heap. Senders and receivers can be cloned without a limit.
+/// A channel with `capacity` slots on the heap. Senders and receivers can be cloned without a
+/// limit.
 ///
 /// # Errors
 /// If the capacity is not a power of two from 2 on, or there is not enough memory.

@@ -7,8 +7,9 @@ use crate::ring::{CapacityError, Consumer, PopError, PushError};
 
 /// A kind of queue, as a type that selects it: `Spsc`, `Stamped`, `Mpmc`, or an adapter's own.
 ///
-/// All are bounded, and for all of them `capacity` is that of a ring, a power of two from 2 on, so that one can replace
-/// another. Items of one sender arrive in order and at most once, and none is lost as long as the receiver exists.
+/// All are bounded, and for all of them `capacity` is that of a ring, a power of two from 2 on, so
+/// that one can replace another. Items of one sender arrive in order and at most once, and none is
+/// lost as long as the receiver exists.
 ///
 /// ```
 /// use mycelium_core::channel::{Mpmc, Queue, QueueReceiver, QueueSender, SendError, Spsc};
@@ -20,7 +21,8 @@ use crate::ring::{CapacityError, Consumer, PopError, PushError};
 ///     Ok(receiver.recv().await.unwrap() + u32::from(receiver.recv().await.is_none()))
 /// }
 /// # fn now<F: Future>(future: F) -> core::task::Poll<F::Output> {
-/// #     core::pin::pin!(future).poll(&mut core::task::Context::from_waker(core::task::Waker::noop()))
+/// #     let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+/// #     core::pin::pin!(future).poll(&mut context)
 /// # }
 /// # assert_eq!(now(through::<Spsc>()), core::task::Poll::Ready(Ok(8)));
 /// # assert_eq!(now(through::<Mpmc>()), core::task::Poll::Ready(Ok(8)));
@@ -56,7 +58,8 @@ pub trait QueueSender: Send + Sized {
     /// [`PushError`] with the item, if there is no room or the receiver is gone.
     fn try_send(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>>;
 
-    /// Sends an item, after there is room for it. A future that is dropped before it completes did not send.
+    /// Sends an item, after there is room for it. A future that is dropped before it completes did
+    /// not send.
     ///
     /// # Errors
     /// [`SendError`] with the item, if the receiver is gone.
@@ -83,7 +86,8 @@ pub trait QueueSender: Send + Sized {
     }
 }
 
-/// The end of a queue that items come out of. When it is dropped, the queue closes and the items in it are dropped.
+/// The end of a queue that items come out of. When it is dropped, the queue closes and the items in
+/// it are dropped.
 pub trait QueueReceiver: Send + Sized {
     /// The type of the items.
     type Item;
@@ -94,8 +98,8 @@ pub trait QueueReceiver: Send + Sized {
     /// [`PopError`] if there is none.
     fn try_recv(&mut self) -> Result<Self::Item, PopError>;
 
-    /// Takes the next item, after there is one; `None` when all items were taken and the senders are gone. A future that is
-    /// dropped before it completes took nothing.
+    /// Takes the next item, after there is one; `None` when all items were taken and the senders
+    /// are gone. A future that is dropped before it completes took nothing.
     fn recv(&mut self) -> impl Future<Output = Option<Self::Item>> + Send;
 
     /// How many items the queue has room for.

@@ -12,8 +12,8 @@ use super::waiters::{Sides, Waiter};
 use crate::ring::{Consumer, PopError};
 use crate::wait::WaitStrategy;
 
-/// The end of a channel that items come out of. When the last one is dropped, the channel closes, and the items that it
-/// could receive are dropped; see [Closing](super) for what stays.
+/// The end of a channel that items come out of. When the last one is dropped, the channel closes,
+/// and the items that it could receive are dropped; see [Closing](super) for what stays.
 ///
 /// `C` is an end of the ring, `L` leads to the [`ChannelWaiters`](super::ChannelWaiters).
 pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
@@ -23,8 +23,8 @@ pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
 }
 
 impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
-    /// A receiver of a channel of your own: an end of a ring, and the waiters that the senders share. `None` if there is
-    /// no free place for a receiver.
+    /// A receiver of a channel of your own: an end of a ring, and the waiters that the senders
+    /// share. `None` if there is no free place for a receiver.
     pub fn new(consumer: C, waiters: L) -> Option<Receiver<C, L>> {
         let waiter = Waiter::join(waiters.receivers())?;
         Some(Receiver { consumer: ManuallyDrop::new(consumer), waiter, waiters })
@@ -60,7 +60,8 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         taken
     }
 
-    /// Takes the next item, after there is one; `None` when all items were taken and the senders are gone.
+    /// Takes the next item, after there is one; `None` when all items were taken and the senders
+    /// are gone.
     ///
     /// A future that is dropped before it completes took nothing.
     #[inline]
@@ -68,9 +69,9 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         Receiving { receiver: self }
     }
 
-    /// Waits for an item, gives it and those behind it, up to `most`, to `buffer`, and returns how many; 0 when all items
-    /// were taken and the senders are gone. Senders are notified once. A `Vec` is a buffer, and so is one of `heapless` if
-    /// it has room for `most`.
+    /// Waits for an item, gives it and those behind it, up to `most`, to `buffer`, and returns how
+    /// many; 0 when all items were taken and the senders are gone. Senders are notified once. A
+    /// `Vec` is a buffer, and so is one of `heapless` if it has room for `most`.
     ///
     /// A future that is dropped before it completes took nothing.
     #[inline]
@@ -88,8 +89,8 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         self.consumer.capacity()
     }
 
-    /// How many items wait in the channel, as far as this end can see. In a channel with several senders, slots that are
-    /// reserved or were aborted count until a receiver has skipped them.
+    /// How many items wait in the channel, as far as this end can see. In a channel with several
+    /// senders, slots that are reserved or were aborted count until a receiver has skipped them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.consumer.len()
@@ -101,7 +102,8 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         self.consumer.is_empty()
     }
 
-    /// Ends receiving by this end, as dropping it does. When all receivers are gone, senders get their items back.
+    /// Ends receiving by this end, as dropping it does. When all receivers are gone, senders get
+    /// their items back.
     pub fn close(self) {}
 
     /// The same as [`recv`](Receiver::recv), for your own futures.
@@ -178,7 +180,8 @@ fn notify(consumer: &mut impl Consumer, waiters: &impl Deref<Target: Sides>) {
     waiters.senders().notify_one();
 }
 
-/// Items that were given to a buffer that panics have left the channel: senders must not wait for that room.
+/// Items that were given to a buffer that panics have left the channel: senders must not wait for
+/// that room.
 struct NotifyOnPanic<'a, C: Consumer, L: Deref<Target: Sides>> {
     consumer: &'a mut C,
     waiters: &'a L,
@@ -201,12 +204,15 @@ impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiver<C, L> {
     }
 }
 
-/// Drops what is in the channel: a sender may wait for an answer to it, and must not wait until it is dropped itself.
+/// Drops what is in the channel: a sender may wait for an answer to it, and must not wait until it
+/// is dropped itself.
 ///
-/// The channel is closed first, so that no item follows those that are dropped here. Items that were being sent at that
-/// moment stay until the channel is dropped, and so do items behind a reserved slot.
+/// The channel is closed first, so that no item follows those that are dropped here. Items that
+/// were being sent at that moment stay until the channel is dropped, and so do items behind a
+/// reserved slot.
 fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiters: &L) {
-    /// Wakes the senders even if the drop of an item panics; and items are dropped even if a waker panics.
+    /// Wakes the senders even if the drop of an item panics; and items are dropped even if a waker
+    /// panics.
     struct NotifyOnDrop<'a, L: Deref<Target: Sides>>(&'a L);
 
     impl<L: Deref<Target: Sides>> Drop for NotifyOnDrop<'_, L> {

@@ -1,5 +1,5 @@
-//! Slots that are held for an item: the wait for room apart from the send, which is then immediate. Read before
-//! `sender.rs`.
+//! Slots that are held for an item: the wait for room apart from the send, which is then immediate.
+//! Read before `sender.rs`.
 
 use core::fmt;
 use core::ops::Deref;
@@ -7,10 +7,11 @@ use core::ops::Deref;
 use super::waiters::Sides;
 use crate::ring::{GrantError, Handle, Producer, spsc};
 
-/// A writer's end that can hold a slot for an item, and knows whether there may be other writers. All rings for items have
-/// such ends.
+/// A writer's end that can hold a slot for an item, and knows whether there may be other writers.
+/// All rings for items have such ends.
 pub trait Reserve: Producer + Sized {
-    /// Whether readers must skip an aborted slot before it is free again and the items behind it are visible.
+    /// Whether readers must skip an aborted slot before it is free again and the items behind it
+    /// are visible.
     const SKIPS: bool;
 
     /// A slot that is held.
@@ -66,12 +67,12 @@ impl<H: Handle<Target: spsc::Ring>> ReservedSlot for spsc::Grant<'_, H> {
     }
 }
 
-/// A slot for one item, held by [`Sender::reserve`](super::Sender::reserve). Dropping it gives the slot back: at once in a
-/// channel with one sender, otherwise as soon as a receiver skips it.
+/// A slot for one item, held by [`Sender::reserve`](super::Sender::reserve). Dropping it gives the
+/// slot back: at once in a channel with one sender, otherwise as soon as a receiver skips it.
 ///
-/// In a channel with several senders, items that were sent after the slot was taken lie behind it: receivers get them
-/// once this permit is used or dropped. So do not wait for anything while you hold a permit. To forget a permit
-/// (`mem::forget`) stops such a channel for good.
+/// In a channel with several senders, items that were sent after the slot was taken lie behind it:
+/// receivers get them once this permit is used or dropped. So do not wait for anything while you
+/// hold a permit. To forget a permit (`mem::forget`) stops such a channel for good.
 pub struct Permit<'a, P: Reserve + 'a, L: Deref<Target: Sides>> {
     slot: Option<P::Slot<'a>>,
     waiters: &'a L,
@@ -82,7 +83,8 @@ impl<'a, P: Reserve, L: Deref<Target: Sides>> Permit<'a, P, L> {
         Permit { slot: Some(slot), waiters }
     }
 
-    /// Sends the item, now. If the receivers went after the permit was given, the item is dropped with the channel.
+    /// Sends the item, now. If the receivers went after the permit was given, the item is dropped
+    /// with the channel.
     #[inline]
     pub fn send(self, item: P::Item) {
         let waiters = self.waiters;

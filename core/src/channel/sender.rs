@@ -23,8 +23,8 @@ pub struct Sender<P: Producer, L: Deref<Target: Sides>> {
 }
 
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
-    /// A sender of a channel of your own: an end of a ring, and the waiters that the receivers share. `None` if there is
-    /// no free place for a sender.
+    /// A sender of a channel of your own: an end of a ring, and the waiters that the receivers
+    /// share. `None` if there is no free place for a sender.
     pub fn new(producer: P, waiters: L) -> Option<Sender<P, L>> {
         let waiter = Waiter::join(waiters.senders())?;
         Some(Sender { producer: ManuallyDrop::new(producer), waiter, waiters })
@@ -70,8 +70,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         self.producer.capacity()
     }
 
-    /// How many items wait in the channel, as far as this end can see. In a channel with several senders, slots that are
-    /// reserved or were aborted count until a receiver has skipped them.
+    /// How many items wait in the channel, as far as this end can see. In a channel with several
+    /// senders, slots that are reserved or were aborted count until a receiver has skipped them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.producer.len()
@@ -83,8 +83,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         self.producer.is_empty()
     }
 
-    /// Ends sending by this end, as dropping it does. When all senders are gone, receivers get the remaining items and
-    /// then the end.
+    /// Ends sending by this end, as dropping it does. When all senders are gone, receivers get the
+    /// remaining items and then the end.
     pub fn close(self) {}
 
     /// Sends without a notification: the caller calls `notify`.
@@ -99,8 +99,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         self.waiters.receivers().notify_one();
     }
 
-    /// The same as [`send`](Sender::send), for your own futures: takes the item once it was sent, or hands it back with
-    /// the error.
+    /// The same as [`send`](Sender::send), for your own futures: takes the item once it was sent,
+    /// or hands it back with the error.
     #[inline]
     pub fn poll_send(
         &mut self,
@@ -135,15 +135,16 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         let producer: *mut P = &mut *self.producer;
         let senders = self.waiters.senders();
         let slot = ready!(self.waiter.poll(senders, context.waker(), |_| {
-            // SAFETY: the producer is borrowed as long as the permit lives, and by each check in turn: no check follows one
-            // that got a slot.
+            // SAFETY: the producer is borrowed as long as the permit lives, and by each check in
+            // turn: no check follows one that got a slot.
             match unsafe { &mut *producer }.reserve_slot() {
                 Ok(slot) => Some(Ok(slot)),
                 Err(GrantError::Closed) => Some(Err(SendError(()))),
                 Err(_) => None,
             }
         }));
-        // The producer is borrowed by the slot, so whether there is more room is not checked here: another sender may.
+        // The producer is borrowed by the slot, so whether there is more room is not checked here:
+        // another sender may.
         self.waiter.succeeded(senders, || true);
         Poll::Ready(slot.map(|slot| Permit::new(slot, &self.waiters)))
     }

@@ -16,8 +16,8 @@ use crate::ring::Producer;
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     /// Sends an item, after there is room for it.
     ///
-    /// A future that is dropped before it completes did not send; the item is dropped with it. To keep the item, wait by
-    /// [`reserve`](Sender::reserve) first.
+    /// A future that is dropped before it completes did not send; the item is dropped with it. To
+    /// keep the item, wait by [`reserve`](Sender::reserve) first.
     ///
     /// # Errors
     /// [`SendError`] with the item, if the receivers are gone.
@@ -26,11 +26,12 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         Sending { sender: self, item: Some(item) }
     }
 
-    /// Sends the items of an iterator, waits for room as often as needed, and returns how many items there were.
-    /// Receivers are notified once for each time that room was found.
+    /// Sends the items of an iterator, waits for room as often as needed, and returns how many
+    /// items there were. Receivers are notified once for each time that room was found.
     ///
-    /// An item is taken from the iterator only when it has a slot. So when the future is dropped, or after an error, the
-    /// items that the iterator still holds were not sent, and all others were.
+    /// An item is taken from the iterator only when it has a slot. So when the future is dropped,
+    /// or after an error, the items that the iterator still holds were not sent, and all others
+    /// were.
     ///
     /// # Errors
     /// [`SendError`] with how many were sent, if the receivers are gone.
@@ -136,8 +137,9 @@ impl<'a, P: Reserve, L: Deref<Target: Sides>> Future for Reserving<'a, P, L> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(sender) = self.sender.take() else { return Poll::Pending };
         let sender: *mut Sender<P, L> = sender;
-        // SAFETY: the sender is borrowed as long as the permit lives, and only by this future, which gives the borrow away
-        // when it returns a permit. The compiler does not see that the borrow can be kept if there is no permit yet.
+        // SAFETY: the sender is borrowed as long as the permit lives, and only by this future,
+        // which gives the borrow away when it returns a permit. The compiler does not see that the
+        // borrow can be kept if there is no permit yet.
         if let Poll::Ready(permit) = unsafe { &mut *sender }.poll_reserve(context) {
             return Poll::Ready(permit);
         }

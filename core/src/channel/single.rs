@@ -1,4 +1,5 @@
-//! Channels with one sender and one receiver: [`spsc`] and [`stamped`], which differ in the layout of their ring only.
+//! Channels with one sender and one receiver: [`spsc`] and [`stamped`], which differ in the layout
+//! of their ring only.
 
 use core::ops::Deref;
 
@@ -10,8 +11,8 @@ use crate::ring::spsc::{Consumer, Memory, Producer, SlotLayout, Spsc};
 type Waiters = ChannelWaiters<Doorbell, Doorbell>;
 
 impl<M: Memory<Slot: SlotLayout>> Channel<Spsc<M>, Waiters> {
-    /// Both ends, or `None` if one of them is or was taken: a channel serves one pair, because a dropped end tells the
-    /// other one that the channel is over.
+    /// Both ends, or `None` if one of them is or was taken: a channel serves one pair, because a
+    /// dropped end tells the other one that the channel is over.
     #[allow(clippy::type_complexity)]
     pub fn split(
         &self,
@@ -52,7 +53,8 @@ macro_rules! channel {
 
             impl<T, const N: usize> Inline<T, N> {
                 const_unless_loom! {
-                    /// An empty channel with `N` slots. `N` must be a power of two from 2 on, or it does not compile.
+                    /// An empty channel with `N` slots. `N` must be a power of two from 2 on, or it
+                    /// does not compile.
                     #[must_use]
                     pub const fn new() -> Self {
                         Channel {
@@ -102,8 +104,8 @@ macro_rules! channel {
 }
 
 channel! {
-    /// One sender, one receiver, over [`ring::spsc`](crate::ring::spsc): the faster one for batches and for items of a few
-    /// bytes.
+    /// One sender, one receiver, over [`ring::spsc`](crate::ring::spsc): the faster one for batches
+    /// and for items of a few bytes.
     ///
     /// ```
     /// use mycelium_core::channel::spsc;
@@ -130,8 +132,8 @@ channel! {
 }
 
 channel! {
-    /// One sender, one receiver, over [`ring::stamped`](crate::ring::stamped): the faster one for messages, and for
-    /// requests that wait for their response.
+    /// One sender, one receiver, over [`ring::stamped`](crate::ring::stamped): the faster one for
+    /// messages, and for requests that wait for their response.
     ///
     /// ```
     /// use mycelium_core::channel::stamped;

@@ -13,8 +13,9 @@ use crate::ring::{Consumer, Producer, PushError};
 
 /// The items, until all were taken and the senders are gone.
 ///
-/// A stream has no future that could be dropped: a stream that is not polled any more keeps a wake that it received until
-/// it is polled or dropped. Where several receivers share a channel, prefer [`Receiver::recv`].
+/// A stream has no future that could be dropped: a stream that is not polled any more keeps a wake
+/// that it received until it is polled or dropped. Where several receivers share a channel, prefer
+/// [`Receiver::recv`].
 impl<C: Consumer, L: Deref<Target: Sides>> Stream for Receiver<C, L> {
     type Item = C::Item;
 
@@ -30,11 +31,13 @@ impl<C: Consumer, L: Deref<Target: Sides>> Unpin for Receiver<C, L> {}
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     /// This sender as a [`Sink`].
     ///
-    /// It holds one item beside those in the channel. A flush sends that item and notifies the receivers; an item that was
-    /// started and not flushed when the sink is dropped may not have been sent.
+    /// It holds one item beside those in the channel. A flush sends that item and notifies the
+    /// receivers; an item that was started and not flushed when the sink is dropped may not have
+    /// been sent.
     ///
-    /// A sink has no future that could be dropped: a sink that waits for room and is not polled any more keeps a wake that
-    /// it received until it is polled or dropped. Where several senders share a channel, prefer [`Sender::send`].
+    /// A sink has no future that could be dropped: a sink that waits for room and is not polled any
+    /// more keeps a wake that it received until it is polled or dropped. Where several senders
+    /// share a channel, prefer [`Sender::send`].
     pub fn into_sink(self) -> SenderSink<P, L> {
         SenderSink { sender: Some(self), held: None, unannounced: false }
     }

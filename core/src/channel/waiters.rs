@@ -1,4 +1,5 @@
-//! Where the ends of a channel wait, and how one end waits. It may know doorbells and wait strategies, and no ring.
+//! Where the ends of a channel wait, and how one end waits. It may know doorbells and wait
+//! strategies, and no ring.
 
 use core::task::{Poll, Waker};
 
@@ -8,7 +9,8 @@ use crate::doorbell::Waiters;
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 use crate::wait::{SpinResult, SpinWait, WaitStrategy};
 
-/// What the ends of a channel share beside the ring: senders wait for room, receivers wait for items.
+/// What the ends of a channel share beside the ring: senders wait for room, receivers wait for
+/// items.
 #[derive(Debug)]
 pub struct ChannelWaiters<S, R> {
     senders: CachePadded<Side<S>>,
@@ -31,14 +33,14 @@ impl<W> Side<W> {
         }
     }
 
-    /// Records that an end of this side may abort a slot that it had claimed, which readers must then skip. Called before
-    /// the slot is marked.
+    /// Records that an end of this side may abort a slot that it had claimed, which readers must
+    /// then skip. Called before the slot is marked.
     pub(super) fn set_may_abort(&self) {
         self.may_abort.store(1, Ordering::Relaxed);
     }
 
-    /// Whether an end of this side may have aborted a slot. A reader that skips such a slot sees this too: it was stored
-    /// before the slot was marked.
+    /// Whether an end of this side may have aborted a slot. A reader that skips such a slot sees
+    /// this too: it was stored before the slot was marked.
     #[inline]
     pub(super) fn may_have_aborted(&self) -> bool {
         self.may_abort.load(Ordering::Relaxed) != 0
@@ -67,7 +69,8 @@ impl<W: Waiters> Side<W> {
 
 impl<S, R> ChannelWaiters<S, R> {
     const_unless_loom! {
-        /// A channel without ends. Senders wait at `senders` for room, receivers at `receivers` for items.
+        /// A channel without ends. Senders wait at `senders` for room, receivers at `receivers` for
+        /// items.
         #[must_use]
         pub const fn new(senders: S, receivers: R) -> ChannelWaiters<S, R> {
             ChannelWaiters {
@@ -109,7 +112,8 @@ impl<S: Waiters, R: Waiters> Sides for ChannelWaiters<S, R> {
     }
 }
 
-/// One end of a channel as a waiter. It is registered as long as the end lives, so a wait does not queue.
+/// One end of a channel as a waiter. It is registered as long as the end lives, so a wait does not
+/// queue.
 #[derive(Debug)]
 pub(super) struct Waiter<W: Waiters> {
     key: W::Key,
@@ -134,9 +138,9 @@ impl<W: Waiters> Waiter<W> {
         self.spin_wait = SpinWait::new(strategy);
     }
 
-    /// Calls `check` until it finds something or the strategy says to park; then parks and checks once more. `check` is
-    /// told whether it is that last call, which must see everything that is there. When something was found, the caller
-    /// ends the wait by [`Waiter::succeeded`].
+    /// Calls `check` until it finds something or the strategy says to park; then parks and checks
+    /// once more. `check` is told whether it is that last call, which must see everything that is
+    /// there. When something was found, the caller ends the wait by [`Waiter::succeeded`].
     #[inline]
     pub(super) fn poll<R>(
         &mut self,
@@ -169,7 +173,8 @@ impl<W: Waiters> Waiter<W> {
         check(true).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Ends a wait that got what it waited for. If this end had parked and there may be `more`, wakes another one.
+    /// Ends a wait that got what it waited for. If this end had parked and there may be `more`,
+    /// wakes another one.
     #[inline]
     pub(super) fn succeeded(&mut self, side: &Side<W>, more: impl FnOnce() -> bool) {
         self.spin_wait.reset();

@@ -1,4 +1,5 @@
-//! Lists of waiters that grow: blocks on the heap, each allocated once and kept until the list is dropped.
+//! Lists of waiters that grow: blocks on the heap, each allocated once and kept until the list is
+//! dropped.
 
 #![allow(unsafe_code)]
 
@@ -65,7 +66,8 @@ impl Growth for OnHeap {
             return Some(block);
         }
         let made = Box::into_raw(Box::new(WaiterList::with(OnHeap::new())));
-        // Release, pairs with the Acquire of `growing.have`, and of `growing.made` in a thread that loses here: the block.
+        // Release, pairs with the Acquire of `growing.have`, and of `growing.made` in a thread that
+        // loses here: the block.
         let placed = self.0.compare_exchange(
             ptr::null_mut(),
             made,

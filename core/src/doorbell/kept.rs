@@ -1,5 +1,5 @@
-//! The cell of a doorbell that keeps its waker: a ringer wakes by reference, so that a task that parks again with the same
-//! waker clones and drops nothing.
+//! The cell of a doorbell that keeps its waker: a ringer wakes by reference, so that a task that
+//! parks again with the same waker clones and drops nothing.
 //!
 //! | from | to | by | |
 //! | --- | --- | --- | --- |
@@ -8,10 +8,11 @@
 //! | PARKED | IDLE | waiter | its second check found something |
 //! | PARKED | WAKING, then IDLE | ringer | wakes by reference |
 //! | IDLE | KEEPING, then IDLE | waiter | forgets, and drops the waker |
-//! | WAKING | LEFT, then IDLE | waiter, then ringer | the waiter forgets, the ringer drops the waker |
+//! | WAKING | LEFT, then IDLE | waiter, ringer | the waiter forgets, the ringer drops the waker |
 //!
-//! In WAKING the ringer runs foreign code: the waker may poll the task in place, or another thread may, and the task may
-//! park again. This cell then refuses it, and it parks in the [spare cell](super::spare).
+//! In WAKING the ringer runs foreign code: the waker may poll the task in place, or another thread
+//! may, and the task may park again. This cell then refuses it, and it parks in the
+//! [spare cell](super::spare).
 
 #![allow(unsafe_code)]
 
@@ -34,16 +35,16 @@ const LEFT: usize = 4;
 #[derive(Debug)]
 pub(super) struct KeptWaker {
     state: AtomicUsize,
-    /// The identity of the waker in the cell, for threads without access to the cell: its data and its table, or 0 and 0.
-    /// Changed only with exclusive access to the cell.
+    /// The identity of the waker in the cell, for threads without access to the cell: its data and
+    /// its table, or 0 and 0. Changed only with exclusive access to the cell.
     data: AtomicUsize,
     table: AtomicUsize,
     waker: SharedCell<Option<Waker>>,
 }
 
-// SAFETY: `waker` is changed only by the thread that moved `state` to KEEPING, or by the ringer in WAKING or LEFT after
-// it has woken, and read only by that ringer. No other thread leaves these states or enters them meanwhile. A `Waker` may
-// be dropped, and woken by reference, on any thread.
+// SAFETY: `waker` is changed only by the thread that moved `state` to KEEPING, or by the ringer in
+// WAKING or LEFT after it has woken, and read only by that ringer. No other thread leaves these
+// states or enters them meanwhile. A `Waker` may be dropped, and woken by reference, on any thread.
 unsafe impl Sync for KeptWaker {}
 
 impl KeptWaker {
@@ -63,14 +64,17 @@ impl KeptWaker {
         self.state.load(Ordering::Relaxed) == PARKED
     }
 
-    /// Waiter: if `waker` is the one in the cell, parks with it and raises the fence. Returns whether it did.
+    /// Waiter: if `waker` is the one in the cell, parks with it and raises the fence. Returns
+    /// whether it did.
     #[inline]
     pub(super) fn park_again(&self, waker: &Waker, fence: impl FnOnce()) -> bool {
-        // Acquire, pairs with the Release of `kept.kept`, `kept.dropped` and `kept.forgotten`: which waker is in the cell.
+        // Acquire, pairs with the Release of `kept.kept`, `kept.dropped` and `kept.forgotten`:
+        // which waker is in the cell.
         let state = self.state.load(order!("kept.look", Acquire));
         // An exchange also from PARKED: a load could return a state that a ringer has left since.
         //
-        // Relaxed: between `kept.kept` and `kept.take` the state changes by read-modify-writes only, so these two pair.
+        // Relaxed: between `kept.kept` and `kept.take` the state changes by read-modify-writes
+        // only, so these two pair.
         matches!(state, IDLE | PARKED)
             && self.holds(waker)
             && self.state.exchange_and_fence(state, PARKED, fence)
@@ -86,20 +90,22 @@ impl KeptWaker {
         }
     }
 
-    /// Ringer: wakes the task that sleeps here, and returns whether it did. If another ringer was faster, this one may skip
-    /// the task: it checks again after the other ringer's wake, and if it parks again, its fence comes after this ringer's.
+    /// Ringer: wakes the task that sleeps here, and returns whether it did. If another ringer was
+    /// faster, this one may skip the task: it checks again after the other ringer's wake, and if it
+    /// parks again, its fence comes after this ringer's.
     #[inline]
     pub(super) fn wake(&self) -> bool {
-        // Acquire, pairs with the Release of `kept.kept`: the complete waker. Release, pairs with the fence of a waiter that
-        // parks again and sees this state: what was published before, because `announce_and_ring` has raised no fence.
+        // Acquire, pairs with the Release of `kept.kept`: the complete waker. Release, pairs with
+        // the fence of a waiter that parks again and sees this state: what was published before,
+        // because `announce_and_ring` has raised no fence.
         let both = order!("kept.take", AcqRel);
         if self.state.compare_exchange(PARKED, WAKING, both, Ordering::Relaxed).is_err() {
             return false;
         }
         let waking = Waking(self);
         let wake = |kept: *const Option<Waker>| {
-            // SAFETY: the exchange moved the state to WAKING, in which the cell is not changed; `waking` leaves it after the
-            // last use of the reference.
+            // SAFETY: the exchange moved the state to WAKING, in which the cell is not changed;
+            // `waking` leaves it after the last use of the reference.
             if let Some(waker) = unsafe { &*kept } {
                 waker.wake_by_ref();
             }
@@ -118,7 +124,8 @@ impl KeptWaker {
                 state @ (IDLE | PARKED) => {
                     let acquire = order!("kept.forget", Acquire);
                     if self.state.compare_exchange(state, KEEPING, acquire, relaxed).is_ok() {
-                        // SAFETY: the exchange gave this thread exclusive access until it leaves KEEPING.
+                        // SAFETY: the exchange gave this thread exclusive access until it leaves
+                        // KEEPING.
                         let waker = unsafe { self.empty() };
                         self.state.store(IDLE, order!("kept.forgotten", Release));
                         drop(waker);
@@ -143,8 +150,8 @@ impl KeptWaker {
         self.data.load(Ordering::Relaxed) == data && self.table.load(Ordering::Relaxed) == table
     }
 
-    /// Waiter: puts another waker into the cell and parks with it. Returns whether it did: not while another thread uses the
-    /// cell. The caller raises the fence.
+    /// Waiter: puts another waker into the cell and parks with it. Returns whether it did: not
+    /// while another thread uses the cell. The caller raises the fence.
     #[cold]
     pub(super) fn park(&self, waker: &Waker) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
@@ -152,8 +159,8 @@ impl KeptWaker {
             if !matches!(state, IDLE | PARKED) {
                 return false;
             }
-            // Acquire, pairs with the Release of `kept.woken`, `kept.forgotten` and `kept.dropped`: the thread before no longer
-            // uses the cell.
+            // Acquire, pairs with the Release of `kept.woken`, `kept.forgotten` and `kept.dropped`:
+            // the thread before no longer uses the cell.
             let acquire = order!("kept.keep", Acquire);
             match self.state.compare_exchange(state, KEEPING, acquire, Ordering::Relaxed) {
                 Ok(_) => break,
@@ -186,8 +193,8 @@ impl KeptWaker {
     }
 }
 
-/// The identity of a waker, as [`Waker::will_wake`] compares it. While the cell contains a clone, no other waker can have
-/// the same data.
+/// The identity of a waker, as [`Waker::will_wake`] compares it. While the cell contains a clone,
+/// no other waker can have the same data.
 #[inline]
 fn identity(waker: &Waker) -> (usize, usize) {
     (waker.data().addr(), ptr::from_ref(waker.vtable()).addr())
@@ -212,12 +219,14 @@ struct Waking<'a>(&'a KeptWaker);
 impl Drop for Waking<'_> {
     #[inline]
     fn drop(&mut self) {
-        // Release, pairs with the Acquire of `kept.keep` and `kept.forget`: the waker was used for the last time.
+        // Release, pairs with the Acquire of `kept.keep` and `kept.forget`: the waker was used for
+        // the last time.
         let release = order!("kept.woken", Release);
         let state = &self.0.state;
         if state.compare_exchange(WAKING, IDLE, release, Ordering::Relaxed).is_err() {
             // The state is LEFT, which only this ringer leaves.
-            // SAFETY: in WAKING and LEFT only the ringer that entered WAKING accesses the cell, and it has finished waking.
+            // SAFETY: in WAKING and LEFT only the ringer that entered WAKING accesses the cell, and
+            // it has finished waking.
             let waker = unsafe { self.0.empty() };
             // Release, pairs with the Acquire of `kept.keep`: the cell is empty.
             state.store(IDLE, order!("kept.dropped", Release));

@@ -1,9 +1,10 @@
 //! A list of waiters: several tasks that wait for the same thing.
 //!
-//! One word has a bit for each task that sleeps, so a ringer that finds zero is done after one load. Each task has a
-//! [`Doorbell`] of its own. The number of places is fixed (`WaiterList<N>`, no heap), or more blocks of places follow on
-//! the heap (`WaiterList<N, OnHeap>`, feature `alloc`). Both run the same code: it works on blocks, and [`Growth`] says
-//! whether a block is followed by another one.
+//! One word has a bit for each task that sleeps, so a ringer that finds zero is done after one
+//! load. Each task has a [`Doorbell`] of its own. The number of places is fixed (`WaiterList<N>`,
+//! no heap), or more blocks of places follow on the heap (`WaiterList<N, OnHeap>`, feature
+//! `alloc`). Both run the same code: it works on blocks, and [`Growth`] says whether a block is
+//! followed by another one.
 
 use core::task::Waker;
 
@@ -13,12 +14,12 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order, repe
 /// How many places each block after the first has.
 pub(super) const FURTHER: usize = if cfg!(loom) { 2 } else { usize::BITS as usize - 1 };
 
-/// The bit of the first block's word that says that further blocks exist, so that a ringer still pays one load where
-/// there are few places and no task sleeps. It is no place's bit.
+/// The bit of the first block's word that says that further blocks exist, so that a ringer still
+/// pays one load where there are few places and no task sleeps. It is no place's bit.
 const MORE: usize = 1 << (usize::BITS - 1);
 
-/// Places for up to `N` tasks, and more if `G` allows; `N` is at most the number of bits of a word, or one less if the
-/// list grows.
+/// Places for up to `N` tasks, and more if `G` allows; `N` is at most the number of bits of a word,
+/// or one less if the list grows.
 ///
 /// ```
 /// use core::task::Waker;
@@ -41,7 +42,8 @@ pub struct WaiterList<const N: usize, G = Fixed> {
     parked: AtomicUsize,
     /// A bit for each place that is registered.
     taken: AtomicUsize,
-    /// The place, counted over all blocks, at which the next ringer begins: each gets its turn. Used in the first block.
+    /// The place, counted over all blocks, at which the next ringer begins: each gets its turn.
+    /// Used in the first block.
     turn: AtomicUsize,
     bells: [Doorbell; N],
     growth: G,
@@ -186,7 +188,8 @@ impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
             return Some(Key(place));
         }
         if G::GROWS {
-            // Before any task has a place further on. The task parks there, and its fence makes this visible too.
+            // Before any task has a place further on. The task parks there, and its fence makes
+            // this visible too.
             self.parked.fetch_or(MORE, Ordering::Relaxed);
         }
         let (mut list, mut start) = (self.growth.next_or_new()?, N);
@@ -263,11 +266,12 @@ impl Block<'_> {
         (parked != 0).then(|| self.start + parked.trailing_zeros() as usize)
     }
 
-    /// Wakes the task of a place, unless another ringer did, or the task stopped waiting. Returns whether it did.
+    /// Wakes the task of a place, unless another ringer did, or the task stopped waiting. Returns
+    /// whether it did.
     fn wake(&self, place: usize) -> bool {
         let bit = self.bit(place);
-        // Acquire, pairs with the Release of `row.parked`: the bell says PARKED. Release, pairs with the Acquire of
-        // `row.unpark`: what this ringer published.
+        // Acquire, pairs with the Release of `row.parked`: the bell says PARKED. Release, pairs
+        // with the Acquire of `row.unpark`: what this ringer published.
         let rung = self.parked.fetch_and(!bit, order!("row.wake", AcqRel)) & bit != 0;
         if rung {
             // Has no effect if the task is about to park again: it checks after that.
@@ -285,7 +289,8 @@ impl Block<'_> {
                 return None;
             }
             let index = free.trailing_zeros();
-            // Acquire, pairs with the Release of `row.leave-seat`: the previous task parked here for the last time.
+            // Acquire, pairs with the Release of `row.leave-seat`: the previous task parked here
+            // for the last time.
             let acquire = order!("row.take-seat", Acquire);
             let claimed = self.taken.compare_exchange_weak(
                 taken,
@@ -301,7 +306,8 @@ impl Block<'_> {
     }
 
     fn leave(&self, place: usize) {
-        // The bell may say PARKED although no task sleeps there: `unpark` takes back the bit alone. This ends it.
+        // The bell may say PARKED although no task sleeps there: `unpark` takes back the bit alone.
+        // This ends it.
         self.bell(place).forget();
         self.taken.fetch_and(!self.bit(place), order!("row.leave-seat", Release));
     }
@@ -309,15 +315,16 @@ impl Block<'_> {
     fn park(&self, place: usize, waker: &Waker) {
         // The bell's own fence is not needed: the one below comes after the bit.
         self.bell(place).park_with(waker, || ());
-        // Release, pairs with the Acquire of `row.wake`: a ringer that takes the bit back finds a bell to ring.
+        // Release, pairs with the Acquire of `row.wake`: a ringer that takes the bit back finds a
+        // bell to ring.
         self.parked.fetch_or(self.bit(place), order!("row.parked", Release));
         barrier!("row.park", SeqCst);
     }
 
     fn unpark(&self, place: usize) -> bool {
         let bit = self.bit(place);
-        // Acquire, pairs with the Release of `row.wake`: the ringer woke no other task, and relies on this one to see what
-        // there is to pass on.
+        // Acquire, pairs with the Release of `row.wake`: the ringer woke no other task, and relies
+        // on this one to see what there is to pass on.
         let acquire = order!("row.unpark", Acquire);
         self.parked.load(acquire) & bit == 0 || self.parked.fetch_and(!bit, acquire) & bit == 0
     }

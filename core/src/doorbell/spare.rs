@@ -1,5 +1,6 @@
-//! The cell of a doorbell for a task that parks while a ringer still wakes it by the [kept waker](super::kept). The waker is
-//! taken out before it is used, so no foreign code runs while a ringer has exclusive access to the cell.
+//! The cell of a doorbell for a task that parks while a ringer still wakes it by the
+//! [kept waker](super::kept). The waker is taken out before it is used, so no foreign code runs
+//! while a ringer has exclusive access to the cell.
 
 #![allow(unsafe_code)]
 
@@ -22,8 +23,9 @@ pub(super) struct SpareWaker {
     waker: SharedCell<Option<Waker>>,
 }
 
-// SAFETY: `waker` is accessed only by the thread that moved `state` to KEEPING or to TAKING, until that thread leaves the
-// state; no other thread leaves it. A `Waker` may be dropped and woken on any thread.
+// SAFETY: `waker` is accessed only by the thread that moved `state` to KEEPING or to TAKING, until
+// that thread leaves the state; no other thread leaves it. A `Waker` may be dropped and woken on
+// any thread.
 unsafe impl Sync for SpareWaker {}
 
 impl SpareWaker {
@@ -45,8 +47,8 @@ impl SpareWaker {
         loop {
             match state {
                 TAKING => {
-                    // The ringer wakes for something earlier, so this waiter wakes itself to check again. This cannot recurse: a
-                    // ringer runs no foreign code in TAKING.
+                    // The ringer wakes for something earlier, so this waiter wakes itself to check
+                    // again. This cannot recurse: a ringer runs no foreign code in TAKING.
                     waker.wake_by_ref();
                     return;
                 }
@@ -54,7 +56,8 @@ impl SpareWaker {
                 KEEPING => return,
                 _ => {}
             }
-            // Acquire, pairs with the Release of `spare.taken`, `spare.kept` and `spare.forgotten`: the content of the cell.
+            // Acquire, pairs with the Release of `spare.taken`, `spare.kept` and `spare.forgotten`:
+            // the content of the cell.
             let acquire = order!("spare.keep", Acquire);
             match self.state.compare_exchange(state, KEEPING, acquire, Ordering::Relaxed) {
                 Ok(_) => break,

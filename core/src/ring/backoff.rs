@@ -1,9 +1,9 @@
 //! The wait after a failed compare-and-swap.
 //!
-//! A thread whose compare-and-swap failed tries again. If it does so at once, the cache line moves for attempts instead of
-//! for items, and two threads get half the throughput of one. So each failure doubles the wait, up to some hundred
-//! nanoseconds: short beside a time slice, so that no thread starves. The thread waits for no other thread in particular:
-//! it could continue at once.
+//! A thread whose compare-and-swap failed tries again. If it does so at once, the cache line moves
+//! for attempts instead of for items, and two threads get half the throughput of one. So each
+//! failure doubles the wait, up to some hundred nanoseconds: short beside a time slice, so that no
+//! thread starves. The thread waits for no other thread in particular: it could continue at once.
 
 use crate::sync::pause;
 

@@ -1,24 +1,28 @@
 //! `broadcast`: one writer, many readers, every reader sees every message in order.
 //!
-//! A ring of slots that contain messages as bytes. Each slot begins with a **stamp**: the sequence of the message while
-//! it is being written, the sequence plus one once it can be read. Stamp and message reach a reader together, in one
-//! cache line if they fit ([`Layout::exact`]). The writer also stores its position in a word of its own, which readers
-//! load only to join or to count what waits: in a stream, a reader loads the stamp of the slot that it wants next, and
-//! the writer loads no reader's position until it has used up the room that it saw at its last check.
+//! A ring of slots that contain messages as bytes. Each slot begins with a **stamp**: the sequence
+//! of the message while it is being written, the sequence plus one once it can be read. Stamp and
+//! message reach a reader together, in one cache line if they fit ([`Layout::exact`]). The writer
+//! also stores its position in a word of its own, which readers load only to join or to count what
+//! waits: in a stream, a reader loads the stamp of the slot that it wants next, and the writer
+//! loads no reader's position until it has used up the room that it saw at its last check.
 //!
-//! Two kinds of reader share one ring. A **gating** reader has an entry with its cursor in the ring, and the writer
-//! never passes it: it loses nothing, and when it does not move the ring is full. An **observing** reader has no entry
-//! and costs the writer nothing. It copies a message out and loads the stamp again; if the writer was faster, it gets
-//! the exact number of messages that it missed.
+//! Two kinds of reader share one ring. A **gating** reader has an entry with its cursor in the
+//! ring, and the writer never passes it: it loses nothing, and when it does not move the ring is
+//! full. An **observing** reader has no entry and costs the writer nothing. It copies a message out
+//! and loads the stamp again; if the writer was faster, it gets the exact number of messages that
+//! it missed.
 //!
-//! Slots are words, read and written by relaxed atomic loads and stores. An observer that races with the writer reads a
-//! mixture of two messages and discards it; this is no undefined behaviour. (The stamp protocol is a sequence lock; see
-//! Boehm, "Can seqlocks get along with programming language memory models?", 2012.)
+//! Slots are words, read and written by relaxed atomic loads and stores. An observer that races
+//! with the writer reads a mixture of two messages and discards it; this is no undefined behaviour.
+//! (The stamp protocol is a sequence lock; see Boehm, "Can seqlocks get along with programming
+//! language memory models?", 2012.)
 //!
 //! Sequences are `usize` and wrap. On 32-bit hosts a gap is exact below 2³¹ missed messages.
 //!
-//! To read: this file, `storage.rs` and `slot.rs` (the words), `layout.rs`, `ring_ref.rs` (what an end keeps), `producer.rs`,
-//! `consumer.rs`; then `batch.rs`, `borrow.rs`, `retaining.rs` and `memory.rs`.
+//! To read: this file, `storage.rs` and `slot.rs` (the words), `layout.rs`, `ring_ref.rs` (what an
+//! end keeps), `producer.rs`, `consumer.rs`; then `batch.rs`, `borrow.rs`, `retaining.rs` and
+//! `memory.rs`.
 
 mod batch;
 mod borrow;
@@ -76,7 +80,8 @@ impl<T: Storage> Broadcast<T> {
     /// Makes a ring in new `storage`.
     ///
     /// # Errors
-    /// If the capacity is not a power of two of at least 2, or the size of the storage is not that of the layout.
+    /// If the capacity is not a power of two of at least 2, or the size of the storage is not that
+    /// of the layout.
     pub fn new(storage: T, layout: Layout) -> Result<Broadcast<T>, LayoutError> {
         Ok(Broadcast::over(storage, layout)?.starting_at(0))
     }
@@ -109,7 +114,8 @@ impl<T: Storage> Broadcast<T> {
     /// The writer's end, or `None` while it is taken or after the ring was closed.
     pub fn producer<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Producer<H>> {
         let words = ring.storage.writer();
-        // Acquire, pairs with the Release of `broadcast.hand-over`: the tail of the previous writer.
+        // Acquire, pairs with the Release of `broadcast.hand-over`: the tail of the previous
+        // writer.
         let order = order!("broadcast.take-over", Acquire);
         words.state.state.compare_exchange(0, WRITING, order, Ordering::Relaxed).ok()?;
         let next = words.tail.load(Ordering::Relaxed);
@@ -118,22 +124,25 @@ impl<T: Storage> Broadcast<T> {
 
     /// A reader that the writer never passes, or `None` if all entries are in use.
     ///
-    /// It starts with the first message whose push began after this call returned; it may also see a message whose push
-    /// overlaps the call.
+    /// It starts with the first message whose push began after this call returned; it may also see
+    /// a message whose push overlaps the call.
     pub fn gating<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
         let (index, entry) = ring.entries().find_map(|(index, entry)| {
-            // Acquire, pairs with the Release of `broadcast.leave`: the previous reader no longer uses its slots and the entry.
+            // Acquire, pairs with the Release of `broadcast.leave`: the previous reader no longer
+            // uses its slots and the entry.
             let claim = order!("broadcast.claim", Acquire);
             let state = &entry.shown.state;
             let claimed = state.compare_exchange(FREE, JOINING, claim, Ordering::Relaxed);
             claimed.is_ok().then_some((index, entry))
         })?;
-        // A Dekker handshake with `Broadcast::room`. Either the writer's check comes after this fence and sees the entry, or
-        // it came before, and then the tail that the writer stored before that check is visible here. The writer may then
-        // continue without a check for one lap from that tail, which does not pass the position where this reader starts.
+        // A Dekker handshake with `Broadcast::room`. Either the writer's check comes after this
+        // fence and sees the entry, or it came before, and then the tail that the writer stored
+        // before that check is visible here. The writer may then continue without a check for one
+        // lap from that tail, which does not pass the position where this reader starts.
         //
-        // The first cursor is stored with Release, too: a writer may still see the state of the previous reader together
-        // with this cursor, and must then see that the previous reader no longer uses its slots.
+        // The first cursor is stored with Release, too: a writer may still see the state of the
+        // previous reader together with this cursor, and must then see that the previous reader no
+        // longer uses its slots.
         entry.show(ring.tail());
         entry.shown.state.store(GATING, order!("broadcast.join", Release));
         barrier!("broadcast.join-fence", SeqCst);
@@ -142,7 +151,8 @@ impl<T: Storage> Broadcast<T> {
         Some(Consumer::new(ring, Some(index), start))
     }
 
-    /// A reader that the writer does not wait for. It starts with the first message that is not published yet.
+    /// A reader that the writer does not wait for. It starts with the first message that is not
+    /// published yet.
     pub fn observing<H: BroadcastHandle<Storage = T>>(ring: H) -> Consumer<H> {
         let start = ring.tail();
         Consumer::new(ring, None, start)
@@ -160,14 +170,15 @@ impl<T: Storage> Broadcast<T> {
         self.layout
     }
 
-    /// The most messages that a gating reader was behind, as the writer saw at its checks: once a lap, and whenever the ring
-    /// was full.
+    /// The most messages that a gating reader was behind, as the writer saw at its checks: once a
+    /// lap, and whenever the ring was full.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.storage.writer().state.high_water.load(Ordering::Relaxed)
     }
 
-    /// How many messages the slowest gating reader is behind, as far as this thread can see; 0 if there is none.
+    /// How many messages the slowest gating reader is behind, as far as this thread can see; 0 if
+    /// there is none.
     #[must_use]
     pub fn depth(&self) -> usize {
         let tail = self.tail();
@@ -182,7 +193,8 @@ impl<T: Storage> Broadcast<T> {
         self.storage.writer().tail.load(Ordering::Relaxed)
     }
 
-    /// The same as [`tail`](Broadcast::tail), for a caller that knows that all messages before `known` are published.
+    /// The same as [`tail`](Broadcast::tail), for a caller that knows that all messages before
+    /// `known` are published.
     fn published(&self, known: usize) -> usize {
         let tail = self.tail();
         if is_after(tail, known) { tail } else { known }
@@ -192,13 +204,14 @@ impl<T: Storage> Broadcast<T> {
         (0..).map_while(|index| Some((index, self.storage.reader(index)?)))
     }
 
-    /// The writer's check, at `tail`: returns the sequence up to which it may write, and the entry of the slowest reader.
-    /// `cursor` selects one of a reader's positions.
+    /// The writer's check, at `tail`: returns the sequence up to which it may write, and the entry
+    /// of the slowest reader. `cursor` selects one of a reader's positions.
     fn room(&self, tail: usize, cursor: impl Fn(&ReaderWords) -> &AtomicUsize) -> (usize, usize) {
-        // See `gating`: the other half of the handshake with a reader that joins. The tail was stored with the last
-        // message.
+        // See `gating`: the other half of the handshake with a reader that joins. The tail was
+        // stored with the last message.
         barrier!("broadcast.room-fence", SeqCst);
-        // Acquire, pairs with the Release of the reader's position: it no longer uses the slots before it.
+        // Acquire, pairs with the Release of the reader's position: it no longer uses the slots
+        // before it.
         let cursor = |entry: &ReaderWords| {
             cursor(entry).acquire(T::FOREIGN, order!("broadcast.room", Acquire))
         };
@@ -217,7 +230,8 @@ impl<T: Storage> Broadcast<T> {
         cursor: impl Fn(&ReaderWords) -> usize,
     ) -> Option<(usize, usize)> {
         let gating = self.entries().filter(|(_, entry)| {
-            // Acquire, pairs with the Release of `broadcast.leave`: a reader that has left no longer uses its slots.
+            // Acquire, pairs with the Release of `broadcast.leave`: a reader that has left no
+            // longer uses its slots.
             let state = &entry.shown.state;
             state.acquire(T::FOREIGN, order!("broadcast.readers", Acquire)) == GATING
         });

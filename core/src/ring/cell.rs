@@ -67,7 +67,8 @@ pub unsafe trait InPlace: Cell {
     /// The value in place.
     ///
     /// # Safety
-    /// The cell contains a value, and no thread takes it or puts another one while the reference lives.
+    /// The cell contains a value, and no thread takes it or puts another one while the reference
+    /// lives.
     unsafe fn borrow(&self) -> &Self::Item;
 }
 
@@ -76,7 +77,8 @@ pub unsafe trait InPlace: Cell {
 #[repr(transparent)]
 pub struct Slot<T>(SharedCell<MaybeUninit<T>>);
 
-// SAFETY: one thread at a time accesses the value (the contract of `Cell`), and it may be sent between threads.
+// SAFETY: one thread at a time accesses the value (the contract of `Cell`), and it may be sent
+// between threads.
 unsafe impl<T: Send> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
@@ -88,8 +90,9 @@ impl<T> Slot<T> {
         }
     }
 
-    /// The same as `put`, but a value of whole words is stored from its first word to its last, in as few stores as
-    /// possible. `docs/decisions/2026-11-21-stores-that-wait-for-lines.md` gives the reason.
+    /// The same as `put`, but a value of whole words is stored from its first word to its last, in
+    /// as few stores as possible. `docs/decisions/2026-11-21-stores-that-wait-for-lines.md` gives
+    /// the reason.
     ///
     /// # Safety
     /// As for `put`. The cell is aligned to [`Piece`].
@@ -104,7 +107,8 @@ impl<T> Slot<T> {
         let copy = |value: &mut MaybeUninit<T>| {
             let (from, to) = (item.as_ptr(), value.as_mut_ptr());
             let pieces = size_of::<T>() / size_of::<Piece>();
-            // SAFETY: the item has `pieces` pieces, and so has the cell, which is equally long and aligned to them.
+            // SAFETY: the item has `pieces` pieces, and so has the cell, which is equally long and
+            // aligned to them.
             unsafe { store::<Piece>(from.cast(), to.cast(), 0..pieces) };
             let words = pieces * (size_of::<Piece>() / WORD)..size_of::<T>() / WORD;
             // SAFETY: as above, of words.
@@ -125,8 +129,8 @@ pub(super) type Piece = usize;
 /// Stores a range of the pieces at `from` to their places at `to`, one after the other.
 ///
 /// # Safety
-/// `from` and `to` lead to as many pieces as the end of the range says; `to` is aligned to them, and no other thread reads
-/// or writes there.
+/// `from` and `to` lead to as many pieces as the end of the range says; `to` is aligned to them,
+/// and no other thread reads or writes there.
 #[inline(always)]
 unsafe fn store<P>(
     from: *const MaybeUninit<P>,
@@ -180,9 +184,10 @@ unsafe impl<T> Cell for Slot<T> {
         let count = slots.len().min(items.len());
         let to = slots.as_ptr().cast::<T>().cast_mut();
         seen!(Store, &slots[..count]);
-        // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` at every level), so `to` leads to
-        // `count` places that may be written through a shared reference, and that no other thread accesses (this function's
-        // contract); such a place cannot overlap `items`.
+        // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` at every
+        // level), so `to` leads to `count` places that may be written through a shared reference,
+        // and that no other thread accesses (this function's contract); such a place cannot overlap
+        // `items`.
         unsafe { core::ptr::copy_nonoverlapping(items.as_ptr(), to, count) };
     }
 
@@ -204,7 +209,8 @@ unsafe impl<T> Cell for Slot<T> {
 unsafe impl<T> InPlace for Slot<T> {
     #[inline]
     unsafe fn borrow(&self) -> &T {
-        // SAFETY: no thread writes to the cell while the reference lives (this function's contract).
+        // SAFETY: no thread writes to the cell while the reference lives (this function's
+        // contract).
         let value = unsafe { self.0.with(|value| value) };
         // SAFETY: the pointer to the cell's content, to which no thread writes.
         let value = unsafe { &*value };

@@ -30,8 +30,8 @@ pub trait Producer {
         self.len() == 0
     }
 
-    /// Ends pushing; in a ring for many writers, for all of them. Readers get the items in the ring and then
-    /// [`PopError::Closed`].
+    /// Ends pushing; in a ring for many writers, for all of them. Readers get the items in the ring
+    /// and then [`PopError::Closed`].
     fn close(self);
 }
 
@@ -46,19 +46,20 @@ pub trait Consumer {
     /// [`PopError`] if there is none.
     fn try_pop(&mut self) -> Result<Self::Item, PopError>;
 
-    /// Takes up to `most` items, gives each to `take`, and returns how many there were. If `take` panics, the items of
-    /// this call that it has not been given are dropped, or stay in the ring.
+    /// Takes up to `most` items, gives each to `take`, and returns how many there were. If `take`
+    /// panics, the items of this call that it has not been given are dropped, or stay in the ring.
     ///
     /// # Errors
     /// [`PopError`] if there is none.
     fn pop_many(&mut self, most: usize, take: impl FnMut(Self::Item)) -> Result<usize, PopError>;
 
-    /// Shows the writers at once all room that this end has made. Some rings show it by themselves only every few pops.
+    /// Shows the writers at once all room that this end has made. Some rings show it by themselves
+    /// only every few pops.
     fn flush(&mut self) {}
 
     /// The next check for items is not skipped, where an end skips checks
-    /// ([`spsc::Consumer::slipping`](super::spsc::Consumer::slipping)). A reader that parks calls this before its last
-    /// check.
+    /// ([`spsc::Consumer::slipping`](super::spsc::Consumer::slipping)). A reader that parks calls
+    /// this before its last check.
     fn force_check(&mut self) {}
 
     /// How many items the ring has slots for.
@@ -75,7 +76,7 @@ pub trait Consumer {
     /// The same as [`close`](Consumer::close), but this end stays and takes the remaining items.
     fn refuse_pushes(&mut self);
 
-    /// Ends reading: all writers get [`PushError::Closed`]. Items in the ring stay there until it is dropped; in a ring for
-    /// many readers the others may take them.
+    /// Ends reading: all writers get [`PushError::Closed`]. Items in the ring stay there until it
+    /// is dropped; in a ring for many readers the others may take them.
     fn close(self);
 }

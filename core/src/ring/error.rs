@@ -39,7 +39,8 @@ impl CapacityError {
 /// Why an item was refused; it comes back.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PushError<T> {
-    /// There is no room now. In [`mpmc`](super::mpmc): the next slot is not free, though later ones may be.
+    /// There is no room now. In [`mpmc`](super::mpmc): the next slot is not free, though later ones
+    /// may be.
     #[error("the ring is full")]
     Full(T),
     /// The readers are gone for good.
@@ -71,7 +72,8 @@ impl<T> fmt::Debug for PushError<T> {
 /// Why there is no item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PopError {
-    /// There is none now. In [`mpmc`](super::mpmc): the next item is not there, though later ones may be.
+    /// There is none now. In [`mpmc`](super::mpmc): the next item is not there, though later ones
+    /// may be.
     #[error("the ring is empty")]
     Empty,
     /// All items were taken and the writers are gone for good.

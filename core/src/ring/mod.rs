@@ -1,17 +1,23 @@
-//! Lock-free rings: the algorithm of each in a file of its own, apart from the memory that it runs in. Rings know nothing
-//! of wakers, threads or heaps; [`doorbell`](crate::doorbell) and [`channel`](crate::channel) add the waiting.
+//! Lock-free rings: the algorithm of each in a file of its own, apart from the memory that it runs
+//! in. Rings know nothing of wakers, threads or heaps; [`doorbell`](crate::doorbell) and
+//! [`channel`](crate::channel) add the waiting.
 //!
 //! | ring | writers → readers | order | progress | when full |
 //! | --- | --- | --- | --- | --- |
 //! | [`spsc`] | 1 → 1 | FIFO | wait-free | refuses |
 //! | [`stamped`] | 1 → 1 | FIFO | wait-free | refuses |
-//! | [`mpmc`] | n → m, each item once | FIFO; linearizable except `Empty` and `Full`, which are about the next slot only | lock-free | refuses |
-//! | [`broadcast`] | 1 → n, every reader sees every message | FIFO | wait-free, except with gating readers | refuses, or overwrites what observers have not read |
+//! | [`mpmc`] | n → m, each item once | FIFO, linearizable (see there) | lock-free | refuses |
+//! | [`broadcast`] | 1 → n, each message to all | FIFO | wait-free [^1] | refuses [^2] |
 //!
-//! Of the two rings for one writer and one reader, `spsc` shows its items by one index and is faster for batches and for
-//! items of a few bytes; `stamped` marks each slot, and is faster for messages and for round trips.
+//! [^1]: The writer waits for gating readers.
+//! [^2]: Only gating readers make it full; observers may be overwritten.
 //!
-//! Shared parts: `slots.rs` (memory), `cell.rs` (one value), `end.rs` (traits of the ends), `handle.rs`, `error.rs`.
+//! Of the two rings for one writer and one reader, `spsc` shows its items by one index and is
+//! faster for batches and for items of a few bytes; `stamped` marks each slot, and is faster for
+//! messages and for round trips.
+//!
+//! Shared parts: `slots.rs` (memory), `cell.rs` (one value), `end.rs` (traits of the ends),
+//! `handle.rs`, `error.rs`.
 
 #[cfg(target_has_atomic = "ptr")]
 mod backoff;

@@ -1,38 +1,44 @@
 //! `mpmc`: any number of writers and readers; each item goes to one reader, in one order for all.
 //!
-//! A writer claims a position by moving the ring's tail with a compare-and-swap, fills the slot of that position, and
-//! then marks the slot as full in its stamp. A reader claims a position with the head in the same way. A batch is one
-//! claim: one compare-and-swap takes `k` neighbouring slots, after a check that each of them is ready. Only the thread
-//! that moves the same word can change the stamps of this range, so the claim holds for all slots or fails.
+//! A writer claims a position by moving the ring's tail with a compare-and-swap, fills the slot of
+//! that position, and then marks the slot as full in its stamp. A reader claims a position with the
+//! head in the same way. A batch is one claim: one compare-and-swap takes `k` neighbouring slots,
+//! after a check that each of them is ready. Only the thread that moves the same word can change
+//! the stamps of this range, so the claim holds for all slots or fails.
 //!
-//! **What an end loads.** An end remembers the last position that it knew, and checks the slot of that position before it
-//! loads the head or the tail. It loads these words only after another end has moved them. So a call that claims nothing
-//! usually touches one cache line, and a claim touches two.
+//! **What an end loads.** An end remembers the last position that it knew, and checks the slot of
+//! that position before it loads the head or the tail. It loads these words only after another end
+//! has moved them. So a call that claims nothing usually touches one cache line, and a claim
+//! touches two.
 //!
-//! **Order.** Pushes and pops that succeed are linearizable: items come out in the order of the claims, and if a push
-//! has returned before another begins, its item comes out first. Two readers may still finish their pops in any order.
+//! **Order.** Pushes and pops that succeed are linearizable: items come out in the order of the
+//! claims, and if a push has returned before another begins, its item comes out first. Two readers
+//! may still finish their pops in any order.
 //!
-//! **`Empty` and `Full` are not linearizable.** They say that the *next* slot is not ready, not that no item or no
-//! empty slot exists. A pop returns [`PopError::Empty`] while an earlier claim is unfinished (its writer was preempted
-//! between the claim and the stamp, or holds a [`Grant`]), although pushes behind it have returned. A push
-//! returns [`PushError::Full`](super::PushError::Full) while a reader is still emptying the slot that comes next,
-//! although pops behind it have returned. The same calls succeed once that thread continues. On a ring where no call is
-//! in progress and no grant is open, both answers are exact.
+//! **`Empty` and `Full` are not linearizable.** They say that the *next* slot is not ready, not
+//! that no item or no empty slot exists. A pop returns [`PopError::Empty`] while an earlier claim
+//! is unfinished (its writer was preempted between the claim and the stamp, or holds a [`Grant`]),
+//! although pushes behind it have returned. A push returns
+//! [`PushError::Full`](super::PushError::Full) while a reader is still emptying the slot that comes
+//! next, although pops behind it have returned. The same calls succeed once that thread continues.
+//! On a ring where no call is in progress and no grant is open, both answers are exact.
 //!
-//! **Progress.** No call waits for another thread: a call has to try again only because another one succeeded.
-//! A thread that stops between its claim and the stamp blocks no call of other threads, but they get `Empty` or `Full` at
-//! its slot until it continues. A grant that is forgotten (`mem::forget`) stops the ring there.
+//! **Progress.** No call waits for another thread: a call has to try again only because another one
+//! succeeded. A thread that stops between its claim and the stamp blocks no call of other threads,
+//! but they get `Empty` or `Full` at its slot until it continues. A grant that is forgotten
+//! (`mem::forget`) stops the ring there.
 //!
-//! **Closing.** [`Mpmc::close`] is for all writers. It is one step with the claims: a push was either claimed before
-//! and will be read before [`PopError::Closed`], or it is refused. Dropping an end does not close the ring.
+//! **Closing.** [`Mpmc::close`] is for all writers. It is one step with the claims: a push was
+//! either claimed before and will be read before [`PopError::Closed`], or it is refused. Dropping
+//! an end does not close the ring.
 //!
-//! The algorithm is Dmitry Vyukov's bounded MPMC queue (1024cores.net, 2010), with batch claims and marks for slots
-//! that were claimed and not filled.
+//! The algorithm is Dmitry Vyukov's bounded MPMC queue (1024cores.net, 2010), with batch claims and
+//! marks for slots that were claimed and not filled.
 //!
-//! Positions are `usize`, counted in steps of 4, and wrap. The compare-and-swap of a thread that is suspended after its
-//! check, for exactly a multiple of 2⁶² pushes (2³⁰ where `usize` has 32 bits), would succeed wrongly. An end may be idle
-//! for any number of pushes: where `usize` has 32 bits, it compares its position with the head or the tail before it
-//! returns `Empty` or `Full`.
+//! Positions are `usize`, counted in steps of 4, and wrap. The compare-and-swap of a thread that is
+//! suspended after its check, for exactly a multiple of 2⁶² pushes (2³⁰ where `usize` has 32 bits),
+//! would succeed wrongly. An end may be idle for any number of pushes: where `usize` has 32 bits,
+//! it compares its position with the head or the tail before it returns `Empty` or `Full`.
 //!
 //! To read: this file, `slot.rs`, `claim.rs` (the algorithm), `ends.rs`, `batch.rs`.
 
@@ -103,7 +109,8 @@ pub type Boxed<T> = Mpmc<T, super::Heap<Slot<T>>>;
 
 impl<T, const N: usize> Inline<T, N> {
     const_unless_loom! {
-        /// An empty ring of `N` slots. `N` must be a power of two from 2 on, or it does not compile.
+        /// An empty ring of `N` slots. `N` must be a power of two from 2 on, or it does not
+        /// compile.
         ///
         /// ```compile_fail
         /// use mycelium_core::ring::mpmc;
@@ -171,7 +178,8 @@ impl<T, S: Storage<Slot = Slot<T>>> Mpmc<T, S> {
         Consumer::new(ring)
     }
 
-    /// Closes the ring for all writers. Readers get the items that were claimed before, then [`PopError::Closed`].
+    /// Closes the ring for all writers. Readers get the items that were claimed before, then
+    /// [`PopError::Closed`].
     pub fn close(&self) {
         self.indices.close();
     }
@@ -188,8 +196,8 @@ impl<T, S: Storage<Slot = Slot<T>>> Mpmc<T, S> {
         self.slots.slots().len()
     }
 
-    /// How many slots writers have claimed and readers have not, as far as this thread can see: items, and slots that are
-    /// being filled or were aborted.
+    /// How many slots writers have claimed and readers have not, as far as this thread can see:
+    /// items, and slots that are being filled or were aborted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.indices.len(self.capacity())
@@ -201,8 +209,8 @@ impl<T, S: Storage<Slot = Slot<T>>> Mpmc<T, S> {
         self.len() == 0
     }
 
-    /// The largest [`len`](Mpmc::len) that a writer has found. Writers check once every 64 positions, or once a lap if that
-    /// is shorter; a peak between two checks is not counted.
+    /// The largest [`len`](Mpmc::len) that a writer has found. Writers check once every 64
+    /// positions, or once a lap if that is shorter; a peak between two checks is not counted.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.indices.high_water()
@@ -217,9 +225,11 @@ impl<T, S: Storage<Slot = Slot<T>>> Drop for Mpmc<T, S> {
         while head != tail {
             // SAFETY: this value owns the slots.
             let slot = unsafe { slots.at(head / STEP) };
-            // Whether the slots of a forgotten grant contain items is unknown, so nothing is dropped there.
+            // Whether the slots of a forgotten grant contain items is unknown, so nothing is
+            // dropped there.
             if slot.stamp.load(Ordering::Relaxed) == lap(&slots, head) | FULL {
-                // SAFETY: no end exists; the stamp says that the slot contains an item, and each position comes once.
+                // SAFETY: no end exists; the stamp says that the slot contains an item, and each
+                // position comes once.
                 drop(unsafe { slot.cell.take() });
             }
             head = head.wrapping_add(STEP);

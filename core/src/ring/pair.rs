@@ -1,15 +1,18 @@
-//! The shared state of a ring for one writer and one reader: the words of each side, who holds an end, and the memory.
+//! The shared state of a ring for one writer and one reader: the words of each side, and the
+//! memory.
 
 use crossbeam_utils::CachePadded;
 
 use super::{CapacityError, Storage};
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
-/// The words that one side writes. Its position is on a cache line of its own; the rarely written words share another.
+/// The words that one side writes. Its position is on a cache line of its own; the rarely written
+/// words share another.
 #[derive(Debug)]
 #[repr(C)]
 pub struct SideState {
-    /// The writer's: the position of the next item. The reader's: all items before this one were taken.
+    /// The writer's: the position of the next item. The reader's: all items before this one were
+    /// taken.
     pub(super) position: CachePadded<AtomicUsize>,
     rare: CachePadded<RareState>,
 }
@@ -42,11 +45,13 @@ impl SideState {
     /// Takes this side's end, unless it is taken or was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub(super) fn take(&self) -> bool {
-        // Acquire, pairs with the Release of `pair.give-back`: the position of the previous owner, and its slots.
+        // Acquire, pairs with the Release of `pair.give-back`: the position of the previous owner,
+        // and its slots.
         let took =
             self.rare.taken.compare_exchange(0, 1, order!("pair.take", Acquire), Ordering::Relaxed);
         if took.is_ok() && self.is_closed() {
-            // Released as an end does it: the next one to take this must see, too, that it was closed.
+            // Released as an end does it: the next one to take this must see, too, that it was
+            // closed.
             self.release();
             return false;
         }
@@ -64,7 +69,8 @@ impl SideState {
 
     /// Makes the end free, after the position was stored.
     pub(super) fn release(&self) {
-        // Release, pairs with the Acquire of `pair.take`: the next owner continues from the position.
+        // Release, pairs with the Acquire of `pair.take`: the next owner continues from the
+        // position.
         self.rare.taken.store(0, order!("pair.give-back", Release));
     }
 
@@ -112,7 +118,8 @@ impl Default for SideState {
 /// The memory of a ring for one writer and one reader.
 ///
 /// # Safety
-/// Each function returns the same memory at every call, and only the one ring that owns this accesses it.
+/// Each function returns the same memory at every call, and only the one ring that owns this
+/// accesses it.
 #[allow(unsafe_code)]
 pub unsafe trait Memory {
     /// The slot type of the ring.
@@ -173,8 +180,9 @@ unsafe impl<S: Storage> Memory for LocalMemory<S> {
     }
 }
 
-/// After how many items the reader shows the writer its position, if it does not find the ring empty before. Each check of
-/// the writer takes the cache line away from the reader, and a writer that finds room for one item checks for every item.
+/// After how many items the reader shows the writer its position, if it does not find the ring
+/// empty before. Each check of the writer takes the cache line away from the reader, and a writer
+/// that finds room for one item checks for every item.
 pub(super) const fn lag(capacity: usize) -> usize {
     let part = capacity / 8;
     if part < 1 {

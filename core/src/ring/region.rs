@@ -1,14 +1,17 @@
 //! `broadcast` rings in raw memory that several processes map.
 //!
-//! Each word has one writer. The *writer's region* contains a header, the writer's words and the slots; each reader has a
-//! small region of its own, with a header and its words. The other side maps a region read-only. This module does not
-//! know about mapping: memory is a slice of words that lives as long as the ring.
+//! Each word has one writer. The *writer's region* contains a header, the writer's words and the
+//! slots; each reader has a small region of its own, with a header and its words. The other side
+//! maps a region read-only. This module does not know about mapping: memory is a slice of words
+//! that lives as long as the ring.
 //!
-//! **Panic contract.** A peer can only spoil its own messages. [`attach`](WriterRegion::attach) reads the header once,
-//! checks it against the memory, and copies it; after that it is not read again. All words of the other side are foreign
-//! and may have any value: positions and lengths are clamped, slots are found by masked indices, payloads are copied word
-//! by word, by atomic loads. No value makes this side read or write outside the regions, loop without end, or panic. A
-//! peer can stop, claim a false position, and send invalid messages: the reader must check their content.
+//! **Panic contract.** A peer can only spoil its own messages. [`attach`](WriterRegion::attach)
+//! reads the header once, checks it against the memory, and copies it; after that it is not read
+//! again. All words of the other side are foreign and may have any value: positions and lengths are
+//! clamped, slots are found by masked indices, payloads are copied word by word, by atomic loads.
+//! No value makes this side read or write outside the regions, loop without end, or panic. A peer
+//! can stop, claim a false position, and send invalid messages: the reader must check their
+//! content.
 //!
 //! ```
 //! use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, Word};
@@ -19,7 +22,8 @@
 //! let pages = || Pages([const { Word::new() }; 512]);
 //! let (data, cursors) = (pages(), pages());
 //!
-//! // One process creates the ring. Another one attaches to it and creates its own region, to which the first attaches.
+//! // One process creates the ring. Another one attaches to it and creates its own region, to
+//! // which the first attaches.
 //! let ours = WriterRegion::create(&data.0, Layout::exact(16, size_of::<usize>()))?;
 //! let theirs = WriterRegion::attach(&data.0)?;
 //! let theirs = theirs.with([ReaderRegion::create(&cursors.0, &theirs)?])?;
@@ -29,7 +33,8 @@
 //! let mut writer = Broadcast::producer(&ours).expect("nobody else writes");
 //! writer.try_push(&[7], size_of::<usize>()).expect("there is room");
 //! let mut message = [0];
-//! assert_eq!(reader.peek(&mut message), Peek::Message { sequence: 0, length: size_of::<usize>() });
+//! let length = size_of::<usize>();
+//! assert_eq!(reader.peek(&mut message), Peek::Message { sequence: 0, length });
 //! assert_eq!(message, [7]);
 //! # Ok::<(), region::RegionError>(())
 //! ```
@@ -48,7 +53,8 @@ use header::{HEADER, Header, WORD};
 pub use error::{Field, RegionError};
 pub use header::Kind;
 
-/// The alignment of a region, in bytes. It keeps words of different owners on different cache lines.
+/// The alignment of a region, in bytes. It keeps words of different owners on different cache
+/// lines.
 pub const ALIGNMENT: usize = align_of::<CachePadded<usize>>();
 
 /// The words that a reader's region takes.
@@ -63,13 +69,14 @@ pub fn writer_words(layout: Layout) -> Option<usize> {
 /// Memory at an address as words.
 ///
 /// # Safety
-/// `start` is aligned to a word and leads to `count` words of memory that stays mapped for all of `'a`. All writes to it,
-/// here or in another process, are atomic accesses of whole words. If the slice is used for anything else than
-/// [`attach`](WriterRegion::attach) and the ring that follows from it, the memory must be writable.
+/// `start` is aligned to a word and leads to `count` words of memory that stays mapped for all of
+/// `'a`. All writes to it, here or in another process, are atomic accesses of whole words. If the
+/// slice is used for anything else than [`attach`](WriterRegion::attach) and the ring that follows
+/// from it, the memory must be writable.
 #[must_use]
 pub unsafe fn words_at<'a>(start: *const usize, count: usize) -> &'a [Word] {
-    // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` at every level), for which every value
-    // is valid; the rest is this function's contract.
+    // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` at every level), for
+    // which every value is valid; the rest is this function's contract.
     unsafe { core::slice::from_raw_parts(start.cast(), count) }
 }
 
@@ -93,7 +100,8 @@ impl<'a> WriterRegion<'a> {
         Ok(region)
     }
 
-    /// The ring that another process laid out in this memory, after all fields of its header were checked.
+    /// The ring that another process laid out in this memory, after all fields of its header were
+    /// checked.
     ///
     /// # Errors
     /// The first field that is wrong.
@@ -109,8 +117,8 @@ impl<'a> WriterRegion<'a> {
         self.header.layout
     }
 
-    /// The `broadcast` ring of this region and the regions of its gating readers. The writer's process passes all of them, a
-    /// reader's process its own, if it has one.
+    /// The `broadcast` ring of this region and the regions of its gating readers. The writer's
+    /// process passes all of them, a reader's process its own, if it has one.
     ///
     /// # Errors
     /// If a reader's region was made for another ring.
@@ -172,8 +180,8 @@ pub struct Parts<'a, R> {
     readers: R,
 }
 
-// SAFETY: parts of slices of words that live for `'a` wherever this is. (If an `AsRef` returns other readers at another
-// call, these are alive, too.)
+// SAFETY: parts of slices of words that live for `'a` wherever this is. (If an `AsRef` returns
+// other readers at another call, these are alive, too.)
 unsafe impl<'a, R: AsRef<[ReaderRegion<'a>]>> Storage for Parts<'a, R> {
     const FOREIGN: bool = true;
 
@@ -204,7 +212,8 @@ unsafe fn after_header<T>(words: &[Word]) -> &T {
         owned.as_ptr().cast::<T>().is_aligned(),
         "the region is not aligned: it was made without its checks"
     );
-    // SAFETY: aligned, and as long as `T`, as checked above; atomic words may change while a reference to them lives.
+    // SAFETY: aligned, and as long as `T`, as checked above; atomic words may change while a
+    // reference to them lives.
     unsafe { &*owned.as_ptr().cast::<T>() }
 }
 

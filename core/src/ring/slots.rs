@@ -1,7 +1,7 @@
 //! The memory of a ring's slots, and the pointer that each end keeps to them.
 //!
-//! Slots come from an array (for a `static` or a field), a borrowed slice, or the heap (feature `alloc`). Only the ring
-//! accesses them: a slice is borrowed mutably.
+//! Slots come from an array (for a `static` or a field), a borrowed slice, or the heap (feature
+//! `alloc`). Only the ring accesses them: a slice is borrowed mutably.
 
 #![allow(unsafe_code)]
 
@@ -12,8 +12,8 @@ use crate::sync::prefetch;
 /// Storage of slots.
 ///
 /// # Safety
-/// `slots` returns the same slots at every call, also after the storage was moved if the slots are not inside of it, and
-/// only the one ring that owns the storage accesses them.
+/// `slots` returns the same slots at every call, also after the storage was moved if the slots are
+/// not inside of it, and only the one ring that owns the storage accesses them.
 pub unsafe trait Storage {
     /// The slot type of the ring.
     type Slot;
@@ -55,7 +55,8 @@ mod heap;
 #[cfg(feature = "alloc")]
 pub use heap::Heap;
 
-/// The pointer that an end keeps to its ring's slots, so that the path of an item follows one pointer.
+/// The pointer that an end keeps to its ring's slots, so that the path of an item follows one
+/// pointer.
 pub struct Slots<S> {
     start: NonNull<S>,
     mask: usize,
@@ -117,9 +118,10 @@ impl<S> Slots<S> {
         unsafe { slot.as_ref() }
     }
 
-    /// Prefetches for an end at a position that may go to `limit`: the line that is `LINES` lines ahead, unless the other
-    /// side may be using it and would have to fetch it back. Returns where the end must call this again: after the slots of
-    /// one cache line. Slots that fill a line, or a large part of one, are not prefetched: the processor does that itself.
+    /// Prefetches for an end at a position that may go to `limit`: the line that is `LINES` lines
+    /// ahead, unless the other side may be using it and would have to fetch it back. Returns where
+    /// the end must call this again: after the slots of one cache line. Slots that fill a line, or
+    /// a large part of one, are not prefetched: the processor does that itself.
     #[inline]
     pub(super) fn prefetch_ahead<const WRITE: bool, const LINES: usize>(
         &self,
@@ -138,7 +140,8 @@ impl<S> Slots<S> {
         position.wrapping_add(room.min(self.left_in_line(position)))
     }
 
-    /// The number of slots from a position to the end of its cache line, if slots do not straddle lines.
+    /// The number of slots from a position to the end of its cache line, if slots do not straddle
+    /// lines.
     #[inline]
     pub(super) fn left_in_line(&self, position: usize) -> usize {
         Self::PER_LINE - (position & (Self::PER_LINE - 1))
@@ -155,9 +158,11 @@ impl<S> Slots<S> {
         let first = count.min(self.capacity() - start);
         // SAFETY: masked to be below the number of slots.
         let from = unsafe { self.start.add(start) };
-        // SAFETY: `start + first` is at most the number of slots, which are alive (this function's contract).
+        // SAFETY: `start + first` is at most the number of slots, which are alive (this function's
+        // contract).
         let before = unsafe { core::slice::from_raw_parts(from.as_ptr(), first) };
-        // SAFETY: `count - first` is at most `start`, as `count` is at most their number; alive as above.
+        // SAFETY: `count - first` is at most `start`, as `count` is at most their number; alive as
+        // above.
         let after = unsafe { core::slice::from_raw_parts(self.start.as_ptr(), count - first) };
         (before, after)
     }

@@ -1,22 +1,24 @@
 //! `spsc`: one writer, one reader, items in order; the layout with an index.
 //!
-//! The writer shows its position after each push or each batch. ([`stamped`](crate::ring::stamped) has the same ends, but
-//! shows items in another way.) The reader shows its position every few pops: after an eighth of the capacity, at most 64
-//! items, when it finds the ring empty, or when the user asks for it ([`Consumer::flush`], [`Consumer::show_every`]). Each
-//! side caches the position of the other one and loads it again only when the cached one is used up. So a ring of `n`
-//! slots always takes `n` items from empty, and a writer may be refused while up to an eighth of them was popped but not
-//! shown. Rings of fewer than 16 slots show each pop; a larger ring does so after `show_every(1)`, which a protocol of one
-//! item out, one item in needs.
+//! The writer shows its position after each push or each batch. ([`stamped`](crate::ring::stamped)
+//! has the same ends, but shows items in another way.) The reader shows its position every few
+//! pops: after an eighth of the capacity, at most 64 items, when it finds the ring empty, or when
+//! the user asks for it ([`Consumer::flush`], [`Consumer::show_every`]). Each side caches the
+//! position of the other one and loads it again only when the cached one is used up. So a ring of
+//! `n` slots always takes `n` items from empty, and a writer may be refused while up to an eighth
+//! of them was popped but not shown. Rings of fewer than 16 slots show each pop; a larger ring does
+//! so after `show_every(1)`, which a protocol of one item out, one item in needs.
 //!
-//! A reader that is as fast as the writer checks after each item, and each check takes the cache line away that the
-//! writer writes next. [`Consumer::slipping`] skips some of these checks.
+//! A reader that is as fast as the writer checks after each item, and each check takes the cache
+//! line away that the writer writes next. [`Consumer::slipping`] skips some of these checks.
 //!
-//! The algorithm is Lamport's ("Specifying Concurrent Program Modules", 1983) with the cached positions of Lee, Bu and
-//! Chandranmenon ("MCRingBuffer", 2009).
+//! The algorithm is Lamport's ("Specifying Concurrent Program Modules", 1983) with the cached
+//! positions of Lee, Bu and Chandranmenon ("MCRingBuffer", 2009).
 //!
 //! Positions are `usize` and wrap.
 //!
-//! To read: this file, `../pair.rs`, `producer.rs`, `consumer.rs`, `layout.rs`, then the batches `grant.rs` and `items.rs`.
+//! To read: this file, `../pair.rs`, `producer.rs`, `consumer.rs`, `layout.rs`, then the batches
+//! `grant.rs` and `items.rs`.
 
 #![allow(unsafe_code)]
 
@@ -68,8 +70,8 @@ pub struct Spsc<M: Memory<Slot: SlotLayout>> {
     pub(super) memory: M,
 }
 
-/// The types and constructors of the ring with one kind of slot. They are the same for both kinds, but cannot be generic
-/// in a const context.
+/// The types and constructors of the ring with one kind of slot. They are the same for both kinds,
+/// but cannot be generic in a const context.
 macro_rules! ring_types {
     ($(#[$pair:meta])* $slot:ident) => {
         /// A ring whose slots are a part of it: for a `static`, or a field.
@@ -84,7 +86,8 @@ macro_rules! ring_types {
 
         impl<T, const N: usize> Inline<T, N> {
             const_unless_loom! {
-                /// An empty ring of `N` slots. `N` must be a power of two from 2 on, or it does not compile.
+                /// An empty ring of `N` slots. `N` must be a power of two from 2 on, or it does not
+                /// compile.
                 ///
                 /// ```compile_fail
                 /// use mycelium_core::ring::spsc;
@@ -115,7 +118,8 @@ macro_rules! ring_types {
             }
         }
 
-        /// Both ends of a new ring of `capacity` slots on the heap, which is freed with the last end.
+        /// Both ends of a new ring of `capacity` slots on the heap, which is freed with the last
+        /// end.
         ///
         $(#[$pair])*
         ///
@@ -166,8 +170,8 @@ impl<S: Storage<Slot: SlotLayout>> Spsc<LocalMemory<S>> {
         Ok(Spsc { memory })
     }
 
-    /// Both ends of a ring that is not shared; `None` if one of them was closed or forgotten. On targets without
-    /// compare-and-swap this is the only way to the ends.
+    /// Both ends of a ring that is not shared; `None` if one of them was closed or forgotten. On
+    /// targets without compare-and-swap this is the only way to the ends.
     #[allow(clippy::type_complexity)]
     pub fn split(&mut self) -> Option<(Producer<&Self>, Consumer<&Self>)> {
         let (writer, reader) = self.memory.sides();
@@ -213,7 +217,8 @@ impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
         self.memory.slots().len()
     }
 
-    /// How many items are in the ring, as far as this thread can see, with those that were popped without showing it.
+    /// How many items are in the ring, as far as this thread can see, with those that were popped
+    /// without showing it.
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.memory.reader().position.load(Ordering::Relaxed);
@@ -226,9 +231,9 @@ impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
         self.len() == 0
     }
 
-    /// The most items that an end has found in the ring at a check. With an index the reader counts, whenever it has taken
-    /// all items that it knew of. With stamps the writer counts, at least once a lap, and includes items that were popped
-    /// without showing it.
+    /// The most items that an end has found in the ring at a check. With an index the reader
+    /// counts, whenever it has taken all items that it knew of. With stamps the writer counts, at
+    /// least once a lap, and includes items that were popped without showing it.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.memory.reader().high_water().max(self.memory.writer().high_water())
@@ -241,7 +246,8 @@ impl<M: Memory<Slot: SlotLayout>> Drop for Spsc<M> {
             return;
         }
         let (writer, reader) = (self.memory.writer(), self.memory.reader());
-        // An end that was forgotten may have moved without showing it. Which items are left is then unknown, so none is dropped.
+        // An end that was forgotten may have moved without showing it. Which items are left is then
+        // unknown, so none is dropped.
         if writer.is_taken() || reader.is_taken() {
             return;
         }

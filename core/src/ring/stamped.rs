@@ -1,9 +1,10 @@
 //! `stamped`: one writer, one reader, items in order; the layout with a stamp in each slot.
 //!
-//! The same ring as [`spsc`](crate::ring::spsc), with the same ends, but the writer shows an item by a word beside it: its
-//! position plus one. Stamp and item reach the reader in one cache line, so a round trip costs two transfers instead of
-//! four, and large items do not wait for the line of an index. For items of one word, and for batches, `spsc` moves fewer
-//! bytes. (The idea is from FastForward: Giacomoni, Moseley, Vachharajani, 2008.)
+//! The same ring as [`spsc`](crate::ring::spsc), with the same ends, but the writer shows an item
+//! by a word beside it: its position plus one. Stamp and item reach the reader in one cache line,
+//! so a round trip costs two transfers instead of four, and large items do not wait for the line of
+//! an index. For items of one word, and for batches, `spsc` moves fewer bytes. (The idea is from
+//! FastForward: Giacomoni, Moseley, Vachharajani, 2008.)
 //!
 //! Room is shown as in `spsc`: by the reader's position, every few pops. Read `spsc.rs` first.
 //!
@@ -69,7 +70,8 @@ unsafe impl<T> Cell for Slot<T> {
 
     #[inline]
     unsafe fn put(&self, item: T) {
-        // SAFETY: this function's contract; the cell begins the slot (`repr(C)`), which is aligned to a piece.
+        // SAFETY: this function's contract; the cell begins the slot (`repr(C)`), which is aligned
+        // to a piece.
         unsafe { self.cell.put_in_order(item) };
     }
 
@@ -89,8 +91,8 @@ unsafe impl<T> InPlace for Slot<T> {
     }
 }
 
-// SAFETY: a stamp is stored after its item was put, with Release, and loaded with Acquire. A stamp of another lap is
-// another number.
+// SAFETY: a stamp is stored after its item was put, with Release, and loaded with Acquire. A stamp
+// of another lap is another number.
 unsafe impl<T> SlotLayout for Slot<T> {
     // The reader counts only the stamps that it loads.
     const COUNTS: bool = false;

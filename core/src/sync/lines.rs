@@ -1,8 +1,8 @@
 //! Reports of accesses to shared memory, for simulated caches.
 //!
-//! Under `cfg(lines)` the shim reports each access to the watcher of this thread, if one is set. `line-tests/` compiles
-//! this crate with that flag, sets simulated caches as the watcher, and counts the cache lines that move between cores.
-//! Fences are not reported: they move no line.
+//! Under `cfg(lines)` the shim reports each access to the watcher of this thread, if one is set.
+//! `line-tests/` compiles this crate with that flag, sets simulated caches as the watcher, and
+//! counts the cache lines that move between cores. Fences are not reported: they move no line.
 
 extern crate std;
 

@@ -1,5 +1,5 @@
-//! Items, buffers and iterators that panic, or that use the channel while they are dropped. In all cases the channel
-//! closes, and no end sleeps while an item or a slot for it is available.
+//! Items, buffers and iterators that panic, or that use the channel while they are dropped. In all
+//! cases the channel closes, and no end sleeps while an item or a slot for it is available.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;

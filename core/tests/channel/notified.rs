@@ -1,5 +1,5 @@
-//! The cause of a notification is visible before it, and all ends that it concerns are notified: the wakers of these tests
-//! check for the cause while they are woken.
+//! The cause of a notification is visible before it, and all ends that it concerns are notified:
+//! the wakers of these tests check for the cause while they are woken.
 
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,7 +39,8 @@ fn checks(check: impl FnMut() + Send + 'static) -> (Arc<Checks>, Waker) {
     (checks.clone(), Waker::from(checks))
 }
 
-/// One receiver waits, `act` runs, and another receiver takes `expected` as soon as the first one is woken.
+/// One receiver waits, `act` runs, and another receiver takes `expected` as soon as the first one
+/// is woken.
 fn visible_when_notified(expected: Result<u32, PopError>, act: impl FnOnce(mpmc::Sender<u32>)) {
     let (sender, mut receiver) = mpmc::bounded(4).unwrap();
     let mut other = receiver.clone();
@@ -67,7 +68,8 @@ fn the_end_is_visible_when_receivers_are_notified() {
     visible_when_notified(Err(PopError::Closed), drop);
 }
 
-/// An item is behind a reserved slot. A receiver that is notified when the slot is aborted finds the item.
+/// An item is behind a reserved slot. A receiver that is notified when the slot is aborted finds
+/// the item.
 #[test]
 fn a_slot_is_given_back_before_receivers_are_notified() {
     let (mut early, mut receiver) = mpmc::bounded(4).unwrap();
@@ -183,7 +185,8 @@ fn all_senders_are_notified_when_the_last_receiver_goes() {
     assert!(woken.iter().all(|(woken, _)| woken.0.load(Relaxed)), "one of them waits for ever");
 }
 
-/// A sender of many items fills the channel and waits for room: the receiver that must make it is notified before.
+/// A sender of many items fills the channel and waits for room: the receiver that must make it is
+/// notified before.
 #[test]
 fn receivers_are_notified_while_a_sender_of_many_waits() {
     fn check<P, C, L>((mut sender, mut receiver): (Sender<P, L>, Receiver<C, L>))
@@ -207,7 +210,8 @@ fn receivers_are_notified_while_a_sender_of_many_waits() {
     check(mpmc::bounded(2).unwrap());
 }
 
-/// A reader that skips checks still checks after it has parked: the item may be there already, and its sender has rung.
+/// A reader that skips checks still checks after it has parked: the item may be there already, and
+/// its sender has rung.
 #[test]
 fn a_slipping_receiver_loses_no_wake() {
     for many in [false, true] {
@@ -232,7 +236,8 @@ fn a_slipping_receiver_loses_no_wake() {
     }
 }
 
-/// The last receiver is dropped while two senders wait for room. The waker of one panics: the other one is notified.
+/// The last receiver is dropped while two senders wait for room. The waker of one panics: the other
+/// one is notified.
 #[test]
 fn a_waker_that_panics_leaves_no_sender_asleep() {
     for first_panics in [false, true] {
@@ -268,7 +273,8 @@ fn a_sender_is_notified_of_aborted_slots() {
     assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
 }
 
-/// One notification for room for two: the sender that was woken and got a slot notifies the next one.
+/// One notification for room for two: the sender that was woken and got a slot notifies the next
+/// one.
 #[test]
 fn room_for_two_wakes_two_reserving_senders() {
     let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();

@@ -1,7 +1,9 @@
-//! Plans: everything that senders and receivers may do with their futures, and what must hold after each.
+//! Plans: everything that senders and receivers may do with their futures, and what must hold after
+//! each.
 //!
-//! Futures are dropped at their first, second, third, … poll; then no accepted item may be missing or come twice. If the
-//! first end of each side deserts (it stays idle), the others must be woken for what it leaves.
+//! Futures are dropped at their first, second, third, … poll; then no accepted item may be missing
+//! or come twice. If the first end of each side deserts (it stays idle), the others must be woken
+//! for what it leaves.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -54,7 +56,8 @@ pub(crate) struct Plan {
     /// How many such futures of a task are dropped.
     cuts: usize,
     wait: WaitStrategy,
-    /// The first sender and the first receiver stay idle, with their handles, after the last future that they dropped.
+    /// The first sender and the first receiver stay idle, with their handles, after the last future
+    /// that they dropped.
     deserters: bool,
     seed: u64,
 }
@@ -100,7 +103,8 @@ pub(crate) fn nothing_is_lost<P, C, L>(
     let spurious = if plan.deserters { 0 } else { 60 };
     let left = scheduler.run(if cfg!(miri) { spurious / 6 } else { spurious });
     if plan.deserters {
-        // The first sender and the first receiver still exist. What they do not take is for the others.
+        // The first sender and the first receiver still exist. What they do not take is for the
+        // others.
         let unfinished = |task: &Task<'_>| task.future.is_some();
         let waits = scheduler.tasks[1..count].iter().any(unfinished);
         assert!(!waits, "a wake was lost, there is room: {plan:?}");

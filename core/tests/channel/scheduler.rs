@@ -1,5 +1,6 @@
-//! A minimal scheduler: it polls a task only when it was woken, so after a lost wake it has no task to poll before the
-//! work is done. Also futures for its tasks: one that is dropped after some polls, one that lets others run first.
+//! A minimal scheduler: it polls a task only when it was woken, so after a lost wake it has no task
+//! to poll before the work is done. Also futures for its tasks: one that is dropped after some
+//! polls, one that lets others run first.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -26,8 +27,8 @@ impl<'a> Scheduler<'a> {
         (self.random >> 33) as usize % below
     }
 
-    /// Polls tasks in random order until none is awake; for the first `spurious` polls, sleeping ones as well. Returns how
-    /// many did not end.
+    /// Polls tasks in random order until none is awake; for the first `spurious` polls, sleeping
+    /// ones as well. Returns how many did not end.
     pub(crate) fn run(&mut self, spurious: usize) -> usize {
         for step in 0.. {
             assert!(step < 100_000, "they keep each other awake and get nowhere");

@@ -1,4 +1,5 @@
-//! Several waiters at one channel: which one is woken, how many are allowed, and what remains after they end.
+//! Several waiters at one channel: which one is woken, how many are allowed, and what remains after
+//! they end.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -34,7 +35,8 @@ fn a_wake_for_a_future_that_is_dropped_goes_to_the_next() {
     assert_eq!(stays.poll(&mut Context::from_waker(&second_waker)), Poll::Ready(Some(1)));
 }
 
-/// A task that is woken for an item behind a reserved slot finds nothing. When the slot is filled, both items come out.
+/// A task that is woken for an item behind a reserved slot finds nothing. When the slot is filled,
+/// both items come out.
 #[test]
 fn a_late_permit_wakes_all_waiters_behind_it() {
     let (mut early, mut one) = several::bounded(4).unwrap();

@@ -1,7 +1,8 @@
-//! Many threads at one ring: writers that push their own numbers, and readers that pop one by one and in batches.
-//! Each item comes out once, and each reader sees each writer's items in order.
+//! Many threads at one ring: writers that push their own numbers, and readers that pop one by one
+//! and in batches. Each item comes out once, and each reader sees each writer's items in order.
 //!
-//! Rings differ in how items are written, and in the order that they guarantee. The test that includes this passes both.
+//! Rings differ in how items are written, and in the order that they guarantee. The test that
+//! includes this passes both.
 // The counters of a test are not checked themselves.
 #![allow(clippy::disallowed_types)]
 
@@ -17,9 +18,10 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// `write` pushes all items of the writer that it is given, each as the writer and a number, from 0 on; after the
-    /// last of them, `close` closes the ring. `consumer` makes an end for one reader, which may take a number after the
-    /// last one of the same writer if `follows(last, number)`.
+    /// `write` pushes all items of the writer that it is given, each as the writer and a number,
+    /// from 0 on; after the last of them, `close` closes the ring. `consumer` makes an end for one
+    /// reader, which may take a number after the last one of the same writer if
+    /// `follows(last, number)`.
     pub(crate) fn gather<C: Consumer<Item = [usize; 2]> + Send>(
         &self,
         write: impl Fn(usize) + Sync,

@@ -6,8 +6,9 @@ use super::producer::Producer;
 use crate::sync::{Ordering, barrier, order};
 
 impl<H: BroadcastHandle> Producer<H> {
-    /// Appends the messages in `items`, as many as there is room for, and returns how many. Each item has `stride` words: the
-    /// first `skip` words are ignored, the message follows. The position of the writer is stored once, after the last one.
+    /// Appends the messages in `items`, as many as there is room for, and returns how many. Each
+    /// item has `stride` words: the first `skip` words are ignored, the message follows. The
+    /// position of the writer is stored once, after the last one.
     ///
     /// ```
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -75,7 +76,8 @@ impl<H: BroadcastHandle> Producer<H> {
         for (index, message) in messages.enumerate() {
             let sequence = first.wrapping_add(index);
             let slot = self.slot_for(sequence, message.len());
-            // As in `Grant`: an observer must not take what it copies now for the message of the lap before.
+            // As in `Grant`: an observer must not take what it copies now for the message of the
+            // lap before.
             slot.stamp.store(sequence, Ordering::Relaxed);
             barrier!("broadcast.overwrite-fence", Release);
             slot.copy_in(message);

@@ -11,9 +11,9 @@ use super::storage::Storage;
 use crate::sync::order;
 
 impl<H: BroadcastHandle> Consumer<H> {
-    /// Borrows up to `most` of the next messages in place. They stay in the ring until [`Messages::release`], and the writer
-    /// waits for that. Only a gating reader of a ring within one process may borrow: messages that may be overwritten at
-    /// the same time must be copied.
+    /// Borrows up to `most` of the next messages in place. They stay in the ring until
+    /// [`Messages::release`], and the writer waits for that. Only a gating reader of a ring within
+    /// one process may borrow: messages that may be overwritten at the same time must be copied.
     ///
     /// After `None`, call [`peek`](Consumer::peek), which finds the reason: there may be a message.
     ///
@@ -27,7 +27,8 @@ impl<H: BroadcastHandle> Consumer<H> {
     ///     writer.try_push(&[number], size_of::<usize>()).expect("there is room");
     /// }
     /// let messages = reader.read(2).expect("there are three");
-    /// assert_eq!(messages.iter().collect::<Vec<_>>(), [7_usize.to_ne_bytes(), 8_usize.to_ne_bytes()]);
+    /// let bytes = [7_usize.to_ne_bytes(), 8_usize.to_ne_bytes()];
+    /// assert_eq!(messages.iter().collect::<Vec<_>>(), bytes);
     /// messages.release(2);
     /// assert_eq!(reader.read(2).map(|messages| messages.count()), Some(1));
     /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
@@ -54,11 +55,12 @@ impl<H: BroadcastHandle> Consumer<H> {
         self.ring.entry().is_some() && !H::Storage::FOREIGN
     }
 
-    /// The words of the next message in place, after its stamp was seen; `None` if other threads may write to them.
+    /// The words of the next message in place, after its stamp was seen; `None` if other threads
+    /// may write to them.
     #[inline(always)]
     pub(super) fn borrowed<'a>(&'a self, slot: Slot<'a>) -> Option<&'a [usize]> {
-        // SAFETY: the stamp says that the message was written, and no writer uses the slot again before this gating reader's
-        // cursor has passed it, which needs an exclusive reference.
+        // SAFETY: the stamp says that the message was written, and no writer uses the slot again
+        // before this gating reader's cursor has passed it, which needs an exclusive reference.
         self.may_borrow().then(|| unsafe { slot.borrow() })
     }
 
@@ -99,8 +101,8 @@ impl<H: BroadcastHandle> Messages<'_, H> {
             return None;
         }
         let slot = self.consumer.ring.slot(self.consumer.cursor.wrapping_add(index));
-        // SAFETY: `read` saw the message, and no writer uses its slot again before this gating reader's cursor has passed it,
-        // which needs the exclusive reference that this value has.
+        // SAFETY: `read` saw the message, and no writer uses its slot again before this gating
+        // reader's cursor has passed it, which needs the exclusive reference that this value has.
         let words = unsafe { slot.borrow() };
         words.as_bytes().get(..self.consumer.length(slot))
     }
@@ -110,7 +112,8 @@ impl<H: BroadcastHandle> Messages<'_, H> {
         (0..self.count).filter_map(|index| self.get(index))
     }
 
-    /// Moves past the first `count` messages, or all if there are fewer. The writer may use their slots again.
+    /// Moves past the first `count` messages, or all if there are fewer. The writer may use their
+    /// slots again.
     #[inline]
     pub fn release(self, count: usize) {
         let cursor = self.consumer.cursor.wrapping_add(count.min(self.count));

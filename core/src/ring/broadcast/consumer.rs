@@ -16,7 +16,8 @@ pub enum Peek {
         /// Its length in bytes.
         length: usize,
     },
-    /// The writer has overwritten messages that this observer had not read. The cursor is at the oldest message left.
+    /// The writer has overwritten messages that this observer had not read. The cursor is at the
+    /// oldest message left.
     Gap {
         /// How many messages it missed, exactly.
         missed: usize,
@@ -29,11 +30,12 @@ pub enum Peek {
 
 /// A reader's end of a ring. Dropping it lets the writer pass.
 ///
-/// A gating reader shows the writer its position only now and then, because each load of it takes the cache line away:
-/// after an eighth of the capacity, at most 16 messages ([`with_lag`](Consumer::with_lag) sets another number), when it
-/// finds no more messages, and at [`flush`](Consumer::flush). Until then [`try_push`](super::Producer::try_push) may refuse
-/// a message although up to that many were taken; [`Producer::find_room`](super::Producer::find_room) loads the exact
-/// position. Rings of fewer than 16 messages show each one.
+/// A gating reader shows the writer its position only now and then, because each load of it takes
+/// the cache line away: after an eighth of the capacity, at most 16 messages
+/// ([`with_lag`](Consumer::with_lag) sets another number), when it finds no more messages, and at
+/// [`flush`](Consumer::flush). Until then [`try_push`](super::Producer::try_push) may refuse a
+/// message although up to that many were taken; [`Producer::find_room`](super::Producer::find_room)
+/// loads the exact position. Rings of fewer than 16 messages show each one.
 #[derive(Debug)]
 pub struct Consumer<H: BroadcastHandle> {
     pub(super) ring: RingRef<H>,
@@ -67,16 +69,16 @@ impl<H: BroadcastHandle> Consumer<H> {
         Consumer { ring, cursor, peeked: false, shown: cursor, lag }
     }
 
-    /// The same reader, but it shows the writer its position after every `messages` messages, at most the capacity,
-    /// instead of the default; 1 shows each at once.
+    /// The same reader, but it shows the writer its position after every `messages` messages, at
+    /// most the capacity, instead of the default; 1 shows each at once.
     #[must_use]
     pub fn with_lag(mut self, messages: usize) -> Consumer<H> {
         self.lag = messages.clamp(1, self.ring.capacity());
         self
     }
 
-    /// Copies the next message to `message`, as many words as that has. Another call returns the same message until
-    /// [`advance`](Consumer::advance).
+    /// Copies the next message to `message`, as many words as that has. Another call returns the
+    /// same message until [`advance`](Consumer::advance).
     #[inline(always)]
     pub fn peek(&mut self, message: &mut [usize]) -> Peek {
         match self.find_in(self.ring.slot(self.cursor), message) {
@@ -85,11 +87,12 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// The same as [`peek`](Consumer::peek) if the next message is published and all messages of the ring have `length`
-    /// bytes; returns its sequence. After `None`, call [`peek`](Consumer::peek): there may be a message.
+    /// The same as [`peek`](Consumer::peek) if the next message is published and all messages of
+    /// the ring have `length` bytes; returns its sequence. After `None`, call
+    /// [`peek`](Consumer::peek): there may be a message.
     ///
-    /// If the length is a constant, and `message` a local array, the words go from the slot to where they are used without
-    /// a copy in memory.
+    /// If the length is a constant, and `message` a local array, the words go from the slot to
+    /// where they are used without a copy in memory.
     #[inline(always)]
     pub fn peek_exact(&mut self, message: &mut [usize], length: usize) -> Option<usize> {
         match self.find_in(self.ring.slot_of(self.cursor, length)?, message) {
@@ -101,8 +104,8 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
     }
 
-    /// Moves past the message that [`peek`](Consumer::peek) returned. Returns whether it did: if no message was read, the
-    /// cursor stays.
+    /// Moves past the message that [`peek`](Consumer::peek) returned. Returns whether it did: if no
+    /// message was read, the cursor stays.
     #[inline(always)]
     pub fn advance(&mut self) -> bool {
         let peeked = core::mem::take(&mut self.peeked);
@@ -139,8 +142,9 @@ impl<H: BroadcastHandle> Consumer<H> {
         skipped
     }
 
-    /// Whether the next message is not published yet, as far as this thread can see. Cheaper than [`peek`](Self::peek),
-    /// which finds all other cases. As there, a gating reader that finds nothing shows the writer its position.
+    /// Whether the next message is not published yet, as far as this thread can see. Cheaper than
+    /// [`peek`](Self::peek), which finds all other cases. As there, a gating reader that finds
+    /// nothing shows the writer its position.
     #[inline]
     #[must_use]
     pub fn is_waiting(&mut self) -> bool {
@@ -209,13 +213,14 @@ impl<H: BroadcastHandle> Consumer<H> {
         }
         let length = self.length(slot);
         if let Some(words) = self.borrowed(slot) {
-            // In the pieces that the processor copies best: a caller that copies the message again uses the same ones.
+            // In the pieces that the processor copies best: a caller that copies the message again
+            // uses the same ones.
             message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
             return Found::Message { length };
         }
         copy_out(slot.words, message);
-        // The writer does not wait for an observer, and a writer in another process may ignore a gating reader. So the
-        // stamp shows whether it wrote to this slot meanwhile.
+        // The writer does not wait for an observer, and a writer in another process may ignore a
+        // gating reader. So the stamp shows whether it wrote to this slot meanwhile.
         barrier!("broadcast.recheck-fence", Acquire);
         let stamp = slot.stamp.load(Ordering::Relaxed);
         if stamp != self.cursor.wrapping_add(1) {
@@ -234,10 +239,12 @@ impl<H: BroadcastHandle> Consumer<H> {
     #[inline(never)]
     fn peek_slow(&mut self, mut stamp: usize, message: &mut [usize]) -> Peek {
         let mut closed = false;
-        // At most one more time after the ring was seen closed: all messages published before that are visible then.
+        // At most one more time after the ring was seen closed: all messages published before that
+        // are visible then.
         loop {
             if let Stamp::Overwritten { .. } = self.judge(stamp) {
-                // The writer waits for a gating reader; only a writer in another process may break that.
+                // The writer waits for a gating reader; only a writer in another process may break
+                // that.
                 return Peek::Gap { missed: self.go_to_oldest() };
             }
             self.flush();
@@ -262,7 +269,8 @@ impl<H: BroadcastHandle> Consumer<H> {
 
     fn is_closed(&self) -> bool {
         let state = &self.ring.storage.writer().state.state;
-        // Acquire, pairs with the Release of `broadcast.close`: all messages that were published before it.
+        // Acquire, pairs with the Release of `broadcast.close`: all messages that were published
+        // before it.
         state.acquire(H::Storage::FOREIGN, order!("broadcast.closed", Acquire)) & CLOSED != 0
     }
 
@@ -307,7 +315,8 @@ impl<H: BroadcastHandle> Consumer<H> {
 fn copy_out(words: &[Word], message: &mut [usize]) {
     let copy = |(to, from): (&mut usize, &Word)| *to = from.0.load(Ordering::Relaxed);
     match words.get(..message.len()) {
-        // Nearly always `message` has no more words than a slot. If its length is a constant, this is no loop.
+        // Nearly always `message` has no more words than a slot. If its length is a constant, this
+        // is no loop.
         Some(words) => message.iter_mut().zip(words).for_each(copy),
         None => message.iter_mut().zip(words).for_each(copy),
     }
@@ -316,8 +325,8 @@ fn copy_out(words: &[Word], message: &mut [usize]) {
 impl<H: BroadcastHandle> Drop for Consumer<H> {
     fn drop(&mut self) {
         if let Some(words) = self.ring.reader() {
-            // Release, pairs with the Acquire of `broadcast.readers` and `broadcast.claim`: this reader no longer uses the
-            // slots and the entry.
+            // Release, pairs with the Acquire of `broadcast.readers` and `broadcast.claim`: this
+            // reader no longer uses the slots and the entry.
             words.shown.state.store(FREE, order!("broadcast.leave", Release));
         }
     }

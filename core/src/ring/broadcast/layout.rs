@@ -7,8 +7,9 @@ const WORD: usize = size_of::<usize>();
 
 /// The layout of a ring: its capacity and the size of its messages.
 ///
-/// A slot is a stamp of one word and the message. If messages differ in length, a second word in front of the message
-/// contains the length. Slots are dense: with messages of exactly 56 bytes, a slot is one cache line on 64-bit hosts.
+/// A slot is a stamp of one word and the message. If messages differ in length, a second word in
+/// front of the message contains the length. Slots are dense: with messages of exactly 56 bytes, a
+/// slot is one cache line on 64-bit hosts.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::Layout;
@@ -111,7 +112,8 @@ impl Layout {
     /// Whether a ring can have this layout.
     ///
     /// # Errors
-    /// If the capacity is not a power of two of at least 2, or the slots take more than memory can hold.
+    /// If the capacity is not a power of two of at least 2, or the slots take more than memory can
+    /// hold.
     pub const fn check(&self) -> Result<(), LayoutError> {
         if !self.capacity.is_power_of_two() || self.capacity < 2 {
             return Err(LayoutError::Capacity { given: self.capacity });

@@ -9,8 +9,8 @@ use super::{Broadcast, Layout};
 use crate::sync::AtomicUsize;
 use crate::sync::{const_unless_loom, repeat};
 
-/// Storage in arrays, for a `static` or a field: `WORDS` is what [`Layout::words`](super::Layout::words) says, `READERS`
-/// the most gating readers at a time.
+/// Storage in arrays, for a `static` or a field: `WORDS` is what
+/// [`Layout::words`](super::Layout::words) says, `READERS` the most gating readers at a time.
 #[derive(Debug)]
 // In this order and so aligned, slots begin with a cache line.
 #[repr(C, align(64))]
@@ -71,7 +71,8 @@ impl<const WORDS: usize, const READERS: usize> Broadcast<InlineStorage<WORDS, RE
     /// ```
     ///
     /// # Panics
-    /// If the layout is invalid, or `WORDS` is not its number of words; in a `static` that is a compile error.
+    /// If the layout is invalid, or `WORDS` is not its number of words; in a `static` that is a
+    /// compile error.
     ///
     /// ```compile_fail
     /// use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout};

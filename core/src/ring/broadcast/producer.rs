@@ -1,5 +1,5 @@
-//! The writer. Its position is the ring's tail, a word that only the writer stores. It loads the positions of its readers
-//! once a lap.
+//! The writer. Its position is the ring's tail, a word that only the writer stores. It loads the
+//! positions of its readers once a lap.
 
 use super::BroadcastHandle;
 use super::error::Full;
@@ -8,7 +8,8 @@ use super::slot::Slot;
 use super::storage::{CLOSED, Storage, WRITING};
 use crate::sync::{AtomicUsize, Ordering, barrier, order};
 
-/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which continues in its place.
+/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which
+/// continues in its place.
 #[derive(Debug)]
 pub struct Producer<H: BroadcastHandle> {
     ring: RingRef<H>,
@@ -18,8 +19,8 @@ pub struct Producer<H: BroadcastHandle> {
     refused: u32,
 }
 
-/// Every such check in a row that finds no room loads the exact positions of the readers. The other checks leave those
-/// lines to the readers, which store there for each message.
+/// Every such check in a row that finds no room loads the exact positions of the readers. The other
+/// checks leave those lines to the readers, which store there for each message.
 const EXACT_EVERY: u32 = if cfg!(any(loom, miri)) { 2 } else { 64 };
 
 impl<H: BroadcastHandle> Producer<H> {
@@ -28,14 +29,16 @@ impl<H: BroadcastHandle> Producer<H> {
         Producer { ring: RingRef::new(ring), limit: next, refused: 0 }
     }
 
-    /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its sequence.
+    /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its
+    /// sequence.
     ///
     /// # Errors
-    /// [`Full`] if a gating reader blocks the writer, as far as it has shown its position; then nothing was written.
+    /// [`Full`] if a gating reader blocks the writer, as far as it has shown its position; then
+    /// nothing was written.
     ///
     /// # Panics
-    /// If the message has more words than a slot, `length` is more than `words` have, or the ring's messages have one
-    /// size and this message has another one.
+    /// If the message has more words than a slot, `length` is more than `words` have, or the ring's
+    /// messages have one size and this message has another one.
     #[inline(always)]
     pub fn try_push(&mut self, words: &[usize], length: usize) -> Result<usize, Full> {
         if self.sequence() == self.limit {
@@ -44,9 +47,10 @@ impl<H: BroadcastHandle> Producer<H> {
         Ok(self.append(words, length))
     }
 
-    /// The same as [`try_push`](Producer::try_push), if an earlier check has found room and all messages of the ring have
-    /// `length` bytes; otherwise it does nothing and returns `false`. It calls no function, so that a caller with a separate
-    /// slow path need not save registers. If the length is a constant, so is the size of a slot.
+    /// The same as [`try_push`](Producer::try_push), if an earlier check has found room and all
+    /// messages of the ring have `length` bytes; otherwise it does nothing and returns `false`. It
+    /// calls no function, so that a caller with a separate slow path need not save registers. If
+    /// the length is a constant, so is the size of a slot.
     ///
     /// # Panics
     /// If the number of `words` is not that of a message of `length` bytes.
@@ -67,8 +71,8 @@ impl<H: BroadcastHandle> Producer<H> {
         true
     }
 
-    /// The next slot, to be written in place. [`Grant::commit`] shows the message; dropping the grant gives the slot back,
-    /// and readers see nothing.
+    /// The next slot, to be written in place. [`Grant::commit`] shows the message; dropping the
+    /// grant gives the slot back, and readers see nothing.
     ///
     /// # Errors
     /// [`Full`] if a gating reader blocks the writer.
@@ -95,9 +99,9 @@ impl<H: BroadcastHandle> Producer<H> {
         self.find_room().unwrap_or(0)
     }
 
-    /// The same as [`room`](Producer::room), but at least 1. Loads the exact positions of the readers, also if they have not
-    /// shown them. For a writer that is about to sleep, and for protocols where the other side sends one message for each
-    /// that it takes.
+    /// The same as [`room`](Producer::room), but at least 1. Loads the exact positions of the
+    /// readers, also if they have not shown them. For a writer that is about to sleep, and for
+    /// protocols where the other side sends one message for each that it takes.
     ///
     /// # Errors
     /// [`Full`] if a gating reader blocks the writer.
@@ -115,8 +119,8 @@ impl<H: BroadcastHandle> Producer<H> {
     /// Closes the ring: no more messages follow. Readers get the messages in the ring, then
     /// [`Peek::Closed`](super::Peek).
     pub fn close(self) {
-        // Release, pairs with the Acquire of `broadcast.closed`: every message in the ring. No other thread stores to this word
-        // while this end exists.
+        // Release, pairs with the Acquire of `broadcast.closed`: every message in the ring. No
+        // other thread stores to this word while this end exists.
         let state = &self.ring.storage.writer().state.state;
         state.store(WRITING | CLOSED, order!("broadcast.close", Release));
     }
@@ -153,7 +157,8 @@ impl<H: BroadcastHandle> Producer<H> {
         Grant::begin(slot, exact, sequence, &self.ring.storage.writer().tail)
     }
 
-    /// Loads the positions of the readers: once a lap, and whenever a gating reader blocks the writer.
+    /// Loads the positions of the readers: once a lap, and whenever a gating reader blocks the
+    /// writer.
     #[cold]
     #[inline(never)]
     fn check_room(&mut self) -> Result<(), Full> {
@@ -180,7 +185,8 @@ impl<H: BroadcastHandle> Drop for Producer<H> {
     fn drop(&mut self) {
         let state = &self.ring.storage.writer().state.state;
         let rest = state.load(Ordering::Relaxed) & !WRITING;
-        // Release, pairs with the Acquire of `broadcast.take-over`: the next writer continues from the tail.
+        // Release, pairs with the Acquire of `broadcast.take-over`: the next writer continues from
+        // the tail.
         state.store(rest, order!("broadcast.hand-over", Release));
     }
 }
@@ -213,8 +219,8 @@ impl<'a> Grant<'a> {
     /// Writes the message: `words` are copied, `length` is its length in bytes.
     ///
     /// # Panics
-    /// If the message has more words than a slot, `length` is more than `words` have, or the ring's messages have one
-    /// size and this message has another one.
+    /// If the message has more words than a slot, `length` is more than `words` have, or the ring's
+    /// messages have one size and this message has another one.
     #[inline(always)]
     pub fn write(&mut self, words: &[usize], length: usize) {
         // All checks come before the first store: a refused message changes nothing.
@@ -227,16 +233,17 @@ impl<'a> Grant<'a> {
         self.is_written = true;
     }
 
-    /// Shows the message to the readers and returns its sequence. Without a [`write`](Grant::write) the message is
-    /// empty, or all zero if all messages have one size.
+    /// Shows the message to the readers and returns its sequence. Without a [`write`](Grant::write)
+    /// the message is empty, or all zero if all messages have one size.
     #[inline(always)]
     pub fn commit(self) -> usize {
         if !self.is_written {
             self.clear();
         }
         let next = self.sequence.wrapping_add(1);
-        // Release, pairs with the Acquire of `broadcast.look`: the words of the message. Before the store to the tail, because
-        // a store in between could transfer the slot's line a second time.
+        // Release, pairs with the Acquire of `broadcast.look`: the words of the message. Before the
+        // store to the tail, because a store in between could transfer the slot's line a second
+        // time.
         self.slot.stamp.store(next, order!("broadcast.publish", Release));
         // On a line that no reader loads in a stream.
         self.tail.store(next, Ordering::Relaxed);

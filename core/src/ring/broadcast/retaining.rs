@@ -1,4 +1,5 @@
-//! A reader that retains messages after it has read them: it passes them on, and keeps them until they are confirmed.
+//! A reader that retains messages after it has read them: it passes them on, and keeps them until
+//! they are confirmed.
 
 #![allow(unsafe_code)]
 
@@ -8,11 +9,12 @@ use super::storage::{FREE, ReaderWords, Storage};
 use super::{Broadcast, BroadcastHandle};
 use crate::sync::order;
 
-/// A reader's end with two positions: the *cursor*, which moves at [`advance`](RetainingConsumer::advance), and behind it
-/// the first *retained* message, which moves at [`release`](RetainingConsumer::release). A gating reader blocks the writer
-/// at the messages that it retains; those between the two positions can be read again after
-/// [`rewind`](RetainingConsumer::rewind). Messages that an observer retains may be overwritten, and are then a gap.
-/// Dropping it lets the writer pass.
+/// A reader's end with two positions: the *cursor*, which moves at
+/// [`advance`](RetainingConsumer::advance), and behind it the first *retained* message, which moves
+/// at [`release`](RetainingConsumer::release). A gating reader blocks the writer at the messages
+/// that it retains; those between the two positions can be read again after
+/// [`rewind`](RetainingConsumer::rewind). Messages that an observer retains may be overwritten, and
+/// are then a gap. Dropping it lets the writer pass.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
@@ -79,7 +81,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         }
     }
 
-    /// Moves the cursor to a later message, at most the next one to be published. The messages in between are retained.
+    /// Moves the cursor to a later message, at most the next one to be published. The messages in
+    /// between are retained.
     pub fn skip_to(&mut self, sequence: usize) {
         let ring: &Broadcast<H::Storage> = self.reader.ring();
         if is_after(sequence, self.reader.cursor()) && !is_after(sequence, ring.tail()) {
@@ -116,7 +119,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     }
 
     /// How many messages from the cursor on, at most `most`, are published and can be
-    /// [borrowed](RetainingConsumer::borrow): 0 for an observer, because the writer does not wait for it.
+    /// [borrowed](RetainingConsumer::borrow): 0 for an observer, because the writer does not wait
+    /// for it.
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
         if !self.can_borrow() {
@@ -132,7 +136,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         count
     }
 
-    /// Moves the cursor past `count` messages that are [ready](RetainingConsumer::ready). They are retained.
+    /// Moves the cursor past `count` messages that are [ready](RetainingConsumer::ready). They are
+    /// retained.
     pub fn pass(&mut self, count: usize) {
         let count = self.ready(count);
         self.skip_to(self.cursor().wrapping_add(count));
@@ -143,10 +148,11 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         self.entry.is_some() && !H::Storage::FOREIGN
     }
 
-    /// Borrows whole slots in place, for a caller that passes them on unchanged: those of `count` messages from `first` on,
-    /// all of which are retained or [ready](RetainingConsumer::ready). Each slot begins with a stamp, and the message
-    /// follows ([`Layout::slot_words`](super::Layout::slot_words)). There are two pieces if the slots wrap around the end of
-    /// the ring; otherwise the second piece is empty.
+    /// Borrows whole slots in place, for a caller that passes them on unchanged: those of `count`
+    /// messages from `first` on, all of which are retained or [ready](RetainingConsumer::ready).
+    /// Each slot begins with a stamp, and the message follows
+    /// ([`Layout::slot_words`](super::Layout::slot_words)). There are two pieces if the slots wrap
+    /// around the end of the ring; otherwise the second piece is empty.
     ///
     /// `None` if not all of them can be borrowed.
     ///
@@ -179,9 +185,10 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
         let words = ring.storage.slots();
         let one = words.get(place * slot_words..(place + here) * slot_words)?;
         let other = words.get(..(count - here) * slot_words)?;
-        // SAFETY: the stamp of the last of these slots says that it was written, and so were all before it, because there is
-        // one writer. It does not use any of them again before this gating reader has released them (`kept`), which needs
-        // an exclusive reference, and nothing else writes to this storage (it is not foreign).
+        // SAFETY: the stamp of the last of these slots says that it was written, and so were all
+        // before it, because there is one writer. It does not use any of them again before this
+        // gating reader has released them (`kept`), which needs an exclusive reference, and nothing
+        // else writes to this storage (it is not foreign).
         let one = unsafe { borrow(one) };
         // SAFETY: as above.
         let other = unsafe { borrow(other) };
@@ -192,7 +199,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     #[inline]
     fn is_published(&self, sequence: usize) -> bool {
         let ring: &Broadcast<H::Storage> = self.ring();
-        // Acquire, pairs with the Release of `broadcast.publish`: the words of this message and of all before it.
+        // Acquire, pairs with the Release of `broadcast.publish`: the words of this message and of
+        // all before it.
         let stamp = ring.stamp_of(sequence).0.load(order!("broadcast.look", Acquire));
         stamp == sequence.wrapping_add(1)
     }
@@ -201,7 +209,8 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
 impl<H: BroadcastHandle> Drop for RetainingConsumer<H> {
     fn drop(&mut self) {
         if let Some(words) = self.words() {
-            // Release, as in the drop of a `Consumer`: this reader no longer uses the slots and the entry.
+            // Release, as in the drop of a `Consumer`: this reader no longer uses the slots and the
+            // entry.
             words.shown.state.store(FREE, order!("broadcast.leave", Release));
         }
     }

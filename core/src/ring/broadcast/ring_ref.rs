@@ -1,5 +1,5 @@
-//! What an end keeps of its ring, so that the path of a message follows one pointer: the handle, the address of the
-//! slots, their layout, and a gating reader's own words.
+//! What an end keeps of its ring, so that the path of a message follows one pointer: the handle,
+//! the address of the slots, their layout, and a gating reader's own words.
 
 #![allow(unsafe_code)]
 
@@ -101,12 +101,13 @@ impl<H: BroadcastHandle> RingRef<H> {
     /// The words of a gating reader.
     #[inline]
     pub(super) fn reader(&self) -> Option<&ReaderWords> {
-        // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of both).
+        // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of
+        // both).
         self.reader.as_ref().map(|reader| unsafe { reader.words.as_ref() })
     }
 
-    /// The slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a constant, so are the size of a
-    /// slot and the offsets in it.
+    /// The slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a
+    /// constant, so are the size of a slot and the offsets in it.
     #[inline(always)]
     pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
         // If the length is a constant, the second comparison is removed by the compiler.
@@ -114,8 +115,8 @@ impl<H: BroadcastHandle> RingRef<H> {
             return None;
         }
         let words = bytes.div_ceil(size_of::<usize>());
-        // SAFETY: such slots have the stamp and these words, the storage has as many as its slots take
-        // (`Broadcast::over`), and this is one of the slots.
+        // SAFETY: such slots have the stamp and these words, the storage has as many as its slots
+        // take (`Broadcast::over`), and this is one of the slots.
         let start = unsafe { self.slots.add((sequence & self.mask) * (1 + words)) };
         // SAFETY: as above; the handle keeps the words where they are.
         let stamp = unsafe { start.as_ref() };
@@ -132,14 +133,16 @@ impl<H: BroadcastHandle> RingRef<H> {
         self.slot_for(sequence, self.message_words())
     }
 
-    /// The slot, with the first `words` of its words. If that is a constant, copying them needs no loop.
+    /// The slot, with the first `words` of its words. If that is a constant, copying them needs no
+    /// loop.
     ///
     /// # Panics
     /// If the message has more words than a slot.
     #[inline(always)]
     pub(super) fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
         assert!(words <= self.message_words(), "the message has more words than a slot");
-        // SAFETY: the storage has as many words as its slots take (`Broadcast::over`), and this is one of the slots.
+        // SAFETY: the storage has as many words as its slots take (`Broadcast::over`), and this is
+        // one of the slots.
         let start = unsafe { self.slots.add((sequence & self.mask) * self.slot_words) };
         // SAFETY: a slot has at least its header; the handle keeps the words where they are.
         let stamp = unsafe { start.as_ref() };

@@ -1,4 +1,5 @@
-//! One slot: its stamp, the length of its message if messages differ in length, and the words of the message.
+//! One slot: its stamp, the length of its message if messages differ in length, and the words of
+//! the message.
 
 use super::storage::Word;
 use crate::sync::{AtomicUsize, Ordering, store_all};
@@ -52,12 +53,13 @@ impl Stamp {
 pub(super) unsafe fn borrow(words: &[Word]) -> &[usize] {
     crate::sync::seen!(Load, words);
     let (start, count) = (words.as_ptr().cast(), words.len());
-    // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` at every level), and no thread writes to
-    // these (this function's contract).
+    // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` at every level), and
+    // no thread writes to these (this function's contract).
     unsafe { core::slice::from_raw_parts(start, count) }
 }
 
-/// The same for the model checker: plain loads, which report a race with the writer. The copy is never freed.
+/// The same for the model checker: plain loads, which report a race with the writer. The copy is
+/// never freed.
 ///
 /// # Safety
 /// As above.
@@ -70,8 +72,9 @@ pub(super) unsafe fn borrow(words: &[Word]) -> &[usize] {
 }
 
 impl<'a> Slot<'a> {
-    /// Stores the length of a message if the ring has a word for it. The writer never loads this word: a load would transfer
-    /// the line from the reader, and the store would request it a second time.
+    /// Stores the length of a message if the ring has a word for it. The writer never loads this
+    /// word: a load would transfer the line from the reader, and the store would request it a
+    /// second time.
     #[inline(always)]
     pub(super) fn set_length(&self, length: usize) {
         if let Some(word) = self.length {

@@ -1,8 +1,9 @@
 //! The words of a broadcast ring, apart from the algorithm.
 //!
-//! Slots, the writer's words and each reader's words may be in different memory: an array, the heap, a mapped region
-//! whose parts belong to different processes. Words of different owners are on different cache lines. So are words that
-//! an owner stores for each message and words that the other side loads.
+//! Slots, the writer's words and each reader's words may be in different memory: an array, the
+//! heap, a mapped region whose parts belong to different processes. Words of different owners are
+//! on different cache lines. So are words that an owner stores for each message and words that the
+//! other side loads.
 
 use crossbeam_utils::CachePadded;
 
@@ -44,12 +45,14 @@ impl Default for Word {
     }
 }
 
-/// The words that the writer writes: its position, whether the writer exists, and whether the ring was closed.
+/// The words that the writer writes: its position, whether the writer exists, and whether the ring
+/// was closed.
 #[derive(Debug)]
 #[repr(C)]
 pub struct WriterWords {
-    /// All messages before this are published. The writer stores it after each message, so words that are loaded in a stream
-    /// must not share its line: it is loaded only by readers that join, and to count what waits.
+    /// All messages before this are published. The writer stores it after each message, so words
+    /// that are loaded in a stream must not share its line: it is loaded only by readers that join,
+    /// and to count what waits.
     pub(super) tail: CachePadded<AtomicUsize>,
     pub(super) state: CachePadded<WriterState>,
 }
@@ -95,8 +98,8 @@ impl Default for WriterWords {
 #[repr(C)]
 pub struct ReaderWords {
     pub(super) shown: CachePadded<Shown>,
-    /// The sequence that the reader wants next. It is stored for each message, so the writer loads it only when it finds no
-    /// room otherwise, and not each time.
+    /// The sequence that the reader wants next. It is stored for each message, so the writer loads
+    /// it only when it finds no room otherwise, and not each time.
     pub(super) taken: CachePadded<AtomicUsize>,
 }
 
@@ -125,10 +128,12 @@ impl ReaderWords {
         }
     }
 
-    /// The reader no longer uses the messages before `sequence`. The writer sees it at an exact check.
+    /// The reader no longer uses the messages before `sequence`. The writer sees it at an exact
+    /// check.
     #[inline(always)]
     pub(super) fn take(&self, sequence: usize) {
-        // Release, pairs with the Acquire of `broadcast.room`: this reader no longer uses the slots before it.
+        // Release, pairs with the Acquire of `broadcast.room`: this reader no longer uses the slots
+        // before it.
         self.taken.store(sequence, order!("broadcast.take", Release));
     }
 
@@ -147,28 +152,31 @@ impl Default for ReaderWords {
     }
 }
 
-/// The memory of a ring. Its parts may come from different places. Slots that begin with a cache line take the fewest
-/// lines.
+/// The memory of a ring. Its parts may come from different places. Slots that begin with a cache
+/// line take the fewest lines.
 ///
 /// # Safety
-/// - Each function returns the same memory at every call, with the same argument, as long as the storage lives, even
-///   if a handle to the ring moves meanwhile.
-/// - The parts do not overlap, and only the one ring in this storage accesses them: no other ring, and no reference that
-///   was kept elsewhere. If [`FOREIGN`](Storage::FOREIGN) is true, another process, or a test that simulates one, may
-///   access them too: by atomic accesses of whole words, at any time, with any values. If `FOREIGN` is false, nothing
-///   else may, because a reader then loads messages by plain loads.
-/// - The words of the writer are written by the one process that has the [`Producer`](super::Producer), those of an entry
-///   by the one process whose reader has it. If `FOREIGN` is false, these are one process.
+/// - Each function returns the same memory at every call, with the same argument, as long as the
+///   storage lives, even if a handle to the ring moves meanwhile.
+/// - The parts do not overlap, and only the one ring in this storage accesses them: no other ring,
+///   and no reference that was kept elsewhere. If [`FOREIGN`](Storage::FOREIGN) is true, another
+///   process, or a test that simulates one, may access them too: by atomic accesses of whole words,
+///   at any time, with any values. If `FOREIGN` is false, nothing else may, because a reader then
+///   loads messages by plain loads.
+/// - The words of the writer are written by the one process that has the
+///   [`Producer`](super::Producer), those of an entry by the one process whose reader has it. If
+///   `FOREIGN` is false, these are one process.
 #[allow(unsafe_code)]
 pub unsafe trait Storage {
-    /// Whether another process may write to some of the words. Then every word is checked before it is used, messages are
-    /// copied by atomic loads, and none can be borrowed.
+    /// Whether another process may write to some of the words. Then every word is checked before it
+    /// is used, messages are copied by atomic loads, and none can be borrowed.
     const FOREIGN: bool = false;
 
     /// The slots, back to back: as many words as [`Layout::words`](super::Layout::words) says.
     fn slots(&self) -> &[Word];
     /// The writer's words.
     fn writer(&self) -> &WriterWords;
-    /// An entry, one for each gating reader that can exist at a time; `None` from the first invalid index on.
+    /// An entry, one for each gating reader that can exist at a time; `None` from the first invalid
+    /// index on.
     fn reader(&self, index: usize) -> Option<&ReaderWords>;
 }

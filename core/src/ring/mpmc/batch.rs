@@ -10,8 +10,9 @@ use crate::ring::{self, GrantError, Handle, PopError, PushError};
 use crate::sync::Ordering;
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    /// `count` neighbouring slots to fill. [`Grant::commit`] shows the items; a reader that sees the first one can see all
-    /// of them. Dropping the grant drops the items, and readers never see them.
+    /// `count` neighbouring slots to fill. [`Grant::commit`] shows the items; a reader that sees
+    /// the first one can see all of them. Dropping the grant drops the items, and readers never see
+    /// them.
     ///
     /// Until then, readers wait in front of these slots.
     ///
@@ -29,8 +30,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         }
     }
 
-    /// Appends as many of `items` as there is room for, and returns how many. Each claim takes up to 64 slots: items of
-    /// other writers may come between two claims, not within one.
+    /// Appends as many of `items` as there is room for, and returns how many. Each claim takes up
+    /// to 64 slots: items of other writers may come between two claims, not within one.
     ///
     /// # Errors
     /// [`PushError`] if there is no room for any of them or the ring was closed.
@@ -141,15 +142,15 @@ impl<H: Handle<Target: Ring>> Drop for Grant<'_, H> {
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    /// Takes up to `most` items, at most 64, by one claim, gives each to `take`, and returns how many there were. If
-    /// `take` panics, the items that it has not been given are dropped.
+    /// Takes up to `most` items, at most 64, by one claim, gives each to `take`, and returns how
+    /// many there were. If `take` panics, the items that it has not been given are dropped.
     ///
-    /// A slot is free for writers as soon as its item is given to `take`, but the slots behind it are not: while `take`
-    /// runs, writers may find the ring full.
+    /// A slot is free for writers as soon as its item is given to `take`, but the slots behind it
+    /// are not: while `take` runs, writers may find the ring full.
     ///
     /// # Errors
-    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
-    /// [module](super).
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished:
+    /// see the [module](super).
     #[inline]
     pub fn pop_many(
         &mut self,
@@ -174,11 +175,12 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         }
     }
 
-    /// Copies the next items to `items`, as many as there are and fit, at most 64, by one claim, and returns how many.
+    /// Copies the next items to `items`, as many as there are and fit, at most 64, by one claim,
+    /// and returns how many.
     ///
     /// # Errors
-    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
-    /// [module](super).
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished:
+    /// see the [module](super).
     #[inline]
     pub fn pop_slice(&mut self, items: &mut [ItemOf<H>]) -> Result<usize, PopError>
     where
@@ -216,7 +218,8 @@ impl<H: Handle<Target: Ring>> Items<'_, H> {
 
 impl<H: Handle<Target: Ring>> Drop for Items<'_, H> {
     fn drop(&mut self) {
-        // Items are left only after a panic. No other end can take them, and their slots must not be lost.
+        // Items are left only after a panic. No other end can take them, and their slots must not
+        // be lost.
         while let Some(item) = self.next() {
             drop(item);
         }

@@ -1,4 +1,5 @@
-//! Claims: how an end of an `mpmc` ring takes a range of slots. See the [module](super) for the algorithm.
+//! Claims: how an end of an `mpmc` ring takes a range of slots. See the [module](super) for the
+//! algorithm.
 
 #![allow(unsafe_code)]
 
@@ -14,8 +15,8 @@ use crate::sync::{AtomicUsize, Ordering, const_unless_loom};
 
 /// A bit of the tail: the ring was closed.
 pub(super) const CLOSED: usize = 1;
-/// One claim takes no more slots than this, unless a grant asks for more. Slots are checked before the
-/// compare-and-swap; the longer the check, the likelier the compare-and-swap fails.
+/// One claim takes no more slots than this, unless a grant asks for more. Slots are checked before
+/// the compare-and-swap; the longer the check, the likelier the compare-and-swap fails.
 pub(super) const CLAIM: usize = 64;
 
 /// What all ends of a ring share besides the slots: the head and the tail.
@@ -32,7 +33,8 @@ pub struct Indices {
 /// The rarely written words.
 #[derive(Debug)]
 struct Rare {
-    /// Set after the bit in the tail, so that a reader that finds nothing need not take the tail's line from the writers.
+    /// Set after the bit in the tail, so that a reader that finds nothing need not take the tail's
+    /// line from the writers.
     closed: AtomicUsize,
     high_water: AtomicUsize,
 }
@@ -65,7 +67,8 @@ impl Indices {
     }
 
     pub(super) fn close(&self) {
-        // Relaxed: the tail alone decides which pushes came before. Nothing else is published by the bit.
+        // Relaxed: the tail alone decides which pushes came before. Nothing else is published by
+        // the bit.
         self.tail.fetch_or(CLOSED, Ordering::Relaxed);
         self.rare.closed.store(1, Ordering::Relaxed);
     }
@@ -118,15 +121,18 @@ fn depth(head: usize, tail: usize, capacity: usize) -> usize {
     if depth > usize::MAX / STEP / 2 { 0 } else { depth.min(capacity) }
 }
 
-/// Moves `word`, the head or the tail, over `least` to `most` slots whose stamps, less their lap, are in `ready`.
+/// Moves `word`, the head or the tail, over `least` to `most` slots whose stamps, less their lap,
+/// are in `ready`.
 ///
-/// The first check is at `known`, a position that the word had at some time. If other ends have moved the word since,
-/// either a stamp shows a later state, or the compare-and-swap fails; the call then continues with the word's value. A
-/// failed compare-and-swap also shows that the tail was closed.
+/// The first check is at `known`, a position that the word had at some time. If other ends have
+/// moved the word since, either a stamp shows a later state, or the compare-and-swap fails; the
+/// call then continues with the word's value. A failed compare-and-swap also shows that the tail
+/// was closed.
 ///
-/// `check` is Acquire: it pairs with the Release of the end that had the slot before, and the claim needs to know that
-/// this end no longer uses the value. The compare-and-swap itself is relaxed: it claims slots whose stamps were checked,
-/// and only the end that moves this word over them may change these stamps.
+/// `check` is Acquire: it pairs with the Release of the end that had the slot before, and the claim
+/// needs to know that this end no longer uses the value. The compare-and-swap itself is relaxed: it
+/// claims slots whose stamps were checked, and only the end that moves this word over them may
+/// change these stamps.
 ///
 /// # Safety
 /// The slots are alive.
@@ -172,9 +178,10 @@ pub(super) unsafe fn claim<T>(
                 }
             }
         } else {
-            // A slot that is not ready was not claimed in this lap, so the word has not passed it. An old `known` then gives the
-            // same answer as the word, unless the positions have wrapped since, which can happen only with 32 bits. If some
-            // slots are ready, their number is correct only if `known` is current.
+            // A slot that is not ready was not claimed in this lap, so the word has not passed it.
+            // An old `known` then gives the same answer as the word, unless the positions have
+            // wrapped since, which can happen only with 32 bits. If some slots are ready, their
+            // number is correct only if `known` is current.
             if !overtaken && (fresh || count == 0 && usize::BITS >= 64) {
                 return Err(Refused::Short(count));
             }

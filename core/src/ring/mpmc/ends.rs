@@ -30,8 +30,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Appends an item.
     ///
     /// # Errors
-    /// [`PushError`] with the item, if the next slot is not free or the ring was closed. `Full` does not mean that every
-    /// slot is in use: see the [module](super).
+    /// [`PushError`] with the item, if the next slot is not free or the ring was closed. `Full`
+    /// does not mean that every slot is in use: see the [module](super).
     #[inline]
     pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
         match self.claim(1, 1) {
@@ -66,7 +66,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     #[inline]
     pub(super) fn claim(&mut self, least: usize, most: usize) -> Result<Claim, Refused> {
         let indices = self.ring.indices();
-        // Acquire, pairs with the Release of `mpmc.free` of the lap before: its reader no longer uses the value.
+        // Acquire, pairs with the Release of `mpmc.free` of the lap before: its reader no longer
+        // uses the value.
         let check = order!("mpmc.room", Acquire);
         let free = FREE.cast_signed();
         // SAFETY: the ring is alive.
@@ -74,7 +75,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
             claim(&indices.tail, &mut self.known, &self.slots, free..=free, check, least, most)
         };
         let claim = match claim {
-            // A full slot is refused before the tail is loaded, so the claim does not see that the ring was closed.
+            // A full slot is refused before the tail is loaded, so the claim does not see that the
+            // ring was closed.
             Err(Refused::Short(_)) if indices.is_closed() => return Err(Refused::Closed),
             claim => claim?,
         };
@@ -104,8 +106,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Makes readers skip a position.
     #[inline]
     pub(super) fn skip(&self, position: usize) {
-        // Release, pairs with the Acquire of `mpmc.look`, and so with the next writer's: the slot may have been filled
-        // and emptied again.
+        // Release, pairs with the Acquire of `mpmc.look`, and so with the next writer's: the slot
+        // may have been filled and emptied again.
         let skip = lap(&self.slots, position) | SKIP;
         self.slot(position).stamp.store(skip, order!("mpmc.skip", Release));
     }
@@ -138,8 +140,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// Takes the next item.
     ///
     /// # Errors
-    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
-    /// [module](super).
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished:
+    /// see the [module](super).
     #[inline]
     pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
         loop {
@@ -162,8 +164,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         &self.ring
     }
 
-    /// Closes the ring for all writers, as [`Mpmc::close`] does. Other readers may take the items in it; the rest is
-    /// dropped with it.
+    /// Closes the ring for all writers, as [`Mpmc::close`] does. Other readers may take the items
+    /// in it; the rest is dropped with it.
     pub fn close(self) {
         self.ring.indices().close();
     }
@@ -172,7 +174,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     #[inline]
     pub(super) fn claim(&mut self, most: usize) -> Result<Claim, PopError> {
         let indices = self.ring.indices();
-        // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`: what the writer did in the slot.
+        // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`: what the writer did in
+        // the slot.
         let check = order!("mpmc.look", Acquire);
         let done = FULL.cast_signed()..=SKIP.cast_signed();
         // SAFETY: the ring is alive.
@@ -189,7 +192,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         let full = slot.stamp.load(Ordering::Relaxed) & (STEP - 1) == FULL;
         // SAFETY: the stamp says that the slot contains an item, and this thread has claimed it.
         let item = full.then(|| unsafe { slot.cell.take() });
-        // Release, pairs with the Acquire of `mpmc.room` in the next lap: this reader no longer uses the value.
+        // Release, pairs with the Acquire of `mpmc.room` in the next lap: this reader no longer
+        // uses the value.
         slot.stamp.store(next_lap(&self.slots, position), order!("mpmc.free", Release));
         item
     }

@@ -70,7 +70,8 @@ impl Header {
         ]
     }
 
-    /// Writes the header into memory that is not shared yet, clears the rest, and returns the words of the region.
+    /// Writes the header into memory that is not shared yet, clears the rest, and returns the words
+    /// of the region.
     pub(super) fn create<'a>(&self, words: &'a [Word]) -> Result<&'a [Word], RegionError> {
         let words = self.fit(words)?;
         clear(words);
@@ -80,7 +81,8 @@ impl Header {
         Ok(words)
     }
 
-    /// Reads a header, each word once, and checks everything that does not depend on the memory or on another header.
+    /// Reads a header, each word once, and checks everything that does not depend on the memory or
+    /// on another header.
     pub(super) fn read(words: &[Word]) -> Result<Header, RegionError> {
         let Some(words) = words.get(..HEADER) else {
             return Err(RegionError::Size { expected: HEADER, found: words.len() });

@@ -1,4 +1,5 @@
-//! Slots on the heap, aligned to cache lines, so that a slot of 64 bytes is one line and not parts of two.
+//! Slots on the heap, aligned to cache lines, so that a slot of 64 bytes is one line and not parts
+//! of two.
 
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;

@@ -10,7 +10,8 @@ use crate::ring::slots::Slots;
 use crate::ring::{self, Handle, PopError};
 use crate::sync::{Ordering, order};
 
-/// The reader's end of a ring. Dropping it leaves the ring open for the next consumer, which continues in its place.
+/// The reader's end of a ring. Dropping it leaves the ring open for the next consumer, which
+/// continues in its place.
 ///
 /// As an iterator it pops until there is nothing now.
 #[derive(Debug)]
@@ -22,7 +23,8 @@ pub struct Consumer<H: Handle<Target: Ring>> {
     shown: usize,
     /// The reader has seen items before this position.
     pub(super) limit: usize,
-    /// Where `try_pop` checks again, between `head` and `limit`. Code that moves the head past it must move it, too.
+    /// Where `try_pop` checks again, between `head` and `limit`. Code that moves the head past it
+    /// must move it, too.
     pub(super) stop: usize,
     /// After how many items the position is shown to the writer.
     lag: usize,
@@ -60,7 +62,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         }
         // SAFETY: the ring is alive.
         let slot = unsafe { self.slots.at(self.head) };
-        // SAFETY: its item was shown, and the writer uses the slot again only after the position moved.
+        // SAFETY: its item was shown, and the writer uses the slot again only after the position
+        // moved.
         let item = unsafe { slot.take() };
         self.head = self.head.wrapping_add(1);
         self.show_if_due();
@@ -99,9 +102,10 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         }
     }
 
-    /// Sets after how many pops the writer is shown the room, from 1 to the capacity; it is also shown when this end finds
-    /// the ring empty. The default is an eighth of the capacity, at most 64. With 1, each pop makes room at once, which
-    /// costs a store for each and moves a cache line more often.
+    /// Sets after how many pops the writer is shown the room, from 1 to the capacity; it is also
+    /// shown when this end finds the ring empty. The default is an eighth of the capacity, at most
+    /// 64. With 1, each pop makes room at once, which costs a store for each and moves a cache line
+    /// more often.
     ///
     /// ```
     /// use mycelium_core::ring::spsc;
@@ -123,16 +127,18 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 
     /// Turns slipping on or off; the default is off.
     ///
-    /// Slipping is for a reader that polls a stream all the time and is as fast as its writer. Each check then finds one
-    /// item or none, and takes the cache line away that the writer writes next, so both run at the speed of that line.
-    /// With slipping, after a check that found less than a line of items the next `k` checks are skipped: they return
-    /// [`PopError::Empty`] or items that are already known. `k` doubles up to 64 while checks find few items, and a check
+    /// Slipping is for a reader that polls a stream all the time and is as fast as its writer. Each
+    /// check then finds one item or none, and takes the cache line away that the writer writes
+    /// next, so both run at the speed of that line. With slipping, after a check that found less
+    /// than a line of items the next `k` checks are skipped: they return [`PopError::Empty`] or
+    /// items that are already known. `k` doubles up to 64 while checks find few items, and a check
     /// that finds more sets it to 0. So the writer gets ahead, and items arrive by the line.
     ///
-    /// So for up to `k` calls, `try_pop`, `pop_many`, `pop_slice` and `read` may miss an item that is there.
-    /// **Before a reader sleeps it must not skip the check**, because the missed item may be the last one: call
-    /// [`force_check`](Consumer::force_check) after the waker is registered and before the last check. The following are
-    /// never skipped: the first check after [`flush`](Consumer::flush), checks of a closed ring, and those of
+    /// So for up to `k` calls, `try_pop`, `pop_many`, `pop_slice` and `read` may miss an item that
+    /// is there. **Before a reader sleeps it must not skip the check**, because the missed item may
+    /// be the last one: call [`force_check`](Consumer::force_check) after the waker is registered
+    /// and before the last check. The following are never skipped: the first check after
+    /// [`flush`](Consumer::flush), checks of a closed ring, and those of
     /// [`ready`](Consumer::ready), [`len`](Consumer::len) and [`is_empty`](Consumer::is_empty).
     ///
     /// ```
@@ -159,8 +165,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
 
     /// Whether the writer's end is free now: it was never taken, or was dropped or closed.
     ///
-    /// A hint. Before the caller has the answer, another thread may take the end by [`Spsc::producer`], or drop it. If no
-    /// thread takes it, `true` stays true; items that were pushed before are still in the ring.
+    /// A hint. Before the caller has the answer, another thread may take the end by
+    /// [`Spsc::producer`], or drop it. If no thread takes it, `true` stays true; items that were
+    /// pushed before are still in the ring.
     ///
     /// [`Spsc::producer`]: super::Spsc::producer
     #[must_use]
@@ -205,7 +212,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     #[inline]
     fn show_position(&mut self) {
         self.shown = self.head;
-        // Release, pairs with the Acquire of `spsc.room`: this reader no longer uses the slots before.
+        // Release, pairs with the Acquire of `spsc.room`: this reader no longer uses the slots
+        // before.
         self.ring.memory().reader().position.store(self.head, order!("spsc.pop", Release));
     }
 
@@ -264,9 +272,9 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         if self.ring.memory().writer().is_closed_acquire() {
             return self.check_last_time();
         }
-        // Always shown, even if nothing changed: a branch that goes one way at the first check that finds nothing, and
-        // another way at the following ones, is mispredicted once a round trip. That costs more than a store to this end's
-        // own line.
+        // Always shown, even if nothing changed: a branch that goes one way at the first check that
+        // finds nothing, and another way at the following ones, is mispredicted once a round trip.
+        // That costs more than a store to this end's own line.
         self.show_position();
         Err(PopError::Empty)
     }

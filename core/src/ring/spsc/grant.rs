@@ -1,4 +1,5 @@
-//! Batches of the writer: slots that are granted, filled and committed together, and copies of slices.
+//! Batches of the writer: slots that are granted, filled and committed together, and copies of
+//! slices.
 
 #![allow(unsafe_code)]
 
@@ -15,8 +16,8 @@ use crate::ring::cell::Cell;
 use crate::ring::{GrantError, Handle, PushError};
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    /// `count` slots to fill. [`Grant::commit`] shows the reader all items at once; dropping the grant drops the items, and
-    /// the reader never sees them.
+    /// `count` slots to fill. [`Grant::commit`] shows the reader all items at once; dropping the
+    /// grant drops the items, and the reader never sees them.
     ///
     /// # Errors
     /// [`GrantError`] if there is less room now, or the ring has fewer slots.
@@ -37,7 +38,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         Ok(Grant { producer: self, count, filled: 0 })
     }
 
-    /// Appends as many of `items` as there is room for, shows them all at once, and returns how many.
+    /// Appends as many of `items` as there is room for, shows them all at once, and returns how
+    /// many.
     ///
     /// ```
     /// use mycelium_core::ring::{PushError, spsc};
@@ -69,7 +71,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         }
         // SAFETY: the ring is alive.
         let (before, after) = unsafe { self.slots.range(self.tail, count) };
-        // SAFETY: these slots are before the limit: the reader does not use them until they are shown.
+        // SAFETY: these slots are before the limit: the reader does not use them until they are
+        // shown.
         unsafe { SlotOf::<H>::put_all(before, &items[..before.len()]) };
         // SAFETY: as above.
         unsafe { SlotOf::<H>::put_all(after, &items[before.len()..count]) };
@@ -99,7 +102,8 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
         let producer = &*self.producer;
         // SAFETY: the ring is alive.
         let slot = unsafe { producer.slots.at(producer.tail.wrapping_add(self.filled)) };
-        // SAFETY: `grant` saw that the reader does not use the `count` slots, which are not shown yet.
+        // SAFETY: `grant` saw that the reader does not use the `count` slots, which are not shown
+        // yet.
         unsafe { slot.put(item) };
         self.filled += 1;
         Ok(())
@@ -136,8 +140,8 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
 
 #[cfg(not(loom))]
 impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Grant<'_, H> {
-    /// The slots that are left to fill, in order, in up to two pieces: for `read(2)`, for example, or `memcpy`. Call
-    /// [`assume_filled`](Grant::assume_filled) for the slots that were written.
+    /// The slots that are left to fill, in order, in up to two pieces: for `read(2)`, for example,
+    /// or `memcpy`. Call [`assume_filled`](Grant::assume_filled) for the slots that were written.
     ///
     /// ```
     /// use mycelium_core::ring::spsc;
@@ -171,8 +175,9 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Grant<'_, H> {
         self.filled += count;
     }
 
-    /// Fills the slots that are left with zeros, and returns them as items, in order, in up to two pieces: for a `Read`,
-    /// which takes no uninitialized bytes. [`truncate`](Grant::truncate) takes back those that remain zeros.
+    /// Fills the slots that are left with zeros, and returns them as items, in order, in up to two
+    /// pieces: for a `Read`, which takes no uninitialized bytes. [`truncate`](Grant::truncate)
+    /// takes back those that remain zeros.
     ///
     /// ```
     /// use mycelium_core::ring::spsc;
@@ -220,9 +225,10 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Grant<'_, H> {
         let (first, second) =
             unsafe { producer.slots.range(producer.tail.wrapping_add(from), count) };
         let place = |slots: &[Slot<T>]| slots.as_ptr().cast::<MaybeUninit<T>>().cast_mut();
-        // SAFETY: a slot is a cell of a `MaybeUninit<T>` and nothing else (`repr(transparent)` at every level), so it may be
-        // written through a shared reference. `grant` saw that the reader does not use these slots, which are not shown
-        // yet, and this borrows the only end that reaches them.
+        // SAFETY: a slot is a cell of a `MaybeUninit<T>` and nothing else (`repr(transparent)` at
+        // every level), so it may be written through a shared reference. `grant` saw that the
+        // reader does not use these slots, which are not shown yet, and this borrows the only end
+        // that reaches them.
         let first = unsafe { core::slice::from_raw_parts_mut(place(first), first.len()) };
         // SAFETY: as above, and no slot is in both pieces.
         let second = unsafe { core::slice::from_raw_parts_mut(place(second), second.len()) };

@@ -11,8 +11,8 @@ use crate::ring::cell::{Cell, InPlace};
 use crate::ring::{Handle, PopError};
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    /// Takes up to `most` items, gives each to `take`, and returns how many there were. If `take` panics, the items that
-    /// it has not been given stay in the ring.
+    /// Takes up to `most` items, gives each to `take`, and returns how many there were. If `take`
+    /// panics, the items that it has not been given stay in the ring.
     ///
     /// # Errors
     /// [`PopError`] if there is none.
@@ -50,7 +50,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         // SAFETY: the ring is alive.
         let (before, after) = unsafe { self.slots.range(self.head, count) };
         let (first, second) = items[..count].split_at_mut(before.len());
-        // SAFETY: `items_for_batch` saw these items, and each is taken once: the head moves past them.
+        // SAFETY: `items_for_batch` saw these items, and each is taken once: the head moves past
+        // them.
         unsafe { SlotOf::<H>::take_all(before, first) };
         // SAFETY: as above.
         unsafe { SlotOf::<H>::take_all(after, second) };
@@ -119,7 +120,8 @@ where
         (0..self.count).filter_map(|index| self.get(index))
     }
 
-    /// Drops the first `count` items, or all if there are fewer, and gives their slots back to the writer.
+    /// Drops the first `count` items, or all if there are fewer, and gives their slots back to the
+    /// writer.
     #[inline]
     pub fn release(self, count: usize) {
         let count = count.min(self.count);
@@ -138,7 +140,8 @@ where
     }
 }
 
-/// A reader that takes items while user code runs. Its position is shown when it is due, even if that code panics.
+/// A reader that takes items while user code runs. Its position is shown when it is due, even if
+/// that code panics.
 struct ShowOnDrop<'a, H: Handle<Target: Ring>>(&'a mut Consumer<H>);
 
 impl<H: Handle<Target: Ring>> Drop for ShowOnDrop<'_, H> {
@@ -158,8 +161,8 @@ impl<T, H: Handle<Target: Ring<Slot = Slot<T>>>> Items<'_, H> {
         let (before, after) = unsafe { self.consumer.slots.range(self.consumer.head, self.count) };
         crate::sync::seen!(Load, before);
         crate::sync::seen!(Load, after);
-        // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` at every level); `read` saw these items,
-        // and they stay until this value is gone.
+        // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` at every
+        // level); `read` saw these items, and they stay until this value is gone.
         let before = unsafe { core::slice::from_raw_parts(before.as_ptr().cast(), before.len()) };
         // SAFETY: as above.
         let after = unsafe { core::slice::from_raw_parts(after.as_ptr().cast(), after.len()) };

@@ -5,11 +5,12 @@ use crate::ring::pair::SideState;
 use crate::ring::slots::Slots;
 use crate::sync::{Ordering, order};
 
-/// A kind of slot, and how its items are shown. The provided methods are those of the layout with an index;
-/// [`stamped`](crate::ring::stamped) overrides them.
+/// A kind of slot, and how its items are shown. The provided methods are those of the layout with
+/// an index; [`stamped`](crate::ring::stamped) overrides them.
 ///
 /// # Safety
-/// `check` counts an item only if `show` was called for it and what the writer did before is visible.
+/// `check` counts an item only if `show` was called for it and what the writer did before is
+/// visible.
 #[allow(unsafe_code)]
 pub unsafe trait SlotLayout: Cell + Sized {
     /// Whether a check counts all items, so that the reader can keep a high-water mark.
@@ -46,8 +47,9 @@ pub unsafe trait SlotLayout: Cell + Sized {
         let _ = (writer, position);
     }
 
-    /// Prefetches the slots that the writer will soon fill, and returns where it must call this again: at most `limit`.
-    /// Without it, a line is transferred from the reader's core only at the store, and the stores after it wait.
+    /// Prefetches the slots that the writer will soon fill, and returns where it must call this
+    /// again: at most `limit`. Without it, a line is transferred from the reader's core only at the
+    /// store, and the stores after it wait.
     #[doc(hidden)]
     #[inline]
     fn prefetch_put(slots: &Slots<Self>, position: usize, limit: usize) -> usize {
@@ -61,8 +63,9 @@ pub unsafe trait SlotLayout: Cell + Sized {
         slots.prefetch_ahead::<false, 4>(position, limit)
     }
 
-    /// A reader that slips lets the writer get ahead if a check finds fewer items than this. A check takes the line of the
-    /// writer's position, so the number does not depend on the size of the items.
+    /// A reader that slips lets the writer get ahead if a check finds fewer items than this. A
+    /// check takes the line of the writer's position, so the number does not depend on the size of
+    /// the items.
     #[doc(hidden)]
     #[inline]
     fn run(slots: &Slots<Self>, position: usize) -> usize {
@@ -77,6 +80,7 @@ pub unsafe trait SlotLayout: Cell + Sized {
     }
 }
 
-// SAFETY: the writer's position is stored after the items were put, with Release, and loaded with Acquire.
+// SAFETY: the writer's position is stored after the items were put, with Release, and loaded with
+// Acquire.
 #[allow(unsafe_code)]
 unsafe impl<T> SlotLayout for Slot<T> {}

@@ -9,7 +9,8 @@ use crate::ring::slots::Slots;
 use crate::ring::{self, Handle, PushError};
 use crate::sync::{Ordering, order};
 
-/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which continues in its place.
+/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which
+/// continues in its place.
 #[derive(Debug)]
 pub struct Producer<H: Handle<Target: Ring>> {
     ring: H,
@@ -17,7 +18,8 @@ pub struct Producer<H: Handle<Target: Ring>> {
     pub(super) tail: usize,
     /// The writer has seen room before this position.
     pub(super) limit: usize,
-    /// Where `try_push` checks again, between `tail` and `limit`. Code that moves the tail past it must move it, too.
+    /// Where `try_push` checks again, between `tail` and `limit`. Code that moves the tail past it
+    /// must move it, too.
     stop: usize,
 }
 
@@ -70,8 +72,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 
     /// Whether the reader's end is free now: it was never taken, or was dropped or closed.
     ///
-    /// A hint. Before the caller has the answer, another thread may take the end by [`Spsc::consumer`], or drop it. If no
-    /// thread takes it, `true` stays true.
+    /// A hint. Before the caller has the answer, another thread may take the end by
+    /// [`Spsc::consumer`], or drop it. If no thread takes it, `true` stays true.
     ///
     /// ```
     /// use mycelium_core::ring::spsc::{self, Spsc};
@@ -91,14 +93,15 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         !self.ring.memory().reader().is_taken()
     }
 
-    /// Whether a push would be refused with [`PushError::Full`], as far as this end can see. Items that the reader has
-    /// popped without showing it count as room that is missing.
+    /// Whether a push would be refused with [`PushError::Full`], as far as this end can see. Items
+    /// that the reader has popped without showing it count as room that is missing.
     #[inline]
     pub fn is_full(&mut self) -> bool {
         self.limit == self.tail && self.check_room() == 0
     }
 
-    /// How many items are in the ring, as far as this end can see, with those that were popped without showing it.
+    /// How many items are in the ring, as far as this end can see, with those that were popped
+    /// without showing it.
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.ring.memory().reader().position.load(Ordering::Relaxed);
@@ -148,7 +151,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Loads the reader's position, and returns how much room there is.
     #[inline]
     pub(super) fn check_room(&mut self) -> usize {
-        // Acquire, pairs with the Release of `spsc.pop`: the reader no longer uses the slots before its position.
+        // Acquire, pairs with the Release of `spsc.pop`: the reader no longer uses the slots before
+        // its position.
         let reader = self.ring.memory().reader();
         let head = reader.position.load(order!("spsc.room", Acquire));
         let capacity = self.slots.capacity();

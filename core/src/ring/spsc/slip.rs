@@ -1,7 +1,8 @@
-//! Slipping: a reader that finds few items skips some checks, so that the writer gets ahead by a cache line of items.
+//! Slipping: a reader that finds few items skips some checks, so that the writer gets ahead by a
+//! cache line of items.
 //!
-//! The distance is kept by count, not by time: FastForward (2008), MCRingBuffer (2009) and B-Queue (2013) keep reader
-//! and writer apart in similar ways.
+//! The distance is kept by count, not by time: FastForward (2008), MCRingBuffer (2009) and B-Queue
+//! (2013) keep reader and writer apart in similar ways.
 
 /// Which checks a reader skips.
 #[derive(Debug, Default)]

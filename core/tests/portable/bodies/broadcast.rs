@@ -1,4 +1,5 @@
-//! The broadcast ring on one thread: gating readers block the writer, observers get the number of missed messages.
+//! The broadcast ring on one thread: gating readers block the writer, observers get the number of
+//! missed messages.
 
 use mycelium_core::ring::broadcast::{
     Broadcast, Consumer, InlineStorage, Layout, LayoutError, Peek,

@@ -1,5 +1,5 @@
-//! Messages pass unchanged through bytes, words, frames and rings, and each kind of broken bytes has its error.
-//! Messages need a little-endian host.
+//! Messages pass unchanged through bytes, words, frames and rings, and each kind of broken bytes
+//! has its error. Messages need a little-endian host.
 
 use mycelium_core::{
     DecodeError, Envelope, FixedStr, FixedVec, FrameView, Invalid, Limits, Message, Reason, decode,

@@ -1,5 +1,5 @@
-//! Headers and extensions are read as they were written, and each kind of broken bytes has its error. On hosts of any
-//! byte order.
+//! Headers and extensions are read as they were written, and each kind of broken bytes has its
+//! error. On hosts of any byte order.
 
 use mycelium_core::{
     Envelope, FrameError, FrameView, Frames, Limits, TraceContext, WriteError,
@@ -7,7 +7,8 @@ use mycelium_core::{
     write_frame,
 };
 
-/// A frame with every extension: trace at byte 24, correlation at 56, destination at 80, deadline at 96, redelivered at 112, then 3 bytes.
+/// A frame with every extension: trace at byte 24, correlation at 56, destination at 80, deadline
+/// at 96, redelivered at 112, then 3 bytes.
 fn full(buffer: &mut [u8; 136]) -> &mut [u8] {
     let len = write_frame(buffer, &envelope(), 2, b"abc").unwrap();
     assert_eq!(len, 128);
@@ -80,7 +81,8 @@ pub(crate) fn broken_headers_are_refused() {
     assert_eq!(refused(8, &[0xff, 0xff]), FrameError::TooShort { needed: 120 + 65535, found: 123 });
     assert_eq!(refused(10, &[4]), FrameError::ExtensionsLength { found: 4 });
     assert_eq!(refused(127, &[1]), FrameError::Padding);
-    // A length that does not fit `usize` together with its padding must not wrap, also where `usize` has 32 bits.
+    // A length that does not fit `usize` together with its padding must not wrap, also where
+    // `usize` has 32 bits.
     let mut buffer = [0xa5; 136];
     let frame = full(&mut buffer);
     frame[4..8].fill(0xff);

@@ -1,8 +1,9 @@
-//! Tests as plain functions that need neither std nor a heap, so that a host and a microcontroller run the same code. Each
-//! panics if it fails. Memory is static or on the stack, and small: the device has 64 KiB.
+//! Tests as plain functions that need neither std nor a heap, so that a host and a microcontroller
+//! run the same code. Each panics if it fails. Memory is static or on the stack, and small: the
+//! device has 64 KiB.
 //!
-//! A program that includes this calls the functions by [`each!`], which is also the list: a function that is missing there
-//! is dead code, and the compiler reports it.
+//! A program that includes this calls the functions by [`each!`], which is also the list: a
+//! function that is missing there is dead code, and the compiler reports it.
 
 #[cfg(target_has_atomic = "ptr")]
 pub(crate) mod broadcast;

@@ -1,4 +1,5 @@
-//! The rings for one writer and one reader, in both layouts, with the ends that need no compare-and-swap.
+//! The rings for one writer and one reader, in both layouts, with the ends that need no
+//! compare-and-swap.
 
 use mycelium_core::ring::{self, CapacityError, GrantError, PopError, PushError};
 
@@ -123,7 +124,8 @@ layouts!(spsc, stamped);
 pub(crate) mod positions {
     use super::*;
 
-    /// An end stops at the position of the other one, also after batches have moved it since its last single item.
+    /// An end stops at the position of the other one, also after batches have moved it since its
+    /// last single item.
     pub(crate) fn half_of_all_in_batches() {
         const CAPACITY: usize = CapacityError::MOST;
         // Items of size 0: a ring of any capacity takes no memory, and a batch takes no time.
