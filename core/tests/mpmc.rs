@@ -377,7 +377,7 @@ fn a_forgotten_grant_stops_the_ring_and_nothing_unfilled_is_dropped() {
 }
 
 #[test]
-fn the_high_water_mark_is_what_writers_have_found() {
+fn the_high_water_mark_is_found_by_writers() {
     let ring = Inline::<u8, 256>::new();
     let (mut producer, mut consumer) = (Mpmc::producer(&ring), Mpmc::consumer(&ring));
     assert_eq!(producer.push_slice(&[0; 63]), Ok(63));

@@ -98,8 +98,8 @@ macro_rules! oracle {
     ($layout:ident) => {
         fn run(operations: &[Operation], start: usize) -> Result<(), TestCaseError> {
             let ring = $layout::Inline::<u64, CAPACITY>::new().starting_at(start);
-            let mut producer = Some(Spsc::producer(&ring).expect("nobody else writes"));
-            let mut consumer = Some(Spsc::consumer(&ring).expect("nobody else reads"));
+            let mut producer = Some(Spsc::producer(&ring).expect("the only writer"));
+            let mut consumer = Some(Spsc::consumer(&ring).expect("the only reader"));
             let mut model = Model::default();
             for operation in operations {
                 let (writer, reader) = (producer.as_mut().unwrap(), consumer.as_mut().unwrap());

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_nobody_else_has_comes_from_memory_once() {
+    fn an_uncached_line_is_loaded_from_memory_once() {
         let mut caches = Caches::new(2, 4);
         caches.load(0, 1);
         caches.load(0, 1);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_is_evicted() {
+    fn the_least_recently_used_line_is_evicted() {
         let mut caches = Caches::new(2, 2);
         caches.store(0, 1);
         caches.store(0, 2);

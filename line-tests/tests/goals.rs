@@ -15,7 +15,7 @@ fn goals_are_met_but_for_those_known_to_be_missed() {
 /// On other targets padding and stores differ.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[test]
-fn the_document_shows_what_is_counted() {
+fn the_document_shows_the_counts() {
     use mycelium_line_tests::table::{replaced, table};
 
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/performance.md");

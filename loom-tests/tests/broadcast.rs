@@ -202,7 +202,7 @@ fn borrowed_in_place() {
 
 /// A task takes one message of two, does not show its position, and rings. The writer that waits
 /// for room loads the exact position after it has parked: it never sleeps although there is room.
-fn a_parked_writer_sees_what_was_not_shown() {
+fn a_parked_writer_sees_the_exact_position() {
     bounded(3, || {
         let ring = ring();
         let bell = Arc::new(Doorbell::new());
@@ -344,7 +344,7 @@ models! {
         fails_with_a_relaxed_advance: "broadcast.advance",
         fails_with_a_relaxed_look: "broadcast.look",
     }
-    a_parked_writer_sees_what_was_not_shown {
+    a_parked_writer_sees_the_exact_position {
         fails_with_a_relaxed_take: "broadcast.take",
         fails_without_the_announcement: "doorbell.announce",
     }

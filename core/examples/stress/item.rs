@@ -108,7 +108,7 @@ pub(crate) fn note(writer: usize, write: impl FnOnce(&mut Books)) {
 /// Adds the books of this thread to those of all threads.
 pub(crate) fn hand_in() {
     let own = OWN.take();
-    let mut all = ALL.lock().expect("nobody panics here");
+    let mut all = ALL.lock().expect("no thread panics here");
     for (all, own) in all.iter_mut().zip(own) {
         all.made += own.made;
         all.gone += own.gone;
@@ -121,5 +121,5 @@ pub(crate) fn hand_in() {
 /// Takes the books of all threads.
 pub(crate) fn close_the_books() -> [Books; WRITERS] {
     hand_in();
-    std::mem::take(&mut *ALL.lock().expect("nobody panics here"))
+    std::mem::take(&mut *ALL.lock().expect("no thread panics here"))
 }

@@ -62,7 +62,7 @@ impl Options {
                 "--wait" if value == "yield" => options.wait = WaitStrategy::Yield,
                 _ => {
                     return Err(format!(
-                        "there is no {name} {value}; see core/examples/stress/main.rs"
+                        "unknown {name} `{value}`: see core/examples/stress/main.rs"
                     ));
                 }
             }

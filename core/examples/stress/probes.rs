@@ -29,7 +29,7 @@ pub(crate) struct End<T, const FAULT: u8>(Arc<Mutex<Queue<T>>>);
 
 impl<T, const FAULT: u8> End<T, FAULT> {
     fn queue(&self) -> MutexGuard<'_, Queue<T>> {
-        let mut queue = self.0.lock().expect("nobody panics here");
+        let mut queue = self.0.lock().expect("no thread panics here");
         queue.operations += 1;
         queue
     }
@@ -65,7 +65,7 @@ impl<const FAULT: u8> Kind for Faulty<FAULT> {
     }
 
     fn close<T: Send + 'static>(ring: &Self::Ring<T>) -> bool {
-        ring.lock().expect("nobody panics here").closed = true;
+        ring.lock().expect("no thread panics here").closed = true;
         true
     }
 

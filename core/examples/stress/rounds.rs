@@ -44,7 +44,7 @@ pub(crate) fn run_all(options: &Options) -> Result<(), String> {
         all.filter(|(name, _)| name.starts_with(&options.ring)).copied().collect()
     };
     if chosen.is_empty() {
-        return Err(format!("there is no ring {}", options.ring));
+        return Err(format!("unknown ring `{}`", options.ring));
     }
     let seed = options.seed;
     println!("stress: seed {seed}");

@@ -28,7 +28,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let name = if options.ring.is_empty() { Mpmc::NAME } else { &options.ring };
     let chosen = KINDS.iter().find(|(kind, _)| *kind == name);
     let (_, race) =
-        chosen.ok_or_else(|| format!("{name} is no ring for many writers and readers"))?;
+        chosen.ok_or_else(|| format!("`{name}` is not a ring for many writers and readers"))?;
     let patience = if name == Faulty::<STOPS>::NAME { 2 } else { 30 };
     watchdog::start(Duration::from_secs(patience), || "two by two".into());
     race(options)
@@ -96,7 +96,7 @@ fn write<K: Kind>(
 ) {
     for number in 0..each {
         while let Err(refused) = end.try_push((index as u64) << WRITER | number) {
-            assert!(matches!(refused, PushError::Full(_)), "nobody closes the ring");
+            assert!(matches!(refused, PushError::Full(_)), "the ring is open");
             options.wait.wait();
         }
         made_way(done, number + 1);

@@ -58,7 +58,7 @@ pub use storage::{ReaderWords, Storage, Word, WriterWords};
 ///
 /// const LAYOUT: Layout = Layout::exact(4, size_of::<usize>());
 /// let ring = Broadcast::new(InlineStorage::<{ LAYOUT.words() }, 1>::new(), LAYOUT)?;
-/// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
+/// let mut writer = Broadcast::producer(&ring).expect("the only writer");
 /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
 ///
 /// let length = LAYOUT.message_bytes();

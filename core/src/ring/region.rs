@@ -30,7 +30,7 @@
 //! let ours = ours.with([ReaderRegion::attach(&cursors.0, &ours)?])?;
 //!
 //! let mut reader = Broadcast::gating(&theirs).expect("the entry is free");
-//! let mut writer = Broadcast::producer(&ours).expect("nobody else writes");
+//! let mut writer = Broadcast::producer(&ours).expect("the only writer");
 //! writer.try_push(&[7], size_of::<usize>()).expect("there is room");
 //! let mut message = [0];
 //! let length = size_of::<usize>();

@@ -96,7 +96,7 @@ impl<S> Slots<S> {
     pub(super) fn new(slots: &[S]) -> Slots<S> {
         assert!(
             slots.len().is_power_of_two(),
-            "the number of slots is no power of two: the ring was made without its checks"
+            "the number of slots is not a power of two: the ring was made without its checks"
         );
         Slots { start: NonNull::from(slots).cast(), mask: slots.len() - 1 }
     }

@@ -53,8 +53,8 @@ pub use producer::Producer;
 ///
 /// static RING: spsc::Inline<u32, 4> = spsc::Inline::new();
 ///
-/// let mut writer = spsc::Spsc::producer(&RING).expect("nobody else writes");
-/// let mut reader = spsc::Spsc::consumer(&RING).expect("nobody else reads");
+/// let mut writer = spsc::Spsc::producer(&RING).expect("the only writer");
+/// let mut reader = spsc::Spsc::consumer(&RING).expect("the only reader");
 /// for number in 0..4 {
 ///     writer.try_push(number)?;
 /// }

@@ -13,8 +13,8 @@
 //!
 //! static RING: stamped::Inline<[u64; 7], 64> = stamped::Inline::new();
 //!
-//! let mut writer = Spsc::producer(&RING).expect("nobody else writes");
-//! let mut reader = Spsc::consumer(&RING).expect("nobody else reads");
+//! let mut writer = Spsc::producer(&RING).expect("the only writer");
+//! let mut reader = Spsc::consumer(&RING).expect("the only reader");
 //! writer.try_push([7; 7])?;
 //! assert_eq!(reader.try_pop(), Ok([7; 7]));
 //! # Ok::<(), mycelium_core::ring::PushError<[u64; 7]>>(())

@@ -14,7 +14,7 @@ impl<H: BroadcastHandle> Producer<H> {
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
     ///
     /// let ring = Broadcast::boxed(Layout::exact(4, size_of::<usize>()), 1)?;
-    /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
     /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
     /// assert_eq!(writer.push_items(&[0, 7, 0, 8], 2, 1), Ok(2));
     /// let mut message = [0];

@@ -21,7 +21,7 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
     ///
     /// let ring = Broadcast::boxed(Layout::exact(4, size_of::<usize>()), 1)?;
-    /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
     /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
     /// for number in [7, 8, 9] {
     ///     writer.try_push(&[number], size_of::<usize>()).expect("there is room");

@@ -66,7 +66,7 @@ impl<const WORDS: usize, const READERS: usize> Broadcast<InlineStorage<WORDS, RE
     /// const LAYOUT: Layout = Layout::exact(8, 3 * size_of::<usize>());
     /// static RING: Broadcast<InlineStorage<{ LAYOUT.words() }, 2>> = Broadcast::inline(LAYOUT);
     ///
-    /// let mut writer = Broadcast::producer(&RING).expect("nobody else writes");
+    /// let mut writer = Broadcast::producer(&RING).expect("the only writer");
     /// writer.try_push(&[1, 2, 3], LAYOUT.message_bytes()).expect("there is room");
     /// ```
     ///

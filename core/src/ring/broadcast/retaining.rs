@@ -20,7 +20,7 @@ use crate::sync::order;
 /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
 ///
 /// let ring = Broadcast::boxed(Layout::exact(2, 8), 1)?;
-/// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
+/// let mut writer = Broadcast::producer(&ring).expect("the only writer");
 /// let mut reader = Broadcast::gating(&ring).expect("one entry is free").retaining();
 ///
 /// for message in [7, 8] {
@@ -160,7 +160,7 @@ impl<H: BroadcastHandle> RetainingConsumer<H> {
     /// use mycelium_core::ring::broadcast::{Broadcast, Layout};
     ///
     /// let ring = Broadcast::boxed(Layout::exact(2, size_of::<usize>()), 1)?;
-    /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
+    /// let mut writer = Broadcast::producer(&ring).expect("the only writer");
     /// let mut reader = Broadcast::gating(&ring).expect("one entry is free").retaining();
     /// writer.try_push(&[7], size_of::<usize>()).expect("there is room");
     /// assert_eq!(reader.ready(2), 1);

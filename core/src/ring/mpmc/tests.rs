@@ -17,7 +17,7 @@ fn distances() -> impl Iterator<Item = usize> {
 }
 
 #[test]
-fn an_end_that_was_idle_sees_what_there_is() {
+fn an_idle_end_sees_the_current_state() {
     for (distance, depth) in
         distances().flat_map(|far| (0..=CAPACITY).map(move |depth| (far, depth)))
     {

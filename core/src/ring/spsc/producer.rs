@@ -79,8 +79,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// use mycelium_core::ring::spsc::{self, Spsc};
     ///
     /// let ring = spsc::Inline::<u32, 4>::new();
-    /// let writer = Spsc::producer(&ring).expect("nobody else writes");
-    /// let reader = Spsc::consumer(&ring).expect("nobody else reads");
+    /// let writer = Spsc::producer(&ring).expect("the only writer");
+    /// let reader = Spsc::consumer(&ring).expect("the only reader");
     /// assert!(!writer.is_abandoned());
     /// drop(reader);
     /// assert!(writer.is_abandoned());

@@ -30,7 +30,7 @@ pub(crate) fn a_parked_waiter_is_woken_once() {
     assert_eq!(COUNT.times(), 2, "who parks again is woken again");
 }
 
-pub(crate) fn nobody_parked_means_nobody_woken() {
+pub(crate) fn without_a_parked_task_none_is_woken() {
     static COUNT: Count = Count::new();
     let bell = Doorbell::new();
     announce();

@@ -92,7 +92,7 @@ macro_rules! each {
             #[cfg(target_has_atomic = "ptr")]
             doorbell {
                 a_parked_waiter_is_woken_once,
-                nobody_parked_means_nobody_woken,
+                without_a_parked_task_none_is_woken,
                 the_later_waker_replaces_the_earlier,
                 a_future_over_a_ring_is_woken,
             }
