@@ -31,6 +31,15 @@ impl Interest {
     }
 }
 
+/// How far [`Link::unsubscribe`](super::Link::unsubscribe) has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnsubscribeProgress {
+    /// The interest is removed.
+    Done,
+    /// The peer must confirm: [`Event::Unsubscribed`](super::Event::Unsubscribed) follows.
+    Pending,
+}
+
 /// What a publisher does when a reader is slower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReaderMode {

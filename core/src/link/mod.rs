@@ -84,9 +84,8 @@ pub use control::Name;
 pub use error::{FragmentError, LinkError, RunError, SendError};
 pub use event::{Event, Input};
 pub use ids::{ExportId, IncomingId, InterestId, OutgoingId};
-pub use interest::{Interest, ReaderMode};
+pub use interest::{Interest, ReaderMode, UnsubscribeProgress};
 pub use reason::{CloseReason, RejectReason};
-pub use subscribing::UnsubscribeProgress;
 pub use transmit::{RunBytes, RunShape, Transmit};
 
 use control::{CONTROL_RESERVE, Hello, MAX_CONTROL, Resume};

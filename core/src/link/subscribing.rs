@@ -5,18 +5,9 @@ use core::time::Duration;
 use super::control::{DEMAND, Demand};
 use super::error::SendError;
 use super::ids::{IncomingId, InterestId};
-use super::interest::Interest;
+use super::interest::{Interest, UnsubscribeProgress};
 use super::topics::{InterestEntry, InterestState};
 use super::{Link, Phase};
-
-/// How far [`Link::unsubscribe`] has got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnsubscribeProgress {
-    /// The interest is removed.
-    Done,
-    /// The peer must confirm: [`Event::Unsubscribed`](super::Event::Unsubscribed) follows.
-    Pending,
-}
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Subscribes to a topic, on this connection and all later ones, until
