@@ -1,6 +1,6 @@
 //! Lost connections: what the next connection resumes, and what it ignores.
 
-use mycelium_core::link::{ExportId, LinkError, SendError};
+use mycelium_core::link::{ExportId, LinkError, RunShape, SendError};
 use mycelium_core::{FrameView, Limits};
 use zerocopy::IntoBytes;
 
@@ -9,6 +9,7 @@ use crate::pair::conversation::{
     LEFT, RIGHT, control, name, reading, resubscribe, send, sequences, subscribed, swaps,
 };
 use crate::pair::{Pair, Received, STREAMS};
+use crate::schema::Swap;
 
 #[test]
 fn used_credit_survives_a_lost_connection() {
@@ -196,6 +197,35 @@ fn an_unconfirmed_end_is_confirmed_on_the_next_connection() {
         pair.settle();
         assert!(!speaks_of_streams(&mut pair), "it had ended");
         assert_eq!(failed(&pair), [None, None]);
+    }
+}
+
+#[test]
+fn only_an_end_may_follow_on_a_finished_stream() {
+    for in_a_run in [false, true] {
+        let mut pair = Pair::new();
+        pair.message = |_| Swap::golden().as_bytes().to_vec();
+        let (outgoing, _) = reading(&mut pair, 8);
+        let now = pair.now;
+        pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
+        pair.settle();
+        pair.cut();
+        pair.connect();
+        pair.settle();
+        let export = subscribed(&mut pair);
+        let link = &mut pair.sides[LEFT].link;
+        let again = link.open_stream(now, export, name("feed"), 77, 100, 64).unwrap();
+        pair.settle();
+        if in_a_run {
+            let shape = RunShape { stride: 48, skip: 8, length: 40 };
+            assert_eq!(pair.sides[LEFT].link.send_run(now, again, shape, 1), Ok(1));
+        } else {
+            send(&mut pair, again, 1).unwrap();
+            pair.sides[LEFT].link.flush();
+        }
+        pair.settle();
+        let failed = pair.sides[RIGHT].failed;
+        assert!(matches!(failed, Some(LinkError::Stream { .. })), "{in_a_run}: {failed:?}");
     }
 }
 
