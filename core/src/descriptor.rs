@@ -10,6 +10,8 @@ mod canonical;
 
 use core::fmt;
 
+use canonical::Form;
+
 /// The layout of one struct: a message, or a struct nested in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptor {
@@ -196,7 +198,7 @@ impl Digest {
     /// assert_eq!(Tick::DIGEST.to_string().len(), 32);
     /// ```
     pub const fn of(descriptor: &Descriptor) -> Self {
-        Self(Fnv::new().structure(descriptor).0.to_be_bytes())
+        Self(Form::of(descriptor, 0, &mut []).hash.to_be_bytes())
     }
 }
 
@@ -209,74 +211,6 @@ impl fmt::Display for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Digest({self})")
-    }
-}
-
-/// FNV-1a with 128 bits, fed with the canonical form. Each step takes and returns the state, which
-/// lets all of it run while compiling.
-#[derive(Clone, Copy)]
-struct Fnv(u128);
-
-impl Fnv {
-    const fn new() -> Self {
-        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
-    }
-
-    const fn structure(self, descriptor: &Descriptor) -> Self {
-        let mut state = self.byte(0x50).number(descriptor.size).number(descriptor.align);
-        state = state.number(descriptor.fields.len());
-        let mut index = 0;
-        while index < descriptor.fields.len() {
-            let field = &descriptor.fields[index];
-            state = state.number(field.offset).number(field.size).text(field.name).ty(&field.ty);
-            index += 1;
-        }
-        state
-    }
-
-    const fn enumeration(self, descriptor: &EnumDescriptor) -> Self {
-        let mut state = self.byte(0x51).ty(&descriptor.repr).number(descriptor.variants.len());
-        let mut index = 0;
-        while index < descriptor.variants.len() {
-            let variant = &descriptor.variants[index];
-            state = state.bytes(&variant.value.to_le_bytes()).text(variant.name);
-            index += 1;
-        }
-        state
-    }
-
-    const fn ty(self, ty: &FieldType) -> Self {
-        match ty {
-            FieldType::Array { item, len } => self.byte(ty.tag()).number(*len).ty(item),
-            FieldType::Text { capacity } => self.byte(ty.tag()).number(*capacity),
-            FieldType::List { item, capacity } => self.byte(ty.tag()).number(*capacity).ty(item),
-            FieldType::Struct(descriptor) => self.structure(descriptor),
-            FieldType::Enum(descriptor) => self.enumeration(descriptor),
-            _ => self.byte(ty.tag()),
-        }
-    }
-
-    const fn text(self, text: &str) -> Self {
-        self.number(text.len()).bytes(text.as_bytes())
-    }
-
-    /// A count, size or offset: always eight bytes, on hosts of any width.
-    const fn number(self, number: usize) -> Self {
-        self.bytes(&(number as u64).to_le_bytes())
-    }
-
-    const fn bytes(self, bytes: &[u8]) -> Self {
-        let mut state = self;
-        let mut index = 0;
-        while index < bytes.len() {
-            state = state.byte(bytes[index]);
-            index += 1;
-        }
-        state
-    }
-
-    const fn byte(self, byte: u8) -> Self {
-        Self((self.0 ^ byte as u128).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b))
     }
 }
 
