@@ -19,8 +19,8 @@ use crate::{
     error::{DecodeError, Invalid},
 };
 
+mod diagnose;
 mod field;
-mod misfit;
 
 /// A type that travels between services, made by [`#[message]`](macro@crate::message).
 ///
@@ -139,10 +139,10 @@ pub fn valid_words<M: Message>(words: M::Words) -> Option<M> {
 #[inline]
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     if bytes.len() != size_of::<M>() {
-        return Err(misfit::size::<M>(bytes));
+        return Err(diagnose::size::<M>(bytes));
     }
     let Ok(message) = M::try_read_from_bytes(bytes) else {
-        return Err(misfit::value::<M>(bytes));
+        return Err(diagnose::value::<M>(bytes));
     };
     message.check()?;
     Ok(message)
@@ -161,10 +161,10 @@ pub fn decode_ref<M: Message>(bytes: &[u8]) -> Result<&M, DecodeError> {
             message.check()?;
             Ok(message)
         }
-        Err(ConvertError::Size(_)) => Err(misfit::size::<M>(bytes)),
+        Err(ConvertError::Size(_)) => Err(diagnose::size::<M>(bytes)),
         Err(ConvertError::Alignment(_)) => {
             Err(DecodeError::Misaligned { message: M::DESCRIPTOR.name, expected: align_of::<M>() })
         }
-        Err(ConvertError::Validity(_)) => Err(misfit::value::<M>(bytes)),
+        Err(ConvertError::Validity(_)) => Err(diagnose::value::<M>(bytes)),
     }
 }

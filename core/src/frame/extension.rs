@@ -58,7 +58,7 @@ impl Fragment {
 }
 
 /// Kind and length, in front of each value.
-const LEAD: usize = 4;
+const PREFIX: usize = 4;
 
 /// The extensions of a frame, checked; the iterator gives them one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +156,12 @@ fn check(bytes: &[u8]) -> Result<(), ExtensionError> {
     let mut before = 0;
     while !rest.is_empty() {
         let (Extension { kind, value }, padding, next) = split(rest)?;
-        check_kind(kind, before)?;
+        if kind == 0 {
+            return Err(ExtensionError::Reserved);
+        }
+        if kind < before {
+            return Err(ExtensionError::Order { kind, after: before });
+        }
         let found = value.len() as u16; // it came from 16 bits
         match known_length(kind) {
             Some(expected) if expected != found => {
@@ -171,16 +176,6 @@ fn check(bytes: &[u8]) -> Result<(), ExtensionError> {
         }
         before = kind;
         rest = next;
-    }
-    Ok(())
-}
-
-fn check_kind(kind: u16, before: u16) -> Result<(), ExtensionError> {
-    if kind == 0 {
-        return Err(ExtensionError::Reserved);
-    }
-    if kind < before {
-        return Err(ExtensionError::Order { kind, after: before });
     }
     Ok(())
 }
@@ -200,12 +195,12 @@ fn known_length(kind: u16) -> Option<u16> {
 fn split(bytes: &[u8]) -> Result<(Extension<'_>, &[u8], &[u8]), ExtensionError> {
     let found = bytes.len();
     let Some(([kind_low, kind_high, len_low, len_high], body)) = bytes.split_first_chunk() else {
-        return Err(ExtensionError::Truncated { needed: LEAD, found });
+        return Err(ExtensionError::Truncated { needed: PREFIX, found });
     };
     let kind = u16::from_le_bytes([*kind_low, *kind_high]);
     let len = usize::from(u16::from_le_bytes([*len_low, *len_high]));
-    let needed = (LEAD + len).next_multiple_of(8);
-    let parts = body.split_at_checked(needed - LEAD).and_then(|(padded, rest)| {
+    let needed = (PREFIX + len).next_multiple_of(8);
+    let parts = body.split_at_checked(needed - PREFIX).and_then(|(padded, rest)| {
         let (value, padding) = padded.split_at_checked(len)?;
         Some((Extension { kind, value }, padding, rest))
     });
@@ -213,7 +208,7 @@ fn split(bytes: &[u8]) -> Result<(Extension<'_>, &[u8], &[u8]), ExtensionError> 
 }
 
 /// How many bytes a fragment takes among the extensions.
-pub(super) const FRAGMENT_LEN: u16 = (LEAD + Fragment::LEN).next_multiple_of(8) as u16;
+pub(super) const FRAGMENT_LEN: u16 = (PREFIX + Fragment::LEN).next_multiple_of(8) as u16;
 
 /// How many bytes the extensions of an envelope take: at most 96.
 #[inline]
@@ -239,7 +234,7 @@ pub(super) fn extensions_len(envelope: &Envelope) -> u16 {
 
 /// Writes the extensions of an envelope, and of a fragment, into `room`, which has just the length they take.
 pub(super) fn write_extensions(room: &mut [u8], envelope: &Envelope, fragment: Option<Fragment>) {
-    let mut room = Room(room);
+    let mut room = ExtensionWriter(room);
     if let Some(trace) = &envelope.trace {
         room.put::<25>(kind::TRACE, &zerocopy::transmute!(*trace));
     }
@@ -261,12 +256,12 @@ pub(super) fn write_extensions(room: &mut [u8], envelope: &Envelope, fragment: O
 }
 
 /// The room that is left.
-struct Room<'a>(&'a mut [u8]);
+struct ExtensionWriter<'a>(&'a mut [u8]);
 
-impl Room<'_> {
+impl ExtensionWriter<'_> {
     #[inline]
     fn put<const LEN: usize>(&mut self, kind: u16, value: &[u8; LEN]) {
-        let padded = (LEAD + LEN).next_multiple_of(8);
+        let padded = (PREFIX + LEN).next_multiple_of(8);
         let Some((room, rest)) = core::mem::take(&mut self.0).split_at_mut_checked(padded) else {
             return;
         };
@@ -274,7 +269,7 @@ impl Room<'_> {
         if let Some(last) = room.last_chunk_mut::<8>() {
             *last = [0; 8];
         }
-        if let Some((lead, body)) = room.split_first_chunk_mut::<LEAD>() {
+        if let Some((lead, body)) = room.split_first_chunk_mut::<PREFIX>() {
             // As one number: both halves are 16 bits, the lower one comes first.
             *lead = (u32::from(kind) | (LEN as u32) << 16).to_le_bytes();
             if let Some(body) = body.first_chunk_mut::<LEN>() {

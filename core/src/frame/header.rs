@@ -39,14 +39,14 @@ pub struct Header {
 }
 
 /// Where the parts of a frame lie, once its header was checked.
-pub(super) struct Layout {
+pub(super) struct FrameBounds {
     /// Header and extensions.
     pub(super) head: usize,
     /// All but the final padding.
     pub(super) length: usize,
 }
 
-impl Layout {
+impl FrameBounds {
     #[inline]
     pub(super) fn padded(&self) -> usize {
         self.length.next_multiple_of(8)
@@ -107,7 +107,7 @@ impl Header {
 
     /// Checks the header against the limit and against itself.
     #[inline]
-    pub(super) fn check(&self, limits: &Limits) -> Result<Layout, FrameError> {
+    pub(super) fn check(&self, limits: &Limits) -> Result<FrameBounds, FrameError> {
         let length = self.length();
         let extensions = u32::from(self.extensions_len());
         let head = HEADER_LEN as u32 + extensions;
@@ -118,7 +118,7 @@ impl Header {
             return Err(self.blame(limits));
         }
         // Both fit: `length` is at most `MAX_LENGTH`, and `usize` has at least 32 bits.
-        Ok(Layout { head: head as usize, length: length as usize })
+        Ok(FrameBounds { head: head as usize, length: length as usize })
     }
 
     /// Which check it was that failed.
