@@ -105,7 +105,7 @@ const KINDS: [(u16, &str); 20] = [
     (17, "describe"),
     (18, "descriptor"),
     (19, "run"),
-    (20, "asks"),
+    (20, "demand"),
 ];
 
 #[test]
