@@ -1,10 +1,10 @@
-//! What a message looks like in memory, as constants: names, types, offsets and sizes.
+//! The layout of a message in memory, as constants: names, types, offsets and sizes.
 //!
-//! `#[message]` emits a [`Descriptor`] for each type. A tool can print it, a recorder can store it,
-//! and a peer can ask for it over the link. Its hash is the [`Digest`]: two sides whose digests are
-//! equal read the same bytes in the same way. The digest covers what matters for that and nothing
-//! else: neither the name of the type nor its path, and no source text. How it is computed is
-//! written down in `docs/wire-format.md`, so that other languages can compute it too.
+//! `#[message]` makes a [`Descriptor`] for each type. A tool can print it, a recorder can store it,
+//! and a peer can request it over the link. Its hash is the [`Digest`]: two sides with equal
+//! digests read the same bytes in the same way. The digest covers only what matters for that: not
+//! the name of the type or its path, and no source text. `docs/wire-format.md` says how to compute
+//! it, also in other languages.
 
 mod canonical;
 
@@ -68,24 +68,24 @@ pub enum FieldType {
     F64,
     /// One byte, 0 or 1.
     Bool,
-    /// `len` items, one after the other.
+    /// `len` consecutive items.
     Array {
         /// The type of each item.
         item: &'static FieldType,
-        /// How many items there are, always.
+        /// The number of items.
         len: usize,
     },
     /// A `u16` count of bytes, then `capacity` bytes of which the first `count` are UTF-8.
     Text {
-        /// How many bytes there is room for.
+        /// The capacity in bytes.
         capacity: usize,
     },
-    /// A `u16` count of items, then `capacity` items, unaligned, of which the first `count` are
-    /// meant.
+    /// A `u16` count of items, then `capacity` items, unaligned, of which the first `count` are in
+    /// use.
     List {
         /// The type of each item.
         item: &'static FieldType,
-        /// How many items there is room for.
+        /// The capacity in items.
         capacity: usize,
     },
     /// A nested struct.
@@ -99,7 +99,7 @@ pub enum FieldType {
 pub struct EnumDescriptor {
     /// The name of the type, for people; not part of the digest.
     pub name: &'static str,
-    /// The integer it is stored as.
+    /// The integer that stores it.
     pub repr: FieldType,
     /// Its variants in the order of their declaration.
     pub variants: &'static [VariantDescriptor],
@@ -110,7 +110,7 @@ pub struct EnumDescriptor {
 pub struct VariantDescriptor {
     /// The name of the variant.
     pub name: &'static str,
-    /// The integer that stands for it.
+    /// Its value.
     pub value: i128,
 }
 
@@ -139,7 +139,7 @@ impl FieldType {
         }
     }
 
-    /// The byte that stands for the type in the canonical form.
+    /// The byte of the type in the canonical form.
     ///
     /// # Examples
     ///
@@ -173,8 +173,8 @@ impl FieldType {
 
 /// The schema digest: a 128-bit FNV-1a hash over the canonical form of a [`Descriptor`].
 ///
-/// It finds mistakes, such as two builds that disagree about a field. It is no secret and no
-/// protection against an adversary: bytes are checked whatever the digest says.
+/// It finds mistakes, such as two builds with different fields. It does not protect against an
+/// adversary: bytes are always checked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(
     /// The hash, most significant byte first.
@@ -215,7 +215,7 @@ impl fmt::Debug for Digest {
 }
 
 impl fmt::Display for Descriptor {
-    /// Prints the layout, one line a field, nested structs indented below theirs.
+    /// Prints the layout, one line for each field, nested structs indented.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} bytes, aligned to {}", self.name, self.size, self.align)?;
         write_fields(f, self, 1)
@@ -234,7 +234,7 @@ fn write_fields(f: &mut fmt::Formatter<'_>, of: &Descriptor, depth: usize) -> fm
 }
 
 impl FieldType {
-    /// The struct in this type, if there is one: itself, or the items of its arrays and lists.
+    /// The struct in this type, if any: the type itself, or the items of its arrays and lists.
     const fn nested(&self) -> Option<&'static Descriptor> {
         match self {
             Self::Struct(descriptor) => Some(descriptor),

@@ -1,4 +1,5 @@
-//! A decoder in another language, written from `docs/wire-format.md` alone, reads what is written here.
+//! A decoder in another language, written from `docs/wire-format.md` alone, reads what is written
+//! here.
 #![cfg(all(target_endian = "little", not(miri)))]
 
 mod pair;

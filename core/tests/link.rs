@@ -1,5 +1,5 @@
-//! Links: what both sides learn of each other, what a message needs to go, what is said when something is lost, and what
-//! ends a link.
+//! Links: what both sides learn of each other, what a message needs to go, what is said when
+//! something is lost, and what ends a link.
 #![cfg(target_endian = "little")]
 
 mod pair;
@@ -465,7 +465,8 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
         payload[8..].copy_from_slice(&granted.to_le_bytes());
         control(1, confirmed, &payload)
     };
-    // Streams and subscriptions have small numbers: the left side's first stream is 1, as is the right side's first want.
+    // Streams and subscriptions have small numbers: the left side's first stream is 1, as is the
+    // right side's first want.
     let to_reader: Vec<Breach> = vec![
         ("no frame", vec![0xff], LinkError::Frame(FrameError::Magic { found: 0xff })),
         (

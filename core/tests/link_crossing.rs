@@ -1,7 +1,9 @@
-//! Both sides publish and read, want topics and leave them, refuse and restart, all at once over a connection that is lost now
-//! and then: nobody who keeps the rules loses its link, order and room hold, and all room comes back in the end.
+//! Both sides publish and read, want topics and leave them, refuse and restart, all at once over a
+//! connection that is lost now and then: nobody who keeps the rules loses its link, order and room
+//! hold, and all room comes back in the end.
 //!
-//! Seeded; `LINK_SEED=13 cargo test --test link_crossing` plays one again, `LINK_CASES` says how many.
+//! Seeded; `LINK_SEED=13 cargo test --test link_crossing` plays one again, `LINK_CASES` says how
+//! many.
 // The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 

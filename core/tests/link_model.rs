@@ -1,9 +1,10 @@
 //! Links under any sequence of what can happen to them, beside a model that knows what was sent.
 //!
-//! The left side publishes; the right side reads. Bytes are delayed and come in pieces, the connection is lost and made
-//! again, the reader is slow, the publisher drops messages, ends and starts again. Whatever happens, each message that
-//! was taken for sending comes once and in order or is said to be missing, what is confirmed has arrived, and once
-//! nothing happens any more nothing is on its way.
+//! The left side publishes; the right side reads. Bytes are delayed and come in pieces, the
+//! connection is lost and made again, the reader is slow, the publisher drops messages, ends and
+//! starts again. Whatever happens, each message that was taken for sending comes once and in order
+//! or is said to be missing, what is confirmed has arrived, and once nothing happens any more
+//! nothing is on its way.
 // The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 
@@ -76,7 +77,8 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Debug)]
 struct Publisher {
     epoch: u64,
-    /// The next message that the publisher has, and the first that it must keep: those before were confirmed.
+    /// The next message that the publisher has, and the first that it must keep: those before were
+    /// confirmed.
     emitted: u64,
     kept: u64,
     ended: bool,

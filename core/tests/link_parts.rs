@@ -1,5 +1,5 @@
-//! Messages that are too long for one frame: they come in parts, hold up no others, and need no buffer as long as
-//! themselves; what a hostile peer says of them ends its link.
+//! Messages that are too long for one frame: they come in parts, hold up no others, and need no
+//! buffer as long as themselves; what a hostile peer says of them ends its link.
 // The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 

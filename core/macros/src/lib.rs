@@ -22,7 +22,8 @@ pub fn message(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand_message(parse_quote!(::mycelium::__private::core), attr, item)
 }
 
-/// [`macro@message`], for crates that depend on `mycelium-core` alone, which hands it on as `message`.
+/// [`macro@message`], for crates that depend on `mycelium-core` alone, which hands it on as
+/// `message`.
 #[proc_macro_attribute]
 pub fn core_message(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand_message(parse_quote!(::mycelium_core), attr, item)
@@ -35,9 +36,10 @@ fn expand_message(root: Path, attr: TokenStream, item: TokenStream) -> TokenStre
 
 /// Makes a type with an `async fn run` a service.
 ///
-/// `#[mycelium::service(reads(Tick), emits(Order))]` goes on the impl block. What the service reads and emits is
-/// declared: the node wires it before anything runs, and emitting or reading anything else does not compile. Whether
-/// the service may move between threads is found out from its `run`; a generic service says `send` or `local`.
+/// `#[mycelium::service(reads(Tick), emits(Order))]` goes on the impl block. What the service reads
+/// and emits is declared: the node wires it before anything runs, and emitting or reading anything
+/// else does not compile. Whether the service may move between threads is found out from its `run`;
+/// a generic service says `send` or `local`.
 #[proc_macro_attribute]
 pub fn service(attr: TokenStream, item: TokenStream) -> TokenStream {
     service::expand_or_explain(attr.into(), item.into()).into()

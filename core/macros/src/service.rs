@@ -1,8 +1,9 @@
 //! `#[service]`: writes what joins a service's `run` to a node.
 //!
-//! The impl block stays as it was written. Beside it go the trait impls: what the service reads and emits, as types, so
-//! that emitting anything else does not compile; and a future of the whole supervised life of the service, made at the
-//! concrete type, where the compiler can tell whether it is `Send`.
+//! The impl block stays as it was written. Beside it go the trait impls: what the service reads and
+//! emits, as types, so that emitting anything else does not compile; and a future of the whole
+//! supervised life of the service, made at the concrete type, where the compiler can tell whether
+//! it is `Send`.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -12,7 +13,8 @@ use syn::{
     Error, FnArg, ImplItem, ImplItemFn, Index, ItemImpl, Path, Result, Token, Type, parenthesized,
 };
 
-/// The expansion, or the error alone: the impl block without its trait would only add errors of its own.
+/// The expansion, or the error alone: the impl block without its trait would only add errors of its
+/// own.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand(attr, item).unwrap_or_else(Error::into_compile_error)
 }
@@ -93,7 +95,8 @@ fn service_impls(arguments: &Arguments, item: &ItemImpl) -> Result<TokenStream> 
             }
 
             async fn run(&mut self, context: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {
-                // By way of a bound, so that an error of any kind is taken, and named where it does not fit.
+                // By way of a bound, so that an error of any kind is taken, and named where it does
+                // not fit.
                 #root::outcome(Self::run(self, context).await)
             }
 
@@ -105,7 +108,8 @@ fn service_impls(arguments: &Arguments, item: &ItemImpl) -> Result<TokenStream> 
     })
 }
 
-/// How the life of the service becomes a task: as the attribute says, or as the compiler finds at the concrete type.
+/// How the life of the service becomes a task: as the attribute says, or as the compiler finds at
+/// the concrete type.
 fn launch(arguments: &Arguments, item: &ItemImpl, root: &TokenStream) -> Result<Launch> {
     let said = match arguments.threads {
         Threads::Send => Some((quote!(true), quote!(#root::Task::send))),

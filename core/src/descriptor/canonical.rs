@@ -44,7 +44,8 @@ pub(super) struct Form<'p> {
     total: usize,
 }
 
-/// A layout is a constant, and so is the depth of its types: nothing here depends on a peer's bytes.
+/// A layout is a constant, and so is the depth of its types: nothing here depends on a peer's
+/// bytes.
 impl<'p> Form<'p> {
     pub(super) const fn of(descriptor: &Descriptor, offset: usize, piece: &'p mut [u8]) -> Self {
         let hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;

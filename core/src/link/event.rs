@@ -104,9 +104,9 @@ pub enum Event<'a> {
     },
     /// A fragment of a long message, in place. The fragments arrive in order and without holes, and
     /// no other message of the stream arrives between them. Only the first has the message's
-    /// extensions. The message is complete with the fragment that ends at `fragment.total`. The rest
-    /// is not sent after a [`Gap`](Event::Gap), if the topic is [`Rejected`](Event::Rejected) or
-    /// unsubscribed, or if the connection is lost; in the last case the message starts again.
+    /// extensions. The message is complete with the fragment that ends at `fragment.total`. The
+    /// rest is not sent after a [`Gap`](Event::Gap), if the topic is [`Rejected`](Event::Rejected)
+    /// or unsubscribed, or if the connection is lost; in the last case the message starts again.
     Fragment {
         /// The stream.
         stream: IncomingId,

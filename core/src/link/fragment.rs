@@ -2,8 +2,8 @@
 //! their own length.
 //!
 //! A stream has at most one open message: its next one. Its sequence and its credit are used with
-//! its last fragment. Until then no other frame of the stream follows, except a gap that starts with
-//! the message: then its rest is not sent.
+//! its last fragment. Until then no other frame of the stream follows, except a gap that starts
+//! with the message: then its rest is not sent.
 
 use core::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::frame::{Fragment, FrameView, head_len, write_fragment};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Sends part of the next message of a stream: as much of `bytes`, which start at
-    /// `fragment.offset`, as the link accepts now. Returns how many bytes. The caller sends the rest
-    /// in later calls, until `fragment.total` is reached. A short message is sent whole. The
+    /// `fragment.offset`, as the link accepts now. Returns how many bytes. The caller sends the
+    /// rest in later calls, until `fragment.total` is reached. A short message is sent whole. The
     /// envelope goes with the first part.
     ///
-    /// At most one fragment is in the buffer, and it uses at most half of it: a caller with messages
-    /// for several streams sends them in turn. Other frames may be sent in between, but of the same
-    /// stream only [`skip`](Link::skip), which aborts the message. A lost connection aborts it too:
-    /// start again at offset 0.
+    /// At most one fragment is in the buffer, and it uses at most half of it: a caller with
+    /// messages for several streams sends them in turn. Other frames may be sent in between, but of
+    /// the same stream only [`skip`](Link::skip), which aborts the message. A lost connection
+    /// aborts it too: start again at offset 0.
     ///
     /// # Errors
     /// The call has no effect then. As [`send`](Link::send); [`SendError::Fragments`] until another

@@ -1,11 +1,11 @@
 //! A link between two nodes, as a state machine without a socket, a clock or a heap.
 //!
 //! Each side subscribes to topics of the other. The link does the handshake, subscriptions, credit,
-//! gaps, confirmations, batches and keep-alive, and resumes streams after a lost connection, without
-//! duplicates and with exact gaps. The caller connects, reads and writes. Copies: sending copies a
-//! message once, into the link's buffer; a [run](Link::send_run) is not copied, since the caller
-//! writes it from its own memory. Receiving copies nothing: messages, fragments and runs borrow from
-//! the bytes that the caller has read.
+//! gaps, confirmations, batches and keep-alive, and resumes streams after a lost connection,
+//! without duplicates and with exact gaps. The caller connects, reads and writes. Copies: sending
+//! copies a message once, into the link's buffer; a [run](Link::send_run) is not copied, since the
+//! caller writes it from its own memory. Receiving copies nothing: messages, fragments and runs
+//! borrow from the bytes that the caller has read.
 //!
 //! ```text
 //! open(now) ─▶ loop { poll_transmit(now) ─▶ write ─▶ transmitted(n)
@@ -25,8 +25,9 @@
 //! The caller may drop a future between any two calls: the link owns its bytes until they are
 //! written.
 //!
-//! The peer's bytes are hostile. No number in them makes the link allocate, loop or wait. A protocol
-//! error ends this link with a [`LinkError`], and no other link. `docs/wire-format.md` has the bytes.
+//! The peer's bytes are hostile. No number in them makes the link allocate, loop or wait. A
+//! protocol error ends this link with a [`LinkError`], and no other link. `docs/wire-format.md` has
+//! the bytes.
 //!
 //! # Credit
 //!
@@ -48,10 +49,10 @@
 //! # Where to read
 //!
 //! From the bottom: `control` (frames), `ids`, `tables`, `topics` and `streams` (state), `outbox`
-//! (the send buffer). This file has the link and its connections. `input` dispatches received frames
-//! to `requests` (what a subscriber sends) and `notices` (what a publisher sends). `subscribing`,
-//! `publishing`, `fragment`, `run` and `describe` have the calls of the two roles. `output` sends
-//! what is due.
+//! (the send buffer). This file has the link and its connections. `input` dispatches received
+//! frames to `requests` (what a subscriber sends) and `notices` (what a publisher sends).
+//! `subscribing`, `publishing`, `fragment`, `run` and `describe` have the calls of the two roles.
+//! `output` sends what is due.
 
 mod config;
 mod control;

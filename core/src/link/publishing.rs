@@ -44,10 +44,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Opens a stream of a topic: one start of a publisher, whose next message is `first`, and which
-    /// can keep `keeps` unconfirmed messages. Accepts the subscription. If the peer wants to resume
-    /// this stream ([`Event::Resume`](super::Event::Resume)), `first` is the peer's sequence or
-    /// after it.
+    /// Opens a stream of a topic: one start of a publisher, whose next message is `first`, and
+    /// which can keep `keeps` unconfirmed messages. Accepts the subscription. If the peer wants to
+    /// resume this stream ([`Event::Resume`](super::Event::Resume)), `first` is the peer's sequence
+    /// or after it.
     ///
     /// # Errors
     /// [`SendError::Gone`] if the peer is no longer subscribed, [`SendError::Streams`] if the peer
@@ -140,13 +140,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.outgoing.get(stream).map(|stream| stream.next)
     }
 
-    /// Sends the next message of a stream. The stream sets type, stream and sequence of the envelope.
+    /// Sends the next message of a stream. The stream sets type, stream and sequence of the
+    /// envelope.
     ///
     /// # Errors
     /// The call has no effect then. [`SendError::Credit`] until
     /// [`Event::Window`](super::Event::Window), [`SendError::Room`] until bytes are transmitted,
-    /// [`SendError::Open`] until a message that was sent [in part](Link::send_fragment) is complete.
-    /// [`SendError::TooLong`], [`SendError::Gone`] and [`SendError::Down`] are final.
+    /// [`SendError::Open`] until a message that was sent [in part](Link::send_fragment) is
+    /// complete. [`SendError::TooLong`], [`SendError::Gone`] and [`SendError::Down`] are final.
     // Inlined, so that a new envelope stays in registers.
     #[inline(always)]
     pub fn send(
@@ -197,8 +198,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         buffer.min(self.peer.max_frame as usize).min(fragment)
     }
 
-    /// Sends a gap: the next `missed` messages of a stream are not sent. The first of them may be one
-    /// that was sent [in part](Link::send_fragment).
+    /// Sends a gap: the next `missed` messages of a stream are not sent. The first of them may be
+    /// one that was sent [in part](Link::send_fragment).
     ///
     /// # Errors
     /// [`SendError::Room`] and [`SendError::Gone`] as [`send`](Link::send).
@@ -224,8 +225,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Ends a stream, after all that was sent of it. [`Event::Window`] says when all its messages are
-    /// confirmed, unless they are already ([`unconfirmed`](Link::unconfirmed)).
+    /// Ends a stream, after all that was sent of it. [`Event::Window`] says when all its messages
+    /// are confirmed, unless they are already ([`unconfirmed`](Link::unconfirmed)).
     ///
     /// # Errors
     /// [`SendError::Room`], [`SendError::Open`] and [`SendError::Gone`] as [`send`](Link::send).

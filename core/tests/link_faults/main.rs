@@ -1,5 +1,5 @@
-//! Links where frames cross, buffers are full, or the peer is hostile. A peer that follows the protocol
-//! never loses its link, and no side waits for a frame that never arrives.
+//! Links where frames cross, buffers are full, or the peer is hostile. A peer that follows the
+//! protocol never loses its link, and no side waits for a frame that never arrives.
 // The link has no `unsafe`: Miri would find nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 

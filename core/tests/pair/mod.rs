@@ -1,4 +1,5 @@
-//! Two links on virtual time, joined by a pipe that delays bytes and delivers them in pieces of any length.
+//! Two links on virtual time, joined by a pipe that delays bytes and delivers them in pieces of any
+//! length.
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::disallowed_types)] // no shared memory of the core's
 

@@ -52,7 +52,8 @@ pub fn frame(data: &[u8]) {
         assert_eq!(frame.payload().len(), frame.fixed().len() + frame.tail().len());
         write_back(&frame, &data[at..end]);
         let _ = (frame.message::<Book>().is_ok(), frame.read::<Book>().is_ok());
-        // A frame that has lost its end is incomplete, whatever it holds, and says how much it needs.
+        // A frame that has lost its end is incomplete, whatever it holds, and says how much it
+        // needs.
         let cut = FrameView::parse(&data[at..end - 1], &limits).map(|_| ());
         assert_eq!(cut, Err(FrameError::Incomplete { needed: end - at }));
         at = end;

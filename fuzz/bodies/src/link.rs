@@ -17,12 +17,13 @@ struct Pair<'b> {
     now: Duration,
     links: [TestLink<'b>; 2],
     arriving: [Vec<u8>; 2],
-    /// What the writer was asked for, and the one stream that it has, with how long a message is of which it has sent some,
-    /// and how much that was.
+    /// What the writer was asked for, and the one stream that it has, with how long a message is of
+    /// which it has sent some, and how much that was.
     exports: Vec<ExportId>,
     outgoing: Option<(OutgoingId, ExportId)>,
     open: Option<(usize, usize)>,
-    /// Of the present stream, of the last one that is new, and of those that were ended: nothing is left of them.
+    /// Of the present stream, of the last one that is new, and of those that were ended: nothing is
+    /// left of them.
     epoch: u64,
     epochs: u64,
     ended: HashSet<u64>,
@@ -35,11 +36,12 @@ struct Pair<'b> {
     honest: bool,
 }
 
-/// Operations on both sides of a link, with bytes of the input among them as if the peer had sent them.
+/// Operations on both sides of a link, with bytes of the input among them as if the peer had sent
+/// them.
 ///
 /// # Panics
-/// If a link panics, takes messages that have holes, fails though nobody meddled with its bytes, goes on after its end, or
-/// has more to send than its buffer holds.
+/// If a link panics, takes messages that have holes, fails though nobody meddled with its bytes,
+/// goes on after its end, or has more to send than its buffer holds.
 pub fn link(data: &[u8]) {
     let (mut left, mut right) = ([0; TestLink::MIN_BUFFER + 300], [0; TestLink::MIN_BUFFER + 300]);
     let config = || Config { max_open: 1, ..Config::new(Name::truncated("node"), 1) };
@@ -369,7 +371,8 @@ impl Pair<'_> {
     }
 
     fn settle(&mut self) {
-        // Each round moves bytes or ends; what the sides answer to each other is bounded by their credit.
+        // Each round moves bytes or ends; what the sides answer to each other is bounded by their
+        // credit.
         for _ in 0..64 {
             for side in 0..2 {
                 self.links[side].flush();

@@ -1,5 +1,5 @@
-//! Rings in memory that a hostile peer writes to: nothing it writes makes this side panic, loop without end, or report
-//! what cannot be.
+//! Rings in memory that a hostile peer writes to: nothing it writes makes this side panic, loop
+//! without end, or report what cannot be.
 
 #![allow(unsafe_code)]
 
@@ -21,8 +21,8 @@ impl<const N: usize> Pages<N> {
     }
 }
 
-/// Any bytes as a region, or as the steps of both sides of a ring: ours by the book, and the peer's, who writes what
-/// it likes.
+/// Any bytes as a region, or as the steps of both sides of a ring: ours by the book, and the
+/// peer's, who writes what it likes.
 pub fn region(data: &[u8]) {
     let Some((game, data)) = data.split_first() else { return };
     let layout = LAYOUTS[usize::from(game / 4 % 2)];
