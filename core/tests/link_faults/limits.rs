@@ -83,7 +83,7 @@ fn a_rejected_topic_can_be_left_while_the_buffer_is_full() {
 fn messages_wait_for_due_control_frames() {
     let mut pair = Pair::with(config("left"), config("right"), TestLink::MIN_BUFFER);
     let (outgoing, _) = reading(&mut pair, 1 << 30);
-    // As many resumes as there can be: all of that has to find room at once.
+    // The largest number of resumes: all of them need room at once.
     pair.sides[LEFT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
     let export = last_subscribed(&mut pair, RIGHT);
@@ -110,13 +110,13 @@ fn messages_wait_for_due_control_frames() {
                     pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, next, 64);
             }
         }
-        // As much as the buffer takes, before it is written.
+        // Fill the buffer before it is written.
         if let Ok(stream) = stream {
             while send(&mut pair, stream, 1).is_ok() {}
         }
     }
     let asked = pair.sides[RIGHT].take_events();
-    assert_eq!(resumes(&asked).len(), STREAMS, "it was asked for, with all that it knows");
+    assert_eq!(resumes(&asked).len(), STREAMS, "subscribe arrived with all resumes");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn no_message_has_the_last_sequence() {
     let mut pair = Pair::new();
     reading(&mut pair, 8);
     pair.cut();
-    // Then a resume of the peer's own making.
+    // Then a forged resume.
     resubscribe(&mut pair);
     let now = pair.now;
     let number = 1u32.to_le_bytes();

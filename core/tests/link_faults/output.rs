@@ -49,7 +49,7 @@ fn an_ended_link_has_no_timer() {
     pair.sides[LEFT].link.flush();
     pair.settle();
     let now = pair.now;
-    // The peer reads no more, so what is left to say stays in the buffer.
+    // The peer has stopped reading, so the close frame stays in the buffer.
     pair.sides[RIGHT].link.close(now, CloseReason::Shutdown);
     assert_eq!(pair.sides[RIGHT].link.poll_timeout(), None);
 }

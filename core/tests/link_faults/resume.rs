@@ -21,7 +21,7 @@ fn used_credit_survives_a_lost_connection() {
         pair.sides[LEFT].link.flush();
         pair.settle();
         held += sequences(&pair.sides[RIGHT].take_events()).len();
-        assert_eq!(held, 8 + round, "room for eight, and one is let go in each round");
+        assert_eq!(held, 8 + round, "credit for eight, and one more in each round");
         pair.sides[RIGHT].link.grant(incoming, 1).unwrap();
         pair.cut();
         pair.connect();
@@ -56,8 +56,8 @@ fn streams_to_resume_keep_their_places() {
     let export = subscribed(&mut pair);
     let link = &mut pair.sides[LEFT].link;
     let fresh = link.open_stream(now, export, name("feed"), 900, 0, 64);
-    assert_eq!(fresh, Err(SendError::Streams { limit: STREAMS }), "the reader has no place for it");
-    assert_eq!(link.refuse_resume(now, export, 901), Err(SendError::Gone), "nobody asked for that");
+    assert_eq!(fresh, Err(SendError::Streams { limit: STREAMS }), "the reader has no place");
+    assert_eq!(link.refuse_resume(now, export, 901), Err(SendError::Gone), "no such resume");
     link.refuse_resume(now, export, 2).unwrap();
     link.open_stream(now, export, name("feed"), 900, 0, 64).unwrap();
     pair.settle();
@@ -93,7 +93,7 @@ fn numbers_of_an_earlier_connection_are_invalid() {
             pair.cut();
             pair.connect();
         } else {
-            // It has ended here, and who reads it may not have heard of that.
+            // It has ended here, and its reader may not know it yet.
             let now = pair.now;
             pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
         }
@@ -135,7 +135,7 @@ fn a_stream_is_resumed_once() {
     pair.settle();
     let now = pair.now;
     let (number, epoch, next) = (1_u32.to_le_bytes(), 77_u64.to_le_bytes(), 100_u64.to_le_bytes());
-    // More than it said.
+    // More resumes than subscribe said.
     let resume = control(0, 0, &payload(4, &[&[0, 0], &number, &epoch, &next]));
     pair.sides[LEFT].feed(now, &resume);
     assert_eq!(pair.sides[LEFT].failed, Some(LinkError::Subscription { number: 1 }));
@@ -165,7 +165,7 @@ fn an_unconfirmed_end_is_confirmed_on_the_next_connection() {
         pair.write(LEFT, usize::MAX);
         pair.sides[RIGHT].read(now, usize::MAX);
         if last_received {
-            // That all has come is on its way when the connection is lost.
+            // The confirmation is on its way when the connection is lost.
             pair.write(RIGHT, usize::MAX);
         }
         let news = pair.sides[RIGHT].take_events();
@@ -173,29 +173,29 @@ fn an_unconfirmed_end_is_confirmed_on_the_next_connection() {
         assert!(matches!(news.last(), Some(Received::End(_))), "{news:?}");
         pair.cut();
 
-        // The left side does not know, and keeps all three.
+        // The left side does not know it, and keeps all three.
         pair.connect();
         pair.settle();
         let news = pair.sides[LEFT].take_events();
-        assert_eq!(resumes(&news), [(77, 103)], "nothing is to be sent again");
-        let export = asked_in(&news);
+        assert_eq!(resumes(&news), [(77, 103)], "no message is sent again");
+        let export = subscribed_in(&news);
         let now = pair.now;
         let again =
             pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 103, 64).unwrap();
         pair.sides[LEFT].link.end_stream(now, again).unwrap();
         pair.settle();
-        assert!(!speaks_of_streams(&mut pair), "it had ended");
+        assert!(!has_stream_events(&mut pair), "the stream had ended");
         assert_eq!(failed(&pair), [None, None]);
 
-        // Now it does, and on the connection after nobody knows the stream.
+        // Now it knows, and the stream is gone on the next connection.
         pair.cut();
         pair.connect();
         pair.settle();
-        let export = asked_in(&pair.sides[LEFT].take_events());
+        let export = subscribed_in(&pair.sides[LEFT].take_events());
         let now = pair.now;
         pair.sides[LEFT].link.refuse_resume(now, export, 77).unwrap();
         pair.settle();
-        assert!(!speaks_of_streams(&mut pair), "it had ended");
+        assert!(!has_stream_events(&mut pair), "the stream had ended");
         assert_eq!(failed(&pair), [None, None]);
     }
 }
@@ -229,18 +229,18 @@ fn only_an_end_may_follow_on_a_finished_stream() {
     }
 }
 
-/// Whether the right side was told of a stream since the last look.
-fn speaks_of_streams(pair: &mut Pair) -> bool {
+/// Whether the right side got an event about a stream.
+fn has_stream_events(pair: &mut Pair) -> bool {
     let of_stream = |received: &Received| {
         matches!(received, Received::Stream { .. } | Received::End(_) | Received::Gone(_))
     };
     pair.sides[RIGHT].take_events().iter().any(of_stream)
 }
 
-fn asked_in(news: &[Received]) -> ExportId {
+fn subscribed_in(news: &[Received]) -> ExportId {
     let wanted = news.iter().find_map(|received| match received {
         Received::Subscribe { export, .. } => Some(*export),
         _ => None,
     });
-    wanted.expect("the topic is wanted again")
+    wanted.expect("the topic is subscribed again")
 }

@@ -59,7 +59,7 @@ fn interests_wait_for_a_free_place_at_the_peer() {
     pair.sides[LEFT].link.subscribe(swaps(8)).unwrap();
     let second = pair.sides[LEFT].link.subscribe(others(8)).unwrap();
     let now = pair.now;
-    // A peer that serves one topic.
+    // A peer with room for one subscription.
     let (frame, boot) = ((1u32 << 20).to_le_bytes(), 7u64.to_le_bytes());
     let (alive, topics, streams) = (5000u32.to_le_bytes(), 1u16.to_le_bytes(), 4u16.to_le_bytes());
     let mut hello = payload(1, &[&[1, 1], &frame, &boot, &alive, &topics, &streams]);
@@ -69,7 +69,7 @@ fn interests_wait_for_a_free_place_at_the_peer() {
     assert_eq!(pair.sides[LEFT].failed, None);
     let subscribed = |pair: &Pair| crate::pair::count(&pair.written[LEFT], 3);
     assert_eq!(subscribed(&pair), 1);
-    // Nobody was told of the second, so it is gone at once.
+    // The second subscribe was not sent, so the interest is removed at once.
     assert_eq!(pair.sides[LEFT].link.unsubscribe(second), Ok(UnsubscribeProgress::Done));
 }
 
@@ -91,7 +91,7 @@ fn no_stream_opens_for_a_rejected_subscription() {
     pair.sides[RIGHT].feed(now, &control(9, 100, &stream));
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Subscription { number: 1 }));
 
-    // On the next connection it is asked for again.
+    // The next connection subscribes again.
     pair.cut();
     pair.connect();
     pair.settle();
