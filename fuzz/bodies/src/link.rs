@@ -1,4 +1,4 @@
-//! Links: what a peer may say at any time, and what may happen to a connection meanwhile.
+//! Links: any bytes of a peer at any time, and any operation on a connection.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -12,41 +12,43 @@ use mycelium_core::{Digest, Envelope};
 
 type TestLink<'b> = Link<'b, 2, 3>;
 
-/// Both sides of a link, and what is on its way to each.
+/// Both sides of a link, and the bytes on their way to each.
 struct Pair<'b> {
     now: Duration,
     links: [TestLink<'b>; 2],
     arriving: [Vec<u8>; 2],
-    /// What the writer was asked for, and the one stream that it has, with how long a message is of
-    /// which it has sent some, and how much that was.
+    /// The subscriptions at the writer, its only stream, and the length and the sent part of an
+    /// open message.
     exports: Vec<ExportId>,
     outgoing: Option<(OutgoingId, ExportId)>,
     open: Option<(usize, usize)>,
-    /// Of the present stream, of the last one that is new, and of those that were ended: nothing is
-    /// left of them.
+    /// The epoch of the stream, the last new one, and those of ended streams.
     epoch: u64,
     epochs: u64,
     ended: HashSet<u64>,
-    /// Streams that are to go on are said to be gone.
+    /// The writer refuses to resume streams.
     gone: bool,
     interests: Vec<InterestId>,
-    /// The sequence that the reader expects of each stream, and the offset in that message.
+    /// The next sequence of each stream, and the offset in that message.
     expected: HashMap<IncomingId, (u64, u32)>,
-    /// Nobody has meddled with the bytes: what is said is what was meant.
+    /// No byte was changed or added.
     honest: bool,
 }
 
-/// Operations on both sides of a link, with bytes of the input among them as if the peer had sent
-/// them.
+/// Operations on both sides of a link. Some bytes of the input are used as bytes of the peer.
 ///
 /// # Panics
-/// If a link panics, takes messages that have holes, fails though nobody meddled with its bytes,
-/// goes on after its end, or has more to send than its buffer holds.
+/// If a link panics, accepts messages with holes, fails on unchanged bytes, continues after its
+/// end, or has more to send than its buffer holds.
 pub fn link(data: &[u8]) {
     let (mut left, mut right) = ([0; TestLink::MIN_BUFFER + 300], [0; TestLink::MIN_BUFFER + 300]);
     let config = || Config { max_open: 1, ..Config::new(Name::truncated("node"), 1) };
-    let Ok(writer) = TestLink::new(config(), &mut left) else { unreachable!("it has the least") };
-    let Ok(reader) = TestLink::new(config(), &mut right) else { unreachable!("it has the least") };
+    let Ok(writer) = TestLink::new(config(), &mut left) else {
+        unreachable!("the smallest buffer")
+    };
+    let Ok(reader) = TestLink::new(config(), &mut right) else {
+        unreachable!("the smallest buffer")
+    };
     let mut pair = Pair {
         now: Duration::ZERO,
         links: [writer, reader],
@@ -124,8 +126,8 @@ impl Pair<'_> {
         self.interests.extend(self.links[1].subscribe(interest));
     }
 
-    /// Moves bytes from one side to the other; one of them another than it was, if asked for.
-    fn write(&mut self, from: usize, most: usize, meddle: Option<usize>) {
+    /// Moves bytes from one side to the other, and changes one of them if requested.
+    fn write(&mut self, from: usize, most: usize, tamper: Option<usize>) {
         let Some(Transmit { bytes, run }) = self.links[from].poll_vectored(self.now) else {
             return;
         };
@@ -138,7 +140,7 @@ impl Pair<'_> {
         }
         bytes.truncate(most);
         self.links[from].transmitted(self.now, bytes.len());
-        if let Some(place) = meddle
+        if let Some(place) = tamper
             && let Some(byte) = bytes.get_mut(place)
         {
             *byte = byte.wrapping_add(1);
@@ -160,12 +162,12 @@ impl Pair<'_> {
                 Ok(())
             });
             for (stream, sequence) in messages {
-                assert!(side == 1, "nobody asked for it");
+                assert!(side == 1, "the writer received a message");
                 self.reader_receives(stream, sequence, honest);
             }
             match confirmed {
                 Ok(input) => {
-                    assert_eq!(ended, None, "it goes on after its end");
+                    assert_eq!(ended, None, "the link continues after its end");
                     assert!(input.used > 0 || input.needed > bytes.len() - start);
                     let over = input.used == 0;
                     start += input.used;
@@ -193,7 +195,7 @@ impl Pair<'_> {
                 }
             }
         }
-        // What is not the whole of a frame is read again with the rest of it.
+        // The bytes of an incomplete frame are read again with its rest.
         bytes.drain(..start);
         bytes.append(&mut self.arriving[side]);
         self.arriving[side] = bytes;
@@ -234,7 +236,7 @@ impl Pair<'_> {
                 let sequence = frame.header().sequence();
                 let here = (sequence, fragment.offset);
                 let end = fragment.offset + frame.payload().len() as u32;
-                assert!(end <= fragment.total, "beyond its end");
+                assert!(end <= fragment.total, "a fragment passes the end");
                 let is_last = end == fragment.total;
                 let next = if is_last { (sequence + 1, 0) } else { (sequence, end) };
                 let expected = self.expected.insert(stream, next);
@@ -253,13 +255,16 @@ impl Pair<'_> {
             }
             Event::End { stream } | Event::Gone { stream } => {
                 let expected = self.expected.remove(&stream);
-                assert!(!honest || expected.is_none_or(|(_, offset)| offset == 0), "half of one");
+                assert!(
+                    !honest || expected.is_none_or(|(_, offset)| offset == 0),
+                    "an end within a message"
+                );
             }
             _ => {}
         }
     }
 
-    /// The publisher goes on where its reader is, or begins.
+    /// Opens the stream, new or where its reader is.
     fn open_stream(&mut self, export: ExportId, epoch: u64, first: u64) {
         if self.outgoing.is_none() {
             let name = Name::truncated("feed");
@@ -269,7 +274,7 @@ impl Pair<'_> {
         }
     }
 
-    /// Another start of the publisher.
+    /// Opens a stream of another start of the publisher.
     fn open_another_stream(&mut self, count: usize) {
         if let Some(export) = self.exports.get(count % self.exports.len().max(1)) {
             self.epochs += 1;
@@ -286,7 +291,7 @@ impl Pair<'_> {
         self.forget(export);
     }
 
-    /// The reader wants a topic no more, or does not get it.
+    /// A subscription has ended, or was rejected.
     fn forget(&mut self, export: ExportId) {
         self.exports.retain(|known| *known != export);
         if self.outgoing.is_some_and(|(_, of)| of == export) {
@@ -304,13 +309,13 @@ impl Pair<'_> {
     fn end(&mut self) {
         let Some((stream, _)) = self.outgoing else { return };
         if self.links[0].end_stream(self.now, stream).is_ok() {
-            assert_eq!(self.open, None, "half of a message");
+            assert_eq!(self.open, None, "an end within a message");
             self.outgoing = None;
             self.ended.insert(self.epoch);
         }
     }
 
-    /// Some of a message that may have to go in parts, or of the one of which some was sent.
+    /// Sends part of a new or of the open message.
     fn send_fragment(&mut self, length: usize) {
         let Some((stream, _)) = self.outgoing else { return };
         let (length, sent) = self.open.unwrap_or((length, 0));
@@ -331,7 +336,7 @@ impl Pair<'_> {
         }
     }
 
-    /// Some messages whose bytes the link does not copy.
+    /// Sends some messages as a run.
     fn send_run(&mut self, count: usize) {
         let Some((stream, _)) = self.outgoing else { return };
         let shape = RunShape { stride: 24, skip: 8, length: 12 };
@@ -371,8 +376,7 @@ impl Pair<'_> {
     }
 
     fn settle(&mut self) {
-        // Each round moves bytes or ends; what the sides answer to each other is bounded by their
-        // credit.
+        // Credit limits how many frames the sides can answer to each other.
         for _ in 0..64 {
             for side in 0..2 {
                 self.links[side].flush();
