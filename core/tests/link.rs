@@ -521,8 +521,8 @@ fn a_protocol_error_closes_the_link() {
         pair.sides[side].feed(now, &bytes);
         assert_eq!(pair.sides[side].failed, Some(error), "{what}");
         pair.settle();
-        let told = pair.sides[1 - side].failed;
-        assert_eq!(told, Some(LinkError::PeerClosed(CloseReason::Protocol)), "{what}");
+        let failed = pair.sides[1 - side].failed;
+        assert_eq!(failed, Some(LinkError::PeerClosed(CloseReason::Protocol)), "{what}");
     }
 }
 

@@ -302,7 +302,7 @@ impl World {
         for side in 0..2 {
             assert_eq!(self.pair.sides[side].failed, None, "seed {}", self.seed);
             for received in self.pair.sides[side].take_events() {
-                self.programs[side].hear(received, self.window);
+                self.programs[side].on_event(received, self.window);
             }
             // Streams of an unsubscribed or rejected topic end without an event.
             let link = &mut self.pair.sides[side].link;
@@ -353,7 +353,7 @@ impl Reading {
 }
 
 impl Program {
-    fn hear(&mut self, received: Received, window: u32) {
+    fn on_event(&mut self, received: Received, window: u32) {
         match received {
             Received::Subscribe { export, resumes, .. } => {
                 self.requested.push(Requested { export, awaited: resumes, resumes: Vec::new() });

@@ -23,17 +23,17 @@ fn fnv(bytes: &[u8]) -> Digest {
 fn fetch(pair: &mut Pair) -> Vec<u8> {
     let mut form = Vec::new();
     loop {
-        let (now, asked) = (pair.now, form.len() as u32);
-        pair.sides[RIGHT].link.describe(now, name("swaps"), asked).unwrap();
+        let (now, from) = (pair.now, form.len() as u32);
+        pair.sides[RIGHT].link.describe(now, name("swaps"), from).unwrap();
         pair.settle();
-        assert_eq!(pair.sides[LEFT].take_events(), [Received::Describe("swaps".to_owned(), asked)]);
-        pair.sides[LEFT].link.answer(now, Some(Swap::DESCRIPTOR), asked).unwrap();
+        assert_eq!(pair.sides[LEFT].take_events(), [Received::Describe("swaps".to_owned(), from)]);
+        pair.sides[LEFT].link.answer(now, Some(Swap::DESCRIPTOR), from).unwrap();
         pair.settle();
         let news = pair.sides[RIGHT].take_events();
         let [Received::Described { offset, total, bytes }] = &*news else { panic!("{news:?}") };
-        assert_eq!(*offset, asked);
+        assert_eq!(*offset, from);
         if bytes.is_empty() {
-            assert_eq!(*total, asked);
+            assert_eq!(*total, from);
             return form;
         }
         form.extend_from_slice(bytes);
@@ -110,8 +110,8 @@ fn a_peer_without_the_feature_gets_no_request() {
     let (mut link, error) = receives(&hello());
     assert_eq!(error, None);
     assert!(link.is_up() && !link.peer_describes());
-    let asked = link.describe(Duration::ZERO, Name::truncated("swaps"), 0);
-    assert_eq!(asked, Err(SendError::Gone));
+    let refused = link.describe(Duration::ZERO, Name::truncated("swaps"), 0);
+    assert_eq!(refused, Err(SendError::Gone));
 
     // A later version, with unknown features.
     let mut received = hello();
@@ -129,8 +129,9 @@ fn features_of_a_lost_connection_do_not_count() {
     *received.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
     let (mut link, error) = receives(&received);
     assert_eq!(error, None);
-    let named =
-        |link: &Alone| [link.peer_describes(), link.peer_takes_runs(), link.peer_signals_demand()];
+    let named = |link: &Alone| {
+        [link.peer_describes(), link.peer_accepts_runs(), link.peer_signals_demand()]
+    };
     assert_eq!(named(&link), [true; 3]);
     link.lost();
     assert_eq!(named(&link), [false; 3]);

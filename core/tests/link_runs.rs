@@ -123,7 +123,7 @@ fn a_peer_without_the_feature_gets_no_runs() {
     *features.last_chunk_mut::<4>().unwrap() = 1_u32.to_le_bytes();
     let now = pair.now;
     pair.sides[LEFT].feed(now, &features);
-    assert!(!pair.sides[LEFT].link.peer_takes_runs());
+    assert!(!pair.sides[LEFT].link.peer_accepts_runs());
     assert_eq!(send_run(&mut pair, outgoing, 20), Ok(0));
 }
 

@@ -59,7 +59,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let mut rest = bytes;
         let mut refused = None;
-        while let Ok((frame, behind)) = FrameView::parse(rest, &self.config.limits) {
+        while let Ok((frame, next)) = FrameView::parse(rest, &self.config.limits) {
             let (type_id, number) = (frame.header().type_id(), frame.header().stream());
             if type_id == 0 {
                 break;
@@ -75,7 +75,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 break;
             }
             stream.received_one(now, &frame);
-            rest = behind;
+            rest = next;
         }
         let used = bytes.len() - rest.len();
         if used > 0 {
@@ -200,7 +200,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             // All its messages had arrived, and only its end may follow.
             return Err(LinkError::Stream { number });
         }
-        // Until the peer knows, it goes on sending, and must not wait for credit.
+        // The peer sends messages until it knows, and must not wait for credit.
         stream.granted = stream.used + u64::from(stream.window);
         let interest = stream.interest;
         if let Ok(interest) = self.interests.get(interest) {

@@ -112,11 +112,11 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     resumes: Table<PendingResume, STREAMS>,
     /// A due control frame had no room. Messages are refused until it has.
     stalled: bool,
-    /// Since the last look at them, a frame about a topic may have become due,
+    /// A frame about a topic may have become due.
     topics_changed: bool,
-    /// or a window frame of an incoming stream;
+    /// A window frame of an incoming stream may have become due.
     streams_changed: bool,
-    /// or a window frame becomes due at this time, for messages that are confirmed.
+    /// When a window frame becomes due for confirmed messages.
     confirm_at: Option<Duration>,
     /// How many bytes of an incomplete frame the last call of `input` saw.
     partial: usize,

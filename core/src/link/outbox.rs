@@ -20,7 +20,7 @@ pub(super) struct Outbox<'b> {
     count: u32,
     /// When its first frame was appended.
     begun: Option<Duration>,
-    /// It is to be written as soon as possible.
+    /// It should be written as soon as possible.
     due: bool,
     /// How many bytes the caller got to write and has not reported.
     offered: usize,
@@ -151,7 +151,7 @@ impl<'b> Outbox<'b> {
         true
     }
 
-    /// Whether the batch is to be written as soon as possible, and none of it is written.
+    /// Whether the batch is due, and none of it is written.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
         self.due && self.start == 0
@@ -170,7 +170,7 @@ impl<'b> Outbox<'b> {
         if !self.due && self.deadline().is_some_and(|deadline| now < deadline) {
             return None;
         }
-        // A batch that is written in part stays due, with the frames that are appended meanwhile.
+        // A batch that is written in part stays due, with frames that are appended later.
         self.due = true;
         let Some(run) = &self.run else {
             self.offered = self.end - self.start;

@@ -311,7 +311,7 @@ fn queue_control(
     append(out, now, stream, sequence, frame, CLOSE_RESERVE)
 }
 
-/// Appends a control frame and flushes, if `reserve` bytes stay free behind it.
+/// Appends a control frame and flushes, if `reserve` bytes stay free after it.
 fn append(
     out: &mut Outbox<'_>,
     now: Duration,

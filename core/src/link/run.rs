@@ -1,4 +1,4 @@
-//! Runs: consecutive messages of one stream behind one header, in the layout of their ring.
+//! Runs: consecutive messages of one stream after one header, in the layout of their ring.
 //!
 //! The link does not copy these bytes. To send, it puts the header into its buffer, and the caller
 //! writes the messages from their ring ([`Link::poll_vectored`]). To receive, each call of
@@ -26,7 +26,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// before any other frame.
     #[must_use]
     #[inline]
-    pub fn peer_takes_runs(&self) -> bool {
+    pub fn peer_accepts_runs(&self) -> bool {
         self.peer_has(RUNS)
     }
 
@@ -53,7 +53,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let length = HEADER_LEN + usize::from(shape.length);
         let is_whole = length <= self.longest(&Envelope::default());
-        if !self.peer_takes_runs() || !shape.check() || shape.stride > MAX_RUN || !is_whole {
+        if !self.peer_accepts_runs() || !shape.check() || shape.stride > MAX_RUN || !is_whole {
             return Ok(0);
         }
         let capacity = self.out.capacity();

@@ -45,14 +45,14 @@ fn numbers_are_used_once() {
     writer.open(now);
     reader.open(now);
     carry(&mut writer, &mut reader, |_| {});
-    let mut asked = None;
+    let mut subscribed = None;
     carry(&mut reader, &mut writer, |event| {
         if let Event::Subscribe { export, .. } = event {
-            asked = Some(export);
+            subscribed = Some(export);
         }
     });
     writer.last_number = u32::MAX - 1;
-    let export = asked.unwrap();
+    let export = subscribed.unwrap();
     writer.open_stream(now, export, topic, 5, 0, 64).unwrap();
     assert_eq!(writer.open_stream(now, export, topic, 6, 0, 64), Err(SendError::Numbers));
     carry(&mut writer, &mut reader, |event| assert!(!matches!(event, Event::Stream { .. })));

@@ -115,8 +115,8 @@ fn messages_wait_for_due_control_frames() {
             while send(&mut pair, stream, 1).is_ok() {}
         }
     }
-    let asked = pair.sides[RIGHT].take_events();
-    assert_eq!(resumes(&asked).len(), STREAMS, "subscribe arrived with all resumes");
+    let events = pair.sides[RIGHT].take_events();
+    assert_eq!(resumes(&events).len(), STREAMS, "subscribe arrived with all resumes");
 }
 
 #[test]

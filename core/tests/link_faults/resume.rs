@@ -84,9 +84,11 @@ fn resumes_of_an_unsubscribed_topic_are_ignored() {
 
 #[test]
 fn numbers_of_an_earlier_connection_are_invalid() {
-    let asks = payload(20, &[&[0; 6]]);
+    let demand = payload(20, &[&[0; 6]]);
     let window = payload(12, &[&[0; 6], &8_u64.to_le_bytes()]);
-    for (of_a_stream, again) in [(&asks, false), (&window, false), (&asks, true), (&window, true)] {
+    for (of_a_stream, again) in
+        [(&demand, false), (&window, false), (&demand, true), (&window, true)]
+    {
         let mut pair = Pair::new();
         let (outgoing, _) = reading(&mut pair, 8);
         if again {
@@ -119,9 +121,9 @@ fn the_features_frame_comes_first() {
     pair.write(LEFT, usize::MAX);
     let mut rest = &pair.written[LEFT][received..];
     let mut kinds = Vec::new();
-    while let Ok((frame, behind)) = FrameView::parse(rest, &Limits::default()) {
+    while let Ok((frame, next)) = FrameView::parse(rest, &Limits::default()) {
         kinds.push(frame.payload()[0]);
-        rest = behind;
+        rest = next;
     }
     assert_eq!(kinds, [1, 16, 9], "hello, features, gone");
 }
@@ -238,9 +240,9 @@ fn has_stream_events(pair: &mut Pair) -> bool {
 }
 
 fn subscribed_in(news: &[Received]) -> ExportId {
-    let wanted = news.iter().find_map(|received| match received {
+    let found = news.iter().find_map(|received| match received {
         Received::Subscribe { export, .. } => Some(*export),
         _ => None,
     });
-    wanted.expect("the topic is subscribed again")
+    found.expect("the topic is subscribed again")
 }

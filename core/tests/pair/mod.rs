@@ -288,7 +288,7 @@ impl Pair {
         let (now, due) = (self.now, self.now + self.delay);
         let Some(parts) = self.sides[from].link.poll_vectored(now) else { return false };
         let mut bytes = parts.bytes.to_vec();
-        bytes.extend(parts.run.iter().flat_map(|lent| run_bytes(self.message, lent)));
+        bytes.extend(parts.run.iter().flat_map(|run| run_bytes(self.message, run)));
         bytes.truncate(most);
         self.sides[from].link.transmitted(now, bytes.len());
         let written = !bytes.is_empty();
@@ -342,19 +342,19 @@ impl Pair {
 }
 
 /// The unwritten bytes of a run. The bytes around the messages are not zero.
-pub(crate) fn run_bytes(message: fn(u64) -> Vec<u8>, lent: &RunBytes) -> Vec<u8> {
-    let stride = lent.shape.stride as usize;
-    let (out, within) = ((lent.offset / stride) as u64, lent.offset % stride);
-    let count = (within + lent.length) / stride;
+pub(crate) fn run_bytes(message: fn(u64) -> Vec<u8>, run: &RunBytes) -> Vec<u8> {
+    let stride = run.shape.stride as usize;
+    let (out, within) = ((run.offset / stride) as u64, run.offset % stride);
+    let count = (within + run.length) / stride;
     let item = |sequence| {
         let mut item = vec![0xee; stride];
-        let skip = usize::from(lent.shape.skip);
+        let skip = usize::from(run.shape.skip);
         let message = message(sequence);
-        assert_eq!(message.len(), usize::from(lent.shape.length));
+        assert_eq!(message.len(), usize::from(run.shape.length));
         item[skip..skip + message.len()].copy_from_slice(&message);
         item
     };
-    let from = lent.first + out;
+    let from = run.first + out;
     let bytes: Vec<u8> = (from..from + count as u64).flat_map(item).collect();
     bytes[within..].to_vec()
 }
@@ -376,16 +376,16 @@ pub(crate) fn control_frames(mut bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
     while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
         if frame.header().type_id() == 0 {
             let kind = u16::from_le_bytes([frame.payload()[0], frame.payload()[1]]);
-            let rest = behind(&frame, rest);
+            let rest = after(&frame, rest);
             frames.entry(kind).or_insert_with(|| bytes[..bytes.len() - rest.len()].to_vec());
         }
-        bytes = behind(&frame, rest);
+        bytes = after(&frame, rest);
     }
     frames
 }
 
 /// The bytes after a frame and, if it is the header of a run, after the run.
-fn behind<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
+fn after<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
     let payload = frame.payload();
     if frame.header().type_id() != 0 || !payload.starts_with(&19_u16.to_le_bytes()) {
         return rest;
@@ -400,7 +400,7 @@ pub(crate) fn count(mut bytes: &[u8], kind: u16) -> usize {
     while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
         let own = frame.header().type_id() == 0;
         count += usize::from(own && frame.payload().starts_with(&kind.to_le_bytes()));
-        bytes = behind(&frame, rest);
+        bytes = after(&frame, rest);
     }
     count
 }

@@ -408,7 +408,7 @@ fn send_run<const T: usize, const S: usize>(
 ) -> Result<usize, SendError> {
     // A run says nothing of its messages but what they are.
     let is_plain = offset == 0 && source.state.past.is_over(source.next());
-    if !is_plain || !link.peer_takes_runs() {
+    if !is_plain || !link.peer_accepts_runs() {
         return Ok(0);
     }
     let ready = source.ready(LONGEST_RUN);
