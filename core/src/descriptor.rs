@@ -10,7 +10,7 @@ mod canonical;
 
 use core::fmt;
 
-use canonical::Form;
+use canonical::CanonicalForm;
 
 /// The layout of one struct: a message, or a struct nested in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +198,7 @@ impl Digest {
     /// assert_eq!(Tick::DIGEST.to_string().len(), 32);
     /// ```
     pub const fn of(descriptor: &Descriptor) -> Self {
-        Self(Form::of(descriptor, 0, &mut []).hash.to_be_bytes())
+        Self(CanonicalForm::of(descriptor, 0, &mut []).hash.to_be_bytes())
     }
 }
 

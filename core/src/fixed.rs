@@ -45,9 +45,9 @@ pub struct NoRoom<T>(pub T);
 /// The count of a text or a list, maybe unchecked.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(transparent)]
-struct Count(U16);
+struct ItemCount(U16);
 
-impl Count {
+impl ItemCount {
     const ZERO: Self = Self(U16::ZERO);
 
     /// A count that the caller has checked against a capacity that fits.

@@ -35,7 +35,7 @@ struct Requested {
 
 /// An incoming stream of one side.
 #[derive(Debug)]
-struct Reading {
+struct StreamState {
     epoch: u64,
     next: u64,
     /// Messages that it has not released.
@@ -55,10 +55,10 @@ struct Program {
     ended: HashSet<u64>,
     /// The length of the open message of a stream, and how much of it was sent.
     open: HashMap<OutgoingId, (usize, usize)>,
-    reading: HashMap<IncomingId, Reading>,
+    reading: HashMap<IncomingId, StreamState>,
 }
 
-struct World {
+struct CrossingTest {
     seed: u64,
     random: u64,
     pair: Pair,
@@ -68,8 +68,8 @@ struct World {
     window: u32,
 }
 
-impl World {
-    fn new(seed: u64) -> World {
+impl CrossingTest {
+    fn new(seed: u64) -> CrossingTest {
         let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let buffer = [TestLink::MIN_BUFFER, 2048][below(&mut random, 2) as usize];
         let batching = [
@@ -84,7 +84,7 @@ impl World {
         let mut pair = Pair::with(of("left"), of("right"), buffer);
         pair.message = |_| Swap::golden().as_bytes().to_vec();
         let programs = [Program::default(), Program::default()];
-        World { seed, random, pair, programs, connected: true, epochs: 0, window }
+        CrossingTest { seed, random, pair, programs, connected: true, epochs: 0, window }
     }
 
     fn below(&mut self, most: u64) -> u64 {
@@ -343,7 +343,7 @@ impl World {
     }
 }
 
-impl Reading {
+impl StreamState {
     /// A message is complete.
     fn took(&mut self, window: u32) {
         self.next += 1;
@@ -370,7 +370,7 @@ impl Program {
                 self.outgoing.retain(|(_, of)| *of != export);
             }
             Received::Stream { stream, epoch, first, resumed: None } => {
-                let fresh = Reading { epoch, next: first, held: 0, open: Vec::new() };
+                let fresh = StreamState { epoch, next: first, held: 0, open: Vec::new() };
                 assert!(self.reading.insert(stream, fresh).is_none());
             }
             Received::Stream { stream, epoch, first, resumed: Some(missed) } => {
@@ -428,7 +428,7 @@ fn correct_peers_keep_their_link() {
     let cases = number("LINK_CASES").unwrap_or(1000);
     let seeds = number("LINK_SEED").map_or(1..cases, |seed| seed..seed + 1);
     for seed in seeds {
-        let mut world = World::new(seed);
+        let mut world = CrossingTest::new(seed);
         (0..250).for_each(|_| world.step());
         world.quiet();
     }

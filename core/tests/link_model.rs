@@ -74,7 +74,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// One start of the publisher, with the state of its ring.
 #[derive(Debug)]
-struct Publisher {
+struct PublisherState {
     epoch: u64,
     /// The next message, and the first one that is not confirmed.
     emitted: u64,
@@ -84,7 +84,7 @@ struct Publisher {
 
 /// The reader's state of one start of the publisher.
 #[derive(Debug, Default)]
-struct Reading {
+struct ReaderState {
     epoch: u64,
     stream: Option<IncomingId>,
     first: u64,
@@ -99,11 +99,11 @@ struct Reading {
     open: Vec<u8>,
 }
 
-struct World {
+struct LinkModel {
     pair: Pair,
     confirms: Confirms,
     connected: bool,
-    publishers: Vec<Publisher>,
+    publishers: Vec<PublisherState>,
     export: Option<ExportId>,
     /// Resumes that the writer received.
     resumes: Vec<(u64, u64)>,
@@ -114,18 +114,18 @@ struct World {
     /// The sent part of the next message.
     sent: HashMap<OutgoingId, usize>,
     interest: Option<mycelium_core::link::InterestId>,
-    reading: Vec<Reading>,
+    reading: Vec<ReaderState>,
 }
 
-impl World {
-    fn new(confirms: Confirms) -> World {
+impl LinkModel {
+    fn new(confirms: Confirms) -> LinkModel {
         let batching = Batching { bytes: 300, messages: 8, delay: Duration::from_millis(3) };
         let left = Config { batching, fragment: 100, ..config("left") };
-        let mut world = World {
+        let mut world = LinkModel {
             pair: Pair::with(left, Config { confirms, ..config("right") }, 2048),
             confirms,
             connected: true,
-            publishers: vec![Publisher { epoch: 1, emitted: 0, kept: 0, ended: false }],
+            publishers: vec![PublisherState { epoch: 1, emitted: 0, kept: 0, ended: false }],
             export: None,
             resumes: Vec::new(),
             awaited: 0,
@@ -200,7 +200,7 @@ impl World {
                 let last = self.publishers.last_mut().unwrap();
                 last.ended = true;
                 let epoch = last.epoch + 1;
-                self.publishers.push(Publisher { epoch, emitted: 0, kept: 0, ended: false });
+                self.publishers.push(PublisherState { epoch, emitted: 0, kept: 0, ended: false });
             }
             Op::Unsubscribe => {
                 if let Some(interest) = self.interest
@@ -294,14 +294,14 @@ impl World {
                 } else {
                     assert!(self.reading.iter().all(|reading| reading.epoch != epoch), "twice");
                     let stream = Some(stream);
-                    self.reading.push(Reading {
+                    self.reading.push(ReaderState {
                         epoch,
                         stream,
                         confirms: stream,
                         first,
                         next: first,
                         done: first,
-                        ..Reading::default()
+                        ..ReaderState::default()
                     });
                 }
             }
@@ -337,7 +337,7 @@ impl World {
         }
     }
 
-    fn of(&mut self, stream: IncomingId) -> &mut Reading {
+    fn of(&mut self, stream: IncomingId) -> &mut ReaderState {
         let found = self.reading.iter_mut().find(|reading| reading.stream == Some(stream));
         found.expect("an open stream")
     }
@@ -480,7 +480,7 @@ impl World {
             let publisher = &self.publishers[reading.epoch as usize - 1];
             assert_eq!(publisher.kept, publisher.emitted, "{reading:?} of {publisher:?}");
         }
-        let reads = |publisher: &Publisher| {
+        let reads = |publisher: &PublisherState| {
             self.reading.iter().any(|reading| reading.epoch == publisher.epoch)
         };
         assert!(
@@ -504,7 +504,7 @@ proptest! {
     #[test]
     fn nothing_is_lost_or_doubled_whatever_happens(ops in prop::collection::vec(op(), 1..80)) {
         for confirms in [Confirms::OnArrival, Confirms::ByCaller] {
-            let mut world = World::new(confirms);
+            let mut world = LinkModel::new(confirms);
             for op in &ops {
                 world.apply(*op);
             }

@@ -27,7 +27,7 @@ pub(crate) fn expand_or_explain(root: Path, attr: TokenStream, item: TokenStream
 
 /// `root` is the path of `mycelium_core` in the user's crate.
 pub(crate) fn expand(root: Path, attr: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let topic_and_id = Arguments::parse(attr)?;
+    let topic_and_id = MessageArguments::parse(attr)?;
     match syn::parse2(item)? {
         Item::Struct(item) => expand_struct(&root, topic_and_id, item),
         Item::Enum(item) => expand_enum(&root, topic_and_id, item),
@@ -38,7 +38,11 @@ pub(crate) fn expand(root: Path, attr: TokenStream, item: TokenStream) -> Result
     }
 }
 
-fn expand_struct(root: &Path, arguments: Arguments, item: ItemStruct) -> Result<TokenStream> {
+fn expand_struct(
+    root: &Path,
+    arguments: MessageArguments,
+    item: ItemStruct,
+) -> Result<TokenStream> {
     refuse_generics(&item.generics)?;
     let fields = named_fields(&item)?;
     for field in &fields.named {
@@ -63,7 +67,7 @@ fn expand_struct(root: &Path, arguments: Arguments, item: ItemStruct) -> Result<
 
 fn struct_impls(
     root: &Path,
-    arguments: &Arguments,
+    arguments: &MessageArguments,
     name: &Ident,
     fields: &FieldsNamed,
 ) -> TokenStream {
@@ -143,7 +147,7 @@ fn struct_impls(
     }
 }
 
-fn expand_enum(root: &Path, arguments: Arguments, item: ItemEnum) -> Result<TokenStream> {
+fn expand_enum(root: &Path, arguments: MessageArguments, item: ItemEnum) -> Result<TokenStream> {
     refuse_generics(&item.generics)?;
     if let Some((topic, _)) = &arguments.topic_and_id {
         let message = "an enum cannot be a message of its own: make it a field of a struct, and \
@@ -199,11 +203,11 @@ fn expand_enum(root: &Path, arguments: Arguments, item: ItemEnum) -> Result<Toke
 }
 
 /// The arguments of the attribute: none, or a topic and an id.
-struct Arguments {
+struct MessageArguments {
     topic_and_id: Option<(LitStr, u16)>,
 }
 
-impl Arguments {
+impl MessageArguments {
     fn parse(attr: TokenStream) -> Result<Self> {
         if attr.is_empty() {
             return Ok(Self { topic_and_id: None });

@@ -18,7 +18,7 @@ pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenSt
 }
 
 pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let arguments: Arguments = syn::parse2(attr)?;
+    let arguments: ServiceArguments = syn::parse2(attr)?;
     let item: ItemImpl = syn::parse2(item).map_err(|error| {
         Error::new(error.span(), "#[service] goes on `impl MyService { async fn run(..) .. }`")
     })?;
@@ -34,13 +34,13 @@ pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> Result<TokenStream
     })
 }
 
-fn service_impls(arguments: &Arguments, item: &ItemImpl) -> Result<TokenStream> {
+fn service_impls(arguments: &ServiceArguments, item: &ItemImpl) -> Result<TokenStream> {
     let service = &*item.self_ty;
     let name = service_name(service)?.to_string();
     let (generics, _, bounds) = item.generics.split_for_impl();
     let root = quote!(::mycelium::__private);
     let (reads, emits) = (&arguments.reads, &arguments.emits);
-    let Launch { methods, helper } = launch(arguments, item, &root)?;
+    let LaunchTokens { methods, helper } = launch(arguments, item, &root)?;
     let read_impls = reads.iter().enumerate().map(|(index, message)| {
         let index = Index::from(index);
         quote! {
@@ -108,11 +108,15 @@ fn service_impls(arguments: &Arguments, item: &ItemImpl) -> Result<TokenStream> 
 
 /// How the supervised service becomes a task: as the attribute says, or as the compiler finds out
 /// at the concrete type.
-fn launch(arguments: &Arguments, item: &ItemImpl, root: &TokenStream) -> Result<Launch> {
-    let declared = match arguments.threads {
-        Threads::Send => Some((quote!(true), quote!(#root::Task::send))),
-        Threads::Local => Some((quote!(false), quote!(#root::Task::local))),
-        Threads::Unknown => None,
+fn launch(
+    arguments: &ServiceArguments,
+    item: &ItemImpl,
+    root: &TokenStream,
+) -> Result<LaunchTokens> {
+    let declared = match arguments.task {
+        TaskKind::Send => Some((quote!(true), quote!(#root::Task::send))),
+        TaskKind::Local => Some((quote!(false), quote!(#root::Task::local))),
+        TaskKind::Unknown => None,
     };
     if let Some((is_send, task)) = declared {
         let methods = quote! {
@@ -124,7 +128,7 @@ fn launch(arguments: &Arguments, item: &ItemImpl, root: &TokenStream) -> Result<
                 #task(#root::supervise(life))
             }
         };
-        return Ok(Launch { methods, helper: TokenStream::new() });
+        return Ok(LaunchTokens { methods, helper: TokenStream::new() });
     }
     if !item.generics.params.is_empty() {
         let message = "a generic service says whether it may move between threads: \
@@ -149,10 +153,10 @@ fn launch(arguments: &Arguments, item: &ItemImpl, root: &TokenStream) -> Result<
             #root::supervise(life)
         }
     };
-    Ok(Launch { methods, helper })
+    Ok(LaunchTokens { methods, helper })
 }
 
-struct Launch {
+struct LaunchTokens {
     methods: TokenStream,
     helper: TokenStream,
 }
@@ -199,34 +203,30 @@ fn check_run(run: &ImplItemFn) -> Result<()> {
 
 /// The arguments of the attribute.
 #[derive(Default)]
-struct Arguments {
+struct ServiceArguments {
     reads: Vec<Path>,
     emits: Vec<Path>,
-    threads: Threads,
+    task: TaskKind,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
-enum Threads {
+enum TaskKind {
     #[default]
     Unknown,
     Send,
     Local,
 }
 
-impl Parse for Arguments {
-    fn parse(input: ParseStream<'_>) -> Result<Arguments> {
-        let mut arguments = Arguments::default();
+impl Parse for ServiceArguments {
+    fn parse(input: ParseStream<'_>) -> Result<ServiceArguments> {
+        let mut arguments = ServiceArguments::default();
         while !input.is_empty() {
             let key: syn::Ident = input.parse()?;
             match key.to_string().as_str() {
                 "reads" => arguments.reads.extend(messages(input, &arguments.reads)?),
                 "emits" => arguments.emits.extend(messages(input, &arguments.emits)?),
-                "send" if arguments.threads == Threads::Unknown => {
-                    arguments.threads = Threads::Send
-                }
-                "local" if arguments.threads == Threads::Unknown => {
-                    arguments.threads = Threads::Local
-                }
+                "send" if arguments.task == TaskKind::Unknown => arguments.task = TaskKind::Send,
+                "local" if arguments.task == TaskKind::Unknown => arguments.task = TaskKind::Local,
                 _ => {
                     let message = "expected `reads(..)`, `emits(..)`, `send` or `local`";
                     return Err(Error::new(key.span(), message));

@@ -29,13 +29,13 @@ impl Descriptor {
     #[must_use]
     pub fn canonical(&self, offset: usize, piece: &mut [u8]) -> (usize, usize) {
         let room = piece.len();
-        let total = Form::of(self, offset, piece).total;
+        let total = CanonicalForm::of(self, offset, piece).total;
         (total.saturating_sub(offset).min(room), total)
     }
 }
 
 /// Receives the bytes of the form one by one: hashes them, and keeps those of the piece.
-pub(super) struct Form<'p> {
+pub(super) struct CanonicalForm<'p> {
     /// FNV-1a with 128 bits.
     pub(super) hash: u128,
     offset: usize,
@@ -46,10 +46,10 @@ pub(super) struct Form<'p> {
 
 /// A layout is a constant, and so is the depth of its types: nothing here depends on a peer's
 /// bytes.
-impl<'p> Form<'p> {
+impl<'p> CanonicalForm<'p> {
     pub(super) const fn of(descriptor: &Descriptor, offset: usize, piece: &'p mut [u8]) -> Self {
         let hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-        let mut form = Form { hash, offset, piece, total: 0 };
+        let mut form = CanonicalForm { hash, offset, piece, total: 0 };
         form.structure(descriptor);
         form
     }

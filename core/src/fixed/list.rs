@@ -9,7 +9,7 @@ use core::{
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes, Unalign, Unaligned};
 
-use super::{Count, NoRoom, TooLong};
+use super::{ItemCount, NoRoom, TooLong};
 use crate::{descriptor::FieldType, error::Invalid, message::Field};
 
 /// A list of at most `N` items, stored in place: a `u16` count, then room for `N` items, without
@@ -32,7 +32,7 @@ use crate::{descriptor::FieldType, error::Invalid, message::Field};
 #[derive(Clone, Copy, TryFromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct FixedVec<T: Copy, const N: usize> {
-    count: Count,
+    count: ItemCount,
     items: [Unalign<T>; N],
 }
 
@@ -43,7 +43,7 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
     #[inline]
     pub const fn new() -> Self {
         let () = Self::FITS;
-        Self { count: Count::ZERO, items: [const { Unalign::new(T::EMPTY) }; N] }
+        Self { count: ItemCount::ZERO, items: [const { Unalign::new(T::EMPTY) }; N] }
     }
 
     /// A list of these items.
@@ -59,7 +59,7 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
         for (slot, item) in room.iter_mut().zip(items) {
             slot.set(*item);
         }
-        this.count = Count::new(items.len());
+        this.count = ItemCount::new(items.len());
         Ok(this)
     }
 
@@ -75,7 +75,7 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
             return Err(NoRoom(item));
         };
         slot.set(item);
-        self.count = Count::new(len + 1);
+        self.count = ItemCount::new(len + 1);
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
         let slot = self.items.get_mut(last)?;
         let item = slot.get();
         slot.set(T::EMPTY);
-        self.count = Count::new(last);
+        self.count = ItemCount::new(last);
         Some(item)
     }
 

@@ -9,7 +9,7 @@ use core::{
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Count, TooLong};
+use super::{ItemCount, TooLong};
 use crate::{
     descriptor::FieldType,
     error::{Invalid, InvalidReason},
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct FixedStr<const N: usize> {
-    count: Count,
+    count: ItemCount,
     bytes: [u8; N],
 }
 
@@ -43,7 +43,7 @@ impl<const N: usize> FixedStr<N> {
     #[inline]
     pub const fn new() -> Self {
         let () = Self::FITS;
-        Self { count: Count::ZERO, bytes: [0; N] }
+        Self { count: ItemCount::ZERO, bytes: [0; N] }
     }
 
     /// The start of `text`, as far as it fits, cut between two characters.
@@ -100,7 +100,7 @@ impl<const N: usize> FixedStr<N> {
             return Err(TooLong { capacity: N, found: len });
         };
         room.copy_from_slice(text.as_bytes());
-        self.count = Count::new(len);
+        self.count = ItemCount::new(len);
         Ok(())
     }
 
@@ -115,7 +115,7 @@ impl<const N: usize> FixedStr<N> {
         let mut this = Self::new();
         if let Some(room) = this.bytes.get_mut(..text.len()) {
             room.copy_from_slice(text.as_bytes());
-            this.count = Count::new(text.len());
+            this.count = ItemCount::new(text.len());
         }
         this
     }

@@ -8,7 +8,7 @@ use super::error::LinkError;
 use super::event::{Event, Input};
 use super::ids::IncomingId;
 use super::reason::CloseReason;
-use super::{Link, Peer, Phase};
+use super::{Link, LinkPhase, PeerLimits};
 use crate::frame::{ExtensionError, FrameError, FrameView, VERSION, kind};
 
 /// The longest frame before the handshake is complete.
@@ -54,7 +54,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         bytes: &'a [u8],
         mut take: impl FnMut(IncomingId, FrameView<'a>) -> Result<(), CloseReason>,
     ) -> usize {
-        if self.phase != Phase::Up {
+        if self.phase != LinkPhase::Up {
             return 0;
         }
         let mut rest = bytes;
@@ -91,11 +91,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Handles the first frame, which `input_messages` did not take.
     #[inline(never)]
     fn input_other<'a>(&mut self, now: Duration, bytes: &'a [u8]) -> Result<Input<'a>, LinkError> {
-        if let Phase::Over(error) = self.phase {
+        if let LinkPhase::Over(error) = self.phase {
             return Err(error);
         }
         let mut limits = self.config.limits;
-        if self.phase != Phase::Up {
+        if self.phase != LinkPhase::Up {
             limits.max_frame = limits.max_frame.min(MAX_HELLO);
         }
         let (frame, used) = match FrameView::parse(bytes, &limits) {
@@ -135,7 +135,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         match error {
             // A close frame gets no answer.
             LinkError::PeerClosed(_) => {
-                self.phase = Phase::Over(error);
+                self.phase = LinkPhase::Over(error);
                 error
             }
             LinkError::Version { .. } => self.finish(now, error, CloseReason::Version),
@@ -156,7 +156,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         // Streams open after the handshake, so this also refuses messages before it.
         let Some((_, stream)) = self.incoming.find(|stream| stream.is_live(number)) else {
             return Err(match self.phase {
-                Phase::Handshake(_) | Phase::Down => LinkError::NoHello,
+                LinkPhase::Handshake(_) | LinkPhase::Down => LinkError::NoHello,
                 _ => LinkError::Stream { number },
             });
         };
@@ -223,12 +223,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let control = Control::parse(frame.payload())?;
         match (&control, self.phase) {
-            (Control::Hello(hello), Phase::Handshake(_)) => return self.on_hello(hello).map(Some),
+            (Control::Hello(hello), LinkPhase::Handshake(_)) => {
+                return self.on_hello(hello).map(Some);
+            }
             (Control::Hello(_), _) => return Err(LinkError::SecondHello),
             (Control::Close(close), _) => {
                 return Err(LinkError::PeerClosed(CloseReason::of(close.reason.get())));
             }
-            (_, Phase::Handshake(_) | Phase::Down) => return Err(LinkError::NoHello),
+            (_, LinkPhase::Handshake(_) | LinkPhase::Down) => return Err(LinkError::NoHello),
             _ => {}
         }
         // All frames but window may make a frame of this side due.
@@ -269,7 +271,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(LinkError::Version { min, max });
         }
         let node = text(&hello.node)?;
-        self.peer = Peer {
+        self.peer = PeerLimits {
             max_frame: hello.max_frame.get(),
             topics: hello.topics.get().into(),
             streams: hello.streams.get().into(),
@@ -281,7 +283,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if self.peer.max_frame < MAX_CONTROL as u32 {
             return Err(LinkError::Limit { limit: self.peer.max_frame });
         }
-        self.phase = Phase::Up;
+        self.phase = LinkPhase::Up;
         (self.topics_changed, self.features_due) = (true, true);
         Ok(Event::Up { node, boot: hello.boot.get(), topics: hello.topics.get() })
     }

@@ -102,9 +102,9 @@ use crate::frame::{HEADER_LEN, VERSION};
 #[derive(Debug)]
 pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     config: Config,
-    phase: Phase,
+    phase: LinkPhase,
     out: Outbox<'b>,
-    peer: Peer,
+    peer: PeerLimits,
     interests: Table<InterestEntry, TOPICS>,
     exports: Table<ExportEntry, TOPICS>,
     incoming: Table<Incoming, STREAMS>,
@@ -137,7 +137,7 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum LinkPhase {
     /// No connection.
     Down,
     /// The peer's hello must arrive before this time.
@@ -148,7 +148,7 @@ enum Phase {
 
 /// What the peer's hello and features frames say.
 #[derive(Clone, Copy, Debug)]
-struct Peer {
+struct PeerLimits {
     max_frame: u32,
     topics: usize,
     streams: usize,
@@ -183,8 +183,8 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
         }
         Ok(Link {
             out: Outbox::new(buffer, config.batching),
-            phase: Phase::Down,
-            peer: Peer {
+            phase: LinkPhase::Down,
+            peer: PeerLimits {
                 max_frame: 0,
                 topics: TOPICS,
                 streams: 0,
@@ -218,7 +218,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// Starts the handshake on a new connection.
     pub fn open(&mut self, now: Duration) {
         self.lost();
-        self.phase = Phase::Handshake(now.saturating_add(self.config.handshake));
+        self.phase = LinkPhase::Handshake(now.saturating_add(self.config.handshake));
         (self.last_received, self.last_sent) = (now, now);
         self.last_number_before = self.last_number;
         let config = &self.config;
@@ -243,7 +243,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// again and resumes them. Interests that were unsubscribed are removed, and all
     /// [`ExportId`]s and [`OutgoingId`]s become invalid.
     pub fn lost(&mut self) {
-        self.phase = Phase::Down;
+        self.phase = LinkPhase::Down;
         self.out.clear();
         self.pong = None;
         self.features_due = false;
@@ -280,14 +280,14 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// Whether the handshake is complete and the link has not ended.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Up)
+        matches!(self.phase, LinkPhase::Up)
     }
 
     /// Why the link has ended, if it has. Close the connection once nothing is left to transmit.
     #[must_use]
     pub fn ended(&self) -> Option<LinkError> {
         match self.phase {
-            Phase::Over(error) => Some(error),
+            LinkPhase::Over(error) => Some(error),
             _ => None,
         }
     }

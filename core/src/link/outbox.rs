@@ -27,12 +27,12 @@ pub(super) struct Outbox<'b> {
     /// Where the last fragment ends, if some of it may be left.
     fragment_end: usize,
     /// A run that is not completely written.
-    run: Option<Run>,
+    run: Option<QueuedRun>,
 }
 
 /// A run between the bytes of the buffer.
 #[derive(Debug)]
-struct Run {
+struct QueuedRun {
     bytes: RunBytes,
     /// Where its bytes belong in the buffer: the end of its header.
     at: usize,
@@ -78,7 +78,7 @@ impl<'b> Outbox<'b> {
 
     /// Puts a run after the bytes of the buffer.
     pub(super) fn append_run(&mut self, bytes: RunBytes) {
-        self.run = Some(Run { bytes, at: self.end, is_discarded: false });
+        self.run = Some(QueuedRun { bytes, at: self.end, is_discarded: false });
         self.due = true;
     }
 

@@ -15,7 +15,7 @@ use super::reason::CloseReason;
 use super::streams::Incoming;
 use super::topics::{ExportState, InterestEntry, InterestState};
 use super::transmit::Transmit;
-use super::{Link, Phase};
+use super::{Link, LinkPhase};
 use crate::envelope::Envelope;
 use crate::frame::{HEADER_LEN, frame_len, write_frame};
 
@@ -79,9 +79,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let alive = match self.phase {
-            Phase::Down | Phase::Over(_) => None,
-            Phase::Handshake(deadline) => Some(deadline),
-            Phase::Up => {
+            LinkPhase::Down | LinkPhase::Over(_) => None,
+            LinkPhase::Handshake(deadline) => Some(deadline),
+            LinkPhase::Up => {
                 let silent = self.last_received.saturating_add(self.config.silence);
                 Some(silent.min(self.last_sent.saturating_add(self.config.keep_alive)))
             }
@@ -99,15 +99,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// then.
     pub fn handle_timeout(&mut self, now: Duration) -> Result<(), LinkError> {
         match self.phase {
-            Phase::Handshake(deadline) if now >= deadline => {
+            LinkPhase::Handshake(deadline) if now >= deadline => {
                 let error = LinkError::Handshake { deadline: self.config.handshake };
                 Err(self.finish(now, error, CloseReason::Timeout))
             }
-            Phase::Up if now >= self.last_received.saturating_add(self.config.silence) => {
+            LinkPhase::Up if now >= self.last_received.saturating_add(self.config.silence) => {
                 let error = LinkError::Silent { limit: self.config.silence };
                 Err(self.finish(now, error, CloseReason::Timeout))
             }
-            Phase::Up => {
+            LinkPhase::Up => {
                 if now >= self.last_sent.saturating_add(self.config.keep_alive) {
                     // Bytes that are not written yet show the peer that this side is alive.
                     if self.out.is_empty() {
@@ -264,7 +264,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         sequence: u64,
         frame: &(impl IntoBytes + Immutable),
     ) -> Result<(), SendError> {
-        if self.phase != Phase::Up {
+        if self.phase != LinkPhase::Up {
             return Err(SendError::Down);
         }
         if self.queue_features(now) && self.queue_control(now, stream, sequence, frame) {
@@ -291,11 +291,11 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         error: LinkError,
         reason: CloseReason,
     ) -> LinkError {
-        if matches!(self.phase, Phase::Handshake(_) | Phase::Up) {
+        if matches!(self.phase, LinkPhase::Handshake(_) | LinkPhase::Up) {
             self.queue_windows(now, |stream| stream.confirmed != stream.confirmed_sent);
             let close = Close::new(reason.code(), 0, Name::new());
             append(&mut self.out, now, 0, 0, &close, 0);
-            self.phase = Phase::Over(error);
+            self.phase = LinkPhase::Over(error);
         }
         error
     }

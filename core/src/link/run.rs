@@ -13,7 +13,7 @@ use super::event::{Event, Input};
 use super::ids::OutgoingId;
 use super::streams::IncomingRun;
 use super::transmit::{RunBytes, RunShape};
-use super::{Link, Phase};
+use super::{Link, LinkPhase};
 use crate::envelope::Envelope;
 use crate::frame::{HEADER_LEN, write_frame};
 
@@ -132,7 +132,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         bytes: &'a [u8],
         run: IncomingRun,
     ) -> Result<Input<'a>, LinkError> {
-        if let Phase::Over(error) = self.phase {
+        if let LinkPhase::Over(error) = self.phase {
             return Err(error);
         }
         let IncomingRun { number, shape, left } = run;

@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::config::Confirms;
 use super::error::{LinkError, SendError};
 use super::ids::{ExportId, IncomingId, InterestId, OutgoingId};
-use super::tables::Entry;
+use super::tables::TableEntry;
 use super::transmit::RunShape;
 use crate::frame::{Fragment, FrameView};
 
@@ -208,7 +208,7 @@ impl Incoming {
     }
 }
 
-impl Entry for Incoming {
+impl TableEntry for Incoming {
     type Id = IncomingId;
 
     #[inline]
@@ -277,7 +277,7 @@ impl Outgoing {
     }
 }
 
-impl Entry for Outgoing {
+impl TableEntry for Outgoing {
     type Id = OutgoingId;
 
     #[inline]

@@ -7,7 +7,7 @@ use super::error::SendError;
 use super::ids::{IncomingId, InterestId};
 use super::interest::{Interest, UnsubscribeProgress};
 use super::topics::{InterestEntry, InterestState};
-use super::{Link, Phase};
+use super::{Link, LinkPhase};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Subscribes to a topic, on this connection and all later ones, until
@@ -37,7 +37,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// # Errors
     /// [`SendError::Gone`] if the interest does not exist.
     pub fn unsubscribe(&mut self, id: InterestId) -> Result<UnsubscribeProgress, SendError> {
-        let down = self.phase == Phase::Down;
+        let down = self.phase == LinkPhase::Down;
         self.topics_changed = true;
         let entry = self.interests.get(id)?;
         let is_known = self.incoming.iter().any(|(_, stream)| stream.interest == id);

@@ -4,7 +4,7 @@ use super::error::SendError;
 use super::ids::Id;
 
 /// An entry of a table, with the number that tells it from earlier entries in the same place.
-pub(super) trait Entry {
+pub(super) trait TableEntry {
     type Id: Id;
     fn number(&self) -> u32;
 }
@@ -18,7 +18,7 @@ pub(super) struct Table<T, const N: usize> {
     recent: usize,
 }
 
-impl<T: Entry, const N: usize> Table<T, N> {
+impl<T: TableEntry, const N: usize> Table<T, N> {
     const FITS: () =
         assert!(N > 0 && N <= u16::MAX as usize, "a link has room for 1 to 65535 of each");
 

@@ -5,7 +5,7 @@ use super::control::Name;
 use super::ids::{ExportId, InterestId};
 use super::interest::ReaderMode;
 use super::reason::RejectReason;
-use super::tables::Entry;
+use super::tables::TableEntry;
 use crate::descriptor::Digest;
 
 /// What this side has sent of an interest, or has to send next.
@@ -53,7 +53,7 @@ impl InterestEntry {
     }
 }
 
-impl Entry for InterestEntry {
+impl TableEntry for InterestEntry {
     type Id = InterestId;
 
     #[inline]
@@ -96,7 +96,7 @@ impl ExportEntry {
     }
 }
 
-impl Entry for ExportEntry {
+impl TableEntry for ExportEntry {
     type Id = ExportId;
 
     #[inline]
@@ -112,7 +112,7 @@ pub(super) struct PendingResume {
     pub(super) epoch: u64,
 }
 
-impl Entry for PendingResume {
+impl TableEntry for PendingResume {
     type Id = u16;
 
     fn number(&self) -> u32 {
