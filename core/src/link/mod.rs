@@ -3,9 +3,10 @@
 //! Each side subscribes to topics of the other. The link does the handshake, subscriptions, credit,
 //! gaps, confirmations, batches and keep-alive, and resumes streams after a lost connection,
 //! without duplicates and with exact gaps. The caller connects, reads and writes. Copies: sending
-//! copies a message once, into the link's buffer; a [run](Link::send_run) is not copied, since the
-//! caller writes it from its own memory. Receiving copies nothing: messages, fragments and runs
-//! borrow from the bytes that the caller has read.
+//! copies a message once, into the link's buffer, where unwritten bytes may move once more to make
+//! room; a [run](Link::send_run) is not copied, since the caller writes it from its own memory.
+//! Receiving copies nothing: messages, fragments and runs borrow from the bytes that the caller has
+//! read.
 //!
 //! ```text
 //! open(now) ─▶ loop { poll_transmit(now) ─▶ write ─▶ transmitted(n)
