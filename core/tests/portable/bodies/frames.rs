@@ -102,7 +102,7 @@ pub(crate) fn broken_extensions_are_refused() {
     assert_eq!(broken(98, &[30]), ExtensionError::Truncated { needed: 40, found: 24 });
 }
 
-pub(crate) fn a_buffer_that_is_too_small_stays_as_it_was() {
+pub(crate) fn a_small_buffer_is_unchanged() {
     for len in (0..128).step_by(7) {
         let mut buffer = [0xa5; 128];
         let error = write_frame(&mut buffer[..len], &envelope(), 2, b"abc");
@@ -111,7 +111,7 @@ pub(crate) fn a_buffer_that_is_too_small_stays_as_it_was() {
     }
 }
 
-pub(crate) fn frames_of_a_buffer_come_one_by_one() {
+pub(crate) fn frames_iterates_over_a_buffer() {
     let mut buffer = [0; 96];
     for sequence in 0..3_usize {
         let envelope = Envelope { sequence: sequence as u64, ..Envelope::default() };

@@ -30,9 +30,9 @@ macro_rules! each {
     ($then:ident) => {
         $then! {
             fixed {
-                text_keeps_to_its_room,
+                text_has_a_capacity,
                 text_that_is_not_text_is_clamped,
-                lists_keep_to_their_room,
+                lists_have_a_capacity,
             }
             frames {
                 a_frame_comes_back,
@@ -40,8 +40,8 @@ macro_rules! each {
                 every_beginning_is_incomplete,
                 broken_headers_are_refused,
                 broken_extensions_are_refused,
-                a_buffer_that_is_too_small_stays_as_it_was,
-                frames_of_a_buffer_come_one_by_one,
+                a_small_buffer_is_unchanged,
+                frames_iterates_over_a_buffer,
             }
             #[cfg(target_endian = "little")]
             codec {
