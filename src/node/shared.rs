@@ -9,7 +9,7 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::exchange::LayoutMismatch;
-use mycelium_transports::local::{Hold, Publisher, Schema, Topic, Undelivered};
+use mycelium_transports::local::{KeepOpen, Publisher, Schema, Topic, Undelivered};
 
 use super::threads::Threads;
 use super::{Outcome, Placement};
@@ -68,7 +68,7 @@ pub(super) struct State {
     pub(super) from_outside: BTreeSet<&'static str>,
     pub(super) error: Option<StartError>,
     /// As long as a service or a link may give a message up, and somebody here reads dead letters.
-    letters: Option<Hold>,
+    letters: Option<KeepOpen>,
 }
 
 impl Shared {
@@ -112,7 +112,7 @@ impl Shared {
             let (schema, counters) = (planned.schema, self.counters.clone());
             let topic = Topic::with_readers(name, schema, capacity, planned.gating, counters)?;
             if *name == DeadLetter::TOPIC && self.plan.letters.are_read() {
-                state.letters = Some(topic.hold());
+                state.letters = Some(topic.keep_open());
             }
             state.topics.insert(name, topic);
         }

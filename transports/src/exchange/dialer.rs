@@ -67,7 +67,7 @@ impl Dialer {
         if let Some(topic) = names.into_iter().find(|name| Name::try_from(*name).is_err()) {
             return Err(DialError::Name { topic: topic.to_owned() });
         }
-        let holds: Vec<_> = self.wants.iter().map(|want| want.topic.hold()).collect();
+        let holds: Vec<_> = self.wants.iter().map(|want| want.topic.keep_open()).collect();
         self.control.expect(self.wants.len());
         let busy = Busy::new(&self.control);
         Ok(async move {

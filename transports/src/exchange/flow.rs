@@ -7,13 +7,13 @@ use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{CloseReason, IncomingId, Link, RunShape, WantId};
 
-use crate::local::{GapReason, Relay, RelayError};
+use crate::local::{GapReason, RemotePublishError, RemotePublisher};
 
 /// A stream of the peer's.
 pub(super) struct Flow {
     pub(super) id: IncomingId,
     pub(super) want: WantId,
-    relay: Relay,
+    relay: RemotePublisher,
     /// How many messages the peer may still send.
     credit: usize,
     /// The peer was told on this connection that readers ask for messages.
@@ -33,7 +33,7 @@ impl Flow {
     pub(super) fn new(
         id: IncomingId,
         want: WantId,
-        relay: Relay,
+        relay: RemotePublisher,
         credit: usize,
         first: u64,
     ) -> Flow {
@@ -57,8 +57,8 @@ impl Flow {
     }
 
     /// Whether a reader may have one of its messages in hand, or had one when it left.
-    pub(super) fn is_in_hand(&self) -> bool {
-        self.relay.is_in_hand()
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.relay.is_in_flight()
     }
 
     /// Refuses a message for which the peer broke its word: it has another size, or there is no room that was promised.
@@ -82,10 +82,10 @@ impl Flow {
         &mut self,
         fragment: Fragment,
         frame: &FrameView<'_>,
-    ) -> Result<bool, RelayError> {
+    ) -> Result<bool, RemotePublishError> {
         let (expected, found) = (self.relay.message_bytes(), fragment.total as usize);
         if expected != found {
-            return Err(RelayError::Size { expected, found });
+            return Err(RemotePublishError::Size { expected, found });
         }
         if fragment.offset == 0 {
             self.again = frame.is_redelivered();

@@ -18,7 +18,7 @@ use super::flow::Flow;
 use super::layout::LONGEST_FORM;
 use super::{Control, LayoutMismatch, Notice, Observer, reason};
 use crate::counters::{Line, LinkValue};
-use crate::local::{GapReason, Hold, Policy, Topic};
+use crate::local::{GapReason, KeepOpen, Policy, Topic};
 use crate::stream::Traffic;
 
 pub(super) struct Reading {
@@ -65,7 +65,7 @@ struct Wanted {
     id: WantId,
     topic: Arc<Topic>,
     /// Until the peer says that nothing more will come.
-    hold: Option<Hold>,
+    hold: Option<KeepOpen>,
     /// The peer has never answered.
     is_new: bool,
 }
@@ -93,7 +93,7 @@ impl Reading {
                 },
                 window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
             })?;
-            Ok(Wanted { id, topic: topic.clone(), hold: Some(topic.hold()), is_new: true })
+            Ok(Wanted { id, topic: topic.clone(), hold: Some(topic.keep_open()), is_new: true })
         });
         Ok(Reading {
             peer: peer.to_owned(),
@@ -235,7 +235,9 @@ impl Reading {
             return true;
         }
         let Some(wanted) = self.wants.iter().find(|wanted| wanted.id == want) else { return false };
-        let Ok(relay) = wanted.topic.relay(publisher, epoch, first) else { return false };
+        let Ok(relay) = wanted.topic.remote_publisher(publisher, epoch, first) else {
+            return false;
+        };
         // What it was granted at first is its whole ring.
         *place = Some(Flow::new(id, want, relay, wanted.topic.capacity(), first));
         true
@@ -354,7 +356,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         if phase > Phase::Run || self.is_over() {
             // Who was asked to end may be started again: its publishers keep what it has not taken.
             let is_away = !self.is_over() && self.control.may_come_back();
-            let in_hand = || self.flows.iter().flatten().any(|flow| flow.is_in_hand());
+            let in_hand = || self.flows.iter().flatten().any(|flow| flow.is_in_flight());
             let reason = match is_away {
                 true if in_hand() => CloseReason::Aborted,
                 true => CloseReason::Away,

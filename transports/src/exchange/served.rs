@@ -14,7 +14,9 @@ use mycelium_core::link::{Lent, Link, Name, OutgoingId, SendError, ServeId};
 use super::control::Busy;
 use super::past::{Past, Redelivery, Verdict};
 use super::reason;
-use crate::local::{Policy, Sight, Source, Tap, Topic, TopicError, Undelivered};
+use crate::local::{
+    EgressItem, EgressReader, EgressStream, Policy, Topic, TopicError, Undelivered,
+};
 
 /// The most messages of one publisher in a row while others have some, too.
 const BURST: u64 = 4096;
@@ -27,7 +29,7 @@ const ENDS: usize = 64;
 /// A tap with what outlives a connection of its reader's.
 #[derive(Debug)]
 pub(super) struct KeptTap {
-    tap: Tap<Outflow>,
+    tap: EgressReader<Outflow>,
     ended: VecDeque<Ended>,
     /// While its reader is not connected: the links have not ended before this has.
     pub(super) waits: Option<Busy>,
@@ -91,14 +93,18 @@ impl KeptTap {
         reader: &str,
         policy: Policy,
     ) -> Result<KeptTap, TopicError> {
-        Ok(KeptTap { tap: topic.tap(reader, policy)?, ended: VecDeque::new(), waits: None })
+        Ok(KeptTap {
+            tap: topic.egress_reader(reader, policy)?,
+            ended: VecDeque::new(),
+            waits: None,
+        })
     }
 
     /// The reader's process has ended in order, and what it had not taken is for its next one. `asked`: it has asked for
     /// the topic on its last connection.
     pub(super) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
         let waited_for = self.tap.policy().is_gating();
-        for source in self.tap.sources() {
+        for source in self.tap.streams() {
             if !waited_for {
                 // An observer that ends in order counts itself what it has not taken.
                 source.release(source.next());
@@ -118,14 +124,14 @@ impl KeptTap {
     pub(super) fn reader_died(&mut self, redelivery: Redelivery) -> Vec<Undelivered> {
         let waited_for = self.tap.policy().is_gating();
         let mut given_up = Vec::new();
-        for source in self.tap.sources() {
+        for source in self.tap.streams() {
             let (next, kept) = (source.next(), source.kept());
             source.state.past.sent(next);
             let verdict = source.state.past.died(kept, redelivery, waited_for);
             // Nothing was sent to the next one.
             source.rewind(kept);
             if verdict == Verdict::GiveUp {
-                given_up.extend(source.give_up());
+                given_up.extend(source.dead_letter());
             }
         }
         given_up
@@ -133,7 +139,7 @@ impl KeptTap {
 
     /// A publisher has ended, and all of its messages are confirmed.
     fn remove(&mut self, index: usize) {
-        let source = self.sources().swap_remove(index);
+        let source = self.streams().swap_remove(index);
         let (publisher, epoch) = (source.publisher().clone(), source.epoch());
         self.ended.push_back(Ended { publisher, epoch, next: source.next() });
         if self.ended.len() > ENDS {
@@ -143,15 +149,15 @@ impl KeptTap {
 }
 
 impl Deref for KeptTap {
-    type Target = Tap<Outflow>;
+    type Target = EgressReader<Outflow>;
 
-    fn deref(&self) -> &Tap<Outflow> {
+    fn deref(&self) -> &EgressReader<Outflow> {
         &self.tap
     }
 }
 
 impl DerefMut for KeptTap {
-    fn deref_mut(&mut self) -> &mut Tap<Outflow> {
+    fn deref_mut(&mut self) -> &mut EgressReader<Outflow> {
         &mut self.tap
     }
 }
@@ -159,7 +165,7 @@ impl DerefMut for KeptTap {
 impl Served {
     /// Of a topic that is asked for on a new connection, where `resumes` streams are to go on.
     pub(super) fn new(serve: ServeId, mut tap: KeptTap, resumes: u16) -> Served {
-        tap.sources().iter_mut().for_each(|source| {
+        tap.streams().iter_mut().for_each(|source| {
             source.state.past.sent(source.next());
             source.state.now = Outbound::default();
         });
@@ -186,7 +192,7 @@ impl Served {
     /// whether there are no publishers.
     pub(super) fn is_over(&mut self, at_the_end: bool) -> bool {
         let said = self.resumes == 0 && self.answers.is_empty();
-        said && (self.tap.is_over() || at_the_end && self.tap.sources().is_empty())
+        said && (self.tap.is_over() || at_the_end && self.tap.streams().is_empty())
     }
 
     /// Whether the peer has had no place for a stream since the last call. It waits until another one ends.
@@ -197,7 +203,7 @@ impl Served {
     /// The peer has the messages of a stream before `next`, confirmed or not.
     pub(super) fn resume(&mut self, epoch: u64, next: u64) {
         self.resumes = self.resumes.saturating_sub(1);
-        let known = self.tap.sources().iter_mut().find(|source| source.epoch() == epoch);
+        let known = self.tap.streams().iter_mut().find(|source| source.epoch() == epoch);
         if let Some(source) = known.filter(|source| source.state.past.knows(next)) {
             source.state.now.from = Some(next);
             return;
@@ -210,7 +216,7 @@ impl Served {
     /// The messages of a stream before `taken` are confirmed. Returns how many of them are newly
     /// confirmed, if the stream is one of this topic.
     pub(super) fn confirmed(&mut self, stream: OutgoingId, taken: u64) -> Option<u64> {
-        let sources = self.tap.sources();
+        let sources = self.tap.streams();
         let index = sources.iter().position(sends(stream))?;
         let source = &mut sources[index];
         source.state.now.is_heard = true;
@@ -223,7 +229,7 @@ impl Served {
 
     /// Bytes of a run that was sent, if it is of this topic.
     pub(super) fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
-        let sources = self.tap.known();
+        let sources = self.tap.known_streams();
         let source = &sources[sources.iter().position(sends(lent.stream))?];
         let stride = lent.shape.stride as usize;
         // From the middle of a message on, if its first bytes are out.
@@ -235,7 +241,7 @@ impl Served {
 
     /// The peer's readers of a stream have asked for messages.
     pub(super) fn asked(&mut self, stream: OutgoingId) {
-        let sources = self.tap.sources();
+        let sources = self.tap.streams();
         if let Some(index) = sources.iter().position(sends(stream)) {
             sources[index].state.now.is_asked = true;
         }
@@ -265,7 +271,7 @@ impl Served {
         link: &mut Link<'_, T, S>,
     ) -> u64 {
         let (mut sent, mut index, mut full) = (0, 0, false);
-        while let Some(source) = self.tap.sources().get_mut(index) {
+        while let Some(source) = self.tap.streams().get_mut(index) {
             let Outbound { stream, from, .. } = source.state.now;
             if full && stream.is_none() && from.is_none() {
                 // It would be told the same as the one before. One that is to go on has its place.
@@ -288,8 +294,8 @@ impl Served {
             }
         }
         // The next time another one begins: a run leaves no room for others.
-        if let [_, _, ..] = self.tap.sources().as_slice() {
-            self.tap.sources().rotate_left(1);
+        if let [_, _, ..] = self.tap.streams().as_slice() {
+            self.tap.streams().rotate_left(1);
         }
         sent
     }
@@ -316,11 +322,11 @@ impl Answer {
 }
 
 /// Whether a source is sent as this stream on the present connection.
-fn sends(stream: OutgoingId) -> impl Fn(&Source<Outflow>) -> bool {
+fn sends(stream: OutgoingId) -> impl Fn(&EgressStream<Outflow>) -> bool {
     move |source| source.state.now.stream == Some(stream)
 }
 
-fn release(source: &mut Source<Outflow>, before: u64) -> u64 {
+fn release(source: &mut EgressStream<Outflow>, before: u64) -> u64 {
     let kept = source.kept();
     source.release(before);
     source.kept().wrapping_sub(kept)
@@ -331,7 +337,7 @@ fn send<const T: usize, const S: usize>(
     now: Duration,
     link: &mut Link<'_, T, S>,
     serve: ServeId,
-    source: &mut Source<Outflow>,
+    source: &mut EgressStream<Outflow>,
 ) -> Result<u64, SendError> {
     let stream = match source.state.now.stream {
         Some(stream) => stream,
@@ -369,12 +375,12 @@ fn send<const T: usize, const S: usize>(
             Err(_) => break,
         }
         let again = source.state.past.comes_again(next);
-        match source.look() {
-            Sight::Message(bytes) => {
+        match source.next_item() {
+            EgressItem::Message(bytes) => {
                 match flow.message(now, link, stream, bytes, again) {
                     Ok(true) => {
                         sent += 1;
-                        source.count_again(u64::from(again));
+                        source.count_sent_again(u64::from(again));
                     }
                     Err(SendError::TooLong { .. })
                         if link.skip(now, stream, 1, reason::TOO_LONG).is_ok() => {}
@@ -384,9 +390,9 @@ fn send<const T: usize, const S: usize>(
                 flow.offset = 0;
                 source.advance();
             }
-            Sight::Gap(missed) => (flow.missed, flow.offset) = (missed, 0),
-            Sight::Empty => break,
-            Sight::Closed => {
+            EgressItem::Gap(missed) => (flow.missed, flow.offset) = (missed, 0),
+            EgressItem::Empty => break,
+            EgressItem::Closed => {
                 flow.ended = link.end(now, stream).is_ok();
                 break;
             }
@@ -403,7 +409,7 @@ fn send_run<const T: usize, const S: usize>(
     now: Duration,
     link: &mut Link<'_, T, S>,
     stream: OutgoingId,
-    source: &mut Source<Outflow>,
+    source: &mut EgressStream<Outflow>,
     offset: usize,
 ) -> Result<usize, SendError> {
     // A run says nothing of its messages but what they are.
@@ -422,7 +428,7 @@ fn begin<const T: usize, const S: usize>(
     now: Duration,
     link: &mut Link<'_, T, S>,
     serve: ServeId,
-    source: &mut Source<Outflow>,
+    source: &mut EgressStream<Outflow>,
 ) -> Result<OutgoingId, SendError> {
     let keeps = u32::try_from(source.capacity()).unwrap_or(u32::MAX);
     // What the peer already has is not sent again, even if it is not confirmed.

@@ -151,7 +151,7 @@ impl Serving {
         let mut tap = KeptTap::new(&offer.topic, &guest.node, policy)
             .map_err(|_| (RejectReason::Many, none))?;
         // It may have lost its connection before it heard of it.
-        if self.station.said_ended(&guest.node, topic) && tap.sources().is_empty() {
+        if self.station.said_ended(&guest.node, topic) && tap.streams().is_empty() {
             return Err((RejectReason::Ended, none));
         }
         Ok(tap)

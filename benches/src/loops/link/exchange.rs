@@ -11,7 +11,7 @@ use mycelium_transports::exchange::{
     Control, Dialer, Identity, LinkConfig, Observer, Offer, Station, Want,
 };
 use mycelium_transports::local::{
-    Delivery, Flusher, Policy, Publisher, Pulse, Schema, Subscription, Topic, poll_with,
+    DeferredWakes, Delivery, Policy, Publisher, Schema, Subscription, TaskBudget, Topic, poll_with,
 };
 
 use super::Wire;
@@ -60,7 +60,7 @@ impl Node {
         tokio::spawn(Arc::new(station).run(Listener::new(One(Some(stream))), |_| Ok(())));
         control.ready().await;
         let start = Instant::now();
-        let pulse = Pulse::new();
+        let pulse = TaskBudget::new();
         let flusher = publisher.attach(&pulse);
         service(pulse, flusher, emit(publisher, count)).await;
         control.drain();
@@ -94,7 +94,7 @@ impl Node {
             observer,
         };
         tokio::spawn(dialer.run().expect("the settings of a preset"));
-        let pulse = Pulse::new();
+        let pulse = TaskBudget::new();
         let flusher = subscription.attach(&pulse);
         let received = service(pulse, flusher, receive(subscription, count)).await;
         control.ended().await;
@@ -104,8 +104,8 @@ impl Node {
 
 /// Runs `work` in a task of its own, with a pulse, as a node does with its services.
 async fn service<T: Send + 'static>(
-    pulse: Arc<Pulse>,
-    flusher: Flusher,
+    pulse: Arc<TaskBudget>,
+    flusher: DeferredWakes,
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {
     let mut flushers = [flusher];
