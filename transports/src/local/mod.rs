@@ -16,14 +16,14 @@
 //! tells the other sides afterwards: one fence, then a look at each bell. Handles used outside it do so every time.
 
 mod delivery;
-mod hold;
+mod egress;
+mod keep_open;
 mod numbering;
-mod outlet;
 mod publisher;
-mod pulse;
-mod relay;
+mod remote_publisher;
+mod state;
 mod subscription;
-mod tap;
+mod task_budget;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -33,16 +33,16 @@ use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::{Layout, LayoutError};
 
 use crate::counters::Region;
-use hold::OpenGuards;
-use outlet::{Edge, Origin, PublisherState, SubscriberState};
+use keep_open::OpenGuards;
+use state::{Edge, Origin, PublisherState, SubscriberState};
 
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
-pub use hold::KeepOpen;
+pub use egress::{EgressItem, EgressReader, EgressStream};
+pub use keep_open::KeepOpen;
 pub use publisher::{EmitError, Publisher, Refusal};
-pub use pulse::{DeferredWakes, TaskBudget, poll_with};
-pub use relay::{RemotePublishError, RemotePublisher};
+pub use remote_publisher::{RemotePublishError, RemotePublisher};
 pub use subscription::{Finisher, Subscription};
-pub use tap::{EgressItem, EgressReader, EgressStream};
+pub use task_budget::{DeferredWakes, TaskBudget, poll_with};
 
 /// What happens at a subscription that is slower than a publisher. The policies are ordered by what they ask of
 /// publishers, the strictest first.
@@ -293,7 +293,7 @@ impl Topic {
         capacity: usize,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
-        Topic::with_readers(name, schema, capacity, outlet::READERS, counters)
+        Topic::with_readers(name, schema, capacity, state::READERS, counters)
     }
 
     /// As [`new`](Topic::new), for up to `readers` gating subscriptions. Each ring has an entry of 256 bytes for each of

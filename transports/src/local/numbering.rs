@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::delivery::GapReason;
-use super::outlet::Versioned;
+use super::state::Versioned;
 
 /// Where and why sequences jump. There is at most one break at a place, and none that no reader can need any more.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{Looked, Patience, Wait};
 
 use super::Topic;
-use super::outlet::{PublisherState, Ring};
-use super::pulse::{DeferredWakes, ReaderDoorbells, TaskBudget, UntaskedBudget};
+use super::state::{PublisherState, Ring};
+use super::task_budget::{DeferredWakes, ReaderDoorbells, TaskBudget, UntaskedBudget};
 use crate::counters::{Line, PublisherValue, Region};
 
 /// Emits messages to one topic. It is the only writer of its ring: to emit from another task, ask for another

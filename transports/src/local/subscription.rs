@@ -14,8 +14,8 @@ use mycelium_core::ring::broadcast::Look;
 use mycelium_core::wait::{Patience, Wait};
 
 use super::delivery::{Delivery, TryRecv, Undelivered};
-use super::outlet::{Edge, LastCall, SubscriberState};
-use super::pulse::{DeferredWakes, TaskBudget, UntaskedBudget};
+use super::state::{Edge, LastCall, SubscriberState};
+use super::task_budget::{DeferredWakes, TaskBudget, UntaskedBudget};
 use super::{Policy, Topic};
 use crate::counters::EdgeValue;
 use crate::sync::Ordering;

@@ -8,7 +8,7 @@ use mycelium_core::ring::broadcast::Look;
 use mycelium_core::wait::{Looked, Wait};
 
 use super::super::delivery::{Attempt, Delivery, Gap, GapReason, Received, TryRecv};
-use super::super::outlet::{Edge, LastCall};
+use super::super::state::{Edge, LastCall};
 use super::{AfterGap, InFlight, Subscription};
 use crate::counters::EdgeValue;
 use crate::sync::Ordering;

@@ -18,7 +18,7 @@ use std::task::Context;
 use mycelium_core::doorbell::{announce, ring_each};
 use mycelium_core::wait::Wait;
 
-use super::outlet::{PublisherState, ReaderEntry, SubscriberState};
+use super::state::{PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{Line, PublisherValue};
 use crate::sync::{AtomicU32, Ordering};
 

@@ -12,7 +12,7 @@ use mycelium_core::ring::broadcast::{Keeping, Look};
 use zerocopy::IntoBytes;
 
 use super::delivery::Undelivered;
-use super::outlet::{Edge, PublisherState, Ring, SubscriberState};
+use super::state::{Edge, PublisherState, Ring, SubscriberState};
 use super::{Policy, Topic, TopicError};
 use crate::counters::{EdgeValue, Line};
 

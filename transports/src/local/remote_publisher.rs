@@ -11,8 +11,8 @@ use zerocopy::FromBytes;
 
 use super::delivery::GapReason;
 use super::numbering::Numbering;
-use super::outlet::{Origin, PublisherState, Ring};
-use super::pulse::ReaderDoorbells;
+use super::state::{Origin, PublisherState, Ring};
+use super::task_budget::ReaderDoorbells;
 use super::{Topic, TopicError};
 use crate::counters::{Line, PublisherValue};
 
