@@ -107,7 +107,7 @@ impl<'a> Wiring<'a> {
             shared,
             service,
             wait: execution.wait,
-            pulse: TaskBudget::with_budget(execution.budget),
+            pulse: TaskBudget::with_limit(execution.budget),
             flushers: Vec::new(),
             inboxes: Vec::new(),
             finishers: Vec::new(),

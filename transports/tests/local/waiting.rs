@@ -125,7 +125,7 @@ fn a_handle_of_no_task_lets_others_run_now_and_then() {
 fn a_task_yields_when_its_budget_is_spent() {
     let local = Own::open(512);
     let mut publisher = local.publisher("publisher");
-    let pulse = TaskBudget::with_budget(7);
+    let pulse = TaskBudget::with_limit(7);
     let mut flushers = [publisher.attach(&pulse)];
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
