@@ -2,7 +2,7 @@
 
 use mycelium_transports::conformance::{self, Ground, Link, Local, Transport};
 
-use crate::subjects;
+use crate::subjects::{self, UnixSockets};
 use crate::table::Column;
 
 /// One for each transport on each executor and between each two of them.
@@ -11,7 +11,7 @@ pub(crate) fn columns() -> Vec<Column> {
     let mut columns = Vec::new();
     for (publishers, readers) in pairs(&adapters) {
         columns.push(column::<Local>(publishers, readers));
-        columns.push(column::<Link>(publishers, readers));
+        columns.push(column::<Link<UnixSockets>>(publishers, readers));
     }
     let all = [adapters, others.clone()].concat();
     let without = |ground: &Ground| others.iter().any(|other| other.name == ground.name);

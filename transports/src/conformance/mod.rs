@@ -20,7 +20,6 @@
 mod check;
 mod ends;
 mod faults;
-
 mod link;
 mod local;
 mod order;
@@ -37,8 +36,7 @@ use crate::local::{Delivery, EmitError, Policy, TryRecv, Undelivered};
 pub use check::{Ground, PATIENCE, check};
 pub use ends::*;
 pub use faults::*;
-
-pub use link::Link;
+pub use link::{Link, StreamPair};
 pub use local::Local;
 pub use order::*;
 pub use pair::{Pair, Task, cut};
