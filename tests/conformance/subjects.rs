@@ -13,26 +13,26 @@ use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Address, Credentials, Executor, LocalFuture, Peer, Stream};
 use mycelium_smol::Smol;
 use mycelium_tokio::Tokio;
-use mycelium_transports::conformance::{Ground, StreamPair};
+use mycelium_transports::conformance::{StreamPair, TestExecutor};
 use own_loop::OwnLoop;
 use tokio::runtime::Builder;
 
 /// Those with a network.
-pub(crate) fn adapters() -> Vec<Ground> {
+pub(crate) fn adapters() -> Vec<TestExecutor> {
     vec![
-        Ground::of::<TokioOne>(),
-        Ground::of::<TokioMany>(),
-        Ground::of::<SmolOne>(),
-        Ground::of::<SmolMany>(),
+        TestExecutor::of::<TokioOne>(),
+        TestExecutor::of::<TokioMany>(),
+        TestExecutor::of::<SmolOne>(),
+        TestExecutor::of::<SmolMany>(),
         #[cfg(target_os = "linux")]
-        Ground::of::<Glommio>(),
-        Ground::of::<Fourth>(),
+        TestExecutor::of::<Glommio>(),
+        TestExecutor::of::<Fourth>(),
     ]
 }
 
 /// Those without: nothing but the local transport is possible on them.
-pub(crate) fn without_network() -> Vec<Ground> {
-    vec![Ground::of::<Own>()]
+pub(crate) fn without_network() -> Vec<TestExecutor> {
+    vec![TestExecutor::of::<Own>()]
 }
 
 /// One thread, local tasks included.

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_transports::conformance::{
-    Ground, Local, Pair, Probe, Publish, Subscribe, Threads, Transport, check, laws,
+    Local, Pair, Probe, Publish, Subscribe, TestExecutor, Threads, Transport, check, laws,
 };
 use mycelium_transports::local::{
     Delivery, EmitError, Policy, Publisher, Subscription, TryRecv, Undelivered,
@@ -128,12 +128,12 @@ fn catches<F: Fault>(law: &str, words: &str) {
     quietly();
     let laws = laws::<Bad<F>>();
     let law = laws.iter().find(|known| known.name == law).expect("there is such a law");
-    let threads = Ground::of::<Threads>();
+    let threads = TestExecutor::of::<Threads>();
     // Whoever waits in vain waits for so long; on a machine that is busy, others need more. And a wake is missed only by
     // who sleeps just then.
     let mut heard = Vec::new();
-    for patience in [2, 2, 2, 60] {
-        match check(law, &threads, &threads, Duration::from_secs(patience)) {
+    for time_limit in [2, 2, 2, 60] {
+        match check(law, &threads, &threads, Duration::from_secs(time_limit)) {
             Err(said) if said.contains(words) => return,
             outcome => heard.push(outcome.err()),
         }
@@ -168,7 +168,7 @@ impl Fault for Nothing {}
 
 #[test]
 fn a_correct_transport_keeps_all_laws() {
-    let threads = Ground::of::<Threads>();
+    let threads = TestExecutor::of::<Threads>();
     for law in laws::<Bad<Nothing>>() {
         check(&law, &threads, &threads, Duration::from_secs(60)).unwrap();
     }
@@ -196,10 +196,7 @@ impl Fault for Drops {
 
 #[test]
 fn a_dropped_message_is_noticed() {
-    catches::<Drops>(
-        "messages_of_a_publisher_arrive_once_and_in_order",
-        "number and sequence",
-    );
+    catches::<Drops>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
     catches::<Drops>("every_message_is_counted_after_a_shutdown", "with Block");
     catches::<Drops>("a_disturbance_loses_and_repeats_nothing", "left == right");
     catches::<Drops>("a_task_that_panics_affects_no_other_task", "left == right");
@@ -228,10 +225,7 @@ impl Fault for Doubles {
 
 #[test]
 fn a_repeated_message_is_noticed() {
-    catches::<Doubles>(
-        "messages_of_a_publisher_arrive_once_and_in_order",
-        "number and sequence",
-    );
+    catches::<Doubles>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
     catches::<Doubles>("a_message_whose_handler_failed_is_redelivered_once", "left == right");
 }
 
@@ -259,10 +253,7 @@ impl Fault for Reorders {
 
 #[test]
 fn reordered_messages_are_noticed() {
-    catches::<Reorders>(
-        "messages_of_a_publisher_arrive_once_and_in_order",
-        "number and sequence",
-    );
+    catches::<Reorders>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
 }
 
 #[derive(Default)]
@@ -385,10 +376,7 @@ impl Fault for SendsBeforeItIsReady {
 #[test]
 fn an_effect_of_a_cancelled_future_is_noticed() {
     catches::<TakesBeforeItIsReady>("a_cancelled_receive_takes_nothing", "dropped at poll");
-    catches::<SendsBeforeItIsReady>(
-        "a_cancelled_emit_sends_nothing",
-        "poll",
-    );
+    catches::<SendsBeforeItIsReady>("a_cancelled_emit_sends_nothing", "poll");
 }
 
 #[derive(Default)]
@@ -497,5 +485,8 @@ impl Fault for NeverLeaves {
 #[test]
 fn a_reader_that_never_leaves_is_noticed() {
     catches::<NeverLeaves>("a_reader_that_leaves_unblocks_the_publisher", "never: what comes then");
-    catches::<NeverLeaves>("a_restarted_reader_starts_with_new_messages", "never: the publisher goes on");
+    catches::<NeverLeaves>(
+        "a_restarted_reader_starts_with_new_messages",
+        "never: the publisher goes on",
+    );
 }

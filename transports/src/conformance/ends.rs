@@ -42,9 +42,7 @@ pub async fn a_late_reader_starts_with_the_next_message<T: Transport>(pair: Pair
 }
 
 /// Start-up order loses nothing: who subscribed before a publisher came gets all its messages.
-pub async fn a_late_publisher_is_read_from_its_first_message<T: Transport>(
-    pair: Pair,
-) {
+pub async fn a_late_publisher_is_read_from_its_first_message<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     // As long as it is there, there is no end.

@@ -9,12 +9,12 @@
 //! transport says by how much ([`Transport::RINGS`]); the laws are the same for all.
 //!
 //! ```
-//! use mycelium_transports::conformance::{self, Ground, Local, Threads};
+//! use mycelium_transports::conformance::{self, TestExecutor, Local, Threads};
 //!
-//! let threads = Ground::of::<Threads>();
+//! let threads = TestExecutor::of::<Threads>();
 //! let laws = conformance::laws::<Local>();
 //! let law = laws.iter().find(|law| law.name == "a_sleeping_reader_is_woken").expect("it is one of them");
-//! conformance::check(law, &threads, &threads, conformance::PATIENCE).expect("the law holds");
+//! conformance::check(law, &threads, &threads, conformance::TIME_LIMIT).expect("the law holds");
 //! ```
 
 mod check;
@@ -33,7 +33,7 @@ use mycelium_executor::LocalFuture;
 
 use crate::local::{Delivery, EmitError, Policy, TryRecv, Undelivered};
 
-pub use check::{Ground, PATIENCE, check};
+pub use check::{TIME_LIMIT, TestExecutor, check};
 pub use ends::*;
 pub use faults::*;
 pub use link::{Link, StreamPair};
@@ -170,13 +170,13 @@ macro_rules! conformance {
         $(
             #[test]
             fn $law() {
-                let ground = $crate::conformance::Ground::of::<$subject>();
+                let executor = $crate::conformance::TestExecutor::of::<$subject>();
                 let law = $crate::conformance::Law {
                     name: stringify!($law),
                     run: |pair| Box::pin($crate::conformance::$law::<$transport>(pair)),
                 };
                 let checked = $crate::conformance::check(
-                    &law, &ground, &ground, $crate::conformance::PATIENCE,
+                    &law, &executor, &executor, $crate::conformance::TIME_LIMIT,
                 );
                 if let Err(broken) = checked {
                     panic!("{broken}");

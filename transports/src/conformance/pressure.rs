@@ -138,9 +138,7 @@ pub async fn a_full_reject_subscription_returns_the_message<T: Transport>(pair: 
 
 /// Bursts far larger than the ring never wait for a `drop-oldest` reader, and what was sent is what was taken and what was
 /// missed, together.
-pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: Transport>(
-    pair: Pair,
-) {
+pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::DropOldest);
     let mut observer = transport.subscribe("observer", Policy::DropOldest);
     let mut publisher = transport.publisher("publisher");
