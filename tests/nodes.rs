@@ -172,7 +172,7 @@ async fn a_node_of_another_user_than_the_topology_says_is_turned_away() {
             within(far.ready()).await.unwrap();
         }
         let turned_away =
-            || -> u64 { far.counters().iter().map(|line| line.value("turned_away")).sum() };
+            || -> u64 { far.counters().iter().map(|line| line.value("rejected_peers")).sum() };
         let turned_away = async {
             while !welcome && turned_away() == 0 {
                 tokio::task::yield_now().await;

@@ -220,7 +220,7 @@ async fn named_connections_leave_the_places_of_readers_alone() {
         hear(&mut named(&place.socket(), "one-more").await).await;
         gets_in(&place.socket(), boot).await;
     }
-    assert_eq!(there.link("there", "turned_away"), 3);
+    assert_eq!(there.link("there", "rejected_peers"), 3);
     assert_eq!((there.link("there", "evicted"), there.notices.count("up", "idle-")), (0, 15));
     end(&[&there], [serving]).await;
 }

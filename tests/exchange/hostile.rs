@@ -227,7 +227,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers() {
          {worst:?}; {} connections ended, {} turned away, {} evicted, {} differing layouts",
         READERS.len(),
         there.notices.count("down", ""),
-        counted("turned_away"),
+        counted("rejected_peers"),
         counted("evicted"),
         there.notices.count("reader differs", ""),
     );

@@ -47,7 +47,7 @@ async fn nobody_is_nameless_or_has_the_name_of_the_node_itself() {
     let serving = there.serve(there.station(None), &place.socket());
     assert_eq!(refusal(&place, "").await, UNWELCOME);
     assert_eq!(refusal(&place, "there").await, UNWELCOME);
-    assert_eq!(there.link("there", "turned_away"), 2);
+    assert_eq!(there.link("there", "rejected_peers"), 2);
     assert_eq!(there.notices.count("up", ""), 0);
     end(&[&there], [serving]).await;
 }

@@ -159,7 +159,7 @@ values! {
         /// Topics that were refused.
         Refused = "refused",
         /// Connections that were not let in.
-        TurnedAway = "turned_away",
+        RejectedPeers = "rejected_peers",
         /// Connections that were ended to make room for others.
         Evicted = "evicted",
     }

@@ -294,7 +294,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                 let (cause, reason) =
                     (CloseReason::Unwelcome, format!("`{}` should be there", self.peer));
                 let (peer, reason) = (node, &*reason);
-                self.line.add(LinkValue::TurnedAway, 1);
+                self.line.add(LinkValue::RejectedPeers, 1);
                 (self.observer)(Notice::TurnedAway { peer, from: None, cause, reason });
                 link.close(now, CloseReason::Unwelcome);
             }

@@ -235,7 +235,7 @@ impl Served {
         // From the middle of a message on, if its first bytes are out.
         let (out, within) = (lent.offset / stride, lent.offset % stride);
         let count = (within + lent.length) / stride;
-        let [one, other] = source.lend(lent.first + out as u64, count)?;
+        let [one, other] = source.borrow(lent.first + out as u64, count)?;
         Some([one.get(within..)?, other])
     }
 

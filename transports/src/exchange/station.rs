@@ -282,7 +282,7 @@ impl Station {
     }
 
     fn turn_away(&self, node: &str, peer: &Peer, cause: CloseReason, reason: &str) {
-        self.admission.count(LinkValue::TurnedAway);
+        self.admission.count(LinkValue::RejectedPeers);
         let from = Some(peer);
         (self.observer)(Notice::TurnedAway { peer: node, from, cause, reason });
     }

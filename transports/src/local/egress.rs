@@ -232,7 +232,7 @@ impl<T> EgressStream<T> {
         }
     }
 
-    /// The number of next messages, at most `most`, that can be [lent](EgressStream::lend).
+    /// The number of next messages, at most `most`, that can be [borrowed](EgressStream::borrow).
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
         self.reader.ready(most)
@@ -243,7 +243,7 @@ impl<T> EgressStream<T> {
         self.reader.pass(count);
     }
 
-    /// How messages lie in the result of [`lend`](EgressStream::lend); `None` if they are too long.
+    /// How messages lie in the result of [`lend`](EgressStream::borrow); `None` if they are too long.
     #[must_use]
     pub fn shape(&self) -> Option<RunShape> {
         let layout = self.publisher.0.ring.layout();
@@ -257,7 +257,7 @@ impl<T> EgressStream<T> {
     /// The slots of `count` kept messages, from a sequence on, in two pieces: the second one is
     /// empty unless they wrap around the end of the ring. `None` if not all of them are kept.
     #[must_use]
-    pub fn lend(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
+    pub fn borrow(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
         let slots = self.reader.lend(first as usize, count)?;
         Some(slots.map(IntoBytes::as_bytes))
     }

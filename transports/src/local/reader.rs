@@ -113,7 +113,7 @@ pub(super) struct Reader {
     /// An observer's last message.
     words: Box<[usize]>,
     budget: HandleBudget,
-    patience: Patience,
+    spin_wait: Patience,
     /// The sum of all edges' places when the current wait began.
     waits_at: usize,
 }
@@ -148,13 +148,13 @@ impl Reader {
             after_gap: None,
             words: vec![0; size.div_ceil(size_of::<usize>())].into(),
             budget: HandleBudget::default(),
-            patience: Patience::default(),
+            spin_wait: Patience::default(),
             waits_at: 0,
         }
     }
 
     pub(super) fn set_wait_strategy(&mut self, wait: Wait) {
-        self.patience = Patience::new(wait);
+        self.spin_wait = Patience::new(wait);
     }
 
     pub(super) fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
@@ -279,7 +279,7 @@ impl Reader {
         if !matches!(found, Found::Empty) {
             return found;
         }
-        if self.patience.wait() != Wait::Park {
+        if self.spin_wait.wait() != Wait::Park {
             match self.spin() {
                 Looked::Found(found) => return found,
                 Looked::Again => {
@@ -385,14 +385,14 @@ impl Reader {
         let places = places.fold(self.edges.len(), usize::wrapping_add);
         if places != self.waits_at {
             self.waits_at = places;
-            self.patience.renew();
+            self.spin_wait.renew();
         }
-        let (spins, mut patience) = (self.budget.spins(), self.patience);
-        let spun = patience.look(spins, || match self.find_again() {
+        let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
+        let spun = spin_wait.look(spins, || match self.find_again() {
             Found::Empty => None,
             found => Some(found),
         });
-        self.patience = patience;
+        self.spin_wait = spin_wait;
         spun
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Writer {
     budget: HandleBudget,
     /// The ring entry of the reader that blocked the last push that failed.
     blocked_by: Option<usize>,
-    patience: Patience,
+    spin_wait: Patience,
     /// The number of sent messages when the current wait for room began.
     waits_at: Option<u64>,
 }
@@ -51,13 +51,13 @@ impl Writer {
             state,
             budget: HandleBudget::default(),
             blocked_by: None,
-            patience: Patience::default(),
+            spin_wait: Patience::default(),
             waits_at: None,
         })
     }
 
     pub(super) fn set_wait_strategy(&mut self, wait: Wait) {
-        self.patience = Patience::new(wait);
+        self.spin_wait = Patience::new(wait);
     }
 
     pub(super) fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
@@ -120,13 +120,13 @@ impl Writer {
         // A new wait is recognized here, so that an emit that need not wait does nothing for it.
         let sent = self.sent();
         if self.waits_at.replace(sent) != Some(sent) {
-            self.patience.renew();
+            self.spin_wait.renew();
             self.line.add(PublisherValue::Waited, 1);
         }
-        if self.patience.wait() != Wait::Park && !self.is_rejected() {
-            let (spins, mut patience) = (self.budget.spins(), self.patience);
-            let spun = patience.look(spins, || self.push(words, length).ok());
-            self.patience = patience;
+        if self.spin_wait.wait() != Wait::Park && !self.is_rejected() {
+            let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
+            let spun = spin_wait.look(spins, || self.push(words, length).ok());
+            self.spin_wait = spin_wait;
             match spun {
                 Looked::Found(()) => return Poll::Ready(Ok(())),
                 Looked::Again => {
