@@ -1,11 +1,11 @@
-//! What the laws are tried on: each transport, on each executor and between each two of them.
+//! The columns of the table: each transport on each executor and on each pair of them.
 
 use mycelium_transports::conformance::{self, Link, Local, TestExecutor, Transport};
 
 use crate::subjects::{self, UnixSockets};
 use crate::table::Column;
 
-/// One for each transport on each executor and between each two of them.
+/// One column for each transport on each executor and each pair of them.
 pub(crate) fn columns() -> Vec<Column> {
     let (adapters, others) = (subjects::adapters(), subjects::without_network());
     let mut columns = Vec::new();
@@ -20,7 +20,7 @@ pub(crate) fn columns() -> Vec<Column> {
     columns
 }
 
-/// Each with itself, and then each with each other.
+/// Each executor with itself, then all other pairs.
 fn pairs(executors: &[TestExecutor]) -> Vec<(TestExecutor, TestExecutor)> {
     let with = |one: &TestExecutor| executors.iter().map(|two| (*one, *two)).collect::<Vec<_>>();
     let mut pairs: Vec<_> = executors.iter().flat_map(with).collect();

@@ -17,7 +17,7 @@ use mycelium_transports::conformance::{StreamPair, TestExecutor};
 use own_loop::OwnLoop;
 use tokio::runtime::Builder;
 
-/// Those with a network.
+/// Executors with a network.
 pub(crate) fn adapters() -> Vec<TestExecutor> {
     vec![
         TestExecutor::of::<TokioOne>(),
@@ -30,7 +30,7 @@ pub(crate) fn adapters() -> Vec<TestExecutor> {
     ]
 }
 
-/// Those without: nothing but the local transport is possible on them.
+/// Executors without a network: they run the local transport only.
 pub(crate) fn without_network() -> Vec<TestExecutor> {
     vec![TestExecutor::of::<Own>()]
 }
@@ -48,7 +48,7 @@ impl Subject for TokioOne {
     }
 }
 
-/// Two threads that take each other's tasks.
+/// Two threads with work stealing.
 struct TokioMany;
 
 impl Subject for TokioMany {
@@ -73,7 +73,7 @@ impl Subject for SmolOne {
     }
 }
 
-/// Two threads that take each other's tasks.
+/// Two threads with work stealing.
 struct SmolMany;
 
 impl Subject for SmolMany {
@@ -99,7 +99,7 @@ impl Subject for Glommio {
     }
 }
 
-/// The adapter of the example: a thread for each task.
+/// The adapter of the example: one thread per task.
 struct Fourth;
 
 impl Subject for Fourth {

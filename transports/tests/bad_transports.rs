@@ -1,4 +1,4 @@
-//! Laws that nothing can break are worth nothing: transports that each do one thing wrong, and the laws that say so.
+//! Tests of the laws themselves: transports with one fault each, and the law that must notice it.
 #![cfg(all(unix, not(miri)))]
 
 use std::any::TypeId;
@@ -17,7 +17,7 @@ use mycelium_transports::local::{
     Delivery, EmitError, Policy, Publisher, Subscription, TryRecv, Undelivered,
 };
 
-/// One thing that a transport may do wrong, with what it needs for that at each of its ends.
+/// One fault of a transport, with its state at each end.
 trait Fault: Default + Send + 'static {
     fn emit(
         &mut self,
@@ -34,12 +34,12 @@ trait Fault: Default + Send + 'static {
         reader.recv()
     }
 
-    /// Whether subscriptions stay when they are dropped.
-    const STAYS: bool = false;
+    /// Whether dropped subscriptions stay subscribed.
+    const LEAKS: bool = false;
 
-    /// The policy that a subscription has instead of the one that was asked for.
-    fn policy(asked: Policy) -> Policy {
-        asked
+    /// The policy of a subscription, instead of the requested one.
+    fn policy(requested: Policy) -> Policy {
+        requested
     }
 }
 
@@ -48,7 +48,7 @@ struct Bad<F> {
     fault: std::marker::PhantomData<F>,
 }
 
-/// An end of the good transport, used with the fault.
+/// An end of the correct transport, used with the fault.
 struct End<E: Send + 'static, F: Fault>(Option<E>, F);
 
 impl<E: Send, F: Fault> End<E, F> {
@@ -63,12 +63,12 @@ impl<E: Send, F: Fault> End<E, F> {
 
 impl<E: Send, F: Fault> Drop for End<E, F> {
     fn drop(&mut self) {
-        static STAYED: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
-        if F::STAYS
+        static LEAKED: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
+        if F::LEAKS
             && let Some(end) = self.0.take()
             && TypeId::of::<E>() == TypeId::of::<Subscription<Probe>>()
         {
-            STAYED.lock().unwrap().push(Box::new(end));
+            LEAKED.lock().unwrap().push(Box::new(end));
         }
     }
 }
@@ -123,40 +123,40 @@ impl<F: Fault> Subscribe for End<Subscription<Probe>, F> {
     }
 }
 
-/// The law is broken by the fault, and says so in these words.
-fn catches<F: Fault>(law: &str, words: &str) {
-    quietly();
+/// Checks that the law fails because of the fault, with this text in its message.
+fn catches<F: Fault>(law: &str, text: &str) {
+    silence_panics();
     let laws = laws::<Bad<F>>();
-    let law = laws.iter().find(|known| known.name == law).expect("there is such a law");
+    let law = laws.iter().find(|known| known.name == law).expect("the law exists");
     let threads = TestExecutor::of::<Threads>();
-    // Whoever waits in vain waits for so long; on a machine that is busy, others need more. And a wake is missed only by
-    // who sleeps just then.
-    let mut heard = Vec::new();
+    // A law that waits for a missing event takes the whole time limit, so start with a short one. A
+    // busy machine may need more, and a lost wake needs a reader that is parked at that moment.
+    let mut errors = Vec::new();
     for time_limit in [2, 2, 2, 60] {
         match check(law, &threads, &threads, Duration::from_secs(time_limit)) {
-            Err(said) if said.contains(words) => return,
-            outcome => heard.push(outcome.err()),
+            Err(error) if error.contains(text) => return,
+            outcome => errors.push(outcome.err()),
         }
     }
-    panic!("it says {heard:?}, not `{words}`");
+    panic!("expected an error with `{text}`, found {errors:?}");
 }
 
-/// What panics in a law is no matter of the test's output: what the law says is looked at.
-fn quietly() {
+/// Silences panics of the laws' threads: the tests read the messages of the laws.
+fn silence_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let tell = panic::take_hook();
+        let print = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            // Tests are on threads with a name.
+            // Only the threads of tests have a name.
             if thread::current().name().is_some() {
-                tell(panic);
+                print(panic);
             }
         }));
     });
 }
 
-/// Whether it is the turn of something that goes wrong now and then.
-fn now_and_then(count: &mut u32) -> bool {
+/// True at every fifth call.
+fn every_fifth(count: &mut u32) -> bool {
     *count += 1;
     count.is_multiple_of(5)
 }
@@ -187,7 +187,7 @@ struct Drops(u32);
 
 impl Fault for Drops {
     async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
-        if now_and_then(&mut self.0) {
+        if every_fifth(&mut self.0) {
             reader.recv().await;
         }
         reader.recv().await
@@ -203,7 +203,7 @@ fn a_dropped_message_is_noticed() {
     catches::<Drops>("a_receive_with_a_timeout_loses_nothing", "left == right");
     catches::<Drops>(
         "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
-        "the number says how many came before",
+        "the number is taken plus missed",
     );
 }
 
@@ -216,7 +216,7 @@ impl Fault for Doubles {
             return Some(again);
         }
         let delivery = reader.recv().await;
-        if now_and_then(&mut self.0) {
+        if every_fifth(&mut self.0) {
             self.1.clone_from(&delivery);
         }
         delivery
@@ -238,7 +238,7 @@ impl Fault for Reorders {
             return Some(late);
         }
         let delivery = reader.recv().await;
-        if !now_and_then(&mut self.0) {
+        if !every_fifth(&mut self.0) {
             return delivery;
         }
         match reader.try_recv().delivery() {
@@ -272,7 +272,7 @@ impl Fault for HidesTheClose {
 fn a_hidden_close_is_noticed() {
     catches::<HidesTheClose>(
         "the_end_follows_the_last_message_of_all_publishers",
-        "never: the end",
+        "timeout: the end",
     );
 }
 
@@ -290,12 +290,12 @@ impl Fault for ClosesEarly {
 fn an_early_close_is_noticed() {
     catches::<ClosesEarly>(
         "a_restarted_publisher_is_read_from_its_first_message",
-        "the end, though",
+        "unexpected end",
     );
 }
 
-/// Polls without a waker that would wake anybody.
-async fn asleep_for_ever<F: Future>(future: F) -> F::Output {
+/// Polls a future with a waker that does nothing.
+async fn without_wakes<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|_| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))).await
 }
@@ -305,7 +305,7 @@ struct LosesWakesOfReaders;
 
 impl Fault for LosesWakesOfReaders {
     async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
-        asleep_for_ever(reader.recv()).await
+        without_wakes(reader.recv()).await
     }
 }
 
@@ -318,7 +318,7 @@ impl Fault for LosesWakesOfPublishers {
         publisher: &mut Publisher<Probe>,
         message: Probe,
     ) -> Result<(), EmitError<Probe>> {
-        asleep_for_ever(publisher.emit(message)).await
+        without_wakes(publisher.emit(message)).await
     }
 }
 
@@ -326,11 +326,11 @@ impl Fault for LosesWakesOfPublishers {
 fn a_lost_wake_is_noticed() {
     catches::<LosesWakesOfReaders>(
         "a_sleeping_reader_is_woken",
-        "never: a sleeping reader is woken",
+        "timeout: a sleeping reader is woken",
     );
     catches::<LosesWakesOfPublishers>(
         "a_sleeping_publisher_is_woken",
-        "never: a sleeping publisher is woken",
+        "timeout: a sleeping publisher is woken",
     );
 }
 
@@ -380,9 +380,9 @@ fn an_effect_of_a_cancelled_future_is_noticed() {
 }
 
 #[derive(Default)]
-struct HoldsNobody;
+struct NeverBlocks;
 
-impl Fault for HoldsNobody {
+impl Fault for NeverBlocks {
     fn policy(_: Policy) -> Policy {
         Policy::DropOldest
     }
@@ -390,21 +390,21 @@ impl Fault for HoldsNobody {
 
 #[test]
 fn missing_backpressure_is_noticed() {
-    catches::<HoldsNobody>(
+    catches::<NeverBlocks>(
         "a_full_block_subscription_blocks_the_publisher",
-        "never: the publisher waits",
+        "timeout: the publisher waits",
     );
-    catches::<HoldsNobody>(
+    catches::<NeverBlocks>(
         "try_emit_returns_the_message_of_a_full_ring",
-        "more than there is room for",
+        "accepted more than the ring holds",
     );
-    catches::<HoldsNobody>("a_full_reject_subscription_returns_the_message", "rejected");
+    catches::<NeverBlocks>("a_full_reject_subscription_returns_the_message", "rejected");
 }
 
 #[derive(Default)]
-struct HoldsEverybody;
+struct AlwaysBlocks;
 
-impl Fault for HoldsEverybody {
+impl Fault for AlwaysBlocks {
     fn policy(_: Policy) -> Policy {
         Policy::Block
     }
@@ -412,13 +412,13 @@ impl Fault for HoldsEverybody {
 
 #[test]
 fn a_blocking_observer_is_noticed() {
-    catches::<HoldsEverybody>(
+    catches::<AlwaysBlocks>(
         "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
-        "an observer holds nobody",
+        "an observer never blocks",
     );
-    catches::<HoldsEverybody>(
+    catches::<AlwaysBlocks>(
         "a_full_reject_subscription_returns_the_message",
-        "never: nothing waits",
+        "timeout: emit does not wait",
     );
 }
 
@@ -444,15 +444,15 @@ fn a_hidden_gap_is_noticed() {
     );
     catches::<HidesGaps>(
         "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
-        "the number says how many came before",
+        "the number is taken plus missed",
     );
     catches::<HidesGaps>(
         "a_latest_reader_gets_the_newest_message_and_the_skipped_number",
-        "a gap comes first",
+        "expected a gap first",
     );
 }
 
-/// What comes first on a subscription is for nobody.
+/// Loses the first delivery of a subscription.
 #[derive(Default)]
 struct StartsLate(bool);
 
@@ -468,10 +468,10 @@ impl Fault for StartsLate {
 
 #[test]
 fn a_reader_that_starts_too_late_is_noticed() {
-    catches::<StartsLate>("a_late_reader_starts_with_the_next_message", "never: its first");
+    catches::<StartsLate>("a_late_reader_starts_with_the_next_message", "timeout: its first");
     catches::<StartsLate>(
         "a_late_publisher_is_read_from_its_first_message",
-        "never: all that was sent",
+        "timeout: all sent messages",
     );
 }
 
@@ -479,14 +479,17 @@ fn a_reader_that_starts_too_late_is_noticed() {
 struct NeverLeaves;
 
 impl Fault for NeverLeaves {
-    const STAYS: bool = true;
+    const LEAKS: bool = true;
 }
 
 #[test]
 fn a_reader_that_never_leaves_is_noticed() {
-    catches::<NeverLeaves>("a_reader_that_leaves_unblocks_the_publisher", "never: what comes then");
+    catches::<NeverLeaves>(
+        "a_reader_that_leaves_unblocks_the_publisher",
+        "timeout: the next messages",
+    );
     catches::<NeverLeaves>(
         "a_restarted_reader_starts_with_new_messages",
-        "never: the publisher goes on",
+        "timeout: the publisher goes on",
     );
 }

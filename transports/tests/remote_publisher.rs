@@ -1,4 +1,4 @@
-//! What readers see of a publisher in another process.
+//! What readers get from a publisher in another process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,11 +18,11 @@ const CAPACITY: usize = 8;
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Push,
-    /// The number of messages of a run: as they would lie in a ring, or otherwise.
+    /// Pushes a run of messages, word-aligned or not.
     PushRun(u64, bool),
-    /// The publisher's next messages do not come.
+    /// The publisher's next messages are missing.
     Skip(u64),
-    /// Takes so many deliveries.
+    /// Takes deliveries.
     Take(usize),
 }
 
@@ -35,7 +35,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Messages in items, with bytes around them that are no part of them.
+/// A run of messages with other bytes around them.
 fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
     let length = size_of::<Probe>();
     let words = length / 8 + 2;
@@ -51,32 +51,32 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
 #[test]
 fn a_run_of_messages_of_another_size_is_refused() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
     let (shape, slots) = run(0, 2, true);
     let expected = size_of::<Probe>();
     for length in [shape.length - 8, shape.length - 1, shape.length + 1] {
-        let refused = relay.push_run(RunShape { length, ..shape }, slots.as_slice().as_bytes());
+        let refused = publisher.push_run(RunShape { length, ..shape }, slots.as_slice().as_bytes());
         assert_eq!(refused, Err(RemotePublishError::Size { expected, found: length.into() }));
     }
-    assert_eq!(relay.next(), 0);
+    assert_eq!(publisher.next(), 0);
 }
 
 #[test]
 fn messages_after_the_end_are_refused() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
-    relay.end();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    publisher.end();
     let probe = Probe { publisher: 0, number: 0 };
-    assert_eq!(relay.push(probe.as_bytes(), false), Err(RemotePublishError::Ended));
+    assert_eq!(publisher.push(probe.as_bytes(), false), Err(RemotePublishError::Ended));
     for aligned in [true, false] {
         let (shape, slots) = run(0, 2, aligned);
-        let refused = relay.push_run(shape, slots.as_slice().as_bytes());
+        let refused = publisher.push_run(shape, slots.as_slice().as_bytes());
         assert_eq!(refused, Err(RemotePublishError::Ended));
     }
-    assert_eq!((relay.next(), relay.sent()), (0, 0));
+    assert_eq!((publisher.next(), publisher.sent()), (0, 0));
 }
 
-/// Counts how often it was called.
+/// Counts wakes.
 #[derive(Debug, Default)]
 struct Calls(AtomicUsize);
 
@@ -90,13 +90,13 @@ impl Wake for Calls {
 fn the_first_receive_wakes_a_publisher_that_joined_before() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-    // The stream has begun, and its first message waits until the reader asks.
-    let relay = topic.remote_publisher("publisher", 1, 0).unwrap();
+    // The stream has begun. Its first message waits for the reader's first request.
+    let publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
     let calls = Arc::new(Calls::default());
-    relay.park(&Waker::from(calls.clone()));
-    assert!(!relay.is_asked());
+    publisher.park(&Waker::from(calls.clone()));
+    assert!(!publisher.is_requested());
     assert!(matches!(reader.try_recv(), TryRecv::Empty));
-    assert!(relay.is_asked());
+    assert!(publisher.is_requested());
     assert_eq!(calls.0.load(Ordering::SeqCst), 1);
 }
 
@@ -104,46 +104,50 @@ fn the_first_receive_wakes_a_publisher_that_joined_before() {
 fn a_subscription_at_its_end_has_confirmed_everything() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
     for number in 0..3 {
-        relay.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+        publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
     }
-    relay.end();
-    assert_eq!(relay.done(|| true), Some(0));
+    publisher.end();
+    assert_eq!(publisher.done(|| true), Some(0));
     for _ in 0..3 {
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     }
     assert!(matches!(reader.try_recv(), TryRecv::Closed));
-    assert_eq!(relay.done(|| true), Some(3));
-    assert!(!relay.is_in_flight());
+    assert_eq!(publisher.done(|| true), Some(3));
+    assert!(!publisher.is_in_flight());
     drop(reader);
-    assert_eq!(relay.done(|| true), Some(3));
+    assert_eq!(publisher.done(|| true), Some(3));
 }
 
-/// What one subscription leaves in hand is not forgotten when another one leaves.
+/// A message that one subscription left in flight is remembered when another one leaves.
 #[test]
 fn a_message_that_any_reader_left_in_flight_is_known() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut busy = topic.subscribe::<Probe>("busy", Policy::Block).unwrap();
     let idle = topic.subscribe::<Probe>("idle", Policy::Block).unwrap();
-    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
-    relay.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    publisher.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
     assert!(matches!(busy.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     drop(busy);
     drop(idle);
-    assert!(relay.is_in_flight());
-    assert_eq!(relay.done(|| true), Some(0));
+    assert!(publisher.is_in_flight());
+    assert_eq!(publisher.done(|| true), Some(0));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: if cfg!(miri) { 8 } else { 500 },
-        // The interpreter keeps programs from files.
-        failure_persistence: if cfg!(miri) { None } else { ProptestConfig::default().failure_persistence },
+        // Miri isolates programs from files.
+        failure_persistence: if cfg!(miri) {
+            None
+        } else {
+            ProptestConfig::default().failure_persistence
+        },
         ..ProptestConfig::default()
     })]
 
-    /// Message by message: its number is its sequence, and whatever does not come is told of where it is missing.
+    /// Each message's number is its sequence, and each missing one is reported in its place.
     #[test]
     fn each_message_arrives_or_is_in_a_gap(
         ops in prop::collection::vec(op(), 0..200),
@@ -152,24 +156,24 @@ proptest! {
     ) {
         let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
         let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
-        let mut relay = topic.remote_publisher("publisher", 1, first).unwrap();
+        let mut publisher = topic.remote_publisher("publisher", 1, first).unwrap();
         let (mut sent, mut next) = (first, first);
         for op in ops.into_iter().chain([Op::Take(usize::MAX)]) {
             match op {
                 Op::Push => {
                     let probe = Probe { publisher: 0, number: sent };
-                    sent += u64::from(relay.push(probe.as_bytes(), false).is_ok());
+                    sent += u64::from(publisher.push(probe.as_bytes(), false).is_ok());
                 }
                 Op::PushRun(count, aligned) => {
                     let (shape, slots) = run(sent, count, aligned);
                     let bytes = slots.as_slice().as_bytes();
-                    let before = relay.next();
-                    let pushed = relay.push_run(shape, bytes);
-                    sent += relay.next() - before;
-                    prop_assert_eq!(pushed.is_ok(), relay.next() - before == count);
+                    let before = publisher.next();
+                    let pushed = publisher.push_run(shape, bytes);
+                    sent += publisher.next() - before;
+                    prop_assert_eq!(pushed.is_ok(), publisher.next() - before == count);
                 }
                 Op::Skip(count) => {
-                    relay.skip(count, GapReason::Overwritten);
+                    publisher.skip(count, GapReason::Overwritten);
                     sent += count;
                 }
                 Op::Take(count) => {
@@ -184,7 +188,7 @@ proptest! {
                                 next += gap.count;
                             }
                             TryRecv::Empty => break,
-                            TryRecv::Closed => prop_assert!(false, "the publisher is there"),
+                            TryRecv::Closed => prop_assert!(false, "the publisher has not ended"),
                         }
                     }
                 }

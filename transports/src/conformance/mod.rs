@@ -1,19 +1,21 @@
-//! What every transport promises on every executor, as laws that are generic over both.
+//! The laws of every transport on every executor, as generic tests.
 //!
-//! A [`Law`] is one thing that a user relies on. It is given a [`Pair`] of executors, which may be one and the same: on one
-//! its publishers run, on the other its readers. It opens a [`Transport`] between the two and fails by a panic that says
-//! what was seen.
+//! A [`Law`] is one thing that a user relies on. It gets a [`Pair`] of executors, which may be the
+//! same one: its publishers run on the first, its readers on the second. It opens a [`Transport`]
+//! between them, and panics with what it saw if the law is broken.
 //!
-//! Who writes a transport implements [`Transport`] and writes `conformance!(MyTransport);` in a test file: one test for each
-//! law, on plain [`Threads`]. [`laws`] and [`check()`] run them on any executor, and on any two. Where transports differ, a
-//! transport says by how much ([`Transport::RINGS`]); the laws are the same for all.
+//! To test a transport, implement [`Transport`] and write `conformance!(MyTransport);` in a test
+//! file: it makes one test per law, on plain [`Threads`]. [`laws`] and [`check()`] run them on any
+//! executor, and on any two. A constant of the transport says how it differs
+//! ([`Transport::RINGS`]); the laws are the same for all. Links need a [`StreamPair`].
 //!
 //! ```
-//! use mycelium_transports::conformance::{self, TestExecutor, Local, Threads};
+//! use mycelium_transports::conformance::{self, Local, TestExecutor, Threads};
 //!
 //! let threads = TestExecutor::of::<Threads>();
 //! let laws = conformance::laws::<Local>();
-//! let law = laws.iter().find(|law| law.name == "a_sleeping_reader_is_woken").expect("it is one of them");
+//! let law = laws.iter().find(|law| law.name == "a_sleeping_reader_is_woken");
+//! let law = law.expect("the law exists");
 //! conformance::check(law, &threads, &threads, conformance::TIME_LIMIT).expect("the law holds");
 //! ```
 
@@ -48,39 +50,39 @@ pub use waking::*;
 #[message(topic = "conformance", id = 0xFFFE)]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// Which publisher it is from.
+    /// The index of its publisher.
     pub publisher: u64,
-    /// Which of the publisher's messages it is.
+    /// Its number among the publisher's messages.
     pub number: u64,
 }
 
-/// A transport with one topic, as the laws see it.
+/// A transport with one topic.
 pub trait Transport: Sized + 'static {
-    /// What it is called in tables.
+    /// Its name in tables.
     const NAME: &'static str;
-    /// How many rings lie between a publisher and an observing reader. A publisher is ahead of a
-    /// gating reader by one ring at most, wherever that reader is.
+    /// The number of rings between a publisher and an observing reader. A publisher is ahead of a
+    /// gating reader by at most one ring on every transport.
     const RINGS: u64;
     /// The publishing end.
     type Publisher: Publish;
     /// The reading end.
     type Subscription: Subscribe;
 
-    /// A topic from the executor of the publishers to that of the readers, with rings of `capacity` messages each.
-    /// `strictest` is the strictest policy that one of the readers will have.
+    /// Opens a topic between the two executors, with rings of `capacity` messages. `strictest` is
+    /// the strictest policy of the readers to come.
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self;
 
-    /// A publisher of its own, to be used on the publishers' executor.
+    /// A new publisher, for the publishers' executor.
     fn publisher(&self, name: &str) -> Self::Publisher;
 
-    /// A subscription to all publishers, present and to come, to be used on the readers' executor.
+    /// A subscription to all publishers, present and future, for the readers' executor.
     fn subscribe(&self, name: &str, policy: Policy) -> Self::Subscription;
 
-    /// Does what may happen to such a transport at any time and has to go unnoticed: a connection is lost.
+    /// Causes a fault that such a transport must hide: a lost connection.
     fn disturb(&self) {}
 }
 
-/// The publishing end of a [`Transport`]: what the laws ask of a [`Publisher`](crate::local::Publisher).
+/// The publishing end of a [`Transport`], as a [`Publisher`](crate::local::Publisher) has it.
 pub trait Publish: Send + 'static {
     /// See [`Publisher::emit`](crate::local::Publisher::emit).
     fn emit(&mut self, message: Probe)
@@ -89,11 +91,11 @@ pub trait Publish: Send + 'static {
     /// See [`Publisher::try_emit`](crate::local::Publisher::try_emit).
     ///
     /// # Errors
-    /// With the message, if a gating subscription holds the publisher.
+    /// With the message, if a gating subscription blocks the publisher.
     fn try_emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>>;
 }
 
-/// The reading end of a [`Transport`]: what the laws ask of a [`Subscription`](crate::local::Subscription).
+/// The reading end of a [`Transport`], as a [`Subscription`](crate::local::Subscription) has it.
 pub trait Subscribe: Send + 'static {
     /// See [`Subscription::recv`](crate::local::Subscription::recv).
     fn recv(&mut self) -> impl Future<Output = Option<Delivery<Probe>>> + Send;
@@ -111,7 +113,7 @@ pub trait Subscribe: Send + 'static {
 /// One thing that users of a transport rely on.
 #[derive(Clone, Copy, Debug)]
 pub struct Law {
-    /// What it says.
+    /// Its name.
     pub name: &'static str,
     /// Panics if it is broken.
     pub run: fn(Pair) -> LocalFuture<()>,
@@ -123,7 +125,7 @@ pub fn laws<T: Transport>() -> Vec<Law> {
     crate::conformance! { @all list T }
 }
 
-/// Makes one test for each law, on plain threads: `conformance!(MyTransport);`. On another executor:
+/// Makes one test per law, on plain threads: `conformance!(MyTransport);`. On another executor:
 /// `conformance!(MyTransport, MySubject);`.
 #[macro_export]
 macro_rules! conformance {
@@ -190,17 +192,17 @@ fn probe(publisher: u64, number: u64) -> Probe {
     Probe { publisher, number }
 }
 
-/// So many rounds of something, fewer where an interpreter runs them.
+/// A number of rounds, reduced under Miri.
 const fn rounds(count: u64) -> u64 {
     if cfg!(miri) { count.div_ceil(50) } else { count }
 }
 
-/// The number of a delivery that must be a message.
+/// The number of the message in a delivery. Panics if it is no message.
 #[track_caller]
 fn number(delivery: Option<Delivery<Probe>>) -> u64 {
     match delivery {
         Some(Delivery::Msg(probe)) => probe.number,
-        Some(Delivery::Gap(gap)) => panic!("{gap}, though nothing may be missing"),
-        None => panic!("the end, though there is more to come"),
+        Some(Delivery::Gap(gap)) => panic!("unexpected gap: {gap}"),
+        None => panic!("unexpected end"),
     }
 }

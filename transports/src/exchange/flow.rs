@@ -147,7 +147,7 @@ impl Flow {
         if count > 0 && link.grant(self.id, count).is_ok() {
             self.credit += count as usize;
         }
-        if !self.has_asked && self.relay.is_asked() {
+        if !self.has_asked && self.relay.is_requested() {
             self.has_asked = self.ended || link.ask(now, self.id).is_ok();
         }
         self.done = match self.relay.done(at_shutdown) {

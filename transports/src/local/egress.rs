@@ -243,7 +243,8 @@ impl<T> EgressStream<T> {
         self.reader.pass(count);
     }
 
-    /// How messages lie in the result of [`lend`](EgressStream::borrow); `None` if they are too long.
+    /// How messages lie in the result of [`lend`](EgressStream::borrow); `None` if they are too
+    /// long.
     #[must_use]
     pub fn shape(&self) -> Option<RunShape> {
         let layout = self.publisher.0.ring.layout();

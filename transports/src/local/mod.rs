@@ -27,9 +27,9 @@
 //! | `state` | what publishers and subscriptions share: two states and the edge between them |
 //! | `topic` | joining and leaving |
 //! | `task_budget` | deferred wakes, and when a task yields |
-//! | `writer`, then `publisher`, `remote_publisher` | the writing end without a type, and its two fronts |
-//! | `reader`, then `subscription` | the reading end without a type, and its typed front |
-//! | `egress` | the reading end for another process, which keeps messages until they are confirmed |
+//! | `writer`, then `publisher`, `remote_publisher` | the untyped writing end, and its two fronts |
+//! | `reader`, then `subscription` | the untyped reading end, and its typed front |
+//! | `egress` | the reading end for another process: keeps messages until confirmed |
 
 mod delivery;
 mod egress;

@@ -274,7 +274,7 @@ impl Reader {
     /// As [`find`](Self::find), and parks the task if there is nothing.
     #[inline(never)]
     pub(super) fn find_or_park(&mut self, context: &Context<'_>) -> Found {
-        self.ask();
+        self.request();
         let found = self.find_again();
         if !matches!(found, Found::Empty) {
             return found;
@@ -300,7 +300,7 @@ impl Reader {
     /// Finds what comes next: a message, a gap, or the end.
     #[inline(never)]
     pub(super) fn find(&mut self) -> Found {
-        self.ask();
+        self.request();
         // First of all, so that everything published before the last call is seen below.
         let last_call = self.membership.state.last_call.load(Ordering::Acquire);
         if last_call == LastCall::Now as u8 {
@@ -397,13 +397,13 @@ impl Reader {
     }
 
     /// Tells remote publishers, at the first read, that this subscription requests messages.
-    fn ask(&mut self) {
-        if self.membership.state.has_asked.load(Ordering::Relaxed) {
+    fn request(&mut self) {
+        if self.membership.state.has_requested.load(Ordering::Relaxed) {
             return;
         }
         // Publishers may have joined before this first read.
         self.add_edges();
-        self.membership.state.has_asked.store(true, Ordering::Release);
+        self.membership.state.has_requested.store(true, Ordering::Release);
         announce();
         let remote = self.edges.iter().filter(|edge| !edge.publisher.origin.is_local());
         ring_each(remote, |edge| edge.publisher.room.ring());

@@ -134,8 +134,8 @@ impl RemotePublisher {
 
     /// Whether every gating subscription has requested a message.
     #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.writer.state.is_asked()
+    pub fn is_requested(&self) -> bool {
+        self.writer.state.is_requested()
     }
 
     /// Whether a gating subscription may have a message in flight, or left with one.

@@ -153,7 +153,8 @@ impl PublisherState {
             progress: progress.clone(),
         };
         publisher.readers.change(|readers| readers.push(reader));
-        // While the reader joined, the ring may have seemed full to the publisher, which then parked.
+        // While the reader joined, the ring may have seemed full to the publisher, which then
+        // parked.
         publisher.wake();
         let publisher = publisher.clone();
         Some(Edge { publisher, consumer, line, known, progress, loss_reported: false })
@@ -189,10 +190,10 @@ impl PublisherState {
     }
 
     /// Whether every gating subscription has requested a message.
-    pub(super) fn is_asked(&self) -> bool {
+    pub(super) fn is_requested(&self) -> bool {
         let readers = self.readers.lock();
         let mut gating = readers.iter().filter(|reader| reader.entry.is_some());
-        gating.all(|reader| reader.subscriber.has_asked.load(Ordering::Acquire))
+        gating.all(|reader| reader.subscriber.has_requested.load(Ordering::Acquire))
     }
 
     /// Whether a gating subscription may have a message in flight, or left with one.
@@ -283,7 +284,7 @@ pub(super) struct SubscriberState {
     /// All publishers that it reads.
     pub(super) publishers: Versioned<Vec<Arc<PublisherState>>>,
     /// It has requested a message.
-    pub(super) has_asked: AtomicBool,
+    pub(super) has_requested: AtomicBool,
     /// A [`LastCall`], or 0.
     pub(super) last_call: AtomicU8,
     /// It stands for the readers of another process.
@@ -299,7 +300,7 @@ impl SubscriberState {
             bell: Doorbell::new(),
             incoming: Versioned::default(),
             publishers: Versioned::default(),
-            has_asked: AtomicBool::new(false),
+            has_requested: AtomicBool::new(false),
             last_call: AtomicU8::new(0),
         })
     }
