@@ -117,14 +117,10 @@ impl PublisherState {
         }))
     }
 
-    /// Marks the publisher as lost. Call it before the ring is closed.
+    /// Marks the publisher as lost. Call it before the ring is closed. Each reader reports the loss
+    /// once ([`Edge::reports_loss`]).
     pub(super) fn lose(&self) {
         self.lost.store(true, Ordering::Release);
-    }
-
-    /// Whether the publisher's end is a loss. Each reader reports it once ([`Edge::reports_loss`]).
-    fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
     }
 
     /// Joins a subscription to this publisher. `None` if the ring has no free entry.
@@ -383,7 +379,8 @@ impl Edge {
 
     /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
     pub(super) fn reports_loss(&mut self) -> bool {
-        self.publisher.is_lost() && !std::mem::replace(&mut self.loss_reported, true)
+        self.publisher.lost.load(Ordering::Acquire)
+            && !std::mem::replace(&mut self.loss_reported, true)
     }
 
     /// Shows how far an observer of a remote publisher is.
