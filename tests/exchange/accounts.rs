@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{Delivery, Policy, Schema, Sight, Topic, TopicError};
 
-use crate::station::{Number, Place, Side, take, until, within};
+use crate::harness::{Number, Place, Side, take, until, within};
 
 /// What can have become of a message, by the names of the counters.
 pub(crate) const FATES: [&str; 6] =

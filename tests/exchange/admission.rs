@@ -15,7 +15,7 @@ use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
-use crate::station::{
+use crate::harness::{
     Number, PATIENCE, Place, Side, connect, end, frame, hear, hello, say, subscribe, take, until,
     within,
 };

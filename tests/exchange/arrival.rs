@@ -9,7 +9,7 @@ use mycelium_transports::local::{Delivery, Gap, GapReason, Policy};
 use mycelium_transports::stream::STREAMS;
 use tokio::sync::Semaphore;
 
-use crate::station::{Number, Place, Side, end, take, until, within};
+use crate::harness::{Number, Place, Side, end, take, until, within};
 
 #[tokio::test]
 async fn what_is_published_there_is_received_here_and_so_is_its_end() {

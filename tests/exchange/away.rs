@@ -3,7 +3,7 @@
 use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::{Delivery, GapReason, Policy};
 
-use crate::station::{Number, Place, Side, Wire, end, take, until, within};
+use crate::harness::{Number, Place, Side, Wire, end, take, until, within};
 
 /// It confirms what it took when the connection is lost, and says goodbye on the next one before its stream goes on there.
 async fn leaves_unheard(name: &str, redelivery: Redelivery) -> Option<Delivery<Number>> {

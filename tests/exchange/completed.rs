@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mycelium_executor::Backoff;
 use mycelium_transports::local::{Delivery, Policy};
 
-use crate::station::{Number, PATIENCE, Place, Side, take, until, within};
+use crate::harness::{Number, PATIENCE, Place, Side, take, until, within};
 
 #[tokio::test]
 async fn nobody_waits_for_a_publisher_that_has_completed() {

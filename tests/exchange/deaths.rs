@@ -8,8 +8,8 @@ use mycelium_transports::local::{Delivery, Gap, GapReason, Policy, Publisher, Su
 use tokio::task::JoinHandle;
 
 use crate::accounts::fates;
+use crate::harness::{Number, Place, Side, until, within};
 use crate::lost::Big;
-use crate::station::{Number, Place, Side, until, within};
 
 /// A process that reads numbers, until it dies.
 struct Life {

@@ -17,7 +17,7 @@ use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
-use crate::station::{Number, Place, Side, end, frame, hello, subscribe, until, within};
+use crate::harness::{Number, Place, Side, end, frame, hello, subscribe, until, within};
 
 const PLACE: &str = "MYCELIUM_HOSTILE_PLACE";
 const READERS: [&str; 2] = ["good-0", "good-1"];

@@ -6,7 +6,7 @@ use mycelium_executor::{Executor, Stream};
 use mycelium_transports::local::Policy;
 use mycelium_transports::unix::Bound;
 
-use crate::station::{
+use crate::harness::{
     Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,
 };
 

@@ -12,7 +12,7 @@ use mycelium_transports::stream::{STREAMS, TOPICS};
 use mycelium_transports::unix;
 use tokio::time::Instant;
 
-use crate::station::{
+use crate::harness::{
     Number, PATIENCE, Place, Side, Wire, connect, end, hear, hello, say, take, until, within,
 };
 

@@ -10,7 +10,7 @@ use mycelium_transports::local::{Delivery, Policy, Publisher};
 use tokio::task::JoinHandle;
 
 use crate::accounts::{FATES, fates};
-use crate::station::{Number, Place, Side, Wire, take, until, within};
+use crate::harness::{Number, Place, Side, Wire, take, until, within};
 
 #[tokio::test]
 async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is_not_doubled() {

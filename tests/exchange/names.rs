@@ -6,7 +6,7 @@ use mycelium_executor::Stream;
 use mycelium_transports::exchange::Station;
 use mycelium_transports::local::Policy;
 
-use crate::station::{
+use crate::harness::{
     Number, Place, Side, connect, end, hear, hello, say, subscribe, take, within,
 };
 

@@ -9,7 +9,7 @@ use mycelium_executor::Stream;
 use mycelium_transports::counters::Kind;
 use mycelium_transports::local::Policy;
 
-use crate::station::{
+use crate::harness::{
     Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,
 };
 

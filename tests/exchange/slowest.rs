@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mycelium_transports::local::{Delivery, Policy, Subscription};
 
-use crate::station::{Number, Place, Side, end, take, until, within};
+use crate::harness::{Number, Place, Side, end, take, until, within};
 
 /// Takes numbers that come a second time.
 async fn take_again(reader: &mut Subscription<Number>, numbers: std::ops::Range<u64>) {

@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use mycelium_transports::local::{Delivery, Policy, TryRecv};
 
-use crate::station::{Number, Place, Side, end, take, within};
+use crate::harness::{Number, Place, Side, end, take, within};
 
 /// What came from a client went back to it.
 #[tokio::test]

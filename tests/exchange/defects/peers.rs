@@ -7,7 +7,7 @@ use mycelium_executor::Stream;
 use mycelium_transports::local::{Policy, Refusal, TryRecv};
 use mycelium_transports::unix::{Allowed, Bound};
 
-use crate::station::{
+use crate::harness::{
     Number, Place, Side, Tick, connect, end, frame, hello, subscribe, take, until, within,
 };
 

@@ -10,8 +10,8 @@ use mycelium_executor::Stream;
 use super::Notice;
 use super::admission::Seat;
 use super::control::Busy;
-use super::serving::Serving;
-use super::station::Station;
+use super::server::Station;
+use super::server_session::Serving;
 use crate::stream::{DriveError, Driver, NodeLink};
 
 /// One connection, which has its seat for as long as it is there.

@@ -22,27 +22,27 @@
 //! to the caller as a [`Notice`].
 
 mod admission;
+mod client;
+mod client_session;
 mod config;
 mod connection;
 mod control;
-mod dialer;
-mod flow;
+mod incoming_stream;
 mod layout;
 mod names;
 mod notice;
-mod past;
-mod reading;
-mod served;
-mod serving;
-mod station;
+mod redelivery;
+mod served_topic;
+mod server;
+mod server_session;
 
+pub use client::{Connect, DialError, Dialer, Want};
 pub use config::{Identity, LinkConfig, Window};
 pub use control::Control;
-pub use dialer::{Connect, DialError, Dialer, Want};
 pub use layout::{Difference, LayoutMismatch};
 pub use notice::{Notice, Observer};
-pub use past::Redelivery;
-pub use station::{Offer, Station};
+pub use redelivery::Redelivery;
+pub use server::{Offer, Station};
 
 /// Gaps of a stream, by the number that stands for why on the wire.
 mod reason {

@@ -15,7 +15,7 @@ use mycelium_core::link::{
 };
 use mycelium_executor::{Executor, SendFuture, Stream};
 
-use super::inbox::Inbox;
+use super::read_buffer::Inbox;
 
 /// So long a peer that reads no more is waited for, once the link has ended, and one that cannot be written to is heard.
 const LINGER: Duration = Duration::from_secs(1);

@@ -1,10 +1,10 @@
 //! Both ends of exchanges over real sockets, for tests of what they promise and what strangers do to them: who serves
 //! and who reads (`side`), what was noticed (`notices`), a connection that can be held up and cut (`wire`), and the
-//! bytes of a peer that is none of ours (`stranger`).
+//! bytes of a peer that is none of ours (`raw_peer`).
 
 mod notices;
+mod raw_peer;
 mod side;
-mod stranger;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use mycelium_transports::local::{Delivery, Subscription};
 use tokio::task::JoinHandle;
 
 pub(crate) use notices::Notices;
+pub(crate) use raw_peer::{connect, frame, hear, hello, say, subscribe};
 pub(crate) use side::Side;
-pub(crate) use stranger::{connect, frame, hear, hello, say, subscribe};
 pub(crate) use wire::Wire;
 
 /// Longer than anything here takes.

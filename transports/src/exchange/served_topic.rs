@@ -12,8 +12,8 @@ use mycelium_core::frame::Fragment;
 use mycelium_core::link::{Lent, Link, Name, OutgoingId, SendError, ServeId};
 
 use super::control::Busy;
-use super::past::{Past, Redelivery, Verdict};
 use super::reason;
+use super::redelivery::{Past, Redelivery, Verdict};
 use crate::local::{Policy, Sight, Source, Tap, Topic, TopicError, Undelivered};
 
 /// The most messages of one publisher in a row while others have some, too.

@@ -9,8 +9,8 @@ use futures_util::future::select;
 use mycelium_core::link::{ConfigError, LinkError, Name};
 use mycelium_executor::{Executor, SendFuture, Stream};
 
+use super::client_session::Reading;
 use super::control::{Busy, Phase};
-use super::reading::Reading;
 use super::{Control, Identity, LinkConfig, Notice, Observer};
 use crate::counters::{LinkValue, Region, plain};
 use crate::local::{Policy, Topic};

@@ -12,8 +12,8 @@ use mycelium_core::link::{
 
 use super::admission::Seat;
 use super::control::Phase;
-use super::served::{KeptTap, Served};
-use super::station::{Offer, Station};
+use super::served_topic::{KeptTap, Served};
+use super::server::{Offer, Station};
 use super::{LayoutMismatch, Notice};
 use crate::counters::{Line, LinkValue};
 use crate::local::{Policy, Topic};

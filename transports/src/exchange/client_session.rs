@@ -12,9 +12,9 @@ use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, Link, Mode, Name, RejectReason, SendError, WantId,
 };
 
+use super::client::Want;
 use super::control::Phase;
-use super::dialer::Want;
-use super::flow::Flow;
+use super::incoming_stream::Flow;
 use super::layout::LONGEST_FORM;
 use super::{Control, LayoutMismatch, Notice, Observer, reason};
 use crate::counters::{Line, LinkValue};

@@ -13,7 +13,7 @@ use super::admission::{Admission, Seat};
 use super::connection::Connection;
 use super::control::{Busy, PeerEnd, Phase};
 use super::names::{NameError, Names};
-use super::served::KeptTap;
+use super::served_topic::KeptTap;
 use super::{Control, Identity, LinkConfig, Notice, Observer, Redelivery};
 use crate::counters::{Line, LinkValue, Region, plain};
 use crate::local::{Policy, Topic, TopicError};

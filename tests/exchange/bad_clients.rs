@@ -9,7 +9,7 @@ use mycelium_transports::local::{Delivery, Policy};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::station::{
+use crate::harness::{
     Notices, Number, PATIENCE, Place, Side, Tick, connect, end, frame, hear, hello, say, subscribe,
     until,
 };
