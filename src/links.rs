@@ -15,7 +15,7 @@ use futures_util::future::{Either, select};
 use mycelium_core::Message;
 use mycelium_executor::{Executor, Listener, SpawnError};
 use mycelium_transports::exchange::{
-    Control, Dialer, Identity, Notice, Observer, Offer, Station, Want,
+    Control, ExportedTopic, Identity, Notice, Observer, TopicClient, TopicInterest, TopicServer,
 };
 use mycelium_transports::local::Policy;
 use mycelium_transports::stream::{STREAMS, TOPICS};
@@ -32,22 +32,22 @@ use socket::{Socket, connect};
 
 /// Topics between this node and the others, by node, each with the strictest policy of its readers on the reading side.
 #[derive(Debug, Default)]
-pub(crate) struct Neighbours {
+pub(crate) struct PeerTopics {
     /// What this node reads of others; a topic stands once for each service that emits it.
     pub(crate) publishers: BTreeMap<String, Vec<(&'static str, Policy)>>,
     /// What others read of this node.
     pub(crate) readers: BTreeMap<String, Vec<(&'static str, Policy)>>,
 }
 
-impl Neighbours {
+impl PeerTopics {
     /// Those of `node`, which has `services`; `known` are the services of all nodes.
     pub(crate) fn new(
         node: &str,
         topology: &Topology,
         known: &[(String, Ports)],
         services: &[(String, Ports)],
-    ) -> Result<Neighbours, BuildError> {
-        let mut neighbours = Neighbours::default();
+    ) -> Result<PeerTopics, BuildError> {
+        let mut peer_topics = PeerTopics::default();
         for (other, names) in topology.places() {
             let theirs = || known.iter().filter(|(name, _)| names.contains(&name.as_str()));
             for (_, ports) in theirs() {
@@ -61,13 +61,13 @@ impl Neighbours {
             if other == node {
                 continue;
             }
-            let publishers = neighbours.publishers.entry(other.to_owned()).or_default();
+            let publishers = peer_topics.publishers.entry(other.to_owned()).or_default();
             for port in theirs().flat_map(|(_, ports)| &ports.emits) {
                 let policy = strictest(topology, port.topic, services.iter());
                 publishers.extend(policy.map(|policy| (port.topic, policy)));
             }
             check_limits(other, node, publishers.iter().map(|(topic, _)| *topic))?;
-            let readers = neighbours.readers.entry(other.to_owned()).or_default();
+            let readers = peer_topics.readers.entry(other.to_owned()).or_default();
             let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
             let mut sent = Vec::new();
             for topic in mine.map(|port| port.topic) {
@@ -78,13 +78,13 @@ impl Neighbours {
             }
             check_limits(node, other, sent.into_iter())?;
         }
-        neighbours.publishers.retain(|_, topics| !topics.is_empty());
-        neighbours.readers.retain(|_, topics| !topics.is_empty());
-        if !neighbours.readers.is_empty() {
+        peer_topics.publishers.retain(|_, topics| !topics.is_empty());
+        peer_topics.readers.retain(|_, topics| !topics.is_empty());
+        if !peer_topics.readers.is_empty() {
             topology.check_socket(node)?;
         }
-        neighbours.publishers.keys().try_for_each(|peer| topology.check_socket(peer))?;
-        Ok(neighbours)
+        peer_topics.publishers.keys().try_for_each(|peer| topology.check_socket(peer))?;
+        Ok(peer_topics)
     }
 
     /// How many other nodes read a topic of this one in a gating mode.
@@ -150,7 +150,7 @@ fn strictest<'a>(
 /// The links of a running node.
 pub(crate) struct Links {
     control: Arc<Control>,
-    station: Option<Arc<Station>>,
+    server: Option<Arc<TopicServer>>,
     /// Has the control told which nodes have ended for good.
     watch: Option<Watch>,
 }
@@ -158,9 +158,9 @@ pub(crate) struct Links {
 impl Links {
     /// Announces the readers, listens for them, and dials the publishers.
     pub(crate) fn start(shared: &Arc<Shared>) -> Result<Links, StartError> {
-        let mut links = Links { control: Arc::default(), station: None, watch: None };
-        let neighbours = &shared.plan.neighbours;
-        if neighbours.publishers.is_empty() && neighbours.readers.is_empty() {
+        let mut links = Links { control: Arc::default(), server: None, watch: None };
+        let peer_topics = &shared.plan.peer_topics;
+        if peer_topics.publishers.is_empty() && peer_topics.readers.is_empty() {
             return Ok(links);
         }
         let node = &shared.plan.node;
@@ -169,10 +169,10 @@ impl Links {
         let log = Log::new(node, shared.executor.clone());
         spawn(&*shared.executor, node, log.clone().run(links.control.clone()))?;
         let observer = observer(shared, &log);
-        if !neighbours.readers.is_empty() {
-            links.station = Some(links.listen(shared, identity, observer.clone())?);
+        if !peer_topics.readers.is_empty() {
+            links.server = Some(links.listen(shared, identity, observer.clone())?);
         }
-        for (peer, topics) in &neighbours.publishers {
+        for (peer, topics) in &peer_topics.publishers {
             links.dial(shared, identity, peer, topics, observer.clone())?;
         }
         links.watch = Some(links.follow());
@@ -206,10 +206,10 @@ impl Links {
         shared: &Arc<Shared>,
         identity: Identity,
         observer: Observer,
-    ) -> Result<Arc<Station>, StartError> {
+    ) -> Result<Arc<TopicServer>, StartError> {
         let (plan, executor) = (&shared.plan, &shared.executor);
         let failed = |problem: String| StartError::Link { node: plan.node.clone(), problem };
-        let mut station = Station::new(
+        let mut server = TopicServer::new(
             identity,
             plan.topology.default_link(),
             executor.clone(),
@@ -218,32 +218,32 @@ impl Links {
             observer.clone(),
         );
         for (other, user) in plan.topology.owners() {
-            station.bind_user(other, user);
+            server.bind_user(other, user);
         }
-        for (reader, topics) in &plan.neighbours.readers {
-            let link = station.link(reader, plan.topology.link(&plan.node, reader));
+        for (reader, topics) in &plan.peer_topics.readers {
+            let link = server.link(reader, plan.topology.link(&plan.node, reader));
             link.map_err(|error| failed(format!("with `{reader}`: {error}")))?;
             for (topic, policy) in topics {
                 let announced = shared.named_topic(topic);
-                let announced = announced.map(|topic| station.announce(reader, &topic, *policy));
+                let announced = announced.map(|topic| server.announce(reader, &topic, *policy));
                 announced.transpose().map_err(BuildError::Topic)?;
             }
         }
         for topic in shared.topics().filter(|topic| topic.name() != DeadLetter::TOPIC) {
-            station.redeliver(topic.name(), plan.topology.redelivery(topic.name()));
+            server.redeliver(topic.name(), plan.topology.redelivery(topic.name()));
             let readers = plan.topology.readers(topic.name());
-            station.add(Offer { topic, readers });
+            server.add(ExportedTopic { topic, readers });
         }
         let path = plan.topology.socket(&plan.node);
         let socket = Socket::at(&plan.node, &path, plan.topology.access(&plan.node))?;
         let listener = socket.listener(&**executor).map_err(failed)?;
-        let station = Arc::new(station);
+        let server = Arc::new(server);
         tracing::info!(node = plan.node, socket = %path.display(), "node listens");
-        let waiting = station.clone().wait_for_readers();
-        let serving = listen(station.clone(), socket, listener, executor.clone(), observer);
+        let waiting = server.clone().wait_for_readers();
+        let serving = listen(server.clone(), socket, listener, executor.clone(), observer);
         spawn(&**executor, &plan.node, waiting)?;
         spawn(&**executor, &plan.node, serving)?;
-        Ok(station)
+        Ok(server)
     }
 
     fn dial(
@@ -255,17 +255,17 @@ impl Links {
         observer: Observer,
     ) -> Result<(), StartError> {
         let (plan, executor) = (&shared.plan, &shared.executor);
-        let mut wants: Vec<Want> = Vec::new();
+        let mut interests: Vec<TopicInterest> = Vec::new();
         for (name, policy) in topics {
             let topic = shared.named_topic(name);
-            let topic =
-                topic.filter(|topic| wants.iter().all(|want| want.topic.name() != topic.name()));
-            wants.extend(topic.map(|topic| Want { topic, policy: *policy }));
+            let topic = topic
+                .filter(|topic| interests.iter().all(|want| want.topic.name() != topic.name()));
+            interests.extend(topic.map(|topic| TopicInterest { topic, policy: *policy }));
         }
-        let dialer = Dialer {
+        let client = TopicClient {
             peer: peer.to_owned(),
             connect: connect(executor.clone(), &plan.topology.socket(peer)),
-            wants,
+            interests,
             identity,
             config: plan.topology.link(&plan.node, peer),
             executor: executor.clone(),
@@ -273,7 +273,7 @@ impl Links {
             counters: shared.counters().clone(),
             observer,
         };
-        let reading = dialer.run().map_err(|error| StartError::Link {
+        let reading = client.run().map_err(|error| StartError::Link {
             node: plan.node.clone(),
             problem: format!("with `{peer}`: {error}"),
         })?;
@@ -313,18 +313,18 @@ impl Links {
     /// Messages that readers had not confirmed when all links had ended: reader, topic and number of
     /// messages.
     pub(crate) fn undelivered(&self) -> Vec<(String, String, usize)> {
-        self.station.as_ref().map_or_else(Vec::new, |station| station.undelivered())
+        self.server.as_ref().map_or_else(Vec::new, |server| server.undelivered())
     }
 
     /// Whether a reader that the launcher runs, or will run again, has not taken all that there is for it.
     pub(crate) fn has_readers_to_come(&self) -> bool {
         let comes = |node: &String| MEMBERS.standing(node).is_some_and(|told| !told.is_final());
-        self.station.as_ref().is_some_and(|station| station.unfinished().iter().any(comes))
+        self.server.as_ref().is_some_and(|server| server.unfinished().iter().any(comes))
     }
 
     /// How many messages readers have confirmed so far: while this grows, it is worth waiting.
     pub(crate) fn progress(&self) -> u64 {
-        self.station.as_ref().map_or(0, |station| station.progress())
+        self.server.as_ref().map_or(0, |server| server.progress())
     }
 }
 
@@ -334,9 +334,9 @@ impl Drop for Links {
     }
 }
 
-/// Runs a station until the links end, on a new listener whenever the socket had to be made again.
+/// Runs a server until the links end, on a new listener whenever the socket had to be made again.
 async fn listen(
-    station: Arc<Station>,
+    server: Arc<TopicServer>,
     mut socket: Socket,
     mut listener: Listener,
     executor: Arc<dyn Executor>,
@@ -344,7 +344,7 @@ async fn listen(
 ) {
     let welcome = socket.guard();
     loop {
-        let serving = pin!(station.clone().run(listener, |peer| welcome.check(peer)));
+        let serving = pin!(server.clone().run(listener, |peer| welcome.check(peer)));
         let vanished = pin!(socket.made_again(&executor, &observer));
         match select(serving, vanished).await {
             Either::Left(_) => return,
@@ -374,12 +374,12 @@ fn observer(shared: &Arc<Shared>, log: &Arc<Log>) -> Observer {
     // The links belong to it.
     let shared = Arc::downgrade(shared);
     Arc::new(move |notice| {
-        if let Notice::LayoutDiffers { peer, topic, mismatch } = &notice
+        if let Notice::TopicLayoutDiffers { peer, topic, mismatch } = &notice
             && let Some(shared) = shared.upgrade()
         {
             shared.cannot_read(peer, topic, mismatch);
         }
-        if let Notice::GivenUp { undelivered } = &notice
+        if let Notice::DeadLettered { undelivered } = &notice
             && let Some(shared) = shared.upgrade()
         {
             shared.bury(undelivered);

@@ -109,7 +109,7 @@ impl Node {
 
     /// The nodes of the topology that this one reads from.
     pub fn reads_from(&self) -> impl Iterator<Item = &str> {
-        self.plan.neighbours.publishers.keys().map(String::as_str)
+        self.plan.peer_topics.publishers.keys().map(String::as_str)
     }
 
     /// Runs the node until its services have ended, on `executor`. Ctrl-C shuts it down; a second one does not wait.

@@ -9,7 +9,7 @@ use mycelium_transports::local::{Policy, Schema, TopicError};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
-use crate::links::Neighbours;
+use crate::links::PeerTopics;
 use crate::topology::Topology;
 use letters::Letters;
 
@@ -67,7 +67,7 @@ pub(crate) struct Plan {
     /// publishers.
     pub(crate) feedback: Vec<(String, &'static str)>,
     /// What other nodes have to do with this one.
-    pub(crate) neighbours: Neighbours,
+    pub(crate) peer_topics: PeerTopics,
     /// Which of its services end after the others, as they read dead letters.
     pub(crate) letters: Letters,
     /// Services of this node, with the topics that they read.
@@ -96,9 +96,9 @@ impl Plan {
         services: &[(String, Ports)],
     ) -> Result<Plan, BuildError> {
         check_names(&topology, known)?;
-        let neighbours = Neighbours::new(node, &topology, known, services)?;
+        let peer_topics = PeerTopics::new(node, &topology, known, services)?;
         let mut topics = topics(services)?;
-        for (topic, _) in neighbours.publishers.values().flatten() {
+        for (topic, _) in peer_topics.publishers.values().flatten() {
             // Each publisher far away has a ring here, too.
             if let Some(planned) = topics.get_mut(topic) {
                 planned.publishers += 1;
@@ -109,8 +109,8 @@ impl Plan {
             let local = services
                 .iter()
                 .filter(|(name, ports)| reads(ports) && topology.policy(name, topic).is_gating());
-            planned.capacity = capacity(node, &topology, &neighbours, topic, &planned.schema);
-            planned.gating = local.count() + neighbours.gating_readers(topic) + SPARE_READERS;
+            planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
+            planned.gating = local.count() + peer_topics.gating_readers(topic) + SPARE_READERS;
         }
         let edges = edges(&placed(&topology, known).unwrap_or_else(|| services.to_vec()));
         refuse_blocking_cycles(&topology, &edges)?;
@@ -130,12 +130,12 @@ impl Plan {
         if memory > budget {
             return Err(BuildError::Memory { needed: memory, budget });
         }
-        let letters = Letters::new(services, &edges, &neighbours);
+        let letters = Letters::new(services, &edges, &peer_topics);
         let reads = services.iter().map(|(name, ports)| {
             (name.clone(), ports.reads.iter().map(|port| port.topic).collect())
         });
         let (node, reads) = (node.to_owned(), reads.collect());
-        Ok(Plan { node, topology, topics, memory, feedback, neighbours, letters, reads })
+        Ok(Plan { node, topology, topics, memory, feedback, peer_topics, letters, reads })
     }
 
     /// The services of this node that read a topic.
@@ -157,7 +157,7 @@ impl Plan {
                 (0, _) => {
                     tracing::warn!(node = self.node, topic, "is read, but no service here emits it")
                 }
-                (_, 0) if self.neighbours.reads(topic) => {}
+                (_, 0) if self.peer_topics.reads(topic) => {}
                 (_, 0) => tracing::warn!(
                     node = self.node,
                     topic,
@@ -205,7 +205,7 @@ fn check_names(topology: &Topology, known: &[(String, Ports)]) -> Result<(), Bui
 fn capacity(
     node: &str,
     topology: &Topology,
-    neighbours: &Neighbours,
+    peer_topics: &PeerTopics,
     topic: &str,
     schema: &Schema,
 ) -> usize {
@@ -213,7 +213,7 @@ fn capacity(
         return DEAD_LETTERS;
     }
     let windows =
-        neighbours.sharing(topic).map(|other| topology.link(node, other).window.slots(schema));
+        peer_topics.sharing(topic).map(|other| topology.link(node, other).window.slots(schema));
     windows.chain([topology.capacity(topic)]).max().unwrap_or(2)
 }
 

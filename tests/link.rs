@@ -55,7 +55,7 @@ impl Writer {
 }
 
 impl Traffic<4, 4> for Writer {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 4, 4>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, 4, 4>, event: Event<'_>) {
         let name = Name::try_from("writer").unwrap();
         match event {
             Event::Up { .. } => (self.serve, self.stream) = (None, None),
@@ -99,7 +99,7 @@ struct Reader {
 }
 
 impl Traffic<4, 4> for Reader {
-    fn heard(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, event: Event<'_>) {
+    fn on_event(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, event: Event<'_>) {
         if let Event::Stream { resumed, .. } = event {
             self.missed += resumed.unwrap_or(0);
         }
@@ -201,7 +201,7 @@ async fn why_a_link_ended_is_said_though_the_peer_has_gone() {
 struct Vanishing(Option<UnixStream>);
 
 impl Traffic<4, 4> for Vanishing {
-    fn heard(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, _: Event<'_>) {}
+    fn on_event(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, _: Event<'_>) {}
 
     fn send(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, _: &mut Context<'_>) {
         if let Some(mut peer) = self.0.take() {

@@ -12,7 +12,7 @@ mod system {
     use mycelium_executor::{Executor, Listener, Peer};
     use mycelium_transports::exchange::{Connect, Notice, Observer};
     pub(crate) use mycelium_transports::unix::LONGEST_PATH;
-    use mycelium_transports::unix::{self, Access, Allowed, BindError, Bound};
+    use mycelium_transports::unix::{self, Access, AllowedPeers, BindError, BoundSocket};
 
     use crate::error::StartError;
     use crate::topology::Access as Asked;
@@ -22,7 +22,7 @@ mod system {
 
     /// Where a node listens. The socket is removed with it.
     pub(crate) struct Socket {
-        bound: Bound,
+        bound: BoundSocket,
     }
 
     impl Socket {
@@ -39,7 +39,7 @@ mod system {
                 access = access.mode(mode);
             }
             let node = node.to_owned();
-            let bound = Bound::open_to(path, access).map_err(|error| match error {
+            let bound = BoundSocket::with_access(path, access).map_err(|error| match error {
                 BindError::Unreachable { directory, user, .. } => {
                     StartError::Unreachable { node, socket: path.to_owned(), directory, user }
                 }
@@ -69,12 +69,15 @@ mod system {
                 executor.sleep_until(executor.now() + RECHECK).await;
                 match self.renew(&mut is_new, &**executor) {
                     Ok(Some(listener)) => {
-                        observer(Notice::Rebound { path: self.bound.path() });
+                        observer(Notice::AddressRestored { path: self.bound.path() });
                         return listener;
                     }
                     Ok(None) => told.clear(),
                     Err(problem) if problem != told => {
-                        observer(Notice::Unbound { path: self.bound.path(), problem: &problem });
+                        observer(Notice::AddressLost {
+                            path: self.bound.path(),
+                            problem: &problem,
+                        });
                         told = problem;
                     }
                     Err(_) => {}
@@ -97,7 +100,7 @@ mod system {
     }
 
     /// Who may connect.
-    pub(crate) struct Guard(Allowed);
+    pub(crate) struct Guard(AllowedPeers);
 
     impl Guard {
         pub(crate) fn check(&self, peer: &Peer) -> Result<(), String> {

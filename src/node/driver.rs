@@ -305,7 +305,7 @@ impl Driver {
                 let feeds_back =
                     plan.feedback.iter().any(|(to, fed)| *to == service.name && fed == topic);
                 let unfed = plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0);
-                let far_away = plan.neighbours.writes(topic);
+                let far_away = plan.peer_topics.writes(topic);
                 if feeds_back || unfed || far_away || from_outside.contains(topic) {
                     finisher.finish_when_empty();
                 }
@@ -317,7 +317,7 @@ impl Driver {
     /// next process of this node.
     fn leave_the_rest(&self) {
         for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
-            if self.shared.plan.neighbours.writes(topic) {
+            if self.shared.plan.peer_topics.writes(topic) {
                 finisher.finish_now();
             }
         }

@@ -6,7 +6,7 @@ use mycelium_core::Message;
 
 use super::{Edge, Ports, reaches};
 use crate::dead_letter::DeadLetter;
-use crate::links::Neighbours;
+use crate::links::PeerTopics;
 
 /// What the end of a node has to do with its readers of dead letters. The default is for a node without any.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl Letters {
     pub(super) fn new(
         services: &[(String, Ports)],
         edges: &[Edge],
-        neighbours: &Neighbours,
+        peer_topics: &PeerTopics,
     ) -> Letters {
         let readers: BTreeSet<String> = services
             .iter()
@@ -48,8 +48,8 @@ impl Letters {
         let (mine, others): (Vec<_>, Vec<_>) =
             services.iter().partition(|(name, _)| last.contains(name));
         let cross_links = mine.iter().any(|(_, ports)| {
-            ports.reads.iter().any(|port| neighbours.writes(port.topic))
-                || ports.emits.iter().any(|port| neighbours.reads(port.topic))
+            ports.reads.iter().any(|port| peer_topics.writes(port.topic))
+                || ports.emits.iter().any(|port| peer_topics.reads(port.topic))
         });
         let feed_others = others
             .iter()
@@ -57,8 +57,8 @@ impl Letters {
         let by_services = services.iter().any(|(_, ports)| {
             ports.can_give_up() || ports.emits.iter().any(|port| port.topic == DeadLetter::TOPIC)
         });
-        let are_never_written = !by_services && !neighbours.gates();
-        let have_no_end = others.is_empty() && neighbours.gates();
+        let are_never_written = !by_services && !peer_topics.gates();
+        let have_no_end = others.is_empty() && peer_topics.gates();
         Letters { last, cross_links, have_no_end, feed_others, are_never_written }
     }
 

@@ -68,6 +68,6 @@ impl Topology {
             return directory.clone();
         }
         let name = self.file.path.file_stem().unwrap_or("topology".as_ref()).to_string_lossy();
-        mycelium_transports::own_directory(&name)
+        mycelium_transports::private_directory(&name)
     }
 }

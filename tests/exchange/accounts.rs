@@ -25,8 +25,8 @@ fn topic(capacity: usize) -> Arc<Topic> {
 async fn what_a_connected_reader_did_not_take_is_undelivered() {
     let place = Place::new("accounts-undelivered");
     let (there, here) = Side::pair(8, 8);
-    let station = Arc::new(there.station_for("here", Policy::Block));
-    there.serve(station.clone(), &place.socket());
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    there.serve(server.clone(), &place.socket());
     let reader = here.reader();
     here.read("there", &place.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
@@ -36,23 +36,23 @@ async fn what_a_connected_reader_did_not_take_is_undelivered() {
     }
     drop(publisher);
     until("all of it has arrived", || reader.depth() == 8).await;
-    assert_eq!(station.progress(), 0, "what lies in a ring is not confirmed");
+    assert_eq!(server.progress(), 0, "what lies in a ring is not confirmed");
     there.control.drain();
     there.control.stop();
     within("all links have ended", there.control.ended()).await;
     let expected = vec![("here".to_owned(), "numbers".to_owned(), 8)];
-    assert_eq!(station.undelivered(), expected, "nobody will ever take these");
+    assert_eq!(server.undelivered(), expected, "nobody will ever take these");
 }
 
 #[tokio::test]
 async fn the_reading_side_accounts_for_all_that_its_relay_brought() {
     let place = Place::new("accounts-relay");
     let (there, here) = Side::pair(8, 64);
-    let station = there.station_for("here", Policy::DropOldest);
+    let server = there.server_for("here", Policy::DropOldest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(station, &place.socket());
+    there.serve(server, &place.socket());
     here.read("there", &place.socket(), Policy::DropOldest);
     assert!(matches!(within("a gap", reader.recv()).await, Some(Delivery::Gap(_))));
     take(&mut reader, 12..20).await;

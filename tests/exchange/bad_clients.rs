@@ -1,4 +1,4 @@
-//! A station among a thousand clients that mean no good: those who behave lose nothing.
+//! A server among a thousand clients that mean no good: those who behave lose nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -107,11 +107,11 @@ async fn among_a_thousand_bad_clients_the_good_ones_lose_nothing() {
     there.config.handshakes = STRANGERS;
     there.config.per_process = STRANGERS;
     let good: Vec<String> = (0..READERS).map(|me| format!("good-{me}")).collect();
-    let mut station = there.station(Some(&good));
+    let mut server = there.server(Some(&good));
     for reader in &good {
-        station.announce(reader, &there.numbers, Policy::Block).unwrap();
+        server.announce(reader, &there.numbers, Policy::Block).unwrap();
     }
-    let serving = there.serve(station, &place.socket());
+    let serving = there.serve(server, &place.socket());
 
     let mut reading = Vec::new();
     for (me, name) in good.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mycelium_transports::counters::Kind;
-use mycelium_transports::exchange::{Redelivery, Station};
+use mycelium_transports::exchange::{Redelivery, TopicServer};
 use mycelium_transports::local::{Delivery, Gap, GapReason, Policy, Publisher, Subscription};
 use tokio::task::JoinHandle;
 
@@ -52,7 +52,7 @@ impl Life {
 struct Scene {
     place: Place,
     there: Side,
-    station: Arc<Station>,
+    server: Arc<TopicServer>,
     publisher: Publisher<Number>,
 }
 
@@ -61,17 +61,17 @@ impl Scene {
     fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
         let place = Place::new(name);
         let there = Side::new("there", 1, 64);
-        let mut station = there.station_for("here", Policy::Block);
-        station.redeliver("numbers", redelivery);
-        let station = Arc::new(station);
-        there.serve(station.clone(), &place.socket());
+        let mut server = there.server_for("here", Policy::Block);
+        server.redeliver("numbers", redelivery);
+        let server = Arc::new(server);
+        there.serve(server.clone(), &place.socket());
         let mut publisher = there.publisher();
         (0..count).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-        Scene { place, there, station, publisher }
+        Scene { place, there, server, publisher }
     }
 
     async fn confirmed(&self, count: u64) {
-        until(&format!("{count} are confirmed"), || self.station.progress() == count).await;
+        until(&format!("{count} are confirmed"), || self.server.progress() == count).await;
     }
 }
 
@@ -111,7 +111,7 @@ async fn what_comes_again_in_parts_is_marked() {
         side
     };
     let there = side("there", 1);
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    there.serve(there.server_for("here", Policy::Block), &place.socket());
     let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     (0..4).for_each(|value| publisher.try_emit(Big { values: [value; 60] }).unwrap());
     for (boot, again) in [(2, false), (3, true)] {
@@ -234,7 +234,7 @@ async fn a_gap_that_a_dead_process_was_not_told_of_is_told_to_the_next() {
     until("it is sent", || second.side.link("there", "missed") == 20).await;
     // Longer than a confirmation takes.
     tokio::time::sleep(4 * second.side.config.confirm).await;
-    assert_eq!(scene.station.progress(), 0);
+    assert_eq!(scene.server.progress(), 0);
     second.die(&scene.there).await;
     let mut third = Life::begin(4, &scene.place);
     assert_eq!(third.gap().await.count, 20);
@@ -280,8 +280,8 @@ async fn what_was_in_hand_at_an_abandoned_shutdown_is_marked() {
 async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
     let place = Place::new("deaths-observer");
     let there = Side::new("there", 1, 64);
-    let station = Arc::new(there.station_for("here", Policy::DropOldest));
-    there.serve(station.clone(), &place.socket());
+    let server = Arc::new(there.server_for("here", Policy::DropOldest));
+    there.serve(server.clone(), &place.socket());
     let mut publisher = there.publisher();
     let begin = |boot| {
         let side = Side::new("here", boot, 64);
@@ -295,7 +295,7 @@ async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
         assert_eq!(first.next().await, (value, false));
     }
     until("all arrive", || first.reader.depth() == 15).await;
-    until("what it was given is confirmed", || station.progress() == 5).await;
+    until("what it was given is confirmed", || server.progress() == 5).await;
     first.die(&there).await;
     publisher.try_emit(Number { value: 20 }).unwrap();
     let mut second = begin(3);

@@ -22,7 +22,7 @@ pub mod unix;
 /// Where processes of this user meet that share a `name`: a directory of the user's own, below the one that the system
 /// gives it (`XDG_RUNTIME_DIR`) or else below the one for temporary files. It may not be there yet.
 #[must_use]
-pub fn own_directory(name: &str) -> std::path::PathBuf {
+pub fn private_directory(name: &str) -> std::path::PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| !directory.is_empty()) {
         Some(directory) => std::path::PathBuf::from(directory).join(format!("mycelium-{name}")),
         None => {

@@ -21,15 +21,15 @@ impl Notices {
         let notices = self.0.clone();
         Arc::new(move |notice: Notice<'_>| {
             let kind = match &notice {
-                Notice::Up { .. } => "up",
-                Notice::Down { .. } => "down",
+                Notice::Connected { .. } => "up",
+                Notice::Disconnected { .. } => "down",
                 Notice::Unreachable { .. } => "unreachable",
-                Notice::Refused { .. } => "refused",
-                Notice::Crowded { .. } => "crowded",
-                Notice::LayoutDiffers { .. } => "layout differs",
-                Notice::ReaderDiffers { .. } => "reader differs",
-                Notice::GivenUp { .. } => "given up",
-                Notice::TurnedAway { .. } => "turned away",
+                Notice::TopicRefused { .. } => "refused",
+                Notice::StreamLimit { .. } => "crowded",
+                Notice::TopicLayoutDiffers { .. } => "layout differs",
+                Notice::ReaderLayoutDiffers { .. } => "reader differs",
+                Notice::DeadLettered { .. } => "given up",
+                Notice::PeerRejected { .. } => "turned away",
                 _ => "other",
             };
             notices.lock().unwrap().push(Noticed { kind, words: notice.to_string() });

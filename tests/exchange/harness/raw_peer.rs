@@ -29,13 +29,13 @@ pub(crate) async fn connect(path: &Path) -> Stream {
 pub(crate) async fn hear(stream: &mut Stream) -> Vec<u8> {
     let mut heard = Vec::new();
     // A reset is an end, too.
-    _ = timeout(PATIENCE, stream.read_to_end(&mut heard)).await.expect("the station closes");
+    _ = timeout(PATIENCE, stream.read_to_end(&mut heard)).await.expect("the server closes");
     heard
 }
 
-/// Says something, as far as the station listens.
+/// Says something, as far as the server listens.
 pub(crate) async fn say(stream: &mut Stream, bytes: &[u8]) {
-    _ = timeout(PATIENCE, stream.write_all(bytes)).await.expect("the station reads or closes");
+    _ = timeout(PATIENCE, stream.write_all(bytes)).await.expect("the server reads or closes");
 }
 
 /// A frame of type `id` and this payload, the fixed part of which is all of it.

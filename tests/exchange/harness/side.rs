@@ -7,9 +7,11 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::{Kind, Reading, Region};
-use mycelium_transports::exchange::{Control, Dialer, Identity, LinkConfig, Offer, Station, Want};
+use mycelium_transports::exchange::{
+    Control, ExportedTopic, Identity, LinkConfig, TopicClient, TopicInterest, TopicServer,
+};
 use mycelium_transports::local::{Policy, Publisher, Schema, Subscription, Topic};
-use mycelium_transports::unix::{self, Bound};
+use mycelium_transports::unix::{self, BoundSocket};
 use tokio::task::JoinHandle;
 
 use super::{Notices, Number, Tick, Wire};
@@ -59,9 +61,9 @@ impl Side {
         self.numbers = Topic::new("numbers", schema, capacity, self.counters.clone()).unwrap();
     }
 
-    /// A station for both topics; numbers only go to `readers`, if there is such a list.
-    pub(crate) fn station(&self, readers: Option<&[String]>) -> Station {
-        let mut station = Station::new(
+    /// A server for both topics; numbers only go to `readers`, if there is such a list.
+    pub(crate) fn server(&self, readers: Option<&[String]>) -> TopicServer {
+        let mut server = TopicServer::new(
             self.identity,
             self.config,
             self.executor.clone(),
@@ -70,67 +72,72 @@ impl Side {
             self.notices.observer(),
         );
         let readers = readers.map(<[_]>::to_vec);
-        station.add(Offer { topic: self.numbers.clone(), readers });
-        station.add(Offer { topic: self.ticks.clone(), readers: None });
-        station
+        server.add(ExportedTopic { topic: self.numbers.clone(), readers });
+        server.add(ExportedTopic { topic: self.ticks.clone(), readers: None });
+        server
     }
 
-    /// A station for whoever comes, which knows that this one will come for numbers.
-    pub(crate) fn station_for(&self, reader: &str, policy: Policy) -> Station {
-        let mut station = self.station(None);
-        station.announce(reader, &self.numbers, policy).unwrap();
-        station
+    /// A server for whoever comes, which knows that this one will come for numbers.
+    pub(crate) fn server_for(&self, reader: &str, policy: Policy) -> TopicServer {
+        let mut server = self.server(None);
+        server.announce(reader, &self.numbers, policy).unwrap();
+        server
     }
 
     /// Serves at a socket until the side is stopped; processes of this one's user may connect.
-    pub(crate) fn serve(&self, station: impl Into<Arc<Station>>, path: &Path) -> JoinHandle<()> {
-        let bound = Bound::at(path).unwrap();
+    pub(crate) fn serve(&self, server: impl Into<Arc<TopicServer>>, path: &Path) -> JoinHandle<()> {
+        let bound = BoundSocket::at(path).unwrap();
         let own = bound.allowed();
-        self.serve_to(station, bound, own)
+        self.serve_to(server, bound, own)
     }
 
     /// Serves at a socket; only these may connect.
     pub(crate) fn serve_to(
         &self,
-        station: impl Into<Arc<Station>>,
-        bound: Bound,
-        allowed: unix::Allowed,
+        server: impl Into<Arc<TopicServer>>,
+        bound: BoundSocket,
+        allowed: unix::AllowedPeers,
     ) -> JoinHandle<()> {
         let listener = self.executor.unix_listener(bound.socket().unwrap()).unwrap();
-        let station = station.into();
-        tokio::spawn(station.clone().wait_for_readers());
+        let server = server.into();
+        tokio::spawn(server.clone().wait_for_readers());
         tokio::spawn(async move {
             let welcome = |peer: &_| allowed.check(peer).map_err(|error| error.to_string());
-            station.run(listener, welcome).await;
+            server.run(listener, welcome).await;
             drop(bound);
         })
     }
 
     /// Reads numbers from whoever listens there.
     pub(crate) fn read(&self, peer: &str, path: &Path, policy: Policy) -> JoinHandle<()> {
-        tokio::spawn(self.dialer(peer, path, vec![self.want(policy)]).run().unwrap())
+        tokio::spawn(self.client(peer, path, vec![self.interest(policy)]).run().unwrap())
     }
 
     /// Reads numbers over connections that can be cut.
     pub(crate) fn read_over(&self, wire: &Wire, path: &Path, policy: Policy) -> JoinHandle<()> {
-        let mut dialer = self.dialer("there", path, vec![self.want(policy)]);
-        dialer.connect = wire.connect(self.executor.clone(), path);
-        tokio::spawn(dialer.run().unwrap())
+        let mut client = self.client("there", path, vec![self.interest(policy)]);
+        client.connect = wire.connect(self.executor.clone(), path);
+        tokio::spawn(client.run().unwrap())
     }
 
-    pub(crate) fn want(&self, policy: Policy) -> Want {
-        Want { topic: self.numbers.clone(), policy }
+    pub(crate) fn interest(&self, policy: Policy) -> TopicInterest {
+        TopicInterest { topic: self.numbers.clone(), policy }
     }
 
-    pub(crate) fn dialer(&self, peer: &str, path: &Path, wants: Vec<Want>) -> Dialer {
+    pub(crate) fn client(
+        &self,
+        peer: &str,
+        path: &Path,
+        interests: Vec<TopicInterest>,
+    ) -> TopicClient {
         let (executor, path) = (self.executor.clone(), path.to_owned());
-        Dialer {
+        TopicClient {
             peer: peer.to_owned(),
             connect: Box::new(move || {
                 let (executor, path) = (executor.clone(), path.clone());
                 Box::pin(async move { executor.unix_stream(unix::connect(&path)?) })
             }),
-            wants,
+            interests,
             identity: self.identity,
             config: self.config,
             executor: self.executor.clone(),

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::until;
 
-/// Stands between a reader and a station.
+/// Stands between a reader and a server.
 #[derive(Clone)]
 pub(crate) struct Wire(Arc<Ends>);
 
@@ -25,7 +25,7 @@ struct Ends {
     open: AtomicUsize,
 }
 
-/// What goes to the station, or comes from it.
+/// What goes to the server, or comes from it.
 #[derive(Default)]
 struct Way {
     /// How many pieces may still pass; all of them if there is no number.
@@ -77,12 +77,12 @@ impl Wire {
         here
     }
 
-    /// Only so many pieces still pass to the station.
+    /// Only so many pieces still pass to the server.
     pub(crate) fn limit_up(&self, pieces: Option<usize>) {
         self.0.up.pass.send_replace(pieces);
     }
 
-    /// Only so many pieces still pass from the station.
+    /// Only so many pieces still pass from the server.
     pub(crate) fn limit_down(&self, pieces: Option<usize>) {
         self.0.down.pass.send_replace(pieces);
     }
@@ -102,7 +102,7 @@ impl Wire {
         self.0.cut.send_replace(false);
     }
 
-    /// All that was said to the station.
+    /// All that was said to the server.
     pub(crate) fn said(&self) -> Vec<u8> {
         self.0.up.said.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! Which peers have a connection to a station, and which connection is ended when a new one has no
+//! Which peers have a connection to a server, and which connection is ended when a new one has no
 //! room.
 //!
 //! A connection is *silent* until it has said a name. One that says the name of a reader that was announced has a place
@@ -35,9 +35,9 @@ pub(super) struct Admission {
 
 struct State {
     /// The oldest first.
-    silent: VecDeque<Arc<Seat>>,
+    silent: VecDeque<Arc<AdmissionTicket>>,
     /// Those that said a name which was not announced, the oldest first.
-    unknown: VecDeque<Arc<Seat>>,
+    unknown: VecDeque<Arc<AdmissionTicket>>,
     /// How many were told to go and have not gone.
     leaving: usize,
     line: Line<LinkValue>,
@@ -45,13 +45,13 @@ struct State {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct AdmissionTicket {
     pub(super) peer: Peer,
     evicted: AtomicBool,
     leave: Event,
 }
 
-impl Seat {
+impl AdmissionTicket {
     /// Whether the connection has to end.
     pub(super) fn is_evicted(&self) -> bool {
         self.evicted.load(Ordering::Acquire)
@@ -73,7 +73,7 @@ impl Seat {
     }
 
     /// Whether both are connections of one process, as far as the system tells.
-    fn is_of_process(&self, other: &Seat) -> bool {
+    fn is_of_process(&self, other: &AdmissionTicket) -> bool {
         self.process().is_some_and(|process| other.process() == Some(process))
     }
 }
@@ -91,52 +91,57 @@ impl Admission {
     }
 
     /// A new connection, which has said nothing yet. Others go if there are too many.
-    pub(super) fn enter(&self, peer: &Peer) -> Arc<Seat> {
+    pub(super) fn enter(&self, peer: &Peer) -> Arc<AdmissionTicket> {
         let (peer, evicted) = (peer.clone(), AtomicBool::new(false));
-        let seat = Arc::new(Seat { peer, evicted, leave: Event::new() });
+        let ticket = Arc::new(AdmissionTicket { peer, evicted, leave: Event::new() });
         let mut state = self.state();
-        let mut own = state.silent.iter().filter(|silent| silent.is_of_process(&seat));
+        let mut own = state.silent.iter().filter(|silent| silent.is_of_process(&ticket));
         if let Some(oldest) = own.next().cloned()
             && 2 + own.count() > self.per_process
         {
             state.evict(&oldest);
         }
-        state.silent.push_back(seat.clone());
+        state.silent.push_back(ticket.clone());
         // There is an older one, and the new one is the last that goes.
         if state.silent.len() > self.handshakes
             && let Some(oldest) = state.dispensable()
         {
             state.evict(&oldest);
         }
-        seat
+        ticket
     }
 
     /// A connection has said its name. False if there is no room for it: then it stays among the silent ones for as long
     /// as it takes to tell it so.
-    pub(super) fn name(&self, seat: &Arc<Seat>, is_announced: bool, announced: usize) -> bool {
+    pub(super) fn name(
+        &self,
+        ticket: &Arc<AdmissionTicket>,
+        is_announced: bool,
+        announced: usize,
+    ) -> bool {
         let mut state = self.state();
-        if seat.is_evicted() {
+        if ticket.is_evicted() {
             return false;
         }
         if !is_announced {
             let room = self.connections.saturating_sub(announced);
-            let own = state.unknown.iter().filter(|other| other.is_of_process(seat));
+            let own = state.unknown.iter().filter(|other| other.is_of_process(ticket));
             if state.unknown.len() >= room || own.count() >= self.per_process {
                 return false;
             }
-            state.unknown.push_back(seat.clone());
+            state.unknown.push_back(ticket.clone());
         }
-        state.silent.retain(|silent| !Arc::ptr_eq(silent, seat));
+        state.silent.retain(|silent| !Arc::ptr_eq(silent, ticket));
         true
     }
 
     /// A connection has ended, and its descriptor is free.
-    pub(super) fn leave(&self, seat: &Arc<Seat>) {
+    pub(super) fn leave(&self, ticket: &Arc<AdmissionTicket>) {
         let mut state = self.state();
-        if seat.is_evicted() {
+        if ticket.is_evicted() {
             state.leaving -= 1;
         } else {
-            state.remove(seat);
+            state.remove(ticket);
         }
         drop(state);
         self.departed.notify(usize::MAX);
@@ -185,26 +190,26 @@ impl Admission {
 
 impl State {
     /// The oldest silent connection of the process that has most of them.
-    fn dispensable(&self) -> Option<Arc<Seat>> {
+    fn dispensable(&self) -> Option<Arc<AdmissionTicket>> {
         let mut counts: BTreeMap<Option<u32>, usize> = BTreeMap::new();
-        for seat in &self.silent {
-            *counts.entry(seat.process()).or_default() += 1;
+        for ticket in &self.silent {
+            *counts.entry(ticket.process()).or_default() += 1;
         }
         let most = counts.values().max()?;
-        self.silent.iter().find(|seat| counts.get(&seat.process()) == Some(most)).cloned()
+        self.silent.iter().find(|ticket| counts.get(&ticket.process()) == Some(most)).cloned()
     }
 
-    fn evict(&mut self, seat: &Arc<Seat>) {
-        self.remove(seat);
+    fn evict(&mut self, ticket: &Arc<AdmissionTicket>) {
+        self.remove(ticket);
         self.leaving += 1;
         self.line.add(LinkValue::Evicted, 1);
-        seat.evicted.store(true, Ordering::Release);
-        seat.leave.notify(usize::MAX);
+        ticket.evicted.store(true, Ordering::Release);
+        ticket.leave.notify(usize::MAX);
     }
 
-    fn remove(&mut self, seat: &Arc<Seat>) {
-        self.silent.retain(|silent| !Arc::ptr_eq(silent, seat));
-        self.unknown.retain(|unknown| !Arc::ptr_eq(unknown, seat));
+    fn remove(&mut self, ticket: &Arc<AdmissionTicket>) {
+        self.silent.retain(|silent| !Arc::ptr_eq(silent, ticket));
+        self.unknown.retain(|unknown| !Arc::ptr_eq(unknown, ticket));
     }
 }
 

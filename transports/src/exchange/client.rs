@@ -9,8 +9,8 @@ use futures_util::future::select;
 use mycelium_core::link::{ConfigError, LinkError, Name};
 use mycelium_executor::{Executor, SendFuture, Stream};
 
-use super::client_session::Reading;
-use super::control::{Busy, Phase};
+use super::client_session::ClientSession;
+use super::control::{BusyGuard, LinkPhase};
 use super::{Control, Identity, LinkConfig, Notice, Observer};
 use crate::counters::{LinkValue, Region, plain};
 use crate::local::{Policy, Topic};
@@ -21,7 +21,7 @@ pub type Connect = Box<dyn Fn() -> SendFuture<io::Result<Stream>> + Send + Sync>
 
 /// A topic that is read from a peer.
 #[derive(Clone, Debug)]
-pub struct Want {
+pub struct TopicInterest {
     /// The topic as it is here: what comes goes to its subscriptions.
     pub topic: Arc<Topic>,
     /// The strictest of their policies: whether the peer's publishers wait for them.
@@ -29,13 +29,13 @@ pub struct Want {
 }
 
 /// Reads topics of one peer. See the [module](super).
-pub struct Dialer {
+pub struct TopicClient {
     /// The peer's name.
     pub peer: String,
     /// How it is reached.
     pub connect: Connect,
     /// What is read.
-    pub wants: Vec<Want>,
+    pub interests: Vec<TopicInterest>,
     /// Who this process is.
     pub identity: Identity,
     /// How the link is to be.
@@ -50,26 +50,27 @@ pub struct Dialer {
     pub observer: Observer,
 }
 
-impl Dialer {
+impl TopicClient {
     /// Reads until the peer has nothing more, the links are to end, or the peer has [completed](Control::completed) and
     /// there is no connection to it. The topics are held open, and waited for, before this is first polled.
     ///
     /// # Errors
     /// If there can be no such link.
-    pub fn run(self) -> Result<impl Future<Output = ()> + Send + 'static, DialError> {
+    pub fn run(self) -> Result<impl Future<Output = ()> + Send + 'static, TopicClientError> {
         let mut buffer = vec![0; self.config.buffer.max(NodeLink::LEAST)];
         // Once, to see whether there can be such a link.
-        NodeLink::new(self.config.link(&self.identity), &mut buffer).map_err(DialError::Config)?;
-        if self.wants.len() > TOPICS {
-            return Err(DialError::Topics { limit: TOPICS, found: self.wants.len() });
+        NodeLink::new(self.config.link(&self.identity), &mut buffer)
+            .map_err(TopicClientError::Config)?;
+        if self.interests.len() > TOPICS {
+            return Err(TopicClientError::Topics { limit: TOPICS, found: self.interests.len() });
         }
-        let names = self.wants.iter().map(|want| want.topic.name());
+        let names = self.interests.iter().map(|want| want.topic.name());
         if let Some(topic) = names.into_iter().find(|name| Name::try_from(*name).is_err()) {
-            return Err(DialError::Name { topic: topic.to_owned() });
+            return Err(TopicClientError::Name { topic: topic.to_owned() });
         }
-        let holds: Vec<_> = self.wants.iter().map(|want| want.topic.hold()).collect();
-        self.control.expect(self.wants.len());
-        let busy = Busy::new(&self.control);
+        let holds: Vec<_> = self.interests.iter().map(|want| want.topic.hold()).collect();
+        self.control.expect(self.interests.len());
+        let busy = BusyGuard::new(&self.control);
         Ok(async move {
             let _busy = busy;
             let Ok(mut link) = NodeLink::new(self.config.link(&self.identity), &mut buffer) else {
@@ -79,17 +80,17 @@ impl Dialer {
             let line = self.counters.line(&label("reader"));
             let (control, observer) = (self.control.clone(), self.observer.clone());
             let Ok(mut reading) =
-                Reading::new(&self.peer, &self.wants, &mut link, control, observer, line)
+                ClientSession::new(&self.peer, &self.interests, &mut link, control, observer, line)
             else {
                 return;
             };
             drop(holds);
-            let errors = self.counters.line(&label("dialer"));
+            let errors = self.counters.line(&label("client"));
             let mut random = fastrand::Rng::with_seed(self.executor.entropy());
             let mut failures = 0;
-            while self.control.phase() == Phase::Run && !reading.is_over() {
+            while self.control.phase() == LinkPhase::Run && !reading.is_over() {
                 if self.control.past(&self.peer).is_some() {
-                    (self.observer)(Notice::Past { peer: &self.peer });
+                    (self.observer)(Notice::PeerEnded { peer: &self.peer });
                     return reading.give_up();
                 }
                 match self.connected().await {
@@ -103,8 +104,8 @@ impl Dialer {
                         if !matches!(error, DriveError::Link(LinkError::Ended(_))) {
                             errors.add(LinkValue::Errors, 1);
                         }
-                        (self.observer)(Notice::Down { peer: &self.peer, error: &error });
-                        if self.control.phase() > Phase::Run || reading.is_over() {
+                        (self.observer)(Notice::Disconnected { peer: &self.peer, error: &error });
+                        if self.control.phase() > LinkPhase::Run || reading.is_over() {
                             return;
                         }
                         self.pause(&mut failures, random.u64(..), None).await;
@@ -146,7 +147,7 @@ impl Dialer {
 /// Why nothing can be read from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum DialError {
+pub enum TopicClientError {
     /// There can be no link with these settings.
     Config(ConfigError),
     /// More topics than a link has room for.
@@ -163,24 +164,24 @@ pub enum DialError {
     },
 }
 
-impl fmt::Display for DialError {
+impl fmt::Display for TopicClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DialError::Config(error) => error.fmt(f),
-            DialError::Topics { limit, found } => {
+            TopicClientError::Config(error) => error.fmt(f),
+            TopicClientError::Topics { limit, found } => {
                 write!(f, "{found} topics are read, but a link has room for {limit}")
             }
-            DialError::Name { topic } => {
+            TopicClientError::Name { topic } => {
                 write!(f, "the name of topic `{topic}` is longer than a link can say")
             }
         }
     }
 }
 
-impl std::error::Error for DialError {}
+impl std::error::Error for TopicClientError {}
 
-impl fmt::Debug for Dialer {
+impl fmt::Debug for TopicClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialer").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("TopicClient").field("peer", &self.peer).finish_non_exhaustive()
     }
 }

@@ -12,21 +12,21 @@ use mycelium_core::link::{
     CloseReason, Event, IncomingId, Interest, Link, Mode, Name, RejectReason, SendError, WantId,
 };
 
-use super::client::Want;
-use super::control::Phase;
-use super::incoming_stream::Flow;
+use super::client::TopicInterest;
+use super::control::LinkPhase;
+use super::incoming_stream::IncomingStream;
 use super::layout::LONGEST_FORM;
 use super::{Control, LayoutMismatch, Notice, Observer, reason};
 use crate::counters::{Line, LinkValue};
 use crate::local::{GapReason, Hold, Policy, Topic};
 use crate::stream::Traffic;
 
-pub(super) struct Reading {
+pub(super) struct ClientSession {
     /// Whom it reads from.
     peer: String,
-    wants: Vec<Wanted>,
+    wants: Vec<ReadTopic>,
     /// By the place of their ids.
-    flows: Vec<Option<Flow>>,
+    flows: Vec<Option<IncomingStream>>,
     control: Arc<Control>,
     observer: Observer,
     line: Line<LinkValue>,
@@ -61,7 +61,7 @@ impl Differing {
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A topic that is read.
-struct Wanted {
+struct ReadTopic {
     id: WantId,
     topic: Arc<Topic>,
     /// Until the peer says that nothing more will come.
@@ -70,17 +70,17 @@ struct Wanted {
     is_new: bool,
 }
 
-impl Reading {
+impl ClientSession {
     /// Asks for what is wanted, now and on every connection.
     pub(super) fn new<const T: usize, const S: usize>(
         peer: &str,
-        wants: &[Want],
+        wants: &[TopicInterest],
         link: &mut Link<'_, T, S>,
         control: Arc<Control>,
         observer: Observer,
         line: Line<LinkValue>,
-    ) -> Result<Reading, SendError> {
-        let wanted = wants.iter().map(|Want { topic, policy }| {
+    ) -> Result<ClientSession, SendError> {
+        let wanted = wants.iter().map(|TopicInterest { topic, policy }| {
             let schema = topic.schema();
             let id = link.want(Interest {
                 topic: Name::try_from(topic.name()).unwrap_or_default(),
@@ -93,9 +93,9 @@ impl Reading {
                 },
                 window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
             })?;
-            Ok(Wanted { id, topic: topic.clone(), hold: Some(topic.hold()), is_new: true })
+            Ok(ReadTopic { id, topic: topic.clone(), hold: Some(topic.hold()), is_new: true })
         });
-        Ok(Reading {
+        Ok(ClientSession {
             peer: peer.to_owned(),
             wants: wanted.collect::<Result<_, SendError>>()?,
             flows: Vec::new(),
@@ -124,7 +124,7 @@ impl Reading {
         self.wants.iter().filter(|wanted| wanted.is_new).for_each(|_| self.control.found());
     }
 
-    fn answered(&mut self, want: WantId) -> Option<&mut Wanted> {
+    fn answered(&mut self, want: WantId) -> Option<&mut ReadTopic> {
         self.was_let_in = true;
         let wanted = self.wants.iter_mut().find(|wanted| wanted.id == want)?;
         if std::mem::take(&mut wanted.is_new) {
@@ -140,7 +140,7 @@ impl Reading {
         } else {
             let topic = wanted.topic.clone();
             self.line.add(LinkValue::Refused, 1);
-            (self.observer)(Notice::Refused { peer: &self.peer, topic: topic.name(), reason });
+            (self.observer)(Notice::TopicRefused { peer: &self.peer, topic: topic.name(), reason });
             // The peer may refuse a topic again while it is still being asked: once is enough.
             let is_new = self.differing.iter().all(|known| known.topic.name() != topic.name());
             if reason == RejectReason::Digest && is_new {
@@ -203,7 +203,7 @@ impl Reading {
         let form = is_whole.then_some(&*form);
         let mismatch = &LayoutMismatch::new(topic.schema(), peer_digest, form);
         let (peer, topic) = (&*self.peer, topic.name());
-        (self.observer)(Notice::LayoutDiffers { peer, topic, mismatch });
+        (self.observer)(Notice::TopicLayoutDiffers { peer, topic, mismatch });
     }
 
     /// The connection has ended. Whoever was asked answers no more.
@@ -237,7 +237,7 @@ impl Reading {
         let Some(wanted) = self.wants.iter().find(|wanted| wanted.id == want) else { return false };
         let Ok(relay) = wanted.topic.relay(publisher, epoch, first) else { return false };
         // What it was granted at first is its whole ring.
-        *place = Some(Flow::new(id, want, relay, wanted.topic.capacity(), first));
+        *place = Some(IncomingStream::new(id, want, relay, wanted.topic.capacity(), first));
         true
     }
 
@@ -253,16 +253,16 @@ impl Reading {
         }
     }
 
-    fn flow(&mut self, id: IncomingId) -> Option<&mut Flow> {
+    fn flow(&mut self, id: IncomingId) -> Option<&mut IncomingStream> {
         self.flows.get_mut(id.place())?.as_mut().filter(|flow| flow.id == id)
     }
 
-    fn end(&mut self, id: IncomingId) -> Option<Flow> {
+    fn end(&mut self, id: IncomingId) -> Option<IncomingStream> {
         self.flows.get_mut(id.place())?.take_if(|flow| flow.id == id)
     }
 }
 
-impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
+impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         let Some(flow) = self.flow(stream) else { return Ok(()) };
@@ -271,7 +271,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         Ok(())
     }
 
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
         match event {
             Event::Fragment { stream, fragment, frame } => {
                 let taken = self.flow(stream).map(|flow| flow.part(fragment, &frame));
@@ -293,12 +293,12 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
                     (CloseReason::Unwelcome, format!("`{}` should be there", self.peer));
                 let (peer, reason) = (node, &*reason);
                 self.line.add(LinkValue::TurnedAway, 1);
-                (self.observer)(Notice::TurnedAway { peer, from: None, cause, reason });
+                (self.observer)(Notice::PeerRejected { peer, from: None, cause, reason });
                 link.close(now, CloseReason::Unwelcome);
             }
             Event::Up { .. } => {
                 self.line.add(LinkValue::Connections, 1);
-                (self.observer)(Notice::Up { peer: &self.peer });
+                (self.observer)(Notice::Connected { peer: &self.peer });
             }
             Event::Accepted { want } => _ = self.answered(want),
             Event::Rejected { want, reason, digest } => self.refused(want, reason, digest),
@@ -339,7 +339,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         let phase = self.control.watch(context, &mut self.listener);
         // What subscriptions have not taken when they leave is for the next process, if this one ends.
         let control = &self.control;
-        let at_shutdown = || phase > Phase::Run || control.is_leaving();
+        let at_shutdown = || phase > LinkPhase::Run || control.is_leaving();
         for place in &mut self.flows {
             let Some(flow) = place else { continue };
             flow.tend(now, link, context.waker(), &at_shutdown);
@@ -351,7 +351,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
         if let Some(offset) = self.described.take() {
             self.answer(now, link, offset);
         }
-        if phase > Phase::Run || self.is_over() {
+        if phase > LinkPhase::Run || self.is_over() {
             // Who was asked to end may be started again: its publishers keep what it has not taken.
             let is_away = !self.is_over() && self.control.may_come_back();
             let in_hand = || self.flows.iter().flatten().any(|flow| flow.is_in_hand());
@@ -365,9 +365,9 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for ClientSession {
     fn drop(&mut self) {
         // Nobody brings any more of what had not come to its end.
-        self.flows.drain(..).flatten().for_each(Flow::lose);
+        self.flows.drain(..).flatten().for_each(IncomingStream::lose);
     }
 }

@@ -10,7 +10,7 @@ use mycelium_core::link::{CloseReason, IncomingId, Link, RunShape, WantId};
 use crate::local::{GapReason, Relay, RelayError};
 
 /// A stream of the peer's.
-pub(super) struct Flow {
+pub(super) struct IncomingStream {
     pub(super) id: IncomingId,
     pub(super) want: WantId,
     relay: Relay,
@@ -28,7 +28,7 @@ pub(super) struct Flow {
     again: bool,
 }
 
-impl Flow {
+impl IncomingStream {
     /// A stream that begins with the message `first`, of which the peer may send `credit` messages.
     pub(super) fn new(
         id: IncomingId,
@@ -36,8 +36,8 @@ impl Flow {
         relay: Relay,
         credit: usize,
         first: u64,
-    ) -> Flow {
-        Flow {
+    ) -> IncomingStream {
+        IncomingStream {
             id,
             want,
             relay,
@@ -69,7 +69,7 @@ impl Flow {
         self.relay.push(message, again).map_err(|_| CloseReason::Protocol)
     }
 
-    /// As [`push`](Flow::push), for messages of a run.
+    /// As [`push`](IncomingStream::push), for messages of a run.
     pub(super) fn run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
         let count = bytes.len() / shape.stride.max(1) as usize;
         self.credit = self.credit.saturating_sub(count);

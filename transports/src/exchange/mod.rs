@@ -1,13 +1,13 @@
 //! Topics between processes: one link for each process that this one reads from, dialed by the reader.
 //!
-//! A [`Station`] serves this process's topics to whoever connects: for each topic that a peer wants it has a
+//! A [`TopicServer`] serves this process's topics to whoever connects: for each topic that a peer wants it has a
 //! [`Tap`](crate::local::Tap), reads the publishers' rings through it, and lets go of messages once the peer has
-//! confirmed them. A [`Dialer`] reads the topics of one other process: each of its publishers becomes a
+//! confirmed them. A [`TopicClient`] reads the topics of one other process: each of its publishers becomes a
 //! [`Relay`](crate::local::Relay), and the room in the relay's ring is the credit that the other side has. So a
 //! subscription that gates holds its publisher over a link as it does within a process, and nothing is kept anywhere
 //! but in the rings of the two sides. What readers here are done with is confirmed; the publisher's ring keeps the rest.
 //!
-//! Either side may come first, and may go and come back. The dialer connects again, with growing pauses, and goes on
+//! Either side may come first, and may go and come back. The client connects again, with growing pauses, and goes on
 //! behind what has arrived:
 //!
 //! | while there is no connection | its publishers | what the reader gets afterwards |
@@ -36,13 +36,13 @@ mod served_topic;
 mod server;
 mod server_session;
 
-pub use client::{Connect, DialError, Dialer, Want};
+pub use client::{Connect, TopicClient, TopicClientError, TopicInterest};
 pub use config::{Identity, LinkConfig, Window};
 pub use control::Control;
 pub use layout::{Difference, LayoutMismatch};
 pub use notice::{Notice, Observer};
 pub use redelivery::Redelivery;
-pub use server::{Offer, Station};
+pub use server::{ExportedTopic, TopicServer};
 
 /// Gaps of a stream, by the number that stands for why on the wire.
 mod reason {

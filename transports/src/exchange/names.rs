@@ -13,7 +13,7 @@ use super::admission::process;
 
 /// The users to whom nodes' names are bound.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct NameBindings {
     users: BTreeMap<String, u32>,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum NameError {
     Process { bound: u32 },
 }
 
-impl Names {
+impl NameBindings {
     pub(super) fn bind(&mut self, node: &str, user: u32) {
         self.users.insert(node.to_owned(), user);
     }

@@ -48,7 +48,7 @@ pub(super) struct Skip {
 
 /// What is remembered of one source from one process of its reader to the next.
 #[derive(Debug, Default)]
-pub(super) struct Past {
+pub(super) struct DeliveryHistory {
     /// Messages before this sequence were sent to the present process, on this connection or an earlier one.
     sent: u64,
     /// Those before this one were sent to a process that is gone.
@@ -63,13 +63,13 @@ pub(super) struct Past {
 
 /// What is to be done about a message after a death of its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    GoOn,
+pub(super) enum AfterDeath {
+    Continue,
     /// The first message that is not confirmed is given up.
-    GiveUp,
+    DeadLetter,
 }
 
-impl Past {
+impl DeliveryHistory {
     /// Messages before `next` were sent.
     pub(super) fn sent(&mut self, next: u64) {
         self.sent = self.sent.max(next);
@@ -100,15 +100,20 @@ impl Past {
 
     /// The reader's process has died; its messages before `kept` are confirmed. `waited_for`: the publisher waits for this
     /// reader.
-    pub(super) fn died(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) -> Verdict {
+    pub(super) fn died(
+        &mut self,
+        kept: u64,
+        redelivery: Redelivery,
+        waited_for: bool,
+    ) -> AfterDeath {
         if self.sent <= kept {
             // It had none of them. What is known of earlier deaths stays.
             self.sent = 0;
-            return Verdict::GoOn;
+            return AfterDeath::Continue;
         }
         let Some(limit) = redelivery.deaths(waited_for) else {
             self.skip_lost();
-            return Verdict::GoOn;
+            return AfterDeath::Continue;
         };
         let sent = std::mem::take(&mut self.sent);
         self.again_before = self.again_before.max(sent);
@@ -117,12 +122,12 @@ impl Past {
             let (before, reason, value) = (kept + 1, reason::GIVEN_UP, FeedValue::DeadLettered);
             self.skip = Some(Skip { before, reason, value });
             self.clear();
-            return Verdict::GiveUp;
+            return AfterDeath::DeadLetter;
         }
         if let Some(enough) = limit.checked_sub(1) {
             self.remember(kept, sent, (enough as usize).max(1));
         }
-        Verdict::GoOn
+        AfterDeath::Continue
     }
 
     /// A process has died that had messages from `kept` on and before `sent`. With `enough` such deaths a message is a
@@ -181,7 +186,7 @@ mod tests {
     const THREE: Redelivery = Redelivery::AtLeastOnce { deaths: 3 };
 
     /// A process to which messages are sent as far as they may be, which confirms all before `confirmed`, and dies.
-    fn life(past: &mut Past, kept: &mut u64, ready: u64, confirmed: u64) -> Verdict {
+    fn life(past: &mut DeliveryHistory, kept: &mut u64, ready: u64, confirmed: u64) -> AfterDeath {
         let mut next = past.skip(*kept).map_or(*kept, |skip| skip.before);
         *kept = (*kept).max(next.min(confirmed));
         while next < ready {
@@ -201,12 +206,12 @@ mod tests {
 
     #[test]
     fn the_message_in_hand_at_three_deaths_is_given_up_and_no_other() {
-        let (mut past, mut kept) = (Past::default(), 0);
+        let (mut past, mut kept) = (DeliveryHistory::default(), 0);
         // It dies of message 5, and confirms late what it did before.
-        assert_eq!(life(&mut past, &mut kept, 10, 2), Verdict::GoOn);
+        assert_eq!(life(&mut past, &mut kept, 10, 2), AfterDeath::Continue);
         assert!(past.comes_again(9) && !past.comes_again(10));
-        assert_eq!(life(&mut past, &mut kept, 10, 2), Verdict::GoOn);
-        assert_eq!(life(&mut past, &mut kept, 10, 5), Verdict::GiveUp);
+        assert_eq!(life(&mut past, &mut kept, 10, 2), AfterDeath::Continue);
+        assert_eq!(life(&mut past, &mut kept, 10, 5), AfterDeath::DeadLetter);
         assert_eq!(past.skip(5).map(|skip| skip.before), Some(6));
         assert_eq!(past.skip(6), None);
         assert_eq!(kept, 5);
@@ -214,39 +219,42 @@ mod tests {
 
     #[test]
     fn who_gets_on_gives_nothing_up() {
-        let (mut past, mut kept) = (Past::default(), 0);
+        let (mut past, mut kept) = (DeliveryHistory::default(), 0);
         for round in 1..100 {
-            assert_eq!(life(&mut past, &mut kept, 10 * round + 10, 10 * round), Verdict::GoOn);
+            assert_eq!(
+                life(&mut past, &mut kept, 10 * round + 10, 10 * round),
+                AfterDeath::Continue
+            );
         }
     }
 
     #[test]
     fn a_message_that_was_not_with_all_of_the_dead_is_not_given_up() {
-        let (mut past, mut kept) = (Past::default(), 0);
-        assert_eq!(life(&mut past, &mut kept, 10, 0), Verdict::GoOn);
+        let (mut past, mut kept) = (DeliveryHistory::default(), 0);
+        assert_eq!(life(&mut past, &mut kept, 10, 0), AfterDeath::Continue);
         // The next one dies of the last of these, and has more by then.
-        assert_eq!(life(&mut past, &mut kept, 20, 9), Verdict::GoOn);
+        assert_eq!(life(&mut past, &mut kept, 20, 9), AfterDeath::Continue);
         // It gets beyond what the first one had: of message 15 only two of them can have died.
-        assert_eq!(life(&mut past, &mut kept, 20, 15), Verdict::GoOn);
+        assert_eq!(life(&mut past, &mut kept, 20, 15), AfterDeath::Continue);
         assert!(past.waits(16, kept) && !past.waits(15, kept));
-        assert_eq!(life(&mut past, &mut kept, 20, 15), Verdict::GiveUp);
+        assert_eq!(life(&mut past, &mut kept, 20, 15), AfterDeath::DeadLetter);
         assert_eq!(past.skip(15).map(|skip| skip.before), Some(16));
     }
 
     #[test]
     fn the_last_message_that_was_with_all_of_the_dead_is_alone_too() {
-        let (mut past, mut kept) = (Past::default(), 0);
-        assert_eq!(life(&mut past, &mut kept, 10, 9), Verdict::GoOn);
-        assert_eq!(life(&mut past, &mut kept, 10, 9), Verdict::GoOn);
+        let (mut past, mut kept) = (DeliveryHistory::default(), 0);
+        assert_eq!(life(&mut past, &mut kept, 10, 9), AfterDeath::Continue);
+        assert_eq!(life(&mut past, &mut kept, 10, 9), AfterDeath::Continue);
         // Others have come meanwhile.
-        assert_eq!(life(&mut past, &mut kept, 20, 9), Verdict::GiveUp);
+        assert_eq!(life(&mut past, &mut kept, 20, 9), AfterDeath::DeadLetter);
     }
 
     #[test]
     fn what_is_delivered_at_most_once_is_told_and_not_sent_again() {
-        let mut past = Past::default();
+        let mut past = DeliveryHistory::default();
         past.sent(7);
-        assert_eq!(past.died(3, Redelivery::AtMostOnce, true), Verdict::GoOn);
+        assert_eq!(past.died(3, Redelivery::AtMostOnce, true), AfterDeath::Continue);
         let skip = past.skip(3).unwrap();
         assert_eq!((skip.before, skip.reason), (7, reason::LOST));
         assert!(!past.comes_again(3));

@@ -11,9 +11,9 @@ use mycelium_core::Envelope;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{Lent, Link, Name, OutgoingId, SendError, ServeId};
 
-use super::control::Busy;
+use super::control::BusyGuard;
 use super::reason;
-use super::redelivery::{Past, Redelivery, Verdict};
+use super::redelivery::{AfterDeath, DeliveryHistory, Redelivery};
 use crate::local::{Policy, Sight, Source, Tap, Topic, TopicError, Undelivered};
 
 /// The most messages of one publisher in a row while others have some, too.
@@ -26,11 +26,11 @@ const ENDS: usize = 64;
 
 /// A tap with what outlives a connection of its reader's.
 #[derive(Debug)]
-pub(super) struct KeptTap {
-    tap: Tap<Outflow>,
+pub(super) struct TopicEgress {
+    tap: Tap<StreamState>,
     ended: VecDeque<Ended>,
     /// While its reader is not connected: the links have not ended before this has.
-    pub(super) waits: Option<Busy>,
+    pub(super) waits: Option<BusyGuard>,
 }
 
 /// A publisher that has ended, all of whose messages are confirmed. Its reader may not know that these were all.
@@ -43,14 +43,14 @@ struct Ended {
 
 /// What is known of a source's way to the reader.
 #[derive(Debug, Default)]
-pub(super) struct Outflow {
-    now: Outbound,
-    past: Past,
+pub(super) struct StreamState {
+    now: ConnectionProgress,
+    past: DeliveryHistory,
 }
 
 /// How far a source has got on this connection.
 #[derive(Debug, Default)]
-struct Outbound {
+struct ConnectionProgress {
     stream: Option<OutgoingId>,
     /// The sequence from which on the peer wants its stream to go on.
     from: Option<u64>,
@@ -66,9 +66,9 @@ struct Outbound {
 }
 
 /// A topic that the peer wants.
-pub(super) struct Served {
+pub(super) struct ServedTopic {
     serve: ServeId,
-    tap: KeptTap,
+    tap: TopicEgress,
     /// How many streams the peer has announced to know and has not named yet.
     resumes: u16,
     /// What the peer has to be told of streams that it knows, and that are not there any more.
@@ -85,13 +85,13 @@ enum Answer {
     Gone(u64),
 }
 
-impl KeptTap {
+impl TopicEgress {
     pub(super) fn new(
         topic: &Arc<Topic>,
         reader: &str,
         policy: Policy,
-    ) -> Result<KeptTap, TopicError> {
-        Ok(KeptTap { tap: topic.tap(reader, policy)?, ended: VecDeque::new(), waits: None })
+    ) -> Result<TopicEgress, TopicError> {
+        Ok(TopicEgress { tap: topic.tap(reader, policy)?, ended: VecDeque::new(), waits: None })
     }
 
     /// The reader's process has ended in order, and what it had not taken is for its next one. `asked`: it has asked for
@@ -124,7 +124,7 @@ impl KeptTap {
             let verdict = source.state.past.died(kept, redelivery, waited_for);
             // Nothing was sent to the next one.
             source.rewind(kept);
-            if verdict == Verdict::GiveUp {
+            if verdict == AfterDeath::DeadLetter {
                 given_up.extend(source.give_up());
             }
         }
@@ -142,28 +142,28 @@ impl KeptTap {
     }
 }
 
-impl Deref for KeptTap {
-    type Target = Tap<Outflow>;
+impl Deref for TopicEgress {
+    type Target = Tap<StreamState>;
 
-    fn deref(&self) -> &Tap<Outflow> {
+    fn deref(&self) -> &Tap<StreamState> {
         &self.tap
     }
 }
 
-impl DerefMut for KeptTap {
-    fn deref_mut(&mut self) -> &mut Tap<Outflow> {
+impl DerefMut for TopicEgress {
+    fn deref_mut(&mut self) -> &mut Tap<StreamState> {
         &mut self.tap
     }
 }
 
-impl Served {
+impl ServedTopic {
     /// Of a topic that is asked for on a new connection, where `resumes` streams are to go on.
-    pub(super) fn new(serve: ServeId, mut tap: KeptTap, resumes: u16) -> Served {
+    pub(super) fn new(serve: ServeId, mut tap: TopicEgress, resumes: u16) -> ServedTopic {
         tap.sources().iter_mut().for_each(|source| {
             source.state.past.sent(source.next());
-            source.state.now = Outbound::default();
+            source.state.now = ConnectionProgress::default();
         });
-        Served { serve, tap, resumes, answers: Vec::new(), crowded: false }
+        ServedTopic { serve, tap, resumes, answers: Vec::new(), crowded: false }
     }
 
     pub(super) fn serve(&self) -> ServeId {
@@ -174,11 +174,11 @@ impl Served {
         self.tap.topic().name()
     }
 
-    pub(super) fn tap(&mut self) -> &mut KeptTap {
+    pub(super) fn tap(&mut self) -> &mut TopicEgress {
         &mut self.tap
     }
 
-    pub(super) fn into_tap(self) -> KeptTap {
+    pub(super) fn into_tap(self) -> TopicEgress {
         self.tap
     }
 
@@ -222,7 +222,7 @@ impl Served {
     }
 
     /// Bytes of a run that was sent, if it is of this topic.
-    pub(super) fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+    pub(super) fn run_bytes(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
         let sources = self.tap.known();
         let source = &sources[sources.iter().position(sends(lent.stream))?];
         let stride = lent.shape.stride as usize;
@@ -266,7 +266,7 @@ impl Served {
     ) -> u64 {
         let (mut sent, mut index, mut full) = (0, 0, false);
         while let Some(source) = self.tap.sources().get_mut(index) {
-            let Outbound { stream, from, .. } = source.state.now;
+            let ConnectionProgress { stream, from, .. } = source.state.now;
             if full && stream.is_none() && from.is_none() {
                 // It would be told the same as the one before. One that is to go on has its place.
                 index += 1;
@@ -278,7 +278,7 @@ impl Served {
                 // It comes again when something has changed.
                 Err(_) => {}
             }
-            let Outbound { stream, ended, .. } = source.state.now;
+            let ConnectionProgress { stream, ended, .. } = source.state.now;
             // The peer had confirmed all of it before it was told of the end.
             if ended && stream.is_none_or(|stream| link.unconfirmed(stream) == 0) {
                 source.release(source.next());
@@ -316,11 +316,11 @@ impl Answer {
 }
 
 /// Whether a source is sent as this stream on the present connection.
-fn sends(stream: OutgoingId) -> impl Fn(&Source<Outflow>) -> bool {
+fn sends(stream: OutgoingId) -> impl Fn(&Source<StreamState>) -> bool {
     move |source| source.state.now.stream == Some(stream)
 }
 
-fn release(source: &mut Source<Outflow>, before: u64) -> u64 {
+fn release(source: &mut Source<StreamState>, before: u64) -> u64 {
     let kept = source.kept();
     source.release(before);
     source.kept().wrapping_sub(kept)
@@ -331,7 +331,7 @@ fn send<const T: usize, const S: usize>(
     now: Duration,
     link: &mut Link<'_, T, S>,
     serve: ServeId,
-    source: &mut Source<Outflow>,
+    source: &mut Source<StreamState>,
 ) -> Result<u64, SendError> {
     let stream = match source.state.now.stream {
         Some(stream) => stream,
@@ -403,7 +403,7 @@ fn send_run<const T: usize, const S: usize>(
     now: Duration,
     link: &mut Link<'_, T, S>,
     stream: OutgoingId,
-    source: &mut Source<Outflow>,
+    source: &mut Source<StreamState>,
     offset: usize,
 ) -> Result<usize, SendError> {
     // A run says nothing of its messages but what they are.
@@ -422,7 +422,7 @@ fn begin<const T: usize, const S: usize>(
     now: Duration,
     link: &mut Link<'_, T, S>,
     serve: ServeId,
-    source: &mut Source<Outflow>,
+    source: &mut Source<StreamState>,
 ) -> Result<OutgoingId, SendError> {
     let keeps = u32::try_from(source.capacity()).unwrap_or(u32::MAX);
     // What the peer already has is not sent again, even if it is not confirmed.
@@ -435,7 +435,7 @@ fn begin<const T: usize, const S: usize>(
     Ok(stream)
 }
 
-impl Outbound {
+impl ConnectionProgress {
     /// Whether all that the peer is done with was confirmed when it said goodbye: its stream has begun on this connection, or
     /// goes on and the peer has said how far it is.
     fn says_what_is_done(&self) -> bool {

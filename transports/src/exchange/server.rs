@@ -9,11 +9,11 @@ use futures_util::future::select;
 use mycelium_core::link::{CloseReason, ConfigError};
 use mycelium_executor::{Executor, Listener, Peer, Stream, yield_now};
 
-use super::admission::{Admission, Seat};
+use super::admission::{Admission, AdmissionTicket};
 use super::connection::Connection;
-use super::control::{Busy, PeerEnd, Phase};
-use super::names::{NameError, Names};
-use super::served_topic::KeptTap;
+use super::control::{BusyGuard, LinkPhase, PeerEnd};
+use super::names::{NameBindings, NameError};
+use super::served_topic::TopicEgress;
 use super::{Control, Identity, LinkConfig, Notice, Observer, Redelivery};
 use crate::counters::{Line, LinkValue, Region, plain};
 use crate::local::{Policy, Topic, TopicError};
@@ -22,14 +22,14 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// A topic that others may read.
 #[derive(Clone, Debug)]
-pub struct Offer {
+pub struct ExportedTopic {
     /// The topic.
     pub topic: Arc<Topic>,
     /// The nodes that may; `None` for whoever may connect.
     pub readers: Option<Vec<String>>,
 }
 
-impl Offer {
+impl ExportedTopic {
     pub(super) fn admits(&self, node: &str) -> bool {
         self.readers.is_none() || self.names(node)
     }
@@ -41,11 +41,11 @@ impl Offer {
 }
 
 /// Serves topics. See the [module](super).
-pub struct Station {
+pub struct TopicServer {
     pub(super) identity: Identity,
     pub(super) config: LinkConfig,
     pub(super) executor: Arc<dyn Executor>,
-    offers: BTreeMap<String, Offer>,
+    offers: BTreeMap<String, ExportedTopic>,
     /// How links with some peers are.
     links: BTreeMap<String, LinkConfig>,
     /// What becomes of messages that a dead process had, by topic.
@@ -58,7 +58,7 @@ pub struct Station {
     control: Arc<Control>,
     counters: Arc<Region>,
     pub(super) observer: Observer,
-    names: Names,
+    names: NameBindings,
     pub(super) admission: Admission,
 }
 
@@ -70,7 +70,7 @@ struct Remote {
     connected: bool,
     boot: Option<u64>,
     /// Its taps while it is not connected.
-    taps: Vec<KeptTap>,
+    taps: Vec<TopicEgress>,
     /// Topics that were announced and it has not asked for yet.
     awaited: Vec<String>,
     /// Topics of which it was said that nothing more will come, which it may not have heard.
@@ -83,8 +83,8 @@ impl Remote {
     }
 }
 
-impl Station {
-    /// A station that nobody can connect to yet.
+impl TopicServer {
+    /// A server that nobody can connect to yet.
     #[must_use]
     pub fn new(
         identity: Identity,
@@ -93,10 +93,10 @@ impl Station {
         control: Arc<Control>,
         counters: Arc<Region>,
         observer: Observer,
-    ) -> Station {
-        let label = format!("link={} role=station", plain(&identity.node));
+    ) -> TopicServer {
+        let label = format!("link={} role=server", plain(&identity.node));
         let admission = Admission::new(&config, counters.line(&label));
-        Station {
+        TopicServer {
             identity,
             config,
             executor,
@@ -109,18 +109,18 @@ impl Station {
             control,
             counters,
             observer,
-            names: Names::default(),
+            names: NameBindings::default(),
             admission,
         }
     }
 
-    /// Serves a topic, before the station is [run](Station::run).
-    pub fn add(&mut self, offer: Offer) {
+    /// Serves a topic, before the server is [run](TopicServer::run).
+    pub fn add(&mut self, offer: ExportedTopic) {
         self.offers.insert(offer.topic.name().to_owned(), offer);
     }
 
     /// Says how the link with one peer is to be, once it has said who it is: how it batches, how often each side says that
-    /// it lives, and how long the peer may be silent. Until then the station's own settings hold.
+    /// it lives, and how long the peer may be silent. Until then the server's own settings hold.
     ///
     /// # Errors
     /// If there can be no such link.
@@ -158,7 +158,7 @@ impl Station {
         self.confirmed.load(Ordering::Relaxed)
     }
 
-    /// Announces that the node `reader` will want a topic of this station: from now on its messages wait for it, or are
+    /// Announces that the node `reader` will want a topic of this server: from now on its messages wait for it, or are
     /// counted as missed, as `policy` says.
     ///
     /// # Errors
@@ -171,8 +171,8 @@ impl Station {
     ) -> Result<(), TopicError> {
         // On the way to the reader all that observe are the same: so the tap is the one that the peer will ask for.
         let policy = if policy.is_gating() { policy } else { Policy::DropOldest };
-        let mut tap = KeptTap::new(topic, reader, policy)?;
-        tap.waits = Some(Busy::new(&self.control));
+        let mut tap = TopicEgress::new(topic, reader, policy)?;
+        tap.waits = Some(BusyGuard::new(&self.control));
         self.control.expect(1);
         let mut remotes = self.remotes();
         let remote = remotes.entry(reader.to_owned()).or_default();
@@ -211,23 +211,23 @@ impl Station {
         if is_shortage(error) && self.admission.make_room() {
             return self.admission.until_leaving(0).await;
         }
-        (self.observer)(Notice::Deaf { error });
+        (self.observer)(Notice::AcceptFailed { error });
         // A connection that ends may be what is lacking.
         let departure = self.admission.departure();
         let wake = self.executor.now().saturating_add(self.config.retry.longest);
         select(self.executor.sleep_until(wake), pin!(departure)).await;
     }
 
-    /// Gives up what was announced and is not connected, at the latest when links have to stop. Whoever runs a station
+    /// Gives up what was announced and is not connected, at the latest when links have to stop. Whoever runs a server
     /// runs this, too.
     pub async fn wait_for_readers(self: Arc<Self>) {
         loop {
             let (phase, past) = (self.control.phase(), self.control.past_peers());
             past.iter().for_each(|node| self.passed(node));
             match phase {
-                Phase::Run => {}
-                Phase::Drain => self.settle(),
-                Phase::Stop => break,
+                LinkPhase::Run => {}
+                LinkPhase::Drain => self.settle(),
+                LinkPhase::Stop => break,
             }
             self.control.until_beyond(phase, past.len()).await;
         }
@@ -259,7 +259,7 @@ impl Station {
     }
 
     /// Nobody brings what is left in these any more.
-    fn give_up(&self, node: &str, mut taps: Vec<KeptTap>) {
+    fn give_up(&self, node: &str, mut taps: Vec<TopicEgress>) {
         // Of what observers miss nobody was promised anything but to be told.
         let gating = taps.iter_mut().filter(|tap| tap.policy().is_gating());
         let left = gating.map(|tap| (node.to_owned(), tap.topic().name().to_owned(), tap.depth()));
@@ -284,23 +284,23 @@ impl Station {
     fn turn_away(&self, node: &str, peer: &Peer, cause: CloseReason, reason: &str) {
         self.admission.count(LinkValue::TurnedAway);
         let from = Some(peer);
-        (self.observer)(Notice::TurnedAway { peer: node, from, cause, reason });
+        (self.observer)(Notice::PeerRejected { peer: node, from, cause, reason });
     }
 
     /// Whether a peer may have a name.
-    pub(super) fn may_have(&self, seat: &Seat, node: &str) -> Result<(), NameError> {
-        self.names.check(&self.identity.node, &self.control, node, &seat.peer)
+    pub(super) fn may_have(&self, ticket: &AdmissionTicket, node: &str) -> Result<(), NameError> {
+        self.names.check(&self.identity.node, &self.control, node, &ticket.peer)
     }
 
     /// Lets a peer in that said who it is. Gives out what was kept for it.
     pub(super) fn admit(
         &self,
-        seat: &Arc<Seat>,
+        ticket: &Arc<AdmissionTicket>,
         node: &str,
         boot: u64,
-    ) -> Result<Vec<KeptTap>, CloseReason> {
-        if let Err(error) = self.may_have(seat, node) {
-            self.turn_away(node, &seat.peer, CloseReason::Unwelcome, &error.to_string());
+    ) -> Result<Vec<TopicEgress>, CloseReason> {
+        if let Err(error) = self.may_have(ticket, node) {
+            self.turn_away(node, &ticket.peer, CloseReason::Unwelcome, &error.to_string());
             return Err(CloseReason::Unwelcome);
         }
         let mut remotes = self.remotes();
@@ -309,15 +309,15 @@ impl Station {
             // Its connection before is about to end, or somebody has taken its name.
             let (cause, reason) =
                 (CloseReason::NameTaken, "another process of this name is connected");
-            self.turn_away(node, &seat.peer, cause, reason);
+            self.turn_away(node, &ticket.peer, cause, reason);
             return Err(cause);
         }
         let is_announced = remotes.get(node).is_some_and(Remote::is_announced);
         let announced = remotes.values().filter(|remote| remote.is_announced()).count();
-        if !self.admission.name(seat, is_announced, announced) {
+        if !self.admission.name(ticket, is_announced, announced) {
             drop(remotes);
             let reason = "there are as many connections as there may be";
-            self.turn_away(node, &seat.peer, CloseReason::Busy, reason);
+            self.turn_away(node, &ticket.peer, CloseReason::Busy, reason);
             return Err(CloseReason::Busy);
         }
         let remote = remotes.entry(node.to_owned()).or_default();
@@ -334,9 +334,9 @@ impl Station {
         taps.iter_mut().for_each(|tap| tap.waits = None);
         drop(remotes);
         for undelivered in &given_up {
-            (self.observer)(Notice::GivenUp { undelivered });
+            (self.observer)(Notice::DeadLettered { undelivered });
         }
-        (self.observer)(Notice::Up { peer: node });
+        (self.observer)(Notice::Connected { peer: node });
         Ok(taps)
     }
 
@@ -370,23 +370,23 @@ impl Station {
     }
 
     /// A peer's connection has ended. Its taps wait for it if it was announced.
-    pub(super) fn left(&self, node: &str, mut taps: Vec<KeptTap>) {
+    pub(super) fn left(&self, node: &str, mut taps: Vec<TopicEgress>) {
         let mut remotes = self.remotes();
         let Some(remote) = remotes.get_mut(node) else { return };
         remote.connected = false;
         if !remote.is_announced() {
-            // Names of strangers are not collected.
+            // NameBindings of strangers are not collected.
             remotes.remove(node);
         } else if self.control.past(node) == Some(PeerEnd::Completed) {
             taps.clear();
-        } else if self.control.phase() < Phase::Stop {
-            taps.iter_mut().for_each(|tap| tap.waits = Some(Busy::new(&self.control)));
+        } else if self.control.phase() < LinkPhase::Stop {
+            taps.iter_mut().for_each(|tap| tap.waits = Some(BusyGuard::new(&self.control)));
             remote.taps = taps;
         } else {
             self.give_up(node, taps);
         }
         drop(remotes);
-        if self.control.phase() > Phase::Run {
+        if self.control.phase() > LinkPhase::Run {
             self.settle();
         }
     }
@@ -401,7 +401,7 @@ impl Station {
     }
 
     /// Whether a tap that nobody has asked for is kept, once no publisher sends any more.
-    pub(super) fn keeps(&self, tap: &mut KeptTap) -> bool {
+    pub(super) fn keeps(&self, tap: &mut TopicEgress) -> bool {
         !self.control.is_shutdown() || tap.depth() > 0
     }
 
@@ -430,10 +430,10 @@ impl Station {
 
     /// A peer takes no more publishers.
     pub(super) fn crowded(&self, node: &str, topic: &str) {
-        (self.observer)(Notice::Crowded { peer: node, topic, limit: STREAMS });
+        (self.observer)(Notice::StreamLimit { peer: node, topic, limit: STREAMS });
     }
 
-    pub(super) fn offer(&self, topic: &str) -> Option<&Offer> {
+    pub(super) fn offer(&self, topic: &str) -> Option<&ExportedTopic> {
         self.offers.get(topic)
     }
 
@@ -464,8 +464,8 @@ fn is_shortage(error: &io::Error) -> bool {
     }
 }
 
-impl std::fmt::Debug for Station {
+impl std::fmt::Debug for TopicServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Station").field("node", &self.identity.node).finish_non_exhaustive()
+        f.debug_struct("TopicServer").field("node", &self.identity.node).finish_non_exhaustive()
     }
 }

@@ -10,21 +10,21 @@ use mycelium_core::link::{
     CloseReason, Event, Lent, Link, LinkError, Mode, RejectReason, SendError,
 };
 
-use super::admission::Seat;
-use super::control::Phase;
-use super::served_topic::{KeptTap, Served};
-use super::server::{Offer, Station};
+use super::admission::AdmissionTicket;
+use super::control::LinkPhase;
+use super::served_topic::{ServedTopic, TopicEgress};
+use super::server::{ExportedTopic, TopicServer};
 use super::{LayoutMismatch, Notice};
 use crate::counters::{Line, LinkValue};
 use crate::local::{Policy, Topic};
 use crate::stream::{DriveError, Traffic};
 
-pub(super) struct Serving {
-    station: Arc<Station>,
-    seat: Arc<Seat>,
+pub(super) struct ServerSession {
+    server: Arc<TopicServer>,
+    ticket: Arc<AdmissionTicket>,
     /// Who it is, once it has said so and was let in.
-    peer: Option<Guest>,
-    served: Vec<Served>,
+    peer: Option<ConnectedPeer>,
+    served: Vec<ServedTopic>,
     /// Whose turn it is to send first.
     turn: usize,
     listener: Option<EventListener>,
@@ -32,19 +32,27 @@ pub(super) struct Serving {
     described: Option<(Arc<Topic>, u32)>,
 }
 
-struct Guest {
+struct ConnectedPeer {
     node: String,
     line: Line<LinkValue>,
     /// What was announced for it and it has not asked for yet.
-    taps: Vec<KeptTap>,
+    taps: Vec<TopicEgress>,
     /// How often bindings of names had changed when its own was last looked at.
     bindings: usize,
 }
 
-impl Serving {
-    pub(super) fn new(station: Arc<Station>, seat: Arc<Seat>) -> Serving {
+impl ServerSession {
+    pub(super) fn new(server: Arc<TopicServer>, ticket: Arc<AdmissionTicket>) -> ServerSession {
         let served = Vec::new();
-        Serving { station, seat, peer: None, served, turn: 0, listener: None, described: None }
+        ServerSession {
+            server,
+            ticket,
+            peer: None,
+            served,
+            turn: 0,
+            listener: None,
+            described: None,
+        }
     }
 
     pub(super) fn node(&self) -> &str {
@@ -59,13 +67,13 @@ impl Serving {
             DriveError::Link(LinkError::Closed(CloseReason::Shutdown)) => {
                 guest.taps.clear();
                 self.served.clear();
-                self.station.forgets(&guest.node);
+                self.server.forgets(&guest.node);
             }
             DriveError::Link(LinkError::Closed(CloseReason::Away)) => {
                 let kept = guest.taps.iter_mut().map(|tap| (tap, false));
                 let served = self.served.iter_mut().map(|served| (served.tap(), true));
                 for (tap, is_asked) in kept.chain(served) {
-                    let redelivery = self.station.redelivery(tap.topic().name());
+                    let redelivery = self.server.redelivery(tap.topic().name());
                     tap.reader_left(redelivery, is_asked);
                 }
             }
@@ -81,16 +89,16 @@ impl Serving {
         node: &str,
         boot: u64,
     ) {
-        let bindings = self.station.control().bindings();
-        match self.station.admit(&self.seat, node, boot) {
+        let bindings = self.server.control().bindings();
+        match self.server.admit(&self.ticket, node, boot) {
             Ok(taps) => {
-                let line = self.station.line(node);
+                let line = self.server.line(node);
                 line.add(LinkValue::Connections, 1);
-                let config = self.station.link_with(node);
+                let config = self.server.link_with(node);
                 link.batch(config.batching);
                 // They were checked when they were given.
                 _ = link.set_times(config.keep_alive, config.silence);
-                self.peer = Some(Guest { node: node.to_owned(), line, taps, bindings });
+                self.peer = Some(ConnectedPeer { node: node.to_owned(), line, taps, bindings });
             }
             Err(reason) => link.close(now, reason),
         }
@@ -98,12 +106,12 @@ impl Serving {
 
     /// Whether the peer may still have its name: somebody may have bound it to another process meanwhile.
     fn keeps_its_name(&mut self) -> bool {
-        let bindings = self.station.control().bindings();
+        let bindings = self.server.control().bindings();
         let Some(guest) = self.peer.as_mut().filter(|guest| guest.bindings != bindings) else {
             return true;
         };
         guest.bindings = bindings;
-        self.station.may_have(&self.seat, &guest.node).is_ok()
+        self.server.may_have(&self.ticket, &guest.node).is_ok()
     }
 
     /// The tap for a topic that the peer wants, or why it does not get it.
@@ -113,15 +121,15 @@ impl Serving {
         type_id: u16,
         digest: Digest,
         mode: Mode,
-    ) -> Result<KeptTap, (RejectReason, Digest)> {
+    ) -> Result<TopicEgress, (RejectReason, Digest)> {
         let none = Digest([0; 16]);
         let Some(guest) = &mut self.peer else { return Err((RejectReason::Forbidden, none)) };
-        let offer = self.station.offer(topic).ok_or((RejectReason::Unknown, none))?;
+        let offer = self.server.offer(topic).ok_or((RejectReason::Unknown, none))?;
         let schema = *offer.topic.schema();
         if (schema.id, schema.digest) != (type_id, digest) {
             let mismatch = &LayoutMismatch::new(&schema, digest, None);
             let peer = &*guest.node;
-            (self.station.observer)(Notice::ReaderDiffers { peer, topic, mismatch });
+            (self.server.observer)(Notice::ReaderLayoutDiffers { peer, topic, mismatch });
             return Err((RejectReason::Digest, schema.digest));
         }
         if !offer.admits(&guest.node) {
@@ -133,7 +141,7 @@ impl Serving {
             Mode::Observing => Policy::DropOldest,
         };
         // Only readers that the topology names hold publishers; one that was announced reads as that says.
-        let policy = match self.station.announced(&guest.node, topic) {
+        let policy = match self.server.announced(&guest.node, topic) {
             Some(policy) => policy,
             None if policy.is_gating() && !offer.names(&guest.node) => {
                 return Err((RejectReason::Forbidden, none));
@@ -148,10 +156,10 @@ impl Serving {
         if let Some(index) = guest.taps.iter().position(|tap| tap.topic().name() == topic) {
             return Ok(guest.taps.swap_remove(index));
         }
-        let mut tap = KeptTap::new(&offer.topic, &guest.node, policy)
+        let mut tap = TopicEgress::new(&offer.topic, &guest.node, policy)
             .map_err(|_| (RejectReason::Many, none))?;
         // It may have lost its connection before it heard of it.
-        if self.station.said_ended(&guest.node, topic) && tap.sources().is_empty() {
+        if self.server.said_ended(&guest.node, topic) && tap.sources().is_empty() {
             return Err((RejectReason::Ended, none));
         }
         Ok(tap)
@@ -166,8 +174,8 @@ impl Serving {
         offset: u32,
     ) {
         let guest = self.peer.as_ref();
-        let may = |offer: &&Offer| guest.is_some_and(|guest| offer.admits(&guest.node));
-        match self.station.offer(topic).filter(may) {
+        let may = |offer: &&ExportedTopic| guest.is_some_and(|guest| offer.admits(&guest.node));
+        match self.server.offer(topic).filter(may) {
             Some(offer) => self.answer(now, link, offer.topic.clone(), offset),
             // Without room this is not said: who waits for it gives up after a time.
             None => _ = link.answer(now, None, offset),
@@ -193,8 +201,8 @@ impl Serving {
         now: Duration,
         link: &mut Link<'_, T, S>,
     ) {
-        let station = &self.station;
-        let kept = |guest: &mut Guest| guest.taps.iter_mut().any(|tap| station.keeps(tap));
+        let server = &self.server;
+        let kept = |guest: &mut ConnectedPeer| guest.taps.iter_mut().any(|tap| server.keeps(tap));
         if self.served.is_empty()
             && !self.peer.as_mut().is_some_and(kept)
             && link.poll_transmit(now).is_none()
@@ -204,22 +212,22 @@ impl Serving {
     }
 }
 
-impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
-    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
-        self.served.iter().find_map(|served| served.lend(lent))
+impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
+    fn run_bytes(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+        self.served.iter().find_map(|served| served.run_bytes(lent))
     }
 
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
         match event {
             Event::Up { node, boot, .. } => self.greet(now, link, node, boot),
             Event::Wanted { serve, topic, type_id, digest, mode, resumes } => {
                 // Whatever the answer is, it is what the announcement came to.
-                self.station.wanted(self.node(), topic);
+                self.server.wanted(self.node(), topic);
                 match self.tap(topic, type_id, digest, mode) {
                     Ok(tap) => {
                         // A serve that is gone already is not told about.
                         _ = link.accept(serve);
-                        self.served.push(Served::new(serve, tap, resumes));
+                        self.served.push(ServedTopic::new(serve, tap, resumes));
                     }
                     Err((reason, digest)) => {
                         if let Some(guest) = &self.peer {
@@ -242,7 +250,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
             Event::Window { stream, taken } => {
                 let mut served = self.served.iter_mut();
                 let confirmed = served.find_map(|served| served.confirmed(stream, taken));
-                self.station.add_confirmed(confirmed.unwrap_or(0));
+                self.server.add_confirmed(confirmed.unwrap_or(0));
             }
             Event::Describe { topic, offset } => self.describe(now, link, topic, offset),
             // It reads here, and nothing was asked of it.
@@ -251,11 +259,11 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
     }
 
     fn send(&mut self, now: Duration, link: &mut Link<'_, T, S>, context: &mut Context<'_>) {
-        let phase = self.station.control().watch(context, &mut self.listener);
-        if phase == Phase::Stop {
+        let phase = self.server.control().watch(context, &mut self.listener);
+        if phase == LinkPhase::Stop {
             return link.close(now, CloseReason::Shutdown);
         }
-        if self.seat.is_evicted() {
+        if self.ticket.is_evicted() {
             return link.close(now, CloseReason::Busy);
         }
         if !self.keeps_its_name() {
@@ -271,18 +279,18 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
             let served = &mut self.served[(self.turn + step) % count];
             sent += served.pump(now, link, context.waker());
             if served.is_crowded() {
-                self.station.crowded(&guest.node, served.topic());
+                self.server.crowded(&guest.node, served.topic());
             }
         }
         guest.line.add(LinkValue::Sent, sent);
         self.turn = self.turn.wrapping_add(1);
-        let draining = phase == Phase::Drain;
+        let draining = phase == LinkPhase::Drain;
         // At a shutdown the peer waits for this node's return.
-        let for_good = !self.station.control().may_come_back();
+        let for_good = !self.server.control().may_come_back();
         self.served.retain_mut(|served| {
             let over = served.is_over(draining);
             if over && for_good {
-                self.station.says_ended(&guest.node, served.topic());
+                self.server.says_ended(&guest.node, served.topic());
                 _ = link.reject(served.serve(), RejectReason::Ended, Digest([0; 16]));
             }
             !(over && (for_good || draining))
@@ -293,10 +301,10 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for ServerSession {
     fn drop(&mut self) {
-        let Some(Guest { node, mut taps, .. }) = self.peer.take() else { return };
-        taps.extend(self.served.drain(..).map(Served::into_tap));
-        self.station.left(&node, taps);
+        let Some(ConnectedPeer { node, mut taps, .. }) = self.peer.take() else { return };
+        taps.extend(self.served.drain(..).map(ServedTopic::into_tap));
+        self.server.left(&node, taps);
     }
 }

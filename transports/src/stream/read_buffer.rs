@@ -6,13 +6,13 @@
 
 use zerocopy::IntoBytes;
 
-/// The words of an inbox that has little to do, and of a busy one. The first is 8 KiB of messages behind the header of their
+/// The words of an buffer that has little to do, and of a busy one. The first is 8 KiB of messages behind the header of their
 /// run, which is 40 bytes: a batch of that length comes in one read.
 const IDLE: usize = (1 << 10) + 8;
 const BUSY: usize = 1 << 13;
 
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(super) struct ReadBuffer {
     words: Vec<u64>,
     start: usize,
     end: usize,
@@ -20,9 +20,9 @@ pub(super) struct Inbox {
     suits: usize,
 }
 
-impl Inbox {
-    pub(super) fn new() -> Inbox {
-        Inbox { words: vec![0; IDLE], start: 0, end: 0, suits: IDLE }
+impl ReadBuffer {
+    pub(super) fn new() -> ReadBuffer {
+        ReadBuffer { words: vec![0; IDLE], start: 0, end: 0, suits: IDLE }
     }
 
     /// The bytes that are there.
@@ -71,40 +71,40 @@ mod tests {
     use super::*;
 
     /// Reads `count` bytes of those that count up from `next`.
-    fn read(inbox: &mut Inbox, next: &mut u8, count: usize) -> usize {
-        let space = inbox.space();
+    fn read(buffer: &mut ReadBuffer, next: &mut u8, count: usize) -> usize {
+        let space = buffer.space();
         let count = count.min(space.len());
         space[..count].fill_with(|| {
             *next = next.wrapping_add(1);
             *next
         });
-        inbox.filled(count);
+        buffer.filled(count);
         count
     }
 
     #[test]
     fn bytes_stay_as_they_came_however_they_are_taken() {
         let mut random = fastrand::Rng::with_seed(7);
-        let (mut inbox, mut next, mut taken) = (Inbox::new(), 0u8, 0u8);
+        let (mut buffer, mut next, mut taken) = (ReadBuffer::new(), 0u8, 0u8);
         for _ in 0..if cfg!(miri) { 20 } else { 2000 } {
             let most = [10, 1000, 100_000][random.usize(..3)];
-            read(&mut inbox, &mut next, random.usize(1..most));
-            let count = random.usize(..=inbox.bytes().len()) & !7;
-            for byte in &inbox.bytes()[..count] {
+            read(&mut buffer, &mut next, random.usize(1..most));
+            let count = random.usize(..=buffer.bytes().len()) & !7;
+            for byte in &buffer.bytes()[..count] {
                 taken = taken.wrapping_add(1);
                 assert_eq!(*byte, taken);
             }
-            assert!(inbox.bytes().as_ptr().addr().is_multiple_of(8), "what is next is aligned");
-            inbox.used(count);
+            assert!(buffer.bytes().as_ptr().addr().is_multiple_of(8), "what is next is aligned");
+            buffer.used(count);
             if random.u8(..) < 30 {
-                let rest = inbox.bytes().len();
+                let rest = buffer.bytes().len();
                 taken = taken.wrapping_add(rest as u8);
                 // As if the rest of the last frame had come.
                 let missing = rest.next_multiple_of(8) - rest;
-                (0..missing).for_each(|_| _ = read(&mut inbox, &mut next, 1));
+                (0..missing).for_each(|_| _ = read(&mut buffer, &mut next, 1));
                 taken = taken.wrapping_add(missing as u8);
-                let rest = inbox.bytes().len();
-                inbox.used(rest);
+                let rest = buffer.bytes().len();
+                buffer.used(rest);
             }
         }
     }
@@ -112,29 +112,29 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "a megabyte, byte by byte, through safe code")]
     fn it_grows_with_what_comes_and_shrinks_again() {
-        let (mut inbox, mut next) = (Inbox::new(), 0);
+        let (mut buffer, mut next) = (ReadBuffer::new(), 0);
         for _ in 0..20 {
-            let count = read(&mut inbox, &mut next, usize::MAX);
-            inbox.used(count);
+            let count = read(&mut buffer, &mut next, usize::MAX);
+            buffer.used(count);
         }
-        assert_eq!(inbox.words.len(), BUSY);
+        assert_eq!(buffer.words.len(), BUSY);
         // One long frame, of which nothing can be taken yet.
-        while inbox.bytes().len() < 1 << 20 {
-            read(&mut inbox, &mut next, 5000);
+        while buffer.bytes().len() < 1 << 20 {
+            read(&mut buffer, &mut next, 5000);
         }
-        assert!(inbox.words.len() * 8 <= 2 << 20);
-        inbox.used(inbox.bytes().len());
+        assert!(buffer.words.len() * 8 <= 2 << 20);
+        buffer.used(buffer.bytes().len());
         for _ in 0..20 {
-            let count = read(&mut inbox, &mut next, 8);
-            inbox.used(count);
+            let count = read(&mut buffer, &mut next, 8);
+            buffer.used(count);
         }
-        assert_eq!(inbox.words.len(), IDLE);
+        assert_eq!(buffer.words.len(), IDLE);
     }
 
     #[test]
     fn a_batch_of_8_kib_behind_its_header_comes_in_one_read() {
-        let mut inbox = Inbox::new();
-        assert_eq!(read(&mut inbox, &mut 0, 40 + (8 << 10)), 40 + (8 << 10));
-        assert_eq!(inbox.suits, IDLE);
+        let mut buffer = ReadBuffer::new();
+        assert_eq!(read(&mut buffer, &mut 0, 40 + (8 << 10)), 40 + (8 << 10));
+        assert_eq!(buffer.suits, IDLE);
     }
 }

@@ -1,6 +1,6 @@
 //! Which users reach a socket: the permissions of its file and of the directory, and the list of those who may connect.
 
-use super::Allowed;
+use super::AllowedPeers;
 
 /// Who reaches a socket and may connect to it. The default is the user of this process, and nobody else.
 ///
@@ -70,11 +70,11 @@ impl Access {
 
     /// Who may connect to a process of user `own`. Where there is a group and no list, the permissions decide.
     #[must_use]
-    pub fn allowed(&self, own: u32) -> Allowed {
+    pub fn allowed(&self, own: u32) -> AllowedPeers {
         match (&self.users, self.group) {
-            (Some(users), _) => Allowed::users(users.iter().copied()),
-            (None, Some(_)) => Allowed::whoever_reaches(),
-            (None, None) => Allowed::users([own]),
+            (Some(users), _) => AllowedPeers::users(users.iter().copied()),
+            (None, Some(_)) => AllowedPeers::anyone_with_access(),
+            (None, None) => AllowedPeers::users([own]),
         }
     }
 

@@ -2,26 +2,26 @@
 
 use mycelium_executor::Peer;
 
-use super::Unwelcome;
+use super::RejectedPeer;
 
 /// The users whose processes may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowed {
+pub struct AllowedPeers {
     /// `None` for all who reach the socket.
     users: Option<Vec<u32>>,
 }
 
-impl Allowed {
+impl AllowedPeers {
     /// These users.
     #[must_use]
-    pub fn users(users: impl IntoIterator<Item = u32>) -> Allowed {
-        Allowed { users: Some(users.into_iter().collect()) }
+    pub fn users(users: impl IntoIterator<Item = u32>) -> AllowedPeers {
+        AllowedPeers { users: Some(users.into_iter().collect()) }
     }
 
     /// Whoever reaches the socket, for one whose permissions admit only those who are meant.
     #[must_use]
-    pub fn whoever_reaches() -> Allowed {
-        Allowed { users: None }
+    pub fn anyone_with_access() -> AllowedPeers {
+        AllowedPeers { users: None }
     }
 
     /// Lets the processes of these users in. Nobody else, and nobody of whom the system does not know whose process it
@@ -29,11 +29,11 @@ impl Allowed {
     ///
     /// # Errors
     /// If the peer is not one of them.
-    pub fn check(&self, peer: &Peer) -> Result<(), Unwelcome> {
+    pub fn check(&self, peer: &Peer) -> Result<(), RejectedPeer> {
         let admits = |user| self.users.as_ref().is_none_or(|users| users.contains(&user));
         match peer {
             Peer::Unix(credentials) if admits(credentials.user) => Ok(()),
-            peer => Err(Unwelcome { peer: peer.clone() }),
+            peer => Err(RejectedPeer { peer: peer.clone() }),
         }
     }
 }

@@ -11,12 +11,12 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket
 use rustix::process::geteuid;
 
 use super::directory::prepare;
-use super::{Access, Allowed, BindError, PathTooLong};
+use super::{Access, AllowedPeers, BindError, PathTooLong};
 
 /// A listening socket, and the right to it. Dropping it removes the socket, unless somebody has put
 /// another in its place.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundSocket {
     listener: UnixListener,
     path: PathBuf,
     /// Which file it is.
@@ -28,23 +28,23 @@ pub struct Bound {
     lock: File,
 }
 
-impl Bound {
+impl BoundSocket {
     /// Listens at a path, for this user alone. Its directory is made if it is missing.
     ///
     /// # Errors
     /// [`BindError::TooLong`] if no socket can have this path; [`BindError::InUse`] while a live
     /// process listens there; the others say what is wrong with the path.
-    pub fn at(path: impl Into<PathBuf>) -> Result<Bound, BindError> {
-        Bound::open_to(path, Access::default())
+    pub fn at(path: impl Into<PathBuf>) -> Result<BoundSocket, BindError> {
+        BoundSocket::with_access(path, Access::default())
     }
 
-    /// As [`at`](Bound::at), for those who are to reach the socket. An existing directory of this user
+    /// As [`at`](BoundSocket::at), for those who are to reach the socket. An existing directory of this user
     /// is opened as far as they need it.
     ///
     /// # Errors
-    /// As [`at`](Bound::at). [`BindError::Directory`] if the directory is open to more than these users,
+    /// As [`at`](BoundSocket::at). [`BindError::Directory`] if the directory is open to more than these users,
     /// [`BindError::Unreachable`] if another one above it is closed to them.
-    pub fn open_to(path: impl Into<PathBuf>, access: Access) -> Result<Bound, BindError> {
+    pub fn with_access(path: impl Into<PathBuf>, access: Access) -> Result<BoundSocket, BindError> {
         let path = path.into();
         let (directory, lock_file) = places(&path)?;
         PathTooLong::check(&path).map_err(BindError::TooLong)?;
@@ -53,16 +53,16 @@ impl Bound {
         let lock = lock(&lock_file, &path)?;
         clear(&path)?;
         let (listener, identity) = listen(&path, &access, user)?;
-        Ok(Bound { listener, path, identity, user, access, lock })
+        Ok(BoundSocket { listener, path, identity, user, access, lock })
     }
 
     /// Checks that the socket's file is still at its path. If it has vanished, makes it again, with its
     /// directory and its lock if these have vanished too. Returns whether there is a new
-    /// [`socket`](Bound::socket): the previous one cannot be reached any more.
+    /// [`socket`](BoundSocket::socket): the previous one cannot be reached any more.
     ///
     /// # Errors
     /// [`BindError::Displaced`] if another file lies there, which is left alone; [`BindError::InUse`]
-    /// if another process has the lock; otherwise as [`open_to`](Bound::open_to). The next call tries
+    /// if another process has the lock; otherwise as [`with_access`](BoundSocket::with_access). The next call tries
     /// again.
     pub fn restore(&mut self) -> Result<bool, BindError> {
         match fs::symlink_metadata(&self.path) {
@@ -97,12 +97,12 @@ impl Bound {
 
     /// Who may connect.
     #[must_use]
-    pub fn allowed(&self) -> Allowed {
+    pub fn allowed(&self) -> AllowedPeers {
         self.access.allowed(self.user)
     }
 }
 
-impl Drop for Bound {
+impl Drop for BoundSocket {
     fn drop(&mut self) {
         let same = |found: fs::Metadata| (found.dev(), found.ino()) == self.identity;
         if fs::symlink_metadata(&self.path).is_ok_and(same) {

@@ -155,15 +155,15 @@ impl Error for PathTooLong {}
 
 /// Somebody connected who may not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unwelcome {
+pub struct RejectedPeer {
     /// Who.
     pub peer: Peer,
 }
 
-impl fmt::Display for Unwelcome {
+impl fmt::Display for RejectedPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is not on the list of those who may connect", self.peer)
     }
 }
 
-impl Error for Unwelcome {}
+impl Error for RejectedPeer {}

@@ -6,7 +6,7 @@
 //! process is never taken away, and that of a dead one is always replaced, whichever way the process
 //! died. The lock's file stays; it is empty.
 //!
-//! Who connects is known to the system, not by what it says: [`Allowed`] compares that with a list.
+//! Who connects is known to the system, not by what it says: [`AllowedPeers`] compares that with a list.
 
 mod access;
 mod allowed;
@@ -15,9 +15,9 @@ mod directory;
 mod error;
 
 pub use access::Access;
-pub use allowed::Allowed;
-pub use bind::{Bound, connect};
-pub use error::{BindError, PathTooLong, Unwelcome};
+pub use allowed::AllowedPeers;
+pub use bind::{BoundSocket, connect};
+pub use error::{BindError, PathTooLong, RejectedPeer};
 
 /// The most bytes of a socket's path: the system keeps 108, and the last is a zero.
 pub const LONGEST_PATH: usize = 107;

@@ -70,12 +70,12 @@ enum Place {
 }
 
 impl Traffic<TOPICS, STREAMS> for Server {
-    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+    fn run_bytes(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
         Traffic::<TOPICS, STREAMS>::lend(&self.writer, lent)
     }
 
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
-        self.writer.heard(now, link, event);
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+        self.writer.on_event(now, link, event);
     }
 
     fn send(

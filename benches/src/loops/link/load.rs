@@ -37,7 +37,7 @@ struct Pacer {
 }
 
 impl Traffic<1, 1> for Pacer {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
         if let Event::Wanted { serve, .. } = event {
             let stream = link.offer(now, serve, Name::truncated("samples"), 1, 0, WINDOW);
             self.stream = stream.ok().map(|stream| (stream, since(self.epoch)));
@@ -79,7 +79,7 @@ struct Reader {
 }
 
 impl Traffic<1, 1> for Reader {
-    fn heard(&mut self, _: Duration, _: &mut Link<'_, 1, 1>, _: Event<'_>) {}
+    fn on_event(&mut self, _: Duration, _: &mut Link<'_, 1, 1>, _: Event<'_>) {}
 
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {

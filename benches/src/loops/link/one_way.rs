@@ -79,13 +79,13 @@ impl Writer {
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Writer {
-    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+    fn run_bytes(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
         let from = lent.first as usize % SAMPLES * size_of::<[u64; SLOT]>() + lent.offset;
         let bytes = self.slots.as_bytes();
         Some([bytes.get(from..from + lent.length)?, &[]])
     }
 
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
         if let Event::Wanted { serve, .. } = event {
             let name = Name::truncated("samples");
             let stream = link.offer(now, serve, name, 1, 0, self.window).ok();
@@ -141,7 +141,7 @@ impl Reader {
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Reader {
-    fn heard(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+    fn on_event(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
         let Event::Run { stream, shape, bytes, .. } = event else { return };
         for item in bytes.chunks_exact(shape.stride as usize) {
             if let Ok(sample) = decode_ref::<Sample>(shape.message(item)) {

@@ -108,7 +108,7 @@ struct Asker {
 }
 
 impl Traffic<1, 1> for Asker {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
         self.stream = self.stream.or_else(|| serve(now, link, &event));
     }
 
@@ -142,7 +142,7 @@ struct Answerer {
 }
 
 impl Traffic<1, 1> for Answerer {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
         self.stream = self.stream.or_else(|| serve(now, link, &event));
     }
 
