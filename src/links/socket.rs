@@ -10,9 +10,9 @@ mod system {
     use std::time::Duration;
 
     use mycelium_executor::{Executor, Listener, Peer};
+    pub(crate) use mycelium_transports::endpoint::unix::LONGEST_PATH;
+    use mycelium_transports::endpoint::unix::{self, Access, AllowedPeers, BindError, BoundSocket};
     use mycelium_transports::exchange::{Connect, Notice, Observer};
-    pub(crate) use mycelium_transports::unix::LONGEST_PATH;
-    use mycelium_transports::unix::{self, Access, AllowedPeers, BindError, BoundSocket};
 
     use crate::error::StartError;
     use crate::topology::Access as Asked;

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium_executor::Stream;
+use mycelium_transports::endpoint::unix;
 use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::Policy;
-use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 

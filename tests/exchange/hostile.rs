@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_core::message;
+use mycelium_transports::endpoint::unix;
 use mycelium_transports::local::{Delivery, Policy};
-use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 

@@ -3,8 +3,8 @@
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::{Message, message};
 use mycelium_executor::{Executor, Stream};
+use mycelium_transports::endpoint::unix::BoundSocket;
 use mycelium_transports::local::Policy;
-use mycelium_transports::unix::BoundSocket;
 
 use crate::harness::{
     Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,

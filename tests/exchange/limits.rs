@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_transports::counters::Kind;
+use mycelium_transports::endpoint::unix;
 use mycelium_transports::exchange::TopicInterest;
 use mycelium_transports::local::{Delivery, Policy, Schema, Topic};
 use mycelium_transports::stream::{STREAMS, TOPICS};
-use mycelium_transports::unix;
 use tokio::time::Instant;
 
 use crate::harness::{

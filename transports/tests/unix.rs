@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use mycelium_executor::{Credentials, Peer};
-use mycelium_transports::unix::{
+use mycelium_transports::endpoint::unix::{
     Access, AllowedPeers, BindError, BoundSocket, LONGEST_PATH, PathTooLong, connect,
 };
 
@@ -175,7 +175,7 @@ fn a_path_without_a_directory_is_an_error_that_names_it() {
 
 #[test]
 fn directory_and_socket_are_as_open_as_access_says() {
-    let own = mycelium_transports::unix::own_user();
+    let own = mycelium_transports::endpoint::unix::own_user();
     let cases = [
         (Access::default().users([own]), 0o700, 0o600),
         (Access::default().users([own, 0]), 0o700, 0o600),
@@ -268,7 +268,7 @@ fn connects_and_says_how_it_went() {
 #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn other_users_reach_the_socket_as_far_as_access_says() {
     const GROUP: u32 = 54321;
-    if mycelium_transports::unix::own_user() != 0 {
+    if mycelium_transports::endpoint::unix::own_user() != 0 {
         return eprintln!("skipped: only root can run processes of other users");
     }
     let denied = ErrorKind::PermissionDenied.to_string();

@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_executor::Stream;
+use mycelium_transports::endpoint::unix::{AllowedPeers, BoundSocket};
 use mycelium_transports::local::{Policy, Refusal, TryRecv};
-use mycelium_transports::unix::{AllowedPeers, BoundSocket};
 
 use crate::harness::{
     Number, Place, Side, Tick, connect, end, frame, hello, subscribe, take, until, within,

@@ -7,7 +7,7 @@ use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::Message;
 use mycelium_executor::{Executor, Stream};
 use mycelium_tokio::Tokio;
-use mycelium_transports::unix;
+use mycelium_transports::endpoint::unix;
 use tokio::time::timeout;
 
 use super::PATIENCE;

@@ -7,11 +7,11 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::{Kind, Reading, Region};
+use mycelium_transports::endpoint::unix::{self, BoundSocket};
 use mycelium_transports::exchange::{
     Control, ExportedTopic, Identity, LinkConfig, TopicClient, TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{Policy, Publisher, Schema, Subscription, Topic};
-use mycelium_transports::unix::{self, BoundSocket};
 use tokio::task::JoinHandle;
 
 use super::{Notices, Number, Tick, Wire};

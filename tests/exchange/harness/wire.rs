@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mycelium_executor::Executor;
+use mycelium_transports::endpoint::unix;
 use mycelium_transports::exchange::Connect;
-use mycelium_transports::unix;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 

@@ -129,7 +129,7 @@ impl PathTooLong {
     /// ```
     /// use std::path::Path;
     ///
-    /// use mycelium_transports::unix::{LONGEST_PATH, PathTooLong};
+    /// use mycelium_transports::endpoint::unix::{LONGEST_PATH, PathTooLong};
     ///
     /// assert!(PathTooLong::check(Path::new("/run/me/main.sock")).is_ok());
     /// let long = "x".repeat(1 + LONGEST_PATH);

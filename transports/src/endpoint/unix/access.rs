@@ -16,7 +16,7 @@ use super::AllowedPeers;
 /// | any | a group | 0710 | 0660 | these users, as far as they are in the group |
 ///
 /// ```
-/// use mycelium_transports::unix::Access;
+/// use mycelium_transports::endpoint::unix::Access;
 ///
 /// let access = Access::default().users([1000, 1001]).group(1000);
 /// assert_eq!((access.directory_mode(1000), access.socket_mode(1000)), (0o710, 0o660));

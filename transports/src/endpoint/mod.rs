@@ -1,0 +1,4 @@
+//! Where nodes listen, and how others connect.
+
+#[cfg(target_os = "linux")]
+pub mod unix;
