@@ -23,7 +23,7 @@ use crate::error::{BuildError, Result, StartError};
 use crate::execution::Execution;
 use crate::inbox::AnyInbox;
 use crate::launch::Task;
-use crate::links::Links;
+use crate::links::{LinkSetup, Links};
 use crate::observe::Observers;
 use crate::plan::{Plan, Ports};
 use crate::service::{Service, Wiring};
@@ -173,7 +173,16 @@ impl Node {
             prepared.push((service.prepare)(&shared, asked)?);
         }
         // Who reads in other nodes misses nothing either.
-        let _ = shared.links.set(Links::start(&shared)?);
+        let links = Links::start(&LinkSetup {
+            node: &shared.plan.node,
+            topology: &shared.plan.topology,
+            peer_topics: &shared.plan.peer_topics,
+            topics: shared.topics().collect(),
+            executor: &shared.executor,
+            counters: shared.counters(),
+            on_notice: shared.on_notice(),
+        })?;
+        let _ = shared.links.set(links);
         shared.plan.warn_of_loose_ends();
         tracing::info!(
             node = shared.plan.node,

@@ -26,7 +26,6 @@ use crate::error::Place;
 use crate::supervision::Restart;
 use execution::{Budget, ClassName, RefusedName, RunName, ThreadName, WaitName};
 use link::LinkSection;
-pub(crate) use socket::Access;
 use values::{Bytes, Capacity, Deaths, DeliveryName, Mode, PolicyName, Span};
 
 /// Messages in each publisher's ring, unless the topology says otherwise.

@@ -13,7 +13,7 @@ use event_listener::Event;
 use futures_util::future::{Either, select};
 use mycelium_core::link::CloseReason;
 use mycelium_executor::{Executor, Peer};
-use mycelium_transports::exchange::{Control, Notice, Observer};
+use mycelium_transports::exchange::{Control, Notice};
 use mycelium_transports::stream::DriveError;
 
 /// Occurrences after the first are counted for this long.
@@ -46,11 +46,6 @@ impl Log {
         Arc::new(Log { node, executor, limiter, counts: Event::new() })
     }
 
-    pub(super) fn observer(self: &Arc<Log>) -> Observer {
-        let log = self.clone();
-        Arc::new(move |notice| log.note(&notice))
-    }
-
     /// Writes counts when they are due, until links are to stop.
     pub(super) async fn run(self: Arc<Log>, control: Arc<Control>) {
         let mut stopped = pin!(control.stopped());
@@ -72,7 +67,7 @@ impl Log {
         }
     }
 
-    fn note(&self, notice: &Notice<'_>) {
+    pub(super) fn note(&self, notice: &Notice<'_>) {
         let (level, key) = key(notice);
         let now = self.executor.now();
         let mut limiter = self.limiter();
@@ -143,8 +138,12 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
             "given up",
             &format!("{} {} {}", undelivered.reader, undelivered.publisher, undelivered.sequence),
         ),
-        Notice::AddressLost { path, .. } => of(Level::Warn, "unbound", &path.to_string_lossy()),
-        Notice::AddressRestored { path } => of(Level::Warn, "rebound", &path.to_string_lossy()),
+        Notice::AddressLost { endpoint, .. } => {
+            of(Level::Warn, "address lost", &endpoint.to_string())
+        }
+        Notice::AddressRestored { endpoint } => {
+            of(Level::Warn, "address restored", &endpoint.to_string())
+        }
         Notice::AcceptFailed { .. } => of(Level::Warn, "deaf", ""),
         _ => of(Level::Warn, "other", ""),
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
-use mycelium_transports::exchange::LayoutMismatch;
+use mycelium_transports::exchange::{LayoutMismatch, Notice};
 use mycelium_transports::local::{Hold, Publisher, Schema, Topic, Undelivered};
 
 use super::threads::Threads;
@@ -227,7 +227,7 @@ impl Shared {
     }
 
     /// Publishes a message that a link has given up, if anybody here reads dead letters.
-    pub(crate) fn bury(&self, undelivered: &Undelivered) {
+    fn bury(&self, undelivered: &Undelivered) {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
             && let Ok(mut letters) = self.publisher::<DeadLetter>("links")
         {
@@ -247,7 +247,7 @@ impl Shared {
     }
 
     /// A topic that services here read has another layout at another node: they can never read it, and the node ends.
-    pub(crate) fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) {
+    fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) {
         let error = StartError::Layout {
             node: self.plan.node.clone(),
             peer: peer.to_owned(),
@@ -259,13 +259,21 @@ impl Shared {
         self.shut_down();
     }
 
-    /// A topic that a service named.
-    pub(crate) fn named_topic(&self, name: &str) -> Option<Arc<Topic>> {
-        self.state().topics.get(name).cloned()
+    /// Handles notices of links that concern the whole node. The links belong to the node, so this
+    /// does not keep it.
+    pub(super) fn on_notice(self: &Arc<Self>) -> Arc<dyn Fn(&Notice<'_>) + Send + Sync> {
+        let shared = Arc::downgrade(self);
+        Arc::new(move |notice| match (notice, shared.upgrade()) {
+            (Notice::TopicLayoutDiffers { peer, topic, mismatch }, Some(shared)) => {
+                shared.cannot_read(peer, topic, mismatch);
+            }
+            (Notice::DeadLettered { undelivered }, Some(shared)) => shared.bury(undelivered),
+            _ => {}
+        })
     }
 
     /// All topics that there are.
-    pub(crate) fn topics(&self) -> impl Iterator<Item = Arc<Topic>> + use<> {
+    pub(super) fn topics(&self) -> impl Iterator<Item = Arc<Topic>> + use<> {
         let topics: Vec<_> = self.state().topics.values().cloned().collect();
         topics.into_iter()
     }

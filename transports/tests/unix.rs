@@ -11,9 +11,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use mycelium_executor::{Credentials, Peer};
-use mycelium_transports::endpoint::unix::{
-    Access, AllowedPeers, BindError, BoundSocket, LONGEST_PATH, PathTooLong, connect,
-};
+use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, connect};
+use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong};
 
 /// A directory of its own for each test.
 struct Place(PathBuf);

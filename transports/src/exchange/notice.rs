@@ -8,6 +8,7 @@ use mycelium_core::link::{CloseReason, RejectReason};
 use mycelium_executor::Peer;
 
 use super::LayoutMismatch;
+use crate::endpoint::Endpoint;
 use crate::local::Undelivered;
 use crate::stream::DriveError;
 
@@ -95,15 +96,15 @@ pub enum Notice<'a> {
     },
     /// The socket that this process listened at is not at its path any more, and cannot be made again for now.
     AddressLost {
-        /// The path.
-        path: &'a std::path::Path,
+        /// Its address.
+        endpoint: &'a Endpoint,
         /// Why not.
         problem: &'a str,
     },
     /// The socket at this path had vanished, and was made again.
     AddressRestored {
-        /// The path.
-        path: &'a std::path::Path,
+        /// Its address.
+        endpoint: &'a Endpoint,
     },
     /// No connection can be accepted for now.
     AcceptFailed {
@@ -161,11 +162,11 @@ impl fmt::Display for Notice<'_> {
                     shown(reader)
                 )
             }
-            Notice::AddressLost { path, problem } => {
-                write!(f, "nobody can connect at `{}`: {problem}", path.display())
+            Notice::AddressLost { endpoint, problem } => {
+                write!(f, "no peer can connect to `{endpoint}`: {problem}")
             }
-            Notice::AddressRestored { path } => {
-                write!(f, "socket `{}` had vanished and was made again", path.display())
+            Notice::AddressRestored { endpoint } => {
+                write!(f, "`{endpoint}` had vanished and was made again")
             }
             Notice::PeerRejected { peer, from, reason, .. } => match (peer, from) {
                 (&"", Some(from)) => write!(f, "{from} was turned away: {reason}"),

@@ -2,7 +2,7 @@
 
 use mycelium_executor::Peer;
 
-use super::RejectedPeer;
+use super::super::error::RejectedPeer;
 
 /// The users whose processes may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]

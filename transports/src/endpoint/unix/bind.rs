@@ -6,12 +6,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use mycelium_executor::{Executor, Listener, Stream};
 use rustix::fs::{Gid, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::geteuid;
 
+use super::super::error::{BindError, PathTooLong};
 use super::directory::prepare;
-use super::{Access, AllowedPeers, BindError, PathTooLong};
+use super::{Access, AllowedPeers};
 
 /// A listening socket, and the right to it. Dropping it removes the socket, unless somebody has put
 /// another in its place.
@@ -47,7 +49,7 @@ impl BoundSocket {
     pub fn with_access(path: impl Into<PathBuf>, access: Access) -> Result<BoundSocket, BindError> {
         let path = path.into();
         let (directory, lock_file) = places(&path)?;
-        PathTooLong::check(&path).map_err(BindError::TooLong)?;
+        PathTooLong::check(&path)?;
         let user = geteuid().as_raw();
         prepare(&directory, &access, user)?;
         let lock = lock(&lock_file, &path)?;
@@ -89,6 +91,14 @@ impl BoundSocket {
         self.listener.try_clone()
     }
 
+    /// Accepts connections on an executor.
+    ///
+    /// # Errors
+    /// If the process has no descriptor left, or the executor has no network.
+    pub fn listener(&self, executor: &dyn Executor) -> io::Result<Listener> {
+        executor.unix_listener(self.socket()?)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -125,6 +135,11 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(UnixStream::from(socket))
+}
+
+/// Connects as [`connect`] does, for an executor.
+pub(crate) fn open(path: &Path, executor: &dyn Executor) -> io::Result<Stream> {
+    executor.unix_stream(connect(path)?)
 }
 
 /// Makes a socket that listens at a path where nothing is. Also says which file it is.

@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use super::super::error::BindError;
+use super::Access;
 use super::bind::{give_to, system};
-use super::{Access, BindError};
 
 /// Makes the directory, or checks that it is open to nobody but those who are to reach the socket.
 pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<(), BindError> {
