@@ -370,7 +370,7 @@ fn who_is_not_on_the_list_is_not_welcome() {
     let unwelcome = allowed.check(&of(1002)).unwrap_err();
     assert_eq!(
         unwelcome.to_string(),
-        "process 7 of user 1002 is not on the list of those who may connect"
+        "process 7 of user 1002 is not on the list of users that may connect"
     );
     let address = "127.0.0.1:1".parse().unwrap();
     assert!(allowed.check(&Peer::Tcp(address)).is_err(), "nobody knows whose it is");
