@@ -132,7 +132,7 @@ fn a_value_out_of_range_is_refused_by_name() {
     assert_eq!(Book::patched(89, 7), value("sides", 0x0701), "an item that is not in use");
     assert_eq!(
         Book::patched(93, 2).unwrap_err().to_string(),
-        "field `open` of message `Book` holds 2, which is none of its values"
+        "field `open` of message `Book`: invalid value 2"
     );
 }
 
@@ -149,7 +149,7 @@ fn a_text_or_list_that_is_not_sound_is_refused_by_name() {
     assert_eq!(Book::patched(53, 0xff), invalid("Level", "note", utf8), "in a list");
     assert_eq!(
         Book::patched(32, 3).unwrap_err().to_string(),
-        "field `levels` of message `Book` counts 3 items, but has room for 2"
+        "field `levels` of message `Book`: count 3 exceeds the capacity 2"
     );
 }
 
@@ -182,7 +182,7 @@ fn text_keeps_to_its_room() {
     assert_eq!(format!("{text} {text:?} {text:>10}"), "a8é1234 \"a8é1234\"    a8é1234");
     assert_eq!(
         FixedStr::<8>::try_from("123456789").unwrap_err().to_string(),
-        "9 items were given, but there is room for 8"
+        "9 items exceed the capacity of 8"
     );
     assert_eq!(FixedStr::<2>::truncated("aéb"), "a", "cut between characters");
     text.clear();

@@ -1,7 +1,8 @@
 //! What a link is told when it is made.
 
-use core::fmt;
 use core::time::Duration;
+
+use thiserror::Error;
 
 use super::{LONGEST, Name};
 use crate::frame::Limits;
@@ -98,28 +99,33 @@ impl Default for Batching {
     }
 }
 
-/// Why a link cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a link cannot be made with these settings.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The buffer has no room for what a link has to say.
+    /// The send buffer is too small for control frames and a message.
+    #[error("send buffer of {found} bytes is too small: expected at least {least}")]
     Buffer {
-        /// The fewest bytes.
+        /// The smallest buffer.
         least: usize,
-        /// How many there are.
+        /// The size of the buffer.
         found: usize,
     },
-    /// The longest frame that is taken is shorter than those of the link.
+    /// [`Config::limits`] are too small for control frames.
+    #[error("`limits.max_frame` is too small: expected at least {least} bytes")]
     MaxFrame {
-        /// The shortest limit.
+        /// The smallest limit.
         least: u32,
     },
-    /// A silence below [`Config::LEAST_SILENCE`], or a keep-alive of more than a third of it: both sides would give each
-    /// other up.
+    /// [`Config::silence`] is below [`Config::LEAST_SILENCE`], or less than three times
+    /// [`Config::keep_alive`]: each side would take a live peer for a dead one.
+    #[error("invalid `silence`: expected at least 100 ms, and three times `keep_alive`")]
     Silence,
-    /// Parts of fewer than 8 bytes.
+    /// [`Config::fragment`] is less than 8 bytes.
+    #[error("invalid `fragment`: expected at least 8 bytes")]
     Fragment,
-    /// A keep-alive of less than a third of [`Config::LEAST_SILENCE`].
+    /// [`Config::keep_alive`] is less than a third of [`Config::LEAST_SILENCE`].
+    #[error("invalid `keep_alive`: expected at least 34 ms")]
     KeepAlive,
 }
 
@@ -148,23 +154,3 @@ impl Config {
         Ok(())
     }
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            ConfigError::Buffer { least, found } => {
-                write!(f, "a link needs a buffer of {least} bytes, and this one has {found}")
-            }
-            ConfigError::MaxFrame { least } => {
-                write!(f, "a link's own frames take up to {least} bytes")
-            }
-            ConfigError::Silence => {
-                f.write_str("a silence is at least 100 ms, and three times the keep-alive")
-            }
-            ConfigError::Fragment => f.write_str("parts of messages have at least 8 bytes"),
-            ConfigError::KeepAlive => f.write_str("a keep-alive is at least 34 ms"),
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}

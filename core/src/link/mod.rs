@@ -50,7 +50,7 @@ mod fragment;
 mod input;
 mod outbox;
 mod output;
-mod refusal;
+mod reason;
 mod run;
 mod tables;
 mod tells;
@@ -62,9 +62,9 @@ use core::time::Duration;
 
 pub use config::{Batching, Config, ConfigError, Confirms};
 pub use control::Name;
-pub use error::{CloseReason, FragmentError, LinkError, RunError};
+pub use error::{FragmentError, LinkError, RunError, SendError};
 pub use event::{Event, Input, Mode};
-pub use refusal::{RejectReason, SendError};
+pub use reason::{CloseReason, RejectReason};
 pub use run::{Lent, Parts, RunShape};
 pub use tables::{IncomingId, OutgoingId, ServeId, WantId};
 
