@@ -64,13 +64,13 @@ pub struct Invalid {
     /// The field; empty as long as nobody has said.
     pub field: &'static str,
     /// What is wrong with it.
-    pub reason: Reason,
+    pub reason: InvalidReason,
 }
 
 /// What can be wrong with a text or a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum InvalidReason {
     /// It counts more items (of a text: bytes) than it has room for.
     #[error("count {found} exceeds the capacity {capacity}")]
     Count {
@@ -91,7 +91,7 @@ impl Invalid {
     /// A reason whose field is yet to be named, as [`Field::check`](crate::Field::check) of a text
     /// or list gives it.
     #[cold]
-    pub const fn unnamed(reason: Reason) -> Self {
+    pub const fn unnamed(reason: InvalidReason) -> Self {
         Self { message: "", field: "", reason }
     }
 

@@ -22,7 +22,7 @@ use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, byteorder::little_endian::U16,
 };
 
-use crate::error::{Invalid, Reason};
+use crate::error::{Invalid, InvalidReason};
 
 #[cfg(doc)]
 use crate::message::Field;
@@ -65,7 +65,7 @@ impl Count {
     fn check(self, capacity: usize) -> Result<(), Invalid> {
         let found = usize::from(self.0.get());
         if found > capacity {
-            return Err(Invalid::unnamed(Reason::Count { capacity, found }));
+            return Err(Invalid::unnamed(InvalidReason::Count { capacity, found }));
         }
         Ok(())
     }

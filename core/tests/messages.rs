@@ -8,8 +8,8 @@ use std::{
 };
 
 use mycelium_core::{
-    DecodeError, FieldType, FixedStr, FixedVec, Invalid, Message, NoRoom, Reason, TooLong, decode,
-    decode_ref, from_words, message, to_words, valid_words,
+    DecodeError, FieldType, FixedStr, FixedVec, Invalid, InvalidReason, Message, NoRoom, TooLong,
+    decode, decode_ref, from_words, message, to_words, valid_words,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -140,11 +140,11 @@ fn a_value_out_of_range_is_refused_by_name() {
 fn a_text_or_list_that_is_not_sound_is_refused_by_name() {
     let invalid =
         |message, field, reason| Err(DecodeError::Invalid(Invalid { message, field, reason }));
-    let count = |capacity, found| Reason::Count { capacity, found };
+    let count = |capacity, found| InvalidReason::Count { capacity, found };
     assert_eq!(Book::patched(32, 3), invalid("Book", "levels", count(2, 3)));
     assert_eq!(Book::patched(33, 1), invalid("Book", "levels", count(2, 257)));
     assert_eq!(Book::patched(16, 7), invalid("Level", "note", count(6, 7)));
-    let utf8 = Reason::Utf8 { valid_up_to: 1 };
+    let utf8 = InvalidReason::Utf8 { valid_up_to: 1 };
     assert_eq!(Book::patched(19, 0xff), invalid("Level", "note", utf8));
     assert_eq!(Book::patched(53, 0xff), invalid("Level", "note", utf8), "in a list");
     assert_eq!(

@@ -89,7 +89,7 @@ pub enum ExtensionError {
     },
     /// A known kind is there twice.
     #[error("duplicate extension {kind}")]
-    Twice {
+    Duplicate {
         /// The kind.
         kind: u16,
     },

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use thiserror::Error;
 
-use super::{LONGEST, Name};
+use super::{MAX_CONTROL, Name};
 use crate::frame::Limits;
 
 /// What this side says of itself, and what it puts up with.
@@ -117,38 +117,38 @@ pub enum ConfigError {
         /// The smallest limit.
         least: u32,
     },
-    /// [`Config::silence`] is below [`Config::LEAST_SILENCE`], or less than three times
+    /// [`Config::silence`] is below [`Config::MIN_SILENCE`], or less than three times
     /// [`Config::keep_alive`]: each side would take a live peer for a dead one.
     #[error("invalid `silence`: expected at least 100 ms, and three times `keep_alive`")]
     Silence,
     /// [`Config::fragment`] is less than 8 bytes.
     #[error("invalid `fragment`: expected at least 8 bytes")]
     Fragment,
-    /// [`Config::keep_alive`] is less than a third of [`Config::LEAST_SILENCE`].
+    /// [`Config::keep_alive`] is less than a third of [`Config::MIN_SILENCE`].
     #[error("invalid `keep_alive`: expected at least 34 ms")]
     KeepAlive,
 }
 
 impl Config {
     /// The shortest silence that ends a link.
-    pub const LEAST_SILENCE: Duration = Duration::from_millis(100);
+    pub const MIN_SILENCE: Duration = Duration::from_millis(100);
 
     /// Whether a link can be made with these settings.
     ///
     /// # Errors
     /// If one of them makes a link useless.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let least = LONGEST as u32;
+        let least = MAX_CONTROL as u32;
         if self.limits.max_frame < least {
             return Err(ConfigError::MaxFrame { least });
         }
         if self.fragment < 8 {
             return Err(ConfigError::Fragment);
         }
-        if self.silence < Config::LEAST_SILENCE || self.keep_alive > self.silence / 3 {
+        if self.silence < Config::MIN_SILENCE || self.keep_alive > self.silence / 3 {
             return Err(ConfigError::Silence);
         }
-        if self.keep_alive < Config::LEAST_SILENCE / 3 {
+        if self.keep_alive < Config::MIN_SILENCE / 3 {
             return Err(ConfigError::KeepAlive);
         }
         Ok(())

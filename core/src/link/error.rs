@@ -85,7 +85,7 @@ pub enum LinkError {
     },
     /// More streams, subscriptions or fragmented messages at once than this side accepts.
     #[error("too many subscriptions, streams or fragmented messages at once: the limit is {limit}")]
-    Many {
+    TooMany {
         /// The limit.
         limit: usize,
     },
@@ -150,10 +150,10 @@ pub enum LinkError {
     Numbers,
     /// The peer closed the link.
     #[error("the peer closed the link: {0}")]
-    Closed(CloseReason),
+    PeerClosed(CloseReason),
     /// This side closed the link.
     #[error("this side closed the link: {0}")]
-    Ended(CloseReason),
+    LocallyClosed(CloseReason),
 }
 
 /// What is wrong with a fragment of a message.
@@ -221,8 +221,8 @@ impl LinkError {
     pub fn is_goodbye(&self) -> bool {
         matches!(
             self,
-            LinkError::Closed(CloseReason::Shutdown | CloseReason::Away)
-                | LinkError::Ended(CloseReason::Shutdown | CloseReason::Away)
+            LinkError::PeerClosed(CloseReason::Shutdown | CloseReason::Away)
+                | LinkError::LocallyClosed(CloseReason::Shutdown | CloseReason::Away)
         )
     }
 }
@@ -253,13 +253,13 @@ pub enum SendError {
     Open,
     /// The bytes do not continue the message, or they are too few.
     #[error("expected the bytes of the message from offset {expected} on")]
-    Part {
+    Fragment {
         /// How many bytes of the message were sent.
         expected: u32,
     },
     /// The peer accepts no more fragmented messages at once.
     #[error("too many fragmented messages at once: the peer's limit is {limit}")]
-    Parts {
+    Fragments {
         /// The limit.
         limit: usize,
     },
@@ -294,7 +294,7 @@ pub enum SendError {
     Down,
     /// The message or its frame exceeds the peer's limit, or the buffer's capacity. A message that
     /// is too long for [`send`](super::Link::send) can go [in
-    /// fragments](super::Link::send_part).
+    /// fragments](super::Link::send_fragment).
     #[error("{length} bytes exceed the limit of {limit}")]
     TooLong {
         /// The length of the message or frame.

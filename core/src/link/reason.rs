@@ -17,7 +17,7 @@ pub enum CloseReason {
     Version,
     /// The other side is not allowed to connect.
     #[error("peer not allowed")]
-    Unwelcome,
+    NotAllowed,
     /// There are too many links.
     #[error("too many links")]
     Busy,
@@ -65,7 +65,7 @@ codes! {
     Shutdown = 1
     Protocol = 2
     Version = 3
-    Unwelcome = 4
+    NotAllowed = 4
     Busy = 5
     Timeout = 6
     NameTaken = 7
@@ -88,14 +88,14 @@ pub enum RejectReason {
     Forbidden,
     /// This side accepts no more subscriptions.
     #[error("too many subscriptions")]
-    Many,
+    TooMany,
     /// All publishers of the topic have completed. A topic that was sent is rejected with this
     /// reason once its streams have ended and all their messages are confirmed.
     #[error("the topic has ended")]
     Ended,
     /// The other side is already subscribed to the topic.
     #[error("already subscribed")]
-    Twice,
+    Duplicate,
     /// A reason of a later version.
     #[error("reason {0}")]
     Other(u16),
@@ -106,7 +106,7 @@ codes! {
     Unknown = 1
     Digest = 2
     Forbidden = 3
-    Many = 4
+    TooMany = 4
     Ended = 5
-    Twice = 6
+    Duplicate = 6
 }

@@ -31,7 +31,7 @@ impl Connection {
         let station = &self.station;
         if self.seat.is_evicted() {
             // Before it began: a link would be made for nothing.
-            let error = DriveError::Link(LinkError::Ended(CloseReason::Busy));
+            let error = DriveError::Link(LinkError::LocallyClosed(CloseReason::Busy));
             return (station.observer)(Notice::Down { peer: "", error: &error });
         }
         let mut serving = Serving::new(station.clone(), self.seat.clone());
@@ -43,7 +43,9 @@ impl Connection {
                 // The link is looked at first: it tells the peer why it has to go, if that can be written at once.
                 match select(pin!(driver.run(&mut serving)), pin!(self.seat.evicted())).await {
                     Either::Left((error, _)) => error,
-                    Either::Right(_) => DriveError::Link(LinkError::Ended(CloseReason::Busy)),
+                    Either::Right(_) => {
+                        DriveError::Link(LinkError::LocallyClosed(CloseReason::Busy))
+                    }
                 }
             }
             Err(error) => DriveError::Config(error),

@@ -57,7 +57,7 @@ impl Dialer {
     /// # Errors
     /// If there can be no such link.
     pub fn run(self) -> Result<impl Future<Output = ()> + Send + 'static, DialError> {
-        let mut buffer = vec![0; self.config.buffer.max(NodeLink::LEAST)];
+        let mut buffer = vec![0; self.config.buffer.max(NodeLink::MIN_BUFFER)];
         // Once, to see whether there can be such a link.
         NodeLink::new(self.config.link(&self.identity), &mut buffer).map_err(DialError::Config)?;
         if self.wants.len() > TOPICS {
@@ -100,7 +100,7 @@ impl Dialer {
                         if reading.take_was_let_in() {
                             failures = 0;
                         }
-                        if !matches!(error, DriveError::Link(LinkError::Ended(_))) {
+                        if !matches!(error, DriveError::Link(LinkError::LocallyClosed(_))) {
                             errors.add(LinkValue::Errors, 1);
                         }
                         (self.observer)(Notice::Down { peer: &self.peer, error: &error });

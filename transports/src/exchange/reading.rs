@@ -9,7 +9,8 @@ use event_listener::EventListener;
 use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
-    CloseReason, Event, IncomingId, Interest, Link, Mode, Name, RejectReason, SendError, WantId,
+    CloseReason, Event, IncomingId, Interest, InterestId, Link, Name, ReaderMode, RejectReason,
+    SendError,
 };
 
 use super::control::Phase;
@@ -62,7 +63,7 @@ const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A topic that is read.
 struct Wanted {
-    id: WantId,
+    id: InterestId,
     topic: Arc<Topic>,
     /// Until the peer says that nothing more will come.
     hold: Option<Hold>,
@@ -82,14 +83,14 @@ impl Reading {
     ) -> Result<Reading, SendError> {
         let wanted = wants.iter().map(|Want { topic, policy }| {
             let schema = topic.schema();
-            let id = link.want(Interest {
+            let id = link.subscribe(Interest {
                 topic: Name::try_from(topic.name()).unwrap_or_default(),
                 type_id: schema.id,
                 digest: schema.digest,
                 mode: match policy {
-                    Policy::Block => Mode::Gating,
-                    Policy::Reject => Mode::Rejecting,
-                    Policy::DropOldest | Policy::Latest => Mode::Observing,
+                    Policy::Block => ReaderMode::Gating,
+                    Policy::Reject => ReaderMode::Rejecting,
+                    Policy::DropOldest | Policy::Latest => ReaderMode::Observing,
                 },
                 window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
             })?;
@@ -124,7 +125,7 @@ impl Reading {
         self.wants.iter().filter(|wanted| wanted.is_new).for_each(|_| self.control.found());
     }
 
-    fn answered(&mut self, want: WantId) -> Option<&mut Wanted> {
+    fn answered(&mut self, want: InterestId) -> Option<&mut Wanted> {
         self.was_let_in = true;
         let wanted = self.wants.iter_mut().find(|wanted| wanted.id == want)?;
         if std::mem::take(&mut wanted.is_new) {
@@ -133,7 +134,7 @@ impl Reading {
         Some(wanted)
     }
 
-    fn refused(&mut self, want: WantId, reason: RejectReason, digest: Digest) {
+    fn refused(&mut self, want: InterestId, reason: RejectReason, digest: Digest) {
         let Some(wanted) = self.answered(want) else { return };
         if reason == RejectReason::Ended {
             wanted.hold = None;
@@ -217,7 +218,7 @@ impl Reading {
     fn begin(
         &mut self,
         id: IncomingId,
-        want: WantId,
+        want: InterestId,
         publisher: &str,
         epoch: u64,
         first: u64,
@@ -290,20 +291,22 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
             }
             Event::Up { node, .. } if node != self.peer => {
                 let (cause, reason) =
-                    (CloseReason::Unwelcome, format!("`{}` should be there", self.peer));
+                    (CloseReason::NotAllowed, format!("`{}` should be there", self.peer));
                 let (peer, reason) = (node, &*reason);
                 self.line.add(LinkValue::TurnedAway, 1);
                 (self.observer)(Notice::TurnedAway { peer, from: None, cause, reason });
-                link.close(now, CloseReason::Unwelcome);
+                link.close(now, CloseReason::NotAllowed);
             }
             Event::Up { .. } => {
                 self.line.add(LinkValue::Connections, 1);
                 (self.observer)(Notice::Up { peer: &self.peer });
             }
-            Event::Accepted { want } => _ = self.answered(want),
-            Event::Rejected { want, reason, digest } => self.refused(want, reason, digest),
+            Event::Accepted { interest: want } => _ = self.answered(want),
+            Event::Rejected { interest: want, reason, digest } => {
+                self.refused(want, reason, digest)
+            }
             Event::Described { offset, total, bytes } => self.described(offset, total, bytes),
-            Event::Stream { stream, want, publisher, epoch, first, resumed } => {
+            Event::Stream { stream, interest: want, publisher, epoch, first, resumed } => {
                 let begun = self.begin(stream, want, publisher, epoch, first, resumed);
                 if !begun {
                     link.close(now, CloseReason::Busy);
@@ -327,7 +330,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Reading {
             }
             Event::Describe { offset, .. } => self.answer(now, link, offset),
             // Nobody reads here.
-            Event::Wanted { serve, .. } => {
+            Event::Subscribe { export: serve, .. } => {
                 let none = Digest([0; 16]);
                 _ = link.reject(serve, RejectReason::Unknown, none);
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use event_listener::EventListener;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
-    CloseReason, Event, Lent, Link, LinkError, Mode, RejectReason, SendError,
+    CloseReason, Event, Link, LinkError, ReaderMode, RejectReason, RunBytes, SendError,
 };
 
 use super::admission::Seat;
@@ -56,12 +56,12 @@ impl Serving {
     pub(super) fn ended(&mut self, error: &DriveError) {
         let Some(guest) = &mut self.peer else { return };
         match error {
-            DriveError::Link(LinkError::Closed(CloseReason::Shutdown)) => {
+            DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) => {
                 guest.taps.clear();
                 self.served.clear();
                 self.station.forgets(&guest.node);
             }
-            DriveError::Link(LinkError::Closed(CloseReason::Away)) => {
+            DriveError::Link(LinkError::PeerClosed(CloseReason::Away)) => {
                 let kept = guest.taps.iter_mut().map(|tap| (tap, false));
                 let served = self.served.iter_mut().map(|served| (served.tap(), true));
                 for (tap, is_asked) in kept.chain(served) {
@@ -69,7 +69,7 @@ impl Serving {
                     tap.reader_left(redelivery, is_asked);
                 }
             }
-            DriveError::Link(LinkError::Closed(_) | LinkError::Ended(_)) => {}
+            DriveError::Link(LinkError::PeerClosed(_) | LinkError::LocallyClosed(_)) => {}
             _ => guest.line.add(LinkValue::Errors, 1),
         }
     }
@@ -87,7 +87,7 @@ impl Serving {
                 let line = self.station.line(node);
                 line.add(LinkValue::Connections, 1);
                 let config = self.station.link_with(node);
-                link.batch(config.batching);
+                link.set_batching(config.batching);
                 // They were checked when they were given.
                 _ = link.set_times(config.keep_alive, config.silence);
                 self.peer = Some(Guest { node: node.to_owned(), line, taps, bindings });
@@ -112,7 +112,7 @@ impl Serving {
         topic: &str,
         type_id: u16,
         digest: Digest,
-        mode: Mode,
+        mode: ReaderMode,
     ) -> Result<KeptTap, (RejectReason, Digest)> {
         let none = Digest([0; 16]);
         let Some(guest) = &mut self.peer else { return Err((RejectReason::Forbidden, none)) };
@@ -128,9 +128,9 @@ impl Serving {
             return Err((RejectReason::Forbidden, none));
         }
         let policy = match mode {
-            Mode::Gating => Policy::Block,
-            Mode::Rejecting => Policy::Reject,
-            Mode::Observing => Policy::DropOldest,
+            ReaderMode::Gating => Policy::Block,
+            ReaderMode::Rejecting => Policy::Reject,
+            ReaderMode::Observing => Policy::DropOldest,
         };
         // Only readers that the topology names hold publishers; one that was announced reads as that says.
         let policy = match self.station.announced(&guest.node, topic) {
@@ -142,14 +142,14 @@ impl Serving {
         };
         // A peer is one reader of a topic, however often it asks.
         if self.served.iter().any(|served| served.topic() == topic) {
-            return Err((RejectReason::Twice, none));
+            return Err((RejectReason::Duplicate, none));
         }
         // What was announced holds, whatever is asked for: it has kept messages by that policy.
         if let Some(index) = guest.taps.iter().position(|tap| tap.topic().name() == topic) {
             return Ok(guest.taps.swap_remove(index));
         }
         let mut tap = KeptTap::new(&offer.topic, &guest.node, policy)
-            .map_err(|_| (RejectReason::Many, none))?;
+            .map_err(|_| (RejectReason::TooMany, none))?;
         // It may have lost its connection before it heard of it.
         if self.station.said_ended(&guest.node, topic) && tap.sources().is_empty() {
             return Err((RejectReason::Ended, none));
@@ -205,14 +205,14 @@ impl Serving {
 }
 
 impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
-    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+    fn lend(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
         self.served.iter().find_map(|served| served.lend(lent))
     }
 
     fn heard(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
         match event {
             Event::Up { node, boot, .. } => self.greet(now, link, node, boot),
-            Event::Wanted { serve, topic, type_id, digest, mode, resumes } => {
+            Event::Subscribe { export: serve, topic, type_id, digest, mode, resumes } => {
                 // Whatever the answer is, it is what the announcement came to.
                 self.station.wanted(self.node(), topic);
                 match self.tap(topic, type_id, digest, mode) {
@@ -229,17 +229,19 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
                     }
                 }
             }
-            Event::Resume { serve, epoch, next } => {
+            Event::Resume { export: serve, epoch, next } => {
                 let served = self.served.iter_mut().find(|known| known.serve() == serve);
                 if let Some(served) = served {
                     served.resume(epoch, next);
                 }
             }
-            Event::Unwanted { serve } => self.served.retain(|served| served.serve() != serve),
-            Event::Asks { stream } => {
+            Event::Unsubscribe { export: serve } => {
+                self.served.retain(|served| served.serve() != serve)
+            }
+            Event::Demand { stream } => {
                 self.served.iter_mut().for_each(|served| served.asked(stream));
             }
-            Event::Window { stream, taken } => {
+            Event::Window { stream, confirmed: taken } => {
                 let mut served = self.served.iter_mut();
                 let confirmed = served.find_map(|served| served.confirmed(stream, taken));
                 self.station.add_confirmed(confirmed.unwrap_or(0));
@@ -259,7 +261,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for Serving {
             return link.close(now, CloseReason::Busy);
         }
         if !self.keeps_its_name() {
-            return link.close(now, CloseReason::Unwelcome);
+            return link.close(now, CloseReason::NotAllowed);
         }
         if let Some((topic, offset)) = self.described.take() {
             self.answer(now, link, topic, offset);
