@@ -101,7 +101,7 @@ impl TopicClient {
                         if reading.take_was_let_in() {
                             failures = 0;
                         }
-                        if !matches!(error, DriveError::Link(LinkError::Ended(_))) {
+                        if !matches!(error, DriveError::Link(LinkError::LocallyClosed(_))) {
                             errors.add(LinkValue::Errors, 1);
                         }
                         (self.observer)(Notice::Disconnected { peer: &self.peer, error: &error });

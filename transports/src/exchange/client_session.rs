@@ -9,7 +9,8 @@ use event_listener::EventListener;
 use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
-    CloseReason, Event, IncomingId, Interest, Link, Mode, Name, RejectReason, SendError, WantId,
+    CloseReason, Event, IncomingId, Interest, InterestId, Link, Name, ReaderMode, RejectReason,
+    SendError,
 };
 
 use super::client::TopicInterest;
@@ -82,14 +83,14 @@ impl ClientSession {
     ) -> Result<ClientSession, SendError> {
         let wanted = wants.iter().map(|TopicInterest { topic, policy }| {
             let schema = topic.schema();
-            let id = link.want(Interest {
+            let id = link.subscribe(Interest {
                 topic: Name::try_from(topic.name()).unwrap_or_default(),
                 type_id: schema.id,
                 digest: schema.digest,
                 mode: match policy {
-                    Policy::Block => Mode::Gating,
-                    Policy::Reject => Mode::Rejecting,
-                    Policy::DropOldest | Policy::Latest => Mode::Observing,
+                    Policy::Block => ReaderMode::Gating,
+                    Policy::Reject => ReaderMode::Rejecting,
+                    Policy::DropOldest | Policy::Latest => ReaderMode::Observing,
                 },
                 window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
             })?;
@@ -133,7 +134,7 @@ impl ClientSession {
         Some(wanted)
     }
 
-    fn refused(&mut self, want: WantId, reason: RejectReason, digest: Digest) {
+    fn refused(&mut self, want: InterestId, reason: RejectReason, digest: Digest) {
         let Some(wanted) = self.answered(want) else { return };
         if reason == RejectReason::Ended {
             wanted.hold = None;
@@ -217,7 +218,7 @@ impl ClientSession {
     fn begin(
         &mut self,
         id: IncomingId,
-        want: WantId,
+        want: InterestId,
         publisher: &str,
         epoch: u64,
         first: u64,
@@ -290,7 +291,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
             }
             Event::Up { node, .. } if node != self.peer => {
                 let (cause, reason) =
-                    (CloseReason::Unwelcome, format!("`{}` should be there", self.peer));
+                    (CloseReason::NotAllowed, format!("`{}` should be there", self.peer));
                 let (peer, reason) = (node, &*reason);
                 self.line.add(LinkValue::TurnedAway, 1);
                 (self.observer)(Notice::PeerRejected { peer, from: None, cause, reason });
@@ -300,10 +301,12 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
                 self.line.add(LinkValue::Connections, 1);
                 (self.observer)(Notice::Connected { peer: &self.peer });
             }
-            Event::Accepted { want } => _ = self.answered(want),
-            Event::Rejected { want, reason, digest } => self.refused(want, reason, digest),
+            Event::Accepted { interest: want } => _ = self.answered(want),
+            Event::Rejected { interest: want, reason, digest } => {
+                self.refused(want, reason, digest)
+            }
             Event::Described { offset, total, bytes } => self.described(offset, total, bytes),
-            Event::Stream { stream, want, publisher, epoch, first, resumed } => {
+            Event::Stream { stream, interest: want, publisher, epoch, first, resumed } => {
                 let begun = self.begin(stream, want, publisher, epoch, first, resumed);
                 if !begun {
                     link.close(now, CloseReason::Busy);
@@ -327,7 +330,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
             }
             Event::Describe { offset, .. } => self.answer(now, link, offset),
             // Nobody reads here.
-            Event::Wanted { serve, .. } => {
+            Event::Subscribe { export: serve, .. } => {
                 let none = Digest([0; 16]);
                 _ = link.reject(serve, RejectReason::Unknown, none);
             }

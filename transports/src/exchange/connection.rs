@@ -43,7 +43,9 @@ impl Connection {
                 // The link is looked at first: it tells the peer why it has to go, if that can be written at once.
                 match select(pin!(driver.run(&mut serving)), pin!(self.ticket.evicted())).await {
                     Either::Left((error, _)) => error,
-                    Either::Right(_) => DriveError::Link(LinkError::Ended(CloseReason::Busy)),
+                    Either::Right(_) => {
+                        DriveError::Link(LinkError::LocallyClosed(CloseReason::Busy))
+                    }
                 }
             }
             Err(error) => DriveError::Config(error),

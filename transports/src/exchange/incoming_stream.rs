@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{CloseReason, IncomingId, Link, RunShape, WantId};
+use mycelium_core::link::{CloseReason, IncomingId, InterestId, Link, RunShape};
 
 use crate::local::{GapReason, Relay, RelayError};
 
 /// A stream of the peer's.
 pub(super) struct IncomingStream {
     pub(super) id: IncomingId,
-    pub(super) want: WantId,
+    pub(super) want: InterestId,
     relay: Relay,
     /// How many messages the peer may still send.
     credit: usize,
@@ -32,7 +32,7 @@ impl IncomingStream {
     /// A stream that begins with the message `first`, of which the peer may send `credit` messages.
     pub(super) fn new(
         id: IncomingId,
-        want: WantId,
+        want: InterestId,
         relay: Relay,
         credit: usize,
         first: u64,
@@ -148,7 +148,7 @@ impl IncomingStream {
             self.credit += count as usize;
         }
         if !self.has_asked && self.relay.is_asked() {
-            self.has_asked = self.ended || link.ask(now, self.id).is_ok();
+            self.has_asked = self.ended || link.signal_demand(now, self.id).is_ok();
         }
         self.done = match self.relay.done(at_shutdown) {
             Some(done) => done,
@@ -161,7 +161,9 @@ impl IncomingStream {
         let open = self.relay.next() - self.done;
         // What the peer hears of in time anyway wakes nobody, unless its room runs short.
         let waits = open > 0
-            && (!link.is_untold(self.id) || self.again || open > self.relay.capacity() as u64 / 2);
+            && (!link.has_unsent_confirmation(self.id)
+                || self.again
+                || open > self.relay.capacity() as u64 / 2);
         waits || !self.has_asked
     }
 }

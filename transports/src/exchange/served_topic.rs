@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mycelium_core::Envelope;
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{Lent, Link, Name, OutgoingId, SendError, ServeId};
+use mycelium_core::link::{ExportId, Link, Name, OutgoingId, RunBytes, SendError};
 
 use super::control::BusyGuard;
 use super::reason;
@@ -166,7 +166,7 @@ impl ServedTopic {
         ServedTopic { serve, tap, resumes, answers: Vec::new(), crowded: false }
     }
 
-    pub(super) fn serve(&self) -> ServeId {
+    pub(super) fn serve(&self) -> ExportId {
         self.serve
     }
 
@@ -300,16 +300,16 @@ impl Answer {
         &mut self,
         now: Duration,
         link: &mut Link<'_, T, S>,
-        serve: ServeId,
+        serve: ExportId,
     ) -> Result<(), SendError> {
         match self {
-            Answer::Gone(epoch) => link.gone(now, serve, *epoch),
-            Answer::Ended(_, Some(stream)) => link.end(now, *stream),
+            Answer::Gone(epoch) => link.refuse_resume(now, serve, *epoch),
+            Answer::Ended(_, Some(stream)) => link.end_stream(now, *stream),
             Answer::Ended(Ended { publisher, epoch, next }, begun) => {
                 let stream =
-                    link.offer(now, serve, Name::truncated(publisher), *epoch, *next, 1)?;
+                    link.open_stream(now, serve, Name::truncated(publisher), *epoch, *next, 1)?;
                 *begun = Some(stream);
-                link.end(now, stream)
+                link.end_stream(now, stream)
             }
         }
     }
@@ -355,7 +355,7 @@ fn send<const T: usize, const S: usize>(
             continue;
         }
         let waits_to_be_asked =
-            source.state.past.is_suspect(next) && link.peer_asks() && !flow.is_asked;
+            source.state.past.is_suspect(next) && link.peer_signals_demand() && !flow.is_asked;
         if waits_to_be_asked || source.state.past.waits(next, source.kept()) {
             break;
         }
@@ -387,7 +387,7 @@ fn send<const T: usize, const S: usize>(
             Sight::Gap(missed) => (flow.missed, flow.offset) = (missed, 0),
             Sight::Empty => break,
             Sight::Closed => {
-                flow.ended = link.end(now, stream).is_ok();
+                flow.ended = link.end_stream(now, stream).is_ok();
                 break;
             }
         }
@@ -429,7 +429,7 @@ fn begin<const T: usize, const S: usize>(
     let kept = source.kept();
     source.rewind(source.state.now.from.unwrap_or(kept).max(kept));
     let (name, epoch, first) = (Name::truncated(source.publisher()), source.epoch(), source.next());
-    let stream = link.offer(now, serve, name, epoch, first, keeps)?;
+    let stream = link.open_stream(now, serve, name, epoch, first, keeps)?;
     link.unconfirmed_from(stream, kept)?;
     source.state.now.stream = Some(stream);
     Ok(stream)
@@ -464,7 +464,7 @@ impl ConnectionProgress {
         let (offset, total) = (self.offset as u32, bytes.len() as u32);
         let fragment = Fragment { offset, total, fixed_len };
         let rest = bytes.get(self.offset..).unwrap_or_default();
-        self.offset += link.send_part(now, stream, &envelope, fragment, rest)?;
+        self.offset += link.send_fragment(now, stream, &envelope, fragment, rest)?;
         Ok(self.offset == bytes.len())
     }
 }

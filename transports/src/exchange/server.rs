@@ -274,7 +274,7 @@ impl TopicServer {
         welcome: &impl Fn(&Peer) -> Result<(), String>,
     ) {
         if let Err(reason) = welcome(peer) {
-            return self.turn_away("", peer, CloseReason::Unwelcome, &reason);
+            return self.turn_away("", peer, CloseReason::NotAllowed, &reason);
         }
         let connection = Connection::new(self.clone(), self.admission.enter(peer));
         // An executor that has ended drops the task, and the connection with it.
@@ -414,7 +414,7 @@ impl TopicServer {
     pub(super) fn buffer(&self) -> usize {
         let links = self.links.values().chain([&self.config]);
         let buffers = links.map(|config| config.buffer.max(config.batching.bytes));
-        buffers.max().unwrap_or(0).max(NodeLink::LEAST)
+        buffers.max().unwrap_or(0).max(NodeLink::MIN_BUFFER)
     }
 
     pub(super) fn link_with(&self, node: &str) -> &LinkConfig {

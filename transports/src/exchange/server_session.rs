@@ -7,7 +7,7 @@ use std::time::Duration;
 use event_listener::EventListener;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
-    CloseReason, Event, Lent, Link, LinkError, Mode, RejectReason, SendError,
+    CloseReason, Event, Link, LinkError, ReaderMode, RejectReason, RunBytes, SendError,
 };
 
 use super::admission::AdmissionTicket;
@@ -64,12 +64,12 @@ impl ServerSession {
     pub(super) fn ended(&mut self, error: &DriveError) {
         let Some(guest) = &mut self.peer else { return };
         match error {
-            DriveError::Link(LinkError::Closed(CloseReason::Shutdown)) => {
+            DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) => {
                 guest.taps.clear();
                 self.served.clear();
                 self.server.forgets(&guest.node);
             }
-            DriveError::Link(LinkError::Closed(CloseReason::Away)) => {
+            DriveError::Link(LinkError::PeerClosed(CloseReason::Away)) => {
                 let kept = guest.taps.iter_mut().map(|tap| (tap, false));
                 let served = self.served.iter_mut().map(|served| (served.tap(), true));
                 for (tap, is_asked) in kept.chain(served) {
@@ -77,7 +77,7 @@ impl ServerSession {
                     tap.reader_left(redelivery, is_asked);
                 }
             }
-            DriveError::Link(LinkError::Closed(_) | LinkError::Ended(_)) => {}
+            DriveError::Link(LinkError::PeerClosed(_) | LinkError::LocallyClosed(_)) => {}
             _ => guest.line.add(LinkValue::Errors, 1),
         }
     }
@@ -136,9 +136,9 @@ impl ServerSession {
             return Err((RejectReason::Forbidden, none));
         }
         let policy = match mode {
-            Mode::Gating => Policy::Block,
-            Mode::Rejecting => Policy::Reject,
-            Mode::Observing => Policy::DropOldest,
+            ReaderMode::Gating => Policy::Block,
+            ReaderMode::Rejecting => Policy::Reject,
+            ReaderMode::Observing => Policy::DropOldest,
         };
         // Only readers that the topology names hold publishers; one that was announced reads as that says.
         let policy = match self.server.announced(&guest.node, topic) {
@@ -150,7 +150,7 @@ impl ServerSession {
         };
         // A peer is one reader of a topic, however often it asks.
         if self.served.iter().any(|served| served.topic() == topic) {
-            return Err((RejectReason::Twice, none));
+            return Err((RejectReason::Duplicate, none));
         }
         // What was announced holds, whatever is asked for: it has kept messages by that policy.
         if let Some(index) = guest.taps.iter().position(|tap| tap.topic().name() == topic) {
@@ -220,7 +220,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
         match event {
             Event::Up { node, boot, .. } => self.greet(now, link, node, boot),
-            Event::Wanted { serve, topic, type_id, digest, mode, resumes } => {
+            Event::Subscribe { export: serve, topic, type_id, digest, mode, resumes } => {
                 // Whatever the answer is, it is what the announcement came to.
                 self.server.wanted(self.node(), topic);
                 match self.tap(topic, type_id, digest, mode) {
@@ -237,17 +237,19 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
                     }
                 }
             }
-            Event::Resume { serve, epoch, next } => {
+            Event::Resume { export: serve, epoch, next } => {
                 let served = self.served.iter_mut().find(|known| known.serve() == serve);
                 if let Some(served) = served {
                     served.resume(epoch, next);
                 }
             }
-            Event::Unwanted { serve } => self.served.retain(|served| served.serve() != serve),
-            Event::Asks { stream } => {
+            Event::Unsubscribe { export: serve } => {
+                self.served.retain(|served| served.serve() != serve)
+            }
+            Event::Demand { stream } => {
                 self.served.iter_mut().for_each(|served| served.asked(stream));
             }
-            Event::Window { stream, taken } => {
+            Event::Window { stream, confirmed: taken } => {
                 let mut served = self.served.iter_mut();
                 let confirmed = served.find_map(|served| served.confirmed(stream, taken));
                 self.server.add_confirmed(confirmed.unwrap_or(0));
@@ -267,7 +269,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
             return link.close(now, CloseReason::Busy);
         }
         if !self.keeps_its_name() {
-            return link.close(now, CloseReason::Unwelcome);
+            return link.close(now, CloseReason::NotAllowed);
         }
         if let Some((topic, offset)) = self.described.take() {
             self.answer(now, link, topic, offset);

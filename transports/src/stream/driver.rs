@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use mycelium_core::FrameView;
 use mycelium_core::link::{
-    CloseReason, ConfigError, Event, IncomingId, Lent, Link, LinkError, Parts,
+    CloseReason, ConfigError, Event, IncomingId, Link, LinkError, RunBytes, Transmit,
 };
 use mycelium_executor::{Executor, SendFuture, Stream};
 
@@ -199,7 +199,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         traffic: &impl Traffic<TOPICS, STREAMS>,
     ) -> io::Result<bool> {
         let mut moved = false;
-        while let Some(Parts { bytes, lent }) = self.link.poll_parts(now) {
+        while let Some(Transmit { bytes, run: lent }) = self.link.poll_vectored(now) {
             let stream = Pin::new(&mut self.stream);
             let written = match lent {
                 None => stream.poll_write(context, bytes),
@@ -252,7 +252,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
 /// The bytes of a run, as many as the link said.
 fn lend<'t, const TOPICS: usize, const STREAMS: usize>(
     traffic: &'t impl Traffic<TOPICS, STREAMS>,
-    lent: &Lent,
+    lent: &RunBytes,
 ) -> io::Result<[&'t [u8]; 2]> {
     let pieces = traffic.run_bytes(lent);
     let fits = |[one, other]: &[&[u8]; 2]| one.len() + other.len() == lent.length;

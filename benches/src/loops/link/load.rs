@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use mycelium_core::link::{
-    Batching, CloseReason, Event, IncomingId, Interest, Link, Mode, Name, OutgoingId,
+    Batching, CloseReason, Event, IncomingId, Interest, Link, Name, OutgoingId, ReaderMode,
 };
 use mycelium_core::{Envelope, FrameView};
 use mycelium_transports::stream::Traffic;
@@ -105,7 +105,7 @@ impl Timed for Offered {
 
     fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
         let Offered { wire, batching, rate, .. } = self;
-        let wants = Interest::in_messages::<Sample>(Mode::Gating, WINDOW).ok();
+        let wants = Interest::of::<Sample>(ReaderMode::Gating, WINDOW).ok();
         let here = Side { batching: *batching, buffer: 2 * PIECE, wants: None };
         let there = Side { buffer: PIECE, wants, ..here };
         let epoch = Instant::now();

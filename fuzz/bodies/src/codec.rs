@@ -143,14 +143,14 @@ mod tests {
     #[test]
     fn some_seeds_are_good() {
         for seed in [
-            &include_bytes!("../corpus/message/plain")[..],
-            include_bytes!("../corpus/message/full"),
+            &include_bytes!("../../corpus/message/plain")[..],
+            include_bytes!("../../corpus/message/full"),
         ] {
             assert!(decode::<Book>(seed).is_ok());
         }
-        let frames = include_bytes!("../corpus/frame/three");
+        let frames = include_bytes!("../../corpus/frame/three");
         assert_eq!(Frames::new(frames, Limits::default()).filter(Result::is_ok).count(), 3);
-        assert!(Extensions::parse(include_bytes!("../corpus/extensions/all")).is_ok());
-        assert!(Extensions::parse(include_bytes!("../corpus/extensions/unknown")).is_ok());
+        assert!(Extensions::parse(include_bytes!("../../corpus/extensions/all")).is_ok());
+        assert!(Extensions::parse(include_bytes!("../../corpus/extensions/unknown")).is_ok());
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    CloseReason, Config, Event, IncomingId, Interest, Lent, Link, LinkError, Mode, Name,
-    OutgoingId, Parts, RejectReason, RunShape, SendError, ServeId, WantId,
+    CloseReason, Config, Event, ExportId, IncomingId, Interest, InterestId, Link, LinkError, Name,
+    OutgoingId, ReaderMode, RejectReason, RunBytes, RunShape, SendError, Transmit,
 };
 use mycelium_core::{Digest, Envelope};
 
@@ -19,8 +19,8 @@ struct Pair<'b> {
     arriving: [Vec<u8>; 2],
     /// What the writer was asked for, and the one stream that it has, with how long a message is of which it has sent some,
     /// and how much that was.
-    serves: Vec<ServeId>,
-    outgoing: Option<(OutgoingId, ServeId)>,
+    exports: Vec<ExportId>,
+    outgoing: Option<(OutgoingId, ExportId)>,
     open: Option<(usize, usize)>,
     /// Of the present stream, of the last one that is new, and of those that were ended: nothing is left of them.
     epoch: u64,
@@ -28,7 +28,7 @@ struct Pair<'b> {
     ended: HashSet<u64>,
     /// Streams that are to go on are said to be gone.
     gone: bool,
-    wants: Vec<WantId>,
+    interests: Vec<InterestId>,
     /// The sequence that the reader expects of each stream, and the offset in that message.
     expected: HashMap<IncomingId, (u64, u32)>,
     /// Nobody has meddled with the bytes: what is said is what was meant.
@@ -41,7 +41,7 @@ struct Pair<'b> {
 /// If a link panics, takes messages that have holes, fails though nobody meddled with its bytes, goes on after its end, or
 /// has more to send than its buffer holds.
 pub fn link(data: &[u8]) {
-    let (mut left, mut right) = ([0; TestLink::LEAST + 300], [0; TestLink::LEAST + 300]);
+    let (mut left, mut right) = ([0; TestLink::MIN_BUFFER + 300], [0; TestLink::MIN_BUFFER + 300]);
     let config = || Config { max_open: 1, ..Config::new(Name::truncated("node"), 1) };
     let Ok(writer) = TestLink::new(config(), &mut left) else { unreachable!("it has the least") };
     let Ok(reader) = TestLink::new(config(), &mut right) else { unreachable!("it has the least") };
@@ -49,19 +49,19 @@ pub fn link(data: &[u8]) {
         now: Duration::ZERO,
         links: [writer, reader],
         arriving: [Vec::new(), Vec::new()],
-        serves: Vec::new(),
+        exports: Vec::new(),
         outgoing: None,
         open: None,
         epoch: 5,
         epochs: 5,
         ended: HashSet::new(),
         gone: false,
-        wants: Vec::new(),
+        interests: Vec::new(),
         expected: HashMap::new(),
         honest: true,
     };
     pair.open();
-    pair.want();
+    pair.subscribe();
     let mut data = data;
     while let [op, count, rest @ ..] = data {
         let count = usize::from(*count);
@@ -82,17 +82,17 @@ pub fn link(data: &[u8]) {
             5 => pair.links[side].flush(),
             6 => pair.pass(count),
             7 => pair.open(),
-            8 => pair.want(),
+            8 => pair.subscribe(),
             9 => pair.settle(),
             10 => pair.links[side].close(pair.now, CloseReason::Shutdown),
             11 => pair.skip(count as u64),
             12 => pair.reject(count),
             13 => pair.gone = count & 1 == 1,
-            14 => pair.leave(count),
+            14 => pair.unsubscribe(count),
             15 => pair.end(),
-            16 => pair.offer_anew(count),
+            16 => pair.open_another_stream(count),
             17 => pair.send_run(count),
-            _ => pair.send_part(count * 7),
+            _ => pair.send_fragment(count * 7),
         }
     }
     pair.settle();
@@ -102,7 +102,7 @@ impl Pair<'_> {
     /// A new connection.
     fn open(&mut self) {
         (self.outgoing, self.open) = (None, None);
-        self.serves.clear();
+        self.exports.clear();
         for side in 0..2 {
             self.links[side].open(self.now);
             self.arriving[side].clear();
@@ -110,20 +110,27 @@ impl Pair<'_> {
         self.expected.clear();
     }
 
-    fn want(&mut self) {
+    fn subscribe(&mut self) {
         let topic = Name::truncated("topic");
-        let interest =
-            Interest { topic, type_id: 1, digest: Digest([0; 16]), mode: Mode::Gating, window: 4 };
-        self.wants.extend(self.links[1].want(interest));
+        let interest = Interest {
+            topic,
+            type_id: 1,
+            digest: Digest([0; 16]),
+            mode: ReaderMode::Gating,
+            window: 4,
+        };
+        self.interests.extend(self.links[1].subscribe(interest));
     }
 
     /// Moves bytes from one side to the other; one of them another than it was, if asked for.
     fn write(&mut self, from: usize, most: usize, meddle: Option<usize>) {
-        let Some(Parts { bytes, lent }) = self.links[from].poll_parts(self.now) else { return };
-        assert!(bytes.len() <= TestLink::LEAST + 300);
+        let Some(Transmit { bytes, run }) = self.links[from].poll_vectored(self.now) else {
+            return;
+        };
+        assert!(bytes.len() <= TestLink::MIN_BUFFER + 300);
         let mut bytes = bytes.to_vec();
-        assert!(!bytes.is_empty() || lent.is_some());
-        if let Some(Lent { shape, offset, length, .. }) = lent {
+        assert!(!bytes.is_empty() || run.is_some());
+        if let Some(RunBytes { shape, offset, length, .. }) = run {
             assert!(length > 0 && (offset + length).is_multiple_of(shape.stride as usize));
             bytes.resize(bytes.len() + length, 7);
         }
@@ -146,23 +153,23 @@ impl Pair<'_> {
         loop {
             let honest = self.honest;
             let mut messages = Vec::new();
-            let taken = self.links[side].input(self.now, &bytes[start..], |stream, frame| {
+            let confirmed = self.links[side].input(self.now, &bytes[start..], |stream, frame| {
                 messages.push((stream, frame.header().sequence()));
                 Ok(())
             });
             for (stream, sequence) in messages {
                 assert!(side == 1, "nobody asked for it");
-                self.reader_gets(stream, sequence, honest);
+                self.reader_receives(stream, sequence, honest);
             }
-            match taken {
+            match confirmed {
                 Ok(input) => {
                     assert_eq!(ended, None, "it goes on after its end");
                     assert!(input.used > 0 || input.needed > bytes.len() - start);
                     let over = input.used == 0;
                     start += input.used;
                     match input.event {
-                        Some(event) if side == 0 => self.writer_hears(event),
-                        Some(event) => self.reader_hears(event, honest),
+                        Some(event) if side == 0 => self.writer_receives(event),
+                        Some(event) => self.reader_receives_event(event, honest),
                         None => {}
                     }
                     if over {
@@ -170,8 +177,12 @@ impl Pair<'_> {
                     }
                 }
                 Err(error) => {
-                    let meant = matches!(error, LinkError::Closed(_) | LinkError::Ended(_))
-                        || matches!(error, LinkError::Silent { .. } | LinkError::Handshake { .. });
+                    let meant =
+                        matches!(error, LinkError::PeerClosed(_) | LinkError::LocallyClosed(_))
+                            || matches!(
+                                error,
+                                LinkError::Silent { .. } | LinkError::Handshake { .. }
+                            );
                     assert!(!honest || meant, "{error}");
                     assert_eq!(self.links[side].ended(), Some(error));
                     bytes.clear();
@@ -186,30 +197,30 @@ impl Pair<'_> {
         self.arriving[side] = bytes;
     }
 
-    fn writer_hears(&mut self, event: Event<'_>) {
+    fn writer_receives(&mut self, event: Event<'_>) {
         match event {
-            Event::Wanted { serve, resumes, .. } => {
-                self.serves.push(serve);
+            Event::Subscribe { export, resumes, .. } => {
+                self.exports.push(export);
                 if resumes == 0 {
-                    self.offer(serve, 5, 10);
+                    self.open_stream(export, 5, 10);
                 }
             }
-            Event::Resume { serve, epoch, .. } if self.gone || self.ended.contains(&epoch) => {
-                let _ = self.links[0].gone(self.now, serve, epoch);
+            Event::Resume { export, epoch, .. } if self.gone || self.ended.contains(&epoch) => {
+                let _ = self.links[0].refuse_resume(self.now, export, epoch);
             }
-            Event::Resume { serve, epoch, next } => self.offer(serve, epoch, next),
-            Event::Unwanted { serve } => self.forget(serve),
+            Event::Resume { export, epoch, next } => self.open_stream(export, epoch, next),
+            Event::Unsubscribe { export } => self.forget(export),
             _ => {}
         }
     }
 
-    fn reader_gets(&mut self, stream: IncomingId, sequence: u64, honest: bool) {
+    fn reader_receives(&mut self, stream: IncomingId, sequence: u64, honest: bool) {
         let expected = self.expected.insert(stream, (sequence + 1, 0));
         assert!(!honest || expected == Some((sequence, 0)), "a hole");
         let _ = self.links[1].grant(stream, 1);
     }
 
-    fn reader_hears(&mut self, event: Event<'_>, honest: bool) {
+    fn reader_receives_event(&mut self, event: Event<'_>, honest: bool) {
         match event {
             Event::Stream { stream, first, .. } => _ = self.expected.insert(stream, (first, 0)),
             Event::Gap { stream, missed, .. } => {
@@ -235,7 +246,7 @@ impl Pair<'_> {
                 let count = bytes.len() / shape.stride as usize;
                 assert!(!honest || bytes.iter().all(|byte| *byte == 7), "other bytes");
                 for sequence in (first..).take(count) {
-                    self.reader_gets(stream, sequence, honest);
+                    self.reader_receives(stream, sequence, honest);
                 }
             }
             Event::End { stream } | Event::Gone { stream } => {
@@ -247,50 +258,50 @@ impl Pair<'_> {
     }
 
     /// The publisher goes on where its reader is, or begins.
-    fn offer(&mut self, serve: ServeId, epoch: u64, first: u64) {
+    fn open_stream(&mut self, export: ExportId, epoch: u64, first: u64) {
         if self.outgoing.is_none() {
             let name = Name::truncated("feed");
-            let offered = self.links[0].offer(self.now, serve, name, epoch, first, 1024);
-            self.outgoing = offered.ok().map(|stream| (stream, serve));
+            let offered = self.links[0].open_stream(self.now, export, name, epoch, first, 1024);
+            self.outgoing = offered.ok().map(|stream| (stream, export));
             self.epoch = epoch;
         }
     }
 
     /// Another start of the publisher.
-    fn offer_anew(&mut self, count: usize) {
-        if let Some(serve) = self.serves.get(count % self.serves.len().max(1)) {
+    fn open_another_stream(&mut self, count: usize) {
+        if let Some(export) = self.exports.get(count % self.exports.len().max(1)) {
             self.epochs += 1;
-            self.offer(*serve, self.epochs, 10);
+            self.open_stream(*export, self.epochs, 10);
         }
     }
 
     fn reject(&mut self, count: usize) {
-        if self.serves.is_empty() {
+        if self.exports.is_empty() {
             return;
         }
-        let serve = self.serves[count % self.serves.len()];
-        let _ = self.links[0].reject(serve, RejectReason::Ended, Digest([0; 16]));
-        self.forget(serve);
+        let export = self.exports[count % self.exports.len()];
+        let _ = self.links[0].reject(export, RejectReason::Ended, Digest([0; 16]));
+        self.forget(export);
     }
 
     /// The reader wants a topic no more, or does not get it.
-    fn forget(&mut self, serve: ServeId) {
-        self.serves.retain(|known| *known != serve);
-        if self.outgoing.is_some_and(|(_, of)| of == serve) {
+    fn forget(&mut self, export: ExportId) {
+        self.exports.retain(|known| *known != export);
+        if self.outgoing.is_some_and(|(_, of)| of == export) {
             (self.outgoing, self.open) = (None, None);
         }
     }
 
-    fn leave(&mut self, count: usize) {
-        if !self.wants.is_empty() {
-            let want = self.wants.swap_remove(count % self.wants.len());
-            let _ = self.links[1].leave(want);
+    fn unsubscribe(&mut self, count: usize) {
+        if !self.interests.is_empty() {
+            let interest = self.interests.swap_remove(count % self.interests.len());
+            let _ = self.links[1].unsubscribe(interest);
         }
     }
 
     fn end(&mut self) {
         let Some((stream, _)) = self.outgoing else { return };
-        if self.links[0].end(self.now, stream).is_ok() {
+        if self.links[0].end_stream(self.now, stream).is_ok() {
             assert_eq!(self.open, None, "half of a message");
             self.outgoing = None;
             self.ended.insert(self.epoch);
@@ -298,13 +309,13 @@ impl Pair<'_> {
     }
 
     /// Some of a message that may have to go in parts, or of the one of which some was sent.
-    fn send_part(&mut self, length: usize) {
+    fn send_fragment(&mut self, length: usize) {
         let Some((stream, _)) = self.outgoing else { return };
         let (length, sent) = self.open.unwrap_or((length, 0));
         let payload = [7; 255 * 7];
         let fragment = Fragment { offset: sent as u32, total: length as u32, fixed_len: 0 };
         let rest = &payload[sent..length];
-        match self.links[0].send_part(self.now, stream, &Envelope::default(), fragment, rest) {
+        match self.links[0].send_fragment(self.now, stream, &Envelope::default(), fragment, rest) {
             Ok(count) => {
                 assert!(count > 0 || length == 0);
                 let sent = sent + count;
@@ -312,7 +323,7 @@ impl Pair<'_> {
             }
             Err(SendError::Gone | SendError::Down) => (self.outgoing, self.open) = (None, None),
             Err(error) => {
-                let wrong = matches!(error, SendError::Part { .. } | SendError::Fixed { .. });
+                let wrong = matches!(error, SendError::Fragment { .. } | SendError::Fixed { .. });
                 assert!(!wrong, "{error}");
             }
         }

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 #[expect(clippy::print_stdout, reason = "shown only where a body panics: the file to blame")]
 fn replay(target: &str, body: fn(&[u8])) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
     let files =
         fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut count = 0;
