@@ -5,7 +5,7 @@ use std::task::{self, Poll};
 
 use mycelium_core::Message;
 use mycelium_core::wait::Wait;
-use mycelium_transports::local::{Finisher, Flusher, Publisher, Pulse};
+use mycelium_transports::local::{DeferredWakes, Finisher, Publisher, TaskBudget};
 
 use crate::context::Context;
 use crate::error::{BuildError, Result};
@@ -90,8 +90,8 @@ pub struct Wiring<'a> {
     shared: &'a Arc<Shared>,
     service: &'a str,
     wait: Wait,
-    pub(crate) pulse: Arc<Pulse>,
-    pub(crate) flushers: Vec<Flusher>,
+    pub(crate) pulse: Arc<TaskBudget>,
+    pub(crate) flushers: Vec<DeferredWakes>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
     /// How subscriptions are ended from outside, with their topics.
     pub(crate) finishers: Vec<(&'static str, Finisher)>,
@@ -107,7 +107,7 @@ impl<'a> Wiring<'a> {
             shared,
             service,
             wait: execution.wait,
-            pulse: Pulse::with_budget(execution.budget),
+            pulse: TaskBudget::with_budget(execution.budget),
             flushers: Vec::new(),
             inboxes: Vec::new(),
             finishers: Vec::new(),
@@ -122,7 +122,7 @@ impl<'a> Wiring<'a> {
         let policy = self.shared.plan.policy(self.service, M::TOPIC);
         let topic = self.shared.topic::<M>()?;
         let mut subscription = topic.subscribe::<M>(self.service, policy)?;
-        subscription.wait_by(self.wait);
+        subscription.set_wait_strategy(self.wait);
         self.flushers.push(subscription.attach(&self.pulse));
         self.finishers.push((M::TOPIC, subscription.finisher()));
         let inbox = Inbox::new(format!("{}.{}", self.service, M::TOPIC), subscription);
@@ -136,7 +136,7 @@ impl<'a> Wiring<'a> {
     /// If the topic cannot take it.
     pub fn output<M: Message>(&mut self) -> Result<Publisher<M>, BuildError> {
         let mut publisher = self.shared.publisher::<M>(self.service)?;
-        publisher.wait_by(self.wait);
+        publisher.set_wait_strategy(self.wait);
         self.flushers.push(publisher.attach(&self.pulse));
         Ok(publisher)
     }

@@ -317,7 +317,7 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
         let near = within(near.join()).await.unwrap();
         let far = within(far.join()).await.unwrap();
         let of = |report: &Report, value: &str| -> u64 {
-            let feeds = report.counters.iter().filter(|line| line.kind == Kind::Feed);
+            let feeds = report.counters.iter().filter(|line| line.kind == Kind::Edge);
             feeds.map(|line| line.value(value)).sum()
         };
         let taken = [&far, &near].map(|report| of(report, "taken"));

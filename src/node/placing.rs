@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::{AbortRegistration, Abortable};
 use mycelium_executor::{Class, Executor, Granted, SpawnError, Thread, ThreadError};
-use mycelium_transports::local::{Flusher, Pulse, poll_with};
+use mycelium_transports::local::{DeferredWakes, TaskBudget, poll_with};
 
 use super::watchdog::Watched;
 use super::{Prepared, Shared, kind};
@@ -173,8 +173,8 @@ impl Drop for Stay {
 
 /// What is done around each poll of a service.
 pub(super) struct Beat {
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) flushers: Vec<Flusher>,
+    pub(super) pulse: Arc<TaskBudget>,
+    pub(super) flushers: Vec<DeferredWakes>,
     pub(super) watched: Option<Arc<Watched>>,
 }
 

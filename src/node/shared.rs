@@ -68,7 +68,7 @@ pub(super) struct State {
     pub(super) from_outside: BTreeSet<&'static str>,
     pub(super) error: Option<StartError>,
     /// As long as a service or a link may give a message up, and somebody here reads dead letters.
-    letters: Option<Hold>,
+    letters: Option<KeepOpen>,
 }
 
 impl Shared {
@@ -112,7 +112,7 @@ impl Shared {
             let (schema, counters) = (planned.schema, self.counters.clone());
             let topic = Topic::with_readers(name, schema, capacity, planned.gating, counters)?;
             if *name == DeadLetter::TOPIC && self.plan.letters.are_read() {
-                state.letters = Some(topic.hold());
+                state.letters = Some(topic.keep_open());
             }
             state.topics.insert(name, topic);
         }

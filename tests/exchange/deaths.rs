@@ -93,9 +93,9 @@ async fn what_a_killed_reader_was_not_done_with_comes_again_and_is_marked() {
     }
     second.reader.done();
     scene.confirmed(20).await;
-    assert_eq!(scene.there.sum(Kind::Feed, "sent_again"), 15);
-    assert_eq!(scene.there.sum(Kind::Feed, "taken"), 20);
-    assert_eq!(second.side.sum(Kind::Feed, "redelivered"), 15);
+    assert_eq!(scene.there.sum(Kind::Edge, "sent_again"), 15);
+    assert_eq!(scene.there.sum(Kind::Edge, "taken"), 20);
+    assert_eq!(second.side.sum(Kind::Edge, "redelivered"), 15);
     let Scene { mut publisher, .. } = scene;
     publisher.try_emit(Number { value: 20 }).unwrap();
     assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
@@ -149,8 +149,8 @@ async fn what_was_lost_with_a_reader_is_told_to_the_next_if_it_is_to_come_once_a
     assert_eq!(second.next().await, (20, false));
     second.reader.done();
     until("all is accounted for", || fates(&there) == 21).await;
-    assert_eq!(there.sum(Kind::Feed, "unknown"), 19);
-    assert_eq!(there.sum(Kind::Feed, "sent_again"), 0);
+    assert_eq!(there.sum(Kind::Edge, "unknown"), 19);
+    assert_eq!(there.sum(Kind::Edge, "sent_again"), 0);
 }
 
 #[tokio::test]
@@ -166,13 +166,13 @@ async fn a_message_that_its_readers_die_of_is_given_up_and_no_other() {
     }
     scene.there.notices.until("given up", "message 7 ").await;
     let gap = life.gap().await;
-    assert_eq!((gap.count, gap.exact, gap.reason), (1, true, GapReason::GivenUp));
+    assert_eq!((gap.count, gap.exact, gap.reason), (1, true, GapReason::DeadLettered));
     for value in 8..20 {
         assert_eq!(life.next().await.0, value);
     }
     life.reader.done();
     until("all is accounted for", || fates(&scene.there) == 20).await;
-    assert_eq!(scene.there.sum(Kind::Feed, "dead_lettered"), 1);
+    assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 1);
 }
 
 /// `confirmed` is pending while the reader has the last message in hand.
@@ -218,7 +218,7 @@ async fn what_a_reader_leaves_when_it_is_asked_to_end_is_for_its_next_process() 
         }
         until("all is accounted for", || fates(&scene.there) == 10).await;
         let (taken, left) = if asked { (10, 0) } else { (4, 6) };
-        let found = ["taken", "left"].map(|value| scene.there.sum(Kind::Feed, value));
+        let found = ["taken", "left"].map(|value| scene.there.sum(Kind::Edge, value));
         assert_eq!(found, [taken, left], "asked: {asked}");
     }
 }
@@ -303,7 +303,7 @@ async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
     assert_eq!((gap.count, gap.exact), (15, true));
     assert_eq!(second.next().await, (20, false));
     until("all is accounted for", || fates(&there) == 21).await;
-    assert_eq!(there.sum(Kind::Feed, "unknown"), 15);
+    assert_eq!(there.sum(Kind::Edge, "unknown"), 15);
 }
 
 /// Processes that die before anybody there has asked for a message have had none in hand.
@@ -323,5 +323,5 @@ async fn no_message_is_given_up_for_processes_that_never_asked_for_one() {
     }
     life.reader.done();
     until("all is accounted for", || fates(&scene.there) == 20).await;
-    assert_eq!(scene.there.sum(Kind::Feed, "dead_lettered"), 0);
+    assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 0);
 }

@@ -138,8 +138,8 @@ async fn a_connection_that_is_lost_again_and_again_loses_and_doubles_nothing() {
     assert_eq!(next, count);
     until("all has arrived", || server.progress() == count).await;
     for side in [&there, &here] {
-        assert_eq!(FATES.map(|fate| side.sum(Kind::Feed, fate)), [count, 0, 0, 0, 0, 0]);
-        let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Feed, "joined_at");
+        assert_eq!(FATES.map(|fate| side.sum(Kind::Edge, fate)), [count, 0, 0, 0, 0, 0]);
+        let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Edge, "joined_at");
         assert_eq!(sent, count);
     }
 }
@@ -186,7 +186,7 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
     assert_eq!(next, writing.await.unwrap());
     assert_eq!(gaps > 0, !policy.is_gating());
     assert_eq!(fates(&here), next);
-    assert_eq!(here.sum(Kind::Publisher, "sent") - here.sum(Kind::Feed, "joined_at"), next);
+    assert_eq!(here.sum(Kind::Publisher, "sent") - here.sum(Kind::Edge, "joined_at"), next);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -119,7 +119,7 @@ impl Scene {
         let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
         window.extend(64_u64.to_le_bytes());
         say(&mut peer.stream, &frame(0, number, CONFIRMED, &window)).await;
-        let taken = || scene.there.sum(Kind::Feed, "taken");
+        let taken = || scene.there.sum(Kind::Edge, "taken");
         until("that is seen", || taken() == CONFIRMED).await;
         scene.lose(peer).await;
         (scene, (publisher, serving))

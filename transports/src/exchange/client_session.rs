@@ -19,7 +19,7 @@ use super::incoming_stream::IncomingStream;
 use super::layout::LONGEST_FORM;
 use super::{Control, LayoutMismatch, Notice, Observer, reason};
 use crate::counters::{Line, LinkValue};
-use crate::local::{GapReason, Hold, Policy, Topic};
+use crate::local::{GapReason, KeepOpen, Policy, Topic};
 use crate::stream::Traffic;
 
 pub(super) struct ClientSession {
@@ -66,7 +66,7 @@ struct ReadTopic {
     id: WantId,
     topic: Arc<Topic>,
     /// Until the peer says that nothing more will come.
-    hold: Option<Hold>,
+    hold: Option<KeepOpen>,
     /// The peer has never answered.
     is_new: bool,
 }
@@ -236,7 +236,9 @@ impl ClientSession {
             return true;
         }
         let Some(wanted) = self.wants.iter().find(|wanted| wanted.id == want) else { return false };
-        let Ok(relay) = wanted.topic.relay(publisher, epoch, first) else { return false };
+        let Ok(relay) = wanted.topic.remote_publisher(publisher, epoch, first) else {
+            return false;
+        };
         // What it was granted at first is its whole ring.
         *place = Some(IncomingStream::new(id, want, relay, wanted.topic.capacity(), first));
         true
@@ -357,7 +359,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
         if phase > LinkPhase::Run || self.is_over() {
             // Who was asked to end may be started again: its publishers keep what it has not taken.
             let is_away = !self.is_over() && self.control.may_come_back();
-            let in_hand = || self.flows.iter().flatten().any(|flow| flow.is_in_hand());
+            let in_hand = || self.flows.iter().flatten().any(|flow| flow.is_in_flight());
             let reason = match is_away {
                 true if in_hand() => CloseReason::Aborted,
                 true => CloseReason::Away,

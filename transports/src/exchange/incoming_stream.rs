@@ -7,7 +7,7 @@ use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{CloseReason, IncomingId, InterestId, Link, RunShape};
 
-use crate::local::{GapReason, Relay, RelayError};
+use crate::local::{GapReason, RemotePublishError, RemotePublisher};
 
 /// A stream of the peer's.
 pub(super) struct IncomingStream {
@@ -57,8 +57,8 @@ impl IncomingStream {
     }
 
     /// Whether a reader may have one of its messages in hand, or had one when it left.
-    pub(super) fn is_in_hand(&self) -> bool {
-        self.relay.is_in_hand()
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.relay.is_in_flight()
     }
 
     /// Refuses a message for which the peer broke its word: it has another size, or there is no room that was promised.
@@ -82,10 +82,10 @@ impl IncomingStream {
         &mut self,
         fragment: Fragment,
         frame: &FrameView<'_>,
-    ) -> Result<bool, RelayError> {
+    ) -> Result<bool, RemotePublishError> {
         let (expected, found) = (self.relay.message_bytes(), fragment.total as usize);
         if expected != found {
-            return Err(RelayError::Size { expected, found });
+            return Err(RemotePublishError::Size { expected, found });
         }
         if fragment.offset == 0 {
             self.again = frame.is_redelivered();

@@ -60,7 +60,7 @@ mod reason {
         match code {
             TOO_LONG => GapReason::Undecodable,
             LOST => GapReason::Disconnected,
-            GIVEN_UP => GapReason::GivenUp,
+            GIVEN_UP => GapReason::DeadLettered,
             _ => GapReason::Overwritten,
         }
     }

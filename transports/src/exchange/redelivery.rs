@@ -1,7 +1,7 @@
 //! What earlier processes of a reader may have had of one publisher's messages, and what becomes of these.
 
 use super::reason;
-use crate::counters::FeedValue;
+use crate::counters::EdgeValue;
 
 /// What becomes of messages that were sent to a process of a reader and not confirmed when it died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) struct Skip {
     /// Why, as a gap says it.
     pub(super) reason: u16,
     /// How they are counted.
-    pub(super) value: FeedValue,
+    pub(super) value: EdgeValue,
 }
 
 /// What is remembered of one source from one process of its reader to the next.
@@ -119,7 +119,7 @@ impl DeliveryHistory {
         self.again_before = self.again_before.max(sent);
         // Only of one that was alone is it known that it was in hand.
         if self.is_suspect(kept) && sent - kept == 1 {
-            let (before, reason, value) = (kept + 1, reason::GIVEN_UP, FeedValue::DeadLettered);
+            let (before, reason, value) = (kept + 1, reason::GIVEN_UP, EdgeValue::DeadLettered);
             self.skip = Some(Skip { before, reason, value });
             self.clear();
             return AfterDeath::DeadLetter;
@@ -147,7 +147,7 @@ impl DeliveryHistory {
 
     fn skip_lost(&mut self) {
         let before = self.skip.map_or(0, |skip| skip.before).max(self.sent);
-        let (reason, value) = (reason::LOST, FeedValue::Unknown);
+        let (reason, value) = (reason::LOST, EdgeValue::Unknown);
         self.sent = 0;
         self.skip = Some(Skip { before, reason, value });
     }

@@ -98,7 +98,7 @@ impl TopicEgress {
     /// the topic on its last connection.
     pub(super) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
         let waited_for = self.tap.policy().is_gating();
-        for source in self.tap.sources() {
+        for source in self.tap.streams() {
             if !waited_for {
                 // An observer that ends in order counts itself what it has not taken.
                 source.release(source.next());
@@ -118,7 +118,7 @@ impl TopicEgress {
     pub(super) fn reader_died(&mut self, redelivery: Redelivery) -> Vec<Undelivered> {
         let waited_for = self.tap.policy().is_gating();
         let mut given_up = Vec::new();
-        for source in self.tap.sources() {
+        for source in self.tap.streams() {
             let (next, kept) = (source.next(), source.kept());
             source.state.past.sent(next);
             let verdict = source.state.past.died(kept, redelivery, waited_for);
@@ -133,7 +133,7 @@ impl TopicEgress {
 
     /// A publisher has ended, and all of its messages are confirmed.
     fn remove(&mut self, index: usize) {
-        let source = self.sources().swap_remove(index);
+        let source = self.streams().swap_remove(index);
         let (publisher, epoch) = (source.publisher().clone(), source.epoch());
         self.ended.push_back(Ended { publisher, epoch, next: source.next() });
         if self.ended.len() > ENDS {
@@ -186,7 +186,7 @@ impl ServedTopic {
     /// whether there are no publishers.
     pub(super) fn is_over(&mut self, at_the_end: bool) -> bool {
         let said = self.resumes == 0 && self.answers.is_empty();
-        said && (self.tap.is_over() || at_the_end && self.tap.sources().is_empty())
+        said && (self.tap.is_over() || at_the_end && self.tap.streams().is_empty())
     }
 
     /// Whether the peer has had no place for a stream since the last call. It waits until another one ends.
@@ -197,7 +197,7 @@ impl ServedTopic {
     /// The peer has the messages of a stream before `next`, confirmed or not.
     pub(super) fn resume(&mut self, epoch: u64, next: u64) {
         self.resumes = self.resumes.saturating_sub(1);
-        let known = self.tap.sources().iter_mut().find(|source| source.epoch() == epoch);
+        let known = self.tap.streams().iter_mut().find(|source| source.epoch() == epoch);
         if let Some(source) = known.filter(|source| source.state.past.knows(next)) {
             source.state.now.from = Some(next);
             return;
@@ -210,7 +210,7 @@ impl ServedTopic {
     /// The messages of a stream before `taken` are confirmed. Returns how many of them are newly
     /// confirmed, if the stream is one of this topic.
     pub(super) fn confirmed(&mut self, stream: OutgoingId, taken: u64) -> Option<u64> {
-        let sources = self.tap.sources();
+        let sources = self.tap.streams();
         let index = sources.iter().position(sends(stream))?;
         let source = &mut sources[index];
         source.state.now.is_heard = true;
@@ -235,7 +235,7 @@ impl ServedTopic {
 
     /// The peer's readers of a stream have asked for messages.
     pub(super) fn asked(&mut self, stream: OutgoingId) {
-        let sources = self.tap.sources();
+        let sources = self.tap.streams();
         if let Some(index) = sources.iter().position(sends(stream)) {
             sources[index].state.now.is_asked = true;
         }
@@ -288,8 +288,8 @@ impl ServedTopic {
             }
         }
         // The next time another one begins: a run leaves no room for others.
-        if let [_, _, ..] = self.tap.sources().as_slice() {
-            self.tap.sources().rotate_left(1);
+        if let [_, _, ..] = self.tap.streams().as_slice() {
+            self.tap.streams().rotate_left(1);
         }
         sent
     }
@@ -369,12 +369,12 @@ fn send<const T: usize, const S: usize>(
             Err(_) => break,
         }
         let again = source.state.past.comes_again(next);
-        match source.look() {
-            Sight::Message(bytes) => {
+        match source.next_item() {
+            EgressItem::Message(bytes) => {
                 match flow.message(now, link, stream, bytes, again) {
                     Ok(true) => {
                         sent += 1;
-                        source.count_again(u64::from(again));
+                        source.count_sent_again(u64::from(again));
                     }
                     Err(SendError::TooLong { .. })
                         if link.skip(now, stream, 1, reason::TOO_LONG).is_ok() => {}

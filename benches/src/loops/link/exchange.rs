@@ -11,7 +11,7 @@ use mycelium_transports::exchange::{
     Control, ExportedTopic, Identity, LinkConfig, Observer, TopicClient, TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{
-    Delivery, Flusher, Policy, Publisher, Pulse, Schema, Subscription, Topic, poll_with,
+    DeferredWakes, Delivery, Policy, Publisher, Schema, Subscription, TaskBudget, Topic, poll_with,
 };
 
 use super::Wire;
@@ -60,7 +60,7 @@ impl Node {
         tokio::spawn(Arc::new(server).run(Listener::new(One(Some(stream))), |_| Ok(())));
         control.ready().await;
         let start = Instant::now();
-        let pulse = Pulse::new();
+        let pulse = TaskBudget::new();
         let flusher = publisher.attach(&pulse);
         service(pulse, flusher, emit(publisher, count)).await;
         control.drain();
@@ -104,8 +104,8 @@ impl Node {
 
 /// Runs `work` in a task of its own, with a pulse, as a node does with its services.
 async fn service<T: Send + 'static>(
-    pulse: Arc<Pulse>,
-    flusher: Flusher,
+    pulse: Arc<TaskBudget>,
+    flusher: DeferredWakes,
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {
     let mut flushers = [flusher];

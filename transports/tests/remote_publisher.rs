@@ -7,7 +7,9 @@ use std::task::{Wake, Waker};
 use mycelium_core::link::RunShape;
 use mycelium_transports::conformance::Probe;
 use mycelium_transports::counters::Region;
-use mycelium_transports::local::{Delivery, GapReason, Policy, RelayError, Schema, Topic, TryRecv};
+use mycelium_transports::local::{
+    Delivery, GapReason, Policy, RemotePublishError, Schema, Topic, TryRecv,
+};
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
@@ -49,12 +51,12 @@ fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
 #[test]
 fn a_run_of_messages_of_another_size_is_refused() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let mut relay = topic.relay("publisher", 1, 0).unwrap();
+    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
     let (shape, slots) = run(0, 2, true);
     let expected = size_of::<Probe>();
     for length in [shape.length - 8, shape.length - 1, shape.length + 1] {
         let refused = relay.push_run(RunShape { length, ..shape }, slots.as_slice().as_bytes());
-        assert_eq!(refused, Err(RelayError::Size { expected, found: length.into() }));
+        assert_eq!(refused, Err(RemotePublishError::Size { expected, found: length.into() }));
     }
     assert_eq!(relay.next(), 0);
 }
@@ -62,14 +64,14 @@ fn a_run_of_messages_of_another_size_is_refused() {
 #[test]
 fn messages_behind_the_end_are_refused() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
-    let mut relay = topic.relay("publisher", 1, 0).unwrap();
+    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
     relay.end();
     let probe = Probe { publisher: 0, number: 0 };
-    assert_eq!(relay.push(probe.as_bytes(), false), Err(RelayError::Ended));
+    assert_eq!(relay.push(probe.as_bytes(), false), Err(RemotePublishError::Ended));
     for aligned in [true, false] {
         let (shape, slots) = run(0, 2, aligned);
         let refused = relay.push_run(shape, slots.as_slice().as_bytes());
-        assert_eq!(refused, Err(RelayError::Ended));
+        assert_eq!(refused, Err(RemotePublishError::Ended));
     }
     assert_eq!((relay.next(), relay.sent()), (0, 0));
 }
@@ -89,7 +91,7 @@ fn the_first_receive_is_told_to_a_publisher_that_came_before_it() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
     // The stream has begun, and its first message waits until the reader asks.
-    let relay = topic.relay("publisher", 1, 0).unwrap();
+    let relay = topic.remote_publisher("publisher", 1, 0).unwrap();
     let calls = Arc::new(Calls::default());
     relay.park(&Waker::from(calls.clone()));
     assert!(!relay.is_asked());
@@ -102,7 +104,7 @@ fn the_first_receive_is_told_to_a_publisher_that_came_before_it() {
 fn a_subscription_that_has_come_to_its_end_is_done_with_all() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
-    let mut relay = topic.relay("publisher", 1, 0).unwrap();
+    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
     for number in 0..3 {
         relay.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
     }
@@ -113,7 +115,7 @@ fn a_subscription_that_has_come_to_its_end_is_done_with_all() {
     }
     assert!(matches!(reader.try_recv(), TryRecv::Closed));
     assert_eq!(relay.done(|| true), Some(3));
-    assert!(!relay.is_in_hand());
+    assert!(!relay.is_in_flight());
     drop(reader);
     assert_eq!(relay.done(|| true), Some(3));
 }
@@ -124,12 +126,12 @@ fn a_message_that_anybody_left_in_hand_is_known() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut busy = topic.subscribe::<Probe>("busy", Policy::Block).unwrap();
     let idle = topic.subscribe::<Probe>("idle", Policy::Block).unwrap();
-    let mut relay = topic.relay("publisher", 1, 0).unwrap();
+    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
     relay.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
     assert!(matches!(busy.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
     drop(busy);
     drop(idle);
-    assert!(relay.is_in_hand());
+    assert!(relay.is_in_flight());
     assert_eq!(relay.done(|| true), Some(0));
 }
 
@@ -150,7 +152,7 @@ proptest! {
     ) {
         let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
         let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
-        let mut relay = topic.relay("publisher", 1, first).unwrap();
+        let mut relay = topic.remote_publisher("publisher", 1, first).unwrap();
         let (mut sent, mut next) = (first, first);
         for op in ops.into_iter().chain([Op::Take(usize::MAX)]) {
             match op {

@@ -9,23 +9,23 @@ use crate::sync::{AtomicUsize, Ordering};
 
 /// Says that publishers of another process may come: as long as it is there, no subscription of the topic sees an end.
 #[derive(Debug)]
-pub struct Hold(Arc<Topic>);
+pub struct KeepOpen(Arc<Topic>);
 
 #[derive(Debug, Default)]
-pub(super) struct Holds {
+pub(super) struct OpenGuards {
     now: AtomicUsize,
     ever: AtomicUsize,
 }
 
-impl Holds {
+impl OpenGuards {
     /// Whether a publisher may come that is not there yet. Whatever publishers came before the last hold went are seen by
     /// who sees it gone.
-    pub(super) fn is_held(&self) -> bool {
+    pub(super) fn is_kept_open(&self) -> bool {
         self.now.load(Ordering::Acquire) > 0
     }
 
     /// Whether there was one: then the end may come without any publisher.
-    pub(super) fn was_held(&self) -> bool {
+    pub(super) fn was_kept_open(&self) -> bool {
         self.ever.load(Ordering::Relaxed) > 0
     }
 }
@@ -33,17 +33,17 @@ impl Holds {
 impl Topic {
     /// Keeps the topic's subscriptions open.
     #[must_use]
-    pub fn hold(self: &Arc<Topic>) -> Hold {
-        self.holds.now.fetch_add(1, Ordering::Relaxed);
-        self.holds.ever.fetch_add(1, Ordering::Relaxed);
-        Hold(self.clone())
+    pub fn keep_open(self: &Arc<Topic>) -> KeepOpen {
+        self.open_guards.now.fetch_add(1, Ordering::Relaxed);
+        self.open_guards.ever.fetch_add(1, Ordering::Relaxed);
+        KeepOpen(self.clone())
     }
 }
 
-impl Drop for Hold {
+impl Drop for KeepOpen {
     fn drop(&mut self) {
-        self.0.holds.now.fetch_sub(1, Ordering::Release);
+        self.0.open_guards.now.fetch_sub(1, Ordering::Release);
         announce();
-        self.0.members().inlets.iter().for_each(|inlet| inlet.bell.ring());
+        self.0.members().subscribers.iter().for_each(|subscriber| subscriber.bell.ring());
     }
 }

@@ -12,22 +12,22 @@ use mycelium_core::ring::broadcast::{Keeping, Look};
 use zerocopy::IntoBytes;
 
 use super::delivery::Undelivered;
-use super::outlet::{Feed, Inlet, Outlet, Ring};
+use super::state::{Edge, PublisherState, Ring, SubscriberState};
 use super::{Policy, Topic, TopicError};
-use crate::counters::{FeedValue, Line};
+use crate::counters::{EdgeValue, Line};
 
 /// Reads the messages of one topic as bytes, each publisher's by itself, and keeps them until they are
-/// confirmed. It stands for the subscriptions of another process: as long as it exists, it holds the
+/// confirmed. It stands for the subscriptions of another process: as long as it exists, it open_guards the
 /// publishers as they would. It does not read publishers of other processes: what came over a link is
 /// not sent out again.
 ///
-/// Whoever brings the messages on keeps a `T` with each source.
-pub struct Tap<T = ()> {
+/// Whoever brings the messages on keeps a `T` with each stream.
+pub struct EgressReader<T = ()> {
     topic: Arc<Topic>,
-    inlet: Arc<Inlet>,
-    sources: Vec<Source<T>>,
-    /// The version of the inlet's incoming feeds that were taken in.
-    taken_in: usize,
+    subscriber: Arc<SubscriberState>,
+    streams: Vec<EgressStream<T>>,
+    /// The version of the subscriber's incoming edges that were taken in.
+    edges_version: usize,
 }
 
 impl Topic {
@@ -35,29 +35,33 @@ impl Topic {
     ///
     /// # Errors
     /// If the topic has too many gating subscriptions.
-    pub fn tap<T>(self: &Arc<Topic>, name: &str, policy: Policy) -> Result<Tap<T>, TopicError> {
-        let inlet = Inlet::for_tap(name, policy);
-        self.join_inlet(&inlet)?;
-        Ok(Tap { topic: self.clone(), inlet, sources: Vec::new(), taken_in: 0 })
+    pub fn egress_reader<T>(
+        self: &Arc<Topic>,
+        name: &str,
+        policy: Policy,
+    ) -> Result<EgressReader<T>, TopicError> {
+        let subscriber = SubscriberState::for_egress(name, policy);
+        self.add_subscriber(&subscriber)?;
+        Ok(EgressReader { topic: self.clone(), subscriber, streams: Vec::new(), edges_version: 0 })
     }
 }
 
-impl<T> Tap<T> {
+impl<T> EgressReader<T> {
     /// One for each start of a publisher that may send, or has sent messages that are not confirmed.
     /// New ones since the last call are behind the others.
-    pub fn sources(&mut self) -> &mut Vec<Source<T>>
+    pub fn streams(&mut self) -> &mut Vec<EgressStream<T>>
     where
         T: Default,
     {
-        if self.taken_in != self.inlet.incoming.version() {
-            self.take_in();
+        if self.edges_version != self.subscriber.incoming.version() {
+            self.add_edges();
         }
-        &mut self.sources
+        &mut self.streams
     }
 
-    /// The sources that are known already; new ones are not looked for.
-    pub fn known(&self) -> &[Source<T>] {
-        &self.sources
+    /// The streams that are known already; new ones are not looked for.
+    pub fn known_streams(&self) -> &[EgressStream<T>] {
+        &self.streams
     }
 
     /// Whether every publisher has ended and all of their messages are confirmed.
@@ -65,18 +69,18 @@ impl<T> Tap<T> {
     where
         T: Default,
     {
-        self.sources().is_empty() && self.taken_in > 0
+        self.streams().is_empty() && self.edges_version > 0
     }
 
     /// Has the waker called when there is more; look once more after this.
     pub fn park(&self, waker: &Waker) {
-        self.inlet.bell.park(waker);
+        self.subscriber.bell.park(waker);
     }
 
     /// What happens when the reader is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        self.inlet.policy
+        self.subscriber.policy
     }
 
     /// The topic.
@@ -90,46 +94,49 @@ impl<T> Tap<T> {
     where
         T: Default,
     {
-        self.sources().iter().map(|source| source.reader.depth()).sum()
+        self.streams().iter().map(|stream| stream.reader.depth()).sum()
     }
 
     #[cold]
-    fn take_in(&mut self)
+    fn add_edges(&mut self)
     where
         T: Default,
     {
-        let mut incoming = self.inlet.incoming.lock();
-        self.taken_in = self.inlet.incoming.version();
-        let (inlet, type_id) = (&self.inlet, self.topic.schema().id);
-        self.sources
-            .extend(incoming.drain(..).map(|feed| Source::new(feed, inlet.clone(), type_id)));
+        let mut incoming = self.subscriber.incoming.lock();
+        self.edges_version = self.subscriber.incoming.version();
+        let (subscriber, type_id) = (&self.subscriber, self.topic.schema().id);
+        self.streams.extend(
+            incoming.drain(..).map(|edge| EgressStream::new(edge, subscriber.clone(), type_id)),
+        );
     }
 }
 
-impl<T> Drop for Tap<T> {
+impl<T> Drop for EgressReader<T> {
     fn drop(&mut self) {
-        self.topic.retire_inlet(&self.inlet);
+        self.topic.remove_subscriber(&self.subscriber);
         // Nobody hands it any more; these leave as the others do.
-        let incoming = std::mem::take(&mut *self.inlet.incoming.lock());
-        incoming.into_iter().for_each(|feed| drop(Source::<()>::new(feed, self.inlet.clone(), 0)));
+        let incoming = std::mem::take(&mut *self.subscriber.incoming.lock());
+        incoming
+            .into_iter()
+            .for_each(|edge| drop(EgressStream::<()>::new(edge, self.subscriber.clone(), 0)));
         // As when a subscription goes.
-        self.inlet.bell.forget();
+        self.subscriber.bell.forget();
     }
 }
 
-impl<T> fmt::Debug for Tap<T> {
+impl<T> fmt::Debug for EgressReader<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tap")
+        f.debug_struct("EgressReader")
             .field("topic", &self.topic.name())
-            .field("reader", &self.inlet.name)
-            .field("policy", &self.inlet.policy)
+            .field("reader", &self.subscriber.name)
+            .field("policy", &self.subscriber.policy)
             .finish_non_exhaustive()
     }
 }
 
-/// What a [`Source`] has.
+/// What a [`EgressStream`] has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight<'a> {
+pub enum EgressItem<'a> {
     /// The bytes of its next message.
     Message(&'a [u8]),
     /// How many messages were overwritten because the reader was too slow.
@@ -141,109 +148,118 @@ pub enum Sight<'a> {
 }
 
 /// One start of a publisher at one tap. Dropping it lets the publisher pass.
-pub struct Source<T = ()> {
+pub struct EgressStream<T = ()> {
     /// What whoever brings its messages on keeps with it.
     pub state: T,
-    inlet: Arc<Inlet>,
+    subscriber: Arc<SubscriberState>,
     type_id: u16,
-    line: Line<FeedValue>,
+    line: Line<EdgeValue>,
     words: Box<[usize]>,
     /// What was missed between what is kept and what comes next.
     gaps: VecDeque<Missed>,
-    /// Dropped before `outlet`, which tells the publisher then.
+    /// Dropped before `publisher`, which tells the publisher then.
     reader: Keeping<Ring>,
-    outlet: Left,
+    publisher: Leaving,
 }
 
 /// `count` messages before a sequence, and how they are counted.
 struct Missed {
     before: u64,
     count: u64,
-    value: FeedValue,
+    value: EdgeValue,
 }
 
 /// The publisher of a reader that has left when this is dropped.
-struct Left(Arc<Outlet>);
+struct Leaving(Arc<PublisherState>);
 
-impl Deref for Left {
-    type Target = Outlet;
+impl Deref for Leaving {
+    type Target = PublisherState;
 
-    fn deref(&self) -> &Outlet {
+    fn deref(&self) -> &PublisherState {
         &self.0
     }
 }
 
-impl Drop for Left {
+impl Drop for Leaving {
     fn drop(&mut self) {
         announce();
         self.room.ring();
     }
 }
 
-impl<T> Source<T> {
-    fn new(feed: Feed, inlet: Arc<Inlet>, type_id: u16) -> Source<T>
+impl<T> EgressStream<T> {
+    fn new(edge: Edge, subscriber: Arc<SubscriberState>, type_id: u16) -> EgressStream<T>
     where
         T: Default,
     {
-        let Feed { outlet, consumer, line, .. } = feed;
+        let Edge { publisher, consumer, line, .. } = edge;
         let words =
-            vec![0; outlet.ring.layout().message_bytes().div_ceil(size_of::<usize>())].into();
+            vec![0; publisher.ring.layout().message_bytes().div_ceil(size_of::<usize>())].into();
         let (state, gaps, reader) = (T::default(), VecDeque::new(), consumer.keeping());
-        Source { state, inlet, type_id, line, words, gaps, reader, outlet: Left(outlet) }
+        EgressStream {
+            state,
+            subscriber,
+            type_id,
+            line,
+            words,
+            gaps,
+            reader,
+            publisher: Leaving(publisher),
+        }
     }
 
     /// The publisher.
     #[must_use]
     pub fn publisher(&self) -> &Arc<str> {
-        &self.outlet.name
+        &self.publisher.name
     }
 
     /// Its start.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.outlet.epoch
+        self.publisher.epoch
     }
 
     /// How many messages it keeps at most.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.outlet.ring.capacity()
+        self.publisher.ring.capacity()
     }
 
-    /// What comes next; the same again until [`advance`](Source::advance).
+    /// What comes next; the same again until [`advance`](EgressStream::advance).
     #[inline]
-    pub fn look(&mut self) -> Sight<'_> {
+    pub fn next_item(&mut self) -> EgressItem<'_> {
         match self.reader.look(&mut self.words) {
             Look::Message { length, .. } => {
                 let bytes = self.words.as_bytes();
-                Sight::Message(bytes.get(..length).unwrap_or(bytes))
+                EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
             }
             Look::Gap { missed } => {
                 // It counts once it is let go of: until then it may yet grow.
                 let (before, count) = (self.next(), missed as u64);
-                self.gaps.push_back(Missed { before, count, value: FeedValue::Overwritten });
-                Sight::Gap(count)
+                self.gaps.push_back(Missed { before, count, value: EdgeValue::Overwritten });
+                EgressItem::Gap(count)
             }
-            Look::Empty => Sight::Empty,
-            Look::Closed => Sight::Closed,
+            Look::Empty => EgressItem::Empty,
+            Look::Closed => EgressItem::Closed,
         }
     }
 
-    /// How many messages come next that can be [lent](Source::lend), at most `most`.
+    /// How many messages come next that can be [lent](EgressStream::lend), at most `most`.
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
         self.reader.ready(most)
     }
 
-    /// Goes on after `count` messages that are [ready](Source::ready). They are kept.
+    /// Goes on after `count` messages that are [ready](EgressStream::ready). They are kept.
     pub fn pass_ready(&mut self, count: usize) {
         self.reader.pass(count);
     }
 
-    /// How messages lie in what is [lent](Source::lend); `None` if they are too long for that.
+    /// How messages lie in what is [lent](EgressStream::lend); `None` if they are too long for that.
     #[must_use]
     pub fn shape(&self) -> Option<RunShape> {
-        let layout = self.outlet.ring.layout();
+        let layout = self.publisher.ring.layout();
         let word = size_of::<usize>();
         let length = u16::try_from(layout.message_bytes()).ok()?;
         let stride = u32::try_from(layout.slot_words() * word).ok()?;
@@ -267,7 +283,7 @@ impl<T> Source<T> {
 
     /// Passes over the messages before a sequence, which are counted as `value` once they are let go of. Returns how many
     /// there were.
-    pub fn pass(&mut self, before: u64, value: FeedValue) -> u64 {
+    pub fn pass(&mut self, before: u64, value: EdgeValue) -> u64 {
         let from = self.next();
         self.reader.skip_to(before as usize);
         let count = self.next() - from;
@@ -276,17 +292,17 @@ impl<T> Source<T> {
     }
 
     /// The messages that come next were sent a second time.
-    pub fn count_again(&self, count: u64) {
-        self.line.add(FeedValue::SentAgain, count);
+    pub fn count_sent_again(&self, count: u64) {
+        self.line.add(EdgeValue::SentAgain, count);
     }
 
     /// The message that comes next, as one that is given up.
-    pub fn give_up(&mut self) -> Option<Undelivered> {
+    pub fn dead_letter(&mut self) -> Option<Undelivered> {
         let (sequence, epoch) = (self.next(), self.epoch());
-        let Sight::Message(bytes) = self.look() else { return None };
+        let EgressItem::Message(bytes) = self.next_item() else { return None };
         let payload = bytes.to_owned();
-        let (topic, publisher) = (self.outlet.topic.clone(), self.outlet.name.clone());
-        let (reader, type_id) = (self.inlet.name.clone(), self.type_id);
+        let (topic, publisher) = (self.publisher.topic.clone(), self.publisher.name.clone());
+        let (reader, type_id) = (self.subscriber.name.clone(), self.type_id);
         Some(Undelivered { topic, reader, type_id, publisher, epoch, sequence, payload })
     }
 
@@ -304,7 +320,7 @@ impl<T> Source<T> {
 
     /// The messages before this sequence are confirmed: they are kept no more, and their room is the publisher's again.
     pub fn release(&mut self, before: u64) {
-        self.let_go(before, FeedValue::Taken);
+        self.let_go(before, EdgeValue::Taken);
     }
 
     /// Goes back to a message that is kept.
@@ -313,7 +329,7 @@ impl<T> Source<T> {
         self.gaps.retain(|gap| gap.before <= sequence);
     }
 
-    fn let_go(&mut self, before: u64, value: FeedValue) {
+    fn let_go(&mut self, before: u64, value: EdgeValue) {
         let kept = self.reader.kept();
         self.reader.release(before as usize);
         let passed = self.reader.kept().wrapping_sub(kept) as u64;
@@ -321,7 +337,7 @@ impl<T> Source<T> {
             let missed = self.missed(before);
             self.line.add(value, passed.saturating_sub(missed));
             announce();
-            self.outlet.room.ring();
+            self.publisher.room.ring();
         }
     }
 
@@ -336,19 +352,19 @@ impl<T> Source<T> {
     }
 }
 
-impl<T> Drop for Source<T> {
+impl<T> Drop for EgressStream<T> {
     fn drop(&mut self) {
         let missed = self.missed(u64::MAX);
-        self.line.add(FeedValue::Left, (self.reader.depth() as u64).saturating_sub(missed));
+        self.line.add(EdgeValue::Left, (self.reader.depth() as u64).saturating_sub(missed));
         // Its entry in the ring may go to another reader only when it no longer says that it is this one's.
-        self.inlet.leave(&self.outlet.0);
+        self.subscriber.leave(&self.publisher.0);
     }
 }
 
-impl<T> fmt::Debug for Source<T> {
+impl<T> fmt::Debug for EgressStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source")
-            .field("publisher", &self.outlet.name)
+        f.debug_struct("EgressStream")
+            .field("publisher", &self.publisher.name)
             .field("kept", &self.kept())
             .field("next", &self.next())
             .finish_non_exhaustive()

@@ -11,8 +11,8 @@ use zerocopy::FromBytes;
 
 use super::delivery::GapReason;
 use super::numbering::Numbering;
-use super::outlet::{Origin, Outlet, Ring};
-use super::pulse::Bells;
+use super::state::{Origin, PublisherState, Ring};
+use super::task_budget::ReaderDoorbells;
 use super::{Topic, TopicError};
 use crate::counters::{Line, PublisherValue};
 
@@ -20,13 +20,13 @@ use crate::counters::{Line, PublisherValue};
 /// says where some are missing. Readers see the publisher's own name, epoch and sequences; the bytes are checked when
 /// they are received. Dropping it says that the publisher has ended.
 ///
-/// Nobody is told of what was pushed before [`flush`](Relay::flush).
-pub struct Relay {
+/// Nobody is told of what was pushed before [`flush`](RemotePublisher::flush).
+pub struct RemotePublisher {
     topic: Arc<Topic>,
-    outlet: Arc<Outlet>,
-    /// `None` after [`end`](Relay::end).
+    publisher: Arc<PublisherState>,
+    /// `None` after [`end`](RemotePublisher::end).
     producer: Option<Producer<Ring>>,
-    bells: Bells,
+    doorbells: ReaderDoorbells,
     line: Line<PublisherValue>,
     sent: u64,
     /// The sequence of the publisher's next message.
@@ -42,23 +42,23 @@ impl Topic {
     ///
     /// # Errors
     /// If the topic has too many gating subscriptions, or too many relays that have ended and were not read to the end.
-    pub fn relay(
+    pub fn remote_publisher(
         self: &Arc<Topic>,
         name: &str,
         epoch: u64,
         first: u64,
-    ) -> Result<Relay, TopicError> {
+    ) -> Result<RemotePublisher, TopicError> {
         let origin = Origin::Remote(Numbering::new(first, self.capacity()));
-        let outlet = self.join_outlet(name, epoch, origin)?;
+        let publisher = self.add_publisher(name, epoch, origin)?;
         let words = self.schema().size.div_ceil(size_of::<usize>());
-        let line = self.counters.line(&outlet.label());
+        let line = self.counters.line(&publisher.label());
         line.set(PublisherValue::Sent, first);
-        Ok(Relay {
+        Ok(RemotePublisher {
             topic: self.clone(),
-            producer: Broadcast::producer(outlet.ring.clone()),
-            bells: Bells::new(outlet.clone()),
+            producer: Broadcast::producer(publisher.ring.clone()),
+            doorbells: ReaderDoorbells::new(publisher.clone()),
             line,
-            outlet,
+            publisher,
             sent: 0,
             next: first,
             again: false,
@@ -67,27 +67,27 @@ impl Topic {
     }
 }
 
-impl Relay {
+impl RemotePublisher {
     /// Appends the next message. `again` marks it as one that an earlier process of the readers may have had.
     ///
     /// # Errors
-    /// With nothing pushed: [`RelayError::Size`] if a message of the topic has another size,
-    /// [`RelayError::Full`] if a gating subscription holds the ring, [`RelayError::Ended`] after
-    /// [`end`](Relay::end).
+    /// With nothing pushed: [`RemotePublishError::Size`] if a message of the topic has another size,
+    /// [`RemotePublishError::Full`] if a gating subscription open_guards the ring, [`RemotePublishError::Ended`] after
+    /// [`end`](RemotePublisher::end).
     #[inline]
-    pub fn push(&mut self, message: &[u8], again: bool) -> Result<(), RelayError> {
+    pub fn push(&mut self, message: &[u8], again: bool) -> Result<(), RemotePublishError> {
         let (expected, found) = (self.topic.schema().size, message.len());
         if expected != found {
-            return Err(RelayError::Size { expected, found });
+            return Err(RemotePublishError::Size { expected, found });
         }
-        let Some(producer) = &mut self.producer else { return Err(RelayError::Ended) };
+        let Some(producer) = &mut self.producer else { return Err(RemotePublishError::Ended) };
         // Nearly always the message lies as its words would.
         let words = match <[usize]>::ref_from_bytes(message) {
             Ok(words) => words,
             Err(_) => copied(&mut self.words, message),
         };
-        mark(&self.outlet, &mut self.again, producer, again);
-        producer.try_push(words, found).map_err(|_| RelayError::Full)?;
+        mark(&self.publisher, &mut self.again, producer, again);
+        producer.try_push(words, found).map_err(|_| RemotePublishError::Full)?;
         self.sent += 1;
         self.next += 1;
         self.line.set(PublisherValue::Sent, self.next);
@@ -97,11 +97,11 @@ impl Relay {
     /// Appends the next messages, which lie in `bytes` as `shape` says, one after the other. None of them comes again.
     ///
     /// # Errors
-    /// As [`push`](Relay::push). With [`RelayError::Full`], as many are pushed as there was room for.
-    pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), RelayError> {
+    /// As [`push`](RemotePublisher::push). With [`RemotePublishError::Full`], as many are pushed as there was room for.
+    pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), RemotePublishError> {
         let (expected, found) = (self.topic.schema().size, usize::from(shape.length));
         if expected != found {
-            return Err(RelayError::Size { expected, found });
+            return Err(RemotePublishError::Size { expected, found });
         }
         let stride = shape.stride as usize;
         let (word, skip) = (size_of::<usize>(), usize::from(shape.skip));
@@ -114,18 +114,18 @@ impl Relay {
             // Bytes behind a message are the peer's, and do not go into the ring.
             return bytes.chunks(stride).try_for_each(|item| self.push(shape.message(item), false));
         };
-        let Some(producer) = &mut self.producer else { return Err(RelayError::Ended) };
-        mark(&self.outlet, &mut self.again, producer, false);
+        let Some(producer) = &mut self.producer else { return Err(RemotePublishError::Ended) };
+        mark(&self.publisher, &mut self.again, producer, false);
         let pushed = producer.push_items(words, stride / word, skip / word).unwrap_or(0);
         self.sent += pushed as u64;
         self.next += pushed as u64;
         self.line.set(PublisherValue::Sent, self.next);
-        if pushed < bytes.len() / stride { Err(RelayError::Full) } else { Ok(()) }
+        if pushed < bytes.len() / stride { Err(RemotePublishError::Full) } else { Ok(()) }
     }
 
     /// The publisher's next `missed` messages do not come.
     pub fn skip(&mut self, missed: u64, reason: GapReason) {
-        let (Some(producer), Some(numbering)) = (&self.producer, self.outlet.origin.numbering())
+        let (Some(producer), Some(numbering)) = (&self.producer, self.publisher.origin.numbering())
         else {
             return;
         };
@@ -146,19 +146,19 @@ impl Relay {
     /// subscription. At a shutdown, gating ones count that have left since it began: they take nothing more.
     #[must_use]
     pub fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
-        self.outlet.done(at_shutdown)
+        self.publisher.done(at_shutdown)
     }
 
     /// Whether all gating subscriptions have asked for messages.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.outlet.is_asked()
+        self.publisher.is_asked()
     }
 
     /// Whether a gating subscription may have a message in hand, or had one when it left.
     #[must_use]
-    pub fn is_in_hand(&self) -> bool {
-        self.outlet.is_in_hand()
+    pub fn is_in_flight(&self) -> bool {
+        self.publisher.is_in_flight()
     }
 
     /// The sequence of the publisher's next message.
@@ -167,36 +167,36 @@ impl Relay {
         self.next
     }
 
-    /// How many messages its ring holds.
+    /// How many messages its ring open_guards.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.outlet.ring.capacity()
+        self.publisher.ring.capacity()
     }
 
     /// Has the waker called when a subscription makes room, or is done with a message; look at the
-    /// [`room`](Relay::room) and at what is [`done`](Relay::done) again after this.
+    /// [`room`](RemotePublisher::room) and at what is [`done`](RemotePublisher::done) again after this.
     pub fn park(&self, waker: &Waker) {
-        self.outlet.room.park(waker);
+        self.publisher.room.park(waker);
     }
 
     /// Tells the readers of what was pushed and skipped.
     pub fn flush(&mut self) {
         announce();
-        self.bells.ring();
+        self.doorbells.ring();
     }
 
     /// The publisher has ended: readers get what was pushed, and then the end.
     pub fn end(&mut self) {
         if let Some(producer) = self.producer.take() {
             producer.close();
-            self.topic.end_relay(&self.outlet);
+            self.topic.end_remote_publisher(&self.publisher);
             self.flush();
         }
     }
 
     /// The publisher is gone, and nobody knows what it had sent.
     pub fn lose(self) {
-        self.outlet.lose();
+        self.publisher.lose();
     }
 
     /// How many bytes the topic's messages have.
@@ -212,19 +212,19 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for RemotePublisher {
     fn drop(&mut self) {
         self.end();
         // As when a publisher goes.
-        self.outlet.room.forget();
+        self.publisher.room.forget();
     }
 }
 
-impl fmt::Debug for Relay {
+impl fmt::Debug for RemotePublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay")
-            .field("topic", &self.outlet.topic)
-            .field("publisher", &self.outlet.name)
+        f.debug_struct("RemotePublisher")
+            .field("topic", &self.publisher.topic)
+            .field("publisher", &self.publisher.name)
             .field("sent", &self.sent)
             .finish_non_exhaustive()
     }
@@ -232,10 +232,10 @@ impl fmt::Debug for Relay {
 
 /// Marks the messages from the next one on as `again` says, where that changes.
 #[inline]
-fn mark(outlet: &Outlet, marked: &mut bool, producer: &Producer<Ring>, again: bool) {
+fn mark(publisher: &PublisherState, marked: &mut bool, producer: &Producer<Ring>, again: bool) {
     if again != *marked {
         *marked = again;
-        if let Some(numbering) = outlet.origin.numbering() {
+        if let Some(numbering) = publisher.origin.numbering() {
             numbering.mark(producer.sequence(), again);
         }
     }
@@ -255,7 +255,7 @@ fn copied<'a>(words: &'a mut [usize], message: &[u8]) -> &'a [usize] {
 /// Why a message was not relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum RelayError {
+pub enum RemotePublishError {
     /// It is longer or shorter than the topic's messages are.
     Size {
         /// How many bytes these have.
@@ -265,20 +265,20 @@ pub enum RelayError {
     },
     /// A gating subscription has not taken its messages.
     Full,
-    /// The publisher has [ended](Relay::end).
+    /// The publisher has [ended](RemotePublisher::end).
     Ended,
 }
 
-impl fmt::Display for RelayError {
+impl fmt::Display for RemotePublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RelayError::Size { expected, found } => {
+            RemotePublishError::Size { expected, found } => {
                 write!(f, "a message of {found} bytes on a topic whose messages have {expected}")
             }
-            RelayError::Full => f.write_str("more messages than there is room for"),
-            RelayError::Ended => f.write_str("a message of a publisher that has ended"),
+            RemotePublishError::Full => f.write_str("more messages than there is room for"),
+            RemotePublishError::Ended => f.write_str("a message of a publisher that has ended"),
         }
     }
 }
 
-impl std::error::Error for RelayError {}
+impl std::error::Error for RemotePublishError {}

@@ -1,5 +1,5 @@
-//! The two ends that a publisher and its subscriptions share: an [`Outlet`] for each publisher, an [`Inlet`] for each
-//! subscription, and a [`Feed`] for each pair.
+//! The two ends that a publisher and its subscriptions share: an [`PublisherState`] for each publisher, an [`SubscriberState`] for each
+//! subscription, and a [`Edge`] for each pair.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,9 +7,9 @@ use mycelium_core::doorbell::{Doorbell, announce};
 use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, LayoutError};
 
 use super::delivery::GapReason;
-use super::numbering::{Known, Numbering};
+use super::numbering::{KnownNumbering, Numbering};
 use super::{Policy, Topic};
-use crate::counters::{FeedValue, Line, PublisherValue, Region, plain};
+use crate::counters::{EdgeValue, Line, PublisherValue, Region, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// Entries for gating readers in each ring of a topic for which no other number is given.
@@ -20,14 +20,14 @@ pub(super) type Ring = Arc<Broadcast<Boxed>>;
 
 /// What a publisher shares with its readers.
 #[derive(Debug)]
-pub(super) struct Outlet {
+pub(super) struct PublisherState {
     pub(super) ring: Ring,
     pub(super) topic: Arc<str>,
     pub(super) name: Arc<str>,
     pub(super) epoch: u64,
     /// Where the publisher waits for room.
     pub(super) room: Doorbell,
-    pub(super) readers: Watched<Vec<ReaderInfo>>,
+    pub(super) readers: Versioned<Vec<ReaderEntry>>,
     pub(super) origin: Origin,
     /// The publisher is gone, and nobody knows what it had sent.
     lost: AtomicBool,
@@ -63,13 +63,13 @@ struct Abandoned {
     /// The first place that one of them had not taken.
     place: Option<usize>,
     /// One of them had a message in hand.
-    in_hand: bool,
+    in_flight: bool,
 }
 
 /// A subscription as its publishers know it.
 #[derive(Clone, Debug)]
-pub(super) struct ReaderInfo {
-    pub(super) inlet: Arc<Inlet>,
+pub(super) struct ReaderEntry {
+    pub(super) subscriber: Arc<SubscriberState>,
     /// Its entry in the ring, if it is gating.
     pub(super) entry: Option<usize>,
     pub(super) progress: Arc<Progress>,
@@ -86,21 +86,21 @@ pub(super) struct Progress {
     place: AtomicUsize,
 }
 
-impl Outlet {
+impl PublisherState {
     /// For a publisher that has no reader yet.
     pub(super) fn new(
         topic: &Topic,
         name: &str,
         epoch: u64,
         origin: Origin,
-    ) -> Result<Arc<Outlet>, LayoutError> {
-        Ok(Arc::new(Outlet {
+    ) -> Result<Arc<PublisherState>, LayoutError> {
+        Ok(Arc::new(PublisherState {
             ring: Arc::new(Broadcast::boxed(topic.layout(), topic.most_readers())?),
             topic: topic.name().into(),
             name: name.into(),
             epoch,
             room: Doorbell::new(),
-            readers: Watched::default(),
+            readers: Versioned::default(),
             origin,
             lost: AtomicBool::new(false),
             abandoned: Mutex::default(),
@@ -112,60 +112,60 @@ impl Outlet {
         self.lost.store(true, Ordering::Release);
     }
 
-    /// Whether its end is a loss, to one reader who is told; the next ones have each a feed of their own.
+    /// Whether its end is a loss, to one reader who is told; the next ones have each a edge of their own.
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 
     /// Joins a subscription to this publisher; `None` if the ring has no entry left.
     pub(super) fn attach(
-        outlet: &Arc<Outlet>,
-        inlet: &Arc<Inlet>,
+        publisher: &Arc<PublisherState>,
+        subscriber: &Arc<SubscriberState>,
         counters: &Arc<Region>,
-    ) -> Option<Feed> {
-        let handle = outlet.ring.clone();
-        let consumer = if inlet.policy.is_gating() {
+    ) -> Option<Edge> {
+        let handle = publisher.ring.clone();
+        let consumer = if subscriber.policy.is_gating() {
             Broadcast::gating(handle)?
         } else {
             Broadcast::observing(handle)
         };
-        let label = format!("{} reader={}", outlet.label(), plain(&inlet.name));
+        let label = format!("{} reader={}", publisher.label(), plain(&subscriber.name));
         let line = counters.line(&label);
-        let known = outlet.origin.numbering().map(|numbers| numbers.join(consumer.cursor()));
+        let known = publisher.origin.numbering().map(|numbers| numbers.join(consumer.cursor()));
         let place = consumer.cursor();
         let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
-        line.set(FeedValue::JoinedAt, joined_at);
+        line.set(EdgeValue::JoinedAt, joined_at);
         let progress = Arc::new(Progress {
             told: AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps)),
             place: AtomicUsize::new(place),
         });
-        let (inlet, entry) = (inlet.clone(), consumer.entry());
-        let reader = ReaderInfo { inlet, entry, progress: progress.clone() };
-        outlet.readers.change(|readers| readers.push(reader));
+        let (subscriber, entry) = (subscriber.clone(), consumer.entry());
+        let reader = ReaderEntry { subscriber, entry, progress: progress.clone() };
+        publisher.readers.change(|readers| readers.push(reader));
         // While it joined, the ring may have looked full to the publisher, who sleeps then.
         announce();
-        outlet.room.ring();
-        Some(Feed { outlet: outlet.clone(), consumer, line, known, progress, told: false })
+        publisher.room.ring();
+        Some(Edge { publisher: publisher.clone(), consumer, line, known, progress, told: false })
     }
 
     /// A gating subscription leaves, and takes nothing from `place` on, though it may have had the first of these in hand.
-    pub(super) fn abandon(&self, place: usize, in_hand: bool) {
+    pub(super) fn abandon(&self, place: usize, in_flight: bool) {
         let mut abandoned = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
         abandoned.place = Some(abandoned.place.map_or(place, |before| first(before, place)));
-        abandoned.in_hand |= in_hand;
+        abandoned.in_flight |= in_flight;
     }
 
     /// Whether all gating subscriptions have asked for messages.
     pub(super) fn is_asked(&self) -> bool {
         let readers = self.readers.lock();
         let mut gating = readers.iter().filter(|reader| reader.entry.is_some());
-        gating.all(|reader| reader.inlet.has_asked.load(Ordering::Acquire))
+        gating.all(|reader| reader.subscriber.has_asked.load(Ordering::Acquire))
     }
 
     /// Whether a gating subscription is there, or was not done with a message when it left.
-    pub(super) fn is_in_hand(&self) -> bool {
-        let in_hand = || self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).in_hand;
-        self.readers.lock().iter().any(|reader| reader.entry.is_some()) || in_hand()
+    pub(super) fn is_in_flight(&self) -> bool {
+        let in_flight = || self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).in_flight;
+        self.readers.lock().iter().any(|reader| reader.entry.is_some()) || in_flight()
     }
 
     /// The sequence of the first message that a gating subscription is not done with, of a publisher in another process;
@@ -178,7 +178,7 @@ impl Outlet {
         let is_gated = readers.iter().any(|reader| reader.entry.is_some());
         let counts = || readers.iter().filter(|reader| reader.entry.is_some() == is_gated);
         let told = counts().map(|reader| reader.progress.told.load(Ordering::Acquire)).min();
-        let held = if is_gated {
+        let blocked_by = if is_gated {
             self.ring.tail().wrapping_sub(self.ring.depth())
         } else {
             let places = counts().map(|reader| reader.progress.place.load(Ordering::Acquire));
@@ -196,7 +196,7 @@ impl Outlet {
         if told.is_none() && left.is_none() {
             return None;
         }
-        let place = left.map_or(held, |left| first(held, left));
+        let place = left.map_or(blocked_by, |left| first(blocked_by, left));
         Some(numbering.done(place, told.unwrap_or(0)))
     }
 
@@ -206,9 +206,11 @@ impl Outlet {
         format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
     }
 
-    /// Forgets a subscription whose feed is gone already.
-    pub(super) fn detach(&self, inlet: &Arc<Inlet>) {
-        self.readers.change(|readers| readers.retain(|reader| !Arc::ptr_eq(&reader.inlet, inlet)));
+    /// Forgets a subscription whose edge is gone already.
+    pub(super) fn detach(&self, subscriber: &Arc<SubscriberState>) {
+        self.readers.change(|readers| {
+            readers.retain(|reader| !Arc::ptr_eq(&reader.subscriber, subscriber))
+        });
         announce();
         self.room.ring();
     }
@@ -219,10 +221,10 @@ impl Outlet {
     }
 
     /// The gating reader behind an entry of the ring.
-    pub(super) fn reader_at(&self, entry: usize) -> Option<Arc<Inlet>> {
+    pub(super) fn reader_at(&self, entry: usize) -> Option<Arc<SubscriberState>> {
         let readers = self.readers.lock();
         let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
-        Some(reader.inlet.clone())
+        Some(reader.subscriber.clone())
     }
 }
 
@@ -243,88 +245,91 @@ pub(super) enum LastCall {
 
 /// What a subscription shares with its publishers.
 #[derive(Debug)]
-pub(super) struct Inlet {
+pub(super) struct SubscriberState {
     pub(super) name: Arc<str>,
     pub(super) policy: Policy,
     /// Where the subscription waits for messages.
     pub(super) bell: Doorbell,
     /// Feeds of new publishers, until the subscription takes them in.
-    pub(super) incoming: Watched<Vec<Feed>>,
+    pub(super) incoming: Versioned<Vec<Edge>>,
     /// The publishers that it reads from.
-    pub(super) outlets: Watched<Vec<Arc<Outlet>>>,
+    pub(super) publishers: Versioned<Vec<Arc<PublisherState>>>,
     /// It has asked for a message.
     pub(super) has_asked: AtomicBool,
     /// A [`LastCall`].
     pub(super) last_call: AtomicU8,
     /// It stands for readers of another process.
-    is_tap: bool,
+    is_egress: bool,
 }
 
-impl Inlet {
-    pub(super) fn new(name: &str, policy: Policy) -> Arc<Inlet> {
-        Inlet::of(name, policy, false)
+impl SubscriberState {
+    pub(super) fn new(name: &str, policy: Policy) -> Arc<SubscriberState> {
+        SubscriberState::of(name, policy, false)
     }
 
-    pub(super) fn for_tap(name: &str, policy: Policy) -> Arc<Inlet> {
-        Inlet::of(name, policy, true)
+    pub(super) fn for_egress(name: &str, policy: Policy) -> Arc<SubscriberState> {
+        SubscriberState::of(name, policy, true)
     }
 
-    fn of(name: &str, policy: Policy, is_tap: bool) -> Arc<Inlet> {
-        Arc::new(Inlet {
+    fn of(name: &str, policy: Policy, is_egress: bool) -> Arc<SubscriberState> {
+        Arc::new(SubscriberState {
             name: name.into(),
             policy,
-            is_tap,
+            is_egress,
             bell: Doorbell::new(),
-            incoming: Watched::default(),
-            outlets: Watched::default(),
+            incoming: Versioned::default(),
+            publishers: Versioned::default(),
             has_asked: AtomicBool::new(false),
             last_call: AtomicU8::new(0),
         })
     }
 
     /// What came from another process does not go to another one.
-    pub(super) fn reads(&self, outlet: &Outlet) -> bool {
-        !self.is_tap || outlet.origin.is_local()
+    pub(super) fn reads(&self, publisher: &PublisherState) -> bool {
+        !self.is_egress || publisher.origin.is_local()
     }
 
-    pub(super) fn hand(&self, feed: Feed) {
-        self.outlets.change(|outlets| outlets.push(feed.outlet.clone()));
-        self.incoming.change(|incoming| incoming.push(feed));
+    pub(super) fn send_edge(&self, edge: Edge) {
+        self.publishers.change(|publishers| publishers.push(edge.publisher.clone()));
+        self.incoming.change(|incoming| incoming.push(edge));
         announce();
         self.bell.ring();
     }
 
-    pub(super) fn forget(self: &Arc<Inlet>, feed: Feed) {
-        let Feed { outlet, consumer, .. } = feed;
-        self.leave(&outlet);
+    pub(super) fn forget(self: &Arc<SubscriberState>, edge: Edge) {
+        let Edge { publisher, consumer, .. } = edge;
+        self.leave(&publisher);
         // The entry may go to another reader only when it no longer says that it is this one's.
         drop(consumer);
         announce();
-        outlet.room.ring();
+        publisher.room.ring();
     }
 
     /// This and the publisher know each other no more.
-    pub(super) fn leave(self: &Arc<Inlet>, outlet: &Arc<Outlet>) {
-        self.outlets.change(|outlets| outlets.retain(|other| !Arc::ptr_eq(other, outlet)));
-        outlet.readers.change(|readers| readers.retain(|reader| !Arc::ptr_eq(&reader.inlet, self)));
+    pub(super) fn leave(self: &Arc<SubscriberState>, publisher: &Arc<PublisherState>) {
+        self.publishers
+            .change(|publishers| publishers.retain(|other| !Arc::ptr_eq(other, publisher)));
+        publisher
+            .readers
+            .change(|readers| readers.retain(|reader| !Arc::ptr_eq(&reader.subscriber, self)));
     }
 }
 
 /// One publisher's ring at one subscription.
 #[derive(Debug)]
-pub(super) struct Feed {
-    pub(super) outlet: Arc<Outlet>,
+pub(super) struct Edge {
+    pub(super) publisher: Arc<PublisherState>,
     pub(super) consumer: Consumer<Ring>,
-    /// Values: see [`FeedValue`].
-    pub(super) line: Line<FeedValue>,
+    /// Values: see [`EdgeValue`].
+    pub(super) line: Line<EdgeValue>,
     /// What its sequences are, if the publisher is in another process.
-    pub(super) known: Option<Known>,
+    pub(super) known: Option<KnownNumbering>,
     pub(super) progress: Arc<Progress>,
     /// The reader was told of a loss at the end.
     pub(super) told: bool,
 }
 
-impl Feed {
+impl Edge {
     /// The sequence of the message in a place of the ring.
     #[inline]
     pub(super) fn sequence(&self, place: usize) -> u64 {
@@ -334,7 +339,7 @@ impl Feed {
     /// Whether [`missed`](Self::missed) has anything to look at.
     #[inline]
     pub(super) fn may_miss(&self) -> bool {
-        match (self.outlet.origin.numbering(), &self.known) {
+        match (self.publisher.origin.numbering(), &self.known) {
             (Some(numbering), Some(known)) => numbering.may_miss(known, self.consumer.cursor()),
             _ => false,
         }
@@ -350,48 +355,48 @@ impl Feed {
 
     /// As [`show_place`](Self::show_place), and wakes whoever brings the messages here.
     #[cold]
-    pub(super) fn tell_of_place(&self) {
+    pub(super) fn notify_place(&self) {
         if self.known.is_some() {
             self.show_place();
             announce();
-            self.outlet.room.ring();
+            self.publisher.room.ring();
         }
     }
 
     /// Whether an earlier process may have had what comes next, if the publisher is in another process.
-    pub(super) fn comes_again(&self) -> bool {
+    pub(super) fn is_redelivered(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.again)
     }
 
     /// What is missing before the cursor, beside what the ring itself says, if the publisher is in another process.
     #[inline]
     pub(super) fn missed(&mut self) -> Option<(u64, GapReason)> {
-        let (numbering, known) = (self.outlet.origin.numbering()?, self.known.as_mut()?);
+        let (numbering, known) = (self.publisher.origin.numbering()?, self.known.as_mut()?);
         let missed = numbering.missed(known, self.consumer.cursor());
         if missed.is_some() {
-            self.tell_of_gap();
+            self.notify_gap();
         }
         missed
     }
 
     /// A gap is being told to the reader: that much is done with.
     #[cold]
-    fn tell_of_gap(&self) {
+    fn notify_gap(&self) {
         let gaps = self.known.as_ref().map_or(0, |known| known.gaps);
         self.progress.told.store(gaps, Ordering::Release);
         announce();
-        self.outlet.room.ring();
+        self.publisher.room.ring();
     }
 }
 
 /// A value behind a lock with a version, so that who keeps a copy sees without locking whether it is still good.
 #[derive(Debug, Default)]
-pub(super) struct Watched<T> {
+pub(super) struct Versioned<T> {
     version: AtomicUsize,
     value: Mutex<T>,
 }
 
-impl<T> Watched<T> {
+impl<T> Versioned<T> {
     /// The version; after [`announce`] on both sides, a change that came first is seen.
     #[inline]
     pub(super) fn version(&self) -> usize {
