@@ -9,7 +9,7 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
 use mycelium_transports::exchange::{LayoutMismatch, Notice};
-use mycelium_transports::local::{Hold, Publisher, Schema, Topic, Undelivered};
+use mycelium_transports::local::{KeepOpen, Publisher, Schema, Topic, Undelivered};
 
 use super::threads::Threads;
 use super::{Outcome, Placement};

@@ -17,7 +17,7 @@ impl Bench {
 
     fn turn_away(&mut self, peer: &str, process: u32, user: u32) {
         let credentials = mycelium_executor::Credentials { process: Some(process), user, group: 0 };
-        let (from, cause) = (&Peer::Unix(credentials), CloseReason::Unwelcome);
+        let (from, cause) = (&Peer::Unix(credentials), CloseReason::NotAllowed);
         self.note(&Notice::PeerRejected { peer, from: Some(from), cause, reason: "so" });
     }
 

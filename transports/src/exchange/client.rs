@@ -57,7 +57,7 @@ impl TopicClient {
     /// # Errors
     /// If there can be no such link.
     pub fn run(self) -> Result<impl Future<Output = ()> + Send + 'static, TopicClientError> {
-        let mut buffer = vec![0; self.config.buffer.max(NodeLink::LEAST)];
+        let mut buffer = vec![0; self.config.buffer.max(NodeLink::MIN_BUFFER)];
         // Once, to see whether there can be such a link.
         NodeLink::new(self.config.link(&self.identity), &mut buffer)
             .map_err(TopicClientError::Config)?;
@@ -68,7 +68,7 @@ impl TopicClient {
         if let Some(topic) = names.into_iter().find(|name| Name::try_from(*name).is_err()) {
             return Err(TopicClientError::Name { topic: topic.to_owned() });
         }
-        let holds: Vec<_> = self.interests.iter().map(|want| want.topic.hold()).collect();
+        let holds: Vec<_> = self.interests.iter().map(|want| want.topic.keep_open()).collect();
         self.control.expect(self.interests.len());
         let busy = BusyGuard::new(&self.control);
         Ok(async move {

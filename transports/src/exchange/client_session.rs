@@ -63,7 +63,7 @@ const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A topic that is read.
 struct ReadTopic {
-    id: WantId,
+    id: InterestId,
     topic: Arc<Topic>,
     /// Until the peer says that nothing more will come.
     hold: Option<KeepOpen>,
@@ -94,7 +94,7 @@ impl ClientSession {
                 },
                 window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
             })?;
-            Ok(ReadTopic { id, topic: topic.clone(), hold: Some(topic.hold()), is_new: true })
+            Ok(ReadTopic { id, topic: topic.clone(), hold: Some(topic.keep_open()), is_new: true })
         });
         Ok(ClientSession {
             peer: peer.to_owned(),
@@ -125,7 +125,7 @@ impl ClientSession {
         self.wants.iter().filter(|wanted| wanted.is_new).for_each(|_| self.control.found());
     }
 
-    fn answered(&mut self, want: WantId) -> Option<&mut ReadTopic> {
+    fn answered(&mut self, want: InterestId) -> Option<&mut ReadTopic> {
         self.was_let_in = true;
         let wanted = self.wants.iter_mut().find(|wanted| wanted.id == want)?;
         if std::mem::take(&mut wanted.is_new) {
@@ -297,7 +297,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
                 let (peer, reason) = (node, &*reason);
                 self.line.add(LinkValue::TurnedAway, 1);
                 (self.observer)(Notice::PeerRejected { peer, from: None, cause, reason });
-                link.close(now, CloseReason::Unwelcome);
+                link.close(now, CloseReason::NotAllowed);
             }
             Event::Up { .. } => {
                 self.line.add(LinkValue::Connections, 1);

@@ -31,7 +31,7 @@ impl Connection {
         let server = &self.server;
         if self.ticket.is_evicted() {
             // Before it began: a link would be made for nothing.
-            let error = DriveError::Link(LinkError::Ended(CloseReason::Busy));
+            let error = DriveError::Link(LinkError::LocallyClosed(CloseReason::Busy));
             return (server.observer)(Notice::Disconnected { peer: "", error: &error });
         }
         let mut serving = ServerSession::new(server.clone(), self.ticket.clone());

@@ -13,7 +13,7 @@ use crate::local::{GapReason, RemotePublishError, RemotePublisher};
 pub(super) struct IncomingStream {
     pub(super) id: IncomingId,
     pub(super) want: InterestId,
-    relay: Relay,
+    relay: RemotePublisher,
     /// How many messages the peer may still send.
     credit: usize,
     /// The peer was told on this connection that readers ask for messages.
@@ -33,7 +33,7 @@ impl IncomingStream {
     pub(super) fn new(
         id: IncomingId,
         want: InterestId,
-        relay: Relay,
+        relay: RemotePublisher,
         credit: usize,
         first: u64,
     ) -> IncomingStream {

@@ -1,9 +1,9 @@
 //! Topics between processes: one link for each process that this one reads from, dialed by the reader.
 //!
 //! A [`TopicServer`] serves this process's topics to whoever connects: for each topic that a peer wants it has a
-//! [`Tap`](crate::local::Tap), reads the publishers' rings through it, and lets go of messages once the peer has
+//! [`EgressReader`](crate::local::EgressReader), reads the publishers' rings through it, and lets go of messages once the peer has
 //! confirmed them. A [`TopicClient`] reads the topics of one other process: each of its publishers becomes a
-//! [`Relay`](crate::local::Relay), and the room in the relay's ring is the credit that the other side has. So a
+//! [`RemotePublisher`](crate::local::RemotePublisher), and the room in the relay's ring is the credit that the other side has. So a
 //! subscription that gates holds its publisher over a link as it does within a process, and nothing is kept anywhere
 //! but in the rings of the two sides. What readers here are done with is confirmed; the publisher's ring keeps the rest.
 //!

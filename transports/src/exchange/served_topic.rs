@@ -14,7 +14,9 @@ use mycelium_core::link::{ExportId, Link, Name, OutgoingId, RunBytes, SendError}
 use super::control::BusyGuard;
 use super::reason;
 use super::redelivery::{AfterDeath, DeliveryHistory, Redelivery};
-use crate::local::{Policy, Sight, Source, Tap, Topic, TopicError, Undelivered};
+use crate::local::{
+    EgressItem, EgressReader, EgressStream, Policy, Topic, TopicError, Undelivered,
+};
 
 /// The most messages of one publisher in a row while others have some, too.
 const BURST: u64 = 4096;
@@ -27,7 +29,7 @@ const ENDS: usize = 64;
 /// A tap with what outlives a connection of its reader's.
 #[derive(Debug)]
 pub(super) struct TopicEgress {
-    tap: Tap<StreamState>,
+    tap: EgressReader<StreamState>,
     ended: VecDeque<Ended>,
     /// While its reader is not connected: the links have not ended before this has.
     pub(super) waits: Option<BusyGuard>,
@@ -67,7 +69,7 @@ struct ConnectionProgress {
 
 /// A topic that the peer wants.
 pub(super) struct ServedTopic {
-    serve: ServeId,
+    serve: ExportId,
     tap: TopicEgress,
     /// How many streams the peer has announced to know and has not named yet.
     resumes: u16,
@@ -91,7 +93,11 @@ impl TopicEgress {
         reader: &str,
         policy: Policy,
     ) -> Result<TopicEgress, TopicError> {
-        Ok(TopicEgress { tap: topic.tap(reader, policy)?, ended: VecDeque::new(), waits: None })
+        Ok(TopicEgress {
+            tap: topic.egress_reader(reader, policy)?,
+            ended: VecDeque::new(),
+            waits: None,
+        })
     }
 
     /// The reader's process has ended in order, and what it had not taken is for its next one. `asked`: it has asked for
@@ -125,7 +131,7 @@ impl TopicEgress {
             // Nothing was sent to the next one.
             source.rewind(kept);
             if verdict == AfterDeath::DeadLetter {
-                given_up.extend(source.give_up());
+                given_up.extend(source.dead_letter());
             }
         }
         given_up
@@ -143,23 +149,23 @@ impl TopicEgress {
 }
 
 impl Deref for TopicEgress {
-    type Target = Tap<StreamState>;
+    type Target = EgressReader<StreamState>;
 
-    fn deref(&self) -> &Tap<StreamState> {
+    fn deref(&self) -> &EgressReader<StreamState> {
         &self.tap
     }
 }
 
 impl DerefMut for TopicEgress {
-    fn deref_mut(&mut self) -> &mut Tap<StreamState> {
+    fn deref_mut(&mut self) -> &mut EgressReader<StreamState> {
         &mut self.tap
     }
 }
 
 impl ServedTopic {
     /// Of a topic that is asked for on a new connection, where `resumes` streams are to go on.
-    pub(super) fn new(serve: ServeId, mut tap: TopicEgress, resumes: u16) -> ServedTopic {
-        tap.sources().iter_mut().for_each(|source| {
+    pub(super) fn new(serve: ExportId, mut tap: TopicEgress, resumes: u16) -> ServedTopic {
+        tap.streams().iter_mut().for_each(|source| {
             source.state.past.sent(source.next());
             source.state.now = ConnectionProgress::default();
         });
@@ -222,8 +228,8 @@ impl ServedTopic {
     }
 
     /// Bytes of a run that was sent, if it is of this topic.
-    pub(super) fn run_bytes(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
-        let sources = self.tap.known();
+    pub(super) fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
+        let sources = self.tap.known_streams();
         let source = &sources[sources.iter().position(sends(lent.stream))?];
         let stride = lent.shape.stride as usize;
         // From the middle of a message on, if its first bytes are out.
@@ -265,7 +271,7 @@ impl ServedTopic {
         link: &mut Link<'_, T, S>,
     ) -> u64 {
         let (mut sent, mut index, mut full) = (0, 0, false);
-        while let Some(source) = self.tap.sources().get_mut(index) {
+        while let Some(source) = self.tap.streams().get_mut(index) {
             let ConnectionProgress { stream, from, .. } = source.state.now;
             if full && stream.is_none() && from.is_none() {
                 // It would be told the same as the one before. One that is to go on has its place.
@@ -316,11 +322,11 @@ impl Answer {
 }
 
 /// Whether a source is sent as this stream on the present connection.
-fn sends(stream: OutgoingId) -> impl Fn(&Source<StreamState>) -> bool {
+fn sends(stream: OutgoingId) -> impl Fn(&EgressStream<StreamState>) -> bool {
     move |source| source.state.now.stream == Some(stream)
 }
 
-fn release(source: &mut Source<StreamState>, before: u64) -> u64 {
+fn release(source: &mut EgressStream<StreamState>, before: u64) -> u64 {
     let kept = source.kept();
     source.release(before);
     source.kept().wrapping_sub(kept)
@@ -330,8 +336,8 @@ fn release(source: &mut Source<StreamState>, before: u64) -> u64 {
 fn send<const T: usize, const S: usize>(
     now: Duration,
     link: &mut Link<'_, T, S>,
-    serve: ServeId,
-    source: &mut Source<StreamState>,
+    serve: ExportId,
+    source: &mut EgressStream<StreamState>,
 ) -> Result<u64, SendError> {
     let stream = match source.state.now.stream {
         Some(stream) => stream,
@@ -384,9 +390,9 @@ fn send<const T: usize, const S: usize>(
                 flow.offset = 0;
                 source.advance();
             }
-            Sight::Gap(missed) => (flow.missed, flow.offset) = (missed, 0),
-            Sight::Empty => break,
-            Sight::Closed => {
+            EgressItem::Gap(missed) => (flow.missed, flow.offset) = (missed, 0),
+            EgressItem::Empty => break,
+            EgressItem::Closed => {
                 flow.ended = link.end_stream(now, stream).is_ok();
                 break;
             }
@@ -403,7 +409,7 @@ fn send_run<const T: usize, const S: usize>(
     now: Duration,
     link: &mut Link<'_, T, S>,
     stream: OutgoingId,
-    source: &mut Source<StreamState>,
+    source: &mut EgressStream<StreamState>,
     offset: usize,
 ) -> Result<usize, SendError> {
     // A run says nothing of its messages but what they are.
@@ -421,8 +427,8 @@ fn send_run<const T: usize, const S: usize>(
 fn begin<const T: usize, const S: usize>(
     now: Duration,
     link: &mut Link<'_, T, S>,
-    serve: ServeId,
-    source: &mut Source<StreamState>,
+    serve: ExportId,
+    source: &mut EgressStream<StreamState>,
 ) -> Result<OutgoingId, SendError> {
     let keeps = u32::try_from(source.capacity()).unwrap_or(u32::MAX);
     // What the peer already has is not sent again, even if it is not confirmed.

@@ -300,8 +300,8 @@ impl TopicServer {
         boot: u64,
     ) -> Result<Vec<TopicEgress>, CloseReason> {
         if let Err(error) = self.may_have(ticket, node) {
-            self.turn_away(node, &ticket.peer, CloseReason::Unwelcome, &error.to_string());
-            return Err(CloseReason::Unwelcome);
+            self.turn_away(node, &ticket.peer, CloseReason::NotAllowed, &error.to_string());
+            return Err(CloseReason::NotAllowed);
         }
         let mut remotes = self.remotes();
         if remotes.get(node).is_some_and(|remote| remote.connected) {

@@ -95,7 +95,7 @@ impl ServerSession {
                 let line = self.server.line(node);
                 line.add(LinkValue::Connections, 1);
                 let config = self.server.link_with(node);
-                link.batch(config.batching);
+                link.set_batching(config.batching);
                 // They were checked when they were given.
                 _ = link.set_times(config.keep_alive, config.silence);
                 self.peer = Some(ConnectedPeer { node: node.to_owned(), line, taps, bindings });
@@ -120,7 +120,7 @@ impl ServerSession {
         topic: &str,
         type_id: u16,
         digest: Digest,
-        mode: Mode,
+        mode: ReaderMode,
     ) -> Result<TopicEgress, (RejectReason, Digest)> {
         let none = Digest([0; 16]);
         let Some(guest) = &mut self.peer else { return Err((RejectReason::Forbidden, none)) };
@@ -157,9 +157,9 @@ impl ServerSession {
             return Ok(guest.taps.swap_remove(index));
         }
         let mut tap = TopicEgress::new(&offer.topic, &guest.node, policy)
-            .map_err(|_| (RejectReason::Many, none))?;
+            .map_err(|_| (RejectReason::TooMany, none))?;
         // It may have lost its connection before it heard of it.
-        if self.server.said_ended(&guest.node, topic) && tap.sources().is_empty() {
+        if self.server.said_ended(&guest.node, topic) && tap.streams().is_empty() {
             return Err((RejectReason::Ended, none));
         }
         Ok(tap)
@@ -213,7 +213,7 @@ impl ServerSession {
 }
 
 impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
-    fn run_bytes(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+    fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
         self.served.iter().find_map(|served| served.run_bytes(lent))
     }
 

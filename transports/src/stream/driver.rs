@@ -36,7 +36,7 @@ pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
 
     /// The bytes of a run that was sent ([`Link::send_run`]) and that are not out: `lent.length` of them from `lent.offset`
     /// on, in two pieces. Without them the connection ends.
-    fn run_bytes(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+    fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
         let _ = lent;
         None
     }
