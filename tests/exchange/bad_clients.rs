@@ -177,9 +177,9 @@ async fn among_a_thousand_bad_clients_the_good_ones_lose_nothing() {
     drop(staying);
     // Every one of them is accounted for: its connection ended, and why was said.
     until("all have ended", || ended(&there.notices) == before + STRANGERS).await;
-    assert_eq!(there.notices.count("turned away", "as many connections"), 0, "there was room");
+    assert_eq!(there.notices.count("turned away", "limit of connections"), 0, "there was room");
     assert_eq!(there.link("there", "evicted"), 0, "there was room");
     let kinds = STRANGERS / KINDS;
-    assert_eq!(there.notices.count("turned away", "another process of this name"), kinds);
+    assert_eq!(there.notices.count("turned away", "another process with this name"), kinds);
     end(&[&there], [serving]).await;
 }

@@ -87,7 +87,7 @@ async fn no_more_are_let_in_than_there_is_room_for_and_who_is_not_is_told_of() {
         say(&mut refused, &hello("one-too-many", 1, 1)).await;
         hear(&mut refused).await;
     }
-    assert_eq!(notices.count("turned away", "there are as many connections as there may be"), 20);
+    assert_eq!(notices.count("turned away", "the limit of connections is reached"), 20);
     until("they have gone", || notices.count("down", "") == 43).await;
     assert_eq!((notices.count("up", ""), there.link("there", "turned_away")), (8, 20));
     drop(known.pop());

@@ -62,7 +62,7 @@ async fn the_second_of_a_name_is_told_that_it_is_taken() {
     assert_eq!(refusal(&place, "left").await, NAME_TAKEN);
     let second = Side::new("left", 2, 8);
     let reading = second.read("there", &place.socket(), Policy::Block);
-    second.notices.until("down", "another process of this name is connected").await;
+    second.notices.until("down", "another process with this name is connected").await;
     end(&[&there, &second], [serving, reading]).await;
 }
 

@@ -214,6 +214,6 @@ async fn e5_who_does_not_fit_is_told_why() {
     // And the client, if somebody else is at the place.
     let here = Side::new("here", 2, 8);
     let reading = here.read("elsewhere", &place.socket(), Policy::Block);
-    here.notices.until("turned away", "`elsewhere` should be there").await;
+    here.notices.until("turned away", "expected node `elsewhere`").await;
     end(&[&there, &here], [serving, reading]).await;
 }

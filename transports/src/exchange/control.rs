@@ -122,7 +122,7 @@ impl Control {
 
     /// Ready once all links are to end, by [`stop`](Control::stop).
     pub async fn stopped(&self) {
-        self.until_stopped().await;
+        self.until(|| self.phase() == LinkPhase::Stop).await;
     }
 
     /// The process to which a name is bound.
@@ -219,10 +219,6 @@ impl Control {
 
     fn pasts(&self) -> MutexGuard<'_, BTreeMap<String, PeerEnd>> {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) async fn until_stopped(&self) {
-        self.until(|| self.phase() == LinkPhase::Stop).await;
     }
 
     pub(super) fn expect(&self, count: usize) {

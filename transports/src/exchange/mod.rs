@@ -21,47 +21,30 @@
 //! Which peers there are, where they listen and what they want is for the caller to know; what becomes of it is told
 //! to the caller as a [`Notice`].
 
+mod accept;
 mod admission;
 mod client;
 mod client_session;
 mod config;
-mod connection;
 mod control;
+mod gap;
 mod incoming_stream;
 mod layout;
+mod layout_query;
 mod names;
 mod notice;
+mod outgoing_stream;
 mod redelivery;
 mod served_topic;
 mod server;
 mod server_session;
+mod topics;
 
-pub use client::{Connect, TopicClient, TopicClientError, TopicInterest};
+pub use client::{Connect, TopicClient, TopicClientError};
 pub use config::{Identity, LinkConfig, Window};
 pub use control::Control;
 pub use layout::{Difference, LayoutMismatch};
 pub use notice::{Notice, Observer};
 pub use redelivery::Redelivery;
-pub use server::{ExportedTopic, TopicServer};
-
-/// Gaps of a stream, by the number that stands for why on the wire.
-mod reason {
-    use crate::local::GapReason;
-
-    pub(super) const OVERWRITTEN: u16 = 1;
-    /// The message is longer than the link carries.
-    pub(super) const TOO_LONG: u16 = 2;
-    /// An earlier process of the reader had them when it died, and they are delivered at most once.
-    pub(super) const LOST: u16 = 3;
-    /// Several processes of the reader in a row died of it.
-    pub(super) const GIVEN_UP: u16 = 4;
-
-    pub(super) fn of(code: u16) -> GapReason {
-        match code {
-            TOO_LONG => GapReason::Undecodable,
-            LOST => GapReason::Disconnected,
-            GIVEN_UP => GapReason::DeadLettered,
-            _ => GapReason::Overwritten,
-        }
-    }
-}
+pub use server::TopicServer;
+pub use topics::{ExportedTopic, TopicInterest};

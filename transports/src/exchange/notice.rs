@@ -7,7 +7,7 @@ use std::time::Duration;
 use mycelium_core::link::{CloseReason, RejectReason};
 use mycelium_executor::Peer;
 
-use super::LayoutMismatch;
+use super::layout::LayoutMismatch;
 use crate::endpoint::Endpoint;
 use crate::local::Undelivered;
 use crate::stream::DriveError;

@@ -1,6 +1,6 @@
 //! What earlier processes of a reader may have had of one publisher's messages, and what becomes of these.
 
-use super::reason;
+use super::gap;
 use crate::counters::EdgeValue;
 
 /// What becomes of messages that were sent to a process of a reader and not confirmed when it died.
@@ -52,7 +52,7 @@ pub(super) struct DeliveryHistory {
     /// Messages before this sequence were sent to the present process, on this connection or an earlier one.
     sent: u64,
     /// Those before this one were sent to a process that is gone.
-    again_before: u64,
+    redelivered_before: u64,
     /// How far messages had been sent to each process that died with the first one that is not confirmed now, the farthest
     /// first. At most as many as it takes to suspect a message.
     deaths: Vec<u64>,
@@ -91,7 +91,7 @@ impl DeliveryHistory {
     pub(super) fn left_unheard(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
         if self.sent > kept {
             match redelivery.deaths(waited_for) {
-                Some(_) => self.again_before = self.again_before.max(self.sent),
+                Some(_) => self.redelivered_before = self.redelivered_before.max(self.sent),
                 None => self.skip_lost(),
             }
         }
@@ -116,10 +116,10 @@ impl DeliveryHistory {
             return AfterDeath::Continue;
         };
         let sent = std::mem::take(&mut self.sent);
-        self.again_before = self.again_before.max(sent);
+        self.redelivered_before = self.redelivered_before.max(sent);
         // Only of one that was alone is it known that it was in hand.
         if self.is_suspect(kept) && sent - kept == 1 {
-            let (before, reason, value) = (kept + 1, reason::GIVEN_UP, EdgeValue::DeadLettered);
+            let (before, reason, value) = (kept + 1, gap::DEAD_LETTERED, EdgeValue::DeadLettered);
             self.skip = Some(Skip { before, reason, value });
             self.clear();
             return AfterDeath::DeadLetter;
@@ -147,7 +147,7 @@ impl DeliveryHistory {
 
     fn skip_lost(&mut self) {
         let before = self.skip.map_or(0, |skip| skip.before).max(self.sent);
-        let (reason, value) = (reason::LOST, EdgeValue::Unknown);
+        let (reason, value) = (gap::LOST, EdgeValue::Unknown);
         self.sent = 0;
         self.skip = Some(Skip { before, reason, value });
     }
@@ -158,13 +158,13 @@ impl DeliveryHistory {
     }
 
     /// Whether an earlier process may have had a message.
-    pub(super) fn comes_again(&self, sequence: u64) -> bool {
-        sequence < self.again_before
+    pub(super) fn is_redelivered(&self, sequence: u64) -> bool {
+        sequence < self.redelivered_before
     }
 
     /// Whether nothing is to be said of the messages from `next` on, beside what they are.
     pub(super) fn is_over(&self, next: u64) -> bool {
-        !self.comes_again(next) && !self.is_suspect(next) && self.skip(next).is_none()
+        !self.is_redelivered(next) && !self.is_suspect(next) && self.skip(next).is_none()
     }
 
     /// Whether a message is one of those that an earlier process may have died of: it is sent when its readers ask for it.
@@ -209,7 +209,7 @@ mod tests {
         let (mut past, mut kept) = (DeliveryHistory::default(), 0);
         // It dies of message 5, and confirms late what it did before.
         assert_eq!(life(&mut past, &mut kept, 10, 2), AfterDeath::Continue);
-        assert!(past.comes_again(9) && !past.comes_again(10));
+        assert!(past.is_redelivered(9) && !past.is_redelivered(10));
         assert_eq!(life(&mut past, &mut kept, 10, 2), AfterDeath::Continue);
         assert_eq!(life(&mut past, &mut kept, 10, 5), AfterDeath::DeadLetter);
         assert_eq!(past.skip(5).map(|skip| skip.before), Some(6));
@@ -256,7 +256,7 @@ mod tests {
         past.sent(7);
         assert_eq!(past.died(3, Redelivery::AtMostOnce, true), AfterDeath::Continue);
         let skip = past.skip(3).unwrap();
-        assert_eq!((skip.before, skip.reason), (7, reason::LOST));
-        assert!(!past.comes_again(3));
+        assert_eq!((skip.before, skip.reason), (7, gap::LOST));
+        assert!(!past.is_redelivered(3));
     }
 }

@@ -1,4 +1,6 @@
-//! One peer that reads from this process, as long as it is connected.
+//! Serves one reader on one connection: admits it, answers its subscriptions, and sends it messages.
+//!
+//! [`ServerSession`] is the traffic of the connection's link.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -7,204 +9,183 @@ use std::time::Duration;
 use event_listener::EventListener;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
-    CloseReason, Event, Link, LinkError, ReaderMode, RejectReason, RunBytes, SendError,
+    CloseReason, Event, Link, LinkError, ReaderMode, RejectReason, RunBytes,
 };
 
 use super::admission::AdmissionTicket;
 use super::control::LinkPhase;
+use super::layout::LayoutMismatch;
+use super::layout_query::LayoutAnswer;
+use super::notice::Notice;
 use super::served_topic::{ServedTopic, TopicEgress};
-use super::server::{ExportedTopic, TopicServer};
-use super::{LayoutMismatch, Notice};
-use crate::counters::{Line, LinkValue};
-use crate::local::{Policy, Topic};
-use crate::stream::{DriveError, Traffic};
+use super::server::TopicServer;
+use crate::counters::{Line, LinkValue, plain};
+use crate::local::Policy;
+use crate::stream::{DriveError, STREAMS, Traffic};
 
 pub(super) struct ServerSession {
     server: Arc<TopicServer>,
     ticket: Arc<AdmissionTicket>,
-    /// Who it is, once it has said so and was let in.
+    /// The peer, once it was admitted.
     peer: Option<ConnectedPeer>,
-    served: Vec<ServedTopic>,
-    /// Whose turn it is to send first.
+    topics: Vec<ServedTopic>,
+    /// The topic that sends first in the next round.
     turn: usize,
     listener: Option<EventListener>,
-    /// What the peer asked of a layout and has not been told yet: the topic, and from which byte on.
-    described: Option<(Arc<Topic>, u32)>,
+    answer: LayoutAnswer,
 }
 
 struct ConnectedPeer {
     node: String,
     line: Line<LinkValue>,
-    /// What was announced for it and it has not asked for yet.
-    taps: Vec<TopicEgress>,
-    /// How often bindings of names had changed when its own was last looked at.
+    /// What was kept for topics to which it has not subscribed yet.
+    parked: Vec<TopicEgress>,
+    /// How often name bindings had changed when its name was last checked.
     bindings: usize,
 }
 
+const NO_DIGEST: Digest = Digest([0; 16]);
+
 impl ServerSession {
     pub(super) fn new(server: Arc<TopicServer>, ticket: Arc<AdmissionTicket>) -> ServerSession {
-        let served = Vec::new();
         ServerSession {
             server,
             ticket,
             peer: None,
-            served,
+            topics: Vec::new(),
             turn: 0,
             listener: None,
-            described: None,
+            answer: LayoutAnswer::default(),
         }
     }
 
+    /// The name of the peer; empty until it was admitted.
     pub(super) fn node(&self) -> &str {
-        self.peer.as_ref().map_or("", |guest| &guest.node)
+        self.peer.as_ref().map_or("", |peer| &peer.node)
     }
 
-    /// The connection has ended. A peer that said goodbye is not waited for any more, unless it may
-    /// come back.
+    /// The connection has ended. The server does not wait for a peer that said goodbye, unless the peer
+    /// may restart.
     pub(super) fn ended(&mut self, error: &DriveError) {
-        let Some(guest) = &mut self.peer else { return };
+        let Some(peer) = &mut self.peer else { return };
         match error {
             DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) => {
-                guest.taps.clear();
-                self.served.clear();
-                self.server.forgets(&guest.node);
+                peer.parked.clear();
+                self.topics.clear();
+                self.server.expect_no_more(&peer.node);
             }
             DriveError::Link(LinkError::PeerClosed(CloseReason::Away)) => {
-                let kept = guest.taps.iter_mut().map(|tap| (tap, false));
-                let served = self.served.iter_mut().map(|served| (served.tap(), true));
-                for (tap, is_asked) in kept.chain(served) {
-                    let redelivery = self.server.redelivery(tap.topic().name());
-                    tap.reader_left(redelivery, is_asked);
+                let parked = peer.parked.iter_mut().map(|egress| (egress, false));
+                let served = self.topics.iter_mut().map(|served| (&mut served.egress, true));
+                for (egress, is_asked) in parked.chain(served) {
+                    let redelivery = self.server.redelivery(egress.topic());
+                    egress.reader_left(redelivery, is_asked);
                 }
             }
             DriveError::Link(LinkError::PeerClosed(_) | LinkError::LocallyClosed(_)) => {}
-            _ => guest.line.add(LinkValue::Errors, 1),
+            _ => peer.line.add(LinkValue::Errors, 1),
         }
     }
 
-    fn greet<const T: usize, const S: usize>(
+    /// The peer has said its name.
+    fn admit<const T: usize, const S: usize>(
         &mut self,
         now: Duration,
         link: &mut Link<'_, T, S>,
         node: &str,
         boot: u64,
     ) {
-        let bindings = self.server.control().bindings();
+        let bindings = self.server.control.bindings();
         match self.server.admit(&self.ticket, node, boot) {
-            Ok(taps) => {
-                let line = self.server.line(node);
+            Ok(parked) => {
+                let label = format!("link={} role=publisher", plain(node));
+                let line = self.server.counters.line(&label);
                 line.add(LinkValue::Connections, 1);
                 let config = self.server.link_with(node);
                 link.set_batching(config.batching);
-                // They were checked when they were given.
+                // `TopicServer::link` has checked them.
                 _ = link.set_times(config.keep_alive, config.silence);
-                self.peer = Some(ConnectedPeer { node: node.to_owned(), line, taps, bindings });
+                self.peer = Some(ConnectedPeer { node: node.to_owned(), line, parked, bindings });
             }
             Err(reason) => link.close(now, reason),
         }
     }
 
-    /// Whether the peer may still have its name: somebody may have bound it to another process meanwhile.
+    /// Whether the peer may still have its name: it may have been bound to another process since.
     fn keeps_its_name(&mut self) -> bool {
-        let bindings = self.server.control().bindings();
-        let Some(guest) = self.peer.as_mut().filter(|guest| guest.bindings != bindings) else {
+        let bindings = self.server.control.bindings();
+        let Some(peer) = self.peer.as_mut().filter(|peer| peer.bindings != bindings) else {
             return true;
         };
-        guest.bindings = bindings;
-        self.server.may_have(&self.ticket, &guest.node).is_ok()
+        peer.bindings = bindings;
+        self.server.check_name(&self.ticket, &peer.node).is_ok()
     }
 
-    /// The tap for a topic that the peer wants, or why it does not get it.
-    fn tap(
+    /// The messages of a topic for the peer, or why it does not get them.
+    fn egress(
         &mut self,
         topic: &str,
         type_id: u16,
         digest: Digest,
         mode: ReaderMode,
     ) -> Result<TopicEgress, (RejectReason, Digest)> {
-        let none = Digest([0; 16]);
-        let Some(guest) = &mut self.peer else { return Err((RejectReason::Forbidden, none)) };
-        let offer = self.server.offer(topic).ok_or((RejectReason::Unknown, none))?;
-        let schema = *offer.topic.schema();
+        let rejected = |reason| Err((reason, NO_DIGEST));
+        let Some(peer) = &mut self.peer else { return rejected(RejectReason::Forbidden) };
+        let Some(exported) = self.server.exported(topic) else {
+            return rejected(RejectReason::Unknown);
+        };
+        let schema = *exported.topic.schema();
         if (schema.id, schema.digest) != (type_id, digest) {
             let mismatch = &LayoutMismatch::new(&schema, digest, None);
-            let peer = &*guest.node;
+            let peer = &*peer.node;
             (self.server.observer)(Notice::ReaderLayoutDiffers { peer, topic, mismatch });
             return Err((RejectReason::Digest, schema.digest));
         }
-        if !offer.admits(&guest.node) {
-            return Err((RejectReason::Forbidden, none));
+        if !exported.admits(&peer.node) {
+            return rejected(RejectReason::Forbidden);
         }
         let policy = match mode {
             ReaderMode::Gating => Policy::Block,
             ReaderMode::Rejecting => Policy::Reject,
             ReaderMode::Observing => Policy::DropOldest,
         };
-        // Only readers that the topology names hold publishers; one that was announced reads as that says.
-        let policy = match self.server.announced(&guest.node, topic) {
+        // Only readers that the topology names can make publishers wait. An announced reader has the
+        // policy of its announcement: by that its messages were kept.
+        let policy = match self.server.announced(&peer.node, topic) {
             Some(policy) => policy,
-            None if policy.is_gating() && !offer.names(&guest.node) => {
-                return Err((RejectReason::Forbidden, none));
+            None if policy.is_gating() && !exported.names(&peer.node) => {
+                return rejected(RejectReason::Forbidden);
             }
             None => policy,
         };
-        // A peer is one reader of a topic, however often it asks.
-        if self.served.iter().any(|served| served.topic() == topic) {
-            return Err((RejectReason::Duplicate, none));
+        if self.topics.iter().any(|served| served.egress.topic() == topic) {
+            return rejected(RejectReason::Duplicate);
         }
-        // What was announced holds, whatever is asked for: it has kept messages by that policy.
-        if let Some(index) = guest.taps.iter().position(|tap| tap.topic().name() == topic) {
-            return Ok(guest.taps.swap_remove(index));
+        if let Some(index) = peer.parked.iter().position(|egress| egress.topic() == topic) {
+            return Ok(peer.parked.swap_remove(index));
         }
-        let mut tap = TopicEgress::new(&offer.topic, &guest.node, policy)
-            .map_err(|_| (RejectReason::TooMany, none))?;
-        // It may have lost its connection before it heard of it.
-        if self.server.said_ended(&guest.node, topic) && tap.streams().is_empty() {
-            return Err((RejectReason::Ended, none));
+        let Ok(mut egress) = TopicEgress::new(&exported.topic, &peer.node, policy) else {
+            return rejected(RejectReason::TooMany);
+        };
+        // The connection may have been lost before the peer received the end.
+        let told = self.server.has_told_end(&peer.node, topic);
+        if told && egress.reader.streams().is_empty() {
+            return rejected(RejectReason::Ended);
         }
-        Ok(tap)
+        Ok(egress)
     }
 
-    /// Tells the peer how messages of a topic are laid out here, if it may read that.
-    fn describe<const T: usize, const S: usize>(
-        &mut self,
-        now: Duration,
-        link: &mut Link<'_, T, S>,
-        topic: &str,
-        offset: u32,
-    ) {
-        let guest = self.peer.as_ref();
-        let may = |offer: &&ExportedTopic| guest.is_some_and(|guest| offer.admits(&guest.node));
-        match self.server.offer(topic).filter(may) {
-            Some(offer) => self.answer(now, link, offer.topic.clone(), offset),
-            // Without room this is not said: who waits for it gives up after a time.
-            None => _ = link.answer(now, None, offset),
-        }
-    }
-
-    fn answer<const T: usize, const S: usize>(
-        &mut self,
-        now: Duration,
-        link: &mut Link<'_, T, S>,
-        topic: Arc<Topic>,
-        offset: u32,
-    ) {
-        let descriptor = topic.schema().descriptor;
-        if let Err(SendError::Room { .. }) = link.answer(now, Some(descriptor), offset) {
-            self.described = Some((topic, offset));
-        }
-    }
-
-    /// Says goodbye when all that was to be said is out, to a peer that has asked for all that is kept for it.
+    /// Closes the link once everything was sent, if the peer has subscribed to all that is kept for it.
     fn say_goodbye<const T: usize, const S: usize>(
         &mut self,
         now: Duration,
         link: &mut Link<'_, T, S>,
     ) {
         let server = &self.server;
-        let kept = |guest: &mut ConnectedPeer| guest.taps.iter_mut().any(|tap| server.keeps(tap));
-        if self.served.is_empty()
-            && !self.peer.as_mut().is_some_and(kept)
+        let keeps =
+            |peer: &mut ConnectedPeer| peer.parked.iter_mut().any(|egress| server.keeps(egress));
+        if self.topics.is_empty()
+            && !self.peer.as_mut().is_some_and(keeps)
             && link.poll_transmit(now).is_none()
         {
             link.close(now, CloseReason::Shutdown);
@@ -213,55 +194,60 @@ impl ServerSession {
 }
 
 impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
-    fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
-        self.served.iter().find_map(|served| served.run_bytes(lent))
+    fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
+        self.topics.iter().find_map(|served| served.run_bytes(run))
     }
 
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
         match event {
-            Event::Up { node, boot, .. } => self.greet(now, link, node, boot),
-            Event::Subscribe { export: serve, topic, type_id, digest, mode, resumes } => {
-                // Whatever the answer is, it is what the announcement came to.
-                self.server.wanted(self.node(), topic);
-                match self.tap(topic, type_id, digest, mode) {
-                    Ok(tap) => {
-                        // A serve that is gone already is not told about.
-                        _ = link.accept(serve);
-                        self.served.push(ServedTopic::new(serve, tap, resumes));
+            Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
+            Event::Subscribe { export, topic, type_id, digest, mode, resumes } => {
+                // Accepted or not, the announcement of this reader and topic has found its reader.
+                self.server.subscribed(self.node(), topic);
+                match self.egress(topic, type_id, digest, mode) {
+                    Ok(egress) => {
+                        // If it is gone already, the peer has unsubscribed.
+                        _ = link.accept(export);
+                        self.topics.push(ServedTopic::new(export, egress, resumes));
                     }
                     Err((reason, digest)) => {
-                        if let Some(guest) = &self.peer {
-                            guest.line.add(LinkValue::Refused, 1);
+                        if let Some(peer) = &self.peer {
+                            peer.line.add(LinkValue::Refused, 1);
                         }
-                        _ = link.reject(serve, reason, digest);
+                        _ = link.reject(export, reason, digest);
                     }
                 }
             }
-            Event::Resume { export: serve, epoch, next } => {
-                let served = self.served.iter_mut().find(|known| known.serve() == serve);
+            Event::Resume { export, epoch, next } => {
+                let served = self.topics.iter_mut().find(|served| served.export == export);
                 if let Some(served) = served {
                     served.resume(epoch, next);
                 }
             }
-            Event::Unsubscribe { export: serve } => {
-                self.served.retain(|served| served.serve() != serve)
-            }
+            Event::Unsubscribe { export } => self.topics.retain(|served| served.export != export),
             Event::Demand { stream } => {
-                self.served.iter_mut().for_each(|served| served.asked(stream));
+                self.topics.iter_mut().for_each(|served| served.demanded(stream));
             }
-            Event::Window { stream, confirmed: taken } => {
-                let mut served = self.served.iter_mut();
-                let confirmed = served.find_map(|served| served.confirmed(stream, taken));
-                self.server.add_confirmed(confirmed.unwrap_or(0));
+            Event::Window { stream, confirmed } => {
+                let mut topics = self.topics.iter_mut();
+                let count = topics.find_map(|served| served.confirmed(stream, confirmed));
+                self.server.add_confirmed(count.unwrap_or(0));
             }
-            Event::Describe { topic, offset } => self.describe(now, link, topic, offset),
-            // It reads here, and nothing was asked of it.
+            Event::Describe { topic, offset } => {
+                let peer = self.peer.as_ref();
+                let exported = self.server.exported(topic);
+                let exported =
+                    exported.filter(|topic| peer.is_some_and(|peer| topic.admits(&peer.node)));
+                let descriptor = exported.map(|exported| exported.topic.schema().descriptor);
+                self.answer.answer(now, link, descriptor, offset);
+            }
+            // This side reads nothing on this link.
             _ => {}
         }
     }
 
     fn send(&mut self, now: Duration, link: &mut Link<'_, T, S>, context: &mut Context<'_>) {
-        let phase = self.server.control().watch(context, &mut self.listener);
+        let phase = self.server.control.watch(context, &mut self.listener);
         if phase == LinkPhase::Stop {
             return link.close(now, CloseReason::Shutdown);
         }
@@ -271,29 +257,28 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
         if !self.keeps_its_name() {
             return link.close(now, CloseReason::NotAllowed);
         }
-        if let Some((topic, offset)) = self.described.take() {
-            self.answer(now, link, topic, offset);
-        }
-        let Some(guest) = &self.peer else { return };
-        let count = self.served.len();
+        self.answer.retry(now, link);
+        let Some(peer) = &self.peer else { return };
+        let count = self.topics.len();
         let mut sent = 0;
         for step in 0..count {
-            let served = &mut self.served[(self.turn + step) % count];
-            sent += served.pump(now, link, context.waker());
-            if served.is_crowded() {
-                self.server.crowded(&guest.node, served.topic());
+            let served = &mut self.topics[(self.turn + step) % count];
+            sent += served.send(now, link, context.waker());
+            if served.take_at_stream_limit() {
+                let (peer, topic, limit) = (&*peer.node, served.egress.topic(), STREAMS);
+                (self.server.observer)(Notice::StreamLimit { peer, topic, limit });
             }
         }
-        guest.line.add(LinkValue::Sent, sent);
+        peer.line.add(LinkValue::Sent, sent);
         self.turn = self.turn.wrapping_add(1);
         let draining = phase == LinkPhase::Drain;
-        // At a shutdown the peer waits for this node's return.
-        let for_good = !self.server.control().may_come_back();
-        self.served.retain_mut(|served| {
+        // At a shutdown, readers wait until this node runs again.
+        let for_good = !self.server.control.may_come_back();
+        self.topics.retain_mut(|served| {
             let over = served.is_over(draining);
             if over && for_good {
-                self.server.says_ended(&guest.node, served.topic());
-                _ = link.reject(served.serve(), RejectReason::Ended, Digest([0; 16]));
+                self.server.tells_end(&peer.node, served.egress.topic());
+                _ = link.reject(served.export, RejectReason::Ended, NO_DIGEST);
             }
             !(over && (for_good || draining))
         });
@@ -305,8 +290,8 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
 
 impl Drop for ServerSession {
     fn drop(&mut self) {
-        let Some(ConnectedPeer { node, mut taps, .. }) = self.peer.take() else { return };
-        taps.extend(self.served.drain(..).map(ServedTopic::into_tap));
-        self.server.left(&node, taps);
+        let Some(ConnectedPeer { node, parked: mut egress, .. }) = self.peer.take() else { return };
+        egress.extend(self.topics.drain(..).map(|served| served.egress));
+        self.server.disconnected(&node, egress);
     }
 }

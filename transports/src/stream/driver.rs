@@ -14,6 +14,7 @@ use mycelium_core::link::{
     CloseReason, ConfigError, Event, IncomingId, Link, LinkError, RunBytes, Transmit,
 };
 use mycelium_executor::{Executor, SendFuture, Stream};
+use thiserror::Error;
 
 use super::read_buffer::ReadBuffer;
 
@@ -265,38 +266,21 @@ impl<const TOPICS: usize, const STREAMS: usize> fmt::Debug for Driver<'_, '_, TO
     }
 }
 
-/// Why a link is driven no more.
-#[derive(Debug)]
+/// Why a driver has ended.
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DriveError {
     /// The link ended.
-    Link(LinkError),
-    /// The peer closed the connection without a word.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The peer closed the connection, but not the link.
+    #[error("the peer closed the connection without closing the link")]
     Closed,
-    /// The system refused to read or write.
+    /// A system call on the connection failed. Its error is part of the message, so it is not the
+    /// [`source`](std::error::Error::source).
+    #[error("the connection failed: {0}")]
     Io(io::Error),
-    /// There can be no link with these settings.
-    Config(ConfigError),
-}
-
-impl fmt::Display for DriveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DriveError::Link(error) => error.fmt(f),
-            DriveError::Closed => f.write_str("the peer closed the connection without a word"),
-            DriveError::Io(error) => write!(f, "the connection failed: {error}"),
-            DriveError::Config(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for DriveError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            DriveError::Link(error) => Some(error),
-            DriveError::Closed => None,
-            DriveError::Io(error) => Some(error),
-            DriveError::Config(error) => Some(error),
-        }
-    }
+    /// No link can have these settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }

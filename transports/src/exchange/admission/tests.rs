@@ -31,7 +31,7 @@ fn the_oldest_of_the_process_that_has_most_goes() {
 }
 
 #[test]
-fn a_process_has_only_so_many_silent_connections() {
+fn a_process_has_only_so_many_pending_connections() {
     let admission = admission(8, 8, 2);
     let other = admission.enter(&peer(1));
     let tickets = [2, 2, 2, 2].map(|process| admission.enter(&peer(process)));
@@ -40,7 +40,7 @@ fn a_process_has_only_so_many_silent_connections() {
 }
 
 #[test]
-fn an_unknown_name_has_what_is_left_and_an_announced_one_its_own() {
+fn an_unannounced_name_has_what_is_left_and_an_announced_one_its_own() {
     let admission = admission(4, 8, 2);
     let name = |process, is_announced| {
         let ticket = admission.enter(&peer(process));
@@ -60,10 +60,10 @@ fn what_can_be_done_without_goes_when_the_system_has_no_room() {
     let admission = admission(8, 8, 8);
     let known = admission.enter(&peer(1));
     assert!(admission.name(&known, true, 1));
-    let unknown = [1, 1].map(|process| admission.enter(&peer(process)));
-    assert!(unknown.iter().all(|ticket| admission.name(ticket, false, 1)));
-    let silent = admission.enter(&peer(1));
-    for gone in [&silent, &unknown[0], &unknown[1]] {
+    let unannounced = [1, 1].map(|process| admission.enter(&peer(process)));
+    assert!(unannounced.iter().all(|ticket| admission.name(ticket, false, 1)));
+    let pending = admission.enter(&peer(1));
+    for gone in [&pending, &unannounced[0], &unannounced[1]] {
         assert!(admission.make_room());
         assert!(gone.is_evicted() && gone.evicted().now_or_never().is_some());
         // Its descriptor is not free yet: no other has to go.
