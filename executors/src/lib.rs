@@ -42,7 +42,7 @@ pub use contain::contain;
 #[cfg(unix)]
 pub use signal::interrupted;
 pub use stream::{Accept, Address, Credentials, Duplex, Listener, Peer, Stream, first_of};
-pub use thread::{Class, Granted, OnRefusal, Thread, ThreadError, allowed_cores};
+pub use thread::{Class, GrantedPlacement, PlacementFallback, Thread, ThreadError, allowed_cores};
 pub use wait::block_on;
 pub use yield_now::yield_now;
 
@@ -99,7 +99,11 @@ pub trait Executor: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the system refused what is asked of the thread, or the executor cannot be had on it. `make` was dropped then.
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         drop((thread, make));
         let what = "a service a thread of its own".to_owned();
         Err(ThreadError::Unsupported { executor: self.name(), what })

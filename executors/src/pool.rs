@@ -28,7 +28,7 @@ pub async fn addresses(address: String) -> io::Result<Vec<SocketAddr>> {
 fn as_all_others<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     || {
         // Refused, it blocks where it is.
-        let _ = Thread::default().settle();
+        let _ = Thread::default().apply_to_current();
         work()
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream, Thread,
-    ThreadError,
+    Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
+    Thread, ThreadError,
 };
 
 impl<E: Executor + ?Sized> Executor for Arc<E> {
@@ -28,7 +28,11 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
         (**self).spawn_local(make)
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         (**self).dedicate(thread, make)
     }
 

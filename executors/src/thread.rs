@@ -17,7 +17,7 @@ pub struct Thread {
     /// How the system schedules it.
     pub class: Class,
     /// What happens if the system refuses the cores or the class.
-    pub refusal: OnRefusal,
+    pub fallback: PlacementFallback,
 }
 
 /// How the system schedules a thread.
@@ -33,17 +33,17 @@ pub enum Class {
 
 /// What happens if the system refuses what was asked of a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnRefusal {
+pub enum PlacementFallback {
     /// The thread does not start.
     #[default]
     Fail,
-    /// It starts without, and [`Granted::refused`] says so.
+    /// It starts without, and [`GrantedPlacement::refused`] says so.
     Warn,
 }
 
 /// What a thread was granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Granted {
+pub struct GrantedPlacement {
     /// The cores that it keeps to; empty where the system does not tell.
     pub cores: Vec<usize>,
     /// Its class.
@@ -71,12 +71,12 @@ impl Thread {
     pub fn start<R: FnOnce()>(
         self,
         prepare: impl FnOnce() -> Result<R, ThreadError> + Send + 'static,
-    ) -> Result<(JoinHandle<()>, Granted), ThreadError> {
+    ) -> Result<(JoinHandle<()>, GrantedPlacement), ThreadError> {
         let _ = process_cores();
         let (tell, told) = mpsc::sync_channel(1);
         let builder = thread::Builder::new().name(self.name.clone());
         let thread = builder.spawn(move || {
-            let prepared = self.settle().and_then(|granted| Ok((granted, prepare()?)));
+            let prepared = self.apply_to_current().and_then(|granted| Ok((granted, prepare()?)));
             match prepared {
                 Ok((granted, run)) => {
                     let _ = tell.send(Ok(granted));
@@ -100,17 +100,17 @@ impl Thread {
     }
 
     /// Gives the calling thread what is asked. A thread that was started without [`start`](Thread::start), for a pool say,
-    /// is as all others after `Thread::default().settle()`.
+    /// is as all others after `Thread::default().apply_to_current()`.
     ///
     /// # Errors
     /// If something was refused and is not to be done without.
-    pub fn settle(&self) -> Result<Granted, ThreadError> {
-        let mut granted = Granted::default();
+    pub fn apply_to_current(&self) -> Result<GrantedPlacement, ThreadError> {
+        let mut granted = GrantedPlacement::default();
         for refused in [system::pin(&self.cores), self.enter_class()] {
-            match (refused, self.refusal) {
+            match (refused, self.fallback) {
                 (Ok(()), _) => {}
-                (Err(error), OnRefusal::Fail) => return Err(error),
-                (Err(error), OnRefusal::Warn) => granted.refused.push(error),
+                (Err(error), PlacementFallback::Fail) => return Err(error),
+                (Err(error), PlacementFallback::Warn) => granted.refused.push(error),
             }
         }
         let is_refused = |error: &ThreadError| matches!(error, ThreadError::Class { .. });

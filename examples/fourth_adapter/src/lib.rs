@@ -21,7 +21,7 @@ use futures_channel::mpsc::{UnboundedSender, unbounded};
 use futures_util::future::select;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use mycelium_executor::{
-    Clock, Executor, Granted, Listener, LocalFuture, MakeDedicated, MakeLocal, SendFuture,
+    Clock, Executor, GrantedPlacement, Listener, LocalFuture, MakeDedicated, MakeLocal, SendFuture,
     SpawnError, Stream, Thread, ThreadError, contain, pool,
 };
 
@@ -99,7 +99,11 @@ impl Executor for Threads {
         spawn.unbounded_send(make()).map_err(|_| SpawnError::Ended)
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         let (_, granted) = thread.start(|| Ok(|| run(|own| make(Arc::new(own)))))?;
         Ok(granted)
     }

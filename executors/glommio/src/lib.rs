@@ -71,8 +71,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_executor::{
-    Clock, Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
-    Thread, ThreadError, contain, pool,
+    Clock, Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError,
+    Stream, Thread, ThreadError, contain, pool,
 };
 
 use home::Home;
@@ -102,7 +102,7 @@ impl fmt::Display for NoGlommio {
 impl std::error::Error for NoGlommio {}
 
 /// Runs `body` with an executor of its own on the calling thread, which all its tasks end with. A thread that keeps to
-/// one core is best ([`Thread::settle`]).
+/// one core is best ([`Thread::apply_to_current`]).
 ///
 /// # Errors
 /// If the machine lacks what glommio needs, or an executor runs on this thread already.
@@ -157,7 +157,11 @@ impl Executor for Glommio {
         self.home.spawn_local(make)
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         let settings = self.settings.clone();
         let (_, granted) = thread.start(move || {
             let executor = settings.executor()?;

@@ -1,7 +1,7 @@
 //! One task of glommio's that runs all of ours.
 //!
 //! glommio 0.9 has a hole: if a thread is suspended for longer than the preempt timer at a certain moment, it takes that
-//! for a turn in which nothing was to be done, and sleeps with tasks that are ready. (`a_switch_is_never_the_last` in the
+//! for a turn in which nothing was to be done, and sleeps with tasks that are ready. (`tasks_that_wake_each_other_never_stall` in the
 //! conformance suite stood still within a second.) So an executor that is made here has a preempt timer that never comes,
 //! and this task, which keeps what is ready itself, makes glommio look at its rings: it waits for a timer that is due, and
 //! glommio, with nothing else to do, looks at rings and timers once and goes on.

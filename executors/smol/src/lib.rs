@@ -55,8 +55,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mycelium_executor::{
-    Clock, Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
-    Thread, ThreadError, contain, pool,
+    Clock, Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError,
+    Stream, Thread, ThreadError, contain, pool,
 };
 
 pub use local::local;
@@ -120,7 +120,11 @@ impl Executor for Smol {
         }
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         let body = |executor: Smol| contain(make(Arc::new(executor)));
         let (_, granted) = thread.start(|| Ok(|| async_io::block_on(local(body))))?;
         Ok(granted)

@@ -94,7 +94,7 @@ fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer)
 }
 
 /// More than the system buffers, there and back at once.
-pub fn bytes_go_both_ways_and_a_writer_waits_for_its_reader<S: Subject>() {
+pub fn bytes_flow_both_ways_and_a_full_stream_blocks_its_writer<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let pattern = Pattern::new();
         let mut held = 0;
@@ -176,7 +176,7 @@ pub fn one_vectored_write_takes_every_buffer<S: Subject>() {
 }
 
 /// Dropped at its k-th poll, for each k, a read has taken nothing.
-pub fn a_read_that_is_dropped_loses_no_byte<S: Subject>() {
+pub fn a_dropped_read_loses_no_byte<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         const BYTES: usize = 300;
         let mut received = Vec::new();
@@ -221,7 +221,7 @@ pub fn a_read_that_is_dropped_loses_no_byte<S: Subject>() {
 }
 
 /// A write that was pending wrote nothing.
-pub fn a_write_that_is_dropped_was_not_done<S: Subject>() {
+pub fn a_dropped_write_wrote_nothing<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let block = [7; 10_000];
         let mut sent = 0;
@@ -247,7 +247,7 @@ pub fn a_write_that_is_dropped_was_not_done<S: Subject>() {
 }
 
 /// Whoever connected while a dropped accept was waiting gets the next one.
-pub fn an_accept_that_is_dropped_loses_no_connection<S: Subject>() {
+pub fn a_dropped_accept_loses_no_connection<S: Subject>() {
     inside::<S>(async |executor| {
         for family in FAMILIES {
             let mut meeting = Meeting::new(&executor, family).await;
@@ -268,7 +268,7 @@ pub fn an_accept_that_is_dropped_loses_no_connection<S: Subject>() {
 }
 
 /// An address over TCP, a process over a Unix socket.
-pub fn who_connects_is_known<S: Subject>() {
+pub fn accept_reports_the_peer<S: Subject>() {
     pairs::<S>(async |executor, _, _, peer| match peer {
         Peer::Tcp(address) => assert!(address.ip().is_loopback(), "{address}"),
         Peer::Unix(credentials) => {
@@ -280,7 +280,7 @@ pub fn who_connects_is_known<S: Subject>() {
 }
 
 /// One direction is closed, and then the other by dropping it.
-pub fn the_end_of_a_stream_is_read_as_its_end<S: Subject>() {
+pub fn a_closed_stream_reads_as_end_of_file<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let mut received = Vec::new();
         soon(executor, client.write_all(b"last words")).await.expect("written");
@@ -299,7 +299,7 @@ pub fn the_end_of_a_stream_is_read_as_its_end<S: Subject>() {
 }
 
 /// Neither a panic nor a signal that ends the process, nor silence.
-pub fn writing_to_nobody_is_an_error<S: Subject>() {
+pub fn writing_to_a_closed_peer_is_an_error<S: Subject>() {
     pairs::<S>(async |executor, mut client, server, _| {
         drop(server);
         let write = async { while client.write_all(&[0; 1_000]).await.is_ok() {} };
@@ -308,7 +308,7 @@ pub fn writing_to_nobody_is_an_error<S: Subject>() {
 }
 
 /// Nobody there, a port that is taken, words that are no address.
-pub fn an_address_that_cannot_be_had_is_an_error<S: Subject>() {
+pub fn an_unusable_address_is_an_error<S: Subject>() {
     inside::<S>(async |executor| {
         let meeting = Meeting::new(&executor, Family::Tcp).await;
         let address = meeting.listener.local_addr().expect("an address").to_string();

@@ -18,7 +18,7 @@ use super::{Guard, Subject, inside, soon, until, until_outside, yield_now};
 use crate::{Executor, LocalFuture, SpawnError};
 
 /// Spawned and forgotten, a task runs to its end, and may spawn others.
-pub fn a_spawned_task_runs_and_nobody_has_to_wait_for_it<S: Subject>() {
+pub fn a_spawned_task_runs_detached<S: Subject>() {
     inside::<S>(async |executor| {
         let (done, finished) = oneshot::channel();
         let inner = executor.clone();
@@ -33,7 +33,7 @@ pub fn a_spawned_task_runs_and_nobody_has_to_wait_for_it<S: Subject>() {
 }
 
 /// A thread that knows nothing of the executor hands it a task, while it works and while it sleeps.
-pub fn a_task_is_taken_from_any_thread<S: Subject>() {
+pub fn a_task_can_be_spawned_from_any_thread<S: Subject>() {
     inside::<S>(async |executor| {
         for number in 0..20 {
             let (done, finished) = oneshot::channel();
@@ -127,7 +127,7 @@ pub fn a_task_that_yields_lets_others_run<S: Subject>() {
 
 /// Two tasks hand a turn to each other: whenever one waits, the other is ready, so nobody may sleep. Some executors did,
 /// when the system took the thread away at a certain moment.
-pub fn a_switch_is_never_the_last<S: Subject>() {
+pub fn tasks_that_wake_each_other_never_stall<S: Subject>() {
     const TURNS: usize = 200_000;
     inside::<S>(async |executor| {
         let turn = Arc::new(AtomicUsize::new(0));
@@ -213,7 +213,7 @@ pub fn tasks_end_with_their_executor<S: Subject>() {
 }
 
 /// Whoever holds on to it gets errors, not panics, and what it gave is dropped.
-pub fn an_executor_that_has_ended_takes_nothing<S: Subject>() {
+pub fn an_ended_executor_refuses_everything<S: Subject>() {
     let (tell, told) = mpsc::channel();
     inside::<S>(async move |executor| tell.send(executor).expect("somebody waits"));
     let executor = told.recv().expect("it was told");
@@ -233,7 +233,7 @@ pub fn an_executor_that_has_ended_takes_nothing<S: Subject>() {
 }
 
 /// The work waits for a task, so it must not run where the tasks do.
-pub fn blocking_work_holds_no_task_up<S: Subject>() {
+pub fn blocking_work_does_not_block_tasks<S: Subject>() {
     inside::<S>(async |executor| {
         let (begun, begins) = oneshot::channel();
         let (go, wait) = mpsc::channel();
@@ -278,7 +278,7 @@ pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
 }
 
 /// SIGINT and SIGTERM, again and again; from the first poll on, they end the process no more.
-pub fn a_signal_to_end_interrupts<S: Subject>() {
+pub fn sigint_and_sigterm_interrupt<S: Subject>() {
     inside::<S>(async |executor| {
         for signal in [Signal::TERM, Signal::INT, Signal::TERM] {
             let mut interrupted = executor.interrupted();

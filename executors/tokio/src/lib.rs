@@ -60,8 +60,8 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use mycelium_executor::{
-    Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream, Thread,
-    ThreadError, contain,
+    Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
+    Thread, ThreadError, contain,
 };
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
@@ -158,12 +158,16 @@ impl Executor for Tokio {
             .map_err(|_| SpawnError::Ended)
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         let (_, granted) = thread.start(move || {
             let runtime = Builder::new_current_thread()
                 .enable_all()
                 // Threads for blocking work: they would have the cores and the class of this one.
-                .on_thread_start(|| drop(Thread::default().settle()))
+                .on_thread_start(|| drop(Thread::default().apply_to_current()))
                 .build()
                 .map_err(|error| ThreadError::Executor {
                     executor: "tokio".to_owned(),
