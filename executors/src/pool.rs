@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use crate::Thread;
+use crate::thread::Thread;
 
 /// Runs work that blocks on a thread of the pool. A panic ends the work only.
 ///

@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Guard, Subject, inside, soon, until, yield_now};
+use super::subject::{Guard, Subject, inside, soon, until};
+use crate::yield_now::yield_now;
 use crate::{
     Executor, GrantedPlacement, LocalFuture, MakeDedicated, MakeLocal, SpawnError, Thread,
     ThreadError, allowed_cores,

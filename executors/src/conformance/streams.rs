@@ -15,8 +15,10 @@ use std::thread;
 use futures_util::future::join;
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Subject, inside, soon, until};
-use crate::{Address, Executor, Listener, Peer, Stream};
+use super::subject::{Subject, inside, soon, until};
+use crate::executor::Executor;
+use crate::stream::{Address, Listener, Peer, Stream};
+use crate::yield_now::yield_now;
 
 /// How two ends find each other.
 #[derive(Clone, Copy, Debug)]
@@ -210,7 +212,7 @@ pub fn a_dropped_read_loses_no_byte<S: Subject>() {
                 .await;
                 received.extend_from_slice(&buffer[..count]);
                 if count == 0 {
-                    super::yield_now().await;
+                    yield_now().await;
                 }
             }
         };
@@ -237,7 +239,7 @@ pub fn a_dropped_write_wrote_nothing<S: Subject>() {
                 0 => pendings += 1,
                 count => sent += count,
             }
-            super::yield_now().await;
+            yield_now().await;
         }
         soon(executor, client.close()).await.expect("closed");
         let mut received = Vec::new();

@@ -14,8 +14,9 @@ use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::{Guard, Subject, inside, soon, until, until_outside, yield_now};
-use crate::{Executor, LocalFuture, SpawnError};
+use super::subject::{Guard, Subject, inside, soon, until, until_outside};
+use crate::executor::{Executor, LocalFuture, SpawnError};
+use crate::yield_now::yield_now;
 
 /// Spawned and forgotten, a task runs to its end, and may spawn others.
 pub fn a_spawned_task_runs_detached<S: Subject>() {

@@ -11,8 +11,8 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt;
 use mycelium_core::wait::Wait;
 
-use super::{Subject, Wakes, inside, soon};
-use crate::block_on;
+use super::subject::{Subject, Wakes, inside, soon};
+use crate::wait::block_on;
 
 /// Tasks that sleep wake in the order of their deadlines, where one thread runs them all, and none before its own.
 pub fn timers_fire_in_order_and_never_early<S: Subject>() {
