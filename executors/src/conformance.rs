@@ -18,6 +18,16 @@ pub use timers::*;
 /// Makes one test for each law.
 #[macro_export]
 macro_rules! conformance {
+    ($(mod $name:ident: $subject:ty),+ $(,)?) => {
+        $(
+            mod $name {
+                #[allow(unused_imports, reason = "the subject may be a path")]
+                use super::*;
+
+                $crate::conformance!($subject);
+            }
+        )+
+    };
     ($subject:ty) => {
         $crate::conformance!(
             $subject:
@@ -48,6 +58,7 @@ macro_rules! conformance {
             a_closed_stream_reads_as_end_of_file,
             writing_to_a_closed_peer_is_an_error,
             an_unusable_address_is_an_error,
+            a_second_bind_of_a_used_port_is_an_error_at_once,
             a_socket_may_be_dropped_on_any_thread,
             a_dedicated_thread_has_its_name_and_its_core,
             an_unknown_core_is_refused_and_leaves_no_thread,

@@ -1,7 +1,7 @@
 //! The trait that an adapter implements, and its implementation for a shared executor (`Arc<E>`).
 
-use std::fmt;
 use std::io;
+use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Clock;
-#[cfg(unix)]
-use crate::signal::interrupted;
-use crate::stream::{Listener, Stream};
+use crate::listener::Listener;
+use crate::stream::Stream;
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
 /// A boxed future that may move between threads.
@@ -108,10 +107,13 @@ pub trait Executor: Send + Sync + 'static {
         Box::pin(async { Err(refused) })
     }
 
-    /// Listens at `host:port` over TCP; port 0 lets the system choose. An executor without a network refuses.
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        let refused = no_network(self, &address);
-        Box::pin(async { Err(refused) })
+    /// Adopts a listening TCP socket, which [`bind_tcp`](crate::bind_tcp) makes.
+    ///
+    /// # Errors
+    /// If the executor cannot watch it, or has no network.
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        drop(socket);
+        Err(no_network(self, "a TCP socket"))
     }
 
     /// Takes over a connected Unix socket.
@@ -134,55 +136,45 @@ pub trait Executor: Send + Sync + 'static {
         Err(no_network(self, "a Unix socket"))
     }
 
-    /// Ready when the process is asked to end after the future was first polled: by Ctrl-C, and on Unix by SIGTERM, too.
-    /// From the first poll on, neither ends the process by itself.
+    /// Ready when the process receives SIGINT (Ctrl-C) or SIGTERM after the first poll. From the
+    /// first poll on, neither signal ends the process by itself.
+    ///
+    /// The default implementation needs Unix and this crate's feature `signals`. Without them it is
+    /// an [`Unsupported`](io::ErrorKind::Unsupported) error that says so.
     fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        #[cfg(unix)]
-        let interrupted = interrupted();
-        #[cfg(not(unix))]
-        let interrupted = std::future::ready(Err(io::ErrorKind::Unsupported.into()));
+        #[cfg(all(unix, feature = "signals"))]
+        let interrupted = crate::signal::interrupted();
+        #[cfg(not(all(unix, feature = "signals")))]
+        let interrupted = std::future::ready(Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "signals are not handled: mycelium-executor was built without its feature `signals`, or this is not Unix",
+        )));
         Box::pin(interrupted)
     }
 }
 
 fn no_network(executor: &(impl Executor + ?Sized), asked: &str) -> io::Error {
-    let text = format!(
-        "{} has no network, so there is nothing that it could do with {asked}",
-        executor.name()
-    );
+    let text = format!("executor `{}` has no network: it cannot use {asked}", executor.name());
     io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
 /// Why a task was not started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {
     /// The executor has ended.
+    #[error("the executor has ended")]
     Ended,
-    /// Tasks move between threads here, so a future that is not `Send` cannot run.
+    /// The executor moves tasks between threads, so it cannot run a future that is not `Send`.
+    #[error("this executor moves tasks between threads and cannot run a future that is not Send")]
     LocalUnsupported,
-    /// Local tasks can only be started on the executor's own thread.
+    /// Local tasks can only be spawned on the executor's own thread.
+    #[error("local tasks can only be spawned on the executor's own thread")]
     WrongThread,
-    /// The system has no thread to give.
+    /// The system cannot start another thread.
+    #[error("the system cannot start another thread")]
     NoThread,
 }
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SpawnError::Ended => "the executor has ended",
-            SpawnError::LocalUnsupported => {
-                "this executor moves tasks between threads and cannot run a future that is not Send"
-            }
-            SpawnError::WrongThread => {
-                "local tasks can only be started on the executor's own thread"
-            }
-            SpawnError::NoThread => "the system has no thread to give",
-        })
-    }
-}
-
-impl std::error::Error for SpawnError {}
 
 /// A seed from the operating system, for [`Executor::entropy`] of executors on real machines.
 #[must_use]
@@ -239,8 +231,8 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
         (**self).connect(address)
     }
 
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        (**self).listen(address)
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        (**self).tcp_listener(socket)
     }
 
     #[cfg(unix)]

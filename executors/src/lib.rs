@@ -13,30 +13,34 @@
 //! [contain](contain()) their panics, signals ([`interrupted`]), peers' [credentials](Credentials::of), and, behind the
 //! feature `pool`, threads for work that blocks. The feature `conformance` has the laws that all keep.
 
+mod address;
 mod backoff;
 mod clock;
 #[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
 mod contain;
 mod executor;
+mod listener;
 #[cfg(feature = "pool")]
 pub mod pool;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 mod signal;
 mod stream;
 mod thread;
 mod wait;
 mod yield_now;
 
+pub use address::{Address, Credentials, Peer};
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use contain::contain;
 pub use executor::{
     Executor, LocalFuture, MakeDedicated, MakeLocal, SendFuture, SpawnError, system_entropy,
 };
-#[cfg(unix)]
+pub use listener::{Accept, Listener, ListeningSocket, bind_tcp};
+#[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;
-pub use stream::{Accept, Address, Credentials, Duplex, Listener, Peer, Stream, first_of};
+pub use stream::{Duplex, Stream};
 pub use thread::{Class, GrantedPlacement, PlacementFallback, Thread, ThreadError, allowed_cores};
 pub use wait::block_on;
 pub use yield_now::yield_now;

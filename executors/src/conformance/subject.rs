@@ -22,7 +22,7 @@ pub trait Subject: 'static {
     const NAME: &'static str;
 
     /// What this machine lacks for it, if it cannot run here: its tests are skipped then, and say so.
-    fn lacks() -> Option<String> {
+    fn skip_reason() -> Option<String> {
         None
     }
 
@@ -37,8 +37,8 @@ pub struct Dedicated<S>(PhantomData<S>);
 impl<S: Subject> Subject for Dedicated<S> {
     const NAME: &'static str = S::NAME;
 
-    fn lacks() -> Option<String> {
-        S::lacks()
+    fn skip_reason() -> Option<String> {
+        S::skip_reason()
     }
 
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
@@ -64,15 +64,15 @@ impl<S: Subject> Subject for Dedicated<S> {
 #[must_use]
 #[expect(clippy::print_stdout, reason = "tests say what they leave out")]
 pub fn can_run<S: Subject>() -> bool {
-    let lacks = S::lacks();
-    if let Some(what) = &lacks {
-        println!("SKIPPED: {}: {what}", S::NAME);
+    let reason = S::skip_reason();
+    if let Some(reason) = &reason {
+        println!("SKIPPED: {}: {reason}", S::NAME);
     }
-    lacks.is_none()
+    reason.is_none()
 }
 
 /// How long a law waits for what must come: nothing here takes long, but machines may be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs a law inside the subject, on a thread of its own: an executor that hangs fails the law.
 pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'static) {
@@ -81,7 +81,7 @@ pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'sta
         S::run(move |executor| Box::pin(law(executor)));
         let _ = done.send(());
     });
-    match finished.recv_timeout(2 * PATIENCE) {
+    match finished.recv_timeout(2 * TIMEOUT) {
         Err(RecvTimeoutError::Timeout) => panic!("{}: the executor stands still", S::NAME),
         Ok(()) | Err(RecvTimeoutError::Disconnected) => {
             if let Err(panic) = runner.join() {
@@ -93,7 +93,7 @@ pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'sta
 
 /// What `future` gives, which has to come soon.
 pub(super) async fn soon<T>(executor: &Arc<dyn Executor>, future: impl Future<Output = T>) -> T {
-    let deadline = executor.sleep_until(executor.now() + PATIENCE);
+    let deadline = executor.sleep_until(executor.now() + TIMEOUT);
     match select(std::pin::pin!(future), deadline).await {
         Either::Left((output, _)) => output,
         Either::Right(_) => panic!("{}: nothing came", executor.name()),
@@ -112,7 +112,7 @@ pub(super) async fn until(executor: &Arc<dyn Executor>, mut is_so: impl FnMut() 
 
 /// The same outside of any executor.
 pub(super) fn until_outside(mut is_so: impl FnMut() -> bool) {
-    let rounds = PATIENCE.as_millis();
+    let rounds = TIMEOUT.as_millis();
     let came = (0..rounds).any(|_| {
         let so = is_so();
         if !so {
@@ -126,18 +126,18 @@ pub(super) fn until_outside(mut is_so: impl FnMut() -> bool) {
 
 /// Counts how often it was woken.
 #[derive(Default)]
-pub(super) struct Wakes(pub(super) AtomicUsize);
+pub(super) struct WakeCounter(pub(super) AtomicUsize);
 
-impl Wake for Wakes {
+impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 /// Says when it was dropped.
-pub(super) struct Guard(pub(super) mpsc::Sender<()>);
+pub(super) struct NotifyOnDrop(pub(super) mpsc::Sender<()>);
 
-impl Drop for Guard {
+impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
         let _ = self.0.send(());
     }

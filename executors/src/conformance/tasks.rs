@@ -14,7 +14,7 @@ use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::subject::{Guard, Subject, inside, soon, until, until_outside};
+use super::subject::{NotifyOnDrop, Subject, inside, soon, until, until_outside};
 use crate::executor::{Executor, LocalFuture, SpawnError};
 use crate::yield_now::yield_now;
 
@@ -117,7 +117,7 @@ pub fn a_panic_ends_its_own_task_only<S: Subject>() {
 pub fn a_task_that_yields_lets_others_run<S: Subject>() {
     inside::<S>(async |executor| {
         let stop = Arc::new(AtomicBool::new(false));
-        let _stopped = StopAtEnd(stop.clone());
+        let _stopped = StopOnDrop(stop.clone());
         let turns: Vec<_> = (0..4).map(|_| Arc::new(AtomicUsize::new(0))).collect();
         for turns in &turns {
             busy(&executor, turns.clone(), stop.clone());
@@ -173,9 +173,9 @@ fn busy(executor: &Arc<dyn Executor>, turns: Arc<AtomicUsize>, stop: Arc<AtomicB
     executor.spawn(Box::pin(task)).expect("runs");
 }
 
-struct StopAtEnd(Arc<AtomicBool>);
+struct StopOnDrop(Arc<AtomicBool>);
 
-impl Drop for StopAtEnd {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -187,11 +187,11 @@ pub fn tasks_end_with_their_executor<S: Subject>() {
     let expected = Arc::new(AtomicUsize::new(0));
     let count = expected.clone();
     inside::<S>(async move |executor| {
-        let wait = |guard: Guard| async move {
+        let wait = |guard: NotifyOnDrop| async move {
             let _guard = guard;
             std::future::pending::<()>().await;
         };
-        let guards = [Guard(dropped.clone()), Guard(dropped.clone())];
+        let guards = [NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped.clone())];
         for (number, guard) in guards.into_iter().enumerate() {
             count.fetch_add(1, Ordering::SeqCst);
             executor.spawn(Box::pin(wait(guard))).expect("runs");
@@ -202,7 +202,7 @@ pub fn tasks_end_with_their_executor<S: Subject>() {
         }
         if executor.runs_local() {
             count.fetch_add(1, Ordering::SeqCst);
-            let guard = Guard(dropped.clone());
+            let guard = NotifyOnDrop(dropped.clone());
             executor.spawn_local(Box::new(move || Box::pin(wait(guard)))).expect("runs");
         }
     });
@@ -219,7 +219,8 @@ pub fn an_ended_executor_refuses_everything<S: Subject>() {
     inside::<S>(async move |executor| tell.send(executor).expect("somebody waits"));
     let executor = told.recv().expect("it was told");
     let (dropped, gone) = mpsc::channel();
-    let (one, two, three) = (Guard(dropped.clone()), Guard(dropped.clone()), Guard(dropped));
+    let (one, two, three) =
+        (NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped));
     // `run` may return a moment before all is over.
     until_outside(|| executor.spawn(Box::pin(async {})) == Err(SpawnError::Ended));
     assert_eq!(executor.spawn(Box::pin(async move { drop(one) })), Err(SpawnError::Ended));
@@ -256,7 +257,7 @@ pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
     const ROUNDS: usize = 41;
     inside::<S>(async |executor| {
         let stop = Arc::new(AtomicBool::new(false));
-        let _stopped = StopAtEnd(stop.clone());
+        let _stopped = StopOnDrop(stop.clone());
         busy(&executor, Arc::default(), stop);
         let mut delays = Vec::new();
         for _ in 0..ROUNDS {

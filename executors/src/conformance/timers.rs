@@ -11,7 +11,7 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt;
 use mycelium_core::wait::Wait;
 
-use super::subject::{Subject, Wakes, inside, soon};
+use super::subject::{Subject, WakeCounter, inside, soon};
 use crate::wait::block_on;
 
 /// Tasks that sleep wake in the order of their deadlines, where one thread runs them all, and none before its own.
@@ -69,7 +69,7 @@ pub fn a_far_deadline_stays_pending<S: Subject>() {
 /// Cancelled is cancelled.
 pub fn a_dropped_timer_does_not_wake<S: Subject>() {
     inside::<S>(async |executor| {
-        let wakes = Arc::new(Wakes::default());
+        let wakes = Arc::new(WakeCounter::default());
         let deadline = executor.now() + Duration::from_millis(20);
         {
             let waker = Waker::from(wakes.clone());
