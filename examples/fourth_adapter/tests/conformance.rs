@@ -1,5 +1,5 @@
 //! The adapter keeps the laws of all executors.
-#![cfg(unix)]
+#![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! smol's executors keep the laws of all executors: one on several threads, one with local tasks, one of the user's.
-#![cfg(unix)]
+#![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
 
