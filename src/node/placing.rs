@@ -75,12 +75,12 @@ pub(super) fn place(
             name: asked.thread.unwrap_or_else(|| name.clone()),
             cores: if let Run::Pinned(cores) = asked.run { cores } else { Vec::new() },
             class: asked.class,
-            refusal: asked.refused,
+            fallback: asked.refused,
         };
         placement.executor = kind(&placement.executor).to_owned();
         placement.thread = Some(thread.name.clone());
         let granted = dedicate(shared, &*executor, thread, service, registration);
-        let Granted { cores, class, refused } =
+        let GrantedPlacement { cores, class, refused } =
             granted.map_err(|error| StartError::Thread { service: name, error })?;
         (placement.cores, placement.class, placement.refused) = (cores, class, refused);
     } else {
@@ -131,7 +131,7 @@ fn dedicate(
     thread: Thread,
     service: Prepared,
     registration: AbortRegistration,
-) -> Result<Granted, ThreadError> {
+) -> Result<GrantedPlacement, ThreadError> {
     let presence = shared.threads.start(&thread.name);
     let (shared, name) = (shared.clone(), thread.name.clone());
     executor.dedicate(
