@@ -169,7 +169,7 @@ fn a_lock_that_leads_elsewhere_is_not_followed() {
 #[test]
 fn a_path_without_a_directory_is_an_error_that_names_it() {
     let refused = BoundSocket::at("/").unwrap_err();
-    assert_eq!(refused.to_string(), "`/` names no file in a directory");
+    assert_eq!(refused.to_string(), "invalid socket path `/`: expected a file in a directory");
 }
 
 #[test]
