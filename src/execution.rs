@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use mycelium_core::wait::Wait;
-use mycelium_executor::{Class, OnRefusal};
+use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::local::TaskBudget;
 
 /// How a service is executed. The default shares the node's executor and sleeps while it waits.
@@ -55,7 +55,7 @@ impl Default for Execution {
             wait: Wait::default(),
             thread: None,
             class: Class::default(),
-            refused: OnRefusal::default(),
+            refused: PlacementFallback::default(),
             budget: TaskBudget::BUDGET,
             executor: None,
         }

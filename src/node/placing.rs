@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{AbortRegistration, Abortable};
-use mycelium_executor::{Class, Executor, Granted, SpawnError, Thread, ThreadError};
+use mycelium_executor::{Class, Executor, GrantedPlacement, SpawnError, Thread, ThreadError};
 use mycelium_transports::local::{DeferredWakes, TaskBudget, poll_with};
 
 use super::watchdog::Watched;
