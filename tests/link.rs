@@ -122,7 +122,7 @@ impl Traffic<4, 4> for Reader {
 }
 
 #[tokio::test]
-async fn every_message_comes_once_and_in_order() {
+async fn every_message_arrives_once_and_in_order() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, right) = pair(&executor);
@@ -140,7 +140,7 @@ async fn every_message_comes_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn after_each_lost_connection_it_goes_on_where_it_was() {
+async fn a_link_resumes_after_each_lost_connection() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
@@ -165,7 +165,7 @@ async fn after_each_lost_connection_it_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_peer_that_sends_garbage_is_told_and_left() {
+async fn a_peer_that_sends_garbage_is_told_and_disconnected() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, mut right) = pair(&executor);
@@ -184,7 +184,7 @@ async fn a_peer_that_sends_garbage_is_told_and_left() {
 }
 
 #[tokio::test]
-async fn why_a_link_ended_is_said_though_the_peer_has_gone() {
+async fn the_reason_of_an_end_is_reported_although_the_peer_is_gone() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, mut right) = pair(&executor);
@@ -211,7 +211,7 @@ impl Traffic<4, 4> for Vanishing {
 }
 
 #[tokio::test]
-async fn what_a_peer_said_before_it_went_is_heard() {
+async fn the_last_bytes_of_a_peer_are_read() {
     let executor = Tokio::current().unwrap();
     let (left, right) = UnixStream::pair().unwrap();
     let left = executor.unix_stream(left).unwrap();
@@ -223,7 +223,7 @@ async fn what_a_peer_said_before_it_went_is_heard() {
 }
 
 #[tokio::test]
-async fn a_driver_that_is_dropped_at_every_poll_goes_on_where_it_was() {
+async fn a_driver_that_is_dropped_at_every_poll_loses_nothing() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, right) = pair(&executor);
@@ -244,7 +244,7 @@ async fn a_driver_that_is_dropped_at_every_poll_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_never_reads_or_writes_is_left_in_time() {
+async fn a_peer_that_never_reads_or_writes_times_out() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, _right) = pair(&executor);
@@ -266,7 +266,7 @@ fn control(payload: &[u8]) -> Vec<u8> {
 
 /// The process is stopped for longer than its peer may be silent; the peer has said something meanwhile.
 #[tokio::test(start_paused = true)]
-async fn who_was_stopped_hears_first_what_was_said_meanwhile() {
+async fn a_resumed_process_reads_before_it_checks_timeouts() {
     let executor = Tokio::current().unwrap();
     let (left, mut peer) = pair(&executor);
     let mut buffer = vec![0; BUFFER];

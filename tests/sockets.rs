@@ -83,7 +83,7 @@ async fn a_socket_that_its_users_cannot_reach_is_an_error_at_start() {
 }
 
 #[test]
-fn modes_that_no_socket_should_have_are_refused_where_they_stand() {
+fn invalid_socket_modes_are_errors_with_their_place() {
     for (keys, problem) in [
         ("mode = \"rw\"", "invalid mode `rw`: expected the permissions of a socket in octal"),
         ("mode = \"0060\"", "invalid mode"),
@@ -99,7 +99,7 @@ fn modes_that_no_socket_should_have_are_refused_where_they_stand() {
 }
 
 #[tokio::test]
-async fn a_socket_that_vanished_is_made_again_and_readers_come() {
+async fn a_vanished_socket_is_restored_and_readers_connect() {
     let place = Place::new("vanished");
     let far = place.start("").unwrap();
     let remove: [&dyn Fn(); 2] =

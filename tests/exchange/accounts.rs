@@ -22,7 +22,7 @@ fn topic(capacity: usize) -> Arc<Topic> {
 }
 
 #[tokio::test]
-async fn what_a_connected_reader_did_not_take_is_undelivered() {
+async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
     let place = Place::new("accounts-undelivered");
     let (there, here) = Side::pair(8, 8);
     let server = Arc::new(there.server_for("here", Policy::Block));
@@ -45,7 +45,7 @@ async fn what_a_connected_reader_did_not_take_is_undelivered() {
 }
 
 #[tokio::test]
-async fn the_reading_side_accounts_for_all_that_its_relay_brought() {
+async fn the_reading_side_counts_every_message() {
     let place = Place::new("accounts-relay");
     let (there, here) = Side::pair(8, 64);
     let server = there.server_for("here", Policy::DropOldest);
@@ -62,7 +62,7 @@ async fn the_reading_side_accounts_for_all_that_its_relay_brought() {
 }
 
 #[test]
-fn an_observing_tap_accounts_for_all_that_was_sent() {
+fn an_observing_egress_counts_every_message() {
     let counters = Region::new(16);
     let topic = Topic::new("numbers", Schema::of::<Number>(), 8, counters.clone()).unwrap();
     let mut tap = topic.egress_reader::<()>("reader", Policy::DropOldest).unwrap();
@@ -106,7 +106,7 @@ fn two_publishers_of_a_topic_have_two_epochs() {
 
 /// The room of a relay is a promise to the peer: whoever joins meanwhile does not take it back.
 #[test]
-fn a_relay_keeps_the_room_that_it_promised_while_readers_come_and_go() {
+fn a_remote_publisher_keeps_its_credit_while_readers_change() {
     const ROUNDS: u32 = if cfg!(debug_assertions) { 300_000 } else { 100_000_000 };
     let topic = topic(2);
     let mut relay = topic.remote_publisher("publisher", 7, 0).unwrap();

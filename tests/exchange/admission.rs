@@ -156,7 +156,7 @@ async fn a_full_backlog_is_tried_again_after_the_first_pause() {
 
 /// A stranger that asks to be waited for, grants room for one message, and never says that it has arrived.
 #[tokio::test]
-async fn a_stranger_does_not_hold_a_publisher() {
+async fn an_unannounced_reader_does_not_block_a_publisher() {
     for mode in [GATING, REJECTING] {
         let place = Place::new("admission-gate");
         let (there, here) = Side::pair(8, 8);
@@ -184,7 +184,7 @@ async fn a_stranger_does_not_hold_a_publisher() {
 }
 
 #[tokio::test]
-async fn silent_connections_make_room_for_whoever_comes() {
+async fn pending_connections_make_room_for_new_ones() {
     let place = Place::new("admission-silent");
     let mut there = Side::new("there", 1, 8);
     // They stay until they are told to go.
@@ -204,7 +204,7 @@ async fn silent_connections_make_room_for_whoever_comes() {
 }
 
 #[tokio::test]
-async fn named_connections_leave_the_places_of_readers_alone() {
+async fn named_connections_leave_room_for_announced_readers() {
     let place = Place::new("admission-named");
     let mut there = Side::new("there", 1, 8);
     there.config.connections = 16;

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::harness::{Number, Place, Side, end, take, until, within};
 
 #[tokio::test]
-async fn what_is_published_there_is_received_here_and_so_is_its_end() {
+async fn messages_and_the_end_of_a_topic_arrive() {
     const COUNT: u64 = 100_000;
     let place = Place::new("exchange-plain");
     let (there, here) = Side::pair(1024, 256);
@@ -40,7 +40,7 @@ async fn what_is_published_there_is_received_here_and_so_is_its_end() {
 }
 
 #[tokio::test]
-async fn a_full_reader_holds_its_publisher_and_no_other() {
+async fn a_full_reader_blocks_its_publisher_and_no_other() {
     let place = Place::new("exchange-full");
     let (there, here) = Side::pair(8, 8);
     let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
@@ -66,7 +66,7 @@ async fn a_full_reader_holds_its_publisher_and_no_other() {
 }
 
 #[tokio::test]
-async fn an_observer_is_told_exactly_what_it_missed_while_it_was_away() {
+async fn an_observer_gets_an_exact_gap_after_its_absence() {
     let place = Place::new("exchange-observer");
     let (there, here) = Side::pair(8, 64);
     let server = there.server_for("here", Policy::DropOldest);
@@ -85,7 +85,7 @@ async fn an_observer_is_told_exactly_what_it_missed_while_it_was_away() {
 }
 
 #[tokio::test]
-async fn a_latest_reader_that_was_announced_misses_nothing_unsaid_before_it_comes() {
+async fn an_announced_latest_reader_gets_gaps_from_before_its_arrival() {
     let place = Place::new("exchange-latest");
     let (there, here) = Side::pair(8, 64);
     let server = there.server_for("here", Policy::Latest);
@@ -101,7 +101,7 @@ async fn a_latest_reader_that_was_announced_misses_nothing_unsaid_before_it_come
 }
 
 #[tokio::test]
-async fn a_reader_that_comes_with_another_policy_gets_what_was_kept_for_it_or_a_gap() {
+async fn a_reader_with_another_policy_gets_kept_messages_or_a_gap() {
     let place = Place::new("exchange-policy");
     let (there, here) = Side::pair(64, 64);
     let server = there.server_for("here", Policy::Block);
@@ -121,7 +121,7 @@ async fn a_reader_that_comes_with_another_policy_gets_what_was_kept_for_it_or_a_
 }
 
 #[tokio::test]
-async fn what_is_left_is_brought_to_a_reader_that_comes_while_the_links_drain() {
+async fn a_reader_that_arrives_during_the_drain_gets_the_rest() {
     let place = Place::new("exchange-drain");
     let (there, here) = Side::pair(64, 64);
     let server = there.server_for("here", Policy::Block);
@@ -138,7 +138,7 @@ async fn what_is_left_is_brought_to_a_reader_that_comes_while_the_links_drain() 
 }
 
 #[tokio::test]
-async fn a_dialer_that_was_not_polled_yet_is_not_ready() {
+async fn an_unpolled_client_is_not_ready() {
     let place = Place::new("exchange-ready");
     let here = Side::new("here", 2, 8);
     let interests = vec![here.interest(Policy::Block)];
@@ -156,7 +156,7 @@ struct Other {
 
 /// Both sides are told of it in the same way.
 #[tokio::test]
-async fn a_topic_that_is_refused_has_found_its_other_side_on_both_sides() {
+async fn a_rejected_topic_counts_as_found_on_both_sides() {
     let place = Place::new("exchange-digest");
     let (there, mut here) = Side::pair(8, 8);
     here.carry::<Other>(8);
@@ -168,7 +168,7 @@ async fn a_topic_that_is_refused_has_found_its_other_side_on_both_sides() {
 
 /// Every publisher's messages come once, in order and as its own, while publishers come and go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn streams_are_not_mixed_up_when_publishers_come_and_go() {
+async fn streams_stay_apart_when_publishers_start_and_end() {
     const WRITERS: u64 = 8;
     const PUBLISHERS: u64 = 300;
     const EACH: u64 = 3;
@@ -215,7 +215,7 @@ async fn streams_are_not_mixed_up_when_publishers_come_and_go() {
 }
 
 #[tokio::test]
-async fn every_publisher_is_heard_however_many_there_are_in_its_turn() {
+async fn publishers_beyond_the_stream_limit_take_turns() {
     let place = Place::new("exchange-streams");
     let (there, here) = Side::pair(8, 8);
     let server = there.server_for("here", Policy::Block);

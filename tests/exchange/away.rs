@@ -40,7 +40,7 @@ async fn leaves_unheard(name: &str, redelivery: Redelivery) -> Option<Delivery<N
 }
 
 #[tokio::test]
-async fn what_it_may_have_had_is_marked() {
+async fn possibly_delivered_messages_are_marked() {
     let redelivery = Redelivery::AtLeastOnce { deaths: 3 };
     let delivery = leaves_unheard("away-marked", redelivery).await;
     let Some(Delivery::Msg(number)) = delivery else { panic!("{delivery:?}") };
@@ -48,7 +48,7 @@ async fn what_it_may_have_had_is_marked() {
 }
 
 #[tokio::test]
-async fn what_it_may_have_had_does_not_come_again_if_it_is_to_come_once_at_most() {
+async fn possibly_delivered_messages_are_not_repeated_at_most_once() {
     let delivery = leaves_unheard("away-once", Redelivery::AtMostOnce).await;
     let Some(Delivery::Gap(gap)) = delivery else { panic!("{delivery:?}") };
     assert_eq!((gap.count, gap.exact, gap.reason), (3, true, GapReason::Disconnected));
@@ -56,7 +56,7 @@ async fn what_it_may_have_had_does_not_come_again_if_it_is_to_come_once_at_most(
 
 /// What comes between the end of the last subscription and that of the link is nobody's: nobody is done with it.
 #[tokio::test]
-async fn what_comes_after_its_subscriptions_have_left_is_for_its_next_process() {
+async fn messages_after_the_last_unsubscribe_go_to_the_next_process() {
     let place = Place::new("away-after");
     let (there, here) = Side::pair(64, 64);
     let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());

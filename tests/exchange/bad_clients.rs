@@ -101,7 +101,7 @@ fn impatient(name: &str, boot: u64, capacity: usize) -> Side {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn among_a_thousand_bad_clients_the_good_ones_lose_nothing() {
+async fn good_clients_lose_nothing_beside_a_thousand_bad_ones() {
     let place = Place::new("strangers");
     let mut there = impatient("there", 1, 256);
     there.config.handshakes = STRANGERS;

@@ -8,7 +8,7 @@ use mycelium_transports::local::{Delivery, Policy};
 use crate::harness::{Number, PATIENCE, Place, Side, take, until, within};
 
 #[tokio::test]
-async fn nobody_waits_for_a_publisher_that_has_completed() {
+async fn a_publisher_that_has_completed_is_not_waited_for() {
     for told_before in [true, false] {
         let place = Place::new(&format!("completed-absent-{told_before}"));
         let mut here = Side::new("here", 2, 64);
@@ -31,7 +31,7 @@ async fn nobody_waits_for_a_publisher_that_has_completed() {
 }
 
 #[tokio::test]
-async fn what_is_missing_of_a_publisher_that_was_lost_and_is_past_is_told() {
+async fn a_lost_publisher_that_ended_for_good_leaves_a_gap() {
     for gone in [true, false] {
         let place = Place::new(&format!("completed-lost-{gone}"));
         let (there, here) = Side::pair(64, 64);
@@ -112,7 +112,7 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
 }
 
 #[tokio::test]
-async fn what_was_kept_for_a_reader_that_is_gone_was_not_delivered() {
+async fn messages_for_a_reader_that_is_gone_are_undelivered() {
     let place = Place::new("gone-reader");
     let there = Side::new("there", 1, 4);
     let server = Arc::new(there.server_for("here", Policy::Block));

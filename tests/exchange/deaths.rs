@@ -76,7 +76,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn what_a_killed_reader_was_not_done_with_comes_again_and_is_marked() {
+async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked() {
     let scene = Scene::new("deaths-again", Redelivery::default(), 20);
     let mut first = Life::begin(2, &scene.place);
     for value in 0..6 {
@@ -102,7 +102,7 @@ async fn what_a_killed_reader_was_not_done_with_comes_again_and_is_marked() {
 }
 
 #[tokio::test]
-async fn what_comes_again_in_parts_is_marked() {
+async fn a_redelivered_message_in_fragments_is_marked() {
     let place = Place::new("deaths-parts");
     let side = |name: &str, boot| {
         let mut side = Side::new(name, boot, 16);
@@ -132,7 +132,7 @@ async fn what_comes_again_in_parts_is_marked() {
 }
 
 #[tokio::test]
-async fn what_was_lost_with_a_reader_is_told_to_the_next_if_it_is_to_come_once_at_most() {
+async fn messages_lost_with_a_reader_are_a_gap_at_most_once() {
     let scene = Scene::new("deaths-once", Redelivery::AtMostOnce, 20);
     let mut first = Life::begin(2, &scene.place);
     assert_eq!(first.next().await, (0, false));
@@ -154,7 +154,7 @@ async fn what_was_lost_with_a_reader_is_told_to_the_next_if_it_is_to_come_once_a
 }
 
 #[tokio::test]
-async fn a_message_that_its_readers_die_of_is_given_up_and_no_other() {
+async fn only_the_message_that_kills_its_readers_is_dead_lettered() {
     let redelivery = Redelivery::AtLeastOnce { deaths: 3 };
     let scene = Scene::new("deaths-poison", redelivery, 20);
     let mut life = Life::begin(2, &scene.place);
@@ -177,7 +177,7 @@ async fn a_message_that_its_readers_die_of_is_given_up_and_no_other() {
 
 /// `confirmed` is pending while the reader has the last message in hand.
 #[tokio::test]
-async fn a_publisher_waits_for_the_end_of_what_it_sent() {
+async fn a_publisher_waits_until_its_messages_are_confirmed() {
     let scene = Scene::new("deaths-confirmed", Redelivery::default(), 3);
     let Scene { place, mut publisher, .. } = scene;
     let mut life = Life::begin(2, &place);
@@ -194,7 +194,7 @@ async fn a_publisher_waits_for_the_end_of_what_it_sent() {
 
 /// At an end in order nobody says of messages that lie in a ring that somebody has taken them.
 #[tokio::test]
-async fn what_a_reader_leaves_when_it_is_asked_to_end_is_for_its_next_process() {
+async fn messages_left_at_a_shutdown_go_to_the_next_process() {
     for asked in [true, false] {
         let scene = Scene::new(&format!("deaths-goodbye-{asked}"), Redelivery::default(), 10);
         let mut life = Life::begin(2, &scene.place);
@@ -225,7 +225,7 @@ async fn what_a_reader_leaves_when_it_is_asked_to_end_is_for_its_next_process() 
 
 /// A gap is told before it is confirmed: a process that dies before takes none of it along.
 #[tokio::test]
-async fn a_gap_that_a_dead_process_was_not_told_of_is_told_to_the_next() {
+async fn an_undelivered_gap_goes_to_the_next_process() {
     let scene = Scene::new("deaths-gap", Redelivery::AtMostOnce, 20);
     let first = Life::begin(2, &scene.place);
     until("all arrive", || first.reader.depth() == 20).await;
@@ -243,7 +243,7 @@ async fn a_gap_that_a_dead_process_was_not_told_of_is_told_to_the_next() {
 
 /// Its services had done their work when it was asked to end: they do not come back.
 #[tokio::test]
-async fn who_is_asked_to_end_after_its_work_is_done_has_ended_for_good() {
+async fn a_shutdown_after_completion_ends_for_good() {
     let Scene { place, there, publisher, .. } =
         Scene::new("deaths-late-shutdown", Redelivery::default(), 5);
     let mut life = Life::begin(2, &place);
@@ -260,7 +260,7 @@ async fn who_is_asked_to_end_after_its_work_is_done_has_ended_for_good() {
 
 /// Its services were given up at the deadline: one of them had a message in hand.
 #[tokio::test]
-async fn what_was_in_hand_at_an_abandoned_shutdown_is_marked() {
+async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
     let scene = Scene::new("deaths-abandoned", Redelivery::default(), 5);
     let mut life = Life::begin(2, &scene.place);
     assert_eq!(life.next().await, (0, false));
@@ -277,7 +277,7 @@ async fn what_was_in_hand_at_an_abandoned_shutdown_is_marked() {
 
 /// What an observer had not been given when it died is told to the next one.
 #[tokio::test]
-async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
+async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
     let place = Place::new("deaths-observer");
     let there = Side::new("there", 1, 64);
     let server = Arc::new(there.server_for("here", Policy::DropOldest));
@@ -308,7 +308,7 @@ async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
 
 /// Processes that die before anybody there has asked for a message have had none in hand.
 #[tokio::test]
-async fn no_message_is_given_up_for_processes_that_never_asked_for_one() {
+async fn deaths_without_demand_dead_letter_no_message() {
     let scene = Scene::new("deaths-start", Redelivery::default(), 20);
     let mut life = Life::begin(2, &scene.place);
     assert_eq!(life.next().await, (0, false));

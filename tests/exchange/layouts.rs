@@ -37,7 +37,7 @@ async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn both_sides_are_told_and_the_reader_learns_which_field_it_is() {
+async fn both_sides_report_a_mismatch_and_the_reader_names_the_field() {
     let place = Place::new("layouts-both");
     let (mut there, here) = Side::pair(8, 8);
     there.carry::<Wide>(8);
@@ -99,7 +99,7 @@ fn piece(length: u16, offset: u32, total: u32, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_describe_is_not_asked_and_fails_the_reader_all_the_same() {
+async fn a_peer_without_descriptions_is_not_asked_and_still_fails_the_reader() {
     for features in [None, Some(0), Some(!1)] {
         let here = answers("layouts-mute", features, &[]).await;
         let words = format!("digest {} here; digest {} there", Number::DIGEST, "09".repeat(16));
@@ -117,7 +117,7 @@ fn u32_form() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn no_answer_of_a_peer_keeps_the_reader_from_being_told() {
+async fn no_answer_of_a_peer_hides_a_mismatch() {
     let cases = [
         ("nothing", vec![piece(0, 0, 0, &[])]),
         ("too much", vec![piece(84, 0, u32::MAX, &[0x50; 84])]),
@@ -140,7 +140,7 @@ async fn no_answer_of_a_peer_keeps_the_reader_from_being_told() {
 }
 
 #[tokio::test]
-async fn a_node_that_only_reads_answers_that_there_is_no_layout_to_know() {
+async fn a_client_describes_no_layout() {
     let place = Place::new("layouts-reader");
     let here = Side::new("here", 2, 8);
     let bound = BoundSocket::at(place.socket()).unwrap();
@@ -167,7 +167,7 @@ fn ask(topic: &str, offset: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn only_who_may_read_a_topic_is_told_its_layout() {
+async fn only_permitted_readers_get_a_layout() {
     let place = Place::new("layouts-forbidden");
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.server(Some(&["here".to_owned()])), &place.socket());
@@ -205,7 +205,7 @@ async fn only_who_may_read_a_topic_is_told_its_layout() {
 }
 
 #[tokio::test]
-async fn who_asks_twice_for_a_topic_is_told_so() {
+async fn a_duplicate_subscription_is_rejected() {
     let place = Place::new("layouts-twice");
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.server(None), &place.socket());

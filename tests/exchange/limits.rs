@@ -17,7 +17,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn a_dialer_that_wants_more_topics_than_a_link_has_room_for_is_refused() {
+async fn a_client_with_too_many_interests_is_refused() {
     let place = Place::new("limits-interests");
     let here = Side::new("here", 1, 8);
     let interests = |count| vec![here.interest(Policy::Block); count];
@@ -27,7 +27,7 @@ async fn a_dialer_that_wants_more_topics_than_a_link_has_room_for_is_refused() {
 }
 
 #[tokio::test]
-async fn a_dialer_that_wants_too_many_topics_says_so() {
+async fn a_client_with_too_many_distinct_topics_is_refused() {
     let place = Place::new("limits-topics");
     let here = Side::new("here", 2, 8);
     let interests = (0..1 + TOPICS).map(|number| {
@@ -39,7 +39,7 @@ async fn a_dialer_that_wants_too_many_topics_says_so() {
 }
 
 #[tokio::test]
-async fn no_more_strangers_are_let_in_than_may_be_in_the_handshake() {
+async fn pending_handshakes_are_limited() {
     let place = Place::new("limits-handshake");
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 2;
@@ -53,7 +53,7 @@ async fn no_more_strangers_are_let_in_than_may_be_in_the_handshake() {
 }
 
 #[tokio::test]
-async fn no_more_are_let_in_than_there_is_room_for_and_who_is_not_is_told_of() {
+async fn connections_are_limited_and_rejections_are_reported() {
     let place = Place::new("limits-room");
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 3;
@@ -99,7 +99,7 @@ async fn no_more_are_let_in_than_there_is_room_for_and_who_is_not_is_told_of() {
 }
 
 #[tokio::test]
-async fn who_is_turned_away_again_and_again_comes_less_often() {
+async fn a_client_that_is_rejected_again_pauses_longer() {
     let place = Place::new("limits-namesake");
     let (there, here) = Side::pair(8, 8);
     let namesake = Side::new("here", 3, 8);
@@ -115,7 +115,7 @@ async fn who_is_turned_away_again_and_again_comes_less_often() {
 }
 
 #[tokio::test]
-async fn strangers_do_not_keep_a_topic_from_its_own_publishers() {
+async fn remote_readers_leave_room_for_local_publishers() {
     let place = Place::new("limits-readers");
     let there = Side::new("there", 1, 8);
     there.serve(there.server(None), &place.socket());
@@ -137,7 +137,7 @@ async fn strangers_do_not_keep_a_topic_from_its_own_publishers() {
 
 /// A peer whose publishers come and go, and a reader who does not look.
 #[tokio::test]
-async fn streams_that_ended_and_nobody_looked_at_are_bounded() {
+async fn ended_streams_that_are_not_read_are_bounded() {
     let place = Place::new("limits-ended");
     let (mut there, mut here) = (Side::new("there", 1, 8), Side::counting("here", 2, 1 << 14, 512));
     for side in [&mut there, &mut here] {
@@ -174,7 +174,7 @@ async fn streams_that_ended_and_nobody_looked_at_are_bounded() {
 
 /// What a peer calls itself stands in counters, where own names are checked for the same reason.
 #[tokio::test]
-async fn a_peer_does_not_name_itself_into_the_labels_of_counters() {
+async fn a_peer_name_cannot_forge_counter_labels() {
     let place = Place::new("limits-label");
     let (there, here) = (Side::new("there", 1, 8), Side::new("x role=reader\nlink=y", 2, 8));
     there.serve(there.server(None), &place.socket());

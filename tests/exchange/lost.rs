@@ -13,7 +13,7 @@ use crate::accounts::{FATES, fates};
 use crate::harness::{Number, Place, Side, Wire, take, until, within};
 
 #[tokio::test]
-async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is_not_doubled() {
+async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_the_end() {
     let place = Place::new("lost-unconfirmed");
     let (there, here) = Side::pair(64, 64);
     let server = there.server_for("here", Policy::Block);
@@ -33,7 +33,7 @@ async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is
 }
 
 #[tokio::test]
-async fn an_end_that_is_lost_with_the_connection_is_said_again_and_is_no_gap() {
+async fn a_lost_end_is_sent_again_without_a_gap() {
     let place = Place::new("lost-end");
     let (there, here) = Side::pair(64, 64);
     let server = Arc::new(there.server_for("here", Policy::Block));
@@ -54,7 +54,7 @@ async fn an_end_that_is_lost_with_the_connection_is_said_again_and_is_no_gap() {
 }
 
 #[tokio::test]
-async fn that_a_topic_has_ended_is_said_again_after_a_lost_connection() {
+async fn the_end_of_a_topic_is_sent_again_after_a_lost_connection() {
     let place = Place::new("lost-ended");
     let (there, here) = Side::pair(64, 64);
     let mut reader = here.reader();
@@ -114,7 +114,7 @@ fn eager(side: &mut Side) {
 
 /// Whenever the connection is lost, all comes once and in order, and both sides account for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_is_lost_again_and_again_loses_and_doubles_nothing() {
+async fn repeated_connection_losses_lose_and_double_nothing() {
     let place = Place::new("lost-cuts");
     let (there, mut here) = Side::pair(64, 16);
     eager(&mut here);
@@ -190,11 +190,11 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_in_parts_survive_lost_connections() {
+async fn fragmented_messages_survive_lost_connections() {
     big_ones_with_cuts("lost-big-gating", Policy::Block).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn gaps_are_exact_though_connections_are_lost_in_the_middle_of_messages() {
+async fn gaps_stay_exact_when_connections_are_lost_within_messages() {
     big_ones_with_cuts("lost-big-observing", Policy::DropOldest).await;
 }

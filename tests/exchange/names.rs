@@ -41,7 +41,7 @@ async fn refusal(place: &Place, node: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn nobody_is_nameless_or_has_the_name_of_the_node_itself() {
+async fn empty_names_and_the_name_of_the_node_are_rejected() {
     let place = Place::new("names-own");
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.server(None), &place.socket());
@@ -53,7 +53,7 @@ async fn nobody_is_nameless_or_has_the_name_of_the_node_itself() {
 }
 
 #[tokio::test]
-async fn the_second_of_a_name_is_told_that_it_is_taken() {
+async fn a_second_process_with_a_name_is_rejected() {
     let place = Place::new("names-taken");
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.server(None), &place.socket());
@@ -67,7 +67,7 @@ async fn the_second_of_a_name_is_told_that_it_is_taken() {
 }
 
 #[tokio::test]
-async fn a_name_that_belongs_to_a_user_is_nobody_elses() {
+async fn a_name_of_a_user_is_rejected_for_others() {
     let own = rustix::process::geteuid().as_raw();
     for (user, welcome) in [(own, true), (own + 1, false)] {
         let place = Place::new("names-user");
@@ -90,7 +90,7 @@ async fn a_name_that_belongs_to_a_user_is_nobody_elses() {
 
 /// A launcher starts a node, and later the node's next process.
 #[tokio::test]
-async fn a_name_that_belongs_to_a_process_is_no_others() {
+async fn a_name_of_a_process_is_rejected_for_others() {
     let own = std::process::id();
     let place = Place::new("names-process");
     let (there, here) = Side::pair(8, 8);
@@ -140,7 +140,7 @@ async fn names_are_escaped_where_they_are_shown() {
 
 /// A stranger that only watches is served, and holds nobody.
 #[tokio::test]
-async fn a_stranger_may_watch() {
+async fn an_unannounced_reader_may_observe() {
     let place = Place::new("names-watch");
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.server(None), &place.socket());

@@ -145,7 +145,7 @@ fn rest(heard: &[Heard], again: bool) {
 }
 
 #[tokio::test]
-async fn a_resume_behind_what_is_confirmed_goes_on_there_without_a_gap() {
+async fn a_resume_below_the_confirmed_sequence_has_no_gap() {
     let (mut scene, _kept) = Scene::new("resume-behind").await;
     let mut peer = scene.connect(1, &[2]).await;
     let heard = peer.hear(|heard| matches!(heard, Heard::Stream { .. })).await;
@@ -159,7 +159,7 @@ async fn a_resume_behind_what_is_confirmed_goes_on_there_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_resume_beyond_what_was_sent_is_gone_and_the_stream_begins_anew() {
+async fn a_resume_beyond_the_sent_sequence_restarts_the_stream() {
     let (mut scene, _kept) = Scene::new("resume-beyond").await;
     let heard = scene.connect(1, &[1000]).await.all().await;
     assert_eq!(heard[0], Heard::Gone(EPOCH), "{heard:?}");
@@ -168,7 +168,7 @@ async fn a_resume_beyond_what_was_sent_is_gone_and_the_stream_begins_anew() {
 }
 
 #[tokio::test]
-async fn what_the_same_process_does_not_resume_it_has_not_heard_of() {
+async fn a_stream_that_is_not_resumed_is_new_to_the_process() {
     let (mut scene, _kept) = Scene::new("resume-nothing").await;
     let heard = scene.connect(1, &[]).await.all().await;
     rest(&heard, false);
@@ -176,7 +176,7 @@ async fn what_the_same_process_does_not_resume_it_has_not_heard_of() {
 }
 
 #[tokio::test]
-async fn another_boot_is_another_process_though_it_was_there_before() {
+async fn an_earlier_boot_is_another_process() {
     let (mut scene, _kept) = Scene::new("resume-boots").await;
     let mut peer = scene.connect(2, &[COUNT]).await;
     let heard = peer.all().await;

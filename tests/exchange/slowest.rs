@@ -16,7 +16,7 @@ async fn take_again(reader: &mut Subscription<Number>, numbers: std::ops::Range<
 }
 
 #[tokio::test]
-async fn what_the_slowest_reader_is_not_done_with_comes_again_to_all() {
+async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
     let place = Place::new("exchange-slowest");
     let (there, here) = Side::pair(64, 64);
     let server = Arc::new(there.server_for("here", Policy::Block));

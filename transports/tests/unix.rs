@@ -70,7 +70,7 @@ fn a_live_socket_is_never_taken_away() {
 }
 
 #[test]
-fn one_that_listens_without_a_lock_is_live_too() {
+fn a_listener_without_a_lock_is_live_too() {
     let place = Place::new("lockless");
     drop(BoundSocket::at(place.socket()).unwrap());
     let _listener = UnixListener::bind(place.socket()).unwrap();
@@ -105,7 +105,7 @@ fn listens_until_it_is_killed() {
 }
 
 #[test]
-fn a_dead_ones_socket_is_replaced_and_a_live_ones_is_not() {
+fn the_socket_of_a_dead_process_is_replaced() {
     let place = Place::new("dead");
     let mut child = listener(&place);
     let refused = BoundSocket::at(place.socket()).unwrap_err();
@@ -119,7 +119,7 @@ fn a_dead_ones_socket_is_replaced_and_a_live_ones_is_not() {
 }
 
 #[test]
-fn what_is_no_socket_is_left_alone() {
+fn a_file_that_is_not_a_socket_is_kept() {
     let place = Place::new("occupied");
     drop(BoundSocket::at(place.socket()).unwrap());
     fs::write(place.socket(), "mine").unwrap();
@@ -129,7 +129,7 @@ fn what_is_no_socket_is_left_alone() {
 }
 
 #[test]
-fn a_socket_that_somebody_put_in_its_place_is_not_removed() {
+fn a_socket_of_another_process_is_not_removed() {
     let place = Place::new("replaced");
     let bound = BoundSocket::at(place.socket()).unwrap();
     fs::remove_file(place.socket()).unwrap();
@@ -173,7 +173,7 @@ fn a_path_without_a_directory_is_an_error_that_names_it() {
 }
 
 #[test]
-fn directory_and_socket_are_as_open_as_access_says() {
+fn directory_and_socket_have_the_permissions_of_access() {
     let own = mycelium_transports::endpoint::unix::own_user();
     let cases = [
         (Access::default().users([own]), 0o700, 0o600),
@@ -193,7 +193,7 @@ fn directory_and_socket_are_as_open_as_access_says() {
 }
 
 #[test]
-fn a_directory_is_opened_as_far_as_asked_and_refused_if_it_is_open_to_more() {
+fn a_directory_is_opened_as_asked_and_refused_if_it_is_more_open() {
     let access = Access::default().users([STRANGER]);
     for (before, after) in
         [(0o700, Some(0o711)), (0o711, Some(0o711)), (0o755, None), (0o722, None)]
@@ -214,7 +214,7 @@ fn a_directory_is_opened_as_far_as_asked_and_refused_if_it_is_open_to_more() {
 }
 
 #[test]
-fn a_directory_above_that_is_closed_to_them_is_named() {
+fn a_directory_above_that_is_closed_is_named() {
     let place = Place::new("closed-above");
     fs::create_dir(&place.0).unwrap();
     fs::set_permissions(&place.0, Permissions::from_mode(0o700)).unwrap();
@@ -265,7 +265,7 @@ fn connects_and_says_how_it_went() {
 
 #[test]
 #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
-fn other_users_reach_the_socket_as_far_as_access_says() {
+fn other_users_reach_the_socket_if_access_permits() {
     const GROUP: u32 = 54321;
     if mycelium_transports::endpoint::unix::own_user() != 0 {
         return eprintln!("skipped: only root can run processes of other users");
@@ -293,7 +293,7 @@ fn other_users_reach_the_socket_as_far_as_access_says() {
 }
 
 #[test]
-fn a_socket_that_vanished_is_made_again() {
+fn a_vanished_socket_is_restored() {
     let lock = |place: &Place| place.0.join("node.sock.lock");
     type Harm = fn(&Place);
     let harms: [(Harm, bool); 4] = [
@@ -321,7 +321,7 @@ fn a_socket_that_vanished_is_made_again() {
 }
 
 #[test]
-fn what_another_process_put_in_its_place_is_left_alone() {
+fn a_file_of_another_process_at_the_path_is_kept() {
     let place = Place::new("displaced");
     let mut bound = BoundSocket::at(place.socket()).unwrap();
     fs::remove_file(place.socket()).unwrap();
@@ -363,7 +363,7 @@ fn a_path_of_the_longest_length_works_and_a_longer_one_is_a_typed_error() {
 }
 
 #[test]
-fn who_is_not_on_the_list_is_not_welcome() {
+fn a_user_that_is_not_listed_is_rejected() {
     let of = |user| Peer::Unix(Credentials { process: Some(7), user, group: 0 });
     let allowed = AllowedPeers::users([1000, 1001]);
     assert_eq!(allowed.check(&of(1001)), Ok(()));

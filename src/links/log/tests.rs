@@ -29,7 +29,7 @@ impl Bench {
 }
 
 #[test]
-fn a_flood_is_a_line_and_then_a_count_a_minute() {
+fn a_flood_is_one_line_and_then_a_count_per_minute() {
     let mut bench = Bench::default();
     for process in 0..100_000 {
         bench.turn_away("", process, 7);
@@ -48,7 +48,7 @@ fn a_flood_is_a_line_and_then_a_count_a_minute() {
 }
 
 #[test]
-fn an_absent_peer_is_a_line_a_minute() {
+fn an_absent_peer_is_one_line_per_minute() {
     let mut bench = Bench::default();
     let error = std::io::Error::from(std::io::ErrorKind::NotFound);
     let pause = Duration::from_secs(1);
@@ -74,7 +74,7 @@ fn causes_and_peers_are_counted_apart() {
 }
 
 #[test]
-fn names_without_end_are_counted_as_one() {
+fn unlimited_names_share_one_count() {
     let mut bench = Bench::default();
     for peer in 0..10_000 {
         bench.note(&Notice::Connected { peer: &peer.to_string() });

@@ -10,7 +10,7 @@ use crate::harness::{Number, Place, Side, end, take, within};
 
 /// What came from a client went back to it.
 #[tokio::test]
-async fn l5_what_comes_from_a_peer_does_not_go_back_to_it() {
+async fn l5_messages_of_a_peer_are_not_sent_back_to_it() {
     const COUNT: u64 = 100;
     let place = Place::new("l5");
     let sides = [Side::new("left", 1, 256), Side::new("right", 2, 256)];
@@ -56,7 +56,7 @@ async fn l5_what_comes_from_a_peer_does_not_go_back_to_it() {
 
 /// What came before somebody had registered its type was dropped: the order of start decided.
 #[tokio::test]
-async fn l6_the_order_of_start_decides_nothing() {
+async fn l6_the_order_of_start_does_not_matter() {
     for reader_first in [false, true] {
         let place = Place::new(&format!("l6-{reader_first}"));
         let (there, here) = Side::pair(64, 64);
@@ -85,7 +85,7 @@ async fn l6_the_order_of_start_decides_nothing() {
 
 /// After a peer had gone its readers waited for ever, and nobody connected again.
 #[tokio::test]
-async fn l8_a_peer_that_comes_back_is_read_again_and_one_that_ends_is_the_end() {
+async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end() {
     let place = Place::new("l8");
     let here = Side::new("here", 9, 64);
     let mut reader = here.reader();
@@ -125,9 +125,9 @@ async fn l8_a_peer_that_comes_back_is_read_again_and_one_that_ends_is_the_end() 
     assert_eq!(here.notices.count("up", ""), 5);
 }
 
-/// A send that was cancelled left half a frame. (Drivers: `a_driver_that_is_dropped_at_every_poll_goes_on_where_it_was`.)
+/// A send that was cancelled left half a frame. (Drivers: `a_driver_that_is_dropped_at_every_poll_loses_nothing`.)
 #[tokio::test]
-async fn l9_an_emit_that_is_cancelled_was_not_sent_and_breaks_nothing() {
+async fn l9_a_cancelled_emit_sends_nothing_and_breaks_nothing() {
     const COUNT: u64 = 5000;
     let place = Place::new("l9");
     let (there, here) = Side::pair(8, 8);
@@ -164,7 +164,7 @@ async fn l9_an_emit_that_is_cancelled_was_not_sent_and_breaks_nothing() {
 
 /// What was published after a client had connected and before it was served was lost, and nobody could tell when.
 #[tokio::test]
-async fn l14_from_ready_on_a_reader_misses_nothing() {
+async fn l14_a_reader_misses_nothing_after_ready() {
     let place = Place::new("l14");
     let there = Side::new("there", 1, 64);
     let names: Vec<String> = (0..50).map(|round| format!("here-{round}")).collect();

@@ -36,7 +36,7 @@ async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
 
 /// Anybody could read everything, and inject anything.
 #[tokio::test]
-async fn a1_who_is_not_named_reads_nothing_and_nobody_injects() {
+async fn a1_only_named_readers_read_and_no_peer_injects() {
     // Another user: the system says who connects, and who is not on the list is not heard.
     let place = Place::new("a1-users");
     let there = Side::new("there", 1, 8);
@@ -70,7 +70,7 @@ async fn a1_who_is_not_named_reads_nothing_and_nobody_injects() {
 
 /// A header made room for what it claimed, for each connection.
 #[tokio::test]
-async fn a2_a_length_that_is_only_claimed_takes_no_memory() {
+async fn a2_a_claimed_length_takes_no_memory() {
     const PEERS: u64 = 100;
     const CLAIM: u32 = 1 << 30;
     let place = Place::new("a2");
@@ -104,7 +104,7 @@ async fn a2_a_length_that_is_only_claimed_takes_no_memory() {
 
 /// Each frame that nobody knew was a line in the log, at the speed of who sent it.
 #[tokio::test]
-async fn a3_junk_is_noticed_once_a_connection() {
+async fn a3_junk_is_reported_once_per_connection() {
     let place = Place::new("a3");
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.server(None), &place.socket());
@@ -126,7 +126,7 @@ async fn a3_junk_is_noticed_once_a_connection() {
 
 /// What could not be sent was kept without a limit.
 #[tokio::test]
-async fn a4_what_cannot_be_sent_is_refused_when_the_ring_is_full() {
+async fn a4_a_full_ring_refuses_messages() {
     const CAPACITY: usize = 64;
     let place = Place::new("a4");
     let there = Side::new("there", 1, CAPACITY);
@@ -154,7 +154,7 @@ async fn a4_what_cannot_be_sent_is_refused_when_the_ring_is_full() {
 
 /// Each client got everything, and a burst of one type drove out what others waited for.
 #[tokio::test]
-async fn a5_a_peer_gets_what_it_asked_for_and_nothing_else() {
+async fn a5_a_peer_gets_only_topics_it_subscribed_to() {
     const COUNT: u64 = 1000;
     let place = Place::new("a5");
     let (there, here) = Side::pair(64, 64);
@@ -183,7 +183,7 @@ async fn a5_a_peer_gets_what_it_asked_for_and_nothing_else() {
 
 /// Nothing said what the bytes are, in which version, or why one was left.
 #[tokio::test]
-async fn e5_who_does_not_fit_is_told_why() {
+async fn e5_a_rejected_peer_is_told_why() {
     let place = Place::new("e5");
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.server(None), &place.socket());

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_in_hand_at_three_deaths_is_given_up_and_no_other() {
+    fn only_the_message_in_flight_at_three_deaths_is_dead_lettered() {
         let (mut past, mut kept) = (DeliveryHistory::default(), 0);
         // It dies of message 5, and confirms late what it did before.
         assert_eq!(life(&mut past, &mut kept, 10, 2), AfterDeath::Continue);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gets_on_gives_nothing_up() {
+    fn a_reader_that_makes_progress_loses_nothing() {
         let (mut past, mut kept) = (DeliveryHistory::default(), 0);
         for round in 1..100 {
             assert_eq!(
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_not_with_all_of_the_dead_is_not_given_up() {
+    fn a_message_that_not_all_dead_processes_had_is_kept() {
         let (mut past, mut kept) = (DeliveryHistory::default(), 0);
         assert_eq!(life(&mut past, &mut kept, 10, 0), AfterDeath::Continue);
         // The next one dies of the last of these, and has more by then.
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_message_that_was_with_all_of_the_dead_is_alone_too() {
+    fn the_last_suspect_is_sent_alone_too() {
         let (mut past, mut kept) = (DeliveryHistory::default(), 0);
         assert_eq!(life(&mut past, &mut kept, 10, 9), AfterDeath::Continue);
         assert_eq!(life(&mut past, &mut kept, 10, 9), AfterDeath::Continue);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_delivered_at_most_once_is_told_and_not_sent_again() {
+    fn at_most_once_is_a_gap_and_no_redelivery() {
         let mut past = DeliveryHistory::default();
         past.sent(7);
         assert_eq!(past.died(3, Redelivery::AtMostOnce, true), AfterDeath::Continue);

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_stay_as_they_came_however_they_are_taken() {
+    fn bytes_keep_their_order_and_alignment() {
         let mut random = fastrand::Rng::with_seed(7);
         let (mut buffer, mut next, mut taken) = (ReadBuffer::new(), 0u8, 0u8);
         for _ in 0..if cfg!(miri) { 20 } else { 2000 } {
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "a megabyte, byte by byte, through safe code")]
-    fn it_grows_with_what_comes_and_shrinks_again() {
+    fn the_buffer_grows_with_its_bytes_and_shrinks_again() {
         let (mut buffer, mut next) = (ReadBuffer::new(), 0);
         for _ in 0..20 {
             let count = read(&mut buffer, &mut next, usize::MAX);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_8_kib_behind_its_header_comes_in_one_read() {
+    fn a_batch_of_8_kib_and_its_header_fit_one_read() {
         let mut buffer = ReadBuffer::new();
         assert_eq!(read(&mut buffer, &mut 0, 40 + (8 << 10)), 40 + (8 << 10));
         assert_eq!(buffer.suits, IDLE);

@@ -18,7 +18,7 @@ fn evicted(tickets: &[Arc<AdmissionTicket>]) -> Vec<bool> {
 }
 
 #[test]
-fn the_oldest_of_the_process_that_has_most_goes() {
+fn the_oldest_of_the_process_with_most_is_evicted() {
     let admission = admission(8, 4, 8);
     let tickets = [1, 2, 2, 1, 3, 3].map(|process| admission.enter(&peer(process)));
     // The first newcomer pushes out the oldest of the two processes that have two; then only process 2 has two.
@@ -31,7 +31,7 @@ fn the_oldest_of_the_process_that_has_most_goes() {
 }
 
 #[test]
-fn a_process_has_only_so_many_pending_connections() {
+fn pending_connections_of_a_process_are_limited() {
     let admission = admission(8, 8, 2);
     let other = admission.enter(&peer(1));
     let tickets = [2, 2, 2, 2].map(|process| admission.enter(&peer(process)));
@@ -40,7 +40,7 @@ fn a_process_has_only_so_many_pending_connections() {
 }
 
 #[test]
-fn an_unannounced_name_has_what_is_left_and_an_announced_one_its_own() {
+fn unannounced_names_share_what_announced_ones_leave() {
     let admission = admission(4, 8, 2);
     let name = |process, is_announced| {
         let ticket = admission.enter(&peer(process));
@@ -56,7 +56,7 @@ fn an_unannounced_name_has_what_is_left_and_an_announced_one_its_own() {
 }
 
 #[test]
-fn what_can_be_done_without_goes_when_the_system_has_no_room() {
+fn a_shortage_evicts_dispensable_connections() {
     let admission = admission(8, 8, 8);
     let known = admission.enter(&peer(1));
     assert!(admission.name(&known, true, 1));
@@ -77,7 +77,7 @@ fn what_can_be_done_without_goes_when_the_system_has_no_room() {
 }
 
 #[test]
-fn who_has_to_go_is_not_let_in() {
+fn an_evicted_connection_is_not_admitted() {
     let admission = admission(8, 1, 8);
     let tickets = [1, 1].map(|process| admission.enter(&peer(process)));
     assert!(tickets[0].is_evicted());
