@@ -165,7 +165,7 @@ impl TopicServer {
         }
         let mut readers = self.readers();
         for (node, reader) in &mut *readers {
-            self.give_up(node, std::mem::take(&mut reader.parked));
+            self.count_undelivered(node, std::mem::take(&mut reader.parked));
         }
     }
 
@@ -204,7 +204,7 @@ impl TopicServer {
     }
 
     /// Counts these messages as undelivered.
-    fn give_up(&self, node: &str, mut parked: Vec<TopicEgress>) {
+    fn count_undelivered(&self, node: &str, mut parked: Vec<TopicEgress>) {
         // An observer was promised only to be told what it misses.
         let gating = parked.iter_mut().filter(|egress| egress.reader.policy().is_gating());
         let left = gating.map(|egress| {
@@ -377,7 +377,7 @@ impl TopicServer {
             }
             reader.parked = egress;
         } else {
-            self.give_up(node, egress);
+            self.count_undelivered(node, egress);
         }
         drop(readers);
         if self.control.phase() > LinkPhase::Run {

@@ -70,8 +70,8 @@ enum Place {
 }
 
 impl Traffic<TOPICS, STREAMS> for Server {
-    fn run_bytes(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
-        Traffic::<TOPICS, STREAMS>::lend(&self.writer, lent)
+    fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
+        Traffic::<TOPICS, STREAMS>::run_bytes(&self.writer, lent)
     }
 
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {

@@ -94,7 +94,7 @@ impl Node {
             observer,
         };
         tokio::spawn(client.run().expect("the settings of a preset"));
-        let pulse = Pulse::new();
+        let pulse = TaskBudget::new();
         let flusher = subscription.attach(&pulse);
         let received = service(pulse, flusher, receive(subscription, count)).await;
         control.ended().await;

@@ -38,8 +38,8 @@ struct Pacer {
 
 impl Traffic<1, 1> for Pacer {
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
-        if let Event::Wanted { serve, .. } = event {
-            let stream = link.offer(now, serve, Name::truncated("samples"), 1, 0, WINDOW);
+        if let Event::Subscribe { export: serve, .. } = event {
+            let stream = link.open_stream(now, serve, Name::truncated("samples"), 1, 0, WINDOW);
             self.stream = stream.ok().map(|stream| (stream, since(self.epoch)));
         }
     }

@@ -79,14 +79,14 @@ impl Writer {
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Writer {
-    fn run_bytes(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+    fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
         let from = lent.first as usize % SAMPLES * size_of::<[u64; SLOT]>() + lent.offset;
         let bytes = self.slots.as_bytes();
         Some([bytes.get(from..from + lent.length)?, &[]])
     }
 
     fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
-        if let Event::Wanted { serve, .. } = event {
+        if let Event::Subscribe { export: serve, .. } = event {
             let name = Name::truncated("samples");
             let stream = link.open_stream(now, serve, name, 1, 0, self.window).ok();
             self.stream = stream.zip(Some(Instant::now()));
