@@ -450,8 +450,8 @@ impl fmt::Display for StartError {
 }
 
 impl StartError {
-    /// Whether another start would fail in the same way: a launcher need not try
-    /// ([`Bundle::NO_RESTART`](crate::bundle::Bundle::NO_RESTART)).
+    /// Whether another start would fail in the same way. A member of a bundle then exits with
+    /// [`NO_RESTART`](mycelium_bundle::protocol::NO_RESTART).
     ///
     /// ```
     /// use mycelium::StartError;

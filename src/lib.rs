@@ -64,8 +64,6 @@
 // The macros write paths that start at `::mycelium`.
 extern crate self as mycelium;
 
-#[cfg(unix)]
-pub mod bundle;
 mod context;
 mod dead_letter;
 mod error;
@@ -73,6 +71,8 @@ mod execution;
 mod inbox;
 mod kept;
 mod launch;
+#[cfg(unix)]
+mod launcher;
 mod links;
 mod members;
 mod node;
@@ -83,6 +83,7 @@ mod shutdown;
 mod supervision;
 mod topology;
 
+pub use mycelium_bundle::Restart;
 pub use mycelium_core::wait::Wait;
 pub use mycelium_core::{FixedStr, FixedVec, Message};
 pub use mycelium_executor::{Class, Listener, OnRefusal, Stream, ThreadError};
@@ -99,10 +100,11 @@ pub use error::{BuildError, Error, Result, ShuttingDown, StartError, SubscribeEr
 pub use execution::Execution;
 pub use inbox::Subscription;
 pub use kept::Kept;
+#[cfg(unix)]
+pub use launcher::end_with_launcher;
 pub use node::{Builder, Node, Outcome, Placement, Report, Running, ServiceReport};
 pub use observe::Event;
 pub use service::{Emits, Reads, Service};
-pub use supervision::Restart;
 pub use topology::{Problem, Topology, TopologyError};
 
 /// The snippets of the page are tests.

@@ -22,7 +22,7 @@ use mycelium_transports::stream::{STREAMS, TOPICS};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
-use crate::members::{MEMBERS, Standing, Watch};
+use crate::members::{MEMBERS, MemberState, Watch};
 use crate::node::Shared;
 use crate::plan::Ports;
 use crate::topology::Topology;
@@ -187,16 +187,16 @@ impl Links {
             let Some(control) = control.upgrade() else { return };
             match standing {
                 // No other process may read from here by this name.
-                Standing::Runs(process) => control.bind(member, process),
+                MemberState::Running(process) => control.bind(member, process),
                 // A name that belonged to a process still does: its connection is read to the end.
                 _ if bound.contains(member) => {}
                 _ => control.bind(member, NO_PROCESS),
             }
             bound.insert(member.to_owned());
             match standing {
-                Standing::Completed => control.completed(member),
-                Standing::Gone => control.gone(member),
-                Standing::Expected | Standing::Runs(_) => {}
+                MemberState::Completed => control.completed(member),
+                MemberState::Gone => control.gone(member),
+                MemberState::Expected | MemberState::Running(_) => {}
             }
         })
     }
@@ -318,7 +318,7 @@ impl Links {
 
     /// Whether a reader that the launcher runs, or will run again, has not taken all that there is for it.
     pub(crate) fn has_readers_to_come(&self) -> bool {
-        let comes = |node: &String| MEMBERS.standing(node).is_some_and(|told| !told.is_final());
+        let comes = |node: &String| MEMBERS.state(node).is_some_and(|told| !told.is_final());
         self.station.as_ref().is_some_and(|station| station.unfinished().iter().any(comes))
     }
 

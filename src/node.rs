@@ -116,6 +116,7 @@ impl Node {
     ///
     /// # Errors
     /// If it did not start, a service failed for good, or services had to be abandoned at the shutdown's deadline.
+    #[cfg(feature = "signals")]
     pub async fn run(self, executor: impl Executor) -> Result<Report, StartError> {
         let running = self.start(executor)?;
         let shared = running.shared.clone();

@@ -1,13 +1,11 @@
 //! Keeps a service running: restarts it after errors and panics, with growing pauses, and gives up in the end.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
-use mycelium_executor::Backoff;
+use mycelium_bundle::{Failures, Restart};
 use mycelium_transports::counters::{Line, ServiceValue};
 use mycelium_transports::local::{Publisher, Undelivered};
 
@@ -17,65 +15,6 @@ use crate::error::{Error, ShuttingDown};
 use crate::inbox::AnyInbox;
 use crate::node::{Departure, Outcome};
 use crate::service::Service;
-
-/// When and how often a service, or a member of a bundle, that failed is started again.
-///
-/// The pause before a restart doubles with each failure within the window, up to the longest, and is shortened by a
-/// random part of up to a half, so that those that failed together do not return together. Failures that are older
-/// than the window are forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Restart {
-    /// The most restarts within the window; one failure more, and the node, or the bundle, shuts down with an error.
-    pub limit: u32,
-    /// The window.
-    pub window: Duration,
-    /// The first pause.
-    pub backoff: Duration,
-    /// The longest pause.
-    pub longest: Duration,
-}
-
-impl Default for Restart {
-    /// Ten restarts a minute; pauses from 100 ms to 10 s.
-    fn default() -> Restart {
-        Restart {
-            limit: 10,
-            window: Duration::from_secs(60),
-            backoff: Duration::from_millis(100),
-            longest: Duration::from_secs(10),
-        }
-    }
-}
-
-/// The failures of one service, or of one member of a bundle, that still count.
-#[derive(Debug, Default)]
-pub(crate) struct Failures(VecDeque<Duration>);
-
-impl Failures {
-    /// The pause before the next start after a failure now, or `None` if that was one too many. `jitter` is random.
-    pub(crate) fn pause(
-        &mut self,
-        restart: &Restart,
-        now: Duration,
-        jitter: u64,
-    ) -> Option<Duration> {
-        while self.0.front().is_some_and(|failed| now.saturating_sub(*failed) > restart.window) {
-            self.0.pop_front();
-        }
-        let earlier = self.earlier();
-        if earlier >= restart.limit {
-            return None;
-        }
-        self.0.push_back(now);
-        let backoff = Backoff { first: restart.backoff, longest: restart.longest };
-        Some(backoff.pause(earlier, jitter))
-    }
-
-    /// How many there were before this one.
-    pub(crate) fn earlier(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
-    }
-}
 
 /// All that a service needs from its first start to its last end.
 pub struct Life<S: Service> {
@@ -113,7 +52,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         let shared = life.context.shared.clone();
         let executor = life.context.executor.clone();
         let (now, jitter) = (executor.now(), life.context.random());
-        let restarts = failures.earlier();
+        let restarts = failures.count();
         let pause = failures.pause(&life.restart, now, jitter);
         let Some(pause) = pause.filter(|_| !failure.permanent) else {
             tracing::error!(service = life.context.name(), error = failure.text, "failed for good");
@@ -231,43 +170,4 @@ fn report(undelivered: &Undelivered) {
         sequence = undelivered.sequence,
         "message given up: handling it failed each time it was delivered"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RESTART: Restart = Restart {
-        limit: 3,
-        window: Duration::from_secs(10),
-        backoff: Duration::from_secs(1),
-        longest: Duration::from_secs(3),
-    };
-
-    #[test]
-    fn pauses_double_up_to_the_longest_and_the_limit_holds() {
-        let mut failures = Failures::default();
-        let pauses = [0, 1, 2, 3].map(|now| failures.pause(&RESTART, Duration::from_secs(now), 0));
-        assert_eq!(
-            pauses.map(|pause| pause.map(|pause| pause.as_secs())),
-            [Some(1), Some(2), Some(3), None]
-        );
-    }
-
-    #[test]
-    fn quiet_time_is_forgiving() {
-        let mut failures = Failures::default();
-        for now in 0..100 {
-            let pause = failures.pause(&RESTART, Duration::from_secs(now * 11), 0);
-            assert_eq!(pause, Some(Duration::from_secs(1)));
-        }
-    }
-
-    #[test]
-    fn jitter_takes_up_to_a_half() {
-        let pause = |jitter| Failures::default().pause(&RESTART, Duration::ZERO, jitter);
-        assert_eq!(pause(u64::MAX), Some(Duration::from_millis(500)));
-        let middle = pause(u64::MAX / 2).expect("a first failure");
-        assert!(middle > Duration::from_millis(740) && middle < Duration::from_millis(760));
-    }
 }

@@ -17,13 +17,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mycelium_bundle::Restart;
 use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::Policy;
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::Place;
-use crate::supervision::Restart;
 use execution::{Budget, ClassName, RefusedName, RunName, ThreadName, WaitName};
 use link::LinkSection;
 pub(crate) use socket::Access;

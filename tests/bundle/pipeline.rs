@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mycelium::bundle::{Bundle, end_with_launcher};
+use mycelium::end_with_launcher;
 use mycelium::{Context, Delivery, Node, Result, StartError, Topology, message, service};
+use mycelium_bundle::Bundle;
 use mycelium_tokio::Tokio;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::field::{Field, Visit};
