@@ -7,7 +7,7 @@
 mod log;
 mod socket;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -18,134 +18,13 @@ use mycelium_transports::exchange::{
     Control, Dialer, Identity, Notice, Observer, Offer, Station, Want,
 };
 use mycelium_transports::local::Policy;
-use mycelium_transports::stream::{STREAMS, TOPICS};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
 use crate::members::{MEMBERS, MemberState, Watch};
-use crate::node::Shared;
-use crate::plan::Ports;
-use crate::topology::Topology;
+use crate::shared::Shared;
 use log::Log;
-pub(crate) use socket::LONGEST_PATH;
 use socket::{Socket, connect};
-
-/// Topics between this node and the others, by node, each with the strictest policy of its readers on the reading side.
-#[derive(Debug, Default)]
-pub(crate) struct Neighbours {
-    /// What this node reads of others; a topic stands once for each service that emits it.
-    pub(crate) publishers: BTreeMap<String, Vec<(&'static str, Policy)>>,
-    /// What others read of this node.
-    pub(crate) readers: BTreeMap<String, Vec<(&'static str, Policy)>>,
-}
-
-impl Neighbours {
-    /// Those of `node`, which has `services`; `known` are the services of all nodes.
-    pub(crate) fn new(
-        node: &str,
-        topology: &Topology,
-        known: &[(String, Ports)],
-        services: &[(String, Ports)],
-    ) -> Result<Neighbours, BuildError> {
-        let mut neighbours = Neighbours::default();
-        for (other, names) in topology.places() {
-            let theirs = || known.iter().filter(|(name, _)| names.contains(&name.as_str()));
-            for (_, ports) in theirs() {
-                for port in &ports.reads {
-                    topology.check_access(other, "reads", port.topic)?;
-                }
-                for port in &ports.emits {
-                    topology.check_access(other, "writes", port.topic)?;
-                }
-            }
-            if other == node {
-                continue;
-            }
-            let publishers = neighbours.publishers.entry(other.to_owned()).or_default();
-            for port in theirs().flat_map(|(_, ports)| &ports.emits) {
-                let policy = strictest(topology, port.topic, services.iter());
-                publishers.extend(policy.map(|policy| (port.topic, policy)));
-            }
-            check_limits(other, node, publishers.iter().map(|(topic, _)| *topic))?;
-            let readers = neighbours.readers.entry(other.to_owned()).or_default();
-            let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
-            let mut sent = Vec::new();
-            for topic in mine.map(|port| port.topic) {
-                let policy = strictest(topology, topic, theirs());
-                sent.extend(policy.map(|_| topic));
-                let is_new = readers.iter().all(|(known, _)| *known != topic);
-                readers.extend(policy.filter(|_| is_new).map(|policy| (topic, policy)));
-            }
-            check_limits(node, other, sent.into_iter())?;
-        }
-        neighbours.publishers.retain(|_, topics| !topics.is_empty());
-        neighbours.readers.retain(|_, topics| !topics.is_empty());
-        if !neighbours.readers.is_empty() {
-            topology.check_socket(node)?;
-        }
-        neighbours.publishers.keys().try_for_each(|peer| topology.check_socket(peer))?;
-        Ok(neighbours)
-    }
-
-    /// How many other nodes read a topic of this one in a gating mode.
-    pub(crate) fn gating_readers(&self, topic: &str) -> usize {
-        let readers = self.readers.values().flatten();
-        readers.filter(|(read, policy)| *read == topic && policy.is_gating()).count()
-    }
-
-    /// Whether any other node reads from this one in a gating mode.
-    pub(crate) fn gates(&self) -> bool {
-        self.readers.values().flatten().any(|(_, policy)| policy.is_gating())
-    }
-
-    /// The nodes that this one shares a topic with in a gating mode, whichever of the two publishes it.
-    pub(crate) fn sharing(&self, topic: &str) -> impl Iterator<Item = &str> {
-        let all = self.publishers.iter().chain(&self.readers);
-        all.filter_map(move |(node, topics)| {
-            let gating = |(name, policy): &(&str, Policy)| *name == topic && policy.is_gating();
-            topics.iter().any(gating).then_some(node.as_str())
-        })
-    }
-
-    /// Whether another node reads a topic of this one.
-    pub(crate) fn reads(&self, topic: &str) -> bool {
-        self.readers.values().flatten().any(|(read, _)| *read == topic)
-    }
-
-    /// Whether another node writes a topic that is read here.
-    pub(crate) fn writes(&self, topic: &str) -> bool {
-        self.publishers.values().flatten().any(|(written, _)| *written == topic)
-    }
-}
-
-/// Whether a link has room for what `reader` reads from `publisher`: `topics` has one item for each publisher.
-fn check_limits(
-    publisher: &str,
-    reader: &str,
-    topics: impl Iterator<Item = &'static str> + Clone,
-) -> Result<(), BuildError> {
-    let distinct = topics.clone().collect::<BTreeSet<_>>().len();
-    for (what, limit, found) in
-        [("topics", TOPICS, distinct), ("publishers", STREAMS, topics.count())]
-    {
-        if found > limit {
-            let (publisher, reader) = (publisher.to_owned(), reader.to_owned());
-            return Err(BuildError::LinkLimit { publisher, reader, what, limit, found });
-        }
-    }
-    Ok(())
-}
-
-/// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay where they are.
-fn strictest<'a>(
-    topology: &Topology,
-    topic: &str,
-    services: impl Iterator<Item = &'a (String, Ports)>,
-) -> Option<Policy> {
-    let reads = |ports: &Ports| ports.reads.iter().any(|port| port.topic == topic);
-    let readers = services.filter(|(_, ports)| topic != DeadLetter::TOPIC && reads(ports));
-    readers.map(|(name, _)| topology.policy(name, topic)).min()
-}
 
 /// The links of a running node.
 pub(crate) struct Links {
@@ -159,7 +38,7 @@ impl Links {
     /// Announces the readers, listens for them, and dials the publishers.
     pub(crate) fn start(shared: &Arc<Shared>) -> Result<Links, StartError> {
         let mut links = Links { control: Arc::default(), station: None, watch: None };
-        let neighbours = &shared.plan.neighbours;
+        let neighbours = &shared.plan.peer_topics;
         if neighbours.publishers.is_empty() && neighbours.readers.is_empty() {
             return Ok(links);
         }
@@ -214,22 +93,22 @@ impl Links {
             plan.topology.default_link(),
             executor.clone(),
             self.control.clone(),
-            shared.counters().clone(),
+            shared.topics.counters().clone(),
             observer.clone(),
         );
         for (other, user) in plan.topology.owners() {
             station.bind_user(other, user);
         }
-        for (reader, topics) in &plan.neighbours.readers {
+        for (reader, topics) in &plan.peer_topics.readers {
             let link = station.link(reader, plan.topology.link(&plan.node, reader));
             link.map_err(|error| failed(format!("with `{reader}`: {error}")))?;
             for (topic, policy) in topics {
-                let announced = shared.named_topic(topic);
+                let announced = shared.topics.named(topic);
                 let announced = announced.map(|topic| station.announce(reader, &topic, *policy));
                 announced.transpose().map_err(BuildError::Topic)?;
             }
         }
-        for topic in shared.topics().filter(|topic| topic.name() != DeadLetter::TOPIC) {
+        for topic in shared.topics.all().filter(|topic| topic.name() != DeadLetter::TOPIC) {
             station.redeliver(topic.name(), plan.topology.redelivery(topic.name()));
             let readers = plan.topology.readers(topic.name());
             station.add(Offer { topic, readers });
@@ -257,7 +136,7 @@ impl Links {
         let (plan, executor) = (&shared.plan, &shared.executor);
         let mut wants: Vec<Want> = Vec::new();
         for (name, policy) in topics {
-            let topic = shared.named_topic(name);
+            let topic = shared.topics.named(name);
             let topic =
                 topic.filter(|topic| wants.iter().all(|want| want.topic.name() != topic.name()));
             wants.extend(topic.map(|topic| Want { topic, policy: *policy }));
@@ -270,7 +149,7 @@ impl Links {
             config: plan.topology.link(&plan.node, peer),
             executor: executor.clone(),
             control: self.control.clone(),
-            counters: shared.counters().clone(),
+            counters: shared.topics.counters().clone(),
             observer,
         };
         let reading = dialer.run().map_err(|error| StartError::Link {
@@ -382,7 +261,7 @@ fn observer(shared: &Arc<Shared>, log: &Arc<Log>) -> Observer {
         if let Notice::GivenUp { undelivered } = &notice
             && let Some(shared) = shared.upgrade()
         {
-            shared.bury(undelivered);
+            shared.topics.bury(undelivered);
         }
         log(notice);
     })

@@ -2,37 +2,21 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use futures_util::FutureExt;
-use mycelium_bundle::{Failures, Restart};
-use mycelium_transports::counters::{Line, ServiceValue};
-use mycelium_transports::local::{Publisher, Undelivered};
+use mycelium_bundle::Failures;
+use mycelium_transports::counters::ServiceValue;
+use mycelium_transports::local::Undelivered;
 
-use crate::context::Context;
 use crate::dead_letter::DeadLetter;
 use crate::error::{Error, ShuttingDown};
-use crate::inbox::AnyInbox;
-use crate::node::{Departure, Outcome};
-use crate::service::Service;
-
-/// All that a service needs from its first start to its last end.
-pub struct Life<S: Service> {
-    pub(crate) factory: Box<dyn FnMut() -> S + Send>,
-    pub(crate) context: Context<S>,
-    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// `None` if nothing is read that could become one.
-    pub(crate) dead_letters: Option<Publisher<DeadLetter>>,
-    pub(crate) restart: Restart,
-    pub(crate) line: Line<ServiceValue>,
-    /// Dropped last: whoever waits for the service may rely on everything else being gone.
-    pub(crate) departure: Departure,
-}
+use crate::report::Outcome;
+use crate::service::{Life, Service};
 
 /// Runs a service until it ends, fails too often, or the node shuts down.
 pub async fn supervise<S: Service>(mut life: Life<S>) {
     // If another service cannot be placed, none runs.
-    life.context.shared.clone().placed.wait().await;
+    life.context.shared.clone().lifecycle.placed.wait().await;
     let mut failures = Failures::default();
     let mut instance = None;
     let mut failed: Option<String> = None;
@@ -57,7 +41,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         let Some(pause) = pause.filter(|_| !failure.permanent) else {
             tracing::error!(service = life.context.name(), error = failure.text, "failed for good");
             let restarts = if failure.permanent { 0 } else { restarts };
-            life.departure.outcome = Outcome::Failed { error: failure.text, restarts };
+            life.exit.outcome = Outcome::Failed { error: failure.text, restarts };
             break;
         };
         tracing::warn!(
@@ -68,19 +52,20 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         );
         failed = Some(failure.text);
         let wake = executor.sleep_until(now.saturating_add(pause));
-        if shared.shutdown.is_set() {
+        if shared.lifecycle.shutdown.is_set() {
             wake.await;
         } else {
             // What is left to do is better done before the shutdown's deadline.
-            futures_util::future::select(wake, std::pin::pin!(shared.shutdown.wait())).await;
+            futures_util::future::select(wake, std::pin::pin!(shared.lifecycle.shutdown.wait()))
+                .await;
         }
-        if shared.shutdown.is_set() && life.inboxes.is_empty() {
+        if shared.lifecycle.shutdown.is_set() && life.inboxes.is_empty() {
             // Without anything to drain, a shutdown is no time for another try.
             break life.complete();
         }
     }
     // Before its subscriptions go.
-    life.departure.announce();
+    life.exit.announce();
 }
 
 /// Why a run of a service ended early.
@@ -134,7 +119,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 impl<S: Service> Life<S> {
     fn complete(&mut self) {
-        self.departure.outcome = Outcome::Completed;
+        self.exit.outcome = Outcome::Completed;
         self.bury_what_was_given_up();
         for inbox in &self.inboxes {
             inbox.settle();

@@ -1,6 +1,5 @@
 //! The sockets of nodes: where one listens, and how another reaches it.
 
-pub(crate) use system::LONGEST_PATH;
 pub(super) use system::{Socket, connect};
 
 #[cfg(target_os = "linux")]
@@ -11,11 +10,10 @@ mod system {
 
     use mycelium_executor::{Executor, Listener, Peer};
     use mycelium_transports::exchange::{Connect, Notice, Observer};
-    pub(crate) use mycelium_transports::unix::LONGEST_PATH;
     use mycelium_transports::unix::{self, Access, Allowed, BindError, Bound};
 
     use crate::error::StartError;
-    use crate::topology::Access as Asked;
+    use crate::topology::socket::Access as Asked;
 
     /// How often a node checks that its socket is still at its path.
     const RECHECK: Duration = Duration::from_secs(1);
@@ -124,10 +122,7 @@ mod system {
     use mycelium_transports::exchange::{Connect, Observer};
 
     use crate::error::StartError;
-    use crate::topology::Access;
-
-    /// No path is too long for a socket that there is not.
-    pub(crate) const LONGEST_PATH: usize = usize::MAX;
+    use crate::topology::socket::Access;
 
     const NONE: &str = "nodes are joined on Linux only, so far: run all services in one node";
 

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
+use super::Topology;
+use super::error::{Problem, TopologyError};
 use super::values::Mode;
-use super::{Problem, Topology, TopologyError};
 
 /// Who reaches a socket, as far as the topology says: the default is its own user.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +27,7 @@ impl Topology {
     /// The socket of a node can have its path.
     pub(crate) fn check_socket(&self, node: &str) -> Result<(), TopologyError> {
         let path = self.socket(node);
-        let (limit, found) = (crate::links::LONGEST_PATH, path.as_os_str().len());
+        let (limit, found) = (super::values::LONGEST_PATH, path.as_os_str().len());
         if found <= limit {
             return Ok(());
         }

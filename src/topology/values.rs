@@ -2,12 +2,22 @@
 
 use std::time::Duration;
 
+use mycelium_core::wait::Wait;
+use mycelium_executor::{Class, OnRefusal};
 use mycelium_transports::local::Policy;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
+use crate::execution::{self, Run};
+
 /// Nothing here waits for longer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Longest path of a socket, in bytes.
+#[cfg(target_os = "linux")]
+pub(super) use mycelium_transports::unix::LONGEST_PATH;
+/// Nodes cannot listen here, so no path is too long.
+#[cfg(not(target_os = "linux"))]
+pub(super) const LONGEST_PATH: usize = usize::MAX;
 /// No ring holds more messages.
 const LARGEST: usize = 1 << 30;
 
@@ -153,5 +163,130 @@ impl<'de> Deserialize<'de> for Mode {
                 "invalid mode `{text}`: expected the permissions of a socket in octal, such as \"0660\""
             ))
         })
+    }
+}
+
+/// `"shared"`, `"dedicated"`, `"pinned(1)"`, `"pinned(1, 3)"`.
+#[derive(Clone, Debug)]
+pub(super) struct RunName(pub(super) Run);
+
+/// `"park"`, `"spin"`, `"spin-then-park(1000)"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitName(pub(super) Wait);
+
+/// A name that a thread can have.
+#[derive(Clone, Debug)]
+pub(super) struct ThreadName(pub(super) String);
+
+/// `"normal"`, `"fifo(10)"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClassName(pub(super) Class);
+
+/// `"fail"`, `"warn"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RefusedName(pub(super) OnRefusal);
+
+/// A number of messages from 1 on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget(pub(super) u32);
+
+impl<'de> Deserialize<'de> for RunName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RunName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let run = match call(&text) {
+            ("shared", None) => Run::Shared,
+            ("dedicated", None) => Run::Dedicated,
+            ("pinned", Some(cores)) => Run::Pinned(cores_of(cores).map_err(D::Error::custom)?),
+            _ => {
+                return Err(D::Error::custom(format!(
+                    "a service cannot run `{text}`; expected one of: shared, dedicated, pinned(1), pinned(1, 3)"
+                )));
+            }
+        };
+        Ok(RunName(run))
+    }
+}
+
+fn cores_of(list: &str) -> Result<Vec<usize>, String> {
+    let parts = list.split(',').map(str::trim).filter(|_| !list.trim().is_empty());
+    let cores = parts.map(|core| {
+        core.parse()
+            .map_err(|_| format!("`{core}` is no core; expected a number as in pinned(1, 3)"))
+    });
+    let cores: Vec<usize> = cores.collect::<Result<_, String>>()?;
+    execution::check_cores(&cores)?;
+    Ok(cores)
+}
+
+impl<'de> Deserialize<'de> for WaitName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WaitName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wait = match call(&text) {
+            ("park", None) => Some(Wait::Park),
+            ("spin", None) => Some(Wait::Spin),
+            ("spin-then-park", Some(looks)) => looks.trim().parse().ok().map(Wait::SpinThenPark),
+            _ => None,
+        };
+        wait.map(WaitName).ok_or_else(|| {
+            D::Error::custom(format!(
+                "a service cannot wait by `{text}`; expected one of: park, spin, spin-then-park(1000), a number of looks"
+            ))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for ThreadName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ThreadName, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        execution::check_thread_name(&name).map_err(D::Error::custom)?;
+        Ok(ThreadName(name))
+    }
+}
+
+impl<'de> Deserialize<'de> for ClassName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ClassName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let class = match call(&text) {
+            ("normal", None) => Some(Class::Normal),
+            ("fifo", Some(priority)) => {
+                let priority = priority.trim().parse().ok();
+                priority.filter(|given| execution::PRIORITIES.contains(given)).map(Class::Fifo)
+            }
+            _ => None,
+        };
+        class.map(ClassName).ok_or_else(|| {
+            D::Error::custom(format!(
+                "there is no class `{text}`; expected one of: normal, fifo(1) to fifo(99)"
+            ))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for RefusedName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RefusedName, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "fail" => Ok(RefusedName(OnRefusal::Fail)),
+            "warn" => Ok(RefusedName(OnRefusal::Warn)),
+            other => Err(D::Error::custom(format!(
+                "what is refused cannot `{other}`; expected one of: fail, warn"
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Budget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Budget, D::Error> {
+        match u32::deserialize(deserializer)? {
+            0 => Err(D::Error::custom(execution::BUDGET)),
+            budget => Ok(Budget(budget)),
+        }
+    }
+}
+
+/// `name`, or `name(arguments)`.
+fn call(text: &str) -> (&str, Option<&str>) {
+    match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+        Some((name, arguments)) => (name, Some(arguments)),
+        None => (text, None),
     }
 }
