@@ -74,7 +74,7 @@ impl<S: Service> Context<S> {
             let poll = publisher.poll_emit(context, &message);
             if poll.is_pending() {
                 stall.watch(context, &**executor, &mut waiting_since, || {
-                    let by = publisher.held_by();
+                    let by = publisher.blocked_by();
                     let reader = by.as_deref().unwrap_or("?");
                     tracing::warn!(service = &**name, topic = M::TOPIC, reader, "emit waits");
                 });

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mycelium_executor::{SpawnError, ThreadError};
+use mycelium_transports::endpoint::BindError;
 use mycelium_transports::exchange::LayoutMismatch;
 use mycelium_transports::local::TopicError;
 
@@ -321,6 +322,13 @@ pub enum StartError {
         /// Why not.
         problem: String,
     },
+    /// A node cannot listen at its endpoint.
+    Bind {
+        /// The node.
+        node: String,
+        /// Why not.
+        error: BindError,
+    },
     /// Users who may connect to the node cannot reach its socket.
     Unreachable {
         /// The node.
@@ -411,6 +419,7 @@ impl fmt::Display for StartError {
             StartError::Link { node, problem } => {
                 write!(f, "node `{node}` cannot be joined with others: {problem}")
             }
+            StartError::Bind { node, error } => write!(f, "node `{node}` cannot listen: {error}"),
             StartError::Unreachable { node, socket, directory, user } => {
                 match user {
                     Some(user) => write!(f, "user {user}")?,

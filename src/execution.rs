@@ -5,7 +5,7 @@ use std::fmt;
 
 use mycelium_core::wait::Wait;
 use mycelium_executor::{Class, OnRefusal};
-use mycelium_transports::local::Pulse;
+use mycelium_transports::local::TaskBudget;
 
 /// How a service is executed. The default shares the node's executor and sleeps while it waits.
 ///
@@ -56,7 +56,7 @@ impl Default for Execution {
             thread: None,
             class: Class::default(),
             refused: OnRefusal::default(),
-            budget: Pulse::BUDGET,
+            budget: TaskBudget::BUDGET,
             executor: None,
         }
     }
@@ -218,7 +218,7 @@ impl fmt::Display for Execution {
         if self.refused == OnRefusal::Warn {
             write!(f, ", refused = \"warn\"")?;
         }
-        if self.budget != Pulse::BUDGET {
+        if self.budget != TaskBudget::BUDGET {
             write!(f, ", budget = {}", self.budget)?;
         }
         match &self.executor {

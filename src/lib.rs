@@ -97,7 +97,7 @@ pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{
     Delivery, EmitError, Gap, GapReason, Policy, Publisher, Received, Refusal, TryRecv,
 };
-pub use mycelium_transports::{counters, own_directory};
+pub use mycelium_transports::{counters, private_directory};
 
 pub use context::{Clock, JoinHandle};
 pub use dead_letter::DeadLetter;

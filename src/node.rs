@@ -19,7 +19,7 @@ use futures_util::future::{Either, select};
 use mycelium_executor::Executor;
 
 use crate::error::{BuildError, StartError};
-use crate::links::Links;
+use crate::links::{LinkSetup, Links};
 use crate::observe::Observers;
 use crate::plan::Plan;
 #[cfg(feature = "signals")]
@@ -123,7 +123,15 @@ impl Node {
             prepared.push((service.prepare)(&shared, &links, resolved)?);
         }
         // Before any service runs, so that readers in other nodes miss nothing either.
-        let _ = links.set(Links::start(&shared)?);
+        let _ = links.set(Links::start(&LinkSetup {
+            node: &shared.plan.node,
+            topology: &shared.plan.topology,
+            peer_topics: &shared.plan.peer_topics,
+            topics: shared.topics.all(),
+            executor: &shared.executor,
+            counters: shared.topics.counters(),
+            on_notice: shared.on_notice(),
+        })?);
         shared.plan.warn_of_loose_ends();
         tracing::info!(
             node = shared.plan.node,

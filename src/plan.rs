@@ -15,7 +15,7 @@ use crate::error::BuildError;
 use crate::topology::Topology;
 use dead_letters::DeadLetterPlan;
 use flows::{flows, reaches, refuse_blocking_cycles};
-use peer_topics::PeerTopics;
+pub(crate) use peer_topics::PeerTopics;
 pub use ports::{Port, Ports};
 
 /// Gating subscriptions that a topic takes beside those of the topology: made at run time, by nodes that the topology does

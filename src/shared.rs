@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_executor::Executor;
-use mycelium_transports::exchange::LayoutMismatch;
+use mycelium_transports::exchange::{LayoutMismatch, Notice};
 
 use crate::error::{BuildError, StartError};
 use crate::observe::{Event, Observers};
@@ -97,8 +97,22 @@ impl Shared {
         tracing::error!(node = self.plan.node, error, "gives up");
     }
 
+    /// The callback for notices of links that concern the whole node. It holds the state weakly: links do not keep a node.
+    pub(crate) fn on_notice(self: &Arc<Self>) -> Arc<dyn Fn(&Notice<'_>) + Send + Sync> {
+        let shared = Arc::downgrade(self);
+        Arc::new(move |notice| match (notice, shared.upgrade()) {
+            (Notice::TopicLayoutDiffers { peer, topic, mismatch }, Some(shared)) => {
+                shared.cannot_read(peer, topic, mismatch);
+            }
+            (Notice::DeadLettered { undelivered }, Some(shared)) => {
+                shared.topics.bury(undelivered);
+            }
+            _ => {}
+        })
+    }
+
     /// Another node publishes a topic with another layout: services here can never read it, and the node ends.
-    pub(crate) fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) {
+    fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) {
         self.failure.set(StartError::Layout {
             node: self.plan.node.clone(),
             peer: peer.to_owned(),

@@ -10,7 +10,7 @@ mod execution;
 mod link;
 mod links;
 mod sections;
-pub(crate) mod socket;
+mod socket;
 mod values;
 
 use std::fs;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_core::wait::Wait;
-use mycelium_transports::local::{Finisher, Flusher, Publisher, Pulse};
+use mycelium_transports::local::{Finisher, DeferredWakes, Publisher, TaskBudget};
 
 use crate::error::BuildError;
 use crate::execution::Execution;
@@ -16,8 +16,8 @@ pub struct Wiring<'a> {
     shared: &'a Arc<Shared>,
     service: &'a str,
     wait: Wait,
-    pub(crate) pulse: Arc<Pulse>,
-    pub(crate) flushers: Vec<Flusher>,
+    pub(crate) pulse: Arc<TaskBudget>,
+    pub(crate) flushers: Vec<DeferredWakes>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
     /// How subscriptions are ended from outside, with their topics.
     pub(crate) finishers: Vec<(&'static str, Finisher)>,
@@ -33,7 +33,7 @@ impl<'a> Wiring<'a> {
             shared,
             service,
             wait: execution.wait,
-            pulse: Pulse::with_budget(execution.budget),
+            pulse: TaskBudget::with_budget(execution.budget),
             flushers: Vec::new(),
             inboxes: Vec::new(),
             finishers: Vec::new(),
@@ -48,7 +48,7 @@ impl<'a> Wiring<'a> {
         let policy = self.shared.plan.topology.policy(self.service, M::TOPIC);
         let topic = self.shared.topics.of::<M>()?;
         let mut subscription = topic.subscribe::<M>(self.service, policy)?;
-        subscription.wait_by(self.wait);
+        subscription.set_wait_strategy(self.wait);
         self.flushers.push(subscription.attach(&self.pulse));
         self.finishers.push((M::TOPIC, subscription.finisher()));
         let inbox = Inbox::new(format!("{}.{}", self.service, M::TOPIC), subscription);
@@ -62,7 +62,7 @@ impl<'a> Wiring<'a> {
     /// If the topic cannot take it.
     pub fn output<M: Message>(&mut self) -> Result<Publisher<M>, BuildError> {
         let mut publisher = self.shared.topics.publisher::<M>(self.service)?;
-        publisher.wait_by(self.wait);
+        publisher.set_wait_strategy(self.wait);
         self.flushers.push(publisher.attach(&self.pulse));
         Ok(publisher)
     }

@@ -166,7 +166,7 @@ async fn what_a_reader_leaves_behind_is_counted() {
     assert_eq!(feed.value("taken"), 2);
     let sent = report.counters.iter().find(|line| line.label("publisher") == "Source").unwrap();
     assert_eq!(sent.value("sent"), 50);
-    assert_eq!(feed.value("left") + sent.value("unheard") + 2, 50);
+    assert_eq!(feed.value("left") + sent.value("no_subscribers") + 2, 50);
 }
 
 /// The message in hand of a service that ends well was received, wherever the subscription is then.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use mycelium::{BuildError, Context, Node, Report, Result, Running, StartError, Topology, service};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
+use mycelium_transports::endpoint::BindError;
 
 use crate::numbers::{Counter, Number, Taker, within};
 
@@ -316,7 +317,7 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
         let near = within(near.join()).await.unwrap();
         let far = within(far.join()).await.unwrap();
         let of = |report: &Report, value: &str| -> u64 {
-            let feeds = report.counters.iter().filter(|line| line.kind == Kind::Feed);
+            let feeds = report.counters.iter().filter(|line| line.kind == Kind::Edge);
             feeds.map(|line| line.value(value)).sum()
         };
         let taken = [&far, &near].map(|report| of(report, "taken"));
@@ -333,9 +334,9 @@ async fn a_node_that_runs_already_is_not_started_again() {
     let (pair, _received) = Pair::new("twice");
     let far = pair.start("far", 0, true);
     let again = pair.node(TOPOLOGY, "far", 0, true).unwrap().start(Tokio::current().unwrap());
-    let Err(StartError::Link { node, problem }) = again else { panic!("two nodes of one name") };
+    let Err(StartError::Bind { node, error }) = again else { panic!("two nodes of one name") };
     assert_eq!(node, "far");
-    assert!(problem.starts_with("a live process listens at"), "{problem}");
+    assert!(matches!(error, BindError::InUse { .. }), "{error}");
     far.shutdown();
     _ = within(far.join()).await;
 }

@@ -11,7 +11,7 @@
 //!
 //! All are bounded: a sender waits for room. `bounded(capacity)` (feature `alloc`) makes one on the heap; an `Inline`
 //! in a `static` needs no heap. How a side waits is its own choice ([`Wait`](crate::wait::Wait)), made by
-//! [`Sender::wait_by`] and [`Receiver::wait_by`]; any executor will do, as all that is asked of it is a `Waker`. Threads
+//! [`Sender::set_wait_strategy`] and [`Receiver::set_wait_strategy`]; any executor will do, as all that is asked of it is a `Waker`. Threads
 //! without an executor use `mycelium_executor::block_on`.
 //!
 //! **Closing.** A channel closes when all senders or all receivers are gone. After the senders, receivers get what is

@@ -180,7 +180,7 @@ macro_rules! for_each_ring {
                 let count = Arc::new(Count(AtomicUsize::new(0)));
                 let waker = Waker::from(count.clone());
                 let mut context = Context::from_waker(&waker);
-                receiver.wait_by(Wait::Spin);
+                receiver.set_wait_strategy(Wait::Spin);
                 let mut recv = pin!(receiver.recv());
                 for polls in 1..9 {
                     assert!(recv.as_mut().poll(&mut context).is_pending());
@@ -194,7 +194,7 @@ macro_rules! for_each_ring {
                 let count = Arc::new(Count(AtomicUsize::new(0)));
                 let waker = Waker::from(count.clone());
                 let mut context = Context::from_waker(&waker);
-                receiver.wait_by(Wait::SpinThenPark(3 * Wait::LOOKS));
+                receiver.set_wait_strategy(Wait::SpinThenPark(3 * Wait::LOOKS));
                 let mut recv = pin!(receiver.recv());
                 for woken in [1, 2, 2, 2] {
                     assert!(recv.as_mut().poll(&mut context).is_pending());

@@ -14,7 +14,7 @@ use mycelium_core::ring::stamped;
 use mycelium_core::ring::{Consumer, Producer};
 use mycelium_transports_lines::counters::Region;
 use mycelium_transports_lines::local::{
-    Delivery, Policy, Pulse, Schema, Topic, TryRecv, poll_with,
+    Delivery, Policy, Schema, TaskBudget, Topic, TryRecv, poll_with,
 };
 
 use crate::rtrb;
@@ -372,7 +372,7 @@ fn emit(capacity: usize) -> Subject {
     let topic = Topic::new("wide", Schema::of::<Wide>(), capacity, Region::new(16)).expect("fits");
     let mut subscription = topic.subscribe::<Wide>("reader", Policy::Block).expect("the first");
     let mut publisher = topic.publisher::<Wide>("writer", 1).expect("the first");
-    let (there, here) = (Pulse::new(), Pulse::new());
+    let (there, here) = (TaskBudget::new(), TaskBudget::new());
     let mut of_publisher = [publisher.attach(&there)];
     let mut of_subscription = [subscription.attach(&here)];
     let (mut sent, mut taken) = (numbers(), numbers());

@@ -88,8 +88,8 @@ fn once<F: Future>(future: F) -> Poll<F::Output> {
 fn both_sides_park(wait: Wait) {
     bounded(2, move || {
         let (mut sender, mut receiver) = one();
-        sender.wait_by(wait);
-        receiver.wait_by(wait);
+        sender.set_wait_strategy(wait);
+        receiver.set_wait_strategy(wait);
         let taken = run(vec![receives(receiver, 3), sends(sender, &[0, 1, 2])]);
         assert_eq!(taken[0], [0, 1, 2]);
     });

@@ -4,14 +4,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use mycelium_transports::local::{Flusher, Pulse, poll_with};
+use mycelium_transports::local::{DeferredWakes, TaskBudget, poll_with};
 
 use super::watchdog::PollMark;
 
 /// What surrounds each poll of a service.
 pub(super) struct PollHooks {
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) flushers: Vec<Flusher>,
+    pub(super) pulse: Arc<TaskBudget>,
+    pub(super) flushers: Vec<DeferredWakes>,
     /// Without a watchdog it is `None`.
     pub(super) mark: Option<Arc<PollMark>>,
 }

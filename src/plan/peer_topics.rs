@@ -1,6 +1,7 @@
-//! The topics that cross links: which other nodes this one reads from, and which read from it. Both follow from the
-//! topology and from what all services of the program declare, so both sides of a link know of each other before either
-//! runs.
+//! Which topics a node shares with each other node of the topology.
+//!
+//! This follows from the topology and from what the services of the whole program declare. So both
+//! nodes of a link know of each other before either of them runs, and their topics are in its limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,18 +14,19 @@ use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
 use crate::topology::Topology;
 
-/// Topics between this node and the others, by node, each with the strictest policy of its readers on the reading side.
+/// Topics that a node shares with others, by the name of the other node. Each topic has the strictest
+/// policy of its subscriptions at the reading node.
 #[derive(Debug, Default)]
 pub(crate) struct PeerTopics {
-    /// What this node reads of others; a topic stands once for each service that emits it.
+    /// What this node reads from others: a topic is listed once for each service that publishes it.
     pub(crate) publishers: BTreeMap<String, Vec<(&'static str, Policy)>>,
-    /// What others read of this node.
+    /// What others read from this node.
     pub(crate) readers: BTreeMap<String, Vec<(&'static str, Policy)>>,
 }
 
 impl PeerTopics {
-    /// Those of `node`, which has `services`; `known` are the services of all nodes.
-    pub(super) fn new(
+    /// Those of `node`, which runs `services`. `known` are the services of all nodes.
+    pub(crate) fn new(
         node: &str,
         topology: &Topology,
         known: &[(String, Ports)],
@@ -64,24 +66,30 @@ impl PeerTopics {
         peer_topics.publishers.retain(|_, topics| !topics.is_empty());
         peer_topics.readers.retain(|_, topics| !topics.is_empty());
         if !peer_topics.readers.is_empty() {
-            topology.check_socket(node)?;
+            topology.check_endpoint(node)?;
         }
-        peer_topics.publishers.keys().try_for_each(|peer| topology.check_socket(peer))?;
+        peer_topics.publishers.keys().try_for_each(|peer| topology.check_endpoint(peer))?;
         Ok(peer_topics)
     }
 
-    /// How many other nodes read a topic of this one in a gating mode.
+    /// Whether this node shares no topic with any other.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.publishers.is_empty() && self.readers.is_empty()
+    }
+
+    /// The number of other nodes with a gating subscription to a topic of this node.
     pub(crate) fn gating_readers(&self, topic: &str) -> usize {
         let readers = self.readers.values().flatten();
         readers.filter(|(read, policy)| *read == topic && policy.is_gating()).count()
     }
 
-    /// Whether any other node reads from this one in a gating mode.
+    /// Whether any other node has a gating subscription to a topic of this node.
     pub(crate) fn gates(&self) -> bool {
         self.readers.values().flatten().any(|(_, policy)| policy.is_gating())
     }
 
-    /// The nodes that this one shares a topic with in a gating mode, whichever of the two publishes it.
+    /// The nodes with which this node shares a topic that has a gating subscription, whichever of the
+    /// two nodes publishes it.
     pub(crate) fn sharing(&self, topic: &str) -> impl Iterator<Item = &str> {
         let all = self.publishers.iter().chain(&self.readers);
         all.filter_map(move |(node, topics)| {
@@ -90,18 +98,19 @@ impl PeerTopics {
         })
     }
 
-    /// Whether another node reads a topic of this one.
+    /// Whether another node reads a topic of this node.
     pub(crate) fn reads(&self, topic: &str) -> bool {
         self.readers.values().flatten().any(|(read, _)| *read == topic)
     }
 
-    /// Whether another node writes a topic that is read here.
+    /// Whether another node publishes a topic that this node reads.
     pub(crate) fn writes(&self, topic: &str) -> bool {
         self.publishers.values().flatten().any(|(written, _)| *written == topic)
     }
 }
 
-/// Whether a link has room for what `reader` reads from `publisher`: `topics` has one item for each publisher.
+/// Checks the limits of a link for what `reader` reads from `publisher`. `topics` has one item for
+/// each publisher.
 fn check_limits(
     publisher: &str,
     reader: &str,
@@ -119,7 +128,8 @@ fn check_limits(
     Ok(())
 }
 
-/// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay where they are.
+/// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay in
+/// the node that made them.
 fn strictest<'a>(
     topology: &Topology,
     topic: &str,

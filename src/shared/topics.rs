@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::counters::Region;
-use mycelium_transports::local::{Hold, Publisher, Schema, Topic, Undelivered};
+use mycelium_transports::local::{KeepOpen, Publisher, Schema, Topic, Undelivered};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
@@ -29,7 +29,7 @@ struct Registry {
     /// Topics with a publisher outside the services.
     from_outside: BTreeSet<&'static str>,
     /// Keeps the subscriptions to dead letters open while a service or a link may write some.
-    dead_letters: Option<Hold>,
+    dead_letters: Option<KeepOpen>,
 }
 
 impl Topics {
@@ -42,7 +42,7 @@ impl Topics {
             let topic =
                 Topic::with_readers(name, schema, capacity, planned.gating, counters.clone())?;
             if *name == DeadLetter::TOPIC && plan.dead_letters.are_read() {
-                registry.dead_letters = Some(topic.hold());
+                registry.dead_letters = Some(topic.keep_open());
             }
             registry.topics.insert(name, topic);
         }
@@ -66,13 +66,8 @@ impl Topics {
         Ok(topic)
     }
 
-    pub(crate) fn named(&self, name: &str) -> Option<Arc<Topic>> {
-        self.registry().topics.get(name).cloned()
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<Topic>> + use<> {
-        let topics: Vec<_> = self.registry().topics.values().cloned().collect();
-        topics.into_iter()
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        self.registry().topics.values().cloned().collect()
     }
 
     pub(crate) fn counters(&self) -> &Arc<Region> {
@@ -98,7 +93,7 @@ impl Topics {
     }
 
     /// Publishes a message that a link has given up, if a service of this node reads dead letters.
-    pub(crate) fn bury(&self, undelivered: &Undelivered) {
+    pub(super) fn bury(&self, undelivered: &Undelivered) {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
             && let Ok(mut dead_letters) = self.publisher::<DeadLetter>("links")
         {

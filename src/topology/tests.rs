@@ -131,9 +131,9 @@ fn links_that_make_no_sense_are_refused() {
 fn sockets_lie_where_the_topology_says() {
     let text = "[node.a]\nsocket = \"/run/a.sock\"\n[node.b]\n";
     let topology = Topology::parse("t.toml", text).unwrap();
-    assert_eq!(topology.socket("a"), Path::new("/run/a.sock"));
-    assert!(topology.socket("b").to_string_lossy().ends_with("-t/b.sock"));
-    assert_eq!(topology.in_directory("/run/x").socket("b"), Path::new("/run/x/b.sock"));
+    assert_eq!(topology.endpoint("a").to_string(), "/run/a.sock");
+    assert!(topology.endpoint("b").to_string().ends_with("-t/b.sock"));
+    assert_eq!(topology.in_directory("/run/x").endpoint("b").to_string(), "/run/x/b.sock");
 }
 
 fn execution(section: &str, coded: Execution) -> Execution {

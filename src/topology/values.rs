@@ -12,12 +12,6 @@ use crate::execution::{self, Run};
 
 /// Nothing here waits for longer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-/// Longest path of a socket, in bytes.
-#[cfg(target_os = "linux")]
-pub(super) use mycelium_transports::unix::LONGEST_PATH;
-/// Nodes cannot listen here, so no path is too long.
-#[cfg(not(target_os = "linux"))]
-pub(super) const LONGEST_PATH: usize = usize::MAX;
 /// No ring holds more messages.
 const LARGEST: usize = 1 << 30;
 

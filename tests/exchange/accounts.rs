@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mycelium_transports::counters::{Kind, Region};
-use mycelium_transports::local::{Delivery, Policy, Schema, Sight, Topic, TopicError};
+use mycelium_transports::local::{Delivery, EgressItem, Policy, Schema, Topic, TopicError};
 
-use crate::station::{Number, Place, Side, take, until, within};
+use crate::harness::{Number, Place, Side, take, until, within};
 
 /// What can have become of a message, by the names of the counters.
 pub(crate) const FATES: [&str; 6] =
@@ -14,7 +14,7 @@ pub(crate) const FATES: [&str; 6] =
 
 /// How many messages something has become of.
 pub(crate) fn fates(side: &Side) -> u64 {
-    FATES.iter().map(|fate| side.sum(Kind::Feed, fate)).sum()
+    FATES.iter().map(|fate| side.sum(Kind::Edge, fate)).sum()
 }
 
 fn topic(capacity: usize) -> Arc<Topic> {
@@ -25,8 +25,8 @@ fn topic(capacity: usize) -> Arc<Topic> {
 async fn what_a_connected_reader_did_not_take_is_undelivered() {
     let place = Place::new("accounts-undelivered");
     let (there, here) = Side::pair(8, 8);
-    let station = Arc::new(there.station_for("here", Policy::Block));
-    there.serve(station.clone(), &place.socket());
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    there.serve(server.clone(), &place.socket());
     let reader = here.reader();
     here.read("there", &place.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
@@ -36,28 +36,28 @@ async fn what_a_connected_reader_did_not_take_is_undelivered() {
     }
     drop(publisher);
     until("all of it has arrived", || reader.depth() == 8).await;
-    assert_eq!(station.progress(), 0, "what lies in a ring is not confirmed");
+    assert_eq!(server.progress(), 0, "what lies in a ring is not confirmed");
     there.control.drain();
     there.control.stop();
     within("all links have ended", there.control.ended()).await;
     let expected = vec![("here".to_owned(), "numbers".to_owned(), 8)];
-    assert_eq!(station.undelivered(), expected, "nobody will ever take these");
+    assert_eq!(server.undelivered(), expected, "nobody will ever take these");
 }
 
 #[tokio::test]
 async fn the_reading_side_accounts_for_all_that_its_relay_brought() {
     let place = Place::new("accounts-relay");
     let (there, here) = Side::pair(8, 64);
-    let station = there.station_for("here", Policy::DropOldest);
+    let server = there.server_for("here", Policy::DropOldest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(station, &place.socket());
+    there.serve(server, &place.socket());
     here.read("there", &place.socket(), Policy::DropOldest);
     assert!(matches!(within("a gap", reader.recv()).await, Some(Delivery::Gap(_))));
     take(&mut reader, 12..20).await;
     reader.done();
-    let sent = here.sum(Kind::Publisher, "sent") - here.sum(Kind::Feed, "joined_at");
+    let sent = here.sum(Kind::Publisher, "sent") - here.sum(Kind::Edge, "joined_at");
     assert_eq!(sent, fates(&here) + reader.depth() as u64);
 }
 
@@ -65,21 +65,21 @@ async fn the_reading_side_accounts_for_all_that_its_relay_brought() {
 fn an_observing_tap_accounts_for_all_that_was_sent() {
     let counters = Region::new(16);
     let topic = Topic::new("numbers", Schema::of::<Number>(), 8, counters.clone()).unwrap();
-    let mut tap = topic.tap::<()>("reader", Policy::DropOldest).unwrap();
+    let mut tap = topic.egress_reader::<()>("reader", Policy::DropOldest).unwrap();
     let mut publisher = topic.publisher::<Number>("publisher", 7).unwrap();
     (0..4).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    let source = &mut tap.sources()[0];
+    let source = &mut tap.streams()[0];
     // They go out, and before the other side confirms them they are overwritten.
     for _ in 0..4 {
-        assert!(matches!(source.look(), Sight::Message(_)));
+        assert!(matches!(source.next_item(), EgressItem::Message(_)));
         source.advance();
     }
     (4..24).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    assert_eq!(source.look(), Sight::Gap(12));
+    assert_eq!(source.next_item(), EgressItem::Gap(12));
     source.release(4);
     let depth = tap.depth() as u64;
     let lines = counters.read();
-    let feed = lines.iter().find(|line| line.kind == Kind::Feed).unwrap();
+    let feed = lines.iter().find(|line| line.kind == Kind::Edge).unwrap();
     let passed: u64 =
         ["taken", "overwritten", "left", "unknown"].iter().map(|name| feed.value(name)).sum();
     assert_eq!(passed + depth, 24, "{feed:?}, depth {depth}");
@@ -109,7 +109,7 @@ fn two_publishers_of_a_topic_have_two_epochs() {
 fn a_relay_keeps_the_room_that_it_promised_while_readers_come_and_go() {
     const ROUNDS: u32 = if cfg!(debug_assertions) { 300_000 } else { 100_000_000 };
     let topic = topic(2);
-    let mut relay = topic.relay("publisher", 7, 0).unwrap();
+    let mut relay = topic.remote_publisher("publisher", 7, 0).unwrap();
     let over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         for _ in 0..3 {

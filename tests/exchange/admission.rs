@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium_executor::Stream;
+use mycelium_transports::endpoint::unix;
 use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::Policy;
-use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
-use crate::station::{
+use crate::harness::{
     Number, PATIENCE, Place, Side, connect, end, frame, hear, hello, say, subscribe, take, until,
     within,
 };
@@ -23,7 +23,7 @@ use crate::station::{
 /// What a child of this test does, and where.
 const PART: &str = "MYCELIUM_ADMISSION_PART";
 const PLACE: &str = "MYCELIUM_ADMISSION_PLACE";
-/// Strangers of a crowd. Each costs the station much more without optimisation.
+/// Strangers of a crowd. Each costs the server much more without optimisation.
 const CROWD: usize = if cfg!(debug_assertions) { 200 } else { 1000 };
 
 const GATING: u8 = 0;
@@ -83,7 +83,7 @@ fn crowd(path: &Path, drips: bool) {
             open.push_back((stream, said + 1));
             continue;
         }
-        // It stays until the station closes it, and is renewed then.
+        // It stays until the server closes it, and is renewed then.
         let mut bytes = [0; 4096];
         let is_open = loop {
             match stream.read(&mut bytes) {
@@ -98,7 +98,7 @@ fn crowd(path: &Path, drips: bool) {
     }
 }
 
-/// A station for the reader `here`, in a process that may have 64 descriptors.
+/// A server for the reader `here`, in a process that may have 64 descriptors.
 fn serve_with_few_descriptors(path: &Path, limits: Option<usize>) {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: most }).unwrap();
@@ -109,7 +109,7 @@ fn serve_with_few_descriptors(path: &Path, limits: Option<usize>) {
             (there.config.connections, there.config.handshakes) = (most, most);
             there.config.per_process = most;
         }
-        let serving = there.serve(there.station_for("here", Policy::Block), path);
+        let serving = there.serve(there.server_for("here", Policy::Block), path);
         serving.await.unwrap();
     });
 }
@@ -138,16 +138,16 @@ async fn gets_in(path: &Path, boot: u64) -> Duration {
 async fn a_full_backlog_is_tried_again_after_the_first_pause() {
     let place = Place::new("admission-backlog");
     let here = Side::new("here", 1, 8);
-    let mut dialer = here.dialer("there", &place.socket(), vec![here.want(Policy::Block)]);
+    let mut client = here.client("there", &place.socket(), vec![here.interest(Policy::Block)]);
     let pauses: Arc<Mutex<Vec<Duration>>> = Arc::default();
     let seen = pauses.clone();
-    dialer.connect = Box::new(|| Box::pin(async { Err(ErrorKind::WouldBlock.into()) }));
-    dialer.observer = Arc::new(move |notice| {
+    client.connect = Box::new(|| Box::pin(async { Err(ErrorKind::WouldBlock.into()) }));
+    client.observer = Arc::new(move |notice| {
         let Notice::Unreachable { pause, .. } = notice else { return };
         seen.lock().unwrap().push(pause);
     });
-    let first = dialer.config.retry.first;
-    let reading = tokio::spawn(dialer.run().unwrap());
+    let first = client.config.retry.first;
+    let reading = tokio::spawn(client.run().unwrap());
     until("it has tried", || pauses.lock().unwrap().len() >= 10).await;
     assert!(pauses.lock().unwrap().iter().all(|pause| *pause <= first), "{pauses:?}");
     here.control.drain();
@@ -161,7 +161,7 @@ async fn a_stranger_does_not_hold_a_publisher() {
         let place = Place::new("admission-gate");
         let (there, here) = Side::pair(8, 8);
         let mut reader = here.reader();
-        let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+        let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
         let reading = here.read("there", &place.socket(), Policy::Block);
         within("both have met", there.control.ready()).await;
         let mut stranger = named(&place.socket(), "stranger").await;
@@ -189,7 +189,7 @@ async fn silent_connections_make_room_for_whoever_comes() {
     let mut there = Side::new("there", 1, 8);
     // They stay until they are told to go.
     there.config.handshake = PATIENCE;
-    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
     let mut silent = VecDeque::new();
     for _ in 0..there.config.handshakes {
         silent.push_back(connect(&place.socket()).await);
@@ -208,7 +208,7 @@ async fn named_connections_leave_the_places_of_readers_alone() {
     let place = Place::new("admission-named");
     let mut there = Side::new("there", 1, 8);
     there.config.connections = 16;
-    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
     let mut idle = Vec::new();
     for me in 0..15 {
         let node = format!("idle-{me}-");
@@ -246,7 +246,7 @@ async fn a_reader_gets_in_while_a_crowd_renews_its_connections() {
     for part in ["silent", "drip"] {
         let place = Place::new("admission-crowd");
         let there = Side::new("there", 1, 8);
-        let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+        let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
         let crowd = Part::run(part, &place.socket());
         until("they come", || there.notices.total() > CROWD).await;
         let mut times = Vec::new();

@@ -9,7 +9,7 @@ use mycelium_transports::local::{Delivery, Gap, GapReason, Policy};
 use mycelium_transports::stream::STREAMS;
 use tokio::sync::Semaphore;
 
-use crate::station::{Number, Place, Side, end, take, until, within};
+use crate::harness::{Number, Place, Side, end, take, until, within};
 
 #[tokio::test]
 async fn what_is_published_there_is_received_here_and_so_is_its_end() {
@@ -20,7 +20,7 @@ async fn what_is_published_there_is_received_here_and_so_is_its_end() {
     // The reader comes first.
     let reading = here.read("there", &place.socket(), Policy::Block);
     tokio::task::yield_now().await;
-    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
     let mut publisher = there.publisher();
     let control = there.control.clone();
     let writing = tokio::spawn(async move {
@@ -43,7 +43,7 @@ async fn what_is_published_there_is_received_here_and_so_is_its_end() {
 async fn a_full_reader_holds_its_publisher_and_no_other() {
     let place = Place::new("exchange-full");
     let (there, here) = Side::pair(8, 8);
-    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
     let mut reader = here.reader();
     let reading = here.read("there", &place.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
@@ -69,11 +69,11 @@ async fn a_full_reader_holds_its_publisher_and_no_other() {
 async fn an_observer_is_told_exactly_what_it_missed_while_it_was_away() {
     let place = Place::new("exchange-observer");
     let (there, here) = Side::pair(8, 64);
-    let station = there.station_for("here", Policy::DropOldest);
+    let server = there.server_for("here", Policy::DropOldest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    let serving = there.serve(station, &place.socket());
+    let serving = there.serve(server, &place.socket());
     let reading = here.read("there", &place.socket(), Policy::DropOldest);
     let gap = within("a gap", reader.recv()).await;
     let Some(Delivery::Gap(gap)) = gap else { panic!("a gap comes first: {gap:?}") };
@@ -88,11 +88,11 @@ async fn an_observer_is_told_exactly_what_it_missed_while_it_was_away() {
 async fn a_latest_reader_that_was_announced_misses_nothing_unsaid_before_it_comes() {
     let place = Place::new("exchange-latest");
     let (there, here) = Side::pair(8, 64);
-    let station = there.station_for("here", Policy::Latest);
+    let server = there.server_for("here", Policy::Latest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(station, &place.socket());
+    there.serve(server, &place.socket());
     here.read("there", &place.socket(), Policy::Latest);
     let gap = within("a gap", reader.recv()).await;
     let Some(Delivery::Gap(gap)) = gap else { panic!("a gap comes first: {gap:?}") };
@@ -104,11 +104,11 @@ async fn a_latest_reader_that_was_announced_misses_nothing_unsaid_before_it_come
 async fn a_reader_that_comes_with_another_policy_gets_what_was_kept_for_it_or_a_gap() {
     let place = Place::new("exchange-policy");
     let (there, here) = Side::pair(64, 64);
-    let station = there.station_for("here", Policy::Block);
+    let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(station, &place.socket());
+    there.serve(server, &place.socket());
     here.read("there", &place.socket(), Policy::DropOldest);
     within("they have met", there.control.ready()).await;
     publisher.try_emit(Number { value: 5 }).unwrap();
@@ -124,11 +124,11 @@ async fn a_reader_that_comes_with_another_policy_gets_what_was_kept_for_it_or_a_
 async fn what_is_left_is_brought_to_a_reader_that_comes_while_the_links_drain() {
     let place = Place::new("exchange-drain");
     let (there, here) = Side::pair(64, 64);
-    let station = there.station_for("here", Policy::Block);
+    let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     drop(publisher);
-    there.serve(station, &place.socket());
+    there.serve(server, &place.socket());
     there.control.drain();
     let mut reader = here.reader();
     here.read("there", &place.socket(), Policy::Block);
@@ -141,8 +141,8 @@ async fn what_is_left_is_brought_to_a_reader_that_comes_while_the_links_drain() 
 async fn a_dialer_that_was_not_polled_yet_is_not_ready() {
     let place = Place::new("exchange-ready");
     let here = Side::new("here", 2, 8);
-    let wants = vec![here.want(Policy::Block)];
-    let reading = here.dialer("there", &place.socket(), wants).run().unwrap();
+    let interests = vec![here.interest(Policy::Block)];
+    let reading = here.client("there", &place.socket(), interests).run().unwrap();
     assert_eq!(here.control.ready().now_or_never(), None, "nobody has met anybody");
     drop(reading);
 }
@@ -160,10 +160,10 @@ async fn a_topic_that_is_refused_has_found_its_other_side_on_both_sides() {
     let place = Place::new("exchange-digest");
     let (there, mut here) = Side::pair(8, 8);
     here.carry::<Other>(8);
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    there.serve(there.server_for("here", Policy::Block), &place.socket());
     here.read("there", &place.socket(), Policy::Block);
     within("the reader knows", here.control.ready()).await;
-    within("so does the station", there.control.ready()).await;
+    within("so does the server", there.control.ready()).await;
 }
 
 /// Every publisher's messages come once, in order and as its own, while publishers come and go.
@@ -175,7 +175,7 @@ async fn streams_are_not_mixed_up_when_publishers_come_and_go() {
     let place = Place::new("exchange-mix");
     let (there, here) = Side::pair(64, 64);
     let mut reader = here.reader();
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    there.serve(there.server_for("here", Policy::Block), &place.socket());
     here.read("there", &place.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     // These have half of the link's streams, and the topic does not end in between.
@@ -218,7 +218,7 @@ async fn streams_are_not_mixed_up_when_publishers_come_and_go() {
 async fn every_publisher_is_heard_however_many_there_are_in_its_turn() {
     let place = Place::new("exchange-streams");
     let (there, here) = Side::pair(8, 8);
-    let station = there.station_for("here", Policy::Block);
+    let server = there.server_for("here", Policy::Block);
     let mut reader = here.reader();
     let many = 1 + STREAMS as u64;
     let publisher = |n| there.numbers.publisher::<Number>(&format!("p{n}"), n).unwrap();
@@ -226,7 +226,7 @@ async fn every_publisher_is_heard_however_many_there_are_in_its_turn() {
     for (value, publisher) in (0..).zip(&mut publishers) {
         publisher.try_emit(Number { value }).unwrap();
     }
-    there.serve(station, &place.socket());
+    there.serve(server, &place.socket());
     here.read("there", &place.socket(), Policy::Block);
     for count in 0..many {
         if count + 1 == many {

@@ -3,15 +3,15 @@
 use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::{Delivery, GapReason, Policy};
 
-use crate::station::{Number, Place, Side, Wire, end, take, until, within};
+use crate::harness::{Number, Place, Side, Wire, end, take, until, within};
 
 /// It confirms what it took when the connection is lost, and says goodbye on the next one before its stream goes on there.
 async fn leaves_unheard(name: &str, redelivery: Redelivery) -> Option<Delivery<Number>> {
     let place = Place::new(name);
     let (there, here) = Side::pair(64, 64);
-    let mut station = there.station_for("here", Policy::Block);
-    station.redeliver("numbers", redelivery);
-    let serving = there.serve(station, &place.socket());
+    let mut server = there.server_for("here", Policy::Block);
+    server.redeliver("numbers", redelivery);
+    let serving = there.serve(server, &place.socket());
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
@@ -59,7 +59,7 @@ async fn what_it_may_have_had_does_not_come_again_if_it_is_to_come_once_at_most(
 async fn what_comes_after_its_subscriptions_have_left_is_for_its_next_process() {
     let place = Place::new("away-after");
     let (there, here) = Side::pair(64, 64);
-    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();

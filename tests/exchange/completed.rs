@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mycelium_executor::Backoff;
 use mycelium_transports::local::{Delivery, Policy};
 
-use crate::station::{Number, PATIENCE, Place, Side, take, until, within};
+use crate::harness::{Number, PATIENCE, Place, Side, take, until, within};
 
 #[tokio::test]
 async fn nobody_waits_for_a_publisher_that_has_completed() {
@@ -36,7 +36,7 @@ async fn what_is_missing_of_a_publisher_that_was_lost_and_is_past_is_told() {
         let place = Place::new(&format!("completed-lost-{gone}"));
         let (there, here) = Side::pair(64, 64);
         let mut reader = here.reader();
-        there.serve(there.station_for("here", Policy::Block), &place.socket());
+        there.serve(there.server_for("here", Policy::Block), &place.socket());
         let reading = here.read("there", &place.socket(), Policy::Block);
         let mut publisher = there.publisher();
         (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
@@ -60,7 +60,7 @@ async fn a_completed_publisher_that_is_connected_is_read_to_its_end() {
     let place = Place::new("completed-connected");
     let (there, here) = Side::pair(64, 64);
     let mut reader = here.reader();
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    there.serve(there.server_for("here", Policy::Block), &place.socket());
     here.read("there", &place.socket(), Policy::Block);
     let mut publisher = there.publisher();
     publisher.try_emit(Number { value: 0 }).unwrap();
@@ -79,8 +79,8 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
     for (was_there, told_before) in [(false, false), (true, false), (true, true)] {
         let place = Place::new(&format!("completed-reader-{was_there}-{told_before}"));
         let (there, here) = Side::pair(4, 4);
-        let station = Arc::new(there.station_for("here", Policy::Block));
-        there.serve(station.clone(), &place.socket());
+        let server = Arc::new(there.server_for("here", Policy::Block));
+        there.serve(server.clone(), &place.socket());
         let mut publisher = there.publisher();
         if was_there {
             let reader = here.reader();
@@ -103,11 +103,11 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
         for value in 8..100 {
             within("nobody holds it", publisher.emit(Number { value })).await.unwrap();
         }
-        assert!(station.unfinished().is_empty());
+        assert!(server.unfinished().is_empty());
         drop(publisher);
         there.control.drain();
         within("nothing is left to do", there.control.ended()).await;
-        assert!(station.undelivered().is_empty());
+        assert!(server.undelivered().is_empty());
     }
 }
 
@@ -115,16 +115,16 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
 async fn what_was_kept_for_a_reader_that_is_gone_was_not_delivered() {
     let place = Place::new("gone-reader");
     let there = Side::new("there", 1, 4);
-    let station = Arc::new(there.station_for("here", Policy::Block));
-    there.serve(station.clone(), &place.socket());
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    there.serve(server.clone(), &place.socket());
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     there.control.gone("here");
     assert!(within("it counts as met", there.control.ready()).await);
     drop(publisher);
     there.control.drain();
-    assert_eq!(station.unfinished(), ["here"]);
+    assert_eq!(server.unfinished(), ["here"]);
     there.control.stop();
     within("links end", there.control.ended()).await;
-    assert_eq!(station.undelivered(), [("here".to_owned(), "numbers".to_owned(), 3)]);
+    assert_eq!(server.undelivered(), [("here".to_owned(), "numbers".to_owned(), 3)]);
 }

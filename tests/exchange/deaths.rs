@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use mycelium_transports::counters::Kind;
-use mycelium_transports::exchange::{Redelivery, Station};
+use mycelium_transports::exchange::{Redelivery, TopicServer};
 use mycelium_transports::local::{Delivery, Gap, GapReason, Policy, Publisher, Subscription};
 use tokio::task::JoinHandle;
 
 use crate::accounts::fates;
+use crate::harness::{Number, Place, Side, until, within};
 use crate::lost::Big;
-use crate::station::{Number, Place, Side, until, within};
 
 /// A process that reads numbers, until it dies.
 struct Life {
@@ -52,7 +52,7 @@ impl Life {
 struct Scene {
     place: Place,
     there: Side,
-    station: Arc<Station>,
+    server: Arc<TopicServer>,
     publisher: Publisher<Number>,
 }
 
@@ -61,17 +61,17 @@ impl Scene {
     fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
         let place = Place::new(name);
         let there = Side::new("there", 1, 64);
-        let mut station = there.station_for("here", Policy::Block);
-        station.redeliver("numbers", redelivery);
-        let station = Arc::new(station);
-        there.serve(station.clone(), &place.socket());
+        let mut server = there.server_for("here", Policy::Block);
+        server.redeliver("numbers", redelivery);
+        let server = Arc::new(server);
+        there.serve(server.clone(), &place.socket());
         let mut publisher = there.publisher();
         (0..count).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-        Scene { place, there, station, publisher }
+        Scene { place, there, server, publisher }
     }
 
     async fn confirmed(&self, count: u64) {
-        until(&format!("{count} are confirmed"), || self.station.progress() == count).await;
+        until(&format!("{count} are confirmed"), || self.server.progress() == count).await;
     }
 }
 
@@ -93,9 +93,9 @@ async fn what_a_killed_reader_was_not_done_with_comes_again_and_is_marked() {
     }
     second.reader.done();
     scene.confirmed(20).await;
-    assert_eq!(scene.there.sum(Kind::Feed, "sent_again"), 15);
-    assert_eq!(scene.there.sum(Kind::Feed, "taken"), 20);
-    assert_eq!(second.side.sum(Kind::Feed, "redelivered"), 15);
+    assert_eq!(scene.there.sum(Kind::Edge, "sent_again"), 15);
+    assert_eq!(scene.there.sum(Kind::Edge, "taken"), 20);
+    assert_eq!(second.side.sum(Kind::Edge, "redelivered"), 15);
     let Scene { mut publisher, .. } = scene;
     publisher.try_emit(Number { value: 20 }).unwrap();
     assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
@@ -111,7 +111,7 @@ async fn what_comes_again_in_parts_is_marked() {
         side
     };
     let there = side("there", 1);
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    there.serve(there.server_for("here", Policy::Block), &place.socket());
     let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     (0..4).for_each(|value| publisher.try_emit(Big { values: [value; 60] }).unwrap());
     for (boot, again) in [(2, false), (3, true)] {
@@ -149,8 +149,8 @@ async fn what_was_lost_with_a_reader_is_told_to_the_next_if_it_is_to_come_once_a
     assert_eq!(second.next().await, (20, false));
     second.reader.done();
     until("all is accounted for", || fates(&there) == 21).await;
-    assert_eq!(there.sum(Kind::Feed, "unknown"), 19);
-    assert_eq!(there.sum(Kind::Feed, "sent_again"), 0);
+    assert_eq!(there.sum(Kind::Edge, "unknown"), 19);
+    assert_eq!(there.sum(Kind::Edge, "sent_again"), 0);
 }
 
 #[tokio::test]
@@ -166,13 +166,13 @@ async fn a_message_that_its_readers_die_of_is_given_up_and_no_other() {
     }
     scene.there.notices.until("given up", "message 7 ").await;
     let gap = life.gap().await;
-    assert_eq!((gap.count, gap.exact, gap.reason), (1, true, GapReason::GivenUp));
+    assert_eq!((gap.count, gap.exact, gap.reason), (1, true, GapReason::DeadLettered));
     for value in 8..20 {
         assert_eq!(life.next().await.0, value);
     }
     life.reader.done();
     until("all is accounted for", || fates(&scene.there) == 20).await;
-    assert_eq!(scene.there.sum(Kind::Feed, "dead_lettered"), 1);
+    assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 1);
 }
 
 /// `confirmed` is pending while the reader has the last message in hand.
@@ -218,7 +218,7 @@ async fn what_a_reader_leaves_when_it_is_asked_to_end_is_for_its_next_process() 
         }
         until("all is accounted for", || fates(&scene.there) == 10).await;
         let (taken, left) = if asked { (10, 0) } else { (4, 6) };
-        let found = ["taken", "left"].map(|value| scene.there.sum(Kind::Feed, value));
+        let found = ["taken", "left"].map(|value| scene.there.sum(Kind::Edge, value));
         assert_eq!(found, [taken, left], "asked: {asked}");
     }
 }
@@ -234,7 +234,7 @@ async fn a_gap_that_a_dead_process_was_not_told_of_is_told_to_the_next() {
     until("it is sent", || second.side.link("there", "missed") == 20).await;
     // Longer than a confirmation takes.
     tokio::time::sleep(4 * second.side.config.confirm).await;
-    assert_eq!(scene.station.progress(), 0);
+    assert_eq!(scene.server.progress(), 0);
     second.die(&scene.there).await;
     let mut third = Life::begin(4, &scene.place);
     assert_eq!(third.gap().await.count, 20);
@@ -280,8 +280,8 @@ async fn what_was_in_hand_at_an_abandoned_shutdown_is_marked() {
 async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
     let place = Place::new("deaths-observer");
     let there = Side::new("there", 1, 64);
-    let station = Arc::new(there.station_for("here", Policy::DropOldest));
-    there.serve(station.clone(), &place.socket());
+    let server = Arc::new(there.server_for("here", Policy::DropOldest));
+    there.serve(server.clone(), &place.socket());
     let mut publisher = there.publisher();
     let begin = |boot| {
         let side = Side::new("here", boot, 64);
@@ -295,7 +295,7 @@ async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
         assert_eq!(first.next().await, (value, false));
     }
     until("all arrive", || first.reader.depth() == 15).await;
-    until("what it was given is confirmed", || station.progress() == 5).await;
+    until("what it was given is confirmed", || server.progress() == 5).await;
     first.die(&there).await;
     publisher.try_emit(Number { value: 20 }).unwrap();
     let mut second = begin(3);
@@ -303,7 +303,7 @@ async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
     assert_eq!((gap.count, gap.exact), (15, true));
     assert_eq!(second.next().await, (20, false));
     until("all is accounted for", || fates(&there) == 21).await;
-    assert_eq!(there.sum(Kind::Feed, "unknown"), 15);
+    assert_eq!(there.sum(Kind::Edge, "unknown"), 15);
 }
 
 /// Processes that die before anybody there has asked for a message have had none in hand.
@@ -323,5 +323,5 @@ async fn no_message_is_given_up_for_processes_that_never_asked_for_one() {
     }
     life.reader.done();
     until("all is accounted for", || fates(&scene.there) == 20).await;
-    assert_eq!(scene.there.sum(Kind::Feed, "dead_lettered"), 0);
+    assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 0);
 }

@@ -12,12 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_core::message;
+use mycelium_transports::endpoint::unix;
 use mycelium_transports::local::{Delivery, Policy};
-use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
-use crate::station::{Number, Place, Side, end, frame, hello, subscribe, until, within};
+use crate::harness::{Number, Place, Side, end, frame, hello, subscribe, until, within};
 
 const PLACE: &str = "MYCELIUM_HOSTILE_PLACE";
 const READERS: [&str; 2] = ["good-0", "good-1"];
@@ -169,11 +169,11 @@ async fn good_readers_lose_nothing_beside_hostile_peers() {
     let seconds = std::env::var("HOSTILE_SECONDS").map_or(3, |text| text.parse().unwrap());
     let place = Place::new("hostile");
     let there = Side::new("there", 1, 256);
-    let mut station = there.station(None);
+    let mut server = there.server(None);
     for reader in READERS {
-        station.announce(reader, &there.numbers, Policy::Block).unwrap();
+        server.announce(reader, &there.numbers, Policy::Block).unwrap();
     }
-    let serving = there.serve(station, &place.socket());
+    let serving = there.serve(server, &place.socket());
     let began = Instant::now();
     let (mut reading, mut sides) = (Vec::new(), Vec::new());
     for (me, name) in READERS.into_iter().enumerate() {

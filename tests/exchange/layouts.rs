@@ -3,10 +3,10 @@
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::{Message, message};
 use mycelium_executor::{Executor, Stream};
+use mycelium_transports::endpoint::unix::BoundSocket;
 use mycelium_transports::local::Policy;
-use mycelium_transports::unix::Bound;
 
-use crate::station::{
+use crate::harness::{
     Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,
 };
 
@@ -41,7 +41,7 @@ async fn both_sides_are_told_and_the_reader_learns_which_field_it_is() {
     let place = Place::new("layouts-both");
     let (mut there, here) = Side::pair(8, 8);
     there.carry::<Wide>(8);
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &place.socket());
     let reading = here.read("there", &place.socket(), Policy::Block);
     let words = format!(
         "8 bytes, digest {} here; 16 bytes, digest {} there; \
@@ -60,11 +60,11 @@ async fn both_sides_are_told_and_the_reader_learns_which_field_it_is() {
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// What a station answers that rejects the layout, says these features, and then, asked to describe it, these frames.
+/// What a server answers that rejects the layout, says these features, and then, asked to describe it, these frames.
 async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side {
     let place = Place::new(test);
     let here = Side::new("here", 2, 8);
-    let bound = Bound::at(place.socket()).unwrap();
+    let bound = BoundSocket::at(place.socket()).unwrap();
     let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
     let reading = here.read("there", &place.socket(), Policy::Block);
     let (mut stream, _) = within("it connects", listener.accept()).await.unwrap();
@@ -143,7 +143,7 @@ async fn no_answer_of_a_peer_keeps_the_reader_from_being_told() {
 async fn a_node_that_only_reads_answers_that_there_is_no_layout_to_know() {
     let place = Place::new("layouts-reader");
     let here = Side::new("here", 2, 8);
-    let bound = Bound::at(place.socket()).unwrap();
+    let bound = BoundSocket::at(place.socket()).unwrap();
     let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
     let reading = here.read("there", &place.socket(), Policy::Block);
     let (mut stream, _) = within("it connects", listener.accept()).await.unwrap();
@@ -170,7 +170,7 @@ fn ask(topic: &str, offset: u32) -> Vec<u8> {
 async fn only_who_may_read_a_topic_is_told_its_layout() {
     let place = Place::new("layouts-forbidden");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(Some(&["here".to_owned()])), &place.socket());
+    let serving = there.serve(there.server(Some(&["here".to_owned()])), &place.socket());
     let cases = [
         ("here", "numbers", 0, 55_u16, 55_u32),
         ("here", "numbers", 50, 5, 55),
@@ -208,7 +208,7 @@ async fn only_who_may_read_a_topic_is_told_its_layout() {
 async fn who_asks_twice_for_a_topic_is_told_so() {
     let place = Place::new("layouts-twice");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &place.socket());
     let mut stream = connect(&place.socket()).await;
     // In a mode that holds nobody, which anybody may ask for.
     let first = subscribe::<Number>(1, 8);

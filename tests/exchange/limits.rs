@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_transports::counters::Kind;
-use mycelium_transports::exchange::Want;
+use mycelium_transports::endpoint::unix;
+use mycelium_transports::exchange::TopicInterest;
 use mycelium_transports::local::{Delivery, Policy, Schema, Topic};
 use mycelium_transports::stream::{STREAMS, TOPICS};
-use mycelium_transports::unix;
 use tokio::time::Instant;
 
-use crate::station::{
+use crate::harness::{
     Number, PATIENCE, Place, Side, Wire, connect, end, hear, hello, say, take, until, within,
 };
 
 #[tokio::test]
 async fn a_dialer_that_wants_more_topics_than_a_link_has_room_for_is_refused() {
-    let place = Place::new("limits-wants");
+    let place = Place::new("limits-interests");
     let here = Side::new("here", 1, 8);
-    let wants = |count| vec![here.want(Policy::Block); count];
-    let run = |count| here.dialer("there", &place.socket(), wants(count)).run();
+    let interests = |count| vec![here.interest(Policy::Block); count];
+    let run = |count| here.client("there", &place.socket(), interests(count)).run();
     assert!(run(TOPICS).is_ok());
     assert!(run(TOPICS + 1).is_err());
 }
@@ -30,12 +30,12 @@ async fn a_dialer_that_wants_more_topics_than_a_link_has_room_for_is_refused() {
 async fn a_dialer_that_wants_too_many_topics_says_so() {
     let place = Place::new("limits-topics");
     let here = Side::new("here", 2, 8);
-    let wants = (0..1 + TOPICS).map(|number| {
+    let interests = (0..1 + TOPICS).map(|number| {
         let (name, schema) = (format!("numbers-{number}"), Schema::of::<Number>());
         let topic = Topic::new(&name, schema, 8, here.counters.clone()).unwrap();
-        Want { topic, policy: Policy::Block }
+        TopicInterest { topic, policy: Policy::Block }
     });
-    assert!(here.dialer("there", &place.socket(), wants.collect()).run().is_err());
+    assert!(here.client("there", &place.socket(), interests.collect()).run().is_err());
 }
 
 #[tokio::test]
@@ -43,8 +43,8 @@ async fn no_more_strangers_are_let_in_than_may_be_in_the_handshake() {
     let place = Place::new("limits-handshake");
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 2;
-    there.serve(there.station(None), &place.socket());
-    // All of them are there before the station looks.
+    there.serve(there.server(None), &place.socket());
+    // All of them are there before the server looks.
     let strangers: Vec<UnixStream> =
         (0..8).map(|_| unix::connect(&place.socket()).unwrap()).collect();
     until("the oldest have gone", || there.notices.count("down", "") == 6).await;
@@ -60,7 +60,7 @@ async fn no_more_are_let_in_than_there_is_room_for_and_who_is_not_is_told_of() {
     there.config.connections = 8;
     // They stay until they are told to go.
     there.config.handshake = PATIENCE;
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &place.socket());
     let mut mute = Vec::new();
     for _ in 0..23 {
         mute.push(connect(&place.socket()).await);
@@ -87,7 +87,7 @@ async fn no_more_are_let_in_than_there_is_room_for_and_who_is_not_is_told_of() {
         say(&mut refused, &hello("one-too-many", 1, 1)).await;
         hear(&mut refused).await;
     }
-    assert_eq!(notices.count("turned away", "there are as many connections as there may be"), 20);
+    assert_eq!(notices.count("turned away", "the limit of connections is reached"), 20);
     until("they have gone", || notices.count("down", "") == 43).await;
     assert_eq!((notices.count("up", ""), there.link("there", "turned_away")), (8, 20));
     drop(known.pop());
@@ -103,7 +103,7 @@ async fn who_is_turned_away_again_and_again_comes_less_often() {
     let place = Place::new("limits-namesake");
     let (there, here) = Side::pair(8, 8);
     let namesake = Side::new("here", 3, 8);
-    there.serve(there.station(None), &place.socket());
+    there.serve(there.server(None), &place.socket());
     here.read("there", &place.socket(), Policy::Block);
     here.notices.until("up", "").await;
     let began = Instant::now();
@@ -118,12 +118,13 @@ async fn who_is_turned_away_again_and_again_comes_less_often() {
 async fn strangers_do_not_keep_a_topic_from_its_own_publishers() {
     let place = Place::new("limits-readers");
     let there = Side::new("there", 1, 8);
-    there.serve(there.station(None), &place.socket());
+    there.serve(there.server(None), &place.socket());
     let mut strangers = Vec::new();
     for name in ["one", "two", "three"] {
         let side = Side::new(name, 2, 8);
-        let dialer = side.dialer("there", &place.socket(), vec![side.want(Policy::Block); TOPICS]);
-        tokio::spawn(dialer.run().unwrap());
+        let client =
+            side.client("there", &place.socket(), vec![side.interest(Policy::Block); TOPICS]);
+        tokio::spawn(client.run().unwrap());
         strangers.push(side);
     }
     for side in &strangers {
@@ -143,9 +144,9 @@ async fn streams_that_ended_and_nobody_looked_at_are_bounded() {
         side.config.confirm = Duration::from_millis(1);
         side.config.retry.first = Duration::from_millis(1);
     }
-    let station = Arc::new(there.station_for("here", Policy::Block));
+    let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
-    there.serve(station.clone(), &place.socket());
+    there.serve(server.clone(), &place.socket());
     here.read("there", &place.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let _stays = there.numbers.publisher::<Number>("stays", 1 << 40).unwrap();
@@ -168,7 +169,7 @@ async fn streams_that_ended_and_nobody_looked_at_are_bounded() {
         let Some(Delivery::Msg(_)) = within(&what, reader.recv()).await else { panic!("{what}") };
     }
     reader.done();
-    until("all is confirmed", || station.progress() == 1000).await;
+    until("all is confirmed", || server.progress() == 1000).await;
 }
 
 /// What a peer calls itself stands in counters, where own names are checked for the same reason.
@@ -176,12 +177,12 @@ async fn streams_that_ended_and_nobody_looked_at_are_bounded() {
 async fn a_peer_does_not_name_itself_into_the_labels_of_counters() {
     let place = Place::new("limits-label");
     let (there, here) = (Side::new("there", 1, 8), Side::new("x role=reader\nlink=y", 2, 8));
-    there.serve(there.station(None), &place.socket());
+    there.serve(there.server(None), &place.socket());
     here.read("there", &place.socket(), Policy::Block);
     let met = || there.notices.count("up", "") + there.notices.count("turned away", "") > 0;
     until("they have met", met).await;
     for line in there.counters.read().iter().filter(|line| line.kind == Kind::Link) {
-        assert!(["publisher", "station"].contains(&line.label("role")), "{line:?}");
+        assert!(["publisher", "server"].contains(&line.label("role")), "{line:?}");
     }
 }
 
@@ -191,7 +192,7 @@ async fn garbage_disturbs_no_reader() {
     let place = Place::new("limits-garbage");
     let (there, here) = Side::pair(16, 16);
     let mut reader = here.reader();
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    there.serve(there.server_for("here", Policy::Block), &place.socket());
     here.read("there", &place.socket(), Policy::Block);
     within("they have met", there.control.ready()).await;
     // What a proper reader says, to be spoiled.

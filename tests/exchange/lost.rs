@@ -10,13 +10,13 @@ use mycelium_transports::local::{Delivery, Policy, Publisher};
 use tokio::task::JoinHandle;
 
 use crate::accounts::{FATES, fates};
-use crate::station::{Number, Place, Side, Wire, take, until, within};
+use crate::harness::{Number, Place, Side, Wire, take, until, within};
 
 #[tokio::test]
 async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is_not_doubled() {
     let place = Place::new("lost-unconfirmed");
     let (there, here) = Side::pair(64, 64);
-    let station = there.station_for("here", Policy::Block);
+    let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     drop(publisher);
@@ -24,7 +24,7 @@ async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is
     let wire = Wire::new();
     // Who it is, and what it wants; not that anything has arrived.
     wire.limit_up(Some(2));
-    there.serve(station, &place.socket());
+    there.serve(server, &place.socket());
     here.read_over(&wire, &place.socket(), Policy::Block);
     take(&mut reader, 0..3).await;
     wire.until_held("the reader confirms").await;
@@ -36,16 +36,16 @@ async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is
 async fn an_end_that_is_lost_with_the_connection_is_said_again_and_is_no_gap() {
     let place = Place::new("lost-end");
     let (there, here) = Side::pair(64, 64);
-    let station = Arc::new(there.station_for("here", Policy::Block));
+    let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(station.clone(), &place.socket());
+    there.serve(server.clone(), &place.socket());
     here.read_over(&wire, &place.socket(), Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     take(&mut reader, 0..3).await;
     reader.done();
-    until("all is confirmed", || station.progress() == 3).await;
+    until("all is confirmed", || server.progress() == 3).await;
     wire.limit_down(Some(0));
     drop(publisher);
     wire.until_held("the end is on its way").await;
@@ -59,7 +59,7 @@ async fn that_a_topic_has_ended_is_said_again_after_a_lost_connection() {
     let (there, here) = Side::pair(64, 64);
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    there.serve(there.server_for("here", Policy::Block), &place.socket());
     here.read_over(&wire, &place.socket(), Policy::Block);
     let publisher = there.publisher();
     within("both have met", there.control.ready()).await;
@@ -118,10 +118,10 @@ async fn a_connection_that_is_lost_again_and_again_loses_and_doubles_nothing() {
     let place = Place::new("lost-cuts");
     let (there, mut here) = Side::pair(64, 16);
     eager(&mut here);
-    let station = Arc::new(there.station_for("here", Policy::Block));
+    let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(station.clone(), &place.socket());
+    there.serve(server.clone(), &place.socket());
     here.read_over(&wire, &place.socket(), Policy::Block);
     let publisher = there.publisher();
     // Half of what is said is lost on its way.
@@ -136,10 +136,10 @@ async fn a_connection_that_is_lost_again_and_again_loses_and_doubles_nothing() {
     }
     let count = writing.await.unwrap();
     assert_eq!(next, count);
-    until("all has arrived", || station.progress() == count).await;
+    until("all has arrived", || server.progress() == count).await;
     for side in [&there, &here] {
-        assert_eq!(FATES.map(|fate| side.sum(Kind::Feed, fate)), [count, 0, 0, 0, 0, 0]);
-        let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Feed, "joined_at");
+        assert_eq!(FATES.map(|fate| side.sum(Kind::Edge, fate)), [count, 0, 0, 0, 0, 0]);
+        let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Edge, "joined_at");
         assert_eq!(sent, count);
     }
 }
@@ -162,7 +162,7 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
     }
     let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
     let wire = Wire::new();
-    there.serve(there.station_for("here", policy), &place.socket());
+    there.serve(there.server_for("here", policy), &place.socket());
     here.read_over(&wire, &place.socket(), policy);
     let publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     let limit = |wire: &Wire, round| wire.limit_down((round % 3 != 0).then_some(round % 4));
@@ -186,7 +186,7 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
     assert_eq!(next, writing.await.unwrap());
     assert_eq!(gaps > 0, !policy.is_gating());
     assert_eq!(fates(&here), next);
-    assert_eq!(here.sum(Kind::Publisher, "sent") - here.sum(Kind::Feed, "joined_at"), next);
+    assert_eq!(here.sum(Kind::Publisher, "sent") - here.sum(Kind::Edge, "joined_at"), next);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use mycelium_executor::Stream;
-use mycelium_transports::exchange::Station;
+use mycelium_transports::exchange::TopicServer;
 use mycelium_transports::local::Policy;
 
-use crate::station::{
+use crate::harness::{
     Number, Place, Side, connect, end, hear, hello, say, subscribe, take, within,
 };
 
 const UNWELCOME: u16 = 4;
 const NAME_TAKEN: u16 = 7;
 
-/// The reason of the close frame at the end of what a station said.
+/// The reason of the close frame at the end of what a server said.
 fn close_reason(heard: &[u8]) -> u16 {
     let mut rest = heard;
     let mut reason = 0;
@@ -44,7 +44,7 @@ async fn refusal(place: &Place, node: &str) -> u16 {
 async fn nobody_is_nameless_or_has_the_name_of_the_node_itself() {
     let place = Place::new("names-own");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &place.socket());
     assert_eq!(refusal(&place, "").await, UNWELCOME);
     assert_eq!(refusal(&place, "there").await, UNWELCOME);
     assert_eq!(there.link("there", "turned_away"), 2);
@@ -56,13 +56,13 @@ async fn nobody_is_nameless_or_has_the_name_of_the_node_itself() {
 async fn the_second_of_a_name_is_told_that_it_is_taken() {
     let place = Place::new("names-taken");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &place.socket());
     let _first = calls_itself(&place, "left").await;
     there.notices.until("up", "left").await;
     assert_eq!(refusal(&place, "left").await, NAME_TAKEN);
     let second = Side::new("left", 2, 8);
     let reading = second.read("there", &place.socket(), Policy::Block);
-    second.notices.until("down", "another process of this name is connected").await;
+    second.notices.until("down", "another process with this name is connected").await;
     end(&[&there, &second], [serving, reading]).await;
 }
 
@@ -72,9 +72,9 @@ async fn a_name_that_belongs_to_a_user_is_nobody_elses() {
     for (user, welcome) in [(own, true), (own + 1, false)] {
         let place = Place::new("names-user");
         let there = Side::new("there", 1, 8);
-        let mut station = there.station(None);
-        station.bind_user("left", user);
-        let serving = there.serve(station, &place.socket());
+        let mut server = there.server(None);
+        server.bind_user("left", user);
+        let serving = there.serve(server, &place.socket());
         // Others are not concerned.
         let _other = calls_itself(&place, "right").await;
         there.notices.until("up", "right").await;
@@ -94,8 +94,8 @@ async fn a_name_that_belongs_to_a_process_is_no_others() {
     let own = std::process::id();
     let place = Place::new("names-process");
     let (there, here) = Side::pair(8, 8);
-    let station: Arc<Station> = Arc::new(there.station_for("here", Policy::Block));
-    let serving = there.serve(station, &place.socket());
+    let server: Arc<TopicServer> = Arc::new(there.server_for("here", Policy::Block));
+    let serving = there.serve(server, &place.socket());
     there.control.bind("here", own + 1);
     assert_eq!(refusal(&place, "here").await, UNWELCOME);
     there.control.bind("here", own);
@@ -127,7 +127,7 @@ async fn a_name_that_belongs_to_a_process_is_no_others() {
 async fn names_are_escaped_where_they_are_shown() {
     let place = Place::new("names-escaped");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &place.socket());
     let name = "x\nall is lost";
     let stranger = calls_itself(&place, name).await;
     there.notices.until("up", "`x\\nall is lost`").await;
@@ -143,7 +143,7 @@ async fn names_are_escaped_where_they_are_shown() {
 async fn a_stranger_may_watch() {
     let place = Place::new("names-watch");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &place.socket());
     let mut stranger = calls_itself(&place, "stranger").await;
     say(&mut stranger, &subscribe::<Number>(1, 1)).await;
     there.notices.until("up", "stranger").await;

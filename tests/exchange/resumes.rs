@@ -1,4 +1,4 @@
-//! What a station answers to resumes, and to a reader that says none: as docs/wire-format.md has it, by a peer that is none of
+//! What a server answers to resumes, and to a reader that says none: as docs/wire-format.md has it, by a peer that is none of
 //! ours.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use mycelium_executor::Stream;
 use mycelium_transports::counters::Kind;
 use mycelium_transports::local::Policy;
 
-use crate::station::{
+use crate::harness::{
     Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,
 };
 
@@ -68,7 +68,7 @@ impl Peer {
         Peer { stream, bytes: Vec::new() }
     }
 
-    /// What the station says up to the last of the messages, or to a stream that is to go on.
+    /// What the server says up to the last of the messages, or to a stream that is to go on.
     async fn hear(&mut self, is_last: impl Fn(&Heard) -> bool) -> Vec<Heard> {
         let mut heard = Vec::new();
         loop {
@@ -84,8 +84,8 @@ impl Peer {
                 return heard;
             }
             let mut more = [0; 4096];
-            let count = within("the station goes on", self.stream.read(&mut more)).await.unwrap();
-            assert!(count > 0, "the station has ended the link: {heard:?}");
+            let count = within("the server goes on", self.stream.read(&mut more)).await.unwrap();
+            assert!(count > 0, "the server has ended the link: {heard:?}");
             self.bytes.extend(&more[..count]);
         }
     }
@@ -98,7 +98,7 @@ impl Peer {
     }
 }
 
-/// A station of which the reader `here`, boot 1, has got all messages, and confirmed some of them.
+/// A server of which the reader `here`, boot 1, has got all messages, and confirmed some of them.
 struct Scene {
     there: Side,
     place: Place,
@@ -109,7 +109,7 @@ impl Scene {
     async fn new(name: &str) -> (Scene, impl Sized) {
         let place = Place::new(name);
         let there = Side::new("there", 1, 64);
-        let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+        let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
         let mut publisher = there.publisher();
         (0..COUNT).for_each(|value| publisher.try_emit(Number { value }).unwrap());
         let mut scene = Scene { there, place, connections: 0 };
@@ -119,7 +119,7 @@ impl Scene {
         let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
         window.extend(64_u64.to_le_bytes());
         say(&mut peer.stream, &frame(0, number, CONFIRMED, &window)).await;
-        let taken = || scene.there.sum(Kind::Feed, "taken");
+        let taken = || scene.there.sum(Kind::Edge, "taken");
         until("that is seen", || taken() == CONFIRMED).await;
         scene.lose(peer).await;
         (scene, (publisher, serving))

@@ -38,7 +38,7 @@ pub(crate) fn squares(count: u64) -> Vec<u64> {
 
 /// Sent since it joined is what was taken and dropped, for each pair, once all is over and nothing is left in a ring.
 pub(crate) fn conserved(counters: &[Reading]) {
-    let feeds = counters.iter().filter(|line| line.kind == Kind::Feed);
+    let feeds = counters.iter().filter(|line| line.kind == Kind::Edge);
     for feed in feeds {
         let sent = counters
             .iter()

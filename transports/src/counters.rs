@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
-pub use values::{FeedValue, Kind, LinkValue, PublisherValue, ServiceValue, Value, WatchdogValue};
+pub use values::{EdgeValue, Kind, LinkValue, PublisherValue, ServiceValue, Value, WatchdogValue};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
 const VERSION: u64 = 2;
@@ -316,12 +316,12 @@ mod tests {
         let region = Region::new(4);
         let line = region.line("topic=swaps publisher=Feed");
         line.set(PublisherValue::Sent, 7);
-        line.add(PublisherValue::Unheard, 2);
-        line.add(PublisherValue::Unheard, 3);
+        line.add(PublisherValue::NoSubscribers, 2);
+        line.add(PublisherValue::NoSubscribers, 3);
         let readings = region.read();
         assert_eq!(readings.len(), 1);
         assert_eq!(readings[0].value("sent"), 7);
-        assert_eq!(readings[0].value("unheard"), 5);
+        assert_eq!(readings[0].value("no_subscribers"), 5);
         assert_eq!(readings[0].value("no such value"), 0);
         assert_eq!(readings[0].label("publisher"), "Feed");
     }

@@ -13,8 +13,8 @@ use mycelium_core::message;
 use mycelium_transports::conformance::{Local, Probe};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, Policy, Publisher, Pulse, Refusal, Schema, Subscription, Topic, TopicError, TryRecv,
-    poll_with,
+    Delivery, Policy, Publisher, Refusal, Schema, Subscription, TaskBudget, Topic, TopicError,
+    TryRecv, poll_with,
 };
 use proptest::prelude::*;
 
@@ -118,7 +118,7 @@ fn what_nobody_heard_is_counted_from_the_moment_the_last_reader_left() {
     let counted = || {
         let readings = counters.read();
         let publisher = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
-        (publisher.value("sent"), publisher.value("unheard"))
+        (publisher.value("sent"), publisher.value("no_subscribers"))
     };
     publisher.try_emit(probe(0)).unwrap();
     reader.take();
@@ -126,7 +126,7 @@ fn what_nobody_heard_is_counted_from_the_moment_the_last_reader_left() {
     assert_eq!((counted(), publisher.sent()), ((2, 1), 2));
 
     // In a task, whose readers are told at the end of its poll, it is counted at once, too.
-    let pulse = Pulse::new();
+    let pulse = TaskBudget::new();
     let mut flushers = [publisher.attach(&pulse)];
     poll_with(&pulse, &mut flushers, || {
         (2..4).for_each(|number| publisher.try_emit(probe(number)).unwrap());
@@ -151,7 +151,7 @@ fn what_was_sent_is_shown_at_the_end_of_the_poll_and_elsewhere_at_once() {
         let readings = counters.read();
         readings.iter().find(|line| line.kind == Kind::Publisher).unwrap().value("sent")
     };
-    let pulse = Pulse::new();
+    let pulse = TaskBudget::new();
     let mut flushers = [publisher.attach(&pulse)];
     poll_with(&pulse, &mut flushers, || {
         (0..63).for_each(|number| publisher.try_emit(probe(number)).unwrap());
@@ -176,7 +176,7 @@ fn a_publisher_that_waits_gets_the_room_of_one_message() {
     let waker = Waker::from(wakes.clone());
     let mut emit = pin!(publisher.emit(probe(64)));
     assert!(emit.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    let pulse = Pulse::new();
+    let pulse = TaskBudget::new();
     let mut flushers = [reader.attach(&pulse)];
     poll_with(&pulse, &mut flushers, || {
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
@@ -286,7 +286,7 @@ fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_
     let local = Own::open(512);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
-    let pulse = Pulse::new();
+    let pulse = TaskBudget::new();
     let mut flushers = [publisher.attach(&pulse)];
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
@@ -308,7 +308,7 @@ fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_
     sleep(&mut reader);
     publisher.try_emit(probe(0)).unwrap();
     assert_eq!(sleep(&mut reader), 1, "outside its task's poll");
-    poll_with(&Pulse::new(), &mut [], || publisher.try_emit(probe(0)).unwrap());
+    poll_with(&TaskBudget::new(), &mut [], || publisher.try_emit(probe(0)).unwrap());
     assert_eq!(sleep(&mut reader), 1, "in another task's poll");
 }
 

@@ -11,9 +11,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use mycelium_executor::{Credentials, Peer};
-use mycelium_transports::unix::{
-    Access, Allowed, BindError, Bound, LONGEST_PATH, PathTooLong, connect,
-};
+use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, connect};
+use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong};
 
 /// A directory of its own for each test.
 struct Place(PathBuf);
@@ -51,7 +50,7 @@ fn mode(path: &PathBuf) -> u32 {
 #[test]
 fn directory_and_socket_are_closed_to_others() {
     let place = Place::new("closed");
-    let bound = Bound::at(place.socket()).unwrap();
+    let bound = BoundSocket::at(place.socket()).unwrap();
     assert_eq!((mode(&place.0), mode(&place.socket())), (0o700, 0o600));
     connect(bound.path()).unwrap();
     drop(bound);
@@ -62,20 +61,20 @@ fn directory_and_socket_are_closed_to_others() {
 #[test]
 fn a_live_socket_is_never_taken_away() {
     let place = Place::new("live");
-    let bound = Bound::at(place.socket()).unwrap();
-    let refused = Bound::at(place.socket()).unwrap_err();
+    let bound = BoundSocket::at(place.socket()).unwrap();
+    let refused = BoundSocket::at(place.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
     connect(bound.path()).unwrap();
     drop(bound);
-    Bound::at(place.socket()).unwrap();
+    BoundSocket::at(place.socket()).unwrap();
 }
 
 #[test]
 fn one_that_listens_without_a_lock_is_live_too() {
     let place = Place::new("lockless");
-    drop(Bound::at(place.socket()).unwrap());
+    drop(BoundSocket::at(place.socket()).unwrap());
     let _listener = UnixListener::bind(place.socket()).unwrap();
-    let refused = Bound::at(place.socket()).unwrap_err();
+    let refused = BoundSocket::at(place.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
 }
 
@@ -98,7 +97,7 @@ fn listener(place: &Place) -> Child {
 #[expect(clippy::print_stdout, reason = "this is how the other process knows")]
 fn listens_until_it_is_killed() {
     let Some(path) = std::env::var_os("MYCELIUM_TEST_SOCKET") else { return };
-    let _bound = Bound::at(path).unwrap();
+    let _bound = BoundSocket::at(path).unwrap();
     println!("listening");
     loop {
         std::thread::park();
@@ -109,22 +108,22 @@ fn listens_until_it_is_killed() {
 fn a_dead_ones_socket_is_replaced_and_a_live_ones_is_not() {
     let place = Place::new("dead");
     let mut child = listener(&place);
-    let refused = Bound::at(place.socket()).unwrap_err();
+    let refused = BoundSocket::at(place.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
 
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(place.socket().exists(), "it had no time to remove it");
-    let bound = Bound::at(place.socket()).unwrap();
+    let bound = BoundSocket::at(place.socket()).unwrap();
     connect(bound.path()).unwrap();
 }
 
 #[test]
 fn what_is_no_socket_is_left_alone() {
     let place = Place::new("occupied");
-    drop(Bound::at(place.socket()).unwrap());
+    drop(BoundSocket::at(place.socket()).unwrap());
     fs::write(place.socket(), "mine").unwrap();
-    let refused = Bound::at(place.socket()).unwrap_err();
+    let refused = BoundSocket::at(place.socket()).unwrap_err();
     assert!(matches!(refused, BindError::Occupied { .. }), "{refused}");
     assert_eq!(fs::read_to_string(place.socket()).unwrap(), "mine");
 }
@@ -132,7 +131,7 @@ fn what_is_no_socket_is_left_alone() {
 #[test]
 fn a_socket_that_somebody_put_in_its_place_is_not_removed() {
     let place = Place::new("replaced");
-    let bound = Bound::at(place.socket()).unwrap();
+    let bound = BoundSocket::at(place.socket()).unwrap();
     fs::remove_file(place.socket()).unwrap();
     let _other = UnixListener::bind(place.socket()).unwrap();
     drop(bound);
@@ -144,12 +143,12 @@ fn a_directory_that_others_can_enter_is_refused() {
     let place = Place::new("open");
     fs::create_dir(&place.0).unwrap();
     fs::set_permissions(&place.0, Permissions::from_mode(0o755)).unwrap();
-    let refused = Bound::at(place.socket()).unwrap_err().to_string();
+    let refused = BoundSocket::at(place.socket()).unwrap_err().to_string();
     assert!(refused.contains("open to other users"), "{refused}");
 
     let link = Place::new("link");
     symlink(&place.0, &link.0).unwrap();
-    let refused = Bound::at(link.socket()).unwrap_err().to_string();
+    let refused = BoundSocket::at(link.socket()).unwrap_err().to_string();
     fs::remove_file(&link.0).unwrap();
     assert!(refused.contains("is not a directory"), "{refused}");
 }
@@ -157,25 +156,25 @@ fn a_directory_that_others_can_enter_is_refused() {
 #[test]
 fn a_lock_that_leads_elsewhere_is_not_followed() {
     let place = Place::new("lock-link");
-    drop(Bound::at(place.socket()).unwrap());
+    drop(BoundSocket::at(place.socket()).unwrap());
     let lock = place.0.join("node.sock.lock");
     fs::remove_file(&lock).unwrap();
     let elsewhere = place.0.join("elsewhere");
     symlink(&elsewhere, &lock).unwrap();
-    let refused = Bound::at(place.socket()).unwrap_err();
+    let refused = BoundSocket::at(place.socket()).unwrap_err();
     assert!(matches!(refused, BindError::System { action: "open", .. }), "{refused}");
     assert!(!elsewhere.exists());
 }
 
 #[test]
 fn a_path_without_a_directory_is_an_error_that_names_it() {
-    let refused = Bound::at("/").unwrap_err();
+    let refused = BoundSocket::at("/").unwrap_err();
     assert_eq!(refused.to_string(), "`/` names no file in a directory");
 }
 
 #[test]
 fn directory_and_socket_are_as_open_as_access_says() {
-    let own = mycelium_transports::unix::own_user();
+    let own = mycelium_transports::endpoint::unix::own_user();
     let cases = [
         (Access::default().users([own]), 0o700, 0o600),
         (Access::default().users([own, 0]), 0o700, 0o600),
@@ -186,7 +185,7 @@ fn directory_and_socket_are_as_open_as_access_says() {
     ];
     for (access, directory, socket) in cases {
         let place = Place::new("access");
-        let _bound = Bound::open_to(place.socket(), access.clone()).unwrap();
+        let _bound = BoundSocket::with_access(place.socket(), access.clone()).unwrap();
         let found = (mode(&place.0), mode(&place.socket()));
         assert_eq!(found, (directory, socket), "{access:?}");
         assert_eq!(mode(&place.0.join("node.sock.lock")), 0o600, "the lock is nobody else's");
@@ -202,7 +201,7 @@ fn a_directory_is_opened_as_far_as_asked_and_refused_if_it_is_open_to_more() {
         let place = Place::new("opened");
         fs::create_dir(&place.0).unwrap();
         fs::set_permissions(&place.0, Permissions::from_mode(before)).unwrap();
-        let bound = Bound::open_to(place.socket(), access.clone());
+        let bound = BoundSocket::with_access(place.socket(), access.clone());
         match (after, &bound) {
             (Some(after), Ok(_)) => assert_eq!(mode(&place.0), after),
             (None, Err(BindError::Directory { problem, .. })) => {
@@ -224,7 +223,7 @@ fn a_directory_above_that_is_closed_to_them_is_named() {
         (Access::default().users([STRANGER]), Some(STRANGER)),
         (Access::default().group(own_group()), None),
     ] {
-        let refused = Bound::open_to(inside.join("node.sock"), access).unwrap_err();
+        let refused = BoundSocket::with_access(inside.join("node.sock"), access).unwrap_err();
         let BindError::Unreachable { directory, user: found, .. } = &refused else {
             panic!("{refused}")
         };
@@ -268,7 +267,7 @@ fn connects_and_says_how_it_went() {
 #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
 fn other_users_reach_the_socket_as_far_as_access_says() {
     const GROUP: u32 = 54321;
-    if mycelium_transports::unix::own_user() != 0 {
+    if mycelium_transports::endpoint::unix::own_user() != 0 {
         return eprintln!("skipped: only root can run processes of other users");
     }
     let denied = ErrorKind::PermissionDenied.to_string();
@@ -281,7 +280,7 @@ fn other_users_reach_the_socket_as_far_as_access_says() {
     ];
     for (access, group, expected) in cases {
         let place = Place::new("others");
-        let bound = Bound::open_to(place.socket(), access.clone()).unwrap();
+        let bound = BoundSocket::with_access(place.socket(), access.clone()).unwrap();
         assert_eq!(connects_as(STRANGER, group, &place), expected, "{access:?}");
         if expected == "ok" {
             let (stream, _) = bound.socket().unwrap().accept().unwrap();
@@ -306,7 +305,7 @@ fn a_socket_that_vanished_is_made_again() {
     for (harm, expected) in harms {
         let place = Place::new("vanished");
         let access = Access::default().users([STRANGER]);
-        let mut bound = Bound::open_to(place.socket(), access).unwrap();
+        let mut bound = BoundSocket::with_access(place.socket(), access).unwrap();
         harm(&place);
         assert_eq!(bound.restore().unwrap(), expected);
         assert!(!bound.restore().unwrap(), "once is enough");
@@ -314,7 +313,7 @@ fn a_socket_that_vanished_is_made_again() {
         let _connected = connect(&place.socket()).unwrap();
         bound.socket().unwrap().accept().unwrap();
         assert!(lock(&place).exists());
-        let refused = Bound::open_to(place.socket(), Access::default().users([STRANGER]));
+        let refused = BoundSocket::with_access(place.socket(), Access::default().users([STRANGER]));
         assert!(matches!(refused, Err(BindError::InUse { .. })), "the lock is held: {refused:?}");
         drop(bound);
         assert!(!place.socket().exists(), "it is removed as the first one would have been");
@@ -324,7 +323,7 @@ fn a_socket_that_vanished_is_made_again() {
 #[test]
 fn what_another_process_put_in_its_place_is_left_alone() {
     let place = Place::new("displaced");
-    let mut bound = Bound::at(place.socket()).unwrap();
+    let mut bound = BoundSocket::at(place.socket()).unwrap();
     fs::remove_file(place.socket()).unwrap();
     let other = UnixListener::bind(place.socket()).unwrap();
     let refused = bound.restore().unwrap_err();
@@ -337,7 +336,7 @@ fn what_another_process_put_in_its_place_is_left_alone() {
 
     // Another process has taken everything over, since the lock had vanished too.
     fs::remove_dir_all(&place.0).unwrap();
-    let other = Bound::at(place.socket()).unwrap();
+    let other = BoundSocket::at(place.socket()).unwrap();
     fs::remove_file(place.socket()).unwrap();
     let refused = bound.restore().unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
@@ -349,12 +348,12 @@ fn what_another_process_put_in_its_place_is_left_alone() {
 fn a_path_of_the_longest_length_works_and_a_longer_one_is_a_typed_error() {
     let place = Place::new("long");
     let longest = place.0.join("x".repeat(LONGEST_PATH - 1 - place.0.as_os_str().len()));
-    let bound = Bound::at(&longest).unwrap();
+    let bound = BoundSocket::at(&longest).unwrap();
     connect(bound.path()).unwrap();
 
     let longer = longest.with_extension("");
     let longer = longer.with_file_name(format!("{}x", longer.file_name().unwrap().display()));
-    let refused = Bound::at(&longer).unwrap_err();
+    let refused = BoundSocket::at(&longer).unwrap_err();
     assert!(matches!(&refused, BindError::TooLong(error) if error.found == 108), "{refused}");
     assert!(refused.source().is_none(), "a chain of errors says it once");
     let refused = connect(&longer).unwrap_err();
@@ -366,12 +365,12 @@ fn a_path_of_the_longest_length_works_and_a_longer_one_is_a_typed_error() {
 #[test]
 fn who_is_not_on_the_list_is_not_welcome() {
     let of = |user| Peer::Unix(Credentials { process: Some(7), user, group: 0 });
-    let allowed = Allowed::users([1000, 1001]);
+    let allowed = AllowedPeers::users([1000, 1001]);
     assert_eq!(allowed.check(&of(1001)), Ok(()));
     let unwelcome = allowed.check(&of(1002)).unwrap_err();
     assert_eq!(
         unwelcome.to_string(),
-        "process 7 of user 1002 is not on the list of those who may connect"
+        "process 7 of user 1002 is not on the list of users that may connect"
     );
     let address = "127.0.0.1:1".parse().unwrap();
     assert!(allowed.check(&Peer::Tcp(address)).is_err(), "nobody knows whose it is");

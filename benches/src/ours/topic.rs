@@ -5,7 +5,8 @@ use std::sync::Arc;
 use mycelium_core::Message;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, Flusher, Policy, Publisher, Pulse, Schema, Subscription, Topic, TryRecv, poll_with,
+    DeferredWakes, Delivery, Policy, Publisher, Schema, Subscription, TaskBudget, Topic, TryRecv,
+    poll_with,
 };
 
 use crate::ends::{CAPACITY, Ends, Pop, Push, Task};
@@ -17,8 +18,8 @@ pub(crate) const EMIT: &str = "emit";
 #[repr(align(128))] // As `ends::Bare` is padded.
 pub(crate) struct Pulsed<E> {
     end: E,
-    pulse: Arc<Pulse>,
-    flushers: [Flusher; 1],
+    pulse: Arc<TaskBudget>,
+    flushers: [DeferredWakes; 1],
 }
 
 impl<E: Send> Task for Pulsed<E> {
@@ -53,8 +54,8 @@ impl Pop for Subscription<Sample> {
 
 /// A publisher in the task of `pulse`, and one gating subscription in the task of each of `readers`.
 pub(crate) fn ends(
-    pulse: Arc<Pulse>,
-    readers: impl IntoIterator<Item = Arc<Pulse>>,
+    pulse: Arc<TaskBudget>,
+    readers: impl IntoIterator<Item = Arc<TaskBudget>>,
 ) -> (Pulsed<Publisher<Sample>>, Vec<Pulsed<Subscription<Sample>>>) {
     let counters = Region::new(256);
     let topic = Topic::new(Sample::TOPIC, Schema::of::<Sample>(), CAPACITY, counters)
@@ -72,13 +73,13 @@ pub(crate) fn ends(
 
 /// Both of our ends in one task.
 pub(crate) fn one_task() -> Ends<Pulsed<Publisher<Sample>>, Pulsed<Subscription<Sample>>> {
-    let pulse = Pulse::new();
+    let pulse = TaskBudget::new();
     let (sender, mut receivers) = ends(pulse.clone(), [pulse]);
     Ends { name: EMIT, sender, receiver: receivers.remove(0) }
 }
 
 /// Each of our ends in a task of its own.
 pub(crate) fn two_tasks() -> Ends<Pulsed<Publisher<Sample>>, Pulsed<Subscription<Sample>>> {
-    let (sender, mut receivers) = ends(Pulse::new(), [Pulse::new()]);
+    let (sender, mut receivers) = ends(TaskBudget::new(), [TaskBudget::new()]);
     Ends { name: EMIT, sender, receiver: receivers.remove(0) }
 }

@@ -1,6 +1,6 @@
 //! What emitting costs a service: to one subscriber in the same thread and in another, and to many.
 
-use mycelium_transports::local::Pulse;
+use mycelium_transports::local::TaskBudget;
 
 use crate::affinity::Cores;
 use crate::ends::{Bare, columns};
@@ -109,7 +109,7 @@ fn fan_out(options: &Options) -> Contest {
     let mut columns: Vec<Box<dyn Column>> = Vec::new();
     let mut pairs = Vec::new();
     for (readers, emit, tokio) in FAN {
-        let ours = topic::ends(Pulse::new(), (0..readers).map(|_| Pulse::new()));
+        let ours = topic::ends(TaskBudget::new(), (0..readers).map(|_| TaskBudget::new()));
         columns.push(Box::new(Fan::new(emit, Timed::Sending, ours)));
         let (sender, receivers) = broadcasts::tokio(readers);
         let theirs = (Bare::new(sender), receivers.into_iter().map(Bare::new).collect());

@@ -23,7 +23,7 @@ impl<B: Bells> Place<B> {
         self.patience.wait()
     }
 
-    pub(super) fn wait_by(&mut self, wait: Wait) {
+    pub(super) fn set_wait_strategy(&mut self, wait: Wait) {
         self.patience = Patience::new(wait);
     }
 

@@ -46,13 +46,13 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         L: Clone,
     {
         let mut other = Receiver::new(C::clone(&self.consumer), self.lobby.clone())?;
-        other.place.wait_by(self.place.wait());
+        other.place.set_wait_strategy(self.place.wait());
         Some(other)
     }
 
     /// How this end waits for items from now on; at first it is [`Wait::Park`].
-    pub fn wait_by(&mut self, wait: Wait) {
-        self.place.wait_by(wait);
+    pub fn set_wait_strategy(&mut self, wait: Wait) {
+        self.place.set_wait_strategy(wait);
     }
 
     /// Takes the next item if there is one now.

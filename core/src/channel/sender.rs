@@ -52,13 +52,13 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         L: Clone,
     {
         let mut other = Sender::new(self.producer.another()?, self.lobby.clone())?;
-        other.place.wait_by(self.place.wait());
+        other.place.set_wait_strategy(self.place.wait());
         Some(other)
     }
 
     /// How this end waits for room from now on; at first it is [`Wait::Park`].
-    pub fn wait_by(&mut self, wait: Wait) {
-        self.place.wait_by(wait);
+    pub fn set_wait_strategy(&mut self, wait: Wait) {
+        self.place.set_wait_strategy(wait);
     }
 
     /// Sends an item if there is room now.

@@ -135,7 +135,7 @@ async fn send_all<P: Reserve<Item = u32>, L: Deref<Target: Sides>>(
     deserts: bool,
     accepted: Rc<RefCell<Vec<u32>>>,
 ) {
-    sender.wait_by(plan.wait);
+    sender.set_wait_strategy(plan.wait);
     let (mut next, mut sent, mut cuts, mut vain) = (first, 0, 0, false);
     while sent < EACH {
         if deserts && cuts == plan.cuts {
@@ -187,7 +187,7 @@ async fn receive_all<C: Consumer<Item = u32>, L: Deref<Target: Sides>>(
     deserts: bool,
     received: Rc<RefCell<Vec<u32>>>,
 ) {
-    receiver.wait_by(plan.wait);
+    receiver.set_wait_strategy(plan.wait);
     let mut cuts = 0;
     loop {
         if deserts && cuts == plan.cuts {

@@ -341,7 +341,7 @@ fn wire(
 /// Checks that what was sent is what was taken and dropped, and returns what was dropped.
 fn account_for_all(counters: &[Reading]) -> Result<u64, Failure> {
     let mut drops = 0;
-    for feed in counters.iter().filter(|line| line.kind == Kind::Feed) {
+    for feed in counters.iter().filter(|line| line.kind == Kind::Edge) {
         let publisher = counters.iter().find(|line| {
             let same = |key| line.label(key) == feed.label(key);
             line.kind == Kind::Publisher && same("topic") && same("publisher") && same("epoch")

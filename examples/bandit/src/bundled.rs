@@ -185,7 +185,7 @@ struct Room {
 
 impl Room {
     fn new() -> io::Result<Self> {
-        let meeting = mycelium::own_directory(&format!("bandit-{}", std::process::id()));
+        let meeting = mycelium::private_directory(&format!("bandit-{}", std::process::id()));
         let state = meeting.with_added_extension("state");
         for path in [&meeting, &state] {
             match fs::remove_dir_all(path) {

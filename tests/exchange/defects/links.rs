@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use mycelium_transports::local::{Delivery, Policy, TryRecv};
 
-use crate::station::{Number, Place, Side, end, take, within};
+use crate::harness::{Number, Place, Side, end, take, within};
 
 /// What came from a client went back to it.
 #[tokio::test]
@@ -18,9 +18,9 @@ async fn l5_what_comes_from_a_peer_does_not_go_back_to_it() {
     let mut tasks = Vec::new();
     let mut readers = Vec::new();
     for (side, other) in [(&sides[0], &sides[1]), (&sides[1], &sides[0])] {
-        let mut station = side.station(None);
-        station.announce(&other.name, &side.numbers, Policy::Block).unwrap();
-        tasks.push(side.serve(station, &path(&side.name)));
+        let mut server = side.server(None);
+        server.announce(&other.name, &side.numbers, Policy::Block).unwrap();
+        tasks.push(side.serve(server, &path(&side.name)));
         readers.push(side.numbers.subscribe::<Number>("reader", Policy::Block).unwrap());
         tasks.push(side.read(&other.name, &path(&other.name), Policy::Block));
     }
@@ -70,13 +70,13 @@ async fn l6_the_order_of_start_decides_nothing() {
         if reader_first {
             here.notices.until("unreachable", "").await;
         }
-        let station = there.station_for("here", Policy::Block);
+        let server = there.server_for("here", Policy::Block);
         let mut publisher = there.publisher();
         // All is sent before there is a socket.
         for value in 0..50 {
             publisher.try_emit(Number { value }).unwrap();
         }
-        let serving = there.serve(station, &place.socket());
+        let serving = there.serve(server, &place.socket());
         let mut reader = early.unwrap_or_else(&mut read);
         take(&mut reader, 0..50).await;
         end(&[&there, &here], [serving, reading.unwrap()]).await;
@@ -92,8 +92,8 @@ async fn l8_a_peer_that_comes_back_is_read_again_and_one_that_ends_is_the_end() 
     let reading = here.read("there", &place.socket(), Policy::Block);
     for boot in 0..5 {
         let there = Side::new("there", boot, 64);
-        let station = there.station_for("here", Policy::Block);
-        let serving = there.serve(station, &place.socket());
+        let server = there.server_for("here", Policy::Block);
+        let serving = there.serve(server, &place.socket());
         let mut publisher = there.numbers.publisher::<Number>("publisher", 100 + boot).unwrap();
         for value in 0..50 {
             publisher.emit(Number { value }).await.unwrap();
@@ -131,8 +131,8 @@ async fn l9_an_emit_that_is_cancelled_was_not_sent_and_breaks_nothing() {
     const COUNT: u64 = 5000;
     let place = Place::new("l9");
     let (there, here) = Side::pair(8, 8);
-    let station = there.station_for("here", Policy::Block);
-    let serving = there.serve(station, &place.socket());
+    let server = there.server_for("here", Policy::Block);
+    let serving = there.serve(server, &place.socket());
     let mut reader = here.reader();
     let reading = here.read("there", &place.socket(), Policy::Block);
     let mut publisher = there.publisher();
@@ -168,7 +168,7 @@ async fn l14_from_ready_on_a_reader_misses_nothing() {
     let place = Place::new("l14");
     let there = Side::new("there", 1, 64);
     let names: Vec<String> = (0..50).map(|round| format!("here-{round}")).collect();
-    let serving = there.serve(there.station(Some(&names)), &place.socket());
+    let serving = there.serve(there.server(Some(&names)), &place.socket());
     let mut publisher = there.publisher();
     for (round, name) in (0..).zip(names) {
         let here = Side::new(&name, round, 64);

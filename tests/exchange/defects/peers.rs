@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_executor::Stream;
+use mycelium_transports::endpoint::unix::{AllowedPeers, BoundSocket};
 use mycelium_transports::local::{Policy, Refusal, TryRecv};
-use mycelium_transports::unix::{Allowed, Bound};
 
-use crate::station::{
+use crate::harness::{
     Number, Place, Side, Tick, connect, end, frame, hello, subscribe, take, until, within,
 };
 
@@ -41,8 +41,8 @@ async fn a1_who_is_not_named_reads_nothing_and_nobody_injects() {
     let place = Place::new("a1-users");
     let there = Side::new("there", 1, 8);
     let own = rustix::process::geteuid().as_raw();
-    let bound = Bound::at(place.socket()).unwrap();
-    let serving = there.serve_to(there.station(None), bound, Allowed::users([own + 1]));
+    let bound = BoundSocket::at(place.socket()).unwrap();
+    let serving = there.serve_to(there.server(None), bound, AllowedPeers::users([own + 1]));
     let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(place.path()), mode(&place.socket())), (0o700, 0o600));
     let mut stream = connect(&place.socket()).await;
@@ -54,8 +54,8 @@ async fn a1_who_is_not_named_reads_nothing_and_nobody_injects() {
     let place = Place::new("a1-nodes");
     let there = Side::new("there", 1, 8);
     let mut numbers = there.numbers.subscribe::<Number>("local", Policy::Block).unwrap();
-    let station = there.station(Some(&["friend".to_owned()]));
-    let serving = there.serve(station, &place.socket());
+    let server = there.server(Some(&["friend".to_owned()]));
+    let serving = there.serve(server, &place.socket());
     let here = Side::new("stranger", 2, 8);
     let reading = here.read("there", &place.socket(), Policy::Block);
     here.notices.until("refused", &mycelium_core::link::RejectReason::Forbidden.to_string()).await;
@@ -77,7 +77,7 @@ async fn a2_a_length_that_is_only_claimed_takes_no_memory() {
     let mut there = Side::new("there", 1, 8);
     there.config.max_frame = CLAIM;
     there.config.per_process = PEERS as usize;
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &place.socket());
     let size = || {
         let said = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = said.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
@@ -107,7 +107,7 @@ async fn a2_a_length_that_is_only_claimed_takes_no_memory() {
 async fn a3_junk_is_noticed_once_a_connection() {
     let place = Place::new("a3");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &place.socket());
     // What is said of the link may be unknown, if it need not be understood.
     let unknown = frame(0, 0, 0, &[0xe8, 3, 0, 0, 0, 0, 0, 0]);
     let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
@@ -131,8 +131,8 @@ async fn a4_what_cannot_be_sent_is_refused_when_the_ring_is_full() {
     let place = Place::new("a4");
     let there = Side::new("there", 1, CAPACITY);
     // It may be waited for.
-    let station = there.station(Some(&["lazy".to_owned()]));
-    let serving = there.serve(station, &place.socket());
+    let server = there.server(Some(&["lazy".to_owned()]));
+    let serving = there.serve(server, &place.socket());
     let mut stream = connect(&place.socket()).await;
     let bytes = [hello("lazy", 1, 1), subscribe::<Number>(0, 8)].concat();
     stream.write_all(&bytes).await.unwrap();
@@ -158,8 +158,8 @@ async fn a5_a_peer_gets_what_it_asked_for_and_nothing_else() {
     const COUNT: u64 = 1000;
     let place = Place::new("a5");
     let (there, here) = Side::pair(64, 64);
-    let station = there.station_for("here", Policy::Block);
-    let serving = there.serve(station, &place.socket());
+    let server = there.server_for("here", Policy::Block);
+    let serving = there.serve(server, &place.socket());
     let mut reader = here.reader();
     let mut ticks = here.ticks.subscribe::<Tick>("reader", Policy::DropOldest).unwrap();
     let reading = here.read("there", &place.socket(), Policy::Block);
@@ -186,13 +186,13 @@ async fn a5_a_peer_gets_what_it_asked_for_and_nothing_else() {
 async fn e5_who_does_not_fit_is_told_why() {
     let place = Place::new("e5");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &place.socket());
     let mut another_layout = subscribe::<Number>(0, 8);
     another_layout[24 + 8] ^= 1;
     let mut unknown_topic = subscribe::<Number>(0, 8);
     unknown_topic[24 + 34] ^= 1;
     let known = || hello("known", 1, 1);
-    // What is said, and the kind and reason that are heard behind the station's hello.
+    // What is said, and the kind and reason that are heard behind the server's hello.
     let cases = [
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), [2, 0, 2, 0]),
         (hello("future", 1, 2), [2, 0, 3, 0]),
@@ -211,9 +211,9 @@ async fn e5_who_does_not_fit_is_told_why() {
         drop(stream);
         until("it has gone", || there.notices.count("down", "") == index + 1).await;
     }
-    // And the dialer, if somebody else is at the place.
+    // And the client, if somebody else is at the place.
     let here = Side::new("here", 2, 8);
     let reading = here.read("elsewhere", &place.socket(), Policy::Block);
-    here.notices.until("turned away", "`elsewhere` should be there").await;
+    here.notices.until("turned away", "expected node `elsewhere`").await;
     end(&[&there, &here], [serving, reading]).await;
 }

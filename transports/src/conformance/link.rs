@@ -1,4 +1,4 @@
-//! Topics over a link, as the laws see them: a station among the publishers, a dialer among the readers, and connections
+//! Topics over a link, as the laws see them: a server among the publishers, a client among the readers, and connections
 //! that are pairs of sockets and can be cut.
 
 use std::fmt;
@@ -19,7 +19,8 @@ use mycelium_executor::{
 use super::{Pair, Probe, Transport, local};
 use crate::counters::Region;
 use crate::exchange::{
-    Connect, Control, Dialer, Identity, LinkConfig, Observer, Offer, Station, Want,
+    Connect, Control, ExportedTopic, Identity, LinkConfig, Observer, TopicClient, TopicInterest,
+    TopicServer,
 };
 use crate::local::{Policy, Publisher, Subscription, Topic};
 
@@ -69,7 +70,7 @@ impl Transport for Link {
 
 impl Link {
     fn serve(&self, pair: &Pair, incoming: UnboundedReceiver<UnixStream>, strictest: Policy) {
-        let mut station = Station::new(
+        let mut server = TopicServer::new(
             identity("there", 1),
             config(),
             pair.publishers.clone(),
@@ -77,20 +78,20 @@ impl Link {
             Region::new(64),
             nobody(),
         );
-        station.add(Offer { topic: self.there.clone(), readers: None });
-        station.announce("here", &self.there, strictest).expect("there is room for one reader");
-        let (station, executor) = (Arc::new(station), pair.publishers.clone());
-        drop(pair.publish(station.clone().wait_for_readers()));
+        server.add(ExportedTopic { topic: self.there.clone(), readers: None });
+        server.announce("here", &self.there, strictest).expect("there is room for one reader");
+        let (server, executor) = (Arc::new(server), pair.publishers.clone());
+        drop(pair.publish(server.clone().wait_for_readers()));
         drop(pair.publish(async move {
-            station.run(Listener::new(Sockets { incoming, executor }), |_| Ok(())).await;
+            server.run(Listener::new(Sockets { incoming, executor }), |_| Ok(())).await;
         }));
     }
 
     fn read(&self, pair: &Pair, connections: UnboundedSender<UnixStream>, strictest: Policy) {
-        let dialer = Dialer {
+        let client = TopicClient {
             peer: "there".to_owned(),
             connect: connect(connections, pair.readers.clone(), self.wires.clone()),
-            wants: vec![Want { topic: self.here.clone(), policy: strictest }],
+            interests: vec![TopicInterest { topic: self.here.clone(), policy: strictest }],
             identity: identity("here", 2),
             config: config(),
             executor: pair.readers.clone(),
@@ -98,7 +99,7 @@ impl Link {
             counters: Region::new(64),
             observer: nobody(),
         };
-        drop(pair.read(dialer.run().expect("such a link can be")));
+        drop(pair.read(client.run().expect("such a link can be")));
     }
 }
 

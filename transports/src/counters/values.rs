@@ -10,8 +10,8 @@ use super::{NAME, VALUES};
 pub enum Kind {
     /// One publisher of one topic: [`PublisherValue`].
     Publisher,
-    /// One publisher's messages at one subscription: [`FeedValue`].
-    Feed,
+    /// One publisher's messages at one subscription: [`EdgeValue`].
+    Edge,
     /// One service: [`ServiceValue`].
     Service,
     /// One side of the links with another process: [`LinkValue`].
@@ -22,14 +22,14 @@ pub enum Kind {
 
 impl Kind {
     pub(super) const ALL: [Kind; 5] =
-        [Kind::Publisher, Kind::Feed, Kind::Service, Kind::Link, Kind::Watchdog];
+        [Kind::Publisher, Kind::Edge, Kind::Service, Kind::Link, Kind::Watchdog];
 
     /// The name of the kind in the region.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Publisher => "publisher",
-            Kind::Feed => "feed",
+            Kind::Edge => "edge",
             Kind::Service => "service",
             Kind::Link => "link",
             Kind::Watchdog => "watchdog",
@@ -41,7 +41,7 @@ impl Kind {
     pub const fn values(self) -> &'static [&'static str] {
         match self {
             Kind::Publisher => PublisherValue::NAMES,
-            Kind::Feed => FeedValue::NAMES,
+            Kind::Edge => EdgeValue::NAMES,
             Kind::Service => ServiceValue::NAMES,
             Kind::Link => LinkValue::NAMES,
             Kind::Watchdog => WatchdogValue::NAMES,
@@ -103,15 +103,15 @@ values! {
         /// Messages that were sent; the sequence of the next one.
         Sent = "sent",
         /// Messages that were sent while there was no subscription.
-        Unheard = "unheard",
+        NoSubscribers = "no_subscribers",
         /// Emits that waited for room.
         Waited = "waited",
         /// Emits that a full ring rejected.
         Rejected = "rejected",
     }
 
-    /// Values of a [`Kind::Feed`].
-    FeedValue of Feed {
+    /// Values of a [`Kind::Edge`].
+    EdgeValue of Edge {
         /// The sequence at which the subscription joined.
         JoinedAt = "joined_at",
         /// Messages that were taken.

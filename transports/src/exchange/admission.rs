@@ -1,16 +1,16 @@
-//! Which peers have a connection to a station, and which connection is ended when a new one has no
+//! Which peers have a connection to a server, and which connection is ended when a new one has no
 //! room.
 //!
 //! A connection is *silent* until it has said a name. One that says the name of a reader that was announced has a place
-//! that is kept for it. All others, silent or of another name, have what is left, and none of them keeps a reader out:
+//! that is kept for it. All others, pending or of another name, have what is left, and none of them keeps a reader out:
 //!
 //! | peer | how many | when all places are taken |
 //! | --- | --- | --- |
 //! | an announced reader | one for each name | never: its place is kept |
 //! | another name | `connections` less the announced, `per_process` of one process | it is refused |
-//! | silent | `handshakes`, `per_process` of one process | the oldest of the process that has most of them goes |
+//! | pending | `handshakes`, `per_process` of one process | the oldest of the process that has most of them goes |
 //!
-//! When the system has no descriptor or memory for another connection, the oldest silent one goes, or else the oldest of
+//! When the system has no descriptor or memory for another connection, the oldest pending one goes, or else the oldest of
 //! another name. A connection that has to go holds its descriptor until its task has ended, so no more are accepted while
 //! many are about to.
 
@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use event_listener::Event;
 use mycelium_executor::Peer;
 
-use super::LinkConfig;
+use super::config::LinkConfig;
 use crate::counters::{Line, LinkValue};
 use crate::sync::{AtomicBool, Ordering};
 
@@ -35,9 +35,9 @@ pub(super) struct Admission {
 
 struct State {
     /// The oldest first.
-    silent: VecDeque<Arc<Seat>>,
+    pending: VecDeque<Arc<AdmissionTicket>>,
     /// Those that said a name which was not announced, the oldest first.
-    unknown: VecDeque<Arc<Seat>>,
+    unannounced: VecDeque<Arc<AdmissionTicket>>,
     /// How many were told to go and have not gone.
     leaving: usize,
     line: Line<LinkValue>,
@@ -45,13 +45,13 @@ struct State {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct AdmissionTicket {
     pub(super) peer: Peer,
     evicted: AtomicBool,
     leave: Event,
 }
 
-impl Seat {
+impl AdmissionTicket {
     /// Whether the connection has to end.
     pub(super) fn is_evicted(&self) -> bool {
         self.evicted.load(Ordering::Acquire)
@@ -73,70 +73,75 @@ impl Seat {
     }
 
     /// Whether both are connections of one process, as far as the system tells.
-    fn is_of_process(&self, other: &Seat) -> bool {
+    fn is_of_process(&self, other: &AdmissionTicket) -> bool {
         self.process().is_some_and(|process| other.process() == Some(process))
     }
 }
 
 impl Admission {
     pub(super) fn new(config: &LinkConfig, line: Line<LinkValue>) -> Admission {
-        let (silent, unknown) = (VecDeque::new(), VecDeque::new());
+        let (pending, unannounced) = (VecDeque::new(), VecDeque::new());
         Admission {
             connections: config.connections,
             handshakes: config.handshakes.max(1),
             per_process: config.per_process.max(1),
-            state: Mutex::new(State { silent, unknown, leaving: 0, line }),
+            state: Mutex::new(State { pending, unannounced, leaving: 0, line }),
             departed: Event::new(),
         }
     }
 
     /// A new connection, which has said nothing yet. Others go if there are too many.
-    pub(super) fn enter(&self, peer: &Peer) -> Arc<Seat> {
+    pub(super) fn enter(&self, peer: &Peer) -> Arc<AdmissionTicket> {
         let (peer, evicted) = (peer.clone(), AtomicBool::new(false));
-        let seat = Arc::new(Seat { peer, evicted, leave: Event::new() });
+        let ticket = Arc::new(AdmissionTicket { peer, evicted, leave: Event::new() });
         let mut state = self.state();
-        let mut own = state.silent.iter().filter(|silent| silent.is_of_process(&seat));
+        let mut own = state.pending.iter().filter(|pending| pending.is_of_process(&ticket));
         if let Some(oldest) = own.next().cloned()
             && 2 + own.count() > self.per_process
         {
             state.evict(&oldest);
         }
-        state.silent.push_back(seat.clone());
+        state.pending.push_back(ticket.clone());
         // There is an older one, and the new one is the last that goes.
-        if state.silent.len() > self.handshakes
+        if state.pending.len() > self.handshakes
             && let Some(oldest) = state.dispensable()
         {
             state.evict(&oldest);
         }
-        seat
+        ticket
     }
 
-    /// A connection has said its name. False if there is no room for it: then it stays among the silent ones for as long
+    /// A connection has said its name. False if there is no room for it: then it stays among the pending ones for as long
     /// as it takes to tell it so.
-    pub(super) fn name(&self, seat: &Arc<Seat>, is_announced: bool, announced: usize) -> bool {
+    pub(super) fn name(
+        &self,
+        ticket: &Arc<AdmissionTicket>,
+        is_announced: bool,
+        announced: usize,
+    ) -> bool {
         let mut state = self.state();
-        if seat.is_evicted() {
+        if ticket.is_evicted() {
             return false;
         }
         if !is_announced {
             let room = self.connections.saturating_sub(announced);
-            let own = state.unknown.iter().filter(|other| other.is_of_process(seat));
-            if state.unknown.len() >= room || own.count() >= self.per_process {
+            let own = state.unannounced.iter().filter(|other| other.is_of_process(ticket));
+            if state.unannounced.len() >= room || own.count() >= self.per_process {
                 return false;
             }
-            state.unknown.push_back(seat.clone());
+            state.unannounced.push_back(ticket.clone());
         }
-        state.silent.retain(|silent| !Arc::ptr_eq(silent, seat));
+        state.pending.retain(|pending| !Arc::ptr_eq(pending, ticket));
         true
     }
 
     /// A connection has ended, and its descriptor is free.
-    pub(super) fn leave(&self, seat: &Arc<Seat>) {
+    pub(super) fn leave(&self, ticket: &Arc<AdmissionTicket>) {
         let mut state = self.state();
-        if seat.is_evicted() {
+        if ticket.is_evicted() {
             state.leaving -= 1;
         } else {
-            state.remove(seat);
+            state.remove(ticket);
         }
         drop(state);
         self.departed.notify(usize::MAX);
@@ -147,7 +152,7 @@ impl Admission {
     pub(super) fn make_room(&self) -> bool {
         let mut state = self.state();
         if state.leaving == 0 {
-            let found = state.dispensable().or_else(|| state.unknown.front().cloned());
+            let found = state.dispensable().or_else(|| state.unannounced.front().cloned());
             let Some(found) = found else { return false };
             state.evict(&found);
         }
@@ -184,27 +189,27 @@ impl Admission {
 }
 
 impl State {
-    /// The oldest silent connection of the process that has most of them.
-    fn dispensable(&self) -> Option<Arc<Seat>> {
+    /// The oldest pending connection of the process that has most of them.
+    fn dispensable(&self) -> Option<Arc<AdmissionTicket>> {
         let mut counts: BTreeMap<Option<u32>, usize> = BTreeMap::new();
-        for seat in &self.silent {
-            *counts.entry(seat.process()).or_default() += 1;
+        for ticket in &self.pending {
+            *counts.entry(ticket.process()).or_default() += 1;
         }
         let most = counts.values().max()?;
-        self.silent.iter().find(|seat| counts.get(&seat.process()) == Some(most)).cloned()
+        self.pending.iter().find(|ticket| counts.get(&ticket.process()) == Some(most)).cloned()
     }
 
-    fn evict(&mut self, seat: &Arc<Seat>) {
-        self.remove(seat);
+    fn evict(&mut self, ticket: &Arc<AdmissionTicket>) {
+        self.remove(ticket);
         self.leaving += 1;
         self.line.add(LinkValue::Evicted, 1);
-        seat.evicted.store(true, Ordering::Release);
-        seat.leave.notify(usize::MAX);
+        ticket.evicted.store(true, Ordering::Release);
+        ticket.leave.notify(usize::MAX);
     }
 
-    fn remove(&mut self, seat: &Arc<Seat>) {
-        self.silent.retain(|silent| !Arc::ptr_eq(silent, seat));
-        self.unknown.retain(|unknown| !Arc::ptr_eq(unknown, seat));
+    fn remove(&mut self, ticket: &Arc<AdmissionTicket>) {
+        self.pending.retain(|pending| !Arc::ptr_eq(pending, ticket));
+        self.unannounced.retain(|unannounced| !Arc::ptr_eq(unannounced, ticket));
     }
 }
 

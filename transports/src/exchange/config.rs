@@ -50,7 +50,7 @@ pub struct LinkConfig {
     pub window: Window,
     /// The pauses before a connection is tried again.
     pub retry: Backoff,
-    /// How many readers a station has at once. Announced readers have a place each, and others what is left.
+    /// How many readers a server has at once. Announced readers have a place each, and others what is left.
     pub connections: usize,
     /// How many connections may be in the handshake besides; when there are more, the oldest ends.
     pub handshakes: usize,

@@ -41,7 +41,7 @@ pub(super) enum PeerEnd {
 /// What links are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Phase {
+pub(super) enum LinkPhase {
     Run,
     /// Readers leave; what publishers have sent is brought to an end.
     Drain,
@@ -67,18 +67,18 @@ impl Control {
         if !self.is_shutdown() {
             self.has_completed.store(true, Ordering::Release);
         }
-        self.enter(Phase::Drain);
+        self.enter(LinkPhase::Drain);
     }
 
     /// Ends all links, whatever is on its way.
     pub fn stop(&self) {
-        self.enter(Phase::Stop);
+        self.enter(LinkPhase::Stop);
     }
 
     /// Says that the node `peer` has completed: its process has exited with success, and there will be no other one.
     ///
-    /// A dialer that is connected to it reads to the end of the connection. One that is not, or not any more, ends: what
-    /// is missing of the streams that were open is told as a gap that is not exact, and subscriptions end. A station
+    /// A client that is connected to it reads to the end of the connection. One that is not, or not any more, ends: what
+    /// is missing of the streams that were open is told as a gap that is not exact, and subscriptions end. A server
     /// does not keep messages for it. Topics that were announced for it, or were to be read from it, count as found.
     ///
     /// ```
@@ -92,7 +92,7 @@ impl Control {
 
     /// Says that the node `peer` was given up: it has failed, and there will be no other process of it.
     ///
-    /// As [`completed`](Control::completed), except that a station keeps what it has for the peer: those messages were
+    /// As [`completed`](Control::completed), except that a server keeps what it has for the peer: those messages were
     /// not delivered, and are counted when links are [stopped](Control::stop).
     pub fn gone(&self, peer: &str) {
         self.passed(peer, PeerEnd::Gone);
@@ -122,7 +122,7 @@ impl Control {
 
     /// Ready once all links are to end, by [`stop`](Control::stop).
     pub async fn stopped(&self) {
-        self.until_stopped().await;
+        self.until(|| self.phase() == LinkPhase::Stop).await;
     }
 
     /// The process to which a name is bound.
@@ -143,7 +143,7 @@ impl Control {
     /// first.
     pub async fn ready(&self) -> bool {
         let ready = || self.unready.load(Ordering::Acquire) == 0;
-        self.until(|| ready() || self.phase() > Phase::Run || self.is_shutdown()).await;
+        self.until(|| ready() || self.phase() > LinkPhase::Run || self.is_shutdown()).await;
         ready()
     }
 
@@ -160,18 +160,18 @@ impl Control {
 
     /// Whether readers that leave do so because this side ends.
     pub(super) fn is_leaving(&self) -> bool {
-        self.leaves.load(Ordering::Acquire) || self.is_shutdown() || self.phase() > Phase::Run
+        self.leaves.load(Ordering::Acquire) || self.is_shutdown() || self.phase() > LinkPhase::Run
     }
 
     pub(super) fn is_shutdown(&self) -> bool {
         self.shutdown.load(Ordering::Acquire)
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> LinkPhase {
         match self.phase.load(Ordering::Acquire) {
-            0 => Phase::Run,
-            1 => Phase::Drain,
-            _ => Phase::Stop,
+            0 => LinkPhase::Run,
+            1 => LinkPhase::Drain,
+            _ => LinkPhase::Stop,
         }
     }
 
@@ -180,24 +180,24 @@ impl Control {
         &self,
         context: &mut Context<'_>,
         listener: &mut Option<EventListener>,
-    ) -> Phase {
+    ) -> LinkPhase {
         loop {
             let listening = listener.get_or_insert_with(|| self.changed.listen());
             let phase = self.phase();
-            if phase == Phase::Stop || Pin::new(listening).poll(context).is_pending() {
+            if phase == LinkPhase::Stop || Pin::new(listening).poll(context).is_pending() {
                 return phase;
             }
             *listener = None;
         }
     }
 
-    /// Ready once a dialer is not to wait for `peer` any more.
+    /// Ready once a client is not to wait for `peer` any more.
     pub(super) async fn until_unneeded(&self, peer: &str) {
-        self.until(|| self.phase() > Phase::Run || self.past(peer).is_some()).await;
+        self.until(|| self.phase() > LinkPhase::Run || self.past(peer).is_some()).await;
     }
 
     /// Ready once the phase is another one than `phase`, or more peers than `count` are past.
-    pub(super) async fn until_beyond(&self, phase: Phase, count: usize) {
+    pub(super) async fn until_beyond(&self, phase: LinkPhase, count: usize) {
         self.until(|| self.phase() != phase || self.pasts().len() > count).await;
     }
 
@@ -221,10 +221,6 @@ impl Control {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn until_stopped(&self) {
-        self.until(|| self.phase() == Phase::Stop).await;
-    }
-
     pub(super) fn expect(&self, count: usize) {
         self.unready.fetch_add(count, Ordering::Relaxed);
     }
@@ -234,7 +230,7 @@ impl Control {
         self.changed.notify(usize::MAX);
     }
 
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: LinkPhase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
         self.changed.notify(usize::MAX);
     }
@@ -253,16 +249,16 @@ impl Control {
 
 /// Something that links still have to do, as long as it is there.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Control>);
+pub(super) struct BusyGuard(Arc<Control>);
 
-impl Busy {
-    pub(super) fn new(control: &Arc<Control>) -> Busy {
+impl BusyGuard {
+    pub(super) fn new(control: &Arc<Control>) -> BusyGuard {
         control.busy.fetch_add(1, Ordering::Relaxed);
-        Busy(control.clone())
+        BusyGuard(control.clone())
     }
 }
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         self.0.busy.fetch_sub(1, Ordering::Release);
         self.0.changed.notify(usize::MAX);

@@ -1,13 +1,13 @@
 //! Topics between processes: one link for each process that this one reads from, dialed by the reader.
 //!
-//! A [`Station`] serves this process's topics to whoever connects: for each topic that a peer wants it has a
-//! [`Tap`](crate::local::Tap), reads the publishers' rings through it, and lets go of messages once the peer has
-//! confirmed them. A [`Dialer`] reads the topics of one other process: each of its publishers becomes a
-//! [`Relay`](crate::local::Relay), and the room in the relay's ring is the credit that the other side has. So a
+//! A [`TopicServer`] serves this process's topics to whoever connects: for each topic that a peer wants it has a
+//! [`EgressReader`](crate::local::EgressReader), reads the publishers' rings through it, and lets go of messages once the peer has
+//! confirmed them. A [`TopicClient`] reads the topics of one other process: each of its publishers becomes a
+//! [`RemotePublisher`](crate::local::RemotePublisher), and the room in the relay's ring is the credit that the other side has. So a
 //! subscription that gates holds its publisher over a link as it does within a process, and nothing is kept anywhere
 //! but in the rings of the two sides. What readers here are done with is confirmed; the publisher's ring keeps the rest.
 //!
-//! Either side may come first, and may go and come back. The dialer connects again, with growing pauses, and goes on
+//! Either side may come first, and may go and come back. The client connects again, with growing pauses, and goes on
 //! behind what has arrived:
 //!
 //! | while there is no connection | its publishers | what the reader gets afterwards |
@@ -21,47 +21,30 @@
 //! Which peers there are, where they listen and what they want is for the caller to know; what becomes of it is told
 //! to the caller as a [`Notice`].
 
+mod accept;
 mod admission;
+mod client;
+mod client_session;
 mod config;
-mod connection;
 mod control;
-mod dialer;
-mod flow;
+mod gap;
+mod incoming_stream;
 mod layout;
+mod layout_query;
 mod names;
 mod notice;
-mod past;
-mod reading;
-mod served;
-mod serving;
-mod station;
+mod outgoing_stream;
+mod redelivery;
+mod served_topic;
+mod server;
+mod server_session;
+mod topics;
 
+pub use client::{Connect, TopicClient, TopicClientError};
 pub use config::{Identity, LinkConfig, Window};
 pub use control::Control;
-pub use dialer::{Connect, DialError, Dialer, Want};
 pub use layout::{Difference, LayoutMismatch};
 pub use notice::{Notice, Observer};
-pub use past::Redelivery;
-pub use station::{Offer, Station};
-
-/// Gaps of a stream, by the number that stands for why on the wire.
-mod reason {
-    use crate::local::GapReason;
-
-    pub(super) const OVERWRITTEN: u16 = 1;
-    /// The message is longer than the link carries.
-    pub(super) const TOO_LONG: u16 = 2;
-    /// An earlier process of the reader had them when it died, and they are delivered at most once.
-    pub(super) const LOST: u16 = 3;
-    /// Several processes of the reader in a row died of it.
-    pub(super) const GIVEN_UP: u16 = 4;
-
-    pub(super) fn of(code: u16) -> GapReason {
-        match code {
-            TOO_LONG => GapReason::Undecodable,
-            LOST => GapReason::Disconnected,
-            GIVEN_UP => GapReason::GivenUp,
-            _ => GapReason::Overwritten,
-        }
-    }
-}
+pub use redelivery::Redelivery;
+pub use server::TopicServer;
+pub use topics::{ExportedTopic, TopicInterest};

@@ -4,33 +4,33 @@
 //! process, by whoever started it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use mycelium_executor::Peer;
+use thiserror::Error;
 
-use super::Control;
 use super::admission::process;
+use super::control::Control;
 
 /// The users to whom nodes' names are bound.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct NameBindings {
     users: BTreeMap<String, u32>,
 }
 
 /// Why a peer may not have a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum NameError {
-    /// It has said none.
+    #[error("it has no name")]
     Empty,
-    /// It is this node's own.
+    #[error("this name is the node's own")]
     Own,
-    /// It belongs to another user.
+    #[error("this name belongs to user {bound}")]
     User { bound: u32 },
-    /// It belongs to another process.
+    #[error("this name belongs to process {bound}")]
     Process { bound: u32 },
 }
 
-impl Names {
+impl NameBindings {
     pub(super) fn bind(&mut self, node: &str, user: u32) {
         self.users.insert(node.to_owned(), user);
     }
@@ -70,25 +70,14 @@ fn is_of(peer: &Peer, bound: u32) -> bool {
     process == bound || group_of(process) == Some(bound)
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn group_of(process: u32) -> Option<u32> {
     let process = rustix::process::Pid::from_raw(i32::try_from(process).ok()?);
     let group = rustix::process::getpgid(process).ok()?;
     u32::try_from(group.as_raw_nonzero().get()).ok()
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn group_of(_: u32) -> Option<u32> {
     None
-}
-
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NameError::Empty => f.write_str("it has no name"),
-            NameError::Own => f.write_str("this name is the node's own"),
-            NameError::User { bound } => write!(f, "this name belongs to user {bound}"),
-            NameError::Process { bound } => write!(f, "this name belongs to process {bound}"),
-        }
-    }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use mycelium_core::link::{CloseReason, RejectReason};
 use mycelium_executor::Peer;
 
-use super::LayoutMismatch;
+use super::layout::LayoutMismatch;
+use crate::endpoint::Endpoint;
 use crate::local::Undelivered;
 use crate::stream::DriveError;
 
@@ -16,12 +17,12 @@ use crate::stream::DriveError;
 #[non_exhaustive]
 pub enum Notice<'a> {
     /// There is a connection, and both sides know each other.
-    Up {
+    Connected {
         /// The other node.
         peer: &'a str,
     },
     /// A connection has ended.
-    Down {
+    Disconnected {
         /// The other node; empty if it never said who it is.
         peer: &'a str,
         /// Why.
@@ -37,12 +38,12 @@ pub enum Notice<'a> {
         pause: Duration,
     },
     /// The other node has ended for good, and there is no connection to it: nothing more is read from it.
-    Past {
+    PeerEnded {
         /// The other node.
         peer: &'a str,
     },
     /// A topic is not had, and is asked for again with the next connection.
-    Refused {
+    TopicRefused {
         /// The other node.
         peer: &'a str,
         /// The topic.
@@ -51,7 +52,7 @@ pub enum Notice<'a> {
         reason: RejectReason,
     },
     /// A topic that is read here has another layout at the peer: no other try will make it readable.
-    LayoutDiffers {
+    TopicLayoutDiffers {
         /// The other node.
         peer: &'a str,
         /// The topic.
@@ -60,7 +61,7 @@ pub enum Notice<'a> {
         mismatch: &'a LayoutMismatch,
     },
     /// A peer asked for a topic that has another layout here, and was refused.
-    ReaderDiffers {
+    ReaderLayoutDiffers {
         /// The other node.
         peer: &'a str,
         /// The topic.
@@ -69,7 +70,7 @@ pub enum Notice<'a> {
         mismatch: &'a LayoutMismatch,
     },
     /// A peer reads from as many publishers at once as it can: others wait until one of them ends.
-    Crowded {
+    StreamLimit {
         /// The other node.
         peer: &'a str,
         /// The topic of one that waits.
@@ -78,7 +79,7 @@ pub enum Notice<'a> {
         limit: usize,
     },
     /// A connection was not let in.
-    TurnedAway {
+    PeerRejected {
         /// The name that the peer gave; empty if it gave none.
         peer: &'a str,
         /// Whose process it is, if it is the one that connected.
@@ -89,24 +90,24 @@ pub enum Notice<'a> {
         reason: &'a str,
     },
     /// A message was given up: several processes of its reader in a row have died with it in hand.
-    GivenUp {
+    DeadLettered {
         /// The message.
         undelivered: &'a Undelivered,
     },
     /// The socket that this process listened at is not at its path any more, and cannot be made again for now.
-    Unbound {
-        /// The path.
-        path: &'a std::path::Path,
+    AddressLost {
+        /// Its address.
+        endpoint: &'a Endpoint,
         /// Why not.
         problem: &'a str,
     },
     /// The socket at this path had vanished, and was made again.
-    Rebound {
-        /// The path.
-        path: &'a std::path::Path,
+    AddressRestored {
+        /// Its address.
+        endpoint: &'a Endpoint,
     },
     /// No connection can be accepted for now.
-    Deaf {
+    AcceptFailed {
         /// Why.
         error: &'a std::io::Error,
     },
@@ -120,37 +121,37 @@ impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |name: &str| name.escape_debug().to_string();
         match self {
-            Notice::Up { peer } => write!(f, "linked with `{}`", shown(peer)),
-            Notice::Down { peer: "", error } => {
+            Notice::Connected { peer } => write!(f, "linked with `{}`", shown(peer)),
+            Notice::Disconnected { peer: "", error } => {
                 write!(f, "a connection ended before it was a link: {error}")
             }
-            Notice::Down { peer, error } => {
+            Notice::Disconnected { peer, error } => {
                 write!(f, "the link with `{}` ended: {error}", shown(peer))
             }
             Notice::Unreachable { peer, error, pause } => {
                 write!(f, "cannot reach `{}`: {error}; next try in {pause:?}", shown(peer))
             }
-            Notice::Past { peer } => {
+            Notice::PeerEnded { peer } => {
                 write!(f, "`{}` has ended for good: nothing more is read from it", shown(peer))
             }
-            Notice::Refused { peer, topic, reason } => {
+            Notice::TopicRefused { peer, topic, reason } => {
                 write!(f, "`{}` refuses topic `{}`: {reason}", shown(peer), shown(topic))
             }
-            Notice::LayoutDiffers { peer, topic, mismatch } => {
+            Notice::TopicLayoutDiffers { peer, topic, mismatch } => {
                 let (peer, topic) = (shown(peer), shown(topic));
                 write!(f, "cannot read topic `{topic}` of `{peer}`, another layout: {mismatch}")
             }
-            Notice::ReaderDiffers { peer, topic, mismatch } => {
+            Notice::ReaderLayoutDiffers { peer, topic, mismatch } => {
                 let (peer, topic) = (shown(peer), shown(topic));
                 write!(f, "`{peer}` cannot read topic `{topic}`, another layout: {mismatch}")
             }
-            Notice::Crowded { peer, topic, limit } => write!(
+            Notice::StreamLimit { peer, topic, limit } => write!(
                 f,
                 "`{}` reads from {limit} publishers, the most: one of `{}` waits until another ends",
                 shown(peer),
                 shown(topic)
             ),
-            Notice::GivenUp {
+            Notice::DeadLettered {
                 undelivered: Undelivered { topic, reader, publisher, sequence, .. },
             } => {
                 write!(
@@ -161,20 +162,20 @@ impl fmt::Display for Notice<'_> {
                     shown(reader)
                 )
             }
-            Notice::Unbound { path, problem } => {
-                write!(f, "nobody can connect at `{}`: {problem}", path.display())
+            Notice::AddressLost { endpoint, problem } => {
+                write!(f, "no peer can connect to `{endpoint}`: {problem}")
             }
-            Notice::Rebound { path } => {
-                write!(f, "socket `{}` had vanished and was made again", path.display())
+            Notice::AddressRestored { endpoint } => {
+                write!(f, "`{endpoint}` had vanished and was made again")
             }
-            Notice::TurnedAway { peer, from, reason, .. } => match (peer, from) {
+            Notice::PeerRejected { peer, from, reason, .. } => match (peer, from) {
                 (&"", Some(from)) => write!(f, "{from} was turned away: {reason}"),
                 (peer, Some(from)) => {
                     write!(f, "`{}` ({from}) was turned away: {reason}", shown(peer))
                 }
                 (peer, None) => write!(f, "`{}` was turned away: {reason}", shown(peer)),
             },
-            Notice::Deaf { error } => write!(f, "cannot accept connections: {error}"),
+            Notice::AcceptFailed { error } => write!(f, "cannot accept connections: {error}"),
         }
     }
 }

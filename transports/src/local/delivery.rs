@@ -28,16 +28,16 @@ impl<M> Delivery<M> {
 pub struct Received<M> {
     pub(super) message: M,
     pub(super) sequence: u64,
-    pub(super) time: Time,
+    pub(super) time: Attempt,
 }
 
 /// The how manieth time a message is delivered. A whole word: of a byte, the seven beside it would be moved with it, one
 /// by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-pub(super) enum Time {
+pub(super) enum Attempt {
     First,
-    Again,
+    Redelivered,
 }
 
 impl<M> Received<M> {
@@ -56,7 +56,7 @@ impl<M> Received<M> {
     /// process that died before it said that it was done with it.
     #[must_use]
     pub fn redelivered(&self) -> bool {
-        self.time == Time::Again
+        self.time == Attempt::Redelivered
     }
 }
 
@@ -98,7 +98,7 @@ pub enum GapReason {
     /// process of the reader had them when it died, and the topic is delivered at most once.
     Disconnected,
     /// Several processes of the reader in a row died with the message in hand: it became a dead letter at its publisher.
-    GivenUp,
+    DeadLettered,
 }
 
 impl fmt::Display for Gap {
@@ -109,7 +109,7 @@ impl fmt::Display for Gap {
             GapReason::Skipped => "skipped",
             GapReason::Undecodable => "undecodable",
             GapReason::Disconnected => "lost with the connection",
-            GapReason::GivenUp => "given up",
+            GapReason::DeadLettered => "given up",
         };
         // A publisher in another process is called what that says.
         let publisher = self.publisher.escape_debug();

@@ -8,22 +8,22 @@
 //! and told to the reader as a [`Gap`]; for each publisher and subscription
 //! `sent since it joined = taken + overwritten + skipped + dead-lettered + left + depth` at any quiet moment.
 //!
-//! A publisher in another process is a [`Relay`] here, and the readers of another process are a [`Tap`]; what carries
-//! bytes between the two is no concern of a topic. While a [`Hold`] says that publishers of another process may come,
+//! A publisher in another process is a [`RemotePublisher`] here, and the readers of another process are a [`EgressReader`]; what carries
+//! bytes between the two is no concern of a topic. While a [`KeepOpen`] says that publishers of another process may come,
 //! no subscription sees an end.
 //!
-//! Publishing a message rings nobody. A [`Pulse`] counts what happened during one poll of a task, and [`poll_with`]
+//! Publishing a message rings nobody. A [`TaskBudget`] counts what happened during one poll of a task, and [`poll_with`]
 //! tells the other sides afterwards: one fence, then a look at each bell. Handles used outside it do so every time.
 
 mod delivery;
-mod hold;
+mod egress;
+mod keep_open;
 mod numbering;
-mod outlet;
 mod publisher;
-mod pulse;
-mod relay;
+mod remote_publisher;
+mod state;
 mod subscription;
-mod tap;
+mod task_budget;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -33,26 +33,26 @@ use mycelium_core::message::Message;
 use mycelium_core::ring::broadcast::{Layout, LayoutError};
 
 use crate::counters::Region;
-use hold::Holds;
-use outlet::{Feed, Inlet, Origin, Outlet};
+use keep_open::OpenGuards;
+use state::{Edge, Origin, PublisherState, SubscriberState};
 
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
-pub use hold::Hold;
+pub use egress::{EgressItem, EgressReader, EgressStream};
+pub use keep_open::KeepOpen;
 pub use publisher::{EmitError, Publisher, Refusal};
-pub use pulse::{Flusher, Pulse, poll_with};
-pub use relay::{Relay, RelayError};
+pub use remote_publisher::{RemotePublishError, RemotePublisher};
 pub use subscription::{Finisher, Subscription};
-pub use tap::{Sight, Source, Tap};
+pub use task_budget::{DeferredWakes, TaskBudget, poll_with};
 
 /// What happens at a subscription that is slower than a publisher. The policies are ordered by what they ask of
 /// publishers, the strictest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Policy {
-    /// It holds the publisher: `emit` waits. Loses nothing.
+    /// It open_guards the publisher: `emit` waits. Loses nothing.
     #[default]
     Block,
-    /// It holds the publisher: `emit` gives the message back at once. Loses nothing that was accepted.
+    /// It open_guards the publisher: `emit` gives the message back at once. Loses nothing that was accepted.
     Reject,
     /// The publisher overwrites; the reader is told exactly how many messages it missed.
     DropOldest,
@@ -99,7 +99,7 @@ impl Policy {
         }
     }
 
-    /// Whether `emit` returns the message at once when such a reader holds the publisher.
+    /// Whether `emit` returns the message at once when such a reader open_guards the publisher.
     pub(crate) fn rejects(self) -> bool {
         match self {
             Policy::Reject => true,
@@ -147,7 +147,7 @@ impl Schema {
         Schema { id: M::ID, digest, size: size_of::<M>(), descriptor }
     }
 
-    /// The message's name in the source.
+    /// The message's name in the stream.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.descriptor.name
@@ -265,15 +265,15 @@ pub struct Topic {
     readers: usize,
     counters: Arc<Region>,
     members: Mutex<Members>,
-    holds: Holds,
+    open_guards: OpenGuards,
 }
 
 #[derive(Default)]
 struct Members {
-    outlets: Vec<Arc<Outlet>>,
-    inlets: Vec<Arc<Inlet>>,
+    publishers: Vec<Arc<PublisherState>>,
+    subscribers: Vec<Arc<SubscriberState>>,
     /// Relays that have ended, as long as a subscription has not looked at them once more.
-    unread: Vec<Weak<Outlet>>,
+    unread: Vec<Weak<PublisherState>>,
 }
 
 /// So many rings of publishers in other processes may wait for readers that do not look, once their publishers have ended,
@@ -293,7 +293,7 @@ impl Topic {
         capacity: usize,
         counters: Arc<Region>,
     ) -> Result<Arc<Topic>, TopicError> {
-        Topic::with_readers(name, schema, capacity, outlet::READERS, counters)
+        Topic::with_readers(name, schema, capacity, state::READERS, counters)
     }
 
     /// As [`new`](Topic::new), for up to `readers` gating subscriptions. Each ring has an entry of 256 bytes for each of
@@ -326,9 +326,9 @@ impl Topic {
         let refuse = |error| Err(TopicError::Capacity { topic: name.to_owned(), error });
         let layout = schema.layout(capacity);
         layout.check().or_else(refuse)?;
-        let (members, holds) = (Mutex::default(), Holds::default());
+        let (members, open_guards) = (Mutex::default(), OpenGuards::default());
         let name = name.to_owned();
-        Ok(Arc::new(Topic { name, schema, layout, readers, counters, members, holds }))
+        Ok(Arc::new(Topic { name, schema, layout, readers, counters, members, open_guards }))
     }
 
     /// A publisher, with a ring of its own. Every subscription there is gets its messages, from the first one on.
@@ -343,8 +343,8 @@ impl Topic {
         epoch: u64,
     ) -> Result<Publisher<M>, TopicError> {
         self.check(&Schema::of::<M>())?;
-        let outlet = self.join_outlet(name, epoch, Origin::Local)?;
-        Ok(Publisher::new(self.clone(), outlet, &self.counters))
+        let publisher = self.add_publisher(name, epoch, Origin::Local)?;
+        Ok(Publisher::new(self.clone(), publisher, &self.counters))
     }
 
     /// A subscription to all publishers, those that come later too. It starts at the first message of each whose emit
@@ -358,9 +358,9 @@ impl Topic {
         policy: Policy,
     ) -> Result<Subscription<M>, TopicError> {
         self.check(&Schema::of::<M>())?;
-        let inlet = Inlet::new(name, policy);
-        self.join_inlet(&inlet)?;
-        Ok(Subscription::new(self.clone(), inlet))
+        let subscriber = SubscriberState::new(name, policy);
+        self.add_subscriber(&subscriber)?;
+        Ok(Subscription::new(self.clone(), subscriber))
     }
 
     /// The topic's name.
@@ -375,7 +375,7 @@ impl Topic {
         &self.schema
     }
 
-    /// How many messages the ring of each publisher holds.
+    /// How many messages the ring of each publisher open_guards.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.layout.capacity()
@@ -399,50 +399,54 @@ impl Topic {
     }
 
     /// A publisher for all readers that there are.
-    fn join_outlet(
+    fn add_publisher(
         &self,
         name: &str,
         epoch: u64,
         origin: Origin,
-    ) -> Result<Arc<Outlet>, TopicError> {
+    ) -> Result<Arc<PublisherState>, TopicError> {
         let mut members = self.members();
-        let is_same = |known: &Arc<Outlet>| known.epoch == epoch && known.origin.is_local();
-        if origin.is_local() && members.outlets.iter().any(is_same) {
+        let is_same = |known: &Arc<PublisherState>| known.epoch == epoch && known.origin.is_local();
+        if origin.is_local() && members.publishers.iter().any(is_same) {
             return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
         }
-        members.unread.retain(|outlet| outlet.strong_count() > 0);
+        members.unread.retain(|publisher| publisher.strong_count() > 0);
         let most = UNREAD.max(UNREAD_BYTES / self.ring_bytes());
         if !origin.is_local() && members.unread.len() >= most {
             return Err(TopicError::Unread { topic: self.name.clone(), most });
         }
-        let outlet = Outlet::new(self, name, epoch, origin)
+        let publisher = PublisherState::new(self, name, epoch, origin)
             .map_err(|error| TopicError::Capacity { topic: self.name.clone(), error })?;
-        let readers = || members.inlets.iter().filter(|inlet| inlet.reads(&outlet));
-        let feeds: Option<Vec<Feed>> =
-            readers().map(|inlet| Outlet::attach(&outlet, inlet, &self.counters)).collect();
-        let feeds = feeds.ok_or_else(|| self.too_many_readers())?;
-        readers().zip(feeds).for_each(|(inlet, feed)| inlet.hand(feed));
-        members.outlets.push(outlet.clone());
-        Ok(outlet)
+        let readers =
+            || members.subscribers.iter().filter(|subscriber| subscriber.reads(&publisher));
+        let edges: Option<Vec<Edge>> = readers()
+            .map(|subscriber| PublisherState::attach(&publisher, subscriber, &self.counters))
+            .collect();
+        let edges = edges.ok_or_else(|| self.too_many_readers())?;
+        readers().zip(edges).for_each(|(subscriber, edge)| subscriber.send_edge(edge));
+        members.publishers.push(publisher.clone());
+        Ok(publisher)
     }
 
     /// A reader of all publishers that there are.
-    fn join_inlet(&self, inlet: &Arc<Inlet>) -> Result<(), TopicError> {
+    fn add_subscriber(&self, subscriber: &Arc<SubscriberState>) -> Result<(), TopicError> {
         let mut members = self.members();
         // Publishers that come later have no more entries than those that are there.
-        let gating = members.inlets.iter().filter(|inlet| inlet.policy.is_gating()).count();
-        if inlet.policy.is_gating() && gating >= self.readers {
+        let gating =
+            members.subscribers.iter().filter(|subscriber| subscriber.policy.is_gating()).count();
+        if subscriber.policy.is_gating() && gating >= self.readers {
             return Err(self.too_many_readers());
         }
-        let writers = || members.outlets.iter().filter(|outlet| inlet.reads(outlet));
-        let feeds: Option<Vec<Feed>> =
-            writers().map(|outlet| Outlet::attach(outlet, inlet, &self.counters)).collect();
-        let Some(feeds) = feeds else {
-            writers().for_each(|outlet| outlet.detach(inlet));
+        let writers = || members.publishers.iter().filter(|publisher| subscriber.reads(publisher));
+        let edges: Option<Vec<Edge>> = writers()
+            .map(|publisher| PublisherState::attach(publisher, subscriber, &self.counters))
+            .collect();
+        let Some(edges) = edges else {
+            writers().for_each(|publisher| publisher.detach(subscriber));
             return Err(self.too_many_readers());
         };
-        feeds.into_iter().for_each(|feed| inlet.hand(feed));
-        members.inlets.push(inlet.clone());
+        edges.into_iter().for_each(|edge| subscriber.send_edge(edge));
+        members.subscribers.push(subscriber.clone());
         Ok(())
     }
 
@@ -458,18 +462,18 @@ impl Topic {
         TopicError::Readers { topic: self.name.clone(), most: self.readers }
     }
 
-    fn retire_outlet(&self, outlet: &Arc<Outlet>) {
-        self.members().outlets.retain(|other| !Arc::ptr_eq(other, outlet));
+    fn remove_publisher(&self, publisher: &Arc<PublisherState>) {
+        self.members().publishers.retain(|other| !Arc::ptr_eq(other, publisher));
     }
 
     /// A relay has ended, whose messages may not have been read.
-    fn end_relay(&self, outlet: &Arc<Outlet>) {
-        self.members().unread.push(Arc::downgrade(outlet));
-        self.retire_outlet(outlet);
+    fn end_remote_publisher(&self, publisher: &Arc<PublisherState>) {
+        self.members().unread.push(Arc::downgrade(publisher));
+        self.remove_publisher(publisher);
     }
 
-    fn retire_inlet(&self, inlet: &Arc<Inlet>) {
-        self.members().inlets.retain(|other| !Arc::ptr_eq(other, inlet));
+    fn remove_subscriber(&self, subscriber: &Arc<SubscriberState>) {
+        self.members().subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {

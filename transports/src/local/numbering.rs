@@ -8,12 +8,12 @@
 use std::collections::VecDeque;
 
 use super::delivery::GapReason;
-use super::outlet::Watched;
+use super::state::Versioned;
 
 /// Where and why sequences jump. There is at most one break at a place, and none that no reader can need any more.
 #[derive(Debug)]
 pub(super) struct Numbering {
-    breaks: Watched<VecDeque<Break>>,
+    breaks: Versioned<VecDeque<Break>>,
     /// The sequence of the ring's first place, before anything was missed.
     first: u64,
     capacity: usize,
@@ -34,7 +34,7 @@ struct Break {
 
 /// What one reader knows of a [`Numbering`].
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct KnownNumbering {
     version: usize,
     pub(super) offset: u64,
     /// An earlier process may have had the message in this place.
@@ -50,7 +50,7 @@ impl Numbering {
     pub(super) fn new(first: u64, capacity: usize) -> Numbering {
         let start =
             Break { at: 0, offset: first, reason: GapReason::Overwritten, again: false, gaps: 0 };
-        let breaks = Watched::default();
+        let breaks = Versioned::default();
         breaks.change(|breaks: &mut VecDeque<Break>| breaks.push_back(start));
         Numbering { breaks, first, capacity }
     }
@@ -97,8 +97,9 @@ impl Numbering {
     }
 
     /// What is so at a place, for a reader that joins there.
-    pub(super) fn join(&self, place: usize) -> Known {
-        let mut known = Known { version: 0, offset: 0, again: false, gaps: 0, until: None };
+    pub(super) fn join(&self, place: usize) -> KnownNumbering {
+        let mut known =
+            KnownNumbering { version: 0, offset: 0, again: false, gaps: 0, until: None };
         self.look(&mut known, place);
         known
     }
@@ -106,7 +107,11 @@ impl Numbering {
     /// By how much the sequence of `place` is further than the reader knew, and why. Look here after the ring: what is
     /// found there was written down here before.
     #[inline]
-    pub(super) fn missed(&self, known: &mut Known, place: usize) -> Option<(u64, GapReason)> {
+    pub(super) fn missed(
+        &self,
+        known: &mut KnownNumbering,
+        place: usize,
+    ) -> Option<(u64, GapReason)> {
         if !self.may_miss(known, place) {
             return None;
         }
@@ -118,13 +123,13 @@ impl Numbering {
 
     /// Whether [`missed`](Self::missed) has anything to look at.
     #[inline]
-    pub(super) fn may_miss(&self, known: &Known, place: usize) -> bool {
+    pub(super) fn may_miss(&self, known: &KnownNumbering, place: usize) -> bool {
         let passed = known.until.is_some_and(|until| !is_before(place, until));
         known.again || passed || known.version != self.breaks.version()
     }
 
     #[cold]
-    fn look(&self, known: &mut Known, place: usize) -> GapReason {
+    fn look(&self, known: &mut KnownNumbering, place: usize) -> GapReason {
         let breaks = self.breaks.lock();
         known.version = self.breaks.version();
         let is_behind = |entry: &&Break| is_before(place, entry.at);
@@ -136,7 +141,7 @@ impl Numbering {
     }
 }
 
-impl Known {
+impl KnownNumbering {
     /// The sequence of the message in a place.
     #[inline]
     pub(super) fn sequence(&self, place: usize) -> u64 {

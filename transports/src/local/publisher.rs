@@ -12,23 +12,23 @@ use mycelium_core::ring::broadcast::{Broadcast, Producer};
 use mycelium_core::wait::{Looked, Patience, Wait};
 
 use super::Topic;
-use super::outlet::{Outlet, Ring};
-use super::pulse::{Alone, Bells, Flusher, Pulse};
+use super::state::{PublisherState, Ring};
+use super::task_budget::{DeferredWakes, ReaderDoorbells, TaskBudget, UntaskedBudget};
 use crate::counters::{Line, PublisherValue, Region};
 
 /// Emits messages to one topic. It is the only writer of its ring: to emit from another task, ask for another
 /// publisher. Dropping it tells the readers that nothing more will come from it; what it has sent is still delivered.
 pub struct Publisher<M: Message> {
     topic: Arc<Topic>,
-    outlet: Arc<Outlet>,
+    publisher: Arc<PublisherState>,
     /// `None` only while this is dropped.
     producer: Option<Producer<Ring>>,
-    bells: Bells,
-    pulse: Option<Arc<Pulse>>,
-    alone: Alone,
+    doorbells: ReaderDoorbells,
+    budget: Option<Arc<TaskBudget>>,
+    untasked: UntaskedBudget,
     line: Arc<Line<PublisherValue>>,
-    /// The entry of the reader that held the ring when it was last full.
-    held: Option<usize>,
+    /// The entry of the reader that blocked_by the ring when it was last full.
+    blocked_by: Option<usize>,
     patience: Patience,
     /// How many it had sent when the present wait for room began.
     waits_at: Option<u64>,
@@ -36,17 +36,21 @@ pub struct Publisher<M: Message> {
 }
 
 impl<M: Message> Publisher<M> {
-    pub(super) fn new(topic: Arc<Topic>, outlet: Arc<Outlet>, counters: &Arc<Region>) -> Self {
-        let line = Arc::new(counters.line(&outlet.label()));
+    pub(super) fn new(
+        topic: Arc<Topic>,
+        publisher: Arc<PublisherState>,
+        counters: &Arc<Region>,
+    ) -> Self {
+        let line = Arc::new(counters.line(&publisher.label()));
         Publisher {
             topic,
-            producer: Broadcast::producer(outlet.ring.clone()),
-            bells: Bells::new(outlet.clone()),
-            outlet,
-            pulse: None,
-            alone: Alone::default(),
+            producer: Broadcast::producer(publisher.ring.clone()),
+            doorbells: ReaderDoorbells::new(publisher.clone()),
+            publisher,
+            budget: None,
+            untasked: UntaskedBudget::default(),
             line,
-            held: None,
+            blocked_by: None,
             patience: Patience::default(),
             waits_at: None,
             message: PhantomData,
@@ -54,23 +58,23 @@ impl<M: Message> Publisher<M> {
     }
 
     /// How `emit` waits for room from now on; at first it is [`Wait::Park`].
-    pub fn wait_by(&mut self, wait: Wait) {
+    pub fn set_wait_strategy(&mut self, wait: Wait) {
         self.patience = Patience::new(wait);
     }
 
-    /// From now on this publisher's work counts in a task's pulse, whose poller flushes it with the returned flusher.
-    pub fn attach(&mut self, pulse: &Arc<Pulse>) -> Flusher {
-        self.pulse = Some(pulse.clone());
-        Flusher::of_publisher(self.outlet.clone(), self.line.clone())
+    /// From now on this publisher's work counts in a task's budget, whose poller flushes it with the returned flusher.
+    pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.budget = Some(budget.clone());
+        DeferredWakes::of_publisher(self.publisher.clone(), self.line.clone())
     }
 
-    /// Emits a message; waits while a [`Policy::Block`](super::Policy::Block) subscription holds the ring.
+    /// Emits a message; waits while a [`Policy::Block`](super::Policy::Block) subscription open_guards the ring.
     ///
     /// Cancelling: dropped before it completes, the message was not sent. Ordering: messages of one publisher reach
     /// each subscription in the order of their emits.
     ///
     /// # Errors
-    /// With the message, if a [`Policy::Reject`](super::Policy::Reject) subscription holds the ring.
+    /// With the message, if a [`Policy::Reject`](super::Policy::Reject) subscription open_guards the ring.
     #[inline]
     pub fn emit(
         &mut self,
@@ -87,7 +91,7 @@ impl<M: Message> Publisher<M> {
     /// `emit` would find room; [`Refusal::Rejected`] means that there is none.
     ///
     /// # Errors
-    /// With the message, if a gating subscription holds the ring.
+    /// With the message, if a gating subscription open_guards the ring.
     #[inline]
     pub fn try_emit(&mut self, message: M) -> Result<(), EmitError<M>> {
         if self.push_into_known_room(&message) { Ok(()) } else { self.try_emit_otherwise(message) }
@@ -112,21 +116,21 @@ impl<M: Message> Publisher<M> {
     /// Tells the readers now of what was emitted, before the task's poll ends.
     #[inline(never)]
     pub fn flush(&mut self) {
-        self.outlet.show_sent(&self.line);
+        self.publisher.show_sent(&self.line);
         announce();
-        self.bells.ring();
+        self.doorbells.ring();
     }
 
     /// The subscription that refused the last message that did not go through.
     #[must_use]
-    pub fn held_by(&self) -> Option<Arc<str>> {
-        Some(self.outlet.reader_at(self.held?)?.name.clone())
+    pub fn blocked_by(&self) -> Option<Arc<str>> {
+        Some(self.publisher.reader_at(self.blocked_by?)?.name.clone())
     }
 
     /// How many messages the slowest gating reader is not done with, those on their way over a link included.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.outlet.ring.depth()
+        self.publisher.ring.depth()
     }
 
     /// Waits until every gating subscription, here and in other processes, is done with all that was sent, or has left.
@@ -139,11 +143,11 @@ impl<M: Message> Publisher<M> {
     /// As [`confirmed`](Publisher::confirmed), for hand-written futures.
     pub fn poll_confirmed(&mut self, context: &Context<'_>) -> Poll<()> {
         if self.depth() > 0 {
-            self.outlet.room.park(context.waker());
+            self.publisher.room.park(context.waker());
             if self.depth() > 0 {
                 return Poll::Pending;
             }
-            self.outlet.room.unpark();
+            self.publisher.room.unpark();
         }
         Poll::Ready(())
     }
@@ -152,7 +156,7 @@ impl<M: Message> Publisher<M> {
     #[must_use]
     pub fn sent(&self) -> u64 {
         // The line may be some messages late.
-        self.outlet.show_sent(&self.line);
+        self.publisher.show_sent(&self.line);
         self.line.get(PublisherValue::Sent)
     }
 
@@ -183,11 +187,11 @@ impl<M: Message> Publisher<M> {
     /// go on with [`poll_emit`](Publisher::poll_emit).
     #[inline]
     pub fn poll_try_emit(&mut self, context: &Context<'_>, message: &M) -> Poll<bool> {
-        let is_spent = match &self.pulse {
-            Some(pulse) => pulse.is_spent(context),
-            None => self.alone.is_spent(context),
+        let is_exhausted = match &self.budget {
+            Some(budget) => budget.is_exhausted(context),
+            None => self.untasked.is_exhausted(context),
         };
-        if is_spent {
+        if is_exhausted {
             return Poll::Pending;
         }
         Poll::Ready(self.push_into_known_room(message) || self.push_otherwise(message).is_ok())
@@ -212,18 +216,18 @@ impl<M: Message> Publisher<M> {
                 Looked::Park => {}
             }
         }
-        self.outlet.room.park(context.waker());
+        self.publisher.room.park(context.waker());
         // A reader that is to ring has taken something, though it may not have shown it yet.
         self.find_room();
         match self.push_otherwise(message) {
             Ok(()) => {
-                self.outlet.room.unpark();
+                self.publisher.room.unpark();
                 Poll::Ready(Ok(()))
             }
             Err(entry) => match self.refuse(*message, entry) {
                 EmitError { refusal: Refusal::Full { .. }, .. } => Poll::Pending,
                 rejected => {
-                    self.outlet.room.unpark();
+                    self.publisher.room.unpark();
                     Poll::Ready(Err(rejected))
                 }
             },
@@ -232,16 +236,16 @@ impl<M: Message> Publisher<M> {
 
     /// Tries as often as its policy says, before it sleeps.
     fn look_again(&mut self, message: &M) -> Looked<()> {
-        let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
+        let most = self.budget.as_ref().map_or(Wait::LOOKS, |budget| budget.spins());
         let mut patience = self.patience;
         let looked = patience.look(most, || self.push_otherwise(message).ok());
         self.patience = patience;
         looked
     }
 
-    /// Whether the reader that held the ring gives messages back: nobody waits for it.
+    /// Whether the reader that blocked_by the ring gives messages back: nobody waits for it.
     fn is_rejected(&self) -> bool {
-        let reader = self.held.and_then(|entry| self.outlet.reader_at(entry));
+        let reader = self.blocked_by.and_then(|entry| self.publisher.reader_at(entry));
         reader.is_some_and(|reader| reader.policy.rejects())
     }
 
@@ -259,13 +263,13 @@ impl<M: Message> Publisher<M> {
         done
     }
 
-    /// Appends to the ring, or names the entry of the reader that holds it.
+    /// Appends to the ring, or names the entry of the reader that open_guards it.
     #[cold]
     #[inline(never)]
     fn push_otherwise(&mut self, message: &M) -> Result<(), usize> {
         let Some(producer) = &mut self.producer else { return Ok(()) };
         if let Err(full) = producer.try_push(to_words(message).as_ref(), size_of::<M>()) {
-            self.held = Some(full.reader);
+            self.blocked_by = Some(full.reader);
             return Err(full.reader);
         }
         self.count();
@@ -276,8 +280,8 @@ impl<M: Message> Publisher<M> {
     /// knows: that is shown when they are told.
     #[inline(always)]
     fn count(&mut self) {
-        let tell = self.pulse.as_ref().is_none_or(|pulse| pulse.beat());
-        if tell || !self.bells.is_heard_as_before() {
+        let tell = self.budget.as_ref().is_none_or(|budget| budget.count_operation());
+        if tell || !self.doorbells.has_readers_as_before() {
             self.tell(tell);
         }
     }
@@ -285,10 +289,10 @@ impl<M: Message> Publisher<M> {
     #[cold]
     #[inline(never)]
     fn tell(&mut self, now: bool) {
-        if !self.bells.is_heard() {
+        if !self.doorbells.has_readers() {
             // Never more than were sent.
-            self.outlet.show_sent(&self.line);
-            self.line.add(PublisherValue::Unheard, 1);
+            self.publisher.show_sent(&self.line);
+            self.line.add(PublisherValue::NoSubscribers, 1);
         }
         if now {
             self.flush();
@@ -298,7 +302,7 @@ impl<M: Message> Publisher<M> {
     #[cold]
     #[inline(never)]
     fn refuse(&mut self, message: M, entry: usize) -> EmitError<M> {
-        let reader = self.outlet.reader_at(entry);
+        let reader = self.publisher.reader_at(entry);
         let by = reader.as_ref().map_or_else(
             || "a reader that joins or leaves right now".into(),
             |reader| reader.name.clone(),
@@ -309,7 +313,7 @@ impl<M: Message> Publisher<M> {
         } else {
             Refusal::Full { by }
         };
-        EmitError { message, refusal, topic: self.outlet.topic.clone() }
+        EmitError { message, refusal, topic: self.publisher.topic.clone() }
     }
 }
 
@@ -318,18 +322,18 @@ impl<M: Message> Drop for Publisher<M> {
         if let Some(producer) = self.producer.take() {
             producer.close();
         }
-        self.topic.retire_outlet(&self.outlet);
+        self.topic.remove_publisher(&self.publisher);
         self.flush();
-        // The readers keep the outlet until they have read it; the task need not stay in memory for that long.
-        self.outlet.room.forget();
+        // The readers keep the publisher until they have read it; the task need not stay in memory for that long.
+        self.publisher.room.forget();
     }
 }
 
 impl<M: Message> fmt::Debug for Publisher<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher")
-            .field("topic", &self.outlet.topic)
-            .field("name", &self.outlet.name)
+            .field("topic", &self.publisher.topic)
+            .field("name", &self.publisher.name)
             .field("sent", &self.sent())
             .finish_non_exhaustive()
     }

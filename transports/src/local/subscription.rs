@@ -14,10 +14,10 @@ use mycelium_core::ring::broadcast::Look;
 use mycelium_core::wait::{Patience, Wait};
 
 use super::delivery::{Delivery, TryRecv, Undelivered};
-use super::outlet::{Feed, Inlet, LastCall};
-use super::pulse::{Alone, Flusher, Pulse};
+use super::state::{Edge, LastCall, SubscriberState};
+use super::task_budget::{DeferredWakes, TaskBudget, UntaskedBudget};
 use super::{Policy, Topic};
-use crate::counters::FeedValue;
+use crate::counters::EdgeValue;
 use crate::sync::Ordering;
 use look::Seen;
 
@@ -32,31 +32,31 @@ const DELIVERIES: u32 = 2;
 /// [`done`]: Subscription::done
 pub struct Subscription<M: Message> {
     topic: Arc<Topic>,
-    inlet: Arc<Inlet>,
-    feeds: Vec<Feed>,
-    /// The version of the inlet's incoming feeds that were taken in.
-    taken_in: usize,
-    /// The feed whose turn it is, and for how many messages it has been.
+    subscriber: Arc<SubscriberState>,
+    edges: Vec<Edge>,
+    /// The version of the subscriber's incoming edges that were taken in.
+    edges_version: usize,
+    /// The edge whose turn it is, and for how many messages it has been.
     turn: usize,
     burst: u32,
-    in_hand: Option<InHand>,
+    in_flight: Option<InFlight>,
     /// An observer's message that was copied out together with a gap, and comes after it. Without it, a reader that is
     /// always slower would be told of gaps only.
     after_gap: Option<AfterGap<M>>,
     /// What comes next, between two lines of one receive.
     seen: Option<Delivery<M>>,
-    pulse: Option<Arc<Pulse>>,
-    alone: Alone,
+    budget: Option<Arc<TaskBudget>>,
+    untasked: UntaskedBudget,
     patience: Patience,
-    /// The places of all feeds when the present wait began.
+    /// The places of all edges when the present wait began.
     waits_at: usize,
     message: PhantomData<M>,
 }
 
 /// The message that the reader works at.
 #[derive(Clone, Copy)]
-struct InHand {
-    feed: usize,
+struct InFlight {
+    edge: usize,
     /// How often its handling failed.
     failures: u32,
     /// It is to be delivered again.
@@ -65,25 +65,25 @@ struct InHand {
 
 /// A message that waits behind a gap.
 struct AfterGap<M> {
-    feed: usize,
+    edge: usize,
     message: M,
     sequence: u64,
 }
 
 impl<M: Message> Subscription<M> {
-    pub(super) fn new(topic: Arc<Topic>, inlet: Arc<Inlet>) -> Self {
+    pub(super) fn new(topic: Arc<Topic>, subscriber: Arc<SubscriberState>) -> Self {
         Subscription {
             topic,
-            inlet,
-            feeds: Vec::new(),
-            taken_in: 0,
+            subscriber,
+            edges: Vec::new(),
+            edges_version: 0,
             turn: 0,
             burst: 0,
-            in_hand: None,
+            in_flight: None,
             after_gap: None,
             seen: None,
-            pulse: None,
-            alone: Alone::default(),
+            budget: None,
+            untasked: UntaskedBudget::default(),
             patience: Patience::default(),
             waits_at: 0,
             message: PhantomData,
@@ -91,15 +91,15 @@ impl<M: Message> Subscription<M> {
     }
 
     /// How `recv` waits from now on; at first it is [`Wait::Park`].
-    pub fn wait_by(&mut self, wait: Wait) {
+    pub fn set_wait_strategy(&mut self, wait: Wait) {
         self.patience = Patience::new(wait);
     }
 
-    /// From now on this subscription's work counts in a task's pulse, whose poller flushes it with the returned
+    /// From now on this subscription's work counts in a task's budget, whose poller flushes it with the returned
     /// flusher.
-    pub fn attach(&mut self, pulse: &Arc<Pulse>) -> Flusher {
-        self.pulse = Some(pulse.clone());
-        Flusher::of_subscription(self.inlet.clone())
+    pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.budget = Some(budget.clone());
+        DeferredWakes::of_subscription(self.subscriber.clone())
     }
 
     /// The next message or gap; `None` once every publisher has ended and all that they sent was received.
@@ -113,11 +113,11 @@ impl<M: Message> Subscription<M> {
     // As `next_as_usual`.
     #[inline(always)]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
-        let is_spent = match &self.pulse {
-            Some(pulse) => pulse.is_spent(context),
-            None => self.alone.is_spent(context),
+        let is_exhausted = match &self.budget {
+            Some(budget) => budget.is_exhausted(context),
+            None => self.untasked.is_exhausted(context),
         };
-        if is_spent {
+        if is_exhausted {
             return Poll::Pending;
         }
         self.settle();
@@ -154,45 +154,45 @@ impl<M: Message> Subscription<M> {
     /// given up and returned.
     pub fn fail(&mut self) -> Option<Undelivered> {
         // One that waits for its second delivery was in nobody's hand.
-        let mut in_hand = self.in_hand.filter(|in_hand| !in_hand.again)?;
-        in_hand.failures += 1;
-        in_hand.again = in_hand.failures < DELIVERIES;
-        self.in_hand = Some(in_hand);
-        if in_hand.again {
+        let mut in_flight = self.in_flight.filter(|in_flight| !in_flight.again)?;
+        in_flight.failures += 1;
+        in_flight.again = in_flight.failures < DELIVERIES;
+        self.in_flight = Some(in_flight);
+        if in_flight.again {
             return None;
         }
-        let feed = &mut self.feeds[in_hand.feed];
+        let edge = &mut self.edges[in_flight.edge];
         let mut words = M::Words::ZERO;
-        let Look::Message { sequence, length } = feed.consumer.look(words.as_mut()) else {
+        let Look::Message { sequence, length } = edge.consumer.look(words.as_mut()) else {
             return None;
         };
         let bytes = words.as_ref().iter().flat_map(|word| word.to_ne_bytes());
         let undelivered = Undelivered {
-            topic: feed.outlet.topic.clone(),
-            reader: self.inlet.name.clone(),
+            topic: edge.publisher.topic.clone(),
+            reader: self.subscriber.name.clone(),
             type_id: M::ID,
-            publisher: feed.outlet.name.clone(),
-            epoch: feed.outlet.epoch,
-            sequence: feed.sequence(sequence),
+            publisher: edge.publisher.name.clone(),
+            epoch: edge.publisher.epoch,
+            sequence: edge.sequence(sequence),
             payload: bytes.take(length).collect(),
         };
-        self.pass(in_hand.feed, FeedValue::DeadLettered);
+        self.pass(in_flight.edge, EdgeValue::DeadLettered);
         Some(undelivered)
     }
 
     /// How many messages wait for this reader, the one in hand included.
     #[must_use]
     pub fn depth(&self) -> usize {
-        let incoming = self.inlet.incoming.lock();
-        let feeds = self.feeds.iter().chain(incoming.iter());
-        let in_rings: usize = feeds.map(|feed| feed.consumer.depth()).sum();
+        let incoming = self.subscriber.incoming.lock();
+        let edges = self.edges.iter().chain(incoming.iter());
+        let in_rings: usize = edges.map(|edge| edge.consumer.depth()).sum();
         in_rings + usize::from(self.after_gap.is_some())
     }
 
     /// What happens when it is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        self.inlet.policy
+        self.subscriber.policy
     }
 
     /// The topic.
@@ -204,28 +204,29 @@ impl<M: Message> Subscription<M> {
     /// A handle that can end this subscription once it is empty.
     #[must_use]
     pub fn finisher(&self) -> Finisher {
-        Finisher(self.inlet.clone())
+        Finisher(self.subscriber.clone())
     }
 }
 
 impl<M: Message> Drop for Subscription<M> {
     fn drop(&mut self) {
-        self.topic.retire_inlet(&self.inlet);
-        self.take_in();
+        self.topic.remove_subscriber(&self.subscriber);
+        self.add_edges();
         // What it leaves behind is counted, too; the publishers count what comes after as unheard, or for others.
-        if let Some(AfterGap { feed, .. }) = self.after_gap.take() {
-            self.feeds[feed].line.add(FeedValue::Left, 1);
+        if let Some(AfterGap { edge, .. }) = self.after_gap.take() {
+            self.edges[edge].line.add(EdgeValue::Left, 1);
         }
-        let in_hand = self.in_hand.take().map(|in_hand| self.feeds[in_hand.feed].outlet.clone());
-        while !self.feeds.is_empty() {
-            let feed = &self.feeds[0];
-            let depth = feed.consumer.depth();
-            feed.line.add(FeedValue::Left, depth as u64);
-            let in_hand = in_hand.as_ref().is_some_and(|it| Arc::ptr_eq(it, &feed.outlet));
-            self.retire(0, in_hand);
+        let in_flight =
+            self.in_flight.take().map(|in_flight| self.edges[in_flight.edge].publisher.clone());
+        while !self.edges.is_empty() {
+            let edge = &self.edges[0];
+            let depth = edge.consumer.depth();
+            edge.line.add(EdgeValue::Left, depth as u64);
+            let in_flight = in_flight.as_ref().is_some_and(|it| Arc::ptr_eq(it, &edge.publisher));
+            self.remove_edge(0, in_flight);
         }
-        // A publisher may know the inlet a little longer.
-        self.inlet.bell.forget();
+        // A publisher may know the subscriber a little longer.
+        self.subscriber.bell.forget();
     }
 }
 
@@ -233,15 +234,15 @@ impl<M: Message> fmt::Debug for Subscription<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
             .field("topic", &self.topic.name())
-            .field("name", &self.inlet.name)
-            .field("policy", &self.inlet.policy)
+            .field("name", &self.subscriber.name)
+            .field("policy", &self.subscriber.policy)
             .finish_non_exhaustive()
     }
 }
 
 /// Ends a subscription from outside.
 #[derive(Clone, Debug)]
-pub struct Finisher(Arc<Inlet>);
+pub struct Finisher(Arc<SubscriberState>);
 
 impl Finisher {
     /// From now on the subscription is closed, whatever waits for it: a message in hand is its last.

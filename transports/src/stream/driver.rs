@@ -11,11 +11,12 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use mycelium_core::FrameView;
 use mycelium_core::link::{
-    CloseReason, ConfigError, Event, IncomingId, Lent, Link, LinkError, Parts,
+    CloseReason, ConfigError, Event, IncomingId, Link, LinkError, RunBytes, Transmit,
 };
 use mycelium_executor::{Executor, SendFuture, Stream};
+use thiserror::Error;
 
-use super::inbox::Inbox;
+use super::read_buffer::ReadBuffer;
 
 /// So long a peer that reads no more is waited for, once the link has ended, and one that cannot be written to is heard.
 const LINGER: Duration = Duration::from_secs(1);
@@ -36,13 +37,13 @@ pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
 
     /// The bytes of a run that was sent ([`Link::send_run`]) and that are not out: `lent.length` of them from `lent.offset`
     /// on, in two pieces. Without them the connection ends.
-    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+    fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
         let _ = lent;
         None
     }
 
     /// The peer said something else. What borrows from it is gone afterwards.
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>);
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>);
 
     /// Sends what there is to send, as far as the link takes it, and has the waker called when there is more.
     fn send(
@@ -58,7 +59,7 @@ pub struct Driver<'l, 'b, const TOPICS: usize, const STREAMS: usize> {
     link: &'l mut Link<'b, TOPICS, STREAMS>,
     stream: Stream,
     executor: Arc<dyn Executor>,
-    inbox: Inbox,
+    buffer: ReadBuffer,
     timer: Option<(Duration, SendFuture<()>)>,
     /// The timer has fired.
     is_late: bool,
@@ -80,7 +81,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             link,
             stream,
             executor,
-            inbox: Inbox::new(),
+            buffer: ReadBuffer::new(),
             timer: None,
             is_late: false,
             unwritable: None,
@@ -168,25 +169,26 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         context: &mut Context<'_>,
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> Result<bool, DriveError> {
-        let space = self.inbox.space();
+        let space = self.buffer.space();
         match Pin::new(&mut self.stream).poll_read(context, space) {
             Poll::Pending => return Ok(false),
             Poll::Ready(Ok(0)) => return Err(DriveError::Closed),
-            Poll::Ready(Ok(count)) => self.inbox.filled(count),
+            Poll::Ready(Ok(count)) => self.buffer.filled(count),
             Poll::Ready(Err(error)) => return Err(DriveError::Io(error)),
         }
         // An error has ended the link, which says so itself.
-        while let Ok(input) =
-            self.link.input(now, self.inbox.bytes(), |stream, frame| traffic.message(stream, frame))
+        while let Ok(input) = self
+            .link
+            .input(now, self.buffer.bytes(), |stream, frame| traffic.message(stream, frame))
         {
             let used = input.used;
             if let Some(event) = input.event {
-                traffic.heard(now, self.link, event);
+                traffic.on_event(now, self.link, event);
             }
             if used == 0 {
                 break;
             }
-            self.inbox.used(used);
+            self.buffer.used(used);
         }
         Ok(true)
     }
@@ -198,7 +200,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         traffic: &impl Traffic<TOPICS, STREAMS>,
     ) -> io::Result<bool> {
         let mut moved = false;
-        while let Some(Parts { bytes, lent }) = self.link.poll_parts(now) {
+        while let Some(Transmit { bytes, run: lent }) = self.link.poll_vectored(now) {
             let stream = Pin::new(&mut self.stream);
             let written = match lent {
                 None => stream.poll_write(context, bytes),
@@ -251,51 +253,34 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
 /// The bytes of a run, as many as the link said.
 fn lend<'t, const TOPICS: usize, const STREAMS: usize>(
     traffic: &'t impl Traffic<TOPICS, STREAMS>,
-    lent: &Lent,
+    lent: &RunBytes,
 ) -> io::Result<[&'t [u8]; 2]> {
-    let pieces = traffic.lend(lent);
+    let pieces = traffic.run_bytes(lent);
     let fits = |[one, other]: &[&[u8]; 2]| one.len() + other.len() == lent.length;
     pieces.filter(fits).ok_or_else(|| io::Error::other("the bytes of a run are not there any more"))
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> fmt::Debug for Driver<'_, '_, TOPICS, STREAMS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").field("inbox", &self.inbox.bytes().len()).finish_non_exhaustive()
+        f.debug_struct("Driver").field("buffer", &self.buffer.bytes().len()).finish_non_exhaustive()
     }
 }
 
-/// Why a link is driven no more.
-#[derive(Debug)]
+/// Why a driver has ended.
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DriveError {
     /// The link ended.
-    Link(LinkError),
-    /// The peer closed the connection without a word.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The peer closed the connection, but not the link.
+    #[error("the peer closed the connection without closing the link")]
     Closed,
-    /// The system refused to read or write.
+    /// A system call on the connection failed. Its error is part of the message, so it is not the
+    /// [`source`](std::error::Error::source).
+    #[error("the connection failed: {0}")]
     Io(io::Error),
-    /// There can be no link with these settings.
-    Config(ConfigError),
-}
-
-impl fmt::Display for DriveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DriveError::Link(error) => error.fmt(f),
-            DriveError::Closed => f.write_str("the peer closed the connection without a word"),
-            DriveError::Io(error) => write!(f, "the connection failed: {error}"),
-            DriveError::Config(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for DriveError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            DriveError::Link(error) => Some(error),
-            DriveError::Closed => None,
-            DriveError::Io(error) => Some(error),
-            DriveError::Config(error) => Some(error),
-        }
-    }
+    /// No link can have these settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }

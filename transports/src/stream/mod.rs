@@ -6,7 +6,7 @@
 //! good, loses nothing that the link has not said to be lost: a frame of which a half is out is finished by the next poll.
 
 mod driver;
-mod inbox;
+mod read_buffer;
 
 pub use driver::{DriveError, Driver, Traffic};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use mycelium_core::wait::Wait;
-use mycelium_transports::local::{Policy, Pulse, poll_with};
+use mycelium_transports::local::{Policy, TaskBudget, poll_with};
 
 use super::{Own, Wakes, probe};
 
@@ -33,8 +33,8 @@ fn who_waits_looks_as_often_as_it_is_told_and_then_sleeps() {
         (Wait::SpinThenPark(Wait::LOOKS + 1), 2),
         (Wait::SpinThenPark(3 * Wait::LOOKS), 3),
     ] {
-        reader.wait_by(wait);
-        publisher.wait_by(wait);
+        reader.set_wait_strategy(wait);
+        publisher.set_wait_strategy(wait);
         // Twice: patience begins anew with each wait.
         for _ in 0..2 {
             let slept = polls_until_it_sleeps(|context| reader.poll_recv(context).is_pending());
@@ -47,7 +47,7 @@ fn who_waits_looks_as_often_as_it_is_told_and_then_sleeps() {
             while reader.try_recv().delivery().is_some() {}
         }
     }
-    reader.wait_by(Wait::Spin);
+    reader.set_wait_strategy(Wait::Spin);
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
     for polls in 1..10 {
@@ -61,10 +61,10 @@ fn who_owes_others_a_ring_ends_its_poll_soon() {
     let local = Own::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
-    let pulse = Pulse::new();
+    let pulse = TaskBudget::new();
     let mut flushers = [reader.attach(&pulse)];
     // A single poll would do for all looks; but the message that was taken makes room, and nobody was told.
-    reader.wait_by(Wait::SpinThenPark(Wait::LOOKS));
+    reader.set_wait_strategy(Wait::SpinThenPark(Wait::LOOKS));
     publisher.try_emit(probe(0)).unwrap();
     let polls = polls_until_it_sleeps(|context| {
         poll_with(&pulse, &mut flushers, || {
@@ -80,8 +80,8 @@ fn who_never_sleeps_sees_what_comes_without_being_rung() {
     let local = Own::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
-    reader.wait_by(Wait::Spin);
-    publisher.wait_by(Wait::Spin);
+    reader.set_wait_strategy(Wait::Spin);
+    publisher.set_wait_strategy(Wait::Spin);
     let count = if cfg!(miri) { 20 } else { 1000 };
     let echo = std::thread::spawn(move || {
         for number in 0..count {
@@ -101,7 +101,7 @@ fn a_publisher_that_spins_is_refused_at_once_by_a_reader_that_rejects() {
     let local = Own::open(2);
     let _reader = local.subscribe("reader", Policy::Reject);
     let mut publisher = local.publisher("publisher");
-    publisher.wait_by(Wait::Spin);
+    publisher.set_wait_strategy(Wait::Spin);
     (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     let emitted = publisher.poll_emit(&Context::from_waker(Waker::noop()), &probe(2));
     assert!(matches!(emitted, Poll::Ready(Err(_))));
@@ -125,7 +125,7 @@ fn a_handle_of_no_task_lets_others_run_now_and_then() {
 fn a_task_yields_when_its_budget_is_spent() {
     let local = Own::open(512);
     let mut publisher = local.publisher("publisher");
-    let pulse = Pulse::with_budget(7);
+    let pulse = TaskBudget::with_budget(7);
     let mut flushers = [publisher.attach(&pulse)];
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());

@@ -7,16 +7,16 @@ use mycelium_core::message::{Message, Words, from_words, valid_words};
 use mycelium_core::ring::broadcast::Look;
 use mycelium_core::wait::{Looked, Wait};
 
-use super::super::delivery::{Delivery, Gap, GapReason, Received, Time, TryRecv};
-use super::super::outlet::{Feed, LastCall};
-use super::{AfterGap, InHand, Subscription};
-use crate::counters::FeedValue;
+use super::super::delivery::{Attempt, Delivery, Gap, GapReason, Received, TryRecv};
+use super::super::state::{Edge, LastCall};
+use super::{AfterGap, InFlight, Subscription};
+use crate::counters::EdgeValue;
 use crate::sync::Ordering;
 
 /// So many messages of one publisher in a row while others have some, too.
 const BURST: u32 = 32;
 
-/// What a look at all feeds came to.
+/// What a look at all edges came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     Something,
@@ -24,7 +24,7 @@ pub(super) enum Seen {
     End,
 }
 
-/// What one feed had when it was its turn.
+/// What one edge had when it was its turn.
 enum Turn<M> {
     Delivery(Delivery<M>),
     Nothing,
@@ -36,21 +36,21 @@ impl<M: Message> Subscription<M> {
     /// Lets the message in hand go, unless it is to be delivered again.
     #[inline]
     pub(super) fn settle(&mut self) {
-        if let Some(in_hand) = self.in_hand
-            && !in_hand.again
+        if let Some(in_flight) = self.in_flight
+            && !in_flight.again
         {
-            self.pass(in_hand.feed, FeedValue::Taken);
+            self.pass(in_flight.edge, EdgeValue::Taken);
         }
     }
 
     /// Moves past the message in hand and counts it as `count`.
     #[inline]
-    pub(super) fn pass(&mut self, index: usize, count: FeedValue) {
-        self.in_hand = None;
-        let feed = &mut self.feeds[index];
-        feed.consumer.advance();
-        feed.line.add(count, 1);
-        if self.pulse.as_ref().is_none_or(|pulse| pulse.beat()) {
+    pub(super) fn pass(&mut self, index: usize, count: EdgeValue) {
+        self.in_flight = None;
+        let edge = &mut self.edges[index];
+        edge.consumer.advance();
+        edge.line.add(count, 1);
+        if self.budget.as_ref().is_none_or(|budget| budget.count_operation()) {
             self.ring_rooms();
         }
     }
@@ -59,37 +59,37 @@ impl<M: Message> Subscription<M> {
     #[inline(never)]
     fn ring_rooms(&self) {
         announce();
-        ring_each(&self.feeds, |feed| feed.outlet.room.ring());
+        ring_each(&self.edges, |edge| edge.publisher.room.ring());
     }
 
-    /// The next message of the feed whose turn it is, which is what there is most often. After `None`, call
+    /// The next message of the edge whose turn it is, which is what there is most often. After `None`, call
     /// [`look`](Self::look): there may be a message all the same.
     // In one piece with its caller, and with no other way to what it returns, the message goes from the slot to its place
     // through registers.
     #[inline(always)]
     pub(super) fn next_as_usual(&mut self) -> Option<Received<M>> {
         let is_usual = self.is_usual();
-        let feed = self.feeds.get_mut(self.turn).filter(|_| is_usual)?;
+        let edge = self.edges.get_mut(self.turn).filter(|_| is_usual)?;
         let mut words = M::Words::ZERO;
-        let sequence = feed.consumer.glance(words.as_mut(), size_of::<M>())?;
-        if feed.may_miss() {
+        let sequence = edge.consumer.glance(words.as_mut(), size_of::<M>())?;
+        if edge.may_miss() {
             return None;
         }
-        let (sequence, message) = (feed.sequence(sequence), valid_words::<M>(words)?);
+        let (sequence, message) = (edge.sequence(sequence), valid_words::<M>(words)?);
         self.burst += 1;
         self.hold(self.turn, 0);
-        Some(Received { message, sequence, time: Time::First })
+        Some(Received { message, sequence, time: Attempt::First })
     }
 
-    /// Whether what comes next is what the feed has whose turn it is.
+    /// Whether what comes next is what the edge has whose turn it is.
     #[inline(always)]
     fn is_usual(&self) -> bool {
-        self.in_hand.is_none()
+        self.in_flight.is_none()
             && self.after_gap.is_none()
             // Among one there are no turns.
-            && (self.burst + 1 < BURST || self.feeds.len() == 1)
-            && self.taken_in == self.inlet.incoming.version()
-            && !self.inlet.policy.skips()
+            && (self.burst + 1 < BURST || self.edges.len() == 1)
+            && self.edges_version == self.subscriber.incoming.version()
+            && !self.subscriber.policy.skips()
     }
 
     /// As `look`, after [`next_as_usual`](Self::next_as_usual), and has the waker called if there was nothing.
@@ -110,10 +110,10 @@ impl<M: Message> Subscription<M> {
                 Looked::Park => {}
             }
         }
-        self.inlet.bell.park(context.waker());
+        self.subscriber.bell.park(context.waker());
         let seen = self.look_if_stirred();
         if seen != Seen::Nothing {
-            self.inlet.bell.unpark();
+            self.subscriber.bell.unpark();
         }
         seen
     }
@@ -121,13 +121,13 @@ impl<M: Message> Subscription<M> {
     /// Looks as often as its policy says, before it sleeps.
     fn look_again(&mut self) -> Looked<Seen> {
         // Told here from the wait before, so that a receive that need not wait has nothing to do with this.
-        let places = self.feeds.iter().map(|feed| feed.consumer.cursor());
-        let place = places.fold(self.feeds.len(), usize::wrapping_add);
+        let places = self.edges.iter().map(|edge| edge.consumer.cursor());
+        let place = places.fold(self.edges.len(), usize::wrapping_add);
         if place != self.waits_at {
             self.waits_at = place;
             self.patience.renew();
         }
-        let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
+        let most = self.budget.as_ref().map_or(Wait::LOOKS, |budget| budget.spins());
         let mut patience = self.patience;
         let looked = patience
             .look(most, || Some(self.look_if_stirred()).filter(|seen| *seen != Seen::Nothing));
@@ -135,14 +135,14 @@ impl<M: Message> Subscription<M> {
         looked
     }
 
-    /// As `look`. Most often there is one feed, and it has nothing or the next message, which is cheaper to see.
+    /// As `look`. Most often there is one edge, and it has nothing or the next message, which is cheaper to see.
     #[inline(always)]
     fn look_if_stirred(&mut self) -> Seen {
-        let is_usual = self.is_usual() && self.inlet.last_call.load(Ordering::Acquire) == 0;
-        if let [feed] = self.feeds.as_mut_slice()
+        let is_usual = self.is_usual() && self.subscriber.last_call.load(Ordering::Acquire) == 0;
+        if let [edge] = self.edges.as_mut_slice()
             && is_usual
-            && feed.consumer.is_waiting()
-            && !feed.may_miss()
+            && edge.consumer.is_waiting()
+            && !edge.may_miss()
         {
             return Seen::Nothing;
         }
@@ -169,40 +169,40 @@ impl<M: Message> Subscription<M> {
 
     /// Says, the first time, that it asks for messages: to whoever brings those of other processes.
     fn ask(&mut self) {
-        if self.inlet.has_asked.load(Ordering::Relaxed) {
+        if self.subscriber.has_asked.load(Ordering::Relaxed) {
             return;
         }
         // Publishers may have come before this first receive.
-        self.take_in();
-        self.inlet.has_asked.store(true, Ordering::Release);
+        self.add_edges();
+        self.subscriber.has_asked.store(true, Ordering::Release);
         announce();
-        let remote = self.feeds.iter().filter(|feed| !feed.outlet.origin.is_local());
-        ring_each(remote, |feed| feed.outlet.room.ring());
+        let remote = self.edges.iter().filter(|edge| !edge.publisher.origin.is_local());
+        ring_each(remote, |edge| edge.publisher.room.ring());
     }
 
     fn next(&mut self) -> TryRecv<M> {
         // First of all, so that whatever came before the last call is seen below.
-        let last_call = self.inlet.last_call.load(Ordering::Acquire);
+        let last_call = self.subscriber.last_call.load(Ordering::Acquire);
         if last_call == LastCall::Now as u8 {
             return TryRecv::Closed;
         }
-        if self.taken_in != self.inlet.incoming.version() {
-            self.take_in();
+        if self.edges_version != self.subscriber.incoming.version() {
+            self.add_edges();
         }
-        if let Some(in_hand) = self.in_hand
-            && let Turn::Delivery(delivery) = self.deliver(in_hand.feed)
+        if let Some(in_flight) = self.in_flight
+            && let Turn::Delivery(delivery) = self.deliver(in_flight.edge)
         {
             return TryRecv::Delivery(delivery);
         }
-        if let Some(AfterGap { feed, message, sequence }) = self.after_gap.take() {
-            self.feeds[feed].line.add(FeedValue::Taken, 1);
-            self.feeds[feed].tell_of_place();
-            let received = Received { message, sequence, time: self.time(feed, 0) };
+        if let Some(AfterGap { edge, message, sequence }) = self.after_gap.take() {
+            self.edges[edge].line.add(EdgeValue::Taken, 1);
+            self.edges[edge].notify_place();
+            let received = Received { message, sequence, time: self.time(edge, 0) };
             return TryRecv::Delivery(Delivery::Msg(received));
         }
         let mut idle = 0;
-        while idle < self.feeds.len() {
-            if self.turn >= self.feeds.len() {
+        while idle < self.edges.len() {
+            if self.turn >= self.edges.len() {
                 self.turn = 0;
             }
             match self.deliver(self.turn) {
@@ -217,45 +217,47 @@ impl<M: Message> Subscription<M> {
                     self.pass_turn();
                     idle += 1;
                 }
-                Turn::Over => self.retire(self.turn, false),
+                Turn::Over => self.remove_edge(self.turn, false),
             }
         }
-        let over = self.feeds.is_empty() && !self.topic.holds.is_held();
-        if self.feeds.is_empty() && self.taken_in != self.inlet.incoming.version() {
+        let over = self.edges.is_empty() && !self.topic.open_guards.is_kept_open();
+        if self.edges.is_empty() && self.edges_version != self.subscriber.incoming.version() {
             // A publisher came before the last one ended.
             return self.next();
         }
-        if over && (self.taken_in > 0 || self.topic.holds.was_held()) || last_call > 0 {
+        if over && (self.edges_version > 0 || self.topic.open_guards.was_kept_open())
+            || last_call > 0
+        {
             return TryRecv::Closed;
         }
         TryRecv::Empty
     }
 
-    /// What one feed has, if anything.
+    /// What one edge has, if anything.
     fn deliver(&mut self, index: usize) -> Turn<M> {
-        let feed = &mut self.feeds[index];
-        if self.inlet.policy.skips() {
-            let skipped = feed.consumer.skip_to_latest();
+        let edge = &mut self.edges[index];
+        if self.subscriber.policy.skips() {
+            let skipped = edge.consumer.skip_to_latest();
             if skipped > 0 {
                 return Turn::Delivery(self.gap(index, skipped as u64, GapReason::Skipped));
             }
         }
         let mut words = M::Words::ZERO;
-        let look = feed.consumer.look(words.as_mut());
+        let look = edge.consumer.look(words.as_mut());
         if !matches!(look, Look::Gap { .. })
-            && let Some((missed, reason)) = feed.missed()
+            && let Some((missed, reason)) = edge.missed()
         {
             return Turn::Delivery(self.gap(index, missed, reason));
         }
         match look {
             Look::Message { sequence, .. } => match from_words::<M>(&words) {
                 Ok(message) => {
-                    let sequence = feed.sequence(sequence);
+                    let sequence = edge.sequence(sequence);
                     Turn::Delivery(Delivery::Msg(self.hand_out(index, message, sequence)))
                 }
                 Err(_) => {
-                    self.in_hand = None;
-                    feed.consumer.advance();
+                    self.in_flight = None;
+                    edge.consumer.advance();
                     Turn::Delivery(self.gap(index, 1, GapReason::Undecodable))
                 }
             },
@@ -263,7 +265,9 @@ impl<M: Message> Subscription<M> {
                 Turn::Delivery(self.gap(index, missed as u64, GapReason::Overwritten))
             }
             Look::Empty => Turn::Nothing,
-            Look::Closed if feed.outlet.is_lost() && !std::mem::replace(&mut feed.told, true) => {
+            Look::Closed
+                if edge.publisher.is_lost() && !std::mem::replace(&mut edge.told, true) =>
+            {
                 Turn::Delivery(self.gap(index, 0, GapReason::Disconnected))
             }
             Look::Closed => Turn::Over,
@@ -271,69 +275,73 @@ impl<M: Message> Subscription<M> {
     }
 
     fn hand_out(&mut self, index: usize, message: M, sequence: u64) -> Received<M> {
-        let failures = self.in_hand.map_or(0, |in_hand| in_hand.failures);
+        let failures = self.in_flight.map_or(0, |in_flight| in_flight.failures);
         let time = self.time(index, failures);
-        if time == Time::Again {
-            self.feeds[index].line.add(FeedValue::Redelivered, 1);
+        if time == Attempt::Redelivered {
+            self.edges[index].line.add(EdgeValue::Redelivered, 1);
         }
         self.hold(index, failures);
         Received { message, sequence, time }
     }
 
-    /// Whether a message of a feed was delivered before: to a run of the service that failed with it in hand, or to an
+    /// Whether a message of a edge was delivered before: to a run of the service that failed with it in hand, or to an
     /// earlier process.
-    fn time(&self, index: usize, failures: u32) -> Time {
-        if failures > 0 || self.feeds[index].comes_again() { Time::Again } else { Time::First }
+    fn time(&self, index: usize, failures: u32) -> Attempt {
+        if failures > 0 || self.edges[index].is_redelivered() {
+            Attempt::Redelivered
+        } else {
+            Attempt::First
+        }
     }
 
     /// Keeps the next message in hand. Nobody waits for an observer, so what it has may be gone at any time: it is done with
     /// it at once, and never has one in hand.
     #[inline(always)]
     fn hold(&mut self, index: usize, failures: u32) {
-        if self.inlet.policy.is_gating() {
-            self.in_hand = Some(InHand { feed: index, failures, again: false });
+        if self.subscriber.policy.is_gating() {
+            self.in_flight = Some(InFlight { edge: index, failures, again: false });
         } else {
-            self.pass(index, FeedValue::Taken);
-            self.feeds[index].show_place();
+            self.pass(index, EdgeValue::Taken);
+            self.edges[index].show_place();
         }
     }
 
     #[cold]
     #[inline(never)]
     fn gap(&mut self, index: usize, mut count: u64, reason: GapReason) -> Delivery<M> {
-        let feed = &mut self.feeds[index];
+        let edge = &mut self.edges[index];
         let exact = count > 0;
         // What the ring passed over may have been missing from before.
-        let mut add = |more: u64, feed: &mut Feed| {
-            count += more + feed.missed().map_or(0, |(missed, _)| missed);
+        let mut add = |more: u64, edge: &mut Edge| {
+            count += more + edge.missed().map_or(0, |(missed, _)| missed);
         };
-        add(0, feed);
+        add(0, edge);
         let mut words = M::Words::ZERO;
-        if !self.inlet.policy.is_gating() {
-            match feed.consumer.look(words.as_mut()) {
+        if !self.subscriber.policy.is_gating() {
+            match edge.consumer.look(words.as_mut()) {
                 Look::Message { sequence, .. } => {
-                    add(0, feed);
+                    add(0, edge);
                     if let Ok(message) = from_words::<M>(&words) {
-                        feed.consumer.advance();
-                        let sequence = feed.sequence(sequence);
-                        self.after_gap = Some(AfterGap { feed: index, message, sequence });
+                        edge.consumer.advance();
+                        let sequence = edge.sequence(sequence);
+                        self.after_gap = Some(AfterGap { edge: index, message, sequence });
                     }
                 }
                 // The publisher has been faster once more.
-                Look::Gap { missed } => add(missed as u64, feed),
+                Look::Gap { missed } => add(missed as u64, edge),
                 Look::Empty | Look::Closed => {}
             }
         }
         let value = match reason {
-            GapReason::Overwritten | GapReason::Disconnected => FeedValue::Overwritten,
-            GapReason::Skipped => FeedValue::Skipped,
-            GapReason::Undecodable | GapReason::GivenUp => FeedValue::DeadLettered,
+            GapReason::Overwritten | GapReason::Disconnected => EdgeValue::Overwritten,
+            GapReason::Skipped => EdgeValue::Skipped,
+            GapReason::Undecodable | GapReason::DeadLettered => EdgeValue::DeadLettered,
         };
-        feed.line.add(value, count);
+        edge.line.add(value, count);
         if self.after_gap.is_none() {
-            feed.tell_of_place();
+            edge.notify_place();
         }
-        let (publisher, epoch) = (feed.outlet.name.clone(), feed.outlet.epoch);
+        let (publisher, epoch) = (edge.publisher.name.clone(), edge.publisher.epoch);
         let gap = Gap { count, exact, reason, publisher, epoch };
         Delivery::Gap(gap)
     }
@@ -345,18 +353,18 @@ impl<M: Message> Subscription<M> {
 
     /// Forgets a publisher. At a shutdown, whoever brings its messages from another process is still to hear how far this
     /// subscription has come.
-    pub(super) fn retire(&mut self, index: usize, in_hand: bool) {
-        let feed = self.feeds.swap_remove(index);
-        if self.inlet.policy.is_gating() && !feed.outlet.origin.is_local() {
-            feed.outlet.abandon(feed.consumer.cursor(), in_hand);
+    pub(super) fn remove_edge(&mut self, index: usize, in_flight: bool) {
+        let edge = self.edges.swap_remove(index);
+        if self.subscriber.policy.is_gating() && !edge.publisher.origin.is_local() {
+            edge.publisher.abandon(edge.consumer.cursor(), in_flight);
         }
-        self.inlet.forget(feed);
+        self.subscriber.forget(edge);
     }
 
     #[cold]
-    pub(super) fn take_in(&mut self) {
-        let mut incoming = self.inlet.incoming.lock();
-        self.taken_in = self.inlet.incoming.version();
-        self.feeds.append(&mut incoming);
+    pub(super) fn add_edges(&mut self) {
+        let mut incoming = self.subscriber.incoming.lock();
+        self.edges_version = self.subscriber.incoming.version();
+        self.edges.append(&mut incoming);
     }
 }

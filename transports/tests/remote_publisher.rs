@@ -1,0 +1,196 @@
+//! What readers see of a publisher in another process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+
+use mycelium_core::link::RunShape;
+use mycelium_transports::conformance::Probe;
+use mycelium_transports::counters::Region;
+use mycelium_transports::local::{
+    Delivery, GapReason, Policy, RemotePublishError, Schema, Topic, TryRecv,
+};
+use proptest::prelude::*;
+use zerocopy::IntoBytes;
+
+const CAPACITY: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Push,
+    /// The number of messages of a run: as they would lie in a ring, or otherwise.
+    PushRun(u64, bool),
+    /// The publisher's next messages do not come.
+    Skip(u64),
+    /// Takes so many deliveries.
+    Take(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        5 => Just(Op::Push),
+        2 => (1..6u64, any::<bool>()).prop_map(|(count, aligned)| Op::PushRun(count, aligned)),
+        1 => (1..4u64).prop_map(Op::Skip),
+        3 => (1..6usize).prop_map(Op::Take),
+    ]
+}
+
+/// Messages in items, with bytes around them that are no part of them.
+fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
+    let length = size_of::<Probe>();
+    let words = length / 8 + 2;
+    let skip = if aligned { 8 } else { 16 };
+    let mut slots = vec![u64::MAX; words * count as usize];
+    for (slot, number) in slots.chunks_mut(words).zip(first..) {
+        let probe = Probe { publisher: 0, number };
+        slot.as_mut_bytes()[skip..skip + length].copy_from_slice(probe.as_bytes());
+    }
+    (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
+}
+
+#[test]
+fn a_run_of_messages_of_another_size_is_refused() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let (shape, slots) = run(0, 2, true);
+    let expected = size_of::<Probe>();
+    for length in [shape.length - 8, shape.length - 1, shape.length + 1] {
+        let refused = relay.push_run(RunShape { length, ..shape }, slots.as_slice().as_bytes());
+        assert_eq!(refused, Err(RemotePublishError::Size { expected, found: length.into() }));
+    }
+    assert_eq!(relay.next(), 0);
+}
+
+#[test]
+fn messages_behind_the_end_are_refused() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
+    relay.end();
+    let probe = Probe { publisher: 0, number: 0 };
+    assert_eq!(relay.push(probe.as_bytes(), false), Err(RemotePublishError::Ended));
+    for aligned in [true, false] {
+        let (shape, slots) = run(0, 2, aligned);
+        let refused = relay.push_run(shape, slots.as_slice().as_bytes());
+        assert_eq!(refused, Err(RemotePublishError::Ended));
+    }
+    assert_eq!((relay.next(), relay.sent()), (0, 0));
+}
+
+/// Counts how often it was called.
+#[derive(Debug, Default)]
+struct Calls(AtomicUsize);
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_first_receive_is_told_to_a_publisher_that_came_before_it() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    // The stream has begun, and its first message waits until the reader asks.
+    let relay = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let calls = Arc::new(Calls::default());
+    relay.park(&Waker::from(calls.clone()));
+    assert!(!relay.is_asked());
+    assert!(matches!(reader.try_recv(), TryRecv::Empty));
+    assert!(relay.is_asked());
+    assert_eq!(calls.0.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_subscription_that_has_come_to_its_end_is_done_with_all() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
+    for number in 0..3 {
+        relay.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+    }
+    relay.end();
+    assert_eq!(relay.done(|| true), Some(0));
+    for _ in 0..3 {
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    }
+    assert!(matches!(reader.try_recv(), TryRecv::Closed));
+    assert_eq!(relay.done(|| true), Some(3));
+    assert!(!relay.is_in_flight());
+    drop(reader);
+    assert_eq!(relay.done(|| true), Some(3));
+}
+
+/// What one subscription leaves in hand is not forgotten when another one leaves.
+#[test]
+fn a_message_that_anybody_left_in_hand_is_known() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut busy = topic.subscribe::<Probe>("busy", Policy::Block).unwrap();
+    let idle = topic.subscribe::<Probe>("idle", Policy::Block).unwrap();
+    let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
+    relay.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
+    assert!(matches!(busy.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    drop(busy);
+    drop(idle);
+    assert!(relay.is_in_flight());
+    assert_eq!(relay.done(|| true), Some(0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 8 } else { 500 },
+        // The interpreter keeps programs from files.
+        failure_persistence: if cfg!(miri) { None } else { ProptestConfig::default().failure_persistence },
+        ..ProptestConfig::default()
+    })]
+
+    /// Message by message: its number is its sequence, and whatever does not come is told of where it is missing.
+    #[test]
+    fn each_message_comes_or_is_told_of(
+        ops in prop::collection::vec(op(), 0..200),
+        policy in prop_oneof![Just(Policy::Block), Just(Policy::DropOldest), Just(Policy::Latest)],
+        first in 0..3u64,
+    ) {
+        let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
+        let mut relay = topic.remote_publisher("publisher", 1, first).unwrap();
+        let (mut sent, mut next) = (first, first);
+        for op in ops.into_iter().chain([Op::Take(usize::MAX)]) {
+            match op {
+                Op::Push => {
+                    let probe = Probe { publisher: 0, number: sent };
+                    sent += u64::from(relay.push(probe.as_bytes(), false).is_ok());
+                }
+                Op::PushRun(count, aligned) => {
+                    let (shape, slots) = run(sent, count, aligned);
+                    let bytes = slots.as_slice().as_bytes();
+                    let before = relay.next();
+                    let pushed = relay.push_run(shape, bytes);
+                    sent += relay.next() - before;
+                    prop_assert_eq!(pushed.is_ok(), relay.next() - before == count);
+                }
+                Op::Skip(count) => {
+                    relay.skip(count, GapReason::Overwritten);
+                    sent += count;
+                }
+                Op::Take(count) => {
+                    for _ in 0..count {
+                        match reader.try_recv() {
+                            TryRecv::Delivery(Delivery::Msg(probe)) => {
+                                prop_assert_eq!((probe.number, probe.sequence()), (next, next));
+                                next += 1;
+                            }
+                            TryRecv::Delivery(Delivery::Gap(gap)) => {
+                                prop_assert!(gap.exact && gap.count > 0);
+                                next += gap.count;
+                            }
+                            TryRecv::Empty => break,
+                            TryRecv::Closed => prop_assert!(false, "the publisher is there"),
+                        }
+                    }
+                }
+            }
+            prop_assert!(next <= sent);
+        }
+        prop_assert_eq!(next, sent);
+    }
+}
