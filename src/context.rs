@@ -14,7 +14,7 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use mycelium_core::Message;
-use mycelium_executor::{Executor, Listener, SendFuture, Stream};
+use mycelium_executor::{Executor, Listener, SendFuture, Stream, bind_tcp};
 use mycelium_transports::local::{EmitError, Publisher};
 
 use crate::error::{BuildError, Result, ShuttingDown, SubscribeError, Unfinished};
@@ -273,8 +273,8 @@ impl<S: Service> Context<S> {
         &self,
         address: &str,
     ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
-        let listening = self.executor.listen(address.to_owned());
-        named(listening, "listen at", address)
+        let (executor, address) = (self.executor.clone(), address.to_owned());
+        async move { executor.tcp_listener(bind_tcp(&address)?) }
     }
 
     /// Asks the node to shut down: sources end, what they sent is received, then `recv` yields `None` everywhere.

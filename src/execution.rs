@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use mycelium_core::wait::Wait;
-use mycelium_executor::{Class, OnRefusal};
+use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::local::TaskBudget;
 
 /// How a service is executed. The default shares the node's executor and sleeps while it waits.
@@ -13,13 +13,13 @@ use mycelium_transports::local::TaskBudget;
 /// instead, key by key: who runs a program knows the machine.
 ///
 /// ```
-/// use mycelium::{Class, Execution, OnRefusal, Wait};
+/// use mycelium::{Class, Execution, PlacementFallback, Wait};
 ///
 /// let execution = Execution::pinned([3])
 ///     .wait(Wait::Spin)
 ///     .thread("strategy")
 ///     .class(Class::Fifo(10))
-///     .refused(OnRefusal::Warn);
+///     .refused(PlacementFallback::Warn);
 /// assert_eq!(
 ///     execution.to_string(),
 ///     "run = \"pinned(3)\", wait = \"spin\", thread = \"strategy\", class = \"fifo(10)\", refused = \"warn\""
@@ -31,7 +31,7 @@ pub struct Execution {
     pub(crate) wait: Wait,
     pub(crate) thread: Option<String>,
     pub(crate) class: Class,
-    pub(crate) refused: OnRefusal,
+    pub(crate) refused: PlacementFallback,
     pub(crate) budget: u32,
     pub(crate) executor: Option<String>,
 }
@@ -55,7 +55,7 @@ impl Default for Execution {
             wait: Wait::default(),
             thread: None,
             class: Class::default(),
-            refused: OnRefusal::default(),
+            refused: PlacementFallback::default(),
             budget: TaskBudget::BUDGET,
             executor: None,
         }
@@ -103,7 +103,7 @@ impl Execution {
     /// What happens if the machine refuses the cores or the class: the node does not start, which is the default, or it
     /// starts without them and says so.
     #[must_use]
-    pub fn refused(self, refused: OnRefusal) -> Execution {
+    pub fn refused(self, refused: PlacementFallback) -> Execution {
         Execution { refused, ..self }
     }
 
@@ -134,7 +134,7 @@ impl Execution {
         let set = [
             self.thread.is_some(),
             self.class != Class::default(),
-            self.refused != OnRefusal::default(),
+            self.refused != PlacementFallback::default(),
         ];
         let needs_thread = own.iter().zip(set).find_map(|(key, set)| set.then_some(key));
         if let (false, Some(key)) = (self.has_own_thread(), needs_thread) {
@@ -215,7 +215,7 @@ impl fmt::Display for Execution {
         if let Class::Fifo(priority) = self.class {
             write!(f, ", class = \"fifo({priority})\"")?;
         }
-        if self.refused == OnRefusal::Warn {
+        if self.refused == PlacementFallback::Warn {
             write!(f, ", refused = \"warn\"")?;
         }
         if self.budget != TaskBudget::BUDGET {

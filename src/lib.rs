@@ -91,7 +91,7 @@ mod wiring;
 pub use mycelium_bundle::Restart;
 pub use mycelium_core::wait::Wait;
 pub use mycelium_core::{FixedStr, FixedVec, Message};
-pub use mycelium_executor::{Class, Listener, OnRefusal, Stream, ThreadError};
+pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_core::wait::Wait;
-use mycelium_transports::local::{Finisher, DeferredWakes, Publisher, TaskBudget};
+use mycelium_transports::local::{DeferredWakes, Finisher, Publisher, TaskBudget};
 
 use crate::error::BuildError;
 use crate::execution::Execution;

@@ -82,7 +82,7 @@ impl Builder {
     /// How the service of that name is executed. What the topology says of it holds instead, key by key.
     ///
     /// ```
-    /// use mycelium::{Context, Execution, Node, OnRefusal, Result, Wait, service};
+    /// use mycelium::{Context, Execution, Node, PlacementFallback, Result, Wait, service};
     ///
     /// struct Strategy;
     ///
@@ -96,7 +96,7 @@ impl Builder {
     ///
     /// let node = Node::builder("main")
     ///     .service(|| Strategy)
-    ///     .execution("Strategy", Execution::pinned([0]).wait(Wait::Spin).refused(OnRefusal::Warn))
+    ///     .execution("Strategy", Execution::pinned([0]).wait(Wait::Spin).refused(PlacementFallback::Warn))
     ///     .build()?;
     /// # Ok::<(), mycelium::BuildError>(())
     /// ```

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::{AbortRegistration, Abortable};
-use mycelium_executor::{Class, Executor, Granted, SpawnError, Thread, ThreadError};
+use mycelium_executor::{Class, Executor, GrantedPlacement, SpawnError, Thread, ThreadError};
 
 use super::prepare::Prepared;
 use super::service_task::ServiceTask;
@@ -78,12 +78,12 @@ pub(super) fn place(
             name: asked.thread.unwrap_or_else(|| name.clone()),
             cores: if let Run::Pinned(cores) = asked.run { cores } else { Vec::new() },
             class: asked.class,
-            refusal: asked.refused,
+            fallback: asked.refused,
         };
         placement.executor = kind(&placement.executor).to_owned();
         placement.thread = Some(thread.name.clone());
         let granted = dedicate(shared, &*executor, thread, service, registration);
-        let Granted { cores, class, refused } =
+        let GrantedPlacement { cores, class, refused } =
             granted.map_err(|error| StartError::Thread { service: name, error })?;
         (placement.cores, placement.class, placement.refused) = (cores, class, refused);
     } else {
@@ -136,7 +136,7 @@ fn dedicate(
     thread: Thread,
     service: Prepared,
     registration: AbortRegistration,
-) -> Result<Granted, ThreadError> {
+) -> Result<GrantedPlacement, ThreadError> {
     let thread_guard = shared.threads.start(&thread.name);
     let (shared, name) = (shared.clone(), thread.name.clone());
     executor.dedicate(

@@ -1,5 +1,5 @@
 use mycelium_core::wait::Wait;
-use mycelium_executor::{Class, OnRefusal};
+use mycelium_executor::{Class, PlacementFallback};
 
 use super::*;
 use crate::execution::{Execution, Run};
@@ -152,7 +152,7 @@ fn a_service_is_executed_as_its_section_says() {
         .wait(Wait::SpinThenPark(500))
         .thread("engine")
         .class(Class::Fifo(10))
-        .refused(OnRefusal::Warn)
+        .refused(PlacementFallback::Warn)
         .budget(16)
         .on("smol");
     assert_eq!(said, coded);

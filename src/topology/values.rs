@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mycelium_core::wait::Wait;
-use mycelium_executor::{Class, OnRefusal};
+use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::local::Policy;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -178,7 +178,7 @@ pub(super) struct ClassName(pub(super) Class);
 
 /// `"fail"`, `"warn"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RefusedName(pub(super) OnRefusal);
+pub(super) struct RefusedName(pub(super) PlacementFallback);
 
 /// A number of messages from 1 on.
 #[derive(Clone, Copy, Debug)]
@@ -259,8 +259,8 @@ impl<'de> Deserialize<'de> for ClassName {
 impl<'de> Deserialize<'de> for RefusedName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RefusedName, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
-            "fail" => Ok(RefusedName(OnRefusal::Fail)),
-            "warn" => Ok(RefusedName(OnRefusal::Warn)),
+            "fail" => Ok(RefusedName(PlacementFallback::Fail)),
+            "warn" => Ok(RefusedName(PlacementFallback::Warn)),
             other => Err(D::Error::custom(format!(
                 "what is refused cannot `{other}`; expected one of: fail, warn"
             ))),

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mycelium::{BuildError, Class, Execution, Node, OnRefusal, StartError, ThreadError};
+use mycelium::{BuildError, Class, Execution, Node, PlacementFallback, StartError, ThreadError};
 use mycelium_tokio::Tokio;
 
 use crate::plain::Plain;
@@ -52,7 +52,7 @@ async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
 
 #[tokio::test]
 async fn what_is_refused_stands_in_the_report_if_that_is_enough() {
-    let asked = Execution::pinned([100_000]).refused(OnRefusal::Warn);
+    let asked = Execution::pinned([100_000]).refused(PlacementFallback::Warn);
     let node =
         Node::builder("main").service(|| Idle).execution("Idle", asked.clone()).build().unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
@@ -70,12 +70,12 @@ async fn a_class_is_granted_or_refused_but_never_passed_over() {
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
         builder.build().unwrap().start(Tokio::current().unwrap())
     };
-    let running = start(OnRefusal::Warn).unwrap();
+    let running = start(PlacementFallback::Warn).unwrap();
     let placement = running.placements()[0].clone();
     assert_eq!(placement.class == Class::Fifo(1), placement.refused.is_empty());
     running.shutdown();
     within(running.join()).await.unwrap();
-    match start(OnRefusal::Fail) {
+    match start(PlacementFallback::Fail) {
         Ok(running) => {
             assert_eq!(running.placements()[0].class, Class::Fifo(1));
             running.shutdown();
@@ -99,7 +99,7 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
             "`thread` is said of the service's own thread, but it has none",
         ),
         (Execution::shared().class(Class::Fifo(1)), "`class` is said"),
-        (Execution::shared().refused(OnRefusal::Warn), "`refused` is said"),
+        (Execution::shared().refused(PlacementFallback::Warn), "`refused` is said"),
         (Execution::pinned([]), "no core to be pinned to"),
         (Execution::pinned([1, 1]), "core 1 stands twice"),
         (Execution::dedicated().class(Class::Fifo(0)), "there is no priority 0"),
@@ -125,7 +125,7 @@ async fn an_executor_without_threads_says_so() {
         builder.build().unwrap().start(Plain::new(Tokio::current().unwrap(), || {}))
     };
     // That is no matter of the machine.
-    for refused in [OnRefusal::Fail, OnRefusal::Warn] {
+    for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {
         let error = start(refused).unwrap_err();
         assert_eq!(
             error.to_string(),
