@@ -20,7 +20,7 @@ impl ExitGuard {
     /// and not what they leave in their rings.
     pub(crate) fn announce(&self) {
         let dead_letters = &self.shared.plan.dead_letters;
-        if !dead_letters.are_awaited_by(&self.service)
+        if !dead_letters.ends_last(&self.service)
             && self.shared.services.announce_end()
             && !dead_letters.cross_links
             && let Some(links) = self.links.get()
@@ -44,7 +44,7 @@ impl Drop for ExitGuard {
             });
             shared.lifecycle.shut_down();
         }
-        if !shared.plan.dead_letters.are_awaited_by(service) {
+        if !shared.plan.dead_letters.ends_last(service) {
             shared.services.others_running.count_down();
         }
         shared.services.running.count_down();

@@ -125,7 +125,9 @@ pub mod __private {
     pub use mycelium_core as core;
 
     pub use crate::inbox::Inbox;
-    pub use crate::launch::{IsLocal, IsSend, Kind, Launch, LocalTask, SendTask, Task, outcome};
+    pub use crate::launch::{
+        FutureKind, IsLocal, IsSend, Launch, LocalTask, SendTask, Task, outcome,
+    };
     pub use crate::plan::{Port, Ports};
     pub use crate::service::{AnyPublisher, Life};
     pub use crate::supervision::supervise;

@@ -168,10 +168,7 @@ fn choose(
         Some(error) => BuildError::Topology(error),
         None => BuildError::Execution {
             service: service.name.clone(),
-            problem: format!(
-                "there is no executor `{asked}`; expected one of: {}",
-                known.join(", ")
-            ),
+            problem: format!("unknown executor `{asked}`: expected one of: {}", known.join(", ")),
         },
     };
     Err(error.into())

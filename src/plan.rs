@@ -119,28 +119,34 @@ impl Plan {
         planned.map_or_else(|| self.topology.capacity(topic), |planned| planned.capacity)
     }
 
-    /// Says what is read but not emitted, or emitted but not read, in this node: most likely somebody forgot a service.
+    /// Warns of topics that are only read or only published, and of readers of dead letters that cannot get any: probably
+    /// a service is missing.
     pub(crate) fn warn_of_loose_ends(&self) {
+        let node = &*self.node;
         let topics = self.topics.iter().filter(|(topic, _)| **topic != DeadLetter::TOPIC);
         for (topic, planned) in topics {
             match (planned.publishers, planned.readers) {
                 (0, _) => {
-                    tracing::warn!(node = self.node, topic, "is read, but no service here emits it")
+                    let readers = self.readers(topic).join("`, `");
+                    tracing::warn!(
+                        node,
+                        "topic `{topic}`: `{readers}` subscribes, but no service of this topology publishes it"
+                    );
                 }
                 (_, 0) if self.peer_topics.reads(topic) => {}
                 (_, 0) => tracing::warn!(
-                    node = self.node,
-                    topic,
-                    "is emitted, but no service here reads it"
+                    node,
+                    "topic `{topic}`: it is published, but no service of this topology subscribes to it"
                 ),
                 _ => {}
             }
         }
         if self.dead_letters.are_never_written {
+            let readers = self.readers(DeadLetter::TOPIC).join("`, `");
             tracing::warn!(
-                node = self.node,
-                services = ?self.readers(DeadLetter::TOPIC),
-                "read dead letters, but nothing in this node can give up a message, and those of other nodes stay there"
+                node,
+                "`{readers}` reads dead letters, but no service or link of this node can write one, \
+                 and dead letters do not cross links"
             );
         }
     }

@@ -52,7 +52,7 @@ impl Shared {
         services: &[&str],
     ) -> Result<Arc<Shared>, BuildError> {
         let plan = Arc::new(plan);
-        let others = services.iter().filter(|name| !plan.dead_letters.are_awaited_by(name)).count();
+        let others = services.iter().filter(|name| !plan.dead_letters.ends_last(name)).count();
         Ok(Arc::new(Shared {
             lifecycle: Lifecycle::new(&plan.node, observers),
             services: Services::new(services.len(), others),
@@ -92,7 +92,7 @@ impl Shared {
     }
 
     /// The node no longer waits for messages to other nodes: node, topic and number of messages.
-    pub(crate) fn leave_undelivered(&self, left: Vec<(String, String, usize)>) {
+    pub(crate) fn report_undelivered(&self, left: Vec<(String, String, usize)>) {
         let error = self.failure.undelivered(left, self.shutdown_timeout());
         tracing::error!(node = self.plan.node, error, "gives up");
     }
@@ -105,7 +105,7 @@ impl Shared {
                 shared.cannot_read(peer, topic, mismatch);
             }
             (Notice::DeadLettered { undelivered }, Some(shared)) => {
-                shared.topics.bury(undelivered);
+                shared.topics.write_dead_letter(undelivered);
             }
             _ => {}
         })

@@ -24,7 +24,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         life.context.shared.starts(life.context.name(), failed.as_deref());
         let failure = match attempt(&mut life, &mut instance).await {
             Ok(()) => {
-                // A subscription that it kept comes home. What is left of it may panic as it goes.
+                // A subscription that it kept comes inbox. What is left of it may panic as it goes.
                 let instance = instance.take();
                 drop(catch_unwind(AssertUnwindSafe(|| drop(instance))));
                 break life.complete();
@@ -32,7 +32,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             Err(failure) => failure,
         };
         life.inboxes.iter().for_each(|inbox| inbox.fail());
-        life.bury_what_was_given_up();
+        life.write_dead_letters();
         let shared = life.context.shared.clone();
         let executor = life.context.executor.clone();
         let (now, jitter) = (executor.now(), life.context.random());
@@ -120,9 +120,9 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 impl<S: Service> Life<S> {
     fn complete(&mut self) {
         self.exit.outcome = Outcome::Completed;
-        self.bury_what_was_given_up();
+        self.write_dead_letters();
         for inbox in &self.inboxes {
-            inbox.settle();
+            inbox.finish_message();
             let left = inbox.depth();
             if left > 0 {
                 tracing::warn!(
@@ -135,8 +135,8 @@ impl<S: Service> Life<S> {
     }
 
     /// Messages that failed each time they were delivered become dead letters.
-    fn bury_what_was_given_up(&mut self) {
-        for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_given_up()) {
+    fn write_dead_letters(&mut self) {
+        for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_undelivered()) {
             self.line.add(ServiceValue::DeadLetters, 1);
             report(&undelivered);
             if let Some(dead_letters) = &mut self.dead_letters {

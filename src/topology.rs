@@ -45,7 +45,7 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 /// shutdown = "5s"
 ///
 /// [service.Detector]
-/// restarts = 100
+/// max_restarts = 100
 /// backoff = "10ms"
 ///
 /// [topic.swaps]
@@ -82,7 +82,7 @@ impl Topology {
         match fs::read_to_string(path) {
             Ok(text) => Topology::parse(path, &text),
             Err(error) => Err(TopologyError {
-                place: SourceLocation { file: path.to_owned(), line: 1, column: 1 },
+                location: SourceLocation { file: path.to_owned(), line: 1, column: 1 },
                 problem: Problem::Unreadable { error: error.to_string() },
             }),
         }
@@ -161,10 +161,10 @@ impl Topology {
         let default = Restart::default();
         let Some(section) = self.sections.service.get(service) else { return default };
         Restart {
-            limit: section.restarts.unwrap_or(default.limit),
-            window: section.window.map_or(default.window, |span| span.0),
+            limit: section.max_restarts.unwrap_or(default.limit),
+            window: section.restart_window.map_or(default.window, |span| span.0),
             backoff: section.backoff.map_or(default.backoff, |span| span.0),
-            longest: section.longest_backoff.map_or(default.longest, |span| span.0),
+            longest: section.max_backoff.map_or(default.longest, |span| span.0),
         }
     }
 }

@@ -16,8 +16,8 @@ pub struct Wiring<'a> {
     shared: &'a Arc<Shared>,
     service: &'a str,
     wait: Wait,
-    pub(crate) pulse: Arc<TaskBudget>,
-    pub(crate) flushers: Vec<DeferredWakes>,
+    pub(crate) budget: Arc<TaskBudget>,
+    pub(crate) deferred_wakes: Vec<DeferredWakes>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
     /// How subscriptions are ended from outside, with their topics.
     pub(crate) finishers: Vec<(&'static str, Finisher)>,
@@ -33,8 +33,8 @@ impl<'a> Wiring<'a> {
             shared,
             service,
             wait: execution.wait,
-            pulse: TaskBudget::with_budget(execution.budget),
-            flushers: Vec::new(),
+            budget: TaskBudget::with_budget(execution.budget),
+            deferred_wakes: Vec::new(),
             inboxes: Vec::new(),
             finishers: Vec::new(),
         }
@@ -49,7 +49,7 @@ impl<'a> Wiring<'a> {
         let topic = self.shared.topics.of::<M>()?;
         let mut subscription = topic.subscribe::<M>(self.service, policy)?;
         subscription.set_wait_strategy(self.wait);
-        self.flushers.push(subscription.attach(&self.pulse));
+        self.deferred_wakes.push(subscription.attach(&self.budget));
         self.finishers.push((M::TOPIC, subscription.finisher()));
         let inbox = Inbox::new(format!("{}.{}", self.service, M::TOPIC), subscription);
         self.inboxes.push(inbox.watched());
@@ -63,7 +63,7 @@ impl<'a> Wiring<'a> {
     pub fn output<M: Message>(&mut self) -> Result<Publisher<M>, BuildError> {
         let mut publisher = self.shared.topics.publisher::<M>(self.service)?;
         publisher.set_wait_strategy(self.wait);
-        self.flushers.push(publisher.attach(&self.pulse));
+        self.deferred_wakes.push(publisher.attach(&self.budget));
         Ok(publisher)
     }
 }

@@ -96,7 +96,7 @@ impl Builder {
     ///
     /// let node = Node::builder("main")
     ///     .service(|| Strategy)
-    ///     .execution("Strategy", Execution::pinned([0]).wait(Wait::Spin).refused(PlacementFallback::Warn))
+    ///     .execution("Strategy", Execution::pinned([0]).wait(Wait::Spin).if_refused(PlacementFallback::Warn))
     ///     .build()?;
     /// # Ok::<(), mycelium::BuildError>(())
     /// ```
@@ -200,7 +200,7 @@ impl Builder {
             let problem = if known.contains(&service.as_str()) {
                 execution.problem()
             } else {
-                Some(format!("there is no such service; expected one of: {}", known.join(", ")))
+                Some(format!("unknown service; expected one of: {}", known.join(", ")))
             };
             if let Some(problem) = problem {
                 return Err(BuildError::Execution { service: service.clone(), problem });

@@ -58,7 +58,7 @@ fn place_all(
         links: links.clone(),
         services: Vec::new(),
         watchdog,
-        messages_seen_off: AtomicBool::new(false),
+        are_links_drained: AtomicBool::new(false),
     };
     let mut placements = Vec::new();
     for mut service in prepared {
@@ -82,7 +82,7 @@ struct Driver {
     services: Vec<Handle>,
     watchdog: Option<Arc<WatchdogHandle>>,
     /// What services sent to other nodes has arrived there, or was given up.
-    messages_seen_off: AtomicBool,
+    are_links_drained: AtomicBool,
 }
 
 /// A service that was launched.
@@ -99,25 +99,25 @@ impl Driver {
     }
 
     async fn run(self, hooks: Vec<StopHook>) {
-        let deadline = self.see_services_off().await;
+        let deadline = self.wait_for_services().await;
         self.shared.services.are_settled.store(true, Ordering::SeqCst);
         self.shared.lifecycle.reach(Phase::Draining);
-        self.see_messages_off(deadline).await;
-        self.see_threads_off(&self.shared.threads, deadline).await;
+        self.drain_links(deadline).await;
+        self.wait_for_threads(&self.shared.threads, deadline).await;
         self.run_hooks(hooks).await;
         if let Some(watchdog) = &self.watchdog {
             watchdog.stop();
-            self.see_threads_off(watchdog.threads(), Some(Duration::ZERO)).await;
+            self.wait_for_threads(watchdog.threads(), Some(Duration::ZERO)).await;
         }
         // Dropping the driver says that the node has finished.
     }
 
     /// Returns when the shutdown has to be over, if there was one.
-    async fn see_services_off(&self) -> Option<Duration> {
+    async fn wait_for_services(&self) -> Option<Duration> {
         let shared = &self.shared;
         let quiet = async {
             shared.executor.sleep_until(shared.executor.now() + TAKE_WITHIN).await;
-            self.name_untaken_subscriptions();
+            self.warn_of_untaken_subscriptions();
             std::future::pending::<()>().await;
         };
         let ready = async {
@@ -153,7 +153,7 @@ impl Driver {
         self.shared.services.others_running.wait().await;
         let dead_letters = &self.shared.plan.dead_letters;
         if dead_letters.are_read() && !dead_letters.cross_links {
-            self.see_messages_off(None).await;
+            self.drain_links(None).await;
         }
         if !dead_letters.have_no_end {
             self.end_dead_letters();
@@ -174,10 +174,10 @@ impl Driver {
 
     /// What services sent to other nodes is brought there: until the shutdown's deadline. Without a shutdown, it goes on as
     /// long as anything arrives within the time that a shutdown may take, or a launcher says that the reader comes.
-    async fn see_messages_off(&self, mut shutdown: Option<Duration>) {
+    async fn drain_links(&self, mut shutdown: Option<Duration>) {
         let shared = &self.shared;
         let Some(links) = self.links.get() else { return };
-        if self.messages_seen_off.load(Ordering::SeqCst) {
+        if self.are_links_drained.load(Ordering::SeqCst) {
             return;
         }
         let patience = shared.shutdown_timeout();
@@ -210,13 +210,13 @@ impl Driver {
         select(pin!(links.ended()), grace).await;
         let left = links.undelivered();
         if !left.is_empty() {
-            shared.leave_undelivered(left);
+            shared.report_undelivered(left);
         }
-        self.messages_seen_off.store(true, Ordering::SeqCst);
+        self.are_links_drained.store(true, Ordering::SeqCst);
     }
 
     /// A thread has nothing to do but end when its service has.
-    async fn see_threads_off(&self, threads: &Threads, shutdown: Option<Duration>) {
+    async fn wait_for_threads(&self, threads: &Threads, shutdown: Option<Duration>) {
         let shared = &self.shared;
         let now = shared.executor.now();
         let deadline = shutdown.unwrap_or_else(|| now + shared.shutdown_timeout());
@@ -250,7 +250,7 @@ impl Driver {
         }
     }
 
-    fn name_untaken_subscriptions(&self) {
+    fn warn_of_untaken_subscriptions(&self) {
         let inboxes = self.services.iter().flat_map(|service| &service.inboxes);
         for inbox in inboxes.filter_map(Weak::upgrade).filter(|inbox| !inbox.was_taken()) {
             tracing::warn!(
@@ -267,7 +267,7 @@ impl Driver {
         if let Some(links) = self.links.get() {
             links.shut_down();
         }
-        self.finish_what_has_no_end();
+        self.finish_endless_subscriptions();
         if shared.plan.dead_letters.feed_others {
             self.end_dead_letters();
         }
@@ -282,7 +282,7 @@ impl Driver {
                 shared.services.running.wait().await;
             });
             if let Either::Right((_, ended)) = select(ended, half_time).await {
-                self.leave_the_rest();
+                self.leave_remote_topics();
                 ended.await;
             }
         });
@@ -304,7 +304,7 @@ impl Driver {
 
     /// Most subscriptions end when their publishers have. Those that close a circle of services, that have publishers
     /// outside the services, or none at all, end when they are empty.
-    fn finish_what_has_no_end(&self) {
+    fn finish_endless_subscriptions(&self) {
         let plan = &self.shared.plan;
         for service in &self.services {
             // Dead letters have an end of their own.
@@ -327,7 +327,7 @@ impl Driver {
 
     /// Ends the subscriptions to topics of other nodes. What they have not taken is kept there for the
     /// next process of this node.
-    fn leave_the_rest(&self) {
+    fn leave_remote_topics(&self) {
         for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
             if self.shared.plan.peer_topics.writes(topic) {
                 finisher.finish_now();

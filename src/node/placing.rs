@@ -78,7 +78,7 @@ pub(super) fn place(
             name: asked.thread.unwrap_or_else(|| name.clone()),
             cores: if let Run::Pinned(cores) = asked.run { cores } else { Vec::new() },
             class: asked.class,
-            fallback: asked.refused,
+            fallback: asked.if_refused,
         };
         placement.executor = kind(&placement.executor).to_owned();
         placement.thread = Some(thread.name.clone());

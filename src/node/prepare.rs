@@ -49,17 +49,17 @@ pub(super) struct Prepared {
     pub(super) execution: Execution,
     pub(super) executor: Arc<dyn Executor>,
     pub(super) is_send: bool,
-    pub(super) launch: Launch,
+    pub(super) launch: LaunchTask,
     pub(super) poll_hooks: PollHooks,
     pub(super) inboxes: Vec<Weak<dyn AnyInbox>>,
     pub(super) finishers: Vec<(&'static str, Finisher)>,
 }
 
 /// Makes the service's task, on the thread where it is to run, for the executor there.
-pub(super) type Launch = Box<dyn FnOnce(Arc<dyn Executor>) -> Task + Send>;
+pub(super) type LaunchTask = Box<dyn FnOnce(Arc<dyn Executor>) -> Task + Send>;
 
 impl Prepared {
-    pub(super) fn into_parts(self) -> (Launch, PollHooks) {
+    pub(super) fn into_parts(self) -> (LaunchTask, PollHooks) {
         (self.launch, self.poll_hooks)
     }
 }
@@ -74,7 +74,7 @@ pub(super) fn prepare<S: Service>(
     let Resolved { name, execution, executor } = service;
     let mut wiring = Wiring::new(shared, &name, &execution);
     let (inputs, outputs) = S::wire(&mut wiring)?;
-    let Wiring { pulse, flushers, inboxes, finishers, .. } = wiring;
+    let Wiring { budget, deferred_wakes, inboxes, finishers, .. } = wiring;
     let watched = inboxes.iter().map(Arc::downgrade).collect();
     let dead_letters = S::ports()
         .can_give_up()
@@ -103,7 +103,7 @@ pub(super) fn prepare<S: Service>(
             life.context.executor = executor;
             S::launch(life)
         }),
-        poll_hooks: PollHooks { pulse, flushers, mark: None },
+        poll_hooks: PollHooks { budget, deferred_wakes, mark: None },
         inboxes: watched,
         finishers,
     })

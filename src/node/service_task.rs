@@ -10,8 +10,8 @@ use super::watchdog::PollMark;
 
 /// What surrounds each poll of a service.
 pub(super) struct PollHooks {
-    pub(super) pulse: Arc<TaskBudget>,
-    pub(super) flushers: Vec<DeferredWakes>,
+    pub(super) budget: Arc<TaskBudget>,
+    pub(super) deferred_wakes: Vec<DeferredWakes>,
     /// Without a watchdog it is `None`.
     pub(super) mark: Option<Arc<PollMark>>,
 }
@@ -26,8 +26,9 @@ impl<F: Future<Output = ()> + Unpin> Future for ServiceTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let ServiceTask { task, poll_hooks: PollHooks { pulse, flushers, mark } } = self.get_mut();
+        let ServiceTask { task, poll_hooks: PollHooks { budget, deferred_wakes, mark } } =
+            self.get_mut();
         let _guard = mark.as_deref().map(PollMark::begin);
-        poll_with(pulse, flushers, || Pin::new(task).poll(context))
+        poll_with(budget, deferred_wakes, || Pin::new(task).poll(context))
     }
 }

@@ -64,7 +64,7 @@ impl DeadLetterPlan {
     }
 
     /// Whether a service ends after the others.
-    pub(crate) fn are_awaited_by(&self, service: &str) -> bool {
+    pub(crate) fn ends_last(&self, service: &str) -> bool {
         self.last.contains(service)
     }
 

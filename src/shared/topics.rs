@@ -93,7 +93,7 @@ impl Topics {
     }
 
     /// Publishes a message that a link has given up, if a service of this node reads dead letters.
-    pub(super) fn bury(&self, undelivered: &Undelivered) {
+    pub(super) fn write_dead_letter(&self, undelivered: &Undelivered) {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
             && let Ok(mut dead_letters) = self.publisher::<DeadLetter>("links")
         {

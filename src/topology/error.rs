@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use thiserror::Error;
+
 /// The text of a topology file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Source {
@@ -16,14 +18,16 @@ impl Source {
         let before = self.text.get(..span.start).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
-        TopologyError { place: SourceLocation { file: self.path.clone(), line, column }, problem }
+        let location = SourceLocation { file: self.path.clone(), line, column };
+        TopologyError { location, problem }
     }
 }
 
 /// What is wrong with a topology, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{location}: {problem}")]
 pub struct TopologyError {
-    pub(super) place: SourceLocation,
+    pub(super) location: SourceLocation,
     pub(super) problem: Problem,
 }
 
@@ -37,50 +41,56 @@ impl TopologyError {
     /// The line, from 1.
     #[must_use]
     pub fn line(&self) -> usize {
-        self.place.line
+        self.location.line
     }
 }
 
 /// What is wrong with a topology.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Problem {
     /// The file cannot be read.
+    #[error("cannot read the topology: {error}")]
     Unreadable {
-        /// What the system says.
+        /// The error of the system.
         error: String,
     },
-    /// It is no TOML, or has a key or value that a topology does not.
+    /// The text is not TOML, or has a key or a value that a topology cannot have.
+    #[error("{message}")]
     Syntax {
-        /// What was found and expected.
+        /// What was found and what was expected.
         message: String,
     },
-    /// A name that nothing in the program has.
+    /// A name that nothing in the program or the topology has.
+    #[error("unknown {kind} `{name}`: expected one of: {}", known.join(", "))]
     Unknown {
-        /// What it should name: `service`, `node`, `topic`, `subscription` or `executor`.
+        /// What it should name: `service`, `node`, `topic`, `subscription`, `link` or `executor`.
         kind: &'static str,
         /// The name.
         name: String,
-        /// The names that there are.
+        /// The names that exist.
         known: Vec<String>,
     },
-    /// A name stands for something that is there already.
+    /// Two names for one thing.
+    #[error("{kind} `{name}` is the same as `{first}`, which also has a section")]
     Twice {
-        /// What it names.
+        /// What both name.
         kind: &'static str,
         /// The name.
         name: String,
-        /// What is there.
+        /// The other name.
         first: String,
     },
-    /// A link may be one between two nodes or between two others, since their names have dashes.
+    /// The name of a link fits two pairs of nodes, because names of nodes have dashes.
+    #[error("link `{link}` may join {}; give one of these nodes another name", pairs(meanings))]
     Ambiguous {
         /// The link.
         link: String,
-        /// The nodes that it may join.
+        /// The pairs of nodes.
         meanings: Vec<[String; 2]>,
     },
-    /// A node writes or reads a topic that it may not.
+    /// A node reads or writes a topic whose list does not name it.
+    #[error("node `{node}` {does} topic `{topic}`, but is not on this list")]
     Forbidden {
         /// The node.
         node: String,
@@ -89,74 +99,44 @@ pub enum Problem {
         /// The topic.
         topic: String,
     },
-    /// The path of a node's socket is longer than a socket's may be.
+    /// The path of a node's socket is too long for the system.
+    #[error(
+        "node `{node}` would listen at `{}`, which has {found} bytes, but the path of a socket \
+         has at most {limit}: set a shorter one (`socket`, or `Topology::in_directory`)",
+        path.display()
+    )]
     PathTooLong {
         /// The node.
         node: String,
         /// The path.
         path: PathBuf,
-        /// How many bytes it has.
+        /// Its length in bytes.
         found: usize,
-        /// How many it may have.
+        /// The longest length.
         limit: usize,
     },
-    /// Two keys say things that cannot both be.
+    /// Two keys contradict each other.
+    #[error("{message}")]
     Contradiction {
-        /// What they say, and what was expected.
+        /// The contradiction, and what was expected.
         message: String,
     },
-    /// A service has two places.
+    /// A service is placed twice.
+    #[error("service `{service}` is placed twice: first in {first}")]
     Duplicate {
         /// The service.
         service: String,
-        /// Where it is placed first.
+        /// The first place.
         first: String,
     },
 }
 
-impl fmt::Display for TopologyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
-        match &self.problem {
-            Problem::Unreadable { error } => write!(f, "cannot read the topology: {error}"),
-            Problem::Syntax { message } | Problem::Contradiction { message } => {
-                f.write_str(message)
-            }
-            Problem::Unknown { kind, name, known } => {
-                write!(f, "there is no {kind} `{name}`; expected one of: {}", known.join(", "))
-            }
-            Problem::Ambiguous { link, meanings } => {
-                let meanings = meanings.iter().map(|[a, b]| format!("`{a}` and `{b}`"));
-                let meanings = meanings.collect::<Vec<_>>().join(", or ");
-                write!(f, "link `{link}` may join {meanings}; give one of these nodes another name")
-            }
-            Problem::Twice { kind, name, first } => {
-                write!(
-                    f,
-                    "{kind} `{name}` is the same as `{first}`, which stands in this file, too"
-                )
-            }
-            Problem::Forbidden { node, does, topic } => {
-                write!(f, "node `{node}` {does} topic `{topic}`, but is not on this list")
-            }
-            Problem::PathTooLong { node, path, found, limit } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "node `{node}` would listen at `{path}`, which has {found} bytes, but the path of a socket \
-                     has at most {limit}: set a shorter one (`socket`, or `Topology::in_directory`)"
-                )
-            }
-            Problem::Duplicate { service, first } => {
-                write!(f, "service `{service}` is placed twice; its first place is {first}")
-            }
-        }
-    }
+fn pairs(pairs: &[[String; 2]]) -> String {
+    let pairs = pairs.iter().map(|[a, b]| format!("`{a}` and `{b}`"));
+    pairs.collect::<Vec<_>>().join(", or ")
 }
 
-impl std::error::Error for TopologyError {}
-
-/// A file and a place in it.
+/// A place in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceLocation {
     pub(super) file: PathBuf,

@@ -12,7 +12,7 @@ impl ServiceSection {
     fn of_own_thread(&self) -> Option<(&'static str, Range<usize>)> {
         let thread = self.thread.as_ref().map(|thread| ("thread", thread.span()));
         let class = self.class.as_ref().map(|class| ("class", class.span()));
-        thread.or(class).or(self.refused.as_ref().map(|refused| ("refused", refused.span())))
+        thread.or(class).or(self.if_refused.as_ref().map(|key| ("if_refused", key.span())))
     }
 }
 
@@ -42,8 +42,8 @@ impl Topology {
         let run = section.run.as_ref().map(|run| run.0.clone());
         let coded = match run {
             Some(Run::Shared) => {
-                let (thread, class, refused) = Default::default();
-                Execution { run: Run::Shared, thread, class, refused, ..coded }
+                let (thread, class, if_refused) = Default::default();
+                Execution { run: Run::Shared, thread, class, if_refused, ..coded }
             }
             Some(run) => Execution { run, ..coded },
             None => coded,
@@ -57,7 +57,7 @@ impl Topology {
             wait: section.wait.map_or(coded.wait, |wait| wait.0),
             thread: thread.or(coded.thread),
             class: section.class.as_ref().map_or(coded.class, |class| class.as_ref().0),
-            refused: section.refused.as_ref().map_or(coded.refused, |refused| refused.as_ref().0),
+            if_refused: section.if_refused.as_ref().map_or(coded.if_refused, |key| key.as_ref().0),
             budget: section.budget.map_or(coded.budget, |budget| budget.0),
             executor: executor.or(coded.executor),
             run: coded.run,

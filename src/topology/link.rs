@@ -22,7 +22,7 @@ pub(super) struct LinkSection {
     silence: Option<Span>,
     handshake: Option<Span>,
     retry: Option<Pause>,
-    longest_retry: Option<Pause>,
+    max_retry: Option<Pause>,
     buffer: Option<Bytes>,
     window: Option<Bytes>,
     confirm: Option<Pause>,
@@ -84,7 +84,7 @@ impl LinkSection {
         set(&mut batching.messages, self.batch_messages);
         set(&mut batching.delay, self.batch_delay.map(|span| span.0));
         set(&mut retry.first, self.retry.map(|pause| pause.0));
-        set(&mut retry.longest, self.longest_retry.map(|pause| pause.0));
+        set(&mut retry.longest, self.max_retry.map(|pause| pause.0));
         set(&mut config.keep_alive, self.keep_alive.map(|span| span.0));
         set(&mut config.silence, self.silence.map(|span| span.0));
         set(&mut config.handshake, self.handshake.map(|span| span.0));

@@ -63,6 +63,6 @@ impl Topology {
     /// The nodes whose names are bound to a user, with the user.
     pub(crate) fn owners(&self) -> impl Iterator<Item = (&str, u32)> {
         let sections = self.sections.node.iter();
-        sections.filter_map(|(node, section)| Some((node.as_ref().as_str(), section.user?)))
+        sections.filter_map(|(node, section)| Some((node.as_ref().as_str(), section.owner?)))
     }
 }

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::link::LinkSection;
 use super::values::{
-    Budget, Bytes, Capacity, ClassName, Deaths, DeliveryName, Mode, PolicyName, RefusedName,
+    Budget, Bytes, Capacity, ClassName, Deaths, DeliveryName, FallbackName, Mode, PolicyName,
     RunName, Span, ThreadName, WaitName,
 };
 
@@ -33,22 +33,22 @@ pub(super) struct NodeSection {
     pub(super) users: Option<Vec<u32>>,
     pub(super) group: Option<u32>,
     pub(super) mode: Option<Spanned<Mode>>,
-    pub(super) user: Option<u32>,
+    pub(super) owner: Option<u32>,
     pub(super) watchdog: Option<Span>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceSection {
-    pub(super) restarts: Option<u32>,
-    pub(super) window: Option<Span>,
+    pub(super) max_restarts: Option<u32>,
+    pub(super) restart_window: Option<Span>,
     pub(super) backoff: Option<Span>,
-    pub(super) longest_backoff: Option<Span>,
+    pub(super) max_backoff: Option<Span>,
     pub(super) run: Option<RunName>,
     pub(super) wait: Option<WaitName>,
     pub(super) thread: Option<Spanned<ThreadName>>,
     pub(super) class: Option<Spanned<ClassName>>,
-    pub(super) refused: Option<Spanned<RefusedName>>,
+    pub(super) if_refused: Option<Spanned<FallbackName>>,
     pub(super) budget: Option<Budget>,
     pub(super) executor: Option<Spanned<String>>,
 }

@@ -24,11 +24,13 @@ impl<'de> Deserialize<'de> for Span {
         let text = String::deserialize(deserializer)?;
         let span = humantime::parse_duration(&text).map_err(|error| {
             D::Error::custom(format!(
-                "`{text}` is no duration ({error}); expected one like \"250ms\" or \"10s\""
+                "invalid duration `{text}`: expected a number and a unit, such as `250ms` ({error})"
             ))
         })?;
         if span > LONGEST {
-            return Err(D::Error::custom(format!("`{text}` is longer than a year")));
+            return Err(D::Error::custom(format!(
+                "invalid duration `{text}`: expected at most a year"
+            )));
         }
         Ok(Span(span))
     }
@@ -46,7 +48,7 @@ impl<'de> Deserialize<'de> for DeliveryName {
             "at-least-once" => Ok(DeliveryName { is_at_most_once: false }),
             "at-most-once" => Ok(DeliveryName { is_at_most_once: true }),
             other => Err(D::Error::custom(format!(
-                "there is no delivery `{other}`; expected one of: at-least-once, at-most-once"
+                "invalid delivery `{other}`: expected one of: at-least-once, at-most-once"
             ))),
         }
     }
@@ -68,7 +70,9 @@ impl<'de> Deserialize<'de> for Deaths {
             // Before the second death nobody knows which message it was.
             Ok(Raw::Number(deaths @ 3..)) => Ok(Deaths(deaths)),
             Ok(Raw::Text(text)) if text == "never" => Ok(Deaths(0)),
-            _ => Err(D::Error::custom("expected a number of deaths from 3 on, or \"never\"")),
+            _ => {
+                Err(D::Error::custom("invalid number of deaths: expected 3 or more, or \"never\""))
+            }
         }
     }
 }
@@ -104,7 +108,7 @@ impl<'de> Deserialize<'de> for Bytes {
             .and_then(|number| number.checked_mul(1usize.checked_shl(shift)?));
         bytes.map(Bytes).ok_or_else(|| {
             D::Error::custom(format!(
-                "`{text}` is no size; expected one like \"64 KiB\" or \"256 MiB\""
+                "invalid size `{text}`: expected a number and a unit, such as `64 KiB`"
             ))
         })
     }
@@ -121,7 +125,9 @@ impl<'de> Deserialize<'de> for Capacity {
             .ok()
             .filter(|number| number.is_power_of_two() && (2..=LARGEST).contains(number));
         capacity.map(Capacity).ok_or_else(|| {
-            D::Error::custom(format!("capacity {number} is not a power of two from 2 to {LARGEST}"))
+            D::Error::custom(format!(
+                "invalid capacity {number}: expected a power of two from 2 to {LARGEST}"
+            ))
         })
     }
 }
@@ -136,7 +142,7 @@ impl<'de> Deserialize<'de> for PolicyName {
         let policy = Policy::all().find(|policy| policy.name() == name).ok_or_else(|| {
             let names: Vec<_> = Policy::all().map(Policy::name).collect();
             let names = names.join(", ");
-            D::Error::custom(format!("there is no policy `{name}`; expected one of: {names}"))
+            D::Error::custom(format!("invalid policy `{name}`: expected one of: {names}"))
         })?;
         Ok(PolicyName(policy))
     }
@@ -178,7 +184,7 @@ pub(super) struct ClassName(pub(super) Class);
 
 /// `"fail"`, `"warn"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RefusedName(pub(super) PlacementFallback);
+pub(super) struct FallbackName(pub(super) PlacementFallback);
 
 /// A number of messages from 1 on.
 #[derive(Clone, Copy, Debug)]
@@ -193,7 +199,7 @@ impl<'de> Deserialize<'de> for RunName {
             ("pinned", Some(cores)) => Run::Pinned(cores_of(cores).map_err(D::Error::custom)?),
             _ => {
                 return Err(D::Error::custom(format!(
-                    "a service cannot run `{text}`; expected one of: shared, dedicated, pinned(1), pinned(1, 3)"
+                    "invalid run `{text}`: expected one of: shared, dedicated, pinned(1), pinned(1, 3)"
                 )));
             }
         };
@@ -205,7 +211,7 @@ fn cores_of(list: &str) -> Result<Vec<usize>, String> {
     let parts = list.split(',').map(str::trim).filter(|_| !list.trim().is_empty());
     let cores = parts.map(|core| {
         core.parse()
-            .map_err(|_| format!("`{core}` is no core; expected a number as in pinned(1, 3)"))
+            .map_err(|_| format!("invalid core `{core}`: expected a number, such as pinned(1, 3)"))
     });
     let cores: Vec<usize> = cores.collect::<Result<_, String>>()?;
     execution::check_cores(&cores)?;
@@ -218,12 +224,12 @@ impl<'de> Deserialize<'de> for WaitName {
         let wait = match call(&text) {
             ("park", None) => Some(Wait::Park),
             ("spin", None) => Some(Wait::Spin),
-            ("spin-then-park", Some(looks)) => looks.trim().parse().ok().map(Wait::SpinThenPark),
+            ("spin-then-park", Some(spins)) => spins.trim().parse().ok().map(Wait::SpinThenPark),
             _ => None,
         };
         wait.map(WaitName).ok_or_else(|| {
             D::Error::custom(format!(
-                "a service cannot wait by `{text}`; expected one of: park, spin, spin-then-park(1000), a number of looks"
+                "invalid wait `{text}`: expected one of: park, spin, spin-then-park(1000), where 1000 is a number of spins"
             ))
         })
     }
@@ -250,19 +256,19 @@ impl<'de> Deserialize<'de> for ClassName {
         };
         class.map(ClassName).ok_or_else(|| {
             D::Error::custom(format!(
-                "there is no class `{text}`; expected one of: normal, fifo(1) to fifo(99)"
+                "invalid class `{text}`: expected one of: normal, fifo(1) to fifo(99)"
             ))
         })
     }
 }
 
-impl<'de> Deserialize<'de> for RefusedName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RefusedName, D::Error> {
+impl<'de> Deserialize<'de> for FallbackName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FallbackName, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
-            "fail" => Ok(RefusedName(PlacementFallback::Fail)),
-            "warn" => Ok(RefusedName(PlacementFallback::Warn)),
+            "fail" => Ok(FallbackName(PlacementFallback::Fail)),
+            "warn" => Ok(FallbackName(PlacementFallback::Warn)),
             other => Err(D::Error::custom(format!(
-                "what is refused cannot `{other}`; expected one of: fail, warn"
+                "invalid if_refused `{other}`: expected one of: fail, warn"
             ))),
         }
     }

@@ -115,7 +115,7 @@ capacity = 64
 capacity = 64
 [link.default]
 retry = "1ms"
-longest_retry = "20ms"
+max_retry = "20ms"
 keep_alive = "100ms"
 silence = "500ms"
 "#;

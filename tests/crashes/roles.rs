@@ -49,7 +49,7 @@ keep_alive = "100ms"
 silence = "400ms"
 handshake = "400ms"
 retry = "5ms"
-longest_retry = "50ms"
+max_retry = "50ms"
 window = "8KiB"
 "#;
 
