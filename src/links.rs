@@ -1,14 +1,13 @@
 //! The links of a running node: it listens for the nodes that read from it, and connects to the nodes
 //! that it reads from.
 //!
-//! Read [`peer_topics`] first: which nodes these are. [`listen`] keeps the node's endpoint reachable,
+//! [`PeerTopics`] says which nodes these are. [`listen`] keeps the node's endpoint reachable,
 //! [`log`] writes what happens to links. What goes over a link is in `mycelium_transports::exchange`;
 //! which transport carries it, only `mycelium_transports::endpoint` knows. This module knows the
 //! topology and the launcher's members, and no service.
 
 mod listen;
 mod log;
-mod peer_topics;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,10 +22,10 @@ use mycelium_transports::local::{Policy, Topic};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
-use crate::members::{MEMBERS, Standing, Watch};
+use crate::members::{MEMBERS, MemberState, Watch};
+use crate::plan::PeerTopics;
 use crate::topology::Topology;
 use log::Log;
-pub(crate) use peer_topics::PeerTopics;
 
 /// What links need of their node.
 pub(crate) struct LinkSetup<'a> {
@@ -85,16 +84,16 @@ impl Links {
             let Some(control) = control.upgrade() else { return };
             match standing {
                 // No other process may read from here by this name.
-                Standing::Runs(process) => control.bind(member, process),
+                MemberState::Running(process) => control.bind(member, process),
                 // The name stays with its last process, whose connection is read to the end.
                 _ if bound.contains(member) => {}
                 _ => control.bind(member, NO_PROCESS),
             }
             bound.insert(member.to_owned());
             match standing {
-                Standing::Completed => control.completed(member),
-                Standing::Gone => control.gone(member),
-                Standing::Expected | Standing::Runs(_) => {}
+                MemberState::Completed => control.completed(member),
+                MemberState::Gone => control.gone(member),
+                MemberState::Expected | MemberState::Running(_) => {}
             }
         })
     }
@@ -215,7 +214,7 @@ impl Links {
 
     /// Whether a reader has messages left to take and the launcher runs it, or will run it again.
     pub(crate) fn has_readers_to_come(&self) -> bool {
-        let comes = |node: &String| MEMBERS.standing(node).is_some_and(|told| !told.is_final());
+        let comes = |node: &String| MEMBERS.state(node).is_some_and(|told| !told.is_final());
         self.server.as_ref().is_some_and(|server| server.unfinished().iter().any(comes))
     }
 

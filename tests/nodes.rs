@@ -50,7 +50,7 @@ services = ["Taker"]
 capacity = 16
 [link.default]
 retry = "1ms"
-longest_retry = "20ms"
+max_retry = "20ms"
 "#;
 
 /// The two nodes, with a directory of their own.

@@ -7,8 +7,10 @@ use mycelium_transports::endpoint::unix::Access;
 use mycelium_transports::endpoint::{Endpoint, LONGEST_PATH};
 use toml::Spanned;
 
+use super::Topology;
+use super::error::{Problem, TopologyError};
+use super::sections::NodeSection;
 use super::values::Mode;
-use super::{NodeSection, Problem, Topology, TopologyError};
 
 impl Topology {
     /// Where a node listens.

@@ -9,9 +9,9 @@ use mycelium_core::Message;
 use mycelium_transports::local::Policy;
 use mycelium_transports::stream::{STREAMS, TOPICS};
 
+use super::ports::Ports;
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
-use crate::plan::Ports;
 use crate::topology::Topology;
 
 /// Topics that a node shares with others, by the name of the other node. Each topic has the strictest

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use mycelium_core::Message;
 
-use super::{Edge, Ports, reaches};
+use super::flows::{Flow, reaches};
+use super::peer_topics::PeerTopics;
+use super::ports::Ports;
 use crate::dead_letter::DeadLetter;
-use crate::links::PeerTopics;
 
 /// What the end of a node has to do with its readers of dead letters. The default is for a node without any.
 #[derive(Debug, Default)]
-pub(crate) struct Letters {
+pub(crate) struct DeadLetterPlan {
     /// Services that end after the others: those that read dead letters, and those all of whose messages come from such.
     last: BTreeSet<String>,
     /// The last ones read from another node or emit to one: links cannot end before they do.
@@ -23,22 +24,22 @@ pub(crate) struct Letters {
     pub(crate) are_never_written: bool,
 }
 
-impl Letters {
+impl DeadLetterPlan {
     pub(super) fn new(
         services: &[(String, Ports)],
-        edges: &[Edge],
+        flows: &[Flow],
         peer_topics: &PeerTopics,
-    ) -> Letters {
+    ) -> DeadLetterPlan {
         let readers: BTreeSet<String> = services
             .iter()
-            .filter(|(_, ports)| ports.reads_letters())
+            .filter(|(_, ports)| ports.reads_dead_letters())
             .map(|(name, _)| name.clone())
             .collect();
         if readers.is_empty() {
-            return Letters::default();
+            return DeadLetterPlan::default();
         }
         let mut last = readers.clone();
-        while let Some(name) = next_after(&last, services, edges) {
+        while let Some(name) = next_after(&last, services, flows) {
             last.insert(name);
         }
         if last.len() == services.len() {
@@ -53,17 +54,17 @@ impl Letters {
         });
         let feed_others = others
             .iter()
-            .any(|(other, _)| readers.iter().any(|reader| reaches(edges, reader, other)));
+            .any(|(other, _)| readers.iter().any(|reader| reaches(flows, reader, other)));
         let by_services = services.iter().any(|(_, ports)| {
             ports.can_give_up() || ports.emits.iter().any(|port| port.topic == DeadLetter::TOPIC)
         });
         let are_never_written = !by_services && !peer_topics.gates();
         let have_no_end = others.is_empty() && peer_topics.gates();
-        Letters { last, cross_links, have_no_end, feed_others, are_never_written }
+        DeadLetterPlan { last, cross_links, have_no_end, feed_others, are_never_written }
     }
 
     /// Whether a service ends after the others.
-    pub(crate) fn are_awaited_by(&self, service: &str) -> bool {
+    pub(crate) fn ends_last(&self, service: &str) -> bool {
         self.last.contains(service)
     }
 
@@ -76,12 +77,12 @@ impl Letters {
 fn next_after(
     last: &BTreeSet<String>,
     services: &[(String, Ports)],
-    edges: &[Edge],
+    flows: &[Flow],
 ) -> Option<String> {
     let mut names = services.iter().map(|(name, _)| name).filter(|name| !last.contains(*name));
     let next = names.find(|name| {
-        let mut before = edges.iter().filter(|edge| edge.to == **name).peekable();
-        before.peek().is_some() && before.all(|edge| last.contains(&edge.from))
+        let mut before = flows.iter().filter(|flow| flow.to == **name).peekable();
+        before.peek().is_some() && before.all(|flow| last.contains(&flow.from))
     });
     next.cloned()
 }

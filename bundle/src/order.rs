@@ -1,13 +1,13 @@
-//! Who waits for whom at the end.
+//! The order in which members end: each after the members that feed it.
 
 use std::collections::BTreeMap;
 
-use super::Member;
-use super::report::BundleError;
+use crate::member::Member;
+use crate::report::BundleError;
 
-/// For each member, whom it waits for at the end: all that feed it, directly or through others, but for those that it
-/// feeds in turn. So members in a circle never wait for each other.
-pub(super) fn stop_order(members: &[Member]) -> Result<Vec<Vec<usize>>, BundleError> {
+/// For each member, the members that must exit before it gets SIGTERM: all that feed it, directly or through others,
+/// except those that it feeds in turn. So members in a circle never wait for each other.
+pub(crate) fn stop_order(members: &[Member]) -> Result<Vec<Vec<usize>>, BundleError> {
     let mut places = BTreeMap::new();
     for (place, member) in members.iter().enumerate() {
         if places.insert(member.name.as_str(), place).is_some() {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     fn member(name: &str, feeders: &[&str]) -> Member {
-        let member = Member::new(name, || unreachable!("nothing is started"));
+        let member = Member::new(name, || unreachable!("no process is started"));
         feeders.iter().fold(member, |member, feeder| member.ends_after(feeder))
     }
 

@@ -1,7 +1,8 @@
-//! A member's process: started, watched and killed without ever signalling a process id that is no longer its own.
+//! The process of a member: started, watched and killed without ever sending a signal to a process id that the kernel has
+//! given to another process.
 //!
-//! Its thread waits for the exit but leaves the process unreaped, so the kernel keeps its id, and that of its group,
-//! until [`Process::reap`], after which nothing is signalled.
+//! A thread waits for the exit but leaves the process unreaped. So the kernel keeps its id, and that of its group, until
+//! [`Process::reap`]. No signal is sent after that.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -14,7 +15,7 @@ use rustix::process::{
 };
 
 /// A process that leads a group. Dropping it kills and reaps it.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     id: Pid,
     reaped: bool,
@@ -22,7 +23,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts `command` and calls `exited` on a thread once it has exited.
-    pub(super) fn start(
+    pub(crate) fn start(
         mut command: Command,
         exited: impl FnOnce() + Send + 'static,
     ) -> io::Result<Process> {
@@ -31,30 +32,30 @@ impl Process {
         let process = Process { child, id, reaped: false };
         thread::Builder::new().name("member".into()).spawn(move || {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            // It fails for a process that was reaped already, which has exited.
+            // Fails only if the process was reaped already, so it has exited.
             let _ = retry_on_intr(|| waitid(WaitId::Pid(id), options));
             exited();
         })?;
         Ok(process)
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Asks it to end. What else is in its group is its own to ask.
-    pub(super) fn terminate(&self) {
-        // It fails for a process that has exited in the meantime, which is as well.
+    /// Sends SIGTERM to the process. Others in its group are its own responsibility.
+    pub(crate) fn terminate(&self) {
+        // Fails only if the process has exited meanwhile.
         let _ = kill_process(self.id, Signal::TERM);
     }
 
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         // As above.
         let _ = kill_process_group(self.id, Signal::KILL);
     }
 
-    /// Ends what is left of its group, waits for it to exit and says how it did.
-    pub(super) fn reap(mut self) -> io::Result<ExitStatus> {
+    /// Kills the rest of its group, waits for the exit and returns the status.
+    pub(crate) fn reap(mut self) -> io::Result<ExitStatus> {
         self.end()
     }
 
