@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mycelium_transports::conformance::{Ground, Law, PATIENCE, check};
+use mycelium_transports::conformance::{Law, TIME_LIMIT, TestExecutor, check};
 
 /// One transport on one executor or between two.
 pub(crate) struct Column {
     pub(crate) transport: &'static str,
-    pub(crate) publishers: Ground,
-    pub(crate) readers: Ground,
+    pub(crate) publishers: TestExecutor,
+    pub(crate) readers: TestExecutor,
     pub(crate) laws: Vec<Law>,
 }
 
@@ -61,7 +61,7 @@ impl Table {
                     while let Some((index, law)) = tries.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let column = &columns[*index];
                         let begun = now();
-                        let held = check(law, &column.publishers, &column.readers, PATIENCE);
+                        let held = check(law, &column.publishers, &column.readers, TIME_LIMIT);
                         let cell = held.map(|()| begun.elapsed());
                         cells.lock().unwrap().insert((law.name, *index), cell);
                     }

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_what_was_asked_and_then_for_what_takes_the_place_of_others() {
+    fn a_region_holds_the_requested_lines_and_reuses_old_ones() {
         let most = if cfg!(miri) { 6 } else { 100 };
         for lines in 1..most {
             let region = Region::new(lines);
@@ -382,7 +382,7 @@ mod tests {
 
     /// Reads a region as another process would, with nothing but the words.
     #[test]
-    fn the_words_alone_say_what_the_values_are_called() {
+    fn the_words_alone_name_the_values() {
         let region = Region::new(4);
         let line = region.line("link=left");
         line.set(LinkValue::Evicted, 7);

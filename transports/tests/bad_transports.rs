@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_transports::conformance::{
-    Ground, Local, Pair, Probe, Publish, Subscribe, Threads, Transport, check, laws,
+    Local, Pair, Probe, Publish, Subscribe, TestExecutor, Threads, Transport, check, laws,
 };
 use mycelium_transports::local::{
     Delivery, EmitError, Policy, Publisher, Subscription, TryRecv, Undelivered,
@@ -128,12 +128,12 @@ fn catches<F: Fault>(law: &str, words: &str) {
     quietly();
     let laws = laws::<Bad<F>>();
     let law = laws.iter().find(|known| known.name == law).expect("there is such a law");
-    let threads = Ground::of::<Threads>();
+    let threads = TestExecutor::of::<Threads>();
     // Whoever waits in vain waits for so long; on a machine that is busy, others need more. And a wake is missed only by
     // who sleeps just then.
     let mut heard = Vec::new();
-    for patience in [2, 2, 2, 60] {
-        match check(law, &threads, &threads, Duration::from_secs(patience)) {
+    for time_limit in [2, 2, 2, 60] {
+        match check(law, &threads, &threads, Duration::from_secs(time_limit)) {
             Err(said) if said.contains(words) => return,
             outcome => heard.push(outcome.err()),
         }
@@ -167,8 +167,8 @@ struct Nothing;
 impl Fault for Nothing {}
 
 #[test]
-fn what_does_nothing_wrong_keeps_all_laws() {
-    let threads = Ground::of::<Threads>();
+fn a_correct_transport_keeps_all_laws() {
+    let threads = TestExecutor::of::<Threads>();
     for law in laws::<Bad<Nothing>>() {
         check(&law, &threads, &threads, Duration::from_secs(60)).unwrap();
     }
@@ -195,17 +195,14 @@ impl Fault for Drops {
 }
 
 #[test]
-fn a_message_that_is_dropped_is_missed() {
-    catches::<Drops>(
-        "order_is_kept_per_publisher_and_nothing_is_lost_or_doubled",
-        "number and sequence",
-    );
-    catches::<Drops>("a_shutdown_while_sending_accounts_for_every_message", "with Block");
-    catches::<Drops>("what_disturbs_a_transport_goes_unnoticed", "left == right");
-    catches::<Drops>("a_task_that_panics_takes_nobody_along", "left == right");
+fn a_dropped_message_is_noticed() {
+    catches::<Drops>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
+    catches::<Drops>("every_message_is_counted_after_a_shutdown", "with Block");
+    catches::<Drops>("a_disturbance_loses_and_repeats_nothing", "left == right");
+    catches::<Drops>("a_task_that_panics_affects_no_other_task", "left == right");
     catches::<Drops>("a_receive_with_a_timeout_loses_nothing", "left == right");
     catches::<Drops>(
-        "an_observer_never_holds_the_publisher_and_is_told_the_exact_gap",
+        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
         "the number says how many came before",
     );
 }
@@ -227,12 +224,9 @@ impl Fault for Doubles {
 }
 
 #[test]
-fn a_message_that_comes_twice_is_seen() {
-    catches::<Doubles>(
-        "order_is_kept_per_publisher_and_nothing_is_lost_or_doubled",
-        "number and sequence",
-    );
-    catches::<Doubles>("what_a_failed_handler_had_in_hand_comes_once_more", "left == right");
+fn a_repeated_message_is_noticed() {
+    catches::<Doubles>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
+    catches::<Doubles>("a_message_whose_handler_failed_is_redelivered_once", "left == right");
 }
 
 #[derive(Default)]
@@ -258,11 +252,8 @@ impl Fault for Reorders {
 }
 
 #[test]
-fn messages_in_another_order_are_seen() {
-    catches::<Reorders>(
-        "order_is_kept_per_publisher_and_nothing_is_lost_or_doubled",
-        "number and sequence",
-    );
+fn reordered_messages_are_noticed() {
+    catches::<Reorders>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
 }
 
 #[derive(Default)]
@@ -278,9 +269,9 @@ impl Fault for HidesTheClose {
 }
 
 #[test]
-fn a_close_that_is_hidden_is_missed() {
+fn a_hidden_close_is_noticed() {
     catches::<HidesTheClose>(
-        "the_end_of_all_publishers_is_seen_after_their_last_message",
+        "the_end_follows_the_last_message_of_all_publishers",
         "never: the end",
     );
 }
@@ -296,9 +287,9 @@ impl Fault for ClosesEarly {
 }
 
 #[test]
-fn a_close_before_the_last_message_is_seen() {
+fn an_early_close_is_noticed() {
     catches::<ClosesEarly>(
-        "a_publisher_that_comes_back_is_heard_from_its_first_message",
+        "a_restarted_publisher_is_read_from_its_first_message",
         "the end, though",
     );
 }
@@ -332,7 +323,7 @@ impl Fault for LosesWakesOfPublishers {
 }
 
 #[test]
-fn a_wake_that_is_lost_is_missed() {
+fn a_lost_wake_is_noticed() {
     catches::<LosesWakesOfReaders>(
         "a_sleeping_reader_is_woken",
         "never: a sleeping reader is woken",
@@ -383,12 +374,9 @@ impl Fault for SendsBeforeItIsReady {
 }
 
 #[test]
-fn what_is_done_before_a_future_is_ready_is_seen_when_it_is_dropped() {
-    catches::<TakesBeforeItIsReady>("a_receive_that_is_dropped_takes_nothing", "dropped at poll");
-    catches::<SendsBeforeItIsReady>(
-        "an_emit_that_is_dropped_before_it_completes_was_not_sent",
-        "poll",
-    );
+fn an_effect_of_a_cancelled_future_is_noticed() {
+    catches::<TakesBeforeItIsReady>("a_cancelled_receive_takes_nothing", "dropped at poll");
+    catches::<SendsBeforeItIsReady>("a_cancelled_emit_sends_nothing", "poll");
 }
 
 #[derive(Default)]
@@ -401,16 +389,16 @@ impl Fault for HoldsNobody {
 }
 
 #[test]
-fn a_publisher_that_nobody_holds_is_seen() {
+fn missing_backpressure_is_noticed() {
     catches::<HoldsNobody>(
-        "a_full_block_subscription_holds_the_publisher",
+        "a_full_block_subscription_blocks_the_publisher",
         "never: the publisher waits",
     );
     catches::<HoldsNobody>(
-        "who_does_not_wait_for_room_gets_the_message_back",
+        "try_emit_returns_the_message_of_a_full_ring",
         "more than there is room for",
     );
-    catches::<HoldsNobody>("a_full_reject_subscription_gives_the_message_back", "rejected");
+    catches::<HoldsNobody>("a_full_reject_subscription_returns_the_message", "rejected");
 }
 
 #[derive(Default)]
@@ -423,13 +411,13 @@ impl Fault for HoldsEverybody {
 }
 
 #[test]
-fn an_observer_that_holds_its_publisher_is_seen() {
+fn a_blocking_observer_is_noticed() {
     catches::<HoldsEverybody>(
-        "an_observer_never_holds_the_publisher_and_is_told_the_exact_gap",
+        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
         "an observer holds nobody",
     );
     catches::<HoldsEverybody>(
-        "a_full_reject_subscription_gives_the_message_back",
+        "a_full_reject_subscription_returns_the_message",
         "never: nothing waits",
     );
 }
@@ -449,17 +437,17 @@ impl Fault for HidesGaps {
 }
 
 #[test]
-fn a_gap_that_is_hidden_is_missed() {
+fn a_hidden_gap_is_noticed() {
     catches::<HidesGaps>(
         "an_observer_that_is_always_slower_still_gets_messages",
         "in order, after the gap",
     );
     catches::<HidesGaps>(
-        "an_observer_never_holds_the_publisher_and_is_told_the_exact_gap",
+        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
         "the number says how many came before",
     );
     catches::<HidesGaps>(
-        "a_latest_reader_gets_the_newest_and_the_number_that_it_skipped",
+        "a_latest_reader_gets_the_newest_message_and_the_skipped_number",
         "a gap comes first",
     );
 }
@@ -479,10 +467,10 @@ impl Fault for StartsLate {
 }
 
 #[test]
-fn a_reader_that_starts_too_late_is_seen() {
+fn a_reader_that_starts_too_late_is_noticed() {
     catches::<StartsLate>("a_late_reader_starts_with_the_next_message", "never: its first");
     catches::<StartsLate>(
-        "a_publisher_that_comes_later_is_heard_from_its_first_message",
+        "a_late_publisher_is_read_from_its_first_message",
         "never: all that was sent",
     );
 }
@@ -495,7 +483,10 @@ impl Fault for NeverLeaves {
 }
 
 #[test]
-fn a_reader_that_never_leaves_is_seen() {
-    catches::<NeverLeaves>("a_reader_that_leaves_frees_the_publisher", "never: what comes then");
-    catches::<NeverLeaves>("a_reader_that_comes_back_starts_anew", "never: the publisher goes on");
+fn a_reader_that_never_leaves_is_noticed() {
+    catches::<NeverLeaves>("a_reader_that_leaves_unblocks_the_publisher", "never: what comes then");
+    catches::<NeverLeaves>(
+        "a_restarted_reader_starts_with_new_messages",
+        "never: the publisher goes on",
+    );
 }

@@ -48,7 +48,7 @@ fn probe(number: u64) -> Probe {
 }
 
 #[test]
-fn who_holds_the_ring_is_named_and_its_room_wakes_the_publisher_once() {
+fn the_blocking_reader_is_named_and_its_room_wakes_the_publisher_once() {
     let local = Own::open(2);
     let mut slow = local.subscribe("slow", Policy::Block);
     let mut publisher = local.publisher("publisher");
@@ -67,7 +67,7 @@ fn who_holds_the_ring_is_named_and_its_room_wakes_the_publisher_once() {
 }
 
 #[test]
-fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
+fn a_message_that_fails_twice_is_a_dead_letter() {
     let local = Own::open(4);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.0.publisher("publisher", 77).unwrap();
@@ -94,7 +94,7 @@ fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
 }
 
 #[test]
-fn a_message_that_waits_for_its_second_delivery_is_not_given_up() {
+fn a_message_before_its_second_delivery_is_no_dead_letter() {
     let local = Own::open(4);
     let mut reader = local.subscribe("reader", Policy::Block);
     local.publisher("publisher").try_emit(probe(7)).unwrap();
@@ -110,7 +110,7 @@ fn a_message_that_waits_for_its_second_delivery_is_not_given_up() {
 }
 
 #[test]
-fn what_nobody_heard_is_counted_from_the_moment_the_last_reader_left() {
+fn messages_without_subscribers_are_counted() {
     let counters = Region::new(16);
     let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
     let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
@@ -142,7 +142,7 @@ fn what_nobody_heard_is_counted_from_the_moment_the_last_reader_left() {
 
 /// What the ring knows is not counted a second time for each message.
 #[test]
-fn what_was_sent_is_shown_at_the_end_of_the_poll_and_elsewhere_at_once() {
+fn the_sent_counter_is_updated_at_the_end_of_the_poll() {
     let counters = Region::new(16);
     let topic = Topic::new("conformance", Schema::of::<Probe>(), 512, counters.clone()).unwrap();
     let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
@@ -247,7 +247,7 @@ fn a_finished_subscription_gets_what_was_sent_before() {
 
 /// Readers join a ring that is always about to be full; the publisher must not be left asleep.
 #[test]
-fn a_reader_that_joins_leaves_no_publisher_asleep() {
+fn a_reader_that_joins_wakes_a_parked_publisher() {
     let local = Own::open(2);
     let mut publisher = local.publisher("publisher");
     let readers = AtomicUsize::new(0);
@@ -282,7 +282,7 @@ impl Wake for Wakes {
 }
 
 #[test]
-fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_at_once() {
+fn a_handle_of_a_task_wakes_the_other_side_at_the_end_of_the_poll() {
     let local = Own::open(512);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
@@ -314,7 +314,7 @@ fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_
 
 /// A rejected message counts as lost, so none is rejected while there is room that the reader has not shown yet.
 #[test]
-fn nothing_is_rejected_while_there_is_room() {
+fn nothing_is_rejected_before_the_ring_is_full() {
     let local = Own::open(128);
     let mut reader = local.subscribe("reader", Policy::Reject);
     let mut publisher = local.publisher("publisher");
@@ -331,7 +331,7 @@ fn nothing_is_rejected_while_there_is_room() {
 
 /// Bells keep wakers, and the other side keeps the bell.
 #[test]
-fn ends_that_go_keep_no_task_in_memory() {
+fn dropped_handles_keep_no_task_in_memory() {
     let local = Own::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
@@ -351,7 +351,7 @@ fn ends_that_go_keep_no_task_in_memory() {
 }
 
 #[test]
-fn an_observer_has_nothing_in_hand() {
+fn an_observer_has_nothing_in_flight() {
     let local = Own::open(4);
     let mut reader = local.subscribe("reader", Policy::DropOldest);
     local.publisher("publisher").try_emit(probe(0)).unwrap();
@@ -387,7 +387,7 @@ fn one_topic_carries_one_type() {
 }
 
 #[test]
-fn there_is_an_entry_for_so_many_gating_readers_and_no_more() {
+fn the_number_of_gating_readers_is_limited() {
     let local = Own::open(4);
     let _publisher = local.publisher("publisher");
     let mut readers: Vec<_> = (0..64).map(|_| local.subscribe("reader", Policy::Block)).collect();

@@ -62,7 +62,7 @@ fn a_run_of_messages_of_another_size_is_refused() {
 }
 
 #[test]
-fn messages_behind_the_end_are_refused() {
+fn messages_after_the_end_are_refused() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
     relay.end();
@@ -87,7 +87,7 @@ impl Wake for Calls {
 }
 
 #[test]
-fn the_first_receive_is_told_to_a_publisher_that_came_before_it() {
+fn the_first_receive_wakes_a_publisher_that_joined_before() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
     // The stream has begun, and its first message waits until the reader asks.
@@ -101,7 +101,7 @@ fn the_first_receive_is_told_to_a_publisher_that_came_before_it() {
 }
 
 #[test]
-fn a_subscription_that_has_come_to_its_end_is_done_with_all() {
+fn a_subscription_at_its_end_has_confirmed_everything() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
     let mut relay = topic.remote_publisher("publisher", 1, 0).unwrap();
@@ -122,7 +122,7 @@ fn a_subscription_that_has_come_to_its_end_is_done_with_all() {
 
 /// What one subscription leaves in hand is not forgotten when another one leaves.
 #[test]
-fn a_message_that_anybody_left_in_hand_is_known() {
+fn a_message_that_any_reader_left_in_flight_is_known() {
     let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
     let mut busy = topic.subscribe::<Probe>("busy", Policy::Block).unwrap();
     let idle = topic.subscribe::<Probe>("idle", Policy::Block).unwrap();
@@ -145,7 +145,7 @@ proptest! {
 
     /// Message by message: its number is its sequence, and whatever does not come is told of where it is missing.
     #[test]
-    fn each_message_comes_or_is_told_of(
+    fn each_message_arrives_or_is_in_a_gap(
         ops in prop::collection::vec(op(), 0..200),
         policy in prop_oneof![Just(Policy::Block), Just(Policy::DropOldest), Just(Policy::Latest)],
         first in 0..3u64,

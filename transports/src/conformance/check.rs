@@ -16,27 +16,27 @@ use mycelium_executor::{Executor, LocalFuture, MakeDedicated};
 use super::{Law, Pair};
 
 /// Longer than anything takes that a law waits for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// An executor that laws run on, chosen at run time.
 #[derive(Clone, Copy)]
-pub struct Ground {
+pub struct TestExecutor {
     /// What it is called in tables.
     pub name: &'static str,
     run: fn(MakeDedicated),
 }
 
-impl Ground {
+impl TestExecutor {
     /// The executor that a test subject makes.
     #[must_use]
-    pub fn of<S: Subject>() -> Ground {
-        Ground { name: S::NAME, run: |body| S::run(body) }
+    pub fn of<S: Subject>() -> TestExecutor {
+        TestExecutor { name: S::NAME, run: |body| S::run(body) }
     }
 }
 
-impl fmt::Debug for Ground {
+impl fmt::Debug for TestExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ground").field(&self.name).finish()
+        f.debug_tuple("TestExecutor").field(&self.name).finish()
     }
 }
 
@@ -46,9 +46,9 @@ impl fmt::Debug for Ground {
 /// With what the law says, if it is broken; if an executor stands still; or if it does not end when its work has.
 pub fn check(
     law: &Law,
-    publishers: &Ground,
-    readers: &Ground,
-    patience: Duration,
+    publishers: &TestExecutor,
+    readers: &TestExecutor,
+    time_limit: Duration,
 ) -> Result<(), String> {
     let (run, name) = (law.run, law.name);
     let (tell, told) = mpsc::channel();
@@ -69,18 +69,18 @@ pub fn check(
     let outcome = tell.clone();
     start(readers, tell, move |readers| {
         Box::pin(async move {
-            let publishers = match elsewhere.map(|given| given.recv_timeout(patience)) {
+            let publishers = match elsewhere.map(|given| given.recv_timeout(time_limit)) {
                 None => readers.clone(),
                 Some(Ok(publishers)) => publishers,
                 Some(Err(_)) => return,
             };
-            let law = run(Pair { publishers, readers, patience });
+            let law = run(Pair { publishers, readers, time_limit });
             let held = AssertUnwindSafe(law).catch_unwind().await;
             _ = outcome.send(Said::Law(held.map_err(words)));
             drop(finish);
         })
     });
-    judge(&told, threads, patience).map_err(|what| format!("{name}: {what}"))
+    judge(&told, threads, time_limit).map_err(|what| format!("{name}: {what}"))
 }
 
 /// What is said about one run.
@@ -92,21 +92,21 @@ enum Said {
 }
 
 fn start(
-    ground: &Ground,
+    executor: &TestExecutor,
     tell: Sender<Said>,
     body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static,
 ) {
-    let run = ground.run;
+    let run = executor.run;
     thread::spawn(move || {
         let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(Box::new(body))));
         _ = tell.send(Said::Ended(ended.map_err(words)));
     });
 }
 
-fn judge(told: &Receiver<Said>, mut threads: usize, patience: Duration) -> Result<(), String> {
+fn judge(told: &Receiver<Said>, mut threads: usize, time_limit: Duration) -> Result<(), String> {
     let mut held = false;
     while threads > 0 {
-        match told.recv_timeout(3 * patience) {
+        match told.recv_timeout(3 * time_limit) {
             // What else becomes of tasks that it has left is of no interest then.
             Ok(Said::Law(Err(broken))) => return Err(broken),
             Ok(Said::Law(Ok(()))) => held = true,

@@ -5,7 +5,7 @@ use super::{Pair, Publish, Subscribe, Transport, cut, number, probe, rounds};
 use crate::local::{Policy, TryRecv};
 
 /// `recv` ends when all publishers have ended, and not before their last message.
-pub async fn the_end_of_all_publishers_is_seen_after_their_last_message<T: Transport>(pair: Pair) {
+pub async fn the_end_follows_the_last_message_of_all_publishers<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     assert_eq!(reader.try_recv(), TryRecv::Empty, "no publisher yet is no end");
@@ -42,9 +42,7 @@ pub async fn a_late_reader_starts_with_the_next_message<T: Transport>(pair: Pair
 }
 
 /// Start-up order loses nothing: who subscribed before a publisher came gets all its messages.
-pub async fn a_publisher_that_comes_later_is_heard_from_its_first_message<T: Transport>(
-    pair: Pair,
-) {
+pub async fn a_late_publisher_is_read_from_its_first_message<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     // As long as it is there, there is no end.
@@ -70,7 +68,7 @@ pub async fn a_publisher_that_comes_later_is_heard_from_its_first_message<T: Tra
 
 /// A publisher that was restarted is another one of the same name: what it sent before and what it sends now both arrive,
 /// each counted from 0.
-pub async fn a_publisher_that_comes_back_is_heard_from_its_first_message<T: Transport>(pair: Pair) {
+pub async fn a_restarted_publisher_is_read_from_its_first_message<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     let stays = transport.publisher("stays");
@@ -93,7 +91,7 @@ pub async fn a_publisher_that_comes_back_is_heard_from_its_first_message<T: Tran
 
 /// A reader that was restarted is a new one: it holds nobody while it is away, and when it is back it gets everything from
 /// a point on that lies no later than the next emit, and nothing that it had before.
-pub async fn a_reader_that_comes_back_starts_anew<T: Transport>(pair: Pair) {
+pub async fn a_restarted_reader_starts_with_new_messages<T: Transport>(pair: Pair) {
     let count = rounds(300);
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
@@ -121,7 +119,7 @@ pub async fn a_reader_that_comes_back_starts_anew<T: Transport>(pair: Pair) {
 }
 
 /// Unsubscribing makes room at once, and wakes who waits for it.
-pub async fn a_reader_that_leaves_frees_the_publisher<T: Transport>(pair: Pair) {
+pub async fn a_reader_that_leaves_unblocks_the_publisher<T: Transport>(pair: Pair) {
     let ahead = 2;
     let transport = T::open(&pair, 2, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);

@@ -17,7 +17,7 @@ use crate::local::{Delivery, Policy};
 const POLLS: std::ops::Range<usize> = 0..4;
 
 /// An emit that is dropped at its k-th poll leaves nothing behind: the message can be sent again, and comes once.
-pub async fn an_emit_that_is_dropped_before_it_completes_was_not_sent<T: Transport>(pair: Pair) {
+pub async fn a_cancelled_emit_sends_nothing<T: Transport>(pair: Pair) {
     let count = rounds(100);
     for polls in POLLS {
         let transport = T::open(&pair, 2, Policy::Block);
@@ -49,7 +49,7 @@ pub async fn an_emit_that_is_dropped_before_it_completes_was_not_sent<T: Transpo
 }
 
 /// A receive that is dropped at its k-th poll took no message, and no wake that another one needs.
-pub async fn a_receive_that_is_dropped_takes_nothing<T: Transport>(pair: Pair) {
+pub async fn a_cancelled_receive_takes_nothing<T: Transport>(pair: Pair) {
     let count = rounds(50);
     for polls in POLLS {
         let transport = T::open(&pair, 4, Policy::Block);
@@ -81,7 +81,7 @@ pub async fn a_receive_that_is_dropped_takes_nothing<T: Transport>(pair: Pair) {
 
 /// A reader and a publisher that panic in their tasks are gone as if they had been dropped: all others go on, on the same
 /// executors, and miss nothing.
-pub async fn a_task_that_panics_takes_nobody_along<T: Transport>(pair: Pair) {
+pub async fn a_task_that_panics_affects_no_other_task<T: Transport>(pair: Pair) {
     let count = rounds(200);
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
@@ -125,7 +125,7 @@ fn panics() {
 
 /// A message whose handling fails comes once more, and says so; if that fails, too, it is given up, and the next one comes.
 /// Neither is anything else lost or doubled.
-pub async fn what_a_failed_handler_had_in_hand_comes_once_more<T: Transport>(pair: Pair) {
+pub async fn a_message_whose_handler_failed_is_redelivered_once<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     let sent = Progress::start(&pair, transport.publisher("publisher"), 20);
@@ -162,7 +162,7 @@ const PAUSE: Duration = Duration::from_micros(100);
 
 /// Publishers that are told to stop at any moment are gone in the midst of what they do. What they had sent is what was
 /// delivered and what was dropped, at any moment no more than that, and at the end exactly that.
-pub async fn a_shutdown_while_sending_accounts_for_every_message<T: Transport>(pair: Pair) {
+pub async fn every_message_is_counted_after_a_shutdown<T: Transport>(pair: Pair) {
     for policy in [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest] {
         let transport = T::open(&pair, 4, policy);
         let mut reader = transport.subscribe("reader", policy);

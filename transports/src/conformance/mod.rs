@@ -9,18 +9,17 @@
 //! transport says by how much ([`Transport::RINGS`]); the laws are the same for all.
 //!
 //! ```
-//! use mycelium_transports::conformance::{self, Ground, Local, Threads};
+//! use mycelium_transports::conformance::{self, TestExecutor, Local, Threads};
 //!
-//! let threads = Ground::of::<Threads>();
+//! let threads = TestExecutor::of::<Threads>();
 //! let laws = conformance::laws::<Local>();
 //! let law = laws.iter().find(|law| law.name == "a_sleeping_reader_is_woken").expect("it is one of them");
-//! conformance::check(law, &threads, &threads, conformance::PATIENCE).expect("the law holds");
+//! conformance::check(law, &threads, &threads, conformance::TIME_LIMIT).expect("the law holds");
 //! ```
 
 mod check;
 mod ends;
 mod faults;
-
 mod link;
 mod local;
 mod order;
@@ -34,11 +33,10 @@ use mycelium_executor::LocalFuture;
 
 use crate::local::{Delivery, EmitError, Policy, TryRecv, Undelivered};
 
-pub use check::{Ground, PATIENCE, check};
+pub use check::{TIME_LIMIT, TestExecutor, check};
 pub use ends::*;
 pub use faults::*;
-
-pub use link::Link;
+pub use link::{Link, StreamPair};
 pub use local::Local;
 pub use order::*;
 pub use pair::{Pair, Task, cut};
@@ -138,25 +136,25 @@ macro_rules! conformance {
     (@all $what:ident $($types:tt)*) => {
         $crate::conformance! {
             @$what $($types)*:
-            order_is_kept_per_publisher_and_nothing_is_lost_or_doubled,
-            what_disturbs_a_transport_goes_unnoticed,
-            a_full_block_subscription_holds_the_publisher,
-            who_does_not_wait_for_room_gets_the_message_back,
-            a_full_reject_subscription_gives_the_message_back,
-            an_observer_never_holds_the_publisher_and_is_told_the_exact_gap,
-            a_latest_reader_gets_the_newest_and_the_number_that_it_skipped,
+            messages_of_a_publisher_arrive_once_and_in_order,
+            a_disturbance_loses_and_repeats_nothing,
+            a_full_block_subscription_blocks_the_publisher,
+            try_emit_returns_the_message_of_a_full_ring,
+            a_full_reject_subscription_returns_the_message,
+            an_observer_never_blocks_the_publisher_and_gets_exact_gaps,
+            a_latest_reader_gets_the_newest_message_and_the_skipped_number,
             an_observer_that_is_always_slower_still_gets_messages,
-            the_end_of_all_publishers_is_seen_after_their_last_message,
+            the_end_follows_the_last_message_of_all_publishers,
             a_late_reader_starts_with_the_next_message,
-            a_publisher_that_comes_later_is_heard_from_its_first_message,
-            a_publisher_that_comes_back_is_heard_from_its_first_message,
-            a_reader_that_comes_back_starts_anew,
-            a_reader_that_leaves_frees_the_publisher,
-            an_emit_that_is_dropped_before_it_completes_was_not_sent,
-            a_receive_that_is_dropped_takes_nothing,
-            a_task_that_panics_takes_nobody_along,
-            what_a_failed_handler_had_in_hand_comes_once_more,
-            a_shutdown_while_sending_accounts_for_every_message,
+            a_late_publisher_is_read_from_its_first_message,
+            a_restarted_publisher_is_read_from_its_first_message,
+            a_restarted_reader_starts_with_new_messages,
+            a_reader_that_leaves_unblocks_the_publisher,
+            a_cancelled_emit_sends_nothing,
+            a_cancelled_receive_takes_nothing,
+            a_task_that_panics_affects_no_other_task,
+            a_message_whose_handler_failed_is_redelivered_once,
+            every_message_is_counted_after_a_shutdown,
             a_sleeping_reader_is_woken,
             a_sleeping_publisher_is_woken,
             a_receive_with_a_timeout_loses_nothing,
@@ -172,13 +170,13 @@ macro_rules! conformance {
         $(
             #[test]
             fn $law() {
-                let ground = $crate::conformance::Ground::of::<$subject>();
+                let executor = $crate::conformance::TestExecutor::of::<$subject>();
                 let law = $crate::conformance::Law {
                     name: stringify!($law),
                     run: |pair| Box::pin($crate::conformance::$law::<$transport>(pair)),
                 };
                 let checked = $crate::conformance::check(
-                    &law, &ground, &ground, $crate::conformance::PATIENCE,
+                    &law, &executor, &executor, $crate::conformance::TIME_LIMIT,
                 );
                 if let Err(broken) = checked {
                     panic!("{broken}");

@@ -5,7 +5,7 @@ use crate::local::{Delivery, Policy};
 
 /// Three publishers and two gating readers, through rings far smaller than what they send: each reader gets all that each
 /// publisher sent, once, in the order in which it was sent.
-pub async fn order_is_kept_per_publisher_and_nothing_is_lost_or_doubled<T: Transport>(pair: Pair) {
+pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: Transport>(pair: Pair) {
     const PUBLISHERS: u64 = 3;
     let count = rounds(1_000);
     let transport = T::open(&pair, 8, Policy::Block);
@@ -39,7 +39,7 @@ pub async fn order_is_kept_per_publisher_and_nothing_is_lost_or_doubled<T: Trans
 }
 
 /// Whatever may happen to such a transport at any time, a lost connection say, loses nothing and doubles nothing.
-pub async fn what_disturbs_a_transport_goes_unnoticed<T: Transport>(pair: Pair) {
+pub async fn a_disturbance_loses_and_repeats_nothing<T: Transport>(pair: Pair) {
     let count = rounds(400);
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);

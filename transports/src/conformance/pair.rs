@@ -22,7 +22,7 @@ pub struct Pair {
     /// Where readers run; the same, or another one on another thread.
     pub readers: Arc<dyn Executor>,
     /// So long something may take that has to happen.
-    pub patience: Duration,
+    pub time_limit: Duration,
 }
 
 impl Pair {
@@ -63,7 +63,7 @@ impl Pair {
             // Timers cost an interpreter more than all else, and whoever stands still is seen anyway.
             return future.await;
         }
-        match timeout(&self.readers, self.patience, future).await {
+        match timeout(&self.readers, self.time_limit, future).await {
             Some(result) => result,
             None => panic!("never: {what}"),
         }

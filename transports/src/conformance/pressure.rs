@@ -9,7 +9,7 @@ use crate::local::{Delivery, Policy, Refusal};
 
 /// `emit` waits as soon as the publisher is ahead of what the reader is done with by its ring, wherever the reader is, and
 /// completes as soon as there is room. A message in hand keeps its room.
-pub async fn a_full_block_subscription_holds_the_publisher<T: Transport>(pair: Pair) {
+pub async fn a_full_block_subscription_blocks_the_publisher<T: Transport>(pair: Pair) {
     let ahead = 4;
     let count = ahead + rounds(50);
     let transport = T::open(&pair, 4, Policy::Block);
@@ -75,7 +75,7 @@ impl Progress {
 
 /// `try_emit` gives the message back and says who holds it, as long as there is no room. What was accepted arrives, and
 /// what was not does not.
-pub async fn who_does_not_wait_for_room_gets_the_message_back<T: Transport>(pair: Pair) {
+pub async fn try_emit_returns_the_message_of_a_full_ring<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut slow = transport.subscribe("slow", Policy::Block);
     let mut publisher = transport.publisher("publisher");
@@ -107,7 +107,7 @@ pub async fn who_does_not_wait_for_room_gets_the_message_back<T: Transport>(pair
 
 /// `emit` does not wait for a `reject` reader: it gives the message back. What was accepted arrives, and what was not does
 /// not.
-pub async fn a_full_reject_subscription_gives_the_message_back<T: Transport>(pair: Pair) {
+pub async fn a_full_reject_subscription_returns_the_message<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 2, Policy::Reject);
     let mut slow = transport.subscribe("slow", Policy::Reject);
     let mut publisher = transport.publisher("publisher");
@@ -138,9 +138,7 @@ pub async fn a_full_reject_subscription_gives_the_message_back<T: Transport>(pai
 
 /// Bursts far larger than the ring never wait for a `drop-oldest` reader, and what was sent is what was taken and what was
 /// missed, together.
-pub async fn an_observer_never_holds_the_publisher_and_is_told_the_exact_gap<T: Transport>(
-    pair: Pair,
-) {
+pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::DropOldest);
     let mut observer = transport.subscribe("observer", Policy::DropOldest);
     let mut publisher = transport.publisher("publisher");
@@ -180,7 +178,7 @@ pub async fn an_observer_never_holds_the_publisher_and_is_told_the_exact_gap<T: 
 }
 
 /// A `latest` reader is told how many it skipped, then gets the newest message.
-pub async fn a_latest_reader_gets_the_newest_and_the_number_that_it_skipped<T: Transport>(
+pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: Transport>(
     pair: Pair,
 ) {
     let transport = T::open(&pair, 8, Policy::Latest);

@@ -28,7 +28,7 @@ impl<M> Delivery<M> {
 pub struct Received<M> {
     pub(super) message: M,
     pub(super) sequence: u64,
-    pub(super) time: Attempt,
+    pub(super) attempt: Attempt,
 }
 
 /// The how manieth time a message is delivered. A whole word: of a byte, the seven beside it would be moved with it, one
@@ -56,7 +56,7 @@ impl<M> Received<M> {
     /// process that died before it said that it was done with it.
     #[must_use]
     pub fn redelivered(&self) -> bool {
-        self.time == Attempt::Redelivered
+        self.attempt == Attempt::Redelivered
     }
 }
 

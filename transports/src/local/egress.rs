@@ -1,37 +1,37 @@
-//! The reading end of a topic for whoever reads in another process.
+//! The reading end of a topic for readers in another process: each publisher's messages as bytes,
+//! kept in the ring until the other process confirms them.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::task::Waker;
 
-use mycelium_core::doorbell::announce;
 use mycelium_core::link::RunShape;
 use mycelium_core::ring::broadcast::{Keeping, Look};
 use zerocopy::IntoBytes;
 
 use super::delivery::Undelivered;
+use super::error::TopicError;
+use super::policy::Policy;
+use super::reader::Membership;
 use super::state::{Edge, PublisherState, Ring, SubscriberState};
-use super::{Policy, Topic, TopicError};
+use super::topic::Topic;
 use crate::counters::{EdgeValue, Line};
 
-/// Reads the messages of one topic as bytes, each publisher's by itself, and keeps them until they are
-/// confirmed. It stands for the subscriptions of another process: as long as it exists, it open_guards the
-/// publishers as they would. It does not read publishers of other processes: what came over a link is
-/// not sent out again.
+/// Stands for the subscriptions of another process: it reads the messages of one topic as bytes,
+/// one [stream](EgressStream) for each publisher, and keeps them until they are confirmed. While it
+/// exists, it blocks publishers as those subscriptions would. It does not read publishers of other
+/// processes: messages from a link are not sent to another link.
 ///
-/// Whoever brings the messages on keeps a `T` with each stream.
+/// The owner keeps a `T` with each stream.
 pub struct EgressReader<T = ()> {
-    topic: Arc<Topic>,
-    subscriber: Arc<SubscriberState>,
     streams: Vec<EgressStream<T>>,
-    /// The version of the subscriber's incoming edges that were taken in.
-    edges_version: usize,
+    membership: Membership,
 }
 
 impl Topic {
-    /// A tap for the reader `name` of another process. It begins as [`subscribe`](Topic::subscribe) does.
+    /// Creates an egress reader for the reader `name` of another process. It starts as
+    /// [`subscribe`](Topic::subscribe) does.
     ///
     /// # Errors
     /// If the topic has too many gating subscriptions.
@@ -40,26 +40,30 @@ impl Topic {
         name: &str,
         policy: Policy,
     ) -> Result<EgressReader<T>, TopicError> {
-        let subscriber = SubscriberState::for_egress(name, policy);
-        self.add_subscriber(&subscriber)?;
-        Ok(EgressReader { topic: self.clone(), subscriber, streams: Vec::new(), edges_version: 0 })
+        let membership = Membership::join(self, name, policy, true)?;
+        Ok(EgressReader { streams: Vec::new(), membership })
     }
 }
 
 impl<T> EgressReader<T> {
-    /// One for each start of a publisher that may send, or has sent messages that are not confirmed.
-    /// New ones since the last call are behind the others.
+    /// One stream for each start of a publisher that may send, or has sent messages that are not
+    /// confirmed. New streams since the last call are at the end.
     pub fn streams(&mut self) -> &mut Vec<EgressStream<T>>
     where
         T: Default,
     {
-        if self.edges_version != self.subscriber.incoming.version() {
-            self.add_edges();
+        if self.membership.has_new_edges() {
+            let edges = self.membership.new_edges();
+            let (state, type_id) = (&self.membership.state, self.membership.topic.schema().id);
+            let streams = edges
+                .into_iter()
+                .map(|edge| EgressStream::new(edge, state.clone(), type_id, T::default()));
+            self.streams.extend(streams);
         }
         &mut self.streams
     }
 
-    /// The streams that are known already; new ones are not looked for.
+    /// The streams of the last call to [`streams`](EgressReader::streams).
     pub fn known_streams(&self) -> &[EgressStream<T>] {
         &self.streams
     }
@@ -69,173 +73,156 @@ impl<T> EgressReader<T> {
     where
         T: Default,
     {
-        self.streams().is_empty() && self.edges_version > 0
+        self.streams().is_empty() && self.membership.had_edges()
     }
 
-    /// Has the waker called when there is more; look once more after this.
+    /// Parks a waker until there is more to read. Read once more after this.
     pub fn park(&self, waker: &Waker) {
-        self.subscriber.bell.park(waker);
+        self.membership.state.bell.park(waker);
     }
 
     /// What happens when the reader is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        self.subscriber.policy
+        self.membership.state.policy
     }
 
     /// The topic.
     #[must_use]
     pub fn topic(&self) -> &Arc<Topic> {
-        &self.topic
+        &self.membership.topic
     }
 
-    /// How many messages are not confirmed.
+    /// The number of messages that are not confirmed.
     pub fn depth(&mut self) -> usize
     where
         T: Default,
     {
         self.streams().iter().map(|stream| stream.reader.depth()).sum()
     }
-
-    #[cold]
-    fn add_edges(&mut self)
-    where
-        T: Default,
-    {
-        let mut incoming = self.subscriber.incoming.lock();
-        self.edges_version = self.subscriber.incoming.version();
-        let (subscriber, type_id) = (&self.subscriber, self.topic.schema().id);
-        self.streams.extend(
-            incoming.drain(..).map(|edge| EgressStream::new(edge, subscriber.clone(), type_id)),
-        );
-    }
 }
 
 impl<T> Drop for EgressReader<T> {
     fn drop(&mut self) {
-        self.topic.remove_subscriber(&self.subscriber);
-        // Nobody hands it any more; these leave as the others do.
-        let incoming = std::mem::take(&mut *self.subscriber.incoming.lock());
-        incoming
-            .into_iter()
-            .for_each(|edge| drop(EgressStream::<()>::new(edge, self.subscriber.clone(), 0)));
-        // As when a subscription goes.
-        self.subscriber.bell.forget();
+        let Membership { topic, state, .. } = &self.membership;
+        topic.remove_subscriber(state);
+        // Edges that were never read leave as the others do.
+        for edge in self.membership.new_edges() {
+            drop(EgressStream::new(edge, self.membership.state.clone(), 0, ()));
+        }
     }
 }
 
 impl<T> fmt::Debug for EgressReader<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EgressReader")
-            .field("topic", &self.topic.name())
-            .field("reader", &self.subscriber.name)
-            .field("policy", &self.subscriber.policy)
+            .field("topic", &self.topic().name())
+            .field("reader", &self.membership.state.name)
+            .field("policy", &self.policy())
             .finish_non_exhaustive()
     }
 }
 
-/// What a [`EgressStream`] has.
+/// What an [`EgressStream`] has next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EgressItem<'a> {
     /// The bytes of its next message.
     Message(&'a [u8]),
-    /// How many messages were overwritten because the reader was too slow.
+    /// The number of messages that were overwritten because the reader was too slow.
     Gap(u64),
     /// Nothing yet.
     Empty,
-    /// Its publisher has ended, and all was seen.
+    /// The end: its publisher has ended, and everything was read.
     Closed,
 }
 
-/// One start of a publisher at one tap. Dropping it lets the publisher pass.
+/// One start of a publisher at one egress reader. Dropping it unblocks the publisher.
 pub struct EgressStream<T = ()> {
-    /// What whoever brings its messages on keeps with it.
+    /// The owner's state.
     pub state: T,
     subscriber: Arc<SubscriberState>,
     type_id: u16,
     line: Line<EdgeValue>,
+    /// An observer's last message. A gating reader reads its messages in the ring.
     words: Box<[usize]>,
-    /// What was missed between what is kept and what comes next.
+    /// Missed messages between the first kept one and the next one.
     gaps: VecDeque<Missed>,
-    /// Dropped before `publisher`, which tells the publisher then.
+    /// Dropped before `publisher`, which wakes the publisher.
     reader: Keeping<Ring>,
     publisher: Leaving,
 }
 
-/// `count` messages before a sequence, and how they are counted.
+/// `count` missed messages before a sequence, and the counter that they belong to.
 struct Missed {
     before: u64,
     count: u64,
     value: EdgeValue,
 }
 
-/// The publisher of a reader that has left when this is dropped.
+/// Wakes the publisher when the reader has left.
 struct Leaving(Arc<PublisherState>);
-
-impl Deref for Leaving {
-    type Target = PublisherState;
-
-    fn deref(&self) -> &PublisherState {
-        &self.0
-    }
-}
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        announce();
-        self.room.ring();
+        self.0.wake();
     }
 }
 
 impl<T> EgressStream<T> {
-    fn new(edge: Edge, subscriber: Arc<SubscriberState>, type_id: u16) -> EgressStream<T>
-    where
-        T: Default,
-    {
+    fn new(edge: Edge, subscriber: Arc<SubscriberState>, type_id: u16, state: T) -> Self {
         let Edge { publisher, consumer, line, .. } = edge;
-        let words =
-            vec![0; publisher.ring.layout().message_bytes().div_ceil(size_of::<usize>())].into();
-        let (state, gaps, reader) = (T::default(), VecDeque::new(), consumer.keeping());
+        // A gating reader needs no copy.
+        let bytes =
+            if subscriber.policy.is_gating() { 0 } else { publisher.ring.layout().message_bytes() };
         EgressStream {
             state,
             subscriber,
             type_id,
             line,
-            words,
-            gaps,
-            reader,
+            words: vec![0; bytes.div_ceil(size_of::<usize>())].into(),
+            gaps: VecDeque::new(),
+            reader: consumer.keeping(),
             publisher: Leaving(publisher),
         }
     }
 
-    /// The publisher.
+    /// The publisher's name.
     #[must_use]
     pub fn publisher(&self) -> &Arc<str> {
-        &self.publisher.name
+        &self.publisher.0.name
     }
 
-    /// Its start.
+    /// The publisher's epoch.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.publisher.epoch
+        self.publisher.0.epoch
     }
 
-    /// How many messages it keeps at most.
+    /// The most messages that it keeps.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.publisher.ring.capacity()
+        self.publisher.0.ring.capacity()
     }
 
-    /// What comes next; the same again until [`advance`](EgressStream::advance).
+    /// The next item; the same one until [`advance`](EgressStream::advance).
     #[inline]
     pub fn next_item(&mut self) -> EgressItem<'_> {
-        match self.reader.look(&mut self.words) {
+        let is_gating = self.subscriber.policy.is_gating();
+        // A gating reader copies nothing: its messages stay in the ring.
+        let words: &mut [usize] = if is_gating { &mut [] } else { &mut self.words };
+        match self.reader.look(words) {
+            Look::Message { length, .. } if is_gating => {
+                let [slot, _] = self.reader.lend(self.reader.cursor(), 1).unwrap_or_default();
+                // The stamp comes first.
+                let bytes = slot.get(1..).unwrap_or_default().as_bytes();
+                EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
+            }
             Look::Message { length, .. } => {
                 let bytes = self.words.as_bytes();
                 EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
             }
             Look::Gap { missed } => {
-                // It counts once it is let go of: until then it may yet grow.
+                // Counted at its release: until then it may grow.
                 let (before, count) = (self.next(), missed as u64);
                 self.gaps.push_back(Missed { before, count, value: EdgeValue::Overwritten });
                 EgressItem::Gap(count)
@@ -245,21 +232,21 @@ impl<T> EgressStream<T> {
         }
     }
 
-    /// How many messages come next that can be [lent](EgressStream::lend), at most `most`.
+    /// The number of next messages, at most `most`, that can be [lent](EgressStream::lend).
     #[must_use]
     pub fn ready(&self, most: usize) -> usize {
         self.reader.ready(most)
     }
 
-    /// Goes on after `count` messages that are [ready](EgressStream::ready). They are kept.
+    /// Moves past `count` messages that are [ready](EgressStream::ready), and keeps them.
     pub fn pass_ready(&mut self, count: usize) {
         self.reader.pass(count);
     }
 
-    /// How messages lie in what is [lent](EgressStream::lend); `None` if they are too long for that.
+    /// How messages lie in the result of [`lend`](EgressStream::lend); `None` if they are too long.
     #[must_use]
     pub fn shape(&self) -> Option<RunShape> {
-        let layout = self.publisher.ring.layout();
+        let layout = self.publisher.0.ring.layout();
         let word = size_of::<usize>();
         let length = u16::try_from(layout.message_bytes()).ok()?;
         let stride = u32::try_from(layout.slot_words() * word).ok()?;
@@ -267,22 +254,22 @@ impl<T> EgressStream<T> {
         Some(RunShape { stride, skip: word as u16, length })
     }
 
-    /// The slots of `count` messages from a sequence on, as they lie, if all of them are kept: in two pieces, the second of
-    /// which may be empty.
+    /// The slots of `count` kept messages, from a sequence on, in two pieces: the second one is
+    /// empty unless they wrap around the end of the ring. `None` if not all of them are kept.
     #[must_use]
     pub fn lend(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
         let slots = self.reader.lend(first as usize, count)?;
         Some(slots.map(IntoBytes::as_bytes))
     }
 
-    /// Goes on to the message after the one that was looked at, which is kept.
+    /// Moves past the message of [`next_item`](EgressStream::next_item), and keeps it.
     #[inline]
     pub fn advance(&mut self) {
         self.reader.advance();
     }
 
-    /// Passes over the messages before a sequence, which are counted as `value` once they are let go of. Returns how many
-    /// there were.
+    /// Passes over the messages before a sequence. They are counted as `value` at their release.
+    /// Returns their number.
     pub fn pass(&mut self, before: u64, value: EdgeValue) -> u64 {
         let from = self.next();
         self.reader.skip_to(before as usize);
@@ -291,58 +278,60 @@ impl<T> EgressStream<T> {
         count
     }
 
-    /// The messages that come next were sent a second time.
+    /// Counts messages that were sent a second time.
     pub fn count_sent_again(&self, count: u64) {
         self.line.add(EdgeValue::SentAgain, count);
     }
 
-    /// The message that comes next, as one that is given up.
+    /// The next message as a dead letter.
     pub fn dead_letter(&mut self) -> Option<Undelivered> {
         let (sequence, epoch) = (self.next(), self.epoch());
         let EgressItem::Message(bytes) = self.next_item() else { return None };
         let payload = bytes.to_owned();
-        let (topic, publisher) = (self.publisher.topic.clone(), self.publisher.name.clone());
-        let (reader, type_id) = (self.subscriber.name.clone(), self.type_id);
-        Some(Undelivered { topic, reader, type_id, publisher, epoch, sequence, payload })
+        let Leaving(publisher) = &self.publisher;
+        Some(Undelivered {
+            topic: publisher.topic.clone(),
+            reader: self.subscriber.name.clone(),
+            type_id: self.type_id,
+            publisher: publisher.name.clone(),
+            epoch,
+            sequence,
+            payload,
+        })
     }
 
-    /// The sequence of what comes next.
+    /// The sequence of the next message.
     #[must_use]
     pub fn next(&self) -> u64 {
         self.reader.cursor() as u64
     }
 
-    /// The sequence of the first message that is kept.
+    /// The sequence of the first kept message.
     #[must_use]
     pub fn kept(&self) -> u64 {
         self.reader.kept() as u64
     }
 
-    /// The messages before this sequence are confirmed: they are kept no more, and their room is the publisher's again.
+    /// Confirms the messages before this sequence: the publisher gets their slots back.
     pub fn release(&mut self, before: u64) {
-        self.let_go(before, EdgeValue::Taken);
+        let kept = self.reader.kept();
+        self.reader.release(before as usize);
+        let released = self.reader.kept().wrapping_sub(kept) as u64;
+        if released > 0 {
+            let missed = self.count_missed(before);
+            self.line.add(EdgeValue::Taken, released.saturating_sub(missed));
+            self.publisher.0.wake();
+        }
     }
 
-    /// Goes back to a message that is kept.
+    /// Goes back to a kept message.
     pub fn rewind(&mut self, sequence: u64) {
         self.reader.rewind(sequence as usize);
         self.gaps.retain(|gap| gap.before <= sequence);
     }
 
-    fn let_go(&mut self, before: u64, value: EdgeValue) {
-        let kept = self.reader.kept();
-        self.reader.release(before as usize);
-        let passed = self.reader.kept().wrapping_sub(kept) as u64;
-        if passed > 0 {
-            let missed = self.missed(before);
-            self.line.add(value, passed.saturating_sub(missed));
-            announce();
-            self.publisher.room.ring();
-        }
-    }
-
-    /// Counts what was missed before a sequence.
-    fn missed(&mut self, before: u64) -> u64 {
+    /// Counts the missed messages before a sequence, and returns their number.
+    fn count_missed(&mut self, before: u64) -> u64 {
         let mut missed = 0;
         while let Some(gap) = self.gaps.pop_front_if(|gap| gap.before <= before) {
             missed += gap.count;
@@ -354,9 +343,9 @@ impl<T> EgressStream<T> {
 
 impl<T> Drop for EgressStream<T> {
     fn drop(&mut self) {
-        let missed = self.missed(u64::MAX);
+        let missed = self.count_missed(u64::MAX);
         self.line.add(EdgeValue::Left, (self.reader.depth() as u64).saturating_sub(missed));
-        // Its entry in the ring may go to another reader only when it no longer says that it is this one's.
+        // Before the ring's entry is free: another reader may get it then.
         self.subscriber.leave(&self.publisher.0);
     }
 }
@@ -364,7 +353,7 @@ impl<T> Drop for EgressStream<T> {
 impl<T> fmt::Debug for EgressStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EgressStream")
-            .field("publisher", &self.publisher.name)
+            .field("publisher", &self.publisher.0.name)
             .field("kept", &self.kept())
             .field("next", &self.next())
             .finish_non_exhaustive()

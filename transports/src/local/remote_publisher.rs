@@ -1,47 +1,45 @@
-//! The writing end of a topic for a publisher in another process.
+//! The writing end of a topic for a publisher in another process: bytes from a link into a
+//! [`Writer`].
 
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
-use mycelium_core::doorbell::announce;
 use mycelium_core::link::RunShape;
-use mycelium_core::ring::broadcast::{Broadcast, Producer};
-use zerocopy::FromBytes;
+use mycelium_core::ring::broadcast::Producer;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::delivery::GapReason;
+use super::error::{RemotePublishError, TopicError};
 use super::numbering::Numbering;
-use super::state::{Origin, PublisherState, Ring};
-use super::task_budget::ReaderDoorbells;
-use super::{Topic, TopicError};
-use crate::counters::{Line, PublisherValue};
+use super::state::{Origin, Ring};
+use super::topic::Topic;
+use super::writer::Writer;
+use crate::counters::PublisherValue;
 
-/// Stands for one start of a publisher in another process: whatever brings its messages here pushes their bytes, and
-/// says where some are missing. Readers see the publisher's own name, epoch and sequences; the bytes are checked when
-/// they are received. Dropping it says that the publisher has ended.
+/// Stands for one start of a publisher in another process. The link pushes the bytes of its
+/// messages here and reports missing ones. Readers see the publisher's own name, epoch and
+/// sequences; the bytes are checked when they are received. Dropping it ends the publisher.
 ///
-/// Nobody is told of what was pushed before [`flush`](RemotePublisher::flush).
+/// Readers are woken by [`flush`](RemotePublisher::flush), not by a push.
 pub struct RemotePublisher {
-    topic: Arc<Topic>,
-    publisher: Arc<PublisherState>,
-    /// `None` after [`end`](RemotePublisher::end).
-    producer: Option<Producer<Ring>>,
-    doorbells: ReaderDoorbells,
-    line: Line<PublisherValue>,
+    writer: Writer,
+    /// The number of pushed messages.
     sent: u64,
     /// The sequence of the publisher's next message.
     next: u64,
-    /// What was pushed last was marked as coming again.
-    again: bool,
+    /// The last pushed message was marked as redelivered.
+    redelivered: bool,
     words: Box<[usize]>,
 }
 
 impl Topic {
-    /// A relay for the publisher `name` of another process, whose next message is `first`. Every subscription there is
-    /// gets its messages.
+    /// Creates a stand-in for the publisher `name` of another process, whose next message has the
+    /// sequence `first`. Every present subscription gets its messages.
     ///
     /// # Errors
-    /// If the topic has too many gating subscriptions, or too many relays that have ended and were not read to the end.
+    /// If the topic has too many gating subscriptions, or too many ended publishers of other
+    /// processes with unread messages.
     pub fn remote_publisher(
         self: &Arc<Topic>,
         name: &str,
@@ -49,116 +47,101 @@ impl Topic {
         first: u64,
     ) -> Result<RemotePublisher, TopicError> {
         let origin = Origin::Remote(Numbering::new(first, self.capacity()));
-        let publisher = self.add_publisher(name, epoch, origin)?;
-        let words = self.schema().size.div_ceil(size_of::<usize>());
-        let line = self.counters.line(&publisher.label());
-        line.set(PublisherValue::Sent, first);
-        Ok(RemotePublisher {
-            topic: self.clone(),
-            producer: Broadcast::producer(publisher.ring.clone()),
-            doorbells: ReaderDoorbells::new(publisher.clone()),
-            line,
-            publisher,
-            sent: 0,
-            next: first,
-            again: false,
-            words: vec![0; words].into(),
-        })
+        let writer = Writer::join(self, name, epoch, origin)?;
+        writer.line.set(PublisherValue::Sent, first);
+        let words = vec![0; self.schema().size.div_ceil(size_of::<usize>())].into();
+        Ok(RemotePublisher { writer, sent: 0, next: first, redelivered: false, words })
     }
 }
 
 impl RemotePublisher {
-    /// Appends the next message. `again` marks it as one that an earlier process of the readers may have had.
+    /// Appends the next message. `redelivered`: an earlier process of the readers may have received
+    /// it.
     ///
     /// # Errors
-    /// With nothing pushed: [`RemotePublishError::Size`] if a message of the topic has another size,
-    /// [`RemotePublishError::Full`] if a gating subscription open_guards the ring, [`RemotePublishError::Ended`] after
-    /// [`end`](RemotePublisher::end).
+    /// [`RemotePublishError::Size`] if a message of the topic has another size,
+    /// [`RemotePublishError::Full`] if a gating subscription needs the whole ring,
+    /// [`RemotePublishError::Ended`] after [`end`](RemotePublisher::end). Nothing is pushed then.
     #[inline]
-    pub fn push(&mut self, message: &[u8], again: bool) -> Result<(), RemotePublishError> {
-        let (expected, found) = (self.topic.schema().size, message.len());
-        if expected != found {
-            return Err(RemotePublishError::Size { expected, found });
-        }
-        let Some(producer) = &mut self.producer else { return Err(RemotePublishError::Ended) };
-        // Nearly always the message lies as its words would.
+    pub fn push(&mut self, message: &[u8], redelivered: bool) -> Result<(), RemotePublishError> {
+        self.check_size(message.len())?;
+        self.mark(redelivered);
+        let Some(producer) = &mut self.writer.producer else {
+            return Err(RemotePublishError::Ended);
+        };
+        // Links align messages in nearly all cases; then they are copied once, into the ring.
         let words = match <[usize]>::ref_from_bytes(message) {
             Ok(words) => words,
-            Err(_) => copied(&mut self.words, message),
+            Err(_) => copy_to_words(&mut self.words, message),
         };
-        mark(&self.publisher, &mut self.again, producer, again);
-        producer.try_push(words, found).map_err(|_| RemotePublishError::Full)?;
-        self.sent += 1;
-        self.next += 1;
-        self.line.set(PublisherValue::Sent, self.next);
+        producer.try_push(words, message.len()).map_err(|_| RemotePublishError::Full)?;
+        self.count(1);
         Ok(())
     }
 
-    /// Appends the next messages, which lie in `bytes` as `shape` says, one after the other. None of them comes again.
+    /// Appends a run of messages, which lie in `bytes` as `shape` says. None of them is marked as
+    /// redelivered.
     ///
     /// # Errors
-    /// As [`push`](RemotePublisher::push). With [`RemotePublishError::Full`], as many are pushed as there was room for.
+    /// As [`push`](RemotePublisher::push). With [`RemotePublishError::Full`], the first messages
+    /// may be pushed.
     pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), RemotePublishError> {
-        let (expected, found) = (self.topic.schema().size, usize::from(shape.length));
-        if expected != found {
-            return Err(RemotePublishError::Size { expected, found });
-        }
+        let length = usize::from(shape.length);
+        self.check_size(length)?;
         let stride = shape.stride as usize;
         let (word, skip) = (size_of::<usize>(), usize::from(shape.skip));
-        // A message of a whole slot may be followed by no padding at all, and the ring takes whole words.
-        let fits = skip.next_multiple_of(word) == skip
+        // The ring takes whole words. The bytes after a message may be the next message.
+        let is_aligned = skip.is_multiple_of(word)
             && stride.is_multiple_of(word)
-            && skip + found.next_multiple_of(word) <= stride;
-        let words = <[usize]>::ref_from_bytes(bytes).ok().filter(|_| fits);
-        let (Some(words), true) = (words, found.is_multiple_of(word)) else {
-            // Bytes behind a message are the peer's, and do not go into the ring.
+            && length.is_multiple_of(word)
+            && skip + length <= stride;
+        let words = <[usize]>::ref_from_bytes(bytes).ok().filter(|_| is_aligned);
+        let Some(words) = words else {
             return bytes.chunks(stride).try_for_each(|item| self.push(shape.message(item), false));
         };
-        let Some(producer) = &mut self.producer else { return Err(RemotePublishError::Ended) };
-        mark(&self.publisher, &mut self.again, producer, false);
+        self.mark(false);
+        let Some(producer) = &mut self.writer.producer else {
+            return Err(RemotePublishError::Ended);
+        };
         let pushed = producer.push_items(words, stride / word, skip / word).unwrap_or(0);
-        self.sent += pushed as u64;
-        self.next += pushed as u64;
-        self.line.set(PublisherValue::Sent, self.next);
+        self.count(pushed as u64);
         if pushed < bytes.len() / stride { Err(RemotePublishError::Full) } else { Ok(()) }
     }
 
-    /// The publisher's next `missed` messages do not come.
+    /// The publisher's next `missed` messages are missing.
     pub fn skip(&mut self, missed: u64, reason: GapReason) {
-        let (Some(producer), Some(numbering)) = (&self.producer, self.publisher.origin.numbering())
-        else {
-            return;
-        };
+        let Some((producer, numbering)) = self.numbering() else { return };
         numbering.skip(producer.sequence(), missed, reason);
-        // The publisher sent them, and each reader counts them as what became of them.
+        // They count as sent: each reader counts them as missed.
         self.next = self.next.wrapping_add(missed);
-        self.line.set(PublisherValue::Sent, self.next);
+        self.writer.line.set(PublisherValue::Sent, self.next);
     }
 
-    /// How many messages the gating subscriptions leave room for.
+    /// The number of messages that the gating subscriptions leave room for.
     #[must_use]
     pub fn room(&mut self) -> usize {
-        self.producer.as_mut().map_or(0, Producer::room)
+        self.writer.producer.as_mut().map_or(0, Producer::room)
     }
 
-    /// The sequence of the first message that a gating subscription is not done with or, where none gates, that an
-    /// observing one has not been given: the one that comes next if there is no such message. `None` if there is no
-    /// subscription. At a shutdown, gating ones count that have left since it began: they take nothing more.
+    /// The sequence of the first message that a gating subscription still needs or, if none gates,
+    /// that an observing one has not received: that of the next message if there is no such
+    /// message. `None` without subscriptions. At a shutdown, gating subscriptions that have left
+    /// since it began count too: they take nothing more.
     #[must_use]
     pub fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
-        self.publisher.done(at_shutdown)
+        self.writer.state.done(at_shutdown)
     }
 
-    /// Whether all gating subscriptions have asked for messages.
+    /// Whether every gating subscription has requested a message.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.publisher.is_asked()
+        self.writer.state.is_asked()
     }
 
-    /// Whether a gating subscription may have a message in hand, or had one when it left.
+    /// Whether a gating subscription may have a message in flight, or left with one.
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
-        self.publisher.is_in_flight()
+        self.writer.state.is_in_flight()
     }
 
     /// The sequence of the publisher's next message.
@@ -167,118 +150,90 @@ impl RemotePublisher {
         self.next
     }
 
-    /// How many messages its ring open_guards.
+    /// The number of messages in its ring.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.publisher.ring.capacity()
+        self.writer.state.ring.capacity()
     }
 
-    /// Has the waker called when a subscription makes room, or is done with a message; look at the
-    /// [`room`](RemotePublisher::room) and at what is [`done`](RemotePublisher::done) again after this.
+    /// Parks a waker until a subscription makes room or is done with a message. Read
+    /// [`room`](RemotePublisher::room) and [`done`](RemotePublisher::done) again after this.
     pub fn park(&self, waker: &Waker) {
-        self.publisher.room.park(waker);
+        self.writer.state.room.park(waker);
     }
 
-    /// Tells the readers of what was pushed and skipped.
+    /// Wakes the readers of pushed and skipped messages.
     pub fn flush(&mut self) {
-        announce();
-        self.doorbells.ring();
+        self.writer.flush();
     }
 
-    /// The publisher has ended: readers get what was pushed, and then the end.
+    /// Ends the publisher: readers get the pushed messages, and then the end.
     pub fn end(&mut self) {
-        if let Some(producer) = self.producer.take() {
-            producer.close();
-            self.topic.end_remote_publisher(&self.publisher);
-            self.flush();
-        }
+        self.writer.close();
     }
 
-    /// The publisher is gone, and nobody knows what it had sent.
+    /// Ends the publisher; the number of messages that it had sent is unknown.
     pub fn lose(self) {
-        self.publisher.lose();
+        self.writer.state.lose();
     }
 
-    /// How many bytes the topic's messages have.
+    /// The size of the topic's messages in bytes.
     #[must_use]
     pub fn message_bytes(&self) -> usize {
-        self.topic.schema().size
+        self.writer.topic.schema().size
     }
 
-    /// How many messages were pushed.
+    /// The number of pushed messages.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent
     }
-}
 
-impl Drop for RemotePublisher {
-    fn drop(&mut self) {
-        self.end();
-        // As when a publisher goes.
-        self.publisher.room.forget();
+    #[inline]
+    fn check_size(&self, found: usize) -> Result<(), RemotePublishError> {
+        let expected = self.message_bytes();
+        if expected == found { Ok(()) } else { Err(RemotePublishError::Size { expected, found }) }
+    }
+
+    /// Marks the messages from the next one on as redelivered, or not, where that changes.
+    #[inline]
+    fn mark(&mut self, redelivered: bool) {
+        if redelivered == self.redelivered {
+            return;
+        }
+        self.redelivered = redelivered;
+        if let Some((producer, numbering)) = self.numbering() {
+            numbering.mark(producer.sequence(), redelivered);
+        }
+    }
+
+    fn numbering(&self) -> Option<(&Producer<Ring>, &Numbering)> {
+        Some((self.writer.producer.as_ref()?, self.writer.state.origin.numbering()?))
+    }
+
+    #[inline]
+    fn count(&mut self, pushed: u64) {
+        self.sent += pushed;
+        self.next += pushed;
+        self.writer.line.set(PublisherValue::Sent, self.next);
     }
 }
 
 impl fmt::Debug for RemotePublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemotePublisher")
-            .field("topic", &self.publisher.topic)
-            .field("publisher", &self.publisher.name)
+            .field("topic", &self.writer.state.topic)
+            .field("publisher", &self.writer.state.name)
             .field("sent", &self.sent)
             .finish_non_exhaustive()
     }
 }
 
-/// Marks the messages from the next one on as `again` says, where that changes.
-#[inline]
-fn mark(publisher: &PublisherState, marked: &mut bool, producer: &Producer<Ring>, again: bool) {
-    if again != *marked {
-        *marked = again;
-        if let Some(numbering) = publisher.origin.numbering() {
-            numbering.mark(producer.sequence(), again);
-        }
-    }
-}
-
-/// The message in words; those behind it stay zero.
+/// Copies a message of any alignment. The bytes after its end stay zero.
 #[inline(never)]
-fn copied<'a>(words: &'a mut [usize], message: &[u8]) -> &'a [usize] {
-    for (word, bytes) in words.iter_mut().zip(message.chunks(size_of::<usize>())) {
-        let mut whole = [0; size_of::<usize>()];
-        whole[..bytes.len()].copy_from_slice(bytes);
-        *word = usize::from_ne_bytes(whole);
+fn copy_to_words<'a>(words: &'a mut [usize], message: &[u8]) -> &'a [usize] {
+    if let Some(bytes) = words.as_mut_bytes().get_mut(..message.len()) {
+        bytes.copy_from_slice(message);
     }
     words
 }
-
-/// Why a message was not relayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RemotePublishError {
-    /// It is longer or shorter than the topic's messages are.
-    Size {
-        /// How many bytes these have.
-        expected: usize,
-        /// How many there were.
-        found: usize,
-    },
-    /// A gating subscription has not taken its messages.
-    Full,
-    /// The publisher has [ended](RemotePublisher::end).
-    Ended,
-}
-
-impl fmt::Display for RemotePublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RemotePublishError::Size { expected, found } => {
-                write!(f, "a message of {found} bytes on a topic whose messages have {expected}")
-            }
-            RemotePublishError::Full => f.write_str("more messages than there is room for"),
-            RemotePublishError::Ended => f.write_str("a message of a publisher that has ended"),
-        }
-    }
-}
-
-impl std::error::Error for RemotePublishError {}

@@ -1,22 +1,31 @@
-//! The two ends that a publisher and its subscriptions share: an [`PublisherState`] for each publisher, an [`SubscriberState`] for each
-//! subscription, and a [`Edge`] for each pair.
+//! What a publisher and its subscriptions share: a [`PublisherState`] for each publisher, a
+//! [`SubscriberState`] for each subscription, and an [`Edge`] for each pair.
+//!
+//! The three refer to each other, so they live in one file. They know rings, doorbells and
+//! counters, but no message type and no topic.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, LayoutError};
+use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Layout, LayoutError};
 
 use super::delivery::GapReason;
 use super::numbering::{KnownNumbering, Numbering};
-use super::{Policy, Topic};
+use super::policy::Policy;
+use super::versioned::Versioned;
 use crate::counters::{EdgeValue, Line, PublisherValue, Region, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
-/// Entries for gating readers in each ring of a topic for which no other number is given.
-pub(super) const READERS: usize = 64;
-
 /// The ring of a publisher, as its ends hold it.
 pub(super) type Ring = Arc<Broadcast<Boxed>>;
+
+/// The shape of every publisher's ring of a topic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RingShape {
+    pub(super) layout: Layout,
+    /// Entries for gating readers.
+    pub(super) readers: usize,
+}
 
 /// What a publisher shares with its readers.
 #[derive(Debug)]
@@ -25,11 +34,11 @@ pub(super) struct PublisherState {
     pub(super) topic: Arc<str>,
     pub(super) name: Arc<str>,
     pub(super) epoch: u64,
-    /// Where the publisher waits for room.
+    /// The doorbell at which the publisher waits for room.
     pub(super) room: Doorbell,
     pub(super) readers: Versioned<Vec<ReaderEntry>>,
     pub(super) origin: Origin,
-    /// The publisher is gone, and nobody knows what it had sent.
+    /// The publisher's process is gone, and the number of its messages is unknown.
     lost: AtomicBool,
     abandoned: Mutex<Abandoned>,
 }
@@ -39,7 +48,7 @@ pub(super) struct PublisherState {
 pub(super) enum Origin {
     /// In this process. The sequence of a message is its place in the ring.
     Local,
-    /// In another process, with the sequences that its messages have there.
+    /// In another process. Its messages keep the sequences that they have there.
     Remote(Numbering),
 }
 
@@ -57,12 +66,12 @@ impl Origin {
     }
 }
 
-/// What gating subscriptions left behind that have left since a shutdown began.
+/// What gating subscriptions left unread since a shutdown began.
 #[derive(Debug, Default)]
 struct Abandoned {
-    /// The first place that one of them had not taken.
+    /// The first place that one of them did not take.
     place: Option<usize>,
-    /// One of them had a message in hand.
+    /// One of them left with a message in flight.
     in_flight: bool,
 }
 
@@ -72,31 +81,32 @@ pub(super) struct ReaderEntry {
     pub(super) subscriber: Arc<SubscriberState>,
     /// Its entry in the ring, if it is gating.
     pub(super) entry: Option<usize>,
-    pub(super) progress: Arc<Progress>,
+    progress: Arc<Progress>,
 }
 
-/// How far a reader of a publisher in another process is, for whoever brings the messages here. Observers write it with each
-/// message, so it has a cache line of its own.
+/// How far a reader of a remote publisher is. Observers write it for each message, so it has a
+/// cache line of its own.
 #[derive(Debug)]
 #[repr(align(64))]
-pub(super) struct Progress {
-    /// How many gaps it has been told of.
-    told: AtomicUsize,
-    /// What it wants next, if it is an observer: those that gate have an entry in the ring.
+struct Progress {
+    /// The number of gaps that were reported to the reader.
+    gaps: AtomicUsize,
+    /// The next place of an observer. A gating reader has an entry in the ring instead.
     place: AtomicUsize,
 }
 
 impl PublisherState {
-    /// For a publisher that has no reader yet.
+    /// Of a publisher without readers.
     pub(super) fn new(
-        topic: &Topic,
+        topic: &str,
+        shape: RingShape,
         name: &str,
         epoch: u64,
         origin: Origin,
     ) -> Result<Arc<PublisherState>, LayoutError> {
         Ok(Arc::new(PublisherState {
-            ring: Arc::new(Broadcast::boxed(topic.layout(), topic.most_readers())?),
-            topic: topic.name().into(),
+            ring: Arc::new(Broadcast::boxed(shape.layout, shape.readers)?),
+            topic: topic.into(),
             name: name.into(),
             epoch,
             room: Doorbell::new(),
@@ -107,78 +117,102 @@ impl PublisherState {
         }))
     }
 
-    /// Says, before it is closed, that nobody knows what the publisher had sent.
+    /// Marks the publisher as lost. Call it before the ring is closed.
     pub(super) fn lose(&self) {
         self.lost.store(true, Ordering::Release);
     }
 
-    /// Whether its end is a loss, to one reader who is told; the next ones have each a edge of their own.
-    pub(super) fn is_lost(&self) -> bool {
+    /// Whether the publisher's end is a loss. Each reader reports it once ([`Edge::reports_loss`]).
+    fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// Joins a subscription to this publisher; `None` if the ring has no entry left.
+    /// Joins a subscription to this publisher. `None` if the ring has no free entry.
     pub(super) fn attach(
         publisher: &Arc<PublisherState>,
         subscriber: &Arc<SubscriberState>,
         counters: &Arc<Region>,
     ) -> Option<Edge> {
-        let handle = publisher.ring.clone();
+        let ring = publisher.ring.clone();
         let consumer = if subscriber.policy.is_gating() {
-            Broadcast::gating(handle)?
+            Broadcast::gating(ring)?
         } else {
-            Broadcast::observing(handle)
+            Broadcast::observing(ring)
         };
         let label = format!("{} reader={}", publisher.label(), plain(&subscriber.name));
         let line = counters.line(&label);
-        let known = publisher.origin.numbering().map(|numbers| numbers.join(consumer.cursor()));
         let place = consumer.cursor();
+        let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
         let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
         line.set(EdgeValue::JoinedAt, joined_at);
-        let progress = Arc::new(Progress {
-            told: AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps)),
-            place: AtomicUsize::new(place),
-        });
-        let (subscriber, entry) = (subscriber.clone(), consumer.entry());
-        let reader = ReaderEntry { subscriber, entry, progress: progress.clone() };
+        let gaps = AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps));
+        let progress = Arc::new(Progress { gaps, place: AtomicUsize::new(place) });
+        let reader = ReaderEntry {
+            subscriber: subscriber.clone(),
+            entry: consumer.entry(),
+            progress: progress.clone(),
+        };
         publisher.readers.change(|readers| readers.push(reader));
-        // While it joined, the ring may have looked full to the publisher, who sleeps then.
-        announce();
-        publisher.room.ring();
-        Some(Edge { publisher: publisher.clone(), consumer, line, known, progress, told: false })
+        // While the reader joined, the ring may have seemed full to the publisher, which then parked.
+        publisher.wake();
+        let publisher = publisher.clone();
+        Some(Edge { publisher, consumer, line, known, progress, loss_reported: false })
     }
 
-    /// A gating subscription leaves, and takes nothing from `place` on, though it may have had the first of these in hand.
-    pub(super) fn abandon(&self, place: usize, in_flight: bool) {
-        let mut abandoned = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Forgets a subscription whose edge is already dropped.
+    pub(super) fn detach(&self, subscriber: &Arc<SubscriberState>) {
+        self.remove_reader(subscriber);
+        self.wake();
+    }
+
+    fn remove_reader(&self, subscriber: &Arc<SubscriberState>) {
+        self.readers
+            .change(|readers| readers.retain(|it| !Arc::ptr_eq(&it.subscriber, subscriber)));
+    }
+
+    /// Wakes the publisher: a reader joined, left, or made room.
+    pub(super) fn wake(&self) {
+        announce();
+        self.room.ring();
+    }
+
+    /// A gating subscription leaves. It took nothing from `place` on; the message there may have
+    /// been in flight.
+    fn abandon(&self, place: usize, in_flight: bool) {
+        let mut abandoned = self.abandoned();
         abandoned.place = Some(abandoned.place.map_or(place, |before| first(before, place)));
         abandoned.in_flight |= in_flight;
     }
 
-    /// Whether all gating subscriptions have asked for messages.
+    fn abandoned(&self) -> MutexGuard<'_, Abandoned> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every gating subscription has requested a message.
     pub(super) fn is_asked(&self) -> bool {
         let readers = self.readers.lock();
         let mut gating = readers.iter().filter(|reader| reader.entry.is_some());
         gating.all(|reader| reader.subscriber.has_asked.load(Ordering::Acquire))
     }
 
-    /// Whether a gating subscription is there, or was not done with a message when it left.
+    /// Whether a gating subscription may have a message in flight, or left with one.
     pub(super) fn is_in_flight(&self) -> bool {
-        let in_flight = || self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).in_flight;
-        self.readers.lock().iter().any(|reader| reader.entry.is_some()) || in_flight()
+        let has_gating = self.readers.lock().iter().any(|reader| reader.entry.is_some());
+        has_gating || self.abandoned().in_flight
     }
 
-    /// The sequence of the first message that a gating subscription is not done with, of a publisher in another process;
-    /// `None` if there is no such subscription. Those that have left since the shutdown began count, too.
+    /// The sequence of a remote publisher's first message that a gating subscription still needs;
+    /// `None` if no subscription needs any. At a shutdown, subscriptions that have left since it
+    /// began count too.
     pub(super) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         let numbering = self.origin.numbering()?;
-        // Before the positions: a reader is told of a gap before it takes what lies behind.
+        // Read the gaps before the positions: a reader reports a gap before it takes what follows.
         let readers = self.readers.lock();
-        // Where somebody gates, observers have no say.
+        // Observers count only where nobody gates.
         let is_gated = readers.iter().any(|reader| reader.entry.is_some());
         let counts = || readers.iter().filter(|reader| reader.entry.is_some() == is_gated);
-        let told = counts().map(|reader| reader.progress.told.load(Ordering::Acquire)).min();
-        let blocked_by = if is_gated {
+        let gaps = counts().map(|reader| reader.progress.gaps.load(Ordering::Acquire)).min();
+        let needed = if is_gated {
             self.ring.tail().wrapping_sub(self.ring.depth())
         } else {
             let places = counts().map(|reader| reader.progress.place.load(Ordering::Acquire));
@@ -186,41 +220,35 @@ impl PublisherState {
         };
         drop(readers);
         let left = {
-            let mut left = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
-            // Asked under the lock: who leaves because of the shutdown is not forgotten.
+            let mut abandoned = self.abandoned();
+            // Asked under the lock, so that a subscription that leaves at the shutdown counts.
             if !at_shutdown() {
-                *left = Abandoned::default();
+                *abandoned = Abandoned::default();
             }
-            left.place
+            abandoned.place
         };
-        if told.is_none() && left.is_none() {
+        if gaps.is_none() && left.is_none() {
             return None;
         }
-        let place = left.map_or(blocked_by, |left| first(blocked_by, left));
-        Some(numbering.done(place, told.unwrap_or(0)))
+        let place = left.map_or(needed, |left| first(needed, left));
+        Some(numbering.done(place, gaps.unwrap_or(0)))
     }
 
-    /// How counters name this start of the publisher.
+    /// The label of this publisher's counters.
     pub(super) fn label(&self) -> String {
         let (topic, name) = (plain(&self.topic), plain(&self.name));
         format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
     }
 
-    /// Forgets a subscription whose edge is gone already.
-    pub(super) fn detach(&self, subscriber: &Arc<SubscriberState>) {
-        self.readers.change(|readers| {
-            readers.retain(|reader| !Arc::ptr_eq(&reader.subscriber, subscriber))
-        });
-        announce();
-        self.room.ring();
-    }
-
-    /// Shows in a line of counters how many messages were sent: as many as the ring has seen.
+    /// Copies the number of sent messages from the ring to a line of counters. A remote publisher
+    /// counts itself: messages that it did not send here count, too.
     pub(super) fn show_sent(&self, line: &Line<PublisherValue>) {
-        line.follow(PublisherValue::Sent, self.ring.tail());
+        if self.origin.is_local() {
+            line.follow(PublisherValue::Sent, self.ring.tail());
+        }
     }
 
-    /// The gating reader behind an entry of the ring.
+    /// The gating subscription with this entry in the ring.
     pub(super) fn reader_at(&self, entry: usize) -> Option<Arc<SubscriberState>> {
         let readers = self.readers.lock();
         let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
@@ -228,16 +256,16 @@ impl PublisherState {
     }
 }
 
-/// The one of two places that comes first. Places wrap.
+/// The earlier one of two places. Places wrap.
 fn first(one: usize, other: usize) -> usize {
     if one.wrapping_sub(other).cast_signed() > 0 { other } else { one }
 }
 
-/// When a subscription ends though publishers are left: never, if it is 0.
+/// When a subscription ends although publishers are left; 0 in its place means never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum LastCall {
-    /// When it is empty: what is there is all there is.
+    /// When it has read everything.
     WhenEmpty = 1,
     /// At once.
     Now = 2,
@@ -248,30 +276,22 @@ pub(super) enum LastCall {
 pub(super) struct SubscriberState {
     pub(super) name: Arc<str>,
     pub(super) policy: Policy,
-    /// Where the subscription waits for messages.
+    /// The doorbell at which the subscription waits for messages.
     pub(super) bell: Doorbell,
-    /// Feeds of new publishers, until the subscription takes them in.
+    /// Edges to new publishers that the subscription has not added to its own list yet.
     pub(super) incoming: Versioned<Vec<Edge>>,
-    /// The publishers that it reads from.
+    /// All publishers that it reads.
     pub(super) publishers: Versioned<Vec<Arc<PublisherState>>>,
-    /// It has asked for a message.
+    /// It has requested a message.
     pub(super) has_asked: AtomicBool,
-    /// A [`LastCall`].
+    /// A [`LastCall`], or 0.
     pub(super) last_call: AtomicU8,
-    /// It stands for readers of another process.
+    /// It stands for the readers of another process.
     is_egress: bool,
 }
 
 impl SubscriberState {
-    pub(super) fn new(name: &str, policy: Policy) -> Arc<SubscriberState> {
-        SubscriberState::of(name, policy, false)
-    }
-
-    pub(super) fn for_egress(name: &str, policy: Policy) -> Arc<SubscriberState> {
-        SubscriberState::of(name, policy, true)
-    }
-
-    fn of(name: &str, policy: Policy, is_egress: bool) -> Arc<SubscriberState> {
+    pub(super) fn new(name: &str, policy: Policy, is_egress: bool) -> Arc<SubscriberState> {
         Arc::new(SubscriberState {
             name: name.into(),
             policy,
@@ -284,11 +304,12 @@ impl SubscriberState {
         })
     }
 
-    /// What came from another process does not go to another one.
+    /// Whether it reads this publisher. Messages from another process are not sent to a third one.
     pub(super) fn reads(&self, publisher: &PublisherState) -> bool {
         !self.is_egress || publisher.origin.is_local()
     }
 
+    /// Gives it an edge to a new publisher.
     pub(super) fn send_edge(&self, edge: Edge) {
         self.publishers.change(|publishers| publishers.push(edge.publisher.clone()));
         self.incoming.change(|incoming| incoming.push(edge));
@@ -296,22 +317,20 @@ impl SubscriberState {
         self.bell.ring();
     }
 
-    pub(super) fn forget(self: &Arc<SubscriberState>, edge: Edge) {
+    /// Drops an edge and wakes its publisher.
+    pub(super) fn remove_edge(self: &Arc<SubscriberState>, edge: Edge) {
         let Edge { publisher, consumer, .. } = edge;
         self.leave(&publisher);
-        // The entry may go to another reader only when it no longer says that it is this one's.
+        // After `leave`: another reader may get the ring's entry as soon as it is free.
         drop(consumer);
-        announce();
-        publisher.room.ring();
+        publisher.wake();
     }
 
-    /// This and the publisher know each other no more.
+    /// Removes this and the publisher from each other's lists.
     pub(super) fn leave(self: &Arc<SubscriberState>, publisher: &Arc<PublisherState>) {
         self.publishers
             .change(|publishers| publishers.retain(|other| !Arc::ptr_eq(other, publisher)));
-        publisher
-            .readers
-            .change(|readers| readers.retain(|reader| !Arc::ptr_eq(&reader.subscriber, self)));
+        publisher.remove_reader(self);
     }
 }
 
@@ -320,13 +339,12 @@ impl SubscriberState {
 pub(super) struct Edge {
     pub(super) publisher: Arc<PublisherState>,
     pub(super) consumer: Consumer<Ring>,
-    /// Values: see [`EdgeValue`].
     pub(super) line: Line<EdgeValue>,
-    /// What its sequences are, if the publisher is in another process.
-    pub(super) known: Option<KnownNumbering>,
-    pub(super) progress: Arc<Progress>,
-    /// The reader was told of a loss at the end.
-    pub(super) told: bool,
+    /// The numbering of its sequences, if the publisher is remote.
+    known: Option<KnownNumbering>,
+    progress: Arc<Progress>,
+    /// The loss of the publisher was reported.
+    loss_reported: bool,
 }
 
 impl Edge {
@@ -336,7 +354,7 @@ impl Edge {
         self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
     }
 
-    /// Whether [`missed`](Self::missed) has anything to look at.
+    /// Whether [`missed`](Self::missed) must be called.
     #[inline]
     pub(super) fn may_miss(&self) -> bool {
         match (self.publisher.origin.numbering(), &self.known) {
@@ -345,30 +363,8 @@ impl Edge {
         }
     }
 
-    /// Shows how far an observer is, if the publisher is in another process.
-    #[inline]
-    pub(super) fn show_place(&self) {
-        if self.known.is_some() {
-            self.progress.place.store(self.consumer.cursor(), Ordering::Release);
-        }
-    }
-
-    /// As [`show_place`](Self::show_place), and wakes whoever brings the messages here.
-    #[cold]
-    pub(super) fn notify_place(&self) {
-        if self.known.is_some() {
-            self.show_place();
-            announce();
-            self.publisher.room.ring();
-        }
-    }
-
-    /// Whether an earlier process may have had what comes next, if the publisher is in another process.
-    pub(super) fn is_redelivered(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| known.again)
-    }
-
-    /// What is missing before the cursor, beside what the ring itself says, if the publisher is in another process.
+    /// Messages of a remote publisher that are missing before the cursor, beside those that the
+    /// ring reports.
     #[inline]
     pub(super) fn missed(&mut self) -> Option<(u64, GapReason)> {
         let (numbering, known) = (self.publisher.origin.numbering()?, self.known.as_mut()?);
@@ -379,38 +375,47 @@ impl Edge {
         missed
     }
 
-    /// A gap is being told to the reader: that much is done with.
+    /// Whether an earlier process may have received the next message.
+    pub(super) fn is_redelivered(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.redelivered)
+    }
+
+    /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
+    pub(super) fn reports_loss(&mut self) -> bool {
+        self.publisher.is_lost() && !std::mem::replace(&mut self.loss_reported, true)
+    }
+
+    /// Shows how far an observer of a remote publisher is.
+    #[inline]
+    pub(super) fn show_place(&self) {
+        if self.known.is_some() {
+            self.progress.place.store(self.consumer.cursor(), Ordering::Release);
+        }
+    }
+
+    /// As [`show_place`](Self::show_place), and wakes the remote publisher.
+    #[cold]
+    pub(super) fn notify_place(&self) {
+        if self.known.is_some() {
+            self.show_place();
+            self.publisher.wake();
+        }
+    }
+
+    /// A gap is being reported to the reader: the missing messages are done.
     #[cold]
     fn notify_gap(&self) {
         let gaps = self.known.as_ref().map_or(0, |known| known.gaps);
-        self.progress.told.store(gaps, Ordering::Release);
-        announce();
-        self.publisher.room.ring();
-    }
-}
-
-/// A value behind a lock with a version, so that who keeps a copy sees without locking whether it is still good.
-#[derive(Debug, Default)]
-pub(super) struct Versioned<T> {
-    version: AtomicUsize,
-    value: Mutex<T>,
-}
-
-impl<T> Versioned<T> {
-    /// The version; after [`announce`] on both sides, a change that came first is seen.
-    #[inline]
-    pub(super) fn version(&self) -> usize {
-        self.version.load(Ordering::Acquire)
+        self.progress.gaps.store(gaps, Ordering::Release);
+        self.publisher.wake();
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, T> {
-        self.value.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
-        let mut value = self.lock();
-        let result = change(&mut value);
-        self.version.fetch_add(1, Ordering::Release);
-        result
+    /// The subscription leaves this publisher with the next message in flight, or without. A remote
+    /// publisher must still learn how far a gating reader was when a shutdown began.
+    pub(super) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
+        if subscriber.policy.is_gating() && !self.publisher.origin.is_local() {
+            self.publisher.abandon(self.consumer.cursor(), in_flight);
+        }
+        subscriber.remove_edge(self);
     }
 }

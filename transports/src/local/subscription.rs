@@ -1,6 +1,4 @@
-//! The reading end of a topic.
-
-mod look;
+//! The reading end of a topic for services: messages of one type out of a [`Reader`].
 
 use std::fmt;
 use std::future::poll_fn;
@@ -9,100 +7,61 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mycelium_core::doorbell::announce;
-use mycelium_core::message::{Message, Words};
-use mycelium_core::ring::broadcast::Look;
-use mycelium_core::wait::{Patience, Wait};
+use mycelium_core::message::{Message, Words, decode, valid_words};
+use mycelium_core::wait::Wait;
 
-use super::delivery::{Delivery, TryRecv, Undelivered};
-use super::state::{Edge, LastCall, SubscriberState};
-use super::task_budget::{DeferredWakes, TaskBudget, UntaskedBudget};
-use super::{Policy, Topic};
-use crate::counters::EdgeValue;
+use super::delivery::{Attempt, Delivery, Received, TryRecv, Undelivered};
+use super::error::TopicError;
+use super::policy::Policy;
+use super::reader::{Found, Header, Membership, Reader};
+use super::schema::Schema;
+use super::state::{LastCall, SubscriberState};
+use super::task_budget::{DeferredWakes, TaskBudget};
+use super::topic::Topic;
 use crate::sync::Ordering;
-use look::Seen;
-
-/// So often a message whose handling failed is delivered: once, and once again.
-const DELIVERIES: u32 = 2;
 
 /// Receives the messages of one topic from all its publishers. Dropping it unsubscribes.
 ///
-/// A message from a gating subscription is *in hand* from its delivery to the next receive or [`done`]; only then does
-/// the publisher get its slot back.
+/// A message of a gating subscription is *in flight* from its delivery to the next receive or
+/// [`done`]. Then the publisher gets its slot back.
 ///
 /// [`done`]: Subscription::done
 pub struct Subscription<M: Message> {
-    topic: Arc<Topic>,
-    subscriber: Arc<SubscriberState>,
-    edges: Vec<Edge>,
-    /// The version of the subscriber's incoming edges that were taken in.
-    edges_version: usize,
-    /// The edge whose turn it is, and for how many messages it has been.
-    turn: usize,
-    burst: u32,
-    in_flight: Option<InFlight>,
-    /// An observer's message that was copied out together with a gap, and comes after it. Without it, a reader that is
-    /// always slower would be told of gaps only.
-    after_gap: Option<AfterGap<M>>,
-    /// What comes next, between two lines of one receive.
-    seen: Option<Delivery<M>>,
-    budget: Option<Arc<TaskBudget>>,
-    untasked: UntaskedBudget,
-    patience: Patience,
-    /// The places of all edges when the present wait began.
-    waits_at: usize,
+    reader: Reader,
     message: PhantomData<M>,
 }
 
-/// The message that the reader works at.
-#[derive(Clone, Copy)]
-struct InFlight {
-    edge: usize,
-    /// How often its handling failed.
-    failures: u32,
-    /// It is to be delivered again.
-    again: bool,
-}
-
-/// A message that waits behind a gap.
-struct AfterGap<M> {
-    edge: usize,
-    message: M,
-    sequence: u64,
+impl Topic {
+    /// Subscribes to all publishers, present and future. The first message from each is the first
+    /// one whose emit began after this call returned.
+    ///
+    /// # Errors
+    /// If the topic carries another message type, or has too many gating subscriptions.
+    pub fn subscribe<M: Message>(
+        self: &Arc<Topic>,
+        name: &str,
+        policy: Policy,
+    ) -> Result<Subscription<M>, TopicError> {
+        self.check_schema(Schema::of::<M>())?;
+        let membership = Membership::join(self, name, policy, false)?;
+        Ok(Subscription { reader: Reader::new(membership), message: PhantomData })
+    }
 }
 
 impl<M: Message> Subscription<M> {
-    pub(super) fn new(topic: Arc<Topic>, subscriber: Arc<SubscriberState>) -> Self {
-        Subscription {
-            topic,
-            subscriber,
-            edges: Vec::new(),
-            edges_version: 0,
-            turn: 0,
-            burst: 0,
-            in_flight: None,
-            after_gap: None,
-            seen: None,
-            budget: None,
-            untasked: UntaskedBudget::default(),
-            patience: Patience::default(),
-            waits_at: 0,
-            message: PhantomData,
-        }
-    }
-
-    /// How `recv` waits from now on; at first it is [`Wait::Park`].
+    /// Sets how `recv` waits from now on. The default is [`Wait::Park`].
     pub fn set_wait_strategy(&mut self, wait: Wait) {
-        self.patience = Patience::new(wait);
+        self.reader.set_wait_strategy(wait);
     }
 
-    /// From now on this subscription's work counts in a task's budget, whose poller flushes it with the returned
-    /// flusher.
+    /// Counts this subscription's work in a task's budget from now on. Whoever polls the task
+    /// passes the returned value to [`poll_with`](super::poll_with).
     pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
-        self.budget = Some(budget.clone());
-        DeferredWakes::of_subscription(self.subscriber.clone())
+        self.reader.attach(budget)
     }
 
-    /// The next message or gap; `None` once every publisher has ended and all that they sent was received.
+    /// Waits for the next message or gap; `None` once every publisher has ended and everything was
+    /// received.
     ///
     /// Cancelling loses nothing: a message is taken only when this returns it.
     pub async fn recv(&mut self) -> Option<Delivery<M>> {
@@ -110,151 +69,127 @@ impl<M: Message> Subscription<M> {
     }
 
     /// As [`recv`](Subscription::recv), for hand-written futures.
-    // As `next_as_usual`.
+    // Inlined, as `next_fast`.
     #[inline(always)]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
-        let is_exhausted = match &self.budget {
-            Some(budget) => budget.is_exhausted(context),
-            None => self.untasked.is_exhausted(context),
-        };
-        if is_exhausted {
+        if self.reader.is_exhausted(context) {
             return Poll::Pending;
         }
-        self.settle();
-        if let Some(received) = self.next_as_usual() {
+        self.reader.settle();
+        if let Some(received) = self.next_fast() {
             return Poll::Ready(Some(Delivery::Msg(received)));
         }
-        match self.look_or_park(context) {
-            Seen::Something => Poll::Ready(self.seen.take()),
-            Seen::Nothing => Poll::Pending,
-            Seen::End => Poll::Ready(None),
+        match self.reader.find_or_park(context) {
+            Found::Message(header) => Poll::Ready(Some(self.deliver(header))),
+            Found::Gap(gap) => Poll::Ready(Some(Delivery::Gap(gap))),
+            Found::Empty => Poll::Pending,
+            Found::Closed => Poll::Ready(None),
         }
     }
 
     /// As [`recv`](Subscription::recv), but never waits.
     #[inline(always)]
     pub fn try_recv(&mut self) -> TryRecv<M> {
-        self.settle();
-        if let Some(received) = self.next_as_usual() {
+        self.reader.settle();
+        if let Some(received) = self.next_fast() {
             return TryRecv::Delivery(Delivery::Msg(received));
         }
-        match self.look() {
-            Seen::Something => self.seen.take().map_or(TryRecv::Empty, TryRecv::Delivery),
-            Seen::Nothing => TryRecv::Empty,
-            Seen::End => TryRecv::Closed,
+        match self.reader.find() {
+            Found::Message(header) => TryRecv::Delivery(self.deliver(header)),
+            Found::Gap(gap) => TryRecv::Delivery(Delivery::Gap(gap)),
+            Found::Empty => TryRecv::Empty,
+            Found::Closed => TryRecv::Closed,
         }
     }
 
-    /// The message in hand is done with, before the next receive.
+    /// Confirms the message in flight before the next receive.
     pub fn done(&mut self) {
-        self.settle();
+        self.reader.settle();
     }
 
-    /// The reader failed. A message in hand is delivered once more at the next receive; if it failed before, it is
-    /// given up and returned.
+    /// Reports that the handling of the message in flight failed. The message is delivered once
+    /// more at the next receive; if it failed before, it is returned and not delivered again.
     pub fn fail(&mut self) -> Option<Undelivered> {
-        // One that waits for its second delivery was in nobody's hand.
-        let mut in_flight = self.in_flight.filter(|in_flight| !in_flight.again)?;
-        in_flight.failures += 1;
-        in_flight.again = in_flight.failures < DELIVERIES;
-        self.in_flight = Some(in_flight);
-        if in_flight.again {
-            return None;
-        }
-        let edge = &mut self.edges[in_flight.edge];
-        let mut words = M::Words::ZERO;
-        let Look::Message { sequence, length } = edge.consumer.look(words.as_mut()) else {
-            return None;
-        };
-        let bytes = words.as_ref().iter().flat_map(|word| word.to_ne_bytes());
-        let undelivered = Undelivered {
-            topic: edge.publisher.topic.clone(),
-            reader: self.subscriber.name.clone(),
-            type_id: M::ID,
-            publisher: edge.publisher.name.clone(),
-            epoch: edge.publisher.epoch,
-            sequence: edge.sequence(sequence),
-            payload: bytes.take(length).collect(),
-        };
-        self.pass(in_flight.edge, EdgeValue::DeadLettered);
-        Some(undelivered)
+        self.reader.fail()
     }
 
-    /// How many messages wait for this reader, the one in hand included.
+    /// The number of messages that wait for this reader, including the one in flight.
     #[must_use]
     pub fn depth(&self) -> usize {
-        let incoming = self.subscriber.incoming.lock();
-        let edges = self.edges.iter().chain(incoming.iter());
-        let in_rings: usize = edges.map(|edge| edge.consumer.depth()).sum();
-        in_rings + usize::from(self.after_gap.is_some())
+        self.reader.depth()
     }
 
     /// What happens when it is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        self.subscriber.policy
+        self.reader.membership.state.policy
     }
 
     /// The topic.
     #[must_use]
     pub fn topic(&self) -> &Arc<Topic> {
-        &self.topic
+        &self.reader.membership.topic
     }
 
-    /// A handle that can end this subscription once it is empty.
+    /// A handle that can end this subscription from another task.
     #[must_use]
     pub fn finisher(&self) -> Finisher {
-        Finisher(self.subscriber.clone())
+        Finisher(self.reader.membership.state.clone())
     }
-}
 
-impl<M: Message> Drop for Subscription<M> {
-    fn drop(&mut self) {
-        self.topic.remove_subscriber(&self.subscriber);
-        self.add_edges();
-        // What it leaves behind is counted, too; the publishers count what comes after as unheard, or for others.
-        if let Some(AfterGap { edge, .. }) = self.after_gap.take() {
-            self.edges[edge].line.add(EdgeValue::Left, 1);
-        }
-        let in_flight =
-            self.in_flight.take().map(|in_flight| self.edges[in_flight.edge].publisher.clone());
-        while !self.edges.is_empty() {
-            let edge = &self.edges[0];
-            let depth = edge.consumer.depth();
-            edge.line.add(EdgeValue::Left, depth as u64);
-            let in_flight = in_flight.as_ref().is_some_and(|it| Arc::ptr_eq(it, &edge.publisher));
-            self.remove_edge(0, in_flight);
-        }
-        // A publisher may know the subscriber a little longer.
-        self.subscriber.bell.forget();
+    /// The next message, in the common case. After `None`, ask the reader: there may be a message
+    /// all the same.
+    // In one piece with its caller, and with no other way to what it returns, the message goes from
+    // the slot to its place through registers.
+    #[inline(always)]
+    fn next_fast(&mut self) -> Option<Received<M>> {
+        let mut words = M::Words::ZERO;
+        let sequence = self.reader.peek_fast(words.as_mut(), size_of::<M>())?;
+        let message = valid_words::<M>(words)?;
+        self.reader.take_fast();
+        Some(Received { message, sequence, attempt: Attempt::First })
+    }
+
+    /// Decodes a message that the reader found. Invalid bytes are a gap.
+    // Inlined for the same reason: an out-of-line function would return the message in memory.
+    #[inline(always)]
+    fn deliver(&mut self, header: Header) -> Delivery<M> {
+        let Some(Ok(message)) = self.reader.read(header, decode::<M>) else {
+            return Delivery::Gap(self.reader.reject(header));
+        };
+        self.reader.take(header);
+        let Header { sequence, redelivered, .. } = header;
+        let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
+        Delivery::Msg(Received { message, sequence, attempt })
     }
 }
 
 impl<M: Message> fmt::Debug for Subscription<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = &self.reader.membership.state;
         f.debug_struct("Subscription")
-            .field("topic", &self.topic.name())
-            .field("name", &self.subscriber.name)
-            .field("policy", &self.subscriber.policy)
+            .field("topic", &self.topic().name())
+            .field("name", &state.name)
+            .field("policy", &state.policy)
             .finish_non_exhaustive()
     }
 }
 
-/// Ends a subscription from outside.
+/// Ends a subscription from another task.
 #[derive(Clone, Debug)]
 pub struct Finisher(Arc<SubscriberState>);
 
 impl Finisher {
-    /// From now on the subscription is closed, whatever waits for it: a message in hand is its last.
+    /// Closes the subscription now, even if messages wait for it. A message in flight is its last.
     pub fn finish_now(&self) {
         self.0.last_call.store(LastCall::Now as u8, Ordering::Release);
-        // Whoever looks only at what comes next looks further then.
+        // A new version of the incoming edges ends the reader's fast path.
         self.0.incoming.change(|_| ());
         announce();
         self.0.bell.ring();
     }
 
-    /// From now on the subscription is closed whenever it is empty, though publishers are left.
+    /// Closes the subscription as soon as it is empty, even if publishers are left.
     pub fn finish_when_empty(&self) {
         self.0.last_call.fetch_max(LastCall::WhenEmpty as u8, Ordering::Release);
         announce();

@@ -1,14 +1,14 @@
-//! Who tells the other side, and when.
+//! When the other sides are woken, and when a task yields.
 //!
-//! To publish or to take a message is a few stores. To tell a sleeping other side takes a fence, which costs as much
-//! again, so it is done once for all that a task did in one poll: its handles count their work in the task's [`TaskBudget`],
-//! and whoever polls the task does so through [`poll_with`], which flushes afterwards. How many messages were
-//! sent, which the ring knows, is shown in the counters then, too. The count is also the task's
-//! budget: a task that has used it up yields, so that neither a tight loop of emits nor one of receives starves its
-//! executor.
+//! To publish or to take a message is a few stores. To wake a parked task on the other side takes a
+//! fence as well, which costs about as much, so one poll of a task pays for one fence: its handles
+//! count their operations in the task's [`TaskBudget`], and [`poll_with`] polls the task and then
+//! wakes the other sides. The `sent` counters are updated then, too. The count is also the task's
+//! budget: a task that has used it up yields, so that a tight loop of emits or receives does not
+//! starve its executor.
 //!
-//! A handle that is used anywhere else, outside its task's poll, tells the other side at once. One that belongs to no
-//! task yields by a count of its own.
+//! A handle that is used outside of its task's poll wakes the other side at once. A handle without
+//! a task yields by its own count.
 
 use std::cell::Cell;
 use std::ptr;
@@ -22,44 +22,46 @@ use super::state::{PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{Line, PublisherValue};
 use crate::sync::{AtomicU32, Ordering};
 
-/// After so many operations the handle that did the last one flushes by itself: a long poll delays nobody for long.
+/// Operations between two wake-ups of the other sides in one poll, so that a long poll delays them
+/// little.
 const FLUSH_EVERY: u32 = 64;
-/// So often a task looks for what it waits for while it owes others a ring: the end of its poll is when they are told.
+/// Spin limit while this task has undelivered wake-ups. They are sent when the poll returns, so do
+/// not spin long.
 const SPINS_IN_DEBT: usize = Wait::LOOKS / 20;
 
 thread_local! {
-    /// The budget of the task that this thread polls. Only ever compared.
+    /// The budget of the task that this thread polls. Only compared, never dereferenced.
     static CURRENT: Cell<*const TaskBudget> = const { Cell::new(ptr::null()) };
 }
 
-/// What one task did in its present poll. Only the thread that polls the task touches it.
+/// The operations of one task in its current poll. Only the thread that polls the task changes it.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct TaskBudget {
     count: AtomicU32,
-    budget: u32,
+    limit: u32,
 }
 
 impl TaskBudget {
-    /// After so many operations in one poll a task yields, unless it has another budget.
-    pub const BUDGET: u32 = 256;
+    /// The number of operations after which a task yields, if it has no other limit.
+    pub const DEFAULT: u32 = 256;
 
-    /// Nothing done yet.
+    /// A budget of [`DEFAULT`](TaskBudget::DEFAULT) operations per poll.
     #[must_use]
     pub fn new() -> Arc<TaskBudget> {
-        TaskBudget::with_budget(TaskBudget::BUDGET)
+        TaskBudget::with_limit(TaskBudget::DEFAULT)
     }
 
-    /// Nothing done yet, by a task that yields after so many operations in one poll.
+    /// A budget of `limit` operations per poll.
     #[must_use]
-    pub fn with_budget(budget: u32) -> Arc<TaskBudget> {
-        Arc::new(TaskBudget { count: AtomicU32::new(0), budget })
+    pub fn with_limit(limit: u32) -> Arc<TaskBudget> {
+        Arc::new(TaskBudget { count: AtomicU32::new(0), limit })
     }
 
-    /// Counts one operation and says whether the other side must be told now: every so often, and always outside the
-    /// poll of the budget's task.
+    /// Counts one operation. Returns whether the other side must be woken now: after every
+    /// `FLUSH_EVERY` operations, and always outside of the task's poll.
     #[inline]
-    pub(super) fn count_operation(&self) -> bool {
+    fn count_operation(&self) -> bool {
         if !self.is_current() {
             return true;
         }
@@ -69,20 +71,13 @@ impl TaskBudget {
         count.is_multiple_of(FLUSH_EVERY)
     }
 
-    /// Whether the task must yield before it does more in this poll; it is woken again then.
     #[inline]
-    pub(super) fn is_exhausted(&self, context: &Context<'_>) -> bool {
-        let spent = self.count.load(Ordering::Relaxed) >= self.budget && self.is_current();
-        if spent {
-            context.waker().wake_by_ref();
-        }
-        spent
+    fn is_exhausted(&self) -> bool {
+        self.count.load(Ordering::Relaxed) >= self.limit && self.is_current()
     }
 
-    /// How often a handle of this task may look in one poll for what it waits for.
-    pub(super) fn spins(&self) -> usize {
-        let in_debt = self.count.load(Ordering::Relaxed) != 0 && self.is_current();
-        if in_debt { SPINS_IN_DEBT } else { Wait::LOOKS }
+    fn has_undelivered_wakes(&self) -> bool {
+        self.count.load(Ordering::Relaxed) != 0 && self.is_current()
     }
 
     #[inline]
@@ -91,31 +86,60 @@ impl TaskBudget {
     }
 }
 
-/// The budget of a handle that no task's budget counts for: after so many polls it yields once.
+/// The budget of one handle: its task's, or its own while it is attached to no task.
 #[derive(Debug, Default)]
-pub(super) struct UntaskedBudget(u32);
+pub(super) struct HandleBudget {
+    task: Option<Arc<TaskBudget>>,
+    /// Polls since the last yield, of a handle without a task.
+    polls: u32,
+}
 
-impl UntaskedBudget {
+impl HandleBudget {
+    pub(super) fn attach(&mut self, task: &Arc<TaskBudget>) {
+        self.task = Some(task.clone());
+    }
+
+    /// Counts one operation. Returns whether the other side must be woken now.
+    #[inline(always)]
+    pub(super) fn count_operation(&self) -> bool {
+        self.task.as_ref().is_none_or(|task| task.count_operation())
+    }
+
+    /// Whether the task must yield before its next operation. If so, it was woken again.
     #[inline]
     pub(super) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
-        self.0 += 1;
-        let spent = self.0 > TaskBudget::BUDGET;
-        if spent {
-            self.0 = 0;
+        let is_exhausted = match &self.task {
+            Some(task) => task.is_exhausted(),
+            None => {
+                self.polls += 1;
+                let is_exhausted = self.polls > TaskBudget::DEFAULT;
+                if is_exhausted {
+                    self.polls = 0;
+                }
+                is_exhausted
+            }
+        };
+        if is_exhausted {
             context.waker().wake_by_ref();
         }
-        spent
+        is_exhausted
+    }
+
+    /// The spin limit of one poll.
+    pub(super) fn spins(&self) -> usize {
+        let in_debt = self.task.as_ref().is_some_and(|task| task.has_undelivered_wakes());
+        if in_debt { SPINS_IN_DEBT } else { Wait::LOOKS }
     }
 }
 
-/// Polls a task, then tells all that wait for what it did, and gives it a new budget.
+/// Polls a task, then wakes the other sides that wait for what it did, and renews its budget.
 #[inline]
 pub fn poll_with<R>(
     budget: &TaskBudget,
     wakes: &mut [DeferredWakes],
     poll: impl FnOnce() -> R,
 ) -> R {
-    /// Puts the outer task's budget back, even if the inner task panics.
+    /// Restores the outer task's budget, even if the inner task panics.
     struct Outer(*const TaskBudget);
 
     impl Drop for Outer {
@@ -130,12 +154,12 @@ pub fn poll_with<R>(
     if budget.count.load(Ordering::Relaxed) != 0 {
         budget.count.store(0, Ordering::Relaxed);
         announce();
-        ring_each(wakes, DeferredWakes::ring);
+        ring_each(wakes, DeferredWakes::wake);
     }
     result
 }
 
-/// The doorbells of the other sides of one publisher or one subscription.
+/// The wake-ups that one publisher or subscription defers to the end of its task's poll.
 #[derive(Debug)]
 pub struct DeferredWakes(Side);
 
@@ -161,15 +185,12 @@ impl DeferredWakes {
     }
 
     pub(super) fn of_subscription(subscriber: Arc<SubscriberState>) -> DeferredWakes {
-        DeferredWakes(Side::Subscription {
-            subscriber,
-            version: usize::MAX,
-            publishers: Vec::new(),
-        })
+        let (version, publishers) = (OUTDATED, Vec::new());
+        DeferredWakes(Side::Subscription { subscriber, version, publishers })
     }
 
-    /// Rings what is parked, and shows what is counted. The caller has announced.
-    fn ring(&mut self) {
+    /// Wakes the parked tasks and updates the counters. The caller has announced.
+    fn wake(&mut self) {
         match &mut self.0 {
             Side::Publisher { doorbells, line } => {
                 doorbells.publisher.show_sent(line);
@@ -187,27 +208,23 @@ impl DeferredWakes {
     }
 }
 
-/// A publisher's readers, copied so that ringing them locks nothing.
+/// The doorbells of a publisher's readers, copied so that ringing them takes no lock.
 #[derive(Debug)]
 pub(super) struct ReaderDoorbells {
     publisher: Arc<PublisherState>,
     version: usize,
-    /// The version with which there was a reader at the last look, or one that never comes.
+    /// The version of the list if it has a reader, or [`OUTDATED`].
     version_with_readers: usize,
     readers: Vec<ReaderEntry>,
 }
 
-/// A version that no list reaches.
-const NEVER: usize = usize::MAX;
+/// A version that no list has.
+const OUTDATED: usize = usize::MAX;
 
 impl ReaderDoorbells {
     pub(super) fn new(publisher: Arc<PublisherState>) -> ReaderDoorbells {
-        ReaderDoorbells {
-            publisher,
-            version: NEVER,
-            version_with_readers: NEVER,
-            readers: Vec::new(),
-        }
+        let (version, readers) = (OUTDATED, Vec::new());
+        ReaderDoorbells { publisher, version, version_with_readers: OUTDATED, readers }
     }
 
     pub(super) fn ring(&mut self) {
@@ -215,13 +232,13 @@ impl ReaderDoorbells {
         ring_each(&self.readers, |reader| reader.subscriber.bell.ring());
     }
 
-    /// Whether the same ones read as when it last looked, and somebody does.
+    /// Whether the list of readers has not changed since the last refresh, and is not empty.
     #[inline]
-    pub(super) fn has_readers_as_before(&self) -> bool {
+    pub(super) fn has_same_readers(&self) -> bool {
         self.version_with_readers == self.publisher.readers.version()
     }
 
-    /// Whether anybody reads at all.
+    /// Whether the publisher has a reader.
     pub(super) fn has_readers(&mut self) -> bool {
         self.refresh();
         !self.readers.is_empty()
@@ -231,7 +248,8 @@ impl ReaderDoorbells {
         if self.version != self.publisher.readers.version() {
             self.version = self.publisher.readers.version();
             self.readers.clone_from(&self.publisher.readers.lock());
-            self.version_with_readers = if self.readers.is_empty() { NEVER } else { self.version };
+            let is_empty = self.readers.is_empty();
+            self.version_with_readers = if is_empty { OUTDATED } else { self.version };
         }
     }
 }

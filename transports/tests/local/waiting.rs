@@ -23,7 +23,7 @@ fn polls_until_it_sleeps(mut poll: impl FnMut(&Context<'_>) -> bool) -> usize {
 }
 
 #[test]
-fn who_waits_looks_as_often_as_it_is_told_and_then_sleeps() {
+fn a_waiter_spins_as_often_as_its_strategy_says() {
     let local = Own::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
@@ -57,7 +57,7 @@ fn who_waits_looks_as_often_as_it_is_told_and_then_sleeps() {
 }
 
 #[test]
-fn who_owes_others_a_ring_ends_its_poll_soon() {
+fn a_task_with_deferred_wakes_spins_less() {
     let local = Own::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
@@ -76,7 +76,7 @@ fn who_owes_others_a_ring_ends_its_poll_soon() {
 }
 
 #[test]
-fn who_never_sleeps_sees_what_comes_without_being_rung() {
+fn a_spinning_reader_needs_no_wake() {
     let local = Own::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
@@ -97,7 +97,7 @@ fn who_never_sleeps_sees_what_comes_without_being_rung() {
 }
 
 #[test]
-fn a_publisher_that_spins_is_refused_at_once_by_a_reader_that_rejects() {
+fn a_spinning_publisher_is_rejected_at_once() {
     let local = Own::open(2);
     let _reader = local.subscribe("reader", Policy::Reject);
     let mut publisher = local.publisher("publisher");
@@ -108,7 +108,7 @@ fn a_publisher_that_spins_is_refused_at_once_by_a_reader_that_rejects() {
 }
 
 #[test]
-fn a_handle_of_no_task_lets_others_run_now_and_then() {
+fn a_handle_without_a_task_yields_by_its_own_count() {
     let local = Own::open(2);
     let mut publisher = local.publisher("publisher");
     let wakes = Arc::new(Wakes::default());
@@ -122,10 +122,10 @@ fn a_handle_of_no_task_lets_others_run_now_and_then() {
 }
 
 #[test]
-fn a_task_yields_when_its_budget_is_spent() {
+fn a_task_yields_when_its_budget_is_exhausted() {
     let local = Own::open(512);
     let mut publisher = local.publisher("publisher");
-    let pulse = TaskBudget::with_budget(7);
+    let pulse = TaskBudget::with_limit(7);
     let mut flushers = [publisher.attach(&pulse)];
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
