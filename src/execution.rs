@@ -56,7 +56,7 @@ impl Default for Execution {
             thread: None,
             class: Class::default(),
             if_refused: PlacementFallback::default(),
-            budget: TaskBudget::BUDGET,
+            budget: TaskBudget::DEFAULT,
             executor: None,
         }
     }
@@ -218,7 +218,7 @@ impl fmt::Display for Execution {
         if self.if_refused == PlacementFallback::Warn {
             write!(f, ", if_refused = \"warn\"")?;
         }
-        if self.budget != TaskBudget::BUDGET {
+        if self.budget != TaskBudget::DEFAULT {
             write!(f, ", budget = {}", self.budget)?;
         }
         match &self.executor {

@@ -33,7 +33,7 @@ impl<'a> Wiring<'a> {
             shared,
             service,
             wait: execution.wait,
-            budget: TaskBudget::with_budget(execution.budget),
+            budget: TaskBudget::with_limit(execution.budget),
             deferred_wakes: Vec::new(),
             inboxes: Vec::new(),
             finishers: Vec::new(),
