@@ -163,7 +163,7 @@ async fn a_node_of_another_user_is_rejected() {
     let (pair, _received) = Pair::new("user");
     let own = rustix::process::geteuid().as_raw();
     let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
-    let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nuser = {user}"));
+    let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nowner = {user}"));
     let start = |name, user| {
         pair.node(&text(user), name, 1, true).unwrap().start(Tokio::current().unwrap()).unwrap()
     };
