@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{Delivery, EgressItem, Policy, Schema, Topic, TopicError};
 
-use crate::harness::{Number, Place, Side, take, until, within};
+use crate::harness::{Number, Side, TestDir, take, until, within};
 
 /// What can have become of a message, by the names of the counters.
 pub(crate) const FATES: [&str; 6] =
@@ -23,12 +23,12 @@ fn topic(capacity: usize) -> Arc<Topic> {
 
 #[tokio::test]
 async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
-    let place = Place::new("accounts-undelivered");
+    let dir = TestDir::new("accounts-undelivered");
     let (there, here) = Side::pair(8, 8);
     let server = Arc::new(there.server_for("here", Policy::Block));
-    there.serve(server.clone(), &place.socket());
+    there.serve(server.clone(), &dir.socket());
     let reader = here.reader();
-    here.read("there", &place.socket(), Policy::Block);
+    here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let mut publisher = there.publisher();
     for value in 0..8 {
@@ -46,14 +46,14 @@ async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
 
 #[tokio::test]
 async fn the_reading_side_counts_every_message() {
-    let place = Place::new("accounts-relay");
+    let dir = TestDir::new("accounts-relay");
     let (there, here) = Side::pair(8, 64);
     let server = there.server_for("here", Policy::DropOldest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(server, &place.socket());
-    here.read("there", &place.socket(), Policy::DropOldest);
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::DropOldest);
     assert!(matches!(within("a gap", reader.recv()).await, Some(Delivery::Gap(_))));
     take(&mut reader, 12..20).await;
     reader.done();

@@ -9,18 +9,18 @@ use mycelium_transports::local::{Delivery, Gap, GapReason, Policy};
 use mycelium_transports::stream::STREAMS;
 use tokio::sync::Semaphore;
 
-use crate::harness::{Number, Place, Side, end, take, until, within};
+use crate::harness::{Number, Side, TestDir, end, take, until, within};
 
 #[tokio::test]
 async fn messages_and_the_end_of_a_topic_arrive() {
     const COUNT: u64 = 100_000;
-    let place = Place::new("exchange-plain");
+    let dir = TestDir::new("exchange-plain");
     let (there, here) = Side::pair(1024, 256);
     let mut reader = here.reader();
     // The reader comes first.
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     tokio::task::yield_now().await;
-    let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
     let mut publisher = there.publisher();
     let control = there.control.clone();
     let writing = tokio::spawn(async move {
@@ -41,11 +41,11 @@ async fn messages_and_the_end_of_a_topic_arrive() {
 
 #[tokio::test]
 async fn a_full_reader_blocks_its_publisher_and_no_other() {
-    let place = Place::new("exchange-full");
+    let dir = TestDir::new("exchange-full");
     let (there, here) = Side::pair(8, 8);
-    let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
     let mut reader = here.reader();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let mut publisher = there.publisher();
     // What fits into its ring, and not one more, though all of it arrives.
@@ -67,14 +67,14 @@ async fn a_full_reader_blocks_its_publisher_and_no_other() {
 
 #[tokio::test]
 async fn an_observer_gets_an_exact_gap_after_its_absence() {
-    let place = Place::new("exchange-observer");
+    let dir = TestDir::new("exchange-observer");
     let (there, here) = Side::pair(8, 64);
     let server = there.server_for("here", Policy::DropOldest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    let serving = there.serve(server, &place.socket());
-    let reading = here.read("there", &place.socket(), Policy::DropOldest);
+    let serving = there.serve(server, &dir.socket());
+    let reading = here.read("there", &dir.socket(), Policy::DropOldest);
     let gap = within("a gap", reader.recv()).await;
     let Some(Delivery::Gap(gap)) = gap else { panic!("a gap comes first: {gap:?}") };
     let Gap { count: 12, exact: true, reason: GapReason::Overwritten, .. } = gap else {
@@ -86,14 +86,14 @@ async fn an_observer_gets_an_exact_gap_after_its_absence() {
 
 #[tokio::test]
 async fn an_announced_latest_reader_gets_gaps_from_before_its_arrival() {
-    let place = Place::new("exchange-latest");
+    let dir = TestDir::new("exchange-latest");
     let (there, here) = Side::pair(8, 64);
     let server = there.server_for("here", Policy::Latest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(server, &place.socket());
-    here.read("there", &place.socket(), Policy::Latest);
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::Latest);
     let gap = within("a gap", reader.recv()).await;
     let Some(Delivery::Gap(gap)) = gap else { panic!("a gap comes first: {gap:?}") };
     assert_eq!((gap.count, gap.exact, gap.reason), (12, true, GapReason::Overwritten));
@@ -102,14 +102,14 @@ async fn an_announced_latest_reader_gets_gaps_from_before_its_arrival() {
 
 #[tokio::test]
 async fn a_reader_with_another_policy_gets_kept_messages_or_a_gap() {
-    let place = Place::new("exchange-policy");
+    let dir = TestDir::new("exchange-policy");
     let (there, here) = Side::pair(64, 64);
     let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(server, &place.socket());
-    here.read("there", &place.socket(), Policy::DropOldest);
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::DropOldest);
     within("they have met", there.control.ready()).await;
     publisher.try_emit(Number { value: 5 }).unwrap();
     publisher.flush();
@@ -122,16 +122,16 @@ async fn a_reader_with_another_policy_gets_kept_messages_or_a_gap() {
 
 #[tokio::test]
 async fn a_reader_that_arrives_during_the_drain_gets_the_rest() {
-    let place = Place::new("exchange-drain");
+    let dir = TestDir::new("exchange-drain");
     let (there, here) = Side::pair(64, 64);
     let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     drop(publisher);
-    there.serve(server, &place.socket());
+    there.serve(server, &dir.socket());
     there.control.drain();
     let mut reader = here.reader();
-    here.read("there", &place.socket(), Policy::Block);
+    here.read("there", &dir.socket(), Policy::Block);
     take(&mut reader, 0..5).await;
     assert_eq!(within("the end", reader.recv()).await, None);
     within("all has ended", there.control.ended()).await;
@@ -139,10 +139,10 @@ async fn a_reader_that_arrives_during_the_drain_gets_the_rest() {
 
 #[tokio::test]
 async fn an_unpolled_client_is_not_ready() {
-    let place = Place::new("exchange-ready");
+    let dir = TestDir::new("exchange-ready");
     let here = Side::new("here", 2, 8);
     let interests = vec![here.interest(Policy::Block)];
-    let reading = here.client("there", &place.socket(), interests).run().unwrap();
+    let reading = here.client("there", &dir.socket(), interests).run().unwrap();
     assert_eq!(here.control.ready().now_or_never(), None, "nobody has met anybody");
     drop(reading);
 }
@@ -157,11 +157,11 @@ struct Other {
 /// Both sides are told of it in the same way.
 #[tokio::test]
 async fn a_rejected_topic_counts_as_found_on_both_sides() {
-    let place = Place::new("exchange-digest");
+    let dir = TestDir::new("exchange-digest");
     let (there, mut here) = Side::pair(8, 8);
     here.carry::<Other>(8);
-    there.serve(there.server_for("here", Policy::Block), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     within("the reader knows", here.control.ready()).await;
     within("so does the server", there.control.ready()).await;
 }
@@ -172,11 +172,11 @@ async fn streams_stay_apart_when_publishers_start_and_end() {
     const WRITERS: u64 = 8;
     const PUBLISHERS: u64 = 300;
     const EACH: u64 = 3;
-    let place = Place::new("exchange-mix");
+    let dir = TestDir::new("exchange-mix");
     let (there, here) = Side::pair(64, 64);
     let mut reader = here.reader();
-    there.serve(there.server_for("here", Policy::Block), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     // These have half of the link's streams, and the topic does not end in between.
     let stays = |n| there.numbers.publisher::<Number>("stays", 1 << 40 | n).unwrap();
@@ -216,7 +216,7 @@ async fn streams_stay_apart_when_publishers_start_and_end() {
 
 #[tokio::test]
 async fn publishers_beyond_the_stream_limit_take_turns() {
-    let place = Place::new("exchange-streams");
+    let dir = TestDir::new("exchange-streams");
     let (there, here) = Side::pair(8, 8);
     let server = there.server_for("here", Policy::Block);
     let mut reader = here.reader();
@@ -226,8 +226,8 @@ async fn publishers_beyond_the_stream_limit_take_turns() {
     for (value, publisher) in (0..).zip(&mut publishers) {
         publisher.try_emit(Number { value }).unwrap();
     }
-    there.serve(server, &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     for count in 0..many {
         if count + 1 == many {
             there.notices.until("crowded", "waits until another ends").await;

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::harness::{
-    Notices, Number, PATIENCE, Place, Side, Tick, connect, end, frame, hear, hello, say, subscribe,
-    until,
+    Notices, Number, PATIENCE, Side, TestDir, Tick, connect, end, frame, hear, hello, say,
+    subscribe, until,
 };
 
 const STRANGERS: usize = 1000;
@@ -102,7 +102,7 @@ fn impatient(name: &str, boot: u64, capacity: usize) -> Side {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn good_clients_lose_nothing_beside_a_thousand_bad_ones() {
-    let place = Place::new("strangers");
+    let dir = TestDir::new("strangers");
     let mut there = impatient("there", 1, 256);
     there.config.handshakes = STRANGERS;
     there.config.per_process = STRANGERS;
@@ -111,13 +111,13 @@ async fn good_clients_lose_nothing_beside_a_thousand_bad_ones() {
     for reader in &good {
         server.announce(reader, &there.numbers, Policy::Block).unwrap();
     }
-    let serving = there.serve(server, &place.socket());
+    let serving = there.serve(server, &dir.socket());
 
     let mut reading = Vec::new();
     for (me, name) in good.iter().enumerate() {
         let here = impatient(name, 10 + me as u64, 64);
         let mut numbers = here.reader();
-        let dialing = here.read("there", &place.socket(), Policy::Block);
+        let dialing = here.read("there", &dir.socket(), Policy::Block);
         reading.push(tokio::spawn(async move {
             let mut next = 0;
             while let Some(delivery) = numbers.recv().await {
@@ -143,7 +143,7 @@ async fn good_clients_lose_nothing_beside_a_thousand_bad_ones() {
     });
     let mut numbers = there.numbers.publisher::<Number>("counter", 8).unwrap();
     let bad = tokio::spawn({
-        let path = place.socket();
+        let path = dir.socket();
         async move {
             let (mut crowd, mut staying) = (JoinSet::new(), Vec::new());
             for me in 0..STRANGERS {

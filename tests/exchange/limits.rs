@@ -13,40 +13,40 @@ use mycelium_transports::stream::{STREAMS, TOPICS};
 use tokio::time::Instant;
 
 use crate::harness::{
-    Number, PATIENCE, Place, Side, Wire, connect, end, hear, hello, say, take, until, within,
+    Number, PATIENCE, Side, TestDir, Wire, connect, end, hear, hello, say, take, until, within,
 };
 
 #[tokio::test]
 async fn a_client_with_too_many_interests_is_refused() {
-    let place = Place::new("limits-interests");
+    let dir = TestDir::new("limits-interests");
     let here = Side::new("here", 1, 8);
     let interests = |count| vec![here.interest(Policy::Block); count];
-    let run = |count| here.client("there", &place.socket(), interests(count)).run();
+    let run = |count| here.client("there", &dir.socket(), interests(count)).run();
     assert!(run(TOPICS).is_ok());
     assert!(run(TOPICS + 1).is_err());
 }
 
 #[tokio::test]
 async fn a_client_with_too_many_distinct_topics_is_refused() {
-    let place = Place::new("limits-topics");
+    let dir = TestDir::new("limits-topics");
     let here = Side::new("here", 2, 8);
     let interests = (0..1 + TOPICS).map(|number| {
         let (name, schema) = (format!("numbers-{number}"), Schema::of::<Number>());
         let topic = Topic::new(&name, schema, 8, here.counters.clone()).unwrap();
         TopicInterest { topic, policy: Policy::Block }
     });
-    assert!(here.client("there", &place.socket(), interests.collect()).run().is_err());
+    assert!(here.client("there", &dir.socket(), interests.collect()).run().is_err());
 }
 
 #[tokio::test]
 async fn pending_handshakes_are_limited() {
-    let place = Place::new("limits-handshake");
+    let dir = TestDir::new("limits-handshake");
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 2;
-    there.serve(there.server(None), &place.socket());
+    there.serve(there.server(None), &dir.socket());
     // All of them are there before the server looks.
     let strangers: Vec<UnixStream> =
-        (0..8).map(|_| unix::connect(&place.socket()).unwrap()).collect();
+        (0..8).map(|_| unix::connect(&dir.socket()).unwrap()).collect();
     until("the oldest have gone", || there.notices.count("down", "") == 6).await;
     assert_eq!(there.link("there", "evicted"), 6);
     drop(strangers);
@@ -54,16 +54,16 @@ async fn pending_handshakes_are_limited() {
 
 #[tokio::test]
 async fn connections_are_limited_and_rejections_are_reported() {
-    let place = Place::new("limits-room");
+    let dir = TestDir::new("limits-room");
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 3;
     there.config.connections = 8;
     // They stay until they are told to go.
     there.config.handshake = PATIENCE;
-    let serving = there.serve(there.server(None), &place.socket());
+    let serving = there.serve(there.server(None), &dir.socket());
     let mut mute = Vec::new();
     for _ in 0..23 {
-        mute.push(connect(&place.socket()).await);
+        mute.push(connect(&dir.socket()).await);
     }
     for mut evicted in mute.drain(..20) {
         hear(&mut evicted).await;
@@ -76,14 +76,14 @@ async fn connections_are_limited_and_rejections_are_reported() {
     until("all have gone", || notices.count("down", "") == 23).await;
     let mut known = Vec::new();
     for me in 0..8 {
-        let mut stream = connect(&place.socket()).await;
+        let mut stream = connect(&dir.socket()).await;
         let node = format!("known-{me}-");
         say(&mut stream, &hello(&node, 1, 1)).await;
         notices.until("up", &node).await;
         known.push(stream);
     }
     for _ in 0..20 {
-        let mut refused = connect(&place.socket()).await;
+        let mut refused = connect(&dir.socket()).await;
         say(&mut refused, &hello("one-too-many", 1, 1)).await;
         hear(&mut refused).await;
     }
@@ -92,7 +92,7 @@ async fn connections_are_limited_and_rejections_are_reported() {
     assert_eq!((notices.count("up", ""), there.link("there", "turned_away")), (8, 20));
     drop(known.pop());
     notices.until("down", "known-7-").await;
-    let mut last = connect(&place.socket()).await;
+    let mut last = connect(&dir.socket()).await;
     say(&mut last, &hello("last", 1, 1)).await;
     notices.until("up", "last").await;
     end(&[&there], [serving]).await;
@@ -100,14 +100,14 @@ async fn connections_are_limited_and_rejections_are_reported() {
 
 #[tokio::test]
 async fn a_client_that_is_rejected_again_pauses_longer() {
-    let place = Place::new("limits-namesake");
+    let dir = TestDir::new("limits-namesake");
     let (there, here) = Side::pair(8, 8);
     let namesake = Side::new("here", 3, 8);
-    there.serve(there.server(None), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(there.server(None), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     here.notices.until("up", "").await;
     let began = Instant::now();
-    namesake.read("there", &place.socket(), Policy::Block);
+    namesake.read("there", &dir.socket(), Policy::Block);
     until("it was turned away", || namesake.notices.count("down", "") >= 8).await;
     // With pauses that double from 10 ms, less up to a half, these are at least 5, 10, 20 … 320 ms.
     let took = began.elapsed();
@@ -116,14 +116,14 @@ async fn a_client_that_is_rejected_again_pauses_longer() {
 
 #[tokio::test]
 async fn remote_readers_leave_room_for_local_publishers() {
-    let place = Place::new("limits-readers");
+    let dir = TestDir::new("limits-readers");
     let there = Side::new("there", 1, 8);
-    there.serve(there.server(None), &place.socket());
+    there.serve(there.server(None), &dir.socket());
     let mut strangers = Vec::new();
     for name in ["one", "two", "three"] {
         let side = Side::new(name, 2, 8);
         let client =
-            side.client("there", &place.socket(), vec![side.interest(Policy::Block); TOPICS]);
+            side.client("there", &dir.socket(), vec![side.interest(Policy::Block); TOPICS]);
         tokio::spawn(client.run().unwrap());
         strangers.push(side);
     }
@@ -138,7 +138,7 @@ async fn remote_readers_leave_room_for_local_publishers() {
 /// A peer whose publishers come and go, and a reader who does not look.
 #[tokio::test]
 async fn ended_streams_that_are_not_read_are_bounded() {
-    let place = Place::new("limits-ended");
+    let dir = TestDir::new("limits-ended");
     let (mut there, mut here) = (Side::new("there", 1, 8), Side::counting("here", 2, 1 << 14, 512));
     for side in [&mut there, &mut here] {
         side.config.confirm = Duration::from_millis(1);
@@ -146,8 +146,8 @@ async fn ended_streams_that_are_not_read_are_bounded() {
     }
     let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
-    there.serve(server.clone(), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(server.clone(), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let _stays = there.numbers.publisher::<Number>("stays", 1 << 40).unwrap();
     let all = async {
@@ -175,10 +175,10 @@ async fn ended_streams_that_are_not_read_are_bounded() {
 /// What a peer calls itself stands in counters, where own names are checked for the same reason.
 #[tokio::test]
 async fn a_peer_name_cannot_forge_counter_labels() {
-    let place = Place::new("limits-label");
+    let dir = TestDir::new("limits-label");
     let (there, here) = (Side::new("there", 1, 8), Side::new("x role=reader\nlink=y", 2, 8));
-    there.serve(there.server(None), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(there.server(None), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     let met = || there.notices.count("up", "") + there.notices.count("turned away", "") > 0;
     until("they have met", met).await;
     for line in there.counters.read().iter().filter(|line| line.kind == Kind::Link) {
@@ -189,16 +189,16 @@ async fn a_peer_name_cannot_forge_counter_labels() {
 /// Bytes of any kind, in any number of connections, disturb nobody who reads.
 #[tokio::test]
 async fn garbage_disturbs_no_reader() {
-    let place = Place::new("limits-garbage");
+    let dir = TestDir::new("limits-garbage");
     let (there, here) = Side::pair(16, 16);
     let mut reader = here.reader();
-    there.serve(there.server_for("here", Policy::Block), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     within("they have met", there.control.ready()).await;
     // What a proper reader says, to be spoiled.
     let stranger = Side::new("stranger", 3, 8);
     let wire = Wire::new();
-    stranger.read_over(&wire, &place.socket(), Policy::Block);
+    stranger.read_over(&wire, &dir.socket(), Policy::Block);
     within("the stranger is served", stranger.control.ready()).await;
     stranger.control.drain();
     within("it has gone", stranger.control.ended()).await;
@@ -209,8 +209,8 @@ async fn garbage_disturbs_no_reader() {
     for value in 0..2000 {
         let mut bytes = proper.clone();
         for _ in 0..random.usize(..4) {
-            let place = random.usize(..bytes.len());
-            bytes[place] = random.u8(..);
+            let index = random.usize(..bytes.len());
+            bytes[index] = random.u8(..);
         }
         if random.usize(..3) == 0 {
             bytes.truncate(random.usize(..bytes.len()));
@@ -218,7 +218,7 @@ async fn garbage_disturbs_no_reader() {
         if random.usize(..5) == 0 {
             bytes.extend((0..random.usize(..300)).map(|byte| (byte * 31) as u8));
         }
-        let mut socket = unix::connect(&place.socket()).unwrap();
+        let mut socket = unix::connect(&dir.socket()).unwrap();
         _ = socket.write(&bytes);
         within("room", publisher.emit(Number { value })).await.unwrap();
         take(&mut reader, value..value + 1).await;

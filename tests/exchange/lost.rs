@@ -10,11 +10,11 @@ use mycelium_transports::local::{Delivery, Policy, Publisher};
 use tokio::task::JoinHandle;
 
 use crate::accounts::{FATES, fates};
-use crate::harness::{Number, Place, Side, Wire, take, until, within};
+use crate::harness::{Number, Side, TestDir, Wire, take, until, within};
 
 #[tokio::test]
 async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_the_end() {
-    let place = Place::new("lost-unconfirmed");
+    let dir = TestDir::new("lost-unconfirmed");
     let (there, here) = Side::pair(64, 64);
     let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
@@ -24,8 +24,8 @@ async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_
     let wire = Wire::new();
     // Who it is, and what it wants; not that anything has arrived.
     wire.limit_up(Some(2));
-    there.serve(server, &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(server, &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     take(&mut reader, 0..3).await;
     wire.until_held("the reader confirms").await;
     wire.cut().await;
@@ -34,13 +34,13 @@ async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_
 
 #[tokio::test]
 async fn a_lost_end_is_sent_again_without_a_gap() {
-    let place = Place::new("lost-end");
+    let dir = TestDir::new("lost-end");
     let (there, here) = Side::pair(64, 64);
     let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(server.clone(), &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(server.clone(), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     take(&mut reader, 0..3).await;
@@ -55,12 +55,12 @@ async fn a_lost_end_is_sent_again_without_a_gap() {
 
 #[tokio::test]
 async fn the_end_of_a_topic_is_sent_again_after_a_lost_connection() {
-    let place = Place::new("lost-ended");
+    let dir = TestDir::new("lost-ended");
     let (there, here) = Side::pair(64, 64);
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(there.server_for("here", Policy::Block), &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     let publisher = there.publisher();
     within("both have met", there.control.ready()).await;
     wire.limit_down(Some(0));
@@ -115,14 +115,14 @@ fn eager(side: &mut Side) {
 /// Whenever the connection is lost, all comes once and in order, and both sides account for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_connection_losses_lose_and_double_nothing() {
-    let place = Place::new("lost-cuts");
+    let dir = TestDir::new("lost-cuts");
     let (there, mut here) = Side::pair(64, 16);
     eager(&mut here);
     let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(server.clone(), &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(server.clone(), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     let publisher = there.publisher();
     // Half of what is said is lost on its way.
     let limit = |wire: &Wire, round| wire.limit_up((round % 3 != 0).then_some(round % 2));
@@ -152,7 +152,7 @@ pub(crate) struct Big {
 
 /// Gaps are exact and messages whole, whenever the connection is lost and however far they are then.
 async fn big_ones_with_cuts(name: &str, policy: Policy) {
-    let place = Place::new(name);
+    let dir = TestDir::new(name);
     let (mut there, mut here) = Side::pair(16, 16);
     for side in [&mut there, &mut here] {
         side.carry::<Big>(16);
@@ -162,8 +162,8 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
     }
     let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
     let wire = Wire::new();
-    there.serve(there.server_for("here", policy), &place.socket());
-    here.read_over(&wire, &place.socket(), policy);
+    there.serve(there.server_for("here", policy), &dir.socket());
+    here.read_over(&wire, &dir.socket(), policy);
     let publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     let limit = |wire: &Wire, round| wire.limit_down((round % 3 != 0).then_some(round % 4));
     let cutting = cut_often(wire, limit);

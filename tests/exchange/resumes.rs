@@ -10,7 +10,7 @@ use mycelium_transports::counters::Kind;
 use mycelium_transports::local::Policy;
 
 use crate::harness::{
-    Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,
+    Number, Side, TestDir, connect, end, frame, hello, say, subscribe, until, within,
 };
 
 /// The publisher's epoch, how many messages there are, and how many are confirmed.
@@ -101,18 +101,18 @@ impl Peer {
 /// A server of which the reader `here`, boot 1, has got all messages, and confirmed some of them.
 struct Scene {
     there: Side,
-    place: Place,
+    dir: TestDir,
     connections: usize,
 }
 
 impl Scene {
     async fn new(name: &str) -> (Scene, impl Sized) {
-        let place = Place::new(name);
+        let dir = TestDir::new(name);
         let there = Side::new("there", 1, 64);
-        let serving = there.serve(there.server_for("here", Policy::Block), &place.socket());
+        let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
         let mut publisher = there.publisher();
         (0..COUNT).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-        let mut scene = Scene { there, place, connections: 0 };
+        let mut scene = Scene { there, dir, connections: 0 };
         let mut peer = scene.connect(1, &[]).await;
         let heard = peer.all().await;
         let Heard::Stream { number, first: 0 } = heard[0] else { panic!("{heard:?}") };
@@ -127,7 +127,7 @@ impl Scene {
 
     async fn connect(&mut self, boot: u64, resumes: &[u64]) -> Peer {
         self.connections += 1;
-        Peer::new(&self.place.socket(), boot, resumes).await
+        Peer::new(&self.dir.socket(), boot, resumes).await
     }
 
     async fn lose(&self, peer: Peer) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mycelium_transports::local::{Delivery, Policy, Subscription};
 
-use crate::harness::{Number, Place, Side, end, take, until, within};
+use crate::harness::{Number, Side, TestDir, end, take, until, within};
 
 /// Takes numbers that come a second time.
 async fn take_again(reader: &mut Subscription<Number>, numbers: std::ops::Range<u64>) {
@@ -17,12 +17,12 @@ async fn take_again(reader: &mut Subscription<Number>, numbers: std::ops::Range<
 
 #[tokio::test]
 async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
-    let place = Place::new("exchange-slowest");
+    let dir = TestDir::new("exchange-slowest");
     let (there, here) = Side::pair(64, 64);
     let server = Arc::new(there.server_for("here", Policy::Block));
-    let serving = there.serve(server.clone(), &place.socket());
+    let serving = there.serve(server.clone(), &dir.socket());
     let (mut fast, mut slow) = (here.reader(), here.reader());
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     take(&mut fast, 0..20).await;
@@ -39,7 +39,7 @@ async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
 
     let next = Side::new("here", 3, 64);
     let (mut fast, mut slow) = (next.reader(), next.reader());
-    let reading = next.read("there", &place.socket(), Policy::Block);
+    let reading = next.read("there", &dir.socket(), Policy::Block);
     take_again(&mut fast, 7..20).await;
     take_again(&mut slow, 7..20).await;
     fast.done();

@@ -15,13 +15,13 @@ use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, con
 use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong};
 
 /// A directory of its own for each test.
-struct Place(PathBuf);
+struct TestDir(PathBuf);
 
-impl Place {
-    fn new(test: &str) -> Place {
+impl TestDir {
+    fn new(test: &str) -> TestDir {
         let path = std::env::temp_dir().join(format!("mycelium-{}-{test}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
-        Place(path)
+        TestDir(path)
     }
 
     fn socket(&self) -> PathBuf {
@@ -29,7 +29,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -49,40 +49,40 @@ fn mode(path: &PathBuf) -> u32 {
 
 #[test]
 fn directory_and_socket_are_closed_to_others() {
-    let place = Place::new("closed");
-    let bound = BoundSocket::at(place.socket()).unwrap();
-    assert_eq!((mode(&place.0), mode(&place.socket())), (0o700, 0o600));
+    let dir = TestDir::new("closed");
+    let bound = BoundSocket::at(dir.socket()).unwrap();
+    assert_eq!((mode(&dir.0), mode(&dir.socket())), (0o700, 0o600));
     connect(bound.path()).unwrap();
     drop(bound);
-    assert!(!place.socket().exists(), "nothing is left but the lock");
-    assert_eq!(connect(&place.socket()).unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!dir.socket().exists(), "nothing is left but the lock");
+    assert_eq!(connect(&dir.socket()).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
 fn a_live_socket_is_never_taken_away() {
-    let place = Place::new("live");
-    let bound = BoundSocket::at(place.socket()).unwrap();
-    let refused = BoundSocket::at(place.socket()).unwrap_err();
+    let dir = TestDir::new("live");
+    let bound = BoundSocket::at(dir.socket()).unwrap();
+    let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
     connect(bound.path()).unwrap();
     drop(bound);
-    BoundSocket::at(place.socket()).unwrap();
+    BoundSocket::at(dir.socket()).unwrap();
 }
 
 #[test]
 fn a_listener_without_a_lock_is_live_too() {
-    let place = Place::new("lockless");
-    drop(BoundSocket::at(place.socket()).unwrap());
-    let _listener = UnixListener::bind(place.socket()).unwrap();
-    let refused = BoundSocket::at(place.socket()).unwrap_err();
+    let dir = TestDir::new("lockless");
+    drop(BoundSocket::at(dir.socket()).unwrap());
+    let _listener = UnixListener::bind(dir.socket()).unwrap();
+    let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
 }
 
 /// This test's program again, as a process that listens until it is killed.
-fn listener(place: &Place) -> Child {
+fn listener(dir: &TestDir) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "listens_until_it_is_killed", "--ignored", "--nocapture"])
-        .env("MYCELIUM_TEST_SOCKET", place.socket())
+        .env("MYCELIUM_TEST_SOCKET", dir.socket())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -106,48 +106,48 @@ fn listens_until_it_is_killed() {
 
 #[test]
 fn the_socket_of_a_dead_process_is_replaced() {
-    let place = Place::new("dead");
-    let mut child = listener(&place);
-    let refused = BoundSocket::at(place.socket()).unwrap_err();
+    let dir = TestDir::new("dead");
+    let mut child = listener(&dir);
+    let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
 
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(place.socket().exists(), "it had no time to remove it");
-    let bound = BoundSocket::at(place.socket()).unwrap();
+    assert!(dir.socket().exists(), "it had no time to remove it");
+    let bound = BoundSocket::at(dir.socket()).unwrap();
     connect(bound.path()).unwrap();
 }
 
 #[test]
 fn a_file_that_is_not_a_socket_is_kept() {
-    let place = Place::new("occupied");
-    drop(BoundSocket::at(place.socket()).unwrap());
-    fs::write(place.socket(), "mine").unwrap();
-    let refused = BoundSocket::at(place.socket()).unwrap_err();
+    let dir = TestDir::new("occupied");
+    drop(BoundSocket::at(dir.socket()).unwrap());
+    fs::write(dir.socket(), "mine").unwrap();
+    let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::Occupied { .. }), "{refused}");
-    assert_eq!(fs::read_to_string(place.socket()).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(dir.socket()).unwrap(), "mine");
 }
 
 #[test]
 fn a_socket_of_another_process_is_not_removed() {
-    let place = Place::new("replaced");
-    let bound = BoundSocket::at(place.socket()).unwrap();
-    fs::remove_file(place.socket()).unwrap();
-    let _other = UnixListener::bind(place.socket()).unwrap();
+    let dir = TestDir::new("replaced");
+    let bound = BoundSocket::at(dir.socket()).unwrap();
+    fs::remove_file(dir.socket()).unwrap();
+    let _other = UnixListener::bind(dir.socket()).unwrap();
     drop(bound);
-    connect(&place.socket()).unwrap();
+    connect(&dir.socket()).unwrap();
 }
 
 #[test]
 fn a_directory_that_others_can_enter_is_refused() {
-    let place = Place::new("open");
-    fs::create_dir(&place.0).unwrap();
-    fs::set_permissions(&place.0, Permissions::from_mode(0o755)).unwrap();
-    let refused = BoundSocket::at(place.socket()).unwrap_err().to_string();
+    let dir = TestDir::new("open");
+    fs::create_dir(&dir.0).unwrap();
+    fs::set_permissions(&dir.0, Permissions::from_mode(0o755)).unwrap();
+    let refused = BoundSocket::at(dir.socket()).unwrap_err().to_string();
     assert!(refused.contains("open to other users"), "{refused}");
 
-    let link = Place::new("link");
-    symlink(&place.0, &link.0).unwrap();
+    let link = TestDir::new("link");
+    symlink(&dir.0, &link.0).unwrap();
     let refused = BoundSocket::at(link.socket()).unwrap_err().to_string();
     fs::remove_file(&link.0).unwrap();
     assert!(refused.contains("is not a directory"), "{refused}");
@@ -155,13 +155,13 @@ fn a_directory_that_others_can_enter_is_refused() {
 
 #[test]
 fn a_lock_that_leads_elsewhere_is_not_followed() {
-    let place = Place::new("lock-link");
-    drop(BoundSocket::at(place.socket()).unwrap());
-    let lock = place.0.join("node.sock.lock");
+    let dir = TestDir::new("lock-link");
+    drop(BoundSocket::at(dir.socket()).unwrap());
+    let lock = dir.0.join("node.sock.lock");
     fs::remove_file(&lock).unwrap();
-    let elsewhere = place.0.join("elsewhere");
+    let elsewhere = dir.0.join("elsewhere");
     symlink(&elsewhere, &lock).unwrap();
-    let refused = BoundSocket::at(place.socket()).unwrap_err();
+    let refused = BoundSocket::at(dir.socket()).unwrap_err();
     assert!(matches!(refused, BindError::System { action: "open", .. }), "{refused}");
     assert!(!elsewhere.exists());
 }
@@ -184,11 +184,11 @@ fn directory_and_socket_have_the_permissions_of_access() {
         (Access::default().users([STRANGER]).group(own_group()), 0o710, 0o660),
     ];
     for (access, directory, socket) in cases {
-        let place = Place::new("access");
-        let _bound = BoundSocket::with_access(place.socket(), access.clone()).unwrap();
-        let found = (mode(&place.0), mode(&place.socket()));
+        let dir = TestDir::new("access");
+        let _bound = BoundSocket::with_access(dir.socket(), access.clone()).unwrap();
+        let found = (mode(&dir.0), mode(&dir.socket()));
         assert_eq!(found, (directory, socket), "{access:?}");
-        assert_eq!(mode(&place.0.join("node.sock.lock")), 0o600, "the lock is nobody else's");
+        assert_eq!(mode(&dir.0.join("node.sock.lock")), 0o600, "the lock is nobody else's");
     }
 }
 
@@ -198,15 +198,15 @@ fn a_directory_is_opened_as_asked_and_refused_if_it_is_more_open() {
     for (before, after) in
         [(0o700, Some(0o711)), (0o711, Some(0o711)), (0o755, None), (0o722, None)]
     {
-        let place = Place::new("opened");
-        fs::create_dir(&place.0).unwrap();
-        fs::set_permissions(&place.0, Permissions::from_mode(before)).unwrap();
-        let bound = BoundSocket::with_access(place.socket(), access.clone());
+        let dir = TestDir::new("opened");
+        fs::create_dir(&dir.0).unwrap();
+        fs::set_permissions(&dir.0, Permissions::from_mode(before)).unwrap();
+        let bound = BoundSocket::with_access(dir.socket(), access.clone());
         match (after, &bound) {
-            (Some(after), Ok(_)) => assert_eq!(mode(&place.0), after),
+            (Some(after), Ok(_)) => assert_eq!(mode(&dir.0), after),
             (None, Err(BindError::Directory { problem, .. })) => {
-                assert!(problem.contains("make it 0711"), "{problem}");
-                assert_eq!(mode(&place.0), before, "it is left as it is");
+                assert!(problem.contains("expected mode 0711"), "{problem}");
+                assert_eq!(mode(&dir.0), before, "it is left as it is");
             }
             _ => panic!("{before:o}: {bound:?}"),
         }
@@ -215,10 +215,10 @@ fn a_directory_is_opened_as_asked_and_refused_if_it_is_more_open() {
 
 #[test]
 fn a_directory_above_that_is_closed_is_named() {
-    let place = Place::new("closed-above");
-    fs::create_dir(&place.0).unwrap();
-    fs::set_permissions(&place.0, Permissions::from_mode(0o700)).unwrap();
-    let inside = place.0.join("run");
+    let dir = TestDir::new("closed-above");
+    fs::create_dir(&dir.0).unwrap();
+    fs::set_permissions(&dir.0, Permissions::from_mode(0o700)).unwrap();
+    let inside = dir.0.join("run");
     for (access, user) in [
         (Access::default().users([STRANGER]), Some(STRANGER)),
         (Access::default().group(own_group()), None),
@@ -227,20 +227,20 @@ fn a_directory_above_that_is_closed_is_named() {
         let BindError::Unreachable { directory, user: found, .. } = &refused else {
             panic!("{refused}")
         };
-        assert_eq!((directory, *found), (&place.0, user));
+        assert_eq!((directory, *found), (&dir.0, user));
         assert_eq!(mode(&inside), 0o700, "it is not opened for nothing");
     }
 }
 
 /// Connects as another user, in a process of its own, and says how that went.
-fn connects_as(user: u32, group: u32, place: &Place) -> String {
+fn connects_as(user: u32, group: u32, dir: &TestDir) -> String {
     // Another user may not reach the directory that tests are built in.
-    let program = place.0.with_extension("exe");
+    let program = dir.0.with_extension("exe");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     let output = Command::new(&program)
         .args(["--exact", "connects_and_says_how_it_went", "--ignored", "--nocapture"])
-        .env("MYCELIUM_TEST_SOCKET", place.socket())
+        .env("MYCELIUM_TEST_SOCKET", dir.socket())
         .current_dir("/")
         .uid(user)
         .gid(group)
@@ -279,9 +279,9 @@ fn other_users_reach_the_socket_if_access_permits() {
         (Access::default().users([STRANGER]).mode(0o600), GROUP, &*denied),
     ];
     for (access, group, expected) in cases {
-        let place = Place::new("others");
-        let bound = BoundSocket::with_access(place.socket(), access.clone()).unwrap();
-        assert_eq!(connects_as(STRANGER, group, &place), expected, "{access:?}");
+        let dir = TestDir::new("others");
+        let bound = BoundSocket::with_access(dir.socket(), access.clone()).unwrap();
+        assert_eq!(connects_as(STRANGER, group, &dir), expected, "{access:?}");
         if expected == "ok" {
             let (stream, _) = bound.socket().unwrap().accept().unwrap();
             let peer = Peer::Unix(Credentials::of(&stream).unwrap());
@@ -294,50 +294,50 @@ fn other_users_reach_the_socket_if_access_permits() {
 
 #[test]
 fn a_vanished_socket_is_restored() {
-    let lock = |place: &Place| place.0.join("node.sock.lock");
-    type Harm = fn(&Place);
+    let lock = |dir: &TestDir| dir.0.join("node.sock.lock");
+    type Harm = fn(&TestDir);
     let harms: [(Harm, bool); 4] = [
         (|_| {}, false),
-        (|place| fs::remove_file(place.socket()).unwrap(), true),
-        (|place| fs::remove_dir_all(&place.0).unwrap(), true),
-        (|place| fs::rename(place.socket(), place.0.join("moved")).unwrap(), true),
+        (|dir| fs::remove_file(dir.socket()).unwrap(), true),
+        (|dir| fs::remove_dir_all(&dir.0).unwrap(), true),
+        (|dir| fs::rename(dir.socket(), dir.0.join("moved")).unwrap(), true),
     ];
     for (harm, expected) in harms {
-        let place = Place::new("vanished");
+        let dir = TestDir::new("vanished");
         let access = Access::default().users([STRANGER]);
-        let mut bound = BoundSocket::with_access(place.socket(), access).unwrap();
-        harm(&place);
+        let mut bound = BoundSocket::with_access(dir.socket(), access).unwrap();
+        harm(&dir);
         assert_eq!(bound.restore().unwrap(), expected);
         assert!(!bound.restore().unwrap(), "once is enough");
-        assert_eq!((mode(&place.0), mode(&place.socket())), (0o711, 0o666));
-        let _connected = connect(&place.socket()).unwrap();
+        assert_eq!((mode(&dir.0), mode(&dir.socket())), (0o711, 0o666));
+        let _connected = connect(&dir.socket()).unwrap();
         bound.socket().unwrap().accept().unwrap();
-        assert!(lock(&place).exists());
-        let refused = BoundSocket::with_access(place.socket(), Access::default().users([STRANGER]));
+        assert!(lock(&dir).exists());
+        let refused = BoundSocket::with_access(dir.socket(), Access::default().users([STRANGER]));
         assert!(matches!(refused, Err(BindError::InUse { .. })), "the lock is held: {refused:?}");
         drop(bound);
-        assert!(!place.socket().exists(), "it is removed as the first one would have been");
+        assert!(!dir.socket().exists(), "it is removed as the first one would have been");
     }
 }
 
 #[test]
 fn a_file_of_another_process_at_the_path_is_kept() {
-    let place = Place::new("displaced");
-    let mut bound = BoundSocket::at(place.socket()).unwrap();
-    fs::remove_file(place.socket()).unwrap();
-    let other = UnixListener::bind(place.socket()).unwrap();
+    let dir = TestDir::new("displaced");
+    let mut bound = BoundSocket::at(dir.socket()).unwrap();
+    fs::remove_file(dir.socket()).unwrap();
+    let other = UnixListener::bind(dir.socket()).unwrap();
     let refused = bound.restore().unwrap_err();
     assert!(matches!(refused, BindError::Displaced { .. }), "{refused}");
-    let _connected = connect(&place.socket()).unwrap();
+    let _connected = connect(&dir.socket()).unwrap();
     other.accept().unwrap();
     // It goes, and the place is free again.
-    fs::remove_file(place.socket()).unwrap();
+    fs::remove_file(dir.socket()).unwrap();
     assert!(bound.restore().unwrap());
 
     // Another process has taken everything over, since the lock had vanished too.
-    fs::remove_dir_all(&place.0).unwrap();
-    let other = BoundSocket::at(place.socket()).unwrap();
-    fs::remove_file(place.socket()).unwrap();
+    fs::remove_dir_all(&dir.0).unwrap();
+    let other = BoundSocket::at(dir.socket()).unwrap();
+    fs::remove_file(dir.socket()).unwrap();
     let refused = bound.restore().unwrap_err();
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
     drop(other);
@@ -346,8 +346,8 @@ fn a_file_of_another_process_at_the_path_is_kept() {
 
 #[test]
 fn a_path_of_the_longest_length_works_and_a_longer_one_is_a_typed_error() {
-    let place = Place::new("long");
-    let longest = place.0.join("x".repeat(LONGEST_PATH - 1 - place.0.as_os_str().len()));
+    let dir = TestDir::new("long");
+    let longest = dir.0.join("x".repeat(LONGEST_PATH - 1 - dir.0.as_os_str().len()));
     let bound = BoundSocket::at(&longest).unwrap();
     connect(bound.path()).unwrap();
 

@@ -8,7 +8,7 @@ use mycelium_transports::endpoint::unix::{AllowedPeers, BoundSocket};
 use mycelium_transports::local::{Policy, Refusal, TryRecv};
 
 use crate::harness::{
-    Number, Place, Side, Tick, connect, end, frame, hello, subscribe, take, until, within,
+    Number, Side, TestDir, Tick, connect, end, frame, hello, subscribe, take, until, within,
 };
 
 /// Type and payload of each frame that is said until the connection is closed or there are so many.
@@ -38,29 +38,29 @@ async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
 #[tokio::test]
 async fn a1_only_named_readers_read_and_no_peer_injects() {
     // Another user: the system says who connects, and who is not on the list is not heard.
-    let place = Place::new("a1-users");
+    let dir = TestDir::new("a1-users");
     let there = Side::new("there", 1, 8);
     let own = rustix::process::geteuid().as_raw();
-    let bound = BoundSocket::at(place.socket()).unwrap();
+    let bound = BoundSocket::at(dir.socket()).unwrap();
     let serving = there.serve_to(there.server(None), bound, AllowedPeers::users([own + 1]));
     let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(place.path()), mode(&place.socket())), (0o700, 0o600));
-    let mut stream = connect(&place.socket()).await;
+    assert_eq!((mode(dir.path()), mode(&dir.socket())), (0o700, 0o600));
+    let mut stream = connect(&dir.socket()).await;
     assert_eq!(frames(&mut stream, 1).await, []);
     there.notices.until("turned away", "").await;
     end(&[&there], [serving]).await;
 
     // Another node of the same user: it gets the topics that name it, or nobody.
-    let place = Place::new("a1-nodes");
+    let dir = TestDir::new("a1-nodes");
     let there = Side::new("there", 1, 8);
     let mut numbers = there.numbers.subscribe::<Number>("local", Policy::Block).unwrap();
     let server = there.server(Some(&["friend".to_owned()]));
-    let serving = there.serve(server, &place.socket());
+    let serving = there.serve(server, &dir.socket());
     let here = Side::new("stranger", 2, 8);
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     here.notices.until("refused", &mycelium_core::link::RejectReason::Forbidden.to_string()).await;
     // And what somebody publishes who was not asked is the end of its link.
-    let mut stream = connect(&place.socket()).await;
+    let mut stream = connect(&dir.socket()).await;
     let message = frame(1, 3, 0, &7_u64.to_le_bytes());
     stream.write_all(&[hello("intruder", 1, 1), message].concat()).await.unwrap();
     there.notices.until("down", "`intruder`").await;
@@ -73,11 +73,11 @@ async fn a1_only_named_readers_read_and_no_peer_injects() {
 async fn a2_a_claimed_length_takes_no_memory() {
     const PEERS: u64 = 100;
     const CLAIM: u32 = 1 << 30;
-    let place = Place::new("a2");
+    let dir = TestDir::new("a2");
     let mut there = Side::new("there", 1, 8);
     there.config.max_frame = CLAIM;
     there.config.per_process = PEERS as usize;
-    let serving = there.serve(there.server(None), &place.socket());
+    let serving = there.serve(there.server(None), &dir.socket());
     let size = || {
         let said = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = said.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
@@ -89,7 +89,7 @@ async fn a2_a_claimed_length_takes_no_memory() {
         let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
         let mut giant = frame(2, 0, 0, &[0; 8]);
         giant[4..8].copy_from_slice(&CLAIM.to_le_bytes());
-        let mut stream = connect(&place.socket()).await;
+        let mut stream = connect(&dir.socket()).await;
         let bytes = [hello(&format!("peer-{peer}"), 1, 1), ping, giant].concat();
         stream.write_all(&bytes).await.unwrap();
         // It answers the ping, so it has read what came with it.
@@ -105,13 +105,13 @@ async fn a2_a_claimed_length_takes_no_memory() {
 /// Each frame that nobody knew was a line in the log, at the speed of who sent it.
 #[tokio::test]
 async fn a3_junk_is_reported_once_per_connection() {
-    let place = Place::new("a3");
+    let dir = TestDir::new("a3");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), &place.socket());
+    let serving = there.serve(there.server(None), &dir.socket());
     // What is said of the link may be unknown, if it need not be understood.
     let unknown = frame(0, 0, 0, &[0xe8, 3, 0, 0, 0, 0, 0, 0]);
     let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    let mut stream = connect(&place.socket()).await;
+    let mut stream = connect(&dir.socket()).await;
     let bytes = [hello("joker", 1, 1), unknown.repeat(10_000), ping].concat();
     stream.write_all(&bytes).await.unwrap();
     assert_eq!(frames(&mut stream, 2).await[1].1[0], 14);
@@ -128,12 +128,12 @@ async fn a3_junk_is_reported_once_per_connection() {
 #[tokio::test]
 async fn a4_a_full_ring_refuses_messages() {
     const CAPACITY: usize = 64;
-    let place = Place::new("a4");
+    let dir = TestDir::new("a4");
     let there = Side::new("there", 1, CAPACITY);
     // It may be waited for.
     let server = there.server(Some(&["lazy".to_owned()]));
-    let serving = there.serve(server, &place.socket());
-    let mut stream = connect(&place.socket()).await;
+    let serving = there.serve(server, &dir.socket());
+    let mut stream = connect(&dir.socket()).await;
     let bytes = [hello("lazy", 1, 1), subscribe::<Number>(0, 8)].concat();
     stream.write_all(&bytes).await.unwrap();
     // It was let in and accepted, and reads no further.
@@ -156,13 +156,13 @@ async fn a4_a_full_ring_refuses_messages() {
 #[tokio::test]
 async fn a5_a_peer_gets_only_topics_it_subscribed_to() {
     const COUNT: u64 = 1000;
-    let place = Place::new("a5");
+    let dir = TestDir::new("a5");
     let (there, here) = Side::pair(64, 64);
     let server = there.server_for("here", Policy::Block);
-    let serving = there.serve(server, &place.socket());
+    let serving = there.serve(server, &dir.socket());
     let mut reader = here.reader();
     let mut ticks = here.ticks.subscribe::<Tick>("reader", Policy::DropOldest).unwrap();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     let mut numbers = there.publisher();
     let mut burst = there.ticks.publisher::<Tick>("burst", 8).unwrap();
     let writing = tokio::spawn(async move {
@@ -184,9 +184,9 @@ async fn a5_a_peer_gets_only_topics_it_subscribed_to() {
 /// Nothing said what the bytes are, in which version, or why one was left.
 #[tokio::test]
 async fn e5_a_rejected_peer_is_told_why() {
-    let place = Place::new("e5");
+    let dir = TestDir::new("e5");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.server(None), &place.socket());
+    let serving = there.serve(there.server(None), &dir.socket());
     let mut another_layout = subscribe::<Number>(0, 8);
     another_layout[24 + 8] ^= 1;
     let mut unknown_topic = subscribe::<Number>(0, 8);
@@ -201,7 +201,7 @@ async fn e5_a_rejected_peer_is_told_why() {
         ([known(), known()].concat(), [2, 0, 2, 0]),
     ];
     for (index, (said, expected)) in cases.into_iter().enumerate() {
-        let mut stream = connect(&place.socket()).await;
+        let mut stream = connect(&dir.socket()).await;
         stream.write_all(&said).await.unwrap();
         let heard = frames(&mut stream, 2).await;
         let kinds: Vec<_> =
@@ -213,7 +213,7 @@ async fn e5_a_rejected_peer_is_told_why() {
     }
     // And the client, if somebody else is at the place.
     let here = Side::new("here", 2, 8);
-    let reading = here.read("elsewhere", &place.socket(), Policy::Block);
+    let reading = here.read("elsewhere", &dir.socket(), Policy::Block);
     here.notices.until("turned away", "expected node `elsewhere`").await;
     end(&[&there, &here], [serving, reading]).await;
 }

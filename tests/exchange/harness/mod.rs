@@ -36,13 +36,13 @@ pub(crate) struct Tick {
 }
 
 /// A directory of this test's own, gone with it.
-pub(crate) struct Place(PathBuf);
+pub(crate) struct TestDir(PathBuf);
 
-impl Place {
-    pub(crate) fn new(name: &str) -> Place {
+impl TestDir {
+    pub(crate) fn new(name: &str) -> TestDir {
         let path = std::env::temp_dir().join(format!("mycelium-{name}-{}", std::process::id()));
         _ = std::fs::remove_dir_all(&path);
-        Place(path)
+        TestDir(path)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -54,7 +54,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDir {
     fn drop(&mut self) {
         _ = std::fs::remove_dir_all(&self.0);
     }

@@ -17,7 +17,8 @@ use mycelium_executor::{Accept, Address, Backoff, Executor, Listener, Peer, Send
 use super::{Pair, Probe, Transport, local};
 use crate::counters::Region;
 use crate::exchange::{
-    Connect, Control, TopicClient, Identity, LinkConfig, Observer, ExportedTopic, TopicServer, TopicInterest,
+    Connect, Control, ExportedTopic, Identity, LinkConfig, Observer, TopicClient, TopicInterest,
+    TopicServer,
 };
 use crate::local::{Policy, Publisher, Subscription, Topic};
 

@@ -2,13 +2,14 @@
 //!
 //! The rest of the runtime uses three types:
 //!
-//! - [`Endpoint`]: an address as the topology says it. Anyone can [connect](Endpoint::connect) to it.
+//! - [`Endpoint`]: an address as the topology says it. Anyone can [connect](Endpoint::connect) to
+//!   it.
 //! - [`BoundEndpoint`]: an endpoint at which this process listens. [`Endpoint::bind`] makes it
 //!   without waiting, so that an error of it is an error of the node's start.
 //! - [`BindError`]: why that failed.
 //!
-//! To add a transport of streams, write a module beside [`unix`] and add an arm to each `match` here.
-//! Links, nodes and the topology do not change.
+//! To add a transport of streams, write a module beside [`unix`] and add an arm to each `match`
+//! here. Links, nodes and the topology do not change.
 
 mod error;
 pub mod unix;
@@ -53,8 +54,8 @@ impl Endpoint {
         }
     }
 
-    /// Connects to the process that listens at this endpoint. The stream belongs to `executor`, where
-    /// the future has to be polled.
+    /// Connects to the process that listens at this endpoint. The stream belongs to `executor`,
+    /// where the future has to be polled.
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) is an error for which the next try may succeed at
     /// once: the process listens, and its queue of connections is full.
@@ -123,9 +124,9 @@ impl BoundEndpoint {
         }
     }
 
-    /// Checks that the address still leads here, and makes it again if it has vanished: the file of a
-    /// Unix socket can be deleted. Returns whether it was made again; the earlier listener cannot be
-    /// reached then.
+    /// Checks that the address still leads here, and makes it again if it has vanished: the file of
+    /// a Unix socket can be deleted. Returns whether it was made again; the earlier listener cannot
+    /// be reached then.
     ///
     /// # Errors
     /// If it has vanished and cannot be made again. The next call tries again.

@@ -34,7 +34,8 @@ impl TopicServer {
                     },
                     Err(error) => self.accept_failed(&error).await,
                 }
-                // The tasks of connections may be in this executor: let them read the names of peers.
+                // The tasks of connections may be in this executor: let them read the names of
+                // peers.
                 yield_now().await;
             }
         };

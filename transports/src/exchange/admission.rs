@@ -1,18 +1,20 @@
-//! Which peers have a connection to a server, and which connection is ended when a new one has no
-//! room.
+//! Admission control: which peers have a connection to a server, and which connection is evicted
+//! when a new one finds no place.
 //!
-//! A connection is *silent* until it has said a name. One that says the name of a reader that was announced has a place
-//! that is kept for it. All others, pending or of another name, have what is left, and none of them keeps a reader out:
+//! A connection is *pending* until it has sent a name. A connection with the name of an announced
+//! reader has a reserved place. All others, pending or named, share the rest, and never exclude an
+//! announced reader:
 //!
-//! | peer | how many | when all places are taken |
+//! | peer | limit | when the limit is reached |
 //! | --- | --- | --- |
-//! | an announced reader | one for each name | never: its place is kept |
-//! | another name | `connections` less the announced, `per_process` of one process | it is refused |
-//! | pending | `handshakes`, `per_process` of one process | the oldest of the process that has most of them goes |
+//! | an announced reader | one for each name | never: its place is reserved |
+//! | another name | `connections` less the announced, `per_process` of one process | it is rejected |
+//! | pending | `handshakes`, `per_process` of one process | the oldest of the process that has most of them is evicted |
 //!
-//! When the system has no descriptor or memory for another connection, the oldest pending one goes, or else the oldest of
-//! another name. A connection that has to go holds its descriptor until its task has ended, so no more are accepted while
-//! many are about to.
+//! When the system has no descriptor or memory for another connection, the oldest pending one is
+//! evicted, or else the oldest with a name that was not announced. An evicted connection holds its
+//! descriptor until its task has ended, so the server accepts no connections while many are
+//! leaving.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,21 +31,21 @@ pub(super) struct Admission {
     handshakes: usize,
     per_process: usize,
     state: Mutex<State>,
-    /// A connection has ended.
+    /// Notified when a connection has ended.
     departed: Event,
 }
 
 struct State {
     /// The oldest first.
     pending: VecDeque<Arc<AdmissionTicket>>,
-    /// Those that said a name which was not announced, the oldest first.
+    /// Those with a name that was not announced, the oldest first.
     unannounced: VecDeque<Arc<AdmissionTicket>>,
-    /// How many were told to go and have not gone.
+    /// How many were evicted and have not ended.
     leaving: usize,
     line: Line<LinkValue>,
 }
 
-/// One connection.
+/// What admission control knows of one connection.
 #[derive(Debug)]
 pub(super) struct AdmissionTicket {
     pub(super) peer: Peer,
@@ -52,12 +54,12 @@ pub(super) struct AdmissionTicket {
 }
 
 impl AdmissionTicket {
-    /// Whether the connection has to end.
+    /// Whether the connection was evicted.
     pub(super) fn is_evicted(&self) -> bool {
         self.evicted.load(Ordering::Acquire)
     }
 
-    /// Ready once the connection has to end.
+    /// Ready once the connection is evicted.
     pub(super) async fn evicted(&self) {
         while !self.is_evicted() {
             let leave = self.leave.listen();
@@ -72,7 +74,7 @@ impl AdmissionTicket {
         process(&self.peer)
     }
 
-    /// Whether both are connections of one process, as far as the system tells.
+    /// Whether both are connections of one process, as far as the system reports it.
     fn is_of_process(&self, other: &AdmissionTicket) -> bool {
         self.process().is_some_and(|process| other.process() == Some(process))
     }
@@ -90,7 +92,7 @@ impl Admission {
         }
     }
 
-    /// A new connection, which has said nothing yet. Others go if there are too many.
+    /// A new connection without a name. Older ones are evicted if there are too many.
     pub(super) fn enter(&self, peer: &Peer) -> Arc<AdmissionTicket> {
         let (peer, evicted) = (peer.clone(), AtomicBool::new(false));
         let ticket = Arc::new(AdmissionTicket { peer, evicted, leave: Event::new() });
@@ -102,7 +104,7 @@ impl Admission {
             state.evict(&oldest);
         }
         state.pending.push_back(ticket.clone());
-        // There is an older one, and the new one is the last that goes.
+        // The new one is the youngest, so an older one is evicted.
         if state.pending.len() > self.handshakes
             && let Some(oldest) = state.dispensable()
         {
@@ -111,8 +113,8 @@ impl Admission {
         ticket
     }
 
-    /// A connection has said its name. False if there is no room for it: then it stays among the pending ones for as long
-    /// as it takes to tell it so.
+    /// A connection has sent its name. False if no place is free: it stays pending until it is
+    /// closed.
     pub(super) fn name(
         &self,
         ticket: &Arc<AdmissionTicket>,
@@ -147,8 +149,8 @@ impl Admission {
         self.departed.notify(usize::MAX);
     }
 
-    /// There is neither a descriptor nor memory for another connection: tells one to go that can be done without.
-    /// False if there is none.
+    /// The system has no descriptor or memory for another connection: evicts one. False if all are
+    /// announced readers.
     pub(super) fn make_room(&self) -> bool {
         let mut state = self.state();
         if state.leaving == 0 {
@@ -159,7 +161,7 @@ impl Admission {
         true
     }
 
-    /// Ready once no more than `most` connections that were told to go are left.
+    /// Ready once at most `most` evicted connections have not ended.
     pub(super) async fn until_leaving(&self, most: usize) {
         while self.state().leaving > most {
             let departed = self.departed.listen();
@@ -169,12 +171,12 @@ impl Admission {
         }
     }
 
-    /// Ready once a connection has ended, whichever, after the call.
+    /// Ready once any connection has ended after this call.
     pub(super) fn departure(&self) -> impl Future<Output = ()> {
         self.departed.listen()
     }
 
-    /// How many connections that were told to end may be left when another one is accepted.
+    /// How many evicted connections may be left when another one is accepted.
     pub(super) fn most_leaving(&self) -> usize {
         self.handshakes
     }
@@ -213,7 +215,7 @@ impl State {
     }
 }
 
-/// The process at the other end, if the system tells.
+/// The process at the other end, if the system reports it.
 pub(super) fn process(peer: &Peer) -> Option<u32> {
     match peer {
         Peer::Unix(credentials) => credentials.process,

@@ -53,7 +53,7 @@ struct RemoteTopic {
 }
 
 impl ClientSession {
-    /// Tells the link which topics are read, now and on each later connection.
+    /// Subscribes to the topics, on this connection and on each later one.
     pub(super) fn new<const T: usize, const S: usize>(
         peer: &str,
         interests: &[TopicInterest],
@@ -108,7 +108,7 @@ impl ClientSession {
         self.topics.iter().filter(|topic| topic.is_new).for_each(|_| self.control.found());
     }
 
-    /// The connection has ended: the peer will not answer what it was asked.
+    /// The connection has ended: the peer will not answer requests.
     pub(super) fn disconnected(&mut self) {
         while let Some((topic, mismatch)) = self.queries.abandon() {
             self.report_mismatch(&topic, &mismatch);
@@ -273,12 +273,13 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
                 *place = None;
             }
         }
-        while let Some((topic, mismatch)) = self.queries.ask(now, link) {
+        while let Some((topic, mismatch)) = self.queries.request(now, link) {
             self.report_mismatch(&topic, &mismatch);
         }
         self.answer.retry(now, link);
         if phase > LinkPhase::Run || self.is_over() {
-            // A node that was asked to end may be started again: its publishers keep what it has not taken.
+            // After a requested shutdown the node may be started again: its publishers keep the
+            // messages that it has not taken.
             let is_away = !self.is_over() && self.control.may_come_back();
             let in_flight = || self.streams.iter().flatten().any(IncomingStream::is_in_flight);
             let reason = match is_away {

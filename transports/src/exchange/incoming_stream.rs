@@ -18,13 +18,13 @@ pub(super) struct IncomingStream {
     publisher: RemotePublisher,
     /// How many messages the peer may still send.
     credit: usize,
-    /// On this connection the peer was told that readers ask for messages.
+    /// The demand of the readers was sent on this connection.
     pub(super) has_signaled: bool,
-    /// The link was told that readers are done with the messages before this sequence.
+    /// The messages before this sequence were reported to the link as done.
     done: u64,
     /// The peer has ended the stream.
     ended: bool,
-    /// What has arrived of a message in fragments.
+    /// The fragments of a message that have arrived.
     fragments: Vec<u8>,
     /// The latest message was sent to an earlier process, too.
     redelivered: bool,
@@ -52,9 +52,9 @@ impl IncomingStream {
         }
     }
 
-    /// Whether the peer has ended the stream, and the link was told that readers are done with it.
+    /// Whether the peer has ended the stream, and all of it was reported to the link as done.
     pub(super) fn is_over(&self) -> bool {
-        // As the link was told: readers may have taken more since.
+        // As it was reported: readers may have taken more since.
         self.ended && self.done == self.publisher.next()
     }
 
@@ -83,8 +83,8 @@ impl IncomingStream {
         self.publisher.push_run(shape, bytes).map_err(|_| CloseReason::Protocol)
     }
 
-    /// Takes a fragment of a message, as [`push`](IncomingStream::push) does. Returns whether it was
-    /// the last one.
+    /// Takes a fragment of a message, as [`push`](IncomingStream::push) does. Returns whether it
+    /// was the last one.
     pub(super) fn push_fragment(
         &mut self,
         fragment: Fragment,
@@ -129,8 +129,8 @@ impl IncomingStream {
         }
     }
 
-    /// Wakes readers for what arrived, and tells the link how much room they made and what they are
-    /// done with. Has the waker called when that changes.
+    /// Wakes readers for new messages, and reports to the link the slots that they freed and the
+    /// messages that they are done with. Has the waker called when these change.
     pub(super) fn update<const T: usize, const S: usize>(
         &mut self,
         now: Duration,
@@ -145,8 +145,8 @@ impl IncomingStream {
         }
     }
 
-    /// Tells the link what readers have done. Returns whether it has to hear of the next change at
-    /// once.
+    /// Reports progress of the readers to the link. Returns whether the next change must be
+    /// reported at once.
     fn report<const T: usize, const S: usize>(
         &mut self,
         now: Duration,

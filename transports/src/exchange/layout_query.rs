@@ -1,4 +1,5 @@
-//! Asks a peer for the layout of a topic that differs from the layout here, and answers such questions.
+//! Requests the layout of a topic from a peer where it differs from the layout here, and answers
+//! such requests.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,44 +11,44 @@ use mycelium_core::link::{Link, Name, SendError};
 use super::layout::{LONGEST_FORM, LayoutMismatch};
 use crate::local::Topic;
 
-/// How long a peer has to send its layout.
+/// How long a peer has to send a layout.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 
-/// The topics whose layout differs at the peer. It is asked for one layout at a time.
+/// The topics whose layout differs at the peer. One layout is requested at a time.
 #[derive(Default)]
 pub(super) struct LayoutQueries(VecDeque<LayoutQuery>);
 
 struct LayoutQuery {
     topic: Arc<Topic>,
     peer_digest: Digest,
-    /// What the peer has sent of its layout so far.
+    /// The bytes of the layout that have arrived.
     form: Vec<u8>,
-    /// When to stop waiting; set by the first question.
+    /// When to stop waiting; set by the first request.
     deadline: Option<Duration>,
-    /// The peer was asked and has not answered.
-    is_asked: bool,
+    /// A request was sent and not answered.
+    is_requested: bool,
 }
 
 impl LayoutQueries {
-    /// The peer has rejected a topic because its layout differs. It may reject the topic again while
-    /// it is still being asked: one query is enough.
+    /// The peer has rejected a topic because its layout differs. It may reject the topic again
+    /// while this query is under way: one query is enough.
     pub(super) fn add(&mut self, topic: Arc<Topic>, peer_digest: Digest) {
         if self.0.iter().all(|known| known.topic.name() != topic.name()) {
-            let (form, deadline, is_asked) = (Vec::new(), None, false);
-            self.0.push_back(LayoutQuery { topic, peer_digest, form, deadline, is_asked });
+            let (form, deadline, is_requested) = (Vec::new(), None, false);
+            self.0.push_back(LayoutQuery { topic, peer_digest, form, deadline, is_requested });
         }
     }
 
-    /// Asks for the next piece of a layout. Returns a mismatch when the peer does not answer: there
-    /// may be more to do, so call it again then.
-    pub(super) fn ask<const T: usize, const S: usize>(
+    /// Requests the next piece of a layout. Returns a mismatch if the peer does not answer in time:
+    /// call it again then, for the next topic.
+    pub(super) fn request<const T: usize, const S: usize>(
         &mut self,
         now: Duration,
         link: &mut Link<'_, T, S>,
     ) -> Option<(Arc<Topic>, LayoutMismatch)> {
         let query = self.0.front_mut()?;
         let deadline = *query.deadline.get_or_insert(now.saturating_add(DESCRIBE_WITHIN));
-        if now < deadline && query.is_asked {
+        if now < deadline && query.is_requested {
             return None;
         }
         let topic = Name::try_from(query.topic.name()).unwrap_or_default();
@@ -55,7 +56,7 @@ impl LayoutQueries {
         let offset = query.form.len() as u32;
         match link.describe(now, topic, offset) {
             Ok(()) if now < deadline => {
-                query.is_asked = true;
+                query.is_requested = true;
                 None
             }
             Err(SendError::Room { .. }) if now < deadline => None,
@@ -63,31 +64,33 @@ impl LayoutQueries {
         }
     }
 
-    /// The peer has sent a piece of a layout. Returns the mismatch when that was the last piece, or
-    /// not a piece that was asked for.
+    /// The peer has sent a piece of a layout. Returns the mismatch if that was the last piece, or
+    /// not the requested one.
     pub(super) fn on_piece(
         &mut self,
         offset: u32,
         total: u32,
         bytes: &[u8],
     ) -> Option<(Arc<Topic>, LayoutMismatch)> {
-        let query = self.0.front_mut().filter(|first| first.is_asked)?;
+        let query = self.0.front_mut().filter(|first| first.is_requested)?;
         let total = total as usize;
         let is_next = offset as usize == query.form.len() && !bytes.is_empty();
         if !is_next || total > LONGEST_FORM {
             return self.finish(false);
         }
-        query.is_asked = false;
+        query.is_requested = false;
         query.form.extend_from_slice(bytes);
         if query.form.len() >= total { self.finish(true) } else { None }
     }
 
-    /// The connection has ended: the mismatch of the first topic, as far as the peer has described it.
+    /// The connection has ended: the mismatch of the first topic, as far as the peer has described
+    /// it.
     pub(super) fn abandon(&mut self) -> Option<(Arc<Topic>, LayoutMismatch)> {
         self.finish(false)
     }
 
-    /// The mismatch of the first topic. It names a field only if the peer has sent all of its layout.
+    /// The mismatch of the first topic. It names a field only if the peer has sent all of its
+    /// layout.
     fn finish(&mut self, is_whole: bool) -> Option<(Arc<Topic>, LayoutMismatch)> {
         let LayoutQuery { topic, peer_digest, form, .. } = self.0.pop_front()?;
         let form = is_whole.then_some(&*form);
@@ -96,7 +99,7 @@ impl LayoutQueries {
     }
 }
 
-/// The answer to a peer that has asked for a layout, until the link has room for it.
+/// The answer to a peer that has requested a layout, until the send buffer has room for it.
 #[derive(Default)]
 pub(super) struct LayoutAnswer(Option<(Option<&'static Descriptor>, u32)>);
 

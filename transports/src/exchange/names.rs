@@ -1,7 +1,7 @@
-//! Whether a peer may call itself what it does.
+//! Which names a peer may have.
 //!
-//! A name is what a process of an allowed user says it is, unless it is bound: to a user, by the topology, or to a
-//! process, by whoever started it.
+//! A peer chooses its name itself, unless the name is bound: to a user, by the topology, or to a
+//! process, by the launcher.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::admission::process;
 use super::control::Control;
 
-/// The users to whom nodes' names are bound.
+/// The users to which names of nodes are bound.
 #[derive(Debug, Default)]
 pub(super) struct NameBindings {
     users: BTreeMap<String, u32>,
@@ -35,7 +35,7 @@ impl NameBindings {
         self.users.insert(node.to_owned(), user);
     }
 
-    /// Whether a peer may have a name at the node `own`.
+    /// Checks that a peer may have a name at the node `own`.
     pub(super) fn check(
         &self,
         own: &str,
@@ -63,8 +63,8 @@ impl NameBindings {
     }
 }
 
-/// Whether a peer is a process, or belongs to the group that this process leads: what was started may be a script that
-/// starts the node.
+/// Whether a peer is a process, or belongs to the process group that it leads: the launcher may
+/// have started a script that starts the node.
 fn is_of(peer: &Peer, bound: u32) -> bool {
     let Some(process) = process(peer) else { return false };
     process == bound || group_of(process) == Some(bound)

@@ -1,4 +1,4 @@
-//! What becomes of links, for who wants to log or show it.
+//! Events of links, for logs and tests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,142 +12,150 @@ use crate::endpoint::Endpoint;
 use crate::local::Undelivered;
 use crate::stream::DriveError;
 
-/// Something happened to a link.
+/// An event of a link.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice<'a> {
-    /// There is a connection, and both sides know each other.
+    /// The handshake is complete.
     Connected {
         /// The other node.
         peer: &'a str,
     },
     /// A connection has ended.
     Disconnected {
-        /// The other node; empty if it never said who it is.
+        /// The other node; empty if it never sent its name.
         peer: &'a str,
-        /// Why.
+        /// The reason.
         error: &'a DriveError,
     },
-    /// There is no connection, and after a pause the next is tried.
+    /// An attempt to connect failed. The next one follows after a pause.
     Unreachable {
         /// The other node.
         peer: &'a str,
-        /// Why not.
+        /// The reason.
         error: &'a std::io::Error,
-        /// How long the pause is.
+        /// The pause.
         pause: Duration,
     },
-    /// The other node has ended for good, and there is no connection to it: nothing more is read from it.
+    /// The other node will not run again, and is not connected: nothing more is read from it.
     PeerEnded {
         /// The other node.
         peer: &'a str,
     },
-    /// A topic is not had, and is asked for again with the next connection.
+    /// The peer has rejected a subscription. The next connection subscribes again.
     TopicRefused {
         /// The other node.
         peer: &'a str,
         /// The topic.
         topic: &'a str,
-        /// Why.
+        /// The reason.
         reason: RejectReason,
     },
-    /// A topic that is read here has another layout at the peer: no other try will make it readable.
+    /// A topic that is read here has another layout at the peer. Another attempt cannot succeed.
     TopicLayoutDiffers {
         /// The other node.
         peer: &'a str,
         /// The topic.
         topic: &'a str,
-        /// In what the two layouts differ.
+        /// The difference.
         mismatch: &'a LayoutMismatch,
     },
-    /// A peer asked for a topic that has another layout here, and was refused.
+    /// A peer has subscribed to a topic that has another layout here, and was rejected.
     ReaderLayoutDiffers {
         /// The other node.
         peer: &'a str,
         /// The topic.
         topic: &'a str,
-        /// In what the two layouts differ, as far as the peer said.
+        /// The difference, as far as the peer has reported it.
         mismatch: &'a LayoutMismatch,
     },
-    /// A peer reads from as many publishers at once as it can: others wait until one of them ends.
+    /// A peer reads from as many publishers as a link allows: others wait until one of them ends.
     StreamLimit {
         /// The other node.
         peer: &'a str,
-        /// The topic of one that waits.
+        /// The topic of a publisher that waits.
         topic: &'a str,
-        /// How many there can be.
+        /// The limit.
         limit: usize,
     },
-    /// A connection was not let in.
+    /// A connection was rejected.
     PeerRejected {
-        /// The name that the peer gave; empty if it gave none.
+        /// The name that the peer has sent; empty if it has sent none.
         peer: &'a str,
-        /// Whose process it is, if it is the one that connected.
+        /// The process that connected; `None` if this side connected.
         from: Option<&'a Peer>,
-        /// Which kind of reason.
+        /// The kind of reason.
         cause: CloseReason,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
-    /// A message was given up: several processes of its reader in a row have died with it in hand.
+    /// A message became a dead letter: several processes of its reader in a row died while they
+    /// handled it.
     DeadLettered {
         /// The message.
         undelivered: &'a Undelivered,
     },
-    /// The socket that this process listened at is not at its path any more, and cannot be made again for now.
+    /// The address at which this process listened has vanished, and cannot be restored now.
     AddressLost {
         /// Its address.
         endpoint: &'a Endpoint,
-        /// Why not.
+        /// The reason.
         problem: &'a str,
     },
-    /// The socket at this path had vanished, and was made again.
+    /// The address at which this process listens had vanished, and was restored.
     AddressRestored {
         /// Its address.
         endpoint: &'a Endpoint,
     },
-    /// No connection can be accepted for now.
+    /// A connection could not be accepted.
     AcceptFailed {
-        /// Why.
+        /// The reason.
         error: &'a std::io::Error,
     },
 }
 
-/// Is told what becomes of links. It is called between messages, and had better be quick.
+/// Called for each notice. Links call it between messages, so it must not block.
 pub type Observer = Arc<dyn Fn(Notice<'_>) + Send + Sync>;
 
-/// What a peer said is shown with its control characters escaped.
+/// Names that a peer has sent are shown with their control characters escaped.
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |name: &str| name.escape_debug().to_string();
         match self {
-            Notice::Connected { peer } => write!(f, "linked with `{}`", shown(peer)),
+            Notice::Connected { peer } => write!(f, "connected to node `{}`", shown(peer)),
             Notice::Disconnected { peer: "", error } => {
-                write!(f, "a connection ended before it was a link: {error}")
+                write!(f, "a connection ended before its handshake: {error}")
             }
             Notice::Disconnected { peer, error } => {
-                write!(f, "the link with `{}` ended: {error}", shown(peer))
+                write!(f, "disconnected from node `{}`: {error}", shown(peer))
             }
             Notice::Unreachable { peer, error, pause } => {
-                write!(f, "cannot reach `{}`: {error}; next try in {pause:?}", shown(peer))
+                write!(
+                    f,
+                    "cannot connect to node `{}`: {error}; next attempt in {pause:?}",
+                    shown(peer)
+                )
             }
             Notice::PeerEnded { peer } => {
-                write!(f, "`{}` has ended for good: nothing more is read from it", shown(peer))
+                write!(f, "node `{}` will not run again: nothing more is read from it", shown(peer))
             }
             Notice::TopicRefused { peer, topic, reason } => {
-                write!(f, "`{}` refuses topic `{}`: {reason}", shown(peer), shown(topic))
+                write!(f, "node `{}` rejects topic `{}`: {reason}", shown(peer), shown(topic))
             }
             Notice::TopicLayoutDiffers { peer, topic, mismatch } => {
                 let (peer, topic) = (shown(peer), shown(topic));
-                write!(f, "cannot read topic `{topic}` of `{peer}`, another layout: {mismatch}")
+                write!(
+                    f,
+                    "cannot read topic `{topic}` of node `{peer}`, layouts differ: {mismatch}"
+                )
             }
             Notice::ReaderLayoutDiffers { peer, topic, mismatch } => {
                 let (peer, topic) = (shown(peer), shown(topic));
-                write!(f, "`{peer}` cannot read topic `{topic}`, another layout: {mismatch}")
+                write!(f, "node `{peer}` cannot read topic `{topic}`, layouts differ: {mismatch}")
             }
             Notice::StreamLimit { peer, topic, limit } => write!(
                 f,
-                "`{}` reads from {limit} publishers, the most: one of `{}` waits until another ends",
+                "node `{}` reads from {limit} publishers, the limit of a link: a publisher of topic `{}` waits until another one ends",
                 shown(peer),
                 shown(topic)
             ),
@@ -156,7 +164,7 @@ impl fmt::Display for Notice<'_> {
             } => {
                 write!(
                     f,
-                    "message {sequence} of `{}` on topic `{}` is given up: `{}` died with it each time",
+                    "message {sequence} of `{}` on topic `{}` is a dead letter: each process of node `{}` died while it handled the message",
                     shown(publisher),
                     shown(topic),
                     shown(reader)
@@ -169,11 +177,11 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "`{endpoint}` had vanished and was made again")
             }
             Notice::PeerRejected { peer, from, reason, .. } => match (peer, from) {
-                (&"", Some(from)) => write!(f, "{from} was turned away: {reason}"),
+                (&"", Some(from)) => write!(f, "rejected {from}: {reason}"),
                 (peer, Some(from)) => {
-                    write!(f, "`{}` ({from}) was turned away: {reason}", shown(peer))
+                    write!(f, "rejected node `{}` ({from}): {reason}", shown(peer))
                 }
-                (peer, None) => write!(f, "`{}` was turned away: {reason}", shown(peer)),
+                (peer, None) => write!(f, "rejected node `{}`: {reason}", shown(peer)),
             },
             Notice::AcceptFailed { error } => write!(f, "cannot accept connections: {error}"),
         }

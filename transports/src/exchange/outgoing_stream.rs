@@ -1,9 +1,9 @@
 //! One publisher of this process: its messages go from its ring to one remote reader.
 //!
-//! [`StreamState`] is kept with each stream of an [`EgressReader`](crate::local::EgressReader), while
-//! its reader is connected and while it is not. [`send`] hands messages to the link, as far as the
-//! link takes them: a run of messages stays in the ring until the driver writes it to the socket
-//! ([`run_bytes`]), and a single message is copied into the link's buffer.
+//! [`StreamState`] is kept with each stream of an [`EgressReader`](crate::local::EgressReader),
+//! while its reader is connected and while it is not. [`send`] hands messages to the link, as far
+//! as the link takes them: a run of messages stays in the ring until the driver writes it to the
+//! socket ([`run_bytes`]), and a single message is copied into the link's buffer.
 
 use std::time::Duration;
 
@@ -38,19 +38,20 @@ pub(super) struct ConnectionProgress {
     pub(super) resume_at: Option<u64>,
     /// The peer's readers have asked for messages.
     pub(super) is_demanded: bool,
-    /// The peer has said which messages it is done with.
+    /// The peer has reported the messages that it is done with.
     pub(super) is_heard: bool,
     /// How many bytes of the next message were sent, if it is sent in fragments.
     offset: usize,
-    /// How many messages the peer has to be told it does not get.
+    /// The length of a gap that is not sent yet.
     missed: u64,
     pub(super) ended: bool,
 }
 
 impl ConnectionProgress {
-    /// Whether the peer had confirmed all that it was done with when it closed the link: the stream
-    /// began on this connection, or it was resumed and the peer has said how far it is.
-    pub(super) fn says_what_is_done(&self) -> bool {
+    /// Whether the peer had confirmed all messages that it was done with when it closed the link:
+    /// the stream began on this connection, or it was resumed and the peer has reported its
+    /// progress.
+    pub(super) fn has_confirmed_all(&self) -> bool {
         self.stream.is_some() && (self.resume_at.is_none() || self.is_heard)
     }
 

@@ -1,20 +1,22 @@
-//! What earlier processes of a reader may have had of one publisher's messages, and what becomes of these.
+//! Which messages of one publisher earlier processes of a reader may have had, and what happens to
+//! these: they are redelivered, reported as a gap, or become dead letters.
 
 use super::gap;
 use crate::counters::EdgeValue;
 
-/// What becomes of messages that were sent to a process of a reader and not confirmed when it died.
+/// How to handle messages that were sent to a process of a reader and not confirmed when it died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redelivery {
-    /// They are sent to its next process, marked as redelivered. A message that may be the cause of `deaths` deaths is
-    /// given up if it was alone with the last of the processes: it becomes a dead letter of the link.
+    /// They are sent to its next process, marked as redelivered. A message that may be the cause of
+    /// `deaths` deaths becomes a dead letter of the link if the last of these processes had it
+    /// alone.
     AtLeastOnce {
-        /// The number of deaths. With 0 no message is given up. 1 counts as 2: at the first death nobody knows which
-        /// message was in hand.
+        /// The number of deaths. With 0 no message becomes a dead letter. 1 counts as 2: after the
+        /// first death it is unknown which message was in flight.
         deaths: u32,
     },
-    /// They are not sent again: the next process is told how many they are.
+    /// They are not sent again: the next process gets a gap with their number.
     AtMostOnce,
 }
 
@@ -25,8 +27,8 @@ impl Default for Redelivery {
 }
 
 impl Redelivery {
-    /// The number of deaths after which a message is given up, or `None` if messages are not sent
-    /// again. They never are to a reader that its publisher does not wait for.
+    /// The number of deaths after which a message becomes a dead letter; `None` if messages are not
+    /// sent again. They never are sent again to a reader that its publisher does not wait for.
     fn deaths(self, waited_for: bool) -> Option<u32> {
         match self {
             Redelivery::AtLeastOnce { deaths } if waited_for => Some(deaths),
@@ -35,59 +37,64 @@ impl Redelivery {
     }
 }
 
-/// Messages that are not sent any more.
+/// Messages that are not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Skip {
     /// All before this sequence.
     pub(super) before: u64,
-    /// Why, as a gap says it.
+    /// The reason in the gap frame.
     pub(super) reason: u16,
-    /// How they are counted.
+    /// The counter that counts them.
     pub(super) value: EdgeValue,
 }
 
-/// What is remembered of one source from one process of its reader to the next.
+/// The messages of one stream that were sent to earlier processes of its reader.
 #[derive(Debug, Default)]
 pub(super) struct DeliveryHistory {
-    /// Messages before this sequence were sent to the present process, on this connection or an earlier one.
+    /// Messages before this sequence were sent to the current process, on this connection or an
+    /// earlier one.
     sent: u64,
-    /// Those before this one were sent to a process that is gone.
+    /// Messages before this sequence were sent to an earlier process.
     redelivered_before: u64,
-    /// How far messages had been sent to each process that died with the first one that is not confirmed now, the farthest
-    /// first. At most as many as it takes to suspect a message.
+    /// For each process that died while the first message that is not confirmed now was sent to it:
+    /// the end of the messages that were sent to it. Descending, and at most as many as it takes to
+    /// suspect a message.
     deaths: Vec<u64>,
-    /// Messages before this sequence were with as many dead processes as are allowed. They are sent one at a time.
+    /// Messages before this sequence are suspects: enough dead processes had them. They are sent
+    /// one at a time.
     suspect_before: u64,
     skip: Option<Skip>,
 }
 
-/// What is to be done about a message after a death of its reader.
+/// What to do after the death of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterDeath {
     Continue,
-    /// The first message that is not confirmed is given up.
+    /// The first message that is not confirmed becomes a dead letter.
     DeadLetter,
 }
 
 impl DeliveryHistory {
-    /// Messages before `next` were sent.
+    /// Messages before `next` were sent to the current process.
     pub(super) fn sent(&mut self, next: u64) {
         self.sent = self.sent.max(next);
     }
 
-    /// Whether messages before `next` may have been sent.
+    /// Whether all messages before `next` may have been sent to the current process.
     pub(super) fn knows(&self, next: u64) -> bool {
         next <= self.sent
     }
 
-    /// The reader's process has ended in order: what it did not confirm it has not had.
+    /// The reader's process has ended in order: it did not have the messages that it has not
+    /// confirmed.
     pub(super) fn left(&mut self) {
         self.sent = 0;
         self.clear();
     }
 
-    /// The reader's process has ended in order, and could not say what it is done with: it may have had what was sent.
-    /// Messages before `kept` are confirmed. `waited_for`: the publisher waits for this reader.
+    /// The reader's process has ended in order, but could not confirm what it was done with: it may
+    /// have had all messages that were sent. Messages before `kept` are confirmed. `waited_for`:
+    /// the publisher waits for this reader.
     pub(super) fn left_unheard(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
         if self.sent > kept {
             match redelivery.deaths(waited_for) {
@@ -98,8 +105,8 @@ impl DeliveryHistory {
         self.left();
     }
 
-    /// The reader's process has died; its messages before `kept` are confirmed. `waited_for`: the publisher waits for this
-    /// reader.
+    /// The reader's process has died. Messages before `kept` are confirmed. `waited_for`: the
+    /// publisher waits for this reader.
     pub(super) fn died(
         &mut self,
         kept: u64,
@@ -107,7 +114,7 @@ impl DeliveryHistory {
         waited_for: bool,
     ) -> AfterDeath {
         if self.sent <= kept {
-            // It had none of them. What is known of earlier deaths stays.
+            // It had no unconfirmed message, so earlier deaths still count.
             self.sent = 0;
             return AfterDeath::Continue;
         }
@@ -117,7 +124,7 @@ impl DeliveryHistory {
         };
         let sent = std::mem::take(&mut self.sent);
         self.redelivered_before = self.redelivered_before.max(sent);
-        // Only of one that was alone is it known that it was in hand.
+        // Only a message that was sent alone was certainly in flight.
         if self.is_suspect(kept) && sent - kept == 1 {
             let (before, reason, value) = (kept + 1, gap::DEAD_LETTERED, EdgeValue::DeadLettered);
             self.skip = Some(Skip { before, reason, value });
@@ -130,8 +137,8 @@ impl DeliveryHistory {
         AfterDeath::Continue
     }
 
-    /// A process has died that had messages from `kept` on and before `sent`. With `enough` such deaths a message is a
-    /// suspect.
+    /// Remembers the death of a process that had the messages from `kept` to `sent`. After `enough`
+    /// such deaths a message is a suspect.
     fn remember(&mut self, kept: u64, sent: u64, enough: usize) {
         self.deaths.retain(|before| *before > kept);
         self.deaths.push(sent);
@@ -152,28 +159,29 @@ impl DeliveryHistory {
         self.skip = Some(Skip { before, reason, value });
     }
 
-    /// What is to be said instead of the messages from `next` on.
+    /// The gap that replaces the messages from `next` on.
     pub(super) fn skip(&self, next: u64) -> Option<Skip> {
         self.skip.filter(|skip| next < skip.before)
     }
 
-    /// Whether an earlier process may have had a message.
+    /// Whether a message may have been sent to an earlier process.
     pub(super) fn is_redelivered(&self, sequence: u64) -> bool {
         sequence < self.redelivered_before
     }
 
-    /// Whether nothing is to be said of the messages from `next` on, beside what they are.
+    /// Whether the messages from `next` on need no mark, no gap and no special care.
     pub(super) fn is_over(&self, next: u64) -> bool {
         !self.is_redelivered(next) && !self.is_suspect(next) && self.skip(next).is_none()
     }
 
-    /// Whether a message is one of those that an earlier process may have died of: it is sent when its readers ask for it.
+    /// Whether a message may have killed earlier processes. It is sent when its readers signal
+    /// demand.
     pub(super) fn is_suspect(&self, sequence: u64) -> bool {
         sequence < self.suspect_before
     }
 
-    /// Whether a message waits until all before it are confirmed, of which those from `kept` on are not: a suspect is alone,
-    /// whatever comes behind it.
+    /// Whether a message has to wait until all before it are confirmed, of which those from `kept`
+    /// on are not: a suspect is sent alone, and so is the message after it.
     pub(super) fn waits(&self, sequence: u64, kept: u64) -> bool {
         self.is_suspect(kept) && sequence > kept
     }
@@ -185,7 +193,8 @@ mod tests {
 
     const THREE: Redelivery = Redelivery::AtLeastOnce { deaths: 3 };
 
-    /// A process to which messages are sent as far as they may be, which confirms all before `confirmed`, and dies.
+    /// A process that gets all messages that may be sent, confirms those before `confirmed`, and
+    /// dies.
     fn life(past: &mut DeliveryHistory, kept: &mut u64, ready: u64, confirmed: u64) -> AfterDeath {
         let mut next = past.skip(*kept).map_or(*kept, |skip| skip.before);
         *kept = (*kept).max(next.min(confirmed));
@@ -207,7 +216,7 @@ mod tests {
     #[test]
     fn only_the_message_in_flight_at_three_deaths_is_dead_lettered() {
         let (mut past, mut kept) = (DeliveryHistory::default(), 0);
-        // It dies of message 5, and confirms late what it did before.
+        // Message 5 kills it, and its confirmations are late.
         assert_eq!(life(&mut past, &mut kept, 10, 2), AfterDeath::Continue);
         assert!(past.is_redelivered(9) && !past.is_redelivered(10));
         assert_eq!(life(&mut past, &mut kept, 10, 2), AfterDeath::Continue);
@@ -232,9 +241,10 @@ mod tests {
     fn a_message_that_not_all_dead_processes_had_is_kept() {
         let (mut past, mut kept) = (DeliveryHistory::default(), 0);
         assert_eq!(life(&mut past, &mut kept, 10, 0), AfterDeath::Continue);
-        // The next one dies of the last of these, and has more by then.
+        // The last of these kills the next process, which has more of them by then.
         assert_eq!(life(&mut past, &mut kept, 20, 9), AfterDeath::Continue);
-        // It gets beyond what the first one had: of message 15 only two of them can have died.
+        // It gets beyond the messages of the first process: message 15 can have killed two of them
+        // only.
         assert_eq!(life(&mut past, &mut kept, 20, 15), AfterDeath::Continue);
         assert!(past.waits(16, kept) && !past.waits(15, kept));
         assert_eq!(life(&mut past, &mut kept, 20, 15), AfterDeath::DeadLetter);
@@ -246,7 +256,7 @@ mod tests {
         let (mut past, mut kept) = (DeliveryHistory::default(), 0);
         assert_eq!(life(&mut past, &mut kept, 10, 9), AfterDeath::Continue);
         assert_eq!(life(&mut past, &mut kept, 10, 9), AfterDeath::Continue);
-        // Others have come meanwhile.
+        // More messages have arrived meanwhile.
         assert_eq!(life(&mut past, &mut kept, 20, 9), AfterDeath::DeadLetter);
     }
 

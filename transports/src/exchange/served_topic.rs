@@ -60,7 +60,7 @@ impl TopicEgress {
             }
             let kept = stream.kept();
             stream.state.history.sent(stream.next());
-            if asked && stream.state.connection.says_what_is_done() {
+            if asked && stream.state.connection.has_confirmed_all() {
                 stream.state.history.left();
             } else {
                 stream.state.history.left_unheard(kept, redelivery, waited_for);
@@ -103,23 +103,24 @@ pub(super) struct ServedTopic {
     pub(super) egress: TopicEgress,
     /// How many streams the reader knows from before and has not named yet.
     resumes: u16,
-    /// What the reader has to be told of streams that it knows and that do not exist any more.
+    /// Answers for streams that the reader knows and that do not exist any more.
     answers: Vec<ResumeAnswer>,
     /// The reader had no room for a stream.
     at_stream_limit: bool,
 }
 
-/// The answer to a reader that wants to resume a stream which does not exist any more.
+/// The answer to a reader that resumes a stream which does not exist any more.
 enum ResumeAnswer {
-    /// The publisher has ended, and the reader has all of its messages. The stream is opened again to
-    /// end it.
+    /// The publisher has ended, and the reader has all of its messages. The stream is opened again
+    /// to end it.
     Ended(EndedStream, Option<OutgoingId>),
     /// No stream has this epoch.
     Unknown(u64),
 }
 
 impl ServedTopic {
-    /// For a topic to which a reader subscribes on a new connection, with `resumes` streams to resume.
+    /// For a topic to which a reader subscribes on a new connection, with `resumes` streams to
+    /// resume.
     pub(super) fn new(export: ExportId, mut egress: TopicEgress, resumes: u16) -> ServedTopic {
         for stream in egress.reader.streams() {
             stream.state.history.sent(stream.next());
@@ -136,8 +137,8 @@ impl ServedTopic {
         said && (reader.is_over() || at_the_end && reader.streams().is_empty())
     }
 
-    /// Whether the reader had no room for a stream since the last call. The stream waits until another
-    /// one ends.
+    /// Whether the reader had no room for a stream since the last call. The stream waits until
+    /// another one ends.
     pub(super) fn take_at_stream_limit(&mut self) -> bool {
         std::mem::take(&mut self.at_stream_limit)
     }
@@ -216,7 +217,8 @@ impl ServedTopic {
         while let Some(stream) = self.egress.reader.streams().get_mut(index) {
             let ConnectionProgress { stream: id, resume_at, .. } = stream.state.connection;
             if full && id.is_none() && resume_at.is_none() {
-                // The link would refuse it as it refused the one before. A resumed stream has its place.
+                // The link would refuse it as it refused the one before. A resumed stream has its
+                // place.
                 index += 1;
                 continue;
             }
@@ -227,7 +229,7 @@ impl ServedTopic {
                 Err(_) => {}
             }
             let ConnectionProgress { stream: id, ended, .. } = stream.state.connection;
-            // The peer had confirmed all messages before it was told of the end.
+            // The peer had confirmed all messages before the end was sent.
             if ended && id.is_none_or(|id| link.unconfirmed(id) == 0) {
                 stream.release(stream.next());
                 self.egress.remove(index);

@@ -1,8 +1,8 @@
 //! What this process serves to others: its exported topics, and what it knows of each reader.
 //!
 //! [`TopicServer`] outlives connections. `accept` accepts them, and a session (`server_session`)
-//! serves each one: it asks here whether a reader may have its name and a topic, and leaves here what
-//! the reader has not confirmed when the connection ends.
+//! serves each one: it asks here whether a reader may have its name and a topic, and leaves here
+//! what the reader has not confirmed when the connection ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -32,9 +32,9 @@ pub struct TopicServer {
     exported: BTreeMap<String, ExportedTopic>,
     /// The settings of links with some readers.
     links: BTreeMap<String, LinkConfig>,
-    /// What happens to messages that a dead process of a reader had, by topic.
+    /// How to handle messages that a process of a reader had when it died, by topic.
     redelivery: BTreeMap<String, Redelivery>,
-    /// What was not confirmed when links had to stop: reader, topic and number of messages.
+    /// Messages that were not confirmed when links had to stop: reader, topic, number of messages.
     undelivered: Mutex<Vec<(String, String, usize)>>,
     /// How many messages readers have confirmed.
     confirmed: AtomicU64,
@@ -49,8 +49,8 @@ pub struct TopicServer {
 /// A reader in another process, connected or not.
 #[derive(Default)]
 struct RemoteReader {
-    /// The topics for which it was announced, with its policy. The server waits for a reader that has
-    /// any.
+    /// The topics for which it was announced, with its policy. The server waits for a reader that
+    /// has any.
     announced: BTreeMap<String, Policy>,
     connected: bool,
     boot: Option<u64>,
@@ -58,7 +58,7 @@ struct RemoteReader {
     parked: Vec<TopicEgress>,
     /// Topics for which it was announced and to which it has not subscribed yet.
     awaited: Vec<String>,
-    /// Topics whose end it was told. It may not have received that.
+    /// Topics whose end was sent to it. It may not have received that.
     ended: BTreeSet<String>,
 }
 
@@ -106,7 +106,7 @@ impl TopicServer {
     }
 
     /// Sets how the link with one peer batches, and its keep-alive interval and silence limit. They
-    /// hold once the peer has said its name, and the server's own settings until then.
+    /// hold once the peer has sent its name, and the server's own settings until then.
     ///
     /// # Errors
     /// If no link can have these settings.
@@ -116,7 +116,7 @@ impl TopicServer {
         Ok(())
     }
 
-    /// Sets what happens to messages of a topic that a process of a reader had when it died.
+    /// Sets how to handle messages of a topic that a process of a reader had when it died.
     pub fn redeliver(&mut self, topic: &str, redelivery: Redelivery) {
         self.redelivery.insert(topic.to_owned(), redelivery);
     }
@@ -126,8 +126,8 @@ impl TopicServer {
         self.names.bind(node, user);
     }
 
-    /// Announces that the node `reader` will subscribe to a topic: from now on messages wait for it, or
-    /// are counted as missed, as `policy` says.
+    /// Announces that the node `reader` will subscribe to a topic: from now on messages wait for
+    /// it, or are counted as missed, as `policy` says.
     ///
     /// # Errors
     /// If the topic has too many gating readers.
@@ -150,8 +150,9 @@ impl TopicServer {
         Ok(())
     }
 
-    /// Gives up what is kept for readers that are not connected: when the reader has ended for good,
-    /// and at the latest when links have to stop. Run this beside [`run`](TopicServer::run).
+    /// Releases messages that are kept for readers that are not connected: when a reader will not
+    /// run again, and at the latest when links have to stop. Run this beside
+    /// [`run`](TopicServer::run).
     pub async fn wait_for_readers(self: Arc<Self>) {
         loop {
             let (phase, past) = (self.control.phase(), self.control.past_peers());
@@ -205,7 +206,7 @@ impl TopicServer {
 
     /// Counts these messages as undelivered.
     fn count_undelivered(&self, node: &str, mut parked: Vec<TopicEgress>) {
-        // An observer was promised only to be told what it misses.
+        // An observer gets gaps for messages that it misses: they are not undelivered.
         let gating = parked.iter_mut().filter(|egress| egress.reader.policy().is_gating());
         let left = gating.map(|egress| {
             let count = egress.reader.depth();
@@ -227,7 +228,7 @@ impl TopicServer {
     }
 }
 
-/// What sessions read and report.
+/// For sessions.
 impl TopicServer {
     pub(super) fn exported(&self, topic: &str) -> Option<&ExportedTopic> {
         self.exported.get(topic)
@@ -245,7 +246,7 @@ impl TopicServer {
         buffers.max().unwrap_or(0).max(NodeLink::MIN_BUFFER)
     }
 
-    /// What happens to messages of a topic that a process of a reader had when it died.
+    /// How to handle messages of a topic that a process of a reader had when it died.
     pub(super) fn redelivery(&self, topic: &str) -> Redelivery {
         self.redelivery.get(topic).copied().unwrap_or_default()
     }
@@ -260,7 +261,7 @@ impl TopicServer {
         checked.map_err(|error| error.to_string())
     }
 
-    /// Admits a peer that has said its name. Returns what was kept for it.
+    /// Admits a peer that has sent its name. Returns the messages that were kept for it.
     pub(super) fn admit(
         &self,
         ticket: &Arc<AdmissionTicket>,
@@ -329,23 +330,23 @@ impl TopicServer {
         }
     }
 
-    /// A reader has said goodbye: it will not subscribe to the topics that it has not subscribed to.
+    /// A reader has closed its link, or will not run again: it will not subscribe to more topics.
     pub(super) fn expect_no_more(&self, node: &str) {
         let mut readers = self.readers();
         let Some(reader) = readers.get_mut(node) else { return };
         reader.awaited.drain(..).for_each(|_| self.control.found());
     }
 
-    /// A reader is told that a topic has ended.
-    pub(super) fn tells_end(&self, node: &str, topic: &str) {
+    /// The end of a topic is sent to a reader.
+    pub(super) fn sent_end(&self, node: &str, topic: &str) {
         let mut readers = self.readers();
         if let Some(reader) = readers.get_mut(node).filter(|reader| reader.is_announced()) {
             reader.ended.insert(topic.to_owned());
         }
     }
 
-    /// Whether a reader was told before that a topic has ended.
-    pub(super) fn has_told_end(&self, node: &str, topic: &str) -> bool {
+    /// Whether the end of a topic was sent to a reader before.
+    pub(super) fn has_sent_end(&self, node: &str, topic: &str) -> bool {
         self.readers().get(node).is_some_and(|reader| reader.ended.contains(topic))
     }
 
@@ -354,8 +355,8 @@ impl TopicServer {
         self.confirmed.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Whether to keep messages to which no reader has subscribed, once no publisher sends any more.
-    /// An end for good is kept even without messages: the reader has to be told of it.
+    /// Whether to keep messages to which no reader has subscribed, once no publisher sends any
+    /// more. A final end is kept even without messages: it has to be sent to the reader.
     pub(super) fn keeps(&self, egress: &mut TopicEgress) -> bool {
         !self.control.is_shutdown() || egress.reader.depth() > 0
     }

@@ -1,4 +1,5 @@
-//! Serves one reader on one connection: admits it, answers its subscriptions, and sends it messages.
+//! Serves one reader on one connection: admits it, answers its subscriptions, and sends it
+//! messages.
 //!
 //! [`ServerSession`] is the traffic of the connection's link.
 
@@ -38,7 +39,7 @@ pub(super) struct ServerSession {
 struct ConnectedPeer {
     node: String,
     line: Line<LinkValue>,
-    /// What was kept for topics to which it has not subscribed yet.
+    /// Messages of topics to which it has not subscribed yet.
     parked: Vec<TopicEgress>,
     /// How often name bindings had changed when its name was last checked.
     bindings: usize,
@@ -64,8 +65,8 @@ impl ServerSession {
         self.peer.as_ref().map_or("", |peer| &peer.node)
     }
 
-    /// The connection has ended. The server does not wait for a peer that said goodbye, unless the peer
-    /// may restart.
+    /// The connection has ended. The server does not wait for a peer that has closed the link,
+    /// unless the peer may restart.
     pub(super) fn ended(&mut self, error: &DriveError) {
         let Some(peer) = &mut self.peer else { return };
         match error {
@@ -87,7 +88,7 @@ impl ServerSession {
         }
     }
 
-    /// The peer has said its name.
+    /// The peer has sent its name.
     fn admit<const T: usize, const S: usize>(
         &mut self,
         now: Duration,
@@ -149,8 +150,8 @@ impl ServerSession {
             ReaderMode::Rejecting => Policy::Reject,
             ReaderMode::Observing => Policy::DropOldest,
         };
-        // Only readers that the topology names can make publishers wait. An announced reader has the
-        // policy of its announcement: by that its messages were kept.
+        // Only readers that the topology names can make publishers wait. An announced reader has
+        // the policy of its announcement: by that its messages were kept.
         let policy = match self.server.announced(&peer.node, topic) {
             Some(policy) => policy,
             None if policy.is_gating() && !exported.names(&peer.node) => {
@@ -168,15 +169,16 @@ impl ServerSession {
             return rejected(RejectReason::TooMany);
         };
         // The connection may have been lost before the peer received the end.
-        let told = self.server.has_told_end(&peer.node, topic);
-        if told && egress.reader.streams().is_empty() {
+        let has_ended = self.server.has_sent_end(&peer.node, topic);
+        if has_ended && egress.reader.streams().is_empty() {
             return rejected(RejectReason::Ended);
         }
         Ok(egress)
     }
 
-    /// Closes the link once everything was sent, if the peer has subscribed to all that is kept for it.
-    fn say_goodbye<const T: usize, const S: usize>(
+    /// Closes the link once everything was sent, if the peer has subscribed to all that is kept for
+    /// it.
+    fn close_when_done<const T: usize, const S: usize>(
         &mut self,
         now: Duration,
         link: &mut Link<'_, T, S>,
@@ -277,13 +279,13 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
         self.topics.retain_mut(|served| {
             let over = served.is_over(draining);
             if over && for_good {
-                self.server.tells_end(&peer.node, served.egress.topic());
+                self.server.sent_end(&peer.node, served.egress.topic());
                 _ = link.reject(served.export, RejectReason::Ended, NO_DIGEST);
             }
             !(over && (for_good || draining))
         });
         if draining {
-            self.say_goodbye(now, link);
+            self.close_when_done(now, link);
         }
     }
 }

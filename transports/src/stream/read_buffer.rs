@@ -1,14 +1,16 @@
-//! Bytes that were read and not yet taken, where frames lie in one piece and messages aligned.
+//! The read buffer of a link: its bytes are contiguous, and frames in it are aligned.
 //!
-//! It grows when a read fills all of it, up to [`BUSY`], and shrinks when a read fills little; so an idle connection takes
-//! little memory, and a busy one few reads. For one long frame it grows further while its bytes keep coming, to twice what
-//! has come and never by what the frame claims.
+//! It grows when a read fills it, up to [`BUSY`], and shrinks when a read fills little of it. So an
+//! idle connection takes little memory, and a busy one needs few reads. For one long frame it grows
+//! further while bytes arrive, to twice the bytes that have arrived, and never by the length that
+//! the frame claims.
 
 use zerocopy::IntoBytes;
 
-/// The words of an buffer that has little to do, and of a busy one. The first is 8 KiB of messages behind the header of their
-/// run, which is 40 bytes: a batch of that length comes in one read.
+/// The words of the buffer of an idle connection: 8 KiB of messages and the header of their run,
+/// which has 40 bytes. A batch of that length takes one read.
 const IDLE: usize = (1 << 10) + 8;
+/// The words of the buffer of a busy connection.
 const BUSY: usize = 1 << 13;
 
 #[derive(Debug)]
@@ -16,7 +18,7 @@ pub(super) struct ReadBuffer {
     words: Vec<u64>,
     start: usize,
     end: usize,
-    /// How many words suit what the last read brought.
+    /// The words that suit the bytes of the last read.
     suits: usize,
 }
 
@@ -25,12 +27,12 @@ impl ReadBuffer {
         ReadBuffer { words: vec![0; IDLE], start: 0, end: 0, suits: IDLE }
     }
 
-    /// The bytes that are there.
+    /// The bytes that were read and not used.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.words.as_bytes()[self.start..self.end]
     }
 
-    /// Where bytes can be read to.
+    /// Where the next read puts its bytes.
     pub(super) fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -38,8 +40,8 @@ impl ReadBuffer {
                 self.words = vec![0; self.suits];
             }
         } else if self.start > 0 {
-            // The rest of a frame is short beside what the next read may bring. Frames take multiples of 8, so it begins
-            // at one, and still does.
+            // The rest of a frame is short compared with the next read. Frames have multiples of 8
+            // bytes, so the rest stays aligned.
             self.words.as_mut_bytes().copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
@@ -50,7 +52,7 @@ impl ReadBuffer {
         &mut self.words.as_mut_bytes()[self.end..]
     }
 
-    /// A read has brought `count` bytes.
+    /// A read has put `count` bytes into the space.
     pub(super) fn filled(&mut self, count: usize) {
         let space = self.words.len() * 8 - self.end;
         if count == space {
@@ -61,6 +63,7 @@ impl ReadBuffer {
         self.end += count;
     }
 
+    /// The first `count` bytes were used.
     pub(super) fn used(&mut self, count: usize) {
         self.start += count;
     }
@@ -94,12 +97,12 @@ mod tests {
                 taken = taken.wrapping_add(1);
                 assert_eq!(*byte, taken);
             }
-            assert!(buffer.bytes().as_ptr().addr().is_multiple_of(8), "what is next is aligned");
+            assert!(buffer.bytes().as_ptr().addr().is_multiple_of(8), "the next frame is aligned");
             buffer.used(count);
             if random.u8(..) < 30 {
                 let rest = buffer.bytes().len();
                 taken = taken.wrapping_add(rest as u8);
-                // As if the rest of the last frame had come.
+                // As if the rest of the last frame had arrived.
                 let missing = rest.next_multiple_of(8) - rest;
                 (0..missing).for_each(|_| _ = read(&mut buffer, &mut next, 1));
                 taken = taken.wrapping_add(missing as u8);
@@ -118,7 +121,7 @@ mod tests {
             buffer.used(count);
         }
         assert_eq!(buffer.words.len(), BUSY);
-        // One long frame, of which nothing can be taken yet.
+        // One long frame, which is not complete yet.
         while buffer.bytes().len() < 1 << 20 {
             read(&mut buffer, &mut next, 5000);
         }

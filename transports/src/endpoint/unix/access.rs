@@ -1,19 +1,21 @@
-//! Which users reach a socket: the permissions of its file and of the directory, and the list of those who may connect.
+//! Which users reach a socket: the permissions of its file and its directory, and the list of users
+//! that may connect.
 
 use super::AllowedPeers;
 
-/// Who reaches a socket and may connect to it. The default is the user of this process, and nobody else.
+/// The users that reach a socket and may connect to it. The default is the user of this process
+/// only.
 ///
-/// The system checks the permissions of directory and socket when somebody connects; [`allowed`](Access::allowed) compares
-/// the credentials of whoever connected with the list of users.
+/// When a peer connects, the system checks the permissions of directory and socket, and
+/// [`allowed`](Access::allowed) compares the credentials of the peer with the list of users.
 ///
-/// | users | group | directory | socket | who may connect |
+/// | users | group | directory | socket | users that may connect |
 /// | --- | --- | --- | --- | --- |
-/// | none given | none | 0700 | 0600 | the own user |
+/// | no list | none | 0700 | 0600 | the own user |
 /// | only the own one, or root | none | 0700 | 0600 | these users |
 /// | others | none | 0711 | 0666 | these users |
-/// | none given | a group | 0710 | 0660 | the own user and the group |
-/// | any | a group | 0710 | 0660 | these users, as far as they are in the group |
+/// | no list | a group | 0710 | 0660 | the own user and the group |
+/// | any | a group | 0710 | 0660 | these users, if they are in the group |
 ///
 /// ```
 /// use mycelium_transports::endpoint::unix::Access;
@@ -35,15 +37,15 @@ impl Access {
         Access { users: Some(users.into_iter().collect()), ..self }
     }
 
-    /// Directory and socket belong to this group, whose members reach the socket.
+    /// Gives directory and socket to this group, whose members reach the socket.
     #[must_use]
     pub fn group(self, group: u32) -> Access {
         Access { group: Some(group), ..self }
     }
 
-    /// The permissions of the socket, instead of those that follow from users and group. The permissions
-    /// of the directory follow from these. Bits other than those to read and write (`0666`) are dropped:
-    /// a caller that takes them from a user checks them first, as the topology does.
+    /// Sets the permissions of the socket, instead of those that follow from users and group. The
+    /// permissions of the directory follow from these. Bits other than those to read and write
+    /// (`0666`) are dropped: check them first, as the topology does, if a user has chosen them.
     #[must_use]
     pub fn mode(self, mode: u32) -> Access {
         Access { mode: Some(mode & 0o666), ..self }
@@ -60,7 +62,8 @@ impl Access {
         }
     }
 
-    /// The permissions of its directory: whoever may write to the socket may pass through, and nobody else.
+    /// The permissions of its directory: users that may write to the socket may pass, and no
+    /// others.
     #[must_use]
     pub fn directory_mode(&self, own: u32) -> u32 {
         let socket = self.socket_mode(own);
@@ -68,7 +71,8 @@ impl Access {
         0o700 | bit(0o020, 0o010) | bit(0o002, 0o001)
     }
 
-    /// Who may connect to a process of user `own`. Where there is a group and no list, the permissions decide.
+    /// The peers that may connect to a process of user `own`. With a group and no list, the
+    /// permissions decide.
     #[must_use]
     pub fn allowed(&self, own: u32) -> AllowedPeers {
         match (&self.users, self.group) {
@@ -82,7 +86,7 @@ impl Access {
         self.group
     }
 
-    /// Users on the list that need permissions: not the own one, and not root.
+    /// Users on the list that need permissions: all but the own user and root.
     pub(super) fn others(&self, own: u32) -> impl Iterator<Item = u32> {
         let users = self.users.iter().flatten().copied();
         users.filter(move |user| *user != own && *user != 0)

@@ -1,4 +1,4 @@
-//! Who may connect.
+//! The list of users that may connect.
 
 use mycelium_executor::Peer;
 
@@ -7,28 +7,27 @@ use super::super::error::RejectedPeer;
 /// The users whose processes may connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedPeers {
-    /// `None` for all who reach the socket.
+    /// `None` for all users that reach the socket.
     users: Option<Vec<u32>>,
 }
 
 impl AllowedPeers {
-    /// These users.
+    /// Processes of these users.
     #[must_use]
     pub fn users(users: impl IntoIterator<Item = u32>) -> AllowedPeers {
         AllowedPeers { users: Some(users.into_iter().collect()) }
     }
 
-    /// Whoever reaches the socket, for one whose permissions admit only those who are meant.
+    /// All processes that reach the socket: its permissions decide.
     #[must_use]
     pub fn anyone_with_access() -> AllowedPeers {
         AllowedPeers { users: None }
     }
 
-    /// Lets the processes of these users in. Nobody else, and nobody of whom the system does not know whose process it
-    /// is.
+    /// Checks a peer. A peer without credentials is rejected.
     ///
     /// # Errors
-    /// If the peer is not one of them.
+    /// If the peer is not a process of these users.
     pub fn check(&self, peer: &Peer) -> Result<(), RejectedPeer> {
         let admits = |user| self.users.as_ref().is_none_or(|users| users.contains(&user));
         match peer {

@@ -1,4 +1,4 @@
-//! A socket of one's own at a path, for as long as one lives.
+//! A listening socket at a path, which no other live process can take over.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -15,37 +15,37 @@ use super::super::error::{BindError, PathTooLong};
 use super::directory::prepare;
 use super::{Access, AllowedPeers};
 
-/// A listening socket, and the right to it. Dropping it removes the socket, unless somebody has put
-/// another in its place.
+/// A listening socket and its path. Dropping it removes the socket's file, unless another file has
+/// replaced it.
 #[derive(Debug)]
 pub struct BoundSocket {
     listener: UnixListener,
     path: PathBuf,
-    /// Which file it is.
+    /// Device and inode of the socket's file.
     identity: (u64, u64),
-    /// The user of this process, and who else reaches the socket.
+    /// The user of this process.
     user: u32,
     access: Access,
-    /// Held as long as this lives; the system lets go of it whichever way the process ends.
+    /// The lock file. The system releases the lock when the process ends, however it ends.
     lock: File,
 }
 
 impl BoundSocket {
-    /// Listens at a path, for this user alone. Its directory is made if it is missing.
+    /// Listens at a path, for this user only. The directory is made if it is missing.
     ///
     /// # Errors
-    /// [`BindError::TooLong`] if no socket can have this path; [`BindError::InUse`] while a live
-    /// process listens there; the others say what is wrong with the path.
+    /// [`BindError::TooLong`] if no socket can have this path, [`BindError::InUse`] while a live
+    /// process listens there, and others if the path is invalid.
     pub fn at(path: impl Into<PathBuf>) -> Result<BoundSocket, BindError> {
         BoundSocket::with_access(path, Access::default())
     }
 
-    /// As [`at`](BoundSocket::at), for those who are to reach the socket. An existing directory of this user
-    /// is opened as far as they need it.
+    /// As [`at`](BoundSocket::at), for more users. An existing directory of this user is opened as
+    /// far as they need it.
     ///
     /// # Errors
-    /// As [`at`](BoundSocket::at). [`BindError::Directory`] if the directory is open to more than these users,
-    /// [`BindError::Unreachable`] if another one above it is closed to them.
+    /// As [`at`](BoundSocket::at). [`BindError::Directory`] if the directory is open to more than
+    /// these users, [`BindError::Unreachable`] if another one above it is closed to them.
     pub fn with_access(path: impl Into<PathBuf>, access: Access) -> Result<BoundSocket, BindError> {
         let path = path.into();
         let (directory, lock_file) = places(&path)?;
@@ -58,21 +58,21 @@ impl BoundSocket {
         Ok(BoundSocket { listener, path, identity, user, access, lock })
     }
 
-    /// Checks that the socket's file is still at its path. If it has vanished, makes it again, with its
-    /// directory and its lock if these have vanished too. Returns whether there is a new
-    /// [`socket`](BoundSocket::socket): the previous one cannot be reached any more.
+    /// Checks that the socket's file is still at its path. If it has vanished, makes it again, with
+    /// its directory and its lock if these have vanished too. Returns whether there is a new
+    /// [`socket`](BoundSocket::socket): the previous one can no longer be reached.
     ///
     /// # Errors
-    /// [`BindError::Displaced`] if another file lies there, which is left alone; [`BindError::InUse`]
-    /// if another process has the lock; otherwise as [`with_access`](BoundSocket::with_access). The next call tries
-    /// again.
+    /// [`BindError::Displaced`] if another file lies there, which is left alone;
+    /// [`BindError::InUse`] if another process has the lock; otherwise as
+    /// [`with_access`](BoundSocket::with_access). The next call tries again.
     pub fn restore(&mut self) -> Result<bool, BindError> {
         match fs::symlink_metadata(&self.path) {
             // The listener keeps the inode, so no other file has its number.
             Ok(found) if (found.dev(), found.ino()) == self.identity => return Ok(false),
             Ok(_) => return Err(BindError::Displaced { path: self.path.clone() }),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(system("look at", &self.path)(error)),
+            Err(error) => return Err(system("read the metadata of", &self.path)(error)),
         }
         let (directory, lock_file) = places(&self.path)?;
         prepare(&directory, &self.access, self.user)?;
@@ -83,7 +83,7 @@ impl BoundSocket {
         Ok(true)
     }
 
-    /// The socket, for an executor to take over. It listens as long as any of its copies is there.
+    /// A copy of the socket, for an executor. The address stays open while any copy is.
     ///
     /// # Errors
     /// If the process has no descriptor left.
@@ -99,13 +99,13 @@ impl BoundSocket {
         executor.unix_listener(self.socket()?)
     }
 
-    /// Where it listens.
+    /// The path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Who may connect.
+    /// The peers that may connect.
     #[must_use]
     pub fn allowed(&self) -> AllowedPeers {
         self.access.allowed(self.user)
@@ -116,19 +116,19 @@ impl Drop for BoundSocket {
     fn drop(&mut self) {
         let same = |found: fs::Metadata| (found.dev(), found.ino()) == self.identity;
         if fs::symlink_metadata(&self.path).is_ok_and(same) {
-            // If it cannot be removed, the next one that listens replaces it.
+            // If it cannot be removed, the next process that listens replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Connects to the process that listens at a path, without waiting: [`ErrorKind::WouldBlock`] says
-/// that its queue of connections to accept is full, [`ErrorKind::NotFound`] and
-/// [`ErrorKind::ConnectionRefused`] that nobody listens there.
+/// Connects to the process that listens at a path, without waiting: [`ErrorKind::WouldBlock`] means
+/// that its queue of connections is full, [`ErrorKind::NotFound`] and
+/// [`ErrorKind::ConnectionRefused`] that no process listens there.
 ///
 /// # Errors
-/// As the system says. If no socket can have this path, [`ErrorKind::InvalidInput`] with a
-/// [`PathTooLong`] inside: another try would fail in the same way.
+/// The system's error. If no socket can have this path, [`ErrorKind::InvalidInput`] with a
+/// [`PathTooLong`] inside: another attempt cannot succeed.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
     PathTooLong::check(path).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -142,7 +142,7 @@ pub(crate) fn open(path: &Path, executor: &dyn Executor) -> io::Result<Stream> {
     executor.unix_stream(connect(path)?)
 }
 
-/// Makes a socket that listens at a path where nothing is. Also says which file it is.
+/// Makes a socket that listens at a free path. Also returns device and inode of its file.
 fn listen(
     path: &Path,
     access: &Access,
@@ -152,8 +152,8 @@ fn listen(
     let flags = SocketFlags::CLOEXEC;
     let socket =
         socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
-    // The file has the socket's own permissions from its first moment on. The directory may be open
-    // to others already.
+    // The file gets the permissions of the socket when it is made: the directory may be open to
+    // others already.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
     rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
@@ -162,14 +162,14 @@ fn listen(
     }
     let permissions = Permissions::from_mode(access.socket_mode(user));
     fs::set_permissions(path, permissions).map_err(system("set permissions of", path))?;
-    let found = fs::symlink_metadata(path).map_err(system("look at", path))?;
+    let found = fs::symlink_metadata(path).map_err(system("read the metadata of", path))?;
     Ok((UnixListener::from(socket), (found.dev(), found.ino())))
 }
 
-/// Connections that wait to be accepted, as far as the system allows.
+/// The queue of connections to accept; the system may have a lower limit.
 const BACKLOG: i32 = 4096;
 
-/// A file belongs to this group from now on.
+/// Gives a file to a group.
 pub(super) fn give_to(path: &Path, group: u32) -> Result<(), BindError> {
     rustix::fs::chown(path, None, Some(Gid::from_raw(group)))
         .map_err(|error| system("change the group of", path)(error.into()))
@@ -180,7 +180,7 @@ pub(super) fn system(action: &'static str, path: &Path) -> impl FnOnce(io::Error
     move |error| BindError::System { action, path, error }
 }
 
-/// The directory of a socket, and the file beside it whose lock says that somebody listens.
+/// The directory of a socket, and its lock file: a process that listens holds the lock.
 fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(BindError::Path { path: path.to_owned() });
@@ -191,17 +191,17 @@ fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
     Ok((directory.to_owned(), directory.join(lock)))
 }
 
-/// Whether an open file is the one at `path`.
+/// Whether an open file is still the file at `path`.
 fn is_at(file: &File, path: &Path) -> Result<bool, BindError> {
-    let own = file.metadata().map_err(system("look at", path))?;
+    let own = file.metadata().map_err(system("read the metadata of", path))?;
     match fs::symlink_metadata(path) {
         Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(system("look at", path)(error)),
+        Err(error) => Err(system("read the metadata of", path)(error)),
     }
 }
 
-/// The lock that whoever listens at `path` holds.
+/// Takes the lock of the process that listens at `path`.
 fn lock(file: &Path, path: &Path) -> Result<File, BindError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
@@ -209,31 +209,31 @@ fn lock(file: &Path, path: &Path) -> Result<File, BindError> {
     let lock = options.open(file).map_err(system("open", file))?;
     match lock.try_lock() {
         Ok(()) if is_at(&lock, file)? => Ok(lock),
-        // The file was removed in between, and another process may hold the lock of the next one.
+        // The file was removed meanwhile, and another process may hold the lock of a new one.
         Ok(()) => Err(BindError::InUse { path: path.to_owned() }),
         Err(TryLockError::WouldBlock) => Err(BindError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(system("lock", file)(error)),
     }
 }
 
-/// Removes the socket of somebody who is dead.
+/// Removes the socket of a dead process.
 fn clear(path: &Path) -> Result<(), BindError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(system("look at", path)(error)),
+        Err(error) => return Err(system("read the metadata of", path)(error)),
         Ok(found) if !found.file_type().is_socket() => {
             return Err(BindError::Occupied { path: path.to_owned() });
         }
         Ok(_) => {}
     }
-    // Somebody may listen there who knows of no lock.
+    // A process may listen there without a lock.
     match connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
         Ok(_) => return Err(BindError::InUse { path: path.to_owned() }),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             return Err(BindError::InUse { path: path.to_owned() });
         }
-        Err(error) => return Err(system("look who listens at", path)(error)),
+        Err(error) => return Err(system("connect to", path)(error)),
     }
     fs::remove_file(path).map_err(system("remove", path))
 }

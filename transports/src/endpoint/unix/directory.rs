@@ -1,4 +1,5 @@
-//! The directory of a socket: made, or opened as far as asked, and refused if it is open to more.
+//! The directory of a socket: it is made, or opened as [`Access`] says, and refused if it is more
+//! open.
 
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io::ErrorKind;
@@ -9,7 +10,7 @@ use super::super::error::BindError;
 use super::Access;
 use super::bind::{give_to, system};
 
-/// Makes the directory, or checks that it is open to nobody but those who are to reach the socket.
+/// Makes the directory, or checks that it is open only to users that may reach the socket.
 pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<(), BindError> {
     let mode = access.directory_mode(user);
     match DirBuilder::new().mode(0o700).create(directory) {
@@ -17,7 +18,8 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(system("make directory", directory)(error)),
     }
-    let found = fs::symlink_metadata(directory).map_err(system("look at", directory))?;
+    let found =
+        fs::symlink_metadata(directory).map_err(system("read the metadata of", directory))?;
     if let Some(problem) = problem(&found, mode, user) {
         return Err(BindError::Directory { directory: directory.to_owned(), problem });
     }
@@ -34,7 +36,7 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
     Ok(())
 }
 
-/// What is wrong with a directory that is to have `mode` at most.
+/// The problem of a directory that may have `mode` at most.
 fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
     if !found.is_dir() {
         return Some("is not a directory".to_owned());
@@ -44,18 +46,20 @@ fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
     }
     if found.mode() & 0o077 & !mode != 0 {
         let found = found.mode() & 0o777;
-        return Some(format!("is open to other users ({found:04o}): make it {mode:04o}"));
+        return Some(format!(
+            "is open to other users: expected mode {mode:04o}, found {found:04o}"
+        ));
     }
     None
 }
 
-/// Whether those who are to reach the socket can pass all directories above it.
+/// Checks that the users that may reach the socket can pass all directories above it.
 ///
-/// Membership of groups is not looked up: a directory that a group may pass counts as passable.
+/// Membership of groups is not checked: a directory that a group may pass counts as passable.
 fn check_way(directory: &Path, access: &Access, user: u32) -> Result<(), BindError> {
-    let way = fs::canonicalize(directory).map_err(system("look at", directory))?;
+    let way = fs::canonicalize(directory).map_err(system("read the metadata of", directory))?;
     for step in way.ancestors().skip(1) {
-        let found = fs::metadata(step).map_err(system("look at", step))?;
+        let found = fs::metadata(step).map_err(system("read the metadata of", step))?;
         if found.mode() & 0o011 != 0 {
             continue;
         }

@@ -1,12 +1,12 @@
 //! Unix sockets: how the processes of one machine connect, and which processes may.
 //!
-//! A socket is a file in a directory that only its user can enter (0700). The socket itself is closed
-//! to others (0600), unless its [`Access`] opens it to other users. A process that listens holds a
-//! lock on a file beside the socket until it ends. So the socket of a live process is never taken
-//! away, and the socket of a dead process is always replaced, however the process died. The lock file
-//! stays; it is empty.
+//! A socket is a file in a directory that only its user can enter (0700). The socket itself is
+//! closed to others (0600), unless its [`Access`] opens it to other users. A process that listens
+//! holds a lock on a file beside the socket until it ends. So the socket of a live process is never
+//! taken away, and the socket of a dead process is always replaced, however the process died. The
+//! lock file stays; it is empty.
 //!
-//! The system knows the credentials of a peer, so the peer cannot forge them: [`AllowedPeers`]
+//! The system reports the credentials of a peer, so the peer cannot forge them: [`AllowedPeers`]
 //! compares them with a list.
 
 mod access;

@@ -1,4 +1,4 @@
-//! Unix sockets where they are not supported: whatever is tried fails with an error that says so.
+//! Unix sockets on systems other than Linux: binding and connecting are errors.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use mycelium_executor::{Executor, Listener, Stream};
 use super::super::error::BindError;
 use super::{Access, AllowedPeers};
 
-/// There is none.
+/// It has no value on this system.
 #[derive(Debug)]
 pub enum BoundSocket {}
 

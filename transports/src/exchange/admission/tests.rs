@@ -21,9 +21,10 @@ fn evicted(tickets: &[Arc<AdmissionTicket>]) -> Vec<bool> {
 fn the_oldest_of_the_process_with_most_is_evicted() {
     let admission = admission(8, 4, 8);
     let tickets = [1, 2, 2, 1, 3, 3].map(|process| admission.enter(&peer(process)));
-    // The first newcomer pushes out the oldest of the two processes that have two; then only process 2 has two.
+    // The fifth connection evicts the oldest of the two processes that have two; then only process
+    // 2 has two.
     assert_eq!(evicted(&tickets), [true, true, false, false, false, false]);
-    // A crowd pushes out itself.
+    // A crowd of one process evicts itself.
     let crowd: Vec<_> = (0..100).map(|_| admission.enter(&peer(4))).collect();
     assert_eq!(evicted(&crowd).iter().filter(|gone| !**gone).count(), 1);
     assert!(!crowd[99].is_evicted());
@@ -47,10 +48,10 @@ fn unannounced_names_share_what_announced_ones_leave() {
         (admission.name(&ticket, is_announced, 1), ticket)
     };
     let named = [1, 1, 1, 2, 3].map(|process| name(process, false));
-    // Two of one process, and three in all: the fourth place is kept.
+    // Two of one process, and three in all: the fourth place is reserved.
     assert_eq!(named.each_ref().map(|(let_in, _)| *let_in), [true, true, false, true, false]);
     assert!(name(3, true).0);
-    // One that goes makes room.
+    // A connection that ends frees a place.
     admission.leave(&named[0].1);
     assert!(name(3, false).0);
 }
@@ -66,7 +67,7 @@ fn a_shortage_evicts_dispensable_connections() {
     for gone in [&pending, &unannounced[0], &unannounced[1]] {
         assert!(admission.make_room());
         assert!(gone.is_evicted() && gone.evicted().now_or_never().is_some());
-        // Its descriptor is not free yet: no other has to go.
+        // Its descriptor is not free yet: no other is evicted.
         assert!(admission.make_room());
         assert!(admission.until_leaving(0).now_or_never().is_none());
         admission.leave(gone);

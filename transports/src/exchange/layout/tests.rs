@@ -1,4 +1,4 @@
-//! In what two layouts differ, and bytes that are none.
+//! Differences of layouts, and bytes that are not a layout.
 
 use mycelium_core::descriptor::{FieldDescriptor, VariantDescriptor};
 
@@ -48,7 +48,7 @@ fn form(descriptor: &Descriptor) -> Vec<u8> {
     form
 }
 
-/// What is said of the first difference to a layout of the peer's.
+/// The text of the first difference to a layout of the peer.
 fn said(there: &'static [FieldDescriptor]) -> String {
     match difference(OWN, &form(&layout(64, there))) {
         Some(Difference { field, here, there }) => format!("{field}: {here} / {there}"),
@@ -56,7 +56,7 @@ fn said(there: &'static [FieldDescriptor]) -> String {
     }
 }
 
-/// The difference to a layout of the peer that has another field at this index of `ORDER`.
+/// The text of the difference to a layout with another field at this index of `ORDER`.
 macro_rules! changed {
     ($index:literal: $name:literal, $offset:literal, $ty:expr) => {
         said(const { &with($index, field($name, $offset, $ty)) })
@@ -147,9 +147,9 @@ fn a_size_differs_only_if_no_field_does() {
 fn no_bytes_of_a_peer_make_it_panic_or_run_away() {
     let good = form(OWN);
     for length in 0..good.len() {
-        assert_eq!(difference(OWN, &good[..length]), None, "it breaks off");
+        assert_eq!(difference(OWN, &good[..length]), None, "it is cut off");
     }
-    // Each byte by itself, and counts as large as they can be.
+    // Each byte by itself, and the largest counts.
     for place in 0..good.len() {
         for value in 0..=u8::MAX {
             let mut bad = good.clone();
@@ -161,7 +161,7 @@ fn no_bytes_of_a_peer_make_it_panic_or_run_away() {
         bad[place..end].fill(0xff);
         _ = difference(OWN, &bad);
     }
-    // Nothing but arrays of arrays: nobody follows.
+    // Arrays of arrays without end: the comparison must not follow them.
     let mut deep = good[..25].to_vec();
     deep.extend([0x40, 2, 0, 0, 0, 0, 0, 0, 0].repeat(LONGEST_FORM / 9));
     _ = difference(OWN, &deep);
