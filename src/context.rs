@@ -1,6 +1,5 @@
-//! What a service sees of its node.
+//! What a service can do in its node: the methods of [`Context`], which `service` defines.
 
-use std::cell::Cell;
 use std::fmt::Debug;
 use std::future::poll_fn;
 use std::io;
@@ -15,36 +14,14 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use mycelium_core::Message;
-use mycelium_executor::{Executor, Listener, SendFuture, Stream};
+use mycelium_executor::{Executor, Listener, SendFuture, Stream, bind_tcp};
 use mycelium_transports::local::{EmitError, Publisher};
 
 use crate::error::{BuildError, Result, ShuttingDown, SubscribeError, Unfinished};
 use crate::inbox::Subscription;
-use crate::node::Shared;
-use crate::service::{Emits, Reads, Service};
-use crate::shutdown::Latch;
-
-/// An emit that waits longer than this is reported, with the name of the subscription that it waits for.
-const STALL: Duration = Duration::from_secs(1);
-
-/// The way from a service to everything else: messages, time, tasks, the network, logs.
-///
-/// There is one for each service, and it is not `Sync`: the service is the only writer of its topics, which is what
-/// makes an emit a few stores. A child task or another thread gets a [`publisher`](Context::publisher) of its own.
-pub struct Context<S: Service> {
-    inputs: S::Inputs,
-    outputs: S::Outputs,
-    name: Arc<str>,
-    pub(crate) shared: Arc<Shared>,
-    /// That of the thread where the service runs.
-    pub(crate) executor: Arc<dyn Executor>,
-    /// Set when the present run ends: its tasks end with it.
-    run: Arc<Latch>,
-    random: fastrand::Rng,
-    stall: Stall,
-    publishers: usize,
-    not_sync: PhantomData<Cell<()>>,
-}
+use crate::service::{Context, Emits, Reads, Service};
+use crate::shared::Shared;
+use crate::stall::StallWatch;
 
 impl<S: Service> Context<S> {
     pub(crate) fn new(
@@ -60,7 +37,7 @@ impl<S: Service> Context<S> {
             outputs,
             run: Arc::default(),
             random: fastrand::Rng::with_seed(executor.entropy()),
-            stall: Stall::default(),
+            stall: StallWatch::default(),
             publishers: 0,
             shared,
             executor,
@@ -187,7 +164,7 @@ impl<S: Service> Context<S> {
         S: Emits<M>,
     {
         self.publishers += 1;
-        self.shared.outside_publisher(&format!("{}+{}", self.name, self.publishers))
+        self.shared.topics.outside_publisher(&format!("{}+{}", self.name, self.publishers))
     }
 
     /// Takes the service's subscription, which has existed since before any service ran: nothing was missed. Dropping
@@ -296,25 +273,25 @@ impl<S: Service> Context<S> {
         &self,
         address: &str,
     ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
-        let listening = self.executor.listen(address.to_owned());
-        named(listening, "listen at", address)
+        let (executor, address) = (self.executor.clone(), address.to_owned());
+        async move { executor.tcp_listener(bind_tcp(&address)?) }
     }
 
     /// Asks the node to shut down: sources end, what they sent is received, then `recv` yields `None` everywhere.
     pub fn shutdown(&self) {
-        self.shared.shut_down();
+        self.shared.lifecycle.shut_down();
     }
 
     /// Whether the node shuts down.
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
-        self.shared.shutdown.is_set()
+        self.shared.lifecycle.shutdown.is_set()
     }
 
     /// Ready once the node shuts down; at once if it does already.
     pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
         let shared = self.shared.clone();
-        async move { shared.shutdown.wait().await }
+        async move { shared.lifecycle.shutdown.wait().await }
     }
 
     /// Logs that something went as it should.
@@ -372,8 +349,8 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) -> Result<(), ShuttingDown> {
         let Clock { shared, executor } = self;
         let wake = executor.sleep_until(executor.now().saturating_add(duration));
-        select(wake, pin!(shared.shutdown.wait())).await;
-        if shared.shutdown.is_set() { Err(ShuttingDown) } else { Ok(()) }
+        select(wake, pin!(shared.lifecycle.shutdown.wait())).await;
+        if shared.lifecycle.shutdown.is_set() { Err(ShuttingDown) } else { Ok(()) }
     }
 }
 
@@ -404,36 +381,4 @@ fn named<T: Send + 'static>(
 ) -> impl Future<Output = io::Result<T>> + Send + use<T> + 'static {
     let what = format!("cannot {what} {address}");
     async move { future.await.map_err(|error| io::Error::new(error.kind(), format!("{what}: {error}"))) }
-}
-
-/// Notices emits that wait for long. One timer, made when an emit first waits, serves all of them, so that waiting
-/// costs no allocation each time.
-#[derive(Default)]
-struct Stall {
-    timer: Option<SendFuture<()>>,
-}
-
-impl Stall {
-    #[cold]
-    fn watch(
-        &mut self,
-        context: &mut task::Context<'_>,
-        executor: &dyn Executor,
-        waiting_since: &mut Option<Duration>,
-        report: impl FnOnce(),
-    ) {
-        let now = executor.now();
-        let since = *waiting_since.get_or_insert(now);
-        let timer = self.timer.get_or_insert_with(|| executor.sleep_until(now + STALL));
-        let Poll::Ready(()) = Pin::as_mut(timer).poll(context) else { return };
-        if now.saturating_sub(since) >= STALL {
-            report();
-        }
-        let mut next = executor.sleep_until(now + STALL);
-        if next.as_mut().poll(context).is_pending() {
-            self.timer = Some(next);
-        } else {
-            self.timer = None;
-        }
-    }
 }

@@ -1,9 +1,8 @@
 //! Messages that were given up.
 
 use mycelium_core::{FixedStr, FixedVec};
+use mycelium_macros::message;
 use mycelium_transports::local::Undelivered;
-
-use crate::message;
 
 /// A message that a service failed at each time it was delivered, or that a link gave up as processes of its reader died of it.
 /// Read it like any other message, in the node that gave it up: dead letters do not cross links. Their reader gets `None`

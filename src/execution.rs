@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use mycelium_core::wait::Wait;
-use mycelium_executor::{Class, OnRefusal};
+use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::local::TaskBudget;
 
 /// How a service is executed. The default shares the node's executor and sleeps while it waits.
@@ -13,16 +13,16 @@ use mycelium_transports::local::TaskBudget;
 /// instead, key by key: who runs a program knows the machine.
 ///
 /// ```
-/// use mycelium::{Class, Execution, OnRefusal, Wait};
+/// use mycelium::{Class, Execution, PlacementFallback, Wait};
 ///
 /// let execution = Execution::pinned([3])
 ///     .wait(Wait::Spin)
 ///     .thread("strategy")
 ///     .class(Class::Fifo(10))
-///     .refused(OnRefusal::Warn);
+///     .if_refused(PlacementFallback::Warn);
 /// assert_eq!(
 ///     execution.to_string(),
-///     "run = \"pinned(3)\", wait = \"spin\", thread = \"strategy\", class = \"fifo(10)\", refused = \"warn\""
+///     "run = \"pinned(3)\", wait = \"spin\", thread = \"strategy\", class = \"fifo(10)\", if_refused = \"warn\""
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Execution {
     pub(crate) wait: Wait,
     pub(crate) thread: Option<String>,
     pub(crate) class: Class,
-    pub(crate) refused: OnRefusal,
+    pub(crate) if_refused: PlacementFallback,
     pub(crate) budget: u32,
     pub(crate) executor: Option<String>,
 }
@@ -55,7 +55,7 @@ impl Default for Execution {
             wait: Wait::default(),
             thread: None,
             class: Class::default(),
-            refused: OnRefusal::default(),
+            if_refused: PlacementFallback::default(),
             budget: TaskBudget::DEFAULT,
             executor: None,
         }
@@ -103,8 +103,8 @@ impl Execution {
     /// What happens if the machine refuses the cores or the class: the node does not start, which is the default, or it
     /// starts without them and says so.
     #[must_use]
-    pub fn refused(self, refused: OnRefusal) -> Execution {
-        Execution { refused, ..self }
+    pub fn if_refused(self, if_refused: PlacementFallback) -> Execution {
+        Execution { if_refused, ..self }
     }
 
     /// How many messages the service emits and receives in one poll, at the most, before it lets others run: 256 unless
@@ -130,11 +130,11 @@ impl Execution {
 
     /// What makes no sense in it.
     pub(crate) fn problem(&self) -> Option<String> {
-        let own = ["thread", "class", "refused"];
+        let own = ["thread", "class", "if_refused"];
         let set = [
             self.thread.is_some(),
             self.class != Class::default(),
-            self.refused != OnRefusal::default(),
+            self.if_refused != PlacementFallback::default(),
         ];
         let needs_thread = own.iter().zip(set).find_map(|(key, set)| set.then_some(key));
         if let (false, Some(key)) = (self.has_own_thread(), needs_thread) {
@@ -148,7 +148,7 @@ impl Execution {
         if let Class::Fifo(priority) = self.class
             && !PRIORITIES.contains(&priority)
         {
-            return Some(format!("there is no priority {priority}; expected one from 1 to 99"));
+            return Some(format!("invalid priority {priority}: expected 1 to 99"));
         }
         if let Some(name) = &self.thread
             && let Err(problem) = check_thread_name(name)
@@ -162,11 +162,11 @@ impl Execution {
 /// The priorities of `SCHED_FIFO`.
 pub(crate) const PRIORITIES: std::ops::RangeInclusive<u8> = 1..=99;
 /// What is wrong with a budget of nothing.
-pub(crate) const BUDGET: &str = "with a budget of 0 it would never do anything; expected 1 or more";
+pub(crate) const BUDGET: &str = "invalid budget 0: expected 1 or more";
 
 pub(crate) fn without_thread(key: &str) -> String {
     format!(
-        "`{key}` is said of the service's own thread, but it has none: expected run = \"dedicated\" or \"pinned(core)\""
+        "`{key}` needs a thread of the service's own: expected run = \"dedicated\" or \"pinned(core)\""
     )
 }
 
@@ -174,11 +174,11 @@ pub(crate) fn check_cores(cores: &[usize]) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     if cores.is_empty() {
         return Err(
-            "no core to be pinned to; expected \"pinned(1)\" or \"pinned(1, 3)\"".to_owned()
+            "invalid list of cores: expected at least one, such as \"pinned(1)\" or \"pinned(1, 3)\"".to_owned()
         );
     }
     match cores.iter().find(|core| !seen.insert(**core)) {
-        Some(core) => Err(format!("core {core} stands twice")),
+        Some(core) => Err(format!("core {core} is listed twice")),
         None => Ok(()),
     }
 }
@@ -187,7 +187,7 @@ pub(crate) fn check_thread_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name.contains(char::is_control) {
         let name = name.escape_debug();
         return Err(format!(
-            "`{name}` is no name for a thread: it is empty, or has a control character"
+            "invalid thread name `{name}`: expected at least one character, and no control character"
         ));
     }
     Ok(())
@@ -215,8 +215,8 @@ impl fmt::Display for Execution {
         if let Class::Fifo(priority) = self.class {
             write!(f, ", class = \"fifo({priority})\"")?;
         }
-        if self.refused == OnRefusal::Warn {
-            write!(f, ", refused = \"warn\"")?;
+        if self.if_refused == PlacementFallback::Warn {
+            write!(f, ", if_refused = \"warn\"")?;
         }
         if self.budget != TaskBudget::DEFAULT {
             write!(f, ", budget = {}", self.budget)?;

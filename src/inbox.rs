@@ -12,37 +12,37 @@ use crate::error::SubscribeError;
 
 /// A declared subscription while no handle is out: the node owns it, from before any service runs until its service
 /// is stopped for good.
-pub struct Inbox<M: Message>(Arc<Home<M>>);
+pub struct Inbox<M: Message>(Arc<InboxState<M>>);
 
 #[derive(Debug)]
-struct Home<M: Message> {
+struct InboxState<M: Message> {
     name: String,
     subscription: Mutex<Option<local::Subscription<M>>>,
     was_taken: AtomicBool,
     /// The service failed while the handle was out.
     failed: AtomicBool,
     /// What failed each time it was delivered, until supervision fetches it.
-    given_up: Mutex<Vec<Undelivered>>,
+    undelivered: Mutex<Vec<Undelivered>>,
 }
 
-impl<M: Message> Home<M> {
+impl<M: Message> InboxState<M> {
     fn lock(&self) -> MutexGuard<'_, Option<local::Subscription<M>>> {
         self.subscription.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn given_up(&self) -> MutexGuard<'_, Vec<Undelivered>> {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    fn undelivered(&self) -> MutexGuard<'_, Vec<Undelivered>> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<M: Message> Inbox<M> {
     pub(crate) fn new(name: String, subscription: local::Subscription<M>) -> Inbox<M> {
-        Inbox(Arc::new(Home {
+        Inbox(Arc::new(InboxState {
             name,
             subscription: Mutex::new(Some(subscription)),
             was_taken: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            given_up: Mutex::default(),
+            undelivered: Mutex::default(),
         }))
     }
 
@@ -52,7 +52,7 @@ impl<M: Message> Inbox<M> {
         self.0.was_taken.store(true, Ordering::Relaxed);
         match subscription {
             Some(subscription) => {
-                Ok(Subscription { subscription: Some(subscription), home: Some(self.0.clone()) })
+                Ok(Subscription { subscription: Some(subscription), inbox: Some(self.0.clone()) })
             }
             None => Err(SubscribeError::Taken { subscription: self.0.name.clone() }),
         }
@@ -78,12 +78,12 @@ pub(crate) trait AnyInbox: Send + Sync {
     /// The service failed: see [`local::Subscription::fail`].
     fn fail(&self);
     /// The service has ended well: it is done with what it had in hand.
-    fn settle(&self);
+    fn finish_message(&self);
     /// What was given up since the last call.
-    fn take_given_up(&self) -> Vec<Undelivered>;
+    fn take_undelivered(&self) -> Vec<Undelivered>;
 }
 
-impl<M: Message> AnyInbox for Home<M> {
+impl<M: Message> AnyInbox for InboxState<M> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -98,20 +98,20 @@ impl<M: Message> AnyInbox for Home<M> {
 
     fn fail(&self) {
         match self.lock().as_mut() {
-            Some(subscription) => self.given_up().extend(subscription.fail()),
-            // The handle lives on, in the instance or in a task: it learns of the failure when it is used or comes home.
+            Some(subscription) => self.undelivered().extend(subscription.fail()),
+            // The handle lives on, in the instance or in a task: it learns of the failure when it is used or comes inbox.
             None => self.failed.store(true, Ordering::Release),
         }
     }
 
-    fn settle(&self) {
+    fn finish_message(&self) {
         if let Some(subscription) = self.lock().as_mut() {
             subscription.done();
         }
     }
 
-    fn take_given_up(&self) -> Vec<Undelivered> {
-        std::mem::take(&mut self.given_up())
+    fn take_undelivered(&self) -> Vec<Undelivered> {
+        std::mem::take(&mut self.undelivered())
     }
 }
 
@@ -125,13 +125,13 @@ impl<M: Message> AnyInbox for Home<M> {
 pub struct Subscription<M: Message> {
     /// `None` only while this is dropped.
     subscription: Option<local::Subscription<M>>,
-    home: Option<Arc<Home<M>>>,
+    inbox: Option<Arc<InboxState<M>>>,
 }
 
 impl<M: Message> Subscription<M> {
     /// A subscription that belongs to no service: dropping it unsubscribes.
     pub(crate) fn free(subscription: local::Subscription<M>) -> Subscription<M> {
-        Subscription { subscription: Some(subscription), home: None }
+        Subscription { subscription: Some(subscription), inbox: None }
     }
 
     /// The next message or gap; `None` once nothing more will come: every publisher has ended, or the node shuts down,
@@ -145,7 +145,7 @@ impl<M: Message> Subscription<M> {
     /// As [`recv`](Subscription::recv), for hand-written futures.
     #[inline]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
-        self.learn_of_failure();
+        self.apply_failure();
         match &mut self.subscription {
             Some(subscription) => subscription.poll_recv(context),
             None => Poll::Ready(None),
@@ -155,13 +155,13 @@ impl<M: Message> Subscription<M> {
     /// As [`recv`](Subscription::recv), but never waits.
     #[inline]
     pub fn try_recv(&mut self) -> TryRecv<M> {
-        self.learn_of_failure();
+        self.apply_failure();
         self.subscription.as_mut().map_or(TryRecv::Closed, local::Subscription::try_recv)
     }
 
     /// The message in hand is done with, before the next receive.
     pub fn done(&mut self) {
-        self.learn_of_failure();
+        self.apply_failure();
         if let Some(subscription) = &mut self.subscription {
             subscription.done();
         }
@@ -181,12 +181,12 @@ impl<M: Message> Subscription<M> {
 
     /// If the service failed while this handle lived on, what was in hand then comes again.
     #[inline]
-    fn learn_of_failure(&mut self) {
-        if let (Some(home), Some(subscription)) = (&self.home, &mut self.subscription)
-            && home.failed.load(Ordering::Relaxed)
-            && home.failed.swap(false, Ordering::AcqRel)
+    fn apply_failure(&mut self) {
+        if let (Some(inbox), Some(subscription)) = (&self.inbox, &mut self.subscription)
+            && inbox.failed.load(Ordering::Relaxed)
+            && inbox.failed.swap(false, Ordering::AcqRel)
         {
-            home.given_up().extend(subscription.fail());
+            inbox.undelivered().extend(subscription.fail());
         }
     }
 
@@ -194,15 +194,15 @@ impl<M: Message> Subscription<M> {
     /// done with.
     pub fn unsubscribe(mut self) {
         self.done();
-        self.home = None;
+        self.inbox = None;
     }
 }
 
 impl<M: Message> Drop for Subscription<M> {
     fn drop(&mut self) {
-        self.learn_of_failure();
-        if let Some(home) = self.home.take() {
-            *home.lock() = self.subscription.take();
+        self.apply_failure();
+        if let Some(inbox) = self.inbox.take() {
+            *inbox.lock() = self.subscription.take();
         }
     }
 }

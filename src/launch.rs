@@ -50,11 +50,11 @@ impl Task {
 
 /// Asks whether the future that a function returns is `Send`: at a concrete type, method resolution prefers the trait
 /// whose impl needs no further reference, and that one exists for `Send` futures only.
-pub struct Kind<F>(PhantomData<fn() -> F>);
+pub struct FutureKind<F>(PhantomData<fn() -> F>);
 
-impl<F> Kind<F> {
-    pub fn of<L>(_: impl FnOnce(L) -> F) -> Kind<F> {
-        Kind(PhantomData)
+impl<F> FutureKind<F> {
+    pub fn of<L>(_: impl FnOnce(L) -> F) -> FutureKind<F> {
+        FutureKind(PhantomData)
     }
 }
 
@@ -64,7 +64,7 @@ pub trait IsSend {
     }
 }
 
-impl<F: Send> IsSend for Kind<F> {}
+impl<F: Send> IsSend for FutureKind<F> {}
 
 pub trait IsLocal {
     fn is_send(&self) -> bool {
@@ -72,9 +72,9 @@ pub trait IsLocal {
     }
 }
 
-impl<F> IsLocal for &Kind<F> {}
+impl<F> IsLocal for &FutureKind<F> {}
 
-/// Makes a future a [`Task`], by the same rule as [`Kind`].
+/// Makes a future a [`Task`], by the same rule as [`FutureKind`].
 pub struct Launch<F>(Cell<Option<F>>);
 
 impl<F> Launch<F> {

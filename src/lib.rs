@@ -64,45 +64,54 @@
 // The macros write paths that start at `::mycelium`.
 extern crate self as mycelium;
 
-#[cfg(unix)]
-pub mod bundle;
 mod context;
 mod dead_letter;
 mod error;
 mod execution;
+mod exit;
 mod inbox;
 mod kept;
+mod latch;
 mod launch;
+#[cfg(unix)]
+mod launcher;
 mod links;
 mod members;
 mod node;
 mod observe;
 mod plan;
+mod report;
 mod service;
-mod shutdown;
+mod shared;
+mod stall;
 mod supervision;
 mod topology;
+mod wiring;
 
+pub use mycelium_bundle::Restart;
 pub use mycelium_core::wait::Wait;
 pub use mycelium_core::{FixedStr, FixedVec, Message};
-pub use mycelium_executor::{Class, Listener, OnRefusal, Stream, ThreadError};
+pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{
     Delivery, EmitError, Gap, GapReason, Policy, Publisher, Received, Refusal, TryRecv,
 };
-pub use mycelium_transports::{counters, own_directory};
+pub use mycelium_transports::{counters, private_directory};
 
-pub use context::{Clock, Context, JoinHandle};
+pub use context::{Clock, JoinHandle};
 pub use dead_letter::DeadLetter;
 pub use error::{BuildError, Error, Result, ShuttingDown, StartError, SubscribeError, Unfinished};
 pub use execution::Execution;
 pub use inbox::Subscription;
 pub use kept::Kept;
-pub use node::{Builder, Node, Outcome, Placement, Report, Running, ServiceReport};
+#[cfg(unix)]
+pub use launcher::end_with_launcher;
+pub use node::builder::Builder;
+pub use node::{Node, Placement, Running};
 pub use observe::Event;
-pub use service::{Emits, Reads, Service};
-pub use supervision::Restart;
+pub use report::{Outcome, Report, ServiceReport};
+pub use service::{Context, Emits, Reads, Service};
 pub use topology::{Problem, Topology, TopologyError};
 
 /// The snippets of the page are tests.
@@ -116,8 +125,11 @@ pub mod __private {
     pub use mycelium_core as core;
 
     pub use crate::inbox::Inbox;
-    pub use crate::launch::{IsLocal, IsSend, Kind, Launch, LocalTask, SendTask, Task, outcome};
+    pub use crate::launch::{
+        FutureKind, IsLocal, IsSend, Launch, LocalTask, SendTask, Task, outcome,
+    };
     pub use crate::plan::{Port, Ports};
-    pub use crate::service::{AnyPublisher, Wiring};
-    pub use crate::supervision::{Life, supervise};
+    pub use crate::service::{AnyPublisher, Life};
+    pub use crate::supervision::supervise;
+    pub use crate::wiring::Wiring;
 }

@@ -1,12 +1,10 @@
-//! What happens to a node and its services, told to whoever wants to know.
+//! Events of a node and its services, and the observers that are notified of them.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::node::Outcome;
+use crate::report::Outcome;
 
 /// Something that happened, told to [observers](crate::Builder::observe).
 ///
@@ -93,7 +91,7 @@ impl Observers {
     }
 
     /// Tells all, in their order. A panic of one harms nobody.
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn notify(&self, event: &Event<'_>) {
         for observer in &self.0 {
             if catch_unwind(AssertUnwindSafe(|| observer(event))).is_err() {
                 tracing::error!(?event, "an observer panicked");
@@ -105,60 +103,5 @@ impl Observers {
 impl fmt::Debug for Observers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} observers", self.0.len())
-    }
-}
-
-/// What a node goes through, in this order; it may leave out being ready.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    #[default]
-    Starting,
-    Ready,
-    Draining,
-    Stopped,
-}
-
-/// Where a node is. Phases are told one after the other, whichever threads reach them.
-#[derive(Debug, Default)]
-pub(crate) struct Phases(Mutex<Reached>);
-
-#[derive(Debug, Default)]
-struct Reached {
-    phase: Phase,
-    told: Phase,
-    untold: VecDeque<Phase>,
-    is_telling: bool,
-}
-
-impl Phases {
-    /// The node reaches a phase, unless it is beyond it. If somebody is telling an earlier one just now, they tell this
-    /// one, too, and it has not been told yet when this returns.
-    pub(crate) fn reach(&self, phase: Phase, tell: impl Fn(Phase)) {
-        let mut reached = self.reached();
-        if reached.phase < phase {
-            reached.phase = phase;
-            reached.untold.push_back(phase);
-        }
-        if reached.is_telling {
-            return;
-        }
-        reached.is_telling = true;
-        while let Some(next) = reached.untold.pop_front() {
-            // Not while it is locked: an observer may shut the node down.
-            drop(reached);
-            tell(next);
-            reached = self.reached();
-            reached.told = next;
-        }
-        reached.is_telling = false;
-    }
-
-    /// The last phase of which all have been told.
-    pub(crate) fn told(&self) -> Phase {
-        self.reached().told
-    }
-
-    fn reached(&self) -> MutexGuard<'_, Reached> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,20 +1,27 @@
-//! What a service is to a node, and what `#[service]` makes of an impl block.
+//! What a service is: the traits that `#[service]` implements, and the types that they name. [`Context`] is what a service
+//! sees of its node (its methods are in `context`), [`Life`] is what supervision keeps of a service.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
+use mycelium_bundle::Restart;
 use mycelium_core::Message;
-use mycelium_core::wait::Wait;
-use mycelium_transports::local::{DeferredWakes, Finisher, Publisher, TaskBudget};
+use mycelium_executor::Executor;
+use mycelium_transports::counters::{Line, ServiceValue};
+use mycelium_transports::local::Publisher;
 
-use crate::context::Context;
+use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, Result};
-use crate::execution::Execution;
+use crate::exit::ExitGuard;
 use crate::inbox::{AnyInbox, Inbox};
+use crate::latch::Latch;
 use crate::launch::Task;
-use crate::node::Shared;
 use crate::plan::Ports;
-use crate::supervision::Life;
+use crate::shared::Shared;
+use crate::stall::StallWatch;
+use crate::wiring::Wiring;
 
 /// Something that runs in a node, reads messages and emits messages. Implemented by
 /// [`#[service]`](macro@crate::service).
@@ -85,59 +92,34 @@ impl<M: Message> AnyPublisher for Publisher<M> {
     }
 }
 
-/// Makes a service's subscriptions and publishers, before anything runs.
-pub struct Wiring<'a> {
-    shared: &'a Arc<Shared>,
-    service: &'a str,
-    wait: Wait,
-    pub(crate) pulse: Arc<TaskBudget>,
-    pub(crate) flushers: Vec<DeferredWakes>,
-    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// How subscriptions are ended from outside, with their topics.
-    pub(crate) finishers: Vec<(&'static str, Finisher)>,
+/// The way from a service to everything else: messages, time, tasks, the network, logs.
+///
+/// There is one for each service, and it is not `Sync`: the service is the only writer of its topics, which is what
+/// makes an emit a few stores. A child task or another thread gets a [`publisher`](Context::publisher) of its own.
+pub struct Context<S: Service> {
+    pub(crate) inputs: S::Inputs,
+    pub(crate) outputs: S::Outputs,
+    pub(crate) name: Arc<str>,
+    pub(crate) shared: Arc<Shared>,
+    /// That of the thread where the service runs.
+    pub(crate) executor: Arc<dyn Executor>,
+    /// Set when the present run ends: its tasks end with it.
+    pub(crate) run: Arc<Latch>,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) stall: StallWatch,
+    pub(crate) publishers: usize,
+    pub(crate) not_sync: PhantomData<Cell<()>>,
 }
 
-impl<'a> Wiring<'a> {
-    pub(crate) fn new(
-        shared: &'a Arc<Shared>,
-        service: &'a str,
-        execution: &Execution,
-    ) -> Wiring<'a> {
-        Wiring {
-            shared,
-            service,
-            wait: execution.wait,
-            pulse: TaskBudget::with_limit(execution.budget),
-            flushers: Vec::new(),
-            inboxes: Vec::new(),
-            finishers: Vec::new(),
-        }
-    }
-
-    /// A subscription that the service declared.
-    ///
-    /// # Errors
-    /// If the topic cannot take it.
-    pub fn input<M: Message>(&mut self) -> Result<Inbox<M>, BuildError> {
-        let policy = self.shared.plan.policy(self.service, M::TOPIC);
-        let topic = self.shared.topic::<M>()?;
-        let mut subscription = topic.subscribe::<M>(self.service, policy)?;
-        subscription.set_wait_strategy(self.wait);
-        self.flushers.push(subscription.attach(&self.pulse));
-        self.finishers.push((M::TOPIC, subscription.finisher()));
-        let inbox = Inbox::new(format!("{}.{}", self.service, M::TOPIC), subscription);
-        self.inboxes.push(inbox.watched());
-        Ok(inbox)
-    }
-
-    /// A publisher that the service declared.
-    ///
-    /// # Errors
-    /// If the topic cannot take it.
-    pub fn output<M: Message>(&mut self) -> Result<Publisher<M>, BuildError> {
-        let mut publisher = self.shared.publisher::<M>(self.service)?;
-        publisher.set_wait_strategy(self.wait);
-        self.flushers.push(publisher.attach(&self.pulse));
-        Ok(publisher)
-    }
+/// All that a service needs from its first start to its last end.
+pub struct Life<S: Service> {
+    pub(crate) factory: Box<dyn FnMut() -> S + Send>,
+    pub(crate) context: Context<S>,
+    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
+    /// `None` if nothing is read that could become one.
+    pub(crate) dead_letters: Option<Publisher<DeadLetter>>,
+    pub(crate) restart: Restart,
+    pub(crate) line: Line<ServiceValue>,
+    /// Dropped last: when the node learns of the end of the service, all else is gone.
+    pub(crate) exit: ExitGuard,
 }

@@ -1,99 +1,22 @@
 //! Keeps a service running: restarts it after errors and panics, with growing pauses, and gives up in the end.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
-use mycelium_executor::Backoff;
-use mycelium_transports::counters::{Line, ServiceValue};
-use mycelium_transports::local::{Publisher, Undelivered};
+use mycelium_bundle::Failures;
+use mycelium_transports::counters::ServiceValue;
+use mycelium_transports::local::Undelivered;
 
-use crate::context::Context;
 use crate::dead_letter::DeadLetter;
 use crate::error::{Error, ShuttingDown};
-use crate::inbox::AnyInbox;
-use crate::node::{Departure, Outcome};
-use crate::service::Service;
-
-/// When and how often a service, or a member of a bundle, that failed is started again.
-///
-/// The pause before a restart doubles with each failure within the window, up to the longest, and is shortened by a
-/// random part of up to a half, so that those that failed together do not return together. Failures that are older
-/// than the window are forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Restart {
-    /// The most restarts within the window; one failure more, and the node, or the bundle, shuts down with an error.
-    pub limit: u32,
-    /// The window.
-    pub window: Duration,
-    /// The first pause.
-    pub backoff: Duration,
-    /// The longest pause.
-    pub longest: Duration,
-}
-
-impl Default for Restart {
-    /// Ten restarts a minute; pauses from 100 ms to 10 s.
-    fn default() -> Restart {
-        Restart {
-            limit: 10,
-            window: Duration::from_secs(60),
-            backoff: Duration::from_millis(100),
-            longest: Duration::from_secs(10),
-        }
-    }
-}
-
-/// The failures of one service, or of one member of a bundle, that still count.
-#[derive(Debug, Default)]
-pub(crate) struct Failures(VecDeque<Duration>);
-
-impl Failures {
-    /// The pause before the next start after a failure now, or `None` if that was one too many. `jitter` is random.
-    pub(crate) fn pause(
-        &mut self,
-        restart: &Restart,
-        now: Duration,
-        jitter: u64,
-    ) -> Option<Duration> {
-        while self.0.front().is_some_and(|failed| now.saturating_sub(*failed) > restart.window) {
-            self.0.pop_front();
-        }
-        let earlier = self.earlier();
-        if earlier >= restart.limit {
-            return None;
-        }
-        self.0.push_back(now);
-        let backoff = Backoff { first: restart.backoff, longest: restart.longest };
-        Some(backoff.pause(earlier, jitter))
-    }
-
-    /// How many there were before this one.
-    pub(crate) fn earlier(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
-    }
-}
-
-/// All that a service needs from its first start to its last end.
-pub struct Life<S: Service> {
-    pub(crate) factory: Box<dyn FnMut() -> S + Send>,
-    pub(crate) context: Context<S>,
-    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// `None` if nothing is read that could become one.
-    pub(crate) dead_letters: Option<Publisher<DeadLetter>>,
-    pub(crate) restart: Restart,
-    pub(crate) line: Line<ServiceValue>,
-    /// Dropped last: whoever waits for the service may rely on everything else being gone.
-    pub(crate) departure: Departure,
-}
+use crate::report::Outcome;
+use crate::service::{Life, Service};
 
 /// Runs a service until it ends, fails too often, or the node shuts down.
 pub async fn supervise<S: Service>(mut life: Life<S>) {
     // If another service cannot be placed, none runs.
-    life.context.shared.clone().placed.wait().await;
+    life.context.shared.clone().lifecycle.placed.wait().await;
     let mut failures = Failures::default();
     let mut instance = None;
     let mut failed: Option<String> = None;
@@ -101,7 +24,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         life.context.shared.starts(life.context.name(), failed.as_deref());
         let failure = match attempt(&mut life, &mut instance).await {
             Ok(()) => {
-                // A subscription that it kept comes home. What is left of it may panic as it goes.
+                // A subscription that it kept comes inbox. What is left of it may panic as it goes.
                 let instance = instance.take();
                 drop(catch_unwind(AssertUnwindSafe(|| drop(instance))));
                 break life.complete();
@@ -109,16 +32,16 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             Err(failure) => failure,
         };
         life.inboxes.iter().for_each(|inbox| inbox.fail());
-        life.bury_what_was_given_up();
+        life.write_dead_letters();
         let shared = life.context.shared.clone();
         let executor = life.context.executor.clone();
         let (now, jitter) = (executor.now(), life.context.random());
-        let restarts = failures.earlier();
+        let restarts = failures.count();
         let pause = failures.pause(&life.restart, now, jitter);
         let Some(pause) = pause.filter(|_| !failure.permanent) else {
             tracing::error!(service = life.context.name(), error = failure.text, "failed for good");
             let restarts = if failure.permanent { 0 } else { restarts };
-            life.departure.outcome = Outcome::Failed { error: failure.text, restarts };
+            life.exit.outcome = Outcome::Failed { error: failure.text, restarts };
             break;
         };
         tracing::warn!(
@@ -129,19 +52,20 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         );
         failed = Some(failure.text);
         let wake = executor.sleep_until(now.saturating_add(pause));
-        if shared.shutdown.is_set() {
+        if shared.lifecycle.shutdown.is_set() {
             wake.await;
         } else {
             // What is left to do is better done before the shutdown's deadline.
-            futures_util::future::select(wake, std::pin::pin!(shared.shutdown.wait())).await;
+            futures_util::future::select(wake, std::pin::pin!(shared.lifecycle.shutdown.wait()))
+                .await;
         }
-        if shared.shutdown.is_set() && life.inboxes.is_empty() {
+        if shared.lifecycle.shutdown.is_set() && life.inboxes.is_empty() {
             // Without anything to drain, a shutdown is no time for another try.
             break life.complete();
         }
     }
     // Before its subscriptions go.
-    life.departure.announce();
+    life.exit.announce();
 }
 
 /// Why a run of a service ended early.
@@ -195,10 +119,10 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 impl<S: Service> Life<S> {
     fn complete(&mut self) {
-        self.departure.outcome = Outcome::Completed;
-        self.bury_what_was_given_up();
+        self.exit.outcome = Outcome::Completed;
+        self.write_dead_letters();
         for inbox in &self.inboxes {
-            inbox.settle();
+            inbox.finish_message();
             let left = inbox.depth();
             if left > 0 {
                 tracing::warn!(
@@ -211,8 +135,8 @@ impl<S: Service> Life<S> {
     }
 
     /// Messages that failed each time they were delivered become dead letters.
-    fn bury_what_was_given_up(&mut self) {
-        for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_given_up()) {
+    fn write_dead_letters(&mut self) {
+        for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_undelivered()) {
             self.line.add(ServiceValue::DeadLetters, 1);
             report(&undelivered);
             if let Some(dead_letters) = &mut self.dead_letters {
@@ -231,43 +155,4 @@ fn report(undelivered: &Undelivered) {
         sequence = undelivered.sequence,
         "message given up: handling it failed each time it was delivered"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RESTART: Restart = Restart {
-        limit: 3,
-        window: Duration::from_secs(10),
-        backoff: Duration::from_secs(1),
-        longest: Duration::from_secs(3),
-    };
-
-    #[test]
-    fn pauses_double_up_to_the_longest_and_the_limit_holds() {
-        let mut failures = Failures::default();
-        let pauses = [0, 1, 2, 3].map(|now| failures.pause(&RESTART, Duration::from_secs(now), 0));
-        assert_eq!(
-            pauses.map(|pause| pause.map(|pause| pause.as_secs())),
-            [Some(1), Some(2), Some(3), None]
-        );
-    }
-
-    #[test]
-    fn quiet_time_is_forgiving() {
-        let mut failures = Failures::default();
-        for now in 0..100 {
-            let pause = failures.pause(&RESTART, Duration::from_secs(now * 11), 0);
-            assert_eq!(pause, Some(Duration::from_secs(1)));
-        }
-    }
-
-    #[test]
-    fn jitter_takes_up_to_a_half() {
-        let pause = |jitter| Failures::default().pause(&RESTART, Duration::ZERO, jitter);
-        assert_eq!(pause(u64::MAX), Some(Duration::from_millis(500)));
-        let middle = pause(u64::MAX / 2).expect("a first failure");
-        assert!(middle > Duration::from_millis(740) && middle < Duration::from_millis(760));
-    }
 }

@@ -26,7 +26,7 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium::Restart;
-use mycelium::bundle::{Bundle, Event, Member};
+use mycelium_bundle::{Bundle, BundleEvent, Member};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than anything here takes, and less than whoever waits for the tests.
@@ -96,7 +96,7 @@ struct Speaking {
     bundle: Bundle,
     writer: PipeWriter,
     said: Said,
-    events: Receiver<Event>,
+    events: Receiver<BundleEvent>,
 }
 
 fn speaking() -> Speaking {

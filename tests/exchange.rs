@@ -10,12 +10,16 @@ mod admission;
 mod arrival;
 #[path = "exchange/away.rs"]
 mod away;
+#[path = "exchange/bad_clients.rs"]
+mod bad_clients;
 #[path = "exchange/completed.rs"]
 mod completed;
 #[path = "exchange/deaths.rs"]
 mod deaths;
 #[path = "exchange/defects/mod.rs"]
 mod defects;
+#[path = "exchange/harness/mod.rs"]
+mod harness;
 #[path = "exchange/hostile.rs"]
 mod hostile;
 #[path = "exchange/layouts.rs"]
@@ -30,6 +34,3 @@ mod names;
 mod resumes;
 #[path = "exchange/slowest.rs"]
 mod slowest;
-mod station;
-#[path = "exchange/strangers.rs"]
-mod strangers;

@@ -68,7 +68,7 @@ shutdown = "200ms"
 services = ["Taker"]
 [link.default]
 retry = "1ms"
-longest_retry = "20ms"
+max_retry = "20ms"
 "#;
 
 /// A directory of its own for each test.

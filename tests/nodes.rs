@@ -12,6 +12,7 @@ use std::time::Duration;
 use mycelium::{BuildError, Context, Node, Report, Result, Running, StartError, Topology, service};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
+use mycelium_transports::endpoint::BindError;
 
 use crate::numbers::{Counter, Number, Taker, within};
 
@@ -49,7 +50,7 @@ services = ["Taker"]
 capacity = 16
 [link.default]
 retry = "1ms"
-longest_retry = "20ms"
+max_retry = "20ms"
 "#;
 
 /// The two nodes, with a directory of their own.
@@ -91,7 +92,7 @@ impl Drop for Pair {
 }
 
 #[tokio::test]
-async fn either_may_come_first_and_the_end_reaches_the_other() {
+async fn either_node_may_start_first_and_the_end_reaches_the_other() {
     for reversed in [false, true] {
         let (pair, received) = Pair::new(&format!("order-{reversed}"));
         let mut names = ["far", "near"];
@@ -129,7 +130,7 @@ async fn services_on_threads_of_their_own_are_joined_by_links() {
 
 /// As long as anything is confirmed, a publisher's node waits, whatever its patience.
 #[tokio::test]
-async fn a_slow_reader_is_waited_for_while_it_goes_on() {
+async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
     let (pair, _received) = Pair::new("slow");
     let text = TOPOLOGY
         .replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"2s\"")
@@ -158,11 +159,11 @@ async fn nodes_are_ready_once_they_have_met() {
 }
 
 #[tokio::test]
-async fn a_node_of_another_user_than_the_topology_says_is_turned_away() {
+async fn a_node_of_another_user_is_rejected() {
     let (pair, _received) = Pair::new("user");
     let own = rustix::process::geteuid().as_raw();
     let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
-    let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nuser = {user}"));
+    let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nowner = {user}"));
     let start = |name, user| {
         pair.node(&text(user), name, 1, true).unwrap().start(Tokio::current().unwrap()).unwrap()
     };
@@ -228,7 +229,7 @@ async fn a_reader_that_is_started_again_misses_nothing_and_gets_nothing_twice() 
 }
 
 #[tokio::test]
-async fn what_nobody_came_for_is_named() {
+async fn undelivered_messages_are_named() {
     let (pair, _received) = Pair::new("nobody");
     let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
     let node = pair.node(&impatient, "far", 5, false).unwrap();
@@ -251,7 +252,7 @@ impl Patient {
 }
 
 #[tokio::test]
-async fn what_an_abandoned_service_did_not_get_across_is_named_with_it() {
+async fn undelivered_messages_of_an_abandoned_service_are_named() {
     for name in ["Deaf", "Patient"] {
         let (pair, _received) = Pair::new(&format!("abandoned-{name}"));
         let service = format!("[\"{name}\"]\nshutdown = \"100ms\"");
@@ -273,7 +274,7 @@ async fn what_an_abandoned_service_did_not_get_across_is_named_with_it() {
 }
 
 #[tokio::test]
-async fn an_observer_that_never_came_is_owed_nothing() {
+async fn an_absent_observer_leaves_nothing_undelivered() {
     for policy in ["drop-oldest", "latest"] {
         let (pair, _received) = Pair::new(&format!("observer-{policy}"));
         let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
@@ -333,9 +334,9 @@ async fn a_node_that_runs_already_is_not_started_again() {
     let (pair, _received) = Pair::new("twice");
     let far = pair.start("far", 0, true);
     let again = pair.node(TOPOLOGY, "far", 0, true).unwrap().start(Tokio::current().unwrap());
-    let Err(StartError::Link { node, problem }) = again else { panic!("two nodes of one name") };
+    let Err(StartError::Bind { node, error }) = again else { panic!("two nodes of one name") };
     assert_eq!(node, "far");
-    assert!(problem.starts_with("a live process listens at"), "{problem}");
+    assert!(matches!(error, BindError::InUse { .. }), "{error}");
     far.shutdown();
     _ = within(far.join()).await;
 }
@@ -356,7 +357,7 @@ async fn a_shutdown_has_one_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_node_to_be_ready_is_told_when_it_never_will_be() {
+async fn waiting_for_ready_ends_when_the_node_never_will_be() {
     let (pair, _received) = Pair::new("never");
     let running = pair.start("near", 0, false);
     running.shutdown();
@@ -373,7 +374,7 @@ fn a_retry_of_no_time_is_refused() {
 }
 
 #[test]
-fn who_may_not_read_or_write_a_topic_is_named_before_anything_runs() {
+fn forbidden_readers_and_writers_are_build_errors() {
     let (pair, _received) = Pair::new("forbidden");
     let more = "\n[topic.numbers]\nreaders = [\"far\"]\n";
     let text = TOPOLOGY.replace("\n[topic.numbers]\ncapacity = 16\n", more);

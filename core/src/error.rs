@@ -3,13 +3,16 @@
 //! Each error names the message, what was expected and what was found, as a lower-case sentence
 //! without a full stop, so that it can stand inside another one.
 
-use core::{error::Error, fmt};
+use core::fmt;
+
+use thiserror::Error;
 
 /// Why bytes were refused as a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The frame carries another type.
+    #[error("message `{message}` has id {expected}, but the frame carries id {found}")]
     Type {
         /// The message that was asked for.
         message: &'static str,
@@ -19,6 +22,7 @@ pub enum DecodeError {
         found: u16,
     },
     /// There are too few bytes, or too many.
+    #[error("message `{message}`: expected {expected} bytes, found {found}")]
     Size {
         /// The message that was asked for.
         message: &'static str,
@@ -29,6 +33,7 @@ pub enum DecodeError {
     },
     /// The bytes do not lie where the message can be read in place; [`decode`](crate::decode)
     /// copies them instead.
+    #[error("message `{message}`: expected bytes aligned to {expected}, to read it in place")]
     Misaligned {
         /// The message that was asked for.
         message: &'static str,
@@ -36,6 +41,7 @@ pub enum DecodeError {
         expected: usize,
     },
     /// A `bool` or an enum holds a number that stands for none of its values.
+    #[error("field `{field}` of message `{message}`: invalid value {found}")]
     Value {
         /// The message that was asked for.
         message: &'static str,
@@ -45,25 +51,28 @@ pub enum DecodeError {
         found: i128,
     },
     /// A text or a list is not sound.
-    Invalid(Invalid),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
 }
 
 /// Which text or list is not sound, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{}{reason}", subject(message, field))]
 pub struct Invalid {
     /// The message, or the struct in it, that has the field.
     pub message: &'static str,
     /// The field; empty as long as nobody has said.
     pub field: &'static str,
     /// What is wrong with it.
-    pub reason: Reason,
+    pub reason: InvalidReason,
 }
 
 /// What can be wrong with a text or a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum InvalidReason {
     /// It counts more items (of a text: bytes) than it has room for.
+    #[error("count {found} exceeds the capacity {capacity}")]
     Count {
         /// How many there is room for.
         capacity: usize,
@@ -71,6 +80,7 @@ pub enum Reason {
         found: usize,
     },
     /// A text is not UTF-8.
+    #[error("invalid UTF-8 at byte {valid_up_to}")]
     Utf8 {
         /// How many bytes are good before the first bad one.
         valid_up_to: usize,
@@ -81,7 +91,7 @@ impl Invalid {
     /// A reason whose field is yet to be named, as [`Field::check`](crate::Field::check) of a text
     /// or list gives it.
     #[cold]
-    pub const fn unnamed(reason: Reason) -> Self {
+    pub const fn unnamed(reason: InvalidReason) -> Self {
         Self { message: "", field: "", reason }
     }
 
@@ -92,51 +102,10 @@ impl Invalid {
     }
 }
 
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Type { message, expected, found } => {
-                write!(f, "message `{message}` has id {expected}, but the frame carries id {found}")
-            }
-            Self::Size { message, expected, found } => {
-                write!(f, "message `{message}` takes {expected} bytes, but there are {found}")
-            }
-            Self::Misaligned { message, expected } => write!(
-                f,
-                "message `{message}` must be aligned to {expected} bytes to be read in place"
-            ),
-            Self::Value { message, field, found } => write!(
-                f,
-                "field `{field}` of message `{message}` holds {found}, which is none of its values"
-            ),
-            Self::Invalid(ref invalid) => invalid.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { message, field, reason } = *self;
-        if !field.is_empty() {
-            write!(f, "field `{field}` of message `{message}` ")?;
-        }
-        match reason {
-            Reason::Count { capacity, found } => {
-                write!(f, "counts {found} items, but has room for {capacity}")
-            }
-            Reason::Utf8 { valid_up_to } => {
-                write!(f, "is not UTF-8 from byte {valid_up_to} on")
-            }
-        }
-    }
-}
-
-impl Error for DecodeError {}
-
-impl Error for Invalid {}
-
-impl From<Invalid> for DecodeError {
-    fn from(invalid: Invalid) -> Self {
-        Self::Invalid(invalid)
-    }
+/// Names the field, if it is known.
+fn subject(message: &str, field: &str) -> impl fmt::Display {
+    fmt::from_fn(move |f| match field {
+        "" => Ok(()),
+        _ => write!(f, "field `{field}` of message `{message}`: "),
+    })
 }

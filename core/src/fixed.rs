@@ -17,19 +17,19 @@ mod text;
 pub use list::{FixedVec, Iter};
 pub use text::FixedStr;
 
-use core::{error::Error, fmt};
-
+use thiserror::Error;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, byteorder::little_endian::U16,
 };
 
-use crate::error::{Invalid, Reason};
+use crate::error::{Invalid, InvalidReason};
 
 #[cfg(doc)]
 use crate::message::Field;
 
 /// More was given than there is room for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{found} items exceed the capacity of {capacity}")]
 pub struct TooLong {
     /// How many items (of a text: bytes) there is room for.
     pub capacity: usize,
@@ -37,25 +37,10 @@ pub struct TooLong {
     pub found: usize,
 }
 
-impl fmt::Display for TooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} items were given, but there is room for {}", self.found, self.capacity)
-    }
-}
-
-impl Error for TooLong {}
-
 /// A list is full; here is the value back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the list is full")]
 pub struct NoRoom<T>(pub T);
-
-impl<T> fmt::Display for NoRoom<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the list is full")
-    }
-}
-
-impl<T: fmt::Debug> Error for NoRoom<T> {}
 
 /// The count in front of a text or a list, as it came from the wire.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -80,7 +65,7 @@ impl Count {
     fn check(self, capacity: usize) -> Result<(), Invalid> {
         let found = usize::from(self.0.get());
         if found > capacity {
-            return Err(Invalid::unnamed(Reason::Count { capacity, found }));
+            return Err(Invalid::unnamed(InvalidReason::Count { capacity, found }));
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ pub use descriptor::{
     Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType, VariantDescriptor,
 };
 pub use envelope::{Envelope, TraceContext};
-pub use error::{DecodeError, Invalid, Reason};
+pub use error::{DecodeError, Invalid, InvalidReason};
 pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong};
 pub use frame::{
     FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message,

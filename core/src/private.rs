@@ -8,14 +8,14 @@ pub const fn layout_error(
     size: usize,
     align: usize,
     fields: &[usize],
-) -> Option<Sentence> {
+) -> Option<ConstText> {
     let mut sum = 0;
     let mut index = 0;
     while index < fields.len() {
         sum += fields[index];
         index += 1;
     }
-    let subject = Sentence::new().text("message `").text(name);
+    let subject = ConstText::new().text("message `").text(name);
     if size > sum {
         return Some(
             subject
@@ -48,12 +48,12 @@ pub const fn layout_error(
 
 /// Text put together while compiling. What does not fit is cut off.
 #[derive(Clone, Copy)]
-pub struct Sentence {
+pub struct ConstText {
     bytes: [u8; 320],
     len: usize,
 }
 
-impl Sentence {
+impl ConstText {
     const fn new() -> Self {
         Self { bytes: [0; 320], len: 0 }
     }

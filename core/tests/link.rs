@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use mycelium_core::frame::HEADER_LEN;
 use mycelium_core::link::{
-    Batching, CloseReason, Config, ConfigError, Interest, LinkError, Mode, RejectReason, SendError,
+    Batching, CloseReason, Config, ConfigError, Interest, LinkError, ReaderMode, RejectReason,
+    SendError,
 };
 use mycelium_core::{Digest, Envelope, FrameError, TraceContext, write_frame};
 use pair::conversation::{
-    LEFT, MS, RIGHT, asked, control, name, reading, resubscribe, send, sequences, swaps, wanted,
+    LEFT, MS, RIGHT, control, last_subscribed, name, reading, resubscribe, send, sequences,
+    subscribed, swaps,
 };
-use pair::{Pair, STREAMS, Said, TOPICS, config, links_own};
+use pair::{Pair, Received, STREAMS, TOPICS, config, control_frames};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
@@ -23,8 +25,8 @@ use zerocopy::IntoBytes;
 fn both_sides_learn_who_the_other_is() {
     let mut pair = Pair::new();
     pair.settle();
-    assert_eq!(pair.sides[LEFT].news(), [Said::Up("right".into())]);
-    assert_eq!(pair.sides[RIGHT].news(), [Said::Up("left".into())]);
+    assert_eq!(pair.sides[LEFT].take_events(), [Received::Up("right".into())]);
+    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Up("left".into())]);
     assert!(pair.sides.iter().all(|side| side.link.is_up()));
 }
 
@@ -39,8 +41,8 @@ fn a_message_comes_as_it_was_sent_with_all_that_travels_with_it() {
     pair.sides[LEFT].link.send(now, outgoing, &envelope, fixed, swap.as_bytes()).unwrap();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
-    let [Said::Message { stream, sequence, payload, envelope: found }] = news.as_slice() else {
+    let news = pair.sides[RIGHT].take_events();
+    let [Received::Message { stream, sequence, payload, envelope: found }] = news.as_slice() else {
         panic!("one message, not {news:?}");
     };
     assert_eq!((*stream, *sequence, payload.as_slice()), (incoming, 100, swap.as_bytes()));
@@ -54,7 +56,10 @@ fn a_reader_without_room_gets_no_more_than_it_has_room_for() {
     assert_eq!(send(&mut pair, outgoing, 9), Err(SendError::Credit));
     assert_eq!(pair.sides[LEFT].link.credit(outgoing), 0);
     pair.pass(100 * MS);
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101, 102, 103, 104, 105, 106, 107]);
+    assert_eq!(
+        sequences(&pair.sides[RIGHT].take_events()),
+        [100, 101, 102, 103, 104, 105, 106, 107]
+    );
 
     pair.sides[RIGHT].link.grant(incoming, 3).unwrap();
     pair.settle();
@@ -74,11 +79,11 @@ fn a_full_stream_holds_up_no_other() {
     let (first, _) = reading(&mut pair, 2);
     let mut other = swaps(2);
     other.topic = name("others");
-    pair.sides[RIGHT].link.want(other).unwrap();
+    pair.sides[RIGHT].link.subscribe(other).unwrap();
     pair.settle();
-    let serve = asked(&mut pair, LEFT);
+    let export = last_subscribed(&mut pair, LEFT);
     let now = pair.now;
-    let second = pair.sides[LEFT].link.offer(now, serve, name("feed"), 78, 0, 1024).unwrap();
+    let second = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 78, 0, 1024).unwrap();
     assert_eq!(send(&mut pair, first, 3), Err(SendError::Credit));
     assert_eq!(send(&mut pair, second, 2), Ok(()));
 }
@@ -90,9 +95,12 @@ fn what_has_arrived_is_confirmed_in_time() {
     send(&mut pair, outgoing, 3).unwrap();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    assert_eq!(pair.sides[LEFT].news(), [], "for three of sixty-four nobody is in a hurry");
+    assert_eq!(pair.sides[LEFT].take_events(), [], "for three of sixty-four nobody is in a flush");
     pair.pass(20 * MS);
-    assert_eq!(pair.sides[LEFT].news(), [Said::Window { stream: outgoing, taken: 103 }]);
+    assert_eq!(
+        pair.sides[LEFT].take_events(),
+        [Received::Window { stream: outgoing, confirmed: 103 }]
+    );
 }
 
 #[test]
@@ -103,21 +111,21 @@ fn a_batch_goes_when_it_is_full_when_it_is_old_or_when_the_sender_is_idle() {
 
     send(&mut pair, outgoing, 3).unwrap();
     pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [], "it waits for more");
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [], "it waits for more");
     send(&mut pair, outgoing, 1).unwrap();
     pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101, 102, 103], "it is full");
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101, 102, 103], "it is full");
 
     send(&mut pair, outgoing, 1).unwrap();
     let due = pair.sides[LEFT].link.poll_timeout();
     assert_eq!(due, Some(pair.now + 5 * MS));
     pair.pass(5 * MS);
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [104], "it is old");
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [104], "it is old");
 
     send(&mut pair, outgoing, 1).unwrap();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [105], "the sender is idle");
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [105], "the sender is idle");
 }
 
 #[test]
@@ -129,7 +137,7 @@ fn a_buffer_that_is_full_takes_messages_again_once_bytes_are_out() {
     assert!(pair.write(LEFT, 100), "what is in it goes");
     send(&mut pair, outgoing, 1).unwrap();
     pair.settle();
-    let sequences = sequences(&pair.sides[RIGHT].news());
+    let sequences = sequences(&pair.sides[RIGHT].take_events());
     let expected: Vec<u64> = (100..).take(sequences.len()).collect();
     assert!(sequences.len() > 10 && sequences == expected, "{sequences:?}");
 }
@@ -142,12 +150,12 @@ fn gaps_and_ends_are_said_in_their_place() {
     let now = pair.now;
     pair.sides[LEFT].link.skip(now, outgoing, 5, 9).unwrap();
     send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.end(now, outgoing).unwrap();
+    pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
+    let news = pair.sides[RIGHT].take_events();
     assert_eq!(sequences(&news), [100, 106]);
-    assert_eq!(news[1], Said::Gap { stream: incoming, missed: 5, reason: 9 });
-    assert_eq!(news[3], Said::End(incoming));
+    assert_eq!(news[1], Received::Gap { stream: incoming, missed: 5, reason: 9 });
+    assert_eq!(news[3], Received::End(incoming));
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
 }
 
@@ -166,27 +174,33 @@ fn after_a_lost_connection_a_stream_goes_on_where_its_reader_was() {
 
     pair.connect();
     pair.settle();
-    let news = pair.sides[LEFT].news();
-    let [Said::Up(_), Said::Wanted { serve, resumes: 1, .. }, resume] = news.as_slice() else {
+    let news = pair.sides[LEFT].take_events();
+    let [Received::Up(_), Received::Subscribe { export, resumes: 1, .. }, resume] = news.as_slice()
+    else {
         panic!("{news:?}");
     };
-    assert_eq!(*resume, Said::Resume { serve: *serve, epoch: 77, next: 103 }, "two were lost");
+    assert_eq!(
+        *resume,
+        Received::Resume { export: *export, epoch: 77, next: 103 },
+        "two were lost"
+    );
     let now = pair.now;
     // One of them is not to be had any more.
-    let again = pair.sides[LEFT].link.offer(now, *serve, name("feed"), 77, 104, 1024).unwrap();
+    let again =
+        pair.sides[LEFT].link.open_stream(now, *export, name("feed"), 77, 104, 1024).unwrap();
     assert_eq!(
         pair.sides[LEFT].link.credit(again),
         0,
         "its reader has to say what room it has left"
     );
-    pair.sides[RIGHT].news();
+    pair.sides[RIGHT].take_events();
     pair.settle();
     assert_eq!(pair.sides[LEFT].link.credit(again), 5, "three of eight are not done with");
     send(&mut pair, again, 1).unwrap();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
-    let resumed = Said::Stream { stream: incoming, epoch: 77, first: 104, resumed: Some(1) };
+    let news = pair.sides[RIGHT].take_events();
+    let resumed = Received::Stream { stream: incoming, epoch: 77, first: 104, resumed: Some(1) };
     assert!(news.contains(&resumed), "{news:?}");
     assert_eq!(sequences(&news), [104]);
 }
@@ -198,62 +212,62 @@ fn a_publisher_that_ended_meanwhile_is_said_to_be_gone() {
     pair.cut();
     pair.connect();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
-    pair.sides[LEFT].link.gone(now, serve, 77).unwrap();
-    pair.sides[RIGHT].news();
+    pair.sides[LEFT].link.refuse_resume(now, export, 77).unwrap();
+    pair.sides[RIGHT].take_events();
     pair.settle();
-    assert_eq!(pair.sides[RIGHT].news(), [Said::Gone(incoming)]);
+    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Gone(incoming)]);
     assert_eq!(pair.sides[RIGHT].link.grant(incoming, 1), Err(SendError::Gone));
 }
 
 #[test]
 fn a_topic_can_be_refused_and_is_asked_for_again_on_the_next_connection() {
     let mut pair = Pair::new();
-    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let digest = Digest([5; 16]);
-    pair.sides[LEFT].link.reject(serve, RejectReason::Digest, digest).unwrap();
-    pair.sides[RIGHT].news();
+    pair.sides[LEFT].link.reject(export, RejectReason::Digest, digest).unwrap();
+    pair.sides[RIGHT].take_events();
     pair.settle();
-    let rejected = Said::Rejected(want, RejectReason::Digest, digest);
-    assert_eq!(pair.sides[RIGHT].news(), [rejected]);
+    let rejected = Received::Rejected(interest, RejectReason::Digest, digest);
+    assert_eq!(pair.sides[RIGHT].take_events(), [rejected]);
 
     pair.cut();
     pair.connect();
     pair.settle();
-    let serve = wanted(&mut pair);
-    pair.sides[LEFT].link.accept(serve).unwrap();
-    pair.sides[RIGHT].news();
+    let export = subscribed(&mut pair);
+    pair.sides[LEFT].link.accept(export).unwrap();
+    pair.sides[RIGHT].take_events();
     pair.settle();
-    assert_eq!(pair.sides[RIGHT].news(), [Said::Accepted(want)]);
+    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Accepted(interest)]);
 }
 
 #[test]
 fn a_topic_that_has_ended_is_said_to_be_behind_the_ends_of_its_streams() {
     let mut pair = Pair::new();
-    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
     let offer = |pair: &mut Pair, epoch| {
-        pair.sides[LEFT].link.offer(now, serve, name("feed"), epoch, 0, 1024).unwrap()
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, 0, 1024).unwrap()
     };
     let streams = [offer(&mut pair, 1), offer(&mut pair, 2)];
     for stream in streams {
         send(&mut pair, stream, 2).unwrap();
-        pair.sides[LEFT].link.end(now, stream).unwrap();
+        pair.sides[LEFT].link.end_stream(now, stream).unwrap();
     }
     pair.settle();
     assert!(streams.iter().all(|stream| pair.sides[LEFT].link.unconfirmed(*stream) == 0));
     let none = Digest([0; 16]);
-    pair.sides[LEFT].link.reject(serve, RejectReason::Ended, none).unwrap();
+    pair.sides[LEFT].link.reject(export, RejectReason::Ended, none).unwrap();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
-    let ends = news.iter().filter(|said| matches!(said, Said::End(_))).count();
+    let news = pair.sides[RIGHT].take_events();
+    let ends = news.iter().filter(|received| matches!(received, Received::End(_))).count();
     assert_eq!((ends, sequences(&news)), (2, vec![0, 1, 0, 1]));
-    assert_eq!(news.last(), Some(&Said::Rejected(want, RejectReason::Ended, none)));
+    assert_eq!(news.last(), Some(&Received::Rejected(interest, RejectReason::Ended, none)));
 
     // That is the answer for as long as the connection lasts.
     pair.pass(Duration::from_secs(60));
@@ -271,86 +285,103 @@ fn an_end_in_the_same_breath_as_the_end_of_its_topic_comes_first() {
     pair.cut();
     pair.connect();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
-    assert_eq!(link.end(now, outgoing), Err(SendError::Gone));
-    let again = link.offer(now, serve, name("feed"), 77, 100, 1024).unwrap();
-    link.end(now, again).unwrap();
-    link.reject(serve, RejectReason::Ended, Digest([0; 16])).unwrap();
-    pair.sides[RIGHT].news();
+    assert_eq!(link.end_stream(now, outgoing), Err(SendError::Gone));
+    let again = link.open_stream(now, export, name("feed"), 77, 100, 1024).unwrap();
+    link.end_stream(now, again).unwrap();
+    link.reject(export, RejectReason::Ended, Digest([0; 16])).unwrap();
+    pair.sides[RIGHT].take_events();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
-    let place = |found: fn(&Said) -> bool| news.iter().position(found);
-    assert!(news.contains(&Said::End(incoming)), "{news:?}");
+    let news = pair.sides[RIGHT].take_events();
+    let place = |found: fn(&Received) -> bool| news.iter().position(found);
+    assert!(news.contains(&Received::End(incoming)), "{news:?}");
     assert!(
-        place(|said| matches!(said, Said::End(_)))
-            < place(|said| matches!(said, Said::Rejected(..)))
+        place(|received| matches!(received, Received::End(_)))
+            < place(|received| matches!(received, Received::Rejected(..)))
     );
 }
 
 #[test]
 fn a_reader_says_what_is_done_when_it_is_slower() {
-    for (mode, code) in [(Mode::Gating, 0), (Mode::Observing, 1), (Mode::Rejecting, 2)] {
+    for (mode, code) in
+        [(ReaderMode::Gating, 0), (ReaderMode::Observing, 1), (ReaderMode::Rejecting, 2)]
+    {
         let mut pair = Pair::new();
-        pair.sides[RIGHT].link.want(Interest { mode, ..swaps(8) }).unwrap();
+        pair.sides[RIGHT].link.subscribe(Interest { mode, ..swaps(8) }).unwrap();
         pair.settle();
-        let said = links_own(&pair.written[RIGHT]);
-        assert_eq!(said[&3][HEADER_LEN + 24], code);
-        let news = pair.sides[LEFT].news();
-        assert!(matches!(news[1], Said::Wanted { mode: heard, .. } if heard == mode), "{news:?}");
+        let received = control_frames(&pair.written[RIGHT]);
+        assert_eq!(received[&3][HEADER_LEN + 24], code);
+        let news = pair.sides[LEFT].take_events();
+        assert!(
+            matches!(news[1], Received::Subscribe { mode: last_received, .. } if last_received == mode),
+            "{news:?}"
+        );
     }
     // A mode of a later version is one for which nobody waits.
     let mut pair = Pair::new();
-    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let mut subscribe = links_own(&pair.written[RIGHT]).remove(&3).unwrap();
+    let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
     (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 24]) = (9, 3);
-    pair.sides[LEFT].news();
+    pair.sides[LEFT].take_events();
     let now = pair.now;
     pair.sides[LEFT].feed(now, &subscribe);
-    let news = pair.sides[LEFT].news();
-    assert!(matches!(news[..], [Said::Wanted { mode: Mode::Observing, .. }]), "{news:?}");
+    let news = pair.sides[LEFT].take_events();
+    assert!(
+        matches!(news[..], [Received::Subscribe { mode: ReaderMode::Observing, .. }]),
+        "{news:?}"
+    );
 }
 
 #[test]
 fn who_leaves_a_topic_hears_when_nothing_more_is_on_its_way() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 8);
-    let want = pair.sides[RIGHT].link.want(Interest { topic: name("others"), ..swaps(1) }).unwrap();
+    let interest =
+        pair.sides[RIGHT].link.subscribe(Interest { topic: name("others"), ..swaps(1) }).unwrap();
     pair.settle();
     send(&mut pair, outgoing, 4).unwrap();
     pair.sides[LEFT].link.flush();
     // The first want, whose messages are on their way.
-    let first = pair.sides[LEFT].news().into_iter().find_map(|said| match said {
-        Said::Wanted { serve, .. } => Some(serve),
+    let first = pair.sides[LEFT].take_events().into_iter().find_map(|received| match received {
+        Received::Subscribe { export, .. } => Some(export),
         _ => None,
     });
     assert!(first.is_some());
     pair.write(LEFT, usize::MAX);
-    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
-    assert!(pair.sides[RIGHT].news().contains(&Said::Left { want, discarded: 0 }));
-    assert_eq!(pair.sides[RIGHT].link.leave(want), Err(SendError::Gone));
+    assert!(
+        pair.sides[RIGHT]
+            .take_events()
+            .contains(&Received::Unsubscribed { interest, discarded: 0 })
+    );
+    assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Err(SendError::Gone));
 }
 
 #[test]
 fn what_comes_after_leaving_is_discarded_and_counted() {
     let mut pair = Pair::new();
-    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
-    let outgoing = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 0, 1024).unwrap();
+    let outgoing =
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 0, 1024).unwrap();
     pair.settle();
-    pair.sides[RIGHT].news();
+    pair.sides[RIGHT].take_events();
     send(&mut pair, outgoing, 4).unwrap();
     pair.sides[LEFT].link.flush();
     pair.write(LEFT, usize::MAX);
-    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
-    assert_eq!(pair.sides[RIGHT].news(), [Said::Left { want, discarded: 4 }]);
-    assert!(pair.sides[LEFT].news().contains(&Said::Unwanted(serve)));
+    assert_eq!(
+        pair.sides[RIGHT].take_events(),
+        [Received::Unsubscribed { interest, discarded: 4 }]
+    );
+    assert!(pair.sides[LEFT].take_events().contains(&Received::Unsubscribe(export)));
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
 }
 
@@ -382,7 +413,7 @@ fn a_peer_that_does_not_say_who_it_is_has_a_deadline() {
     assert_eq!(pair.sides[LEFT].link.ended(), Some(error));
     // What it says then is why.
     pair.settle();
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Closed(CloseReason::Timeout)));
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Timeout)));
 }
 
 #[test]
@@ -394,8 +425,8 @@ fn a_side_that_ends_the_link_says_why_behind_all_that_it_sent() {
     pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down));
     pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101]);
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Closed(CloseReason::Shutdown)));
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101]);
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
 }
 
 #[test]
@@ -403,18 +434,18 @@ fn there_is_room_for_so_many_topics_and_streams() {
     let mut pair = Pair::new();
     for number in 0..TOPICS {
         let topic = name(&format!("topic {number}"));
-        pair.sides[RIGHT].link.want(Interest { topic, ..swaps(1) }).unwrap();
+        pair.sides[RIGHT].link.subscribe(Interest { topic, ..swaps(1) }).unwrap();
     }
-    let one_more = pair.sides[RIGHT].link.want(swaps(1));
+    let one_more = pair.sides[RIGHT].link.subscribe(swaps(1));
     assert_eq!(one_more, Err(SendError::Topics { limit: TOPICS }));
     pair.settle();
-    let serve = asked(&mut pair, LEFT);
+    let export = last_subscribed(&mut pair, LEFT);
     let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
     for epoch in 0..STREAMS as u64 {
-        link.offer(now, serve, name("feed"), epoch, 0, 1024).unwrap();
+        link.open_stream(now, export, name("feed"), epoch, 0, 1024).unwrap();
     }
-    let one_more = link.offer(now, serve, name("feed"), 99, 0, 1024);
+    let one_more = link.open_stream(now, export, name("feed"), 99, 0, 1024);
     assert_eq!(one_more, Err(SendError::Streams { limit: STREAMS }));
 }
 
@@ -429,10 +460,10 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
         frame.truncate(length);
         frame
     };
-    let window = |taken: u64, granted: u64| {
+    let window = |confirmed: u64, granted: u64| {
         let mut payload = [12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         payload[8..].copy_from_slice(&granted.to_le_bytes());
-        control(1, taken, &payload)
+        control(1, confirmed, &payload)
     };
     // Streams and subscriptions have small numbers: the left side's first stream is 1, as is the right side's first want.
     let to_reader: Vec<Breach> = vec![
@@ -472,8 +503,8 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
         ),
     ];
     let to_writer: Vec<Breach> = vec![
-        ("taken before it was sent", window(101, 8), LinkError::Window { stream: 1 }),
-        ("taken back", window(100, 7), LinkError::Window { stream: 1 }),
+        ("confirmed before it was sent", window(101, 8), LinkError::Window { stream: 1 }),
+        ("confirmed back", window(100, 7), LinkError::Window { stream: 1 }),
         (
             "room for a stream that never was",
             control(9, 100, &[12, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]),
@@ -496,7 +527,7 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
         assert_eq!(pair.sides[side].failed, Some(error), "{what}");
         pair.settle();
         let told = pair.sides[1 - side].failed;
-        assert_eq!(told, Some(LinkError::Closed(CloseReason::Protocol)), "{what}");
+        assert_eq!(told, Some(LinkError::PeerClosed(CloseReason::Protocol)), "{what}");
     }
 }
 
@@ -534,7 +565,7 @@ fn kinds_of_a_later_version_are_skipped() {
 
 #[test]
 fn a_buffer_that_is_too_small_is_refused() {
-    let least = pair::TestLink::LEAST;
+    let least = pair::TestLink::MIN_BUFFER;
     let buffer = pair::lasting(least - 1);
     let error = pair::TestLink::new(config("left"), buffer).unwrap_err();
     assert_eq!(error, ConfigError::Buffer { least, found: least - 1 });
@@ -547,13 +578,13 @@ fn a_question_that_is_answered_at_its_beginning_may_go_on() {
     pair.cut();
     // A `resume` follows.
     resubscribe(&mut pair);
-    let serve = wanted(&mut pair);
-    pair.sides[LEFT].link.reject(serve, RejectReason::Forbidden, Digest([0; 16])).unwrap();
+    let export = subscribed(&mut pair);
+    pair.sides[LEFT].link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
     assert!(pair.write(LEFT, usize::MAX));
     pair.settle();
     assert_eq!(pair.sides.each_ref().map(|side| side.failed), [None, None]);
-    assert_eq!(pair.sides[LEFT].news(), []);
+    assert_eq!(pair.sides[LEFT].take_events(), []);
     let now = pair.now;
-    let late = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 100, 1024);
+    let late = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 100, 1024);
     assert_eq!(late, Err(SendError::Gone));
 }

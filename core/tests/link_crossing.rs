@@ -12,19 +12,19 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mycelium_core::link::{
-    Batching, Config, IncomingId, Interest, OutgoingId, RejectReason, RunShape, SendError, ServeId,
-    WantId,
+    Batching, Config, ExportId, IncomingId, Interest, InterestId, OutgoingId, RejectReason,
+    RunShape, SendError,
 };
 use mycelium_core::{Digest, Envelope};
 use pair::conversation::{MS, blob, fragment, name, swaps};
-use pair::{Pair, Said, TestLink, config};
+use pair::{Pair, Received, TestLink, config};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
-/// What one side is asked for.
+/// What one side is requested for.
 #[derive(Debug)]
-struct Asked {
-    serve: ServeId,
+struct Requested {
+    export: ExportId,
     /// So many resumes are still to come,
     awaited: u16,
     /// and these came: the epoch, and where its reader is.
@@ -45,9 +45,9 @@ struct Reading {
 /// The program on one side of the link.
 #[derive(Debug, Default)]
 struct Program {
-    wants: Vec<WantId>,
-    asked: Vec<Asked>,
-    outgoing: Vec<(OutgoingId, ServeId)>,
+    interests: Vec<InterestId>,
+    requested: Vec<Requested>,
+    outgoing: Vec<(OutgoingId, ExportId)>,
     epochs: HashMap<OutgoingId, u64>,
     /// Streams that were ended: nothing is left of them.
     ended: HashSet<u64>,
@@ -69,7 +69,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> World {
         let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let buffer = [TestLink::LEAST, 2048][below(&mut random, 2) as usize];
+        let buffer = [TestLink::MIN_BUFFER, 2048][below(&mut random, 2) as usize];
         let batching = [
             Batching::LOW_LATENCY,
             Batching::BALANCED,
@@ -92,8 +92,8 @@ impl World {
     fn step(&mut self) {
         let (now, side) = (self.pair.now, self.below(2) as usize);
         match self.below(16) {
-            0 | 1 => self.want(side),
-            2 => self.leave(side),
+            0 | 1 => self.subscribe(side),
+            2 => self.unsubscribe(side),
             3 => self.reject(side),
             4 | 5 => self.answer(side, true),
             6..=8 => self.send(side),
@@ -123,68 +123,68 @@ impl World {
         self.listen();
     }
 
-    fn want(&mut self, side: usize) {
+    fn subscribe(&mut self, side: usize) {
         let topic = name(["a", "b", "c"][self.below(3) as usize]);
         let interest = Interest { topic, ..swaps(self.window) };
-        self.programs[side].wants.extend(self.pair.sides[side].link.want(interest));
+        self.programs[side].interests.extend(self.pair.sides[side].link.subscribe(interest));
     }
 
-    fn leave(&mut self, side: usize) {
-        let count = self.programs[side].wants.len() as u64;
+    fn unsubscribe(&mut self, side: usize) {
+        let count = self.programs[side].interests.len() as u64;
         if count > 0 {
             let index = self.below(count) as usize;
-            let want = self.programs[side].wants.swap_remove(index);
-            self.pair.sides[side].link.leave(want).unwrap();
+            let interest = self.programs[side].interests.swap_remove(index);
+            self.pair.sides[side].link.unsubscribe(interest).unwrap();
         }
     }
 
     fn reject(&mut self, side: usize) {
-        let count = self.programs[side].asked.len() as u64;
+        let count = self.programs[side].requested.len() as u64;
         if count > 0 && self.below(4) == 0 {
             let index = self.below(count) as usize;
-            let Asked { serve, .. } = self.programs[side].asked.swap_remove(index);
+            let Requested { export, .. } = self.programs[side].requested.swap_remove(index);
             let none = Digest([0; 16]);
-            self.pair.sides[side].link.reject(serve, RejectReason::Unknown, none).unwrap();
-            self.programs[side].outgoing.retain(|(_, of)| *of != serve);
+            self.pair.sides[side].link.reject(export, RejectReason::Unknown, none).unwrap();
+            self.programs[side].outgoing.retain(|(_, of)| *of != export);
         }
     }
 
     /// Answers every resume, and begins a stream where there is none.
     fn answer(&mut self, side: usize, begin: bool) {
         let now = self.pair.now;
-        for index in 0..self.programs[side].asked.len() {
-            let Asked { serve, awaited, .. } = self.programs[side].asked[index];
-            while let Some((epoch, next)) = self.programs[side].asked[index].resumes.pop() {
+        for index in 0..self.programs[side].requested.len() {
+            let Requested { export, awaited, .. } = self.programs[side].requested[index];
+            while let Some((epoch, next)) = self.programs[side].requested[index].resumes.pop() {
                 let over = self.programs[side].ended.contains(&epoch);
                 let (gone, dropped) = (over || begin && self.below(3) == 0, self.below(2));
                 let link = &mut self.pair.sides[side].link;
                 let answer = if gone {
-                    link.gone(now, serve, epoch).map(|()| None)
+                    link.refuse_resume(now, export, epoch).map(|()| None)
                 } else {
-                    link.offer(now, serve, name("feed"), epoch, next + dropped, 64).map(Some)
+                    link.open_stream(now, export, name("feed"), epoch, next + dropped, 64).map(Some)
                 };
                 match answer {
                     Ok(stream) => {
                         let program = &mut self.programs[side];
                         program.epochs.extend(stream.map(|stream| (stream, epoch)));
-                        program.outgoing.extend(stream.map(|stream| (stream, serve)));
+                        program.outgoing.extend(stream.map(|stream| (stream, export)));
                     }
                     Err(SendError::Room { .. } | SendError::Down) => {
-                        self.programs[side].asked[index].resumes.push((epoch, next));
+                        self.programs[side].requested[index].resumes.push((epoch, next));
                         break;
                     }
                     Err(error) => panic!("seed {}: {error}", self.seed),
                 }
             }
-            let Program { asked, outgoing, .. } = &self.programs[side];
-            let has_one = outgoing.iter().any(|(_, of)| *of == serve);
-            if begin && awaited == 0 && asked[index].resumes.is_empty() && !has_one {
+            let Program { requested, outgoing, .. } = &self.programs[side];
+            let has_one = outgoing.iter().any(|(_, of)| *of == export);
+            if begin && awaited == 0 && requested[index].resumes.is_empty() && !has_one {
                 self.epochs += 1;
                 let first = self.below(100);
                 let link = &mut self.pair.sides[side].link;
-                match link.offer(now, serve, name("feed"), self.epochs, first, 64) {
+                match link.open_stream(now, export, name("feed"), self.epochs, first, 64) {
                     Ok(stream) => {
-                        self.programs[side].outgoing.push((stream, serve));
+                        self.programs[side].outgoing.push((stream, export));
                         self.programs[side].epochs.insert(stream, self.epochs);
                     }
                     Err(SendError::Room { .. } | SendError::Streams { .. } | SendError::Down) => {}
@@ -213,7 +213,7 @@ impl World {
             for _ in 0..self.below(6) {
                 let link = &mut self.pair.sides[side].link;
                 if self.programs[side].open.contains_key(&stream) {
-                    self.send_part(side, stream);
+                    self.send_fragment(side, stream);
                     continue;
                 }
                 match link.send(now, stream, &Envelope::default(), 40, swap.as_bytes()) {
@@ -225,15 +225,15 @@ impl World {
     }
 
     /// Sends some of a message that goes in parts.
-    fn send_part(&mut self, side: usize, stream: OutgoingId) {
+    fn send_fragment(&mut self, side: usize, stream: OutgoingId) {
         let now = self.pair.now;
         let Some((length, sent)) = self.programs[side].open.get_mut(&stream) else { return };
         let (message, link) = (blob(*length), &mut self.pair.sides[side].link);
         let (fragment, envelope) = (fragment(&message, *sent), Envelope::default());
-        match link.send_part(now, stream, &envelope, fragment, &message[*sent..]) {
+        match link.send_fragment(now, stream, &envelope, fragment, &message[*sent..]) {
             Ok(count) => *sent += count,
             // What was not begun may be forgotten.
-            Err(SendError::Credit | SendError::Room { .. } | SendError::Parts { .. }) => {}
+            Err(SendError::Credit | SendError::Room { .. } | SendError::Fragments { .. }) => {}
             Err(error) => panic!("seed {}: {error}", self.seed),
         }
         if *sent == 0 || *sent == *length {
@@ -255,7 +255,7 @@ impl World {
     fn end(&mut self, side: usize) {
         let now = self.pair.now;
         if let Some((stream, _)) = self.programs[side].outgoing.last() {
-            match self.pair.sides[side].link.end(now, *stream) {
+            match self.pair.sides[side].link.end_stream(now, *stream) {
                 Ok(()) => {
                     let Program { outgoing, epochs, ended, .. } = &mut self.programs[side];
                     ended.extend(outgoing.pop().and_then(|(stream, _)| epochs.remove(&stream)));
@@ -288,8 +288,8 @@ impl World {
     fn cut(&mut self) {
         self.pair.cut();
         self.connected = false;
-        for Program { asked, outgoing, open, reading, .. } in &mut self.programs {
-            asked.clear();
+        for Program { requested, outgoing, open, reading, .. } in &mut self.programs {
+            requested.clear();
             outgoing.clear();
             open.clear();
             reading.values_mut().for_each(|reading| reading.open.clear());
@@ -299,8 +299,8 @@ impl World {
     fn listen(&mut self) {
         for side in 0..2 {
             assert_eq!(self.pair.sides[side].failed, None, "seed {}", self.seed);
-            for said in self.pair.sides[side].news() {
-                self.programs[side].hear(said, self.window);
+            for received in self.pair.sides[side].take_events() {
+                self.programs[side].hear(received, self.window);
             }
             // The streams of a topic that was left or refused go without a word.
             let link = &mut self.pair.sides[side].link;
@@ -320,7 +320,7 @@ impl World {
                 self.answer(side, false);
                 // One part is on its way at a time.
                 for (stream, _) in self.programs[side].outgoing.clone() {
-                    self.send_part(side, stream);
+                    self.send_fragment(side, stream);
                     self.pair.sides[side].link.flush();
                     self.pair.settle();
                     self.listen();
@@ -351,36 +351,37 @@ impl Reading {
 }
 
 impl Program {
-    fn hear(&mut self, said: Said, window: u32) {
-        match said {
-            Said::Wanted { serve, resumes, .. } => {
-                self.asked.push(Asked { serve, awaited: resumes, resumes: Vec::new() });
+    fn hear(&mut self, received: Received, window: u32) {
+        match received {
+            Received::Subscribe { export, resumes, .. } => {
+                self.requested.push(Requested { export, awaited: resumes, resumes: Vec::new() });
             }
-            Said::Resume { serve, epoch, next } => {
+            Received::Resume { export, epoch, next } => {
                 // Those of a topic that was refused meanwhile are not said.
-                let asked = self.asked.iter_mut().find(|asked| asked.serve == serve).unwrap();
-                asked.awaited -= 1;
-                asked.resumes.push((epoch, next));
+                let requested =
+                    self.requested.iter_mut().find(|requested| requested.export == export).unwrap();
+                requested.awaited -= 1;
+                requested.resumes.push((epoch, next));
             }
-            Said::Unwanted(serve) => {
-                self.asked.retain(|asked| asked.serve != serve);
-                self.outgoing.retain(|(_, of)| *of != serve);
+            Received::Unsubscribe(export) => {
+                self.requested.retain(|requested| requested.export != export);
+                self.outgoing.retain(|(_, of)| *of != export);
             }
-            Said::Stream { stream, epoch, first, resumed: None } => {
+            Received::Stream { stream, epoch, first, resumed: None } => {
                 let fresh = Reading { epoch, next: first, held: 0, open: Vec::new() };
                 assert!(self.reading.insert(stream, fresh).is_none());
             }
-            Said::Stream { stream, epoch, first, resumed: Some(missed) } => {
+            Received::Stream { stream, epoch, first, resumed: Some(missed) } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 assert_eq!((reading.epoch, reading.next + missed), (epoch, first));
                 reading.next = first;
             }
-            Said::Message { stream, sequence, .. } => {
+            Received::Message { stream, sequence, .. } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 assert_eq!((sequence, reading.open.len()), (reading.next, 0));
                 reading.took(window);
             }
-            Said::Fragment { stream, sequence, fragment, bytes, .. } => {
+            Received::Fragment { stream, sequence, fragment, bytes, .. } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 assert_eq!(sequence, reading.next);
                 assert_eq!(fragment.offset as usize, reading.open.len());
@@ -392,22 +393,22 @@ impl Program {
                     reading.took(window);
                 }
             }
-            Said::Gap { stream, missed, .. } => {
+            Received::Gap { stream, missed, .. } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 reading.next += missed;
                 reading.open.clear();
             }
-            Said::End(stream) | Said::Gone(stream) => {
+            Received::End(stream) | Received::Gone(stream) => {
                 assert_eq!(self.reading.remove(&stream).unwrap().open.len(), 0);
             }
-            Said::Rejected(..)
-            | Said::Left { .. }
-            | Said::Accepted(_)
-            | Said::Up(_)
-            | Said::Asks(_)
-            | Said::Describe(..)
-            | Said::Described { .. }
-            | Said::Window { .. } => {}
+            Received::Rejected(..)
+            | Received::Unsubscribed { .. }
+            | Received::Accepted(_)
+            | Received::Up(_)
+            | Received::Demand(_)
+            | Received::Describe(..)
+            | Received::Described { .. }
+            | Received::Window { .. } => {}
         }
     }
 }

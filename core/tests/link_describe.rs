@@ -8,7 +8,7 @@ use std::time::Duration;
 use mycelium_core::link::{Config, Link, LinkError, Name, SendError};
 use mycelium_core::{Digest, Message};
 use pair::conversation::{LEFT, RIGHT, name};
-use pair::{Pair, Said, lasting};
+use pair::{Pair, Received, lasting};
 use schema::Swap;
 
 /// The 128-bit FNV-1a hash, as the wire format's page defines the digest.
@@ -26,11 +26,11 @@ fn fetch(pair: &mut Pair) -> Vec<u8> {
         let (now, asked) = (pair.now, form.len() as u32);
         pair.sides[RIGHT].link.describe(now, name("swaps"), asked).unwrap();
         pair.settle();
-        assert_eq!(pair.sides[LEFT].news(), [Said::Describe("swaps".to_owned(), asked)]);
+        assert_eq!(pair.sides[LEFT].take_events(), [Received::Describe("swaps".to_owned(), asked)]);
         pair.sides[LEFT].link.answer(now, Some(Swap::DESCRIPTOR), asked).unwrap();
         pair.settle();
-        let news = pair.sides[RIGHT].news();
-        let [Said::Described { offset, total, bytes }] = &*news else { panic!("{news:?}") };
+        let news = pair.sides[RIGHT].take_events();
+        let [Received::Described { offset, total, bytes }] = &*news else { panic!("{news:?}") };
         assert_eq!(*offset, asked);
         if bytes.is_empty() {
             assert_eq!(*total, asked);
@@ -44,7 +44,7 @@ fn fetch(pair: &mut Pair) -> Vec<u8> {
 fn a_layout_comes_in_pieces_and_its_hash_is_the_digest() {
     let mut pair = Pair::new();
     pair.settle();
-    pair.sides.iter_mut().for_each(|side| drop(side.news()));
+    pair.sides.iter_mut().for_each(|side| drop(side.take_events()));
     assert_eq!(fnv(&fetch(&mut pair)), Swap::DIGEST);
 }
 
@@ -71,12 +71,12 @@ fn pieces_of_any_length_are_the_same_form() {
 fn what_the_peer_is_not_to_know_has_no_bytes() {
     let mut pair = Pair::new();
     pair.settle();
-    pair.sides[RIGHT].news();
+    pair.sides[RIGHT].take_events();
     let now = pair.now;
     pair.sides[LEFT].link.answer(now, None, 7).unwrap();
     pair.settle();
-    let none = Said::Described { offset: 7, total: 0, bytes: Vec::new() };
-    assert_eq!(pair.sides[RIGHT].news(), [none]);
+    let none = Received::Described { offset: 7, total: 0, bytes: Vec::new() };
+    assert_eq!(pair.sides[RIGHT].take_events(), [none]);
 }
 
 type Alone = Link<'static, 1, 1>;
@@ -114,22 +114,23 @@ fn a_peer_that_named_no_feature_is_not_asked() {
     assert_eq!(asked, Err(SendError::Gone));
 
     // Of a later version, with features that nobody here knows.
-    let mut said = hello();
-    said.extend(pair::shown("features"));
-    *said.last_chunk_mut::<4>().unwrap() = (!1_u32).to_le_bytes();
-    assert!(!hears(&said).0.peer_describes());
-    *said.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
-    assert!(hears(&said).0.peer_describes());
+    let mut received = hello();
+    received.extend(pair::offered("features"));
+    *received.last_chunk_mut::<4>().unwrap() = (!1_u32).to_le_bytes();
+    assert!(!hears(&received).0.peer_describes());
+    *received.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
+    assert!(hears(&received).0.peer_describes());
 }
 
 #[test]
 fn features_of_a_lost_connection_do_not_count() {
-    let mut said = hello();
-    said.extend(pair::shown("features"));
-    *said.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
-    let (mut link, error) = hears(&said);
+    let mut received = hello();
+    received.extend(pair::offered("features"));
+    *received.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
+    let (mut link, error) = hears(&received);
     assert_eq!(error, None);
-    let named = |link: &Alone| [link.peer_describes(), link.peer_takes_runs(), link.peer_asks()];
+    let named =
+        |link: &Alone| [link.peer_describes(), link.peer_takes_runs(), link.peer_signals_demand()];
     assert_eq!(named(&link), [true; 3]);
     link.lost();
     assert_eq!(named(&link), [false; 3]);
@@ -145,13 +146,13 @@ fn pieces_that_cannot_be_end_the_link() {
         (1, u32::MAX, u32::MAX, false),
         (0, u32::MAX, 0, true),
     ] {
-        let mut said = hello();
-        let mut frame = pair::shown("descriptor");
+        let mut received = hello();
+        let mut frame = pair::offered("descriptor");
         frame[26..28].copy_from_slice(&length.to_le_bytes());
         frame[28..32].copy_from_slice(&offset.to_le_bytes());
         frame[32..36].copy_from_slice(&total.to_le_bytes());
-        said.extend(frame);
+        received.extend(frame);
         let expected = (!good).then_some(LinkError::Piece { offset, total, length });
-        assert_eq!(hears(&said).1, expected);
+        assert_eq!(hears(&received).1, expected);
     }
 }

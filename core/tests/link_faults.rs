@@ -9,14 +9,15 @@ mod schema;
 use std::time::Duration;
 
 use mycelium_core::link::{
-    Batching, CloseReason, Config, ConfigError, Interest, Leave, LinkError, RejectReason,
-    SendError, ServeId,
+    Batching, CloseReason, Config, ConfigError, ExportId, Interest, LinkError, RejectReason,
+    SendError, UnsubscribeProgress,
 };
 use mycelium_core::{Digest, Envelope, FrameError, FrameView, Limits, write_frame};
 use pair::conversation::{
-    LEFT, MS, RIGHT, asked, control, name, reading, resubscribe, send, sequences, swaps, wanted,
+    LEFT, MS, RIGHT, control, last_subscribed, name, reading, resubscribe, send, sequences,
+    subscribed, swaps,
 };
-use pair::{Pair, STREAMS, Said, TestLink, config};
+use pair::{Pair, Received, STREAMS, TestLink, config};
 use zerocopy::IntoBytes;
 
 /// The payload of one of the link's own frames.
@@ -34,36 +35,36 @@ fn others(window: u32) -> Interest {
     Interest { topic: name("others"), ..swaps(window) }
 }
 
-fn resumes(said: &[Said]) -> Vec<(u64, u64)> {
-    let resume = |said: &Said| match said {
-        Said::Resume { epoch, next, .. } => Some((*epoch, *next)),
+fn resumes(received: &[Received]) -> Vec<(u64, u64)> {
+    let resume = |received: &Received| match received {
+        Received::Resume { epoch, next, .. } => Some((*epoch, *next)),
         _ => None,
     };
-    said.iter().filter_map(resume).collect()
+    received.iter().filter_map(resume).collect()
 }
 
 #[test]
 fn a_stream_is_not_begun_for_who_has_left_or_was_refused() {
     let mut pair = Pair::new();
-    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
-    assert_eq!(pair.sides[RIGHT].link.leave(want), Ok(Leave::Pending));
+    let export = subscribed(&mut pair);
+    assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Ok(UnsubscribeProgress::Pending));
     pair.write(RIGHT, usize::MAX);
     let now = pair.now;
     pair.sides[LEFT].read(now, usize::MAX);
     let link = &mut pair.sides[LEFT].link;
-    assert_eq!(link.offer(now, serve, name("feed"), 77, 0, 64), Err(SendError::Gone));
-    assert_eq!(link.accept(serve), Err(SendError::Gone));
+    assert_eq!(link.open_stream(now, export, name("feed"), 77, 0, 64), Err(SendError::Gone));
+    assert_eq!(link.accept(export), Err(SendError::Gone));
     pair.settle();
 
-    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
-    pair.sides[LEFT].news();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
+    pair.sides[LEFT].take_events();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let link = &mut pair.sides[LEFT].link;
-    link.reject(serve, RejectReason::Forbidden, Digest([0; 16])).unwrap();
-    assert_eq!(link.offer(now, serve, name("feed"), 77, 0, 64), Err(SendError::Gone));
+    link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
+    assert_eq!(link.open_stream(now, export, name("feed"), 77, 0, 64), Err(SendError::Gone));
     pair.settle();
     assert_eq!(failed(&pair), [None, None]);
 }
@@ -77,21 +78,21 @@ fn room_that_is_taken_stays_taken_when_the_connection_is_lost() {
         let _ = send(&mut pair, outgoing, 8);
         pair.sides[LEFT].link.flush();
         pair.settle();
-        held += sequences(&pair.sides[RIGHT].news()).len();
+        held += sequences(&pair.sides[RIGHT].take_events()).len();
         assert_eq!(held, 8 + round, "room for eight, and one is let go in each round");
         pair.sides[RIGHT].link.grant(incoming, 1).unwrap();
         pair.cut();
         pair.connect();
         pair.settle();
-        let news = pair.sides[LEFT].news();
+        let news = pair.sides[LEFT].take_events();
         let [(77, next)] = resumes(&news)[..] else { panic!("{news:?}") };
-        let serve = news.iter().find_map(|said| match said {
-            Said::Wanted { serve, .. } => Some(*serve),
+        let export = news.iter().find_map(|received| match received {
+            Received::Subscribe { export, .. } => Some(*export),
             _ => None,
         });
         let now = pair.now;
         let link = &mut pair.sides[LEFT].link;
-        outgoing = link.offer(now, serve.unwrap(), name("feed"), 77, next, 64).unwrap();
+        outgoing = link.open_stream(now, export.unwrap(), name("feed"), 77, next, 64).unwrap();
         pair.settle();
     }
 }
@@ -99,24 +100,24 @@ fn room_that_is_taken_stays_taken_when_the_connection_is_lost() {
 #[test]
 fn streams_that_wait_to_go_on_keep_their_places() {
     let mut pair = Pair::new();
-    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
     for epoch in 0..STREAMS as u64 {
-        pair.sides[LEFT].link.offer(now, serve, name("feed"), epoch, 0, 64).unwrap();
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, 0, 64).unwrap();
     }
     pair.settle();
     pair.cut();
     pair.connect();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let link = &mut pair.sides[LEFT].link;
-    let fresh = link.offer(now, serve, name("feed"), 900, 0, 64);
+    let fresh = link.open_stream(now, export, name("feed"), 900, 0, 64);
     assert_eq!(fresh, Err(SendError::Streams { limit: STREAMS }), "the reader has no place for it");
-    assert_eq!(link.gone(now, serve, 901), Err(SendError::Gone), "nobody asked for that");
-    link.gone(now, serve, 2).unwrap();
-    link.offer(now, serve, name("feed"), 900, 0, 64).unwrap();
+    assert_eq!(link.refuse_resume(now, export, 901), Err(SendError::Gone), "nobody asked for that");
+    link.refuse_resume(now, export, 2).unwrap();
+    link.open_stream(now, export, name("feed"), 900, 0, 64).unwrap();
     pair.settle();
     assert_eq!(failed(&pair), [None, None]);
 }
@@ -128,10 +129,16 @@ fn what_an_ended_stream_sent_is_confirmed_yet() {
     send(&mut pair, outgoing, 3).unwrap();
     let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
-    link.end(now, outgoing).unwrap();
-    assert_eq!((link.unconfirmed(outgoing), link.end(now, outgoing)), (3, Err(SendError::Gone)));
+    link.end_stream(now, outgoing).unwrap();
+    assert_eq!(
+        (link.unconfirmed(outgoing), link.end_stream(now, outgoing)),
+        (3, Err(SendError::Gone))
+    );
     pair.settle();
-    assert_eq!(pair.sides[LEFT].news(), [Said::Window { stream: outgoing, taken: 103 }]);
+    assert_eq!(
+        pair.sides[LEFT].take_events(),
+        [Received::Window { stream: outgoing, confirmed: 103 }]
+    );
     assert_eq!(pair.sides[LEFT].link.sequence(outgoing), Err(SendError::Gone));
 }
 
@@ -145,17 +152,20 @@ fn who_ends_the_link_confirms_what_came() {
     let now = pair.now;
     pair.sides[RIGHT].link.close(now, CloseReason::Shutdown);
     pair.settle();
-    assert_eq!(pair.sides[LEFT].news(), [Said::Window { stream: outgoing, taken: 103 }]);
+    assert_eq!(
+        pair.sides[LEFT].take_events(),
+        [Received::Window { stream: outgoing, confirmed: 103 }]
+    );
 }
 
 #[test]
 fn a_sender_that_keeps_few_messages_does_not_wait_for_the_clock() {
     let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
-    pair.sides[RIGHT].link.want(swaps(1024)).unwrap();
+    pair.sides[RIGHT].link.subscribe(swaps(1024)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
-    let stream = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 0, 64).unwrap();
+    let stream = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 0, 64).unwrap();
     for _ in 0..10 {
         send(&mut pair, stream, 64).unwrap();
         pair.sides[LEFT].link.flush();
@@ -241,47 +251,51 @@ fn the_last_word_has_its_place_in_a_full_buffer() {
     while pair.sides[LEFT].link.skip(now, outgoing, 1, 1).is_ok() {}
     pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
     pair.settle();
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Closed(CloseReason::Shutdown)));
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
 }
 
 #[test]
 fn a_refused_topic_can_be_left_though_the_writers_buffer_is_full() {
     let mut pair = Pair::with(config("left"), config("right"), 2048);
     let (outgoing, _) = reading(&mut pair, 1000);
-    let want = pair.sides[RIGHT].link.want(others(8)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(others(8)).unwrap();
     pair.settle();
-    let serve = asked(&mut pair, LEFT);
+    let export = last_subscribed(&mut pair, LEFT);
     let link = &mut pair.sides[LEFT].link;
-    link.reject(serve, RejectReason::Unknown, Digest([0; 16])).unwrap();
+    link.reject(export, RejectReason::Unknown, Digest([0; 16])).unwrap();
     pair.settle();
     send(&mut pair, outgoing, 1000).unwrap_err();
     let now = pair.now;
     while pair.sides[LEFT].link.skip(now, outgoing, 1, 1).is_ok() {}
-    pair.sides[RIGHT].news();
-    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.sides[RIGHT].take_events();
+    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
     assert_eq!(failed(&pair), [None, None]);
-    assert!(pair.sides[RIGHT].news().contains(&Said::Left { want, discarded: 0 }));
+    assert!(
+        pair.sides[RIGHT]
+            .take_events()
+            .contains(&Received::Unsubscribed { interest, discarded: 0 })
+    );
 }
 
 #[test]
 fn messages_wait_for_what_is_to_be_said_of_topics() {
-    let mut pair = Pair::with(config("left"), config("right"), TestLink::LEAST);
+    let mut pair = Pair::with(config("left"), config("right"), TestLink::MIN_BUFFER);
     let (outgoing, _) = reading(&mut pair, 1 << 30);
     // As many resumes as there can be: all of that has to find room at once.
-    pair.sides[LEFT].link.want(swaps(8)).unwrap();
+    pair.sides[LEFT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = asked(&mut pair, RIGHT);
+    let export = last_subscribed(&mut pair, RIGHT);
     let now = pair.now;
     for epoch in 0..STREAMS as u64 {
         let link = &mut pair.sides[RIGHT].link;
-        link.offer(now, serve, name("feed"), epoch, 0, 64).unwrap();
+        link.open_stream(now, export, name("feed"), epoch, 0, 64).unwrap();
         pair.settle();
     }
     pair.cut();
     pair.connect();
-    pair.sides[LEFT].news();
-    pair.sides[RIGHT].news();
+    pair.sides[LEFT].take_events();
+    pair.sides[RIGHT].take_events();
     let mut stream = Err(SendError::Gone);
     assert!(send(&mut pair, outgoing, 1).is_err());
     for _ in 0..100 {
@@ -289,9 +303,10 @@ fn messages_wait_for_what_is_to_be_said_of_topics() {
         pair.write(RIGHT, usize::MAX);
         pair.sides[LEFT].read(now, usize::MAX);
         pair.sides[RIGHT].read(now, usize::MAX);
-        for said in pair.sides[LEFT].news() {
-            if let Said::Resume { serve, epoch, next } = said {
-                stream = pair.sides[LEFT].link.offer(now, serve, name("feed"), epoch, next, 64);
+        for received in pair.sides[LEFT].take_events() {
+            if let Received::Resume { export, epoch, next } = received {
+                stream =
+                    pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, next, 64);
             }
         }
         // As much as the buffer takes, before it is written.
@@ -299,15 +314,15 @@ fn messages_wait_for_what_is_to_be_said_of_topics() {
             while send(&mut pair, stream, 1).is_ok() {}
         }
     }
-    let asked = pair.sides[RIGHT].news();
+    let asked = pair.sides[RIGHT].take_events();
     assert_eq!(resumes(&asked).len(), STREAMS, "it was asked for, with all that it knows");
 }
 
 #[test]
 fn topics_that_the_peer_does_not_serve_yet_wait() {
     let mut pair = Pair::new();
-    pair.sides[LEFT].link.want(swaps(8)).unwrap();
-    let second = pair.sides[LEFT].link.want(others(8)).unwrap();
+    pair.sides[LEFT].link.subscribe(swaps(8)).unwrap();
+    let second = pair.sides[LEFT].link.subscribe(others(8)).unwrap();
     let now = pair.now;
     // A peer that serves one topic.
     let (frame, boot) = ((1u32 << 20).to_le_bytes(), 7u64.to_le_bytes());
@@ -317,17 +332,17 @@ fn topics_that_the_peer_does_not_serve_yet_wait() {
     pair.sides[LEFT].feed(now, &control(0, 0, &hello));
     pair.write(LEFT, usize::MAX);
     assert_eq!(pair.sides[LEFT].failed, None);
-    let asked = |pair: &Pair| pair::count(&pair.written[LEFT], 3);
-    assert_eq!(asked(&pair), 1);
+    let subscribed = |pair: &Pair| pair::count(&pair.written[LEFT], 3);
+    assert_eq!(subscribed(&pair), 1);
     // Nobody was told of the second, so it is gone at once.
-    assert_eq!(pair.sides[LEFT].link.leave(second), Ok(Leave::Done));
+    assert_eq!(pair.sides[LEFT].link.unsubscribe(second), Ok(UnsubscribeProgress::Done));
 }
 
 #[test]
 fn resumes_of_a_topic_that_was_left_in_the_same_breath_are_nobodys() {
     let mut pair = Pair::new();
     pair.settle();
-    pair.sides[LEFT].news();
+    pair.sides[LEFT].take_events();
     let now = pair.now;
     let number = 5u32.to_le_bytes();
     let (one, window) = (1u16.to_le_bytes(), 8u32.to_le_bytes());
@@ -337,8 +352,8 @@ fn resumes_of_a_topic_that_was_left_in_the_same_breath_are_nobodys() {
     bytes.extend(control(0, 0, &payload(5, &[&[0, 0], &number])));
     bytes.extend(control(0, 0, &payload(4, &[&[0, 0], &number, &[7; 8], &[9; 8]])));
     pair.sides[LEFT].feed(now, &bytes);
-    let news = pair.sides[LEFT].news();
-    assert!(matches!(news[..], [Said::Wanted { .. }, Said::Unwanted(_)]), "{news:?}");
+    let news = pair.sides[LEFT].take_events();
+    assert!(matches!(news[..], [Received::Subscribe { .. }, Received::Unsubscribe(_)]), "{news:?}");
 }
 
 #[test]
@@ -353,12 +368,12 @@ fn the_last_sequence_of_all_is_nobodys() {
     assert_eq!(pair.sides[RIGHT].failed, Some(error));
 
     let mut pair = Pair::new();
-    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
-    let stream = pair.sides[LEFT].link.offer(now, serve, name("feed"), 1, u64::MAX, 64);
+    let export = subscribed(&mut pair);
+    let stream = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 1, u64::MAX, 64);
     assert_eq!(stream, Err(SendError::Exhausted));
-    let stream = pair.sides[LEFT].link.offer(now, serve, name("feed"), 1, u64::MAX - 1, 64);
+    let stream = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 1, u64::MAX - 1, 64);
     send(&mut pair, stream.unwrap(), 1).unwrap();
     assert_eq!(send(&mut pair, stream.unwrap(), 1), Err(SendError::Exhausted));
 
@@ -387,7 +402,7 @@ fn the_numbers_of_an_earlier_connection_are_nobodys() {
         } else {
             // It has ended here, and who reads it may not have heard of that.
             let now = pair.now;
-            pair.sides[LEFT].link.end(now, outgoing).unwrap();
+            pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
         }
         pair.settle();
         let now = pair.now;
@@ -402,14 +417,14 @@ fn features_come_before_all_that_depends_on_them() {
     let mut pair = Pair::new();
     reading(&mut pair, 8);
     pair.cut();
-    let said = pair.written[LEFT].len();
+    let received = pair.written[LEFT].len();
     resubscribe(&mut pair);
     let now = pair.now;
     pair.sides[LEFT].read(now, usize::MAX);
-    let serve = wanted(&mut pair);
-    pair.sides[LEFT].link.gone(now, serve, 77).unwrap();
+    let export = subscribed(&mut pair);
+    pair.sides[LEFT].link.refuse_resume(now, export, 77).unwrap();
     pair.write(LEFT, usize::MAX);
-    let mut rest = &pair.written[LEFT][said..];
+    let mut rest = &pair.written[LEFT][received..];
     let mut kinds = Vec::new();
     while let Ok((frame, behind)) = FrameView::parse(rest, &Limits::default()) {
         kinds.push(frame.payload()[0]);
@@ -421,11 +436,11 @@ fn features_come_before_all_that_depends_on_them() {
 #[test]
 fn nothing_comes_of_a_subscription_that_was_rejected() {
     let mut pair = Pair::new();
-    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let link = &mut pair.sides[LEFT].link;
-    link.reject(serve, RejectReason::Forbidden, Digest([0; 16])).unwrap();
+    link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
     pair.settle();
     let now = pair.now;
     let (number, epoch) = (1_u32.to_le_bytes(), 77_u64.to_le_bytes());
@@ -440,7 +455,7 @@ fn nothing_comes_of_a_subscription_that_was_rejected() {
     pair.cut();
     pair.connect();
     pair.settle();
-    wanted(&mut pair);
+    subscribed(&mut pair);
 }
 
 #[test]
@@ -491,9 +506,9 @@ fn no_more_is_written_than_was_shown() {
     send(&mut pair, outgoing, 1).unwrap();
     let now = pair.now;
     pair.sides[LEFT].link.flush();
-    let shown = pair.sides[LEFT].link.poll_transmit(now).unwrap().len();
+    let offered = pair.sides[LEFT].link.poll_transmit(now).unwrap().len();
     send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.transmitted(now, shown + 64);
+    pair.sides[LEFT].link.transmitted(now, offered + 64);
     assert_eq!(pair.sides[LEFT].link.poll_transmit(now).map(<[u8]>::len), Some(64));
 }
 
@@ -512,7 +527,7 @@ fn settings_that_make_a_link_useless_are_refused() {
     assert_eq!(
         pair::TestLink::new(config("left"), pair::lasting(4096))
             .unwrap()
-            .want(Interest { type_id: 0, ..swaps(8) }),
+            .subscribe(Interest { type_id: 0, ..swaps(8) }),
         Err(SendError::Type)
     );
 }
@@ -541,32 +556,33 @@ fn a_peer_that_takes_only_short_frames_is_refused() {
 
 #[test]
 fn an_end_that_was_not_confirmed_is_confirmed_on_the_next_connection() {
-    for heard in [false, true] {
+    for last_received in [false, true] {
         let mut pair = Pair::new();
         let (outgoing, _) = reading(&mut pair, 8);
         send(&mut pair, outgoing, 3).unwrap();
         let now = pair.now;
-        pair.sides[LEFT].link.end(now, outgoing).unwrap();
+        pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
         pair.write(LEFT, usize::MAX);
         pair.sides[RIGHT].read(now, usize::MAX);
-        if heard {
+        if last_received {
             // That all has come is on its way when the connection is lost.
             pair.write(RIGHT, usize::MAX);
         }
-        let news = pair.sides[RIGHT].news();
+        let news = pair.sides[RIGHT].take_events();
         assert_eq!(sequences(&news), [100, 101, 102]);
-        assert!(matches!(news.last(), Some(Said::End(_))), "{news:?}");
+        assert!(matches!(news.last(), Some(Received::End(_))), "{news:?}");
         pair.cut();
 
         // The left side does not know, and keeps all three.
         pair.connect();
         pair.settle();
-        let news = pair.sides[LEFT].news();
+        let news = pair.sides[LEFT].take_events();
         assert_eq!(resumes(&news), [(77, 103)], "nothing is to be sent again");
-        let serve = asked_in(&news);
+        let export = asked_in(&news);
         let now = pair.now;
-        let again = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 103, 64).unwrap();
-        pair.sides[LEFT].link.end(now, again).unwrap();
+        let again =
+            pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 103, 64).unwrap();
+        pair.sides[LEFT].link.end_stream(now, again).unwrap();
         pair.settle();
         assert!(!speaks_of_streams(&mut pair), "it had ended");
         assert_eq!(failed(&pair), [None, None]);
@@ -575,9 +591,9 @@ fn an_end_that_was_not_confirmed_is_confirmed_on_the_next_connection() {
         pair.cut();
         pair.connect();
         pair.settle();
-        let serve = asked_in(&pair.sides[LEFT].news());
+        let export = asked_in(&pair.sides[LEFT].take_events());
         let now = pair.now;
-        pair.sides[LEFT].link.gone(now, serve, 77).unwrap();
+        pair.sides[LEFT].link.refuse_resume(now, export, 77).unwrap();
         pair.settle();
         assert!(!speaks_of_streams(&mut pair), "it had ended");
         assert_eq!(failed(&pair), [None, None]);
@@ -587,14 +603,15 @@ fn an_end_that_was_not_confirmed_is_confirmed_on_the_next_connection() {
 #[test]
 fn streams_that_have_ended_leave_room_for_others() {
     let mut pair = Pair::new();
-    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     for epoch in 0..3 * STREAMS as u64 {
         let now = pair.now;
-        let stream = pair.sides[LEFT].link.offer(now, serve, name("feed"), epoch, 0, 64).unwrap();
+        let stream =
+            pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, 0, 64).unwrap();
         send(&mut pair, stream, 1).unwrap();
-        pair.sides[LEFT].link.end(now, stream).unwrap();
+        pair.sides[LEFT].link.end_stream(now, stream).unwrap();
         pair.settle();
         assert_eq!(failed(&pair), [None, None], "{epoch}");
     }
@@ -602,14 +619,15 @@ fn streams_that_have_ended_leave_room_for_others() {
 
 /// Whether the right side was told of a stream since the last look.
 fn speaks_of_streams(pair: &mut Pair) -> bool {
-    let of_stream =
-        |said: &Said| matches!(said, Said::Stream { .. } | Said::End(_) | Said::Gone(_));
-    pair.sides[RIGHT].news().iter().any(of_stream)
+    let of_stream = |received: &Received| {
+        matches!(received, Received::Stream { .. } | Received::End(_) | Received::Gone(_))
+    };
+    pair.sides[RIGHT].take_events().iter().any(of_stream)
 }
 
-fn asked_in(news: &[Said]) -> ServeId {
-    let wanted = news.iter().find_map(|said| match said {
-        Said::Wanted { serve, .. } => Some(*serve),
+fn asked_in(news: &[Received]) -> ExportId {
+    let wanted = news.iter().find_map(|received| match received {
+        Received::Subscribe { export, .. } => Some(*export),
         _ => None,
     });
     wanted.expect("the topic is wanted again")

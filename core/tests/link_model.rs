@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use mycelium_core::Envelope;
 use mycelium_core::link::{
-    Batching, Config, Confirms, IncomingId, Interest, Mode, Name, OutgoingId, RunShape, SendError,
-    ServeId,
+    Batching, Config, Confirms, ExportId, IncomingId, Interest, Name, OutgoingId, ReaderMode,
+    RunShape, SendError,
 };
 use pair::conversation::{blob, fragment};
-use pair::{Pair, Said, config};
+use pair::{Pair, Received, config};
 use proptest::prelude::*;
 use schema::Swap;
 use zerocopy::IntoBytes;
@@ -49,8 +49,8 @@ enum Op {
     Connect,
     /// The publisher ends, and another one starts.
     Restart,
-    Leave,
-    Want,
+    Unsubscribe,
+    Subscribe,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -67,8 +67,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Cut),
         2 => Just(Op::Connect),
         1 => Just(Op::Restart),
-        1 => Just(Op::Leave),
-        2 => Just(Op::Want),
+        1 => Just(Op::Unsubscribe),
+        2 => Just(Op::Subscribe),
     ]
 }
 
@@ -90,7 +90,7 @@ struct Reading {
     first: u64,
     next: u64,
     missed: u64,
-    taken: u64,
+    confirmed: u64,
     /// It is done with those before this one, and has said so.
     done: u64,
     /// What it confirms by, after the end of the stream, too.
@@ -104,7 +104,7 @@ struct World {
     confirms: Confirms,
     connected: bool,
     publishers: Vec<Publisher>,
-    serve: Option<ServeId>,
+    export: Option<ExportId>,
     /// What the reader said that it knows.
     resumes: Vec<(u64, u64)>,
     awaited: u16,
@@ -113,7 +113,7 @@ struct World {
     ended: Vec<(u64, OutgoingId)>,
     /// How much of the next message was sent.
     sent: HashMap<OutgoingId, usize>,
-    want: Option<mycelium_core::link::WantId>,
+    interest: Option<mycelium_core::link::InterestId>,
     reading: Vec<Reading>,
 }
 
@@ -126,24 +126,24 @@ impl World {
             confirms,
             connected: true,
             publishers: vec![Publisher { epoch: 1, emitted: 0, kept: 0, ended: false }],
-            serve: None,
+            export: None,
             resumes: Vec::new(),
             awaited: 0,
             outgoing: Vec::new(),
             ended: Vec::new(),
             sent: HashMap::new(),
-            want: None,
+            interest: None,
             reading: Vec::new(),
         };
         world.pair.message = message;
-        world.want();
+        world.subscribe();
         world
     }
 
-    fn want(&mut self) {
-        if self.want.is_none() {
-            let interest = Interest::in_messages::<Swap>(Mode::Gating, 10).unwrap();
-            self.want = self.pair.sides[RIGHT].link.want(interest).ok();
+    fn subscribe(&mut self) {
+        if self.interest.is_none() {
+            let interest = Interest::of::<Swap>(ReaderMode::Gating, 10).unwrap();
+            self.interest = self.pair.sides[RIGHT].link.subscribe(interest).ok();
         }
     }
 
@@ -182,12 +182,12 @@ impl World {
             }
             Op::Delay(time) => self.pair.delay = Duration::from_millis(time.into()),
             Op::Cut if self.connected => {
-                self.heard();
+                self.last_received();
                 self.pair.cut();
                 self.connected = false;
                 self.outgoing.clear();
                 self.ended.clear();
-                (self.serve, self.awaited) = (None, 0);
+                (self.export, self.awaited) = (None, 0);
                 self.resumes.clear();
                 self.reading.iter_mut().for_each(|reading| reading.open.clear());
             }
@@ -202,20 +202,20 @@ impl World {
                 let epoch = last.epoch + 1;
                 self.publishers.push(Publisher { epoch, emitted: 0, kept: 0, ended: false });
             }
-            Op::Leave => {
-                if let Some(want) = self.want
+            Op::Unsubscribe => {
+                if let Some(interest) = self.interest
                     && self.connected
-                    && self.pair.sides[RIGHT].link.leave(want).is_ok()
+                    && self.pair.sides[RIGHT].link.unsubscribe(interest).is_ok()
                 {
                     // What it knew of the streams is nothing to it any more.
-                    self.heard();
-                    self.want = None;
+                    self.last_received();
+                    self.interest = None;
                     self.reading.clear();
                 }
             }
-            Op::Want => self.want(),
+            Op::Subscribe => self.subscribe(),
         }
-        self.heard();
+        self.last_received();
         self.publish();
     }
 
@@ -225,64 +225,64 @@ impl World {
         let written = self.pair.write(LEFT, usize::MAX) | self.pair.write(RIGHT, usize::MAX);
         let read = self.pair.sides[LEFT].read(now, usize::MAX)
             | self.pair.sides[RIGHT].read(now, usize::MAX);
-        self.heard();
+        self.last_received();
         self.publish();
         written || read
     }
 
     /// Takes in what both sides were told.
-    fn heard(&mut self) {
-        for said in self.pair.sides[LEFT].news() {
-            self.writer_hears(said);
+    fn last_received(&mut self) {
+        for received in self.pair.sides[LEFT].take_events() {
+            self.writer_receives(received);
         }
-        for said in self.pair.sides[RIGHT].news() {
-            self.reader_hears(said);
+        for received in self.pair.sides[RIGHT].take_events() {
+            self.reader_receives_event(received);
         }
         for side in &self.pair.sides {
             assert_eq!(side.failed, None);
         }
     }
 
-    fn writer_hears(&mut self, said: Said) {
-        match said {
-            Said::Wanted { serve, resumes, .. } => {
-                (self.serve, self.awaited) = (Some(serve), resumes);
+    fn writer_receives(&mut self, received: Received) {
+        match received {
+            Received::Subscribe { export, resumes, .. } => {
+                (self.export, self.awaited) = (Some(export), resumes);
                 self.resumes.clear();
                 self.outgoing.clear();
                 self.ended.clear();
             }
-            Said::Resume { serve, epoch, next } => {
-                assert_eq!(Some(serve), self.serve);
+            Received::Resume { export, epoch, next } => {
+                assert_eq!(Some(export), self.export);
                 self.awaited -= 1;
                 assert!(next <= self.publishers[epoch as usize - 1].emitted);
                 self.resumes.push((epoch, next));
             }
-            Said::Unwanted(serve) => {
-                if Some(serve) == self.serve {
-                    self.serve = None;
+            Received::Unsubscribe(export) => {
+                if Some(export) == self.export {
+                    self.export = None;
                     self.outgoing.clear();
                     self.ended.clear();
                 }
             }
-            Said::Window { stream, taken } => {
+            Received::Window { stream, confirmed } => {
                 let mut streams = self.outgoing.iter().chain(&self.ended);
                 let Some((epoch, _)) = streams.find(|(_, id)| *id == stream) else { return };
                 let publisher = &mut self.publishers[*epoch as usize - 1];
-                assert!(taken >= publisher.kept && taken <= publisher.emitted);
-                publisher.kept = taken;
+                assert!(confirmed >= publisher.kept && confirmed <= publisher.emitted);
+                publisher.kept = confirmed;
                 let reading = self.reading.iter().find(|reading| reading.epoch == *epoch);
                 if let Some(reading) = reading.filter(|_| self.confirms == Confirms::ByCaller) {
-                    assert!(taken <= reading.done, "what is not done with is not confirmed");
+                    assert!(confirmed <= reading.done, "what is not done with is not confirmed");
                 }
             }
-            Said::Up(_) => {}
+            Received::Up(_) => {}
             other => panic!("{other:?} on the writer's side"),
         }
     }
 
-    fn reader_hears(&mut self, said: Said) {
-        match said {
-            Said::Stream { stream, epoch, first, resumed } => {
+    fn reader_receives_event(&mut self, received: Received) {
+        match received {
+            Received::Stream { stream, epoch, first, resumed } => {
                 if let Some(missed) = resumed {
                     let reading = self.of(stream);
                     assert_eq!((reading.epoch, reading.next + missed), (epoch, first));
@@ -302,15 +302,15 @@ impl World {
                     });
                 }
             }
-            Said::Message { stream, sequence, payload, .. } => {
+            Received::Message { stream, sequence, payload, .. } => {
                 let reading = self.of(stream);
                 assert_eq!(sequence, reading.next, "once and in order");
                 assert_eq!(payload, message(sequence));
                 assert!(reading.open.is_empty(), "half of another came before it");
                 reading.next += 1;
-                reading.taken += 1;
+                reading.confirmed += 1;
             }
-            Said::Fragment { stream, sequence, fragment, bytes, .. } => {
+            Received::Fragment { stream, sequence, fragment, bytes, .. } => {
                 let reading = self.of(stream);
                 assert_eq!(sequence, reading.next, "once and in order");
                 assert_eq!(fragment.offset as usize, reading.open.len());
@@ -318,18 +318,18 @@ impl World {
                 if reading.open.len() == fragment.total as usize {
                     assert_eq!(std::mem::take(&mut reading.open), message(sequence));
                     reading.next += 1;
-                    reading.taken += 1;
+                    reading.confirmed += 1;
                 }
             }
-            Said::Gap { stream, missed, .. } => {
+            Received::Gap { stream, missed, .. } => {
                 let reading = self.of(stream);
                 reading.open.clear();
                 reading.next += missed;
                 reading.missed += missed;
             }
-            Said::End(stream) => self.over(stream),
-            Said::Gone(stream) => self.over(stream),
-            Said::Left { .. } | Said::Accepted(_) | Said::Up(_) => {}
+            Received::End(stream) => self.over(stream),
+            Received::Gone(stream) => self.over(stream),
+            Received::Unsubscribed { .. } | Received::Accepted(_) | Received::Up(_) => {}
             other => panic!("{other:?} on the reader's side"),
         }
     }
@@ -342,23 +342,23 @@ impl World {
     fn over(&mut self, stream: IncomingId) {
         let reading = self.of(stream);
         reading.stream = None;
-        assert_eq!(reading.taken + reading.missed, reading.next - reading.first);
+        assert_eq!(reading.confirmed + reading.missed, reading.next - reading.first);
     }
 
     /// The writer's ring goes to the link, as far as it takes it.
     fn publish(&mut self) {
-        let Some(serve) = self.serve.filter(|_| self.awaited == 0) else { return };
+        let Some(export) = self.export.filter(|_| self.awaited == 0) else { return };
         let now = self.pair.now;
         let link = &mut self.pair.sides[LEFT].link;
         while let Some((epoch, next)) = self.resumes.pop() {
             let publisher = &self.publishers[epoch as usize - 1];
             let done = if publisher.ended && publisher.kept == publisher.emitted {
-                link.gone(now, serve, epoch)
+                link.refuse_resume(now, export, epoch)
             } else {
                 // The reader may have more than it could confirm, and less than was dropped since.
                 let first = next.max(publisher.kept);
                 let name = Name::try_from("feed").unwrap();
-                link.offer(now, serve, name, epoch, first, 1024).map(|id| {
+                link.open_stream(now, export, name, epoch, first, 1024).map(|id| {
                     link.unconfirmed_from(id, publisher.kept).unwrap();
                     self.outgoing.push((epoch, id));
                 })
@@ -372,7 +372,8 @@ impl World {
             let epoch = publisher.epoch;
             if !self.outgoing.iter().any(|(known, _)| *known == epoch) && !publisher.ended {
                 let name = Name::try_from("feed").unwrap();
-                let Ok(id) = link.offer(now, serve, name, epoch, publisher.emitted, 1024) else {
+                let Ok(id) = link.open_stream(now, export, name, epoch, publisher.emitted, 1024)
+                else {
                     continue;
                 };
                 publisher.kept = publisher.emitted;
@@ -402,11 +403,11 @@ impl World {
                 }
                 let message = message(next);
                 let (fragment, rest) = (fragment(&message, *sent), &message[*sent..]);
-                let part = link.send_part(now, id, &Envelope::default(), fragment, rest);
+                let part = link.send_fragment(now, id, &Envelope::default(), fragment, rest);
                 result = part.map(|count| *sent = (*sent + count) % message.len());
             }
             if result.is_ok() && publisher.ended {
-                result = link.end(now, id);
+                result = link.end_stream(now, id);
                 if result.is_ok() {
                     self.ended.push((epoch, id));
                     continue;
@@ -469,7 +470,7 @@ impl World {
             let publisher = &self.publishers[reading.epoch as usize - 1];
             assert!(!publisher.ended, "{reading:?} of {publisher:?}");
             assert_eq!(reading.next, publisher.emitted, "{reading:?} of {publisher:?}");
-            assert_eq!(reading.taken + reading.missed, reading.next - reading.first);
+            assert_eq!(reading.confirmed + reading.missed, reading.next - reading.first);
             assert_eq!(publisher.kept, publisher.emitted, "what has arrived was confirmed");
         }
         for reading in self.reading.iter().filter(|reading| reading.stream.is_none()) {
@@ -480,7 +481,7 @@ impl World {
             self.reading.iter().any(|reading| reading.epoch == publisher.epoch)
         };
         assert!(
-            self.want.is_none() || self.publishers.last().is_some_and(reads),
+            self.interest.is_none() || self.publishers.last().is_some_and(reads),
             "it reads nothing"
         );
     }

@@ -14,51 +14,54 @@ use mycelium_core::link::{
 };
 use mycelium_core::{Digest, Envelope, FrameError, TraceContext};
 use pair::conversation::{
-    LEFT, RIGHT, asked, blob, fragment, name, reading, send, send_rest, swaps, wanted, whole,
+    LEFT, RIGHT, blob, fragment, last_subscribed, name, reading, send, send_rest, subscribed,
+    swaps, whole,
 };
-use pair::{Pair, Said, TestLink, config};
+use pair::{Pair, Received, TestLink, config};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
 /// Another topic of the left side's that the right side reads.
 fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId) {
-    pair.sides[RIGHT].link.want(Interest { topic: name(topic), ..swaps(64) }).unwrap();
+    pair.sides[RIGHT].link.subscribe(Interest { topic: name(topic), ..swaps(64) }).unwrap();
     pair.settle();
-    let serve = asked(pair, LEFT);
+    let export = last_subscribed(pair, LEFT);
     let now = pair.now;
-    let outgoing = pair.sides[LEFT].link.offer(now, serve, name("feed"), epoch, 0, 64).unwrap();
+    let outgoing =
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, 0, 64).unwrap();
     pair.settle();
-    let incoming = pair.sides[RIGHT].news().into_iter().find_map(|said| match said {
-        Said::Stream { stream, .. } => Some(stream),
-        _ => None,
-    });
+    let incoming =
+        pair.sides[RIGHT].take_events().into_iter().find_map(|received| match received {
+            Received::Stream { stream, .. } => Some(stream),
+            _ => None,
+        });
     (outgoing, incoming.unwrap())
 }
 
 /// Sends a whole message through whatever buffer there is, and returns what the right side heard.
-fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Said> {
-    let (mut sent, mut heard) = (0, Vec::new());
+fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Received> {
+    let (mut sent, mut last_received) = (0, Vec::new());
     loop {
         let result = send_rest(pair, stream, message, &mut sent);
         assert!(matches!(result, Ok(()) | Err(SendError::Room { .. })), "{result:?}");
         pair.sides[LEFT].link.flush();
         pair.settle();
-        heard.extend(pair.sides[RIGHT].news());
+        last_received.extend(pair.sides[RIGHT].take_events());
         if result.is_ok() {
-            return heard;
+            return last_received;
         }
     }
 }
 
 #[test]
 fn a_message_longer_than_the_buffer_comes_in_parts() {
-    for buffer in [TestLink::LEAST, 2048, 1 << 17] {
+    for buffer in [TestLink::MIN_BUFFER, 2048, 1 << 17] {
         let mut pair = Pair::with(config("left"), config("right"), buffer);
         let (outgoing, incoming) = reading(&mut pair, 8);
         for length in [40, 4096, 16384, 16385, 100_001] {
             let message = blob(length);
-            let heard = through(&mut pair, outgoing, &message);
-            assert_eq!(whole(&heard, incoming), [message], "{length} in {buffer}");
+            let last_received = through(&mut pair, outgoing, &message);
+            assert_eq!(whole(&last_received, incoming), [message], "{length} in {buffer}");
             pair.sides[RIGHT].link.grant(incoming, 1).unwrap();
         }
         pair.pass(Duration::from_millis(20));
@@ -70,7 +73,7 @@ fn a_message_longer_than_the_buffer_comes_in_parts() {
 
 #[test]
 fn what_travels_with_a_message_comes_with_its_first_part() {
-    let mut pair = Pair::with(config("left"), config("right"), TestLink::LEAST);
+    let mut pair = Pair::with(config("left"), config("right"), TestLink::MIN_BUFFER);
     let (outgoing, _) = reading(&mut pair, 8);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
     let envelope = Envelope {
@@ -82,18 +85,19 @@ fn what_travels_with_a_message_comes_with_its_first_part() {
     };
     let (now, message) = (pair.now, blob(1000));
     let link = &mut pair.sides[LEFT].link;
-    let sent = link.send_part(now, outgoing, &envelope, fragment(&message, 0), &message).unwrap();
+    let sent =
+        link.send_fragment(now, outgoing, &envelope, fragment(&message, 0), &message).unwrap();
     link.flush();
     pair.settle();
     let rest = fragment(&message, sent);
     let link = &mut pair.sides[LEFT].link;
-    link.send_part(now, outgoing, &envelope, rest, &message[sent..]).unwrap();
+    link.send_fragment(now, outgoing, &envelope, rest, &message[sent..]).unwrap();
     link.flush();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
+    let news = pair.sides[RIGHT].take_events();
     let [
-        Said::Fragment { envelope: first, sequence: 100, .. },
-        Said::Fragment { envelope: second, sequence: 100, .. },
+        Received::Fragment { envelope: first, sequence: 100, .. },
+        Received::Fragment { envelope: second, sequence: 100, .. },
     ] = &news[..]
     else {
         panic!("{news:?}")
@@ -107,7 +111,7 @@ fn others_have_their_turn_between_the_parts() {
     let mut pair = Pair::with(config("left"), config("right"), 4096);
     let (long, of_long) = reading(&mut pair, 8);
     let (short, of_short) = another(&mut pair, "others", 78);
-    let (message, mut sent, mut heard) = (blob(1 << 17), 0, Vec::new());
+    let (message, mut sent, mut last_received) = (blob(1 << 17), 0, Vec::new());
     let mut beside = 0;
     while sent < message.len() {
         let _ = send_rest(&mut pair, long, &message, &mut sent);
@@ -118,13 +122,16 @@ fn others_have_their_turn_between_the_parts() {
         pair.sides[LEFT].link.flush();
         pair.write(LEFT, 700);
         pair.pass(Duration::from_millis(700));
-        heard.extend(pair.sides[RIGHT].news());
+        last_received.extend(pair.sides[RIGHT].take_events());
     }
     assert_eq!(beside, 64);
     assert_eq!(pair.sides[LEFT].failed, None, "signs of life come through, too");
-    assert_eq!((whole(&heard, of_long), whole(&heard, of_short).len()), (vec![message], 64));
+    assert_eq!(
+        (whole(&last_received, of_long), whole(&last_received, of_short).len()),
+        (vec![message], 64)
+    );
     let last = |of| {
-        heard.iter().rposition(|said| matches!(said, Said::Message { stream, .. } | Said::Fragment { stream, .. } if *stream == of))
+        last_received.iter().rposition(|received| matches!(received, Received::Message { stream, .. } | Received::Fragment { stream, .. } if *stream == of))
     };
     assert!(last(of_short) < last(of_long));
 }
@@ -139,28 +146,28 @@ fn a_message_that_has_begun_comes_to_its_end_or_is_given_up() {
     let link = &mut pair.sides[LEFT].link;
     let plain = Envelope::default();
     assert_eq!(link.send(now, outgoing, &plain, 0, &[1]), Err(SendError::Open));
-    assert_eq!(link.end(now, outgoing), Err(SendError::Open));
+    assert_eq!(link.end_stream(now, outgoing), Err(SendError::Open));
     for wrong in [
         fragment(&message, 0),
         fragment(&message, sent + 8),
         Fragment { total: 8001, ..fragment(&message, sent) },
         Fragment { fixed_len: 39, ..fragment(&message, sent) },
     ] {
-        let refused = link.send_part(now, outgoing, &plain, wrong, &message[sent..]);
-        assert_eq!(refused, Err(SendError::Part { expected: sent as u32 }));
+        let refused = link.send_fragment(now, outgoing, &plain, wrong, &message[sent..]);
+        assert_eq!(refused, Err(SendError::Fragment { expected: sent as u32 }));
     }
-    let few = link.send_part(now, outgoing, &plain, fragment(&message, sent), &message[..7]);
-    assert_eq!(few, Err(SendError::Part { expected: sent as u32 }));
+    let few = link.send_fragment(now, outgoing, &plain, fragment(&message, sent), &message[..7]);
+    assert_eq!(few, Err(SendError::Fragment { expected: sent as u32 }));
     assert_eq!(link.sequence(outgoing), Ok(100));
 
     // What was overwritten meanwhile takes no room of its reader's.
     link.skip(now, outgoing, 3, 9).unwrap();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
+    let news = pair.sides[RIGHT].take_events();
     assert_eq!(whole(&news, incoming), [[0; 0]; 0]);
-    assert_eq!(news.last(), Some(&Said::Gap { stream: incoming, missed: 3, reason: 9 }));
-    let heard = through(&mut pair, outgoing, &message);
-    assert_eq!(whole(&heard, incoming), [message]);
+    assert_eq!(news.last(), Some(&Received::Gap { stream: incoming, missed: 3, reason: 9 }));
+    let last_received = through(&mut pair, outgoing, &message);
+    assert_eq!(whole(&last_received, incoming), [message]);
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Credit));
 }
 
@@ -172,39 +179,44 @@ fn a_message_whose_connection_is_lost_begins_anew() {
     send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    assert!(matches!(pair.sides[RIGHT].news()[..], [Said::Fragment { .. }]));
+    assert!(matches!(pair.sides[RIGHT].take_events()[..], [Received::Fragment { .. }]));
     pair.cut();
     pair.connect();
     pair.settle();
-    let news = pair.sides[LEFT].news();
-    let [.., Said::Resume { serve, epoch: 77, next: 100 }] = news[..] else { panic!("{news:?}") };
+    let news = pair.sides[LEFT].take_events();
+    let [.., Received::Resume { export, epoch: 77, next: 100 }] = news[..] else {
+        panic!("{news:?}")
+    };
     let now = pair.now;
-    let again = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 100, 64).unwrap();
+    let again = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 100, 64).unwrap();
     pair.settle();
-    let heard = through(&mut pair, again, &message);
-    assert_eq!(whole(&heard, incoming), [message]);
+    let last_received = through(&mut pair, again, &message);
+    assert_eq!(whole(&last_received, incoming), [message]);
 }
 
 #[test]
 fn the_rest_of_a_message_of_a_topic_that_was_left_is_discarded() {
     let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
-    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
-    let outgoing = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 0, 64).unwrap();
+    let outgoing = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 0, 64).unwrap();
     pair.settle();
     let (message, mut sent) = (blob(20_000), 0);
     send_rest(&mut pair, outgoing, &message, &mut sent).unwrap_err();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    pair.sides[RIGHT].news();
+    pair.sides[RIGHT].take_events();
     send_rest(&mut pair, outgoing, &message, &mut sent).unwrap();
     pair.sides[LEFT].link.flush();
     pair.write(LEFT, usize::MAX);
-    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
-    assert_eq!(pair.sides[RIGHT].news(), [Said::Left { want, discarded: 1 }]);
+    assert_eq!(
+        pair.sides[RIGHT].take_events(),
+        [Received::Unsubscribed { interest, discarded: 1 }]
+    );
 }
 
 #[test]
@@ -220,13 +232,13 @@ fn the_reader_says_how_long_a_message_is_and_how_many_are_open() {
     let message = blob(5000);
     send_rest(&mut pair, first, &message, &mut sent).unwrap_err();
     let refused = send_rest(&mut pair, second, &message, &mut other);
-    assert_eq!(refused, Err(SendError::Parts { limit: 1 }));
+    assert_eq!(refused, Err(SendError::Fragments { limit: 1 }));
 
     pair.settle();
     let now = pair.now;
     pair.sides[LEFT].link.skip(now, first, 1, 1).unwrap();
-    let heard = through(&mut pair, second, &message);
-    assert_eq!(whole(&heard, incoming), [message]);
+    let last_received = through(&mut pair, second, &message);
+    assert_eq!(whole(&last_received, incoming), [message]);
 }
 
 #[test]
@@ -242,20 +254,20 @@ fn a_reader_may_take_nothing_in_parts() {
 fn the_peer_hears_that_a_topic_is_refused_before_another_message_is_open() {
     let right = Config { max_open: 1, ..config("right") };
     let mut pair = Pair::with(config("left"), right, 4096);
-    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
-    let first = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 0, 64).unwrap();
+    let first = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 0, 64).unwrap();
     pair.settle();
-    pair.sides[RIGHT].news();
+    pair.sides[RIGHT].take_events();
     let (second, incoming) = another(&mut pair, "others", 78);
     let (message, mut sent) = (blob(8000), 0);
     send_rest(&mut pair, first, &message, &mut sent).unwrap_err();
     pair.settle();
-    pair.sides[LEFT].link.reject(serve, RejectReason::Unknown, Digest([0; 16])).unwrap();
-    let heard = through(&mut pair, second, &message);
-    assert_eq!(whole(&heard, incoming), [message]);
+    pair.sides[LEFT].link.reject(export, RejectReason::Unknown, Digest([0; 16])).unwrap();
+    let last_received = through(&mut pair, second, &message);
+    assert_eq!(whole(&last_received, incoming), [message]);
     assert_eq!(pair.sides[RIGHT].failed, None);
 }
 
@@ -266,8 +278,8 @@ fn the_document_shows_the_same_bytes() {
     let (outgoing, _) = reading(&mut pair, 8);
     pair.written[LEFT].clear();
     through(&mut pair, outgoing, Swap::golden().as_bytes());
-    let shown = ["first", "rest"].map(pair::shown).concat();
-    assert_eq!(pair.written[LEFT], shown);
+    let offered = ["first", "rest"].map(pair::offered).concat();
+    assert_eq!(pair.written[LEFT], offered);
 }
 
 /// A part of a message of stream 1 as a hostile peer may say it.
@@ -368,7 +380,7 @@ fn more_open_messages_than_were_said_end_the_link() {
     let mut third = part(100, first, &[7; 24]);
     third.extend(second);
     pair.sides[RIGHT].feed(now, &third);
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Many { limit: 1 }));
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::TooMany { limit: 1 }));
 }
 
 #[test]

@@ -7,12 +7,13 @@ mod schema;
 
 use mycelium_core::Limits;
 use mycelium_core::link::{
-    CloseReason, Config, IncomingId, Leave, LinkError, OutgoingId, RunError, RunShape, SendError,
+    CloseReason, Config, IncomingId, LinkError, OutgoingId, RunError, RunShape, SendError,
+    UnsubscribeProgress,
 };
 use pair::conversation::{
-    LEFT, MS, RIGHT, control, name, reading, resubscribe, send, sequences, swaps, wanted,
+    LEFT, MS, RIGHT, control, name, reading, resubscribe, send, sequences, subscribed, swaps,
 };
-use pair::{Pair, Said, config, count};
+use pair::{Pair, Received, config, count};
 
 /// As a ring of such messages has them: a stamp of 8 bytes, and one word behind the message.
 const ITEMS: RunShape = RunShape { stride: 56, skip: 8, length: 40 };
@@ -35,10 +36,10 @@ fn send_run(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<usize, 
 }
 
 /// The messages that came, each with its sequence as its bytes.
-fn came(pair: &mut Pair) -> Vec<u64> {
-    let news = pair.sides[RIGHT].news();
-    for said in &news {
-        if let Said::Message { sequence, payload, .. } = said {
+fn messages_of(pair: &mut Pair) -> Vec<u64> {
+    let news = pair.sides[RIGHT].take_events();
+    for received in &news {
+        if let Received::Message { sequence, payload, .. } = received {
             assert_eq!(*payload, message(*sequence));
         }
     }
@@ -52,7 +53,7 @@ fn a_run_is_one_header_and_bytes_as_they_lie() {
     assert_eq!(send_run(&mut pair, outgoing, 20), Ok(20));
     pair.settle();
     assert_eq!(pair.written[LEFT].len() - before, 40 + 20 * 56);
-    assert_eq!(came(&mut pair), (100..120).collect::<Vec<_>>());
+    assert_eq!(messages_of(&mut pair), (100..120).collect::<Vec<_>>());
     assert_eq!(pair.sides[RIGHT].runs, 1);
     pair.sides[RIGHT].link.grant(incoming, 20).unwrap();
     pair.pass(20 * MS);
@@ -70,7 +71,7 @@ fn a_run_comes_in_pieces_of_any_length() {
         let mut came_in_all = Vec::new();
         while pair.write(LEFT, piece) {
             pair.sides[RIGHT].read(now, piece);
-            came_in_all.extend(came(&mut pair));
+            came_in_all.extend(messages_of(&mut pair));
         }
         assert_eq!(came_in_all, (100..109).collect::<Vec<_>>(), "in pieces of {piece}");
     }
@@ -92,7 +93,7 @@ fn a_run_takes_credit_and_no_more_than_the_limit() {
     pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 3), Ok(3));
     pair.settle();
-    assert_eq!(came(&mut pair), (100..10_103).collect::<Vec<_>>());
+    assert_eq!(messages_of(&mut pair), (100..10_103).collect::<Vec<_>>());
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn a_peer_that_knows_version_1_alone_gets_no_runs() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 64);
     // As if the peer had named what it understands without runs.
-    let mut features = pair::shown("features");
+    let mut features = pair::offered("features");
     *features.last_chunk_mut::<4>().unwrap() = 1_u32.to_le_bytes();
     let now = pair.now;
     pair.sides[LEFT].feed(now, &features);
@@ -132,11 +133,11 @@ fn what_is_not_out_cannot_be_confirmed() {
     assert_eq!(send_run(&mut pair, outgoing, 8), Ok(8));
     // The header, two messages, and half of a third.
     pair.write(LEFT, 40 + 2 * 56 + 30);
-    let window = |taken: u64| {
+    let window = |confirmed: u64| {
         let mut payload = 12_u16.to_le_bytes().to_vec();
         payload.extend([0; 6]);
         payload.extend(64_u64.to_le_bytes());
-        control(1, taken, &payload)
+        control(1, confirmed, &payload)
     };
     let now = pair.now;
     pair.sides[LEFT].feed(now, &window(102));
@@ -153,44 +154,48 @@ fn a_run_that_the_connection_cuts_goes_on_behind_its_last_whole_message() {
     pair.write(LEFT, 40 + 2 * 56 + 30);
     let now = pair.now;
     pair.sides[RIGHT].read(now, usize::MAX);
-    assert_eq!(came(&mut pair), [100, 101]);
+    assert_eq!(messages_of(&mut pair), [100, 101]);
     pair.cut();
     resubscribe(&mut pair);
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     pair.settle();
-    let resumes = pair.sides[LEFT].news();
-    assert!(matches!(resumes[..], [Said::Resume { epoch: 77, next: 102, .. }]), "{resumes:?}");
+    let resumes = pair.sides[LEFT].take_events();
+    assert!(matches!(resumes[..], [Received::Resume { epoch: 77, next: 102, .. }]), "{resumes:?}");
     let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
-    let outgoing = link.offer(now, serve, name("feed"), 77, 102, 1024).unwrap();
+    let outgoing = link.open_stream(now, export, name("feed"), 77, 102, 1024).unwrap();
     pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 6), Ok(6));
     pair.settle();
-    assert_eq!(came(&mut pair), (102..108).collect::<Vec<_>>());
+    assert_eq!(messages_of(&mut pair), (102..108).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_run_of_a_topic_that_was_left_needs_no_bytes_of_the_callers() {
     let mut pair = Pair::new();
     pair.message = message;
-    let want = pair.sides[RIGHT].link.want(swaps(64)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(64)).unwrap();
     pair.settle();
-    let (now, serve) = (pair.now, wanted(&mut pair));
+    let (now, export) = (pair.now, subscribed(&mut pair));
     let link = &mut pair.sides[LEFT].link;
-    let outgoing = link.offer(now, serve, name("feed"), 77, 100, 1024).unwrap();
+    let outgoing = link.open_stream(now, export, name("feed"), 77, 100, 1024).unwrap();
     pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 30), Ok(30));
     pair.write(LEFT, 40 + 2 * 56 + 30);
     pair.sides[RIGHT].read(now, usize::MAX);
-    assert_eq!(came(&mut pair), [100, 101]);
-    assert_eq!(pair.sides[RIGHT].link.leave(want), Ok(Leave::Pending));
+    assert_eq!(messages_of(&mut pair), [100, 101]);
+    assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Ok(UnsubscribeProgress::Pending));
     pair.write(RIGHT, usize::MAX);
     pair.sides[LEFT].read(now, usize::MAX);
     // The caller has forgotten its messages: asked for them it would panic.
     pair.message = |_| unreachable!("nobody has it any more");
     pair.settle();
-    let news = pair.sides[RIGHT].news();
-    assert!(news.iter().any(|said| matches!(said, Said::Left { discarded: 28, .. })), "{news:?}");
+    let news = pair.sides[RIGHT].take_events();
+    assert!(
+        news.iter()
+            .any(|received| matches!(received, Received::Unsubscribed { discarded: 28, .. })),
+        "{news:?}"
+    );
     assert_eq!(pair.sides.each_ref().map(|side| side.failed), [None, None]);
 }
 
@@ -201,8 +206,8 @@ fn who_ends_the_link_in_a_run_is_heard_behind_it() {
     let now = pair.now;
     pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
     pair.settle();
-    assert_eq!(came(&mut pair), (100..105).collect::<Vec<_>>());
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Closed(CloseReason::Shutdown)));
+    assert_eq!(messages_of(&mut pair), (100..105).collect::<Vec<_>>());
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
     assert_eq!(count(&pair.written[LEFT], 2), 1);
 }
 
@@ -246,7 +251,7 @@ fn runs_that_cannot_be_end_the_link() {
         let now = pair.now;
         pair.sides[RIGHT].feed(now, &header);
         assert_eq!(pair.sides[RIGHT].failed, expected);
-        assert_eq!(came(&mut pair), []);
+        assert_eq!(messages_of(&mut pair), []);
     }
 }
 
@@ -282,13 +287,13 @@ fn bytes_of_a_run_are_no_frames() {
     let mut close = 2_u16.to_le_bytes().to_vec();
     close.resize(72, 0);
     let close = control(0, 0, &close);
-    let mut said = header(100, 8, 2, 104, 96);
-    said.extend([0; 104]);
-    said.extend([0; 8]);
-    said.extend(&close);
+    let mut received = header(100, 8, 2, 104, 96);
+    received.extend([0; 104]);
+    received.extend([0; 8]);
+    received.extend(&close);
     assert_eq!(close.len(), 96);
-    pair.sides[RIGHT].feed(now, &said);
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101]);
+    pair.sides[RIGHT].feed(now, &received);
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101]);
     assert_eq!(pair.sides[RIGHT].failed, None);
     // Behind it frames go on.
     pair.sides[RIGHT].feed(now, &control(0, 0, &[7; 1]));
@@ -314,7 +319,7 @@ fn a_second_run_beyond_the_credit_ends_the_link() {
     let now = pair.now;
     pair.sides[RIGHT].feed(now, &header(100, 8, 5, 48, 40));
     pair.sides[RIGHT].feed(now, &[0; 5 * 48]);
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), (100..105).collect::<Vec<_>>());
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), (100..105).collect::<Vec<_>>());
     pair.sides[RIGHT].feed(now, &header(105, 8, 4, 48, 40));
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use mycelium_core::{
-    DecodeError, FieldType, FixedStr, FixedVec, Invalid, Message, NoRoom, Reason, TooLong, decode,
-    decode_ref, from_words, message, to_words, valid_words,
+    DecodeError, FieldType, FixedStr, FixedVec, Invalid, InvalidReason, Message, NoRoom, TooLong,
+    decode, decode_ref, from_words, message, to_words, valid_words,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -132,7 +132,7 @@ fn a_value_out_of_range_is_refused_by_name() {
     assert_eq!(Book::patched(89, 7), value("sides", 0x0701), "an item that is not in use");
     assert_eq!(
         Book::patched(93, 2).unwrap_err().to_string(),
-        "field `open` of message `Book` holds 2, which is none of its values"
+        "field `open` of message `Book`: invalid value 2"
     );
 }
 
@@ -140,16 +140,16 @@ fn a_value_out_of_range_is_refused_by_name() {
 fn a_text_or_list_that_is_not_sound_is_refused_by_name() {
     let invalid =
         |message, field, reason| Err(DecodeError::Invalid(Invalid { message, field, reason }));
-    let count = |capacity, found| Reason::Count { capacity, found };
+    let count = |capacity, found| InvalidReason::Count { capacity, found };
     assert_eq!(Book::patched(32, 3), invalid("Book", "levels", count(2, 3)));
     assert_eq!(Book::patched(33, 1), invalid("Book", "levels", count(2, 257)));
     assert_eq!(Book::patched(16, 7), invalid("Level", "note", count(6, 7)));
-    let utf8 = Reason::Utf8 { valid_up_to: 1 };
+    let utf8 = InvalidReason::Utf8 { valid_up_to: 1 };
     assert_eq!(Book::patched(19, 0xff), invalid("Level", "note", utf8));
     assert_eq!(Book::patched(53, 0xff), invalid("Level", "note", utf8), "in a list");
     assert_eq!(
         Book::patched(32, 3).unwrap_err().to_string(),
-        "field `levels` of message `Book` counts 3 items, but has room for 2"
+        "field `levels` of message `Book`: count 3 exceeds the capacity 2"
     );
 }
 
@@ -182,7 +182,7 @@ fn text_keeps_to_its_room() {
     assert_eq!(format!("{text} {text:?} {text:>10}"), "a8é1234 \"a8é1234\"    a8é1234");
     assert_eq!(
         FixedStr::<8>::try_from("123456789").unwrap_err().to_string(),
-        "9 items were given, but there is room for 8"
+        "9 items exceed the capacity of 8"
     );
     assert_eq!(FixedStr::<2>::truncated("aéb"), "a", "cut between characters");
     text.clear();

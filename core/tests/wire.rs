@@ -234,7 +234,7 @@ fn extensions_that_are_not_as_they_must_be_are_refused() {
     // In FULL, kinds 1 to 4 start at 24, 56, 80 and 96.
     assert_eq!(refused(FULL, 24, &[0]), ExtensionError::Reserved);
     assert_eq!(refused(FULL, 80, &[1]), ExtensionError::Order { kind: 1, after: 2 });
-    assert_eq!(refused(FULL, 96, &[3]), ExtensionError::Twice { kind: 3 });
+    assert_eq!(refused(FULL, 96, &[3]), ExtensionError::Duplicate { kind: 3 });
     let length = ExtensionError::Length { kind: 2, expected: 16, found: 17 };
     assert_eq!(refused(FULL, 58, &[17]), length);
     assert_eq!(refused(FULL, 55, &[1]), ExtensionError::Padding { kind: 1 });

@@ -1,5 +1,7 @@
 //! The time of real machines.
 
+use std::future::pending;
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Monotonic time since it was started, for [`Executor::now`](crate::Executor::now) of executors on real machines.
@@ -20,10 +22,24 @@ impl Clock {
         self.0.elapsed()
     }
 
-    /// The system's name for a time of this clock; `None` for one that it cannot name, which never comes.
+    /// A time of this clock as the system represents it. None if the system cannot represent it: it
+    /// is never reached.
     #[must_use]
     pub fn instant(&self, time: Duration) -> Option<Instant> {
         self.0.checked_add(time)
+    }
+
+    /// A timer for [`Executor::sleep_until`](crate::Executor::sleep_until): what `timer` makes, or,
+    /// for a deadline that the system cannot represent, a future that is never ready.
+    pub fn sleep_until<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        deadline: Duration,
+        timer: impl FnOnce(Instant) -> F,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match self.instant(deadline) {
+            Some(deadline) => Box::pin(timer(deadline)),
+            None => Box::pin(pending()),
+        }
     }
 
     /// The calendar time.

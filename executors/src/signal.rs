@@ -7,7 +7,7 @@ use event_listener::Event;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::Thread;
+use crate::thread::Thread;
 
 static CAME: Event = Event::new();
 

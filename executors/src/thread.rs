@@ -17,7 +17,7 @@ pub struct Thread {
     /// How the system schedules it.
     pub class: Class,
     /// What happens if the system refuses the cores or the class.
-    pub refusal: OnRefusal,
+    pub fallback: PlacementFallback,
 }
 
 /// How the system schedules a thread.
@@ -31,19 +31,28 @@ pub enum Class {
     Fifo(u8),
 }
 
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Class::Normal => f.write_str("the normal scheduling class"),
+            Class::Fifo(priority) => write!(f, "SCHED_FIFO with priority {priority}"),
+        }
+    }
+}
+
 /// What happens if the system refuses what was asked of a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnRefusal {
+pub enum PlacementFallback {
     /// The thread does not start.
     #[default]
     Fail,
-    /// It starts without, and [`Granted::refused`] says so.
+    /// It starts without, and [`GrantedPlacement::refused`] says so.
     Warn,
 }
 
 /// What a thread was granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Granted {
+pub struct GrantedPlacement {
     /// The cores that it keeps to; empty where the system does not tell.
     pub cores: Vec<usize>,
     /// Its class.
@@ -71,12 +80,12 @@ impl Thread {
     pub fn start<R: FnOnce()>(
         self,
         prepare: impl FnOnce() -> Result<R, ThreadError> + Send + 'static,
-    ) -> Result<(JoinHandle<()>, Granted), ThreadError> {
+    ) -> Result<(JoinHandle<()>, GrantedPlacement), ThreadError> {
         let _ = process_cores();
         let (tell, told) = mpsc::sync_channel(1);
         let builder = thread::Builder::new().name(self.name.clone());
         let thread = builder.spawn(move || {
-            let prepared = self.settle().and_then(|granted| Ok((granted, prepare()?)));
+            let prepared = self.apply_to_current().and_then(|granted| Ok((granted, prepare()?)));
             match prepared {
                 Ok((granted, run)) => {
                     let _ = tell.send(Ok(granted));
@@ -100,17 +109,17 @@ impl Thread {
     }
 
     /// Gives the calling thread what is asked. A thread that was started without [`start`](Thread::start), for a pool say,
-    /// is as all others after `Thread::default().settle()`.
+    /// is as all others after `Thread::default().apply_to_current()`.
     ///
     /// # Errors
     /// If something was refused and is not to be done without.
-    pub fn settle(&self) -> Result<Granted, ThreadError> {
-        let mut granted = Granted::default();
+    pub fn apply_to_current(&self) -> Result<GrantedPlacement, ThreadError> {
+        let mut granted = GrantedPlacement::default();
         for refused in [system::pin(&self.cores), self.enter_class()] {
-            match (refused, self.refusal) {
+            match (refused, self.fallback) {
                 (Ok(()), _) => {}
-                (Err(error), OnRefusal::Fail) => return Err(error),
-                (Err(error), OnRefusal::Warn) => granted.refused.push(error),
+                (Err(error), PlacementFallback::Fail) => return Err(error),
+                (Err(error), PlacementFallback::Warn) => granted.refused.push(error),
             }
         }
         let is_refused = |error: &ThreadError| matches!(error, ThreadError::Class { .. });
@@ -130,78 +139,60 @@ impl Thread {
     }
 }
 
-/// Why a thread did not get what was asked of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a thread did not start or was not placed as requested.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ThreadError {
-    /// The system has no thread to give.
+    /// The system did not start the thread.
+    #[error("the thread did not start: {error}")]
     Start {
-        /// What it said.
+        /// The system's error.
         error: String,
     },
-    /// There is no such core here, or the process may not use it.
+    /// The core does not exist, or the process may not use it.
+    #[error("core {core} does not exist or is outside this process's set; choose from {allowed:?}")]
     Core {
-        /// The core asked for.
+        /// The requested core.
         core: usize,
-        /// Those that the process may use.
+        /// The cores that the process may use.
         allowed: Vec<usize>,
     },
     /// The system did not pin the thread.
+    #[error("the system did not pin the thread to cores {cores:?}: {error}")]
     Pin {
-        /// The cores asked for.
+        /// The requested cores.
         cores: Vec<usize>,
-        /// What it said.
+        /// The system's error.
         error: String,
     },
     /// The system did not grant the scheduling class.
+    #[error(
+        "the system did not grant {asked} ({error}); run with CAP_SYS_NICE, raise `ulimit -r`, \
+         or let refusals warn only"
+    )]
     Class {
-        /// The class asked for.
+        /// The requested class.
         asked: Class,
-        /// What it said.
+        /// The system's error.
         error: String,
     },
     /// The executor could not be made on the thread.
+    #[error("{executor}: {error}")]
     Executor {
-        /// Which one.
+        /// The kind of executor.
         executor: String,
-        /// What was wrong, and what to change.
+        /// What is wrong, and what to change.
         error: String,
     },
-    /// This executor cannot do that.
+    /// The executor does not support this.
+    #[error("{executor} cannot give {what}")]
     Unsupported {
-        /// Which one.
+        /// The executor.
         executor: String,
-        /// What was asked of it.
+        /// What was requested.
         what: String,
     },
 }
-
-impl fmt::Display for ThreadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ThreadError::Start { error } => write!(f, "the thread did not start: {error}"),
-            ThreadError::Core { core, allowed } => write!(
-                f,
-                "core {core} does not exist or is outside this process's set; choose from {allowed:?}"
-            ),
-            ThreadError::Pin { cores, error } => {
-                write!(f, "the system did not pin the thread to cores {cores:?}: {error}")
-            }
-            ThreadError::Class { asked: Class::Fifo(priority), error } => write!(
-                f,
-                "the system did not grant SCHED_FIFO with priority {priority} ({error}); run with CAP_SYS_NICE, raise \
-                 `ulimit -r`, or let refusals warn only"
-            ),
-            ThreadError::Class { asked: Class::Normal, error } => f.write_str(error),
-            ThreadError::Executor { executor, error } => write!(f, "{executor}: {error}"),
-            ThreadError::Unsupported { executor, what } => {
-                write!(f, "{executor} cannot give {what}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ThreadError {}
 
 /// The cores that the calling thread may use; `None` where the system does not tell.
 #[must_use]
@@ -215,7 +206,8 @@ fn process_cores() -> Option<&'static [usize]> {
     CORES.get_or_init(system::allowed).as_deref()
 }
 
-#[cfg(target_os = "linux")]
+// Miri does not interpret these system calls.
+#[cfg(all(target_os = "linux", not(miri)))]
 mod system {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     use thread_priority::unix::{
@@ -269,7 +261,7 @@ mod system {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 mod system {
     use super::ThreadError;
 

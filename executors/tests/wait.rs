@@ -31,7 +31,7 @@ fn rounds(wait: Wait) -> u32 {
 }
 
 #[test]
-fn questions_get_their_answers() {
+fn requests_get_their_responses() {
     for wait in POLICIES {
         let rounds = rounds(wait);
         let (mut ask, mut asked) = spsc::bounded::<u32>(2).unwrap();
@@ -52,7 +52,7 @@ fn questions_get_their_answers() {
 }
 
 #[test]
-fn a_full_channel_holds_its_sender() {
+fn a_full_channel_blocks_its_sender() {
     for wait in POLICIES {
         let (mut sender, mut receiver) = spsc::bounded::<u32>(2).unwrap();
         let count = rounds(wait);
@@ -70,7 +70,7 @@ fn a_full_channel_holds_its_sender() {
 
 /// It polls once, sleeps, and polls again only when it was woken, not when its thread is unparked for other reasons.
 #[test]
-fn who_parks_looks_only_when_it_is_woken() {
+fn a_parked_thread_polls_only_when_woken() {
     static POLLS: AtomicUsize = AtomicUsize::new(0);
     let (sender, wakers) = mpsc::channel::<Waker>();
     let (mut send, mut receive) = spsc::bounded(2).unwrap();
@@ -102,7 +102,7 @@ fn who_parks_looks_only_when_it_is_woken() {
 }
 
 #[test]
-fn a_wake_that_comes_before_the_wait_is_not_lost() {
+fn a_wake_before_the_wait_is_not_lost() {
     for wait in POLICIES {
         let mut polls = 0;
         let ready = poll_fn(|context| {
@@ -123,7 +123,7 @@ fn cpu_time() -> Option<u64> {
 
 /// While another thread works for 50 ms, one that waits gets next to nothing of a processor.
 #[test]
-fn a_thread_that_parks_costs_nothing() {
+fn a_parked_thread_uses_no_processor_time() {
     if cfg!(miri) || cpu_time().is_none() {
         return;
     }
@@ -142,7 +142,7 @@ fn a_thread_that_parks_costs_nothing() {
 
 /// The inner wait takes no wake that was for the outer one.
 #[test]
-fn a_wait_within_a_wait_has_its_own_wakes() {
+fn a_nested_wait_has_its_own_wakes() {
     for wait in POLICIES {
         let mut polls = 0;
         let outer = poll_fn(|context| {
@@ -173,7 +173,7 @@ fn linger(count: u32) {
 /// wake is there something to see. Who takes a wake back by a plain store may take back one that it has not seen: natively
 /// that shows now and then, under Miri at once.
 #[test]
-fn a_second_wake_is_not_taken_back_with_the_first() {
+fn a_second_wake_is_not_cleared_with_the_first() {
     for wait in POLICIES {
         let rounds = match wait {
             _ if cfg!(miri) => 200,

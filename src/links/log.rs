@@ -13,7 +13,7 @@ use event_listener::Event;
 use futures_util::future::{Either, select};
 use mycelium_core::link::CloseReason;
 use mycelium_executor::{Executor, Peer};
-use mycelium_transports::exchange::{Control, Notice, Observer};
+use mycelium_transports::exchange::{Control, Notice};
 use mycelium_transports::stream::DriveError;
 
 /// Occurrences after the first are counted for this long.
@@ -46,11 +46,6 @@ impl Log {
         Arc::new(Log { node, executor, limiter, counts: Event::new() })
     }
 
-    pub(super) fn observer(self: &Arc<Log>) -> Observer {
-        let log = self.clone();
-        Arc::new(move |notice| log.note(&notice))
-    }
-
     /// Writes counts when they are due, until links are to stop.
     pub(super) async fn run(self: Arc<Log>, control: Arc<Control>) {
         let mut stopped = pin!(control.stopped());
@@ -72,7 +67,7 @@ impl Log {
         }
     }
 
-    fn note(&self, notice: &Notice<'_>) {
+    pub(super) fn note(&self, notice: &Notice<'_>) {
         let (level, key) = key(notice);
         let now = self.executor.now();
         let mut limiter = self.limiter();
@@ -103,25 +98,26 @@ type Key = (&'static str, String);
 fn key(notice: &Notice<'_>) -> (Level, Key) {
     let of = |level, cause, who: &str| (level, (cause, who.to_owned()));
     match notice {
-        Notice::Up { peer } => of(Level::Info, "up", peer),
-        Notice::Down { peer, error: DriveError::Link(error) } if error.is_goodbye() => {
+        Notice::Connected { peer } => of(Level::Info, "up", peer),
+        Notice::Disconnected { peer, error: DriveError::Link(error) } if error.is_goodbye() => {
             of(Level::Info, "goodbye", peer)
         }
-        Notice::Down { peer, .. } => of(Level::Warn, "down", peer),
+        Notice::Disconnected { peer, .. } => of(Level::Warn, "down", peer),
         Notice::Unreachable { peer, pause, .. } if *pause < ABSENT => {
             of(Level::Debug, "unreachable for a moment", peer)
         }
         Notice::Unreachable { peer, .. } => of(Level::Warn, "unreachable", peer),
-        Notice::Refused { peer, topic, .. } => {
+        Notice::TopicRefused { peer, topic, .. } => {
             of(Level::Warn, "refused", &format!("{peer} {topic}"))
         }
-        Notice::LayoutDiffers { peer, topic, .. } | Notice::ReaderDiffers { peer, topic, .. } => {
+        Notice::TopicLayoutDiffers { peer, topic, .. }
+        | Notice::ReaderLayoutDiffers { peer, topic, .. } => {
             of(Level::Error, "layout", &format!("{peer} {topic}"))
         }
-        Notice::Crowded { peer, topic, .. } => {
+        Notice::StreamLimit { peer, topic, .. } => {
             of(Level::Warn, "crowded", &format!("{peer} {topic}"))
         }
-        Notice::TurnedAway { peer, from, cause, .. } => {
+        Notice::PeerRejected { peer, from, cause, .. } => {
             let cause = match cause {
                 CloseReason::NameTaken => "name taken",
                 CloseReason::Busy => "no room",
@@ -136,15 +132,19 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
                 None => of(Level::Warn, cause, peer),
             }
         }
-        Notice::Past { peer } => of(Level::Info, "past", peer),
-        Notice::GivenUp { undelivered } => of(
+        Notice::PeerEnded { peer } => of(Level::Info, "past", peer),
+        Notice::DeadLettered { undelivered } => of(
             Level::Warn,
             "given up",
             &format!("{} {} {}", undelivered.reader, undelivered.publisher, undelivered.sequence),
         ),
-        Notice::Unbound { path, .. } => of(Level::Warn, "unbound", &path.to_string_lossy()),
-        Notice::Rebound { path } => of(Level::Warn, "rebound", &path.to_string_lossy()),
-        Notice::Deaf { .. } => of(Level::Warn, "deaf", ""),
+        Notice::AddressLost { endpoint, .. } => {
+            of(Level::Warn, "address lost", &endpoint.to_string())
+        }
+        Notice::AddressRestored { endpoint } => {
+            of(Level::Warn, "address restored", &endpoint.to_string())
+        }
+        Notice::AcceptFailed { .. } => of(Level::Warn, "deaf", ""),
         _ => of(Level::Warn, "other", ""),
     }
 }

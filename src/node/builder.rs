@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use mycelium_executor::Executor;
 
-use super::{Hook, Node, Registered, prepare};
+use super::Node;
+use super::prepare::{Registered, StopHook, prepare};
 use crate::error::BuildError;
 use crate::execution::Execution;
 use crate::observe::{Event, Observers};
@@ -22,13 +23,15 @@ pub struct Builder {
     services: Vec<Registered>,
     executions: BTreeMap<String, Execution>,
     executors: Vec<(String, Arc<dyn Executor>)>,
-    hooks: Vec<Hook>,
+    hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
 }
 
-impl Builder {
-    pub(super) fn new(name: &str) -> Builder {
+impl Node {
+    /// Begins a node. `name` is its section in the topology file.
+    #[must_use]
+    pub fn builder(name: &str) -> Builder {
         Builder {
             name: name.to_owned(),
             topology: Topology::default(),
@@ -40,7 +43,9 @@ impl Builder {
             watchdog: None,
         }
     }
+}
 
+impl Builder {
     /// What the node does differently from the defaults.
     #[must_use]
     pub fn topology(mut self, topology: Topology) -> Builder {
@@ -67,7 +72,9 @@ impl Builder {
             ports: S::ports(),
             local: (!S::is_send()).then(std::any::type_name::<S>),
             execution: Execution::default(),
-            prepare: Box::new(move |shared, asked| prepare(shared, asked, Box::new(factory))),
+            prepare: Box::new(move |shared, links, service| {
+                prepare(shared, links, service, Box::new(factory))
+            }),
         });
         self
     }
@@ -75,7 +82,7 @@ impl Builder {
     /// How the service of that name is executed. What the topology says of it holds instead, key by key.
     ///
     /// ```
-    /// use mycelium::{Context, Execution, Node, OnRefusal, Result, Wait, service};
+    /// use mycelium::{Context, Execution, Node, PlacementFallback, Result, Wait, service};
     ///
     /// struct Strategy;
     ///
@@ -89,7 +96,7 @@ impl Builder {
     ///
     /// let node = Node::builder("main")
     ///     .service(|| Strategy)
-    ///     .execution("Strategy", Execution::pinned([0]).wait(Wait::Spin).refused(OnRefusal::Warn))
+    ///     .execution("Strategy", Execution::pinned([0]).wait(Wait::Spin).if_refused(PlacementFallback::Warn))
     ///     .build()?;
     /// # Ok::<(), mycelium::BuildError>(())
     /// ```
@@ -193,7 +200,7 @@ impl Builder {
             let problem = if known.contains(&service.as_str()) {
                 execution.problem()
             } else {
-                Some(format!("there is no such service; expected one of: {}", known.join(", ")))
+                Some(format!("unknown service; expected one of: {}", known.join(", ")))
             };
             if let Some(problem) = problem {
                 return Err(BuildError::Execution { service: service.clone(), problem });

@@ -1,19 +1,17 @@
 //! Puts services where they are to run: into an executor that is there, or on a thread of their own.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures_util::future::{AbortRegistration, Abortable};
-use mycelium_executor::{Class, Executor, Granted, SpawnError, Thread, ThreadError};
-use mycelium_transports::local::{DeferredWakes, TaskBudget, poll_with};
+use mycelium_executor::{Class, Executor, GrantedPlacement, SpawnError, Thread, ThreadError};
 
-use super::watchdog::Watched;
-use super::{Prepared, Shared, kind};
+use super::prepare::Prepared;
+use super::service_task::ServiceTask;
 use crate::error::StartError;
 use crate::execution::{Execution, Run};
 use crate::observe::Event;
+use crate::shared::Shared;
 
 /// How a service is executed: what was asked, and what the machine granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +51,11 @@ impl fmt::Display for Placement {
     }
 }
 
+/// The kind of the executor with this name: `tokio` of `tokio, 2 workers`.
+pub(super) fn kind(name: &str) -> &str {
+    name.split(',').next().unwrap_or_default()
+}
+
 /// Puts a service where it is to run. It waits there until all services are placed.
 pub(super) fn place(
     shared: &Arc<Shared>,
@@ -75,12 +78,12 @@ pub(super) fn place(
             name: asked.thread.unwrap_or_else(|| name.clone()),
             cores: if let Run::Pinned(cores) = asked.run { cores } else { Vec::new() },
             class: asked.class,
-            refusal: asked.refused,
+            fallback: asked.if_refused,
         };
         placement.executor = kind(&placement.executor).to_owned();
         placement.thread = Some(thread.name.clone());
         let granted = dedicate(shared, &*executor, thread, service, registration);
-        let Granted { cores, class, refused } =
+        let GrantedPlacement { cores, class, refused } =
             granted.map_err(|error| StartError::Thread { service: name, error })?;
         (placement.cores, placement.class, placement.refused) = (cores, class, refused);
     } else {
@@ -107,17 +110,19 @@ fn share(
 ) -> Result<(), SpawnError> {
     let own = executor.clone();
     if service.is_send {
-        let (launch, beat) = service.into_parts();
+        let (launch, poll_hooks) = service.into_parts();
         let task = launch(own).into_send().ok_or(SpawnError::LocalUnsupported)?;
-        let task = Abortable::new(Beating { task, beat }, registration);
+        let task = Abortable::new(ServiceTask { task, poll_hooks }, registration);
         executor.spawn(Box::pin(async {
             let _ = task.await;
         }))
     } else {
         executor.spawn_local(Box::new(move || {
-            let (launch, beat) = service.into_parts();
-            let task =
-                Abortable::new(Beating { task: launch(own).into_local(), beat }, registration);
+            let (launch, poll_hooks) = service.into_parts();
+            let task = Abortable::new(
+                ServiceTask { task: launch(own).into_local(), poll_hooks },
+                registration,
+            );
             Box::pin(async {
                 let _ = task.await;
             })
@@ -131,19 +136,21 @@ fn dedicate(
     thread: Thread,
     service: Prepared,
     registration: AbortRegistration,
-) -> Result<Granted, ThreadError> {
-    let presence = shared.threads.start(&thread.name);
+) -> Result<GrantedPlacement, ThreadError> {
+    let thread_guard = shared.threads.start(&thread.name);
     let (shared, name) = (shared.clone(), thread.name.clone());
     executor.dedicate(
         thread,
         Box::new(move |own| {
-            presence.of_this_thread();
-            let stay = Stay::begin(shared, name, service.name.clone());
-            let (launch, beat) = service.into_parts();
-            let task =
-                Abortable::new(Beating { task: launch(own).into_local(), beat }, registration);
+            thread_guard.of_this_thread();
+            let events = ThreadEvents::begin(shared, name, service.name.clone());
+            let (launch, poll_hooks) = service.into_parts();
+            let task = Abortable::new(
+                ServiceTask { task: launch(own).into_local(), poll_hooks },
+                registration,
+            );
             Box::pin(async {
-                let _stay = stay;
+                let _events = events;
                 let _ = task.await;
             })
         }),
@@ -151,45 +158,25 @@ fn dedicate(
 }
 
 /// A service's time on its own thread. Dropped when the service is, which may be before it has stopped by itself.
-struct Stay {
+struct ThreadEvents {
     shared: Arc<Shared>,
     thread: String,
     service: String,
 }
 
-impl Stay {
-    fn begin(shared: Arc<Shared>, thread: String, service: String) -> Stay {
-        shared.observers.tell(&Event::ThreadStarted { thread: &thread, service: &service });
-        Stay { shared, thread, service }
+impl ThreadEvents {
+    fn begin(shared: Arc<Shared>, thread: String, service: String) -> ThreadEvents {
+        shared
+            .lifecycle
+            .observers
+            .notify(&Event::ThreadStarted { thread: &thread, service: &service });
+        ThreadEvents { shared, thread, service }
     }
 }
 
-impl Drop for Stay {
+impl Drop for ThreadEvents {
     fn drop(&mut self) {
-        let Stay { shared, thread, service } = self;
-        shared.observers.tell(&Event::ThreadStopped { thread, service });
-    }
-}
-
-/// What is done around each poll of a service.
-pub(super) struct Beat {
-    pub(super) pulse: Arc<TaskBudget>,
-    pub(super) flushers: Vec<DeferredWakes>,
-    pub(super) watched: Option<Arc<Watched>>,
-}
-
-/// A service's task. After each poll, those that wait for what it did are told.
-struct Beating<F> {
-    task: F,
-    beat: Beat,
-}
-
-impl<F: Future<Output = ()> + Unpin> Future for Beating<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Beating { task, beat: Beat { pulse, flushers, watched } } = self.get_mut();
-        let _watch = watched.as_deref().map(Watched::watch);
-        poll_with(pulse, flushers, || Pin::new(task).poll(context))
+        let ThreadEvents { shared, thread, service } = self;
+        shared.lifecycle.observers.notify(&Event::ThreadStopped { thread, service });
     }
 }

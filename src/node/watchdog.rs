@@ -26,10 +26,8 @@ use std::time::Duration;
 use mycelium_executor::{Thread, ThreadError};
 use mycelium_transports::counters::{Line, WatchdogValue};
 
-use super::Shared;
-use super::driver::ABANDON_WITHIN;
-use super::threads::Threads;
 use crate::observe::Event;
+use crate::shared::{ABANDON_WITHIN, Shared, Threads};
 
 /// A watchdog that looks more often would cost more than it tells.
 const OFTENEST: Duration = Duration::from_millis(1);
@@ -37,25 +35,25 @@ const OFTENEST: Duration = Duration::from_millis(1);
 /// One service, as the watchdog sees it.
 #[derive(Debug)]
 #[repr(align(64))]
-pub(super) struct Watched {
+pub(super) struct PollMark {
     /// How many polls have begun, and how many have ended. Only the thread that polls writes it.
     polls: AtomicU64,
-    dog: Arc<Dog>,
+    watchdog: Arc<WatchdogHandle>,
 }
 
-impl Watched {
-    pub(super) fn new(dog: &Arc<Dog>) -> Arc<Watched> {
-        Arc::new(Watched { polls: AtomicU64::new(0), dog: dog.clone() })
+impl PollMark {
+    pub(super) fn new(watchdog: &Arc<WatchdogHandle>) -> Arc<PollMark> {
+        Arc::new(PollMark { polls: AtomicU64::new(0), watchdog: watchdog.clone() })
     }
 
     /// A poll begins; it ends when the guard is dropped.
     #[inline]
-    pub(super) fn watch(&self) -> InPoll<'_> {
+    pub(super) fn begin(&self) -> PollGuard<'_> {
         self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::SeqCst);
-        if self.dog.asleep.load(Ordering::SeqCst) {
-            self.dog.wake();
+        if self.watchdog.asleep.load(Ordering::SeqCst) {
+            self.watchdog.wake();
         }
-        InPoll(self)
+        PollGuard(self)
     }
 
     fn polls(&self) -> u64 {
@@ -67,26 +65,26 @@ impl Watched {
     }
 }
 
-pub(super) struct InPoll<'a>(&'a Watched);
+pub(super) struct PollGuard<'a>(&'a PollMark);
 
-impl Drop for InPoll<'_> {
+impl Drop for PollGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        let Watched { polls, .. } = self.0;
+        let PollMark { polls, .. } = self.0;
         polls.store(polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 }
 
 /// The watchdog, as others see it.
 #[derive(Debug, Default)]
-pub(super) struct Dog {
+pub(super) struct WatchdogHandle {
     asleep: AtomicBool,
     stopped: AtomicBool,
     thread: OnceLock<thread::Thread>,
     threads: Arc<Threads>,
 }
 
-impl Dog {
+impl WatchdogHandle {
     #[cold]
     fn wake(&self) {
         // Of many that begin at once, one wakes it.
@@ -121,17 +119,17 @@ impl Dog {
 /// The watchdog itself, on its thread.
 pub(super) struct Watchdog {
     shared: Arc<Shared>,
-    dog: Arc<Dog>,
+    handle: Arc<WatchdogHandle>,
     limit: Duration,
-    services: Vec<Sight>,
+    services: Vec<WatchedService>,
     /// When it first saw that the node shuts down.
     shut_down_at: Option<Duration>,
 }
 
 /// What the watchdog knows of a service.
-struct Sight {
+struct WatchedService {
     name: String,
-    watched: Arc<Watched>,
+    mark: Arc<PollMark>,
     line: Line<WatchdogValue>,
     /// Its word at the last look, and when that was first seen.
     polls: u64,
@@ -143,24 +141,24 @@ impl Watchdog {
     /// Starts the thread.
     pub(super) fn start(
         shared: &Arc<Shared>,
-        dog: &Arc<Dog>,
+        handle: &Arc<WatchdogHandle>,
         limit: Duration,
-        services: impl Iterator<Item = (String, Arc<Watched>)>,
+        services: impl Iterator<Item = (String, Arc<PollMark>)>,
     ) -> Result<(), ThreadError> {
-        let sight = |(name, watched)| {
-            let line = shared.counters.line(&format!("service={name}"));
-            Sight { name, watched, line, polls: 0, since: Duration::ZERO, hangs: false }
+        let watched = |(name, mark)| {
+            let line = shared.topics.counters().line(&format!("service={name}"));
+            WatchedService { name, mark, line, polls: 0, since: Duration::ZERO, hangs: false }
         };
-        let services = services.map(sight).collect();
-        let (node, dog) = (shared.clone(), dog.clone());
-        let mut watchdog = Watchdog { shared: node, dog, limit, services, shut_down_at: None };
+        let services = services.map(watched).collect();
+        let (node, handle) = (shared.clone(), handle.clone());
+        let mut watchdog = Watchdog { shared: node, handle, limit, services, shut_down_at: None };
         let name = format!("watch-{}", shared.plan.node).replace(char::is_control, "_");
         let thread = Thread { name, ..Thread::default() };
-        let presence = watchdog.dog.threads.start(&thread.name);
+        let thread_guard = watchdog.handle.threads.start(&thread.name);
         let started = thread.start(move || {
-            presence.of_this_thread();
+            thread_guard.of_this_thread();
             // Before it can sleep: who wakes it needs this.
-            let _ = watchdog.dog.thread.set(thread::current());
+            let _ = watchdog.handle.thread.set(thread::current());
             Ok(move || watchdog.run())
         });
         started.map(drop)
@@ -168,7 +166,7 @@ impl Watchdog {
 
     fn run(&mut self) {
         let pause = (self.limit / 4).max(OFTENEST);
-        while !self.dog.stopped.load(Ordering::SeqCst) {
+        while !self.handle.stopped.load(Ordering::SeqCst) {
             if self.look() {
                 if self.node_is_stuck() {
                     return self.end_node();
@@ -176,7 +174,7 @@ impl Watchdog {
                 thread::park_timeout(pause);
             } else {
                 let services = &self.services;
-                self.dog.sleep(|| !services.iter().any(|sight| sight.watched.is_in_poll()));
+                self.handle.sleep(|| !services.iter().any(|service| service.mark.is_in_poll()));
             }
         }
     }
@@ -185,22 +183,22 @@ impl Watchdog {
     fn look(&mut self) -> bool {
         let now = self.shared.executor.now();
         let mut any = false;
-        for sight in &mut self.services {
-            let polls = sight.watched.polls();
-            let lasted = now.saturating_sub(sight.since);
-            if polls != sight.polls {
-                if std::mem::take(&mut sight.hangs) {
-                    tracing::warn!(service = sight.name, ?lasted, "a poll that hung has ended");
-                    let service = &sight.name;
-                    self.shared.observers.tell(&Event::PollEnded { service, lasted });
+        for service in &mut self.services {
+            let polls = service.mark.polls();
+            let lasted = now.saturating_sub(service.since);
+            if polls != service.polls {
+                if std::mem::take(&mut service.hangs) {
+                    tracing::warn!(service = service.name, ?lasted, "a poll that hung has ended");
+                    let service = &service.name;
+                    self.shared.lifecycle.observers.notify(&Event::PollEnded { service, lasted });
                 }
-                (sight.polls, sight.since) = (polls, now);
-            } else if polls % 2 == 1 && !sight.hangs && lasted >= self.limit {
-                sight.hangs = true;
-                sight.line.add(WatchdogValue::LongPolls, 1);
-                let (service, limit) = (&sight.name, self.limit);
+                (service.polls, service.since) = (polls, now);
+            } else if polls % 2 == 1 && !service.hangs && lasted >= self.limit {
+                service.hangs = true;
+                service.line.add(WatchdogValue::LongPolls, 1);
+                let (service, limit) = (&service.name, self.limit);
                 tracing::warn!(service, ?limit, "a poll hangs: nothing else runs on its thread");
-                self.shared.observers.tell(&Event::PollHangs { service, limit });
+                self.shared.lifecycle.observers.notify(&Event::PollHangs { service, limit });
             }
             any |= polls % 2 == 1;
         }
@@ -209,20 +207,22 @@ impl Watchdog {
 
     /// Whether the shutdown's deadline has passed without the node's driver: a poll hangs on the thread that it needs.
     fn node_is_stuck(&mut self) -> bool {
-        if !self.shared.shutdown.is_set() || self.shared.seen_off.load(Ordering::SeqCst) {
+        if !self.shared.lifecycle.shutdown.is_set()
+            || self.shared.services.are_settled.load(Ordering::SeqCst)
+        {
             return false;
         }
         let now = self.shared.executor.now();
         let since = *self.shut_down_at.get_or_insert(now);
-        let patience = self.shared.patience() + 2 * ABANDON_WITHIN;
-        now.saturating_sub(since) >= patience && self.services.iter().any(|sight| sight.hangs)
+        let patience = self.shared.shutdown_timeout() + 2 * ABANDON_WITHIN;
+        now.saturating_sub(since) >= patience && self.services.iter().any(|service| service.hangs)
     }
 
     /// Does what the driver cannot: whoever waits for the node learns who holds it up.
     fn end_node(&self) {
-        let hanging = self.services.iter().filter(|sight| sight.hangs);
-        self.shared.abandon(hanging.map(|sight| sight.name.clone()).collect());
-        self.shared.finish();
+        let hanging = self.services.iter().filter(|service| service.hangs);
+        self.shared.abandon(hanging.map(|service| service.name.clone()).collect());
+        self.shared.lifecycle.finish();
     }
 }
 
@@ -235,33 +235,33 @@ mod tests {
     /// Each poll begins as the watchdog falls asleep, and ends only when it was seen.
     #[test]
     fn a_poll_that_begins_as_the_watchdog_falls_asleep_is_seen() {
-        let dog = Arc::new(Dog::default());
-        let watched = Watched::new(&dog);
+        let handle = Arc::new(WatchdogHandle::default());
+        let polled = PollMark::new(&handle);
         let (see, seen) = channel();
-        let (own, sight) = (dog.clone(), watched.clone());
+        let (own, mark) = (handle.clone(), polled.clone());
         let watchdog = thread::spawn(move || {
             let _ = own.thread.set(thread::current());
             let mut last = 0;
             while !own.stopped.load(Ordering::SeqCst) {
-                let polls = sight.polls();
+                let polls = mark.polls();
                 if polls % 2 == 1 && polls != last {
                     last = polls;
                     see.send(polls).unwrap();
                 } else if polls % 2 == 0 {
-                    own.sleep(|| !sight.is_in_poll());
+                    own.sleep(|| !mark.is_in_poll());
                 }
             }
         });
         let tries = if cfg!(miri) { 50 } else { 100_000 };
         for number in 0..tries {
-            let poll = watched.watch();
+            let poll = polled.begin();
             let told = seen.recv_timeout(Duration::from_secs(20));
             assert_eq!(told, Ok(2 * number + 1), "the poll was missed");
             drop(poll);
             // Sooner or later, and at any moment of its way to sleep.
             (0..number % 64).for_each(|_| std::hint::spin_loop());
         }
-        dog.stop();
+        handle.stop();
         watchdog.join().unwrap();
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use super::{NodeSection, Problem, Topology, TopologyError};
+use super::Topology;
+use super::error::{Problem, TopologyError};
+use super::sections::NodeSection;
 
 impl Topology {
     /// No service stands twice, in one node or in two.

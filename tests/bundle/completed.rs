@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
-use mycelium::bundle::{Bundle, BundleError, Event, Handle, Member, Outcome, Report};
+use mycelium_bundle::{
+    Bundle, BundleError, BundleEvent, BundleHandle, BundleReport, Member, MemberOutcome,
+};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
@@ -14,9 +16,9 @@ use crate::{PATIENCE, SOON, Said, kill, program, speaking};
 
 /// A source, a middle and a sink, with a directory of their own.
 struct Pipeline {
-    handle: Handle,
-    running: Option<JoinHandle<Result<Report, BundleError>>>,
-    events: Receiver<Event>,
+    handle: BundleHandle,
+    running: Option<JoinHandle<Result<BundleReport, BundleError>>>,
+    events: Receiver<BundleEvent>,
     said: Said,
     directory: PathBuf,
 }
@@ -83,7 +85,7 @@ impl Pipeline {
     fn exit(&self, member: &str) {
         loop {
             let event = self.events.recv_timeout(PATIENCE / 2).expect("a member exits");
-            if matches!(&event, Event::Exited { member: exited, .. } if exited == member) {
+            if matches!(&event, BundleEvent::Exited { member: exited, .. } if exited == member) {
                 return;
             }
         }
@@ -95,7 +97,7 @@ impl Pipeline {
     }
 
     /// What the members say to their end, and the report.
-    fn end(mut self) -> (Vec<String>, Result<Report, BundleError>) {
+    fn end(mut self) -> (Vec<String>, Result<BundleReport, BundleError>) {
         let rest = self.said.rest();
         (rest, self.running.take().unwrap().join().unwrap())
     }
@@ -113,7 +115,7 @@ impl Drop for Pipeline {
     }
 }
 
-fn outcomes(report: &Report) -> Vec<(&str, Outcome, u64)> {
+fn outcomes(report: &BundleReport) -> Vec<(&str, MemberOutcome, u64)> {
     let members = report.members.iter();
     members.map(|member| (&*member.name, member.outcome, member.starts)).collect()
 }
@@ -125,7 +127,7 @@ fn a_reader_that_starts_again_after_its_publisher_completed_gets_an_end() {
     pipeline.signal("middle", Signal::KILL);
     let (said, report) = pipeline.end();
     let report = report.unwrap();
-    let done = Outcome::Completed;
+    let done = MemberOutcome::Completed;
     assert_eq!(outcomes(&report), [("source", done, 1), ("middle", done, 2), ("sink", done, 1)]);
     assert!(!report.stopped);
     assert!(said.iter().any(|line| line.starts_with("sink got ")), "{said:?}");
@@ -140,7 +142,7 @@ fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     pipeline.until("middle has lost its reader");
     pipeline.signal("sink", Signal::CONT);
     let (said, report) = pipeline.end();
-    let done = Outcome::Completed;
+    let done = MemberOutcome::Completed;
     assert_eq!(
         outcomes(&report.unwrap()),
         [("source", done, 1), ("middle", done, 1), ("sink", done, 1)]
@@ -202,8 +204,7 @@ fn a_member_that_could_not_deliver_is_not_started_again() {
     assert!(matches!(&error, BundleError::Undelivered { member } if member == "source"), "{error}");
     drop(bundle.writer);
     bundle.said.rest();
-    let started =
-        |event: &Event| matches!(event, Event::Started { member, .. } if member == "source");
+    let started = |event: &BundleEvent| matches!(event, BundleEvent::Started { member, .. } if member == "source");
     assert_eq!(bundle.events.iter().filter(started).count(), 1);
 }
 

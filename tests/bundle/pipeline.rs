@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mycelium::bundle::{Bundle, end_with_launcher};
+use mycelium::end_with_launcher;
 use mycelium::{Context, Delivery, Node, Result, StartError, Topology, message, service};
+use mycelium_bundle::Bundle;
 use mycelium_tokio::Tokio;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::field::{Field, Visit};
@@ -114,7 +115,7 @@ capacity = 64
 capacity = 64
 [link.default]
 retry = "1ms"
-longest_retry = "20ms"
+max_retry = "20ms"
 keep_alive = "100ms"
 silence = "500ms"
 "#;

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use mycelium::bundle::{BundleError, Event, Handle, Outcome, Report};
+use mycelium_bundle::{BundleError, BundleEvent, BundleHandle, BundleReport, MemberOutcome};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::checker::{Tally, check};
@@ -85,9 +85,9 @@ pub(crate) fn run(seed: u64, until: Until, hits: &BTreeMap<Phase, u64>) -> Summa
 struct Run {
     rng: Rng,
     place: PathBuf,
-    handle: Handle,
-    bundle: Option<JoinHandle<Result<Report, BundleError>>>,
-    events: Receiver<Event>,
+    handle: BundleHandle,
+    bundle: Option<JoinHandle<Result<BundleReport, BundleError>>>,
+    events: Receiver<BundleEvent>,
     lives: Lives,
     summary: Summary,
     /// Where kills have hit, those of runs before included.
@@ -326,7 +326,7 @@ impl Run {
         }
         let report = bundle.join().unwrap().unwrap();
         for member in report.members {
-            assert_eq!(member.outcome, Outcome::Completed, "{}", member.name);
+            assert_eq!(member.outcome, MemberOutcome::Completed, "{}", member.name);
         }
         for entry in fs::read_dir(roles::sockets(&self.place)).unwrap().map(Result::unwrap) {
             assert!(!entry.file_type().unwrap().is_socket(), "{:?} is left", entry.path());

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use mycelium::Restart;
-use mycelium::bundle::{Bundle, Event, Member};
+use mycelium_bundle::{Bundle, BundleEvent, Member};
 
 use crate::checker::Promise;
 use crate::roles;
@@ -33,7 +33,7 @@ pub(crate) fn errors(place: &Path, member: &str, life: u64) -> PathBuf {
 }
 
 /// The nodes, in a place of their own, and what happens to them. They end in order: each after those that it reads from.
-pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<Event>) {
+pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<BundleEvent>) {
     let (sender, events) = channel();
     let mut bundle = Bundle::new().deadline(PATIENCE).observe(move |event| {
         let _ = sender.send(event.clone());

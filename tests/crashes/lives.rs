@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
-use mycelium::bundle::Event;
+use mycelium_bundle::BundleEvent;
 use rustix::process::Signal;
 
 use crate::checker::Life;
@@ -73,17 +73,17 @@ impl Lives {
     }
 
     /// Takes note of an event, which must be one that what was done to the member explains.
-    pub(crate) fn note(&mut self, event: &Event, place: &Path) {
+    pub(crate) fn note(&mut self, event: &BundleEvent, place: &Path) {
         self.count += 1;
         let starts = self.starts.get_mut(event.member()).unwrap();
         match event {
-            Event::Started { pid, .. } => {
+            BundleEvent::Started { pid, .. } => {
                 let life =
                     Life { began: self.count, asked: usize::MAX, ended: usize::MAX, killed: false };
                 let (fate, stopped, confirmed) = (Fate::None, false, Vec::new());
                 starts.push(Start { pid: *pid, life, fate, stopped, confirmed });
             }
-            Event::Exited { member, status } => {
+            BundleEvent::Exited { member, status } => {
                 let start = starts.last_mut().unwrap();
                 start.life.ended = self.count;
                 start.life.killed = status.signal() == Some(Signal::KILL.as_raw());
@@ -97,11 +97,11 @@ impl Lives {
                 let said = || fs::read_to_string(errors(place, member, life));
                 assert!(expected, "{event}: {}", said().unwrap_or_default());
             }
-            Event::Stopping { .. } => {
+            BundleEvent::Stopping { .. } => {
                 let start = starts.last_mut().unwrap();
                 start.life.asked = start.life.asked.min(self.count);
             }
-            Event::Restarting { .. } => {}
+            BundleEvent::Restarting { .. } => {}
             other => panic!("{other}"),
         }
     }

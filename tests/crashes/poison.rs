@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mycelium::bundle::{Bundle, Event, Member, Outcome};
 use mycelium::{Context, DeadLetter, Delivery, Node, Restart, Result, Topology, message, service};
+use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome};
 use mycelium_tokio::Tokio;
 
 use crate::launch::{PATIENCE, errors};
@@ -130,9 +130,11 @@ fn a_message_that_kills_its_reader_is_given_up_and_no_other() {
         bundle = bundle.member(Member::new(name, command).restart(restart));
     }
     let report = bundle.run().unwrap();
-    assert!(report.members.iter().all(|member| member.outcome == Outcome::Completed), "{report:?}");
-    let is_death =
-        |event: &Event| matches!(event, Event::Exited { status, .. } if !status.success());
+    assert!(
+        report.members.iter().all(|member| member.outcome == MemberOutcome::Completed),
+        "{report:?}"
+    );
+    let is_death = |event: &BundleEvent| matches!(event, BundleEvent::Exited { status, .. } if !status.success());
     assert_eq!(events.try_iter().filter(is_death).count(), 3);
 
     let letters = read(&file(&place, "feed", 0, "food"), 0);

@@ -5,8 +5,8 @@ use std::process::exit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium::bundle::end_with_launcher;
 use mycelium::counters::Kind;
+use mycelium::end_with_launcher;
 use mycelium::{Context, Message, Node, Result, Topology, message, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
@@ -49,7 +49,7 @@ keep_alive = "100ms"
 silence = "400ms"
 handshake = "400ms"
 retry = "5ms"
-longest_retry = "50ms"
+max_retry = "50ms"
 window = "8KiB"
 "#;
 

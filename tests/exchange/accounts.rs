@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{Delivery, EgressItem, Policy, Schema, Topic, TopicError};
 
-use crate::station::{Number, Place, Side, take, until, within};
+use crate::harness::{Number, Side, TestDir, take, until, within};
 
 /// What can have become of a message, by the names of the counters.
 pub(crate) const FATES: [&str; 6] =
@@ -22,13 +22,13 @@ fn topic(capacity: usize) -> Arc<Topic> {
 }
 
 #[tokio::test]
-async fn what_a_connected_reader_did_not_take_is_undelivered() {
-    let place = Place::new("accounts-undelivered");
+async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
+    let dir = TestDir::new("accounts-undelivered");
     let (there, here) = Side::pair(8, 8);
-    let station = Arc::new(there.station_for("here", Policy::Block));
-    there.serve(station.clone(), &place.socket());
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    there.serve(server.clone(), &dir.socket());
     let reader = here.reader();
-    here.read("there", &place.socket(), Policy::Block);
+    here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let mut publisher = there.publisher();
     for value in 0..8 {
@@ -36,24 +36,24 @@ async fn what_a_connected_reader_did_not_take_is_undelivered() {
     }
     drop(publisher);
     until("all of it has arrived", || reader.depth() == 8).await;
-    assert_eq!(station.progress(), 0, "what lies in a ring is not confirmed");
+    assert_eq!(server.progress(), 0, "what lies in a ring is not confirmed");
     there.control.drain();
     there.control.stop();
     within("all links have ended", there.control.ended()).await;
     let expected = vec![("here".to_owned(), "numbers".to_owned(), 8)];
-    assert_eq!(station.undelivered(), expected, "nobody will ever take these");
+    assert_eq!(server.undelivered(), expected, "nobody will ever take these");
 }
 
 #[tokio::test]
-async fn the_reading_side_accounts_for_all_that_its_relay_brought() {
-    let place = Place::new("accounts-relay");
+async fn the_reading_side_counts_every_message() {
+    let dir = TestDir::new("accounts-relay");
     let (there, here) = Side::pair(8, 64);
-    let station = there.station_for("here", Policy::DropOldest);
+    let server = there.server_for("here", Policy::DropOldest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(station, &place.socket());
-    here.read("there", &place.socket(), Policy::DropOldest);
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::DropOldest);
     assert!(matches!(within("a gap", reader.recv()).await, Some(Delivery::Gap(_))));
     take(&mut reader, 12..20).await;
     reader.done();
@@ -62,7 +62,7 @@ async fn the_reading_side_accounts_for_all_that_its_relay_brought() {
 }
 
 #[test]
-fn an_observing_tap_accounts_for_all_that_was_sent() {
+fn an_observing_egress_counts_every_message() {
     let counters = Region::new(16);
     let topic = Topic::new("numbers", Schema::of::<Number>(), 8, counters.clone()).unwrap();
     let mut tap = topic.egress_reader::<()>("reader", Policy::DropOldest).unwrap();
@@ -106,7 +106,7 @@ fn two_publishers_of_a_topic_have_two_epochs() {
 
 /// The room of a relay is a promise to the peer: whoever joins meanwhile does not take it back.
 #[test]
-fn a_relay_keeps_the_room_that_it_promised_while_readers_come_and_go() {
+fn a_remote_publisher_keeps_its_credit_while_readers_change() {
     const ROUNDS: u32 = if cfg!(debug_assertions) { 300_000 } else { 100_000_000 };
     let topic = topic(2);
     let mut relay = topic.remote_publisher("publisher", 7, 0).unwrap();

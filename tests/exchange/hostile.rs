@@ -12,12 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_core::message;
+use mycelium_transports::endpoint::unix;
 use mycelium_transports::local::{Delivery, Policy};
-use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
-use crate::station::{Number, Place, Side, end, frame, hello, subscribe, until, within};
+use crate::harness::{Number, Side, TestDir, end, frame, hello, subscribe, until, within};
 
 const PLACE: &str = "MYCELIUM_HOSTILE_PLACE";
 const READERS: [&str; 2] = ["good-0", "good-1"];
@@ -167,19 +167,19 @@ fn hear(stream: &mut UnixStream) -> bool {
 #[expect(clippy::print_stdout, reason = "how long it takes at worst is of interest")]
 async fn good_readers_lose_nothing_beside_hostile_peers() {
     let seconds = std::env::var("HOSTILE_SECONDS").map_or(3, |text| text.parse().unwrap());
-    let place = Place::new("hostile");
+    let dir = TestDir::new("hostile");
     let there = Side::new("there", 1, 256);
-    let mut station = there.station(None);
+    let mut server = there.server(None);
     for reader in READERS {
-        station.announce(reader, &there.numbers, Policy::Block).unwrap();
+        server.announce(reader, &there.numbers, Policy::Block).unwrap();
     }
-    let serving = there.serve(station, &place.socket());
+    let serving = there.serve(server, &dir.socket());
     let began = Instant::now();
     let (mut reading, mut sides) = (Vec::new(), Vec::new());
     for (me, name) in READERS.into_iter().enumerate() {
         let here = Side::new(name, 10 + me as u64, 256);
         let mut numbers = here.reader();
-        let dialing = here.read("there", &place.socket(), Policy::Block);
+        let dialing = here.read("there", &dir.socket(), Policy::Block);
         sides.push(here);
         reading.push(tokio::spawn(async move {
             let (mut next, mut worst) = (0, Duration::ZERO);
@@ -198,7 +198,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers() {
     within("both have met", there.control.ready()).await;
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "hostile::peers", "--nocapture", "--test-threads=1"]);
-    command.env(PLACE, place.socket()).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.env(PLACE, dir.socket()).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut hostile = Hostile(command.spawn().unwrap());
     until("they come", || there.notices.total() > 100).await;
 

@@ -10,13 +10,13 @@ use mycelium_transports::local::{Delivery, Policy, Publisher};
 use tokio::task::JoinHandle;
 
 use crate::accounts::{FATES, fates};
-use crate::station::{Number, Place, Side, Wire, take, until, within};
+use crate::harness::{Number, Side, TestDir, Wire, take, until, within};
 
 #[tokio::test]
-async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is_not_doubled() {
-    let place = Place::new("lost-unconfirmed");
+async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_the_end() {
+    let dir = TestDir::new("lost-unconfirmed");
     let (there, here) = Side::pair(64, 64);
-    let station = there.station_for("here", Policy::Block);
+    let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     drop(publisher);
@@ -24,8 +24,8 @@ async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is
     let wire = Wire::new();
     // Who it is, and what it wants; not that anything has arrived.
     wire.limit_up(Some(2));
-    there.serve(station, &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(server, &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     take(&mut reader, 0..3).await;
     wire.until_held("the reader confirms").await;
     wire.cut().await;
@@ -33,19 +33,19 @@ async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is
 }
 
 #[tokio::test]
-async fn an_end_that_is_lost_with_the_connection_is_said_again_and_is_no_gap() {
-    let place = Place::new("lost-end");
+async fn a_lost_end_is_sent_again_without_a_gap() {
+    let dir = TestDir::new("lost-end");
     let (there, here) = Side::pair(64, 64);
-    let station = Arc::new(there.station_for("here", Policy::Block));
+    let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(station.clone(), &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(server.clone(), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     take(&mut reader, 0..3).await;
     reader.done();
-    until("all is confirmed", || station.progress() == 3).await;
+    until("all is confirmed", || server.progress() == 3).await;
     wire.limit_down(Some(0));
     drop(publisher);
     wire.until_held("the end is on its way").await;
@@ -54,13 +54,13 @@ async fn an_end_that_is_lost_with_the_connection_is_said_again_and_is_no_gap() {
 }
 
 #[tokio::test]
-async fn that_a_topic_has_ended_is_said_again_after_a_lost_connection() {
-    let place = Place::new("lost-ended");
+async fn the_end_of_a_topic_is_sent_again_after_a_lost_connection() {
+    let dir = TestDir::new("lost-ended");
     let (there, here) = Side::pair(64, 64);
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     let publisher = there.publisher();
     within("both have met", there.control.ready()).await;
     wire.limit_down(Some(0));
@@ -114,15 +114,15 @@ fn eager(side: &mut Side) {
 
 /// Whenever the connection is lost, all comes once and in order, and both sides account for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_is_lost_again_and_again_loses_and_doubles_nothing() {
-    let place = Place::new("lost-cuts");
+async fn repeated_connection_losses_lose_and_double_nothing() {
+    let dir = TestDir::new("lost-cuts");
     let (there, mut here) = Side::pair(64, 16);
     eager(&mut here);
-    let station = Arc::new(there.station_for("here", Policy::Block));
+    let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(station.clone(), &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(server.clone(), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     let publisher = there.publisher();
     // Half of what is said is lost on its way.
     let limit = |wire: &Wire, round| wire.limit_up((round % 3 != 0).then_some(round % 2));
@@ -136,7 +136,7 @@ async fn a_connection_that_is_lost_again_and_again_loses_and_doubles_nothing() {
     }
     let count = writing.await.unwrap();
     assert_eq!(next, count);
-    until("all has arrived", || station.progress() == count).await;
+    until("all has arrived", || server.progress() == count).await;
     for side in [&there, &here] {
         assert_eq!(FATES.map(|fate| side.sum(Kind::Edge, fate)), [count, 0, 0, 0, 0, 0]);
         let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Edge, "joined_at");
@@ -152,7 +152,7 @@ pub(crate) struct Big {
 
 /// Gaps are exact and messages whole, whenever the connection is lost and however far they are then.
 async fn big_ones_with_cuts(name: &str, policy: Policy) {
-    let place = Place::new(name);
+    let dir = TestDir::new(name);
     let (mut there, mut here) = Side::pair(16, 16);
     for side in [&mut there, &mut here] {
         side.carry::<Big>(16);
@@ -162,8 +162,8 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
     }
     let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
     let wire = Wire::new();
-    there.serve(there.station_for("here", policy), &place.socket());
-    here.read_over(&wire, &place.socket(), policy);
+    there.serve(there.server_for("here", policy), &dir.socket());
+    here.read_over(&wire, &dir.socket(), policy);
     let publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     let limit = |wire: &Wire, round| wire.limit_down((round % 3 != 0).then_some(round % 4));
     let cutting = cut_often(wire, limit);
@@ -190,11 +190,11 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_in_parts_survive_lost_connections() {
+async fn fragmented_messages_survive_lost_connections() {
     big_ones_with_cuts("lost-big-gating", Policy::Block).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn gaps_are_exact_though_connections_are_lost_in_the_middle_of_messages() {
+async fn gaps_stay_exact_when_connections_are_lost_within_messages() {
     big_ones_with_cuts("lost-big-observing", Policy::DropOldest).await;
 }

@@ -1,4 +1,4 @@
-//! What a station answers to resumes, and to a reader that says none: as docs/wire-format.md has it, by a peer that is none of
+//! What a server answers to resumes, and to a reader that says none: as docs/wire-format.md has it, by a peer that is none of
 //! ours.
 
 use std::path::Path;
@@ -9,8 +9,8 @@ use mycelium_executor::Stream;
 use mycelium_transports::counters::Kind;
 use mycelium_transports::local::Policy;
 
-use crate::station::{
-    Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,
+use crate::harness::{
+    Number, Side, TestDir, connect, end, frame, hello, say, subscribe, until, within,
 };
 
 /// The publisher's epoch, how many messages there are, and how many are confirmed.
@@ -68,7 +68,7 @@ impl Peer {
         Peer { stream, bytes: Vec::new() }
     }
 
-    /// What the station says up to the last of the messages, or to a stream that is to go on.
+    /// What the server says up to the last of the messages, or to a stream that is to go on.
     async fn hear(&mut self, is_last: impl Fn(&Heard) -> bool) -> Vec<Heard> {
         let mut heard = Vec::new();
         loop {
@@ -84,8 +84,8 @@ impl Peer {
                 return heard;
             }
             let mut more = [0; 4096];
-            let count = within("the station goes on", self.stream.read(&mut more)).await.unwrap();
-            assert!(count > 0, "the station has ended the link: {heard:?}");
+            let count = within("the server goes on", self.stream.read(&mut more)).await.unwrap();
+            assert!(count > 0, "the server has ended the link: {heard:?}");
             self.bytes.extend(&more[..count]);
         }
     }
@@ -98,21 +98,21 @@ impl Peer {
     }
 }
 
-/// A station of which the reader `here`, boot 1, has got all messages, and confirmed some of them.
+/// A server of which the reader `here`, boot 1, has got all messages, and confirmed some of them.
 struct Scene {
     there: Side,
-    place: Place,
+    dir: TestDir,
     connections: usize,
 }
 
 impl Scene {
     async fn new(name: &str) -> (Scene, impl Sized) {
-        let place = Place::new(name);
+        let dir = TestDir::new(name);
         let there = Side::new("there", 1, 64);
-        let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+        let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
         let mut publisher = there.publisher();
         (0..COUNT).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-        let mut scene = Scene { there, place, connections: 0 };
+        let mut scene = Scene { there, dir, connections: 0 };
         let mut peer = scene.connect(1, &[]).await;
         let heard = peer.all().await;
         let Heard::Stream { number, first: 0 } = heard[0] else { panic!("{heard:?}") };
@@ -127,7 +127,7 @@ impl Scene {
 
     async fn connect(&mut self, boot: u64, resumes: &[u64]) -> Peer {
         self.connections += 1;
-        Peer::new(&self.place.socket(), boot, resumes).await
+        Peer::new(&self.dir.socket(), boot, resumes).await
     }
 
     async fn lose(&self, peer: Peer) {
@@ -145,7 +145,7 @@ fn rest(heard: &[Heard], again: bool) {
 }
 
 #[tokio::test]
-async fn a_resume_behind_what_is_confirmed_goes_on_there_without_a_gap() {
+async fn a_resume_below_the_confirmed_sequence_has_no_gap() {
     let (mut scene, _kept) = Scene::new("resume-behind").await;
     let mut peer = scene.connect(1, &[2]).await;
     let heard = peer.hear(|heard| matches!(heard, Heard::Stream { .. })).await;
@@ -159,7 +159,7 @@ async fn a_resume_behind_what_is_confirmed_goes_on_there_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_resume_beyond_what_was_sent_is_gone_and_the_stream_begins_anew() {
+async fn a_resume_beyond_the_sent_sequence_restarts_the_stream() {
     let (mut scene, _kept) = Scene::new("resume-beyond").await;
     let heard = scene.connect(1, &[1000]).await.all().await;
     assert_eq!(heard[0], Heard::Gone(EPOCH), "{heard:?}");
@@ -168,7 +168,7 @@ async fn a_resume_beyond_what_was_sent_is_gone_and_the_stream_begins_anew() {
 }
 
 #[tokio::test]
-async fn what_the_same_process_does_not_resume_it_has_not_heard_of() {
+async fn a_stream_that_is_not_resumed_is_new_to_the_process() {
     let (mut scene, _kept) = Scene::new("resume-nothing").await;
     let heard = scene.connect(1, &[]).await.all().await;
     rest(&heard, false);
@@ -176,7 +176,7 @@ async fn what_the_same_process_does_not_resume_it_has_not_heard_of() {
 }
 
 #[tokio::test]
-async fn another_boot_is_another_process_though_it_was_there_before() {
+async fn an_earlier_boot_is_another_process() {
     let (mut scene, _kept) = Scene::new("resume-boots").await;
     let mut peer = scene.connect(2, &[COUNT]).await;
     let heard = peer.all().await;

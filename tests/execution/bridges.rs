@@ -113,7 +113,7 @@ async fn an_executor_that_is_not_there_is_an_error_that_says_which_are() {
         builder.build().unwrap().start(Tokio::current().unwrap()).unwrap_err()
     };
     let by_file = start(node().topology(topology("[service.Idle]\nexecutor = \"smol\"\n")));
-    let expected = "there is no executor `smol`; expected one of: other, tokio";
+    let expected = "unknown executor `smol`: expected one of: other, tokio";
     assert_eq!(by_file.to_string(), format!("t.toml:2:12: {expected}"));
     let by_code = start(node().execution("Idle", Execution::shared().on("smol")));
     assert!(

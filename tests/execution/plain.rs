@@ -1,6 +1,7 @@
 //! An executor that does what it must and nothing more.
 
 use std::io;
+use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, SystemTime};
@@ -54,8 +55,8 @@ impl Executor for Plain {
         self.inner.connect(address)
     }
 
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        self.inner.listen(address)
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        self.inner.tcp_listener(socket)
     }
 
     #[cfg(unix)]

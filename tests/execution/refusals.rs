@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mycelium::{BuildError, Class, Execution, Node, OnRefusal, StartError, ThreadError};
+use mycelium::{BuildError, Class, Execution, Node, PlacementFallback, StartError, ThreadError};
 use mycelium_tokio::Tokio;
 
 use crate::plain::Plain;
@@ -52,7 +52,7 @@ async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
 
 #[tokio::test]
 async fn what_is_refused_stands_in_the_report_if_that_is_enough() {
-    let asked = Execution::pinned([100_000]).refused(OnRefusal::Warn);
+    let asked = Execution::pinned([100_000]).if_refused(PlacementFallback::Warn);
     let node =
         Node::builder("main").service(|| Idle).execution("Idle", asked.clone()).build().unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
@@ -66,16 +66,16 @@ async fn what_is_refused_stands_in_the_report_if_that_is_enough() {
 #[tokio::test]
 async fn a_class_is_granted_or_refused_but_never_passed_over() {
     let start = |refused| {
-        let execution = Execution::dedicated().class(Class::Fifo(1)).refused(refused);
+        let execution = Execution::dedicated().class(Class::Fifo(1)).if_refused(refused);
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
         builder.build().unwrap().start(Tokio::current().unwrap())
     };
-    let running = start(OnRefusal::Warn).unwrap();
+    let running = start(PlacementFallback::Warn).unwrap();
     let placement = running.placements()[0].clone();
     assert_eq!(placement.class == Class::Fifo(1), placement.refused.is_empty());
     running.shutdown();
     within(running.join()).await.unwrap();
-    match start(OnRefusal::Fail) {
+    match start(PlacementFallback::Fail) {
         Ok(running) => {
             assert_eq!(running.placements()[0].class, Class::Fifo(1));
             running.shutdown();
@@ -94,17 +94,14 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
         Node::builder("main").service(|| Idle).execution(service, execution).build()
     };
     for (execution, expected) in [
-        (
-            Execution::shared().thread("x"),
-            "`thread` is said of the service's own thread, but it has none",
-        ),
+        (Execution::shared().thread("x"), "`thread` needs a thread of the service's own"),
         (Execution::shared().class(Class::Fifo(1)), "`class` is said"),
-        (Execution::shared().refused(OnRefusal::Warn), "`refused` is said"),
+        (Execution::shared().if_refused(PlacementFallback::Warn), "`refused` is said"),
         (Execution::pinned([]), "no core to be pinned to"),
-        (Execution::pinned([1, 1]), "core 1 stands twice"),
-        (Execution::dedicated().class(Class::Fifo(0)), "there is no priority 0"),
-        (Execution::dedicated().class(Class::Fifo(100)), "there is no priority 100"),
-        (Execution::dedicated().thread("a\0b"), "`a\\0b` is no name for a thread"),
+        (Execution::pinned([1, 1]), "core 1 is listed twice"),
+        (Execution::dedicated().class(Class::Fifo(0)), "invalid priority 0"),
+        (Execution::dedicated().class(Class::Fifo(100)), "invalid priority 100"),
+        (Execution::dedicated().thread("a\0b"), "invalid thread name `a\\0b`"),
         (Execution::shared().budget(0), "with a budget of 0"),
     ] {
         let error = build("Idle", execution.clone()).unwrap_err();
@@ -120,12 +117,12 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
 #[tokio::test]
 async fn an_executor_without_threads_says_so() {
     let start = |refused| {
-        let execution = Execution::dedicated().refused(refused);
+        let execution = Execution::dedicated().if_refused(refused);
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
         builder.build().unwrap().start(Plain::new(Tokio::current().unwrap(), || {}))
     };
     // That is no matter of the machine.
-    for refused in [OnRefusal::Fail, OnRefusal::Warn] {
+    for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {
         let error = start(refused).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -16,23 +16,22 @@
 #[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
 pub mod counters;
+pub mod endpoint;
 pub mod exchange;
 pub mod local;
 pub mod stream;
 mod sync;
-#[cfg(target_os = "linux")]
-pub mod unix;
 
 /// The directory where processes of this user meet that share a `name`. It is private to the user
 /// and lies in `XDG_RUNTIME_DIR`, or else in the directory for temporary files. It may not exist
 /// yet.
 #[must_use]
-pub fn own_directory(name: &str) -> std::path::PathBuf {
+pub fn private_directory(name: &str) -> std::path::PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| !directory.is_empty()) {
         Some(directory) => std::path::PathBuf::from(directory).join(format!("mycelium-{name}")),
         None => {
             #[cfg(target_os = "linux")]
-            let user = unix::own_user().to_string();
+            let user = endpoint::unix::own_user().to_string();
             #[cfg(not(target_os = "linux"))]
             let user = "user";
             std::env::temp_dir().join(format!("mycelium-{user}-{name}"))

@@ -133,7 +133,7 @@ fn launch(arguments: &Arguments, item: &ItemImpl, root: &TokenStream) -> Result<
     let methods = quote! {
         fn is_send() -> bool {
             use #root::{IsLocal as _, IsSend as _};
-            (&#root::Kind::of(life_of)).is_send()
+            (&#root::FutureKind::of(life_of)).is_send()
         }
 
         fn launch(life: #root::Life<Self>) -> #root::Task {

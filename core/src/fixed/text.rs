@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::{Count, TooLong};
 use crate::{
     descriptor::FieldType,
-    error::{Invalid, Reason},
+    error::{Invalid, InvalidReason},
     message::Field,
 };
 
@@ -133,7 +133,9 @@ impl<const N: usize> Field for FixedStr<N> {
         self.count.check(N)?;
         match str::from_utf8(self.as_raw_bytes()) {
             Ok(_) => Ok(()),
-            Err(error) => Err(Invalid::unnamed(Reason::Utf8 { valid_up_to: error.valid_up_to() })),
+            Err(error) => {
+                Err(Invalid::unnamed(InvalidReason::Utf8 { valid_up_to: error.valid_up_to() }))
+            }
         }
     }
 }

@@ -162,7 +162,7 @@ fn check(bytes: &[u8]) -> Result<(), ExtensionError> {
             Some(expected) if expected != found => {
                 return Err(ExtensionError::Length { kind, expected, found });
             }
-            Some(_) if kind == before => return Err(ExtensionError::Twice { kind }),
+            Some(_) if kind == before => return Err(ExtensionError::Duplicate { kind }),
             None if kind & kind::CRITICAL != 0 => return Err(ExtensionError::Critical { kind }),
             _ => {}
         }

@@ -1,9 +1,10 @@
 //! What a link is told when it is made.
 
-use core::fmt;
 use core::time::Duration;
 
-use super::{LONGEST, Name};
+use thiserror::Error;
+
+use super::{MAX_CONTROL, Name};
 use crate::frame::Limits;
 
 /// What this side says of itself, and what it puts up with.
@@ -98,73 +99,58 @@ impl Default for Batching {
     }
 }
 
-/// Why a link cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a link cannot be made with these settings.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The buffer has no room for what a link has to say.
+    /// The send buffer is too small for control frames and a message.
+    #[error("send buffer of {found} bytes is too small: expected at least {least}")]
     Buffer {
-        /// The fewest bytes.
+        /// The smallest buffer.
         least: usize,
-        /// How many there are.
+        /// The size of the buffer.
         found: usize,
     },
-    /// The longest frame that is taken is shorter than those of the link.
+    /// [`Config::limits`] are too small for control frames.
+    #[error("`limits.max_frame` is too small: expected at least {least} bytes")]
     MaxFrame {
-        /// The shortest limit.
+        /// The smallest limit.
         least: u32,
     },
-    /// A silence below [`Config::LEAST_SILENCE`], or a keep-alive of more than a third of it: both sides would give each
-    /// other up.
+    /// [`Config::silence`] is below [`Config::MIN_SILENCE`], or less than three times
+    /// [`Config::keep_alive`]: each side would take a live peer for a dead one.
+    #[error("invalid `silence`: expected at least 100 ms, and three times `keep_alive`")]
     Silence,
-    /// Parts of fewer than 8 bytes.
+    /// [`Config::fragment`] is less than 8 bytes.
+    #[error("invalid `fragment`: expected at least 8 bytes")]
     Fragment,
-    /// A keep-alive of less than a third of [`Config::LEAST_SILENCE`].
+    /// [`Config::keep_alive`] is less than a third of [`Config::MIN_SILENCE`].
+    #[error("invalid `keep_alive`: expected at least 34 ms")]
     KeepAlive,
 }
 
 impl Config {
     /// The shortest silence that ends a link.
-    pub const LEAST_SILENCE: Duration = Duration::from_millis(100);
+    pub const MIN_SILENCE: Duration = Duration::from_millis(100);
 
     /// Whether a link can be made with these settings.
     ///
     /// # Errors
     /// If one of them makes a link useless.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let least = LONGEST as u32;
+        let least = MAX_CONTROL as u32;
         if self.limits.max_frame < least {
             return Err(ConfigError::MaxFrame { least });
         }
         if self.fragment < 8 {
             return Err(ConfigError::Fragment);
         }
-        if self.silence < Config::LEAST_SILENCE || self.keep_alive > self.silence / 3 {
+        if self.silence < Config::MIN_SILENCE || self.keep_alive > self.silence / 3 {
             return Err(ConfigError::Silence);
         }
-        if self.keep_alive < Config::LEAST_SILENCE / 3 {
+        if self.keep_alive < Config::MIN_SILENCE / 3 {
             return Err(ConfigError::KeepAlive);
         }
         Ok(())
     }
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            ConfigError::Buffer { least, found } => {
-                write!(f, "a link needs a buffer of {least} bytes, and this one has {found}")
-            }
-            ConfigError::MaxFrame { least } => {
-                write!(f, "a link's own frames take up to {least} bytes")
-            }
-            ConfigError::Silence => {
-                f.write_str("a silence is at least 100 ms, and three times the keep-alive")
-            }
-            ConfigError::Fragment => f.write_str("parts of messages have at least 8 bytes"),
-            ConfigError::KeepAlive => f.write_str("a keep-alive is at least 34 ms"),
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}

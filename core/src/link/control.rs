@@ -66,13 +66,13 @@ macro_rules! frames {
 pub(super) const PIECE: usize = 84;
 
 /// The peer answers `Describe`.
-pub(super) const DESCRIBES: u32 = 1;
+pub(super) const LAYOUTS: u32 = 1;
 /// The peer takes runs.
 pub(super) const RUNS: u32 = 2;
 /// The peer says when its readers ask for messages, and takes note of it.
-pub(super) const ASKS: u32 = 4;
+pub(super) const DEMAND: u32 = 4;
 /// What this side understands.
-pub(super) const FEATURES: u32 = DESCRIBES | RUNS | ASKS;
+pub(super) const FEATURES: u32 = LAYOUTS | RUNS | DEMAND;
 
 /// This bit marks kinds that must not be skipped.
 const CRITICAL: u16 = 0x8000;
@@ -203,7 +203,7 @@ frames! {
         length: U32,
     }
     /// The readers of header.stream have asked for messages: what comes from now on is in hand soon.
-    Asks = 20 {
+    Demand = 20 {
         _pad: [u8; 6],
     }
     /// Is anybody there?

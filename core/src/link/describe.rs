@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use super::control::{self, DESCRIBES, Describe, Name, PIECE, Piece, text};
+use super::control::{self, Describe, LAYOUTS, Name, PIECE, Piece, text};
 use super::{Event, Link, LinkError, SendError};
 use crate::descriptor::Descriptor;
 
@@ -13,7 +13,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// right after its hello, before any other frame.
     #[must_use]
     pub fn peer_describes(&self) -> bool {
-        self.peer_names(DESCRIBES)
+        self.peer_names(LAYOUTS)
     }
 
     /// Asks the peer how messages of a topic are laid out there, from byte `offset` of the canonical form on. One
@@ -26,7 +26,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if self.is_up() && !self.peer_describes() {
             return Err(SendError::Gone);
         }
-        self.tell(now, 0, 0, &Describe::new(0, offset, topic))
+        self.send_control(now, 0, 0, &Describe::new(0, offset, topic))
     }
 
     /// Answers an [`Event::Describe`]: with a piece of the layout, or with nothing if the peer is not to know the topic.
@@ -44,10 +44,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let (length, total) = descriptor.map_or((0, 0), |known| known.canonical(from, &mut bytes));
         // No layout that can be compiled is longer than a frame can say.
         let (length, total) = (length as u16, u32::try_from(total).unwrap_or(u32::MAX));
-        self.tell(now, 0, 0, &Piece::new(length, offset, total, bytes))
+        self.send_control(now, 0, 0, &Piece::new(length, offset, total, bytes))
     }
 
-    pub(super) fn asked_to_describe<'a>(
+    pub(super) fn on_describe<'a>(
         &mut self,
         describe: &'a control::Describe,
     ) -> Result<Option<Event<'a>>, LinkError> {
@@ -55,7 +55,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(Some(Event::Describe { topic, offset }))
     }
 
-    pub(super) fn described<'a>(
+    pub(super) fn on_piece<'a>(
         &mut self,
         piece: &'a control::Piece,
     ) -> Result<Option<Event<'a>>, LinkError> {

@@ -4,20 +4,20 @@ use core::time::Duration;
 
 use super::config::Confirms;
 use super::control::Name;
-use super::event::Mode;
-use super::tables::{ServeId, WantId};
+use super::event::ReaderMode;
+use super::tables::{ExportId, InterestId};
 use super::{RejectReason, SendError};
 use crate::descriptor::Digest;
 use crate::frame::{Fragment, FrameView};
 
 /// What a side still has to say about a want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WantState {
+pub(super) enum InterestState {
     /// It has to be asked for.
     Due,
     /// As `Due`, but it was left meanwhile. The peer keeps room for its streams, which the hello has counted, until they are
     /// named: it is asked for, and left at once.
-    DueToLeave,
+    SubscribeThenUnsubscribeDue,
     /// It was asked for; what came of it, the caller was told.
     Asked,
     /// The peer rejected it: on this connection nothing comes of it.
@@ -29,32 +29,32 @@ pub(super) enum WantState {
 }
 
 #[derive(Debug)]
-pub(super) struct Want {
+pub(super) struct InterestEntry {
     pub(super) number: u32,
     pub(super) topic: Name,
     pub(super) type_id: u16,
     pub(super) digest: Digest,
-    pub(super) mode: Mode,
+    pub(super) mode: ReaderMode,
     pub(super) window: u32,
-    pub(super) state: WantState,
+    pub(super) state: InterestState,
     pub(super) discarded: u64,
 }
 
-impl Want {
+impl InterestEntry {
     /// Whether the peer does not know of it on this connection.
     pub(super) fn is_due(&self) -> bool {
-        matches!(self.state, WantState::Due | WantState::DueToLeave)
+        matches!(self.state, InterestState::Due | InterestState::SubscribeThenUnsubscribeDue)
     }
 
     /// Whether it is wanted no more, and the peer is to be told.
     pub(super) fn is_left(&self) -> bool {
-        matches!(self.state, WantState::DueToLeave | WantState::LeaveDue)
+        matches!(self.state, InterestState::SubscribeThenUnsubscribeDue | InterestState::LeaveDue)
     }
 }
 
 /// What a side still has to say about a serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ServeState {
+pub(super) enum ExportState {
     /// Nothing: the caller has not decided.
     Open,
     AcceptDue,
@@ -67,12 +67,12 @@ pub(super) enum ServeState {
 }
 
 #[derive(Debug)]
-pub(super) struct Serve {
+pub(super) struct ExportEntry {
     pub(super) number: u32,
     pub(super) type_id: u16,
     pub(super) window: u32,
     pub(super) resumes: u16,
-    pub(super) state: ServeState,
+    pub(super) state: ExportState,
 }
 
 #[derive(Debug)]
@@ -80,7 +80,7 @@ pub(super) struct Incoming {
     pub(super) number: u32,
     /// The peer's number for it on this connection, if it has begun there.
     pub(super) remote: Option<u32>,
-    pub(super) want: WantId,
+    pub(super) interest: InterestId,
     pub(super) type_id: u16,
     pub(super) epoch: u64,
     /// The sequence of the next message.
@@ -102,7 +102,7 @@ pub(super) struct Incoming {
     pub(super) by_caller: bool,
     /// Messages before this one may have been delivered to an earlier process: each is confirmed by itself, so that few
     /// come a third time.
-    pub(super) again_before: u64,
+    pub(super) redelivered_before: u64,
     /// Its topic was left: what comes is discarded.
     pub(super) leaving: bool,
     /// Nothing more comes, but the peer was not told yet that all has arrived.
@@ -123,7 +123,7 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) fn new(
         number: u32,
-        want: WantId,
+        interest: InterestId,
         type_id: u16,
         epoch: u64,
         window: u32,
@@ -132,7 +132,7 @@ impl Incoming {
         Incoming {
             number,
             remote: None,
-            want,
+            interest,
             type_id,
             epoch,
             next: 0,
@@ -144,7 +144,7 @@ impl Incoming {
             confirmed: 0,
             unconfirmed: None,
             by_caller: confirms == Confirms::ByCaller,
-            again_before: 0,
+            redelivered_before: 0,
             leaving: false,
             ended: false,
             over: false,
@@ -197,7 +197,7 @@ impl Incoming {
 
     /// Whether this is the whole of a message that may come now, and that somebody wants.
     #[inline(always)]
-    pub(super) fn takes(&self, frame: &FrameView<'_>) -> bool {
+    pub(super) fn accepts(&self, frame: &FrameView<'_>) -> bool {
         let header = frame.header();
         header.type_id() == self.type_id
             && header.sequence() == self.next
@@ -210,17 +210,17 @@ impl Incoming {
 
     /// The whole of a message has come, or its last part.
     #[inline]
-    pub(super) fn took_one(&mut self, now: Duration, frame: &FrameView<'_>) {
+    pub(super) fn received_one(&mut self, now: Duration, frame: &FrameView<'_>) {
         if frame.is_redelivered() {
-            self.again_before = self.next + 1;
+            self.redelivered_before = self.next + 1;
         }
         self.open = None;
-        self.took_many(now, 1);
+        self.received_many(now, 1);
     }
 
     /// The next `count` messages have come whole.
     #[inline]
-    pub(super) fn took_many(&mut self, now: Duration, count: u32) {
+    pub(super) fn received_many(&mut self, now: Duration, count: u32) {
         self.next += u64::from(count);
         self.used += u64::from(count);
         self.arrived(now);
@@ -258,7 +258,7 @@ impl Incoming {
         let unconfirmed = self.done - self.confirmed;
         self.remote.is_some()
             && (self.granted > self.told && self.told - self.used <= half
-                || unconfirmed > 0 && self.confirmed < self.again_before
+                || unconfirmed > 0 && self.confirmed < self.redelivered_before
                 || self.ended && self.done == self.next
                 || unconfirmed > half.min(u64::from(self.keeps / 2))
                 || self.unconfirmed.is_some_and(|since| now >= since.saturating_add(confirm)))
@@ -268,11 +268,11 @@ impl Incoming {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) number: u32,
-    pub(super) serve: ServeId,
+    pub(super) export: ExportId,
     pub(super) type_id: u16,
     pub(super) next: u64,
     /// Those before are confirmed.
-    pub(super) taken: u64,
+    pub(super) confirmed: u64,
     pub(super) granted: u64,
     pub(super) sent: u64,
     /// It was ended: it is there until all has arrived.
@@ -314,7 +314,7 @@ impl Outgoing {
 
 /// A stream that the peer wants to go on with, and that was not answered.
 #[derive(Debug)]
-pub(super) struct Resumed {
-    pub(super) serve: ServeId,
+pub(super) struct PendingResume {
+    pub(super) export: ExportId,
     pub(super) epoch: u64,
 }

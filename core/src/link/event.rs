@@ -1,6 +1,6 @@
 //! What a link tells its caller.
 
-use super::tables::{IncomingId, OutgoingId, ServeId, WantId};
+use super::tables::{ExportId, IncomingId, InterestId, OutgoingId};
 use super::{RejectReason, RunShape};
 use crate::descriptor::Digest;
 use crate::frame::{Fragment, FrameView};
@@ -30,9 +30,9 @@ pub enum Event<'a> {
         topics: u16,
     },
     /// It wants a topic. The caller accepts, rejects, or lets it wait until there is such a topic.
-    Wanted {
+    Subscribe {
         /// What to answer to.
-        serve: ServeId,
+        export: ExportId,
         /// The topic.
         topic: &'a str,
         /// The type of its messages.
@@ -40,7 +40,7 @@ pub enum Event<'a> {
         /// Their layout.
         digest: Digest,
         /// What its publishers are to do when it is slower.
-        mode: Mode,
+        mode: ReaderMode,
         /// How many [`Resume`](Event::Resume)s follow.
         resumes: u16,
     },
@@ -48,7 +48,7 @@ pub enum Event<'a> {
     /// behind it, or says that it is gone; what the peer says is compared with what was sent.
     Resume {
         /// The topic.
-        serve: ServeId,
+        export: ExportId,
         /// The publisher's start.
         epoch: u64,
         /// All messages before this sequence have arrived. They need not be sent again, but only a
@@ -56,19 +56,19 @@ pub enum Event<'a> {
         next: u64,
     },
     /// It wants the topic no more. Its streams are gone.
-    Unwanted {
+    Unsubscribe {
         /// The topic.
-        serve: ServeId,
+        export: ExportId,
     },
     /// It sends the topic, or will.
     Accepted {
         /// The topic.
-        want: WantId,
+        interest: InterestId,
     },
     /// It does not send the topic, or does so no more: its streams are gone. The link asks again on the next connection.
     Rejected {
         /// The topic.
-        want: WantId,
+        interest: InterestId,
         /// Why.
         reason: RejectReason,
         /// The digest that the peer knows the topic by; zero where it knows none.
@@ -76,9 +76,9 @@ pub enum Event<'a> {
     },
     /// It has taken note that the topic is wanted no more: nothing comes after this. Said once for each
     /// [`Leave::Pending`](super::Leave), unless the connection is lost, which comes to the same.
-    Left {
+    Unsubscribed {
         /// The topic.
-        want: WantId,
+        interest: InterestId,
         /// How many messages came after the caller had left.
         discarded: u64,
     },
@@ -87,7 +87,7 @@ pub enum Event<'a> {
         /// What its messages come with.
         stream: IncomingId,
         /// The topic.
-        want: WantId,
+        interest: InterestId,
         /// The publisher.
         publisher: &'a str,
         /// Its start.
@@ -141,8 +141,8 @@ pub enum Event<'a> {
         stream: IncomingId,
     },
     /// The readers of a stream have asked for messages on this connection: one that comes now is in hand soon. Only a peer
-    /// that [says so](super::Link::peer_asks) does.
-    Asks {
+    /// that [says so](super::Link::peer_signals_demand) does.
+    Demand {
         /// The stream.
         stream: OutgoingId,
     },
@@ -168,13 +168,13 @@ pub enum Event<'a> {
         /// The stream.
         stream: OutgoingId,
         /// Those before this sequence are confirmed: they need not be kept any more.
-        taken: u64,
+        confirmed: u64,
     },
 }
 
 /// What the publisher does when a reader is slower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum ReaderMode {
     /// It waits.
     Gating,
     /// It goes on, and the reader is told what it missed.
@@ -184,21 +184,21 @@ pub enum Mode {
     Rejecting,
 }
 
-impl Mode {
+impl ReaderMode {
     pub(super) fn code(self) -> u8 {
         match self {
-            Mode::Gating => 0,
-            Mode::Observing => 1,
-            Mode::Rejecting => 2,
+            ReaderMode::Gating => 0,
+            ReaderMode::Observing => 1,
+            ReaderMode::Rejecting => 2,
         }
     }
 
     /// A mode that a later version has defined is one for which nobody waits.
-    pub(super) fn of(code: u8) -> Mode {
+    pub(super) fn of(code: u8) -> ReaderMode {
         match code {
-            0 => Mode::Gating,
-            2 => Mode::Rejecting,
-            _ => Mode::Observing,
+            0 => ReaderMode::Gating,
+            2 => ReaderMode::Rejecting,
+            _ => ReaderMode::Observing,
         }
     }
 }

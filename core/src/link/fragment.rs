@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use super::error::FragmentError;
-use super::{Event, Link, LinkError, OutgoingId, RESERVE, SendError};
+use super::{CONTROL_RESERVE, Event, Link, LinkError, OutgoingId, SendError};
 use crate::envelope::Envelope;
 use crate::frame::{Fragment, FrameView, head_len, write_fragment};
 
@@ -21,9 +21,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// message up. When the connection is lost, so is what was sent of it: it begins anew.
     ///
     /// # Errors
-    /// With nothing changed: as [`send`](Link::send); [`SendError::Parts`] until another message has come to its end;
-    /// [`SendError::Part`] if these are not the bytes that come next, or fewer than 8 that are not the last.
-    pub fn send_part(
+    /// With nothing changed: as [`send`](Link::send); [`SendError::Fragments`] until another message has come to its end;
+    /// [`SendError::Fragment`] if these are not the bytes that come next, or fewer than 8 that are not the last.
+    pub fn send_fragment(
         &mut self,
         now: Duration,
         stream: OutgoingId,
@@ -39,7 +39,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         entry.check()?;
         let open = entry.open;
         if open.map_or(offset != 0, |open| open != fragment) {
-            return Err(SendError::Part { expected: open.map_or(0, |open| open.offset) });
+            return Err(SendError::Fragment { expected: open.map_or(0, |open| open.offset) });
         }
         let rest = total.saturating_sub(offset) as usize;
         let bytes = bytes.get(..rest).unwrap_or(bytes);
@@ -51,12 +51,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             if length <= self.longest(envelope) && bytes.len() == rest {
                 return self.send(now, stream, envelope, fixed_len, bytes).map(|()| rest);
             }
-            self.may_open(now, total)?;
+            self.check_new_fragmented(now, total)?;
         }
 
         let attached = if open.is_none() { *envelope } else { Envelope::default() };
         let head = head_len(&attached, Some(fragment));
-        let limit = (self.peer.max_frame as usize).min(self.half());
+        let limit = (self.peer.max_frame as usize).min(self.max_fragment_room());
         let most = limit.saturating_sub(head).min(self.config.fragment);
         let fits = bytes.len().min(most);
         // All but the last are a multiple of 8.
@@ -64,19 +64,19 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if count == 0 {
             return Err(match most {
                 0..8 => SendError::TooLong { length: head + 8, limit: limit as u32 },
-                _ => SendError::Part { expected: offset },
+                _ => SendError::Fragment { expected: offset },
             });
         }
         let (needed, capacity) = ((head + count).next_multiple_of(8), self.out.capacity());
-        if self.owing || self.out.has_part() || self.out.room() < needed + RESERVE {
-            self.out.hurry();
-            return Err(SendError::Room { needed: needed + RESERVE, capacity });
+        if self.stalled || self.out.has_fragment() || self.out.room() < needed + CONTROL_RESERVE {
+            self.out.flush();
+            return Err(SendError::Room { needed: needed + CONTROL_RESERVE, capacity });
         }
         let entry = self.outgoing.get(stream)?;
         let (type_id, stream, sequence) = (entry.type_id, entry.number, entry.next);
         let envelope = Envelope { type_id, stream, sequence, ..attached };
         let bytes = bytes.get(..count).unwrap_or(bytes);
-        self.out.append_part(now, needed, |place| {
+        self.out.append_fragment(now, needed, |place| {
             // It fits, so it is written.
             _ = write_fragment(place, &envelope, fragment, bytes);
         });
@@ -89,29 +89,29 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Whether the peer takes a message of `total` bytes in parts, and one more such message.
-    fn may_open(&mut self, now: Duration, total: u32) -> Result<(), SendError> {
+    fn check_new_fragmented(&mut self, now: Duration, total: u32) -> Result<(), SendError> {
         // A peer that takes no message in parts will not take one later.
         let limit = if self.peer.max_open == 0 { 0 } else { self.peer.max_message };
         if total > limit {
             return Err(SendError::TooLong { length: total as usize, limit });
         }
         // The peer has to hear first of streams that are gone, whose messages were open.
-        self.fill(now);
+        self.queue_due(now);
         let limit = self.peer.max_open;
         if self.outgoing.iter().filter(|(_, stream)| stream.open.is_some()).count() >= limit {
-            return Err(SendError::Parts { limit });
+            return Err(SendError::Fragments { limit });
         }
         Ok(())
     }
 
     /// How much of the buffer a part may take, so that one leaves room for other messages.
-    fn half(&self) -> usize {
-        ((self.out.capacity() - RESERVE) / 2) & !7
+    fn max_fragment_room(&self) -> usize {
+        ((self.out.capacity() - CONTROL_RESERVE) / 2) & !7
     }
 
     /// Part of a message, or one without parts where a part is due.
     #[cold]
-    pub(super) fn part<'a>(
+    pub(super) fn input_fragment<'a>(
         &mut self,
         now: Duration,
         number: u32,
@@ -122,7 +122,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let fragment = fragment.ok_or(wrong(FragmentError::Open))?;
         let (most, limit) = (self.config.max_message, self.config.max_open.into());
         let open = self.incoming.iter().filter(|(_, stream)| stream.open.is_some()).count();
-        let (id, stream) = self.live(number)?;
+        let (id, stream) = self.live_stream(number)?;
         let Fragment { offset, total, fixed_len } = fragment;
         match stream.open {
             Some(open) if (open.total, open.fixed_len) != (total, fixed_len) => {
@@ -137,7 +137,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             None if total > most => {
                 return Err(wrong(FragmentError::TooLong { limit: most, found: total }));
             }
-            None if open >= limit => return Err(LinkError::Many { limit }),
+            None if open >= limit => return Err(LinkError::TooMany { limit }),
             _ => {}
         }
         let (length, rest) = (frame.payload().len(), (total - offset) as usize);
@@ -148,8 +148,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let leaving = stream.leaving;
         if is_last {
-            stream.took_one(now, &frame);
-            self.came(now);
+            stream.received_one(now, &frame);
+            self.schedule_confirm(now);
         } else {
             stream.open = Some(Fragment { offset: offset + length as u32, ..fragment });
         }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::control::{self, Control, text};
 use super::{
-    CloseReason, Event, IncomingId, Input, LONGEST, Link, LinkError, Peer, Phase, VERSION,
+    CloseReason, Event, IncomingId, Input, Link, LinkError, MAX_CONTROL, Peer, Phase, VERSION,
 };
 use crate::frame::{ExtensionError, FrameError, FrameView, Limits, kind};
 
@@ -28,18 +28,18 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         bytes: &'a [u8],
         take: impl FnMut(IncomingId, FrameView<'a>) -> Result<(), CloseReason>,
     ) -> Result<Input<'a>, LinkError> {
-        if let Some(coming) = self.coming {
-            return self.run(now, bytes, coming);
+        if let Some(incoming_run) = self.incoming_run {
+            return self.input_run(now, bytes, incoming_run);
         }
-        match self.messages(now, bytes, take) {
-            0 => self.other(now, bytes),
+        match self.input_messages(now, bytes, take) {
+            0 => self.input_other(now, bytes),
             used => Ok(Input { used, needed: 0, event: None }),
         }
     }
 
     /// Takes whole messages as long as nothing else comes. Returns how many bytes they were.
     #[inline(always)]
-    fn messages<'a>(
+    fn input_messages<'a>(
         &mut self,
         now: Duration,
         bytes: &'a [u8],
@@ -58,20 +58,20 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             let Some((id, stream)) = self.incoming.find(|stream| stream.is_live(number)) else {
                 break;
             };
-            if !stream.takes(&frame) {
+            if !stream.accepts(&frame) {
                 break;
             }
             if let Err(reason) = take(id, frame) {
                 refused = Some(reason);
                 break;
             }
-            stream.took_one(now, &frame);
+            stream.received_one(now, &frame);
             rest = behind;
         }
         let used = bytes.len() - rest.len();
         if used > 0 {
-            (self.heard, self.partial) = (now, 0);
-            self.came(now);
+            (self.last_received, self.partial) = (now, 0);
+            self.schedule_confirm(now);
         }
         if let Some(reason) = refused {
             self.close(now, reason);
@@ -81,7 +81,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 
     /// Takes the first frame, which is not a whole message that may come now.
     #[inline(never)]
-    fn other<'a>(&mut self, now: Duration, bytes: &'a [u8]) -> Result<Input<'a>, LinkError> {
+    fn input_other<'a>(&mut self, now: Duration, bytes: &'a [u8]) -> Result<Input<'a>, LinkError> {
         if let Phase::Over(error) = self.phase {
             return Err(error);
         }
@@ -90,20 +90,20 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             Err(FrameError::Incomplete { needed }) => {
                 if bytes.len() > self.partial {
                     // A peer in the middle of a long frame is not silent.
-                    (self.heard, self.partial) = (now, bytes.len());
+                    (self.last_received, self.partial) = (now, bytes.len());
                 }
                 return Ok(Input { used: 0, needed, event: None });
             }
-            Err(error) => return Err(self.broken(now, error.into())),
+            Err(error) => return Err(self.fail(now, error.into())),
         };
-        (self.heard, self.partial) = (now, 0);
+        (self.last_received, self.partial) = (now, 0);
         let event = match frame.header().type_id() {
-            0 => self.control(now, &frame),
-            _ => self.message(now, frame),
+            0 => self.input_control(now, &frame),
+            _ => self.input_message(now, frame),
         };
         match event {
             Ok(event) => Ok(Input { used, needed: 0, event }),
-            Err(error) => Err(self.broken(now, error)),
+            Err(error) => Err(self.fail(now, error)),
         }
     }
 
@@ -113,15 +113,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let limits = self.config.limits;
         match self.phase {
             Phase::Up => limits,
-            _ => Limits { max_frame: limits.max_frame.min(STRANGER) },
+            _ => Limits { max_frame: limits.max_frame.min(MAX_HELLO) },
         }
     }
 
     #[cold]
-    fn broken(&mut self, now: Duration, error: LinkError) -> LinkError {
+    fn fail(&mut self, now: Duration, error: LinkError) -> LinkError {
         match error {
             // Who has said goodbye needs no answer.
-            LinkError::Closed(_) => {
+            LinkError::PeerClosed(_) => {
                 self.phase = Phase::Over(error);
                 error
             }
@@ -133,7 +133,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Part of a message, a message of a topic that was left, or one that should not be.
-    fn message<'a>(
+    fn input_message<'a>(
         &mut self,
         now: Duration,
         frame: FrameView<'a>,
@@ -160,16 +160,16 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let fragment = frame.fragment();
         if !stream.leaving || fragment.is_some() || stream.open.is_some() {
-            return self.part(now, number, frame, fragment);
+            return self.input_fragment(now, number, frame, fragment);
         }
-        stream.took_one(now, &frame);
-        self.came(now);
+        stream.received_one(now, &frame);
+        self.schedule_confirm(now);
         self.discard(number)
     }
 
     /// Something of a stream has come, of which the peer is to be told in time.
     #[inline]
-    pub(super) fn came(&mut self, now: Duration) {
+    pub(super) fn schedule_confirm(&mut self, now: Duration) {
         self.streams_changed = true;
         self.confirm_at.get_or_insert(now.saturating_add(self.config.confirm));
     }
@@ -185,22 +185,22 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// A message of a topic that was left.
     #[cold]
     pub(super) fn discard<'a>(&mut self, remote: u32) -> Result<Option<Event<'a>>, LinkError> {
-        let (_, stream) = self.live(remote)?;
+        let (_, stream) = self.live_stream(remote)?;
         if stream.over {
             // All had come, and the peer said so itself.
             return Err(LinkError::Stream { number: remote });
         }
         // The peer goes on until it knows, and is not to wait for room.
         stream.granted = stream.used + u64::from(stream.window);
-        let want = stream.want;
-        if let Ok(want) = self.wants.get(want) {
-            want.discarded += 1;
+        let interest = stream.interest;
+        if let Ok(interest) = self.interests.get(interest) {
+            interest.discarded += 1;
         }
         Ok(None)
     }
 
     #[inline(never)]
-    fn control<'a>(
+    fn input_control<'a>(
         &mut self,
         now: Duration,
         frame: &FrameView<'a>,
@@ -211,10 +211,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
         let control = Control::parse(frame.payload())?;
         match (&control, self.phase) {
-            (Control::Hello(hello), Phase::Greeting(_)) => return self.hello(hello).map(Some),
+            (Control::Hello(hello), Phase::Greeting(_)) => return self.on_hello(hello).map(Some),
             (Control::Hello(_), _) => return Err(LinkError::SecondHello),
             (Control::Close(close), _) => {
-                return Err(LinkError::Closed(CloseReason::of(close.reason.get())));
+                return Err(LinkError::PeerClosed(CloseReason::of(close.reason.get())));
             }
             (_, Phase::Greeting(_) | Phase::Down) => return Err(LinkError::NoHello),
             _ => {}
@@ -224,25 +224,25 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             (self.topics_changed, self.streams_changed) = (true, true);
         }
         match control {
-            Control::Subscribe(subscribe) => self.subscribe(subscribe),
-            Control::Resume(resume) => self.resume(resume),
-            Control::Unsubscribe(frame) => self.unsubscribe(frame.subscription.get()),
-            Control::Left(frame) => self.left(frame.subscription.get()),
-            Control::Accept(accept) => self.accepted(accept.subscription.get()),
-            Control::Reject(reject) => self.rejected(reject),
-            Control::Stream(stream) => self.stream(number, sequence, stream),
-            Control::Gone(gone) => self.stream_gone(gone),
-            Control::Gap(gap) => self.gap(now, number, sequence, gap),
-            Control::End(_) => self.stream_end(number, sequence),
-            Control::Window(window) => self.window(number, sequence, window.granted.get()),
+            Control::Subscribe(subscribe) => self.on_subscribe(subscribe),
+            Control::Resume(resume) => self.on_resume(resume),
+            Control::Unsubscribe(frame) => self.on_unsubscribe(frame.subscription.get()),
+            Control::Left(frame) => self.on_left(frame.subscription.get()),
+            Control::Accept(accept) => self.on_accept(accept.subscription.get()),
+            Control::Reject(reject) => self.on_reject(reject),
+            Control::Stream(stream) => self.on_stream(number, sequence, stream),
+            Control::Gone(gone) => self.on_gone(gone),
+            Control::Gap(gap) => self.on_gap(now, number, sequence, gap),
+            Control::End(_) => self.on_end(number, sequence),
+            Control::Window(window) => self.on_window(number, sequence, window.granted.get()),
             Control::Features(features) => {
                 self.peer.features = features.bits.get();
                 Ok(None)
             }
-            Control::Asks(_) => self.asks(number),
-            Control::Run(run) => self.run_begins(number, sequence, run).map(|()| None),
-            Control::Describe(describe) => self.asked_to_describe(describe),
-            Control::Piece(piece) => self.described(piece),
+            Control::Demand(_) => self.on_demand(number),
+            Control::Run(run) => self.on_run(number, sequence, run).map(|()| None),
+            Control::Describe(describe) => self.on_describe(describe),
+            Control::Piece(piece) => self.on_piece(piece),
             Control::Ping(ping) => {
                 self.pong = Some(ping.token.get());
                 Ok(None)
@@ -251,7 +251,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    fn hello<'a>(&mut self, hello: &'a control::Hello) -> Result<Event<'a>, LinkError> {
+    fn on_hello<'a>(&mut self, hello: &'a control::Hello) -> Result<Event<'a>, LinkError> {
         let (min, max) = (hello.min_version, hello.max_version);
         if !(min..=max).contains(&VERSION) {
             return Err(LinkError::Version { min, max });
@@ -266,7 +266,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             max_open: hello.max_open.get().into(),
             features: 0,
         };
-        if self.peer.max_frame < LONGEST as u32 {
+        if self.peer.max_frame < MAX_CONTROL as u32 {
             return Err(LinkError::Limit { limit: self.peer.max_frame });
         }
         self.phase = Phase::Up;
@@ -279,4 +279,4 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 const CRITICAL_HERE: ExtensionError = ExtensionError::Critical { kind: kind::FRAGMENT };
 
 /// The longest frame of somebody who has not said who it is.
-const STRANGER: u32 = 1024;
+const MAX_HELLO: u32 = 1024;

@@ -35,7 +35,7 @@
 //!
 //! # Long messages
 //!
-//! A message longer than [`Config::fragment`] goes in parts ([`Link::send_part`]), which come as [`Event::Fragment`]s. The
+//! A message longer than [`Config::fragment`] goes in parts ([`Link::send_fragment`]), which come as [`Event::Fragment`]s. The
 //! link keeps none: the sender's message stays where it is until it has arrived, and the reader puts the parts together
 //! where it has room.
 
@@ -50,7 +50,7 @@ mod fragment;
 mod input;
 mod outbox;
 mod output;
-mod refusal;
+mod reason;
 mod run;
 mod tables;
 mod tells;
@@ -62,14 +62,14 @@ use core::time::Duration;
 
 pub use config::{Batching, Config, ConfigError, Confirms};
 pub use control::Name;
-pub use error::{CloseReason, FragmentError, LinkError, RunError};
-pub use event::{Event, Input, Mode};
-pub use refusal::{RejectReason, SendError};
-pub use run::{Lent, Parts, RunShape};
-pub use tables::{IncomingId, OutgoingId, ServeId, WantId};
+pub use error::{FragmentError, LinkError, RunError, SendError};
+pub use event::{Event, Input, ReaderMode};
+pub use reason::{CloseReason, RejectReason};
+pub use run::{RunBytes, RunShape, Transmit};
+pub use tables::{ExportId, IncomingId, InterestId, OutgoingId};
 
-use control::{ASKS, Asks, Close, Hello, Resume, Subscribe};
-use entries::{Incoming, Outgoing, Resumed, Serve, Want, WantState};
+use control::{Close, DEMAND, Demand, Hello, Resume, Subscribe};
+use entries::{ExportEntry, Incoming, InterestEntry, InterestState, Outgoing, PendingResume};
 use outbox::Outbox;
 use tables::Table;
 
@@ -87,7 +87,7 @@ pub struct Interest {
     /// Their layout.
     pub digest: Digest,
     /// What its publishers are to do when this side is slower.
-    pub mode: Mode,
+    pub mode: ReaderMode,
     /// How many messages of each of its streams this side has room for, at least one.
     pub window: u32,
 }
@@ -97,7 +97,7 @@ impl Interest {
     ///
     /// # Errors
     /// If the topic's name is longer than a link can say.
-    pub fn in_messages<M: Message>(mode: Mode, window: u32) -> Result<Interest, crate::TooLong> {
+    pub fn of<M: Message>(mode: ReaderMode, window: u32) -> Result<Interest, crate::TooLong> {
         let topic = Name::try_from(M::TOPIC)?;
         Ok(Interest { topic, type_id: M::ID, digest: M::DIGEST, mode, window })
     }
@@ -111,13 +111,13 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     phase: Phase,
     out: Outbox<'b>,
     peer: Peer,
-    wants: Table<Want, TOPICS>,
-    serves: Table<Serve, TOPICS>,
+    interests: Table<InterestEntry, TOPICS>,
+    exports: Table<ExportEntry, TOPICS>,
     incoming: Table<Incoming, STREAMS>,
     outgoing: Table<Outgoing, STREAMS>,
-    resumed: Table<Resumed, STREAMS>,
+    resumed: Table<PendingResume, STREAMS>,
     /// Something that is due had no room: messages wait until it has.
-    owing: bool,
+    stalled: bool,
     /// Something may be due of a topic, or of an incoming stream, since these were looked at last;
     topics_changed: bool,
     streams_changed: bool,
@@ -128,14 +128,14 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     /// How many incoming streams have ended.
     ends: u64,
     /// The bytes that come next belong to this run.
-    coming: Option<run::Coming>,
+    incoming_run: Option<run::IncomingRun>,
     /// The last that a want, an incoming or an outgoing stream was given.
-    numbers: u32,
+    last_number: u32,
     /// The last of them that was given before this connection.
-    numbers_before: u32,
+    last_number_before: u32,
     /// When the peer was last heard, and when it was last sent something.
-    heard: Duration,
-    spoke: Duration,
+    last_received: Duration,
+    last_sent: Duration,
     /// What a ping is answered with.
     pong: Option<u64>,
     /// The peer has not been told what this side understands.
@@ -144,10 +144,10 @@ pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
 
 /// Whether a topic that was left is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
+pub enum UnsubscribeProgress {
     /// It is.
     Done,
-    /// The peer has to be told. [`Event::Left`] says that it knows.
+    /// The peer has to be told. [`Event::Unsubscribed`] says that it knows.
     Pending,
 }
 
@@ -176,31 +176,31 @@ struct Peer {
 }
 
 /// The longest frame of the link: what a buffer must have room for, beside messages.
-const LONGEST: usize = HEADER_LEN + size_of::<Subscribe>();
+const MAX_CONTROL: usize = HEADER_LEN + size_of::<Subscribe>();
 /// What everything else leaves of a buffer, so that the end can always be said.
-const LAST_WORD: usize = HEADER_LEN + size_of::<Close>();
+const CLOSE_RESERVE: usize = HEADER_LEN + size_of::<Close>();
 /// What messages leave of a buffer for the link's own frames.
-const RESERVE: usize = LAST_WORD + 2 * LONGEST;
+const CONTROL_RESERVE: usize = CLOSE_RESERVE + 2 * MAX_CONTROL;
 /// The shortest part of a message, with all that can travel with it.
-const PART: usize = HEADER_LEN + 96 + 16 + 8;
+const MIN_FRAGMENT: usize = HEADER_LEN + 96 + 16 + 8;
 
 impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// The fewest bytes that a link can be lent.
-    pub const LEAST: usize = {
-        let topic = LONGEST + STREAMS * (HEADER_LEN + size_of::<Resume>());
+    pub const MIN_BUFFER: usize = {
+        let topic = MAX_CONTROL + STREAMS * (HEADER_LEN + size_of::<Resume>());
         // Of the room for messages a part takes at most a half.
-        RESERVE + if topic > 2 * PART { topic } else { 2 * PART }
+        CONTROL_RESERVE + if topic > 2 * MIN_FRAGMENT { topic } else { 2 * MIN_FRAGMENT }
     };
 
     /// A link without a connection, which sends from this buffer. A batch is never longer than the buffer, nor is a
     /// message that does not go in parts, with its frame.
     ///
     /// # Errors
-    /// If the buffer is shorter than [`LEAST`](Link::LEAST), or a setting makes a link useless.
+    /// If the buffer is shorter than [`LEAST`](Link::MIN_BUFFER), or a setting makes a link useless.
     pub fn new(config: Config, buffer: &'b mut [u8]) -> Result<Self, ConfigError> {
         config.check()?;
-        if buffer.len() < Self::LEAST {
-            return Err(ConfigError::Buffer { least: Self::LEAST, found: buffer.len() });
+        if buffer.len() < Self::MIN_BUFFER {
+            return Err(ConfigError::Buffer { least: Self::MIN_BUFFER, found: buffer.len() });
         }
         Ok(Link {
             out: Outbox::new(buffer, config.batching),
@@ -215,22 +215,22 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
                 features: 0,
             },
             config,
-            wants: Table::new(),
-            serves: Table::new(),
+            interests: Table::new(),
+            exports: Table::new(),
             incoming: Table::new(),
             outgoing: Table::new(),
             resumed: Table::new(),
-            owing: false,
+            stalled: false,
             topics_changed: false,
             streams_changed: false,
             confirm_at: None,
             partial: 0,
             ends: 0,
-            coming: None,
-            numbers: 0,
-            numbers_before: 0,
-            heard: Duration::ZERO,
-            spoke: Duration::ZERO,
+            incoming_run: None,
+            last_number: 0,
+            last_number_before: 0,
+            last_received: Duration::ZERO,
+            last_sent: Duration::ZERO,
             pong: None,
             features_due: false,
         })
@@ -240,8 +240,8 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     pub fn open(&mut self, now: Duration) {
         self.lost();
         self.phase = Phase::Greeting(now.saturating_add(self.config.handshake));
-        (self.heard, self.spoke) = (now, now);
-        self.numbers_before = self.numbers;
+        (self.last_received, self.last_sent) = (now, now);
+        self.last_number_before = self.last_number;
         let config = &self.config;
         let keep_alive = u32::try_from(config.keep_alive.as_millis()).unwrap_or(u32::MAX);
         let hello = Hello::new(
@@ -257,21 +257,21 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             self.incoming.iter().count() as u16, // at most `STREAMS`
             config.node,
         );
-        self.say(now, 0, 0, &hello);
+        self.queue_control(now, 0, 0, &hello);
     }
 
     /// The connection is gone. What was wanted is asked for again on the next, and streams go on where they were. All
-    /// [`ServeId`]s and [`OutgoingId`]s are gone, and what was left is left.
+    /// [`ExportId`]s and [`OutgoingId`]s are gone, and what was left is left.
     pub fn lost(&mut self) {
         self.phase = Phase::Down;
         self.out.clear();
         self.pong = None;
         self.features_due = false;
-        self.serves.retain(|_| false);
+        self.exports.retain(|_| false);
         self.outgoing.retain(|_| false);
         self.resumed.retain(|_| false);
-        (self.owing, self.partial, self.confirm_at) = (false, 0, None);
-        self.coming = None;
+        (self.stalled, self.partial, self.confirm_at) = (false, 0, None);
+        self.incoming_run = None;
         for (_, stream) in self.incoming.iter_mut() {
             (stream.remote, stream.open, stream.resuming) = (None, None, false);
             if stream.ended {
@@ -286,7 +286,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// Ends the link and tells the peer why, behind what was taken for sending and what has arrived. Nothing is taken any
     /// more. Without a connection there is nothing to end.
     pub fn close(&mut self, now: Duration, reason: CloseReason) {
-        self.finish(now, LinkError::Ended(reason), reason);
+        self.finish(now, LinkError::LocallyClosed(reason), reason);
     }
 
     /// Whether messages can be sent.
@@ -309,16 +309,17 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// # Errors
     /// [`SendError::Topics`] if there are as many wants as this side has room for, [`SendError::Type`] if the type is 0,
     /// [`SendError::Numbers`] if this link has had so many that it is time for another.
-    pub fn want(&mut self, interest: Interest) -> Result<WantId, SendError> {
+    pub fn subscribe(&mut self, interest: Interest) -> Result<InterestId, SendError> {
         let Interest { topic, type_id, digest, mode, window } = interest;
         if type_id == 0 {
             return Err(SendError::Type);
         }
         let (number, state, window) =
-            (self.number().ok_or(SendError::Numbers)?, WantState::Due, window.max(1));
-        let want = Want { number, topic, type_id, digest, mode, window, state, discarded: 0 };
-        let id = self.wants.put(want).ok_or(SendError::Topics { limit: TOPICS })?;
-        self.numbers = number;
+            (self.next_number().ok_or(SendError::Numbers)?, InterestState::Due, window.max(1));
+        let interest =
+            InterestEntry { number, topic, type_id, digest, mode, window, state, discarded: 0 };
+        let id = self.interests.put(interest).ok_or(SendError::Topics { limit: TOPICS })?;
+        self.last_number = number;
         self.topics_changed = true;
         Ok(id)
     }
@@ -327,25 +328,25 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     ///
     /// # Errors
     /// [`SendError::Gone`] if it is not wanted.
-    pub fn leave(&mut self, want: WantId) -> Result<Leave, SendError> {
+    pub fn unsubscribe(&mut self, interest: InterestId) -> Result<UnsubscribeProgress, SendError> {
         let down = self.phase == Phase::Down;
         self.topics_changed = true;
-        let entry = self.wants.get(want)?;
-        let is_known = self.incoming.iter().any(|(_, stream)| stream.want == want);
+        let entry = self.interests.get(interest)?;
+        let is_known = self.incoming.iter().any(|(_, stream)| stream.interest == interest);
         let state = match entry.state {
             _ if down => None,
-            WantState::Due => is_known.then_some(WantState::DueToLeave),
-            WantState::Asked | WantState::Rejected => Some(WantState::LeaveDue),
+            InterestState::Due => is_known.then_some(InterestState::SubscribeThenUnsubscribeDue),
+            InterestState::Asked | InterestState::Rejected => Some(InterestState::LeaveDue),
             left => Some(left),
         };
         let Some(state) = state else {
-            self.forget(want);
-            return Ok(Leave::Done);
+            self.forget(interest);
+            return Ok(UnsubscribeProgress::Done);
         };
         entry.state = state;
-        let streams = self.incoming.iter_mut().filter(|(_, stream)| stream.want == want);
+        let streams = self.incoming.iter_mut().filter(|(_, stream)| stream.interest == interest);
         streams.for_each(|(_, stream)| stream.leaving = true);
-        Ok(Leave::Pending)
+        Ok(UnsubscribeProgress::Pending)
     }
 
     /// Says that there is room for `count` more messages of a stream.
@@ -379,7 +380,7 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     ) -> Result<(), SendError> {
         let stream = self.incoming.get(stream)?;
         if stream.confirm(now, before) {
-            self.came(now);
+            self.schedule_confirm(now);
         }
         Ok(())
     }
@@ -390,18 +391,18 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
     /// # Errors
     /// [`SendError::Room`] until bytes have been transmitted, [`SendError::Gone`] if the stream is
     /// not known on this connection, [`SendError::Down`] if the link is not up.
-    pub fn ask(&mut self, now: Duration, stream: IncomingId) -> Result<(), SendError> {
+    pub fn signal_demand(&mut self, now: Duration, stream: IncomingId) -> Result<(), SendError> {
         let remote = self.incoming.get(stream)?.remote.ok_or(SendError::Gone)?;
-        if self.is_up() && !self.peer_asks() {
+        if self.is_up() && !self.peer_signals_demand() {
             return Ok(());
         }
-        self.tell(now, remote, 0, &Asks::new([0; 6]))
+        self.send_control(now, remote, 0, &Demand::new([0; 6]))
     }
 
     /// Whether the link is up and the peer says when its readers ask for messages.
     #[must_use]
-    pub fn peer_asks(&self) -> bool {
-        self.peer_names(ASKS)
+    pub fn peer_signals_demand(&self) -> bool {
+        self.peer_names(DEMAND)
     }
 
     /// Whether the link is up and the peer named a feature on this connection.
@@ -412,27 +413,31 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
 
     /// Whether the peer is yet to be told that messages of a stream are confirmed.
     #[must_use]
-    pub fn is_untold(&mut self, stream: IncomingId) -> bool {
+    pub fn has_unsent_confirmation(&mut self, stream: IncomingId) -> bool {
         self.incoming.get(stream).is_ok_and(|stream| stream.unconfirmed.is_some())
     }
 
     /// Nothing that the peer says of this want is told to the caller any more.
-    fn forget(&mut self, want: WantId) {
-        self.wants.remove(want);
-        self.incoming.retain(|stream| stream.want != want);
+    fn forget(&mut self, interest: InterestId) {
+        self.interests.remove(interest);
+        self.incoming.retain(|stream| stream.interest != interest);
     }
 
     /// The connection ends, and with it what was on its way for a want that was left; the others are asked for again.
     fn forget_left(&mut self, place: usize) {
-        let Some((id, want)) = self.wants.at(place) else { return };
-        match want.state {
-            WantState::Leaving | WantState::LeaveDue | WantState::DueToLeave => self.forget(id),
-            WantState::Due | WantState::Asked | WantState::Rejected => want.state = WantState::Due,
+        let Some((id, interest)) = self.interests.at(place) else { return };
+        match interest.state {
+            InterestState::Leaving
+            | InterestState::LeaveDue
+            | InterestState::SubscribeThenUnsubscribeDue => self.forget(id),
+            InterestState::Due | InterestState::Asked | InterestState::Rejected => {
+                interest.state = InterestState::Due
+            }
         }
     }
 
     /// For the next want or stream, which then has used it; none is used twice.
-    fn number(&self) -> Option<u32> {
-        self.numbers.checked_add(1)
+    fn next_number(&self) -> Option<u32> {
+        self.last_number.checked_add(1)
     }
 }

@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 use super::config::Batching;
-use super::{Lent, OutgoingId, Parts};
+use super::{OutgoingId, RunBytes, Transmit};
 
 #[derive(Debug)]
 pub(super) struct Outbox<'b> {
@@ -21,7 +21,7 @@ pub(super) struct Outbox<'b> {
     /// It goes as soon as it can.
     due: bool,
     /// How many of the bytes the caller was given to write.
-    shown: usize,
+    offered: usize,
     /// Where the last part of a message ends, if some of it may still be there.
     part: usize,
     /// A run whose bytes are not all out.
@@ -31,11 +31,11 @@ pub(super) struct Outbox<'b> {
 /// A run between the bytes of the buffer.
 #[derive(Debug)]
 struct Run {
-    lent: Lent,
+    lent: RunBytes,
     /// Where in the buffer its bytes belong: its header ends there.
     at: usize,
     /// The peer discards it, and the caller need not keep its bytes: any others go in their place.
-    is_void: bool,
+    is_discarded: bool,
 }
 
 /// What goes in place of bytes that the peer discards.
@@ -51,7 +51,7 @@ impl<'b> Outbox<'b> {
             count: 0,
             begun: None,
             due: false,
-            shown: 0,
+            offered: 0,
             part: 0,
             run: None,
         }
@@ -75,21 +75,21 @@ impl<'b> Outbox<'b> {
     }
 
     /// Behind what is in the buffer come bytes of the caller's, as soon as they can.
-    pub(super) fn lend(&mut self, lent: Lent) {
-        self.run = Some(Run { lent, at: self.end, is_void: false });
+    pub(super) fn lend(&mut self, lent: RunBytes) {
+        self.run = Some(Run { lent, at: self.end, is_discarded: false });
         self.due = true;
     }
 
     /// The first message of a stream that belongs to a run and is not all out.
-    pub(super) fn not_out(&self, stream: OutgoingId) -> Option<u64> {
+    pub(super) fn first_untransmitted(&self, stream: OutgoingId) -> Option<u64> {
         let lent = self.run.as_ref().map(|run| run.lent).filter(|lent| lent.stream == stream)?;
         Some(lent.first + (lent.offset / lent.shape.stride as usize) as u64)
     }
 
     /// The peer discards the run that is on its way out, if it is of such a stream.
-    pub(super) fn void_run(&mut self, is_discarded: impl FnOnce(OutgoingId) -> bool) {
+    pub(super) fn discard_run(&mut self, is_discarded: impl FnOnce(OutgoingId) -> bool) {
         if let Some(run) = &mut self.run {
-            run.is_void = run.is_void || is_discarded(run.lent.stream);
+            run.is_discarded = run.is_discarded || is_discarded(run.lent.stream);
         }
     }
 
@@ -119,7 +119,7 @@ impl<'b> Outbox<'b> {
     }
 
     /// As `append`, for part of a message.
-    pub(super) fn append_part(
+    pub(super) fn append_fragment(
         &mut self,
         now: Duration,
         length: usize,
@@ -131,7 +131,7 @@ impl<'b> Outbox<'b> {
     }
 
     /// Whether part of a message is not out yet.
-    pub(super) fn has_part(&self) -> bool {
+    pub(super) fn has_fragment(&self) -> bool {
         self.part > self.start
     }
 
@@ -156,12 +156,12 @@ impl<'b> Outbox<'b> {
     }
 
     /// What is there goes as soon as it can.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn flush(&mut self) {
         self.due = !self.is_empty();
     }
 
     /// The bytes that are due, if any.
-    pub(super) fn due(&mut self, now: Duration) -> Option<Parts<'_>> {
+    pub(super) fn due(&mut self, now: Duration) -> Option<Transmit<'_>> {
         if self.is_empty() {
             return None;
         }
@@ -171,18 +171,18 @@ impl<'b> Outbox<'b> {
         // Once begun it goes to its end: what came meanwhile goes with it.
         self.due = true;
         let Some(run) = &self.run else {
-            self.shown = self.end - self.start;
+            self.offered = self.end - self.start;
             let bytes = self.buffer.get(self.start..self.end)?;
-            return Some(Parts { bytes, lent: None });
+            return Some(Transmit { bytes, run: None });
         };
         let before = run.at - self.start;
-        let (bytes, lent) = match (run.is_void, before) {
+        let (bytes, lent) = match (run.is_discarded, before) {
             (true, 0) => (VOID.get(..run.lent.length.min(VOID.len()))?, None),
             (true, _) => (self.buffer.get(self.start..run.at)?, None),
             (false, _) => (self.buffer.get(self.start..run.at)?, Some(run.lent)),
         };
-        self.shown = bytes.len() + lent.map_or(0, |lent| lent.length);
-        Some(Parts { bytes, lent })
+        self.offered = bytes.len() + lent.map_or(0, |lent| lent.length);
+        Some(Transmit { bytes, run: lent })
     }
 
     /// When the batch will be due if nothing more comes. `None` also if it is due already: then it waits for the
@@ -195,8 +195,8 @@ impl<'b> Outbox<'b> {
     /// `count` of the bytes that were given to the caller are out. Returns how many of them can be:
     /// a write of the previous connection takes none of this one's.
     pub(super) fn sent(&mut self, count: usize) -> usize {
-        let count = count.min(self.shown);
-        self.shown -= count;
+        let count = count.min(self.offered);
+        self.offered -= count;
         let Some(run) = &mut self.run else {
             self.start += count;
             if self.start == self.end {
@@ -218,7 +218,7 @@ impl<'b> Outbox<'b> {
     }
 
     pub(super) fn clear(&mut self) {
-        (self.start, self.end, self.shown, self.part) = (0, 0, 0, 0);
+        (self.start, self.end, self.offered, self.part) = (0, 0, 0, 0);
         (self.count, self.begun, self.due) = (0, None, false);
         self.run = None;
     }

@@ -9,16 +9,16 @@ use super::control::{
     Accept, Close, FEATURES, Features, Left, Name, Ping, Pong, Reject, Resume, Subscribe,
     Unsubscribe, Window,
 };
-use super::entries::{Incoming, ServeState, Want, WantState};
+use super::entries::{ExportState, Incoming, InterestEntry, InterestState};
 use super::outbox::Outbox;
-use super::{CloseReason, LAST_WORD, LONGEST, Link, LinkError, Phase, SendError};
+use super::{CLOSE_RESERVE, CloseReason, Link, LinkError, MAX_CONTROL, Phase, SendError};
 use crate::envelope::Envelope;
 use crate::frame::{HEADER_LEN, frame_len, write_frame};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// The sender has nothing more to send for now: what it sent goes at once.
     pub fn flush(&mut self) {
-        self.out.hurry();
+        self.out.flush();
     }
 
     /// Whether a batch had better be written before more is sent: it is full or hurried, and none of it is out. What the
@@ -30,7 +30,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// From now on batches are closed so.
-    pub fn batch(&mut self, batching: Batching) {
+    pub fn set_batching(&mut self, batching: Batching) {
         self.out.batching = batching;
     }
 
@@ -50,16 +50,16 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// The bytes that are to be written now, if any. Where a [run](Link::send_run) comes next, these are the bytes before
-    /// it, which may be none: see [`poll_parts`](Link::poll_parts).
+    /// it, which may be none: see [`poll_vectored`](Link::poll_vectored).
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
-        self.poll_parts(now).map(|parts| parts.bytes)
+        self.poll_vectored(now).map(|parts| parts.bytes)
     }
 
     /// Reports that `count` bytes are written of those that [`poll_transmit`](Link::poll_transmit)
-    /// or [`poll_parts`](Link::poll_parts) returned on this connection.
+    /// or [`poll_vectored`](Link::poll_vectored) returned on this connection.
     pub fn transmitted(&mut self, now: Duration, count: usize) {
         if self.out.sent(count) > 0 {
-            self.spoke = now;
+            self.last_sent = now;
         }
     }
 
@@ -71,12 +71,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             Phase::Down | Phase::Over(_) => None,
             Phase::Greeting(deadline) => Some(deadline),
             Phase::Up => {
-                let silent = self.heard.saturating_add(self.config.silence);
-                Some(silent.min(self.spoke.saturating_add(self.config.keep_alive)))
+                let silent = self.last_received.saturating_add(self.config.silence);
+                Some(silent.min(self.last_sent.saturating_add(self.config.keep_alive)))
             }
         };
         // Without room for it, it waits for the connection and not for the time.
-        let room = self.out.room() >= LAST_WORD + LONGEST;
+        let room = self.out.room() >= CLOSE_RESERVE + MAX_CONTROL;
         let confirm = self.confirm_at.filter(|_| room && self.is_up());
         alive.into_iter().chain(self.out.deadline()).chain(confirm).min()
     }
@@ -91,18 +91,18 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 let error = LinkError::Handshake { deadline: self.config.handshake };
                 Err(self.finish(now, error, CloseReason::Timeout))
             }
-            Phase::Up if now >= self.heard.saturating_add(self.config.silence) => {
+            Phase::Up if now >= self.last_received.saturating_add(self.config.silence) => {
                 let error = LinkError::Silent { limit: self.config.silence };
                 Err(self.finish(now, error, CloseReason::Timeout))
             }
             Phase::Up => {
                 // Bytes that wait for the peer are a sign of life, if they ever get there.
-                if now >= self.spoke.saturating_add(self.config.keep_alive) {
+                if now >= self.last_sent.saturating_add(self.config.keep_alive) {
                     if self.out.is_empty() {
-                        self.say(now, 0, 0, &Ping::new([0; 6], 0));
+                        self.queue_control(now, 0, 0, &Ping::new([0; 6], 0));
                     }
-                    self.out.hurry();
-                    self.spoke = now;
+                    self.out.flush();
+                    self.last_sent = now;
                 }
                 Ok(())
             }
@@ -113,43 +113,49 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// Puts what is to be said into the buffer, as far as there is room. It costs next to nothing where nothing can be due:
     /// it comes before each write.
     #[inline]
-    pub(super) fn fill(&mut self, now: Duration) {
+    pub(super) fn queue_due(&mut self, now: Duration) {
         let streams = self.streams_changed || self.confirm_at.is_some_and(|at| now >= at);
-        if (self.topics_changed || streams || self.owing) && self.is_up() {
-            self.fill_up(now);
+        if (self.topics_changed || streams || self.stalled) && self.is_up() {
+            self.queue_due_slow(now);
         }
     }
 
-    fn fill_up(&mut self, now: Duration) {
-        let owed = core::mem::take(&mut self.owing);
-        self.owing |= !self.say_features(now);
+    fn queue_due_slow(&mut self, now: Duration) {
+        let owed = core::mem::take(&mut self.stalled);
+        self.stalled |= !self.queue_features(now);
         if let Some(token) = self.pong {
-            let said = self.say(now, 0, 0, &Pong::new([0; 6], token));
+            let said = self.queue_control(now, 0, 0, &Pong::new([0; 6], token));
             self.pong = self.pong.filter(|_| !said);
-            self.owing |= !said;
+            self.stalled |= !said;
         }
         if core::mem::take(&mut self.topics_changed) || owed {
             // What was left goes before what is wanted instead, so that no topic is subscribed to twice.
             for is_left in [true, false] {
                 for place in 0..TOPICS {
-                    self.owing |= !self.fill_want(now, place, is_left);
+                    self.stalled |= !self.queue_interest(now, place, is_left);
                 }
             }
             for place in 0..TOPICS {
-                self.owing |= !self.fill_serve(now, place);
+                self.stalled |= !self.queue_export(now, place);
             }
         }
         let confirm = self.config.confirm;
-        self.say_windows(now, |stream| stream.is_due(now, confirm));
+        self.queue_windows(now, |stream| stream.is_due(now, confirm));
     }
 
     /// Says of streams how far they are and what may come.
-    fn say_windows(&mut self, now: Duration, is_due: impl Fn(&Incoming) -> bool) {
-        let Link { incoming, out, owing, ends, .. } = self;
+    fn queue_windows(&mut self, now: Duration, is_due: impl Fn(&Incoming) -> bool) {
+        let Link { incoming, out, stalled, ends, .. } = self;
         for (_, stream) in incoming.iter_mut() {
             let Some(remote) = stream.remote.filter(|_| is_due(stream)) else { continue };
             if stream.ended && stream.next == stream.confirmed
-                || say(out, now, remote, stream.done, &Window::new([0; 6], stream.granted))
+                || queue_control(
+                    out,
+                    now,
+                    remote,
+                    stream.done,
+                    &Window::new([0; 6], stream.granted),
+                )
             {
                 stream.told = stream.granted;
                 stream.confirmed = stream.done;
@@ -158,7 +164,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                     stream.finish(ends);
                 }
             } else {
-                *owing = true;
+                *stalled = true;
             }
         }
         let live = incoming.iter().filter(|(_, stream)| stream.remote.is_some());
@@ -168,90 +174,91 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// Says what is to be said of a want that was left, or of one that was not. False if something had no room.
-    fn fill_want(&mut self, now: Duration, place: usize, is_left: bool) -> bool {
-        let Some((_, want)) = self.wants.at(place).filter(|(_, want)| want.is_left() == is_left)
+    fn queue_interest(&mut self, now: Duration, place: usize, is_left: bool) -> bool {
+        let Some((_, interest)) =
+            self.interests.at(place).filter(|(_, interest)| interest.is_left() == is_left)
         else {
             return true;
         };
-        if want.is_due() && !self.may_ask() {
+        if interest.is_due() && !self.peer_has_topic_room() {
             return true;
         }
-        let Link { wants, incoming, out, .. } = self;
-        let Some((id, want)) = wants.at(place) else { return true };
-        if want.is_due() {
-            let resumes = incoming.iter().filter(|(_, stream)| stream.want == id).count();
-            let needed = LONGEST + resumes * (HEADER_LEN + size_of::<Resume>());
-            if out.room() < LAST_WORD + needed {
+        let Link { interests, incoming, out, .. } = self;
+        let Some((id, interest)) = interests.at(place) else { return true };
+        if interest.is_due() {
+            let resumes = incoming.iter().filter(|(_, stream)| stream.interest == id).count();
+            let needed = MAX_CONTROL + resumes * (HEADER_LEN + size_of::<Resume>());
+            if out.room() < CLOSE_RESERVE + needed {
                 return false;
             }
-            let Want { type_id, number, digest, mode, window, topic, .. } = *want;
+            let InterestEntry { type_id, number, digest, mode, window, topic, .. } = *interest;
             let resumes = resumes as u16; // at most `STREAMS`
             let subscribe =
                 Subscribe::new(type_id, number, digest.0, mode.code(), 0, resumes, window, topic);
-            say(out, now, 0, 0, &subscribe);
-            for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.want == id) {
-                say(out, now, 0, 0, &Resume::new(0, number, stream.epoch, stream.next));
+            queue_control(out, now, 0, 0, &subscribe);
+            for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.interest == id) {
+                queue_control(out, now, 0, 0, &Resume::new(0, number, stream.epoch, stream.next));
                 stream.resuming = true;
             }
-            want.state = if is_left { WantState::LeaveDue } else { WantState::Asked };
+            interest.state = if is_left { InterestState::LeaveDue } else { InterestState::Asked };
         }
-        if want.state == WantState::LeaveDue {
-            if !say(out, now, 0, 0, &Unsubscribe::new(0, want.number)) {
+        if interest.state == InterestState::LeaveDue {
+            if !queue_control(out, now, 0, 0, &Unsubscribe::new(0, interest.number)) {
                 return false;
             }
-            want.state = WantState::Leaving;
+            interest.state = InterestState::Leaving;
         }
         true
     }
 
     /// Whether the peer serves one more topic.
-    fn may_ask(&self) -> bool {
-        let asked = self.wants.iter().filter(|(_, want)| !want.is_due());
+    fn peer_has_topic_room(&self) -> bool {
+        let asked = self.interests.iter().filter(|(_, interest)| !interest.is_due());
         asked.count() < self.peer.topics
     }
 
     /// False if something had no room.
-    fn fill_serve(&mut self, now: Duration, place: usize) -> bool {
-        let Link { serves, out, .. } = self;
-        let Some((id, serve)) = serves.at(place) else { return true };
-        let number = serve.number;
-        match serve.state {
-            ServeState::AcceptDue => {
-                if !say(out, now, 0, 0, &Accept::new(0, number)) {
+    fn queue_export(&mut self, now: Duration, place: usize) -> bool {
+        let Link { exports, out, .. } = self;
+        let Some((id, export)) = exports.at(place) else { return true };
+        let number = export.number;
+        match export.state {
+            ExportState::AcceptDue => {
+                if !queue_control(out, now, 0, 0, &Accept::new(0, number)) {
                     return false;
                 }
-                serve.state = ServeState::Accepted;
+                export.state = ExportState::Accepted;
             }
-            ServeState::RejectDue(..) | ServeState::LeaveDue => {
-                let said = match serve.state {
-                    ServeState::RejectDue(reason, digest) => {
-                        say(out, now, 0, 0, &Reject::new(reason.code(), number, digest.0))
+            ExportState::RejectDue(..) | ExportState::LeaveDue => {
+                let said = match export.state {
+                    ExportState::RejectDue(reason, digest) => {
+                        queue_control(out, now, 0, 0, &Reject::new(reason.code(), number, digest.0))
                     }
-                    _ => say(out, now, 0, 0, &Left::new(0, number)),
+                    _ => queue_control(out, now, 0, 0, &Left::new(0, number)),
                 };
                 if !said {
                     return false;
                 }
-                serve.state = ServeState::Rejected;
-                if serve.resumes == 0 {
-                    serves.remove(id);
+                export.state = ExportState::Rejected;
+                if export.resumes == 0 {
+                    exports.remove(id);
                 }
             }
-            ServeState::Open | ServeState::Accepted | ServeState::Rejected => {}
+            ExportState::Open | ExportState::Accepted | ExportState::Rejected => {}
         }
         true
     }
 
     /// Right behind hello: what follows may depend on it. False if there was no room.
-    fn say_features(&mut self, now: Duration) -> bool {
+    fn queue_features(&mut self, now: Duration) -> bool {
         if self.features_due {
-            self.features_due = !self.say(now, 0, 0, &Features::new(0, FEATURES));
+            self.features_due = !self.queue_control(now, 0, 0, &Features::new(0, FEATURES));
         }
         !self.features_due
     }
 
     /// As `say`, for what the caller asked for.
-    pub(super) fn tell(
+    pub(super) fn send_control(
         &mut self,
         now: Duration,
         stream: u32,
@@ -261,20 +268,20 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if self.phase != Phase::Up {
             return Err(SendError::Down);
         }
-        if self.say_features(now) && self.say(now, stream, sequence, frame) {
+        if self.queue_features(now) && self.queue_control(now, stream, sequence, frame) {
             return Ok(());
         }
-        Err(SendError::Room { needed: LONGEST, capacity: self.out.capacity() })
+        Err(SendError::Room { needed: MAX_CONTROL, capacity: self.out.capacity() })
     }
 
-    pub(super) fn say(
+    pub(super) fn queue_control(
         &mut self,
         now: Duration,
         stream: u32,
         sequence: u64,
         frame: &(impl IntoBytes + Immutable),
     ) -> bool {
-        say(&mut self.out, now, stream, sequence, frame)
+        queue_control(&mut self.out, now, stream, sequence, frame)
     }
 
     /// Ends the link, and tells the peer what is confirmed and why this is the end.
@@ -285,7 +292,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         reason: CloseReason,
     ) -> LinkError {
         if matches!(self.phase, Phase::Greeting(_) | Phase::Up) {
-            self.say_windows(now, |stream| stream.done != stream.confirmed);
+            self.queue_windows(now, |stream| stream.done != stream.confirmed);
             let close = Close::new(reason.code(), 0, Name::new());
             append(&mut self.out, now, 0, 0, &close, 0);
             self.phase = Phase::Over(error);
@@ -295,14 +302,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
 }
 
 /// Appends a frame of the link, which goes as soon as it can; false if there is no room.
-fn say(
+fn queue_control(
     out: &mut Outbox<'_>,
     now: Duration,
     stream: u32,
     sequence: u64,
     frame: &(impl IntoBytes + Immutable),
 ) -> bool {
-    append(out, now, stream, sequence, frame, LAST_WORD)
+    append(out, now, stream, sequence, frame, CLOSE_RESERVE)
 }
 
 fn append(
@@ -323,6 +330,6 @@ fn append(
         // At most some hundred bytes, for which there is room.
         _ = write_frame(place, &envelope, payload.len() as u16, payload);
     });
-    out.hurry();
+    out.flush();
     said
 }

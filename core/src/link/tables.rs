@@ -5,7 +5,7 @@
 //! that was handed out names its entry for as long as it is there, and nothing afterwards.
 
 use super::SendError;
-use super::entries::{Incoming, Outgoing, Resumed, Serve, Want};
+use super::entries::{ExportEntry, Incoming, InterestEntry, Outgoing, PendingResume};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
@@ -38,9 +38,9 @@ macro_rules! ids {
 
 ids! {
     /// A topic that this side wants.
-    WantId
+    InterestId
     /// A topic that the peer wants.
-    ServeId
+    ExportId
     /// A stream that comes from the peer.
     IncomingId
     /// A stream that goes to the peer.
@@ -192,13 +192,13 @@ macro_rules! entries {
 }
 
 entries! {
-    Want => WantId
-    Serve => ServeId
+    InterestEntry => InterestId
+    ExportEntry => ExportId
     Incoming => IncomingId
     Outgoing => OutgoingId
 }
 
-impl Entry for Resumed {
+impl Entry for PendingResume {
     type Id = u16;
 
     fn number(&self) -> u32 {

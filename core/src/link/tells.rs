@@ -3,51 +3,54 @@
 use core::time::Duration;
 
 use super::control::{self, text};
-use super::entries::{Incoming, Want, WantState};
-use super::{Event, FragmentError, IncomingId, Link, LinkError, RejectReason, WantId};
+use super::entries::{Incoming, InterestEntry, InterestState};
+use super::{Event, FragmentError, IncomingId, InterestId, Link, LinkError, RejectReason};
 use crate::descriptor::Digest;
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    pub(super) fn left<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
-        let (want, entry) = self.asked(number)?;
-        if entry.state != WantState::Leaving {
+    pub(super) fn on_left<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
+        let (interest, entry) = self.sent_interest(number)?;
+        if entry.state != InterestState::Leaving {
             return Err(LinkError::Subscription { number });
         }
         let discarded = entry.discarded;
-        self.forget(want);
-        Ok(Some(Event::Left { want, discarded }))
+        self.forget(interest);
+        Ok(Some(Event::Unsubscribed { interest, discarded }))
     }
 
-    pub(super) fn accepted<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
-        let (want, entry) = self.asked(number)?;
+    pub(super) fn on_accept<'a>(&mut self, number: u32) -> Result<Option<Event<'a>>, LinkError> {
+        let (interest, entry) = self.sent_interest(number)?;
         let state = entry.state;
-        Ok((state == WantState::Asked).then_some(Event::Accepted { want }))
+        Ok((state == InterestState::Asked).then_some(Event::Accepted { interest }))
     }
 
-    pub(super) fn rejected<'a>(
+    pub(super) fn on_reject<'a>(
         &mut self,
         reject: &control::Reject,
     ) -> Result<Option<Event<'a>>, LinkError> {
-        let (want, entry) = self.asked(reject.subscription.get())?;
+        let (interest, entry) = self.sent_interest(reject.subscription.get())?;
         let (state, discarded) = (entry.state, entry.discarded);
-        if state == WantState::Asked {
-            entry.state = WantState::Rejected;
+        if state == InterestState::Asked {
+            entry.state = InterestState::Rejected;
         }
-        self.incoming.retain(|stream| stream.want != want);
+        self.incoming.retain(|stream| stream.interest != interest);
         match state {
-            WantState::LeaveDue => {
-                self.forget(want);
-                return Ok(Some(Event::Left { want, discarded }));
+            InterestState::LeaveDue => {
+                self.forget(interest);
+                return Ok(Some(Event::Unsubscribed { interest, discarded }));
             }
             // The peer answers what it was told meanwhile, too.
-            WantState::Leaving => return Ok(None),
-            WantState::Due | WantState::DueToLeave | WantState::Asked | WantState::Rejected => {}
+            InterestState::Leaving => return Ok(None),
+            InterestState::Due
+            | InterestState::SubscribeThenUnsubscribeDue
+            | InterestState::Asked
+            | InterestState::Rejected => {}
         }
         let (reason, digest) = (RejectReason::of(reject.reason.get()), Digest(reject.digest));
-        Ok(Some(Event::Rejected { want, reason, digest }))
+        Ok(Some(Event::Rejected { interest, reason, digest }))
     }
 
-    pub(super) fn stream<'a>(
+    pub(super) fn on_stream<'a>(
         &mut self,
         remote: u32,
         first: u64,
@@ -55,21 +58,21 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     ) -> Result<Option<Event<'a>>, LinkError> {
         let publisher = text(&stream.publisher)?;
         let epoch = stream.epoch.get();
-        let (want, entry) = self.asked(stream.subscription.get())?;
-        let Want { type_id, window, state, .. } = *entry;
+        let (interest, entry) = self.sent_interest(stream.subscription.get())?;
+        let InterestEntry { type_id, window, state, .. } = *entry;
         if self.incoming.find(|known| known.remote == Some(remote)).is_some() {
             return Err(LinkError::SecondStream { number: remote });
         }
-        if state == WantState::Rejected {
+        if state == InterestState::Rejected {
             return Err(LinkError::Subscription { number: stream.subscription.get() });
         }
-        let leaving = state != WantState::Asked;
+        let leaving = state != InterestState::Asked;
         let keeps = stream.keeps.get();
         if first == u64::MAX {
             return Err(LinkError::Sequence { stream: remote, expected: first - 1, found: first });
         }
         if let Some((id, known)) =
-            self.incoming.find(|known| known.want == want && known.epoch == epoch)
+            self.incoming.find(|known| known.interest == interest && known.epoch == epoch)
         {
             if known.remote.is_some() {
                 return Err(LinkError::SecondStream { number: remote });
@@ -87,19 +90,19 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             let leaving = leaving || known.over;
             (known.leaving, known.keeps) = (leaving, keeps);
             let resumed = Some(missed);
-            let event = Event::Stream { stream: id, want, publisher, epoch, first, resumed };
+            let event = Event::Stream { stream: id, interest, publisher, epoch, first, resumed };
             return Ok((!leaving).then_some(event));
         }
-        let number = self.number().ok_or(LinkError::Numbers)?;
+        let number = self.next_number().ok_or(LinkError::Numbers)?;
         let confirms = self.config.confirms;
-        let mut entry = Incoming::new(number, want, type_id, epoch, window, confirms);
+        let mut entry = Incoming::new(number, interest, type_id, epoch, window, confirms);
         entry.begin(remote, first);
         (entry.leaving, entry.keeps) = (leaving, keeps);
         let Some(id) = self.put(entry) else {
-            return Err(LinkError::Many { limit: STREAMS });
+            return Err(LinkError::TooMany { limit: STREAMS });
         };
-        self.numbers = number;
-        let event = Event::Stream { stream: id, want, publisher, epoch, first, resumed: None };
+        self.last_number = number;
+        let event = Event::Stream { stream: id, interest, publisher, epoch, first, resumed: None };
         Ok((!leaving).then_some(event))
     }
 
@@ -114,15 +117,16 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.incoming.put(stream)
     }
 
-    pub(super) fn stream_gone<'a>(
+    pub(super) fn on_gone<'a>(
         &mut self,
         gone: &control::Gone,
     ) -> Result<Option<Event<'a>>, LinkError> {
-        let (want, entry) = self.asked(gone.subscription.get())?;
-        let left = entry.state != WantState::Asked;
+        let (interest, entry) = self.sent_interest(gone.subscription.get())?;
+        let left = entry.state != InterestState::Asked;
         let epoch = gone.epoch.get();
-        let known =
-            |known: &Incoming| known.want == want && known.epoch == epoch && known.remote.is_none();
+        let known = |known: &Incoming| {
+            known.interest == interest && known.epoch == epoch && known.remote.is_none()
+        };
         let Some((stream, known)) = self.incoming.find(known) else {
             return Err(LinkError::Stream { number: 0 });
         };
@@ -131,14 +135,14 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok((!told).then_some(Event::Gone { stream }))
     }
 
-    pub(super) fn gap<'a>(
+    pub(super) fn on_gap<'a>(
         &mut self,
         now: Duration,
         number: u32,
         sequence: u64,
         gap: &control::Gap,
     ) -> Result<Option<Event<'a>>, LinkError> {
-        let (id, stream) = self.live(number)?;
+        let (id, stream) = self.live_stream(number)?;
         let missed = gap.missed.get();
         let next = stream.next.checked_add(missed).filter(|next| *next < u64::MAX);
         if next != Some(sequence) || missed == 0 {
@@ -155,17 +159,17 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             missed,
             reason: gap.reason.get(),
         });
-        self.came(now);
+        self.schedule_confirm(now);
         Ok(event)
     }
 
-    pub(super) fn stream_end<'a>(
+    pub(super) fn on_end<'a>(
         &mut self,
         number: u32,
         sequence: u64,
     ) -> Result<Option<Event<'a>>, LinkError> {
         let mut ends = self.ends;
-        let (id, stream) = self.live(number)?;
+        let (id, stream) = self.live_stream(number)?;
         if sequence != stream.next {
             return Err(LinkError::Sequence {
                 stream: number,
@@ -187,15 +191,21 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     /// A stream that has begun on this connection and has not ended.
-    pub(super) fn live(&mut self, number: u32) -> Result<(IncomingId, &mut Incoming), LinkError> {
+    pub(super) fn live_stream(
+        &mut self,
+        number: u32,
+    ) -> Result<(IncomingId, &mut Incoming), LinkError> {
         let found = self.incoming.find(|stream| stream.is_live(number));
         found.ok_or(LinkError::Stream { number })
     }
 
     /// A want that the peer knows of.
-    pub(super) fn asked(&mut self, number: u32) -> Result<(WantId, &mut Want), LinkError> {
-        match self.wants.numbered(number) {
-            Some((id, want)) if !want.is_due() => Ok((id, want)),
+    pub(super) fn sent_interest(
+        &mut self,
+        number: u32,
+    ) -> Result<(InterestId, &mut InterestEntry), LinkError> {
+        match self.interests.numbered(number) {
+            Some((id, interest)) if !interest.is_due() => Ok((id, interest)),
             _ => Err(LinkError::Subscription { number }),
         }
     }

@@ -36,25 +36,25 @@ fn numbers_are_not_used_again_when_there_are_no_more() {
     let mut writer = TestLink::new(config(), &mut left).unwrap();
     let mut reader = TestLink::new(config(), &mut right).unwrap();
     let topic = Name::truncated("topic");
-    let (type_id, digest, mode, window) = (1, Digest([0; 16]), Mode::Gating, 4);
+    let (type_id, digest, mode, window) = (1, Digest([0; 16]), ReaderMode::Gating, 4);
     let interest = Interest { topic, type_id, digest, mode, window };
-    reader.numbers = u32::MAX - 1;
-    reader.want(interest).unwrap();
-    assert_eq!(reader.want(interest), Err(SendError::Numbers));
+    reader.last_number = u32::MAX - 1;
+    reader.subscribe(interest).unwrap();
+    assert_eq!(reader.subscribe(interest), Err(SendError::Numbers));
 
     writer.open(now);
     reader.open(now);
     carry(&mut writer, &mut reader, |_| {});
     let mut asked = None;
     carry(&mut reader, &mut writer, |event| {
-        if let Event::Wanted { serve, .. } = event {
-            asked = Some(serve);
+        if let Event::Subscribe { export, .. } = event {
+            asked = Some(export);
         }
     });
-    writer.numbers = u32::MAX - 1;
-    let serve = asked.unwrap();
-    writer.offer(now, serve, topic, 5, 0, 64).unwrap();
-    assert_eq!(writer.offer(now, serve, topic, 6, 0, 64), Err(SendError::Numbers));
+    writer.last_number = u32::MAX - 1;
+    let export = asked.unwrap();
+    writer.open_stream(now, export, topic, 5, 0, 64).unwrap();
+    assert_eq!(writer.open_stream(now, export, topic, 6, 0, 64), Err(SendError::Numbers));
     carry(&mut writer, &mut reader, |event| assert!(!matches!(event, Event::Stream { .. })));
     assert_eq!(reader.ended(), Some(LinkError::Numbers));
 }

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use super::control::{End, Gap, Gone, Stream};
-use super::entries::{Outgoing, Serve, ServeState};
-use super::{Link, Name, OutgoingId, RESERVE, RejectReason, SendError, ServeId};
+use super::entries::{ExportEntry, ExportState, Outgoing};
+use super::{CONTROL_RESERVE, ExportId, Link, Name, OutgoingId, RejectReason, SendError};
 use crate::descriptor::Digest;
 use crate::envelope::Envelope;
 use crate::frame::{head_len, write_frame};
@@ -14,10 +14,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     ///
     /// # Errors
     /// [`SendError::Gone`] if the peer does not want it any more.
-    pub fn accept(&mut self, serve: ServeId) -> Result<(), SendError> {
-        match self.serves.get(serve)? {
+    pub fn accept(&mut self, export: ExportId) -> Result<(), SendError> {
+        match self.exports.get(export)? {
             entry if !is_open(entry.state) => return Err(SendError::Gone),
-            entry if entry.state == ServeState::Open => entry.state = ServeState::AcceptDue,
+            entry if entry.state == ExportState::Open => entry.state = ExportState::AcceptDue,
             _ => {}
         }
         self.topics_changed = true;
@@ -31,17 +31,17 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// [`SendError::Gone`] if the peer does not want it any more.
     pub fn reject(
         &mut self,
-        serve: ServeId,
+        export: ExportId,
         reason: RejectReason,
         digest: Digest,
     ) -> Result<(), SendError> {
-        let entry = self.serves.get(serve)?;
+        let entry = self.exports.get(export)?;
         if !is_open(entry.state) {
             return Err(SendError::Gone);
         }
-        entry.state = ServeState::RejectDue(reason, digest);
+        entry.state = ExportState::RejectDue(reason, digest);
         self.topics_changed = true;
-        self.forget_serve(serve);
+        self.forget_export(export);
         Ok(())
     }
 
@@ -54,10 +54,10 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// [`SendError::Gone`] if the peer does not want it any more, [`SendError::Streams`] if it takes no further stream
     /// while those that it wants to go on with are not answered, [`SendError::Exhausted`] if `first` is the last sequence
     /// of all, [`SendError::Numbers`] as [`want`](Link::want), [`SendError::Room`] as [`send`](Link::send).
-    pub fn offer(
+    pub fn open_stream(
         &mut self,
         now: Duration,
-        serve: ServeId,
+        export: ExportId,
         publisher: Name,
         epoch: u64,
         first: u64,
@@ -66,28 +66,31 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if first == u64::MAX {
             return Err(SendError::Exhausted);
         }
-        self.accept(serve)?;
-        let known = self.resumed.find(|entry| entry.serve == serve && entry.epoch == epoch);
+        self.accept(export)?;
+        let known = self.resumed.find(|entry| entry.export == export && entry.epoch == epoch);
         let known = known.map(|(id, _)| id);
         let limit = STREAMS.min(self.peer.streams);
         // What it will name yet has a place there already.
-        let taken = self.outgoing.iter().count() + self.resumed.iter().count() + self.peer.known;
-        if known.is_none() && taken >= limit {
+        let confirmed =
+            self.outgoing.iter().count() + self.resumed.iter().count() + self.peer.known;
+        if known.is_none() && confirmed >= limit {
             return Err(SendError::Streams { limit });
         }
-        self.fill(now);
-        let Serve { type_id, window, number: subscription, .. } = *self.serves.get(serve)?;
-        let number = self.number().ok_or(SendError::Numbers)?;
+        self.queue_due(now);
+        let ExportEntry { type_id, window, number: subscription, .. } =
+            *self.exports.get(export)?;
+        let number = self.next_number().ok_or(SendError::Numbers)?;
         let stream = Stream::new(0, subscription, epoch, keeps, 0, publisher);
-        self.tell(now, number, first, &stream)?;
-        self.numbers = number;
+        self.send_control(now, number, first, &stream)?;
+        self.last_number = number;
         // A stream that goes on has what room its reader has left, and is told how much that is.
         let granted = if known.is_some() { 0 } else { u64::from(window) };
         known.into_iter().for_each(|id| self.resumed.remove(id));
         // Its place is free again when its reader has said what is confirmed, which it says at once.
-        let taken = if known.is_some() { first.saturating_sub(1) } else { first };
+        let confirmed = if known.is_some() { first.saturating_sub(1) } else { first };
         let (next, sent, ended, open) = (first, 0, false, None);
-        let stream = Outgoing { number, serve, type_id, next, taken, granted, sent, ended, open };
+        let stream =
+            Outgoing { number, export, type_id, next, confirmed, granted, sent, ended, open };
         self.outgoing.put(stream).ok_or(SendError::Streams { limit })
     }
 
@@ -98,7 +101,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// [`SendError::Gone`] if there is no such stream.
     pub fn unconfirmed_from(&mut self, stream: OutgoingId, sequence: u64) -> Result<(), SendError> {
         let stream = self.outgoing.get(stream)?;
-        stream.taken = stream.taken.min(sequence);
+        stream.confirmed = stream.confirmed.min(sequence);
         Ok(())
     }
 
@@ -107,15 +110,20 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// # Errors
     /// [`SendError::Gone`] if the peer does not want to go on with it, or does not want the topic any more,
     /// [`SendError::Room`] as [`send`](Link::send).
-    pub fn gone(&mut self, now: Duration, serve: ServeId, epoch: u64) -> Result<(), SendError> {
-        let known = self.resumed.find(|entry| entry.serve == serve && entry.epoch == epoch);
+    pub fn refuse_resume(
+        &mut self,
+        now: Duration,
+        export: ExportId,
+        epoch: u64,
+    ) -> Result<(), SendError> {
+        let known = self.resumed.find(|entry| entry.export == export && entry.epoch == epoch);
         let (id, _) = known.ok_or(SendError::Gone)?;
-        let entry = self.serves.get(serve)?;
+        let entry = self.exports.get(export)?;
         if !is_open(entry.state) {
             return Err(SendError::Gone);
         }
         let subscription = entry.number;
-        self.tell(now, 0, 0, &Gone::new(0, subscription, epoch))?;
+        self.send_control(now, 0, 0, &Gone::new(0, subscription, epoch))?;
         self.resumed.remove(id);
         Ok(())
     }
@@ -139,7 +147,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     ///
     /// # Errors
     /// With nothing changed: [`SendError::Credit`] until [`Event::Window`](super::Event::Window), [`SendError::Room`] until bytes have been
-    /// transmitted, [`SendError::Open`] until a message that was begun [in parts](Link::send_part) is sent,
+    /// transmitted, [`SendError::Open`] until a message that was begun [in parts](Link::send_fragment) is sent,
     /// [`SendError::TooLong`], [`SendError::Gone`] and [`SendError::Down`] for good.
     // Inlined, an envelope that the caller has just made is never written to memory, only to be copied from there.
     #[inline(always)]
@@ -173,9 +181,9 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(SendError::TooLong { length, limit: longest as u32 });
         }
         let needed = length.next_multiple_of(8);
-        if self.owing || self.out.room() < needed + RESERVE {
-            self.out.hurry();
-            return Err(SendError::Room { needed: needed + RESERVE, capacity });
+        if self.stalled || self.out.room() < needed + CONTROL_RESERVE {
+            self.out.flush();
+            return Err(SendError::Room { needed: needed + CONTROL_RESERVE, capacity });
         }
         // It fits, so it is written.
         self.out.append(now, needed, |place| _ = write_frame(place, &envelope, fixed_len, payload));
@@ -186,13 +194,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// The longest frame of a message that goes whole, without its padding.
     #[inline]
     pub(super) fn longest(&self, envelope: &Envelope) -> usize {
-        let buffer = (self.out.capacity() - RESERVE) & !7;
+        let buffer = (self.out.capacity() - CONTROL_RESERVE) & !7;
         let fragment = self.config.fragment.saturating_add(head_len(envelope, None));
         buffer.min(self.peer.max_frame as usize).min(fragment)
     }
 
     /// Says that the next `missed` messages of a stream are not sent, and why. The first of them may be one of which some
-    /// [parts](Link::send_part) were sent.
+    /// [parts](Link::send_fragment) were sent.
     ///
     /// # Errors
     /// [`SendError::Room`] and [`SendError::Gone`] as [`send`](Link::send).
@@ -212,7 +220,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if missed == 0 {
             return Ok(());
         }
-        self.tell(now, number, next, &Gap::new(reason, 0, missed))?;
+        self.send_control(now, number, next, &Gap::new(reason, 0, missed))?;
         let entry = self.outgoing.get(stream)?;
         (entry.next, entry.open) = (next, None);
         Ok(())
@@ -225,16 +233,16 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// [`SendError::Room`], [`SendError::Open`] and [`SendError::Gone`] as [`send`](Link::send).
     ///
     /// [`Event::Window`]: super::Event::Window
-    pub fn end(&mut self, now: Duration, stream: OutgoingId) -> Result<(), SendError> {
-        let Outgoing { number, next, taken, ended, open, .. } = *self.outgoing.get(stream)?;
+    pub fn end_stream(&mut self, now: Duration, stream: OutgoingId) -> Result<(), SendError> {
+        let Outgoing { number, next, confirmed, ended, open, .. } = *self.outgoing.get(stream)?;
         if ended {
             return Err(SendError::Gone);
         }
         if open.is_some() {
             return Err(SendError::Open);
         }
-        self.tell(now, number, next, &End::new([0; 6]))?;
-        if taken == next {
+        self.send_control(now, number, next, &End::new([0; 6]))?;
+        if confirmed == next {
             self.outgoing.remove(stream);
         } else {
             self.outgoing.get(stream)?.ended = true;
@@ -245,17 +253,17 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// How many messages of a stream have not been confirmed, gaps counted; 0 of one that is not there.
     #[must_use]
     pub fn unconfirmed(&mut self, stream: OutgoingId) -> u64 {
-        self.outgoing.get(stream).map_or(0, |stream| stream.next - stream.taken)
+        self.outgoing.get(stream).map_or(0, |stream| stream.next - stream.confirmed)
     }
 
     /// The peer wants the topic no more, or does not get it.
-    pub(super) fn forget_serve(&mut self, serve: ServeId) {
-        self.outgoing.retain(|stream| stream.serve != serve);
-        self.resumed.retain(|stream| stream.serve != serve);
+    pub(super) fn forget_export(&mut self, export: ExportId) {
+        self.outgoing.retain(|stream| stream.export != export);
+        self.resumed.retain(|stream| stream.export != export);
     }
 }
 
 /// Whether the peer still waits for what this side says of its topic.
-pub(super) fn is_open(state: ServeState) -> bool {
-    matches!(state, ServeState::Open | ServeState::AcceptDue | ServeState::Accepted)
+pub(super) fn is_open(state: ExportState) -> bool {
+    matches!(state, ExportState::Open | ExportState::AcceptDue | ExportState::Accepted)
 }

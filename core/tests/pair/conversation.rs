@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{IncomingId, Interest, Mode, Name, OutgoingId, SendError, ServeId};
+use mycelium_core::link::{
+    ExportId, IncomingId, Interest, Name, OutgoingId, ReaderMode, SendError,
+};
 use mycelium_core::{Envelope, Message, write_frame};
 use zerocopy::IntoBytes;
 
-use super::{Pair, Said, links_own};
+use super::{Pair, Received, control_frames};
 use crate::schema::Swap;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -15,7 +17,7 @@ pub(crate) const LEFT: usize = 0;
 pub(crate) const RIGHT: usize = 1;
 
 pub(crate) fn swaps(window: u32) -> Interest {
-    Interest::in_messages::<Swap>(Mode::Gating, window).unwrap()
+    Interest::of::<Swap>(ReaderMode::Gating, window).unwrap()
 }
 
 pub(crate) fn name(text: &str) -> Name {
@@ -24,24 +26,26 @@ pub(crate) fn name(text: &str) -> Name {
 
 /// The right side reads what the left one publishes: both ends of one stream.
 pub(crate) fn reading(pair: &mut Pair, window: u32) -> (OutgoingId, IncomingId) {
-    pair.sides[RIGHT].link.want(swaps(window)).unwrap();
+    pair.sides[RIGHT].link.subscribe(swaps(window)).unwrap();
     pair.settle();
-    let serve = wanted(pair);
+    let export = subscribed(pair);
     let now = pair.now;
-    let outgoing = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 100, 1024).unwrap();
+    let outgoing =
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 100, 1024).unwrap();
     pair.settle();
-    let incoming = pair.sides[RIGHT].news().into_iter().find_map(|said| match said {
-        Said::Stream { stream, epoch: 77, first: 100, resumed: None } => Some(stream),
-        _ => None,
-    });
+    let incoming =
+        pair.sides[RIGHT].take_events().into_iter().find_map(|received| match received {
+            Received::Stream { stream, epoch: 77, first: 100, resumed: None } => Some(stream),
+            _ => None,
+        });
     (outgoing, incoming.expect("the stream has begun"))
 }
 
-pub(crate) fn wanted(pair: &mut Pair) -> ServeId {
-    let found = pair.sides[LEFT].news().into_iter().find_map(|said| match said {
-        Said::Wanted { serve, topic, .. } => {
+pub(crate) fn subscribed(pair: &mut Pair) -> ExportId {
+    let found = pair.sides[LEFT].take_events().into_iter().find_map(|received| match received {
+        Received::Subscribe { export, topic, .. } => {
             assert_eq!(topic, Swap::TOPIC);
-            Some(serve)
+            Some(export)
         }
         _ => None,
     });
@@ -49,11 +53,12 @@ pub(crate) fn wanted(pair: &mut Pair) -> ServeId {
 }
 
 /// The last topic that the other side has asked `side` for.
-pub(crate) fn asked(pair: &mut Pair, side: usize) -> ServeId {
-    let found = pair.sides[side].news().into_iter().rev().find_map(|said| match said {
-        Said::Wanted { serve, .. } => Some(serve),
-        _ => None,
-    });
+pub(crate) fn last_subscribed(pair: &mut Pair, side: usize) -> ExportId {
+    let found =
+        pair.sides[side].take_events().into_iter().rev().find_map(|received| match received {
+            Received::Subscribe { export, .. } => Some(export),
+            _ => None,
+        });
     found.expect("a topic is wanted")
 }
 
@@ -77,7 +82,8 @@ pub(crate) fn send_rest(
     while *sent < message.len() {
         let fragment = fragment(message, *sent);
         let link = &mut pair.sides[LEFT].link;
-        *sent += link.send_part(now, stream, &Envelope::default(), fragment, &message[*sent..])?;
+        *sent +=
+            link.send_fragment(now, stream, &Envelope::default(), fragment, &message[*sent..])?;
     }
     Ok(())
 }
@@ -95,22 +101,22 @@ pub(crate) fn blob(length: usize) -> Vec<u8> {
 }
 
 /// The messages of a stream that have come, put together from their parts.
-pub(crate) fn whole(said: &[Said], of: IncomingId) -> Vec<Vec<u8>> {
+pub(crate) fn whole(received: &[Received], of: IncomingId) -> Vec<Vec<u8>> {
     let (mut messages, mut open) = (Vec::new(), Vec::new());
-    for said in said {
-        match said {
-            Said::Fragment { stream, fragment, bytes, .. } if *stream == of => {
+    for received in received {
+        match received {
+            Received::Fragment { stream, fragment, bytes, .. } if *stream == of => {
                 assert_eq!(open.len(), fragment.offset as usize);
                 open.extend(bytes);
                 if open.len() == fragment.total as usize {
                     messages.push(std::mem::take(&mut open));
                 }
             }
-            Said::Message { stream, payload, .. } if *stream == of => {
+            Received::Message { stream, payload, .. } if *stream == of => {
                 assert!(open.is_empty());
                 messages.push(payload.clone());
             }
-            Said::Gap { stream, .. } if *stream == of => open.clear(),
+            Received::Gap { stream, .. } if *stream == of => open.clear(),
             _ => {}
         }
     }
@@ -125,17 +131,17 @@ pub(crate) fn resubscribe(pair: &mut Pair) {
     pair.sides[RIGHT].read(now, usize::MAX);
     pair.write(RIGHT, usize::MAX);
     pair.write(RIGHT, usize::MAX);
-    let end = |kind| links_own(&pair.written[RIGHT])[&kind].len();
+    let end = |kind| control_frames(&pair.written[RIGHT])[&kind].len();
     let most = end(1) + end(16) + end(3);
     pair.sides[LEFT].read(now, most);
 }
 
-pub(crate) fn sequences(said: &[Said]) -> Vec<u64> {
-    let sequence = |said: &Said| match said {
-        Said::Message { sequence, .. } => Some(*sequence),
+pub(crate) fn sequences(received: &[Received]) -> Vec<u64> {
+    let sequence = |received: &Received| match received {
+        Received::Message { sequence, .. } => Some(*sequence),
         _ => None,
     };
-    said.iter().filter_map(sequence).collect()
+    received.iter().filter_map(sequence).collect()
 }
 
 /// A frame of the link's own.

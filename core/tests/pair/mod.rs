@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    Config, Event, IncomingId, Lent, Link, LinkError, Mode, Name, OutgoingId, RejectReason,
-    ServeId, WantId,
+    Config, Event, ExportId, IncomingId, InterestId, Link, LinkError, Name, OutgoingId, ReaderMode,
+    RejectReason, RunBytes,
 };
 use mycelium_core::{Digest, Envelope, FrameView, Limits};
 
@@ -23,24 +23,24 @@ pub(crate) type TestLink = Link<'static, TOPICS, STREAMS>;
 
 /// An event, with what it borrowed copied out.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Said {
+pub(crate) enum Received {
     Up(String),
-    Wanted {
-        serve: ServeId,
+    Subscribe {
+        export: ExportId,
         topic: String,
-        mode: Mode,
+        mode: ReaderMode,
         resumes: u16,
     },
     Resume {
-        serve: ServeId,
+        export: ExportId,
         epoch: u64,
         next: u64,
     },
-    Unwanted(ServeId),
-    Accepted(WantId),
-    Rejected(WantId, RejectReason, Digest),
-    Left {
-        want: WantId,
+    Unsubscribe(ExportId),
+    Accepted(InterestId),
+    Rejected(InterestId, RejectReason, Digest),
+    Unsubscribed {
+        interest: InterestId,
         discarded: u64,
     },
     Stream {
@@ -75,16 +75,16 @@ pub(crate) enum Said {
         total: u32,
         bytes: Vec<u8>,
     },
-    Asks(OutgoingId),
+    Demand(OutgoingId),
     Window {
         stream: OutgoingId,
-        taken: u64,
+        confirmed: u64,
     },
 }
 
-impl Said {
-    fn message(stream: IncomingId, frame: &FrameView<'_>) -> Said {
-        Said::Message {
+impl Received {
+    fn message(stream: IncomingId, frame: &FrameView<'_>) -> Received {
+        Received::Message {
             stream,
             sequence: frame.header().sequence(),
             payload: frame.payload().to_vec(),
@@ -92,36 +92,40 @@ impl Said {
         }
     }
 
-    fn of(event: Event<'_>) -> Said {
+    fn of(event: Event<'_>) -> Received {
         match event {
-            Event::Up { node, .. } => Said::Up(node.to_owned()),
-            Event::Wanted { serve, topic, mode, resumes, .. } => {
-                Said::Wanted { serve, topic: topic.to_owned(), mode, resumes }
+            Event::Up { node, .. } => Received::Up(node.to_owned()),
+            Event::Subscribe { export, topic, mode, resumes, .. } => {
+                Received::Subscribe { export, topic: topic.to_owned(), mode, resumes }
             }
-            Event::Resume { serve, epoch, next } => Said::Resume { serve, epoch, next },
-            Event::Unwanted { serve } => Said::Unwanted(serve),
-            Event::Accepted { want } => Said::Accepted(want),
-            Event::Rejected { want, reason, digest } => Said::Rejected(want, reason, digest),
-            Event::Left { want, discarded } => Said::Left { want, discarded },
+            Event::Resume { export, epoch, next } => Received::Resume { export, epoch, next },
+            Event::Unsubscribe { export } => Received::Unsubscribe(export),
+            Event::Accepted { interest } => Received::Accepted(interest),
+            Event::Rejected { interest, reason, digest } => {
+                Received::Rejected(interest, reason, digest)
+            }
+            Event::Unsubscribed { interest, discarded } => {
+                Received::Unsubscribed { interest, discarded }
+            }
             Event::Stream { stream, epoch, first, resumed, .. } => {
-                Said::Stream { stream, epoch, first, resumed }
+                Received::Stream { stream, epoch, first, resumed }
             }
-            Event::Fragment { stream, fragment, frame } => Said::Fragment {
+            Event::Fragment { stream, fragment, frame } => Received::Fragment {
                 stream,
                 sequence: frame.header().sequence(),
                 fragment,
                 bytes: frame.payload().to_vec(),
                 envelope: frame.envelope(),
             },
-            Event::Gap { stream, missed, reason } => Said::Gap { stream, missed, reason },
-            Event::End { stream } => Said::End(stream),
-            Event::Gone { stream } => Said::Gone(stream),
-            Event::Describe { topic, offset } => Said::Describe(topic.to_owned(), offset),
+            Event::Gap { stream, missed, reason } => Received::Gap { stream, missed, reason },
+            Event::End { stream } => Received::End(stream),
+            Event::Gone { stream } => Received::Gone(stream),
+            Event::Describe { topic, offset } => Received::Describe(topic.to_owned(), offset),
             Event::Described { offset, total, bytes } => {
-                Said::Described { offset, total, bytes: bytes.to_vec() }
+                Received::Described { offset, total, bytes: bytes.to_vec() }
             }
-            Event::Asks { stream } => Said::Asks(stream),
-            Event::Window { stream, taken } => Said::Window { stream, taken },
+            Event::Demand { stream } => Received::Demand(stream),
+            Event::Window { stream, confirmed } => Received::Window { stream, confirmed },
             other => panic!("an event that the tests do not know: {other:?}"),
         }
     }
@@ -144,7 +148,7 @@ pub(crate) struct Side {
     arriving: VecDeque<(Duration, Vec<u8>)>,
     /// What was read and is not the whole of a frame.
     pub(crate) unread: Vec<u8>,
-    pub(crate) said: Vec<Said>,
+    pub(crate) received: Vec<Received>,
     /// How many times messages of a run have come.
     pub(crate) runs: usize,
     pub(crate) failed: Option<LinkError>,
@@ -156,15 +160,15 @@ impl Side {
             link: Link::new(config, lasting(buffer)).unwrap(),
             arriving: VecDeque::new(),
             unread: Vec::new(),
-            said: Vec::new(),
+            received: Vec::new(),
             runs: 0,
             failed: None,
         }
     }
 
     /// What was said since the last call.
-    pub(crate) fn news(&mut self) -> Vec<Said> {
-        std::mem::take(&mut self.said)
+    pub(crate) fn take_events(&mut self) -> Vec<Received> {
+        std::mem::take(&mut self.received)
     }
 
     /// Reads up to `most` bytes of those that are there, and all frames that they complete.
@@ -190,24 +194,24 @@ impl Side {
         let bytes = std::mem::take(&mut self.unread);
         let mut start = 0;
         while self.failed.is_none() {
-            let Side { link, said, .. } = self;
-            let taken = link.input(now, &bytes[start..], |stream, frame| {
-                said.push(Said::message(stream, &frame));
+            let Side { link, received, .. } = self;
+            let confirmed = link.input(now, &bytes[start..], |stream, frame| {
+                received.push(Received::message(stream, &frame));
                 Ok(())
             });
-            match taken {
+            match confirmed {
                 Ok(input) => {
                     match input.event {
                         Some(Event::Run { stream, first, shape, bytes }) => {
                             let items = bytes.chunks(shape.stride as usize);
-                            self.said.extend(items.zip(first..).map(|(item, sequence)| {
+                            self.received.extend(items.zip(first..).map(|(item, sequence)| {
                                 let payload = shape.message(item).to_vec();
                                 let envelope = Envelope::default();
-                                Said::Message { stream, sequence, payload, envelope }
+                                Received::Message { stream, sequence, payload, envelope }
                             }));
                             self.runs += 1;
                         }
-                        event => self.said.extend(event.map(Said::of)),
+                        event => self.received.extend(event.map(Received::of)),
                     }
                     assert!(input.used > 0 || input.needed > bytes.len() - start);
                     if input.used == 0 {
@@ -282,9 +286,9 @@ impl Pair {
     /// Lets one side write up to `most` bytes.
     pub(crate) fn write(&mut self, from: usize, most: usize) -> bool {
         let (now, due) = (self.now, self.now + self.delay);
-        let Some(parts) = self.sides[from].link.poll_parts(now) else { return false };
+        let Some(parts) = self.sides[from].link.poll_vectored(now) else { return false };
         let mut bytes = parts.bytes.to_vec();
-        bytes.extend(parts.lent.iter().flat_map(|lent| lent_bytes(self.message, lent)));
+        bytes.extend(parts.run.iter().flat_map(|lent| run_bytes(self.message, lent)));
         bytes.truncate(most);
         self.sides[from].link.transmitted(now, bytes.len());
         let written = !bytes.is_empty();
@@ -338,7 +342,7 @@ impl Pair {
 }
 
 /// The bytes of a run that are not out. What stands beside the messages is not zero.
-pub(crate) fn lent_bytes(message: fn(u64) -> Vec<u8>, lent: &Lent) -> Vec<u8> {
+pub(crate) fn run_bytes(message: fn(u64) -> Vec<u8>, lent: &RunBytes) -> Vec<u8> {
     let stride = lent.shape.stride as usize;
     let (out, within) = ((lent.offset / stride) as u64, lent.offset % stride);
     let count = (within + lent.length) / stride;
@@ -356,7 +360,7 @@ pub(crate) fn lent_bytes(message: fn(u64) -> Vec<u8>, lent: &Lent) -> Vec<u8> {
 }
 
 /// The bytes of an example of the document.
-pub(crate) fn shown(name: &str) -> Vec<u8> {
+pub(crate) fn offered(name: &str) -> Vec<u8> {
     let document = include_str!("../../../docs/wire-format.md");
     let start = document.find(&format!("```hex {name}\n")).expect(name);
     let block = document[start..].lines().skip(1).take_while(|line| *line != "```");
@@ -367,7 +371,7 @@ pub(crate) fn shown(name: &str) -> Vec<u8> {
 }
 
 /// The first frame of each kind that the link itself says, whole; a run with its messages.
-pub(crate) fn links_own(mut bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
+pub(crate) fn control_frames(mut bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
     let mut frames = BTreeMap::new();
     while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
         if frame.header().type_id() == 0 {

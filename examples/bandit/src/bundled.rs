@@ -17,11 +17,9 @@ use bandit::{
     report,
 };
 use futures_channel::oneshot;
-use mycelium::{
-    Restart, StartError,
-    bundle::{
-        Bundle, BundleError, Event, Member, MemberReport, Outcome, Report, end_with_launcher,
-    },
+use mycelium::{Restart, StartError, end_with_launcher};
+use mycelium_bundle::{
+    Bundle, BundleError, BundleEvent, BundleReport, Member, MemberOutcome, MemberReport,
 };
 use mycelium_executor::Executor;
 
@@ -61,7 +59,7 @@ pub(crate) async fn launch(
     let begin = executor.now();
     // That one is restarted stands in the log.
     let mut bundle = Bundle::new().observe(|event| match event {
-        Event::Restarting { .. } => {}
+        BundleEvent::Restarting { .. } => {}
         event => say(&event.to_string()),
     });
     for (node, sources) in &nodes {
@@ -114,7 +112,7 @@ enum End {
 }
 
 impl End {
-    fn of(report: &Result<Report, BundleError>) -> Self {
+    fn of(report: &Result<BundleReport, BundleError>) -> Self {
         match report {
             Ok(report) if report.members.iter().any(has_failed) => Self::Failed,
             Ok(report) if report.stopped => Self::Early,
@@ -134,7 +132,7 @@ impl fmt::Display for End {
     }
 }
 
-fn processes(report: &Report) -> String {
+fn processes(report: &BundleReport) -> String {
     let members = report.members.len();
     let starts: u64 = report.members.iter().map(|member| member.starts).sum();
     format!("{members} processes, {} restarts", starts.saturating_sub(members as u64))
@@ -143,7 +141,7 @@ fn processes(report: &Report) -> String {
 /// A member that was asked to end before it could handle the signal, or was never started, has not failed.
 fn has_failed(member: &MemberReport) -> bool {
     let died = |status: ExitStatus| !status.success() && status.signal() != Some(SIGTERM);
-    member.outcome != Outcome::Completed && member.status.is_some_and(died)
+    member.outcome != MemberOutcome::Completed && member.status.is_some_and(died)
 }
 
 /// Runs one node of the bundle. Its last line is the node's own figures.
@@ -187,7 +185,7 @@ struct Room {
 
 impl Room {
     fn new() -> io::Result<Self> {
-        let meeting = mycelium::own_directory(&format!("bandit-{}", std::process::id()));
+        let meeting = mycelium::private_directory(&format!("bandit-{}", std::process::id()));
         let state = meeting.with_added_extension("state");
         for path in [&meeting, &state] {
             match fs::remove_dir_all(path) {

@@ -240,7 +240,7 @@ fn what_cannot_work_is_one_clear_error_and_a_failure() {
         ),
         (
             &["--topology", &file("service.toml", "[node.main]\nservices = [\"Nobody\"]\n")],
-            "service.toml:2:13: there is no service `Nobody`",
+            "service.toml:2:13: unknown service `Nobody`",
         ),
         (&["--topology", &file("twice.toml", "[topic.swaps]\n[topic.swaps]\n")], "twice.toml:2:"),
         (&["--url", "http://example/"], "http://example/"),

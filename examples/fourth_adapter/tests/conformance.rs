@@ -1,5 +1,5 @@
 //! The adapter keeps the laws of all executors.
-#![cfg(unix)]
+#![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
 
@@ -17,14 +17,7 @@ impl Subject for ThreadPerTask {
     }
 }
 
-mod own {
-    use super::ThreadPerTask;
-
-    mycelium_executor::conformance!(ThreadPerTask);
-}
-
-mod dedicated {
-    use super::{Dedicated, ThreadPerTask};
-
-    mycelium_executor::conformance!(Dedicated<ThreadPerTask>);
+mycelium_executor::conformance! {
+    mod own: ThreadPerTask,
+    mod dedicated: Dedicated<ThreadPerTask>,
 }

@@ -55,28 +55,28 @@
 #![cfg(target_os = "linux")]
 
 mod check;
-mod home;
+mod inbox;
+mod local;
 mod net;
-mod room;
 mod runner;
 mod settings;
+mod slots;
 mod timer;
 
-use std::fmt;
-use std::future::pending;
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_executor::{
-    Clock, Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
-    Thread, ThreadError, contain, pool,
+    Clock, Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError,
+    Stream, Thread, ThreadError, contain, pool,
 };
 
-use home::Home;
-use runner::within;
+use inbox::{Inbox, Message};
+use local::LocalState;
 
 pub use check::check;
 pub use settings::{Latency, Settings};
@@ -84,25 +84,18 @@ pub use settings::{Latency, Settings};
 /// An executor of glommio's as an [`Executor`].
 #[derive(Clone, Debug)]
 pub struct Glommio {
-    home: Arc<Home>,
+    inbox: Arc<Inbox>,
     clock: Clock,
     settings: Settings,
 }
 
-/// There is no executor of glommio's around the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The caller is outside any executor of glommio's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no executor of glommio's here: await this in a task of one")]
 pub struct NoGlommio;
 
-impl fmt::Display for NoGlommio {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no executor of glommio's here: await this in a task of one")
-    }
-}
-
-impl std::error::Error for NoGlommio {}
-
 /// Runs `body` with an executor of its own on the calling thread, which all its tasks end with. A thread that keeps to
-/// one core is best ([`Thread::settle`]).
+/// one core is best ([`Thread::apply_to_current`]).
 ///
 /// # Errors
 /// If the machine lacks what glommio needs, or an executor runs on this thread already.
@@ -114,7 +107,8 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    settings.executor()?.run(settings.within(body))
+    let executor = settings.make_executor()?;
+    executor.run(settings.run_in_queue(Glommio::wrapping(settings.clone(), body)))
 }
 
 /// Runs `body` in the executor of glommio's that awaits this, in the task queue that does. What it spawns makes progress
@@ -129,10 +123,20 @@ where
     F::Output: 'static,
 {
     catch_unwind(|| glommio::executor().current_task_queue()).map_err(|_| NoGlommio)?;
-    within(Settings::default(), body).await.map_err(|_| NoGlommio)
+    let settings = Settings::default();
+    let body = Glommio::wrapping(settings.clone(), body);
+    runner::run_inside(settings.check_interval(), body).await.map_err(|_| NoGlommio)
 }
 
 impl Glommio {
+    /// `body` as a function of the executor's inbox.
+    fn wrapping<F>(
+        settings: Settings,
+        body: impl FnOnce(Glommio) -> F,
+    ) -> impl FnOnce(Arc<Inbox>) -> F {
+        |inbox| body(Glommio { inbox, clock: Clock::start(), settings })
+    }
+
     /// The same with other settings for the executors of [dedicated](Executor::dedicate) threads.
     #[must_use]
     pub fn with(&self, settings: Settings) -> Glommio {
@@ -146,7 +150,13 @@ impl Executor for Glommio {
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
-        self.home.spawn(task)
+        match LocalState::of(&self.inbox) {
+            Some(state) => {
+                state.spawn(task);
+                Ok(())
+            }
+            None => self.inbox.send(Message::Spawn(task)),
+        }
     }
 
     fn runs_local(&self) -> bool {
@@ -154,22 +164,32 @@ impl Executor for Glommio {
     }
 
     fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
-        self.home.spawn_local(make)
+        if !self.inbox.is_on_this_thread() {
+            return Err(SpawnError::WrongThread);
+        }
+        let state = LocalState::of(&self.inbox).ok_or(SpawnError::Ended)?;
+        state.spawn(make());
+        Ok(())
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         let settings = self.settings.clone();
         let (_, granted) = thread.start(move || {
-            let executor = settings.executor()?;
+            let executor = settings.make_executor()?;
             let body = |glommio| contain(make(Arc::new(glommio)));
-            // It runs, so this cannot fail.
-            Ok(move || drop(executor.run(settings.within(body))))
+            let body = Glommio::wrapping(settings.clone(), body);
+            // An error means that the system has no sockets left; the future was dropped.
+            Ok(move || drop(executor.run(settings.run_in_queue(body))))
         })?;
         Ok(granted)
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
-        if self.home.has_ended() {
+        if self.inbox.has_ended() {
             return Err(SpawnError::Ended);
         }
         pool::run(work);
@@ -181,25 +201,24 @@ impl Executor for Glommio {
     }
 
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
-        match self.clock.instant(deadline) {
-            Some(deadline) => timer::sleep(self.home.clone(), deadline),
-            None => Box::pin(pending()),
-        }
+        self.clock.sleep_until(deadline, |at| timer::sleep(self.inbox.clone(), at))
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
-        Box::pin(net::connect(self.home.clone(), address))
+        Box::pin(net::connect(self.inbox.clone(), address))
     }
 
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        Box::pin(net::listen(self.home.clone(), address))
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        Ok(net::listener(self.inbox.clone(), socket))
     }
 
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
-        net::stream(self.home.clone(), socket)
+        net::stream(self.inbox.clone(), socket)
     }
 
     fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
-        net::listener(self.home.clone(), socket)
+        socket.set_nonblocking(true)?;
+        Ok(net::listener(self.inbox.clone(), socket))
     }
 }

@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, Shares};
 use mycelium_executor::{ThreadError, allowed_cores};
 
-use crate::home::Home;
-use crate::runner::within;
-use crate::{Glommio, check};
+use crate::check;
+use crate::inbox::Inbox;
+use crate::local::LocalState;
+use crate::runner::run_inside;
 
 /// How an executor is made, and what share it has of its thread beside other task queues of glommio's there.
 ///
@@ -57,17 +59,17 @@ impl Default for Settings {
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
 impl Settings {
-    /// How long a busy executor may go on without a look at sockets and timers.
-    pub(crate) fn look(&self) -> Duration {
+    /// How often a busy executor checks sockets and timers.
+    pub(crate) fn check_interval(&self) -> Duration {
         match self.latency {
             Latency::NotImportant => Duration::from_millis(1),
-            Latency::Matters(within) => within,
+            Latency::Matters(interval) => interval,
         }
     }
 
-    /// An executor on the calling thread.
-    pub(crate) fn executor(&self) -> Result<LocalExecutor, ThreadError> {
-        if Home::is_somebody_here() {
+    /// Makes an executor on the calling thread.
+    pub(crate) fn make_executor(&self) -> Result<LocalExecutor, ThreadError> {
+        if LocalState::is_on_this_thread() {
             let nested = "an executor runs on this thread already: await `mycelium_glommio::local` there, or use another \
                           thread (`Executor::dedicate`)";
             return Err(check::error(nested.to_owned()));
@@ -97,9 +99,9 @@ impl Settings {
     }
 
     /// `body` with an executor that has these settings, in a task queue of its own.
-    pub(crate) async fn within<F>(
+    pub(crate) async fn run_in_queue<F>(
         &self,
-        body: impl FnOnce(Glommio) -> F + 'static,
+        body: impl FnOnce(Arc<Inbox>) -> F + 'static,
     ) -> Result<F::Output, ThreadError>
     where
         F: Future + 'static,
@@ -112,7 +114,7 @@ impl Settings {
         };
         let shares = Shares::Static(self.shares);
         let queue = glommio::executor().create_task_queue(shares, latency, "mycelium");
-        let work = within(self.clone(), body);
+        let work = run_inside(self.check_interval(), body);
         let refused = |what: &dyn fmt::Display| check::error(what.to_string());
         let task = glommio::spawn_local_into(work, queue).map_err(|error| refused(&error))?;
         task.await.map_err(|error| refused(&error))

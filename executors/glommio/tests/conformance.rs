@@ -8,12 +8,12 @@ use mycelium_executor::{Executor, LocalFuture};
 use mycelium_glommio::Settings;
 
 /// One on a thread.
-struct Thread;
+struct OneThread;
 
-impl Subject for Thread {
+impl Subject for OneThread {
     const NAME: &'static str = "glommio";
 
-    fn lacks() -> Option<String> {
+    fn skip_reason() -> Option<String> {
         mycelium_glommio::check().err().map(|lacking| lacking.to_string())
     }
 
@@ -24,12 +24,12 @@ impl Subject for Thread {
 }
 
 /// One of the user's, in its main task.
-struct Users;
+struct RunByUser;
 
-impl Subject for Users {
+impl Subject for RunByUser {
     const NAME: &'static str = "glommio, run by its user";
 
-    fn lacks() -> Option<String> {
+    fn skip_reason() -> Option<String> {
         mycelium_glommio::check().err().map(|lacking| lacking.to_string())
     }
 
@@ -43,20 +43,8 @@ impl Subject for Users {
     }
 }
 
-mod thread {
-    use super::Thread;
-
-    mycelium_executor::conformance!(Thread);
-}
-
-mod users {
-    use super::Users;
-
-    mycelium_executor::conformance!(Users);
-}
-
-mod dedicated {
-    use super::{Dedicated, Thread};
-
-    mycelium_executor::conformance!(Dedicated<Thread>);
+mycelium_executor::conformance! {
+    mod one_thread: OneThread,
+    mod run_by_user: RunByUser,
+    mod dedicated: Dedicated<OneThread>,
 }

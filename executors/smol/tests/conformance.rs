@@ -1,5 +1,5 @@
 //! smol's executors keep the laws of all executors: one on several threads, one with local tasks, one of the user's.
-#![cfg(unix)]
+#![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ impl Subject for Local {
 }
 
 /// An executor that its user runs and drops.
-struct Users;
+struct RunByUser;
 
-impl Subject for Users {
+impl Subject for RunByUser {
     const NAME: &'static str = "smol, run by its user";
 
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
@@ -42,26 +42,9 @@ impl Subject for Users {
     }
 }
 
-mod threads {
-    use super::Threads;
-
-    mycelium_executor::conformance!(Threads);
-}
-
-mod local {
-    use super::Local;
-
-    mycelium_executor::conformance!(Local);
-}
-
-mod users {
-    use super::Users;
-
-    mycelium_executor::conformance!(Users);
-}
-
-mod dedicated {
-    use super::{Dedicated, Threads};
-
-    mycelium_executor::conformance!(Dedicated<Threads>);
+mycelium_executor::conformance! {
+    mod threads: Threads,
+    mod local: Local,
+    mod run_by_user: RunByUser,
+    mod dedicated: Dedicated<Threads>,
 }

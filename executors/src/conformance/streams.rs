@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::future::poll_fn;
-use std::io::{IoSlice, Write};
+use std::io::{ErrorKind, IoSlice, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -15,41 +15,46 @@ use std::thread;
 use futures_util::future::join;
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Subject, inside, soon, until};
-use crate::{Address, Executor, Listener, Peer, Stream};
+use super::subject::{Subject, inside, soon, until};
+use crate::address::{Address, Peer};
+use crate::executor::Executor;
+use crate::listener::{Listener, bind_tcp};
+use crate::stream::Stream;
+use crate::yield_now::yield_now;
 
-/// How two ends find each other.
 #[derive(Clone, Copy, Debug)]
-enum Family {
+enum Transport {
     Tcp,
     Unix,
 }
 
-const FAMILIES: [Family; 2] = [Family::Tcp, Family::Unix];
+const TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Unix];
 
-/// A place to meet, that is gone when it is dropped.
-struct Meeting {
+/// A listener on a free address. The path of a Unix socket is removed when it is dropped.
+struct TestListener {
     listener: Listener,
     path: Option<PathBuf>,
 }
 
-impl Meeting {
-    async fn new(executor: &Arc<dyn Executor>, family: Family) -> Meeting {
-        match family {
-            Family::Tcp => {
-                let listening = executor.listen("127.0.0.1:0".to_owned());
-                let listener = soon(executor, listening).await.expect("a free port");
-                Meeting { listener, path: None }
+impl TestListener {
+    fn bind(executor: &Arc<dyn Executor>, transport: Transport) -> TestListener {
+        match transport {
+            Transport::Tcp => {
+                let socket = bind_tcp("127.0.0.1:0").expect("a free port");
+                let address = socket.local_addr().expect("an address");
+                let listener = executor.tcp_listener(socket).expect("adopted");
+                assert_eq!(listener.local_addr().ok(), Some(Address::Tcp(address)));
+                TestListener { listener, path: None }
             }
-            Family::Unix => {
+            Transport::Unix => {
                 static NEXT: AtomicU64 = AtomicU64::new(0);
                 let number = NEXT.fetch_add(1, Ordering::Relaxed);
                 let name = format!("mycelium-conformance-{}-{number}", std::process::id());
                 let path = std::env::temp_dir().join(name);
                 let socket = UnixListener::bind(&path).expect("a new path");
-                let listener = executor.unix_listener(socket).expect("taken over");
+                let listener = executor.unix_listener(socket).expect("adopted");
                 assert_eq!(listener.local_addr().ok(), Some(Address::Unix(path.clone())));
-                Meeting { listener, path: Some(path) }
+                TestListener { listener, path: Some(path) }
             }
         }
     }
@@ -57,12 +62,12 @@ impl Meeting {
     async fn connect(&self, executor: &Arc<dyn Executor>) -> Stream {
         match &self.path {
             Some(path) => {
-                let socket = UnixStream::connect(path).expect("somebody listens");
-                executor.unix_stream(socket).expect("taken over")
+                let socket = UnixStream::connect(path).expect("the listener accepts");
+                executor.unix_stream(socket).expect("adopted")
             }
             None => {
                 let address = self.listener.local_addr().expect("an address").to_string();
-                soon(executor, executor.connect(address)).await.expect("somebody listens")
+                soon(executor, executor.connect(address)).await.expect("the listener accepts")
             }
         }
     }
@@ -74,7 +79,7 @@ impl Meeting {
     }
 }
 
-impl Drop for Meeting {
+impl Drop for TestListener {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
             let _ = fs::remove_file(path);
@@ -85,16 +90,16 @@ impl Drop for Meeting {
 /// Two connected streams of each family.
 fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer) + Send + 'static) {
     inside::<S>(async move |executor| {
-        for family in FAMILIES {
-            let mut meeting = Meeting::new(&executor, family).await;
-            let (client, server, peer) = meeting.pair(&executor).await;
+        for transport in TRANSPORTS {
+            let mut listener = TestListener::bind(&executor, transport);
+            let (client, server, peer) = listener.pair(&executor).await;
             law(&executor, client, server, peer).await;
         }
     });
 }
 
 /// More than the system buffers, there and back at once.
-pub fn bytes_go_both_ways_and_a_writer_waits_for_its_reader<S: Subject>() {
+pub fn bytes_flow_both_ways_and_a_full_stream_blocks_its_writer<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let pattern = Pattern::new();
         let mut held = 0;
@@ -176,7 +181,7 @@ pub fn one_vectored_write_takes_every_buffer<S: Subject>() {
 }
 
 /// Dropped at its k-th poll, for each k, a read has taken nothing.
-pub fn a_read_that_is_dropped_loses_no_byte<S: Subject>() {
+pub fn a_dropped_read_loses_no_byte<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         const BYTES: usize = 300;
         let mut received = Vec::new();
@@ -210,7 +215,7 @@ pub fn a_read_that_is_dropped_loses_no_byte<S: Subject>() {
                 .await;
                 received.extend_from_slice(&buffer[..count]);
                 if count == 0 {
-                    super::yield_now().await;
+                    yield_now().await;
                 }
             }
         };
@@ -221,7 +226,7 @@ pub fn a_read_that_is_dropped_loses_no_byte<S: Subject>() {
 }
 
 /// A write that was pending wrote nothing.
-pub fn a_write_that_is_dropped_was_not_done<S: Subject>() {
+pub fn a_dropped_write_wrote_nothing<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let block = [7; 10_000];
         let mut sent = 0;
@@ -237,7 +242,7 @@ pub fn a_write_that_is_dropped_was_not_done<S: Subject>() {
                 0 => pendings += 1,
                 count => sent += count,
             }
-            super::yield_now().await;
+            yield_now().await;
         }
         soon(executor, client.close()).await.expect("closed");
         let mut received = Vec::new();
@@ -247,17 +252,17 @@ pub fn a_write_that_is_dropped_was_not_done<S: Subject>() {
 }
 
 /// Whoever connected while a dropped accept was waiting gets the next one.
-pub fn an_accept_that_is_dropped_loses_no_connection<S: Subject>() {
+pub fn a_dropped_accept_loses_no_connection<S: Subject>() {
     inside::<S>(async |executor| {
-        for family in FAMILIES {
-            let mut meeting = Meeting::new(&executor, family).await;
+        for transport in TRANSPORTS {
+            let mut listener = TestListener::bind(&executor, transport);
             for _ in 0..5 {
                 {
-                    let mut accept = pin!(meeting.listener.accept());
+                    let mut accept = pin!(listener.listener.accept());
                     let mut context = Context::from_waker(Waker::noop());
                     assert!(accept.as_mut().poll(&mut context).is_pending());
                 }
-                let (mut client, mut server, _) = meeting.pair(&executor).await;
+                let (mut client, mut server, _) = listener.pair(&executor).await;
                 soon(&executor, client.write_all(b"me")).await.expect("written");
                 let mut said = [0; 2];
                 soon(&executor, server.read_exact(&mut said)).await.expect("read");
@@ -268,7 +273,7 @@ pub fn an_accept_that_is_dropped_loses_no_connection<S: Subject>() {
 }
 
 /// An address over TCP, a process over a Unix socket.
-pub fn who_connects_is_known<S: Subject>() {
+pub fn accept_reports_the_peer<S: Subject>() {
     pairs::<S>(async |executor, _, _, peer| match peer {
         Peer::Tcp(address) => assert!(address.ip().is_loopback(), "{address}"),
         Peer::Unix(credentials) => {
@@ -280,7 +285,7 @@ pub fn who_connects_is_known<S: Subject>() {
 }
 
 /// One direction is closed, and then the other by dropping it.
-pub fn the_end_of_a_stream_is_read_as_its_end<S: Subject>() {
+pub fn a_closed_stream_reads_as_end_of_file<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let mut received = Vec::new();
         soon(executor, client.write_all(b"last words")).await.expect("written");
@@ -299,7 +304,7 @@ pub fn the_end_of_a_stream_is_read_as_its_end<S: Subject>() {
 }
 
 /// Neither a panic nor a signal that ends the process, nor silence.
-pub fn writing_to_nobody_is_an_error<S: Subject>() {
+pub fn writing_to_a_closed_peer_is_an_error<S: Subject>() {
     pairs::<S>(async |executor, mut client, server, _| {
         drop(server);
         let write = async { while client.write_all(&[0; 1_000]).await.is_ok() {} };
@@ -307,20 +312,46 @@ pub fn writing_to_nobody_is_an_error<S: Subject>() {
     });
 }
 
-/// Nobody there, a port that is taken, words that are no address.
-pub fn an_address_that_cannot_be_had_is_an_error<S: Subject>() {
+/// A port without a listener, and invalid addresses.
+pub fn an_unusable_address_is_an_error<S: Subject>() {
     inside::<S>(async |executor| {
-        let meeting = Meeting::new(&executor, Family::Tcp).await;
-        let address = meeting.listener.local_addr().expect("an address").to_string();
-        let taken = soon(&executor, executor.listen(address.clone())).await;
-        assert!(taken.is_err(), "{taken:?}");
-        drop(meeting);
-        let nobody = soon(&executor, executor.connect(address)).await;
-        assert!(nobody.is_err(), "{nobody:?}");
-        for words in ["", "nowhere", "127.0.0.1:99999", "127.0.0.1", ":::"] {
-            assert!(soon(&executor, executor.connect(words.to_owned())).await.is_err(), "{words}");
-            assert!(soon(&executor, executor.listen(words.to_owned())).await.is_err(), "{words}");
+        let listener = TestListener::bind(&executor, Transport::Tcp);
+        let address = listener.listener.local_addr().expect("an address").to_string();
+        drop(listener);
+        let refused = soon(&executor, executor.connect(address)).await;
+        assert!(refused.is_err(), "{refused:?}");
+        for invalid in ["", "nowhere", "127.0.0.1:99999", "127.0.0.1", ":::"] {
+            let refused = soon(&executor, executor.connect(invalid.to_owned())).await;
+            assert!(refused.is_err(), "{invalid}");
+            assert!(bind_tcp(invalid).is_err(), "{invalid}");
         }
+    });
+}
+
+/// While the listener exists, and only then: the port is free as soon as it is dropped, on whatever
+/// thread.
+pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
+    inside::<S>(async |executor| {
+        let mut listener = TestListener::bind(&executor, Transport::Tcp);
+        let address = listener.listener.local_addr().expect("an address").to_string();
+        for connected in [false, true] {
+            if connected {
+                drop(listener.pair(&executor).await);
+            }
+            let refused = bind_tcp(&address).expect_err("the port is in use");
+            assert_eq!(refused.kind(), ErrorKind::AddrInUse);
+            assert!(refused.to_string().contains(&address), "{refused}");
+        }
+        thread::spawn(move || drop(listener)).join().expect("no panic");
+        let mut bound = None;
+        until(&executor, || {
+            bound = bind_tcp(&address).ok();
+            bound.is_some()
+        })
+        .await;
+        let listener = bound.map(|socket| executor.tcp_listener(socket).expect("adopted"));
+        let mut again = TestListener { listener: listener.expect("bound"), path: None };
+        again.pair(&executor).await;
     });
 }
 
@@ -329,7 +360,7 @@ pub fn a_socket_may_be_dropped_on_any_thread<S: Subject>() {
     inside::<S>(async |executor| {
         for polled in [false, true] {
             let (ours, mut other) = UnixStream::pair().expect("a pair");
-            let mut stream = executor.unix_stream(ours).expect("taken over");
+            let mut stream = executor.unix_stream(ours).expect("adopted");
             if polled {
                 let mut context = Context::from_waker(Waker::noop());
                 assert!(Pin::new(&mut stream).poll_read(&mut context, &mut [0]).is_pending());

@@ -14,11 +14,12 @@ use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::{Guard, Subject, inside, soon, until, until_outside, yield_now};
-use crate::{Executor, LocalFuture, SpawnError};
+use super::subject::{NotifyOnDrop, Subject, inside, soon, until, until_outside};
+use crate::executor::{Executor, LocalFuture, SpawnError};
+use crate::yield_now::yield_now;
 
 /// Spawned and forgotten, a task runs to its end, and may spawn others.
-pub fn a_spawned_task_runs_and_nobody_has_to_wait_for_it<S: Subject>() {
+pub fn a_spawned_task_runs_detached<S: Subject>() {
     inside::<S>(async |executor| {
         let (done, finished) = oneshot::channel();
         let inner = executor.clone();
@@ -33,7 +34,7 @@ pub fn a_spawned_task_runs_and_nobody_has_to_wait_for_it<S: Subject>() {
 }
 
 /// A thread that knows nothing of the executor hands it a task, while it works and while it sleeps.
-pub fn a_task_is_taken_from_any_thread<S: Subject>() {
+pub fn a_task_can_be_spawned_from_any_thread<S: Subject>() {
     inside::<S>(async |executor| {
         for number in 0..20 {
             let (done, finished) = oneshot::channel();
@@ -116,7 +117,7 @@ pub fn a_panic_ends_its_own_task_only<S: Subject>() {
 pub fn a_task_that_yields_lets_others_run<S: Subject>() {
     inside::<S>(async |executor| {
         let stop = Arc::new(AtomicBool::new(false));
-        let _stopped = StopAtEnd(stop.clone());
+        let _stopped = StopOnDrop(stop.clone());
         let turns: Vec<_> = (0..4).map(|_| Arc::new(AtomicUsize::new(0))).collect();
         for turns in &turns {
             busy(&executor, turns.clone(), stop.clone());
@@ -127,7 +128,7 @@ pub fn a_task_that_yields_lets_others_run<S: Subject>() {
 
 /// Two tasks hand a turn to each other: whenever one waits, the other is ready, so nobody may sleep. Some executors did,
 /// when the system took the thread away at a certain moment.
-pub fn a_switch_is_never_the_last<S: Subject>() {
+pub fn tasks_that_wake_each_other_never_stall<S: Subject>() {
     const TURNS: usize = 200_000;
     inside::<S>(async |executor| {
         let turn = Arc::new(AtomicUsize::new(0));
@@ -172,9 +173,9 @@ fn busy(executor: &Arc<dyn Executor>, turns: Arc<AtomicUsize>, stop: Arc<AtomicB
     executor.spawn(Box::pin(task)).expect("runs");
 }
 
-struct StopAtEnd(Arc<AtomicBool>);
+struct StopOnDrop(Arc<AtomicBool>);
 
-impl Drop for StopAtEnd {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -186,11 +187,11 @@ pub fn tasks_end_with_their_executor<S: Subject>() {
     let expected = Arc::new(AtomicUsize::new(0));
     let count = expected.clone();
     inside::<S>(async move |executor| {
-        let wait = |guard: Guard| async move {
+        let wait = |guard: NotifyOnDrop| async move {
             let _guard = guard;
             std::future::pending::<()>().await;
         };
-        let guards = [Guard(dropped.clone()), Guard(dropped.clone())];
+        let guards = [NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped.clone())];
         for (number, guard) in guards.into_iter().enumerate() {
             count.fetch_add(1, Ordering::SeqCst);
             executor.spawn(Box::pin(wait(guard))).expect("runs");
@@ -201,7 +202,7 @@ pub fn tasks_end_with_their_executor<S: Subject>() {
         }
         if executor.runs_local() {
             count.fetch_add(1, Ordering::SeqCst);
-            let guard = Guard(dropped.clone());
+            let guard = NotifyOnDrop(dropped.clone());
             executor.spawn_local(Box::new(move || Box::pin(wait(guard)))).expect("runs");
         }
     });
@@ -213,12 +214,13 @@ pub fn tasks_end_with_their_executor<S: Subject>() {
 }
 
 /// Whoever holds on to it gets errors, not panics, and what it gave is dropped.
-pub fn an_executor_that_has_ended_takes_nothing<S: Subject>() {
+pub fn an_ended_executor_refuses_everything<S: Subject>() {
     let (tell, told) = mpsc::channel();
     inside::<S>(async move |executor| tell.send(executor).expect("somebody waits"));
     let executor = told.recv().expect("it was told");
     let (dropped, gone) = mpsc::channel();
-    let (one, two, three) = (Guard(dropped.clone()), Guard(dropped.clone()), Guard(dropped));
+    let (one, two, three) =
+        (NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped));
     // `run` may return a moment before all is over.
     until_outside(|| executor.spawn(Box::pin(async {})) == Err(SpawnError::Ended));
     assert_eq!(executor.spawn(Box::pin(async move { drop(one) })), Err(SpawnError::Ended));
@@ -233,7 +235,7 @@ pub fn an_executor_that_has_ended_takes_nothing<S: Subject>() {
 }
 
 /// The work waits for a task, so it must not run where the tasks do.
-pub fn blocking_work_holds_no_task_up<S: Subject>() {
+pub fn blocking_work_does_not_block_tasks<S: Subject>() {
     inside::<S>(async |executor| {
         let (begun, begins) = oneshot::channel();
         let (go, wait) = mpsc::channel();
@@ -255,7 +257,7 @@ pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
     const ROUNDS: usize = 41;
     inside::<S>(async |executor| {
         let stop = Arc::new(AtomicBool::new(false));
-        let _stopped = StopAtEnd(stop.clone());
+        let _stopped = StopOnDrop(stop.clone());
         busy(&executor, Arc::default(), stop);
         let mut delays = Vec::new();
         for _ in 0..ROUNDS {
@@ -278,7 +280,7 @@ pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
 }
 
 /// SIGINT and SIGTERM, again and again; from the first poll on, they end the process no more.
-pub fn a_signal_to_end_interrupts<S: Subject>() {
+pub fn sigint_and_sigterm_interrupt<S: Subject>() {
     inside::<S>(async |executor| {
         for signal in [Signal::TERM, Signal::INT, Signal::TERM] {
             let mut interrupted = executor.interrupted();

@@ -11,11 +11,11 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt;
 use mycelium_core::wait::Wait;
 
-use super::{Subject, Wakes, inside, soon};
-use crate::block_on;
+use super::subject::{Subject, WakeCounter, inside, soon};
+use crate::wait::block_on;
 
 /// Tasks that sleep wake in the order of their deadlines, where one thread runs them all, and none before its own.
-pub fn deadlines_come_in_order_and_never_early<S: Subject>() {
+pub fn timers_fire_in_order_and_never_early<S: Subject>() {
     inside::<S>(async |executor| {
         let (woke, mut awake) = mpsc::unbounded();
         let begin = executor.now();
@@ -43,7 +43,7 @@ pub fn deadlines_come_in_order_and_never_early<S: Subject>() {
 }
 
 /// A deadline in the past is ready as soon as it is asked.
-pub fn a_deadline_that_has_passed_holds_nobody_up<S: Subject>() {
+pub fn a_past_deadline_is_ready_at_once<S: Subject>() {
     inside::<S>(async |executor| {
         for deadline in [Duration::ZERO, executor.now()] {
             soon(&executor, executor.sleep_until(deadline)).await;
@@ -52,7 +52,7 @@ pub fn a_deadline_that_has_passed_holds_nobody_up<S: Subject>() {
 }
 
 /// Centuries, and the end of time.
-pub fn a_far_deadline_is_only_far<S: Subject>() {
+pub fn a_far_deadline_stays_pending<S: Subject>() {
     inside::<S>(async |executor| {
         let century = Duration::from_secs(100 * 365 * 86_400);
         let mut far: Vec<_> = [century, 10 * century, Duration::MAX]
@@ -67,9 +67,9 @@ pub fn a_far_deadline_is_only_far<S: Subject>() {
 }
 
 /// Cancelled is cancelled.
-pub fn a_dropped_timer_wakes_nobody<S: Subject>() {
+pub fn a_dropped_timer_does_not_wake<S: Subject>() {
     inside::<S>(async |executor| {
-        let wakes = Arc::new(Wakes::default());
+        let wakes = Arc::new(WakeCounter::default());
         let deadline = executor.now() + Duration::from_millis(20);
         {
             let waker = Waker::from(wakes.clone());

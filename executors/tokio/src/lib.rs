@@ -45,11 +45,10 @@
 
 mod net;
 mod queue;
-mod signal;
 
-use std::fmt;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,8 +59,8 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use mycelium_executor::{
-    Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream, Thread,
-    ThreadError, contain,
+    Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
+    Thread, ThreadError, contain,
 };
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
@@ -75,20 +74,13 @@ pub struct Tokio {
     handle: Handle,
     origin: Instant,
     /// The thread that runs local tasks, if there is one.
-    home: Option<ThreadId>,
+    local_thread: Option<ThreadId>,
 }
 
-/// There is no tokio runtime around the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The caller is outside any tokio runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no tokio runtime here: call this from within one")]
 pub struct NoRuntime;
-
-impl fmt::Display for NoRuntime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no tokio runtime here: call this from within one")
-    }
-}
-
-impl std::error::Error for NoRuntime {}
 
 impl Tokio {
     /// The runtime that the caller runs in. It needs tokio's timer and I/O drivers (`enable_all`).
@@ -98,16 +90,7 @@ impl Tokio {
     pub fn current() -> Result<Tokio, NoRuntime> {
         let handle = Handle::try_current().map_err(|_| NoRuntime)?;
         let _entered = handle.enter();
-        Ok(Tokio { origin: Instant::now(), home: None, handle: handle.clone() })
-    }
-
-    /// `future`, polled inside the runtime wherever it is polled: tokio's sockets and signals ask for it.
-    fn inside<T>(&self, future: impl Future<Output = T> + Send + 'static) -> SendFuture<T> {
-        let (handle, mut future) = (self.handle.clone(), Box::pin(future));
-        Box::pin(poll_fn(move |context| {
-            let _entered = handle.enter();
-            future.as_mut().poll(context)
-        }))
+        Ok(Tokio { origin: Instant::now(), local_thread: None, handle: handle.clone() })
     }
 }
 
@@ -117,7 +100,7 @@ impl Tokio {
 /// # Errors
 /// If there is no runtime.
 pub async fn local<F: Future>(body: impl FnOnce(Tokio) -> F) -> Result<F::Output, NoRuntime> {
-    let executor = Tokio { home: Some(thread::current().id()), ..Tokio::current()? };
+    let executor = Tokio { local_thread: Some(thread::current().id()), ..Tokio::current()? };
     Ok(LocalSet::new().run_until(body(executor)).await)
 }
 
@@ -132,7 +115,7 @@ fn started(mut task: JoinHandle<()>) -> Result<(), SpawnError> {
 impl Executor for Tokio {
     fn name(&self) -> String {
         let workers = self.handle.metrics().num_workers();
-        match (self.handle.runtime_flavor(), self.home) {
+        match (self.handle.runtime_flavor(), self.local_thread) {
             (_, Some(_)) => "tokio, local tasks on one thread".to_owned(),
             (RuntimeFlavor::CurrentThread, None) => "tokio, current thread".to_owned(),
             _ => format!("tokio, {workers} workers"),
@@ -144,12 +127,12 @@ impl Executor for Tokio {
     }
 
     fn runs_local(&self) -> bool {
-        self.home.is_some()
+        self.local_thread.is_some()
     }
 
     fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
-        let home = self.home.ok_or(SpawnError::LocalUnsupported)?;
-        if home != thread::current().id() {
+        let local_thread = self.local_thread.ok_or(SpawnError::LocalUnsupported)?;
+        if local_thread != thread::current().id() {
             return Err(SpawnError::WrongThread);
         }
         let task = make();
@@ -158,12 +141,16 @@ impl Executor for Tokio {
             .map_err(|_| SpawnError::Ended)
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         let (_, granted) = thread.start(move || {
             let runtime = Builder::new_current_thread()
                 .enable_all()
                 // Threads for blocking work: they would have the cores and the class of this one.
-                .on_thread_start(|| drop(Thread::default().settle()))
+                .on_thread_start(|| drop(Thread::default().apply_to_current()))
                 .build()
                 .map_err(|error| ThreadError::Executor {
                     executor: "tokio".to_owned(),
@@ -196,11 +183,17 @@ impl Executor for Tokio {
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
-        self.inside(net::connect(address))
+        // tokio makes sockets only inside a runtime, and this may be polled anywhere.
+        let (handle, mut connect) = (self.handle.clone(), Box::pin(net::connect(address)));
+        Box::pin(poll_fn(move |context| {
+            let _entered = handle.enter();
+            connect.as_mut().poll(context)
+        }))
     }
 
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        self.inside(net::listen(address))
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        let _entered = self.handle.enter();
+        net::tcp_listener(socket)
     }
 
     #[cfg(unix)]
@@ -213,9 +206,5 @@ impl Executor for Tokio {
     fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
         let _entered = self.handle.enter();
         net::unix::listener(socket)
-    }
-
-    fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        self.inside(signal::interrupted())
     }
 }

@@ -13,8 +13,10 @@ pub(crate) async fn connect(address: String) -> io::Result<Stream> {
     Ok(Stream::new(Socket(prepare(TcpStream::connect(address).await?)?)))
 }
 
-pub(crate) async fn listen(address: String) -> io::Result<Listener> {
-    Ok(Listener::new(Tcp(TcpListener::bind(address).await?)))
+/// Adopts a socket. To be called inside the runtime.
+pub(crate) fn tcp_listener(socket: std::net::TcpListener) -> io::Result<Listener> {
+    socket.set_nonblocking(true)?;
+    Ok(Listener::new(Tcp(TcpListener::from_std(socket)?)))
 }
 
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {

@@ -1,5 +1,5 @@
 //! Both kinds of runtime keep the laws of all executors.
-#![cfg(unix)]
+#![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
 
@@ -35,20 +35,8 @@ impl Subject for MultiThread {
     }
 }
 
-mod current_thread {
-    use super::CurrentThread;
-
-    mycelium_executor::conformance!(CurrentThread);
-}
-
-mod multi_thread {
-    use super::MultiThread;
-
-    mycelium_executor::conformance!(MultiThread);
-}
-
-mod dedicated {
-    use super::{Dedicated, MultiThread};
-
-    mycelium_executor::conformance!(Dedicated<MultiThread>);
+mycelium_executor::conformance! {
+    mod current_thread: CurrentThread,
+    mod multi_thread: MultiThread,
+    mod dedicated: Dedicated<MultiThread>,
 }

@@ -1,5 +1,5 @@
 //! Signals, in a test program of their own: they reach the whole process.
-#![cfg(unix)]
+#![cfg(all(unix, not(miri)))]
 
 use std::task::{Context, Waker};
 

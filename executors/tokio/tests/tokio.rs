@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use mycelium_executor::{Executor, SpawnError, Stream};
+use mycelium_executor::{Executor, SpawnError, Stream, bind_tcp};
 use mycelium_tokio::{NoRuntime, Tokio, local};
 
 async fn one_write_writes_all(client: &mut Stream, server: &mut Stream) {
@@ -27,7 +27,7 @@ async fn one_write_writes_all(client: &mut Stream, server: &mut Stream) {
 #[tokio::test]
 async fn one_vectored_write_writes_every_buffer() {
     let executor = Tokio::current().unwrap();
-    let mut listener = executor.listen("127.0.0.1:0".into()).await.unwrap();
+    let mut listener = executor.tcp_listener(bind_tcp("127.0.0.1:0").unwrap()).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let mut client = executor.connect(address).await.unwrap();
     let (mut server, _) = listener.accept().await.unwrap();
@@ -103,6 +103,7 @@ fn an_ended_runtime_takes_nothing_and_panics_nowhere() {
         let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(executor.unix_stream(socket).is_err());
     }
+    assert!(executor.tcp_listener(bind_tcp("127.0.0.1:0").unwrap()).is_err());
 }
 
 #[test]
@@ -111,8 +112,7 @@ fn futures_may_be_polled_outside_the_runtime_and_deadlines_be_out_of_reach() {
     let executor = runtime.block_on(async { Tokio::current().unwrap() });
     let mut context = Context::from_waker(Waker::noop());
     let address = {
-        let listening = executor.listen("127.0.0.1:0".into());
-        let listener = pollster::block_on(listening).unwrap();
+        let listener = executor.tcp_listener(bind_tcp("127.0.0.1:0").unwrap()).unwrap();
         listener.local_addr().unwrap().to_string()
     };
     assert!(pollster::block_on(executor.connect(address)).is_err(), "nobody listens any more");

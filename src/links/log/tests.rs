@@ -17,8 +17,8 @@ impl Bench {
 
     fn turn_away(&mut self, peer: &str, process: u32, user: u32) {
         let credentials = mycelium_executor::Credentials { process: Some(process), user, group: 0 };
-        let (from, cause) = (&Peer::Unix(credentials), CloseReason::Unwelcome);
-        self.note(&Notice::TurnedAway { peer, from: Some(from), cause, reason: "so" });
+        let (from, cause) = (&Peer::Unix(credentials), CloseReason::NotAllowed);
+        self.note(&Notice::PeerRejected { peer, from: Some(from), cause, reason: "so" });
     }
 
     fn pass(&mut self, time: Duration) {
@@ -29,7 +29,7 @@ impl Bench {
 }
 
 #[test]
-fn a_flood_is_a_line_and_then_a_count_a_minute() {
+fn a_flood_is_one_line_and_then_a_count_per_minute() {
     let mut bench = Bench::default();
     for process in 0..100_000 {
         bench.turn_away("", process, 7);
@@ -48,7 +48,7 @@ fn a_flood_is_a_line_and_then_a_count_a_minute() {
 }
 
 #[test]
-fn an_absent_peer_is_a_line_a_minute() {
+fn an_absent_peer_is_one_line_per_minute() {
     let mut bench = Bench::default();
     let error = std::io::Error::from(std::io::ErrorKind::NotFound);
     let pause = Duration::from_secs(1);
@@ -66,18 +66,18 @@ fn causes_and_peers_are_counted_apart() {
     for _ in 0..3 {
         bench.turn_away("", 1, 7);
         bench.turn_away("", 1, 8);
-        bench.note(&Notice::Up { peer: "left" });
-        bench.note(&Notice::Up { peer: "right" });
-        bench.note(&Notice::Down { peer: "left", error: &DriveError::Closed });
+        bench.note(&Notice::Connected { peer: "left" });
+        bench.note(&Notice::Connected { peer: "right" });
+        bench.note(&Notice::Disconnected { peer: "left", error: &DriveError::Closed });
     }
     assert_eq!(bench.lines.len(), 5, "{:?}", bench.lines);
 }
 
 #[test]
-fn names_without_end_are_counted_as_one() {
+fn unlimited_names_share_one_count() {
     let mut bench = Bench::default();
     for peer in 0..10_000 {
-        bench.note(&Notice::Up { peer: &peer.to_string() });
+        bench.note(&Notice::Connected { peer: &peer.to_string() });
     }
     assert_eq!(bench.lines.len(), KEYS + 1);
     assert_eq!(bench.limiter.entries.len(), KEYS + 1);
@@ -94,9 +94,9 @@ fn names_without_end_are_counted_as_one() {
 fn a_name_writes_no_line_of_its_own() {
     let mut bench = Bench::default();
     let name = "x\n2026-01-01 ERROR \u{1b}[31mall is lost";
-    bench.note(&Notice::Up { peer: name });
-    bench.note(&Notice::Down { peer: name, error: &DriveError::Closed });
-    bench.note(&Notice::Crowded { peer: name, topic: name, limit: 1 });
+    bench.note(&Notice::Connected { peer: name });
+    bench.note(&Notice::Disconnected { peer: name, error: &DriveError::Closed });
+    bench.note(&Notice::StreamLimit { peer: name, topic: name, limit: 1 });
     bench.turn_away(name, 1, 7);
     assert_eq!(bench.lines.len(), 4);
     for line in &bench.lines {

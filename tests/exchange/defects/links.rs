@@ -6,21 +6,21 @@ use std::task::Poll;
 
 use mycelium_transports::local::{Delivery, Policy, TryRecv};
 
-use crate::station::{Number, Place, Side, end, take, within};
+use crate::harness::{Number, Side, TestDir, end, take, within};
 
 /// What came from a client went back to it.
 #[tokio::test]
-async fn l5_what_comes_from_a_peer_does_not_go_back_to_it() {
+async fn l5_messages_of_a_peer_are_not_sent_back_to_it() {
     const COUNT: u64 = 100;
-    let place = Place::new("l5");
+    let dir = TestDir::new("l5");
     let sides = [Side::new("left", 1, 256), Side::new("right", 2, 256)];
-    let path = |name: &str| place.path().join(format!("{name}.sock"));
+    let path = |name: &str| dir.path().join(format!("{name}.sock"));
     let mut tasks = Vec::new();
     let mut readers = Vec::new();
     for (side, other) in [(&sides[0], &sides[1]), (&sides[1], &sides[0])] {
-        let mut station = side.station(None);
-        station.announce(&other.name, &side.numbers, Policy::Block).unwrap();
-        tasks.push(side.serve(station, &path(&side.name)));
+        let mut server = side.server(None);
+        server.announce(&other.name, &side.numbers, Policy::Block).unwrap();
+        tasks.push(side.serve(server, &path(&side.name)));
         readers.push(side.numbers.subscribe::<Number>("reader", Policy::Block).unwrap());
         tasks.push(side.read(&other.name, &path(&other.name), Policy::Block));
     }
@@ -56,27 +56,27 @@ async fn l5_what_comes_from_a_peer_does_not_go_back_to_it() {
 
 /// What came before somebody had registered its type was dropped: the order of start decided.
 #[tokio::test]
-async fn l6_the_order_of_start_decides_nothing() {
+async fn l6_the_order_of_start_does_not_matter() {
     for reader_first in [false, true] {
-        let place = Place::new(&format!("l6-{reader_first}"));
+        let dir = TestDir::new(&format!("l6-{reader_first}"));
         let (there, here) = Side::pair(64, 64);
         let mut reading = None;
         let mut read = || {
             let reader = here.reader();
-            reading = Some(here.read("there", &place.socket(), Policy::Block));
+            reading = Some(here.read("there", &dir.socket(), Policy::Block));
             reader
         };
         let early = reader_first.then(&mut read);
         if reader_first {
             here.notices.until("unreachable", "").await;
         }
-        let station = there.station_for("here", Policy::Block);
+        let server = there.server_for("here", Policy::Block);
         let mut publisher = there.publisher();
         // All is sent before there is a socket.
         for value in 0..50 {
             publisher.try_emit(Number { value }).unwrap();
         }
-        let serving = there.serve(station, &place.socket());
+        let serving = there.serve(server, &dir.socket());
         let mut reader = early.unwrap_or_else(&mut read);
         take(&mut reader, 0..50).await;
         end(&[&there, &here], [serving, reading.unwrap()]).await;
@@ -85,15 +85,15 @@ async fn l6_the_order_of_start_decides_nothing() {
 
 /// After a peer had gone its readers waited for ever, and nobody connected again.
 #[tokio::test]
-async fn l8_a_peer_that_comes_back_is_read_again_and_one_that_ends_is_the_end() {
-    let place = Place::new("l8");
+async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end() {
+    let dir = TestDir::new("l8");
     let here = Side::new("here", 9, 64);
     let mut reader = here.reader();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     for boot in 0..5 {
         let there = Side::new("there", boot, 64);
-        let station = there.station_for("here", Policy::Block);
-        let serving = there.serve(station, &place.socket());
+        let server = there.server_for("here", Policy::Block);
+        let serving = there.serve(server, &dir.socket());
         let mut publisher = there.numbers.publisher::<Number>("publisher", 100 + boot).unwrap();
         for value in 0..50 {
             publisher.emit(Number { value }).await.unwrap();
@@ -125,16 +125,16 @@ async fn l8_a_peer_that_comes_back_is_read_again_and_one_that_ends_is_the_end() 
     assert_eq!(here.notices.count("up", ""), 5);
 }
 
-/// A send that was cancelled left half a frame. (Drivers: `a_driver_that_is_dropped_at_every_poll_goes_on_where_it_was`.)
+/// A send that was cancelled left half a frame. (Drivers: `a_driver_that_is_dropped_at_every_poll_loses_nothing`.)
 #[tokio::test]
-async fn l9_an_emit_that_is_cancelled_was_not_sent_and_breaks_nothing() {
+async fn l9_a_cancelled_emit_sends_nothing_and_breaks_nothing() {
     const COUNT: u64 = 5000;
-    let place = Place::new("l9");
+    let dir = TestDir::new("l9");
     let (there, here) = Side::pair(8, 8);
-    let station = there.station_for("here", Policy::Block);
-    let serving = there.serve(station, &place.socket());
+    let server = there.server_for("here", Policy::Block);
+    let serving = there.serve(server, &dir.socket());
     let mut reader = here.reader();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     let mut publisher = there.publisher();
     let writing = tokio::spawn(async move {
         let (mut value, mut cancelled) = (0, 0);
@@ -164,16 +164,16 @@ async fn l9_an_emit_that_is_cancelled_was_not_sent_and_breaks_nothing() {
 
 /// What was published after a client had connected and before it was served was lost, and nobody could tell when.
 #[tokio::test]
-async fn l14_from_ready_on_a_reader_misses_nothing() {
-    let place = Place::new("l14");
+async fn l14_a_reader_misses_nothing_after_ready() {
+    let dir = TestDir::new("l14");
     let there = Side::new("there", 1, 64);
     let names: Vec<String> = (0..50).map(|round| format!("here-{round}")).collect();
-    let serving = there.serve(there.station(Some(&names)), &place.socket());
+    let serving = there.serve(there.server(Some(&names)), &dir.socket());
     let mut publisher = there.publisher();
     for (round, name) in (0..).zip(names) {
         let here = Side::new(&name, round, 64);
         let mut reader = here.reader();
-        let reading = here.read("there", &place.socket(), Policy::Block);
+        let reading = here.read("there", &dir.socket(), Policy::Block);
         within("it is ready", here.control.ready()).await;
         // Nobody had announced it, and nothing lies between.
         publisher.try_emit(Number { value: round }).unwrap();

@@ -17,7 +17,8 @@ use mycelium_executor::{Accept, Address, Backoff, Executor, Listener, Peer, Send
 use super::{Pair, Probe, Transport, local};
 use crate::counters::Region;
 use crate::exchange::{
-    Connect, Control, Dialer, Identity, LinkConfig, Observer, Offer, Station, Want,
+    Connect, Control, ExportedTopic, Identity, LinkConfig, Observer, TopicClient, TopicInterest,
+    TopicServer,
 };
 use crate::local::{Policy, Publisher, Subscription, Topic};
 
@@ -95,7 +96,7 @@ impl<S: StreamPair> Transport for Link<S> {
 
 impl<S: StreamPair> Link<S> {
     fn serve(&self, pair: &Pair, incoming: UnboundedReceiver<S::Socket>, strictest: Policy) {
-        let mut station = Station::new(
+        let mut server = TopicServer::new(
             identity("there", 1),
             config(),
             pair.publishers.clone(),
@@ -103,21 +104,21 @@ impl<S: StreamPair> Link<S> {
             Region::new(64),
             no_observer(),
         );
-        station.add(Offer { topic: self.there.clone(), readers: None });
-        station.announce("here", &self.there, strictest).expect("one reader fits");
-        let (station, executor) = (Arc::new(station), pair.publishers.clone());
-        drop(pair.publish(station.clone().wait_for_readers()));
+        server.add(ExportedTopic { topic: self.there.clone(), readers: None });
+        server.announce("here", &self.there, strictest).expect("one reader fits");
+        let (server, executor) = (Arc::new(server), pair.publishers.clone());
+        drop(pair.publish(server.clone().wait_for_readers()));
         drop(pair.publish(async move {
             let sockets = Sockets::<S> { incoming, executor };
-            station.run(Listener::new(sockets), |_| Ok(())).await;
+            server.run(Listener::new(sockets), |_| Ok(())).await;
         }));
     }
 
     fn read(&self, pair: &Pair, connections: UnboundedSender<S::Socket>, strictest: Policy) {
-        let dialer = Dialer {
+        let client = TopicClient {
             peer: "there".to_owned(),
             connect: connect::<S>(connections, pair.readers.clone(), self.cuts.clone()),
-            wants: vec![Want { topic: self.here.clone(), policy: strictest }],
+            interests: vec![TopicInterest { topic: self.here.clone(), policy: strictest }],
             identity: identity("here", 2),
             config: config(),
             executor: pair.readers.clone(),
@@ -125,7 +126,7 @@ impl<S: StreamPair> Link<S> {
             counters: Region::new(64),
             observer: no_observer(),
         };
-        drop(pair.read(dialer.run().expect("the link's configuration is valid")));
+        drop(pair.read(client.run().expect("the link's configuration is valid")));
     }
 }
 

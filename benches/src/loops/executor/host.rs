@@ -100,5 +100,5 @@ pub(crate) async fn both<A: Send + 'static, B: Send + 'static>(
 /// Lets a thread that is pinned start others that are not: what the process may use is known before any is.
 pub(crate) fn look_at_cores() {
     // Nothing is asked that could be refused.
-    let _ = Thread::default().settle();
+    let _ = Thread::default().apply_to_current();
 }

@@ -41,7 +41,7 @@ impl Timed for Jitter {
             for _ in 0..OTHERS {
                 let (over, cores) = (&over, self.cores.of(Side::Writer).into_iter().collect());
                 scope.spawn(move || {
-                    let _ = Thread { cores, ..Thread::default() }.settle();
+                    let _ = Thread { cores, ..Thread::default() }.apply_to_current();
                     while !over.load(Ordering::Relaxed) {
                         std::hint::spin_loop();
                     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::Envelope;
-use mycelium_core::link::{Batching, Event, Interest, Lent, Link, Mode};
+use mycelium_core::link::{Batching, Event, Interest, Link, ReaderMode, RunBytes};
 use mycelium_executor::{Executor, Stream};
 use mycelium_tokio::Tokio;
 use mycelium_transports::stream::{STREAMS, TOPICS, Traffic};
@@ -70,12 +70,12 @@ enum Place {
 }
 
 impl Traffic<TOPICS, STREAMS> for Server {
-    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
-        Traffic::<TOPICS, STREAMS>::lend(&self.writer, lent)
+    fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
+        Traffic::<TOPICS, STREAMS>::run_bytes(&self.writer, lent)
     }
 
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
-        self.writer.heard(now, link, event);
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+        self.writer.on_event(now, link, event);
     }
 
     fn send(
@@ -109,7 +109,7 @@ impl Clients {
         let executor = Tokio::current().expect("inside a runtime");
         let gate = Gate { missing: self.count, waiting: Vec::new(), opened: None };
         let gate = Arc::new(Mutex::new(gate));
-        let wants = Interest::in_messages::<Sample>(Mode::Gating, WINDOW).ok();
+        let wants = Interest::of::<Sample>(ReaderMode::Gating, WINDOW).ok();
         let here = Side { batching: self.batching, buffer: BUFFER, wants: None };
         let there = Side { wants, ..here };
         let connect = |_| {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mycelium_executor::{Accept, Address, Credentials, Executor, Listener, Peer, Stream};
 use mycelium_transports::counters::Region;
 use mycelium_transports::exchange::{
-    Control, Dialer, Identity, LinkConfig, Observer, Offer, Station, Want,
+    Control, ExportedTopic, Identity, LinkConfig, Observer, TopicClient, TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{
     DeferredWakes, Delivery, Policy, Publisher, Schema, Subscription, TaskBudget, Topic, poll_with,
@@ -52,12 +52,12 @@ impl Node {
     async fn sends(self, stream: Stream, config: LinkConfig, count: usize) -> Instant {
         let Node { topic, counters, control, observer, executor } = self;
         let identity = Identity::new("there", 1).expect("a short name");
-        let mut station =
-            Station::new(identity, config, executor, control.clone(), counters, observer);
-        station.add(Offer { topic: topic.clone(), readers: None });
-        station.announce("here", &topic, Policy::Block).expect(FITS);
+        let mut server =
+            TopicServer::new(identity, config, executor, control.clone(), counters, observer);
+        server.add(ExportedTopic { topic: topic.clone(), readers: None });
+        server.announce("here", &topic, Policy::Block).expect(FITS);
         let mut publisher = topic.publisher("samples", 1).expect(FITS);
-        tokio::spawn(Arc::new(station).run(Listener::new(One(Some(stream))), |_| Ok(())));
+        tokio::spawn(Arc::new(server).run(Listener::new(One(Some(stream))), |_| Ok(())));
         control.ready().await;
         let start = Instant::now();
         let pulse = TaskBudget::new();
@@ -78,14 +78,14 @@ impl Node {
         let Node { topic, counters, control, observer, executor } = self;
         let mut subscription = topic.subscribe("samples", Policy::Block).expect(FITS);
         let connection = Mutex::new(Some(stream));
-        let dialer = Dialer {
+        let client = TopicClient {
             peer: "there".to_owned(),
             connect: Box::new(move || {
                 let stream = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
                 // The one connection is gone, and with it what was on its way: links are not to try again.
                 Box::pin(async move { stream.ok_or(io::ErrorKind::NotConnected.into()) })
             }),
-            wants: vec![Want { topic, policy: Policy::Block }],
+            interests: vec![TopicInterest { topic, policy: Policy::Block }],
             identity: Identity::new("here", 2).expect("a short name"),
             config,
             executor,
@@ -93,7 +93,7 @@ impl Node {
             counters,
             observer,
         };
-        tokio::spawn(dialer.run().expect("the settings of a preset"));
+        tokio::spawn(client.run().expect("the settings of a preset"));
         let pulse = TaskBudget::new();
         let flusher = subscription.attach(&pulse);
         let received = service(pulse, flusher, receive(subscription, count)).await;

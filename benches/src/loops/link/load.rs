@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use mycelium_core::link::{
-    Batching, CloseReason, Event, IncomingId, Interest, Link, Mode, Name, OutgoingId,
+    Batching, CloseReason, Event, IncomingId, Interest, Link, Name, OutgoingId, ReaderMode,
 };
 use mycelium_core::{Envelope, FrameView};
 use mycelium_transports::stream::Traffic;
@@ -37,9 +37,9 @@ struct Pacer {
 }
 
 impl Traffic<1, 1> for Pacer {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
-        if let Event::Wanted { serve, .. } = event {
-            let stream = link.offer(now, serve, Name::truncated("samples"), 1, 0, WINDOW);
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
+        if let Event::Subscribe { export: serve, .. } = event {
+            let stream = link.open_stream(now, serve, Name::truncated("samples"), 1, 0, WINDOW);
             self.stream = stream.ok().map(|stream| (stream, since(self.epoch)));
         }
     }
@@ -79,7 +79,7 @@ struct Reader {
 }
 
 impl Traffic<1, 1> for Reader {
-    fn heard(&mut self, _: Duration, _: &mut Link<'_, 1, 1>, _: Event<'_>) {}
+    fn on_event(&mut self, _: Duration, _: &mut Link<'_, 1, 1>, _: Event<'_>) {}
 
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
@@ -105,7 +105,7 @@ impl Timed for Offered {
 
     fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
         let Offered { wire, batching, rate, .. } = self;
-        let wants = Interest::in_messages::<Sample>(Mode::Gating, WINDOW).ok();
+        let wants = Interest::of::<Sample>(ReaderMode::Gating, WINDOW).ok();
         let here = Side { batching: *batching, buffer: 2 * PIECE, wants: None };
         let there = Side { buffer: PIECE, wants, ..here };
         let epoch = Instant::now();

@@ -98,7 +98,7 @@ impl Side {
         let config = Config { batching, ..Config::new(Name::truncated("bench"), 1) };
         let mut link = Link::new(config, &mut buffer).expect("room enough");
         if let Some(interest) = wants {
-            link.want(interest).expect("the only one");
+            link.subscribe(interest).expect("the only one");
         }
         Driver::new(&mut link, stream, Arc::new(executor)).run(traffic).await;
     }

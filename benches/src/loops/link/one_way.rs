@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::link::{
-    Batching, CloseReason, Event, IncomingId, Interest, Lent, Link, Mode, Name, OutgoingId,
-    RunShape, SendError,
+    Batching, CloseReason, Event, IncomingId, Interest, Link, Name, OutgoingId, ReaderMode,
+    RunBytes, RunShape, SendError,
 };
 use mycelium_core::message::decode_ref;
 use mycelium_core::{Envelope, FrameView};
@@ -79,16 +79,16 @@ impl Writer {
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Writer {
-    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+    fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
         let from = lent.first as usize % SAMPLES * size_of::<[u64; SLOT]>() + lent.offset;
         let bytes = self.slots.as_bytes();
         Some([bytes.get(from..from + lent.length)?, &[]])
     }
 
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
-        if let Event::Wanted { serve, .. } = event {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+        if let Event::Subscribe { export: serve, .. } = event {
             let name = Name::truncated("samples");
-            let stream = link.offer(now, serve, name, 1, 0, self.window).ok();
+            let stream = link.open_stream(now, serve, name, 1, 0, self.window).ok();
             self.stream = stream.zip(Some(Instant::now()));
         }
     }
@@ -141,7 +141,7 @@ impl Reader {
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Reader {
-    fn heard(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+    fn on_event(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
         let Event::Run { stream, shape, bytes, .. } = event else { return };
         for item in bytes.chunks_exact(shape.stride as usize) {
             if let Ok(sample) = decode_ref::<Sample>(shape.message(item)) {
@@ -171,7 +171,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Column for OverLink<TOPICS, STRE
 
     fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
         let OverLink { wire, batching, envelope, .. } = self;
-        let interest = Interest::in_messages::<Sample>(Mode::Gating, WINDOW);
+        let interest = Interest::of::<Sample>(ReaderMode::Gating, WINDOW);
         let here = Side { batching: *batching, buffer: 2 * PIECE, wants: None };
         let there = Side { buffer: PIECE, wants: interest.ok(), ..here };
         let mut writer = Writer::new(operations, *envelope, WINDOW);

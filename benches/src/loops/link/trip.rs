@@ -8,7 +8,7 @@ use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use futures_util::{SinkExt, StreamExt};
 use hdrhistogram::Histogram;
 use mycelium_core::link::{
-    Batching, CloseReason, Event, IncomingId, Interest, Link, Mode, Name, OutgoingId,
+    Batching, CloseReason, Event, IncomingId, Interest, Link, Name, OutgoingId, ReaderMode,
 };
 use mycelium_core::{Envelope, FrameView, message};
 use mycelium_executor::Stream;
@@ -88,8 +88,8 @@ pub(crate) struct OverLink {
 
 /// Serves the one that the peer wants.
 fn serve(now: Duration, link: &mut Link<'_, 1, 1>, event: &Event<'_>) -> Option<OutgoingId> {
-    let Event::Wanted { serve, .. } = *event else { return None };
-    link.offer(now, serve, Name::truncated("balls"), 1, 0, WINDOW).ok()
+    let Event::Subscribe { export: serve, .. } = *event else { return None };
+    link.open_stream(now, serve, Name::truncated("balls"), 1, 0, WINDOW).ok()
 }
 
 fn throw(now: Duration, link: &mut Link<'_, 1, 1>, stream: OutgoingId, ball: &Ball) -> bool {
@@ -108,7 +108,7 @@ struct Asker {
 }
 
 impl Traffic<1, 1> for Asker {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
         self.stream = self.stream.or_else(|| serve(now, link, &event));
     }
 
@@ -142,7 +142,7 @@ struct Answerer {
 }
 
 impl Traffic<1, 1> for Answerer {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
         self.stream = self.stream.or_else(|| serve(now, link, &event));
     }
 
@@ -169,7 +169,7 @@ impl Timed for OverLink {
 
     fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
         let OverLink { wire, batching, .. } = self;
-        let wants = Interest::in_messages::<Ball>(Mode::Gating, WINDOW).ok();
+        let wants = Interest::of::<Ball>(ReaderMode::Gating, WINDOW).ok();
         let side = Side { batching: *batching, buffer: PIECE, wants };
         let mut asker =
             Asker { watch: Watch::new(operations), stream: None, away: None, taken: None };

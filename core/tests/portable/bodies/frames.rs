@@ -94,7 +94,7 @@ pub(crate) fn broken_extensions_are_refused() {
     };
     assert_eq!(broken(24, &[0]), ExtensionError::Reserved);
     assert_eq!(broken(80, &[1]), ExtensionError::Order { kind: 1, after: 2 });
-    assert_eq!(broken(96, &[3]), ExtensionError::Twice { kind: 3 });
+    assert_eq!(broken(96, &[3]), ExtensionError::Duplicate { kind: 3 });
     assert_eq!(broken(97, &[0x80]), ExtensionError::Critical { kind: 0x8004 });
     assert_eq!(broken(55, &[1]), ExtensionError::Padding { kind: 1 });
     let length = ExtensionError::Length { kind: 2, expected: 16, found: 17 };
