@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::local::TaskBudget;
 
@@ -13,10 +13,10 @@ use mycelium_transports::local::TaskBudget;
 /// instead, key by key: who runs a program knows the machine.
 ///
 /// ```
-/// use mycelium::{Class, Execution, PlacementFallback, Wait};
+/// use mycelium::{Class, Execution, PlacementFallback, WaitStrategy};
 ///
 /// let execution = Execution::pinned([3])
-///     .wait(Wait::Spin)
+///     .wait(WaitStrategy::Spin)
 ///     .thread("strategy")
 ///     .class(Class::Fifo(10))
 ///     .if_refused(PlacementFallback::Warn);
@@ -28,7 +28,7 @@ use mycelium_transports::local::TaskBudget;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Execution {
     pub(crate) run: Run,
-    pub(crate) wait: Wait,
+    pub(crate) wait: WaitStrategy,
     pub(crate) thread: Option<String>,
     pub(crate) class: Class,
     pub(crate) if_refused: PlacementFallback,
@@ -52,7 +52,7 @@ impl Default for Execution {
     fn default() -> Execution {
         Execution {
             run: Run::default(),
-            wait: Wait::default(),
+            wait: WaitStrategy::default(),
             thread: None,
             class: Class::default(),
             if_refused: PlacementFallback::default(),
@@ -84,7 +84,7 @@ impl Execution {
     /// How `recv`, and an `emit` that finds no room, wait: they sleep at once, look so often before they sleep, or
     /// never sleep. A look is some ten nanoseconds; who waits by looking keeps a core busy.
     #[must_use]
-    pub fn wait(self, wait: Wait) -> Execution {
+    pub fn wait(self, wait: WaitStrategy) -> Execution {
         Execution { wait, ..self }
     }
 
@@ -205,9 +205,9 @@ impl fmt::Display for Execution {
             }
         }
         match self.wait {
-            Wait::Park => {}
-            Wait::Spin => write!(f, ", wait = \"spin\"")?,
-            Wait::SpinThenPark(looks) => write!(f, ", wait = \"spin-then-park({looks})\"")?,
+            WaitStrategy::Park => {}
+            WaitStrategy::Spin => write!(f, ", wait = \"spin\"")?,
+            WaitStrategy::SpinThenPark(looks) => write!(f, ", wait = \"spin-then-park({looks})\"")?,
         }
         if let Some(name) = &self.thread {
             write!(f, ", thread = {name:?}")?;

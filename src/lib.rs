@@ -89,7 +89,7 @@ mod topology;
 mod wiring;
 
 pub use mycelium_bundle::Restart;
-pub use mycelium_core::wait::Wait;
+pub use mycelium_core::wait::WaitStrategy;
 pub use mycelium_core::{FixedStr, FixedVec, Message};
 pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
 pub use mycelium_macros::{message, service};

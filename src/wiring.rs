@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::local::{DeferredWakes, Finisher, Publisher, TaskBudget};
 
 use crate::error::BuildError;
@@ -15,7 +15,7 @@ use crate::shared::Shared;
 pub struct Wiring<'a> {
     shared: &'a Arc<Shared>,
     service: &'a str,
-    wait: Wait,
+    wait: WaitStrategy,
     pub(crate) budget: Arc<TaskBudget>,
     pub(crate) deferred_wakes: Vec<DeferredWakes>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::wait::{ALONE, Wait};
+use crate::wait::{ALONE, WaitStrategy};
 
 /// The first two cores that this process may use.
 #[derive(Clone, Debug)]
@@ -60,8 +60,8 @@ impl Cores {
 
     /// The ways of waiting for two threads, each on a core of its own if there are two. On one core, who spins keeps
     /// the other from running.
-    pub(crate) fn sweep(&self) -> Vec<Wait> {
-        ALONE.into_iter().filter(|wait| self.are_two() || *wait == Wait::Yield).collect()
+    pub(crate) fn sweep(&self) -> Vec<WaitStrategy> {
+        ALONE.into_iter().filter(|wait| self.are_two() || *wait == WaitStrategy::Yield).collect()
     }
 
     /// Pins the calling thread, if pinning was granted at all.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// What a side does when it cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
+pub(crate) enum WaitStrategy {
     /// One pause after each look that finds nothing.
     Busy,
     /// Sixteen pauses.
@@ -21,40 +21,42 @@ pub(crate) enum Wait {
 }
 
 /// The sweep where each thread has a core of its own.
-pub(crate) const ALONE: [Wait; 3] = [Wait::Busy, Wait::Pauses, Wait::Yield];
+pub(crate) const ALONE: [WaitStrategy; 3] =
+    [WaitStrategy::Busy, WaitStrategy::Pauses, WaitStrategy::Yield];
 /// The sweep where threads share cores: who spins there keeps the one that he waits for from running.
-pub(crate) const SHARED: [Wait; 3] = [Wait::Yield, Wait::Mixed, Wait::MixedPauses];
+pub(crate) const SHARED: [WaitStrategy; 3] =
+    [WaitStrategy::Yield, WaitStrategy::Mixed, WaitStrategy::MixedPauses];
 
-impl Wait {
+impl WaitStrategy {
     /// After how many looks that find nothing more than a pause is due.
     fn every(self) -> u32 {
         match self {
-            Wait::Busy => 1 << 16,
-            Wait::Pauses | Wait::Yield | Wait::MixedPauses => 1,
-            Wait::Mixed => 64,
+            WaitStrategy::Busy => 1 << 16,
+            WaitStrategy::Pauses | WaitStrategy::Yield | WaitStrategy::MixedPauses => 1,
+            WaitStrategy::Mixed => 64,
         }
     }
 
     /// Its name in the names of files.
     pub(crate) fn slug(self) -> &'static str {
         match self {
-            Wait::Busy => "busy",
-            Wait::Pauses => "pauses",
-            Wait::Yield => "yield",
-            Wait::Mixed => "mixed",
-            Wait::MixedPauses => "mixed-pauses",
+            WaitStrategy::Busy => "busy",
+            WaitStrategy::Pauses => "pauses",
+            WaitStrategy::Yield => "yield",
+            WaitStrategy::Mixed => "mixed",
+            WaitStrategy::MixedPauses => "mixed-pauses",
         }
     }
 }
 
-impl fmt::Display for Wait {
+impl fmt::Display for WaitStrategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Wait::Busy => "busy (one pause)",
-            Wait::Pauses => "16 pauses",
-            Wait::Yield => "yield",
-            Wait::Mixed => "a pause, every 64th time a yield",
-            Wait::MixedPauses => "16 pauses, every 64th time a yield",
+            WaitStrategy::Busy => "busy (one pause)",
+            WaitStrategy::Pauses => "16 pauses",
+            WaitStrategy::Yield => "yield",
+            WaitStrategy::Mixed => "a pause, every 64th time a yield",
+            WaitStrategy::MixedPauses => "16 pauses, every 64th time a yield",
         })
     }
 }
@@ -64,8 +66,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits after each look that finds nothing, and says when it has been too long.
 #[derive(Debug)]
-pub(crate) struct Patience {
-    wait: Wait,
+pub(crate) struct SpinWait {
+    wait: WaitStrategy,
     most: Duration,
     /// How many looks are left until more than a pause is due.
     left: u32,
@@ -73,9 +75,9 @@ pub(crate) struct Patience {
     since: Option<Instant>,
 }
 
-impl Patience {
-    pub(crate) fn new(wait: Wait, most: Duration) -> Patience {
-        Patience { wait, most, left: wait.every(), looks: 0, since: None }
+impl SpinWait {
+    pub(crate) fn new(wait: WaitStrategy, most: Duration) -> SpinWait {
+        SpinWait { wait, most, left: wait.every(), looks: 0, since: None }
     }
 
     /// Waits; false if it is hopeless.
@@ -94,11 +96,11 @@ impl Patience {
         self.left = self.wait.every();
         self.looks = self.looks.wrapping_add(self.left);
         match self.wait {
-            Wait::Busy => {}
-            Wait::Pauses => (1..16).for_each(|_| spin_loop()),
-            Wait::Yield | Wait::Mixed => thread::yield_now(),
-            Wait::MixedPauses if self.looks.is_multiple_of(64) => thread::yield_now(),
-            Wait::MixedPauses => (1..16).for_each(|_| spin_loop()),
+            WaitStrategy::Busy => {}
+            WaitStrategy::Pauses => (1..16).for_each(|_| spin_loop()),
+            WaitStrategy::Yield | WaitStrategy::Mixed => thread::yield_now(),
+            WaitStrategy::MixedPauses if self.looks.is_multiple_of(64) => thread::yield_now(),
+            WaitStrategy::MixedPauses => (1..16).for_each(|_| spin_loop()),
         }
         !self.looks.is_multiple_of(1 << 16)
             || self.since.get_or_insert_with(Instant::now).elapsed() < self.most
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn patience_ends() {
-        let mut patience = Patience::new(Wait::Busy, Duration::ZERO);
+        let mut patience = SpinWait::new(WaitStrategy::Busy, Duration::ZERO);
         let looks = (0..1 << 20).position(|_| !patience.wait());
         assert_eq!(looks, Some((1 << 16) - 1));
     }

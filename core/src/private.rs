@@ -1,8 +1,8 @@
-//! What the code that `#[message]` writes calls. Not for anyone else: it changes without notice.
+//! Functions for the code that `#[message]` generates. Private: they change without notice.
 
 pub use zerocopy;
 
-/// What is wrong with a layout, and what to do: it has padding, or it does not fit a frame.
+/// The error in the layout of a message, if it has one: padding, or a size or alignment that does not fit a frame.
 pub const fn layout_error(
     name: &str,
     size: usize,
@@ -46,7 +46,7 @@ pub const fn layout_error(
     None
 }
 
-/// Text put together while compiling. What does not fit is cut off.
+/// Text that is built while compiling. Text that does not fit is cut off.
 #[derive(Clone, Copy)]
 pub struct ConstText {
     bytes: [u8; 320],

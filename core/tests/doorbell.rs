@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{RawWaker, RawWakerVTable, Wake, Waker};
 
 #[cfg(feature = "alloc")]
-use mycelium_core::doorbell::Growing;
-use mycelium_core::doorbell::{Bells, Doorbell, Row, announce};
+use mycelium_core::doorbell::GrowingWaiterList;
+use mycelium_core::doorbell::{Doorbell, WaiterList, Waiters, announce};
 
 /// Runs its task here and now; the task finds nothing and parks again.
 struct Inline {
@@ -27,7 +27,7 @@ impl Wake for Inline {
 }
 
 #[test]
-fn a_task_that_is_run_by_its_waker_may_park_again() {
+fn a_task_polled_by_its_waker_may_park_again() {
     let task = Arc::new(Inline { bell: Doorbell::new(), runs: AtomicUsize::new(0) });
     task.bell.park(&Waker::from(task.clone()));
     announce();
@@ -51,7 +51,7 @@ static CLUMSY: RawWakerVTable = RawWakerVTable::new(
 );
 
 #[test]
-fn a_waker_that_cannot_be_kept_leaves_the_bell_usable() {
+fn a_waker_whose_clone_panics_leaves_the_bell_usable() {
     // SAFETY: its functions use no data.
     let waker = unsafe { Waker::new(std::ptr::null(), &CLUMSY) };
     let bell = Doorbell::new();
@@ -95,7 +95,7 @@ fn ring(bell: &Doorbell) {
 }
 
 #[test]
-fn who_parks_again_with_the_same_waker_is_woken_by_the_one_that_the_bell_has() {
+fn parking_again_with_the_same_waker_clones_nothing() {
     let (bell, task) = (Doorbell::new(), does(|_| {}));
     let waker = Waker::from(task.clone());
     for times in 1..4 {
@@ -112,7 +112,7 @@ fn who_parks_again_with_the_same_waker_is_woken_by_the_one_that_the_bell_has() {
 }
 
 #[test]
-fn another_waker_replaces_the_one_that_the_bell_has() {
+fn another_waker_replaces_the_kept_one() {
     let (bell, one, other) = (Doorbell::new(), does(|_| {}), does(|_| {}));
     bell.park(&Waker::from(one.clone()));
     ring(&bell);
@@ -125,7 +125,7 @@ fn another_waker_replaces_the_one_that_the_bell_has() {
 /// Each wake runs the task in place, which parks again: with the same waker, or a new one each time. The task is rung
 /// while it runs inside of the wake, too.
 #[test]
-fn a_task_that_runs_inside_of_its_wake_parks_and_is_rung_there() {
+fn a_task_polled_inside_its_wake_parks_and_is_rung() {
     for same in [false, true] {
         let (bell, rounds) = (Arc::new(Doorbell::new()), Arc::new(AtomicUsize::new(0)));
         let inner: Arc<Mutex<Option<Waker>>> = Arc::default();
@@ -162,34 +162,34 @@ fn a_task_that_runs_inside_of_its_wake_parks_and_is_rung_there() {
 
 /// The task ends inside of its wake, and leaves its seat there.
 #[test]
-fn a_task_that_ends_inside_of_its_wake_is_not_kept() {
+fn a_task_that_ends_inside_its_wake_is_not_kept() {
     let bell = Arc::new(Doorbell::new());
-    Bells::take_seat(&*bell).unwrap();
+    Waiters::register(&*bell).unwrap();
     let task = {
         let bell = bell.clone();
-        does(move |_| Bells::leave_seat(&*bell, &()))
+        does(move |_| Waiters::unregister(&*bell, &()))
     };
-    Bells::park(&*bell, &(), &Waker::from(task.clone()));
+    Waiters::park(&*bell, &(), &Waker::from(task.clone()));
     ring(&bell);
     assert_eq!(Arc::strong_count(&task), 1, "the bell keeps a task in memory");
 
-    let row = Arc::new(Row::<1>::new());
-    let seat = row.take_seat().unwrap();
+    let row = Arc::new(WaiterList::<1>::new());
+    let seat = row.register().unwrap();
     let left = Arc::new(Mutex::new(None));
     let task = {
         let (row, left) = (row.clone(), left.clone());
         does(move |_| {
             let seat = left.lock().unwrap().take().unwrap();
             row.unpark(&seat);
-            row.leave_seat(&seat);
+            row.unregister(&seat);
         })
     };
     row.park(&seat, &Waker::from(task.clone()));
     *left.lock().unwrap() = Some(seat);
     announce();
-    Bells::ring(&*row);
+    Waiters::ring(&*row);
     assert_eq!(Arc::strong_count(&task), 1, "the bell keeps a task in memory");
-    assert!(row.take_seat().is_some());
+    assert!(row.register().is_some());
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_waker_that_panics_leaves_the_bell_usable() {
 
 /// A waker whose drop panics, where it is replaced, where its seat is left, and where its ringer drops it.
 #[test]
-fn a_waker_that_panics_when_it_is_dropped_leaves_the_bell_usable() {
+fn a_waker_whose_drop_panics_leaves_the_bell_usable() {
     struct Bomb;
 
     impl Drop for Bomb {
@@ -259,12 +259,12 @@ fn all_others_are_rung_if_a_waker_panics() {
         }
     }
 
-    fn check(bells: &impl Bells, count: usize) {
+    fn check(bells: &impl Waiters, count: usize) {
         for panicking in 0..count {
             let tasks: Vec<_> = (0..count)
                 .map(|task| {
                     let words = (task == panicking).then_some("a waker panics");
-                    let (counts, seat) = (Arc::new(Counts(words, 0.into())), bells.take_seat());
+                    let (counts, seat) = (Arc::new(Counts(words, 0.into())), bells.register());
                     let seat = seat.unwrap();
                     bells.park(&seat, &Waker::from(counts.clone()));
                     (counts, seat)
@@ -275,13 +275,13 @@ fn all_others_are_rung_if_a_waker_panics() {
             for (counts, seat) in &tasks {
                 assert_eq!(counts.1.load(Ordering::Relaxed), 1, "one was not woken");
                 bells.unpark(seat);
-                bells.leave_seat(seat);
+                bells.unregister(seat);
             }
         }
     }
 
-    check(&Row::<4>::new(), 4);
+    check(&WaiterList::<4>::new(), 4);
     // More than the first row and one more hold.
     #[cfg(feature = "alloc")]
-    check(&Growing::new(), if cfg!(miri) { 17 } else { 85 });
+    check(&GrowingWaiterList::growing(), if cfg!(miri) { 17 } else { 85 });
 }

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mycelium_core::ring::mpmc::{Borrowed, Consumer, Inline, Mpmc, Producer, Slot};
+use mycelium_core::ring::mpmc::{Consumer, InSlice, Inline, Mpmc, Producer, Slot};
 use mycelium_core::ring::{self, CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
 
@@ -263,7 +263,7 @@ proptest! {
 }
 
 #[test]
-fn a_slice_that_does_not_fit_is_told_from_one_that_comes_too_late() {
+fn a_full_and_a_closed_ring_differ_for_slices() {
     let ring = Inline::<u32, 4>::new();
     let mut producer = Mpmc::producer(&ring);
     assert_eq!(producer.push_slice(&[]), Ok(0));
@@ -274,25 +274,22 @@ fn a_slice_that_does_not_fit_is_told_from_one_that_comes_too_late() {
 }
 
 #[test]
-fn lent_slots_serve_one_ring_after_another() {
+fn borrowed_slots_serve_one_ring_after_another() {
     let mut slots: [Slot<u32>; 4] = Default::default();
     for _ in 0..3 {
-        let ring = Borrowed::in_slots(&mut slots).unwrap();
+        let ring = InSlice::in_slots(&mut slots).unwrap();
         let (mut producer, mut consumer) = (Mpmc::producer(&ring), Mpmc::consumer(&ring));
         assert_eq!(producer.push_slice(&[1, 2, 3, 4, 5]), Ok(4));
         assert_eq!(consumer.try_pop(), Ok(1));
         assert_eq!(producer.try_push(5), Ok(()));
         assert!(consumer.eq([2, 3, 4, 5]));
     }
-    assert_eq!(
-        Borrowed::in_slots(&mut slots[..3]).err(),
-        Some(CapacityError::Invalid { given: 3 })
-    );
+    assert_eq!(InSlice::in_slots(&mut slots[..3]).err(), Some(CapacityError::Invalid { given: 3 }));
 }
 
 #[cfg(feature = "alloc")]
 #[test]
-fn a_capacity_that_cannot_be_is_an_error() {
+fn an_impossible_capacity_is_an_error() {
     use mycelium_core::ring::mpmc::Boxed;
     assert_eq!(Boxed::<u8>::with_capacity(0).err(), Some(CapacityError::Invalid { given: 0 }));
     assert_eq!(
@@ -319,7 +316,7 @@ impl Drop for Fragile<'_> {
 }
 
 #[test]
-fn a_panic_of_who_takes_drops_what_was_claimed_and_leaves_the_ring_in_order() {
+fn a_panicking_reader_drops_its_claim_and_the_ring_stays_usable() {
     let drops = Cell::new(0);
     let item = || Fragile { drops: &drops, panics: false };
     let ring = Inline::<_, 4>::new();
@@ -345,7 +342,7 @@ fn a_panic_of_who_takes_drops_what_was_claimed_and_leaves_the_ring_in_order() {
 }
 
 #[test]
-fn a_grant_whose_items_panic_lets_readers_go_on() {
+fn a_grant_whose_items_panic_does_not_block_readers() {
     let drops = Cell::new(0);
     let ring = Inline::<_, 4>::new();
     let (mut producer, mut consumer) = (Mpmc::producer(&ring), Mpmc::consumer(&ring));
@@ -469,7 +466,7 @@ fn a_ring_is_full_to_writers_while_an_earlier_slot_is_being_emptied() {
 }
 
 #[test]
-fn the_room_that_a_grant_is_told_of_is_that_of_now() {
+fn a_refused_grant_reports_the_current_room() {
     let ring = Inline::<u32, 4>::new();
     let (mut behind, mut other) = (Mpmc::producer(&ring), Mpmc::producer(&ring));
     assert_eq!(behind.push_slice(&[1, 2, 3, 4]), Ok(4));
@@ -546,7 +543,7 @@ fn nothing_is_lost_or_doubled_between_threads() {
 
 /// A push that was taken is read before the end, whatever closes the ring meanwhile.
 #[test]
-fn what_was_taken_is_read_before_the_end_between_threads() {
+fn accepted_items_are_read_before_the_end_between_threads() {
     for _ in 0..if cfg!(miri) { 1 } else { 300 } {
         let ring = Inline::<usize, 8>::new();
         std::thread::scope(|scope| {

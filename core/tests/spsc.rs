@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 
-use mycelium_core::ring::spsc::{self, Consumer, Layout, Producer, Spsc};
+use mycelium_core::ring::spsc::{self, Consumer, Producer, SlotLayout, Spsc};
 use mycelium_core::ring::{CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
 
@@ -236,7 +236,7 @@ impl Drop for Dropped<'_> {
 macro_rules! laws {
     ($layout:ident) => {
         #[test]
-        fn a_closed_reader_refuses_what_comes() {
+        fn a_closed_reader_refuses_pushes() {
             let ring = $layout::Inline::<u64, 4>::new();
             let mut writer = Spsc::producer(&ring).unwrap();
             writer.try_push(1).unwrap();
@@ -248,7 +248,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn values_that_nobody_takes_are_dropped_once() {
+        fn untaken_values_are_dropped_once() {
             let value = Arc::new(());
             for (pushed, popped) in [(0, 0), (3, 0), (4, 4), (4, 1)] {
                 let ring = $layout::Inline::<Arc<()>, 4>::new().starting_at(usize::MAX - 1);
@@ -284,7 +284,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn an_aborted_grant_drops_what_was_put_there() {
+        fn an_aborted_grant_drops_its_items() {
             let value = Arc::new(());
             let ring = $layout::Inline::<Arc<()>, 4>::new();
             let mut writer = Spsc::producer(&ring).unwrap();
@@ -310,7 +310,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn both_ends_of_a_ring_of_ones_own() {
+        fn both_ends_of_an_unshared_ring() {
             let mut ring = $layout::Inline::<u64, 4>::new();
             let (mut writer, reader) = ring.split().unwrap();
             writer.try_push(1).unwrap();
@@ -323,7 +323,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn a_capacity_that_cannot_be_is_refused() {
+        fn an_impossible_capacity_is_refused() {
             for given in [0, 1, 3, 1000, usize::MAX] {
                 let error = $layout::Boxed::<u64>::with_capacity(given).unwrap_err();
                 assert_eq!(error, CapacityError::Invalid { given });
@@ -331,13 +331,13 @@ macro_rules! laws {
             let given = CapacityError::MOST;
             let error = $layout::Boxed::<[u64; 8]>::with_capacity(given).unwrap_err();
             assert_eq!(error, CapacityError::Memory { given });
-            assert!($layout::Borrowed::<u64>::in_slots(&mut []).is_err());
+            assert!($layout::InSlice::<u64>::in_slots(&mut []).is_err());
         }
 
         #[test]
-        fn slots_may_be_lent_and_be_of_no_size() {
+        fn slots_may_be_borrowed_and_zero_sized() {
             let mut slots = [const { $layout::Slot::new() }; 2];
-            let ring = $layout::Borrowed::<()>::in_slots(&mut slots).unwrap();
+            let ring = $layout::InSlice::<()>::in_slots(&mut slots).unwrap();
             let mut writer = Spsc::producer(&ring).unwrap();
             assert_eq!((writer.try_push(()), writer.try_push(())), (Ok(()), Ok(())));
             assert_eq!(writer.try_push(()), Err(PushError::Full(())));
@@ -347,7 +347,7 @@ macro_rules! laws {
         /// Items of words, of a whole number of half lines with their stamp, and the same aligned to bytes: each is
         /// copied in another way.
         #[test]
-        fn slices_and_lent_items_go_around_the_end() {
+        fn slices_and_borrowed_items_wrap_around() {
             fn go<T: Copy + PartialEq + std::fmt::Debug>(items: [T; 5]) {
                 let ring = $layout::Boxed::<T>::with_capacity(8).unwrap();
                 let (mut writer, mut reader) =
@@ -376,7 +376,7 @@ macro_rules! laws {
         /// One by one, in batches and in place by turns: an end goes on without looking as far as it was seen that it may,
         /// whichever of these went there.
         #[test]
-        fn ends_stop_where_they_must_however_they_came_there() {
+        fn ends_stop_at_their_limit() {
             for capacity in [2, 8, 128] {
                 let ring = $layout::Boxed::<u64>::with_capacity(capacity).unwrap();
                 let mut writer = Spsc::producer(&ring).unwrap();
@@ -415,7 +415,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn what_is_lent_and_given_back_is_dropped_once() {
+        fn released_items_are_dropped_once() {
             let value = Arc::new(());
             let ring = $layout::Inline::<Arc<()>, 4>::new();
             let mut writer = Spsc::producer(&ring).unwrap();
@@ -430,10 +430,10 @@ macro_rules! laws {
         }
 
         #[test]
-        fn slots_that_were_lent_before_are_empty() {
+        fn reused_slots_are_empty() {
             let mut slots = [const { $layout::Slot::new() }; 4];
             for round in 0..3 {
-                let ring = $layout::Borrowed::<String>::in_slots(&mut slots).unwrap();
+                let ring = $layout::InSlice::<String>::in_slots(&mut slots).unwrap();
                 let mut writer = Spsc::producer(&ring).unwrap();
                 let mut reader = Spsc::consumer(&ring).unwrap();
                 assert_eq!(reader.try_pop(), Err(PopError::Empty), "an item of the ring before");
@@ -463,7 +463,7 @@ mod index {
     laws!(layout);
 
     #[test]
-    fn lent_items_are_two_slices() {
+    fn borrowed_items_are_two_slices() {
         let ring = layout::Inline::<u16, 4>::new().starting_at(usize::MAX);
         let mut writer = Spsc::producer(&ring).unwrap();
         let mut reader = Spsc::consumer(&ring).unwrap();
@@ -477,7 +477,7 @@ mod index {
     /// On 32 bits a byte ring comes here after 2 GiB. No item may come twice.
     #[test]
     #[cfg(all(target_pointer_width = "32", not(miri)))]
-    fn nothing_comes_twice_after_half_of_all_positions() {
+    fn no_item_comes_twice_after_half_of_all_positions() {
         const BATCH: usize = 1 << 16;
         let ring = layout::Boxed::<u8>::with_capacity(BATCH).unwrap();
         let mut writer = Spsc::producer(&ring).unwrap();
@@ -507,7 +507,7 @@ mod stamps {
 /// By every way of pushing in turn.
 fn send_all<H>(mut writer: Producer<H>, count: u64)
 where
-    H: Handle<Target: spsc::Ring<Slot: Layout<Item = [u64; 3]>>>,
+    H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
 {
     let item = |number: u64| [number, !number, number << 7];
     let mut number = 0;
@@ -532,7 +532,7 @@ where
 
 fn receive_all<H>(mut reader: Consumer<H>, count: u64)
 where
-    H: Handle<Target: spsc::Ring<Slot: Layout<Item = [u64; 3]>>>,
+    H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
 {
     let mut next = 0;
     loop {

@@ -63,7 +63,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn a_writer_is_given_back_if_there_is_no_reader() {
+        fn split_releases_the_writer_without_a_reader() {
             let mut ring = $layout::Inline::<u32, 4>::new();
             std::mem::forget(Spsc::consumer(&ring));
             assert!(ring.split().is_none());
@@ -71,7 +71,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn room_is_shown_as_late_as_was_asked() {
+        fn room_is_shown_at_the_chosen_lag() {
             let (mut writer, mut reader) = $layout::pair(16).unwrap();
             reader.show_every(5);
             (0..16).for_each(|item| writer.try_push(item).unwrap());
@@ -91,7 +91,7 @@ macro_rules! laws {
 
         /// The end was given back before the writer was shown what it had taken.
         #[test]
-        fn what_was_taken_and_not_shown_is_not_taken_again() {
+        fn items_taken_but_not_shown_are_not_taken_again() {
             let drops = Cell::new(0);
             let ring = $layout::Inline::<Dropped<'_>, 16>::new();
             let mut writer = Spsc::producer(&ring).unwrap();
@@ -111,7 +111,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn an_end_that_nobody_has_is_abandoned() {
+        fn a_free_end_is_abandoned() {
             let ring = $layout::Inline::<u8, 4>::new();
             let writer = Spsc::producer(&ring).unwrap();
             assert!(writer.is_abandoned(), "nobody has read yet");
@@ -126,13 +126,13 @@ macro_rules! laws {
         }
 
         #[test]
-        fn looks_are_left_out_by_count() {
+        fn checks_are_skipped_by_count() {
             let (mut writer, mut reader) = $layout::pair(1024).unwrap();
             for (short, left_out) in [1, 2, 4, 8, 16, 32, 64, 64].into_iter().enumerate() {
                 reader.slipping(true);
                 // Each short look doubles the number of those that are left out.
                 for _ in 0..=short {
-                    reader.look_exactly();
+                    reader.force_check();
                     assert_eq!(reader.try_pop(), Err(PopError::Empty));
                 }
                 writer.try_push(left_out).unwrap();
@@ -151,18 +151,18 @@ macro_rules! laws {
         }
 
         #[test]
-        fn looks_that_are_never_left_out() {
+        fn checks_that_are_never_skipped() {
             let (mut writer, mut reader) = $layout::pair(64).unwrap();
             reader.slipping(true);
             for item in 0..20 {
-                reader.look_exactly();
+                reader.force_check();
                 assert_eq!(reader.try_pop(), Err(PopError::Empty));
                 writer.try_push(item).unwrap();
                 assert_eq!((reader.len(), reader.is_empty()), (1, false));
                 assert_eq!(reader.try_pop(), Err(PopError::Empty));
                 match item % 3 {
                     0 => reader.flush(),
-                    1 => reader.look_exactly(),
+                    1 => reader.force_check(),
                     _ => assert_eq!(reader.ready(), 1),
                 }
                 assert_eq!(reader.try_pop(), Ok(item));
@@ -175,7 +175,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn a_reader_that_slips_gets_all_between_threads() {
+        fn a_slipping_reader_gets_all_between_threads() {
             let count: u64 = if cfg!(miri) { 100 } else { 100_000 };
             let (mut writer, mut reader) = $layout::pair(16).unwrap();
             reader.slipping(true);

@@ -5,7 +5,7 @@
 fn refusals_say_what_to_do() {
     let cases = trybuild::TestCases::new();
     cases.pass("tests/ui/pass.rs");
-    for case in ["arguments", "fields", "foreign", "large", "lent", "padding", "shapes"] {
+    for case in ["arguments", "borrowed", "fields", "foreign", "large", "padding", "shapes"] {
         cases.compile_fail(format!("tests/ui/{case}.rs"));
     }
 }

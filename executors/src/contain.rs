@@ -9,11 +9,11 @@ use std::task::Poll;
 /// it has been called by then.
 ///
 /// ```
-/// use mycelium_core::wait::Wait;
+/// use mycelium_core::wait::WaitStrategy;
 /// use mycelium_executor::{block_on, contain};
 ///
 /// let task = Box::pin(async { std::panic::resume_unwind(Box::new("ended")) });
-/// block_on(contain(task), Wait::Park);
+/// block_on(contain(task), WaitStrategy::Park);
 /// ```
 pub async fn contain(task: impl Future<Output = ()> + Unpin) {
     let mut task = Some(task);

@@ -2,7 +2,7 @@
 //!
 //! Whatever can be awaited can be waited for so: the ends of channels, and anything else that keeps a `Waker`. The bell
 //! that would wake a task wakes the thread, and how the thread waits for it is chosen as for tasks
-//! ([`Wait`]).
+//! ([`WaitStrategy`]).
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use mycelium_core::wait::{Wait, pause};
+use mycelium_core::wait::{WaitStrategy, pause};
 
 const NOTHING: usize = 0;
 /// It was woken and does not know yet.
@@ -21,26 +21,26 @@ const ASLEEP: usize = 2;
 
 /// Runs a future to its end on this thread, which does nothing else meanwhile.
 ///
-/// With [`Wait::Spin`] the thread never sleeps: it answers soonest, and keeps its core busy. With
-/// [`Wait::SpinThenPark`] it looks so many times whether it was woken, then it sleeps; with [`Wait::Park`] it sleeps at
+/// With [`WaitStrategy::Spin`] the thread never sleeps: it answers soonest, and keeps its core busy. With
+/// [`WaitStrategy::SpinThenPark`] it looks so many times whether it was woken, then it sleeps; with [`WaitStrategy::Park`] it sleeps at
 /// once. A thread that sleeps costs nothing. (The ends of a channel have a wait policy of their own, for tasks; leave it
 /// at `Park` here.)
 ///
 /// ```
 /// use mycelium_core::channel::spsc;
-/// use mycelium_core::wait::Wait;
+/// use mycelium_core::wait::WaitStrategy;
 /// use mycelium_executor::block_on;
 ///
 /// let (mut sender, mut receiver) = spsc::bounded(16)?;
 /// let answers = std::thread::spawn(move || {
 ///     let mut sum = 0;
-///     while let Some(number) = block_on(receiver.recv(), Wait::SpinThenPark(1_000)) {
+///     while let Some(number) = block_on(receiver.recv(), WaitStrategy::SpinThenPark(1_000)) {
 ///         sum += number;
 ///     }
 ///     sum
 /// });
 /// for number in 0..100 {
-///     block_on(sender.send(number), Wait::Park).expect("the receiver takes all");
+///     block_on(sender.send(number), WaitStrategy::Park).expect("the receiver takes all");
 /// }
 /// drop(sender);
 /// assert_eq!(answers.join().unwrap(), 4_950);
@@ -48,7 +48,7 @@ const ASLEEP: usize = 2;
 /// ```
 ///
 /// On a thread that an executor runs its tasks on, this stops them all: `await` there.
-pub fn block_on<F: Future>(future: F, wait: Wait) -> F::Output {
+pub fn block_on<F: Future>(future: F, wait: WaitStrategy) -> F::Output {
     thread_local! {
         // Kept, so that waiting allocates nothing. One that waits within another wait does allocate: it must not take
         // the wakes of the outer one.
@@ -83,18 +83,18 @@ impl Default for Signal {
 
 impl Signal {
     /// Waits until it was woken since the last time.
-    fn wait(&self, wait: Wait) {
+    fn wait(&self, wait: WaitStrategy) {
         let mut looks = match wait {
-            Wait::Spin => usize::MAX,
-            Wait::SpinThenPark(looks) => looks,
-            Wait::Park => 0,
+            WaitStrategy::Spin => usize::MAX,
+            WaitStrategy::SpinThenPark(looks) => looks,
+            WaitStrategy::Park => 0,
         };
         while looks > 0 {
             if self.is_woken() {
                 return;
             }
             pause();
-            if wait != Wait::Spin {
+            if wait != WaitStrategy::Spin {
                 looks -= 1;
             }
         }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{
     Executor, SendFuture, SpawnError, Thread, ThreadError, bind_tcp, block_on,
 };
@@ -34,7 +34,7 @@ impl Executor for Minimal {
 #[test]
 fn without_a_network_streams_and_listeners_are_errors_that_name_the_executor() {
     let refused: [io::Error; 3] = [
-        block_on(Minimal.connect("127.0.0.1:1".to_owned()), Wait::Park).unwrap_err(),
+        block_on(Minimal.connect("127.0.0.1:1".to_owned()), WaitStrategy::Park).unwrap_err(),
         Minimal.tcp_listener(bind_tcp("127.0.0.1:0").unwrap()).unwrap_err(),
         Minimal.unix_stream(UnixStream::pair().unwrap().0).unwrap_err(),
     ];

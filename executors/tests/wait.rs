@@ -13,19 +13,20 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_core::channel::spsc;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::block_on;
 
 /// Whoever takes longer than this was forgotten.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const POLICIES: [Wait; 3] = [Wait::Spin, Wait::SpinThenPark(100), Wait::Park];
+const POLICIES: [WaitStrategy; 3] =
+    [WaitStrategy::Spin, WaitStrategy::SpinThenPark(100), WaitStrategy::Park];
 
 /// Two threads that spin on one core cost a time slice each round.
-fn rounds(wait: Wait) -> u32 {
+fn rounds(wait: WaitStrategy) -> u32 {
     match wait {
         _ if cfg!(miri) => 20,
-        Wait::Spin => 100,
+        WaitStrategy::Spin => 100,
         _ => 5_000,
     }
 }
@@ -85,7 +86,7 @@ fn a_parked_thread_polls_only_when_woken() {
                 }
                 polled
             }),
-            Wait::Park,
+            WaitStrategy::Park,
         )
     });
     let waker = wakers.recv().unwrap();
@@ -130,7 +131,7 @@ fn a_parked_thread_uses_no_processor_time() {
     let (mut sender, mut receiver) = spsc::bounded(2).unwrap();
     let waits = thread::spawn(move || {
         let before = cpu_time().unwrap();
-        assert_eq!(block_on(receiver.recv(), Wait::SpinThenPark(100)), Some(()));
+        assert_eq!(block_on(receiver.recv(), WaitStrategy::SpinThenPark(100)), Some(()));
         cpu_time().unwrap() - before
     });
     let start = cpu_time().unwrap();
@@ -177,7 +178,7 @@ fn a_second_wake_is_not_cleared_with_the_first() {
     for wait in POLICIES {
         let rounds = match wait {
             _ if cfg!(miri) => 200,
-            Wait::Spin => rounds(wait),
+            WaitStrategy::Spin => rounds(wait),
             _ => 40 * rounds(wait),
         };
         let (begun, word) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));

@@ -8,6 +8,10 @@ use std::ops::{AddAssign, Sub};
 
 /// The bytes of a cache line.
 pub const LINE: usize = 64;
+/// The lines that each simulated cache holds: half of those of one lap of a measured ring.
+pub const CACHE_LINES: usize = 128;
+/// The lines of one lap.
+pub const LAP_LINES: usize = 2 * CACHE_LINES;
 
 /// What cores asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,15 +7,11 @@ use std::sync::atomic::Ordering;
 
 use mycelium_core::sync::lines::AtomicUsize;
 
-use crate::caches::Counts;
+use crate::caches::{CACHE_LINES, Counts};
 use crate::machine::Machine;
 use crate::place::at_offset;
 use crate::subjects::{End, Subject};
 
-/// The lines that each simulated cache holds: half of those of one lap, in the rings that are measured.
-pub const CACHE_LINES: usize = 128;
-/// The lines of one lap.
-pub const LAP_LINES: usize = 2 * CACHE_LINES;
 /// Where in a line allocations begin, as allocators give them; a result is the worst over these.
 const OFFSETS: [usize; 4] = [0, 16, 32, 48];
 /// How many messages the writer sends in one poll.

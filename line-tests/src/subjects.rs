@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mycelium_core::channel;
 use mycelium_core::message;
-use mycelium_core::ring::broadcast::{Broadcast, Layout, Look};
+use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
 use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::ring::stamped;
@@ -17,8 +17,8 @@ use mycelium_transports_lines::local::{
     Delivery, Policy, Schema, TaskBudget, Topic, TryRecv, poll_with,
 };
 
+use crate::caches::LAP_LINES;
 use crate::rtrb;
-use crate::scripts::LAP_LINES;
 
 /// Runs work inside one poll of a task.
 type Poll = Box<dyn FnMut(&mut dyn FnMut())>;
@@ -149,7 +149,7 @@ impl Kind {
         match self {
             Kind::Emit => "emit, 56 bytes",
             Kind::Broadcast => "`broadcast`, 56 bytes",
-            Kind::BroadcastRuns => "`broadcast`, 56 bytes, lent in runs",
+            Kind::BroadcastRuns => "`broadcast`, 56 bytes, borrowed in runs",
             Kind::SpscWord => "`spsc`, 8 bytes",
             Kind::Spsc => "`spsc`, 56 bytes",
             Kind::SpscLine => "`spsc`, 64 bytes",
@@ -326,8 +326,8 @@ fn broadcast(capacity: usize) -> Subject {
     let mut reader = Broadcast::gating(ring).expect("one entry");
     let take = move || {
         let mut words = [0; WORDS];
-        match reader.look(&mut words) {
-            Look::Message { .. } => {
+        match reader.peek(&mut words) {
+            Peek::Message { .. } => {
                 assert_eq!(words, [7; WORDS]);
                 reader.advance()
             }
@@ -348,7 +348,7 @@ fn broadcast_runs(capacity: usize) -> Subject {
             let mut reader = reader.borrow_mut();
             let Some(messages) = reader.read(16) else {
                 // Says what else there is to say, as a reader does that found nothing.
-                assert_eq!(reader.look(&mut [0; WORDS]), Look::Empty);
+                assert_eq!(reader.peek(&mut [0; WORDS]), Peek::Empty);
                 return false;
             };
             assert!(messages.iter().all(|bytes| bytes.len() == 56));

@@ -43,7 +43,7 @@ fn every_byte_of_a_message_is_stored_and_loaded() {
 }
 
 #[test]
-fn batches_and_what_is_lent_are_seen() {
+fn batches_and_borrowed_items_are_seen() {
     let ring = Arc::new(spsc::Boxed::<u64>::with_capacity(8).expect("a capacity"));
     let mut writer = Spsc::producer(ring.clone()).expect("the only one");
     let mut reader = Spsc::consumer(ring).expect("the only one");
@@ -79,7 +79,7 @@ fn batches_and_what_is_lent_are_seen() {
 
 /// A writer fills a ring, then a reader empties it: each core asks at least once for each line of the messages.
 #[test]
-fn every_line_of_a_message_is_asked_for_on_both_sides() {
+fn every_line_of_a_message_is_requested_on_both_sides() {
     for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_for_many()) {
         let subject = kind.make();
         let _machine = Machine::new(2, 100_000);
@@ -143,7 +143,7 @@ fn an_access_over_two_lines_is_two() {
 }
 
 #[test]
-fn counts_do_not_depend_on_what_else_is_allocated() {
+fn counts_do_not_depend_on_other_allocations() {
     use mycelium_line_tests::scripts::{Script, cost};
 
     let count = || cost(&|| Kind::Broadcast.make(), Script::AtTheHeels);

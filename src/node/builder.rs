@@ -82,7 +82,7 @@ impl Builder {
     /// How the service of that name is executed. What the topology says of it holds instead, key by key.
     ///
     /// ```
-    /// use mycelium::{Context, Execution, Node, PlacementFallback, Result, Wait, service};
+    /// use mycelium::{Context, Execution, Node, PlacementFallback, Result, WaitStrategy, service};
     ///
     /// struct Strategy;
     ///
@@ -96,7 +96,7 @@ impl Builder {
     ///
     /// let node = Node::builder("main")
     ///     .service(|| Strategy)
-    ///     .execution("Strategy", Execution::pinned([0]).wait(Wait::Spin).if_refused(PlacementFallback::Warn))
+    ///     .execution("Strategy", Execution::pinned([0]).wait(WaitStrategy::Spin).if_refused(PlacementFallback::Warn))
     ///     .build()?;
     /// # Ok::<(), mycelium::BuildError>(())
     /// ```

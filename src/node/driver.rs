@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Either, select};
 use mycelium_core::Message;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::block_on;
 use mycelium_transports::local::Finisher;
 
@@ -39,8 +39,8 @@ pub(super) fn start(
         Ok(_) => _ = shared.lifecycle.placed.set(),
         // Services that were placed are aborted, and have not run.
         Err(_) => {
-            block_on(shared.threads.gone(), Wait::Park);
-            watchdog.iter().for_each(|watchdog| block_on(watchdog.threads().gone(), Wait::Park));
+            block_on(shared.threads.gone(), WaitStrategy::Park);
+            watchdog.iter().for_each(|watchdog| block_on(watchdog.threads().gone(), WaitStrategy::Park));
         }
     }
     started

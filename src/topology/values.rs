@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::local::Policy;
 use serde::Deserialize;
@@ -172,7 +172,7 @@ pub(super) struct RunName(pub(super) Run);
 
 /// `"park"`, `"spin"`, `"spin-then-park(1000)"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct WaitName(pub(super) Wait);
+pub(super) struct WaitName(pub(super) WaitStrategy);
 
 /// A name that a thread can have.
 #[derive(Clone, Debug)]
@@ -222,9 +222,9 @@ impl<'de> Deserialize<'de> for WaitName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WaitName, D::Error> {
         let text = String::deserialize(deserializer)?;
         let wait = match call(&text) {
-            ("park", None) => Some(Wait::Park),
-            ("spin", None) => Some(Wait::Spin),
-            ("spin-then-park", Some(spins)) => spins.trim().parse().ok().map(Wait::SpinThenPark),
+            ("park", None) => Some(WaitStrategy::Park),
+            ("spin", None) => Some(WaitStrategy::Spin),
+            ("spin-then-park", Some(spins)) => spins.trim().parse().ok().map(WaitStrategy::SpinThenPark),
             _ => None,
         };
         wait.map(WaitName).ok_or_else(|| {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use mycelium::{Class, Context, Execution, Node, Result, StartError, Wait, service};
+use mycelium::{Class, Context, Execution, Node, Result, StartError, WaitStrategy, service};
 use mycelium_tokio::Tokio;
 
 use crate::services::{Idle, LONG, LocalSquarer, Sink, Source, squares, topology, within};
@@ -87,7 +87,8 @@ async fn all_services_may_have_threads_and_the_topology_wins_over_the_program() 
         .unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
     let squarer = &running.placements()[1];
-    let asked = Execution::dedicated().thread("file").budget(7).wait(Wait::SpinThenPark(3_000));
+    let asked =
+        Execution::dedicated().thread("file").budget(7).wait(WaitStrategy::SpinThenPark(3_000));
     assert_eq!((&squarer.asked, squarer.thread.as_deref()), (&asked, Some("file")));
     assert_eq!(running.placements()[2].asked, Execution::shared());
     within(running.join()).await.unwrap();

@@ -15,7 +15,7 @@ use crate::ends::{Ends, Pop, PopMany, Push, PushMany};
 use crate::harness::{Column, Mismatch};
 use crate::sample::Tally;
 use crate::threads;
-use crate::wait::{PATIENCE, Patience, Wait};
+use crate::wait::{PATIENCE, SpinWait, WaitStrategy};
 
 /// Items in a batch.
 const BATCH: usize = 16;
@@ -108,7 +108,7 @@ pub(crate) struct Crowd<S, R> {
     pub(super) name: &'static str,
     pub(super) senders: Vec<S>,
     pub(super) receivers: Vec<R>,
-    pub(super) wait: Wait,
+    pub(super) wait: WaitStrategy,
     pub(super) cores: Cores,
     /// How long it may stand still before it counts as livelocked; a column that never should has no such time.
     livelock: Option<Duration>,
@@ -139,7 +139,7 @@ impl<P, Q> Crowd<Single<P>, Single<Q>> {
     pub(crate) fn of(
         Ends { name, sender, receiver }: Ends<P, Q>,
         shape: Shape,
-        wait: Wait,
+        wait: WaitStrategy,
         cores: &Cores,
     ) -> Crowd<Single<P>, Single<Q>>
     where
@@ -155,7 +155,7 @@ impl<P, Q> Crowd<Single<P>, Single<Q>> {
     pub(crate) fn with(
         name: &'static str,
         (senders, receivers): (Vec<P>, Vec<Q>),
-        wait: Wait,
+        wait: WaitStrategy,
         cores: &Cores,
     ) -> Crowd<Single<P>, Single<Q>> {
         Crowd {
@@ -188,7 +188,7 @@ impl<S, R> Crowd<S, R> {
 }
 
 #[inline(never)]
-fn send_all<S: Sending>(sender: &mut S, place: usize, count: u64, mut patience: Patience) {
+fn send_all<S: Sending>(sender: &mut S, place: usize, count: u64, mut patience: SpinWait) {
     let mut number = 0;
     while number < count {
         let sent = sender.send(place, number, count);
@@ -204,7 +204,7 @@ fn send_all<S: Sending>(sender: &mut S, place: usize, count: u64, mut patience: 
 pub(super) fn receive_all<R: Receiving>(
     receiver: &mut R,
     sending: &AtomicUsize,
-    mut patience: Patience,
+    mut patience: SpinWait,
     mut each: impl FnMut(u64),
 ) -> Receipt {
     let mut receipt = Receipt::default();
@@ -258,14 +258,14 @@ impl<S: Sending, R: Receiving> Column for Crowd<S, R> {
         let senders = self.senders.iter_mut().enumerate().map(|(place, sender)| {
             move || {
                 let start = Instant::now();
-                send_all(sender, place, share, Patience::new(wait, most));
+                send_all(sender, place, share, SpinWait::new(wait, most));
                 sending.fetch_sub(1, Ordering::Release);
                 start
             }
         });
         let receivers = self.receivers.iter_mut().map(|receiver| {
             move || {
-                let receipt = receive_all(receiver, sending, Patience::new(wait, most), |_| {});
+                let receipt = receive_all(receiver, sending, SpinWait::new(wait, most), |_| {});
                 (Instant::now(), receipt)
             }
         });

@@ -11,7 +11,7 @@ use crate::loops::one_way::Threads;
 use crate::options::Options;
 use crate::report::{LatencyTable, Percentiles, histogram};
 use crate::sample::{SAMPLES, Sample, Tally, samples};
-use crate::wait::Patience;
+use crate::wait::SpinWait;
 
 /// For latency a message is due so often, far below what any column can move.
 pub(crate) const EVERY: Duration = Duration::from_micros(1);
@@ -97,7 +97,7 @@ where
         let name = self.name();
         let epoch = Instant::now();
         let since = move || epoch.elapsed().as_nanos() as u64;
-        let send = |sender: &mut P::End, mut patience: Patience| {
+        let send = |sender: &mut P::End, mut patience: SpinWait| {
             let samples = samples();
             let start = since();
             for number in 0..operations {
@@ -114,7 +114,7 @@ where
                 }
             }
         };
-        let receive = |receiver: &mut Q::End, mut patience: Patience| {
+        let receive = |receiver: &mut Q::End, mut patience: SpinWait| {
             let (mut tally, mut times) = (Tally::default(), histogram());
             while tally.count < operations as u64 {
                 let due = receiver.pop(|sample| {

@@ -8,12 +8,12 @@ use crate::harness::{Column, Mismatch};
 use crate::item::Item;
 use crate::sample::Tally;
 use crate::threads;
-use crate::wait::{PATIENCE, Patience, Wait};
+use crate::wait::{PATIENCE, SpinWait, WaitStrategy};
 
 /// Both ends of a column, and how they are used.
 pub(crate) struct Threads<P, Q> {
     pub(crate) ends: Ends<P, Q>,
-    pub(crate) wait: Wait,
+    pub(crate) wait: WaitStrategy,
     pub(crate) cores: Cores,
 }
 
@@ -21,21 +21,21 @@ impl<P: Task, Q: Task> Threads<P, Q> {
     /// Runs `send` on this thread and `receive` on another one, each within one poll of its task.
     pub(crate) fn run<S, R: Send>(
         &mut self,
-        send: impl FnOnce(&mut P::End, Patience) -> S,
-        receive: impl FnOnce(&mut Q::End, Patience) -> R + Send,
+        send: impl FnOnce(&mut P::End, SpinWait) -> S,
+        receive: impl FnOnce(&mut Q::End, SpinWait) -> R + Send,
     ) -> (S, R) {
         let Threads { ends: Ends { sender, receiver, .. }, wait, cores } = self;
         let wait = *wait;
         threads::both(
             cores,
-            || sender.poll(|sender| send(sender, Patience::new(wait, PATIENCE))),
-            || receiver.poll(|receiver| receive(receiver, Patience::new(wait, PATIENCE))),
+            || sender.poll(|sender| send(sender, SpinWait::new(wait, PATIENCE))),
+            || receiver.poll(|receiver| receive(receiver, SpinWait::new(wait, PATIENCE))),
         )
     }
 }
 
 #[inline(never)]
-fn send_all<P: Push>(sender: &mut P, count: usize, mut patience: Patience) {
+fn send_all<P: Push>(sender: &mut P, count: usize, mut patience: SpinWait) {
     let mut supply = P::Item::supply();
     for number in 0..count {
         let item = P::Item::nth(&mut supply, number);
@@ -48,7 +48,7 @@ fn send_all<P: Push>(sender: &mut P, count: usize, mut patience: Patience) {
 }
 
 #[inline(never)]
-fn receive_all<Q: Pop>(receiver: &mut Q, count: usize, mut patience: Patience) -> Tally {
+fn receive_all<Q: Pop>(receiver: &mut Q, count: usize, mut patience: SpinWait) -> Tally {
     let mut tally = Tally::default();
     while tally.count < count as u64 {
         if receiver.pop(|item| item.add(&mut tally)).is_none() && !patience.wait() {
@@ -119,7 +119,7 @@ impl<T: Item> Filler<T> {
 }
 
 #[inline(never)]
-fn send_batches<P: PushMany>(sender: &mut P, batch: usize, count: usize, mut patience: Patience) {
+fn send_batches<P: PushMany>(sender: &mut P, batch: usize, count: usize, mut patience: SpinWait) {
     let mut filler = Filler::<P::Item>::new(batch);
     let mut sent = 0;
     while sent < count {
@@ -140,7 +140,7 @@ fn receive_batches<Q: PopMany>(
     receiver: &mut Q,
     batch: usize,
     count: usize,
-    mut patience: Patience,
+    mut patience: SpinWait,
 ) -> Tally {
     let mut tally = Tally::default();
     while tally.count < count as u64 {

@@ -9,7 +9,7 @@ use crossbeam_utils::CachePadded;
 use crate::harness::Mismatch;
 use crate::loops::crowd::{Crowd, Receiving, Sending, receive_all};
 use crate::threads;
-use crate::wait::{PATIENCE, Patience};
+use crate::wait::{PATIENCE, SpinWait};
 
 /// What the worst served threads of a run got.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ impl<S: Sending, R: Receiving> Watched for Crowd<S, R> {
         let senders =
             self.senders.iter_mut().zip(&sent).enumerate().map(|(place, (sender, sent))| {
                 move || {
-                    let mut patience = Patience::new(wait, PATIENCE);
+                    let mut patience = SpinWait::new(wait, PATIENCE);
                     let mut number = 0;
                     while !stop.load(Ordering::Relaxed) {
                         let count = sender.send(place, number, u64::MAX);
@@ -58,7 +58,7 @@ impl<S: Sending, R: Receiving> Watched for Crowd<S, R> {
         let receivers = self.receivers.iter_mut().zip(&received).map(|(receiver, received)| {
             let mut total = 0;
             move || {
-                receive_all(receiver, sending, Patience::new(wait, PATIENCE), |count| {
+                receive_all(receiver, sending, SpinWait::new(wait, PATIENCE), |count| {
                     total += count;
                     received.store(total, Ordering::Relaxed);
                 })

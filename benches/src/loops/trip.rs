@@ -13,20 +13,20 @@ use crate::report::{Quartiles, histogram};
 use crate::rivals::raw;
 use crate::sample::Tally;
 use crate::threads;
-use crate::wait::{PATIENCE, Patience, Wait};
+use crate::wait::{PATIENCE, SpinWait, WaitStrategy};
 
 /// A column with a way there and one back.
 pub(crate) struct Trip<P, Q> {
     there: Ends<Bare<P>, Bare<Q>>,
     back: Ends<Bare<P>, Bare<Q>>,
-    wait: Wait,
+    wait: WaitStrategy,
     cores: Cores,
 }
 
 /// What a number there and back takes on one line each way, in nanoseconds: the median of a few short rounds.
 pub(crate) fn raw(cores: &Cores) -> f64 {
     const TRIPS: usize = 2_000;
-    let wait = cores.sweep().first().copied().unwrap_or(Wait::Yield);
+    let wait = cores.sweep().first().copied().unwrap_or(WaitStrategy::Yield);
     let mut trip = Trip::new(raw::line, wait, cores);
     // The first round wakes the other core.
     let rounds = (0..8).filter_map(|_| trip.round(TRIPS).ok()).skip(1);
@@ -34,14 +34,18 @@ pub(crate) fn raw(cores: &Cores) -> f64 {
 }
 
 impl<P: Push, Q: Pop<Item = P::Item>> Trip<P, Q> {
-    pub(crate) fn new(ends: impl Fn() -> Ends<P, Q>, wait: Wait, cores: &Cores) -> Trip<P, Q> {
+    pub(crate) fn new(
+        ends: impl Fn() -> Ends<P, Q>,
+        wait: WaitStrategy,
+        cores: &Cores,
+    ) -> Trip<P, Q> {
         Trip { there: ends().bare(), back: ends().bare(), wait, cores: cores.clone() }
     }
 
     /// Makes so many trips, and calls `each` after every one.
     fn run(&mut self, trips: usize, each: impl FnMut()) -> Result<Duration, Mismatch> {
         let Trip { there, back, wait, cores } = self;
-        let patience = || Patience::new(*wait, PATIENCE);
+        let patience = || SpinWait::new(*wait, PATIENCE);
         let (send, answer) = (patience(), patience());
         let ((took, tally), ()) = threads::both(
             cores,
@@ -68,7 +72,7 @@ fn send_all<P: Push>(
     sender: &mut P,
     receiver: &mut impl Pop<Item = P::Item>,
     trips: usize,
-    mut patience: Patience,
+    mut patience: SpinWait,
     mut each: impl FnMut(),
 ) -> Tally {
     let mut supply = P::Item::supply();
@@ -91,7 +95,7 @@ fn answer_all<P: Push>(
     receiver: &mut impl Pop<Item = P::Item>,
     sender: &mut P,
     trips: usize,
-    mut patience: Patience,
+    mut patience: SpinWait,
 ) {
     for _ in 0..trips {
         let item = receive(receiver, &mut patience);
@@ -103,7 +107,7 @@ fn answer_all<P: Push>(
 
 /// Waits for room; `None` if there is never any.
 #[inline]
-fn send<P: Push>(sender: &mut P, item: &P::Item, patience: &mut Patience) -> Option<()> {
+fn send<P: Push>(sender: &mut P, item: &P::Item, patience: &mut SpinWait) -> Option<()> {
     while !sender.push(item) {
         if !patience.wait() {
             return None;
@@ -114,7 +118,7 @@ fn send<P: Push>(sender: &mut P, item: &P::Item, patience: &mut Patience) -> Opt
 
 /// Waits for an item; `None` if none ever comes.
 #[inline]
-fn receive<Q: Pop>(receiver: &mut Q, patience: &mut Patience) -> Option<Q::Item> {
+fn receive<Q: Pop>(receiver: &mut Q, patience: &mut SpinWait) -> Option<Q::Item> {
     loop {
         let item = receiver.pop(|item| *item);
         if item.is_some() || !patience.wait() {

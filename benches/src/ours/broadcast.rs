@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mycelium_core::message::{decode_ref, to_words};
-use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Layout, Producer};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Producer};
 
 use crate::ends::{CAPACITY, Ends, Pop, Push};
 use crate::sample::Sample;
@@ -11,7 +11,7 @@ use crate::sample::Sample;
 pub(crate) const RING: &str = "our ring alone";
 pub(crate) const RING_TRIP: &str = "our ring, 56 B";
 
-type Ring = Arc<Broadcast<Boxed>>;
+type Ring = Arc<Broadcast<HeapStorage>>;
 
 impl Push for Producer<Ring> {
     type Item = Sample;

@@ -18,7 +18,7 @@ use crate::rivals::photon_ring::{self, WAITING};
 use crate::rivals::rtrb::{self, RTRB_MESSAGE, RTRB_SLOT};
 use crate::sample::Sample;
 use crate::tables::Job;
-use crate::wait::Wait;
+use crate::wait::WaitStrategy;
 
 const RIVALS: [&str; 6] = [RING, RTRB_SLOT, RTRB_MESSAGE, WAITING, TOKIO, CROSSBEAM];
 /// Those that move at least as many bytes as a slot of ours: a message of 56 bytes and a stamp.
@@ -131,7 +131,7 @@ fn fan_out(options: &Options) -> Contest {
     }
 }
 
-fn throughput(options: &Options, cores: &Cores, wait: Wait) -> Contest {
+fn throughput(options: &Options, cores: &Cores, wait: WaitStrategy) -> Contest {
     Contest {
         key: "threads",
         point: Some(wait.slug().to_owned()),
@@ -144,7 +144,7 @@ fn throughput(options: &Options, cores: &Cores, wait: Wait) -> Contest {
     }
 }
 
-fn latencies(options: &Options, cores: &Cores, wait: Wait) -> Latencies {
+fn latencies(options: &Options, cores: &Cores, wait: WaitStrategy) -> Latencies {
     Latencies {
         key: "threads",
         point: wait.slug(),

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use mycelium::Wait;
+use mycelium::WaitStrategy;
 
 use crate::affinity::Cores;
 use crate::goals::{Pair, rows};
@@ -22,7 +22,7 @@ use crate::rivals::channels::{ASYNC_CHANNEL, TOKIO_MPSC};
 use crate::rivals::raw::{self, RAW};
 use crate::rivals::tasks as rivals;
 use crate::tables::Job;
-use crate::wait::Wait as Pauses;
+use crate::wait::WaitStrategy as Pauses;
 
 const ON_TOKIO: &str = "service on tokio";
 const ON_SMOL: &str = "service on smol";
@@ -105,8 +105,12 @@ const PAIRS: [&str; 6] = [
     "glommio and glommio",
 ];
 
-fn pairs(cores: &Cores, wait: Wait, glommio: bool) -> Vec<Box<dyn Timed>> {
-    fn pair<A: Host, B: Host>(name: &'static str, wait: Wait, cores: &Cores) -> Box<dyn Timed> {
+fn pairs(cores: &Cores, wait: WaitStrategy, glommio: bool) -> Vec<Box<dyn Timed>> {
+    fn pair<A: Host, B: Host>(
+        name: &'static str,
+        wait: WaitStrategy,
+        cores: &Cores,
+    ) -> Box<dyn Timed> {
         Box::new(wake::Services::<A, B> { name, wait, cores: cores.clone(), hosts: PhantomData })
     }
     let [first, second, third, ..] = PAIRS;
@@ -125,7 +129,7 @@ fn pairs(cores: &Cores, wait: Wait, glommio: bool) -> Vec<Box<dyn Timed>> {
 }
 
 fn parked(cores: &Cores, glommio: bool) -> Vec<Box<dyn Timed>> {
-    let mut columns = pairs(cores, Wait::Park, glommio);
+    let mut columns = pairs(cores, WaitStrategy::Park, glommio);
     let of = || cores.clone();
     columns.push(Box::new(Threads::<Eventfd> { name: EVENTFD, cores: of(), by: PhantomData }));
     columns.push(Box::new(Threads::<Futex> { name: "futex", cores: of(), by: PhantomData }));
@@ -153,7 +157,7 @@ fn parked(cores: &Cores, glommio: bool) -> Vec<Box<dyn Timed>> {
 }
 
 fn spinning(cores: &Cores, glommio: bool) -> Vec<Box<dyn Timed>> {
-    let mut columns = pairs(cores, Wait::Spin, glommio);
+    let mut columns = pairs(cores, WaitStrategy::Spin, glommio);
     columns.push(Box::new(Trip::new(raw::line, Pauses::Busy, cores)));
     columns
 }

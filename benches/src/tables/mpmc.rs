@@ -15,7 +15,7 @@ use crate::rivals::channels::{self, ASYNC_CHANNEL, CROSSBEAM, CROSSFIRE, FLUME, 
 use crate::rivals::gil::{self, GIL_MPMC, GIL_SHARDED};
 use crate::rivals::queues::{self, ARRAY_QUEUE, CONCURRENT_QUEUE, HEAPLESS};
 use crate::tables::Job;
-use crate::wait::{SHARED, Wait};
+use crate::wait::{SHARED, WaitStrategy};
 
 /// Those that goals are beside. The other columns are there to be seen.
 const RIVALS: &[&str] = &[
@@ -55,7 +55,7 @@ pub(super) fn jobs(options: &Options, cores: &Cores) -> Vec<Job> {
     jobs
 }
 
-fn many(options: &Options, cores: &Cores, shape: Shape, wait: Wait) -> Job {
+fn many(options: &Options, cores: &Cores, shape: Shape, wait: WaitStrategy) -> Job {
     let columns: Vec<Box<dyn Column>> = columns!(column => column;
         Crowd::of(ours::ends(ONE_BY_ONE), shape, wait, cores),
         Crowd::of(ours::ends(BATCHES), shape, wait, cores).in_batches(),
@@ -97,7 +97,7 @@ pub(crate) struct Fairness {
 }
 
 /// How each thread of it waits.
-const WAIT: Wait = Wait::Mixed;
+const WAIT: WaitStrategy = WaitStrategy::Mixed;
 /// The part of its fair share that a thread has to get.
 const LEAST: f64 = 0.25;
 
@@ -142,6 +142,6 @@ impl Fairness {
     }
 }
 
-fn point(shape: Shape, wait: Wait) -> String {
+fn point(shape: Shape, wait: WaitStrategy) -> String {
     format!("{}-{}-{}", shape.senders, shape.receivers, wait.slug())
 }

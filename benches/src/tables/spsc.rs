@@ -20,7 +20,7 @@ use crate::rivals::spsc::{
 };
 use crate::sample::Sample;
 use crate::tables::Job;
-use crate::wait::Wait;
+use crate::wait::WaitStrategy;
 
 /// Those that goals are beside. The other columns are there to be seen.
 const RIVALS: &[&str] =
@@ -149,7 +149,7 @@ fn batches(options: &Options, cores: &Cores) -> Sweep {
     Sweep::over(cores.sweep(), pairs, |wait| in_batches(options, cores, wait))
 }
 
-fn in_batches(options: &Options, cores: &Cores, wait: Wait) -> Contest {
+fn in_batches(options: &Options, cores: &Cores, wait: WaitStrategy) -> Contest {
     let columns: Vec<Box<dyn Column>> = columns!(ends => OneWayInBatches {
             threads: Threads { ends, wait, cores: cores.clone() },
             batch: BATCH,

@@ -13,7 +13,7 @@ use crate::rivals::raw::{self, RAW};
 use crate::rivals::rtrb::{self, RTRB, RTRB_MESSAGE};
 use crate::rivals::spsc;
 use crate::tables::Job;
-use crate::wait::Wait;
+use crate::wait::WaitStrategy;
 
 /// How many items the rings hold. One is on its way at a time, and a ring of this size stays in a core's first cache.
 const ROOM: usize = 64;
@@ -49,7 +49,7 @@ pub(super) fn jobs(options: &Options, cores: &Cores) -> Vec<Job> {
     std::iter::once(Job::Sweep(sweep)).chain(times).collect()
 }
 
-fn mean(options: &Options, cores: &Cores, wait: Wait) -> Contest {
+fn mean(options: &Options, cores: &Cores, wait: WaitStrategy) -> Contest {
     Contest {
         key: "trip",
         point: Some(wait.slug().to_owned()),
@@ -62,13 +62,13 @@ fn mean(options: &Options, cores: &Cores, wait: Wait) -> Contest {
     }
 }
 
-fn title(wait: Wait) -> String {
+fn title(wait: WaitStrategy) -> String {
     format!(
         "two threads, 8 bytes (where a column says so, 56) there and back in rings of {ROOM}, waiting: {wait}"
     )
 }
 
-fn times(options: &Options, cores: &Cores, wait: Wait) -> Job {
+fn times(options: &Options, cores: &Cores, wait: WaitStrategy) -> Job {
     Job::Latencies(Latencies {
         key: "trip",
         point: wait.slug(),

@@ -8,7 +8,7 @@ use mycelium_core::{
     doorbell::{Doorbell, announce},
     ring::{
         PopError,
-        broadcast::{self, Broadcast, Layout, Look},
+        broadcast::{self, Broadcast, Layout, Peek},
         mpmc::{self, Mpmc},
         spsc::{self, Spsc},
     },
@@ -65,7 +65,7 @@ fn pushed_by_the_interrupt() {
         BELL.ring();
     }
 
-    END.lend(Spsc::producer(&RING).unwrap());
+    END.borrow(Spsc::producer(&RING).unwrap());
     let mut reader = Spsc::consumer(&RING).unwrap();
     let waker = WOKEN.waker();
     let mut sleeps = 0;
@@ -116,7 +116,7 @@ fn taken_by_the_interrupt() {
         BELL.ring();
     }
 
-    END.lend(Spsc::consumer(&RING).unwrap());
+    END.borrow(Spsc::consumer(&RING).unwrap());
     let mut writer = Spsc::producer(&RING).unwrap();
     let waker = WOKEN.waker();
     let mut sleeps = 0;
@@ -168,7 +168,7 @@ fn pushed_by_both() {
         });
     }
 
-    ENDS.lend((Mpmc::producer(&RING), Mpmc::consumer(&RING)));
+    ENDS.borrow((Mpmc::producer(&RING), Mpmc::consumer(&RING)));
     let mut writer = Mpmc::producer(&RING);
     let mut reader = Mpmc::consumer(&RING);
     let mut next = 1;
@@ -194,7 +194,7 @@ fn pushed_by_both() {
 fn published_by_the_interrupt() {
     const BYTES: usize = 3 * size_of::<usize>();
     const LAYOUT: Layout = Layout::exact(4, BYTES);
-    type Ring = Broadcast<broadcast::Inline<{ LAYOUT.words() }, 1>>;
+    type Ring = Broadcast<broadcast::InlineStorage<{ LAYOUT.words() }, 1>>;
     static END: Lent<broadcast::Producer<&'static Ring>> = Lent::new();
 
     fn content(sequence: usize) -> [usize; 3] {
@@ -212,9 +212,9 @@ fn published_by_the_interrupt() {
         });
     }
 
-    let ring = Broadcast::new(broadcast::Inline::new(), LAYOUT).unwrap();
+    let ring = Broadcast::new(broadcast::InlineStorage::new(), LAYOUT).unwrap();
     let ring: &'static Ring = singleton!(RING: Ring = ring).unwrap();
-    END.lend(Broadcast::producer(ring).unwrap());
+    END.borrow(Broadcast::producer(ring).unwrap());
     let mut gating = Broadcast::gating(ring);
     let mut observer = Broadcast::observing(ring);
     let (mut next, mut taken, mut missed) = (0, 0, 0);
@@ -222,7 +222,7 @@ fn published_by_the_interrupt() {
         let mut words = [0; 3];
         while next < ITEMS || taken + missed < ITEMS {
             if let Some(reader) = &mut gating
-                && let Look::Message { sequence, .. } = ticks::inside(|| reader.look(&mut words))
+                && let Peek::Message { sequence, .. } = ticks::inside(|| reader.peek(&mut words))
             {
                 assert_eq!((sequence, words), (next, content(next)));
                 assert!(reader.advance());
@@ -233,14 +233,14 @@ fn published_by_the_interrupt() {
                     next = ITEMS;
                 }
             }
-            match ticks::inside(|| observer.look(&mut words)) {
-                Look::Message { sequence, .. } => {
+            match ticks::inside(|| observer.peek(&mut words)) {
+                Peek::Message { sequence, .. } => {
                     assert_eq!((sequence, words), (taken + missed, content(sequence)));
                     assert!(observer.advance());
                     taken += 1;
                 }
-                Look::Gap { missed: gap } => missed += gap,
-                Look::Empty | Look::Closed => {}
+                Peek::Gap { missed: gap } => missed += gap,
+                Peek::Empty | Peek::Closed => {}
             }
         }
     });

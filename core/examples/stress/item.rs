@@ -12,8 +12,6 @@ use crate::dice::scramble;
 pub(crate) struct Item {
     pub(crate) writer: usize,
     pub(crate) number: u64,
-    /// Which of its writer's ends it went through.
-    pub(crate) end: u64,
     /// Made for a push that will not be: nobody may see it.
     pub(crate) ghost: bool,
     check: u64,
@@ -22,13 +20,12 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    pub(crate) fn new(writer: usize, number: u64, end: u64, ghost: bool) -> Item {
+    pub(crate) fn new(writer: usize, number: u64, ghost: bool) -> Item {
         let check = check(writer, number);
         note(writer, |books| books.made += 1);
         Item {
             writer,
             number,
-            end,
             ghost,
             check,
             heap: number.is_multiple_of(4).then(|| Box::new(check)),

@@ -33,6 +33,7 @@ mod options;
 mod probes;
 mod readers;
 mod round;
+mod rounds;
 mod two_by_two;
 mod watchdog;
 mod writers;
@@ -47,7 +48,7 @@ fn main() {
         exit(2);
     });
     let outcome = match options.command {
-        Command::Chaos => round::run_all(&options),
+        Command::Chaos => rounds::run_all(&options),
         Command::TwoByTwo => two_by_two::run(&options),
     };
     if let Err(problem) = outcome {

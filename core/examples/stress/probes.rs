@@ -161,7 +161,7 @@ impl<T, const FAULT: u8> ring::Consumer for End<T, FAULT> {
         self.queue().items.len()
     }
 
-    fn refuse(&mut self) {
+    fn refuse_pushes(&mut self) {
         self.queue().closed = true;
     }
 

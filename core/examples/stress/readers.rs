@@ -11,19 +11,16 @@ use mycelium_core::ring::{Consumer, PopError};
 use crate::dice::Dice;
 use crate::item::{Item, WRITERS, note};
 use crate::kinds::Kind;
-use crate::round::{Counts, Round, Side, broken};
+use crate::round::{Counts, Deliberate, Idle, Round, Side, broken};
 use crate::watchdog;
-use crate::writers::{Deliberate, Patience};
 
 struct Reader<'a, K: Kind> {
     round: &'a Round<K>,
     index: usize,
     dice: Dice,
-    patience: Patience,
+    idle: Idle,
     /// What the next item of each writer must be, or come after, as far as this thread can know.
     expected: [u64; WRITERS],
-    /// The end through which each writer's last item came.
-    ends: [u64; WRITERS],
     taken: u64,
     counts: Counts,
 }
@@ -32,10 +29,10 @@ struct Reader<'a, K: Kind> {
 struct Over;
 
 pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
-    let patience = Patience::of(&mut dice);
+    let idle = Idle::of(&mut dice);
     let counts = Counts::default();
-    let (expected, ends) = ([0; WRITERS], [0; WRITERS]);
-    let mut reader = Reader { round, index, dice, patience, expected, ends, taken: 0, counts };
+    let expected = [0; WRITERS];
+    let mut reader = Reader { round, index, dice, idle, expected, taken: 0, counts };
     let mut kept = None;
     loop {
         let Some(mut end) = kept.take().or_else(|| K::reader(&round.ring)) else {
@@ -50,19 +47,19 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
             let worked = reader.tenure(&mut end);
             (worked, end)
         }));
-        round.ring_the(Side::Writers);
+        round.notify(Side::Writers);
         match worked {
             Ok((Ok(()), end)) if reader.dice.once_in(2) => kept = Some(end),
             Ok((Ok(()), end)) => {
                 drop(end);
                 // What it had not shown yet was shown when it was dropped.
-                round.ring_the(Side::Writers);
+                round.notify(Side::Writers);
                 reader.counts.retaken += 1;
             }
             Ok((Err(Over), _)) => {
                 round.drained.store(true, SeqCst);
                 // Another one may have been told `Empty` because this one was at work.
-                round.ring_the(Side::Readers);
+                round.notify(Side::Readers);
                 break;
             }
             Err(panic) if panic.is::<Deliberate>() => reader.counts.panics += 1,
@@ -95,7 +92,7 @@ impl<K: Kind> Reader<'_, K> {
                     _ => self.pop_many(end, panics),
                 };
                 // A look that finds nothing shows what was taken before.
-                self.round.ring_the(Side::Writers);
+                self.round.notify(Side::Writers);
                 match found {
                     Ok(()) => {}
                     Err(PopError::Closed) => return Err(Over),
@@ -126,7 +123,7 @@ impl<K: Kind> Reader<'_, K> {
 
     fn wait(&mut self, end: &mut K::Reader<Item>) {
         if !self.round.asleep {
-            return self.patience.wait();
+            return self.idle.wait();
         }
         self.counts.sleeps += 1;
         let look = || {
@@ -138,7 +135,7 @@ impl<K: Kind> Reader<'_, K> {
         let found = self.round.sleep(Side::Readers, self.index, look);
         if let Some(Some(item)) = found {
             self.accept(item);
-            self.round.ring_the(Side::Writers);
+            self.round.notify(Side::Writers);
         }
     }
 
@@ -150,9 +147,6 @@ impl<K: Kind> Reader<'_, K> {
             broken("an item was never pushed, and was taken");
         }
         let expected = &mut self.expected[item.writer];
-        if !K::ORDERS_ENDS && self.ends[item.writer] != item.end {
-            (self.ends[item.writer], *expected) = (item.end, 0);
-        }
         let in_order =
             if K::READERS == 1 { item.number == *expected } else { item.number >= *expected };
         if !in_order {

@@ -1,31 +1,20 @@
-//! Rounds: so many threads on a ring of some size, each with choices of its own, and the books at the end.
+//! What the threads of a round share: the ring, what they have counted, and how they wait for each other.
 
 use std::process::exit;
-use std::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::{Relaxed, SeqCst},
-};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mycelium_core::doorbell::{Doorbell, announce};
 
 use crate::dice::Dice;
-use crate::item::{Books, WRITERS, close_the_books, hand_in};
-use crate::kinds::{Kind, Mpmc, Spsc, Stamped};
-use crate::options::Options;
-use crate::probes::{Faulty, LEAKS, LOSES, REORDERS, SHOWS_GHOSTS, STOPS};
-use crate::{readers, watchdog, writers};
-
-/// Claims of the rings take no more at a time: so many items may go with a reader that panics.
-const CLAIM: u64 = 64;
-/// After so many rounds of a ring everything must have happened.
-const ENOUGH: u64 = 20;
+use crate::item::WRITERS;
+use crate::kinds::Kind;
 
 /// Where we are, to say it when something goes wrong.
-static PLACE: Mutex<String> = Mutex::new(String::new());
+pub(crate) static PLACE: Mutex<String> = Mutex::new(String::new());
 
 pub(crate) fn place() -> String {
     PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -37,59 +26,40 @@ pub(crate) fn broken(what: &str) -> ! {
     exit(1);
 }
 
-type Run = fn(u64, u64) -> Counts;
+/// A panic on purpose. It goes past the hook that would print it.
+pub(crate) struct Deliberate;
 
-const KINDS: &[(&str, Run)] =
-    &[(Spsc::NAME, run::<Spsc>), (Stamped::NAME, run::<Stamped>), (Mpmc::NAME, run::<Mpmc>)];
+/// What a thread does when it finds nothing to do.
+#[derive(Clone, Copy)]
+pub(crate) enum Idle {
+    Spins,
+    Yields,
+    Naps,
+}
 
-const PROBES: &[(&str, Run)] = &[
-    (Faulty::<LOSES>::NAME, run::<Faulty<LOSES>>),
-    (Faulty::<LEAKS>::NAME, run::<Faulty<LEAKS>>),
-    (Faulty::<REORDERS>::NAME, run::<Faulty<REORDERS>>),
-    (Faulty::<STOPS>::NAME, run::<Faulty<STOPS>>),
-    (Faulty::<SHOWS_GHOSTS>::NAME, run::<Faulty<SHOWS_GHOSTS>>),
-];
-
-/// Rounds on all chosen rings in turn until the time is over.
-pub(crate) fn run_all(options: &Options) -> Result<(), String> {
-    let chosen: Vec<_> = if options.ring.is_empty() {
-        KINDS.to_vec()
-    } else {
-        let all = KINDS.iter().chain(PROBES);
-        all.filter(|(name, _)| name.starts_with(&options.ring)).copied().collect()
-    };
-    if chosen.is_empty() {
-        return Err(format!("there is no ring {}", options.ring));
+impl Idle {
+    pub(crate) fn of(dice: &mut Dice) -> Idle {
+        [Idle::Spins, Idle::Yields, Idle::Yields, Idle::Naps][dice.below(4)]
     }
-    let seed = options.seed;
-    println!("stress: seed {seed}");
-    let patience = if options.ring == Faulty::<STOPS>::NAME { 2 } else { 30 };
-    watchdog::start(Duration::from_secs(patience), place);
-    let mut all = vec![Counts::default(); chosen.len()];
-    let began = Instant::now();
-    let mut number = 0;
-    while began.elapsed() < options.time {
-        for ((name, run), counts) in chosen.iter().zip(&mut all) {
-            *PLACE.lock().unwrap_or_else(PoisonError::into_inner) =
-                format!("{name}, seed {seed}, round {number}");
-            counts.add(run(seed, number));
-        }
-        number += 1;
-    }
-    for ((name, _), counts) in chosen.iter().zip(&all) {
-        println!("stress: {name}: {counts}");
-        if counts.rounds >= ENOUGH && counts.idle() {
-            return Err(format!("{name}: something never happened: {counts}"));
+
+    pub(crate) fn wait(self) {
+        match self {
+            // There may be more threads than processors.
+            Idle::Spins => {
+                (0..50).for_each(|_| std::hint::spin_loop());
+                thread::yield_now();
+            }
+            Idle::Yields => thread::yield_now(),
+            Idle::Naps => thread::sleep(Duration::from_micros(20)),
         }
     }
-    Ok(())
 }
 
 /// What happened, added up.
 #[derive(Clone, Default)]
 pub(crate) struct Counts {
-    rounds: u64,
-    items: u64,
+    pub(crate) rounds: u64,
+    pub(crate) items: u64,
     pub(crate) retaken: u64,
     pub(crate) panics: u64,
     pub(crate) aborted: u64,
@@ -106,7 +76,8 @@ impl Counts {
         self.sleeps += other.sleeps;
     }
 
-    fn idle(&self) -> bool {
+    /// Whether something never happened.
+    pub(crate) fn lacks_something(&self) -> bool {
         [self.items, self.retaken, self.panics, self.aborted, self.sleeps].contains(&0)
     }
 }
@@ -122,17 +93,6 @@ impl std::fmt::Display for Counts {
     }
 }
 
-/// How a round ends.
-#[derive(Clone, Copy, PartialEq)]
-enum Ending {
-    /// Writers push all that they have, then the ring is closed, then readers take the rest.
-    Drained,
-    /// The writers' side is closed while all are at work.
-    Closed,
-    /// The readers' side is closed while all are at work, if the ring can do that.
-    Abandoned,
-}
-
 /// What the threads of a round share.
 pub(crate) struct Round<K: Kind> {
     pub(crate) ring: K::Ring<crate::item::Item>,
@@ -146,7 +106,7 @@ pub(crate) struct Round<K: Kind> {
     /// A reader has seen the end.
     pub(crate) drained: AtomicBool,
     /// The bells of writers, then of readers.
-    bells: [Vec<Bell>; 2],
+    pub(crate) bells: [Vec<Bell>; 2],
     /// What the next item of each writer must be, where there is one reader at a time.
     pub(crate) expected: Mutex<[u64; WRITERS]>,
     /// Readers that panicked with items in their hands.
@@ -161,14 +121,15 @@ pub(crate) enum Side {
     Readers,
 }
 
-struct Bell {
+#[derive(Default)]
+pub(crate) struct Bell {
     bell: Doorbell,
     woken: Mutex<Option<Arc<Woken>>>,
 }
 
 impl<K: Kind> Round<K> {
     /// Tells the other side that something has changed.
-    pub(crate) fn ring_the(&self, side: Side) {
+    pub(crate) fn notify(&self, side: Side) {
         if self.asleep {
             announce();
             for bell in &self.bells[side as usize] {
@@ -211,114 +172,5 @@ impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         self.woken.store(true, SeqCst);
         self.thread.unpark();
-    }
-}
-
-/// One round.
-fn run<K: Kind>(seed: u64, number: u64) -> Counts {
-    let mut dice = Dice::of(seed, number);
-    let capacity = 2 << dice.below(8);
-    let (writers, readers) = (1 + dice.below(4), 1 + dice.below(4));
-    let ending = [Ending::Drained, Ending::Closed, Ending::Abandoned][dice.below(4) % 3];
-    let items = 500 + dice.below(20_000) as u64;
-    let bells = |count| {
-        (0..count).map(|_| Bell { bell: Doorbell::new(), woken: Mutex::new(None) }).collect()
-    };
-    let round = Round::<K> {
-        ring: K::ring(capacity),
-        capacity,
-        asleep: dice.once_in(2),
-        closing: AtomicBool::new(false),
-        abandoned: AtomicBool::new(false),
-        drained: AtomicBool::new(false),
-        bells: [bells(writers), bells(readers)],
-        expected: Mutex::new([0; WRITERS]),
-        forsaken: AtomicU64::new(0),
-        counts: Mutex::new(Counts { rounds: 1, ..Counts::default() }),
-    };
-    thread::scope(|scope| {
-        let round = &round;
-        for index in 0..readers {
-            let dice = Dice::of(dice.next(), index as u64);
-            scope.spawn(move || {
-                readers::run(round, index, dice);
-                hand_in();
-            });
-        }
-        let writing: Vec<_> = (0..writers)
-            .map(|index| {
-                let dice = Dice::of(dice.next(), index as u64);
-                scope.spawn(move || {
-                    writers::run(round, index, items, dice);
-                    hand_in();
-                })
-            })
-            .collect();
-        if ending != Ending::Drained {
-            thread::sleep(Duration::from_micros(dice.below(3_000) as u64));
-            round.closing.store(true, SeqCst);
-        }
-        match ending {
-            Ending::Drained => {}
-            Ending::Closed => {
-                while !K::close(&round.ring) {
-                    thread::yield_now();
-                }
-                round.ring_the(Side::Writers);
-                round.ring_the(Side::Readers);
-            }
-            Ending::Abandoned => {
-                // Where it cannot be done, the writers come to their end.
-                while !writing.iter().all(|writer| writer.is_finished()) {
-                    if K::close_readers(&round.ring) {
-                        round.abandoned.store(true, SeqCst);
-                        break;
-                    }
-                    thread::yield_now();
-                }
-                round.ring_the(Side::Writers);
-            }
-        }
-        for writer in writing {
-            writer.join().expect("a writer panicked for real");
-        }
-        round.closing.store(true, SeqCst);
-        K::close(&round.ring);
-        round.ring_the(Side::Readers);
-    });
-    let Round { ring, abandoned, forsaken, counts, .. } = round;
-    let abandoned = abandoned.into_inner();
-    drop(ring);
-    let mut counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for (writer, books) in close_the_books().iter().enumerate() {
-        audit::<K>(writer, books, abandoned, forsaken.load(Relaxed));
-        counts.items += books.pushed.count;
-    }
-    counts
-}
-
-/// Whether the books of one writer are in order.
-fn audit<K: Kind>(writer: usize, books: &Books, abandoned: bool, forsaken: u64) {
-    let Books { made, gone, pushed, taken, dropped } = *books;
-    if made != gone {
-        let what = if made > gone { "were not dropped" } else { "were dropped twice" };
-        broken(&format!("of {made} items of writer {writer}, {} {what}", made.abs_diff(gone)));
-    }
-    if pushed != dropped {
-        broken(&format!("writer {writer} pushed {pushed:?}, but dropped was {dropped:?}"));
-    }
-    let left = pushed.count.wrapping_sub(taken.count);
-    let may_be_left = if abandoned {
-        u64::MAX
-    } else if K::READERS == 1 {
-        0
-    } else {
-        forsaken * CLAIM
-    };
-    if taken.count > pushed.count || left > may_be_left {
-        broken(&format!("of {} items of writer {writer}, {left} were lost", pushed.count));
-    }
-    if left == 0 && taken != pushed {
-        broken(&format!("writer {writer} pushed {pushed:?}, but taken was {taken:?}"));
     }
 }

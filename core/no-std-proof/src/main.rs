@@ -25,7 +25,7 @@ use core::{arch::asm, hint::black_box, panic::PanicInfo};
 use mycelium_core::{
     Envelope, FixedStr, FixedVec, FrameView, Limits, Message, TraceContext, Words, from_words,
     message,
-    ring::broadcast::{Broadcast, Inline, Layout, Look},
+    ring::broadcast::{Broadcast, InlineStorage, Layout, Peek},
     to_words, write_message,
 };
 
@@ -56,14 +56,14 @@ struct Buffer([u8; 256]);
 fn through_a_ring(swap: &Swap) -> Result<Swap, i32> {
     const BYTES: usize = size_of::<Swap>();
     const LAYOUT: Layout = Layout::exact(2, BYTES);
-    let storage = Inline::<{ LAYOUT.words() }, 1>::new();
+    let storage = InlineStorage::<{ LAYOUT.words() }, 1>::new();
     let ring = Broadcast::new(storage, LAYOUT).map_err(|_| 18)?;
     let mut writer = Broadcast::producer(&ring).ok_or(19)?;
     let mut reader = Broadcast::gating(&ring).ok_or(20)?;
     writer.try_push(&to_words(swap), BYTES).map_err(|_| 21)?;
     let mut words = <Swap as Message>::Words::ZERO;
-    match reader.look(&mut words) {
-        Look::Message { sequence: 0, length: BYTES } => from_words(&words).map_err(|_| 22),
+    match reader.peek(&mut words) {
+        Peek::Message { sequence: 0, length: BYTES } => from_words(&words).map_err(|_| 22),
         _ => Err(23),
     }
 }

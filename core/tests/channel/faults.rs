@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use mycelium_core::channel::{Receiver, Reserve, Sender, Sides, mpmc as several, spsc as single};
 use mycelium_core::ring::{Consumer, PushError};
 
-use crate::seats::passing_makes_room;
+use crate::waiters::passing_makes_room;
 use crate::wakers::{flag, now};
 
 #[test]
@@ -89,7 +89,7 @@ fn an_iterator_that_panics_leaves_no_sender_asleep() {
 
 /// What is dropped with the last receiver cannot take the place of what was dropped before it.
 #[test]
-fn what_is_dropped_with_the_last_receiver_finds_the_channel_closed() {
+fn items_dropped_with_the_last_receiver_find_it_closed() {
     type Line = Rc<RefCell<Option<single::Sender<Again>>>>;
 
     /// Sends another one when it is dropped.

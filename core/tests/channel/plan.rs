@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use mycelium_core::channel::{Receiver, Reserve, Sender, Sides};
 use mycelium_core::ring::Consumer;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 
 use crate::scheduler::{Scheduler, Task, cut, yield_now};
 
@@ -23,9 +23,12 @@ pub(crate) fn every_plan(deserters: bool, mut run: impl FnMut(usize, Plan)) {
         let capacity = *capacity;
         for sending in [Sending::Send, Sending::Reserve, Sending::ReserveInVain, Sending::Many] {
             for receiving in [Receiving::One, Receiving::Many] {
-                for wait in [Wait::Park, Wait::SpinThenPark(1), Wait::Spin] {
+                for wait in [WaitStrategy::Park, WaitStrategy::SpinThenPark(1), WaitStrategy::Spin]
+                {
                     // Who spins for what a deserter keeps back spins for ever.
-                    if wait != Wait::Park && cfg!(miri) || wait == Wait::Spin && deserters {
+                    if wait != WaitStrategy::Park && cfg!(miri)
+                        || wait == WaitStrategy::Spin && deserters
+                    {
                         continue;
                     }
                     for polls in 1..=most {
@@ -50,7 +53,7 @@ pub(crate) struct Plan {
     polls: usize,
     /// How many such futures of a task are dropped.
     cuts: usize,
-    wait: Wait,
+    wait: WaitStrategy,
     /// The first sender and the first receiver stay idle, with their handles, after the last future that they dropped.
     deserters: bool,
     seed: u64,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 
 use super::subject::{Subject, WakeCounter, inside, soon};
 use crate::wait::block_on;
@@ -89,9 +89,9 @@ pub fn a_timer_may_be_awaited_on_any_thread<S: Subject>() {
         let deadline = executor.now() + Duration::from_millis(5);
         let timer = executor.sleep_until(deadline);
         let thread = thread::spawn(move || {
-            block_on(timer, Wait::Park);
+            block_on(timer, WaitStrategy::Park);
             let another = elsewhere.sleep_until(elsewhere.now() + Duration::from_millis(1));
-            block_on(another, Wait::Park);
+            block_on(another, WaitStrategy::Park);
             let _ = done.send(elsewhere.now());
         });
         let woke = soon(&executor, finished).await.expect("the thread says when");

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)]
 
-use mycelium_core::ring::broadcast::{Broadcast, Layout, Look, Word};
+use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, Word};
 use mycelium_core::ring::region::{READER_WORDS, ReaderRegion, WriterRegion};
 
 const CAPACITY: usize = 4;
@@ -82,7 +82,7 @@ fn any_bytes(data: &[u8]) {
     let mut message = vec![0; 2 + layout.message_bytes() / size_of::<usize>()];
     for reader in &mut readers {
         for _ in 0..8 {
-            if let Look::Message { length, .. } = reader.look(&mut message) {
+            if let Peek::Message { length, .. } = reader.peek(&mut message) {
                 assert!(length <= layout.message_bytes());
             }
             reader.advance();
@@ -112,7 +112,7 @@ fn reader_of_a_hostile_writer(layout: Layout, mut steps: Steps<'_>) {
             5 => assert!(reader.skip_to_latest() <= usize::MAX / 2),
             6 => _ = (reader.depth(), ours.depth(), ours.high_water()),
             _ => {
-                if let Look::Message { length, .. } = reader.look(&mut message) {
+                if let Peek::Message { length, .. } = reader.peek(&mut message) {
                     assert!(length <= layout.message_bytes());
                 }
                 reader.advance();
@@ -147,7 +147,7 @@ fn writer_with_hostile_readers(layout: Layout, mut steps: Steps<'_>) {
             6 => assert!(ring.high_water() <= CAPACITY && ring.depth() <= CAPACITY),
             _ => {
                 if let Some(reader) = joined.last_mut() {
-                    reader.look(&mut message);
+                    reader.peek(&mut message);
                     reader.advance();
                 }
             }

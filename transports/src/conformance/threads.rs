@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Clock, Executor, LocalFuture, SendFuture, SpawnError, block_on};
 
@@ -26,7 +26,7 @@ impl Subject for Threads {
         let threads = Arc::new(Threads::new());
         let timers = threads.timers.clone();
         let clock = thread::spawn(move || timers.run());
-        block_on(body(threads.clone()), Wait::Park);
+        block_on(body(threads.clone()), WaitStrategy::Park);
         // Tasks may start other tasks.
         while let Some(task) = threads.task() {
             // A panic was printed by its thread.
@@ -59,7 +59,7 @@ impl Executor for Threads {
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
-        self.start(move || block_on(task, Wait::Park))
+        self.start(move || block_on(task, WaitStrategy::Park))
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {

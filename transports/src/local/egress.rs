@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use mycelium_core::link::RunShape;
-use mycelium_core::ring::broadcast::{Keeping, Look};
+use mycelium_core::ring::broadcast::{RetainingConsumer, Peek};
 use zerocopy::IntoBytes;
 
 use super::delivery::Undelivered;
@@ -148,7 +148,7 @@ pub struct EgressStream<T = ()> {
     /// Missed messages between the first kept one and the next one.
     gaps: VecDeque<Missed>,
     /// Dropped before `publisher`, which wakes the publisher.
-    reader: Keeping<Ring>,
+    reader: RetainingConsumer<Ring>,
     publisher: Leaving,
 }
 
@@ -181,7 +181,7 @@ impl<T> EgressStream<T> {
             line,
             words: vec![0; bytes.div_ceil(size_of::<usize>())].into(),
             gaps: VecDeque::new(),
-            reader: consumer.keeping(),
+            reader: consumer.retaining(),
             publisher: Leaving(publisher),
         }
     }
@@ -210,25 +210,25 @@ impl<T> EgressStream<T> {
         let is_gating = self.subscriber.policy.is_gating();
         // A gating reader copies nothing: its messages stay in the ring.
         let words: &mut [usize] = if is_gating { &mut [] } else { &mut self.words };
-        match self.reader.look(words) {
-            Look::Message { length, .. } if is_gating => {
-                let [slot, _] = self.reader.lend(self.reader.cursor(), 1).unwrap_or_default();
+        match self.reader.peek(words) {
+            Peek::Message { length, .. } if is_gating => {
+                let [slot, _] = self.reader.borrow(self.reader.cursor(), 1).unwrap_or_default();
                 // The stamp comes first.
                 let bytes = slot.get(1..).unwrap_or_default().as_bytes();
                 EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
             }
-            Look::Message { length, .. } => {
+            Peek::Message { length, .. } => {
                 let bytes = self.words.as_bytes();
                 EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
             }
-            Look::Gap { missed } => {
+            Peek::Gap { missed } => {
                 // Counted at its release: until then it may grow.
                 let (before, count) = (self.next(), missed as u64);
                 self.gaps.push_back(Missed { before, count, value: EdgeValue::Overwritten });
                 EgressItem::Gap(count)
             }
-            Look::Empty => EgressItem::Empty,
-            Look::Closed => EgressItem::Closed,
+            Peek::Empty => EgressItem::Empty,
+            Peek::Closed => EgressItem::Closed,
         }
     }
 
@@ -259,7 +259,7 @@ impl<T> EgressStream<T> {
     /// empty unless they wrap around the end of the ring. `None` if not all of them are kept.
     #[must_use]
     pub fn borrow(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
-        let slots = self.reader.lend(first as usize, count)?;
+        let slots = self.reader.borrow(first as usize, count)?;
         Some(slots.map(IntoBytes::as_bytes))
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mycelium_core::message::{Message, to_words};
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 
 use super::error::{EmitError, Refusal, TopicError};
 use super::schema::Schema;
@@ -46,8 +46,8 @@ impl Topic {
 }
 
 impl<M: Message> Publisher<M> {
-    /// Sets how `emit` waits for room from now on. The default is [`Wait::Park`].
-    pub fn set_wait_strategy(&mut self, wait: Wait) {
+    /// Sets how `emit` waits for room from now on. The default is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, wait: WaitStrategy) {
         self.writer.set_wait_strategy(wait);
     }
 

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::task::Context;
 
 use mycelium_core::doorbell::{announce, ring_each};
-use mycelium_core::ring::broadcast::Look;
-use mycelium_core::wait::{Looked, Patience, Wait};
+use mycelium_core::ring::broadcast::Peek;
+use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
 use super::delivery::{Gap, GapReason, Undelivered};
@@ -113,7 +113,7 @@ pub(super) struct Reader {
     /// An observer's last message.
     words: Box<[usize]>,
     budget: HandleBudget,
-    spin_wait: Patience,
+    spin_wait: SpinWait,
     /// The sum of all edges' places when the current wait began.
     waits_at: usize,
 }
@@ -148,13 +148,13 @@ impl Reader {
             after_gap: None,
             words: vec![0; size.div_ceil(size_of::<usize>())].into(),
             budget: HandleBudget::default(),
-            spin_wait: Patience::default(),
+            spin_wait: SpinWait::default(),
             waits_at: 0,
         }
     }
 
-    pub(super) fn set_wait_strategy(&mut self, wait: Wait) {
-        self.spin_wait = Patience::new(wait);
+    pub(super) fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.spin_wait = SpinWait::new(wait);
     }
 
     pub(super) fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
@@ -221,7 +221,7 @@ impl Reader {
     pub(super) fn peek_fast(&mut self, words: &mut [usize], length: usize) -> Option<u64> {
         let is_fast = self.is_fast();
         let edge = self.edges.get_mut(self.turn).filter(|_| is_fast)?;
-        let place = edge.consumer.glance(words, length)?;
+        let place = edge.consumer.peek_exact(words, length)?;
         if edge.may_miss() {
             return None;
         }
@@ -279,14 +279,14 @@ impl Reader {
         if !matches!(found, Found::Empty) {
             return found;
         }
-        if self.spin_wait.wait() != Wait::Park {
+        if self.spin_wait.strategy() != WaitStrategy::Park {
             match self.spin() {
-                Looked::Found(found) => return found,
-                Looked::Again => {
+                SpinResult::Found(found) => return found,
+                SpinResult::Again => {
                     context.waker().wake_by_ref();
                     return Found::Empty;
                 }
-                Looked::Park => {}
+                SpinResult::Park => {}
             }
         }
         self.membership.state.bell.park(context.waker());
@@ -379,16 +379,16 @@ impl Reader {
     }
 
     /// Tries again as often as the wait strategy says.
-    fn spin(&mut self) -> Looked<Found> {
+    fn spin(&mut self) -> SpinResult<Found> {
         // A new wait is recognized here, so that a receive that need not wait does nothing for it.
         let places = self.edges.iter().map(|edge| edge.consumer.cursor());
         let places = places.fold(self.edges.len(), usize::wrapping_add);
         if places != self.waits_at {
             self.waits_at = places;
-            self.spin_wait.renew();
+            self.spin_wait.reset();
         }
         let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
-        let spun = spin_wait.look(spins, || match self.find_again() {
+        let spun = spin_wait.spin(spins, || match self.find_again() {
             Found::Empty => None,
             found => Some(found),
         });
@@ -422,26 +422,26 @@ impl Reader {
         }
         // A gating reader copies nothing: its messages stay in the ring.
         let words: &mut [usize] = if policy.is_gating() { &mut [] } else { &mut self.words };
-        let look = edge.consumer.look(words);
-        if !matches!(look, Look::Gap { .. })
+        let look = edge.consumer.peek(words);
+        if !matches!(look, Peek::Gap { .. })
             && let Some((missed, reason)) = edge.missed()
         {
             return Found::Gap(self.gap(index, missed, reason));
         }
         match look {
-            Look::Message { sequence: place, .. } => {
+            Peek::Message { sequence: place, .. } => {
                 let redelivered = edge.is_redelivered() || failures > 0;
                 let sequence = edge.sequence(place);
                 Found::Message(Header { edge: index, sequence, redelivered })
             }
-            Look::Gap { missed } => {
+            Peek::Gap { missed } => {
                 Found::Gap(self.gap(index, missed as u64, GapReason::Overwritten))
             }
-            Look::Empty => Found::Empty,
-            Look::Closed if edge.reports_loss() => {
+            Peek::Empty => Found::Empty,
+            Peek::Closed if edge.reports_loss() => {
                 Found::Gap(self.gap(index, 0, GapReason::Disconnected))
             }
-            Look::Closed => Found::Closed,
+            Peek::Closed => Found::Closed,
         }
     }
 
@@ -491,16 +491,16 @@ impl Reader {
         let missed = |edge: &mut Edge| edge.missed().map_or(0, |(missed, _)| missed);
         count += missed(edge);
         if !self.membership.state.policy.is_gating() {
-            match edge.consumer.look(&mut self.words) {
-                Look::Message { sequence: place, .. } => {
+            match edge.consumer.peek(&mut self.words) {
+                Peek::Message { sequence: place, .. } => {
                     count += missed(edge);
                     edge.consumer.advance();
                     let sequence = edge.sequence(place);
                     self.after_gap = Some(AfterGap { edge: index, sequence });
                 }
                 // The publisher was faster once more.
-                Look::Gap { missed: more } => count += more as u64 + missed(edge),
-                Look::Empty | Look::Closed => {}
+                Peek::Gap { missed: more } => count += more as u64 + missed(edge),
+                Peek::Empty | Peek::Closed => {}
             }
         }
         let value = match reason {

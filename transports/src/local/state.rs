@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Layout, LayoutError};
+use mycelium_core::ring::broadcast::{HeapStorage, Broadcast, Consumer, Layout, LayoutError};
 
 use super::delivery::GapReason;
 use super::numbering::{KnownNumbering, Numbering};
@@ -17,7 +17,7 @@ use crate::counters::{EdgeValue, Line, PublisherValue, Region, plain};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// The ring of a publisher, as its ends hold it.
-pub(super) type Ring = Arc<Broadcast<Boxed>>;
+pub(super) type Ring = Arc<Broadcast<HeapStorage>>;
 
 /// The shape of every publisher's ring of a topic.
 #[derive(Clone, Copy, Debug)]

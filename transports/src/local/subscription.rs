@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, Words, decode, valid_words};
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 
 use super::delivery::{Attempt, Delivery, Received, TryRecv, Undelivered};
 use super::error::TopicError;
@@ -49,8 +49,8 @@ impl Topic {
 }
 
 impl<M: Message> Subscription<M> {
-    /// Sets how `recv` waits from now on. The default is [`Wait::Park`].
-    pub fn set_wait_strategy(&mut self, wait: Wait) {
+    /// Sets how `recv` waits from now on. The default is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, wait: WaitStrategy) {
         self.reader.set_wait_strategy(wait);
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use mycelium_core::doorbell::{announce, ring_each};
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 
 use super::state::{PublisherState, ReaderEntry, SubscriberState};
 use crate::counters::{Line, PublisherValue};
@@ -27,7 +27,7 @@ use crate::sync::{AtomicU32, Ordering};
 const FLUSH_EVERY: u32 = 64;
 /// Spin limit while this task has undelivered wake-ups. They are sent when the poll returns, so do
 /// not spin long.
-const SPINS_IN_DEBT: usize = Wait::LOOKS / 20;
+const SPINS_IN_DEBT: usize = WaitStrategy::SPINS / 20;
 
 thread_local! {
     /// The budget of the task that this thread polls. Only compared, never dereferenced.
@@ -128,7 +128,7 @@ impl HandleBudget {
     /// The spin limit of one poll.
     pub(super) fn spins(&self) -> usize {
         let in_debt = self.task.as_ref().is_some_and(|task| task.has_undelivered_wakes());
-        if in_debt { SPINS_IN_DEBT } else { Wait::LOOKS }
+        if in_debt { SPINS_IN_DEBT } else { WaitStrategy::SPINS }
     }
 }
 

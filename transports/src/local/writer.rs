@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use mycelium_core::doorbell::announce;
 use mycelium_core::ring::broadcast::{Broadcast, Producer};
-use mycelium_core::wait::{Looked, Patience, Wait};
+use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 
 use super::error::{Refusal, TopicError};
 use super::state::{Origin, PublisherState, Ring};
@@ -29,7 +29,7 @@ pub(super) struct Writer {
     budget: HandleBudget,
     /// The ring entry of the reader that blocked the last push that failed.
     blocked_by: Option<usize>,
-    spin_wait: Patience,
+    spin_wait: SpinWait,
     /// The number of sent messages when the current wait for room began.
     waits_at: Option<u64>,
 }
@@ -51,13 +51,13 @@ impl Writer {
             state,
             budget: HandleBudget::default(),
             blocked_by: None,
-            spin_wait: Patience::default(),
+            spin_wait: SpinWait::default(),
             waits_at: None,
         })
     }
 
-    pub(super) fn set_wait_strategy(&mut self, wait: Wait) {
-        self.spin_wait = Patience::new(wait);
+    pub(super) fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.spin_wait = SpinWait::new(wait);
     }
 
     pub(super) fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
@@ -120,20 +120,20 @@ impl Writer {
         // A new wait is recognized here, so that an emit that need not wait does nothing for it.
         let sent = self.sent();
         if self.waits_at.replace(sent) != Some(sent) {
-            self.spin_wait.renew();
+            self.spin_wait.reset();
             self.line.add(PublisherValue::Waited, 1);
         }
-        if self.spin_wait.wait() != Wait::Park && !self.is_rejected() {
+        if self.spin_wait.strategy() != WaitStrategy::Park && !self.is_rejected() {
             let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
-            let spun = spin_wait.look(spins, || self.push(words, length).ok());
+            let spun = spin_wait.spin(spins, || self.push(words, length).ok());
             self.spin_wait = spin_wait;
             match spun {
-                Looked::Found(()) => return Poll::Ready(Ok(())),
-                Looked::Again => {
+                SpinResult::Found(()) => return Poll::Ready(Ok(())),
+                SpinResult::Again => {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Looked::Park => {}
+                SpinResult::Park => {}
             }
         }
         self.state.room.park(context.waker());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_transports::local::{Policy, TaskBudget, poll_with};
 
 use super::{LocalTopic, Wakes, probe};
@@ -28,10 +28,10 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
     for (wait, polls) in [
-        (Wait::Park, 1),
-        (Wait::SpinThenPark(Wait::LOOKS), 1),
-        (Wait::SpinThenPark(Wait::LOOKS + 1), 2),
-        (Wait::SpinThenPark(3 * Wait::LOOKS), 3),
+        (WaitStrategy::Park, 1),
+        (WaitStrategy::SpinThenPark(WaitStrategy::SPINS), 1),
+        (WaitStrategy::SpinThenPark(WaitStrategy::SPINS + 1), 2),
+        (WaitStrategy::SpinThenPark(3 * WaitStrategy::SPINS), 3),
     ] {
         reader.set_wait_strategy(wait);
         publisher.set_wait_strategy(wait);
@@ -47,7 +47,7 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
             while reader.try_recv().delivery().is_some() {}
         }
     }
-    reader.set_wait_strategy(Wait::Spin);
+    reader.set_wait_strategy(WaitStrategy::Spin);
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
     for polls in 1..10 {
@@ -65,7 +65,7 @@ fn a_task_with_deferred_wakes_spins_less() {
     let mut deferred = [reader.attach(&budget)];
     // One poll is enough for all spins. But taking the message has made room, and the publisher has
     // not been woken yet.
-    reader.set_wait_strategy(Wait::SpinThenPark(Wait::LOOKS));
+    reader.set_wait_strategy(WaitStrategy::SpinThenPark(WaitStrategy::SPINS));
     publisher.try_emit(probe(0)).unwrap();
     let polls = polls_until_it_parks(|context| {
         poll_with(&budget, &mut deferred, || {
@@ -81,8 +81,8 @@ fn a_spinning_reader_needs_no_wake() {
     let local = LocalTopic::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
-    reader.set_wait_strategy(Wait::Spin);
-    publisher.set_wait_strategy(Wait::Spin);
+    reader.set_wait_strategy(WaitStrategy::Spin);
+    publisher.set_wait_strategy(WaitStrategy::Spin);
     let count = if cfg!(miri) { 20 } else { 1000 };
     let echo = std::thread::spawn(move || {
         for number in 0..count {
@@ -102,7 +102,7 @@ fn a_spinning_publisher_is_rejected_at_once() {
     let local = LocalTopic::open(2);
     let _reader = local.subscribe("reader", Policy::Reject);
     let mut publisher = local.publisher("publisher");
-    publisher.set_wait_strategy(Wait::Spin);
+    publisher.set_wait_strategy(WaitStrategy::Spin);
     (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     let emitted = publisher.poll_emit(&Context::from_waker(Waker::noop()), &probe(2));
     assert!(matches!(emitted, Poll::Ready(Err(_))));

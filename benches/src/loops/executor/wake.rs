@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use mycelium::{Execution, Wait};
+use mycelium::{Execution, WaitStrategy};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 use rustix::io::{read, write};
@@ -29,7 +29,7 @@ use crate::threads;
 /// Two services of one node, on two executors on two threads.
 pub(crate) struct Services<A, B> {
     pub(crate) name: &'static str,
-    pub(crate) wait: Wait,
+    pub(crate) wait: WaitStrategy,
     pub(crate) cores: Cores,
     pub(crate) hosts: PhantomData<(A, B)>,
 }
@@ -95,7 +95,7 @@ impl Timed for Pinned {
         let [asker, answerer] = [Side::Writer, Side::Reader].map(|side| {
             let core = self.cores.of(side);
             core.map_or_else(Execution::dedicated, |core| Execution::pinned([core]))
-                .wait(Wait::Spin)
+                .wait(WaitStrategy::Spin)
         });
         let node = trips(operations, true, &board)
             .execution(ASKER, asker)

@@ -1,7 +1,7 @@
 //! Ends that have been idle for so long that no test could push as much: their positions are set back by hand.
 
 use super::*;
-use crate::ring::{GrantError, PushError};
+use crate::ring::{GrantError, PopError, PushError};
 
 const CAPACITY: usize = 4;
 

@@ -87,7 +87,7 @@ macro_rules! each {
                 the_writers_end_is_handed_over,
                 a_closed_ring_is_drained,
                 wraps_around_many_times,
-                layouts_that_cannot_be_are_refused,
+                invalid_layouts_are_refused,
             }
             #[cfg(target_has_atomic = "ptr")]
             doorbell {

@@ -108,10 +108,10 @@ macro_rules! layouts {
         pub(crate) fn capacities_that_cannot_be_are_refused() {
             let mut slots: [ring::$layout::Slot<u8>; 3] = core::array::from_fn(|_| ring::$layout::Slot::new());
             for given in [0, 1, 3] {
-                let refused = ring::$layout::Borrowed::in_slots(&mut slots[..given]).map(|_| ());
+                let refused = ring::$layout::InSlice::in_slots(&mut slots[..given]).map(|_| ());
                 assert_eq!(refused, Err(CapacityError::Invalid { given }));
             }
-            assert!(ring::$layout::Borrowed::in_slots(&mut slots[..2]).is_ok());
+            assert!(ring::$layout::InSlice::in_slots(&mut slots[..2]).is_ok());
         }
     })*};
 }

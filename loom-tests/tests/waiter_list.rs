@@ -1,4 +1,4 @@
-//! Rows of doorbells under loom: no wake is lost between several waiters of the same thing.
+//! Lists of waiters under loom: no wake is lost between several waiters of the same thing.
 #![cfg(loom)]
 
 use std::future::poll_fn;
@@ -10,17 +10,17 @@ use loom::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use loom::thread;
-use mycelium_core::doorbell::{Bells, Growing, Row, announce};
+use mycelium_core::doorbell::{GrowingWaiterList, WaiterList, Waiters, announce};
 use mycelium_core::sync::weaken;
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{Woken, bounded};
 
-/// Two tasks wait for one thing each at one row, and a ringer makes two, one after the other. Or the first task is
-/// `tired`: it gives up, and there is one thing for the other.
-fn nobody_in_a_row_oversleeps(tired: bool) {
+/// Two tasks wait for one thing each in one list, and a ringer publishes two, one after the other. Or the first task
+/// `cancels` its wait, and there is one thing for the other.
+fn no_wake_is_lost_in_a_list(cancels: bool) {
     bounded(2, move || {
-        let shared = Arc::new((Row::<2>::new(), AtomicUsize::new(0)));
-        let things = if tired { 1 } else { 2 };
+        let shared = Arc::new((WaiterList::<2>::new(), AtomicUsize::new(0)));
+        let things = if cancels { 1 } else { 2 };
         let ringer = {
             let shared = shared.clone();
             thread::spawn(move || {
@@ -34,13 +34,13 @@ fn nobody_in_a_row_oversleeps(tired: bool) {
         let other = Task::new(take(shared.clone()));
         let other = thread::spawn(move || other.run(2));
         let mut tasks = Vec::new();
-        if tired {
-            let seat = shared.0.take_seat().unwrap();
-            shared.0.park(&seat, Waker::noop());
-            if shared.0.unpark(&seat) {
+        if cancels {
+            let key = shared.0.register().unwrap();
+            shared.0.park(&key, Waker::noop());
+            if shared.0.unpark(&key) {
                 shared.0.ring();
             }
-            shared.0.leave_seat(&seat);
+            shared.0.unregister(&key);
         } else {
             tasks.push(Task::new(take(shared)).run(2));
         }
@@ -50,78 +50,78 @@ fn nobody_in_a_row_oversleeps(tired: bool) {
     });
 }
 
-/// Takes one thing as soon as there is one.
-async fn take(shared: Arc<(Row<2>, AtomicUsize)>) {
-    let (row, things) = &*shared;
-    let seat = row.take_seat().unwrap();
-    let look = || things.fetch_update(Relaxed, Relaxed, |things| things.checked_sub(1)).is_ok();
+/// Takes one thing as soon as it is published.
+async fn take(shared: Arc<(WaiterList<2>, AtomicUsize)>) {
+    let (list, things) = &*shared;
+    let key = list.register().unwrap();
+    let check = || things.fetch_update(Relaxed, Relaxed, |things| things.checked_sub(1)).is_ok();
     poll_fn(|context| {
-        if look() {
+        if check() {
             return Poll::Ready(());
         }
-        row.park(&seat, context.waker());
-        if look() { Poll::Ready(()) } else { Poll::Pending }
+        list.park(&key, context.waker());
+        if check() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    row.unpark(&seat);
+    list.unpark(&key);
     if things.load(Relaxed) > 0 {
-        row.ring();
+        list.ring();
     }
-    row.leave_seat(&seat);
+    list.unregister(&key);
 }
 
 #[test]
-fn two_waiters_in_a_row_are_woken() {
-    nobody_in_a_row_oversleeps(false);
+fn two_waiters_of_a_list_are_woken() {
+    no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
-fn a_wake_is_passed_on_by_who_gives_up() {
-    nobody_in_a_row_oversleeps(true);
+fn a_cancelled_waiter_passes_its_wake_on() {
+    no_wake_is_lost_in_a_list(true);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
-fn fails_without_the_fence_of_a_row() {
+fn fails_without_the_fence_of_a_list() {
     weaken("row.park");
-    nobody_in_a_row_oversleeps(false);
+    no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_wake() {
     weaken("row.wake");
-    nobody_in_a_row_oversleeps(false);
+    no_wake_is_lost_in_a_list(false);
 }
 
-/// A ringer may see the bit of a waiter, and take it back, and not yet see that its bell is to be rung.
+/// A ringer may see the bit of a waiter, take it back, and not yet see that its bell is parked.
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_parked() {
     weaken("row.parked");
-    nobody_in_a_row_oversleeps(false);
+    no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_seat() {
     weaken("row.take-seat");
-    nobody_in_a_row_oversleeps(false);
+    no_wake_is_lost_in_a_list(false);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_leave() {
     weaken("row.leave-seat");
-    nobody_in_a_row_oversleeps(false);
+    no_wake_is_lost_in_a_list(false);
 }
 
-/// Two things, the first of which is there when the first task parks, whose second look finds it. The second thing is
-/// rung for at that task though the other one sleeps: who took the first must see that there is a second.
-fn who_needs_no_wake_passes_it_on() {
-    /// The orderings of `mpmc`: a claim of writers, one of readers, and a stamp for each thing.
+/// Two things. The first one is published when the first task parks, and its second check finds it. The ring for the second
+/// thing goes to that task although the other one sleeps, so the first task must see the second thing.
+fn unneeded_wake() {
+    /// The words of `mpmc`: a tail, a head, and a stamp for each thing.
     struct Things {
-        row: Row<2>,
+        list: WaiterList<2>,
         tail: AtomicUsize,
         head: AtomicUsize,
         stamps: [AtomicUsize; 2],
@@ -145,30 +145,30 @@ fn who_needs_no_wake_passes_it_on() {
 
     loom::model(|| {
         let things = Arc::new(Things {
-            row: Row::new(),
+            list: WaiterList::new(),
             tail: AtomicUsize::new(1),
             head: AtomicUsize::new(0),
             stamps: [AtomicUsize::new(1), AtomicUsize::new(0)],
         });
-        let (one, other) = (things.row.take_seat().unwrap(), things.row.take_seat().unwrap());
+        let (one, other) = (things.list.register().unwrap(), things.list.register().unwrap());
         let ringer = {
             let things = things.clone();
             thread::spawn(move || {
                 things.tail.fetch_add(1, Relaxed);
                 things.stamps[1].store(1, Release);
                 announce();
-                things.row.ring();
+                things.list.ring();
             })
         };
-        things.row.park(&one, Waker::noop());
+        things.list.park(&one, Waker::noop());
         assert!(things.take());
-        // The other task, on this thread too: more is ordered than need be.
+        // The other task runs on this thread too, which orders more than necessary.
         let woken = Woken::new();
-        things.row.park(&other, &woken.waker());
+        things.list.park(&other, &woken.waker());
         let sleeps = !things.take();
-        things.row.unpark(&one);
+        things.list.unpark(&one);
         if !things.is_empty() {
-            things.row.ring();
+            things.list.ring();
         }
         ringer.join().unwrap();
         assert!(!sleeps || woken.get(), "a wake was lost");
@@ -176,32 +176,32 @@ fn who_needs_no_wake_passes_it_on() {
 }
 
 #[test]
-fn a_wake_that_was_not_needed_is_passed_on() {
-    who_needs_no_wake_passes_it_on();
+fn an_unneeded_wake_is_passed_on() {
+    unneeded_wake();
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_with_a_relaxed_unpark() {
     weaken("row.unpark");
-    who_needs_no_wake_passes_it_on();
+    unneeded_wake();
 }
 
-/// Two threads need a second row at the same time, and a third one rings both of them.
-fn rows_are_added() {
+/// Two threads need a second block at the same time, and a third one rings both of them.
+fn blocks_are_added() {
     bounded(2, || {
-        let shared = Arc::new((Growing::new(), AtomicUsize::new(0)));
-        let first = shared.0.take_seat().unwrap();
-        let waits = |shared: Arc<(Growing, AtomicUsize)>| {
+        let shared = Arc::new((GrowingWaiterList::growing(), AtomicUsize::new(0)));
+        let first = shared.0.register().unwrap();
+        let waits = |shared: Arc<(GrowingWaiterList, AtomicUsize)>| {
             Task::new(async move {
-                let seat = shared.0.take_seat().unwrap();
+                let key = shared.0.register().unwrap();
                 poll_fn(|context| {
-                    shared.0.park(&seat, context.waker());
+                    shared.0.park(&key, context.waker());
                     if shared.1.load(Relaxed) == 0 { Poll::Pending } else { Poll::Ready(()) }
                 })
                 .await;
-                shared.0.unpark(&seat);
-                shared.0.leave_seat(&seat);
+                shared.0.unpark(&key);
+                shared.0.unregister(&key);
             })
         };
         let [one, other] = [waits(shared.clone()), waits(shared.clone())];
@@ -217,32 +217,32 @@ fn rows_are_added() {
         let other = other.run(2);
         ringer.join().unwrap();
         assert_eq!(finish(vec![thread.join().unwrap(), other]).len(), 2);
-        shared.0.leave_seat(&first);
+        shared.0.unregister(&first);
     });
 }
 
 #[test]
-fn a_row_is_added_while_another_thread_adds_one() {
-    rows_are_added();
+fn two_threads_add_a_block() {
+    blocks_are_added();
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_look_at_a_row() {
+fn fails_with_a_relaxed_load_of_a_block() {
     weaken("growing.have");
-    rows_are_added();
+    blocks_are_added();
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_new_row() {
+fn fails_with_a_relaxed_new_block() {
     weaken("growing.make");
-    rows_are_added();
+    blocks_are_added();
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_second_row() {
+fn fails_with_a_relaxed_second_block() {
     weaken("growing.made");
-    rows_are_added();
+    blocks_are_added();
 }

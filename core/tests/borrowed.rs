@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{self, TryRecvError};
 
 use mycelium_core::message::decode_ref;
-use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Layout, Look, Word};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek, Word};
 use mycelium_core::ring::region::{ReaderRegion, WriterRegion};
 use proptest::prelude::*;
 
 const WORD: usize = size_of::<usize>();
 
-type Ring<'a> = &'a Broadcast<Boxed>;
+type Ring<'a> = &'a Broadcast<HeapStorage>;
 
 /// The words of a message, as many as its number says, and each different.
 fn content(number: usize, most: usize) -> Vec<usize> {
@@ -55,7 +55,7 @@ proptest! {
     })]
 
     #[test]
-    fn what_is_lent_is_what_was_pushed(operations in prop::collection::vec(operation(), 0..60)) {
+    fn borrowed_messages_are_those_that_were_pushed(operations in prop::collection::vec(operation(), 0..60)) {
         const MOST: usize = 5;
         let ring = Broadcast::boxed(Layout::up_to(4, MOST * WORD), 1).unwrap();
         let mut writer = Broadcast::producer(&ring).unwrap();
@@ -88,14 +88,14 @@ proptest! {
                 }
                 Operation::Take => {
                     let mut words = [0; MOST];
-                    match (reader.look(&mut words), model.pop_front()) {
-                        (Look::Message { sequence, length }, Some(expected)) => {
+                    match (reader.peek(&mut words), model.pop_front()) {
+                        (Peek::Message { sequence, length }, Some(expected)) => {
                             prop_assert_eq!(sequence, taken);
                             prop_assert_eq!(&bytes(&words)[..length], expected);
                             prop_assert!(reader.advance());
                             taken += 1;
                         }
-                        (look, expected) => prop_assert!(look == Look::Empty && expected.is_none()),
+                        (look, expected) => prop_assert!(look == Peek::Empty && expected.is_none()),
                     }
                 }
             }
@@ -116,7 +116,7 @@ fn messages_of_every_length_come_through() {
             writer.try_push(&message, words * WORD).unwrap();
             assert_eq!(lent(&mut lent_to, 2), [bytes(&message)]);
             let mut copy = vec![0; words];
-            assert!(matches!(copying.look(&mut copy), Look::Message { .. }));
+            assert!(matches!(copying.peek(&mut copy), Peek::Message { .. }));
             assert_eq!(copy, message);
             copying.advance();
         }
@@ -124,7 +124,7 @@ fn messages_of_every_length_come_through() {
 }
 
 #[test]
-fn what_is_lent_holds_the_writer_until_it_is_given_back() {
+fn borrowed_messages_block_the_writer_until_release() {
     let ring = Broadcast::boxed(Layout::exact(2, WORD), 1).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
@@ -138,12 +138,12 @@ fn what_is_lent_holds_the_writer_until_it_is_given_back() {
 }
 
 #[test]
-fn what_was_looked_at_before_is_not_passed_twice() {
+fn a_peeked_message_is_not_passed_twice() {
     let ring = Broadcast::boxed(Layout::exact(4, WORD), 1).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
     (1..4).for_each(|number| _ = writer.try_push(&[number], WORD).unwrap());
-    assert!(matches!(reader.look(&mut [0]), Look::Message { sequence: 0, .. }));
+    assert!(matches!(reader.peek(&mut [0]), Peek::Message { sequence: 0, .. }));
     reader.read(1).unwrap().release(1);
     assert!(!reader.advance(), "it was given back already");
     assert_eq!(reader.read(1).unwrap().sequence(), 1);
@@ -151,13 +151,13 @@ fn what_was_looked_at_before_is_not_passed_twice() {
 
 /// They copy, and look whether the writer was there meanwhile.
 #[test]
-fn observers_and_readers_of_other_processes_are_lent_nothing() {
+fn observers_and_foreign_readers_borrow_nothing() {
     let ring = Broadcast::boxed(Layout::exact(4, WORD), 1).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut observer = Broadcast::observing(&ring);
     writer.try_push(&[1], WORD).unwrap();
     assert!(observer.read(1).is_none());
-    assert!(matches!(observer.look(&mut [0]), Look::Message { .. }));
+    assert!(matches!(observer.peek(&mut [0]), Peek::Message { .. }));
 
     #[repr(align(4096))]
     struct Pages([Word; 512]);
@@ -169,12 +169,12 @@ fn observers_and_readers_of_other_processes_are_lent_nothing() {
     let mut reader = Broadcast::gating(&region).unwrap();
     writer.try_push(&[1], WORD).unwrap();
     assert!(reader.read(1).is_none());
-    assert!(matches!(reader.look(&mut [0]), Look::Message { .. }));
+    assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
 }
 
 /// A message is checked in place and not copied.
 #[test]
-fn a_message_is_looked_at_where_it_lies() {
+fn a_message_is_decoded_in_place() {
     #[mycelium_core::message(topic = "quotes", id = 1)]
     #[derive(Debug, PartialEq)]
     struct Quote {
@@ -194,7 +194,7 @@ fn a_message_is_looked_at_where_it_lies() {
 
 /// The other thread writes again to what was given back, and to nothing else.
 #[test]
-fn what_is_lent_stays_while_the_writer_runs() {
+fn borrowed_messages_stay_while_the_writer_runs() {
     let count = if cfg!(miri) { 200 } else { 200_000 };
     let ring = Broadcast::boxed(Layout::exact(8, 3 * WORD), 1).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use mycelium_core::channel::{Lobby, Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped};
+use mycelium_core::channel::{
+    ChannelWaiters, Receiver, Reserve, Sender, Sides, mpmc, spsc, stamped,
+};
 use mycelium_core::doorbell::Doorbell;
 use mycelium_core::ring::{self, Consumer, PopError};
 
@@ -37,7 +39,7 @@ fn looks(look: impl FnMut() + Send + 'static) -> (Arc<Looks>, Waker) {
 }
 
 /// One receiver waits, `act` is done, and another receiver takes `expected` as soon as the first one is woken.
-fn is_there_when_told(expected: Result<u32, PopError>, act: impl FnOnce(mpmc::Sender<u32>)) {
+fn visible_when_notified(expected: Result<u32, PopError>, act: impl FnOnce(mpmc::Sender<u32>)) {
     let (sender, mut receiver) = mpmc::bounded(4).unwrap();
     let mut other = receiver.clone();
     let (told, waker) = looks(move || assert_eq!(other.try_recv(), expected));
@@ -48,25 +50,25 @@ fn is_there_when_told(expected: Result<u32, PopError>, act: impl FnOnce(mpmc::Se
 }
 
 #[test]
-fn an_item_is_there_when_a_receiver_is_told_of_it() {
-    is_there_when_told(Ok(1), |sender| sender.clone().try_send(1).unwrap());
-    is_there_when_told(Ok(1), |sender| {
+fn an_item_is_visible_when_a_receiver_is_notified() {
+    visible_when_notified(Ok(1), |sender| sender.clone().try_send(1).unwrap());
+    visible_when_notified(Ok(1), |sender| {
         assert_eq!(now(sender.clone().send(1)), Poll::Ready(Ok(())))
     });
-    is_there_when_told(Ok(1), |mut sender| {
+    visible_when_notified(Ok(1), |mut sender| {
         let Poll::Ready(Ok(permit)) = now(sender.reserve()) else { panic!("there is room") };
         permit.send(1);
     });
 }
 
 #[test]
-fn the_end_is_there_when_receivers_are_told_of_it() {
-    is_there_when_told(Err(PopError::Closed), drop);
+fn the_end_is_visible_when_receivers_are_notified() {
+    visible_when_notified(Err(PopError::Closed), drop);
 }
 
 /// An item lies behind a held slot. Whoever is told when that one is given back finds the item.
 #[test]
-fn a_slot_is_given_back_before_receivers_are_told() {
+fn a_slot_is_given_back_before_receivers_are_notified() {
     let (mut early, mut receiver) = mpmc::bounded(4).unwrap();
     let (mut late, mut other) = (early.clone(), receiver.clone());
     let Poll::Ready(Ok(permit)) = now(early.reserve()) else { panic!("there is room") };
@@ -111,7 +113,7 @@ impl Wake for Task {
 }
 
 #[test]
-fn room_is_there_when_a_sender_is_told_of_it() {
+fn room_is_visible_when_a_sender_is_notified() {
     fn check<P, C, L>((mut sender, mut receiver): (Sender<P, L>, Receiver<C, L>))
     where
         P: Reserve<Item = u32> + Send + 'static,
@@ -140,7 +142,7 @@ fn room_is_there_when_a_sender_is_told_of_it() {
 }
 
 #[test]
-fn the_channel_is_closed_when_senders_are_told_of_it() {
+fn the_channel_is_closed_when_senders_are_notified() {
     let (mut sender, receiver) = mpmc::bounded(2).unwrap();
     let other = sender.clone();
     assert_eq!(now(sender.send_many(&mut (0..2))), Poll::Ready(Ok(2)));
@@ -152,7 +154,7 @@ fn the_channel_is_closed_when_senders_are_told_of_it() {
 }
 
 #[test]
-fn all_receivers_are_told_that_the_last_sender_went() {
+fn all_receivers_are_notified_when_the_last_sender_goes() {
     let (sender, mut one) = mpmc::bounded::<u32>(2).unwrap();
     let mut other = one.clone();
     let woken = [flag(), flag()];
@@ -167,7 +169,7 @@ fn all_receivers_are_told_that_the_last_sender_went() {
 }
 
 #[test]
-fn all_senders_are_told_that_the_last_receiver_went() {
+fn all_senders_are_notified_when_the_last_receiver_goes() {
     let (mut one, receiver) = mpmc::bounded(2).unwrap();
     let mut other = one.clone();
     assert_eq!(now(one.send_many(&mut (0..2))), Poll::Ready(Ok(2)));
@@ -182,7 +184,7 @@ fn all_senders_are_told_that_the_last_receiver_went() {
 
 /// A sender of many fills the channel and waits for room: the receiver that shall make it is told before.
 #[test]
-fn receivers_are_told_while_a_sender_of_many_waits() {
+fn receivers_are_notified_while_a_sender_of_many_waits() {
     fn check<P, C, L>((mut sender, mut receiver): (Sender<P, L>, Receiver<C, L>))
     where
         P: Reserve<Item = u32>,
@@ -206,12 +208,12 @@ fn receivers_are_told_while_a_sender_of_many_waits() {
 
 /// A reader that leaves looks out still looks after it has parked: the item may be there already, and its sender has rung.
 #[test]
-fn a_receiver_that_slips_does_not_oversleep() {
+fn a_slipping_receiver_loses_no_wake() {
     for many in [false, true] {
         let ring = Arc::new(ring::spsc::Boxed::<u64>::with_capacity(64).unwrap());
         let mut consumer = ring::spsc::Spsc::consumer(ring.clone()).unwrap();
         consumer.slipping(true);
-        let lobby = Arc::new(Lobby::new(Doorbell::new(), Doorbell::new()));
+        let lobby = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
         let mut receiver = Receiver::new(consumer, lobby.clone()).unwrap();
         let producer = ring::spsc::Spsc::producer(ring).unwrap();
         let mut sender = Sender::new(producer, lobby).unwrap();
@@ -251,7 +253,7 @@ fn a_waker_that_panics_leaves_no_sender_asleep() {
 
 /// Slots that were held and given back are room again once a receiver has passed them, even if it finds nothing.
 #[test]
-fn a_sender_is_told_of_the_room_that_slots_given_back_make() {
+fn a_sender_is_notified_of_aborted_slots() {
     let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();
     let (mut other, mut waiting) = (one.clone(), one.clone());
     let (woken, waker) = looks(|| ());
@@ -267,7 +269,7 @@ fn a_sender_is_told_of_the_room_that_slots_given_back_make() {
 
 /// Room for two was told of once: the sender that was woken and got a slot tells the next one.
 #[test]
-fn room_for_two_is_told_to_two_that_reserve() {
+fn room_for_two_wakes_two_reserving_senders() {
     let (mut one, mut receiver) = mpmc::bounded::<u32>(2).unwrap();
     let mut other = one.clone();
     (0..2).for_each(|item| one.try_send(item).unwrap());

@@ -1,5 +1,5 @@
-//! What an end keeps of its ring, so that the path of a message leads over one pointer: the handle, where the slots
-//! begin, their shape, and a gating reader's own words.
+//! What an end keeps of its ring, so that the path of a message follows one pointer: the handle, the address of the
+//! slots, their layout, and a gating reader's own words.
 
 #![allow(unsafe_code)]
 
@@ -8,20 +8,20 @@ use core::ptr::NonNull;
 
 use super::slot::Slot;
 use super::storage::{ReaderWords, Storage, Word};
-use super::{Broadcast, Handle};
+use super::{Broadcast, BroadcastHandle};
 
-/// A number of bytes that no message has: more than memory holds.
+/// A number of bytes that no message has: more than memory can hold.
 const NONE: usize = usize::MAX;
 
-/// An end's way to its ring, which it keeps alive.
+/// An end's reference to its ring, which it keeps alive.
 #[derive(Debug)]
-pub(super) struct Lead<H: Handle> {
+pub(super) struct RingRef<H: BroadcastHandle> {
     ring: H,
     slots: NonNull<Word>,
     /// One less than the number of slots, a power of two.
     mask: usize,
     slot_words: usize,
-    /// Words in front of a message: the stamp, and the length where there is one.
+    /// The words in front of a message: the stamp, and the length if there is one.
     header_words: usize,
     /// The bytes of each message, or the most bytes of a message.
     message_bytes: usize,
@@ -37,15 +37,15 @@ struct Reader {
     words: NonNull<ReaderWords>,
 }
 
-// SAFETY: the pointers are used as the references are that the handle gives.
-unsafe impl<H: Handle<Storage: Sync> + Send> Send for Lead<H> {}
+// SAFETY: the pointers are used like the references that the handle gives.
+unsafe impl<H: BroadcastHandle<Storage: Sync> + Send> Send for RingRef<H> {}
 // SAFETY: as above.
-unsafe impl<H: Handle<Storage: Sync> + Sync> Sync for Lead<H> {}
+unsafe impl<H: BroadcastHandle<Storage: Sync> + Sync> Sync for RingRef<H> {}
 
-impl<H: Handle> Lead<H> {
-    pub(super) fn new(ring: H) -> Lead<H> {
+impl<H: BroadcastHandle> RingRef<H> {
+    pub(super) fn new(ring: H) -> RingRef<H> {
         let layout = ring.layout;
-        Lead {
+        RingRef {
             slots: NonNull::from(ring.storage.slots()).cast(),
             mask: layout.capacity() - 1,
             slot_words: layout.slot_words(),
@@ -57,11 +57,11 @@ impl<H: Handle> Lead<H> {
         }
     }
 
-    /// For a gating reader with this entry.
-    pub(super) fn of_reader(ring: H, index: usize) -> Lead<H> {
+    /// For the gating reader with this entry.
+    pub(super) fn of_reader(ring: H, index: usize) -> RingRef<H> {
         let words = ring.storage.reader(index).map(NonNull::from);
         let reader = words.map(|words| Reader { index, words });
-        Lead { reader, ..Lead::new(ring) }
+        RingRef { reader, ..RingRef::new(ring) }
     }
 
     /// The handle itself.
@@ -93,8 +93,8 @@ impl<H: Handle> Lead<H> {
         self.reader.as_ref().map(|reader| reader.index)
     }
 
-    /// From now on this is no gating reader's; its entry.
-    pub(super) fn give_up_entry(&mut self) -> Option<usize> {
+    /// Takes the entry away: from now on this is not a gating reader's.
+    pub(super) fn take_entry(&mut self) -> Option<usize> {
         self.reader.take().map(|reader| reader.index)
     }
 
@@ -105,11 +105,11 @@ impl<H: Handle> Lead<H> {
         self.reader.as_ref().map(|reader| unsafe { reader.words.as_ref() })
     }
 
-    /// The slot of a sequence, if all messages of the ring have `bytes` bytes. Where that is a constant, so are the size of
-    /// a slot and the places in it.
+    /// The slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a constant, so are the size of a
+    /// slot and the offsets in it.
     #[inline(always)]
     pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
-        // Where the length is a constant, the second comparison is none.
+        // If the length is a constant, the second comparison is removed by the compiler.
         if bytes != self.exact || bytes == NONE {
             return None;
         }
@@ -132,7 +132,7 @@ impl<H: Handle> Lead<H> {
         self.slot_for(sequence, self.message_words())
     }
 
-    /// The slot, with the first `words` of its words: where that is a constant, copying them needs no loop.
+    /// The slot, with the first `words` of its words. If that is a constant, copying them needs no loop.
     ///
     /// # Panics
     /// If the message has more words than a slot.
@@ -149,7 +149,7 @@ impl<H: Handle> Lead<H> {
             // SAFETY: as above.
             unsafe { second.as_ref() }
         });
-        // SAFETY: header and message together are at most a slot, as was just checked.
+        // SAFETY: header and message together are at most a slot, as checked above.
         let message = unsafe { start.add(self.header_words) };
         // SAFETY: as above.
         let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
@@ -157,7 +157,7 @@ impl<H: Handle> Lead<H> {
     }
 }
 
-impl<H: Handle> Deref for Lead<H> {
+impl<H: BroadcastHandle> Deref for RingRef<H> {
     type Target = Broadcast<H::Storage>;
 
     #[inline]

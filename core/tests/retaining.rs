@@ -1,18 +1,18 @@
 //! A reader that keeps what it handed on: against a plain model, any sequence of operations.
 
-use mycelium_core::ring::broadcast::{Broadcast, Inline, Keeping, Layout, Look};
+use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek, RetainingConsumer};
 use proptest::prelude::*;
 
 const CAPACITY: usize = 4;
 const BYTES: usize = size_of::<usize>();
 const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
-type Storage = Inline<{ LAYOUT.words() }, 1>;
+type Storage = InlineStorage<{ LAYOUT.words() }, 1>;
 
 #[derive(Clone, Debug)]
 enum Operation {
     Push,
     Take,
-    Look,
+    Peek,
     /// Of what is kept, so many in a hundred.
     Release(usize),
     Rewind(usize),
@@ -22,7 +22,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         6 => Just(Operation::Push),
         6 => Just(Operation::Take),
-        1 => Just(Operation::Look),
+        1 => Just(Operation::Peek),
         3 => (0..=100usize).prop_map(Operation::Release),
         2 => (0..=100usize).prop_map(Operation::Rewind),
     ]
@@ -37,7 +37,7 @@ fn run(start: usize, gating: bool, operations: &[Operation]) -> Result<(), TestC
     let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap().starting_at(start);
     let mut writer = Broadcast::producer(&ring).unwrap();
     let reader = if gating { Broadcast::gating(&ring) } else { Some(Broadcast::observing(&ring)) };
-    let mut reader = reader.unwrap().keeping();
+    let mut reader = reader.unwrap().retaining();
     // Counted from the start.
     let (mut pushed, mut cursor, mut kept) = (0usize, 0usize, 0usize);
     let part = |kept: usize, cursor: usize, percent: usize| kept + (cursor - kept) * percent / 100;
@@ -49,17 +49,17 @@ fn run(start: usize, gating: bool, operations: &[Operation]) -> Result<(), TestC
                 prop_assert_eq!(writer.try_push(&message, BYTES).is_ok(), room);
                 pushed += usize::from(room);
             }
-            Operation::Take | Operation::Look => {
+            Operation::Take | Operation::Peek => {
                 let oldest = pushed.saturating_sub(CAPACITY);
                 let expected = look(&mut reader)?;
                 if cursor < oldest {
-                    prop_assert_eq!(expected, Look::Gap { missed: oldest - cursor });
+                    prop_assert_eq!(expected, Peek::Gap { missed: oldest - cursor });
                     cursor = oldest;
                 } else if cursor == pushed {
-                    prop_assert_eq!(expected, Look::Empty);
+                    prop_assert_eq!(expected, Peek::Empty);
                 } else {
                     let sequence = start.wrapping_add(cursor);
-                    prop_assert_eq!(expected, Look::Message { sequence, length: BYTES });
+                    prop_assert_eq!(expected, Peek::Message { sequence, length: BYTES });
                     if matches!(operation, Operation::Take) {
                         prop_assert!(reader.advance());
                         cursor += 1;
@@ -86,10 +86,10 @@ fn run(start: usize, gating: bool, operations: &[Operation]) -> Result<(), TestC
 }
 
 /// What is there must be the message of its sequence.
-fn look(reader: &mut Keeping<&Broadcast<Storage>>) -> Result<Look, TestCaseError> {
+fn look(reader: &mut RetainingConsumer<&Broadcast<Storage>>) -> Result<Peek, TestCaseError> {
     let mut words = [0];
-    let look = reader.look(&mut words);
-    if let Look::Message { sequence, .. } = look {
+    let look = reader.peek(&mut words);
+    if let Peek::Message { sequence, .. } = look {
         prop_assert_eq!(words[0], sequence.wrapping_mul(31));
     }
     Ok(look)
@@ -112,13 +112,13 @@ proptest! {
 }
 
 #[test]
-fn nothing_else_than_what_lies_between_can_be_released_or_gone_back_to() {
+fn release_and_rewind_stay_between_the_positions() {
     let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap().keeping();
+    let mut reader = Broadcast::gating(&ring).unwrap().retaining();
     for _ in 0..3 {
         writer.try_push(&[0], BYTES).unwrap();
-        reader.look(&mut [0]);
+        reader.peek(&mut [0]);
         reader.advance();
     }
     reader.release(4);

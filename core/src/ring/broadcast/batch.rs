@@ -1,31 +1,29 @@
-//! Many messages at once: for a writer that has them one after the other in memory, and for a reader that hands slots on
-//! as they lie.
+//! Many messages at once, for a writer that has them one after the other in memory.
 
+use super::BroadcastHandle;
 use super::error::Full;
 use super::producer::Producer;
-use super::storage::Storage;
-use super::{Broadcast, Handle, Keeping};
 use crate::sync::{Ordering, barrier, order};
 
-impl<H: Handle> Producer<H> {
-    /// Appends the messages in `items`, one in each `stride` words behind `skip` words of something else, as many as there
-    /// is room for. Returns how many. The position of the writer is stored once, behind the last of them.
+impl<H: BroadcastHandle> Producer<H> {
+    /// Appends the messages in `items`, as many as there is room for, and returns how many. Each item has `stride` words: the
+    /// first `skip` words are ignored, the message follows. The position of the writer is stored once, after the last one.
     ///
     /// ```
-    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Look};
+    /// use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
     ///
     /// let ring = Broadcast::boxed(Layout::exact(4, size_of::<usize>()), 1)?;
     /// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
     /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
     /// assert_eq!(writer.push_items(&[0, 7, 0, 8], 2, 1), Ok(2));
     /// let mut message = [0];
-    /// reader.look(&mut message);
+    /// reader.peek(&mut message);
     /// assert_eq!(message, [7]);
     /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
     /// ```
     ///
     /// # Errors
-    /// [`Full`] if a gating reader holds the writer and no message was appended.
+    /// [`Full`] if a gating reader blocks the writer and no message was appended.
     ///
     /// # Panics
     /// If messages of the ring differ in length, or an item is too short for a message.
@@ -51,16 +49,16 @@ impl<H: Handle> Producer<H> {
         let (count, first) = (known.min(count), self.sequence());
         let messages = items.chunks_exact(stride).take(count).map(|item| &item[skip..skip + words]);
         match words {
-            // Where the length is a constant, no message is copied by a loop.
+            // With a constant length, no loop is needed to copy a message.
             7 => self.write_each::<7>(first, messages),
             _ => self.write_all(first, messages),
         }
-        // The next look for room comes after this store, as `Broadcast::gating` needs.
+        // The next check for room comes after this store, as `Broadcast::gating` needs.
         self.store_tail(first.wrapping_add(count));
         Ok(count)
     }
 
-    /// As `write_all`, for messages of this length.
+    /// The same as `write_all`, for messages of this length.
     #[inline(always)]
     fn write_each<'a, const WORDS: usize>(
         &self,
@@ -77,41 +75,12 @@ impl<H: Handle> Producer<H> {
         for (index, message) in messages.enumerate() {
             let sequence = first.wrapping_add(index);
             let slot = self.slot_for(sequence, message.len());
-            // As in `Grant`: no observer may take what it copies now for the message of a lap ago.
+            // As in `Grant`: an observer must not take what it copies now for the message of the lap before.
             slot.stamp.store(sequence, Ordering::Relaxed);
             barrier!("broadcast.overwrite-fence", Release);
             slot.copy_in(message);
-            // Release, with the Acquire of `Consumer::look`: the words of the message.
+            // Release, pairs with the Acquire of `broadcast.look`: the words of the message.
             slot.stamp.store(sequence.wrapping_add(1), order!("broadcast.publish", Release));
         }
-    }
-}
-
-impl<H: Handle> Keeping<H> {
-    /// How many messages from the cursor on are there, at most `most`, of those that can be [lent](Keeping::lend): none
-    /// to an observer, which is not waited for.
-    #[must_use]
-    pub fn ready(&self, most: usize) -> usize {
-        if !self.can_lend() {
-            return 0;
-        }
-        let ring: &Broadcast<H::Storage> = self.ring();
-        let waiting = ring.published(self.cursor()).wrapping_sub(self.cursor());
-        let mut count = waiting.min(most).min(ring.capacity());
-        // The position may have been seen before the last messages are.
-        while count > 0 && !self.is_published(self.cursor().wrapping_add(count - 1)) {
-            count -= 1;
-        }
-        count
-    }
-
-    /// Goes on behind so many messages that are [ready](Keeping::ready), which are kept.
-    pub fn pass(&mut self, count: usize) {
-        let count = self.ready(count);
-        self.skip_to(self.cursor().wrapping_add(count));
-    }
-
-    pub(super) fn can_lend(&self) -> bool {
-        self.is_gating() && !H::Storage::FOREIGN
     }
 }

@@ -1,48 +1,91 @@
-//! Rings in arrays, for a `static`, and on the heap.
+//! The two kinds of memory of one process: arrays, for a `static`, and the heap.
 
 #[cfg(feature = "alloc")]
 use super::LayoutError;
-#[cfg(not(loom))]
-use super::storage::Inline;
-#[cfg(any(feature = "alloc", not(loom)))]
-use super::storage::Word;
-#[cfg(feature = "alloc")]
-use super::storage::{ReaderWords, Storage, WriterWords};
+use super::storage::{ReaderWords, Storage, Word, WriterWords};
 #[cfg(any(feature = "alloc", not(loom)))]
 use super::{Broadcast, Layout};
 #[cfg(not(loom))]
 use crate::sync::AtomicUsize;
+use crate::sync::{const_unless_loom, repeat};
+
+/// Storage in arrays, for a `static` or a field: `WORDS` is what [`Layout::words`](super::Layout::words) says, `READERS`
+/// the most gating readers at a time.
+#[derive(Debug)]
+// In this order and so aligned, slots begin with a cache line.
+#[repr(C, align(64))]
+pub struct InlineStorage<const WORDS: usize, const READERS: usize> {
+    slots: [Word; WORDS],
+    writer: WriterWords,
+    readers: [ReaderWords; READERS],
+}
+
+impl<const WORDS: usize, const READERS: usize> InlineStorage<WORDS, READERS> {
+    const_unless_loom! {
+        /// New storage.
+        #[must_use]
+        pub const fn new() -> InlineStorage<WORDS, READERS> {
+            InlineStorage {
+                slots: repeat!(Word::new(); WORDS),
+                writer: WriterWords::new(),
+                readers: repeat!(ReaderWords::new(); READERS),
+            }
+        }
+    }
+}
+
+impl<const WORDS: usize, const READERS: usize> Default for InlineStorage<WORDS, READERS> {
+    fn default() -> InlineStorage<WORDS, READERS> {
+        InlineStorage::new()
+    }
+}
+
+// SAFETY: separate fields, which nothing else accesses.
+#[allow(unsafe_code)]
+unsafe impl<const WORDS: usize, const READERS: usize> Storage for InlineStorage<WORDS, READERS> {
+    fn slots(&self) -> &[Word] {
+        &self.slots
+    }
+
+    fn writer(&self) -> &WriterWords {
+        &self.writer
+    }
+
+    fn reader(&self, index: usize) -> Option<&ReaderWords> {
+        self.readers.get(index)
+    }
+}
 
 #[cfg(not(loom))]
-impl<const WORDS: usize, const READERS: usize> Broadcast<Inline<WORDS, READERS>> {
+impl<const WORDS: usize, const READERS: usize> Broadcast<InlineStorage<WORDS, READERS>> {
     /// A ring for a `static`, with entries for `READERS` gating readers.
     ///
     /// ```
-    /// use mycelium_core::ring::broadcast::{Broadcast, Inline, Layout};
+    /// use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout};
     ///
     /// const LAYOUT: Layout = Layout::exact(8, 3 * size_of::<usize>());
-    /// static RING: Broadcast<Inline<{ LAYOUT.words() }, 2>> = Broadcast::inline(LAYOUT);
+    /// static RING: Broadcast<InlineStorage<{ LAYOUT.words() }, 2>> = Broadcast::inline(LAYOUT);
     ///
     /// let mut writer = Broadcast::producer(&RING).expect("nobody else writes");
     /// writer.try_push(&[1, 2, 3], LAYOUT.message_bytes()).expect("there is room");
     /// ```
     ///
     /// # Panics
-    /// If no ring has this layout, or `WORDS` is not what it takes; in a `static` that is an error of compilation.
+    /// If the layout is invalid, or `WORDS` is not its number of words; in a `static` that is a compile error.
     ///
     /// ```compile_fail
-    /// use mycelium_core::ring::broadcast::{Broadcast, Inline, Layout};
+    /// use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout};
     /// const LAYOUT: Layout = Layout::exact(7, 24);
-    /// static RING: Broadcast<Inline<{ LAYOUT.words() }, 2>> = Broadcast::inline(LAYOUT);
+    /// static RING: Broadcast<InlineStorage<{ LAYOUT.words() }, 2>> = Broadcast::inline(LAYOUT);
     /// ```
     #[must_use]
     pub const fn inline(layout: Layout) -> Self {
         assert!(layout.check().is_ok(), "a capacity is a power of two of at least 2");
         assert!(WORDS == layout.words(), "WORDS is what the layout says");
-        let mut storage = Inline::new();
+        let mut storage = InlineStorage::new();
         let mut slot = 0;
         while slot < layout.capacity() {
-            // As `starting_at` does, which is not for constants.
+            // The same as `starting_at`, which is not `const`.
             let stamp = slot.wrapping_sub(layout.capacity()).wrapping_add(1);
             storage.slots[slot * layout.slot_words()] = Word(AtomicUsize::new(stamp));
             slot += 1;
@@ -54,14 +97,14 @@ impl<const WORDS: usize, const READERS: usize> Broadcast<Inline<WORDS, READERS>>
 /// Storage on the heap.
 #[cfg(feature = "alloc")]
 #[derive(Debug)]
-pub struct Boxed {
+pub struct HeapStorage {
     slots: alloc::boxed::Box<[Line]>,
     words: usize,
     writer: WriterWords,
     readers: alloc::boxed::Box<[ReaderWords]>,
 }
 
-/// How many words a line holds.
+/// How many words a cache line contains.
 #[cfg(feature = "alloc")]
 const LINE: usize = 64 / size_of::<usize>();
 
@@ -79,10 +122,10 @@ impl Default for Line {
     }
 }
 
-// SAFETY: a field, and boxes that nobody exchanges.
+// SAFETY: a field, and boxes that are never replaced.
 #[cfg(feature = "alloc")]
 #[allow(unsafe_code)]
-unsafe impl Storage for Boxed {
+unsafe impl Storage for HeapStorage {
     #[inline]
     fn slots(&self) -> &[Word] {
         const { assert!(size_of::<Line>() == LINE * size_of::<Word>()) };
@@ -102,19 +145,19 @@ unsafe impl Storage for Boxed {
 }
 
 #[cfg(feature = "alloc")]
-impl Broadcast<Boxed> {
+impl Broadcast<HeapStorage> {
     /// A ring on the heap, with entries for `readers` gating readers.
     ///
     /// # Errors
-    /// If no ring has this layout, or there is no memory for it.
-    pub fn boxed(layout: Layout, readers: usize) -> Result<Broadcast<Boxed>, LayoutError> {
+    /// If the layout is invalid, or there is not enough memory.
+    pub fn boxed(layout: Layout, readers: usize) -> Result<Broadcast<HeapStorage>, LayoutError> {
         layout.check()?;
-        let (words, too_many) = (layout.words(), LayoutError::Slots { expected: None, found: 0 });
-        let storage = Boxed {
-            slots: fresh(words.div_ceil(LINE)).ok_or(too_many)?,
+        let words = layout.words();
+        let storage = HeapStorage {
+            slots: fresh(words.div_ceil(LINE)).ok_or(LayoutError::TooLarge)?,
             words,
             writer: WriterWords::new(),
-            readers: fresh(readers).ok_or(too_many)?,
+            readers: fresh(readers).ok_or(LayoutError::TooLarge)?,
         };
         Broadcast::new(storage, layout)
     }

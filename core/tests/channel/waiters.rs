@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use mycelium_core::channel::{
-    Lobby, Receiver, Reserve, Sender, Sides, mpmc as several, spsc as single,
+    ChannelWaiters, Receiver, Reserve, Sender, Sides, mpmc as several, spsc as single,
 };
 use mycelium_core::doorbell::Doorbell;
 use mycelium_core::ring::Consumer;
@@ -37,7 +37,7 @@ fn a_wake_for_a_future_that_is_dropped_goes_to_the_next() {
 /// A task that is woken for an item behind a slot that is held finds nothing. When the slot is filled, both items come
 /// out.
 #[test]
-fn a_permit_that_comes_late_wakes_for_all_that_waited_behind_it() {
+fn a_late_permit_wakes_all_waiters_behind_it() {
     let (mut early, mut one) = several::bounded(4).unwrap();
     let mut late = early.clone();
     let mut other = one.clone();
@@ -79,7 +79,7 @@ fn a_permit_that_comes_late_wakes_for_all_that_waited_behind_it() {
 }
 
 #[test]
-fn a_static_channel_has_as_many_seats_as_it_says() {
+fn a_static_channel_limits_its_ends() {
     static CHANNEL: several::Inline<u8, 4, 2, 1> = several::Inline::new();
     let (mut sender, mut receiver) = CHANNEL.split().unwrap();
     assert!(receiver.try_clone().is_none());
@@ -137,7 +137,7 @@ fn each_of_many_waiters_gets_its_turn() {
 }
 
 #[test]
-fn a_seat_that_is_left_keeps_no_task() {
+fn an_ended_registration_keeps_no_task() {
     fn parks_and_leaves<C: Consumer<Item = u32>, L: Deref<Target: Sides>>(
         mut receiver: Receiver<C, L>,
     ) {
@@ -161,9 +161,9 @@ fn a_seat_that_is_left_keeps_no_task() {
 
 /// A ring for several, and bells for one of each.
 #[test]
-fn a_bell_for_one_has_one_seat() {
+fn a_doorbell_registers_one_task() {
     let ring = Arc::new(Boxed::<u32>::with_capacity(2).unwrap());
-    let lobby = Arc::new(Lobby::new(Doorbell::new(), Doorbell::new()));
+    let lobby = Arc::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
     let mut receiver = Receiver::new(Mpmc::consumer(ring.clone()), lobby.clone()).unwrap();
     let mut sender = Sender::new(Mpmc::producer(ring.clone()), lobby.clone()).unwrap();
     assert!(sender.try_clone().is_none() && receiver.try_clone().is_none());
