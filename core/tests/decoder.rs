@@ -1,4 +1,5 @@
-//! A decoder in another language, written from `docs/wire-format.md` alone, reads what is written here.
+//! A decoder in another language, written from `docs/wire-format.md` alone, reads the bytes of
+//! links.
 #![cfg(all(target_endian = "little", not(miri)))]
 
 mod pair;
@@ -20,7 +21,7 @@ fn documents() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs")
 }
 
-/// What the decoder prints for a recorded stream, or what it says of the document.
+/// The decoder's exit status and output for these arguments and this stream.
 fn decoder(arguments: &[&str], stream: &[u8]) -> (bool, String) {
     let mut child = Command::new("python3")
         .arg(documents().join("wire_decoder.py"))
@@ -41,12 +42,12 @@ fn it_reads_every_example_of_the_document() {
     assert!(good, "{received}");
 }
 
-/// A message whose tail is longer than half of a buffer.
+/// A message with a tail of more than half of a buffer.
 fn long_swap() -> Vec<u8> {
     [Swap::golden().as_bytes(), &blob(5000)].concat()
 }
 
-/// All that the left side wrote while the right one read what it published.
+/// All bytes of the left side, while the right side read what it published.
 fn recorded() -> Vec<u8> {
     let mut pair = Pair::new();
     let interest = Interest::of::<Swap>(ReaderMode::Gating, 8).unwrap();
@@ -101,7 +102,7 @@ fn it_reads_a_recorded_stream() {
     }
     assert!(received.contains("01010101010101010101010101010101"), "the trace: {received}");
 
-    // What comes in parts is put together.
+    // Fragments are assembled.
     let parts = received.lines().filter(|line| line.contains("\"fragment\""));
     let whole: Vec<_> = parts.clone().filter(|line| line.contains("\"message\"")).collect();
     assert_eq!((parts.count(), whole.len()), (3, 1));

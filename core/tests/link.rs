@@ -1,5 +1,4 @@
-//! Links: what both sides learn of each other, what a message needs to go, what is said when something is lost, and what
-//! ends a link.
+//! Links: handshake, credit, batches, lost connections and protocol errors.
 #![cfg(target_endian = "little")]
 
 mod pair;
@@ -22,7 +21,7 @@ use schema::Swap;
 use zerocopy::IntoBytes;
 
 #[test]
-fn both_sides_learn_who_the_other_is() {
+fn both_sides_learn_the_name_of_the_other() {
     let mut pair = Pair::new();
     pair.settle();
     assert_eq!(pair.sides[LEFT].take_events(), [Received::Up("right".into())]);
@@ -31,7 +30,7 @@ fn both_sides_learn_who_the_other_is() {
 }
 
 #[test]
-fn a_message_comes_as_it_was_sent_with_all_that_travels_with_it() {
+fn a_message_arrives_unchanged_with_its_extensions() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
@@ -50,7 +49,7 @@ fn a_message_comes_as_it_was_sent_with_all_that_travels_with_it() {
 }
 
 #[test]
-fn a_reader_without_room_gets_no_more_than_it_has_room_for() {
+fn credit_limits_what_a_reader_gets() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
     assert_eq!(send(&mut pair, outgoing, 9), Err(SendError::Credit));
@@ -67,14 +66,14 @@ fn a_reader_without_room_gets_no_more_than_it_has_room_for() {
     assert_eq!(send(&mut pair, outgoing, 4), Err(SendError::Credit));
     pair.pass(100 * MS);
 
-    // More room than there was at first cannot be.
+    // Credit is limited to the window.
     pair.sides[RIGHT].link.grant(incoming, u32::MAX).unwrap();
     pair.pass(100 * MS);
     assert_eq!(pair.sides[LEFT].link.credit(outgoing), 8);
 }
 
 #[test]
-fn a_full_stream_holds_up_no_other() {
+fn a_full_stream_does_not_block_others() {
     let mut pair = Pair::new();
     let (first, _) = reading(&mut pair, 2);
     let mut other = swaps(2);
@@ -89,13 +88,13 @@ fn a_full_stream_holds_up_no_other() {
 }
 
 #[test]
-fn what_has_arrived_is_confirmed_in_time() {
+fn arrived_messages_are_confirmed_in_time() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 64);
     send(&mut pair, outgoing, 3).unwrap();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    assert_eq!(pair.sides[LEFT].take_events(), [], "for three of sixty-four nobody is in a flush");
+    assert_eq!(pair.sides[LEFT].take_events(), [], "three of 64 are confirmed later");
     pair.pass(20 * MS);
     assert_eq!(
         pair.sides[LEFT].take_events(),
@@ -104,7 +103,7 @@ fn what_has_arrived_is_confirmed_in_time() {
 }
 
 #[test]
-fn a_batch_goes_when_it_is_full_when_it_is_old_or_when_the_sender_is_idle() {
+fn a_batch_is_sent_when_full_old_or_flushed() {
     let batching = Batching { bytes: 4 * 64, messages: 100, delay: 5 * MS };
     let mut pair = Pair::with(Config { batching, ..config("left") }, config("right"), 8192);
     let (outgoing, _) = reading(&mut pair, 64);
@@ -129,12 +128,12 @@ fn a_batch_goes_when_it_is_full_when_it_is_old_or_when_the_sender_is_idle() {
 }
 
 #[test]
-fn a_buffer_that_is_full_takes_messages_again_once_bytes_are_out() {
+fn a_full_buffer_has_room_again_after_a_write() {
     let mut pair = Pair::with(config("left"), config("right"), 2048);
     let (outgoing, _) = reading(&mut pair, 1000);
     let full = send(&mut pair, outgoing, 1000).unwrap_err();
     assert!(matches!(full, SendError::Room { capacity: 2048, .. }), "{full}");
-    assert!(pair.write(LEFT, 100), "what is in it goes");
+    assert!(pair.write(LEFT, 100), "the buffer has bytes to write");
     send(&mut pair, outgoing, 1).unwrap();
     pair.settle();
     let sequences = sequences(&pair.sides[RIGHT].take_events());
@@ -143,7 +142,7 @@ fn a_buffer_that_is_full_takes_messages_again_once_bytes_are_out() {
 }
 
 #[test]
-fn gaps_and_ends_are_said_in_their_place() {
+fn gaps_and_ends_arrive_in_order() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 64);
     send(&mut pair, outgoing, 1).unwrap();
@@ -160,7 +159,7 @@ fn gaps_and_ends_are_said_in_their_place() {
 }
 
 #[test]
-fn after_a_lost_connection_a_stream_goes_on_where_its_reader_was() {
+fn a_stream_resumes_after_a_lost_connection() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
     send(&mut pair, outgoing, 3).unwrap();
@@ -185,17 +184,13 @@ fn after_a_lost_connection_a_stream_goes_on_where_its_reader_was() {
         "two were lost"
     );
     let now = pair.now;
-    // One of them is not to be had any more.
+    // The publisher has dropped one of them.
     let again =
         pair.sides[LEFT].link.open_stream(now, *export, name("feed"), 77, 104, 1024).unwrap();
-    assert_eq!(
-        pair.sides[LEFT].link.credit(again),
-        0,
-        "its reader has to say what room it has left"
-    );
+    assert_eq!(pair.sides[LEFT].link.credit(again), 0, "the reader must grant credit first");
     pair.sides[RIGHT].take_events();
     pair.settle();
-    assert_eq!(pair.sides[LEFT].link.credit(again), 5, "three of eight are not done with");
+    assert_eq!(pair.sides[LEFT].link.credit(again), 5, "three of eight messages use the window");
     send(&mut pair, again, 1).unwrap();
     pair.sides[LEFT].link.flush();
     pair.settle();
@@ -206,7 +201,7 @@ fn after_a_lost_connection_a_stream_goes_on_where_its_reader_was() {
 }
 
 #[test]
-fn a_publisher_that_ended_meanwhile_is_said_to_be_gone() {
+fn a_publisher_that_ended_while_down_is_gone() {
     let mut pair = Pair::new();
     let (_, incoming) = reading(&mut pair, 8);
     pair.cut();
@@ -222,7 +217,7 @@ fn a_publisher_that_ended_meanwhile_is_said_to_be_gone() {
 }
 
 #[test]
-fn a_topic_can_be_refused_and_is_asked_for_again_on_the_next_connection() {
+fn a_rejected_topic_is_requested_again_on_the_next_connection() {
     let mut pair = Pair::new();
     let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
@@ -245,7 +240,7 @@ fn a_topic_can_be_refused_and_is_asked_for_again_on_the_next_connection() {
 }
 
 #[test]
-fn a_topic_that_has_ended_is_said_to_be_behind_the_ends_of_its_streams() {
+fn the_end_of_a_topic_follows_the_ends_of_its_streams() {
     let mut pair = Pair::new();
     let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
@@ -269,7 +264,7 @@ fn a_topic_that_has_ended_is_said_to_be_behind_the_ends_of_its_streams() {
     assert_eq!((ends, sequences(&news)), (2, vec![0, 1, 0, 1]));
     assert_eq!(news.last(), Some(&Received::Rejected(interest, RejectReason::Ended, none)));
 
-    // That is the answer for as long as the connection lasts.
+    // The answer is valid as long as the connection.
     pair.pass(Duration::from_secs(60));
     assert_eq!(pair::count(&pair.written[RIGHT], 3), 1);
     pair.cut();
@@ -279,7 +274,7 @@ fn a_topic_that_has_ended_is_said_to_be_behind_the_ends_of_its_streams() {
 }
 
 #[test]
-fn an_end_in_the_same_breath_as_the_end_of_its_topic_comes_first() {
+fn an_end_precedes_the_reject_of_its_topic() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
     pair.cut();
@@ -304,7 +299,7 @@ fn an_end_in_the_same_breath_as_the_end_of_its_topic_comes_first() {
 }
 
 #[test]
-fn a_reader_says_what_is_done_when_it_is_slower() {
+fn a_subscription_has_a_mode() {
     for (mode, code) in
         [(ReaderMode::Gating, 0), (ReaderMode::Observing, 1), (ReaderMode::Rejecting, 2)]
     {
@@ -319,7 +314,7 @@ fn a_reader_says_what_is_done_when_it_is_slower() {
             "{news:?}"
         );
     }
-    // A mode of a later version is one for which nobody waits.
+    // A mode of a later version counts as observing.
     let mut pair = Pair::new();
     pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
@@ -336,7 +331,7 @@ fn a_reader_says_what_is_done_when_it_is_slower() {
 }
 
 #[test]
-fn who_leaves_a_topic_hears_when_nothing_more_is_on_its_way() {
+fn an_unsubscribe_is_confirmed_after_the_last_message() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 8);
     let interest =
@@ -344,7 +339,7 @@ fn who_leaves_a_topic_hears_when_nothing_more_is_on_its_way() {
     pair.settle();
     send(&mut pair, outgoing, 4).unwrap();
     pair.sides[LEFT].link.flush();
-    // The first want, whose messages are on their way.
+    // The first interest, whose messages are on their way.
     let first = pair.sides[LEFT].take_events().into_iter().find_map(|received| match received {
         Received::Subscribe { export, .. } => Some(export),
         _ => None,
@@ -362,7 +357,7 @@ fn who_leaves_a_topic_hears_when_nothing_more_is_on_its_way() {
 }
 
 #[test]
-fn what_comes_after_leaving_is_discarded_and_counted() {
+fn messages_after_unsubscribe_are_discarded_and_counted() {
     let mut pair = Pair::new();
     let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
@@ -386,12 +381,12 @@ fn what_comes_after_leaving_is_discarded_and_counted() {
 }
 
 #[test]
-fn an_idle_link_lives_by_signs_of_life_and_one_without_them_ends() {
+fn keep_alive_holds_an_idle_link_and_silence_ends_it() {
     let mut pair = Pair::new();
     pair.pass(Duration::from_secs(120));
     assert!(pair.sides.iter().all(|side| side.link.is_up()), "{:?}", pair.sides[LEFT].failed);
 
-    // Now the right side hangs.
+    // Now the right side does not answer.
     let until = pair.now + Duration::from_secs(120);
     while pair.sides[LEFT].failed.is_none() && pair.now < until {
         pair.write(LEFT, usize::MAX);
@@ -404,20 +399,20 @@ fn an_idle_link_lives_by_signs_of_life_and_one_without_them_ends() {
 }
 
 #[test]
-fn a_peer_that_does_not_say_who_it_is_has_a_deadline() {
+fn the_handshake_has_a_deadline() {
     let mut pair = Pair::new();
     pair.now += Duration::from_secs(5);
     let now = pair.now;
     let error = LinkError::Handshake { deadline: Duration::from_secs(5) };
     assert_eq!(pair.sides[LEFT].link.handle_timeout(now), Err(error));
     assert_eq!(pair.sides[LEFT].link.ended(), Some(error));
-    // What it says then is why.
+    // Its close frame has the reason.
     pair.settle();
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Timeout)));
 }
 
 #[test]
-fn a_side_that_ends_the_link_says_why_behind_all_that_it_sent() {
+fn close_follows_all_messages_and_has_a_reason() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 8);
     send(&mut pair, outgoing, 2).unwrap();
@@ -430,7 +425,7 @@ fn a_side_that_ends_the_link_says_why_behind_all_that_it_sent() {
 }
 
 #[test]
-fn there_is_room_for_so_many_topics_and_streams() {
+fn topics_and_streams_are_limited() {
     let mut pair = Pair::new();
     for number in 0..TOPICS {
         let topic = name(&format!("topic {number}"));
@@ -450,7 +445,7 @@ fn there_is_room_for_so_many_topics_and_streams() {
 }
 
 #[test]
-fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
+fn a_protocol_error_closes_the_link() {
     type Breach = (&'static str, Vec<u8>, LinkError);
     let message = |sequence: u64, type_id: u16, stream: u32| {
         let mut frame = vec![0; 256];
@@ -465,28 +460,28 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
         payload[8..].copy_from_slice(&granted.to_le_bytes());
         control(1, confirmed, &payload)
     };
-    // Streams and subscriptions have small numbers: the left side's first stream is 1, as is the right side's first want.
+    // Numbers start at 1: the left side's first stream, and the right side's first interest.
     let to_reader: Vec<Breach> = vec![
-        ("no frame", vec![0xff], LinkError::Frame(FrameError::Magic { found: 0xff })),
+        ("not a frame", vec![0xff], LinkError::Frame(FrameError::Magic { found: 0xff })),
         (
             "a hole",
             message(101, 1, 1),
             LinkError::Sequence { stream: 1, expected: 100, found: 101 },
         ),
         (
-            "a double",
+            "a duplicate",
             message(99, 1, 1),
             LinkError::Sequence { stream: 1, expected: 100, found: 99 },
         ),
         ("another type", message(100, 9, 1), LinkError::Type { expected: 1, found: 9 }),
-        ("no stream", message(100, 1, 5), LinkError::Stream { number: 5 }),
+        ("an unknown stream", message(100, 1, 5), LinkError::Stream { number: 5 }),
         (
             "a short frame",
             control(0, 0, &[13, 0, 0]),
             LinkError::ControlSize { kind: 13, expected: 16, found: 3 },
         ),
         (
-            "no kind",
+            "too short for a kind",
             control(0, 0, &[13]),
             LinkError::ControlSize { kind: 0, expected: 2, found: 1 },
         ),
@@ -497,7 +492,7 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
             LinkError::Sequence { stream: 1, expected: 100, found: 101 },
         ),
         (
-            "an answer to no question",
+            "an accept of no subscription",
             control(0, 0, &[6, 0, 0, 0, 99, 0, 0, 0]),
             LinkError::Subscription { number: 99 },
         ),
@@ -506,12 +501,12 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
         ("confirmed before it was sent", window(101, 8), LinkError::Window { stream: 1 }),
         ("confirmed back", window(100, 7), LinkError::Window { stream: 1 }),
         (
-            "room for a stream that never was",
+            "a window of an unknown stream",
             control(9, 100, &[12, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]),
             LinkError::Stream { number: 9 },
         ),
         (
-            "asks for a stream that never was",
+            "demand on an unknown stream",
             control(9, 0, &[20, 0, 0, 0, 0, 0, 0, 0]),
             LinkError::Stream { number: 9 },
         ),
@@ -526,8 +521,8 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
         pair.sides[side].feed(now, &bytes);
         assert_eq!(pair.sides[side].failed, Some(error), "{what}");
         pair.settle();
-        let told = pair.sides[1 - side].failed;
-        assert_eq!(told, Some(LinkError::PeerClosed(CloseReason::Protocol)), "{what}");
+        let failed = pair.sides[1 - side].failed;
+        assert_eq!(failed, Some(LinkError::PeerClosed(CloseReason::Protocol)), "{what}");
     }
 }
 
@@ -547,7 +542,7 @@ fn a_message_without_room_ends_the_link() {
 }
 
 #[test]
-fn nothing_is_taken_before_the_peer_said_who_it_is() {
+fn frames_before_hello_are_refused() {
     let mut pair = Pair::new();
     let now = pair.now;
     pair.sides[LEFT].feed(now, &control(0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
@@ -572,11 +567,11 @@ fn a_buffer_that_is_too_small_is_refused() {
 }
 
 #[test]
-fn a_question_that_is_answered_at_its_beginning_may_go_on() {
+fn resumes_may_follow_an_early_reject() {
     let mut pair = Pair::new();
     reading(&mut pair, 8);
     pair.cut();
-    // A `resume` follows.
+    // A resume follows.
     resubscribe(&mut pair);
     let export = subscribed(&mut pair);
     pair.sides[LEFT].link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();

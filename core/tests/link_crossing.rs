@@ -1,7 +1,9 @@
-//! Both sides publish and read, want topics and leave them, refuse and restart, all at once over a connection that is lost now
-//! and then: nobody who keeps the rules loses its link, order and room hold, and all room comes back in the end.
+//! Both sides publish, read, subscribe, unsubscribe, reject and restart at once, over a connection
+//! that is lost now and then. Correct peers keep their link, messages arrive in order and with
+//! credit, and in the end all credit returns.
 //!
-//! Seeded; `LINK_SEED=13 cargo test --test link_crossing` plays one again, `LINK_CASES` says how many.
+//! `LINK_SEED=13 cargo test --test link_crossing` repeats one seed; `LINK_CASES` is the number of
+//! seeds.
 // The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 
@@ -21,37 +23,37 @@ use pair::{Pair, Received, TestLink, config};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
-/// What one side is requested for.
+/// A subscription of the other side.
 #[derive(Debug)]
 struct Requested {
     export: ExportId,
-    /// So many resumes are still to come,
+    /// How many resumes are still to arrive.
     awaited: u16,
-    /// and these came: the epoch, and where its reader is.
+    /// Resumes that arrived: the epoch and the next sequence of its reader.
     resumes: Vec<(u64, u64)>,
 }
 
-/// What one side reads of a stream.
+/// An incoming stream of one side.
 #[derive(Debug)]
 struct Reading {
     epoch: u64,
     next: u64,
-    /// Messages that it has not let go.
+    /// Messages that it has not released.
     held: u64,
-    /// What has come of the next message.
+    /// The received part of the next message.
     open: Vec<u8>,
 }
 
-/// The program on one side of the link.
+/// The program of one side of the link.
 #[derive(Debug, Default)]
 struct Program {
     interests: Vec<InterestId>,
     requested: Vec<Requested>,
     outgoing: Vec<(OutgoingId, ExportId)>,
     epochs: HashMap<OutgoingId, u64>,
-    /// Streams that were ended: nothing is left of them.
+    /// Epochs of streams that were ended.
     ended: HashSet<u64>,
-    /// How long a message is that goes in parts, and how much of it was sent.
+    /// The length of the open message of a stream, and how much of it was sent.
     open: HashMap<OutgoingId, (usize, usize)>,
     reading: HashMap<IncomingId, Reading>,
 }
@@ -149,7 +151,7 @@ impl World {
         }
     }
 
-    /// Answers every resume, and begins a stream where there is none.
+    /// Answers all resumes, and opens a stream for each subscription without one.
     fn answer(&mut self, side: usize, begin: bool) {
         let now = self.pair.now;
         for index in 0..self.programs[side].requested.len() {
@@ -224,7 +226,7 @@ impl World {
         }
     }
 
-    /// Sends some of a message that goes in parts.
+    /// Sends part of a fragmented message.
     fn send_fragment(&mut self, side: usize, stream: OutgoingId) {
         let now = self.pair.now;
         let Some((length, sent)) = self.programs[side].open.get_mut(&stream) else { return };
@@ -232,7 +234,7 @@ impl World {
         let (fragment, envelope) = (fragment(&message, *sent), Envelope::default());
         match link.send_fragment(now, stream, &envelope, fragment, &message[*sent..]) {
             Ok(count) => *sent += count,
-            // What was not begun may be forgotten.
+            // A message that was not started may be dropped.
             Err(SendError::Credit | SendError::Room { .. } | SendError::Fragments { .. }) => {}
             Err(error) => panic!("seed {}: {error}", self.seed),
         }
@@ -266,7 +268,7 @@ impl World {
         }
     }
 
-    /// Lets messages go, some or all.
+    /// Releases some messages, or all.
     fn grant(&mut self, side: usize, all: bool) {
         let Program { reading, .. } = &mut self.programs[side];
         for (stream, reading) in reading {
@@ -300,9 +302,9 @@ impl World {
         for side in 0..2 {
             assert_eq!(self.pair.sides[side].failed, None, "seed {}", self.seed);
             for received in self.pair.sides[side].take_events() {
-                self.programs[side].hear(received, self.window);
+                self.programs[side].on_event(received, self.window);
             }
-            // The streams of a topic that was left or refused go without a word.
+            // Streams of an unsubscribed or rejected topic end without an event.
             let link = &mut self.pair.sides[side].link;
             self.programs[side].reading.retain(|stream, _| link.grant(*stream, 0).is_ok());
         }
@@ -318,7 +320,7 @@ impl World {
             for side in 0..2 {
                 self.grant(side, true);
                 self.answer(side, false);
-                // One part is on its way at a time.
+                // One fragment is in the buffer at a time.
                 for (stream, _) in self.programs[side].outgoing.clone() {
                     self.send_fragment(side, stream);
                     self.pair.sides[side].link.flush();
@@ -342,22 +344,22 @@ impl World {
 }
 
 impl Reading {
-    /// The whole of a message has come.
+    /// A message is complete.
     fn took(&mut self, window: u32) {
         self.next += 1;
         self.held += 1;
-        assert!(self.held <= u64::from(window), "there is no room for it");
+        assert!(self.held <= u64::from(window), "a message without credit");
     }
 }
 
 impl Program {
-    fn hear(&mut self, received: Received, window: u32) {
+    fn on_event(&mut self, received: Received, window: u32) {
         match received {
             Received::Subscribe { export, resumes, .. } => {
                 self.requested.push(Requested { export, awaited: resumes, resumes: Vec::new() });
             }
             Received::Resume { export, epoch, next } => {
-                // Those of a topic that was refused meanwhile are not said.
+                // Resumes of a topic that was rejected since are not reported.
                 let requested =
                     self.requested.iter_mut().find(|requested| requested.export == export).unwrap();
                 requested.awaited -= 1;
@@ -421,7 +423,7 @@ fn below(random: &mut u64, most: u64) -> u64 {
 }
 
 #[test]
-fn nobody_who_keeps_the_rules_loses_its_link() {
+fn correct_peers_keep_their_link() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let cases = number("LINK_CASES").unwrap_or(1000);
     let seeds = number("LINK_SEED").map_or(1..cases, |seed| seed..seed + 1);

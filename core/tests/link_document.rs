@@ -1,4 +1,4 @@
-//! The wire format's page shows the bytes of every frame that a link says: these are the same.
+//! `docs/wire-format.md` shows an example of each control frame: links write the same bytes.
 #![cfg(target_endian = "little")]
 
 mod pair;
@@ -14,7 +14,7 @@ use pair::{Pair, control_frames};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
-/// One link's life with everything in it that a link can say.
+/// The first frame of each kind, from a conversation that uses all kinds.
 fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
@@ -51,8 +51,8 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     pair.settle();
     pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
-    let refused = Interest { topic: name("refused"), ..swaps(8) };
-    pair.sides[RIGHT].link.subscribe(refused).unwrap();
+    let rejected = Interest { topic: name("refused"), ..swaps(8) };
+    pair.sides[RIGHT].link.subscribe(rejected).unwrap();
     pair.sides[LEFT].take_events();
     pair.settle();
     let export = last_subscribed(&mut pair, LEFT);
@@ -105,7 +105,7 @@ const KINDS: [(u16, &str); 20] = [
     (17, "describe"),
     (18, "descriptor"),
     (19, "run"),
-    (20, "asks"),
+    (20, "demand"),
 ];
 
 #[test]

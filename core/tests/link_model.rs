@@ -1,9 +1,9 @@
-//! Links under any sequence of what can happen to them, beside a model that knows what was sent.
+//! Links under random operations, compared with a model that knows what was sent.
 //!
-//! The left side publishes; the right side reads. Bytes are delayed and come in pieces, the connection is lost and made
-//! again, the reader is slow, the publisher drops messages, ends and starts again. Whatever happens, each message that
-//! was taken for sending comes once and in order or is said to be missing, what is confirmed has arrived, and once
-//! nothing happens any more nothing is on its way.
+//! The left side publishes; the right side reads. Bytes are delayed and arrive in pieces, the
+//! connection is lost and opened again, the reader is slow, the publisher drops messages, ends and
+//! restarts. In all cases each message that was sent arrives once and in order, or is reported as
+//! missing; confirmed messages have arrived; and in the end no message is in flight.
 // The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 
@@ -29,25 +29,25 @@ const RIGHT: usize = 1;
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    /// The publisher has so many more messages.
+    /// The publisher has this many more messages.
     Emit(u8),
-    /// It drops so many of them.
+    /// It drops this many of them.
     Skip(u8),
     Flush,
-    /// The reader makes room for so many.
+    /// The reader grants credit for this many.
     Grant(u8),
-    /// It is done with this many more, if it confirms by hand.
+    /// It confirms this many more, if it confirms itself.
     Done(u8),
-    /// A side writes, or reads, so many bytes.
+    /// A side writes or reads this many bytes.
     Write(bool, u16),
     Read(bool, u16),
-    /// So many milliseconds pass.
+    /// This many milliseconds pass.
     Pass(u8),
-    /// Bytes are so many milliseconds on their way from now on.
+    /// From now on bytes take this many milliseconds.
     Delay(u8),
     Cut,
     Connect,
-    /// The publisher ends, and another one starts.
+    /// The publisher ends, and another starts.
     Restart,
     Unsubscribe,
     Subscribe,
@@ -72,17 +72,17 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// One start of the publisher, as its ring knows it.
+/// One start of the publisher, with the state of its ring.
 #[derive(Debug)]
 struct Publisher {
     epoch: u64,
-    /// The next message that the publisher has, and the first that it must keep: those before were confirmed.
+    /// The next message, and the first one that is not confirmed.
     emitted: u64,
     kept: u64,
     ended: bool,
 }
 
-/// What the reader knows of a start of the publisher.
+/// The reader's state of one start of the publisher.
 #[derive(Debug, Default)]
 struct Reading {
     epoch: u64,
@@ -91,11 +91,11 @@ struct Reading {
     next: u64,
     missed: u64,
     confirmed: u64,
-    /// It is done with those before this one, and has said so.
+    /// It has confirmed the messages before this one.
     done: u64,
-    /// What it confirms by, after the end of the stream, too.
+    /// The stream to confirm, also after its end.
     confirms: Option<IncomingId>,
-    /// What has come of the next message.
+    /// The received part of the next message.
     open: Vec<u8>,
 }
 
@@ -105,13 +105,13 @@ struct World {
     connected: bool,
     publishers: Vec<Publisher>,
     export: Option<ExportId>,
-    /// What the reader said that it knows.
+    /// Resumes that the writer received.
     resumes: Vec<(u64, u64)>,
     awaited: u16,
     outgoing: Vec<(u64, OutgoingId)>,
-    /// Streams whose ends were said: what comes of them is confirmed later.
+    /// Streams that were ended and are confirmed later.
     ended: Vec<(u64, OutgoingId)>,
-    /// How much of the next message was sent.
+    /// The sent part of the next message.
     sent: HashMap<OutgoingId, usize>,
     interest: Option<mycelium_core::link::InterestId>,
     reading: Vec<Reading>,
@@ -207,7 +207,7 @@ impl World {
                     && self.connected
                     && self.pair.sides[RIGHT].link.unsubscribe(interest).is_ok()
                 {
-                    // What it knew of the streams is nothing to it any more.
+                    // The reader forgets its streams.
                     self.last_received();
                     self.interest = None;
                     self.reading.clear();
@@ -219,7 +219,7 @@ impl World {
         self.publish();
     }
 
-    /// Writes and reads everything; false if nothing moved.
+    /// Writes and reads all bytes; false if there were none.
     fn progress(&mut self) -> bool {
         let now = self.pair.now;
         let written = self.pair.write(LEFT, usize::MAX) | self.pair.write(RIGHT, usize::MAX);
@@ -230,7 +230,7 @@ impl World {
         written || read
     }
 
-    /// Takes in what both sides were told.
+    /// Handles the events of both sides.
     fn last_received(&mut self) {
         for received in self.pair.sides[LEFT].take_events() {
             self.writer_receives(received);
@@ -272,7 +272,10 @@ impl World {
                 publisher.kept = confirmed;
                 let reading = self.reading.iter().find(|reading| reading.epoch == *epoch);
                 if let Some(reading) = reading.filter(|_| self.confirms == Confirms::ByCaller) {
-                    assert!(confirmed <= reading.done, "what is not done with is not confirmed");
+                    assert!(
+                        confirmed <= reading.done,
+                        "a message is confirmed before the reader does so"
+                    );
                 }
             }
             Received::Up(_) => {}
@@ -306,7 +309,7 @@ impl World {
                 let reading = self.of(stream);
                 assert_eq!(sequence, reading.next, "once and in order");
                 assert_eq!(payload, message(sequence));
-                assert!(reading.open.is_empty(), "half of another came before it");
+                assert!(reading.open.is_empty(), "another message is open");
                 reading.next += 1;
                 reading.confirmed += 1;
             }
@@ -336,7 +339,7 @@ impl World {
 
     fn of(&mut self, stream: IncomingId) -> &mut Reading {
         let found = self.reading.iter_mut().find(|reading| reading.stream == Some(stream));
-        found.expect("a stream that has begun")
+        found.expect("an open stream")
     }
 
     fn over(&mut self, stream: IncomingId) {
@@ -345,7 +348,7 @@ impl World {
         assert_eq!(reading.confirmed + reading.missed, reading.next - reading.first);
     }
 
-    /// The writer's ring goes to the link, as far as it takes it.
+    /// Sends messages of the writer's ring, as many as the link accepts.
     fn publish(&mut self) {
         let Some(export) = self.export.filter(|_| self.awaited == 0) else { return };
         let now = self.pair.now;
@@ -355,7 +358,7 @@ impl World {
             let done = if publisher.ended && publisher.kept == publisher.emitted {
                 link.refuse_resume(now, export, epoch)
             } else {
-                // The reader may have more than it could confirm, and less than was dropped since.
+                // The reader may have more than it confirmed, and less than was dropped since.
                 let first = next.max(publisher.kept);
                 let name = Name::try_from("feed").unwrap();
                 link.open_stream(now, export, name, epoch, first, 1024).map(|id| {
@@ -388,7 +391,7 @@ impl World {
                 && result.is_ok()
             {
                 let sent = self.sent.entry(id).or_default();
-                // Those of one length that follow each other.
+                // Consecutive messages of one length.
                 let alike = (publisher.emitted - next).min(8 - next % 8) as usize;
                 if *sent == 0 && next % 8 != 0 && alike > 1 {
                     let shape = RunShape { stride: 56, skip: 8, length: 40 };
@@ -426,7 +429,7 @@ impl World {
         let Some(&(epoch, id)) = self.outgoing.last() else { return };
         let publisher = &mut self.publishers[epoch as usize - 1];
         let (now, link) = (self.pair.now, &mut self.pair.sides[LEFT].link);
-        // As if an overwriting publisher had gone on meanwhile.
+        // As if a publisher had overwritten messages.
         let Ok(next) = link.sequence(id) else { return };
         if link.skip(now, id, count, 1).is_ok() {
             self.sent.remove(&id);
@@ -434,7 +437,7 @@ impl World {
         }
     }
 
-    /// The reader says that it is done with `count` more of each stream.
+    /// The reader confirms `count` more messages of each stream.
     fn done(&mut self, count: u64) {
         let (now, link) = (self.pair.now, &mut self.pair.sides[RIGHT].link);
         for reading in &mut self.reading {
@@ -442,17 +445,17 @@ impl World {
             if self.confirms == Confirms::ByCaller
                 && let Some(stream) = reading.confirms
             {
-                // A stream of which all is confirmed may be gone.
+                // A stream may be gone once all its messages are confirmed.
                 _ = link.confirm(now, stream, reading.done);
             }
         }
     }
 
-    /// Nothing new happens, and what is on its way arrives.
+    /// No new operation: all bytes on their way arrive.
     fn quiet(&mut self) {
         self.apply(Op::Connect);
         self.pair.delay = Duration::ZERO;
-        // As long as anything moves, and then as long as any timer may take.
+        // Until no bytes move, and then as long as the longest timer.
         let (mut still, mut before) = (0, 0);
         while still < 200 {
             self.apply(Op::Grant(u8::MAX));
@@ -471,7 +474,7 @@ impl World {
             assert!(!publisher.ended, "{reading:?} of {publisher:?}");
             assert_eq!(reading.next, publisher.emitted, "{reading:?} of {publisher:?}");
             assert_eq!(reading.confirmed + reading.missed, reading.next - reading.first);
-            assert_eq!(publisher.kept, publisher.emitted, "what has arrived was confirmed");
+            assert_eq!(publisher.kept, publisher.emitted, "all arrived messages are confirmed");
         }
         for reading in self.reading.iter().filter(|reading| reading.stream.is_none()) {
             let publisher = &self.publishers[reading.epoch as usize - 1];
@@ -487,7 +490,7 @@ impl World {
     }
 }
 
-/// Every eighth message is so long that it goes in parts.
+/// Every eighth message is long, and sent in fragments.
 fn message(sequence: u64) -> Vec<u8> {
     match sequence % 8 {
         0 => blob(101 + sequence as usize * 37 % 400),

@@ -1,5 +1,5 @@
-//! Runs: messages whose bytes the link does not copy, and headers of runs that no good peer sends.
-// The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
+//! Runs: messages whose bytes the link does not copy, and invalid headers of runs.
+// The link has no `unsafe`: Miri would find nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 
 mod pair;
@@ -15,7 +15,7 @@ use pair::conversation::{
 };
 use pair::{Pair, Received, config, count};
 
-/// As a ring of such messages has them: a stamp of 8 bytes, and one word behind the message.
+/// The items of a ring: a stamp of 8 bytes, the message, and one more word.
 const ITEMS: RunShape = RunShape { stride: 56, skip: 8, length: 40 };
 const RUN: u16 = 19;
 
@@ -35,7 +35,7 @@ fn send_run(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<usize, 
     pair.sides[LEFT].link.send_run(now, stream, ITEMS, count)
 }
 
-/// The messages that came, each with its sequence as its bytes.
+/// The received messages, each with its sequence as its bytes.
 fn messages_of(pair: &mut Pair) -> Vec<u64> {
     let news = pair.sides[RIGHT].take_events();
     for received in &news {
@@ -47,7 +47,7 @@ fn messages_of(pair: &mut Pair) -> Vec<u64> {
 }
 
 #[test]
-fn a_run_is_one_header_and_bytes_as_they_lie() {
+fn a_run_is_one_header_and_the_items() {
     let (mut pair, outgoing, incoming) = pair(64);
     let before = pair.written[LEFT].len();
     assert_eq!(send_run(&mut pair, outgoing, 20), Ok(20));
@@ -61,24 +61,24 @@ fn a_run_is_one_header_and_bytes_as_they_lie() {
 }
 
 #[test]
-fn a_run_comes_in_pieces_of_any_length() {
+fn a_run_arrives_in_pieces_of_any_length() {
     for piece in [1, 7, 8, 39, 40, 41, 56, 57, 100, 1000] {
         let (mut pair, outgoing, _) = pair(64);
         assert_eq!(send_run(&mut pair, outgoing, 9), Ok(9));
-        // Behind the run, while it is on its way.
+        // After the run, while it is being written.
         let now = pair.now;
         pair.sides[LEFT].link.skip(now, outgoing, 3, 1).unwrap();
-        let mut came_in_all = Vec::new();
+        let mut received_in_all = Vec::new();
         while pair.write(LEFT, piece) {
             pair.sides[RIGHT].read(now, piece);
-            came_in_all.extend(messages_of(&mut pair));
+            received_in_all.extend(messages_of(&mut pair));
         }
-        assert_eq!(came_in_all, (100..109).collect::<Vec<_>>(), "in pieces of {piece}");
+        assert_eq!(received_in_all, (100..109).collect::<Vec<_>>(), "in pieces of {piece}");
     }
 }
 
 #[test]
-fn a_run_takes_credit_and_no_more_than_the_limit() {
+fn a_run_uses_credit_up_to_the_limit() {
     let (mut pair, outgoing, incoming) = pair(10_000);
     // 256 KiB of items of 56 bytes.
     assert_eq!(send_run(&mut pair, outgoing, 10_000), Ok(4681));
@@ -97,7 +97,7 @@ fn a_run_takes_credit_and_no_more_than_the_limit() {
 }
 
 #[test]
-fn messages_that_cannot_lie_in_a_run_go_by_themselves() {
+fn messages_that_do_not_fit_a_run_are_sent_alone() {
     let (mut pair, outgoing, _) = pair(64);
     let now = pair.now;
     for shape in [
@@ -115,20 +115,20 @@ fn messages_that_cannot_lie_in_a_run_go_by_themselves() {
 }
 
 #[test]
-fn a_peer_that_knows_version_1_alone_gets_no_runs() {
+fn a_peer_without_the_feature_gets_no_runs() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 64);
-    // As if the peer had named what it understands without runs.
+    // As if the peer had named its features without runs.
     let mut features = pair::offered("features");
     *features.last_chunk_mut::<4>().unwrap() = 1_u32.to_le_bytes();
     let now = pair.now;
     pair.sides[LEFT].feed(now, &features);
-    assert!(!pair.sides[LEFT].link.peer_takes_runs());
+    assert!(!pair.sides[LEFT].link.peer_accepts_runs());
     assert_eq!(send_run(&mut pair, outgoing, 20), Ok(0));
 }
 
 #[test]
-fn what_is_not_out_cannot_be_confirmed() {
+fn unsent_messages_cannot_be_confirmed() {
     let (mut pair, outgoing, _) = pair(64);
     assert_eq!(send_run(&mut pair, outgoing, 8), Ok(8));
     // The header, two messages, and half of a third.
@@ -148,7 +148,7 @@ fn what_is_not_out_cannot_be_confirmed() {
 }
 
 #[test]
-fn a_run_that_the_connection_cuts_goes_on_behind_its_last_whole_message() {
+fn a_cut_run_resumes_after_its_last_whole_message() {
     let (mut pair, outgoing, _) = pair(64);
     assert_eq!(send_run(&mut pair, outgoing, 8), Ok(8));
     pair.write(LEFT, 40 + 2 * 56 + 30);
@@ -171,7 +171,7 @@ fn a_run_that_the_connection_cuts_goes_on_behind_its_last_whole_message() {
 }
 
 #[test]
-fn a_run_of_a_topic_that_was_left_needs_no_bytes_of_the_callers() {
+fn a_run_of_an_unsubscribed_topic_needs_no_bytes() {
     let mut pair = Pair::new();
     pair.message = message;
     let interest = pair.sides[RIGHT].link.subscribe(swaps(64)).unwrap();
@@ -187,7 +187,7 @@ fn a_run_of_a_topic_that_was_left_needs_no_bytes_of_the_callers() {
     assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Ok(UnsubscribeProgress::Pending));
     pair.write(RIGHT, usize::MAX);
     pair.sides[LEFT].read(now, usize::MAX);
-    // The caller has forgotten its messages: asked for them it would panic.
+    // The caller has dropped its messages: a request for them would panic.
     pair.message = |_| unreachable!("nobody has it any more");
     pair.settle();
     let news = pair.sides[RIGHT].take_events();
@@ -200,7 +200,7 @@ fn a_run_of_a_topic_that_was_left_needs_no_bytes_of_the_callers() {
 }
 
 #[test]
-fn who_ends_the_link_in_a_run_is_heard_behind_it() {
+fn close_follows_an_unfinished_run() {
     let (mut pair, outgoing, _) = pair(64);
     assert_eq!(send_run(&mut pair, outgoing, 5), Ok(5));
     let now = pair.now;
@@ -220,7 +220,7 @@ fn header(sequence: u64, skip: u16, count: u32, stride: u32, length: u32) -> Vec
 }
 
 #[test]
-fn runs_that_cannot_be_end_the_link() {
+fn invalid_runs_end_the_link() {
     let run = |error| Some(LinkError::Run { stream: 1, error });
     let items = |stride, length| run(RunError::Shape { stride, length });
     let length = |found| run(RunError::Length { found, limit: 256 << 10 });
@@ -272,7 +272,7 @@ fn a_run_of_no_stream_or_of_frames_that_are_too_long_ends_the_link() {
     let error = RunError::Length { found: 1016, limit: 256 << 10 };
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Run { stream: 1, error }));
 
-    // Before anybody said who it is.
+    // Before the handshake.
     let mut pair = Pair::new();
     let now = pair.now;
     pair.sides[RIGHT].feed(now, &header(100, 8, 4, 48, 40));
@@ -280,10 +280,10 @@ fn a_run_of_no_stream_or_of_frames_that_are_too_long_ends_the_link() {
 }
 
 #[test]
-fn bytes_of_a_run_are_no_frames() {
+fn bytes_of_a_run_are_not_parsed_as_frames() {
     let (mut pair, _, _) = pair(8);
     let now = pair.now;
-    // The second message looks like the end of the link.
+    // The second message looks like a close frame.
     let mut close = 2_u16.to_le_bytes().to_vec();
     close.resize(72, 0);
     let close = control(0, 0, &close);
@@ -295,13 +295,13 @@ fn bytes_of_a_run_are_no_frames() {
     pair.sides[RIGHT].feed(now, &received);
     assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101]);
     assert_eq!(pair.sides[RIGHT].failed, None);
-    // Behind it frames go on.
+    // Frames follow the run.
     pair.sides[RIGHT].feed(now, &control(0, 0, &[7; 1]));
     assert!(pair.sides[RIGHT].failed.is_some());
 }
 
 #[test]
-fn a_peer_in_the_middle_of_a_run_is_not_silent() {
+fn a_run_in_pieces_keeps_the_link_alive() {
     let (mut pair, outgoing, _) = pair(64);
     assert_eq!(send_run(&mut pair, outgoing, 2), Ok(2));
     for _ in 0..40 {

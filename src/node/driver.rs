@@ -40,7 +40,9 @@ pub(super) fn start(
         // Services that were placed are aborted, and have not run.
         Err(_) => {
             block_on(shared.threads.gone(), WaitStrategy::Park);
-            watchdog.iter().for_each(|watchdog| block_on(watchdog.threads().gone(), WaitStrategy::Park));
+            watchdog
+                .iter()
+                .for_each(|watchdog| block_on(watchdog.threads().gone(), WaitStrategy::Park));
         }
     }
     started

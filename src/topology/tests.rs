@@ -169,13 +169,17 @@ fn a_service_is_executed_as_its_section_says() {
 
 #[test]
 fn the_file_wins_over_the_program_key_by_key() {
-    let coded = Execution::pinned([1]).wait(WaitStrategy::Spin).thread("engine").class(Class::Fifo(10));
+    let coded =
+        Execution::pinned([1]).wait(WaitStrategy::Spin).thread("engine").class(Class::Fifo(10));
     let said = execution("run = \"dedicated\"\nbudget = 7\n", coded.clone());
     assert_eq!(said, Execution { run: Run::Dedicated, budget: 7, ..coded.clone() });
     let said = execution("wait = \"park\"\nclass = \"normal\"\n", coded.clone());
     assert_eq!(said, Execution::pinned([1]).thread("engine"));
     // Without a thread nothing is left of what was said of it.
-    assert_eq!(execution("run = \"shared\"\n", coded).wait(WaitStrategy::Park), Execution::shared());
+    assert_eq!(
+        execution("run = \"shared\"\n", coded).wait(WaitStrategy::Park),
+        Execution::shared()
+    );
 }
 
 #[test]

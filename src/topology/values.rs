@@ -224,7 +224,9 @@ impl<'de> Deserialize<'de> for WaitName {
         let wait = match call(&text) {
             ("park", None) => Some(WaitStrategy::Park),
             ("spin", None) => Some(WaitStrategy::Spin),
-            ("spin-then-park", Some(spins)) => spins.trim().parse().ok().map(WaitStrategy::SpinThenPark),
+            ("spin-then-park", Some(spins)) => {
+                spins.trim().parse().ok().map(WaitStrategy::SpinThenPark)
+            }
             _ => None,
         };
         wait.map(WaitName).ok_or_else(|| {

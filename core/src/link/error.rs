@@ -227,7 +227,7 @@ impl LinkError {
     }
 }
 
-/// Why a link did not accept something to send. The call changed nothing, and the link goes on.
+/// Why a call could not send. The call had no effect, and the link stays up.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {

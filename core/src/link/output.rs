@@ -1,4 +1,4 @@
-//! What goes to the peer and when: messages, what is to be said of topics and streams, and signs of life.
+//! What goes to the peer and when: batches, due control frames, keep-alive and the close frame.
 
 use core::time::Duration;
 
@@ -6,38 +6,42 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::config::{Batching, Config, ConfigError};
 use super::control::{
-    Accept, Close, FEATURES, Features, Left, Name, Ping, Pong, Reject, Resume, Subscribe,
-    Unsubscribe, Window,
+    Accept, CLOSE_RESERVE, Close, FEATURES, Features, Left, MAX_CONTROL, Name, Ping, Pong, Reject,
+    Resume, Subscribe, Unsubscribe, Window,
 };
-use super::entries::{ExportState, Incoming, InterestEntry, InterestState};
+use super::error::{LinkError, SendError};
 use super::outbox::Outbox;
-use super::{CLOSE_RESERVE, CloseReason, Link, LinkError, MAX_CONTROL, Phase, SendError};
+use super::reason::CloseReason;
+use super::streams::Incoming;
+use super::topics::{ExportState, InterestEntry, InterestState};
+use super::transmit::Transmit;
+use super::{Link, Phase};
 use crate::envelope::Envelope;
 use crate::frame::{HEADER_LEN, frame_len, write_frame};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// The sender has nothing more to send for now: what it sent goes at once.
+    /// Sends the batch at once: the sender has nothing more to send for now.
     pub fn flush(&mut self) {
         self.out.flush();
     }
 
-    /// Whether a batch had better be written before more is sent: it is full or hurried, and none of it is out. What the
-    /// connection does not take at once may be added to.
+    /// Whether to write a batch before sending more: the batch is full or flushed, and none of it
+    /// is written. A batch that is written in part may still grow.
     #[must_use]
     #[inline]
     pub fn is_due(&self) -> bool {
         self.out.is_due()
     }
 
-    /// From now on batches are closed so.
+    /// Changes when batches are sent.
     pub fn set_batching(&mut self, batching: Batching) {
         self.out.batching = batching;
     }
 
-    /// From now on the peer is told so often that this side lives, and may itself be silent for so long.
+    /// Changes [`Config::keep_alive`] and [`Config::silence`].
     ///
     /// # Errors
-    /// As for [`Config`]; the settings are as they were then.
+    /// As [`Config::check`]. The settings are unchanged then.
     pub fn set_times(
         &mut self,
         keep_alive: Duration,
@@ -49,10 +53,17 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// The bytes that are to be written now, if any. Where a [run](Link::send_run) comes next, these are the bytes before
-    /// it, which may be none: see [`poll_vectored`](Link::poll_vectored).
+    /// The bytes to write now, if any. Where bytes of a [run](Link::send_run) are next, these are
+    /// the bytes before them, maybe none: see [`poll_vectored`](Link::poll_vectored).
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
-        self.poll_vectored(now).map(|parts| parts.bytes)
+        self.poll_vectored(now).map(|transmit| transmit.bytes)
+    }
+
+    /// As [`poll_transmit`](Link::poll_transmit), for callers that send runs. The caller may write
+    /// any part of these bytes before it calls [`transmitted`](Link::transmitted).
+    pub fn poll_vectored(&mut self, now: Duration) -> Option<Transmit<'_>> {
+        self.queue_due(now);
+        self.out.due(now)
     }
 
     /// Reports that `count` bytes are written of those that [`poll_transmit`](Link::poll_transmit)
@@ -63,31 +74,32 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    /// When [`handle_timeout`](Link::handle_timeout) is to be called, and [`poll_transmit`](Link::poll_transmit) after
-    /// it.
+    /// When to call [`handle_timeout`](Link::handle_timeout), and then
+    /// [`poll_transmit`](Link::poll_transmit).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let alive = match self.phase {
             Phase::Down | Phase::Over(_) => None,
-            Phase::Greeting(deadline) => Some(deadline),
+            Phase::Handshake(deadline) => Some(deadline),
             Phase::Up => {
                 let silent = self.last_received.saturating_add(self.config.silence);
                 Some(silent.min(self.last_sent.saturating_add(self.config.keep_alive)))
             }
         };
-        // Without room for it, it waits for the connection and not for the time.
+        // A confirmation without room waits for the connection, not for time.
         let room = self.out.room() >= CLOSE_RESERVE + MAX_CONTROL;
         let confirm = self.confirm_at.filter(|_| room && self.is_up());
         alive.into_iter().chain(self.out.deadline()).chain(confirm).min()
     }
 
-    /// Time has passed.
+    /// Sends a keep-alive, or ends the link, if its time has come.
     ///
     /// # Errors
-    /// If the peer did not say in time who it is, or has been silent for too long. The link has ended then.
+    /// If the peer's hello is late, or the peer has sent nothing for too long. The link has ended
+    /// then.
     pub fn handle_timeout(&mut self, now: Duration) -> Result<(), LinkError> {
         match self.phase {
-            Phase::Greeting(deadline) if now >= deadline => {
+            Phase::Handshake(deadline) if now >= deadline => {
                 let error = LinkError::Handshake { deadline: self.config.handshake };
                 Err(self.finish(now, error, CloseReason::Timeout))
             }
@@ -96,8 +108,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 Err(self.finish(now, error, CloseReason::Timeout))
             }
             Phase::Up => {
-                // Bytes that wait for the peer are a sign of life, if they ever get there.
                 if now >= self.last_sent.saturating_add(self.config.keep_alive) {
+                    // Bytes that are not written yet show the peer that this side is alive.
                     if self.out.is_empty() {
                         self.queue_control(now, 0, 0, &Ping::new([0; 6], 0));
                     }
@@ -110,8 +122,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    /// Puts what is to be said into the buffer, as far as there is room. It costs next to nothing where nothing can be due:
-    /// it comes before each write.
+    /// Queues due control frames, as far as there is room. Cheap where none can be due: it runs
+    /// before each write.
     #[inline]
     pub(super) fn queue_due(&mut self, now: Duration) {
         let streams = self.streams_changed || self.confirm_at.is_some_and(|at| now >= at);
@@ -121,18 +133,18 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 
     fn queue_due_slow(&mut self, now: Duration) {
-        let owed = core::mem::take(&mut self.stalled);
+        let stalled = core::mem::take(&mut self.stalled);
         self.stalled |= !self.queue_features(now);
         if let Some(token) = self.pong {
-            let said = self.queue_control(now, 0, 0, &Pong::new([0; 6], token));
-            self.pong = self.pong.filter(|_| !said);
-            self.stalled |= !said;
+            let queued = self.queue_control(now, 0, 0, &Pong::new([0; 6], token));
+            self.pong = self.pong.filter(|_| !queued);
+            self.stalled |= !queued;
         }
-        if core::mem::take(&mut self.topics_changed) || owed {
-            // What was left goes before what is wanted instead, so that no topic is subscribed to twice.
-            for is_left in [true, false] {
+        if core::mem::take(&mut self.topics_changed) || stalled {
+            // Unsubscribe first, so that no topic has two subscriptions at once.
+            for unsubscribe in [true, false] {
                 for place in 0..TOPICS {
-                    self.stalled |= !self.queue_interest(now, place, is_left);
+                    self.stalled |= !self.queue_interest(now, place, unsubscribe);
                 }
             }
             for place in 0..TOPICS {
@@ -143,25 +155,20 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.queue_windows(now, |stream| stream.is_due(now, confirm));
     }
 
-    /// Says of streams how far they are and what may come.
+    /// Queues window frames: credit and confirmations.
     fn queue_windows(&mut self, now: Duration, is_due: impl Fn(&Incoming) -> bool) {
-        let Link { incoming, out, stalled, ends, .. } = self;
+        let Link { incoming, out, stalled, finished_streams, .. } = self;
         for (_, stream) in incoming.iter_mut() {
             let Some(remote) = stream.remote.filter(|_| is_due(stream)) else { continue };
-            if stream.ended && stream.next == stream.confirmed
-                || queue_control(
-                    out,
-                    now,
-                    remote,
-                    stream.done,
-                    &Window::new([0; 6], stream.granted),
-                )
+            let window = Window::new([0; 6], stream.granted);
+            if stream.end_received && stream.next == stream.confirmed_sent
+                || queue_control(out, now, remote, stream.confirmed, &window)
             {
-                stream.told = stream.granted;
-                stream.confirmed = stream.done;
+                stream.granted_sent = stream.granted;
+                stream.confirmed_sent = stream.confirmed;
                 stream.unconfirmed = None;
-                if stream.ended && stream.done == stream.next {
-                    stream.finish(ends);
+                if stream.end_received && stream.confirmed == stream.next {
+                    stream.finish(finished_streams);
                 }
             } else {
                 *stalled = true;
@@ -173,15 +180,19 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.streams_changed = false;
     }
 
-    /// Says what is to be said of a want that was left, or of one that was not. False if something had no room.
-    fn queue_interest(&mut self, now: Duration, place: usize, is_left: bool) -> bool {
-        let Some((_, interest)) =
-            self.interests.at(place).filter(|(_, interest)| interest.is_left() == is_left)
-        else {
+    /// Queues the due frames of an interest, if it is one to unsubscribe, or one of the others.
+    /// Returns false if a frame had no room.
+    fn queue_interest(&mut self, now: Duration, place: usize, unsubscribe: bool) -> bool {
+        let Some((_, interest)) = self.interests.at(place) else { return true };
+        if interest.is_unsubscribe_due() != unsubscribe {
             return true;
-        };
-        if interest.is_due() && !self.peer_has_topic_room() {
-            return true;
+        }
+        if interest.is_due() {
+            // The peer may have no room for another subscription.
+            let sent = self.interests.iter().filter(|(_, interest)| !interest.is_due());
+            if sent.count() >= self.peer.topics {
+                return true;
+            }
         }
         let Link { interests, incoming, out, .. } = self;
         let Some((id, interest)) = interests.at(place) else { return true };
@@ -200,56 +211,44 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
                 queue_control(out, now, 0, 0, &Resume::new(0, number, stream.epoch, stream.next));
                 stream.resuming = true;
             }
-            interest.state = if is_left { InterestState::LeaveDue } else { InterestState::Asked };
+            interest.state =
+                if unsubscribe { InterestState::UnsubscribeDue } else { InterestState::Subscribed };
         }
-        if interest.state == InterestState::LeaveDue {
+        if interest.state == InterestState::UnsubscribeDue {
             if !queue_control(out, now, 0, 0, &Unsubscribe::new(0, interest.number)) {
                 return false;
             }
-            interest.state = InterestState::Leaving;
+            interest.state = InterestState::Unsubscribing;
         }
         true
     }
 
-    /// Whether the peer serves one more topic.
-    fn peer_has_topic_room(&self) -> bool {
-        let asked = self.interests.iter().filter(|(_, interest)| !interest.is_due());
-        asked.count() < self.peer.topics
-    }
-
-    /// False if something had no room.
+    /// Queues the due frame of an export. Returns false if it had no room.
     fn queue_export(&mut self, now: Duration, place: usize) -> bool {
         let Link { exports, out, .. } = self;
         let Some((id, export)) = exports.at(place) else { return true };
         let number = export.number;
-        match export.state {
-            ExportState::AcceptDue => {
-                if !queue_control(out, now, 0, 0, &Accept::new(0, number)) {
-                    return false;
-                }
-                export.state = ExportState::Accepted;
+        let queued = match export.state {
+            ExportState::AcceptDue => queue_control(out, now, 0, 0, &Accept::new(0, number)),
+            ExportState::RejectDue(reason, digest) => {
+                queue_control(out, now, 0, 0, &Reject::new(reason.code(), number, digest.0))
             }
-            ExportState::RejectDue(..) | ExportState::LeaveDue => {
-                let said = match export.state {
-                    ExportState::RejectDue(reason, digest) => {
-                        queue_control(out, now, 0, 0, &Reject::new(reason.code(), number, digest.0))
-                    }
-                    _ => queue_control(out, now, 0, 0, &Left::new(0, number)),
-                };
-                if !said {
-                    return false;
-                }
-                export.state = ExportState::Rejected;
-                if export.resumes == 0 {
-                    exports.remove(id);
-                }
+            ExportState::LeftDue => queue_control(out, now, 0, 0, &Left::new(0, number)),
+            ExportState::Undecided | ExportState::Accepted | ExportState::Rejected => return true,
+        };
+        if queued && export.state == ExportState::AcceptDue {
+            export.state = ExportState::Accepted;
+        } else if queued {
+            export.state = ExportState::Rejected;
+            if export.resumes == 0 {
+                exports.remove(id);
             }
-            ExportState::Open | ExportState::Accepted | ExportState::Rejected => {}
         }
-        true
+        queued
     }
 
-    /// Right behind hello: what follows may depend on it. False if there was no room.
+    /// Queues the features frame, which is the first after hello: later frames may depend on it.
+    /// Returns false if it had no room.
     fn queue_features(&mut self, now: Duration) -> bool {
         if self.features_due {
             self.features_due = !self.queue_control(now, 0, 0, &Features::new(0, FEATURES));
@@ -257,7 +256,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         !self.features_due
     }
 
-    /// As `say`, for what the caller asked for.
+    /// As [`queue_control`](Link::queue_control), for a frame that the caller requested.
     pub(super) fn send_control(
         &mut self,
         now: Duration,
@@ -274,6 +273,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Err(SendError::Room { needed: MAX_CONTROL, capacity: self.out.capacity() })
     }
 
+    /// Queues a control frame and flushes; false if it has no room.
     pub(super) fn queue_control(
         &mut self,
         now: Duration,
@@ -284,15 +284,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         queue_control(&mut self.out, now, stream, sequence, frame)
     }
 
-    /// Ends the link, and tells the peer what is confirmed and why this is the end.
+    /// Ends the link. The peer gets the last confirmations and the reason.
     pub(super) fn finish(
         &mut self,
         now: Duration,
         error: LinkError,
         reason: CloseReason,
     ) -> LinkError {
-        if matches!(self.phase, Phase::Greeting(_) | Phase::Up) {
-            self.queue_windows(now, |stream| stream.done != stream.confirmed);
+        if matches!(self.phase, Phase::Handshake(_) | Phase::Up) {
+            self.queue_windows(now, |stream| stream.confirmed != stream.confirmed_sent);
             let close = Close::new(reason.code(), 0, Name::new());
             append(&mut self.out, now, 0, 0, &close, 0);
             self.phase = Phase::Over(error);
@@ -301,7 +301,6 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     }
 }
 
-/// Appends a frame of the link, which goes as soon as it can; false if there is no room.
 fn queue_control(
     out: &mut Outbox<'_>,
     now: Duration,
@@ -312,24 +311,25 @@ fn queue_control(
     append(out, now, stream, sequence, frame, CLOSE_RESERVE)
 }
 
+/// Appends a control frame and flushes, if `reserve` bytes stay free after it.
 fn append(
     out: &mut Outbox<'_>,
     now: Duration,
     stream: u32,
     sequence: u64,
     frame: &(impl IntoBytes + Immutable),
-    leave: usize,
+    reserve: usize,
 ) -> bool {
     let envelope = Envelope { stream, sequence, ..Envelope::default() };
     let payload = frame.as_bytes();
     let needed = frame_len(&envelope, payload.len()).unwrap_or(usize::MAX);
-    if out.room() < needed.saturating_add(leave) {
+    if out.room() < needed.saturating_add(reserve) {
         return false;
     }
-    let said = out.append(now, needed, |place| {
-        // At most some hundred bytes, for which there is room.
+    let appended = out.append(now, needed, |place| {
+        // It fits: at most some hundred bytes.
         _ = write_frame(place, &envelope, payload.len() as u16, payload);
     });
     out.flush();
-    said
+    appended
 }

@@ -24,8 +24,8 @@ pub enum CloseReason {
     /// The other side did not answer in time.
     #[error("timeout")]
     Timeout,
-    /// Another process with the other side's name is connected.
-    #[error("another process with this name is connected")]
+    /// Another process of the other side's name is connected.
+    #[error("another process of this name is connected")]
     NameTaken,
     /// The node shuts down and may restart. Messages that it has not confirmed stay at the
     /// publisher; none of them was delivered.

@@ -1,4 +1,4 @@
-//! What takes longer to come about than a test outside has time for.
+//! States that a test through the public interface cannot reach in time.
 
 use core::time::Duration;
 
@@ -7,8 +7,8 @@ use crate::descriptor::Digest;
 
 type TestLink<'b> = Link<'b, 2, 2>;
 
-/// Carries all bytes from one to the other, until the other has used them or has failed.
-fn carry(from: &mut TestLink<'_>, to: &mut TestLink<'_>, mut hear: impl FnMut(Event<'_>)) {
+/// Moves all bytes from one side to the other, until they are used or the other side fails.
+fn carry(from: &mut TestLink<'_>, to: &mut TestLink<'_>, mut on_event: impl FnMut(Event<'_>)) {
     let now = Duration::ZERO;
     let mut buffer = [0; 1024];
     while let Some(bytes) = from.poll_transmit(now) {
@@ -22,14 +22,14 @@ fn carry(from: &mut TestLink<'_>, to: &mut TestLink<'_>, mut hear: impl FnMut(Ev
         {
             start += used;
             if let Some(event) = event {
-                hear(event);
+                on_event(event);
             }
         }
     }
 }
 
 #[test]
-fn numbers_are_not_used_again_when_there_are_no_more() {
+fn numbers_are_used_once() {
     let now = Duration::ZERO;
     let (mut left, mut right) = ([0; 1024], [0; 1024]);
     let config = || Config::new(Name::truncated("node"), 1);
@@ -45,14 +45,14 @@ fn numbers_are_not_used_again_when_there_are_no_more() {
     writer.open(now);
     reader.open(now);
     carry(&mut writer, &mut reader, |_| {});
-    let mut asked = None;
+    let mut subscribed = None;
     carry(&mut reader, &mut writer, |event| {
         if let Event::Subscribe { export, .. } = event {
-            asked = Some(export);
+            subscribed = Some(export);
         }
     });
     writer.last_number = u32::MAX - 1;
-    let export = asked.unwrap();
+    let export = subscribed.unwrap();
     writer.open_stream(now, export, topic, 5, 0, 64).unwrap();
     assert_eq!(writer.open_stream(now, export, topic, 6, 0, 64), Err(SendError::Numbers));
     carry(&mut writer, &mut reader, |event| assert!(!matches!(event, Event::Stream { .. })));

@@ -1,4 +1,4 @@
-//! What tests of links say again and again: the right side reads what the left one publishes.
+//! Common steps of the tests of links: the right side reads what the left side publishes.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()
 }
 
-/// The right side reads what the left one publishes: both ends of one stream.
+/// Subscribes on the right side and opens a stream on the left: both ends of the stream.
 pub(crate) fn reading(pair: &mut Pair, window: u32) -> (OutgoingId, IncomingId) {
     pair.sides[RIGHT].link.subscribe(swaps(window)).unwrap();
     pair.settle();
@@ -38,7 +38,7 @@ pub(crate) fn reading(pair: &mut Pair, window: u32) -> (OutgoingId, IncomingId) 
             Received::Stream { stream, epoch: 77, first: 100, resumed: None } => Some(stream),
             _ => None,
         });
-    (outgoing, incoming.expect("the stream has begun"))
+    (outgoing, incoming.expect("the stream is open"))
 }
 
 pub(crate) fn subscribed(pair: &mut Pair) -> ExportId {
@@ -49,17 +49,17 @@ pub(crate) fn subscribed(pair: &mut Pair) -> ExportId {
         }
         _ => None,
     });
-    found.expect("the topic is wanted")
+    found.expect("the topic is subscribed")
 }
 
-/// The last topic that the other side has asked `side` for.
+/// The last topic that the other side has subscribed to.
 pub(crate) fn last_subscribed(pair: &mut Pair, side: usize) -> ExportId {
     let found =
         pair.sides[side].take_events().into_iter().rev().find_map(|received| match received {
             Received::Subscribe { export, .. } => Some(export),
             _ => None,
         });
-    found.expect("a topic is wanted")
+    found.expect("a topic is subscribed")
 }
 
 pub(crate) fn send(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<(), SendError> {
@@ -71,7 +71,7 @@ pub(crate) fn send(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<
     })
 }
 
-/// Sends the rest of a message as far as the link takes it; `sent` says how much of it was sent.
+/// Sends the rest of a message, as far as the link accepts it; `sent` is the part that was sent.
 pub(crate) fn send_rest(
     pair: &mut Pair,
     stream: OutgoingId,
@@ -95,12 +95,12 @@ pub(crate) fn fragment(message: &[u8], offset: usize) -> Fragment {
     Fragment { offset: offset as u32, total: total as u32, fixed_len }
 }
 
-/// Bytes that are not like their neighbours.
+/// Bytes that differ from their neighbours.
 pub(crate) fn blob(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 7 + at / 251) as u8).collect()
 }
 
-/// The messages of a stream that have come, put together from their parts.
+/// The received messages of a stream, assembled from their fragments.
 pub(crate) fn whole(received: &[Received], of: IncomingId) -> Vec<Vec<u8>> {
     let (mut messages, mut open) = (Vec::new(), Vec::new());
     for received in received {
@@ -123,7 +123,7 @@ pub(crate) fn whole(received: &[Received], of: IncomingId) -> Vec<Vec<u8>> {
     messages
 }
 
-/// Opens a connection, of which the left side reads up to the end of `subscribe`.
+/// Opens a connection; the left side reads up to the end of `subscribe`.
 pub(crate) fn resubscribe(pair: &mut Pair) {
     pair.connect();
     pair.write(LEFT, usize::MAX);
@@ -144,7 +144,7 @@ pub(crate) fn sequences(received: &[Received]) -> Vec<u64> {
     received.iter().filter_map(sequence).collect()
 }
 
-/// A frame of the link's own.
+/// A control frame.
 pub(crate) fn control(stream: u32, sequence: u64, payload: &[u8]) -> Vec<u8> {
     let envelope = Envelope { stream, sequence, ..Envelope::default() };
     let mut frame = vec![0; 256];

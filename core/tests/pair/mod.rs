@@ -1,4 +1,4 @@
-//! Two links on virtual time, joined by a pipe that delays bytes and delivers them in pieces of any length.
+//! Two links on virtual time, with a connection that delays bytes and delivers them in pieces.
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::disallowed_types)] // no shared memory of the core's
 
@@ -21,7 +21,7 @@ pub(crate) const STREAMS: usize = 4;
 
 pub(crate) type TestLink = Link<'static, TOPICS, STREAMS>;
 
-/// An event, with what it borrowed copied out.
+/// An event with copies of the borrowed data.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Received {
     Up(String),
@@ -126,12 +126,12 @@ impl Received {
             }
             Event::Demand { stream } => Received::Demand(stream),
             Event::Window { stream, confirmed } => Received::Window { stream, confirmed },
-            other => panic!("an event that the tests do not know: {other:?}"),
+            other => panic!("unknown event: {other:?}"),
         }
     }
 }
 
-/// A buffer that lasts as long as the process, and stays known, so that nobody takes it for a leak.
+/// A buffer that lives as long as the process, and stays reachable: not a leak for sanitizers.
 pub(crate) fn lasting(length: usize) -> &'static mut [u8] {
     static KNOWN: Mutex<Vec<AtomicPtr<u8>>> = Mutex::new(Vec::new());
     let buffer = vec![0; length].leak();
@@ -140,16 +140,16 @@ pub(crate) fn lasting(length: usize) -> &'static mut [u8] {
     buffer
 }
 
-/// One side and the bytes on their way to it.
+/// One side, and the bytes on their way to it.
 #[derive(Debug)]
 pub(crate) struct Side {
     pub(crate) link: TestLink,
-    /// With the time at which they are there.
+    /// Each with its time of arrival.
     arriving: VecDeque<(Duration, Vec<u8>)>,
-    /// What was read and is not the whole of a frame.
+    /// The bytes of an incomplete frame.
     pub(crate) unread: Vec<u8>,
     pub(crate) received: Vec<Received>,
-    /// How many times messages of a run have come.
+    /// How many events had messages of a run.
     pub(crate) runs: usize,
     pub(crate) failed: Option<LinkError>,
 }
@@ -166,12 +166,12 @@ impl Side {
         }
     }
 
-    /// What was said since the last call.
+    /// The events since the last call.
     pub(crate) fn take_events(&mut self) -> Vec<Received> {
         std::mem::take(&mut self.received)
     }
 
-    /// Reads up to `most` bytes of those that are there, and all frames that they complete.
+    /// Reads up to `most` of the bytes that have arrived, and handles all complete frames.
     pub(crate) fn read(&mut self, now: Duration, most: usize) -> bool {
         let mut left = most;
         while left > 0
@@ -225,7 +225,7 @@ impl Side {
         self.unread = bytes[start..].to_vec();
     }
 
-    /// Hands bytes to this side as if the peer had sent them.
+    /// Gives bytes to this side as if the peer had sent them.
     pub(crate) fn feed(&mut self, now: Duration, bytes: &[u8]) {
         self.unread.extend(bytes);
         self.digest(now);
@@ -235,11 +235,11 @@ impl Side {
 pub(crate) struct Pair {
     pub(crate) now: Duration,
     pub(crate) sides: [Side; 2],
-    /// How long bytes are on their way.
+    /// How long bytes take.
     pub(crate) delay: Duration,
-    /// All that each side wrote.
+    /// All bytes that each side wrote.
     pub(crate) written: [Vec<u8>; 2],
-    /// The messages that runs are made of, by their sequences.
+    /// The messages of runs, by their sequences.
     pub(crate) message: fn(u64) -> Vec<u8>,
 }
 
@@ -273,7 +273,7 @@ impl Pair {
         }
     }
 
-    /// Loses the connection and what is on its way.
+    /// Loses the connection and the bytes on their way.
     pub(crate) fn cut(&mut self) {
         for side in &mut self.sides {
             side.link.lost();
@@ -288,7 +288,7 @@ impl Pair {
         let (now, due) = (self.now, self.now + self.delay);
         let Some(parts) = self.sides[from].link.poll_vectored(now) else { return false };
         let mut bytes = parts.bytes.to_vec();
-        bytes.extend(parts.run.iter().flat_map(|lent| run_bytes(self.message, lent)));
+        bytes.extend(parts.run.iter().flat_map(|run| run_bytes(self.message, run)));
         bytes.truncate(most);
         self.sides[from].link.transmitted(now, bytes.len());
         let written = !bytes.is_empty();
@@ -299,7 +299,7 @@ impl Pair {
         written
     }
 
-    /// Lets both sides write and read until neither has anything to do at this time.
+    /// Lets both sides write and read until no bytes move at this time.
     pub(crate) fn settle(&mut self) {
         loop {
             let written = self.write(0, usize::MAX) | self.write(1, usize::MAX);
@@ -311,7 +311,7 @@ impl Pair {
         }
     }
 
-    /// Goes on to the next time at which something is due, at most to `until`.
+    /// Advances the time to the next timer or arrival, at most to `until`.
     pub(crate) fn step(&mut self, until: Duration) {
         let timers = self.sides.iter().filter_map(|side| side.link.poll_timeout());
         let arrivals = self.sides.iter().filter_map(|side| Some(side.arriving.front()?.0));
@@ -324,7 +324,7 @@ impl Pair {
         }
     }
 
-    /// Lets time pass, with all that happens meanwhile.
+    /// Lets time pass, with all timers and arrivals.
     pub(crate) fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         loop {
@@ -334,32 +334,32 @@ impl Pair {
             }
             let before = self.now;
             self.step(until);
-            // A timer that is due and stays due would hold the loop.
+            // A timer that stays due would make the loop endless.
             let due = |side: &Side| side.link.poll_timeout().is_some_and(|due| due <= before);
             assert!(self.now > before || !self.sides.iter().any(due), "a timer that never ends");
         }
     }
 }
 
-/// The bytes of a run that are not out. What stands beside the messages is not zero.
-pub(crate) fn run_bytes(message: fn(u64) -> Vec<u8>, lent: &RunBytes) -> Vec<u8> {
-    let stride = lent.shape.stride as usize;
-    let (out, within) = ((lent.offset / stride) as u64, lent.offset % stride);
-    let count = (within + lent.length) / stride;
+/// The unwritten bytes of a run. The bytes around the messages are not zero.
+pub(crate) fn run_bytes(message: fn(u64) -> Vec<u8>, run: &RunBytes) -> Vec<u8> {
+    let stride = run.shape.stride as usize;
+    let (out, within) = ((run.offset / stride) as u64, run.offset % stride);
+    let count = (within + run.length) / stride;
     let item = |sequence| {
         let mut item = vec![0xee; stride];
-        let skip = usize::from(lent.shape.skip);
+        let skip = usize::from(run.shape.skip);
         let message = message(sequence);
-        assert_eq!(message.len(), usize::from(lent.shape.length));
+        assert_eq!(message.len(), usize::from(run.shape.length));
         item[skip..skip + message.len()].copy_from_slice(&message);
         item
     };
-    let from = lent.first + out;
+    let from = run.first + out;
     let bytes: Vec<u8> = (from..from + count as u64).flat_map(item).collect();
     bytes[within..].to_vec()
 }
 
-/// The bytes of an example of the document.
+/// The bytes of an example in `docs/wire-format.md`.
 pub(crate) fn offered(name: &str) -> Vec<u8> {
     let document = include_str!("../../../docs/wire-format.md");
     let start = document.find(&format!("```hex {name}\n")).expect(name);
@@ -370,22 +370,22 @@ pub(crate) fn offered(name: &str) -> Vec<u8> {
     digits.chunks(2).map(byte).collect()
 }
 
-/// The first frame of each kind that the link itself says, whole; a run with its messages.
+/// The first control frame of each kind; a run with its messages.
 pub(crate) fn control_frames(mut bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
     let mut frames = BTreeMap::new();
     while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
         if frame.header().type_id() == 0 {
             let kind = u16::from_le_bytes([frame.payload()[0], frame.payload()[1]]);
-            let rest = behind(&frame, rest);
+            let rest = after(&frame, rest);
             frames.entry(kind).or_insert_with(|| bytes[..bytes.len() - rest.len()].to_vec());
         }
-        bytes = behind(&frame, rest);
+        bytes = after(&frame, rest);
     }
     frames
 }
 
-/// What stands behind a frame and, if it begins a run, behind that.
-fn behind<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
+/// The bytes after a frame and, if it is the header of a run, after the run.
+fn after<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
     let payload = frame.payload();
     if frame.header().type_id() != 0 || !payload.starts_with(&19_u16.to_le_bytes()) {
         return rest;
@@ -394,13 +394,13 @@ fn behind<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
     rest.get(word(4) * word(8)..).unwrap_or_default()
 }
 
-/// How many frames of a kind that the link itself says are in these bytes.
+/// How many control frames of a kind are in these bytes.
 pub(crate) fn count(mut bytes: &[u8], kind: u16) -> usize {
     let mut count = 0;
     while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
         let own = frame.header().type_id() == 0;
         count += usize::from(own && frame.payload().starts_with(&kind.to_le_bytes()));
-        bytes = behind(&frame, rest);
+        bytes = after(&frame, rest);
     }
     count
 }

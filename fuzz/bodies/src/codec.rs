@@ -1,4 +1,4 @@
-//! Frames, extensions and messages: hostile bytes are an error, and what is taken has one form.
+//! Frames, extensions and messages: invalid bytes are an error, and valid ones have one encoding.
 
 use mycelium_core::{
     Envelope, FixedStr, FixedVec, FrameError, FrameView, Frames, Limits, decode, decode_ref,
@@ -7,7 +7,7 @@ use mycelium_core::{
 };
 use zerocopy::IntoBytes;
 
-/// Room for what is written back: no input is longer than what libFuzzer gives by default.
+/// The size of the output buffer: more than libFuzzer's default limit for inputs.
 const ROOM: usize = 8192;
 
 #[message_type]
@@ -40,7 +40,7 @@ struct Book {
     _pad: [u8; 4],
 }
 
-/// Any bytes as a buffer of frames. Frames that are taken must write back to the same bytes.
+/// Any bytes as a buffer of frames. A valid frame must be written back as the same bytes.
 pub fn frame(data: &[u8]) {
     let limits = Limits { max_frame: 4096 };
     let mut frames = Frames::new(data, limits);
@@ -52,7 +52,7 @@ pub fn frame(data: &[u8]) {
         assert_eq!(frame.payload().len(), frame.fixed().len() + frame.tail().len());
         write_back(&frame, &data[at..end]);
         let _ = (frame.message::<Book>().is_ok(), frame.read::<Book>().is_ok());
-        // A frame that has lost its end is incomplete, whatever it holds, and says how much it needs.
+        // A frame without its last byte is incomplete, and says how many bytes it needs.
         let cut = FrameView::parse(&data[at..end - 1], &limits).map(|_| ());
         assert_eq!(cut, Err(FrameError::Incomplete { needed: end - at }));
         at = end;
@@ -76,7 +76,7 @@ fn write_back(frame: &FrameView<'_>, bytes: &[u8]) {
     if frame.extensions().all(|extension| known(extension.kind)) {
         assert_eq!(&room[..len], bytes);
     } else {
-        // What is unknown is left out, and nothing else is.
+        // Only the unknown extensions are lost.
         let (again, _) = FrameView::parse(&room[..len], &Limits::default()).expect("sound");
         assert_eq!((again.envelope(), again.payload()), (envelope, frame.payload()));
     }
@@ -94,7 +94,7 @@ pub fn extensions(data: &[u8]) {
     for extension in extensions {
         assert!(extension.kind >= before, "kinds ascend");
         let unknown = extension.kind & kind::CRITICAL != 0 && extension.kind != kind::FRAGMENT;
-        assert!(!unknown, "a critical kind that is not known");
+        assert!(!unknown, "an unknown critical kind");
         taken += (4 + extension.value.len()).next_multiple_of(8);
         before = extension.kind;
     }
@@ -108,12 +108,12 @@ pub fn extensions(data: &[u8]) {
     bytes[4..8].copy_from_slice(&(24 + u32::from(area)).to_le_bytes());
     bytes[10..12].copy_from_slice(&area.to_le_bytes());
     let (frame, _) = FrameView::parse(&bytes[..24 + data.len()], &Limits::default())
-        .expect("a frame takes extensions that are sound");
+        .expect("a frame accepts valid extensions");
     assert_eq!(frame.extensions(), extensions);
     frame.envelope();
 }
 
-/// Any bytes as a message with text, lists, `bool`s and enums, at an even and at an odd address.
+/// Any bytes as a message with text, lists, `bool`s and enums, aligned and unaligned.
 pub fn message(data: &[u8]) {
     let mut words = [0_u64; 32];
     let Some(room) = words.as_mut_bytes().get_mut(..data.len()) else { return };
@@ -124,7 +124,7 @@ pub fn message(data: &[u8]) {
     assert_eq!(book.as_bytes(), data);
     assert_eq!(from_words::<Book>(&to_words(&book)), Ok(book));
 
-    // What was taken can be used without looking.
+    // A decoded message needs no further check.
     assert!(book.symbol.as_str().len() == book.symbol.len() && book.symbol.len() <= 10);
     assert_eq!(book.levels.iter().count(), book.levels.len());
     for level in book.levels.iter() {
@@ -139,9 +139,9 @@ pub fn message(data: &[u8]) {
 mod tests {
     use super::*;
 
-    /// A corpus that is refused at the first check tests the first check alone.
+    /// If the first check refused all seeds, the corpus would test only that check.
     #[test]
-    fn some_seeds_are_good() {
+    fn some_seeds_are_valid() {
         for seed in [
             &include_bytes!("../../corpus/message/plain")[..],
             include_bytes!("../../corpus/message/full"),

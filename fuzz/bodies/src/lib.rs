@@ -1,8 +1,8 @@
-//! The bodies of the fuzz targets: ordinary functions over bytes, which panic when a promise is broken.
+//! The bodies of the fuzz targets: functions over bytes that panic if the core breaks a promise.
 //!
-//! `cargo +nightly fuzz run <target>` calls them from the programs in `fuzz/fuzz_targets/`. `cargo test` on stable
-//! replays `fuzz/corpus/<target>/` through them (`tests/replay.rs`). Bytes that broke something become a file of the
-//! corpus.
+//! `cargo +nightly fuzz run <target>` calls them from the programs in `fuzz/fuzz_targets/`. `cargo
+//! test` on stable replays `fuzz/corpus/<target>/` through them (`tests/replay.rs`). Bytes that
+//! broke something become a file of the corpus.
 
 mod codec;
 mod link;

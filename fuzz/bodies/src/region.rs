@@ -1,5 +1,5 @@
-//! Rings in memory that a hostile peer writes to: nothing it writes makes this side panic, loop without end, or report
-//! what cannot be.
+//! Rings in memory that a hostile peer writes to: it cannot make this side panic, loop without end,
+//! or report impossible values.
 
 #![allow(unsafe_code)]
 
@@ -7,7 +7,7 @@ use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, Word};
 use mycelium_core::ring::region::{READER_WORDS, ReaderRegion, WriterRegion};
 
 const CAPACITY: usize = 4;
-/// Not whole words.
+/// A size that is not a multiple of a word.
 const BYTES: usize = 12;
 const LAYOUTS: [Layout; 2] = [Layout::exact(CAPACITY, BYTES), Layout::up_to(CAPACITY, BYTES)];
 
@@ -21,8 +21,8 @@ impl<const N: usize> Pages<N> {
     }
 }
 
-/// Any bytes as a region, or as the steps of both sides of a ring: ours by the book, and the peer's, who writes what
-/// it likes.
+/// Any bytes as a region, or as the steps of both sides of a ring: this side is correct, the peer
+/// writes any word.
 pub fn region(data: &[u8]) {
     let Some((game, data)) = data.split_first() else { return };
     let layout = LAYOUTS[usize::from(game / 4 % 2)];
@@ -33,7 +33,7 @@ pub fn region(data: &[u8]) {
     }
 }
 
-/// What is left of the input.
+/// The rest of the input.
 struct Steps<'a>(&'a [u8]);
 
 impl Steps<'_> {
@@ -43,7 +43,7 @@ impl Steps<'_> {
         Some(*first)
     }
 
-    /// A number that is near zero, near a limit, or anything.
+    /// A number near zero, near a limit, or any other.
     fn number(&mut self) -> usize {
         let near = usize::from(self.next().unwrap_or(0));
         match self.next().unwrap_or(0) % 4 {
@@ -68,15 +68,15 @@ fn any_bytes(data: &[u8]) {
     for (word, bytes) in pages.0.iter().zip(data.chunks(size_of::<usize>())) {
         let mut whole = [0; size_of::<usize>()];
         whole[..bytes.len()].copy_from_slice(bytes);
-        // SAFETY: no ring is there yet.
+        // SAFETY: no ring uses the words yet.
         unsafe { word.set(usize::from_ne_bytes(whole)) };
     }
     let Ok(region) = WriterRegion::attach(&pages.0) else { return };
-    // What was accepted fits into the memory.
+    // An accepted region fits into the memory.
     let layout = region.layout();
     assert!(layout.capacity().is_power_of_two() && layout.capacity() < 256);
     let own = Pages::<{ READER_WORDS }>::new();
-    let cursor = ReaderRegion::create(&own.0, &region).expect("the memory is made for it");
+    let cursor = ReaderRegion::create(&own.0, &region).expect("the memory has its size");
     let ring = region.with([cursor]).expect("of this ring");
     let mut readers = [Broadcast::observing(&ring), Broadcast::gating(&ring).expect("free")];
     let mut message = vec![0; 2 + layout.message_bytes() / size_of::<usize>()];
@@ -99,7 +99,7 @@ fn reader_of_a_hostile_writer(layout: Layout, mut steps: Steps<'_>) {
         ours.with([ReaderRegion::create(&own.0, &ours).expect("it fits")]).expect("broadcast");
     let theirs = theirs.with([ReaderRegion::attach(&own.0, &theirs).expect("just made")]);
     let theirs = theirs.expect("broadcast");
-    let mut writer = Broadcast::producer(&theirs).expect("nobody else writes");
+    let mut writer = Broadcast::producer(&theirs).expect("the only writer");
     let (mut gating, mut observing) = (Broadcast::gating(&ours), Broadcast::observing(&ours));
     let mut message = [0; 3];
     while let Some(step) = steps.next() {
@@ -130,7 +130,7 @@ fn writer_with_hostile_readers(layout: Layout, mut steps: Steps<'_>) {
         ReaderRegion::attach(&cursors[name].0, &region).expect("just made")
     });
     let ring = region.with(readers).expect("broadcast");
-    let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
+    let mut writer = Broadcast::producer(&ring).expect("the only writer");
     let mut joined = Vec::new();
     let (mut pushed, mut message) = (0, [0; 3]);
     while let Some(step) = steps.next() {
@@ -155,6 +155,6 @@ fn writer_with_hostile_readers(layout: Layout, mut steps: Steps<'_>) {
     }
     drop(joined);
     drop(writer);
-    // The ring goes on whatever the readers wrote.
+    // The ring stays usable, whatever the readers wrote.
     assert_eq!(Broadcast::producer(&ring).map(|writer| writer.sequence()), Some(pushed));
 }

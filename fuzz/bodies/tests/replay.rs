@@ -1,4 +1,4 @@
-//! Replays the corpus through the bodies, so that stable keeps what the fuzzer once found.
+//! Replays the corpus through the bodies, so that stable tests keep what the fuzzer found.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ fn replay(target: &str, body: fn(&[u8])) {
         let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         println!("{}", path.display());
         body(&bytes);
-        // Every beginning is as good a test.
+        // Each prefix is a test too.
         (0..bytes.len().min(512)).for_each(|len| body(&bytes[..len]));
         count += 1;
     }

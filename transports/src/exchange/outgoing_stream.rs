@@ -183,7 +183,7 @@ fn send_run<const T: usize, const S: usize>(
 ) -> Result<usize, SendError> {
     // The header of a run says nothing about its messages.
     let is_plain = offset == 0 && stream.state.history.is_over(stream.next());
-    if !is_plain || !link.peer_takes_runs() {
+    if !is_plain || !link.peer_accepts_runs() {
         return Ok(0);
     }
     let ready = stream.ready(LONGEST_RUN);

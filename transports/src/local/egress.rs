@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use mycelium_core::link::RunShape;
-use mycelium_core::ring::broadcast::{RetainingConsumer, Peek};
+use mycelium_core::ring::broadcast::{Peek, RetainingConsumer};
 use zerocopy::IntoBytes;
 
 use super::delivery::Undelivered;

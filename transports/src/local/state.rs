@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::broadcast::{HeapStorage, Broadcast, Consumer, Layout, LayoutError};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, LayoutError};
 
 use super::delivery::GapReason;
 use super::numbering::{KnownNumbering, Numbering};

@@ -1,4 +1,4 @@
-//! The cold half of decoding: which error it is, and which field is to blame.
+//! The cold path of decoding: which error it is, and in which field.
 
 use core::mem::size_of;
 
@@ -14,8 +14,8 @@ pub(super) fn size<M: Message>(bytes: &[u8]) -> DecodeError {
     DecodeError::Size { message, expected: size_of::<M>(), found: bytes.len() }
 }
 
-/// Names the first `bool` or enum out of its range. `zerocopy` only says that there is one, so the
-/// bytes are walked again, by the descriptor.
+/// Names the first `bool` or enum with an invalid value. `zerocopy` only says that there is one, so
+/// this walks the bytes again, by the descriptor.
 #[cold]
 pub(super) fn value<M: Message>(bytes: &[u8]) -> DecodeError {
     let message = M::DESCRIPTOR.name;
@@ -30,7 +30,7 @@ fn in_struct(descriptor: &Descriptor, bytes: &[u8]) -> Option<(&'static str, i12
     })
 }
 
-/// The name is missing as long as no struct has been entered.
+/// The name is missing outside of a struct.
 fn in_type(ty: &FieldType, bytes: &[u8]) -> Option<(Option<&'static str>, i128)> {
     match ty {
         FieldType::Bool => {
@@ -62,7 +62,7 @@ fn integer(repr: &FieldType, bytes: &[u8]) -> Option<i128> {
     let unsigned = i128::from_le_bytes(wide);
     let unused = 128 - 8 * u32::try_from(bytes.len()).ok()?;
     Some(match repr {
-        // Shifting up and down again repeats the sign.
+        // The two shifts extend the sign.
         FieldType::I8 | FieldType::I16 | FieldType::I32 | FieldType::I64 => {
             unsigned.checked_shl(unused)?.checked_shr(unused)?
         }

@@ -1,4 +1,4 @@
-//! Items that may be sent, but not shared, are not shared by lending them.
+//! A batch of borrowed items that are not `Sync` cannot be shared between threads.
 
 use std::cell::Cell;
 use std::thread;

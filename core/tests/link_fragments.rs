@@ -1,5 +1,5 @@
-//! Messages that are too long for one frame: they come in parts, hold up no others, and need no buffer as long as
-//! themselves; what a hostile peer says of them ends its link.
+//! Messages that are too long for one frame: they arrive in fragments, do not block other streams,
+//! and need no buffer of their own length. Invalid fragments end the link.
 // The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 
@@ -21,7 +21,7 @@ use pair::{Pair, Received, TestLink, config};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
-/// Another topic of the left side's that the right side reads.
+/// Opens a stream of another topic from left to right.
 fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId) {
     pair.sides[RIGHT].link.subscribe(Interest { topic: name(topic), ..swaps(64) }).unwrap();
     pair.settle();
@@ -38,7 +38,7 @@ fn another(pair: &mut Pair, topic: &str, epoch: u64) -> (OutgoingId, IncomingId)
     (outgoing, incoming.unwrap())
 }
 
-/// Sends a whole message through whatever buffer there is, and returns what the right side heard.
+/// Sends a whole message, and returns the events of the right side.
 fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Received> {
     let (mut sent, mut last_received) = (0, Vec::new());
     loop {
@@ -54,7 +54,7 @@ fn through(pair: &mut Pair, stream: OutgoingId, message: &[u8]) -> Vec<Received>
 }
 
 #[test]
-fn a_message_longer_than_the_buffer_comes_in_parts() {
+fn a_message_longer_than_the_buffer_arrives_in_fragments() {
     for buffer in [TestLink::MIN_BUFFER, 2048, 1 << 17] {
         let mut pair = Pair::with(config("left"), config("right"), buffer);
         let (outgoing, incoming) = reading(&mut pair, 8);
@@ -72,7 +72,7 @@ fn a_message_longer_than_the_buffer_comes_in_parts() {
 }
 
 #[test]
-fn what_travels_with_a_message_comes_with_its_first_part() {
+fn extensions_arrive_with_the_first_fragment() {
     let mut pair = Pair::with(config("left"), config("right"), TestLink::MIN_BUFFER);
     let (outgoing, _) = reading(&mut pair, 8);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
@@ -107,7 +107,7 @@ fn what_travels_with_a_message_comes_with_its_first_part() {
 }
 
 #[test]
-fn others_have_their_turn_between_the_parts() {
+fn other_streams_send_between_fragments() {
     let mut pair = Pair::with(config("left"), config("right"), 4096);
     let (long, of_long) = reading(&mut pair, 8);
     let (short, of_short) = another(&mut pair, "others", 78);
@@ -115,7 +115,7 @@ fn others_have_their_turn_between_the_parts() {
     let mut beside = 0;
     while sent < message.len() {
         let _ = send_rest(&mut pair, long, &message, &mut sent);
-        // As much as the link takes is on its way, and there is room for others.
+        // The buffer has a fragment, and room for other messages.
         while beside < 64 && send(&mut pair, short, 1).is_ok() {
             beside += 1;
         }
@@ -125,7 +125,7 @@ fn others_have_their_turn_between_the_parts() {
         last_received.extend(pair.sides[RIGHT].take_events());
     }
     assert_eq!(beside, 64);
-    assert_eq!(pair.sides[LEFT].failed, None, "signs of life come through, too");
+    assert_eq!(pair.sides[LEFT].failed, None, "keep-alive frames arrive too");
     assert_eq!(
         (whole(&last_received, of_long), whole(&last_received, of_short).len()),
         (vec![message], 64)
@@ -137,7 +137,7 @@ fn others_have_their_turn_between_the_parts() {
 }
 
 #[test]
-fn a_message_that_has_begun_comes_to_its_end_or_is_given_up() {
+fn an_open_message_is_completed_or_aborted() {
     let mut pair = Pair::with(config("left"), config("right"), 2048);
     let (outgoing, incoming) = reading(&mut pair, 1);
     let (now, message, mut sent) = (pair.now, blob(8000), 0);
@@ -160,7 +160,7 @@ fn a_message_that_has_begun_comes_to_its_end_or_is_given_up() {
     assert_eq!(few, Err(SendError::Fragment { expected: sent as u32 }));
     assert_eq!(link.sequence(outgoing), Ok(100));
 
-    // What was overwritten meanwhile takes no room of its reader's.
+    // Overwritten messages use no credit.
     link.skip(now, outgoing, 3, 9).unwrap();
     pair.settle();
     let news = pair.sides[RIGHT].take_events();
@@ -172,7 +172,7 @@ fn a_message_that_has_begun_comes_to_its_end_or_is_given_up() {
 }
 
 #[test]
-fn a_message_whose_connection_is_lost_begins_anew() {
+fn an_open_message_restarts_after_a_lost_connection() {
     let mut pair = Pair::with(config("left"), config("right"), 2048);
     let (outgoing, incoming) = reading(&mut pair, 8);
     let (message, mut sent) = (blob(8000), 0);
@@ -195,7 +195,7 @@ fn a_message_whose_connection_is_lost_begins_anew() {
 }
 
 #[test]
-fn the_rest_of_a_message_of_a_topic_that_was_left_is_discarded() {
+fn fragments_after_unsubscribe_are_discarded() {
     let mut pair = Pair::with(config("left"), config("right"), 1 << 16);
     let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
@@ -220,7 +220,7 @@ fn the_rest_of_a_message_of_a_topic_that_was_left_is_discarded() {
 }
 
 #[test]
-fn the_reader_says_how_long_a_message_is_and_how_many_are_open() {
+fn the_reader_limits_long_and_open_messages() {
     let right = Config { max_message: 5000, max_open: 1, ..config("right") };
     let mut pair = Pair::with(config("left"), right, 2048);
     let (first, _) = reading(&mut pair, 8);
@@ -242,7 +242,7 @@ fn the_reader_says_how_long_a_message_is_and_how_many_are_open() {
 }
 
 #[test]
-fn a_reader_may_take_nothing_in_parts() {
+fn a_reader_may_refuse_fragments() {
     let right = Config { max_open: 0, ..config("right") };
     let mut pair = Pair::with(config("left"), right, 2048);
     let (outgoing, _) = reading(&mut pair, 8);
@@ -251,7 +251,7 @@ fn a_reader_may_take_nothing_in_parts() {
 }
 
 #[test]
-fn the_peer_hears_that_a_topic_is_refused_before_another_message_is_open() {
+fn a_reject_is_sent_before_another_open_message() {
     let right = Config { max_open: 1, ..config("right") };
     let mut pair = Pair::with(config("left"), right, 4096);
     pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
@@ -282,7 +282,7 @@ fn the_document_shows_the_same_bytes() {
     assert_eq!(pair.written[LEFT], offered);
 }
 
-/// A part of a message of stream 1 as a hostile peer may say it.
+/// A fragment of a message of stream 1, as a hostile peer may send it.
 fn part(sequence: u64, fragment: Fragment, bytes: &[u8]) -> Vec<u8> {
     let envelope = Envelope { type_id: 1, stream: 1, sequence, ..Envelope::default() };
     let mut frame = vec![0; 1024];
@@ -292,7 +292,7 @@ fn part(sequence: u64, fragment: Fragment, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn parts_that_do_not_fit_end_the_link() {
+fn invalid_fragments_end_the_link() {
     let first = Fragment { offset: 0, total: 48, fixed_len: 40 };
     let good = || part(100, first, &[7; 24]);
     let second = Fragment { offset: 24, ..first };
@@ -317,13 +317,13 @@ fn parts_that_do_not_fit_end_the_link() {
     let critical = ExtensionError::Critical { kind: 0x8005 };
     let sequence = LinkError::Sequence { stream: 1, expected: 100, found: 101 };
     for (what, frames, error) in [
-        ("no beginning", vec![part(100, second, &[7; 24])], offset(0, 24)),
+        ("no first fragment", vec![part(100, second, &[7; 24])], offset(0, 24)),
         (
             "a hole",
             vec![good(), part(100, Fragment { offset: 32, ..first }, &[7; 8])],
             offset(24, 32),
         ),
-        ("a double", vec![good(), good()], offset(24, 0)),
+        ("a duplicate", vec![good(), good()], offset(24, 0)),
         (
             "another length",
             vec![good(), part(100, Fragment { total: 56, ..second }, &[7; 8])],
@@ -339,15 +339,15 @@ fn parts_that_do_not_fit_end_the_link() {
             vec![part(100, Fragment { total: (1 << 20) + 1, ..first }, &[7; 24])],
             wrong(long),
         ),
-        ("all of it", vec![part(100, first, &[7; 48])], wrong(FragmentError::Length)),
-        ("nothing of it", vec![part(100, first, &[])], wrong(FragmentError::Length)),
+        ("the whole message", vec![part(100, first, &[7; 48])], wrong(FragmentError::Length)),
+        ("an empty fragment", vec![part(100, first, &[])], wrong(FragmentError::Length)),
         (
-            "nothing of nothing",
+            "an empty message",
             vec![part(100, Fragment { total: 0, fixed_len: 0, ..first }, &[])],
             wrong(FragmentError::Length),
         ),
         ("beyond the end", vec![good(), part(100, second, &[7; 32])], wrong(FragmentError::Length)),
-        ("an odd one", vec![part(100, first, &[7; 25])], wrong(FragmentError::Length)),
+        ("not a multiple of 8", vec![part(100, first, &[7; 25])], wrong(FragmentError::Length)),
         (
             "a longer fixed part",
             vec![part(100, Fragment { fixed_len: 49, ..first }, &[7; 24])],
@@ -357,7 +357,7 @@ fn parts_that_do_not_fit_end_the_link() {
         ("a message between", vec![good(), whole_one], wrong(FragmentError::Open)),
         ("an end between", vec![good(), end], wrong(FragmentError::Open)),
         ("the next message", vec![good(), part(101, first, &[7; 24])], sequence),
-        ("the link's own", vec![control], LinkError::Frame(FrameError::Extension(critical))),
+        ("a control frame", vec![control], LinkError::Frame(FrameError::Extension(critical))),
     ] {
         let mut pair = Pair::new();
         reading(&mut pair, 8);
@@ -368,7 +368,7 @@ fn parts_that_do_not_fit_end_the_link() {
 }
 
 #[test]
-fn more_open_messages_than_were_said_end_the_link() {
+fn too_many_open_messages_end_the_link() {
     let right = Config { max_open: 1, ..config("right") };
     let mut pair = Pair::with(config("left"), right, 4096);
     reading(&mut pair, 8);
@@ -384,7 +384,7 @@ fn more_open_messages_than_were_said_end_the_link() {
 }
 
 #[test]
-fn a_message_in_parts_needs_room_as_any_other() {
+fn a_fragmented_message_needs_credit() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 1);
     send(&mut pair, outgoing, 1).unwrap();

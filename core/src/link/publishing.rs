@@ -1,59 +1,59 @@
-//! What a side does for the topics that the peer wants: it answers, begins streams, and sends.
+//! The calls of the publishing side: answers to subscriptions, streams and messages.
 
 use core::time::Duration;
 
-use super::control::{End, Gap, Gone, Stream};
-use super::entries::{ExportEntry, ExportState, Outgoing};
-use super::{CONTROL_RESERVE, ExportId, Link, Name, OutgoingId, RejectReason, SendError};
+use super::Link;
+use super::control::{CONTROL_RESERVE, End, Gap, Gone, Name, Stream};
+use super::error::SendError;
+use super::ids::{ExportId, OutgoingId};
+use super::reason::RejectReason;
+use super::streams::Outgoing;
+use super::topics::{ExportEntry, ExportState};
 use crate::descriptor::Digest;
 use crate::envelope::Envelope;
 use crate::frame::{head_len, write_frame};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Sends the topic from now on.
+    /// Accepts a subscription: the topic is sent, or will be.
     ///
     /// # Errors
-    /// [`SendError::Gone`] if the peer does not want it any more.
+    /// [`SendError::Gone`] if the peer is no longer subscribed.
     pub fn accept(&mut self, export: ExportId) -> Result<(), SendError> {
-        match self.exports.get(export)? {
-            entry if !is_open(entry.state) => return Err(SendError::Gone),
-            entry if entry.state == ExportState::Open => entry.state = ExportState::AcceptDue,
-            _ => {}
+        let entry = self.open_export(export)?;
+        if entry.state == ExportState::Undecided {
+            entry.state = ExportState::AcceptDue;
         }
         self.topics_changed = true;
         Ok(())
     }
 
-    /// Does not send the topic, or does so no more: behind all that was said of its streams. `digest` is this side's,
-    /// where the layout is why, and zero otherwise.
+    /// Rejects a subscription, or ends an accepted one. The reject follows all frames of its
+    /// streams. `digest` is this side's if the layout is the reason, else zero.
     ///
     /// # Errors
-    /// [`SendError::Gone`] if the peer does not want it any more.
+    /// [`SendError::Gone`] if the peer is no longer subscribed.
     pub fn reject(
         &mut self,
         export: ExportId,
         reason: RejectReason,
         digest: Digest,
     ) -> Result<(), SendError> {
-        let entry = self.exports.get(export)?;
-        if !is_open(entry.state) {
-            return Err(SendError::Gone);
-        }
-        entry.state = ExportState::RejectDue(reason, digest);
+        self.open_export(export)?.state = ExportState::RejectDue(reason, digest);
         self.topics_changed = true;
-        self.forget_export(export);
+        self.forget_streams(export);
         Ok(())
     }
 
-    /// Begins a stream for a topic that the peer wants: one start of a publisher, whose next message is
-    /// `first`, and which keeps `keeps` messages that are not confirmed. Accepts the topic. A stream
-    /// that the peer wants to go on with ([`Event::Resume`](super::Event::Resume)) goes on, at the
-    /// peer's sequence or behind it.
+    /// Opens a stream of a topic: one start of a publisher, whose next message is `first`, and
+    /// which can keep `keeps` unconfirmed messages. Accepts the subscription. If the peer wants to
+    /// resume this stream ([`Event::Resume`](super::Event::Resume)), `first` is the peer's sequence
+    /// or after it.
     ///
     /// # Errors
-    /// [`SendError::Gone`] if the peer does not want it any more, [`SendError::Streams`] if it takes no further stream
-    /// while those that it wants to go on with are not answered, [`SendError::Exhausted`] if `first` is the last sequence
-    /// of all, [`SendError::Numbers`] as [`want`](Link::want), [`SendError::Room`] as [`send`](Link::send).
+    /// [`SendError::Gone`] if the peer is no longer subscribed, [`SendError::Streams`] if the peer
+    /// has no room for another stream beside those that it wants to resume,
+    /// [`SendError::Exhausted`] if `first` is `u64::MAX`, [`SendError::Numbers`] as
+    /// [`subscribe`](Link::subscribe), [`SendError::Room`] as [`send`](Link::send).
     pub fn open_stream(
         &mut self,
         now: Duration,
@@ -67,13 +67,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             return Err(SendError::Exhausted);
         }
         self.accept(export)?;
-        let known = self.resumed.find(|entry| entry.export == export && entry.epoch == epoch);
+        let known = self.resumes.find(|entry| entry.export == export && entry.epoch == epoch);
         let known = known.map(|(id, _)| id);
         let limit = STREAMS.min(self.peer.streams);
-        // What it will name yet has a place there already.
-        let confirmed =
-            self.outgoing.iter().count() + self.resumed.iter().count() + self.peer.known;
-        if known.is_none() && confirmed >= limit {
+        // Streams that the peer has not named yet already use a place there.
+        let taken = self.outgoing.iter().count() + self.resumes.iter().count() + self.peer.known;
+        if known.is_none() && taken >= limit {
             return Err(SendError::Streams { limit });
         }
         self.queue_due(now);
@@ -83,32 +82,34 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let stream = Stream::new(0, subscription, epoch, keeps, 0, publisher);
         self.send_control(now, number, first, &stream)?;
         self.last_number = number;
-        // A stream that goes on has what room its reader has left, and is told how much that is.
+        // A resumed stream has no credit until a window frame says how much is left.
         let granted = if known.is_some() { 0 } else { u64::from(window) };
-        known.into_iter().for_each(|id| self.resumed.remove(id));
-        // Its place is free again when its reader has said what is confirmed, which it says at once.
+        known.into_iter().for_each(|id| self.resumes.remove(id));
+        // The peer confirms a resumed stream at once. Until then it must not count as confirmed, or
+        // an end would remove the entry too early.
         let confirmed = if known.is_some() { first.saturating_sub(1) } else { first };
         let (next, sent, ended, open) = (first, 0, false, None);
         let stream =
             Outgoing { number, export, type_id, next, confirmed, granted, sent, ended, open };
-        self.outgoing.put(stream).ok_or(SendError::Streams { limit })
+        self.outgoing.insert(stream).ok_or(SendError::Streams { limit })
     }
 
-    /// Says of a stream that goes on that its messages from `sequence` on are not confirmed yet, though some of them have
-    /// arrived on an earlier connection. Without this call all before its first message count as confirmed.
+    /// For a resumed stream: its messages from `sequence` on are not confirmed yet, even if some of
+    /// them arrived on an earlier connection. Without this call, all messages before its first one
+    /// count as confirmed.
     ///
     /// # Errors
-    /// [`SendError::Gone`] if there is no such stream.
+    /// [`SendError::Gone`] if the stream does not exist.
     pub fn unconfirmed_from(&mut self, stream: OutgoingId, sequence: u64) -> Result<(), SendError> {
         let stream = self.outgoing.get(stream)?;
         stream.confirmed = stream.confirmed.min(sequence);
         Ok(())
     }
 
-    /// Says that a stream that the peer wants to go on with is no more.
+    /// Answers an [`Event::Resume`](super::Event::Resume): the stream no longer exists.
     ///
     /// # Errors
-    /// [`SendError::Gone`] if the peer does not want to go on with it, or does not want the topic any more,
+    /// [`SendError::Gone`] if the peer did not ask to resume it, or is no longer subscribed,
     /// [`SendError::Room`] as [`send`](Link::send).
     pub fn refuse_resume(
         &mut self,
@@ -116,19 +117,15 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         export: ExportId,
         epoch: u64,
     ) -> Result<(), SendError> {
-        let known = self.resumed.find(|entry| entry.export == export && entry.epoch == epoch);
+        let known = self.resumes.find(|entry| entry.export == export && entry.epoch == epoch);
         let (id, _) = known.ok_or(SendError::Gone)?;
-        let entry = self.exports.get(export)?;
-        if !is_open(entry.state) {
-            return Err(SendError::Gone);
-        }
-        let subscription = entry.number;
+        let subscription = self.open_export(export)?.number;
         self.send_control(now, 0, 0, &Gone::new(0, subscription, epoch))?;
-        self.resumed.remove(id);
+        self.resumes.remove(id);
         Ok(())
     }
 
-    /// How many messages of a stream the peer has room for.
+    /// The credit of a stream: how many messages it may send now.
     #[must_use]
     #[inline]
     pub fn credit(&mut self, stream: OutgoingId) -> u64 {
@@ -138,18 +135,20 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// The sequence of a stream's next message.
     ///
     /// # Errors
-    /// [`SendError::Gone`] if there is no such stream.
+    /// [`SendError::Gone`] if the stream does not exist.
     pub fn sequence(&mut self, stream: OutgoingId) -> Result<u64, SendError> {
         self.outgoing.get(stream).map(|stream| stream.next)
     }
 
-    /// Sends the next message of a stream. Of the envelope, what is not optional is given by the stream.
+    /// Sends the next message of a stream. The stream sets type, stream and sequence of the
+    /// envelope.
     ///
     /// # Errors
-    /// With nothing changed: [`SendError::Credit`] until [`Event::Window`](super::Event::Window), [`SendError::Room`] until bytes have been
-    /// transmitted, [`SendError::Open`] until a message that was begun [in parts](Link::send_fragment) is sent,
-    /// [`SendError::TooLong`], [`SendError::Gone`] and [`SendError::Down`] for good.
-    // Inlined, an envelope that the caller has just made is never written to memory, only to be copied from there.
+    /// The call has no effect then. [`SendError::Credit`] until
+    /// [`Event::Window`](super::Event::Window), [`SendError::Room`] until bytes are transmitted,
+    /// [`SendError::Open`] until a message that was sent [in part](Link::send_fragment) is
+    /// complete. [`SendError::TooLong`], [`SendError::Gone`] and [`SendError::Down`] are final.
+    // Inlined, so that a new envelope stays in registers.
     #[inline(always)]
     pub fn send(
         &mut self,
@@ -175,7 +174,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if fixed > payload.len() {
             return Err(SendError::Fixed { fixed, payload: payload.len() });
         }
-        // The header counts what the peer's limit counts: all but the padding.
+        // As the peer's limit: without the padding.
         let length = head_len(&envelope, None) + payload.len();
         if length > longest {
             return Err(SendError::TooLong { length, limit: longest as u32 });
@@ -185,13 +184,13 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             self.out.flush();
             return Err(SendError::Room { needed: needed + CONTROL_RESERVE, capacity });
         }
-        // It fits, so it is written.
+        // It fits.
         self.out.append(now, needed, |place| _ = write_frame(place, &envelope, fixed_len, payload));
         entry.sent_one();
         Ok(())
     }
 
-    /// The longest frame of a message that goes whole, without its padding.
+    /// The longest frame of a message that is sent whole, without its padding.
     #[inline]
     pub(super) fn longest(&self, envelope: &Envelope) -> usize {
         let buffer = (self.out.capacity() - CONTROL_RESERVE) & !7;
@@ -199,8 +198,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         buffer.min(self.peer.max_frame as usize).min(fragment)
     }
 
-    /// Says that the next `missed` messages of a stream are not sent, and why. The first of them may be one of which some
-    /// [parts](Link::send_fragment) were sent.
+    /// Sends a gap: the next `missed` messages of a stream are not sent. The first of them may be
+    /// one that was sent [in part](Link::send_fragment).
     ///
     /// # Errors
     /// [`SendError::Room`] and [`SendError::Gone`] as [`send`](Link::send).
@@ -226,8 +225,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// Says that the stream has ended, behind what was sent of it. It takes no more; [`Event::Window`] says when all has
-    /// arrived, unless it has already ([`unconfirmed`](Link::unconfirmed)).
+    /// Ends a stream, after all that was sent of it. [`Event::Window`] says when all its messages
+    /// are confirmed, unless they are already ([`unconfirmed`](Link::unconfirmed)).
     ///
     /// # Errors
     /// [`SendError::Room`], [`SendError::Open`] and [`SendError::Gone`] as [`send`](Link::send).
@@ -250,20 +249,21 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// How many messages of a stream have not been confirmed, gaps counted; 0 of one that is not there.
+    /// How many messages of a stream are not confirmed, gaps included; 0 if it does not exist.
     #[must_use]
     pub fn unconfirmed(&mut self, stream: OutgoingId) -> u64 {
         self.outgoing.get(stream).map_or(0, |stream| stream.next - stream.confirmed)
     }
 
-    /// The peer wants the topic no more, or does not get it.
-    pub(super) fn forget_export(&mut self, export: ExportId) {
+    /// Removes the streams of an export.
+    pub(super) fn forget_streams(&mut self, export: ExportId) {
         self.outgoing.retain(|stream| stream.export != export);
-        self.resumed.retain(|stream| stream.export != export);
+        self.resumes.retain(|stream| stream.export != export);
     }
-}
 
-/// Whether the peer still waits for what this side says of its topic.
-pub(super) fn is_open(state: ExportState) -> bool {
-    matches!(state, ExportState::Open | ExportState::AcceptDue | ExportState::Accepted)
+    /// An export that is not rejected and not unsubscribed.
+    fn open_export(&mut self, export: ExportId) -> Result<&mut ExportEntry, SendError> {
+        let entry = self.exports.get(export)?;
+        if entry.is_open() { Ok(entry) } else { Err(SendError::Gone) }
+    }
 }
