@@ -1,7 +1,7 @@
 //! Topics over a link, as the laws see them: a server among the publishers, a client among the
 //! readers, and connections that can be cut.
 //!
-//! This file names no transport of bytes. The subject gives it by [`StreamPair`].
+//! This file names no kind of stream. The subject gives it by [`StreamPair`].
 
 use std::fmt;
 use std::io;
@@ -32,19 +32,19 @@ pub trait StreamPair: 'static {
     /// Makes two ends that are connected with each other.
     ///
     /// # Errors
-    /// Of the system.
+    /// Errors of the system.
     fn connect() -> io::Result<(Self::Socket, Self::Socket)>;
 
     /// Makes a function that cuts the connection of this end.
     ///
     /// # Errors
-    /// Of the system.
+    /// Errors of the system.
     fn cut(socket: &Self::Socket) -> io::Result<Box<dyn FnOnce() + Send>>;
 
     /// Gives an end to an executor.
     ///
     /// # Errors
-    /// Of the executor.
+    /// Errors of the executor.
     fn stream(executor: &dyn Executor, socket: Self::Socket) -> io::Result<Stream>;
 
     /// The address and the peer that a listener reports for such streams.

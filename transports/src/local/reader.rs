@@ -422,13 +422,13 @@ impl Reader {
         }
         // A gating reader copies nothing: its messages stay in the ring.
         let words: &mut [usize] = if policy.is_gating() { &mut [] } else { &mut self.words };
-        let look = edge.consumer.peek(words);
-        if !matches!(look, Peek::Gap { .. })
+        let peek = edge.consumer.peek(words);
+        if !matches!(peek, Peek::Gap { .. })
             && let Some((missed, reason)) = edge.missed()
         {
             return Found::Gap(self.gap(index, missed, reason));
         }
-        match look {
+        match peek {
             Peek::Message { sequence: place, .. } => {
                 let redelivered = edge.is_redelivered() || failures > 0;
                 let sequence = edge.sequence(place);
