@@ -162,12 +162,6 @@ impl<M: Message> Publisher<M> {
         self.writer.sent()
     }
 
-    /// The topic.
-    #[must_use]
-    pub fn topic(&self) -> &Arc<Topic> {
-        &self.writer.topic
-    }
-
     #[inline(always)]
     fn push_fast(&mut self, message: &M) -> bool {
         self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())

@@ -125,12 +125,6 @@ impl<M: Message> Subscription<M> {
         self.reader.membership.state.policy
     }
 
-    /// The topic.
-    #[must_use]
-    pub fn topic(&self) -> &Arc<Topic> {
-        &self.reader.membership.topic
-    }
-
     /// A handle that can end this subscription from another task.
     #[must_use]
     pub fn finisher(&self) -> Finisher {
@@ -168,7 +162,7 @@ impl<M: Message> fmt::Debug for Subscription<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = &self.reader.membership.state;
         f.debug_struct("Subscription")
-            .field("topic", &self.topic().name())
+            .field("topic", &self.reader.membership.topic.name())
             .field("name", &state.name)
             .field("policy", &state.policy)
             .finish_non_exhaustive()

@@ -140,18 +140,6 @@ impl Topic {
         self.shape.layout.capacity()
     }
 
-    /// The limit on gating subscriptions.
-    #[must_use]
-    pub fn most_readers(&self) -> usize {
-        self.shape.readers
-    }
-
-    /// The size of one publisher's ring in bytes.
-    #[must_use]
-    pub fn ring_bytes(&self) -> usize {
-        self.shape.layout.bytes().unwrap_or(usize::MAX)
-    }
-
     /// Keeps the topic's subscriptions open until the guard is dropped.
     #[must_use]
     pub fn keep_open(self: &Arc<Topic>) -> KeepOpen {
@@ -198,7 +186,8 @@ impl Topic {
             }
         } else {
             members.unread.retain(|publisher| publisher.strong_count() > 0);
-            let most = UNREAD.max(UNREAD_BYTES / self.ring_bytes());
+            let ring_bytes = self.shape.layout.bytes().unwrap_or(usize::MAX);
+            let most = UNREAD.max(UNREAD_BYTES / ring_bytes);
             if members.unread.len() >= most {
                 return Err(TopicError::Unread { topic: self.name.clone(), most });
             }
