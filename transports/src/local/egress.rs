@@ -12,8 +12,8 @@ use zerocopy::IntoBytes;
 
 use super::delivery::Undelivered;
 use super::error::TopicError;
+use super::membership::Membership;
 use super::policy::Policy;
-use super::reader::Membership;
 use super::state::{Edge, PublisherState, Ring, SubscriberState};
 use super::topic::Topic;
 use crate::counters::{EdgeValue, Line};

@@ -25,7 +25,7 @@
 //! | `policy`, `schema`, `delivery`, `error` | values that users see |
 //! | `numbering` | the sequences of a remote publisher's messages |
 //! | `state` | what publishers and subscriptions share: two states and the edge between them |
-//! | `topic` | joining and leaving |
+//! | `topic`, then `membership` | joining and leaving |
 //! | `task_budget` | deferred wakes, and when a task yields |
 //! | `writer`, then `publisher`, `remote_publisher` | the untyped writing end, and its two fronts |
 //! | `reader`, then `subscription` | the untyped reading end, and its typed front |
@@ -34,6 +34,7 @@
 mod delivery;
 mod egress;
 mod error;
+mod membership;
 mod numbering;
 mod policy;
 mod publisher;

@@ -19,11 +19,9 @@ use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
 use zerocopy::IntoBytes;
 
 use super::delivery::{Gap, GapReason, Undelivered};
-use super::error::TopicError;
-use super::policy::Policy;
-use super::state::{Edge, LastCall, SubscriberState};
+use super::membership::Membership;
+use super::state::{Edge, LastCall};
 use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
-use super::topic::Topic;
 use crate::counters::EdgeValue;
 use crate::sync::Ordering;
 
@@ -52,51 +50,6 @@ pub(super) struct Header {
     pub(super) sequence: u64,
     /// It was, or may have been, delivered before.
     pub(super) redelivered: bool,
-}
-
-/// A reader's membership in a topic, and the edges that it has not added to its list yet.
-pub(super) struct Membership {
-    pub(super) topic: Arc<Topic>,
-    pub(super) state: Arc<SubscriberState>,
-    /// The version of the incoming edges at the last [`new_edges`](Membership::new_edges).
-    version: usize,
-}
-
-impl Membership {
-    pub(super) fn join(
-        topic: &Arc<Topic>,
-        name: &str,
-        policy: Policy,
-        is_egress: bool,
-    ) -> Result<Membership, TopicError> {
-        let state = topic.add_subscriber(name, policy, is_egress)?;
-        Ok(Membership { topic: topic.clone(), state, version: 0 })
-    }
-
-    /// Whether [`new_edges`](Membership::new_edges) must be called.
-    #[inline]
-    pub(super) fn has_new_edges(&self) -> bool {
-        self.version != self.state.incoming.version()
-    }
-
-    /// Whether it ever had an edge.
-    pub(super) fn had_edges(&self) -> bool {
-        self.version > 0
-    }
-
-    #[cold]
-    pub(super) fn new_edges(&mut self) -> Vec<Edge> {
-        let mut incoming = self.state.incoming.lock();
-        self.version = self.state.incoming.version();
-        std::mem::take(&mut *incoming)
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        // A publisher may hold the state a little longer; the task may be freed before.
-        self.state.bell.forget();
-    }
 }
 
 /// Reads the messages of all publishers of a topic in turn.

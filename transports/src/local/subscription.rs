@@ -12,8 +12,9 @@ use mycelium_core::wait::WaitStrategy;
 
 use super::delivery::{Attempt, Delivery, Received, TryRecv, Undelivered};
 use super::error::TopicError;
+use super::membership::Membership;
 use super::policy::Policy;
-use super::reader::{Found, Header, Membership, Reader};
+use super::reader::{Found, Header, Reader};
 use super::schema::Schema;
 use super::state::{LastCall, SubscriberState};
 use super::task_budget::{DeferredWakes, TaskBudget};
