@@ -79,7 +79,7 @@ fn a_bundle_that_is_ended_early_does_not_say_that_it_is_done() {
     let room = tempfile::tempdir().unwrap();
     // It would take a minute.
     let mut bundled = Bundled::start(room.path(), "5s", &["--speed", "1440"]);
-    bundled.until("linked with `detector`");
+    bundled.until("connected to node `detector`");
     signal("-TERM", &bundled.child.id().to_string());
     let (succeeded, text) = bundled.end();
     assert!(succeeded, "{text}");

@@ -198,7 +198,7 @@ impl Control {
         self.until(|| self.phase() > LinkPhase::Run || self.past(peer).is_some()).await;
     }
 
-    /// Ready once the phase is not `phase`, or more than `count` peers have ended for good.
+    /// Ready once the phase is not `phase`, or more than `count` peers have ended.
     pub(super) async fn until_beyond(&self, phase: LinkPhase, count: usize) {
         self.until(|| self.phase() != phase || self.pasts().len() > count).await;
     }

@@ -54,7 +54,7 @@ impl IncomingStream {
 
     /// Whether the peer has ended the stream, and all of it was reported to the link as done.
     pub(super) fn is_over(&self) -> bool {
-        // As it was reported: readers may have taken more since.
+        // As of the last report: readers may have taken more since.
         self.ended && self.done == self.publisher.next()
     }
 
