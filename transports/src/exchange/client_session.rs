@@ -229,7 +229,8 @@ impl Traffic<TOPICS, STREAMS> for ClientSession {
                 }
             }
             Event::Stream { stream, interest, publisher, epoch, first, resumed } => {
-                if !self.begin(stream, interest, publisher, epoch, first, resumed) {
+                let begun = self.begin(stream, interest, publisher, epoch, first, resumed);
+                if !begun {
                     link.close(now, CloseReason::Busy);
                 }
             }
