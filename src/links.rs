@@ -1,10 +1,10 @@
-//! The links of a running node: it listens for the nodes that read from it, and connects to the nodes
-//! that it reads from.
+//! The links of a running node: it listens for the nodes that read from it, and connects to the
+//! nodes that it reads from.
 //!
-//! [`PeerTopics`] says which nodes these are. [`listen`] keeps the node's endpoint reachable,
-//! [`log`] writes what happens to links. What goes over a link is in `mycelium_transports::exchange`;
-//! which transport carries it, only `mycelium_transports::endpoint` knows. This module knows the
-//! topology and the launcher's members, and no service.
+//! [`PeerTopics`] says which nodes these are. [`listen`] keeps the node's endpoint reachable, and
+//! [`log`] writes a line for each event of a link. `mycelium_transports::exchange` carries topics
+//! over a link, and only `mycelium_transports::endpoint` knows the transports. This module knows
+//! the topology and the launcher's members, and no service.
 
 mod listen;
 mod log;
@@ -27,7 +27,7 @@ use crate::plan::PeerTopics;
 use crate::topology::Topology;
 use log::Log;
 
-/// What links need of their node.
+/// The parts of a node that its links use.
 pub(crate) struct LinkSetup<'a> {
     /// The node's name.
     pub(crate) node: &'a str,
@@ -46,7 +46,7 @@ pub(crate) struct LinkSetup<'a> {
 pub(crate) struct Links {
     control: Arc<Control>,
     server: Option<Arc<TopicServer>>,
-    /// While it lives, `control` hears which nodes have ended for good.
+    /// Reports nodes that will not run again to `control`, until it is dropped.
     watch: Option<Watch>,
 }
 
@@ -76,8 +76,8 @@ impl Links {
         Ok(links)
     }
 
-    /// Applies what the launcher says of other members: the name of a member belongs to its process,
-    /// and links do not wait for a member that will not run again.
+    /// Applies what the launcher says of other members: the name of a member belongs to its
+    /// process, and links do not wait for a member that will not run again.
     fn watch_members(&self) -> Watch {
         let (control, mut bound) = (Arc::downgrade(&self.control), BTreeSet::new());
         MEMBERS.watch(move |member, standing| {
@@ -175,8 +175,8 @@ impl Links {
         setup.spawn(reading?)
     }
 
-    /// Ready once this node has met all nodes that it reads from, and all that read from it; false if
-    /// it never will.
+    /// Ready once this node has met all nodes that it reads from, and all that read from it; false
+    /// if it never will.
     pub(crate) async fn ready(&self) -> bool {
         self.control.ready().await
     }

@@ -1,5 +1,5 @@
-//! What topics between two sides that are joined by real sockets promise, to readers and publishers of all kinds, whatever
-//! becomes of the connection, and whoever else connects.
+//! Topics between two sides over real sockets: what readers and publishers of all policies are
+//! promised, when connections are lost, processes die, and hostile peers connect.
 #![cfg(target_os = "linux")]
 
 #[path = "exchange/accounts.rs"]

@@ -1,4 +1,4 @@
-//! Links over real sockets: everything comes once and in order, whatever happens to the connection.
+//! Links over real sockets: all messages arrive once and in order, although connections are lost.
 #![cfg(unix)]
 
 use std::future::{Future, poll_fn};
@@ -92,9 +92,9 @@ impl Traffic<4, 4> for Writer {
 struct Reader {
     next: u64,
     missed: u64,
-    /// A message was taken of these, and there is room for another one.
+    /// Streams of which a message was taken: each has one free slot more.
     taken: Vec<IncomingId>,
-    /// Loses the connection after so many.
+    /// Loses the connection after this many messages.
     until: Option<u64>,
 }
 
@@ -154,7 +154,7 @@ async fn a_link_resumes_after_each_lost_connection() {
         let mut left = Driver::new(&mut writing, left, shared.clone());
         let mut right = Driver::new(&mut reading, right, shared.clone());
         reader.until = Some(reader.next + 777);
-        // Whoever ends first takes the connection with it, in the middle of whatever the other one writes.
+        // The side that ends first closes the connection, while the other one writes.
         tokio::select! {
             _ = left.run(&mut writer) => {}
             _ = right.run(&mut reader) => {}
@@ -177,7 +177,7 @@ async fn a_peer_that_sends_garbage_is_told_and_disconnected() {
     assert!(matches!(ended, DriveError::Link(LinkError::Frame(_))), "{ended}");
     let mut said = Vec::new();
     right.read_to_end(&mut said).await.unwrap();
-    // Who it is, and why it says no more.
+    // Its hello, and the reason of its end.
     let frames: Vec<_> = Frames::new(&said, Limits::default()).map(Result::unwrap).collect();
     let kinds = frames.iter().map(|frame| frame.payload()[..2].to_vec());
     assert_eq!(kinds.collect::<Vec<_>>(), [[1, 0], [2, 0]]);
@@ -197,7 +197,7 @@ async fn the_reason_of_an_end_is_reported_although_the_peer_is_gone() {
     assert!(matches!(ended, DriveError::Link(LinkError::Frame(_))), "{ended}");
 }
 
-/// A peer that goes between a read and a write, and says something first.
+/// A peer that sends something and ends between a read and a write.
 struct Vanishing(Option<UnixStream>);
 
 impl Traffic<4, 4> for Vanishing {
@@ -264,7 +264,7 @@ fn control(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The process is stopped for longer than its peer may be silent; the peer has said something meanwhile.
+/// The process is stopped for longer than the silence limit; its peer has sent something meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_resumed_process_reads_before_it_checks_timeouts() {
     let executor = Tokio::current().unwrap();
@@ -280,19 +280,19 @@ async fn a_resumed_process_reads_before_it_checks_timeouts() {
         hello.extend([1, 0, b'p']);
         hello.resize(96, 0);
         peer.write_all(&control(&hello)).await.unwrap();
-        // Its hello, and what it says behind that.
-        let mut heard = vec![0; 120];
-        peer.read_exact(&mut heard).await.unwrap();
+        // Its hello, and the frames after it.
+        let mut received = vec![0; 120];
+        peer.read_exact(&mut received).await.unwrap();
         let ping = [13, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0];
         peer.write_all(&control(&ping)).await.unwrap();
         tokio::time::advance(Duration::from_secs(60)).await;
         let pong = control(&[14, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]);
-        let mut heard: Vec<u8> = Vec::new();
-        while !heard.windows(pong.len()).any(|frame| frame == pong) {
+        let mut received: Vec<u8> = Vec::new();
+        while !received.windows(pong.len()).any(|frame| frame == pong) {
             let mut more = [0; 256];
             let count = peer.read(&mut more).await.unwrap();
-            assert!(count > 0, "it has left, and has said {heard:?}");
-            heard.extend(&more[..count]);
+            assert!(count > 0, "the peer has left after {received:?}");
+            received.extend(&more[..count]);
         }
     };
     let mut nobody = Reader::default();

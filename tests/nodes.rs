@@ -1,4 +1,4 @@
-//! Two nodes of one topology, joined by a link: here in one process, with all that is between two.
+//! Two nodes of one topology, joined by a link, in one process.
 #![cfg(target_os = "linux")]
 
 #[path = "nodes/letters.rs"]
@@ -16,7 +16,7 @@ use mycelium_transports::endpoint::BindError;
 
 use crate::numbers::{Counter, Number, Taker, within};
 
-/// Emits, and takes no notice of anything afterwards.
+/// Publishes one message, and then ignores the shutdown.
 struct Deaf;
 
 #[service(emits(Number))]
@@ -27,7 +27,7 @@ impl Deaf {
     }
 }
 
-/// Works at each number for half a second.
+/// Handles each number for half a second.
 struct Slow;
 
 #[service(reads(Number))]
@@ -53,7 +53,7 @@ retry = "1ms"
 max_retry = "20ms"
 "#;
 
-/// The two nodes, with a directory of their own.
+/// The two nodes, and their directory.
 struct Pair {
     directory: PathBuf,
     taken: Sender<u64>,
@@ -128,7 +128,7 @@ async fn services_on_threads_of_their_own_are_joined_by_links() {
     assert!(received.try_iter().eq(0..10_000));
 }
 
-/// As long as anything is confirmed, a publisher's node waits, whatever its patience.
+/// A publisher's node waits while messages are confirmed, beyond its shutdown deadline.
 #[tokio::test]
 async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
     let (pair, _received) = Pair::new("slow");
@@ -207,7 +207,7 @@ async fn a_node_that_is_shut_down_may_come_back() {
         far.shutdown();
         within(far.join()).await.unwrap();
     }
-    // Its publishers may come once more, so it does not end by itself.
+    // Its publishers may restart, so it does not end by itself.
     near.shutdown();
     within(near.join()).await.unwrap();
 }
@@ -239,7 +239,7 @@ async fn undelivered_messages_are_named() {
     assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 5)]);
 }
 
-/// Waits for its message to be confirmed, whatever is asked of it.
+/// Waits for its message to be confirmed, and ignores the shutdown.
 struct Patient;
 
 #[service(emits(Number))]
@@ -286,7 +286,7 @@ async fn an_absent_observer_leaves_nothing_undelivered() {
     }
 }
 
-/// Takes this many messages, and ends with the last one in hand.
+/// Takes this many messages, and ends with the last one in flight.
 struct Few(u64);
 
 #[service(reads(Number))]
@@ -365,7 +365,7 @@ async fn waiting_for_ready_ends_when_the_node_never_will_be() {
     assert!(tokio::time::timeout(limit, running.ready()).await.is_ok(), "it hangs");
 }
 
-/// Zero pauses would be a loop that never rests.
+/// Pauses of zero would be a busy loop.
 #[test]
 fn a_retry_of_no_time_is_refused() {
     assert!(Topology::parse("pair.toml", TOPOLOGY).is_ok());

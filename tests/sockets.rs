@@ -1,4 +1,4 @@
-//! The sockets of nodes: who reaches them, and what happens when one vanishes.
+//! The sockets of nodes: which users reach them, and how a node restores one that has vanished.
 #![cfg(target_os = "linux")]
 
 mod numbers;
@@ -13,7 +13,7 @@ use mycelium_tokio::Tokio;
 
 use crate::numbers::{Counter, Taker, within};
 
-/// A directory of its own for each test.
+/// A directory for one test.
 struct TestDir(PathBuf);
 
 impl TestDir {
@@ -26,7 +26,7 @@ impl TestDir {
         self.0.join("far.sock")
     }
 
-    /// A node of two; `keys` are those of the one that listens.
+    /// One of two nodes; `keys` are keys of the one that listens.
     fn node(&self, name: &str, keys: &str, taken: Sender<u64>) -> Node {
         let text = format!(
             "[node.far]\nservices = [\"Counter\"]\nshutdown = \"100ms\"\n{keys}\n[node.near]\nservices = [\"Taker\"]\n\
@@ -64,7 +64,7 @@ async fn users_open_directory_and_socket_and_mode_says_how_far() {
         let far = dir.start(keys).unwrap();
         assert_eq!((mode(&dir.0), mode(&dir.socket())), (directory, socket), "{keys}");
         far.shutdown();
-        // The reader has never come.
+        // The reader has never connected.
         assert!(matches!(within(far.join()).await, Err(StartError::Undelivered { .. })));
     }
 }

@@ -43,8 +43,8 @@ impl Listening {
         }
     }
 
-    /// Ready once the address had vanished and was made again: its listener. A problem that prevents
-    /// this is reported once.
+    /// Ready when the address had vanished and was restored: its listener. A problem that
+    /// prevents this is reported once.
     async fn restored(&mut self, executor: &dyn Executor) -> Listener {
         let endpoint = &self.endpoint;
         let (mut is_new, mut reported) = (false, String::new());
@@ -66,8 +66,8 @@ impl Listening {
     }
 }
 
-/// Makes the address again if it has vanished. Returns the listener of the new address, or `None` if
-/// the address had not vanished. `is_new`: the address is new, and has no listener yet.
+/// Makes the address again if it has vanished. Returns the listener of the new address, or `None`
+/// if the address had not vanished. `is_new`: the address is new, and has no listener yet.
 fn restore(
     bound: &mut BoundEndpoint,
     is_new: &mut bool,

@@ -1,7 +1,9 @@
-//! Log lines about links, limited for each cause and peer: the first occurrence at once, then a count a minute.
+//! Log lines about links, limited for each cause and peer: the first occurrence at once, then a
+//! count per minute.
 //!
-//! A peer that connects again and again must not fill the log, and an absent one must not be forgotten. [`Limiter`]
-//! decides which lines there are and knows no clock; [`Log`] asks it, writes the lines, and wakes it when counts are due.
+//! A peer that connects again and again must not fill the log, and an absent peer must stay
+//! visible. [`Limiter`] decides which lines are written, without a clock; [`Log`] writes them, and
+//! calls it when counts are due.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,9 +20,9 @@ use mycelium_transports::stream::DriveError;
 
 /// Occurrences after the first are counted for this long.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Causes and peers that are counted apart; all others are counted as one.
+/// The most causes and peers with their own counts; all others share one.
 const KEYS: usize = 256;
-/// An absent peer is worth a warning once the pauses between two tries are this long.
+/// An absent peer is a warning when the pause between two attempts is at least this long.
 const ABSENT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub(super) struct Log {
     node: String,
     executor: Arc<dyn Executor>,
     limiter: Mutex<Limiter>,
-    /// Something is counted.
+    /// Notified when an occurrence is counted.
     counts: Event,
 }
 
@@ -123,7 +125,8 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
                 CloseReason::Busy => "no room",
                 _ => "not welcome",
             };
-            // A process can call itself anything, and there may be many of them.
+            // A process may send any name, and many processes may connect, so these are counted by
+            // user.
             match from {
                 Some(Peer::Unix(credentials)) => {
                     of(Level::Warn, cause, &format!("user {}", credentials.user))
@@ -135,7 +138,7 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
         Notice::PeerEnded { peer } => of(Level::Info, "past", peer),
         Notice::DeadLettered { undelivered } => of(
             Level::Warn,
-            "given up",
+            "dead letter",
             &format!("{} {} {}", undelivered.reader, undelivered.publisher, undelivered.sequence),
         ),
         Notice::AddressLost { endpoint, .. } => {
@@ -158,7 +161,7 @@ struct Limiter {
 #[derive(Debug)]
 struct Entry {
     level: Level,
-    /// What the first occurrence said.
+    /// The text of the first occurrence.
     words: String,
     /// Occurrences before this are counted.
     until: Duration,
@@ -194,13 +197,13 @@ impl Limiter {
         self.entries.insert(key, Entry { level, words, until, count: 0 });
     }
 
-    /// When the next count is to be written, if something is counted.
+    /// When the next count is due.
     fn due(&self) -> Option<Duration> {
         let counted = self.entries.values().filter(|entry| entry.count > 0);
         counted.map(|entry| entry.until).min()
     }
 
-    /// Writes the counts that are due, and forgets causes that have not occurred for a minute.
+    /// Writes the counts that are due, and removes causes that have not occurred for a minute.
     fn tick(&mut self, now: Duration, write: &mut dyn FnMut(Level, &str)) {
         self.entries.retain(|_, entry| {
             let is_due = entry.until <= now;

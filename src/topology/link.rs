@@ -1,4 +1,4 @@
-//! Sections that say how links between nodes batch and wait.
+//! The `[link]` sections: how links between nodes batch and wait.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error};
 
 use super::values::{Bytes, Span};
 
-/// How a link is. What is not said is as the default section says, and then as the default is.
+/// The settings of a link. Missing keys have the values of `[link.default]`, or else the defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkSection {
@@ -28,7 +28,7 @@ pub(super) struct LinkSection {
     confirm: Option<Pause>,
 }
 
-/// What carries a link.
+/// The transport of a link.
 #[derive(Clone, Copy, Debug)]
 struct Transport;
 
@@ -36,14 +36,12 @@ impl<'de> Deserialize<'de> for Transport {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Transport, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
             "unix" => Ok(Transport),
-            other => {
-                Err(D::Error::custom(format!("there is no transport `{other}`; expected: unix")))
-            }
+            other => Err(D::Error::custom(format!("invalid transport `{other}`: expected unix"))),
         }
     }
 }
 
-/// What a link is good at: how it batches, and how long its buffer is.
+/// A preset for batching and the buffer of a link.
 #[derive(Clone, Copy, Debug)]
 struct Preset(LinkConfig);
 
@@ -54,13 +52,13 @@ impl<'de> Deserialize<'de> for Preset {
             "balanced" => Ok(Preset(LinkConfig::default())),
             "high-throughput" => Ok(Preset(LinkConfig::high_throughput())),
             other => Err(D::Error::custom(format!(
-                "there is no preset `{other}`; expected one of: low-latency, balanced, high-throughput"
+                "invalid preset `{other}`: expected one of: low-latency, balanced, high-throughput"
             ))),
         }
     }
 }
 
-/// A duration that is not none at all.
+/// A duration greater than zero.
 #[derive(Clone, Copy, Debug)]
 struct Pause(Duration);
 
@@ -68,7 +66,9 @@ impl<'de> Deserialize<'de> for Pause {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pause, D::Error> {
         let Span(pause) = Span::deserialize(deserializer)?;
         if pause.is_zero() {
-            return Err(D::Error::custom("expected a pause of at least a nanosecond"));
+            return Err(D::Error::custom(
+                "invalid pause `0`: expected a duration greater than zero",
+            ));
         }
         Ok(Pause(pause))
     }

@@ -1,5 +1,5 @@
-//! Where nodes listen, and which users may connect: the keys `socket`, `users`, `group` and `mode` of
-//! a node.
+//! Where nodes listen, and which users may connect: the keys `socket`, `users`, `group` and `mode`
+//! of a node.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Counters account for all that was sent, at every moment; and what topics keep of what they promised to links.
+//! Counters account for every message at every moment, and topics keep the credit that links have.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +8,11 @@ use mycelium_transports::local::{Delivery, EgressItem, Policy, Schema, Topic, To
 
 use crate::harness::{Number, Side, TestDir, take, until, within};
 
-/// What can have become of a message, by the names of the counters.
+/// The possible outcomes of a message, by the names of the counters.
 pub(crate) const FATES: [&str; 6] =
     ["taken", "overwritten", "skipped", "dead_lettered", "left", "unknown"];
 
-/// How many messages something has become of.
+/// How many messages have an outcome.
 pub(crate) fn fates(side: &Side) -> u64 {
     FATES.iter().map(|fate| side.sum(Kind::Edge, fate)).sum()
 }
@@ -36,7 +36,7 @@ async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
     }
     drop(publisher);
     until("all of it has arrived", || reader.depth() == 8).await;
-    assert_eq!(server.progress(), 0, "what lies in a ring is not confirmed");
+    assert_eq!(server.progress(), 0, "a message in a ring is not confirmed");
     there.control.drain();
     there.control.stop();
     within("all links have ended", there.control.ended()).await;
@@ -69,7 +69,7 @@ fn an_observing_egress_counts_every_message() {
     let mut publisher = topic.publisher::<Number>("publisher", 7).unwrap();
     (0..4).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let source = &mut tap.streams()[0];
-    // They go out, and before the other side confirms them they are overwritten.
+    // They are sent, and are overwritten before the other side confirms them.
     for _ in 0..4 {
         assert!(matches!(source.next_item(), EgressItem::Message(_)));
         source.advance();
@@ -104,7 +104,8 @@ fn two_publishers_of_a_topic_have_two_epochs() {
     topic.publisher::<Number>("second", 7).unwrap();
 }
 
-/// The room of a relay is a promise to the peer: whoever joins meanwhile does not take it back.
+/// The free slots of a remote publisher are credit of the peer: a subscription that joins later
+/// must not reduce it.
 #[test]
 fn a_remote_publisher_keeps_its_credit_while_readers_change() {
     const ROUNDS: u32 = if cfg!(debug_assertions) { 300_000 } else { 100_000_000 };
@@ -121,7 +122,7 @@ fn a_remote_publisher_keeps_its_credit_while_readers_change() {
         }
         let (mut result, mut credit) = (Ok(()), 0);
         for _ in 0..ROUNDS {
-            // As whoever carries messages here does: what was promised once is not taken back.
+            // As a link does: credit is never reduced.
             credit = credit.max(relay.room());
             if credit > 0 {
                 credit -= 1;

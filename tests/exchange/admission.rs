@@ -1,4 +1,4 @@
-//! Who gets a connection when many want one: a reader that the topology knows, whoever else comes.
+//! Admission under load: an announced reader always gets a connection.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -20,10 +20,10 @@ use crate::harness::{
     within,
 };
 
-/// What a child of this test does, and where.
+/// The part of this test that a child process runs, and its directory.
 const PART: &str = "MYCELIUM_ADMISSION_PART";
 const PLACE: &str = "MYCELIUM_ADMISSION_PLACE";
-/// Strangers of a crowd. Each costs the server much more without optimisation.
+/// The clients of a crowd. Each is much more expensive for a server without optimisation.
 const CROWD: usize = if cfg!(debug_assertions) { 200 } else { 1000 };
 
 const GATING: u8 = 0;
@@ -54,19 +54,19 @@ fn part() {
     let Ok(part) = std::env::var(PART) else { return };
     let path = std::env::var(PLACE).unwrap();
     std::thread::spawn(|| {
-        // The parent lets go of the other end when it dies.
+        // The parent closes the other end when it dies.
         _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);
     });
     match &*part {
         "serve" => serve_with_few_descriptors(Path::new(&path), None),
-        // Its limits are beyond what the system gives it.
+        // Its limits exceed those of the system.
         "cram" => serve_with_few_descriptors(Path::new(&path), Some(CROWD)),
         drips => crowd(Path::new(&path), drips == "drip"),
     }
 }
 
-/// Renews connections without a pause: each says nothing, or all of its hello but the end.
+/// Renews connections without a pause: each sends nothing, or its hello without the end.
 fn crowd(path: &Path, drips: bool) {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
@@ -83,7 +83,7 @@ fn crowd(path: &Path, drips: bool) {
             open.push_back((stream, said + 1));
             continue;
         }
-        // It stays until the server closes it, and is renewed then.
+        // It stays until the server closes it; then it is renewed.
         let mut bytes = [0; 4096];
         let is_open = loop {
             match stream.read(&mut bytes) {
@@ -114,14 +114,14 @@ fn serve_with_few_descriptors(path: &Path, limits: Option<usize>) {
     });
 }
 
-/// Somebody who has said a name.
+/// A connection that has sent a name.
 async fn named(path: &Path, node: &str) -> Stream {
     let mut stream = connect(path).await;
     say(&mut stream, &hello(node, 1, 1)).await;
     stream
 }
 
-/// How long it takes `here` to get in, and out again.
+/// How long it takes `here` to connect and to leave again.
 async fn gets_in(path: &Path, boot: u64) -> Duration {
     let began = Instant::now();
     let here = Side::new("here", boot, 8);
@@ -133,7 +133,7 @@ async fn gets_in(path: &Path, boot: u64) -> Duration {
     took
 }
 
-/// A peer with a full backlog is there: whoever tries again soon may be the next.
+/// A peer with a full backlog is running: an early retry may succeed.
 #[tokio::test]
 async fn a_full_backlog_is_tried_again_after_the_first_pause() {
     let dir = TestDir::new("admission-backlog");
@@ -154,7 +154,8 @@ async fn a_full_backlog_is_tried_again_after_the_first_pause() {
     end(&[&here], [reading]).await;
 }
 
-/// A stranger that asks to be waited for, grants room for one message, and never says that it has arrived.
+/// An unannounced reader that subscribes in the gating mode, grants credit for one message, and
+/// never confirms it.
 #[tokio::test]
 async fn an_unannounced_reader_does_not_block_a_publisher() {
     for mode in [GATING, REJECTING] {
@@ -173,7 +174,7 @@ async fn an_unannounced_reader_does_not_block_a_publisher() {
             let emitting = publisher.emit(Number { value });
             tokio::time::timeout(Duration::from_secs(10), emitting)
                 .await
-                .expect("the good reader goes on")
+                .expect("the good reader continues")
                 .unwrap();
             take(&mut reader, value..value + 1).await;
         }
@@ -187,7 +188,7 @@ async fn an_unannounced_reader_does_not_block_a_publisher() {
 async fn pending_connections_make_room_for_new_ones() {
     let dir = TestDir::new("admission-silent");
     let mut there = Side::new("there", 1, 8);
-    // They stay until they are told to go.
+    // They stay until they are evicted.
     there.config.handshake = PATIENCE;
     let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
     let mut silent = VecDeque::new();
@@ -195,7 +196,7 @@ async fn pending_connections_make_room_for_new_ones() {
         silent.push_back(connect(&dir.socket()).await);
     }
     gets_in(&dir.socket(), 1).await;
-    // The oldest went, and no other.
+    // Only the oldest was evicted.
     hear(&mut silent.pop_front().unwrap()).await;
     assert_eq!(there.link("there", "evicted"), 1);
     gets_in(&dir.socket(), 2).await;
@@ -216,7 +217,7 @@ async fn named_connections_leave_room_for_announced_readers() {
         there.notices.until("up", &node).await;
     }
     for boot in 0..3 {
-        // One too many is told so.
+        // One connection more is rejected.
         hear(&mut named(&dir.socket(), "one-more").await).await;
         gets_in(&dir.socket(), boot).await;
     }
@@ -254,7 +255,7 @@ async fn a_reader_gets_in_while_a_crowd_renews_its_connections() {
             times.push(gets_in(&dir.socket(), boot).await);
         }
         times.sort();
-        // Beside other tests, which have the same cores, it takes longer than alone.
+        // Other tests run on the same cores, so it takes longer than alone.
         let limit = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 1 });
         assert!(times[2] < limit, "{part}: {times:?}");
         drop(crowd);

@@ -1,4 +1,4 @@
-//! What is published on one side arrives on the other, in order and once; what does not is said.
+//! Messages of one side arrive at the other, once and in order; missing ones are gaps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ async fn messages_and_the_end_of_a_topic_arrive() {
     let dir = TestDir::new("exchange-plain");
     let (there, here) = Side::pair(1024, 256);
     let mut reader = here.reader();
-    // The reader comes first.
+    // The reader starts first.
     let reading = here.read("there", &dir.socket(), Policy::Block);
     tokio::task::yield_now().await;
     let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
@@ -48,7 +48,7 @@ async fn a_full_reader_blocks_its_publisher_and_no_other() {
     let reading = here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let mut publisher = there.publisher();
-    // What fits into its ring, and not one more, though all of it arrives.
+    // As many as its ring holds and not one more, although all are sent.
     (0..8).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     until("all arrives", || reader.depth() == 8).await;
     publisher.try_emit(Number { value: 8 }).unwrap_err();
@@ -58,7 +58,7 @@ async fn a_full_reader_blocks_its_publisher_and_no_other() {
     take(&mut reader, 8..9).await;
     here.control.drain();
     within("the reader has left", reading).await.unwrap();
-    // Who said goodbye holds nobody.
+    // A reader that has closed its link blocks no publisher.
     for value in 9..100 {
         within("room", publisher.emit(Number { value })).await.unwrap();
     }
@@ -76,7 +76,7 @@ async fn an_observer_gets_an_exact_gap_after_its_absence() {
     let serving = there.serve(server, &dir.socket());
     let reading = here.read("there", &dir.socket(), Policy::DropOldest);
     let gap = within("a gap", reader.recv()).await;
-    let Some(Delivery::Gap(gap)) = gap else { panic!("a gap comes first: {gap:?}") };
+    let Some(Delivery::Gap(gap)) = gap else { panic!("expected a gap: {gap:?}") };
     let Gap { count: 12, exact: true, reason: GapReason::Overwritten, .. } = gap else {
         panic!("{gap:?}")
     };
@@ -95,7 +95,7 @@ async fn an_announced_latest_reader_gets_gaps_from_before_its_arrival() {
     there.serve(server, &dir.socket());
     here.read("there", &dir.socket(), Policy::Latest);
     let gap = within("a gap", reader.recv()).await;
-    let Some(Delivery::Gap(gap)) = gap else { panic!("a gap comes first: {gap:?}") };
+    let Some(Delivery::Gap(gap)) = gap else { panic!("expected a gap: {gap:?}") };
     assert_eq!((gap.count, gap.exact, gap.reason), (12, true, GapReason::Overwritten));
     take(&mut reader, 12..20).await;
 }
@@ -154,7 +154,7 @@ struct Other {
     more: u32,
 }
 
-/// Both sides are told of it in the same way.
+/// Both sides get the same notice.
 #[tokio::test]
 async fn a_rejected_topic_counts_as_found_on_both_sides() {
     let dir = TestDir::new("exchange-digest");
@@ -166,7 +166,8 @@ async fn a_rejected_topic_counts_as_found_on_both_sides() {
     within("so does the server", there.control.ready()).await;
 }
 
-/// Every publisher's messages come once, in order and as its own, while publishers come and go.
+/// The messages of each publisher arrive once, in order and as its own, while publishers start and
+/// end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn streams_stay_apart_when_publishers_start_and_end() {
     const WRITERS: u64 = 8;
@@ -178,10 +179,11 @@ async fn streams_stay_apart_when_publishers_start_and_end() {
     there.serve(there.server_for("here", Policy::Block), &dir.socket());
     here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
-    // These have half of the link's streams, and the topic does not end in between.
+    // These have half of the link's streams, so the topic does not end meanwhile.
     let stays = |n| there.numbers.publisher::<Number>("stays", 1 << 40 | n).unwrap();
     let _stay: Vec<_> = (0..STREAMS as u64 / 2).map(stays).collect();
-    // So many others that each stream is another's as soon as it can be, and no more than may wait for their reader.
+    // Enough others that each stream is used again at once, and not more than may wait for their
+    // reader.
     let most = Arc::new(Semaphore::new(STREAMS));
     for writer in 0..WRITERS {
         let (topic, most) = (there.numbers.clone(), most.clone());
@@ -230,7 +232,7 @@ async fn publishers_beyond_the_stream_limit_take_turns() {
     here.read("there", &dir.socket(), Policy::Block);
     for count in 0..many {
         if count + 1 == many {
-            there.notices.until("crowded", "waits until another ends").await;
+            there.notices.until("stream limit", "waits until another one ends").await;
             publishers.remove(0);
         }
         let what = format!("message {count} of {many}");

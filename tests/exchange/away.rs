@@ -1,11 +1,11 @@
-//! A reader that shuts down and may come back, and whose last confirmations did not get through.
+//! A reader that shuts down, may restart, and whose last confirmations were lost.
 
 use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::{Delivery, GapReason, Policy};
 
 use crate::harness::{Number, Side, TestDir, Wire, end, take, until, within};
 
-/// It confirms what it took when the connection is lost, and says goodbye on the next one before its stream goes on there.
+/// The connection is lost while it confirms, and it closes the next one before its stream resumes.
 async fn leaves_unheard(name: &str, redelivery: Redelivery) -> Option<Delivery<Number>> {
     let dir = TestDir::new(name);
     let (there, here) = Side::pair(64, 64);
@@ -16,7 +16,7 @@ async fn leaves_unheard(name: &str, redelivery: Redelivery) -> Option<Delivery<N
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
     let wire = Wire::new();
-    // Who it is, and what it wants; not what it is done with.
+    // Its hello and its subscriptions; not its confirmations.
     wire.limit_up(Some(2));
     let reading = here.read_over(&wire, &dir.socket(), Policy::Block);
     take(&mut reader, 0..3).await;
@@ -54,7 +54,8 @@ async fn possibly_delivered_messages_are_not_repeated_at_most_once() {
     assert_eq!((gap.count, gap.exact, gap.reason), (3, true, GapReason::Disconnected));
 }
 
-/// What comes between the end of the last subscription and that of the link is nobody's: nobody is done with it.
+/// No reader gets messages that arrive between the end of the last subscription and the end of the
+/// link: they stay unconfirmed.
 #[tokio::test]
 async fn messages_after_the_last_unsubscribe_go_to_the_next_process() {
     let dir = TestDir::new("away-after");

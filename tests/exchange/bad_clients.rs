@@ -1,4 +1,4 @@
-//! A server among a thousand clients that mean no good: those who behave lose nothing.
+//! A server with a thousand bad clients: the good ones lose nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::harness::{
 };
 
 const STRANGERS: usize = 1000;
-/// So many at once.
+/// The clients at once.
 const CROWD: usize = 100;
 const KINDS: usize = 10;
 const READERS: usize = 4;
 const COUNT: u64 = 30_000;
 
-/// Does something that no peer should, and stays for as long as it is let; one that may stay forever is returned. `me`
-/// is a number of its own.
+/// Violates the protocol in one of several ways, and stays until the server closes the connection.
+/// A connection that the server never closes is returned. `me` is the number of the client.
 async fn misbehave(me: usize, path: &Path) -> Option<Stream> {
     let mut stream = connect(path).await;
     let mut random = fastrand::Rng::with_seed(me as u64);
@@ -35,7 +35,7 @@ async fn misbehave(me: usize, path: &Path) -> Option<Stream> {
             hear(&mut stream).await;
         }
         1 => say(&mut stream, &greeting[..random.usize(1..greeting.len())]).await,
-        // Byte after byte, and never done.
+        // Its hello byte by byte, never to the end.
         2 => {
             for byte in &greeting[..greeting.len() - 1] {
                 if stream.write_all(&[*byte]).await.is_err() {
@@ -45,13 +45,13 @@ async fn misbehave(me: usize, path: &Path) -> Option<Stream> {
             }
             hear(&mut stream).await;
         }
-        // Wants much and reads nothing.
+        // Subscribes, and reads nothing.
         3 => {
             let wish = subscribe::<Tick>(1, 1 << 20);
             say(&mut stream, &[greeting, wish].concat()).await;
             return Some(stream);
         }
-        // More is to come, it says: gigabytes before hello, then after it.
+        // Claims a frame of gigabytes, before hello or after it.
         4 => {
             let mut giant = frame(0, 0, 0, &[0; 96]);
             giant[4..8].copy_from_slice(&0xffff_fff8_u32.to_le_bytes());
@@ -68,16 +68,17 @@ async fn misbehave(me: usize, path: &Path) -> Option<Stream> {
             say(&mut stream, &[greeting.clone(), greeting].concat()).await;
             hear(&mut stream).await;
         }
-        // Says nothing at all.
+        // Sends nothing.
         7 => {
             hear(&mut stream).await;
         }
-        // Takes the name of somebody who is there.
+        // Takes the name of a connected client.
         8 => {
             say(&mut stream, &hello("good-0", me as u64, 1)).await;
             hear(&mut stream).await;
         }
-        // Wants what it may not have, and publishes what nobody asked it for.
+        // Subscribes to a topic that it may not read, and sends messages without a subscription of
+        // the peer.
         _ => {
             let wish = subscribe::<Number>(0, 8);
             let message = frame(1, 3, 0, &7_u64.to_le_bytes());
@@ -88,12 +89,12 @@ async fn misbehave(me: usize, path: &Path) -> Option<Stream> {
     None
 }
 
-/// How many connections have ended that were none of the good ones'.
+/// How many connections of bad clients have ended.
 fn ended(notices: &Notices) -> usize {
     notices.count("down", "") - notices.count("down", "`good-")
 }
 
-/// A side that soon loses patience with who does not say who it is.
+/// A side with a short handshake deadline.
 fn impatient(name: &str, boot: u64, capacity: usize) -> Side {
     let mut side = Side::new(name, boot, capacity);
     side.config.handshake = Duration::from_millis(500);
@@ -133,7 +134,7 @@ async fn good_clients_lose_nothing_beside_a_thousand_bad_ones() {
 
     let before = ended(&there.notices);
 
-    // There is something to be read for who does not, and for the good ones from the first bad one to the last.
+    // Messages are published all the time, for clients that do not read and for the good ones.
     let mut ticks = there.ticks.publisher::<Tick>("ticker", 7).unwrap();
     let ticking = tokio::spawn(async move {
         loop {
@@ -163,7 +164,7 @@ async fn good_clients_lose_nothing_beside_a_thousand_bad_ones() {
     while value < COUNT || !bad.is_finished() {
         timeout(PATIENCE, numbers.emit(Number { value }))
             .await
-            .expect("the good ones go on")
+            .expect("the good clients continue")
             .unwrap();
         value += 1;
     }
@@ -175,11 +176,11 @@ async fn good_clients_lose_nothing_beside_a_thousand_bad_ones() {
         assert_eq!(timeout(PATIENCE, reader).await.expect("a good one ends").unwrap(), value);
     }
     drop(staying);
-    // Every one of them is accounted for: its connection ended, and why was said.
+    // Each of them is accounted for: its connection ended, and a notice has the reason.
     until("all have ended", || ended(&there.notices) == before + STRANGERS).await;
-    assert_eq!(there.notices.count("turned away", "limit of connections"), 0, "there was room");
+    assert_eq!(there.notices.count("rejected", "limit of connections"), 0, "there was room");
     assert_eq!(there.link("there", "evicted"), 0, "there was room");
     let kinds = STRANGERS / KINDS;
-    assert_eq!(there.notices.count("turned away", "another process with this name"), kinds);
+    assert_eq!(there.notices.count("rejected", "another process with this name"), kinds);
     end(&[&there], [serving]).await;
 }

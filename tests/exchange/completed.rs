@@ -1,4 +1,5 @@
-//! Peers that will not come again: nobody waits for them, and what they sent before is read to its end.
+//! Peers that will not run again: no link waits for them, and what they have sent is read to the
+//! end.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ async fn a_publisher_that_has_completed_is_not_waited_for() {
     for told_before in [true, false] {
         let dir = TestDir::new(&format!("completed-absent-{told_before}"));
         let mut here = Side::new("here", 2, 64);
-        // No second try comes in time.
+        // The pause before a second attempt is longer than the test.
         here.config.retry = Backoff { first: PATIENCE * 60, longest: PATIENCE * 60 };
         let mut reader = here.reader();
         if told_before {
@@ -86,7 +87,7 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
             let reader = here.reader();
             let reading = here.read("there", &dir.socket(), Policy::Block);
             within("both have met", there.control.ready()).await;
-            // As many as it has room for.
+            // As many as its ring holds.
             for value in 0..4 {
                 within("there is room", publisher.emit(Number { value })).await.unwrap();
             }
@@ -94,7 +95,7 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
             if told_before {
                 there.control.completed("here");
             }
-            // It says no goodbye.
+            // It does not close its link.
             reading.abort();
             there.notices.until("down", "here").await;
         }

@@ -1,4 +1,5 @@
-//! Processes of a reader that die: what their next one gets, what it is told, and what publishers account for.
+//! Processes of a reader that die: the messages, gaps and marks that the next process gets, and the
+//! counters of publishers.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ impl Life {
         Life { side, reader, link }
     }
 
-    /// Takes one number: its value, and whether it comes again. It is in hand then.
+    /// Takes one number: its value, and whether it is redelivered. It is in flight then.
     async fn next(&mut self) -> (u64, bool) {
         match within("a number", self.reader.recv()).await {
             Some(Delivery::Msg(number)) => (number.value, number.redelivered()),
@@ -41,7 +42,7 @@ impl Life {
         }
     }
 
-    /// It dies: nobody says goodbye, and nothing is confirmed any more.
+    /// Dies: the link is not closed, and nothing more is confirmed.
     async fn die(self, there: &Side) {
         let before = there.notices.count("down", "`here`");
         self.link.abort();
@@ -57,7 +58,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A publisher that has sent `count` numbers, which are all accepted.
+    /// A publisher that has sent `count` numbers.
     fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
         let dir = TestDir::new(name);
         let there = Side::new("there", 1, 64);
@@ -82,7 +83,7 @@ async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked(
     for value in 0..6 {
         assert_eq!(first.next().await, (value, false));
     }
-    // The sixth is in hand, the others lie in its ring.
+    // The sixth is in flight, the others are in its ring.
     until("all arrive", || first.reader.depth() == 15).await;
     scene.confirmed(5).await;
     first.die(&scene.there).await;
@@ -118,7 +119,7 @@ async fn a_redelivered_message_in_fragments_is_marked() {
         let here = side("here", boot);
         let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
         let link = here.read("there", &dir.socket(), Policy::Block);
-        // The first is in hand, and nothing is confirmed.
+        // The first is in flight, and nothing is confirmed.
         match within("a message", reader.recv()).await {
             Some(Delivery::Msg(big)) => {
                 assert_eq!((&big.values, big.redelivered()), (&[0; 60], again));
@@ -161,10 +162,10 @@ async fn only_the_message_that_kills_its_readers_is_dead_lettered() {
     for boot in 3..6 {
         while life.next().await.0 != 7 {}
         life.die(&scene.there).await;
-        assert_eq!(scene.there.notices.count("given up", ""), 0, "life {boot} has not begun");
+        assert_eq!(scene.there.notices.count("dead letter", ""), 0, "life {boot} has not begun");
         life = Life::begin(boot, &scene.dir);
     }
-    scene.there.notices.until("given up", "message 7 ").await;
+    scene.there.notices.until("dead letter", "message 7 ").await;
     let gap = life.gap().await;
     assert_eq!((gap.count, gap.exact, gap.reason), (1, true, GapReason::DeadLettered));
     for value in 8..20 {
@@ -175,7 +176,7 @@ async fn only_the_message_that_kills_its_readers_is_dead_lettered() {
     assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 1);
 }
 
-/// `confirmed` is pending while the reader has the last message in hand.
+/// `confirmed` is pending while the last message is in flight.
 #[tokio::test]
 async fn a_publisher_waits_until_its_messages_are_confirmed() {
     let scene = Scene::new("deaths-confirmed", Redelivery::default(), 3);
@@ -184,7 +185,7 @@ async fn a_publisher_waits_until_its_messages_are_confirmed() {
     for value in 0..3 {
         assert_eq!(life.next().await, (value, false));
     }
-    // The last one is in hand.
+    // The last one is in flight.
     let waits = tokio::time::timeout(std::time::Duration::from_millis(50), publisher.confirmed());
     waits.await.unwrap_err();
     life.reader.done();
@@ -192,7 +193,7 @@ async fn a_publisher_waits_until_its_messages_are_confirmed() {
     assert_eq!(publisher.depth(), 0);
 }
 
-/// At an end in order nobody says of messages that lie in a ring that somebody has taken them.
+/// At an end in order, messages that are in a ring are not confirmed.
 #[tokio::test]
 async fn messages_left_at_a_shutdown_go_to_the_next_process() {
     for asked in [true, false] {
@@ -223,7 +224,7 @@ async fn messages_left_at_a_shutdown_go_to_the_next_process() {
     }
 }
 
-/// A gap is told before it is confirmed: a process that dies before takes none of it along.
+/// A gap is delivered before it is confirmed: it is not lost with a process that dies before.
 #[tokio::test]
 async fn an_undelivered_gap_goes_to_the_next_process() {
     let scene = Scene::new("deaths-gap", Redelivery::AtMostOnce, 20);
@@ -241,7 +242,7 @@ async fn an_undelivered_gap_goes_to_the_next_process() {
     scene.confirmed(20).await;
 }
 
-/// Its services had done their work when it was asked to end: they do not come back.
+/// Its services had completed when the shutdown was requested: they do not restart.
 #[tokio::test]
 async fn a_shutdown_after_completion_ends_for_good() {
     let Scene { dir, there, publisher, .. } =
@@ -258,7 +259,7 @@ async fn a_shutdown_after_completion_ends_for_good() {
     within("all has ended", there.control.ended()).await;
 }
 
-/// Its services were given up at the deadline: one of them had a message in hand.
+/// Its services were abandoned at the deadline, one of them with a message in flight.
 #[tokio::test]
 async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
     let scene = Scene::new("deaths-abandoned", Redelivery::default(), 5);
@@ -275,7 +276,7 @@ async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
     }
 }
 
-/// What an observer had not been given when it died is told to the next one.
+/// The next observer gets a gap for messages that the previous one had not received.
 #[tokio::test]
 async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
     let dir = TestDir::new("deaths-observer");
@@ -306,7 +307,7 @@ async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
     assert_eq!(there.sum(Kind::Edge, "unknown"), 15);
 }
 
-/// Processes that die before anybody there has asked for a message have had none in hand.
+/// Processes that die before any reader signals demand had none in flight.
 #[tokio::test]
 async fn deaths_without_demand_dead_letter_no_message() {
     let scene = Scene::new("deaths-start", Redelivery::default(), 20);

@@ -51,7 +51,7 @@ async fn both_sides_report_a_mismatch_and_the_reader_names_the_field() {
     );
     here.notices.until("layout differs", &words).await;
     let words = format!(
-        "`here` cannot read topic `numbers`, another layout: 16 bytes, digest {} here; digest {} there",
+        "node `here` cannot read topic `numbers`, layouts differ: 16 bytes, digest {} here; digest {} there",
         Wide::DIGEST,
         Number::DIGEST
     );
@@ -60,7 +60,8 @@ async fn both_sides_report_a_mismatch_and_the_reader_names_the_field() {
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// What a server answers that rejects the layout, says these features, and then, asked to describe it, these frames.
+/// The bytes of a server that has these features, rejects the layout, and answers a request for it
+/// with these frames.
 async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side {
     let dir = TestDir::new(test);
     let here = Side::new("here", 2, 8);
@@ -77,7 +78,7 @@ async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side
     let reject = [&[7, 0, 2, 0], &subscribed[4..8], &[9; 16]].concat();
     say(&mut stream, &frame(0, 0, 0, &reject)).await;
     for answer in answers {
-        // Whoever has heard enough asks no more.
+        // The client sends no request after the last answer.
         let asked = tokio::select! {
             asked = next_of(&mut stream, 17) => asked,
             () = here.notices.until("layout differs", "") => break,
@@ -121,7 +122,7 @@ async fn no_answer_of_a_peer_hides_a_mismatch() {
     let cases = [
         ("nothing", vec![piece(0, 0, 0, &[])]),
         ("too much", vec![piece(84, 0, u32::MAX, &[0x50; 84])]),
-        // Joined as they come these two would say that `value` has another type.
+        // Joined in this order, these two would give `value` another type.
         ("elsewhere", vec![piece(55, 1, 56, &u32_form()), piece(1, 55, 56, &[0])]),
         ("never whole", vec![piece(84, 0, 168, &[0x50; 84]), piece(0, 84, 168, &[])]),
         ("nonsense", vec![piece(4, 0, 4, &[0xff; 4])]),
@@ -157,7 +158,7 @@ async fn a_client_describes_no_layout() {
     end(&[&here], [reading]).await;
 }
 
-/// Asks how the messages of a topic are laid out, from this byte on.
+/// Requests the layout of a topic, from this byte on.
 fn ask(topic: &str, offset: u32) -> Vec<u8> {
     let mut payload = [&[17, 0, 0, 0], &offset.to_le_bytes()[..]].concat();
     payload.extend((topic.len() as u16).to_le_bytes());
@@ -188,7 +189,7 @@ async fn only_permitted_readers_get_a_layout() {
         drop(stream);
         until("it has gone", || there.notices.count("down", "") == index + 1).await;
     }
-    // A flood of questions: each is answered, or forgotten for a later one; nothing piles up.
+    // A flood of requests: each is answered or replaced by a later one; none is queued.
     let mut stream = connect(&dir.socket()).await;
     say(&mut stream, &hello("here", 4, 1)).await;
     let flood = ask("numbers", 1).repeat(1000);
@@ -210,7 +211,7 @@ async fn a_duplicate_subscription_is_rejected() {
     let there = Side::new("there", 1, 8);
     let serving = there.serve(there.server(None), &dir.socket());
     let mut stream = connect(&dir.socket()).await;
-    // In a mode that holds nobody, which anybody may ask for.
+    // In the observing mode, which every peer may use.
     let first = subscribe::<Number>(1, 8);
     let mut second = first.clone();
     second[24 + 4] += 1;

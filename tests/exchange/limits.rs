@@ -1,4 +1,4 @@
-//! Limits hold, whoever wants too much, and nobody else suffers from it.
+//! Limits hold, and a peer that exceeds them harms no other.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -44,12 +44,11 @@ async fn pending_handshakes_are_limited() {
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 2;
     there.serve(there.server(None), &dir.socket());
-    // All of them are there before the server looks.
-    let strangers: Vec<UnixStream> =
-        (0..8).map(|_| unix::connect(&dir.socket()).unwrap()).collect();
+    // All of them connect before the server accepts.
+    let others: Vec<UnixStream> = (0..8).map(|_| unix::connect(&dir.socket()).unwrap()).collect();
     until("the oldest have gone", || there.notices.count("down", "") == 6).await;
     assert_eq!(there.link("there", "evicted"), 6);
-    drop(strangers);
+    drop(others);
 }
 
 #[tokio::test]
@@ -58,7 +57,7 @@ async fn connections_are_limited_and_rejections_are_reported() {
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 3;
     there.config.connections = 8;
-    // They stay until they are told to go.
+    // They stay until they are evicted.
     there.config.handshake = PATIENCE;
     let serving = there.serve(there.server(None), &dir.socket());
     let mut mute = Vec::new();
@@ -71,7 +70,7 @@ async fn connections_are_limited_and_rejections_are_reported() {
     let notices = &there.notices;
     until("they have gone", || notices.count("down", "") == 20).await;
     assert_eq!(there.link("there", "evicted"), 20);
-    // Who goes makes room, and who has said who it is does, too.
+    // A connection that ends frees a place, and so does one that sends its name.
     drop(mute);
     until("all have gone", || notices.count("down", "") == 23).await;
     let mut known = Vec::new();
@@ -87,7 +86,7 @@ async fn connections_are_limited_and_rejections_are_reported() {
         say(&mut refused, &hello("one-too-many", 1, 1)).await;
         hear(&mut refused).await;
     }
-    assert_eq!(notices.count("turned away", "the limit of connections is reached"), 20);
+    assert_eq!(notices.count("rejected", "the limit of connections is reached"), 20);
     until("they have gone", || notices.count("down", "") == 43).await;
     assert_eq!((notices.count("up", ""), there.link("there", "rejected_peers")), (8, 20));
     drop(known.pop());
@@ -108,7 +107,7 @@ async fn a_client_that_is_rejected_again_pauses_longer() {
     here.notices.until("up", "").await;
     let began = Instant::now();
     namesake.read("there", &dir.socket(), Policy::Block);
-    until("it was turned away", || namesake.notices.count("down", "") >= 8).await;
+    until("it was rejected", || namesake.notices.count("down", "") >= 8).await;
     // With pauses that double from 10 ms, less up to a half, these are at least 5, 10, 20 … 320 ms.
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(635), "8 tries in {took:?}");
@@ -119,15 +118,15 @@ async fn remote_readers_leave_room_for_local_publishers() {
     let dir = TestDir::new("limits-readers");
     let there = Side::new("there", 1, 8);
     there.serve(there.server(None), &dir.socket());
-    let mut strangers = Vec::new();
+    let mut others = Vec::new();
     for name in ["one", "two", "three"] {
         let side = Side::new(name, 2, 8);
         let client =
             side.client("there", &dir.socket(), vec![side.interest(Policy::Block); TOPICS]);
         tokio::spawn(client.run().unwrap());
-        strangers.push(side);
+        others.push(side);
     }
-    for side in &strangers {
+    for side in &others {
         side.notices.until("up", "").await;
         within("they have met", side.control.ready()).await;
     }
@@ -135,7 +134,7 @@ async fn remote_readers_leave_room_for_local_publishers() {
     assert!(publisher.is_ok(), "{publisher:?}");
 }
 
-/// A peer whose publishers come and go, and a reader who does not look.
+/// A peer whose publishers start and end, and a reader that does not read.
 #[tokio::test]
 async fn ended_streams_that_are_not_read_are_bounded() {
     let dir = TestDir::new("limits-ended");
@@ -158,8 +157,8 @@ async fn ended_streams_that_are_not_read_are_bounded() {
         }
     };
     within("a reader that does not look holds no publisher of one message", all).await;
-    // The others wait where they are.
-    until("it is full", || there.notices.count("crowded", "") > 0).await;
+    // The others wait at the peer.
+    until("it is full", || there.notices.count("stream limit", "") > 0).await;
     until("some arrive", || reader.depth() > 1).await;
     let rings = here.counters.read().iter().filter(|line| line.kind == Kind::Publisher).count();
     assert!((2..=STREAMS).contains(&rings), "{rings} rings");
@@ -172,21 +171,22 @@ async fn ended_streams_that_are_not_read_are_bounded() {
     until("all is confirmed", || server.progress() == 1000).await;
 }
 
-/// What a peer calls itself stands in counters, where own names are checked for the same reason.
+/// The name of a peer is part of counter labels. Names of this program are checked for the same
+/// reason.
 #[tokio::test]
 async fn a_peer_name_cannot_forge_counter_labels() {
     let dir = TestDir::new("limits-label");
     let (there, here) = (Side::new("there", 1, 8), Side::new("x role=reader\nlink=y", 2, 8));
     there.serve(there.server(None), &dir.socket());
     here.read("there", &dir.socket(), Policy::Block);
-    let met = || there.notices.count("up", "") + there.notices.count("turned away", "") > 0;
+    let met = || there.notices.count("up", "") + there.notices.count("rejected", "") > 0;
     until("they have met", met).await;
     for line in there.counters.read().iter().filter(|line| line.kind == Kind::Link) {
         assert!(["publisher", "server"].contains(&line.label("role")), "{line:?}");
     }
 }
 
-/// Bytes of any kind, in any number of connections, disturb nobody who reads.
+/// Random bytes on any number of connections affect no reader.
 #[tokio::test]
 async fn garbage_disturbs_no_reader() {
     let dir = TestDir::new("limits-garbage");
@@ -195,13 +195,13 @@ async fn garbage_disturbs_no_reader() {
     there.serve(there.server_for("here", Policy::Block), &dir.socket());
     here.read("there", &dir.socket(), Policy::Block);
     within("they have met", there.control.ready()).await;
-    // What a proper reader says, to be spoiled.
-    let stranger = Side::new("stranger", 3, 8);
+    // The bytes of a good reader, to be changed.
+    let other = Side::new("other", 3, 8);
     let wire = Wire::new();
-    stranger.read_over(&wire, &dir.socket(), Policy::Block);
-    within("the stranger is served", stranger.control.ready()).await;
-    stranger.control.drain();
-    within("it has gone", stranger.control.ended()).await;
+    other.read_over(&wire, &dir.socket(), Policy::Block);
+    within("the other reader is served", other.control.ready()).await;
+    other.control.drain();
+    within("it has gone", other.control.ended()).await;
     let proper = wire.said();
     assert!(proper.len() > 200, "{}", proper.len());
     let mut publisher = there.publisher();

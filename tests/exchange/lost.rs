@@ -1,5 +1,5 @@
-//! What holds when connections are lost, at whatever moment: nothing is doubled, and what is missing is said, as are
-//! ends.
+//! Connections that are lost at any moment: no message is doubled, missing messages are gaps, and
+//! ends arrive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_
     drop(publisher);
     let mut reader = here.reader();
     let wire = Wire::new();
-    // Who it is, and what it wants; not that anything has arrived.
+    // Its hello and its subscriptions; not its confirmations.
     wire.limit_up(Some(2));
     there.serve(server, &dir.socket());
     here.read_over(&wire, &dir.socket(), Policy::Block);
@@ -64,7 +64,7 @@ async fn the_end_of_a_topic_is_sent_again_after_a_lost_connection() {
     let publisher = there.publisher();
     within("both have met", there.control.ready()).await;
     wire.limit_down(Some(0));
-    // Its stream begins and ends, and so does the topic.
+    // Its stream begins and ends, and the topic ends.
     drop(publisher);
     wire.until_held("the end is on its way").await;
     wire.cut().await;
@@ -73,7 +73,7 @@ async fn the_end_of_a_topic_is_sent_again_after_a_lost_connection() {
     }
 }
 
-/// Cuts a connection again and again, and before that lets `limit` hold up what is said then.
+/// Cuts a connection again and again. Before each cut, `limit` delays the bytes in one direction.
 fn cut_often(wire: Wire, limit: impl Fn(&Wire, usize) + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(async move {
         for round in 0..40 {
@@ -85,8 +85,8 @@ fn cut_often(wire: Wire, limit: impl Fn(&Wire, usize) + Send + 'static) -> JoinH
     })
 }
 
-/// Publishes at least so many messages, in little bursts, and goes on until the last cut. Ends then, and says how many
-/// there were.
+/// Publishes at least this many messages, in small bursts, until the last cut. Returns their
+/// number.
 fn publish_during<M: Message + Send>(
     cutting: JoinHandle<()>,
     mut publisher: Publisher<M>,
@@ -107,12 +107,13 @@ fn publish_during<M: Message + Send>(
     })
 }
 
-/// Who tries again soon, so that there is something to lose the next time.
+/// A side that reconnects at once, so that each cut loses something.
 fn eager(side: &mut Side) {
     side.config.retry.first = Duration::from_millis(2);
 }
 
-/// Whenever the connection is lost, all comes once and in order, and both sides account for it.
+/// Whenever the connection is lost, all messages arrive once and in order, and both sides account
+/// for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_connection_losses_lose_and_double_nothing() {
     let dir = TestDir::new("lost-cuts");
@@ -124,7 +125,7 @@ async fn repeated_connection_losses_lose_and_double_nothing() {
     there.serve(server.clone(), &dir.socket());
     here.read_over(&wire, &dir.socket(), Policy::Block);
     let publisher = there.publisher();
-    // Half of what is said is lost on its way.
+    // Half of the bytes are lost.
     let limit = |wire: &Wire, round| wire.limit_up((round % 3 != 0).then_some(round % 2));
     let cutting = cut_often(wire, limit);
     let writing = publish_during(cutting, publisher, (5_000, 20), |value| Number { value });
@@ -150,7 +151,7 @@ pub(crate) struct Big {
     pub(crate) values: [u64; 60],
 }
 
-/// Gaps are exact and messages whole, whenever the connection is lost and however far they are then.
+/// Gaps are exact and messages whole, whenever the connection is lost.
 async fn big_ones_with_cuts(name: &str, policy: Policy) {
     let dir = TestDir::new(name);
     let (mut there, mut here) = Side::pair(16, 16);

@@ -1,4 +1,4 @@
-//! Who may call itself what, and what it is told if it may not.
+//! Which names peers may have, and the answer to a peer that may not have its name.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::harness::{
 const UNWELCOME: u16 = 4;
 const NAME_TAKEN: u16 = 7;
 
-/// The reason of the close frame at the end of what a server said.
+/// The reason of the close frame that a server sent last.
 fn close_reason(heard: &[u8]) -> u16 {
     let mut rest = heard;
     let mut reason = 0;
@@ -28,14 +28,14 @@ fn close_reason(heard: &[u8]) -> u16 {
     reason
 }
 
-/// Says a name, and returns the connection.
+/// Sends a name, and returns the connection.
 async fn calls_itself(dir: &TestDir, node: &str) -> Stream {
     let mut stream = connect(&dir.socket()).await;
     say(&mut stream, &hello(node, 1, 1)).await;
     stream
 }
 
-/// Why somebody of a name is not let in.
+/// The reason for which a name is rejected.
 async fn refusal(dir: &TestDir, node: &str) -> u16 {
     close_reason(&hear(&mut calls_itself(dir, node).await).await)
 }
@@ -75,7 +75,7 @@ async fn a_name_of_a_user_is_rejected_for_others() {
         let mut server = there.server(None);
         server.bind_user("left", user);
         let serving = there.serve(server, &dir.socket());
-        // Others are not concerned.
+        // Other names are not bound.
         let _other = calls_itself(&dir, "right").await;
         there.notices.until("up", "right").await;
         if welcome {
@@ -105,24 +105,24 @@ async fn a_name_of_a_process_is_rejected_for_others() {
     let mut publisher = there.publisher();
     publisher.emit(Number { value: 0 }).await.unwrap();
     take(&mut reader, 0..1).await;
-    // What concerns others, or changes nothing, disturbs nobody.
+    // Bindings of other names, and the same binding again, change nothing.
     there.control.bind("other", 1);
     there.control.bind("here", own);
     publisher.emit(Number { value: 1 }).await.unwrap();
     take(&mut reader, 1..2).await;
     assert_eq!(there.notices.count("down", "`here`"), 0);
-    // The name goes to the next process: this one has to go.
+    // The name goes to the next process: this connection has to end.
     there.control.bind("here", own + 1);
     there.notices.until("down", "`here`").await;
     assert_eq!(refusal(&dir, "here").await, UNWELCOME);
-    // What was kept for the name is still there for the one that it belongs to.
+    // The messages for this name are still kept for the process to which it belongs.
     publisher.emit(Number { value: 2 }).await.unwrap();
     there.control.bind("here", own);
     take(&mut reader, 2..3).await;
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// What a peer calls itself, and what it asks for, reaches the log without its control characters.
+/// Names that a peer sends reach the log without their control characters.
 #[tokio::test]
 async fn names_are_escaped_where_they_are_shown() {
     let dir = TestDir::new("names-escaped");
@@ -138,7 +138,7 @@ async fn names_are_escaped_where_they_are_shown() {
     end(&[&there], [serving]).await;
 }
 
-/// A stranger that only watches is served, and holds nobody.
+/// An unannounced reader that observes is served, and blocks no publisher.
 #[tokio::test]
 async fn an_unannounced_reader_may_observe() {
     let dir = TestDir::new("names-watch");

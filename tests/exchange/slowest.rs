@@ -6,7 +6,7 @@ use mycelium_transports::local::{Delivery, Policy, Subscription};
 
 use crate::harness::{Number, Side, TestDir, end, take, until, within};
 
-/// Takes numbers that come a second time.
+/// Takes redelivered numbers.
 async fn take_again(reader: &mut Subscription<Number>, numbers: std::ops::Range<u64>) {
     for next in numbers {
         let delivery = within(&format!("number {next}"), reader.recv()).await;
@@ -30,7 +30,7 @@ async fn unfinished_messages_of_the_slowest_reader_are_redelivered_to_all() {
     take(&mut slow, 0..7).await;
     slow.done();
     until("what both are done with is confirmed", || server.progress() == 7).await;
-    // More than it takes to confirm what the fast one is done with.
+    // Longer than a confirmation of the fast reader takes.
     tokio::time::sleep(4 * here.config.confirm).await;
     assert_eq!(server.progress(), 7);
     // It dies.

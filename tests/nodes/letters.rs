@@ -1,4 +1,4 @@
-//! Nodes with services that read dead letters: they end when nothing can become one any more.
+//! Nodes with services that read dead letters: they end when no message can become one any more.
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use mycelium_tokio::Tokio;
 
 use crate::{Counter, Number, Pair, TOPOLOGY, Taker, within};
 
-/// Passes on where dead letters come from, and says when there are no more.
+/// Forwards the topics of dead letters, and reports their end.
 struct Undertaker(Sender<&'static str>);
 
 #[service(reads(DeadLetter))]
@@ -136,7 +136,7 @@ async fn messages_made_of_dead_letters_are_handled_to_the_end() {
     }
 }
 
-/// `far`, with a service more.
+/// `far`, with one more service.
 fn far(pair: &Pair, text: &str, stays: bool, told: Sender<&'static str>) -> Builder {
     let services = "services = [\"Counter\", \"Undertaker\"]";
     let text = text.replace("services = [\"Counter\"]", services);
@@ -195,7 +195,7 @@ async fn a_shutdown_ends_dead_letter_readers_after_the_others() {
     within(near.join()).await.unwrap();
 }
 
-/// A link that carries what a reader of dead letters emits cannot end before it.
+/// A link that carries messages of a reader of dead letters cannot end before that reader.
 #[tokio::test]
 async fn an_alert_sender_ends_after_the_other_services() {
     let (pair, received) = Pair::new("letters-alerts");
@@ -222,7 +222,7 @@ async fn an_alert_sender_ends_after_the_other_services() {
     assert!(received.try_iter().eq(0..20));
 }
 
-/// Counts on after each alert, until there are no more.
+/// Sends a number after each alert, until the end.
 struct Again;
 
 #[service(reads(Alert), emits(Number))]
@@ -255,7 +255,7 @@ async fn a_circle_through_dead_letters_ends_at_a_shutdown() {
     within(running.join()).await.unwrap();
 }
 
-/// Emits, and looks for what links have given up of that.
+/// Publishes, and reads the dead letters of links.
 struct Careful(Sender<&'static str>);
 
 #[service(reads(DeadLetter), emits(Number))]

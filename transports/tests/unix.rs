@@ -1,4 +1,5 @@
-//! Sockets at a path: a live process keeps its own, a dead one's is taken over, and nobody else comes in.
+//! Sockets at a path: a live process keeps its socket, the socket of a dead one is replaced, and
+//! only allowed users connect.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::error::Error;
@@ -14,7 +15,7 @@ use mycelium_executor::{Credentials, Peer};
 use mycelium_transports::endpoint::unix::{Access, AllowedPeers, BoundSocket, connect};
 use mycelium_transports::endpoint::{BindError, LONGEST_PATH, PathTooLong};
 
-/// A directory of its own for each test.
+/// A directory for one test.
 struct TestDir(PathBuf);
 
 impl TestDir {
@@ -35,7 +36,7 @@ impl Drop for TestDir {
     }
 }
 
-/// A user whose processes are none of these tests.
+/// A user without processes in these tests.
 const STRANGER: u32 = 65534;
 
 /// A group that files of this process can be given to.
@@ -78,7 +79,7 @@ fn a_listener_without_a_lock_is_live_too() {
     assert!(matches!(refused, BindError::InUse { .. }), "{refused}");
 }
 
-/// This test's program again, as a process that listens until it is killed.
+/// Another process of this test's program, which listens until it is killed.
 fn listener(dir: &TestDir) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "listens_until_it_is_killed", "--ignored", "--nocapture"])
@@ -206,7 +207,7 @@ fn a_directory_is_opened_as_asked_and_refused_if_it_is_more_open() {
             (Some(after), Ok(_)) => assert_eq!(mode(&dir.0), after),
             (None, Err(BindError::Directory { problem, .. })) => {
                 assert!(problem.contains("expected mode 0711"), "{problem}");
-                assert_eq!(mode(&dir.0), before, "it is left as it is");
+                assert_eq!(mode(&dir.0), before, "it is unchanged");
             }
             _ => panic!("{before:o}: {bound:?}"),
         }
@@ -232,7 +233,7 @@ fn a_directory_above_that_is_closed_is_named() {
     }
 }
 
-/// Connects as another user, in a process of its own, and says how that went.
+/// Connects as another user, in another process, and reports the result.
 fn connects_as(user: u32, group: u32, dir: &TestDir) -> String {
     // Another user may not reach the directory that tests are built in.
     let program = dir.0.with_extension("exe");
@@ -330,11 +331,11 @@ fn a_file_of_another_process_at_the_path_is_kept() {
     assert!(matches!(refused, BindError::Displaced { .. }), "{refused}");
     let _connected = connect(&dir.socket()).unwrap();
     other.accept().unwrap();
-    // It goes, and the place is free again.
+    // It ends, and the path is free again.
     fs::remove_file(dir.socket()).unwrap();
     assert!(bound.restore().unwrap());
 
-    // Another process has taken everything over, since the lock had vanished too.
+    // Another process has taken the path, because the lock had vanished too.
     fs::remove_dir_all(&dir.0).unwrap();
     let other = BoundSocket::at(dir.socket()).unwrap();
     fs::remove_file(dir.socket()).unwrap();

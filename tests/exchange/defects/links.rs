@@ -1,4 +1,4 @@
-//! What became of messages between two sides that come, go and are cancelled.
+//! Messages between two sides that start, end and cancel.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,7 +8,7 @@ use mycelium_transports::local::{Delivery, Policy, TryRecv};
 
 use crate::harness::{Number, Side, TestDir, end, take, within};
 
-/// What came from a client went back to it.
+/// Messages of a client were sent back to it.
 #[tokio::test]
 async fn l5_messages_of_a_peer_are_not_sent_back_to_it() {
     const COUNT: u64 = 100;
@@ -44,7 +44,7 @@ async fn l5_messages_of_a_peer_are_not_sent_back_to_it() {
         seen.sort_unstable();
         assert_eq!(seen, (0..2 * COUNT).collect::<Vec<_>>());
     }
-    // That they have arrived is known, and there was nothing else to be sent.
+    // Their arrival is confirmed, and nothing else was sent.
     for (side, other) in [(&sides[0], "right"), (&sides[1], "left")] {
         assert_eq!((side.link(other, "sent"), side.link(other, "received")), (COUNT, COUNT));
     }
@@ -54,7 +54,8 @@ async fn l5_messages_of_a_peer_are_not_sent_back_to_it() {
     end(&[&sides[0], &sides[1]], tasks).await;
 }
 
-/// What came before somebody had registered its type was dropped: the order of start decided.
+/// Messages that arrived before their type was registered were dropped: the order of start
+/// mattered.
 #[tokio::test]
 async fn l6_the_order_of_start_does_not_matter() {
     for reader_first in [false, true] {
@@ -72,7 +73,7 @@ async fn l6_the_order_of_start_does_not_matter() {
         }
         let server = there.server_for("here", Policy::Block);
         let mut publisher = there.publisher();
-        // All is sent before there is a socket.
+        // All messages are sent before the socket exists.
         for value in 0..50 {
             publisher.try_emit(Number { value }).unwrap();
         }
@@ -83,7 +84,7 @@ async fn l6_the_order_of_start_does_not_matter() {
     }
 }
 
-/// After a peer had gone its readers waited for ever, and nobody connected again.
+/// After a peer had ended, its readers waited for ever, and no side connected again.
 #[tokio::test]
 async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end() {
     let dir = TestDir::new("l8");
@@ -105,27 +106,28 @@ async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end() {
                     assert_eq!(number.value, next);
                     next += 1;
                 }
-                // Of the one before nobody knows whether there was more.
+                // Whether the publisher before had sent more is unknown.
                 Delivery::Gap(gap) => {
                     assert_eq!((gap.epoch, gap.count, gap.exact), (99 + boot, 0, false));
                 }
             }
         }
         if boot == 4 {
-            // This time nothing more will come, and it says so.
+            // This publisher ends in order.
             drop(publisher);
             there.control.drain();
             let end = within("the end is seen", reader.recv()).await;
             assert!(end.is_none());
         }
-        // Else it goes without a word about its publisher.
+        // Otherwise the link closes without the end of its publisher.
         end(&[&there], [serving]).await;
     }
     within("nothing is left to be read", reading).await.unwrap();
     assert_eq!(here.notices.count("up", ""), 5);
 }
 
-/// A send that was cancelled left half a frame. (Drivers: `a_driver_that_is_dropped_at_every_poll_loses_nothing`.)
+/// A send that was cancelled left half a frame. (Drivers:
+/// `a_driver_that_is_dropped_at_every_poll_loses_nothing`.)
 #[tokio::test]
 async fn l9_a_cancelled_emit_sends_nothing_and_breaks_nothing() {
     const COUNT: u64 = 5000;
@@ -162,7 +164,8 @@ async fn l9_a_cancelled_emit_sends_nothing_and_breaks_nothing() {
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// What was published after a client had connected and before it was served was lost, and nobody could tell when.
+/// Messages that were published after a client had connected and before it was served were lost,
+/// without a sign.
 #[tokio::test]
 async fn l14_a_reader_misses_nothing_after_ready() {
     let dir = TestDir::new("l14");
@@ -175,7 +178,7 @@ async fn l14_a_reader_misses_nothing_after_ready() {
         let mut reader = here.reader();
         let reading = here.read("there", &dir.socket(), Policy::Block);
         within("it is ready", here.control.ready()).await;
-        // Nobody had announced it, and nothing lies between.
+        // The reader was not announced, and no message is missing.
         publisher.try_emit(Number { value: round }).unwrap();
         take(&mut reader, round..round + 1).await;
         end(&[&here], [reading]).await;

@@ -1,6 +1,6 @@
-//! Both ends of exchanges over real sockets, for tests of what they promise and what strangers do to them: who serves
-//! and who reads (`side`), what was noticed (`notices`), a connection that can be held up and cut (`wire`), and the
-//! bytes of a peer that is none of ours (`raw_peer`).
+//! Both ends of a link over real sockets, for tests: servers and clients (`side`), their notices
+//! (`notices`), a connection that can be delayed and cut (`wire`), and the bytes of a peer that
+//! does not use our code (`raw_peer`).
 
 mod notices;
 mod raw_peer;
@@ -35,7 +35,7 @@ pub(crate) struct Tick {
     pub(crate) rest: [u64; 31],
 }
 
-/// A directory of this test's own, gone with it.
+/// A directory for one test, removed on drop.
 pub(crate) struct TestDir(PathBuf);
 
 impl TestDir {
@@ -88,7 +88,7 @@ pub(crate) async fn take(reader: &mut Subscription<Number>, numbers: std::ops::R
     }
 }
 
-/// Stops all links of these sides, and waits for what they do.
+/// Stops all links of these sides, and waits for their tasks.
 pub(crate) async fn end(sides: &[&Side], tasks: impl IntoIterator<Item = JoinHandle<()>>) {
     sides.iter().for_each(|side| side.control.stop());
     for task in tasks {

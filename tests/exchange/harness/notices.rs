@@ -1,4 +1,4 @@
-//! What became of links.
+//! Collects the notices of links.
 
 use std::sync::{Arc, Mutex};
 
@@ -25,25 +25,25 @@ impl Notices {
                 Notice::Disconnected { .. } => "down",
                 Notice::Unreachable { .. } => "unreachable",
                 Notice::TopicRefused { .. } => "refused",
-                Notice::StreamLimit { .. } => "crowded",
+                Notice::StreamLimit { .. } => "stream limit",
                 Notice::TopicLayoutDiffers { .. } => "layout differs",
                 Notice::ReaderLayoutDiffers { .. } => "reader differs",
-                Notice::DeadLettered { .. } => "given up",
-                Notice::PeerRejected { .. } => "turned away",
+                Notice::DeadLettered { .. } => "dead letter",
+                Notice::PeerRejected { .. } => "rejected",
                 _ => "other",
             };
             notices.lock().unwrap().push(Noticed { kind, words: notice.to_string() });
         })
     }
 
-    /// How many notices there are of a kind whose words contain these.
+    /// How many notices of a kind have this text.
     pub(crate) fn count(&self, kind: &str, words: &str) -> usize {
         let notices = self.0.lock().unwrap();
         let is_it = |known: &&Noticed| known.kind == kind && known.words.contains(words);
         notices.iter().filter(is_it).count()
     }
 
-    /// Whether something holds for the words of all notices.
+    /// Whether a predicate holds for the texts of all notices.
     pub(crate) fn all(&self, holds: impl Fn(&str) -> bool) -> bool {
         self.0.lock().unwrap().iter().all(|known| holds(&known.words))
     }

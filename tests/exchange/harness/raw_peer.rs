@@ -1,4 +1,4 @@
-//! What a peer says that is none of ours: by docs/wire-format.md, not by our code.
+//! The bytes of a peer, written after docs/wire-format.md and without our code.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use tokio::time::timeout;
 
 use super::PATIENCE;
 
-/// A connection, without a word said.
+/// A connection on which nothing was sent.
 pub(crate) async fn connect(path: &Path) -> Stream {
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
         match unix::connect(path).and_then(|socket| Tokio::current().unwrap().unix_stream(socket)) {
             Ok(stream) => return stream,
-            // Others wait to be accepted.
+            // The backlog is full.
             Err(error) => assert!(tokio::time::Instant::now() < end, "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// Reads until the other side has closed. Whoever is not closed in time is a defect.
+/// Reads until the other side closes. A connection that is not closed in time is a defect.
 pub(crate) async fn hear(stream: &mut Stream) -> Vec<u8> {
     let mut heard = Vec::new();
     // A reset is an end, too.
@@ -33,12 +33,12 @@ pub(crate) async fn hear(stream: &mut Stream) -> Vec<u8> {
     heard
 }
 
-/// Says something, as far as the server listens.
+/// Sends bytes, as far as the server reads.
 pub(crate) async fn say(stream: &mut Stream, bytes: &[u8]) {
     _ = timeout(PATIENCE, stream.write_all(bytes)).await.expect("the server reads or closes");
 }
 
-/// A frame of type `id` and this payload, the fixed part of which is all of it.
+/// A frame of type `id` with this payload, all of which is its fixed part.
 pub(crate) fn frame(id: u16, stream: u32, sequence: u64, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0xa1, 0];
     frame.extend(id.to_le_bytes());
@@ -59,7 +59,7 @@ fn name(name: &str) -> [u8; 64] {
     bytes
 }
 
-/// Who a peer is, that knows versions from 1 to `version`, and will be silent for long.
+/// The hello of a peer with versions from 1 to `version` and a long silence limit.
 pub(crate) fn hello(node: &str, boot: u64, version: u8) -> Vec<u8> {
     let mut payload = vec![1, 0, version, version, 0, 0, 16, 0];
     payload.extend(boot.to_le_bytes());
@@ -69,7 +69,7 @@ pub(crate) fn hello(node: &str, boot: u64, version: u8) -> Vec<u8> {
     frame(0, 0, 0, &payload)
 }
 
-/// A wish for the messages `M`; the publisher waits if `mode` is 0.
+/// A subscription to the messages `M`; the publisher waits if `mode` is 0.
 pub(crate) fn subscribe<M: Message>(mode: u8, window: u32) -> Vec<u8> {
     let mut payload = vec![3, 0];
     payload.extend(M::ID.to_le_bytes());

@@ -1,4 +1,4 @@
-//! One process's side of exchanges.
+//! One side of a link: its topics, and its servers and clients.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Side {
         Side::counting(name, boot, capacity, 1024)
     }
 
-    /// With room for so many lines of counters.
+    /// With this many lines of counters.
     pub(crate) fn counting(name: &str, boot: u64, capacity: usize, lines: usize) -> Side {
         let counters = Region::new(lines);
         let topic = |name, schema| Topic::new(name, schema, capacity, counters.clone()).unwrap();
@@ -50,12 +50,12 @@ impl Side {
         }
     }
 
-    /// A publisher's side `there` and a reader's side `here`, whose rings have so many slots.
+    /// A publisher's side `there` and a reader's side `here`, with this many slots in their rings.
     pub(crate) fn pair(there: usize, here: usize) -> (Side, Side) {
         (Side::new("there", 1, there), Side::new("here", 2, here))
     }
 
-    /// Has the topic `numbers` carry other messages.
+    /// Makes the topic `numbers` carry other messages.
     pub(crate) fn carry<M: Message>(&mut self, capacity: usize) {
         let schema = Schema::of::<M>();
         self.numbers = Topic::new("numbers", schema, capacity, self.counters.clone()).unwrap();
@@ -77,21 +77,21 @@ impl Side {
         server
     }
 
-    /// A server for whoever comes, which knows that this one will come for numbers.
+    /// A server for all readers, with this one announced for numbers.
     pub(crate) fn server_for(&self, reader: &str, policy: Policy) -> TopicServer {
         let mut server = self.server(None);
         server.announce(reader, &self.numbers, policy).unwrap();
         server
     }
 
-    /// Serves at a socket until the side is stopped; processes of this one's user may connect.
+    /// Serves at a socket until the side is stopped. Processes of this user may connect.
     pub(crate) fn serve(&self, server: impl Into<Arc<TopicServer>>, path: &Path) -> JoinHandle<()> {
         let bound = BoundSocket::at(path).unwrap();
         let own = bound.allowed();
         self.serve_to(server, bound, own)
     }
 
-    /// Serves at a socket; only these may connect.
+    /// Serves at a socket. Only these peers may connect.
     pub(crate) fn serve_to(
         &self,
         server: impl Into<Arc<TopicServer>>,
@@ -108,7 +108,7 @@ impl Side {
         })
     }
 
-    /// Reads numbers from whoever listens there.
+    /// Reads numbers from the server at this socket.
     pub(crate) fn read(&self, peer: &str, path: &Path, policy: Policy) -> JoinHandle<()> {
         tokio::spawn(self.client(peer, path, vec![self.interest(policy)]).run().unwrap())
     }
@@ -152,7 +152,7 @@ impl Side {
         self.numbers.publisher("publisher", 7).unwrap()
     }
 
-    /// A reader of numbers, whom their publishers wait for.
+    /// A gating reader of numbers.
     pub(crate) fn reader(&self) -> Subscription<Number> {
         self.numbers.subscribe("reader", Policy::Block).unwrap()
     }

@@ -1,4 +1,4 @@
-//! A connection that can be held up and cut.
+//! A connection that can be delayed and cut.
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream as Socket;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::until;
 
-/// Stands between a reader and a server.
+/// Forwards bytes between a reader and a server.
 #[derive(Clone)]
 pub(crate) struct Wire(Arc<Ends>);
 
@@ -25,14 +25,14 @@ struct Ends {
     open: AtomicUsize,
 }
 
-/// What goes to the server, or comes from it.
+/// One direction: to the server, or from it.
 #[derive(Default)]
 struct Way {
-    /// How many pieces may still pass; all of them if there is no number.
+    /// How many pieces may still pass; `None` for all.
     pass: watch::Sender<Option<usize>>,
-    /// Pieces that were held up.
+    /// Pieces that were delayed.
     held: AtomicUsize,
-    /// All that was said.
+    /// All bytes of this direction.
     said: Mutex<Vec<u8>>,
 }
 
@@ -77,23 +77,23 @@ impl Wire {
         here
     }
 
-    /// Only so many pieces still pass to the server.
+    /// Limits the pieces that still pass to the server.
     pub(crate) fn limit_up(&self, pieces: Option<usize>) {
         self.0.up.pass.send_replace(pieces);
     }
 
-    /// Only so many pieces still pass from the server.
+    /// Limits the pieces that still pass from the server.
     pub(crate) fn limit_down(&self, pieces: Option<usize>) {
         self.0.down.pass.send_replace(pieces);
     }
 
-    /// Waits until something is held up.
+    /// Waits until a piece is delayed.
     pub(crate) async fn until_held(&self, what: &str) {
         let held = |way: &Way| way.held.load(Ordering::SeqCst) > 0;
         until(what, || held(&self.0.up) || held(&self.0.down)).await;
     }
 
-    /// Cuts the connections that there are; what was held up is lost. New ones are as good as new.
+    /// Cuts all connections; delayed pieces are lost. New connections have no limits.
     pub(crate) async fn cut(&self) {
         self.0.cut.send_replace(true);
         until("the wire is cut", || self.0.open.load(Ordering::SeqCst) == 0).await;
@@ -102,7 +102,7 @@ impl Wire {
         self.0.cut.send_replace(false);
     }
 
-    /// All that was said to the server.
+    /// All bytes that were sent to the server.
     pub(crate) fn said(&self) -> Vec<u8> {
         self.0.up.said.lock().unwrap().clone()
     }

@@ -29,7 +29,7 @@ pub enum BindError {
     Directory {
         /// The directory.
         directory: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// Users who may connect cannot reach the socket: a directory above it is closed to them.

@@ -86,7 +86,7 @@ impl Connection {
         let error = match NodeLink::new(server.config.link(&server.identity), &mut buffer) {
             Ok(mut link) => {
                 let mut driver = Driver::new(&mut link, stream, server.executor.clone());
-                // The link is polled first: it tells the peer why it is evicted, if that can be
+                // The link is polled first: it sends the reason to the peer, if that can be
                 // written at once.
                 match select(pin!(driver.run(&mut session)), pin!(self.ticket.evicted())).await {
                     Either::Left((error, _)) => error,

@@ -84,7 +84,7 @@ impl TopicClient {
             let mut random = fastrand::Rng::with_seed(self.executor.entropy());
             let mut failures = 0;
             while self.control.phase() == LinkPhase::Run && !session.is_over() {
-                if self.control.past(&self.peer).is_some() {
+                if self.control.peer_end(&self.peer).is_some() {
                     (self.observer)(Notice::PeerEnded { peer: &self.peer });
                     return session.abandon();
                 }

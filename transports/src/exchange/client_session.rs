@@ -11,8 +11,7 @@ use event_listener::EventListener;
 use mycelium_core::FrameView;
 use mycelium_core::descriptor::Digest;
 use mycelium_core::link::{
-    CloseReason, Event, IncomingId, Interest, InterestId, Link, Name, ReaderMode, RejectReason,
-    SendError,
+    CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, RejectReason, SendError,
 };
 
 use super::control::{Control, LinkPhase};
@@ -24,7 +23,7 @@ use super::notice::{Notice, Observer};
 use super::topics::TopicInterest;
 use crate::counters::{Line, LinkValue};
 use crate::local::{GapReason, KeepOpen, Policy, Topic};
-use crate::stream::Traffic;
+use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ClientSession {
     /// The name of the peer.
@@ -54,10 +53,10 @@ struct RemoteTopic {
 
 impl ClientSession {
     /// Subscribes to the topics, on this connection and on each later one.
-    pub(super) fn new<const T: usize, const S: usize>(
+    pub(super) fn new(
         peer: &str,
         interests: &[TopicInterest],
-        link: &mut Link<'_, T, S>,
+        link: &mut NodeLink<'_>,
         control: Arc<Control>,
         observer: Observer,
         line: Line<LinkValue>,
@@ -184,7 +183,7 @@ impl ClientSession {
     }
 }
 
-impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
+impl Traffic<TOPICS, STREAMS> for ClientSession {
     #[inline]
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         let Some(stream) = self.stream(stream) else { return Ok(()) };
@@ -193,7 +192,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
         Ok(())
     }
 
-    fn on_event(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
         match event {
             Event::Fragment { stream, fragment, frame } => {
                 let taken =
@@ -230,7 +229,8 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
                 }
             }
             Event::Stream { stream, interest, publisher, epoch, first, resumed } => {
-                if !self.begin(stream, interest, publisher, epoch, first, resumed) {
+                let begun = self.begin(stream, interest, publisher, epoch, first, resumed);
+                if !begun {
                     link.close(now, CloseReason::Busy);
                 }
             }
@@ -261,7 +261,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ClientSession {
         }
     }
 
-    fn send(&mut self, now: Duration, link: &mut Link<'_, T, S>, context: &mut Context<'_>) {
+    fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.control.watch(context, &mut self.listener);
         // If this process ends, its next one gets what subscriptions have not taken.
         let control = &self.control;

@@ -23,7 +23,7 @@ pub struct Control {
     /// Live [`BusyGuard`]s.
     busy: AtomicUsize,
     /// Peers that will not run again, by name.
-    past: Mutex<BTreeMap<String, PeerEnd>>,
+    ended_peers: Mutex<BTreeMap<String, PeerEnd>>,
     changed: Event,
     /// The processes to which names of nodes are bound.
     processes: Mutex<BTreeMap<String, u32>>,
@@ -88,7 +88,7 @@ impl Control {
     /// control.completed("feed");
     /// ```
     pub fn completed(&self, peer: &str) {
-        self.passed(peer, PeerEnd::Completed);
+        self.peer_ended(peer, PeerEnd::Completed);
     }
 
     /// The node `peer` is gone: it has failed and will not run again.
@@ -96,7 +96,7 @@ impl Control {
     /// As [`completed`](Control::completed), except that a server keeps its messages for the peer:
     /// they are undelivered, and are counted when links are [stopped](Control::stop).
     pub fn gone(&self, peer: &str) {
-        self.passed(peer, PeerEnd::Gone);
+        self.peer_ended(peer, PeerEnd::Gone);
     }
 
     /// Binds the name of a node to a process: from now on no other process may have it, and the
@@ -195,38 +195,40 @@ impl Control {
 
     /// Ready once a client no longer has to wait for `peer`.
     pub(super) async fn until_unneeded(&self, peer: &str) {
-        self.until(|| self.phase() > LinkPhase::Run || self.past(peer).is_some()).await;
+        self.until(|| self.phase() > LinkPhase::Run || self.peer_end(peer).is_some()).await;
     }
 
-    /// Ready once the phase is not `phase`, or more than `count` peers have ended for good.
+    /// Ready once the phase is not `phase`, or more than `count` peers have ended.
     pub(super) async fn until_beyond(&self, phase: LinkPhase, count: usize) {
-        self.until(|| self.phase() != phase || self.pasts().len() > count).await;
+        self.until(|| self.phase() != phase || self.ended_peers().len() > count).await;
     }
 
     /// How the peer ended, if it will not run again.
-    pub(super) fn past(&self, peer: &str) -> Option<PeerEnd> {
-        self.pasts().get(peer).copied()
+    pub(super) fn peer_end(&self, peer: &str) -> Option<PeerEnd> {
+        self.ended_peers().get(peer).copied()
     }
 
     /// All peers that will not run again.
-    pub(super) fn past_peers(&self) -> Vec<String> {
-        self.pasts().keys().cloned().collect()
+    pub(super) fn ended_peer_names(&self) -> Vec<String> {
+        self.ended_peers().keys().cloned().collect()
     }
 
     /// The first report holds: a peer that has completed does not fail afterwards.
-    fn passed(&self, peer: &str, past: PeerEnd) {
-        self.pasts().entry(peer.to_owned()).or_insert(past);
+    fn peer_ended(&self, peer: &str, end: PeerEnd) {
+        self.ended_peers().entry(peer.to_owned()).or_insert(end);
         self.changed.notify(usize::MAX);
     }
 
-    fn pasts(&self) -> MutexGuard<'_, BTreeMap<String, PeerEnd>> {
-        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ended_peers(&self) -> MutexGuard<'_, BTreeMap<String, PeerEnd>> {
+        self.ended_peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// `count` more topics have to meet their other side before this process is ready.
     pub(super) fn expect(&self, count: usize) {
         self.unready.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// One of these topics has met its other side, or will not.
     pub(super) fn found(&self) {
         self.unready.fetch_sub(1, Ordering::Release);
         self.changed.notify(usize::MAX);

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use mycelium_core::FrameView;
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{CloseReason, IncomingId, InterestId, Link, RunShape};
+use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape};
 
 use crate::local::{GapReason, RemotePublisher};
+use crate::stream::NodeLink;
 
 pub(super) struct IncomingStream {
     pub(super) id: IncomingId,
@@ -54,7 +55,7 @@ impl IncomingStream {
 
     /// Whether the peer has ended the stream, and all of it was reported to the link as done.
     pub(super) fn is_over(&self) -> bool {
-        // As it was reported: readers may have taken more since.
+        // As of the last report: readers may have taken more since.
         self.ended && self.done == self.publisher.next()
     }
 
@@ -131,10 +132,10 @@ impl IncomingStream {
 
     /// Wakes readers for new messages, and reports to the link the slots that they freed and the
     /// messages that they are done with. Has the waker called when these change.
-    pub(super) fn update<const T: usize, const S: usize>(
+    pub(super) fn update(
         &mut self,
         now: Duration,
-        link: &mut Link<'_, T, S>,
+        link: &mut NodeLink<'_>,
         waker: &Waker,
         at_shutdown: &impl Fn() -> bool,
     ) {
@@ -147,10 +148,10 @@ impl IncomingStream {
 
     /// Reports progress of the readers to the link. Returns whether the next change must be
     /// reported at once.
-    fn report<const T: usize, const S: usize>(
+    fn report(
         &mut self,
         now: Duration,
-        link: &mut Link<'_, T, S>,
+        link: &mut NodeLink<'_>,
         at_shutdown: &impl Fn() -> bool,
     ) -> bool {
         let more = self.publisher.room().saturating_sub(self.credit);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_core::descriptor::{Descriptor, Digest};
-use mycelium_core::link::{Link, Name, SendError};
+use mycelium_core::link::{Name, SendError};
 
 use super::layout::{LONGEST_FORM, LayoutMismatch};
 use crate::local::Topic;
+use crate::stream::NodeLink;
 
 /// How long a peer has to send a layout.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
@@ -41,10 +42,10 @@ impl LayoutQueries {
 
     /// Requests the next piece of a layout. Returns a mismatch if the peer does not answer in time:
     /// call it again then, for the next topic.
-    pub(super) fn request<const T: usize, const S: usize>(
+    pub(super) fn request(
         &mut self,
         now: Duration,
-        link: &mut Link<'_, T, S>,
+        link: &mut NodeLink<'_>,
     ) -> Option<(Arc<Topic>, LayoutMismatch)> {
         let query = self.0.front_mut()?;
         let deadline = *query.deadline.get_or_insert(now.saturating_add(DESCRIBE_WITHIN));
@@ -105,10 +106,10 @@ pub(super) struct LayoutAnswer(Option<(Option<&'static Descriptor>, u32)>);
 
 impl LayoutAnswer {
     /// Answers with the layout from the byte `offset` on; `None` if the peer may not know it.
-    pub(super) fn answer<const T: usize, const S: usize>(
+    pub(super) fn answer(
         &mut self,
         now: Duration,
-        link: &mut Link<'_, T, S>,
+        link: &mut NodeLink<'_>,
         descriptor: Option<&'static Descriptor>,
         offset: u32,
     ) {
@@ -117,11 +118,7 @@ impl LayoutAnswer {
     }
 
     /// Tries again.
-    pub(super) fn retry<const T: usize, const S: usize>(
-        &mut self,
-        now: Duration,
-        link: &mut Link<'_, T, S>,
-    ) {
+    pub(super) fn retry(&mut self, now: Duration, link: &mut NodeLink<'_>) {
         if let Some((descriptor, offset)) = self.0 {
             self.answer(now, link, descriptor, offset);
         }

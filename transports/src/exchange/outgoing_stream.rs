@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use mycelium_core::Envelope;
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{ExportId, Link, Name, OutgoingId, RunBytes, SendError};
+use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
 use super::gap;
 use super::redelivery::DeliveryHistory;
 use crate::local::{EgressItem, EgressStream};
+use crate::stream::NodeLink;
 
 /// The most messages of one publisher in a row while others have some, too.
 const BURST: u64 = 4096;
@@ -57,10 +58,10 @@ impl ConnectionProgress {
 
     /// Sends a message, or a fragment of it. Returns whether all of it is sent.
     #[inline]
-    fn send<const T: usize, const S: usize>(
+    fn send(
         &mut self,
         now: Duration,
-        link: &mut Link<'_, T, S>,
+        link: &mut NodeLink<'_>,
         stream: OutgoingId,
         bytes: &[u8],
         redelivered: bool,
@@ -101,9 +102,9 @@ pub(super) fn run_bytes<'a>(
 }
 
 /// Sends messages as far as the link takes them. Returns how many.
-pub(super) fn send<const T: usize, const S: usize>(
+pub(super) fn send(
     now: Duration,
-    link: &mut Link<'_, T, S>,
+    link: &mut NodeLink<'_>,
     export: ExportId,
     stream: &mut EgressStream<StreamState>,
 ) -> Result<u64, SendError> {
@@ -174,9 +175,9 @@ pub(super) fn send<const T: usize, const S: usize>(
 
 /// Sends consecutive messages as a run, if there are enough of them. Returns how many; after 0 the
 /// next message is sent by itself. `offset`: how many bytes of it were sent in fragments.
-fn send_run<const T: usize, const S: usize>(
+fn send_run(
     now: Duration,
-    link: &mut Link<'_, T, S>,
+    link: &mut NodeLink<'_>,
     id: OutgoingId,
     stream: &mut EgressStream<StreamState>,
     offset: usize,
@@ -194,9 +195,9 @@ fn send_run<const T: usize, const S: usize>(
 }
 
 /// Opens the link's stream, at the first message that the peer does not have.
-fn open<const T: usize, const S: usize>(
+fn open(
     now: Duration,
-    link: &mut Link<'_, T, S>,
+    link: &mut NodeLink<'_>,
     export: ExportId,
     stream: &mut EgressStream<StreamState>,
 ) -> Result<OutgoingId, SendError> {

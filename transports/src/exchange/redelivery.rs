@@ -195,11 +195,16 @@ mod tests {
 
     /// A process that gets all messages that may be sent, confirms those before `confirmed`, and
     /// dies.
-    fn life(past: &mut DeliveryHistory, kept: &mut u64, ready: u64, confirmed: u64) -> AfterDeath {
-        let mut next = past.skip(*kept).map_or(*kept, |skip| skip.before);
+    fn life(
+        history: &mut DeliveryHistory,
+        kept: &mut u64,
+        ready: u64,
+        confirmed: u64,
+    ) -> AfterDeath {
+        let mut next = history.skip(*kept).map_or(*kept, |skip| skip.before);
         *kept = (*kept).max(next.min(confirmed));
         while next < ready {
-            if past.waits(next, *kept) {
+            if history.waits(next, *kept) {
                 if *kept >= confirmed {
                     break;
                 }
@@ -207,31 +212,31 @@ mod tests {
                 continue;
             }
             next += 1;
-            past.sent(next);
+            history.sent(next);
         }
         *kept = (*kept).max(confirmed.min(next));
-        past.died(*kept, THREE, true)
+        history.died(*kept, THREE, true)
     }
 
     #[test]
     fn only_the_message_in_flight_at_three_deaths_is_dead_lettered() {
-        let (mut past, mut kept) = (DeliveryHistory::default(), 0);
+        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
         // Message 5 kills it, and its confirmations are late.
-        assert_eq!(life(&mut past, &mut kept, 10, 2), AfterDeath::Continue);
-        assert!(past.is_redelivered(9) && !past.is_redelivered(10));
-        assert_eq!(life(&mut past, &mut kept, 10, 2), AfterDeath::Continue);
-        assert_eq!(life(&mut past, &mut kept, 10, 5), AfterDeath::DeadLetter);
-        assert_eq!(past.skip(5).map(|skip| skip.before), Some(6));
-        assert_eq!(past.skip(6), None);
+        assert_eq!(life(&mut history, &mut kept, 10, 2), AfterDeath::Continue);
+        assert!(history.is_redelivered(9) && !history.is_redelivered(10));
+        assert_eq!(life(&mut history, &mut kept, 10, 2), AfterDeath::Continue);
+        assert_eq!(life(&mut history, &mut kept, 10, 5), AfterDeath::DeadLetter);
+        assert_eq!(history.skip(5).map(|skip| skip.before), Some(6));
+        assert_eq!(history.skip(6), None);
         assert_eq!(kept, 5);
     }
 
     #[test]
     fn a_reader_that_makes_progress_loses_nothing() {
-        let (mut past, mut kept) = (DeliveryHistory::default(), 0);
+        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
         for round in 1..100 {
             assert_eq!(
-                life(&mut past, &mut kept, 10 * round + 10, 10 * round),
+                life(&mut history, &mut kept, 10 * round + 10, 10 * round),
                 AfterDeath::Continue
             );
         }
@@ -239,34 +244,34 @@ mod tests {
 
     #[test]
     fn a_message_that_not_all_dead_processes_had_is_kept() {
-        let (mut past, mut kept) = (DeliveryHistory::default(), 0);
-        assert_eq!(life(&mut past, &mut kept, 10, 0), AfterDeath::Continue);
+        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
+        assert_eq!(life(&mut history, &mut kept, 10, 0), AfterDeath::Continue);
         // The last of these kills the next process, which has more of them by then.
-        assert_eq!(life(&mut past, &mut kept, 20, 9), AfterDeath::Continue);
+        assert_eq!(life(&mut history, &mut kept, 20, 9), AfterDeath::Continue);
         // It gets beyond the messages of the first process: message 15 can have killed two of them
         // only.
-        assert_eq!(life(&mut past, &mut kept, 20, 15), AfterDeath::Continue);
-        assert!(past.waits(16, kept) && !past.waits(15, kept));
-        assert_eq!(life(&mut past, &mut kept, 20, 15), AfterDeath::DeadLetter);
-        assert_eq!(past.skip(15).map(|skip| skip.before), Some(16));
+        assert_eq!(life(&mut history, &mut kept, 20, 15), AfterDeath::Continue);
+        assert!(history.waits(16, kept) && !history.waits(15, kept));
+        assert_eq!(life(&mut history, &mut kept, 20, 15), AfterDeath::DeadLetter);
+        assert_eq!(history.skip(15).map(|skip| skip.before), Some(16));
     }
 
     #[test]
     fn the_last_suspect_is_sent_alone_too() {
-        let (mut past, mut kept) = (DeliveryHistory::default(), 0);
-        assert_eq!(life(&mut past, &mut kept, 10, 9), AfterDeath::Continue);
-        assert_eq!(life(&mut past, &mut kept, 10, 9), AfterDeath::Continue);
+        let (mut history, mut kept) = (DeliveryHistory::default(), 0);
+        assert_eq!(life(&mut history, &mut kept, 10, 9), AfterDeath::Continue);
+        assert_eq!(life(&mut history, &mut kept, 10, 9), AfterDeath::Continue);
         // More messages have arrived meanwhile.
-        assert_eq!(life(&mut past, &mut kept, 20, 9), AfterDeath::DeadLetter);
+        assert_eq!(life(&mut history, &mut kept, 20, 9), AfterDeath::DeadLetter);
     }
 
     #[test]
     fn at_most_once_is_a_gap_and_no_redelivery() {
-        let mut past = DeliveryHistory::default();
-        past.sent(7);
-        assert_eq!(past.died(3, Redelivery::AtMostOnce, true), AfterDeath::Continue);
-        let skip = past.skip(3).unwrap();
+        let mut history = DeliveryHistory::default();
+        history.sent(7);
+        assert_eq!(history.died(3, Redelivery::AtMostOnce, true), AfterDeath::Continue);
+        let skip = history.skip(3).unwrap();
         assert_eq!((skip.before, skip.reason), (7, gap::LOST));
-        assert!(!past.is_redelivered(3));
+        assert!(!history.is_redelivered(3));
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use mycelium_core::link::{ExportId, Link, Name, OutgoingId, RunBytes, SendError};
+use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
 
 use super::control::BusyGuard;
 use super::outgoing_stream::{self, ConnectionProgress, StreamState, is_sent_as};
 use super::redelivery::{AfterDeath, Redelivery};
 use crate::local::{EgressReader, Policy, Topic, TopicError, Undelivered};
+use crate::stream::NodeLink;
 
 /// The most ended publishers that are remembered, in case their reader does not know that they have
 /// ended.
@@ -191,12 +192,7 @@ impl ServedTopic {
 
     /// Sends messages as far as the link takes them, and has the waker called when there are more.
     /// Returns how many.
-    pub(super) fn send<const T: usize, const S: usize>(
-        &mut self,
-        now: Duration,
-        link: &mut Link<'_, T, S>,
-        waker: &Waker,
-    ) -> u64 {
+    pub(super) fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, waker: &Waker) -> u64 {
         if self.resumes > 0 {
             return 0;
         }
@@ -208,11 +204,7 @@ impl ServedTopic {
         sent + self.send_streams(now, link)
     }
 
-    fn send_streams<const T: usize, const S: usize>(
-        &mut self,
-        now: Duration,
-        link: &mut Link<'_, T, S>,
-    ) -> u64 {
+    fn send_streams(&mut self, now: Duration, link: &mut NodeLink<'_>) -> u64 {
         let (mut sent, mut index, mut full) = (0, 0, false);
         while let Some(stream) = self.egress.reader.streams().get_mut(index) {
             let ConnectionProgress { stream: id, resume_at, .. } = stream.state.connection;
@@ -246,10 +238,10 @@ impl ServedTopic {
 }
 
 impl ResumeAnswer {
-    fn send<const T: usize, const S: usize>(
+    fn send(
         &mut self,
         now: Duration,
-        link: &mut Link<'_, T, S>,
+        link: &mut NodeLink<'_>,
         export: ExportId,
     ) -> Result<(), SendError> {
         match self {

@@ -155,14 +155,14 @@ impl TopicServer {
     /// [`run`](TopicServer::run).
     pub async fn wait_for_readers(self: Arc<Self>) {
         loop {
-            let (phase, past) = (self.control.phase(), self.control.past_peers());
-            past.iter().for_each(|node| self.passed(node));
+            let (phase, ended) = (self.control.phase(), self.control.ended_peer_names());
+            ended.iter().for_each(|node| self.release_ended(node));
             match phase {
                 LinkPhase::Run => {}
                 LinkPhase::Drain => self.release_idle(),
                 LinkPhase::Stop => break,
             }
-            self.control.until_beyond(phase, past.len()).await;
+            self.control.until_beyond(phase, ended.len()).await;
         }
         let mut readers = self.readers();
         for (node, reader) in &mut *readers {
@@ -194,12 +194,12 @@ impl TopicServer {
     }
 
     /// A reader will not run again. If it has completed, it needs nothing that is kept for it.
-    fn passed(&self, node: &str) {
+    fn release_ended(&self, node: &str) {
         self.expect_no_more(node);
         let mut readers = self.readers();
         let Some(reader) = readers.get_mut(node) else { return };
         // While it is connected, its session has what is kept.
-        if self.control.past(node) == Some(PeerEnd::Completed) {
+        if self.control.peer_end(node) == Some(PeerEnd::Completed) {
             reader.parked.clear();
         }
     }
@@ -370,7 +370,7 @@ impl TopicServer {
         if !reader.is_announced() {
             // Otherwise any peer could fill the memory with names.
             readers.remove(node);
-        } else if self.control.past(node) == Some(PeerEnd::Completed) {
+        } else if self.control.peer_end(node) == Some(PeerEnd::Completed) {
             egress.clear();
         } else if self.control.phase() < LinkPhase::Stop {
             for egress in &mut egress {

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use event_listener::EventListener;
 use mycelium_core::descriptor::Digest;
-use mycelium_core::link::{
-    CloseReason, Event, Link, LinkError, ReaderMode, RejectReason, RunBytes,
-};
+use mycelium_core::link::{CloseReason, Event, LinkError, ReaderMode, RejectReason, RunBytes};
 
 use super::admission::AdmissionTicket;
 use super::control::LinkPhase;
@@ -22,7 +20,7 @@ use super::served_topic::{ServedTopic, TopicEgress};
 use super::server::TopicServer;
 use crate::counters::{Line, LinkValue, plain};
 use crate::local::Policy;
-use crate::stream::{DriveError, STREAMS, Traffic};
+use crate::stream::{DriveError, NodeLink, STREAMS, TOPICS, Traffic};
 
 pub(super) struct ServerSession {
     server: Arc<TopicServer>,
@@ -89,13 +87,7 @@ impl ServerSession {
     }
 
     /// The peer has sent its name.
-    fn admit<const T: usize, const S: usize>(
-        &mut self,
-        now: Duration,
-        link: &mut Link<'_, T, S>,
-        node: &str,
-        boot: u64,
-    ) {
+    fn admit(&mut self, now: Duration, link: &mut NodeLink<'_>, node: &str, boot: u64) {
         let bindings = self.server.control.bindings();
         match self.server.admit(&self.ticket, node, boot) {
             Ok(parked) => {
@@ -178,11 +170,7 @@ impl ServerSession {
 
     /// Closes the link once everything was sent, if the peer has subscribed to all that is kept for
     /// it.
-    fn close_when_done<const T: usize, const S: usize>(
-        &mut self,
-        now: Duration,
-        link: &mut Link<'_, T, S>,
-    ) {
+    fn close_when_done(&mut self, now: Duration, link: &mut NodeLink<'_>) {
         let server = &self.server;
         let keeps =
             |peer: &mut ConnectedPeer| peer.parked.iter_mut().any(|egress| server.keeps(egress));
@@ -195,12 +183,12 @@ impl ServerSession {
     }
 }
 
-impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
+impl Traffic<TOPICS, STREAMS> for ServerSession {
     fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
         self.topics.iter().find_map(|served| served.run_bytes(run))
     }
 
-    fn on_event(&mut self, now: Duration, link: &mut Link<'_, T, S>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
         match event {
             Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
             Event::Subscribe { export, topic, type_id, digest, mode, resumes } => {
@@ -248,7 +236,7 @@ impl<const T: usize, const S: usize> Traffic<T, S> for ServerSession {
         }
     }
 
-    fn send(&mut self, now: Duration, link: &mut Link<'_, T, S>, context: &mut Context<'_>) {
+    fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
         let phase = self.server.control.watch(context, &mut self.listener);
         if phase == LinkPhase::Stop {
             return link.close(now, CloseReason::Shutdown);

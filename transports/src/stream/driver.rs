@@ -148,7 +148,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         }
         if self.link.ended().is_none() {
             traffic.send(now, self.link, context);
-            // The traffic has no more messages now, so a batch would not fill up.
+            // No further messages are ready, so waiting would not fill the batch.
             self.link.flush();
         }
         if self.unwritable.is_none() {
