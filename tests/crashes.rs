@@ -42,7 +42,7 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
-fn nothing_is_lost_doubled_or_reordered_in_silence_whoever_is_killed() {
+fn no_kill_loses_doubles_or_reorders_messages_silently() {
     let seconds = number("SECONDS_PER_SEED").unwrap_or(2);
     // One is another each time, the others are the same.
     let fresh = fastrand::u64(..1 << 32);

@@ -130,7 +130,7 @@ async fn a_subscription_goes_on_where_its_handle_was_dropped() {
 }
 
 #[tokio::test]
-async fn people_outside_the_services_can_listen_and_speak() {
+async fn code_outside_the_services_can_publish_and_subscribe() {
     let (sender, received) = channel();
     let running = start(
         Node::builder("main")
@@ -171,7 +171,7 @@ async fn what_a_reader_leaves_behind_is_counted() {
 
 /// The message in hand of a service that ends well was received, wherever the subscription is then.
 #[tokio::test]
-async fn what_is_in_hand_at_a_good_end_is_not_left() {
+async fn a_message_in_flight_at_a_good_end_is_not_left() {
     struct Keeps(Option<Subscription<Number>>);
     #[service(reads(Number))]
     impl Keeps {

@@ -52,7 +52,7 @@ fn members_in_a_circle_end_together() {
 }
 
 #[test]
-fn who_does_not_end_by_the_deadline_is_killed_and_named() {
+fn a_member_that_misses_the_deadline_is_killed_and_named() {
     let bundle = speaking().with("hang", "source", &[]).with("wait", "sink", &["source"]);
     let handle = bundle.bundle.handle();
     let running = std::thread::spawn(|| bundle.bundle.deadline(Duration::from_secs(2)).run());

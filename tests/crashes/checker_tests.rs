@@ -96,7 +96,7 @@ fn a_gap_where_the_publisher_waits_is_found() {
 }
 
 #[test]
-fn what_nobody_sent_is_found() {
+fn a_message_that_was_not_sent_is_found() {
     let all = [0, 1, 2, 3, 4, 5].map(got);
     refused(&all, "6 were seen, 5 sent");
     refused(
@@ -165,7 +165,7 @@ fn marked(from: u64, to: u64) -> Vec<Seen> {
 }
 
 #[test]
-fn what_a_killed_reader_had_comes_again_marked_and_nothing_is_missing() {
+fn messages_of_a_killed_reader_are_redelivered_and_marked() {
     let first = [0, 1, 2, 3].map(got);
     let run = |second: &[Seen]| twice(Promise::AtLeastOnce, &first, second);
     let refused = |second: &[Seen], why: &str| {
@@ -184,7 +184,7 @@ fn what_a_killed_reader_had_comes_again_marked_and_nothing_is_missing() {
 }
 
 #[test]
-fn what_is_delivered_at_most_once_does_not_come_again_and_is_told() {
+fn at_most_once_reports_a_gap_and_does_not_redeliver() {
     let first = [0, 1, 2, 3].map(got);
     let run = |second: &[Seen]| twice(Promise::AtMostOnce, &first, second);
     let refused = |second: &[Seen], why: &str| {
@@ -212,7 +212,7 @@ fn a_confirmation_of_what_nobody_has_seen_is_found() {
 }
 
 #[test]
-fn who_is_not_told_that_its_publisher_was_killed_is_found() {
+fn an_unreported_death_of_a_publisher_is_found() {
     let killed = Life { killed: true, ..WHOLE };
     let next = Life { began: 10, ended: 19, ..WHOLE };
     let around = Life { began: 0, ended: 20, killed: false, ..WHOLE };

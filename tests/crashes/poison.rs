@@ -106,7 +106,7 @@ pub(crate) fn enter(member: &str, life: u64, place: &Path) -> bool {
 }
 
 #[test]
-fn a_message_that_kills_its_reader_is_given_up_and_no_other() {
+fn only_the_message_that_kills_its_reader_is_dead_lettered() {
     let place = std::env::temp_dir().join(format!("mycelium-poison-{}", std::process::id()));
     _ = fs::remove_dir_all(&place);
     fs::create_dir(&place).unwrap();

@@ -112,7 +112,7 @@ pub(crate) fn read(path: &Path, from: usize) -> Vec<Record> {
 }
 
 #[test]
-fn what_is_written_is_read_and_half_a_record_is_none() {
+fn records_are_read_back_and_half_a_record_is_ignored() {
     let path = std::env::temp_dir().join(format!("mycelium-records-{}", std::process::id()));
     let _ = fs::remove_file(&path);
     assert_eq!(read(&path, 0), []);

@@ -129,7 +129,7 @@ impl Fickle {
 }
 
 #[tokio::test]
-async fn restarts_are_told_with_what_went_wrong() {
+async fn restarts_are_reported_with_their_error() {
     let diary = Diary::default();
     let runs = Arc::new(Mutex::new(0));
     let node = diary
@@ -181,7 +181,7 @@ async fn a_service_that_fails_for_good_stops_and_then_the_node_drains() {
 }
 
 #[tokio::test]
-async fn an_observer_that_panics_or_shuts_the_node_down_harms_nobody() {
+async fn an_observer_may_panic_or_shut_the_node_down() {
     let diary = Diary::default();
     let running = Arc::new(Mutex::new(None::<mycelium::Running>));
     let own = running.clone();
@@ -202,7 +202,7 @@ async fn an_observer_that_panics_or_shuts_the_node_down_harms_nobody() {
 }
 
 #[tokio::test]
-async fn who_is_abandoned_is_told_of_once() {
+async fn an_abandoned_service_is_reported_once() {
     let diary = Diary::default();
     let (release, released) = std::sync::mpsc::channel();
     let mut released = Some(released);

@@ -126,7 +126,7 @@ async fn a_pinned_service_keeps_to_its_core() {
 }
 
 #[tokio::test]
-async fn what_spins_is_fed_by_what_sleeps_and_the_other_way_round() {
+async fn spinning_and_parking_services_feed_each_other() {
     let waits = ["park", "spin", "spin-then-park(50)", "spin-then-park(5000)"];
     for (number, wait) in waits.iter().cycle().skip(1).zip(waits).enumerate() {
         let (sender, received) = channel();

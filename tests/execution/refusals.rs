@@ -12,7 +12,7 @@ use crate::services::{Idle, topology, within};
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
+async fn an_unknown_core_lets_nothing_run_and_leaves_no_thread() {
     use crate::services::thread_goes;
 
     let (make, made) = channel();
@@ -51,7 +51,7 @@ async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
 }
 
 #[tokio::test]
-async fn what_is_refused_stands_in_the_report_if_that_is_enough() {
+async fn with_warn_the_placement_lists_what_was_refused() {
     let asked = Execution::pinned([100_000]).if_refused(PlacementFallback::Warn);
     let node =
         Node::builder("main").service(|| Idle).execution("Idle", asked.clone()).build().unwrap();

@@ -13,7 +13,7 @@ use crate::services::{Hanging, Idle, LONG, topology, within};
 const LIMIT: Duration = Duration::from_millis(20);
 
 #[tokio::test]
-async fn a_poll_that_hangs_is_told_of_once_and_again_when_it_ends() {
+async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
     let (told, events) = channel();
     let (release, released) = channel();
     let mut released = Some(released);

@@ -56,7 +56,7 @@ pub(crate) fn a_grant_that_is_dropped_publishes_nothing() {
     take(&mut reader, 0);
 }
 
-pub(crate) fn an_observer_is_told_the_exact_gap() {
+pub(crate) fn an_observer_gets_the_exact_number_of_missed_messages() {
     const SENT: usize = if cfg!(miri) { 103 } else { 1_003 };
     let ring = ring();
     let mut writer = Broadcast::producer(&ring).unwrap();

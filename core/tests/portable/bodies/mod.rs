@@ -76,13 +76,13 @@ macro_rules! each {
             #[cfg(target_has_atomic = "ptr")]
             many {
                 mpmc_keeps_the_order_of_all,
-                mpmc_skips_what_was_given_up,
+                mpmc_skips_aborted_slots,
             }
             #[cfg(target_has_atomic = "ptr")]
             broadcast {
                 a_gating_reader_holds_the_writer,
                 a_grant_that_is_dropped_publishes_nothing,
-                an_observer_is_told_the_exact_gap,
+                an_observer_gets_the_exact_number_of_missed_messages,
                 readers_join_and_leave,
                 the_writers_end_is_handed_over,
                 a_closed_ring_is_drained,
