@@ -3,8 +3,7 @@
 
 use std::path::PathBuf;
 
-use mycelium_transports::endpoint::unix::Access;
-use mycelium_transports::endpoint::{Endpoint, LONGEST_PATH};
+use mycelium_transports::endpoint::{Access, Endpoint, LONGEST_PATH};
 use toml::Spanned;
 
 use super::Topology;

@@ -22,7 +22,8 @@ use std::sync::Arc;
 use mycelium_executor::{Executor, Listener, Peer, SendFuture, Stream};
 
 pub use error::{BindError, LONGEST_PATH, PathTooLong, RejectedPeer};
-use unix::{Access, BoundSocket};
+pub use unix::Access;
+use unix::BoundSocket;
 
 /// The address of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
