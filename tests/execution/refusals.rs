@@ -95,14 +95,14 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
     };
     for (execution, expected) in [
         (Execution::shared().thread("x"), "`thread` needs a thread of the service's own"),
-        (Execution::shared().class(Class::Fifo(1)), "`class` is said"),
-        (Execution::shared().if_refused(PlacementFallback::Warn), "`refused` is said"),
-        (Execution::pinned([]), "no core to be pinned to"),
+        (Execution::shared().class(Class::Fifo(1)), "`class` needs a thread"),
+        (Execution::shared().if_refused(PlacementFallback::Warn), "`if_refused` needs a thread"),
+        (Execution::pinned([]), "invalid list of cores"),
         (Execution::pinned([1, 1]), "core 1 is listed twice"),
         (Execution::dedicated().class(Class::Fifo(0)), "invalid priority 0"),
         (Execution::dedicated().class(Class::Fifo(100)), "invalid priority 100"),
         (Execution::dedicated().thread("a\0b"), "invalid thread name `a\\0b`"),
-        (Execution::shared().budget(0), "with a budget of 0"),
+        (Execution::shared().budget(0), "invalid budget 0"),
     ] {
         let error = build("Idle", execution.clone()).unwrap_err();
         assert!(error.to_string().contains(expected), "{execution}: {error}");
@@ -111,7 +111,7 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
     assert!(matches!(&unknown, Err(BuildError::Execution { service, .. }) if service == "Idol"));
     let placed = topology("[service.Idle]\nthread = \"x\"\n");
     let error = Node::builder("main").topology(placed).service(|| Idle).build().unwrap_err();
-    assert!(error.to_string().starts_with("t.toml:2:10: `thread` is said"), "{error}");
+    assert!(error.to_string().starts_with("t.toml:2:10: `thread` needs a thread"), "{error}");
 }
 
 #[tokio::test]
