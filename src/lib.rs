@@ -64,7 +64,7 @@
 // The macros write paths that start at `::mycelium`.
 extern crate self as mycelium;
 
-mod context;
+mod clock;
 mod dead_letter;
 mod error;
 mod execution;
@@ -99,7 +99,7 @@ pub use mycelium_transports::local::{
 };
 pub use mycelium_transports::{counters, private_directory};
 
-pub use context::{Clock, JoinHandle};
+pub use clock::{Clock, JoinHandle};
 pub use dead_letter::DeadLetter;
 pub use error::{BuildError, Error, Result, ShuttingDown, StartError, SubscribeError, Unfinished};
 pub use execution::Execution;

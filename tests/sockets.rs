@@ -30,7 +30,7 @@ impl Place {
     fn node(&self, name: &str, keys: &str, taken: Sender<u64>) -> Node {
         let text = format!(
             "[node.far]\nservices = [\"Counter\"]\nshutdown = \"100ms\"\n{keys}\n[node.near]\nservices = [\"Taker\"]\n\
-             [link.default]\nretry = \"1ms\"\nlongest_retry = \"20ms\"\n"
+             [link.default]\nretry = \"1ms\"\nmax_retry = \"20ms\"\n"
         );
         let topology = Topology::parse("sockets.toml", &text).unwrap().in_directory(&self.0);
         let builder =

@@ -71,7 +71,7 @@ async fn a_message_that_always_fails_becomes_a_dead_letter_and_the_rest_arrives(
 
 #[tokio::test]
 async fn a_service_that_fails_too_often_ends_the_node_with_its_error() {
-    let topology = "[service.Source]\nrestarts = 2\nbackoff = \"1us\"\n";
+    let topology = "[service.Source]\nmax_restarts = 2\nbackoff = \"1us\"\n";
     struct Broken;
     #[service(emits(Number))]
     impl Broken {

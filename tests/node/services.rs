@@ -62,7 +62,7 @@ pub(crate) fn conserved(counters: &[Reading]) {
 pub(crate) fn patient(services: &[&str]) -> Topology {
     let text: String = services
         .iter()
-        .map(|name| format!("[service.{name}]\nrestarts = 1000\nbackoff = \"1us\"\n"))
+        .map(|name| format!("[service.{name}]\nmax_restarts = 1000\nbackoff = \"1us\"\n"))
         .collect();
     Topology::parse("patient.toml", &text).unwrap()
 }

@@ -148,7 +148,7 @@ impl Fickle<true> {
 
 /// The pause after a failure, longer than the shutdown's deadline.
 fn slow(service: &str) -> Topology {
-    let text = format!("[service.{service}]\nbackoff = \"1h\"\nlongest_backoff = \"1h\"\n");
+    let text = format!("[service.{service}]\nbackoff = \"1h\"\nmax_backoff = \"1h\"\n");
     Topology::parse("slow.toml", &text).unwrap()
 }
 

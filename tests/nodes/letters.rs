@@ -77,7 +77,7 @@ impl Pager {
 }
 
 fn quick(text: &str) -> Topology {
-    let text = format!("{text}\n[service.Hapless]\nbackoff = \"1ms\"\nrestarts = 100\n");
+    let text = format!("{text}\n[service.Hapless]\nbackoff = \"1ms\"\nmax_restarts = 100\n");
     Topology::parse("letters.toml", &text).unwrap()
 }
 
