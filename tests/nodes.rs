@@ -163,7 +163,7 @@ async fn a_node_of_another_user_than_the_topology_says_is_turned_away() {
     let (pair, _received) = Pair::new("user");
     let own = rustix::process::geteuid().as_raw();
     let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
-    let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nuser = {user}"));
+    let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nowner = {user}"));
     let start = |name, user| {
         pair.node(&text(user), name, 1, true).unwrap().start(Tokio::current().unwrap()).unwrap()
     };
