@@ -1,4 +1,4 @@
-//! What a service hands to its child tasks, or gets back from them: the node's time, and results to wait for.
+//! What connects a service with its child tasks: the node's time, and the results of tasks.
 
 use std::fmt::Debug;
 use std::pin::{Pin, pin};
@@ -13,7 +13,7 @@ use mycelium_executor::Executor;
 use crate::error::{ShuttingDown, Unfinished};
 use crate::shared::Shared;
 
-/// The time of a node, wherever it is wanted.
+/// The time of a node, for child tasks and other threads.
 #[derive(Clone)]
 pub struct Clock {
     shared: Arc<Shared>,
@@ -34,7 +34,7 @@ impl Clock {
     /// See [`Context::sleep`](crate::Context::sleep).
     ///
     /// # Errors
-    /// [`ShuttingDown`] if the node does, or did already.
+    /// [`ShuttingDown`] if the node shuts down, now or earlier.
     pub async fn sleep(&self, duration: Duration) -> Result<(), ShuttingDown> {
         let Clock { shared, executor } = self;
         let wake = executor.sleep_until(executor.now().saturating_add(duration));
@@ -49,9 +49,9 @@ impl Debug for Clock {
     }
 }
 
-/// The result of a task or of blocking work, to be awaited.
+/// A future for the result of a task or of blocking work.
 ///
-/// It is [`Unfinished`] if the work panicked, or was dropped before it was done.
+/// It is [`Unfinished`] if the work panicked, or was dropped before it finished.
 #[derive(Debug)]
 pub struct JoinHandle<T>(oneshot::Receiver<T>);
 

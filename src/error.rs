@@ -1,5 +1,5 @@
-//! Errors that users see: of services here, of building a node in `build`, of starting and ending it in `start`. Errors of
-//! a topology file are in `topology`.
+//! Errors that users see: of services here, of building a node in `build`, of starting and ending
+//! it in `start`. Errors of a topology file are in `topology`.
 
 mod build;
 mod start;
@@ -13,7 +13,8 @@ pub use start::StartError;
 
 /// What ends a service's `run` early: any error.
 ///
-/// `?` makes it from every error type, as it makes `Box<dyn Error>`. So it does not implement `Error` itself.
+/// `?` makes it from every error type, as it makes `Box<dyn Error>`. So it does not implement
+/// `Error` itself.
 pub struct Error {
     error: Box<dyn std::error::Error + Send + Sync>,
     permanent: bool,
@@ -28,8 +29,8 @@ impl Error {
         Error { error: message.into().into(), permanent: false }
     }
 
-    /// Marks the error as permanent: another try would fail in the same way, so the service is not restarted, and the node
-    /// shuts down.
+    /// Marks the error as permanent: another try would fail in the same way, so the service is not
+    /// restarted, and the node shuts down.
     #[must_use]
     pub fn permanent(self) -> Error {
         Error { permanent: true, ..self }

@@ -1,4 +1,4 @@
-//! How a service is executed: where it runs, how it waits, and how much it does before it lets others run.
+//! How a service is executed: where it runs, how it waits, and how much it does in one poll.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,8 +9,8 @@ use mycelium_transports::local::TaskBudget;
 
 /// How a service is executed. The default shares the node's executor and sleeps while it waits.
 ///
-/// It is set in code by [`Builder::execution`](crate::Builder::execution). What the topology says of the service holds
-/// instead, key by key: who runs a program knows the machine.
+/// [`Builder::execution`](crate::Builder::execution) sets it in code. Keys of the topology take
+/// precedence, one by one: the person who runs a program knows the machine.
 ///
 /// ```
 /// use mycelium::{Class, Execution, PlacementFallback, Wait};
@@ -22,7 +22,8 @@ use mycelium_transports::local::TaskBudget;
 ///     .if_refused(PlacementFallback::Warn);
 /// assert_eq!(
 ///     execution.to_string(),
-///     "run = \"pinned(3)\", wait = \"spin\", thread = \"strategy\", class = \"fifo(10)\", if_refused = \"warn\""
+///     "run = \"pinned(3)\", wait = \"spin\", thread = \"strategy\", \
+///      class = \"fifo(10)\", if_refused = \"warn\""
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +40,12 @@ pub struct Execution {
 /// Where a service runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Run {
-    /// Beside others, in an executor that is there.
+    /// In an executor that it shares with other services.
     #[default]
     Shared,
     /// On a thread of its own.
     Dedicated,
-    /// On a thread of its own, which keeps to these cores.
+    /// On a thread of its own, pinned to these cores.
     Pinned(Vec<usize>),
 }
 
@@ -63,32 +64,34 @@ impl Default for Execution {
 }
 
 impl Execution {
-    /// In the node's executor, beside the other services there.
+    /// In the node's executor, which it shares with other services.
     #[must_use]
     pub fn shared() -> Execution {
         Execution::default()
     }
 
-    /// On a thread of its own, with an executor of its own. There a service that is not `Send` runs, too.
+    /// On a thread of its own, with an executor of its own. A service that is not `Send` can run
+    /// there.
     #[must_use]
     pub fn dedicated() -> Execution {
         Execution { run: Run::Dedicated, ..Execution::default() }
     }
 
-    /// As [`dedicated`](Execution::dedicated), on these cores only.
+    /// Like [`dedicated`](Execution::dedicated), on these cores only.
     #[must_use]
     pub fn pinned(cores: impl IntoIterator<Item = usize>) -> Execution {
         Execution { run: Run::Pinned(cores.into_iter().collect()), ..Execution::default() }
     }
 
-    /// How `recv`, and an `emit` that finds no room, wait: they sleep at once, look so often before they sleep, or
-    /// never sleep. A look is some ten nanoseconds; who waits by looking keeps a core busy.
+    /// How `recv`, and an `emit` without room, wait: they park at once, spin a number of times
+    /// before they park, or never park. One spin takes some ten nanoseconds; a service that spins
+    /// keeps a core busy.
     #[must_use]
     pub fn wait(self, wait: Wait) -> Execution {
         Execution { wait, ..self }
     }
 
-    /// What the service's own thread is called; without this, as the service.
+    /// The name of the service's own thread; by default the name of the service.
     #[must_use]
     pub fn thread(self, name: impl Into<String>) -> Execution {
         Execution { thread: Some(name.into()), ..self }
@@ -100,23 +103,23 @@ impl Execution {
         Execution { class, ..self }
     }
 
-    /// What happens if the machine refuses the cores or the class: the node does not start, which is the default, or it
-    /// starts without them and says so.
+    /// What happens if the system refuses the cores or the class: by default the node does not
+    /// start; with `Warn` it starts without them and logs a warning.
     #[must_use]
     pub fn if_refused(self, if_refused: PlacementFallback) -> Execution {
         Execution { if_refused, ..self }
     }
 
-    /// How many messages the service emits and receives in one poll, at the most, before it lets others run: 256 unless
-    /// said otherwise.
+    /// The most messages that the service emits and receives in one poll, before other tasks run.
+    /// 256 by default.
     #[must_use]
     pub fn budget(self, budget: u32) -> Execution {
         Execution { budget, ..self }
     }
 
-    /// On which executor: one that the node was given by that name ([`Builder::executor`](crate::Builder::executor)), or
-    /// the one that it was started on, by its kind. With a thread of its own, the service has an executor of that kind
-    /// there.
+    /// The executor: one that the node has by this name
+    /// ([`Builder::executor`](crate::Builder::executor)), or the one on which it was started, by
+    /// its kind. A service with a thread of its own has an executor of that kind there.
     #[must_use]
     pub fn on(self, executor: impl Into<String>) -> Execution {
         Execution { executor: Some(executor.into()), ..self }
@@ -128,7 +131,7 @@ impl Execution {
         self.run != Run::Shared
     }
 
-    /// What makes no sense in it.
+    /// What is invalid in it, if anything.
     pub(crate) fn problem(&self) -> Option<String> {
         let own = ["thread", "class", "if_refused"];
         let set = [
@@ -161,7 +164,7 @@ impl Execution {
 
 /// The priorities of `SCHED_FIFO`.
 pub(crate) const PRIORITIES: std::ops::RangeInclusive<u8> = 1..=99;
-/// What is wrong with a budget of nothing.
+/// The error of a budget of 0.
 pub(crate) const BUDGET: &str = "invalid budget 0: expected 1 or more";
 
 pub(crate) fn without_thread(key: &str) -> String {
@@ -193,7 +196,7 @@ pub(crate) fn check_thread_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// As in a topology, without what is as it is by default.
+/// The keys of a topology with their values, without the defaults.
 impl fmt::Display for Execution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.run {
@@ -207,7 +210,7 @@ impl fmt::Display for Execution {
         match self.wait {
             Wait::Park => {}
             Wait::Spin => write!(f, ", wait = \"spin\"")?,
-            Wait::SpinThenPark(looks) => write!(f, ", wait = \"spin-then-park({looks})\"")?,
+            Wait::SpinThenPark(spins) => write!(f, ", wait = \"spin-then-park({spins})\"")?,
         }
         if let Some(name) = &self.thread {
             write!(f, ", thread = {name:?}")?;

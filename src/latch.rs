@@ -1,10 +1,11 @@
-//! Facts that tasks wait for: the shutdown, which is latched, and the number of services that are left.
+//! What tasks wait for: a latch, such as the shutdown, and a countdown, such as the services that
+//! still run.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use event_listener::Event;
 
-/// Set once, for good; who looks or waits later sees it just the same.
+/// Set once and for good: later reads and waits see it too.
 #[derive(Debug, Default)]
 pub(crate) struct Latch {
     set: AtomicBool,
@@ -12,7 +13,7 @@ pub(crate) struct Latch {
 }
 
 impl Latch {
-    /// Sets it; says whether this call did.
+    /// Sets it. Returns whether this call did.
     pub(crate) fn set(&self) -> bool {
         let first = !self.set.swap(true, Ordering::SeqCst);
         self.event.notify(usize::MAX);

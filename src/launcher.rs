@@ -1,7 +1,8 @@
-//! The member's side of a bundle: this process reads the pipe from its launcher, and ends when the launcher is gone.
+//! The member's side of a bundle: this process reads the pipe from its launcher, and ends when the
+//! launcher is gone.
 //!
-//! What comes through the pipe is defined by [`mycelium_bundle::protocol`]. Panic contract: no input makes this module
-//! panic.
+//! What comes through the pipe is defined by [`mycelium_bundle::protocol`]. Panic contract: no
+//! input makes this module panic.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,13 +17,14 @@ use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
 
 use crate::members::{MEMBERS, Members};
 
-/// Reads what the launcher of this process reports, and ends the process when the launcher is gone: with SIGTERM, as the
-/// launcher would, and with SIGKILL to its process group if it still runs after `grace`.
+/// Reads what the launcher of this process reports, and ends the process when the launcher is gone:
+/// with SIGTERM, as the launcher would, and with SIGKILL to its process group if it still runs
+/// after `grace`.
 ///
-/// Call it at the start of a member's `main`, before its nodes start. These then know which process runs which node, and
-/// which nodes have completed, so they do not wait for one that will not run again. It starts a thread that reads
-/// standard input, which a member cannot use for anything else. In a process that was not started by a bundle it does
-/// nothing.
+/// Call it at the start of a member's `main`, before its nodes start. These then know which process
+/// runs which node, and which nodes have completed, so they do not wait for one that will not run
+/// again. It starts a thread that reads standard input, which a member cannot use for anything
+/// else. In a process that was not started by a bundle it does nothing.
 ///
 /// Members that lose their launcher all end at once, not in the order of the bundle.
 ///

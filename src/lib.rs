@@ -1,13 +1,17 @@
 //! Mycelium: one service source, any executor, any transport.
 //!
-//! A [`service`](macro@service) is a struct with an `async fn run` that reads and emits typed messages. A [`Node`] makes
-//! services from factories, wires what they declared, supervises them, and shuts them down. What executor they run on
-//! is the caller's choice; what capacities and policies they have stands in a [`Topology`] file, or is the default:
-//! lossless.
+//! A [`service`](macro@service) is a struct with an `async fn run` that reads and emits typed
+//! messages. A [`Node`] makes services from factories, wires what they declared, supervises them,
+//! and shuts them down. The caller chooses the executor. A [`Topology`] file sets capacities and
+//! policies; by default nothing is lost.
 //!
-//! The rooms of this crate: `service` and `context` are what a service sees, `node` and `plan` put a process together,
-//! `execution` says where a service runs, `supervision` keeps it running, `observe` tells of it, `links` joins it with others, `topology` reads its file. Rings and codecs are `mycelium-core`, how messages travel
-//! is `mycelium-transports`, and what is asked of an executor is `mycelium-executor`.
+//! The files of this crate, from the bottom up: `execution`, `report`, `observe`, `error` and
+//! `topology` are values without a running node; `plan` checks that services fit together; `shared`
+//! is the state that the parts of a running node share; `links` connects the node with others;
+//! `service` is what a service is and sees, `inbox` its subscriptions, `supervision` restarts it;
+//! `node` starts and ends all of them. Files import only files below them. Rings and codecs are in
+//! `mycelium-core`, topics and links in `mycelium-transports`, the executor trait in
+//! `mycelium-executor`.
 //!
 //! ```
 //! use mycelium::{Context, Delivery, Node, Result, message, service};
@@ -114,12 +118,12 @@ pub use report::{Outcome, Report, ServiceReport};
 pub use service::{Context, Emits, Reads, Service};
 pub use topology::{Problem, Topology, TopologyError};
 
-/// The snippets of the page are tests.
+/// The examples of the page are tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
 pub struct Embedding;
 
-/// What the macros write. Not for anyone else: it changes without notice.
+/// What the macros use. Not for other code: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
     pub use mycelium_core as core;

@@ -1,8 +1,9 @@
-//! The members of the bundle that this process belongs to: which process runs which member, and which members will not
-//! run again.
+//! The members of the bundle that this process belongs to: which process runs which member, and
+//! which members will not run again.
 //!
-//! The launcher reports this through a pipe ([`end_with_launcher`](crate::end_with_launcher) reads it), and [`MEMBERS`]
-//! keeps it for all nodes of the process. In a process without a launcher it stays empty.
+//! The launcher reports this through a pipe ([`end_with_launcher`](crate::end_with_launcher) reads
+//! it), and [`MEMBERS`] keeps it for all nodes of the process. In a process without a launcher it
+//! stays empty.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,15 +33,15 @@ impl Members {
         Members(Mutex::new(Registry { states: BTreeMap::new(), watchers: Vec::new(), next: 0 }))
     }
 
-    /// The state of a member. `None` if the launcher has not named it: there is no launcher, or the node is not in the
-    /// bundle.
+    /// The state of a member. `None` if the launcher has not named it: there is no launcher, or the
+    /// node is not in the bundle.
     pub(crate) fn state(&self, member: &str) -> Option<MemberState> {
         self.lock().states.get(member).copied()
     }
 
-    /// Calls `watcher` with each state now and after each change, until the result is dropped. The last call for a member
-    /// has its latest state. A state that was replaced meanwhile may be left out, and the latest may be passed twice. One
-    /// thread at a time calls the watcher.
+    /// Calls `watcher` with each state now and after each change, until the result is dropped. The
+    /// last call for a member has its latest state. A state that was replaced meanwhile may be left
+    /// out, and the latest may be passed twice. One thread at a time calls the watcher.
     pub(crate) fn watch(
         &'static self,
         watcher: impl FnMut(&str, MemberState) + Send + 'static,
@@ -56,7 +57,8 @@ impl Members {
         Watch { members: self, id }
     }
 
-    /// Stores the state of a member and calls the watchers. Returns false if there is no room for another name.
+    /// Stores the state of a member and calls the watchers. Returns false if there is no room for
+    /// another name.
     pub(crate) fn set(&self, member: &str, state: MemberState) -> bool {
         let mut registry = self.lock();
         let before = registry.states.get(member).copied();

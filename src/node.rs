@@ -1,4 +1,7 @@
-//! A node: the services of one process, from their factories to their report.
+//! A node: it starts the services of one process. Read `builder` first, then this file; then
+//! `prepare` (a service is wired), `placing` (it gets its executor or thread), `service_task` (what
+//! surrounds each poll), `driver` (it waits for the end), `watchdog`, and `running` (what the owner
+//! sees).
 
 pub(crate) mod builder;
 mod driver;
@@ -43,7 +46,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Bytes of the rings of all publishers.
+    /// The memory of all publishers' rings, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.plan.memory
@@ -55,15 +58,17 @@ impl Node {
         &self.plan.node
     }
 
-    /// The nodes of the topology that this one reads from.
+    /// The nodes that this one reads from.
     pub fn reads_from(&self) -> impl Iterator<Item = &str> {
         self.plan.peer_topics.publishers.keys().map(String::as_str)
     }
 
-    /// Runs the node until its services have ended, on `executor`. Ctrl-C shuts it down; a second one does not wait.
+    /// Runs the node on `executor` until its services have ended. SIGINT (Ctrl-C) or SIGTERM shuts
+    /// it down; a second signal is the deadline of the shutdown. Needs the feature `signals`.
     ///
     /// # Errors
-    /// If it did not start, a service failed for good, or services had to be abandoned at the shutdown's deadline.
+    /// If it did not start, a service failed for good, or services were abandoned at the shutdown's
+    /// deadline.
     #[cfg(feature = "signals")]
     pub async fn run(self, executor: impl Executor) -> Result<Report, StartError> {
         let running = self.start(executor)?;
@@ -74,7 +79,7 @@ impl Node {
             match select(join, shared.executor.interrupted()).await {
                 Either::Left((report, _)) => return report,
                 Either::Right((Err(error), join)) => {
-                    tracing::warn!(%error, "cannot listen for Ctrl-C");
+                    tracing::warn!(%error, "cannot handle signals");
                     return join.await;
                 }
                 Either::Right((Ok(()), again)) => {
@@ -90,12 +95,13 @@ impl Node {
 
     /// Starts the node on `executor`.
     ///
-    /// Everything is wired before any service runs, so the order of start loses nothing.
+    /// All subscriptions and publishers are made before any service runs, so no message is lost by
+    /// the order of the start.
     ///
     /// # Errors
-    /// If the executor is not the one that the topology asks for, or one of the services cannot be executed as asked: its
-    /// executor is not there or cannot run it, or the machine refuses its thread what it is to have. Nothing has run then,
-    /// and no thread is left.
+    /// If the topology asks for another executor, or a service cannot be executed as its execution
+    /// says: its executor is unknown or cannot run it, or the system refuses its thread. No service
+    /// has run then, and no thread is left.
     pub fn start(self, executor: impl Executor) -> Result<Running, StartError> {
         let executor: Arc<dyn Executor> = Arc::new(executor);
         let given = executor.name();
@@ -122,7 +128,7 @@ impl Node {
         for (service, resolved) in self.services.into_iter().zip(resolved) {
             prepared.push((service.prepare)(&shared, &links, resolved)?);
         }
-        // Before any service runs, so that readers in other nodes miss nothing either.
+        // Before any service runs, so that readers in other nodes miss nothing.
         let _ = links.set(Links::start(&LinkSetup {
             node: &shared.plan.node,
             topology: &shared.plan.topology,
@@ -147,7 +153,7 @@ impl Node {
     }
 }
 
-/// The executor that a service asks for: one that was given by name, or the node's own.
+/// The executor of a service: one that was added by name, or the node's own.
 fn choose(
     plan: &Plan,
     own: &Arc<dyn Executor>,
@@ -174,7 +180,7 @@ fn choose(
     Err(error.into())
 }
 
-/// Has the services watched by a thread, from their first poll on.
+/// Starts the watchdog, which watches all polls of the services.
 fn watch(
     shared: &Arc<Shared>,
     limit: Duration,

@@ -6,38 +6,39 @@ use std::time::Duration;
 
 use crate::report::Outcome;
 
-/// Something that happened, told to [observers](crate::Builder::observe).
+/// An event of a node or of one of its services, for [observers](crate::Builder::observe).
 ///
-/// A service's own thread starts before any service does. When all services have started, and the node has met those that it
-/// is joined with, it is ready. It drains before any service can see the shutdown; services stop, then their threads, then
-/// the node. `docs/guarantees.md` says all of it.
+/// The order: a service's own thread starts before any service. The node is ready when all services
+/// have started and it has met the nodes that it has links with. It drains before any service can
+/// see the shutdown. Services stop, then their threads, then the node. `docs/guarantees.md` has the
+/// details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A service's own thread is there, with its executor. Told on that thread.
+    /// A service's own thread has started, with its executor. Called on that thread.
     ThreadStarted {
         /// Its name.
         thread: &'a str,
-        /// Whose it is.
+        /// The service.
         service: &'a str,
     },
-    /// The service of a thread has stopped, and the thread is about to end. Told on that thread.
+    /// The service of a thread has stopped, and the thread is about to end. Called on that thread.
     ThreadStopped {
         /// Its name.
         thread: &'a str,
-        /// Whose it was.
+        /// The service.
         service: &'a str,
     },
-    /// A service is about to run for the first time. Told where it runs.
+    /// A service is about to run for the first time. Called where it runs.
     ServiceStarted {
         /// Its name.
         service: &'a str,
     },
-    /// A service that failed is about to run again. Told where it runs.
+    /// A service that failed is about to run again. Called where it runs.
     ServiceRestarted {
         /// Its name.
         service: &'a str,
-        /// The error or panic that ended the run before.
+        /// The error or panic that ended its previous run.
         error: &'a str,
     },
     /// A service has stopped for good, or was abandoned.
@@ -47,41 +48,42 @@ pub enum Event<'a> {
         /// How it ended.
         outcome: &'a Outcome,
     },
-    /// All services were started, and the nodes that this one is joined with have met it.
+    /// All services have started, and the node has met the nodes that it has links with.
     NodeReady {
         /// Its name.
         node: &'a str,
     },
-    /// The node is about to end: it was asked to, a service failed for good, or all services have stopped.
+    /// The node is about to end: it shuts down, a service failed for good, or all services have
+    /// stopped.
     NodeDraining {
         /// Its name.
         node: &'a str,
     },
-    /// Nothing of the node is left to be done.
+    /// The node has ended.
     NodeStopped {
         /// Its name.
         node: &'a str,
     },
-    /// A poll of a service has lasted longer than the watchdog's limit, and lasts on: nothing else runs on its thread. Told
-    /// on the watchdog's thread.
+    /// A poll of a service has lasted longer than the watchdog's limit and has not ended: nothing
+    /// else runs on its thread. Called on the watchdog's thread.
     PollHangs {
         /// The service.
         service: &'a str,
         /// The limit.
         limit: Duration,
     },
-    /// A poll that was told of has ended. Told on the watchdog's thread.
+    /// A poll that was reported has ended. Called on the watchdog's thread.
     PollEnded {
         /// The service.
         service: &'a str,
-        /// How long it lasted, about.
+        /// Its approximate duration.
         lasted: Duration,
     },
 }
 
 type Observer = Box<dyn Fn(&Event<'_>) + Send + Sync>;
 
-/// All who want to know.
+/// The observers of a node.
 #[derive(Default)]
 pub(crate) struct Observers(Vec<Observer>);
 
@@ -90,7 +92,7 @@ impl Observers {
         self.0.push(Box::new(observer));
     }
 
-    /// Tells all, in their order. A panic of one harms nobody.
+    /// Calls all observers, in their order. A panic of one is logged.
     pub(crate) fn notify(&self, event: &Event<'_>) {
         for observer in &self.0 {
             if catch_unwind(AssertUnwindSafe(|| observer(event))).is_err() {

@@ -1,4 +1,7 @@
-//! What a node is to be, checked before anything runs: its topics, policies, memory, and who waits for whom.
+//! The plan of a node, checked before anything runs: its topics, their rings and memory, and the
+//! flow of messages. `ports` are the topics that services declare, `flows` finds circles of
+//! services, `peer_topics` are the topics that cross links, `dead_letters` decides which services
+//! end last.
 
 mod dead_letters;
 mod flows;
@@ -18,47 +21,47 @@ use flows::{flows, reaches, refuse_blocking_cycles};
 pub(crate) use peer_topics::PeerTopics;
 pub use ports::{Port, Ports};
 
-/// Gating subscriptions that a topic takes beside those of the topology: made at run time, by nodes that the topology does
-/// not name or from outside the services.
+/// Room in a topic for gating subscriptions that are not in the topology: those made at run time,
+/// by other nodes or outside the services.
 const SPARE_READERS: usize = 64;
 
-/// How many dead letters of one service wait to be read.
+/// The number of dead letters in the ring of one service.
 const DEAD_LETTERS: usize = 16;
 
-/// A node as it will be.
+/// The checked plan of a node.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) node: String,
     pub(crate) topology: Topology,
     pub(crate) topics: BTreeMap<&'static str, PlannedTopic>,
-    /// Bytes of all publishers' rings.
+    /// The memory of all publishers' rings, in bytes.
     pub(crate) memory: usize,
-    /// Subscriptions, as service and topic, that close a circle of services and so never see the end of all
-    /// publishers.
+    /// Subscriptions, as service and topic, that close a circle of services. They never see the end
+    /// of all their publishers.
     pub(crate) feedback: Vec<(String, &'static str)>,
-    /// What other nodes have to do with this one.
+    /// The topics that it shares with other nodes.
     pub(crate) peer_topics: PeerTopics,
-    /// Which of its services end after the others, as they read dead letters.
+    /// Which of its services end last, because they read dead letters.
     pub(crate) dead_letters: DeadLetterPlan,
     /// Services of this node, with the topics that they read.
     reads: Vec<(String, Vec<&'static str>)>,
 }
 
-/// A topic as it will be.
+/// The checked plan of a topic.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlannedTopic {
     pub(crate) schema: Schema,
     pub(crate) publishers: usize,
     pub(crate) readers: usize,
-    /// How many messages each ring holds.
+    /// The number of slots of each ring.
     pub(crate) capacity: usize,
-    /// How many subscriptions each ring can be gated by: those of the topology, and some to spare.
+    /// The most gating subscriptions of each ring: those of the topology, and some in reserve.
     pub(crate) gating: usize,
 }
 
 impl Plan {
-    /// Checks `services`, in their order of start, against each other and against the topology, which may speak of all
-    /// that are `known`.
+    /// Checks `services`, in their order of start, against each other and against the topology. The
+    /// topology may name all services that are `known`.
     pub(crate) fn new(
         node: &str,
         topology: Topology,
@@ -69,7 +72,7 @@ impl Plan {
         let peer_topics = PeerTopics::new(node, &topology, known, services)?;
         let mut topics = topics(services)?;
         for (topic, _) in peer_topics.publishers.values().flatten() {
-            // Each publisher far away has a ring here, too.
+            // Each publisher of another node has a ring in this node, too.
             if let Some(planned) = topics.get_mut(topic) {
                 planned.publishers += 1;
             }
@@ -119,8 +122,8 @@ impl Plan {
         planned.map_or_else(|| self.topology.capacity(topic), |planned| planned.capacity)
     }
 
-    /// Warns of topics that are only read or only published, and of readers of dead letters that cannot get any: probably
-    /// a service is missing.
+    /// Warns of topics that are only read or only published, and of readers of dead letters that
+    /// cannot get any: probably a service is missing.
     pub(crate) fn warn_of_loose_ends(&self) {
         let node = &*self.node;
         let topics = self.topics.iter().filter(|(topic, _)| **topic != DeadLetter::TOPIC);
@@ -152,14 +155,14 @@ impl Plan {
     }
 }
 
-/// The services of all nodes, if the topology places any.
+/// The services of all nodes, if the topology places services.
 fn placed(topology: &Topology, known: &[(String, Ports)]) -> Option<Vec<(String, Ports)>> {
     let names: Vec<&str> = topology.places().flat_map(|(_, services)| services).collect();
     let placed = known.iter().filter(|(name, _)| names.contains(&name.as_str()));
     (!names.is_empty()).then(|| placed.cloned().collect())
 }
 
-/// The topology names nothing that the program does not have.
+/// Checks that all names of the topology exist in the program.
 fn check_names(topology: &Topology, known: &[(String, Ports)]) -> Result<(), BuildError> {
     let ports = known.iter().flat_map(|(_, ports)| ports.reads.iter().chain(&ports.emits));
     let topics: BTreeSet<&str> = ports.map(|port| port.topic).collect();
@@ -172,8 +175,8 @@ fn check_names(topology: &Topology, known: &[(String, Ports)]) -> Result<(), Bui
     Ok(())
 }
 
-/// How many messages the rings of a topic hold: what the topology says and, if another node has a part in it and gates, at
-/// least what a link keeps until it is confirmed.
+/// The number of slots in the rings of a topic: its capacity and, if a gating subscription reads it
+/// over a link, at least the window of the link.
 fn capacity(
     node: &str,
     topology: &Topology,
@@ -189,7 +192,7 @@ fn capacity(
     windows.chain([topology.capacity(topic)]).max().unwrap_or(2)
 }
 
-/// All topics, with one schema each; no id stands for two types.
+/// Collects all topics. Checks that each has one schema, and each id one type.
 fn topics(
     services: &[(String, Ports)],
 ) -> Result<BTreeMap<&'static str, PlannedTopic>, BuildError> {

@@ -1,5 +1,5 @@
-//! What a service is, and what it sees of its node: the traits that `#[service]` implements, [`Context`], and [`Life`], which
-//! supervision keeps from the first start to the last end.
+//! What a service is, and what it sees of its node: the traits that `#[service]` implements,
+//! [`Context`], and [`Life`], which supervision keeps from the first start to the last end.
 
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -33,10 +33,10 @@ use crate::shared::Shared;
 use crate::stall::StallWatch;
 use crate::wiring::Wiring;
 
-/// Something that runs in a node, reads messages and emits messages. Implemented by
-/// [`#[service]`](macro@crate::service).
+/// A part of a node that reads and emits messages. [`#[service]`](macro@crate::service) implements
+/// it.
 pub trait Service: Sized + 'static {
-    /// What it is called in topologies, logs and counters: the type's name.
+    /// Its name in topologies, logs and counters: the type's name.
     const NAME: &'static str;
     /// Its subscriptions.
     #[doc(hidden)]
@@ -54,7 +54,7 @@ pub trait Service: Sized + 'static {
     #[doc(hidden)]
     fn each_output(outputs: &mut Self::Outputs, visit: &mut dyn FnMut(&mut dyn AnyPublisher));
 
-    /// Runs until the service has nothing more to do, or fails.
+    /// Runs until the service has finished its work, or fails.
     fn run(&mut self, context: &mut Context<Self>) -> impl Future<Output = Result<()>>;
 
     #[doc(hidden)]
@@ -84,11 +84,11 @@ pub trait Emits<M: Message>: Service {
     fn publisher(outputs: &mut Self::Outputs) -> &mut Publisher<M>;
 }
 
-/// A publisher of whatever messages.
+/// A publisher of any message type.
 pub trait AnyPublisher {
     /// See [`Publisher::poll_confirmed`].
     fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()>;
-    /// The name of its topic, and how many messages are not confirmed.
+    /// The name of its topic, and the number of messages that are not confirmed.
     fn unconfirmed(&self) -> (&'static str, usize);
 }
 
@@ -102,18 +102,19 @@ impl<M: Message> AnyPublisher for Publisher<M> {
     }
 }
 
-/// The way from a service to everything else: messages, time, tasks, the network, logs.
+/// What a service sees of its node: messages, time, tasks, the network, logs.
 ///
-/// There is one for each service, and it is not `Sync`: the service is the only writer of its topics, which is what
-/// makes an emit a few stores. A child task or another thread gets a [`publisher`](Context::publisher) of its own.
+/// Each service has one, and it is not `Sync`: the service is the only writer of its rings, so that
+/// an emit is a few stores. A child task or another thread uses a [`publisher`](Context::publisher)
+/// of its own.
 pub struct Context<S: Service> {
     inputs: S::Inputs,
     outputs: S::Outputs,
     name: Arc<str>,
     pub(crate) shared: Arc<Shared>,
-    /// That of the thread where the service runs.
+    /// The executor of the thread where the service runs.
     pub(crate) executor: Arc<dyn Executor>,
-    /// Set when the present run ends: its tasks end with it.
+    /// Set when the current run ends, so that its tasks end too.
     run: Arc<Latch>,
     random: fastrand::Rng,
     stall: StallWatch,
@@ -149,10 +150,12 @@ impl<S: Service> Context<S> {
         &self.name
     }
 
-    /// Emits a message to all subscriptions of its topic; waits while a `block` subscription is full.
+    /// Publishes a message to all subscriptions of its topic. Waits while a `block` subscription is
+    /// full.
     ///
-    /// Messages of one service on one topic arrive in the order of their emits. Cancelling: dropped before it
-    /// completes, the message was not sent. In a tight loop it yields to the executor now and then.
+    /// Messages of one service on one topic arrive in the order of their emits. If the future is
+    /// dropped before it completes, the message was not sent. In a tight loop it yields to the
+    /// executor from time to time.
     ///
     /// # Errors
     /// With the message, if a `reject` subscription is full.
@@ -163,7 +166,7 @@ impl<S: Service> Context<S> {
     {
         let Context { name, outputs, stall, executor, .. } = self;
         let publisher = S::publisher(outputs);
-        // The error is large: what goes well does not come this way.
+        // The fast path returns no error, because the error type is large.
         if poll_fn(|context| publisher.poll_try_emit(context, &message)).await {
             return Ok(());
         }
@@ -174,7 +177,12 @@ impl<S: Service> Context<S> {
                 stall.watch(context, &**executor, &mut waiting_since, || {
                     let by = publisher.blocked_by();
                     let reader = by.as_deref().unwrap_or("?");
-                    tracing::warn!(service = &**name, topic = M::TOPIC, reader, "emit waits");
+                    tracing::warn!(
+                        service = &**name,
+                        topic = M::TOPIC,
+                        reader,
+                        "an emit waits for this reader"
+                    );
                 });
             }
             poll
@@ -182,7 +190,7 @@ impl<S: Service> Context<S> {
         .await
     }
 
-    /// As [`emit`](Context::emit), but never waits.
+    /// Like [`emit`](Context::emit), but never waits.
     ///
     /// # Errors
     /// With the message, if a `block` or `reject` subscription is full.
@@ -194,12 +202,13 @@ impl<S: Service> Context<S> {
         S::publisher(&mut self.outputs).try_emit(message)
     }
 
-    /// Waits until every gating reader, here and in other nodes, is done with all that this service has emitted, or has
-    /// left for good. A process that has written down its own state and position before that, and is killed, loses nothing:
-    /// what it had emitted was confirmed, and what it had read comes again.
+    /// Waits until every gating reader, in this node and in others, has finished with all messages
+    /// that this service has emitted, or has ended for good. A service that then saves its state
+    /// and position, before its next receive, loses nothing if its process is killed: its emitted
+    /// messages are confirmed, and the message that it works on is redelivered.
     ///
-    /// Cancelling loses nothing. It waits as long as a reader is away or works at a message; if that is longer than a
-    /// second, it is reported in the log, as a waiting [`emit`](Context::emit) is.
+    /// Dropping the future loses nothing. It waits while a reader is disconnected or works on a
+    /// message. A wait of more than a second is logged, like that of an [`emit`](Context::emit).
     ///
     /// ```
     /// # use mycelium::{Context, Result, message, service};
@@ -216,7 +225,7 @@ impl<S: Service> Context<S> {
     ///         while let Some(delivery) = orders.recv().await {
     ///             let Some(order) = delivery.message() else { continue };
     ///             ctx.emit(Trade { id: order.id }).await?;
-    ///             // The order is in hand until the next receive: it comes again if the process dies before.
+    ///             // The order is in flight until the next receive.
     ///             ctx.confirmed().await;
     ///             self.write_down(order.id);
     ///         }
@@ -243,8 +252,8 @@ impl<S: Service> Context<S> {
         .await;
     }
 
-    /// How many of this service's messages the slowest gating reader is not done with. Those that are on their way to
-    /// readers in other nodes, or lie there, are among them until they are confirmed.
+    /// The number of this service's messages that the slowest gating reader has not finished with.
+    /// Messages for readers in other nodes count until they are confirmed.
     pub fn queue_depth<M: Message>(&mut self) -> usize
     where
         S: Emits<M>,
@@ -252,8 +261,8 @@ impl<S: Service> Context<S> {
         S::publisher(&mut self.outputs).depth()
     }
 
-    /// Another publisher of a topic that this service emits to, for a child task or another thread. Its messages are
-    /// ordered among themselves, not with those of the service.
+    /// Another publisher of a topic that this service emits to, for a child task or another thread.
+    /// Its messages keep their order among themselves, but not with those of the service.
     ///
     /// # Errors
     /// If the topic cannot take another publisher.
@@ -265,11 +274,11 @@ impl<S: Service> Context<S> {
         self.shared.topics.outside_publisher(&format!("{}+{}", self.name, self.publishers))
     }
 
-    /// Takes the service's subscription, which has existed since before any service ran: nothing was missed. Dropping
-    /// it gives it back with its cursor.
+    /// Takes the service's subscription. It has existed since before any service ran, so it misses
+    /// nothing. Dropping it gives it back, with its cursor.
     ///
     /// # Errors
-    /// If it is out already.
+    /// If it is taken already.
     pub fn subscribe<M: Message>(&mut self) -> Result<Subscription<M>, SubscribeError>
     where
         S: Reads<M>,
@@ -277,10 +286,11 @@ impl<S: Service> Context<S> {
         S::inbox(&self.inputs).take()
     }
 
-    /// Waits so long, or until the node shuts down.
+    /// Waits for `duration`, or until the node shuts down.
     ///
     /// # Errors
-    /// [`ShuttingDown`] if it does, or did already. With `?`, it ends the service well.
+    /// [`ShuttingDown`] if the node shuts down, now or earlier. A service that returns it with `?`
+    /// has ended well.
     pub fn sleep(
         &self,
         duration: Duration,
@@ -289,18 +299,19 @@ impl<S: Service> Context<S> {
         async move { clock.sleep(duration).await }
     }
 
-    /// Lets other tasks run, those that wait for what this service emitted first of all.
+    /// Lets other tasks run, first those that wait for what this service emitted.
     pub fn yield_now(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
         mycelium_executor::yield_now()
     }
 
-    /// Monotonic time since an origin that is the same for all services of the node, whatever executors they run on.
+    /// Monotonic time since an origin that all services of the node share, also on different
+    /// executors.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.shared.executor.now()
     }
 
-    /// The calendar time.
+    /// The time of the calendar.
     #[must_use]
     pub fn wall_clock(&self) -> SystemTime {
         self.shared.executor.wall_clock()
@@ -317,8 +328,8 @@ impl<S: Service> Context<S> {
         self.random.u64(..)
     }
 
-    /// Runs a future beside the service. It is dropped when this run of the service ends; dropping the returned handle
-    /// only forgets its result.
+    /// Runs a future as a child task. It is dropped when this run of the service ends. Dropping the
+    /// returned handle discards the result, and the task goes on.
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
@@ -328,7 +339,7 @@ impl<S: Service> Context<S> {
         let task = async move {
             let future = pin!(AssertUnwindSafe(future).catch_unwind());
             match select(future, pin!(run.wait())).await {
-                // Nobody may be interested any more.
+                // The handle may have been dropped.
                 Either::Left((Ok(value), _)) => drop(result.send(value)),
                 Either::Left((Err(_), _)) => {
                     tracing::error!(service = &*name, "a task of the service panicked");
@@ -336,26 +347,27 @@ impl<S: Service> Context<S> {
                 Either::Right(_) => {}
             }
         };
-        // An executor that has ended drops the task, and the result is `Unfinished`.
+        // If the executor has ended, it drops the task, and the result is `Unfinished`.
         let _ = self.executor.spawn(Box::pin(task));
         JoinHandle::new(receiver)
     }
 
-    /// Runs work that blocks on threads made for it. Dropping the returned handle only forgets its result.
+    /// Runs blocking work on threads that are made for it. Dropping the returned handle discards
+    /// the result, and the work goes on.
     pub fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> JoinHandle<T> {
         let (result, receiver) = oneshot::channel();
         let work = Box::new(move || drop(result.send(work())));
-        // As in `spawn`: a refusal drops the work, and with it the sender.
+        // As in `spawn`, a refusal drops the work and the sender, and the result is `Unfinished`.
         let _ = self.executor.blocking(work);
         JoinHandle::new(receiver)
     }
 
     /// Connects to `host:port` over TCP.
     ///
-    /// The returned future is `Err` as the system says, with the address.
+    /// The returned future fails with the error of the system and the address.
     pub fn connect(
         &self,
         address: &str,
@@ -366,7 +378,7 @@ impl<S: Service> Context<S> {
 
     /// Listens at `host:port` over TCP; port 0 lets the system choose.
     ///
-    /// The returned future is `Err` as the system says, with the address.
+    /// The returned future fails with the error of the system and the address.
     pub fn listen(
         &self,
         address: &str,
@@ -375,7 +387,8 @@ impl<S: Service> Context<S> {
         async move { executor.tcp_listener(bind_tcp(&address)?) }
     }
 
-    /// Asks the node to shut down: sources end, what they sent is received, then `recv` yields `None` everywhere.
+    /// Shuts the node down: sources end, their messages are received, then each `recv` returns
+    /// `None`.
     pub fn shutdown(&self) {
         self.shared.lifecycle.shut_down();
     }
@@ -386,28 +399,28 @@ impl<S: Service> Context<S> {
         self.shared.lifecycle.shutdown.is_set()
     }
 
-    /// Ready once the node shuts down; at once if it does already.
+    /// Ready when the node shuts down, or at once if it does already.
     pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
         let shared = self.shared.clone();
         async move { shared.lifecycle.shutdown.wait().await }
     }
 
-    /// Logs that something went as it should.
+    /// Logs an event of level INFO.
     pub fn info(&self, message: &str, details: impl Debug) {
         tracing::info!(service = self.name(), ?details, "{message}");
     }
 
-    /// Logs that something needs a look.
+    /// Logs an event of level WARN.
     pub fn warn(&self, message: &str, details: impl Debug) {
         tracing::warn!(service = self.name(), ?details, "{message}");
     }
 
-    /// Logs that something went wrong.
+    /// Logs an event of level ERROR.
     pub fn error(&self, message: &str, details: impl Debug) {
         tracing::error!(service = self.name(), ?details, "{message}");
     }
 
-    /// Ends the tasks of the run that is over; the next run's tasks are its own.
+    /// Ends the child tasks of the run that has ended.
     pub(crate) fn end_tasks(&mut self) {
         self.run.set();
         self.run = Arc::default();
@@ -435,12 +448,12 @@ fn named<T: Send + 'static>(
     async move { future.await.map_err(|error| io::Error::new(error.kind(), format!("{what}: {error}"))) }
 }
 
-/// All that a service needs from its first start to its last end.
+/// What supervision keeps of a service, from its first start to its end.
 pub struct Life<S: Service> {
     pub(crate) factory: Box<dyn FnMut() -> S + Send>,
     pub(crate) context: Context<S>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// `None` if nothing is read that could become one.
+    /// `None` if the service reads nothing that could become a dead letter.
     pub(crate) dead_letters: Option<Publisher<DeadLetter>>,
     pub(crate) restart: Restart,
     pub(crate) line: Line<ServiceValue>,

@@ -1,9 +1,11 @@
-//! The state that the parts of a running node share: its services, its driver, its links, and its owner.
+//! The state that the parts of a running node share: its services, its driver, its links, and its
+//! owner.
 //!
-//! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is, `topics` has the topics
-//! and their publishers, `failure` is the error with which the node will end, `threads` has the threads that it started.
-//! [`Shared`] holds one of each, and has the operations that concern more than one. Nothing here knows a service's type,
-//! a link, or the driver.
+//! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
+//! `topics` has the topics and their publishers, `failure` is the error with which the node will
+//! end, `threads` has the threads that it started. [`Shared`] holds one of each, and has the
+//! operations that concern more than one. Nothing here knows a service's type, a link, or the
+//! driver.
 
 mod failure;
 mod lifecycle;
@@ -94,10 +96,11 @@ impl Shared {
     /// The node no longer waits for messages to other nodes: node, topic and number of messages.
     pub(crate) fn report_undelivered(&self, left: Vec<(String, String, usize)>) {
         let error = self.failure.undelivered(left, self.shutdown_timeout());
-        tracing::error!(node = self.plan.node, error, "gives up");
+        tracing::error!(node = self.plan.node, error, "messages were not delivered");
     }
 
-    /// The callback for notices of links that concern the whole node. It holds the state weakly: links do not keep a node.
+    /// The callback for notices of links that concern the whole node. It holds the state weakly:
+    /// links do not keep a node.
     pub(crate) fn on_notice(self: &Arc<Self>) -> Arc<dyn Fn(&Notice<'_>) + Send + Sync> {
         let shared = Arc::downgrade(self);
         Arc::new(move |notice| match (notice, shared.upgrade()) {
@@ -111,7 +114,8 @@ impl Shared {
         })
     }
 
-    /// Another node publishes a topic with another layout: services here can never read it, and the node ends.
+    /// Another node publishes a topic with another layout: services here can never read it, and the
+    /// node ends.
     fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) {
         self.failure.set(StartError::Layout {
             node: self.plan.node.clone(),

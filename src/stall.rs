@@ -9,8 +9,8 @@ use mycelium_executor::{Executor, SendFuture};
 /// A wait that lasts longer than this is reported.
 const STALL: Duration = Duration::from_secs(1);
 
-/// Notices emits that wait for long. One timer, made when an emit first waits, serves all of them, so that waiting
-/// costs no allocation each time.
+/// Detects waits that last too long. All waits of a service share one timer, which is made at the
+/// first wait, so that a wait does not allocate.
 #[derive(Default)]
 pub(crate) struct StallWatch {
     timer: Option<SendFuture<()>>,

@@ -1,4 +1,5 @@
-//! Keeps a service running: restarts it after errors and panics, with growing pauses, and gives up in the end.
+//! Keeps a service running: restarts it after errors and panics, with growing pauses, up to a
+//! limit.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +16,7 @@ use crate::service::{Life, Service};
 
 /// Runs a service until it ends, fails too often, or the node shuts down.
 pub async fn supervise<S: Service>(mut life: Life<S>) {
-    // If another service cannot be placed, none runs.
+    // If one service cannot be placed, none runs.
     life.context.shared.clone().lifecycle.placed.wait().await;
     let mut failures = Failures::default();
     let mut instance = None;
@@ -24,7 +25,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         life.context.shared.starts(life.context.name(), failed.as_deref());
         let failure = match attempt(&mut life, &mut instance).await {
             Ok(()) => {
-                // A subscription that it kept comes inbox. What is left of it may panic as it goes.
+                // This returns a subscription that the instance kept. Its drop may panic.
                 let instance = instance.take();
                 drop(catch_unwind(AssertUnwindSafe(|| drop(instance))));
                 break life.complete();
@@ -39,7 +40,11 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         let restarts = failures.count();
         let pause = failures.pause(&life.restart, now, jitter);
         let Some(pause) = pause.filter(|_| !failure.permanent) else {
-            tracing::error!(service = life.context.name(), error = failure.text, "failed for good");
+            tracing::error!(
+                service = life.context.name(),
+                error = failure.text,
+                "the service failed for good"
+            );
             let restarts = if failure.permanent { 0 } else { restarts };
             life.exit.outcome = Outcome::Failed { error: failure.text, restarts };
             break;
@@ -48,23 +53,23 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             service = life.context.name(),
             error = failure.text,
             ?pause,
-            "failed, will restart"
+            "the service failed and will be restarted"
         );
         failed = Some(failure.text);
         let wake = executor.sleep_until(now.saturating_add(pause));
         if shared.lifecycle.shutdown.is_set() {
             wake.await;
         } else {
-            // What is left to do is better done before the shutdown's deadline.
+            // A shutdown ends the pause, so that the service can drain before the deadline.
             futures_util::future::select(wake, std::pin::pin!(shared.lifecycle.shutdown.wait()))
                 .await;
         }
         if shared.lifecycle.shutdown.is_set() && life.inboxes.is_empty() {
-            // Without anything to drain, a shutdown is no time for another try.
+            // A service without subscriptions has nothing to drain: it is not restarted.
             break life.complete();
         }
     }
-    // Before its subscriptions go.
+    // Before its subscriptions are dropped.
     life.exit.announce();
 }
 
@@ -74,7 +79,8 @@ struct Failure {
     permanent: bool,
 }
 
-/// Runs the service once. After an error the instance stays for the next run; after a panic it is gone.
+/// Runs the service once. After an error the next run uses the same instance, after a panic a new
+/// one.
 async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Result<(), Failure> {
     life.line.add(ServiceValue::Starts, 1);
     let made = match instance.take() {
@@ -86,7 +92,7 @@ async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Re
             let run = AssertUnwindSafe(service.run(&mut life.context)).catch_unwind().await;
             match run {
                 Ok(_) => *instance = Some(service),
-                // What is left of it may panic again as it goes.
+                // The drop of the instance may panic again.
                 Err(_) => drop(catch_unwind(AssertUnwindSafe(|| drop(service)))),
             }
             run
@@ -128,19 +134,20 @@ impl<S: Service> Life<S> {
                 tracing::warn!(
                     subscription = inbox.name(),
                     left,
-                    "ended with messages not received"
+                    "the service ended without receiving all messages"
                 );
             }
         }
     }
 
-    /// Messages that failed each time they were delivered become dead letters.
+    /// Writes a dead letter for each message that failed at each delivery.
     fn write_dead_letters(&mut self) {
         for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_undelivered()) {
             self.line.add(ServiceValue::DeadLetters, 1);
             report(&undelivered);
             if let Some(dead_letters) = &mut self.dead_letters {
-                // With the dead letters' own ring full there is no place left: the counter and the log have it.
+                // If the ring of dead letters is full, this one is lost; the counter and the log
+                // have it.
                 let _ = dead_letters.try_emit(DeadLetter::from(&undelivered));
             }
         }
@@ -153,6 +160,6 @@ fn report(undelivered: &Undelivered) {
         reader = &*undelivered.reader,
         publisher = %undelivered.publisher.escape_debug(),
         sequence = undelivered.sequence,
-        "message given up: handling it failed each time it was delivered"
+        "dead letter: the service failed at each delivery of this message"
     );
 }

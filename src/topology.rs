@@ -1,8 +1,10 @@
-//! The topology file: which services make up a node, and what they, their topics and their subscriptions do
-//! differently from the defaults.
+//! The topology file: which services make up a node, and the settings of nodes, services, topics,
+//! subscriptions and links that differ from the defaults. `sections` has the keys, `values` their
+//! types, `check` compares names, `execution`, `socket` and `links` answer questions about their
+//! keys, `error` has the errors.
 //!
-//! Whatever the file says that nothing asks for (a key, a service, a topic) is an error with file, line and what was
-//! expected: nothing is decided silently.
+//! A key, service or topic that the program does not know is an error with file, line and what was
+//! expected: nothing is ignored silently.
 
 mod check;
 mod error;
@@ -23,20 +25,21 @@ use mycelium_transports::local::Policy;
 
 use error::{Source, SourceLocation};
 use sections::Sections;
-use values::Deaths;
+use values::DeathLimit;
 
 pub use error::{Problem, TopologyError};
 
-/// Messages in each publisher's ring, unless the topology says otherwise.
+/// Default of `capacity`: the slots of each publisher's ring.
 const CAPACITY: usize = 1024;
-/// Bytes of rings in a node, unless the topology says otherwise.
+/// Default of `memory`: the most bytes of all rings of a node.
 const MEMORY: usize = 256 << 20;
-/// How long a node waits for its services at shutdown, unless the topology says otherwise.
+/// Default of `shutdown`: how long a node waits for its services.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
-/// What a topology file says. The default says nothing: all services, default capacities, lossless.
+/// The settings of a topology file. The default topology has all services in one node, default
+/// capacities, and loses no message.
 ///
-/// Each node is a process of its own. What services of one node read of another comes over a link between the two.
+/// Each node is a process of its own. Services read topics of other nodes over links.
 ///
 /// ```
 /// let topology = mycelium::Topology::parse("bandit.toml", r#"
@@ -61,7 +64,8 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 /// preset = "high-throughput"
 /// "#)?;
 ///
-/// let error = mycelium::Topology::parse("bandit.toml", "[topic.swaps]\ncapacity = 1000").unwrap_err();
+/// let text = "[topic.swaps]\ncapacity = 1000";
+/// let error = mycelium::Topology::parse("bandit.toml", text).unwrap_err();
 /// assert!(error.to_string().starts_with("bandit.toml:2:12: "));
 /// # Ok::<(), mycelium::TopologyError>(())
 /// ```
@@ -76,7 +80,7 @@ impl Topology {
     /// Reads a topology file.
     ///
     /// # Errors
-    /// If the file cannot be read, or is no topology.
+    /// If the file cannot be read, or is not a valid topology.
     pub fn load(path: impl AsRef<Path>) -> Result<Topology, TopologyError> {
         let path = path.as_ref();
         match fs::read_to_string(path) {
@@ -88,10 +92,10 @@ impl Topology {
         }
     }
 
-    /// Reads a topology from text; `path` stands in errors.
+    /// Parses a topology. `path` is only for errors.
     ///
     /// # Errors
-    /// If the text is no topology.
+    /// If the text is not a valid topology.
     pub fn parse(path: impl AsRef<Path>, text: &str) -> Result<Topology, TopologyError> {
         let file = Source { path: path.as_ref().to_owned(), text: text.to_owned() };
         match toml::from_str(text) {
@@ -110,9 +114,10 @@ impl Topology {
         }
     }
 
-    /// Has the nodes' sockets in this directory, unless a node says otherwise (`socket`). All processes of a topology
-    /// must agree. It is made if its parent is there, and is closed to other users. By default it is a directory of this
-    /// user's, named after the topology's file.
+    /// Sets the directory of the nodes' sockets, except those of nodes with the key `socket`. All
+    /// processes of a topology must use the same one. It is created if its parent exists, and is
+    /// closed to other users. By default it is a directory of this user, named after the topology's
+    /// file.
     #[must_use]
     pub fn in_directory(mut self, directory: impl Into<PathBuf>) -> Topology {
         self.directory = Some(directory.into());
@@ -142,14 +147,16 @@ impl Topology {
         section.and_then(|section| section.capacity).map_or(CAPACITY, |capacity| capacity.0)
     }
 
-    /// What becomes of messages of a topic that were with a process of a reader when it died.
+    /// What happens to messages that were in flight to a reader's process when it died.
     pub(crate) fn redelivery(&self, topic: &str) -> Redelivery {
         let section = self.sections.topic.get(topic);
         if section.and_then(|section| section.delivery).is_some_and(|name| name.is_at_most_once) {
             return Redelivery::AtMostOnce;
         }
         let deaths = section.and_then(|section| section.dead_letter_after);
-        deaths.map_or_else(Redelivery::default, |Deaths(deaths)| Redelivery::AtLeastOnce { deaths })
+        deaths.map_or_else(Redelivery::default, |DeathLimit(deaths)| Redelivery::AtLeastOnce {
+            deaths,
+        })
     }
 
     pub(crate) fn policy(&self, service: &str, topic: &str) -> Policy {

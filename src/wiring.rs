@@ -1,4 +1,5 @@
-//! Makes the subscriptions and publishers that a service declares, before anything runs. `#[service]` writes the calls.
+//! Makes the subscriptions and publishers that a service declares, before anything runs.
+//! `#[service]` writes the calls.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub struct Wiring<'a> {
     pub(crate) budget: Arc<TaskBudget>,
     pub(crate) deferred_wakes: Vec<DeferredWakes>,
     pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// How subscriptions are ended from outside, with their topics.
+    /// The handles by which the node ends subscriptions, with their topics.
     pub(crate) finishers: Vec<(&'static str, Finisher)>,
 }
 
@@ -43,7 +44,7 @@ impl<'a> Wiring<'a> {
     /// A subscription that the service declared.
     ///
     /// # Errors
-    /// If the topic cannot take it.
+    /// If the topic refuses it.
     pub fn input<M: Message>(&mut self) -> Result<Inbox<M>, BuildError> {
         let policy = self.shared.plan.topology.policy(self.service, M::TOPIC);
         let topic = self.shared.topics.of::<M>()?;
@@ -59,7 +60,7 @@ impl<'a> Wiring<'a> {
     /// A publisher that the service declared.
     ///
     /// # Errors
-    /// If the topic cannot take it.
+    /// If the topic refuses it.
     pub fn output<M: Message>(&mut self) -> Result<Publisher<M>, BuildError> {
         let mut publisher = self.shared.topics.publisher::<M>(self.service)?;
         publisher.set_wait_strategy(self.wait);

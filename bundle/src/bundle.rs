@@ -10,7 +10,8 @@ use crate::protocol;
 use crate::report::{BundleError, BundleEvent, BundleReport};
 use crate::run::{Observer, Run};
 
-/// Longer than the deadline of a node, so that a node can still report which of its services did not end.
+/// Longer than the deadline of a node, so that a node can still report which of its services did
+/// not end.
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Commands that run together as processes. See the [crate](crate).
@@ -23,8 +24,8 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Exit code of a member: another start would fail in the same way, because a topology is wrong or an argument is
-    /// missing. It is 78, `EX_CONFIG` of `sysexits.h`.
+    /// Exit code of a member: another start would fail in the same way, because a topology is wrong
+    /// or an argument is missing. It is 78, `EX_CONFIG` of `sysexits.h`.
     ///
     /// ```
     /// # use std::process::ExitCode;
@@ -41,8 +42,9 @@ impl Bundle {
     /// ```
     pub const NO_RESTART: u8 = protocol::NO_RESTART;
 
-    /// Exit code of a member: messages were lost with it, and another start could not bring them back. A member that runs
-    /// a node exits with it if the node ends with `StartError::Undelivered`. It is 74, `EX_IOERR` of `sysexits.h`.
+    /// Exit code of a member: messages were lost with it, and another start could not bring them
+    /// back. A member that runs a node exits with it if the node ends with
+    /// `StartError::Undelivered`. It is 74, `EX_IOERR` of `sysexits.h`.
     pub const UNDELIVERED: u8 = protocol::UNDELIVERED;
 
     /// A bundle without members.
@@ -65,16 +67,16 @@ impl Bundle {
         self
     }
 
-    /// How long each member has from SIGTERM to SIGKILL; 15 s by default. It should be longer than the members' own
-    /// deadline.
+    /// How long each member has from SIGTERM to SIGKILL; 15 s by default. It should be longer than
+    /// the members' own deadline.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Bundle {
         self.deadline = deadline;
         self
     }
 
-    /// Calls `observer` with each event, on the thread that runs the bundle: the observer should not block. If it panics,
-    /// the members are killed.
+    /// Calls `observer` with each event, on the thread that runs the bundle: the observer should
+    /// not block. If it panics, the members are killed.
     #[must_use]
     pub fn observe(mut self, observer: impl FnMut(&BundleEvent) + Send + 'static) -> Bundle {
         self.observer = Box::new(observer);
@@ -89,13 +91,13 @@ impl Bundle {
 
     /// Starts the members and blocks until all have ended.
     ///
-    /// SIGINT and SIGTERM end the bundle. From then on they no longer end the launcher itself, not even after this has
-    /// returned.
+    /// SIGINT and SIGTERM end the bundle. From then on they no longer end the launcher itself, not
+    /// even after this has returned.
     ///
     /// # Errors
-    /// If the members do not fit together (no process was started then), or if a member could not be started, failed for
-    /// good, failed while the bundle ended, could not deliver its messages, or had to be killed. The first cause is
-    /// returned. In each case all members have ended.
+    /// If the members do not fit together (no process was started then), or if a member could not
+    /// be started, failed for good, failed while the bundle ended, could not deliver its messages,
+    /// or had to be killed. The first cause is returned. In each case all members have ended.
     pub fn run(self) -> Result<BundleReport, BundleError> {
         let Bundle { members, deadline, observer, handle, wakes } = self;
         Run::new(members, deadline, observer, handle, wakes)?.until_all_have_ended()

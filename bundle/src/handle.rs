@@ -1,4 +1,5 @@
-//! How other threads reach a bundle that runs: they wake its thread, and read the process ids of its members.
+//! How other threads reach a bundle that runs: they wake its thread, and read the process ids of
+//! its members.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
@@ -27,14 +28,15 @@ impl BundleHandle {
         BundleHandle { sender, pids: Arc::default() }
     }
 
-    /// Ends the bundle in order. A second call changes nothing, nor does a call after the end. A bundle that has not
-    /// begun starts no process.
+    /// Ends the bundle in order. A second call changes nothing, nor does a call after the end. A
+    /// bundle that has not begun starts no process.
     pub fn stop(&self) {
         // Without a receiver the bundle has ended.
         let _ = self.sender.send(Wake::Stop);
     }
 
-    /// The process id of a member, if it runs. The process may have exited when the caller uses the id.
+    /// The process id of a member, if it runs. The process may have exited when the caller uses the
+    /// id.
     #[must_use]
     pub fn pid(&self, member: &str) -> Option<u32> {
         self.pids().get(member).copied()

@@ -14,9 +14,9 @@ pub struct Member {
 }
 
 impl Member {
-    /// A member whose process is started by the result of `command`, which is called for each start. The bundle sets
-    /// standard input and the process group; all else belongs to the command. The name has 1 to 62 bytes, and no white
-    /// space or control characters.
+    /// A member whose process is started by the result of `command`, which is called for each
+    /// start. The bundle sets standard input and the process group; all else belongs to the
+    /// command. The name has 1 to 62 bytes, and no white space or control characters.
     #[must_use]
     pub fn new(name: &str, command: impl FnMut() -> Command + Send + 'static) -> Member {
         Member {
@@ -27,8 +27,8 @@ impl Member {
         }
     }
 
-    /// Declares that the member `feeder` sends to this one: when the bundle ends, this member gets SIGTERM after `feeder`
-    /// has exited. Members that feed each other in a circle get it together.
+    /// Declares that the member `feeder` sends to this one: when the bundle ends, this member gets
+    /// SIGTERM after `feeder` has exited. Members that feed each other in a circle get it together.
     #[must_use]
     pub fn ends_after(mut self, feeder: &str) -> Member {
         self.feeders.push(feeder.to_owned());

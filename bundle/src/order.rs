@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::member::Member;
 use crate::report::BundleError;
 
-/// For each member, the members that must exit before it gets SIGTERM: all that feed it, directly or through others,
-/// except those that it feeds in turn. So members in a circle never wait for each other.
+/// For each member, the members that must exit before it gets SIGTERM: all that feed it, directly
+/// or through others, except those that it feeds in turn. So members in a circle never wait for
+/// each other.
 pub(crate) fn stop_order(members: &[Member]) -> Result<Vec<Vec<usize>>, BundleError> {
     let mut places = BTreeMap::new();
     for (place, member) in members.iter().enumerate() {

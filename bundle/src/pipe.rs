@@ -1,12 +1,13 @@
-//! The launcher's end of the pipe to one process. It carries the states of the members, and its end shows the process that
-//! the launcher is gone, even if it was killed.
+//! The launcher's end of the pipe to one process. It carries the states of the members, and its end
+//! shows the process that the launcher is gone, even if it was killed.
 //!
-//! The kernel's own signal for this (`PR_SET_PDEATHSIG`) exists on Linux only, follows the thread that started the process
-//! instead of the launcher, and is lost if the launcher dies before the process asks for it. A pipe has none of these
-//! faults. Its writing end is closed on exec, so no member ever holds it.
+//! The kernel's own signal for this (`PR_SET_PDEATHSIG`) exists on Linux only, follows the thread
+//! that started the process instead of the launcher, and is lost if the launcher dies before the
+//! process asks for it. A pipe has none of these faults. Its writing end is closed on exec, so no
+//! member ever holds it.
 //!
-//! Writing never blocks. A line is shorter than `PIPE_BUF`, so it is written whole or not at all. After a line was lost,
-//! the next write sends the states of all members.
+//! Writing never blocks. A line is shorter than `PIPE_BUF`, so it is written whole or not at all.
+//! After a line was lost, the next write sends the states of all members.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Write, pipe};

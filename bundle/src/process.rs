@@ -1,8 +1,8 @@
-//! The process of a member: started, watched and killed without ever sending a signal to a process id that the kernel has
-//! given to another process.
+//! The process of a member: started, watched and killed without ever sending a signal to a process
+//! id that the kernel has given to another process.
 //!
-//! A thread waits for the exit but leaves the process unreaped. So the kernel keeps its id, and that of its group, until
-//! [`Process::reap`]. No signal is sent after that.
+//! A thread waits for the exit but leaves the process unreaped. So the kernel keeps its id, and
+//! that of its group, until [`Process::reap`]. No signal is sent after that.
 
 use std::io;
 use std::os::unix::process::CommandExt;

@@ -1,6 +1,8 @@
-//! What a launcher and the processes of its members say to each other: lines in a pipe, and exit codes.
+//! What a launcher and the processes of its members say to each other: lines in a pipe, and exit
+//! codes.
 //!
-//! The standard input of a member's process is a pipe. Only the launcher holds its other end, and writes lines to it:
+//! The standard input of a member's process is a pipe. Only the launcher holds its other end, and
+//! writes lines to it:
 //!
 //! | line | meaning |
 //! | --- | --- |
@@ -8,10 +10,12 @@
 //! | `completed <name>` | the member has exited with code 0 and is not started again |
 //! | `gone <name>` | the member is not started again, and has not completed |
 //!
-//! The end of the pipe means that the launcher is gone. The variable [`PIPE_VARIABLE`] identifies the pipe, as
-//! `device:inode`: a process that only inherited the variable has another standard input.
+//! The end of the pipe means that the launcher is gone. The variable [`PIPE_VARIABLE`] identifies
+//! the pipe, as `device:inode`: a process that only inherited the variable has another standard
+//! input.
 //!
-//! Panic contract: no input makes this module panic. A line that is too long or has another form is reported as such.
+//! Panic contract: no input makes this module panic. A line that is too long or has another form is
+//! reported as such.
 
 #[cfg(unix)]
 use std::os::unix::fs::MetadataExt;
@@ -101,8 +105,9 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Takes the next bytes, however they were cut. Calls `each` with each line that ends in them: with the member and its
-    /// state, or with the bytes of a line that has another form or is too long.
+    /// Takes the next bytes, however they were cut. Calls `each` with each line that ends in them:
+    /// with the member and its state, or with the bytes of a line that has another form or is too
+    /// long.
     pub fn read(&mut self, bytes: &[u8], mut each: impl FnMut(Result<(&str, MemberState), &[u8]>)) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ends) = match part.strip_suffix(b"\n") {

@@ -97,8 +97,8 @@ impl fmt::Display for BundleEvent {
 pub struct BundleReport {
     /// Its members, in the order in which they were added.
     pub members: Vec<MemberReport>,
-    /// A signal or [`BundleHandle::stop`](crate::BundleHandle::stop) ended the bundle while members were running: they may
-    /// not have finished their work, though each exited with code 0.
+    /// A signal or [`BundleHandle::stop`](crate::BundleHandle::stop) ended the bundle while members
+    /// were running: they may not have finished their work, though each exited with code 0.
     pub stopped: bool,
 }
 
@@ -122,7 +122,8 @@ pub struct MemberReport {
 pub enum MemberOutcome {
     /// It exited with code 0.
     Completed,
-    /// It ended with the bundle, with another code than 0, or was not running when the bundle ended.
+    /// It ended with the bundle, with another code than 0, or was not running when the bundle
+    /// ended.
     Stopped,
 }
 
@@ -195,7 +196,8 @@ pub enum BundleError {
         /// How it exited.
         status: ExitStatus,
     },
-    /// The name of a member is empty, longer than 62 bytes, or has white space or control characters.
+    /// The name of a member is empty, longer than 62 bytes, or has white space or control
+    /// characters.
     #[error(
         "invalid member name `{}`: expected 1 to 62 bytes without white space and control characters",
         member.escape_debug()

@@ -1,16 +1,18 @@
-//! When and how often something that failed is started again: a service by its node, a member by its bundle.
+//! When and how often something that failed is started again: a service by its node, a member by
+//! its bundle.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// When and how often a service, or a member of a bundle, is started again after a failure.
 ///
-/// The pause before a restart doubles with each failure within the window, up to the longest pause. A random part of up
-/// to a half is subtracted, so that what failed at the same time does not restart at the same time. Failures that are
-/// older than the window do not count.
+/// The pause before a restart doubles with each failure within the window, up to the longest pause.
+/// A random part of up to a half is subtracted, so that what failed at the same time does not
+/// restart at the same time. Failures that are older than the window do not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restart {
-    /// The most restarts within the window. One failure more, and the node or the bundle shuts down with an error.
+    /// The most restarts within the window. One failure more, and the node or the bundle shuts down
+    /// with an error.
     pub limit: u32,
     /// The window.
     pub window: Duration,
@@ -37,8 +39,8 @@ impl Default for Restart {
 pub struct Failures(VecDeque<Duration>);
 
 impl Failures {
-    /// Notes a failure at `now`. Returns the pause before the next start, or `None` if the limit is exceeded. `jitter` is
-    /// any random number.
+    /// Notes a failure at `now`. Returns the pause before the next start, or `None` if the limit is
+    /// exceeded. `jitter` is any random number.
     pub fn pause(&mut self, restart: &Restart, now: Duration, jitter: u64) -> Option<Duration> {
         while self.0.front().is_some_and(|failed| now.saturating_sub(*failed) > restart.window) {
             self.0.pop_front();

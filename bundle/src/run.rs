@@ -1,5 +1,5 @@
-//! Decides what happens to each member, and when. One thread owns all members and waits for one channel; the next time at
-//! which something is due limits the wait.
+//! Decides what happens to each member, and when. One thread owns all members and waits for one
+//! channel; the next time at which something is due limits the wait.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -197,7 +197,8 @@ impl Run {
                     member: name.clone(),
                     error: error.to_string(),
                 });
-                // A command that has run before may run again: its file is being replaced, or processes are scarce.
+                // A command that has run before may run again: its file is being replaced, or
+                // processes are scarce.
                 if first || self.restart(member).is_err() {
                     self.give_up(member, BundleError::Start { member: name, program, error });
                 }
@@ -235,7 +236,8 @@ impl Run {
         Ok(())
     }
 
-    /// Schedules the restart of a failed member. Returns the number of restarts so far if the limit is exceeded.
+    /// Schedules the restart of a failed member. Returns the number of restarts so far if the limit
+    /// is exceeded.
     fn restart(&mut self, member: usize) -> Result<(), u32> {
         let now = self.now();
         let Slot { member, failures, state, .. } = &mut self.slots[member];

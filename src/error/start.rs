@@ -114,8 +114,8 @@ pub enum StartError {
         /// One of these users; `None` for the members of a group.
         user: Option<u32>,
     },
-    /// A topic has another layout in another node: its services here can never read it. Another start would fail in the
-    /// same way.
+    /// A topic has another layout in another node: its services here can never read it. Another
+    /// start would fail in the same way.
     #[error(
         "node `{node}` cannot read topic `{topic}` of node `{peer}` (services: {}), another layout: {mismatch}; \
          build both nodes from one version of the message",

@@ -1,4 +1,6 @@
-//! Launches the services of a node and sees to its end: by itself, by a shutdown, or at the shutdown's deadline.
+//! The driver: a task that starts the services of a node and waits for the end, which comes by
+//! itself, by a shutdown, or at the shutdown's deadline. The order of the end: services, links,
+//! threads, stop hooks, watchdog.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -23,10 +25,10 @@ use crate::links::Links;
 use crate::report::Outcome;
 use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads};
 
-/// A declared subscription that nobody has taken after this is named in the log.
+/// A declared subscription that is not taken within this time is logged.
 const TAKE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Places all services, and the task that waits for them; then lets them run.
+/// Places all services and the driver, then lets them run.
 pub(super) fn start(
     shared: &Arc<Shared>,
     links: &Arc<OnceLock<Links>>,
@@ -37,7 +39,7 @@ pub(super) fn start(
     let started = place_all(shared, links, prepared, watchdog.clone(), hooks);
     match &started {
         Ok(_) => _ = shared.lifecycle.placed.set(),
-        // Services that were placed are aborted, and have not run.
+        // The services that were placed are aborted before they run.
         Err(_) => {
             block_on(shared.threads.gone(), Wait::Park);
             watchdog.iter().for_each(|watchdog| block_on(watchdog.threads().gone(), Wait::Park));
@@ -81,11 +83,11 @@ struct Driver {
     links: Arc<OnceLock<Links>>,
     services: Vec<Handle>,
     watchdog: Option<Arc<WatchdogHandle>>,
-    /// What services sent to other nodes has arrived there, or was given up.
+    /// The links have ended: messages to other nodes were delivered, or reported as not delivered.
     are_links_drained: AtomicBool,
 }
 
-/// A service that was launched.
+/// A service that was placed.
 struct Handle {
     name: String,
     abort: AbortHandle,
@@ -109,10 +111,11 @@ impl Driver {
             watchdog.stop();
             self.wait_for_threads(watchdog.threads(), Some(Duration::ZERO)).await;
         }
-        // Dropping the driver says that the node has finished.
+        // The drop of the driver finishes the node.
     }
 
-    /// Returns when the shutdown has to be over, if there was one.
+    /// Waits until all services have ended or were abandoned. Returns the deadline of the shutdown,
+    /// if the node shuts down.
     async fn wait_for_services(&self) -> Option<Duration> {
         let shared = &self.shared;
         let quiet = async {
@@ -137,7 +140,7 @@ impl Driver {
             (pin!(ready), pin!(quiet), pin!(self.wait_for_dead_letters()));
         let waiting = select(ready.as_mut(), select(quiet, dead_letters));
         select(waiting, select(all_ended, shutdown)).await;
-        // Services may have started and ended since it was last asked.
+        // Services may have started and ended since the last poll of `ready`.
         select(ready, std::future::ready(())).await;
         if !shared.lifecycle.shutdown.is_set() {
             return None;
@@ -147,8 +150,9 @@ impl Driver {
         Some(deadline)
     }
 
-    /// Once all services have ended that do not wait for dead letters, and the links have if these can end first: nothing
-    /// becomes a dead letter any more. Never ready.
+    /// Ends the subscriptions to dead letters, when all other services have ended, and also the
+    /// links, if these can end first: then no dead letter is written any more. The future is never
+    /// ready.
     async fn wait_for_dead_letters(&self) {
         self.shared.services.others_running.wait().await;
         let dead_letters = &self.shared.plan.dead_letters;
@@ -161,19 +165,20 @@ impl Driver {
         std::future::pending::<()>().await
     }
 
-    /// Readers of dead letters receive what there is, and then the end.
+    /// Readers of dead letters receive the rest of them, and then the end.
     fn end_dead_letters(&self) {
         self.shared.topics.end_dead_letters();
         for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
             if *topic == DeadLetter::TOPIC {
-                // Services that end after their readers can still write some.
+                // Services that end after the readers can still write dead letters.
                 finisher.finish_when_empty();
             }
         }
     }
 
-    /// What services sent to other nodes is brought there: until the shutdown's deadline. Without a shutdown, it goes on as
-    /// long as anything arrives within the time that a shutdown may take, or a launcher says that the reader comes.
+    /// Delivers what services sent to other nodes: until the shutdown's deadline. Without a
+    /// shutdown, it waits as long as readers confirm a message within each shutdown timeout, or the
+    /// launcher runs a reader or will run it again.
     async fn drain_links(&self, mut shutdown: Option<Duration>) {
         let shared = &self.shared;
         let Some(links) = self.links.get() else { return };
@@ -215,7 +220,7 @@ impl Driver {
         self.are_links_drained.store(true, Ordering::SeqCst);
     }
 
-    /// A thread has nothing to do but end when its service has.
+    /// Waits until the threads have ended. Their services have ended already.
     async fn wait_for_threads(&self, threads: &Threads, shutdown: Option<Duration>) {
         let shared = &self.shared;
         let now = shared.executor.now();
@@ -226,12 +231,12 @@ impl Driver {
         let threads = threads.names();
         if !threads.is_empty() {
             let error = StartError::Threads { threads };
-            tracing::error!(node = shared.plan.node, %error, "gives up");
+            tracing::error!(node = shared.plan.node, %error, "threads have not ended");
             shared.failure.set(error);
         }
     }
 
-    /// In the reverse of their order, all together within the shutdown's deadline.
+    /// Runs the hooks in the reverse of their order, all within one shutdown timeout.
     async fn run_hooks(&self, hooks: Vec<StopHook>) {
         let shared = &self.shared;
         let patience = shared.shutdown_timeout();
@@ -255,7 +260,7 @@ impl Driver {
         for inbox in inboxes.filter_map(Weak::upgrade).filter(|inbox| !inbox.was_taken()) {
             tracing::warn!(
                 subscription = inbox.name(),
-                "declared, but not taken within {TAKE_WITHIN:?}: it holds its publishers"
+                "declared, but not taken within {TAKE_WITHIN:?}: its publishers wait when its rings are full"
             );
         }
     }
@@ -275,7 +280,7 @@ impl Driver {
         let time_up = select(shared.executor.sleep_until(deadline), overdue);
         let half_time = shared.executor.sleep_until(shared.executor.now() + patience / 2);
         let all_ended = pin!(async {
-            // In the first half of the time services still take what other nodes have sent.
+            // In the first half of the time, services still take what other nodes have sent.
             let ended = pin!(async {
                 shared.services.others_running.wait().await;
                 self.end_dead_letters();
@@ -302,12 +307,13 @@ impl Driver {
         shared.abandon(unfinished);
     }
 
-    /// Most subscriptions end when their publishers have. Those that close a circle of services, that have publishers
-    /// outside the services, or none at all, end when they are empty.
+    /// Most subscriptions end when all of their publishers have ended. Those that close a circle of
+    /// services, that have publishers outside the services, or no publisher, end when they are
+    /// empty.
     fn finish_endless_subscriptions(&self) {
         let plan = &self.shared.plan;
         for service in &self.services {
-            // Dead letters have an end of their own.
+            // `end_dead_letters` ends the others.
             let finishers = service.finishers.iter();
             for (topic, finisher) in finishers.filter(|(topic, _)| *topic != DeadLetter::TOPIC) {
                 let feeds_back =
@@ -325,7 +331,7 @@ impl Driver {
         }
     }
 
-    /// Ends the subscriptions to topics of other nodes. What they have not taken is kept there for the
+    /// Ends the subscriptions to topics of other nodes. These nodes keep what was not taken for the
     /// next process of this node.
     fn leave_remote_topics(&self) {
         for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
@@ -351,14 +357,14 @@ impl Drop for Driver {
         if !lost.is_empty() {
             self.shared.failure.set(StartError::ExecutorEnded { services: lost.clone() });
         }
-        // On other executors they go on otherwise.
+        // Without this, services on other executors would go on.
         self.abort();
         self.watchdog.iter().for_each(|watchdog| watchdog.stop());
         if self.shared.lifecycle.placed.is_set() {
             lost.iter().for_each(|service| self.shared.end(service, &Outcome::Abandoned));
             self.shared.lifecycle.finish();
         } else {
-            // It has never been one that observers could be told of.
+            // The node has never run: observers get no event.
             self.shared.lifecycle.finished.set();
         }
     }

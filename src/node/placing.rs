@@ -1,4 +1,4 @@
-//! Puts services where they are to run: into an executor that is there, or on a thread of their own.
+//! Places services: in a shared executor, or on a thread of their own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,27 +13,28 @@ use crate::execution::{Execution, Run};
 use crate::observe::Event;
 use crate::shared::Shared;
 
-/// How a service is executed: what was asked, and what the machine granted.
+/// How a service is executed: what was requested, and what the system granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Placement {
     /// The service.
     pub service: String,
-    /// What was asked, by the topology and the program.
+    /// The execution that the topology and the program ask for.
     pub asked: Execution,
-    /// The executor that it shares, or the kind of the one on its own thread.
+    /// The shared executor, or the kind of the executor on its own thread.
     pub executor: String,
-    /// What its own thread is called, if it has one.
+    /// The name of its own thread, if it has one.
     pub thread: Option<String>,
-    /// The cores that its own thread keeps to; empty for a shared executor, and where the system does not tell.
+    /// The cores to which its own thread is pinned. Empty for a shared executor, and if the system
+    /// does not report them.
     pub cores: Vec<usize>,
     /// The scheduling class of its own thread.
     pub class: Class,
-    /// What was refused, and is done without.
+    /// What the system refused; the service runs without it.
     pub refused: Vec<ThreadError>,
 }
 
-/// What was granted, in a sentence.
+/// One sentence about what was granted.
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` runs ", self.service)?;
@@ -56,7 +57,7 @@ pub(super) fn kind(name: &str) -> &str {
     name.split(',').next().unwrap_or_default()
 }
 
-/// Puts a service where it is to run. It waits there until all services are placed.
+/// Places a service. It waits there until all services are placed.
 pub(super) fn place(
     shared: &Arc<Shared>,
     service: Prepared,
@@ -157,7 +158,7 @@ fn dedicate(
     )
 }
 
-/// A service's time on its own thread. Dropped when the service is, which may be before it has stopped by itself.
+/// Sends the events of a service's own thread. Dropped with the service, also if that was aborted.
 struct ThreadEvents {
     shared: Arc<Shared>,
     thread: String,

@@ -1,4 +1,5 @@
-//! A service from its registration to its launch: registered with its factory, then wired, then ready for its executor.
+//! The steps of a service before it runs: registered with its factory, resolved to an executor,
+//! prepared with its subscriptions and publishers.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -25,7 +26,7 @@ pub(crate) type StopHook = Box<dyn FnOnce() -> SendFuture<()> + Send>;
 pub(super) struct Registered {
     pub(super) name: String,
     pub(super) ports: Ports,
-    /// The type's name, if it stays on one thread.
+    /// The name of the type, if the service must stay on one thread.
     pub(super) local: Option<&'static str>,
     pub(super) execution: Execution,
     pub(super) prepare: Prepare,
@@ -43,7 +44,7 @@ pub(super) struct Resolved {
     pub(super) executor: Arc<dyn Executor>,
 }
 
-/// A service that is wired and can be launched.
+/// A service with its subscriptions and publishers, ready to be placed.
 pub(super) struct Prepared {
     pub(super) name: String,
     pub(super) execution: Execution,
@@ -55,7 +56,7 @@ pub(super) struct Prepared {
     pub(super) finishers: Vec<(&'static str, Finisher)>,
 }
 
-/// Makes the service's task, on the thread where it is to run, for the executor there.
+/// Makes the service's task for an executor, on the thread where it will run.
 pub(super) type LaunchTask = Box<dyn FnOnce(Arc<dyn Executor>) -> Task + Send>;
 
 impl Prepared {
@@ -64,7 +65,7 @@ impl Prepared {
     }
 }
 
-/// Wires a service: its subscriptions and publishers exist from now on.
+/// Makes the subscriptions and publishers of a service.
 pub(super) fn prepare<S: Service>(
     shared: &Arc<Shared>,
     links: &Arc<OnceLock<Links>>,

@@ -14,7 +14,7 @@ use crate::links::Links;
 use crate::report::{Report, ServiceReport};
 use crate::shared::Shared;
 
-/// A node that runs. Dropping it asks the node to shut down.
+/// A node that runs. Dropping it shuts the node down.
 pub struct Running {
     pub(super) shared: Arc<Shared>,
     pub(super) links: Arc<OnceLock<Links>>,
@@ -22,16 +22,18 @@ pub struct Running {
 }
 
 impl Running {
-    /// Asks the node to shut down: sources end, what they sent is received, then `recv` yields `None` everywhere. What
-    /// has not ended at the deadline is abandoned. Asking again changes nothing.
+    /// Shuts the node down: sources end, their messages are received, then each `recv` returns
+    /// `None`. Services that have not ended at the deadline are abandoned. A second call changes
+    /// nothing.
     pub fn shutdown(&self) {
         self.shared.lifecycle.shut_down();
     }
 
-    /// Waits until all services have ended, and their threads with them.
+    /// Waits until all services and their threads have ended.
     ///
     /// # Errors
-    /// If a service failed for good, or services or threads had to be abandoned at the shutdown's deadline.
+    /// If a service failed for good, messages could not be delivered, or services or threads had
+    /// not ended at the shutdown's deadline.
     pub async fn join(self) -> Result<Report, StartError> {
         self.shared.lifecycle.finished.wait().await;
         if let Some(error) = self.shared.failure.take() {
@@ -55,8 +57,8 @@ impl Running {
         Ok(Report { services, counters })
     }
 
-    /// Ready once the nodes that the topology joins with this one have met it: those that it reads from, and those that
-    /// read from it. Nothing is lost without waiting for this.
+    /// Ready when this node has met all nodes that it reads from, and all that read from it. No
+    /// message is lost if the caller does not wait for this.
     ///
     /// # Errors
     /// If the node ends first.
@@ -67,33 +69,35 @@ impl Running {
         }
     }
 
-    /// How each service is executed: what was asked, and what the machine granted. In the services' order of start.
+    /// How each service is executed: what was requested, and what the system granted. In the order
+    /// in which the services start.
     #[must_use]
     pub fn placements(&self) -> &[Placement] {
         &self.placements
     }
 
-    /// What all counters say now.
+    /// The current values of all counters.
     #[must_use]
     pub fn counters(&self) -> Vec<Reading> {
         self.shared.topics.counters().read()
     }
 
-    /// A publisher for somebody outside the services: another thread, another runtime.
+    /// A publisher for code outside the services: another thread, another runtime.
     ///
-    /// At shutdown, subscriptions to its topic end when they are empty, though it may still be there.
+    /// At a shutdown, subscriptions to its topic end when they are empty, although the publisher
+    /// may still exist.
     ///
     /// # Errors
-    /// If the topic cannot take it.
+    /// If the topic refuses it.
     pub fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
         self.shared.topics.outside_publisher(name)
     }
 
-    /// A subscription for somebody outside the services. It starts with the first message whose emit begins after
-    /// this returns.
+    /// A subscription for code outside the services. It starts with the first message whose emit
+    /// begins after this returns.
     ///
     /// # Errors
-    /// If the topic cannot take it.
+    /// If the topic refuses it.
     pub fn subscribe<M: Message>(
         &self,
         name: &str,

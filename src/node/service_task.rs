@@ -1,4 +1,5 @@
-//! The task of a service, and what surrounds each of its polls: the watchdog's mark, the budget, the deferred wakes.
+//! The task of a service, and what surrounds each of its polls: the watchdog's mark, the budget,
+//! the deferred wakes.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,22 +1,25 @@
-//! A thread that names services whose polls last too long: nothing else runs on their executor's thread meanwhile.
+//! The watchdog: a thread that reports services whose polls last too long. Nothing else runs on the
+//! thread of such a poll.
 //!
-//! Who polls reads no clock. Each service has a word that it counts up when a poll begins and when it ends: odd is *in a
-//! poll*, and the same odd number at two looks is one poll that has lasted since. The watchdog looks at all words again
-//! and again while any is odd, and sleeps without a timeout when none is: an idle node has no wake-ups. So the poll that
-//! begins then has to wake it, and one that does not end must not be missed:
+//! A poll does not read the clock. Each service has a word that is incremented when a poll begins
+//! and when it ends. An odd word means *in a poll*; the same odd value at two checks means that one
+//! poll has lasted since the first. While any word is odd, the watchdog checks all words
+//! periodically. While none is, it parks without a timeout, so an idle node has no wake-ups. The
+//! next poll must wake it, and that wake must not be lost:
 //!
 //! | poll | watchdog |
 //! | --- | --- |
-//! | make the word odd | say that it sleeps |
-//! | is the watchdog asleep? then wake it | is a word odd? then stay awake |
+//! | make the word odd | set `asleep` |
+//! | if `asleep` is set, wake the watchdog | if a word is odd, stay awake |
 //!
-//! All four are `SeqCst`, so there is one order of them in which each load sees the stores before it. Either the word comes
-//! before the watchdog's look at it, which stays awake; or it comes after, and so does the poll's look, which sees that the
-//! watchdog sleeps, and wakes it. With anything weaker both could miss each other, each store still on its way while the
-//! other side looks. The end of a poll tells nobody: who sees it late takes a poll that has ended for one that lasts, at
-//! most until the next look.
+//! All four are `SeqCst`, so they have one order in which each load sees the stores before it. If
+//! the store of the word comes before the watchdog's load of it, the watchdog stays awake. If it
+//! comes after, then the poll's load of `asleep` comes after the watchdog's store of it, so the
+//! poll wakes the watchdog. With weaker orderings each side could miss the store of the other. The
+//! end of a poll wakes nobody: until the next check, the watchdog may take a poll that has ended
+//! for one that lasts.
 //!
-//! The wake itself cannot be lost: `unpark` before `park` makes that one return.
+//! The wake itself cannot be lost: after an `unpark`, the next `park` returns at once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -29,14 +32,15 @@ use mycelium_transports::counters::{Line, WatchdogValue};
 use crate::observe::Event;
 use crate::shared::{ABANDON_WITHIN, Shared, Threads};
 
-/// A watchdog that looks more often would cost more than it tells.
+/// The shortest time between two checks.
 const OFTENEST: Duration = Duration::from_millis(1);
 
-/// One service, as the watchdog sees it.
+/// The word of one service: whether it is in a poll.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct PollMark {
-    /// How many polls have begun, and how many have ended. Only the thread that polls writes it.
+    /// The number of polls that have begun, plus the number that have ended. Only the polling
+    /// thread writes it.
     polls: AtomicU64,
     watchdog: Arc<WatchdogHandle>,
 }
@@ -75,7 +79,7 @@ impl Drop for PollGuard<'_> {
     }
 }
 
-/// The watchdog, as others see it.
+/// What other threads use of the watchdog.
 #[derive(Debug, Default)]
 pub(super) struct WatchdogHandle {
     asleep: AtomicBool,
@@ -87,7 +91,7 @@ pub(super) struct WatchdogHandle {
 impl WatchdogHandle {
     #[cold]
     fn wake(&self) {
-        // Of many that begin at once, one wakes it.
+        // If many polls begin at once, only one wakes it.
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
         {
@@ -95,7 +99,7 @@ impl WatchdogHandle {
         }
     }
 
-    /// Sleeps until a poll begins, unless one has.
+    /// Parks until a poll begins, unless one has begun.
     fn sleep(&self, is_idle: impl Fn() -> bool) {
         self.asleep.store(true, Ordering::SeqCst);
         if is_idle() && !self.stopped.load(Ordering::SeqCst) {
@@ -104,34 +108,34 @@ impl WatchdogHandle {
         self.asleep.store(false, Ordering::SeqCst);
     }
 
-    /// Ends it.
+    /// Ends the watchdog.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.thread.get().inspect(|thread| thread.unpark());
     }
 
-    /// Its thread, as long as that is there.
+    /// Its thread, until that has ended.
     pub(super) fn threads(&self) -> &Threads {
         &self.threads
     }
 }
 
-/// The watchdog itself, on its thread.
+/// The watchdog on its thread.
 pub(super) struct Watchdog {
     shared: Arc<Shared>,
     handle: Arc<WatchdogHandle>,
     limit: Duration,
     services: Vec<WatchedService>,
-    /// When it first saw that the node shuts down.
+    /// The time at which it first saw the shutdown.
     shut_down_at: Option<Duration>,
 }
 
-/// What the watchdog knows of a service.
+/// A service, and what the last check found.
 struct WatchedService {
     name: String,
     mark: Arc<PollMark>,
     line: Line<WatchdogValue>,
-    /// Its word at the last look, and when that was first seen.
+    /// Its word at the last check, and when this value was first seen.
     polls: u64,
     since: Duration,
     hangs: bool,
@@ -157,7 +161,7 @@ impl Watchdog {
         let thread_guard = watchdog.handle.threads.start(&thread.name);
         let started = thread.start(move || {
             thread_guard.of_this_thread();
-            // Before it can sleep: who wakes it needs this.
+            // Set before the watchdog can park: a wake needs it.
             let _ = watchdog.handle.thread.set(thread::current());
             Ok(move || watchdog.run())
         });
@@ -167,7 +171,7 @@ impl Watchdog {
     fn run(&mut self) {
         let pause = (self.limit / 4).max(OFTENEST);
         while !self.handle.stopped.load(Ordering::SeqCst) {
-            if self.look() {
+            if self.check() {
                 if self.node_is_stuck() {
                     return self.end_node();
                 }
@@ -179,8 +183,8 @@ impl Watchdog {
         }
     }
 
-    /// Looks at all services, and says whether any is in a poll.
-    fn look(&mut self) -> bool {
+    /// Checks all services. Returns whether any is in a poll.
+    fn check(&mut self) -> bool {
         let now = self.shared.executor.now();
         let mut any = false;
         for service in &mut self.services {
@@ -205,7 +209,8 @@ impl Watchdog {
         any
     }
 
-    /// Whether the shutdown's deadline has passed without the node's driver: a poll hangs on the thread that it needs.
+    /// Whether the shutdown's deadline has passed while the node's driver could not run, because a
+    /// poll hangs on its thread.
     fn node_is_stuck(&mut self) -> bool {
         if !self.shared.lifecycle.shutdown.is_set()
             || self.shared.services.are_settled.load(Ordering::SeqCst)
@@ -218,7 +223,7 @@ impl Watchdog {
         now.saturating_sub(since) >= patience && self.services.iter().any(|service| service.hangs)
     }
 
-    /// Does what the driver cannot: whoever waits for the node learns who holds it up.
+    /// Ends the node in place of the driver, so that its owner learns which services hang.
     fn end_node(&self) {
         let hanging = self.services.iter().filter(|service| service.hangs);
         self.shared.abandon(hanging.map(|service| service.name.clone()).collect());
@@ -232,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    /// Each poll begins as the watchdog falls asleep, and ends only when it was seen.
+    /// Each poll begins while the watchdog is about to park, and ends only after it was seen.
     #[test]
     fn a_poll_that_begins_as_the_watchdog_falls_asleep_is_seen() {
         let handle = Arc::new(WatchdogHandle::default());
@@ -258,7 +263,7 @@ mod tests {
             let told = seen.recv_timeout(Duration::from_secs(20));
             assert_eq!(told, Ok(2 * number + 1), "the poll was missed");
             drop(poll);
-            // Sooner or later, and at any moment of its way to sleep.
+            // The next poll begins at different moments on the watchdog's way to park.
             (0..number % 64).for_each(|_| std::hint::spin_loop());
         }
         handle.stop();

@@ -1,4 +1,4 @@
-//! Services that read dead letters: they end after the services and links that can make some.
+//! Readers of dead letters. They end after the services and links that can write some.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,21 @@ use super::peer_topics::PeerTopics;
 use super::ports::Ports;
 use crate::dead_letter::DeadLetter;
 
-/// What the end of a node has to do with its readers of dead letters. The default is for a node without any.
+/// What readers of dead letters mean for the end of a node. The default is for a node without such
+/// readers.
 #[derive(Debug, Default)]
 pub(crate) struct DeadLetterPlan {
-    /// Services that end after the others: those that read dead letters, and those all of whose messages come from such.
+    /// Services that end last: those that read dead letters, and those that get all of their
+    /// messages from such services.
     last: BTreeSet<String>,
-    /// The last ones read from another node or emit to one: links cannot end before they do.
+    /// A service that ends last shares a topic with another node: links cannot end before it does.
     pub(crate) cross_links: bool,
-    /// There are no others, and links may give up what the last ones send: only a shutdown says that nothing more comes.
+    /// All services end last, and links may write dead letters of their messages: only a shutdown
+    /// ends the dead letters.
     pub(crate) have_no_end: bool,
-    /// A service that is none of the last ones waits for messages of one of them.
+    /// A service that does not end last waits for messages of one that does.
     pub(crate) feed_others: bool,
-    /// No service and no link of this node can give up a message.
+    /// No service and no link of this node can write a dead letter.
     pub(crate) are_never_written: bool,
 }
 
@@ -43,7 +46,7 @@ impl DeadLetterPlan {
             last.insert(name);
         }
         if last.len() == services.len() {
-            // Nobody would be left to make letters.
+            // Some service must remain that can write dead letters.
             last = readers.clone();
         }
         let (mine, others): (Vec<_>, Vec<_>) =
@@ -73,7 +76,7 @@ impl DeadLetterPlan {
     }
 }
 
-/// A service that gets messages only from those that end last, and is none of them yet.
+/// A further service that gets messages only from those that end last.
 fn next_after(
     last: &BTreeSet<String>,
     services: &[(String, Ports)],

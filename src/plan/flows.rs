@@ -4,7 +4,7 @@ use super::ports::Ports;
 use crate::error::BuildError;
 use crate::topology::Topology;
 
-/// Messages of `topic` go from one service to another.
+/// Messages of `topic` flow from one service to another.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) from: String,
@@ -26,7 +26,8 @@ pub(super) fn flows(services: &[(String, Ports)]) -> Vec<Flow> {
     flows
 }
 
-/// Services that wait for each other in a circle could stop for good; one edge that drops breaks it.
+/// Refuses circles of gating subscriptions: their services could deadlock. One subscription that
+/// drops messages breaks the circle.
 pub(super) fn refuse_blocking_cycles(
     topology: &Topology,
     flows: &[Flow],
@@ -47,7 +48,7 @@ pub(super) fn reaches(flows: &[Flow], from: &str, to: &str) -> bool {
     path(&flows.iter().collect::<Vec<_>>(), from, to).is_some()
 }
 
-/// A way along the flows, as service, topic, service, …
+/// A path along the flows: service, topic, service, and so on.
 fn path(flows: &[&Flow], from: &str, to: &str) -> Option<Vec<String>> {
     let mut ways = vec![vec![from.to_owned()]];
     let mut seen = vec![from.to_owned()];

@@ -1,7 +1,8 @@
 //! Which topics a node shares with each other node of the topology.
 //!
 //! This follows from the topology and from what the services of the whole program declare. So both
-//! nodes of a link know of each other before either of them runs, and their topics are in its limits.
+//! nodes of a link know of each other before either of them runs, and their topics are in its
+//! limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +15,8 @@ use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
 use crate::topology::Topology;
 
-/// Topics that a node shares with others, by the name of the other node. Each topic has the strictest
-/// policy of its subscriptions at the reading node.
+/// Topics that a node shares with others, by the name of the other node. Each topic has the
+/// strictest policy of its subscriptions at the reading node.
 #[derive(Debug, Default)]
 pub(crate) struct PeerTopics {
     /// What this node reads from others: a topic is listed once for each service that publishes it.
@@ -88,8 +89,8 @@ impl PeerTopics {
         self.readers.values().flatten().any(|(_, policy)| policy.is_gating())
     }
 
-    /// The nodes with which this node shares a topic that has a gating subscription, whichever of the
-    /// two nodes publishes it.
+    /// The nodes with which this node shares a topic that has a gating subscription, whichever of
+    /// the two nodes publishes it.
     pub(crate) fn sharing(&self, topic: &str) -> impl Iterator<Item = &str> {
         let all = self.publishers.iter().chain(&self.readers);
         all.filter_map(move |(node, topics)| {
@@ -128,8 +129,8 @@ fn check_limits(
     Ok(())
 }
 
-/// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay in
-/// the node that made them.
+/// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay
+/// in the node that made them.
 fn strictest<'a>(
     topology: &Topology,
     topic: &str,

@@ -13,7 +13,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// The topic of `M` itself.
+    /// The topic of `M`.
     #[must_use]
     pub fn of<M: Message>() -> Port {
         Port { topic: M::TOPIC, schema: Schema::of::<M>() }
@@ -30,7 +30,8 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Whether messages of the service can become dead letters. Who reads these has nowhere to put its own.
+    /// Whether messages of the service can become dead letters. Those of a reader of dead letters
+    /// cannot: it would receive its own.
     pub(crate) fn can_give_up(&self) -> bool {
         !self.reads.is_empty() && !self.reads_dead_letters()
     }

@@ -1,4 +1,5 @@
-//! The error with which a node ends: the first one, except that lost messages and abandoned services are both reported.
+//! The error with which a node ends: the first one, except that lost messages and abandoned
+//! services are both reported.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,8 +28,8 @@ impl Failure {
         }
     }
 
-    /// Adds messages that were not delivered. They come before services that were abandoned: these may have waited for the
-    /// delivery. Returns the text of the error.
+    /// Adds messages that were not delivered. They come before services that were abandoned: these
+    /// may have waited for the delivery. Returns the text of the error.
     pub(super) fn undelivered(
         &self,
         left: Vec<(String, String, usize)>,

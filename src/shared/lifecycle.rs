@@ -1,4 +1,5 @@
-//! How far a node is: its phases, which observers learn of in order, and the events that its tasks wait for.
+//! How far a node is: its phases, which observers learn of in order, and the events that its tasks
+//! wait for.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,8 +63,9 @@ impl Lifecycle {
         self.reach(Phase::Draining);
     }
 
-    /// The node reaches a phase, unless it is past it, and observers are notified: one phase after the other, whichever
-    /// threads reach them. If another thread is notifying now, it also does this one, perhaps after this call returns.
+    /// The node reaches a phase, unless it is past it, and observers are notified: one phase after
+    /// the other, whichever threads reach them. If another thread is notifying now, it also does
+    /// this one, perhaps after this call returns.
     pub(crate) fn reach(&self, phase: Phase) {
         self.notify(phase);
         // If another thread is notifying, it runs this check afterwards.

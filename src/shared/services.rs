@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::latch::Countdown;
 use crate::report::Outcome;
 
-/// How far each service is. *Others* are the services that do not wait for dead letters: all but the readers of these.
+/// How far each service is. *Others* are the services that do not wait for dead letters: all but
+/// the readers of these.
 pub(crate) struct Services {
     names: Mutex<Names>,
     pub(crate) unstarted: Countdown,

@@ -54,7 +54,8 @@ pub(crate) struct ThreadGuard {
 }
 
 impl ThreadGuard {
-    /// From now on it stands for the calling thread, and lasts as long: beyond the executor that is on it.
+    /// From now on it stands for the calling thread, and lasts as long: beyond the executor that is
+    /// on it.
     pub(crate) fn of_this_thread(self) {
         thread_local! {
             static HERE: RefCell<Vec<ThreadGuard>> = const { RefCell::new(Vec::new()) };

@@ -1,4 +1,5 @@
-//! The topics of a node, and its publishers: those of services, of the node's owner, and of dead letters.
+//! The topics of a node, and its publishers: those of services, of the node's owner, and of dead
+//! letters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,7 +79,8 @@ impl Topics {
         Ok(self.of::<M>()?.publisher(name, self.executor.entropy())?)
     }
 
-    /// A publisher whose end the node cannot wait for: at shutdown, subscriptions to its topic end when they are empty.
+    /// A publisher whose end the node cannot wait for: at shutdown, subscriptions to its topic end
+    /// when they are empty.
     pub(crate) fn outside_publisher<M: Message>(
         &self,
         name: &str,
@@ -97,7 +99,8 @@ impl Topics {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
             && let Ok(mut dead_letters) = self.publisher::<DeadLetter>("links")
         {
-            // If the ring of dead letters is full, this one is lost; the log and the counters have it.
+            // If the ring of dead letters is full, this one is lost; the log and the counters have
+            // it.
             let _ = dead_letters.try_emit(DeadLetter::from(undelivered));
         }
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a topology, with its place in the file.
+//! Errors of a topology, with their place in the file.
 
 use std::fmt;
 use std::ops::Range;
@@ -23,7 +23,7 @@ impl Source {
     }
 }
 
-/// What is wrong with a topology, and where.
+/// An error of a topology, with its place in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{location}: {problem}")]
 pub struct TopologyError {
@@ -32,20 +32,20 @@ pub struct TopologyError {
 }
 
 impl TopologyError {
-    /// What is wrong.
+    /// The error without its place.
     #[must_use]
     pub fn problem(&self) -> &Problem {
         &self.problem
     }
 
-    /// The line, from 1.
+    /// The line; the first is 1.
     #[must_use]
     pub fn line(&self) -> usize {
         self.location.line
     }
 }
 
-/// What is wrong with a topology.
+/// An error of a topology, without its place.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Problem {

@@ -1,4 +1,4 @@
-//! Keys of a service's section that say how it is executed, and how they go together with what the program says.
+//! How a service is executed: the keys of its section, combined with what the program sets.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use super::sections::ServiceSection;
 use crate::execution::{self, Execution, Run};
 
 impl ServiceSection {
-    /// The first key that says something of the service's own thread.
+    /// The first key that needs a thread of the service's own.
     fn of_own_thread(&self) -> Option<(&'static str, Range<usize>)> {
         let thread = self.thread.as_ref().map(|thread| ("thread", thread.span()));
         let class = self.class.as_ref().map(|class| ("class", class.span()));
@@ -17,7 +17,7 @@ impl ServiceSection {
 }
 
 impl Topology {
-    /// No section contradicts itself.
+    /// Checks that no section contradicts itself.
     pub(super) fn check_executions(&self) -> Result<(), TopologyError> {
         let sections = self.sections.service.values();
         let mut shared =
@@ -31,8 +31,8 @@ impl Topology {
         Err(self.file.error(place, Problem::Contradiction { message }))
     }
 
-    /// How a service is executed of which the program says `coded`: as the file says, key by key, and else as the
-    /// program does. A file that says where it runs says all of its thread.
+    /// How a service is executed: each key of the file takes precedence over `coded`, what the
+    /// program sets. `run = "shared"` in the file also drops what the program sets for a thread.
     pub(crate) fn execution(
         &self,
         service: &str,
@@ -64,7 +64,7 @@ impl Topology {
         })
     }
 
-    /// A service asks for an executor that is not `known`.
+    /// The error of a service whose executor is not `known`, if the file names that executor.
     pub(crate) fn no_executor(&self, service: &str, known: Vec<String>) -> Option<TopologyError> {
         let name = self.sections.service.get(service)?.executor.as_ref()?;
         let problem = Problem::Unknown { kind: "executor", name: name.as_ref().clone(), known };

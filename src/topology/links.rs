@@ -1,15 +1,16 @@
-//! The links between nodes: which section configures which, and who owns the name of a node.
+//! The links between nodes: which sections configure which link, and which user owns the name of a
+//! node.
 
 use mycelium_transports::exchange::LinkConfig;
 
 use super::Topology;
 use super::error::{Problem, TopologyError};
 
-/// The section that stands for all links.
+/// The section for all links.
 const DEFAULT: &str = "default";
 
 impl Topology {
-    /// Each pair of nodes has one section at most, and the section names one pair that there is.
+    /// Checks that each section names exactly one pair of nodes, and that no pair has two sections.
     pub(super) fn check_links(&self) -> Result<(), TopologyError> {
         let nodes: Vec<&String> = self.sections.node.keys().map(AsRef::as_ref).collect();
         let pairs = || nodes.iter().flat_map(|a| nodes.iter().map(move |b| (a, b)));
@@ -40,7 +41,7 @@ impl Topology {
         Ok(())
     }
 
-    /// How the link between two nodes is.
+    /// The configuration of the link between two nodes.
     pub(crate) fn link(&self, node: &str, other: &str) -> LinkConfig {
         let mut config = LinkConfig::default();
         for name in [DEFAULT.to_owned(), format!("{node}-{other}"), format!("{other}-{node}")] {
@@ -51,7 +52,7 @@ impl Topology {
         config
     }
 
-    /// How links with nodes are that the topology does not know.
+    /// The configuration of links with nodes that the topology does not name.
     pub(crate) fn default_link(&self) -> LinkConfig {
         let mut config = LinkConfig::default();
         if let Some(section) = self.sections.link.get(DEFAULT) {
@@ -60,7 +61,7 @@ impl Topology {
         config
     }
 
-    /// The nodes whose names are bound to a user, with the user.
+    /// The nodes whose names belong to a user, with that user.
     pub(crate) fn owners(&self) -> impl Iterator<Item = (&str, u32)> {
         let sections = self.sections.node.iter();
         sections.filter_map(|(node, section)| Some((node.as_ref().as_str(), section.owner?)))

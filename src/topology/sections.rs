@@ -1,4 +1,5 @@
-//! The sections and keys of a topology file, as they are written. A new key starts here.
+//! The sections and keys of a topology file. A new key is added here first, then its accessor in
+//! `topology.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use toml::Spanned;
 
 use super::link::LinkSection;
 use super::values::{
-    Budget, Bytes, Capacity, ClassName, Deaths, DeliveryName, FallbackName, Mode, PolicyName,
+    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, PolicyName,
     RunName, Span, ThreadName, WaitName,
 };
 
@@ -58,7 +59,7 @@ pub(super) struct ServiceSection {
 pub(super) struct TopicSection {
     pub(super) capacity: Option<Capacity>,
     pub(super) delivery: Option<DeliveryName>,
-    pub(super) dead_letter_after: Option<Deaths>,
+    pub(super) dead_letter_after: Option<DeathLimit>,
     pub(super) readers: Option<Vec<Spanned<String>>>,
     pub(super) writers: Option<Vec<Spanned<String>>>,
 }

@@ -1,4 +1,4 @@
-//! Values of a topology file that are more than a number or a text.
+//! Types of the values in a topology file, with the errors of invalid ones.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use serde::de::{Deserializer, Error};
 
 use crate::execution::{self, Run};
 
-/// Nothing here waits for longer.
+/// The longest duration.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-/// No ring holds more messages.
+/// The largest capacity.
 const LARGEST: usize = 1 << 30;
 
 /// A duration: `"250ms"`, `"10s"`, `"2m"`.
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// What a topic promises when a reader's process dies: `"at-least-once"` or `"at-most-once"`.
+/// The promise of a topic when a reader's process dies: `"at-least-once"` or `"at-most-once"`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DeliveryName {
     pub(super) is_at_most_once: bool,
@@ -54,12 +54,13 @@ impl<'de> Deserialize<'de> for DeliveryName {
     }
 }
 
-/// After how many deaths of its reader's process a message is given up: a number, or `"never"`.
+/// The number of deaths of its reader's processes after which a message becomes a dead letter, or
+/// `"never"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deaths(pub(super) u32);
+pub(super) struct DeathLimit(pub(super) u32);
 
-impl<'de> Deserialize<'de> for Deaths {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Deaths, D::Error> {
+impl<'de> Deserialize<'de> for DeathLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DeathLimit, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Raw {
@@ -67,9 +68,10 @@ impl<'de> Deserialize<'de> for Deaths {
             Text(String),
         }
         match Raw::deserialize(deserializer) {
-            // Before the second death nobody knows which message it was.
-            Ok(Raw::Number(deaths @ 3..)) => Ok(Deaths(deaths)),
-            Ok(Raw::Text(text)) if text == "never" => Ok(Deaths(0)),
+            // After two deaths it is known which messages were in flight at both. The third death
+            // decides.
+            Ok(Raw::Number(deaths @ 3..)) => Ok(DeathLimit(deaths)),
+            Ok(Raw::Text(text)) if text == "never" => Ok(DeathLimit(0)),
             _ => {
                 Err(D::Error::custom("invalid number of deaths: expected 3 or more, or \"never\""))
             }
@@ -114,7 +116,7 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// A number of messages that a ring can hold.
+/// The number of slots of a ring.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Capacity(pub(super) usize);
 
@@ -155,7 +157,7 @@ pub(super) struct Mode(pub(super) u32);
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
         let text = String::deserialize(deserializer)?;
-        // Who may connect must be able to write; there is nothing to execute.
+        // Connecting needs write permission; execute permission has no meaning.
         let mode = u32::from_str_radix(&text, 8).ok();
         let mode = mode.filter(|mode| mode & !0o666 == 0 && mode & 0o600 == 0o600);
         mode.map(Mode).ok_or_else(|| {
@@ -174,7 +176,7 @@ pub(super) struct RunName(pub(super) Run);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WaitName(pub(super) Wait);
 
-/// A name that a thread can have.
+/// The name of a thread.
 #[derive(Clone, Debug)]
 pub(super) struct ThreadName(pub(super) String);
 
@@ -186,7 +188,7 @@ pub(super) struct ClassName(pub(super) Class);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FallbackName(pub(super) PlacementFallback);
 
-/// A number of messages from 1 on.
+/// A number of messages, at least 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget(pub(super) u32);
 
