@@ -1,4 +1,5 @@
-//! Members that have completed stay completed: nobody waits for them, and nobody gives up a reader that comes back.
+//! Members that have completed stay completed: no node waits for them. A reader that restarts gets
+//! its messages.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -24,12 +25,13 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    /// The first process of `member` does what `does` says.
+    /// `does` configures the first process of `member`.
     fn start(test: &str, member: &'static str, does: &'static str) -> Pipeline {
         Pipeline::of(test, member, does, "sink", |command| command)
     }
 
-    /// As [`start`](Pipeline::start), with a sink in another role, and commands that are changed by `wrap`.
+    /// Like [`start`](Pipeline::start), with another role for the sink, and with commands that
+    /// `wrap` changes.
     fn of(
         test: &str,
         member: &'static str,
@@ -70,7 +72,7 @@ impl Pipeline {
         kill(self.handle.pid(member).unwrap(), signal);
     }
 
-    /// Stops the sink's process once it has the first message, and has the source send the others then.
+    /// Stops the sink's process when it has the first message; then the source sends the others.
     fn stop_sink(&self) {
         self.until("sink got the first");
         let sink = self.handle.pid("sink").unwrap();
@@ -91,12 +93,12 @@ impl Pipeline {
         }
     }
 
-    /// Waits until a process says this.
+    /// Waits until a process reports this.
     fn until(&self, what: &str) {
         while self.said.next() != what {}
     }
 
-    /// What the members say to their end, and the report.
+    /// All reports of the members until their end, and the report of the bundle.
     fn end(mut self) -> (Vec<String>, Result<BundleReport, BundleError>) {
         let rest = self.said.rest();
         (rest, self.running.take().unwrap().join().unwrap())
@@ -106,7 +108,7 @@ impl Pipeline {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.handle.stop();
-        // Where a test has failed members may stand still.
+        // After a failed test, members may still be stopped.
         if let Some(sink) = self.handle.pid("sink").filter(|_| self.running.is_some()) {
             kill(sink, Signal::CONT);
         }
@@ -138,7 +140,7 @@ fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     let pipeline = Pipeline::start("stopped", "source", "waits");
     pipeline.stop_sink();
     pipeline.exit("source");
-    // By then it has waited much longer than for a reader that nobody knows of.
+    // By then it has waited much longer than for an unknown reader.
     pipeline.until("middle has lost its reader");
     pipeline.signal("sink", Signal::CONT);
     let (said, report) = pipeline.end();
@@ -151,7 +153,7 @@ fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     assert!(!said.contains(&"sink gap".to_owned()), "{said:?}");
 }
 
-/// The launcher knows the shell, and the node has another process id.
+/// The launcher knows the process id of the shell; the node has another one.
 #[test]
 fn nodes_that_a_shell_runs_have_their_names() {
     let wrap = |inner: Command| {

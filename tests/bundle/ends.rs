@@ -11,7 +11,7 @@ use crate::{PATIENCE, speaking};
 
 #[test]
 fn sources_end_first() {
-    // Given in the wrong order, so that it is not that which counts.
+    // Added in another order, to show that this order does not matter.
     let bundle = speaking()
         .with("wait", "sink", &["left", "right"])
         .with("wait", "left", &["source"])
@@ -26,7 +26,7 @@ fn sources_end_first() {
     assert_eq!(bundle.said.next(), "source ends");
     assert_eq!(bundle.said.sorted(), ["left ends", "right ends"]);
     assert_eq!(bundle.said.next(), "sink ends");
-    // They were not merely asked in this order: each had exited before the next was asked.
+    // Each member had exited before the next one got SIGTERM.
     let mut here = vec!["left", "right", "sink", "source"];
     for event in bundle.events {
         match event {
@@ -52,7 +52,7 @@ fn members_in_a_circle_end_together() {
 }
 
 #[test]
-fn who_does_not_end_by_the_deadline_is_killed_and_named() {
+fn a_member_that_misses_the_deadline_is_killed_and_named() {
     let bundle = speaking().with("hang", "source", &[]).with("wait", "sink", &["source"]);
     let handle = bundle.bundle.handle();
     let running = std::thread::spawn(|| bundle.bundle.deadline(Duration::from_secs(2)).run());

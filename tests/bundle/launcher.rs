@@ -1,4 +1,4 @@
-//! Launchers as processes of their own, and the signals that they get.
+//! Launchers as processes of their own, which get signals.
 
 use std::io::pipe;
 use std::process::Child;
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::{Said, kill, program};
 
-/// A launcher with two members, all of which speak.
+/// A launcher with two members; all three report.
 fn launcher(role: &str) -> (Child, Said) {
     let (reader, writer) = pipe().unwrap();
     let launcher = program(role, "launcher").stdout(writer).spawn().unwrap();

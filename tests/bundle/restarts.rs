@@ -1,4 +1,4 @@
-//! Members that end by themselves: well, badly, and for good.
+//! Members that end by themselves: with success, with a failure, and for good.
 
 use std::sync::mpsc::channel;
 

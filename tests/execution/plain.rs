@@ -1,4 +1,4 @@
-//! An executor that does what it must and nothing more.
+//! An executor with only the required methods.
 
 use std::io;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    /// What it does before each task that it takes.
+    /// Called before each task that it takes.
     pub(crate) fn new(inner: Tokio, before_spawn: impl Fn() + Send + Sync + 'static) -> Plain {
         Plain { inner, before_spawn: Box::new(before_spawn) }
     }

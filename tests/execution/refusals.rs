@@ -1,4 +1,5 @@
-//! What the machine or the executor refuses: nothing runs then, or the report says what is done without.
+//! Refusals of the system or the executor: either no service runs, or the report lists what was
+//! refused.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -12,13 +13,13 @@ use crate::services::{Idle, topology, within};
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
+async fn an_unknown_core_lets_nothing_run_and_leaves_no_thread() {
     use crate::services::thread_goes;
 
     let (make, made) = channel();
     let (see, seen) = channel();
     let made = Mutex::new(made);
-    // Between the two, the first one has time to do what it must not.
+    // The first service gets time in which it must not run.
     let between = move || {
         let has_run = made.lock().unwrap().recv_timeout(Duration::from_millis(100)).is_ok();
         see.send(has_run).unwrap();
@@ -51,7 +52,7 @@ async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
 }
 
 #[tokio::test]
-async fn what_is_refused_stands_in_the_report_if_that_is_enough() {
+async fn with_warn_the_placement_lists_what_was_refused() {
     let asked = Execution::pinned([100_000]).if_refused(PlacementFallback::Warn);
     let node =
         Node::builder("main").service(|| Idle).execution("Idle", asked.clone()).build().unwrap();
@@ -121,7 +122,7 @@ async fn an_executor_without_threads_says_so() {
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
         builder.build().unwrap().start(Plain::new(Tokio::current().unwrap(), || {}))
     };
-    // That is no matter of the machine.
+    // This does not depend on the system.
     for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {
         let error = start(refused).unwrap_err();
         assert_eq!(

@@ -1,4 +1,5 @@
-//! How nodes end: what was accepted is drained, pauses and sleeps are cut short, and who hangs is named and left.
+//! How nodes end: accepted messages are drained, pauses and sleeps are cut short, and services that
+//! hang are named and abandoned.
 
 use std::sync::mpsc::channel;
 use std::time::Duration;
