@@ -99,7 +99,7 @@ impl Node {
     /// the order of the start.
     ///
     /// # Errors
-    /// If the topology asks for another executor, or a service cannot be executed as its execution
+    /// If the topology names another executor, or a service cannot be executed as its execution
     /// says: its executor is unknown or cannot run it, or the system refuses its thread. No service
     /// has run then, and no thread is left.
     pub fn start(self, executor: impl Executor) -> Result<Running, StartError> {

@@ -82,7 +82,7 @@ pub enum BuildError {
         what: &'static str,
         /// The most of them on one link.
         limit: usize,
-        /// How many the topology asks for.
+        /// How many the topology needs.
         found: usize,
     },
     /// Two executors have one name.

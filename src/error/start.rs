@@ -29,10 +29,10 @@ pub enum StartError {
         /// The executor.
         executor: String,
     },
-    /// The topology asks for another executor.
+    /// The topology names another executor.
     #[error("the topology asks for executor `{asked}`, but the node was started on `{given}`")]
     Executor {
-        /// The executor that the topology asks for.
+        /// The executor that the topology names.
         asked: String,
         /// The executor that was given.
         given: String,
@@ -45,7 +45,7 @@ pub enum StartError {
         /// The reason.
         error: SpawnError,
     },
-    /// A service cannot have the thread that its execution asks for.
+    /// A service cannot have the thread of its execution.
     #[error("service `{service}` cannot have its thread: {error}{}", thread_hint(error))]
     Thread {
         /// The service.

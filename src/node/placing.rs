@@ -19,7 +19,7 @@ use crate::shared::Shared;
 pub struct Placement {
     /// The service.
     pub service: String,
-    /// The execution that the topology and the program ask for.
+    /// The execution that the topology and the program request.
     pub asked: Execution,
     /// The shared executor, or the kind of the executor on its own thread.
     pub executor: String,

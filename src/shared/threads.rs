@@ -1,4 +1,4 @@
-//! The threads that a node has started, until the last of them has gone.
+//! The threads that a node has started, until the last of them has ended.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use event_listener::Event;
 
 use crate::latch::until;
 
-/// Threads that have not gone yet, by name.
+/// The threads that have not ended.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
     alive: Mutex<Alive>,
@@ -31,12 +31,12 @@ impl Threads {
         ThreadGuard { threads: self.clone(), number }
     }
 
-    /// Ready once all have gone.
+    /// Ready when all have ended.
     pub(crate) async fn gone(&self) {
         until(&self.gone, || self.alive().names.is_empty()).await;
     }
 
-    /// Those that are there.
+    /// The names of the threads that have not ended.
     pub(crate) fn names(&self) -> Vec<String> {
         self.alive().names.values().cloned().collect()
     }
@@ -46,7 +46,7 @@ impl Threads {
     }
 }
 
-/// A thread that has not gone. Dropping it says that it has.
+/// A thread that has not ended. The drop of the guard reports the end.
 #[derive(Debug)]
 pub(crate) struct ThreadGuard {
     threads: Arc<Threads>,
@@ -54,8 +54,8 @@ pub(crate) struct ThreadGuard {
 }
 
 impl ThreadGuard {
-    /// From now on it stands for the calling thread, and lasts as long: beyond the executor that is
-    /// on it.
+    /// Moves the guard into the calling thread: it is dropped when the thread ends, after the
+    /// executor on it.
     pub(crate) fn of_this_thread(self) {
         thread_local! {
             static HERE: RefCell<Vec<ThreadGuard>> = const { RefCell::new(Vec::new()) };
