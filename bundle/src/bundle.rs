@@ -14,7 +14,7 @@ use crate::run::{Observer, Run};
 /// not end.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Commands that run together as processes. See the [crate](crate).
+/// Commands that run together as processes. See the crate.
 pub struct Bundle {
     members: Vec<Member>,
     deadline: Duration,
