@@ -1,7 +1,10 @@
-//! What every executor promises, as tests that are generic over it.
+//! The laws that every executor keeps, as tests that are generic over it.
 //!
-//! Implement [`Subject`] and write `conformance!(MySubject);` in a test file: one test for each law. A law takes nothing
-//! but the subject, so the same suite runs on any of them, and other suites build on the same subjects.
+//! Implement [`Subject`] and write `conformance!(MySubject);` in a test file: this makes one test
+//! of each law. For several subjects write `conformance! { mod one: One, mod two: Two }`.
+//!
+//! The laws are in `tasks.rs`, `timers.rs`, `streams.rs` and `dedicated.rs`; `subject.rs` has what
+//! they share. A law knows only its subject, so other suites build on the same subjects.
 
 mod dedicated;
 mod streams;
@@ -15,7 +18,7 @@ pub use subject::{Dedicated, Subject, can_run, inside};
 pub use tasks::*;
 pub use timers::*;
 
-/// Makes one test for each law.
+/// Makes one test of each law, for one subject or for several.
 #[macro_export]
 macro_rules! conformance {
     ($(mod $name:ident: $subject:ty),+ $(,)?) => {

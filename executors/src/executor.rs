@@ -19,53 +19,57 @@ pub type SendFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A boxed future that stays on its thread.
 pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// Makes a local future on the thread where it is to run.
+/// Makes a local future on the thread where it will run.
 pub type MakeLocal = Box<dyn FnOnce() -> LocalFuture<()> + Send>;
 
-/// Makes a local future on the thread where it is to run, given the executor there.
+/// Makes a local future on the thread where it will run, given that thread's executor.
 pub type MakeDedicated = Box<dyn FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send>;
 
-/// Tasks, timers, blocking work, streams and the clocks, as one executor has them.
+/// Tasks, timers, blocking work, streams and clocks of one executor.
 ///
-/// What has to be there is a name, tasks and timers; the rest has a default, which for the network is a refusal.
+/// A name, tasks and timers are required. The other methods have defaults; those for the network
+/// are errors.
 ///
-/// All methods may be called from any thread, but for [`spawn_local`](Executor::spawn_local), which says where.
-/// Dropping a returned future cancels what it stands for. What [`sleep_until`](Executor::sleep_until) returns may be awaited
-/// anywhere. Streams and listeners, and the futures of connecting and listening, belong to tasks of the executor: an adapter
-/// whose sockets stay on their thread refuses others by an error. Dropped they may be anywhere.
+/// All methods may be called from any thread; [`spawn_local`](Executor::spawn_local) returns an
+/// error on the wrong one. Dropping a returned future cancels its operation. A future of
+/// [`sleep_until`](Executor::sleep_until) may be awaited on any thread. Streams, listeners and the
+/// future of [`connect`](Executor::connect) belong to tasks of the executor: an adapter whose
+/// sockets stay on their thread returns an error to others. They may be dropped on any thread.
 pub trait Executor: Send + Sync + 'static {
-    /// What it is called in reports: "tokio, 2 workers".
+    /// The name in reports, for example "tokio, 2 workers". It starts with the kind of executor
+    /// and, if more follows, a comma.
     fn name(&self) -> String;
 
-    /// Runs `task` to its end, detached.
+    /// Spawns `task`, detached.
     ///
     /// # Errors
-    /// If the executor has ended. The task was dropped then.
+    /// If the executor has ended. The task was dropped.
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError>;
 
-    /// Whether futures that stay on one thread can run here.
+    /// Whether this executor runs local futures, which stay on one thread.
     fn runs_local(&self) -> bool {
         false
     }
 
-    /// Runs the future that `make` makes to its end, detached, on this executor's own thread.
+    /// Spawns the future that `make` makes, detached, on this executor's own thread.
     ///
     /// # Errors
-    /// [`SpawnError::LocalUnsupported`] if tasks move between threads here, [`SpawnError::WrongThread`] if this
-    /// executor takes local tasks on its own thread only and the caller is on another one.
+    /// [`SpawnError::LocalUnsupported`] if this executor moves tasks between threads,
+    /// [`SpawnError::WrongThread`] if the caller is not on the executor's own thread.
     fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
         drop(make);
         Err(SpawnError::LocalUnsupported)
     }
 
-    /// Starts a thread with an executor of this kind on it, and runs there the future that `make` makes. The executor
-    /// that `make` is given takes local tasks on that thread. The thread ends when the future has, and tasks that were
-    /// spawned there end with it.
+    /// Starts a thread with its own executor of this kind, and runs the future that `make` makes on
+    /// it. The executor that `make` is given takes local tasks on that thread. The thread ends when
+    /// the future has ended, and so do the tasks that were spawned on that executor.
     ///
-    /// Returns when the executor is there; waits for nothing else.
+    /// Returns when the executor has been made; it does not wait for the future.
     ///
     /// # Errors
-    /// If the system refused what is asked of the thread, or the executor cannot be had on it. `make` was dropped then.
+    /// If the system refuses a property of the thread, or the executor cannot be made on it. `make`
+    /// was dropped.
     fn dedicate(
         &self,
         thread: Thread,
@@ -76,19 +80,19 @@ pub trait Executor: Send + Sync + 'static {
         Err(ThreadError::Unsupported { executor: self.name(), what })
     }
 
-    /// Runs work that blocks away from the tasks. Unless an executor has threads for that, on a thread of its own.
+    /// Runs blocking work outside the threads of the tasks. The default starts a thread for it.
     ///
     /// # Errors
-    /// If the executor has ended, or the system has no thread to give. The work was dropped then.
+    /// If the executor has ended, or the system cannot start a thread. The work was dropped.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
         let thread = Thread { name: "blocking".to_owned(), ..Thread::default() };
         thread.start(|| Ok(work)).map(drop).map_err(|_| SpawnError::NoThread)
     }
 
-    /// Monotonic time since an origin of this executor's choice. Virtual under a simulating executor.
+    /// Monotonic time since an origin that the executor chooses. Virtual in a simulating executor.
     fn now(&self) -> Duration;
 
-    /// Ready once [`now`](Executor::now) has reached `deadline`.
+    /// Ready when [`now`](Executor::now) has reached `deadline`, at once if it has.
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()>;
 
     /// The calendar time.
@@ -96,40 +100,40 @@ pub trait Executor: Send + Sync + 'static {
         Clock::wall()
     }
 
-    /// A seed that nobody can guess, or, under a simulating executor, one that it chose.
+    /// An unpredictable seed, or, in a simulating executor, one that it chooses.
     fn entropy(&self) -> u64 {
         system_entropy()
     }
 
-    /// Connects to `host:port` over TCP. An executor without a network refuses.
+    /// Connects to `host:port` over TCP. The default is an error.
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         let refused = no_network(self, &address);
         Box::pin(async { Err(refused) })
     }
 
-    /// Adopts a listening TCP socket, which [`bind_tcp`](crate::bind_tcp) makes.
+    /// Adopts a listening TCP socket; [`bind_tcp`](crate::bind_tcp) makes one.
     ///
     /// # Errors
-    /// If the executor cannot watch it, or has no network.
+    /// If the executor cannot watch the socket, or has no network.
     fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
         drop(socket);
         Err(no_network(self, "a TCP socket"))
     }
 
-    /// Takes over a connected Unix socket.
+    /// Adopts a connected Unix socket.
     ///
     /// # Errors
-    /// If the executor cannot watch it, or has no network.
+    /// If the executor cannot watch the socket, or has no network.
     #[cfg(unix)]
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
         drop(socket);
         Err(no_network(self, "a Unix socket"))
     }
 
-    /// Takes over a listening Unix socket.
+    /// Adopts a listening Unix socket.
     ///
     /// # Errors
-    /// If the executor cannot watch it, or has no network.
+    /// If the executor cannot watch the socket, or has no network.
     #[cfg(unix)]
     fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
         drop(socket);
@@ -147,14 +151,15 @@ pub trait Executor: Send + Sync + 'static {
         #[cfg(not(all(unix, feature = "signals")))]
         let interrupted = std::future::ready(Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "signals are not handled: mycelium-executor was built without its feature `signals`, or this is not Unix",
+            "signals are not handled: mycelium-executor was built without its feature `signals`, \
+             or this system is not Unix",
         )));
         Box::pin(interrupted)
     }
 }
 
-fn no_network(executor: &(impl Executor + ?Sized), asked: &str) -> io::Error {
-    let text = format!("executor `{}` has no network: it cannot use {asked}", executor.name());
+fn no_network(executor: &(impl Executor + ?Sized), target: &str) -> io::Error {
+    let text = format!("executor `{}` has no network: it cannot use {target}", executor.name());
     io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
@@ -176,7 +181,7 @@ pub enum SpawnError {
     NoThread,
 }
 
-/// A seed from the operating system, for [`Executor::entropy`] of executors on real machines.
+/// A seed from the operating system: [`Executor::entropy`] of an executor on a real machine.
 #[must_use]
 pub fn system_entropy() -> u64 {
     fastrand::Rng::new().u64(..)

@@ -1,17 +1,22 @@
-//! What Mycelium asks of an executor.
+//! What Mycelium requires of an executor, and what its adapters share.
 //!
-//! A service reaches time, tasks, blocking work, randomness and the network through [`Executor`] and through nothing
-//! else, so one source runs on every executor that implements it, and a simulating one can put virtual time under any
-//! service. Nothing here is on the path of a message: there, a [`Waker`](std::task::Waker) is all that an executor
-//! gives.
+//! A service reaches time, tasks, blocking work, randomness and the network only through the trait
+//! [`Executor`]. So the same source runs on every executor that implements it, and a simulating
+//! executor can give any service virtual time. No message passes through this crate: on the path of
+//! a message an executor only contributes its [`Waker`](std::task::Waker)s.
 //!
 //! A thread without an executor waits for the same futures with [`block_on`].
 //!
-//! An adapter is a small leaf crate with one type that implements this trait: `mycelium-tokio`, `mycelium-smol`,
-//! `mycelium-glommio`. It wraps its streams in [`Stream`] and its listeners in [`Listener`], which have `futures_io` traits.
-//! What adapters have in common is here: [threads](Thread) with a name, cores and a class, a [clock](Clock), tasks that
-//! [contain](contain()) their panics, signals ([`interrupted`]), peers' [credentials](Credentials::of), and, behind the
-//! feature `pool`, threads for work that blocks. The feature `conformance` has the laws that all keep.
+//! An adapter (`mycelium-tokio`, `mycelium-smol`, `mycelium-glommio`) is a small crate with one
+//! type that implements the trait. It wraps its streams in [`Stream`] and its listeners in
+//! [`Listener`]. The rest of this crate is what adapters share: [threads](Thread) with a name,
+//! cores and a scheduling class, a [clock](Clock), tasks that [contain](contain()) their panics,
+//! listening sockets ([`bind_tcp`]), and [credentials](Credentials::of) of peers.
+//!
+//! Features: `pool` has threads for blocking work, `signals` handles SIGINT and SIGTERM, and
+//! `conformance` has the laws that every executor keeps, as tests.
+//!
+//! This crate knows no runtime, no message and no transport. Read `executor.rs` first.
 
 mod address;
 mod backoff;

@@ -1,33 +1,34 @@
-//! Threads with a place of their own: a name, cores that they keep to, and a scheduling class.
+//! Threads with a name, a set of cores and a scheduling class.
 //!
-//! What an adapter has to do to give a service a thread is the same for all of them and stands here: start it, pin it,
-//! ask for the class, make the executor on it, and say what was granted before anything runs.
+//! Every adapter dedicates a thread in the same way: start it, pin it, set its class, make the
+//! executor on it, and report what was granted before anything runs. This file does it for them.
 
 use std::fmt;
 use std::sync::{OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 
-/// What is asked of a thread.
+/// The requested properties of a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Thread {
-    /// Its name, as tools show it (the system cuts it after 15 bytes).
+    /// The name, as tools show it. The system truncates it to 15 bytes.
     pub name: String,
-    /// The cores that it keeps to; all that the process may use, if empty, whatever the thread keeps to that starts it.
+    /// The cores to pin it to. Empty means all cores of the process: a thread does not inherit the
+    /// cores of the thread that starts it.
     pub cores: Vec<usize>,
-    /// How the system schedules it.
+    /// The scheduling class.
     pub class: Class,
-    /// What happens if the system refuses the cores or the class.
+    /// What to do if the system refuses the cores or the class.
     pub fallback: PlacementFallback,
 }
 
 /// How the system schedules a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Class {
-    /// As all others, whatever the thread has that starts it.
+    /// The default class. A thread does not inherit the class of the thread that starts it.
     #[default]
     Normal,
-    /// `SCHED_FIFO` with a priority from 1 to 99: it runs until it waits or one of higher priority can run. Linux grants
-    /// it to root, with `CAP_SYS_NICE`, or up to `ulimit -r`.
+    /// `SCHED_FIFO` with a priority from 1 to 99: the thread runs until it waits or a thread with a
+    /// higher priority can run. Linux grants it to root, with `CAP_SYS_NICE`, or up to `ulimit -r`.
     Fifo(u8),
 }
 
@@ -40,62 +41,63 @@ impl fmt::Display for Class {
     }
 }
 
-/// What happens if the system refuses what was asked of a thread.
+/// What to do if the system refuses the cores or the class of a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PlacementFallback {
-    /// The thread does not start.
+    /// Do not start the thread.
     #[default]
     Fail,
-    /// It starts without, and [`GrantedPlacement::refused`] says so.
+    /// Start the thread without them. [`GrantedPlacement::refused`] has the errors.
     Warn,
 }
 
-/// What a thread was granted.
+/// The cores and the class that the system granted to a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantedPlacement {
-    /// The cores that it keeps to; empty where the system does not tell.
+    /// The cores that it may use. Empty if the system does not report them.
     pub cores: Vec<usize>,
-    /// Its class.
+    /// The class.
     pub class: Class,
-    /// What was refused: nothing, unless the thread was to start anyway.
+    /// What the system refused. Always empty with [`PlacementFallback::Fail`].
     pub refused: Vec<ThreadError>,
 }
 
 impl Thread {
-    /// Starts the thread. On it, `prepare` makes what is to run there, and [runs](FnOnce) it when the caller has been
-    /// told that all went well.
+    /// Starts the thread. `prepare` is called on it and returns the work. The work runs after this
+    /// function has been given the result, so an error means that nothing ran.
     ///
     /// ```
     /// use mycelium_executor::{Class, Thread};
     ///
-    /// let asked = Thread { name: "engine".to_owned(), ..Thread::default() };
-    /// let (thread, granted) = asked.start(|| Ok(|| println!("runs")))?;
+    /// let request = Thread { name: "engine".to_owned(), ..Thread::default() };
+    /// let (thread, granted) = request.start(|| Ok(|| println!("runs")))?;
     /// assert_eq!((granted.class, granted.refused.len()), (Class::Normal, 0));
     /// thread.join().unwrap();
     /// # Ok::<(), mycelium_executor::ThreadError>(())
     /// ```
     ///
     /// # Errors
-    /// If the system refused the thread, its cores or its class, or `prepare` failed. No thread is left then.
+    /// If the system refuses the thread, its cores or its class, or if `prepare` fails. The thread
+    /// has ended then.
     pub fn start<R: FnOnce()>(
         self,
         prepare: impl FnOnce() -> Result<R, ThreadError> + Send + 'static,
     ) -> Result<(JoinHandle<()>, GrantedPlacement), ThreadError> {
         let _ = process_cores();
-        let (tell, told) = mpsc::sync_channel(1);
+        let (sender, receiver) = mpsc::sync_channel(1);
         let builder = thread::Builder::new().name(self.name.clone());
         let thread = builder.spawn(move || {
             let prepared = self.apply_to_current().and_then(|granted| Ok((granted, prepare()?)));
             match prepared {
                 Ok((granted, run)) => {
-                    let _ = tell.send(Ok(granted));
+                    let _ = sender.send(Ok(granted));
                     run();
                 }
-                Err(error) => drop(tell.send(Err(error))),
+                Err(error) => drop(sender.send(Err(error))),
             }
         });
         let thread = thread.map_err(|error| ThreadError::Start { error: error.to_string() })?;
-        match told.recv() {
+        match receiver.recv() {
             Ok(Ok(granted)) => Ok((thread, granted)),
             Ok(Err(error)) => {
                 let _ = thread.join();
@@ -103,16 +105,17 @@ impl Thread {
             }
             Err(_) => {
                 let _ = thread.join();
-                Err(ThreadError::Start { error: "it panicked as it was prepared".to_owned() })
+                Err(ThreadError::Start { error: "it panicked during its preparation".to_owned() })
             }
         }
     }
 
-    /// Gives the calling thread what is asked. A thread that was started without [`start`](Thread::start), for a pool say,
-    /// is as all others after `Thread::default().apply_to_current()`.
+    /// Applies the cores and the class to the calling thread. For a thread that was not started by
+    /// [`start`](Thread::start), such as one of a pool, `Thread::default().apply_to_current()`
+    /// undoes what it inherited.
     ///
     /// # Errors
-    /// If something was refused and is not to be done without.
+    /// If the system refuses one of them, with [`PlacementFallback::Fail`].
     pub fn apply_to_current(&self) -> Result<GrantedPlacement, ThreadError> {
         let mut granted = GrantedPlacement::default();
         for refused in [system::pin(&self.cores), self.enter_class()] {
@@ -122,8 +125,8 @@ impl Thread {
                 (Err(error), PlacementFallback::Warn) => granted.refused.push(error),
             }
         }
-        let is_refused = |error: &ThreadError| matches!(error, ThreadError::Class { .. });
-        if !granted.refused.iter().any(is_refused) {
+        let is_class_error = |error: &ThreadError| matches!(error, ThreadError::Class { .. });
+        if !granted.refused.iter().any(is_class_error) {
             granted.class = self.class;
         }
         granted.cores = system::allowed().unwrap_or_default();
@@ -194,13 +197,13 @@ pub enum ThreadError {
     },
 }
 
-/// The cores that the calling thread may use; `None` where the system does not tell.
+/// The cores that the calling thread may use. None if the system does not report them.
 #[must_use]
 pub fn allowed_cores() -> Option<Vec<usize>> {
     system::allowed()
 }
 
-/// The cores that the process may use: those that the first thread had that asked, before any was pinned here.
+/// The cores that the process may use. Read once, before this file pins any thread.
 fn process_cores() -> Option<&'static [usize]> {
     static CORES: OnceLock<Option<Vec<usize>>> = OnceLock::new();
     CORES.get_or_init(system::allowed).as_deref()
@@ -273,7 +276,7 @@ mod system {
         if cores.is_empty() {
             return Ok(());
         }
-        let error = "threads are pinned on Linux only".to_owned();
+        let error = "threads can be pinned on Linux only".to_owned();
         Err(ThreadError::Pin { cores: cores.to_vec(), error })
     }
 
@@ -282,6 +285,6 @@ mod system {
     }
 
     pub(super) fn enter_fifo(_: u8) -> Result<(), String> {
-        Err("it is known on Linux only".to_owned())
+        Err("it is supported on Linux only".to_owned())
     }
 }

@@ -1,9 +1,9 @@
-//! Giving other tasks a turn.
+//! Yielding to other tasks.
 
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Lets other tasks of the executor run: it is pending once, and wakes its task at once.
+/// Lets other tasks of the executor run: pending once, with an immediate wake-up of its own task.
 ///
 /// ```
 /// use mycelium_core::wait::Wait;

@@ -1,4 +1,4 @@
-//! A thread has what was asked for, and nothing of the thread that started it.
+//! A thread gets what was requested and inherits nothing from the thread that started it.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::sync::mpsc;
@@ -6,12 +6,12 @@ use std::sync::mpsc;
 use mycelium_executor::{Class, PlacementFallback, Thread, allowed_cores};
 use thread_priority::unix::{ThreadSchedulePolicy, thread_schedule_policy};
 
-/// What `look` sees on a thread like this.
-fn seen<T: Send + 'static>(thread: Thread, look: impl FnOnce() -> T + Send + 'static) -> T {
-    let (tell, told) = mpsc::channel();
-    let (thread, _) = thread.start(|| Ok(move || tell.send(look()).unwrap())).unwrap();
+/// The output of `observe` on a thread with these properties.
+fn seen<T: Send + 'static>(thread: Thread, observe: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let (thread, _) = thread.start(|| Ok(move || sender.send(observe()).unwrap())).unwrap();
     thread.join().unwrap();
-    told.recv().unwrap()
+    receiver.recv().unwrap()
 }
 
 #[test]

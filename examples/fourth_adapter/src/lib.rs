@@ -1,5 +1,5 @@
-//! An adapter that was written from the documents alone: each task has a thread that `pollster` blocks, and timers and
-//! sockets are `async-io`'s. [`run`] gives such an executor to a future.
+//! An adapter that was written from the documents alone: one thread per task, blocked by
+//! `pollster`, with timers and sockets of `async-io`. [`run`] runs a future with such an executor.
 #![cfg(unix)]
 
 mod net;
@@ -26,7 +26,7 @@ use mycelium_executor::{
     SpawnError, Stream, Thread, ThreadError, contain, pool,
 };
 
-/// A thread for each task; local ones are on the thread that [`run`] blocks.
+/// One thread per task. Local tasks run on the thread that [`run`] blocks.
 #[derive(Clone, Debug)]
 pub struct Threads {
     clock: Clock,
@@ -35,11 +35,11 @@ pub struct Threads {
 }
 
 thread_local! {
-    /// Takes local tasks of the executor whose thread this is.
+    /// Takes local tasks of the executor whose [`run`] blocks this thread.
     static LOCAL: RefCell<Option<UnboundedSender<LocalFuture<()>>>> = const { RefCell::new(None) };
 }
 
-/// Runs a future to its end; whatever it has spawned ends with it.
+/// Runs a future to its end. The tasks that it has spawned end with it.
 pub fn run(body: impl FnOnce(Threads) -> LocalFuture<()>) {
     let (local_thread, end) = (thread::current().id(), Arc::default());
     let threads = Threads { clock: Clock::start(), local_thread, end };
@@ -62,7 +62,7 @@ pub fn run(body: impl FnOnce(Threads) -> LocalFuture<()>) {
     }));
 }
 
-/// Ends an executor, also if its future panics.
+/// Ends an executor, also after a panic of its future.
 struct EndOnDrop(Threads);
 
 impl Drop for EndOnDrop {
@@ -75,7 +75,7 @@ impl Drop for EndOnDrop {
 
 impl Executor for Threads {
     fn name(&self) -> String {
-        "threads, one a task".to_owned()
+        "threads, one per task".to_owned()
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {

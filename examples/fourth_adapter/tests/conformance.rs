@@ -1,4 +1,4 @@
-//! The adapter keeps the laws of all executors.
+//! The laws of executors on this adapter.
 #![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use mycelium_executor::{Executor, LocalFuture};
 struct ThreadPerTask;
 
 impl Subject for ThreadPerTask {
-    const NAME: &'static str = "threads, one a task";
+    const NAME: &'static str = "threads, one per task";
 
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
         fourth_adapter::run(|threads: Threads| body(Arc::new(threads)));

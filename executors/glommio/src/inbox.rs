@@ -1,7 +1,7 @@
 //! The inbox of one glommio executor: how other threads reach it.
 //!
-//! Tasks, sockets and timers stay on the executor's thread, in its [`LocalState`](crate::local). The
-//! rest of the process holds the inbox, which is `Send`: it takes tasks, wake-ups and values to
+//! Tasks, sockets and timers stay on the executor's thread, in its [`LocalState`](crate::local).
+//! The rest of the process holds the inbox, which is `Send`: it takes tasks, wake-ups and values to
 //! release. A task is in it at most once. The executor reads it before each task that it polls.
 //!
 //! Only a sleeping executor is interrupted, by a byte written to a socket. Sending to a busy one
@@ -96,8 +96,8 @@ impl Inbox {
         }
         messages.list.push(message);
         drop(messages);
-        // Sequentially consistent, with `fall_asleep`: either this sees that the executor sleeps, or
-        // the executor sees the message.
+        // Sequentially consistent, with `fall_asleep`: either this sees that the executor sleeps,
+        // or the executor sees the message.
         self.has_messages.store(true, Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::SeqCst) {
             // If the socket is full, the thread has bytes to read already.
@@ -121,8 +121,8 @@ impl Inbox {
         self.asleep.store(false, Ordering::SeqCst);
     }
 
-    /// Exchanges the messages for `empty`, a list with capacity, so that nothing is allocated. False
-    /// if there are none.
+    /// Exchanges the messages for `empty`, a list with capacity, so that nothing is allocated.
+    /// False if there are none.
     pub(crate) fn receive(&self, empty: &mut Vec<Message>) -> bool {
         if !self.has_messages.load(Ordering::Relaxed) {
             return false;

@@ -1,10 +1,12 @@
-//! Mycelium on glommio: one executor a thread, best a thread a core, over io_uring. Linux only; elsewhere the crate is
-//! empty.
+//! Mycelium on glommio: one executor per thread, ideally one thread per core, over io_uring. On
+//! systems other than Linux the crate is empty.
 //!
-//! [`run`] makes an executor on the calling thread, and each [dedicated](Executor::dedicate) thread gets one.
-//! [`local`] uses one that the caller has. Services may be `Send` or not: none leaves its thread.
+//! [`run`] makes an executor on the calling thread. Each [dedicated](Executor::dedicate) thread
+//! gets its own. [`local`] uses the executor of the task that awaits it. Services need not be
+//! `Send`: none leaves its thread.
 //!
 //! ```
+//! # #[cfg(all(target_os = "linux", not(miri)))] {
 //! use std::rc::Rc;
 //!
 //! use mycelium_executor::{Executor, LocalFuture, ThreadError};
@@ -22,37 +24,47 @@
 //! });
 //! match waited {
 //!     Ok(sent) => assert_eq!(sent, Ok(7)),
-//!     // What the machine lacks is said before glommio would panic.
-//!     Err(lacking) => println!("{lacking}"),
+//!     // This machine does not meet glommio's requirements. glommio itself would panic.
+//!     Err(missing) => println!("{missing}"),
 //! }
+//! # }
 //! ```
 //!
-//! # What it needs
+//! # Requirements
 //!
-//! Linux 5.8 with io_uring permitted, and 512 KiB of memory that may be locked. Both are [looked at](check()) first, and
+//! Linux 5.8 with io_uring permitted, and 512 KiB of lockable memory. [`check()`] tests both, and
 //! [`ThreadError::Executor`] says what to change.
 //!
-//! # What may be called from where
+//! # Threads
 //!
-//! Tasks, blocking work and wakes are taken from any thread, and a timer may be awaited on any. Sockets, listeners and
-//! connecting belong to tasks of the executor that made them: used on another thread they give an error, dropped there
-//! they are closed at home. Local tasks are spawned at home.
+//! Tasks, blocking work and wake-ups are accepted from any thread, and a timer may be awaited on
+//! any thread. Sockets, listeners and connecting belong to tasks of the executor that made them: on
+//! another thread they return an error. A socket that is dropped on another thread is closed on its
+//! own. Local tasks can only be spawned on the executor's own thread.
 //!
-//! # Wakes, sockets and timers while it is busy
+//! # Latency of a busy executor
 //!
-//! glommio itself looks at wakes from other threads, at sockets and at timers when it would sleep or at its preempt timer:
-//! by default after 100 ms. Here, wakes and tasks from other threads are looked for before each task that is polled, which
-//! is a matter of microseconds on a busy executor, and rings and timers every millisecond or as
-//! [`Latency::Matters`] says.
+//! glommio itself checks for wake-ups from other threads, sockets and timers only before it sleeps
+//! and when its preempt timer fires, by default every 100 ms. This crate checks for wake-ups and
+//! tasks from other threads before each task that it polls, so they take microseconds on a busy
+//! executor. It checks sockets and timers every millisecond, or as often as [`Latency::Matters`]
+//! says.
 //!
-//! That holds for tasks that are spawned here. Tasks of glommio's own beside them belong into an executor of your own
-//! ([`local`]), where its preempt timer decides how long they may hold these up. An executor of [`run`] has none that
-//! comes: glommio 0.9 may sleep for ever, with tasks that are ready, if its thread is suspended for longer than the
-//! preempt timer at a certain moment.
+//! This holds for tasks that are spawned through this crate. If you also have tasks of glommio's
+//! own, make the executor yourself and use [`local`]: then your preempt timer decides how long they
+//! may delay the others. In an executor of [`run`] the preempt timer never fires: glommio 0.9 may
+//! sleep forever although tasks are ready, if its thread is suspended for longer than the preempt
+//! timer at a certain moment.
 //!
-//! An executor may spin for a while before it sleeps ([`Settings::spin`]); glommio itself does so on a thread that is
-//! pinned to one core alone.
-#![cfg(target_os = "linux")]
+//! An executor may spin before it sleeps ([`Settings::spin`]). glommio supports this only on a
+//! thread that is pinned to one core.
+//!
+//! # Files
+//!
+//! From the bottom: `slots.rs` (keys), `inbox.rs` (what other threads hold), `local.rs` (what stays
+//! on the thread), then `runner.rs` (polls the tasks), `net.rs` and `timer.rs`, then `settings.rs`.
+//! The crate knows the executor trait and glommio, but no message and no transport.
+#![cfg(all(target_os = "linux", not(miri)))]
 
 mod check;
 mod inbox;
@@ -89,16 +101,16 @@ pub struct Glommio {
     settings: Settings,
 }
 
-/// The caller is outside any executor of glommio's.
+/// The caller is not in a task of glommio's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no executor of glommio's here: await this in a task of one")]
 pub struct NoGlommio;
 
-/// Runs `body` with an executor of its own on the calling thread, which all its tasks end with. A thread that keeps to
-/// one core is best ([`Thread::apply_to_current`]).
+/// Runs `body` with a new executor on the calling thread. All its tasks end with `body`. Pin the
+/// thread to one core for the best performance ([`Thread::apply_to_current`]).
 ///
 /// # Errors
-/// If the machine lacks what glommio needs, or an executor runs on this thread already.
+/// If the machine does not meet the requirements, or the thread runs an executor already.
 pub fn run<F>(
     settings: &Settings,
     body: impl FnOnce(Glommio) -> F + 'static,
@@ -111,12 +123,12 @@ where
     executor.run(settings.run_in_queue(Glommio::wrapping(settings.clone(), body)))
 }
 
-/// Runs `body` in the executor of glommio's that awaits this, in the task queue that does. What it spawns makes progress
-/// while this is awaited, and ends with it.
+/// Runs `body` in the executor and the task queue of glommio's that awaits this. The tasks that
+/// `body` spawns make progress while this is awaited, and end with it.
 ///
 /// # Errors
-/// If glommio does not run here (it says so by a panic, which is caught, but a panic hook is told), or there are no
-/// sockets left.
+/// If this is not awaited in glommio, or the system has no sockets left. glommio reports the former
+/// by a panic: it is caught, but a panic hook is called first.
 pub async fn local<F>(body: impl FnOnce(Glommio) -> F + 'static) -> Result<F::Output, NoGlommio>
 where
     F: Future + 'static,
@@ -137,7 +149,8 @@ impl Glommio {
         |inbox| body(Glommio { inbox, clock: Clock::start(), settings })
     }
 
-    /// The same with other settings for the executors of [dedicated](Executor::dedicate) threads.
+    /// This executor, but with other settings for the executors of [dedicated](Executor::dedicate)
+    /// threads.
     #[must_use]
     pub fn with(&self, settings: Settings) -> Glommio {
         Glommio { settings, ..self.clone() }

@@ -2,10 +2,10 @@
 //!
 //! glommio 0.9 has a defect: if the system suspends a thread for longer than the preempt timer at a
 //! certain moment, glommio concludes that nothing was to be done, and sleeps although tasks are
-//! ready. (The law `tasks_that_wake_each_other_never_stall` stalled within a second.) So an executor
-//! that is made here has a preempt timer that never fires. Its tasks are queued by this crate, and
-//! this one task polls them. To make glommio check its rings, it waits for a timer that is almost
-//! due: glommio has nothing else to do, so it checks rings and timers once and continues.
+//! ready. (The law `tasks_that_wake_each_other_never_stall` stalled within a second.) So an
+//! executor that is made here has a preempt timer that never fires. Its tasks are queued by this
+//! crate, and this one task polls them. To make glommio check its rings, it waits for a timer that
+//! is almost due: glommio has nothing else to do, so it checks rings and timers once and continues.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -78,8 +78,8 @@ where
     done.map_or_else(|panic| resume_unwind(panic), Ok)
 }
 
-/// Polls ready tasks, for `check_interval` at most. True if tasks may still be ready and glommio has
-/// to check its rings first.
+/// Polls ready tasks, for `check_interval` at most. True if tasks may still be ready and glommio
+/// has to check its rings first.
 fn poll_tasks(state: &LocalState, check_interval: Duration) -> bool {
     let _polling = state.polling();
     let begin = Clock::start();

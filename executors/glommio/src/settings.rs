@@ -1,4 +1,4 @@
-//! How an executor is made.
+//! Settings of an executor, and making it.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,13 +13,13 @@ use crate::inbox::Inbox;
 use crate::local::LocalState;
 use crate::runner::run_inside;
 
-/// How an executor is made, and what share it has of its thread beside other task queues of glommio's there.
+/// How an executor is made, and its share of the thread beside other task queues of glommio's.
 ///
 /// ```
 /// use std::time::Duration;
 /// use mycelium_glommio::{Latency, Settings};
 ///
-/// // An executor for what must be quick, on a core that it has for itself.
+/// // Low latency, on a core without other work.
 /// let quick = Settings {
 ///     latency: Latency::Matters(Duration::from_micros(100)),
 ///     spin: Duration::from_millis(1),
@@ -29,23 +29,25 @@ use crate::runner::run_inside;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How much of the thread its tasks get beside those of other task queues: 1 to 1,000, by default 1,000.
+    /// The weight of this executor's task queue against others on the thread: 1 to 1,000, by
+    /// default 1,000.
     pub shares: usize,
-    /// How soon they want to run.
+    /// The latency that the tasks need.
     pub latency: Latency,
-    /// How long it looks for something to do before it sleeps: not at all, by default. Only on a thread that keeps to one
-    /// core ([`Thread::cores`](mycelium_executor::Thread::cores)).
+    /// How long to spin for new work before the executor sleeps; by default zero. It takes effect
+    /// only on a thread that is pinned to one core
+    /// ([`Thread::cores`](mycelium_executor::Thread::cores)).
     pub spin: Duration,
 }
 
-/// How soon tasks want to run.
+/// The latency that tasks need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Latency {
-    /// In their turn. While they are busy, sockets and timers are looked at every millisecond.
+    /// Task queues take turns. A busy executor checks sockets and timers every millisecond.
     #[default]
     NotImportant,
-    /// When something comes for them, other task queues are asked to make way. While they are busy, sockets and timers are
-    /// looked at so often.
+    /// Other task queues are preempted when this one has work. A busy executor checks sockets and
+    /// timers at this interval.
     Matters(Duration),
 }
 
@@ -55,7 +57,7 @@ impl Default for Settings {
     }
 }
 
-/// A preempt timer that does not come: `runner` says why.
+/// A preempt timer that never fires: `runner.rs` says why.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
 impl Settings {
@@ -70,15 +72,18 @@ impl Settings {
     /// Makes an executor on the calling thread.
     pub(crate) fn make_executor(&self) -> Result<LocalExecutor, ThreadError> {
         if LocalState::is_on_this_thread() {
-            let nested = "an executor runs on this thread already: await `mycelium_glommio::local` there, or use another \
-                          thread (`Executor::dedicate`)";
-            return Err(check::error(nested.to_owned()));
+            let text = "this thread runs an executor already: await `mycelium_glommio::local` there, \
+                        or use another thread (`Executor::dedicate`)";
+            return Err(check::error(text.to_owned()));
         }
         if !(1..=1_000).contains(&self.shares) {
-            return Err(check::error(format!("{} shares: choose from 1 to 1,000", self.shares)));
+            return Err(check::error(format!(
+                "invalid shares {}: choose from 1 to 1,000",
+                self.shares
+            )));
         }
         check::check()?;
-        // glommio spins only if it has pinned the thread itself.
+        // glommio spins only if it pins the thread itself.
         let placement = match allowed_cores().as_deref() {
             Some([core]) if !self.spin.is_zero() => Placement::Fixed(*core),
             _ => Placement::Unbound,
@@ -87,18 +92,18 @@ impl Settings {
             LocalExecutorBuilder::new(placement)
                 .spin_before_park(self.spin)
                 .preempt_timer(NEVER)
-                // For files, which nobody reads here: as little as there can be.
+                // Memory for files, which are not used: the minimum.
                 .io_memory(0)
                 .make()
         };
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(Ok(executor)) => Ok(executor),
             Ok(Err(error)) => Err(check::error(error.to_string())),
-            Err(_) => Err(check::error("glommio panicked as it started".to_owned())),
+            Err(_) => Err(check::error("glommio panicked when it started".to_owned())),
         }
     }
 
-    /// `body` with an executor that has these settings, in a task queue of its own.
+    /// Runs `body` in a new task queue with these settings.
     pub(crate) async fn run_in_queue<F>(
         &self,
         body: impl FnOnce(Arc<Inbox>) -> F + 'static,
@@ -109,7 +114,7 @@ impl Settings {
     {
         let latency = match self.latency {
             Latency::NotImportant => glommio::Latency::NotImportant,
-            // As often as it says, glommio would preempt as well.
+            // With the real interval glommio would set its preempt timer.
             Latency::Matters(_) => glommio::Latency::Matters(NEVER),
         };
         let shares = Shares::Static(self.shares);

@@ -1,5 +1,5 @@
-//! Timers that may be awaited on any thread: on the executor's own thread a timer of glommio's, elsewhere
-//! a task on the executor's thread.
+//! Timers that may be awaited on any thread: on the executor's own thread a timer of glommio's,
+//! elsewhere a task on the executor's thread.
 
 use std::pin::Pin;
 use std::sync::Arc;

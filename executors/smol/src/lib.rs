@@ -1,15 +1,16 @@
 //! Mycelium on smol's executors.
 //!
-//! smol is made of small crates; this one needs [`async_executor`] for tasks and [`async_io`] for timers and sockets,
-//! and fits beside the whole of smol. There are three ways:
+//! Of smol's crates this one uses [`async_executor`] for tasks and [`async_io`] for timers and
+//! sockets; it works beside the others. There are three ways to use it:
 //!
-//! - [`Smol::new`] takes an executor that you run yourself, on as many threads as you like, for services that are
-//!   `Send`.
-//! - [`run`] makes one, and runs it on so many threads.
-//! - [`local()`] adds services that are not `Send`: they run beside each other on the thread that awaits it. A
+//! - [`Smol::new`] takes an executor that you run yourself, on any number of threads, for services
+//!   that are `Send`.
+//! - [`run`] makes an executor and runs it on the given number of threads.
+//! - [`local()`] also runs services that are not `Send`, all on the thread that awaits it. A
 //!   [dedicated](mycelium_executor::Executor::dedicate) thread has one of these.
 //!
 //! ```
+//! # if cfg!(miri) { return Ok(()) }
 //! use mycelium_executor::Executor;
 //! use mycelium_smol::Smol;
 //!
@@ -22,9 +23,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Inside an executor of one's own:
+//! Inside your own executor:
 //!
 //! ```
+//! # if cfg!(miri) { return }
 //! use std::sync::Arc;
 //!
 //! use async_executor::Executor;
@@ -41,7 +43,10 @@
 //! }));
 //! ```
 //!
-//! Timers and sockets may be awaited on any thread, and used by any executor.
+//! Timers and sockets may be awaited on any thread and by any executor.
+//!
+//! This crate knows the executor trait and smol, but no message and no transport. `lib.rs` has the
+//! adapter, `local.rs` local tasks, `threads.rs` threads that run an executor, `net.rs` sockets.
 
 mod local;
 mod net;
@@ -93,11 +98,12 @@ pub fn run<F: Future>(threads: usize, body: impl FnOnce(Smol) -> F) -> io::Resul
     threads::run(threads, &tasks, body(executor))
 }
 
-/// Runs `body` with an executor that takes local tasks as well, on the calling thread. Its tasks make
-/// progress while this is awaited, and end with it. Any executor may await it;
+/// Runs `body` with an executor that takes local tasks as well, on the calling thread. Its tasks
+/// make progress while this is awaited, and end with it. Any executor may await it;
 /// [`async_io::block_on`] drives timers and sockets best.
 ///
 /// ```
+/// # if cfg!(miri) { return }
 /// use std::rc::Rc;
 ///
 /// use mycelium_executor::Executor;

@@ -1,4 +1,4 @@
-//! smol's executors keep the laws of all executors: one on several threads, one with local tasks, one of the user's.
+//! The laws of executors on smol: several threads, local tasks, run by its user, and dedicated.
 #![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use mycelium_executor::conformance::{Dedicated, Subject};
 use mycelium_executor::{Executor, LocalFuture};
 use mycelium_smol::Smol;
 
-/// Threads that take each other's tasks.
+/// Two threads that steal tasks from each other.
 struct Threads;
 
 impl Subject for Threads {
@@ -18,7 +18,7 @@ impl Subject for Threads {
     }
 }
 
-/// One thread, local tasks included.
+/// One thread, with local tasks.
 struct Local;
 
 impl Subject for Local {
@@ -36,9 +36,9 @@ impl Subject for RunByUser {
     const NAME: &'static str = "smol, run by its user";
 
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
-        let mine = Arc::new(async_executor::Executor::new());
-        let executor = Smol::new(&mine);
-        async_io::block_on(mine.run(async { body(Arc::new(executor)).await }));
+        let tasks = Arc::new(async_executor::Executor::new());
+        let executor = Smol::new(&tasks);
+        async_io::block_on(tasks.run(async { body(Arc::new(executor)).await }));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Streams and listeners, over TCP and over Unix sockets.
+//! Laws of streams and listeners, over TCP and over Unix sockets.
 
 use std::fs;
 use std::future::poll_fn;
@@ -87,7 +87,7 @@ impl Drop for TestListener {
     }
 }
 
-/// Two connected streams of each family.
+/// Runs the law with two connected streams over each transport.
 fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer) + Send + 'static) {
     inside::<S>(async move |executor| {
         for transport in TRANSPORTS {
@@ -98,23 +98,23 @@ fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer)
     });
 }
 
-/// More than the system buffers, there and back at once.
+/// More bytes than the system buffers, in both directions at once.
 pub fn bytes_flow_both_ways_and_a_full_stream_blocks_its_writer<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let pattern = Pattern::new();
-        let mut held = 0;
-        // Nobody reads: the writer is held up in the end.
+        let mut written = 0;
+        // Without a reader the writer is pending when the buffers are full.
         poll_fn(|context| {
             loop {
-                match Pin::new(&mut client).poll_write(context, pattern.at(held)) {
-                    Poll::Ready(count) => held += count.expect("written"),
+                match Pin::new(&mut client).poll_write(context, pattern.at(written)) {
+                    Poll::Ready(count) => written += count.expect("written"),
                     Poll::Pending => break Poll::Ready(()),
                 }
-                assert!(held < 1 << 30, "nobody can hold all this");
+                assert!(written < 1 << 30, "the buffers are never full");
             }
         })
         .await;
-        let all = held + 1_000_000;
+        let all = written + 1_000_000;
         let echo = async {
             let mut buffer = vec![0; 50_000];
             loop {
@@ -127,11 +127,11 @@ pub fn bytes_flow_both_ways_and_a_full_stream_blocks_its_writer<S: Subject>() {
         };
         let (mut reader, mut writer) = client.split();
         let there = async {
-            while held < all {
-                let next = pattern.at(held);
-                let next = &next[..next.len().min(all - held)];
+            while written < all {
+                let next = pattern.at(written);
+                let next = &next[..next.len().min(all - written)];
                 writer.write_all(next).await.expect("written");
-                held += next.len();
+                written += next.len();
             }
             writer.close().await.expect("closed");
         };
@@ -139,7 +139,7 @@ pub fn bytes_flow_both_ways_and_a_full_stream_blocks_its_writer<S: Subject>() {
             let (mut buffer, mut received) = (vec![0; 50_000], 0);
             loop {
                 let count = reader.read(&mut buffer).await.expect("bytes or the end");
-                assert_eq!(buffer[..count], pattern.at(received)[..count], "what went comes back");
+                assert_eq!(buffer[..count], pattern.at(received)[..count], "the echo is the same");
                 received += count;
                 if count == 0 {
                     break received;
@@ -151,7 +151,7 @@ pub fn bytes_flow_both_ways_and_a_full_stream_blocks_its_writer<S: Subject>() {
     });
 }
 
-/// A stream of bytes without an end, in which a byte that is lost or doubled shows.
+/// An endless sequence of bytes in which a lost or duplicated byte is visible.
 struct Pattern(Vec<u8>);
 
 impl Pattern {
@@ -161,13 +161,13 @@ impl Pattern {
         Pattern((0..60_000 + Pattern::PERIOD).map(|byte| (byte % Pattern::PERIOD) as u8).collect())
     }
 
-    /// What comes after so many bytes.
+    /// The bytes that follow the first `position` bytes.
     fn at(&self, position: usize) -> &[u8] {
         &self.0[position % Pattern::PERIOD..][..60_000]
     }
 }
 
-/// Compatibility layers are known to write the first buffer only.
+/// Some compatibility layers write only the first buffer.
 pub fn one_vectored_write_takes_every_buffer<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let parts = [&[1u8; 100][..], &[], &[2; 1], &[3; 5_000]];
@@ -180,7 +180,7 @@ pub fn one_vectored_write_takes_every_buffer<S: Subject>() {
     });
 }
 
-/// Dropped at its k-th poll, for each k, a read has taken nothing.
+/// A read that is dropped while it is pending, after any number of polls, has consumed nothing.
 pub fn a_dropped_read_loses_no_byte<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         const BYTES: usize = 300;
@@ -202,7 +202,7 @@ pub fn a_dropped_read_loses_no_byte<S: Subject>() {
                 let mut buffer = [0; 4];
                 let mut read = server.read(&mut buffer);
                 let mut polls = 0;
-                // Ready with what came by its k-th poll, or with nothing and the future is dropped.
+                // Ready by its k-th poll, or dropped.
                 let count = poll_fn(|context| match Pin::new(&mut read).poll(context) {
                     Poll::Ready(count) => Poll::Ready(count.expect("bytes")),
                     Poll::Pending if polls < k => {
@@ -225,13 +225,13 @@ pub fn a_dropped_read_loses_no_byte<S: Subject>() {
     });
 }
 
-/// A write that was pending wrote nothing.
+/// A write that is dropped while it is pending has written nothing.
 pub fn a_dropped_write_wrote_nothing<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let block = [7; 10_000];
         let mut sent = 0;
         let mut pendings = 0;
-        // Polled again and again while nobody reads: what is Pending does not count.
+        // Without a reader: a pending write does not count.
         while pendings < 20 {
             let write =
                 poll_fn(|context| match Pin::new(&mut client).poll_write(context, &block) {
@@ -251,7 +251,7 @@ pub fn a_dropped_write_wrote_nothing<S: Subject>() {
     });
 }
 
-/// Whoever connected while a dropped accept was waiting gets the next one.
+/// A connection that arrives after a pending accept was dropped goes to the next accept.
 pub fn a_dropped_accept_loses_no_connection<S: Subject>() {
     inside::<S>(async |executor| {
         for transport in TRANSPORTS {
@@ -272,7 +272,7 @@ pub fn a_dropped_accept_loses_no_connection<S: Subject>() {
     });
 }
 
-/// An address over TCP, a process over a Unix socket.
+/// The address over TCP, the process over a Unix socket.
 pub fn accept_reports_the_peer<S: Subject>() {
     pairs::<S>(async |executor, _, _, peer| match peer {
         Peer::Tcp(address) => assert!(address.ip().is_loopback(), "{address}"),
@@ -284,26 +284,26 @@ pub fn accept_reports_the_peer<S: Subject>() {
     });
 }
 
-/// One direction is closed, and then the other by dropping it.
+/// One direction is closed, then the other one by dropping the stream.
 pub fn a_closed_stream_reads_as_end_of_file<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let mut received = Vec::new();
         soon(executor, client.write_all(b"last words")).await.expect("written");
         soon(executor, client.close()).await.expect("closed");
-        soon(executor, server.read_to_end(&mut received)).await.expect("the end");
+        soon(executor, server.read_to_end(&mut received)).await.expect("end of file");
         assert_eq!(received, b"last words");
-        assert_eq!(soon(executor, server.read(&mut [0; 4])).await.expect("still the end"), 0);
+        assert_eq!(soon(executor, server.read(&mut [0; 4])).await.expect("still end of file"), 0);
 
-        soon(executor, server.write_all(b"answer")).await.expect("the other way is open");
+        soon(executor, server.write_all(b"answer")).await.expect("the other direction is open");
         soon(executor, server.flush()).await.expect("flushed");
         drop(server);
         received.clear();
-        soon(executor, client.read_to_end(&mut received)).await.expect("the end");
+        soon(executor, client.read_to_end(&mut received)).await.expect("end of file");
         assert_eq!(received, b"answer");
     });
 }
 
-/// Neither a panic nor a signal that ends the process, nor silence.
+/// It is neither a panic, nor a signal that ends the process, nor pending forever.
 pub fn writing_to_a_closed_peer_is_an_error<S: Subject>() {
     pairs::<S>(async |executor, mut client, server, _| {
         drop(server);
@@ -355,7 +355,7 @@ pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
     });
 }
 
-/// The other side reads the end wherever the stream was dropped, and whether or not somebody had begun to read.
+/// The peer reads the end of file, whether or not the dropped stream was read before.
 pub fn a_socket_may_be_dropped_on_any_thread<S: Subject>() {
     inside::<S>(async |executor| {
         for polled in [false, true] {
@@ -366,7 +366,7 @@ pub fn a_socket_may_be_dropped_on_any_thread<S: Subject>() {
                 assert!(Pin::new(&mut stream).poll_read(&mut context, &mut [0]).is_pending());
             }
             let dropped = thread::spawn(move || drop(stream));
-            // Until the end is seen, writing works.
+            // Writing succeeds until the peer has closed its end.
             until(&executor, || other.write(&[0]).is_err()).await;
             dropped.join().expect("no panic");
         }

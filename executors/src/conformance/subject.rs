@@ -1,4 +1,4 @@
-//! What the laws are tried on, and what they share.
+//! The subjects of the laws, and what the laws share.
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -16,21 +16,22 @@ use futures_util::future::{Either, select};
 use crate::executor::{Executor, LocalFuture, MakeDedicated};
 use crate::thread::Thread;
 
-/// An executor of one kind and shape, as the laws see it.
+/// An executor of one kind and configuration, as the laws see it.
 pub trait Subject: 'static {
-    /// What it is called in reports.
+    /// The name in reports.
     const NAME: &'static str;
 
-    /// What this machine lacks for it, if it cannot run here: its tests are skipped then, and say so.
+    /// Why this machine cannot run it. Its tests are then skipped and print the reason.
     fn skip_reason() -> Option<String> {
         None
     }
 
-    /// Runs `body` to its end inside this executor, which ends with it.
+    /// Runs `body` inside a new executor. Both end together.
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static);
 }
 
-/// What another subject's executor [dedicates](Executor::dedicate) is an executor as well, and keeps the same laws.
+/// The executor on a thread that another subject's executor [dedicates](Executor::dedicate). It
+/// keeps the same laws.
 #[derive(Debug)]
 pub struct Dedicated<S>(PhantomData<S>);
 
@@ -51,8 +52,8 @@ impl<S: Subject> Subject for Dedicated<S> {
                         let _ = done.send(body.catch_unwind().await);
                     })
                 });
-                executor.dedicate(Thread::default(), make).expect("the machine has threads");
-                if let Err(panic) = finished.await.expect("it says so") {
+                executor.dedicate(Thread::default(), make).expect("started");
+                if let Err(panic) = finished.await.expect("it reports") {
                     resume_unwind(panic);
                 }
             })
@@ -60,9 +61,9 @@ impl<S: Subject> Subject for Dedicated<S> {
     }
 }
 
-/// Whether a subject can run on this machine; says so if not.
+/// Whether a subject can run on this machine. Prints the reason if not.
 #[must_use]
-#[expect(clippy::print_stdout, reason = "tests say what they leave out")]
+#[expect(clippy::print_stdout, reason = "a skipped test says why")]
 pub fn can_run<S: Subject>() -> bool {
     let reason = S::skip_reason();
     if let Some(reason) = &reason {
@@ -71,10 +72,11 @@ pub fn can_run<S: Subject>() -> bool {
     reason.is_none()
 }
 
-/// How long a law waits for what must come: nothing here takes long, but machines may be busy.
+/// How long a law waits. Nothing here takes long, but machines may be busy.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs a law inside the subject, on a thread of its own: an executor that hangs fails the law.
+/// Runs a law inside the subject, on a separate thread, so that an executor that hangs fails the
+/// law.
 pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'static) {
     let (done, finished) = mpsc::channel();
     let runner = thread::spawn(move || {
@@ -82,7 +84,7 @@ pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'sta
         let _ = done.send(());
     });
     match finished.recv_timeout(2 * TIMEOUT) {
-        Err(RecvTimeoutError::Timeout) => panic!("{}: the executor stands still", S::NAME),
+        Err(RecvTimeoutError::Timeout) => panic!("{}: the executor hangs", S::NAME),
         Ok(()) | Err(RecvTimeoutError::Disconnected) => {
             if let Err(panic) = runner.join() {
                 resume_unwind(panic);
@@ -91,40 +93,40 @@ pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'sta
     }
 }
 
-/// What `future` gives, which has to come soon.
+/// The output of `future`, which has to be ready within the timeout.
 pub(super) async fn soon<T>(executor: &Arc<dyn Executor>, future: impl Future<Output = T>) -> T {
     let deadline = executor.sleep_until(executor.now() + TIMEOUT);
     match select(std::pin::pin!(future), deadline).await {
         Either::Left((output, _)) => output,
-        Either::Right(_) => panic!("{}: nothing came", executor.name()),
+        Either::Right(_) => panic!("{}: the timeout has passed", executor.name()),
     }
 }
 
-/// Waits until something is so.
-pub(super) async fn until(executor: &Arc<dyn Executor>, mut is_so: impl FnMut() -> bool) {
-    let look = async {
-        while !is_so() {
+/// Waits until a condition holds.
+pub(super) async fn until(executor: &Arc<dyn Executor>, mut holds: impl FnMut() -> bool) {
+    let poll = async {
+        while !holds() {
             executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
         }
     };
-    soon(executor, look).await;
+    soon(executor, poll).await;
 }
 
-/// The same outside of any executor.
-pub(super) fn until_outside(mut is_so: impl FnMut() -> bool) {
+/// Waits until a condition holds, outside any executor.
+pub(super) fn until_outside(mut holds: impl FnMut() -> bool) {
     let rounds = TIMEOUT.as_millis();
-    let came = (0..rounds).any(|_| {
-        let so = is_so();
+    let in_time = (0..rounds).any(|_| {
+        let so = holds();
         if !so {
-            // The condition has no wake of its own: it is a thread that ends, or a value that is dropped.
+            // Polled, because nothing wakes this thread when a thread ends or a value is dropped.
             thread::park_timeout(Duration::from_millis(1));
         }
         so
     });
-    assert!(came, "nothing came");
+    assert!(in_time, "the timeout has passed");
 }
 
-/// Counts how often it was woken.
+/// A waker that counts its wake-ups.
 #[derive(Default)]
 pub(super) struct WakeCounter(pub(super) AtomicUsize);
 
@@ -134,7 +136,7 @@ impl Wake for WakeCounter {
     }
 }
 
-/// Says when it was dropped.
+/// Sends a message when it is dropped.
 pub(super) struct NotifyOnDrop(pub(super) mpsc::Sender<()>);
 
 impl Drop for NotifyOnDrop {

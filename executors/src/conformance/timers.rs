@@ -1,4 +1,4 @@
-//! The clock and the timers.
+//! Laws of clocks and timers.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use mycelium_core::wait::Wait;
 use super::subject::{Subject, WakeCounter, inside, soon};
 use crate::wait::block_on;
 
-/// Tasks that sleep wake in the order of their deadlines, where one thread runs them all, and none before its own.
+/// No task wakes before its deadline. If one thread runs all tasks, they wake in the order of their
+/// deadlines.
 pub fn timers_fire_in_order_and_never_early<S: Subject>() {
     inside::<S>(async |executor| {
         let (woke, mut awake) = mpsc::unbounded();
@@ -25,9 +26,9 @@ pub fn timers_fire_in_order_and_never_early<S: Subject>() {
             let task = async move {
                 here.sleep_until(deadline).await;
                 let early = deadline.saturating_sub(here.now());
-                woke.unbounded_send((pause, early)).expect("somebody counts");
+                woke.unbounded_send((pause, early)).expect("the law counts");
             };
-            executor.spawn(Box::pin(task)).expect("runs");
+            executor.spawn(Box::pin(task)).expect("spawned");
         }
         drop(woke);
         let mut order = Vec::new();
@@ -42,7 +43,7 @@ pub fn timers_fire_in_order_and_never_early<S: Subject>() {
     });
 }
 
-/// A deadline in the past is ready as soon as it is asked.
+/// A timer with a deadline in the past is ready without waiting.
 pub fn a_past_deadline_is_ready_at_once<S: Subject>() {
     inside::<S>(async |executor| {
         for deadline in [Duration::ZERO, executor.now()] {
@@ -51,7 +52,7 @@ pub fn a_past_deadline_is_ready_at_once<S: Subject>() {
     });
 }
 
-/// Centuries, and the end of time.
+/// Deadlines after centuries, and the maximum.
 pub fn a_far_deadline_stays_pending<S: Subject>() {
     inside::<S>(async |executor| {
         let century = Duration::from_secs(100 * 365 * 86_400);
@@ -66,7 +67,7 @@ pub fn a_far_deadline_stays_pending<S: Subject>() {
     });
 }
 
-/// Cancelled is cancelled.
+/// Dropping a timer cancels it.
 pub fn a_dropped_timer_does_not_wake<S: Subject>() {
     inside::<S>(async |executor| {
         let wakes = Arc::new(WakeCounter::default());
@@ -81,7 +82,7 @@ pub fn a_dropped_timer_does_not_wake<S: Subject>() {
     });
 }
 
-/// A timer that was made here is awaited by a thread that has no executor.
+/// A timer of this executor is awaited by a thread without an executor.
 pub fn a_timer_may_be_awaited_on_any_thread<S: Subject>() {
     inside::<S>(async |executor| {
         let (done, finished) = oneshot::channel();
@@ -94,22 +95,22 @@ pub fn a_timer_may_be_awaited_on_any_thread<S: Subject>() {
             block_on(another, Wait::Park);
             let _ = done.send(elsewhere.now());
         });
-        let woke = soon(&executor, finished).await.expect("the thread says when");
+        let woke = soon(&executor, finished).await.expect("the thread reports");
         assert!(woke >= deadline);
         thread.join().expect("ended");
     });
 }
 
-/// On one thread, and from one to another.
+/// On one thread, and between threads.
 pub fn time_never_goes_back<S: Subject>() {
     inside::<S>(async |executor| {
         let mut last = executor.now();
         for _ in 0..100 {
             let elsewhere = executor.clone();
-            let next = thread::spawn(move || elsewhere.now()).join().expect("it tells the time");
+            let next = thread::spawn(move || elsewhere.now()).join().expect("no panic");
             assert!(last <= next);
-            let mut nothing = pin!(executor.sleep_until(next));
-            let _ = nothing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let mut timer = pin!(executor.sleep_until(next));
+            let _ = timer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             last = executor.now();
             assert!(next <= last);
         }

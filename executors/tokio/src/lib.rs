@@ -1,8 +1,8 @@
-//! Mycelium inside a tokio runtime, or on threads with one each.
+//! Mycelium in a tokio runtime, or on dedicated threads with one runtime each.
 //!
-//! [`Tokio::current`] takes the runtime that the caller runs in, multi-thread or current-thread, for services that are
-//! `Send`. [`local`] adds services that are not: they run beside each other on the thread that awaits it. A
-//! [dedicated](Executor::dedicate) thread has a current-thread runtime of its own, and takes both.
+//! [`Tokio::current`] uses the runtime of the caller, multi-thread or current-thread, for services
+//! that are `Send`. [`local`] also runs services that are not, all on the thread that awaits it. A
+//! [dedicated](Executor::dedicate) thread has its own current-thread runtime and runs both kinds.
 //!
 //! ```
 //! use mycelium_executor::Executor;
@@ -16,7 +16,7 @@
 //! # });
 //! ```
 //!
-//! A thread of its own:
+//! A dedicated thread:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -41,7 +41,10 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Timers may be awaited and sockets be used on any thread.
+//! Timers may be awaited and sockets may be used on any thread.
+//!
+//! This crate knows the executor trait, queues and tokio, but no transport. `lib.rs` has the
+//! adapter, `net.rs` sockets, `queue.rs` a channel for mailboxes.
 
 mod net;
 mod queue;
@@ -73,7 +76,7 @@ pub use queue::{QueueReceiver, QueueSender, TokioMpsc};
 pub struct Tokio {
     handle: Handle,
     origin: Instant,
-    /// The thread that runs local tasks, if there is one.
+    /// The thread that runs local tasks, if any.
     local_thread: Option<ThreadId>,
 }
 
@@ -83,10 +86,10 @@ pub struct Tokio {
 pub struct NoRuntime;
 
 impl Tokio {
-    /// The runtime that the caller runs in. It needs tokio's timer and I/O drivers (`enable_all`).
+    /// The runtime of the caller. It needs tokio's timer and I/O drivers (`enable_all`).
     ///
     /// # Errors
-    /// If there is none.
+    /// If the caller is not in a runtime.
     pub fn current() -> Result<Tokio, NoRuntime> {
         let handle = Handle::try_current().map_err(|_| NoRuntime)?;
         let _entered = handle.enter();
@@ -94,17 +97,17 @@ impl Tokio {
     }
 }
 
-/// Runs `body` with an executor that takes local tasks as well, on the calling thread, inside the current runtime. The
-/// local tasks make progress while this is awaited, and end with it.
+/// Runs `body` in the current runtime with an executor that takes local tasks as well, on the
+/// calling thread. The local tasks make progress while this is awaited, and end with it.
 ///
 /// # Errors
-/// If there is no runtime.
+/// If the caller is not in a runtime.
 pub async fn local<F: Future>(body: impl FnOnce(Tokio) -> F) -> Result<F::Output, NoRuntime> {
     let executor = Tokio { local_thread: Some(thread::current().id()), ..Tokio::current()? };
     Ok(LocalSet::new().run_until(body(executor)).await)
 }
 
-/// tokio drops what it is given after its end, and says so in the task's handle only.
+/// After its end tokio drops a task and reports this only by the task's handle.
 fn started(mut task: JoinHandle<()>) -> Result<(), SpawnError> {
     match Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) if error.is_cancelled() => Err(SpawnError::Ended),
@@ -136,7 +139,7 @@ impl Executor for Tokio {
             return Err(SpawnError::WrongThread);
         }
         let task = make();
-        // tokio panics where no `LocalSet` is being run: the executor has outlived `local`.
+        // tokio panics outside a running `LocalSet`: this executor has outlived `local`.
         catch_unwind(AssertUnwindSafe(|| drop(tokio::task::spawn_local(task))))
             .map_err(|_| SpawnError::Ended)
     }
@@ -149,7 +152,7 @@ impl Executor for Tokio {
         let (_, granted) = thread.start(move || {
             let runtime = Builder::new_current_thread()
                 .enable_all()
-                // Threads for blocking work: they would have the cores and the class of this one.
+                // Threads for blocking work would inherit the cores and the class of this thread.
                 .on_thread_start(|| drop(Thread::default().apply_to_current()))
                 .build()
                 .map_err(|error| ThreadError::Executor {
@@ -157,9 +160,9 @@ impl Executor for Tokio {
                     error: error.to_string(),
                 })?;
             Ok(move || {
-                // There is a runtime, so this cannot fail.
+                // Inside a runtime, so this cannot fail.
                 let _ = runtime.block_on(local(|executor| contain(make(Arc::new(executor)))));
-                // Blocking work that goes on holds up nobody.
+                // Do not wait for blocking work.
                 runtime.shutdown_background();
             })
         })?;
@@ -183,7 +186,7 @@ impl Executor for Tokio {
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
-        // tokio makes sockets only inside a runtime, and this may be polled anywhere.
+        // tokio makes sockets only inside a runtime, but this future may be polled anywhere.
         let (handle, mut connect) = (self.handle.clone(), Box::pin(net::connect(address)));
         Box::pin(poll_fn(move |context| {
             let _entered = handle.enter();

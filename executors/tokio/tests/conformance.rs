@@ -1,4 +1,4 @@
-//! Both kinds of runtime keep the laws of all executors.
+//! The laws of executors on both kinds of runtime and on a dedicated thread.
 #![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use mycelium_executor::conformance::{Dedicated, Subject};
 use mycelium_executor::{Executor, LocalFuture};
 use mycelium_tokio::Tokio;
 
-/// One thread, local tasks included.
+/// One thread, with local tasks.
 struct CurrentThread;
 
 impl Subject for CurrentThread {
@@ -21,7 +21,7 @@ impl Subject for CurrentThread {
     }
 }
 
-/// Threads that take each other's tasks.
+/// Two threads that steal tasks from each other.
 struct MultiThread;
 
 impl Subject for MultiThread {

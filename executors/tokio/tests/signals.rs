@@ -1,4 +1,4 @@
-//! Signals, in a test program of their own: they reach the whole process.
+//! Signals, in a separate test program because they reach the whole process.
 #![cfg(all(unix, not(miri)))]
 
 use std::task::{Context, Waker};
@@ -12,7 +12,7 @@ async fn both_ctrl_c_and_sigterm_interrupt() {
     let executor = Tokio::current().unwrap();
     for signal in [Signal::TERM, Signal::INT, Signal::TERM] {
         let mut interrupted = executor.interrupted();
-        // From here on the signal ends this process no more.
+        // From the first poll on, the signal does not end this process.
         let mut context = Context::from_waker(Waker::noop());
         assert!(interrupted.as_mut().poll(&mut context).is_pending());
         kill_process(getpid(), signal).unwrap();
