@@ -1,5 +1,5 @@
-//! A node with three services and a timer on a hand-written loop, without any runtime: `cargo run
-//! -p custom_executor`.
+//! A node with three services and a timer on a hand-written loop, without any runtime.
+//! Run it with `cargo run -p custom_executor`.
 #![expect(clippy::print_stdout, reason = "this is a command-line program")]
 
 mod own_loop;
