@@ -1,6 +1,7 @@
 //! Where a listener listens, and which peer a connection comes from.
 
 use std::fmt;
+#[cfg(unix)]
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -63,8 +63,8 @@ pub struct GrantedPlacement {
 }
 
 impl Thread {
-    /// Starts the thread. `prepare` is called on it and returns the work. The work runs after this
-    /// function has been given the result, so an error means that nothing ran.
+    /// Starts the thread, applies its properties and calls `prepare` on it, which returns the work.
+    /// The work runs after all of this has succeeded.
     ///
     /// ```
     /// use mycelium_executor::{Class, Thread};
@@ -97,15 +97,13 @@ impl Thread {
             }
         });
         let thread = thread.map_err(|error| ThreadError::Start { error: error.to_string() })?;
-        match receiver.recv() {
-            Ok(Ok(granted)) => Ok((thread, granted)),
-            Ok(Err(error)) => {
+        let panicked =
+            |_| Err(ThreadError::Start { error: "it panicked during its preparation".to_owned() });
+        match receiver.recv().unwrap_or_else(panicked) {
+            Ok(granted) => Ok((thread, granted)),
+            Err(error) => {
                 let _ = thread.join();
                 Err(error)
-            }
-            Err(_) => {
-                let _ = thread.join();
-                Err(ThreadError::Start { error: "it panicked during its preparation".to_owned() })
             }
         }
     }
@@ -117,17 +115,16 @@ impl Thread {
     /// # Errors
     /// If the system refuses one of them, with [`PlacementFallback::Fail`].
     pub fn apply_to_current(&self) -> Result<GrantedPlacement, ThreadError> {
-        let mut granted = GrantedPlacement::default();
-        for refused in [system::pin(&self.cores), self.enter_class()] {
-            match (refused, self.fallback) {
-                (Ok(()), _) => {}
-                (Err(error), PlacementFallback::Fail) => return Err(error),
-                (Err(error), PlacementFallback::Warn) => granted.refused.push(error),
+        let mut granted = GrantedPlacement { class: self.class, ..GrantedPlacement::default() };
+        for applied in [system::pin(&self.cores), self.enter_class()] {
+            let Err(error) = applied else { continue };
+            if self.fallback == PlacementFallback::Fail {
+                return Err(error);
             }
-        }
-        let is_class_error = |error: &ThreadError| matches!(error, ThreadError::Class { .. });
-        if !granted.refused.iter().any(is_class_error) {
-            granted.class = self.class;
+            if let ThreadError::Class { .. } = error {
+                granted.class = Class::Normal;
+            }
+            granted.refused.push(error);
         }
         granted.cores = system::allowed().unwrap_or_default();
         Ok(granted)
@@ -171,7 +168,7 @@ pub enum ThreadError {
     /// The system did not grant the scheduling class.
     #[error(
         "the system did not grant {asked} ({error}); run with CAP_SYS_NICE, raise `ulimit -r`, \
-         or let refusals warn only"
+         or set the fallback to `warn`"
     )]
     Class {
         /// The requested class.

@@ -210,4 +210,9 @@ impl Executor for Tokio {
         let _entered = self.handle.enter();
         net::unix::listener(socket)
     }
+
+    #[cfg(not(unix))]
+    fn interrupted(&self) -> SendFuture<io::Result<()>> {
+        Box::pin(tokio::signal::ctrl_c())
+    }
 }
