@@ -89,6 +89,7 @@ use mycelium_executor::{
 
 use inbox::{Inbox, Message};
 use local::LocalState;
+use runner::Runner;
 
 pub use check::check;
 pub use settings::{Latency, Settings};
@@ -101,10 +102,20 @@ pub struct Glommio {
     settings: Settings,
 }
 
-/// The caller is not in a task of glommio's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no executor of glommio's here: await this in a task of one")]
-pub struct NoGlommio;
+/// Why [`local`] did not run its body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// The caller is not in a task of glommio's.
+    #[error("no executor of glommio's here: await `mycelium_glommio::local` in a task of one")]
+    Outside,
+    /// The executor needs a socket for wake-ups from other threads.
+    #[error("the system has no socket for wake-ups: {error}")]
+    Socket {
+        /// The system's error.
+        error: String,
+    },
+}
 
 /// Runs `body` with a new executor on the calling thread. All its tasks end with `body`. Pin the
 /// thread to one core for the best performance ([`Thread::apply_to_current`]).
@@ -119,8 +130,8 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let executor = settings.make_executor()?;
-    executor.run(settings.run_in_queue(Glommio::wrapping(settings.clone(), body)))
+    let (executor, runner) = settings.make_executor()?;
+    executor.run(settings.run_in_queue(runner, Glommio::wrapping(settings.clone(), body)))
 }
 
 /// Runs `body` in the executor and the task queue of glommio's that awaits this. The tasks that
@@ -129,15 +140,16 @@ where
 /// # Errors
 /// If this is not awaited in glommio, or the system has no sockets left. glommio reports the former
 /// by a panic: it is caught, but a panic hook is called first.
-pub async fn local<F>(body: impl FnOnce(Glommio) -> F + 'static) -> Result<F::Output, NoGlommio>
+pub async fn local<F>(body: impl FnOnce(Glommio) -> F + 'static) -> Result<F::Output, LocalError>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
-    catch_unwind(|| glommio::executor().current_task_queue()).map_err(|_| NoGlommio)?;
+    catch_unwind(|| glommio::executor().current_task_queue()).map_err(|_| LocalError::Outside)?;
+    let runner = Runner::new().map_err(|error| LocalError::Socket { error: error.to_string() })?;
     let settings = Settings::default();
     let body = Glommio::wrapping(settings.clone(), body);
-    runner::run_inside(settings.check_interval(), body).await.map_err(|_| NoGlommio)
+    Ok(runner.run(settings.check_interval(), body).await)
 }
 
 impl Glommio {
@@ -192,11 +204,11 @@ impl Executor for Glommio {
     ) -> Result<GrantedPlacement, ThreadError> {
         let settings = self.settings.clone();
         let (_, granted) = thread.start(move || {
-            let executor = settings.make_executor()?;
+            let (executor, runner) = settings.make_executor()?;
             let body = |glommio| contain(make(Arc::new(glommio)));
             let body = Glommio::wrapping(settings.clone(), body);
-            // An error means that the system has no sockets left; the future was dropped.
-            Ok(move || drop(executor.run(settings.run_in_queue(body))))
+            // The queue is new, so this cannot fail.
+            Ok(move || drop(executor.run(settings.run_in_queue(runner, body))))
         })?;
         Ok(granted)
     }

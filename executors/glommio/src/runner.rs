@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -29,53 +30,69 @@ use crate::local::LocalState;
 /// The clock is read once per this many polled tasks.
 const TASKS_PER_CLOCK_READ: u32 = 32;
 
-/// Runs `body` and what it spawns, inside glommio, until `body` has ended. While tasks are ready,
-/// glommio checks its rings and timers every `check_interval`.
-///
-/// # Errors
-/// If the system has no sockets left for the inbox.
-pub(crate) async fn run_inside<F>(
-    check_interval: Duration,
-    body: impl FnOnce(Arc<Inbox>) -> F + 'static,
-) -> io::Result<F::Output>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    let (inbox, rung) = Inbox::new()?;
-    let mut rung = TcpStream::from(socket2::Socket::from(rung));
-    let guard = LocalState::register(inbox.clone());
-    let state = guard.0.clone();
-    let result = Rc::new(RefCell::new(None));
-    let (executor, output) = (inbox.clone(), result.clone());
-    state.spawn(Box::pin(async move {
-        let body = AssertUnwindSafe(async move { body(executor).await });
-        let done = body.catch_unwind().await;
-        output.replace(Some(done));
-    }));
-    let mut ring_check = None;
-    let done = poll_fn(|context| {
-        inbox.wake_up();
-        loop {
-            ring_check = None;
-            if poll_tasks(&state, check_interval) {
-                ring_check = Some(almost_due_timer(context));
-            } else {
-                drain_doorbell(&mut rung, context);
-                if !inbox.fall_asleep() {
-                    continue;
+/// An executor that does not run yet.
+pub(crate) struct Runner {
+    inbox: Arc<Inbox>,
+    /// Where the bytes of the inbox's doorbell arrive.
+    rung: UnixStream,
+}
+
+impl Runner {
+    /// A runner for the calling thread.
+    ///
+    /// # Errors
+    /// If the system has no sockets left for the inbox.
+    pub(crate) fn new() -> io::Result<Runner> {
+        let (inbox, rung) = Inbox::new()?;
+        Ok(Runner { inbox, rung })
+    }
+
+    /// Runs `body` and what it spawns, inside glommio, until `body` has ended. While tasks are
+    /// ready, glommio checks its rings and timers every `check_interval`.
+    pub(crate) async fn run<F>(
+        self,
+        check_interval: Duration,
+        body: impl FnOnce(Arc<Inbox>) -> F + 'static,
+    ) -> F::Output
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let Runner { inbox, rung } = self;
+        let mut rung = TcpStream::from(socket2::Socket::from(rung));
+        let guard = LocalState::register(inbox.clone());
+        let state = guard.0.clone();
+        let result = Rc::new(RefCell::new(None));
+        let (executor, output) = (inbox.clone(), result.clone());
+        state.spawn(Box::pin(async move {
+            let body = AssertUnwindSafe(async move { body(executor).await });
+            let done = body.catch_unwind().await;
+            output.replace(Some(done));
+        }));
+        let mut ring_check = None;
+        let done = poll_fn(|context| {
+            inbox.wake_up();
+            loop {
+                ring_check = None;
+                if poll_tasks(&state, check_interval) {
+                    ring_check = Some(almost_due_timer(context));
+                } else {
+                    drain_doorbell(&mut rung, context);
+                    if !inbox.fall_asleep() {
+                        continue;
+                    }
                 }
+                if let Some(done) = result.take() {
+                    return Poll::Ready(done);
+                }
+                state.set_runner(context.waker());
+                return Poll::Pending;
             }
-            if let Some(done) = result.take() {
-                return Poll::Ready(done);
-            }
-            state.set_runner(context.waker());
-            return Poll::Pending;
-        }
-    })
-    .await;
-    drop((ring_check, guard));
-    done.map_or_else(|panic| resume_unwind(panic), Ok)
+        })
+        .await;
+        drop((ring_check, guard));
+        done.unwrap_or_else(|panic| resume_unwind(panic))
+    }
 }
 
 /// Polls ready tasks, for `check_interval` at most. True if tasks may still be ready and glommio

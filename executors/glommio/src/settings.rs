@@ -1,6 +1,5 @@
 //! Settings of an executor, and making it.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use mycelium_executor::{ThreadError, allowed_cores};
 use crate::check;
 use crate::inbox::Inbox;
 use crate::local::LocalState;
-use crate::runner::run_inside;
+use crate::runner::Runner;
 
 /// How an executor is made, and its share of the thread beside other task queues of glommio's.
 ///
@@ -69,8 +68,8 @@ impl Settings {
         }
     }
 
-    /// Makes an executor on the calling thread.
-    pub(crate) fn make_executor(&self) -> Result<LocalExecutor, ThreadError> {
+    /// Makes an executor on the calling thread, and the runner of its tasks.
+    pub(crate) fn make_executor(&self) -> Result<(LocalExecutor, Runner), ThreadError> {
         if LocalState::is_on_this_thread() {
             let text = "this thread runs an executor already: await `mycelium_glommio::local` there, \
                         or use another thread (`Executor::dedicate`)";
@@ -83,6 +82,7 @@ impl Settings {
             )));
         }
         check::check()?;
+        let runner = Runner::new().map_err(|error| check::error(error.to_string()))?;
         // glommio spins only if it pins the thread itself.
         let placement = match allowed_cores().as_deref() {
             Some([core]) if !self.spin.is_zero() => Placement::Fixed(*core),
@@ -97,7 +97,7 @@ impl Settings {
                 .make()
         };
         match catch_unwind(AssertUnwindSafe(make)) {
-            Ok(Ok(executor)) => Ok(executor),
+            Ok(Ok(executor)) => Ok((executor, runner)),
             Ok(Err(error)) => Err(check::error(error.to_string())),
             Err(_) => Err(check::error("glommio panicked when it started".to_owned())),
         }
@@ -106,6 +106,7 @@ impl Settings {
     /// Runs `body` in a new task queue with these settings.
     pub(crate) async fn run_in_queue<F>(
         &self,
+        runner: Runner,
         body: impl FnOnce(Arc<Inbox>) -> F + 'static,
     ) -> Result<F::Output, ThreadError>
     where
@@ -119,9 +120,9 @@ impl Settings {
         };
         let shares = Shares::Static(self.shares);
         let queue = glommio::executor().create_task_queue(shares, latency, "mycelium");
-        let work = run_inside(self.check_interval(), body);
-        let refused = |what: &dyn fmt::Display| check::error(what.to_string());
-        let task = glommio::spawn_local_into(work, queue).map_err(|error| refused(&error))?;
-        task.await.map_err(|error| refused(&error))
+        let work = runner.run(self.check_interval(), body);
+        let task = glommio::spawn_local_into(work, queue);
+        let task = task.map_err(|error| check::error(error.to_string()))?;
+        Ok(task.await)
     }
 }

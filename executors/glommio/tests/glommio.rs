@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use mycelium_executor::{Executor, Thread, ThreadError, allowed_cores};
-use mycelium_glommio::{Glommio, Latency, NoGlommio, Settings, check, local, run};
+use mycelium_glommio::{Glommio, Latency, LocalError, Settings, check, local, run};
 
 /// Runs `body` inside glommio, or prints why this machine cannot.
 #[expect(clippy::print_stdout, reason = "a skipped test says why")]
@@ -99,7 +99,7 @@ fn a_nested_executor_is_an_error() {
     });
     let mut outside = Box::pin(local(async |_| {}));
     let mut context = Context::from_waker(Waker::noop());
-    assert_eq!(outside.as_mut().poll(&mut context), Poll::Ready(Err(NoGlommio)));
+    assert_eq!(outside.as_mut().poll(&mut context), Poll::Ready(Err(LocalError::Outside)));
 }
 
 #[test]

@@ -23,40 +23,44 @@ use crate::stream::Stream;
 use crate::yield_now::yield_now;
 
 #[derive(Clone, Copy, Debug)]
-enum Transport {
+enum SocketKind {
     Tcp,
     Unix,
 }
 
-const TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Unix];
+const SOCKET_KINDS: [SocketKind; 2] = [SocketKind::Tcp, SocketKind::Unix];
 
 /// A listener on a free address. The path of a Unix socket is removed when it is dropped.
 struct TestListener {
-    listener: Listener,
+    inner: Listener,
     path: Option<PathBuf>,
 }
 
 impl TestListener {
-    fn bind(executor: &Arc<dyn Executor>, transport: Transport) -> TestListener {
-        match transport {
-            Transport::Tcp => {
+    fn bind(executor: &Arc<dyn Executor>, kind: SocketKind) -> TestListener {
+        match kind {
+            SocketKind::Tcp => {
                 let socket = bind_tcp("127.0.0.1:0").expect("a free port");
                 let address = socket.local_addr().expect("an address");
-                let listener = executor.tcp_listener(socket).expect("adopted");
-                assert_eq!(listener.local_addr().ok(), Some(Address::Tcp(address)));
-                TestListener { listener, path: None }
+                let inner = executor.tcp_listener(socket).expect("adopted");
+                assert_eq!(inner.local_addr().ok(), Some(Address::Tcp(address)));
+                TestListener { inner, path: None }
             }
-            Transport::Unix => {
+            SocketKind::Unix => {
                 static NEXT: AtomicU64 = AtomicU64::new(0);
                 let number = NEXT.fetch_add(1, Ordering::Relaxed);
                 let name = format!("mycelium-conformance-{}-{number}", std::process::id());
                 let path = std::env::temp_dir().join(name);
                 let socket = UnixListener::bind(&path).expect("a new path");
-                let listener = executor.unix_listener(socket).expect("adopted");
-                assert_eq!(listener.local_addr().ok(), Some(Address::Unix(path.clone())));
-                TestListener { listener, path: Some(path) }
+                let inner = executor.unix_listener(socket).expect("adopted");
+                assert_eq!(inner.local_addr().ok(), Some(Address::Unix(path.clone())));
+                TestListener { inner, path: Some(path) }
             }
         }
+    }
+
+    fn address(&self) -> String {
+        self.inner.local_addr().expect("an address").to_string()
     }
 
     async fn connect(&self, executor: &Arc<dyn Executor>) -> Stream {
@@ -65,16 +69,15 @@ impl TestListener {
                 let socket = UnixStream::connect(path).expect("the listener accepts");
                 executor.unix_stream(socket).expect("adopted")
             }
-            None => {
-                let address = self.listener.local_addr().expect("an address").to_string();
-                soon(executor, executor.connect(address)).await.expect("the listener accepts")
-            }
+            None => soon(executor, executor.connect(self.address()))
+                .await
+                .expect("the listener accepts"),
         }
     }
 
     async fn pair(&mut self, executor: &Arc<dyn Executor>) -> (Stream, Stream, Peer) {
         let client = self.connect(executor).await;
-        let (server, peer) = soon(executor, self.listener.accept()).await.expect("a connection");
+        let (server, peer) = soon(executor, self.inner.accept()).await.expect("a connection");
         (client, server, peer)
     }
 }
@@ -87,11 +90,11 @@ impl Drop for TestListener {
     }
 }
 
-/// Runs the law with two connected streams over each transport.
+/// Runs the law with two connected streams over each kind of socket.
 fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer) + Send + 'static) {
     inside::<S>(async move |executor| {
-        for transport in TRANSPORTS {
-            let mut listener = TestListener::bind(&executor, transport);
+        for kind in SOCKET_KINDS {
+            let mut listener = TestListener::bind(&executor, kind);
             let (client, server, peer) = listener.pair(&executor).await;
             law(&executor, client, server, peer).await;
         }
@@ -254,11 +257,11 @@ pub fn a_dropped_write_wrote_nothing<S: Subject>() {
 /// A connection that arrives after a pending accept was dropped goes to the next accept.
 pub fn a_dropped_accept_loses_no_connection<S: Subject>() {
     inside::<S>(async |executor| {
-        for transport in TRANSPORTS {
-            let mut listener = TestListener::bind(&executor, transport);
+        for kind in SOCKET_KINDS {
+            let mut listener = TestListener::bind(&executor, kind);
             for _ in 0..5 {
                 {
-                    let mut accept = pin!(listener.listener.accept());
+                    let mut accept = pin!(listener.inner.accept());
                     let mut context = Context::from_waker(Waker::noop());
                     assert!(accept.as_mut().poll(&mut context).is_pending());
                 }
@@ -315,8 +318,8 @@ pub fn writing_to_a_closed_peer_is_an_error<S: Subject>() {
 /// A port without a listener, and invalid addresses.
 pub fn an_unusable_address_is_an_error<S: Subject>() {
     inside::<S>(async |executor| {
-        let listener = TestListener::bind(&executor, Transport::Tcp);
-        let address = listener.listener.local_addr().expect("an address").to_string();
+        let listener = TestListener::bind(&executor, SocketKind::Tcp);
+        let address = listener.address();
         drop(listener);
         let refused = soon(&executor, executor.connect(address)).await;
         assert!(refused.is_err(), "{refused:?}");
@@ -332,8 +335,8 @@ pub fn an_unusable_address_is_an_error<S: Subject>() {
 /// thread.
 pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
     inside::<S>(async |executor| {
-        let mut listener = TestListener::bind(&executor, Transport::Tcp);
-        let address = listener.listener.local_addr().expect("an address").to_string();
+        let mut listener = TestListener::bind(&executor, SocketKind::Tcp);
+        let address = listener.address();
         for connected in [false, true] {
             if connected {
                 drop(listener.pair(&executor).await);
@@ -350,7 +353,7 @@ pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
         })
         .await;
         let listener = bound.map(|socket| executor.tcp_listener(socket).expect("adopted"));
-        let mut again = TestListener { listener: listener.expect("bound"), path: None };
+        let mut again = TestListener { inner: listener.expect("bound"), path: None };
         again.pair(&executor).await;
     });
 }
