@@ -1,6 +1,6 @@
 //! The inbox of one glommio executor: how other threads reach it.
 //!
-//! Tasks, sockets and timers stay on the executor's thread, in its [`LocalState`](crate::local).
+//! Tasks, sockets and timers stay on the executor's thread, in its [`LocalState`](mod@crate::local).
 //! The rest of the process holds the inbox, which is `Send`: it takes tasks, wake-ups and values to
 //! release. A task is in it at most once. The executor reads it before each task that it polls.
 //!

@@ -2,7 +2,7 @@
 //! systems other than Linux the crate is empty.
 //!
 //! [`run`] makes an executor on the calling thread. Each [dedicated](Executor::dedicate) thread
-//! gets its own. [`local`] uses the executor of the task that awaits it. Services need not be
+//! gets its own. [`local()`] uses the executor of the task that awaits it. Services need not be
 //! `Send`: none leaves its thread.
 //!
 //! ```
@@ -51,7 +51,7 @@
 //! says.
 //!
 //! This holds for tasks that are spawned through this crate. If you also have tasks of glommio's
-//! own, make the executor yourself and use [`local`]: then your preempt timer decides how long they
+//! own, make the executor yourself and use [`local()`]: then your preempt timer decides how long they
 //! may delay the others. In an executor of [`run`] the preempt timer never fires: glommio 0.9 may
 //! sleep forever although tasks are ready, if its thread is suspended for longer than the preempt
 //! timer at a certain moment.
@@ -102,7 +102,7 @@ pub struct Glommio {
     settings: Settings,
 }
 
-/// Why [`local`] did not run its body.
+/// Why [`local()`] did not run its body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocalError {

@@ -10,20 +10,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use mycelium_executor::{Executor, SpawnError, Stream, bind_tcp};
+use mycelium_executor::{Executor, SpawnError, bind_tcp};
 use mycelium_tokio::{NoRuntime, Tokio, local};
-
-async fn one_write_writes_all(client: &mut Stream, server: &mut Stream) {
-    let parts = [[1u8; 100], [2; 100], [3; 100]];
-    let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
-    let written = poll_fn(|context| Pin::new(&mut *client).poll_write_vectored(context, &slices));
-    assert_eq!(written.await.unwrap(), 300);
-
-    client.close().await.unwrap();
-    let mut received = Vec::new();
-    server.read_to_end(&mut received).await.unwrap();
-    assert_eq!(received, parts.concat());
-}
 
 #[tokio::test]
 async fn one_vectored_write_writes_every_buffer() {
@@ -33,29 +21,15 @@ async fn one_vectored_write_writes_every_buffer() {
     let mut client = executor.connect(address).await.unwrap();
     let (mut server, _) = listener.accept().await.unwrap();
 
-    one_write_writes_all(&mut client, &mut server).await;
-}
+    let parts = [[1u8; 100], [2; 100], [3; 100]];
+    let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let written = poll_fn(|context| Pin::new(&mut client).poll_write_vectored(context, &slices));
+    assert_eq!(written.await.unwrap(), 300);
 
-#[cfg(unix)]
-#[tokio::test]
-async fn unix_sockets_are_adopted_and_their_peer_is_known() {
-    use std::os::unix::net::{UnixListener, UnixStream};
-
-    use mycelium_executor::{Address, Peer};
-
-    let directory = std::env::temp_dir().join(format!("mycelium-tokio-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join("socket");
-    let executor = Tokio::current().unwrap();
-    let mut listener = executor.unix_listener(UnixListener::bind(&path).unwrap()).unwrap();
-    assert_eq!(listener.local_addr().unwrap(), Address::Unix(path.clone()));
-    let mut client = executor.unix_stream(UnixStream::connect(&path).unwrap()).unwrap();
-    let (mut server, peer) = listener.accept().await.unwrap();
-    std::fs::remove_dir_all(&directory).unwrap();
-    let Peer::Unix(credentials) = peer else { panic!("{peer}") };
-    assert_eq!(credentials.process, Some(std::process::id()));
-
-    one_write_writes_all(&mut client, &mut server).await;
+    client.close().await.unwrap();
+    let mut received = Vec::new();
+    server.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, parts.concat());
 }
 
 #[tokio::test]
