@@ -1,23 +1,23 @@
-//! What rings move: a number, a message of 56 bytes, one of 64.
+//! The items that queues move: a number, a message of 56 bytes, a message of 64 bytes.
 
 use std::hint::black_box;
 
 use crate::sample::{SAMPLES, Sample, Tally, samples};
 
-/// Something that can be sent so that one knows whether it arrived.
+/// An item that shows whether it arrived, and in order.
 pub(crate) trait Item: Copy + Default + Send + Sync + 'static {
-    /// What a sender has ready, so that making an item costs the loop nothing.
+    /// Items prepared in advance, so that making one costs the loop nothing.
     type Supply;
 
     fn supply() -> Self::Supply;
 
-    /// The item that is sent as the `number`-th.
+    /// The item to send at position `number`.
     fn nth(supply: &mut Self::Supply, number: usize) -> &Self;
 
     /// Adds an item that arrived.
     fn add(&self, tally: &mut Tally);
 
-    /// What has to arrive when `count` items are sent.
+    /// The tally of `count` items that all arrived.
     fn expected(count: usize) -> Tally {
         let (mut supply, mut tally) = (Self::supply(), Tally::default());
         (0..count).for_each(|number| Self::nth(&mut supply, number).add(&mut tally));
@@ -49,8 +49,8 @@ impl Item for Sample {
     type Supply = [Sample; SAMPLES];
 
     fn supply() -> [Sample; SAMPLES] {
-        // The compiler is not to know what they are. Hiding each one instead would take a store an item, which some columns
-        // feel more than others.
+        // Hides the values from the compiler. Hiding each item instead would cost a store per item,
+        // which affects some columns more than others.
         black_box(samples())
     }
 
@@ -65,7 +65,7 @@ impl Item for Sample {
     }
 }
 
-/// A message that fills a cache line, and leaves no room there for a stamp.
+/// A message that fills a cache line and leaves no space for a stamp.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wide {
     sample: Sample,

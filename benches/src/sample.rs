@@ -1,4 +1,4 @@
-//! What every column moves: 56 bytes of numbers, and the sum by which one knows that they arrived.
+//! The message that every column moves, 56 bytes, and the checksum that shows that all arrived.
 
 use mycelium_core::message;
 use serde::{Deserialize, Serialize};
@@ -19,16 +19,16 @@ pub(crate) struct Sample {
 
 const _: () = assert!(size_of::<Sample>() == 56);
 
-/// So many different messages are sent in turn. They stand ready in memory, so that making one costs the loop nothing.
-/// They are few: were they to fill a page, some column's ring would lie such that each load meets a store to the same
-/// place of another page, which processors take for a conflict.
+/// The number of different messages. They are prepared in advance, so that making one costs the loop
+/// nothing, and they are few: if they filled a page, some ring would be aligned such that each load
+/// follows a store at the same offset of another page, which processors treat as a conflict.
 pub(crate) const SAMPLES: usize = 16;
 
-/// The messages that every column sends, over and over.
+/// The messages that every column sends in turn.
 pub(crate) fn samples() -> [Sample; SAMPLES] {
     std::array::from_fn(|index| {
         let number = index as u64;
-        // A multiplier without pattern, so that no two words of two messages are equal by accident.
+        // An irregular multiplier, so that words of two messages are never equal by accident.
         let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Sample {
             number,
@@ -43,7 +43,7 @@ pub(crate) fn samples() -> [Sample; SAMPLES] {
     })
 }
 
-/// What arrived: how many, and a sum over their bytes that depends on the order.
+/// The messages that arrived: their number, and a sum of their bytes that depends on the order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) count: u64,
@@ -57,20 +57,20 @@ impl Tally {
         self.add_word(sample.number.wrapping_add(without_number(sample)));
     }
 
-    /// As [`add`](Tally::add), for a message whose number is a time.
+    /// Adds a message without its number, which is a time.
     #[inline]
     pub(crate) fn add_stamped(&mut self, sample: &Sample) {
         self.add_word(without_number(sample));
     }
 
-    /// As [`add`](Tally::add), for a message with one more word.
+    /// Adds a message with one more word.
     #[inline]
     pub(crate) fn add_with(&mut self, sample: &Sample, more: u64) {
         self.add_word(sample.number.wrapping_add(without_number(sample)).wrapping_add(more));
     }
 
-    /// Adds a message that is its own number: the sum collects every bit in which one differs from its place. Cheaper
-    /// than [`add_word`](Tally::add_word), which would be most of what a small message costs.
+    /// Adds a message that is its own position: the sum collects every bit that differs. Cheaper than
+    /// [`add_word`](Tally::add_word), which would dominate the cost of a small message.
     #[inline]
     pub(crate) fn add_number(&mut self, number: u64) {
         self.sum |= number ^ self.count;
@@ -83,7 +83,7 @@ impl Tally {
         self.sum = self.sum.rotate_left(5) ^ word;
     }
 
-    /// What has to arrive when `count` messages are sent.
+    /// The tally of `count` messages that all arrived.
     pub(crate) fn expected(count: usize, mut add: impl FnMut(&mut Tally, &Sample)) -> Tally {
         let samples = samples();
         let mut tally = Tally::default();

@@ -3,7 +3,7 @@
 use mycelium_benches::{Options, run};
 
 fn options(arguments: &[&str]) -> Options {
-    Options::parse(arguments.iter().map(|argument| (*argument).to_owned())).unwrap()
+    Options::read(arguments.iter().map(|argument| (*argument).to_owned())).unwrap()
 }
 
 #[test]
@@ -13,7 +13,7 @@ fn every_column_moves_every_message() {
     let report = run(&options, &mut printed).unwrap();
     let printed = String::from_utf8(printed).unwrap();
 
-    let mut keys: Vec<_> = report.tables.iter().map(|table| table.key).collect();
+    let mut keys: Vec<_> = report.tables.iter().map(|table| table.header.key).collect();
     keys.dedup();
     let expected = [
         "emit",
@@ -38,13 +38,18 @@ fn every_column_moves_every_message() {
         "pinned",
     ];
     assert_eq!(keys, expected);
-    assert!(!report.latencies.is_empty() && report.fairness.len() == 4);
-    let loads: Vec<_> = report.loads.iter().map(|table| (table.key, table.curves.len())).collect();
+    let loads: Vec<_> =
+        report.loads.iter().map(|table| (table.header.key, table.curves.len())).collect();
     assert_eq!(loads, [("link", 3)]);
+    let (fairness, counts): (Vec<_>, Vec<_>) =
+        report.counts.iter().partition(|table| table.header.key == "fairness");
+    assert!(!report.latencies.is_empty() && fairness.len() == 4);
     let counts: Vec<_> =
-        report.counts.iter().map(|table| (table.point, table.counts.len())).collect();
-    assert_eq!(counts, [("memory", 1), ("spent", 12), ("spent-trip", 6), ("node", 6)]);
-    let of_links = report.tables.iter().filter(|table| table.key == "link");
+        counts.iter().map(|table| (table.header.slug(), table.counts.len())).collect();
+    let expected =
+        [("link-memory", 1), ("link-spent", 12), ("link-spent-trip", 6), ("idle-node", 6)];
+    assert_eq!(counts, expected.map(|(slug, count)| (slug.to_owned(), count)));
+    let of_links = report.tables.iter().filter(|table| table.header.key == "link");
     let mut names = of_links.flat_map(|table| table.figures.iter().map(|figures| figures.name));
     assert!(names.any(|name| name == "emit to receive"));
     assert!(report.rows.is_empty(), "a quick run judges nothing");

@@ -1,17 +1,16 @@
-//! The services that are measured, as a user would write them.
+//! The measured services, written as a user would write them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use mycelium::{Context, Delivery, Node, Result, Topology};
 use mycelium_core::message;
 
 use crate::item::Item;
-use crate::report::histogram;
 use crate::sample::Tally;
+use crate::stats::Times;
 
-/// What services found out, for whoever started them.
+/// The results of the services of a round.
 #[derive(Debug, Default)]
 pub(crate) struct Board(Mutex<Found>);
 
@@ -20,7 +19,7 @@ pub(crate) struct Found {
     start: Option<Instant>,
     pub(crate) took: Duration,
     pub(crate) tally: Tally,
-    pub(crate) times: Option<Histogram<u64>>,
+    pub(crate) times: Times,
 }
 
 impl Board {
@@ -33,14 +32,14 @@ impl Board {
     }
 }
 
-/// Throws so many numbers.
-struct Source {
+/// Throws this number of numbers.
+struct Thrower {
     count: usize,
     board: Arc<Board>,
 }
 
 #[mycelium::service(emits(Throw))]
-impl Source {
+impl Thrower {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         self.board.note(|found| found.start = Some(Instant::now()));
         for number in 0..self.count as u64 {
@@ -76,11 +75,11 @@ impl Handler {
     }
 }
 
-/// A node whose source throws so many numbers to its handler.
+/// A node with a thrower and a handler.
 pub(crate) fn stream(count: usize, board: &Arc<Board>) -> Node {
-    let [source, handler] = [board.clone(), board.clone()];
+    let [thrower, handler] = [board.clone(), board.clone()];
     Node::builder("bench")
-        .service(move || Source { count, board: source.clone() })
+        .service(move || Thrower { count, board: thrower.clone() })
         .service(move || Handler { count, board: handler.clone() })
         .build()
         .expect(FITS)
@@ -96,10 +95,10 @@ struct Return {
     number: u64,
 }
 
-/// Throws a number when the one before has come back.
+/// Throws each number after the previous one has returned.
 struct Asker {
     trips: usize,
-    /// Each trip is timed, and not only all of them.
+    /// Time each trip, and not only all of them.
     each: bool,
     board: Arc<Board>,
 }
@@ -108,7 +107,7 @@ struct Asker {
 impl Asker {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut returns = ctx.subscribe::<Return>()?;
-        let (mut tally, mut times) = (Tally::default(), histogram());
+        let (mut tally, mut times) = (Tally::default(), Times::default());
         let start = Instant::now();
         let mut before = start;
         for number in 0..self.trips as u64 {
@@ -117,20 +116,19 @@ impl Asker {
             back.number.add(&mut tally);
             if self.each {
                 let now = Instant::now();
-                // Fails only where the histogram does not grow, and this one does.
-                let _ = times.record((now - before).as_nanos() as u64);
+                times.record(now - before);
                 before = now;
             }
         }
         let took = start.elapsed();
         self.board.note(|found| {
-            (found.took, found.tally, found.times) = (took, tally, Some(times));
+            (found.took, found.tally, found.times) = (took, tally, times);
         });
         Ok(())
     }
 }
 
-/// Throws back what it gets.
+/// Returns each number that it receives.
 struct Answerer;
 
 #[mycelium::service(reads(Throw), emits(Return))]
@@ -149,9 +147,10 @@ impl Answerer {
 pub(crate) const ASKER: &str = "Asker";
 pub(crate) const ANSWERER: &str = "Answerer";
 
-/// A builder for a node in which so many numbers go there and back, each of them timed or all together.
+/// A builder of a node with this number of round trips, each timed or all together.
 pub(crate) fn trips(trips: usize, each: bool, board: &Arc<Board>) -> mycelium::Builder {
-    // Two that wait for each other in a circle are refused, and one number is on its way at a time.
+    // A node refuses two services that can block each other, so one of the topics drops: no number is
+    // lost, because only one is in flight.
     let topology = "[subscription.\"Asker.returns\"]\npolicy = \"drop-oldest\"";
     let (topology, board) = (Topology::parse("bench", topology).expect(FITS), board.clone());
     Node::builder("bench")
@@ -160,19 +159,19 @@ pub(crate) fn trips(trips: usize, each: bool, board: &Arc<Board>) -> mycelium::B
         .service(|| Answerer)
 }
 
-/// Wakes by its own clock at fixed times, without ever sleeping, and notes how late it was.
+/// Records how late it is at fixed times, by its own clock, without ever sleeping.
 struct Metronome {
     beats: usize,
     board: Arc<Board>,
 }
 
-/// So often is a beat due.
+/// The time between two beats.
 const BEAT: Duration = Duration::from_micros(10);
 
 #[mycelium::service]
 impl Metronome {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut times = histogram();
+        let mut times = Times::default();
         let start = Instant::now();
         for number in 1..=self.beats as u32 {
             let due = BEAT * number;
@@ -181,10 +180,10 @@ impl Metronome {
                 ctx.yield_now().await;
                 now = start.elapsed();
             }
-            let _ = times.record((now - due).as_nanos() as u64);
+            times.record(now - due);
         }
         self.board.note(|found| {
-            (found.tally.count, found.times) = (self.beats as u64, Some(times));
+            (found.tally.count, found.times) = (self.beats as u64, times);
         });
         Ok(())
     }
@@ -192,13 +191,13 @@ impl Metronome {
 
 pub(crate) const METRONOME: &str = "Metronome";
 
-/// A builder for a node with a metronome.
+/// A builder of a node with a metronome.
 pub(crate) fn metronome(beats: usize, board: &Arc<Board>) -> mycelium::Builder {
     let board = board.clone();
     Node::builder("bench").service(move || Metronome { beats, board: board.clone() })
 }
 
-/// Two services that wait for each other's first word.
+/// A node of two services that wait for each other's first message.
 pub(crate) fn waiting() -> Node {
     let topology = "[subscription.\"Second.returns\"]\npolicy = \"drop-oldest\"";
     let topology = Topology::parse("bench", topology).expect(FITS);
@@ -210,7 +209,7 @@ pub(crate) fn waiting() -> Node {
         .expect(FITS)
 }
 
-/// Waits for a number that is never thrown.
+/// Waits for a number that is never sent.
 struct Waiter;
 
 #[mycelium::service(reads(Return), emits(Throw))]
