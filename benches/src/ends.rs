@@ -5,7 +5,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::item::Item;
+use crate::sample::Item;
 
 /// The number of items that each queue holds.
 pub(crate) const CAPACITY: usize = 1024;

@@ -73,7 +73,6 @@ fn collected(key: &str, column: &str, function: &str, operations: u64) -> Result
 
 /// Instructions could not be counted.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// valgrind is missing.
     #[error("`--instructions` needs valgrind, which is not installed (package `valgrind`)")]

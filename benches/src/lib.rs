@@ -16,7 +16,6 @@ mod ends;
 mod goals;
 mod harness;
 mod instructions;
-mod item;
 mod loops;
 mod options;
 mod ours;
@@ -128,7 +127,6 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Report, Failure> {
 
 /// A run failed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Failure {
     /// A column did not do its work.
     #[error(transparent)]

@@ -21,7 +21,6 @@ pub use tables::{
 
 /// The outcome of a run.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct Report {
     /// The machine and its state.
     pub machine: Machine,
@@ -109,7 +108,6 @@ impl fmt::Display for Section {
 
 /// A group of goals. It is met when all of them are.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct GoalRow {
     /// What the goals are about.
     pub name: &'static str,

@@ -24,7 +24,6 @@ pub(crate) fn today() -> String {
 
 /// One run, as the results file stores it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Record {
     /// The date, as `2026-11-21`.
     pub date: String,
@@ -48,7 +47,6 @@ pub struct Record {
 
 /// A goal that was decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Goal {
     /// The row that it belongs to.
     pub row: String,
@@ -61,7 +59,6 @@ pub struct Goal {
 
 /// Number of goals of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct RowCount {
     /// The row.
     pub row: String,

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 /// The median of a sample, with its first and third quartile.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Quartiles {
     /// The first quartile: a quarter of the values is below it.
     pub lower: f64,

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::ends::{Bare, Ends, Pop, Push, Task};
 use crate::harness::{Column, Mismatch, Round};
-use crate::item::Item;
-use crate::sample::{Sample, Tally};
+use crate::sample::{Item, Sample, Tally};
 
 /// Items that are sent before they are received: half the capacity.
 pub(crate) const BATCH: usize = 512;

@@ -7,8 +7,7 @@ use tokio::runtime::Builder;
 
 use crate::ends::{Ends, Receive, Transmit};
 use crate::harness::{Column, Mismatch, Round};
-use crate::item::Item;
-use crate::sample::Tally;
+use crate::sample::{Item, Tally};
 
 /// Sends each number after the previous one was returned, and calls `each` after every trip.
 pub(super) async fn ask<P: Transmit, Q: Receive>(

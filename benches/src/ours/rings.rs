@@ -8,7 +8,7 @@ use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::ring::{self, stamped};
 
 use crate::ends::{CAPACITY, Ends, Pop, PopMany, Push, PushMany, Slices};
-use crate::item::Item;
+use crate::sample::Item;
 
 pub(crate) const INDEX: &str = "our spsc";
 pub(crate) const STAMPED: &str = "our stamped";

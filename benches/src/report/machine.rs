@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 /// The machine that a run was made on.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct Machine {
     /// The processor.
     pub processor: Processor,
@@ -45,7 +44,6 @@ impl fmt::Display for Machine {
 
 /// A processor, as `/proc/cpuinfo` describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Processor {
     /// `AuthenticAMD`, `GenuineIntel`, or the number of an implementer on ARM.
     pub vendor: String,

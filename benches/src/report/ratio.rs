@@ -8,7 +8,6 @@ use crate::stats::Quartiles;
 
 /// Two columns compared, each at its slowest point of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Ratio {
     /// Our column.
     pub ours: WorstPoint,
@@ -78,7 +77,6 @@ impl fmt::Display for Ratio {
 
 /// A column at its slowest point of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct WorstPoint {
     /// The column.
     pub column: String,
@@ -98,7 +96,6 @@ impl fmt::Display for WorstPoint {
 /// The quantity whose ratio is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
 pub enum Measure {
     /// Below 1, ours is better.
     Time,
@@ -117,7 +114,6 @@ impl fmt::Display for Measure {
 
 /// A goal: the worse quartile has to be within the limit, or the median.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Limit {
     /// The upper quartile is at most this.
     AtMost(f64),

@@ -9,7 +9,6 @@ use crate::stats::{Quartiles, Times};
 
 /// The identity of a table.
 #[derive(Clone, Debug, Default, Serialize)]
-#[non_exhaustive]
 pub struct Header {
     /// The name that `--only` accepts.
     pub key: &'static str,
@@ -65,7 +64,6 @@ fn quartiles(name: impl Into<String>, value: Quartiles, digits: usize) -> Vec<St
 
 /// One job, done by several columns.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct Table {
     /// Its identity.
     #[serde(flatten)]
@@ -84,7 +82,6 @@ pub struct Table {
 
 /// Time per operation of one column.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct Figures {
     /// The column.
     pub name: &'static str,
@@ -127,7 +124,6 @@ impl fmt::Display for Table {
 
 /// The goals of a sweep: each column counts at its slowest point.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct SweepTable {
     /// The identity of its tables.
     #[serde(flatten)]
@@ -168,7 +164,6 @@ fn goals(
 
 /// Times of single messages, by column.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct LatencyTable {
     /// Its identity.
     #[serde(flatten)]
@@ -183,7 +178,6 @@ pub struct LatencyTable {
 
 /// The times of one column, in nanoseconds.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct Percentiles {
     /// The column.
     pub name: &'static str,
@@ -203,7 +197,6 @@ pub struct Percentiles {
 
 /// A point of a curve of percentiles.
 #[derive(Clone, Copy, Debug, Serialize)]
-#[non_exhaustive]
 pub struct Point {
     /// The part of the messages, between 0 and 1.
     pub quantile: f64,
@@ -250,7 +243,6 @@ impl fmt::Display for LatencyTable {
 
 /// Times of single messages against the offered load, by column.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct LoadTable {
     /// Its identity.
     #[serde(flatten)]
@@ -263,7 +255,6 @@ pub struct LoadTable {
 
 /// One column under increasing load.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct LoadCurve {
     /// The column.
     pub name: &'static str,
@@ -275,7 +266,6 @@ pub struct LoadCurve {
 
 /// The times of a column under one load, in nanoseconds from when a message was due.
 #[derive(Clone, Copy, Debug, Serialize)]
-#[non_exhaustive]
 pub struct LoadPoint {
     /// Messages due per second.
     pub offered: u64,
@@ -328,7 +318,6 @@ impl fmt::Display for LoadTable {
 
 /// Quantities other than time, by column.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct CountTable {
     /// Its identity.
     #[serde(flatten)]
@@ -339,7 +328,6 @@ pub struct CountTable {
 
 /// One quantity of one column.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct Counted {
     /// The column.
     pub name: &'static str,

@@ -15,9 +15,8 @@ use tokio::sync::broadcast;
 use zerocopy::{IntoBytes, transmute};
 
 use crate::ends::{CAPACITY, Ends, Pop, Push, tried};
-use crate::item::Item;
 use crate::rivals::pair;
-use crate::sample::Sample;
+use crate::sample::{Item, Sample};
 
 pub(crate) const TOKIO: &str = "tokio broadcast";
 pub(crate) const PHOTON: &str = "photon-ring, waits";

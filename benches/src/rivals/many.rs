@@ -12,7 +12,7 @@ use thingbuf::ThingBuf;
 use tokio::sync::mpsc;
 
 use crate::ends::{CAPACITY, Ends, tried};
-use crate::item::Item;
+use crate::sample::Item;
 
 pub(crate) const ARRAY_QUEUE: &str = "crossbeam ArrayQueue";
 pub(crate) const CONCURRENT_QUEUE: &str = "concurrent-queue";

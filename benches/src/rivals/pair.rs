@@ -19,8 +19,7 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 use rtrb::chunks::ChunkError;
 
 use crate::ends::{CAPACITY, Ends, Pop, PopMany, Push, PushMany, Slices, tried};
-use crate::item::Item;
-use crate::sample::Sample;
+use crate::sample::{Item, Sample};
 
 pub(crate) const RTRB: &str = "rtrb";
 pub(crate) const RTRB_CHUNKS: &str = "rtrb chunks";

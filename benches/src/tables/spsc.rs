@@ -5,7 +5,6 @@ use crate::affinity::Cores;
 use crate::ends::{CAPACITY, columns};
 use crate::goals::Pair;
 use crate::harness::{Contest, Kind, Sweep};
-use crate::item::{Item, Wide};
 use crate::loops::one_thread::{BATCH as POLL, to_one};
 use crate::loops::one_way::{Threads, one_way, one_way_in_batches};
 use crate::loops::tasks::parked;
@@ -22,7 +21,7 @@ use crate::rivals::pair::{
     RTRB_CHUNKS, RTRB_MESSAGE, RTRB_SLICES,
 };
 use crate::rivals::tasks as awaited;
-use crate::sample::Sample;
+use crate::sample::{Item, Sample, Wide};
 use crate::tables::rows;
 use crate::wait::Idle;
 

@@ -15,9 +15,8 @@ use super::host::{Host, OnGlommio, OnTokio, both, inside, run_node};
 use super::services::{Board, FITS, stream, trips};
 use crate::ends::{CAPACITY, Ends, Receive, Transmit};
 use crate::harness::{Column, Mismatch, Round};
-use crate::item::Item;
 use crate::loops::tasks::{answer, ask};
-use crate::sample::Tally;
+use crate::sample::{Item, Tally};
 
 pub(crate) const LOCAL_CHANNEL: &str = "glommio local_channel";
 pub(crate) const KAMEO: &str = "kameo actor";

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use mycelium::{Context, Delivery, Node, Result, Topology};
 use mycelium_core::message;
 
-use crate::item::Item;
-use crate::sample::Tally;
+use crate::sample::{Item, Tally};
 use crate::stats::Times;
 
 /// The results of the services of a round.

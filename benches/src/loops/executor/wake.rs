@@ -17,8 +17,8 @@ use super::services::{ANSWERER, ASKER, Board, FITS, trips};
 use crate::affinity::{Cores, Side};
 use crate::ends::{Ends, Receive, Transmit};
 use crate::harness::{Column, Mismatch, Round};
-use crate::item::Item;
 use crate::loops::tasks::{answer, ask};
+use crate::sample::Item;
 use crate::stats::Times;
 use crate::threads;
 
