@@ -1,4 +1,4 @@
-//! Every column of every table once, with few messages: each must move all of them, as they were.
+//! Runs every column of every table with few messages: each must move all of them unchanged.
 
 use mycelium_benches::{Options, run};
 
@@ -52,7 +52,7 @@ fn every_column_moves_every_message() {
     let of_links = report.tables.iter().filter(|table| table.header.key == "link");
     let mut names = of_links.flat_map(|table| table.figures.iter().map(|figures| figures.name));
     assert!(names.any(|name| name == "emit to receive"));
-    assert!(report.rows.is_empty(), "a quick run judges nothing");
+    assert!(report.rows.is_empty(), "a quick run decides no goals");
     for table in &report.tables {
         assert!(table.figures.len() >= 2 && !table.ratios.is_empty(), "{table}");
         assert!(printed.contains(&table.to_string()));
@@ -67,11 +67,11 @@ fn every_column_moves_every_message() {
 }
 
 #[test]
-fn each_table_has_a_picture() {
+fn each_table_has_a_chart() {
     let directory = std::env::temp_dir().join(format!("mycelium-plots-{}", std::process::id()));
-    let place = directory.to_str().unwrap();
+    let path = directory.to_str().unwrap();
     let only = "publish,trip,link,jitter";
-    let arguments = ["--quick", "--only", only, "--operations", "512", "--plots", place];
+    let arguments = ["--quick", "--only", only, "--operations", "512", "--plots", path];
     let arguments = arguments.into_iter().map(str::to_owned);
     let mut printed = Vec::new();
     let code = mycelium_benches::main(arguments, &mut printed);
@@ -82,8 +82,8 @@ fn each_table_has_a_picture() {
         ("link-load", "link, low latency"),
         ("jitter-latency-late", "not pinned"),
     ] {
-        let picture = std::fs::read_to_string(directory.join(file).with_extension("svg")).unwrap();
-        assert!(picture.starts_with("<svg") && picture.contains(name), "{picture}");
+        let chart = std::fs::read_to_string(directory.join(file).with_extension("svg")).unwrap();
+        assert!(chart.starts_with("<svg") && chart.contains(name), "{chart}");
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }

@@ -372,7 +372,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_knee_is_where_the_median_leaves_its_place() {
+    fn the_knee_is_the_last_load_before_the_median_rises() {
         let knee = |medians: &[u64]| {
             let point = |(index, p50): (usize, &u64)| LoadPoint {
                 offered: 1 << index,

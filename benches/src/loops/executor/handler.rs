@@ -12,7 +12,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef as Ractor};
 use tokio::sync::oneshot;
 
 use super::host::{Host, OnGlommio, OnTokio, both, inside, run_node};
-use super::services::{Board, FITS, stream, trips};
+use super::services::{FITS, Results, stream, trips};
 use crate::ends::{CAPACITY, Ends, Receive, Transmit};
 use crate::harness::{Column, Mismatch, Round};
 use crate::loops::tasks::{answer, ask};
@@ -25,14 +25,14 @@ pub(crate) const RACTOR: &str = "ractor actor";
 /// Services of a node.
 pub(crate) fn services<H: Host>(name: &'static str, parked: bool) -> Column {
     Column::new(name, move |operations| {
-        let board = Arc::new(Board::default());
+        let results = Arc::new(Results::default());
         let node = if parked {
-            trips(operations, false, &board).build().expect(FITS)
+            trips(operations, false, &results).build().expect(FITS)
         } else {
-            stream(operations, &board)
+            stream(operations, &results)
         };
         run_node::<H>(name, node)?;
-        let found = board.found();
+        let found = results.found();
         checked(name, operations, Some((found.tally, found.took)))
     })
 }

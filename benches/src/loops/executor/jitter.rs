@@ -8,7 +8,7 @@ use mycelium::Execution;
 use mycelium_executor::Thread;
 
 use super::host::{OnTokio, run_node};
-use super::services::{Board, FITS, METRONOME, metronome};
+use super::services::{FITS, METRONOME, Results, metronome};
 use crate::affinity::{Cores, Side};
 use crate::harness::{Column, Mismatch, Round};
 
@@ -18,10 +18,10 @@ const OTHERS: usize = 2;
 /// A service on its own thread.
 pub(crate) fn jitter(name: &'static str, pinned: bool, cores: Cores) -> Column {
     Column::new(name, move |operations| {
-        let board = Arc::new(Board::default());
+        let results = Arc::new(Results::default());
         let core = cores.of(Side::Reader).filter(|_| pinned);
         let execution = core.map_or_else(Execution::dedicated, |core| Execution::pinned([core]));
-        let node = metronome(operations, &board).execution(METRONOME, execution);
+        let node = metronome(operations, &results).execution(METRONOME, execution);
         let node = node.build().expect(FITS);
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -38,7 +38,7 @@ pub(crate) fn jitter(name: &'static str, pinned: bool, cores: Cores) -> Column {
             over.store(true, Ordering::Relaxed);
             ran
         })?;
-        let found = board.found();
+        let found = results.found();
         if found.tally.count != operations as u64 {
             return Err(Mismatch::new(name, "the service did not finish"));
         }

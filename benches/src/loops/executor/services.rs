@@ -11,7 +11,7 @@ use crate::stats::Times;
 
 /// The results of the services of a round.
 #[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<Found>);
+pub(crate) struct Results(Mutex<Found>);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
@@ -21,7 +21,7 @@ pub(crate) struct Found {
     pub(crate) times: Times,
 }
 
-impl Board {
+impl Results {
     fn note(&self, write: impl FnOnce(&mut Found)) {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -31,18 +31,18 @@ impl Board {
     }
 }
 
-/// Throws this number of numbers.
-struct Thrower {
+/// Emits this number of requests.
+struct Source {
     count: usize,
-    board: Arc<Board>,
+    results: Arc<Results>,
 }
 
-#[mycelium::service(emits(Throw))]
-impl Thrower {
+#[mycelium::service(emits(Request))]
+impl Source {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        self.board.note(|found| found.start = Some(Instant::now()));
+        self.results.note(|found| found.start = Some(Instant::now()));
         for number in 0..self.count as u64 {
-            ctx.emit(Throw { number }).await?;
+            ctx.emit(Request { number }).await?;
         }
         Ok(())
     }
@@ -51,67 +51,67 @@ impl Thrower {
 /// Adds numbers up.
 struct Handler {
     count: usize,
-    board: Arc<Board>,
+    results: Arc<Results>,
 }
 
-#[mycelium::service(reads(Throw))]
+#[mycelium::service(reads(Request))]
 impl Handler {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let (mut throws, mut tally) = (ctx.subscribe::<Throw>()?, Tally::default());
-        while let Some(delivery) = throws.recv().await {
-            if let Delivery::Msg(throw) = delivery {
-                throw.number.add(&mut tally);
+        let (mut requests, mut tally) = (ctx.subscribe::<Request>()?, Tally::default());
+        while let Some(delivery) = requests.recv().await {
+            if let Delivery::Msg(request) = delivery {
+                request.number.add(&mut tally);
                 if tally.count == self.count as u64 {
                     let end = Instant::now();
-                    self.board.note(|found| {
+                    self.results.note(|found| {
                         found.took = found.start.map_or(Duration::ZERO, |start| end - start);
                     });
                 }
             }
         }
-        self.board.note(|found| found.tally = tally);
+        self.results.note(|found| found.tally = tally);
         Ok(())
     }
 }
 
-/// A node with a thrower and a handler.
-pub(crate) fn stream(count: usize, board: &Arc<Board>) -> Node {
-    let [thrower, handler] = [board.clone(), board.clone()];
+/// A node with a source and a handler.
+pub(crate) fn stream(count: usize, results: &Arc<Results>) -> Node {
+    let [source, handler] = [results.clone(), results.clone()];
     Node::builder("bench")
-        .service(move || Thrower { count, board: thrower.clone() })
-        .service(move || Handler { count, board: handler.clone() })
+        .service(move || Source { count, results: source.clone() })
+        .service(move || Handler { count, results: handler.clone() })
         .build()
         .expect(FITS)
 }
 
-#[message(topic = "throws", id = 11)]
-struct Throw {
+#[message(topic = "requests", id = 11)]
+struct Request {
     number: u64,
 }
 
-#[message(topic = "returns", id = 12)]
-struct Return {
+#[message(topic = "answers", id = 12)]
+struct Answer {
     number: u64,
 }
 
-/// Throws each number after the previous one has returned.
-struct Asker {
+/// Emits each number after the previous one has returned.
+struct Client {
     trips: usize,
     /// Time each trip, and not only all of them.
     each: bool,
-    board: Arc<Board>,
+    results: Arc<Results>,
 }
 
-#[mycelium::service(reads(Return), emits(Throw))]
-impl Asker {
+#[mycelium::service(reads(Answer), emits(Request))]
+impl Client {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut returns = ctx.subscribe::<Return>()?;
+        let mut answers = ctx.subscribe::<Answer>()?;
         let (mut tally, mut times) = (Tally::default(), Times::default());
         let start = Instant::now();
         let mut before = start;
         for number in 0..self.trips as u64 {
-            ctx.emit(Throw { number }).await?;
-            let Some(Delivery::Msg(back)) = returns.recv().await else { break };
+            ctx.emit(Request { number }).await?;
+            let Some(Delivery::Msg(back)) = answers.recv().await else { break };
             back.number.add(&mut tally);
             if self.each {
                 let now = Instant::now();
@@ -120,7 +120,7 @@ impl Asker {
             }
         }
         let took = start.elapsed();
-        self.board.note(|found| {
+        self.results.note(|found| {
             (found.took, found.tally, found.times) = (took, tally, times);
         });
         Ok(())
@@ -128,40 +128,40 @@ impl Asker {
 }
 
 /// Returns each number that it receives.
-struct Answerer;
+struct Echo;
 
-#[mycelium::service(reads(Throw), emits(Return))]
-impl Answerer {
+#[mycelium::service(reads(Request), emits(Answer))]
+impl Echo {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut throws = ctx.subscribe::<Throw>()?;
-        while let Some(delivery) = throws.recv().await {
-            if let Delivery::Msg(throw) = delivery {
-                ctx.emit(Return { number: throw.number }).await?;
+        let mut requests = ctx.subscribe::<Request>()?;
+        while let Some(delivery) = requests.recv().await {
+            if let Delivery::Msg(request) = delivery {
+                ctx.emit(Answer { number: request.number }).await?;
             }
         }
         Ok(())
     }
 }
 
-pub(crate) const ASKER: &str = "Asker";
-pub(crate) const ANSWERER: &str = "Answerer";
+pub(crate) const CLIENT: &str = "Client";
+pub(crate) const ECHO: &str = "Echo";
 
 /// A builder of a node with this number of round trips, each timed or all together.
-pub(crate) fn trips(trips: usize, each: bool, board: &Arc<Board>) -> mycelium::Builder {
+pub(crate) fn trips(trips: usize, each: bool, results: &Arc<Results>) -> mycelium::Builder {
     // A node refuses two services that can block each other, so one of the topics drops: no number is
     // lost, because only one is in flight.
-    let topology = "[subscription.\"Asker.returns\"]\npolicy = \"drop-oldest\"";
-    let (topology, board) = (Topology::parse("bench", topology).expect(FITS), board.clone());
+    let topology = "[subscription.\"Client.answers\"]\npolicy = \"drop-oldest\"";
+    let (topology, results) = (Topology::parse("bench", topology).expect(FITS), results.clone());
     Node::builder("bench")
         .topology(topology)
-        .service(move || Asker { trips, each, board: board.clone() })
-        .service(|| Answerer)
+        .service(move || Client { trips, each, results: results.clone() })
+        .service(|| Echo)
 }
 
 /// Records how late it is at fixed times, by its own clock, without ever sleeping.
 struct Metronome {
     beats: usize,
-    board: Arc<Board>,
+    results: Arc<Results>,
 }
 
 /// The time between two beats.
@@ -181,7 +181,7 @@ impl Metronome {
             }
             times.record(now - due);
         }
-        self.board.note(|found| {
+        self.results.note(|found| {
             (found.tally.count, found.times) = (self.beats as u64, times);
         });
         Ok(())
@@ -191,18 +191,18 @@ impl Metronome {
 pub(crate) const METRONOME: &str = "Metronome";
 
 /// A builder of a node with a metronome.
-pub(crate) fn metronome(beats: usize, board: &Arc<Board>) -> mycelium::Builder {
-    let board = board.clone();
-    Node::builder("bench").service(move || Metronome { beats, board: board.clone() })
+pub(crate) fn metronome(beats: usize, results: &Arc<Results>) -> mycelium::Builder {
+    let results = results.clone();
+    Node::builder("bench").service(move || Metronome { beats, results: results.clone() })
 }
 
 /// A node of two services that wait for each other's first message.
 pub(crate) fn waiting() -> Node {
-    let topology = "[subscription.\"Second.returns\"]\npolicy = \"drop-oldest\"";
+    let topology = "[subscription.\"Second.answers\"]\npolicy = \"drop-oldest\"";
     let topology = Topology::parse("bench", topology).expect(FITS);
     Node::builder("bench")
         .topology(topology)
-        .named_service("First", || Answerer)
+        .named_service("First", || Echo)
         .named_service("Second", || Waiter)
         .build()
         .expect(FITS)
@@ -211,13 +211,13 @@ pub(crate) fn waiting() -> Node {
 /// Waits for a number that is never sent.
 struct Waiter;
 
-#[mycelium::service(reads(Return), emits(Throw))]
+#[mycelium::service(reads(Answer), emits(Request))]
 impl Waiter {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut returns = ctx.subscribe::<Return>()?;
-        while returns.recv().await.is_some() {}
+        let mut answers = ctx.subscribe::<Answer>()?;
+        while answers.recv().await.is_some() {}
         Ok(())
     }
 }
 
-pub(crate) const FITS: &str = "services that fit together";
+pub(crate) const FITS: &str = "the services fit together";

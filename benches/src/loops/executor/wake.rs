@@ -13,7 +13,7 @@ use rustix::io::{read, write};
 use tokio::sync::oneshot;
 
 use super::host::{Host, OnTokio, inside, run_node};
-use super::services::{ANSWERER, ASKER, Board, FITS, trips};
+use super::services::{CLIENT, ECHO, FITS, Results, trips};
 use crate::affinity::{Cores, Side};
 use crate::ends::{Ends, Receive, Transmit};
 use crate::harness::{Column, Mismatch, Round};
@@ -22,9 +22,9 @@ use crate::sample::Item;
 use crate::stats::Times;
 use crate::threads;
 
-/// The times of the trips on a board.
-fn found(name: &'static str, operations: usize, board: &Board) -> Result<Round, Mismatch> {
-    let found = board.found();
+/// The times of the trips on a results.
+fn found(name: &'static str, operations: usize, results: &Results) -> Result<Round, Mismatch> {
+    let found = results.found();
     Mismatch::check(name, u64::expected(operations), found.tally)?;
     Ok(Round::Each(found.times))
 }
@@ -32,8 +32,8 @@ fn found(name: &'static str, operations: usize, board: &Board) -> Result<Round, 
 /// Two services of one node, on two executors on two threads.
 pub(crate) fn services<A: Host, B: Host>(name: &'static str, wait: Wait, cores: Cores) -> Column {
     Column::new(name, move |operations| {
-        let board = Arc::new(Board::default());
-        let builder = trips(operations, true, &board);
+        let results = Arc::new(Results::default());
+        let builder = trips(operations, true, &results);
         // The remote executor, and its end.
         let (give, given) = mpsc::channel();
         let (end, ended) = oneshot::channel::<()>();
@@ -44,8 +44,8 @@ pub(crate) fn services<A: Host, B: Host>(name: &'static str, wait: Wait, cores: 
                     given.recv().map_err(|_| Mismatch::new(name, "the other executor failed"))?;
                 let node = builder
                     .executor("there", there)
-                    .execution(ASKER, Execution::shared().wait(wait))
-                    .execution(ANSWERER, Execution::shared().on("there").wait(wait))
+                    .execution(CLIENT, Execution::shared().wait(wait))
+                    .execution(ECHO, Execution::shared().on("there").wait(wait))
                     .build()
                     .expect(FITS);
                 let ran = run_node::<A>(name, node);
@@ -60,26 +60,26 @@ pub(crate) fn services<A: Host, B: Host>(name: &'static str, wait: Wait, cores: 
             },
         );
         ran?;
-        found(name, operations, &board)
+        found(name, operations, &results)
     })
 }
 
 /// Two services on their own threads, each pinned to a core, that never sleep.
 pub(crate) fn pinned(name: &'static str, cores: Cores) -> Column {
     Column::new(name, move |operations| {
-        let board = Arc::new(Board::default());
-        let [asker, answerer] = [Side::Writer, Side::Reader].map(|side| {
+        let results = Arc::new(Results::default());
+        let [client, echo] = [Side::Writer, Side::Reader].map(|side| {
             let core = cores.of(side);
             core.map_or_else(Execution::dedicated, |core| Execution::pinned([core]))
                 .wait(Wait::Spin)
         });
-        let node = trips(operations, true, &board)
-            .execution(ASKER, asker)
-            .execution(ANSWERER, answerer)
+        let node = trips(operations, true, &results)
+            .execution(CLIENT, client)
+            .execution(ECHO, echo)
             .build()
             .expect(FITS);
         run_node::<OnTokio>(name, node)?;
-        found(name, operations, &board)
+        found(name, operations, &results)
     })
 }
 

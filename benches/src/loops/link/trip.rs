@@ -22,20 +22,20 @@ use crate::harness::{Column, Mismatch, Round};
 use crate::stats::Times;
 
 /// The message, 64 bytes.
-#[message(topic = "balls", id = 2)]
+#[message(topic = "pings", id = 2)]
 #[derive(PartialEq)]
-struct Ball {
+struct Ping {
     words: [u64; 8],
 }
 
-impl Ball {
-    fn of(number: u64) -> Ball {
-        Ball { words: std::array::from_fn(|index| number.rotate_left(8 * index as u32)) }
+impl Ping {
+    fn of(number: u64) -> Ping {
+        Ping { words: std::array::from_fn(|index| number.rotate_left(8 * index as u32)) }
     }
 }
 
-/// Bytes of a ball on the wire.
-const ON_THE_WIRE: usize = HEADER + size_of::<Ball>();
+/// Bytes of a ping on the wire.
+const ON_THE_WIRE: usize = HEADER + size_of::<Ping>();
 /// Bytes that `tokio-util` writes before a frame.
 const LENGTH: usize = 4;
 /// More than are ever in flight.
@@ -80,40 +80,40 @@ impl Watch {
 
 /// One side of the link. The asking side has a watch.
 #[derive(Default)]
-struct Player {
+struct Peer {
     watch: Option<Watch>,
     stream: Option<OutgoingId>,
-    /// The number of the ball in flight, on the asking side.
-    away: Option<u64>,
-    /// The ball to return, on the answering side.
-    hold: Option<Ball>,
-    /// The stream of the last ball received, which needs a new credit.
+    /// The number of the ping in flight, on the asking side.
+    in_flight: Option<u64>,
+    /// The ping to return, on the answering side.
+    pending: Option<Ping>,
+    /// The stream of the last ping received, which needs a new credit.
     taken: Option<IncomingId>,
 }
 
-impl Player {
-    fn throw(&self, now: Duration, link: &mut Link<'_, 1, 1>, ball: &Ball) -> bool {
+impl Peer {
+    fn send_ping(&self, now: Duration, link: &mut Link<'_, 1, 1>, ping: &Ping) -> bool {
         let Some(stream) = self.stream else { return false };
-        let fixed = size_of::<Ball>() as u16;
-        link.send(now, stream, &Envelope::default(), fixed, ball.as_bytes()).is_ok()
+        let fixed = size_of::<Ping>() as u16;
+        link.send(now, stream, &Envelope::default(), fixed, ping.as_bytes()).is_ok()
     }
 }
 
-impl Traffic<1, 1> for Player {
+impl Traffic<1, 1> for Peer {
     fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
         if let Event::Wanted { serve, .. } = event {
-            self.stream = link.offer(now, serve, Name::truncated("balls"), 1, 0, WINDOW).ok();
+            self.stream = link.offer(now, serve, Name::truncated("pings"), 1, 0, WINDOW).ok();
         }
     }
 
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
-        let ball = frame.message::<Ball>();
+        let ping = frame.message::<Ping>();
         match &mut self.watch {
             Some(watch) => {
-                let Some(number) = self.away.take() else { return Ok(()) };
-                watch.end(ball.is_ok_and(|ball| *ball == Ball::of(number)));
+                let Some(number) = self.in_flight.take() else { return Ok(()) };
+                watch.end(ping.is_ok_and(|ping| *ping == Ping::of(number)));
             }
-            None => self.hold = ball.ok().map(|ball| Ball { words: ball.words }),
+            None => self.pending = ping.ok().map(|ping| Ping { words: ping.words }),
         }
         self.taken = Some(stream);
         Ok(())
@@ -122,17 +122,17 @@ impl Traffic<1, 1> for Player {
     fn send(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, _: &mut Context<'_>) {
         // The stream exists, so this cannot fail.
         let _ = self.taken.take().map(|stream| link.grant(stream, 1));
-        if let Some(ball) = self.hold.take()
-            && !self.throw(now, link, &ball)
+        if let Some(ping) = self.pending.take()
+            && !self.send_ping(now, link, &ping)
         {
-            self.hold = Some(ball);
+            self.pending = Some(ping);
         }
-        let (Some(watch), Some(_), None) = (&mut self.watch, self.stream, self.away) else {
+        let (Some(watch), Some(_), None) = (&mut self.watch, self.stream, self.in_flight) else {
             return;
         };
         match watch.begin() {
             Some(number) => {
-                self.away = self.throw(now, link, &Ball::of(number)).then_some(number);
+                self.in_flight = self.send_ping(now, link, &Ping::of(number)).then_some(number);
             }
             None => link.close(now, CloseReason::Shutdown),
         }
@@ -142,13 +142,13 @@ impl Traffic<1, 1> for Player {
 /// Over a link.
 pub(crate) fn over_link(name: &'static str, batching: Batching, wire: Wire) -> Column {
     Column::new(name, move |operations| {
-        let wants = Interest::in_messages::<Ball>(Mode::Gating, WINDOW).ok();
+        let wants = Interest::in_messages::<Ping>(Mode::Gating, WINDOW).ok();
         let side = Side { batching, buffer: PIECE, wants };
-        let mut asker = Player { watch: Some(Watch::new(operations)), ..Player::default() };
+        let mut asker = Peer { watch: Some(Watch::new(operations)), ..Peer::default() };
         wire.run(
             async |stream, executor| side.drive(stream, executor, &mut asker).await,
             async |stream, executor| {
-                side.drive(stream, executor, &mut Player::default()).await;
+                side.drive(stream, executor, &mut Peer::default()).await;
             },
         );
         asker.watch.expect("the asking side has one").result(name)
@@ -158,7 +158,7 @@ pub(crate) fn over_link(name: &'static str, batching: Batching, wire: Wire) -> C
 /// Bytes of a read. A read that fills its buffer would be followed by another, which finds nothing.
 const BUFFER: usize = 4 << 10;
 
-/// Reads the bytes of one ball; false if the stream ends.
+/// Reads the bytes of one ping; false if the stream ends.
 async fn read(stream: &mut Stream, buffer: &mut [u8; BUFFER]) -> bool {
     let mut length = 0;
     while length < ON_THE_WIRE {

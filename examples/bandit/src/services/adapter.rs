@@ -180,7 +180,7 @@ impl PolygonAdapter {
             let Some(pause) = attempts.failed(ctx.random()) else {
                 let error = broken.unwrap_or(Broken::Silent);
                 return Err(
-                    Error::msg(format!("cannot connect to {}: {error}", self.url)).permanent()
+                    Error::msg(format!("no connection to {}: {error}", self.url)).permanent()
                 );
             };
             if let Some(broken) = broken {
