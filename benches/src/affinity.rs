@@ -60,7 +60,8 @@ impl Cores {
         ALONE.into_iter().filter(|idle| self.count() > 1 || *idle == Idle::Yield).collect()
     }
 
-    /// Pins the calling thread, one of many: even numbers to the writer's core, odd to the reader's.
+    /// Pins the calling thread, one of many: even numbers to the writer's core, odd to the
+    /// reader's.
     pub(crate) fn pin_in_turn(&self, number: usize) {
         let side = if number.is_multiple_of(2) { Side::Writer } else { Side::Reader };
         // This worked before.

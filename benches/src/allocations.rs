@@ -38,8 +38,8 @@ fn allocated(more: usize, less: usize) {
     PEAK.set(PEAK.get().max(LIVE.get()));
 }
 
-// SAFETY: every call is passed unchanged to the system's allocator; counting uses thread-local `Cell`s
-// that need no allocation and no destructor.
+// SAFETY: every call is passed unchanged to the system's allocator; counting uses thread-local
+// `Cell`s that need no allocation and no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         allocated(layout.size(), 0);

@@ -232,8 +232,8 @@ impl From<Contest> for Sweep {
 }
 
 impl Sweep {
-    /// Makes a contest for each point. Its table prints the ratios of `pairs`; the goals are decided
-    /// over all points.
+    /// Makes a contest for each point. Its table prints the ratios of `pairs`; the goals are
+    /// decided over all points.
     pub(crate) fn over<P>(
         points: impl IntoIterator<Item = P>,
         pairs: Vec<Pair>,

@@ -22,9 +22,9 @@ pub(crate) struct Sample {
 
 const _: () = assert!(size_of::<Sample>() == 56);
 
-/// The number of different messages. They are prepared in advance, so that making one costs the loop
-/// nothing, and they are few: if they filled a page, some ring would be aligned such that each load
-/// follows a store at the same offset of another page, which processors treat as a conflict.
+/// The number of different messages. They are prepared in advance, so that making one costs the
+/// loop nothing, and they are few: if they filled a page, some ring would be aligned such that each
+/// load follows a store at the same offset of another page, which processors treat as a conflict.
 pub(crate) const SAMPLES: usize = 16;
 
 /// The messages that every column sends in turn.
@@ -66,8 +66,8 @@ impl Tally {
         self.add_word(sample.sum());
     }
 
-    /// Adds a message that is its own position: the sum collects every bit that differs. Cheaper than
-    /// [`add_word`](Tally::add_word), which would dominate the cost of a small message.
+    /// Adds a message that is its own position: the sum collects every bit that differs. Cheaper
+    /// than [`add_word`](Tally::add_word), which would dominate the cost of a small message.
     #[inline]
     pub(crate) fn add_number(&mut self, number: u64) {
         self.sum |= number ^ self.count;

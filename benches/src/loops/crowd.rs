@@ -263,8 +263,8 @@ impl<S: Sending + 'static, R: Receiving + 'static> Crowd<S, R> {
         Ok(Round::Total(took.map_or(Duration::ZERO, |(start, end)| *end - *start)))
     }
 
-    /// A column of the shares: the items that each thread moves in a window of time. The goal is the
-    /// least part of an equal share that any thread may get.
+    /// A column of the shares: the items that each thread moves in a window of time. The goal is
+    /// the least part of an equal share that any thread may get.
     pub(crate) fn shares(mut self, window: Duration, goal: Option<f64>) -> Column {
         Column::new(self.name, move |_| self.watch(window, goal))
     }

@@ -286,8 +286,8 @@ impl LoadPoint {
 
 impl LoadCurve {
     pub(crate) fn of(name: &'static str, points: Vec<LoadPoint>) -> LoadCurve {
-        // Above the knee messages queue up for as long as the load lasts. The median shows this; the
-        // tail is long on a busy machine at any load.
+        // Above the knee messages queue up for as long as the load lasts. The median shows this;
+        // the tail is long on a busy machine at any load.
         const KNEE: u64 = 10;
         let least = points.first().map_or(0, |point| point.p50);
         let before = points.iter().take_while(|point| point.p50 <= KNEE * least);

@@ -1,5 +1,5 @@
-//! One sender, and every receiver gets every message: tokio's broadcast, async-broadcast, disruptor,
-//! photon-ring, and one rtrb for each receiver.
+//! One sender, and every receiver gets every message: tokio's broadcast, async-broadcast,
+//! disruptor, photon-ring, and one rtrb for each receiver.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -119,7 +119,8 @@ pub(crate) fn disruptor(
     (builder.build(), receivers)
 }
 
-/// A message as photon-ring takes it: `Sample` could implement `photon_ring::Pod` only with `unsafe`.
+/// A message as photon-ring takes it: `Sample` could implement `photon_ring::Pod` only with
+/// `unsafe`.
 type Words = [u64; size_of::<Sample>() / size_of::<u64>()];
 
 impl Push for Publisher<Words> {

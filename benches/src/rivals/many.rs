@@ -110,7 +110,8 @@ impl<Q> Clone for Shared<Q> {
     }
 }
 
-/// A queue whose two ends are one type: `queue!(function() = NAME, queue; Queue: |queue, item| ...)`.
+/// A queue whose two ends are one type:
+/// `queue!(function() = NAME, queue; Queue: |end, item| bool; |end| Option<item>)`.
 macro_rules! queue {
     ($function:ident() = $name:expr, $new:expr; $queue:ty: |$tx:ident, $value:ident| $push:expr;
         |$rx:ident| $pop:expr) => {

@@ -1,5 +1,5 @@
-//! Rings for one sender and one receiver: rtrb (also with the bytes of our slots), ringbuf, heapless'
-//! spsc, nexus-queue, disruptor; and raw atomics, the least that the machine allows.
+//! Rings for one sender and one receiver: rtrb (also with the bytes of our slots), ringbuf,
+//! heapless' spsc, nexus-queue, disruptor; and raw atomics, the least that the machine allows.
 
 use std::hint::black_box;
 use std::slice;

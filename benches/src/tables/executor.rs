@@ -1,4 +1,5 @@
-//! Services on executors: to a handler on one thread, wakes of another thread, jitter, an idle node.
+//! Services on executors: to a handler on one thread, wakes of another thread, jitter, an idle
+//! node.
 
 use mycelium::Wait;
 

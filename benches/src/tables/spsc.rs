@@ -1,5 +1,5 @@
-//! One sender and one receiver: a push alone, numbers and messages one way on two cores, round trips,
-//! and tasks that await each other.
+//! One sender and one receiver: a push alone, numbers and messages one way on two cores, round
+//! trips, and tasks that await each other.
 
 use crate::affinity::Cores;
 use crate::ends::{CAPACITY, columns};

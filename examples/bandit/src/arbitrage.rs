@@ -1,7 +1,7 @@
-//! Finds the swaps after which the prices of two pools of a pair differ by more than their fees. Pure
-//! and idempotent: [`Detector::evaluate`] computes the outcome and [`Detector::commit`] stores the
-//! swap. The caller emits the signal between the two. If it fails there, the same swap evaluated again
-//! has the same outcome; once committed, it and all swaps before it are duplicates.
+//! Finds the swaps after which the prices of two pools of a pair differ by more than their fees.
+//! Pure and idempotent: [`Detector::evaluate`] computes the outcome and [`Detector::commit`] stores
+//! the swap. The caller emits the signal between the two. If it fails there, the same swap
+//! evaluated again has the same outcome; once committed, it and all swaps before it are duplicates.
 
 use std::collections::BTreeMap;
 
@@ -104,8 +104,8 @@ impl Detector {
 
     /// The outcome of the swap; changes nothing.
     ///
-    /// Of several other pools of the pair, the one that exceeds the fees most counts; if equal, the one
-    /// with the lowest address.
+    /// Of several other pools of the pair, the one that exceeds the fees most counts; if equal, the
+    /// one with the lowest address.
     #[must_use]
     pub fn evaluate(&self, swap: &PricedSwap) -> Outcome {
         if self.last.is_some_and(|last| swap.key <= last) {

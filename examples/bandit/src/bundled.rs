@@ -1,5 +1,5 @@
-//! Bandit as a bundle of processes: `bandit bundled` starts a process of itself for each node of the
-//! topology, and serves the recorded day to the first of them.
+//! Bandit as a bundle of processes: `bandit bundled` starts a process of itself for each node of
+//! the topology, and serves the recorded day to the first of them.
 
 use std::{
     env, fmt, fs,

@@ -1,6 +1,6 @@
-//! Decodes logs of Uniswap V3 pools. A log is untrusted: [`classify`] never panics, checks the number
-//! of topics and the length of the data before it decodes, refuses numbers that exceed their type, and
-//! returns the kind of error.
+//! Decodes logs of Uniswap V3 pools. A log is untrusted: [`classify`] never panics, checks the
+//! number of topics and the length of the data before it decodes, refuses numbers that exceed their
+//! type, and returns the kind of error.
 
 use std::fmt;
 
@@ -29,8 +29,8 @@ impl fmt::Display for Key {
 
 /// A log as a node sends it, with its hexadecimal decoded.
 ///
-/// Missing topics and data are empty here, and [`classify`] rejects them. A log without a position in
-/// the chain does not parse.
+/// Missing topics and data are empty here, and [`classify`] rejects them. A log without a position
+/// in the chain does not parse.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RawLog {

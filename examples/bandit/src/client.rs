@@ -1,6 +1,6 @@
-//! Parses the texts of a node; [`crate::session`] decides what to do with them. A text is an answer, a
-//! notification, or malformed, which is counted by kind. No text causes a panic, and a malformed log
-//! affects neither other logs nor the connection.
+//! Parses the texts of a node; [`crate::session`] decides what to do with them. A text is an
+//! answer, a notification, or malformed, which is counted by kind. No text causes a panic, and a
+//! malformed log affects neither other logs nor the connection.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -118,8 +118,8 @@ fn parse_log(json: &RawValue) -> Result<RawLog, Skip> {
 
 /// The position of a client: its start block and the last log that it accepted.
 ///
-/// Small, so that it can be saved after each log. A client that resumes at the saved cursor misses no
-/// log and accepts none twice.
+/// Small, so that it can be saved after each log. A client that resumes at the saved cursor misses
+/// no log and accepts none twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     start: Option<u64>,

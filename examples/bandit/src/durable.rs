@@ -3,13 +3,13 @@
 //!
 //! The order of steps makes this exact. A service emits, changes its state in memory
 //! ([`Durable::keep`]), waits until its messages are confirmed and writes its state
-//! ([`Durable::save`]), and only then receives its next message. If the process is killed before the
-//! write, the message is redelivered to the old state and the service emits the same message again;
-//! subscribers recognize it by its key. If the process is killed after the write, the message is
-//! redelivered too, and the state shows that it was handled.
+//! ([`Durable::save`]), and only then receives its next message. If the process is killed before
+//! the write, the message is redelivered to the old state and the service emits the same message
+//! again; subscribers recognize it by its key. If the process is killed after the write, the
+//! message is redelivered too, and the state shows that it was handled.
 //!
-//! This protects against the death of a process, not against a power failure: written data is in the
-//! page cache of the system, which outlives the process, and nothing here waits for a disk.
+//! This protects against the death of a process, not against a power failure: written data is in
+//! the page cache of the system, which outlives the process, and nothing here waits for a disk.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,8 +21,8 @@ use mycelium::{Context, Error, Kept, Result, Service};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// How long to wait for the lock of the file. The earlier process is dead, so only other programs can
-/// hold it.
+/// How long to wait for the lock of the file. The earlier process is dead, so only other programs
+/// can hold it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 // Only one process uses the file, so it keeps the lock and SQLite needs no shared memory. With the
@@ -136,8 +136,8 @@ impl<S> Durable<S> {
 }
 
 impl<S: Serialize> Durable<S> {
-    /// Waits until all messages of the service are confirmed, and writes the state. Does nothing if the
-    /// state is in memory.
+    /// Waits until all messages of the service are confirmed, and writes the state. Does nothing if
+    /// the state is in memory.
     ///
     /// # Errors
     /// If the state cannot be written; retrying does not help.
@@ -145,8 +145,8 @@ impl<S: Serialize> Durable<S> {
         let Some(file) = &self.file else { return Ok(()) };
         ctx.confirmed().await;
         let state = self.kept.read(serde_json::to_string)?;
-        // Written on this thread: an append to the page cache is faster than the hand-over to another
-        // thread, and the recorded day takes half as long.
+        // Written on this thread: an append to the page cache is faster than the hand-over to
+        // another thread, and the recorded day takes half as long.
         file.save(self.service, &state).map_err(|error| Error::from(error).permanent())
     }
 }
@@ -224,7 +224,7 @@ mod tests {
         let error = States::open(dir.path()).unwrap_err().to_string();
         assert!(error.contains(dir.path().to_str().unwrap()), "{error}");
         let path = dir.path().join("states.sqlite");
-        std::fs::write(&path, "no database, however long one may look at it").unwrap();
+        std::fs::write(&path, "this is not a database, but a text of some length").unwrap();
         assert!(States::open(&path).is_err());
         std::fs::remove_file(&path).unwrap();
         let states = States::open(&path).unwrap();

@@ -1,6 +1,6 @@
-//! Panics on purpose, to show that they do not change the outcome. Each service calls [`Faults::point`]
-//! before and after its emit, with a message in flight. Seeded calls panic, and the supervision
-//! restarts the service.
+//! Panics on purpose, to show that they do not change the outcome. Each service calls
+//! [`Faults::point`] before and after its emit, with a message in flight. Seeded calls panic, and
+//! the supervision restarts the service.
 
 use std::collections::BTreeSet;
 

@@ -1,18 +1,19 @@
 //! A recorded day, served like an Ethereum node. All connections share one position: the number of
 //! logs that the chain has so far. It advances only while a client is subscribed, by one log at a
 //! time, and a log exists once the position has passed it: `eth_getLogs` returns logs before the
-//! position, `eth_blockNumber` the block of the last of them, and a subscription sends each log that
-//! the position passes. The recording is the buffer of all connections, so a slow client delays
-//! neither the day nor the other clients.
+//! position, `eth_blockNumber` the block of the last of them, and a subscription sends each log
+//! that the position passes. The recording is the buffer of all connections, so a slow client
+//! delays neither the day nor the other clients.
 //!
-//! Hence a client can miss no log. It subscribes, waits for the answer, and then calls `eth_getLogs`
-//! from the block of its last log, inclusive. The answer has every log that the position had passed
-//! by then; the subscription sends every later one (and some of the earlier ones again). A log
-//! written to a broken connection is before the position, and so in the next backfill. This holds at
-//! the end, too: a connection is closed only after it has subscribed, was sent every log, and had an
-//! `eth_getLogs` answered or was silent for the grace period ([`Settings::grace`]). The same applies
-//! to a connection after the end. If the grace period is too short for a client, the close arrives
-//! before the answer to its backfill, and the client knows that it has to reconnect.
+//! Hence a client can miss no log. It subscribes, waits for the answer, and then calls
+//! `eth_getLogs` from the block of its last log, inclusive. The answer has every log that the
+//! position had passed by then; the subscription sends every later one (and some of the earlier
+//! ones again). A log written to a broken connection is before the position, and so in the next
+//! backfill. This holds at the end, too: a connection is closed only after it has subscribed, was
+//! sent every log, and had an `eth_getLogs` answered or was silent for the grace period
+//! ([`Settings::grace`]). The same applies to a connection after the end. If the grace period is
+//! too short for a client, the close arrives before the answer to its backfill, and the client
+//! knows that it has to reconnect.
 
 mod connection;
 
@@ -281,8 +282,8 @@ impl Feed {
 
     /// Moves the position past `index`, unless another connection did. Returns whether it moved.
     fn advance(&self, index: usize) -> bool {
-        // Release pairs with the Acquire of `position`. The recording never changes, so only the number
-        // has to become visible.
+        // Release pairs with the Acquire of `position`. The recording never changes, so only the
+        // number has to become visible.
         let moved = self
             .position
             .compare_exchange(index, index + 1, Ordering::AcqRel, Ordering::Acquire)

@@ -1,6 +1,6 @@
-//! The counts of a run. The services report to one [`Figures`], and a report prints a [`Snapshot`] of
-//! it. Logs, swaps and signals are counted once by their position in the chain, so a restarted service
-//! or a broken connection may report one twice.
+//! The counts of a run. The services report to one [`Figures`], and a report prints a [`Snapshot`]
+//! of it. Logs, swaps and signals are counted once by their position in the chain, so a restarted
+//! service or a broken connection may report one twice.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -1,12 +1,12 @@
 //! Bandit follows the swaps of two Uniswap V3 pools and emits a signal when their prices differ by
 //! more than their fees. The modules, in the order in which a log passes them:
 //!
-//! - [`recording`] loads one recorded day of real logs; [`feed`] replays it over a WebSocket like an
-//!   Ethereum node, with the JSON-RPC messages of [`rpc`].
+//! - [`recording`] loads one recorded day of real logs; [`feed`] replays it over a WebSocket like
+//!   an Ethereum node, with the JSON-RPC messages of [`rpc`].
 //! - [`client`] parses what a node sends, [`session`] decides what to request and which log is new,
 //!   and [`socket`] connects both to a byte stream.
-//! - [`chain`] decodes a log, [`metadata`] looks up tokens and pools, [`arbitrage`] finds the signals
-//!   and [`signals`] writes them to a file.
+//! - [`chain`] decodes a log, [`metadata`] looks up tokens and pools, [`arbitrage`] finds the
+//!   signals and [`signals`] writes them to a file.
 //! - [`messages`] are the messages between the [`services`]; [`app`] puts the services into a node,
 //!   [`faults`] makes them panic on purpose, and [`durable`] saves their states across processes.
 //! - [`figures`] counts, and [`report`] prints the counts.

@@ -1,5 +1,5 @@
-//! The output of log lines: standard error, or a buffer that is printed above the live table. Panics
-//! become log lines too, so that they do not damage the table.
+//! The output of log lines: standard error, or a buffer that is printed above the live table.
+//! Panics become log lines too, so that they do not damage the table.
 
 use std::{
     io::{self, IsTerminal, Write},

@@ -33,8 +33,8 @@ use mycelium_executor::Executor;
 /// The number of logs before the end of a dropped connection that are never sent to it.
 const LOST_AT_DROP: usize = 3;
 
-/// Follows the swaps of Uniswap V3 pools and reports when the prices of two pools differ by more than
-/// their fees. Without options it replays a recorded day as fast as possible.
+/// Follows the swaps of Uniswap V3 pools and reports when the prices of two pools differ by more
+/// than their fees. Without options it replays a recorded day as fast as possible.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -99,7 +99,8 @@ struct RunArgs {
     /// Write the signals to this file, one JSON object per line.
     #[arg(long, value_name = "FILE")]
     signals: Option<PathBuf>,
-    /// Read token and pool metadata from this SQLite database, which is created if it does not exist.
+    /// Read token and pool metadata from this SQLite database, which is created if it does not
+    /// exist.
     #[arg(long, value_name = "FILE")]
     database: Option<PathBuf>,
     /// Use this topology instead of the built-in one.

@@ -1,6 +1,6 @@
 //! The metadata of tokens and pools, in an SQLite database that the example creates and fills. Once
-//! created it belongs to the user: rows can be added or changed with any SQLite tool, and opening it
-//! again changes nothing. Every call blocks.
+//! created it belongs to the user: rows can be added or changed with any SQLite tool, and opening
+//! it again changes nothing. Every call blocks.
 
 use std::{
     path::{Path, PathBuf},

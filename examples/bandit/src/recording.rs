@@ -1,6 +1,6 @@
-//! A recorded day: one log per line, as JSON, gzipped or plain, in chain order. The text of each log is
-//! kept unchanged, because a feed forwards it. Only the fields that the feed needs are parsed: block,
-//! log index, time and address.
+//! A recorded day: one log per line, as JSON, gzipped or plain, in chain order. The text of each
+//! log is kept unchanged, because a feed forwards it. Only the fields that the feed needs are
+//! parsed: block, log index, time and address.
 
 use std::{
     fs::File,

@@ -317,8 +317,8 @@ fn span(elapsed: Duration) -> String {
 
 /// A page of a terminal that is redrawn in place.
 ///
-/// A frame is one write. Long lines are cut, and no terminal mode has to be restored at the end, so a
-/// run can stop at any time. The terminal needs as many rows as the frame.
+/// A frame is one write. Long lines are cut, and no terminal mode has to be restored at the end, so
+/// a run can stop at any time. The terminal needs as many rows as the frame.
 #[derive(Debug, Default)]
 pub struct Screen {
     rows: usize,
@@ -347,8 +347,8 @@ impl Screen {
         terminal.flush()
     }
 
-    /// Removes the page and prints text in its place; the next page is drawn below. Without text the
-    /// page remains.
+    /// Removes the page and prints text in its place; the next page is drawn below. Without text
+    /// the page remains.
     ///
     /// # Errors
     /// If the terminal cannot be written.

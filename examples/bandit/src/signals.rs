@@ -1,6 +1,6 @@
-//! Signals as JSON lines: one object per line, with exact numbers. After each line the writer returns
-//! the committed length of the file. A service that saves it and resumes from it after a failure
-//! writes the same file as an undisturbed run. Every call blocks.
+//! Signals as JSON lines: one object per line, with exact numbers. After each line the writer
+//! returns the committed length of the file. A service that saves it and resumes from it after a
+//! failure writes the same file as an undisturbed run. Every call blocks.
 
 use std::{
     fs::{File, OpenOptions},
@@ -181,7 +181,7 @@ mod tests {
         }
         let mut committed = SignalFile::create(&broken).unwrap().committed();
         for index in 0..10 {
-            // A writer that dies after half a line, or after a line of which it did not tell.
+            // A writer that dies after half a line, or after a line whose commit it did not report.
             fs::write(&broken, [&fs::read(&broken).unwrap(), &b"{\"block\":1"[..]].concat())
                 .unwrap();
             let mut file = SignalFile::resume(&broken, committed).unwrap();

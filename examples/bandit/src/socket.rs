@@ -1,5 +1,5 @@
-//! The WebSocket between a [`Session`] and a byte stream. It only moves texts; all decisions are the
-//! session's. Its future can be dropped at any time without losing a text.
+//! The WebSocket between a [`Session`] and a byte stream. It only moves texts; all decisions are
+//! the session's. Its future can be dropped at any time without losing a text.
 
 use std::{
     future::poll_fn,
@@ -134,7 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Some(event) = session.poll_event() {
                 return Poll::Ready(Ok(Step::Event(event)));
             }
-            // Read even if the socket accepts no more writes: logs and a close frame may be waiting.
+            // Read even if the socket accepts no more writes: logs and a close frame may be
+            // waiting.
             let sent = self.poll_send(session, cx);
             if let Some(ended) = self.over {
                 return Poll::Ready(Ok(Step::Ended(ended)));

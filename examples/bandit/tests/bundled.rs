@@ -12,7 +12,7 @@ struct Bundled {
     child: Child,
     /// The output of the launcher and of its members.
     out: BufReader<PipeReader>,
-    said: String,
+    output: String,
 }
 
 impl Bundled {
@@ -33,16 +33,16 @@ impl Bundled {
             .stderr(writer)
             .spawn()
             .unwrap();
-        Self { child, out: BufReader::new(reader), said: String::new() }
+        Self { child, out: BufReader::new(reader), output: String::new() }
     }
 
     /// Reads until a line contains this text, and returns the rest of that line.
     fn until(&mut self, words: &str) -> String {
         loop {
-            let begin = self.said.len();
-            let read = self.out.read_line(&mut self.said).unwrap();
-            assert!(read > 0, "nobody says `{words}`:\n{}", self.said);
-            if let Some((_, rest)) = self.said[begin..].split_once(words) {
+            let begin = self.output.len();
+            let read = self.out.read_line(&mut self.output).unwrap();
+            assert!(read > 0, "no line contains `{words}`:\n{}", self.output);
+            if let Some((_, rest)) = self.output[begin..].split_once(words) {
                 return rest.trim().to_owned();
             }
         }
@@ -50,8 +50,8 @@ impl Bundled {
 
     /// Whether it succeeded, and its whole output.
     fn end(mut self) -> (bool, String) {
-        while self.out.read_line(&mut self.said).unwrap() > 0 {}
-        (self.child.wait().unwrap().success(), self.said)
+        while self.out.read_line(&mut self.output).unwrap() > 0 {}
+        (self.child.wait().unwrap().success(), self.output)
     }
 }
 

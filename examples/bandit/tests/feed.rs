@@ -1,4 +1,5 @@
-//! A feed and its clients, over pipes in memory: whatever breaks, each log arrives once and in order.
+//! A feed and its clients, over pipes in memory: whatever breaks, each log arrives once and in
+//! order.
 
 mod common;
 
@@ -63,8 +64,8 @@ struct Run {
     duplicates: u64,
 }
 
-/// Follows a feed to its end. At every log `leave` can make the client drop the connection and resume
-/// at the cursor that it kept, as after a crash.
+/// Follows a feed to its end. At every log `leave` can make the client drop the connection and
+/// resume at the cursor that it kept, as after a crash.
 fn follow(
     feed: &Arc<Feed>,
     capacity: usize,
@@ -212,7 +213,8 @@ fn invalid_clients_do_not_disturb_others() {
         });
         servers.push((server, outcome));
     }
-    // A client that subscribes to all and never reads, and one that subscribes to an unknown address.
+    // A client that subscribes to all and never reads, and one that subscribes to an unknown
+    // address.
     let mut subscribed = Vec::new();
     for wanted in [&[][..], &[[0; 20]]] {
         let (stream, server) = connect(&feed, 4096, false);

@@ -1,5 +1,5 @@
-//! `bandit bundled` while its members are killed and stopped at random. The file of signals has to be
-//! that of an undisturbed run, byte for byte, and the bundle has to succeed.
+//! `bandit bundled` while its members are killed and stopped at random. The file of signals has to
+//! be that of an undisturbed run, byte for byte, and the bundle has to succeed.
 //!
 //! `SEEDS=100` runs 100 seeds instead of two, `SEED=7` only that one.
 
@@ -20,11 +20,11 @@ const MEMBERS: [&str; 3] = ["collector", "detector", "writer"];
 /// The most kills of a member, below the limit of its restarts.
 const MOST_KILLS: u32 = 15;
 /// The timeout of a run, which takes some seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The kills and stops of one run.
 #[derive(Debug, Default)]
-struct Done {
+struct Disturbances {
     kills: u32,
     kills_of: BTreeMap<&'static str, u32>,
     /// Kills of two members at once.
@@ -37,7 +37,7 @@ struct Done {
 struct Bundled {
     child: Child,
     lines: Receiver<String>,
-    said: String,
+    output: String,
     pids: BTreeMap<&'static str, String>,
 }
 
@@ -52,7 +52,7 @@ impl Bundled {
         }
         command.env("RUST_LOG", "warn").stdout(writer.try_clone().unwrap()).stderr(writer);
         let child = command.spawn().unwrap();
-        Self { child, lines: lines(reader), said: String::new(), pids: BTreeMap::new() }
+        Self { child, lines: lines(reader), output: String::new(), pids: BTreeMap::new() }
     }
 
     /// Reads the output of the bundle for this long; false at its end.
@@ -71,7 +71,7 @@ impl Bundled {
     }
 
     fn take(&mut self, line: &str) {
-        self.said.push_str(line);
+        self.output.push_str(line);
         for member in MEMBERS {
             let Some(event) = line.strip_prefix(&format!("{member}: ")) else { continue };
             if let Some(pid) = event.strip_prefix("started as process ") {
@@ -88,7 +88,7 @@ impl Bundled {
         Command::new("kill").args([signal, pid]).output().unwrap().status.success()
     }
 
-    fn kill(&mut self, member: &'static str, done: &mut Done) {
+    fn kill(&mut self, member: &'static str, done: &mut Disturbances) {
         let kills = done.kills_of.entry(member).or_default();
         if *kills < MOST_KILLS && self.signal("-KILL", member) {
             *kills += 1;
@@ -99,8 +99,8 @@ impl Bundled {
     }
 
     /// Kills and stops members, and then lets them complete.
-    fn torment(&mut self, random: &mut Rng) -> Done {
-        let mut done = Done::default();
+    fn disturb(&mut self, random: &mut Rng) -> Disturbances {
+        let mut done = Disturbances::default();
         for _ in 0..random.u32(1..16) {
             // Often soon after a start, sometimes much later.
             let longest = 1 << random.u32(2..10);
@@ -136,23 +136,23 @@ impl Bundled {
 
     /// Whether it succeeded.
     fn end(&mut self) -> bool {
-        let hangs = self.listen(PATIENCE);
+        let hangs = self.listen(TIMEOUT);
         if hangs {
             self.child.kill().unwrap();
         }
         let succeeded = self.child.wait().unwrap().success();
-        assert!(!hangs, "it hangs:\n{}", self.said);
+        assert!(!hangs, "timeout:\n{}", self.output);
         succeeded
     }
 }
 
 fn lines(reader: PipeReader) -> Receiver<String> {
-    let (tell, lines) = channel();
+    let (sender, lines) = channel();
     thread::spawn(move || {
         let mut reader = BufReader::new(reader);
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
-            if tell.send(std::mem::take(&mut line)).is_err() {
+            if sender.send(std::mem::take(&mut line)).is_err() {
                 break;
             }
         }
@@ -170,30 +170,30 @@ fn undisturbed(directory: &Path) -> Vec<u8> {
 }
 
 /// Runs a seed to its end and returns the kills and stops, or an error.
-fn run(seed: u64, directory: &Path, expected: &[u8]) -> Result<Done, String> {
+fn run(seed: u64, directory: &Path, expected: &[u8]) -> Result<Disturbances, String> {
     let random = &mut Rng::with_seed(seed);
     let signals = directory.join(format!("{seed}.jsonl"));
     // The file of another run, with a signal later than all others: it has to be ignored.
     fs::write(&signals, expected.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap())
         .unwrap();
     let mut bundled = Bundled::start(&signals, random);
-    let done = bundled.torment(random);
+    let done = bundled.disturb(random);
     let succeeded = bundled.end();
     let dropped = |line: &str| line.contains(" drops") && !line.contains(" 0 drops");
     let found = fs::read(&signals).unwrap();
-    let wrong = match bundled.said.lines().find(|line| dropped(line)) {
-        _ if !succeeded => "it did not end well".to_owned(),
+    let wrong = match bundled.output.lines().find(|line| dropped(line)) {
+        _ if !succeeded => "it did not succeed".to_owned(),
         Some(line) => line.to_owned(),
         None if found != expected => {
             format!("another list of signals:\n{}", String::from_utf8_lossy(&found))
         }
         None => return Ok(done),
     };
-    Err(format!("seed {seed}, {done:?}: {wrong}\n{}", bundled.said))
+    Err(format!("seed {seed}, {done:?}: {wrong}\n{}", bundled.output))
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "how often what was done belongs to the result")]
+#[expect(clippy::print_stdout, reason = "the counts belong to the result")]
 fn no_kill_changes_the_signals() {
     let directory = tempfile::tempdir().unwrap();
     let expected = undisturbed(directory.path());
@@ -203,7 +203,7 @@ fn no_kill_changes_the_signals() {
         (None, seeds) => 0..seeds.unwrap_or(2),
     };
     let count = seeds.end - seeds.start;
-    let mut all = Done::default();
+    let mut all = Disturbances::default();
     let mut wrong = Vec::new();
     for seed in seeds {
         match run(seed, directory.path(), &expected) {

@@ -1,4 +1,5 @@
-//! How late a service that never sleeps is by its own clock, while other threads use the other core.
+//! How late a service that never sleeps is by its own clock, while other threads use the other
+//! core.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -148,8 +148,8 @@ pub(crate) const ECHO: &str = "Echo";
 
 /// A builder of a node with this number of round trips, each timed or all together.
 pub(crate) fn trips(trips: usize, each: bool, results: &Arc<Results>) -> mycelium::Builder {
-    // A node refuses two services that can block each other, so one of the topics drops: no number is
-    // lost, because only one is in flight.
+    // A node refuses two services that can block each other, so one of the topics drops: no number
+    // is lost, because only one is in flight.
     let topology = "[subscription.\"Client.answers\"]\npolicy = \"drop-oldest\"";
     let (topology, results) = (Topology::parse("bench", topology).expect(FITS), results.clone());
     Node::builder("bench")

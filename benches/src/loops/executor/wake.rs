@@ -1,5 +1,5 @@
-//! A wake of another thread, there and back: between services on two executors, by the runtimes' own
-//! channels, and by the fastest means of the system.
+//! A wake of another thread, there and back: between services on two executors, by the runtimes'
+//! own channels, and by the fastest means of the system.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};

@@ -108,7 +108,8 @@ impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Wri
 }
 
 /// Receives this number of samples and notes when all have arrived, which is before they are
-/// confirmed. If `TIMED`, the number of each sample is when it was due, and its latency is recorded.
+/// confirmed. If `TIMED`, the number of each sample is when it was due, and its latency is
+/// recorded.
 pub(super) struct Reader<const TIMED: bool> {
     epoch: Instant,
     count: u64,

@@ -90,7 +90,8 @@ impl AsyncWrite for Metered {
 
 /// The counts of a column whose wire has this meter.
 ///
-/// Runs a short and a long round. The difference leaves out what is spent once, or while buffers grow.
+/// Runs a short and a long round. The difference leaves out what is spent once, or while buffers
+/// grow.
 pub(crate) fn spent(meter: Arc<Meter>, mut column: Column) -> Column {
     Column::new(column.name, move |operations| {
         let mut spent = |operations| {

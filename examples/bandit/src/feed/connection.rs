@@ -1,5 +1,5 @@
-//! One connection of a feed: the handshake, the answers, the notifications and the close. Its input is
-//! untrusted: at worst it ends this connection, with an [`Outcome`].
+//! One connection of a feed: the handshake, the answers, the notifications and the close. Its input
+//! is untrusted: at worst it ends this connection, with an [`Outcome`].
 
 use std::{
     future::{Future, poll_fn},
@@ -190,8 +190,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             || self.feed.gap(self.next).is_zero() && self.is_ready
     }
 
-    /// Sends the next log to the subscriptions of this connection, and moves the position if no other
-    /// connection has. Returns whether the connection is to be dropped.
+    /// Sends the next log to the subscriptions of this connection, and moves the position if no
+    /// other connection has. Returns whether the connection is to be dropped.
     async fn send_next(&mut self) -> Result<bool, Error> {
         let index = self.next;
         let Some(log) = self.feed.log(index) else { return Ok(false) };

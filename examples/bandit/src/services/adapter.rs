@@ -31,8 +31,8 @@ const ATTEMPTS_AGAIN: u32 = 30;
 /// cursor is saved.
 const UNSAVED: u32 = 256;
 
-/// Follows the logs of the pools at a node over a WebSocket and emits their swaps. Reconnects when the
-/// connection breaks, and continues at its cursor.
+/// Follows the logs of the pools at a node over a WebSocket and emits their swaps. Reconnects when
+/// the connection breaks, and continues at its cursor.
 pub struct PolygonAdapter {
     url: String,
     endpoint: Endpoint,

@@ -14,8 +14,8 @@ use crate::{
 
 /// Emits a signal whenever the prices of two pools of a pair differ by more than their fees.
 pub struct ArbitrageDetector {
-    /// The prices and the position: kept after the signal of a swap was emitted, saved before the next
-    /// swap is received.
+    /// The prices and the position: kept after the signal of a swap was emitted, saved before the
+    /// next swap is received.
     detector: Durable<Detector>,
     board: Board,
     faults: Faults,

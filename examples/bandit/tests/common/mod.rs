@@ -1,5 +1,5 @@
-//! Helpers for tests with two ends: a pipe in memory that breaks like a socket, a thread that runs a
-//! future, and a sleep.
+//! Helpers for tests with two ends: a pipe in memory that breaks like a socket, a thread that runs
+//! a future, and a sleep.
 
 use std::{
     collections::VecDeque,
@@ -14,8 +14,8 @@ use std::{
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// One end of a pipe. Dropping it closes both directions; the bytes that it had written can still be
-/// read, or are lost as by a reset.
+/// One end of a pipe. Dropping it closes both directions; the bytes that it had written can still
+/// be read, or are lost as by a reset.
 #[derive(Debug)]
 pub(crate) struct End {
     inbound: Arc<Mutex<Way>>,
