@@ -18,8 +18,8 @@ pub(crate) const EMIT: &str = "emit";
 #[repr(align(128))] // Padded like `ends::Bare`.
 pub(crate) struct InTask<E> {
     end: E,
-    pulse: Arc<Pulse>,
-    flushers: [Flusher; 1],
+    budget: Arc<Pulse>,
+    wakes: [Flusher; 1],
 }
 
 impl<E: Send> Task for InTask<E> {
@@ -27,7 +27,7 @@ impl<E: Send> Task for InTask<E> {
 
     #[inline]
     fn poll<R>(&mut self, work: impl FnOnce(&mut E) -> R) -> R {
-        poll_with(&self.pulse, &mut self.flushers, || work(&mut self.end))
+        poll_with(&self.budget, &mut self.wakes, || work(&mut self.end))
     }
 }
 
@@ -54,21 +54,21 @@ impl Pop for Subscription<Sample> {
 
 /// A publisher in one task, and a gating subscription in each of the tasks of `readers`.
 pub(crate) fn ends(
-    pulse: Arc<Pulse>,
+    budget: Arc<Pulse>,
     readers: impl IntoIterator<Item = Arc<Pulse>>,
 ) -> (InTask<Publisher<Sample>>, Vec<InTask<Subscription<Sample>>>) {
     let counters = Region::new(256);
     let topic = Topic::new(Sample::TOPIC, Schema::of::<Sample>(), CAPACITY, counters)
         .expect("the capacity is a power of two");
-    let receivers = readers.into_iter().map(|pulse| {
+    let receivers = readers.into_iter().map(|budget| {
         let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
-        let flushers = [end.attach(&pulse)];
-        InTask { end, pulse, flushers }
+        let wakes = [end.attach(&budget)];
+        InTask { end, budget, wakes }
     });
     let receivers = receivers.collect();
     let mut end = topic.publisher("writer", 1).expect("there is an entry for each reader");
-    let flushers = [end.attach(&pulse)];
-    (InTask { end, pulse, flushers }, receivers)
+    let wakes = [end.attach(&budget)];
+    (InTask { end, budget, wakes }, receivers)
 }
 
 /// Both ends, in one task or in two.

@@ -48,12 +48,12 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
         sweeps.push(emit(options).into());
     }
     if options.wants("emit-receive") {
-        let pulse = Pulse::new();
+        let budget = Pulse::new();
         let title = "one thread, 56 bytes, each message received before the next";
         let contest = Contest {
             timed: "send, receive and checksum of 512 messages one by one, and the end of the poll",
             operations: options.operations(8 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
-            columns: every!(pulse.clone(), pulse, ends => one_by_one(ends)),
+            columns: every!(budget.clone(), budget, ends => one_by_one(ends)),
             pairs: pairs(),
             ..Contest::new("emit-receive", rows::EMIT, title)
         };
@@ -69,8 +69,8 @@ pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
 }
 
 fn emit(options: &Options) -> Contest {
-    let pulse = Pulse::new();
-    let mut columns = every!(pulse.clone(), pulse, ends => to_one(ends));
+    let budget = Pulse::new();
+    let mut columns = every!(budget.clone(), budget, ends => to_one(ends));
     columns.push(loop_alone());
     let mut pairs = pairs();
     pairs[1] = Pair::new(EMIT, RTRB_SLOT).within(1.3).guided(3.5);

@@ -45,17 +45,17 @@ impl Node {
     async fn sends(self, stream: Stream, config: LinkConfig, count: usize) -> Instant {
         let Node { topic, counters, control, observer, executor } = self;
         let identity = Identity::new("there", 1).expect("a short name");
-        let mut station =
+        let mut server =
             Station::new(identity, config, executor, control.clone(), counters, observer);
-        station.add(Offer { topic: topic.clone(), readers: None });
-        station.announce("here", &topic, Policy::Block).expect(FITS);
+        server.add(Offer { topic: topic.clone(), readers: None });
+        server.announce("here", &topic, Policy::Block).expect(FITS);
         let mut publisher = topic.publisher("samples", 1).expect(FITS);
-        tokio::spawn(Arc::new(station).run(Listener::new(One(Some(stream))), |_| Ok(())));
+        tokio::spawn(Arc::new(server).run(Listener::new(One(Some(stream))), |_| Ok(())));
         control.ready().await;
         let start = Instant::now();
-        let pulse = Pulse::new();
-        let flusher = publisher.attach(&pulse);
-        service(pulse, flusher, emit(publisher, count)).await;
+        let budget = Pulse::new();
+        let wakes = publisher.attach(&budget);
+        service(budget, wakes, emit(publisher, count)).await;
         control.drain();
         control.ended().await;
         start
@@ -71,7 +71,7 @@ impl Node {
         let Node { topic, counters, control, observer, executor } = self;
         let mut subscription = topic.subscribe("samples", Policy::Block).expect(FITS);
         let connection = Mutex::new(Some(stream));
-        let dialer = Dialer {
+        let client = Dialer {
             peer: "there".to_owned(),
             connect: Box::new(move || {
                 let stream = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -86,10 +86,10 @@ impl Node {
             counters,
             observer,
         };
-        tokio::spawn(dialer.run().expect("the settings of a preset"));
-        let pulse = Pulse::new();
-        let flusher = subscription.attach(&pulse);
-        let received = service(pulse, flusher, receive(subscription, count)).await;
+        tokio::spawn(client.run().expect("the settings of a preset"));
+        let budget = Pulse::new();
+        let wakes = subscription.attach(&budget);
+        let received = service(budget, wakes, receive(subscription, count)).await;
         control.ended().await;
         received
     }
@@ -97,14 +97,14 @@ impl Node {
 
 /// Runs `work` in a task with a budget, as a node runs its services.
 async fn service<T: Send + 'static>(
-    pulse: Arc<Pulse>,
-    flusher: Flusher,
+    budget: Arc<Pulse>,
+    wakes: Flusher,
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {
-    let mut flushers = [flusher];
+    let mut wakes = [wakes];
     let mut work = Box::pin(work);
     let polled = std::future::poll_fn(move |context| {
-        poll_with(&pulse, &mut flushers, || work.as_mut().poll(context))
+        poll_with(&budget, &mut wakes, || work.as_mut().poll(context))
     });
     tokio::spawn(polled).await.expect("the loops do not panic")
 }
