@@ -1,11 +1,10 @@
 //! Charts of a report, as SVG: bars of throughput by column with quartiles, curves of percentiles,
 //! and latency against load.
 
-use std::error::Error;
 use std::fs;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use plotters::chart::SeriesLabelPosition::UpperLeft;
 use plotters::coord::Shift;
@@ -32,13 +31,12 @@ pub(crate) fn write(directory: &Path, report: &Report) -> io::Result<()> {
     );
     let drawn =
         drawn.chain(report.loads.iter().map(|table| loads(&file(&table.header, "-load"), table)));
-    drawn.collect::<Result<(), _>>().map_err(io::Error::other)
+    drawn.collect()
 }
 
-type Drawn = Result<(), Box<dyn Error + Send + Sync>>;
-
-fn said(error: DrawingAreaErrorKind<io::Error>) -> String {
-    error.to_string()
+/// The error of a chart that cannot be drawn or written.
+fn failed(error: DrawingAreaErrorKind<io::Error>) -> io::Error {
+    io::Error::other(error.to_string())
 }
 
 /// A page of this height with a title.
@@ -62,7 +60,7 @@ struct Bar {
     value: Option<Quartiles>,
 }
 
-fn throughput(file: &PathBuf, table: &Table) -> Drawn {
+fn throughput(file: &Path, table: &Table) -> io::Result<()> {
     let is_ours = |name: &str| {
         ["our ", "emit", "link"].iter().any(|begin| name.starts_with(begin))
             || table.ratios.iter().any(|ratio| ratio.ours.column == name)
@@ -76,7 +74,7 @@ fn throughput(file: &PathBuf, table: &Table) -> Drawn {
     bars_of(file, &table.header, axis, &bars.collect::<Vec<_>>())
 }
 
-fn counts(file: &PathBuf, table: &CountTable) -> Drawn {
+fn counts(file: &Path, table: &CountTable) -> io::Result<()> {
     let bars = table.counts.iter().map(|count| Bar {
         name: format!("{}: {}", count.name, count.what),
         color: if count.goal.is_some() { OURS } else { RIVAL },
@@ -85,10 +83,10 @@ fn counts(file: &PathBuf, table: &CountTable) -> Drawn {
     bars_of(file, &table.header, "bar: median, line: quartiles", &bars.collect::<Vec<_>>())
 }
 
-fn bars_of(file: &PathBuf, header: &Header, axis: &str, bars: &[Bar]) -> Drawn {
+fn bars_of(file: &Path, header: &Header, axis: &str, bars: &[Bar]) -> io::Result<()> {
     let values = bars.iter().filter_map(|bar| bar.value);
     let most = values.map(|value| value.upper).fold(f64::MIN_POSITIVE, f64::max);
-    let area = page(file, header, 110 + 24 * bars.len() as u32).map_err(said)?;
+    let area = page(file, header, 110 + 24 * bars.len() as u32).map_err(failed)?;
     let rows = bars.len() as f64;
     let mut chart = ChartBuilder::on(&area)
         .margin(16)
@@ -97,8 +95,8 @@ fn bars_of(file: &PathBuf, header: &Header, axis: &str, bars: &[Bar]) -> Drawn {
         .x_label_area_size(44)
         .y_label_area_size(280)
         .build_cartesian_2d(0.0..most, rows..0.0)
-        .map_err(said)?;
-    chart.configure_mesh().disable_y_mesh().y_labels(0).x_desc(axis).draw().map_err(said)?;
+        .map_err(failed)?;
+    chart.configure_mesh().disable_y_mesh().y_labels(0).x_desc(axis).draw().map_err(failed)?;
     let text = ("sans-serif", 13).into_font().color(&LINE);
     let right = text.pos(plotters::style::text_anchor::Pos::new(
         plotters::style::text_anchor::HPos::Right,
@@ -108,23 +106,23 @@ fn bars_of(file: &PathBuf, header: &Header, axis: &str, bars: &[Bar]) -> Drawn {
         let (top, middle, bottom) = (index as f64 + 0.2, index as f64 + 0.5, index as f64 + 0.8);
         let label =
             EmptyElement::at((0.0, middle)) + Text::new(bar.name.clone(), (-8, 0), right.clone());
-        chart.plotting_area().draw(&label).map_err(said)?;
+        chart.plotting_area().draw(&label).map_err(failed)?;
         let (figure, end) = match bar.value {
             None => ("livelock".to_owned(), 0.0),
             Some(Quartiles { lower, median, upper }) => {
                 let bar = Rectangle::new([(0.0, top), (median, bottom)], bar.color.filled());
                 let line = vec![(lower, middle), (upper, middle)];
-                chart.plotting_area().draw(&bar).map_err(said)?;
+                chart.plotting_area().draw(&bar).map_err(failed)?;
                 let line = PathElement::new(line, LINE.stroke_width(2));
-                chart.plotting_area().draw(&line).map_err(said)?;
+                chart.plotting_area().draw(&line).map_err(failed)?;
                 let digits = if median >= 100.0 { 0 } else { 2 };
                 (format!("{median:.digits$}"), upper.max(median))
             }
         };
         let figure = EmptyElement::at((end, middle)) + Text::new(figure, (8, -6), text.clone());
-        chart.plotting_area().draw(&figure).map_err(said)?;
+        chart.plotting_area().draw(&figure).map_err(failed)?;
     }
-    Ok(area.present().map_err(said)?)
+    area.present().map_err(failed)
 }
 
 /// A curve of a chart, with an optional thin one and a mark.
@@ -153,7 +151,7 @@ fn percentile(nines: f64) -> String {
     format!("{:.digits$} %", 100.0 - 100.0 / 10f64.powf(nines))
 }
 
-fn curves(file: &PathBuf, table: &LatencyTable) -> Drawn {
+fn curves(file: &Path, table: &LatencyTable) -> io::Result<()> {
     let curves = table.rows.iter().map(|row| {
         let curve = row.curve.iter();
         let points = curve.map(|point| (nines(point.quantile), point.nanoseconds.max(1) as f64));
@@ -163,7 +161,7 @@ fn curves(file: &PathBuf, table: &LatencyTable) -> Drawn {
     chart(file, &table.header, nines(0.5)..4.0, axes, percentile, curves.collect())
 }
 
-fn loads(file: &PathBuf, table: &LoadTable) -> Drawn {
+fn loads(file: &Path, table: &LoadTable) -> io::Result<()> {
     let curves = table.curves.iter().map(|curve| {
         let line = |of: fn(&LoadPoint) -> u64| {
             let points = curve.points.iter();
@@ -185,19 +183,19 @@ fn loads(file: &PathBuf, table: &LoadTable) -> Drawn {
 
 /// Curves of times, on a logarithmic axis.
 fn chart<X: AsRangedCoord<Value = f64>>(
-    file: &PathBuf,
+    file: &Path,
     header: &Header,
     x: X,
     [x_axis, y_axis]: [&str; 2],
     label: fn(f64) -> String,
     curves: Vec<Curve>,
-) -> Drawn
+) -> io::Result<()>
 where
     X::CoordDescType: ValueFormatter<f64>,
 {
     let points = curves.iter().flat_map(|curve| curve.points.iter().chain(&curve.thin));
     let times = range(points.map(|point| point.1));
-    let area = page(file, header, 560).map_err(said)?;
+    let area = page(file, header, 560).map_err(failed)?;
     let mut chart = ChartBuilder::on(&area)
         .margin(16)
         .margin_right(40)
@@ -205,7 +203,7 @@ where
         .x_label_area_size(44)
         .y_label_area_size(78)
         .build_cartesian_2d(x, times.log_scale())
-        .map_err(said)?;
+        .map_err(failed)?;
     let x_label = |value: &f64| label(*value);
     chart
         .configure_mesh()
@@ -216,18 +214,18 @@ where
         .y_desc(y_axis)
         .light_line_style(WHITE)
         .draw()
-        .map_err(said)?;
+        .map_err(failed)?;
     for (index, Curve { name, points, thin, mark }) in curves.into_iter().enumerate() {
         let color = Palette99::pick(index);
         let style = color.stroke_width(2);
-        chart.draw_series(LineSeries::new(thin, color.stroke_width(1))).map_err(said)?;
+        chart.draw_series(LineSeries::new(thin, color.stroke_width(1))).map_err(failed)?;
         chart
             .draw_series(LineSeries::new(points, style))
-            .map_err(said)?
+            .map_err(failed)?
             .label(name)
             .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
         let mark = mark.map(|point| Circle::new(point, 6, color.filled()));
-        chart.draw_series(mark).map_err(said)?;
+        chart.draw_series(mark).map_err(failed)?;
     }
     chart
         .configure_series_labels()
@@ -235,8 +233,8 @@ where
         .background_style(WHITE.mix(0.8))
         .border_style(RIVAL)
         .draw()
-        .map_err(said)?;
-    Ok(area.present().map_err(said)?)
+        .map_err(failed)?;
+    area.present().map_err(failed)
 }
 
 #[cfg(test)]
