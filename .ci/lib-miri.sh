@@ -15,7 +15,7 @@ ORACLES=(behaves_like_the_model behave_like_the_model every_message_is_accounted
 SLOW=(ends_stop_where_they_must any_sequence_of_operations_agrees no_bytes_of_a_peer_make_it_panic)
 
 # The test files of the core without a way to `unsafe` or to an ordering: frames and the link are safe code on
-# one thread. `--test` for each of the others.
+# one thread. The names of the others.
 core_tests() {
     local file name
     for file in core/tests/*.rs core/tests/*/main.rs; do
@@ -24,9 +24,28 @@ core_tests() {
         name=${name%.rs}
         case $name in
             link* | wire | decoder | ui | properties) ;;
-            *) echo --test "$name" ;;
+            *) echo "$name" ;;
         esac
     done
+}
+
+# interpret_on_two_cores TEST .. -- FILTER ..: Miri runs a test file on one core, so each core gets half of the files
+# of CARGO_ARGUMENTS' packages.
+interpret_on_two_cores() {
+    local tests=() halves=("" "") half failed=
+    while [ "$1" != -- ]; do tests+=("--test $1") && shift; done
+    shift
+    for half in "${!tests[@]}"; do halves[half % 2]+=" ${tests[half]}"; done
+    # Built once, before both run.
+    # shellcheck disable=SC2086 # lists of words
+    interpret "${CARGO_ARGUMENTS[@]}" ${tests[*]} --no-run
+    for half in 0 1; do
+        # shellcheck disable=SC2086
+        interpret "${CARGO_ARGUMENTS[@]}" ${halves[half]} -- "$@" >"$LOGS/miri.$half.log" 2>&1 &
+    done
+    for half in 0 1; do wait -n || failed=1; done
+    cat "$LOGS"/miri.[01].log
+    [ -z "$failed" ] || fail "Miri found a fault"
 }
 
 # `--skip` for each of these filters, which must be parts of names of tests.
