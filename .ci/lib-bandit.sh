@@ -3,7 +3,8 @@
 # The numbers of the recorded day.
 NUMBERS=(6,538 6,313 6,046 267 "0 drops")
 
-# bandit_run NAME ARGUMENTS..: one run, with the numbers of the recorded day, and its signals in a file.
+# bandit_run NAME ARGUMENTS..: one run, with the numbers of the recorded day, and its signals in a
+# file.
 bandit_run() {
     local run=$1 number
     shift

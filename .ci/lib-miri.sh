@@ -8,14 +8,14 @@ expect_fault Miri "Undefined Behavior" \
 
 interpret() { cargo "+$NIGHTLY" miri test --target-dir "$TARGET/miri" "$@"; }
 
-# Oracles: they run for minutes here, on one thread, through code that other tests reach too. Natively `test`
-# runs them.
+# Oracles: they run for minutes here, on one thread, through code that other tests reach too.
+# Natively `test` runs them.
 ORACLES=(behaves_like_the_model behave_like_the_model every_message_is_accounted_for)
 # Tests that take most of a minute each here.
 SLOW=(ends_stop_where_they_must any_sequence_of_operations_agrees no_bytes_of_a_peer_make_it_panic)
 
-# The test files of the core without a way to `unsafe` or to an ordering: frames and the link are safe code on
-# one thread. The names of the others.
+# The test files of the core without a way to `unsafe` or to an ordering: frames and the link are
+# safe code on one thread. The names of the others.
 core_tests() {
     local file name
     for file in core/tests/*.rs core/tests/*/main.rs; do
@@ -29,8 +29,8 @@ core_tests() {
     done
 }
 
-# interpret_on_two_cores TEST .. -- FILTER ..: Miri runs a test file on one core, so each core gets half of the files
-# of CARGO_ARGUMENTS' packages.
+# interpret_on_two_cores TEST .. -- FILTER ..: Miri runs a test file on one core, so each core gets
+# half of the files of CARGO_ARGUMENTS' packages.
 interpret_on_two_cores() {
     local tests=() halves=("" "") half failed=
     while [ "$1" != -- ]; do tests+=("--test $1") && shift; done

@@ -35,7 +35,8 @@ fail() {
     exit 1
 }
 
-# Runs a program with a known fault, which the tool must report: a tool that does not find it is broken.
+# Runs a program with a known fault, which the tool must report: a tool that does not find it is
+# broken.
 expect_fault() {
     local what=$1 words=$2 output status=0
     shift 2
@@ -63,7 +64,7 @@ need_cargo_tool() {
     command -v "$tool" >/dev/null || cargo install --locked "$tool@$version" --target-dir "$TARGET/install"
 }
 
-# A program, by its Debian package; fails if neither is available.
+# A program, by its Debian package; fails if it cannot be installed.
 need_program() {
     command -v "$1" >/dev/null || { apt-get update && apt-get install -y --no-install-recommends "$2"; }
 }
@@ -74,7 +75,8 @@ need_nightly() {
         skip_job "cannot install the $NIGHTLY toolchain, so no $1"
 }
 
-# A component of the nightly toolchain. The list is read to its end: `grep -q` would break rustup's pipe.
+# A component of the nightly toolchain. The list is read to its end: `grep -q` would break rustup's
+# pipe.
 need_nightly_component() {
     local installed
     need_nightly "$2"

@@ -4,7 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
-# Order matters: a `//` inside a string is not a comment, and a quote inside a comment starts no string.
+# Order matters: a `//` inside a string is not a comment, and a quote inside a comment starts no
+# string.
 TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*)
     | (?P<block>/\*.*?\*/)
