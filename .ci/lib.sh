@@ -16,6 +16,7 @@ NIGHTLY=${NIGHTLY:-nightly}
 # One directory for each set of flags: other flags in the same directory rebuild everything.
 TARGET=$PWD/target
 LOGS=$TARGET/ci
+mkdir -p "$LOGS"
 # The exit status of a job that cannot run here.
 SKIP=77
 # Whether this is a run of `.ci/run --all`: some jobs take more seeds then.
