@@ -4,21 +4,27 @@
     python3 wire_decoder.py [--limit N] [--swap] FILE     FILE may be - for stdin
     python3 wire_decoder.py --self-test wire-format.md
 
-Prints one JSON object a line for each frame of a recorded byte stream: the header's fields, the extensions, and
+Prints one JSON object a line for each frame of a recorded byte stream: the header's fields, the
+extensions, and
 
-    "payload"  for a message: its bytes as hex; the first "fixed_length" of them are the fixed part, the rest the tail
-    "message"  for the last fragment of a message: the whole of it as hex, put together
-    "swap"     with --swap, for type 1, whole or put together: the fields of the document's example message
+    "payload"  for a message: its bytes as hex; the first "fixed_length" of them are the fixed part,
+               the rest the tail
+    "message"  for the last fragment of a message: the whole message as hex
+    "swap"     with --swap, for a message of type 1: the fields of the document's example message
     "messages" for a run: the bytes of each message as hex
-    "link"     for type 0: kind, name and fields of what the link says; an unknown kind has its payload as hex
-    "notes"    what the document describes otherwise but names no error for
+    "link"     for type 0: kind, name and fields of a control frame; for an unknown kind its payload
+               as hex
+    "notes"    what the document does not allow but names no error for
 
-Numbers are JSON numbers of up to 64 bits (beyond 2**53: mind your JSON reader); a correlation is a string `0x...`.
-The last object may be an error, with the offset of its frame; the exit code is then 1:
+Numbers are JSON numbers of up to 64 bits (above 2**53, check your JSON reader); a correlation is a
+string `0x...`. The last object may be an error, with the offset of its frame; the exit code is
+then 1:
 
     {"error": "Extension.Order", "offset": 64, "detail": "..."}
-    {"error": "Incomplete", "needed": 152, "offset": 64}    the stream ends within a frame; needed is its whole size,
-                                                            or 24 where its header is not there
+    {"error": "Incomplete", "needed": 152, "offset": 64}
+
+Incomplete means that the stream ends within a frame. "needed" is the size of the frame, or 24 if
+its header is incomplete.
 """
 import argparse
 import json
@@ -28,12 +34,12 @@ import sys
 
 HEADER = struct.Struct("<BBHIHHIQ")
 DEFAULT_LIMIT = 1 << 20
-GREATEST_LIMIT = 0xFFFF_FFF8
+MAX_LIMIT = 0xFFFF_FFF8
 CRITICAL = 0x8000
 
 
 class WireError(Exception):
-    """An error by the document's name; `needed` of an Incomplete are the bytes of the frame from its start."""
+    """An error, by the document's name. `needed` of Incomplete counts from the frame's start."""
 
     def __init__(self, error, **more):
         super().__init__(f"{error}: {more}")
@@ -56,23 +62,23 @@ def padded(n):
 # Section 1: frames
 
 def decode_frame(data, start=0, limit=DEFAULT_LIMIT):
-    """The frame at data[start:], as a dict with its payload as bytes, and how many bytes it takes."""
-    there = len(data) - start
-    if there > 0:
+    """The frame at data[start:], as a dict with its payload as bytes, and its size in bytes."""
+    available = len(data) - start
+    if available > 0:
         first = data[start]
         check(first >> 4 == 0xA, "Magic", f"first byte 0x{first:02x}")
         check(first & 15 == 1, "Version", f"version {first & 15}")
-    if there < HEADER.size:
+    if available < HEADER.size:
         raise WireError("Incomplete", needed=HEADER.size)
     _, flags, type_id, length, fixed, extensions, stream, sequence = HEADER.unpack_from(data, start)
     check(flags == 0, "Flags", f"flags 0x{flags:02x}")
     check(length <= limit, "TooLong", f"length {length}, limit {limit}")
     check(extensions % 8 == 0, "ExtensionsLength", f"extensions length {extensions}")
-    least = HEADER.size + extensions + fixed
-    check(length >= least, "TooShort", f"length {length}, header, extensions and fixed part {least}")
-    if there < padded(length):
+    minimum = HEADER.size + extensions + fixed
+    check(length >= minimum, "TooShort", f"length {length}, header, extensions and fixed part {minimum}")
+    if available < padded(length):
         raise WireError("Incomplete", needed=padded(length))
-    check(not any(data[start + length:start + padded(length)]), "Padding", "behind the payload")
+    check(not any(data[start + length:start + padded(length)]), "Padding", "after the payload")
     body = start + HEADER.size
     frame = {
         "version": 1, "flags": flags, "type": type_id, "length": length, "fixed_length": fixed,
@@ -96,28 +102,28 @@ KNOWN_EXTENSIONS = {  # kind: name, length, decoder of the value
 
 
 def decode_extensions(area):
-    """The known extensions by name; unknown ones, in their order, as a list under "unknown"."""
+    """The known extensions by name; the unknown ones, in order, as a list under "unknown"."""
     found, at, before = {}, 0, 0
     while at < len(area):
         where = f"at {at} of the extensions"
         check(at + 4 <= len(area), "Extension.Truncated", where)
         kind, length = struct.unpack_from("<HH", area, at)
         where = f"kind 0x{kind:x}, length {length}, {where}"
-        behind = at + padded(4 + length)
-        check(behind <= len(area), "Extension.Truncated", where)
+        end = at + padded(4 + length)
+        check(end <= len(area), "Extension.Truncated", where)
         check(kind != 0, "Extension.Reserved", where)
-        check(kind >= before, "Extension.Order", f"{where}, behind kind 0x{before:x}")
+        check(kind >= before, "Extension.Order", f"{where}, after kind 0x{before:x}")
         value = area[at + 4:at + 4 + length]
         if kind in KNOWN_EXTENSIONS:
             name, size, decode = KNOWN_EXTENSIONS[kind]
             check(length == size, "Extension.Length", where)
-            check(name not in found, "Extension.Twice", where)
+            check(name not in found, "Extension.Duplicate", where)
             found[name] = decode(value)
         else:
             check(not kind & CRITICAL, "Extension.Critical", where)
             found.setdefault("unknown", []).append({"kind": kind, "value": value.hex()})
-        check(not any(area[at + 4 + length:behind]), "Extension.Padding", where)
-        at, before = behind, kind
+        check(not any(area[at + 4 + length:end]), "Extension.Padding", where)
+        at, before = end, kind
     return found
 
 
@@ -128,7 +134,7 @@ SIDES = {1: "Buy", 2: "Sell"}
 
 
 def counted(data, item_size, where):
-    """The items that are meant, as bytes, of the text or list that fills data."""
+    """The items in use, as bytes, of the text or list that fills data."""
     count, capacity = integer(data[:2]), (len(data) - 2) // item_size
     check(count <= capacity, "Invalid", f"{where}: count {count}, capacity {capacity}")
     return [data[at:at + item_size] for at in range(2, 2 + count * item_size, item_size)]
@@ -142,7 +148,7 @@ def text(data, where):
 
 
 def decode_swap(payload, fixed_length=None):
-    """The message `Swap` in the fixed part of a payload (without fixed_length: the whole of it)."""
+    """The message `Swap` in the fixed part of a payload; without fixed_length, in all of it."""
     fixed = len(payload) if fixed_length is None else fixed_length
     check(fixed == SWAP_SIZE <= len(payload), "Size", f"fixed length {fixed}, size of the message {SWAP_SIZE}")
     check(payload[20] in SIDES, "Value", f"side {payload[20]}")
@@ -154,7 +160,7 @@ def decode_swap(payload, fixed_length=None):
         "side": SIDES[payload[20]],
         "open": payload[21] == 1,
         "symbol": text(payload[22:32], "symbol"),
-        "fills": [integer(item) for item in counted(payload[32:40], 2, "fills")],  # unused: any u16 is possible
+        "fills": [integer(item) for item in counted(payload[32:40], 2, "fills")],  # any u16 is valid
     }
 
 
@@ -170,10 +176,10 @@ def digest(canonical_bytes):
 
 # Section 5: the link
 
-LINK_KINDS = {  # what follows the kind, a u16; `_` are bytes to ignore
+LINK_KINDS = {  # the fields after the kind, a u16; `_` are bytes to ignore
     1: ("hello",
      "lowest:u8 highest:u8 longest_frame:u32 boot:u64 keep_alive_ms:u32 topics:u16 streams:u16 "
-     "longest_message:u32 messages_in_parts:u16 known:u16 node:name"),
+     "longest_message:u32 fragmented_messages:u16 known:u16 node:name"),
     2: ("close", "reason:u16 detail:u32 words:name"),
     3: ("subscribe", "type:u16 subscription:u32 digest:16 mode:mode _:1 resumes:u16 window:u32 topic:name"),
     4: ("resume", "_:2 subscription:u32 epoch:u64 next:u64"),
@@ -192,30 +198,31 @@ LINK_KINDS = {  # what follows the kind, a u16; `_` are bytes to ignore
     17: ("describe", "_:2 offset:u32 topic:name"),
     18: ("descriptor", "length:u16 offset:u32 total:u32 bytes:84"),
     19: ("run", "skip:u16 count:u32 stride:u32 length:u32"),
-    20: ("asks", "_:6"),
+    20: ("demand", "_:6"),
 }
-MOST_OF_A_RUN = 262144
+MAX_RUN = 262144
 MODES = {0: "gating", 2: "rejecting"}  # any other: observing
 SIZES = {"u8": 1, "mode": 1, "u16": 2, "u32": 4, "u64": 8, "name": 2 + 62}
 
 
 class Fragments:
-    """The messages of a recorded stream that are open, by the number of their stream."""
+    """The open messages of a recorded byte stream, by the number of their stream."""
 
     def __init__(self):
         self.open = {}
 
     def take(self, frame):
-        """The message that this frame is the last fragment of, and its fixed length, or None."""
+        """If this frame is the last fragment of a message: the message and its fixed length."""
         stream, part = frame["stream"], frame["extensions"].get("fragment")
         if frame["type"] == 0:
             check(part is None, "Extension.Critical", "a fragment of type 0")
-            return self.said(stream, decode_link(frame["payload"])["name"])  # the run's bytes are no frame: decode_run
+            # The items of a run are read by decode_run.
+            return self.control(stream, decode_link(frame["payload"])["name"])
         if part is None:
             check(stream not in self.open, "Fragment.Open", f"a message of stream {stream}")
             return None
         first, before = self.open.get(stream, (part, b""))
-        check({**part, "offset": 0} == {**first, "offset": 0}, "Fragment.Changed", f"{part} behind {first}")
+        check({**part, "offset": 0} == {**first, "offset": 0}, "Fragment.Changed", f"{part} after {first}")
         check(part["offset"] == len(before), "Fragment.Offset", f"{part}, {len(before)} bytes before")
         length, rest = len(frame["payload"]), part["total"] - part["offset"]
         last = length == rest
@@ -225,7 +232,7 @@ class Fragments:
         self.open[stream] = (first, message)
         return (self.open.pop(stream)[1], part["fixed_length"]) if last else None
 
-    def said(self, stream, name):
+    def control(self, stream, name):
         if name == "gap":
             self.open.pop(stream, None)
         check(name != "end" or stream not in self.open, "Fragment.Open", f"the end of stream {stream}")
@@ -233,56 +240,56 @@ class Fragments:
 
 
 def decode_link(payload):
-    """What the link says in the payload of a frame of type 0."""
-    check(len(payload) >= 2, "ControlSize", f"{len(payload)} bytes have no kind")
+    """The fields of a control frame, from the payload of a frame of type 0."""
+    check(len(payload) >= 2, "ControlSize", f"{len(payload)} bytes are too short for a kind")
     kind = integer(payload[:2])
     if kind not in LINK_KINDS:
         check(kind != 0 and not kind & CRITICAL, "ControlKind", f"kind 0x{kind:x}")
         return {"kind": kind, "name": "unknown", "payload": payload.hex()}
-    called, fields = LINK_KINDS[kind]
+    name, fields = LINK_KINDS[kind]
     fields = [(field, of, SIZES.get(of) or int(of)) for field, of in (part.split(":") for part in fields.split())]
     size = 2 + sum(size for _, _, size in fields)
-    check(len(payload) == size, "ControlSize", f"{called}: {len(payload)} bytes, not {size}")
-    said, at = {"kind": kind, "name": called}, 2
+    check(len(payload) == size, "ControlSize", f"{name}: {len(payload)} bytes, expected {size}")
+    values, at = {"kind": kind, "name": name}, 2
     for field, of, size in fields:
         part, at = payload[at:at + size], at + size
         if of == "name":
             try:
-                said[field] = text(part, f"{called}.{field}")
+                values[field] = text(part, f"{name}.{field}")
             except WireError as error:
                 raise WireError("Text", detail=error.object["detail"]) from None
         elif of == "mode":
-            said[field] = MODES.get(integer(part), "observing")
+            values[field] = MODES.get(integer(part), "observing")
         elif field != "_":
-            said[field] = integer(part) if of in SIZES else part.hex()
-    if called == "descriptor":
-        length, end = said["length"], said["offset"] + said["length"]
-        check(length <= 84 and (length == 0 or end <= said["total"]), "Piece", f"{length} bytes up to {end}")
-    return said
+            values[field] = integer(part) if of in SIZES else part.hex()
+    if name == "descriptor":
+        length, end = values["length"], values["offset"] + values["length"]
+        check(length <= 84 and (length == 0 or end <= values["total"]), "Piece", f"{length} bytes up to {end}")
+    return values
 
 
-def decode_run(run, behind, size, limit):
-    """The messages of a run, from the bytes behind its frame of this size, and how many bytes these are."""
+def decode_run(run, rest, size, limit):
+    """The messages of a run, from the bytes after its frame, and the size of its items."""
     skip, count, stride, length = (run[field] for field in ("skip", "count", "stride", "length"))
     check(stride % 8 == 0 and skip % 8 == 0 and 0 < length <= 0xFFFF and skip + length <= stride, "Run.Shape", f"{run}")
-    check(0 < count * stride <= MOST_OF_A_RUN and length + HEADER.size <= limit, "Run.Length", f"{run}")
-    if len(behind) < count * stride:
+    check(0 < count * stride <= MAX_RUN and length + HEADER.size <= limit, "Run.Length", f"{run}")
+    if len(rest) < count * stride:
         raise WireError("Incomplete", needed=size + count * stride)
     items = range(skip, count * stride, stride)
-    return [bytes(behind[at:at + length]) for at in items], count * stride
+    return [bytes(rest[at:at + length]) for at in items], count * stride
 
 
 # The command
 
 def describe(frame, swap=False, message=None):
-    """A frame with what its payload says, and the message that it ends, as the JSON object of one line."""
+    """A frame with its decoded payload, and the message that it completes, as one JSON object."""
     payload = frame["payload"]
     line = {**frame, "payload": payload.hex()}
     if frame["type"] == 0:
         del line["payload"]
         line["link"] = decode_link(payload)
         if frame["extensions_length"] or frame["fixed_length"] != len(payload):
-            line["notes"] = ["a frame of the link with extensions or with a tail"]
+            line["notes"] = ["a control frame with extensions or with a tail"]
     elif "fragment" in frame["extensions"]:
         if message is not None:
             line["message"] = message[0].hex()
@@ -294,7 +301,7 @@ def describe(frame, swap=False, message=None):
 
 
 def decode_stream(data, limit=DEFAULT_LIMIT, swap=False):
-    """Yields an object for each frame of a byte stream; the last one may be an error."""
+    """Yields an object for each frame of a byte stream; the last may be an error."""
     at, fragments = 0, Fragments()
     while at < len(data):
         try:
@@ -312,7 +319,7 @@ def decode_stream(data, limit=DEFAULT_LIMIT, swap=False):
 
 SWAP_EXAMPLE = {"price": 1234567890123, "amount": -5, "pool": 77, "side": "Sell", "open": True, "symbol": "ETH",
                 "fills": [7, 300]}
-EXAMPLES = {  # what the document's text and comments say of its frames
+EXAMPLES = {  # the values of the document's frames, by its text and comments
     "plain": {"type": 1, "length": 64, "fixed_length": 40, "stream": 3, "sequence": 9, "extensions": {},
               "swap": SWAP_EXAMPLE},
     "tail": {"type": 513, "length": 33, "fixed_length": 4, "stream": 1, "sequence": 1 << 40,
@@ -324,14 +331,14 @@ EXAMPLES = {  # what the document's text and comments say of its frames
     "unknown": {"extensions": {"unknown": [{"kind": 0x21, "value": b"new".hex()}]}, "payload": "0500000000000000"},
     "critical": {"error": "Extension.Critical"},
     "first": {"stream": 1, "sequence": 100, "extensions": {"fragment": {"offset": 0, "total": 40, "fixed_length": 40}}},
-    "rest": {"error": "Fragment.Offset"},  # by itself; behind the first: see check_example
+    "rest": {"error": "Fragment.Offset"},  # alone; after the first: see check_example
 }
-LINK_EXAMPLES = {  # stream, sequence and the fields behind the kind
+LINK_EXAMPLES = {  # stream, sequence and the fields after the kind
     "hello": (0, 0, 1, 1, 1048576, 7, 5000, 3, 4, 1048576, 8, 0, "right"),
     "subscribe": (0, 0, 1, 1, "d951b210f68d7797a59308674285af0a", "gating", 0, 8, "swaps"),
     "accept": (0, 0, 1), "stream": (1, 100, 1, 77, 1024, "feed"), "window": (1, 105, 8), "gap": (1, 105, 1, 5),
     "end": (2, 105), "resume": (0, 0, 1, 77, 105), "gone": (0, 0, 1, 78), "unsubscribe": (0, 0, 4), "left": (0, 0, 4),
-    "asks": (1, 0),
+    "demand": (1, 0),
     "features": (0, 0, 7), "run": (1, 100, 8, 2, 48, 40), "describe": (0, 0, 168, "swaps"),
     "descriptor": (0, 0, 84, 168, 315,
                    "00030000000000000042757902000000000000000000000000000000040000000000000053656c6c"
@@ -341,22 +348,22 @@ LINK_EXAMPLES = {  # stream, sequence and the fields behind the kind
 
 
 def check_example(name, data, blocks):
-    """What is wrong with an example of the document, or None."""
+    """The error in an example of the document, or None."""
     if name in ("canonical", "digest"):
-        return None if digest(blocks["canonical"]) == blocks["digest"] else "the digest of canonical is another"
+        return None if digest(blocks["canonical"]) == blocks["digest"] else "the digest of canonical differs"
     if name == "rest":
         line = list(decode_stream(blocks["first"] + data, swap=True))[-1]
         if line.get("swap") != SWAP_EXAMPLE:
-            return f"behind the first it is {line}"
+            return f"after the first it is {line}"
     line, *more = decode_stream(data, swap=True)
     if more or "notes" in line or name not in {**EXAMPLES, **LINK_EXAMPLES}:
-        return f"not expected: {line}, {more}"
+        return f"unexpected: {line}, {more}"
     if name == "run" and [decode_swap(bytes.fromhex(message)) for message in line["messages"]] != [SWAP_EXAMPLE] * 2:
         return f"has the messages {line['messages']}"
     if name in LINK_EXAMPLES and "link" in line:
-        _, called, *fields = line["link"].values()
-        said = (called, line["stream"], line["sequence"], *fields)
-        return None if said == (name, *LINK_EXAMPLES[name]) else f"says {said}"
+        _, kind, *fields = line["link"].values()
+        found = (kind, line["stream"], line["sequence"], *fields)
+        return None if found == (name, *LINK_EXAMPLES[name]) else f"has {found}"
     expected = EXAMPLES.get(name, {"link": "something"})
     return None if all(line.get(key) == expected[key] for key in expected) else f"is {line}"
 
@@ -369,7 +376,7 @@ def self_test(document):
     results = {name: "is not in the document" for name in missing}
     results |= {name: check_example(name, data, blocks) for name, data in blocks.items()} if not missing else {}
     if len(blocks) < len(found):
-        results["document"] = "has two examples of one name"
+        results["document"] = "has two examples with one name"
     for name, wrong in results.items():
         print(f"{name}: {wrong or 'ok'}")
     return 1 if any(results.values()) else 0
@@ -379,12 +386,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", metavar="FILE", help="- for stdin; with --self-test the document")
     parser.add_argument("--limit", metavar="N", type=int, default=DEFAULT_LIMIT,
-                        help="the greatest length of a frame (default: %(default)s)")
+                        help="the longest frame (default: %(default)s)")
     parser.add_argument("--swap", action="store_true", help="decode payloads of type 1 as the document's Swap")
-    parser.add_argument("--self-test", action="store_true", help="check all hex examples of the document FILE")
+    parser.add_argument("--self-test", action="store_true", help="check all hex examples in the document FILE")
     arguments = parser.parse_args()
-    if not 0 <= arguments.limit <= GREATEST_LIMIT:
-        parser.error(f"--limit is not between 0 and {GREATEST_LIMIT}")
+    if not 0 <= arguments.limit <= MAX_LIMIT:
+        parser.error(f"invalid --limit: expected 0 to {MAX_LIMIT}")
     if arguments.self_test:
         return self_test(arguments.file)
     with open(0 if arguments.file == "-" else arguments.file, "rb") as file:

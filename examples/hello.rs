@@ -1,5 +1,6 @@
 //! Hello across two processes. In one terminal `cargo run --example hello greeter`, in another
-//! `cargo run --example hello listener`, in any order; stop and start either as you like.
+//! `cargo run --example hello listener`, in any order. You can stop and start either of them at any
+//! time.
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
 use std::time::Duration;
@@ -51,7 +52,9 @@ impl Listener {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let node = std::env::args().nth(1).ok_or("say which node this is: greeter or listener")?;
+    let node = std::env::args()
+        .nth(1)
+        .ok_or("missing argument: expected the name of a node, greeter or listener")?;
     let topology = Topology::parse("hello.toml", TOPOLOGY)?;
     let node = Node::builder(&node).topology(topology).service(|| Greeter).service(|| Listener);
     node.build()?.run(Tokio::current()?).await?;

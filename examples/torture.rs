@@ -1,21 +1,25 @@
-//! Kills, stops and restarts the nodes of a pipeline at random under load, and says whether anything was lost.
+//! Kills, stops and restarts the nodes of a pipeline at random under load, and reports whether
+//! messages were lost.
 //!
 //! ```sh
 //! cargo run --release --example torture -- --kills 1000 --seed 7
 //! ```
 //!
-//! Three processes, a source, a relay and a sink, exchange messages of four topics. Each writes down what it emitted, what
-//! it received and what it is doing. Kills are aimed at the step (`Emit`, `Receive`, `InHand`, ...) that was hit least so
-//! far; how often each was hit is printed. At the end the records of both sides are compared:
+//! Three processes, a source, a relay and a sink, exchange messages of four topics. Each records
+//! what it emits, what it receives and which step it is at. Kills are aimed at the step (`Emit`,
+//! `Receive`, `InHand`, ...) with the fewest hits so far; the hits of each step are printed. At the
+//! end the records of both sides are compared:
 //!
-//! - *lost*: messages that are missing, and of which nobody was told. Must be 0.
-//! - *hung*: times that no new message came for half a minute although both sides were up. Must be 0.
-//! - *repeated*: messages that came to the process after a killed one, too. Each is marked as redelivered.
-//! - *told*: messages of which a gap says that they are missing: of topics that are delivered at most once, and of
+//! - *lost*: messages that are missing without a gap. Must be 0.
+//! - *hung*: how often no new message arrived for half a minute, although both sides were running.
+//!   Must be 0.
+//! - *repeated*: messages that the process after a killed one received again. Each is marked as
+//!   redelivered.
+//! - *told*: messages that a gap reported as missing: of topics with delivery at most once, and of
 //!   `drop-oldest` readers.
 //!
-//! A seed makes the same choices again; the scheduler does not. Without `--seed` it is another one each time. The harness is
-//! that of `tests/crashes`, where the laws are written down.
+//! A seed repeats the same choices; the scheduler does not. Without `--seed` it is random. The
+//! harness is that of `tests/crashes`, which documents the laws.
 
 #[cfg(target_os = "linux")]
 #[path = "../tests/crashes/chaos.rs"]
@@ -47,14 +51,14 @@ mod roles;
 const PART: u64 = 50;
 
 #[cfg(target_os = "linux")]
-#[expect(clippy::print_stdout, reason = "this is what it is for")]
+#[expect(clippy::print_stdout, reason = "this is a command-line program")]
 fn main() -> std::process::ExitCode {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::process::ExitCode;
 
     use chaos::{HANGS, Summary, Until};
 
-    // This very program is each of the members, too.
+    // This program also runs each of the members.
     roles::enter();
     let (mut kills, mut seed) = (1000, fastrand::u64(..1 << 32));
     let mut arguments = std::env::args().skip(1);
@@ -74,7 +78,7 @@ fn main() -> std::process::ExitCode {
     let mut part = 0;
     while sum.kills < kills && lost + hung == 0 {
         let (until, hits) = (Until::Kills(PART.min(kills - sum.kills)), sum.hits.clone());
-        // The parts of one seed are other ones than those of the next.
+        // The parts of one seed differ from those of the next seed.
         let part_seed = seed.wrapping_mul(1 << 20).wrapping_add(part);
         part += 1;
         match catch_unwind(AssertUnwindSafe(|| chaos::run(part_seed, until, &hits))) {
@@ -84,7 +88,7 @@ fn main() -> std::process::ExitCode {
             }
             Err(error) => {
                 let text = error.downcast_ref::<String>().map_or("", |text| text);
-                // Whatever else is wrong has been printed, and counts as a loss.
+                // Any other failure has been printed, and counts as a loss.
                 if text.contains(HANGS) { hung += 1 } else { lost += 1 }
             }
         }

@@ -1,31 +1,32 @@
-//! Messages that were given up.
+//! Messages that could not be handled.
 
 use mycelium_core::{FixedStr, FixedVec};
+use mycelium_macros::message;
 use mycelium_transports::local::Undelivered;
 
-use crate::message;
-
-/// A message that a service failed at each time it was delivered, or that a link gave up as processes of its reader died of it.
-/// Read it like any other message, in the node that gave it up: dead letters do not cross links. Their reader gets `None`
-/// once all other services of the node have ended and its links have delivered what was sent.
+/// A message at which a service failed at each delivery, or at which processes of its reader died.
+/// Read it like any other message, in the node that wrote it: dead letters do not cross links.
+/// Their reader gets `None` when all other services of the node have ended and its links have
+/// delivered what was sent.
 ///
-/// Texts and payload that are longer than their fields are cut; `length` says how long the payload was.
+/// Texts and payloads that are longer than their fields are cut. `length` is the full length of the
+/// payload.
 #[message(topic = "mycelium.dead-letters", id = 0xFFFF)]
 #[derive(Debug)]
 pub struct DeadLetter {
-    /// Which start of the publisher.
+    /// The number of the publisher's start.
     pub epoch: u64,
-    /// Its number among all that its publisher emitted in this epoch.
+    /// Its number among the messages of its publisher in this epoch.
     pub sequence: u64,
-    /// Bytes of the payload.
+    /// The length of the payload in bytes.
     pub length: u32,
     /// The message's id.
     pub type_id: u16,
     /// The topic.
     pub topic: FixedStr<62>,
-    /// Who emitted it.
+    /// The publisher.
     pub publisher: FixedStr<62>,
-    /// Which subscription gave it up.
+    /// The subscription that could not handle it.
     pub reader: FixedStr<62>,
     /// The message.
     pub payload: FixedVec<u8, 1024>,

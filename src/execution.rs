@@ -1,37 +1,38 @@
-//! How a service is executed: where it runs, how it waits, and how much it does before it lets others run.
+//! How a service is executed: where it runs, how it waits, and how much it does in one poll.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use mycelium_core::wait::Wait;
-use mycelium_executor::{Class, OnRefusal};
-use mycelium_transports::local::Pulse;
+use mycelium_core::wait::WaitStrategy;
+use mycelium_executor::{Class, PlacementFallback};
+use mycelium_transports::local::TaskBudget;
 
 /// How a service is executed. The default shares the node's executor and sleeps while it waits.
 ///
-/// It is set in code by [`Builder::execution`](crate::Builder::execution). What the topology says of the service holds
-/// instead, key by key: who runs a program knows the machine.
+/// [`Builder::execution`](crate::Builder::execution) sets it in code. Keys of the topology take
+/// precedence, one by one: the person who runs a program knows the machine.
 ///
 /// ```
-/// use mycelium::{Class, Execution, OnRefusal, Wait};
+/// use mycelium::{Class, Execution, PlacementFallback, WaitStrategy};
 ///
 /// let execution = Execution::pinned([3])
-///     .wait(Wait::Spin)
+///     .wait(WaitStrategy::Spin)
 ///     .thread("strategy")
 ///     .class(Class::Fifo(10))
-///     .refused(OnRefusal::Warn);
+///     .if_refused(PlacementFallback::Warn);
 /// assert_eq!(
 ///     execution.to_string(),
-///     "run = \"pinned(3)\", wait = \"spin\", thread = \"strategy\", class = \"fifo(10)\", refused = \"warn\""
+///     "run = \"pinned(3)\", wait = \"spin\", thread = \"strategy\", \
+///      class = \"fifo(10)\", if_refused = \"warn\""
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Execution {
     pub(crate) run: Run,
-    pub(crate) wait: Wait,
+    pub(crate) wait: WaitStrategy,
     pub(crate) thread: Option<String>,
     pub(crate) class: Class,
-    pub(crate) refused: OnRefusal,
+    pub(crate) if_refused: PlacementFallback,
     pub(crate) budget: u32,
     pub(crate) executor: Option<String>,
 }
@@ -39,12 +40,12 @@ pub struct Execution {
 /// Where a service runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Run {
-    /// Beside others, in an executor that is there.
+    /// In an executor that it shares with other services.
     #[default]
     Shared,
     /// On a thread of its own.
     Dedicated,
-    /// On a thread of its own, which keeps to these cores.
+    /// On a thread of its own, pinned to these cores.
     Pinned(Vec<usize>),
 }
 
@@ -52,43 +53,45 @@ impl Default for Execution {
     fn default() -> Execution {
         Execution {
             run: Run::default(),
-            wait: Wait::default(),
+            wait: WaitStrategy::default(),
             thread: None,
             class: Class::default(),
-            refused: OnRefusal::default(),
-            budget: Pulse::BUDGET,
+            if_refused: PlacementFallback::default(),
+            budget: TaskBudget::DEFAULT,
             executor: None,
         }
     }
 }
 
 impl Execution {
-    /// In the node's executor, beside the other services there.
+    /// In the node's executor, which it shares with other services.
     #[must_use]
     pub fn shared() -> Execution {
         Execution::default()
     }
 
-    /// On a thread of its own, with an executor of its own. There a service that is not `Send` runs, too.
+    /// On a thread of its own, with an executor of its own. A service that is not `Send` can run
+    /// there.
     #[must_use]
     pub fn dedicated() -> Execution {
         Execution { run: Run::Dedicated, ..Execution::default() }
     }
 
-    /// As [`dedicated`](Execution::dedicated), on these cores only.
+    /// Like [`dedicated`](Execution::dedicated), on these cores only.
     #[must_use]
     pub fn pinned(cores: impl IntoIterator<Item = usize>) -> Execution {
         Execution { run: Run::Pinned(cores.into_iter().collect()), ..Execution::default() }
     }
 
-    /// How `recv`, and an `emit` that finds no room, wait: they sleep at once, look so often before they sleep, or
-    /// never sleep. A look is some ten nanoseconds; who waits by looking keeps a core busy.
+    /// How `recv`, and an `emit` without room, wait: they park at once, spin a number of times
+    /// before they park, or never park. One spin takes some ten nanoseconds; a service that spins
+    /// keeps a core busy.
     #[must_use]
-    pub fn wait(self, wait: Wait) -> Execution {
+    pub fn wait(self, wait: WaitStrategy) -> Execution {
         Execution { wait, ..self }
     }
 
-    /// What the service's own thread is called; without this, as the service.
+    /// The name of the service's own thread; by default the name of the service.
     #[must_use]
     pub fn thread(self, name: impl Into<String>) -> Execution {
         Execution { thread: Some(name.into()), ..self }
@@ -100,23 +103,23 @@ impl Execution {
         Execution { class, ..self }
     }
 
-    /// What happens if the machine refuses the cores or the class: the node does not start, which is the default, or it
-    /// starts without them and says so.
+    /// What happens if the system refuses the cores or the class: by default the node does not
+    /// start; with `Warn` it starts without them and logs a warning.
     #[must_use]
-    pub fn refused(self, refused: OnRefusal) -> Execution {
-        Execution { refused, ..self }
+    pub fn if_refused(self, if_refused: PlacementFallback) -> Execution {
+        Execution { if_refused, ..self }
     }
 
-    /// How many messages the service emits and receives in one poll, at the most, before it lets others run: 256 unless
-    /// said otherwise.
+    /// The most messages that the service emits and receives in one poll, before other tasks run.
+    /// 256 by default.
     #[must_use]
     pub fn budget(self, budget: u32) -> Execution {
         Execution { budget, ..self }
     }
 
-    /// On which executor: one that the node was given by that name ([`Builder::executor`](crate::Builder::executor)), or
-    /// the one that it was started on, by its kind. With a thread of its own, the service has an executor of that kind
-    /// there.
+    /// The executor: one that the node has by this name
+    /// ([`Builder::executor`](crate::Builder::executor)), or the one on which it was started, by
+    /// its kind. A service with a thread of its own has an executor of that kind there.
     #[must_use]
     pub fn on(self, executor: impl Into<String>) -> Execution {
         Execution { executor: Some(executor.into()), ..self }
@@ -128,13 +131,13 @@ impl Execution {
         self.run != Run::Shared
     }
 
-    /// What makes no sense in it.
+    /// What is invalid in it, if anything.
     pub(crate) fn problem(&self) -> Option<String> {
-        let own = ["thread", "class", "refused"];
+        let own = ["thread", "class", "if_refused"];
         let set = [
             self.thread.is_some(),
             self.class != Class::default(),
-            self.refused != OnRefusal::default(),
+            self.if_refused != PlacementFallback::default(),
         ];
         let needs_thread = own.iter().zip(set).find_map(|(key, set)| set.then_some(key));
         if let (false, Some(key)) = (self.has_own_thread(), needs_thread) {
@@ -148,7 +151,7 @@ impl Execution {
         if let Class::Fifo(priority) = self.class
             && !PRIORITIES.contains(&priority)
         {
-            return Some(format!("there is no priority {priority}; expected one from 1 to 99"));
+            return Some(format!("invalid priority {priority}: expected 1 to 99"));
         }
         if let Some(name) = &self.thread
             && let Err(problem) = check_thread_name(name)
@@ -161,12 +164,12 @@ impl Execution {
 
 /// The priorities of `SCHED_FIFO`.
 pub(crate) const PRIORITIES: std::ops::RangeInclusive<u8> = 1..=99;
-/// What is wrong with a budget of nothing.
-pub(crate) const BUDGET: &str = "with a budget of 0 it would never do anything; expected 1 or more";
+/// The error of a budget of 0.
+pub(crate) const BUDGET: &str = "invalid budget 0: expected 1 or more";
 
 pub(crate) fn without_thread(key: &str) -> String {
     format!(
-        "`{key}` is said of the service's own thread, but it has none: expected run = \"dedicated\" or \"pinned(core)\""
+        "`{key}` needs a thread of the service's own: expected run = \"dedicated\" or \"pinned(core)\""
     )
 }
 
@@ -174,11 +177,11 @@ pub(crate) fn check_cores(cores: &[usize]) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     if cores.is_empty() {
         return Err(
-            "no core to be pinned to; expected \"pinned(1)\" or \"pinned(1, 3)\"".to_owned()
+            "invalid list of cores: expected at least one, such as \"pinned(1)\" or \"pinned(1, 3)\"".to_owned()
         );
     }
     match cores.iter().find(|core| !seen.insert(**core)) {
-        Some(core) => Err(format!("core {core} stands twice")),
+        Some(core) => Err(format!("core {core} is listed twice")),
         None => Ok(()),
     }
 }
@@ -187,13 +190,13 @@ pub(crate) fn check_thread_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name.contains(char::is_control) {
         let name = name.escape_debug();
         return Err(format!(
-            "`{name}` is no name for a thread: it is empty, or has a control character"
+            "invalid thread name `{name}`: expected at least one character, and no control character"
         ));
     }
     Ok(())
 }
 
-/// As in a topology, without what is as it is by default.
+/// The keys of a topology with their values, without the defaults.
 impl fmt::Display for Execution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.run {
@@ -205,9 +208,9 @@ impl fmt::Display for Execution {
             }
         }
         match self.wait {
-            Wait::Park => {}
-            Wait::Spin => write!(f, ", wait = \"spin\"")?,
-            Wait::SpinThenPark(looks) => write!(f, ", wait = \"spin-then-park({looks})\"")?,
+            WaitStrategy::Park => {}
+            WaitStrategy::Spin => write!(f, ", wait = \"spin\"")?,
+            WaitStrategy::SpinThenPark(spins) => write!(f, ", wait = \"spin-then-park({spins})\"")?,
         }
         if let Some(name) = &self.thread {
             write!(f, ", thread = {name:?}")?;
@@ -215,10 +218,10 @@ impl fmt::Display for Execution {
         if let Class::Fifo(priority) = self.class {
             write!(f, ", class = \"fifo({priority})\"")?;
         }
-        if self.refused == OnRefusal::Warn {
-            write!(f, ", refused = \"warn\"")?;
+        if self.if_refused == PlacementFallback::Warn {
+            write!(f, ", if_refused = \"warn\"")?;
         }
-        if self.budget != Pulse::BUDGET {
+        if self.budget != TaskBudget::DEFAULT {
             write!(f, ", budget = {}", self.budget)?;
         }
         match &self.executor {

@@ -1,4 +1,4 @@
-//! Subscriptions that outlive the run of a service that has them.
+//! Subscriptions of services. They outlive the runs of their service.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,49 +10,50 @@ use mycelium_transports::local::{self, Delivery, Policy, TryRecv, Undelivered};
 
 use crate::error::SubscribeError;
 
-/// A declared subscription while no handle is out: the node owns it, from before any service runs until its service
-/// is stopped for good.
-pub struct Inbox<M: Message>(Arc<Home<M>>);
+/// A declared subscription. The node owns it, from before any service runs until its service has
+/// ended for good.
+pub struct Inbox<M: Message>(Arc<InboxState<M>>);
 
 #[derive(Debug)]
-struct Home<M: Message> {
+struct InboxState<M: Message> {
     name: String,
     subscription: Mutex<Option<local::Subscription<M>>>,
     was_taken: AtomicBool,
-    /// The service failed while the handle was out.
+    /// The service failed while a handle was taken.
     failed: AtomicBool,
-    /// What failed each time it was delivered, until supervision fetches it.
-    given_up: Mutex<Vec<Undelivered>>,
+    /// Messages that failed at each delivery, until supervision takes them.
+    undelivered: Mutex<Vec<Undelivered>>,
 }
 
-impl<M: Message> Home<M> {
+impl<M: Message> InboxState<M> {
     fn lock(&self) -> MutexGuard<'_, Option<local::Subscription<M>>> {
         self.subscription.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn given_up(&self) -> MutexGuard<'_, Vec<Undelivered>> {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    fn undelivered(&self) -> MutexGuard<'_, Vec<Undelivered>> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<M: Message> Inbox<M> {
     pub(crate) fn new(name: String, subscription: local::Subscription<M>) -> Inbox<M> {
-        Inbox(Arc::new(Home {
+        Inbox(Arc::new(InboxState {
             name,
             subscription: Mutex::new(Some(subscription)),
             was_taken: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            given_up: Mutex::default(),
+            undelivered: Mutex::default(),
         }))
     }
 
-    /// Hands the subscription out. What was in hand when the last handle was dropped is done with.
+    /// Takes the subscription. The message that was in flight when the previous handle was dropped
+    /// counts as finished.
     pub(crate) fn take(&self) -> Result<Subscription<M>, SubscribeError> {
         let subscription = self.0.lock().take();
         self.0.was_taken.store(true, Ordering::Relaxed);
         match subscription {
             Some(subscription) => {
-                Ok(Subscription { subscription: Some(subscription), home: Some(self.0.clone()) })
+                Ok(Subscription { subscription: Some(subscription), inbox: Some(self.0.clone()) })
             }
             None => Err(SubscribeError::Taken { subscription: self.0.name.clone() }),
         }
@@ -69,21 +70,21 @@ impl<M: Message> fmt::Debug for Inbox<M> {
     }
 }
 
-/// An inbox of whatever messages, as supervision sees it.
+/// An inbox of any message type, for supervision.
 pub(crate) trait AnyInbox: Send + Sync {
     fn name(&self) -> &str;
     fn was_taken(&self) -> bool;
-    /// How many messages wait, if no handle is out.
+    /// The number of messages that wait; 0 while a handle is taken.
     fn depth(&self) -> usize;
     /// The service failed: see [`local::Subscription::fail`].
     fn fail(&self);
-    /// The service has ended well: it is done with what it had in hand.
-    fn settle(&self);
-    /// What was given up since the last call.
-    fn take_given_up(&self) -> Vec<Undelivered>;
+    /// The service has ended well: it has finished its message in flight.
+    fn finish_message(&self);
+    /// The messages that failed at each delivery since the last call.
+    fn take_undelivered(&self) -> Vec<Undelivered>;
 }
 
-impl<M: Message> AnyInbox for Home<M> {
+impl<M: Message> AnyInbox for InboxState<M> {
     fn name(&self) -> &str {
         &self.name
     }
@@ -98,76 +99,79 @@ impl<M: Message> AnyInbox for Home<M> {
 
     fn fail(&self) {
         match self.lock().as_mut() {
-            Some(subscription) => self.given_up().extend(subscription.fail()),
-            // The handle lives on, in the instance or in a task: it learns of the failure when it is used or comes home.
+            Some(subscription) => self.undelivered().extend(subscription.fail()),
+            // The instance or a task still has the handle: it applies the failure when it is used
+            // or dropped.
             None => self.failed.store(true, Ordering::Release),
         }
     }
 
-    fn settle(&self) {
+    fn finish_message(&self) {
         if let Some(subscription) = self.lock().as_mut() {
             subscription.done();
         }
     }
 
-    fn take_given_up(&self) -> Vec<Undelivered> {
-        std::mem::take(&mut self.given_up())
+    fn take_undelivered(&self) -> Vec<Undelivered> {
+        std::mem::take(&mut self.undelivered())
     }
 }
 
 /// Receives the messages of one topic.
 ///
-/// Dropping a service's subscription gives it back with its cursor, so that a later `subscribe` goes on where this one
-/// was; until the service is stopped for good it goes on to hold its publishers. A message from a gating subscription
-/// (`block`, `reject`) is *in hand* from its delivery to the next receive or [`done`](Subscription::done). If the
-/// service fails meanwhile, it is delivered once more, and then becomes a [`DeadLetter`](crate::DeadLetter).
+/// Dropping a service's subscription gives it back with its cursor, so that a later `subscribe`
+/// continues at the same message. Until the service has ended for good, the subscription still
+/// applies backpressure to its publishers. A message from a gating subscription (`block`, `reject`)
+/// is *in flight* from its delivery to the next receive or [`done`](Subscription::done). If the
+/// service fails meanwhile, the message is delivered once more. If it fails again, the message
+/// becomes a [`DeadLetter`](crate::DeadLetter).
 #[derive(Debug)]
 pub struct Subscription<M: Message> {
     /// `None` only while this is dropped.
     subscription: Option<local::Subscription<M>>,
-    home: Option<Arc<Home<M>>>,
+    inbox: Option<Arc<InboxState<M>>>,
 }
 
 impl<M: Message> Subscription<M> {
-    /// A subscription that belongs to no service: dropping it unsubscribes.
+    /// A subscription without a service: dropping it unsubscribes.
     pub(crate) fn free(subscription: local::Subscription<M>) -> Subscription<M> {
-        Subscription { subscription: Some(subscription), home: None }
+        Subscription { subscription: Some(subscription), inbox: None }
     }
 
-    /// The next message or gap; `None` once nothing more will come: every publisher has ended, or the node shuts down,
-    /// and all that was sent was received.
+    /// The next message or gap. `None` when every publisher has ended, or the node shuts down, and
+    /// all sent messages were received.
     ///
-    /// Cancelling loses nothing: a message is taken only when this returns it.
+    /// Dropping the future loses nothing: a message is taken only when this returns it.
     pub async fn recv(&mut self) -> Option<Delivery<M>> {
         std::future::poll_fn(|context| self.poll_recv(context)).await
     }
 
-    /// As [`recv`](Subscription::recv), for hand-written futures.
+    /// Like [`recv`](Subscription::recv), for hand-written futures.
     #[inline]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
-        self.learn_of_failure();
+        self.apply_failure();
         match &mut self.subscription {
             Some(subscription) => subscription.poll_recv(context),
             None => Poll::Ready(None),
         }
     }
 
-    /// As [`recv`](Subscription::recv), but never waits.
+    /// Like [`recv`](Subscription::recv), but never waits.
     #[inline]
     pub fn try_recv(&mut self) -> TryRecv<M> {
-        self.learn_of_failure();
+        self.apply_failure();
         self.subscription.as_mut().map_or(TryRecv::Closed, local::Subscription::try_recv)
     }
 
-    /// The message in hand is done with, before the next receive.
+    /// Finishes the message in flight, before the next receive.
     pub fn done(&mut self) {
-        self.learn_of_failure();
+        self.apply_failure();
         if let Some(subscription) = &mut self.subscription {
             subscription.done();
         }
     }
 
-    /// How many messages wait, the one in hand included.
+    /// The number of messages that wait, including the one in flight.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.subscription.as_ref().map_or(0, local::Subscription::depth)
@@ -179,30 +183,31 @@ impl<M: Message> Subscription<M> {
         self.subscription.as_ref().map_or(Policy::default(), local::Subscription::policy)
     }
 
-    /// If the service failed while this handle lived on, what was in hand then comes again.
+    /// If the service failed while this handle was taken, redelivers the message that was in
+    /// flight.
     #[inline]
-    fn learn_of_failure(&mut self) {
-        if let (Some(home), Some(subscription)) = (&self.home, &mut self.subscription)
-            && home.failed.load(Ordering::Relaxed)
-            && home.failed.swap(false, Ordering::AcqRel)
+    fn apply_failure(&mut self) {
+        if let (Some(inbox), Some(subscription)) = (&self.inbox, &mut self.subscription)
+            && inbox.failed.load(Ordering::Relaxed)
+            && inbox.failed.swap(false, Ordering::AcqRel)
         {
-            home.given_up().extend(subscription.fail());
+            inbox.undelivered().extend(subscription.fail());
         }
     }
 
-    /// Ends the subscription for good: it holds no publisher any more, and cannot be taken again. The message in hand is
-    /// done with.
+    /// Ends the subscription for good: it applies no backpressure any more, and cannot be taken
+    /// again. The message in flight counts as finished.
     pub fn unsubscribe(mut self) {
         self.done();
-        self.home = None;
+        self.inbox = None;
     }
 }
 
 impl<M: Message> Drop for Subscription<M> {
     fn drop(&mut self) {
-        self.learn_of_failure();
-        if let Some(home) = self.home.take() {
-            *home.lock() = self.subscription.take();
+        self.apply_failure();
+        if let Some(inbox) = self.inbox.take() {
+            *inbox.lock() = self.subscription.take();
         }
     }
 }

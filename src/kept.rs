@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// State outside a service, which its factory hands to each new instance.
 ///
-/// A panic takes the service with it, and the message in hand is delivered again. Whatever must not be forgotten is
-/// kept here and committed once the work on a message is done: after its results were emitted, so that a fault before
-/// the commit repeats the work, and a fault after it finds that it was done.
+/// A panic drops the service, and the message in flight is redelivered. Keep here what the next
+/// instance must know, and commit it after the results of a message were emitted: a fault before
+/// the commit then repeats the work, and after a fault behind it the new instance sees that the
+/// work was done.
 ///
 /// ```
 /// use mycelium::Kept;
@@ -25,12 +26,12 @@ impl<S> Kept<S> {
         Kept(Arc::new(Mutex::new(state)))
     }
 
-    /// Looks at the state.
+    /// Reads the state.
     pub fn read<R>(&self, look: impl FnOnce(&S) -> R) -> R {
         look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes the state. If `change` panics, what it has changed so far stays: keep it to what cannot fail.
+    /// Changes the state. If `change` panics, its changes so far stay: do only what cannot fail.
     pub fn commit<R>(&self, change: impl FnOnce(&mut S) -> R) -> R {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,7 +1,8 @@
-//! How a service's life becomes a task: one that may move between threads if its type allows, one that stays otherwise.
+//! Makes a task of a service: a `Send` task if its type allows that, otherwise a local one.
 //!
-//! The macro asks at the concrete type, where the compiler knows. Of two traits with the same method, resolution prefers
-//! the one whose impl needs no further reference, and that impl exists for `Send` futures only.
+//! The macro decides this at the concrete type, where the compiler knows. Of two traits with the
+//! same method, method resolution prefers the one whose impl needs no further reference, and that
+//! impl exists for `Send` futures only.
 #![expect(missing_docs, reason = "what the macro writes, hidden from users")]
 
 use std::cell::Cell;
@@ -11,12 +12,12 @@ use mycelium_executor::{LocalFuture, SendFuture};
 
 use crate::error::{Error, Result};
 
-/// What `run` returned, with its error made one of ours.
+/// The result of `run`, with its error converted to [`Error`].
 pub fn outcome<E: Into<Error>>(result: Result<(), E>) -> Result<()> {
     result.map_err(Into::into)
 }
 
-/// A service's life, ready to run where its type allows.
+/// The task of a service: it runs anywhere, or on one thread.
 pub enum Task {
     Send(SendFuture<()>),
     Local(LocalFuture<()>),
@@ -48,13 +49,13 @@ impl Task {
     }
 }
 
-/// Asks whether the future that a function returns is `Send`: at a concrete type, method resolution prefers the trait
-/// whose impl needs no further reference, and that one exists for `Send` futures only.
-pub struct Kind<F>(PhantomData<fn() -> F>);
+/// Finds out whether the future that a function returns is `Send`, as the module's documentation
+/// explains.
+pub struct FutureKind<F>(PhantomData<fn() -> F>);
 
-impl<F> Kind<F> {
-    pub fn of<L>(_: impl FnOnce(L) -> F) -> Kind<F> {
-        Kind(PhantomData)
+impl<F> FutureKind<F> {
+    pub fn of<L>(_: impl FnOnce(L) -> F) -> FutureKind<F> {
+        FutureKind(PhantomData)
     }
 }
 
@@ -64,7 +65,7 @@ pub trait IsSend {
     }
 }
 
-impl<F: Send> IsSend for Kind<F> {}
+impl<F: Send> IsSend for FutureKind<F> {}
 
 pub trait IsLocal {
     fn is_send(&self) -> bool {
@@ -72,9 +73,9 @@ pub trait IsLocal {
     }
 }
 
-impl<F> IsLocal for &Kind<F> {}
+impl<F> IsLocal for &FutureKind<F> {}
 
-/// Makes a future a [`Task`], by the same rule as [`Kind`].
+/// Makes a future a [`Task`], by the same rule as [`FutureKind`].
 pub struct Launch<F>(Cell<Option<F>>);
 
 impl<F> Launch<F> {

@@ -1,13 +1,17 @@
 //! Mycelium: one service source, any executor, any transport.
 //!
-//! A [`service`](macro@service) is a struct with an `async fn run` that reads and emits typed messages. A [`Node`] makes
-//! services from factories, wires what they declared, supervises them, and shuts them down. What executor they run on
-//! is the caller's choice; what capacities and policies they have stands in a [`Topology`] file, or is the default:
-//! lossless.
+//! A [`service`](macro@service) is a struct with an `async fn run` that reads and emits typed
+//! messages. A [`Node`] makes services from factories, wires what they declared, supervises them,
+//! and shuts them down. The caller chooses the executor. A [`Topology`] file sets capacities and
+//! policies; by default nothing is lost.
 //!
-//! The rooms of this crate: `service` and `context` are what a service sees, `node` and `plan` put a process together,
-//! `execution` says where a service runs, `supervision` keeps it running, `observe` tells of it, `links` joins it with others, `topology` reads its file. Rings and codecs are `mycelium-core`, how messages travel
-//! is `mycelium-transports`, and what is asked of an executor is `mycelium-executor`.
+//! The files of this crate, from the bottom up: `execution`, `report`, `observe`, `error` and
+//! `topology` are values without a running node; `plan` checks that services fit together; `shared`
+//! is the state that the parts of a running node share; `links` connects the node with others;
+//! `service` is what a service is and sees, `inbox` its subscriptions, `supervision` restarts it;
+//! `node` starts and ends all of them. Files import only files below them. Rings and codecs are in
+//! `mycelium-core`, topics and links in `mycelium-transports`, the executor trait in
+//! `mycelium-executor`.
 //!
 //! ```
 //! use mycelium::{Context, Delivery, Node, Result, message, service};
@@ -64,60 +68,72 @@
 // The macros write paths that start at `::mycelium`.
 extern crate self as mycelium;
 
-#[cfg(unix)]
-pub mod bundle;
-mod context;
+mod clock;
 mod dead_letter;
 mod error;
 mod execution;
+mod exit;
 mod inbox;
 mod kept;
+mod latch;
 mod launch;
+#[cfg(unix)]
+mod launcher;
 mod links;
 mod members;
 mod node;
 mod observe;
 mod plan;
+mod report;
 mod service;
-mod shutdown;
+mod shared;
+mod stall;
 mod supervision;
 mod topology;
+mod wiring;
 
-pub use mycelium_core::wait::Wait;
+pub use mycelium_bundle::Restart;
+pub use mycelium_core::wait::WaitStrategy;
 pub use mycelium_core::{FixedStr, FixedVec, Message};
-pub use mycelium_executor::{Class, Listener, OnRefusal, Stream, ThreadError};
+pub use mycelium_executor::{Class, Listener, PlacementFallback, Stream, ThreadError};
 pub use mycelium_macros::{message, service};
 pub use mycelium_transports::exchange::{Difference, LayoutMismatch};
 pub use mycelium_transports::local::{
     Delivery, EmitError, Gap, GapReason, Policy, Publisher, Received, Refusal, TryRecv,
 };
-pub use mycelium_transports::{counters, own_directory};
+pub use mycelium_transports::{counters, private_directory};
 
-pub use context::{Clock, Context, JoinHandle};
+pub use clock::{Clock, JoinHandle};
 pub use dead_letter::DeadLetter;
 pub use error::{BuildError, Error, Result, ShuttingDown, StartError, SubscribeError, Unfinished};
 pub use execution::Execution;
 pub use inbox::Subscription;
 pub use kept::Kept;
-pub use node::{Builder, Node, Outcome, Placement, Report, Running, ServiceReport};
+#[cfg(unix)]
+pub use launcher::end_with_launcher;
+pub use node::builder::Builder;
+pub use node::{Node, Placement, Running};
 pub use observe::Event;
-pub use service::{Emits, Reads, Service};
-pub use supervision::Restart;
+pub use report::{Outcome, Report, ServiceReport};
+pub use service::{Context, Emits, Reads, Service};
 pub use topology::{Problem, Topology, TopologyError};
 
-/// The snippets of the page are tests.
+/// The examples of the page are tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
 pub struct Embedding;
 
-/// What the macros write. Not for anyone else: it changes without notice.
+/// What the macros use. Not for other code: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
     pub use mycelium_core as core;
 
     pub use crate::inbox::Inbox;
-    pub use crate::launch::{IsLocal, IsSend, Kind, Launch, LocalTask, SendTask, Task, outcome};
+    pub use crate::launch::{
+        FutureKind, IsLocal, IsSend, Launch, LocalTask, SendTask, Task, outcome,
+    };
     pub use crate::plan::{Port, Ports};
-    pub use crate::service::{AnyPublisher, Wiring};
-    pub use crate::supervision::{Life, supervise};
+    pub use crate::service::{AnyPublisher, Life};
+    pub use crate::supervision::supervise;
+    pub use crate::wiring::Wiring;
 }

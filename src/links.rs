@@ -1,291 +1,187 @@
-//! How the nodes of a topology are joined: what each reads of the others, and the links that carry it.
+//! The links of a running node: it listens for the nodes that read from it, and connects to the
+//! nodes that it reads from.
 //!
-//! A node reads from every node whose services emit what its own services read, and dials these; it listens if others
-//! read from it. Which they are follows from the topology and from what all services of the program declare, so both
-//! sides know of each other before either runs.
+//! [`PeerTopics`] says which nodes these are. [`listen`] keeps the node's endpoint reachable, and
+//! [`log`] writes a line for each event of a link. `mycelium_transports::exchange` carries topics
+//! over a link, and only `mycelium_transports::endpoint` knows the transports. This module knows
+//! the topology and the launcher's members, and no service.
 
+mod listen;
 mod log;
-mod socket;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures_util::future::{Either, select};
 use mycelium_core::Message;
-use mycelium_executor::{Executor, Listener, SpawnError};
+use mycelium_executor::Executor;
+use mycelium_transports::counters::Region;
 use mycelium_transports::exchange::{
-    Control, Dialer, Identity, Notice, Observer, Offer, Station, Want,
+    Control, ExportedTopic, Identity, Notice, Observer, TopicClient, TopicInterest, TopicServer,
 };
-use mycelium_transports::local::Policy;
-use mycelium_transports::stream::{STREAMS, TOPICS};
+use mycelium_transports::local::{Policy, Topic};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError};
-use crate::members::{MEMBERS, Standing, Watch};
-use crate::node::Shared;
-use crate::plan::Ports;
+use crate::members::{MEMBERS, MemberState, Watch};
+use crate::plan::PeerTopics;
 use crate::topology::Topology;
 use log::Log;
-pub(crate) use socket::LONGEST_PATH;
-use socket::{Socket, connect};
 
-/// Topics between this node and the others, by node, each with the strictest policy of its readers on the reading side.
-#[derive(Debug, Default)]
-pub(crate) struct Neighbours {
-    /// What this node reads of others; a topic stands once for each service that emits it.
-    pub(crate) publishers: BTreeMap<String, Vec<(&'static str, Policy)>>,
-    /// What others read of this node.
-    pub(crate) readers: BTreeMap<String, Vec<(&'static str, Policy)>>,
-}
-
-impl Neighbours {
-    /// Those of `node`, which has `services`; `known` are the services of all nodes.
-    pub(crate) fn new(
-        node: &str,
-        topology: &Topology,
-        known: &[(String, Ports)],
-        services: &[(String, Ports)],
-    ) -> Result<Neighbours, BuildError> {
-        let mut neighbours = Neighbours::default();
-        for (other, names) in topology.places() {
-            let theirs = || known.iter().filter(|(name, _)| names.contains(&name.as_str()));
-            for (_, ports) in theirs() {
-                for port in &ports.reads {
-                    topology.check_access(other, "reads", port.topic)?;
-                }
-                for port in &ports.emits {
-                    topology.check_access(other, "writes", port.topic)?;
-                }
-            }
-            if other == node {
-                continue;
-            }
-            let publishers = neighbours.publishers.entry(other.to_owned()).or_default();
-            for port in theirs().flat_map(|(_, ports)| &ports.emits) {
-                let policy = strictest(topology, port.topic, services.iter());
-                publishers.extend(policy.map(|policy| (port.topic, policy)));
-            }
-            check_limits(other, node, publishers.iter().map(|(topic, _)| *topic))?;
-            let readers = neighbours.readers.entry(other.to_owned()).or_default();
-            let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
-            let mut sent = Vec::new();
-            for topic in mine.map(|port| port.topic) {
-                let policy = strictest(topology, topic, theirs());
-                sent.extend(policy.map(|_| topic));
-                let is_new = readers.iter().all(|(known, _)| *known != topic);
-                readers.extend(policy.filter(|_| is_new).map(|policy| (topic, policy)));
-            }
-            check_limits(node, other, sent.into_iter())?;
-        }
-        neighbours.publishers.retain(|_, topics| !topics.is_empty());
-        neighbours.readers.retain(|_, topics| !topics.is_empty());
-        if !neighbours.readers.is_empty() {
-            topology.check_socket(node)?;
-        }
-        neighbours.publishers.keys().try_for_each(|peer| topology.check_socket(peer))?;
-        Ok(neighbours)
-    }
-
-    /// How many other nodes read a topic of this one in a gating mode.
-    pub(crate) fn gating_readers(&self, topic: &str) -> usize {
-        let readers = self.readers.values().flatten();
-        readers.filter(|(read, policy)| *read == topic && policy.is_gating()).count()
-    }
-
-    /// Whether any other node reads from this one in a gating mode.
-    pub(crate) fn gates(&self) -> bool {
-        self.readers.values().flatten().any(|(_, policy)| policy.is_gating())
-    }
-
-    /// The nodes that this one shares a topic with in a gating mode, whichever of the two publishes it.
-    pub(crate) fn sharing(&self, topic: &str) -> impl Iterator<Item = &str> {
-        let all = self.publishers.iter().chain(&self.readers);
-        all.filter_map(move |(node, topics)| {
-            let gating = |(name, policy): &(&str, Policy)| *name == topic && policy.is_gating();
-            topics.iter().any(gating).then_some(node.as_str())
-        })
-    }
-
-    /// Whether another node reads a topic of this one.
-    pub(crate) fn reads(&self, topic: &str) -> bool {
-        self.readers.values().flatten().any(|(read, _)| *read == topic)
-    }
-
-    /// Whether another node writes a topic that is read here.
-    pub(crate) fn writes(&self, topic: &str) -> bool {
-        self.publishers.values().flatten().any(|(written, _)| *written == topic)
-    }
-}
-
-/// Whether a link has room for what `reader` reads from `publisher`: `topics` has one item for each publisher.
-fn check_limits(
-    publisher: &str,
-    reader: &str,
-    topics: impl Iterator<Item = &'static str> + Clone,
-) -> Result<(), BuildError> {
-    let distinct = topics.clone().collect::<BTreeSet<_>>().len();
-    for (what, limit, found) in
-        [("topics", TOPICS, distinct), ("publishers", STREAMS, topics.count())]
-    {
-        if found > limit {
-            let (publisher, reader) = (publisher.to_owned(), reader.to_owned());
-            return Err(BuildError::LinkLimit { publisher, reader, what, limit, found });
-        }
-    }
-    Ok(())
-}
-
-/// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay where they are.
-fn strictest<'a>(
-    topology: &Topology,
-    topic: &str,
-    services: impl Iterator<Item = &'a (String, Ports)>,
-) -> Option<Policy> {
-    let reads = |ports: &Ports| ports.reads.iter().any(|port| port.topic == topic);
-    let readers = services.filter(|(_, ports)| topic != DeadLetter::TOPIC && reads(ports));
-    readers.map(|(name, _)| topology.policy(name, topic)).min()
+/// The parts of a node that its links use.
+pub(crate) struct LinkSetup<'a> {
+    /// The node's name.
+    pub(crate) node: &'a str,
+    pub(crate) topology: &'a Topology,
+    /// The topics that it shares with other nodes.
+    pub(crate) peer_topics: &'a PeerTopics,
+    /// All of its topics.
+    pub(crate) topics: Vec<Arc<Topic>>,
+    pub(crate) executor: &'a Arc<dyn Executor>,
+    pub(crate) counters: &'a Arc<Region>,
+    /// Called for each notice, beside the log.
+    pub(crate) on_notice: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
 }
 
 /// The links of a running node.
 pub(crate) struct Links {
     control: Arc<Control>,
-    station: Option<Arc<Station>>,
-    /// Has the control told which nodes have ended for good.
+    server: Option<Arc<TopicServer>>,
+    /// Reports nodes that will not run again to `control`, until it is dropped.
     watch: Option<Watch>,
 }
 
 impl Links {
-    /// Announces the readers, listens for them, and dials the publishers.
-    pub(crate) fn start(shared: &Arc<Shared>) -> Result<Links, StartError> {
-        let mut links = Links { control: Arc::default(), station: None, watch: None };
-        let neighbours = &shared.plan.neighbours;
-        if neighbours.publishers.is_empty() && neighbours.readers.is_empty() {
+    /// Announces the readers, listens for them, and starts to connect to the publishers.
+    pub(crate) fn start(setup: &LinkSetup<'_>) -> Result<Links, StartError> {
+        let mut links = Links { control: Arc::default(), server: None, watch: None };
+        if setup.peer_topics.is_empty() {
             return Ok(links);
         }
-        let node = &shared.plan.node;
-        let identity = Identity::new(node, shared.executor.entropy())
-            .map_err(|_| StartError::Link { node: node.clone(), problem: NAME.to_owned() })?;
-        let log = Log::new(node, shared.executor.clone());
-        spawn(&*shared.executor, node, log.clone().run(links.control.clone()))?;
-        let observer = observer(shared, &log);
-        if !neighbours.readers.is_empty() {
-            links.station = Some(links.listen(shared, identity, observer.clone())?);
+        let identity = Identity::new(setup.node, setup.executor.entropy())
+            .map_err(|_| setup.failed("the name of the node has more than 62 bytes".to_owned()))?;
+        let log = Log::new(setup.node, setup.executor.clone());
+        setup.spawn(log.clone().run(links.control.clone()))?;
+        let on_notice = setup.on_notice.clone();
+        let observer: Observer = Arc::new(move |notice| {
+            on_notice(&notice);
+            log.note(&notice);
+        });
+        if !setup.peer_topics.readers.is_empty() {
+            links.server = Some(links.serve(setup, identity, observer.clone())?);
         }
-        for (peer, topics) in &neighbours.publishers {
-            links.dial(shared, identity, peer, topics, observer.clone())?;
+        for (peer, topics) in &setup.peer_topics.publishers {
+            links.connect(setup, identity, peer, topics, observer.clone())?;
         }
-        links.watch = Some(links.follow());
+        links.watch = Some(links.watch_members());
         Ok(links)
     }
 
-    /// Does what the launcher says of other members: their names belong to their processes, and nobody waits for those
-    /// that will not come again.
-    fn follow(&self) -> Watch {
+    /// Applies what the launcher says of other members: the name of a member belongs to its
+    /// process, and links do not wait for a member that will not run again.
+    fn watch_members(&self) -> Watch {
         let (control, mut bound) = (Arc::downgrade(&self.control), BTreeSet::new());
         MEMBERS.watch(move |member, standing| {
             let Some(control) = control.upgrade() else { return };
             match standing {
                 // No other process may read from here by this name.
-                Standing::Runs(process) => control.bind(member, process),
-                // A name that belonged to a process still does: its connection is read to the end.
+                MemberState::Running(process) => control.bind(member, process),
+                // The name stays with its last process, whose connection is read to the end.
                 _ if bound.contains(member) => {}
                 _ => control.bind(member, NO_PROCESS),
             }
             bound.insert(member.to_owned());
             match standing {
-                Standing::Completed => control.completed(member),
-                Standing::Gone => control.gone(member),
-                Standing::Expected | Standing::Runs(_) => {}
+                MemberState::Completed => control.completed(member),
+                MemberState::Gone => control.gone(member),
+                MemberState::Expected | MemberState::Running(_) => {}
             }
         })
     }
 
-    fn listen(
+    fn serve(
         &self,
-        shared: &Arc<Shared>,
+        setup: &LinkSetup<'_>,
         identity: Identity,
         observer: Observer,
-    ) -> Result<Arc<Station>, StartError> {
-        let (plan, executor) = (&shared.plan, &shared.executor);
-        let failed = |problem: String| StartError::Link { node: plan.node.clone(), problem };
-        let mut station = Station::new(
+    ) -> Result<Arc<TopicServer>, StartError> {
+        let (node, topology) = (setup.node, setup.topology);
+        let mut server = TopicServer::new(
             identity,
-            plan.topology.default_link(),
-            executor.clone(),
+            topology.default_link(),
+            setup.executor.clone(),
             self.control.clone(),
-            shared.counters().clone(),
+            setup.counters.clone(),
             observer.clone(),
         );
-        for (other, user) in plan.topology.owners() {
-            station.bind_user(other, user);
+        for (other, user) in topology.owners() {
+            server.bind_user(other, user);
         }
-        for (reader, topics) in &plan.neighbours.readers {
-            let link = station.link(reader, plan.topology.link(&plan.node, reader));
-            link.map_err(|error| failed(format!("with `{reader}`: {error}")))?;
+        for (reader, topics) in &setup.peer_topics.readers {
+            let link = server.link(reader, topology.link(node, reader));
+            link.map_err(|error| setup.failed(format!("link with node `{reader}`: {error}")))?;
             for (topic, policy) in topics {
-                let announced = shared.named_topic(topic);
-                let announced = announced.map(|topic| station.announce(reader, &topic, *policy));
+                let announced = setup.topic(topic);
+                let announced = announced.map(|topic| server.announce(reader, topic, *policy));
                 announced.transpose().map_err(BuildError::Topic)?;
             }
         }
-        for topic in shared.topics().filter(|topic| topic.name() != DeadLetter::TOPIC) {
-            station.redeliver(topic.name(), plan.topology.redelivery(topic.name()));
-            let readers = plan.topology.readers(topic.name());
-            station.add(Offer { topic, readers });
+        for topic in setup.topics.iter().filter(|topic| topic.name() != DeadLetter::TOPIC) {
+            server.redeliver(topic.name(), topology.redelivery(topic.name()));
+            let readers = topology.readers(topic.name());
+            server.add(ExportedTopic { topic: topic.clone(), readers });
         }
-        let path = plan.topology.socket(&plan.node);
-        let socket = Socket::at(&plan.node, &path, plan.topology.access(&plan.node))?;
-        let listener = socket.listener(&**executor).map_err(failed)?;
-        let station = Arc::new(station);
-        tracing::info!(node = plan.node, socket = %path.display(), "node listens");
-        let waiting = station.clone().wait_for_readers();
-        let serving = listen(station.clone(), socket, listener, executor.clone(), observer);
-        spawn(&**executor, &plan.node, waiting)?;
-        spawn(&**executor, &plan.node, serving)?;
-        Ok(station)
+        let endpoint = topology.endpoint(node);
+        let bound = endpoint.bind().map_err(|error| listen::bind_error(setup, &endpoint, error))?;
+        let listener = bound.listener(&**setup.executor);
+        let listener =
+            listener.map_err(|error| setup.failed(format!("listen at `{endpoint}`: {error}")))?;
+        let server = Arc::new(server);
+        tracing::info!(node, %endpoint, "node listens");
+        setup.spawn(server.clone().wait_for_readers())?;
+        let listening = listen::Listening { endpoint, bound, observer };
+        setup.spawn(listening.run(server.clone(), listener, setup.executor.clone()))?;
+        Ok(server)
     }
 
-    fn dial(
+    fn connect(
         &self,
-        shared: &Arc<Shared>,
+        setup: &LinkSetup<'_>,
         identity: Identity,
         peer: &str,
         topics: &[(&'static str, Policy)],
         observer: Observer,
     ) -> Result<(), StartError> {
-        let (plan, executor) = (&shared.plan, &shared.executor);
-        let mut wants: Vec<Want> = Vec::new();
+        let mut interests: Vec<TopicInterest> = Vec::new();
         for (name, policy) in topics {
-            let topic = shared.named_topic(name);
-            let topic =
-                topic.filter(|topic| wants.iter().all(|want| want.topic.name() != topic.name()));
-            wants.extend(topic.map(|topic| Want { topic, policy: *policy }));
+            // A topic is listed once for each of its publishers.
+            let is_new = interests.iter().all(|interest| interest.topic.name() != *name);
+            let topic = setup.topic(name).filter(|_| is_new).cloned();
+            interests.extend(topic.map(|topic| TopicInterest { topic, policy: *policy }));
         }
-        let dialer = Dialer {
+        let (endpoint, executor) = (setup.topology.endpoint(peer), setup.executor.clone());
+        let client = TopicClient {
             peer: peer.to_owned(),
-            connect: connect(executor.clone(), &plan.topology.socket(peer)),
-            wants,
+            connect: Box::new(move || endpoint.connect(&executor)),
+            interests,
             identity,
-            config: plan.topology.link(&plan.node, peer),
-            executor: executor.clone(),
+            config: setup.topology.link(setup.node, peer),
+            executor: setup.executor.clone(),
             control: self.control.clone(),
-            counters: shared.counters().clone(),
+            counters: setup.counters.clone(),
             observer,
         };
-        let reading = dialer.run().map_err(|error| StartError::Link {
-            node: plan.node.clone(),
-            problem: format!("with `{peer}`: {error}"),
-        })?;
-        spawn(&**executor, &plan.node, reading)
+        let reading =
+            client.run().map_err(|error| setup.failed(format!("link with node `{peer}`: {error}")));
+        setup.spawn(reading?)
     }
 
-    /// Ready once all nodes that this one reads from, and all that read from it, have met it; false if they never will.
+    /// Ready once this node has met all nodes that it reads from, and all that read from it; false
+    /// if it never will.
     pub(crate) async fn ready(&self) -> bool {
         self.control.ready().await
     }
 
-    /// Publishers that end from now on may come back.
+    /// The node shuts down: publishers that end from now on may come back.
     pub(crate) fn shut_down(&self) {
         self.control.shut_down();
     }
@@ -295,7 +191,7 @@ impl Links {
         self.control.leave();
     }
 
-    /// Readers leave, and what publishers sent is brought to its end.
+    /// Stops reading, and delivers what publishers have sent.
     pub(crate) fn drain(&self) {
         self.control.drain();
     }
@@ -305,26 +201,26 @@ impl Links {
         self.control.ended().await;
     }
 
-    /// Ends what is left of them.
+    /// Ends all links at once.
     pub(crate) fn stop(&self) {
         self.control.stop();
     }
 
-    /// Messages that readers had not confirmed when all links had ended: reader, topic and number of
+    /// Messages that readers had not confirmed when all links had ended: reader, topic, number of
     /// messages.
     pub(crate) fn undelivered(&self) -> Vec<(String, String, usize)> {
-        self.station.as_ref().map_or_else(Vec::new, |station| station.undelivered())
+        self.server.as_ref().map_or_else(Vec::new, |server| server.undelivered())
     }
 
-    /// Whether a reader that the launcher runs, or will run again, has not taken all that there is for it.
+    /// Whether a reader has messages left to take and the launcher runs it, or will run it again.
     pub(crate) fn has_readers_to_come(&self) -> bool {
-        let comes = |node: &String| MEMBERS.standing(node).is_some_and(|told| !told.is_final());
-        self.station.as_ref().is_some_and(|station| station.unfinished().iter().any(comes))
+        let comes = |node: &String| MEMBERS.state(node).is_some_and(|told| !told.is_final());
+        self.server.as_ref().is_some_and(|server| server.unfinished().iter().any(comes))
     }
 
-    /// How many messages readers have confirmed so far: while this grows, it is worth waiting.
+    /// The number of messages that readers have confirmed. While it grows, it is worth waiting.
     pub(crate) fn progress(&self) -> u64 {
-        self.station.as_ref().map_or(0, |station| station.progress())
+        self.server.as_ref().map_or(0, |server| server.progress())
     }
 }
 
@@ -334,56 +230,21 @@ impl Drop for Links {
     }
 }
 
-/// Runs a station until the links end, on a new listener whenever the socket had to be made again.
-async fn listen(
-    station: Arc<Station>,
-    mut socket: Socket,
-    mut listener: Listener,
-    executor: Arc<dyn Executor>,
-    observer: Observer,
-) {
-    let welcome = socket.guard();
-    loop {
-        let serving = pin!(station.clone().run(listener, |peer| welcome.check(peer)));
-        let vanished = pin!(socket.made_again(&executor, &observer));
-        match select(serving, vanished).await {
-            Either::Left(_) => return,
-            Either::Right((next, _)) => listener = next,
-        }
-    }
-}
-
 /// No process has this id.
 const NO_PROCESS: u32 = 0;
-const NAME: &str = "the node's name is longer than 62 bytes";
 
-fn spawn(
-    executor: &dyn Executor,
-    node: &str,
-    task: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), StartError> {
-    executor.spawn(Box::pin(task)).map_err(|error: SpawnError| StartError::Spawn {
-        service: format!("(the links of {node})"),
-        error,
-    })
-}
+impl LinkSetup<'_> {
+    fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.iter().find(|topic| topic.name() == name)
+    }
 
-/// Tells the log, and the node of what it cannot read.
-fn observer(shared: &Arc<Shared>, log: &Arc<Log>) -> Observer {
-    let log = log.observer();
-    // The links belong to it.
-    let shared = Arc::downgrade(shared);
-    Arc::new(move |notice| {
-        if let Notice::LayoutDiffers { peer, topic, mismatch } = &notice
-            && let Some(shared) = shared.upgrade()
-        {
-            shared.cannot_read(peer, topic, mismatch);
-        }
-        if let Notice::GivenUp { undelivered } = &notice
-            && let Some(shared) = shared.upgrade()
-        {
-            shared.bury(undelivered);
-        }
-        log(notice);
-    })
+    fn failed(&self, problem: String) -> StartError {
+        StartError::Link { node: self.node.to_owned(), problem }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
+        let service = || format!("(the links of {})", self.node);
+        let spawned = self.executor.spawn(Box::pin(task));
+        spawned.map_err(|error| StartError::Spawn { service: service(), error })
+    }
 }

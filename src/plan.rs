@@ -1,94 +1,67 @@
-//! What a node is to be, checked before anything runs: its topics, policies, memory, and who waits for whom.
+//! The plan of a node, checked before anything runs: its topics, their rings and memory, and the
+//! flow of messages. `ports` are the topics that services declare, `flows` finds circles of
+//! services, `peer_topics` are the topics that cross links, `dead_letters` decides which services
+//! end last.
 
-mod letters;
+mod dead_letters;
+mod flows;
+mod peer_topics;
+mod ports;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mycelium_core::Message;
-use mycelium_transports::local::{Policy, Schema, TopicError};
+use mycelium_transports::local::{Schema, TopicError};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
-use crate::links::Neighbours;
 use crate::topology::Topology;
-use letters::Letters;
+use dead_letters::DeadLetterPlan;
+use flows::{flows, reaches, refuse_blocking_cycles};
+pub(crate) use peer_topics::PeerTopics;
+pub use ports::{Port, Ports};
 
-/// Gating subscriptions that a topic takes beside those of the topology: made at run time, by nodes that the topology does
-/// not name or from outside the services.
+/// Room in a topic for gating subscriptions that are not in the topology: those made at run time,
+/// by other nodes or outside the services.
 const SPARE_READERS: usize = 64;
 
-/// How many dead letters of one service wait to be read.
+/// The number of dead letters in the ring of one service.
 const DEAD_LETTERS: usize = 16;
 
-/// A topic that a service reads or emits.
-#[derive(Clone, Copy, Debug)]
-pub struct Port {
-    pub(crate) topic: &'static str,
-    pub(crate) schema: Schema,
-}
-
-impl Port {
-    /// The topic of `M` itself.
-    #[must_use]
-    pub fn of<M: Message>() -> Port {
-        Port { topic: M::TOPIC, schema: Schema::of::<M>() }
-    }
-}
-
-/// All topics that a service reads and emits.
-#[derive(Clone, Debug)]
-pub struct Ports {
-    /// What it subscribes to.
-    pub reads: Vec<Port>,
-    /// What it publishes.
-    pub emits: Vec<Port>,
-}
-
-impl Ports {
-    /// Whether messages of the service can become dead letters. Who reads these has nowhere to put its own.
-    pub(crate) fn can_give_up(&self) -> bool {
-        !self.reads.is_empty() && !self.reads_letters()
-    }
-
-    fn reads_letters(&self) -> bool {
-        self.reads.iter().any(|port| port.topic == DeadLetter::TOPIC)
-    }
-}
-
-/// A node as it will be.
+/// The checked plan of a node.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) node: String,
     pub(crate) topology: Topology,
-    pub(crate) topics: BTreeMap<&'static str, Planned>,
-    /// Bytes of all publishers' rings.
+    pub(crate) topics: BTreeMap<&'static str, PlannedTopic>,
+    /// The memory of all publishers' rings, in bytes.
     pub(crate) memory: usize,
-    /// Subscriptions, as service and topic, that close a circle of services and so never see the end of all
-    /// publishers.
+    /// Subscriptions, as service and topic, that close a circle of services. They never see the end
+    /// of all their publishers.
     pub(crate) feedback: Vec<(String, &'static str)>,
-    /// What other nodes have to do with this one.
-    pub(crate) neighbours: Neighbours,
-    /// Which of its services end after the others, as they read dead letters.
-    pub(crate) letters: Letters,
+    /// The topics that it shares with other nodes.
+    pub(crate) peer_topics: PeerTopics,
+    /// Which of its services end last, because they read dead letters.
+    pub(crate) dead_letters: DeadLetterPlan,
     /// Services of this node, with the topics that they read.
     reads: Vec<(String, Vec<&'static str>)>,
 }
 
-/// A topic as it will be.
+/// The checked plan of a topic.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Planned {
+pub(crate) struct PlannedTopic {
     pub(crate) schema: Schema,
     pub(crate) publishers: usize,
     pub(crate) readers: usize,
-    /// How many messages each ring holds.
+    /// The number of slots of each ring.
     pub(crate) capacity: usize,
-    /// How many subscriptions each ring can be gated by: those of the topology, and some to spare.
+    /// The most gating subscriptions of each ring: those of the topology, and some in reserve.
     pub(crate) gating: usize,
 }
 
 impl Plan {
-    /// Checks `services`, in their order of start, against each other and against the topology, which may speak of all
-    /// that are `known`.
+    /// Checks `services`, in their order of start, against each other and against the topology. The
+    /// topology may name all services that are `known`.
     pub(crate) fn new(
         node: &str,
         topology: Topology,
@@ -96,10 +69,10 @@ impl Plan {
         services: &[(String, Ports)],
     ) -> Result<Plan, BuildError> {
         check_names(&topology, known)?;
-        let neighbours = Neighbours::new(node, &topology, known, services)?;
+        let peer_topics = PeerTopics::new(node, &topology, known, services)?;
         let mut topics = topics(services)?;
-        for (topic, _) in neighbours.publishers.values().flatten() {
-            // Each publisher far away has a ring here, too.
+        for (topic, _) in peer_topics.publishers.values().flatten() {
+            // Each publisher of another node has a ring in this node, too.
             if let Some(planned) = topics.get_mut(topic) {
                 planned.publishers += 1;
             }
@@ -109,15 +82,15 @@ impl Plan {
             let local = services
                 .iter()
                 .filter(|(name, ports)| reads(ports) && topology.policy(name, topic).is_gating());
-            planned.capacity = capacity(node, &topology, &neighbours, topic, &planned.schema);
-            planned.gating = local.count() + neighbours.gating_readers(topic) + SPARE_READERS;
+            planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
+            planned.gating = local.count() + peer_topics.gating_readers(topic) + SPARE_READERS;
         }
-        let edges = edges(&placed(&topology, known).unwrap_or_else(|| services.to_vec()));
-        refuse_blocking_cycles(&topology, &edges)?;
-        let feedback = edges
+        let flows = flows(&placed(&topology, known).unwrap_or_else(|| services.to_vec()));
+        refuse_blocking_cycles(&topology, &flows)?;
+        let feedback = flows
             .iter()
-            .filter(|edge| reaches(&edges, &edge.to, &edge.from))
-            .map(|edge| (edge.to.clone(), edge.topic))
+            .filter(|flow| reaches(&flows, &flow.to, &flow.from))
+            .map(|flow| (flow.to.clone(), flow.topic))
             .collect();
         let memory = topics
             .values()
@@ -130,12 +103,12 @@ impl Plan {
         if memory > budget {
             return Err(BuildError::Memory { needed: memory, budget });
         }
-        let letters = Letters::new(services, &edges, &neighbours);
+        let dead_letters = DeadLetterPlan::new(services, &flows, &peer_topics);
         let reads = services.iter().map(|(name, ports)| {
             (name.clone(), ports.reads.iter().map(|port| port.topic).collect())
         });
         let (node, reads) = (node.to_owned(), reads.collect());
-        Ok(Plan { node, topology, topics, memory, feedback, neighbours, letters, reads })
+        Ok(Plan { node, topology, topics, memory, feedback, peer_topics, dead_letters, reads })
     }
 
     /// The services of this node that read a topic.
@@ -149,45 +122,47 @@ impl Plan {
         planned.map_or_else(|| self.topology.capacity(topic), |planned| planned.capacity)
     }
 
-    /// Says what is read but not emitted, or emitted but not read, in this node: most likely somebody forgot a service.
+    /// Warns of topics that are only read or only published, and of readers of dead letters that
+    /// cannot get any: probably a service is missing.
     pub(crate) fn warn_of_loose_ends(&self) {
+        let node = &*self.node;
         let topics = self.topics.iter().filter(|(topic, _)| **topic != DeadLetter::TOPIC);
         for (topic, planned) in topics {
             match (planned.publishers, planned.readers) {
                 (0, _) => {
-                    tracing::warn!(node = self.node, topic, "is read, but no service here emits it")
+                    let readers = self.readers(topic).join("`, `");
+                    tracing::warn!(
+                        node,
+                        "topic `{topic}`: `{readers}` subscribes, but no service of this topology publishes it"
+                    );
                 }
-                (_, 0) if self.neighbours.reads(topic) => {}
+                (_, 0) if self.peer_topics.reads(topic) => {}
                 (_, 0) => tracing::warn!(
-                    node = self.node,
-                    topic,
-                    "is emitted, but no service here reads it"
+                    node,
+                    "topic `{topic}`: it is published, but no service of this topology subscribes to it"
                 ),
                 _ => {}
             }
         }
-        if self.letters.are_never_written {
+        if self.dead_letters.are_never_written {
+            let readers = self.readers(DeadLetter::TOPIC).join("`, `");
             tracing::warn!(
-                node = self.node,
-                services = ?self.readers(DeadLetter::TOPIC),
-                "read dead letters, but nothing in this node can give up a message, and those of other nodes stay there"
+                node,
+                "`{readers}` reads dead letters, but no service or link of this node can write one, \
+                 and dead letters do not cross links"
             );
         }
     }
-
-    pub(crate) fn policy(&self, service: &str, topic: &str) -> Policy {
-        self.topology.policy(service, topic)
-    }
 }
 
-/// The services of all nodes, if the topology places any.
+/// The services of all nodes, if the topology places services.
 fn placed(topology: &Topology, known: &[(String, Ports)]) -> Option<Vec<(String, Ports)>> {
     let names: Vec<&str> = topology.places().flat_map(|(_, services)| services).collect();
     let placed = known.iter().filter(|(name, _)| names.contains(&name.as_str()));
     (!names.is_empty()).then(|| placed.cloned().collect())
 }
 
-/// The topology names nothing that the program does not have.
+/// Checks that all names of the topology exist in the program.
 fn check_names(topology: &Topology, known: &[(String, Ports)]) -> Result<(), BuildError> {
     let ports = known.iter().flat_map(|(_, ports)| ports.reads.iter().chain(&ports.emits));
     let topics: BTreeSet<&str> = ports.map(|port| port.topic).collect();
@@ -200,12 +175,12 @@ fn check_names(topology: &Topology, known: &[(String, Ports)]) -> Result<(), Bui
     Ok(())
 }
 
-/// How many messages the rings of a topic hold: what the topology says and, if another node has a part in it and gates, at
-/// least what a link keeps until it is confirmed.
+/// The number of slots in the rings of a topic: its capacity and, if a gating subscription reads it
+/// over a link, at least the window of the link.
 fn capacity(
     node: &str,
     topology: &Topology,
-    neighbours: &Neighbours,
+    peer_topics: &PeerTopics,
     topic: &str,
     schema: &Schema,
 ) -> usize {
@@ -213,13 +188,15 @@ fn capacity(
         return DEAD_LETTERS;
     }
     let windows =
-        neighbours.sharing(topic).map(|other| topology.link(node, other).window.slots(schema));
+        peer_topics.sharing(topic).map(|other| topology.link(node, other).window.slots(schema));
     windows.chain([topology.capacity(topic)]).max().unwrap_or(2)
 }
 
-/// All topics, with one schema each; no id stands for two types.
-fn topics(services: &[(String, Ports)]) -> Result<BTreeMap<&'static str, Planned>, BuildError> {
-    let mut topics = BTreeMap::<&'static str, Planned>::new();
+/// Collects all topics. Checks that each has one schema, and each id one type.
+fn topics(
+    services: &[(String, Ports)],
+) -> Result<BTreeMap<&'static str, PlannedTopic>, BuildError> {
+    let mut topics = BTreeMap::<&'static str, PlannedTopic>::new();
     let mut ids = BTreeMap::<u16, Port>::new();
     for (_, ports) in services {
         let reads = ports.reads.iter().map(|port| (port, 0));
@@ -230,7 +207,7 @@ fn topics(services: &[(String, Ports)]) -> Result<BTreeMap<&'static str, Planned
                     (port.schema.id, same_id.schema.name(), port.schema.name());
                 return Err(BuildError::DuplicateId { id, first, second });
             }
-            let planned = topics.entry(port.topic).or_insert(Planned {
+            let planned = topics.entry(port.topic).or_insert(PlannedTopic {
                 schema: port.schema,
                 publishers: 0,
                 readers: 0,
@@ -253,65 +230,4 @@ fn topics(services: &[(String, Ports)]) -> Result<BTreeMap<&'static str, Planned
         letters.publishers += writers.count();
     }
     Ok(topics)
-}
-
-/// Messages of `topic` go from one service to another.
-#[derive(Debug)]
-struct Edge {
-    from: String,
-    topic: &'static str,
-    to: String,
-}
-
-fn edges(services: &[(String, Ports)]) -> Vec<Edge> {
-    let mut edges = Vec::new();
-    for (from, emitter) in services {
-        for port in &emitter.emits {
-            for (to, reader) in services {
-                if reader.reads.iter().any(|read| read.topic == port.topic) {
-                    edges.push(Edge { from: from.clone(), topic: port.topic, to: to.clone() });
-                }
-            }
-        }
-    }
-    edges
-}
-
-/// Services that wait for each other in a circle could stop for good; one edge that drops breaks it.
-fn refuse_blocking_cycles(topology: &Topology, edges: &[Edge]) -> Result<(), BuildError> {
-    let gating = |edge: &&Edge| topology.policy(&edge.to, edge.topic).is_gating();
-    let blocking: Vec<&Edge> = edges.iter().filter(gating).collect();
-    for edge in &blocking {
-        if let Some(mut path) = path(&blocking, &edge.to, &edge.from) {
-            let mut round = vec![edge.from.clone(), edge.topic.to_owned()];
-            round.append(&mut path);
-            return Err(BuildError::Cycle { path: round });
-        }
-    }
-    Ok(())
-}
-
-fn reaches(edges: &[Edge], from: &str, to: &str) -> bool {
-    path(&edges.iter().collect::<Vec<_>>(), from, to).is_some()
-}
-
-/// A way along the edges, as service, topic, service, …
-fn path(edges: &[&Edge], from: &str, to: &str) -> Option<Vec<String>> {
-    let mut ways = vec![vec![from.to_owned()]];
-    let mut seen = vec![from.to_owned()];
-    while let Some(way) = ways.pop() {
-        let here = way.last()?;
-        if here == to {
-            return Some(way);
-        }
-        for edge in edges.iter().filter(|edge| edge.from == *here) {
-            if !seen.contains(&edge.to) {
-                seen.push(edge.to.clone());
-                let mut longer = way.clone();
-                longer.extend([edge.topic.to_owned(), edge.to.clone()]);
-                ways.push(longer);
-            }
-        }
-    }
-    None
 }

@@ -1,99 +1,23 @@
-//! Keeps a service running: restarts it after errors and panics, with growing pauses, and gives up in the end.
+//! Keeps a service running: restarts it after errors and panics, with growing pauses, up to a
+//! limit.
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
-use mycelium_executor::Backoff;
-use mycelium_transports::counters::{Line, ServiceValue};
-use mycelium_transports::local::{Publisher, Undelivered};
+use mycelium_bundle::Failures;
+use mycelium_transports::counters::ServiceValue;
+use mycelium_transports::local::Undelivered;
 
-use crate::context::Context;
 use crate::dead_letter::DeadLetter;
 use crate::error::{Error, ShuttingDown};
-use crate::inbox::AnyInbox;
-use crate::node::{Departure, Outcome};
-use crate::service::Service;
-
-/// When and how often a service, or a member of a bundle, that failed is started again.
-///
-/// The pause before a restart doubles with each failure within the window, up to the longest, and is shortened by a
-/// random part of up to a half, so that those that failed together do not return together. Failures that are older
-/// than the window are forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Restart {
-    /// The most restarts within the window; one failure more, and the node, or the bundle, shuts down with an error.
-    pub limit: u32,
-    /// The window.
-    pub window: Duration,
-    /// The first pause.
-    pub backoff: Duration,
-    /// The longest pause.
-    pub longest: Duration,
-}
-
-impl Default for Restart {
-    /// Ten restarts a minute; pauses from 100 ms to 10 s.
-    fn default() -> Restart {
-        Restart {
-            limit: 10,
-            window: Duration::from_secs(60),
-            backoff: Duration::from_millis(100),
-            longest: Duration::from_secs(10),
-        }
-    }
-}
-
-/// The failures of one service, or of one member of a bundle, that still count.
-#[derive(Debug, Default)]
-pub(crate) struct Failures(VecDeque<Duration>);
-
-impl Failures {
-    /// The pause before the next start after a failure now, or `None` if that was one too many. `jitter` is random.
-    pub(crate) fn pause(
-        &mut self,
-        restart: &Restart,
-        now: Duration,
-        jitter: u64,
-    ) -> Option<Duration> {
-        while self.0.front().is_some_and(|failed| now.saturating_sub(*failed) > restart.window) {
-            self.0.pop_front();
-        }
-        let earlier = self.earlier();
-        if earlier >= restart.limit {
-            return None;
-        }
-        self.0.push_back(now);
-        let backoff = Backoff { first: restart.backoff, longest: restart.longest };
-        Some(backoff.pause(earlier, jitter))
-    }
-
-    /// How many there were before this one.
-    pub(crate) fn earlier(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
-    }
-}
-
-/// All that a service needs from its first start to its last end.
-pub struct Life<S: Service> {
-    pub(crate) factory: Box<dyn FnMut() -> S + Send>,
-    pub(crate) context: Context<S>,
-    pub(crate) inboxes: Vec<Arc<dyn AnyInbox>>,
-    /// `None` if nothing is read that could become one.
-    pub(crate) dead_letters: Option<Publisher<DeadLetter>>,
-    pub(crate) restart: Restart,
-    pub(crate) line: Line<ServiceValue>,
-    /// Dropped last: whoever waits for the service may rely on everything else being gone.
-    pub(crate) departure: Departure,
-}
+use crate::report::Outcome;
+use crate::service::{Life, Service};
 
 /// Runs a service until it ends, fails too often, or the node shuts down.
 pub async fn supervise<S: Service>(mut life: Life<S>) {
-    // If another service cannot be placed, none runs.
-    life.context.shared.clone().placed.wait().await;
+    // If one service cannot be placed, none runs.
+    life.context.shared.clone().lifecycle.placed.wait().await;
     let mut failures = Failures::default();
     let mut instance = None;
     let mut failed: Option<String> = None;
@@ -101,7 +25,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         life.context.shared.starts(life.context.name(), failed.as_deref());
         let failure = match attempt(&mut life, &mut instance).await {
             Ok(()) => {
-                // A subscription that it kept comes home. What is left of it may panic as it goes.
+                // This returns a subscription that the instance kept. Its drop may panic.
                 let instance = instance.take();
                 drop(catch_unwind(AssertUnwindSafe(|| drop(instance))));
                 break life.complete();
@@ -109,39 +33,44 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             Err(failure) => failure,
         };
         life.inboxes.iter().for_each(|inbox| inbox.fail());
-        life.bury_what_was_given_up();
+        life.write_dead_letters();
         let shared = life.context.shared.clone();
         let executor = life.context.executor.clone();
         let (now, jitter) = (executor.now(), life.context.random());
-        let restarts = failures.earlier();
+        let restarts = failures.count();
         let pause = failures.pause(&life.restart, now, jitter);
         let Some(pause) = pause.filter(|_| !failure.permanent) else {
-            tracing::error!(service = life.context.name(), error = failure.text, "failed for good");
+            tracing::error!(
+                service = life.context.name(),
+                error = failure.text,
+                "the service failed for good"
+            );
             let restarts = if failure.permanent { 0 } else { restarts };
-            life.departure.outcome = Outcome::Failed { error: failure.text, restarts };
+            life.exit.outcome = Outcome::Failed { error: failure.text, restarts };
             break;
         };
         tracing::warn!(
             service = life.context.name(),
             error = failure.text,
             ?pause,
-            "failed, will restart"
+            "the service failed and will be restarted"
         );
         failed = Some(failure.text);
         let wake = executor.sleep_until(now.saturating_add(pause));
-        if shared.shutdown.is_set() {
+        if shared.lifecycle.shutdown.is_set() {
             wake.await;
         } else {
-            // What is left to do is better done before the shutdown's deadline.
-            futures_util::future::select(wake, std::pin::pin!(shared.shutdown.wait())).await;
+            // A shutdown ends the pause, so that the service can drain before the deadline.
+            futures_util::future::select(wake, std::pin::pin!(shared.lifecycle.shutdown.wait()))
+                .await;
         }
-        if shared.shutdown.is_set() && life.inboxes.is_empty() {
-            // Without anything to drain, a shutdown is no time for another try.
+        if shared.lifecycle.shutdown.is_set() && life.inboxes.is_empty() {
+            // A service without subscriptions has nothing to drain: it is not restarted.
             break life.complete();
         }
     }
-    // Before its subscriptions go.
-    life.departure.announce();
+    // Before its subscriptions are dropped.
+    life.exit.announce();
 }
 
 /// Why a run of a service ended early.
@@ -150,7 +79,8 @@ struct Failure {
     permanent: bool,
 }
 
-/// Runs the service once. After an error the instance stays for the next run; after a panic it is gone.
+/// Runs the service once. After an error the next run uses the same instance, after a panic a new
+/// one.
 async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Result<(), Failure> {
     life.line.add(ServiceValue::Starts, 1);
     let made = match instance.take() {
@@ -162,7 +92,7 @@ async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Re
             let run = AssertUnwindSafe(service.run(&mut life.context)).catch_unwind().await;
             match run {
                 Ok(_) => *instance = Some(service),
-                // What is left of it may panic again as it goes.
+                // The drop of the instance may panic again.
                 Err(_) => drop(catch_unwind(AssertUnwindSafe(|| drop(service)))),
             }
             run
@@ -195,28 +125,29 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 impl<S: Service> Life<S> {
     fn complete(&mut self) {
-        self.departure.outcome = Outcome::Completed;
-        self.bury_what_was_given_up();
+        self.exit.outcome = Outcome::Completed;
+        self.write_dead_letters();
         for inbox in &self.inboxes {
-            inbox.settle();
+            inbox.finish_message();
             let left = inbox.depth();
             if left > 0 {
                 tracing::warn!(
                     subscription = inbox.name(),
                     left,
-                    "ended with messages not received"
+                    "the service ended without receiving all messages"
                 );
             }
         }
     }
 
-    /// Messages that failed each time they were delivered become dead letters.
-    fn bury_what_was_given_up(&mut self) {
-        for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_given_up()) {
+    /// Writes a dead letter for each message that failed at each delivery.
+    fn write_dead_letters(&mut self) {
+        for undelivered in self.inboxes.iter().flat_map(|inbox| inbox.take_undelivered()) {
             self.line.add(ServiceValue::DeadLetters, 1);
             report(&undelivered);
             if let Some(dead_letters) = &mut self.dead_letters {
-                // With the dead letters' own ring full there is no place left: the counter and the log have it.
+                // If the ring of dead letters is full, this one is lost; the counter and the log
+                // have it.
                 let _ = dead_letters.try_emit(DeadLetter::from(&undelivered));
             }
         }
@@ -229,45 +160,6 @@ fn report(undelivered: &Undelivered) {
         reader = &*undelivered.reader,
         publisher = %undelivered.publisher.escape_debug(),
         sequence = undelivered.sequence,
-        "message given up: handling it failed each time it was delivered"
+        "dead letter: the service failed at each delivery of this message"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RESTART: Restart = Restart {
-        limit: 3,
-        window: Duration::from_secs(10),
-        backoff: Duration::from_secs(1),
-        longest: Duration::from_secs(3),
-    };
-
-    #[test]
-    fn pauses_double_up_to_the_longest_and_the_limit_holds() {
-        let mut failures = Failures::default();
-        let pauses = [0, 1, 2, 3].map(|now| failures.pause(&RESTART, Duration::from_secs(now), 0));
-        assert_eq!(
-            pauses.map(|pause| pause.map(|pause| pause.as_secs())),
-            [Some(1), Some(2), Some(3), None]
-        );
-    }
-
-    #[test]
-    fn quiet_time_is_forgiving() {
-        let mut failures = Failures::default();
-        for now in 0..100 {
-            let pause = failures.pause(&RESTART, Duration::from_secs(now * 11), 0);
-            assert_eq!(pause, Some(Duration::from_secs(1)));
-        }
-    }
-
-    #[test]
-    fn jitter_takes_up_to_a_half() {
-        let pause = |jitter| Failures::default().pause(&RESTART, Duration::ZERO, jitter);
-        assert_eq!(pause(u64::MAX), Some(Duration::from_millis(500)));
-        let middle = pause(u64::MAX / 2).expect("a first failure");
-        assert!(middle > Duration::from_millis(740) && middle < Duration::from_millis(760));
-    }
 }

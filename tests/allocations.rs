@@ -1,4 +1,4 @@
-//! No allocation for each message that is emitted and received, once a pipeline has warmed up.
+//! Messages allocate nothing once a pipeline has warmed up.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,8 +15,8 @@ thread_local! {
 /// The system's allocator, with a count for each thread.
 struct Counting;
 
-// SAFETY: every call is handed to the system's allocator as it came; counting touches a `Cell` of this thread that
-// needs no allocation and no destructor.
+// SAFETY: every call is passed unchanged to the system's allocator; counting touches a `Cell` of
+// this thread, which needs no allocation and no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -36,7 +36,7 @@ static ALLOCATOR: Counting = Counting;
 const WARM_UP: u64 = 10_000;
 const MEASURED: u64 = 100_000;
 const LAST: u64 = WARM_UP + MEASURED;
-/// More than the rings hold: no service has ended before the last measured message is received.
+/// More than the rings hold: no service ends before the last measured message is received.
 const COOL_DOWN: u64 = 10_000;
 
 #[message(topic = "ticks", id = 1)]
@@ -76,7 +76,7 @@ impl Strategy {
     }
 }
 
-/// Reports how many allocations there were while the measured messages went through.
+/// Reports the number of allocations during the measured messages.
 struct Exchange(SyncSender<u64>);
 
 #[service(reads(Order))]
@@ -97,7 +97,7 @@ impl Exchange {
     }
 }
 
-// Time stands still: an emit that waits makes a timer once a second, however long this takes on a machine that is busy.
+// Time is paused: an emit that waits makes a timer once a second, and a busy machine is slow.
 #[tokio::test(start_paused = true)]
 async fn emitted_and_received_messages_allocate_nothing() {
     let (sender, allocations) = sync_channel(1);
@@ -111,9 +111,9 @@ async fn emitted_and_received_messages_allocate_nothing() {
     assert_eq!(allocations.recv().unwrap(), 0, "allocations in {MEASURED} messages");
 }
 
-/// Receiving from a socket took six allocations a message (P2 of the earlier system). Here messages take none; what there
-/// is are timers, which go by the clock. All nodes are on this thread, so each message crosses two links, and sending is
-/// counted, too.
+/// The earlier system made six allocations per message that it received from a socket (P2). Here
+/// only timers allocate, by the clock. All nodes are on this thread: each message crosses two
+/// links, and sending is counted too.
 #[tokio::test]
 async fn p2_messages_that_cross_a_link_allocate_nothing() {
     const TOPOLOGY: &str = r#"

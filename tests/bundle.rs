@@ -1,7 +1,7 @@
 //! Bundles of real processes: this test program, run again as a member or as a launcher.
 //!
-//! Nothing here sleeps. Processes say what they do on one pipe that all of them hold, so its end proves that none of
-//! them is left.
+//! No test sleeps. Processes report what they do on one pipe that all of them hold, so the end of
+//! the pipe proves that all have ended.
 #![cfg(unix)]
 
 #[cfg(target_os = "linux")]
@@ -26,10 +26,10 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium::Restart;
-use mycelium::bundle::{Bundle, Event, Member};
+use mycelium_bundle::{Bundle, BundleEvent, Member};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Longer than anything here takes, and less than whoever waits for the tests.
+/// Longer than any step takes, and shorter than the time limit of the tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Restarts at once.
@@ -48,7 +48,7 @@ fn program(role: &str, name: &str) -> Command {
     command
 }
 
-/// What the processes that hold its writer say.
+/// What the processes report that hold the writer of the pipe.
 struct Said {
     lines: Receiver<String>,
 }
@@ -57,7 +57,7 @@ impl Said {
     fn by(reader: PipeReader) -> Said {
         let (sender, lines) = channel();
         thread::spawn(move || {
-            // The rest is libtest's.
+            // Other lines come from libtest.
             for line in BufReader::new(reader).lines().map_while(Result::ok) {
                 if let Some(said) = line.strip_prefix('@') {
                     let _ = sender.send(said.to_owned());
@@ -71,14 +71,14 @@ impl Said {
         self.lines.recv_timeout(PATIENCE).expect("a process says something")
     }
 
-    /// The next words, whoever was first.
+    /// The next lines, sorted: their order does not matter.
     fn sorted<const N: usize>(&self) -> [String; N] {
         let mut said = std::array::from_fn(|_| self.next());
         said.sort();
         said
     }
 
-    /// All that is still said, until no process holds the writer any more.
+    /// The remaining lines, until no process holds the writer any more.
     fn rest(&self) -> Vec<String> {
         let mut rest = Vec::new();
         loop {
@@ -91,12 +91,12 @@ impl Said {
     }
 }
 
-/// A bundle in the making, whose members speak.
+/// A bundle that is being built, whose members report.
 struct Speaking {
     bundle: Bundle,
     writer: PipeWriter,
     said: Said,
-    events: Receiver<Event>,
+    events: Receiver<BundleEvent>,
 }
 
 fn speaking() -> Speaking {
@@ -109,7 +109,7 @@ fn speaking() -> Speaking {
 }
 
 impl Speaking {
-    /// A member in a role, its name, and what it ends after.
+    /// A member with a role, a name, and the members after which it ends.
     fn member(&self, role: &'static str, name: &'static str, feeders: &[&str]) -> Member {
         let writer = self.writer.try_clone().unwrap();
         let command = move || {

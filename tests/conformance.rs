@@ -1,7 +1,6 @@
-//! Every law of transports, on every executor and every pair of them, over every transport: prints the table, and fails
-//! if a cell of it is broken or empty.
-//!
-//! `cargo test --test conformance -- <words>` tries the columns whose names contain one of the words.
+//! Runs every law on every executor, every pair of executors and every transport. Prints a table,
+//! and fails if a cell of it is broken or empty. `cargo test --test conformance -- <words>` runs
+//! the columns whose names contain one of the words.
 
 #[cfg(unix)]
 #[path = "conformance/columns.rs"]
@@ -18,7 +17,7 @@ fn main() -> std::process::ExitCode {
     use columns::columns;
     use table::Table;
 
-    assert!(!Table::empty(columns()).is_whole(), "a table without cells is not whole");
+    assert!(!Table::empty(columns()).is_complete(), "a table without cells is incomplete");
     let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let mut chosen = columns();
     if !words.is_empty() {
@@ -26,9 +25,9 @@ fn main() -> std::process::ExitCode {
     }
     let table = Table::fill(chosen);
     table.print();
-    if table.is_whole() { 0.into() } else { 1.into() }
+    if table.is_complete() { 0.into() } else { 1.into() }
 }
 
-/// The laws are known on Unix alone.
+/// The laws exist on Unix only.
 #[cfg(not(unix))]
 fn main() {}

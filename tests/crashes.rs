@@ -1,12 +1,14 @@
-//! Nodes that are killed, paused and restarted at random, in any order, under load; and what is received then.
+//! Nodes under load that are killed, paused and restarted at random: is each message received or
+//! reported as missing?
 //!
-//! A run is one seed, which decides what happens to whom; the scheduler decides the rest. Three processes of one
-//! topology (`roles`), run as a bundle (`launch`), write down what they emit and receive (`records`) and which step they
-//! are at (`marks`). `chaos` kills, stops and restarts them, `lives` is what is known of that, and `checker` compares the
-//! records at the end; `checker_tests` checks the checker. `poison` is a message of which its reader dies. Processes end
-//! with the test, whichever way that ends. `examples/torture.rs` is the same as a command.
+//! A run has one seed, which decides the faults; the scheduler decides the rest. Three processes of
+//! one topology (`roles`) run as a bundle (`launch`). They record what they emit and receive
+//! (`records`) and which step they are at (`marks`). `chaos` kills, stops and restarts them,
+//! `lives` records that, and `checker` compares all records at the end. `checker_tests` tests the
+//! checker. `poison` is a message that kills its reader. All processes end with the test, also if
+//! it fails. `examples/torture.rs` is the same as a command.
 //!
-//! `SEEDS=100 SECONDS_PER_SEED=10 cargo test --test crashes` goes on for longer, `SEED=7` runs that one.
+//! `SEEDS=100 SECONDS_PER_SEED=10 cargo test --test crashes` runs longer, `SEED=7` runs that seed.
 #![cfg(target_os = "linux")]
 
 #[path = "crashes/chaos.rs"]
@@ -42,9 +44,9 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the seed is what one needs to see it again")]
-fn nothing_is_lost_doubled_or_reordered_in_silence_whoever_is_killed() {
+fn no_kill_loses_doubles_or_reorders_messages_silently() {
     let seconds = number("SECONDS_PER_SEED").unwrap_or(2);
-    // One is another each time, the others are the same.
+    // One seed is random, the others are fixed.
     let fresh = fastrand::u64(..1 << 32);
     let seeds: Vec<u64> = match number("SEED") {
         Some(seed) => vec![seed],
@@ -61,7 +63,7 @@ fn nothing_is_lost_doubled_or_reordered_in_silence_whoever_is_killed() {
         seeds.len(),
         seeds[seeds.len() - 1]
     );
-    // A run in which nothing happened shows nothing.
+    // A run without faults proves nothing.
     assert!(sum.kills > 0 && sum.pauses > 0 && sum.tally.received > 0, "{sum:?}");
     if seeds.len() >= 10 {
         let Tally { told, repeated, marked, whole, .. } = sum.tally;

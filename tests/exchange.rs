@@ -1,5 +1,5 @@
-//! What topics between two sides that are joined by real sockets promise, to readers and publishers of all kinds, whatever
-//! becomes of the connection, and whoever else connects.
+//! Topics between two sides over real sockets: what readers and publishers of all policies are
+//! promised, when connections are lost, processes die, and hostile peers connect.
 #![cfg(target_os = "linux")]
 
 #[path = "exchange/accounts.rs"]
@@ -10,12 +10,16 @@ mod admission;
 mod arrival;
 #[path = "exchange/away.rs"]
 mod away;
+#[path = "exchange/bad_clients.rs"]
+mod bad_clients;
 #[path = "exchange/completed.rs"]
 mod completed;
 #[path = "exchange/deaths.rs"]
 mod deaths;
 #[path = "exchange/defects/mod.rs"]
 mod defects;
+#[path = "exchange/harness/mod.rs"]
+mod harness;
 #[path = "exchange/hostile.rs"]
 mod hostile;
 #[path = "exchange/layouts.rs"]
@@ -30,6 +34,3 @@ mod names;
 mod resumes;
 #[path = "exchange/slowest.rs"]
 mod slowest;
-mod station;
-#[path = "exchange/strangers.rs"]
-mod strangers;

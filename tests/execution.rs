@@ -1,5 +1,5 @@
-//! How services are executed: on whose thread, by which executor, how they wait, what the machine refuses, who is told of
-//! what happens, and who is named when a poll hangs.
+//! How services are executed: on which thread and executor, how they wait, what the system refuses,
+//! which events observers get, and what the watchdog reports.
 
 #[path = "execution/bridges.rs"]
 mod bridges;

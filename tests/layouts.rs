@@ -7,7 +7,7 @@ use std::time::Duration;
 use mycelium::{LayoutMismatch, Message, Node, Running, StartError, Topology};
 use mycelium_tokio::Tokio;
 
-/// The services of a program, around an `Order` of its own.
+/// The services of a program, with its own `Order`.
 macro_rules! program {
     ($order:expr) => {
         use mycelium::{Context, Result, message, service};
@@ -68,10 +68,10 @@ shutdown = "200ms"
 services = ["Taker"]
 [link.default]
 retry = "1ms"
-longest_retry = "20ms"
+max_retry = "20ms"
 "#;
 
-/// A directory of its own for each test.
+/// A directory for one test.
 struct Place(PathBuf);
 
 impl Place {
@@ -109,7 +109,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
 }
 
-/// The reader's node fails by itself, and says in what the layouts differ.
+/// The reader's node fails, and names the difference of the layouts.
 async fn fails(near: Running, field: &str, sizes: [usize; 2]) {
     let error = within(near.join()).await.unwrap_err();
     let StartError::Layout { node, peer, topic, services, mismatch } = &error else {
@@ -145,7 +145,7 @@ async fn a_layout_that_differs_fails_the_reader_whichever_side_is_older() {
     end(far).await;
 }
 
-/// The publisher goes on until it is told to end, and counts the refusal.
+/// The publisher continues until its shutdown, and counts the rejection.
 async fn end(far: Running) {
     let counters = far.counters();
     let refused = counters.iter().filter(|line| line.label("link") == "near");

@@ -25,7 +25,7 @@ impl Counter {
     }
 }
 
-/// Adds up what comes, until the end.
+/// Adds up all numbers, until the end.
 struct Adder(Sender<u64>);
 
 #[service(reads(Number))]
@@ -91,7 +91,7 @@ fn a_path_that_is_too_long_for_a_socket_is_an_error_of_build_with_its_place() {
         let builder = Node::builder(node).topology(topology);
         builder.service(|| Counter(1)).service(|| Adder(channel().0)).build()
     };
-    // The node that listens and the one that dials are both told.
+    // Both the node that listens and the node that connects report it.
     for node in ["far", "near"] {
         let said = format!(
             "[node.far]\nservices = [\"Counter\"]\nsocket = \"{long}\"\n[node.near]\nservices = [\"Adder\"]"

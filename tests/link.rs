@@ -1,4 +1,4 @@
-//! Links over real sockets: everything comes once and in order, whatever happens to the connection.
+//! Links over real sockets: all messages arrive once and in order, although connections are lost.
 #![cfg(unix)]
 
 use std::future::{Future, poll_fn};
@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::FrameView;
 use mycelium_core::link::{
-    CloseReason, Config, Event, IncomingId, Interest, Link, LinkError, Mode, Name, OutgoingId,
-    ServeId,
+    CloseReason, Config, Event, ExportId, IncomingId, Interest, Link, LinkError, Name, OutgoingId,
+    ReaderMode,
 };
 use mycelium_core::{Envelope, Frames, Limits, message};
 use mycelium_executor::{Executor, Stream};
@@ -44,7 +44,7 @@ fn pair(executor: &Tokio) -> (Stream, Stream) {
 struct Writer {
     count: u64,
     kept: u64,
-    serve: Option<ServeId>,
+    serve: Option<ExportId>,
     stream: Option<OutgoingId>,
 }
 
@@ -55,18 +55,18 @@ impl Writer {
 }
 
 impl Traffic<4, 4> for Writer {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 4, 4>, event: Event<'_>) {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, 4, 4>, event: Event<'_>) {
         let name = Name::try_from("writer").unwrap();
         match event {
             Event::Up { .. } => (self.serve, self.stream) = (None, None),
-            Event::Wanted { serve, resumes: 0, .. } => {
-                self.stream = Some(link.offer(now, serve, name, 5, 0, 1024).unwrap());
+            Event::Subscribe { export: serve, resumes: 0, .. } => {
+                self.stream = Some(link.open_stream(now, serve, name, 5, 0, 1024).unwrap());
             }
-            Event::Resume { serve, epoch: 5, next } => {
+            Event::Resume { export: serve, epoch: 5, next } => {
                 self.kept = self.kept.max(next);
-                self.stream = Some(link.offer(now, serve, name, 5, next, 1024).unwrap());
+                self.stream = Some(link.open_stream(now, serve, name, 5, next, 1024).unwrap());
             }
-            Event::Window { taken, .. } => self.kept = self.kept.max(taken),
+            Event::Window { confirmed: taken, .. } => self.kept = self.kept.max(taken),
             _ => {}
         }
     }
@@ -92,14 +92,14 @@ impl Traffic<4, 4> for Writer {
 struct Reader {
     next: u64,
     missed: u64,
-    /// A message was taken of these, and there is room for another one.
+    /// Streams of which a message was taken: each has one free slot more.
     taken: Vec<IncomingId>,
-    /// Loses the connection after so many.
+    /// Loses the connection after this many messages.
     until: Option<u64>,
 }
 
 impl Traffic<4, 4> for Reader {
-    fn heard(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, event: Event<'_>) {
+    fn on_event(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, event: Event<'_>) {
         if let Event::Stream { resumed, .. } = event {
             self.missed += resumed.unwrap_or(0);
         }
@@ -122,30 +122,30 @@ impl Traffic<4, 4> for Reader {
 }
 
 #[tokio::test]
-async fn every_message_comes_once_and_in_order() {
+async fn every_message_arrives_once_and_in_order() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, right) = pair(&executor);
     let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
     let (mut writing, mut reading) = (link("writer", &mut buffer), link("reader", &mut other));
-    reading.want(Interest::in_messages::<Number>(Mode::Gating, 256).unwrap()).unwrap();
+    reading.subscribe(Interest::of::<Number>(ReaderMode::Gating, 256).unwrap()).unwrap();
     let (mut writer, mut reader) = (Writer::new(100_000), Reader::default());
     let mut left = Driver::new(&mut writing, left, shared.clone());
     let mut right = Driver::new(&mut reading, right, shared);
     let (_, ended) = tokio::join!(left.run(&mut writer), right.run(&mut reader));
-    let DriveError::Link(LinkError::Closed(CloseReason::Shutdown)) = ended else {
+    let DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) = ended else {
         panic!("{ended}")
     };
     assert_eq!((reader.next, reader.missed, writer.kept), (100_000, 0, 100_000));
 }
 
 #[tokio::test]
-async fn after_each_lost_connection_it_goes_on_where_it_was() {
+async fn a_link_resumes_after_each_lost_connection() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
     let (mut writing, mut reading) = (link("writer", &mut buffer), link("reader", &mut other));
-    reading.want(Interest::in_messages::<Number>(Mode::Gating, 64).unwrap()).unwrap();
+    reading.subscribe(Interest::of::<Number>(ReaderMode::Gating, 64).unwrap()).unwrap();
     let (mut writer, mut reader) = (Writer::new(20_000), Reader::default());
     let mut connections = 0;
     while writer.kept < writer.count {
@@ -154,7 +154,7 @@ async fn after_each_lost_connection_it_goes_on_where_it_was() {
         let mut left = Driver::new(&mut writing, left, shared.clone());
         let mut right = Driver::new(&mut reading, right, shared.clone());
         reader.until = Some(reader.next + 777);
-        // Whoever ends first takes the connection with it, in the middle of whatever the other one writes.
+        // The side that ends first closes the connection, while the other one writes.
         tokio::select! {
             _ = left.run(&mut writer) => {}
             _ = right.run(&mut reader) => {}
@@ -165,7 +165,7 @@ async fn after_each_lost_connection_it_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_peer_that_sends_garbage_is_told_and_left() {
+async fn a_peer_that_sends_garbage_is_told_and_disconnected() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, mut right) = pair(&executor);
@@ -177,14 +177,14 @@ async fn a_peer_that_sends_garbage_is_told_and_left() {
     assert!(matches!(ended, DriveError::Link(LinkError::Frame(_))), "{ended}");
     let mut said = Vec::new();
     right.read_to_end(&mut said).await.unwrap();
-    // Who it is, and why it says no more.
+    // Its hello, and the reason of its end.
     let frames: Vec<_> = Frames::new(&said, Limits::default()).map(Result::unwrap).collect();
     let kinds = frames.iter().map(|frame| frame.payload()[..2].to_vec());
     assert_eq!(kinds.collect::<Vec<_>>(), [[1, 0], [2, 0]]);
 }
 
 #[tokio::test]
-async fn why_a_link_ended_is_said_though_the_peer_has_gone() {
+async fn the_reason_of_an_end_is_reported_although_the_peer_is_gone() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, mut right) = pair(&executor);
@@ -197,11 +197,11 @@ async fn why_a_link_ended_is_said_though_the_peer_has_gone() {
     assert!(matches!(ended, DriveError::Link(LinkError::Frame(_))), "{ended}");
 }
 
-/// A peer that goes between a read and a write, and says something first.
+/// A peer that sends something and ends between a read and a write.
 struct Vanishing(Option<UnixStream>);
 
 impl Traffic<4, 4> for Vanishing {
-    fn heard(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, _: Event<'_>) {}
+    fn on_event(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, _: Event<'_>) {}
 
     fn send(&mut self, _: Duration, _: &mut Link<'_, 4, 4>, _: &mut Context<'_>) {
         if let Some(mut peer) = self.0.take() {
@@ -211,7 +211,7 @@ impl Traffic<4, 4> for Vanishing {
 }
 
 #[tokio::test]
-async fn what_a_peer_said_before_it_went_is_heard() {
+async fn the_last_bytes_of_a_peer_are_read() {
     let executor = Tokio::current().unwrap();
     let (left, right) = UnixStream::pair().unwrap();
     let left = executor.unix_stream(left).unwrap();
@@ -223,13 +223,13 @@ async fn what_a_peer_said_before_it_went_is_heard() {
 }
 
 #[tokio::test]
-async fn a_driver_that_is_dropped_at_every_poll_goes_on_where_it_was() {
+async fn a_driver_that_is_dropped_at_every_poll_loses_nothing() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, right) = pair(&executor);
     let (mut buffer, mut other) = (vec![0; BUFFER], vec![0; BUFFER]);
     let (mut writing, mut reading) = (link("writer", &mut buffer), link("reader", &mut other));
-    reading.want(Interest::in_messages::<Number>(Mode::Gating, 256).unwrap()).unwrap();
+    reading.subscribe(Interest::of::<Number>(ReaderMode::Gating, 256).unwrap()).unwrap();
     let (mut writer, mut reader) = (Writer::new(20_000), Reader::default());
     let mut left = Driver::new(&mut writing, left, shared.clone());
     let mut right = Driver::new(&mut reading, right, shared);
@@ -237,14 +237,14 @@ async fn a_driver_that_is_dropped_at_every_poll_goes_on_where_it_was() {
         poll_fn(|context| pin!(left.run(&mut writer)).poll(context)),
         poll_fn(|context| pin!(right.run(&mut reader)).poll(context)),
     );
-    let DriveError::Link(LinkError::Closed(CloseReason::Shutdown)) = ended else {
+    let DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) = ended else {
         panic!("{ended}")
     };
     assert_eq!((reader.next, reader.missed, writer.kept), (20_000, 0, 20_000));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_never_reads_or_writes_is_left_in_time() {
+async fn a_peer_that_never_reads_or_writes_times_out() {
     let executor = Tokio::current().unwrap();
     let shared: Arc<dyn Executor> = Arc::new(executor.clone());
     let (left, _right) = pair(&executor);
@@ -264,9 +264,9 @@ fn control(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The process is stopped for longer than its peer may be silent; the peer has said something meanwhile.
+/// The process is stopped for longer than the silence limit; its peer has sent something meanwhile.
 #[tokio::test(start_paused = true)]
-async fn who_was_stopped_hears_first_what_was_said_meanwhile() {
+async fn a_resumed_process_reads_before_it_checks_timeouts() {
     let executor = Tokio::current().unwrap();
     let (left, mut peer) = pair(&executor);
     let mut buffer = vec![0; BUFFER];
@@ -280,19 +280,19 @@ async fn who_was_stopped_hears_first_what_was_said_meanwhile() {
         hello.extend([1, 0, b'p']);
         hello.resize(96, 0);
         peer.write_all(&control(&hello)).await.unwrap();
-        // Its hello, and what it says behind that.
-        let mut heard = vec![0; 120];
-        peer.read_exact(&mut heard).await.unwrap();
+        // Its hello, and the frames after it.
+        let mut received = vec![0; 120];
+        peer.read_exact(&mut received).await.unwrap();
         let ping = [13, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0];
         peer.write_all(&control(&ping)).await.unwrap();
         tokio::time::advance(Duration::from_secs(60)).await;
         let pong = control(&[14, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0]);
-        let mut heard: Vec<u8> = Vec::new();
-        while !heard.windows(pong.len()).any(|frame| frame == pong) {
+        let mut received: Vec<u8> = Vec::new();
+        while !received.windows(pong.len()).any(|frame| frame == pong) {
             let mut more = [0; 256];
             let count = peer.read(&mut more).await.unwrap();
-            assert!(count > 0, "it has left, and has said {heard:?}");
-            heard.extend(&more[..count]);
+            assert!(count > 0, "the peer has left after {received:?}");
+            received.extend(&more[..count]);
         }
     };
     let mut nobody = Reader::default();

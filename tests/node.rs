@@ -1,5 +1,6 @@
-//! Nodes as their users see them, on every kind of tokio runtime: how services run and are fed, and what is refused
-//! before anything runs. `node/faults.rs` and `node/shutdown.rs` are about services that fail, and about the end.
+//! Nodes through their public interface, on each kind of tokio runtime: how services run and
+//! exchange messages, and what is refused before anything runs. `node/faults.rs` tests services
+//! that fail, `node/shutdown.rs` the end.
 
 #[path = "node/faults.rs"]
 mod faults;
@@ -88,7 +89,7 @@ async fn a_local_service_runs_where_local_tasks_do_and_is_refused_elsewhere() {
     assert_eq!(sum.recv().unwrap(), 5050);
 }
 
-/// Holds an `Rc` over an await: stays on its thread.
+/// Not `Send`: holds an `Rc` across an await.
 struct Local(Sender<u64>);
 
 #[service(reads(Number))]
@@ -130,7 +131,7 @@ async fn a_subscription_goes_on_where_its_handle_was_dropped() {
 }
 
 #[tokio::test]
-async fn people_outside_the_services_can_listen_and_speak() {
+async fn code_outside_the_services_can_publish_and_subscribe() {
     let (sender, received) = channel();
     let running = start(
         Node::builder("main")
@@ -162,16 +163,17 @@ async fn what_a_reader_leaves_behind_is_counted() {
     let report =
         run(Node::builder("main").service(|| Source { count: 50 }).service(|| Hasty)).await;
     let feed = report.counters.iter().find(|line| line.label("reader") == "Hasty").unwrap();
-    // It has ended well, and so it is done with the one that it had in hand.
+    // It has ended well, so it has finished its message in flight.
     assert_eq!(feed.value("taken"), 2);
     let sent = report.counters.iter().find(|line| line.label("publisher") == "Source").unwrap();
     assert_eq!(sent.value("sent"), 50);
-    assert_eq!(feed.value("left") + sent.value("unheard") + 2, 50);
+    assert_eq!(feed.value("left") + sent.value("no_subscribers") + 2, 50);
 }
 
-/// The message in hand of a service that ends well was received, wherever the subscription is then.
+/// The message in flight of a service that ends well counts as taken, wherever the subscription is
+/// then.
 #[tokio::test]
-async fn what_is_in_hand_at_a_good_end_is_not_left() {
+async fn a_message_in_flight_at_a_good_end_is_not_left() {
     struct Keeps(Option<Subscription<Number>>);
     #[service(reads(Number))]
     impl Keeps {
@@ -261,7 +263,7 @@ async fn a_circle_must_drop_somewhere_and_then_ends_at_shutdown() {
     running.join().await.unwrap();
 }
 
-/// The other way round: makes a circle with `Squarer`.
+/// The opposite direction: forms a circle with `Squarer`.
 struct Root;
 
 #[service(reads(Square), emits(Number))]

@@ -1,4 +1,4 @@
-//! Two nodes of one topology, joined by a link: here in one process, with all that is between two.
+//! Two nodes of one topology, joined by a link, in one process.
 #![cfg(target_os = "linux")]
 
 #[path = "nodes/letters.rs"]
@@ -12,10 +12,11 @@ use std::time::Duration;
 use mycelium::{BuildError, Context, Node, Report, Result, Running, StartError, Topology, service};
 use mycelium_tokio::Tokio;
 use mycelium_transports::counters::Kind;
+use mycelium_transports::endpoint::BindError;
 
 use crate::numbers::{Counter, Number, Taker, within};
 
-/// Emits, and takes no notice of anything afterwards.
+/// Publishes one message, and then ignores the shutdown.
 struct Deaf;
 
 #[service(emits(Number))]
@@ -26,7 +27,7 @@ impl Deaf {
     }
 }
 
-/// Works at each number for half a second.
+/// Handles each number for half a second.
 struct Slow;
 
 #[service(reads(Number))]
@@ -49,10 +50,10 @@ services = ["Taker"]
 capacity = 16
 [link.default]
 retry = "1ms"
-longest_retry = "20ms"
+max_retry = "20ms"
 "#;
 
-/// The two nodes, with a directory of their own.
+/// The two nodes, and their directory.
 struct Pair {
     directory: PathBuf,
     taken: Sender<u64>,
@@ -91,7 +92,7 @@ impl Drop for Pair {
 }
 
 #[tokio::test]
-async fn either_may_come_first_and_the_end_reaches_the_other() {
+async fn either_node_may_start_first_and_the_end_reaches_the_other() {
     for reversed in [false, true] {
         let (pair, received) = Pair::new(&format!("order-{reversed}"));
         let mut names = ["far", "near"];
@@ -127,9 +128,9 @@ async fn services_on_threads_of_their_own_are_joined_by_links() {
     assert!(received.try_iter().eq(0..10_000));
 }
 
-/// As long as anything is confirmed, a publisher's node waits, whatever its patience.
+/// A publisher's node waits while messages are confirmed, beyond its shutdown deadline.
 #[tokio::test]
-async fn a_slow_reader_is_waited_for_while_it_goes_on() {
+async fn a_slow_reader_is_waited_for_while_it_makes_progress() {
     let (pair, _received) = Pair::new("slow");
     let text = TOPOLOGY
         .replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"2s\"")
@@ -158,11 +159,11 @@ async fn nodes_are_ready_once_they_have_met() {
 }
 
 #[tokio::test]
-async fn a_node_of_another_user_than_the_topology_says_is_turned_away() {
+async fn a_node_of_another_user_is_rejected() {
     let (pair, _received) = Pair::new("user");
     let own = rustix::process::geteuid().as_raw();
     let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
-    let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nuser = {user}"));
+    let text = |user| impatient.replace("[\"Taker\"]", &format!("[\"Taker\"]\nowner = {user}"));
     let start = |name, user| {
         pair.node(&text(user), name, 1, true).unwrap().start(Tokio::current().unwrap()).unwrap()
     };
@@ -172,7 +173,7 @@ async fn a_node_of_another_user_than_the_topology_says_is_turned_away() {
             within(far.ready()).await.unwrap();
         }
         let turned_away =
-            || -> u64 { far.counters().iter().map(|line| line.value("turned_away")).sum() };
+            || -> u64 { far.counters().iter().map(|line| line.value("rejected_peers")).sum() };
         let turned_away = async {
             while !welcome && turned_away() == 0 {
                 tokio::task::yield_now().await;
@@ -206,7 +207,7 @@ async fn a_node_that_is_shut_down_may_come_back() {
         far.shutdown();
         within(far.join()).await.unwrap();
     }
-    // Its publishers may come once more, so it does not end by itself.
+    // Its publishers may restart, so it does not end by itself.
     near.shutdown();
     within(near.join()).await.unwrap();
 }
@@ -228,7 +229,7 @@ async fn a_reader_that_is_started_again_misses_nothing_and_gets_nothing_twice() 
 }
 
 #[tokio::test]
-async fn what_nobody_came_for_is_named() {
+async fn undelivered_messages_are_named() {
     let (pair, _received) = Pair::new("nobody");
     let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
     let node = pair.node(&impatient, "far", 5, false).unwrap();
@@ -238,7 +239,7 @@ async fn what_nobody_came_for_is_named() {
     assert_eq!(left, [("near".to_owned(), "numbers".to_owned(), 5)]);
 }
 
-/// Waits for its message to be confirmed, whatever is asked of it.
+/// Waits for its message to be confirmed, and ignores the shutdown.
 struct Patient;
 
 #[service(emits(Number))]
@@ -251,7 +252,7 @@ impl Patient {
 }
 
 #[tokio::test]
-async fn what_an_abandoned_service_did_not_get_across_is_named_with_it() {
+async fn undelivered_messages_of_an_abandoned_service_are_named() {
     for name in ["Deaf", "Patient"] {
         let (pair, _received) = Pair::new(&format!("abandoned-{name}"));
         let service = format!("[\"{name}\"]\nshutdown = \"100ms\"");
@@ -273,7 +274,7 @@ async fn what_an_abandoned_service_did_not_get_across_is_named_with_it() {
 }
 
 #[tokio::test]
-async fn an_observer_that_never_came_is_owed_nothing() {
+async fn an_absent_observer_leaves_nothing_undelivered() {
     for policy in ["drop-oldest", "latest"] {
         let (pair, _received) = Pair::new(&format!("observer-{policy}"));
         let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
@@ -285,7 +286,7 @@ async fn an_observer_that_never_came_is_owed_nothing() {
     }
 }
 
-/// Takes this many messages, and ends with the last one in hand.
+/// Takes this many messages, and ends with the last one in flight.
 struct Few(u64);
 
 #[service(reads(Number))]
@@ -316,7 +317,7 @@ async fn both_sides_of_a_link_count_the_same_as_taken() {
         let near = within(near.join()).await.unwrap();
         let far = within(far.join()).await.unwrap();
         let of = |report: &Report, value: &str| -> u64 {
-            let feeds = report.counters.iter().filter(|line| line.kind == Kind::Feed);
+            let feeds = report.counters.iter().filter(|line| line.kind == Kind::Edge);
             feeds.map(|line| line.value(value)).sum()
         };
         let taken = [&far, &near].map(|report| of(report, "taken"));
@@ -333,9 +334,9 @@ async fn a_node_that_runs_already_is_not_started_again() {
     let (pair, _received) = Pair::new("twice");
     let far = pair.start("far", 0, true);
     let again = pair.node(TOPOLOGY, "far", 0, true).unwrap().start(Tokio::current().unwrap());
-    let Err(StartError::Link { node, problem }) = again else { panic!("two nodes of one name") };
+    let Err(StartError::Bind { node, error }) = again else { panic!("two nodes of one name") };
     assert_eq!(node, "far");
-    assert!(problem.starts_with("a live process listens at"), "{problem}");
+    assert!(matches!(error, BindError::InUse { .. }), "{error}");
     far.shutdown();
     _ = within(far.join()).await;
 }
@@ -356,7 +357,7 @@ async fn a_shutdown_has_one_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_node_to_be_ready_is_told_when_it_never_will_be() {
+async fn waiting_for_ready_ends_when_the_node_never_will_be() {
     let (pair, _received) = Pair::new("never");
     let running = pair.start("near", 0, false);
     running.shutdown();
@@ -364,7 +365,7 @@ async fn who_waits_for_a_node_to_be_ready_is_told_when_it_never_will_be() {
     assert!(tokio::time::timeout(limit, running.ready()).await.is_ok(), "it hangs");
 }
 
-/// Zero pauses would be a loop that never rests.
+/// Pauses of zero would be a busy loop.
 #[test]
 fn a_retry_of_no_time_is_refused() {
     assert!(Topology::parse("pair.toml", TOPOLOGY).is_ok());
@@ -373,7 +374,7 @@ fn a_retry_of_no_time_is_refused() {
 }
 
 #[test]
-fn who_may_not_read_or_write_a_topic_is_named_before_anything_runs() {
+fn forbidden_readers_and_writers_are_build_errors() {
     let (pair, _received) = Pair::new("forbidden");
     let more = "\n[topic.numbers]\nreaders = [\"far\"]\n";
     let text = TOPOLOGY.replace("\n[topic.numbers]\ncapacity = 16\n", more);

@@ -1,4 +1,4 @@
-//! The sockets of nodes: who reaches them, and what happens when one vanishes.
+//! The sockets of nodes: which users reach them, and how a node restores one that has vanished.
 #![cfg(target_os = "linux")]
 
 mod numbers;
@@ -13,24 +13,24 @@ use mycelium_tokio::Tokio;
 
 use crate::numbers::{Counter, Taker, within};
 
-/// A directory of its own for each test.
-struct Place(PathBuf);
+/// A directory for one test.
+struct TestDir(PathBuf);
 
-impl Place {
-    fn new(test: &str) -> Place {
+impl TestDir {
+    fn new(test: &str) -> TestDir {
         let name = format!("mycelium-sockets-{test}-{}", std::process::id());
-        Place(std::env::temp_dir().join(name))
+        TestDir(std::env::temp_dir().join(name))
     }
 
     fn socket(&self) -> PathBuf {
         self.0.join("far.sock")
     }
 
-    /// A node of two; `keys` are those of the one that listens.
+    /// One of two nodes; `keys` are keys of the one that listens.
     fn node(&self, name: &str, keys: &str, taken: Sender<u64>) -> Node {
         let text = format!(
             "[node.far]\nservices = [\"Counter\"]\nshutdown = \"100ms\"\n{keys}\n[node.near]\nservices = [\"Taker\"]\n\
-             [link.default]\nretry = \"1ms\"\nlongest_retry = \"20ms\"\n"
+             [link.default]\nretry = \"1ms\"\nmax_retry = \"20ms\"\n"
         );
         let topology = Topology::parse("sockets.toml", &text).unwrap().in_directory(&self.0);
         let builder =
@@ -43,7 +43,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDir {
     fn drop(&mut self) {
         _ = fs::remove_dir_all(&self.0);
     }
@@ -60,30 +60,30 @@ async fn users_open_directory_and_socket_and_mode_says_how_far() {
         ("users = [0, 65534]", 0o711, 0o666),
         ("users = [0, 65534]\nmode = \"0622\"", 0o711, 0o622),
     ] {
-        let place = Place::new("users");
-        let far = place.start(keys).unwrap();
-        assert_eq!((mode(&place.0), mode(&place.socket())), (directory, socket), "{keys}");
+        let dir = TestDir::new("users");
+        let far = dir.start(keys).unwrap();
+        assert_eq!((mode(&dir.0), mode(&dir.socket())), (directory, socket), "{keys}");
         far.shutdown();
-        // The reader has never come.
+        // The reader has never connected.
         assert!(matches!(within(far.join()).await, Err(StartError::Undelivered { .. })));
     }
 }
 
 #[tokio::test]
 async fn a_socket_that_its_users_cannot_reach_is_an_error_at_start() {
-    let place = Place::new("closed");
-    fs::create_dir(&place.0).unwrap();
-    fs::set_permissions(&place.0, Permissions::from_mode(0o700)).unwrap();
-    let socket = place.0.join("run").join("far.sock");
+    let dir = TestDir::new("closed");
+    fs::create_dir(&dir.0).unwrap();
+    fs::set_permissions(&dir.0, Permissions::from_mode(0o700)).unwrap();
+    let socket = dir.0.join("run").join("far.sock");
     let keys = format!("users = [0, 65534]\nsocket = {socket:?}");
-    let error = place.start(&keys).unwrap_err();
+    let error = dir.start(&keys).unwrap_err();
     let StartError::Unreachable { node, directory, user, .. } = &error else { panic!("{error}") };
-    assert_eq!((&**node, directory, *user), ("far", &place.0, Some(65534)));
+    assert_eq!((&**node, directory, *user), ("far", &dir.0, Some(65534)));
     assert!(error.to_string().contains("`Topology::in_directory`"), "{error}");
 }
 
 #[test]
-fn modes_that_no_socket_should_have_are_refused_where_they_stand() {
+fn invalid_socket_modes_are_errors_with_their_place() {
     for (keys, problem) in [
         ("mode = \"rw\"", "invalid mode `rw`: expected the permissions of a socket in octal"),
         ("mode = \"0060\"", "invalid mode"),
@@ -99,27 +99,27 @@ fn modes_that_no_socket_should_have_are_refused_where_they_stand() {
 }
 
 #[tokio::test]
-async fn a_socket_that_vanished_is_made_again_and_readers_come() {
-    let place = Place::new("vanished");
-    let far = place.start("").unwrap();
+async fn a_vanished_socket_is_restored_and_readers_connect() {
+    let dir = TestDir::new("vanished");
+    let far = dir.start("").unwrap();
     let remove: [&dyn Fn(); 2] =
-        [&|| fs::remove_file(place.socket()).unwrap(), &|| fs::remove_dir_all(&place.0).unwrap()];
+        [&|| fs::remove_file(dir.socket()).unwrap(), &|| fs::remove_dir_all(&dir.0).unwrap()];
     for remove in remove {
         remove();
         within(async {
-            while !place.socket().exists() {
+            while !dir.socket().exists() {
                 tokio::task::yield_now().await;
             }
         })
         .await;
     }
     let (taken, received) = channel();
-    let near = place.node("near", "", taken).start(Tokio::current().unwrap()).unwrap();
+    let near = dir.node("near", "", taken).start(Tokio::current().unwrap()).unwrap();
     within(near.ready()).await.unwrap();
     far.shutdown();
     within(far.join()).await.unwrap();
     near.shutdown();
     within(near.join()).await.unwrap();
     assert!(received.try_iter().eq([0]));
-    assert!(!place.socket().exists(), "the new one is removed at the end");
+    assert!(!dir.socket().exists(), "the new one is removed at the end");
 }

@@ -1,4 +1,5 @@
-//! `cargo bench -p mycelium-benches`: the full run. Without `--bench`, as under `cargo test --benches`, the quick one.
+//! `cargo bench -p mycelium-benches`: the full run. Without `--bench`, as under
+//! `cargo test --benches`, the quick one.
 
 use std::process::ExitCode;
 

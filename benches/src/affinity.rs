@@ -1,20 +1,22 @@
-//! Threads on cores of their own.
+//! Pins threads to cores.
 
 use std::sync::Arc;
 
+use mycelium_executor::Thread;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::wait::{ALONE, Wait};
+use crate::wait::{ALONE, Idle};
 
 /// The first two cores that this process may use.
 #[derive(Clone, Debug)]
 pub(crate) struct Cores {
     usable: Vec<usize>,
+    /// Why threads are not pinned.
     refused: Option<String>,
     reader: Arc<ThreadPool>,
 }
 
-/// Which of two threads.
+/// One of two threads, each with a core.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
     Writer = 0,
@@ -22,29 +24,29 @@ pub(crate) enum Side {
 }
 
 impl Cores {
-    /// Looks which cores there are, and pins the calling thread as the writer.
+    /// Finds the usable cores and pins the calling thread as the writer.
     pub(crate) fn take() -> Cores {
-        #[cfg(target_os = "linux")]
-        crate::loops::executor::host::look_at_cores();
+        // The executors must learn the usable cores before this thread is pinned.
+        let _ = Thread::default().apply_to_current();
         let usable = usable();
         let on = |side: Side| match usable.get(side as usize) {
             Some(core) => pin(*core),
-            None => Err("there are not two cores".into()),
+            None => Err("the process may use one core only".into()),
         };
-        // The reader's core first: if that is refused, nothing must look pinned.
+        // The reader's core first: if it is refused, no thread must stay pinned to the writer's.
         let refused = on(Side::Reader).and_then(|()| on(Side::Writer)).err();
         let core = refused.is_none().then(|| usable[Side::Reader as usize]);
         let reader = ThreadPoolBuilder::new()
             .num_threads(1)
-            // What it says was tried above.
+            // This worked above.
             .start_handler(move |_| _ = core.map(pin))
             .build()
             .expect("the process may start a thread");
         Cores { usable, refused, reader: Arc::new(reader) }
     }
 
-    /// The thread on the reader's core, which is there from round to round: a fresh one for each would begin with cold
-    /// memory, and between two of them its core would sleep.
+    /// The reader's thread. It lives for the whole run: a new one in each round would start with
+    /// cold caches, on a core that has slept.
     pub(crate) fn reader(&self) -> &ThreadPool {
         &self.reader
     }
@@ -53,49 +55,31 @@ impl Cores {
         self.usable.len()
     }
 
-    /// Whether two threads can run at the same time.
-    fn are_two(&self) -> bool {
-        self.count() > 1
+    /// The idle strategies for two threads. On a single core only a yield lets the other one run.
+    pub(crate) fn sweep(&self) -> Vec<Idle> {
+        ALONE.into_iter().filter(|idle| self.count() > 1 || *idle == Idle::Yield).collect()
     }
 
-    /// The ways of waiting for two threads, each on a core of its own if there are two. On one core, who spins keeps
-    /// the other from running.
-    pub(crate) fn sweep(&self) -> Vec<Wait> {
-        ALONE.into_iter().filter(|wait| self.are_two() || *wait == Wait::Yield).collect()
+    /// Pins the calling thread, one of many: even numbers to the writer's core, odd to the
+    /// reader's.
+    pub(crate) fn pin_in_turn(&self, number: usize) {
+        let side = if number.is_multiple_of(2) { Side::Writer } else { Side::Reader };
+        // This worked before.
+        let _ = self.of(side).map(pin);
     }
 
-    /// Pins the calling thread, if pinning was granted at all.
-    pub(crate) fn pin(&self, side: Side) -> Result<(), String> {
-        if let Some(refused) = &self.refused {
-            return Err(refused.clone());
-        }
-        match self.usable.get(side as usize) {
-            Some(core) => pin(*core),
-            None => Err("there are not two cores".into()),
-        }
-    }
-
-    /// Pins the calling thread as one of many: the `number`-th, in turn over the writer's and the reader's core.
-    pub(crate) fn pin_in_turn(&self, number: usize) -> Result<(), String> {
-        self.pin(if number.is_multiple_of(2) { Side::Writer } else { Side::Reader })
-    }
-
-    /// The core of one of the two threads, if these are pinned.
+    /// The core of one of the two threads, if they are pinned.
     pub(crate) fn of(&self, side: Side) -> Option<usize> {
         self.usable.get(side as usize).copied().filter(|_| self.refused.is_none())
     }
 
-    /// What was granted, in words.
+    /// Whether and how threads are pinned, in words.
     pub(crate) fn granted(&self) -> String {
         match (&self.refused, self.usable.as_slice()) {
             (None, [writer, reader, ..]) => {
-                format!(
-                    "granted, the one thread and the writer on core {writer}, the reader on core {reader}"
-                )
+                format!("single thread and writer on core {writer}, reader on core {reader}")
             }
-            (refused, _) => {
-                format!("not granted ({})", refused.as_deref().unwrap_or("no cores known"))
-            }
+            (refused, _) => format!("none ({})", refused.as_deref().unwrap_or("unknown cores")),
         }
     }
 }
@@ -124,5 +108,5 @@ fn usable() -> Vec<usize> {
 
 #[cfg(not(target_os = "linux"))]
 fn pin(_core: usize) -> Result<(), String> {
-    Err("not on this system".into())
+    Err("not supported on this system".into())
 }

@@ -1,25 +1,25 @@
-//! What a thread allocates: the system's allocator, with counts.
+//! Counts the allocations of each thread, around the system's allocator.
 //!
-//! They are the thread's own, so that counting costs an addition or two and no line that threads share.
-#![expect(unsafe_code, reason = "an allocator is unsafe to write, and this one hands all on")]
+//! The counters are thread-local: counting costs a few additions and no shared cache line.
+#![expect(unsafe_code, reason = "`GlobalAlloc` is unsafe; this one delegates to the system's")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
-    /// Bytes that this thread allocated and did not free; below zero where it frees what others allocated.
+    /// Bytes allocated minus bytes freed by this thread. Negative if it frees others' memory.
     static LIVE: Cell<isize> = const { Cell::new(0) };
-    /// The most there were since somebody began to look.
+    /// The maximum of `LIVE` since `peak` started.
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-/// How often this thread has allocated.
+/// The number of allocations of this thread.
 pub(crate) fn count() -> u64 {
     COUNT.get()
 }
 
-/// The most bytes by which `work` raised what this thread holds, at any moment.
+/// Runs `work` and returns the peak of the bytes that it allocated and did not free.
 pub(crate) fn peak<R>(work: impl FnOnce() -> R) -> (R, usize) {
     let before = LIVE.get();
     PEAK.set(before);
@@ -38,8 +38,8 @@ fn allocated(more: usize, less: usize) {
     PEAK.set(PEAK.get().max(LIVE.get()));
 }
 
-// SAFETY: every call is handed to the system's allocator as it came; counting touches `Cell`s of this thread that need
-// no allocation and no destructor.
+// SAFETY: every call is passed unchanged to the system's allocator; counting uses thread-local
+// `Cell`s that need no allocation and no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         allocated(layout.size(), 0);
@@ -55,13 +55,13 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         allocated(size, layout.size());
-        // SAFETY: the caller keeps the contract of `realloc`; `pointer` came from the system's allocator.
+        // SAFETY: the caller keeps the contract of `realloc`; `pointer` is the system allocator's.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         LIVE.set(LIVE.get() - layout.size() as isize);
-        // SAFETY: the caller keeps the contract of `dealloc`; `pointer` came from the system's allocator.
+        // SAFETY: the caller keeps the contract of `dealloc`; `pointer` is the system allocator's.
         unsafe { System.dealloc(pointer, layout) }
     }
 }

@@ -1,54 +1,53 @@
-//! The two ends of each column that moves items, behind small traits; ours are in `ours`, the others' in `rivals`.
+//! The two ends of a queue, as small traits. Ours implement them in `ours`, the others in `rivals`.
 //!
-//! The loops are generic over the traits, so each column gets its own copy of the same loop with its ends inlined.
-
-use std::hint::black_box;
+//! The loops are generic over these traits, so each column gets its own copy of the same loop, with
+//! its ends inlined.
 
 use crossbeam_utils::CachePadded;
 
-use crate::item::Item;
-use crate::sample::Sample;
+use crate::sample::Item;
 
-/// How many items the buffer of each column holds.
+/// The number of items that each queue holds.
 pub(crate) const CAPACITY: usize = 1024;
 
-/// The sending end of a column.
+/// A sending end.
 pub(crate) trait Push: Send {
     type Item: Item;
 
-    /// Sends an item, unless there is no room.
+    /// Sends an item; false if the queue is full.
     fn push(&mut self, item: &Self::Item) -> bool;
 }
 
-/// The receiving end of a column.
+/// A receiving end.
 pub(crate) trait Pop: Send {
     type Item: Item;
 
-    /// Takes the next item, if there is one, and shows it to `read`.
+    /// Takes the next item, if any, and passes it to `read`.
     fn pop<R>(&mut self, read: impl FnOnce(&Self::Item) -> R) -> Option<R>;
 }
 
-/// A sending end that takes many items at a time.
+/// A sending end for batches.
 pub(crate) trait PushMany: Push {
-    /// Sends the first of `items`, as many as there is room for or none if it is too little, and says how many.
+    /// Sends the first items, as many as fit (or none, if not all fit), and returns their number.
     fn push_many(&mut self, items: &[Self::Item]) -> usize;
 }
 
-/// A receiving end that gives many items at a time.
+/// A receiving end for batches.
 pub(crate) trait PopMany: Pop {
-    /// Takes up to `most` items, shows them to `read` in pieces that lie together, and says how many there were.
+    /// Takes up to `most` items, passes them to `read` in contiguous pieces, and returns their
+    /// number.
     fn pop_many(&mut self, most: usize, read: impl FnMut(&[Self::Item])) -> usize;
 }
 
-/// The end that a task sends into.
+/// A sending end for a task.
 pub(crate) trait Transmit: Send + 'static {
-    /// Sends, waiting for room; false if nobody will ever receive.
+    /// Sends as soon as there is space; false if the receiver is gone.
     fn transmit(&mut self, item: u64) -> impl Future<Output = bool> + Send;
 }
 
-/// The end that a task sleeps on.
+/// A receiving end for a task.
 pub(crate) trait Receive: Send + 'static {
-    /// Waits for an item; `None` if none will ever come.
+    /// Waits for an item; `None` if the sender is gone.
     fn receive(&mut self) -> impl Future<Output = Option<u64>> + Send;
 }
 
@@ -89,30 +88,94 @@ pub(crate) struct Ends<P, Q> {
     pub(crate) receiver: Q,
 }
 
-/// A column for each pair of ends: `columns!(ends => wrapper; first(), second())`.
+impl<P, Q> Ends<P, Q> {
+    pub(crate) fn new(name: &'static str, (sender, receiver): (P, Q)) -> Ends<P, Q> {
+        Ends { name, sender, receiver }
+    }
+
+    /// The ends in tasks that do nothing at the end of a poll.
+    pub(crate) fn bare(self) -> Ends<Bare<P>, Bare<Q>> {
+        let Ends { name, sender, receiver } = self;
+        Ends { name, sender: Bare::new(sender), receiver: Bare::new(receiver) }
+    }
+}
+
+/// A column for each pair of ends: `columns!(ends => column; first(), second())`.
 macro_rules! columns {
-    ($ends:ident => $wrapper:expr; $($new:expr),+ $(,)?) => {
+    ($ends:ident => $column:expr; $($new:expr),+ $(,)?) => {
         vec![$({
             let $ends = $new;
-            Box::new($wrapper)
+            $column
         }),+]
     };
 }
 
-pub(crate) use columns;
+/// Implements `Push` and `Pop` for the two ends of a queue of `item`:
+/// `tried!([generics] item; Sender: |end, item| bool; Receiver: |end| Option<item>)`.
+macro_rules! tried {
+    ([$($generics:tt)*] $item:ty; $sender:ty: |$tx:ident, $value:ident| $push:expr;
+        $receiver:ty: |$rx:ident| $pop:expr $(;)?) => {
+        impl<$($generics)*> crate::ends::Push for $sender {
+            type Item = $item;
+
+            #[inline]
+            fn push(&mut self, $value: &$item) -> bool {
+                let $tx = self;
+                $push
+            }
+        }
+
+        impl<$($generics)*> crate::ends::Pop for $receiver {
+            type Item = $item;
+
+            #[inline]
+            fn pop<R>(&mut self, read: impl FnOnce(&$item) -> R) -> Option<R> {
+                let $rx = self;
+                $pop.map(|item| read(&item))
+            }
+        }
+    };
+}
+
+/// Implements `Transmit` and `Receive` for the two ends of a channel, and makes a column of it:
+/// `awaited!(name() = NAME, channel; Sender: |end, item| bool; Receiver: |end| Option<u64>)`.
+macro_rules! awaited {
+    ($function:ident() = $name:expr, $new:expr; $sender:ty: |$tx:ident, $value:ident| $send:expr;
+        $receiver:ty: |$rx:ident| $receive:expr $(;)?) => {
+        impl crate::ends::Transmit for $sender {
+            async fn transmit(&mut self, $value: u64) -> bool {
+                let $tx = self;
+                $send
+            }
+        }
+
+        impl crate::ends::Receive for $receiver {
+            async fn receive(&mut self) -> Option<u64> {
+                let $rx = self;
+                $receive
+            }
+        }
+
+        pub(crate) fn $function() -> Ends<$sender, $receiver> {
+            Ends::new($name, $new)
+        }
+    };
+}
+
+pub(crate) use {awaited, columns, tried};
 
 /// An end within the task that uses it.
 pub(crate) trait Task: Send {
     type End;
 
-    /// Polls the task once: `work`, and then whatever the end of a poll takes.
+    /// Polls the task once: runs `work`, and then what the end of a poll requires.
     fn poll<R>(&mut self, work: impl FnOnce(&mut Self::End) -> R) -> R;
 }
 
-/// Nothing is done at the end of a poll.
+/// An end that requires nothing at the end of a poll.
 ///
-/// Padded, as every end is whose other end another thread uses: programs keep them on two stacks, and here they would
-/// else share a cache line, which costs several times what is measured.
+/// Padded, so that two ends used by two threads never share a cache line, which would cost several
+/// times what is measured. Programs keep them on two stacks.
 pub(crate) struct Bare<E>(CachePadded<E>);
 
 impl<E> Bare<E> {
@@ -127,30 +190,5 @@ impl<E: Send> Task for Bare<E> {
     #[inline]
     fn poll<R>(&mut self, work: impl FnOnce(&mut E) -> R) -> R {
         work(&mut self.0)
-    }
-}
-
-impl<P, Q> Ends<P, Q> {
-    /// Both ends in tasks that do nothing at the end of a poll.
-    pub(crate) fn bare(self) -> Ends<Bare<P>, Bare<Q>> {
-        let Ends { name, sender, receiver } = self;
-        Ends { name, sender: Bare::new(sender), receiver: Bare::new(receiver) }
-    }
-}
-
-/// Nothing but the loop: what the harness itself costs.
-pub(crate) struct Nothing;
-
-pub(crate) fn nothing() -> Bare<Nothing> {
-    Bare::new(Nothing)
-}
-
-impl Push for Nothing {
-    type Item = Sample;
-
-    #[inline]
-    fn push(&mut self, sample: &Sample) -> bool {
-        black_box(sample);
-        true
     }
 }

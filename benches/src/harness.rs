@@ -1,135 +1,281 @@
-//! Rounds that alternate between columns, and what is made of their times.
+//! Columns, rounds that alternate between columns, and the tables made of their measurements.
 
 use std::fmt;
 use std::slice;
 use std::time::Duration;
 
-use crate::Failure;
-use crate::goals::{Pair, Slowest};
+use crate::goals::Pair;
 use crate::options::Options;
-use crate::report::{Figures, Place, Quartiles, Ratio, Section, SweepTable, Table};
+use crate::report::{
+    CountTable, Counted, Figures, Header, LatencyTable, Limit, LoadCurve, LoadPoint, LoadTable,
+    Percentiles, Ratio, Section, SweepTable, Table, WorstPoint,
+};
 use crate::sample::Tally;
+use crate::stats::{Quartiles, Times};
 
-/// One implementation doing one job.
-pub(crate) trait Column {
-    /// What its rows are called.
-    fn name(&self) -> &'static str;
-
-    /// Does the job `operations` times, and says how long the timed part took.
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch>;
+/// One implementation of a job.
+pub(crate) struct Column {
+    /// The name of its rows.
+    pub(crate) name: &'static str,
+    round: Box<dyn FnMut(usize) -> Result<Round, Mismatch>>,
 }
 
-/// Columns that do the same job, and what is said about them.
-pub(crate) struct Contest {
-    /// What `--only` calls it.
-    pub(crate) key: &'static str,
-    /// Which of the tables of that key: the point of a sweep.
-    pub(crate) point: Option<String>,
-    /// Where its goals count.
-    pub(crate) row: &'static str,
-    pub(crate) title: String,
-    /// What lies between the two looks at the clock.
-    pub(crate) timed: &'static str,
-    pub(crate) operations: usize,
-    pub(crate) columns: Vec<Box<dyn Column>>,
-    pub(crate) pairs: Vec<Pair>,
-}
+impl Column {
+    /// `round` does the job this number of times, checks that every message arrived, and returns
+    /// what was measured.
+    pub(crate) fn new(
+        name: &'static str,
+        round: impl FnMut(usize) -> Result<Round, Mismatch> + 'static,
+    ) -> Column {
+        Column { name, round: Box::new(round) }
+    }
 
-impl Contest {
-    /// Measures its columns, and decides the goals that are judged here.
-    pub(crate) fn measure(&mut self, options: &Options) -> Result<(Table, Times), Mismatch> {
-        self.columns.retain(|column| options.wants_column(column.name()));
-        let mut livelocked = vec![false; self.columns.len()];
-        let times = rounds(options, self.columns.len(), |column| {
-            if livelocked[column] {
-                return Ok(f64::NAN);
-            }
-            match self.columns[column].round(self.operations) {
-                Ok(took) => Ok(took.as_secs_f64() * 1e9 / self.operations as f64),
-                Err(mismatch) if mismatch.livelock => {
-                    livelocked[column] = true;
-                    Ok(f64::NAN)
-                }
-                Err(mismatch) => Err(mismatch),
-            }
-        })?;
-        let columns = self.columns.iter().zip(&times).zip(&livelocked);
-        let figures = columns.map(|((column, times), livelocked)| Figures {
-            name: column.name(),
-            nanoseconds: (!livelocked).then(|| Quartiles::of(times.iter().copied())),
-        });
-        let figures = figures.collect();
-        let times = Times(times);
-        let pairs = self.pairs.clone();
-        let ratios = pairs.iter().map(|pair| {
-            decide(options, slice::from_mut(self), slice::from_ref(&times), pair, pair.decides())
-        });
-        let ratios = ratios.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-        let table = Table {
-            key: self.key,
-            point: self.point.clone(),
-            row: self.row,
-            ratios,
-            figures,
-            title: self.title.clone(),
-            timed: self.timed,
-            operations: self.operations,
-            rounds: options.rounds(),
-        };
-        Ok((table, times))
+    pub(crate) fn round(&mut self, operations: usize) -> Result<Round, Mismatch> {
+        (self.round)(operations)
     }
 }
 
-/// What an operation of each round took, by column; not a number from where a column came to a standstill.
+/// The measurement of one round of a column.
 #[derive(Debug)]
-pub(crate) struct Times(Vec<Vec<f64>>);
+pub(crate) enum Round {
+    /// The duration of the timed part.
+    Total(Duration),
+    /// The time of each operation.
+    Each(Times),
+    /// Quantities other than time.
+    Counts(Vec<Count>),
+    /// The column stopped making progress, as it is known to do. It takes no further part.
+    Livelock,
+}
 
-/// The points of a sweep, which differ in how their threads wait, and the goals over all of them.
+impl Round {
+    /// The time of an operation in nanoseconds: the mean, or the median if each one was timed,
+    /// because single messages have a long tail, which is the system's.
+    fn nanoseconds(&self, operations: usize) -> f64 {
+        match self {
+            Round::Total(took) => took.as_secs_f64() * 1e9 / operations as f64,
+            Round::Each(times) => times.quantile(0.5) as f64,
+            Round::Counts(_) | Round::Livelock => f64::NAN,
+        }
+    }
+
+    fn times(&self) -> Option<&Times> {
+        if let Round::Each(times) = self { Some(times) } else { None }
+    }
+
+    fn counts(&self) -> &[Count] {
+        if let Round::Counts(counts) = self { counts } else { &[] }
+    }
+}
+
+/// A quantity other than time.
+#[derive(Debug)]
+pub(crate) struct Count {
+    pub(crate) what: &'static str,
+    pub(crate) value: f64,
+    pub(crate) limit: Option<Limit>,
+}
+
+impl Count {
+    pub(crate) const fn new(what: &'static str, value: f64) -> Count {
+        Count { what, value, limit: None }
+    }
+}
+
+/// Columns that do the same job, and the goals about them.
+pub(crate) struct Contest {
+    pub(crate) header: Header,
+    pub(crate) kind: Kind,
+    /// The part of the job that is timed.
+    pub(crate) timed: &'static str,
+    pub(crate) operations: usize,
+    /// Ours is the first.
+    pub(crate) columns: Vec<Column>,
+    pub(crate) pairs: Vec<Pair>,
+}
+
+/// The tables that a contest makes.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Time per operation, and percentiles if each operation was timed.
+    Times,
+    /// Percentiles only.
+    Latencies,
+    /// Percentiles against these loads. Each name has one column for each load.
+    Loads(Vec<u64>),
+    /// Quantities other than time.
+    Counts,
+    /// The same, of a single round.
+    CountsOnce,
+}
+
+impl Contest {
+    pub(crate) fn new(key: &'static str, row: &'static str, title: impl Into<String>) -> Contest {
+        let header = Header { key, point: None, row, title: title.into() };
+        let (timed, operations, columns, pairs) = ("", 0, Vec::new(), Vec::new());
+        Contest { header, kind: Kind::Times, timed, operations, columns, pairs }
+    }
+
+    /// Names the point of the sweep.
+    pub(crate) fn at(mut self, point: impl Into<String>) -> Contest {
+        self.header.point = Some(point.into());
+        self
+    }
+
+    /// Runs the rounds, decides the goals of this contest, and passes its tables to `done`.
+    /// Returns the time of an operation by column and round; not a number after a livelock.
+    fn measure(
+        &mut self,
+        options: &Options,
+        done: &mut dyn FnMut(Section),
+    ) -> Result<Vec<Vec<f64>>, Mismatch> {
+        self.columns.retain(|column| options.wants_column(column.name));
+        let mut livelocked = vec![false; self.columns.len()];
+        let (warm_up, count) = match self.kind {
+            Kind::CountsOnce => (0, 1),
+            _ => (options.warm_up(), options.rounds()),
+        };
+        let results = rounds(warm_up, count, self.columns.len(), |column| {
+            if livelocked[column] {
+                return Ok(Round::Livelock);
+            }
+            let round = self.columns[column].round(self.operations)?;
+            livelocked[column] = matches!(round, Round::Livelock);
+            Ok(round)
+        })?;
+        let time = |round: &Round| round.nanoseconds(self.operations);
+        let times: Vec<Vec<f64>> =
+            results.iter().map(|rounds| rounds.iter().map(time).collect()).collect();
+        if let Kind::Times = self.kind {
+            done(Section::Table(self.table(options, &times)?));
+        }
+        let header = self.header.clone();
+        let names: Vec<_> = self.columns.iter().map(|column| column.name).collect();
+        let each: Vec<Vec<&Times>> =
+            results.iter().map(|rounds| rounds.iter().filter_map(Round::times).collect()).collect();
+        match &self.kind {
+            Kind::Times | Kind::Latencies if each.iter().any(|times| !times.is_empty()) => {
+                let rows = names.iter().zip(&each).enumerate().map(|(index, (name, times))| {
+                    Percentiles::of(name, times, (index > 0).then_some(&each[0]))
+                });
+                let (operations, rows) = (self.operations, rows.collect());
+                done(Section::Latency(LatencyTable { header, operations, rounds: count, rows }));
+            }
+            Kind::Times | Kind::Latencies => {}
+            Kind::Loads(rates) => {
+                let curves = names.chunks(rates.len()).zip(each.chunks(rates.len()));
+                let curves = curves.map(|(names, each)| {
+                    let points = rates.iter().zip(each).map(|(rate, rounds)| {
+                        LoadPoint::of(*rate, &rounds.iter().copied().collect())
+                    });
+                    LoadCurve::of(names[0], points.collect())
+                });
+                let curves = curves.collect();
+                done(Section::Load(LoadTable { header, rounds: count, curves }));
+            }
+            Kind::Counts | Kind::CountsOnce => {
+                let columns = names.iter().zip(&results);
+                let counts = columns.flat_map(|(name, rounds)| counted(name, rounds, options));
+                done(Section::Count(CountTable { header, counts: counts.collect() }));
+            }
+        }
+        Ok(times)
+    }
+
+    fn table(&mut self, options: &Options, times: &Vec<Vec<f64>>) -> Result<Table, Mismatch> {
+        let figures = self.columns.iter().zip(times).map(|(column, times)| Figures {
+            name: column.name,
+            nanoseconds: took_part(times).then(|| Quartiles::of(times.iter().copied())),
+        });
+        let figures = figures.collect();
+        let mut ratios = Vec::new();
+        for pair in self.pairs.clone() {
+            ratios.extend(decide(options, slice::from_mut(self), slice::from_ref(times), &pair)?);
+        }
+        Ok(Table {
+            header: self.header.clone(),
+            timed: self.timed,
+            operations: self.operations,
+            rounds: options.rounds(),
+            figures,
+            ratios,
+        })
+    }
+}
+
+/// Whether a column ran all rounds, without a livelock.
+fn took_part(times: &[f64]) -> bool {
+    !times.iter().any(|time| time.is_nan())
+}
+
+/// The counts of a column over all rounds. Every round counts the same quantities in one order.
+fn counted(name: &'static str, rounds: &[Round], options: &Options) -> Vec<Counted> {
+    let first = rounds.first().map_or([].as_slice(), Round::counts);
+    let counted = first.iter().enumerate().map(|(index, Count { what, limit, .. })| {
+        let value = Quartiles::of(rounds.iter().map(|round| round.counts()[index].value));
+        let verdict = limit.filter(|_| !options.quick).map(|limit| limit.verdict(value));
+        Counted { name, what, value, goal: limit.map(|limit| limit.to_string()), verdict }
+    });
+    counted.collect()
+}
+
+/// Contests at the points of a sweep, with the goals over all points; or a single contest.
 pub(crate) struct Sweep {
     contests: Vec<Contest>,
     pairs: Vec<Pair>,
 }
 
+impl From<Contest> for Sweep {
+    fn from(contest: Contest) -> Sweep {
+        Sweep { contests: vec![contest], pairs: Vec::new() }
+    }
+}
+
 impl Sweep {
-    /// `contest` makes each point. Its table prints the ratios of `pairs` without a verdict.
-    pub(crate) fn over<W>(
-        points: impl IntoIterator<Item = W>,
+    /// Makes a contest for each point. Its table prints the ratios of `pairs`; the goals are
+    /// decided over all points.
+    pub(crate) fn over<P>(
+        points: impl IntoIterator<Item = P>,
         pairs: Vec<Pair>,
-        contest: impl Fn(W) -> Contest,
+        contest: impl Fn(P) -> Contest,
     ) -> Sweep {
         let contests = points.into_iter().map(|point| {
-            let contest = contest(point);
-            Contest { pairs: pairs.iter().map(|pair| pair.printed()).collect(), ..contest }
+            let pairs = pairs.iter().map(|pair| pair.printed()).collect();
+            Contest { pairs, ..contest(point) }
         });
         Sweep { contests: contests.collect(), pairs }
     }
 
-    /// Measures every point and hands its table to `done`, and then the goals.
+    pub(crate) fn contests(&self) -> &[Contest] {
+        &self.contests
+    }
+
+    /// Measures every point, passes each table to `done` as soon as it is complete, and then the
+    /// goals.
     pub(crate) fn measure(
         mut self,
         options: &Options,
-        done: &mut dyn FnMut(Section) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        done: &mut dyn FnMut(Section),
+    ) -> Result<(), Mismatch> {
         let mut times = Vec::new();
         for contest in &mut self.contests {
-            let (table, taken) = contest.measure(options)?;
-            times.push(taken);
-            done(Section::Table(table))?;
+            times.push(contest.measure(options, done)?);
         }
         let mut ratios = Vec::new();
         for pair in self.pairs.iter().filter(|pair| pair.decides()) {
-            ratios.extend(decide(options, &mut self.contests, &times, pair, true)?);
+            ratios.extend(decide(options, &mut self.contests, &times, pair)?);
         }
-        match self.contests.first() {
-            Some(Contest { key, row, .. }) if !ratios.is_empty() => {
-                done(Section::Sweep(SweepTable { key, row, ratios }))
-            }
-            _ => Ok(()),
+        if let Some(first) = self.contests.first()
+            && !ratios.is_empty()
+        {
+            let header = Header { point: None, ..first.header.clone() };
+            done(Section::Sweep(SweepTable { header, ratios }));
         }
+        Ok(())
     }
 }
 
-/// A column at one point.
+/// A column at one point of a sweep.
 #[derive(Clone, Copy)]
 struct Spot {
     contest: usize,
@@ -137,82 +283,73 @@ struct Spot {
     median: f64,
 }
 
-impl Slowest for Spot {
-    fn median(&self) -> f64 {
-        self.median
-    }
-}
-
-/// The ratio of a pair over some points, if both of its columns took part in all of them: each column counts at its
-/// slowest point. If it is to be decided, the two meet there again in a duel.
+/// The ratio of a pair over some points, if both columns took part in all of them. Each column
+/// counts at its slowest point. If the pair has a goal, it is decided by a duel of the two.
 fn decide(
     options: &Options,
     contests: &mut [Contest],
-    times: &[Times],
+    times: &[Vec<Vec<f64>>],
     pair: &Pair,
-    again: bool,
 ) -> Result<Option<Ratio>, Mismatch> {
     let worst = |name: &str| {
-        let mut worst: Option<Spot> = None;
-        for (place, (contest, Times(times))) in contests.iter().zip(times).enumerate() {
-            let column = contest.columns.iter().position(|column| column.name() == name)?;
-            let median = Quartiles::of(times[column].iter().copied()).median;
-            if times[column].iter().any(|time| time.is_nan()) {
+        let mut worst: Option<(f64, Spot)> = None;
+        for (index, (contest, times)) in contests.iter().zip(times).enumerate() {
+            let column = contest.columns.iter().position(|column| column.name == name)?;
+            if !took_part(&times[column]) {
                 return None;
             }
-            if worst.is_none_or(|worst| worst.median < median) {
-                worst = Some(Spot { contest: place, column, median });
+            let median = Quartiles::of(times[column].iter().copied()).median;
+            if worst.is_none_or(|(slowest, _)| slowest < median) {
+                worst = Some((median, Spot { contest: index, column, median }));
             }
         }
         worst
     };
     let Some(spots) = pair.worst(worst) else { return Ok(None) };
-    let places = spots.map(|spot| Place {
-        column: contests[spot.contest].columns[spot.column].name(),
-        // A table alone names its point itself.
-        point: contests[spot.contest].point.clone().filter(|_| contests.len() > 1),
+    let points = spots.map(|spot| WorstPoint {
+        column: contests[spot.contest].columns[spot.column].name.to_owned(),
+        // A table names its own point.
+        point: contests[spot.contest].header.point.clone().filter(|_| contests.len() > 1),
         nanoseconds: spot.median,
     });
-    let judged = !options.quick;
-    if !again {
-        let times = spots.map(|spot| times[spot.contest].0[spot.column].as_slice());
-        return Ok(Some(pair.ratio(places, times, judged)));
+    if pair.decides() {
+        let [ours, rival] = duel(options, contests, spots)?;
+        return Ok(Some(pair.ratio(points, [&ours, &rival], !options.quick)));
     }
-    let [ours, rival] = duel(options, contests, spots)?;
-    Ok(Some(pair.ratio(places, [&ours, &rival], judged)))
+    let times = spots.map(|spot| times[spot.contest][spot.column].as_slice());
+    Ok(Some(pair.ratio(points, times, !options.quick)))
 }
 
-/// Rounds of two columns in turn, with nothing between them. A virtual machine is another machine every few
-/// milliseconds, and between the tables of a sweep lie seconds: only neighbouring rounds can be compared. That the
-/// points were chosen by other rounds than those that decide also keeps a single slow moment from choosing them and
-/// deciding at once.
+/// Alternating rounds of two columns only. The speed of a virtual machine changes every few
+/// milliseconds, and seconds pass between the tables of a sweep, so only neighbouring rounds are
+/// comparable. A duel also keeps one slow moment from choosing the worst point and deciding the
+/// goal at once.
 fn duel(
     options: &Options,
     contests: &mut [Contest],
     spots: [Spot; 2],
 ) -> Result<[Vec<f64>; 2], Mismatch> {
-    let times = rounds(options, 2, |turn| {
-        let Spot { contest, column, .. } = spots[turn];
-        let Contest { columns, operations, .. } = &mut contests[contest];
-        let took = columns[column].round(*operations)?;
-        Ok(took.as_secs_f64() * 1e9 / *operations as f64)
+    let times = rounds(options.warm_up(), options.rounds(), 2, |turn| {
+        let Contest { columns, operations, .. } = &mut contests[spots[turn].contest];
+        Ok(columns[spots[turn].column].round(*operations)?.nanoseconds(*operations))
     })?;
     Ok(times.try_into().expect("there are two columns"))
 }
 
-/// Runs one round of each column in turn, beginning with another column each time, and returns what the rounds after
-/// the warm-up gave, for each column.
-pub(crate) fn rounds<R>(
-    options: &Options,
+/// Runs rounds of all columns in turn, each time starting with another column, and returns the
+/// results by column, without the warm-up.
+fn rounds<R>(
+    warm_up: usize,
+    count: usize,
     columns: usize,
     mut round: impl FnMut(usize) -> Result<R, Mismatch>,
 ) -> Result<Vec<Vec<R>>, Mismatch> {
     let mut results: Vec<Vec<R>> = (0..columns).map(|_| Vec::new()).collect();
-    for number in 0..options.warm_up() + options.rounds() {
+    for number in 0..warm_up + count {
         for turn in 0..columns {
             let column = (number + turn) % columns;
             let result = round(column)?;
-            if number >= options.warm_up() {
+            if number >= warm_up {
                 results[column].push(result);
             }
         }
@@ -220,25 +357,19 @@ pub(crate) fn rounds<R>(
     Ok(results)
 }
 
-/// A column did not move every message as it was.
+/// A column lost, added, reordered or changed messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     column: &'static str,
     what: String,
-    /// It is known to stop for good now and then, and the run goes on without it.
-    livelock: bool,
 }
 
 impl Mismatch {
     pub(crate) fn new(column: &'static str, what: impl Into<String>) -> Mismatch {
-        Mismatch { column, what: what.into(), livelock: false }
+        Mismatch { column, what: what.into() }
     }
 
-    pub(crate) fn livelock(column: &'static str) -> Mismatch {
-        Mismatch { livelock: true, ..Mismatch::new(column, "nothing moves any more") }
-    }
-
-    /// An error unless what arrived is what should have.
+    /// Returns an error unless the messages found are those expected.
     pub(crate) fn check(
         column: &'static str,
         expected: Tally,
@@ -248,7 +379,7 @@ impl Mismatch {
             return Ok(());
         }
         let what = format!(
-            "{} messages with sum {:#018x} should have arrived, {} with sum {:#018x} did",
+            "expected {} messages with sum {:#018x}, found {} with sum {:#018x}",
             expected.count, expected.sum, found.count, found.sum
         );
         Err(Mismatch::new(column, what))
@@ -268,11 +399,27 @@ mod tests {
     use super::*;
     use crate::report::Verdict;
 
+    fn contest(columns: Vec<Column>) -> Contest {
+        Contest { operations: 512, columns, ..Contest::new("emit", "", "") }
+    }
+
+    /// Takes this number of nanoseconds per operation.
+    fn steady(name: &'static str, time: u64) -> Column {
+        Column::new(name, move |operations| {
+            Ok(Round::Total(Duration::from_nanos(time * operations as u64)))
+        })
+    }
+
+    fn measured(sweep: impl Into<Sweep>) -> Result<Vec<Section>, Mismatch> {
+        let mut sections = Vec::new();
+        sweep.into().measure(&Options::default(), &mut |section| sections.push(section))?;
+        Ok(sections)
+    }
+
     #[test]
     fn rounds_alternate_and_begin_with_another_column_each_time() {
-        let options = Options { rounds: Some(2), quick: true, ..Options::default() };
         let mut order = Vec::new();
-        let results = rounds(&options, 3, |column| {
+        let results = rounds(1, 2, 3, |column| {
             order.push(column);
             Ok(order.len())
         });
@@ -281,96 +428,39 @@ mod tests {
     }
 
     #[test]
-    fn a_livelocked_column_takes_part_no_more() {
-        struct Stuck(usize);
-
-        impl Column for Stuck {
-            fn name(&self) -> &'static str {
-                "stuck"
-            }
-
-            fn round(&mut self, _operations: usize) -> Result<Duration, Mismatch> {
-                self.0 += 1;
-                assert!(self.0 < 3, "it takes part though it is stuck");
-                if self.0 == 2 { Err(Mismatch::livelock("stuck")) } else { Ok(Duration::ZERO) }
-            }
-        }
-
-        let mut contest = Contest {
-            pairs: vec![Pair::new("stuck", "stuck")],
-            ..contest(vec![Box::new(Stuck(0))])
+    fn a_livelocked_column_takes_no_further_part() {
+        let mut count = 0;
+        let stuck = move |_| {
+            count += 1;
+            assert!(count < 3, "the livelocked column was called again");
+            Ok(if count == 2 { Round::Livelock } else { Round::Total(Duration::ZERO) })
         };
-        let (table, _) = contest.measure(&Options::default()).unwrap();
+        let pairs = vec![Pair::new("stuck", "stuck")];
+        let sections =
+            measured(Contest { pairs, ..contest(vec![Column::new("stuck", stuck)]) }).unwrap();
+        let Section::Table(table) = &sections[0] else { panic!("expected a table") };
         assert!(table.figures[0].nanoseconds.is_none() && table.ratios.is_empty(), "{table}");
-    }
-
-    fn contest(columns: Vec<Box<dyn Column>>) -> Contest {
-        Contest {
-            key: "emit",
-            point: None,
-            row: "",
-            title: String::new(),
-            timed: "",
-            operations: 512,
-            columns,
-            pairs: Vec::new(),
-        }
-    }
-
-    struct Loser;
-
-    impl Column for Loser {
-        fn name(&self) -> &'static str {
-            "loser"
-        }
-
-        fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-            let expected = Tally::expected(operations, Tally::add);
-            let found = Tally::expected(operations - 1, Tally::add);
-            Mismatch::check(self.name(), expected, found)?;
-            Ok(Duration::ZERO)
-        }
-    }
-
-    /// Takes this many nanoseconds an operation.
-    struct Steady(&'static str, u64);
-
-    impl Column for Steady {
-        fn name(&self) -> &'static str {
-            self.0
-        }
-
-        fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-            Ok(Duration::from_nanos(self.1 * operations as u64))
-        }
+        assert!(table.to_string().contains("livelock"), "{table}");
     }
 
     #[test]
     fn a_sweep_is_judged_where_each_column_is_slowest() {
         let points = [("busy", 2, 20), ("pauses", 9, 10), ("yield", 4, 12)];
-        let sweep = |limit: f64| {
-            let pairs = vec![Pair::new("ours", "rival").within(limit), Pair::new("rival", "ours")];
-            Sweep::over(points, pairs, |(point, ours, rival)| Contest {
-                point: Some(point.into()),
-                ..contest(vec![Box::new(Steady("ours", ours)), Box::new(Steady("rival", rival))])
-            })
-        };
         let judged = |limit: f64| {
-            let (mut tables, mut sweeps) = (Vec::new(), Vec::new());
-            let options = Options::default();
-            let mut done = |section| {
-                match section {
-                    Section::Table(table) => tables.push(table),
-                    Section::Sweep(sweep) => sweeps.push(sweep),
-                    _ => {}
-                }
-                Ok(())
-            };
-            sweep(limit).measure(&options, &mut done).unwrap();
-            let ratios = tables.iter().flat_map(|table| &table.ratios);
-            assert!(ratios.clone().all(|ratio| ratio.verdict.is_none()));
-            assert_eq!((tables.len(), ratios.count(), sweeps.len()), (3, 6, 1));
-            sweeps.remove(0)
+            let pairs = vec![Pair::new("ours", "rival").within(limit), Pair::new("rival", "ours")];
+            let sweep = Sweep::over(points, pairs, |(point, ours, rival)| {
+                contest(vec![steady("ours", ours), steady("rival", rival)]).at(point)
+            });
+            let mut sections = measured(sweep).unwrap();
+            let Some(Section::Sweep(sweep)) = sections.pop() else { panic!("expected goals") };
+            let ratios = sections.iter().flat_map(|section| match section {
+                Section::Table(table) => table.ratios.clone(),
+                other => panic!("unexpected: {other}"),
+            });
+            let ratios: Vec<_> = ratios.collect();
+            assert!(ratios.iter().all(|ratio| ratio.verdict.is_none()));
+            assert_eq!((sections.len(), ratios.len()), (3, 6));
+            sweep
         };
         // 9 ns at 16 pauses beside 20 ns busy, though at 16 pauses the ratio is 0.9.
         let printed = judged(0.5).to_string();
@@ -382,10 +472,13 @@ mod tests {
 
     #[test]
     fn a_lost_message_ends_the_run() {
-        let error = contest(vec![Box::new(Loser)]).measure(&Options::default()).unwrap_err();
-        assert!(
-            error.to_string().starts_with("column `loser` did not do its work: 512"),
-            "{error}"
-        );
+        let loser = |operations| {
+            let tally = |count| Tally::expected(count, Tally::add);
+            Mismatch::check("loser", tally(operations), tally(operations - 1))?;
+            Ok(Round::Total(Duration::ZERO))
+        };
+        let error = measured(contest(vec![Column::new("loser", loser)])).unwrap_err();
+        let expected = "column `loser` did not do its work: expected 512 messages";
+        assert!(error.to_string().starts_with(expected), "{error}");
     }
 }

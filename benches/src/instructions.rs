@@ -1,66 +1,61 @@
-//! Instructions an operation, counted by callgrind: the same on every run, where times are not.
+//! Instructions per operation, counted by callgrind. Unlike times they are the same on every run.
 //!
-//! For each column the harness runs itself under valgrind, which counts nothing but what happens inside the loop in
-//! question, and does so with two numbers of operations. The difference is what operations take; whatever a loop takes
-//! once falls out.
+//! For each column the harness runs itself under valgrind, which counts only inside the loop in
+//! question, with two numbers of operations. The result is the difference, so the fixed cost of a
+//! loop cancels out.
 
 use std::io::{self, ErrorKind};
 use std::process::Command;
 
+use crate::harness::Contest;
 use crate::options::Options;
-use crate::report::{InstructionTable, Instructions};
-use crate::tables::Job;
+use crate::report::{CountTable, Counted, Header};
+use crate::stats::Quartiles;
 
-/// What each table of one thread does, and the loop in which it does it.
+/// The tables of one thread, with the names and the functions of their loops.
 const LOOPS: [(&str, &[(&str, &str)]); 8] = [
     ("emit", &[SEND, RECEIVE]),
-    ("emit-receive", &[("send and receive", "exchange_batch")]),
+    ("emit-receive", &[("instructions to send and receive", "exchange_batch")]),
     ("fan-out", &[SEND, RECEIVE]),
-    ("encode", &[("encode", "encode_all")]),
-    ("view", &[("view", "view_all")]),
+    ("encode", &[("instructions to encode", "encode_all")]),
+    ("view", &[("instructions to view", "view_all")]),
     ("push", &[SEND, RECEIVE]),
     ("publish", &[SEND, RECEIVE]),
     ("publish-read", &[SEND, RECEIVE]),
 ];
-const SEND: (&str, &str) = ("send", "send_batch");
-const RECEIVE: (&str, &str) = ("receive", "receive_all");
+const SEND: (&str, &str) = ("instructions to send", "send_batch");
+const RECEIVE: (&str, &str) = ("instructions to receive", "receive_all");
 
 /// Both are whole batches.
 const OPERATIONS: [u64; 2] = [1_024, 5_120];
-/// A quick run with one round has one more to warm up.
+/// `--quick --rounds 1` also runs one round to warm up.
 const ROUNDS: u64 = 2;
 
-/// Counts for the columns of a table, or `None` if more than one thread is at work there.
-pub(crate) fn count(job: &Job, options: &Options) -> Result<Option<InstructionTable>, Error> {
-    let Job::Contest(contest) = job else { return Ok(None) };
-    let Some((_, loops)) = LOOPS.iter().find(|(key, _)| *key == contest.key) else {
-        return Ok(None);
-    };
-    let names = contest.columns.iter().map(|column| column.name());
-    let rows = names.filter(|name| options.wants_column(name)).map(|name| {
-        let counts = loops.iter().map(|(_, function)| {
+/// Counts for the columns of a table, or `None` if the table uses more than one thread.
+pub(crate) fn count(contest: &Contest, options: &Options) -> Result<Option<CountTable>, Error> {
+    let key = contest.header.key;
+    let Some((_, loops)) = LOOPS.iter().find(|(known, _)| *known == key) else { return Ok(None) };
+    let mut counts = Vec::new();
+    for name in contest.columns.iter().map(|column| column.name) {
+        for (what, function) in loops.iter().filter(|_| options.wants_column(name)) {
             let [few, many] =
-                OPERATIONS.map(|operations| collected(contest.key, name, function, operations));
-            let (few, many) = (few?, many?);
+                OPERATIONS.map(|operations| collected(key, name, function, operations));
             let operations = ROUNDS * (OPERATIONS[1] - OPERATIONS[0]);
-            Ok(many.saturating_sub(few) as f64 / operations as f64)
-        });
-        Ok(Instructions { name, counts: counts.collect::<Result<_, Error>>()? })
-    });
-    Ok(Some(InstructionTable {
-        key: contest.key,
-        rows: rows.collect::<Result<_, Error>>()?,
-        title: contest.title.clone(),
-        loops: loops.iter().map(|(what, _)| *what).collect(),
-    }))
+            let value = many?.saturating_sub(few?) as f64 / operations as f64;
+            let value = Quartiles::of([value]);
+            counts.push(Counted { name, what, value, goal: None, verdict: None });
+        }
+    }
+    let header = Header { point: Some("instructions".into()), ..contest.header.clone() };
+    Ok(Some(CountTable { header, counts }))
 }
 
-/// How many instructions a run of one column takes inside the functions of that name.
+/// The instructions that a run of one column executes inside the functions of this name.
 fn collected(key: &str, column: &str, function: &str, operations: u64) -> Result<u64, Error> {
     let ran = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(format!("--toggle-collect=*{function}*"))
-        .arg(std::env::current_exe().map_err(Error::Io)?)
+        .arg(std::env::current_exe()?)
         .args(["--quick", "--rounds", "1", "--only", key, "--column", column])
         .args(["--operations", &operations.to_string()])
         .output();
@@ -71,40 +66,26 @@ fn collected(key: &str, column: &str, function: &str, operations: u64) -> Result
     let printed = String::from_utf8_lossy(&output.stderr);
     let count = printed.lines().find_map(|line| line.split_once("Collected : ")?.1.parse().ok());
     count.filter(|_| output.status.success()).ok_or_else(|| {
-        let said = [printed, String::from_utf8_lossy(&output.stdout)].concat();
-        Error::Valgrind { column: column.to_owned(), said }
+        let output = [printed, String::from_utf8_lossy(&output.stdout)].concat();
+        Error::Valgrind { column: column.to_owned(), output }
     })
 }
 
-/// Why there is no count.
-#[derive(Debug)]
-#[non_exhaustive]
+/// Instructions could not be counted.
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no valgrind on this machine.
+    /// valgrind is missing.
+    #[error("`--instructions` needs valgrind, which is not installed (package `valgrind`)")]
     NoValgrind,
-    /// It, or the harness under it, failed.
+    /// valgrind, or the harness under it, failed.
+    #[error("valgrind gave no count for column `{column}`:\n{output}")]
     Valgrind {
-        /// The column that was run.
+        /// The column.
         column: String,
-        /// All that was printed.
-        said: String,
+        /// The output of both.
+        output: String,
     },
-    /// The harness could not be run at all.
-    Io(io::Error),
+    /// The harness could not be started.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Error::NoValgrind => f.write_str(
-                "instructions are counted by valgrind, which is not installed here (its package is called valgrind)",
-            ),
-            Error::Valgrind { column, said } => {
-                write!(f, "valgrind gave no count for column `{column}`:\n{said}")
-            }
-            Error::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Error {}

@@ -1,261 +1,245 @@
-//! Pictures of a report: for each table the throughput of its columns as bars with their quartiles, for each table of
-//! latencies the curves of its columns, and latency against load.
+//! Charts of a report, as SVG: bars of throughput by column with quartiles, curves of percentiles,
+//! and latency against load.
 
-mod load;
-
-use std::error::Error;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
+use plotters::chart::SeriesLabelPosition::UpperLeft;
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::report::{FairnessTable, LatencyTable, Quartiles, Report, Table};
+use crate::report::{CountTable, Header, LatencyTable, LoadPoint, LoadTable, Report, Table};
+use crate::stats::Quartiles;
 
 const WIDTH: u32 = 900;
-/// Where bars begin, after the names.
-const LEFT: i32 = 290;
-/// Where the longest bar ends, before its figure.
-const RIGHT: i32 = 800;
-const TOP: i32 = 70;
-const ROW: i32 = 24;
 const OURS: RGBColor = RGBColor(0, 114, 178);
 const RIVAL: RGBColor = RGBColor(170, 170, 170);
 const LINE: RGBColor = RGBColor(40, 40, 40);
-const GRID: RGBColor = RGBColor(225, 225, 225);
 
-/// Writes a picture for each table of `report` into the directory, which is made if need be.
+/// Writes a chart of each table into the directory, which is created if necessary.
 pub(crate) fn write(directory: &Path, report: &Report) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    let file = |slug: String| directory.join(slug + ".svg");
-    for table in &report.tables {
-        bars(&file(table.slug()), &Bars::of(table)).map_err(io::Error::other)?;
-    }
-    for table in &report.fairness {
-        bars(&file(table.slug()), &Bars::of_shares(table)).map_err(io::Error::other)?;
-    }
-    for table in &report.latencies {
-        curves(&file(table.slug()), table).map_err(io::Error::other)?;
-    }
-    for table in &report.loads {
-        load::loads(&file(table.slug()), table).map_err(io::Error::other)?;
-    }
-    Ok(())
+    let file = |header: &Header, kind| directory.join(header.slug_of(kind)).with_extension("svg");
+    let drawn = report.tables.iter().map(|table| throughput(&file(&table.header, ""), table));
+    let drawn = drawn
+        .chain(report.counts.iter().map(|table| counts(&file(&table.header, "-counts"), table)));
+    let drawn = drawn.chain(
+        report.latencies.iter().map(|table| curves(&file(&table.header, "-latency"), table)),
+    );
+    let drawn =
+        drawn.chain(report.loads.iter().map(|table| loads(&file(&table.header, "-load"), table)));
+    drawn.collect()
 }
 
-/// A bar for each column.
-struct Bars<'a> {
-    title: String,
-    axis: &'static str,
-    bars: Vec<Bar<'a>>,
+/// The error of a chart that cannot be drawn or written.
+fn failed(error: DrawingAreaErrorKind<io::Error>) -> io::Error {
+    io::Error::other(error.to_string())
 }
 
-struct Bar<'a> {
-    name: &'a str,
-    ours: bool,
-    /// `None` of a column that came to a standstill.
+/// A page of this height with a title.
+fn page<'a>(
+    file: &'a Path,
+    header: &Header,
+    height: u32,
+) -> Result<DrawingArea<SVGBackend<'a>, Shift>, DrawingAreaErrorKind<io::Error>> {
+    let area = SVGBackend::new(file, (WIDTH, height)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let text = ("sans-serif", 15).into_font().color(&LINE);
+    area.draw(&Text::new(format!("{}: {}", header.key, header.title), (16, 12), text))?;
+    Ok(area)
+}
+
+/// A horizontal bar.
+struct Bar {
+    name: String,
+    color: RGBColor,
+    /// `None` if the column livelocked.
     value: Option<Quartiles>,
 }
 
-impl Bars<'_> {
-    fn of(table: &Table) -> Bars<'_> {
-        let bars = table.figures.iter().map(|figures| Bar {
-            name: figures.name,
-            ours: is_ours(figures.name)
-                || table.ratios.iter().any(|ratio| ratio.worst[0].column == figures.name),
-            // The slowest quarter of the times is the lowest quarter of the throughputs.
-            value: figures.nanoseconds.map(|Quartiles { lower, median, upper }| Quartiles {
-                lower: 1e3 / upper,
-                median: 1e3 / median,
-                upper: 1e3 / lower,
-            }),
-        });
-        Bars {
-            title: format!("{}: {}", table.key, table.title),
-            axis: "million operations a second; bar: median, line: quartiles",
-            bars: bars.collect(),
-        }
-    }
-
-    fn of_shares(table: &FairnessTable) -> Bars<'_> {
-        let bars = table.shares.iter().map(|share| {
-            let least = share.senders.min(share.receivers);
-            Bar {
-                name: share.name,
-                ours: is_ours(share.name),
-                value: Some(Quartiles { lower: least, median: least, upper: least }),
-            }
-        });
-        Bars {
-            title: format!("fairness: {}", table.title),
-            axis: "least part of its fair share that any thread got over a window",
-            bars: bars.collect(),
-        }
-    }
-
-    fn most(&self) -> f64 {
-        let values = self.bars.iter().filter_map(|bar| bar.value);
-        values.map(|value| value.upper).fold(f64::MIN_POSITIVE, f64::max)
-    }
-}
-
-fn is_ours(name: &str) -> bool {
-    ["our ", "emit", "link"].iter().any(|begin| name.starts_with(begin))
-}
-
-fn bars(file: &Path, chart: &Bars<'_>) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let bottom = TOP + ROW * chart.bars.len() as i32;
-    let area = SVGBackend::new(file, (WIDTH, bottom as u32 + 60)).into_drawing_area();
-    let said = |error: DrawingAreaErrorKind<_>| error.to_string();
-    area.fill(&WHITE).map_err(said)?;
-    let text = |size: i32, place: HPos| {
-        ("sans-serif", size).into_font().color(&LINE).pos(Pos::new(place, VPos::Center))
+fn throughput(file: &Path, table: &Table) -> io::Result<()> {
+    let is_ours = |name: &str| {
+        ["our ", "emit", "link"].iter().any(|begin| name.starts_with(begin))
+            || table.ratios.iter().any(|ratio| ratio.ours.column == name)
     };
-    area.draw(&Text::new(chart.title.clone(), (16, 24), text(17, HPos::Left))).map_err(said)?;
-    area.draw(&Text::new(chart.axis, (16, 48), text(13, HPos::Left))).map_err(said)?;
+    let bars = table.figures.iter().map(|figures| Bar {
+        name: figures.name.to_owned(),
+        color: if is_ours(figures.name) { OURS } else { RIVAL },
+        value: figures.nanoseconds.map(|time| time.map(|time| 1e3 / time)),
+    });
+    let axis = "million operations per second; bar: median, line: quartiles";
+    bars_of(file, &table.header, axis, &bars.collect::<Vec<_>>())
+}
 
-    let most = chart.most();
-    let place = |value: f64| LEFT + ((RIGHT - LEFT) as f64 * value / most) as i32;
-    let step = step(most);
-    for number in 0..=(most / step) as usize {
-        let value = step * number as f64;
-        let line = vec![(place(value), TOP), (place(value), bottom)];
-        area.draw(&PathElement::new(line, GRID)).map_err(said)?;
+fn counts(file: &Path, table: &CountTable) -> io::Result<()> {
+    let bars = table.counts.iter().map(|count| Bar {
+        name: format!("{}: {}", count.name, count.what),
+        color: if count.goal.is_some() { OURS } else { RIVAL },
+        value: Some(count.value),
+    });
+    bars_of(file, &table.header, "bar: median, line: quartiles", &bars.collect::<Vec<_>>())
+}
+
+fn bars_of(file: &Path, header: &Header, axis: &str, bars: &[Bar]) -> io::Result<()> {
+    let values = bars.iter().filter_map(|bar| bar.value);
+    let most = values.map(|value| value.upper).fold(f64::MIN_POSITIVE, f64::max);
+    let area = page(file, header, 110 + 24 * bars.len() as u32).map_err(failed)?;
+    let rows = bars.len() as f64;
+    let mut chart = ChartBuilder::on(&area)
+        .margin(16)
+        .margin_right(60)
+        .margin_top(40)
+        .x_label_area_size(44)
+        .y_label_area_size(280)
+        .build_cartesian_2d(0.0..most, rows..0.0)
+        .map_err(failed)?;
+    chart.configure_mesh().disable_y_mesh().y_labels(0).x_desc(axis).draw().map_err(failed)?;
+    let text = ("sans-serif", 13).into_font().color(&LINE);
+    let right = text.pos(plotters::style::text_anchor::Pos::new(
+        plotters::style::text_anchor::HPos::Right,
+        plotters::style::text_anchor::VPos::Center,
+    ));
+    for (index, bar) in bars.iter().enumerate() {
+        let (top, middle, bottom) = (index as f64 + 0.2, index as f64 + 0.5, index as f64 + 0.8);
         let label =
-            Text::new(tick(value, step), (place(value), bottom + 16), text(13, HPos::Center));
-        area.draw(&label).map_err(said)?;
-    }
-    for (bar, top) in chart.bars.iter().zip((TOP..).step_by(ROW as usize)) {
-        let middle = top + ROW / 2;
-        area.draw(&Text::new(bar.name, (LEFT - 8, middle), text(13, HPos::Right))).map_err(said)?;
-        let Some(value) = bar.value else {
-            let label = Text::new("livelocked", (LEFT + 8, middle), text(13, HPos::Left));
-            area.draw(&label).map_err(said)?;
-            continue;
+            EmptyElement::at((0.0, middle)) + Text::new(bar.name.clone(), (-8, 0), right.clone());
+        chart.plotting_area().draw(&label).map_err(failed)?;
+        let (figure, end) = match bar.value {
+            None => ("livelock".to_owned(), 0.0),
+            Some(Quartiles { lower, median, upper }) => {
+                let bar = Rectangle::new([(0.0, top), (median, bottom)], bar.color.filled());
+                let line = vec![(lower, middle), (upper, middle)];
+                chart.plotting_area().draw(&bar).map_err(failed)?;
+                let line = PathElement::new(line, LINE.stroke_width(2));
+                chart.plotting_area().draw(&line).map_err(failed)?;
+                let digits = if median >= 100.0 { 0 } else { 2 };
+                (format!("{median:.digits$}"), upper.max(median))
+            }
         };
-        let color = if bar.ours { OURS } else { RIVAL };
-        let corners = [(LEFT, top + 4), (place(value.median), top + ROW - 4)];
-        area.draw(&Rectangle::new(corners, color.filled())).map_err(said)?;
-        let quartiles = vec![(place(value.lower), middle), (place(value.upper), middle)];
-        area.draw(&PathElement::new(quartiles, LINE.stroke_width(2))).map_err(said)?;
-        let end = place(value.upper.max(value.median)) + 8;
-        let label = Text::new(figure(value.median), (end, middle), text(13, HPos::Left));
-        area.draw(&label).map_err(said)?;
+        let figure = EmptyElement::at((end, middle)) + Text::new(figure, (8, -6), text.clone());
+        chart.plotting_area().draw(&figure).map_err(failed)?;
     }
-    area.present().map_err(said)?;
-    Ok(())
+    area.present().map_err(failed)
 }
 
-/// A round distance between the lines of a grid, for about five of them.
-fn step(most: f64) -> f64 {
-    let rough = most / 5.0;
-    let power = 10f64.powf(rough.log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
-    steps.into_iter().find(|step| *step >= rough).unwrap_or(rough)
+/// A curve of a chart, with an optional thin one and a mark.
+struct Curve {
+    name: &'static str,
+    points: Vec<(f64, f64)>,
+    thin: Vec<(f64, f64)>,
+    mark: Option<(f64, f64)>,
 }
 
-/// With the digits that lines at this distance differ in.
-fn tick(value: f64, step: f64) -> String {
-    let digits = (-step.log10().floor()).max(0.0) as usize;
-    format!("{value:.digits$}")
+/// The range of some values, with a margin for a logarithmic axis.
+fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
+    let (least, most) = values
+        .fold((f64::INFINITY, 2.0), |(least, most), value| (value.min(least), value.max(most)));
+    least.min(most) / 1.3..most * 1.3
 }
 
-/// Three digits, or all that are before the point.
-fn figure(value: f64) -> String {
-    match value {
-        _ if value >= 100.0 => format!("{value:.0}"),
-        _ if value >= 10.0 => format!("{value:.1}"),
-        _ if value >= 0.1 => format!("{value:.2}"),
-        _ => format!("{value:.4}"),
-    }
-}
-
-/// The nines of a quantile: 1 for 90 %, 2 for 99 %.
+/// The number of nines of a quantile: 1 for 90 %, 2 for 99 %.
 fn nines(quantile: f64) -> f64 {
     -(1.0 - quantile).log10()
 }
 
-/// As people write it: 99.9 %, and no digit more.
-type Page<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-/// A page with a title, for a chart.
-fn page<'a>(
-    file: &'a Path,
-    key: &str,
-    title: &str,
-) -> Result<Page<'a>, DrawingAreaErrorKind<io::Error>> {
-    let area = SVGBackend::new(file, (WIDTH, 560)).into_drawing_area();
-    area.fill(&WHITE)?;
-    let text = ("sans-serif", 15).into_font().color(&LINE);
-    area.draw(&Text::new(format!("{key}: {title}"), (16, 12), text))?;
-    Ok(area)
-}
-
+/// A quantile given by its number of nines, as 99.9 %.
 fn percentile(nines: f64) -> String {
     let digits = (nines.round() as usize).saturating_sub(2);
     format!("{:.digits$} %", 100.0 - 100.0 / 10f64.powf(nines))
 }
 
-fn curves(file: &Path, table: &LatencyTable) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let times =
-        || table.rows.iter().flat_map(|row| &row.curve).map(|point| point.nanoseconds.max(1));
-    let least = times().min().unwrap_or(1) as f64 / 1.3;
-    let most = times().max().unwrap_or(1) as f64 * 1.3;
-    let said = |error: DrawingAreaErrorKind<_>| error.to_string();
-    let area = page(file, table.key, &table.title).map_err(said)?;
+fn curves(file: &Path, table: &LatencyTable) -> io::Result<()> {
+    let curves = table.rows.iter().map(|row| {
+        let curve = row.curve.iter();
+        let points = curve.map(|point| (nines(point.quantile), point.nanoseconds.max(1) as f64));
+        Curve { name: row.name, points: points.collect(), thin: Vec::new(), mark: None }
+    });
+    let axes = ["part of the messages", "nanoseconds at most"];
+    chart(file, &table.header, nines(0.5)..4.0, axes, percentile, curves.collect())
+}
+
+fn loads(file: &Path, table: &LoadTable) -> io::Result<()> {
+    let curves = table.curves.iter().map(|curve| {
+        let line = |of: fn(&LoadPoint) -> u64| {
+            let points = curve.points.iter();
+            points.map(|point| (point.offered as f64, of(point).max(1) as f64)).collect::<Vec<_>>()
+        };
+        let (points, thin) = (line(|point| point.p50), line(|point| point.p99));
+        let knee = curve.knee.map(|knee| knee as f64);
+        let mark = points.iter().copied().find(|point| Some(point.0) == knee);
+        Curve { name: curve.name, points, thin, mark }
+    });
+    let curves: Vec<_> = curves.collect();
+    let offered = range(curves.iter().flat_map(|curve| &curve.points).map(|point| point.0));
+    let axes = [
+        "messages due per second",
+        "nanoseconds; line: median, thin: 99 %, point: the last load before the knee",
+    ];
+    chart(file, &table.header, offered.log_scale(), axes, |rate| format!("{rate:.0}"), curves)
+}
+
+/// Curves of times, on a logarithmic axis.
+fn chart<X: AsRangedCoord<Value = f64>>(
+    file: &Path,
+    header: &Header,
+    x: X,
+    [x_axis, y_axis]: [&str; 2],
+    label: fn(f64) -> String,
+    curves: Vec<Curve>,
+) -> io::Result<()>
+where
+    X::CoordDescType: ValueFormatter<f64>,
+{
+    let points = curves.iter().flat_map(|curve| curve.points.iter().chain(&curve.thin));
+    let times = range(points.map(|point| point.1));
+    let area = page(file, header, 560).map_err(failed)?;
     let mut chart = ChartBuilder::on(&area)
         .margin(16)
         .margin_right(40)
         .margin_top(44)
         .x_label_area_size(44)
         .y_label_area_size(78)
-        .build_cartesian_2d(nines(0.5)..4.0, (least..most).log_scale())
-        .map_err(said)?;
+        .build_cartesian_2d(x, times.log_scale())
+        .map_err(failed)?;
+    let x_label = |value: &f64| label(*value);
     chart
         .configure_mesh()
         .x_labels(5)
-        .x_label_formatter(&|nines| percentile(*nines))
-        .y_labels(8)
-        .y_label_formatter(&|value| format!("{value:.0}"))
-        .x_desc("part of the messages")
-        .y_desc("nanoseconds at most")
+        .x_label_formatter(&x_label)
+        .y_label_formatter(&|time| format!("{time:.0}"))
+        .x_desc(x_axis)
+        .y_desc(y_axis)
         .light_line_style(WHITE)
         .draw()
-        .map_err(said)?;
-    for (index, row) in table.rows.iter().enumerate() {
-        let color = Palette99::pick(index).stroke_width(2);
-        let points =
-            row.curve.iter().map(|point| (nines(point.quantile), point.nanoseconds.max(1) as f64));
+        .map_err(failed)?;
+    for (index, Curve { name, points, thin, mark }) in curves.into_iter().enumerate() {
+        let color = Palette99::pick(index);
+        let style = color.stroke_width(2);
+        chart.draw_series(LineSeries::new(thin, color.stroke_width(1))).map_err(failed)?;
         chart
-            .draw_series(LineSeries::new(points, color))
-            .map_err(said)?
-            .label(row.name)
-            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], color));
+            .draw_series(LineSeries::new(points, style))
+            .map_err(failed)?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+        let mark = mark.map(|point| Circle::new(point, 6, color.filled()));
+        chart.draw_series(mark).map_err(failed)?;
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(UpperLeft)
         .background_style(WHITE.mix(0.8))
-        .border_style(GRID)
+        .border_style(RIVAL)
         .draw()
-        .map_err(said)?;
-    area.present().map_err(said)?;
-    Ok(())
+        .map_err(failed)?;
+    area.present().map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn grids_have_round_distances() {
-        assert_eq!(step(9.3), 2.0);
-        assert_eq!(step(1000.0), 200.0);
-        assert_eq!(step(0.04), 0.01);
-        assert_eq!([tick(2.0, 2.0), tick(0.5, 0.1), tick(400.0, 200.0)], ["2", "0.5", "400"]);
-    }
 
     #[test]
     fn percentiles_have_the_digits_they_need() {

@@ -1,67 +1,48 @@
-//! What a run found, as tables for people and as JSON for machines.
+//! The outcome of a run: data that prints as text tables and serializes to JSON.
+//!
+//! - `machine`: the processor and the conditions of the run
+//! - `ratio`: two columns compared, with a goal
+//! - `tables`: the kinds of tables, and how they print
 
-mod counts;
-mod fairness;
-mod instructions;
-mod latency;
-mod load;
-mod processor;
+mod machine;
+mod ratio;
 mod tables;
 
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::affinity::Cores;
-use crate::loops::trip;
-use crate::options::Options;
+pub use machine::{Machine, Processor};
+pub use ratio::{Limit, Measure, Ratio, Verdict, WorstPoint};
+pub use tables::{
+    CountTable, Counted, Figures, Header, LatencyTable, LoadCurve, LoadPoint, LoadTable,
+    Percentiles, Point, SweepTable, Table,
+};
 
-pub use counts::{CountTable, Tallied};
-pub use fairness::{FairnessTable, Share};
-pub use instructions::{InstructionTable, Instructions};
-pub(crate) use latency::histogram;
-pub use latency::{LatencyTable, Percentiles, Point};
-pub use load::{LoadCurve, LoadPoint, LoadTable};
-pub use processor::Processor;
-pub use tables::{Figures, Limit, Measure, Place, Quartiles, Ratio, SweepTable, Table, Verdict};
-
-/// All that a run found.
+/// The outcome of a run.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct Report {
-    /// Where it ran.
+    /// The machine and its state.
     pub machine: Machine,
-    /// Costs an operation.
+    /// Time per operation.
     pub tables: Vec<Table>,
-    /// The goals of the sweeps among these tables.
+    /// Goals of the sweeps among these tables.
     pub sweeps: Vec<SweepTable>,
     /// Times of single messages.
     pub latencies: Vec<LatencyTable>,
-    /// Times of single messages against offered load.
+    /// Times of single messages against the offered load.
     pub loads: Vec<LoadTable>,
-    /// What is spent beside time.
+    /// Quantities other than time: system calls, allocations, fair shares, instructions.
     pub counts: Vec<CountTable>,
-    /// What each thread got.
-    pub fairness: Vec<FairnessTable>,
-    /// Instructions an operation, where they were counted instead of times.
-    pub instructions: Vec<InstructionTable>,
-    /// The goals by row. Empty after a quick run, which judges none.
-    pub rows: Vec<Row>,
+    /// Goals by row. Empty after a quick run, which decides none.
+    pub rows: Vec<GoalRow>,
 }
 
 impl Report {
     pub(crate) fn new(machine: Machine) -> Report {
-        Report {
-            machine,
-            tables: Vec::new(),
-            sweeps: Vec::new(),
-            latencies: Vec::new(),
-            loads: Vec::new(),
-            counts: Vec::new(),
-            fairness: Vec::new(),
-            instructions: Vec::new(),
-            rows: Vec::new(),
-        }
+        let (tables, sweeps, latencies) = (Vec::new(), Vec::new(), Vec::new());
+        let (loads, counts, rows) = (Vec::new(), Vec::new(), Vec::new());
+        Report { machine, tables, sweeps, latencies, loads, counts, rows }
     }
 
     pub(crate) fn push(&mut self, section: Section) {
@@ -71,42 +52,35 @@ impl Report {
             Section::Latency(table) => self.latencies.push(table),
             Section::Load(table) => self.loads.push(table),
             Section::Count(table) => self.counts.push(table),
-            Section::Fairness(table) => self.fairness.push(table),
         }
     }
 
-    /// Counts the goals of all tables by row.
+    /// Groups the goals of all tables by row.
     pub(crate) fn judge(&mut self) {
         let goals = self.tables.iter().flat_map(Table::goals);
         let goals = goals.chain(self.sweeps.iter().flat_map(SweepTable::goals));
-        let goals = goals.chain(self.counts.iter().flat_map(CountTable::goals));
-        for (row, verdict, goal) in goals.chain(self.fairness.iter().flat_map(FairnessTable::goals))
-        {
-            let known = self.rows.iter().position(|known| known.name == row);
-            let place = known.unwrap_or_else(|| {
-                self.rows.push(Row { name: row, met: 0, missed: Vec::new() });
+        for (name, verdict, goal) in goals.chain(self.counts.iter().flat_map(CountTable::goals)) {
+            let known = self.rows.iter().position(|row| row.name == name);
+            let index = known.unwrap_or_else(|| {
+                self.rows.push(GoalRow { name, met: 0, missed: Vec::new() });
                 self.rows.len() - 1
             });
             match verdict {
-                Verdict::Met => self.rows[place].met += 1,
-                Verdict::Missed => self.rows[place].missed.push(goal),
+                Verdict::Met => self.rows[index].met += 1,
+                Verdict::Missed => self.rows[index].missed.push(goal),
             }
         }
     }
 
-    /// The goals, met and missed, in one place.
+    /// All goals, met and missed.
     pub(crate) fn summary(&self) -> String {
         if self.machine.quick {
             return "quick: every column moved every message; the times mean nothing\n".into();
         }
-        let mut text: String = self.rows.iter().map(Row::to_string).collect();
+        let rows: String = self.rows.iter().map(GoalRow::to_string).collect();
         let missed = self.rows.iter().filter(|row| row.verdict() == Verdict::Missed).count();
-        text += &format!(
-            "rows: {} of {} met, {missed} missed\n",
-            self.rows.len() - missed,
-            self.rows.len()
-        );
-        text
+        let met = self.rows.len() - missed;
+        format!("{rows}rows: {met} of {} met, {missed} missed\n", self.rows.len())
     }
 }
 
@@ -118,7 +92,6 @@ pub(crate) enum Section {
     Latency(LatencyTable),
     Load(LoadTable),
     Count(CountTable),
-    Fairness(FairnessTable),
 }
 
 impl fmt::Display for Section {
@@ -129,84 +102,35 @@ impl fmt::Display for Section {
             Section::Latency(table) => table.fmt(f),
             Section::Load(table) => table.fmt(f),
             Section::Count(table) => table.fmt(f),
-            Section::Fairness(table) => table.fmt(f),
         }
     }
 }
 
-/// Goals that stand and fall together.
+/// A group of goals. It is met when all of them are.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Row {
-    /// The work.
+pub struct GoalRow {
+    /// What the goals are about.
     pub name: &'static str,
-    /// How many of its goals are met.
+    /// Number of goals met.
     pub met: usize,
-    /// Those that are not, in words.
+    /// The goals missed, in words.
     pub missed: Vec<String>,
 }
 
-impl Row {
-    /// A row is met when all of its goals are.
+impl GoalRow {
+    /// Whether all goals are met.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         Verdict::of(self.missed.is_empty())
     }
 }
 
-impl fmt::Display for Row {
+impl fmt::Display for GoalRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Row { name, met, missed } = self;
-        // Padded as a whole word.
+        let GoalRow { name, met, missed } = self;
+        // Formatted first, so that the padding applies to the whole word.
         let verdict = self.verdict().to_string();
         writeln!(f, "{verdict:<6}  {name}: {met} of {} goals", met + missed.len())?;
         missed.iter().try_for_each(|goal| writeln!(f, "          missed: {goal}"))
-    }
-}
-
-/// Where a run was made.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Machine {
-    /// The processor.
-    pub processor: Processor,
-    /// How many cores the process could use before its threads were pinned.
-    pub cores: usize,
-    /// What a number there and back between two cores takes without a queue, in nanoseconds: the least that this
-    /// machine allows for a round trip.
-    pub raw_trip: f64,
-    /// What became of the wish to run on cores of its own.
-    pub pinning: String,
-    /// The load when the run began: tasks that run or want to, over the last minute.
-    pub load: Option<f64>,
-    /// Whether the run only checked.
-    pub quick: bool,
-}
-
-impl Machine {
-    pub(crate) fn look(cores: &Cores, options: &Options) -> Machine {
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        Machine {
-            processor: Processor::of(&read("/proc/cpuinfo")),
-            raw_trip: trip::raw(cores),
-            cores: cores.count(),
-            pinning: cores.granted(),
-            load: read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()),
-            quick: options.quick,
-        }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "processor: {}", self.processor)?;
-        writeln!(f, "raw round trip: {:.0} ns", self.raw_trip)?;
-        writeln!(f, "pinning: {}", self.pinning)?;
-        if let Some(load) = self.load {
-            let warning =
-                if load > 0.5 { ": others are at work here, trust ratios only" } else { "" };
-            writeln!(f, "load at the start: {load}{warning}")?;
-        }
-        Ok(())
     }
 }

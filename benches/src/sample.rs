@@ -1,4 +1,7 @@
-//! What every column moves: 56 bytes of numbers, and the sum by which one knows that they arrived.
+//! The items that queues move (a number, a message of 56 bytes, a message of 64 bytes), and the
+//! checksum that shows that all arrived, in order.
+
+use std::hint::black_box;
 
 use mycelium_core::message;
 use serde::{Deserialize, Serialize};
@@ -19,16 +22,16 @@ pub(crate) struct Sample {
 
 const _: () = assert!(size_of::<Sample>() == 56);
 
-/// So many different messages are sent in turn. They stand ready in memory, so that making one costs the loop nothing.
-/// They are few: were they to fill a page, some column's ring would lie such that each load meets a store to the same
-/// place of another page, which processors take for a conflict.
+/// The number of different messages. They are prepared in advance, so that making one costs the
+/// loop nothing, and they are few: if they filled a page, some ring would be aligned such that each
+/// load follows a store at the same offset of another page, which processors treat as a conflict.
 pub(crate) const SAMPLES: usize = 16;
 
-/// The messages that every column sends, over and over.
+/// The messages that every column sends in turn.
 pub(crate) fn samples() -> [Sample; SAMPLES] {
     std::array::from_fn(|index| {
         let number = index as u64;
-        // A multiplier without pattern, so that no two words of two messages are equal by accident.
+        // An irregular multiplier, so that words of two messages are never equal by accident.
         let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Sample {
             number,
@@ -43,7 +46,7 @@ pub(crate) fn samples() -> [Sample; SAMPLES] {
     })
 }
 
-/// What arrived: how many, and a sum over their bytes that depends on the order.
+/// The messages that arrived: their number, and a sum of their bytes that depends on the order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) count: u64,
@@ -54,23 +57,17 @@ impl Tally {
     /// Adds all 56 bytes of a message.
     #[inline]
     pub(crate) fn add(&mut self, sample: &Sample) {
-        self.add_word(sample.number.wrapping_add(without_number(sample)));
+        self.add_word(sample.number.wrapping_add(sample.sum()));
     }
 
-    /// As [`add`](Tally::add), for a message whose number is a time.
+    /// Adds a message without its number, which is a time.
     #[inline]
     pub(crate) fn add_stamped(&mut self, sample: &Sample) {
-        self.add_word(without_number(sample));
+        self.add_word(sample.sum());
     }
 
-    /// As [`add`](Tally::add), for a message with one more word.
-    #[inline]
-    pub(crate) fn add_with(&mut self, sample: &Sample, more: u64) {
-        self.add_word(sample.number.wrapping_add(without_number(sample)).wrapping_add(more));
-    }
-
-    /// Adds a message that is its own number: the sum collects every bit in which one differs from its place. Cheaper
-    /// than [`add_word`](Tally::add_word), which would be most of what a small message costs.
+    /// Adds a message that is its own position: the sum collects every bit that differs. Cheaper
+    /// than [`add_word`](Tally::add_word), which would dominate the cost of a small message.
     #[inline]
     pub(crate) fn add_number(&mut self, number: u64) {
         self.sum |= number ^ self.count;
@@ -83,7 +80,7 @@ impl Tally {
         self.sum = self.sum.rotate_left(5) ^ word;
     }
 
-    /// What has to arrive when `count` messages are sent.
+    /// The tally of `count` messages that all arrived.
     pub(crate) fn expected(count: usize, mut add: impl FnMut(&mut Tally, &Sample)) -> Tally {
         let samples = samples();
         let mut tally = Tally::default();
@@ -92,37 +89,135 @@ impl Tally {
     }
 }
 
-#[inline]
-fn without_number(sample: &Sample) -> u64 {
-    sample
-        .time
-        .wrapping_add(sample.price.to_bits())
-        .wrapping_add(sample.volume.to_bits())
-        .wrapping_add(sample.level.cast_unsigned())
-        .wrapping_add(sample.block)
-        .wrapping_add(u64::from(sample.venue) << 32 | u64::from(sample.flags))
+impl Sample {
+    /// The sum of all words but the number.
+    #[inline]
+    fn sum(&self) -> u64 {
+        self.time
+            .wrapping_add(self.price.to_bits())
+            .wrapping_add(self.volume.to_bits())
+            .wrapping_add(self.level.cast_unsigned())
+            .wrapping_add(self.block)
+            .wrapping_add(u64::from(self.venue) << 32 | u64::from(self.flags))
+    }
+}
+
+/// An item that shows whether it arrived, and in order.
+pub(crate) trait Item: Copy + Default + Send + Sync + 'static {
+    /// Items prepared in advance, so that making one costs the loop nothing.
+    type Supply;
+
+    fn supply() -> Self::Supply;
+
+    /// The item to send at position `number`.
+    fn nth(supply: &mut Self::Supply, number: usize) -> &Self;
+
+    /// Adds an item that arrived.
+    fn add(&self, tally: &mut Tally);
+
+    /// The tally of `count` items that all arrived.
+    fn expected(count: usize) -> Tally {
+        let (mut supply, mut tally) = (Self::supply(), Tally::default());
+        (0..count).for_each(|number| Self::nth(&mut supply, number).add(&mut tally));
+        tally
+    }
+}
+
+/// Each item is its own number.
+impl Item for u64 {
+    type Supply = u64;
+
+    fn supply() -> u64 {
+        0
+    }
+
+    #[inline]
+    fn nth(supply: &mut u64, number: usize) -> &u64 {
+        *supply = number as u64;
+        supply
+    }
+
+    #[inline]
+    fn add(&self, tally: &mut Tally) {
+        tally.add_number(*self);
+    }
+}
+
+impl Item for Sample {
+    type Supply = [Sample; SAMPLES];
+
+    fn supply() -> [Sample; SAMPLES] {
+        // Hides the values from the compiler. Hiding each item instead would cost a store per item,
+        // which affects some columns more than others.
+        black_box(samples())
+    }
+
+    #[inline]
+    fn nth(supply: &mut [Sample; SAMPLES], number: usize) -> &Sample {
+        &supply[number % SAMPLES]
+    }
+
+    #[inline]
+    fn add(&self, tally: &mut Tally) {
+        tally.add(self);
+    }
+}
+
+/// A message that fills a cache line and leaves no space for a stamp.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wide {
+    sample: Sample,
+    more: u64,
+}
+
+const _: () = assert!(size_of::<Wide>() == 64);
+
+impl Item for Wide {
+    type Supply = [Wide; SAMPLES];
+
+    fn supply() -> [Wide; SAMPLES] {
+        black_box(samples().map(|sample| Wide { sample, more: !sample.time }))
+    }
+
+    #[inline]
+    fn nth(supply: &mut [Wide; SAMPLES], number: usize) -> &Wide {
+        &supply[number % SAMPLES]
+    }
+
+    #[inline]
+    fn add(&self, tally: &mut Tally) {
+        tally.add_word(self.sample.number.wrapping_add(self.sample.sum()).wrapping_add(self.more));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn tally<T: Item>(items: &[T]) -> Tally {
+        let mut tally = Tally::default();
+        items.iter().for_each(|item| item.add(&mut tally));
+        tally
+    }
+
+    fn swaps_and_losses_show<T: Item>() {
+        let mut supply = T::supply();
+        let items: [T; SAMPLES] = std::array::from_fn(|number| *T::nth(&mut supply, number));
+        assert_eq!(tally(&items), T::expected(SAMPLES));
+        assert_ne!(tally(&items[1..]), T::expected(SAMPLES));
+        assert_ne!(tally(&items[..SAMPLES - 1]), T::expected(SAMPLES));
+        let mut swapped = items;
+        swapped.swap(3, 4);
+        assert_ne!(tally(&swapped), T::expected(SAMPLES));
+    }
+
     #[test]
     fn the_sum_sees_losses_swaps_and_wrong_bytes() {
-        let samples = samples();
-        let tally = |order: &[Sample]| {
-            let mut tally = Tally::default();
-            order.iter().for_each(|sample| tally.add(sample));
-            tally
-        };
-        let right = tally(&samples);
-        assert_eq!(right, Tally::expected(SAMPLES, Tally::add));
-        assert_ne!(right, tally(&samples[1..]));
-        let mut swapped = samples;
-        swapped.swap(3, 4);
-        assert_ne!(right, tally(&swapped));
-        let mut changed = samples;
+        swaps_and_losses_show::<u64>();
+        swaps_and_losses_show::<Sample>();
+        swaps_and_losses_show::<Wide>();
+        let mut changed = samples();
         changed[9].flags ^= 1;
-        assert_ne!(right, tally(&changed));
+        assert_ne!(Tally::expected(SAMPLES, Tally::add), tally(&changed));
     }
 }

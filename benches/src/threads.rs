@@ -1,11 +1,11 @@
-//! Threads that begin at the same moment, each on a core of its own or in turn over two cores.
+//! Threads that start at the same moment, on a core each or distributed over two cores.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::affinity::Cores;
 
-/// Runs `send` on this thread and `receive` on the reader's, both from the same moment on.
+/// Runs `send` on this thread and `receive` on the reader's, from the same moment.
 pub(crate) fn both<S, R: Send>(
     cores: &Cores,
     send: impl FnOnce() -> S,
@@ -21,46 +21,41 @@ pub(crate) fn both<S, R: Send>(
         });
         start.wait();
         let sent = send();
-        // A thread that waits for the other one asleep would wake on a core that has gone to sleep, too.
+        // Spin: a thread that sleeps here would wake on a core that sleeps, too.
         end.wait();
         sent
     });
-    (sent, received.expect("the scope has ended, and with it the reader's loop"))
+    (sent, received.expect("the scope has ended"))
 }
 
-/// Runs all `senders` and `receivers` on threads of their own, pinned in turn, all from the same moment on, and `watch`
-/// on this one.
+/// Runs each of `senders` and `receivers` on its own pinned thread, from the same moment, and
+/// `watch` on this one.
 pub(crate) fn crowd<S: Send, R: Send, W>(
     cores: &Cores,
     senders: Vec<impl FnOnce() -> S + Send>,
     receivers: Vec<impl FnOnce() -> R + Send>,
     watch: impl FnOnce() -> W,
 ) -> (Vec<S>, Vec<R>, W) {
-    let start = Start::of(senders.len() + receivers.len());
-    let start = &start;
+    let start = &Start::of(senders.len() + receivers.len());
     thread::scope(|scope| {
         let begin = move |number| {
-            let _ = cores.pin_in_turn(number);
+            cores.pin_in_turn(number);
             start.wait();
         };
-        let senders: Vec<_> = (0..)
-            .zip(senders)
-            .map(|(number, send)| {
-                scope.spawn(move || {
-                    begin(number);
-                    send()
-                })
+        let senders = (0..).zip(senders).map(|(number, send)| {
+            scope.spawn(move || {
+                begin(number);
+                send()
             })
-            .collect();
-        let receivers: Vec<_> = (senders.len()..)
-            .zip(receivers)
-            .map(|(number, receive)| {
-                scope.spawn(move || {
-                    begin(number);
-                    receive()
-                })
+        });
+        let senders: Vec<_> = senders.collect();
+        let receivers = (senders.len()..).zip(receivers).map(|(number, receive)| {
+            scope.spawn(move || {
+                begin(number);
+                receive()
             })
-            .collect();
+        });
+        let receivers: Vec<_> = receivers.collect();
         let watched = watch();
         let join = "the loops do not panic";
         let sent = senders.into_iter().map(|sender| sender.join().expect(join)).collect();
@@ -69,7 +64,7 @@ pub(crate) fn crowd<S: Send, R: Send, W>(
     })
 }
 
-/// A moment when all have come.
+/// A spinning barrier.
 struct Start {
     missing: AtomicUsize,
 }
@@ -80,7 +75,7 @@ impl Start {
     }
 
     fn wait(&self) {
-        // Nothing is handed over here: what the threads share, they were given when they were made.
+        // Relaxed: the threads got their shared data when they were spawned.
         self.missing.fetch_sub(1, Ordering::Relaxed);
         while self.missing.load(Ordering::Relaxed) > 0 {
             thread::yield_now();

@@ -1,84 +1,84 @@
-//! What a thread does that cannot go on: the points of the sweep, and the end of all patience.
+//! What a thread does between two attempts, and when it stops trying.
 
 use std::fmt;
 use std::hint::spin_loop;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a side does when it cannot go on.
+/// What a thread does after an attempt that failed: a queue was full or empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// One pause after each look that finds nothing.
+pub(crate) enum Idle {
+    /// One pause instruction.
     Busy,
-    /// Sixteen pauses.
+    /// Sixteen pause instructions.
     Pauses,
-    /// The core to whoever else wants it.
+    /// Yields to the operating system.
     Yield,
-    /// A pause, and every 64th time a yield: for more threads than cores.
+    /// One pause, and every 64th time a yield: for more threads than cores.
     Mixed,
     /// Sixteen pauses, and every 64th time a yield.
     MixedPauses,
 }
 
-/// The sweep where each thread has a core of its own.
-pub(crate) const ALONE: [Wait; 3] = [Wait::Busy, Wait::Pauses, Wait::Yield];
-/// The sweep where threads share cores: who spins there keeps the one that he waits for from running.
-pub(crate) const SHARED: [Wait; 3] = [Wait::Yield, Wait::Mixed, Wait::MixedPauses];
+/// The sweep of threads that have a core each.
+pub(crate) const ALONE: [Idle; 3] = [Idle::Busy, Idle::Pauses, Idle::Yield];
+/// The sweep of threads that share cores, where spinning keeps the other side from running.
+pub(crate) const SHARED: [Idle; 3] = [Idle::Yield, Idle::Mixed, Idle::MixedPauses];
 
-impl Wait {
-    /// After how many looks that find nothing more than a pause is due.
+impl Idle {
+    /// The number of failed attempts until more than one pause is due.
     fn every(self) -> u32 {
         match self {
-            Wait::Busy => 1 << 16,
-            Wait::Pauses | Wait::Yield | Wait::MixedPauses => 1,
-            Wait::Mixed => 64,
+            Idle::Busy => 1 << 16,
+            Idle::Pauses | Idle::Yield | Idle::MixedPauses => 1,
+            Idle::Mixed => 64,
         }
     }
 
-    /// Its name in the names of files.
+    /// The name in file names and results.
     pub(crate) fn slug(self) -> &'static str {
         match self {
-            Wait::Busy => "busy",
-            Wait::Pauses => "pauses",
-            Wait::Yield => "yield",
-            Wait::Mixed => "mixed",
-            Wait::MixedPauses => "mixed-pauses",
+            Idle::Busy => "busy",
+            Idle::Pauses => "pauses",
+            Idle::Yield => "yield",
+            Idle::Mixed => "mixed",
+            Idle::MixedPauses => "mixed-pauses",
         }
     }
 }
 
-impl fmt::Display for Wait {
+impl fmt::Display for Idle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Wait::Busy => "busy (one pause)",
-            Wait::Pauses => "16 pauses",
-            Wait::Yield => "yield",
-            Wait::Mixed => "a pause, every 64th time a yield",
-            Wait::MixedPauses => "16 pauses, every 64th time a yield",
+            Idle::Busy => "busy (one pause)",
+            Idle::Pauses => "16 pauses",
+            Idle::Yield => "yield",
+            Idle::Mixed => "one pause, every 64th time a yield",
+            Idle::MixedPauses => "16 pauses, every 64th time a yield",
         })
     }
 }
 
-/// Whoever waits so long waits for something that was lost.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// After this time a message is considered lost.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Waits after each look that finds nothing, and says when it has been too long.
+/// Idles after each failed attempt, up to a deadline.
 #[derive(Debug)]
-pub(crate) struct Patience {
-    wait: Wait,
-    most: Duration,
-    /// How many looks are left until more than a pause is due.
+pub(crate) struct Retry {
+    idle: Idle,
+    deadline: Duration,
+    /// Failed attempts left until more than one pause is due.
     left: u32,
-    looks: u32,
+    attempts: u32,
     since: Option<Instant>,
 }
 
-impl Patience {
-    pub(crate) fn new(wait: Wait, most: Duration) -> Patience {
-        Patience { wait, most, left: wait.every(), looks: 0, since: None }
+impl Retry {
+    pub(crate) fn new(idle: Idle, deadline: Duration) -> Retry {
+        Retry { idle, deadline, left: idle.every(), attempts: 0, since: None }
     }
 
-    /// Waits; false if it is hopeless.
+    /// Idles; false after the deadline.
     #[inline]
     pub(crate) fn wait(&mut self) -> bool {
         spin_loop();
@@ -86,22 +86,22 @@ impl Patience {
         self.left > 0 || self.more()
     }
 
-    /// Out of line: it would take registers from the loops that are measured, which then keep their counters on the
-    /// stack, and a store more or less an item is what columns differ by.
+    /// Not inlined: it would take registers from the measured loops, which would then keep their
+    /// counters on the stack. One store per item is what columns differ by.
     #[cold]
     #[inline(never)]
     fn more(&mut self) -> bool {
-        self.left = self.wait.every();
-        self.looks = self.looks.wrapping_add(self.left);
-        match self.wait {
-            Wait::Busy => {}
-            Wait::Pauses => (1..16).for_each(|_| spin_loop()),
-            Wait::Yield | Wait::Mixed => thread::yield_now(),
-            Wait::MixedPauses if self.looks.is_multiple_of(64) => thread::yield_now(),
-            Wait::MixedPauses => (1..16).for_each(|_| spin_loop()),
+        self.left = self.idle.every();
+        self.attempts = self.attempts.wrapping_add(self.left);
+        match self.idle {
+            Idle::Busy => {}
+            Idle::Pauses => (1..16).for_each(|_| spin_loop()),
+            Idle::Yield | Idle::Mixed => thread::yield_now(),
+            Idle::MixedPauses if self.attempts.is_multiple_of(64) => thread::yield_now(),
+            Idle::MixedPauses => (1..16).for_each(|_| spin_loop()),
         }
-        !self.looks.is_multiple_of(1 << 16)
-            || self.since.get_or_insert_with(Instant::now).elapsed() < self.most
+        !self.attempts.is_multiple_of(1 << 16)
+            || self.since.get_or_insert_with(Instant::now).elapsed() < self.deadline
     }
 }
 
@@ -110,9 +110,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_ends() {
-        let mut patience = Patience::new(Wait::Busy, Duration::ZERO);
-        let looks = (0..1 << 20).position(|_| !patience.wait());
-        assert_eq!(looks, Some((1 << 16) - 1));
+    fn retries_end_at_the_deadline() {
+        let mut retry = Retry::new(Idle::Busy, Duration::ZERO);
+        let attempts = (0..1 << 20).position(|_| !retry.wait());
+        assert_eq!(attempts, Some((1 << 16) - 1));
     }
 }

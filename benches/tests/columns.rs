@@ -1,9 +1,9 @@
-//! Every column of every table once, with few messages: each must move all of them, as they were.
+//! Runs every column of every table with few messages: each must move all of them unchanged.
 
 use mycelium_benches::{Options, run};
 
 fn options(arguments: &[&str]) -> Options {
-    Options::parse(arguments.iter().map(|argument| (*argument).to_owned())).unwrap()
+    Options::read(arguments.iter().map(|argument| (*argument).to_owned())).unwrap()
 }
 
 #[test]
@@ -13,7 +13,7 @@ fn every_column_moves_every_message() {
     let report = run(&options, &mut printed).unwrap();
     let printed = String::from_utf8(printed).unwrap();
 
-    let mut keys: Vec<_> = report.tables.iter().map(|table| table.key).collect();
+    let mut keys: Vec<_> = report.tables.iter().map(|table| table.header.key).collect();
     keys.dedup();
     let expected = [
         "emit",
@@ -38,16 +38,21 @@ fn every_column_moves_every_message() {
         "pinned",
     ];
     assert_eq!(keys, expected);
-    assert!(!report.latencies.is_empty() && report.fairness.len() == 4);
-    let loads: Vec<_> = report.loads.iter().map(|table| (table.key, table.curves.len())).collect();
+    let loads: Vec<_> =
+        report.loads.iter().map(|table| (table.header.key, table.curves.len())).collect();
     assert_eq!(loads, [("link", 3)]);
+    let (fairness, counts): (Vec<_>, Vec<_>) =
+        report.counts.iter().partition(|table| table.header.key == "fairness");
+    assert!(!report.latencies.is_empty() && fairness.len() == 4);
     let counts: Vec<_> =
-        report.counts.iter().map(|table| (table.point, table.counts.len())).collect();
-    assert_eq!(counts, [("memory", 1), ("spent", 12), ("spent-trip", 6), ("node", 6)]);
-    let of_links = report.tables.iter().filter(|table| table.key == "link");
+        counts.iter().map(|table| (table.header.slug(), table.counts.len())).collect();
+    let expected =
+        [("link-memory", 1), ("link-spent", 12), ("link-spent-trip", 6), ("idle-node", 6)];
+    assert_eq!(counts, expected.map(|(slug, count)| (slug.to_owned(), count)));
+    let of_links = report.tables.iter().filter(|table| table.header.key == "link");
     let mut names = of_links.flat_map(|table| table.figures.iter().map(|figures| figures.name));
     assert!(names.any(|name| name == "emit to receive"));
-    assert!(report.rows.is_empty(), "a quick run judges nothing");
+    assert!(report.rows.is_empty(), "a quick run decides no goals");
     for table in &report.tables {
         assert!(table.figures.len() >= 2 && !table.ratios.is_empty(), "{table}");
         assert!(printed.contains(&table.to_string()));
@@ -62,11 +67,11 @@ fn every_column_moves_every_message() {
 }
 
 #[test]
-fn each_table_has_a_picture() {
+fn each_table_has_a_chart() {
     let directory = std::env::temp_dir().join(format!("mycelium-plots-{}", std::process::id()));
-    let place = directory.to_str().unwrap();
+    let path = directory.to_str().unwrap();
     let only = "publish,trip,link,jitter";
-    let arguments = ["--quick", "--only", only, "--operations", "512", "--plots", place];
+    let arguments = ["--quick", "--only", only, "--operations", "512", "--plots", path];
     let arguments = arguments.into_iter().map(str::to_owned);
     let mut printed = Vec::new();
     let code = mycelium_benches::main(arguments, &mut printed);
@@ -77,8 +82,8 @@ fn each_table_has_a_picture() {
         ("link-load", "link, low latency"),
         ("jitter-latency-late", "not pinned"),
     ] {
-        let picture = std::fs::read_to_string(directory.join(file).with_extension("svg")).unwrap();
-        assert!(picture.starts_with("<svg") && picture.contains(name), "{picture}");
+        let chart = std::fs::read_to_string(directory.join(file).with_extension("svg")).unwrap();
+        assert!(chart.starts_with("<svg") && chart.contains(name), "{chart}");
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }

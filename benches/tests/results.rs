@@ -1,10 +1,10 @@
-//! The results file, and the page that is made of it.
+//! The results file, and the page generated from it.
 
 use std::path::Path;
 
 use mycelium_benches::results::{parse, render};
 
-/// A run with one goal in it.
+/// A run with one goal.
 fn run(vendor: &str, goal: &str) -> String {
     let processor =
         format!(r#"{{"vendor":"{vendor}","family":"25","model":"17","name":"Some {vendor}"}}"#);
@@ -28,7 +28,7 @@ fn a_line_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_line_that_is_no_run_is_named() {
+fn an_invalid_line_is_named() {
     let text = run("AMD", "") + "\n{\"date\":1}\n";
     let error = parse(&text).unwrap_err().to_string();
     assert!(error.starts_with("line 3 of the results file is not a run: "), "{error}");
@@ -53,7 +53,7 @@ fn the_page_has_a_table_for_each_family_with_the_worst_run() {
 }
 
 #[test]
-fn a_run_that_was_judged_by_another_limit_is_shown_and_does_not_count() {
+fn a_run_with_another_limit_is_shown_and_does_not_count() {
     let text = run("AMD", &goal("rtrb", "<= 0.5", 0.55, "missed"))
         + &run("AMD", &goal("rtrb", "<= 0.8", 0.55, "met"));
     let page = render(&parse(&text).unwrap());
@@ -61,13 +61,13 @@ fn a_run_that_was_judged_by_another_limit_is_shown_and_does_not_count() {
 }
 
 #[test]
-fn the_page_is_that_of_the_results_file() {
+fn the_page_matches_the_results_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let results = std::fs::read_to_string(root.join("results.jsonl")).unwrap();
     let page = std::fs::read_to_string(root.join("../docs/results.md")).unwrap();
     assert!(
         page == render(&parse(&results).unwrap()),
-        "docs/results.md is not the page of benches/results.jsonl; write it with:\n\
+        "docs/results.md does not match benches/results.jsonl; update it with:\n\
          cargo run -p mycelium-benches -- --page docs/results.md --from benches/results.jsonl"
     );
 }

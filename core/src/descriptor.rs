@@ -1,14 +1,16 @@
-//! What a message looks like in memory, as constants: names, types, offsets and sizes.
+//! The layout of a message in memory, as constants: names, types, offsets and sizes.
 //!
-//! `#[message]` emits a [`Descriptor`] for each type. A tool can print it, a recorder can store it,
-//! and a peer can ask for it over the link. Its hash is the [`Digest`]: two sides whose digests are
-//! equal read the same bytes in the same way. The digest covers what matters for that and nothing
-//! else: neither the name of the type nor its path, and no source text. How it is computed is
-//! written down in `docs/wire-format.md`, so that other languages can compute it too.
+//! `#[message]` makes a [`Descriptor`] for each type. A tool can print it, a recorder can store it,
+//! and a peer can request it over the link. Its hash is the [`Digest`]: two sides with equal
+//! digests read the same bytes in the same way. The digest covers only what matters for that: not
+//! the name of the type or its path, and no source text. `docs/wire-format.md` says how to compute
+//! it, also in other languages.
 
 mod canonical;
 
 use core::fmt;
+
+use canonical::CanonicalForm;
 
 /// The layout of one struct: a message, or a struct nested in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,24 +68,24 @@ pub enum FieldType {
     F64,
     /// One byte, 0 or 1.
     Bool,
-    /// `len` items, one after the other.
+    /// `len` consecutive items.
     Array {
         /// The type of each item.
         item: &'static FieldType,
-        /// How many items there are, always.
+        /// The number of items.
         len: usize,
     },
     /// A `u16` count of bytes, then `capacity` bytes of which the first `count` are UTF-8.
     Text {
-        /// How many bytes there is room for.
+        /// The capacity in bytes.
         capacity: usize,
     },
-    /// A `u16` count of items, then `capacity` items, unaligned, of which the first `count` are
-    /// meant.
+    /// A `u16` count of items, then `capacity` items, unaligned, of which the first `count` are in
+    /// use.
     List {
         /// The type of each item.
         item: &'static FieldType,
-        /// How many items there is room for.
+        /// The capacity in items.
         capacity: usize,
     },
     /// A nested struct.
@@ -97,7 +99,7 @@ pub enum FieldType {
 pub struct EnumDescriptor {
     /// The name of the type, for people; not part of the digest.
     pub name: &'static str,
-    /// The integer it is stored as.
+    /// The integer that stores it.
     pub repr: FieldType,
     /// Its variants in the order of their declaration.
     pub variants: &'static [VariantDescriptor],
@@ -108,7 +110,7 @@ pub struct EnumDescriptor {
 pub struct VariantDescriptor {
     /// The name of the variant.
     pub name: &'static str,
-    /// The integer that stands for it.
+    /// Its value.
     pub value: i128,
 }
 
@@ -137,7 +139,7 @@ impl FieldType {
         }
     }
 
-    /// The byte that stands for the type in the canonical form.
+    /// The byte of the type in the canonical form.
     ///
     /// # Examples
     ///
@@ -171,8 +173,8 @@ impl FieldType {
 
 /// The schema digest: a 128-bit FNV-1a hash over the canonical form of a [`Descriptor`].
 ///
-/// It finds mistakes, such as two builds that disagree about a field. It is no secret and no
-/// protection against an adversary: bytes are checked whatever the digest says.
+/// It finds mistakes, such as two builds with different fields. It does not protect against an
+/// adversary: bytes are always checked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(
     /// The hash, most significant byte first.
@@ -196,7 +198,7 @@ impl Digest {
     /// assert_eq!(Tick::DIGEST.to_string().len(), 32);
     /// ```
     pub const fn of(descriptor: &Descriptor) -> Self {
-        Self(Fnv::new().structure(descriptor).0.to_be_bytes())
+        Self(CanonicalForm::of(descriptor, 0, &mut []).hash.to_be_bytes())
     }
 }
 
@@ -212,76 +214,8 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// FNV-1a with 128 bits, fed with the canonical form. Each step takes and returns the state, which
-/// lets all of it run while compiling.
-#[derive(Clone, Copy)]
-struct Fnv(u128);
-
-impl Fnv {
-    const fn new() -> Self {
-        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
-    }
-
-    const fn structure(self, descriptor: &Descriptor) -> Self {
-        let mut state = self.byte(0x50).number(descriptor.size).number(descriptor.align);
-        state = state.number(descriptor.fields.len());
-        let mut index = 0;
-        while index < descriptor.fields.len() {
-            let field = &descriptor.fields[index];
-            state = state.number(field.offset).number(field.size).text(field.name).ty(&field.ty);
-            index += 1;
-        }
-        state
-    }
-
-    const fn enumeration(self, descriptor: &EnumDescriptor) -> Self {
-        let mut state = self.byte(0x51).ty(&descriptor.repr).number(descriptor.variants.len());
-        let mut index = 0;
-        while index < descriptor.variants.len() {
-            let variant = &descriptor.variants[index];
-            state = state.bytes(&variant.value.to_le_bytes()).text(variant.name);
-            index += 1;
-        }
-        state
-    }
-
-    const fn ty(self, ty: &FieldType) -> Self {
-        match ty {
-            FieldType::Array { item, len } => self.byte(ty.tag()).number(*len).ty(item),
-            FieldType::Text { capacity } => self.byte(ty.tag()).number(*capacity),
-            FieldType::List { item, capacity } => self.byte(ty.tag()).number(*capacity).ty(item),
-            FieldType::Struct(descriptor) => self.structure(descriptor),
-            FieldType::Enum(descriptor) => self.enumeration(descriptor),
-            _ => self.byte(ty.tag()),
-        }
-    }
-
-    const fn text(self, text: &str) -> Self {
-        self.number(text.len()).bytes(text.as_bytes())
-    }
-
-    /// A count, size or offset: always eight bytes, on hosts of any width.
-    const fn number(self, number: usize) -> Self {
-        self.bytes(&(number as u64).to_le_bytes())
-    }
-
-    const fn bytes(self, bytes: &[u8]) -> Self {
-        let mut state = self;
-        let mut index = 0;
-        while index < bytes.len() {
-            state = state.byte(bytes[index]);
-            index += 1;
-        }
-        state
-    }
-
-    const fn byte(self, byte: u8) -> Self {
-        Self((self.0 ^ byte as u128).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b))
-    }
-}
-
 impl fmt::Display for Descriptor {
-    /// Prints the layout, one line a field, nested structs indented below theirs.
+    /// Prints the layout, one line for each field, nested structs indented.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} bytes, aligned to {}", self.name, self.size, self.align)?;
         write_fields(f, self, 1)
@@ -300,7 +234,7 @@ fn write_fields(f: &mut fmt::Formatter<'_>, of: &Descriptor, depth: usize) -> fm
 }
 
 impl FieldType {
-    /// The struct in this type, if there is one: itself, or the items of its arrays and lists.
+    /// The struct in this type, if any: the type itself, or the items of its arrays and lists.
     const fn nested(&self) -> Option<&'static Descriptor> {
         match self {
             Self::Struct(descriptor) => Some(descriptor),

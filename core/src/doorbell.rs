@@ -1,72 +1,81 @@
-//! How one side of a ring learns that the other side did something, without a lock, a queue or an allocation.
+//! Waking the task that waits at the other side of a ring, without a lock, a queue or an
+//! allocation.
 //!
-//! A [`Doorbell`] belongs to one waiting task and may be rung by any number of threads. It is level-triggered: it
-//! carries no message and no count, it only says "look again". A wake too many is allowed; a lost one is not.
+//! A [`Doorbell`] belongs to one waiting task and may be rung by any number of threads. It is
+//! level-triggered: it carries no message and no count, it only says "check again". A spurious wake
+//! is allowed; a lost one is not.
 //!
-//! The protocol is a Dekker handshake over two facts, "there is something" (a ring's stamp or cursor) and "I sleep"
-//! (the bell's state), with a `SeqCst` fence between each side's store and its load:
+//! **One list of waiters.** Where several tasks wait for the same thing, as the readers of one
+//! queue do, they register in a [`WaiterList`]: a doorbell for each task, and one word that says
+//! which of them sleep. One structure serves the fixed list in a `static` and the list that grows
+//! on the heap ([`Growth`]). The trait of both, and of a single doorbell, is [`Waiters`]. A
+//! doorbell is not a list with one place: it has no one to pass a wake on to, and rings with one
+//! load less and, if the task sleeps, without the fence. Inside it there are two cells for wakers,
+//! because a waker is foreign code: the *kept* cell wakes by reference, so that a task that parks
+//! again clones and drops nothing, and while it does so the task may run and park again, for which
+//! there is the *spare* cell.
+//!
+//! The protocol is a Dekker handshake over two facts, "there is something" (a ring's stamp or
+//! cursor) and "I sleep" (the bell's state), with a `SeqCst` fence between each side's store and
+//! its load:
 //!
 //! | waiter | ringer |
 //! | --- | --- |
-//! | look; nothing there | publish |
-//! | [`Doorbell::park`]: keep the waker, `PARKED`, fence | [`announce`]: fence |
-//! | look again; return `Pending` only if still nothing | [`Doorbell::ring`]: if `PARKED`, wake |
+//! | check; nothing there | publish |
+//! | [`Doorbell::park`]: store the waker, `PARKED`, fence | [`announce`]: fence |
+//! | check again; return `Pending` only if still nothing | [`Doorbell::ring`]: if `PARKED`, wake |
 //!
-//! The bell keeps the waker after it has woken by it, so that a task that parks again with the same one clones nothing and
-//! drops nothing. It is dropped when a task parks with another waker, when the seat is left ([`Bells::leave_seat`]), by
-//! [`Doorbell::forget`], or with the bell: until then the bell keeps the task in memory.
+//! Whichever fence comes second sees the other side's store. The fence is a step of its own because
+//! it is the expensive part: a task that publishes a hundred messages in one poll announces once,
+//! then rings each bell.
 //!
-//! Wakers are foreign code: they may panic, run the task in place, and the task may park at the same bell again. A bell
-//! allows that: while a ringer wakes by the kept waker, the task parks at a second place.
+//! A bell keeps the waker after waking by it. The waker is dropped when a task parks with another
+//! waker, when the task unregisters ([`Waiters::unregister`]), by [`Doorbell::forget`], or with the
+//! bell: until then the bell keeps the task in memory.
 //!
-//! Whichever fence comes second sees the other side's store. The fence is a step of its own because it is the dear
-//! part: who publishes a hundred messages in one poll announces once, then rings each bell.
-//!
-//! Where several tasks wait for the same thing, as the readers of one queue do, they have seats in a [`Row`], or in a
-//! `Growing` set of rows on the heap (feature `alloc`). A ringer wakes one of them; what that one owes to the others is
-//! said at [`Bells`], the trait that all have.
+//! To read: this file, `kept.rs`, `spare.rs`, then `waiters.rs`, `list.rs`, `growth.rs`.
 
-mod bells;
 #[cfg(feature = "alloc")]
-mod growing;
+mod growth;
 mod kept;
-mod row;
+mod list;
 mod spare;
+mod waiters;
 
 use core::task::Waker;
 
 use crate::sync::{AtomicUsize, barrier, const_unless_loom};
 
-use kept::Kept;
-use spare::Spare;
+use kept::KeptWaker;
+use spare::SpareWaker;
 
-pub use bells::Bells;
 #[cfg(feature = "alloc")]
-pub use growing::Growing;
-pub use row::Row;
+pub use growth::{GrowingWaiterList, OnHeap};
+pub use list::{Fixed, Growth, Key, WaiterList};
+pub use waiters::Waiters;
 
-/// Rings for each of `bells`, whatever `ring` does with it. If a waker panics, those behind it are rung all the same, and
-/// the panic goes on; a second panic then ends the program.
+/// Calls `ring` for each of `bells`. If a waker panics, the remaining bells are rung and the panic
+/// continues; a second panic ends the program.
 #[inline]
 pub fn ring_each<B>(bells: impl IntoIterator<Item = B>, ring: impl FnMut(B)) {
-    /// Those that are still to be rung, if one panics.
-    struct Rest<I: Iterator, F: FnMut(I::Item)>(I, F);
+    /// Rings the remaining bells if one panics.
+    struct RingRest<I: Iterator, F: FnMut(I::Item)>(I, F);
 
-    impl<I: Iterator, F: FnMut(I::Item)> Drop for Rest<I, F> {
+    impl<I: Iterator, F: FnMut(I::Item)> Drop for RingRest<I, F> {
         #[inline]
         fn drop(&mut self) {
             self.0.by_ref().for_each(&mut self.1);
         }
     }
 
-    let mut rest = Rest(bells.into_iter(), ring);
+    let mut rest = RingRest(bells.into_iter(), ring);
     for bell in rest.0.by_ref() {
         (rest.1)(bell);
     }
 }
 
-/// Makes all that this thread published before visible to every waiter that parks after it. Call it once, then
-/// [`Doorbell::ring`] each bell that may care.
+/// Makes everything that this thread published before visible to every waiter that parks after this
+/// call. Call it once, then [`Doorbell::ring`] each bell whose task may wait for it.
 #[inline]
 pub fn announce() {
     barrier!("doorbell.announce", SeqCst);
@@ -79,7 +88,7 @@ pub fn announce() {
 /// use mycelium_core::doorbell::{Doorbell, announce};
 ///
 /// let bell = Doorbell::new();
-/// bell.park(Waker::noop()); // then look once more before sleeping
+/// bell.park(Waker::noop()); // then check once more before sleeping
 /// assert!(bell.is_parked());
 /// announce();
 /// bell.ring();
@@ -87,39 +96,39 @@ pub fn announce() {
 /// ```
 #[derive(Debug)]
 pub struct Doorbell {
-    kept: Kept,
-    spare: Spare,
-    /// Whether somebody has the one seat, where seats are given ([`Bells`]).
+    kept: KeptWaker,
+    spare: SpareWaker,
+    /// Whether a task is registered ([`Waiters`]).
     taken: AtomicUsize,
 }
 
 impl Doorbell {
     const_unless_loom! {
-        /// A bell that nobody waits at.
+        /// A bell without a waiter.
         #[must_use]
         pub const fn new() -> Doorbell {
-            Doorbell { kept: Kept::new(), spare: Spare::new(), taken: AtomicUsize::new(0) }
+            Doorbell { kept: KeptWaker::new(), spare: SpareWaker::new(), taken: AtomicUsize::new(0) }
         }
     }
 
-    /// Waiter: keeps `waker` and says that it sleeps. The caller must look at its rings once more after this and may
-    /// return `Pending` only if there is still nothing.
+    /// Waiter: stores `waker` and marks the task as asleep. The caller must check its rings once
+    /// more after this and may return `Pending` only if there is still nothing.
     ///
-    /// One task waits at a bell at a time. If two do, the later waker replaces the earlier one, and if they park at the
-    /// same time, either is the later one.
+    /// One task waits at a bell at a time. If two do, the later waker replaces the earlier one; if
+    /// they park at the same time, either may be the later one.
     #[inline]
     pub fn park(&self, waker: &Waker) {
         self.park_with(waker, || barrier!("doorbell.park", SeqCst));
     }
 
-    /// Waiter: the second look found something after all, so nobody needs to ring.
+    /// Waiter: the second check found something, so no ring is needed.
     #[inline]
     pub fn unpark(&self) {
         self.kept.unpark();
         self.spare.unpark();
     }
 
-    /// Whether a waiter said that it sleeps.
+    /// Whether a waiter is marked as asleep.
     #[inline]
     pub fn is_parked(&self) -> bool {
         self.kept.is_parked() || self.spare.is_parked()
@@ -129,7 +138,7 @@ impl Doorbell {
     #[inline]
     pub fn ring(&self) {
         if self.kept.is_parked() && self.kept.wake() {
-            // Whoever sleeps at the spare place now parked inside of that wake, or after it.
+            // A task that sleeps in the spare cell now parked inside that wake, or after it.
             return;
         }
         if self.spare.is_parked() {
@@ -137,18 +146,19 @@ impl Doorbell {
         }
     }
 
-    /// Waiter: drops the waker, so that the bell keeps no task in memory; the task is not woken any more. A ringer that is
-    /// waking by it at this moment drops it instead, before its [`ring`](Doorbell::ring) returns.
+    /// Waiter: drops the waker, so that the bell no longer keeps the task in memory. The task is
+    /// not woken any more. If a ringer is waking by it at this moment, the ringer drops it before
+    /// its [`ring`](Doorbell::ring) returns.
     ///
-    /// Whoever has a seat need not call this: [`Bells::leave_seat`] does.
+    /// A registered task need not call this: [`Waiters::unregister`] does.
     pub fn forget(&self) {
         self.kept.forget();
         self.spare.forget();
     }
 
-    /// Ringer: as [`announce`] and then [`ring`](Doorbell::ring), and cheaper if the waiter sleeps: a waiter that was taken
-    /// out of its sleep sees what was published before, without a fence of the ringer's. The fence is for a waiter that
-    /// does not sleep yet.
+    /// Ringer: the same as [`announce`] followed by [`ring`](Doorbell::ring), and cheaper if the
+    /// waiter sleeps: a waiter that is woken sees what was published before, without the ringer's
+    /// fence. The fence is for a waiter that does not sleep yet.
     #[inline]
     pub fn announce_and_ring(&self) {
         if !(self.kept.is_parked() && self.kept.wake()) {
@@ -157,19 +167,19 @@ impl Doorbell {
         }
     }
 
-    /// Takes a waker in, says that the waiter sleeps, and raises the fence.
+    /// Stores a waker, marks the waiter as asleep, and raises the fence.
     #[inline]
     fn park_with(&self, waker: &Waker, fence: impl Fn()) {
         if self.kept.park_again(waker, &fence) {
             self.spare.unpark();
         } else {
-            self.park_anew(waker);
+            self.park_slow(waker);
             fence();
         }
     }
 
     #[cold]
-    fn park_anew(&self, waker: &Waker) {
+    fn park_slow(&self, waker: &Waker) {
         if self.kept.park(waker) {
             self.spare.unpark();
         } else {

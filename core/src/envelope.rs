@@ -4,30 +4,30 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::message::Message;
 
-/// What a frame says about its payload. Stream and sequence are always there; the rest costs
-/// nothing unless it is used.
+/// What a frame says about its payload. Type, stream and sequence are always present; the rest
+/// costs no bytes unless it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Envelope {
-    /// The type of the payload: [`Message::ID`], or 0 for the link's own.
+    /// The type of the payload: [`Message::ID`], or 0 for control frames.
     pub type_id: u16,
-    /// The number the sender's catalogue gives to one start of a publisher on one topic.
+    /// The sender's number for one start of a publisher on one topic.
     pub stream: u32,
-    /// The place of the message in its stream.
+    /// The position of the message in its stream.
     pub sequence: u64,
-    /// The trace it belongs to.
+    /// The trace of the message.
     pub trace: Option<TraceContext>,
-    /// What ties a reply to its request.
+    /// The number that connects a reply with its request.
     pub correlation: Option<u128>,
-    /// The key of the one it is meant for.
+    /// The key of the receiver.
     pub destination: Option<u64>,
-    /// When it is no longer wanted, in nanoseconds since 1970 UTC.
+    /// When the message becomes obsolete, in nanoseconds since 1970 UTC.
     pub deadline: Option<u64>,
-    /// Whether an earlier process of the reader may have had it.
+    /// Whether the message may have been delivered to an earlier process of the reader.
     pub redelivered: bool,
 }
 
 impl Envelope {
-    /// The envelope of an `M` without anything attached.
+    /// The envelope of an `M` without extensions.
     ///
     /// # Examples
     ///
@@ -48,8 +48,8 @@ impl Envelope {
     }
 }
 
-/// The trace a message belongs to, in the bytes of W3C Trace Context: ids in the order in which
-/// `traceparent` spells them.
+/// The trace of a message, in the bytes of W3C Trace Context: ids in the byte order of
+/// `traceparent`.
 #[derive(
     Debug,
     Clone,
@@ -68,7 +68,7 @@ impl Envelope {
 pub struct TraceContext {
     /// The trace.
     pub trace_id: [u8; 16],
-    /// The span in it that sent the message.
+    /// The span that sent the message.
     pub span_id: [u8; 8],
     /// Bit 0: the trace is sampled.
     pub flags: u8,

@@ -1,142 +1,111 @@
-//! Why bytes are not a message.
+//! Errors of decoding: why bytes are not a message.
 //!
-//! Each error names the message, what was expected and what was found, as a lower-case sentence
-//! without a full stop, so that it can stand inside another one.
+//! Each error names the message, what was expected and what was found. Its text is lower case and
+//! has no full stop, so that it can be part of another text.
 
-use core::{error::Error, fmt};
+use core::fmt;
 
-/// Why bytes were refused as a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use thiserror::Error;
+
+/// Why bytes are not a valid message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The frame carries another type.
+    /// The frame has another type.
+    #[error("message `{message}` has id {expected}, but the frame carries id {found}")]
     Type {
-        /// The message that was asked for.
+        /// The message that was expected.
         message: &'static str,
         /// Its id.
         expected: u16,
         /// The id in the frame.
         found: u16,
     },
-    /// There are too few bytes, or too many.
+    /// Too few bytes, or too many.
+    #[error("message `{message}`: expected {expected} bytes, found {found}")]
     Size {
-        /// The message that was asked for.
+        /// The message that was expected.
         message: &'static str,
         /// Its size in bytes.
         expected: usize,
-        /// How many bytes there were.
+        /// How many bytes were given.
         found: usize,
     },
-    /// The bytes do not lie where the message can be read in place; [`decode`](crate::decode)
-    /// copies them instead.
+    /// The bytes are not aligned, so the message cannot be read in place. [`decode`](crate::decode)
+    /// copies them.
+    #[error("message `{message}`: expected bytes aligned to {expected}, to read it in place")]
     Misaligned {
-        /// The message that was asked for.
+        /// The message that was expected.
         message: &'static str,
         /// Its alignment in bytes.
         expected: usize,
     },
-    /// A `bool` or an enum holds a number that stands for none of its values.
+    /// A `bool` or an enum has an invalid value.
+    #[error("field `{field}` of message `{message}`: invalid value {found}")]
     Value {
-        /// The message that was asked for.
+        /// The message that was expected.
         message: &'static str,
-        /// The field, innermost if it is nested.
+        /// The field; of nested fields the innermost.
         field: &'static str,
-        /// The number it holds.
+        /// Its value.
         found: i128,
     },
-    /// A text or a list is not sound.
-    Invalid(Invalid),
+    /// A text or a list is invalid.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
 }
 
-/// Which text or list is not sound, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which text or list is invalid, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{}{reason}", subject(message, field))]
 pub struct Invalid {
-    /// The message, or the struct in it, that has the field.
+    /// The message with the field, or the struct in it.
     pub message: &'static str,
-    /// The field; empty as long as nobody has said.
+    /// The field; empty until its struct has named it.
     pub field: &'static str,
-    /// What is wrong with it.
-    pub reason: Reason,
+    /// Why it is invalid.
+    pub reason: InvalidReason,
 }
 
-/// What can be wrong with a text or a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a text or a list is invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Reason {
-    /// It counts more items (of a text: bytes) than it has room for.
+pub enum InvalidReason {
+    /// Its count of items (of a text: bytes) exceeds its capacity.
+    #[error("count {found} exceeds the capacity {capacity}")]
     Count {
-        /// How many there is room for.
+        /// The capacity.
         capacity: usize,
-        /// How many it counts.
+        /// The count.
         found: usize,
     },
-    /// A text is not UTF-8.
+    /// The text is not UTF-8.
+    #[error("invalid UTF-8 at byte {valid_up_to}")]
     Utf8 {
-        /// How many bytes are good before the first bad one.
+        /// How many valid bytes precede the first invalid one.
         valid_up_to: usize,
     },
 }
 
 impl Invalid {
-    /// A reason whose field is yet to be named, as [`Field::check`](crate::Field::check) of a text
-    /// or list gives it.
+    /// An error without a field, as [`Field::check`](crate::Field::check) of a text or a list
+    /// returns it.
     #[cold]
-    pub const fn unnamed(reason: Reason) -> Self {
+    pub const fn unnamed(reason: InvalidReason) -> Self {
         Self { message: "", field: "", reason }
     }
 
-    /// Names the field and its struct, unless a nested one has named its own already.
+    /// Sets the field and its struct, unless a nested struct has set its own.
     #[cold]
     pub const fn within(self, message: &'static str, field: &'static str) -> Self {
         if self.field.is_empty() { Self { message, field, ..self } } else { self }
     }
 }
 
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Type { message, expected, found } => {
-                write!(f, "message `{message}` has id {expected}, but the frame carries id {found}")
-            }
-            Self::Size { message, expected, found } => {
-                write!(f, "message `{message}` takes {expected} bytes, but there are {found}")
-            }
-            Self::Misaligned { message, expected } => write!(
-                f,
-                "message `{message}` must be aligned to {expected} bytes to be read in place"
-            ),
-            Self::Value { message, field, found } => write!(
-                f,
-                "field `{field}` of message `{message}` holds {found}, which is none of its values"
-            ),
-            Self::Invalid(ref invalid) => invalid.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { message, field, reason } = *self;
-        if !field.is_empty() {
-            write!(f, "field `{field}` of message `{message}` ")?;
-        }
-        match reason {
-            Reason::Count { capacity, found } => {
-                write!(f, "counts {found} items, but has room for {capacity}")
-            }
-            Reason::Utf8 { valid_up_to } => {
-                write!(f, "is not UTF-8 from byte {valid_up_to} on")
-            }
-        }
-    }
-}
-
-impl Error for DecodeError {}
-
-impl Error for Invalid {}
-
-impl From<Invalid> for DecodeError {
-    fn from(invalid: Invalid) -> Self {
-        Self::Invalid(invalid)
-    }
+/// Names the field, if it is known.
+fn subject(message: &str, field: &str) -> impl fmt::Display {
+    fmt::from_fn(move |f| match field {
+        "" => Ok(()),
+        _ => write!(f, "field `{field}` of message `{message}`: "),
+    })
 }

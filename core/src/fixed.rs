@@ -1,15 +1,15 @@
 //! Text and lists of bounded length, for messages.
 //!
-//! Both are a `u16` count (little-endian) and then the content, without any alignment, so they fit
-//! anywhere in a message. Their bytes may come from a hostile peer: decoding refuses a count above
-//! the capacity and text that is not UTF-8, through [`Field::check`].
+//! Both are a little-endian `u16` count and then the content, without alignment, so a message can
+//! have them at any offset. Their bytes may come from a hostile peer: decoding refuses a count
+//! above the capacity and text that is not UTF-8 ([`Field::check`]).
 //!
 //! # Panics
 //!
-//! No function here panics, whatever the bytes, not even on values that were never checked: a count
-//! above the capacity is read as the capacity, and text ends where it stops being UTF-8. What is not
-//! in use is always empty (zero, except for enums without a zero), so nothing that was once in a
-//! text or list stays behind in it and leaks to the wire.
+//! No function here panics, whatever the bytes, not even for unchecked values: a count above the
+//! capacity is read as the capacity, and text ends at the first byte that is not UTF-8. Unused
+//! items are always empty (zero, except for enums without a zero), so removed content is never
+//! sent.
 
 mod list;
 mod text;
@@ -17,55 +17,40 @@ mod text;
 pub use list::{FixedVec, Iter};
 pub use text::FixedStr;
 
-use core::{error::Error, fmt};
-
+use thiserror::Error;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, byteorder::little_endian::U16,
 };
 
-use crate::error::{Invalid, Reason};
+use crate::error::{Invalid, InvalidReason};
 
 #[cfg(doc)]
 use crate::message::Field;
 
-/// More was given than there is room for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// More items than the capacity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{found} items exceed the capacity of {capacity}")]
 pub struct TooLong {
-    /// How many items (of a text: bytes) there is room for.
+    /// The capacity in items (of a text: in bytes).
     pub capacity: usize,
-    /// How many were given.
+    /// How many items were given.
     pub found: usize,
 }
 
-impl fmt::Display for TooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} items were given, but there is room for {}", self.found, self.capacity)
-    }
-}
-
-impl Error for TooLong {}
-
-/// A list is full; here is the value back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The list is full. Returns the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the list is full")]
 pub struct NoRoom<T>(pub T);
 
-impl<T> fmt::Display for NoRoom<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the list is full")
-    }
-}
-
-impl<T: fmt::Debug> Error for NoRoom<T> {}
-
-/// The count in front of a text or a list, as it came from the wire.
+/// The count of a text or a list, maybe unchecked.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(transparent)]
-struct Count(U16);
+struct ItemCount(U16);
 
-impl Count {
+impl ItemCount {
     const ZERO: Self = Self(U16::ZERO);
 
-    /// A count that is known to be within `capacity`, which is known to fit.
+    /// A count that the caller has checked against a capacity that fits.
     #[inline]
     fn new(count: usize) -> Self {
         Self(U16::new(u16::try_from(count).unwrap_or(u16::MAX)))
@@ -80,7 +65,7 @@ impl Count {
     fn check(self, capacity: usize) -> Result<(), Invalid> {
         let found = usize::from(self.0.get());
         if found > capacity {
-            return Err(Invalid::unnamed(Reason::Count { capacity, found }));
+            return Err(Invalid::unnamed(InvalidReason::Count { capacity, found }));
         }
         Ok(())
     }

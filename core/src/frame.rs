@@ -1,17 +1,18 @@
-//! Frames: a message, or anything else, as it stands in a buffer between two processes.
+//! Frames: messages and control frames as bytes between two processes.
 //!
-//! A frame is a header of 24 bytes, extensions that a reader may skip by length, and a payload, in a
-//! multiple of 8 bytes; frames stand back to back. `docs/wire-format.md` has every byte.
-//! [`FrameView`] reads them, [`write_frame`], [`write_message`] and [`write_fragment`] write them.
+//! A frame is a header of 24 bytes, extensions that a reader may skip by length, and a payload. It
+//! takes a multiple of 8 bytes; frames follow each other without gaps. `docs/wire-format.md` has
+//! every byte. [`FrameView`] reads frames; [`write_frame`], [`write_message`] and
+//! [`write_fragment`] write them. This module knows messages and envelopes, but no link.
 //!
 //! # Panics
 //!
-//! Nothing here panics, whatever the bytes, and nothing reads outside of them. [`FrameView::parse`]
-//! checks a frame once: no length is believed before it was compared with the limit, with the other
-//! lengths and with the bytes at hand. After that all accessors are infallible. Nothing is allocated
-//! and nothing loops longer than the frame has bytes. There is one form only: what parses and has no
-//! unknown extensions is, byte for byte, what the writers here make of its envelope and payload (a fragment, if its own
-//! fixed length is 0, as it must be for a link).
+//! No function here panics, whatever the bytes, or reads outside of them. [`FrameView::parse`]
+//! checks a frame once: each length is compared with the limit, the other lengths and the available
+//! bytes before it is used. After that all accessors are infallible. Nothing is allocated, and no
+//! loop is longer than the frame. A frame has one encoding: if it parses and has no unknown
+//! extensions, the writers here make the same bytes from its envelope and payload. (A fragment must
+//! also have a fixed length of 0, as a link requires.)
 
 mod error;
 mod extension;
@@ -34,10 +35,10 @@ use crate::{
     message::{self, Message},
 };
 
-/// What a reader is willing to take.
+/// What a reader accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest frame in bytes, header included, final padding not.
+    /// The longest frame in bytes, with its header, without the final padding.
     pub max_frame: u32,
 }
 
@@ -48,7 +49,7 @@ impl Default for Limits {
     }
 }
 
-/// A frame that was checked.
+/// A checked frame.
 ///
 /// # Examples
 ///
@@ -61,7 +62,7 @@ impl Default for Limits {
 ///     price: u64,
 /// }
 ///
-/// let mut words = [0; 8]; // words, so that the payload is aligned and can be read in place
+/// let mut words = [0; 8]; // words: the payload is aligned and can be read in place
 /// let buffer = zerocopy::IntoBytes::as_mut_bytes(&mut words[..]);
 /// let len = write_message(buffer, &Envelope::of::<Tick>(3, 0), &Tick { price: 42 })?;
 ///
@@ -80,14 +81,15 @@ pub struct FrameView<'a> {
 }
 
 impl<'a> FrameView<'a> {
-    /// Checks the frame at the start of `bytes`; what comes after it is returned beside it.
+    /// Checks the frame at the start of `bytes`. Also returns the bytes after it.
     ///
     /// # Errors
     ///
-    /// [`FrameError::Incomplete`] if the frame may be good but is not all there: call again once
-    /// there are as many bytes as it says. Any other error is final for these bytes, and comes as
-    /// early as the bytes allow: a wrong magic byte, for example, with the first byte.
-    // Called, it returns through memory in pieces, and is waited for where they are read as one.
+    /// [`FrameError::Incomplete`] if bytes are missing: call again with as many as it says. All
+    /// other errors are final, and found as early as possible: a wrong magic byte, for example, in
+    /// the first byte.
+    // Inlined: otherwise the result goes through memory, written in pieces and read as one, which
+    // stalls.
     #[inline(always)]
     pub fn parse(bytes: &'a [u8], limits: &Limits) -> Result<(Self, &'a [u8]), FrameError> {
         let Ok((header, _)) = Header::ref_from_prefix(bytes) else {
@@ -118,7 +120,7 @@ impl<'a> FrameView<'a> {
         self.header
     }
 
-    /// Everything the frame says about its payload, as far as this reader knows it.
+    /// The envelope of the payload, from the header and the known extensions.
     #[inline]
     pub fn envelope(&self) -> Envelope {
         let mut envelope = Envelope {
@@ -133,19 +135,19 @@ impl<'a> FrameView<'a> {
         envelope
     }
 
-    /// The extensions one by one, with those that this reader does not know.
+    /// The extensions one by one, with the unknown ones.
     #[inline]
     pub fn extensions(&self) -> Extensions<'a> {
         self.extensions
     }
 
-    /// Which part of a message this is, if it is not all of one.
+    /// Which part of a message this is, if it is a fragment.
     #[inline]
     pub fn fragment(&self) -> Option<Fragment> {
         self.extensions.fragment()
     }
 
-    /// Whether an earlier process of the reader may have had the message.
+    /// Whether the message may have been delivered to an earlier process of the reader.
     #[inline]
     pub fn is_redelivered(&self) -> bool {
         self.extensions.is_redelivered()
@@ -163,7 +165,7 @@ impl<'a> FrameView<'a> {
         self.payload.get(..self.header.fixed_len().into()).unwrap_or(self.payload)
     }
 
-    /// What follows the fixed part of the payload; empty for most messages.
+    /// The payload after its fixed part; empty for most messages.
     #[inline]
     pub fn tail(&self) -> &'a [u8] {
         self.payload.get(self.header.fixed_len().into()..).unwrap_or(&[])
@@ -173,7 +175,7 @@ impl<'a> FrameView<'a> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Type`] if the frame carries another type; otherwise as
+    /// [`DecodeError::Type`] if the frame has another type; the other errors are those of
     /// [`decode_ref`](crate::decode_ref).
     #[inline]
     pub fn message<M: Message>(&self) -> Result<&'a M, DecodeError> {
@@ -185,7 +187,7 @@ impl<'a> FrameView<'a> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Type`] if the frame carries another type; otherwise as
+    /// [`DecodeError::Type`] if the frame has another type; the other errors are those of
     /// [`decode`](crate::decode).
     #[inline]
     pub fn read<M: Message>(&self) -> Result<M, DecodeError> {
@@ -203,10 +205,10 @@ impl<'a> FrameView<'a> {
     }
 }
 
-/// The frames of a buffer, one after the other.
+/// The frames of a buffer, in order.
 ///
-/// It ends at the end of the buffer, before a frame that is not all there ([`rest`](Self::rest) has
-/// its beginning), and after the first error.
+/// The iterator ends at the end of the buffer, before an incomplete frame ([`rest`](Self::rest) has
+/// its bytes), or after the first error.
 ///
 /// # Examples
 ///
@@ -237,8 +239,8 @@ impl<'a> Frames<'a> {
         Self { rest: bytes, limits, failed: false }
     }
 
-    /// The bytes that are not yet taken: once the iterator has ended, the beginning of a frame that
-    /// is not all there, or the frame with the error.
+    /// The bytes that are not parsed yet. Once the iterator has ended: the incomplete frame, or the
+    /// frame with the error.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest

@@ -1,14 +1,17 @@
-//! The core of Mycelium: messages, frames, lock-free rings and doorbells, without std and without a heap.
+//! The core of Mycelium: messages, frames, lock-free rings and doorbells, without std and without a
+//! heap.
 //!
-//! The layers, from the bottom up, and what each may assume. [`message`](mod@message), [`fixed`] and [`descriptor`]
-//! turn values into bytes and back; they assume nothing about the bytes, which may come from a hostile peer.
-//! [`envelope`] and [`frame`] put a header and extensions around a message, and take them apart again, in buffers that
-//! the caller lends. [`ring`] moves items and byte slots between threads and knows neither messages nor wakers;
-//! [`doorbell`] lets a side that found nothing to do sleep until the other side rings. `sync` is the one door to
-//! atomics for all of them, and the only place where the model checker takes over.
+//! The layers, from the bottom up, and what each may assume. [`message`](mod@message), [`fixed`]
+//! and [`descriptor`] turn values into bytes and back; they assume nothing about the bytes, which
+//! may come from a hostile peer. [`envelope`] and [`frame`] put a header and extensions around a
+//! message, and take them apart again, in buffers of the caller. [`ring`] moves items and byte
+//! slots between threads and knows neither messages nor wakers; [`doorbell`] lets a side that found
+//! nothing sleep until the other side rings; [`channel`] joins the two, and [`wait`] limits how
+//! long a task spins before it sleeps. [`link`] is the protocol between two nodes. `sync` has the
+//! atomics of all of them, and is the only file that the model checker replaces.
 //!
-//! What this crate refuses to know: a clock, a thread, a socket, a heap. Time and randomness are arguments, storage is
-//! lent or inline, and the caller drives everything from a loop of its own.
+//! This crate does not know a clock, a thread, a socket, or a heap. Time and randomness are
+//! arguments, storage is borrowed or inline, and the caller drives everything from its own loop.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -46,7 +49,7 @@ pub use descriptor::{
     Descriptor, Digest, EnumDescriptor, FieldDescriptor, FieldType, VariantDescriptor,
 };
 pub use envelope::{Envelope, TraceContext};
-pub use error::{DecodeError, Invalid, Reason};
+pub use error::{DecodeError, Invalid, InvalidReason};
 pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong};
 pub use frame::{
     FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message,

@@ -1,14 +1,13 @@
 //! Messages: types of a fixed layout that are their own wire form.
 //!
-//! `#[message]` on a struct implements [`Message`]; nobody needs to write that by hand. To encode
-//! is to copy the bytes, to decode is to check them. What has to be checked is decided while
-//! compiling: a message of plain numbers costs a comparison of lengths, `bool`s and enums a look at
-//! their bytes, texts and lists a look at their counts and their UTF-8.
+//! `#[message]` on a struct implements [`Message`]. Encoding copies the bytes, decoding checks
+//! them. The compiler knows what to check: only the length for a message of numbers, the bytes of
+//! `bool`s and enums, the counts and the UTF-8 of texts and lists.
 //!
 //! # Panics
 //!
-//! Nothing here panics, whatever the bytes. Bytes of the wrong length, alignment or value are an
-//! error, and a message that was decoded can be used without a further check.
+//! No function here panics, whatever the bytes. A wrong length, alignment or value is an error, and
+//! a decoded message needs no further check.
 
 use core::mem::{align_of, size_of};
 
@@ -19,10 +18,10 @@ use crate::{
     error::{DecodeError, Invalid},
 };
 
+mod diagnose;
 mod field;
-mod misfit;
 
-/// A type that travels between services, made by [`#[message]`](macro@crate::message).
+/// A type that services send to each other, made by [`#[message]`](macro@crate::message).
 ///
 /// # Examples
 ///
@@ -49,7 +48,7 @@ mod misfit;
 pub trait Message:
     Copy + Send + Sync + 'static + TryFromBytes + IntoBytes + KnownLayout + Immutable
 {
-    /// The number that stands for the type in a frame. 0 is the link's own.
+    /// The number of the type in a frame. 0 is reserved for control frames.
     const ID: u16;
     /// The topic it is published on, unless a publisher names another.
     const TOPIC: &'static str;
@@ -57,19 +56,19 @@ pub trait Message:
     const DESCRIPTOR: &'static Descriptor;
     /// The digest of its layout.
     const DIGEST: Digest;
-    /// An array of machine words that has room for it.
+    /// An array of machine words that can hold it.
     type Words: Words;
 
     /// Checks the counts and the UTF-8 of all its texts and lists, nested ones too.
     ///
     /// # Errors
     ///
-    /// Names the first field that is not sound. A message built by the constructors of
-    /// [`FixedStr`](crate::FixedStr) and [`FixedVec`](crate::FixedVec) always is.
+    /// Names the first invalid field. A message built with the constructors of
+    /// [`FixedStr`](crate::FixedStr) and [`FixedVec`](crate::FixedVec) is always valid.
     fn check(&self) -> Result<(), Invalid>;
 }
 
-/// A type that can stand in a message: numbers, `bool`, arrays, [`FixedStr`](crate::FixedStr),
+/// A type that can be a field of a message: numbers, `bool`, arrays, [`FixedStr`](crate::FixedStr),
 /// [`FixedVec`](crate::FixedVec), and types with `#[message]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a field of a message",
@@ -80,18 +79,18 @@ pub trait Message:
 pub trait Field: Copy {
     /// What its bytes mean.
     const TYPE: FieldType;
-    /// The value that fills the unused room of a list: all zero, unless that is none of its values.
+    /// The value of unused items of a list: all zero, if that is a valid value.
     const EMPTY: Self;
 
     /// Checks the counts and the UTF-8 of all its texts and lists.
     ///
     /// # Errors
     ///
-    /// Says what is wrong with the first that is not sound.
+    /// The first error found.
     fn check(&self) -> Result<(), Invalid>;
 }
 
-/// Machine words that hold a message, as the rings store it: always an array of `usize`.
+/// Machine words that hold a message, as rings store it: always an array of `usize`.
 pub trait Words: Copy + Send + Sync + 'static + AsRef<[usize]> + AsMut<[usize]> {
     /// All words zero.
     const ZERO: Self;
@@ -101,7 +100,7 @@ impl<const N: usize> Words for [usize; N] {
     const ZERO: Self = [0; N];
 }
 
-/// The message as machine words; bytes beyond its end are zero.
+/// The message as machine words; bytes after its end are zero.
 #[inline]
 pub fn to_words<M: Message>(message: &M) -> M::Words {
     let mut words = M::Words::ZERO;
@@ -111,49 +110,49 @@ pub fn to_words<M: Message>(message: &M) -> M::Words {
     words
 }
 
-/// The message that stands in machine words, checked in full.
+/// The message in machine words, checked.
 ///
 /// # Errors
 ///
-/// As [`decode`]. Words that [`to_words`] made are never refused.
+/// As [`decode`]. Words from [`to_words`] are always valid.
 #[inline]
 pub fn from_words<M: Message>(words: &M::Words) -> Result<M, DecodeError> {
     let bytes = words.as_ref().as_bytes();
     decode(bytes.get(..size_of::<M>()).unwrap_or(bytes))
 }
 
-/// As [`from_words`], for whoever does not ask what is wrong: nothing here needs the words in memory.
+/// As [`from_words`], without the reason of an error. The words can stay in registers.
 #[inline(always)]
 pub fn valid_words<M: Message>(words: M::Words) -> Option<M> {
     let bytes = words.as_ref().as_bytes().get(..size_of::<M>())?;
     M::try_read_from_bytes(bytes).ok().filter(|message| message.check().is_ok())
 }
 
-/// The message that stands in `bytes`, checked in full and copied out; any alignment will do.
+/// The message in `bytes`, checked and copied out. The bytes may be unaligned.
 ///
 /// # Errors
 ///
-/// [`DecodeError::Size`] unless there are exactly as many bytes as the message has,
-/// [`DecodeError::Value`] for a `bool` or an enum out of its range, and [`DecodeError::Invalid`] for
-/// a count above the capacity or a text that is not UTF-8.
+/// [`DecodeError::Size`] unless the bytes have exactly the size of the message,
+/// [`DecodeError::Value`] for a `bool` or an enum with an invalid value, and
+/// [`DecodeError::Invalid`] for a count above the capacity or a text that is not UTF-8.
 #[inline]
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     if bytes.len() != size_of::<M>() {
-        return Err(misfit::size::<M>(bytes));
+        return Err(diagnose::size::<M>(bytes));
     }
     let Ok(message) = M::try_read_from_bytes(bytes) else {
-        return Err(misfit::value::<M>(bytes));
+        return Err(diagnose::value::<M>(bytes));
     };
     message.check()?;
     Ok(message)
 }
 
-/// The message that stands in `bytes`, checked in full and lent in place.
+/// The message in `bytes`, checked and borrowed in place.
 ///
 /// # Errors
 ///
-/// [`DecodeError::Misaligned`] where the bytes do not lie at a multiple of the alignment of `M`;
-/// otherwise as [`decode`].
+/// [`DecodeError::Misaligned`] if the bytes do not have the alignment of `M`; the other errors are
+/// those of [`decode`].
 #[inline]
 pub fn decode_ref<M: Message>(bytes: &[u8]) -> Result<&M, DecodeError> {
     match M::try_ref_from_bytes(bytes) {
@@ -161,10 +160,10 @@ pub fn decode_ref<M: Message>(bytes: &[u8]) -> Result<&M, DecodeError> {
             message.check()?;
             Ok(message)
         }
-        Err(ConvertError::Size(_)) => Err(misfit::size::<M>(bytes)),
+        Err(ConvertError::Size(_)) => Err(diagnose::size::<M>(bytes)),
         Err(ConvertError::Alignment(_)) => {
             Err(DecodeError::Misaligned { message: M::DESCRIPTOR.name, expected: align_of::<M>() })
         }
-        Err(ConvertError::Validity(_)) => Err(misfit::value::<M>(bytes)),
+        Err(ConvertError::Validity(_)) => Err(diagnose::value::<M>(bytes)),
     }
 }

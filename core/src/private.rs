@@ -1,21 +1,22 @@
-//! What the code that `#[message]` writes calls. Not for anyone else: it changes without notice.
+//! Functions for the code that `#[message]` generates. Private: they change without notice.
 
 pub use zerocopy;
 
-/// What is wrong with a layout, and what to do: it has padding, or it does not fit a frame.
+/// The error in the layout of a message, if it has one: padding, or a size or alignment that does
+/// not fit a frame.
 pub const fn layout_error(
     name: &str,
     size: usize,
     align: usize,
     fields: &[usize],
-) -> Option<Sentence> {
+) -> Option<ConstText> {
     let mut sum = 0;
     let mut index = 0;
     while index < fields.len() {
         sum += fields[index];
         index += 1;
     }
-    let subject = Sentence::new().text("message `").text(name);
+    let subject = ConstText::new().text("message `").text(name);
     if size > sum {
         return Some(
             subject
@@ -46,14 +47,14 @@ pub const fn layout_error(
     None
 }
 
-/// Text put together while compiling. What does not fit is cut off.
+/// Text that is built while compiling. Text that does not fit is cut off.
 #[derive(Clone, Copy)]
-pub struct Sentence {
+pub struct ConstText {
     bytes: [u8; 320],
     len: usize,
 }
 
-impl Sentence {
+impl ConstText {
     const fn new() -> Self {
         Self { bytes: [0; 320], len: 0 }
     }

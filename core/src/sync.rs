@@ -1,21 +1,22 @@
-//! The one door to atomics, fences and shared cells.
+//! All atomics, fences and shared cells of this crate.
 //!
-//! Everything in this crate that two threads may touch comes from here, so that one switch, `cfg(loom)`, puts the
-//! whole crate under the model checker. The switch is `cfg(loom)` alone: `test` is never set for a dependency, and a
-//! shim that asked for it would leave models in another crate checking plain atomics. `clippy.toml` refuses
-//! `core::sync::atomic` and `core::cell` anywhere else in this crate.
+//! Everything in this crate that two threads may access comes from here, so that one switch,
+//! `cfg(loom)`, puts the whole crate under the model checker. The switch is `cfg(loom)` alone:
+//! `test` is never set for a dependency, so a shim with `cfg(test)` would make the models in
+//! another crate check plain atomics. `clippy.toml` refuses `core::sync::atomic` and `core::cell`
+//! in all other files of this crate.
 //!
-//! Each ordering that a ring relies on is written `order!("site", Release)`, each fence `barrier!("site", SeqCst)`.
-//! Outside loom these are the plain ordering and the plain fence. Under loom a model can weaken one site by name
-//! (`weaken`) and must then fail: an ordering that nobody misses is too strong, or untested, or out of the checker's sight
-//! (`docs/testing.md` says which).
-
+//! Each ordering that a ring relies on is written `order!("site", Release)`, each fence
+//! `barrier!("site", SeqCst)`. Outside loom these are the plain ordering and the plain fence. Under
+//! loom a model can weaken one site by name (`weaken`) and must then fail. If it does not fail, the
+//! ordering is too strong, or untested, or invisible to the checker (`docs/testing.md` has the
+//! list).
 //!
-//! Under `cfg(lines)` the shim also reports each access to simulated caches (`lines`), by `seen!`, which is nothing in
-//! any other build.
+//! Under `cfg(lines)` the shim also reports each access to simulated caches (`lines`), by `seen!`,
+//! which does nothing in any other build.
 
 #![allow(unsafe_code)]
-// The one place that may name them.
+// The only file that may name them.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub(crate) use core::sync::atomic::Ordering;
@@ -29,7 +30,8 @@ use loom::{cell::UnsafeCell, sync::atomic};
 #[cfg(lines)]
 pub mod lines;
 
-/// Defines a constructor that is `const` outside loom; loom's atomics have no const constructor. One body serves both.
+/// Defines a constructor that is `const` outside loom; loom's atomics have no const constructor.
+/// One body serves both.
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis const fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty $body:block) => {
         #[cfg(not(loom))]
@@ -42,7 +44,7 @@ macro_rules! const_unless_loom {
     };
 }
 
-/// An array of fresh values, in a const context outside loom.
+/// An array of new values, in a const context outside loom.
 macro_rules! repeat {
     ($value:expr; $count:expr) => {{
         #[cfg(not(loom))]
@@ -56,7 +58,7 @@ macro_rules! repeat {
     }};
 }
 
-/// A named memory ordering; `Relaxed` where a model weakened the site.
+/// A named memory ordering; `Relaxed` if a model weakened the site.
 macro_rules! order {
     ($site:literal, $order:ident) => {{
         #[cfg(not(loom))]
@@ -70,7 +72,8 @@ macro_rules! order {
     }};
 }
 
-/// A named fence; absent where a model weakened the site. What needs one needs compare-and-swap, too.
+/// A named fence; absent if a model weakened the site. All code that needs a fence needs
+/// compare-and-swap, too.
 #[cfg(target_has_atomic = "ptr")]
 macro_rules! barrier {
     ($site:literal, $order:ident) => {{
@@ -83,7 +86,8 @@ macro_rules! barrier {
     }};
 }
 
-/// Reports an access to all of `$place`, a reference, that is about to happen; or to `$bytes` bytes at an address.
+/// Reports an access that follows: to all of `$place`, a reference, or to `$bytes` bytes at an
+/// address.
 macro_rules! seen {
     ($kind:ident, $place:expr) => {
         #[cfg(lines)]
@@ -102,12 +106,13 @@ pub(crate) use order;
 pub(crate) use repeat;
 pub(crate) use seen;
 
+#[cfg(target_has_atomic = "ptr")]
 #[inline]
 pub(crate) fn fence(order: Ordering) {
     atomic::fence(order);
 }
 
-/// An atomic word. A type of our own, so that its paths cannot be mistaken for those that `clippy.toml` refuses.
+/// An atomic word. A separate type, so that its paths differ from those that `clippy.toml` refuses.
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct AtomicUsize(atomic::AtomicUsize);
@@ -125,8 +130,9 @@ impl AtomicUsize {
         self.0.load(order)
     }
 
-    /// As `load`, for a word that may lie in memory of another process. That may be mapped read-only, where only
-    /// relaxed loads are defined.
+    /// The same as `load`, for a word that may be in memory of another process. Such memory may be
+    /// mapped read-only, where only relaxed loads are defined.
+    #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn acquire(&self, foreign: bool, order: Ordering) -> usize {
         if !foreign {
@@ -140,10 +146,10 @@ impl AtomicUsize {
     /// A plain load, which the model checker reports if it races with a store.
     ///
     /// # Safety
-    /// Nobody stores to the word until the value is no longer needed.
+    /// No thread stores to the word until the value is no longer needed.
     #[cfg(loom)]
     pub(crate) unsafe fn unsync_load(&self) -> usize {
-        // SAFETY: this function's contract; loom checks it.
+        // SAFETY: this function's contract, which loom checks.
         unsafe { self.0.unsync_load() }
     }
 
@@ -166,8 +172,9 @@ impl AtomicUsize {
         self.0.compare_exchange(current, new, success, failure)
     }
 
-    /// Exchanges `current` for `new`, relaxed, and then calls `fence`, which is a sequentially consistent one; or does
-    /// neither and returns `false`. Where an exchange is such a fence by itself, it costs one instruction.
+    /// Exchanges `current` for `new`, relaxed, and then calls `fence`, which is a sequentially
+    /// consistent one; or does neither and returns `false`. On processors where an exchange is such
+    /// a fence, this is one instruction.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn exchange_and_fence(
@@ -195,7 +202,8 @@ impl AtomicUsize {
             seen!(Store, self);
             let _ = fence;
             let done: u8;
-            // The exchange and the fence in one: the compiler moves no access to memory across it, the processor neither.
+            // The exchange and the fence in one: neither the compiler nor the processor moves a
+            // memory access across it.
             // SAFETY: one word, which may be exchanged through a shared reference.
             unsafe {
                 core::arch::asm!(
@@ -212,7 +220,8 @@ impl AtomicUsize {
         }
     }
 
-    /// As `compare_exchange`, but may fail for no reason: for loops, where that is cheaper on some processors.
+    /// The same as `compare_exchange`, but it may fail spuriously. For loops; cheaper on some
+    /// processors.
     #[cfg(target_has_atomic = "ptr")]
     #[inline]
     pub(crate) fn compare_exchange_weak(
@@ -225,44 +234,25 @@ impl AtomicUsize {
         seen!(Store, self);
         self.0.compare_exchange_weak(current, new, success, failure)
     }
-
-    #[cfg(target_has_atomic = "ptr")]
-    #[inline]
-    pub(crate) fn fetch_add(&self, value: usize, order: Ordering) -> usize {
-        seen!(Store, self);
-        self.0.fetch_add(value, order)
-    }
-
-    #[cfg(target_has_atomic = "ptr")]
-    #[inline]
-    pub(crate) fn fetch_sub(&self, value: usize, order: Ordering) -> usize {
-        seen!(Store, self);
-        self.0.fetch_sub(value, order)
-    }
-
-    #[cfg(target_has_atomic = "ptr")]
-    #[inline]
-    pub(crate) fn fetch_max(&self, value: usize, order: Ordering) -> usize {
-        seen!(Store, self);
-        self.0.fetch_max(value, order)
-    }
-
-    #[cfg(target_has_atomic = "ptr")]
-    #[inline]
-    pub(crate) fn fetch_or(&self, bits: usize, order: Ordering) -> usize {
-        seen!(Store, self);
-        self.0.fetch_or(bits, order)
-    }
-
-    #[cfg(target_has_atomic = "ptr")]
-    #[inline]
-    pub(crate) fn fetch_and(&self, bits: usize, order: Ordering) -> usize {
-        seen!(Store, self);
-        self.0.fetch_and(bits, order)
-    }
 }
 
-/// An atomic pointer, for what is made once and stays.
+/// Operations that are the same for all names: report the access, then do it.
+macro_rules! forward {
+    ($($name:ident)*) => {$(
+        #[cfg(target_has_atomic = "ptr")]
+        impl AtomicUsize {
+            #[inline]
+            pub(crate) fn $name(&self, value: usize, order: Ordering) -> usize {
+                seen!(Store, self);
+                self.0.$name(value, order)
+            }
+        }
+    )*};
+}
+
+forward!(fetch_add fetch_sub fetch_max fetch_or fetch_and);
+
+/// An atomic pointer to a value that is made once and never replaced.
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 #[derive(Debug)]
 pub(crate) struct AtomicPtr<T>(atomic::AtomicPtr<T>);
@@ -293,14 +283,16 @@ impl<T> AtomicPtr<T> {
     }
 }
 
-/// Stores words to atomic ones, relaxed and in order, in as few stores as the processor has for them: what a store costs
-/// does not depend on its length, and only so many wait for cache lines of other cores. A reader that races with this
-/// may see any mixture of old and new bytes.
+/// Stores words to atomic words, relaxed and in order, in as few stores as the processor allows:
+/// the cost of a store does not depend on its length, and the store buffer, in which stores wait
+/// for cache lines of other cores, is limited. A reader that races with this may see any mixture of
+/// old and new bytes.
 ///
-/// `W` is an atomic word under another name, which `word` gets at.
+/// `W` is a wrapper of an atomic word, and `word` unwraps it.
 ///
 /// # Panics
 /// If there are more words than places.
+#[cfg(target_has_atomic = "ptr")]
 #[inline(always)]
 pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, words: &[usize]) {
     const { assert!(size_of::<W>() == size_of::<usize>()) };
@@ -326,8 +318,9 @@ pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, word
             // SAFETY: two words.
             let pair = unsafe { _mm_loadu_si128(pair.as_ptr().cast()) };
             seen!(Store, places);
-            // Rust has no such atomic store. Nor are these stores, to Rust, but the work of another: which may write to these
-            // words at any time, and whoever reads them does so by atomic loads.
+            // Rust has no such atomic store. For Rust these are no stores of this thread, but
+            // writes from outside, which may happen at any time because all readers use atomic
+            // loads.
             // SAFETY: two words, which may be written through a shared reference.
             unsafe {
                 core::arch::asm!(
@@ -345,7 +338,7 @@ pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, word
     }
 }
 
-/// What a loop does that waits for another thread to take one more step. Under loom it lets the others run.
+/// One step of a loop that waits for another thread. Under loom it lets the others run.
 #[inline]
 pub(crate) fn pause() {
     #[cfg(not(loom))]
@@ -354,7 +347,8 @@ pub(crate) fn pause() {
     loom::thread::yield_now();
 }
 
-/// Asks for the memory at `place`, which is about to be read or, with `WRITE`, written. It need not be there.
+/// Prefetches the memory at `place`, which will be read or, with `WRITE`, written. The address need
+/// not be valid.
 #[inline(always)]
 pub(crate) fn prefetch<const WRITE: bool>(place: *const u8) {
     #[cfg(lines)]
@@ -365,7 +359,7 @@ pub(crate) fn prefetch<const WRITE: bool>(place: *const u8) {
     }
     #[cfg(all(target_arch = "x86_64", target_pointer_width = "64", not(miri), not(loom)))]
     if WRITE {
-        // SAFETY: a hint; it accesses nothing and changes nothing that a program can see.
+        // SAFETY: a hint; it changes nothing that a program can observe.
         unsafe {
             core::arch::asm!("prefetchw [{}]", in(reg) place.addr(), options(nomem, nostack, preserves_flags))
         };
@@ -379,7 +373,7 @@ pub(crate) fn prefetch<const WRITE: bool>(place: *const u8) {
     let _ = place;
 }
 
-/// A cell whose only access is through a closure, so that loom sees every one.
+/// A cell that is accessed only through a closure, so that loom sees every access.
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct SharedCell<T>(UnsafeCell<T>);
@@ -394,8 +388,8 @@ impl<T> SharedCell<T> {
     /// Calls `f` with a pointer to the cell's content, to read it.
     ///
     /// # Safety
-    /// No other thread is inside `with_mut` of this cell until `f` returns, nor later while what `f` returned refers
-    /// to the content.
+    /// No other thread is inside `with_mut` of this cell until `f` returns, and as long as its
+    /// result refers to the content.
     #[inline]
     pub(crate) unsafe fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
         seen!(Load, self);
@@ -417,7 +411,7 @@ impl<T> SharedCell<T> {
         unsafe { self.with_mut_unseen(f) }
     }
 
-    /// As `with_mut`, where `f` moves the content out and writes nothing.
+    /// The same as `with_mut`, for an `f` that moves the content out and writes nothing.
     ///
     /// # Safety
     /// As for `with_mut`.
@@ -428,17 +422,18 @@ impl<T> SharedCell<T> {
         unsafe { self.with_mut_unseen(f) }
     }
 
-    /// As `with_mut`, where `f` reports its accesses itself.
+    /// The same as `with_mut`, for an `f` that reports its accesses itself.
     ///
     /// # Safety
     /// As for `with_mut`.
     #[inline]
     pub(crate) unsafe fn with_mut_unseen<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         #[cfg(not(loom))]
-        // SAFETY: the caller has the cell to itself (this function's contract); the pointer is the cell's own.
+        // SAFETY: the caller has exclusive access (this function's contract), and the pointer is
+        // that of the cell.
         let result = f(unsafe { &mut *self.0.get() });
         #[cfg(loom)]
-        // SAFETY: as above; loom reports it if the caller is wrong.
+        // SAFETY: as above; loom reports a violation.
         let result = self.0.with_mut(|value| f(unsafe { &mut *value }));
         result
     }
@@ -453,12 +448,12 @@ mod weakening {
     use super::Ordering;
 
     std::thread_local! {
-        // One model runs on one thread of the operating system, so a test weakens its own model only.
+        // A model runs on one thread of the operating system, so a test weakens only its own model.
         static WEAK: Cell<&'static str> = const { Cell::new("") };
     }
 
-    /// Makes the ordering or fence named `site` as weak as can be for models that this thread runs from now on; an
-    /// empty name restores all.
+    /// Weakens the ordering named `site` to `Relaxed`, or removes that fence, for all models that
+    /// this thread runs from now on. An empty name restores all.
     pub fn weaken(site: &'static str) {
         WEAK.with(|weak| weak.set(site));
     }

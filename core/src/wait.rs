@@ -1,94 +1,98 @@
-//! What a task does that found nothing: how long it looks again before it sleeps.
+//! How a task that found nothing waits: how long it spins before it parks. This file knows no
+//! clock, so time is counted in spins.
 //!
-//! To sleep and be woken costs far more than a look, and a task that is looking is not late when the thing comes; but
-//! its core does nothing else meanwhile. This crate knows no clock, so patience is counted in looks.
+//! To park and be woken costs far more than one more check, and a task that spins is not late when
+//! the item arrives; but its core does nothing else meanwhile.
 
-/// How long a waiting task looks before it sleeps.
+/// How long a waiting task spins before it parks.
 ///
-/// Whatever the policy, a poll looks a bounded number of times ([`Wait::LOOKS`] and a few), so that the executor's other
-/// tasks get their turn.
+/// With every strategy one poll makes a bounded number of checks ([`WaitStrategy::SPINS`] and a
+/// few), so that the executor's other tasks get their turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wait {
-    /// It never sleeps: [`Wait::LOOKS`] looks, then it asks to be polled again, and so on. The executor never idles.
+pub enum WaitStrategy {
+    /// Never parks: spins [`WaitStrategy::SPINS`] times, asks to be polled again, and so on. The
+    /// executor never idles.
     Spin,
-    /// It looks so many times, spread over polls of up to [`Wait::LOOKS`] looks, then it sleeps.
+    /// Spins this many times, spread over polls of up to [`WaitStrategy::SPINS`] spins, then parks.
     SpinThenPark(usize),
-    /// It sleeps at once. A task that waits costs nothing.
+    /// Parks at once. A task that waits costs nothing.
     #[default]
     Park,
 }
 
-impl Wait {
-    /// How often a task looks in one poll before it lets others run.
-    pub const LOOKS: usize = if cfg!(any(loom, miri)) { 2 } else { 1_000 };
+impl WaitStrategy {
+    /// How often a task spins in one poll before it lets others run.
+    pub const SPINS: usize = if cfg!(any(loom, miri)) { 2 } else { 1_000 };
 }
 
-/// How long one waiter has looked, and whether it goes on.
+/// The state of one wait: how often it has spun.
 ///
-/// Whoever waits for something makes a first look, and then asks here: [`Patience::look`] looks as often as the policy says
-/// for this poll. The wait ends, with or without success, by [`Patience::renew`].
+/// A waiter checks once and, if it found nothing, calls [`SpinWait::spin`], which checks as often
+/// as the strategy allows in this poll. The wait ends, with or without success, by
+/// [`SpinWait::reset`].
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Patience {
-    wait: Wait,
-    /// How often it looked since this wait began; at the end of its patience, all that there are.
-    looked: usize,
+pub struct SpinWait {
+    strategy: WaitStrategy,
+    /// How often it has spun in this wait; `usize::MAX` once it parked.
+    spun: usize,
 }
 
-/// What came of the looks of one poll.
+/// The result of the spins of one poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looked<R> {
-    /// This.
+pub enum SpinResult<R> {
+    /// A check found this.
     Found(R),
-    /// Nothing, and the task wants to be polled again: it lets others run meanwhile.
+    /// Nothing was found, and the task wants to be polled again, so that others can run meanwhile.
     Again,
-    /// Nothing. It is time to park, and to look once more then.
+    /// Nothing was found. The task must park and then check once more.
     Park,
 }
 
-impl Patience {
-    /// That of a policy, at the beginning of a wait.
+impl SpinWait {
+    /// The beginning of a wait with a strategy.
     #[must_use]
-    pub fn new(wait: Wait) -> Patience {
-        Patience { wait, looked: 0 }
+    pub fn new(strategy: WaitStrategy) -> SpinWait {
+        SpinWait { strategy, spun: 0 }
     }
 
-    /// The policy.
+    /// The strategy.
     #[must_use]
-    pub fn wait(&self) -> Wait {
-        self.wait
+    pub fn strategy(&self) -> WaitStrategy {
+        self.strategy
     }
 
-    /// A new wait begins.
+    /// Begins a new wait.
     #[inline]
-    pub fn renew(&mut self) {
-        self.looked = 0;
+    pub fn reset(&mut self) {
+        self.spun = 0;
     }
 
-    /// Looks as often as the policy says, but at most `most` times.
+    /// Calls `check` as often as the strategy allows, at most `most` times, until it finds
+    /// something.
     #[inline]
-    pub fn look<R>(&mut self, most: usize, mut look: impl FnMut() -> Option<R>) -> Looked<R> {
-        let left = match self.wait {
-            Wait::Spin => usize::MAX,
-            Wait::SpinThenPark(looks) => looks.saturating_sub(self.looked),
-            Wait::Park => 0,
+    pub fn spin<R>(&mut self, most: usize, mut check: impl FnMut() -> Option<R>) -> SpinResult<R> {
+        let left = match self.strategy {
+            WaitStrategy::Spin => usize::MAX,
+            WaitStrategy::SpinThenPark(spins) => spins.saturating_sub(self.spun),
+            WaitStrategy::Park => 0,
         };
-        let looks = left.min(most);
-        for _ in 0..looks {
+        let spins = left.min(most);
+        for _ in 0..spins {
             pause();
-            if let Some(found) = look() {
-                return Looked::Found(found);
+            if let Some(found) = check() {
+                return SpinResult::Found(found);
             }
         }
-        if looks < left {
-            self.looked = self.looked.saturating_add(looks);
-            return Looked::Again;
+        if spins < left {
+            self.spun = self.spun.saturating_add(spins);
+            return SpinResult::Again;
         }
-        self.looked = usize::MAX;
-        Looked::Park
+        self.spun = usize::MAX;
+        SpinResult::Park
     }
 }
 
-/// What a thread does between two looks: it tells the processor that it waits. Every loop of looks goes through this.
+/// Tells the processor that this thread spins. Call it between two checks.
 #[inline]
 pub fn pause() {
     crate::sync::pause();

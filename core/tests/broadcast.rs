@@ -1,7 +1,8 @@
-//! The broadcast ring against a plain model: any sequence of operations on one thread, then threads.
+//! The broadcast ring against a plain model: any sequence of operations on one thread, then
+//! threads.
 
 use mycelium_core::ring::broadcast::{
-    Boxed, Broadcast, Consumer, Inline, Layout, LayoutError, Look,
+    Broadcast, Consumer, HeapStorage, InlineStorage, Layout, LayoutError, Peek,
 };
 use proptest::prelude::*;
 
@@ -15,7 +16,7 @@ const READERS: usize = 2;
 enum Operation {
     Push,
     Abort,
-    Look(usize),
+    Peek(usize),
     Take(usize),
     Latest(usize),
     JoinGating,
@@ -31,7 +32,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         8 => Just(Operation::Push),
         1 => Just(Operation::Abort),
-        2 => (0..6usize).prop_map(Operation::Look),
+        2 => (0..6usize).prop_map(Operation::Peek),
         8 => (0..6usize).prop_map(Operation::Take),
         1 => (0..6usize).prop_map(Operation::Latest),
         2 => Just(Operation::JoinGating),
@@ -44,7 +45,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What a reader must see: it wants `cursor` next, and has shown `shown`.
+/// The model of a reader: it wants `cursor` next, and has shown `shown`.
 struct Model {
     gating: bool,
     cursor: usize,
@@ -69,21 +70,21 @@ impl Model {
     }
 }
 
-/// What the writer knows.
+/// The model of the writer.
 #[derive(Default)]
 struct Writer {
-    /// It has seen room before this.
+    /// It has seen room before this sequence.
     limit: usize,
     refused: usize,
 }
 
 impl Writer {
-    /// Whether it may push the message `published`: first it goes by what readers have shown, and after some refusals by
-    /// what they have taken.
+    /// Whether it may push the message `published`: according to the positions that readers have
+    /// shown, and after some refusals according to those that they have taken.
     fn has_room(&mut self, published: usize, shown: usize, taken: usize) -> bool {
         const EXACT_EVERY: usize = if cfg!(miri) { 2 } else { 64 };
         if self.limit == published {
-            // What was shown may be more than a lap behind what was found.
+            // The shown position may be more than a lap behind the exact one.
             self.limit = published.max(shown + CAPACITY);
             if self.limit == published {
                 self.refused += 1;
@@ -100,46 +101,46 @@ impl Writer {
     }
 }
 
-type Ring<'a> = &'a Broadcast<Boxed>;
+type Ring<'a> = &'a Broadcast<HeapStorage>;
 
 fn content(sequence: usize) -> [usize; 2] {
     [sequence.wrapping_mul(31), !sequence]
 }
 
-/// Looks and compares with the model: messages before `published` were published, slots before `touched` were begun.
-/// Returns whether there was a message.
-fn check_look(
+/// Peeks and compares with the model: messages before `published` were published, slots before
+/// `touched` were begun. Returns whether there was a message.
+fn check_peek(
     reader: &mut Consumer<Ring<'_>>,
     model: &mut Model,
     published: usize,
     touched: usize,
     closed: bool,
 ) -> Result<bool, TestCaseError> {
-    let (mut words, mut glanced) = ([0; 2], [0; 2]);
-    let (is_waiting, glance) = (reader.is_waiting(), reader.glance(&mut glanced, BYTES));
-    prop_assert_eq!(reader.glance(&mut [0; 3], BYTES + 1), None, "no message is so long");
-    let look = reader.look(&mut words);
-    prop_assert_eq!(is_waiting, look == Look::Empty);
+    let (mut words, mut exact_words) = ([0; 2], [0; 2]);
+    let (is_waiting, exact) = (reader.is_waiting(), reader.peek_exact(&mut exact_words, BYTES));
+    prop_assert_eq!(reader.peek_exact(&mut [0; 3], BYTES + 1), None, "no message is so long");
+    let look = reader.peek(&mut words);
+    prop_assert_eq!(is_waiting, look == Peek::Empty);
     let message = match look {
-        Look::Message { sequence, .. } if !reader.ring().layout().has_length() => Some(sequence),
+        Peek::Message { sequence, .. } if !reader.ring().layout().has_length() => Some(sequence),
         _ => None,
     };
-    prop_assert_eq!(glance, message);
-    prop_assert!(glance.is_none() || glanced == words);
-    // A slot that was begun and given back no longer holds the message of a lap ago.
+    prop_assert_eq!(exact, message);
+    prop_assert!(exact.is_none() || exact_words == words);
+    // A slot that was begun and aborted no longer contains the message of the lap before.
     let oldest = touched.saturating_sub(CAPACITY);
     if model.cursor < oldest {
         prop_assert!(!model.gating, "a gating reader was passed");
-        prop_assert_eq!(look, Look::Gap { missed: oldest - model.cursor });
+        prop_assert_eq!(look, Peek::Gap { missed: oldest - model.cursor });
         model.move_to(oldest);
         return Ok(false);
     }
     if model.cursor < published {
-        prop_assert_eq!(look, Look::Message { sequence: model.cursor, length: BYTES });
+        prop_assert_eq!(look, Peek::Message { sequence: model.cursor, length: BYTES });
         prop_assert_eq!(words, content(model.cursor));
         return Ok(true);
     }
-    prop_assert_eq!(look, if closed { Look::Closed } else { Look::Empty });
+    prop_assert_eq!(look, if closed { Peek::Closed } else { Peek::Empty });
     model.flush();
     Ok(false)
 }
@@ -188,14 +189,14 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
                     Err(_) => prop_assert!(!room),
                 }
             }
-            Operation::Look(index) => {
+            Operation::Peek(index) => {
                 if let Some((reader, model)) = readers.get_mut(index) {
-                    check_look(reader, model, published, touched, closed)?;
+                    check_peek(reader, model, published, touched, closed)?;
                 }
             }
             Operation::Take(index) => {
                 if let Some((reader, model)) = readers.get_mut(index)
-                    && check_look(reader, model, published, touched, closed)?
+                    && check_peek(reader, model, published, touched, closed)?
                 {
                     prop_assert!(reader.advance());
                     prop_assert!(!reader.advance(), "only what was looked at is passed");
@@ -287,25 +288,25 @@ proptest! {
 }
 
 #[test]
-fn an_observer_that_is_passed_many_times_is_told_the_exact_gap() {
-    let ring = Broadcast::new(Inline::<WORDS, READERS>::new(), LAYOUT).unwrap();
+fn an_observer_gets_the_exact_gap() {
+    let ring = Broadcast::new(InlineStorage::<WORDS, READERS>::new(), LAYOUT).unwrap();
     let mut producer = Broadcast::producer(&ring).unwrap();
     let mut observer = Broadcast::observing(&ring);
     for sequence in 0..1_003 {
         producer.try_push(&content(sequence), BYTES).unwrap();
     }
     let mut words = [0; 2];
-    assert_eq!(observer.look(&mut words), Look::Gap { missed: 1_003 - CAPACITY });
+    assert_eq!(observer.peek(&mut words), Peek::Gap { missed: 1_003 - CAPACITY });
     for sequence in 1_003 - CAPACITY..1_003 {
-        assert_eq!(observer.look(&mut words), Look::Message { sequence, length: BYTES });
+        assert_eq!(observer.peek(&mut words), Peek::Message { sequence, length: BYTES });
         assert!(observer.advance());
     }
-    assert_eq!(observer.look(&mut words), Look::Empty);
+    assert_eq!(observer.peek(&mut words), Peek::Empty);
 }
 
-/// Lengths that no message has find no slot, in rings of one size as little as in others.
+/// Lengths that no message has find no slot, in rings with one message size and in others.
 #[test]
-fn lengths_that_no_message_has_find_nothing() {
+fn wrong_lengths_find_no_slot() {
     for layout in [LAYOUT, Layout::up_to(CAPACITY, BYTES)] {
         let ring = Broadcast::boxed(layout, 1).unwrap();
         let mut producer = Broadcast::producer(&ring).unwrap();
@@ -314,8 +315,8 @@ fn lengths_that_no_message_has_find_nothing() {
         producer.try_push(&content(0), BYTES).unwrap();
         for length in [0, BYTES - 1, BYTES + 1, usize::MAX / 2, usize::MAX - 7, usize::MAX] {
             let mut words = [7; 64];
-            assert_eq!(gating.glance(&mut words, length), None);
-            assert_eq!(observing.glance(&mut words, length), None);
+            assert_eq!(gating.peek_exact(&mut words, length), None);
+            assert_eq!(observing.peek_exact(&mut words, length), None);
             assert_eq!(words, [7; 64]);
             assert!(!producer.push_into_known_room(&[1], length));
         }
@@ -323,9 +324,9 @@ fn lengths_that_no_message_has_find_nothing() {
     }
 }
 
-/// What a grant refuses changes nothing of what was written before.
+/// A refused write changes nothing of what was written before.
 #[test]
-fn a_write_that_is_refused_leaves_the_message_as_it_was() {
+fn a_refused_write_changes_nothing() {
     let ring = Broadcast::boxed(Layout::up_to(CAPACITY, BYTES), 1).unwrap();
     let mut producer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
@@ -336,29 +337,29 @@ fn a_write_that_is_refused_leaves_the_message_as_it_was() {
     grant.commit();
     let mut words = [0; 2];
     let length = size_of::<usize>();
-    assert_eq!(reader.look(&mut words), Look::Message { sequence: 0, length });
+    assert_eq!(reader.peek(&mut words), Peek::Message { sequence: 0, length });
     assert_eq!(words[0], 1);
 }
 
 #[test]
-fn layouts_that_cannot_be_are_refused() {
+fn invalid_layouts_are_refused() {
     let refuse = |capacity| {
-        let storage = Inline::<WORDS, READERS>::new();
+        let storage = InlineStorage::<WORDS, READERS>::new();
         Broadcast::new(storage, Layout::exact(capacity, BYTES)).map(|_| ()).unwrap_err()
     };
     for given in [0, 1, 3, usize::MAX] {
         assert_eq!(refuse(given), LayoutError::Capacity { given });
     }
-    let expected = Some(2 * WORDS);
+    let expected = 2 * WORDS;
     assert_eq!(refuse(8), LayoutError::Slots { expected, found: WORDS });
     let most = 1 << (usize::BITS - 1);
-    assert_eq!(refuse(most), LayoutError::Slots { expected: None, found: 0 });
+    assert_eq!(refuse(most), LayoutError::TooLarge);
 }
 
 #[test]
 fn two_readers_on_threads_keep_order_and_the_counts_add_up() {
     let count: usize = if cfg!(miri) { 100 } else { 200_000 };
-    let ring = Broadcast::new(Inline::<WORDS, READERS>::new(), LAYOUT).unwrap();
+    let ring = Broadcast::new(InlineStorage::<WORDS, READERS>::new(), LAYOUT).unwrap();
     let mut producer = Broadcast::producer(&ring).unwrap();
     let mut gating = Broadcast::gating(&ring).unwrap();
     let mut observing = Broadcast::observing(&ring);
@@ -375,15 +376,15 @@ fn two_readers_on_threads_keep_order_and_the_counts_add_up() {
             let mut words = [0; 2];
             let mut next = 0;
             loop {
-                match gating.look(&mut words) {
-                    Look::Message { sequence, .. } => {
+                match gating.peek(&mut words) {
+                    Peek::Message { sequence, .. } => {
                         assert_eq!((sequence, words), (next, content(next)));
                         gating.advance();
                         next += 1;
                     }
-                    Look::Gap { .. } => panic!("a gating reader has no gaps"),
-                    Look::Empty => std::thread::yield_now(),
-                    Look::Closed => break,
+                    Peek::Gap { .. } => panic!("a gating reader has no gaps"),
+                    Peek::Empty => std::thread::yield_now(),
+                    Peek::Closed => break,
                 }
             }
             assert_eq!(next, count);
@@ -392,15 +393,15 @@ fn two_readers_on_threads_keep_order_and_the_counts_add_up() {
             let mut words = [0; 2];
             let (mut taken, mut missed) = (0, 0);
             loop {
-                match observing.look(&mut words) {
-                    Look::Message { sequence, .. } => {
+                match observing.peek(&mut words) {
+                    Peek::Message { sequence, .. } => {
                         assert_eq!((sequence, words), (taken + missed, content(sequence)));
                         observing.advance();
                         taken += 1;
                     }
-                    Look::Gap { missed: gap } => missed += gap,
-                    Look::Empty => std::thread::yield_now(),
-                    Look::Closed => break,
+                    Peek::Gap { missed: gap } => missed += gap,
+                    Peek::Empty => std::thread::yield_now(),
+                    Peek::Closed => break,
                 }
             }
             assert_eq!(taken + missed, count, "sent = taken + dropped");

@@ -1,11 +1,12 @@
-//! The broadcast ring: what a reader has looked at, and what it has shown, where two operations meet.
+//! The broadcast ring: which message a reader has peeked at, and which position it has shown, when
+//! two operations meet.
 #![cfg(feature = "alloc")]
 
-use mycelium_core::ring::broadcast::{Boxed, Broadcast, Consumer, Layout, Look, Producer};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, Peek, Producer};
 
 const WORD: usize = size_of::<usize>();
 
-type Ring = Broadcast<Boxed>;
+type Ring = Broadcast<HeapStorage>;
 
 fn ring(capacity: usize) -> Ring {
     Broadcast::boxed(Layout::exact(capacity, WORD), 1).unwrap()
@@ -19,19 +20,19 @@ fn push(writer: &mut Producer<&Ring>, count: usize) {
 
 fn take(reader: &mut Consumer<&Ring>, count: usize) {
     for _ in 0..count {
-        assert!(matches!(reader.look(&mut [0]), Look::Message { .. }));
+        assert!(matches!(reader.peek(&mut [0]), Peek::Message { .. }));
         assert!(reader.advance());
     }
 }
 
-/// `advance` passes the message that was looked at, and no other.
+/// `advance` passes the message that was peeked at, and no other.
 #[test]
-fn a_message_that_was_not_looked_at_is_not_passed() {
+fn advance_needs_a_peeked_message() {
     let skipping = ring(4);
     let mut writer = Broadcast::producer(&skipping).unwrap();
     let mut reader = Broadcast::gating(&skipping).unwrap();
     push(&mut writer, 3);
-    reader.look(&mut [0]);
+    reader.peek(&mut [0]);
     assert_eq!(reader.skip_to_latest(), 2);
     assert!(!reader.advance(), "after a skip");
     assert_eq!(reader.cursor(), 2);
@@ -40,19 +41,19 @@ fn a_message_that_was_not_looked_at_is_not_passed() {
     let mut writer = Broadcast::producer(&passed).unwrap();
     let mut reader = Broadcast::observing(&passed);
     push(&mut writer, 1);
-    reader.look(&mut [0]);
+    reader.peek(&mut [0]);
     push(&mut writer, 3);
-    assert_eq!(reader.look(&mut [0]), Look::Gap { missed: 2 });
+    assert_eq!(reader.peek(&mut [0]), Peek::Gap { missed: 2 });
     assert!(!reader.advance(), "after a gap");
     assert_eq!(reader.cursor(), 2);
 
     let kept = ring(4);
     let mut writer = Broadcast::producer(&kept).unwrap();
-    let mut reader = Broadcast::gating(&kept).unwrap().keeping();
+    let mut reader = Broadcast::gating(&kept).unwrap().retaining();
     push(&mut writer, 3);
-    reader.look(&mut [0]);
+    reader.peek(&mut [0]);
     reader.advance();
-    reader.look(&mut [0]);
+    reader.peek(&mut [0]);
     reader.rewind(0);
     assert!(!reader.advance(), "after a rewind");
     assert_eq!(reader.cursor(), 0);
@@ -69,15 +70,15 @@ fn a_grant_without_a_write_is_zero() {
     }
     writer.grant().unwrap().commit();
     let mut words = [9];
-    assert!(matches!(reader.look(&mut words), Look::Message { .. }));
+    assert!(matches!(reader.peek(&mut words), Peek::Message { .. }));
     assert_eq!(words, [0], "the message of a lap ago");
 }
 
-/// Whatever the lag: a reader that has taken everything holds no room.
+/// With any lag: a reader that has taken all messages blocks no room.
 #[test]
 fn a_reader_that_finds_nothing_shows_its_position() {
     let finds_nothing: [fn(&mut Consumer<&Ring>) -> bool; 3] = [
-        |reader| reader.look(&mut [0]) == Look::Empty,
+        |reader| reader.peek(&mut [0]) == Peek::Empty,
         |reader| reader.is_waiting(),
         |reader| reader.read(1).is_none(),
     ];
@@ -93,19 +94,19 @@ fn a_reader_that_finds_nothing_shows_its_position() {
 }
 
 #[test]
-fn a_reader_that_keeps_has_shown_what_it_took_before() {
+fn a_retaining_reader_has_shown_its_position() {
     let ring = ring(64);
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);
     push(&mut writer, 64);
     take(&mut reader, 5);
-    let _keeping = reader.keeping();
+    let _keeping = reader.retaining();
     push(&mut writer, 5);
 }
 
-/// A writer that tries again and again gets the room of one message, though its reader shows nothing more.
+/// A writer that retries gets room for one message, although its reader does not show its position.
 #[test]
-fn a_writer_that_only_tries_gets_room_in_the_end() {
+fn a_writer_that_retries_gets_room() {
     let ring = ring(64);
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap().with_lag(64);

@@ -1,21 +1,22 @@
-//! Channels over every ring, on one thread: what any sequence of polls, drops and wakes may do to them.
+//! Channels over every ring, on one thread, with any sequence of polls, drops and wakes.
 //!
-//! Here are the tests of one sender and one receiver, the same for each ring, and the plans with several of them. What a
-//! plan is stands in `channel/plan.rs`; `channel/seats.rs` and `channel/faults.rs` hold the tests that need no plan.
+//! This file has the tests with one sender and one receiver, the same for each ring, and the plans
+//! with several of them. `channel/plan.rs` defines a plan; `channel/waiters.rs`,
+//! `channel/notified.rs` and `channel/faults.rs` have the tests that need no plan.
 #![cfg(feature = "alloc")]
-// What a test counts with is no shared memory of the core.
+// The counters of a test are no shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 #[path = "channel/faults.rs"]
 mod faults;
+#[path = "channel/notified.rs"]
+mod notified;
 #[path = "channel/plan.rs"]
 mod plan;
 #[path = "channel/scheduler.rs"]
 mod scheduler;
-#[path = "channel/seats.rs"]
-mod seats;
-#[path = "channel/told.rs"]
-mod told;
+#[path = "channel/waiters.rs"]
+mod waiters;
 #[path = "channel/wakers.rs"]
 mod wakers;
 
@@ -26,7 +27,7 @@ use std::task::{Context, Poll, Waker};
 
 use mycelium_core::channel::{SendError, mpmc as several};
 use mycelium_core::ring::{CapacityError, PopError, PushError};
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 
 use plan::{every_plan, nothing_is_lost};
 use scheduler::Scheduler;
@@ -65,7 +66,7 @@ macro_rules! for_each_ring {
             }
 
             #[test]
-            fn receivers_get_what_is_left_after_the_senders_went() {
+            fn receivers_get_remaining_items_after_the_senders() {
                 let (mut sender, mut receiver) = $ring::bounded(4).unwrap();
                 sender.try_send(1).unwrap();
                 sender.close();
@@ -76,7 +77,7 @@ macro_rules! for_each_ring {
             }
 
             #[test]
-            fn senders_get_their_items_back_after_the_receivers_went() {
+            fn senders_get_items_back_after_the_receivers() {
                 let (mut sender, receiver) = $ring::bounded(4).unwrap();
                 sender.try_send(String::from("a")).unwrap();
                 assert!(!sender.is_closed());
@@ -90,7 +91,7 @@ macro_rules! for_each_ring {
             }
 
             #[test]
-            fn what_nobody_will_read_is_dropped_with_the_last_receiver() {
+            fn unread_items_are_dropped_with_the_last_receiver() {
                 let (mut sender, receiver) = $ring::bounded(4).unwrap();
                 let kept = Arc::new(());
                 sender.try_send(kept.clone()).unwrap();
@@ -123,7 +124,7 @@ macro_rules! for_each_ring {
             }
 
             #[test]
-            fn a_capacity_that_no_ring_has_is_an_error() {
+            fn an_invalid_capacity_is_an_error() {
                 for given in [0, 1, 3, usize::MAX] {
                     let refused = $ring::bounded::<u8>(given).map(drop);
                     assert_eq!(refused, Err(CapacityError::Invalid { given }));
@@ -147,7 +148,7 @@ macro_rules! for_each_ring {
                 assert!(all.into_iter().eq(0..count));
             }
 
-            /// However large the ring, a sender that waits for room gets the first that there is.
+            /// With any size of the ring, a sender that waits for room gets the first free slot.
             #[test]
             fn room_is_shown_at_once() {
                 let (mut sender, mut receiver) = $ring::bounded(64).unwrap();
@@ -162,7 +163,7 @@ macro_rules! for_each_ring {
             }
 
             #[test]
-            fn who_parks_costs_nothing_until_it_is_woken() {
+            fn a_parked_end_is_not_polled_until_it_is_woken() {
                 let (mut sender, mut receiver) = $ring::bounded(2).unwrap();
                 let (woken, waker) = flag();
                 let mut context = Context::from_waker(&waker);
@@ -175,12 +176,12 @@ macro_rules! for_each_ring {
             }
 
             #[test]
-            fn who_spins_asks_to_be_polled_again() {
+            fn a_spinning_end_asks_to_be_polled_again() {
                 let (_sender, mut receiver) = $ring::bounded::<u8>(2).unwrap();
                 let count = Arc::new(Count(AtomicUsize::new(0)));
                 let waker = Waker::from(count.clone());
                 let mut context = Context::from_waker(&waker);
-                receiver.wait_by(Wait::Spin);
+                receiver.set_wait_strategy(WaitStrategy::Spin);
                 let mut recv = pin!(receiver.recv());
                 for polls in 1..9 {
                     assert!(recv.as_mut().poll(&mut context).is_pending());
@@ -189,12 +190,12 @@ macro_rules! for_each_ring {
             }
 
             #[test]
-            fn who_spins_then_parks_does_both() {
+            fn spin_then_park_does_both() {
                 let (mut sender, mut receiver) = $ring::bounded::<u8>(2).unwrap();
                 let count = Arc::new(Count(AtomicUsize::new(0)));
                 let waker = Waker::from(count.clone());
                 let mut context = Context::from_waker(&waker);
-                receiver.wait_by(Wait::SpinThenPark(3 * Wait::LOOKS));
+                receiver.set_wait_strategy(WaitStrategy::SpinThenPark(3 * WaitStrategy::SPINS));
                 let mut recv = pin!(receiver.recv());
                 for woken in [1, 2, 2, 2] {
                     assert!(recv.as_mut().poll(&mut context).is_pending());
@@ -237,7 +238,7 @@ fn dropping_futures_of_several_ends_loses_nothing() {
     });
 }
 
-/// A wake that came for somebody who is not interested any more goes to somebody who is.
+/// A wake for an end that stopped waiting is passed on to one that waits.
 #[test]
 #[cfg_attr(miri, ignore = "takes too long, and reaches nothing that the tests of one pair do not")]
 fn a_wake_is_passed_on() {

@@ -20,7 +20,7 @@ fn a_stream_ends_after_the_last_item() {
 }
 
 #[test]
-fn what_goes_into_a_sink_comes_out_of_the_stream() {
+fn items_of_a_sink_come_out_of_the_stream() {
     let (sender, receiver) = mpmc::bounded(2).unwrap();
     let mut sink = sender.into_sink();
     let sends = async move {
@@ -33,7 +33,7 @@ fn what_goes_into_a_sink_comes_out_of_the_stream() {
 }
 
 #[test]
-fn a_flush_sends_what_is_held() {
+fn a_flush_sends_the_held_item() {
     let (sender, mut receiver) = spsc::bounded(2).unwrap();
     let mut sink = sender.into_sink();
     for item in 0..3 {

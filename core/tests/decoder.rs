@@ -1,4 +1,5 @@
-//! A decoder in another language, written from `docs/wire-format.md` alone, reads what is written here.
+//! A decoder in another language, written from `docs/wire-format.md` alone, reads the bytes of
+//! links.
 #![cfg(all(target_endian = "little", not(miri)))]
 
 mod pair;
@@ -9,10 +10,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mycelium_core::link::{Interest, Mode, Name};
+use mycelium_core::link::{Interest, Name, ReaderMode};
 use mycelium_core::{Envelope, Frames, Limits, TraceContext};
 use pair::Pair;
-use pair::conversation::{asked, blob, send_rest};
+use pair::conversation::{blob, last_subscribed, send_rest};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
@@ -20,7 +21,7 @@ fn documents() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs")
 }
 
-/// What the decoder prints for a recorded stream, or what it says of the document.
+/// The decoder's exit status and output for these arguments and this stream.
 fn decoder(arguments: &[&str], stream: &[u8]) -> (bool, String) {
     let mut child = Command::new("python3")
         .arg(documents().join("wire_decoder.py"))
@@ -37,26 +38,26 @@ fn decoder(arguments: &[&str], stream: &[u8]) -> (bool, String) {
 #[test]
 fn it_reads_every_example_of_the_document() {
     let document = documents().join("wire-format.md");
-    let (good, said) = decoder(&["--self-test", document.to_str().unwrap()], &[]);
-    assert!(good, "{said}");
+    let (good, received) = decoder(&["--self-test", document.to_str().unwrap()], &[]);
+    assert!(good, "{received}");
 }
 
-/// A message whose tail is longer than half of a buffer.
+/// A message with a tail of more than half of a buffer.
 fn long_swap() -> Vec<u8> {
     [Swap::golden().as_bytes(), &blob(5000)].concat()
 }
 
-/// All that the left side wrote while the right one read what it published.
+/// All bytes of the left side, while the right side read what it published.
 fn recorded() -> Vec<u8> {
     let mut pair = Pair::new();
-    let interest = Interest::in_messages::<Swap>(Mode::Gating, 8).unwrap();
-    pair.sides[1].link.want(interest).unwrap();
+    let interest = Interest::of::<Swap>(ReaderMode::Gating, 8).unwrap();
+    pair.sides[1].link.subscribe(interest).unwrap();
     pair.settle();
-    let serve = asked(&mut pair, 0);
+    let export = last_subscribed(&mut pair, 0);
     let now = pair.now;
     let name = Name::try_from("feed").unwrap();
     let link = &mut pair.sides[0].link;
-    let stream = link.offer(now, serve, name, 77, 100, 1024).unwrap();
+    let stream = link.open_stream(now, export, name, 77, 100, 1024).unwrap();
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
     let envelopes = [
         Envelope::default(),
@@ -73,7 +74,7 @@ fn recorded() -> Vec<u8> {
     let now = pair.now;
     let link = &mut pair.sides[0].link;
     link.skip(now, stream, 2, 7).unwrap();
-    link.end(now, stream).unwrap();
+    link.end_stream(now, stream).unwrap();
     pair.pass(Duration::from_secs(6));
     pair.written[0].clone()
 }
@@ -82,9 +83,9 @@ fn recorded() -> Vec<u8> {
 fn it_reads_a_recorded_stream() {
     let stream = recorded();
     let frames: Vec<_> = Frames::new(&stream, Limits::default()).map(Result::unwrap).collect();
-    let (good, said) = decoder(&["--swap", "-"], &stream);
-    assert!(good, "{said}");
-    let lines: Vec<&str> = said.lines().collect();
+    let (good, received) = decoder(&["--swap", "-"], &stream);
+    assert!(good, "{received}");
+    let lines: Vec<&str> = received.lines().collect();
     assert_eq!(lines.len(), frames.len());
     for (line, frame) in lines.iter().zip(&frames) {
         let header = frame.header();
@@ -97,17 +98,17 @@ fn it_reads_a_recorded_stream() {
         }
     }
     for part in ["\"hello\"", "\"stream\"", "\"gap\"", "\"end\"", "1234567890123", "\"ETH\""] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(received.contains(part), "{part}: {received}");
     }
-    assert!(said.contains("01010101010101010101010101010101"), "the trace: {said}");
+    assert!(received.contains("01010101010101010101010101010101"), "the trace: {received}");
 
-    // What comes in parts is put together.
-    let parts = said.lines().filter(|line| line.contains("\"fragment\""));
+    // Fragments are assembled.
+    let parts = received.lines().filter(|line| line.contains("\"fragment\""));
     let whole: Vec<_> = parts.clone().filter(|line| line.contains("\"message\"")).collect();
     assert_eq!((parts.count(), whole.len()), (3, 1));
     let bytes: String = long_swap().iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(whole[0].contains(&bytes) && whole[0].contains("\"ETH\""));
 
-    let (good, said) = decoder(&["-"], &stream[..stream.len() - 3]);
-    assert!(!good && said.lines().last().unwrap().contains("\"Incomplete\""), "{said}");
+    let (good, received) = decoder(&["-"], &stream[..stream.len() - 3]);
+    assert!(!good && received.lines().last().unwrap().contains("\"Incomplete\""), "{received}");
 }

@@ -1,4 +1,4 @@
-//! Defects of an earlier system that this one must not have, each under the name it goes by there.
+//! Defects of an earlier system that this one must not have, each under its name there.
 #![cfg(target_endian = "little")]
 
 mod schema;
@@ -10,8 +10,8 @@ use mycelium_core::{
 use schema::{Aligned, Swap};
 use zerocopy::IntoBytes;
 
-/// Padding was sent as it lay in memory. Here a type with padding does not compile (`tests/ui`), and
-/// one whose gaps are fields has no byte that is not written.
+/// Padding was sent as it was in memory. Here a type with padding does not compile (`tests/ui`),
+/// and a type whose gaps are fields has no unwritten byte.
 #[test]
 fn s1_no_byte_of_a_message_is_padding() {
     #[message(topic = "batches", id = 1)]
@@ -24,7 +24,7 @@ fn s1_no_byte_of_a_message_is_padding() {
     let fields: usize = Batch::DESCRIPTOR.fields.iter().map(|field| field.size).sum();
     assert_eq!((fields, size_of::<Batch>()), (216, 216));
     let batch = Batch { id: 1, operations: FixedVec::new(), _gap: [0; 2], count: 2 };
-    // Miri complains here if a byte is not initialised.
+    // Miri reports an error here if a byte is not initialised.
     assert_eq!(batch.as_bytes().iter().map(|byte| usize::from(*byte)).sum::<usize>(), 3);
 }
 
@@ -37,7 +37,7 @@ fn s2_a_list_of_wide_items_has_no_padding() {
     assert_eq!(list.as_bytes(), expected);
 }
 
-/// Accessors used the count as it came, and panicked.
+/// Accessors used the received count unchecked, and panicked.
 #[test]
 fn s11_no_count_makes_an_accessor_panic() {
     for count in [0_u16, 3, 8, 9, 255, 256, 65535] {
@@ -51,7 +51,7 @@ fn s11_no_count_makes_an_accessor_panic() {
     }
 }
 
-/// No way of receiving checked anything. Here there is none that does not.
+/// No way of receiving checked anything. Here every one does.
 #[test]
 fn s12_every_way_to_receive_checks_counts_text_and_values() {
     for (at, byte) in [(22, 9), (24, 0xff), (32, 4), (20, 0), (21, 2)] {
@@ -73,7 +73,8 @@ fn s12_every_way_to_receive_checks_counts_text_and_values() {
     }
 }
 
-/// The digest was one of a file's text: a comment changed it, and the layout did not.
+/// The digest covered the text of a file: a comment changed it, and a change of the layout might
+/// not.
 #[test]
 fn e1_the_digest_covers_the_layout_and_nothing_else() {
     macro_rules! digest {

@@ -1,6 +1,6 @@
-//! Wakers that do more than wake.
+//! The doorbell and lists of waiters, with wakers that run code, panic, or are counted.
 #![allow(unsafe_code)]
-// What the test counts by, and not the crate.
+// The counters of the test are no shared memory of the crate.
 #![allow(clippy::disallowed_types)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{RawWaker, RawWakerVTable, Wake, Waker};
 
 #[cfg(feature = "alloc")]
-use mycelium_core::doorbell::Growing;
-use mycelium_core::doorbell::{Bells, Doorbell, Row, announce};
+use mycelium_core::doorbell::GrowingWaiterList;
+use mycelium_core::doorbell::{Doorbell, WaiterList, Waiters, announce};
 
-/// Runs its task here and now; the task finds nothing and parks again.
+/// Runs its task in place; the task finds nothing and parks again.
 struct Inline {
     bell: Doorbell,
     runs: AtomicUsize,
@@ -27,18 +27,18 @@ impl Wake for Inline {
 }
 
 #[test]
-fn a_task_that_is_run_by_its_waker_may_park_again() {
+fn a_task_polled_by_its_waker_may_park_again() {
     let task = Arc::new(Inline { bell: Doorbell::new(), runs: AtomicUsize::new(0) });
     task.bell.park(&Waker::from(task.clone()));
     announce();
     task.bell.ring();
     assert_eq!(task.runs.load(Ordering::Relaxed), 1);
     assert!(task.bell.is_parked(), "it sleeps, and may be rung again");
-    // The bell holds a waker of the task, and the task holds the bell.
+    // The bell has a waker of the task, and the task has the bell.
     task.bell.forget();
 }
 
-/// How often a waker was cloned whose first clone panics.
+/// Counts the clones of a waker whose first clone panics.
 static CLONES: AtomicUsize = AtomicUsize::new(0);
 static CLUMSY: RawWakerVTable = RawWakerVTable::new(
     |data| {
@@ -51,7 +51,7 @@ static CLUMSY: RawWakerVTable = RawWakerVTable::new(
 );
 
 #[test]
-fn a_waker_that_cannot_be_kept_leaves_the_bell_usable() {
+fn a_waker_whose_clone_panics_leaves_the_bell_usable() {
     // SAFETY: its functions use no data.
     let waker = unsafe { Waker::new(std::ptr::null(), &CLUMSY) };
     let bell = Doorbell::new();
@@ -61,7 +61,7 @@ fn a_waker_that_cannot_be_kept_leaves_the_bell_usable() {
     assert!(bell.is_parked(), "nobody can ring this task any more");
 }
 
-/// Counts how often it was woken, and does something each time.
+/// Counts its wakes, and calls a function each time.
 struct Does {
     #[allow(clippy::type_complexity)]
     work: Box<dyn Fn(&Arc<Does>) + Send + Sync>,
@@ -95,7 +95,7 @@ fn ring(bell: &Doorbell) {
 }
 
 #[test]
-fn who_parks_again_with_the_same_waker_is_woken_by_the_one_that_the_bell_has() {
+fn parking_again_with_the_same_waker_clones_nothing() {
     let (bell, task) = (Doorbell::new(), does(|_| {}));
     let waker = Waker::from(task.clone());
     for times in 1..4 {
@@ -112,7 +112,7 @@ fn who_parks_again_with_the_same_waker_is_woken_by_the_one_that_the_bell_has() {
 }
 
 #[test]
-fn another_waker_replaces_the_one_that_the_bell_has() {
+fn another_waker_replaces_the_kept_one() {
     let (bell, one, other) = (Doorbell::new(), does(|_| {}), does(|_| {}));
     bell.park(&Waker::from(one.clone()));
     ring(&bell);
@@ -122,10 +122,10 @@ fn another_waker_replaces_the_one_that_the_bell_has() {
     assert_eq!([one, other].map(|task| task.times()), [1, 1]);
 }
 
-/// Each wake runs the task in place, which parks again: with the same waker, or a new one each time. The task is rung
-/// while it runs inside of the wake, too.
+/// Each wake runs the task in place, which parks again: with the same waker, or a new one each
+/// time. The task is also rung while it runs inside the wake.
 #[test]
-fn a_task_that_runs_inside_of_its_wake_parks_and_is_rung_there() {
+fn a_task_polled_inside_its_wake_parks_and_is_rung() {
     for same in [false, true] {
         let (bell, rounds) = (Arc::new(Doorbell::new()), Arc::new(AtomicUsize::new(0)));
         let inner: Arc<Mutex<Option<Waker>>> = Arc::default();
@@ -138,7 +138,7 @@ fn a_task_that_runs_inside_of_its_wake_parks_and_is_rung_there() {
                     let rounds = rounds.clone();
                     Waker::from(does(move |_| _ = rounds.fetch_add(1, Ordering::Relaxed)))
                 };
-                // Three times asleep, and the last time for good.
+                // It sleeps three times, the last time for good.
                 if rounds.fetch_add(1, Ordering::Relaxed) == 0 {
                     bell.park(&waker);
                     announce();
@@ -160,36 +160,36 @@ fn a_task_that_runs_inside_of_its_wake_parks_and_is_rung_there() {
     }
 }
 
-/// The task ends inside of its wake, and leaves its seat there.
+/// The task ends inside its wake, and unregisters there.
 #[test]
-fn a_task_that_ends_inside_of_its_wake_is_not_kept() {
+fn a_task_that_ends_inside_its_wake_is_not_kept() {
     let bell = Arc::new(Doorbell::new());
-    Bells::take_seat(&*bell).unwrap();
+    Waiters::register(&*bell).unwrap();
     let task = {
         let bell = bell.clone();
-        does(move |_| Bells::leave_seat(&*bell, &()))
+        does(move |_| Waiters::unregister(&*bell, &()))
     };
-    Bells::park(&*bell, &(), &Waker::from(task.clone()));
+    Waiters::park(&*bell, &(), &Waker::from(task.clone()));
     ring(&bell);
     assert_eq!(Arc::strong_count(&task), 1, "the bell keeps a task in memory");
 
-    let row = Arc::new(Row::<1>::new());
-    let seat = row.take_seat().unwrap();
+    let list = Arc::new(WaiterList::<1>::new());
+    let key = list.register().unwrap();
     let left = Arc::new(Mutex::new(None));
     let task = {
-        let (row, left) = (row.clone(), left.clone());
+        let (list, left) = (list.clone(), left.clone());
         does(move |_| {
-            let seat = left.lock().unwrap().take().unwrap();
-            row.unpark(&seat);
-            row.leave_seat(&seat);
+            let key = left.lock().unwrap().take().unwrap();
+            list.unpark(&key);
+            list.unregister(&key);
         })
     };
-    row.park(&seat, &Waker::from(task.clone()));
-    *left.lock().unwrap() = Some(seat);
+    list.park(&key, &Waker::from(task.clone()));
+    *left.lock().unwrap() = Some(key);
     announce();
-    Bells::ring(&*row);
+    Waiters::ring(&*list);
     assert_eq!(Arc::strong_count(&task), 1, "the bell keeps a task in memory");
-    assert!(row.take_seat().is_some());
+    assert!(list.register().is_some());
 }
 
 #[test]
@@ -206,9 +206,10 @@ fn a_waker_that_panics_leaves_the_bell_usable() {
     assert_eq!(Arc::strong_count(&task), 1);
 }
 
-/// A waker whose drop panics, where it is replaced, where its seat is left, and where its ringer drops it.
+/// A waker whose drop panics: when it is replaced, when the bell forgets it, and when its ringer
+/// drops it.
 #[test]
-fn a_waker_that_panics_when_it_is_dropped_leaves_the_bell_usable() {
+fn a_waker_whose_drop_panics_leaves_the_bell_usable() {
     struct Bomb;
 
     impl Drop for Bomb {
@@ -245,7 +246,7 @@ fn a_waker_that_panics_when_it_is_dropped_leaves_the_bell_usable() {
     }
 }
 
-/// Of many that are rung, over several rows, one has a waker that panics.
+/// One of many tasks that are rung, over several blocks, has a waker that panics.
 #[test]
 fn all_others_are_rung_if_a_waker_panics() {
     struct Counts(Option<&'static str>, AtomicUsize);
@@ -259,29 +260,29 @@ fn all_others_are_rung_if_a_waker_panics() {
         }
     }
 
-    fn check(bells: &impl Bells, count: usize) {
+    fn check(bells: &impl Waiters, count: usize) {
         for panicking in 0..count {
             let tasks: Vec<_> = (0..count)
                 .map(|task| {
                     let words = (task == panicking).then_some("a waker panics");
-                    let (counts, seat) = (Arc::new(Counts(words, 0.into())), bells.take_seat());
-                    let seat = seat.unwrap();
-                    bells.park(&seat, &Waker::from(counts.clone()));
-                    (counts, seat)
+                    let (counts, key) = (Arc::new(Counts(words, 0.into())), bells.register());
+                    let key = key.unwrap();
+                    bells.park(&key, &Waker::from(counts.clone()));
+                    (counts, key)
                 })
                 .collect();
             let rung = catch_unwind(AssertUnwindSafe(|| bells.ring_all()));
             assert!(rung.is_err(), "the panic goes on");
-            for (counts, seat) in &tasks {
+            for (counts, key) in &tasks {
                 assert_eq!(counts.1.load(Ordering::Relaxed), 1, "one was not woken");
-                bells.unpark(seat);
-                bells.leave_seat(seat);
+                bells.unpark(key);
+                bells.unregister(key);
             }
         }
     }
 
-    check(&Row::<4>::new(), 4);
-    // More than the first row and one more hold.
+    check(&WaiterList::<4>::new(), 4);
+    // More than the first block and one more have.
     #[cfg(feature = "alloc")]
-    check(&Growing::new(), if cfg!(miri) { 17 } else { 85 });
+    check(&GrowingWaiterList::growing(), if cfg!(miri) { 17 } else { 85 });
 }

@@ -1,5 +1,4 @@
-//! Links: what both sides learn of each other, what a message needs to go, what is said when something is lost, and what
-//! ends a link.
+//! Links: handshake, credit, batches, lost connections and protocol errors.
 #![cfg(target_endian = "little")]
 
 mod pair;
@@ -9,27 +8,29 @@ use std::time::Duration;
 
 use mycelium_core::frame::HEADER_LEN;
 use mycelium_core::link::{
-    Batching, CloseReason, Config, ConfigError, Interest, LinkError, Mode, RejectReason, SendError,
+    Batching, CloseReason, Config, ConfigError, Interest, LinkError, ReaderMode, RejectReason,
+    SendError,
 };
 use mycelium_core::{Digest, Envelope, FrameError, TraceContext, write_frame};
 use pair::conversation::{
-    LEFT, MS, RIGHT, asked, control, name, reading, resubscribe, send, sequences, swaps, wanted,
+    LEFT, MS, RIGHT, control, last_subscribed, name, reading, resubscribe, send, sequences,
+    subscribed, swaps,
 };
-use pair::{Pair, STREAMS, Said, TOPICS, config, links_own};
+use pair::{Pair, Received, STREAMS, TOPICS, config, control_frames};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
 #[test]
-fn both_sides_learn_who_the_other_is() {
+fn both_sides_learn_the_name_of_the_other() {
     let mut pair = Pair::new();
     pair.settle();
-    assert_eq!(pair.sides[LEFT].news(), [Said::Up("right".into())]);
-    assert_eq!(pair.sides[RIGHT].news(), [Said::Up("left".into())]);
+    assert_eq!(pair.sides[LEFT].take_events(), [Received::Up("right".into())]);
+    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Up("left".into())]);
     assert!(pair.sides.iter().all(|side| side.link.is_up()));
 }
 
 #[test]
-fn a_message_comes_as_it_was_sent_with_all_that_travels_with_it() {
+fn a_message_arrives_unchanged_with_its_extensions() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
     let trace = TraceContext { trace_id: [1; 16], span_id: [2; 8], flags: 1 };
@@ -39,8 +40,8 @@ fn a_message_comes_as_it_was_sent_with_all_that_travels_with_it() {
     pair.sides[LEFT].link.send(now, outgoing, &envelope, fixed, swap.as_bytes()).unwrap();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
-    let [Said::Message { stream, sequence, payload, envelope: found }] = news.as_slice() else {
+    let news = pair.sides[RIGHT].take_events();
+    let [Received::Message { stream, sequence, payload, envelope: found }] = news.as_slice() else {
         panic!("one message, not {news:?}");
     };
     assert_eq!((*stream, *sequence, payload.as_slice()), (incoming, 100, swap.as_bytes()));
@@ -48,13 +49,16 @@ fn a_message_comes_as_it_was_sent_with_all_that_travels_with_it() {
 }
 
 #[test]
-fn a_reader_without_room_gets_no_more_than_it_has_room_for() {
+fn credit_limits_what_a_reader_gets() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
     assert_eq!(send(&mut pair, outgoing, 9), Err(SendError::Credit));
     assert_eq!(pair.sides[LEFT].link.credit(outgoing), 0);
     pair.pass(100 * MS);
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101, 102, 103, 104, 105, 106, 107]);
+    assert_eq!(
+        sequences(&pair.sides[RIGHT].take_events()),
+        [100, 101, 102, 103, 104, 105, 106, 107]
+    );
 
     pair.sides[RIGHT].link.grant(incoming, 3).unwrap();
     pair.settle();
@@ -62,97 +66,100 @@ fn a_reader_without_room_gets_no_more_than_it_has_room_for() {
     assert_eq!(send(&mut pair, outgoing, 4), Err(SendError::Credit));
     pair.pass(100 * MS);
 
-    // More room than there was at first cannot be.
+    // Credit is limited to the window.
     pair.sides[RIGHT].link.grant(incoming, u32::MAX).unwrap();
     pair.pass(100 * MS);
     assert_eq!(pair.sides[LEFT].link.credit(outgoing), 8);
 }
 
 #[test]
-fn a_full_stream_holds_up_no_other() {
+fn a_full_stream_does_not_block_others() {
     let mut pair = Pair::new();
     let (first, _) = reading(&mut pair, 2);
     let mut other = swaps(2);
     other.topic = name("others");
-    pair.sides[RIGHT].link.want(other).unwrap();
+    pair.sides[RIGHT].link.subscribe(other).unwrap();
     pair.settle();
-    let serve = asked(&mut pair, LEFT);
+    let export = last_subscribed(&mut pair, LEFT);
     let now = pair.now;
-    let second = pair.sides[LEFT].link.offer(now, serve, name("feed"), 78, 0, 1024).unwrap();
+    let second = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 78, 0, 1024).unwrap();
     assert_eq!(send(&mut pair, first, 3), Err(SendError::Credit));
     assert_eq!(send(&mut pair, second, 2), Ok(()));
 }
 
 #[test]
-fn what_has_arrived_is_confirmed_in_time() {
+fn arrived_messages_are_confirmed_in_time() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 64);
     send(&mut pair, outgoing, 3).unwrap();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    assert_eq!(pair.sides[LEFT].news(), [], "for three of sixty-four nobody is in a hurry");
+    assert_eq!(pair.sides[LEFT].take_events(), [], "three of 64 are confirmed later");
     pair.pass(20 * MS);
-    assert_eq!(pair.sides[LEFT].news(), [Said::Window { stream: outgoing, taken: 103 }]);
+    assert_eq!(
+        pair.sides[LEFT].take_events(),
+        [Received::Window { stream: outgoing, confirmed: 103 }]
+    );
 }
 
 #[test]
-fn a_batch_goes_when_it_is_full_when_it_is_old_or_when_the_sender_is_idle() {
+fn a_batch_is_sent_when_full_old_or_flushed() {
     let batching = Batching { bytes: 4 * 64, messages: 100, delay: 5 * MS };
     let mut pair = Pair::with(Config { batching, ..config("left") }, config("right"), 8192);
     let (outgoing, _) = reading(&mut pair, 64);
 
     send(&mut pair, outgoing, 3).unwrap();
     pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [], "it waits for more");
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [], "it waits for more");
     send(&mut pair, outgoing, 1).unwrap();
     pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101, 102, 103], "it is full");
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101, 102, 103], "it is full");
 
     send(&mut pair, outgoing, 1).unwrap();
     let due = pair.sides[LEFT].link.poll_timeout();
     assert_eq!(due, Some(pair.now + 5 * MS));
     pair.pass(5 * MS);
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [104], "it is old");
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [104], "it is old");
 
     send(&mut pair, outgoing, 1).unwrap();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [105], "the sender is idle");
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [105], "the sender is idle");
 }
 
 #[test]
-fn a_buffer_that_is_full_takes_messages_again_once_bytes_are_out() {
+fn a_full_buffer_has_room_again_after_a_write() {
     let mut pair = Pair::with(config("left"), config("right"), 2048);
     let (outgoing, _) = reading(&mut pair, 1000);
     let full = send(&mut pair, outgoing, 1000).unwrap_err();
     assert!(matches!(full, SendError::Room { capacity: 2048, .. }), "{full}");
-    assert!(pair.write(LEFT, 100), "what is in it goes");
+    assert!(pair.write(LEFT, 100), "the buffer has bytes to write");
     send(&mut pair, outgoing, 1).unwrap();
     pair.settle();
-    let sequences = sequences(&pair.sides[RIGHT].news());
+    let sequences = sequences(&pair.sides[RIGHT].take_events());
     let expected: Vec<u64> = (100..).take(sequences.len()).collect();
     assert!(sequences.len() > 10 && sequences == expected, "{sequences:?}");
 }
 
 #[test]
-fn gaps_and_ends_are_said_in_their_place() {
+fn gaps_and_ends_arrive_in_order() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 64);
     send(&mut pair, outgoing, 1).unwrap();
     let now = pair.now;
     pair.sides[LEFT].link.skip(now, outgoing, 5, 9).unwrap();
     send(&mut pair, outgoing, 1).unwrap();
-    pair.sides[LEFT].link.end(now, outgoing).unwrap();
+    pair.sides[LEFT].link.end_stream(now, outgoing).unwrap();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
+    let news = pair.sides[RIGHT].take_events();
     assert_eq!(sequences(&news), [100, 106]);
-    assert_eq!(news[1], Said::Gap { stream: incoming, missed: 5, reason: 9 });
-    assert_eq!(news[3], Said::End(incoming));
+    assert_eq!(news[1], Received::Gap { stream: incoming, missed: 5, reason: 9 });
+    assert_eq!(news[3], Received::End(incoming));
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
 }
 
 #[test]
-fn after_a_lost_connection_a_stream_goes_on_where_its_reader_was() {
+fn a_stream_resumes_after_a_lost_connection() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
     send(&mut pair, outgoing, 3).unwrap();
@@ -166,96 +173,98 @@ fn after_a_lost_connection_a_stream_goes_on_where_its_reader_was() {
 
     pair.connect();
     pair.settle();
-    let news = pair.sides[LEFT].news();
-    let [Said::Up(_), Said::Wanted { serve, resumes: 1, .. }, resume] = news.as_slice() else {
+    let news = pair.sides[LEFT].take_events();
+    let [Received::Up(_), Received::Subscribe { export, resumes: 1, .. }, resume] = news.as_slice()
+    else {
         panic!("{news:?}");
     };
-    assert_eq!(*resume, Said::Resume { serve: *serve, epoch: 77, next: 103 }, "two were lost");
-    let now = pair.now;
-    // One of them is not to be had any more.
-    let again = pair.sides[LEFT].link.offer(now, *serve, name("feed"), 77, 104, 1024).unwrap();
     assert_eq!(
-        pair.sides[LEFT].link.credit(again),
-        0,
-        "its reader has to say what room it has left"
+        *resume,
+        Received::Resume { export: *export, epoch: 77, next: 103 },
+        "two were lost"
     );
-    pair.sides[RIGHT].news();
+    let now = pair.now;
+    // The publisher has dropped one of them.
+    let again =
+        pair.sides[LEFT].link.open_stream(now, *export, name("feed"), 77, 104, 1024).unwrap();
+    assert_eq!(pair.sides[LEFT].link.credit(again), 0, "the reader must grant credit first");
+    pair.sides[RIGHT].take_events();
     pair.settle();
-    assert_eq!(pair.sides[LEFT].link.credit(again), 5, "three of eight are not done with");
+    assert_eq!(pair.sides[LEFT].link.credit(again), 5, "three of eight messages use the window");
     send(&mut pair, again, 1).unwrap();
     pair.sides[LEFT].link.flush();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
-    let resumed = Said::Stream { stream: incoming, epoch: 77, first: 104, resumed: Some(1) };
+    let news = pair.sides[RIGHT].take_events();
+    let resumed = Received::Stream { stream: incoming, epoch: 77, first: 104, resumed: Some(1) };
     assert!(news.contains(&resumed), "{news:?}");
     assert_eq!(sequences(&news), [104]);
 }
 
 #[test]
-fn a_publisher_that_ended_meanwhile_is_said_to_be_gone() {
+fn a_publisher_that_ended_while_down_is_gone() {
     let mut pair = Pair::new();
     let (_, incoming) = reading(&mut pair, 8);
     pair.cut();
     pair.connect();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
-    pair.sides[LEFT].link.gone(now, serve, 77).unwrap();
-    pair.sides[RIGHT].news();
+    pair.sides[LEFT].link.refuse_resume(now, export, 77).unwrap();
+    pair.sides[RIGHT].take_events();
     pair.settle();
-    assert_eq!(pair.sides[RIGHT].news(), [Said::Gone(incoming)]);
+    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Gone(incoming)]);
     assert_eq!(pair.sides[RIGHT].link.grant(incoming, 1), Err(SendError::Gone));
 }
 
 #[test]
-fn a_topic_can_be_refused_and_is_asked_for_again_on_the_next_connection() {
+fn a_rejected_topic_is_requested_again_on_the_next_connection() {
     let mut pair = Pair::new();
-    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let digest = Digest([5; 16]);
-    pair.sides[LEFT].link.reject(serve, RejectReason::Digest, digest).unwrap();
-    pair.sides[RIGHT].news();
+    pair.sides[LEFT].link.reject(export, RejectReason::Digest, digest).unwrap();
+    pair.sides[RIGHT].take_events();
     pair.settle();
-    let rejected = Said::Rejected(want, RejectReason::Digest, digest);
-    assert_eq!(pair.sides[RIGHT].news(), [rejected]);
+    let rejected = Received::Rejected(interest, RejectReason::Digest, digest);
+    assert_eq!(pair.sides[RIGHT].take_events(), [rejected]);
 
     pair.cut();
     pair.connect();
     pair.settle();
-    let serve = wanted(&mut pair);
-    pair.sides[LEFT].link.accept(serve).unwrap();
-    pair.sides[RIGHT].news();
+    let export = subscribed(&mut pair);
+    pair.sides[LEFT].link.accept(export).unwrap();
+    pair.sides[RIGHT].take_events();
     pair.settle();
-    assert_eq!(pair.sides[RIGHT].news(), [Said::Accepted(want)]);
+    assert_eq!(pair.sides[RIGHT].take_events(), [Received::Accepted(interest)]);
 }
 
 #[test]
-fn a_topic_that_has_ended_is_said_to_be_behind_the_ends_of_its_streams() {
+fn the_end_of_a_topic_follows_the_ends_of_its_streams() {
     let mut pair = Pair::new();
-    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
     let offer = |pair: &mut Pair, epoch| {
-        pair.sides[LEFT].link.offer(now, serve, name("feed"), epoch, 0, 1024).unwrap()
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), epoch, 0, 1024).unwrap()
     };
     let streams = [offer(&mut pair, 1), offer(&mut pair, 2)];
     for stream in streams {
         send(&mut pair, stream, 2).unwrap();
-        pair.sides[LEFT].link.end(now, stream).unwrap();
+        pair.sides[LEFT].link.end_stream(now, stream).unwrap();
     }
     pair.settle();
     assert!(streams.iter().all(|stream| pair.sides[LEFT].link.unconfirmed(*stream) == 0));
     let none = Digest([0; 16]);
-    pair.sides[LEFT].link.reject(serve, RejectReason::Ended, none).unwrap();
+    pair.sides[LEFT].link.reject(export, RejectReason::Ended, none).unwrap();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
-    let ends = news.iter().filter(|said| matches!(said, Said::End(_))).count();
+    let news = pair.sides[RIGHT].take_events();
+    let ends = news.iter().filter(|received| matches!(received, Received::End(_))).count();
     assert_eq!((ends, sequences(&news)), (2, vec![0, 1, 0, 1]));
-    assert_eq!(news.last(), Some(&Said::Rejected(want, RejectReason::Ended, none)));
+    assert_eq!(news.last(), Some(&Received::Rejected(interest, RejectReason::Ended, none)));
 
-    // That is the answer for as long as the connection lasts.
+    // The answer is valid as long as the connection.
     pair.pass(Duration::from_secs(60));
     assert_eq!(pair::count(&pair.written[RIGHT], 3), 1);
     pair.cut();
@@ -265,102 +274,119 @@ fn a_topic_that_has_ended_is_said_to_be_behind_the_ends_of_its_streams() {
 }
 
 #[test]
-fn an_end_in_the_same_breath_as_the_end_of_its_topic_comes_first() {
+fn an_end_precedes_the_reject_of_its_topic() {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
     pair.cut();
     pair.connect();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
-    assert_eq!(link.end(now, outgoing), Err(SendError::Gone));
-    let again = link.offer(now, serve, name("feed"), 77, 100, 1024).unwrap();
-    link.end(now, again).unwrap();
-    link.reject(serve, RejectReason::Ended, Digest([0; 16])).unwrap();
-    pair.sides[RIGHT].news();
+    assert_eq!(link.end_stream(now, outgoing), Err(SendError::Gone));
+    let again = link.open_stream(now, export, name("feed"), 77, 100, 1024).unwrap();
+    link.end_stream(now, again).unwrap();
+    link.reject(export, RejectReason::Ended, Digest([0; 16])).unwrap();
+    pair.sides[RIGHT].take_events();
     pair.settle();
-    let news = pair.sides[RIGHT].news();
-    let place = |found: fn(&Said) -> bool| news.iter().position(found);
-    assert!(news.contains(&Said::End(incoming)), "{news:?}");
+    let news = pair.sides[RIGHT].take_events();
+    let place = |found: fn(&Received) -> bool| news.iter().position(found);
+    assert!(news.contains(&Received::End(incoming)), "{news:?}");
     assert!(
-        place(|said| matches!(said, Said::End(_)))
-            < place(|said| matches!(said, Said::Rejected(..)))
+        place(|received| matches!(received, Received::End(_)))
+            < place(|received| matches!(received, Received::Rejected(..)))
     );
 }
 
 #[test]
-fn a_reader_says_what_is_done_when_it_is_slower() {
-    for (mode, code) in [(Mode::Gating, 0), (Mode::Observing, 1), (Mode::Rejecting, 2)] {
+fn a_subscription_has_a_mode() {
+    for (mode, code) in
+        [(ReaderMode::Gating, 0), (ReaderMode::Observing, 1), (ReaderMode::Rejecting, 2)]
+    {
         let mut pair = Pair::new();
-        pair.sides[RIGHT].link.want(Interest { mode, ..swaps(8) }).unwrap();
+        pair.sides[RIGHT].link.subscribe(Interest { mode, ..swaps(8) }).unwrap();
         pair.settle();
-        let said = links_own(&pair.written[RIGHT]);
-        assert_eq!(said[&3][HEADER_LEN + 24], code);
-        let news = pair.sides[LEFT].news();
-        assert!(matches!(news[1], Said::Wanted { mode: heard, .. } if heard == mode), "{news:?}");
+        let received = control_frames(&pair.written[RIGHT]);
+        assert_eq!(received[&3][HEADER_LEN + 24], code);
+        let news = pair.sides[LEFT].take_events();
+        assert!(
+            matches!(news[1], Received::Subscribe { mode: last_received, .. } if last_received == mode),
+            "{news:?}"
+        );
     }
-    // A mode of a later version is one for which nobody waits.
+    // A mode of a later version counts as observing.
     let mut pair = Pair::new();
-    pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let mut subscribe = links_own(&pair.written[RIGHT]).remove(&3).unwrap();
+    let mut subscribe = control_frames(&pair.written[RIGHT]).remove(&3).unwrap();
     (subscribe[HEADER_LEN + 4], subscribe[HEADER_LEN + 24]) = (9, 3);
-    pair.sides[LEFT].news();
+    pair.sides[LEFT].take_events();
     let now = pair.now;
     pair.sides[LEFT].feed(now, &subscribe);
-    let news = pair.sides[LEFT].news();
-    assert!(matches!(news[..], [Said::Wanted { mode: Mode::Observing, .. }]), "{news:?}");
+    let news = pair.sides[LEFT].take_events();
+    assert!(
+        matches!(news[..], [Received::Subscribe { mode: ReaderMode::Observing, .. }]),
+        "{news:?}"
+    );
 }
 
 #[test]
-fn who_leaves_a_topic_hears_when_nothing_more_is_on_its_way() {
+fn an_unsubscribe_is_confirmed_after_the_last_message() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 8);
-    let want = pair.sides[RIGHT].link.want(Interest { topic: name("others"), ..swaps(1) }).unwrap();
+    let interest =
+        pair.sides[RIGHT].link.subscribe(Interest { topic: name("others"), ..swaps(1) }).unwrap();
     pair.settle();
     send(&mut pair, outgoing, 4).unwrap();
     pair.sides[LEFT].link.flush();
-    // The first want, whose messages are on their way.
-    let first = pair.sides[LEFT].news().into_iter().find_map(|said| match said {
-        Said::Wanted { serve, .. } => Some(serve),
+    // The first interest, whose messages are on their way.
+    let first = pair.sides[LEFT].take_events().into_iter().find_map(|received| match received {
+        Received::Subscribe { export, .. } => Some(export),
         _ => None,
     });
     assert!(first.is_some());
     pair.write(LEFT, usize::MAX);
-    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
-    assert!(pair.sides[RIGHT].news().contains(&Said::Left { want, discarded: 0 }));
-    assert_eq!(pair.sides[RIGHT].link.leave(want), Err(SendError::Gone));
+    assert!(
+        pair.sides[RIGHT]
+            .take_events()
+            .contains(&Received::Unsubscribed { interest, discarded: 0 })
+    );
+    assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Err(SendError::Gone));
 }
 
 #[test]
-fn what_comes_after_leaving_is_discarded_and_counted() {
+fn messages_after_unsubscribe_are_discarded_and_counted() {
     let mut pair = Pair::new();
-    let want = pair.sides[RIGHT].link.want(swaps(8)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(8)).unwrap();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
-    let outgoing = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 0, 1024).unwrap();
+    let outgoing =
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 0, 1024).unwrap();
     pair.settle();
-    pair.sides[RIGHT].news();
+    pair.sides[RIGHT].take_events();
     send(&mut pair, outgoing, 4).unwrap();
     pair.sides[LEFT].link.flush();
     pair.write(LEFT, usize::MAX);
-    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
-    assert_eq!(pair.sides[RIGHT].news(), [Said::Left { want, discarded: 4 }]);
-    assert!(pair.sides[LEFT].news().contains(&Said::Unwanted(serve)));
+    assert_eq!(
+        pair.sides[RIGHT].take_events(),
+        [Received::Unsubscribed { interest, discarded: 4 }]
+    );
+    assert!(pair.sides[LEFT].take_events().contains(&Received::Unsubscribe(export)));
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Gone));
 }
 
 #[test]
-fn an_idle_link_lives_by_signs_of_life_and_one_without_them_ends() {
+fn keep_alive_holds_an_idle_link_and_silence_ends_it() {
     let mut pair = Pair::new();
     pair.pass(Duration::from_secs(120));
     assert!(pair.sides.iter().all(|side| side.link.is_up()), "{:?}", pair.sides[LEFT].failed);
 
-    // Now the right side hangs.
+    // Now the right side does not answer.
     let until = pair.now + Duration::from_secs(120);
     while pair.sides[LEFT].failed.is_none() && pair.now < until {
         pair.write(LEFT, usize::MAX);
@@ -373,20 +399,20 @@ fn an_idle_link_lives_by_signs_of_life_and_one_without_them_ends() {
 }
 
 #[test]
-fn a_peer_that_does_not_say_who_it_is_has_a_deadline() {
+fn the_handshake_has_a_deadline() {
     let mut pair = Pair::new();
     pair.now += Duration::from_secs(5);
     let now = pair.now;
     let error = LinkError::Handshake { deadline: Duration::from_secs(5) };
     assert_eq!(pair.sides[LEFT].link.handle_timeout(now), Err(error));
     assert_eq!(pair.sides[LEFT].link.ended(), Some(error));
-    // What it says then is why.
+    // Its close frame has the reason.
     pair.settle();
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Closed(CloseReason::Timeout)));
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Timeout)));
 }
 
 #[test]
-fn a_side_that_ends_the_link_says_why_behind_all_that_it_sent() {
+fn close_follows_all_messages_and_has_a_reason() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 8);
     send(&mut pair, outgoing, 2).unwrap();
@@ -394,32 +420,32 @@ fn a_side_that_ends_the_link_says_why_behind_all_that_it_sent() {
     pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
     assert_eq!(send(&mut pair, outgoing, 1), Err(SendError::Down));
     pair.settle();
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101]);
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Closed(CloseReason::Shutdown)));
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101]);
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
 }
 
 #[test]
-fn there_is_room_for_so_many_topics_and_streams() {
+fn topics_and_streams_are_limited() {
     let mut pair = Pair::new();
     for number in 0..TOPICS {
         let topic = name(&format!("topic {number}"));
-        pair.sides[RIGHT].link.want(Interest { topic, ..swaps(1) }).unwrap();
+        pair.sides[RIGHT].link.subscribe(Interest { topic, ..swaps(1) }).unwrap();
     }
-    let one_more = pair.sides[RIGHT].link.want(swaps(1));
+    let one_more = pair.sides[RIGHT].link.subscribe(swaps(1));
     assert_eq!(one_more, Err(SendError::Topics { limit: TOPICS }));
     pair.settle();
-    let serve = asked(&mut pair, LEFT);
+    let export = last_subscribed(&mut pair, LEFT);
     let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
     for epoch in 0..STREAMS as u64 {
-        link.offer(now, serve, name("feed"), epoch, 0, 1024).unwrap();
+        link.open_stream(now, export, name("feed"), epoch, 0, 1024).unwrap();
     }
-    let one_more = link.offer(now, serve, name("feed"), 99, 0, 1024);
+    let one_more = link.open_stream(now, export, name("feed"), 99, 0, 1024);
     assert_eq!(one_more, Err(SendError::Streams { limit: STREAMS }));
 }
 
 #[test]
-fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
+fn a_protocol_error_closes_the_link() {
     type Breach = (&'static str, Vec<u8>, LinkError);
     let message = |sequence: u64, type_id: u16, stream: u32| {
         let mut frame = vec![0; 256];
@@ -429,33 +455,33 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
         frame.truncate(length);
         frame
     };
-    let window = |taken: u64, granted: u64| {
+    let window = |confirmed: u64, granted: u64| {
         let mut payload = [12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         payload[8..].copy_from_slice(&granted.to_le_bytes());
-        control(1, taken, &payload)
+        control(1, confirmed, &payload)
     };
-    // Streams and subscriptions have small numbers: the left side's first stream is 1, as is the right side's first want.
+    // Numbers start at 1: the left side's first stream, and the right side's first interest.
     let to_reader: Vec<Breach> = vec![
-        ("no frame", vec![0xff], LinkError::Frame(FrameError::Magic { found: 0xff })),
+        ("not a frame", vec![0xff], LinkError::Frame(FrameError::Magic { found: 0xff })),
         (
             "a hole",
             message(101, 1, 1),
             LinkError::Sequence { stream: 1, expected: 100, found: 101 },
         ),
         (
-            "a double",
+            "a duplicate",
             message(99, 1, 1),
             LinkError::Sequence { stream: 1, expected: 100, found: 99 },
         ),
         ("another type", message(100, 9, 1), LinkError::Type { expected: 1, found: 9 }),
-        ("no stream", message(100, 1, 5), LinkError::Stream { number: 5 }),
+        ("an unknown stream", message(100, 1, 5), LinkError::Stream { number: 5 }),
         (
             "a short frame",
             control(0, 0, &[13, 0, 0]),
             LinkError::ControlSize { kind: 13, expected: 16, found: 3 },
         ),
         (
-            "no kind",
+            "too short for a kind",
             control(0, 0, &[13]),
             LinkError::ControlSize { kind: 0, expected: 2, found: 1 },
         ),
@@ -466,21 +492,21 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
             LinkError::Sequence { stream: 1, expected: 100, found: 101 },
         ),
         (
-            "an answer to no question",
+            "an accept of no subscription",
             control(0, 0, &[6, 0, 0, 0, 99, 0, 0, 0]),
             LinkError::Subscription { number: 99 },
         ),
     ];
     let to_writer: Vec<Breach> = vec![
-        ("taken before it was sent", window(101, 8), LinkError::Window { stream: 1 }),
-        ("taken back", window(100, 7), LinkError::Window { stream: 1 }),
+        ("confirmed before it was sent", window(101, 8), LinkError::Window { stream: 1 }),
+        ("confirmed back", window(100, 7), LinkError::Window { stream: 1 }),
         (
-            "room for a stream that never was",
+            "a window of an unknown stream",
             control(9, 100, &[12, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]),
             LinkError::Stream { number: 9 },
         ),
         (
-            "asks for a stream that never was",
+            "demand on an unknown stream",
             control(9, 0, &[20, 0, 0, 0, 0, 0, 0, 0]),
             LinkError::Stream { number: 9 },
         ),
@@ -495,8 +521,8 @@ fn whoever_breaks_the_protocol_is_told_so_and_loses_the_link() {
         pair.sides[side].feed(now, &bytes);
         assert_eq!(pair.sides[side].failed, Some(error), "{what}");
         pair.settle();
-        let told = pair.sides[1 - side].failed;
-        assert_eq!(told, Some(LinkError::Closed(CloseReason::Protocol)), "{what}");
+        let failed = pair.sides[1 - side].failed;
+        assert_eq!(failed, Some(LinkError::PeerClosed(CloseReason::Protocol)), "{what}");
     }
 }
 
@@ -516,7 +542,7 @@ fn a_message_without_room_ends_the_link() {
 }
 
 #[test]
-fn nothing_is_taken_before_the_peer_said_who_it_is() {
+fn frames_before_hello_are_refused() {
     let mut pair = Pair::new();
     let now = pair.now;
     pair.sides[LEFT].feed(now, &control(0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
@@ -534,26 +560,26 @@ fn kinds_of_a_later_version_are_skipped() {
 
 #[test]
 fn a_buffer_that_is_too_small_is_refused() {
-    let least = pair::TestLink::LEAST;
+    let least = pair::TestLink::MIN_BUFFER;
     let buffer = pair::lasting(least - 1);
     let error = pair::TestLink::new(config("left"), buffer).unwrap_err();
     assert_eq!(error, ConfigError::Buffer { least, found: least - 1 });
 }
 
 #[test]
-fn a_question_that_is_answered_at_its_beginning_may_go_on() {
+fn resumes_may_follow_an_early_reject() {
     let mut pair = Pair::new();
     reading(&mut pair, 8);
     pair.cut();
-    // A `resume` follows.
+    // A resume follows.
     resubscribe(&mut pair);
-    let serve = wanted(&mut pair);
-    pair.sides[LEFT].link.reject(serve, RejectReason::Forbidden, Digest([0; 16])).unwrap();
+    let export = subscribed(&mut pair);
+    pair.sides[LEFT].link.reject(export, RejectReason::Forbidden, Digest([0; 16])).unwrap();
     assert!(pair.write(LEFT, usize::MAX));
     pair.settle();
     assert_eq!(pair.sides.each_ref().map(|side| side.failed), [None, None]);
-    assert_eq!(pair.sides[LEFT].news(), []);
+    assert_eq!(pair.sides[LEFT].take_events(), []);
     let now = pair.now;
-    let late = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 100, 1024);
+    let late = pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 100, 1024);
     assert_eq!(late, Err(SendError::Gone));
 }

@@ -1,7 +1,9 @@
-//! Both sides publish and read, want topics and leave them, refuse and restart, all at once over a connection that is lost now
-//! and then: nobody who keeps the rules loses its link, order and room hold, and all room comes back in the end.
+//! Both sides publish, read, subscribe, unsubscribe, reject and restart at once, over a connection
+//! that is lost now and then. Correct peers keep their link, messages arrive in order and with
+//! credit, and in the end all credit returns.
 //!
-//! Seeded; `LINK_SEED=13 cargo test --test link_crossing` plays one again, `LINK_CASES` says how many.
+//! `LINK_SEED=13 cargo test --test link_crossing` repeats one seed; `LINK_CASES` is the number of
+//! seeds.
 // The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 
@@ -12,51 +14,51 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mycelium_core::link::{
-    Batching, Config, IncomingId, Interest, OutgoingId, RejectReason, RunShape, SendError, ServeId,
-    WantId,
+    Batching, Config, ExportId, IncomingId, Interest, InterestId, OutgoingId, RejectReason,
+    RunShape, SendError,
 };
 use mycelium_core::{Digest, Envelope};
 use pair::conversation::{MS, blob, fragment, name, swaps};
-use pair::{Pair, Said, TestLink, config};
+use pair::{Pair, Received, TestLink, config};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
-/// What one side is asked for.
+/// A subscription of the other side.
 #[derive(Debug)]
-struct Asked {
-    serve: ServeId,
-    /// So many resumes are still to come,
+struct Requested {
+    export: ExportId,
+    /// How many resumes are still to arrive.
     awaited: u16,
-    /// and these came: the epoch, and where its reader is.
+    /// Resumes that arrived: the epoch and the next sequence of its reader.
     resumes: Vec<(u64, u64)>,
 }
 
-/// What one side reads of a stream.
+/// An incoming stream of one side.
 #[derive(Debug)]
-struct Reading {
+struct StreamState {
     epoch: u64,
     next: u64,
-    /// Messages that it has not let go.
+    /// Messages that it has not released.
     held: u64,
-    /// What has come of the next message.
+    /// The received part of the next message.
     open: Vec<u8>,
 }
 
-/// The program on one side of the link.
+/// The program of one side of the link.
 #[derive(Debug, Default)]
 struct Program {
-    wants: Vec<WantId>,
-    asked: Vec<Asked>,
-    outgoing: Vec<(OutgoingId, ServeId)>,
+    interests: Vec<InterestId>,
+    requested: Vec<Requested>,
+    outgoing: Vec<(OutgoingId, ExportId)>,
     epochs: HashMap<OutgoingId, u64>,
-    /// Streams that were ended: nothing is left of them.
+    /// Epochs of streams that were ended.
     ended: HashSet<u64>,
-    /// How long a message is that goes in parts, and how much of it was sent.
+    /// The length of the open message of a stream, and how much of it was sent.
     open: HashMap<OutgoingId, (usize, usize)>,
-    reading: HashMap<IncomingId, Reading>,
+    reading: HashMap<IncomingId, StreamState>,
 }
 
-struct World {
+struct CrossingTest {
     seed: u64,
     random: u64,
     pair: Pair,
@@ -66,10 +68,10 @@ struct World {
     window: u32,
 }
 
-impl World {
-    fn new(seed: u64) -> World {
+impl CrossingTest {
+    fn new(seed: u64) -> CrossingTest {
         let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let buffer = [TestLink::LEAST, 2048][below(&mut random, 2) as usize];
+        let buffer = [TestLink::MIN_BUFFER, 2048][below(&mut random, 2) as usize];
         let batching = [
             Batching::LOW_LATENCY,
             Batching::BALANCED,
@@ -82,7 +84,7 @@ impl World {
         let mut pair = Pair::with(of("left"), of("right"), buffer);
         pair.message = |_| Swap::golden().as_bytes().to_vec();
         let programs = [Program::default(), Program::default()];
-        World { seed, random, pair, programs, connected: true, epochs: 0, window }
+        CrossingTest { seed, random, pair, programs, connected: true, epochs: 0, window }
     }
 
     fn below(&mut self, most: u64) -> u64 {
@@ -92,8 +94,8 @@ impl World {
     fn step(&mut self) {
         let (now, side) = (self.pair.now, self.below(2) as usize);
         match self.below(16) {
-            0 | 1 => self.want(side),
-            2 => self.leave(side),
+            0 | 1 => self.subscribe(side),
+            2 => self.unsubscribe(side),
             3 => self.reject(side),
             4 | 5 => self.answer(side, true),
             6..=8 => self.send(side),
@@ -123,68 +125,68 @@ impl World {
         self.listen();
     }
 
-    fn want(&mut self, side: usize) {
+    fn subscribe(&mut self, side: usize) {
         let topic = name(["a", "b", "c"][self.below(3) as usize]);
         let interest = Interest { topic, ..swaps(self.window) };
-        self.programs[side].wants.extend(self.pair.sides[side].link.want(interest));
+        self.programs[side].interests.extend(self.pair.sides[side].link.subscribe(interest));
     }
 
-    fn leave(&mut self, side: usize) {
-        let count = self.programs[side].wants.len() as u64;
+    fn unsubscribe(&mut self, side: usize) {
+        let count = self.programs[side].interests.len() as u64;
         if count > 0 {
             let index = self.below(count) as usize;
-            let want = self.programs[side].wants.swap_remove(index);
-            self.pair.sides[side].link.leave(want).unwrap();
+            let interest = self.programs[side].interests.swap_remove(index);
+            self.pair.sides[side].link.unsubscribe(interest).unwrap();
         }
     }
 
     fn reject(&mut self, side: usize) {
-        let count = self.programs[side].asked.len() as u64;
+        let count = self.programs[side].requested.len() as u64;
         if count > 0 && self.below(4) == 0 {
             let index = self.below(count) as usize;
-            let Asked { serve, .. } = self.programs[side].asked.swap_remove(index);
+            let Requested { export, .. } = self.programs[side].requested.swap_remove(index);
             let none = Digest([0; 16]);
-            self.pair.sides[side].link.reject(serve, RejectReason::Unknown, none).unwrap();
-            self.programs[side].outgoing.retain(|(_, of)| *of != serve);
+            self.pair.sides[side].link.reject(export, RejectReason::Unknown, none).unwrap();
+            self.programs[side].outgoing.retain(|(_, of)| *of != export);
         }
     }
 
-    /// Answers every resume, and begins a stream where there is none.
+    /// Answers all resumes, and opens a stream for each subscription without one.
     fn answer(&mut self, side: usize, begin: bool) {
         let now = self.pair.now;
-        for index in 0..self.programs[side].asked.len() {
-            let Asked { serve, awaited, .. } = self.programs[side].asked[index];
-            while let Some((epoch, next)) = self.programs[side].asked[index].resumes.pop() {
+        for index in 0..self.programs[side].requested.len() {
+            let Requested { export, awaited, .. } = self.programs[side].requested[index];
+            while let Some((epoch, next)) = self.programs[side].requested[index].resumes.pop() {
                 let over = self.programs[side].ended.contains(&epoch);
                 let (gone, dropped) = (over || begin && self.below(3) == 0, self.below(2));
                 let link = &mut self.pair.sides[side].link;
                 let answer = if gone {
-                    link.gone(now, serve, epoch).map(|()| None)
+                    link.refuse_resume(now, export, epoch).map(|()| None)
                 } else {
-                    link.offer(now, serve, name("feed"), epoch, next + dropped, 64).map(Some)
+                    link.open_stream(now, export, name("feed"), epoch, next + dropped, 64).map(Some)
                 };
                 match answer {
                     Ok(stream) => {
                         let program = &mut self.programs[side];
                         program.epochs.extend(stream.map(|stream| (stream, epoch)));
-                        program.outgoing.extend(stream.map(|stream| (stream, serve)));
+                        program.outgoing.extend(stream.map(|stream| (stream, export)));
                     }
                     Err(SendError::Room { .. } | SendError::Down) => {
-                        self.programs[side].asked[index].resumes.push((epoch, next));
+                        self.programs[side].requested[index].resumes.push((epoch, next));
                         break;
                     }
                     Err(error) => panic!("seed {}: {error}", self.seed),
                 }
             }
-            let Program { asked, outgoing, .. } = &self.programs[side];
-            let has_one = outgoing.iter().any(|(_, of)| *of == serve);
-            if begin && awaited == 0 && asked[index].resumes.is_empty() && !has_one {
+            let Program { requested, outgoing, .. } = &self.programs[side];
+            let has_one = outgoing.iter().any(|(_, of)| *of == export);
+            if begin && awaited == 0 && requested[index].resumes.is_empty() && !has_one {
                 self.epochs += 1;
                 let first = self.below(100);
                 let link = &mut self.pair.sides[side].link;
-                match link.offer(now, serve, name("feed"), self.epochs, first, 64) {
+                match link.open_stream(now, export, name("feed"), self.epochs, first, 64) {
                     Ok(stream) => {
-                        self.programs[side].outgoing.push((stream, serve));
+                        self.programs[side].outgoing.push((stream, export));
                         self.programs[side].epochs.insert(stream, self.epochs);
                     }
                     Err(SendError::Room { .. } | SendError::Streams { .. } | SendError::Down) => {}
@@ -213,7 +215,7 @@ impl World {
             for _ in 0..self.below(6) {
                 let link = &mut self.pair.sides[side].link;
                 if self.programs[side].open.contains_key(&stream) {
-                    self.send_part(side, stream);
+                    self.send_fragment(side, stream);
                     continue;
                 }
                 match link.send(now, stream, &Envelope::default(), 40, swap.as_bytes()) {
@@ -224,16 +226,16 @@ impl World {
         }
     }
 
-    /// Sends some of a message that goes in parts.
-    fn send_part(&mut self, side: usize, stream: OutgoingId) {
+    /// Sends part of a fragmented message.
+    fn send_fragment(&mut self, side: usize, stream: OutgoingId) {
         let now = self.pair.now;
         let Some((length, sent)) = self.programs[side].open.get_mut(&stream) else { return };
         let (message, link) = (blob(*length), &mut self.pair.sides[side].link);
         let (fragment, envelope) = (fragment(&message, *sent), Envelope::default());
-        match link.send_part(now, stream, &envelope, fragment, &message[*sent..]) {
+        match link.send_fragment(now, stream, &envelope, fragment, &message[*sent..]) {
             Ok(count) => *sent += count,
-            // What was not begun may be forgotten.
-            Err(SendError::Credit | SendError::Room { .. } | SendError::Parts { .. }) => {}
+            // A message that was not started may be dropped.
+            Err(SendError::Credit | SendError::Room { .. } | SendError::Fragments { .. }) => {}
             Err(error) => panic!("seed {}: {error}", self.seed),
         }
         if *sent == 0 || *sent == *length {
@@ -255,7 +257,7 @@ impl World {
     fn end(&mut self, side: usize) {
         let now = self.pair.now;
         if let Some((stream, _)) = self.programs[side].outgoing.last() {
-            match self.pair.sides[side].link.end(now, *stream) {
+            match self.pair.sides[side].link.end_stream(now, *stream) {
                 Ok(()) => {
                     let Program { outgoing, epochs, ended, .. } = &mut self.programs[side];
                     ended.extend(outgoing.pop().and_then(|(stream, _)| epochs.remove(&stream)));
@@ -266,7 +268,7 @@ impl World {
         }
     }
 
-    /// Lets messages go, some or all.
+    /// Releases some messages, or all.
     fn grant(&mut self, side: usize, all: bool) {
         let Program { reading, .. } = &mut self.programs[side];
         for (stream, reading) in reading {
@@ -288,8 +290,8 @@ impl World {
     fn cut(&mut self) {
         self.pair.cut();
         self.connected = false;
-        for Program { asked, outgoing, open, reading, .. } in &mut self.programs {
-            asked.clear();
+        for Program { requested, outgoing, open, reading, .. } in &mut self.programs {
+            requested.clear();
             outgoing.clear();
             open.clear();
             reading.values_mut().for_each(|reading| reading.open.clear());
@@ -299,10 +301,10 @@ impl World {
     fn listen(&mut self) {
         for side in 0..2 {
             assert_eq!(self.pair.sides[side].failed, None, "seed {}", self.seed);
-            for said in self.pair.sides[side].news() {
-                self.programs[side].hear(said, self.window);
+            for received in self.pair.sides[side].take_events() {
+                self.programs[side].on_event(received, self.window);
             }
-            // The streams of a topic that was left or refused go without a word.
+            // Streams of an unsubscribed or rejected topic end without an event.
             let link = &mut self.pair.sides[side].link;
             self.programs[side].reading.retain(|stream, _| link.grant(*stream, 0).is_ok());
         }
@@ -318,9 +320,9 @@ impl World {
             for side in 0..2 {
                 self.grant(side, true);
                 self.answer(side, false);
-                // One part is on its way at a time.
+                // One fragment is in the buffer at a time.
                 for (stream, _) in self.programs[side].outgoing.clone() {
-                    self.send_part(side, stream);
+                    self.send_fragment(side, stream);
                     self.pair.sides[side].link.flush();
                     self.pair.settle();
                     self.listen();
@@ -341,46 +343,47 @@ impl World {
     }
 }
 
-impl Reading {
-    /// The whole of a message has come.
+impl StreamState {
+    /// A message is complete.
     fn took(&mut self, window: u32) {
         self.next += 1;
         self.held += 1;
-        assert!(self.held <= u64::from(window), "there is no room for it");
+        assert!(self.held <= u64::from(window), "a message without credit");
     }
 }
 
 impl Program {
-    fn hear(&mut self, said: Said, window: u32) {
-        match said {
-            Said::Wanted { serve, resumes, .. } => {
-                self.asked.push(Asked { serve, awaited: resumes, resumes: Vec::new() });
+    fn on_event(&mut self, received: Received, window: u32) {
+        match received {
+            Received::Subscribe { export, resumes, .. } => {
+                self.requested.push(Requested { export, awaited: resumes, resumes: Vec::new() });
             }
-            Said::Resume { serve, epoch, next } => {
-                // Those of a topic that was refused meanwhile are not said.
-                let asked = self.asked.iter_mut().find(|asked| asked.serve == serve).unwrap();
-                asked.awaited -= 1;
-                asked.resumes.push((epoch, next));
+            Received::Resume { export, epoch, next } => {
+                // Resumes of a topic that was rejected since are not reported.
+                let requested =
+                    self.requested.iter_mut().find(|requested| requested.export == export).unwrap();
+                requested.awaited -= 1;
+                requested.resumes.push((epoch, next));
             }
-            Said::Unwanted(serve) => {
-                self.asked.retain(|asked| asked.serve != serve);
-                self.outgoing.retain(|(_, of)| *of != serve);
+            Received::Unsubscribe(export) => {
+                self.requested.retain(|requested| requested.export != export);
+                self.outgoing.retain(|(_, of)| *of != export);
             }
-            Said::Stream { stream, epoch, first, resumed: None } => {
-                let fresh = Reading { epoch, next: first, held: 0, open: Vec::new() };
+            Received::Stream { stream, epoch, first, resumed: None } => {
+                let fresh = StreamState { epoch, next: first, held: 0, open: Vec::new() };
                 assert!(self.reading.insert(stream, fresh).is_none());
             }
-            Said::Stream { stream, epoch, first, resumed: Some(missed) } => {
+            Received::Stream { stream, epoch, first, resumed: Some(missed) } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 assert_eq!((reading.epoch, reading.next + missed), (epoch, first));
                 reading.next = first;
             }
-            Said::Message { stream, sequence, .. } => {
+            Received::Message { stream, sequence, .. } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 assert_eq!((sequence, reading.open.len()), (reading.next, 0));
                 reading.took(window);
             }
-            Said::Fragment { stream, sequence, fragment, bytes, .. } => {
+            Received::Fragment { stream, sequence, fragment, bytes, .. } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 assert_eq!(sequence, reading.next);
                 assert_eq!(fragment.offset as usize, reading.open.len());
@@ -392,22 +395,22 @@ impl Program {
                     reading.took(window);
                 }
             }
-            Said::Gap { stream, missed, .. } => {
+            Received::Gap { stream, missed, .. } => {
                 let reading = self.reading.get_mut(&stream).unwrap();
                 reading.next += missed;
                 reading.open.clear();
             }
-            Said::End(stream) | Said::Gone(stream) => {
+            Received::End(stream) | Received::Gone(stream) => {
                 assert_eq!(self.reading.remove(&stream).unwrap().open.len(), 0);
             }
-            Said::Rejected(..)
-            | Said::Left { .. }
-            | Said::Accepted(_)
-            | Said::Up(_)
-            | Said::Asks(_)
-            | Said::Describe(..)
-            | Said::Described { .. }
-            | Said::Window { .. } => {}
+            Received::Rejected(..)
+            | Received::Unsubscribed { .. }
+            | Received::Accepted(_)
+            | Received::Up(_)
+            | Received::Demand(_)
+            | Received::Describe(..)
+            | Received::Described { .. }
+            | Received::Window { .. } => {}
         }
     }
 }
@@ -420,12 +423,12 @@ fn below(random: &mut u64, most: u64) -> u64 {
 }
 
 #[test]
-fn nobody_who_keeps_the_rules_loses_its_link() {
+fn correct_peers_keep_their_link() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let cases = number("LINK_CASES").unwrap_or(1000);
     let seeds = number("LINK_SEED").map_or(1..cases, |seed| seed..seed + 1);
     for seed in seeds {
-        let mut world = World::new(seed);
+        let mut world = CrossingTest::new(seed);
         (0..250).for_each(|_| world.step());
         world.quiet();
     }

@@ -1,4 +1,4 @@
-//! Layouts that are asked for over a link, piece by piece.
+//! Layouts that are requested over a link, piece by piece.
 
 mod pair;
 mod schema;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use mycelium_core::link::{Config, Link, LinkError, Name, SendError};
 use mycelium_core::{Digest, Message};
 use pair::conversation::{LEFT, RIGHT, name};
-use pair::{Pair, Said, lasting};
+use pair::{Pair, Received, lasting};
 use schema::Swap;
 
-/// The 128-bit FNV-1a hash, as the wire format's page defines the digest.
+/// The 128-bit FNV-1a hash, as `docs/wire-format.md` defines the digest.
 fn fnv(bytes: &[u8]) -> Digest {
     let step = |state: u128, byte: &u8| {
         (state ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
@@ -19,21 +19,21 @@ fn fnv(bytes: &[u8]) -> Digest {
     Digest(bytes.iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, step).to_be_bytes())
 }
 
-/// Asks for the layout of `Swap`, one piece after the other.
+/// Requests the layout of `Swap`, piece by piece.
 fn fetch(pair: &mut Pair) -> Vec<u8> {
     let mut form = Vec::new();
     loop {
-        let (now, asked) = (pair.now, form.len() as u32);
-        pair.sides[RIGHT].link.describe(now, name("swaps"), asked).unwrap();
+        let (now, from) = (pair.now, form.len() as u32);
+        pair.sides[RIGHT].link.describe(now, name("swaps"), from).unwrap();
         pair.settle();
-        assert_eq!(pair.sides[LEFT].news(), [Said::Describe("swaps".to_owned(), asked)]);
-        pair.sides[LEFT].link.answer(now, Some(Swap::DESCRIPTOR), asked).unwrap();
+        assert_eq!(pair.sides[LEFT].take_events(), [Received::Describe("swaps".to_owned(), from)]);
+        pair.sides[LEFT].link.answer(now, Some(Swap::DESCRIPTOR), from).unwrap();
         pair.settle();
-        let news = pair.sides[RIGHT].news();
-        let [Said::Described { offset, total, bytes }] = &*news else { panic!("{news:?}") };
-        assert_eq!(*offset, asked);
+        let news = pair.sides[RIGHT].take_events();
+        let [Received::Described { offset, total, bytes }] = &*news else { panic!("{news:?}") };
+        assert_eq!(*offset, from);
         if bytes.is_empty() {
-            assert_eq!(*total, asked);
+            assert_eq!(*total, from);
             return form;
         }
         form.extend_from_slice(bytes);
@@ -41,10 +41,10 @@ fn fetch(pair: &mut Pair) -> Vec<u8> {
 }
 
 #[test]
-fn a_layout_comes_in_pieces_and_its_hash_is_the_digest() {
+fn a_layout_arrives_in_pieces_and_its_hash_is_the_digest() {
     let mut pair = Pair::new();
     pair.settle();
-    pair.sides.iter_mut().for_each(|side| drop(side.news()));
+    pair.sides.iter_mut().for_each(|side| drop(side.take_events()));
     assert_eq!(fnv(&fetch(&mut pair)), Swap::DIGEST);
 }
 
@@ -62,27 +62,27 @@ fn pieces_of_any_length_are_the_same_form() {
             let expected = &expected[..expected.len().min(length)];
             assert_eq!((written, again), (expected.len(), total));
             assert_eq!(&piece[..written], expected);
-            assert!(piece[written..].iter().all(|byte| *byte == 0xa5), "nothing else is written");
+            assert!(piece[written..].iter().all(|byte| *byte == 0xa5), "only the piece is written");
         }
     }
 }
 
 #[test]
-fn what_the_peer_is_not_to_know_has_no_bytes() {
+fn a_hidden_layout_is_empty() {
     let mut pair = Pair::new();
     pair.settle();
-    pair.sides[RIGHT].news();
+    pair.sides[RIGHT].take_events();
     let now = pair.now;
     pair.sides[LEFT].link.answer(now, None, 7).unwrap();
     pair.settle();
-    let none = Said::Described { offset: 7, total: 0, bytes: Vec::new() };
-    assert_eq!(pair.sides[RIGHT].news(), [none]);
+    let none = Received::Described { offset: 7, total: 0, bytes: Vec::new() };
+    assert_eq!(pair.sides[RIGHT].take_events(), [none]);
 }
 
 type Alone = Link<'static, 1, 1>;
 
-/// A link whose peer said so much behind its connection, and what came of it.
-fn hears(bytes: &[u8]) -> (Alone, Option<LinkError>) {
+/// A link that received these bytes on a new connection, and its error.
+fn receives(bytes: &[u8]) -> (Alone, Option<LinkError>) {
     let now = Duration::ZERO;
     let config = Config::new(Name::truncated("here"), 1);
     let mut link = Alone::new(config, lasting(4096)).unwrap();
@@ -97,7 +97,7 @@ fn hears(bytes: &[u8]) -> (Alone, Option<LinkError>) {
     }
 }
 
-/// What a side with another name says first: its hello, as long as that is.
+/// The hello of another side.
 fn hello() -> Vec<u8> {
     let config = Config::new(Name::truncated("there"), 2);
     let mut link = Alone::new(config, lasting(4096)).unwrap();
@@ -106,37 +106,39 @@ fn hello() -> Vec<u8> {
 }
 
 #[test]
-fn a_peer_that_named_no_feature_is_not_asked() {
-    let (mut link, error) = hears(&hello());
+fn a_peer_without_the_feature_gets_no_request() {
+    let (mut link, error) = receives(&hello());
     assert_eq!(error, None);
     assert!(link.is_up() && !link.peer_describes());
-    let asked = link.describe(Duration::ZERO, Name::truncated("swaps"), 0);
-    assert_eq!(asked, Err(SendError::Gone));
+    let refused = link.describe(Duration::ZERO, Name::truncated("swaps"), 0);
+    assert_eq!(refused, Err(SendError::Gone));
 
-    // Of a later version, with features that nobody here knows.
-    let mut said = hello();
-    said.extend(pair::shown("features"));
-    *said.last_chunk_mut::<4>().unwrap() = (!1_u32).to_le_bytes();
-    assert!(!hears(&said).0.peer_describes());
-    *said.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
-    assert!(hears(&said).0.peer_describes());
+    // A later version, with unknown features.
+    let mut received = hello();
+    received.extend(pair::offered("features"));
+    *received.last_chunk_mut::<4>().unwrap() = (!1_u32).to_le_bytes();
+    assert!(!receives(&received).0.peer_describes());
+    *received.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
+    assert!(receives(&received).0.peer_describes());
 }
 
 #[test]
 fn features_of_a_lost_connection_do_not_count() {
-    let mut said = hello();
-    said.extend(pair::shown("features"));
-    *said.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
-    let (mut link, error) = hears(&said);
+    let mut received = hello();
+    received.extend(pair::offered("features"));
+    *received.last_chunk_mut::<4>().unwrap() = u32::MAX.to_le_bytes();
+    let (mut link, error) = receives(&received);
     assert_eq!(error, None);
-    let named = |link: &Alone| [link.peer_describes(), link.peer_takes_runs(), link.peer_asks()];
+    let named = |link: &Alone| {
+        [link.peer_describes(), link.peer_accepts_runs(), link.peer_signals_demand()]
+    };
     assert_eq!(named(&link), [true; 3]);
     link.lost();
     assert_eq!(named(&link), [false; 3]);
 }
 
 #[test]
-fn pieces_that_cannot_be_end_the_link() {
+fn invalid_pieces_end_the_link() {
     for (length, offset, total, good) in [
         (84_u16, 0_u32, 84_u32, true),
         (85, 0, 1000, false),
@@ -145,13 +147,13 @@ fn pieces_that_cannot_be_end_the_link() {
         (1, u32::MAX, u32::MAX, false),
         (0, u32::MAX, 0, true),
     ] {
-        let mut said = hello();
-        let mut frame = pair::shown("descriptor");
+        let mut received = hello();
+        let mut frame = pair::offered("descriptor");
         frame[26..28].copy_from_slice(&length.to_le_bytes());
         frame[28..32].copy_from_slice(&offset.to_le_bytes());
         frame[32..36].copy_from_slice(&total.to_le_bytes());
-        said.extend(frame);
+        received.extend(frame);
         let expected = (!good).then_some(LinkError::Piece { offset, total, length });
-        assert_eq!(hears(&said).1, expected);
+        assert_eq!(receives(&received).1, expected);
     }
 }

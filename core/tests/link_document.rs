@@ -1,4 +1,4 @@
-//! The wire format's page shows the bytes of every frame that a link says: these are the same.
+//! `docs/wire-format.md` shows an example of each control frame: links write the same bytes.
 #![cfg(target_endian = "little")]
 
 mod pair;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use mycelium_core::link::{CloseReason, Interest, RejectReason, RunShape};
 use mycelium_core::{Digest, Message};
-use pair::conversation::{LEFT, RIGHT, asked, name, reading, swaps, wanted};
-use pair::{Pair, links_own};
+use pair::conversation::{LEFT, RIGHT, last_subscribed, name, reading, subscribed, swaps};
+use pair::{Pair, control_frames};
 use schema::Swap;
 use zerocopy::IntoBytes;
 
-/// One link's life with everything in it that a link can say.
+/// The first frame of each kind, from a conversation that uses all kinds.
 fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     let mut pair = Pair::new();
     let (outgoing, incoming) = reading(&mut pair, 8);
@@ -23,40 +23,41 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     pair.settle();
     pair.sides[RIGHT].link.grant(incoming, 0).unwrap();
     let now = pair.now;
-    pair.sides[RIGHT].link.ask(now, incoming).unwrap();
+    pair.sides[RIGHT].link.signal_demand(now, incoming).unwrap();
     pair.settle();
     pair.pass(Duration::from_secs(6));
     pair.cut();
     pair.connect();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
-    let again = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 105, 1024).unwrap();
-    pair.sides[LEFT].link.end(now, again).unwrap();
+    let again =
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 105, 1024).unwrap();
+    pair.sides[LEFT].link.end_stream(now, again).unwrap();
     pair.settle();
     let (_, _) = (
-        pair.sides[LEFT].link.offer(now, serve, name("feed"), 78, 0, 1024).unwrap(),
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 78, 0, 1024).unwrap(),
         pair.settle(),
     );
     pair.cut();
     pair.connect();
     pair.settle();
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     let now = pair.now;
-    pair.sides[LEFT].link.accept(serve).unwrap();
-    pair.sides[LEFT].link.gone(now, serve, 78).unwrap();
+    pair.sides[LEFT].link.accept(export).unwrap();
+    pair.sides[LEFT].link.refuse_resume(now, export, 78).unwrap();
     let other = Interest { topic: name("others"), ..swaps(8) };
-    let want = pair.sides[RIGHT].link.want(other).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(other).unwrap();
     pair.settle();
-    pair.sides[RIGHT].link.leave(want).unwrap();
+    pair.sides[RIGHT].link.unsubscribe(interest).unwrap();
     pair.settle();
-    let refused = Interest { topic: name("refused"), ..swaps(8) };
-    pair.sides[RIGHT].link.want(refused).unwrap();
-    pair.sides[LEFT].news();
+    let rejected = Interest { topic: name("refused"), ..swaps(8) };
+    pair.sides[RIGHT].link.subscribe(rejected).unwrap();
+    pair.sides[LEFT].take_events();
     pair.settle();
-    let serve = asked(&mut pair, LEFT);
+    let export = last_subscribed(&mut pair, LEFT);
     let digest = Digest([5; 16]);
-    pair.sides[LEFT].link.reject(serve, RejectReason::Digest, digest).unwrap();
+    pair.sides[LEFT].link.reject(export, RejectReason::Digest, digest).unwrap();
     pair.settle();
     let now = pair.now;
     pair.sides[RIGHT].link.describe(now, name("swaps"), 168).unwrap();
@@ -67,8 +68,8 @@ fn all_kinds() -> BTreeMap<u16, Vec<u8>> {
     pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
     pair.settle();
     let [left, right] = &pair.written;
-    let mut kinds = links_own(left);
-    kinds.extend(links_own(right));
+    let mut kinds = control_frames(left);
+    kinds.extend(control_frames(right));
     kinds.extend(run());
     kinds
 }
@@ -81,7 +82,7 @@ fn run() -> Option<(u16, Vec<u8>)> {
     let (now, shape) = (pair.now, RunShape { stride: 48, skip: 8, length: 40 });
     pair.sides[LEFT].link.send_run(now, outgoing, shape, 2).unwrap();
     pair.settle();
-    links_own(&pair.written[LEFT]).remove_entry(&19)
+    control_frames(&pair.written[LEFT]).remove_entry(&19)
 }
 
 const KINDS: [(u16, &str); 20] = [
@@ -104,15 +105,15 @@ const KINDS: [(u16, &str); 20] = [
     (17, "describe"),
     (18, "descriptor"),
     (19, "run"),
-    (20, "asks"),
+    (20, "demand"),
 ];
 
 #[test]
 #[cfg_attr(miri, ignore = "searches text for long, and shows nothing that Miri could see")]
 fn the_document_shows_the_same_bytes() {
-    let said = all_kinds();
-    assert_eq!(said.keys().copied().collect::<Vec<_>>(), KINDS.map(|(kind, _)| kind));
+    let received = all_kinds();
+    assert_eq!(received.keys().copied().collect::<Vec<_>>(), KINDS.map(|(kind, _)| kind));
     for (kind, name) in KINDS {
-        assert_eq!(pair::shown(name), said[&kind], "{name}");
+        assert_eq!(pair::offered(name), received[&kind], "{name}");
     }
 }

@@ -1,9 +1,9 @@
-//! Links under any sequence of what can happen to them, beside a model that knows what was sent.
+//! Links under random operations, compared with a model that knows what was sent.
 //!
-//! The left side publishes; the right side reads. Bytes are delayed and come in pieces, the connection is lost and made
-//! again, the reader is slow, the publisher drops messages, ends and starts again. Whatever happens, each message that
-//! was taken for sending comes once and in order or is said to be missing, what is confirmed has arrived, and once
-//! nothing happens any more nothing is on its way.
+//! The left side publishes; the right side reads. Bytes are delayed and arrive in pieces, the
+//! connection is lost and opened again, the reader is slow, the publisher drops messages, ends and
+//! restarts. In all cases each message that was sent arrives once and in order, or is reported as
+//! missing; confirmed messages have arrived; and in the end no message is in flight.
 // The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 
@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use mycelium_core::Envelope;
 use mycelium_core::link::{
-    Batching, Config, Confirms, IncomingId, Interest, Mode, Name, OutgoingId, RunShape, SendError,
-    ServeId,
+    Batching, Config, Confirms, ExportId, IncomingId, Interest, Name, OutgoingId, ReaderMode,
+    RunShape, SendError,
 };
 use pair::conversation::{blob, fragment};
-use pair::{Pair, Said, config};
+use pair::{Pair, Received, config};
 use proptest::prelude::*;
 use schema::Swap;
 use zerocopy::IntoBytes;
@@ -29,28 +29,28 @@ const RIGHT: usize = 1;
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    /// The publisher has so many more messages.
+    /// The publisher has this many more messages.
     Emit(u8),
-    /// It drops so many of them.
+    /// It drops this many of them.
     Skip(u8),
     Flush,
-    /// The reader makes room for so many.
+    /// The reader grants credit for this many.
     Grant(u8),
-    /// It is done with this many more, if it confirms by hand.
+    /// It confirms this many more, if it confirms itself.
     Done(u8),
-    /// A side writes, or reads, so many bytes.
+    /// A side writes or reads this many bytes.
     Write(bool, u16),
     Read(bool, u16),
-    /// So many milliseconds pass.
+    /// This many milliseconds pass.
     Pass(u8),
-    /// Bytes are so many milliseconds on their way from now on.
+    /// From now on bytes take this many milliseconds.
     Delay(u8),
     Cut,
     Connect,
-    /// The publisher ends, and another one starts.
+    /// The publisher ends, and another starts.
     Restart,
-    Leave,
-    Want,
+    Unsubscribe,
+    Subscribe,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -67,83 +67,83 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Cut),
         2 => Just(Op::Connect),
         1 => Just(Op::Restart),
-        1 => Just(Op::Leave),
-        2 => Just(Op::Want),
+        1 => Just(Op::Unsubscribe),
+        2 => Just(Op::Subscribe),
     ]
 }
 
-/// One start of the publisher, as its ring knows it.
+/// One start of the publisher, with the state of its ring.
 #[derive(Debug)]
-struct Publisher {
+struct PublisherState {
     epoch: u64,
-    /// The next message that the publisher has, and the first that it must keep: those before were confirmed.
+    /// The next message, and the first one that is not confirmed.
     emitted: u64,
     kept: u64,
     ended: bool,
 }
 
-/// What the reader knows of a start of the publisher.
+/// The reader's state of one start of the publisher.
 #[derive(Debug, Default)]
-struct Reading {
+struct ReaderState {
     epoch: u64,
     stream: Option<IncomingId>,
     first: u64,
     next: u64,
     missed: u64,
-    taken: u64,
-    /// It is done with those before this one, and has said so.
+    confirmed: u64,
+    /// It has confirmed the messages before this one.
     done: u64,
-    /// What it confirms by, after the end of the stream, too.
+    /// The stream to confirm, also after its end.
     confirms: Option<IncomingId>,
-    /// What has come of the next message.
+    /// The received part of the next message.
     open: Vec<u8>,
 }
 
-struct World {
+struct LinkModel {
     pair: Pair,
     confirms: Confirms,
     connected: bool,
-    publishers: Vec<Publisher>,
-    serve: Option<ServeId>,
-    /// What the reader said that it knows.
+    publishers: Vec<PublisherState>,
+    export: Option<ExportId>,
+    /// Resumes that the writer received.
     resumes: Vec<(u64, u64)>,
     awaited: u16,
     outgoing: Vec<(u64, OutgoingId)>,
-    /// Streams whose ends were said: what comes of them is confirmed later.
+    /// Streams that were ended and are confirmed later.
     ended: Vec<(u64, OutgoingId)>,
-    /// How much of the next message was sent.
+    /// The sent part of the next message.
     sent: HashMap<OutgoingId, usize>,
-    want: Option<mycelium_core::link::WantId>,
-    reading: Vec<Reading>,
+    interest: Option<mycelium_core::link::InterestId>,
+    reading: Vec<ReaderState>,
 }
 
-impl World {
-    fn new(confirms: Confirms) -> World {
+impl LinkModel {
+    fn new(confirms: Confirms) -> LinkModel {
         let batching = Batching { bytes: 300, messages: 8, delay: Duration::from_millis(3) };
         let left = Config { batching, fragment: 100, ..config("left") };
-        let mut world = World {
+        let mut world = LinkModel {
             pair: Pair::with(left, Config { confirms, ..config("right") }, 2048),
             confirms,
             connected: true,
-            publishers: vec![Publisher { epoch: 1, emitted: 0, kept: 0, ended: false }],
-            serve: None,
+            publishers: vec![PublisherState { epoch: 1, emitted: 0, kept: 0, ended: false }],
+            export: None,
             resumes: Vec::new(),
             awaited: 0,
             outgoing: Vec::new(),
             ended: Vec::new(),
             sent: HashMap::new(),
-            want: None,
+            interest: None,
             reading: Vec::new(),
         };
         world.pair.message = message;
-        world.want();
+        world.subscribe();
         world
     }
 
-    fn want(&mut self) {
-        if self.want.is_none() {
-            let interest = Interest::in_messages::<Swap>(Mode::Gating, 10).unwrap();
-            self.want = self.pair.sides[RIGHT].link.want(interest).ok();
+    fn subscribe(&mut self) {
+        if self.interest.is_none() {
+            let interest = Interest::of::<Swap>(ReaderMode::Gating, 10).unwrap();
+            self.interest = self.pair.sides[RIGHT].link.subscribe(interest).ok();
         }
     }
 
@@ -182,12 +182,12 @@ impl World {
             }
             Op::Delay(time) => self.pair.delay = Duration::from_millis(time.into()),
             Op::Cut if self.connected => {
-                self.heard();
+                self.last_received();
                 self.pair.cut();
                 self.connected = false;
                 self.outgoing.clear();
                 self.ended.clear();
-                (self.serve, self.awaited) = (None, 0);
+                (self.export, self.awaited) = (None, 0);
                 self.resumes.clear();
                 self.reading.iter_mut().for_each(|reading| reading.open.clear());
             }
@@ -200,89 +200,92 @@ impl World {
                 let last = self.publishers.last_mut().unwrap();
                 last.ended = true;
                 let epoch = last.epoch + 1;
-                self.publishers.push(Publisher { epoch, emitted: 0, kept: 0, ended: false });
+                self.publishers.push(PublisherState { epoch, emitted: 0, kept: 0, ended: false });
             }
-            Op::Leave => {
-                if let Some(want) = self.want
+            Op::Unsubscribe => {
+                if let Some(interest) = self.interest
                     && self.connected
-                    && self.pair.sides[RIGHT].link.leave(want).is_ok()
+                    && self.pair.sides[RIGHT].link.unsubscribe(interest).is_ok()
                 {
-                    // What it knew of the streams is nothing to it any more.
-                    self.heard();
-                    self.want = None;
+                    // The reader forgets its streams.
+                    self.last_received();
+                    self.interest = None;
                     self.reading.clear();
                 }
             }
-            Op::Want => self.want(),
+            Op::Subscribe => self.subscribe(),
         }
-        self.heard();
+        self.last_received();
         self.publish();
     }
 
-    /// Writes and reads everything; false if nothing moved.
+    /// Writes and reads all bytes; false if there were none.
     fn progress(&mut self) -> bool {
         let now = self.pair.now;
         let written = self.pair.write(LEFT, usize::MAX) | self.pair.write(RIGHT, usize::MAX);
         let read = self.pair.sides[LEFT].read(now, usize::MAX)
             | self.pair.sides[RIGHT].read(now, usize::MAX);
-        self.heard();
+        self.last_received();
         self.publish();
         written || read
     }
 
-    /// Takes in what both sides were told.
-    fn heard(&mut self) {
-        for said in self.pair.sides[LEFT].news() {
-            self.writer_hears(said);
+    /// Handles the events of both sides.
+    fn last_received(&mut self) {
+        for received in self.pair.sides[LEFT].take_events() {
+            self.writer_receives(received);
         }
-        for said in self.pair.sides[RIGHT].news() {
-            self.reader_hears(said);
+        for received in self.pair.sides[RIGHT].take_events() {
+            self.reader_receives_event(received);
         }
         for side in &self.pair.sides {
             assert_eq!(side.failed, None);
         }
     }
 
-    fn writer_hears(&mut self, said: Said) {
-        match said {
-            Said::Wanted { serve, resumes, .. } => {
-                (self.serve, self.awaited) = (Some(serve), resumes);
+    fn writer_receives(&mut self, received: Received) {
+        match received {
+            Received::Subscribe { export, resumes, .. } => {
+                (self.export, self.awaited) = (Some(export), resumes);
                 self.resumes.clear();
                 self.outgoing.clear();
                 self.ended.clear();
             }
-            Said::Resume { serve, epoch, next } => {
-                assert_eq!(Some(serve), self.serve);
+            Received::Resume { export, epoch, next } => {
+                assert_eq!(Some(export), self.export);
                 self.awaited -= 1;
                 assert!(next <= self.publishers[epoch as usize - 1].emitted);
                 self.resumes.push((epoch, next));
             }
-            Said::Unwanted(serve) => {
-                if Some(serve) == self.serve {
-                    self.serve = None;
+            Received::Unsubscribe(export) => {
+                if Some(export) == self.export {
+                    self.export = None;
                     self.outgoing.clear();
                     self.ended.clear();
                 }
             }
-            Said::Window { stream, taken } => {
+            Received::Window { stream, confirmed } => {
                 let mut streams = self.outgoing.iter().chain(&self.ended);
                 let Some((epoch, _)) = streams.find(|(_, id)| *id == stream) else { return };
                 let publisher = &mut self.publishers[*epoch as usize - 1];
-                assert!(taken >= publisher.kept && taken <= publisher.emitted);
-                publisher.kept = taken;
+                assert!(confirmed >= publisher.kept && confirmed <= publisher.emitted);
+                publisher.kept = confirmed;
                 let reading = self.reading.iter().find(|reading| reading.epoch == *epoch);
                 if let Some(reading) = reading.filter(|_| self.confirms == Confirms::ByCaller) {
-                    assert!(taken <= reading.done, "what is not done with is not confirmed");
+                    assert!(
+                        confirmed <= reading.done,
+                        "a message is confirmed before the reader does so"
+                    );
                 }
             }
-            Said::Up(_) => {}
+            Received::Up(_) => {}
             other => panic!("{other:?} on the writer's side"),
         }
     }
 
-    fn reader_hears(&mut self, said: Said) {
-        match said {
-            Said::Stream { stream, epoch, first, resumed } => {
+    fn reader_receives_event(&mut self, received: Received) {
+        match received {
+            Received::Stream { stream, epoch, first, resumed } => {
                 if let Some(missed) = resumed {
                     let reading = self.of(stream);
                     assert_eq!((reading.epoch, reading.next + missed), (epoch, first));
@@ -291,26 +294,26 @@ impl World {
                 } else {
                     assert!(self.reading.iter().all(|reading| reading.epoch != epoch), "twice");
                     let stream = Some(stream);
-                    self.reading.push(Reading {
+                    self.reading.push(ReaderState {
                         epoch,
                         stream,
                         confirms: stream,
                         first,
                         next: first,
                         done: first,
-                        ..Reading::default()
+                        ..ReaderState::default()
                     });
                 }
             }
-            Said::Message { stream, sequence, payload, .. } => {
+            Received::Message { stream, sequence, payload, .. } => {
                 let reading = self.of(stream);
                 assert_eq!(sequence, reading.next, "once and in order");
                 assert_eq!(payload, message(sequence));
-                assert!(reading.open.is_empty(), "half of another came before it");
+                assert!(reading.open.is_empty(), "another message is open");
                 reading.next += 1;
-                reading.taken += 1;
+                reading.confirmed += 1;
             }
-            Said::Fragment { stream, sequence, fragment, bytes, .. } => {
+            Received::Fragment { stream, sequence, fragment, bytes, .. } => {
                 let reading = self.of(stream);
                 assert_eq!(sequence, reading.next, "once and in order");
                 assert_eq!(fragment.offset as usize, reading.open.len());
@@ -318,47 +321,47 @@ impl World {
                 if reading.open.len() == fragment.total as usize {
                     assert_eq!(std::mem::take(&mut reading.open), message(sequence));
                     reading.next += 1;
-                    reading.taken += 1;
+                    reading.confirmed += 1;
                 }
             }
-            Said::Gap { stream, missed, .. } => {
+            Received::Gap { stream, missed, .. } => {
                 let reading = self.of(stream);
                 reading.open.clear();
                 reading.next += missed;
                 reading.missed += missed;
             }
-            Said::End(stream) => self.over(stream),
-            Said::Gone(stream) => self.over(stream),
-            Said::Left { .. } | Said::Accepted(_) | Said::Up(_) => {}
+            Received::End(stream) => self.over(stream),
+            Received::Gone(stream) => self.over(stream),
+            Received::Unsubscribed { .. } | Received::Accepted(_) | Received::Up(_) => {}
             other => panic!("{other:?} on the reader's side"),
         }
     }
 
-    fn of(&mut self, stream: IncomingId) -> &mut Reading {
+    fn of(&mut self, stream: IncomingId) -> &mut ReaderState {
         let found = self.reading.iter_mut().find(|reading| reading.stream == Some(stream));
-        found.expect("a stream that has begun")
+        found.expect("an open stream")
     }
 
     fn over(&mut self, stream: IncomingId) {
         let reading = self.of(stream);
         reading.stream = None;
-        assert_eq!(reading.taken + reading.missed, reading.next - reading.first);
+        assert_eq!(reading.confirmed + reading.missed, reading.next - reading.first);
     }
 
-    /// The writer's ring goes to the link, as far as it takes it.
+    /// Sends messages of the writer's ring, as many as the link accepts.
     fn publish(&mut self) {
-        let Some(serve) = self.serve.filter(|_| self.awaited == 0) else { return };
+        let Some(export) = self.export.filter(|_| self.awaited == 0) else { return };
         let now = self.pair.now;
         let link = &mut self.pair.sides[LEFT].link;
         while let Some((epoch, next)) = self.resumes.pop() {
             let publisher = &self.publishers[epoch as usize - 1];
             let done = if publisher.ended && publisher.kept == publisher.emitted {
-                link.gone(now, serve, epoch)
+                link.refuse_resume(now, export, epoch)
             } else {
-                // The reader may have more than it could confirm, and less than was dropped since.
+                // The reader may have more than it confirmed, and less than was dropped since.
                 let first = next.max(publisher.kept);
                 let name = Name::try_from("feed").unwrap();
-                link.offer(now, serve, name, epoch, first, 1024).map(|id| {
+                link.open_stream(now, export, name, epoch, first, 1024).map(|id| {
                     link.unconfirmed_from(id, publisher.kept).unwrap();
                     self.outgoing.push((epoch, id));
                 })
@@ -372,7 +375,8 @@ impl World {
             let epoch = publisher.epoch;
             if !self.outgoing.iter().any(|(known, _)| *known == epoch) && !publisher.ended {
                 let name = Name::try_from("feed").unwrap();
-                let Ok(id) = link.offer(now, serve, name, epoch, publisher.emitted, 1024) else {
+                let Ok(id) = link.open_stream(now, export, name, epoch, publisher.emitted, 1024)
+                else {
                     continue;
                 };
                 publisher.kept = publisher.emitted;
@@ -387,7 +391,7 @@ impl World {
                 && result.is_ok()
             {
                 let sent = self.sent.entry(id).or_default();
-                // Those of one length that follow each other.
+                // Consecutive messages of one length.
                 let alike = (publisher.emitted - next).min(8 - next % 8) as usize;
                 if *sent == 0 && next % 8 != 0 && alike > 1 {
                     let shape = RunShape { stride: 56, skip: 8, length: 40 };
@@ -402,11 +406,11 @@ impl World {
                 }
                 let message = message(next);
                 let (fragment, rest) = (fragment(&message, *sent), &message[*sent..]);
-                let part = link.send_part(now, id, &Envelope::default(), fragment, rest);
+                let part = link.send_fragment(now, id, &Envelope::default(), fragment, rest);
                 result = part.map(|count| *sent = (*sent + count) % message.len());
             }
             if result.is_ok() && publisher.ended {
-                result = link.end(now, id);
+                result = link.end_stream(now, id);
                 if result.is_ok() {
                     self.ended.push((epoch, id));
                     continue;
@@ -425,7 +429,7 @@ impl World {
         let Some(&(epoch, id)) = self.outgoing.last() else { return };
         let publisher = &mut self.publishers[epoch as usize - 1];
         let (now, link) = (self.pair.now, &mut self.pair.sides[LEFT].link);
-        // As if an overwriting publisher had gone on meanwhile.
+        // As if a publisher had overwritten messages.
         let Ok(next) = link.sequence(id) else { return };
         if link.skip(now, id, count, 1).is_ok() {
             self.sent.remove(&id);
@@ -433,7 +437,7 @@ impl World {
         }
     }
 
-    /// The reader says that it is done with `count` more of each stream.
+    /// The reader confirms `count` more messages of each stream.
     fn done(&mut self, count: u64) {
         let (now, link) = (self.pair.now, &mut self.pair.sides[RIGHT].link);
         for reading in &mut self.reading {
@@ -441,17 +445,17 @@ impl World {
             if self.confirms == Confirms::ByCaller
                 && let Some(stream) = reading.confirms
             {
-                // A stream of which all is confirmed may be gone.
+                // A stream may be gone once all its messages are confirmed.
                 _ = link.confirm(now, stream, reading.done);
             }
         }
     }
 
-    /// Nothing new happens, and what is on its way arrives.
+    /// No new operation: all bytes on their way arrive.
     fn quiet(&mut self) {
         self.apply(Op::Connect);
         self.pair.delay = Duration::ZERO;
-        // As long as anything moves, and then as long as any timer may take.
+        // Until no bytes move, and then as long as the longest timer.
         let (mut still, mut before) = (0, 0);
         while still < 200 {
             self.apply(Op::Grant(u8::MAX));
@@ -469,24 +473,24 @@ impl World {
             let publisher = &self.publishers[reading.epoch as usize - 1];
             assert!(!publisher.ended, "{reading:?} of {publisher:?}");
             assert_eq!(reading.next, publisher.emitted, "{reading:?} of {publisher:?}");
-            assert_eq!(reading.taken + reading.missed, reading.next - reading.first);
-            assert_eq!(publisher.kept, publisher.emitted, "what has arrived was confirmed");
+            assert_eq!(reading.confirmed + reading.missed, reading.next - reading.first);
+            assert_eq!(publisher.kept, publisher.emitted, "all arrived messages are confirmed");
         }
         for reading in self.reading.iter().filter(|reading| reading.stream.is_none()) {
             let publisher = &self.publishers[reading.epoch as usize - 1];
             assert_eq!(publisher.kept, publisher.emitted, "{reading:?} of {publisher:?}");
         }
-        let reads = |publisher: &Publisher| {
+        let reads = |publisher: &PublisherState| {
             self.reading.iter().any(|reading| reading.epoch == publisher.epoch)
         };
         assert!(
-            self.want.is_none() || self.publishers.last().is_some_and(reads),
+            self.interest.is_none() || self.publishers.last().is_some_and(reads),
             "it reads nothing"
         );
     }
 }
 
-/// Every eighth message is so long that it goes in parts.
+/// Every eighth message is long, and sent in fragments.
 fn message(sequence: u64) -> Vec<u8> {
     match sequence % 8 {
         0 => blob(101 + sequence as usize * 37 % 400),
@@ -500,7 +504,7 @@ proptest! {
     #[test]
     fn nothing_is_lost_or_doubled_whatever_happens(ops in prop::collection::vec(op(), 1..80)) {
         for confirms in [Confirms::OnArrival, Confirms::ByCaller] {
-            let mut world = World::new(confirms);
+            let mut world = LinkModel::new(confirms);
             for op in &ops {
                 world.apply(*op);
             }

@@ -1,5 +1,5 @@
-//! Runs: messages whose bytes the link does not copy, and headers of runs that no good peer sends.
-// The link has no `unsafe`: Miri would see nothing that the tests of `link` do not show it.
+//! Runs: messages whose bytes the link does not copy, and invalid headers of runs.
+// The link has no `unsafe`: Miri would find nothing that the tests of `link` do not show it.
 #![cfg(all(target_endian = "little", not(miri)))]
 
 mod pair;
@@ -7,14 +7,15 @@ mod schema;
 
 use mycelium_core::Limits;
 use mycelium_core::link::{
-    CloseReason, Config, IncomingId, Leave, LinkError, OutgoingId, RunError, RunShape, SendError,
+    CloseReason, Config, IncomingId, LinkError, OutgoingId, RunError, RunShape, SendError,
+    UnsubscribeProgress,
 };
 use pair::conversation::{
-    LEFT, MS, RIGHT, control, name, reading, resubscribe, send, sequences, swaps, wanted,
+    LEFT, MS, RIGHT, control, name, reading, resubscribe, send, sequences, subscribed, swaps,
 };
-use pair::{Pair, Said, config, count};
+use pair::{Pair, Received, config, count};
 
-/// As a ring of such messages has them: a stamp of 8 bytes, and one word behind the message.
+/// The items of a ring: a stamp of 8 bytes, the message, and one more word.
 const ITEMS: RunShape = RunShape { stride: 56, skip: 8, length: 40 };
 const RUN: u16 = 19;
 
@@ -34,11 +35,11 @@ fn send_run(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<usize, 
     pair.sides[LEFT].link.send_run(now, stream, ITEMS, count)
 }
 
-/// The messages that came, each with its sequence as its bytes.
-fn came(pair: &mut Pair) -> Vec<u64> {
-    let news = pair.sides[RIGHT].news();
-    for said in &news {
-        if let Said::Message { sequence, payload, .. } = said {
+/// The received messages, each with its sequence as its bytes.
+fn messages_of(pair: &mut Pair) -> Vec<u64> {
+    let news = pair.sides[RIGHT].take_events();
+    for received in &news {
+        if let Received::Message { sequence, payload, .. } = received {
             assert_eq!(*payload, message(*sequence));
         }
     }
@@ -46,13 +47,13 @@ fn came(pair: &mut Pair) -> Vec<u64> {
 }
 
 #[test]
-fn a_run_is_one_header_and_bytes_as_they_lie() {
+fn a_run_is_one_header_and_the_items() {
     let (mut pair, outgoing, incoming) = pair(64);
     let before = pair.written[LEFT].len();
     assert_eq!(send_run(&mut pair, outgoing, 20), Ok(20));
     pair.settle();
     assert_eq!(pair.written[LEFT].len() - before, 40 + 20 * 56);
-    assert_eq!(came(&mut pair), (100..120).collect::<Vec<_>>());
+    assert_eq!(messages_of(&mut pair), (100..120).collect::<Vec<_>>());
     assert_eq!(pair.sides[RIGHT].runs, 1);
     pair.sides[RIGHT].link.grant(incoming, 20).unwrap();
     pair.pass(20 * MS);
@@ -60,24 +61,24 @@ fn a_run_is_one_header_and_bytes_as_they_lie() {
 }
 
 #[test]
-fn a_run_comes_in_pieces_of_any_length() {
+fn a_run_arrives_in_pieces_of_any_length() {
     for piece in [1, 7, 8, 39, 40, 41, 56, 57, 100, 1000] {
         let (mut pair, outgoing, _) = pair(64);
         assert_eq!(send_run(&mut pair, outgoing, 9), Ok(9));
-        // Behind the run, while it is on its way.
+        // After the run, while it is being written.
         let now = pair.now;
         pair.sides[LEFT].link.skip(now, outgoing, 3, 1).unwrap();
-        let mut came_in_all = Vec::new();
+        let mut received_in_all = Vec::new();
         while pair.write(LEFT, piece) {
             pair.sides[RIGHT].read(now, piece);
-            came_in_all.extend(came(&mut pair));
+            received_in_all.extend(messages_of(&mut pair));
         }
-        assert_eq!(came_in_all, (100..109).collect::<Vec<_>>(), "in pieces of {piece}");
+        assert_eq!(received_in_all, (100..109).collect::<Vec<_>>(), "in pieces of {piece}");
     }
 }
 
 #[test]
-fn a_run_takes_credit_and_no_more_than_the_limit() {
+fn a_run_uses_credit_up_to_the_limit() {
     let (mut pair, outgoing, incoming) = pair(10_000);
     // 256 KiB of items of 56 bytes.
     assert_eq!(send_run(&mut pair, outgoing, 10_000), Ok(4681));
@@ -92,11 +93,11 @@ fn a_run_takes_credit_and_no_more_than_the_limit() {
     pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 3), Ok(3));
     pair.settle();
-    assert_eq!(came(&mut pair), (100..10_103).collect::<Vec<_>>());
+    assert_eq!(messages_of(&mut pair), (100..10_103).collect::<Vec<_>>());
 }
 
 #[test]
-fn messages_that_cannot_lie_in_a_run_go_by_themselves() {
+fn messages_that_do_not_fit_a_run_are_sent_alone() {
     let (mut pair, outgoing, _) = pair(64);
     let now = pair.now;
     for shape in [
@@ -114,29 +115,29 @@ fn messages_that_cannot_lie_in_a_run_go_by_themselves() {
 }
 
 #[test]
-fn a_peer_that_knows_version_1_alone_gets_no_runs() {
+fn a_peer_without_the_feature_gets_no_runs() {
     let mut pair = Pair::new();
     let (outgoing, _) = reading(&mut pair, 64);
-    // As if the peer had named what it understands without runs.
-    let mut features = pair::shown("features");
+    // As if the peer had named its features without runs.
+    let mut features = pair::offered("features");
     *features.last_chunk_mut::<4>().unwrap() = 1_u32.to_le_bytes();
     let now = pair.now;
     pair.sides[LEFT].feed(now, &features);
-    assert!(!pair.sides[LEFT].link.peer_takes_runs());
+    assert!(!pair.sides[LEFT].link.peer_accepts_runs());
     assert_eq!(send_run(&mut pair, outgoing, 20), Ok(0));
 }
 
 #[test]
-fn what_is_not_out_cannot_be_confirmed() {
+fn unsent_messages_cannot_be_confirmed() {
     let (mut pair, outgoing, _) = pair(64);
     assert_eq!(send_run(&mut pair, outgoing, 8), Ok(8));
     // The header, two messages, and half of a third.
     pair.write(LEFT, 40 + 2 * 56 + 30);
-    let window = |taken: u64| {
+    let window = |confirmed: u64| {
         let mut payload = 12_u16.to_le_bytes().to_vec();
         payload.extend([0; 6]);
         payload.extend(64_u64.to_le_bytes());
-        control(1, taken, &payload)
+        control(1, confirmed, &payload)
     };
     let now = pair.now;
     pair.sides[LEFT].feed(now, &window(102));
@@ -147,62 +148,66 @@ fn what_is_not_out_cannot_be_confirmed() {
 }
 
 #[test]
-fn a_run_that_the_connection_cuts_goes_on_behind_its_last_whole_message() {
+fn a_cut_run_resumes_after_its_last_whole_message() {
     let (mut pair, outgoing, _) = pair(64);
     assert_eq!(send_run(&mut pair, outgoing, 8), Ok(8));
     pair.write(LEFT, 40 + 2 * 56 + 30);
     let now = pair.now;
     pair.sides[RIGHT].read(now, usize::MAX);
-    assert_eq!(came(&mut pair), [100, 101]);
+    assert_eq!(messages_of(&mut pair), [100, 101]);
     pair.cut();
     resubscribe(&mut pair);
-    let serve = wanted(&mut pair);
+    let export = subscribed(&mut pair);
     pair.settle();
-    let resumes = pair.sides[LEFT].news();
-    assert!(matches!(resumes[..], [Said::Resume { epoch: 77, next: 102, .. }]), "{resumes:?}");
+    let resumes = pair.sides[LEFT].take_events();
+    assert!(matches!(resumes[..], [Received::Resume { epoch: 77, next: 102, .. }]), "{resumes:?}");
     let now = pair.now;
     let link = &mut pair.sides[LEFT].link;
-    let outgoing = link.offer(now, serve, name("feed"), 77, 102, 1024).unwrap();
+    let outgoing = link.open_stream(now, export, name("feed"), 77, 102, 1024).unwrap();
     pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 6), Ok(6));
     pair.settle();
-    assert_eq!(came(&mut pair), (102..108).collect::<Vec<_>>());
+    assert_eq!(messages_of(&mut pair), (102..108).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_run_of_a_topic_that_was_left_needs_no_bytes_of_the_callers() {
+fn a_run_of_an_unsubscribed_topic_needs_no_bytes() {
     let mut pair = Pair::new();
     pair.message = message;
-    let want = pair.sides[RIGHT].link.want(swaps(64)).unwrap();
+    let interest = pair.sides[RIGHT].link.subscribe(swaps(64)).unwrap();
     pair.settle();
-    let (now, serve) = (pair.now, wanted(&mut pair));
+    let (now, export) = (pair.now, subscribed(&mut pair));
     let link = &mut pair.sides[LEFT].link;
-    let outgoing = link.offer(now, serve, name("feed"), 77, 100, 1024).unwrap();
+    let outgoing = link.open_stream(now, export, name("feed"), 77, 100, 1024).unwrap();
     pair.settle();
     assert_eq!(send_run(&mut pair, outgoing, 30), Ok(30));
     pair.write(LEFT, 40 + 2 * 56 + 30);
     pair.sides[RIGHT].read(now, usize::MAX);
-    assert_eq!(came(&mut pair), [100, 101]);
-    assert_eq!(pair.sides[RIGHT].link.leave(want), Ok(Leave::Pending));
+    assert_eq!(messages_of(&mut pair), [100, 101]);
+    assert_eq!(pair.sides[RIGHT].link.unsubscribe(interest), Ok(UnsubscribeProgress::Pending));
     pair.write(RIGHT, usize::MAX);
     pair.sides[LEFT].read(now, usize::MAX);
-    // The caller has forgotten its messages: asked for them it would panic.
+    // The caller has dropped its messages: a request for them would panic.
     pair.message = |_| unreachable!("nobody has it any more");
     pair.settle();
-    let news = pair.sides[RIGHT].news();
-    assert!(news.iter().any(|said| matches!(said, Said::Left { discarded: 28, .. })), "{news:?}");
+    let news = pair.sides[RIGHT].take_events();
+    assert!(
+        news.iter()
+            .any(|received| matches!(received, Received::Unsubscribed { discarded: 28, .. })),
+        "{news:?}"
+    );
     assert_eq!(pair.sides.each_ref().map(|side| side.failed), [None, None]);
 }
 
 #[test]
-fn who_ends_the_link_in_a_run_is_heard_behind_it() {
+fn close_follows_an_unfinished_run() {
     let (mut pair, outgoing, _) = pair(64);
     assert_eq!(send_run(&mut pair, outgoing, 5), Ok(5));
     let now = pair.now;
     pair.sides[LEFT].link.close(now, CloseReason::Shutdown);
     pair.settle();
-    assert_eq!(came(&mut pair), (100..105).collect::<Vec<_>>());
-    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Closed(CloseReason::Shutdown)));
+    assert_eq!(messages_of(&mut pair), (100..105).collect::<Vec<_>>());
+    assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::PeerClosed(CloseReason::Shutdown)));
     assert_eq!(count(&pair.written[LEFT], 2), 1);
 }
 
@@ -215,7 +220,7 @@ fn header(sequence: u64, skip: u16, count: u32, stride: u32, length: u32) -> Vec
 }
 
 #[test]
-fn runs_that_cannot_be_end_the_link() {
+fn invalid_runs_end_the_link() {
     let run = |error| Some(LinkError::Run { stream: 1, error });
     let items = |stride, length| run(RunError::Shape { stride, length });
     let length = |found| run(RunError::Length { found, limit: 256 << 10 });
@@ -246,7 +251,7 @@ fn runs_that_cannot_be_end_the_link() {
         let now = pair.now;
         pair.sides[RIGHT].feed(now, &header);
         assert_eq!(pair.sides[RIGHT].failed, expected);
-        assert_eq!(came(&mut pair), []);
+        assert_eq!(messages_of(&mut pair), []);
     }
 }
 
@@ -267,7 +272,7 @@ fn a_run_of_no_stream_or_of_frames_that_are_too_long_ends_the_link() {
     let error = RunError::Length { found: 1016, limit: 256 << 10 };
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Run { stream: 1, error }));
 
-    // Before anybody said who it is.
+    // Before the handshake.
     let mut pair = Pair::new();
     let now = pair.now;
     pair.sides[RIGHT].feed(now, &header(100, 8, 4, 48, 40));
@@ -275,28 +280,28 @@ fn a_run_of_no_stream_or_of_frames_that_are_too_long_ends_the_link() {
 }
 
 #[test]
-fn bytes_of_a_run_are_no_frames() {
+fn bytes_of_a_run_are_not_parsed_as_frames() {
     let (mut pair, _, _) = pair(8);
     let now = pair.now;
-    // The second message looks like the end of the link.
+    // The second message looks like a close frame.
     let mut close = 2_u16.to_le_bytes().to_vec();
     close.resize(72, 0);
     let close = control(0, 0, &close);
-    let mut said = header(100, 8, 2, 104, 96);
-    said.extend([0; 104]);
-    said.extend([0; 8]);
-    said.extend(&close);
+    let mut received = header(100, 8, 2, 104, 96);
+    received.extend([0; 104]);
+    received.extend([0; 8]);
+    received.extend(&close);
     assert_eq!(close.len(), 96);
-    pair.sides[RIGHT].feed(now, &said);
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), [100, 101]);
+    pair.sides[RIGHT].feed(now, &received);
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), [100, 101]);
     assert_eq!(pair.sides[RIGHT].failed, None);
-    // Behind it frames go on.
+    // Frames follow the run.
     pair.sides[RIGHT].feed(now, &control(0, 0, &[7; 1]));
     assert!(pair.sides[RIGHT].failed.is_some());
 }
 
 #[test]
-fn a_peer_in_the_middle_of_a_run_is_not_silent() {
+fn a_run_in_pieces_keeps_the_link_alive() {
     let (mut pair, outgoing, _) = pair(64);
     assert_eq!(send_run(&mut pair, outgoing, 2), Ok(2));
     for _ in 0..40 {
@@ -314,7 +319,7 @@ fn a_second_run_beyond_the_credit_ends_the_link() {
     let now = pair.now;
     pair.sides[RIGHT].feed(now, &header(100, 8, 5, 48, 40));
     pair.sides[RIGHT].feed(now, &[0; 5 * 48]);
-    assert_eq!(sequences(&pair.sides[RIGHT].news()), (100..105).collect::<Vec<_>>());
+    assert_eq!(sequences(&pair.sides[RIGHT].take_events()), (100..105).collect::<Vec<_>>());
     pair.sides[RIGHT].feed(now, &header(105, 8, 4, 48, 40));
     assert_eq!(pair.sides[RIGHT].failed, Some(LinkError::Credit { stream: 1 }));
 }

@@ -1,4 +1,4 @@
-//! Messages through their own bytes: what goes in comes out, and bad bytes are refused by name.
+//! Messages: encoding and decoding, layouts, and errors that name the field.
 #![cfg(target_endian = "little")]
 
 use std::{
@@ -8,8 +8,8 @@ use std::{
 };
 
 use mycelium_core::{
-    DecodeError, FieldType, FixedStr, FixedVec, Invalid, Message, NoRoom, Reason, TooLong, decode,
-    decode_ref, from_words, message, to_words, valid_words,
+    DecodeError, FieldType, FixedStr, FixedVec, Invalid, InvalidReason, Message, NoRoom, TooLong,
+    decode, decode_ref, from_words, message, to_words, valid_words,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -55,7 +55,7 @@ impl Book {
         }
     }
 
-    /// The example with one byte replaced, and what becomes of it.
+    /// Decodes the example with one byte replaced.
     fn patched(at: usize, byte: u8) -> Result<Self, DecodeError> {
         let mut words = to_words(&Self::example());
         words.as_mut_bytes()[at] = byte;
@@ -68,7 +68,7 @@ impl Book {
 }
 
 #[test]
-fn a_message_comes_back_from_bytes_and_words() {
+fn a_message_survives_bytes_and_words() {
     let book = Book::example();
     assert_eq!(decode::<Book>(book.as_bytes()), Ok(book));
     assert_eq!(decode_ref::<Book>(book.as_bytes()), Ok(&book));
@@ -76,7 +76,7 @@ fn a_message_comes_back_from_bytes_and_words() {
 }
 
 #[test]
-fn words_beyond_the_message_are_zero() {
+fn words_after_the_message_are_zero() {
     #[message(topic = "small", id = 1)]
     struct Small {
         value: [u8; 9],
@@ -108,7 +108,7 @@ fn a_layout_prints() {
 }
 
 #[test]
-fn sizes_in_a_descriptor_are_those_of_the_types() {
+fn a_descriptor_has_the_sizes_of_the_types() {
     fn check(descriptor: &mycelium_core::Descriptor) {
         let sum: usize = descriptor.fields.iter().map(|field| field.size).sum();
         assert_eq!(sum, descriptor.size);
@@ -124,37 +124,37 @@ fn sizes_in_a_descriptor_are_those_of_the_types() {
 }
 
 #[test]
-fn a_value_out_of_range_is_refused_by_name() {
+fn an_invalid_value_is_named() {
     let value = |field, found| Err(DecodeError::Value { message: "Book", field, found });
     assert_eq!(Book::patched(93, 2), value("open", 2));
     assert_eq!(Book::patched(90, 1), value("side", -255));
     assert_eq!(Book::patched(84, 1), value("sides", -255), "an item");
-    assert_eq!(Book::patched(89, 7), value("sides", 0x0701), "an item that is not in use");
+    assert_eq!(Book::patched(89, 7), value("sides", 0x0701), "an unused item");
     assert_eq!(
         Book::patched(93, 2).unwrap_err().to_string(),
-        "field `open` of message `Book` holds 2, which is none of its values"
+        "field `open` of message `Book`: invalid value 2"
     );
 }
 
 #[test]
-fn a_text_or_list_that_is_not_sound_is_refused_by_name() {
+fn an_invalid_text_or_list_is_named() {
     let invalid =
         |message, field, reason| Err(DecodeError::Invalid(Invalid { message, field, reason }));
-    let count = |capacity, found| Reason::Count { capacity, found };
+    let count = |capacity, found| InvalidReason::Count { capacity, found };
     assert_eq!(Book::patched(32, 3), invalid("Book", "levels", count(2, 3)));
     assert_eq!(Book::patched(33, 1), invalid("Book", "levels", count(2, 257)));
     assert_eq!(Book::patched(16, 7), invalid("Level", "note", count(6, 7)));
-    let utf8 = Reason::Utf8 { valid_up_to: 1 };
+    let utf8 = InvalidReason::Utf8 { valid_up_to: 1 };
     assert_eq!(Book::patched(19, 0xff), invalid("Level", "note", utf8));
     assert_eq!(Book::patched(53, 0xff), invalid("Level", "note", utf8), "in a list");
     assert_eq!(
         Book::patched(32, 3).unwrap_err().to_string(),
-        "field `levels` of message `Book` counts 3 items, but has room for 2"
+        "field `levels` of message `Book`: count 3 exceeds the capacity 2"
     );
 }
 
 #[test]
-fn a_wrong_length_is_refused_and_a_wrong_place_is_copied() {
+fn a_wrong_length_is_refused_and_unaligned_bytes_are_copied() {
     let size = |found| Err(DecodeError::Size { message: "Book", expected: 96, found });
     let mut bytes = [0; 104];
     bytes[..96].copy_from_slice(Book::example().as_bytes());
@@ -170,7 +170,7 @@ fn a_wrong_length_is_refused_and_a_wrong_place_is_copied() {
 }
 
 #[test]
-fn text_keeps_to_its_room() {
+fn text_has_a_capacity() {
     let mut text = FixedStr::<8>::new();
     assert!(text.is_empty());
     write!(text, "a{}", text.capacity()).unwrap();
@@ -182,16 +182,16 @@ fn text_keeps_to_its_room() {
     assert_eq!(format!("{text} {text:?} {text:>10}"), "a8é1234 \"a8é1234\"    a8é1234");
     assert_eq!(
         FixedStr::<8>::try_from("123456789").unwrap_err().to_string(),
-        "9 items were given, but there is room for 8"
+        "9 items exceed the capacity of 8"
     );
     assert_eq!(FixedStr::<2>::truncated("aéb"), "a", "cut between characters");
     text.clear();
-    assert_eq!(text.as_bytes(), [0; 10], "nothing stays behind");
+    assert_eq!(text.as_bytes(), [0; 10], "no byte is left");
     assert_eq!(text, FixedStr::<4>::default());
 }
 
 #[test]
-fn lists_keep_to_their_room() {
+fn lists_have_a_capacity() {
     let mut list = FixedVec::<u32, 3>::new();
     (1..=3).for_each(|item| list.try_push(item).unwrap());
     assert_eq!(list.try_push(4), Err(NoRoom(4)));
@@ -215,20 +215,28 @@ fn lists_keep_to_their_room() {
 }
 
 #[test]
-fn unused_room_is_a_value_of_its_type() {
+fn unused_items_are_valid_values() {
     let sides = FixedVec::<Side, 3>::new();
-    assert_eq!(sides.as_bytes(), [0, 0, 1, 0, 1, 0, 1, 0], "no side is 0: the first one is used");
+    assert_eq!(
+        sides.as_bytes(),
+        [0, 0, 1, 0, 1, 0, 1, 0],
+        "no variant is 0: the first one is used"
+    );
     #[message]
     #[repr(u8)]
     enum Late {
         _One = 1,
         _Zero = 0,
     }
-    assert_eq!(FixedVec::<Late, 3>::new().as_bytes(), [0; 5], "zero wins wherever it stands");
+    assert_eq!(
+        FixedVec::<Late, 3>::new().as_bytes(),
+        [0; 5],
+        "the variant 0 is used, also if it is not the first"
+    );
 }
 
 #[test]
-fn accessors_clamp_what_was_never_checked() {
+fn accessors_clamp_unchecked_counts() {
     let mut text = FixedStr::<4>::new_zeroed();
     text.as_mut_bytes().copy_from_slice(&[0xff, 0xff, b'a', 0xc3, 0xa9, 0xff]);
     assert_eq!((text.len(), text.as_str()), (4, "aé"));

@@ -1,7 +1,8 @@
-//! The ring for many writers and readers against a plain model: any sequence of operations on one thread, then threads.
-// A handle of the tests implements an unsafe trait.
+//! The ring for many writers and readers against a plain model: any sequence of operations on one
+//! thread, then threads.
+// A handle of these tests implements an unsafe trait.
 #![allow(unsafe_code)]
-// The counts of a test are no part of what is checked.
+// The counters of a test are not checked themselves.
 #![allow(clippy::disallowed_types)]
 
 mod crowd;
@@ -13,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mycelium_core::ring::mpmc::{Borrowed, Consumer, Inline, Mpmc, Producer, Slot};
+use mycelium_core::ring::mpmc::{Consumer, InSlice, Inline, Mpmc, Producer, Slot};
 use mycelium_core::ring::{self, CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
 
@@ -21,7 +22,8 @@ use crowd::Crowd;
 
 const CAPACITY: usize = 4;
 
-/// An operation, and by which of two ends of its side: the other one's position gets out of date.
+/// An operation, and which of two ends of its side does it: the position of the other end becomes
+/// old.
 #[derive(Clone, Debug)]
 struct Step {
     end: usize,
@@ -38,7 +40,8 @@ enum Operation {
     PushMany(usize),
     Pop,
     PopMany(usize),
-    /// Fills so many of so many slots, does the next few operations, then commits, or drops the grant.
+    /// Requests slots, fills some of them, does the next few operations, then commits or drops the
+    /// grant.
     Grant {
         count: usize,
         fill: usize,
@@ -61,7 +64,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// A slot between head and tail.
+/// The model of a slot between head and tail.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Claimed(usize),
@@ -108,7 +111,8 @@ impl Model {
 type Item = (usize, Rc<()>);
 type Ring<'a> = &'a Inline<Item, CAPACITY>;
 
-/// Applies the operations to the ring and to the model. Grants nest: what comes meanwhile is done by a call of this.
+/// Applies the operations to the ring and to the model. Grants nest: a recursive call does the
+/// operations in between.
 fn run(
     steps: &mut core::slice::Iter<'_, Step>,
     most: usize,
@@ -138,7 +142,7 @@ fn run(
                     }
                 }
             }
-            // Its own test is with items that are `Copy`.
+            // It has its own test, with items that are `Copy`.
             Operation::PushMany(count) => {
                 for _ in 0..count.min(model.room()) {
                     let number = model.next();
@@ -263,7 +267,7 @@ proptest! {
 }
 
 #[test]
-fn a_slice_that_does_not_fit_is_told_from_one_that_comes_too_late() {
+fn a_full_and_a_closed_ring_differ_for_slices() {
     let ring = Inline::<u32, 4>::new();
     let mut producer = Mpmc::producer(&ring);
     assert_eq!(producer.push_slice(&[]), Ok(0));
@@ -274,25 +278,22 @@ fn a_slice_that_does_not_fit_is_told_from_one_that_comes_too_late() {
 }
 
 #[test]
-fn lent_slots_serve_one_ring_after_another() {
+fn borrowed_slots_serve_one_ring_after_another() {
     let mut slots: [Slot<u32>; 4] = Default::default();
     for _ in 0..3 {
-        let ring = Borrowed::in_slots(&mut slots).unwrap();
+        let ring = InSlice::in_slots(&mut slots).unwrap();
         let (mut producer, mut consumer) = (Mpmc::producer(&ring), Mpmc::consumer(&ring));
         assert_eq!(producer.push_slice(&[1, 2, 3, 4, 5]), Ok(4));
         assert_eq!(consumer.try_pop(), Ok(1));
         assert_eq!(producer.try_push(5), Ok(()));
         assert!(consumer.eq([2, 3, 4, 5]));
     }
-    assert_eq!(
-        Borrowed::in_slots(&mut slots[..3]).err(),
-        Some(CapacityError::Invalid { given: 3 })
-    );
+    assert_eq!(InSlice::in_slots(&mut slots[..3]).err(), Some(CapacityError::Invalid { given: 3 }));
 }
 
 #[cfg(feature = "alloc")]
 #[test]
-fn a_capacity_that_cannot_be_is_an_error() {
+fn an_impossible_capacity_is_an_error() {
     use mycelium_core::ring::mpmc::Boxed;
     assert_eq!(Boxed::<u8>::with_capacity(0).err(), Some(CapacityError::Invalid { given: 0 }));
     assert_eq!(
@@ -319,7 +320,7 @@ impl Drop for Fragile<'_> {
 }
 
 #[test]
-fn a_panic_of_who_takes_drops_what_was_claimed_and_leaves_the_ring_in_order() {
+fn a_panicking_reader_drops_its_claim_and_the_ring_stays_usable() {
     let drops = Cell::new(0);
     let item = || Fragile { drops: &drops, panics: false };
     let ring = Inline::<_, 4>::new();
@@ -345,7 +346,7 @@ fn a_panic_of_who_takes_drops_what_was_claimed_and_leaves_the_ring_in_order() {
 }
 
 #[test]
-fn a_grant_whose_items_panic_lets_readers_go_on() {
+fn a_grant_whose_items_panic_does_not_block_readers() {
     let drops = Cell::new(0);
     let ring = Inline::<_, 4>::new();
     let (mut producer, mut consumer) = (Mpmc::producer(&ring), Mpmc::consumer(&ring));
@@ -376,7 +377,7 @@ fn a_forgotten_grant_stops_the_ring_and_nothing_unfilled_is_dropped() {
 }
 
 #[test]
-fn the_high_water_mark_is_what_writers_have_found() {
+fn the_high_water_mark_is_found_by_writers() {
     let ring = Inline::<u8, 256>::new();
     let (mut producer, mut consumer) = (Mpmc::producer(&ring), Mpmc::consumer(&ring));
     assert_eq!(producer.push_slice(&[0; 63]), Ok(63));
@@ -406,7 +407,7 @@ impl Deref for Apart {
     }
 }
 
-// SAFETY: an `Arc` leads to the same ring for as long as it lives.
+// SAFETY: an `Arc` leads to the same ring as long as it lives.
 unsafe impl Handle for Apart {}
 
 #[test]
@@ -469,7 +470,7 @@ fn a_ring_is_full_to_writers_while_an_earlier_slot_is_being_emptied() {
 }
 
 #[test]
-fn the_room_that_a_grant_is_told_of_is_that_of_now() {
+fn a_refused_grant_reports_the_current_room() {
     let ring = Inline::<u32, 4>::new();
     let (mut behind, mut other) = (Mpmc::producer(&ring), Mpmc::producer(&ring));
     assert_eq!(behind.push_slice(&[1, 2, 3, 4]), Ok(4));
@@ -490,8 +491,8 @@ fn ends_may_go_to_other_threads() {
     sync::<Producer<&Inline<Cell<u8>, 2>>>();
 }
 
-/// Writers push one by one and in batches, and give up some of what they claimed; each reader sees each writer's items
-/// in order.
+/// Writers push one by one and in batches, and abort some claimed slots; each reader sees each
+/// writer's items in order.
 fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
     let ring = Inline::<[usize; 2], N>::new().starting_at(usize::MAX / 4 - each);
     let write = |writer| {
@@ -511,7 +512,7 @@ fn threads<const N: usize>(writers: usize, readers: usize, each: usize) {
                     for index in 0..(count - 1).max(1) {
                         grant.push([writer, number + index]).unwrap();
                     }
-                    // Some are thrown away, most have a slot to skip.
+                    // Some grants are dropped, most have a slot to skip.
                     let commit = number % 7 != 0;
                     if commit {
                         number += grant.commit();
@@ -544,9 +545,9 @@ fn nothing_is_lost_or_doubled_between_threads() {
     }
 }
 
-/// A push that was taken is read before the end, whatever closes the ring meanwhile.
+/// An accepted push is read before the end, although the ring is closed meanwhile.
 #[test]
-fn what_was_taken_is_read_before_the_end_between_threads() {
+fn accepted_items_are_read_before_the_end_between_threads() {
     for _ in 0..if cfg!(miri) { 1 } else { 300 } {
         let ring = Inline::<usize, 8>::new();
         std::thread::scope(|scope| {

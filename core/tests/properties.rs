@@ -1,4 +1,4 @@
-//! What holds for any message, any envelope and any bytes.
+//! Properties of any message, any envelope and any bytes.
 #![cfg(target_endian = "little")]
 
 mod schema;
@@ -53,7 +53,7 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
     )
 }
 
-/// Bytes that are a frame but for a few, which gets further than bytes from nowhere.
+/// Frames with a few changed bytes, which pass more checks than random bytes.
 fn spoiled_frames() -> impl Strategy<Value = Vec<u8>> {
     let changes = vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
     (envelopes(), vec(any::<u8>(), 0..80), changes, any::<prop::sample::Index>()).prop_map(
@@ -63,7 +63,7 @@ fn spoiled_frames() -> impl Strategy<Value = Vec<u8>> {
             let len = write_frame(buffer.bytes(), &envelope, fixed, &payload).unwrap();
             let mut bytes = buffer.bytes()[..len].to_vec();
             for (at, byte) in changes {
-                // Small numbers are likelier to be lengths and kinds that matter.
+                // Small numbers are more often valid lengths and kinds.
                 bytes[at.index(len)] = if byte < 128 { byte % 8 } else { byte };
             }
             if cut.index(4) == 0 {
@@ -74,7 +74,7 @@ fn spoiled_frames() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// Whatever a frame has, taken apart and put together again, is the same bytes.
+/// A frame that is parsed and written again has the same bytes.
 fn frames_write_back(bytes: &[u8]) {
     let mut frames = Frames::new(bytes, Limits::default());
     let mut at = 0;

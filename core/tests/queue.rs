@@ -1,4 +1,4 @@
-//! The laws of a queue, for each of ours.
+//! The laws of a queue, for each of our queues.
 #![cfg(feature = "alloc")]
 
 use mycelium_core::channel::{Mpmc, Spsc, Stamped};

@@ -1,9 +1,10 @@
-//! Rings in raw memory: what is refused, what comes through, and what a lying peer can do.
+//! Rings in raw memory: refused layouts and headers, messages between two regions, and false values
+//! from a peer.
 
 #![allow(unsafe_code)]
 
 use mycelium_core::ring::CapacityError;
-use mycelium_core::ring::broadcast::{Broadcast, Layout, Look, Word};
+use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, Word};
 use mycelium_core::ring::region::{
     ALIGNMENT, Field, READER_WORDS, ReaderRegion, RegionError, WriterRegion, words_at, writer_words,
 };
@@ -11,7 +12,7 @@ use mycelium_core::ring::region::{
 const WORD: usize = size_of::<usize>();
 const SMALL: Layout = Layout::exact(4, WORD);
 
-/// Memory of any process, with plain access for the tests.
+/// Memory that both processes map, with plain access for the tests.
 #[repr(align(256))]
 struct Pages<const N: usize>([Word; N]);
 
@@ -20,9 +21,9 @@ impl<const N: usize> Pages<N> {
         Pages([const { Word::new() }; N])
     }
 
-    /// Writes a word, as the other process does.
+    /// Writes a word, like the other process.
     fn set(&self, index: usize, value: usize) {
-        // SAFETY: rings in regions are made for words that another process writes.
+        // SAFETY: rings in regions allow that another process writes these words.
         unsafe { self.0[index].set(value) };
     }
 }
@@ -36,12 +37,11 @@ fn what_does_not_fit_is_refused() {
         assert_eq!(refused(&pages.0, Layout::exact(given, 8)), invalid);
     }
     let large = Layout::exact(128, WORD);
-    let expected = writer_words(large);
+    let expected = writer_words(large).unwrap();
     assert_eq!(refused(&pages.0, large), RegionError::Size { expected, found: 256 });
     for bytes in [usize::MAX, usize::MAX / 4] {
         for layout in [Layout::exact(4, bytes), Layout::up_to(4, bytes)] {
-            let none = RegionError::Size { expected: None, found: 256 };
-            assert_eq!(refused(&pages.0, layout), none);
+            assert_eq!(refused(&pages.0, layout), RegionError::TooLarge);
         }
     }
     assert_eq!(
@@ -51,7 +51,7 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
-fn each_lie_of_a_header_is_named() {
+fn each_wrong_header_field_is_named() {
     let pages = Pages::<256>::new();
     let fields = [
         Field::Magic,
@@ -70,9 +70,14 @@ fn each_lie_of_a_header_is_named() {
             pages.set(index, lie);
             let found = WriterRegion::attach(&pages.0).map(|_| ());
             match (expected, found) {
-                // A value that no ring has, or one that another field does not fit.
-                (Field::Capacity, Err(RegionError::Capacity(_) | RegionError::Size { .. }))
-                | (Field::MessageBytes, Err(RegionError::Size { .. })) => {}
+                // An invalid value, or one that does not fit another field.
+                (
+                    Field::Capacity,
+                    Err(
+                        RegionError::Capacity(_) | RegionError::Size { .. } | RegionError::TooLarge,
+                    ),
+                )
+                | (Field::MessageBytes, Err(RegionError::Size { .. } | RegionError::TooLarge)) => {}
                 (Field::Capacity | Field::MessageBytes, Err(RegionError::Field { field, .. })) => {
                     assert_eq!(field, Field::Size);
                 }
@@ -120,26 +125,26 @@ fn messages_come_through_two_regions() {
     let mut word = [0];
     for sequence in 0..20 {
         writer.try_push(&[sequence + 100], WORD).unwrap();
-        assert_eq!(gating.look(&mut word), Look::Message { sequence, length: WORD });
+        assert_eq!(gating.peek(&mut word), Peek::Message { sequence, length: WORD });
         assert_eq!(word, [sequence + 100]);
         gating.advance();
     }
-    assert_eq!(observing.look(&mut word), Look::Gap { missed: 16 });
+    assert_eq!(observing.peek(&mut word), Peek::Gap { missed: 16 });
     for _ in 0..4 {
         writer.try_push(&[0], WORD).unwrap();
     }
     assert_eq!(writer.try_push(&[0], WORD).unwrap_err().reader, 0);
     writer.close();
     for _ in 0..4 {
-        assert!(matches!(gating.look(&mut word), Look::Message { .. }));
+        assert!(matches!(gating.peek(&mut word), Peek::Message { .. }));
         gating.advance();
     }
-    assert_eq!(gating.look(&mut word), Look::Closed);
+    assert_eq!(gating.peek(&mut word), Peek::Closed);
     assert_eq!(ours.high_water(), 4);
 }
 
 #[test]
-fn lies_of_a_peer_are_clamped() {
+fn false_values_of_a_peer_are_clamped() {
     let (data, cursor) = (Pages::<256>::new(), Pages::<{ READER_WORDS }>::new());
     let ring = WriterRegion::create(&data.0, Layout::up_to(4, WORD)).unwrap();
     let ring = ring.with([ReaderRegion::create(&cursor.0, &ring).unwrap()]).unwrap();
@@ -148,22 +153,22 @@ fn lies_of_a_peer_are_clamped() {
     let owned = ALIGNMENT.max(16 * WORD) / WORD;
     for lie in [usize::MAX, 1 << (usize::BITS - 1), 5, 0] {
         cursor.set(owned, lie);
-        // Full, or the lying reader is passed: nobody else is hurt.
+        // The ring is full, or the faulty reader is passed: no other end is affected.
         let pushed = (0..8).filter(|_| writer.try_push(&[1], WORD).is_ok()).count();
         assert!(pushed <= 8);
     }
     let mut word = [0];
-    // The stamps are true, the lengths are not.
+    // The stamps are correct, the lengths are not.
     let slots = owned + 2 * ALIGNMENT / WORD;
     (0..4).for_each(|slot| data.set(slots + 3 * slot + 1, usize::MAX));
-    assert!(matches!(reader.look(&mut word), Look::Gap { .. }), "it was passed");
-    let Look::Message { length, .. } = reader.look(&mut word) else { panic!("it was left") };
+    assert!(matches!(reader.peek(&mut word), Peek::Gap { .. }), "it was passed");
+    let Peek::Message { length, .. } = reader.peek(&mut word) else { panic!("it was left") };
     assert_eq!(length, WORD, "a length that no slot has");
     for index in (owned..256).step_by(if cfg!(miri) { 16 } else { 1 }) {
         for lie in [usize::MAX, usize::MAX / 2, usize::MAX / 2 + 2, 1] {
             data.set(index, lie);
             for _ in 0..3 {
-                if let Look::Message { length, .. } = reader.look(&mut word) {
+                if let Peek::Message { length, .. } = reader.peek(&mut word) {
                     assert!(length <= 8, "a length that no slot has");
                 }
                 reader.advance();
@@ -177,7 +182,7 @@ fn lies_of_a_peer_are_clamped() {
 #[test]
 fn an_address_becomes_words() {
     let pages = Pages::<256>::new();
-    // SAFETY: 256 words, which live as long as `pages`, and which only atomic accesses reach.
+    // SAFETY: 256 words, which live as long as `pages`, with atomic accesses only.
     let words = unsafe { words_at(pages.0.as_ptr().cast(), 256) };
     assert!(WriterRegion::create(words, SMALL).is_ok());
 }

@@ -1,6 +1,7 @@
-//! Many messages at once: pushed as items, lent as slots; against a plain model, any sequence of operations.
+//! Many messages at once, pushed as items and borrowed as slots, against a plain model: any
+//! sequence of operations.
 
-use mycelium_core::ring::broadcast::{Broadcast, Inline, Layout, Look};
+use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek};
 use proptest::prelude::*;
 
 const CAPACITY: usize = 8;
@@ -9,14 +10,14 @@ const BYTES: usize = WORDS * size_of::<usize>();
 const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
 /// Two words in front of a message, and one behind it.
 const STRIDE: usize = WORDS + 3;
-type Storage = Inline<{ LAYOUT.words() }, 2>;
+type Storage = InlineStorage<{ LAYOUT.words() }, 2>;
 
 #[derive(Clone, Debug)]
 enum Operation {
     Push,
     PushItems(usize),
     Pass(usize),
-    /// Of what is kept, so many in a hundred.
+    /// A percentage of the retained messages.
     Release(usize),
     Rewind(usize),
     Take,
@@ -33,7 +34,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// Beyond the end of all sequences, too.
+/// Also positions close to the wrap-around.
 fn starts() -> impl Strategy<Value = usize> {
     prop_oneof![Just(0), Just(usize::MAX - 5), Just(usize::MAX / 2 - 5)]
 }
@@ -45,7 +46,7 @@ fn message(sequence: usize) -> [usize; WORDS] {
 fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
     let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap().starting_at(start);
     let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap().keeping();
+    let mut reader = Broadcast::gating(&ring).unwrap().retaining();
     let mut other = Broadcast::gating(&ring).unwrap().with_lag(1);
     let mut observer = Broadcast::observing(&ring);
     // Counted from the start.
@@ -88,34 +89,34 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
             }
             Operation::Take => {
                 let mut words = [0; WORDS];
-                if let Look::Message { sequence, .. } = other.look(&mut words) {
+                if let Peek::Message { sequence, .. } = other.peek(&mut words) {
                     prop_assert_eq!((sequence, words), (at(taken), message(at(taken))));
                     taken += 1;
                     other.advance();
                 }
-                match observer.look(&mut words) {
-                    Look::Message { .. } => {
+                match observer.peek(&mut words) {
+                    Peek::Message { .. } => {
                         prop_assert_eq!(words, message(at(seen)));
                         seen += 1;
                         observer.advance();
                     }
-                    Look::Gap { missed } => seen += missed,
-                    Look::Empty | Look::Closed => {}
+                    Peek::Gap { missed } => seen += missed,
+                    Peek::Empty | Peek::Closed => {}
                 }
             }
         }
-        // All that is kept or ready can be lent, and nothing else.
+        // All messages that are retained or ready can be borrowed, and no others.
         let count = pushed - kept;
-        let [one, two] = reader.lend(at(kept), count).expect("it is there");
+        let [one, two] = reader.borrow(at(kept), count).expect("it is there");
         let slots: Vec<usize> = one.iter().chain(two).copied().collect();
         prop_assert_eq!(slots.len(), count * (1 + WORDS));
         for (place, slot) in (kept..).zip(slots.chunks(1 + WORDS)) {
             prop_assert_eq!(&slot[1..], &message(at(place)));
         }
-        prop_assert_eq!(reader.lend(at(kept), count + 1), None);
-        prop_assert_eq!(reader.lend(at(kept).wrapping_sub(1), 1), None);
-        prop_assert_eq!(reader.lend(at(pushed), 1), None);
-        prop_assert_eq!(reader.lend(at(kept), usize::MAX), None);
+        prop_assert_eq!(reader.borrow(at(kept), count + 1), None);
+        prop_assert_eq!(reader.borrow(at(kept).wrapping_sub(1), 1), None);
+        prop_assert_eq!(reader.borrow(at(pushed), 1), None);
+        prop_assert_eq!(reader.borrow(at(kept), usize::MAX), None);
     }
     Ok(())
 }
@@ -123,7 +124,7 @@ fn run(start: usize, operations: &[Operation]) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: if cfg!(miri) { 6 } else { 400 },
-        // The interpreter keeps programs from files.
+        // Miri does not let programs access files.
         failure_persistence: if cfg!(miri) { None } else { ProptestConfig::default().failure_persistence },
         ..ProptestConfig::default()
     })]
@@ -138,21 +139,21 @@ proptest! {
 }
 
 #[test]
-fn nothing_is_lent_to_an_observer() {
+fn an_observer_borrows_nothing() {
     let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
-    let reader = Broadcast::observing(&ring).keeping();
+    let reader = Broadcast::observing(&ring).retaining();
     writer.try_push(&message(0), BYTES).unwrap();
-    assert_eq!((reader.ready(1), reader.lend(0, 1)), (0, None));
+    assert_eq!((reader.ready(1), reader.borrow(0, 1)), (0, None));
 }
 
-/// A reader on another thread is lent each message as it was written, while the writer goes on.
+/// A reader on another thread borrows each message unchanged while the writer continues.
 #[test]
-fn what_is_lent_stays_as_it_is_while_the_writer_goes_on() {
+fn borrowed_slots_stay_while_the_writer_runs() {
     const MESSAGES: usize = if cfg!(miri) { 60 } else { 20_000 };
     let ring = Broadcast::new(Storage::new(), LAYOUT).unwrap();
     let mut writer = Broadcast::producer(&ring).unwrap();
-    let mut reader = Broadcast::gating(&ring).unwrap().keeping();
+    let mut reader = Broadcast::gating(&ring).unwrap().retaining();
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let mut next = 0;
@@ -169,7 +170,7 @@ fn what_is_lent_stays_as_it_is_while_the_writer_goes_on() {
         while next < MESSAGES {
             let ready = reader.ready(CAPACITY);
             reader.pass(ready);
-            let [one, two] = reader.lend(next, ready).expect("it is kept");
+            let [one, two] = reader.borrow(next, ready).expect("it is kept");
             for (index, slot) in one.chunks(1 + WORDS).chain(two.chunks(1 + WORDS)).enumerate() {
                 assert_eq!(slot[1..], message(next + index));
             }

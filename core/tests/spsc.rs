@@ -1,6 +1,6 @@
-//! The rings for one writer and one reader, in both layouts, against a plain queue: any sequence of operations on one
-//! thread, then threads; and what becomes of values that nobody takes.
-// What a test counts by, and not the crate.
+//! The rings for one writer and one reader, in both layouts, against a plain queue: any sequence of
+//! operations on one thread, then threads; and the drop of values that are not taken.
+// The counters of the test are no shared memory of the crate.
 #![allow(clippy::disallowed_types)]
 
 use std::cell::Cell;
@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 
-use mycelium_core::ring::spsc::{self, Consumer, Layout, Producer, Spsc};
+use mycelium_core::ring::spsc::{self, Consumer, Producer, SlotLayout, Spsc};
 use mycelium_core::ring::{CapacityError, GrantError, Handle, PopError, PushError};
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ const LAG: usize = 2;
 #[derive(Clone, Debug)]
 enum Operation {
     Push,
-    /// Grants so many slots, fills some of them, and shows them or not.
+    /// Requests slots, fills some of them, and commits or aborts.
     Grant {
         asked: usize,
         filled: usize,
@@ -29,7 +29,7 @@ enum Operation {
     Pop,
     PopMany(usize),
     PopSlice(usize),
-    /// Lends so many items and gives some of them back.
+    /// Borrows items and releases some of them.
     Read {
         asked: usize,
         released: usize,
@@ -57,7 +57,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// The queue, and how much of what was popped the writer has not been shown.
+/// The queue, and how many popped items the writer has not been shown.
 #[derive(Default)]
 struct Model {
     items: VecDeque<u64>,
@@ -98,8 +98,8 @@ macro_rules! oracle {
     ($layout:ident) => {
         fn run(operations: &[Operation], start: usize) -> Result<(), TestCaseError> {
             let ring = $layout::Inline::<u64, CAPACITY>::new().starting_at(start);
-            let mut producer = Some(Spsc::producer(&ring).expect("nobody else writes"));
-            let mut consumer = Some(Spsc::consumer(&ring).expect("nobody else reads"));
+            let mut producer = Some(Spsc::producer(&ring).expect("the only writer"));
+            let mut consumer = Some(Spsc::consumer(&ring).expect("the only reader"));
             let mut model = Model::default();
             for operation in operations {
                 let (writer, reader) = (producer.as_mut().unwrap(), consumer.as_mut().unwrap());
@@ -194,7 +194,7 @@ macro_rules! oracle {
                 prop_assert_eq!(ring.len(), model.items.len() + model.hidden);
                 prop_assert!(ring.high_water() <= CAPACITY);
             }
-            // Whatever is left comes out, and then the end.
+            // All remaining items come out, and then the end.
             producer.take().unwrap().close();
             prop_assert!(Spsc::producer(&ring).is_none(), "closed for good");
             let mut reader = consumer.take().unwrap();
@@ -206,7 +206,7 @@ macro_rules! oracle {
         proptest! {
             #![proptest_config(ProptestConfig {
                 cases: if cfg!(miri) { 2 } else { 256 },
-                // Miri lets nobody read the directory.
+                // Miri does not let programs read the directory.
                 failure_persistence: None,
                 ..ProptestConfig::default()
             })]
@@ -232,11 +232,11 @@ impl Drop for Dropped<'_> {
     }
 }
 
-/// What holds for both layouts, shown by hand.
+/// Single cases, for both layouts.
 macro_rules! laws {
     ($layout:ident) => {
         #[test]
-        fn a_closed_reader_refuses_what_comes() {
+        fn a_closed_reader_refuses_pushes() {
             let ring = $layout::Inline::<u64, 4>::new();
             let mut writer = Spsc::producer(&ring).unwrap();
             writer.try_push(1).unwrap();
@@ -248,7 +248,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn values_that_nobody_takes_are_dropped_once() {
+        fn untaken_values_are_dropped_once() {
             let value = Arc::new(());
             for (pushed, popped) in [(0, 0), (3, 0), (4, 4), (4, 1)] {
                 let ring = $layout::Inline::<Arc<()>, 4>::new().starting_at(usize::MAX - 1);
@@ -274,7 +274,7 @@ macro_rules! laws {
             for _ in 0..3 {
                 assert!(writer.try_push(Dropped(&drops)).is_ok());
             }
-            // Taken, and not shown yet.
+            // Taken, but not shown yet.
             drop(reader.try_pop());
             std::mem::forget(reader);
             assert!(Spsc::consumer(&ring).is_none());
@@ -284,7 +284,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn an_aborted_grant_drops_what_was_put_there() {
+        fn an_aborted_grant_drops_its_items() {
             let value = Arc::new(());
             let ring = $layout::Inline::<Arc<()>, 4>::new();
             let mut writer = Spsc::producer(&ring).unwrap();
@@ -310,7 +310,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn both_ends_of_a_ring_of_ones_own() {
+        fn both_ends_of_an_unshared_ring() {
             let mut ring = $layout::Inline::<u64, 4>::new();
             let (mut writer, reader) = ring.split().unwrap();
             writer.try_push(1).unwrap();
@@ -323,7 +323,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn a_capacity_that_cannot_be_is_refused() {
+        fn an_impossible_capacity_is_refused() {
             for given in [0, 1, 3, 1000, usize::MAX] {
                 let error = $layout::Boxed::<u64>::with_capacity(given).unwrap_err();
                 assert_eq!(error, CapacityError::Invalid { given });
@@ -331,23 +331,23 @@ macro_rules! laws {
             let given = CapacityError::MOST;
             let error = $layout::Boxed::<[u64; 8]>::with_capacity(given).unwrap_err();
             assert_eq!(error, CapacityError::Memory { given });
-            assert!($layout::Borrowed::<u64>::in_slots(&mut []).is_err());
+            assert!($layout::InSlice::<u64>::in_slots(&mut []).is_err());
         }
 
         #[test]
-        fn slots_may_be_lent_and_be_of_no_size() {
+        fn slots_may_be_borrowed_and_zero_sized() {
             let mut slots = [const { $layout::Slot::new() }; 2];
-            let ring = $layout::Borrowed::<()>::in_slots(&mut slots).unwrap();
+            let ring = $layout::InSlice::<()>::in_slots(&mut slots).unwrap();
             let mut writer = Spsc::producer(&ring).unwrap();
             assert_eq!((writer.try_push(()), writer.try_push(())), (Ok(()), Ok(())));
             assert_eq!(writer.try_push(()), Err(PushError::Full(())));
             assert_eq!(Spsc::consumer(&ring).unwrap().count(), 2);
         }
 
-        /// Items of words, of a whole number of half lines with their stamp, and the same aligned to bytes: each is
-        /// copied in another way.
+        /// Items of words, of a whole number of half lines with their stamp, and the same aligned
+        /// to bytes: each is copied in another way.
         #[test]
-        fn slices_and_lent_items_go_around_the_end() {
+        fn slices_and_borrowed_items_wrap_around() {
             fn go<T: Copy + PartialEq + std::fmt::Debug>(items: [T; 5]) {
                 let ring = $layout::Boxed::<T>::with_capacity(8).unwrap();
                 let (mut writer, mut reader) =
@@ -373,10 +373,10 @@ macro_rules! laws {
                 .map(|number: usize| std::array::from_fn::<_, 17, _>(|at| number ^ at)));
         }
 
-        /// One by one, in batches and in place by turns: an end goes on without looking as far as it was seen that it may,
-        /// whichever of these went there.
+        /// One by one, in batches and in place by turns: an end continues without a check up to its
+        /// limit, with every combination of these.
         #[test]
-        fn ends_stop_where_they_must_however_they_came_there() {
+        fn ends_stop_at_their_limit() {
             for capacity in [2, 8, 128] {
                 let ring = $layout::Boxed::<u64>::with_capacity(capacity).unwrap();
                 let mut writer = Spsc::producer(&ring).unwrap();
@@ -415,7 +415,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn what_is_lent_and_given_back_is_dropped_once() {
+        fn released_items_are_dropped_once() {
             let value = Arc::new(());
             let ring = $layout::Inline::<Arc<()>, 4>::new();
             let mut writer = Spsc::producer(&ring).unwrap();
@@ -430,10 +430,10 @@ macro_rules! laws {
         }
 
         #[test]
-        fn slots_that_were_lent_before_are_empty() {
+        fn reused_slots_are_empty() {
             let mut slots = [const { $layout::Slot::new() }; 4];
             for round in 0..3 {
-                let ring = $layout::Borrowed::<String>::in_slots(&mut slots).unwrap();
+                let ring = $layout::InSlice::<String>::in_slots(&mut slots).unwrap();
                 let mut writer = Spsc::producer(&ring).unwrap();
                 let mut reader = Spsc::consumer(&ring).unwrap();
                 assert_eq!(reader.try_pop(), Err(PopError::Empty), "an item of the ring before");
@@ -463,7 +463,7 @@ mod index {
     laws!(layout);
 
     #[test]
-    fn lent_items_are_two_slices() {
+    fn borrowed_items_are_two_slices() {
         let ring = layout::Inline::<u16, 4>::new().starting_at(usize::MAX);
         let mut writer = Spsc::producer(&ring).unwrap();
         let mut reader = Spsc::consumer(&ring).unwrap();
@@ -474,10 +474,10 @@ mod index {
         assert_eq!(reader.read(4).unwrap().as_slices(), (&[3][..], &[][..]));
     }
 
-    /// On 32 bits a byte ring comes here after 2 GiB. No item may come twice.
+    /// With 32 bits a ring of bytes reaches this position after 2 GiB. No item may come twice.
     #[test]
     #[cfg(all(target_pointer_width = "32", not(miri)))]
-    fn nothing_comes_twice_after_half_of_all_positions() {
+    fn no_item_comes_twice_after_half_of_all_positions() {
         const BATCH: usize = 1 << 16;
         let ring = layout::Boxed::<u8>::with_capacity(BATCH).unwrap();
         let mut writer = Spsc::producer(&ring).unwrap();
@@ -504,10 +504,10 @@ mod stamps {
     laws!(layout);
 }
 
-/// By every way of pushing in turn.
+/// Uses every way of pushing in turn.
 fn send_all<H>(mut writer: Producer<H>, count: u64)
 where
-    H: Handle<Target: spsc::Ring<Slot: Layout<Item = [u64; 3]>>>,
+    H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
 {
     let item = |number: u64| [number, !number, number << 7];
     let mut number = 0;
@@ -532,7 +532,7 @@ where
 
 fn receive_all<H>(mut reader: Consumer<H>, count: u64)
 where
-    H: Handle<Target: spsc::Ring<Slot: Layout<Item = [u64; 3]>>>,
+    H: Handle<Target: spsc::Ring<Slot: SlotLayout<Item = [u64; 3]>>>,
 {
     let mut next = 0;
     loop {

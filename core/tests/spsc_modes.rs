@@ -1,6 +1,7 @@
-//! What the ends of the rings for one writer and one reader offer beside pushes and pops, in both layouts: room at once,
-//! looks that are left out, abandoned ends, and slots that the caller fills in place.
-// What a test counts by, and not the crate.
+//! The ends of the rings for one writer and one reader beside pushes and pops, in both layouts:
+//! room that is shown at once, skipped checks, abandoned ends, and slots that the caller fills in
+//! place.
+// The counters of the test are no shared memory of the crate.
 #![allow(clippy::disallowed_types)]
 #![allow(unsafe_code)]
 
@@ -28,7 +29,7 @@ macro_rules! laws {
             for capacity in &capacities[..if cfg!(miri) { 4 } else { 5 }] {
                 let capacity = *capacity;
                 let (mut writer, mut reader) = $layout::pair(capacity).unwrap();
-                // A small ring shows each pop anyway.
+                // A small ring shows each pop by default.
                 if capacity > 8 {
                     reader.show_every(1);
                 }
@@ -43,7 +44,7 @@ macro_rules! laws {
             }
         }
 
-        /// What was taken before a panic is room at once, in a ring that shows each pop.
+        /// Items that were taken before a panic are room at once, in a ring that shows each pop.
         #[test]
         fn room_is_shown_if_the_caller_panics() {
             let (mut writer, mut reader) = $layout::pair(2).unwrap();
@@ -63,7 +64,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn a_writer_is_given_back_if_there_is_no_reader() {
+        fn split_releases_the_writer_without_a_reader() {
             let mut ring = $layout::Inline::<u32, 4>::new();
             std::mem::forget(Spsc::consumer(&ring));
             assert!(ring.split().is_none());
@@ -71,7 +72,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn room_is_shown_as_late_as_was_asked() {
+        fn room_is_shown_at_the_chosen_lag() {
             let (mut writer, mut reader) = $layout::pair(16).unwrap();
             reader.show_every(5);
             (0..16).for_each(|item| writer.try_push(item).unwrap());
@@ -89,9 +90,9 @@ macro_rules! laws {
             assert_eq!(writer.room(), 16);
         }
 
-        /// The end was given back before the writer was shown what it had taken.
+        /// The end was dropped before the writer was shown the items that it had taken.
         #[test]
-        fn what_was_taken_and_not_shown_is_not_taken_again() {
+        fn items_taken_but_not_shown_are_not_taken_again() {
             let drops = Cell::new(0);
             let ring = $layout::Inline::<Dropped<'_>, 16>::new();
             let mut writer = Spsc::producer(&ring).unwrap();
@@ -111,7 +112,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn an_end_that_nobody_has_is_abandoned() {
+        fn a_free_end_is_abandoned() {
             let ring = $layout::Inline::<u8, 4>::new();
             let writer = Spsc::producer(&ring).unwrap();
             assert!(writer.is_abandoned(), "nobody has read yet");
@@ -126,13 +127,13 @@ macro_rules! laws {
         }
 
         #[test]
-        fn looks_are_left_out_by_count() {
+        fn checks_are_skipped_by_count() {
             let (mut writer, mut reader) = $layout::pair(1024).unwrap();
             for (short, left_out) in [1, 2, 4, 8, 16, 32, 64, 64].into_iter().enumerate() {
                 reader.slipping(true);
-                // Each short look doubles the number of those that are left out.
+                // Each check that finds few items doubles the number of skipped checks.
                 for _ in 0..=short {
-                    reader.look_exactly();
+                    reader.force_check();
                     assert_eq!(reader.try_pop(), Err(PopError::Empty));
                 }
                 writer.try_push(left_out).unwrap();
@@ -142,7 +143,7 @@ macro_rules! laws {
                 assert_eq!(reader.try_pop(), Ok(left_out));
             }
             reader.slipping(true);
-            // A look that finds a line leaves no later one out.
+            // After a check that finds a line of items, no check is skipped.
             (0..100).for_each(|item| writer.try_push(item).unwrap());
             assert!((0..100).all(|item| reader.try_pop() == Ok(item)));
             writer.try_push(7).unwrap();
@@ -151,18 +152,18 @@ macro_rules! laws {
         }
 
         #[test]
-        fn looks_that_are_never_left_out() {
+        fn checks_that_are_never_skipped() {
             let (mut writer, mut reader) = $layout::pair(64).unwrap();
             reader.slipping(true);
             for item in 0..20 {
-                reader.look_exactly();
+                reader.force_check();
                 assert_eq!(reader.try_pop(), Err(PopError::Empty));
                 writer.try_push(item).unwrap();
                 assert_eq!((reader.len(), reader.is_empty()), (1, false));
                 assert_eq!(reader.try_pop(), Err(PopError::Empty));
                 match item % 3 {
                     0 => reader.flush(),
-                    1 => reader.look_exactly(),
+                    1 => reader.force_check(),
                     _ => assert_eq!(reader.ready(), 1),
                 }
                 assert_eq!(reader.try_pop(), Ok(item));
@@ -175,7 +176,7 @@ macro_rules! laws {
         }
 
         #[test]
-        fn a_reader_that_slips_gets_all_between_threads() {
+        fn a_slipping_reader_gets_all_between_threads() {
             let count: u64 = if cfg!(miri) { 100 } else { 100_000 };
             let (mut writer, mut reader) = $layout::pair(16).unwrap();
             reader.slipping(true);
@@ -242,10 +243,10 @@ mod index {
             write(first, &mut next);
             write(second, &mut next);
             if step % 2 == 0 {
-                // SAFETY: all four were written to.
+                // SAFETY: all four were written.
                 unsafe { grant.assume_filled(4) };
             } else {
-                // SAFETY: as above, of three of them.
+                // SAFETY: as above, for three of them.
                 unsafe { grant.assume_filled(3) };
                 next -= 1;
             }
@@ -260,7 +261,7 @@ mod index {
     fn more_than_was_granted_is_refused() {
         let (mut writer, _reader) = spsc::pair::<u64>(8).unwrap();
         let mut grant = writer.grant(5).unwrap();
-        // SAFETY: it panics.
+        // SAFETY: it panics before it uses them.
         unsafe { grant.assume_filled(6) };
     }
 

@@ -1,7 +1,7 @@
-//! Ends that go from thread to thread, and a reader that sleeps: what the tests of each ring leave out. Short runs,
-//! which Miri (with many seeds), ThreadSanitizer and AddressSanitizer watch; longer ones are `stress`.
+//! Ends that move between threads, and a reader that sleeps, for all rings. Short runs, for Miri
+//! (with many seeds), ThreadSanitizer and AddressSanitizer; the `stress` example has long ones.
 
-// What the threads of a test count with is no shared memory of the core.
+// The counters of a test are no shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 use std::{
@@ -19,8 +19,9 @@ use mycelium_core::{
 
 const COUNT: usize = if cfg!(miri) { 40 } else { 20_000 };
 
-/// Each end goes on where the one before stopped. Nothing but the ring puts two threads' turns in order: what they
-/// count with is relaxed, so that a missing order shows as a stale number, or as a race to Miri and ThreadSanitizer.
+/// Each end continues where the previous one stopped. Only the ring orders the turns of two
+/// threads: their counters are relaxed, so a missing order appears as a stale number, or as a race
+/// in Miri and ThreadSanitizer.
 macro_rules! handed_over {
     ($($name:ident: $layout:ident),*) => {$(
         #[test]
@@ -67,7 +68,7 @@ handed_over! {
     stamped_ends_are_handed_over_between_threads: stamped
 }
 
-/// Whoever finds nothing sleeps at a bell, and nobody oversleeps.
+/// A reader that finds nothing sleeps at a doorbell, and no wake is lost.
 #[test]
 fn a_reader_sleeps_and_is_woken_between_threads() {
     let ring = stamped::Inline::<usize, 4>::new();

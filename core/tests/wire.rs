@@ -1,4 +1,4 @@
-//! The bytes of frames: those that `docs/wire-format.md` shows, and everything it says is refused.
+//! The bytes of frames: the examples of `docs/wire-format.md`, and all errors that it names.
 #![cfg(target_endian = "little")]
 
 mod schema;
@@ -82,7 +82,7 @@ fn golden_frames_are_written() {
 
     let len = write_message(buffer, &Envelope::of::<Swap>(3, 9), &Swap::golden()).unwrap();
     assert_eq!(buffer[..len], hex(PLAIN));
-    assert!(buffer[len..].iter().all(|byte| *byte == 0xa5), "nothing is written behind the frame");
+    assert!(buffer[len..].iter().all(|byte| *byte == 0xa5), "no byte after the frame is written");
 
     let len = write_message(buffer, &full_envelope(), &Swap::golden()).unwrap();
     assert_eq!(buffer[..len], hex(FULL));
@@ -144,7 +144,7 @@ fn the_document_shows_the_same_bytes() {
     assert!(document.contains(&Swap::DESCRIPTOR.to_string()), "the layout is as it prints");
 }
 
-/// The hash as the document states it, written apart from the one in the crate.
+/// The hash as the document specifies it, written independently of the crate.
 fn fnv_1a(bytes: &[u8]) -> [u8; 16] {
     let start = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
     let prime = 0x0000_0000_0100_0000_0000_0000_0000_013b_u128;
@@ -152,8 +152,8 @@ fn fnv_1a(bytes: &[u8]) -> [u8; 16] {
 }
 
 #[test]
-fn an_old_reader_skips_what_it_does_not_know() {
-    // To a reader of version 1, kind 0x21 is what trace context is to one that knows no tracing.
+fn an_old_reader_skips_unknown_kinds() {
+    // Kind 0x21 is as unknown here as trace context is to a reader without tracing.
     let bytes = hex(UNKNOWN);
     let frame = parse(&bytes).unwrap();
     let extension = Extension { kind: 0x21, value: b"new" };
@@ -162,9 +162,9 @@ fn an_old_reader_skips_what_it_does_not_know() {
     assert_eq!(frame.envelope(), Envelope { type_id: 2, stream: 1, ..Envelope::default() });
 }
 
-/// A decoder that knows the header alone, as a peer from before any extension was defined.
+/// A decoder that knows only the header, as a peer from before all extensions.
 #[test]
-fn a_peer_that_knows_no_trace_extension_decodes_a_frame_that_carries_one() {
+fn a_peer_without_extensions_decodes_a_frame_with_a_trace() {
     let mut buffer = Aligned::new();
     let envelope = Envelope { trace: full_envelope().trace, ..Envelope::of::<Swap>(3, 10) };
     let len = write_message(buffer.bytes(), &envelope, &Swap::golden()).unwrap();
@@ -209,7 +209,7 @@ fn headers_that_contradict_themselves_are_refused() {
 }
 
 #[test]
-fn a_wrong_start_is_told_before_the_header_is_there() {
+fn a_wrong_first_byte_is_found_before_the_header_is_complete() {
     assert_eq!(parse(b"").unwrap_err(), FrameError::Incomplete { needed: 24 });
     assert_eq!(parse(b"\xa1").unwrap_err(), FrameError::Incomplete { needed: 24 });
     assert_eq!(parse(b"G").unwrap_err(), FrameError::Magic { found: b'G' });
@@ -217,7 +217,7 @@ fn a_wrong_start_is_told_before_the_header_is_there() {
 }
 
 #[test]
-fn every_beginning_of_a_frame_is_incomplete_and_nothing_else() {
+fn each_prefix_of_a_frame_is_incomplete() {
     let bytes = hex(FULL);
     for len in 0..bytes.len() {
         let needed = if len < 24 { 24 } else { bytes.len() };
@@ -226,7 +226,7 @@ fn every_beginning_of_a_frame_is_incomplete_and_nothing_else() {
 }
 
 #[test]
-fn extensions_that_are_not_as_they_must_be_are_refused() {
+fn invalid_extensions_are_refused() {
     let refused = |golden, at, bytes: &[u8]| match parse(&patched(golden, at, bytes)) {
         Err(FrameError::Extension(error)) => error,
         other => panic!("{other:?}"),
@@ -234,7 +234,7 @@ fn extensions_that_are_not_as_they_must_be_are_refused() {
     // In FULL, kinds 1 to 4 start at 24, 56, 80 and 96.
     assert_eq!(refused(FULL, 24, &[0]), ExtensionError::Reserved);
     assert_eq!(refused(FULL, 80, &[1]), ExtensionError::Order { kind: 1, after: 2 });
-    assert_eq!(refused(FULL, 96, &[3]), ExtensionError::Twice { kind: 3 });
+    assert_eq!(refused(FULL, 96, &[3]), ExtensionError::Duplicate { kind: 3 });
     let length = ExtensionError::Length { kind: 2, expected: 16, found: 17 };
     assert_eq!(refused(FULL, 58, &[17]), length);
     assert_eq!(refused(FULL, 55, &[1]), ExtensionError::Padding { kind: 1 });
@@ -264,19 +264,19 @@ fn unknown_kinds_may_repeat() {
 }
 
 #[test]
-fn frames_of_a_buffer_come_one_by_one() {
+fn frames_iterates_over_a_buffer() {
     let bytes = [hex(PLAIN), hex(TAIL), hex(FULL), hex(PLAIN)].concat();
     let mut frames = Frames::new(&bytes[..bytes.len() - 1], Limits::default());
     let sequences: Vec<_> = frames.by_ref().map(|f| f.unwrap().header().sequence()).collect();
     assert_eq!(sequences, [9, 1 << 40, 10]);
-    assert_eq!(frames.rest(), &hex(PLAIN)[..63], "the last is not all there");
+    assert_eq!(frames.rest(), &hex(PLAIN)[..63], "the last frame is incomplete");
 
     let mut bytes = [hex(PLAIN), hex(PLAIN), hex(PLAIN)].concat();
     bytes[64] = 0;
     let mut frames = Frames::new(&bytes, Limits::default());
     assert!(frames.next().unwrap().is_ok());
     assert_eq!(frames.next().unwrap().unwrap_err(), FrameError::Magic { found: 0 });
-    assert!(frames.next().is_none(), "after an error it is unknown where the next one starts");
+    assert!(frames.next().is_none(), "after an error, the start of the next frame is unknown");
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn a_frame_of_another_type_or_size_is_refused() {
 }
 
 #[test]
-fn a_payload_in_an_odd_place_is_copied_but_not_lent() {
+fn an_unaligned_payload_is_copied_and_not_borrowed() {
     let mut buffer = Aligned::new();
     buffer.bytes()[1..65].copy_from_slice(&hex(PLAIN));
     let frame = parse(&buffer.bytes()[1..65]).unwrap();
@@ -302,7 +302,7 @@ fn a_payload_in_an_odd_place_is_copied_but_not_lent() {
 }
 
 #[test]
-fn a_buffer_that_is_too_small_stays_as_it_was() {
+fn a_small_buffer_is_unchanged() {
     let envelope = full_envelope();
     for len in (0..152).step_by(if cfg!(miri) { 19 } else { 1 }) {
         let mut buffer = Aligned::new();
@@ -317,7 +317,7 @@ fn a_buffer_that_is_too_small_stays_as_it_was() {
 }
 
 #[test]
-fn a_fragment_says_what_it_is_part_of_and_is_no_message() {
+fn a_fragment_names_its_part_and_is_not_a_message() {
     let mut buffer = Aligned::new();
     let fragment = Fragment { offset: 1 << 16, total: 1 << 17, fixed_len: 40 };
     let envelope = full_envelope();
@@ -331,7 +331,7 @@ fn a_fragment_says_what_it_is_part_of_and_is_no_message() {
 }
 
 #[test]
-fn a_payload_longer_than_a_header_can_say_is_refused() {
+fn a_payload_above_the_longest_frame_is_refused() {
     let plain = Envelope::default();
     let longest = MAX_LENGTH as usize - 24;
     assert_eq!(frame_len(&plain, longest), Ok(MAX_LENGTH as usize));

@@ -1,9 +1,9 @@
-//! Pauses that grow.
+//! Pauses between retries.
 
 use std::time::Duration;
 
-/// How long to wait before the next try: the pause doubles with each failure in a row, up to the longest, and is
-/// shortened by a random part of up to a half, so that those who failed together do not return together.
+/// Exponential backoff: the pause doubles with each consecutive failure, up to `longest`. A random
+/// part of up to a half is subtracted, so that clients that failed together do not retry together.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,7 +23,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The pause after so many failures before this one; `random` is any number.
+    /// The pause after a failure, given the number of consecutive failures before it. `random` is
+    /// any number.
     #[must_use]
     pub fn pause(&self, earlier: u32, random: u64) -> Duration {
         let pause = self.first.saturating_mul(2u32.saturating_pow(earlier)).min(self.longest);

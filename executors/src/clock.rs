@@ -1,12 +1,16 @@
-//! The time of real machines.
+//! The time of real machines. No other file of the workspace reads the system's clocks for a
+//! service.
 
+use std::future::pending;
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Monotonic time since it was started, for [`Executor::now`](crate::Executor::now) of executors on real machines.
+/// Monotonic time since the clock was started: [`Executor::now`](crate::Executor::now) of an
+/// executor on a real machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Instant);
 
-#[expect(clippy::disallowed_methods, reason = "this is where time comes from")]
+#[expect(clippy::disallowed_methods, reason = "the source of time for executors")]
 impl Clock {
     /// A clock that starts now.
     #[must_use]
@@ -14,16 +18,31 @@ impl Clock {
         Clock(Instant::now())
     }
 
-    /// The time since.
+    /// The time since the start.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.0.elapsed()
     }
 
-    /// The system's name for a time of this clock; `None` for one that it cannot name, which never comes.
+    /// A time of this clock as the system represents it. None if the system cannot represent it: it
+    /// is never reached.
     #[must_use]
     pub fn instant(&self, time: Duration) -> Option<Instant> {
         self.0.checked_add(time)
+    }
+
+    /// The future for [`Executor::sleep_until`](crate::Executor::sleep_until): the timer that
+    /// `timer` makes, or, if the system cannot represent the deadline, a future that is never
+    /// ready.
+    pub fn sleep_until<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        deadline: Duration,
+        timer: impl FnOnce(Instant) -> F,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match self.instant(deadline) {
+            Some(deadline) => Box::pin(timer(deadline)),
+            None => Box::pin(pending()),
+        }
     }
 
     /// The calendar time.

@@ -1,26 +1,26 @@
-//! Panics that end their own task only.
+//! Tasks whose panic ends only themselves.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// `task`, whose panic ends nothing but itself: many executors would end with it. Who looks for panics installs a hook;
-/// it has been called by then.
+/// Polls `task` and catches its panic, which would end many executors. The future is ready when the
+/// task has ended or panicked. To observe panics, install a panic hook: it is called first.
 ///
 /// ```
-/// use mycelium_core::wait::Wait;
+/// use mycelium_core::wait::WaitStrategy;
 /// use mycelium_executor::{block_on, contain};
 ///
 /// let task = Box::pin(async { std::panic::resume_unwind(Box::new("ended")) });
-/// block_on(contain(task), Wait::Park);
+/// block_on(contain(task), WaitStrategy::Park);
 /// ```
 pub async fn contain(task: impl Future<Output = ()> + Unpin) {
     let mut task = Some(task);
     poll_fn(|context| {
         let poll = || {
             let done = task.as_mut().is_none_or(|task| Pin::new(task).poll(context).is_ready());
-            // Here, as dropping it may panic as well.
+            // Dropped inside `catch_unwind`: dropping may panic as well.
             if done {
                 drop(task.take())
             }

@@ -1,219 +1,51 @@
-//! What Mycelium asks of an executor.
+//! What Mycelium requires of an executor, and what its adapters share.
 //!
-//! A service reaches time, tasks, blocking work, randomness and the network through [`Executor`] and through nothing
-//! else, so one source runs on every executor that implements it, and a simulating one can put virtual time under any
-//! service. Nothing here is on the path of a message: there, a [`Waker`](std::task::Waker) is all that an executor
-//! gives.
+//! A service reaches time, tasks, blocking work, randomness and the network only through the trait
+//! [`Executor`]. So the same source runs on every executor that implements it, and a simulating
+//! executor can give any service virtual time. No message passes through this crate: on the path of
+//! a message an executor only contributes its [`Waker`](std::task::Waker)s.
 //!
 //! A thread without an executor waits for the same futures with [`block_on`].
 //!
-//! An adapter is a small leaf crate with one type that implements this trait: `mycelium-tokio`, `mycelium-smol`,
-//! `mycelium-glommio`. It wraps its streams in [`Stream`] and its listeners in [`Listener`], which have `futures_io` traits.
-//! What adapters have in common is here: [threads](Thread) with a name, cores and a class, a [clock](Clock), tasks that
-//! [contain](contain()) their panics, signals ([`interrupted`]), peers' [credentials](Credentials::of), and, behind the
-//! feature `pool`, threads for work that blocks. The feature `conformance` has the laws that all keep.
+//! An adapter (`mycelium-tokio`, `mycelium-smol`, `mycelium-glommio`) is a small crate with one
+//! type that implements the trait. It wraps its streams in [`Stream`] and its listeners in
+//! [`Listener`]. The rest of this crate is what adapters share: [threads](Thread) with a name,
+//! cores and a scheduling class, a [clock](Clock), tasks that [contain](contain()) their panics,
+//! listening sockets ([`bind_tcp`]), and [credentials](Credentials::of) of peers.
+//!
+//! Features: `pool` has threads for blocking work, `signals` handles SIGINT and SIGTERM, and
+//! `conformance` has the laws that every executor keeps, as tests.
+//!
+//! This crate knows no runtime, no message and no transport. Read `executor.rs` first.
 
+mod address;
 mod backoff;
 mod clock;
 #[cfg(all(feature = "conformance", unix))]
 pub mod conformance;
 mod contain;
+mod executor;
+mod listener;
 #[cfg(feature = "pool")]
 pub mod pool;
-mod shared;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 mod signal;
 mod stream;
 mod thread;
 mod wait;
 mod yield_now;
 
-use std::fmt;
-use std::io;
-#[cfg(unix)]
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
+pub use address::{Address, Credentials, Peer};
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use contain::contain;
-#[cfg(unix)]
+pub use executor::{
+    Executor, LocalFuture, MakeDedicated, MakeLocal, SendFuture, SpawnError, system_entropy,
+};
+pub use listener::{Accept, Listener, ListeningSocket, bind_tcp};
+#[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;
-pub use stream::{Accept, Address, Credentials, Duplex, Listener, Peer, Stream, first_of};
-pub use thread::{Class, Granted, OnRefusal, Thread, ThreadError, allowed_cores};
+pub use stream::{Duplex, Stream};
+pub use thread::{Class, GrantedPlacement, PlacementFallback, Thread, ThreadError, allowed_cores};
 pub use wait::block_on;
 pub use yield_now::yield_now;
-
-/// A boxed future that may move between threads.
-pub type SendFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// A boxed future that stays on its thread.
-pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
-
-/// Makes a local future on the thread where it is to run.
-pub type MakeLocal = Box<dyn FnOnce() -> LocalFuture<()> + Send>;
-
-/// Makes a local future on the thread where it is to run, given the executor there.
-pub type MakeDedicated = Box<dyn FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send>;
-
-/// Tasks, timers, blocking work, streams and the clocks, as one executor has them.
-///
-/// What has to be there is a name, tasks and timers; the rest has a default, which for the network is a refusal.
-///
-/// All methods may be called from any thread, but for [`spawn_local`](Executor::spawn_local), which says where.
-/// Dropping a returned future cancels what it stands for. What [`sleep_until`](Executor::sleep_until) returns may be awaited
-/// anywhere. Streams and listeners, and the futures of connecting and listening, belong to tasks of the executor: an adapter
-/// whose sockets stay on their thread refuses others by an error. Dropped they may be anywhere.
-pub trait Executor: Send + Sync + 'static {
-    /// What it is called in reports: "tokio, 2 workers".
-    fn name(&self) -> String;
-
-    /// Runs `task` to its end, detached.
-    ///
-    /// # Errors
-    /// If the executor has ended. The task was dropped then.
-    fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError>;
-
-    /// Whether futures that stay on one thread can run here.
-    fn runs_local(&self) -> bool {
-        false
-    }
-
-    /// Runs the future that `make` makes to its end, detached, on this executor's own thread.
-    ///
-    /// # Errors
-    /// [`SpawnError::LocalUnsupported`] if tasks move between threads here, [`SpawnError::WrongThread`] if this
-    /// executor takes local tasks on its own thread only and the caller is on another one.
-    fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
-        drop(make);
-        Err(SpawnError::LocalUnsupported)
-    }
-
-    /// Starts a thread with an executor of this kind on it, and runs there the future that `make` makes. The executor
-    /// that `make` is given takes local tasks on that thread. The thread ends when the future has, and tasks that were
-    /// spawned there end with it.
-    ///
-    /// Returns when the executor is there; waits for nothing else.
-    ///
-    /// # Errors
-    /// If the system refused what is asked of the thread, or the executor cannot be had on it. `make` was dropped then.
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
-        drop((thread, make));
-        let what = "a service a thread of its own".to_owned();
-        Err(ThreadError::Unsupported { executor: self.name(), what })
-    }
-
-    /// Runs work that blocks away from the tasks. Unless an executor has threads for that, on a thread of its own.
-    ///
-    /// # Errors
-    /// If the executor has ended, or the system has no thread to give. The work was dropped then.
-    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
-        let thread = Thread { name: "blocking".to_owned(), ..Thread::default() };
-        thread.start(|| Ok(work)).map(drop).map_err(|_| SpawnError::NoThread)
-    }
-
-    /// Monotonic time since an origin of this executor's choice. Virtual under a simulating executor.
-    fn now(&self) -> Duration;
-
-    /// Ready once [`now`](Executor::now) has reached `deadline`.
-    fn sleep_until(&self, deadline: Duration) -> SendFuture<()>;
-
-    /// The calendar time.
-    fn wall_clock(&self) -> SystemTime {
-        Clock::wall()
-    }
-
-    /// A seed that nobody can guess, or, under a simulating executor, one that it chose.
-    fn entropy(&self) -> u64 {
-        system_entropy()
-    }
-
-    /// Connects to `host:port` over TCP. An executor without a network refuses.
-    fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
-        let refused = no_network(self, &address);
-        Box::pin(async { Err(refused) })
-    }
-
-    /// Listens at `host:port` over TCP; port 0 lets the system choose. An executor without a network refuses.
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        let refused = no_network(self, &address);
-        Box::pin(async { Err(refused) })
-    }
-
-    /// Takes over a connected Unix socket.
-    ///
-    /// # Errors
-    /// If the executor cannot watch it, or has no network.
-    #[cfg(unix)]
-    fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
-        drop(socket);
-        Err(no_network(self, "a Unix socket"))
-    }
-
-    /// Takes over a listening Unix socket.
-    ///
-    /// # Errors
-    /// If the executor cannot watch it, or has no network.
-    #[cfg(unix)]
-    fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
-        drop(socket);
-        Err(no_network(self, "a Unix socket"))
-    }
-
-    /// Ready when the process is asked to end after the future was first polled: by Ctrl-C, and on Unix by SIGTERM, too.
-    /// From the first poll on, neither ends the process by itself.
-    fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        #[cfg(unix)]
-        let interrupted = interrupted();
-        #[cfg(not(unix))]
-        let interrupted = std::future::ready(Err(io::ErrorKind::Unsupported.into()));
-        Box::pin(interrupted)
-    }
-}
-
-fn no_network(executor: &(impl Executor + ?Sized), asked: &str) -> io::Error {
-    let text = format!(
-        "{} has no network, so there is nothing that it could do with {asked}",
-        executor.name()
-    );
-    io::Error::new(io::ErrorKind::Unsupported, text)
-}
-
-/// Why a task was not started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SpawnError {
-    /// The executor has ended.
-    Ended,
-    /// Tasks move between threads here, so a future that is not `Send` cannot run.
-    LocalUnsupported,
-    /// Local tasks can only be started on the executor's own thread.
-    WrongThread,
-    /// The system has no thread to give.
-    NoThread,
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SpawnError::Ended => "the executor has ended",
-            SpawnError::LocalUnsupported => {
-                "this executor moves tasks between threads and cannot run a future that is not Send"
-            }
-            SpawnError::WrongThread => {
-                "local tasks can only be started on the executor's own thread"
-            }
-            SpawnError::NoThread => "the system has no thread to give",
-        })
-    }
-}
-
-impl std::error::Error for SpawnError {}
-
-/// A seed from the operating system, for [`Executor::entropy`] of executors on real machines.
-#[must_use]
-pub fn system_entropy() -> u64 {
-    fastrand::Rng::new().u64(..)
-}

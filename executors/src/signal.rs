@@ -1,4 +1,4 @@
-//! What asks a process to end, for executors that do not watch signals themselves.
+//! SIGINT and SIGTERM as a future, for executors that do not handle signals themselves.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -7,36 +7,37 @@ use event_listener::Event;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::Thread;
+use crate::thread::Thread;
 
-static CAME: Event = Event::new();
+static RECEIVED: Event = Event::new();
 
-/// Ready at the next SIGINT or SIGTERM after the first poll, from which on neither ends the process by itself: what
-/// [`Executor::interrupted`](crate::Executor::interrupted) promises. The first call starts a thread that waits for them.
+/// Ready at the next SIGINT or SIGTERM after the first poll: the default
+/// [`Executor::interrupted`](crate::Executor::interrupted). From the first poll on, neither signal
+/// ends the process by itself. The first poll starts a thread that waits for signals.
 ///
 /// # Errors
-/// If the system has no thread, or does not let signals be handled.
+/// If the system starts no thread or refuses a signal handler.
 pub async fn interrupted() -> io::Result<()> {
-    let came = CAME.listen();
-    watch()?;
-    came.await;
+    let received = RECEIVED.listen();
+    start_watching()?;
+    received.await;
     Ok(())
 }
 
-fn watch() -> io::Result<()> {
-    static WATCHED: Mutex<bool> = Mutex::new(false);
-    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
-    if *watched {
+fn start_watching() -> io::Result<()> {
+    static WATCHING: Mutex<bool> = Mutex::new(false);
+    let mut watching = WATCHING.lock().unwrap_or_else(PoisonError::into_inner);
+    if *watching {
         return Ok(());
     }
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let thread = Thread { name: "signals".to_owned(), ..Thread::default() };
-    let waits = move || {
+    let wait = move || {
         for _ in signals.forever() {
-            CAME.notify(usize::MAX);
+            RECEIVED.notify(usize::MAX);
         }
     };
-    thread.start(|| Ok(waits)).map_err(io::Error::other)?;
-    *watched = true;
+    thread.start(|| Ok(wait)).map_err(io::Error::other)?;
+    *watching = true;
     Ok(())
 }

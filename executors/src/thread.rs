@@ -1,121 +1,130 @@
-//! Threads with a place of their own: a name, cores that they keep to, and a scheduling class.
+//! Threads with a name, a set of cores and a scheduling class.
 //!
-//! What an adapter has to do to give a service a thread is the same for all of them and stands here: start it, pin it,
-//! ask for the class, make the executor on it, and say what was granted before anything runs.
+//! Every adapter dedicates a thread in the same way: start it, pin it, set its class, make the
+//! executor on it, and report what was granted before anything runs. This file does it for them.
 
 use std::fmt;
 use std::sync::{OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 
-/// What is asked of a thread.
+/// The requested properties of a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Thread {
-    /// Its name, as tools show it (the system cuts it after 15 bytes).
+    /// The name, as tools show it. The system truncates it to 15 bytes.
     pub name: String,
-    /// The cores that it keeps to; all that the process may use, if empty, whatever the thread keeps to that starts it.
+    /// The cores to pin it to. Empty means all cores of the process: a thread does not inherit the
+    /// cores of the thread that starts it.
     pub cores: Vec<usize>,
-    /// How the system schedules it.
+    /// The scheduling class.
     pub class: Class,
-    /// What happens if the system refuses the cores or the class.
-    pub refusal: OnRefusal,
+    /// What to do if the system refuses the cores or the class.
+    pub fallback: PlacementFallback,
 }
 
 /// How the system schedules a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Class {
-    /// As all others, whatever the thread has that starts it.
+    /// The default class. A thread does not inherit the class of the thread that starts it.
     #[default]
     Normal,
-    /// `SCHED_FIFO` with a priority from 1 to 99: it runs until it waits or one of higher priority can run. Linux grants
-    /// it to root, with `CAP_SYS_NICE`, or up to `ulimit -r`.
+    /// `SCHED_FIFO` with a priority from 1 to 99: the thread runs until it waits or a thread with a
+    /// higher priority can run. Linux grants it to root, with `CAP_SYS_NICE`, or up to `ulimit -r`.
     Fifo(u8),
 }
 
-/// What happens if the system refuses what was asked of a thread.
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Class::Normal => f.write_str("the normal scheduling class"),
+            Class::Fifo(priority) => write!(f, "SCHED_FIFO with priority {priority}"),
+        }
+    }
+}
+
+/// What to do if the system refuses the cores or the class of a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnRefusal {
-    /// The thread does not start.
+pub enum PlacementFallback {
+    /// Do not start the thread.
     #[default]
     Fail,
-    /// It starts without, and [`Granted::refused`] says so.
+    /// Start the thread without them. [`GrantedPlacement::refused`] has the errors.
     Warn,
 }
 
-/// What a thread was granted.
+/// The cores and the class that the system granted to a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Granted {
-    /// The cores that it keeps to; empty where the system does not tell.
+pub struct GrantedPlacement {
+    /// The cores that it may use. Empty if the system does not report them.
     pub cores: Vec<usize>,
-    /// Its class.
+    /// The class.
     pub class: Class,
-    /// What was refused: nothing, unless the thread was to start anyway.
+    /// What the system refused. Always empty with [`PlacementFallback::Fail`].
     pub refused: Vec<ThreadError>,
 }
 
 impl Thread {
-    /// Starts the thread. On it, `prepare` makes what is to run there, and [runs](FnOnce) it when the caller has been
-    /// told that all went well.
+    /// Starts the thread, applies its properties and calls `prepare` on it, which returns the work.
+    /// The work runs after all of this has succeeded.
     ///
     /// ```
     /// use mycelium_executor::{Class, Thread};
     ///
-    /// let asked = Thread { name: "engine".to_owned(), ..Thread::default() };
-    /// let (thread, granted) = asked.start(|| Ok(|| println!("runs")))?;
+    /// let request = Thread { name: "engine".to_owned(), ..Thread::default() };
+    /// let (thread, granted) = request.start(|| Ok(|| println!("runs")))?;
     /// assert_eq!((granted.class, granted.refused.len()), (Class::Normal, 0));
     /// thread.join().unwrap();
     /// # Ok::<(), mycelium_executor::ThreadError>(())
     /// ```
     ///
     /// # Errors
-    /// If the system refused the thread, its cores or its class, or `prepare` failed. No thread is left then.
+    /// If the system refuses the thread, its cores or its class, or if `prepare` fails. The thread
+    /// has ended then.
     pub fn start<R: FnOnce()>(
         self,
         prepare: impl FnOnce() -> Result<R, ThreadError> + Send + 'static,
-    ) -> Result<(JoinHandle<()>, Granted), ThreadError> {
+    ) -> Result<(JoinHandle<()>, GrantedPlacement), ThreadError> {
         let _ = process_cores();
-        let (tell, told) = mpsc::sync_channel(1);
+        let (sender, receiver) = mpsc::sync_channel(1);
         let builder = thread::Builder::new().name(self.name.clone());
         let thread = builder.spawn(move || {
-            let prepared = self.settle().and_then(|granted| Ok((granted, prepare()?)));
+            let prepared = self.apply_to_current().and_then(|granted| Ok((granted, prepare()?)));
             match prepared {
                 Ok((granted, run)) => {
-                    let _ = tell.send(Ok(granted));
+                    let _ = sender.send(Ok(granted));
                     run();
                 }
-                Err(error) => drop(tell.send(Err(error))),
+                Err(error) => drop(sender.send(Err(error))),
             }
         });
         let thread = thread.map_err(|error| ThreadError::Start { error: error.to_string() })?;
-        match told.recv() {
-            Ok(Ok(granted)) => Ok((thread, granted)),
-            Ok(Err(error)) => {
+        let panicked =
+            |_| Err(ThreadError::Start { error: "it panicked during its preparation".to_owned() });
+        match receiver.recv().unwrap_or_else(panicked) {
+            Ok(granted) => Ok((thread, granted)),
+            Err(error) => {
                 let _ = thread.join();
                 Err(error)
-            }
-            Err(_) => {
-                let _ = thread.join();
-                Err(ThreadError::Start { error: "it panicked as it was prepared".to_owned() })
             }
         }
     }
 
-    /// Gives the calling thread what is asked. A thread that was started without [`start`](Thread::start), for a pool say,
-    /// is as all others after `Thread::default().settle()`.
+    /// Applies the cores and the class to the calling thread. For a thread that was not started by
+    /// [`start`](Thread::start), such as one of a pool, `Thread::default().apply_to_current()`
+    /// undoes what it inherited.
     ///
     /// # Errors
-    /// If something was refused and is not to be done without.
-    pub fn settle(&self) -> Result<Granted, ThreadError> {
-        let mut granted = Granted::default();
-        for refused in [system::pin(&self.cores), self.enter_class()] {
-            match (refused, self.refusal) {
-                (Ok(()), _) => {}
-                (Err(error), OnRefusal::Fail) => return Err(error),
-                (Err(error), OnRefusal::Warn) => granted.refused.push(error),
+    /// If the system refuses one of them, with [`PlacementFallback::Fail`].
+    pub fn apply_to_current(&self) -> Result<GrantedPlacement, ThreadError> {
+        let mut granted = GrantedPlacement { class: self.class, ..GrantedPlacement::default() };
+        for applied in [system::pin(&self.cores), self.enter_class()] {
+            let Err(error) = applied else { continue };
+            if self.fallback == PlacementFallback::Fail {
+                return Err(error);
             }
-        }
-        let is_refused = |error: &ThreadError| matches!(error, ThreadError::Class { .. });
-        if !granted.refused.iter().any(is_refused) {
-            granted.class = self.class;
+            if let ThreadError::Class { .. } = error {
+                granted.class = Class::Normal;
+            }
+            granted.refused.push(error);
         }
         granted.cores = system::allowed().unwrap_or_default();
         Ok(granted)
@@ -130,92 +139,75 @@ impl Thread {
     }
 }
 
-/// Why a thread did not get what was asked of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a thread did not start or was not placed as requested.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ThreadError {
-    /// The system has no thread to give.
+    /// The system did not start the thread.
+    #[error("the thread did not start: {error}")]
     Start {
-        /// What it said.
+        /// The system's error.
         error: String,
     },
-    /// There is no such core here, or the process may not use it.
+    /// The core does not exist, or the process may not use it.
+    #[error("core {core} does not exist or is outside this process's set; choose from {allowed:?}")]
     Core {
-        /// The core asked for.
+        /// The requested core.
         core: usize,
-        /// Those that the process may use.
+        /// The cores that the process may use.
         allowed: Vec<usize>,
     },
     /// The system did not pin the thread.
+    #[error("the system did not pin the thread to cores {cores:?}: {error}")]
     Pin {
-        /// The cores asked for.
+        /// The requested cores.
         cores: Vec<usize>,
-        /// What it said.
+        /// The system's error.
         error: String,
     },
     /// The system did not grant the scheduling class.
+    #[error(
+        "the system did not grant {asked} ({error}); run with CAP_SYS_NICE, raise `ulimit -r`, \
+         or set the fallback to `warn`"
+    )]
     Class {
-        /// The class asked for.
+        /// The requested class.
         asked: Class,
-        /// What it said.
+        /// The system's error.
         error: String,
     },
     /// The executor could not be made on the thread.
+    #[error("{executor}: {error}")]
     Executor {
-        /// Which one.
+        /// The kind of executor.
         executor: String,
-        /// What was wrong, and what to change.
+        /// What is wrong, and what to change.
         error: String,
     },
-    /// This executor cannot do that.
+    /// The executor does not support this.
+    #[error("{executor} cannot give {what}")]
     Unsupported {
-        /// Which one.
+        /// The executor.
         executor: String,
-        /// What was asked of it.
+        /// What was requested.
         what: String,
     },
 }
 
-impl fmt::Display for ThreadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ThreadError::Start { error } => write!(f, "the thread did not start: {error}"),
-            ThreadError::Core { core, allowed } => write!(
-                f,
-                "core {core} does not exist or is outside this process's set; choose from {allowed:?}"
-            ),
-            ThreadError::Pin { cores, error } => {
-                write!(f, "the system did not pin the thread to cores {cores:?}: {error}")
-            }
-            ThreadError::Class { asked: Class::Fifo(priority), error } => write!(
-                f,
-                "the system did not grant SCHED_FIFO with priority {priority} ({error}); run with CAP_SYS_NICE, raise \
-                 `ulimit -r`, or let refusals warn only"
-            ),
-            ThreadError::Class { asked: Class::Normal, error } => f.write_str(error),
-            ThreadError::Executor { executor, error } => write!(f, "{executor}: {error}"),
-            ThreadError::Unsupported { executor, what } => {
-                write!(f, "{executor} cannot give {what}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ThreadError {}
-
-/// The cores that the calling thread may use; `None` where the system does not tell.
+/// The cores that the calling thread may use. None if the system does not report them.
 #[must_use]
 pub fn allowed_cores() -> Option<Vec<usize>> {
     system::allowed()
 }
 
-/// The cores that the process may use: those that the first thread had that asked, before any was pinned here.
+/// The cores that the process may use. Read once, before this file pins any thread.
 fn process_cores() -> Option<&'static [usize]> {
     static CORES: OnceLock<Option<Vec<usize>>> = OnceLock::new();
     CORES.get_or_init(system::allowed).as_deref()
 }
 
-#[cfg(target_os = "linux")]
+// Miri does not interpret these system calls.
+#[cfg(all(target_os = "linux", not(miri)))]
 mod system {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     use thread_priority::unix::{
@@ -269,7 +261,7 @@ mod system {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 mod system {
     use super::ThreadError;
 
@@ -281,7 +273,7 @@ mod system {
         if cores.is_empty() {
             return Ok(());
         }
-        let error = "threads are pinned on Linux only".to_owned();
+        let error = "threads can be pinned on Linux only".to_owned();
         Err(ThreadError::Pin { cores: cores.to_vec(), error })
     }
 
@@ -290,6 +282,6 @@ mod system {
     }
 
     pub(super) fn enter_fifo(_: u8) -> Result<(), String> {
-        Err("it is known on Linux only".to_owned())
+        Err("it is supported on Linux only".to_owned())
     }
 }

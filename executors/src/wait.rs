@@ -1,8 +1,8 @@
-//! Waiting without an executor: a thread that blocks until a future is ready.
+//! Waiting without an executor: [`block_on`] blocks a thread until a future is ready.
 //!
-//! Whatever can be awaited can be waited for so: the ends of channels, and anything else that keeps a `Waker`. The bell
-//! that would wake a task wakes the thread, and how the thread waits for it is chosen as for tasks
-//! ([`Wait`]).
+//! It works for every future that keeps a `Waker`, such as those of a channel. The wake-up that
+//! would schedule a task unparks the thread. [`WaitStrategy`] chooses between spinning and parking,
+//! as for tasks.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -11,47 +11,48 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use mycelium_core::wait::{Wait, pause};
+use mycelium_core::wait::{WaitStrategy, pause};
 
 const NOTHING: usize = 0;
-/// It was woken and does not know yet.
+/// A wake-up has arrived and has not been consumed.
 const WOKEN: usize = 1;
-/// It sleeps, or is about to.
+/// The thread is parked, or about to park.
 const ASLEEP: usize = 2;
 
-/// Runs a future to its end on this thread, which does nothing else meanwhile.
+/// Runs a future to its end and blocks this thread meanwhile.
 ///
-/// With [`Wait::Spin`] the thread never sleeps: it answers soonest, and keeps its core busy. With
-/// [`Wait::SpinThenPark`] it looks so many times whether it was woken, then it sleeps; with [`Wait::Park`] it sleeps at
-/// once. A thread that sleeps costs nothing. (The ends of a channel have a wait policy of their own, for tasks; leave it
-/// at `Park` here.)
+/// With [`WaitStrategy::Spin`] the thread never parks: it has the lowest latency and keeps its core
+/// busy. With [`WaitStrategy::SpinThenPark`] it checks for a wake-up the given number of times and
+/// then parks. With [`WaitStrategy::Park`] it parks at once. A parked thread uses no processor
+/// time. (The ends of a channel have a wait strategy for tasks; leave that at `Park` here.)
 ///
 /// ```
 /// use mycelium_core::channel::spsc;
-/// use mycelium_core::wait::Wait;
+/// use mycelium_core::wait::WaitStrategy;
 /// use mycelium_executor::block_on;
 ///
 /// let (mut sender, mut receiver) = spsc::bounded(16)?;
 /// let answers = std::thread::spawn(move || {
 ///     let mut sum = 0;
-///     while let Some(number) = block_on(receiver.recv(), Wait::SpinThenPark(1_000)) {
+///     while let Some(number) = block_on(receiver.recv(), WaitStrategy::SpinThenPark(1_000)) {
 ///         sum += number;
 ///     }
 ///     sum
 /// });
 /// for number in 0..100 {
-///     block_on(sender.send(number), Wait::Park).expect("the receiver takes all");
+///     block_on(sender.send(number), WaitStrategy::Park).expect("the receiver takes all");
 /// }
 /// drop(sender);
 /// assert_eq!(answers.join().unwrap(), 4_950);
 /// # Ok::<(), mycelium_core::ring::CapacityError>(())
 /// ```
 ///
-/// On a thread that an executor runs its tasks on, this stops them all: `await` there.
-pub fn block_on<F: Future>(future: F, wait: Wait) -> F::Output {
+/// Do not call this on a thread that runs tasks of an executor: it stops them all. Use `await`
+/// there.
+pub fn block_on<F: Future>(future: F, wait: WaitStrategy) -> F::Output {
     thread_local! {
-        // Kept, so that waiting allocates nothing. One that waits within another wait does allocate: it must not take
-        // the wakes of the outer one.
+        // Reused, so that waiting does not allocate. A nested wait finds none and allocates one: it
+        // must not consume the wake-ups of the outer wait.
         static SIGNAL: Cell<Option<Arc<Signal>>> = const { Cell::new(None) };
     }
 
@@ -69,7 +70,7 @@ pub fn block_on<F: Future>(future: F, wait: Wait) -> F::Output {
     output
 }
 
-/// How one thread is woken.
+/// Wakes one thread.
 struct Signal {
     state: AtomicUsize,
     thread: Thread,
@@ -82,38 +83,39 @@ impl Default for Signal {
 }
 
 impl Signal {
-    /// Waits until it was woken since the last time.
-    fn wait(&self, wait: Wait) {
-        let mut looks = match wait {
-            Wait::Spin => usize::MAX,
-            Wait::SpinThenPark(looks) => looks,
-            Wait::Park => 0,
+    /// Waits for a wake-up since the last call.
+    fn wait(&self, wait: WaitStrategy) {
+        let mut spins = match wait {
+            WaitStrategy::Spin => usize::MAX,
+            WaitStrategy::SpinThenPark(spins) => spins,
+            WaitStrategy::Park => 0,
         };
-        while looks > 0 {
+        while spins > 0 {
             if self.is_woken() {
                 return;
             }
             pause();
-            if wait != Wait::Spin {
-                looks -= 1;
+            if wait != WaitStrategy::Spin {
+                spins -= 1;
             }
         }
-        // Acquire, on success and on failure, with the Release of `wake`: what the waker did before.
+        // Acquire, on success and on failure, pairs with the Release of `wake`: it makes visible
+        // what the waking thread did before.
         let asleep =
             self.state.compare_exchange(NOTHING, ASLEEP, Ordering::Acquire, Ordering::Acquire);
         if asleep.is_ok() {
-            // A thread may be unparked for other reasons.
+            // `park` may return without a wake-up.
             while self.state.load(Ordering::Acquire) == ASLEEP {
                 thread::park();
             }
         }
-        // A swap: a second wake may have come since the look that ended the wait, and what that waker did before has to be
-        // visible to the poll that follows.
+        // A swap, not a store: a second wake-up may have arrived since the check that ended the
+        // wait, and the next poll has to see what its thread did before.
         self.state.swap(NOTHING, Ordering::Acquire);
     }
 
     fn is_woken(&self) -> bool {
-        // Loads first: a look must not take the line away from who wakes.
+        // A load first: a check must not take the cache line from the waking thread.
         self.state.load(Ordering::Relaxed) == WOKEN
             && self.state.swap(NOTHING, Ordering::Acquire) == WOKEN
     }
@@ -125,7 +127,7 @@ impl Wake for Signal {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // The system is asked only for a thread that sleeps.
+        // A system call only if the thread is parked.
         if self.state.swap(WOKEN, Ordering::Release) == ASLEEP {
             self.thread.unpark();
         }

@@ -1,15 +1,15 @@
-//! Giving other tasks a turn.
+//! Yielding to other tasks.
 
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Lets other tasks of the executor run: it is pending once, and wakes its task at once.
+/// Lets other tasks of the executor run: pending once, with an immediate wake-up of its own task.
 ///
 /// ```
-/// use mycelium_core::wait::Wait;
+/// use mycelium_core::wait::WaitStrategy;
 /// use mycelium_executor::{block_on, yield_now};
 ///
-/// block_on(yield_now(), Wait::Park);
+/// block_on(yield_now(), WaitStrategy::Park);
 /// ```
 pub fn yield_now() -> impl Future<Output = ()> + Send + 'static {
     let mut yielded = false;

@@ -1,21 +1,21 @@
-//! A thread has what was asked for, and nothing of the thread that started it.
-#![cfg(target_os = "linux")]
+//! A thread gets what was requested and inherits nothing from the thread that started it.
+#![cfg(all(target_os = "linux", not(miri)))]
 
 use std::sync::mpsc;
 
-use mycelium_executor::{Class, OnRefusal, Thread, allowed_cores};
+use mycelium_executor::{Class, PlacementFallback, Thread, allowed_cores};
 use thread_priority::unix::{ThreadSchedulePolicy, thread_schedule_policy};
 
-/// What `look` sees on a thread like this.
-fn seen<T: Send + 'static>(thread: Thread, look: impl FnOnce() -> T + Send + 'static) -> T {
-    let (tell, told) = mpsc::channel();
-    let (thread, _) = thread.start(|| Ok(move || tell.send(look()).unwrap())).unwrap();
+/// The output of `observe` on a thread with these properties.
+fn seen<T: Send + 'static>(thread: Thread, observe: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let (thread, _) = thread.start(|| Ok(move || sender.send(observe()).unwrap())).unwrap();
     thread.join().unwrap();
-    told.recv().unwrap()
+    receiver.recv().unwrap()
 }
 
 #[test]
-fn a_thread_that_a_pinned_one_starts_has_all_cores_or_those_that_it_asks_for() {
+fn a_thread_started_by_a_pinned_one_has_all_cores_or_its_own() {
     let all = allowed_cores().unwrap();
     let (first, last) = (all[0], all[all.len() - 1]);
     let pinned = |core| Thread { cores: vec![core], ..Thread::default() };
@@ -27,8 +27,9 @@ fn a_thread_that_a_pinned_one_starts_has_all_cores_or_those_that_it_asks_for() {
 }
 
 #[test]
-fn a_thread_that_one_of_a_real_time_class_starts_is_as_all_others() {
-    let real_time = Thread { class: Class::Fifo(1), refusal: OnRefusal::Warn, ..Thread::default() };
+fn a_thread_started_by_a_real_time_one_has_the_normal_class() {
+    let real_time =
+        Thread { class: Class::Fifo(1), fallback: PlacementFallback::Warn, ..Thread::default() };
     let is_real_time = || matches!(thread_schedule_policy(), Ok(ThreadSchedulePolicy::Realtime(_)));
     let granted = real_time.clone().start(|| Ok(|| ())).unwrap().1;
     let (outer, inner) =

@@ -1,4 +1,4 @@
-//! Threads that wait: they are woken whenever they have to be, and cost nothing meanwhile.
+//! `block_on`: no wake-up is lost, and a parked thread uses no processor time.
 
 use std::future::poll_fn;
 use std::hint::{self, black_box};
@@ -13,47 +13,48 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_core::channel::spsc;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::block_on;
 
-/// Whoever takes longer than this was forgotten.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A thread that takes longer than this has lost a wake-up.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-const POLICIES: [Wait; 3] = [Wait::Spin, Wait::SpinThenPark(100), Wait::Park];
+const STRATEGIES: [WaitStrategy; 3] =
+    [WaitStrategy::Spin, WaitStrategy::SpinThenPark(100), WaitStrategy::Park];
 
-/// Two threads that spin on one core cost a time slice each round.
-fn rounds(wait: Wait) -> u32 {
+/// Two threads that spin on one core need a time slice per round.
+fn rounds(wait: WaitStrategy) -> u32 {
     match wait {
         _ if cfg!(miri) => 20,
-        Wait::Spin => 100,
+        WaitStrategy::Spin => 100,
         _ => 5_000,
     }
 }
 
 #[test]
-fn questions_get_their_answers() {
-    for wait in POLICIES {
+fn requests_get_their_responses() {
+    for wait in STRATEGIES {
         let rounds = rounds(wait);
-        let (mut ask, mut asked) = spsc::bounded::<u32>(2).unwrap();
-        let (mut answer, mut answered) = spsc::bounded::<u32>(2).unwrap();
+        let (mut request, mut requests) = spsc::bounded::<u32>(2).unwrap();
+        let (mut response, mut responses) = spsc::bounded::<u32>(2).unwrap();
         let other = thread::spawn(move || {
-            while let Some(number) = block_on(asked.recv(), wait) {
-                block_on(answer.send(number + 1), wait).unwrap();
+            while let Some(number) = block_on(requests.recv(), wait) {
+                block_on(response.send(number + 1), wait).unwrap();
             }
         });
         for number in 0..rounds {
-            block_on(ask.send(number), wait).unwrap();
-            assert_eq!(block_on(answered.recv(), wait), Some(number + 1));
+            block_on(request.send(number), wait).unwrap();
+            assert_eq!(block_on(responses.recv(), wait), Some(number + 1));
         }
-        drop(ask);
-        assert_eq!(block_on(answered.recv(), wait), None);
+        drop(request);
+        assert_eq!(block_on(responses.recv(), wait), None);
         other.join().unwrap();
     }
 }
 
 #[test]
-fn a_full_channel_holds_its_sender() {
-    for wait in POLICIES {
+fn a_full_channel_blocks_its_sender() {
+    for wait in STRATEGIES {
         let (mut sender, mut receiver) = spsc::bounded::<u32>(2).unwrap();
         let count = rounds(wait);
         let other = thread::spawn(move || {
@@ -68,9 +69,10 @@ fn a_full_channel_holds_its_sender() {
     }
 }
 
-/// It polls once, sleeps, and polls again only when it was woken, not when its thread is unparked for other reasons.
+/// It polls once, parks, and polls again only after a wake-up, not when something else unparks its
+/// thread.
 #[test]
-fn who_parks_looks_only_when_it_is_woken() {
+fn a_parked_thread_polls_only_when_woken() {
     static POLLS: AtomicUsize = AtomicUsize::new(0);
     let (sender, wakers) = mpsc::channel::<Waker>();
     let (mut send, mut receive) = spsc::bounded(2).unwrap();
@@ -85,25 +87,25 @@ fn who_parks_looks_only_when_it_is_woken() {
                 }
                 polled
             }),
-            Wait::Park,
+            WaitStrategy::Park,
         )
     });
     let waker = wakers.recv().unwrap();
     for _ in 0..100 {
         waits.thread().unpark();
     }
-    assert_eq!(POLLS.load(SeqCst), 1, "an unpark is no wake");
+    assert_eq!(POLLS.load(SeqCst), 1, "an unpark without a wake-up does not poll");
     waker.wake();
     wakers.recv().unwrap();
-    assert_eq!(POLLS.load(SeqCst), 2, "a wake is one look");
+    assert_eq!(POLLS.load(SeqCst), 2, "a wake-up polls once");
     send.try_send(7).unwrap();
     assert_eq!(waits.join().unwrap(), Some(7));
     assert_eq!(POLLS.load(SeqCst), 3);
 }
 
 #[test]
-fn a_wake_that_comes_before_the_wait_is_not_lost() {
-    for wait in POLICIES {
+fn a_wake_before_the_wait_is_not_lost() {
+    for wait in STRATEGIES {
         let mut polls = 0;
         let ready = poll_fn(|context| {
             polls += 1;
@@ -115,35 +117,35 @@ fn a_wake_that_comes_before_the_wait_is_not_lost() {
     }
 }
 
-/// Nanoseconds that this thread has had on a processor, where the system says.
+/// The processor time of this thread in nanoseconds. None if the system does not report it.
 fn cpu_time() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     stat.split_whitespace().next()?.parse().ok()
 }
 
-/// While another thread works for 50 ms, one that waits gets next to nothing of a processor.
+/// While another thread works for 50 ms, a waiting thread uses almost no processor time.
 #[test]
-fn a_thread_that_parks_costs_nothing() {
+fn a_parked_thread_uses_no_processor_time() {
     if cfg!(miri) || cpu_time().is_none() {
         return;
     }
     let (mut sender, mut receiver) = spsc::bounded(2).unwrap();
     let waits = thread::spawn(move || {
         let before = cpu_time().unwrap();
-        assert_eq!(block_on(receiver.recv(), Wait::SpinThenPark(100)), Some(()));
+        assert_eq!(block_on(receiver.recv(), WaitStrategy::SpinThenPark(100)), Some(()));
         cpu_time().unwrap() - before
     });
     let start = cpu_time().unwrap();
     while cpu_time().unwrap() - start < 50_000_000 {}
     sender.try_send(()).unwrap();
     let cost = waits.join().unwrap();
-    assert!(cost < 10_000_000, "{cost} ns on a processor while there was nothing to do");
+    assert!(cost < 10_000_000, "{cost} ns of processor time while waiting");
 }
 
-/// The inner wait takes no wake that was for the outer one.
+/// The inner wait does not consume a wake-up of the outer one.
 #[test]
-fn a_wait_within_a_wait_has_its_own_wakes() {
-    for wait in POLICIES {
+fn a_nested_wait_has_its_own_wakes() {
+    for wait in STRATEGIES {
         let mut polls = 0;
         let outer = poll_fn(|context| {
             polls += 1;
@@ -162,22 +164,22 @@ fn a_wait_within_a_wait_has_its_own_wakes() {
     }
 }
 
-/// Some instructions, so that threads meet at other places.
+/// Executes some instructions, so that the threads interleave differently.
 fn linger(count: u32) {
     for number in 0..count {
         black_box(number);
     }
 }
 
-/// Each round wakes twice, at many distances from each other and from the start of the wait, and only before the second
-/// wake is there something to see. Who takes a wake back by a plain store may take back one that it has not seen: natively
-/// that shows now and then, under Miri at once.
+/// Each round wakes twice, at varying distances from each other and from the start of the wait. The
+/// word changes only before the second wake-up. An implementation that clears the first wake-up by
+/// a plain store may also clear the second one: rarely when run natively, at once under Miri.
 #[test]
-fn a_second_wake_is_not_taken_back_with_the_first() {
-    for wait in POLICIES {
+fn a_second_wake_is_not_cleared_with_the_first() {
+    for wait in STRATEGIES {
         let rounds = match wait {
             _ if cfg!(miri) => 200,
-            Wait::Spin => rounds(wait),
+            WaitStrategy::Spin => rounds(wait),
             _ => 40 * rounds(wait),
         };
         let (begun, word) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -209,11 +211,11 @@ fn a_second_wake_is_not_taken_back_with_the_first() {
         thread::spawn(move || {
             let waker = wakers.recv().unwrap();
             for round in 1..=rounds {
-                for looks in 0.. {
+                for spins in 0.. {
                     if begun.load(Relaxed) == round {
                         break;
                     }
-                    if looks < 1_000 { hint::spin_loop() } else { thread::yield_now() }
+                    if spins < 1_000 { hint::spin_loop() } else { thread::yield_now() }
                 }
                 waker.wake_by_ref();
                 linger(round % 127);
@@ -221,6 +223,6 @@ fn a_second_wake_is_not_taken_back_with_the_first() {
                 waker.wake_by_ref();
             }
         });
-        assert_eq!(end.recv_timeout(PATIENCE), Ok(()), "a wake was lost ({wait:?})");
+        assert_eq!(end.recv_timeout(TIMEOUT), Ok(()), "a wake-up was lost ({wait:?})");
     }
 }

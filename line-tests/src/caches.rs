@@ -1,25 +1,32 @@
-//! The caches of some cores, by the MESI protocol: which core has which line, in which state, and what it asks for.
+//! The caches of some cores, by the MESI protocol: which core has which line, in which state, and
+//! what it requests.
 //!
-//! Every cache holds the same number of lines, in any place, and evicts the line that was used longest ago. Memory
-//! holds every line. Time and store buffers are not modelled: an access is over before the next one begins, in whatever
-//! order a script runs the cores.
+//! Every cache is fully associative, has the same number of lines, and evicts the least recently
+//! used line. Memory has every line. Time and store buffers are not modelled: an access ends before
+//! the next one begins, in the order in which a script runs the cores.
 
 use std::ops::{AddAssign, Sub};
 
 /// The bytes of a cache line.
 pub const LINE: usize = 64;
+/// The lines that each simulated cache holds: half of those of one lap of a measured ring.
+pub const CACHE_LINES: usize = 128;
+/// The lines of one lap.
+pub const LAP_LINES: usize = 2 * CACHE_LINES;
 
-/// What cores asked for.
+/// The requests of a core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Read requests: a load, or a prefetch for one, of a line that is not in this core's cache.
     pub reads: u64,
-    /// Requests for ownership with data: a store, or a prefetch for one, to a line that is not in this core's cache.
+    /// Requests for ownership with data: a store, or a prefetch for one, to a line that is not in
+    /// this core's cache.
     pub owns: u64,
-    /// Requests to own without data: a store to a line that is in this core's cache, and may be in another one.
+    /// Requests to own without data: a store to a line that is in this core's cache, and may be in
+    /// another one.
     pub upgrades: u64,
-    /// **Lines that change hands**: the requests, of the first two kinds, for a line that another core's cache has, so
-    /// that the data comes from there. The rest come from memory.
+    /// **Lines that change hands**: the requests, of the first two kinds, for a line that another
+    /// core's cache has, so that the data comes from there. The rest come from memory.
     pub transfers: u64,
 }
 
@@ -72,7 +79,7 @@ struct Held {
 /// The caches of all cores.
 #[derive(Debug)]
 pub struct Caches {
-    /// For each core the lines in its cache, the one used last at the end.
+    /// For each core the lines in its cache, the most recently used one at the end.
     held: Vec<Vec<Held>>,
     lines: usize,
     counts: Vec<Counts>,
@@ -89,7 +96,7 @@ impl Caches {
         }
     }
 
-    /// What each core has asked for so far.
+    /// The requests of each core so far.
     #[must_use]
     pub fn counts(&self) -> &[Counts] {
         &self.counts
@@ -127,7 +134,7 @@ impl Caches {
         let counts = &mut self.counts[core];
         match own.map(|held| held.state) {
             Some(State::Modified | State::Exclusive) => {}
-            // The cache does not know whether another one still has the line.
+            // The cache does not know whether another cache still has the line.
             Some(State::Shared) => counts.upgrades += 1,
             None => {
                 counts.owns += 1;
@@ -161,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_nobody_else_has_comes_from_memory_once() {
+    fn an_uncached_line_is_loaded_from_memory_once() {
         let mut caches = Caches::new(2, 4);
         caches.load(0, 1);
         caches.load(0, 1);
@@ -195,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_is_evicted() {
+    fn the_least_recently_used_line_is_evicted() {
         let mut caches = Caches::new(2, 2);
         caches.store(0, 1);
         caches.store(0, 2);

@@ -3,53 +3,54 @@
 use crate::scripts::{Script, cost, raw_round_trip};
 use crate::subjects::Kind;
 
-/// What a script may cost.
+/// The most that a script may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal {
-    /// Under which script.
+    /// The script.
     pub script: Script,
     /// The most lines that change hands for a message.
     pub transfers: f64,
-    /// The most requests that another core has to answer ([`Cost::waits`](crate::scripts::Cost::waits)).
+    /// The most requests that another core must answer
+    /// ([`Cost::waits`](crate::scripts::Cost::waits)).
     pub waits: f64,
 }
 
-/// One line a message: from the writer to the reader, and back to the writer when the reader has looked at it before
-/// the push. Whatever else is shared has a fifth of a line together.
+/// One line a message: from the writer to the reader, and back to the writer if the reader has
+/// loaded it before the push. All other shared words may cost a fifth of a line together.
 pub const ONE_LINE: [Goal; 4] = [
     Goal { script: Script::LapBehind, transfers: 1.2, waits: 1.2 },
     Goal { script: Script::WaitsForRoom, transfers: 1.2, waits: 1.2 },
     Goal { script: Script::AtTheHeels, transfers: 2.2, waits: 2.2 },
-    // The reader takes the line in the middle of the push, so the writer has to ask for it once more.
+    // The reader takes the line in the middle of the push, so the writer requests it once more.
     Goal { script: Script::WithinAPush, transfers: 2.2, waits: 3.2 },
 ];
 
-/// What has [`ONE_LINE`] as its goal.
+/// The subjects whose goal is [`ONE_LINE`].
 pub const OF_ONE_LINE: [Kind; 4] =
     [Kind::Emit, Kind::Broadcast, Kind::BroadcastRuns, Kind::Stamped];
 
-/// What has a round trip of at most this many times the waits of [`raw_round_trip`] as its goal: there, as here, each
-/// side asks twice for a line that the other one has.
+/// The subjects whose round trip may cost at most this multiple of the waits of [`raw_round_trip`].
+/// There, as here, each side requests twice a line that the other one has.
 pub const ROUND_TRIPS: [(Kind, f64); 3] =
     [(Kind::StampedWord, 1.01), (Kind::Stamped, 1.1), (Kind::Broadcast, 1.1)];
 
-/// The goals that are known to be missed, by their names, with what is known. One that is met has to go from here, and
-/// none may get worse.
+/// The goals that are known to be missed, by name, with the known count. A goal that is met must be
+/// removed from this list, and no count may become worse.
 pub const MISSED: &[(&str, f64)] = &[];
 
-/// A goal held against what was counted.
+/// A goal and the count that was measured for it.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// The subject, the script, and what is counted.
+    /// The subject, the script, and the kind of count.
     pub name: String,
-    /// How much there may be.
+    /// The goal.
     pub most: f64,
-    /// How much there is.
+    /// The count.
     pub found: f64,
 }
 
 impl Verdict {
-    /// What is wrong, if it is not as it is known to be.
+    /// The problem, if the count is not the known one.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         let Verdict { name, most, found } = self;

@@ -1,10 +1,12 @@
-//! Counts the cache lines that move between cores for a message, without a clock and on any machine.
+//! Counts the cache lines that move between cores for a message, without a clock and on any
+//! machine.
 //!
-//! `core/` and `transports/` are compiled a second time here (`core/Cargo.toml`, `transports/Cargo.toml` below this
-//! folder), under `cfg(lines)`: their shims then report each access to shared memory. [`caches`] are simulated by the
-//! MESI protocol, a [`machine`] says which core makes an access, [`scripts`] drive the ends of a ring from several
-//! simulated cores on one thread, and [`subjects`] are the rings and the topics. [`goals`] are what
-//! `tests/goals.rs` asserts; [`table`] is what `docs/performance.md` shows.
+//! `core/` and `transports/` are compiled a second time here (`core/Cargo.toml`,
+//! `transports/Cargo.toml` below this folder), under `cfg(lines)`: their shims then report each
+//! access to shared memory. [`caches`] simulates the MESI protocol, [`machine`] assigns each access
+//! to a core, [`subjects`] are the rings and the topics, and [`scripts`] drives the ends of a ring
+//! from several simulated cores on one thread. `tests/goals.rs` asserts [`goals`];
+//! `docs/performance.md` shows [`table`].
 
 #![deny(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! A simulated machine: the thread says on which core it runs, and every access that it reports goes to that core's
-//! cache.
+//! A simulated machine: the thread sets the core on which it runs, and every access that it reports
+//! goes to that core's cache.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -8,7 +8,7 @@ use mycelium_core::sync::lines::{Access, Kind, watch};
 
 use crate::caches::{Caches, Counts, LINE};
 
-/// What is run when a core is stopped.
+/// A function that runs when a core is stopped.
 type Step = Box<dyn FnMut()>;
 
 struct State {
@@ -17,10 +17,10 @@ struct State {
     stop: Option<Stop>,
 }
 
-/// Where a core is to be stopped.
+/// The access at which a core is stopped.
 struct Stop {
     core: usize,
-    /// How many accesses the core makes before.
+    /// How many accesses the core makes before it.
     after: usize,
     step: Step,
 }
@@ -29,7 +29,7 @@ thread_local! {
     static STATE: RefCell<Option<State>> = const { RefCell::new(None) };
 }
 
-/// The machine that this thread simulates. There is one at a time; it ends with this value.
+/// The machine that this thread simulates. A thread has one at a time, until this value is dropped.
 #[derive(Debug)]
 pub struct Machine(PhantomData<*const ()>);
 
@@ -55,25 +55,25 @@ impl Machine {
         result
     }
 
-    /// Stops `core` before the access after the next `after` ones, once, and runs `step` there. An access that touches
-    /// several lines is one for each.
+    /// Stops `core` once, after the next `after` accesses, and runs `step` there. An access to
+    /// several lines counts as one for each.
     pub fn stop(core: usize, after: usize, step: Step) {
         with(|state| state.stop = Some(Stop { core, after, step }));
     }
 
-    /// Gives the step back that [`stop`](Machine::stop) was given, if the core was not stopped.
+    /// The step of [`stop`](Machine::stop), if the core was not stopped.
     #[must_use]
     pub fn not_stopped() -> Option<Step> {
         with(|state| state.stop.take()).map(|stop| stop.step)
     }
 
-    /// What each core has asked for so far.
+    /// The requests of each core so far.
     #[must_use]
     pub fn counts() -> Vec<Counts> {
         with(|state| state.caches.counts().to_vec())
     }
 
-    /// Evicts every line from every cache, as other work of the cores would.
+    /// Evicts every line from every cache, like other work on the cores.
     pub fn evict_all() {
         with(|state| state.caches.evict_all());
     }
@@ -104,7 +104,7 @@ fn observe(access: Access) {
 }
 
 impl State {
-    /// The step to run before the present access, if there is one.
+    /// The step to run before the current access, if there is one.
     fn stop_here(&mut self) -> Option<Step> {
         let stop = self.stop.as_mut().filter(|stop| stop.core == self.core)?;
         if stop.after > 0 {

@@ -1,5 +1,5 @@
-//! Prints the table "Lines that change hands" of `docs/performance.md`; `--write` puts it there, `--details` prints
-//! all counts.
+//! Prints the table "Lines that change hands" of `docs/performance.md`; `--write` writes it there,
+//! `--details` prints all counts.
 #![allow(clippy::print_stdout)]
 
 use std::{env, fs};

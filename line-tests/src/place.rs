@@ -1,4 +1,5 @@
-//! An allocator that says where in a cache line memory begins, so that counts do not depend on what else is allocated.
+//! An allocator that sets the offset of memory in a cache line, so that counts do not depend on
+//! other allocations.
 
 #![allow(unsafe_code)]
 
@@ -11,8 +12,8 @@ thread_local! {
     static OFFSET: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Every allocation of this thread begins `offset` bytes after the start of a cache line while `run` runs, or at the
-/// start of one if it asks for an alignment that the offset is not a multiple of.
+/// While `run` runs, every allocation of this thread begins `offset` bytes after the start of a
+/// cache line, or at the start of one if the offset is not a multiple of the requested alignment.
 ///
 /// # Panics
 /// If the offset is not below the size of a line.
@@ -35,8 +36,9 @@ fn block(layout: Layout) -> Option<Layout> {
     Layout::from_size_align(size, layout.align().max(LINE)).ok()
 }
 
-// SAFETY: a block of the system's allocator holds `layout.size()` bytes after an offset of less than a line, which is a
-// multiple of the alignment or zero; the block begins with a line, so its start is known from any address in that line.
+// SAFETY: a block of the system's allocator has `layout.size()` bytes after an offset of less than
+// a line, which is a multiple of the alignment or zero; the block begins with a line, so its start
+// is known from any address in that line.
 unsafe impl GlobalAlloc for Placed {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(block) = block(layout) else { return std::ptr::null_mut() };
@@ -50,7 +52,7 @@ unsafe impl GlobalAlloc for Placed {
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         if let Some(block) = block(layout) {
             let start = place.wrapping_sub(place.addr() % LINE);
-            // SAFETY: `alloc` had this block from the system's allocator, with this layout.
+            // SAFETY: `alloc` got this block from the system's allocator, with this layout.
             unsafe { System.dealloc(start, block) };
         }
     }

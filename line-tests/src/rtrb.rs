@@ -1,6 +1,7 @@
-//! A transcription of the algorithm of rtrb 0.4 (MIT or Apache-2.0, <https://github.com/mgeier/rtrb>), whose own
-//! atomics report nothing: the accesses of its `push` and `pop` to shared memory, in their order, with its layout. The
-//! items themselves are not kept: a slot is reported as one access to its bytes.
+//! A transcription of the algorithm of rtrb 0.4 (MIT or Apache-2.0,
+//! <https://github.com/mgeier/rtrb>), whose own atomics report nothing: the accesses of its `push`
+//! and `pop` to shared memory, in the same order and layout. The items themselves are not stored: a
+//! slot is reported as one access to its bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +9,7 @@ use std::sync::atomic::Ordering;
 use crossbeam_utils::CachePadded;
 use mycelium_core::sync::lines::{AtomicUsize, Kind, report_all};
 
-/// What both ends share. As rtrb's, positions go from 0 to twice the capacity.
+/// The state that both ends share. As in rtrb, positions go from 0 to twice the capacity.
 #[derive(Debug)]
 struct Ring<T> {
     head: CachePadded<AtomicUsize>,
@@ -54,7 +55,7 @@ impl<T> Producer<T> {
     /// Appends an item; false if there is no room.
     pub fn push(&mut self) -> bool {
         let ring = &*self.ring;
-        // Full by what is known of the head? Then by the head itself?
+        // Full according to the cached head? Then according to the head itself?
         if ring.distance(self.head, self.tail) == ring.slots.len() {
             self.head = ring.head.load(Ordering::Acquire);
             if ring.distance(self.head, self.tail) == ring.slots.len() {

@@ -1,50 +1,49 @@
-//! Who does what, in which order: the scripts in which the ends of a ring are driven from simulated cores.
+//! The scripts: in which order the ends of a ring work, each on its simulated core.
 //!
-//! Each script first runs until the ring has gone around some times, and counts after that.
+//! Each script first runs for some laps of the ring, and counts after that.
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use mycelium_core::sync::lines::AtomicUsize;
 
-use crate::caches::Counts;
+use crate::caches::{CACHE_LINES, Counts};
 use crate::machine::Machine;
 use crate::place::at_offset;
 use crate::subjects::{End, Subject};
 
-/// The lines that each simulated cache holds: half of those of one lap, in the rings that are measured.
-pub const CACHE_LINES: usize = 128;
-/// The lines of one lap.
-pub const LAP_LINES: usize = 2 * CACHE_LINES;
-/// Where in a line allocations begin, as allocators give them; a result is the worst over these.
+/// The offsets in a line at which allocations may begin; a result is the worst over these.
 const OFFSETS: [usize; 4] = [0, 16, 32, 48];
 /// How many messages the writer sends in one poll.
 const POLL: usize = 64;
-/// How many messages there are in a burst.
+/// The number of messages in a burst.
 const BURST: usize = 16;
 
 /// A schedule of writers and readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Script {
-    /// The ring is full nearly all the time: readers take an eighth of it, then writers push until they are refused.
+    /// The ring is full nearly all the time: readers take an eighth of it, then writers push until
+    /// they are refused.
     LapBehind,
     /// The ring is full all the time: a writer tries after each take, until it is refused.
     WaitsForRoom,
-    /// A reader looks after each push, until it finds nothing.
+    /// A reader reads after each push, until it finds nothing.
     AtTheHeels,
-    /// As `AtTheHeels`, but the reader's looks come between two accesses of each push: the worst such place.
+    /// The same as `AtTheHeels`, but the reader reads between two accesses of each push: the worst
+    /// of these places.
     WithinAPush,
     /// Bursts of 16: all are pushed, then all are taken.
     Bursts,
-    /// One message at a time: the caches are empty, the reader looks and finds nothing, then a push, then a look.
+    /// One message at a time: the caches are empty, the reader finds nothing, then a push, then a
+    /// read.
     OneAlone,
-    /// A message through one ring, an answer through another one of the same kind; each side has looked and found
-    /// nothing before its message comes. Only of rings with one writer and one reader.
+    /// A message through one ring, an answer through another one of the same kind; each side has
+    /// found nothing before its message arrives. Only for rings with one writer and one reader.
     RoundTrip,
 }
 
 impl Script {
-    /// All of them.
+    /// All scripts.
     pub const ALL: [Script; 7] = [
         Script::LapBehind,
         Script::WaitsForRoom,
@@ -55,7 +54,7 @@ impl Script {
         Script::RoundTrip,
     ];
 
-    /// How tables name it.
+    /// Its name in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -70,7 +69,7 @@ impl Script {
     }
 }
 
-/// What one message costs, on all cores together: [`Counts`] by message.
+/// The cost of one message, on all cores together: [`Counts`] by message.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     /// Lines that change hands.
@@ -96,14 +95,14 @@ impl Cost {
         }
     }
 
-    /// Requests that another core has to answer: with data, or by giving its copy up.
+    /// Requests that another core must answer: with data, or by invalidating its copy.
     #[must_use]
     pub fn waits(&self) -> f64 {
         self.transfers + self.upgrades
     }
 }
 
-/// What a message costs under a script; the worst over the places where memory may begin.
+/// The cost of a message under a script; the worst over the offsets of memory.
 #[must_use]
 pub fn cost(make: &dyn Fn() -> Subject, script: Script) -> Cost {
     worst(OFFSETS.into_iter().map(|offset| at_offset(offset, || cost_here(make, script))))
@@ -131,7 +130,8 @@ fn worst(costs: impl Iterator<Item = Cost>) -> Cost {
     costs.max_by(|a, b| key(a).partial_cmp(&key(b)).expect("numbers")).unwrap_or_default()
 }
 
-/// Runs a script, with pushes stopped before their access number `stop`. Says whether all of them were.
+/// Runs a script, with pushes stopped before their access number `stop`. Returns whether all of
+/// them were.
 fn run(make: &dyn Fn() -> Subject, script: Script, stop: Option<usize>) -> (Cost, bool) {
     let subject = make();
     let cores = subject.writers.len() + subject.readers.len();
@@ -253,7 +253,7 @@ impl Play {
         self.taken += taken.get();
     }
 
-    /// What was spent from after the reader's look that found nothing until it has the message.
+    /// The requests from after the reader found nothing until it has the message.
     fn one_alone(&mut self, messages: usize) -> Vec<Counts> {
         let (writers, readers) = (self.subject.writers.clone(), self.subject.readers.clone());
         let mut spent = vec![Counts::default(); writers.len() + readers.len()];
@@ -275,7 +275,8 @@ impl Play {
     }
 }
 
-/// Has the ends work up to `most` times altogether, each on its core, in turn, until none can.
+/// Runs the ends, in turn and each on its core, up to `most` times altogether, until none can
+/// continue.
 fn in_turn(ends: &[Rc<End>], first_core: usize, most: usize) -> usize {
     let (mut done, mut idle) = (0, 0);
     for (index, end) in ends.iter().enumerate().cycle() {
@@ -304,7 +305,7 @@ fn round_trip(make: &dyn Fn() -> Subject) -> Cost {
     })
 }
 
-/// What a round trip through one word costs, which each side stores in turn.
+/// The cost of a round trip through one word, to which each side stores in turn.
 #[must_use]
 pub fn raw_round_trip() -> Cost {
     let word = AtomicUsize::new(0);
@@ -319,7 +320,7 @@ pub fn raw_round_trip() -> Cost {
     })
 }
 
-/// What `count` trips cost, after as many that are not counted.
+/// The cost of `count` trips, after as many that are not counted.
 fn trips(count: usize, mut trip: impl FnMut()) -> Cost {
     (0..count).for_each(|_| trip());
     let before = Machine::counts();

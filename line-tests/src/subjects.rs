@@ -1,4 +1,5 @@
-//! What is measured: the ends of rings and of topics, as closures that push or take one message.
+//! The measured subjects: the ends of rings and of topics, as closures that push or take one
+//! message.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,18 +8,18 @@ use std::sync::Arc;
 
 use mycelium_core::channel;
 use mycelium_core::message;
-use mycelium_core::ring::broadcast::{Broadcast, Layout, Look};
+use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek};
 use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::ring::stamped;
 use mycelium_core::ring::{Consumer, Producer};
 use mycelium_transports_lines::counters::Region;
 use mycelium_transports_lines::local::{
-    Delivery, Policy, Pulse, Schema, Topic, TryRecv, poll_with,
+    Delivery, Policy, Schema, TaskBudget, Topic, TryRecv, poll_with,
 };
 
+use crate::caches::LAP_LINES;
 use crate::rtrb;
-use crate::scripts::LAP_LINES;
 
 /// Runs work inside one poll of a task.
 type Poll = Box<dyn FnMut(&mut dyn FnMut())>;
@@ -47,7 +48,7 @@ impl End {
         Rc::new(End { one: RefCell::new(Box::new(one)), poll: RefCell::new(Box::new(poll)) })
     }
 
-    /// Pushes or takes one message. False says that it could not.
+    /// Pushes or takes one message. Returns false if that was impossible.
     pub fn one(&self) -> bool {
         (self.one.borrow_mut())()
     }
@@ -69,10 +70,10 @@ impl End {
     }
 }
 
-/// A ring with its ends. Writers have the first cores, readers the next ones.
+/// A ring with its ends. Writers use the first cores, readers the next ones.
 #[derive(Debug)]
 pub struct Subject {
-    /// How many messages it holds.
+    /// How many messages it has slots for.
     pub capacity: usize,
     /// Ends that push.
     pub writers: Vec<Rc<End>>,
@@ -88,14 +89,14 @@ impl Subject {
     }
 }
 
-/// What is measured, by name.
+/// The measured subjects, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `emit` to a subscription, 56 bytes.
     Emit,
-    /// `broadcast`, 56 bytes, one gating reader that looks and advances.
+    /// `broadcast`, 56 bytes, one gating reader that peeks and advances.
     Broadcast,
-    /// `broadcast`, 56 bytes, one gating reader that is lent all that is there.
+    /// `broadcast`, 56 bytes, one gating reader that borrows all messages.
     BroadcastRuns,
     /// `spsc`, items of one word.
     SpscWord,
@@ -124,7 +125,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, in the order of the table.
+    /// All subjects, in the order of the table.
     pub const ALL: [Kind; 15] = [
         Kind::Emit,
         Kind::Broadcast,
@@ -143,13 +144,13 @@ impl Kind {
         Kind::ChannelMpmc,
     ];
 
-    /// How tables name it.
+    /// Its name in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Kind::Emit => "emit, 56 bytes",
             Kind::Broadcast => "`broadcast`, 56 bytes",
-            Kind::BroadcastRuns => "`broadcast`, 56 bytes, lent in runs",
+            Kind::BroadcastRuns => "`broadcast`, 56 bytes, borrowed in runs",
             Kind::SpscWord => "`spsc`, 8 bytes",
             Kind::Spsc => "`spsc`, 56 bytes",
             Kind::SpscLine => "`spsc`, 64 bytes",
@@ -181,7 +182,7 @@ impl Kind {
         self == Kind::MpmcTwo
     }
 
-    /// A fresh one. One lap takes [`LAP_LINES`] lines, or a few more.
+    /// A new one. One lap takes [`LAP_LINES`] lines, or a few more.
     #[must_use]
     pub fn make(self) -> Subject {
         match self {
@@ -212,7 +213,7 @@ fn pair(
     Subject { capacity, writers: vec![End::new(push)], readers: vec![End::new(take)] }
 }
 
-/// Messages are numbered, so that what is taken is known to be what was pushed, in order.
+/// Numbers for messages, so that a check can see that they arrive in order.
 fn numbers() -> impl FnMut() -> u64 {
     let mut next = 0;
     move || {
@@ -326,8 +327,8 @@ fn broadcast(capacity: usize) -> Subject {
     let mut reader = Broadcast::gating(ring).expect("one entry");
     let take = move || {
         let mut words = [0; WORDS];
-        match reader.look(&mut words) {
-            Look::Message { .. } => {
+        match reader.peek(&mut words) {
+            Peek::Message { .. } => {
                 assert_eq!(words, [7; WORDS]);
                 reader.advance()
             }
@@ -347,8 +348,8 @@ fn broadcast_runs(capacity: usize) -> Subject {
         if left == 0 {
             let mut reader = reader.borrow_mut();
             let Some(messages) = reader.read(16) else {
-                // Says what else there is to say, as a reader does that found nothing.
-                assert_eq!(reader.look(&mut [0; WORDS]), Look::Empty);
+                // The same call that a reader makes when it found nothing.
+                assert_eq!(reader.peek(&mut [0; WORDS]), Peek::Empty);
                 return false;
             };
             assert!(messages.iter().all(|bytes| bytes.len() == 56));
@@ -367,12 +368,12 @@ struct Wide {
     words: [u64; 7],
 }
 
-/// A publisher and a subscription, each in polls of its task as a node's driver makes them.
+/// A publisher and a subscription, each in polls of its task like those of a node's driver.
 fn emit(capacity: usize) -> Subject {
     let topic = Topic::new("wide", Schema::of::<Wide>(), capacity, Region::new(16)).expect("fits");
     let mut subscription = topic.subscribe::<Wide>("reader", Policy::Block).expect("the first");
     let mut publisher = topic.publisher::<Wide>("writer", 1).expect("the first");
-    let (there, here) = (Pulse::new(), Pulse::new());
+    let (there, here) = (TaskBudget::new(), TaskBudget::new());
     let mut of_publisher = [publisher.attach(&there)];
     let mut of_subscription = [subscription.attach(&here)];
     let (mut sent, mut taken) = (numbers(), numbers());

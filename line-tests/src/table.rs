@@ -5,11 +5,11 @@ use std::fmt::Write;
 use crate::scripts::{Cost, Script, cost, raw_round_trip};
 use crate::subjects::Kind;
 
-/// What stands before the table in `docs/performance.md`, and after it.
+/// The marks before and after the table in `docs/performance.md`.
 pub const MARKS: [&str; 2] = ["<!-- lines: begin -->\n", "<!-- lines: end -->\n"];
 
-/// The table that stands in `docs/performance.md`: in each cell the lines that change hands for a message, and the
-/// requests that another core has to answer.
+/// The table of `docs/performance.md`: in each cell the lines that change hands for a message, and
+/// the requests that another core must answer.
 #[must_use]
 pub fn table() -> String {
     let mut table = String::from("| |");
@@ -54,10 +54,10 @@ pub fn details() -> String {
     table
 }
 
-/// The document with another table.
+/// The document with the table replaced.
 ///
 /// # Errors
-/// If its marks are not there.
+/// If the document has no marks.
 pub fn replaced(document: &str, table: &str) -> Result<String, String> {
     let missing = || format!("the document has no `{}` and `{}`", MARKS[0].trim(), MARKS[1].trim());
     let (before, rest) = document.split_once(MARKS[0]).ok_or_else(missing)?;

@@ -1,4 +1,5 @@
-//! The goals are met, except for those that are known to be missed; and `docs/performance.md` shows what is counted.
+//! The goals are met, except for those that are known to be missed, and `docs/performance.md` shows
+//! the counts.
 
 use mycelium_line_tests::goals::{MISSED, Verdict, verdicts};
 
@@ -11,10 +12,10 @@ fn goals_are_met_but_for_those_known_to_be_missed() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
-/// Elsewhere padding and stores differ.
+/// On other targets padding and stores differ.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[test]
-fn the_document_shows_what_is_counted() {
+fn the_document_shows_the_counts() {
     use mycelium_line_tests::table::{replaced, table};
 
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/performance.md");

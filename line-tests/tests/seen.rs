@@ -1,4 +1,4 @@
-//! The caches see every access: what a message touches, to its last byte, shows in the counts.
+//! The caches see every access: every byte of a message appears in the counts.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn every_byte_of_a_message_is_stored_and_loaded() {
 }
 
 #[test]
-fn batches_and_what_is_lent_are_seen() {
+fn batches_and_borrowed_items_are_seen() {
     let ring = Arc::new(spsc::Boxed::<u64>::with_capacity(8).expect("a capacity"));
     let mut writer = Spsc::producer(ring.clone()).expect("the only one");
     let mut reader = Spsc::consumer(ring).expect("the only one");
@@ -67,19 +67,20 @@ fn batches_and_what_is_lent_are_seen() {
         grant.commit();
     });
     assert!(granted >= 32, "{granted}");
-    let lent = reader.read(6).expect("there are six");
+    let items = reader.read(6).expect("there are six");
     let in_slices = loaded(&mut || {
-        let (before, after) = lent.as_slices();
+        let (before, after) = items.as_slices();
         assert_eq!([before, after].concat(), [5, 6, 7, 8, 9, 10]);
     });
     assert!(in_slices >= 48, "{in_slices}");
-    assert!(loaded(&mut || assert_eq!(lent.iter().copied().sum::<u64>(), 45)) >= 48);
+    assert!(loaded(&mut || assert_eq!(items.iter().copied().sum::<u64>(), 45)) >= 48);
     watch(None);
 }
 
-/// A writer fills a ring, then a reader empties it: each core asks at least once for each line of the messages.
+/// A writer fills a ring, then a reader empties it: each core requests each line of the messages at
+/// least once.
 #[test]
-fn every_line_of_a_message_is_asked_for_on_both_sides() {
+fn every_line_of_a_message_is_requested_on_both_sides() {
     for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_for_many()) {
         let subject = kind.make();
         let _machine = Machine::new(2, 100_000);
@@ -93,12 +94,12 @@ fn every_line_of_a_message_is_asked_for_on_both_sides() {
             let requests = counts.reads + counts.owns;
             assert!(requests >= lines, "{} on core {core}: {requests} of {lines}", kind.name());
         }
-        // All that the reader read came from the writer's cache.
+        // All lines that the reader read came from the writer's cache.
         assert!(counts[1].transfers >= lines, "{}: {:?}", kind.name(), counts[1]);
     }
 }
 
-/// Each word and each piece of an item is an access of its own, at which a script can stop the push.
+/// Each word and each piece of an item is a separate access, at which a script can stop the push.
 #[test]
 fn a_push_can_be_stopped_between_its_stores() {
     for (kind, least) in
@@ -143,7 +144,7 @@ fn an_access_over_two_lines_is_two() {
 }
 
 #[test]
-fn counts_do_not_depend_on_what_else_is_allocated() {
+fn counts_do_not_depend_on_other_allocations() {
     use mycelium_line_tests::scripts::{Script, cost};
 
     let count = || cost(&|| Kind::Broadcast.make(), Script::AtTheHeels);

@@ -1,8 +1,8 @@
-//! How models and their twins are run.
+//! Functions that run models and their twins.
 
 use mycelium_core::sync::weaken;
 
-/// Runs a model over all interleavings with at most so many preemptions.
+/// Runs a model over all interleavings with a limit on preemptions.
 pub fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -15,8 +15,8 @@ pub fn weakened(site: &'static str, model: fn()) {
     model();
 }
 
-/// Makes of each model, a function beside this, a test that it holds, and of each of its twins one that it fails with that
-/// site weakened.
+/// Makes tests of models, which are functions in the same file: one test that the model holds, and
+/// for each twin one that it fails with that site weakened.
 #[macro_export]
 macro_rules! models {
     ($($model:ident { $($twin:ident: $site:literal),* $(,)? })*) => {$(

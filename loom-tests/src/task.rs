@@ -1,5 +1,5 @@
-//! Tasks for models: a lost wake ends in a failed assertion. (loom finds the deadlock too, but then ends the process, so
-//! that no twin could expect it.)
+//! Tasks for models. A lost wake fails an assertion. (loom finds the deadlock too, but then ends
+//! the process, so a twin could not expect it.)
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether a task was woken. It publishes what the waker did, as executors do.
+/// Whether a task was woken. It publishes what the thread that wakes did before, as in executors.
 #[derive(Debug)]
 struct Woken(AtomicBool);
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
-        // A swap, as executors do: loom may put a plain store before a swap that it came after.
+        // A swap, as in executors: loom may order a plain store before an earlier swap.
         self.0.swap(true, Ordering::AcqRel);
     }
 }
 
 /// A future that is polled only when it was woken.
 pub struct Task<T> {
-    /// Dropped once it has ended, as executors do.
+    /// Dropped when it has ended, as in executors.
     future: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     woken: Arc<Woken>,
     output: Option<T>,
@@ -33,7 +33,8 @@ impl<T> Task<T> {
         Task { future: Some(Box::pin(future)), woken, output: None }
     }
 
-    /// Polls up to so many times, as long as it is awake, and returns itself, for a thread to hand back.
+    /// Polls up to `polls` times, while the task is awake, and returns the task, so that a thread
+    /// can return it.
     #[must_use]
     pub fn run(mut self, polls: usize) -> Task<T> {
         for _ in 0..polls {
@@ -51,10 +52,10 @@ impl<T> Task<T> {
     }
 }
 
-/// Runs tasks to their ends, in turn, when no other thread runs any more.
+/// Runs tasks to their ends, in turn. No other thread may run any more.
 ///
 /// # Panics
-/// If none is awake before all have ended.
+/// If no task is awake although some have not ended.
 #[must_use]
 pub fn finish<T>(mut tasks: Vec<Task<T>>) -> Vec<T> {
     while tasks.iter().any(|task| task.output.is_none()) {

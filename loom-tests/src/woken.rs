@@ -1,21 +1,22 @@
-//! A waker that remembers that it was used.
+//! A waker that records that it was used.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Wake, Waker};
 
-/// Whether a waker was used. It is not part of the model: a model reads it after all threads have ended.
+/// Whether a waker was used. It is not part of the model: a model reads it after all threads have
+/// ended.
 #[derive(Debug, Default)]
 pub struct Woken(AtomicBool);
 
 impl Woken {
-    /// One that was not used yet.
+    /// A waker that was not used yet.
     #[must_use]
     pub fn new() -> Arc<Woken> {
         Arc::default()
     }
 
-    /// The waker that it watches.
+    /// The waker itself.
     #[must_use]
     pub fn waker(self: &Arc<Self>) -> Waker {
         Waker::from(self.clone())
@@ -27,7 +28,7 @@ impl Woken {
         self.0.load(Relaxed)
     }
 
-    /// Forgets that it was used.
+    /// Clears the record.
     pub fn reset(&self) {
         self.0.store(false, Relaxed);
     }

@@ -1,4 +1,5 @@
-//! The broadcast ring under loom: publish and read, wrap-around, observers that are passed, joining a running ring.
+//! The broadcast ring under loom: publish and read, wrap-around, observers that are overwritten,
+//! joining a running ring.
 #![cfg(loom)]
 
 use std::task::Poll;
@@ -6,20 +7,20 @@ use std::task::Poll;
 use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, Layout, Look, Producer};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, InlineStorage, Layout, Peek, Producer};
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{bounded, models};
 
 const CAPACITY: usize = 2;
 const LAYOUT: Layout = Layout::exact(CAPACITY, 16);
 const WORDS: usize = LAYOUT.words();
-type Ring = Arc<Broadcast<Inline<WORDS, 1>>>;
+type Ring = Arc<Broadcast<InlineStorage<WORDS, 1>>>;
 
 fn ring() -> Ring {
-    Arc::new(Broadcast::new(Inline::new(), LAYOUT).unwrap())
+    Arc::new(Broadcast::new(InlineStorage::new(), LAYOUT).unwrap())
 }
 
-/// Two words that belong together: a mixture of two messages shows.
+/// Two words that belong together, so that a mixture of two messages is detected.
 fn content(sequence: usize) -> [usize; 2] {
     [sequence + 10, sequence + 20]
 }
@@ -32,24 +33,24 @@ fn push_all(producer: &mut Producer<Ring>, sequences: core::ops::Range<usize>) {
     }
 }
 
-/// Looks once. What is there must be whole, and come in order.
-fn look(reader: &mut Consumer<Ring>, next: &mut usize, missed: &mut usize) -> Look {
+/// Peeks once. A message must be complete and in order.
+fn look(reader: &mut Consumer<Ring>, next: &mut usize, missed: &mut usize) -> Peek {
     let mut words = [0; 2];
-    let look = reader.look(&mut words);
+    let look = reader.peek(&mut words);
     match look {
-        Look::Message { sequence, length } => {
+        Peek::Message { sequence, length } => {
             assert_eq!((sequence, length), (*next, 16));
             assert_eq!(words, content(sequence), "a mixture was read");
             assert!(reader.advance());
             *next += 1;
         }
-        Look::Gap { missed: gap } => {
+        Peek::Gap { missed: gap } => {
             assert!(gap > 0);
             *next += gap;
             *missed += gap;
         }
-        Look::Empty => thread::yield_now(),
-        Look::Closed => {}
+        Peek::Empty => thread::yield_now(),
+        Peek::Closed => {}
     }
     look
 }
@@ -64,7 +65,7 @@ fn publish_and_read() {
             producer.close();
         });
         let (mut next, mut missed) = (0, 0);
-        while look(&mut reader, &mut next, &mut missed) != Look::Closed {}
+        while look(&mut reader, &mut next, &mut missed) != Peek::Closed {}
         assert_eq!((next, missed), (2, 0));
         writer.join().unwrap();
     });
@@ -97,8 +98,8 @@ fn observer_is_passed() {
         let (mut next, mut missed, mut taken) = (0, 0, 0);
         loop {
             match look(&mut observer, &mut next, &mut missed) {
-                Look::Closed => break,
-                Look::Message { .. } => taken += 1,
+                Peek::Closed => break,
+                Peek::Message { .. } => taken += 1,
                 _ => {}
             }
         }
@@ -107,8 +108,8 @@ fn observer_is_passed() {
     });
 }
 
-/// The writer has used its room up to the end of a lap when a gating reader joins. Whatever it started at, it must
-/// get every message from there on: never passed, never a gap.
+/// The writer has used its room up to the end of a lap when a gating reader joins. The reader must
+/// get every message from its start on: it is never passed, and sees no gap.
 fn join_into_a_running_ring() {
     bounded(2, || {
         let ring = ring();
@@ -125,16 +126,17 @@ fn join_into_a_running_ring() {
         let mut reader = Broadcast::gating(ring).unwrap();
         let (mut next, mut missed) = (reader.cursor(), 0);
         assert!(next >= 1, "what was published before the join is known");
-        while look(&mut reader, &mut next, &mut missed) != Look::Closed {
+        while look(&mut reader, &mut next, &mut missed) != Peek::Closed {
             assert_eq!(missed, 0, "a gating reader was passed");
         }
         writer.join().unwrap();
     });
 }
 
-/// The slots of a reader that has left go to the next message, and its entry to the next reader. The writer may still
-/// take the entry for that of the one before, and must not overwrite what that one was lent: the words of a gating
-/// reader are loaded plainly, and the checker reports a store that comes too early.
+/// The slots of a reader that has left are used for the next message, and its entry for the next
+/// reader. The writer may still see the old reader in the entry, and must not overwrite what that
+/// reader had borrowed: a gating reader loads words plainly, and the checker reports a store that
+/// comes too early.
 fn an_entry_changes_hands() {
     bounded(3, || {
         let ring = ring();
@@ -147,7 +149,7 @@ fn an_entry_changes_hands() {
             assert!(second.is_none_or(|second| second.cursor() >= 2));
         });
         let mut words = [0; 2];
-        assert!(matches!(first.look(&mut words), Look::Message { sequence: 0, .. }));
+        assert!(matches!(first.peek(&mut words), Peek::Message { sequence: 0, .. }));
         assert_eq!(words, content(0));
         drop(first);
         writer.join().unwrap();
@@ -155,8 +157,8 @@ fn an_entry_changes_hands() {
     });
 }
 
-/// A reader that shows its position only when two messages were taken or nothing is left: the writer never comes to a
-/// slot before the reader is done with it, and gets the room in the end.
+/// A reader shows its position only after two messages or when it finds nothing. The writer never
+/// uses a slot before the reader has finished with it, and finally gets the room.
 fn a_position_is_shown_late() {
     bounded(2, || {
         let ring = ring();
@@ -173,8 +175,8 @@ fn a_position_is_shown_late() {
     });
 }
 
-/// Messages that are lent in place are whole until they are given back, and are given back late.
-fn lent_in_place() {
+/// Messages that are borrowed in place stay complete until they are released, which is late.
+fn borrowed_in_place() {
     bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
@@ -198,9 +200,9 @@ fn lent_in_place() {
     });
 }
 
-/// A task takes one message of two, shows nothing, and rings. The writer that waits for room looks at the exact position
-/// after it has parked: it never sleeps although there is room.
-fn a_parked_writer_sees_what_was_not_shown() {
+/// A task takes one message of two, does not show its position, and rings. The writer that waits
+/// for room loads the exact position after it has parked: it never sleeps although there is room.
+fn a_parked_writer_sees_the_exact_position() {
     bounded(3, || {
         let ring = ring();
         let bell = Arc::new(Doorbell::new());
@@ -233,19 +235,20 @@ fn a_parked_writer_sees_what_was_not_shown() {
     });
 }
 
-/// What is kept is whole when it is read again, whatever the writer does meanwhile; what is let go makes room.
-fn kept_messages_stay() {
+/// Retained messages are complete when they are read again, also while the writer runs; released
+/// ones make room.
+fn retained_messages_stay() {
     bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating(ring).unwrap().keeping();
+        let mut reader = Broadcast::gating(ring).unwrap().retaining();
         push_all(&mut producer, 0..2);
         let writer = thread::spawn(move || push_all(&mut producer, 2..4));
         let mut next = 0;
         while next < 4 {
             let mut words = [0; 2];
-            if reader.look(&mut words) == Look::Empty {
-                // All that the ring holds is kept: one of them has to go.
+            if reader.peek(&mut words) == Peek::Empty {
+                // All messages in the ring are retained: one must be released.
                 reader.release(reader.kept() + 1);
                 thread::yield_now();
                 continue;
@@ -255,7 +258,7 @@ fn kept_messages_stay() {
             next += 1;
             reader.rewind(reader.kept());
             for sequence in reader.kept()..next {
-                assert_eq!(reader.look(&mut words), Look::Message { sequence, length: 16 });
+                assert_eq!(reader.peek(&mut words), Peek::Message { sequence, length: 16 });
                 assert_eq!(words, content(sequence), "what was kept is gone");
                 assert!(reader.advance());
             }
@@ -264,12 +267,13 @@ fn kept_messages_stay() {
     });
 }
 
-/// Slots that are lent as they lie are whole until they are let go, though many messages are written at a time.
-fn runs_lent_in_place() {
+/// Borrowed slots stay complete until they are released, although many messages are written at a
+/// time.
+fn slots_borrowed_in_place() {
     bounded(2, || {
         let ring = ring();
         let mut producer = Broadcast::producer(ring.clone()).unwrap();
-        let mut reader = Broadcast::gating(ring).unwrap().keeping();
+        let mut reader = Broadcast::gating(ring).unwrap().retaining();
         let writer = thread::spawn(move || {
             let items = [content(0), content(1), content(2)].concat();
             let mut done = 0;
@@ -288,7 +292,7 @@ fn runs_lent_in_place() {
                 continue;
             }
             reader.pass(ready);
-            let [one, two] = reader.lend(next, ready).expect("it is kept");
+            let [one, two] = reader.borrow(next, ready).expect("it is kept");
             for (slot, sequence) in one.chunks(3).chain(two.chunks(3)).zip(next..) {
                 assert_eq!(slot[1..], content(sequence), "it is not whole");
             }
@@ -299,7 +303,7 @@ fn runs_lent_in_place() {
     });
 }
 
-/// Who takes the writer's end over goes on where the writer before was.
+/// The next writer continues where the previous one stopped.
 fn hand_over() {
     bounded(2, || {
         let ring = ring();
@@ -336,11 +340,11 @@ models! {
     a_position_is_shown_late {
         fails_with_a_relaxed_advance: "broadcast.advance",
     }
-    lent_in_place {
+    borrowed_in_place {
         fails_with_a_relaxed_advance: "broadcast.advance",
         fails_with_a_relaxed_look: "broadcast.look",
     }
-    a_parked_writer_sees_what_was_not_shown {
+    a_parked_writer_sees_the_exact_position {
         fails_with_a_relaxed_take: "broadcast.take",
         fails_without_the_announcement: "doorbell.announce",
     }
@@ -352,8 +356,8 @@ models! {
         fails_without_the_join_fence: "broadcast.join-fence",
         fails_without_the_room_fence: "broadcast.room-fence",
     }
-    kept_messages_stay {}
-    runs_lent_in_place {
+    retained_messages_stay {}
+    slots_borrowed_in_place {
         fails_with_a_relaxed_publish: "broadcast.publish",
         fails_with_a_relaxed_look: "broadcast.look",
         fails_with_a_relaxed_take: "broadcast.take",

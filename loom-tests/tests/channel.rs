@@ -1,4 +1,5 @@
-//! Channels under loom: whoever waits is woken, whichever side comes first, and what was accepted comes out.
+//! Channels under loom: each end that waits is woken, in every order of the two sides, and accepted
+//! items come out.
 #![cfg(loom)]
 
 use std::ops::Deref;
@@ -7,45 +8,46 @@ use std::task::{Context, Poll, Waker};
 
 use loom::sync::Arc;
 use loom::thread;
-use mycelium_core::channel::{Lobby, Receiver, Reserve, Sender, Sides};
-use mycelium_core::doorbell::{Bells, Doorbell, Row};
+use mycelium_core::channel::{ChannelWaiters, Receiver, Reserve, Sender, Sides};
+use mycelium_core::doorbell::{Doorbell, WaiterList, Waiters};
 use mycelium_core::ring::Consumer;
 use mycelium_core::ring::mpmc::{self, Mpmc};
 use mycelium_core::ring::spsc::{self, Spsc};
 use mycelium_core::sync::weaken;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_loom_tests::bounded;
 use mycelium_loom_tests::task::{Task, finish};
 
 type One = Arc<spsc::Inline<usize, 2>>;
-type OneLobby = Arc<Lobby<Doorbell, Doorbell>>;
+type OneWaiters = Arc<ChannelWaiters<Doorbell, Doorbell>>;
 
-fn one() -> (Sender<spsc::Producer<One>, OneLobby>, Receiver<spsc::Consumer<One>, OneLobby>) {
+fn one() -> (Sender<spsc::Producer<One>, OneWaiters>, Receiver<spsc::Consumer<One>, OneWaiters>) {
     let ring = One::new(spsc::Inline::new());
-    let lobby = OneLobby::new(Lobby::new(Doorbell::new(), Doorbell::new()));
+    let waiters = OneWaiters::new(ChannelWaiters::new(Doorbell::new(), Doorbell::new()));
     let (producer, consumer) = (Spsc::producer(ring.clone()), Spsc::consumer(ring));
-    let sender = Sender::new(producer.unwrap(), lobby.clone()).unwrap();
-    (sender, Receiver::new(consumer.unwrap(), lobby).unwrap())
+    let sender = Sender::new(producer.unwrap(), waiters.clone()).unwrap();
+    (sender, Receiver::new(consumer.unwrap(), waiters).unwrap())
 }
 
 type Many = Arc<mpmc::Inline<usize, 2>>;
-type ManyLobby = Arc<Lobby<Row<2>, Row<2>>>;
+type ManyWaiters = Arc<ChannelWaiters<WaiterList<2>, WaiterList<2>>>;
 
-fn many() -> (Sender<mpmc::Producer<Many>, ManyLobby>, Receiver<mpmc::Consumer<Many>, ManyLobby>) {
+fn many() -> (Sender<mpmc::Producer<Many>, ManyWaiters>, Receiver<mpmc::Consumer<Many>, ManyWaiters>)
+{
     let ring = Many::new(mpmc::Inline::new());
-    let lobby = ManyLobby::new(Lobby::new(Row::new(), Row::new()));
-    let sender = Sender::new(Mpmc::producer(ring.clone()), lobby.clone()).unwrap();
-    (sender, Receiver::new(Mpmc::consumer(ring), lobby).unwrap())
+    let waiters = ManyWaiters::new(ChannelWaiters::new(WaiterList::new(), WaiterList::new()));
+    let sender = Sender::new(Mpmc::producer(ring.clone()), waiters.clone()).unwrap();
+    (sender, Receiver::new(Mpmc::consumer(ring), waiters).unwrap())
 }
 
-/// What a sender or a receiver took, or nothing.
+/// The items that a receiver took; empty for a sender.
 type Items = Vec<usize>;
 
-/// Sends all, waiting for room as often as needed, and goes.
+/// Sends all items, waits for room as often as needed, and drops the sender.
 fn sends<P, L>(mut sender: Sender<P, L>, items: &'static [usize]) -> Task<Items>
 where
     P: Reserve<Item = usize> + Send + 'static,
-    L: Deref<Target: Sides<Room: Bells<Seat: Send>>> + Send + 'static,
+    L: Deref<Target: Sides<Senders: Waiters<Key: Send>>> + Send + 'static,
 {
     Task::new(async move {
         for item in items {
@@ -55,11 +57,11 @@ where
     })
 }
 
-/// Receives so many and goes.
+/// Receives `count` items and drops the receiver.
 fn receives<C, L>(mut receiver: Receiver<C, L>, count: usize) -> Task<Items>
 where
     C: Consumer<Item = usize> + Send + 'static,
-    L: Deref<Target: Sides<Items: Bells<Seat: Send>>> + Send + 'static,
+    L: Deref<Target: Sides<Receivers: Waiters<Key: Send>>> + Send + 'static,
 {
     Task::new(async move {
         let mut items = Vec::new();
@@ -70,7 +72,8 @@ where
     })
 }
 
-/// Runs the first task here and the others on threads of their own, as far as they get; then all to their ends.
+/// Runs the first task here and each other one on its own thread, as far as possible; then all to
+/// their ends.
 fn run(tasks: Vec<Task<Items>>) -> Vec<Items> {
     let mut tasks = tasks.into_iter();
     let first = tasks.next().unwrap();
@@ -85,11 +88,11 @@ fn once<F: Future>(future: F) -> Poll<F::Output> {
 }
 
 /// Both sides park: the receiver in front of an empty ring, the sender in front of a full one.
-fn both_sides_park(wait: Wait) {
+fn both_sides_park(wait: WaitStrategy) {
     bounded(2, move || {
         let (mut sender, mut receiver) = one();
-        sender.wait_by(wait);
-        receiver.wait_by(wait);
+        sender.set_wait_strategy(wait);
+        receiver.set_wait_strategy(wait);
         let taken = run(vec![receives(receiver, 3), sends(sender, &[0, 1, 2])]);
         assert_eq!(taken[0], [0, 1, 2]);
     });
@@ -97,26 +100,26 @@ fn both_sides_park(wait: Wait) {
 
 #[test]
 fn both_sides_of_one_to_one_park() {
-    both_sides_park(Wait::Park);
+    both_sides_park(WaitStrategy::Park);
 }
 
 #[test]
-fn who_looks_first_parks_as_well() {
-    both_sides_park(Wait::SpinThenPark(1));
+fn a_spinning_end_parks_too() {
+    both_sides_park(WaitStrategy::SpinThenPark(1));
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_ringers_fence() {
     weaken("doorbell.announce");
-    both_sides_park(Wait::Park);
+    both_sides_park(WaitStrategy::Park);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_waiters_fence() {
     weaken("doorbell.park");
-    both_sides_park(Wait::Park);
+    both_sides_park(WaitStrategy::Park);
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn a_receiver_goes_while_the_sender_parks() {
         sender.try_send(1).unwrap();
         let taken = run(vec![
             Task::new(async move {
-                // One gets the slot that became free, if it is fast.
+                // One sender may get the slot that became free.
                 let mut sent = 2;
                 while sender.send(sent).await.is_ok() {
                     sent += 1;
@@ -164,7 +167,7 @@ fn a_receiver_goes_while_the_sender_parks() {
 }
 
 #[test]
-fn a_permit_is_sent_or_given_back() {
+fn a_permit_is_sent_or_aborted() {
     bounded(2, || {
         let (mut sender, receiver) = one();
         let sends = Task::new(async move {
@@ -197,9 +200,9 @@ fn all_of_several_ends_park() {
     });
 }
 
-/// Two receivers wait for one item, and one of them gives up: the other one gets it.
+/// Two receivers wait for one item, and one of them is cancelled: the other one gets the item.
 #[test]
-fn a_receiver_that_gives_up_passes_its_wake_on() {
+fn a_cancelled_receiver_passes_its_wake_on() {
     bounded(2, || {
         let (mut sender, mut tired) = many();
         let patient = receives(tired.try_clone().unwrap(), 1);
@@ -219,9 +222,9 @@ fn a_receiver_that_gives_up_passes_its_wake_on() {
     });
 }
 
-/// Two senders wait for room, and one of them gives up: the other one gets it.
+/// Two senders wait for room, and one of them is cancelled: the other one gets the room.
 #[test]
-fn a_sender_that_gives_up_passes_its_wake_on() {
+fn a_cancelled_sender_passes_its_wake_on() {
     bounded(2, || {
         let (mut tired, mut receiver) = many();
         tired.try_send(0).unwrap();
@@ -242,7 +245,8 @@ fn a_sender_that_gives_up_passes_its_wake_on() {
     });
 }
 
-/// An item lies behind a slot that is held: once that one is filled or given back, all that wait get theirs.
+/// An item is behind a reserved slot. After that slot is filled or aborted, all receivers get their
+/// items.
 fn a_late_permit(fills: bool) {
     bounded(if fills { 1 } else { 2 }, move || {
         let (mut early, receiver) = many();
@@ -274,13 +278,14 @@ fn a_late_permit_wakes_both_receivers() {
 }
 
 #[test]
-fn a_slot_that_is_given_back_wakes_the_receiver_behind_it() {
+fn an_aborted_slot_wakes_the_receiver_behind_it() {
     a_late_permit(false);
 }
 
-/// A ring full of slots that were given up: the receiver finds nothing, but makes room, and says so before it sleeps.
+/// A ring full of aborted slots: the receiver finds nothing, but makes room, and notifies a sender
+/// before it sleeps.
 #[test]
-fn who_passes_slots_that_were_given_up_makes_room() {
+fn skipping_aborted_slots_makes_room() {
     bounded(2, || {
         let (mut sender, receiver) = many();
         for _ in 0..2 {
@@ -292,7 +297,7 @@ fn who_passes_slots_that_were_given_up_makes_room() {
     });
 }
 
-/// The last of two senders that go closes the channel, after what the other one did.
+/// The last of two senders closes the channel, after everything that the other one did.
 #[test]
 fn the_last_sender_closes() {
     bounded(1, || {

@@ -1,4 +1,4 @@
-//! The doorbell under loom: no wake is lost, whoever comes first, with one ringer and with two.
+//! The doorbell under loom: no wake is lost in any order, with one ringer and with two.
 #![cfg(loom)]
 
 use std::sync::{Arc as Shared, Mutex};
@@ -10,23 +10,24 @@ use loom::sync::atomic::{
     Ordering::{AcqRel, Relaxed},
 };
 use loom::thread;
-use mycelium_core::doorbell::{Bells, Doorbell, announce};
+use mycelium_core::doorbell::{Doorbell, Waiters, announce};
 use mycelium_core::sync::weaken;
 use mycelium_loom_tests::{Woken, bounded};
 
-/// What a model of one bell is about: the bell, and how many things were published.
+/// The state of a model: the bell, and how many things were published.
 type One = (Doorbell, AtomicUsize);
 
-/// The place of the bell at which the task of a model parks.
+/// The cell of the bell in which the task of a model parks.
 #[derive(Clone, Copy)]
 enum At {
-    /// Where the waker is kept.
+    /// The kept cell.
     Kept,
-    /// Where a task parks while a ringer wakes by the kept waker: the model runs inside of that wake.
+    /// The spare cell, for a task that parks while a ringer wakes by the kept waker: the model runs
+    /// inside that wake.
     Spare,
 }
 
-/// Does something when it is woken by reference, once.
+/// Runs a function when it is woken by reference, once.
 struct Runs(Mutex<Option<Box<dyn FnOnce() + Send>>>);
 
 impl Wake for Runs {
@@ -57,10 +58,10 @@ fn check(at: At, preemptions: usize, model: impl Fn(Arc<One>) + Clone + Sync + S
     });
 }
 
-/// `ringers` threads publish one thing each and ring. A waiter that finds less than everything, at its second look
-/// after each of `parks` parkings, goes to sleep. Then a ringer must wake it. Each parking is with a waker of its own, or
-/// all are with the `same`.
-fn nobody_oversleeps(at: At, ringers: usize, parks: usize, same: bool) {
+/// `ringers` threads publish one thing each and ring. A waiter parks `parks` times; if its second
+/// check does not find all things, it sleeps. Then a ringer must wake it. Each park uses its own
+/// waker, or all use the `same` one.
+fn no_wake_is_lost(at: At, ringers: usize, parks: usize, same: bool) {
     check(at, 3, move |shared| {
         let threads: Vec<_> = (0..ringers)
             .map(|ringer| {
@@ -101,117 +102,117 @@ fn nobody_oversleeps(at: At, ringers: usize, parks: usize, same: bool) {
 
 #[test]
 fn one_ringer_wakes_the_waiter() {
-    nobody_oversleeps(At::Kept, 1, 1, true);
+    no_wake_is_lost(At::Kept, 1, 1, true);
 }
 
 #[test]
 fn one_ringer_wakes_a_waiter_that_parks_again() {
-    nobody_oversleeps(At::Kept, 1, 2, true);
+    no_wake_is_lost(At::Kept, 1, 2, true);
 }
 
 #[test]
 fn one_ringer_wakes_a_waiter_that_parks_with_another_waker() {
-    nobody_oversleeps(At::Kept, 1, 2, false);
+    no_wake_is_lost(At::Kept, 1, 2, false);
 }
 
 #[test]
 fn two_ringers_wake_the_waiter() {
-    nobody_oversleeps(At::Kept, 2, 1, true);
+    no_wake_is_lost(At::Kept, 2, 1, true);
 }
 
-/// One rings while the waiter registers and leaves the waking to it, or is still waking while it parks again; then the
-/// other rings.
+/// One rings while the waiter registers, so the waiter wakes itself, or is still waking while the
+/// waiter parks again; then the other one rings.
 #[test]
 fn two_ringers_wake_a_waiter_that_parks_again() {
-    nobody_oversleeps(At::Kept, 2, 2, true);
+    no_wake_is_lost(At::Kept, 2, 2, true);
 }
 
 #[test]
 fn two_ringers_wake_a_waiter_that_parks_with_another_waker() {
-    nobody_oversleeps(At::Kept, 2, 2, false);
+    no_wake_is_lost(At::Kept, 2, 2, false);
 }
 
 #[test]
-fn a_waiter_is_woken_that_parks_inside_of_a_wake() {
-    nobody_oversleeps(At::Spare, 1, 1, true);
-    nobody_oversleeps(At::Spare, 1, 2, false);
-    nobody_oversleeps(At::Spare, 2, 2, true);
+fn a_waiter_that_parks_inside_a_wake_is_woken() {
+    no_wake_is_lost(At::Spare, 1, 1, true);
+    no_wake_is_lost(At::Spare, 1, 2, false);
+    no_wake_is_lost(At::Spare, 2, 2, true);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_ringers_fence() {
     weaken("doorbell.announce");
-    nobody_oversleeps(At::Kept, 1, 1, true);
+    no_wake_is_lost(At::Kept, 1, 1, true);
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
 fn fails_without_the_waiters_fence() {
     weaken("doorbell.park");
-    nobody_oversleeps(At::Kept, 1, 1, true);
+    no_wake_is_lost(At::Kept, 1, 1, true);
 }
 
-/// A ringer may read a waker that is half written.
+/// A ringer may read an incomplete waker.
 #[test]
 #[should_panic = "Causality violation"]
 fn fails_with_a_relaxed_kept() {
     weaken("kept.kept");
-    nobody_oversleeps(At::Kept, 1, 1, true);
+    no_wake_is_lost(At::Kept, 1, 1, true);
 }
 
 #[test]
 #[should_panic = "Causality violation"]
 fn fails_with_a_relaxed_take() {
     weaken("kept.take");
-    nobody_oversleeps(At::Kept, 1, 1, true);
+    no_wake_is_lost(At::Kept, 1, 1, true);
 }
 
-/// The waiter may replace a waker that a ringer is waking by.
+/// The waiter may replace a waker while a ringer is using it.
 #[test]
 #[should_panic = "Causality violation"]
 fn fails_with_a_relaxed_woken() {
     weaken("kept.woken");
-    nobody_oversleeps(At::Kept, 1, 2, false);
+    no_wake_is_lost(At::Kept, 1, 2, false);
 }
 
 #[test]
 #[should_panic = "Causality violation"]
 fn fails_with_a_relaxed_keep() {
     weaken("kept.keep");
-    nobody_oversleeps(At::Kept, 1, 2, false);
+    no_wake_is_lost(At::Kept, 1, 2, false);
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_kept_of_the_spare_place() {
+fn fails_with_a_relaxed_kept_of_the_spare_cell() {
     weaken("spare.kept");
-    nobody_oversleeps(At::Spare, 1, 1, true);
+    no_wake_is_lost(At::Spare, 1, 1, true);
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_take_of_the_spare_place() {
+fn fails_with_a_relaxed_take_of_the_spare_cell() {
     weaken("spare.take");
-    nobody_oversleeps(At::Spare, 1, 1, true);
+    no_wake_is_lost(At::Spare, 1, 1, true);
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_taken_of_the_spare_place() {
+fn fails_with_a_relaxed_taken_of_the_spare_cell() {
     weaken("spare.taken");
-    nobody_oversleeps(At::Spare, 1, 2, true);
+    no_wake_is_lost(At::Spare, 1, 2, true);
 }
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_keep_of_the_spare_place() {
+fn fails_with_a_relaxed_keep_of_the_spare_cell() {
     weaken("spare.keep");
-    nobody_oversleeps(At::Spare, 1, 2, true);
+    no_wake_is_lost(At::Spare, 1, 2, true);
 }
 
-/// A task is forgotten while a ringer may be waking it, and parks again with the same waker; the ringer makes a second
-/// thing. The bell must not take the waker for one that it still has.
+/// A task is forgotten while a ringer may be waking it, and parks again with the same waker; the
+/// ringer publishes a second thing. The bell must not assume that it still has the waker.
 fn a_waker_is_forgotten_while_it_wakes(at: At) {
     check(at, 3, |shared| {
         let woken = Woken::new();
@@ -240,14 +241,16 @@ fn a_waker_is_forgotten_while_it_wakes(at: At) {
 }
 
 #[test]
-fn a_ringer_drops_the_waker_of_a_waiter_that_has_left() {
+fn a_ringer_drops_the_waker_of_a_forgotten_waiter() {
     a_waker_is_forgotten_while_it_wakes(At::Kept);
     a_waker_is_forgotten_while_it_wakes(At::Spare);
 }
 
-/// A task that is polled in place leaves, and its ringer drops the waker; the task comes back with the same waker.
-fn a_task_leaves_inside_of_its_wake() {
-    // The flag is a part of the model, as in an executor: a poll sees what the wake that it follows came after.
+/// A task that is polled in place unregisters, and its ringer drops the waker; the task returns
+/// with the same waker.
+fn a_task_leaves_inside_its_wake() {
+    // The flag is a part of the model, as in an executor: a poll sees everything before the wake
+    // that caused it.
     struct Leaves(Arc<One>, loom::sync::atomic::AtomicBool);
 
     impl Wake for Leaves {
@@ -288,22 +291,22 @@ fn a_task_leaves_inside_of_its_wake() {
 }
 
 #[test]
-fn a_task_comes_back_that_left_inside_of_its_wake() {
-    a_task_leaves_inside_of_its_wake();
+fn a_task_returns_after_leaving_inside_its_wake() {
+    a_task_leaves_inside_its_wake();
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_look_at_the_kept_waker() {
+fn fails_with_a_relaxed_load_of_the_kept_waker() {
     weaken("kept.look");
-    a_task_leaves_inside_of_its_wake();
+    a_task_leaves_inside_its_wake();
 }
 
 #[test]
 #[should_panic]
 fn fails_with_a_relaxed_dropped() {
     weaken("kept.dropped");
-    a_task_leaves_inside_of_its_wake();
+    a_task_leaves_inside_its_wake();
 }
 
 #[test]
@@ -315,21 +318,21 @@ fn fails_with_a_relaxed_forget() {
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_forget_of_the_spare_place() {
+fn fails_with_a_relaxed_forget_of_the_spare_cell() {
     weaken("spare.forget");
     a_waker_is_forgotten_while_it_wakes(At::Spare);
 }
 
-/// The one seat of a bell goes from one task to another.
-fn a_seat_is_handed_on() {
+/// The registration at a bell passes from one task to another.
+fn registrations_follow_each_other() {
     loom::model(|| {
         let shared = Arc::new((Doorbell::new(), AtomicUsize::new(0)));
-        Bells::take_seat(&shared.0).unwrap();
+        Waiters::register(&shared.0).unwrap();
         let before = {
             let shared = shared.clone();
             thread::spawn(move || {
-                Bells::park(&shared.0, &(), Waker::noop());
-                Bells::leave_seat(&shared.0, &());
+                Waiters::park(&shared.0, &(), Waker::noop());
+                Waiters::unregister(&shared.0, &());
             })
         };
         let ringer = {
@@ -337,13 +340,13 @@ fn a_seat_is_handed_on() {
             thread::spawn(move || {
                 shared.1.store(1, Relaxed);
                 announce();
-                Bells::ring(&shared.0);
+                Waiters::ring(&shared.0);
             })
         };
         let woken = Woken::new();
         let mut sleeps = false;
-        if Bells::take_seat(&shared.0).is_some() {
-            Bells::park(&shared.0, &(), &woken.waker());
+        if Waiters::register(&shared.0).is_some() {
+            Waiters::park(&shared.0, &(), &woken.waker());
             sleeps = shared.1.load(Relaxed) == 0;
         }
         before.join().unwrap();
@@ -353,32 +356,32 @@ fn a_seat_is_handed_on() {
 }
 
 #[test]
-fn a_bell_has_one_owner_after_the_other() {
-    a_seat_is_handed_on();
+fn a_bell_has_one_task_after_the_other() {
+    registrations_follow_each_other();
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_seat_at_a_bell() {
+fn fails_with_a_relaxed_register_at_a_bell() {
     weaken("doorbell.take-seat");
-    a_seat_is_handed_on();
+    registrations_follow_each_other();
 }
 
 #[test]
 #[should_panic = "a wake was lost"]
-fn fails_with_a_relaxed_leave_of_a_bell() {
+fn fails_with_a_relaxed_unregister_at_a_bell() {
     weaken("doorbell.leave-seat");
-    a_seat_is_handed_on();
+    registrations_follow_each_other();
 }
 
-/// A bell that takes a task without a seat, too: nothing but the bell itself hands the cell on.
+/// A task parks without a registration, so only the bell itself synchronizes the use of the cell.
 fn a_bell_is_forgotten_while_another_parks(at: At) {
     check(at, 3, |shared| {
         let leaves = {
             let shared = shared.clone();
             thread::spawn(move || {
-                Bells::park(&shared.0, &(), Waker::noop());
-                Bells::leave_seat(&shared.0, &());
+                Waiters::park(&shared.0, &(), Waker::noop());
+                Waiters::unregister(&shared.0, &());
             })
         };
         let woken = Woken::new();
@@ -402,7 +405,7 @@ fn fails_with_a_relaxed_forgotten() {
 
 #[test]
 #[should_panic = "Causality violation"]
-fn fails_with_a_relaxed_forgotten_of_the_spare_place() {
+fn fails_with_a_relaxed_forgotten_of_the_spare_cell() {
     weaken("spare.forgotten");
     a_bell_is_forgotten_while_another_parks(At::Spare);
 }

@@ -1,5 +1,6 @@
-//! The ring for many writers and readers under loom: single items, batch claims, wrap-around, a full ring, closing
-//! from either side, slots that are given up, two writers, two readers, ends that remember an old position.
+//! The ring for many writers and readers under loom: single items, batch claims, wrap-around, a
+//! full ring, closing from either side, aborted slots, two writers, two readers, ends that remember
+//! an old position.
 #![cfg(loom)]
 // A flag outlives the runs of a model.
 #![allow(clippy::disallowed_types)]
@@ -73,7 +74,7 @@ fn position(items: &[usize], item: usize) -> Option<usize> {
     items.iter().position(|other| *other == item)
 }
 
-/// Two writers want the one slot that is left: one of them is refused until the reader has made room.
+/// Two writers want the last slot: one of them is refused until the reader has made room.
 fn two_writers_and_a_full_ring() {
     bounded(2, || {
         let ring = ring::<2>();
@@ -108,7 +109,7 @@ fn two_readers() {
         push(&mut producer, 2);
         let reader = thread::spawn(move || {
             let mut sum = 0;
-            // May be refused: the other one was first.
+            // Refused if the other writer was first.
             _ = other.pop_many(2, |item| sum = sum * 10 + item);
             sum
         });
@@ -120,14 +121,15 @@ fn two_readers() {
             (Ok(1), 0) => assert_eq!(rest, [2, 3]),
             (Ok(1), 2) | (Err(_), 12) => assert_eq!(rest, [3]),
             (Ok(1), 23) | (Err(_), 123) => assert_eq!(rest, []),
-            // The other one was first and took one only, when it saw one only.
+            // The other reader was first and saw only one item.
             (Ok(2), 1) => assert_eq!(rest, [3]),
             odd => panic!("lost, doubled or out of order: {odd:?}, then {rest:?}"),
         }
     });
 }
 
-/// A batch is one claim: the other writer's item comes before or after it, and who sees its first item can take all.
+/// A batch is one claim: the other writer's item comes before or after it, and a reader that sees
+/// its first item can take all.
 fn batches() {
     bounded(2, || {
         let ring = ring::<4>();
@@ -171,7 +173,8 @@ fn batches_wrap_around() {
     });
 }
 
-/// One writer gives up what it had claimed and filled; another one comes to the same slots a lap later.
+/// One writer aborts slots that it had claimed and filled; another one uses the same slots a lap
+/// later.
 fn given_up() {
     bounded(3, || {
         let ring = ring::<2>();
@@ -193,7 +196,7 @@ fn given_up() {
     });
 }
 
-/// A grant that is partly filled: what was filled is read, the rest is skipped.
+/// A partly filled grant: the items are read, the rest is skipped.
 fn partly_filled() {
     bounded(3, || {
         let ring = ring::<4>();
@@ -214,7 +217,7 @@ fn partly_filled() {
     });
 }
 
-/// A push that races with the end was taken and is read before the end, or was refused.
+/// A push that races with the close was accepted and is read before the end, or was refused.
 fn close_from_the_readers_side() {
     bounded(3, || {
         let ring = ring::<2>();
@@ -239,7 +242,7 @@ fn close_from_the_readers_side() {
     });
 }
 
-/// One writer ends the ring while another one pushes and a reader drains.
+/// One writer closes the ring while another one pushes and a reader drains.
 fn close_from_the_writers_side() {
     bounded(2, || {
         let ring = ring::<2>();
@@ -272,7 +275,7 @@ fn close_from_the_writers_side() {
     });
 }
 
-/// The reader remembers a position of laps ago, while a writer and another reader use the slot again.
+/// The reader remembers an old position, while a writer and another reader use the slot again.
 fn a_reader_that_is_behind() {
     bounded(3, || {
         let ring = ring::<2>();
@@ -296,7 +299,8 @@ fn a_reader_that_is_behind() {
     });
 }
 
-/// The writer remembers a position of a lap ago, while a reader frees a slot and another writer takes one.
+/// The writer remembers a position of the lap before, while a reader frees a slot and another
+/// writer takes one.
 fn a_writer_that_is_behind() {
     bounded(2, || {
         let ring = ring::<2>();
@@ -321,7 +325,8 @@ fn a_writer_that_is_behind() {
     });
 }
 
-/// The slot at the remembered position is free, and the ring is closed: the push is refused, or its item is read.
+/// The slot at the remembered position is free, and the ring is closed: the push is refused, or its
+/// item is read.
 fn closed_behind_a_free_slot() {
     bounded(3, || {
         let ring = ring::<2>();
@@ -341,7 +346,8 @@ fn closed_behind_a_free_slot() {
     });
 }
 
-/// A full ring that is closed refuses as closed, once the close is visible, though nobody reads the tail.
+/// A full ring that is closed refuses with `Closed` once the close is visible, although the tail is
+/// not loaded.
 fn closed_behind_a_full_slot() {
     bounded(3, || {
         let ring = ring::<2>();
@@ -356,8 +362,8 @@ fn closed_behind_a_full_slot() {
     });
 }
 
-/// `Empty` is about the next slot only: a pop is told so behind an unfinished push, though a later one has returned. The
-/// model must find such a run, and all others must give both items.
+/// `Empty` is about the next slot only: a pop gets it behind an unfinished push, although a later
+/// push has returned. The model must find such a run, and all other runs must return both items.
 #[test]
 fn empty_behind_an_unfinished_push() {
     static FOUND: AtomicBool = AtomicBool::new(false);
@@ -366,7 +372,8 @@ fn empty_behind_an_unfinished_push() {
         let mut slow = Mpmc::producer(ring.clone());
         let mut consumer = Mpmc::consumer(ring.clone());
         let writer = thread::spawn(move || slow.try_push(1).unwrap());
-        // Made now: an end that loses a compare-and-swap lets the other thread run, here until it has finished.
+        // Made here: an end whose compare-and-swap fails lets the other thread run, here until it
+        // has finished.
         let mut fast = Mpmc::producer(ring.clone());
         fast.try_push(2).unwrap();
         let popped = consumer.try_pop();

@@ -1,16 +1,17 @@
-//! The rings for one writer and one reader under loom, in both layouts: one by one and in batches, around the end of the
-//! slots, closed from either side, with grants given up, and with ends that change hands.
+//! The rings for one writer and one reader under loom, in both layouts: one by one and in batches,
+//! around the end of the slots, closed from either side, with aborted grants, and with ends that
+//! are taken over.
 #![cfg(loom)]
 
 use loom::sync::Arc;
 use loom::thread;
-use mycelium_core::ring::spsc::{Consumer, Inline, Layout, Producer, Ring, Spsc};
+use mycelium_core::ring::spsc::{Consumer, Inline, Producer, Ring, SlotLayout, Spsc};
 use mycelium_core::ring::{Handle, PopError, PushError, stamped};
 use mycelium_loom_tests::{bounded, models};
 
 const CAPACITY: usize = 2;
 
-/// Values that own something, so that one that is lost or doubled is noticed by loom itself.
+/// Values that own memory, so that loom itself detects a lost or doubled one.
 type Item = Box<usize>;
 
 fn item(number: usize) -> Item {
@@ -20,7 +21,7 @@ fn item(number: usize) -> Item {
 /// Yields to the other thread in loops that wait for it.
 fn push<H>(writer: &mut Producer<H>, number: usize)
 where
-    H: Handle<Target: Ring<Slot: Layout<Item = Item>>>,
+    H: Handle<Target: Ring<Slot: SlotLayout<Item = Item>>>,
 {
     let mut item = item(number);
     while let Err(PushError::Full(back)) = writer.try_push(item) {
@@ -31,7 +32,7 @@ where
 
 fn pop<H>(reader: &mut Consumer<H>, number: usize)
 where
-    H: Handle<Target: Ring<Slot: Layout<Item = Item>>>,
+    H: Handle<Target: Ring<Slot: SlotLayout<Item = Item>>>,
 {
     loop {
         match reader.try_pop() {
@@ -58,7 +59,7 @@ macro_rules! models_of {
             });
         }
 
-        /// A batch is seen whole or not at all, and given back in parts.
+        /// A batch is visible completely or not at all, and released in parts.
         fn batches() {
             bounded(3, || {
                 let ring = Arc::new($new);
@@ -85,7 +86,7 @@ macro_rules! models_of {
             });
         }
 
-        /// What was pushed before the writer closed is seen before the end.
+        /// Items that were pushed before the writer closed are seen before the end.
         fn closed_by_the_writer() {
             bounded(3, || {
                 let ring = Arc::new($new);
@@ -108,7 +109,7 @@ macro_rules! models_of {
             });
         }
 
-        /// Whatever the reader leaves behind is dropped with the ring, once.
+        /// Items that the reader leaves in the ring are dropped with it, once.
         fn closed_by_the_reader() {
             bounded(3, || {
                 let ring = Arc::new($new);
@@ -127,7 +128,7 @@ macro_rules! models_of {
             });
         }
 
-        /// A grant that is dropped leaves nothing behind.
+        /// A dropped grant leaves no items.
         fn given_up() {
             bounded(3, || {
                 let ring = Arc::new($new);
@@ -144,7 +145,7 @@ macro_rules! models_of {
             });
         }
 
-        /// An end that was closed is not taken again, however many try.
+        /// A closed end cannot be taken again, also if several threads try.
         fn closed_for_good() {
             bounded(3, || {
                 let ring = Arc::new($new);
@@ -160,7 +161,8 @@ macro_rules! models_of {
             });
         }
 
-        /// Who takes an end over goes on where the one before stopped, with the slots as that one left them.
+        /// The next owner of an end continues where the previous one stopped, with the slots as
+        /// that one left them.
         fn hand_over() {
             bounded(3, || {
                 let ring = Arc::new($new);

@@ -1,5 +1,6 @@
-//! The rings for one writer and one reader where the reader shows room late, and where it leaves looks out. In the other
-//! models rings are so small that each pop is shown at once; here a ring of four shows every second one.
+//! The rings for one writer and one reader, with a reader that shows room late or skips checks. In
+//! the other models the rings are so small that each pop is shown at once; here a ring of four
+//! shows every second one.
 #![cfg(loom)]
 
 use std::future::poll_fn;
@@ -8,7 +9,7 @@ use std::task::Poll;
 use loom::sync::Arc;
 use loom::thread;
 use mycelium_core::doorbell::{Doorbell, announce};
-use mycelium_core::ring::spsc::{Consumer, Inline, Layout, Memory, Producer, Ring, Spsc};
+use mycelium_core::ring::spsc::{Consumer, Inline, Memory, Producer, Ring, SlotLayout, Spsc};
 use mycelium_core::ring::{Handle, PopError, PushError, stamped};
 use mycelium_loom_tests::task::{Task, finish};
 use mycelium_loom_tests::{bounded, models};
@@ -18,7 +19,7 @@ const LAG: usize = 2;
 
 type Ends<M> = (Producer<Arc<Spsc<M>>>, Consumer<Arc<Spsc<M>>>);
 
-fn ends<M: Memory<Slot: Layout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
+fn ends<M: Memory<Slot: SlotLayout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
     let mut reader = Spsc::consumer(ring.clone()).unwrap();
     reader.show_every(LAG);
     (Spsc::producer(ring.clone()).unwrap(), reader)
@@ -26,17 +27,17 @@ fn ends<M: Memory<Slot: Layout>>(ring: &Arc<Spsc<M>>) -> Ends<M> {
 
 fn push<H>(writer: &mut Producer<H>, number: usize)
 where
-    H: Handle<Target: Ring<Slot: Layout<Item = usize>>>,
+    H: Handle<Target: Ring<Slot: SlotLayout<Item = usize>>>,
 {
     while writer.try_push(number).is_err() {
         thread::yield_now();
     }
 }
 
-/// The next item, whatever the reader finds before it.
+/// The next item; retries while the reader finds nothing.
 fn pop<H>(reader: &mut Consumer<H>) -> usize
 where
-    H: Handle<Target: Ring<Slot: Layout<Item = usize>>>,
+    H: Handle<Target: Ring<Slot: SlotLayout<Item = usize>>>,
 {
     loop {
         match reader.try_pop() {
@@ -50,7 +51,7 @@ where
 /// The models, for the ring that `$new` makes.
 macro_rules! models_of {
     ($new:expr) => {
-        /// A writer of a full ring goes on when two slots were shown.
+        /// A writer of a full ring continues when two slots were shown.
         fn room_comes_late() {
             bounded(2, || {
                 let (mut writer, mut reader) = ends(&Arc::new($new));
@@ -84,7 +85,7 @@ macro_rules! models_of {
             });
         }
 
-        /// What the reader before took, and had not shown yet, is not taken again.
+        /// Items that the previous reader took without showing it are not taken again.
         fn the_readers_end_changes_hands() {
             bounded(3, || {
                 let ring = Arc::new($new);
@@ -101,7 +102,7 @@ macro_rules! models_of {
             });
         }
 
-        /// All items come before the end, though the reader has shown room for some of them only.
+        /// All items come before the end, although the reader has shown room for only some of them.
         fn closed_by_the_writer() {
             bounded(2, || {
                 let (mut writer, mut reader) = ends(&Arc::new($new));
@@ -171,7 +172,7 @@ macro_rules! models_of {
                     }
                     items.park(context.waker());
                     if exact {
-                        reader.look_exactly();
+                        reader.force_check();
                     }
                     reader.try_pop().map_or(Poll::Pending, Poll::Ready)
                 }));
@@ -190,11 +191,11 @@ macro_rules! models_of {
 
         #[test]
         #[should_panic = "a wake was lost"]
-        fn a_parked_look_that_slips_loses_a_wake() {
+        fn a_parked_check_that_slips_loses_a_wake() {
             parked_reader(false);
         }
 
-        /// A reader that leaves looks out gets all items, in order, and then the end.
+        /// A reader that skips checks gets all items, in order, and then the end.
         fn slipping() {
             bounded(2, || {
                 let (mut writer, mut reader) = ends(&Arc::new($new));

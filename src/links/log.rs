@@ -1,7 +1,9 @@
-//! Log lines about links, limited for each cause and peer: the first occurrence at once, then a count a minute.
+//! Log lines about links, limited for each cause and peer: the first occurrence at once, then a
+//! count per minute.
 //!
-//! A peer that connects again and again must not fill the log, and an absent one must not be forgotten. [`Limiter`]
-//! decides which lines there are and knows no clock; [`Log`] asks it, writes the lines, and wakes it when counts are due.
+//! A peer that connects again and again must not fill the log, and an absent peer must stay
+//! visible. [`Limiter`] decides which lines are written, without a clock; [`Log`] writes them, and
+//! calls it when counts are due.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,14 +15,14 @@ use event_listener::Event;
 use futures_util::future::{Either, select};
 use mycelium_core::link::CloseReason;
 use mycelium_executor::{Executor, Peer};
-use mycelium_transports::exchange::{Control, Notice, Observer};
+use mycelium_transports::exchange::{Control, Notice};
 use mycelium_transports::stream::DriveError;
 
 /// Occurrences after the first are counted for this long.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Causes and peers that are counted apart; all others are counted as one.
+/// The most causes and peers with their own counts; all others share one.
 const KEYS: usize = 256;
-/// An absent peer is worth a warning once the pauses between two tries are this long.
+/// An absent peer is a warning when the pause between two attempts is at least this long.
 const ABSENT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub(super) struct Log {
     node: String,
     executor: Arc<dyn Executor>,
     limiter: Mutex<Limiter>,
-    /// Something is counted.
+    /// Notified when an occurrence is counted.
     counts: Event,
 }
 
@@ -44,11 +46,6 @@ impl Log {
     pub(super) fn new(node: &str, executor: Arc<dyn Executor>) -> Arc<Log> {
         let (node, limiter) = (node.to_owned(), Mutex::default());
         Arc::new(Log { node, executor, limiter, counts: Event::new() })
-    }
-
-    pub(super) fn observer(self: &Arc<Log>) -> Observer {
-        let log = self.clone();
-        Arc::new(move |notice| log.note(&notice))
     }
 
     /// Writes counts when they are due, until links are to stop.
@@ -72,7 +69,7 @@ impl Log {
         }
     }
 
-    fn note(&self, notice: &Notice<'_>) {
+    pub(super) fn note(&self, notice: &Notice<'_>) {
         let (level, key) = key(notice);
         let now = self.executor.now();
         let mut limiter = self.limiter();
@@ -103,31 +100,33 @@ type Key = (&'static str, String);
 fn key(notice: &Notice<'_>) -> (Level, Key) {
     let of = |level, cause, who: &str| (level, (cause, who.to_owned()));
     match notice {
-        Notice::Up { peer } => of(Level::Info, "up", peer),
-        Notice::Down { peer, error: DriveError::Link(error) } if error.is_goodbye() => {
+        Notice::Connected { peer } => of(Level::Info, "up", peer),
+        Notice::Disconnected { peer, error: DriveError::Link(error) } if error.is_goodbye() => {
             of(Level::Info, "goodbye", peer)
         }
-        Notice::Down { peer, .. } => of(Level::Warn, "down", peer),
+        Notice::Disconnected { peer, .. } => of(Level::Warn, "down", peer),
         Notice::Unreachable { peer, pause, .. } if *pause < ABSENT => {
             of(Level::Debug, "unreachable for a moment", peer)
         }
         Notice::Unreachable { peer, .. } => of(Level::Warn, "unreachable", peer),
-        Notice::Refused { peer, topic, .. } => {
+        Notice::TopicRefused { peer, topic, .. } => {
             of(Level::Warn, "refused", &format!("{peer} {topic}"))
         }
-        Notice::LayoutDiffers { peer, topic, .. } | Notice::ReaderDiffers { peer, topic, .. } => {
+        Notice::TopicLayoutDiffers { peer, topic, .. }
+        | Notice::ReaderLayoutDiffers { peer, topic, .. } => {
             of(Level::Error, "layout", &format!("{peer} {topic}"))
         }
-        Notice::Crowded { peer, topic, .. } => {
+        Notice::StreamLimit { peer, topic, .. } => {
             of(Level::Warn, "crowded", &format!("{peer} {topic}"))
         }
-        Notice::TurnedAway { peer, from, cause, .. } => {
+        Notice::PeerRejected { peer, from, cause, .. } => {
             let cause = match cause {
                 CloseReason::NameTaken => "name taken",
                 CloseReason::Busy => "no room",
                 _ => "not welcome",
             };
-            // A process can call itself anything, and there may be many of them.
+            // A process may send any name, and many processes may connect, so these are counted by
+            // user.
             match from {
                 Some(Peer::Unix(credentials)) => {
                     of(Level::Warn, cause, &format!("user {}", credentials.user))
@@ -136,15 +135,19 @@ fn key(notice: &Notice<'_>) -> (Level, Key) {
                 None => of(Level::Warn, cause, peer),
             }
         }
-        Notice::Past { peer } => of(Level::Info, "past", peer),
-        Notice::GivenUp { undelivered } => of(
+        Notice::PeerEnded { peer } => of(Level::Info, "past", peer),
+        Notice::DeadLettered { undelivered } => of(
             Level::Warn,
-            "given up",
+            "dead letter",
             &format!("{} {} {}", undelivered.reader, undelivered.publisher, undelivered.sequence),
         ),
-        Notice::Unbound { path, .. } => of(Level::Warn, "unbound", &path.to_string_lossy()),
-        Notice::Rebound { path } => of(Level::Warn, "rebound", &path.to_string_lossy()),
-        Notice::Deaf { .. } => of(Level::Warn, "deaf", ""),
+        Notice::AddressLost { endpoint, .. } => {
+            of(Level::Warn, "address lost", &endpoint.to_string())
+        }
+        Notice::AddressRestored { endpoint } => {
+            of(Level::Warn, "address restored", &endpoint.to_string())
+        }
+        Notice::AcceptFailed { .. } => of(Level::Warn, "deaf", ""),
         _ => of(Level::Warn, "other", ""),
     }
 }
@@ -158,7 +161,7 @@ struct Limiter {
 #[derive(Debug)]
 struct Entry {
     level: Level,
-    /// What the first occurrence said.
+    /// The text of the first occurrence.
     words: String,
     /// Occurrences before this are counted.
     until: Duration,
@@ -194,13 +197,13 @@ impl Limiter {
         self.entries.insert(key, Entry { level, words, until, count: 0 });
     }
 
-    /// When the next count is to be written, if something is counted.
+    /// When the next count is due.
     fn due(&self) -> Option<Duration> {
         let counted = self.entries.values().filter(|entry| entry.count > 0);
         counted.map(|entry| entry.until).min()
     }
 
-    /// Writes the counts that are due, and forgets causes that have not occurred for a minute.
+    /// Writes the counts that are due, and removes causes that have not occurred for a minute.
     fn tick(&mut self, now: Duration, write: &mut dyn FnMut(Level, &str)) {
         self.entries.retain(|_, entry| {
             let is_due = entry.until <= now;

@@ -1,4 +1,4 @@
-//! Collects the services of a node and checks that they fit together.
+//! The builder of a node: it collects services and settings, and checks that they fit together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use mycelium_executor::Executor;
 
-use super::{Hook, Node, Registered, prepare};
+use super::Node;
+use super::prepare::{Registered, StopHook, prepare};
 use crate::error::BuildError;
 use crate::execution::Execution;
 use crate::observe::{Event, Observers};
@@ -15,20 +16,22 @@ use crate::plan::Plan;
 use crate::service::Service;
 use crate::topology::Topology;
 
-/// Collects the services of a [`Node`].
+/// Collects the services and settings of a [`Node`].
 pub struct Builder {
     name: String,
     topology: Topology,
     services: Vec<Registered>,
     executions: BTreeMap<String, Execution>,
     executors: Vec<(String, Arc<dyn Executor>)>,
-    hooks: Vec<Hook>,
+    hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
 }
 
-impl Builder {
-    pub(super) fn new(name: &str) -> Builder {
+impl Node {
+    /// A builder without services. `name` is the node's section in the topology file.
+    #[must_use]
+    pub fn builder(name: &str) -> Builder {
         Builder {
             name: name.to_owned(),
             topology: Topology::default(),
@@ -40,16 +43,18 @@ impl Builder {
             watchdog: None,
         }
     }
+}
 
-    /// What the node does differently from the defaults.
+impl Builder {
+    /// Sets the topology. By default all settings have their defaults.
     #[must_use]
     pub fn topology(mut self, topology: Topology) -> Builder {
         self.topology = topology;
         self
     }
 
-    /// Adds a service. The factory makes it when the node starts, and again after each panic, on the thread where it
-    /// runs.
+    /// Adds a service. The factory makes it when the node starts, and again after each panic, on
+    /// the thread where the service runs.
     #[must_use]
     pub fn service<S: Service>(self, factory: impl FnMut() -> S + Send + 'static) -> Builder {
         self.named_service(S::NAME, factory)
@@ -67,15 +72,18 @@ impl Builder {
             ports: S::ports(),
             local: (!S::is_send()).then(std::any::type_name::<S>),
             execution: Execution::default(),
-            prepare: Box::new(move |shared, asked| prepare(shared, asked, Box::new(factory))),
+            prepare: Box::new(move |shared, links, service| {
+                prepare(shared, links, service, Box::new(factory))
+            }),
         });
         self
     }
 
-    /// How the service of that name is executed. What the topology says of it holds instead, key by key.
+    /// Sets how the service with this name is executed. Keys of the topology take precedence, one
+    /// by one.
     ///
     /// ```
-    /// use mycelium::{Context, Execution, Node, OnRefusal, Result, Wait, service};
+    /// use mycelium::{Context, Execution, Node, PlacementFallback, Result, WaitStrategy, service};
     ///
     /// struct Strategy;
     ///
@@ -89,7 +97,7 @@ impl Builder {
     ///
     /// let node = Node::builder("main")
     ///     .service(|| Strategy)
-    ///     .execution("Strategy", Execution::pinned([0]).wait(Wait::Spin).refused(OnRefusal::Warn))
+    ///     .execution("Strategy", Execution::pinned([0]).wait(WaitStrategy::Spin).if_refused(PlacementFallback::Warn))
     ///     .build()?;
     /// # Ok::<(), mycelium::BuildError>(())
     /// ```
@@ -99,17 +107,18 @@ impl Builder {
         self
     }
 
-    /// Another executor, beside the one that the node is started on, for services that ask for it by this name
-    /// ([`Execution::on`], `executor` in the topology). Services on different executors reach each other as those on one
-    /// do; the executor must outlive the node.
+    /// Adds an executor for services that name it ([`Execution::on`], `executor` in the topology).
+    /// Services on different executors exchange messages like those on one executor. The executor
+    /// must outlive the node.
     #[must_use]
     pub fn executor(mut self, name: &str, executor: impl Executor) -> Builder {
         self.executors.push((name.to_owned(), Arc::new(executor)));
         self
     }
 
-    /// Tells `observer` of whatever happens to the node and its services. Several are told one after the other, on the thread
-    /// where it happens, which goes on afterwards: be brief. A panic is logged and harms nobody.
+    /// Calls `observer` with each event of the node and its services. Observers run one after the
+    /// other, on the thread of the event, which waits for them: they should be brief. A panic of an
+    /// observer is logged and has no other effect.
     ///
     /// ```
     /// use mycelium::{Event, Node};
@@ -126,17 +135,19 @@ impl Builder {
         self
     }
 
-    /// A thread names services that stay in one poll for longer than `limit`, in the log, as [`Event`]s and in a counter. What
-    /// the topology says (`watchdog`) holds instead. Without either there is none.
+    /// Starts a thread that reports services that stay in one poll for longer than `limit`: in the
+    /// log, as [`Event`]s and in a counter. The key `watchdog` of the topology takes precedence. By
+    /// default no watchdog runs.
     #[must_use]
     pub fn watchdog(mut self, limit: Duration) -> Builder {
         self.watchdog = Some(limit);
         self
     }
 
-    /// Adds something to do at the very end, when all services have ended or were abandoned: close what they shared,
-    /// say goodbye. Hooks run one after the other, in the reverse of their order here, and have as long as the services
-    /// have at a shutdown.
+    /// Adds a hook that runs at the end, when all services have ended or were abandoned, for
+    /// example to close what they shared. Hooks run one after the other, in the reverse of the
+    /// order in which they were added. Together they have as long as the services have at a
+    /// shutdown.
     #[must_use]
     pub fn on_stop<F: Future<Output = ()> + Send + 'static>(
         mut self,
@@ -146,16 +157,16 @@ impl Builder {
         self
     }
 
-    /// Checks that the services fit together. If the topology places services on this node, exactly those are part
-    /// of it, in that order; otherwise all are.
+    /// Checks that the services fit together. If the topology places services on this node, the
+    /// node has exactly those, in that order. Otherwise it has all.
     ///
     /// # Errors
-    /// If names or ids collide, the topology does not fit, services would hold each other up, or the rings would take
-    /// more memory than the node may use.
+    /// If names or ids collide, the topology does not fit, services would deadlock, or the rings
+    /// would take more memory than the node may use.
     pub fn build(self) -> Result<Node, BuildError> {
         let mut names = BTreeSet::new();
         for service in &self.services {
-            // Names stand in counters' labels and in logs.
+            // Labels of counters and log lines contain the names.
             if service.name.is_empty()
                 || service.name.contains(|c: char| c.is_control() || " =".contains(c))
             {
@@ -187,13 +198,13 @@ impl Builder {
         Ok(Node { plan, services, executors, hooks, observers, watchdog })
     }
 
-    /// What the program says of executions makes sense by itself.
+    /// Checks the executions and executors that the program sets.
     fn check_executions(&self, known: &[&str]) -> Result<(), BuildError> {
         for (service, execution) in &self.executions {
             let problem = if known.contains(&service.as_str()) {
                 execution.problem()
             } else {
-                Some(format!("there is no such service; expected one of: {}", known.join(", ")))
+                Some(format!("unknown service: expected one of: {}", known.join(", ")))
             };
             if let Some(problem) = problem {
                 return Err(BuildError::Execution { service: service.clone(), problem });

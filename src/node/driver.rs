@@ -1,46 +1,50 @@
-//! Launches the services of a node and sees to its end: by itself, by a shutdown, or at the shutdown's deadline.
+//! The driver: a task that starts the services of a node and waits for the end, which comes by
+//! itself, by a shutdown, or at the shutdown's deadline. The order of the end: services, links,
+//! threads, stop hooks, watchdog.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Either, select};
 use mycelium_core::Message;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::block_on;
 use mycelium_transports::local::Finisher;
 
-use super::placing::place;
-use super::threads::Threads;
-use super::watchdog::Dog;
-use super::{Hook, Outcome, Prepared, Shared};
+use super::placing::{Placement, place};
+use super::prepare::{Prepared, StopHook};
+use super::watchdog::WatchdogHandle;
 use crate::dead_letter::DeadLetter;
 use crate::error::StartError;
 use crate::inbox::AnyInbox;
-use crate::observe::Phase;
+use crate::links::Links;
+use crate::report::Outcome;
+use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads};
 
-/// A declared subscription that nobody has taken after this is named in the log.
+/// A declared subscription that is not taken within this time is logged.
 const TAKE_WITHIN: Duration = Duration::from_secs(5);
-/// So long after the deadline, tasks that were told to go have time to be dropped.
-pub(super) const ABANDON_WITHIN: Duration = Duration::from_millis(200);
 
-/// Places all services, and the task that waits for them; then lets them run.
+/// Places all services and the driver, then lets them run.
 pub(super) fn start(
     shared: &Arc<Shared>,
+    links: &Arc<OnceLock<Links>>,
     prepared: Vec<Prepared>,
-    dog: Option<Arc<Dog>>,
-    hooks: Vec<Hook>,
-) -> Result<(), StartError> {
-    let started = place_all(shared, prepared, dog.clone(), hooks);
+    watchdog: Option<Arc<WatchdogHandle>>,
+    hooks: Vec<StopHook>,
+) -> Result<Vec<Placement>, StartError> {
+    let started = place_all(shared, links, prepared, watchdog.clone(), hooks);
     match &started {
-        Ok(()) => _ = shared.placed.set(),
-        // Services that were placed have been told to go, and have not run.
+        Ok(_) => _ = shared.lifecycle.placed.set(),
+        // The services that were placed are aborted before they run.
         Err(_) => {
-            block_on(shared.threads.gone(), Wait::Park);
-            dog.iter().for_each(|dog| block_on(dog.threads().gone(), Wait::Park));
+            block_on(shared.threads.gone(), WaitStrategy::Park);
+            watchdog
+                .iter()
+                .for_each(|watchdog| block_on(watchdog.threads().gone(), WaitStrategy::Park));
         }
     }
     started
@@ -48,12 +52,18 @@ pub(super) fn start(
 
 fn place_all(
     shared: &Arc<Shared>,
+    links: &Arc<OnceLock<Links>>,
     prepared: Vec<Prepared>,
-    dog: Option<Arc<Dog>>,
-    hooks: Vec<Hook>,
-) -> Result<(), StartError> {
-    let (shared_with, messages_seen_off) = (shared.clone(), AtomicBool::new(false));
-    let mut driver = Driver { shared: shared_with, services: Vec::new(), dog, messages_seen_off };
+    watchdog: Option<Arc<WatchdogHandle>>,
+    hooks: Vec<StopHook>,
+) -> Result<Vec<Placement>, StartError> {
+    let mut driver = Driver {
+        shared: shared.clone(),
+        links: links.clone(),
+        services: Vec::new(),
+        watchdog,
+        are_links_drained: AtomicBool::new(false),
+    };
     let mut placements = Vec::new();
     for mut service in prepared {
         let (abort, registration) = AbortHandle::new_pair();
@@ -65,20 +75,21 @@ fn place_all(
         });
         placements.push(place(shared, service, registration)?);
     }
-    let _ = shared.placements.set(placements);
     let spawned = shared.executor.spawn(Box::pin(driver.run(hooks)));
-    spawned.map_err(|error| StartError::Spawn { service: "(the node)".to_owned(), error })
+    spawned.map_err(|error| StartError::Spawn { service: "(the node)".to_owned(), error })?;
+    Ok(placements)
 }
 
 struct Driver {
     shared: Arc<Shared>,
+    links: Arc<OnceLock<Links>>,
     services: Vec<Handle>,
-    dog: Option<Arc<Dog>>,
-    /// What services sent to other nodes has arrived there, or was given up.
-    messages_seen_off: AtomicBool,
+    watchdog: Option<Arc<WatchdogHandle>>,
+    /// The links have ended: messages to other nodes were delivered, or reported as not delivered.
+    are_links_drained: AtomicBool,
 }
 
-/// A service that was launched.
+/// A service that was placed.
 struct Handle {
     name: String,
     abort: AbortHandle,
@@ -91,99 +102,104 @@ impl Driver {
         self.services.iter().for_each(|service| service.abort.abort());
     }
 
-    async fn run(self, hooks: Vec<Hook>) {
-        let deadline = self.see_services_off().await;
-        self.shared.seen_off.store(true, Ordering::SeqCst);
-        self.shared.reach(Phase::Draining);
-        self.see_messages_off(deadline).await;
-        self.see_threads_off(&self.shared.threads, deadline).await;
+    async fn run(self, hooks: Vec<StopHook>) {
+        let deadline = self.wait_for_services().await;
+        self.shared.services.are_settled.store(true, Ordering::SeqCst);
+        self.shared.lifecycle.reach(Phase::Draining);
+        self.drain_links(deadline).await;
+        self.wait_for_threads(&self.shared.threads, deadline).await;
         self.run_hooks(hooks).await;
-        if let Some(dog) = &self.dog {
-            dog.stop();
-            self.see_threads_off(dog.threads(), Some(Duration::ZERO)).await;
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.stop();
+            self.wait_for_threads(watchdog.threads(), Some(Duration::ZERO)).await;
         }
-        // Dropping the driver says that the node has finished.
+        // The drop of the driver finishes the node.
     }
 
-    /// Returns when the shutdown has to be over, if there was one.
-    async fn see_services_off(&self) -> Option<Duration> {
+    /// Waits until all services have ended or were abandoned. Returns the deadline of the shutdown,
+    /// if the node shuts down.
+    async fn wait_for_services(&self) -> Option<Duration> {
         let shared = &self.shared;
         let quiet = async {
             shared.executor.sleep_until(shared.executor.now() + TAKE_WITHIN).await;
-            self.name_untaken_subscriptions();
+            self.warn_of_untaken_subscriptions();
             std::future::pending::<()>().await;
         };
         let ready = async {
-            shared.unstarted.wait().await;
-            let met = match shared.links.get() {
+            shared.services.unstarted.wait().await;
+            let met = match self.links.get() {
                 Some(links) => links.ready().await,
                 None => true,
             };
             if met {
-                shared.reach(Phase::Ready);
+                shared.lifecycle.reach(Phase::Ready);
             }
             std::future::pending::<()>().await
         };
-        let (all_ended, shutdown) = (pin!(shared.left.wait()), pin!(shared.shutdown.wait()));
-        let (mut ready, quiet, letters) = (pin!(ready), pin!(quiet), pin!(self.see_letters_off()));
-        let waiting = select(ready.as_mut(), select(quiet, letters));
+        let (all_ended, shutdown) =
+            (pin!(shared.services.running.wait()), pin!(shared.lifecycle.shutdown.wait()));
+        let (mut ready, quiet, dead_letters) =
+            (pin!(ready), pin!(quiet), pin!(self.wait_for_dead_letters()));
+        let waiting = select(ready.as_mut(), select(quiet, dead_letters));
         select(waiting, select(all_ended, shutdown)).await;
-        // Services may have started and ended since it was last asked.
+        // Services may have started and ended since the last poll of `ready`.
         select(ready, std::future::ready(())).await;
-        if !shared.shutdown.is_set() {
+        if !shared.lifecycle.shutdown.is_set() {
             return None;
         }
-        let deadline = shared.executor.now() + shared.patience();
+        let deadline = shared.executor.now() + shared.shutdown_timeout();
         self.shut_down(deadline).await;
         Some(deadline)
     }
 
-    /// Once all services have ended that do not wait for dead letters, and the links have if these can end first: nothing
-    /// becomes a dead letter any more. Never ready.
-    async fn see_letters_off(&self) {
-        self.shared.others_left.wait().await;
-        let letters = &self.shared.plan.letters;
-        if letters.are_read() && !letters.cross_links {
-            self.see_messages_off(None).await;
+    /// Ends the subscriptions to dead letters, when all other services have ended, and also the
+    /// links, if these can end first: then no dead letter is written any more. The future is never
+    /// ready.
+    async fn wait_for_dead_letters(&self) {
+        self.shared.services.others_running.wait().await;
+        let dead_letters = &self.shared.plan.dead_letters;
+        if dead_letters.are_read() && !dead_letters.cross_links {
+            self.drain_links(None).await;
         }
-        if !letters.have_no_end {
-            self.end_letters();
+        if !dead_letters.have_no_end {
+            self.end_dead_letters();
         }
         std::future::pending::<()>().await
     }
 
-    /// Readers of dead letters receive what there is, and then the end.
-    fn end_letters(&self) {
-        self.shared.end_letters();
+    /// Readers of dead letters receive the rest of them, and then the end.
+    fn end_dead_letters(&self) {
+        self.shared.topics.end_dead_letters();
         for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
             if *topic == DeadLetter::TOPIC {
-                // Services that end after their readers can still write some.
+                // Services that end after the readers can still write dead letters.
                 finisher.finish_when_empty();
             }
         }
     }
 
-    /// What services sent to other nodes is brought there: until the shutdown's deadline. Without a shutdown, it goes on as
-    /// long as anything arrives within the time that a shutdown may take, or a launcher says that the reader comes.
-    async fn see_messages_off(&self, mut shutdown: Option<Duration>) {
+    /// Delivers what services sent to other nodes: until the shutdown's deadline. Without a
+    /// shutdown, it waits as long as readers confirm a message within each shutdown timeout, or the
+    /// launcher runs a reader or will run it again.
+    async fn drain_links(&self, mut shutdown: Option<Duration>) {
         let shared = &self.shared;
-        let Some(links) = shared.links.get() else { return };
-        if self.messages_seen_off.load(Ordering::SeqCst) {
+        let Some(links) = self.links.get() else { return };
+        if self.are_links_drained.load(Ordering::SeqCst) {
             return;
         }
-        let patience = shared.patience();
+        let patience = shared.shutdown_timeout();
         links.drain();
         loop {
             let before = links.progress();
             let deadline = shutdown.unwrap_or_else(|| shared.executor.now() + patience);
-            let overdue = pin!(shared.overdue.wait());
+            let overdue = pin!(shared.lifecycle.overdue.wait());
             let time_up = select(shared.executor.sleep_until(deadline), overdue);
             let is_told = shutdown.is_some();
             let told = async move {
                 if is_told {
                     std::future::pending::<()>().await;
                 }
-                shared.shutdown.wait().await;
+                shared.lifecycle.shutdown.wait().await;
             };
             match select(pin!(links.ended()), select(pin!(told), time_up)).await {
                 Either::Right((Either::Left(_), _)) => {
@@ -201,31 +217,31 @@ impl Driver {
         select(pin!(links.ended()), grace).await;
         let left = links.undelivered();
         if !left.is_empty() {
-            shared.leave_undelivered(left);
+            shared.report_undelivered(left);
         }
-        self.messages_seen_off.store(true, Ordering::SeqCst);
+        self.are_links_drained.store(true, Ordering::SeqCst);
     }
 
-    /// A thread has nothing to do but end when its service has.
-    async fn see_threads_off(&self, threads: &Threads, shutdown: Option<Duration>) {
+    /// Waits until the threads have ended. Their services have ended already.
+    async fn wait_for_threads(&self, threads: &Threads, shutdown: Option<Duration>) {
         let shared = &self.shared;
         let now = shared.executor.now();
-        let deadline = shutdown.unwrap_or_else(|| now + shared.patience());
+        let deadline = shutdown.unwrap_or_else(|| now + shared.shutdown_timeout());
         let deadline = shared.executor.sleep_until(deadline.max(now + ABANDON_WITHIN));
-        let (overdue, gone) = (pin!(shared.overdue.wait()), pin!(threads.gone()));
+        let (overdue, gone) = (pin!(shared.lifecycle.overdue.wait()), pin!(threads.gone()));
         select(gone, select(deadline, overdue)).await;
         let threads = threads.names();
         if !threads.is_empty() {
             let error = StartError::Threads { threads };
-            tracing::error!(node = shared.plan.node, %error, "gives up");
-            shared.state().error.get_or_insert(error);
+            tracing::error!(node = shared.plan.node, %error, "threads have not ended");
+            shared.failure.set(error);
         }
     }
 
-    /// In the reverse of their order, all together within the shutdown's deadline.
-    async fn run_hooks(&self, hooks: Vec<Hook>) {
+    /// Runs the hooks in the reverse of their order, all within one shutdown timeout.
+    async fn run_hooks(&self, hooks: Vec<StopHook>) {
         let shared = &self.shared;
-        let patience = shared.patience();
+        let patience = shared.shutdown_timeout();
         let all = async {
             for hook in hooks.into_iter().rev() {
                 let hook = AssertUnwindSafe(async { hook().await }).catch_unwind();
@@ -235,45 +251,45 @@ impl Driver {
             }
         };
         let deadline = shared.executor.sleep_until(shared.executor.now() + patience);
-        let overdue = pin!(shared.overdue.wait());
+        let overdue = pin!(shared.lifecycle.overdue.wait());
         if let Either::Right(_) = select(pin!(all), select(deadline, overdue)).await {
             tracing::error!(node = shared.plan.node, ?patience, "stop hooks took too long");
         }
     }
 
-    fn name_untaken_subscriptions(&self) {
+    fn warn_of_untaken_subscriptions(&self) {
         let inboxes = self.services.iter().flat_map(|service| &service.inboxes);
         for inbox in inboxes.filter_map(Weak::upgrade).filter(|inbox| !inbox.was_taken()) {
             tracing::warn!(
                 subscription = inbox.name(),
-                "declared, but not taken within {TAKE_WITHIN:?}: it holds its publishers"
+                "declared, but not taken within {TAKE_WITHIN:?}: its publishers wait when its rings are full"
             );
         }
     }
 
     async fn shut_down(&self, deadline: Duration) {
         let shared = &self.shared;
-        let patience = shared.patience();
+        let patience = shared.shutdown_timeout();
         tracing::info!(node = shared.plan.node, deadline = ?patience, "node shuts down");
-        if let Some(links) = shared.links.get() {
+        if let Some(links) = self.links.get() {
             links.shut_down();
         }
-        self.finish_what_has_no_end();
-        if shared.plan.letters.feed_others {
-            self.end_letters();
+        self.finish_endless_subscriptions();
+        if shared.plan.dead_letters.feed_others {
+            self.end_dead_letters();
         }
-        let overdue = pin!(shared.overdue.wait());
+        let overdue = pin!(shared.lifecycle.overdue.wait());
         let time_up = select(shared.executor.sleep_until(deadline), overdue);
         let half_time = shared.executor.sleep_until(shared.executor.now() + patience / 2);
         let all_ended = pin!(async {
-            // In the first half of the time services still take what other nodes have sent.
+            // In the first half of the time, services still take what other nodes have sent.
             let ended = pin!(async {
-                shared.others_left.wait().await;
-                self.end_letters();
-                shared.left.wait().await;
+                shared.services.others_running.wait().await;
+                self.end_dead_letters();
+                shared.services.running.wait().await;
             });
             if let Either::Right((_, ended)) = select(ended, half_time).await {
-                self.leave_the_rest();
+                self.leave_remote_topics();
                 ended.await;
             }
         });
@@ -289,67 +305,69 @@ impl Driver {
         }
         self.abort();
         let grace = shared.executor.sleep_until(shared.executor.now() + ABANDON_WITHIN);
-        select(pin!(shared.left.wait()), grace).await;
+        select(pin!(shared.services.running.wait()), grace).await;
         shared.abandon(unfinished);
     }
 
-    /// Most subscriptions end when their publishers have. Those that close a circle of services, that have publishers
-    /// outside the services, or none at all, end when they are empty.
-    fn finish_what_has_no_end(&self) {
+    /// Most subscriptions end when all of their publishers have ended. Those that close a circle of
+    /// services, that have publishers outside the services, or no publisher, end when they are
+    /// empty.
+    fn finish_endless_subscriptions(&self) {
         let plan = &self.shared.plan;
-        let from_outside = self.shared.state().from_outside.clone();
         for service in &self.services {
-            // Dead letters have an end of their own.
+            // `end_dead_letters` ends the others.
             let finishers = service.finishers.iter();
             for (topic, finisher) in finishers.filter(|(topic, _)| *topic != DeadLetter::TOPIC) {
                 let feeds_back =
                     plan.feedback.iter().any(|(to, fed)| *to == service.name && fed == topic);
                 let unfed = plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0);
-                let far_away = plan.neighbours.writes(topic);
-                if feeds_back || unfed || far_away || from_outside.contains(topic) {
+                let far_away = plan.peer_topics.writes(topic);
+                if feeds_back
+                    || unfed
+                    || far_away
+                    || self.shared.topics.has_outside_publisher(topic)
+                {
                     finisher.finish_when_empty();
                 }
             }
         }
     }
 
-    /// Ends the subscriptions to topics of other nodes. What they have not taken is kept there for the
+    /// Ends the subscriptions to topics of other nodes. These nodes keep what was not taken for the
     /// next process of this node.
-    fn leave_the_rest(&self) {
+    fn leave_remote_topics(&self) {
         for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
-            if self.shared.plan.neighbours.writes(topic) {
+            if self.shared.plan.peer_topics.writes(topic) {
                 finisher.finish_now();
             }
         }
     }
 
     fn not_ended(&self) -> Vec<String> {
-        let state = self.shared.state();
+        let ended = self.shared.services.ended();
         let names = self.services.iter().map(|service| &service.name);
-        names.filter(|name| !state.ended.contains_key(*name)).cloned().collect()
+        names.filter(|name| !ended.contains_key(*name)).cloned().collect()
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         let mut lost = self.not_ended();
-        let mut state = self.shared.state();
-        let dropped = state.ended.iter().filter(|(_, outcome)| **outcome == Outcome::Abandoned);
-        lost.extend(dropped.map(|(name, _)| name.clone()));
+        let ended = self.shared.services.ended().into_iter();
+        let dropped = ended.filter(|(_, outcome)| *outcome == Outcome::Abandoned);
+        lost.extend(dropped.map(|(name, _)| name));
         if !lost.is_empty() {
-            let services = lost.clone();
-            state.error.get_or_insert(StartError::ExecutorEnded { services });
+            self.shared.failure.set(StartError::ExecutorEnded { services: lost.clone() });
         }
-        drop(state);
-        // On other executors they go on otherwise.
+        // Without this, services on other executors would go on.
         self.abort();
-        self.dog.iter().for_each(|dog| dog.stop());
-        if self.shared.placed.is_set() {
+        self.watchdog.iter().for_each(|watchdog| watchdog.stop());
+        if self.shared.lifecycle.placed.is_set() {
             lost.iter().for_each(|service| self.shared.end(service, &Outcome::Abandoned));
-            self.shared.finish();
+            self.shared.lifecycle.finish();
         } else {
-            // It has never been one that observers could be told of.
-            self.shared.finished.set();
+            // The node has never run: observers get no event.
+            self.shared.lifecycle.finished.set();
         }
     }
 }

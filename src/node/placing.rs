@@ -1,41 +1,40 @@
-//! Puts services where they are to run: into an executor that is there, or on a thread of their own.
+//! Places services: in a shared executor, or on a thread of their own.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures_util::future::{AbortRegistration, Abortable};
-use mycelium_executor::{Class, Executor, Granted, SpawnError, Thread, ThreadError};
-use mycelium_transports::local::{Flusher, Pulse, poll_with};
+use mycelium_executor::{Class, Executor, GrantedPlacement, SpawnError, Thread, ThreadError};
 
-use super::watchdog::Watched;
-use super::{Prepared, Shared, kind};
+use super::prepare::Prepared;
+use super::service_task::ServiceTask;
 use crate::error::StartError;
 use crate::execution::{Execution, Run};
 use crate::observe::Event;
+use crate::shared::Shared;
 
-/// How a service is executed: what was asked, and what the machine granted.
+/// How a service is executed: what was requested, and what the system granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Placement {
     /// The service.
     pub service: String,
-    /// What was asked, by the topology and the program.
+    /// The execution that the topology and the program request.
     pub asked: Execution,
-    /// The executor that it shares, or the kind of the one on its own thread.
+    /// The shared executor, or the kind of the executor on its own thread.
     pub executor: String,
-    /// What its own thread is called, if it has one.
+    /// The name of its own thread, if it has one.
     pub thread: Option<String>,
-    /// The cores that its own thread keeps to; empty for a shared executor, and where the system does not tell.
+    /// The cores to which its own thread is pinned. Empty for a shared executor, and if the system
+    /// does not report them.
     pub cores: Vec<usize>,
     /// The scheduling class of its own thread.
     pub class: Class,
-    /// What was refused, and is done without.
+    /// What the system refused; the service runs without it.
     pub refused: Vec<ThreadError>,
 }
 
-/// What was granted, in a sentence.
+/// One sentence about what was granted.
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` runs ", self.service)?;
@@ -53,7 +52,12 @@ impl fmt::Display for Placement {
     }
 }
 
-/// Puts a service where it is to run. It waits there until all services are placed.
+/// The kind of the executor with this name: `tokio` of `tokio, 2 workers`.
+pub(super) fn kind(name: &str) -> &str {
+    name.split(',').next().unwrap_or_default()
+}
+
+/// Places a service. It waits there until all services are placed.
 pub(super) fn place(
     shared: &Arc<Shared>,
     service: Prepared,
@@ -75,12 +79,12 @@ pub(super) fn place(
             name: asked.thread.unwrap_or_else(|| name.clone()),
             cores: if let Run::Pinned(cores) = asked.run { cores } else { Vec::new() },
             class: asked.class,
-            refusal: asked.refused,
+            fallback: asked.if_refused,
         };
         placement.executor = kind(&placement.executor).to_owned();
         placement.thread = Some(thread.name.clone());
         let granted = dedicate(shared, &*executor, thread, service, registration);
-        let Granted { cores, class, refused } =
+        let GrantedPlacement { cores, class, refused } =
             granted.map_err(|error| StartError::Thread { service: name, error })?;
         (placement.cores, placement.class, placement.refused) = (cores, class, refused);
     } else {
@@ -107,17 +111,19 @@ fn share(
 ) -> Result<(), SpawnError> {
     let own = executor.clone();
     if service.is_send {
-        let (launch, beat) = service.into_parts();
+        let (launch, poll_hooks) = service.into_parts();
         let task = launch(own).into_send().ok_or(SpawnError::LocalUnsupported)?;
-        let task = Abortable::new(Beating { task, beat }, registration);
+        let task = Abortable::new(ServiceTask { task, poll_hooks }, registration);
         executor.spawn(Box::pin(async {
             let _ = task.await;
         }))
     } else {
         executor.spawn_local(Box::new(move || {
-            let (launch, beat) = service.into_parts();
-            let task =
-                Abortable::new(Beating { task: launch(own).into_local(), beat }, registration);
+            let (launch, poll_hooks) = service.into_parts();
+            let task = Abortable::new(
+                ServiceTask { task: launch(own).into_local(), poll_hooks },
+                registration,
+            );
             Box::pin(async {
                 let _ = task.await;
             })
@@ -131,65 +137,47 @@ fn dedicate(
     thread: Thread,
     service: Prepared,
     registration: AbortRegistration,
-) -> Result<Granted, ThreadError> {
-    let presence = shared.threads.start(&thread.name);
+) -> Result<GrantedPlacement, ThreadError> {
+    let thread_guard = shared.threads.start(&thread.name);
     let (shared, name) = (shared.clone(), thread.name.clone());
     executor.dedicate(
         thread,
         Box::new(move |own| {
-            presence.of_this_thread();
-            let stay = Stay::begin(shared, name, service.name.clone());
-            let (launch, beat) = service.into_parts();
-            let task =
-                Abortable::new(Beating { task: launch(own).into_local(), beat }, registration);
+            thread_guard.of_this_thread();
+            let events = ThreadEvents::begin(shared, name, service.name.clone());
+            let (launch, poll_hooks) = service.into_parts();
+            let task = Abortable::new(
+                ServiceTask { task: launch(own).into_local(), poll_hooks },
+                registration,
+            );
             Box::pin(async {
-                let _stay = stay;
+                let _events = events;
                 let _ = task.await;
             })
         }),
     )
 }
 
-/// A service's time on its own thread. Dropped when the service is, which may be before it has stopped by itself.
-struct Stay {
+/// Sends the events of a service's own thread. Dropped with the service, also if that was aborted.
+struct ThreadEvents {
     shared: Arc<Shared>,
     thread: String,
     service: String,
 }
 
-impl Stay {
-    fn begin(shared: Arc<Shared>, thread: String, service: String) -> Stay {
-        shared.observers.tell(&Event::ThreadStarted { thread: &thread, service: &service });
-        Stay { shared, thread, service }
+impl ThreadEvents {
+    fn begin(shared: Arc<Shared>, thread: String, service: String) -> ThreadEvents {
+        shared
+            .lifecycle
+            .observers
+            .notify(&Event::ThreadStarted { thread: &thread, service: &service });
+        ThreadEvents { shared, thread, service }
     }
 }
 
-impl Drop for Stay {
+impl Drop for ThreadEvents {
     fn drop(&mut self) {
-        let Stay { shared, thread, service } = self;
-        shared.observers.tell(&Event::ThreadStopped { thread, service });
-    }
-}
-
-/// What is done around each poll of a service.
-pub(super) struct Beat {
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) flushers: Vec<Flusher>,
-    pub(super) watched: Option<Arc<Watched>>,
-}
-
-/// A service's task. After each poll, those that wait for what it did are told.
-struct Beating<F> {
-    task: F,
-    beat: Beat,
-}
-
-impl<F: Future<Output = ()> + Unpin> Future for Beating<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Beating { task, beat: Beat { pulse, flushers, watched } } = self.get_mut();
-        let _watch = watched.as_deref().map(Watched::watch);
-        poll_with(pulse, flushers, || Pin::new(task).poll(context))
+        let ThreadEvents { shared, thread, service } = self;
+        shared.lifecycle.observers.notify(&Event::ThreadStopped { thread, service });
     }
 }

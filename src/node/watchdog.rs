@@ -1,22 +1,25 @@
-//! A thread that names services whose polls last too long: nothing else runs on their executor's thread meanwhile.
+//! The watchdog: a thread that reports services whose polls last too long. Nothing else runs on the
+//! thread of such a poll.
 //!
-//! Who polls reads no clock. Each service has a word that it counts up when a poll begins and when it ends: odd is *in a
-//! poll*, and the same odd number at two looks is one poll that has lasted since. The watchdog looks at all words again
-//! and again while any is odd, and sleeps without a timeout when none is: an idle node has no wake-ups. So the poll that
-//! begins then has to wake it, and one that does not end must not be missed:
+//! A poll does not read the clock. Each service has a word that is incremented when a poll begins
+//! and when it ends. An odd word means *in a poll*; the same odd value at two checks means that one
+//! poll has lasted since the first. While any word is odd, the watchdog checks all words
+//! periodically. While none is, it parks without a timeout, so an idle node has no wake-ups. The
+//! next poll must wake it, and that wake must not be lost:
 //!
 //! | poll | watchdog |
 //! | --- | --- |
-//! | make the word odd | say that it sleeps |
-//! | is the watchdog asleep? then wake it | is a word odd? then stay awake |
+//! | make the word odd | set `asleep` |
+//! | if `asleep` is set, wake the watchdog | if a word is odd, stay awake |
 //!
-//! All four are `SeqCst`, so there is one order of them in which each load sees the stores before it. Either the word comes
-//! before the watchdog's look at it, which stays awake; or it comes after, and so does the poll's look, which sees that the
-//! watchdog sleeps, and wakes it. With anything weaker both could miss each other, each store still on its way while the
-//! other side looks. The end of a poll tells nobody: who sees it late takes a poll that has ended for one that lasts, at
-//! most until the next look.
+//! All four are `SeqCst`, so they have one order in which each load sees the stores before it. If
+//! the store of the word comes before the watchdog's load of it, the watchdog stays awake. If it
+//! comes after, then the poll's load of `asleep` comes after the watchdog's store of it, so the
+//! poll wakes the watchdog. With weaker orderings each side could miss the store of the other. The
+//! end of a poll wakes nobody: until the next check, the watchdog may take a poll that has ended
+//! for one that lasts.
 //!
-//! The wake itself cannot be lost: `unpark` before `park` makes that one return.
+//! The wake itself cannot be lost: after an `unpark`, the next `park` returns at once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,36 +29,35 @@ use std::time::Duration;
 use mycelium_executor::{Thread, ThreadError};
 use mycelium_transports::counters::{Line, WatchdogValue};
 
-use super::Shared;
-use super::driver::ABANDON_WITHIN;
-use super::threads::Threads;
 use crate::observe::Event;
+use crate::shared::{ABANDON_WITHIN, Shared, Threads};
 
-/// A watchdog that looks more often would cost more than it tells.
+/// The shortest time between two checks.
 const OFTENEST: Duration = Duration::from_millis(1);
 
-/// One service, as the watchdog sees it.
+/// The word of one service: whether it is in a poll.
 #[derive(Debug)]
 #[repr(align(64))]
-pub(super) struct Watched {
-    /// How many polls have begun, and how many have ended. Only the thread that polls writes it.
+pub(super) struct PollMark {
+    /// The number of polls that have begun, plus the number that have ended. Only the polling
+    /// thread writes it.
     polls: AtomicU64,
-    dog: Arc<Dog>,
+    watchdog: Arc<WatchdogHandle>,
 }
 
-impl Watched {
-    pub(super) fn new(dog: &Arc<Dog>) -> Arc<Watched> {
-        Arc::new(Watched { polls: AtomicU64::new(0), dog: dog.clone() })
+impl PollMark {
+    pub(super) fn new(watchdog: &Arc<WatchdogHandle>) -> Arc<PollMark> {
+        Arc::new(PollMark { polls: AtomicU64::new(0), watchdog: watchdog.clone() })
     }
 
     /// A poll begins; it ends when the guard is dropped.
     #[inline]
-    pub(super) fn watch(&self) -> InPoll<'_> {
+    pub(super) fn begin(&self) -> PollGuard<'_> {
         self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::SeqCst);
-        if self.dog.asleep.load(Ordering::SeqCst) {
-            self.dog.wake();
+        if self.watchdog.asleep.load(Ordering::SeqCst) {
+            self.watchdog.wake();
         }
-        InPoll(self)
+        PollGuard(self)
     }
 
     fn polls(&self) -> u64 {
@@ -67,29 +69,29 @@ impl Watched {
     }
 }
 
-pub(super) struct InPoll<'a>(&'a Watched);
+pub(super) struct PollGuard<'a>(&'a PollMark);
 
-impl Drop for InPoll<'_> {
+impl Drop for PollGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        let Watched { polls, .. } = self.0;
+        let PollMark { polls, .. } = self.0;
         polls.store(polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 }
 
-/// The watchdog, as others see it.
+/// What other threads use of the watchdog.
 #[derive(Debug, Default)]
-pub(super) struct Dog {
+pub(super) struct WatchdogHandle {
     asleep: AtomicBool,
     stopped: AtomicBool,
     thread: OnceLock<thread::Thread>,
     threads: Arc<Threads>,
 }
 
-impl Dog {
+impl WatchdogHandle {
     #[cold]
     fn wake(&self) {
-        // Of many that begin at once, one wakes it.
+        // If many polls begin at once, only one wakes it.
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
         {
@@ -97,7 +99,7 @@ impl Dog {
         }
     }
 
-    /// Sleeps until a poll begins, unless one has.
+    /// Parks until a poll begins, unless one has begun.
     fn sleep(&self, is_idle: impl Fn() -> bool) {
         self.asleep.store(true, Ordering::SeqCst);
         if is_idle() && !self.stopped.load(Ordering::SeqCst) {
@@ -106,34 +108,34 @@ impl Dog {
         self.asleep.store(false, Ordering::SeqCst);
     }
 
-    /// Ends it.
+    /// Ends the watchdog.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.thread.get().inspect(|thread| thread.unpark());
     }
 
-    /// Its thread, as long as that is there.
+    /// Its thread, until that has ended.
     pub(super) fn threads(&self) -> &Threads {
         &self.threads
     }
 }
 
-/// The watchdog itself, on its thread.
+/// The watchdog on its thread.
 pub(super) struct Watchdog {
     shared: Arc<Shared>,
-    dog: Arc<Dog>,
+    handle: Arc<WatchdogHandle>,
     limit: Duration,
-    services: Vec<Sight>,
-    /// When it first saw that the node shuts down.
+    services: Vec<WatchedService>,
+    /// The time at which it first saw the shutdown.
     shut_down_at: Option<Duration>,
 }
 
-/// What the watchdog knows of a service.
-struct Sight {
+/// A service, and what the last check found.
+struct WatchedService {
     name: String,
-    watched: Arc<Watched>,
+    mark: Arc<PollMark>,
     line: Line<WatchdogValue>,
-    /// Its word at the last look, and when that was first seen.
+    /// Its word at the last check, and when this value was first seen.
     polls: u64,
     since: Duration,
     hangs: bool,
@@ -143,24 +145,24 @@ impl Watchdog {
     /// Starts the thread.
     pub(super) fn start(
         shared: &Arc<Shared>,
-        dog: &Arc<Dog>,
+        handle: &Arc<WatchdogHandle>,
         limit: Duration,
-        services: impl Iterator<Item = (String, Arc<Watched>)>,
+        services: impl Iterator<Item = (String, Arc<PollMark>)>,
     ) -> Result<(), ThreadError> {
-        let sight = |(name, watched)| {
-            let line = shared.counters.line(&format!("service={name}"));
-            Sight { name, watched, line, polls: 0, since: Duration::ZERO, hangs: false }
+        let watched = |(name, mark)| {
+            let line = shared.topics.counters().line(&format!("service={name}"));
+            WatchedService { name, mark, line, polls: 0, since: Duration::ZERO, hangs: false }
         };
-        let services = services.map(sight).collect();
-        let (node, dog) = (shared.clone(), dog.clone());
-        let mut watchdog = Watchdog { shared: node, dog, limit, services, shut_down_at: None };
+        let services = services.map(watched).collect();
+        let (node, handle) = (shared.clone(), handle.clone());
+        let mut watchdog = Watchdog { shared: node, handle, limit, services, shut_down_at: None };
         let name = format!("watch-{}", shared.plan.node).replace(char::is_control, "_");
         let thread = Thread { name, ..Thread::default() };
-        let presence = watchdog.dog.threads.start(&thread.name);
+        let thread_guard = watchdog.handle.threads.start(&thread.name);
         let started = thread.start(move || {
-            presence.of_this_thread();
-            // Before it can sleep: who wakes it needs this.
-            let _ = watchdog.dog.thread.set(thread::current());
+            thread_guard.of_this_thread();
+            // Set before the watchdog can park: a wake needs it.
+            let _ = watchdog.handle.thread.set(thread::current());
             Ok(move || watchdog.run())
         });
         started.map(drop)
@@ -168,61 +170,64 @@ impl Watchdog {
 
     fn run(&mut self) {
         let pause = (self.limit / 4).max(OFTENEST);
-        while !self.dog.stopped.load(Ordering::SeqCst) {
-            if self.look() {
+        while !self.handle.stopped.load(Ordering::SeqCst) {
+            if self.check() {
                 if self.node_is_stuck() {
                     return self.end_node();
                 }
                 thread::park_timeout(pause);
             } else {
                 let services = &self.services;
-                self.dog.sleep(|| !services.iter().any(|sight| sight.watched.is_in_poll()));
+                self.handle.sleep(|| !services.iter().any(|service| service.mark.is_in_poll()));
             }
         }
     }
 
-    /// Looks at all services, and says whether any is in a poll.
-    fn look(&mut self) -> bool {
+    /// Checks all services. Returns whether any is in a poll.
+    fn check(&mut self) -> bool {
         let now = self.shared.executor.now();
         let mut any = false;
-        for sight in &mut self.services {
-            let polls = sight.watched.polls();
-            let lasted = now.saturating_sub(sight.since);
-            if polls != sight.polls {
-                if std::mem::take(&mut sight.hangs) {
-                    tracing::warn!(service = sight.name, ?lasted, "a poll that hung has ended");
-                    let service = &sight.name;
-                    self.shared.observers.tell(&Event::PollEnded { service, lasted });
+        for service in &mut self.services {
+            let polls = service.mark.polls();
+            let lasted = now.saturating_sub(service.since);
+            if polls != service.polls {
+                if std::mem::take(&mut service.hangs) {
+                    tracing::warn!(service = service.name, ?lasted, "a poll that hung has ended");
+                    let service = &service.name;
+                    self.shared.lifecycle.observers.notify(&Event::PollEnded { service, lasted });
                 }
-                (sight.polls, sight.since) = (polls, now);
-            } else if polls % 2 == 1 && !sight.hangs && lasted >= self.limit {
-                sight.hangs = true;
-                sight.line.add(WatchdogValue::LongPolls, 1);
-                let (service, limit) = (&sight.name, self.limit);
+                (service.polls, service.since) = (polls, now);
+            } else if polls % 2 == 1 && !service.hangs && lasted >= self.limit {
+                service.hangs = true;
+                service.line.add(WatchdogValue::LongPolls, 1);
+                let (service, limit) = (&service.name, self.limit);
                 tracing::warn!(service, ?limit, "a poll hangs: nothing else runs on its thread");
-                self.shared.observers.tell(&Event::PollHangs { service, limit });
+                self.shared.lifecycle.observers.notify(&Event::PollHangs { service, limit });
             }
             any |= polls % 2 == 1;
         }
         any
     }
 
-    /// Whether the shutdown's deadline has passed without the node's driver: a poll hangs on the thread that it needs.
+    /// Whether the shutdown's deadline has passed while the node's driver could not run, because a
+    /// poll hangs on its thread.
     fn node_is_stuck(&mut self) -> bool {
-        if !self.shared.shutdown.is_set() || self.shared.seen_off.load(Ordering::SeqCst) {
+        if !self.shared.lifecycle.shutdown.is_set()
+            || self.shared.services.are_settled.load(Ordering::SeqCst)
+        {
             return false;
         }
         let now = self.shared.executor.now();
         let since = *self.shut_down_at.get_or_insert(now);
-        let patience = self.shared.patience() + 2 * ABANDON_WITHIN;
-        now.saturating_sub(since) >= patience && self.services.iter().any(|sight| sight.hangs)
+        let patience = self.shared.shutdown_timeout() + 2 * ABANDON_WITHIN;
+        now.saturating_sub(since) >= patience && self.services.iter().any(|service| service.hangs)
     }
 
-    /// Does what the driver cannot: whoever waits for the node learns who holds it up.
+    /// Ends the node in place of the driver, so that its owner learns which services hang.
     fn end_node(&self) {
-        let hanging = self.services.iter().filter(|sight| sight.hangs);
-        self.shared.abandon(hanging.map(|sight| sight.name.clone()).collect());
-        self.shared.finish();
+        let hanging = self.services.iter().filter(|service| service.hangs);
+        self.shared.abandon(hanging.map(|service| service.name.clone()).collect());
+        self.shared.lifecycle.finish();
     }
 }
 
@@ -232,36 +237,36 @@ mod tests {
 
     use super::*;
 
-    /// Each poll begins as the watchdog falls asleep, and ends only when it was seen.
+    /// Each poll begins while the watchdog is about to park, and ends only after it was seen.
     #[test]
     fn a_poll_that_begins_as_the_watchdog_falls_asleep_is_seen() {
-        let dog = Arc::new(Dog::default());
-        let watched = Watched::new(&dog);
+        let handle = Arc::new(WatchdogHandle::default());
+        let polled = PollMark::new(&handle);
         let (see, seen) = channel();
-        let (own, sight) = (dog.clone(), watched.clone());
+        let (own, mark) = (handle.clone(), polled.clone());
         let watchdog = thread::spawn(move || {
             let _ = own.thread.set(thread::current());
             let mut last = 0;
             while !own.stopped.load(Ordering::SeqCst) {
-                let polls = sight.polls();
+                let polls = mark.polls();
                 if polls % 2 == 1 && polls != last {
                     last = polls;
                     see.send(polls).unwrap();
                 } else if polls % 2 == 0 {
-                    own.sleep(|| !sight.is_in_poll());
+                    own.sleep(|| !mark.is_in_poll());
                 }
             }
         });
         let tries = if cfg!(miri) { 50 } else { 100_000 };
         for number in 0..tries {
-            let poll = watched.watch();
+            let poll = polled.begin();
             let told = seen.recv_timeout(Duration::from_secs(20));
             assert_eq!(told, Ok(2 * number + 1), "the poll was missed");
             drop(poll);
-            // Sooner or later, and at any moment of its way to sleep.
+            // The next poll begins at different moments on the watchdog's way to park.
             (0..number % 64).for_each(|_| std::hint::spin_loop());
         }
-        dog.stop();
+        handle.stop();
         watchdog.join().unwrap();
     }
 }

@@ -1,13 +1,15 @@
-//! Whether a topology fits itself and the program that reads it.
+//! Checks of names: within a topology, and against the program.
 
 use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use super::{NodeSection, Problem, Topology, TopologyError};
+use super::Topology;
+use super::error::{Problem, TopologyError};
+use super::sections::NodeSection;
 
 impl Topology {
-    /// No service stands twice, in one node or in two.
+    /// Checks that no service is placed twice.
     pub(super) fn check_owners(&self) -> Result<(), TopologyError> {
         let mut places = BTreeMap::new();
         for (node, section) in &self.sections.node {
@@ -23,7 +25,8 @@ impl Topology {
         Ok(())
     }
 
-    /// The services of `node` in order, if the topology places any; all that it names exist in the program.
+    /// The services of `node` in their order, if the topology places services. Checks that all
+    /// services that it names exist.
     pub(crate) fn place(
         &self,
         node: &str,
@@ -42,12 +45,12 @@ impl Topology {
         Ok(services.map(|services| services.iter().map(|name| name.as_ref().clone()).collect()))
     }
 
-    /// The nodes that the topology names, in the order of their names.
+    /// The nodes of the topology, in the order of their names.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.sections.node.keys().map(|node| node.as_ref().as_str())
     }
 
-    /// The nodes that have services, with these.
+    /// The nodes to which the topology places services, with these.
     pub(crate) fn places(&self) -> impl Iterator<Item = (&str, Vec<&str>)> {
         self.sections.node.iter().filter_map(|(node, section)| {
             let services = section.services.as_ref()?;
@@ -58,13 +61,13 @@ impl Topology {
         })
     }
 
-    /// The nodes that may read a topic, if it says which.
+    /// The nodes that may read a topic, if it has a list.
     pub(crate) fn readers(&self, topic: &str) -> Option<Vec<String>> {
         let readers = self.sections.topic.get(topic)?.readers.as_ref()?;
         Some(readers.iter().map(|node| node.as_ref().clone()).collect())
     }
 
-    /// A node reads or writes a topic: whether it may, if the topic says who.
+    /// Checks that a node may read or write a topic, if the topic has a list.
     pub(crate) fn check_access(
         &self,
         node: &str,
@@ -82,7 +85,7 @@ impl Topology {
         Err(self.file.error(place, Problem::Forbidden { node, does, topic }))
     }
 
-    /// Lists of nodes name nodes that there are.
+    /// Checks that lists of nodes name nodes of the topology.
     pub(crate) fn check_lists(&self) -> Result<(), TopologyError> {
         let known: Vec<&str> =
             self.sections.node.keys().map(|name| name.as_ref().as_str()).collect();
@@ -102,7 +105,7 @@ impl Topology {
         names.try_for_each(|name| self.check_name("subscription", name, &known))
     }
 
-    /// The node's section; none is fine as long as there are no others either.
+    /// The section of a node. A topology without nodes needs none.
     fn section_of(&self, node: &str) -> Result<Option<&NodeSection>, TopologyError> {
         let nodes = &self.sections.node;
         match (nodes.get(node), nodes.first_key_value()) {

@@ -1,4 +1,4 @@
-//! Sections that say how links between nodes batch and wait.
+//! The `[link]` sections: how links between nodes batch and wait.
 
 use std::time::Duration;
 
@@ -7,12 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::values::{Bytes, Span};
-use super::{Problem, Topology, TopologyError};
 
-/// The section that stands for all links.
-const DEFAULT: &str = "default";
-
-/// How a link is. What is not said is as the default section says, and then as the default is.
+/// The settings of a link. Missing keys have the values of `[link.default]`, or else the defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkSection {
@@ -26,13 +22,13 @@ pub(super) struct LinkSection {
     silence: Option<Span>,
     handshake: Option<Span>,
     retry: Option<Pause>,
-    longest_retry: Option<Pause>,
+    max_retry: Option<Pause>,
     buffer: Option<Bytes>,
     window: Option<Bytes>,
     confirm: Option<Pause>,
 }
 
-/// What carries a link.
+/// The transport of a link.
 #[derive(Clone, Copy, Debug)]
 struct Transport;
 
@@ -40,14 +36,12 @@ impl<'de> Deserialize<'de> for Transport {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Transport, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
             "unix" => Ok(Transport),
-            other => {
-                Err(D::Error::custom(format!("there is no transport `{other}`; expected: unix")))
-            }
+            other => Err(D::Error::custom(format!("invalid transport `{other}`: expected unix"))),
         }
     }
 }
 
-/// What a link is good at: how it batches, and how long its buffer is.
+/// A preset for batching and the buffer of a link.
 #[derive(Clone, Copy, Debug)]
 struct Preset(LinkConfig);
 
@@ -58,13 +52,13 @@ impl<'de> Deserialize<'de> for Preset {
             "balanced" => Ok(Preset(LinkConfig::default())),
             "high-throughput" => Ok(Preset(LinkConfig::high_throughput())),
             other => Err(D::Error::custom(format!(
-                "there is no preset `{other}`; expected one of: low-latency, balanced, high-throughput"
+                "invalid preset `{other}`: expected one of: low-latency, balanced, high-throughput"
             ))),
         }
     }
 }
 
-/// A duration that is not none at all.
+/// A duration greater than zero.
 #[derive(Clone, Copy, Debug)]
 struct Pause(Duration);
 
@@ -72,14 +66,16 @@ impl<'de> Deserialize<'de> for Pause {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pause, D::Error> {
         let Span(pause) = Span::deserialize(deserializer)?;
         if pause.is_zero() {
-            return Err(D::Error::custom("expected a pause of at least a nanosecond"));
+            return Err(D::Error::custom(
+                "invalid pause `0`: expected a duration greater than zero",
+            ));
         }
         Ok(Pause(pause))
     }
 }
 
 impl LinkSection {
-    fn apply(&self, config: &mut LinkConfig) {
+    pub(super) fn apply(&self, config: &mut LinkConfig) {
         if let Some(Preset(preset)) = self.preset {
             (config.batching, config.buffer) = (preset.batching, preset.buffer);
         }
@@ -88,7 +84,7 @@ impl LinkSection {
         set(&mut batching.messages, self.batch_messages);
         set(&mut batching.delay, self.batch_delay.map(|span| span.0));
         set(&mut retry.first, self.retry.map(|pause| pause.0));
-        set(&mut retry.longest, self.longest_retry.map(|pause| pause.0));
+        set(&mut retry.longest, self.max_retry.map(|pause| pause.0));
         set(&mut config.keep_alive, self.keep_alive.map(|span| span.0));
         set(&mut config.silence, self.silence.map(|span| span.0));
         set(&mut config.handshake, self.handshake.map(|span| span.0));
@@ -102,64 +98,5 @@ impl LinkSection {
 fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
-    }
-}
-
-impl Topology {
-    /// Each pair of nodes has one section at most, and the section names one pair that there is.
-    pub(super) fn check_links(&self) -> Result<(), TopologyError> {
-        let nodes: Vec<&String> = self.sections.node.keys().map(AsRef::as_ref).collect();
-        let pairs = || nodes.iter().flat_map(|a| nodes.iter().map(move |b| (a, b)));
-        for name in self.sections.link.keys() {
-            if name.as_ref() == DEFAULT {
-                continue;
-            }
-            let named = pairs().filter(|(a, b)| a != b && format!("{a}-{b}") == **name.as_ref());
-            let named: Vec<_> = named.collect();
-            if named.len() > 1 {
-                let meanings = named.iter().map(|(a, b)| [a.to_string(), b.to_string()]);
-                let link = name.as_ref().clone();
-                let problem = Problem::Ambiguous { link, meanings: meanings.collect() };
-                return Err(self.file.error(name.span(), problem));
-            }
-            let Some((a, b)) = named.first() else {
-                let known = pairs().filter(|(a, b)| a < b).map(|(a, b)| format!("{a}-{b}"));
-                let known = known.chain([DEFAULT.to_owned()]).collect();
-                let problem = Problem::Unknown { kind: "link", name: name.as_ref().clone(), known };
-                return Err(self.file.error(name.span(), problem));
-            };
-            let first = format!("{b}-{a}");
-            if a > b && self.sections.link.contains_key(first.as_str()) {
-                let problem = Problem::Twice { kind: "link", name: name.as_ref().clone(), first };
-                return Err(self.file.error(name.span(), problem));
-            }
-        }
-        Ok(())
-    }
-
-    /// How the link between two nodes is.
-    pub(crate) fn link(&self, node: &str, other: &str) -> LinkConfig {
-        let mut config = LinkConfig::default();
-        for name in [DEFAULT.to_owned(), format!("{node}-{other}"), format!("{other}-{node}")] {
-            if let Some(section) = self.sections.link.get(name.as_str()) {
-                section.apply(&mut config);
-            }
-        }
-        config
-    }
-
-    /// How links with nodes are that the topology does not know.
-    pub(crate) fn default_link(&self) -> LinkConfig {
-        let mut config = LinkConfig::default();
-        if let Some(section) = self.sections.link.get(DEFAULT) {
-            section.apply(&mut config);
-        }
-        config
-    }
-
-    /// The nodes whose names are bound to a user, with the user.
-    pub(crate) fn owners(&self) -> impl Iterator<Item = (&str, u32)> {
-        let sections = self.sections.node.iter();
-        sections.filter_map(|(node, section)| Some((node.as_ref().as_str(), section.user?)))
     }
 }

@@ -1,51 +1,38 @@
-//! Where nodes listen, and who reaches them there.
+//! Where nodes listen, and which users may connect: the keys `socket`, `users`, `group` and `mode`
+//! of a node.
 
 use std::path::PathBuf;
 
+use mycelium_transports::endpoint::{Access, Endpoint, LONGEST_PATH};
 use toml::Spanned;
 
+use super::Topology;
+use super::error::{Problem, TopologyError};
+use super::sections::NodeSection;
 use super::values::Mode;
-use super::{Problem, Topology, TopologyError};
-
-/// Who reaches a socket, as far as the topology says: the default is its own user.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Access {
-    pub(crate) users: Option<Vec<u32>>,
-    pub(crate) group: Option<u32>,
-    pub(crate) mode: Option<u32>,
-}
 
 impl Topology {
     /// Where a node listens.
-    pub(crate) fn socket(&self, node: &str) -> PathBuf {
-        let said = self.sections.node.get(node).and_then(|section| section.socket.clone());
-        let said = said.map(Spanned::into_inner);
-        said.unwrap_or_else(|| self.run_directory().join(format!("{node}.sock")))
+    pub(crate) fn endpoint(&self, node: &str) -> Endpoint {
+        let section = self.sections.node.get(node);
+        let address = section.and_then(|section| section.socket.clone()).map(Spanned::into_inner);
+        let address = address.unwrap_or_else(|| self.run_directory().join(format!("{node}.sock")));
+        Endpoint::new(address, section.map(access).unwrap_or_default())
     }
 
-    /// The socket of a node can have its path.
-    pub(crate) fn check_socket(&self, node: &str) -> Result<(), TopologyError> {
-        let path = self.socket(node);
-        let (limit, found) = (crate::links::LONGEST_PATH, path.as_os_str().len());
-        if found <= limit {
-            return Ok(());
-        }
+    /// Checks that a node can listen at its endpoint, as far as the address itself says.
+    pub(crate) fn check_endpoint(&self, node: &str) -> Result<(), TopologyError> {
+        let Err(error) = self.endpoint(node).check() else { return Ok(()) };
         let section = self.sections.node.get_key_value(node);
         let place = section.map(|(name, section)| {
             section.socket.as_ref().map_or_else(|| name.span(), Spanned::span)
         });
+        let (path, found, limit) = (error.path, error.found, LONGEST_PATH);
         let problem = Problem::PathTooLong { node: node.to_owned(), path, found, limit };
         Err(self.file.error(place.unwrap_or(0..0), problem))
     }
 
-    /// Who reaches the socket of a node, and may connect to it.
-    pub(crate) fn access(&self, node: &str) -> Access {
-        let Some(section) = self.sections.node.get(node) else { return Access::default() };
-        let (users, group) = (section.users.clone(), section.group);
-        Access { users, group, mode: section.mode.as_ref().map(|mode| mode.as_ref().0) }
-    }
-
-    /// What sections say of users, group and mode fits together.
+    /// Checks that `users`, `group` and `mode` of each node do not contradict each other.
     pub(super) fn check_sockets(&self) -> Result<(), TopologyError> {
         for section in self.sections.node.values() {
             let Some(mode) = &section.mode else { continue };
@@ -68,6 +55,21 @@ impl Topology {
             return directory.clone();
         }
         let name = self.file.path.file_stem().unwrap_or("topology".as_ref()).to_string_lossy();
-        mycelium_transports::own_directory(&name)
+        mycelium_transports::private_directory(&name)
     }
+}
+
+/// The users that may connect to a node: its own, unless the section says more.
+fn access(section: &NodeSection) -> Access {
+    let mut access = Access::default();
+    if let Some(users) = &section.users {
+        access = access.users(users.iter().copied());
+    }
+    if let Some(group) = section.group {
+        access = access.group(group);
+    }
+    if let Some(mode) = &section.mode {
+        access = access.mode(mode.as_ref().0);
+    }
+    access
 }

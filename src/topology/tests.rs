@@ -1,5 +1,5 @@
-use mycelium_core::wait::Wait;
-use mycelium_executor::{Class, OnRefusal};
+use mycelium_core::wait::WaitStrategy;
+use mycelium_executor::{Class, PlacementFallback};
 
 use super::*;
 use crate::execution::{Execution, Run};
@@ -21,7 +21,7 @@ fn an_empty_file_says_nothing() {
 fn errors_name_file_line_and_what_was_expected() {
     assert_eq!(
         error("[node.main]\nservices = []\ncolour = \"red\"\n"),
-        "t.toml:3:1: unknown field `colour`, expected one of `services`, `executor`, `shutdown`, `memory`, `socket`, `users`, `group`, `mode`, `user`, `watchdog`"
+        "t.toml:3:1: unknown field `colour`, expected one of `services`, `executor`, `shutdown`, `memory`, `socket`, `users`, `group`, `mode`, `owner`, `watchdog`"
     );
     assert_eq!(
         error("[nodes.main]\n"),
@@ -29,25 +29,25 @@ fn errors_name_file_line_and_what_was_expected() {
     );
     assert_eq!(
         error("[topic.swaps]\ncapacity = 1000\n"),
-        "t.toml:2:12: capacity 1000 is not a power of two from 2 to 1073741824"
+        "t.toml:2:12: invalid capacity 1000: expected a power of two from 2 to 1073741824"
     );
     assert_eq!(
         error("[subscription.\"A.b\"]\npolicy = \"hope\"\n"),
-        "t.toml:2:10: there is no policy `hope`; expected one of: block, reject, drop-oldest, latest"
+        "t.toml:2:10: invalid policy `hope`: expected one of: block, reject, drop-oldest, latest"
     );
+    assert!(error("[node.main]\nshutdown = \"soon\"\n").starts_with(
+        "t.toml:2:12: invalid duration `soon`: expected a number and a unit, such as `250ms`"
+    ));
     assert!(
-        error("[node.main]\nshutdown = \"soon\"\n")
-            .starts_with("t.toml:2:12: `soon` is no duration")
-    );
-    assert!(
-        error("[node.main]\nmemory = \"lots\"\n").starts_with("t.toml:2:10: `lots` is no size")
+        error("[node.main]\nmemory = \"lots\"\n").starts_with("t.toml:2:10: invalid size `lots`")
     );
     assert_eq!(
         error("[node.main]\nshutdown = \"500000000000years\"\n").split(": ").next(),
         Some("t.toml:2:12")
     );
     assert!(
-        error("[topic.a]\ncapacity = 4611686018427387904\n").starts_with("t.toml:2:12: capacity")
+        error("[topic.a]\ncapacity = 4611686018427387904\n")
+            .starts_with("t.toml:2:12: invalid capacity")
     );
     assert!(error("[node.main\n").starts_with("t.toml:1:"));
     assert!(error("[topic.swaps]\n[topic.swaps]\n").starts_with("t.toml:2:"));
@@ -56,9 +56,9 @@ fn errors_name_file_line_and_what_was_expected() {
 #[test]
 fn a_service_has_one_place() {
     let twice = error("[node.main]\nservices = [\"A\", \"B\",\n  \"A\"]\n");
-    assert_eq!(twice, "t.toml:3:3: service `A` is placed twice; its first place is node `main`");
+    assert_eq!(twice, "t.toml:3:3: service `A` is placed twice: first in node `main`");
     let two_owners = error("[node.a]\nservices = [\"A\"]\n[node.b]\nservices = [\"A\"]\n");
-    assert_eq!(two_owners, "t.toml:4:13: service `A` is placed twice; its first place is node `a`");
+    assert_eq!(two_owners, "t.toml:4:13: service `A` is placed twice: first in node `a`");
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn names_that_the_program_does_not_have_are_errors() {
     )
     .unwrap();
     let unknown = topology.place("main", &["B", "C"]).unwrap_err();
-    assert_eq!(unknown.to_string(), "t.toml:2:13: there is no service `A`; expected one of: B, C");
+    assert_eq!(unknown.to_string(), "t.toml:2:13: unknown service `A`: expected one of: B, C");
     let unknown = topology.place("other", &["A"]).unwrap_err();
-    assert_eq!(unknown.to_string(), "t.toml:1:7: there is no node `other`; expected one of: main");
+    assert_eq!(unknown.to_string(), "t.toml:1:7: unknown node `other`: expected one of: main");
     assert_eq!(topology.check_topics(&["swaps"]).unwrap_err().line(), 3);
     assert_eq!(topology.check_subscriptions(&["A.x".to_owned()]).unwrap_err().line(), 4);
 }
@@ -107,11 +107,11 @@ batch_messages = 7
 fn links_that_make_no_sense_are_refused() {
     assert_eq!(
         error("[node.a]\n[node.b]\n[link.\"a-x\"]\n"),
-        "t.toml:3:7: there is no link `a-x`; expected one of: a-b, default"
+        "t.toml:3:7: unknown link `a-x`: expected one of: a-b, default"
     );
     assert_eq!(
         error("[node.a]\n[node.b]\n[link.\"a-b\"]\n[link.\"b-a\"]\n"),
-        "t.toml:4:7: link `b-a` is the same as `a-b`, which stands in this file, too"
+        "t.toml:4:7: link `b-a` is the same as `a-b`, which also has a section"
     );
     assert_eq!(
         error("[node.a]\n[node.b]\n[link.\"a-b\"]\npreset = \"fast\"\n"),
@@ -131,9 +131,9 @@ fn links_that_make_no_sense_are_refused() {
 fn sockets_lie_where_the_topology_says() {
     let text = "[node.a]\nsocket = \"/run/a.sock\"\n[node.b]\n";
     let topology = Topology::parse("t.toml", text).unwrap();
-    assert_eq!(topology.socket("a"), Path::new("/run/a.sock"));
-    assert!(topology.socket("b").to_string_lossy().ends_with("-t/b.sock"));
-    assert_eq!(topology.in_directory("/run/x").socket("b"), Path::new("/run/x/b.sock"));
+    assert_eq!(topology.endpoint("a").to_string(), "/run/a.sock");
+    assert!(topology.endpoint("b").to_string().ends_with("-t/b.sock"));
+    assert_eq!(topology.in_directory("/run/x").endpoint("b").to_string(), "/run/x/b.sock");
 }
 
 fn execution(section: &str, coded: Execution) -> Execution {
@@ -145,14 +145,14 @@ fn execution(section: &str, coded: Execution) -> Execution {
 fn a_service_is_executed_as_its_section_says() {
     let said = execution(
         "run = \"pinned(1, 3)\"\nwait = \"spin-then-park(500)\"\nthread = \"engine\"\nclass = \"fifo(10)\"\n\
-         refused = \"warn\"\nbudget = 16\nexecutor = \"smol\"\n",
+         if_refused = \"warn\"\nbudget = 16\nexecutor = \"smol\"\n",
         Execution::default(),
     );
     let coded = Execution::pinned([1, 3])
-        .wait(Wait::SpinThenPark(500))
+        .wait(WaitStrategy::SpinThenPark(500))
         .thread("engine")
         .class(Class::Fifo(10))
-        .refused(OnRefusal::Warn)
+        .if_refused(PlacementFallback::Warn)
         .budget(16)
         .on("smol");
     assert_eq!(said, coded);
@@ -169,23 +169,27 @@ fn a_service_is_executed_as_its_section_says() {
 
 #[test]
 fn the_file_wins_over_the_program_key_by_key() {
-    let coded = Execution::pinned([1]).wait(Wait::Spin).thread("engine").class(Class::Fifo(10));
+    let coded =
+        Execution::pinned([1]).wait(WaitStrategy::Spin).thread("engine").class(Class::Fifo(10));
     let said = execution("run = \"dedicated\"\nbudget = 7\n", coded.clone());
     assert_eq!(said, Execution { run: Run::Dedicated, budget: 7, ..coded.clone() });
     let said = execution("wait = \"park\"\nclass = \"normal\"\n", coded.clone());
     assert_eq!(said, Execution::pinned([1]).thread("engine"));
     // Without a thread nothing is left of what was said of it.
-    assert_eq!(execution("run = \"shared\"\n", coded).wait(Wait::Park), Execution::shared());
+    assert_eq!(
+        execution("run = \"shared\"\n", coded).wait(WaitStrategy::Park),
+        Execution::shared()
+    );
 }
 
 #[test]
 fn executions_that_make_no_sense_are_refused_with_their_place() {
     let no_thread = |key| {
         format!(
-            "`{key}` is said of the service's own thread, but it has none: expected run = \"dedicated\" or \"pinned(core)\""
+            "`{key}` needs a thread of the service's own: expected run = \"dedicated\" or \"pinned(core)\""
         )
     };
-    for (key, value) in [("thread", "x"), ("class", "fifo(1)"), ("refused", "warn")] {
+    for (key, value) in [("thread", "x"), ("class", "fifo(1)"), ("if_refused", "warn")] {
         let text = format!("[service.A]\nrun = \"shared\"\n{key} = \"{value}\"\n");
         assert_eq!(error(&text), format!("t.toml:3:{}: {}", key.len() + 4, no_thread(key)));
         let topology = text.replace("run = \"shared\"\n", "");
@@ -196,38 +200,38 @@ fn executions_that_make_no_sense_are_refused_with_their_place() {
     for (line, expected) in [
         (
             "run = \"alone\"",
-            "a service cannot run `alone`; expected one of: shared, dedicated, pinned(1), pinned(1, 3)",
+            "invalid run `alone`: expected one of: shared, dedicated, pinned(1), pinned(1, 3)",
         ),
         (
             "run = \"pinned\"",
-            "a service cannot run `pinned`; expected one of: shared, dedicated, pinned(1), pinned(1, 3)",
+            "invalid run `pinned`: expected one of: shared, dedicated, pinned(1), pinned(1, 3)",
         ),
         (
             "run = \"pinned()\"",
-            "no core to be pinned to; expected \"pinned(1)\" or \"pinned(1, 3)\"",
+            "invalid list of cores: expected at least one, such as \"pinned(1)\" or \"pinned(1, 3)\"",
         ),
-        ("run = \"pinned(1, x)\"", "`x` is no core; expected a number as in pinned(1, 3)"),
-        ("run = \"pinned(-1)\"", "`-1` is no core; expected a number as in pinned(1, 3)"),
-        ("run = \"pinned(1, 1)\"", "core 1 stands twice"),
+        ("run = \"pinned(1, x)\"", "invalid core `x`: expected a number, such as pinned(1, 3)"),
+        ("run = \"pinned(-1)\"", "invalid core `-1`: expected a number, such as pinned(1, 3)"),
+        ("run = \"pinned(1, 1)\"", "core 1 is listed twice"),
         (
             "wait = \"soon\"",
-            "a service cannot wait by `soon`; expected one of: park, spin, spin-then-park(1000), a number of looks",
+            "invalid wait `soon`: expected one of: park, spin, spin-then-park(1000), where 1000 is a number of spins",
         ),
         (
             "wait = \"spin-then-park(1ms)\"",
-            "a service cannot wait by `spin-then-park(1ms)`; expected one of: park, spin, spin-then-park(1000), a number of looks",
+            "invalid wait `spin-then-park(1ms)`: expected one of: park, spin, spin-then-park(1000), where 1000 is a number of spins",
         ),
         (
             "class = \"fifo(100)\"",
-            "there is no class `fifo(100)`; expected one of: normal, fifo(1) to fifo(99)",
+            "invalid class `fifo(100)`: expected one of: normal, fifo(1) to fifo(99)",
         ),
+        ("class = \"fifo\"", "invalid class `fifo`: expected one of: normal, fifo(1) to fifo(99)"),
+        ("if_refused = \"cry\"", "invalid if_refused `cry`: expected one of: fail, warn"),
+        ("budget = 0", "invalid budget 0: expected 1 or more"),
         (
-            "class = \"fifo\"",
-            "there is no class `fifo`; expected one of: normal, fifo(1) to fifo(99)",
+            "thread = \"\"",
+            "invalid thread name ``: expected at least one character, and no control character",
         ),
-        ("refused = \"cry\"", "what is refused cannot `cry`; expected one of: fail, warn"),
-        ("budget = 0", "with a budget of 0 it would never do anything; expected 1 or more"),
-        ("thread = \"\"", "`` is no name for a thread: it is empty, or has a control character"),
     ] {
         let column = line.find('=').unwrap() + 3;
         assert_eq!(

@@ -1,14 +1,18 @@
-//! Values of a topology file that are more than a number or a text.
+//! Types of the values in a topology file, with the errors of invalid ones.
 
 use std::time::Duration;
 
+use mycelium_core::wait::WaitStrategy;
+use mycelium_executor::{Class, PlacementFallback};
 use mycelium_transports::local::Policy;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-/// Nothing here waits for longer.
+use crate::execution::{self, Run};
+
+/// The longest duration.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-/// No ring holds more messages.
+/// The largest capacity.
 const LARGEST: usize = 1 << 30;
 
 /// A duration: `"250ms"`, `"10s"`, `"2m"`.
@@ -20,17 +24,19 @@ impl<'de> Deserialize<'de> for Span {
         let text = String::deserialize(deserializer)?;
         let span = humantime::parse_duration(&text).map_err(|error| {
             D::Error::custom(format!(
-                "`{text}` is no duration ({error}); expected one like \"250ms\" or \"10s\""
+                "invalid duration `{text}`: expected a number and a unit, such as `250ms` ({error})"
             ))
         })?;
         if span > LONGEST {
-            return Err(D::Error::custom(format!("`{text}` is longer than a year")));
+            return Err(D::Error::custom(format!(
+                "invalid duration `{text}`: expected at most a year"
+            )));
         }
         Ok(Span(span))
     }
 }
 
-/// What a topic promises when a reader's process dies: `"at-least-once"` or `"at-most-once"`.
+/// The promise of a topic when a reader's process dies: `"at-least-once"` or `"at-most-once"`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DeliveryName {
     pub(super) is_at_most_once: bool,
@@ -42,18 +48,19 @@ impl<'de> Deserialize<'de> for DeliveryName {
             "at-least-once" => Ok(DeliveryName { is_at_most_once: false }),
             "at-most-once" => Ok(DeliveryName { is_at_most_once: true }),
             other => Err(D::Error::custom(format!(
-                "there is no delivery `{other}`; expected one of: at-least-once, at-most-once"
+                "invalid delivery `{other}`: expected one of: at-least-once, at-most-once"
             ))),
         }
     }
 }
 
-/// After how many deaths of its reader's process a message is given up: a number, or `"never"`.
+/// The number of deaths of its reader's processes after which a message becomes a dead letter, or
+/// `"never"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deaths(pub(super) u32);
+pub(super) struct DeathLimit(pub(super) u32);
 
-impl<'de> Deserialize<'de> for Deaths {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Deaths, D::Error> {
+impl<'de> Deserialize<'de> for DeathLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DeathLimit, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Raw {
@@ -61,10 +68,13 @@ impl<'de> Deserialize<'de> for Deaths {
             Text(String),
         }
         match Raw::deserialize(deserializer) {
-            // Before the second death nobody knows which message it was.
-            Ok(Raw::Number(deaths @ 3..)) => Ok(Deaths(deaths)),
-            Ok(Raw::Text(text)) if text == "never" => Ok(Deaths(0)),
-            _ => Err(D::Error::custom("expected a number of deaths from 3 on, or \"never\"")),
+            // After two deaths it is known which messages were in flight at both. The third death
+            // decides.
+            Ok(Raw::Number(deaths @ 3..)) => Ok(DeathLimit(deaths)),
+            Ok(Raw::Text(text)) if text == "never" => Ok(DeathLimit(0)),
+            _ => {
+                Err(D::Error::custom("invalid number of deaths: expected 3 or more, or \"never\""))
+            }
         }
     }
 }
@@ -100,13 +110,13 @@ impl<'de> Deserialize<'de> for Bytes {
             .and_then(|number| number.checked_mul(1usize.checked_shl(shift)?));
         bytes.map(Bytes).ok_or_else(|| {
             D::Error::custom(format!(
-                "`{text}` is no size; expected one like \"64 KiB\" or \"256 MiB\""
+                "invalid size `{text}`: expected a number and a unit, such as `64 KiB`"
             ))
         })
     }
 }
 
-/// A number of messages that a ring can hold.
+/// The number of slots of a ring.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Capacity(pub(super) usize);
 
@@ -117,7 +127,9 @@ impl<'de> Deserialize<'de> for Capacity {
             .ok()
             .filter(|number| number.is_power_of_two() && (2..=LARGEST).contains(number));
         capacity.map(Capacity).ok_or_else(|| {
-            D::Error::custom(format!("capacity {number} is not a power of two from 2 to {LARGEST}"))
+            D::Error::custom(format!(
+                "invalid capacity {number}: expected a power of two from 2 to {LARGEST}"
+            ))
         })
     }
 }
@@ -132,7 +144,7 @@ impl<'de> Deserialize<'de> for PolicyName {
         let policy = Policy::all().find(|policy| policy.name() == name).ok_or_else(|| {
             let names: Vec<_> = Policy::all().map(Policy::name).collect();
             let names = names.join(", ");
-            D::Error::custom(format!("there is no policy `{name}`; expected one of: {names}"))
+            D::Error::custom(format!("invalid policy `{name}`: expected one of: {names}"))
         })?;
         Ok(PolicyName(policy))
     }
@@ -145,7 +157,7 @@ pub(super) struct Mode(pub(super) u32);
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
         let text = String::deserialize(deserializer)?;
-        // Who may connect must be able to write; there is nothing to execute.
+        // Connecting needs write permission; execute permission has no meaning.
         let mode = u32::from_str_radix(&text, 8).ok();
         let mode = mode.filter(|mode| mode & !0o666 == 0 && mode & 0o600 == 0o600);
         mode.map(Mode).ok_or_else(|| {
@@ -153,5 +165,132 @@ impl<'de> Deserialize<'de> for Mode {
                 "invalid mode `{text}`: expected the permissions of a socket in octal, such as \"0660\""
             ))
         })
+    }
+}
+
+/// `"shared"`, `"dedicated"`, `"pinned(1)"`, `"pinned(1, 3)"`.
+#[derive(Clone, Debug)]
+pub(super) struct RunName(pub(super) Run);
+
+/// `"park"`, `"spin"`, `"spin-then-park(1000)"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitName(pub(super) WaitStrategy);
+
+/// The name of a thread.
+#[derive(Clone, Debug)]
+pub(super) struct ThreadName(pub(super) String);
+
+/// `"normal"`, `"fifo(10)"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClassName(pub(super) Class);
+
+/// `"fail"`, `"warn"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FallbackName(pub(super) PlacementFallback);
+
+/// A number of messages, at least 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget(pub(super) u32);
+
+impl<'de> Deserialize<'de> for RunName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RunName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let run = match call(&text) {
+            ("shared", None) => Run::Shared,
+            ("dedicated", None) => Run::Dedicated,
+            ("pinned", Some(cores)) => Run::Pinned(cores_of(cores).map_err(D::Error::custom)?),
+            _ => {
+                return Err(D::Error::custom(format!(
+                    "invalid run `{text}`: expected one of: shared, dedicated, pinned(1), pinned(1, 3)"
+                )));
+            }
+        };
+        Ok(RunName(run))
+    }
+}
+
+fn cores_of(list: &str) -> Result<Vec<usize>, String> {
+    let parts = list.split(',').map(str::trim).filter(|_| !list.trim().is_empty());
+    let cores = parts.map(|core| {
+        core.parse()
+            .map_err(|_| format!("invalid core `{core}`: expected a number, such as pinned(1, 3)"))
+    });
+    let cores: Vec<usize> = cores.collect::<Result<_, String>>()?;
+    execution::check_cores(&cores)?;
+    Ok(cores)
+}
+
+impl<'de> Deserialize<'de> for WaitName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WaitName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wait = match call(&text) {
+            ("park", None) => Some(WaitStrategy::Park),
+            ("spin", None) => Some(WaitStrategy::Spin),
+            ("spin-then-park", Some(spins)) => {
+                spins.trim().parse().ok().map(WaitStrategy::SpinThenPark)
+            }
+            _ => None,
+        };
+        wait.map(WaitName).ok_or_else(|| {
+            D::Error::custom(format!(
+                "invalid wait `{text}`: expected one of: park, spin, spin-then-park(1000), where 1000 is a number of spins"
+            ))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for ThreadName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ThreadName, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        execution::check_thread_name(&name).map_err(D::Error::custom)?;
+        Ok(ThreadName(name))
+    }
+}
+
+impl<'de> Deserialize<'de> for ClassName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ClassName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let class = match call(&text) {
+            ("normal", None) => Some(Class::Normal),
+            ("fifo", Some(priority)) => {
+                let priority = priority.trim().parse().ok();
+                priority.filter(|given| execution::PRIORITIES.contains(given)).map(Class::Fifo)
+            }
+            _ => None,
+        };
+        class.map(ClassName).ok_or_else(|| {
+            D::Error::custom(format!(
+                "invalid class `{text}`: expected one of: normal, fifo(1) to fifo(99)"
+            ))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for FallbackName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FallbackName, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "fail" => Ok(FallbackName(PlacementFallback::Fail)),
+            "warn" => Ok(FallbackName(PlacementFallback::Warn)),
+            other => Err(D::Error::custom(format!(
+                "invalid if_refused `{other}`: expected one of: fail, warn"
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Budget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Budget, D::Error> {
+        match u32::deserialize(deserializer)? {
+            0 => Err(D::Error::custom(execution::BUDGET)),
+            budget => Ok(Budget(budget)),
+        }
+    }
+}
+
+/// `name`, or `name(arguments)`.
+fn call(text: &str) -> (&str, Option<&str>) {
+    match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+        Some((name, arguments)) => (name, Some(arguments)),
+        None => (text, None),
     }
 }

@@ -1,11 +1,14 @@
-//! Members that have completed stay completed: nobody waits for them, and nobody gives up a reader that comes back.
+//! Members that have completed stay completed: no node waits for them. A reader that restarts gets
+//! its messages.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
-use mycelium::bundle::{Bundle, BundleError, Event, Handle, Member, Outcome, Report};
+use mycelium_bundle::{
+    Bundle, BundleError, BundleEvent, BundleHandle, BundleReport, Member, MemberOutcome,
+};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
@@ -14,20 +17,21 @@ use crate::{PATIENCE, SOON, Said, kill, program, speaking};
 
 /// A source, a middle and a sink, with a directory of their own.
 struct Pipeline {
-    handle: Handle,
-    running: Option<JoinHandle<Result<Report, BundleError>>>,
-    events: Receiver<Event>,
+    handle: BundleHandle,
+    running: Option<JoinHandle<Result<BundleReport, BundleError>>>,
+    events: Receiver<BundleEvent>,
     said: Said,
     directory: PathBuf,
 }
 
 impl Pipeline {
-    /// The first process of `member` does what `does` says.
+    /// `does` configures the first process of `member`.
     fn start(test: &str, member: &'static str, does: &'static str) -> Pipeline {
         Pipeline::of(test, member, does, "sink", |command| command)
     }
 
-    /// As [`start`](Pipeline::start), with a sink in another role, and commands that are changed by `wrap`.
+    /// Like [`start`](Pipeline::start), with another role for the sink, and with commands that
+    /// `wrap` changes.
     fn of(
         test: &str,
         member: &'static str,
@@ -68,7 +72,7 @@ impl Pipeline {
         kill(self.handle.pid(member).unwrap(), signal);
     }
 
-    /// Stops the sink's process once it has the first message, and has the source send the others then.
+    /// Stops the sink's process when it has the first message; then the source sends the others.
     fn stop_sink(&self) {
         self.until("sink got the first");
         let sink = self.handle.pid("sink").unwrap();
@@ -83,19 +87,19 @@ impl Pipeline {
     fn exit(&self, member: &str) {
         loop {
             let event = self.events.recv_timeout(PATIENCE / 2).expect("a member exits");
-            if matches!(&event, Event::Exited { member: exited, .. } if exited == member) {
+            if matches!(&event, BundleEvent::Exited { member: exited, .. } if exited == member) {
                 return;
             }
         }
     }
 
-    /// Waits until a process says this.
+    /// Waits until a process reports this.
     fn until(&self, what: &str) {
         while self.said.next() != what {}
     }
 
-    /// What the members say to their end, and the report.
-    fn end(mut self) -> (Vec<String>, Result<Report, BundleError>) {
+    /// All reports of the members until their end, and the report of the bundle.
+    fn end(mut self) -> (Vec<String>, Result<BundleReport, BundleError>) {
         let rest = self.said.rest();
         (rest, self.running.take().unwrap().join().unwrap())
     }
@@ -104,7 +108,7 @@ impl Pipeline {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.handle.stop();
-        // Where a test has failed members may stand still.
+        // After a failed test, members may still be stopped.
         if let Some(sink) = self.handle.pid("sink").filter(|_| self.running.is_some()) {
             kill(sink, Signal::CONT);
         }
@@ -113,7 +117,7 @@ impl Drop for Pipeline {
     }
 }
 
-fn outcomes(report: &Report) -> Vec<(&str, Outcome, u64)> {
+fn outcomes(report: &BundleReport) -> Vec<(&str, MemberOutcome, u64)> {
     let members = report.members.iter();
     members.map(|member| (&*member.name, member.outcome, member.starts)).collect()
 }
@@ -125,7 +129,7 @@ fn a_reader_that_starts_again_after_its_publisher_completed_gets_an_end() {
     pipeline.signal("middle", Signal::KILL);
     let (said, report) = pipeline.end();
     let report = report.unwrap();
-    let done = Outcome::Completed;
+    let done = MemberOutcome::Completed;
     assert_eq!(outcomes(&report), [("source", done, 1), ("middle", done, 2), ("sink", done, 1)]);
     assert!(!report.stopped);
     assert!(said.iter().any(|line| line.starts_with("sink got ")), "{said:?}");
@@ -136,11 +140,11 @@ fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     let pipeline = Pipeline::start("stopped", "source", "waits");
     pipeline.stop_sink();
     pipeline.exit("source");
-    // By then it has waited much longer than for a reader that nobody knows of.
+    // By then it has waited much longer than for an unknown reader.
     pipeline.until("middle has lost its reader");
     pipeline.signal("sink", Signal::CONT);
     let (said, report) = pipeline.end();
-    let done = Outcome::Completed;
+    let done = MemberOutcome::Completed;
     assert_eq!(
         outcomes(&report.unwrap()),
         [("source", done, 1), ("middle", done, 1), ("sink", done, 1)]
@@ -149,7 +153,7 @@ fn a_reader_that_stands_still_for_long_gets_all_that_was_sent() {
     assert!(!said.contains(&"sink gap".to_owned()), "{said:?}");
 }
 
-/// The launcher knows the shell, and the node has another process id.
+/// The launcher knows the process id of the shell; the node has another one.
 #[test]
 fn nodes_that_a_shell_runs_have_their_names() {
     let wrap = |inner: Command| {
@@ -202,8 +206,7 @@ fn a_member_that_could_not_deliver_is_not_started_again() {
     assert!(matches!(&error, BundleError::Undelivered { member } if member == "source"), "{error}");
     drop(bundle.writer);
     bundle.said.rest();
-    let started =
-        |event: &Event| matches!(event, Event::Started { member, .. } if member == "source");
+    let started = |event: &BundleEvent| matches!(event, BundleEvent::Started { member, .. } if member == "source");
     assert_eq!(bundle.events.iter().filter(started).count(), 1);
 }
 

@@ -5,13 +5,13 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mycelium::bundle::{Bundle, BundleError, Event, Member, Outcome};
+use mycelium_bundle::{Bundle, BundleError, BundleEvent, Member, MemberOutcome};
 
 use crate::{PATIENCE, speaking};
 
 #[test]
 fn sources_end_first() {
-    // Given in the wrong order, so that it is not that which counts.
+    // Added in another order, to show that this order does not matter.
     let bundle = speaking()
         .with("wait", "sink", &["left", "right"])
         .with("wait", "left", &["source"])
@@ -22,17 +22,19 @@ fn sources_end_first() {
     bundle.said.sorted::<4>();
     handle.stop();
     let report = running.join().unwrap().unwrap();
-    assert!(report.members.iter().all(|member| member.outcome == Outcome::Completed));
+    assert!(report.members.iter().all(|member| member.outcome == MemberOutcome::Completed));
     assert_eq!(bundle.said.next(), "source ends");
     assert_eq!(bundle.said.sorted(), ["left ends", "right ends"]);
     assert_eq!(bundle.said.next(), "sink ends");
-    // They were not merely asked in this order: each had exited before the next was asked.
+    // Each member had exited before the next one got SIGTERM.
     let mut here = vec!["left", "right", "sink", "source"];
     for event in bundle.events {
         match event {
-            Event::Exited { member, .. } => here.retain(|name| **name != member),
-            Event::Stopping { member } if member == "sink" => assert_eq!(here, ["sink"]),
-            Event::Stopping { member } if member != "source" => assert!(!here.contains(&"source")),
+            BundleEvent::Exited { member, .. } => here.retain(|name| **name != member),
+            BundleEvent::Stopping { member } if member == "sink" => assert_eq!(here, ["sink"]),
+            BundleEvent::Stopping { member } if member != "source" => {
+                assert!(!here.contains(&"source"))
+            }
             _ => (),
         }
     }
@@ -50,7 +52,7 @@ fn members_in_a_circle_end_together() {
 }
 
 #[test]
-fn who_does_not_end_by_the_deadline_is_killed_and_named() {
+fn a_member_that_misses_the_deadline_is_killed_and_named() {
     let bundle = speaking().with("hang", "source", &[]).with("wait", "sink", &["source"]);
     let handle = bundle.bundle.handle();
     let running = std::thread::spawn(|| bundle.bundle.deadline(Duration::from_secs(2)).run());
@@ -58,8 +60,8 @@ fn who_does_not_end_by_the_deadline_is_killed_and_named() {
     handle.stop();
     let error = running.join().unwrap().unwrap_err();
     assert!(matches!(&error, BundleError::Killed { members } if *members == ["source"]), "{error}");
-    assert_eq!(error.to_string(), "had not ended and were killed: source");
-    let killed = |event: &Event| *event == Event::Killed { member: "source".into() };
+    assert_eq!(error.to_string(), "members did not end and were killed: source");
+    let killed = |event: &BundleEvent| *event == BundleEvent::Killed { member: "source".into() };
     assert!(bundle.events.iter().any(|event| killed(&event)));
     drop(bundle.writer);
     assert_eq!(bundle.said.rest(), ["sink ends"]);
@@ -70,7 +72,7 @@ fn a_bundle_that_was_stopped_before_starts_nothing() {
     let bundle = speaking().with("wait", "source", &[]);
     bundle.bundle.handle().stop();
     let report = bundle.bundle.run().unwrap();
-    assert_eq!((report.members[0].outcome, report.members[0].starts), (Outcome::Stopped, 0));
+    assert_eq!((report.members[0].outcome, report.members[0].starts), (MemberOutcome::Stopped, 0));
 }
 
 #[test]
@@ -79,7 +81,7 @@ fn a_panic_leaves_no_process() {
     let handle = bundle.bundle.handle();
     let (sender, started) = channel();
     let run = bundle.bundle.observe(move |event| {
-        if let Event::Started { member, .. } = event {
+        if let BundleEvent::Started { member, .. } = event {
             sender.send(()).unwrap();
             assert_ne!(member, "sink", "this is the panic");
         }
@@ -101,7 +103,7 @@ fn what_a_member_leaves_in_its_group_goes_with_it() {
         command
     });
     let report = bundle.bundle.member(member).run().unwrap();
-    assert_eq!(report.members[0].outcome, Outcome::Completed);
+    assert_eq!(report.members[0].outcome, MemberOutcome::Completed);
     drop(bundle.writer);
     bundle.said.rest();
 }
@@ -111,7 +113,7 @@ fn a_member_that_reads_its_input_to_the_end_waits_for_the_launcher() {
     let (sender, started) = channel();
     let bundle =
         Bundle::new().member(Member::new("cat", || Command::new("cat"))).observe(move |event| {
-            if let Event::Started { .. } = event {
+            if let BundleEvent::Started { .. } = event {
                 sender.send(()).unwrap();
             }
         });
@@ -120,6 +122,6 @@ fn a_member_that_reads_its_input_to_the_end_waits_for_the_launcher() {
     started.recv_timeout(PATIENCE).unwrap();
     handle.stop();
     let report = running.join().unwrap().unwrap();
-    assert_eq!(report.members[0].outcome, Outcome::Stopped);
+    assert_eq!(report.members[0].outcome, MemberOutcome::Stopped);
     assert_eq!(report.members[0].status.unwrap().to_string(), "signal: 15 (SIGTERM)");
 }

@@ -1,4 +1,4 @@
-//! Launchers as processes of their own, and the signals that they get.
+//! Launchers as processes of their own, which get signals.
 
 use std::io::pipe;
 use std::process::Child;
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::{Said, kill, program};
 
-/// A launcher with two members, all of which speak.
+/// A launcher with two members; all three report.
 fn launcher(role: &str) -> (Child, Said) {
     let (reader, writer) = pipe().unwrap();
     let launcher = program(role, "launcher").stdout(writer).spawn().unwrap();
@@ -34,7 +34,7 @@ fn a_second_signal_kills_all_at_once() {
     let mut rest = said.rest();
     // They exit in any order.
     rest[0] = rest[0].replace("source, sink", "sink, source");
-    assert_eq!(rest, ["launcher failed: had not ended and were killed: sink, source"]);
+    assert_eq!(rest, ["launcher failed: members did not end and were killed: sink, source"]);
     launcher.wait().unwrap();
 }
 

@@ -1,12 +1,13 @@
-//! What a member of a pipeline of nodes does: a source, a middle that passes on what it reads, and a sink. Each test sets
-//! by variables where one of them stops.
+//! The members of a pipeline of nodes: a source, a middle that forwards what it reads, and a sink.
+//! Each test sets by variables where one of them stops.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mycelium::bundle::{Bundle, end_with_launcher};
+use mycelium::end_with_launcher;
 use mycelium::{Context, Delivery, Node, Result, StartError, Topology, message, service};
+use mycelium_bundle::Bundle;
 use mycelium_tokio::Tokio;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::field::{Field, Visit};
@@ -15,9 +16,9 @@ use tracing::{Metadata, Subscriber};
 
 use crate::roles::say;
 
-/// Where the nodes of a test meet.
+/// The directory of the sockets of a test.
 pub(crate) const DIRECTORY: &str = "MYCELIUM_TEST_DIRECTORY";
-/// What this process does otherwise than usual.
+/// What this process does differently.
 pub(crate) const DOES: &str = "MYCELIUM_TEST_DOES";
 /// The number of messages.
 pub(crate) const COUNT: u64 = 40;
@@ -32,7 +33,7 @@ struct Refined {
     value: u64,
 }
 
-/// If it "waits", that is after its first message, and for SIGUSR1.
+/// With "waits", it waits for SIGUSR1 after its first message.
 struct Source;
 
 #[service(emits(Raw))]
@@ -49,7 +50,7 @@ impl Source {
     }
 }
 
-/// Passes on what comes. If it "stays", it does not end by itself.
+/// Forwards each message. With "stays", it does not end by itself.
 struct Middle;
 
 #[service(reads(Raw), emits(Refined))]
@@ -69,7 +70,7 @@ impl Middle {
     }
 }
 
-/// Says how much comes.
+/// Reports the number of messages.
 struct Sink;
 
 #[service(reads(Refined))]
@@ -98,7 +99,7 @@ fn does(what: &str) -> bool {
     std::env::var(DOES).is_ok_and(|does| does == what)
 }
 
-/// Links fall silent before long, and nodes lose their patience even before that.
+/// Short timeouts: a silent link ends soon, and the shutdown timeout is even shorter.
 const TOPOLOGY: &str = r#"
 [node.source]
 services = ["Source"]
@@ -114,12 +115,12 @@ capacity = 64
 capacity = 64
 [link.default]
 retry = "1ms"
-longest_retry = "20ms"
+max_retry = "20ms"
 keep_alive = "100ms"
 silence = "500ms"
 "#;
 
-/// Runs the node of this name, as `main` of a member does it, and returns the exit code.
+/// Runs the node with this name, like `main` of a member, and returns the exit code.
 pub(crate) fn run(name: &'static str) -> u8 {
     end_with_launcher(Duration::from_secs(30)).unwrap();
     tracing::subscriber::set_global_default(Ends).unwrap();
@@ -138,7 +139,7 @@ pub(crate) fn run(name: &'static str) -> u8 {
     if let StartError::Undelivered { .. } = error { Bundle::UNDELIVERED } else { 1 }
 }
 
-/// Says which links end because their peer is silent, and that a peer may not have its name.
+/// Reports links that end because their peer is silent, and peers whose name is refused.
 struct Ends;
 
 impl Subscriber for Ends {

@@ -1,9 +1,9 @@
-//! Members that end by themselves: well, badly, and for good.
+//! Members that end by themselves: with success, with a failure, and for good.
 
 use std::sync::mpsc::channel;
 
 use mycelium::Restart;
-use mycelium::bundle::{Bundle, BundleError, Event, Member, Outcome};
+use mycelium_bundle::{Bundle, BundleError, BundleEvent, Member, MemberOutcome};
 use rustix::process::Signal;
 
 use crate::{PATIENCE, SOON, kill, speaking};
@@ -15,7 +15,10 @@ fn a_bundle_ends_when_its_members_have_completed() {
     drop(bundle.writer);
     assert_eq!(bundle.said.rest().len(), 2);
     for (member, name) in report.members.iter().zip(["source", "sink"]) {
-        assert_eq!((&*member.name, member.outcome, member.starts), (name, Outcome::Completed, 1));
+        assert_eq!(
+            (&*member.name, member.outcome, member.starts),
+            (name, MemberOutcome::Completed, 1)
+        );
         assert!(member.status.unwrap().success());
     }
     assert!(Bundle::new().run().unwrap().members.is_empty());
@@ -36,14 +39,17 @@ fn a_member_that_is_killed_runs_again_as_another_process() {
     handle.stop();
     let report = running.join().unwrap().unwrap();
     assert_eq!(handle.pid("source"), None);
-    assert_eq!((report.members[0].outcome, report.members[0].starts), (Outcome::Completed, 2));
+    assert_eq!(
+        (report.members[0].outcome, report.members[0].starts),
+        (MemberOutcome::Completed, 2)
+    );
     let lines = bundle.events.iter().map(|event| event.to_string()).collect::<Vec<_>>();
     assert_eq!(lines[0], format!("source: started as process {first}"));
     assert_eq!(lines[1], "source: exited, signal: 9 (SIGKILL)");
     assert!(lines[2].starts_with("source: will be restarted in "), "{}", lines[2]);
     let rest = [
         format!("source: started as process {second}"),
-        "source: was asked to end".into(),
+        "source: was sent SIGTERM".into(),
         "source: exited, exit status: 0".into(),
     ];
     assert_eq!(lines[3..], rest);
@@ -60,7 +66,7 @@ fn too_many_failures_end_all() {
     assert!(matches!(error, BundleError::Failed { restarts: 3, .. }));
     drop(bundle.writer);
     bundle.said.rest();
-    let given_up = |event: &Event| *event == Event::GivenUp { member: "sink".into() };
+    let given_up = |event: &BundleEvent| *event == BundleEvent::GivenUp { member: "sink".into() };
     assert!(bundle.events.iter().any(|event| given_up(&event)));
 }
 
@@ -69,8 +75,7 @@ fn a_member_that_refuses_is_not_started_again() {
     let bundle = speaking().with("wait", "source", &[]).with("refuse", "sink", &["source"]);
     let error = bundle.bundle.run().unwrap_err();
     assert!(matches!(&error, BundleError::Refused { member } if member == "sink"), "{error}");
-    let started =
-        |event: &Event| matches!(event, Event::Started { member, .. } if member == "sink");
+    let started = |event: &BundleEvent| matches!(event, BundleEvent::Started { member, .. } if member == "sink");
     assert_eq!(bundle.events.iter().filter(started).count(), 1);
     drop(bundle.writer);
     bundle.said.rest();
@@ -83,7 +88,7 @@ fn a_stop_does_not_wait_for_a_restart() {
     let bundle = speaking();
     let member = bundle.member("fail", "source", &[]).restart(slow);
     let bundle = bundle.bundle.member(member).observe(move |event| {
-        if let Event::Restarting { .. } = event {
+        if let BundleEvent::Restarting { .. } = event {
             sender.send(()).unwrap();
         }
     });
@@ -92,7 +97,7 @@ fn a_stop_does_not_wait_for_a_restart() {
     failed.recv_timeout(PATIENCE).unwrap();
     handle.stop();
     let report = running.join().unwrap().unwrap();
-    assert_eq!(report.members[0].outcome, Outcome::Stopped);
+    assert_eq!(report.members[0].outcome, MemberOutcome::Stopped);
     assert_eq!(report.members[0].status.unwrap().code(), Some(3));
 }
 
@@ -115,9 +120,9 @@ fn members_that_do_not_fit_together_are_not_started() {
     let error = bundle.bundle.run().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "member `sink` ends after `sauce`, which there is not; expected one of: sink, source"
+        "member `sink` ends after `sauce`, which is not a member; expected one of: sink, source"
     );
     assert_eq!(bundle.events.iter().count(), 0);
     let bundle = speaking().with("wait", "sink", &[]).with("wait", "sink", &[]);
-    assert_eq!(bundle.bundle.run().unwrap_err().to_string(), "there are two members `sink`");
+    assert_eq!(bundle.bundle.run().unwrap_err().to_string(), "two members are called `sink`");
 }

@@ -1,17 +1,18 @@
-//! What this program does when it is run as a process of a test.
+//! The roles of this program when a test runs it as a process.
 
 use std::io::Write;
 use std::process::{Command, exit};
 use std::time::Duration;
 
-use mycelium::bundle::{Bundle, Member, end_with_launcher};
+use mycelium::end_with_launcher;
+use mycelium_bundle::{Bundle, Member};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
 pub(crate) const ROLE: &str = "MYCELIUM_TEST_ROLE";
 pub(crate) const NAME: &str = "MYCELIUM_TEST_NAME";
 
-/// Not a test of its own: passes at once where it is not asked for.
+/// Not a test: passes at once unless this process has a role.
 #[test]
 fn enter() {
     let Ok(role) = std::env::var(ROLE) else { return };
@@ -39,13 +40,13 @@ fn enter() {
     exit(0)
 }
 
-/// One write, so that it stays one line whatever others write meanwhile.
+/// One write, so that the line stays whole while other processes write.
 pub(crate) fn say(what: &str) {
     let name = std::env::var(NAME).unwrap();
     std::io::stdout().write_all(format!("\n@{name} {what}\n").as_bytes()).unwrap();
 }
 
-/// As a node does it.
+/// Ends at SIGTERM, like a node.
 fn wait_for_the_end() {
     let mut signals = Signals::new([SIGTERM]).unwrap();
     end_with_launcher(Duration::from_secs(30)).unwrap();
@@ -54,7 +55,7 @@ fn wait_for_the_end() {
     say("ends");
 }
 
-/// Takes no notice of SIGTERM.
+/// Ignores SIGTERM.
 fn hang() -> ! {
     let _signals = Signals::new([SIGTERM]).unwrap();
     end_with_launcher(Duration::ZERO).unwrap();

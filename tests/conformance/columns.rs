@@ -1,33 +1,33 @@
-//! What the laws are tried on: each transport, on each executor and between each two of them.
+//! The columns of the table: each transport on each executor and on each pair of them.
 
-use mycelium_transports::conformance::{self, Ground, Link, Local, Transport};
+use mycelium_transports::conformance::{self, Link, Local, TestExecutor, Transport};
 
-use crate::subjects;
+use crate::subjects::{self, UnixSockets};
 use crate::table::Column;
 
-/// One for each transport on each executor and between each two of them.
+/// One column for each transport on each executor and each pair of them.
 pub(crate) fn columns() -> Vec<Column> {
     let (adapters, others) = (subjects::adapters(), subjects::without_network());
     let mut columns = Vec::new();
     for (publishers, readers) in pairs(&adapters) {
         columns.push(column::<Local>(publishers, readers));
-        columns.push(column::<Link>(publishers, readers));
+        columns.push(column::<Link<UnixSockets>>(publishers, readers));
     }
     let all = [adapters, others.clone()].concat();
-    let without = |ground: &Ground| others.iter().any(|other| other.name == ground.name);
+    let without = |executor: &TestExecutor| others.iter().any(|other| other.name == executor.name);
     let locals = pairs(&all).into_iter().filter(|(one, two)| without(one) || without(two));
     columns.extend(locals.map(|(publishers, readers)| column::<Local>(publishers, readers)));
     columns
 }
 
-/// Each with itself, and then each with each other.
-fn pairs(grounds: &[Ground]) -> Vec<(Ground, Ground)> {
-    let with = |one: &Ground| grounds.iter().map(|two| (*one, *two)).collect::<Vec<_>>();
-    let mut pairs: Vec<_> = grounds.iter().flat_map(with).collect();
+/// Each executor with itself, then all other pairs.
+fn pairs(executors: &[TestExecutor]) -> Vec<(TestExecutor, TestExecutor)> {
+    let with = |one: &TestExecutor| executors.iter().map(|two| (*one, *two)).collect::<Vec<_>>();
+    let mut pairs: Vec<_> = executors.iter().flat_map(with).collect();
     pairs.sort_by_key(|(one, two)| one.name != two.name);
     pairs
 }
 
-fn column<T: Transport>(publishers: Ground, readers: Ground) -> Column {
+fn column<T: Transport>(publishers: TestExecutor, readers: TestExecutor) -> Column {
     Column { transport: T::NAME, publishers, readers, laws: conformance::laws::<T>() }
 }

@@ -1,34 +1,38 @@
-//! The executors that the laws are tried on.
+//! The executors that run the laws, and the streams under the links.
 
 #[path = "../../examples/custom_executor/src/own_loop.rs"]
 mod own_loop;
 
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mycelium_executor::conformance::Subject;
-use mycelium_executor::{Executor, LocalFuture};
+use mycelium_executor::{Address, Credentials, Executor, LocalFuture, Peer, Stream};
 use mycelium_smol::Smol;
 use mycelium_tokio::Tokio;
-use mycelium_transports::conformance::Ground;
+use mycelium_transports::conformance::{StreamPair, TestExecutor};
 use own_loop::OwnLoop;
 use tokio::runtime::Builder;
 
-/// Those with a network.
-pub(crate) fn adapters() -> Vec<Ground> {
+/// Executors with a network.
+pub(crate) fn adapters() -> Vec<TestExecutor> {
     vec![
-        Ground::of::<TokioOne>(),
-        Ground::of::<TokioMany>(),
-        Ground::of::<SmolOne>(),
-        Ground::of::<SmolMany>(),
+        TestExecutor::of::<TokioOne>(),
+        TestExecutor::of::<TokioMany>(),
+        TestExecutor::of::<SmolOne>(),
+        TestExecutor::of::<SmolMany>(),
         #[cfg(target_os = "linux")]
-        Ground::of::<Glommio>(),
-        Ground::of::<Fourth>(),
+        TestExecutor::of::<Glommio>(),
+        TestExecutor::of::<Fourth>(),
     ]
 }
 
-/// Those without: nothing but the local transport is possible on them.
-pub(crate) fn without_network() -> Vec<Ground> {
-    vec![Ground::of::<Own>()]
+/// Executors without a network: they run the local transport only.
+pub(crate) fn without_network() -> Vec<TestExecutor> {
+    vec![TestExecutor::of::<Own>()]
 }
 
 /// One thread, local tasks included.
@@ -44,7 +48,7 @@ impl Subject for TokioOne {
     }
 }
 
-/// Two threads that take each other's tasks.
+/// Two threads with work stealing.
 struct TokioMany;
 
 impl Subject for TokioMany {
@@ -69,7 +73,7 @@ impl Subject for SmolOne {
     }
 }
 
-/// Two threads that take each other's tasks.
+/// Two threads with work stealing.
 struct SmolMany;
 
 impl Subject for SmolMany {
@@ -95,7 +99,7 @@ impl Subject for Glommio {
     }
 }
 
-/// The adapter of the example: a thread for each task.
+/// The adapter of the example: one thread per task.
 struct Fourth;
 
 impl Subject for Fourth {
@@ -115,5 +119,32 @@ impl Subject for Own {
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
         let own = OwnLoop::new();
         own.run(body(Arc::new(own.clone())));
+    }
+}
+
+/// Unix sockets under a link.
+pub(crate) struct UnixSockets;
+
+impl StreamPair for UnixSockets {
+    type Socket = UnixStream;
+    const NAME: &'static str = "link";
+
+    fn connect() -> io::Result<(UnixStream, UnixStream)> {
+        UnixStream::pair()
+    }
+
+    fn cut(socket: &UnixStream) -> io::Result<Box<dyn FnOnce() + Send>> {
+        let socket = socket.try_clone()?;
+        // It fails if the connection has ended already.
+        Ok(Box::new(move || _ = socket.shutdown(Shutdown::Both)))
+    }
+
+    fn stream(executor: &dyn Executor, socket: UnixStream) -> io::Result<Stream> {
+        executor.unix_stream(socket)
+    }
+
+    fn peer() -> (Address, Peer) {
+        let credentials = Credentials { process: None, user: 0, group: 0 };
+        (Address::Unix(PathBuf::new()), Peer::Unix(credentials))
     }
 }

@@ -1,4 +1,4 @@
-//! The table of laws and what they are tried on.
+//! The table: laws by executor and transport.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mycelium_transports::conformance::{Ground, Law, PATIENCE, check};
+use mycelium_transports::conformance::{Law, TIME_LIMIT, TestExecutor, check};
 
-/// One transport on one executor or between two.
+/// One transport on one executor or on two.
 pub(crate) struct Column {
     pub(crate) transport: &'static str,
-    pub(crate) publishers: Ground,
-    pub(crate) readers: Ground,
+    pub(crate) publishers: TestExecutor,
+    pub(crate) readers: TestExecutor,
     pub(crate) laws: Vec<Law>,
 }
 
 impl Column {
-    /// Where publishers are, how messages travel, where readers are.
+    /// The executor of the publishers, that of the readers, and the transport.
     pub(crate) fn name(&self) -> String {
         let (publishers, readers) = (self.publishers.name, self.readers.name);
         if publishers == readers {
@@ -28,40 +28,40 @@ impl Column {
     }
 }
 
-/// What became of each law in each column.
+/// The result of each law in each column.
 pub(crate) struct Table {
     columns: Vec<Column>,
     cells: BTreeMap<(&'static str, usize), Cell>,
     took: Duration,
 }
 
-/// How long it took, or what was broken.
+/// The duration, or the error.
 type Cell = Result<Duration, String>;
 
-/// Cells at once: nearly all of them wait for most of their time.
+/// Cells that run at the same time: most of them wait most of the time.
 const AT_ONCE: usize = 4;
 
 impl Table {
-    /// Nothing was tried yet.
+    /// A table without results.
     pub(crate) fn empty(columns: Vec<Column>) -> Table {
         Table { columns, cells: BTreeMap::new(), took: Duration::ZERO }
     }
 
-    /// Tries all laws in all columns.
+    /// Runs all laws in all columns.
     pub(crate) fn fill(columns: Vec<Column>) -> Table {
         let begun = now();
         let laws = columns.iter().enumerate();
-        let tries: Vec<_> = laws
+        let runs: Vec<_> = laws
             .flat_map(|(index, column)| column.laws.iter().map(move |law| (index, law)))
             .collect();
         let (next, cells) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
         thread::scope(|scope| {
             for _ in 0..AT_ONCE {
                 scope.spawn(|| {
-                    while let Some((index, law)) = tries.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    while let Some((index, law)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let column = &columns[*index];
                         let begun = now();
-                        let held = check(law, &column.publishers, &column.readers, PATIENCE);
+                        let held = check(law, &column.publishers, &column.readers, TIME_LIMIT);
                         let cell = held.map(|()| begun.elapsed());
                         cells.lock().unwrap().insert((law.name, *index), cell);
                     }
@@ -72,8 +72,8 @@ impl Table {
         Table { columns, cells, took: begun.elapsed() }
     }
 
-    /// Prints all cells, what was broken, and a summary that test runners read.
-    #[expect(clippy::print_stdout, reason = "the table is what this program is for")]
+    /// Prints all cells, the errors, and a summary for test runners.
+    #[expect(clippy::print_stdout, reason = "the program prints a table")]
     pub(crate) fn print(&self) {
         println!(
             "\nlaws, by executor and transport (`a > b`: publishers on a, readers on b); milliseconds\n"
@@ -86,7 +86,7 @@ impl Table {
             let heads: String = indices.clone().map(|index| format!("{:>5}", index + 1)).collect();
             println!("\n{:76}{heads}", "law");
             for law in self.laws() {
-                let cells: String = indices.clone().map(|index| self.word(law, index)).collect();
+                let cells: String = indices.clone().map(|index| self.cell(law, index)).collect();
                 println!("{law:76}{cells}");
             }
         }
@@ -97,7 +97,7 @@ impl Table {
             }
         }
         let (held, all) = (self.held(), self.laws().len() * self.columns.len());
-        let result = if self.is_whole() { "ok" } else { "FAILED" };
+        let result = if self.is_complete() { "ok" } else { "FAILED" };
         println!(
             "test result: {result}. {held} passed; {} failed; 0 ignored; 0 measured; 0 filtered out; finished in {:.2}s",
             all - held,
@@ -105,8 +105,8 @@ impl Table {
         );
     }
 
-    /// Whether each law was tried in each column, and holds there.
-    pub(crate) fn is_whole(&self) -> bool {
+    /// Whether each law ran in each column, and holds there.
+    pub(crate) fn is_complete(&self) -> bool {
         self.held() == self.laws().len() * self.columns.len()
     }
 
@@ -114,7 +114,7 @@ impl Table {
         self.cells.values().filter(|cell| cell.is_ok()).count()
     }
 
-    /// In the order in which a column has them.
+    /// The names of all laws, in the order of the columns.
     fn laws(&self) -> Vec<&'static str> {
         let mut laws = Vec::new();
         for law in self.columns.iter().flat_map(|column| &column.laws) {
@@ -125,7 +125,7 @@ impl Table {
         laws
     }
 
-    fn word(&self, law: &'static str, index: usize) -> String {
+    fn cell(&self, law: &'static str, index: usize) -> String {
         match self.cells.get(&(law, index)) {
             Some(Ok(took)) => format!("{:>5}", took.as_millis()),
             Some(Err(_)) => format!("{:>5}", "FAIL"),
@@ -134,10 +134,10 @@ impl Table {
     }
 }
 
-/// Columns beside each other.
+/// Columns per block of the printed table.
 const WIDTH: usize = 18;
 
-#[expect(clippy::disallowed_methods, reason = "no executor is asked how long it took")]
+#[expect(clippy::disallowed_methods, reason = "durations of tests are real time")]
 fn now() -> Instant {
     Instant::now()
 }

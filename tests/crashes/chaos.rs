@@ -1,5 +1,5 @@
-//! One run: a bundle of three nodes under load, a seed that decides what happens to them, and the check of what they
-//! wrote down.
+//! One run: a bundle of three nodes under load, faults that a seed decides, and the check of the
+//! records.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use mycelium::bundle::{BundleError, Event, Handle, Outcome, Report};
+use mycelium_bundle::{BundleError, BundleEvent, BundleHandle, BundleReport, MemberOutcome};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::checker::{Tally, check};
@@ -23,11 +23,11 @@ use crate::marks::{self, Phase, Role};
 use crate::records::{Record, file, read};
 use crate::roles::{self, SLOTS};
 
-/// What was done in a run, and what came of it.
+/// The faults of a run, and the result of the check.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) kills: u64,
-    /// In which phase kills hit the service that they were aimed at.
+    /// The phases in which kills hit their target service.
     pub(crate) hits: BTreeMap<Phase, u64>,
     pub(crate) restarts: u64,
     pub(crate) pauses: u64,
@@ -46,7 +46,7 @@ impl AddAssign for Summary {
     }
 }
 
-/// How the message of the panic begins when readers get nothing new any more.
+/// The start of the panic message when readers get nothing new.
 pub(crate) const HANGS: &str = "no progress";
 
 /// When a run ends.
@@ -58,8 +58,8 @@ pub(crate) enum Until {
     Kills(u64),
 }
 
-/// Runs the nodes under what the seed decides. `hits` is where kills have hit before. Panics if anything is not as it
-/// should be.
+/// Runs the nodes with the faults of the seed. `hits` are the phases that earlier kills have hit.
+/// Panics if a check fails.
 pub(crate) fn run(seed: u64, until: Until, hits: &BTreeMap<Phase, u64>) -> Summary {
     let mut run = Run::start(seed, hits.clone());
     let began = now();
@@ -85,18 +85,18 @@ pub(crate) fn run(seed: u64, until: Until, hits: &BTreeMap<Phase, u64>) -> Summa
 struct Run {
     rng: Rng,
     place: PathBuf,
-    handle: Handle,
-    bundle: Option<JoinHandle<Result<Report, BundleError>>>,
-    events: Receiver<Event>,
+    handle: BundleHandle,
+    bundle: Option<JoinHandle<Result<BundleReport, BundleError>>>,
+    events: Receiver<BundleEvent>,
     lives: Lives,
     summary: Summary,
-    /// Where kills have hit, those of runs before included.
+    /// The phases that kills have hit, including earlier runs.
     hits: BTreeMap<Phase, u64>,
-    /// The marks that the last kills were aimed at.
+    /// The marks at which the last kills were aimed.
     aimed: Vec<PathBuf>,
 }
 
-/// Longest wait for a service to be in the phase in which it is to be killed.
+/// The longest wait for the phase in which a service shall be killed.
 const AIM: Duration = Duration::from_millis(30);
 
 impl Run {
@@ -119,7 +119,7 @@ impl Run {
         }
     }
 
-    /// Does one thing, or several at once.
+    /// Causes one fault, or several at once.
     fn act(&mut self) {
         let member = MEMBERS[self.rng.usize(..MEMBERS.len())];
         match self.rng.u32(..10) {
@@ -131,7 +131,7 @@ impl Run {
                 all[..few].iter().for_each(|member| self.kill(member));
             }
             5 => self.restart(member),
-            // Some of them so long that the others give it up.
+            // Some pauses are so long that the other nodes end the link.
             _ => {
                 self.pause(member);
                 let time = Duration::from_millis(self.rng.u64(1..700));
@@ -143,7 +143,7 @@ impl Run {
         }
     }
 
-    /// Kills a process in the phase that was hit least so far.
+    /// Kills a process in the phase with the fewest hits so far.
     fn kill_in_rarest_phase(&mut self) {
         self.count_hits();
         let phase = self.rarest(&Phase::ALL[1..]);
@@ -153,7 +153,7 @@ impl Run {
         self.kill_in(phase, member, topic, role);
     }
 
-    /// Kills a process in that one of its phases that was hit least so far.
+    /// Kills a process in that of its phases with the fewest hits so far.
     fn kill(&mut self, member: &str) {
         let places: Vec<_> = roles().filter(|(known, ..)| *known == member).collect();
         let (member, topic, role) = places[self.rng.usize(..places.len())];
@@ -166,10 +166,11 @@ impl Run {
         phases.iter().copied().min_by_key(count).unwrap_or(Phase::Start)
     }
 
-    /// Kills a process when one of its services is in a phase. If that does not come soon, it is mostly let go.
+    /// Kills a process when one of its services reaches a phase. If it does not soon, the process
+    /// is mostly spared.
     fn kill_in(&mut self, phase: Phase, member: &str, topic: &str, role: Role) {
         let Some(pid) = self.target(member) else { return };
-        // What its publishers know before it is killed holds for its next process.
+        // Confirmations that its publishers know before the kill hold for its next process.
         let mut confirmed = Vec::new();
         for (publisher, topic, reader, _) in STREAMS {
             let life = self.lives.of(publisher).saturating_sub(1);
@@ -184,7 +185,7 @@ impl Run {
         while marks::Mark::of(mark.as_ref()).phase != phase && now() < end {
             std::hint::spin_loop();
         }
-        // Where it waits for another one, it may do so for long.
+        // If the service waits for another node, that may take long.
         let is_missed = marks::Mark::of(mark.as_ref()).phase != phase;
         if is_missed && self.rng.u32(..4) > 0 || kill_process(pid, Signal::KILL).is_err() {
             return;
@@ -197,7 +198,7 @@ impl Run {
         }
     }
 
-    /// A process that is killed is so at once, long before the next kill.
+    /// A killed process ends at once, long before the next kill.
     fn count_hits(&mut self) {
         for mark in self.aimed.drain(..) {
             let phase = marks::read(&mark).phase;
@@ -206,10 +207,10 @@ impl Run {
         }
     }
 
-    /// Has it end in order, and come again.
+    /// Ends the process in order; it restarts.
     fn restart(&mut self, member: &str) {
         let life = self.lives.of(member).saturating_sub(1);
-        // Who does not yet listen for it dies of it.
+        // Before the process handles SIGTERM, the signal kills it.
         let is_up = STREAMS.iter().any(|(publisher, topic, reader, _)| {
             let is_its = *publisher == member || *reader == member;
             is_its && !read(&file(&self.place, member, life, topic), 1).is_empty()
@@ -244,7 +245,7 @@ impl Run {
         MEMBERS.iter().for_each(|member| self.go_on(member));
     }
 
-    /// Sends a signal to the process of a member, if it is there and nobody knows of its end.
+    /// Sends a signal to the process of a member, if it runs and no end of it is known.
     fn signal(&mut self, member: &str, signal: Signal, fate: Fate) -> bool {
         let Some(pid) = self.target(member) else { return false };
         if kill_process(pid, signal).is_err() {
@@ -254,21 +255,22 @@ impl Run {
         true
     }
 
-    /// The process of a member, if it is there and nobody knows of its end.
+    /// The process of a member, if it runs and no end of it is known.
     fn target(&mut self, member: &str) -> Option<Pid> {
         self.pass(Duration::ZERO);
         let start = self.lives.last(member)?;
         if start.life.ended < usize::MAX || start.fate == Fate::Killed {
             return None;
         }
-        // Until it is reaped, and that is known here only afterwards, its id is its own: at worst it is gone.
+        // The id stays its own until the process is reaped, which is reported later. At worst the
+        // process has ended.
         if self.handle.pid(member) != Some(start.pid) {
             return None;
         }
         Pid::from_raw(i32::try_from(start.pid).unwrap())
     }
 
-    /// Lets so much time pass, and takes note of what happens.
+    /// Lets this time pass, and records the events.
     fn pass(&mut self, time: Duration) {
         let end = now() + time;
         loop {
@@ -280,7 +282,7 @@ impl Run {
         }
     }
 
-    /// Waits until each reader has got new messages of each publisher that runs now.
+    /// Waits until each reader has received new messages of each publisher that runs now.
     fn progress(&mut self) {
         let end = now() + PATIENCE;
         let mut seen = BTreeMap::new();
@@ -292,7 +294,7 @@ impl Run {
                     return true;
                 }
                 let path = file(&self.place, reader, to - 1, topic);
-                // What has come before does not count.
+                // Earlier messages do not count.
                 let before =
                     seen.entry((*topic, *reader, from, to)).or_insert_with(|| read(&path, 0).len());
                 let fresh = |record: &Record| matches!(record, Record::Got { life, .. } if *life == from - 1);
@@ -306,7 +308,7 @@ impl Run {
         }
     }
 
-    /// Who listens has a socket that leads to it, whatever the start before has left there.
+    /// Each listening node can be reached at its socket, whatever its previous start left there.
     fn check_sockets(&self) {
         for member in ["source", "relay"] {
             let path = roles::sockets(&self.place).join(format!("{member}.sock"));
@@ -316,7 +318,7 @@ impl Run {
         }
     }
 
-    /// Ends all in order, and checks.
+    /// Ends all processes in order, and checks the records.
     fn end(mut self) -> Summary {
         self.count_hits();
         self.handle.stop();
@@ -326,7 +328,7 @@ impl Run {
         }
         let report = bundle.join().unwrap().unwrap();
         for member in report.members {
-            assert_eq!(member.outcome, Outcome::Completed, "{}", member.name);
+            assert_eq!(member.outcome, MemberOutcome::Completed, "{}", member.name);
         }
         for entry in fs::read_dir(roles::sockets(&self.place)).unwrap().map(Result::unwrap) {
             assert!(!entry.file_type().unwrap().is_socket(), "{:?} is left", entry.path());
@@ -341,7 +343,7 @@ impl Run {
     }
 }
 
-/// Each topic of each member, in the role that the member has.
+/// Each topic of each member, with the member's role.
 fn roles() -> impl Iterator<Item = (&'static str, &'static str, Role)> {
     let readers = STREAMS.iter().map(|(_, topic, reader, _)| (*reader, *topic, Role::Reader));
     let publishers = [
@@ -354,7 +356,7 @@ fn roles() -> impl Iterator<Item = (&'static str, &'static str, Role)> {
 }
 
 impl Drop for Run {
-    /// Nothing is left behind but, after a failure, what was written down.
+    /// Removes all files; after a failure the records are kept.
     fn drop(&mut self) {
         self.go_on_all();
         self.handle.stop();

@@ -1,16 +1,18 @@
-//! Holds what was received against what was sent and what was told.
+//! Compares what was received with what was sent and with the gaps that were reported.
 //!
-//! For each start of a publisher and each start of a reader: order, no doubles, and no number that is missing without a
-//! gap that says so, with the exact count if it claims to be exact; if the publisher waits for this reader, no gap at all.
-//! Across the starts of a reader, however they ended: no number is missing, and what comes a second time is marked, lies behind
-//! what was confirmed, and is no more than a ring can hold. Of a topic that is delivered at most once nothing comes a
-//! second time, and a gap at the start of the next process says what is missing instead. Where both lived from the
-//! beginning to an end in order: all that was emitted.
+//! For each start of a publisher and each start of a reader: the order is kept, no message is
+//! doubled, and each missing number is reported by a gap, with the exact count if the gap is exact.
+//! If the publisher waits for this reader, there is no gap. Across the starts of a reader, however
+//! they ended: no number is missing. Redelivered messages are marked, were not confirmed, and are
+//! at most as many as a ring holds. A topic with delivery at most once redelivers nothing; a gap at
+//! the start of the next process reports the missing messages. If both processes ran from start to
+//! an orderly end, all emitted messages were received.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-/// When a start of a member began, was asked to end, and ended, in events; and whether it was killed.
+/// When a start of a member began, got SIGTERM, and ended, as numbers of events; and whether it was
+/// killed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
     pub(crate) began: usize,
@@ -26,22 +28,23 @@ pub(crate) struct Sent {
     pub(crate) life: u64,
     pub(crate) span: Life,
     pub(crate) epoch: u64,
-    /// How many emits are known to have completed. A process that was killed may have completed one
-    /// more.
+    /// The number of emits that are known to have completed. A killed process may have completed
+    /// one more.
     pub(crate) count: u64,
-    /// How many of them it has seen confirmed.
+    /// How many of them it knows to be confirmed.
     pub(crate) confirmed: u64,
 }
 
-/// What is promised to a reader whose process dies.
+/// The promise to a reader whose process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
-    /// Its publisher waits for it. Nothing is missing, and what may come again is marked.
+    /// Its publisher waits for it. Nothing is missing, and redelivered messages are marked.
     AtLeastOnce,
-    /// Its publisher waits for it. What it may have had does not come again: it is told how many messages that are.
+    /// Its publisher waits for it. Messages in flight are not redelivered: a gap reports their
+    /// number.
     AtMostOnce,
-    /// Nobody waits for it. It is told what it misses, but for a message that a process was killed with in hand, and what
-    /// one that ended in order counted as left.
+    /// No publisher waits for it. Gaps report what it misses, except a message that was in flight
+    /// at a kill, and messages that an orderly end counted as left.
     Told,
 }
 
@@ -53,10 +56,11 @@ pub(crate) struct Read {
     pub(crate) life: u64,
     pub(crate) span: Life,
     pub(crate) promise: Promise,
-    /// Its subscription has come to its end.
+    /// Its subscription has ended.
     pub(crate) done: bool,
     pub(crate) seen: Vec<Seen>,
-    /// When it was killed, messages of these starts of its publisher before these numbers were known to be confirmed.
+    /// At the time of its kill: the numbers below which messages of each start of its publisher
+    /// were known to be confirmed.
     pub(crate) confirmed: Vec<(u64, u64)>,
 }
 
@@ -66,22 +70,23 @@ pub(crate) enum Seen {
     Gap { epoch: u64, count: u64, exact: bool },
 }
 
-/// What was there to be checked.
+/// What was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// Messages that were received.
     pub(crate) received: u64,
-    /// Messages that readers were told they miss.
+    /// Messages that gaps reported as missing.
     pub(crate) told: u64,
-    /// Messages that came to another start of their reader, too.
+    /// Messages that a second start of their reader received again.
     pub(crate) repeated: u64,
     /// Messages that were marked as redelivered.
     pub(crate) marked: u64,
-    /// Messages that observing readers were killed with in hand, before they wrote them down, or counted as left.
+    /// Messages that were in flight at the kill of an observing reader, before it recorded them, or
+    /// that it counted as left.
     pub(crate) unknown: u64,
-    /// The most messages that came a second time after one death.
+    /// The most messages that were redelivered after one death.
     pub(crate) most_repeated: u64,
-    /// Streams whose both ends lived from beginning to end.
+    /// Streams with two ends that ran from start to an orderly end.
     pub(crate) whole: u64,
 }
 
@@ -100,21 +105,23 @@ impl AddAssign for Tally {
 /// How far a reader got with one start of a publisher.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
-    /// The number of its first message, or of the first that it was told it misses.
+    /// The number of its first message, or of the first one that a gap reported.
     first: Option<u64>,
     first_message: u64,
     next: u64,
     told: u64,
-    /// It was told that more may be missing, of a process that was killed.
+    /// A gap reported that more may be missing, because a process was killed.
     vague: bool,
     received: u64,
-    /// The number of its first message that is not marked, and behind its last one that is.
+    /// The number of its first message that is not marked, and the number after its last one that
+    /// is.
     first_fresh: Option<u64>,
     marked_before: u64,
     marked: u64,
 }
 
-/// Checks all; `slots` is how many messages of a publisher may be on their way to a reader.
+/// Checks all records. `slots` is the most messages of a publisher that may be in flight to a
+/// reader.
 pub(crate) fn check(sent: &[Sent], read: &[Read], slots: u64) -> Result<Tally, String> {
     let mut tally = Tally::default();
     for sent in sent {
@@ -149,9 +156,10 @@ pub(crate) fn check(sent: &[Sent], read: &[Read], slots: u64) -> Result<Tally, S
 
 /// One start of a publisher, and all starts of one reader.
 fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<(), String> {
-    // Behind the last number that an earlier start of this reader has seen, and before which number all is confirmed.
+    // The number after the last one that an earlier start of this reader has seen, and the number
+    // below which all messages are confirmed.
     let (mut next, mut confirmed) = (0, 0);
-    // A start that ended in order has counted as left what it had not taken.
+    // A start with an orderly end has counted its untaken messages as left.
     let mut has_left = false;
     for read in starts {
         let (began, ended) = (read.span.began, read.span.ended);
@@ -166,7 +174,7 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
         }
         if let Some(first) = place.first {
             if first > next && !place.vague {
-                // An observer is done with a message before it can write down that it has it.
+                // An observer has finished a message before it can record it.
                 let unwritten = u64::from(read.promise == Promise::Told);
                 let left = read.promise == Promise::Told && has_left;
                 if first - next > unwritten && !left {
@@ -192,7 +200,7 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
         tally.marked += place.marked;
         let known = read.confirmed.iter().filter(|(life, _)| *life == sent.life);
         confirmed = known.map(|(_, before)| *before).chain([confirmed]).max().unwrap_or(0);
-        // Who is asked to end leaves its publishers, and may miss what they still send.
+        // A reader that got SIGTERM leaves its publishers, and may miss what they still send.
         let lived_on = !sent.span.killed && !read.span.killed && read.span.asked >= sent.span.ended;
         if lived_on && read.done {
             if place.first.is_some() && place.next != sent.count {
@@ -214,7 +222,8 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
     Ok(())
 }
 
-/// Holds what a start of a reader got of a publisher against what the starts before have seen: all before `next`.
+/// Compares what a start of a reader received of a publisher with what earlier starts have seen:
+/// all below `next`.
 fn check_repeats(promise: Promise, place: &Place, next: u64, slots: u64) -> Result<(), String> {
     let again = place.marked_before.saturating_sub(place.first_message);
     if again > 0 && promise != Promise::AtLeastOnce {
@@ -231,8 +240,9 @@ fn check_repeats(promise: Promise, place: &Place, next: u64, slots: u64) -> Resu
     }
 }
 
-/// Of a publisher that was killed a reader is told that it may have sent more, at the latest before the reader ends, if
-/// another start of the publisher has come. One that was asked to end may have told its end before the kill.
+/// If a publisher was killed and another start of it has begun, a reader gets a gap before its own
+/// end: more may have been sent. A publisher that got SIGTERM may have reported its end before the
+/// kill.
 fn check_told(sent: &Sent, read: &Read, place: &Place) -> Result<(), String> {
     let later = |seen: &Seen| matches!(seen, Seen::Got { life, .. } if *life > sent.life);
     let may_have_ended = sent.span.asked < sent.span.ended && place.next == sent.count;
@@ -243,15 +253,16 @@ fn check_told(sent: &Sent, read: &Read, place: &Place) -> Result<(), String> {
     Ok(())
 }
 
-/// Follows one stream from one start to one start.
+/// Checks one stream, from one start of a publisher to one start of a reader.
 fn follow(sent: &Sent, read: &Read) -> Result<Place, String> {
     let mut place = Place::default();
-    // Told before the first message, which says where that was.
+    // Reported before the first message, whose number shows the position.
     let mut before = 0;
     for seen in &read.seen {
         match *seen {
             Seen::Gap { epoch, count, exact } if epoch == sent.epoch => {
-                // Who ends in order while it cannot be reached had nothing left, and could not say so.
+                // A publisher that ends in order while it is disconnected had nothing left, but
+                // cannot report that.
                 if !exact && !sent.span.killed && count > 0 {
                     return Err(format!("{count} missing, not exactly, and nobody was killed"));
                 }

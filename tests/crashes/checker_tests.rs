@@ -1,4 +1,4 @@
-//! A check that cannot fail is a defect.
+//! Tests of the checker: it must find each kind of fault.
 
 use crate::checker::{Life, Promise, Read, Seen, Sent, Tally, check};
 
@@ -9,7 +9,7 @@ fn sent(life: u64, span: Life, count: u64) -> Sent {
     Sent { topic: "orders", life, span, epoch: 100 + life, count, confirmed: 0 }
 }
 
-/// Who is told of gaps is not waited for.
+/// No publisher waits for a reader that gets gaps.
 fn read(life: u64, span: Life, seen: &[Seen]) -> Read {
     let seen = seen.to_vec();
     let is_told = seen.iter().any(|seen| matches!(seen, Seen::Gap { .. }));
@@ -22,7 +22,7 @@ fn got(number: u64) -> Seen {
     Seen::Got { life: 0, number, sequence: number, whole: true, again: false }
 }
 
-/// As [`got`], marked as redelivered.
+/// Like [`got`], marked as redelivered.
 fn again(number: u64) -> Seen {
     Seen::Got { life: 0, number, sequence: number, whole: true, again: true }
 }
@@ -31,7 +31,7 @@ fn gap(count: u64) -> Seen {
     Seen::Gap { epoch: 100, count, exact: true }
 }
 
-/// A reader that lives longer than the publisher on both sides.
+/// A reader that starts before the publisher and ends after it.
 fn whole(seen: &[Seen]) -> Result<Tally, String> {
     let around = Life { began: 0, ended: 10, killed: false, ..WHOLE };
     check(&[sent(0, WHOLE, 5)], &[read(0, around, seen)], SLOTS)
@@ -96,7 +96,7 @@ fn a_gap_where_the_publisher_waits_is_found() {
 }
 
 #[test]
-fn what_nobody_sent_is_found() {
+fn a_message_that_was_not_sent_is_found() {
     let all = [0, 1, 2, 3, 4, 5].map(got);
     refused(&all, "6 were seen, 5 sent");
     refused(
@@ -125,7 +125,7 @@ fn who_leaves_before_its_publisher_ends_may_miss_the_rest_and_no_more() {
     assert!(error.contains("1 of 5 came"), "{error}");
 }
 
-/// A reader that is killed in the middle, and its next start, to which this is promised.
+/// A reader that is killed in the middle, and its next start, with this promise.
 fn twice(promise: Promise, first: &[Seen], second: &[Seen]) -> Result<Tally, String> {
     let publisher = Life { began: 1, ended: 20, killed: false, ..WHOLE };
     let killed = Life { began: 0, ended: 5, killed: true, ..WHOLE };
@@ -141,11 +141,11 @@ fn what_an_observer_misses_across_its_death_is_told_or_found() {
     let first = [0, 1, 2].map(got);
     let told = [vec![gap(3)], rest(6)].concat();
     assert!(twice(Promise::Told, &first, &told).is_ok());
-    // One message may have been in hand.
+    // One message may have been in flight.
     assert_eq!(twice(Promise::Told, &first, &rest(4)).unwrap().unknown, 1);
     let error = twice(Promise::Told, &first, &rest(5)).unwrap_err();
     assert!(error.contains("2 lost before 5"), "{error}");
-    // One that ends in order counts what it leaves, and its next start is told nothing.
+    // A start with an orderly end counts what it leaves; its next start gets no gap.
     let publisher = Life { began: 1, ended: 20, ..WHOLE };
     let left = Life { began: 0, asked: 4, ended: 5, ..WHOLE };
     let after = Life { began: 6, ended: 21, ..WHOLE };
@@ -165,7 +165,7 @@ fn marked(from: u64, to: u64) -> Vec<Seen> {
 }
 
 #[test]
-fn what_a_killed_reader_had_comes_again_marked_and_nothing_is_missing() {
+fn messages_of_a_killed_reader_are_redelivered_and_marked() {
     let first = [0, 1, 2, 3].map(got);
     let run = |second: &[Seen]| twice(Promise::AtLeastOnce, &first, second);
     let refused = |second: &[Seen], why: &str| {
@@ -184,7 +184,7 @@ fn what_a_killed_reader_had_comes_again_marked_and_nothing_is_missing() {
 }
 
 #[test]
-fn what_is_delivered_at_most_once_does_not_come_again_and_is_told() {
+fn at_most_once_reports_a_gap_and_does_not_redeliver() {
     let first = [0, 1, 2, 3].map(got);
     let run = |second: &[Seen]| twice(Promise::AtMostOnce, &first, second);
     let refused = |second: &[Seen], why: &str| {
@@ -212,7 +212,7 @@ fn a_confirmation_of_what_nobody_has_seen_is_found() {
 }
 
 #[test]
-fn who_is_not_told_that_its_publisher_was_killed_is_found() {
+fn an_unreported_death_of_a_publisher_is_found() {
     let killed = Life { killed: true, ..WHOLE };
     let next = Life { began: 10, ended: 19, ..WHOLE };
     let around = Life { began: 0, ended: 20, killed: false, ..WHOLE };

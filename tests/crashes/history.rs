@@ -1,4 +1,4 @@
-//! What all starts of all members wrote down, as the checker wants it.
+//! The records of all starts of all members, in the form for the checker.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::lives::Starts;
 use crate::marks::{self, Role};
 use crate::records::{Record, file, read};
 
-/// A relay makes one result of each order that it received.
+/// A relay emits one result for each order that it received.
 pub(crate) fn check_relays(place: &Path, starts: &Starts) {
     for (life, start) in (0..).zip(&starts["relay"]) {
         let of = |topic| read(&file(place, "relay", life, topic), 0).into_iter();
@@ -22,7 +22,7 @@ pub(crate) fn check_relays(place: &Path, starts: &Starts) {
     }
 }
 
-/// What all starts of all members wrote down.
+/// The records of all starts of all members.
 pub(crate) fn of(place: &Path, starts: &Starts) -> (Vec<Sent>, Vec<Read>) {
     let (mut sent, mut received): (Vec<Sent>, Vec<Read>) = (Vec::new(), Vec::new());
     for (publisher, topic, reader, promise) in STREAMS {
@@ -33,7 +33,7 @@ pub(crate) fn of(place: &Path, starts: &Starts) -> (Vec<Sent>, Vec<Read>) {
             let records = read(&file(place, publisher, life, topic), 0);
             let done = records.last() == Some(&Record::End);
             assert!(done || start.life.killed, "{publisher} {life} has not ended well");
-            // Who was killed before it could begin has nothing to say.
+            // A process that was killed before its start has no records.
             let Some(Record::Epoch(epoch)) = records.first().copied() else { continue };
             let is_emit = |record: &&Record| matches!(record, Record::Sent(_));
             let count = records.iter().filter(is_emit).count() as u64;

@@ -1,4 +1,4 @@
-//! The bundle of three nodes: who they are, what they read of each other, and how their processes are started.
+//! The bundle of three nodes: their names, their topics, and the commands that start them.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,17 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use mycelium::Restart;
-use mycelium::bundle::{Bundle, Event, Member};
+use mycelium_bundle::{Bundle, BundleEvent, Member};
 
 use crate::checker::Promise;
 use crate::roles;
 
-/// Longer than it takes any process to do what it has to.
+/// Longer than any process needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const MEMBERS: [&str; 3] = ["source", "relay", "sink"];
 
-/// Publisher, topic, reader, and what is promised to it.
+/// Publisher, topic, reader, and the promise to it.
 pub(crate) const STREAMS: [(&str, &str, &str, Promise); 5] = [
     ("source", "orders", "relay", Promise::AtLeastOnce),
     ("source", "orders", "sink", Promise::AtLeastOnce),
@@ -27,13 +27,14 @@ pub(crate) const STREAMS: [(&str, &str, &str, Promise); 5] = [
     ("relay", "results", "sink", Promise::AtLeastOnce),
 ];
 
-/// What a start of a member said before it ended.
+/// The last line of a start of a member.
 pub(crate) fn errors(place: &Path, member: &str, life: u64) -> PathBuf {
     place.join(format!("{member}.{life}.err"))
 }
 
-/// The nodes, in a place of their own, and what happens to them. They end in order: each after those that it reads from.
-pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<Event>) {
+/// The nodes, with a directory of their own, and their events. They end in order: each after those
+/// that it reads from.
+pub(crate) fn bundle(place: &Path) -> (Bundle, Receiver<BundleEvent>) {
     let (sender, events) = channel();
     let mut bundle = Bundle::new().deadline(PATIENCE).observe(move |event| {
         let _ = sender.send(event.clone());

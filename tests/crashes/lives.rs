@@ -1,11 +1,12 @@
-//! The starts of each member: when they began and ended, and what was done to them, which has to explain how they ended.
+//! The starts of each member: when they began and ended, and their faults, which must explain how
+//! they ended.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
-use mycelium::bundle::Event;
+use mycelium_bundle::BundleEvent;
 use rustix::process::Signal;
 
 use crate::checker::Life;
@@ -18,12 +19,11 @@ pub(crate) type Starts = BTreeMap<&'static str, Vec<Start>>;
 pub(crate) struct Start {
     pub(crate) pid: u32,
     pub(crate) life: Life,
-    /// What was done to it.
+    /// Its faults.
     pub(crate) fate: Fate,
-    /// It does not go on before it is told to.
+    /// It is stopped until it is continued.
     pub(crate) stopped: bool,
-    /// How many messages were known to be confirmed before it was killed: topic, start of the
-    /// publisher, number.
+    /// The confirmations that were known before its kill: topic, start of the publisher, number.
     pub(crate) confirmed: Vec<(&'static str, u64, u64)>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Fate {
 
 pub(crate) struct Lives {
     pub(crate) starts: Starts,
-    /// How many events there were.
+    /// The number of events so far.
     count: usize,
 }
 
@@ -45,7 +45,7 @@ impl Lives {
         Lives { starts: MEMBERS.map(|member| (member, Vec::new())).into(), count: 0 }
     }
 
-    /// How often a member was started.
+    /// The number of starts of a member.
     pub(crate) fn of(&self, member: &str) -> u64 {
         self.starts[member].len() as u64
     }
@@ -54,13 +54,14 @@ impl Lives {
         self.starts.get_mut(member).unwrap().last_mut()
     }
 
-    /// Whether a member runs, and nothing will end it. Who was asked to end has ended its sockets, or will.
+    /// Whether a member runs, and no fault will end it. A member that got SIGTERM closes its
+    /// sockets.
     pub(crate) fn is_up(&self, member: &str) -> bool {
         let stays = |start: &Start| start.life.ended == usize::MAX && start.fate == Fate::None;
         self.starts[member].last().is_some_and(stays)
     }
 
-    /// This was done to the last start of a member.
+    /// Records a fault of the last start of a member.
     pub(crate) fn suffers(&mut self, member: &str, fate: Fate) {
         let count = self.count;
         let Some(start) = self.last(member) else { return };
@@ -72,18 +73,18 @@ impl Lives {
         }
     }
 
-    /// Takes note of an event, which must be one that what was done to the member explains.
-    pub(crate) fn note(&mut self, event: &Event, place: &Path) {
+    /// Records an event. The faults of the member must explain it.
+    pub(crate) fn note(&mut self, event: &BundleEvent, place: &Path) {
         self.count += 1;
         let starts = self.starts.get_mut(event.member()).unwrap();
         match event {
-            Event::Started { pid, .. } => {
+            BundleEvent::Started { pid, .. } => {
                 let life =
                     Life { began: self.count, asked: usize::MAX, ended: usize::MAX, killed: false };
                 let (fate, stopped, confirmed) = (Fate::None, false, Vec::new());
                 starts.push(Start { pid: *pid, life, fate, stopped, confirmed });
             }
-            Event::Exited { member, status } => {
+            BundleEvent::Exited { member, status } => {
                 let start = starts.last_mut().unwrap();
                 start.life.ended = self.count;
                 start.life.killed = status.signal() == Some(Signal::KILL.as_raw());
@@ -97,16 +98,16 @@ impl Lives {
                 let said = || fs::read_to_string(errors(place, member, life));
                 assert!(expected, "{event}: {}", said().unwrap_or_default());
             }
-            Event::Stopping { .. } => {
+            BundleEvent::Stopping { .. } => {
                 let start = starts.last_mut().unwrap();
                 start.life.asked = start.life.asked.min(self.count);
             }
-            Event::Restarting { .. } => {}
+            BundleEvent::Restarting { .. } => {}
             other => panic!("{other}"),
         }
     }
 
-    /// All that is known of the starts.
+    /// The story of all starts, for a failed test.
     pub(crate) fn story(&self) -> String {
         let mut story = String::new();
         for (member, starts) in &self.starts {

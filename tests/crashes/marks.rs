@@ -1,31 +1,33 @@
-//! Where each process is in what it does: a small file for each service and topic, written before and after each step, which
-//! survives the process. From it `chaos` picks the moment of a kill, and sees afterwards in which phase it hit.
+//! Marks: a small file for each service and topic that survives the process, written before and
+//! after each step. `chaos` reads them to choose the moment of a kill, and to see which phase it
+//! hit.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What a service is at.
+/// The phase of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// The process has not begun with this topic.
+    /// The process has not started with this topic.
     Start,
     /// A publisher rests between two bursts.
     Rest,
     /// An emit has begun and not returned.
     Emit,
-    /// An emit has returned and is not written down.
+    /// An emit has returned and is not recorded.
     Emitted,
-    /// A publisher waits until all that it emitted is confirmed.
+    /// A publisher waits until all of its messages are confirmed.
     Confirming,
-    /// All that a publisher emitted is confirmed.
+    /// All messages of a publisher are confirmed.
     Confirmed,
     /// A receive has begun and not returned.
     Receive,
     /// A message was received.
     InHand,
-    /// The reader is done with its message, and has not begun to receive the next one: the confirmation is on its way.
+    /// The reader has finished its message, and has not begun to receive the next one: the
+    /// confirmation is in flight.
     Done,
 }
 
@@ -57,14 +59,14 @@ pub(crate) enum Role {
     Reader,
 }
 
-/// A phase, and how many messages of this start of a publisher are known to it to be confirmed.
+/// A phase, and the number of messages that this start of a publisher knows to be confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) phase: Phase,
     pub(crate) confirmed: u64,
 }
 
-/// Where a process writes its marks.
+/// The file of a process's marks.
 pub(crate) struct Marker(File);
 
 impl Marker {
@@ -76,7 +78,7 @@ impl Marker {
         self.0.write_all_at(&(phase as u64).to_le_bytes(), 0)
     }
 
-    /// All messages before this number are confirmed.
+    /// All messages below this number are confirmed.
     pub(crate) fn confirmed(&self, before: u64) -> io::Result<()> {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&(Phase::Confirmed as u64).to_le_bytes());
@@ -90,7 +92,7 @@ pub(crate) fn file(directory: &Path, member: &str, life: u64, topic: &str, role:
     directory.join(format!("{member}.{life}.{topic}.{role:?}"))
 }
 
-/// What such a file says; that the process has not begun if it is not there.
+/// Reads such a file. Without a file, the process has not started.
 pub(crate) fn read(path: &Path) -> Mark {
     Mark::of(Mark::file(path).as_ref())
 }
@@ -103,7 +105,7 @@ impl Mark {
     pub(crate) fn of(file: Option<&File>) -> Mark {
         let mut bytes = [0; 16];
         if let Some(file) = file {
-            // The count is there once something was confirmed.
+            // The file has a count after the first confirmation.
             _ = file.read_at(&mut bytes, 0);
         }
         let field = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());

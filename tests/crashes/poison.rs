@@ -1,4 +1,5 @@
-//! A message of which its reader dies each time: it becomes a dead letter at the third death, and all others arrive.
+//! A message that kills its reader each time: it becomes a dead letter at the third death, and all
+//! others arrive.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mycelium::bundle::{Bundle, Event, Member, Outcome};
 use mycelium::{Context, DeadLetter, Delivery, Node, Restart, Result, Topology, message, service};
+use mycelium_bundle::{Bundle, BundleEvent, Member, MemberOutcome};
 use mycelium_tokio::Tokio;
 
 use crate::launch::{PATIENCE, errors};
@@ -31,7 +32,7 @@ window = "8KiB"
 "#;
 
 const COUNT: u64 = 1000;
-/// Of which of them the eater dies.
+/// The message that kills the eater.
 const POISON: u64 = 321;
 
 #[message(topic = "food", id = 10)]
@@ -69,7 +70,7 @@ impl Eater {
     }
 }
 
-/// Writes down which messages were given up.
+/// Records the dead letters.
 struct Undertaker(Arc<Log>);
 
 #[service(reads(DeadLetter))]
@@ -84,7 +85,7 @@ impl Undertaker {
     }
 }
 
-/// Runs a member of this bundle, if that is what this process is.
+/// Runs a member of this bundle, if this process is one.
 pub(crate) fn enter(member: &str, life: u64, place: &Path) -> bool {
     if !["feed", "eater"].contains(&member) {
         return false;
@@ -106,7 +107,7 @@ pub(crate) fn enter(member: &str, life: u64, place: &Path) -> bool {
 }
 
 #[test]
-fn a_message_that_kills_its_reader_is_given_up_and_no_other() {
+fn only_the_message_that_kills_its_reader_is_dead_lettered() {
     let place = std::env::temp_dir().join(format!("mycelium-poison-{}", std::process::id()));
     _ = fs::remove_dir_all(&place);
     fs::create_dir(&place).unwrap();
@@ -130,9 +131,11 @@ fn a_message_that_kills_its_reader_is_given_up_and_no_other() {
         bundle = bundle.member(Member::new(name, command).restart(restart));
     }
     let report = bundle.run().unwrap();
-    assert!(report.members.iter().all(|member| member.outcome == Outcome::Completed), "{report:?}");
-    let is_death =
-        |event: &Event| matches!(event, Event::Exited { status, .. } if !status.success());
+    assert!(
+        report.members.iter().all(|member| member.outcome == MemberOutcome::Completed),
+        "{report:?}"
+    );
+    let is_death = |event: &BundleEvent| matches!(event, BundleEvent::Exited { status, .. } if !status.success());
     assert_eq!(events.try_iter().filter(is_death).count(), 3);
 
     let letters = read(&file(&place, "feed", 0, "food"), 0);

@@ -1,5 +1,6 @@
-//! What the processes of a run write down, each into files of its own: records of one size, one write each, so that a
-//! process that is killed leaves whole records, and at most one half of one at the end.
+//! The records of the processes of a run. Each process has its own files. All records have one size
+//! and are written by one write each, so a killed process leaves whole records, and at most a
+//! partial one at the end.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,22 +8,22 @@ use std::path::{Path, PathBuf};
 
 use mycelium::Delivery;
 
-/// How many bytes a record has.
+/// The size of a record in bytes.
 const SIZE: usize = 40;
 
-/// One line of a process's story.
+/// One record of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    /// The publisher's messages go by this epoch.
+    /// The epoch of the publisher's messages.
     Epoch(u64),
-    /// The message of this number was emitted.
+    /// The message with this number was emitted.
     Sent(u64),
-    /// A message was received: which start of its publisher it says it is from, which number it says it has, which
-    /// number it came under, whether its content is what was sent, and whether it is marked as redelivered.
+    /// A message was received: the start of its publisher and the number in its content, its
+    /// sequence, whether its content is as sent, and whether it is marked as redelivered.
     Got { life: u64, number: u64, sequence: u64, whole: bool, again: bool },
-    /// It was told that messages are missing.
+    /// A gap was received.
     Gap { epoch: u64, count: u64, exact: bool },
-    /// All is done, and the process ends as it should.
+    /// The process ends in order.
     End,
 }
 
@@ -56,12 +57,12 @@ impl Record {
             },
             4 => Record::Gap { epoch: field(1), count: field(2), exact: field(3) == 1 },
             5 => Record::End,
-            other => panic!("there is no record of kind {other}"),
+            other => panic!("unknown kind of record {other}"),
         }
     }
 }
 
-/// Where a process writes.
+/// The files of a process.
 pub(crate) struct Log(File);
 
 impl Log {
@@ -77,7 +78,7 @@ impl Log {
         (&self.0).write_all(&bytes)
     }
 
-    /// Writes down what was received. `content` is what a message says of itself.
+    /// Records what was received. `content` is the content of a message.
     pub(crate) fn delivery<M>(
         &self,
         delivery: &Delivery<M>,
@@ -101,7 +102,7 @@ pub(crate) fn file(directory: &Path, member: &str, life: u64, topic: &str) -> Pa
     directory.join(format!("{member}.{life}.{topic}"))
 }
 
-/// The records of a file from one on; none if it is not there yet.
+/// The records of a file from an index on; none if the file does not exist yet.
 pub(crate) fn read(path: &Path, from: usize) -> Vec<Record> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -112,7 +113,7 @@ pub(crate) fn read(path: &Path, from: usize) -> Vec<Record> {
 }
 
 #[test]
-fn what_is_written_is_read_and_half_a_record_is_none() {
+fn records_are_read_back_and_half_a_record_is_ignored() {
     let path = std::env::temp_dir().join(format!("mycelium-records-{}", std::process::id()));
     let _ = fs::remove_file(&path);
     assert_eq!(read(&path, 0), []);

@@ -1,12 +1,13 @@
-//! What this program does when it is run as a member: the node of that name, which writes down what it does.
+//! The roles of this program as a member: it runs the node with that name, which records what it
+//! does.
 
 use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mycelium::bundle::end_with_launcher;
 use mycelium::counters::Kind;
+use mycelium::end_with_launcher;
 use mycelium::{Context, Message, Node, Result, Topology, message, service};
 use mycelium_executor::Executor;
 use mycelium_tokio::Tokio;
@@ -20,7 +21,7 @@ pub(crate) const ROLE: &str = "MYCELIUM_TEST_ROLE";
 pub(crate) const LIFE: &str = "MYCELIUM_TEST_LIFE";
 pub(crate) const PLACE: &str = "MYCELIUM_TEST_PLACE";
 
-/// Small rings that are full soon, and links that lose patience soon.
+/// Small rings that are full soon, and links with short timeouts.
 const TOPOLOGY: &str = r#"
 [node.source]
 services = ["Orders", "Ticks", "Notes"]
@@ -49,12 +50,12 @@ keep_alive = "100ms"
 silence = "400ms"
 handshake = "400ms"
 retry = "5ms"
-longest_retry = "50ms"
+max_retry = "50ms"
 window = "8KiB"
 "#;
 
-/// The slots of the largest ring: as many messages as a link has on its way at most. Of the link's 8 KiB each message takes 32
-/// bytes.
+/// The slots of the largest ring, which is the most messages in flight on a link: each message
+/// takes 32 bytes of the window of 8 KiB.
 pub(crate) const SLOTS: u64 = 256;
 
 #[message(topic = "orders", id = 1)]
@@ -85,7 +86,7 @@ struct Outcome {
     content: u64,
 }
 
-/// What belongs to a number, so that one message cannot pass for another.
+/// The content of the message with this number, so that messages cannot be confused.
 fn content(topic: u64, life: u64, number: u64) -> u64 {
     (topic << 60 ^ life << 40 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -109,8 +110,8 @@ impl Me {
     }
 }
 
-/// A service that emits as fast as it may for a moment, and then pauses for another. Now and then it waits until all is
-/// confirmed.
+/// A service that emits as fast as possible for a moment, and then pauses. Sometimes it waits until
+/// all messages are confirmed.
 macro_rules! source {
     ($service:ident, $message:ident) => {
         struct $service {
@@ -151,7 +152,8 @@ macro_rules! source {
     };
 }
 
-/// A service that receives, now and then slowly. At times it is done with a message before it wants the next.
+/// A service that receives, sometimes slowly. Sometimes it finishes a message before it receives
+/// the next one.
 macro_rules! sink {
     ($service:ident, $message:ident) => {
         struct $service {
@@ -173,7 +175,7 @@ macro_rules! sink {
                     })?;
                     let random = ctx.random();
                     if random % 2048 == 0 {
-                        // At a shutdown it goes on at once.
+                        // A shutdown ends the pause.
                         let _ = ctx.sleep(Duration::from_millis(20)).await;
                     }
                     if random % 64 == 1 {
@@ -197,7 +199,7 @@ sink!(SinkTicks, Tick);
 sink!(SinkNotes, Note);
 sink!(SinkResults, Outcome);
 
-/// Makes one result of each order.
+/// Emits one result for each order.
 struct Relay {
     life: u64,
     next: u64,
@@ -241,7 +243,7 @@ impl Relay {
     }
 }
 
-/// Runs a member and exits, if this process is one. Not a test of its own: passes at once where it is not asked for.
+/// Runs a member and exits, if this process is one. Not a test: passes at once otherwise.
 #[cfg_attr(test, test)]
 pub(crate) fn enter() {
     let Ok(member) = std::env::var(ROLE) else { return };
@@ -253,19 +255,20 @@ pub(crate) fn enter() {
     if poison::enter(&me.member, me.life, &me.place) {
         exit(0);
     }
-    // On this runtime nothing runs before the first await: whoever hears of a publisher finds its epoch written down.
+    // On this runtime no task runs before the first await: the epoch of a publisher is recorded
+    // before any reader sees it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(&me));
-    // The launcher says so if it is to come again.
+    // The launcher creates this file if the member will run again.
     exit(i32::from(again(&me.place, &me.member, me.life).exists()));
 }
 
-/// Says of a start of a member that it is not the last, although it ends as it should.
+/// Marks that a start of a member is not the last, although it ends in order.
 pub(crate) fn again(place: &Path, member: &str, life: u64) -> PathBuf {
     place.join(format!("{member}.{life}.again"))
 }
 
-/// Where the nodes listen.
+/// The directory of the nodes' sockets.
 pub(crate) fn sockets(place: &Path) -> PathBuf {
     place.join("sockets")
 }
@@ -277,7 +280,7 @@ async fn run(me: &Me) {
     let [orders, ticks, notes, results] =
         ["orders", "ticks", "notes", "results"].map(|topic| me.log(topic));
     let executor = Tokio::current().unwrap();
-    // Every node knows all services; it makes its own alone.
+    // Each node knows all services, and makes only its own.
     let node = Node::builder(&me.member)
         .topology(topology)
         .service({

@@ -1,20 +1,20 @@
-//! Counters account for all that was sent, at every moment; and what topics keep of what they promised to links.
+//! Counters account for every message at every moment, and topics keep the credit that links have.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mycelium_transports::counters::{Kind, Region};
-use mycelium_transports::local::{Delivery, Policy, Schema, Sight, Topic, TopicError};
+use mycelium_transports::local::{Delivery, EgressItem, Policy, Schema, Topic, TopicError};
 
-use crate::station::{Number, Place, Side, take, until, within};
+use crate::harness::{Number, Side, TestDir, take, until, within};
 
-/// What can have become of a message, by the names of the counters.
+/// The possible outcomes of a message, by the names of the counters.
 pub(crate) const FATES: [&str; 6] =
     ["taken", "overwritten", "skipped", "dead_lettered", "left", "unknown"];
 
-/// How many messages something has become of.
+/// How many messages have an outcome.
 pub(crate) fn fates(side: &Side) -> u64 {
-    FATES.iter().map(|fate| side.sum(Kind::Feed, fate)).sum()
+    FATES.iter().map(|fate| side.sum(Kind::Edge, fate)).sum()
 }
 
 fn topic(capacity: usize) -> Arc<Topic> {
@@ -22,13 +22,13 @@ fn topic(capacity: usize) -> Arc<Topic> {
 }
 
 #[tokio::test]
-async fn what_a_connected_reader_did_not_take_is_undelivered() {
-    let place = Place::new("accounts-undelivered");
+async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
+    let dir = TestDir::new("accounts-undelivered");
     let (there, here) = Side::pair(8, 8);
-    let station = Arc::new(there.station_for("here", Policy::Block));
-    there.serve(station.clone(), &place.socket());
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    there.serve(server.clone(), &dir.socket());
     let reader = here.reader();
-    here.read("there", &place.socket(), Policy::Block);
+    here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let mut publisher = there.publisher();
     for value in 0..8 {
@@ -36,50 +36,50 @@ async fn what_a_connected_reader_did_not_take_is_undelivered() {
     }
     drop(publisher);
     until("all of it has arrived", || reader.depth() == 8).await;
-    assert_eq!(station.progress(), 0, "what lies in a ring is not confirmed");
+    assert_eq!(server.progress(), 0, "a message in a ring is not confirmed");
     there.control.drain();
     there.control.stop();
     within("all links have ended", there.control.ended()).await;
     let expected = vec![("here".to_owned(), "numbers".to_owned(), 8)];
-    assert_eq!(station.undelivered(), expected, "nobody will ever take these");
+    assert_eq!(server.undelivered(), expected, "nobody will ever take these");
 }
 
 #[tokio::test]
-async fn the_reading_side_accounts_for_all_that_its_relay_brought() {
-    let place = Place::new("accounts-relay");
+async fn the_reading_side_counts_every_message() {
+    let dir = TestDir::new("accounts-relay");
     let (there, here) = Side::pair(8, 64);
-    let station = there.station_for("here", Policy::DropOldest);
+    let server = there.server_for("here", Policy::DropOldest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(station, &place.socket());
-    here.read("there", &place.socket(), Policy::DropOldest);
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::DropOldest);
     assert!(matches!(within("a gap", reader.recv()).await, Some(Delivery::Gap(_))));
     take(&mut reader, 12..20).await;
     reader.done();
-    let sent = here.sum(Kind::Publisher, "sent") - here.sum(Kind::Feed, "joined_at");
+    let sent = here.sum(Kind::Publisher, "sent") - here.sum(Kind::Edge, "joined_at");
     assert_eq!(sent, fates(&here) + reader.depth() as u64);
 }
 
 #[test]
-fn an_observing_tap_accounts_for_all_that_was_sent() {
+fn an_observing_egress_counts_every_message() {
     let counters = Region::new(16);
     let topic = Topic::new("numbers", Schema::of::<Number>(), 8, counters.clone()).unwrap();
-    let mut tap = topic.tap::<()>("reader", Policy::DropOldest).unwrap();
+    let mut tap = topic.egress_reader::<()>("reader", Policy::DropOldest).unwrap();
     let mut publisher = topic.publisher::<Number>("publisher", 7).unwrap();
     (0..4).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    let source = &mut tap.sources()[0];
-    // They go out, and before the other side confirms them they are overwritten.
+    let source = &mut tap.streams()[0];
+    // They are sent, and are overwritten before the other side confirms them.
     for _ in 0..4 {
-        assert!(matches!(source.look(), Sight::Message(_)));
+        assert!(matches!(source.next_item(), EgressItem::Message(_)));
         source.advance();
     }
     (4..24).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-    assert_eq!(source.look(), Sight::Gap(12));
+    assert_eq!(source.next_item(), EgressItem::Gap(12));
     source.release(4);
     let depth = tap.depth() as u64;
     let lines = counters.read();
-    let feed = lines.iter().find(|line| line.kind == Kind::Feed).unwrap();
+    let feed = lines.iter().find(|line| line.kind == Kind::Edge).unwrap();
     let passed: u64 =
         ["taken", "overwritten", "left", "unknown"].iter().map(|name| feed.value(name)).sum();
     assert_eq!(passed + depth, 24, "{feed:?}, depth {depth}");
@@ -104,12 +104,13 @@ fn two_publishers_of_a_topic_have_two_epochs() {
     topic.publisher::<Number>("second", 7).unwrap();
 }
 
-/// The room of a relay is a promise to the peer: whoever joins meanwhile does not take it back.
+/// The free slots of a remote publisher are credit of the peer: a subscription that joins later
+/// must not reduce it.
 #[test]
-fn a_relay_keeps_the_room_that_it_promised_while_readers_come_and_go() {
+fn a_remote_publisher_keeps_its_credit_while_readers_change() {
     const ROUNDS: u32 = if cfg!(debug_assertions) { 300_000 } else { 100_000_000 };
     let topic = topic(2);
-    let mut relay = topic.relay("publisher", 7, 0).unwrap();
+    let mut relay = topic.remote_publisher("publisher", 7, 0).unwrap();
     let over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -121,7 +122,7 @@ fn a_relay_keeps_the_room_that_it_promised_while_readers_come_and_go() {
         }
         let (mut result, mut credit) = (Ok(()), 0);
         for _ in 0..ROUNDS {
-            // As whoever carries messages here does: what was promised once is not taken back.
+            // As a link does: credit is never reduced.
             credit = credit.max(relay.room());
             if credit > 0 {
                 credit -= 1;

@@ -1,4 +1,4 @@
-//! Who gets a connection when many want one: a reader that the topology knows, whoever else comes.
+//! Admission under load: an announced reader always gets a connection.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -9,21 +9,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium_executor::Stream;
+use mycelium_transports::endpoint::unix;
 use mycelium_transports::exchange::Notice;
 use mycelium_transports::local::Policy;
-use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
-use crate::station::{
-    Number, PATIENCE, Place, Side, connect, end, frame, hear, hello, say, subscribe, take, until,
+use crate::harness::{
+    Number, PATIENCE, Side, TestDir, connect, end, frame, hear, hello, say, subscribe, take, until,
     within,
 };
 
-/// What a child of this test does, and where.
+/// The part of this test that a child process runs, and its directory.
 const PART: &str = "MYCELIUM_ADMISSION_PART";
 const PLACE: &str = "MYCELIUM_ADMISSION_PLACE";
-/// Strangers of a crowd. Each costs the station much more without optimisation.
+/// The clients of a crowd. Each is much more expensive for a server without optimisation.
 const CROWD: usize = if cfg!(debug_assertions) { 200 } else { 1000 };
 
 const GATING: u8 = 0;
@@ -54,19 +54,19 @@ fn part() {
     let Ok(part) = std::env::var(PART) else { return };
     let path = std::env::var(PLACE).unwrap();
     std::thread::spawn(|| {
-        // The parent lets go of the other end when it dies.
+        // The parent closes the other end when it dies.
         _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);
     });
     match &*part {
         "serve" => serve_with_few_descriptors(Path::new(&path), None),
-        // Its limits are beyond what the system gives it.
+        // Its limits exceed those of the system.
         "cram" => serve_with_few_descriptors(Path::new(&path), Some(CROWD)),
         drips => crowd(Path::new(&path), drips == "drip"),
     }
 }
 
-/// Renews connections without a pause: each says nothing, or all of its hello but the end.
+/// Renews connections without a pause: each sends nothing, or its hello without the end.
 fn crowd(path: &Path, drips: bool) {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
@@ -83,7 +83,7 @@ fn crowd(path: &Path, drips: bool) {
             open.push_back((stream, said + 1));
             continue;
         }
-        // It stays until the station closes it, and is renewed then.
+        // It stays until the server closes it; then it is renewed.
         let mut bytes = [0; 4096];
         let is_open = loop {
             match stream.read(&mut bytes) {
@@ -98,7 +98,7 @@ fn crowd(path: &Path, drips: bool) {
     }
 }
 
-/// A station for the reader `here`, in a process that may have 64 descriptors.
+/// A server for the reader `here`, in a process that may have 64 descriptors.
 fn serve_with_few_descriptors(path: &Path, limits: Option<usize>) {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: most }).unwrap();
@@ -109,19 +109,19 @@ fn serve_with_few_descriptors(path: &Path, limits: Option<usize>) {
             (there.config.connections, there.config.handshakes) = (most, most);
             there.config.per_process = most;
         }
-        let serving = there.serve(there.station_for("here", Policy::Block), path);
+        let serving = there.serve(there.server_for("here", Policy::Block), path);
         serving.await.unwrap();
     });
 }
 
-/// Somebody who has said a name.
+/// A connection that has sent a name.
 async fn named(path: &Path, node: &str) -> Stream {
     let mut stream = connect(path).await;
     say(&mut stream, &hello(node, 1, 1)).await;
     stream
 }
 
-/// How long it takes `here` to get in, and out again.
+/// How long it takes `here` to connect and to leave again.
 async fn gets_in(path: &Path, boot: u64) -> Duration {
     let began = Instant::now();
     let here = Side::new("here", boot, 8);
@@ -133,38 +133,39 @@ async fn gets_in(path: &Path, boot: u64) -> Duration {
     took
 }
 
-/// A peer with a full backlog is there: whoever tries again soon may be the next.
+/// A peer with a full backlog is running: an early retry may succeed.
 #[tokio::test]
 async fn a_full_backlog_is_tried_again_after_the_first_pause() {
-    let place = Place::new("admission-backlog");
+    let dir = TestDir::new("admission-backlog");
     let here = Side::new("here", 1, 8);
-    let mut dialer = here.dialer("there", &place.socket(), vec![here.want(Policy::Block)]);
+    let mut client = here.client("there", &dir.socket(), vec![here.interest(Policy::Block)]);
     let pauses: Arc<Mutex<Vec<Duration>>> = Arc::default();
     let seen = pauses.clone();
-    dialer.connect = Box::new(|| Box::pin(async { Err(ErrorKind::WouldBlock.into()) }));
-    dialer.observer = Arc::new(move |notice| {
+    client.connect = Box::new(|| Box::pin(async { Err(ErrorKind::WouldBlock.into()) }));
+    client.observer = Arc::new(move |notice| {
         let Notice::Unreachable { pause, .. } = notice else { return };
         seen.lock().unwrap().push(pause);
     });
-    let first = dialer.config.retry.first;
-    let reading = tokio::spawn(dialer.run().unwrap());
+    let first = client.config.retry.first;
+    let reading = tokio::spawn(client.run().unwrap());
     until("it has tried", || pauses.lock().unwrap().len() >= 10).await;
     assert!(pauses.lock().unwrap().iter().all(|pause| *pause <= first), "{pauses:?}");
     here.control.drain();
     end(&[&here], [reading]).await;
 }
 
-/// A stranger that asks to be waited for, grants room for one message, and never says that it has arrived.
+/// An unannounced reader that subscribes in the gating mode, grants credit for one message, and
+/// never confirms it.
 #[tokio::test]
-async fn a_stranger_does_not_hold_a_publisher() {
+async fn an_unannounced_reader_does_not_block_a_publisher() {
     for mode in [GATING, REJECTING] {
-        let place = Place::new("admission-gate");
+        let dir = TestDir::new("admission-gate");
         let (there, here) = Side::pair(8, 8);
         let mut reader = here.reader();
-        let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
-        let reading = here.read("there", &place.socket(), Policy::Block);
+        let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+        let reading = here.read("there", &dir.socket(), Policy::Block);
         within("both have met", there.control.ready()).await;
-        let mut stranger = named(&place.socket(), "stranger").await;
+        let mut stranger = named(&dir.socket(), "stranger").await;
         let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         say(&mut stranger, &[subscribe::<Number>(mode, 1), ping].concat()).await;
         let mut publisher = there.publisher();
@@ -173,7 +174,7 @@ async fn a_stranger_does_not_hold_a_publisher() {
             let emitting = publisher.emit(Number { value });
             tokio::time::timeout(Duration::from_secs(10), emitting)
                 .await
-                .expect("the good reader goes on")
+                .expect("the good reader continues")
                 .unwrap();
             take(&mut reader, value..value + 1).await;
         }
@@ -184,43 +185,43 @@ async fn a_stranger_does_not_hold_a_publisher() {
 }
 
 #[tokio::test]
-async fn silent_connections_make_room_for_whoever_comes() {
-    let place = Place::new("admission-silent");
+async fn pending_connections_make_room_for_new_ones() {
+    let dir = TestDir::new("admission-silent");
     let mut there = Side::new("there", 1, 8);
-    // They stay until they are told to go.
+    // They stay until they are evicted.
     there.config.handshake = PATIENCE;
-    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
     let mut silent = VecDeque::new();
     for _ in 0..there.config.handshakes {
-        silent.push_back(connect(&place.socket()).await);
+        silent.push_back(connect(&dir.socket()).await);
     }
-    gets_in(&place.socket(), 1).await;
-    // The oldest went, and no other.
+    gets_in(&dir.socket(), 1).await;
+    // Only the oldest was evicted.
     hear(&mut silent.pop_front().unwrap()).await;
     assert_eq!(there.link("there", "evicted"), 1);
-    gets_in(&place.socket(), 2).await;
+    gets_in(&dir.socket(), 2).await;
     assert_eq!(there.link("there", "evicted"), 1, "its place is free again");
     end(&[&there], [serving]).await;
 }
 
 #[tokio::test]
-async fn named_connections_leave_the_places_of_readers_alone() {
-    let place = Place::new("admission-named");
+async fn named_connections_leave_room_for_announced_readers() {
+    let dir = TestDir::new("admission-named");
     let mut there = Side::new("there", 1, 8);
     there.config.connections = 16;
-    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
     let mut idle = Vec::new();
     for me in 0..15 {
         let node = format!("idle-{me}-");
-        idle.push(named(&place.socket(), &node).await);
+        idle.push(named(&dir.socket(), &node).await);
         there.notices.until("up", &node).await;
     }
     for boot in 0..3 {
-        // One too many is told so.
-        hear(&mut named(&place.socket(), "one-more").await).await;
-        gets_in(&place.socket(), boot).await;
+        // One connection more is rejected.
+        hear(&mut named(&dir.socket(), "one-more").await).await;
+        gets_in(&dir.socket(), boot).await;
     }
-    assert_eq!(there.link("there", "turned_away"), 3);
+    assert_eq!(there.link("there", "rejected_peers"), 3);
     assert_eq!((there.link("there", "evicted"), there.notices.count("up", "idle-")), (0, 15));
     end(&[&there], [serving]).await;
 }
@@ -228,15 +229,15 @@ async fn named_connections_leave_the_places_of_readers_alone() {
 #[tokio::test]
 async fn a_reader_gets_in_when_descriptors_run_short() {
     for part in ["serve", "cram"] {
-        let place = Place::new("admission-descriptors");
-        let _part = Part::run(part, &place.socket());
-        until("it listens", || place.socket().exists()).await;
+        let dir = TestDir::new("admission-descriptors");
+        let _part = Part::run(part, &dir.socket());
+        until("it listens", || dir.socket().exists()).await;
         let mut open = Vec::new();
         for me in 0..100 {
-            open.push(named(&place.socket(), &format!("idle-{me}-")).await);
-            open.push(connect(&place.socket()).await);
+            open.push(named(&dir.socket(), &format!("idle-{me}-")).await);
+            open.push(connect(&dir.socket()).await);
         }
-        let took = gets_in(&place.socket(), 1).await;
+        let took = gets_in(&dir.socket(), 1).await;
         assert!(took < Duration::from_secs(5), "{part}: {took:?}");
     }
 }
@@ -244,17 +245,17 @@ async fn a_reader_gets_in_when_descriptors_run_short() {
 #[tokio::test]
 async fn a_reader_gets_in_while_a_crowd_renews_its_connections() {
     for part in ["silent", "drip"] {
-        let place = Place::new("admission-crowd");
+        let dir = TestDir::new("admission-crowd");
         let there = Side::new("there", 1, 8);
-        let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
-        let crowd = Part::run(part, &place.socket());
+        let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
+        let crowd = Part::run(part, &dir.socket());
         until("they come", || there.notices.total() > CROWD).await;
         let mut times = Vec::new();
         for boot in 0..5 {
-            times.push(gets_in(&place.socket(), boot).await);
+            times.push(gets_in(&dir.socket(), boot).await);
         }
         times.sort();
-        // Beside other tests, which have the same cores, it takes longer than alone.
+        // Other tests run on the same cores, so it takes longer than alone.
         let limit = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 1 });
         assert!(times[2] < limit, "{part}: {times:?}");
         drop(crowd);

@@ -1,4 +1,4 @@
-//! What is published on one side arrives on the other, in order and once; what does not is said.
+//! Messages of one side arrive at the other, once and in order; missing ones are gaps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use mycelium_transports::local::{Delivery, Gap, GapReason, Policy};
 use mycelium_transports::stream::STREAMS;
 use tokio::sync::Semaphore;
 
-use crate::station::{Number, Place, Side, end, take, until, within};
+use crate::harness::{Number, Side, TestDir, end, take, until, within};
 
 #[tokio::test]
-async fn what_is_published_there_is_received_here_and_so_is_its_end() {
+async fn messages_and_the_end_of_a_topic_arrive() {
     const COUNT: u64 = 100_000;
-    let place = Place::new("exchange-plain");
+    let dir = TestDir::new("exchange-plain");
     let (there, here) = Side::pair(1024, 256);
     let mut reader = here.reader();
-    // The reader comes first.
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    // The reader starts first.
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     tokio::task::yield_now().await;
-    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
     let mut publisher = there.publisher();
     let control = there.control.clone();
     let writing = tokio::spawn(async move {
@@ -40,15 +40,15 @@ async fn what_is_published_there_is_received_here_and_so_is_its_end() {
 }
 
 #[tokio::test]
-async fn a_full_reader_holds_its_publisher_and_no_other() {
-    let place = Place::new("exchange-full");
+async fn a_full_reader_blocks_its_publisher_and_no_other() {
+    let dir = TestDir::new("exchange-full");
     let (there, here) = Side::pair(8, 8);
-    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
     let mut reader = here.reader();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let mut publisher = there.publisher();
-    // What fits into its ring, and not one more, though all of it arrives.
+    // As many as its ring holds and not one more, although all are sent.
     (0..8).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     until("all arrives", || reader.depth() == 8).await;
     publisher.try_emit(Number { value: 8 }).unwrap_err();
@@ -58,7 +58,7 @@ async fn a_full_reader_holds_its_publisher_and_no_other() {
     take(&mut reader, 8..9).await;
     here.control.drain();
     within("the reader has left", reading).await.unwrap();
-    // Who said goodbye holds nobody.
+    // A reader that has closed its link blocks no publisher.
     for value in 9..100 {
         within("room", publisher.emit(Number { value })).await.unwrap();
     }
@@ -66,17 +66,17 @@ async fn a_full_reader_holds_its_publisher_and_no_other() {
 }
 
 #[tokio::test]
-async fn an_observer_is_told_exactly_what_it_missed_while_it_was_away() {
-    let place = Place::new("exchange-observer");
+async fn an_observer_gets_an_exact_gap_after_its_absence() {
+    let dir = TestDir::new("exchange-observer");
     let (there, here) = Side::pair(8, 64);
-    let station = there.station_for("here", Policy::DropOldest);
+    let server = there.server_for("here", Policy::DropOldest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    let serving = there.serve(station, &place.socket());
-    let reading = here.read("there", &place.socket(), Policy::DropOldest);
+    let serving = there.serve(server, &dir.socket());
+    let reading = here.read("there", &dir.socket(), Policy::DropOldest);
     let gap = within("a gap", reader.recv()).await;
-    let Some(Delivery::Gap(gap)) = gap else { panic!("a gap comes first: {gap:?}") };
+    let Some(Delivery::Gap(gap)) = gap else { panic!("expected a gap: {gap:?}") };
     let Gap { count: 12, exact: true, reason: GapReason::Overwritten, .. } = gap else {
         panic!("{gap:?}")
     };
@@ -85,31 +85,31 @@ async fn an_observer_is_told_exactly_what_it_missed_while_it_was_away() {
 }
 
 #[tokio::test]
-async fn a_latest_reader_that_was_announced_misses_nothing_unsaid_before_it_comes() {
-    let place = Place::new("exchange-latest");
+async fn an_announced_latest_reader_gets_gaps_from_before_its_arrival() {
+    let dir = TestDir::new("exchange-latest");
     let (there, here) = Side::pair(8, 64);
-    let station = there.station_for("here", Policy::Latest);
+    let server = there.server_for("here", Policy::Latest);
     let mut publisher = there.publisher();
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(station, &place.socket());
-    here.read("there", &place.socket(), Policy::Latest);
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::Latest);
     let gap = within("a gap", reader.recv()).await;
-    let Some(Delivery::Gap(gap)) = gap else { panic!("a gap comes first: {gap:?}") };
+    let Some(Delivery::Gap(gap)) = gap else { panic!("expected a gap: {gap:?}") };
     assert_eq!((gap.count, gap.exact, gap.reason), (12, true, GapReason::Overwritten));
     take(&mut reader, 12..20).await;
 }
 
 #[tokio::test]
-async fn a_reader_that_comes_with_another_policy_gets_what_was_kept_for_it_or_a_gap() {
-    let place = Place::new("exchange-policy");
+async fn a_reader_with_another_policy_gets_kept_messages_or_a_gap() {
+    let dir = TestDir::new("exchange-policy");
     let (there, here) = Side::pair(64, 64);
-    let station = there.station_for("here", Policy::Block);
+    let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    there.serve(station, &place.socket());
-    here.read("there", &place.socket(), Policy::DropOldest);
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::DropOldest);
     within("they have met", there.control.ready()).await;
     publisher.try_emit(Number { value: 5 }).unwrap();
     publisher.flush();
@@ -121,28 +121,28 @@ async fn a_reader_that_comes_with_another_policy_gets_what_was_kept_for_it_or_a_
 }
 
 #[tokio::test]
-async fn what_is_left_is_brought_to_a_reader_that_comes_while_the_links_drain() {
-    let place = Place::new("exchange-drain");
+async fn a_reader_that_arrives_during_the_drain_gets_the_rest() {
+    let dir = TestDir::new("exchange-drain");
     let (there, here) = Side::pair(64, 64);
-    let station = there.station_for("here", Policy::Block);
+    let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..5).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     drop(publisher);
-    there.serve(station, &place.socket());
+    there.serve(server, &dir.socket());
     there.control.drain();
     let mut reader = here.reader();
-    here.read("there", &place.socket(), Policy::Block);
+    here.read("there", &dir.socket(), Policy::Block);
     take(&mut reader, 0..5).await;
     assert_eq!(within("the end", reader.recv()).await, None);
     within("all has ended", there.control.ended()).await;
 }
 
 #[tokio::test]
-async fn a_dialer_that_was_not_polled_yet_is_not_ready() {
-    let place = Place::new("exchange-ready");
+async fn an_unpolled_client_is_not_ready() {
+    let dir = TestDir::new("exchange-ready");
     let here = Side::new("here", 2, 8);
-    let wants = vec![here.want(Policy::Block)];
-    let reading = here.dialer("there", &place.socket(), wants).run().unwrap();
+    let interests = vec![here.interest(Policy::Block)];
+    let reading = here.client("there", &dir.socket(), interests).run().unwrap();
     assert_eq!(here.control.ready().now_or_never(), None, "nobody has met anybody");
     drop(reading);
 }
@@ -154,34 +154,36 @@ struct Other {
     more: u32,
 }
 
-/// Both sides are told of it in the same way.
+/// Both sides get the same notice.
 #[tokio::test]
-async fn a_topic_that_is_refused_has_found_its_other_side_on_both_sides() {
-    let place = Place::new("exchange-digest");
+async fn a_rejected_topic_counts_as_found_on_both_sides() {
+    let dir = TestDir::new("exchange-digest");
     let (there, mut here) = Side::pair(8, 8);
     here.carry::<Other>(8);
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     within("the reader knows", here.control.ready()).await;
-    within("so does the station", there.control.ready()).await;
+    within("so does the server", there.control.ready()).await;
 }
 
-/// Every publisher's messages come once, in order and as its own, while publishers come and go.
+/// The messages of each publisher arrive once, in order and as its own, while publishers start and
+/// end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn streams_are_not_mixed_up_when_publishers_come_and_go() {
+async fn streams_stay_apart_when_publishers_start_and_end() {
     const WRITERS: u64 = 8;
     const PUBLISHERS: u64 = 300;
     const EACH: u64 = 3;
-    let place = Place::new("exchange-mix");
+    let dir = TestDir::new("exchange-mix");
     let (there, here) = Side::pair(64, 64);
     let mut reader = here.reader();
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
-    // These have half of the link's streams, and the topic does not end in between.
+    // These have half of the link's streams, so the topic does not end meanwhile.
     let stays = |n| there.numbers.publisher::<Number>("stays", 1 << 40 | n).unwrap();
     let _stay: Vec<_> = (0..STREAMS as u64 / 2).map(stays).collect();
-    // So many others that each stream is another's as soon as it can be, and no more than may wait for their reader.
+    // Enough others that each stream is used again at once, and not more than may wait for their
+    // reader.
     let most = Arc::new(Semaphore::new(STREAMS));
     for writer in 0..WRITERS {
         let (topic, most) = (there.numbers.clone(), most.clone());
@@ -215,10 +217,10 @@ async fn streams_are_not_mixed_up_when_publishers_come_and_go() {
 }
 
 #[tokio::test]
-async fn every_publisher_is_heard_however_many_there_are_in_its_turn() {
-    let place = Place::new("exchange-streams");
+async fn publishers_beyond_the_stream_limit_take_turns() {
+    let dir = TestDir::new("exchange-streams");
     let (there, here) = Side::pair(8, 8);
-    let station = there.station_for("here", Policy::Block);
+    let server = there.server_for("here", Policy::Block);
     let mut reader = here.reader();
     let many = 1 + STREAMS as u64;
     let publisher = |n| there.numbers.publisher::<Number>(&format!("p{n}"), n).unwrap();
@@ -226,11 +228,11 @@ async fn every_publisher_is_heard_however_many_there_are_in_its_turn() {
     for (value, publisher) in (0..).zip(&mut publishers) {
         publisher.try_emit(Number { value }).unwrap();
     }
-    there.serve(station, &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(server, &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     for count in 0..many {
         if count + 1 == many {
-            there.notices.until("crowded", "waits until another ends").await;
+            there.notices.until("stream limit", "waits until another one ends").await;
             publishers.remove(0);
         }
         let what = format!("message {count} of {many}");

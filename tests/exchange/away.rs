@@ -1,24 +1,24 @@
-//! A reader that shuts down and may come back, and whose last confirmations did not get through.
+//! A reader that shuts down, may restart, and whose last confirmations were lost.
 
 use mycelium_transports::exchange::Redelivery;
 use mycelium_transports::local::{Delivery, GapReason, Policy};
 
-use crate::station::{Number, Place, Side, Wire, end, take, until, within};
+use crate::harness::{Number, Side, TestDir, Wire, end, take, until, within};
 
-/// It confirms what it took when the connection is lost, and says goodbye on the next one before its stream goes on there.
+/// The connection is lost while it confirms, and it closes the next one before its stream resumes.
 async fn leaves_unheard(name: &str, redelivery: Redelivery) -> Option<Delivery<Number>> {
-    let place = Place::new(name);
+    let dir = TestDir::new(name);
     let (there, here) = Side::pair(64, 64);
-    let mut station = there.station_for("here", Policy::Block);
-    station.redeliver("numbers", redelivery);
-    let serving = there.serve(station, &place.socket());
+    let mut server = there.server_for("here", Policy::Block);
+    server.redeliver("numbers", redelivery);
+    let serving = there.serve(server, &dir.socket());
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
     let wire = Wire::new();
-    // Who it is, and what it wants; not what it is done with.
+    // Its hello and its subscriptions; not its confirmations.
     wire.limit_up(Some(2));
-    let reading = here.read_over(&wire, &place.socket(), Policy::Block);
+    let reading = here.read_over(&wire, &dir.socket(), Policy::Block);
     take(&mut reader, 0..3).await;
     reader.done();
     wire.until_held("it confirms").await;
@@ -33,14 +33,14 @@ async fn leaves_unheard(name: &str, redelivery: Redelivery) -> Option<Delivery<N
 
     let next = Side::new("here", 3, 64);
     let mut reader = next.reader();
-    let reading = next.read("there", &place.socket(), Policy::Block);
+    let reading = next.read("there", &dir.socket(), Policy::Block);
     let delivery = within("something", reader.recv()).await;
     end(&[&there, &next], [serving, reading]).await;
     delivery
 }
 
 #[tokio::test]
-async fn what_it_may_have_had_is_marked() {
+async fn possibly_delivered_messages_are_marked() {
     let redelivery = Redelivery::AtLeastOnce { deaths: 3 };
     let delivery = leaves_unheard("away-marked", redelivery).await;
     let Some(Delivery::Msg(number)) = delivery else { panic!("{delivery:?}") };
@@ -48,22 +48,23 @@ async fn what_it_may_have_had_is_marked() {
 }
 
 #[tokio::test]
-async fn what_it_may_have_had_does_not_come_again_if_it_is_to_come_once_at_most() {
+async fn possibly_delivered_messages_are_not_repeated_at_most_once() {
     let delivery = leaves_unheard("away-once", Redelivery::AtMostOnce).await;
     let Some(Delivery::Gap(gap)) = delivery else { panic!("{delivery:?}") };
     assert_eq!((gap.count, gap.exact, gap.reason), (3, true, GapReason::Disconnected));
 }
 
-/// What comes between the end of the last subscription and that of the link is nobody's: nobody is done with it.
+/// No reader gets messages that arrive between the end of the last subscription and the end of the
+/// link: they stay unconfirmed.
 #[tokio::test]
-async fn what_comes_after_its_subscriptions_have_left_is_for_its_next_process() {
-    let place = Place::new("away-after");
+async fn messages_after_the_last_unsubscribe_go_to_the_next_process() {
+    let dir = TestDir::new("away-after");
     let (there, here) = Side::pair(64, 64);
-    let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+    let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     let mut reader = here.reader();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     take(&mut reader, 0..3).await;
     reader.done();
     here.control.shut_down();
@@ -78,7 +79,7 @@ async fn what_comes_after_its_subscriptions_have_left_is_for_its_next_process() 
 
     let next = Side::new("here", 3, 64);
     let mut reader = next.reader();
-    let reading = next.read("there", &place.socket(), Policy::Block);
+    let reading = next.read("there", &dir.socket(), Policy::Block);
     take(&mut reader, 3..6).await;
     end(&[&there, &next], [serving, reading]).await;
 }

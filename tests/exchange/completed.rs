@@ -1,24 +1,25 @@
-//! Peers that will not come again: nobody waits for them, and what they sent before is read to its end.
+//! Peers that will not run again: no link waits for them, and what they have sent is read to the
+//! end.
 
 use std::sync::Arc;
 
 use mycelium_executor::Backoff;
 use mycelium_transports::local::{Delivery, Policy};
 
-use crate::station::{Number, PATIENCE, Place, Side, take, until, within};
+use crate::harness::{Number, PATIENCE, Side, TestDir, take, until, within};
 
 #[tokio::test]
-async fn nobody_waits_for_a_publisher_that_has_completed() {
+async fn a_publisher_that_has_completed_is_not_waited_for() {
     for told_before in [true, false] {
-        let place = Place::new(&format!("completed-absent-{told_before}"));
+        let dir = TestDir::new(&format!("completed-absent-{told_before}"));
         let mut here = Side::new("here", 2, 64);
-        // No second try comes in time.
+        // The pause before a second attempt is longer than the test.
         here.config.retry = Backoff { first: PATIENCE * 60, longest: PATIENCE * 60 };
         let mut reader = here.reader();
         if told_before {
             here.control.completed("there");
         }
-        let reading = here.read("there", &place.socket(), Policy::Block);
+        let reading = here.read("there", &dir.socket(), Policy::Block);
         if !told_before {
             here.notices.until("unreachable", "there").await;
             here.control.completed("somebody-else");
@@ -31,18 +32,18 @@ async fn nobody_waits_for_a_publisher_that_has_completed() {
 }
 
 #[tokio::test]
-async fn what_is_missing_of_a_publisher_that_was_lost_and_is_past_is_told() {
+async fn a_lost_publisher_that_ended_for_good_leaves_a_gap() {
     for gone in [true, false] {
-        let place = Place::new(&format!("completed-lost-{gone}"));
+        let dir = TestDir::new(&format!("completed-lost-{gone}"));
         let (there, here) = Side::pair(64, 64);
         let mut reader = here.reader();
-        there.serve(there.station_for("here", Policy::Block), &place.socket());
-        let reading = here.read("there", &place.socket(), Policy::Block);
+        there.serve(there.server_for("here", Policy::Block), &dir.socket());
+        let reading = here.read("there", &dir.socket(), Policy::Block);
         let mut publisher = there.publisher();
         (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
         take(&mut reader, 0..3).await;
         there.control.stop();
-        until("its socket is gone", || !place.socket().exists()).await;
+        until("its socket is gone", || !dir.socket().exists()).await;
         if gone {
             here.control.gone("there");
         } else {
@@ -57,11 +58,11 @@ async fn what_is_missing_of_a_publisher_that_was_lost_and_is_past_is_told() {
 
 #[tokio::test]
 async fn a_completed_publisher_that_is_connected_is_read_to_its_end() {
-    let place = Place::new("completed-connected");
+    let dir = TestDir::new("completed-connected");
     let (there, here) = Side::pair(64, 64);
     let mut reader = here.reader();
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     let mut publisher = there.publisher();
     publisher.try_emit(Number { value: 0 }).unwrap();
     take(&mut reader, 0..1).await;
@@ -77,16 +78,16 @@ async fn a_completed_publisher_that_is_connected_is_read_to_its_end() {
 #[tokio::test]
 async fn nothing_is_kept_for_a_reader_that_has_completed() {
     for (was_there, told_before) in [(false, false), (true, false), (true, true)] {
-        let place = Place::new(&format!("completed-reader-{was_there}-{told_before}"));
+        let dir = TestDir::new(&format!("completed-reader-{was_there}-{told_before}"));
         let (there, here) = Side::pair(4, 4);
-        let station = Arc::new(there.station_for("here", Policy::Block));
-        there.serve(station.clone(), &place.socket());
+        let server = Arc::new(there.server_for("here", Policy::Block));
+        there.serve(server.clone(), &dir.socket());
         let mut publisher = there.publisher();
         if was_there {
             let reader = here.reader();
-            let reading = here.read("there", &place.socket(), Policy::Block);
+            let reading = here.read("there", &dir.socket(), Policy::Block);
             within("both have met", there.control.ready()).await;
-            // As many as it has room for.
+            // As many as its ring holds.
             for value in 0..4 {
                 within("there is room", publisher.emit(Number { value })).await.unwrap();
             }
@@ -94,7 +95,7 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
             if told_before {
                 there.control.completed("here");
             }
-            // It says no goodbye.
+            // It does not close its link.
             reading.abort();
             there.notices.until("down", "here").await;
         }
@@ -103,28 +104,28 @@ async fn nothing_is_kept_for_a_reader_that_has_completed() {
         for value in 8..100 {
             within("nobody holds it", publisher.emit(Number { value })).await.unwrap();
         }
-        assert!(station.unfinished().is_empty());
+        assert!(server.unfinished().is_empty());
         drop(publisher);
         there.control.drain();
         within("nothing is left to do", there.control.ended()).await;
-        assert!(station.undelivered().is_empty());
+        assert!(server.undelivered().is_empty());
     }
 }
 
 #[tokio::test]
-async fn what_was_kept_for_a_reader_that_is_gone_was_not_delivered() {
-    let place = Place::new("gone-reader");
+async fn messages_for_a_reader_that_is_gone_are_undelivered() {
+    let dir = TestDir::new("gone-reader");
     let there = Side::new("there", 1, 4);
-    let station = Arc::new(there.station_for("here", Policy::Block));
-    there.serve(station.clone(), &place.socket());
+    let server = Arc::new(there.server_for("here", Policy::Block));
+    there.serve(server.clone(), &dir.socket());
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     there.control.gone("here");
     assert!(within("it counts as met", there.control.ready()).await);
     drop(publisher);
     there.control.drain();
-    assert_eq!(station.unfinished(), ["here"]);
+    assert_eq!(server.unfinished(), ["here"]);
     there.control.stop();
     within("links end", there.control.ended()).await;
-    assert_eq!(station.undelivered(), [("here".to_owned(), "numbers".to_owned(), 3)]);
+    assert_eq!(server.undelivered(), [("here".to_owned(), "numbers".to_owned(), 3)]);
 }

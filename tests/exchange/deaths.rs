@@ -1,15 +1,16 @@
-//! Processes of a reader that die: what their next one gets, what it is told, and what publishers account for.
+//! Processes of a reader that die: the messages, gaps and marks that the next process gets, and the
+//! counters of publishers.
 
 use std::sync::Arc;
 
 use mycelium_transports::counters::Kind;
-use mycelium_transports::exchange::{Redelivery, Station};
+use mycelium_transports::exchange::{Redelivery, TopicServer};
 use mycelium_transports::local::{Delivery, Gap, GapReason, Policy, Publisher, Subscription};
 use tokio::task::JoinHandle;
 
 use crate::accounts::fates;
+use crate::harness::{Number, Side, TestDir, until, within};
 use crate::lost::Big;
-use crate::station::{Number, Place, Side, until, within};
 
 /// A process that reads numbers, until it dies.
 struct Life {
@@ -19,14 +20,14 @@ struct Life {
 }
 
 impl Life {
-    fn begin(boot: u64, place: &Place) -> Life {
+    fn begin(boot: u64, dir: &TestDir) -> Life {
         let side = Side::new("here", boot, 64);
         let reader = side.reader();
-        let link = side.read("there", &place.socket(), Policy::Block);
+        let link = side.read("there", &dir.socket(), Policy::Block);
         Life { side, reader, link }
     }
 
-    /// Takes one number: its value, and whether it comes again. It is in hand then.
+    /// Takes one number: its value, and whether it is redelivered. It is in flight then.
     async fn next(&mut self) -> (u64, bool) {
         match within("a number", self.reader.recv()).await {
             Some(Delivery::Msg(number)) => (number.value, number.redelivered()),
@@ -41,7 +42,7 @@ impl Life {
         }
     }
 
-    /// It dies: nobody says goodbye, and nothing is confirmed any more.
+    /// Dies: the link is not closed, and nothing more is confirmed.
     async fn die(self, there: &Side) {
         let before = there.notices.count("down", "`here`");
         self.link.abort();
@@ -50,60 +51,60 @@ impl Life {
 }
 
 struct Scene {
-    place: Place,
+    dir: TestDir,
     there: Side,
-    station: Arc<Station>,
+    server: Arc<TopicServer>,
     publisher: Publisher<Number>,
 }
 
 impl Scene {
-    /// A publisher that has sent `count` numbers, which are all accepted.
+    /// A publisher that has sent `count` numbers.
     fn new(name: &str, redelivery: Redelivery, count: u64) -> Scene {
-        let place = Place::new(name);
+        let dir = TestDir::new(name);
         let there = Side::new("there", 1, 64);
-        let mut station = there.station_for("here", Policy::Block);
-        station.redeliver("numbers", redelivery);
-        let station = Arc::new(station);
-        there.serve(station.clone(), &place.socket());
+        let mut server = there.server_for("here", Policy::Block);
+        server.redeliver("numbers", redelivery);
+        let server = Arc::new(server);
+        there.serve(server.clone(), &dir.socket());
         let mut publisher = there.publisher();
         (0..count).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-        Scene { place, there, station, publisher }
+        Scene { dir, there, server, publisher }
     }
 
     async fn confirmed(&self, count: u64) {
-        until(&format!("{count} are confirmed"), || self.station.progress() == count).await;
+        until(&format!("{count} are confirmed"), || self.server.progress() == count).await;
     }
 }
 
 #[tokio::test]
-async fn what_a_killed_reader_was_not_done_with_comes_again_and_is_marked() {
+async fn an_unconfirmed_message_of_a_killed_reader_is_redelivered_and_is_marked() {
     let scene = Scene::new("deaths-again", Redelivery::default(), 20);
-    let mut first = Life::begin(2, &scene.place);
+    let mut first = Life::begin(2, &scene.dir);
     for value in 0..6 {
         assert_eq!(first.next().await, (value, false));
     }
-    // The sixth is in hand, the others lie in its ring.
+    // The sixth is in flight, the others are in its ring.
     until("all arrive", || first.reader.depth() == 15).await;
     scene.confirmed(5).await;
     first.die(&scene.there).await;
 
-    let mut second = Life::begin(3, &scene.place);
+    let mut second = Life::begin(3, &scene.dir);
     for value in 5..20 {
         assert_eq!(second.next().await, (value, true));
     }
     second.reader.done();
     scene.confirmed(20).await;
-    assert_eq!(scene.there.sum(Kind::Feed, "sent_again"), 15);
-    assert_eq!(scene.there.sum(Kind::Feed, "taken"), 20);
-    assert_eq!(second.side.sum(Kind::Feed, "redelivered"), 15);
+    assert_eq!(scene.there.sum(Kind::Edge, "sent_again"), 15);
+    assert_eq!(scene.there.sum(Kind::Edge, "taken"), 20);
+    assert_eq!(second.side.sum(Kind::Edge, "redelivered"), 15);
     let Scene { mut publisher, .. } = scene;
     publisher.try_emit(Number { value: 20 }).unwrap();
     assert_eq!(second.next().await, (20, false), "what nobody had is not marked");
 }
 
 #[tokio::test]
-async fn what_comes_again_in_parts_is_marked() {
-    let place = Place::new("deaths-parts");
+async fn a_redelivered_message_in_fragments_is_marked() {
+    let dir = TestDir::new("deaths-parts");
     let side = |name: &str, boot| {
         let mut side = Side::new(name, boot, 16);
         side.carry::<Big>(16);
@@ -111,14 +112,14 @@ async fn what_comes_again_in_parts_is_marked() {
         side
     };
     let there = side("there", 1);
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
     let mut publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     (0..4).for_each(|value| publisher.try_emit(Big { values: [value; 60] }).unwrap());
     for (boot, again) in [(2, false), (3, true)] {
         let here = side("here", boot);
         let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
-        let link = here.read("there", &place.socket(), Policy::Block);
-        // The first is in hand, and nothing is confirmed.
+        let link = here.read("there", &dir.socket(), Policy::Block);
+        // The first is in flight, and nothing is confirmed.
         match within("a message", reader.recv()).await {
             Some(Delivery::Msg(big)) => {
                 assert_eq!((&big.values, big.redelivered()), (&[0; 60], again));
@@ -132,59 +133,59 @@ async fn what_comes_again_in_parts_is_marked() {
 }
 
 #[tokio::test]
-async fn what_was_lost_with_a_reader_is_told_to_the_next_if_it_is_to_come_once_at_most() {
+async fn messages_lost_with_a_reader_are_a_gap_at_most_once() {
     let scene = Scene::new("deaths-once", Redelivery::AtMostOnce, 20);
-    let mut first = Life::begin(2, &scene.place);
+    let mut first = Life::begin(2, &scene.dir);
     assert_eq!(first.next().await, (0, false));
     assert_eq!(first.next().await, (1, false));
     until("all arrive", || first.reader.depth() == 19).await;
     scene.confirmed(1).await;
     first.die(&scene.there).await;
 
-    let Scene { place, there, mut publisher, .. } = scene;
+    let Scene { dir, there, mut publisher, .. } = scene;
     publisher.try_emit(Number { value: 20 }).unwrap();
-    let mut second = Life::begin(3, &place);
+    let mut second = Life::begin(3, &dir);
     let gap = second.gap().await;
     assert_eq!((gap.count, gap.exact, gap.reason), (19, true, GapReason::Disconnected));
     assert_eq!(second.next().await, (20, false));
     second.reader.done();
     until("all is accounted for", || fates(&there) == 21).await;
-    assert_eq!(there.sum(Kind::Feed, "unknown"), 19);
-    assert_eq!(there.sum(Kind::Feed, "sent_again"), 0);
+    assert_eq!(there.sum(Kind::Edge, "unknown"), 19);
+    assert_eq!(there.sum(Kind::Edge, "sent_again"), 0);
 }
 
 #[tokio::test]
-async fn a_message_that_its_readers_die_of_is_given_up_and_no_other() {
+async fn only_the_message_that_kills_its_readers_is_dead_lettered() {
     let redelivery = Redelivery::AtLeastOnce { deaths: 3 };
     let scene = Scene::new("deaths-poison", redelivery, 20);
-    let mut life = Life::begin(2, &scene.place);
+    let mut life = Life::begin(2, &scene.dir);
     for boot in 3..6 {
         while life.next().await.0 != 7 {}
         life.die(&scene.there).await;
-        assert_eq!(scene.there.notices.count("given up", ""), 0, "life {boot} has not begun");
-        life = Life::begin(boot, &scene.place);
+        assert_eq!(scene.there.notices.count("dead letter", ""), 0, "life {boot} has not begun");
+        life = Life::begin(boot, &scene.dir);
     }
-    scene.there.notices.until("given up", "message 7 ").await;
+    scene.there.notices.until("dead letter", "message 7 ").await;
     let gap = life.gap().await;
-    assert_eq!((gap.count, gap.exact, gap.reason), (1, true, GapReason::GivenUp));
+    assert_eq!((gap.count, gap.exact, gap.reason), (1, true, GapReason::DeadLettered));
     for value in 8..20 {
         assert_eq!(life.next().await.0, value);
     }
     life.reader.done();
     until("all is accounted for", || fates(&scene.there) == 20).await;
-    assert_eq!(scene.there.sum(Kind::Feed, "dead_lettered"), 1);
+    assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 1);
 }
 
-/// `confirmed` is pending while the reader has the last message in hand.
+/// `confirmed` is pending while the last message is in flight.
 #[tokio::test]
-async fn a_publisher_waits_for_the_end_of_what_it_sent() {
+async fn a_publisher_waits_until_its_messages_are_confirmed() {
     let scene = Scene::new("deaths-confirmed", Redelivery::default(), 3);
-    let Scene { place, mut publisher, .. } = scene;
-    let mut life = Life::begin(2, &place);
+    let Scene { dir, mut publisher, .. } = scene;
+    let mut life = Life::begin(2, &dir);
     for value in 0..3 {
         assert_eq!(life.next().await, (value, false));
     }
-    // The last one is in hand.
+    // The last one is in flight.
     let waits = tokio::time::timeout(std::time::Duration::from_millis(50), publisher.confirmed());
     waits.await.unwrap_err();
     life.reader.done();
@@ -192,12 +193,12 @@ async fn a_publisher_waits_for_the_end_of_what_it_sent() {
     assert_eq!(publisher.depth(), 0);
 }
 
-/// At an end in order nobody says of messages that lie in a ring that somebody has taken them.
+/// At an end in order, messages that are in a ring are not confirmed.
 #[tokio::test]
-async fn what_a_reader_leaves_when_it_is_asked_to_end_is_for_its_next_process() {
+async fn messages_left_at_a_shutdown_go_to_the_next_process() {
     for asked in [true, false] {
         let scene = Scene::new(&format!("deaths-goodbye-{asked}"), Redelivery::default(), 10);
-        let mut life = Life::begin(2, &scene.place);
+        let mut life = Life::begin(2, &scene.dir);
         for value in 0..4 {
             assert_eq!(life.next().await, (value, false));
         }
@@ -210,7 +211,7 @@ async fn what_a_reader_leaves_when_it_is_asked_to_end_is_for_its_next_process() 
         life.side.control.drain();
         within("it has left", life.link).await.unwrap();
         if asked {
-            let mut next = Life::begin(3, &scene.place);
+            let mut next = Life::begin(3, &scene.dir);
             for value in 4..10 {
                 assert_eq!(next.next().await, (value, false), "nobody has had it");
             }
@@ -218,35 +219,35 @@ async fn what_a_reader_leaves_when_it_is_asked_to_end_is_for_its_next_process() 
         }
         until("all is accounted for", || fates(&scene.there) == 10).await;
         let (taken, left) = if asked { (10, 0) } else { (4, 6) };
-        let found = ["taken", "left"].map(|value| scene.there.sum(Kind::Feed, value));
+        let found = ["taken", "left"].map(|value| scene.there.sum(Kind::Edge, value));
         assert_eq!(found, [taken, left], "asked: {asked}");
     }
 }
 
-/// A gap is told before it is confirmed: a process that dies before takes none of it along.
+/// A gap is delivered before it is confirmed: it is not lost with a process that dies before.
 #[tokio::test]
-async fn a_gap_that_a_dead_process_was_not_told_of_is_told_to_the_next() {
+async fn an_undelivered_gap_goes_to_the_next_process() {
     let scene = Scene::new("deaths-gap", Redelivery::AtMostOnce, 20);
-    let first = Life::begin(2, &scene.place);
+    let first = Life::begin(2, &scene.dir);
     until("all arrive", || first.reader.depth() == 20).await;
     first.die(&scene.there).await;
-    let second = Life::begin(3, &scene.place);
+    let second = Life::begin(3, &scene.dir);
     until("it is sent", || second.side.link("there", "missed") == 20).await;
     // Longer than a confirmation takes.
     tokio::time::sleep(4 * second.side.config.confirm).await;
-    assert_eq!(scene.station.progress(), 0);
+    assert_eq!(scene.server.progress(), 0);
     second.die(&scene.there).await;
-    let mut third = Life::begin(4, &scene.place);
+    let mut third = Life::begin(4, &scene.dir);
     assert_eq!(third.gap().await.count, 20);
     scene.confirmed(20).await;
 }
 
-/// Its services had done their work when it was asked to end: they do not come back.
+/// Its services had completed when the shutdown was requested: they do not restart.
 #[tokio::test]
-async fn who_is_asked_to_end_after_its_work_is_done_has_ended_for_good() {
-    let Scene { place, there, publisher, .. } =
+async fn a_shutdown_after_completion_ends_for_good() {
+    let Scene { dir, there, publisher, .. } =
         Scene::new("deaths-late-shutdown", Redelivery::default(), 5);
-    let mut life = Life::begin(2, &place);
+    let mut life = Life::begin(2, &dir);
     assert_eq!(life.next().await, (0, false));
     drop(publisher);
     there.control.drain();
@@ -258,35 +259,35 @@ async fn who_is_asked_to_end_after_its_work_is_done_has_ended_for_good() {
     within("all has ended", there.control.ended()).await;
 }
 
-/// Its services were given up at the deadline: one of them had a message in hand.
+/// Its services were abandoned at the deadline, one of them with a message in flight.
 #[tokio::test]
-async fn what_was_in_hand_at_an_abandoned_shutdown_is_marked() {
+async fn messages_in_flight_at_an_abandoned_shutdown_are_marked() {
     let scene = Scene::new("deaths-abandoned", Redelivery::default(), 5);
-    let mut life = Life::begin(2, &scene.place);
+    let mut life = Life::begin(2, &scene.dir);
     assert_eq!(life.next().await, (0, false));
     assert_eq!(life.next().await, (1, false));
     life.side.control.shut_down();
     drop(life.reader);
     life.side.control.drain();
     within("it has left", life.link).await.unwrap();
-    let mut next = Life::begin(3, &scene.place);
+    let mut next = Life::begin(3, &scene.dir);
     for value in 1..5 {
         assert_eq!(next.next().await, (value, true));
     }
 }
 
-/// What an observer had not been given when it died is told to the next one.
+/// The next observer gets a gap for messages that the previous one had not received.
 #[tokio::test]
-async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
-    let place = Place::new("deaths-observer");
+async fn messages_in_the_ring_of_a_dead_observer_are_a_gap() {
+    let dir = TestDir::new("deaths-observer");
     let there = Side::new("there", 1, 64);
-    let station = Arc::new(there.station_for("here", Policy::DropOldest));
-    there.serve(station.clone(), &place.socket());
+    let server = Arc::new(there.server_for("here", Policy::DropOldest));
+    there.serve(server.clone(), &dir.socket());
     let mut publisher = there.publisher();
     let begin = |boot| {
         let side = Side::new("here", boot, 64);
         let reader = side.numbers.subscribe("reader", Policy::DropOldest).unwrap();
-        let link = side.read("there", &place.socket(), Policy::DropOldest);
+        let link = side.read("there", &dir.socket(), Policy::DropOldest);
         Life { side, reader, link }
     };
     (0..20).for_each(|value| publisher.try_emit(Number { value }).unwrap());
@@ -295,7 +296,7 @@ async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
         assert_eq!(first.next().await, (value, false));
     }
     until("all arrive", || first.reader.depth() == 15).await;
-    until("what it was given is confirmed", || station.progress() == 5).await;
+    until("what it was given is confirmed", || server.progress() == 5).await;
     first.die(&there).await;
     publisher.try_emit(Number { value: 20 }).unwrap();
     let mut second = begin(3);
@@ -303,19 +304,19 @@ async fn what_lay_in_the_ring_of_a_dead_observer_is_told() {
     assert_eq!((gap.count, gap.exact), (15, true));
     assert_eq!(second.next().await, (20, false));
     until("all is accounted for", || fates(&there) == 21).await;
-    assert_eq!(there.sum(Kind::Feed, "unknown"), 15);
+    assert_eq!(there.sum(Kind::Edge, "unknown"), 15);
 }
 
-/// Processes that die before anybody there has asked for a message have had none in hand.
+/// Processes that die before any reader signals demand had none in flight.
 #[tokio::test]
-async fn no_message_is_given_up_for_processes_that_never_asked_for_one() {
+async fn deaths_without_demand_dead_letter_no_message() {
     let scene = Scene::new("deaths-start", Redelivery::default(), 20);
-    let mut life = Life::begin(2, &scene.place);
+    let mut life = Life::begin(2, &scene.dir);
     assert_eq!(life.next().await, (0, false));
     for boot in 3..10 {
         let up = scene.there.notices.count("up", "");
         life.die(&scene.there).await;
-        life = Life::begin(boot, &scene.place);
+        life = Life::begin(boot, &scene.dir);
         until("they have met", || scene.there.notices.count("up", "") > up).await;
     }
     for value in 0..20 {
@@ -323,5 +324,5 @@ async fn no_message_is_given_up_for_processes_that_never_asked_for_one() {
     }
     life.reader.done();
     until("all is accounted for", || fates(&scene.there) == 20).await;
-    assert_eq!(scene.there.sum(Kind::Feed, "dead_lettered"), 0);
+    assert_eq!(scene.there.sum(Kind::Edge, "dead_lettered"), 0);
 }

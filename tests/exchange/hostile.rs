@@ -1,7 +1,9 @@
-//! A publisher with two good readers beside peers of another process that do all they can, all at once and without a
-//! pause. The good readers lose nothing; how long a message takes at worst is printed.
+//! A publisher with two good readers, and hostile peers of another process that attack it in all
+//! ways at once, without a pause. The good readers lose nothing. The test prints the longest
+//! latency.
 //!
-//! `HOSTILE_SECONDS=60 cargo test --release --test exchange hostile -- --nocapture` goes on for longer.
+//! `HOSTILE_SECONDS=60 cargo test --release --test exchange hostile -- --nocapture` runs for
+//! longer.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -12,12 +14,12 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_core::message;
+use mycelium_transports::endpoint::unix;
 use mycelium_transports::local::{Delivery, Policy};
-use mycelium_transports::unix;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
-use crate::station::{Number, Place, Side, end, frame, hello, subscribe, until, within};
+use crate::harness::{Number, Side, TestDir, end, frame, hello, subscribe, until, within};
 
 const PLACE: &str = "MYCELIUM_HOSTILE_PLACE";
 const READERS: [&str; 2] = ["good-0", "good-1"];
@@ -31,7 +33,7 @@ struct Wide {
     rest: u64,
 }
 
-/// The process with the hostile peers, until this is dropped.
+/// The process of the hostile peers, until this is dropped.
 struct Hostile(Child);
 
 impl Drop for Hostile {
@@ -50,26 +52,26 @@ fn peers() {
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
-            // The parent lets go of the other end when it dies.
+            // The parent closes the other end when it dies.
             _ = std::io::stdin().read(&mut [0]);
             std::process::exit(0);
         });
-        // Ask to be waited for, say nothing of room or of what has arrived, and hold.
+        // Subscribe in the gating mode, and never grant credit or confirm.
         scope.spawn(|| stay(path, 40, true, |me| wish::<Number>("hold", me, GATING, 1)));
-        // Have much room, and never read.
+        // Grant much credit, and never read.
         scope.spawn(|| stay(path, 40, false, |me| wish::<Number>("deaf", me, OBSERVING, 1 << 20)));
         scope.spawn(|| stay(path, 100, false, |_| Vec::new()));
         scope.spawn(|| drip(path));
         scope.spawn(|| flood(path, garbage));
         scope.spawn(|| flood(path, |_| [hello("flood", 1, 1), ping().repeat(1000)].concat()));
         scope.spawn(|| stay(path, 8, true, name));
-        // Other layouts, one after the other, and questions about ours.
+        // Subscribe with other layouts, and request ours.
         scope.spawn(|| stay(path, 40, true, |me| wish::<Wide>("wide", me, GATING, 8)));
         scope.spawn(|| flood(path, |_| questions()));
     });
 }
 
-/// A peer that says who it is and wants a topic.
+/// A peer that sends hello and a subscription.
 fn wish<M: mycelium_core::Message>(kind: &str, me: u64, mode: u8, window: u32) -> Vec<u8> {
     [hello(&format!("{kind}-{}", me % 1000), me, 1), subscribe::<M>(mode, window), ping()].concat()
 }
@@ -78,7 +80,7 @@ fn ping() -> Vec<u8> {
     frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 }
 
-/// Names that are somebody's, or should be nobody's.
+/// Names of other peers, and invalid names.
 fn name(me: u64) -> Vec<u8> {
     let long = "n".repeat(62);
     let names = ["good-0", "good-1", "", "there", &long, "two\nlines", "bell\u{7}", "\u{1b}[2J"];
@@ -88,14 +90,14 @@ fn name(me: u64) -> Vec<u8> {
 
 fn garbage(random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..random.usize(1..4000)).map(|_| random.u8(..)).collect();
-    // Half of it begins well.
+    // Half of it begins with valid bytes.
     if random.bool() {
         bytes.splice(..0, [hello("garbage", 1, 1), vec![0xa1, 0]].concat());
     }
     bytes
 }
 
-/// Asks for the layout of a topic, again and again.
+/// Requests the layout of a topic again and again.
 fn questions() -> Vec<u8> {
     let mut question = vec![17, 0, 0, 0, 0, 0, 0, 0, 7, 0];
     question.extend(b"numbers");
@@ -103,8 +105,7 @@ fn questions() -> Vec<u8> {
     [hello("question", 1, 1), frame(0, 0, 0, &question).repeat(500)].concat()
 }
 
-/// Keeps `most` connections, each of which says something at first, and renews the oldest without a
-/// pause.
+/// Keeps `most` connections, sends something on each, and renews the oldest without a pause.
 fn stay(path: &Path, most: usize, reads: bool, what: impl Fn(u64) -> Vec<u8>) {
     let (mut open, mut me) = (VecDeque::new(), 0);
     loop {
@@ -121,7 +122,7 @@ fn stay(path: &Path, most: usize, reads: bool, what: impl Fn(u64) -> Vec<u8>) {
     }
 }
 
-/// Says hello byte after byte on many connections, and never all of it.
+/// Sends hello byte by byte on many connections, never to the end.
 fn drip(path: &Path) {
     let greeting = hello("drip", 1, 1);
     let mut open: VecDeque<(UnixStream, usize)> = VecDeque::new();
@@ -138,7 +139,7 @@ fn drip(path: &Path) {
     }
 }
 
-/// Says as much as is taken on one connection after the other.
+/// Sends as much as the server takes, on one connection after the other.
 fn flood(path: &Path, what: impl Fn(&mut fastrand::Rng) -> Vec<u8>) {
     let mut random = fastrand::Rng::with_seed(7);
     loop {
@@ -151,7 +152,7 @@ fn flood(path: &Path, what: impl Fn(&mut fastrand::Rng) -> Vec<u8>) {
     }
 }
 
-/// Takes what has come. Says whether the connection is open.
+/// Reads the bytes that have arrived. Returns whether the connection is open.
 fn hear(stream: &mut UnixStream) -> bool {
     let mut bytes = [0; 4096];
     loop {
@@ -167,19 +168,19 @@ fn hear(stream: &mut UnixStream) -> bool {
 #[expect(clippy::print_stdout, reason = "how long it takes at worst is of interest")]
 async fn good_readers_lose_nothing_beside_hostile_peers() {
     let seconds = std::env::var("HOSTILE_SECONDS").map_or(3, |text| text.parse().unwrap());
-    let place = Place::new("hostile");
+    let dir = TestDir::new("hostile");
     let there = Side::new("there", 1, 256);
-    let mut station = there.station(None);
+    let mut server = there.server(None);
     for reader in READERS {
-        station.announce(reader, &there.numbers, Policy::Block).unwrap();
+        server.announce(reader, &there.numbers, Policy::Block).unwrap();
     }
-    let serving = there.serve(station, &place.socket());
+    let serving = there.serve(server, &dir.socket());
     let began = Instant::now();
     let (mut reading, mut sides) = (Vec::new(), Vec::new());
     for (me, name) in READERS.into_iter().enumerate() {
         let here = Side::new(name, 10 + me as u64, 256);
         let mut numbers = here.reader();
-        let dialing = here.read("there", &place.socket(), Policy::Block);
+        let dialing = here.read("there", &dir.socket(), Policy::Block);
         sides.push(here);
         reading.push(tokio::spawn(async move {
             let (mut next, mut worst) = (0, Duration::ZERO);
@@ -198,7 +199,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers() {
     within("both have met", there.control.ready()).await;
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "hostile::peers", "--nocapture", "--test-threads=1"]);
-    command.env(PLACE, place.socket()).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.env(PLACE, dir.socket()).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut hostile = Hostile(command.spawn().unwrap());
     until("they come", || there.notices.total() > 100).await;
 
@@ -207,7 +208,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers() {
     while Instant::now() < end_of_load {
         for _ in 0..10 {
             let value = u64::try_from(began.elapsed().as_nanos()).unwrap();
-            within("a good reader goes on", numbers.emit(Number { value })).await.unwrap();
+            within("a good reader continues", numbers.emit(Number { value })).await.unwrap();
             count += 1;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -224,10 +225,10 @@ async fn good_readers_lose_nothing_beside_hostile_peers() {
     let counted = |value| there.link("there", value);
     println!(
         "hostile: {count} messages to each of {} good readers in {seconds} s, none lost, worst delay \
-         {worst:?}; {} connections ended, {} turned away, {} evicted, {} differing layouts",
+         {worst:?}; {} connections ended, {} rejected, {} evicted, {} differing layouts",
         READERS.len(),
         there.notices.count("down", ""),
-        counted("turned_away"),
+        counted("rejected_peers"),
         counted("evicted"),
         there.notices.count("reader differs", ""),
     );
@@ -235,7 +236,7 @@ async fn good_readers_lose_nothing_beside_hostile_peers() {
         assert!(there.notices.count("up", peer) > 0, "{peer} got in");
     }
     for name in ["good-0", "two\\nlines", "there"] {
-        assert!(there.notices.count("turned away", name) > 0, "{name:?} was tried");
+        assert!(there.notices.count("rejected", name) > 0, "{name:?} was tried");
     }
     let all: Vec<&Side> = sides.iter().chain([&there]).collect();
     end(&all, [serving]).await;

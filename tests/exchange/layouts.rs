@@ -3,11 +3,11 @@
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::{Message, message};
 use mycelium_executor::{Executor, Stream};
+use mycelium_transports::endpoint::unix::BoundSocket;
 use mycelium_transports::local::Policy;
-use mycelium_transports::unix::Bound;
 
-use crate::station::{
-    Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,
+use crate::harness::{
+    Number, Side, TestDir, connect, end, frame, hello, say, subscribe, until, within,
 };
 
 #[message(topic = "numbers", id = 1)]
@@ -37,12 +37,12 @@ async fn next_of(stream: &mut Stream, kind: u8) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn both_sides_are_told_and_the_reader_learns_which_field_it_is() {
-    let place = Place::new("layouts-both");
+async fn both_sides_report_a_mismatch_and_the_reader_names_the_field() {
+    let dir = TestDir::new("layouts-both");
     let (mut there, here) = Side::pair(8, 8);
     there.carry::<Wide>(8);
-    let serving = there.serve(there.station(None), &place.socket());
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let serving = there.serve(there.server(None), &dir.socket());
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     let words = format!(
         "8 bytes, digest {} here; 16 bytes, digest {} there; \
          first difference: field `rest` is missing here and u64 there",
@@ -51,7 +51,7 @@ async fn both_sides_are_told_and_the_reader_learns_which_field_it_is() {
     );
     here.notices.until("layout differs", &words).await;
     let words = format!(
-        "`here` cannot read topic `numbers`, another layout: 16 bytes, digest {} here; digest {} there",
+        "node `here` cannot read topic `numbers`, layouts differ: 16 bytes, digest {} here; digest {} there",
         Wide::DIGEST,
         Number::DIGEST
     );
@@ -60,13 +60,14 @@ async fn both_sides_are_told_and_the_reader_learns_which_field_it_is() {
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// What a station answers that rejects the layout, says these features, and then, asked to describe it, these frames.
+/// The bytes of a server that has these features, rejects the layout, and answers a request for it
+/// with these frames.
 async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side {
-    let place = Place::new(test);
+    let dir = TestDir::new(test);
     let here = Side::new("here", 2, 8);
-    let bound = Bound::at(place.socket()).unwrap();
+    let bound = BoundSocket::at(dir.socket()).unwrap();
     let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     let (mut stream, _) = within("it connects", listener.accept()).await.unwrap();
     let mut said = hello("there", 1, 1);
     if let Some(bits) = features {
@@ -77,7 +78,7 @@ async fn answers(test: &str, features: Option<u32>, answers: &[Vec<u8>]) -> Side
     let reject = [&[7, 0, 2, 0], &subscribed[4..8], &[9; 16]].concat();
     say(&mut stream, &frame(0, 0, 0, &reject)).await;
     for answer in answers {
-        // Whoever has heard enough asks no more.
+        // The client sends no request after the last answer.
         let asked = tokio::select! {
             asked = next_of(&mut stream, 17) => asked,
             () = here.notices.until("layout differs", "") => break,
@@ -99,7 +100,7 @@ fn piece(length: u16, offset: u32, total: u32, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_describe_is_not_asked_and_fails_the_reader_all_the_same() {
+async fn a_peer_without_descriptions_is_not_asked_and_still_fails_the_reader() {
     for features in [None, Some(0), Some(!1)] {
         let here = answers("layouts-mute", features, &[]).await;
         let words = format!("digest {} here; digest {} there", Number::DIGEST, "09".repeat(16));
@@ -117,11 +118,11 @@ fn u32_form() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn no_answer_of_a_peer_keeps_the_reader_from_being_told() {
+async fn no_answer_of_a_peer_hides_a_mismatch() {
     let cases = [
         ("nothing", vec![piece(0, 0, 0, &[])]),
         ("too much", vec![piece(84, 0, u32::MAX, &[0x50; 84])]),
-        // Joined as they come these two would say that `value` has another type.
+        // Joined in this order, these two would give `value` another type.
         ("elsewhere", vec![piece(55, 1, 56, &u32_form()), piece(1, 55, 56, &[0])]),
         ("never whole", vec![piece(84, 0, 168, &[0x50; 84]), piece(0, 84, 168, &[])]),
         ("nonsense", vec![piece(4, 0, 4, &[0xff; 4])]),
@@ -140,12 +141,12 @@ async fn no_answer_of_a_peer_keeps_the_reader_from_being_told() {
 }
 
 #[tokio::test]
-async fn a_node_that_only_reads_answers_that_there_is_no_layout_to_know() {
-    let place = Place::new("layouts-reader");
+async fn a_client_describes_no_layout() {
+    let dir = TestDir::new("layouts-reader");
     let here = Side::new("here", 2, 8);
-    let bound = Bound::at(place.socket()).unwrap();
+    let bound = BoundSocket::at(dir.socket()).unwrap();
     let mut listener = here.executor.unix_listener(bound.socket().unwrap()).unwrap();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     let (mut stream, _) = within("it connects", listener.accept()).await.unwrap();
     say(&mut stream, &[hello("there", 1, 1), ask("numbers", 0), ask("elsewhere", 7)].concat())
         .await;
@@ -157,7 +158,7 @@ async fn a_node_that_only_reads_answers_that_there_is_no_layout_to_know() {
     end(&[&here], [reading]).await;
 }
 
-/// Asks how the messages of a topic are laid out, from this byte on.
+/// Requests the layout of a topic, from this byte on.
 fn ask(topic: &str, offset: u32) -> Vec<u8> {
     let mut payload = [&[17, 0, 0, 0], &offset.to_le_bytes()[..]].concat();
     payload.extend((topic.len() as u16).to_le_bytes());
@@ -167,10 +168,10 @@ fn ask(topic: &str, offset: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn only_who_may_read_a_topic_is_told_its_layout() {
-    let place = Place::new("layouts-forbidden");
+async fn only_permitted_readers_get_a_layout() {
+    let dir = TestDir::new("layouts-forbidden");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(Some(&["here".to_owned()])), &place.socket());
+    let serving = there.serve(there.server(Some(&["here".to_owned()])), &dir.socket());
     let cases = [
         ("here", "numbers", 0, 55_u16, 55_u32),
         ("here", "numbers", 50, 5, 55),
@@ -179,7 +180,7 @@ async fn only_who_may_read_a_topic_is_told_its_layout() {
         ("stranger", "numbers", 0, 0, 0),
     ];
     for (index, (node, topic, offset, length, total)) in cases.into_iter().enumerate() {
-        let mut stream = connect(&place.socket()).await;
+        let mut stream = connect(&dir.socket()).await;
         say(&mut stream, &[hello(node, 3, 1), ask(topic, offset)].concat()).await;
         let piece = next_of(&mut stream, 18).await;
         assert_eq!(piece[2..4], length.to_le_bytes(), "{node} {topic} {offset}");
@@ -188,8 +189,8 @@ async fn only_who_may_read_a_topic_is_told_its_layout() {
         drop(stream);
         until("it has gone", || there.notices.count("down", "") == index + 1).await;
     }
-    // A flood of questions: each is answered, or forgotten for a later one; nothing piles up.
-    let mut stream = connect(&place.socket()).await;
+    // A flood of requests: each is answered or replaced by a later one; none is queued.
+    let mut stream = connect(&dir.socket()).await;
     say(&mut stream, &hello("here", 4, 1)).await;
     let flood = ask("numbers", 1).repeat(1000);
     say(&mut stream, &flood).await;
@@ -205,12 +206,12 @@ async fn only_who_may_read_a_topic_is_told_its_layout() {
 }
 
 #[tokio::test]
-async fn who_asks_twice_for_a_topic_is_told_so() {
-    let place = Place::new("layouts-twice");
+async fn a_duplicate_subscription_is_rejected() {
+    let dir = TestDir::new("layouts-twice");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(None), &place.socket());
-    let mut stream = connect(&place.socket()).await;
-    // In a mode that holds nobody, which anybody may ask for.
+    let serving = there.serve(there.server(None), &dir.socket());
+    let mut stream = connect(&dir.socket()).await;
+    // In the observing mode, which every peer may use.
     let first = subscribe::<Number>(1, 8);
     let mut second = first.clone();
     second[24 + 4] += 1;

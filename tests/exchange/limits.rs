@@ -1,4 +1,4 @@
-//! Limits hold, whoever wants too much, and nobody else suffers from it.
+//! Limits hold, and a peer that exceeds them harms no other.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -6,64 +6,63 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_transports::counters::Kind;
-use mycelium_transports::exchange::Want;
+use mycelium_transports::endpoint::unix;
+use mycelium_transports::exchange::TopicInterest;
 use mycelium_transports::local::{Delivery, Policy, Schema, Topic};
 use mycelium_transports::stream::{STREAMS, TOPICS};
-use mycelium_transports::unix;
 use tokio::time::Instant;
 
-use crate::station::{
-    Number, PATIENCE, Place, Side, Wire, connect, end, hear, hello, say, take, until, within,
+use crate::harness::{
+    Number, PATIENCE, Side, TestDir, Wire, connect, end, hear, hello, say, take, until, within,
 };
 
 #[tokio::test]
-async fn a_dialer_that_wants_more_topics_than_a_link_has_room_for_is_refused() {
-    let place = Place::new("limits-wants");
+async fn a_client_with_too_many_interests_is_refused() {
+    let dir = TestDir::new("limits-interests");
     let here = Side::new("here", 1, 8);
-    let wants = |count| vec![here.want(Policy::Block); count];
-    let run = |count| here.dialer("there", &place.socket(), wants(count)).run();
+    let interests = |count| vec![here.interest(Policy::Block); count];
+    let run = |count| here.client("there", &dir.socket(), interests(count)).run();
     assert!(run(TOPICS).is_ok());
     assert!(run(TOPICS + 1).is_err());
 }
 
 #[tokio::test]
-async fn a_dialer_that_wants_too_many_topics_says_so() {
-    let place = Place::new("limits-topics");
+async fn a_client_with_too_many_distinct_topics_is_refused() {
+    let dir = TestDir::new("limits-topics");
     let here = Side::new("here", 2, 8);
-    let wants = (0..1 + TOPICS).map(|number| {
+    let interests = (0..1 + TOPICS).map(|number| {
         let (name, schema) = (format!("numbers-{number}"), Schema::of::<Number>());
         let topic = Topic::new(&name, schema, 8, here.counters.clone()).unwrap();
-        Want { topic, policy: Policy::Block }
+        TopicInterest { topic, policy: Policy::Block }
     });
-    assert!(here.dialer("there", &place.socket(), wants.collect()).run().is_err());
+    assert!(here.client("there", &dir.socket(), interests.collect()).run().is_err());
 }
 
 #[tokio::test]
-async fn no_more_strangers_are_let_in_than_may_be_in_the_handshake() {
-    let place = Place::new("limits-handshake");
+async fn pending_handshakes_are_limited() {
+    let dir = TestDir::new("limits-handshake");
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 2;
-    there.serve(there.station(None), &place.socket());
-    // All of them are there before the station looks.
-    let strangers: Vec<UnixStream> =
-        (0..8).map(|_| unix::connect(&place.socket()).unwrap()).collect();
+    there.serve(there.server(None), &dir.socket());
+    // All of them connect before the server accepts.
+    let others: Vec<UnixStream> = (0..8).map(|_| unix::connect(&dir.socket()).unwrap()).collect();
     until("the oldest have gone", || there.notices.count("down", "") == 6).await;
     assert_eq!(there.link("there", "evicted"), 6);
-    drop(strangers);
+    drop(others);
 }
 
 #[tokio::test]
-async fn no_more_are_let_in_than_there_is_room_for_and_who_is_not_is_told_of() {
-    let place = Place::new("limits-room");
+async fn connections_are_limited_and_rejections_are_reported() {
+    let dir = TestDir::new("limits-room");
     let mut there = Side::new("there", 1, 8);
     there.config.handshakes = 3;
     there.config.connections = 8;
-    // They stay until they are told to go.
+    // They stay until they are evicted.
     there.config.handshake = PATIENCE;
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &dir.socket());
     let mut mute = Vec::new();
     for _ in 0..23 {
-        mute.push(connect(&place.socket()).await);
+        mute.push(connect(&dir.socket()).await);
     }
     for mut evicted in mute.drain(..20) {
         hear(&mut evicted).await;
@@ -71,62 +70,63 @@ async fn no_more_are_let_in_than_there_is_room_for_and_who_is_not_is_told_of() {
     let notices = &there.notices;
     until("they have gone", || notices.count("down", "") == 20).await;
     assert_eq!(there.link("there", "evicted"), 20);
-    // Who goes makes room, and who has said who it is does, too.
+    // A connection that ends frees a place, and so does one that sends its name.
     drop(mute);
     until("all have gone", || notices.count("down", "") == 23).await;
     let mut known = Vec::new();
     for me in 0..8 {
-        let mut stream = connect(&place.socket()).await;
+        let mut stream = connect(&dir.socket()).await;
         let node = format!("known-{me}-");
         say(&mut stream, &hello(&node, 1, 1)).await;
         notices.until("up", &node).await;
         known.push(stream);
     }
     for _ in 0..20 {
-        let mut refused = connect(&place.socket()).await;
+        let mut refused = connect(&dir.socket()).await;
         say(&mut refused, &hello("one-too-many", 1, 1)).await;
         hear(&mut refused).await;
     }
-    assert_eq!(notices.count("turned away", "there are as many connections as there may be"), 20);
+    assert_eq!(notices.count("rejected", "the limit of connections is reached"), 20);
     until("they have gone", || notices.count("down", "") == 43).await;
-    assert_eq!((notices.count("up", ""), there.link("there", "turned_away")), (8, 20));
+    assert_eq!((notices.count("up", ""), there.link("there", "rejected_peers")), (8, 20));
     drop(known.pop());
     notices.until("down", "known-7-").await;
-    let mut last = connect(&place.socket()).await;
+    let mut last = connect(&dir.socket()).await;
     say(&mut last, &hello("last", 1, 1)).await;
     notices.until("up", "last").await;
     end(&[&there], [serving]).await;
 }
 
 #[tokio::test]
-async fn who_is_turned_away_again_and_again_comes_less_often() {
-    let place = Place::new("limits-namesake");
+async fn a_client_that_is_rejected_again_pauses_longer() {
+    let dir = TestDir::new("limits-namesake");
     let (there, here) = Side::pair(8, 8);
     let namesake = Side::new("here", 3, 8);
-    there.serve(there.station(None), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(there.server(None), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     here.notices.until("up", "").await;
     let began = Instant::now();
-    namesake.read("there", &place.socket(), Policy::Block);
-    until("it was turned away", || namesake.notices.count("down", "") >= 8).await;
+    namesake.read("there", &dir.socket(), Policy::Block);
+    until("it was rejected", || namesake.notices.count("down", "") >= 8).await;
     // With pauses that double from 10 ms, less up to a half, these are at least 5, 10, 20 … 320 ms.
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(635), "8 tries in {took:?}");
 }
 
 #[tokio::test]
-async fn strangers_do_not_keep_a_topic_from_its_own_publishers() {
-    let place = Place::new("limits-readers");
+async fn remote_readers_leave_room_for_local_publishers() {
+    let dir = TestDir::new("limits-readers");
     let there = Side::new("there", 1, 8);
-    there.serve(there.station(None), &place.socket());
-    let mut strangers = Vec::new();
+    there.serve(there.server(None), &dir.socket());
+    let mut others = Vec::new();
     for name in ["one", "two", "three"] {
         let side = Side::new(name, 2, 8);
-        let dialer = side.dialer("there", &place.socket(), vec![side.want(Policy::Block); TOPICS]);
-        tokio::spawn(dialer.run().unwrap());
-        strangers.push(side);
+        let client =
+            side.client("there", &dir.socket(), vec![side.interest(Policy::Block); TOPICS]);
+        tokio::spawn(client.run().unwrap());
+        others.push(side);
     }
-    for side in &strangers {
+    for side in &others {
         side.notices.until("up", "").await;
         within("they have met", side.control.ready()).await;
     }
@@ -134,19 +134,19 @@ async fn strangers_do_not_keep_a_topic_from_its_own_publishers() {
     assert!(publisher.is_ok(), "{publisher:?}");
 }
 
-/// A peer whose publishers come and go, and a reader who does not look.
+/// A peer whose publishers start and end, and a reader that does not read.
 #[tokio::test]
-async fn streams_that_ended_and_nobody_looked_at_are_bounded() {
-    let place = Place::new("limits-ended");
+async fn ended_streams_that_are_not_read_are_bounded() {
+    let dir = TestDir::new("limits-ended");
     let (mut there, mut here) = (Side::new("there", 1, 8), Side::counting("here", 2, 1 << 14, 512));
     for side in [&mut there, &mut here] {
         side.config.confirm = Duration::from_millis(1);
         side.config.retry.first = Duration::from_millis(1);
     }
-    let station = Arc::new(there.station_for("here", Policy::Block));
+    let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
-    there.serve(station.clone(), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(server.clone(), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     within("both have met", there.control.ready()).await;
     let _stays = there.numbers.publisher::<Number>("stays", 1 << 40).unwrap();
     let all = async {
@@ -157,8 +157,8 @@ async fn streams_that_ended_and_nobody_looked_at_are_bounded() {
         }
     };
     within("a reader that does not look holds no publisher of one message", all).await;
-    // The others wait where they are.
-    until("it is full", || there.notices.count("crowded", "") > 0).await;
+    // The others wait at the peer.
+    until("it is full", || there.notices.count("stream limit", "") > 0).await;
     until("some arrive", || reader.depth() > 1).await;
     let rings = here.counters.read().iter().filter(|line| line.kind == Kind::Publisher).count();
     assert!((2..=STREAMS).contains(&rings), "{rings} rings");
@@ -168,39 +168,40 @@ async fn streams_that_ended_and_nobody_looked_at_are_bounded() {
         let Some(Delivery::Msg(_)) = within(&what, reader.recv()).await else { panic!("{what}") };
     }
     reader.done();
-    until("all is confirmed", || station.progress() == 1000).await;
+    until("all is confirmed", || server.progress() == 1000).await;
 }
 
-/// What a peer calls itself stands in counters, where own names are checked for the same reason.
+/// The name of a peer is part of counter labels. Names of this program are checked for the same
+/// reason.
 #[tokio::test]
-async fn a_peer_does_not_name_itself_into_the_labels_of_counters() {
-    let place = Place::new("limits-label");
+async fn a_peer_name_cannot_forge_counter_labels() {
+    let dir = TestDir::new("limits-label");
     let (there, here) = (Side::new("there", 1, 8), Side::new("x role=reader\nlink=y", 2, 8));
-    there.serve(there.station(None), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
-    let met = || there.notices.count("up", "") + there.notices.count("turned away", "") > 0;
+    there.serve(there.server(None), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
+    let met = || there.notices.count("up", "") + there.notices.count("rejected", "") > 0;
     until("they have met", met).await;
     for line in there.counters.read().iter().filter(|line| line.kind == Kind::Link) {
-        assert!(["publisher", "station"].contains(&line.label("role")), "{line:?}");
+        assert!(["publisher", "server"].contains(&line.label("role")), "{line:?}");
     }
 }
 
-/// Bytes of any kind, in any number of connections, disturb nobody who reads.
+/// Random bytes on any number of connections affect no reader.
 #[tokio::test]
 async fn garbage_disturbs_no_reader() {
-    let place = Place::new("limits-garbage");
+    let dir = TestDir::new("limits-garbage");
     let (there, here) = Side::pair(16, 16);
     let mut reader = here.reader();
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
-    here.read("there", &place.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read("there", &dir.socket(), Policy::Block);
     within("they have met", there.control.ready()).await;
-    // What a proper reader says, to be spoiled.
-    let stranger = Side::new("stranger", 3, 8);
+    // The bytes of a good reader, to be changed.
+    let other = Side::new("other", 3, 8);
     let wire = Wire::new();
-    stranger.read_over(&wire, &place.socket(), Policy::Block);
-    within("the stranger is served", stranger.control.ready()).await;
-    stranger.control.drain();
-    within("it has gone", stranger.control.ended()).await;
+    other.read_over(&wire, &dir.socket(), Policy::Block);
+    within("the other reader is served", other.control.ready()).await;
+    other.control.drain();
+    within("it has gone", other.control.ended()).await;
     let proper = wire.said();
     assert!(proper.len() > 200, "{}", proper.len());
     let mut publisher = there.publisher();
@@ -208,8 +209,8 @@ async fn garbage_disturbs_no_reader() {
     for value in 0..2000 {
         let mut bytes = proper.clone();
         for _ in 0..random.usize(..4) {
-            let place = random.usize(..bytes.len());
-            bytes[place] = random.u8(..);
+            let index = random.usize(..bytes.len());
+            bytes[index] = random.u8(..);
         }
         if random.usize(..3) == 0 {
             bytes.truncate(random.usize(..bytes.len()));
@@ -217,7 +218,7 @@ async fn garbage_disturbs_no_reader() {
         if random.usize(..5) == 0 {
             bytes.extend((0..random.usize(..300)).map(|byte| (byte * 31) as u8));
         }
-        let mut socket = unix::connect(&place.socket()).unwrap();
+        let mut socket = unix::connect(&dir.socket()).unwrap();
         _ = socket.write(&bytes);
         within("room", publisher.emit(Number { value })).await.unwrap();
         take(&mut reader, value..value + 1).await;

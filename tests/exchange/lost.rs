@@ -1,5 +1,5 @@
-//! What holds when connections are lost, at whatever moment: nothing is doubled, and what is missing is said, as are
-//! ends.
+//! Connections that are lost at any moment: no message is doubled, missing messages are gaps, and
+//! ends arrive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use mycelium_transports::local::{Delivery, Policy, Publisher};
 use tokio::task::JoinHandle;
 
 use crate::accounts::{FATES, fates};
-use crate::station::{Number, Place, Side, Wire, take, until, within};
+use crate::harness::{Number, Side, TestDir, Wire, take, until, within};
 
 #[tokio::test]
-async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is_not_doubled() {
-    let place = Place::new("lost-unconfirmed");
+async fn unconfirmed_messages_are_not_doubled_when_the_connection_is_lost_after_the_end() {
+    let dir = TestDir::new("lost-unconfirmed");
     let (there, here) = Side::pair(64, 64);
-    let station = there.station_for("here", Policy::Block);
+    let server = there.server_for("here", Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     drop(publisher);
     let mut reader = here.reader();
     let wire = Wire::new();
-    // Who it is, and what it wants; not that anything has arrived.
+    // Its hello and its subscriptions; not its confirmations.
     wire.limit_up(Some(2));
-    there.serve(station, &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(server, &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     take(&mut reader, 0..3).await;
     wire.until_held("the reader confirms").await;
     wire.cut().await;
@@ -33,19 +33,19 @@ async fn what_was_not_confirmed_before_the_connection_was_lost_behind_the_end_is
 }
 
 #[tokio::test]
-async fn an_end_that_is_lost_with_the_connection_is_said_again_and_is_no_gap() {
-    let place = Place::new("lost-end");
+async fn a_lost_end_is_sent_again_without_a_gap() {
+    let dir = TestDir::new("lost-end");
     let (there, here) = Side::pair(64, 64);
-    let station = Arc::new(there.station_for("here", Policy::Block));
+    let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(station.clone(), &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(server.clone(), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     let mut publisher = there.publisher();
     (0..3).for_each(|value| publisher.try_emit(Number { value }).unwrap());
     take(&mut reader, 0..3).await;
     reader.done();
-    until("all is confirmed", || station.progress() == 3).await;
+    until("all is confirmed", || server.progress() == 3).await;
     wire.limit_down(Some(0));
     drop(publisher);
     wire.until_held("the end is on its way").await;
@@ -54,17 +54,17 @@ async fn an_end_that_is_lost_with_the_connection_is_said_again_and_is_no_gap() {
 }
 
 #[tokio::test]
-async fn that_a_topic_has_ended_is_said_again_after_a_lost_connection() {
-    let place = Place::new("lost-ended");
+async fn the_end_of_a_topic_is_sent_again_after_a_lost_connection() {
+    let dir = TestDir::new("lost-ended");
     let (there, here) = Side::pair(64, 64);
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(there.station_for("here", Policy::Block), &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(there.server_for("here", Policy::Block), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     let publisher = there.publisher();
     within("both have met", there.control.ready()).await;
     wire.limit_down(Some(0));
-    // Its stream begins and ends, and so does the topic.
+    // Its stream begins and ends, and the topic ends.
     drop(publisher);
     wire.until_held("the end is on its way").await;
     wire.cut().await;
@@ -73,7 +73,7 @@ async fn that_a_topic_has_ended_is_said_again_after_a_lost_connection() {
     }
 }
 
-/// Cuts a connection again and again, and before that lets `limit` hold up what is said then.
+/// Cuts a connection again and again. Before each cut, `limit` delays the bytes in one direction.
 fn cut_often(wire: Wire, limit: impl Fn(&Wire, usize) + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(async move {
         for round in 0..40 {
@@ -85,8 +85,8 @@ fn cut_often(wire: Wire, limit: impl Fn(&Wire, usize) + Send + 'static) -> JoinH
     })
 }
 
-/// Publishes at least so many messages, in little bursts, and goes on until the last cut. Ends then, and says how many
-/// there were.
+/// Publishes at least this many messages, in small bursts, until the last cut. Returns their
+/// number.
 fn publish_during<M: Message + Send>(
     cutting: JoinHandle<()>,
     mut publisher: Publisher<M>,
@@ -107,24 +107,25 @@ fn publish_during<M: Message + Send>(
     })
 }
 
-/// Who tries again soon, so that there is something to lose the next time.
+/// A side that reconnects at once, so that each cut loses something.
 fn eager(side: &mut Side) {
     side.config.retry.first = Duration::from_millis(2);
 }
 
-/// Whenever the connection is lost, all comes once and in order, and both sides account for it.
+/// Whenever the connection is lost, all messages arrive once and in order, and both sides account
+/// for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_is_lost_again_and_again_loses_and_doubles_nothing() {
-    let place = Place::new("lost-cuts");
+async fn repeated_connection_losses_lose_and_double_nothing() {
+    let dir = TestDir::new("lost-cuts");
     let (there, mut here) = Side::pair(64, 16);
     eager(&mut here);
-    let station = Arc::new(there.station_for("here", Policy::Block));
+    let server = Arc::new(there.server_for("here", Policy::Block));
     let mut reader = here.reader();
     let wire = Wire::new();
-    there.serve(station.clone(), &place.socket());
-    here.read_over(&wire, &place.socket(), Policy::Block);
+    there.serve(server.clone(), &dir.socket());
+    here.read_over(&wire, &dir.socket(), Policy::Block);
     let publisher = there.publisher();
-    // Half of what is said is lost on its way.
+    // Half of the bytes are lost.
     let limit = |wire: &Wire, round| wire.limit_up((round % 3 != 0).then_some(round % 2));
     let cutting = cut_often(wire, limit);
     let writing = publish_during(cutting, publisher, (5_000, 20), |value| Number { value });
@@ -136,10 +137,10 @@ async fn a_connection_that_is_lost_again_and_again_loses_and_doubles_nothing() {
     }
     let count = writing.await.unwrap();
     assert_eq!(next, count);
-    until("all has arrived", || station.progress() == count).await;
+    until("all has arrived", || server.progress() == count).await;
     for side in [&there, &here] {
-        assert_eq!(FATES.map(|fate| side.sum(Kind::Feed, fate)), [count, 0, 0, 0, 0, 0]);
-        let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Feed, "joined_at");
+        assert_eq!(FATES.map(|fate| side.sum(Kind::Edge, fate)), [count, 0, 0, 0, 0, 0]);
+        let sent = side.sum(Kind::Publisher, "sent") - side.sum(Kind::Edge, "joined_at");
         assert_eq!(sent, count);
     }
 }
@@ -150,9 +151,9 @@ pub(crate) struct Big {
     pub(crate) values: [u64; 60],
 }
 
-/// Gaps are exact and messages whole, whenever the connection is lost and however far they are then.
+/// Gaps are exact and messages whole, whenever the connection is lost.
 async fn big_ones_with_cuts(name: &str, policy: Policy) {
-    let place = Place::new(name);
+    let dir = TestDir::new(name);
     let (mut there, mut here) = Side::pair(16, 16);
     for side in [&mut there, &mut here] {
         side.carry::<Big>(16);
@@ -162,8 +163,8 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
     }
     let mut reader = here.numbers.subscribe::<Big>("reader", Policy::Block).unwrap();
     let wire = Wire::new();
-    there.serve(there.station_for("here", policy), &place.socket());
-    here.read_over(&wire, &place.socket(), policy);
+    there.serve(there.server_for("here", policy), &dir.socket());
+    here.read_over(&wire, &dir.socket(), policy);
     let publisher = there.numbers.publisher::<Big>("publisher", 7).unwrap();
     let limit = |wire: &Wire, round| wire.limit_down((round % 3 != 0).then_some(round % 4));
     let cutting = cut_often(wire, limit);
@@ -186,15 +187,15 @@ async fn big_ones_with_cuts(name: &str, policy: Policy) {
     assert_eq!(next, writing.await.unwrap());
     assert_eq!(gaps > 0, !policy.is_gating());
     assert_eq!(fates(&here), next);
-    assert_eq!(here.sum(Kind::Publisher, "sent") - here.sum(Kind::Feed, "joined_at"), next);
+    assert_eq!(here.sum(Kind::Publisher, "sent") - here.sum(Kind::Edge, "joined_at"), next);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_in_parts_survive_lost_connections() {
+async fn fragmented_messages_survive_lost_connections() {
     big_ones_with_cuts("lost-big-gating", Policy::Block).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn gaps_are_exact_though_connections_are_lost_in_the_middle_of_messages() {
+async fn gaps_stay_exact_when_connections_are_lost_within_messages() {
     big_ones_with_cuts("lost-big-observing", Policy::DropOldest).await;
 }

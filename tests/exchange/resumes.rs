@@ -1,5 +1,5 @@
-//! What a station answers to resumes, and to a reader that says none: as docs/wire-format.md has it, by a peer that is none of
-//! ours.
+//! The answers of a server to resumes, and to a reader without any, as docs/wire-format.md
+//! describes them. The peer does not use our code.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use mycelium_executor::Stream;
 use mycelium_transports::counters::Kind;
 use mycelium_transports::local::Policy;
 
-use crate::station::{
-    Number, Place, Side, connect, end, frame, hello, say, subscribe, until, within,
+use crate::harness::{
+    Number, Side, TestDir, connect, end, frame, hello, say, subscribe, until, within,
 };
 
 /// The publisher's epoch, how many messages there are, and how many are confirmed.
@@ -48,12 +48,12 @@ struct Peer {
 }
 
 impl Peer {
-    /// Asks for numbers, from where these resumes say.
+    /// Subscribes to numbers with these resumes.
     async fn new(path: &Path, boot: u64, resumes: &[u64]) -> Peer {
         let mut stream = connect(path).await;
         let count = resumes.len() as u16;
         let mut hello = hello("here", boot, 1);
-        // As the page has it: known stands before the name, resumes before the window.
+        // As in the document: `known` before the name, `resumes` before the window.
         hello[54..56].copy_from_slice(&count.to_le_bytes());
         let mut wish = subscribe::<Number>(0, 64);
         wish[50..52].copy_from_slice(&count.to_le_bytes());
@@ -68,58 +68,58 @@ impl Peer {
         Peer { stream, bytes: Vec::new() }
     }
 
-    /// What the station says up to the last of the messages, or to a stream that is to go on.
+    /// The frames of the server up to the last of the messages, or to a stream that resumes.
     async fn hear(&mut self, is_last: impl Fn(&Heard) -> bool) -> Vec<Heard> {
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         loop {
             let mut used = 0;
             while let Ok((frame, rest)) = FrameView::parse(&self.bytes[used..], &Limits::default())
             {
-                heard.push(Heard::of(&frame));
+                received.push(Heard::of(&frame));
                 used = self.bytes.len() - rest.len();
             }
             self.bytes.drain(..used);
-            if heard.last().is_some_and(&is_last) {
-                heard.retain(|heard| !matches!(heard, Heard::Other(1 | 6 | 16)));
-                return heard;
+            if received.last().is_some_and(&is_last) {
+                received.retain(|received| !matches!(received, Heard::Other(1 | 6 | 16)));
+                return received;
             }
             let mut more = [0; 4096];
-            let count = within("the station goes on", self.stream.read(&mut more)).await.unwrap();
-            assert!(count > 0, "the station has ended the link: {heard:?}");
+            let count = within("the server continues", self.stream.read(&mut more)).await.unwrap();
+            assert!(count > 0, "the server has ended the link: {received:?}");
             self.bytes.extend(&more[..count]);
         }
     }
 
     async fn all(&mut self) -> Vec<Heard> {
         self.hear(
-            |heard| matches!(heard, Heard::Message { sequence, .. } if *sequence == COUNT - 1),
+            |received| matches!(received, Heard::Message { sequence, .. } if *sequence == COUNT - 1),
         )
         .await
     }
 }
 
-/// A station of which the reader `here`, boot 1, has got all messages, and confirmed some of them.
+/// A server whose reader `here`, boot 1, has received all messages and confirmed some of them.
 struct Scene {
     there: Side,
-    place: Place,
+    dir: TestDir,
     connections: usize,
 }
 
 impl Scene {
     async fn new(name: &str) -> (Scene, impl Sized) {
-        let place = Place::new(name);
+        let dir = TestDir::new(name);
         let there = Side::new("there", 1, 64);
-        let serving = there.serve(there.station_for("here", Policy::Block), &place.socket());
+        let serving = there.serve(there.server_for("here", Policy::Block), &dir.socket());
         let mut publisher = there.publisher();
         (0..COUNT).for_each(|value| publisher.try_emit(Number { value }).unwrap());
-        let mut scene = Scene { there, place, connections: 0 };
+        let mut scene = Scene { there, dir, connections: 0 };
         let mut peer = scene.connect(1, &[]).await;
-        let heard = peer.all().await;
-        let Heard::Stream { number, first: 0 } = heard[0] else { panic!("{heard:?}") };
+        let received = peer.all().await;
+        let Heard::Stream { number, first: 0 } = received[0] else { panic!("{received:?}") };
         let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
         window.extend(64_u64.to_le_bytes());
         say(&mut peer.stream, &frame(0, number, CONFIRMED, &window)).await;
-        let taken = || scene.there.sum(Kind::Feed, "taken");
+        let taken = || scene.there.sum(Kind::Edge, "taken");
         until("that is seen", || taken() == CONFIRMED).await;
         scene.lose(peer).await;
         (scene, (publisher, serving))
@@ -127,7 +127,7 @@ impl Scene {
 
     async fn connect(&mut self, boot: u64, resumes: &[u64]) -> Peer {
         self.connections += 1;
-        Peer::new(&self.place.socket(), boot, resumes).await
+        Peer::new(&self.dir.socket(), boot, resumes).await
     }
 
     async fn lose(&self, peer: Peer) {
@@ -137,19 +137,19 @@ impl Scene {
     }
 }
 
-/// The rest of the messages, on a stream of its own.
-fn rest(heard: &[Heard], again: bool) {
-    assert!(matches!(heard[0], Heard::Stream { first: CONFIRMED, .. }), "{heard:?}");
+/// The rest of the messages, on a new stream.
+fn rest(received: &[Heard], again: bool) {
+    assert!(matches!(received[0], Heard::Stream { first: CONFIRMED, .. }), "{received:?}");
     let messages = (CONFIRMED..COUNT).map(|sequence| Heard::Message { sequence, again });
-    assert!(heard[1..].iter().copied().eq(messages), "{heard:?}, again: {again}");
+    assert!(received[1..].iter().copied().eq(messages), "{received:?}, again: {again}");
 }
 
 #[tokio::test]
-async fn a_resume_behind_what_is_confirmed_goes_on_there_without_a_gap() {
+async fn a_resume_below_the_confirmed_sequence_has_no_gap() {
     let (mut scene, _kept) = Scene::new("resume-behind").await;
     let mut peer = scene.connect(1, &[2]).await;
-    let heard = peer.hear(|heard| matches!(heard, Heard::Stream { .. })).await;
-    let [Heard::Stream { number, first: CONFIRMED }] = heard[..] else { panic!("{heard:?}") };
+    let received = peer.hear(|received| matches!(received, Heard::Stream { .. })).await;
+    let [Heard::Stream { number, first: CONFIRMED }] = received[..] else { panic!("{received:?}") };
     let mut window = vec![12, 0, 0, 0, 0, 0, 0, 0];
     window.extend(64_u64.to_le_bytes());
     say(&mut peer.stream, &frame(0, number, CONFIRMED, &window)).await;
@@ -159,33 +159,33 @@ async fn a_resume_behind_what_is_confirmed_goes_on_there_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_resume_beyond_what_was_sent_is_gone_and_the_stream_begins_anew() {
+async fn a_resume_beyond_the_sent_sequence_restarts_the_stream() {
     let (mut scene, _kept) = Scene::new("resume-beyond").await;
-    let heard = scene.connect(1, &[1000]).await.all().await;
-    assert_eq!(heard[0], Heard::Gone(EPOCH), "{heard:?}");
-    rest(&heard[1..], false);
+    let received = scene.connect(1, &[1000]).await.all().await;
+    assert_eq!(received[0], Heard::Gone(EPOCH), "{received:?}");
+    rest(&received[1..], false);
     end(&[&scene.there], []).await;
 }
 
 #[tokio::test]
-async fn what_the_same_process_does_not_resume_it_has_not_heard_of() {
+async fn a_stream_that_is_not_resumed_is_new_to_the_process() {
     let (mut scene, _kept) = Scene::new("resume-nothing").await;
-    let heard = scene.connect(1, &[]).await.all().await;
-    rest(&heard, false);
+    let received = scene.connect(1, &[]).await.all().await;
+    rest(&received, false);
     end(&[&scene.there], []).await;
 }
 
 #[tokio::test]
-async fn another_boot_is_another_process_though_it_was_there_before() {
+async fn an_earlier_boot_is_another_process() {
     let (mut scene, _kept) = Scene::new("resume-boots").await;
     let mut peer = scene.connect(2, &[COUNT]).await;
-    let heard = peer.all().await;
-    assert_eq!(heard[0], Heard::Gone(EPOCH), "{heard:?}");
-    rest(&heard[1..], true);
+    let received = peer.all().await;
+    assert_eq!(received[0], Heard::Gone(EPOCH), "{received:?}");
+    rest(&received[1..], true);
     scene.lose(peer).await;
-    // After two deaths messages come one by one.
+    // After two deaths messages arrive one by one.
     let mut peer = scene.connect(1, &[]).await;
-    let heard = peer.hear(|heard| matches!(heard, Heard::Message { .. })).await;
-    assert_eq!(heard[1..], [Heard::Message { sequence: CONFIRMED, again: true }]);
+    let received = peer.hear(|received| matches!(received, Heard::Message { .. })).await;
+    assert_eq!(received[1..], [Heard::Message { sequence: CONFIRMED, again: true }]);
     end(&[&scene.there], []).await;
 }

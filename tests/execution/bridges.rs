@@ -1,4 +1,5 @@
-//! One node, several executors: services on different ones reach each other as those on one do.
+//! One node, several executors: services on different executors exchange messages like those on
+//! one.
 
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
@@ -19,7 +20,7 @@ struct Elsewhere<E> {
 }
 
 impl<E: Executor + Clone> Elsewhere<E> {
-    /// `run` hands out its executor, and runs until it is told to end.
+    /// `run` passes its executor to the caller, and runs until the end is requested.
     fn new(
         run: impl FnOnce(mpsc::Sender<E>, oneshot::Receiver<()>) + Send + 'static,
     ) -> Elsewhere<E> {
@@ -69,7 +70,7 @@ fn on_glommio() -> Elsewhere<mycelium_glommio::Glommio> {
     })
 }
 
-/// From `other` over a thread of its kind to the node's own.
+/// From the executor `other`, over a thread of its kind, to the node's own executor.
 async fn crosses<O: Executor + Clone, N: Executor + Clone>(other: Elsewhere<O>, own: Elsewhere<N>) {
     let (sender, received) = mpsc::channel();
     let text = "[topic.numbers]\ncapacity = 8\n[service.Source]\nexecutor = \"other\"\n\
@@ -113,7 +114,7 @@ async fn an_executor_that_is_not_there_is_an_error_that_says_which_are() {
         builder.build().unwrap().start(Tokio::current().unwrap()).unwrap_err()
     };
     let by_file = start(node().topology(topology("[service.Idle]\nexecutor = \"smol\"\n")));
-    let expected = "there is no executor `smol`; expected one of: other, tokio";
+    let expected = "unknown executor `smol`: expected one of: other, tokio";
     assert_eq!(by_file.to_string(), format!("t.toml:2:12: {expected}"));
     let by_code = start(node().execution("Idle", Execution::shared().on("smol")));
     assert!(

@@ -1,4 +1,4 @@
-//! Who is told of what happens to a node, in which order, and on which thread.
+//! The events of a node: their order, and the threads on which observers are called.
 
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -8,7 +8,7 @@ use mycelium_tokio::Tokio;
 
 use crate::services::{Hanging, Idle, topology, within};
 
-/// What happened, as words, with the thread where it was told.
+/// The events as words, with the name of the thread of each call.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<(String, String)>>>);
 
@@ -104,7 +104,7 @@ async fn services_that_end_by_themselves_do_so_before_the_node_drains() {
         within(node.run(Tokio::current().unwrap())).await.unwrap();
         let told: Vec<_> =
             diary.read().into_iter().filter(|entry| !entry.starts_with("thread")).collect();
-        // It may have stopped before all were started.
+        // It may have stopped before all services had started.
         let position = |words: &str| told.iter().position(|entry| entry == words).unwrap();
         assert_eq!(told.len(), 5, "{told:?}");
         assert_eq!(told[0], "Brief started");
@@ -129,7 +129,7 @@ impl Fickle {
 }
 
 #[tokio::test]
-async fn restarts_are_told_with_what_went_wrong() {
+async fn restarts_are_reported_with_their_error() {
     let diary = Diary::default();
     let runs = Arc::new(Mutex::new(0));
     let node = diary
@@ -138,7 +138,7 @@ async fn restarts_are_told_with_what_went_wrong() {
         .service(move || {
             let mut runs = runs.lock().unwrap();
             *runs += 1;
-            // A panic takes the count with it.
+            // A panic drops the count.
             Fickle(if *runs == 1 { 0 } else { 2 })
         })
         .build()
@@ -181,7 +181,7 @@ async fn a_service_that_fails_for_good_stops_and_then_the_node_drains() {
 }
 
 #[tokio::test]
-async fn an_observer_that_panics_or_shuts_the_node_down_harms_nobody() {
+async fn an_observer_may_panic_or_shut_the_node_down() {
     let diary = Diary::default();
     let running = Arc::new(Mutex::new(None::<mycelium::Running>));
     let own = running.clone();
@@ -202,7 +202,7 @@ async fn an_observer_that_panics_or_shuts_the_node_down_harms_nobody() {
 }
 
 #[tokio::test]
-async fn who_is_abandoned_is_told_of_once() {
+async fn an_abandoned_service_is_reported_once() {
     let diary = Diary::default();
     let (release, released) = std::sync::mpsc::channel();
     let mut released = Some(released);

@@ -1,4 +1,4 @@
-//! A service that always has something to do lets the others of its executor run.
+//! A service that never waits lets the other services of its executor run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ impl Work {
     }
 }
 
-/// Takes a hundred turns, and asserts that nobody did much in between.
+/// Takes a hundred turns, and asserts that the other service did little between two of them.
 struct Meek {
     work: Work,
     most: u64,
@@ -68,7 +68,7 @@ impl Receiving {
     }
 }
 
-/// Answers whatever comes.
+/// Answers each message.
 struct Both(Work);
 
 #[service(reads(Number), emits(Square))]
@@ -83,7 +83,7 @@ impl Both {
     }
 }
 
-/// Never waits, but lets others run.
+/// Never waits, but yields.
 struct Trying(Work);
 
 #[service(reads(Number), emits(Square))]
@@ -101,7 +101,7 @@ impl Trying {
     }
 }
 
-/// Has a child do it.
+/// Does it in a child task.
 struct Parent(Work);
 
 #[service(emits(Number))]
@@ -128,7 +128,7 @@ async fn a_tight_loop_does_no_more_in_a_turn_than_its_budget() {
     {
         let work = Work::default();
         let mut builder = Node::builder("main")
-            // All of it is there from the start.
+            // All messages are in the ring from the start.
             .topology(topology("[topic.numbers]\ncapacity = 131072\n"))
             .execution(name, Execution::shared().budget(BUDGET));
         let mine = work.clone();

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use mycelium::{Class, Context, Execution, Node, Result, StartError, Wait, service};
+use mycelium::{Class, Context, Execution, Node, Result, StartError, WaitStrategy, service};
 use mycelium_tokio::Tokio;
 
 use crate::services::{Idle, LONG, LocalSquarer, Sink, Source, squares, topology, within};
@@ -34,7 +34,7 @@ async fn a_local_service_has_a_thread_of_its_own_beside_a_work_stealing_runtime(
     assert_eq!(received.iter().collect::<Vec<_>>(), squares(10_000));
 }
 
-/// Everything that a service can have happens on its own thread.
+/// All that a service starts runs on its own thread.
 struct Homely(Sender<String>);
 
 #[service()]
@@ -87,14 +87,15 @@ async fn all_services_may_have_threads_and_the_topology_wins_over_the_program() 
         .unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
     let squarer = &running.placements()[1];
-    let asked = Execution::dedicated().thread("file").budget(7).wait(Wait::SpinThenPark(3_000));
+    let asked =
+        Execution::dedicated().thread("file").budget(7).wait(WaitStrategy::SpinThenPark(3_000));
     assert_eq!((&squarer.asked, squarer.thread.as_deref()), (&asked, Some("file")));
     assert_eq!(running.placements()[2].asked, Execution::shared());
     within(running.join()).await.unwrap();
     assert_eq!(received.iter().collect::<Vec<_>>(), squares(3_000));
 }
 
-/// Tells on which cores it runs.
+/// Reports the cores on which it runs.
 #[cfg(target_os = "linux")]
 struct Surveyor(Sender<Vec<usize>>);
 
@@ -125,12 +126,12 @@ async fn a_pinned_service_keeps_to_its_core() {
 }
 
 #[tokio::test]
-async fn what_spins_is_fed_by_what_sleeps_and_the_other_way_round() {
+async fn spinning_and_parking_services_feed_each_other() {
     let waits = ["park", "spin", "spin-then-park(50)", "spin-then-park(5000)"];
     for (number, wait) in waits.iter().cycle().skip(1).zip(waits).enumerate() {
         let (sender, received) = channel();
         let (first, second) = wait;
-        // On one thread, and on three: the ring is full all the time.
+        // On one thread, and on three. The ring is always full.
         let run = ["shared", "dedicated"][number % 2];
         let text = format!(
             "[topic.numbers]\ncapacity = 4\n[topic.squares]\ncapacity = 4\n[service.Source]\nwait = \"{first}\"\n\
@@ -185,7 +186,7 @@ fn a_runtime_that_ends_first_takes_the_threads_of_its_services_along() {
     waiting.block_on(thread_goes("taken-along"));
 }
 
-/// Leaves something on its thread that takes its time.
+/// Leaves a task on its thread that ends late.
 struct Littering(Option<Receiver<()>>);
 
 struct Litter(Option<Receiver<()>>);

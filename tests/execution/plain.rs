@@ -1,6 +1,7 @@
-//! An executor that does what it must and nothing more.
+//! An executor with only the required methods.
 
 use std::io;
+use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, SystemTime};
@@ -14,7 +15,7 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    /// What it does before each task that it takes.
+    /// Called before each task that it takes.
     pub(crate) fn new(inner: Tokio, before_spawn: impl Fn() + Send + Sync + 'static) -> Plain {
         Plain { inner, before_spawn: Box::new(before_spawn) }
     }
@@ -54,8 +55,8 @@ impl Executor for Plain {
         self.inner.connect(address)
     }
 
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        self.inner.listen(address)
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        self.inner.tcp_listener(socket)
     }
 
     #[cfg(unix)]

@@ -1,10 +1,11 @@
-//! What the machine or the executor refuses: nothing runs then, or the report says what is done without.
+//! Refusals of the system or the executor: either no service runs, or the report lists what was
+//! refused.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use mycelium::{BuildError, Class, Execution, Node, OnRefusal, StartError, ThreadError};
+use mycelium::{BuildError, Class, Execution, Node, PlacementFallback, StartError, ThreadError};
 use mycelium_tokio::Tokio;
 
 use crate::plain::Plain;
@@ -12,13 +13,13 @@ use crate::services::{Idle, topology, within};
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
+async fn an_unknown_core_lets_nothing_run_and_leaves_no_thread() {
     use crate::services::thread_goes;
 
     let (make, made) = channel();
     let (see, seen) = channel();
     let made = Mutex::new(made);
-    // Between the two, the first one has time to do what it must not.
+    // The first service gets time in which it must not run.
     let between = move || {
         let has_run = made.lock().unwrap().recv_timeout(Duration::from_millis(100)).is_ok();
         see.send(has_run).unwrap();
@@ -51,8 +52,8 @@ async fn a_core_that_is_not_there_lets_nothing_run_and_leaves_no_thread() {
 }
 
 #[tokio::test]
-async fn what_is_refused_stands_in_the_report_if_that_is_enough() {
-    let asked = Execution::pinned([100_000]).refused(OnRefusal::Warn);
+async fn with_warn_the_placement_lists_what_was_refused() {
+    let asked = Execution::pinned([100_000]).if_refused(PlacementFallback::Warn);
     let node =
         Node::builder("main").service(|| Idle).execution("Idle", asked.clone()).build().unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
@@ -66,16 +67,16 @@ async fn what_is_refused_stands_in_the_report_if_that_is_enough() {
 #[tokio::test]
 async fn a_class_is_granted_or_refused_but_never_passed_over() {
     let start = |refused| {
-        let execution = Execution::dedicated().class(Class::Fifo(1)).refused(refused);
+        let execution = Execution::dedicated().class(Class::Fifo(1)).if_refused(refused);
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
         builder.build().unwrap().start(Tokio::current().unwrap())
     };
-    let running = start(OnRefusal::Warn).unwrap();
+    let running = start(PlacementFallback::Warn).unwrap();
     let placement = running.placements()[0].clone();
     assert_eq!(placement.class == Class::Fifo(1), placement.refused.is_empty());
     running.shutdown();
     within(running.join()).await.unwrap();
-    match start(OnRefusal::Fail) {
+    match start(PlacementFallback::Fail) {
         Ok(running) => {
             assert_eq!(running.placements()[0].class, Class::Fifo(1));
             running.shutdown();
@@ -94,18 +95,15 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
         Node::builder("main").service(|| Idle).execution(service, execution).build()
     };
     for (execution, expected) in [
-        (
-            Execution::shared().thread("x"),
-            "`thread` is said of the service's own thread, but it has none",
-        ),
-        (Execution::shared().class(Class::Fifo(1)), "`class` is said"),
-        (Execution::shared().refused(OnRefusal::Warn), "`refused` is said"),
-        (Execution::pinned([]), "no core to be pinned to"),
-        (Execution::pinned([1, 1]), "core 1 stands twice"),
-        (Execution::dedicated().class(Class::Fifo(0)), "there is no priority 0"),
-        (Execution::dedicated().class(Class::Fifo(100)), "there is no priority 100"),
-        (Execution::dedicated().thread("a\0b"), "`a\\0b` is no name for a thread"),
-        (Execution::shared().budget(0), "with a budget of 0"),
+        (Execution::shared().thread("x"), "`thread` needs a thread of the service's own"),
+        (Execution::shared().class(Class::Fifo(1)), "`class` needs a thread"),
+        (Execution::shared().if_refused(PlacementFallback::Warn), "`if_refused` needs a thread"),
+        (Execution::pinned([]), "invalid list of cores"),
+        (Execution::pinned([1, 1]), "core 1 is listed twice"),
+        (Execution::dedicated().class(Class::Fifo(0)), "invalid priority 0"),
+        (Execution::dedicated().class(Class::Fifo(100)), "invalid priority 100"),
+        (Execution::dedicated().thread("a\0b"), "invalid thread name `a\\0b`"),
+        (Execution::shared().budget(0), "invalid budget 0"),
     ] {
         let error = build("Idle", execution.clone()).unwrap_err();
         assert!(error.to_string().contains(expected), "{execution}: {error}");
@@ -114,18 +112,18 @@ fn executions_that_make_no_sense_are_refused_when_the_node_is_built() {
     assert!(matches!(&unknown, Err(BuildError::Execution { service, .. }) if service == "Idol"));
     let placed = topology("[service.Idle]\nthread = \"x\"\n");
     let error = Node::builder("main").topology(placed).service(|| Idle).build().unwrap_err();
-    assert!(error.to_string().starts_with("t.toml:2:10: `thread` is said"), "{error}");
+    assert!(error.to_string().starts_with("t.toml:2:10: `thread` needs a thread"), "{error}");
 }
 
 #[tokio::test]
 async fn an_executor_without_threads_says_so() {
     let start = |refused| {
-        let execution = Execution::dedicated().refused(refused);
+        let execution = Execution::dedicated().if_refused(refused);
         let builder = Node::builder("main").service(|| Idle).execution("Idle", execution);
         builder.build().unwrap().start(Plain::new(Tokio::current().unwrap(), || {}))
     };
-    // That is no matter of the machine.
-    for refused in [OnRefusal::Fail, OnRefusal::Warn] {
+    // This does not depend on the system.
+    for refused in [PlacementFallback::Fail, PlacementFallback::Warn] {
         let error = start(refused).unwrap_err();
         assert_eq!(
             error.to_string(),

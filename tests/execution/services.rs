@@ -1,4 +1,4 @@
-//! What the tests of executions have in common.
+//! Services that the tests of executions share.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
@@ -33,7 +33,7 @@ impl Source {
     }
 }
 
-/// Squares, and stays on its thread: it holds an `Rc` over an await.
+/// Squares numbers. It is not `Send`: it holds an `Rc` across an await.
 pub(crate) struct LocalSquarer;
 
 #[service(reads(Number), emits(Square))]
@@ -50,7 +50,7 @@ impl LocalSquarer {
     }
 }
 
-/// Tells the squares.
+/// Sends the squares to the test.
 pub(crate) struct Sink(pub(crate) Sender<u64>);
 
 #[service(reads(Square))]
@@ -77,7 +77,7 @@ impl Idle {
     }
 }
 
-/// Stops its thread until somebody lets it go, then waits for the shutdown.
+/// Blocks its thread until the test releases it, then waits for the shutdown.
 pub(crate) struct Hanging(pub(crate) Option<Receiver<()>>);
 
 #[service()]
@@ -105,7 +105,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONG, future).await.expect("it takes too long")
 }
 
-/// Whether this process has a thread of that name, which the system has cut.
+/// Whether this process has a thread with that name, as the system truncates it.
 #[cfg(target_os = "linux")]
 pub(crate) fn has_thread(name: &str) -> bool {
     thread_directory(name).is_some()
@@ -120,7 +120,7 @@ pub(crate) fn thread_directory(name: &str) -> Option<std::path::PathBuf> {
     })
 }
 
-/// The system takes a moment to clear a thread away that has ended.
+/// The system takes a moment to remove a thread that has ended.
 #[cfg(target_os = "linux")]
 pub(crate) async fn thread_goes(name: &str) {
     within(async {

@@ -1,4 +1,4 @@
-//! Services that stop their thread are named, wherever it happens.
+//! The watchdog reports services that block their thread, on every executor.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use crate::services::{Hanging, Idle, LONG, topology, within};
 const LIMIT: Duration = Duration::from_millis(20);
 
 #[tokio::test]
-async fn a_poll_that_hangs_is_told_of_once_and_again_when_it_ends() {
+async fn a_hanging_poll_is_reported_once_and_again_when_it_ends() {
     let (told, events) = channel();
     let (release, released) = channel();
     let mut released = Some(released);
@@ -35,7 +35,7 @@ async fn a_poll_that_hangs_is_told_of_once_and_again_when_it_ends() {
         .unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
     assert_eq!(events.recv_timeout(LONG).unwrap(), ("Hanging".to_owned(), LIMIT, None));
-    // It is told of once, however long it lasts: these are several limits.
+    // It is reported once, although it lasts for several limits.
     assert!(events.recv_timeout(5 * LIMIT).is_err());
     release.send(()).unwrap();
     let (service, _, lasted) = events.recv_timeout(LONG).unwrap();
@@ -51,7 +51,7 @@ async fn a_poll_that_hangs_is_told_of_once_and_again_when_it_ends() {
     within(running.join()).await.unwrap();
 }
 
-/// Sleeps for a random time, then stops its thread until it was named, and so on.
+/// Sleeps for a random time, then blocks its thread until it was reported, and so on.
 struct Tease {
     tries: u32,
     named: Arc<Mutex<Receiver<()>>>,
@@ -70,7 +70,8 @@ impl Tease {
     }
 }
 
-/// Whatever the watchdog does when a poll begins, going to sleep above all, it sees one that does not end.
+/// Whatever the watchdog does when a poll begins, above all while it is about to park, it sees a
+/// poll that does not end.
 #[tokio::test]
 async fn no_hang_is_missed() {
     let (name, named) = channel();
@@ -78,7 +79,7 @@ async fn no_hang_is_missed() {
     let node = Node::builder("main")
         .service(move || Tease { tries: 200, named: named.clone() })
         .execution("Tease", Execution::dedicated())
-        // Beside one that is polled often, so that the watchdog is woken at all times.
+        // A second service is polled often, so that the watchdog is woken at all times.
         .service(|| Busy)
         .watchdog(Duration::from_millis(1))
         .observe(move |event| {
@@ -141,7 +142,7 @@ async fn the_threads_of_an_idle_node_sleep() {
     within(async {
         loop {
             let before = wakes();
-            // Three hundred of its limits: here, time itself is what is looked at.
+            // Three hundred limits. Only time can show that nothing is reported.
             tokio::time::sleep(Duration::from_millis(300)).await;
             if wakes() == before {
                 break;
@@ -156,7 +157,7 @@ async fn the_threads_of_an_idle_node_sleep() {
 #[tokio::test]
 async fn a_hanging_poll_does_not_hold_up_the_end_of_the_node() {
     let (release, released) = channel();
-    // The node's own thread hangs: nobody but the watchdog is left to end it.
+    // The node's own thread hangs: only the watchdog can end the node.
     let (running, runtime) = start_and_hang(released);
     running.shutdown();
     let error = within(running.join()).await.unwrap_err();
@@ -166,7 +167,7 @@ async fn a_hanging_poll_does_not_hold_up_the_end_of_the_node() {
     runtime.join().unwrap();
 }
 
-/// A node on a runtime with one thread, which a service of the node has stopped.
+/// A node on a runtime with one thread, which a service of the node blocks.
 fn start_and_hang(released: Receiver<()>) -> (mycelium::Running, std::thread::JoinHandle<()>) {
     let (told, hangs): (Sender<()>, _) = channel();
     let mut released = Some(released);
@@ -185,7 +186,7 @@ fn start_and_hang(released: Receiver<()>) -> (mycelium::Running, std::thread::Jo
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             give.send(node.start(Tokio::current().unwrap()).unwrap()).unwrap();
-            // Until the service has been let go, which takes as long as it likes.
+            // Until the service is released.
             tokio::task::yield_now().await;
         });
     });

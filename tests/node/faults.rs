@@ -1,5 +1,5 @@
-//! Services that fail: the message in hand comes again, becomes a dead letter if it always fails, and who fails too often
-//! ends the node.
+//! Services that fail: the message in flight is redelivered, and becomes a dead letter if it always
+//! fails. A service that fails too often ends the node.
 
 use std::sync::mpsc::{Sender, channel};
 
@@ -11,7 +11,7 @@ use mycelium_tokio::Tokio;
 use crate::services::{Number, Source, Undertaker, conserved, patient, pipeline, run, squares};
 
 #[tokio::test]
-async fn after_errors_and_panics_the_message_in_hand_comes_again() {
+async fn after_errors_and_panics_the_message_in_flight_is_redelivered() {
     const POINTS: &[(u64, bool)] = &[(0, false), (7, true), (100, false), (499, true)];
     let faults: [fn() -> Result<()>; 2] = [|| Err(Error::msg("injected")), || panic!("injected")];
     for (fault, counter) in faults.into_iter().zip(["errors", "panics"]) {
@@ -71,7 +71,7 @@ async fn a_message_that_always_fails_becomes_a_dead_letter_and_the_rest_arrives(
 
 #[tokio::test]
 async fn a_service_that_fails_too_often_ends_the_node_with_its_error() {
-    let topology = "[service.Source]\nrestarts = 2\nbackoff = \"1us\"\n";
+    let topology = "[service.Source]\nmax_restarts = 2\nbackoff = \"1us\"\n";
     struct Broken;
     #[service(emits(Number))]
     impl Broken {
@@ -99,7 +99,7 @@ async fn a_permanent_error_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_handle_that_outlives_its_run_loses_no_message_in_hand() {
+async fn a_handle_that_outlives_its_run_loses_no_message_in_flight() {
     let keeper =
         |failures, seen: Sender<_>| move || Keeper { numbers: None, failures, seen: seen.clone() };
     let (sender, seen) = channel();
@@ -118,7 +118,7 @@ async fn a_handle_that_outlives_its_run_loses_no_message_in_hand() {
     conserved(&report.counters);
 }
 
-/// Keeps its subscription over its runs, and fails at one message so often.
+/// Keeps its subscription across its runs, and fails at one message a number of times.
 struct Keeper {
     numbers: Option<Subscription<Number>>,
     failures: u32,

@@ -1,5 +1,5 @@
-//! The services that the tests of nodes have in common, the pipeline of three of them, and what must be true of the
-//! counters once a node has ended.
+//! Services that the tests of nodes share, the pipeline of three of them, and the law of the
+//! counters of a node that has ended.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -10,7 +10,7 @@ use mycelium::{
 };
 use mycelium_tokio::Tokio;
 
-/// A source of numbers, the squarer with that fault, and the sink, which tells the receiver.
+/// A source of numbers, the squarer with `fault`, and a sink that sends to the receiver.
 pub(crate) fn pipeline<F>(count: u64, fault: F) -> (Builder, Receiver<u64>)
 where
     F: FnMut(&Received<Number>, bool) -> Result<()> + Send + Clone + 'static,
@@ -36,9 +36,10 @@ pub(crate) fn squares(count: u64) -> Vec<u64> {
     (0..count).map(|value| value * value).collect()
 }
 
-/// Sent since it joined is what was taken and dropped, for each pair, once all is over and nothing is left in a ring.
+/// For each publisher and subscription: all messages that were sent since it joined were taken or
+/// dropped. This holds when the node has ended and all rings are empty.
 pub(crate) fn conserved(counters: &[Reading]) {
-    let feeds = counters.iter().filter(|line| line.kind == Kind::Feed);
+    let feeds = counters.iter().filter(|line| line.kind == Kind::Edge);
     for feed in feeds {
         let sent = counters
             .iter()
@@ -58,11 +59,11 @@ pub(crate) fn conserved(counters: &[Reading]) {
     }
 }
 
-/// Quick restarts, as many as it takes.
+/// Fast restarts, as many as needed.
 pub(crate) fn patient(services: &[&str]) -> Topology {
     let text: String = services
         .iter()
-        .map(|name| format!("[service.{name}]\nrestarts = 1000\nbackoff = \"1us\"\n"))
+        .map(|name| format!("[service.{name}]\nmax_restarts = 1000\nbackoff = \"1us\"\n"))
         .collect();
     Topology::parse("patient.toml", &text).unwrap()
 }
@@ -113,7 +114,7 @@ impl<F: FnMut(&Received<Number>, bool) -> Result<()> + Send + 'static> Squarer<F
     }
 }
 
-/// Tells the squares.
+/// Sends the squares to the test.
 pub(crate) struct Sink(pub(crate) Sender<u64>);
 
 #[service(reads(Square))]
@@ -129,7 +130,7 @@ impl Sink {
     }
 }
 
-/// Emits for ever.
+/// Emits without end.
 pub(crate) struct Endless;
 
 #[service(emits(Number))]
@@ -145,7 +146,7 @@ impl Endless {
     }
 }
 
-/// Tells the dead letters.
+/// Sends the dead letters to the test.
 pub(crate) struct Undertaker(pub(crate) Sender<DeadLetter>);
 
 #[service(reads(DeadLetter))]

@@ -1,4 +1,5 @@
-//! How nodes end: what was accepted is drained, pauses and sleeps are cut short, and who hangs is named and left.
+//! How nodes end: accepted messages are drained, pauses and sleeps are cut short, and services that
+//! hang are named and abandoned.
 
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -148,7 +149,7 @@ impl Fickle<true> {
 
 /// The pause after a failure, longer than the shutdown's deadline.
 fn slow(service: &str) -> Topology {
-    let text = format!("[service.{service}]\nbackoff = \"1h\"\nlongest_backoff = \"1h\"\n");
+    let text = format!("[service.{service}]\nbackoff = \"1h\"\nmax_backoff = \"1h\"\n");
     Topology::parse("slow.toml", &text).unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! Nodes with services that read dead letters: they end when nothing can become one any more.
+//! Nodes with services that read dead letters: they end when no message can become one any more.
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use mycelium_tokio::Tokio;
 
 use crate::{Counter, Number, Pair, TOPOLOGY, Taker, within};
 
-/// Passes on where dead letters come from, and says when there are no more.
+/// Forwards the topics of dead letters, and reports their end.
 struct Undertaker(Sender<&'static str>);
 
 #[service(reads(DeadLetter))]
@@ -77,7 +77,7 @@ impl Pager {
 }
 
 fn quick(text: &str) -> Topology {
-    let text = format!("{text}\n[service.Hapless]\nbackoff = \"1ms\"\nrestarts = 100\n");
+    let text = format!("{text}\n[service.Hapless]\nbackoff = \"1ms\"\nmax_restarts = 100\n");
     Topology::parse("letters.toml", &text).unwrap()
 }
 
@@ -87,7 +87,7 @@ async fn run(builder: Builder) {
 }
 
 #[tokio::test]
-async fn who_reads_dead_letters_ends_with_the_services_that_could_make_some() {
+async fn a_dead_letter_reader_ends_with_the_services_that_could_make_some() {
     let (sender, told) = channel();
     let builder = Node::builder("main")
         .topology(quick(""))
@@ -99,7 +99,7 @@ async fn who_reads_dead_letters_ends_with_the_services_that_could_make_some() {
 }
 
 #[tokio::test]
-async fn where_nothing_can_become_a_dead_letter_their_reader_ends_with_the_others() {
+async fn a_dead_letter_reader_without_sources_ends_with_the_others() {
     let (sender, told) = channel();
     let letters = sender.clone();
     run(Node::builder("alone").service(move || Undertaker(letters.clone()))).await;
@@ -112,7 +112,7 @@ async fn where_nothing_can_become_a_dead_letter_their_reader_ends_with_the_other
 }
 
 #[tokio::test]
-async fn what_dead_letters_become_is_worked_at_to_the_end() {
+async fn messages_made_of_dead_letters_are_handled_to_the_end() {
     for by_shutdown in [false, true] {
         let (sender, told) = channel();
         let builder = Node::builder("main")
@@ -136,7 +136,7 @@ async fn what_dead_letters_become_is_worked_at_to_the_end() {
     }
 }
 
-/// `far`, with a service more.
+/// `far`, with one more service.
 fn far(pair: &Pair, text: &str, stays: bool, told: Sender<&'static str>) -> Builder {
     let services = "services = [\"Counter\", \"Undertaker\"]";
     let text = text.replace("services = [\"Counter\"]", services);
@@ -150,7 +150,7 @@ fn far(pair: &Pair, text: &str, stays: bool, told: Sender<&'static str>) -> Buil
 }
 
 #[tokio::test]
-async fn who_reads_dead_letters_of_links_ends_when_all_is_delivered() {
+async fn a_reader_of_link_dead_letters_ends_when_all_is_delivered() {
     let (pair, received) = Pair::new("letters");
     let (sender, told) = channel();
     let node = far(&pair, TOPOLOGY, false, sender).build().unwrap();
@@ -169,7 +169,7 @@ async fn who_reads_dead_letters_of_links_ends_when_all_is_delivered() {
 }
 
 #[tokio::test]
-async fn who_reads_dead_letters_waits_no_longer_for_readers_than_its_node() {
+async fn a_dead_letter_reader_waits_no_longer_than_its_node() {
     let (pair, _received) = Pair::new("letters-nobody");
     let impatient = TOPOLOGY.replace("[\"Counter\"]", "[\"Counter\"]\nshutdown = \"100ms\"");
     let (sender, told) = channel();
@@ -181,7 +181,7 @@ async fn who_reads_dead_letters_waits_no_longer_for_readers_than_its_node() {
 }
 
 #[tokio::test]
-async fn a_shutdown_ends_who_reads_dead_letters_after_the_others() {
+async fn a_shutdown_ends_dead_letter_readers_after_the_others() {
     let (pair, _received) = Pair::new("letters-shutdown");
     let (sender, told) = channel();
     let node = far(&pair, TOPOLOGY, true, sender).build().unwrap();
@@ -195,9 +195,9 @@ async fn a_shutdown_ends_who_reads_dead_letters_after_the_others() {
     within(near.join()).await.unwrap();
 }
 
-/// A link that carries what a reader of dead letters emits cannot end before it.
+/// A link that carries messages of a reader of dead letters cannot end before that reader.
 #[tokio::test]
-async fn who_sends_alerts_to_another_node_ends_when_the_other_services_have() {
+async fn an_alert_sender_ends_after_the_other_services() {
     let (pair, received) = Pair::new("letters-alerts");
     let (sender, told) = channel();
     let text = TOPOLOGY
@@ -222,7 +222,7 @@ async fn who_sends_alerts_to_another_node_ends_when_the_other_services_have() {
     assert!(received.try_iter().eq(0..20));
 }
 
-/// Counts on after each alert, until there are no more.
+/// Sends a number after each alert, until the end.
 struct Again;
 
 #[service(reads(Alert), emits(Number))]
@@ -255,7 +255,7 @@ async fn a_circle_through_dead_letters_ends_at_a_shutdown() {
     within(running.join()).await.unwrap();
 }
 
-/// Emits, and looks for what links have given up of that.
+/// Publishes, and reads the dead letters of links.
 struct Careful(Sender<&'static str>);
 
 #[service(reads(DeadLetter), emits(Number))]
@@ -273,7 +273,7 @@ impl Careful {
 }
 
 #[tokio::test]
-async fn who_reads_dead_letters_of_its_own_messages_goes_on_to() {
+async fn a_reader_of_its_own_dead_letters_keeps_running() {
     let (pair, received) = Pair::new("letters-own");
     let (sender, told) = channel();
     let text = TOPOLOGY.replace("[\"Counter\"]", "[\"Careful\"]");

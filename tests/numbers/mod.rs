@@ -1,4 +1,4 @@
-//! One service that emits numbers and one that takes them, for tests of two nodes.
+//! A service that emits numbers and one that receives them, for tests with two nodes.
 
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -10,7 +10,7 @@ pub(crate) struct Number {
     pub(crate) value: u64,
 }
 
-/// Counts, and then ends, or stays to the shutdown.
+/// Emits `count` numbers, and then ends or waits for the shutdown.
 pub(crate) struct Counter {
     pub(crate) count: u64,
     pub(crate) stays: bool,
@@ -29,7 +29,7 @@ impl Counter {
     }
 }
 
-/// Passes on what comes, until the end.
+/// Sends all received numbers to a channel.
 pub(crate) struct Taker(pub(crate) Sender<u64>);
 
 #[service(reads(Number))]
@@ -47,5 +47,5 @@ impl Taker {
 }
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("timeout")
 }

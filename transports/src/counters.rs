@@ -1,13 +1,14 @@
 //! Counters that another process could read while their owner works or hangs.
 //!
-//! A [`Region`] is whole pages of words: a header with the names of all values, a table of descriptors, then lines of
-//! values. A [`Line`] is sixteen values on cache lines of their own with one writer, who stores them with plain relaxed
-//! stores and never waits. A reader needs no lock, no help of the writer and no knowledge of this program: the header
-//! says where things are, a line's descriptor which kind it is, and the table of kinds what its values are called. A
-//! line whose writer has gone keeps its values until its place is needed; then its generation changes. Today the pages
-//! are ordinary memory; the layout is the one that a sealed memfd will carry.
+//! A [`Region`] is whole pages of words: a header with the names of all values, a table of
+//! descriptors, then lines of values. A [`Line`] is sixteen values on cache lines of their own. It
+//! has one writer, which stores them with plain relaxed stores and never waits. A reader needs no
+//! lock, no help from the writer and no knowledge of this program: the header holds the layout, a
+//! line's descriptor its kind, and the table of kinds the names of its values. A line whose writer
+//! is gone keeps its values until its place is reused; then its generation changes. Today the pages
+//! are ordinary memory; the layout is meant for a sealed memfd.
 //!
-//! Words, all `u64`; a region tells everything that is needed to read it:
+//! Words, all `u64`. They describe themselves:
 //!
 //! | word | content |
 //! | --- | --- |
@@ -15,18 +16,19 @@
 //! | 1 | version, 2 |
 //! | 2 | *capacity* in lines |
 //! | 3 | lines in use |
-//! | 4 | lines that were asked for when the region was full |
+//! | 4 | lines that were requested when the region was full |
 //! | 5 | number of kinds |
 //! | 6 | first word of the descriptors |
 //! | 7 | words of a descriptor |
 //! | 8 | first word of the values |
 //! | 9 | values of a line |
-//! | 64 + 64 *k* | kind *k*: number of values, then names of 24 bytes, padded with NUL: the kind's, then its values' |
-//! | (6) + (7) *i* | descriptor of line *i*: generation (0: unused), kind, length of the label in bytes, the label's bytes |
+//! | 64 + 64 *k* | kind *k*: number of values, its name and theirs: 24 bytes each, NUL-padded |
+//! | (6) + (7) *i* | descriptor of line *i*: generation (0: unused), kind, label length, label |
 //! | (8) + (9) *i* | values of line *i* |
 //!
-//! A line has room for sixteen values, which is two cache lines: those that are counted for each message come first.
-//! Lines of two writers never share a cache line, nor a pair of them that a processor fetches together.
+//! A line's sixteen values fill two cache lines. The first ones are those that are counted for each
+//! message. Lines of two writers never share a cache line, nor a pair of cache lines that a
+//! processor fetches together.
 
 mod values;
 
@@ -37,7 +39,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sync::{AtomicU64, Ordering, fence};
 
-pub use values::{FeedValue, Kind, LinkValue, PublisherValue, ServiceValue, Value, WatchdogValue};
+pub use values::{EdgeValue, Kind, LinkValue, PublisherValue, ServiceValue, Value, WatchdogValue};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"mycelcnt");
 const VERSION: u64 = 2;
@@ -68,7 +70,7 @@ impl Page {
 const _: () = assert!(FIXED + KIND * Kind::ALL.len() <= HEADER);
 const _: () = assert!(NAME * (1 + VALUES) < KIND);
 
-/// A name as it stands in a label, where spaces and `=` divide: whatever is no part of a name there is an underscore.
+/// A name for a label. Spaces and `=` separate a label's parts, so they become underscores.
 pub(crate) fn plain(name: &str) -> String {
     name.replace(|c: char| c.is_control() || c.is_whitespace() || c == '=', "_")
 }
@@ -77,7 +79,7 @@ pub(crate) fn plain(name: &str) -> String {
 pub struct Region {
     pages: Arc<[Page]>,
     capacity: usize,
-    /// Lines whose writers have gone, the longest gone first. Writers of values never lock.
+    /// Lines whose writers are gone, the oldest first. Only making and dropping a line locks it.
     retired: Mutex<VecDeque<usize>>,
 }
 
@@ -121,9 +123,9 @@ impl Region {
         }
     }
 
-    /// A new line, in the place of one whose writer has gone if there is no other. When the region is full all the same,
-    /// the line counts, but nobody can see it; the header says how many such lines there are. A label is cut at 104
-    /// bytes.
+    /// Makes a new line. If the region is full, it reuses the place of a line whose writer is gone.
+    /// If that is impossible too, the line works but is invisible; the header counts such lines. A
+    /// label is cut at 104 bytes.
     #[must_use]
     pub fn line<V: Value>(self: &Arc<Region>, label: &str) -> Line<V> {
         let kind = V::KIND;
@@ -143,11 +145,11 @@ impl Region {
         hidden.line_at(0)
     }
 
-    /// Gives a line its meaning, and its values their start.
+    /// Writes a line's descriptor and resets its values.
     fn describe(&self, index: usize, kind: Kind, label: &str) {
         let descriptor = HEADER + DESCRIPTOR * index;
         let generation = self.word(descriptor).swap(0, Ordering::Relaxed);
-        // Who sees anything of what follows sees the generation gone.
+        // A reader that sees any of the stores below also sees the generation 0.
         fence(Ordering::Release);
         let mut end = label.len().min(LABEL_BYTES);
         while !label.is_char_boundary(end) {
@@ -159,18 +161,18 @@ impl Region {
         self.word(descriptor + 2).store(label.len() as u64, Ordering::Relaxed);
         let first = self.values_of(index);
         (first..first + VALUES).for_each(|value| self.word(value).store(0, Ordering::Relaxed));
-        // Release: who sees the generation sees the descriptor.
+        // Release: a reader that sees the generation also sees the descriptor.
         self.word(descriptor).store(generation + 1, Ordering::Release);
     }
 
-    /// What all lines say now. Values of one line may be of slightly different moments.
+    /// Reads all lines. The values of one line may be from slightly different moments.
     #[must_use]
     pub fn read(&self) -> Vec<Reading> {
         let used = (self.word(3).load(Ordering::Acquire) as usize).min(self.capacity);
         (0..used).filter_map(|index| self.read_line(index)).collect()
     }
 
-    /// How many lines the region could not show.
+    /// The number of invisible lines.
     #[must_use]
     pub fn unseen(&self) -> u64 {
         self.word(4).load(Ordering::Relaxed)
@@ -190,7 +192,7 @@ impl Region {
             .collect();
         let first = self.values_of(index);
         let values = std::array::from_fn(|value| self.word(first + value).load(Ordering::Relaxed));
-        // Was it still the same line?
+        // Check that it is still the same line.
         fence(Ordering::Acquire);
         let same = self.word(descriptor).load(Ordering::Relaxed) == generation;
         same.then(|| Reading { kind, label: String::from_utf8_lossy(&bytes).into_owned(), values })
@@ -250,15 +252,15 @@ impl<V: Value> Line<V> {
         self.word(value).store(to, Ordering::Relaxed);
     }
 
-    /// Adds to a value. Only the line's one writer may call it: it is a load and a store.
+    /// Adds to a value. Only the line's writer may call it: it is a load and a store.
     #[inline]
     pub fn add(&self, value: V, count: u64) {
         let word = self.word(value);
         word.store(word.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
-    /// Moves a value on to `position`, which counts the same thing in fewer bits and wraps. A position that is behind is
-    /// left alone, so any thread may call it: the furthest position stays.
+    /// Advances a value to `position`, which counts the same thing in fewer bits and wraps. It
+    /// never moves a value back, so any thread may call it.
     pub fn follow(&self, value: V, position: usize) {
         let (word, relaxed) = (self.word(value), Ordering::Relaxed);
         let mut value = word.load(relaxed);
@@ -280,19 +282,19 @@ impl<V: Value> Line<V> {
     }
 }
 
-/// A line as it was read.
+/// A copy of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// What the values mean.
+    /// The kind of the line.
     pub kind: Kind,
-    /// Whose values they are, as `key=value` pairs.
+    /// The owner of the values, as `key=value` pairs.
     pub label: String,
     /// The values, in the order of [`Kind::values`].
     pub values: [u64; VALUES],
 }
 
 impl Reading {
-    /// The value that [`Kind::values`] calls `name`, or 0.
+    /// The value with this name in [`Kind::values`], or 0.
     #[must_use]
     pub fn value(&self, name: &str) -> u64 {
         let index = self.kind.values().iter().position(|value| *value == name);
@@ -316,12 +318,12 @@ mod tests {
         let region = Region::new(4);
         let line = region.line("topic=swaps publisher=Feed");
         line.set(PublisherValue::Sent, 7);
-        line.add(PublisherValue::Unheard, 2);
-        line.add(PublisherValue::Unheard, 3);
+        line.add(PublisherValue::NoSubscribers, 2);
+        line.add(PublisherValue::NoSubscribers, 3);
         let readings = region.read();
         assert_eq!(readings.len(), 1);
         assert_eq!(readings[0].value("sent"), 7);
-        assert_eq!(readings[0].value("unheard"), 5);
+        assert_eq!(readings[0].value("no_subscribers"), 5);
         assert_eq!(readings[0].value("no such value"), 0);
         assert_eq!(readings[0].label("publisher"), "Feed");
     }
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_what_was_asked_and_then_for_what_takes_the_place_of_others() {
+    fn a_region_holds_the_requested_lines_and_reuses_old_ones() {
         let most = if cfg!(miri) { 6 } else { 100 };
         for lines in 1..most {
             let region = Region::new(lines);
@@ -358,7 +360,7 @@ mod tests {
         assert_eq!(region.unseen(), 0);
         assert!(
             region.read().iter().all(|line| line.value("sent") == 1),
-            "the gone ones stay readable"
+            "lines without a writer stay readable"
         );
     }
 
@@ -366,7 +368,7 @@ mod tests {
     fn a_long_label_is_cut_at_a_character() {
         let region = Region::new(1);
         let _line = region.line::<ServiceValue>(&format!("x{}", "ä".repeat(80)));
-        // 103 bytes: the last letter would not have fitted whole.
+        // 103 bytes: the next letter has two bytes.
         assert_eq!(region.read()[0].label, format!("x{}", "ä".repeat(51)));
     }
 
@@ -380,9 +382,9 @@ mod tests {
         }
     }
 
-    /// Reads a region as another process would, with nothing but the words.
+    /// Reads a region as another process would: from its words alone.
     #[test]
-    fn the_words_alone_say_what_the_values_are_called() {
+    fn the_words_alone_name_the_values() {
         let region = Region::new(4);
         let line = region.line("link=left");
         line.set(LinkValue::Evicted, 7);

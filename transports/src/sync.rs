@@ -1,5 +1,5 @@
-//! The atomics that this crate uses. Under `cfg(lines)` they report to the simulated caches of the core
-//! (`line-tests/`); in any other build they are those of the standard library.
+//! The atomics of this crate. Under `cfg(lines)` they report each access to the simulated caches of
+//! the core (`line-tests/`); in any other build they are those of the standard library.
 
 pub(crate) use std::sync::atomic::{Ordering, fence};
 

@@ -1,4 +1,4 @@
-//! Laws that nothing can break are worth nothing: transports that each do one thing wrong, and the laws that say so.
+//! Tests of the laws themselves: transports with one fault each, and the law that must notice it.
 #![cfg(all(unix, not(miri)))]
 
 use std::any::TypeId;
@@ -11,13 +11,13 @@ use std::thread;
 use std::time::Duration;
 
 use mycelium_transports::conformance::{
-    Ground, Local, Pair, Probe, Publish, Subscribe, Threads, Transport, check, laws,
+    Local, Pair, Probe, Publish, Subscribe, TestExecutor, Threads, Transport, check, laws,
 };
 use mycelium_transports::local::{
     Delivery, EmitError, Policy, Publisher, Subscription, TryRecv, Undelivered,
 };
 
-/// One thing that a transport may do wrong, with what it needs for that at each of its ends.
+/// One fault of a transport, with its state at each end.
 trait Fault: Default + Send + 'static {
     fn emit(
         &mut self,
@@ -34,12 +34,12 @@ trait Fault: Default + Send + 'static {
         reader.recv()
     }
 
-    /// Whether subscriptions stay when they are dropped.
-    const STAYS: bool = false;
+    /// Whether dropped subscriptions stay subscribed.
+    const LEAKS: bool = false;
 
-    /// The policy that a subscription has instead of the one that was asked for.
-    fn policy(asked: Policy) -> Policy {
-        asked
+    /// The policy of a subscription, instead of the requested one.
+    fn policy(requested: Policy) -> Policy {
+        requested
     }
 }
 
@@ -48,7 +48,7 @@ struct Bad<F> {
     fault: std::marker::PhantomData<F>,
 }
 
-/// An end of the good transport, used with the fault.
+/// An end of the correct transport, used with the fault.
 struct End<E: Send + 'static, F: Fault>(Option<E>, F);
 
 impl<E: Send, F: Fault> End<E, F> {
@@ -63,12 +63,12 @@ impl<E: Send, F: Fault> End<E, F> {
 
 impl<E: Send, F: Fault> Drop for End<E, F> {
     fn drop(&mut self) {
-        static STAYED: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
-        if F::STAYS
+        static LEAKED: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
+        if F::LEAKS
             && let Some(end) = self.0.take()
             && TypeId::of::<E>() == TypeId::of::<Subscription<Probe>>()
         {
-            STAYED.lock().unwrap().push(Box::new(end));
+            LEAKED.lock().unwrap().push(Box::new(end));
         }
     }
 }
@@ -123,40 +123,40 @@ impl<F: Fault> Subscribe for End<Subscription<Probe>, F> {
     }
 }
 
-/// The law is broken by the fault, and says so in these words.
-fn catches<F: Fault>(law: &str, words: &str) {
-    quietly();
+/// Checks that the law fails because of the fault, with this text in its message.
+fn catches<F: Fault>(law: &str, text: &str) {
+    silence_panics();
     let laws = laws::<Bad<F>>();
-    let law = laws.iter().find(|known| known.name == law).expect("there is such a law");
-    let threads = Ground::of::<Threads>();
-    // Whoever waits in vain waits for so long; on a machine that is busy, others need more. And a wake is missed only by
-    // who sleeps just then.
-    let mut heard = Vec::new();
-    for patience in [2, 2, 2, 60] {
-        match check(law, &threads, &threads, Duration::from_secs(patience)) {
-            Err(said) if said.contains(words) => return,
-            outcome => heard.push(outcome.err()),
+    let law = laws.iter().find(|known| known.name == law).expect("the law exists");
+    let threads = TestExecutor::of::<Threads>();
+    // A law that waits for a missing event takes the whole time limit, so start with a short one. A
+    // busy machine may need more, and a lost wake needs a reader that is parked at that moment.
+    let mut errors = Vec::new();
+    for time_limit in [2, 2, 2, 60] {
+        match check(law, &threads, &threads, Duration::from_secs(time_limit)) {
+            Err(error) if error.contains(text) => return,
+            outcome => errors.push(outcome.err()),
         }
     }
-    panic!("it says {heard:?}, not `{words}`");
+    panic!("expected an error with `{text}`, found {errors:?}");
 }
 
-/// What panics in a law is no matter of the test's output: what the law says is looked at.
-fn quietly() {
+/// Silences panics of the laws' threads: the tests read the messages of the laws.
+fn silence_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let tell = panic::take_hook();
+        let print = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            // Tests are on threads with a name.
+            // Only the threads of tests have a name.
             if thread::current().name().is_some() {
-                tell(panic);
+                print(panic);
             }
         }));
     });
 }
 
-/// Whether it is the turn of something that goes wrong now and then.
-fn now_and_then(count: &mut u32) -> bool {
+/// True at every fifth call.
+fn every_fifth(count: &mut u32) -> bool {
     *count += 1;
     count.is_multiple_of(5)
 }
@@ -167,8 +167,8 @@ struct Nothing;
 impl Fault for Nothing {}
 
 #[test]
-fn what_does_nothing_wrong_keeps_all_laws() {
-    let threads = Ground::of::<Threads>();
+fn a_correct_transport_keeps_all_laws() {
+    let threads = TestExecutor::of::<Threads>();
     for law in laws::<Bad<Nothing>>() {
         check(&law, &threads, &threads, Duration::from_secs(60)).unwrap();
     }
@@ -187,7 +187,7 @@ struct Drops(u32);
 
 impl Fault for Drops {
     async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
-        if now_and_then(&mut self.0) {
+        if every_fifth(&mut self.0) {
             reader.recv().await;
         }
         reader.recv().await
@@ -195,18 +195,15 @@ impl Fault for Drops {
 }
 
 #[test]
-fn a_message_that_is_dropped_is_missed() {
-    catches::<Drops>(
-        "order_is_kept_per_publisher_and_nothing_is_lost_or_doubled",
-        "number and sequence",
-    );
-    catches::<Drops>("a_shutdown_while_sending_accounts_for_every_message", "with Block");
-    catches::<Drops>("what_disturbs_a_transport_goes_unnoticed", "left == right");
-    catches::<Drops>("a_task_that_panics_takes_nobody_along", "left == right");
+fn a_dropped_message_is_noticed() {
+    catches::<Drops>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
+    catches::<Drops>("every_message_is_counted_after_a_shutdown", "with Block");
+    catches::<Drops>("a_disturbance_loses_and_repeats_nothing", "left == right");
+    catches::<Drops>("a_task_that_panics_affects_no_other_task", "left == right");
     catches::<Drops>("a_receive_with_a_timeout_loses_nothing", "left == right");
     catches::<Drops>(
-        "an_observer_never_holds_the_publisher_and_is_told_the_exact_gap",
-        "the number says how many came before",
+        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
+        "the number is taken plus missed",
     );
 }
 
@@ -219,7 +216,7 @@ impl Fault for Doubles {
             return Some(again);
         }
         let delivery = reader.recv().await;
-        if now_and_then(&mut self.0) {
+        if every_fifth(&mut self.0) {
             self.1.clone_from(&delivery);
         }
         delivery
@@ -227,12 +224,9 @@ impl Fault for Doubles {
 }
 
 #[test]
-fn a_message_that_comes_twice_is_seen() {
-    catches::<Doubles>(
-        "order_is_kept_per_publisher_and_nothing_is_lost_or_doubled",
-        "number and sequence",
-    );
-    catches::<Doubles>("what_a_failed_handler_had_in_hand_comes_once_more", "left == right");
+fn a_repeated_message_is_noticed() {
+    catches::<Doubles>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
+    catches::<Doubles>("a_message_whose_handler_failed_is_redelivered_once", "left == right");
 }
 
 #[derive(Default)]
@@ -244,7 +238,7 @@ impl Fault for Reorders {
             return Some(late);
         }
         let delivery = reader.recv().await;
-        if !now_and_then(&mut self.0) {
+        if !every_fifth(&mut self.0) {
             return delivery;
         }
         match reader.try_recv().delivery() {
@@ -258,11 +252,8 @@ impl Fault for Reorders {
 }
 
 #[test]
-fn messages_in_another_order_are_seen() {
-    catches::<Reorders>(
-        "order_is_kept_per_publisher_and_nothing_is_lost_or_doubled",
-        "number and sequence",
-    );
+fn reordered_messages_are_noticed() {
+    catches::<Reorders>("messages_of_a_publisher_arrive_once_and_in_order", "number and sequence");
 }
 
 #[derive(Default)]
@@ -278,10 +269,10 @@ impl Fault for HidesTheClose {
 }
 
 #[test]
-fn a_close_that_is_hidden_is_missed() {
+fn a_hidden_close_is_noticed() {
     catches::<HidesTheClose>(
-        "the_end_of_all_publishers_is_seen_after_their_last_message",
-        "never: the end",
+        "the_end_follows_the_last_message_of_all_publishers",
+        "timeout: the end",
     );
 }
 
@@ -296,15 +287,15 @@ impl Fault for ClosesEarly {
 }
 
 #[test]
-fn a_close_before_the_last_message_is_seen() {
+fn an_early_close_is_noticed() {
     catches::<ClosesEarly>(
-        "a_publisher_that_comes_back_is_heard_from_its_first_message",
-        "the end, though",
+        "a_restarted_publisher_is_read_from_its_first_message",
+        "unexpected end",
     );
 }
 
-/// Polls without a waker that would wake anybody.
-async fn asleep_for_ever<F: Future>(future: F) -> F::Output {
+/// Polls a future with a waker that does nothing.
+async fn without_wakes<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|_| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))).await
 }
@@ -314,7 +305,7 @@ struct LosesWakesOfReaders;
 
 impl Fault for LosesWakesOfReaders {
     async fn recv(&mut self, reader: &mut Subscription<Probe>) -> Option<Delivery<Probe>> {
-        asleep_for_ever(reader.recv()).await
+        without_wakes(reader.recv()).await
     }
 }
 
@@ -327,19 +318,19 @@ impl Fault for LosesWakesOfPublishers {
         publisher: &mut Publisher<Probe>,
         message: Probe,
     ) -> Result<(), EmitError<Probe>> {
-        asleep_for_ever(publisher.emit(message)).await
+        without_wakes(publisher.emit(message)).await
     }
 }
 
 #[test]
-fn a_wake_that_is_lost_is_missed() {
+fn a_lost_wake_is_noticed() {
     catches::<LosesWakesOfReaders>(
         "a_sleeping_reader_is_woken",
-        "never: a sleeping reader is woken",
+        "timeout: a sleeping reader is woken",
     );
     catches::<LosesWakesOfPublishers>(
         "a_sleeping_publisher_is_woken",
-        "never: a sleeping publisher is woken",
+        "timeout: a sleeping publisher is woken",
     );
 }
 
@@ -383,54 +374,51 @@ impl Fault for SendsBeforeItIsReady {
 }
 
 #[test]
-fn what_is_done_before_a_future_is_ready_is_seen_when_it_is_dropped() {
-    catches::<TakesBeforeItIsReady>("a_receive_that_is_dropped_takes_nothing", "dropped at poll");
-    catches::<SendsBeforeItIsReady>(
-        "an_emit_that_is_dropped_before_it_completes_was_not_sent",
-        "poll",
-    );
+fn an_effect_of_a_cancelled_future_is_noticed() {
+    catches::<TakesBeforeItIsReady>("a_cancelled_receive_takes_nothing", "dropped at poll");
+    catches::<SendsBeforeItIsReady>("a_cancelled_emit_sends_nothing", "poll");
 }
 
 #[derive(Default)]
-struct HoldsNobody;
+struct NeverBlocks;
 
-impl Fault for HoldsNobody {
+impl Fault for NeverBlocks {
     fn policy(_: Policy) -> Policy {
         Policy::DropOldest
     }
 }
 
 #[test]
-fn a_publisher_that_nobody_holds_is_seen() {
-    catches::<HoldsNobody>(
-        "a_full_block_subscription_holds_the_publisher",
-        "never: the publisher waits",
+fn missing_backpressure_is_noticed() {
+    catches::<NeverBlocks>(
+        "a_full_block_subscription_blocks_the_publisher",
+        "timeout: the publisher waits",
     );
-    catches::<HoldsNobody>(
-        "who_does_not_wait_for_room_gets_the_message_back",
-        "more than there is room for",
+    catches::<NeverBlocks>(
+        "try_emit_returns_the_message_of_a_full_ring",
+        "accepted more than the ring holds",
     );
-    catches::<HoldsNobody>("a_full_reject_subscription_gives_the_message_back", "rejected");
+    catches::<NeverBlocks>("a_full_reject_subscription_returns_the_message", "rejected");
 }
 
 #[derive(Default)]
-struct HoldsEverybody;
+struct AlwaysBlocks;
 
-impl Fault for HoldsEverybody {
+impl Fault for AlwaysBlocks {
     fn policy(_: Policy) -> Policy {
         Policy::Block
     }
 }
 
 #[test]
-fn an_observer_that_holds_its_publisher_is_seen() {
-    catches::<HoldsEverybody>(
-        "an_observer_never_holds_the_publisher_and_is_told_the_exact_gap",
-        "an observer holds nobody",
+fn a_blocking_observer_is_noticed() {
+    catches::<AlwaysBlocks>(
+        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
+        "an observer never blocks",
     );
-    catches::<HoldsEverybody>(
-        "a_full_reject_subscription_gives_the_message_back",
-        "never: nothing waits",
+    catches::<AlwaysBlocks>(
+        "a_full_reject_subscription_returns_the_message",
+        "timeout: emit does not wait",
     );
 }
 
@@ -449,22 +437,22 @@ impl Fault for HidesGaps {
 }
 
 #[test]
-fn a_gap_that_is_hidden_is_missed() {
+fn a_hidden_gap_is_noticed() {
     catches::<HidesGaps>(
         "an_observer_that_is_always_slower_still_gets_messages",
         "in order, after the gap",
     );
     catches::<HidesGaps>(
-        "an_observer_never_holds_the_publisher_and_is_told_the_exact_gap",
-        "the number says how many came before",
+        "an_observer_never_blocks_the_publisher_and_gets_exact_gaps",
+        "the number is taken plus missed",
     );
     catches::<HidesGaps>(
-        "a_latest_reader_gets_the_newest_and_the_number_that_it_skipped",
-        "a gap comes first",
+        "a_latest_reader_gets_the_newest_message_and_the_skipped_number",
+        "expected a gap first",
     );
 }
 
-/// What comes first on a subscription is for nobody.
+/// Loses the first delivery of a subscription.
 #[derive(Default)]
 struct StartsLate(bool);
 
@@ -479,11 +467,11 @@ impl Fault for StartsLate {
 }
 
 #[test]
-fn a_reader_that_starts_too_late_is_seen() {
-    catches::<StartsLate>("a_late_reader_starts_with_the_next_message", "never: its first");
+fn a_reader_that_starts_too_late_is_noticed() {
+    catches::<StartsLate>("a_late_reader_starts_with_the_next_message", "timeout: its first");
     catches::<StartsLate>(
-        "a_publisher_that_comes_later_is_heard_from_its_first_message",
-        "never: all that was sent",
+        "a_late_publisher_is_read_from_its_first_message",
+        "timeout: all sent messages",
     );
 }
 
@@ -491,11 +479,17 @@ fn a_reader_that_starts_too_late_is_seen() {
 struct NeverLeaves;
 
 impl Fault for NeverLeaves {
-    const STAYS: bool = true;
+    const LEAKS: bool = true;
 }
 
 #[test]
-fn a_reader_that_never_leaves_is_seen() {
-    catches::<NeverLeaves>("a_reader_that_leaves_frees_the_publisher", "never: what comes then");
-    catches::<NeverLeaves>("a_reader_that_comes_back_starts_anew", "never: the publisher goes on");
+fn a_reader_that_never_leaves_is_noticed() {
+    catches::<NeverLeaves>(
+        "a_reader_that_leaves_unblocks_the_publisher",
+        "timeout: the next messages",
+    );
+    catches::<NeverLeaves>(
+        "a_restarted_reader_starts_with_new_messages",
+        "timeout: the publisher goes on",
+    );
 }

@@ -1,4 +1,4 @@
-//! The local transport: the laws of every transport, and what is its own.
+//! The local transport: the laws of every transport, and its own properties.
 
 #[path = "local/waiting.rs"]
 mod waiting;
@@ -13,25 +13,27 @@ use mycelium_core::message;
 use mycelium_transports::conformance::{Local, Probe};
 use mycelium_transports::counters::{Kind, Region};
 use mycelium_transports::local::{
-    Delivery, Policy, Publisher, Pulse, Refusal, Schema, Subscription, Topic, TopicError, TryRecv,
-    poll_with,
+    Delivery, Policy, Publisher, Refusal, Schema, Subscription, TaskBudget, Topic, TopicError,
+    TryRecv, poll_with,
 };
 use proptest::prelude::*;
 
 mycelium_transports::conformance!(Local);
 
-/// A topic, for what is the local transport's own.
-struct Own(Arc<Topic>);
+/// A topic within this process.
+struct LocalTopic(Arc<Topic>);
 
-/// Each start of a publisher has another.
+/// Unique for each publisher.
 fn epoch() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed)
 }
 
-impl Own {
-    fn open(capacity: usize) -> Own {
-        Own(Topic::new("conformance", Schema::of::<Probe>(), capacity, Region::new(64)).unwrap())
+impl LocalTopic {
+    fn open(capacity: usize) -> LocalTopic {
+        LocalTopic(
+            Topic::new("conformance", Schema::of::<Probe>(), capacity, Region::new(64)).unwrap(),
+        )
     }
 
     fn publisher(&self, name: &str) -> Publisher<Probe> {
@@ -48,8 +50,8 @@ fn probe(number: u64) -> Probe {
 }
 
 #[test]
-fn who_holds_the_ring_is_named_and_its_room_wakes_the_publisher_once() {
-    let local = Own::open(2);
+fn the_blocking_reader_is_named_and_its_room_wakes_the_publisher_once() {
+    let local = LocalTopic::open(2);
     let mut slow = local.subscribe("slow", Policy::Block);
     let mut publisher = local.publisher("publisher");
     (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
@@ -60,15 +62,15 @@ fn who_holds_the_ring_is_named_and_its_room_wakes_the_publisher_once() {
     let mut emit = pin!(publisher.emit(probe(2)));
     assert!(emit.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     assert!(matches!(slow.try_recv(), TryRecv::Delivery(_)));
-    assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "a message in hand keeps its slot");
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "a message in flight keeps its slot");
     assert!(matches!(slow.try_recv(), TryRecv::Delivery(_)));
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "room wakes the publisher");
     assert!(emit.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
 }
 
 #[test]
-fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
-    let local = Own::open(4);
+fn a_message_that_fails_twice_is_a_dead_letter() {
+    let local = LocalTopic::open(4);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.0.publisher("publisher", 77).unwrap();
     for number in 0..3 {
@@ -78,7 +80,7 @@ fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
         Some(Delivery::Msg(probe)) => (probe.number, probe.redelivered()),
         other => panic!("{other:?}"),
     };
-    assert_eq!(reader.fail(), None, "nothing in hand");
+    assert_eq!(reader.fail(), None, "no message in flight");
     assert_eq!(take(&mut reader), (0, false));
     assert_eq!(reader.fail(), None);
     assert_eq!(take(&mut reader), (0, true));
@@ -94,23 +96,23 @@ fn a_message_that_fails_twice_is_given_up_and_the_next_one_comes() {
 }
 
 #[test]
-fn a_message_that_waits_for_its_second_delivery_is_not_given_up() {
-    let local = Own::open(4);
+fn a_message_before_its_second_delivery_is_no_dead_letter() {
+    let local = LocalTopic::open(4);
     let mut reader = local.subscribe("reader", Policy::Block);
     local.publisher("publisher").try_emit(probe(7)).unwrap();
     assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
     assert_eq!(reader.fail(), None);
-    // Runs that fail before they receive anything, and one that says that it is done with what it does not have.
+    // Two runs fail before they receive anything, and one confirms without a message.
     assert_eq!(reader.fail(), None);
     assert_eq!(reader.fail(), None);
     reader.done();
-    let Some(Delivery::Msg(again)) = reader.try_recv().delivery() else { panic!("it comes again") };
+    let Some(Delivery::Msg(again)) = reader.try_recv().delivery() else { panic!("no message") };
     assert!(again.redelivered() && again.number == 7);
-    assert!(reader.fail().is_some(), "and is given up after that");
+    assert!(reader.fail().is_some(), "the second failure makes a dead letter");
 }
 
 #[test]
-fn what_nobody_heard_is_counted_from_the_moment_the_last_reader_left() {
+fn messages_without_subscribers_are_counted() {
     let counters = Region::new(16);
     let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
     let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
@@ -118,31 +120,31 @@ fn what_nobody_heard_is_counted_from_the_moment_the_last_reader_left() {
     let counted = || {
         let readings = counters.read();
         let publisher = readings.iter().find(|line| line.kind == Kind::Publisher).unwrap();
-        (publisher.value("sent"), publisher.value("unheard"))
+        (publisher.value("sent"), publisher.value("no_subscribers"))
     };
     publisher.try_emit(probe(0)).unwrap();
     reader.take();
     publisher.try_emit(probe(1)).unwrap();
     assert_eq!((counted(), publisher.sent()), ((2, 1), 2));
 
-    // In a task, whose readers are told at the end of its poll, it is counted at once, too.
-    let pulse = Pulse::new();
-    let mut flushers = [publisher.attach(&pulse)];
-    poll_with(&pulse, &mut flushers, || {
+    // In a task, wakes are deferred to the end of the poll, but this is counted at once.
+    let budget = TaskBudget::new();
+    let mut deferred = [publisher.attach(&budget)];
+    poll_with(&budget, &mut deferred, || {
         (2..4).for_each(|number| publisher.try_emit(probe(number)).unwrap());
         assert_eq!(counted(), (4, 3));
         reader = Some(topic.subscribe::<Probe>("reader", Policy::Block).unwrap());
         (4..6).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-        assert_eq!((publisher.sent(), counted()), (6, (6, 3)), "asked for, it is shown");
+        assert_eq!((publisher.sent(), counted()), (6, (6, 3)), "`sent` updates the counter");
         reader.take();
         publisher.try_emit(probe(6)).unwrap();
         assert_eq!(counted(), (7, 4));
     });
 }
 
-/// What the ring knows is not counted a second time for each message.
+/// The ring counts sent messages. The counter is not updated for each message.
 #[test]
-fn what_was_sent_is_shown_at_the_end_of_the_poll_and_elsewhere_at_once() {
+fn the_sent_counter_is_updated_at_the_end_of_the_poll() {
     let counters = Region::new(16);
     let topic = Topic::new("conformance", Schema::of::<Probe>(), 512, counters.clone()).unwrap();
     let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
@@ -151,13 +153,13 @@ fn what_was_sent_is_shown_at_the_end_of_the_poll_and_elsewhere_at_once() {
         let readings = counters.read();
         readings.iter().find(|line| line.kind == Kind::Publisher).unwrap().value("sent")
     };
-    let pulse = Pulse::new();
-    let mut flushers = [publisher.attach(&pulse)];
-    poll_with(&pulse, &mut flushers, || {
+    let budget = TaskBudget::new();
+    let mut deferred = [publisher.attach(&budget)];
+    poll_with(&budget, &mut deferred, || {
         (0..63).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-        assert_eq!(shown(), 0, "the poll goes on");
+        assert_eq!(shown(), 0, "the poll has not ended");
         publisher.try_emit(probe(63)).unwrap();
-        assert_eq!(shown(), 64, "a long poll shows it now and then");
+        assert_eq!(shown(), 64, "a long poll updates it after 64 messages");
         publisher.try_emit(probe(64)).unwrap();
     });
     assert_eq!(shown(), 65, "the poll has ended");
@@ -165,10 +167,11 @@ fn what_was_sent_is_shown_at_the_end_of_the_poll_and_elsewhere_at_once() {
     assert_eq!(shown(), 66, "outside its task's poll");
 }
 
-/// A reader of a ring of 64 shows its position only after some messages. A publisher that sleeps needs one.
+/// A reader of a ring of 64 shows its position only after some messages. A parked publisher needs
+/// the room of one.
 #[test]
 fn a_publisher_that_waits_gets_the_room_of_one_message() {
-    let local = Own::open(64);
+    let local = LocalTopic::open(64);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
     (0..64).for_each(|number| publisher.try_emit(probe(number)).unwrap());
@@ -176,12 +179,12 @@ fn a_publisher_that_waits_gets_the_room_of_one_message() {
     let waker = Waker::from(wakes.clone());
     let mut emit = pin!(publisher.emit(probe(64)));
     assert!(emit.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    let pulse = Pulse::new();
-    let mut flushers = [reader.attach(&pulse)];
-    poll_with(&pulse, &mut flushers, || {
+    let budget = TaskBudget::new();
+    let mut deferred = [reader.attach(&budget)];
+    poll_with(&budget, &mut deferred, || {
         assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
         reader.done();
-        assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "the poll goes on");
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "the poll has not ended");
     });
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "the poll has ended");
     assert!(emit.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
@@ -200,13 +203,13 @@ const ROUNDS: usize = if cfg!(miri) { 20 } else { 5_000 };
 
 #[test]
 fn a_topic_that_always_has_a_publisher_never_ends() {
-    let local = Own::open(8);
+    let local = LocalTopic::open(8);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("first");
     thread::scope(|scope| {
         let changes = scope.spawn(|| {
             for _ in 0..ROUNDS {
-                // The next one comes before this one goes.
+                // The next one joins before this one ends.
                 publisher = local.publisher("next");
             }
             publisher
@@ -223,7 +226,7 @@ fn a_topic_that_always_has_a_publisher_never_ends() {
 #[test]
 fn a_finished_subscription_gets_what_was_sent_before() {
     for round in 0..ROUNDS as u64 / 10 {
-        let local = Own::open(8);
+        let local = LocalTopic::open(8);
         let mut reader = local.subscribe("reader", Policy::Block);
         let mut publisher = local.publisher("publisher");
         let finisher = reader.finisher();
@@ -245,10 +248,10 @@ fn a_finished_subscription_gets_what_was_sent_before() {
     }
 }
 
-/// Readers join a ring that is always about to be full; the publisher must not be left asleep.
+/// Readers join a ring that is nearly full. The publisher must not stay parked.
 #[test]
-fn a_reader_that_joins_leaves_no_publisher_asleep() {
-    let local = Own::open(2);
+fn a_reader_that_joins_wakes_a_parked_publisher() {
+    let local = LocalTopic::open(2);
     let mut publisher = local.publisher("publisher");
     let readers = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -262,7 +265,7 @@ fn a_reader_that_joins_leaves_no_publisher_asleep() {
         });
         for _ in 0..ROUNDS / 10 {
             let mut reader = local.subscribe("reader", Policy::Block);
-            // A lost wake leaves this waiting for ever.
+            // A lost wake makes this loop endless.
             while !matches!(reader.try_recv(), TryRecv::Delivery(_)) {
                 thread::yield_now();
             }
@@ -271,7 +274,7 @@ fn a_reader_that_joins_leaves_no_publisher_asleep() {
     });
 }
 
-/// Counts how often it was woken.
+/// Counts wakes.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -282,12 +285,12 @@ impl Wake for Wakes {
 }
 
 #[test]
-fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_at_once() {
-    let local = Own::open(512);
+fn a_handle_of_a_task_wakes_the_other_side_at_the_end_of_the_poll() {
+    let local = LocalTopic::open(512);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
-    let pulse = Pulse::new();
-    let mut flushers = [publisher.attach(&pulse)];
+    let budget = TaskBudget::new();
+    let mut deferred = [publisher.attach(&budget)];
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
     let sleep = |reader: &mut Subscription<Probe>| {
@@ -296,26 +299,27 @@ fn a_handle_of_a_task_tells_the_other_side_at_the_end_of_the_poll_and_elsewhere_
         wakes.0.swap(0, Ordering::SeqCst)
     };
     sleep(&mut reader);
-    poll_with(&pulse, &mut flushers, || {
+    poll_with(&budget, &mut deferred, || {
         publisher.try_emit(probe(0)).unwrap();
-        assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "the poll goes on");
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "the poll has not ended");
     });
     assert_eq!(sleep(&mut reader), 1, "the poll has ended");
-    poll_with(&pulse, &mut flushers, || {
+    poll_with(&budget, &mut deferred, || {
         (0..64).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-        assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "a long poll tells now and then");
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "a long poll wakes after 64 messages");
     });
     sleep(&mut reader);
     publisher.try_emit(probe(0)).unwrap();
     assert_eq!(sleep(&mut reader), 1, "outside its task's poll");
-    poll_with(&Pulse::new(), &mut [], || publisher.try_emit(probe(0)).unwrap());
+    poll_with(&TaskBudget::new(), &mut [], || publisher.try_emit(probe(0)).unwrap());
     assert_eq!(sleep(&mut reader), 1, "in another task's poll");
 }
 
-/// A rejected message counts as lost, so none is rejected while there is room that the reader has not shown yet.
+/// A rejected message counts as lost, so none is rejected while the ring has room that the reader
+/// has not shown yet.
 #[test]
-fn nothing_is_rejected_while_there_is_room() {
-    let local = Own::open(128);
+fn nothing_is_rejected_before_the_ring_is_full() {
+    let local = LocalTopic::open(128);
     let mut reader = local.subscribe("reader", Policy::Reject);
     let mut publisher = local.publisher("publisher");
     (0..128).for_each(|number| publisher.try_emit(probe(number)).unwrap());
@@ -329,10 +333,10 @@ fn nothing_is_rejected_while_there_is_room() {
     }
 }
 
-/// Bells keep wakers, and the other side keeps the bell.
+/// A doorbell keeps its waker, and the other side keeps the doorbell.
 #[test]
-fn ends_that_go_keep_no_task_in_memory() {
-    let local = Own::open(2);
+fn dropped_handles_keep_no_task_in_memory() {
+    let local = LocalTopic::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
     let wakes = Arc::new(Wakes::default());
@@ -344,15 +348,15 @@ fn ends_that_go_keep_no_task_in_memory() {
     assert!(pin!(publisher.emit(probe(2))).poll(&mut context).is_pending());
     assert_eq!(Arc::strong_count(&wakes), before + 2);
     drop(publisher);
-    assert_eq!(Arc::strong_count(&wakes), before + 1, "the reader has yet to read");
+    assert_eq!(Arc::strong_count(&wakes), before + 1, "the reader is still parked");
     let _publisher = local.publisher("another");
     drop(reader);
     assert_eq!(Arc::strong_count(&wakes), before);
 }
 
 #[test]
-fn an_observer_has_nothing_in_hand() {
-    let local = Own::open(4);
+fn an_observer_has_nothing_in_flight() {
+    let local = LocalTopic::open(4);
     let mut reader = local.subscribe("reader", Policy::DropOldest);
     local.publisher("publisher").try_emit(probe(0)).unwrap();
     assert!(matches!(reader.try_recv(), TryRecv::Delivery(_)));
@@ -362,7 +366,7 @@ fn an_observer_has_nothing_in_hand() {
 
 #[test]
 fn a_finished_subscription_ends_when_it_is_empty() {
-    let local = Own::open(4);
+    let local = LocalTopic::open(4);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
     publisher.try_emit(probe(0)).unwrap();
@@ -377,7 +381,7 @@ fn one_topic_carries_one_type() {
     struct Other {
         number: u32,
     }
-    let local = Own::open(4);
+    let local = LocalTopic::open(4);
     let error = local.0.subscribe::<Other>("reader", Policy::Block).unwrap_err();
     assert!(matches!(error, TopicError::Schema { .. }));
     let text = error.to_string();
@@ -387,8 +391,8 @@ fn one_topic_carries_one_type() {
 }
 
 #[test]
-fn there_is_an_entry_for_so_many_gating_readers_and_no_more() {
-    let local = Own::open(4);
+fn the_number_of_gating_readers_is_limited() {
+    let local = LocalTopic::open(4);
     let _publisher = local.publisher("publisher");
     let mut readers: Vec<_> = (0..64).map(|_| local.subscribe("reader", Policy::Block)).collect();
     let refused = local.0.subscribe::<Probe>("one more", Policy::Block);
@@ -414,7 +418,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Whatever happens, for each subscription: sent = taken + overwritten + skipped + dead-lettered + depth.
+    /// After every operation, for each subscription:
+    /// sent = taken + overwritten + skipped + dead-lettered + depth.
     #[test]
     fn every_message_is_accounted_for(
         operations in prop::collection::vec(
@@ -430,8 +435,10 @@ proptest! {
         let counters = Region::new(16);
         let topic = Topic::new("conformance", Schema::of::<Probe>(), 4, counters.clone()).unwrap();
         let policies = [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest];
-        let mut readers =
-            policies.map(|policy| topic.subscribe::<Probe>(&format!("{policy:?}"), policy).unwrap());
+        let mut readers = policies.map(|policy| {
+            let name = format!("{policy:?}");
+            topic.subscribe::<Probe>(&name, policy).unwrap()
+        });
         let mut publisher = topic.publisher::<Probe>("publisher", 1).unwrap();
         for operation in operations {
             match operation {

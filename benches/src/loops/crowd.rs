@@ -1,50 +1,47 @@
-//! Many senders and many receivers of one ring, more threads than cores if need be.
+//! Many senders and many receivers of one queue, possibly more threads than cores: throughput, and
+//! the share of each thread.
 //!
-//! An item says who sent it and as which of his, so that every receiver can see that what it gets of one sender is in
-//! order: that holds for a ring that is FIFO, and for one that is so per sender only.
+//! An item contains its sender and its number, so every receiver can check that the items of one
+//! sender arrive in order. That holds for a FIFO queue, and for one that is FIFO per sender only.
 
 use std::fmt;
 use std::iter;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
 use crate::affinity::Cores;
 use crate::ends::{Ends, Pop, PopMany, Push, PushMany};
-use crate::harness::{Column, Mismatch};
+use crate::harness::{Column, Count, Mismatch, Round};
+use crate::report::Limit;
 use crate::sample::Tally;
 use crate::threads;
-use crate::wait::{PATIENCE, Patience, Wait};
+use crate::wait::{DEADLINE, Idle, Retry};
 
 /// Items in a batch.
 const BATCH: usize = 16;
-/// The most senders.
+/// The maximum number of senders.
 const SENDERS: usize = 8;
 
-/// How a sender sends: one by one, or in batches.
+/// A sending end, one by one or in batches.
 pub(crate) trait Sending: Send {
-    /// Sends up to a batch of its items, from `number` on and before `end`, and says how many.
+    /// Sends up to a batch of items, from `number` on and below `end`, and returns how many.
     fn send(&mut self, sender: usize, number: u64, end: u64) -> u64;
 }
 
-/// How a receiver receives.
+/// A receiving end, one by one or in batches.
 pub(crate) trait Receiving: Send {
-    /// Receives up to a batch, and says how many.
+    /// Receives up to a batch of items and returns how many.
     fn receive(&mut self, receipt: &mut Receipt) -> u64;
 }
 
-/// One by one. Padded, as `ends::Bare` is.
+/// One by one. Padded like `ends::Bare`.
 pub(crate) struct Single<E>(CachePadded<E>);
 
 /// Up to [`BATCH`] at a time.
 pub(crate) struct Batched<E>(CachePadded<E>);
-
-impl<E> Single<E> {
-    fn new(end: E) -> Single<E> {
-        Single(CachePadded::new(end))
-    }
-}
 
 fn item(sender: usize, number: u64) -> u64 {
     (sender as u64) << 32 | number
@@ -81,11 +78,14 @@ impl<Q: PopMany<Item = u64>> Receiving for Batched<Q> {
     }
 }
 
-/// What one receiver got.
+/// The number of windows of time in which shares are measured.
+pub(crate) const WINDOWS: usize = 2;
+
+/// The items that one receiver got.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Receipt {
     tally: Tally,
-    /// For each sender, the number that is next at the earliest.
+    /// For each sender, the least number that may follow.
     next: [u64; SENDERS],
     disorder: bool,
     gave_up: bool,
@@ -96,36 +96,18 @@ impl Receipt {
     fn add(&mut self, item: u64) {
         let (sender, number) = ((item >> 32) as usize % SENDERS, item & u64::from(u32::MAX));
         self.tally.count += 1;
-        // Other receivers got what lies between.
         self.tally.sum = self.tally.sum.wrapping_add(item);
+        // Other receivers got the numbers between.
         self.disorder |= number < self.next[sender];
         self.next[sender] = number + 1;
     }
 }
 
-/// A column with all its ends.
-pub(crate) struct Crowd<S, R> {
-    pub(super) name: &'static str,
-    pub(super) senders: Vec<S>,
-    pub(super) receivers: Vec<R>,
-    pub(super) wait: Wait,
-    pub(super) cores: Cores,
-    /// How long it may stand still before it counts as livelocked; a column that never should has no such time.
-    livelock: Option<Duration>,
-}
-
-/// How many there are of either.
+/// The number of threads on either side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) senders: usize,
     pub(crate) receivers: usize,
-}
-
-impl Shape {
-    /// One of each: there is a core for either.
-    pub(crate) fn is_pair(self) -> bool {
-        self.senders == 1 && self.receivers == 1
-    }
 }
 
 impl fmt::Display for Shape {
@@ -134,77 +116,72 @@ impl fmt::Display for Shape {
     }
 }
 
+/// A column with all its ends.
+pub(crate) struct Crowd<S, R> {
+    name: &'static str,
+    senders: Vec<S>,
+    receivers: Vec<R>,
+    idle: Idle,
+    cores: Cores,
+    /// For a column that is known to livelock: the time without progress that counts as one.
+    livelock: Option<Duration>,
+}
+
 impl<P, Q> Crowd<Single<P>, Single<Q>> {
-    /// So many clones of either end.
+    /// Clones of either end.
     pub(crate) fn of(
         Ends { name, sender, receiver }: Ends<P, Q>,
-        shape: Shape,
-        wait: Wait,
+        Shape { senders, receivers }: Shape,
+        idle: Idle,
         cores: &Cores,
     ) -> Crowd<Single<P>, Single<Q>>
     where
         P: Clone,
         Q: Clone,
     {
-        let senders = iter::repeat_n(sender, shape.senders).collect();
-        let receivers = iter::repeat_n(receiver, shape.receivers).collect();
-        Crowd::with(name, (senders, receivers), wait, cores)
+        let senders = iter::repeat_n(sender, senders).collect();
+        let receivers = iter::repeat_n(receiver, receivers).collect();
+        Crowd::with(name, (senders, receivers), idle, cores)
     }
 
     /// These ends.
     pub(crate) fn with(
         name: &'static str,
         (senders, receivers): (Vec<P>, Vec<Q>),
-        wait: Wait,
+        idle: Idle,
         cores: &Cores,
     ) -> Crowd<Single<P>, Single<Q>> {
-        Crowd {
-            name,
-            senders: senders.into_iter().map(Single::new).collect(),
-            receivers: receivers.into_iter().map(Single::new).collect(),
-            wait,
-            cores: cores.clone(),
-            livelock: None,
-        }
+        let senders = senders.into_iter().map(|end| Single(CachePadded::new(end))).collect();
+        let receivers = receivers.into_iter().map(|end| Single(CachePadded::new(end))).collect();
+        Crowd { name, senders, receivers, idle, cores: cores.clone(), livelock: None }
     }
 
     pub(crate) fn in_batches(self) -> Crowd<Batched<P>, Batched<Q>> {
-        Crowd {
-            name: self.name,
-            senders: self.senders.into_iter().map(|Single(sender)| Batched(sender)).collect(),
-            receivers: self.receivers.into_iter().map(|Single(end)| Batched(end)).collect(),
-            wait: self.wait,
-            cores: self.cores,
-            livelock: self.livelock,
-        }
-    }
-}
-
-impl<S, R> Crowd<S, R> {
-    /// A column that is known to come to a standstill: it has so long until that is said.
-    pub(crate) fn livelocks_after(self, time: Duration) -> Crowd<S, R> {
-        Crowd { livelock: Some(time), ..self }
+        let Crowd { name, senders, receivers, idle, cores, livelock } = self;
+        let senders = senders.into_iter().map(|Single(end)| Batched(end)).collect();
+        let receivers = receivers.into_iter().map(|Single(end)| Batched(end)).collect();
+        Crowd { name, senders, receivers, idle, cores, livelock }
     }
 }
 
 #[inline(never)]
-fn send_all<S: Sending>(sender: &mut S, place: usize, count: u64, mut patience: Patience) {
+fn send_all<S: Sending>(sender: &mut S, index: usize, count: u64, mut retry: Retry) {
     let mut number = 0;
     while number < count {
-        let sent = sender.send(place, number, count);
+        let sent = sender.send(index, number, count);
         number += sent;
-        if sent == 0 && !patience.wait() {
+        if sent == 0 && !retry.wait() {
             return;
         }
     }
 }
 
-/// Receives until all senders are done and nothing is left.
+/// Receives until all senders have ended and the queue is empty.
 #[inline(never)]
-pub(super) fn receive_all<R: Receiving>(
+fn receive_all<R: Receiving>(
     receiver: &mut R,
     sending: &AtomicUsize,
-    mut patience: Patience,
+    mut retry: Retry,
     mut each: impl FnMut(u64),
 ) -> Receipt {
     let mut receipt = Receipt::default();
@@ -213,11 +190,11 @@ pub(super) fn receive_all<R: Receiving>(
         if received > 0 {
             each(received);
         } else if sending.load(Ordering::Acquire) == 0 {
-            // What was sent before the last sender was done is there now.
+            // All items that were sent are visible now.
             if receiver.receive(&mut receipt) == 0 {
                 return receipt;
             }
-        } else if !patience.wait() {
+        } else if !retry.wait() {
             receipt.gave_up = true;
             return receipt;
         }
@@ -225,47 +202,51 @@ pub(super) fn receive_all<R: Receiving>(
 }
 
 impl<S: Sending, R: Receiving> Crowd<S, R> {
-    /// All that was sent, and nothing else, has to be in the receipts.
-    pub(super) fn check(&self, sent: &[u64], receipts: &[Receipt]) -> Result<(), Mismatch> {
-        let mut found = Tally::default();
+    /// A column that may livelock, after this time without progress.
+    pub(crate) fn livelocks_after(self, time: Duration) -> Crowd<S, R> {
+        Crowd { livelock: Some(time), ..self }
+    }
+
+    /// Checks that the receipts contain each item that was sent once.
+    fn check(&self, sent: &[u64], receipts: &[Receipt]) -> Result<(), Mismatch> {
+        let (mut expected, mut found) = (Tally::default(), Tally::default());
         for receipt in receipts {
             if receipt.disorder {
-                return Err(Mismatch::new(self.name, "items of one sender came out of order"));
+                return Err(Mismatch::new(self.name, "items of one sender arrived out of order"));
             }
             found.count += receipt.tally.count;
             found.sum = found.sum.wrapping_add(receipt.tally.sum);
         }
-        let mut expected = Tally::default();
         for (sender, count) in sent.iter().enumerate() {
             expected.count += count;
-            let sum =
-                (0..*count).fold(0, |sum: u64, number| sum.wrapping_add(item(sender, number)));
-            expected.sum = expected.sum.wrapping_add(sum);
+            let items = (0..*count).map(|number| item(sender, number));
+            expected.sum = items.fold(expected.sum, u64::wrapping_add);
         }
         Mismatch::check(self.name, expected, found)
     }
 }
 
-impl<S: Sending, R: Receiving> Column for Crowd<S, R> {
-    fn name(&self) -> &'static str {
-        self.name
+impl<S: Sending + 'static, R: Receiving + 'static> Crowd<S, R> {
+    /// A column of the throughput.
+    pub(crate) fn throughput(mut self) -> Column {
+        Column::new(self.name, move |operations| self.round(operations))
     }
 
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
+    fn round(&mut self, operations: usize) -> Result<Round, Mismatch> {
         let share = (operations / self.senders.len()) as u64;
         let sending = &AtomicUsize::new(self.senders.len());
-        let (wait, most) = (self.wait, self.livelock.unwrap_or(PATIENCE));
-        let senders = self.senders.iter_mut().enumerate().map(|(place, sender)| {
+        let (idle, deadline) = (self.idle, self.livelock.unwrap_or(DEADLINE));
+        let senders = self.senders.iter_mut().enumerate().map(|(index, sender)| {
             move || {
                 let start = Instant::now();
-                send_all(sender, place, share, Patience::new(wait, most));
+                send_all(sender, index, share, Retry::new(idle, deadline));
                 sending.fetch_sub(1, Ordering::Release);
                 start
             }
         });
         let receivers = self.receivers.iter_mut().map(|receiver| {
             move || {
-                let receipt = receive_all(receiver, sending, Patience::new(wait, most), |_| {});
+                let receipt = receive_all(receiver, sending, Retry::new(idle, deadline), |_| {});
                 (Instant::now(), receipt)
             }
         });
@@ -273,15 +254,89 @@ impl<S: Sending, R: Receiving> Column for Crowd<S, R> {
             threads::crowd(&self.cores, senders.collect(), receivers.collect(), || {});
         let (ends, receipts): (Vec<Instant>, Vec<Receipt>) = received.into_iter().unzip();
         let checked = self.check(&vec![share; self.senders.len()], &receipts);
-        match (checked, self.livelock) {
-            (Err(_), Some(_)) if receipts.iter().any(|receipt| receipt.gave_up) => {
-                return Err(Mismatch::livelock(self.name));
-            }
-            (checked, _) => checked?,
+        let gave_up = receipts.iter().any(|receipt| receipt.gave_up);
+        if checked.is_err() && self.livelock.is_some() && gave_up {
+            return Ok(Round::Livelock);
         }
+        checked?;
         let took = starts.iter().min().zip(ends.iter().max());
-        Ok(took.map_or(Duration::ZERO, |(start, end)| *end - *start))
+        Ok(Round::Total(took.map_or(Duration::ZERO, |(start, end)| *end - *start)))
     }
+
+    /// A column of the shares: the items that each thread moves in a window of time. The goal is
+    /// the least part of an equal share that any thread may get.
+    pub(crate) fn shares(mut self, window: Duration, goal: Option<f64>) -> Column {
+        Column::new(self.name, move |_| self.watch(window, goal))
+    }
+
+    fn watch(&mut self, window: Duration, goal: Option<f64>) -> Result<Round, Mismatch> {
+        let Crowd { senders, receivers, idle, cores, .. } = self;
+        let counters = |count| (0..count).map(|_| CachePadded::new(AtomicU64::new(0))).collect();
+        let (sent, received): (Vec<_>, Vec<_>) =
+            (counters(senders.len()), counters(receivers.len()));
+        let (stop, sending) = (&AtomicBool::new(false), &AtomicUsize::new(senders.len()));
+        let retry = || Retry::new(*idle, DEADLINE);
+        let senders = senders.iter_mut().zip(&sent).enumerate().map(|(index, (sender, sent))| {
+            let mut retry = retry();
+            move || {
+                let mut number = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let count = sender.send(index, number, u64::MAX);
+                    number += count;
+                    sent.store(number, Ordering::Relaxed);
+                    if count == 0 && !retry.wait() {
+                        break;
+                    }
+                }
+                sending.fetch_sub(1, Ordering::Release);
+            }
+        });
+        let receivers = receivers.iter_mut().zip(&received).map(|(receiver, received)| {
+            let (mut total, retry) = (0, retry());
+            move || {
+                receive_all(receiver, sending, retry, |count| {
+                    total += count;
+                    received.store(total, Ordering::Relaxed);
+                })
+            }
+        });
+        let read = |counters: &[CachePadded<AtomicU64>]| -> Vec<u64> {
+            counters.iter().map(|counter| counter.load(Ordering::Relaxed)).collect()
+        };
+        let watch = || {
+            let start = Instant::now();
+            let reads = (0..=WINDOWS as u32).map(|number| {
+                thread::sleep((window * number).saturating_sub(start.elapsed()));
+                (read(&sent), read(&received))
+            });
+            let reads: (Vec<_>, Vec<_>) = reads.unzip();
+            stop.store(true, Ordering::Relaxed);
+            (reads, start.elapsed())
+        };
+        let (_, receipts, ((sent_by, received_by), took)) =
+            threads::crowd(cores, senders.collect(), receivers.collect(), watch);
+        let sent = read(&sent);
+        self.check(&sent, &receipts)?;
+        let limit = goal.map(Limit::AtLeast);
+        let least = |what, reads: &[Vec<u64>]| {
+            let windows = reads.windows(2).map(|pair| least_share(&pair[0], &pair[1]));
+            Count { what, value: windows.fold(f64::INFINITY, f64::min), limit }
+        };
+        let throughput = sent.iter().sum::<u64>() as f64 / took.as_secs_f64() / 1e6;
+        Ok(Round::Counts(vec![
+            least("least share of a sender", &sent_by),
+            least("least share of a receiver", &received_by),
+            Count::new("million items per second", throughput),
+        ]))
+    }
+}
+
+/// The least that any thread moved between two reads, as part of an equal share.
+fn least_share(before: &[u64], after: &[u64]) -> f64 {
+    let moved = before.iter().zip(after).map(|(before, after)| after - before);
+    let (least, all) =
+        moved.fold((u64::MAX, 0), |(least, all), moved| (moved.min(least), all + moved));
+    if all == 0 { 0.0 } else { least as f64 * before.len() as f64 / all as f64 }
 }
 
 #[cfg(test)]
@@ -298,5 +353,12 @@ mod tests {
         assert!(!receipt(&[(1, 0), (0, 0), (1, 4), (0, 1)]).disorder);
         assert!(receipt(&[(1, 1), (0, 0), (1, 0)]).disorder);
         assert!(receipt(&[(1, 1), (1, 1)]).disorder);
+    }
+
+    #[test]
+    fn the_least_share_is_of_the_window() {
+        assert_eq!(least_share(&[10, 10], &[20, 40]), 0.5);
+        assert_eq!(least_share(&[7], &[9]), 1.0);
+        assert_eq!(least_share(&[7, 7], &[7, 7]), 0.0);
     }
 }

@@ -1,15 +1,11 @@
 //! The callers' loops: each is written once and compiled for every column that runs it.
 
-pub(crate) mod counts;
 pub(crate) mod crowd;
 #[cfg(target_os = "linux")]
 pub(crate) mod executor;
-pub(crate) mod latency;
 #[cfg(unix)]
 pub(crate) mod link;
-pub(crate) mod load;
 pub(crate) mod one_thread;
 pub(crate) mod one_way;
-pub(crate) mod shares;
 pub(crate) mod tasks;
 pub(crate) mod trip;

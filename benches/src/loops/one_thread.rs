@@ -1,17 +1,17 @@
-//! One thread does it all: sends batches and receives them between the timed parts, or receives each item at once.
+//! One thread on both sides: sends batches and receives them between the timed parts, or receives
+//! each item before the next is sent.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::ends::{self, Ends, Pop, Push, Task};
-use crate::harness::{Column, Mismatch};
-use crate::item::Item;
-use crate::sample::{Sample, Tally};
+use crate::ends::{Bare, Ends, Pop, Push, Task};
+use crate::harness::{Column, Mismatch, Round};
+use crate::sample::{Item, Sample, Tally};
 
-/// So many items are sent before they are received, half of what a buffer holds.
+/// Items that are sent before they are received: half the capacity.
 pub(crate) const BATCH: usize = 512;
 
-/// The loop of a sender. Not inlined, so that a profiler can tell it from the receiver's.
+/// The sender's loop. Not inlined, so that a profiler can tell it from the receiver's.
 #[inline(never)]
 fn send_batch<P: Task<End: Push>>(
     sender: &mut P,
@@ -32,92 +32,84 @@ fn receive_all<Q: Task<End: Pop>>(receiver: &mut Q, tally: &mut Tally) {
     receiver.poll(|receiver| while receiver.pop(|item| item.add(tally)).is_some() {});
 }
 
-/// What is timed.
+/// The timed part of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timed {
     Sending,
     SendingAndReceiving,
 }
 
-/// Sends a batch, then lets every receiver have all of it.
-pub(crate) struct Fan<P, Q> {
+/// Sends a batch, then every receiver receives all of it.
+pub(crate) fn fan<P, Q>(
     name: &'static str,
     timed: Timed,
-    sender: P,
-    receivers: Vec<Q>,
-}
-
-impl<P, Q> Fan<P, Q> {
-    pub(crate) fn new(
-        name: &'static str,
-        timed: Timed,
-        (sender, receivers): (P, Vec<Q>),
-    ) -> Fan<P, Q> {
-        Fan { name, timed, sender, receivers }
-    }
-
-    pub(crate) fn to_one(timed: Timed, Ends { name, sender, receiver }: Ends<P, Q>) -> Fan<P, Q> {
-        Fan::new(name, timed, (sender, vec![receiver]))
-    }
-}
-
-impl<P, Q> Column for Fan<P, Q>
+    (mut sender, mut receivers): (P, Vec<Q>),
+) -> Column
 where
-    P: Task<End: Push<Item = <Q::End as Pop>::Item>>,
-    Q: Task<End: Pop>,
+    P: Task<End: Push<Item = <Q::End as Pop>::Item>> + 'static,
+    Q: Task<End: Pop> + 'static,
 {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
+    Column::new(name, move |operations| {
         let mut supply = <Q::End as Pop>::Item::supply();
-        let mut tallies = vec![Tally::default(); self.receivers.len()];
+        let mut tallies = vec![Tally::default(); receivers.len()];
         let mut took = Duration::ZERO;
         for batch in 0..operations / BATCH {
             let start = Instant::now();
-            let accepted = send_batch(&mut self.sender, &mut supply, batch * BATCH);
+            let accepted = send_batch(&mut sender, &mut supply, batch * BATCH);
             let sent = start.elapsed();
-            for (receiver, tally) in self.receivers.iter_mut().zip(&mut tallies) {
+            for (receiver, tally) in receivers.iter_mut().zip(&mut tallies) {
                 receive_all(receiver, tally);
             }
-            took += match self.timed {
+            took += match timed {
                 Timed::Sending => sent,
                 Timed::SendingAndReceiving => start.elapsed(),
             };
             if accepted != BATCH {
-                let what = format!("it took {accepted} of {BATCH} messages");
-                return Err(Mismatch::new(self.name, what));
+                let what = format!("it accepted {accepted} of {BATCH} messages");
+                return Err(Mismatch::new(name, what));
             }
         }
         let expected = <Q::End as Pop>::Item::expected(operations);
-        tallies.into_iter().try_for_each(|found| Mismatch::check(self.name, expected, found))?;
-        Ok(took)
+        tallies.into_iter().try_for_each(|found| Mismatch::check(name, expected, found))?;
+        Ok(Round::Total(took))
+    })
+}
+
+/// Sends batches to a single receiver.
+pub(crate) fn to_one<P, Q>(Ends { name, sender, receiver }: Ends<P, Q>) -> Column
+where
+    P: Task<End: Push<Item = <Q::End as Pop>::Item>> + 'static,
+    Q: Task<End: Pop> + 'static,
+{
+    fan(name, Timed::Sending, (sender, vec![receiver]))
+}
+
+/// A sender without a queue.
+struct Nothing;
+
+impl Push for Nothing {
+    type Item = Sample;
+
+    #[inline]
+    fn push(&mut self, sample: &Sample) -> bool {
+        black_box(sample);
+        true
     }
 }
 
-/// What the loop costs without anything in it.
-pub(crate) struct LoopAlone;
-
-impl Column for LoopAlone {
-    fn name(&self) -> &'static str {
-        "the loop alone"
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
+/// The cost of the loop without a queue.
+pub(crate) fn loop_alone() -> Column {
+    Column::new("the loop alone", |operations| {
         let mut supply = Sample::supply();
         let mut took = Duration::ZERO;
         for batch in 0..operations / BATCH {
             let start = Instant::now();
-            black_box(send_batch(&mut ends::nothing(), &mut supply, batch * BATCH));
+            black_box(send_batch(&mut Bare::new(Nothing), &mut supply, batch * BATCH));
             took += start.elapsed();
         }
-        Ok(took)
-    }
+        Ok(Round::Total(took))
+    })
 }
-
-/// Receives each item before the next is sent.
-pub(crate) struct OneByOne<P, Q>(pub(crate) Ends<P, Q>);
 
 #[inline(never)]
 fn exchange_batch<P, Q>(
@@ -141,24 +133,22 @@ fn exchange_batch<P, Q>(
     });
 }
 
-impl<P, Q> Column for OneByOne<P, Q>
+/// Receives each item before the next is sent.
+pub(crate) fn one_by_one<P, Q>(mut ends: Ends<P, Q>) -> Column
 where
-    P: Task<End: Push<Item = <Q::End as Pop>::Item>>,
-    Q: Task<End: Pop>,
+    P: Task<End: Push<Item = <Q::End as Pop>::Item>> + 'static,
+    Q: Task<End: Pop> + 'static,
 {
-    fn name(&self) -> &'static str {
-        self.0.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
+    let name = ends.name;
+    Column::new(name, move |operations| {
         let mut supply = <Q::End as Pop>::Item::supply();
         let mut tally = Tally::default();
         let start = Instant::now();
         for batch in 0..operations / BATCH {
-            exchange_batch(&mut self.0, &mut supply, batch * BATCH, &mut tally);
+            exchange_batch(&mut ends, &mut supply, batch * BATCH, &mut tally);
         }
         let took = start.elapsed();
-        Mismatch::check(self.0.name, <Q::End as Pop>::Item::expected(operations), tally)?;
-        Ok(took)
-    }
+        Mismatch::check(name, <Q::End as Pop>::Item::expected(operations), tally)?;
+        Ok(Round::Total(took))
+    })
 }

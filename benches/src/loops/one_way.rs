@@ -1,46 +1,76 @@
-//! One thread sends and another receives, each on a core of its own, as fast as it goes: one by one, or in batches.
+//! One thread sends and another receives, each on its own core: one by one or in batches as fast as
+//! possible, or one item at each due time.
 
+use std::hint::{black_box, spin_loop};
 use std::time::{Duration, Instant};
 
 use crate::affinity::Cores;
 use crate::ends::{Ends, Pop, PopMany, Push, PushMany, Task};
-use crate::harness::{Column, Mismatch};
-use crate::item::Item;
-use crate::sample::Tally;
+use crate::harness::{Column, Mismatch, Round};
+use crate::sample::{Item, SAMPLES, Sample, Tally, samples};
+use crate::stats::Times;
 use crate::threads;
-use crate::wait::{PATIENCE, Patience, Wait};
+use crate::wait::{DEADLINE, Idle, Retry};
 
-/// Both ends of a column, and how they are used.
+/// Both ends of a column, and how their threads run.
 pub(crate) struct Threads<P, Q> {
     pub(crate) ends: Ends<P, Q>,
-    pub(crate) wait: Wait,
+    pub(crate) idle: Idle,
     pub(crate) cores: Cores,
 }
 
 impl<P: Task, Q: Task> Threads<P, Q> {
-    /// Runs `send` on this thread and `receive` on another one, each within one poll of its task.
-    pub(crate) fn run<S, R: Send>(
+    /// Runs `send` on this thread and `receive` on another, each within one poll of its task.
+    fn run<S, R: Send>(
         &mut self,
-        send: impl FnOnce(&mut P::End, Patience) -> S,
-        receive: impl FnOnce(&mut Q::End, Patience) -> R + Send,
+        send: impl FnOnce(&mut P::End, Retry) -> S,
+        receive: impl FnOnce(&mut Q::End, Retry) -> R + Send,
     ) -> (S, R) {
-        let Threads { ends: Ends { sender, receiver, .. }, wait, cores } = self;
-        let wait = *wait;
+        let Threads { ends: Ends { sender, receiver, .. }, idle, cores } = self;
+        let idle = *idle;
         threads::both(
             cores,
-            || sender.poll(|sender| send(sender, Patience::new(wait, PATIENCE))),
-            || receiver.poll(|receiver| receive(receiver, Patience::new(wait, PATIENCE))),
+            || sender.poll(|sender| send(sender, Retry::new(idle, DEADLINE))),
+            || receiver.poll(|receiver| receive(receiver, Retry::new(idle, DEADLINE))),
         )
+    }
+
+    /// Times a round from the first send to the last receive, and checks what arrived.
+    fn round(
+        &mut self,
+        operations: usize,
+        send: impl FnOnce(&mut P::End, Retry),
+        receive: impl FnOnce(&mut Q::End, Retry) -> Tally + Send,
+    ) -> Result<Round, Mismatch>
+    where
+        Q::End: Pop,
+    {
+        let (start, (end, tally)) = self.run(
+            |sender, retry| {
+                let start = Instant::now();
+                send(sender, retry);
+                start
+            },
+            |receiver, retry| {
+                let tally = receive(receiver, retry);
+                let end = Instant::now();
+                // No item may follow the last one, which also must not stay in flight.
+                let more = receiver.pop(|_| ()).is_some();
+                (end, Tally { count: tally.count + u64::from(more), ..tally })
+            },
+        );
+        Mismatch::check(self.ends.name, <Q::End as Pop>::Item::expected(operations), tally)?;
+        Ok(Round::Total(end.saturating_duration_since(start)))
     }
 }
 
 #[inline(never)]
-fn send_all<P: Push>(sender: &mut P, count: usize, mut patience: Patience) {
+fn send_all<P: Push>(sender: &mut P, count: usize, mut retry: Retry) {
     let mut supply = P::Item::supply();
     for number in 0..count {
         let item = P::Item::nth(&mut supply, number);
         while !sender.push(item) {
-            if !patience.wait() {
+            if !retry.wait() {
                 return;
             }
         }
@@ -48,10 +78,10 @@ fn send_all<P: Push>(sender: &mut P, count: usize, mut patience: Patience) {
 }
 
 #[inline(never)]
-fn receive_all<Q: Pop>(receiver: &mut Q, count: usize, mut patience: Patience) -> Tally {
+fn receive_all<Q: Pop>(receiver: &mut Q, count: usize, mut retry: Retry) -> Tally {
     let mut tally = Tally::default();
     while tally.count < count as u64 {
-        if receiver.pop(|item| item.add(&mut tally)).is_none() && !patience.wait() {
+        if receiver.pop(|item| item.add(&mut tally)).is_none() && !retry.wait() {
             break;
         }
     }
@@ -59,76 +89,36 @@ fn receive_all<Q: Pop>(receiver: &mut Q, count: usize, mut patience: Patience) -
 }
 
 /// One by one.
-pub(crate) struct OneWay<P, Q>(pub(crate) Threads<P, Q>);
-
-impl<P, Q> Column for OneWay<P, Q>
+pub(crate) fn one_way<P, Q>(mut threads: Threads<P, Q>) -> Column
 where
-    P: Task<End: Push<Item = <Q::End as Pop>::Item>>,
-    Q: Task<End: Pop>,
+    P: Task<End: Push<Item = <Q::End as Pop>::Item>> + 'static,
+    Q: Task<End: Pop> + 'static,
 {
-    fn name(&self) -> &'static str {
-        self.0.ends.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let name = self.name();
-        let (start, (end, tally)) = self.0.run(
-            |sender, patience| {
-                let start = Instant::now();
-                send_all(sender, operations, patience);
-                start
-            },
-            |receiver, patience| {
-                let tally = receive_all(receiver, operations, patience);
-                (Instant::now(), nothing_more(receiver, tally))
-            },
-        );
-        Mismatch::check(name, <Q::End as Pop>::Item::expected(operations), tally)?;
-        Ok(end.saturating_duration_since(start))
-    }
-}
-
-/// Nothing may come after the last item, and the last one may not stay in hand.
-fn nothing_more<Q: Pop>(receiver: &mut Q, tally: Tally) -> Tally {
-    let more = receiver.pop(|_| ()).is_some();
-    Tally { count: tally.count + u64::from(more), ..tally }
-}
-
-/// Fills batches for a sender.
-struct Filler<T: Item> {
-    supply: T::Supply,
-    buffer: Box<[T]>,
-}
-
-impl<T: Item> Filler<T> {
-    fn new(batch: usize) -> Filler<T> {
-        Filler { supply: T::supply(), buffer: vec![T::default(); batch].into() }
-    }
-
-    /// The items from `number` on, as many as a batch has but at most `most`.
-    #[inline]
-    fn fill(&mut self, number: usize, most: usize) -> &[T] {
-        let Filler { supply, buffer } = self;
-        let length = most.min(buffer.len());
-        let batch = &mut buffer[..length];
-        for (item, number) in batch.iter_mut().zip(number..) {
-            *item = *T::nth(supply, number);
-        }
-        batch
-    }
+    Column::new(threads.ends.name, move |operations| {
+        threads.round(
+            operations,
+            |sender, retry| send_all(sender, operations, retry),
+            |receiver, retry| receive_all(receiver, operations, retry),
+        )
+    })
 }
 
 #[inline(never)]
-fn send_batches<P: PushMany>(sender: &mut P, batch: usize, count: usize, mut patience: Patience) {
-    let mut filler = Filler::<P::Item>::new(batch);
+fn send_batches<P: PushMany>(sender: &mut P, batch: usize, count: usize, mut retry: Retry) {
+    let mut supply = P::Item::supply();
+    let mut buffer = vec![P::Item::default(); batch].into_boxed_slice();
     let mut sent = 0;
     while sent < count {
-        let mut items = filler.fill(sent, count - sent);
-        sent += items.len();
+        let batch = &mut buffer[..batch.min(count - sent)];
+        for (item, number) in batch.iter_mut().zip(sent..) {
+            *item = *P::Item::nth(&mut supply, number);
+        }
+        sent += batch.len();
+        let mut items = &*batch;
         while !items.is_empty() {
             let accepted = sender.push_many(items);
             items = &items[accepted..];
-            if accepted == 0 && !patience.wait() {
+            if accepted == 0 && !retry.wait() {
                 return;
             }
         }
@@ -140,13 +130,13 @@ fn receive_batches<Q: PopMany>(
     receiver: &mut Q,
     batch: usize,
     count: usize,
-    mut patience: Patience,
+    mut retry: Retry,
 ) -> Tally {
     let mut tally = Tally::default();
     while tally.count < count as u64 {
         let most = batch.min(count - tally.count as usize);
         let read = |items: &[Q::Item]| items.iter().for_each(|item| item.add(&mut tally));
-        if receiver.pop_many(most, read) == 0 && !patience.wait() {
+        if receiver.pop_many(most, read) == 0 && !retry.wait() {
             break;
         }
     }
@@ -154,34 +144,70 @@ fn receive_batches<Q: PopMany>(
 }
 
 /// In batches.
-pub(crate) struct OneWayInBatches<P, Q> {
-    pub(crate) threads: Threads<P, Q>,
-    pub(crate) batch: usize,
+pub(crate) fn one_way_in_batches<P, Q>(mut threads: Threads<P, Q>, batch: usize) -> Column
+where
+    P: Task<End: PushMany<Item = <Q::End as Pop>::Item>> + 'static,
+    Q: Task<End: PopMany> + 'static,
+{
+    Column::new(threads.ends.name, move |operations| {
+        threads.round(
+            operations,
+            |sender, retry| send_batches(sender, batch, operations, retry),
+            |receiver, retry| receive_batches(receiver, batch, operations, retry),
+        )
+    })
 }
 
-impl<P, Q> Column for OneWayInBatches<P, Q>
-where
-    P: Task<End: PushMany<Item = <Q::End as Pop>::Item>>,
-    Q: Task<End: PopMany>,
-{
-    fn name(&self) -> &'static str {
-        self.threads.ends.name
-    }
+/// The time between two due messages, far above the cost of any column.
+pub(crate) const EVERY: Duration = Duration::from_micros(1);
 
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let (name, batch) = (self.name(), self.batch);
-        let (start, (end, tally)) = self.threads.run(
-            |sender, patience| {
-                let start = Instant::now();
-                send_batches(sender, batch, operations, patience);
-                start
-            },
-            |receiver, patience| {
-                let tally = receive_batches(receiver, batch, operations, patience);
-                (Instant::now(), nothing_more(receiver, tally))
-            },
-        );
-        Mismatch::check(name, <Q::End as Pop>::Item::expected(operations), tally)?;
-        Ok(end.saturating_duration_since(start))
-    }
+/// One message at each due time. A late sender sends at once, and its lateness counts: each time is
+/// measured from when the message was due.
+pub(crate) fn paced<P, Q>(mut threads: Threads<P, Q>) -> Column
+where
+    P: Task<End: Push<Item = Sample>> + 'static,
+    Q: Task<End: Pop<Item = Sample>> + 'static,
+{
+    let name = threads.ends.name;
+    Column::new(name, move |operations| {
+        let epoch = Instant::now();
+        let since = move || epoch.elapsed().as_nanos() as u64;
+        let send = |sender: &mut P::End, mut retry: Retry| {
+            let samples = samples();
+            let start = since();
+            for number in 0..operations {
+                let due = start + number as u64 * EVERY.as_nanos() as u64;
+                while since() < due {
+                    spin_loop();
+                }
+                let sample = Sample { number: due, ..samples[number % SAMPLES] };
+                while !sender.push(black_box(&sample)) {
+                    if !retry.wait() {
+                        return;
+                    }
+                }
+            }
+        };
+        let receive = |receiver: &mut Q::End, mut retry: Retry| {
+            let (mut tally, mut times) = (Tally::default(), Times::default());
+            while tally.count < operations as u64 {
+                let due = receiver.pop(|sample| {
+                    tally.add_stamped(sample);
+                    sample.number
+                });
+                match due {
+                    Some(due) => times.record(Duration::from_nanos(since().saturating_sub(due))),
+                    None if !retry.wait() => break,
+                    None => {}
+                }
+            }
+            // The last message must not stay in flight.
+            receiver.pop(|sample| tally.add(sample));
+            (tally, times)
+        };
+        let ((), (tally, times)) = threads.run(send, receive);
+        let expected = Tally::expected(operations, Tally::add_stamped);
+        Mismatch::check(name, expected, tally)?;
+        Ok(Round::Each(times))
+    })
 }

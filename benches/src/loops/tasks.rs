@@ -1,80 +1,73 @@
-//! Two tasks on one thread, both asleep until the other one sends: a number there and back.
+//! Tasks that await each other: the loops over awaited channels, and two tasks on one thread that
+//! sleep until the other one sends.
 
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use crate::ends::{Ends, Receive, Transmit};
-use crate::harness::{Column, Mismatch};
-use crate::item::Item;
-use crate::sample::Tally;
+use crate::harness::{Column, Mismatch, Round};
+use crate::sample::{Item, Tally};
 
-/// A column with a way there and one back, and a runtime of its own.
-pub(crate) struct Parked<P, Q> {
-    name: &'static str,
-    runtime: Runtime,
-    /// What each of the two tasks holds; the tasks of a round take them and give them back.
-    tasks: Option<[(P, Q); 2]>,
-}
-
-impl<P: Transmit, Q: Receive> Parked<P, Q> {
-    pub(crate) fn new(ends: impl Fn() -> Ends<P, Q>) -> Parked<P, Q> {
-        let (there, back) = (ends(), ends());
-        let runtime = Builder::new_current_thread().build().expect("it needs no system resource");
-        Parked {
-            name: there.name,
-            runtime,
-            tasks: Some([(there.sender, back.receiver), (back.sender, there.receiver)]),
-        }
-    }
-}
-
-async fn ask<P: Transmit, Q: Receive>(
-    mut sender: P,
-    mut receiver: Q,
+/// Sends each number after the previous one was returned, and calls `each` after every trip.
+pub(super) async fn ask<P: Transmit, Q: Receive>(
+    sender: &mut P,
+    receiver: &mut Q,
     trips: usize,
-) -> ((P, Q), Tally, Duration) {
-    let mut tally = Tally::default();
-    let start = Instant::now();
+    mut each: impl FnMut() + Send,
+) -> (Tally, Duration) {
+    let (mut tally, start) = (Tally::default(), Instant::now());
     for number in 0..trips as u64 {
         if !sender.transmit(number).await {
             break;
         }
         let Some(answer) = receiver.receive().await else { break };
         answer.add(&mut tally);
+        each();
     }
-    ((sender, receiver), tally, start.elapsed())
+    (tally, start.elapsed())
 }
 
-async fn answer<P: Transmit, Q: Receive>(mut sender: P, mut receiver: Q, trips: usize) -> (P, Q) {
+/// Returns this many numbers to their sender.
+pub(super) async fn answer<P: Transmit, Q: Receive>(
+    receiver: &mut Q,
+    sender: &mut P,
+    trips: usize,
+) {
     for _ in 0..trips {
         let Some(number) = receiver.receive().await else { break };
         if !sender.transmit(number).await {
             break;
         }
     }
-    (sender, receiver)
 }
 
-impl<P: Transmit, Q: Receive> Column for Parked<P, Q> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let [(there, back), (answers, questions)] =
-            self.tasks.take().expect("the round before gave them back");
-        let joined = self.runtime.block_on(async {
-            // The one that answers first, so that it sleeps when the other one begins.
-            let answering = tokio::spawn(answer(answers, questions, operations));
-            let asking = tokio::spawn(ask(there, back, operations));
-            (asking.await, answering.await)
+/// A column with a channel in each direction, and its own runtime.
+pub(crate) fn parked<P: Transmit, Q: Receive>(ends: impl Fn() -> Ends<P, Q>) -> Column {
+    let (there, back) = (ends(), ends());
+    let name = there.name;
+    let runtime = Builder::new_current_thread().build().expect("it needs no system resource");
+    // The ends of the asking and of the answering task, which return them after each round.
+    let mut tasks = Some([(there.sender, back.receiver), (back.sender, there.receiver)]);
+    Column::new(name, move |operations| {
+        let [mut asking, mut answering] = tasks.take().expect("the last round returned them");
+        let joined = runtime.block_on(async {
+            // The answering task is spawned first, so that it sleeps when the other one starts.
+            let answers = tokio::spawn(async move {
+                answer(&mut answering.1, &mut answering.0, operations).await;
+                answering
+            });
+            let asks = tokio::spawn(async move {
+                let asked = ask(&mut asking.0, &mut asking.1, operations, || {}).await;
+                (asking, asked)
+            });
+            (asks.await, answers.await)
         });
-        let (Ok((asking, tally, took)), Ok(answering)) = joined else {
-            return Err(Mismatch::new(self.name, "a task panicked"));
+        let (Ok((asking, (tally, took))), Ok(answering)) = joined else {
+            return Err(Mismatch::new(name, "a task panicked"));
         };
-        self.tasks = Some([asking, answering]);
-        Mismatch::check(self.name, u64::expected(operations), tally)?;
-        Ok(took)
-    }
+        tasks = Some([asking, answering]);
+        Mismatch::check(name, u64::expected(operations), tally)?;
+        Ok(Round::Total(took))
+    })
 }

@@ -1,48 +1,43 @@
-//! There and back: one thread sends an item and waits for it to come back, another one sends back what it gets.
+//! Round trips: one thread sends an item and waits until another thread has returned it.
 
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
 use crate::affinity::Cores;
 use crate::ends::{Bare, Ends, Pop, Push, Task};
-use crate::harness::{Column, Mismatch};
-use crate::item::Item;
-use crate::loops::latency::Timed;
-use crate::report::{Quartiles, histogram};
-use crate::rivals::raw;
-use crate::sample::Tally;
+use crate::harness::{Column, Mismatch, Round};
+use crate::rivals::pair;
+use crate::sample::{Item, Tally};
+use crate::stats::{Quartiles, Times};
 use crate::threads;
-use crate::wait::{PATIENCE, Patience, Wait};
+use crate::wait::{DEADLINE, Idle, Retry};
 
-/// A column with a way there and one back.
-pub(crate) struct Trip<P, Q> {
+/// A queue in each direction.
+struct Trip<P, Q> {
     there: Ends<Bare<P>, Bare<Q>>,
     back: Ends<Bare<P>, Bare<Q>>,
-    wait: Wait,
+    idle: Idle,
     cores: Cores,
 }
 
-/// What a number there and back takes on one line each way, in nanoseconds: the median of a few short rounds.
+/// The round trip of a number by raw atomics, in nanoseconds: the median of a few short rounds.
 pub(crate) fn raw(cores: &Cores) -> f64 {
     const TRIPS: usize = 2_000;
-    let wait = cores.sweep().first().copied().unwrap_or(Wait::Yield);
-    let mut trip = Trip::new(raw::line, wait, cores);
+    let idle = cores.sweep().first().copied().unwrap_or(Idle::Yield);
+    let mut trip = Trip::new(pair::raw, idle, cores);
     // The first round wakes the other core.
-    let rounds = (0..8).filter_map(|_| trip.round(TRIPS).ok()).skip(1);
+    let rounds = (0..8).filter_map(|_| trip.run(TRIPS, || {}).ok()).skip(1);
     Quartiles::of(rounds.map(|took| took.as_secs_f64() * 1e9 / TRIPS as f64)).median
 }
 
 impl<P: Push, Q: Pop<Item = P::Item>> Trip<P, Q> {
-    pub(crate) fn new(ends: impl Fn() -> Ends<P, Q>, wait: Wait, cores: &Cores) -> Trip<P, Q> {
-        Trip { there: ends().bare(), back: ends().bare(), wait, cores: cores.clone() }
+    fn new(ends: impl Fn() -> Ends<P, Q>, idle: Idle, cores: &Cores) -> Trip<P, Q> {
+        Trip { there: ends().bare(), back: ends().bare(), idle, cores: cores.clone() }
     }
 
-    /// Makes so many trips, and calls `each` after every one.
+    /// Makes these trips, and calls `each` after every one.
     fn run(&mut self, trips: usize, each: impl FnMut()) -> Result<Duration, Mismatch> {
-        let Trip { there, back, wait, cores } = self;
-        let patience = || Patience::new(*wait, PATIENCE);
-        let (send, answer) = (patience(), patience());
+        let Trip { there, back, idle, cores } = self;
+        let [send, answer] = [(); 2].map(|()| Retry::new(*idle, DEADLINE));
         let ((took, tally), ()) = threads::both(
             cores,
             || {
@@ -68,18 +63,15 @@ fn send_all<P: Push>(
     sender: &mut P,
     receiver: &mut impl Pop<Item = P::Item>,
     trips: usize,
-    mut patience: Patience,
+    mut retry: Retry,
     mut each: impl FnMut(),
 ) -> Tally {
     let mut supply = P::Item::supply();
     let mut tally = Tally::default();
     for number in 0..trips {
         let item = P::Item::nth(&mut supply, number);
-        let Some(answer) =
-            send(sender, item, &mut patience).and_then(|()| receive(receiver, &mut patience))
-        else {
-            break;
-        };
+        let answer = send(sender, item, &mut retry).and_then(|()| receive(receiver, &mut retry));
+        let Some(answer) = answer else { break };
         answer.add(&mut tally);
         each();
     }
@@ -91,66 +83,61 @@ fn answer_all<P: Push>(
     receiver: &mut impl Pop<Item = P::Item>,
     sender: &mut P,
     trips: usize,
-    mut patience: Patience,
+    mut retry: Retry,
 ) {
     for _ in 0..trips {
-        let item = receive(receiver, &mut patience);
-        if item.and_then(|item| send(sender, &item, &mut patience)).is_none() {
+        let item = receive(receiver, &mut retry);
+        if item.and_then(|item| send(sender, &item, &mut retry)).is_none() {
             return;
         }
     }
 }
 
-/// Waits for room; `None` if there is never any.
+/// Sends as soon as there is space; `None` after the deadline.
 #[inline]
-fn send<P: Push>(sender: &mut P, item: &P::Item, patience: &mut Patience) -> Option<()> {
+fn send<P: Push>(sender: &mut P, item: &P::Item, retry: &mut Retry) -> Option<()> {
     while !sender.push(item) {
-        if !patience.wait() {
+        if !retry.wait() {
             return None;
         }
     }
     Some(())
 }
 
-/// Waits for an item; `None` if none ever comes.
+/// Waits for an item; `None` after the deadline.
 #[inline]
-fn receive<Q: Pop>(receiver: &mut Q, patience: &mut Patience) -> Option<Q::Item> {
+fn receive<Q: Pop>(receiver: &mut Q, retry: &mut Retry) -> Option<Q::Item> {
     loop {
         let item = receiver.pop(|item| *item);
-        if item.is_some() || !patience.wait() {
+        if item.is_some() || !retry.wait() {
             return item;
         }
     }
 }
 
-impl<P: Push, Q: Pop<Item = P::Item>> Column for Trip<P, Q> {
-    fn name(&self) -> &'static str {
-        self.there.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        self.run(operations, || {})
-    }
-}
-
-impl<P: Push, Q: Pop<Item = P::Item>> Timed for Trip<P, Q> {
-    fn name(&self) -> &'static str {
-        self.there.name
-    }
-
-    fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
-        let mut times = histogram();
-        let mut before = Instant::now();
-        let mut first = true;
-        self.run(operations, || {
+/// A column of round trips, each timed or all together.
+pub(crate) fn trips<P, Q>(
+    ends: impl Fn() -> Ends<P, Q>,
+    idle: Idle,
+    cores: &Cores,
+    each: bool,
+) -> Column
+where
+    P: Push + 'static,
+    Q: Pop<Item = P::Item> + 'static,
+{
+    let mut trip = Trip::new(ends, idle, cores);
+    Column::new(trip.there.name, move |operations| {
+        if !each {
+            return trip.run(operations, || {}).map(Round::Total);
+        }
+        let mut times = Times::default();
+        // The start of the first trip is unknown: it includes the start of the other thread.
+        let mut before = None;
+        trip.run(operations, || {
             let now = Instant::now();
-            // The first trip began when the other thread was there, which nobody noted.
-            if !std::mem::take(&mut first) {
-                // Fails only where the histogram does not grow, and this one does.
-                let _ = times.record((now - before).as_nanos() as u64);
-            }
-            before = now;
+            before.replace(now).into_iter().for_each(|before| times.record(now - before));
         })?;
-        Ok(times)
-    }
+        Ok(Round::Each(times))
+    })
 }

@@ -1,11 +1,12 @@
-//! Ours as a service sees it: a publisher and subscriptions of a topic, each in a task with a pulse.
+//! A publisher and subscriptions of a topic, as services have them: each in a task with a budget.
 
 use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{
-    Delivery, Flusher, Policy, Publisher, Pulse, Schema, Subscription, Topic, TryRecv, poll_with,
+    DeferredWakes, Delivery, Policy, Publisher, Schema, Subscription, TaskBudget, Topic, TryRecv,
+    poll_with,
 };
 
 use crate::ends::{CAPACITY, Ends, Pop, Push, Task};
@@ -13,20 +14,21 @@ use crate::sample::Sample;
 
 pub(crate) const EMIT: &str = "emit";
 
-/// Our task: what its ends did counts in its pulse, and the other sides are told at the end of a poll.
-#[repr(align(128))] // As `ends::Bare` is padded.
-pub(crate) struct Pulsed<E> {
+/// An end in a task: it counts its operations in the task's budget, and the end of a poll wakes the
+/// other side.
+#[repr(align(128))] // Padded like `ends::Bare`.
+pub(crate) struct InTask<E> {
     end: E,
-    pulse: Arc<Pulse>,
-    flushers: [Flusher; 1],
+    budget: Arc<TaskBudget>,
+    wakes: [DeferredWakes; 1],
 }
 
-impl<E: Send> Task for Pulsed<E> {
+impl<E: Send> Task for InTask<E> {
     type End = E;
 
     #[inline]
     fn poll<R>(&mut self, work: impl FnOnce(&mut E) -> R) -> R {
-        poll_with(&self.pulse, &mut self.flushers, || work(&mut self.end))
+        poll_with(&self.budget, &mut self.wakes, || work(&mut self.end))
     }
 }
 
@@ -51,34 +53,30 @@ impl Pop for Subscription<Sample> {
     }
 }
 
-/// A publisher in the task of `pulse`, and one gating subscription in the task of each of `readers`.
+/// A publisher in one task, and a gating subscription in each of the tasks of `readers`.
 pub(crate) fn ends(
-    pulse: Arc<Pulse>,
-    readers: impl IntoIterator<Item = Arc<Pulse>>,
-) -> (Pulsed<Publisher<Sample>>, Vec<Pulsed<Subscription<Sample>>>) {
+    budget: Arc<TaskBudget>,
+    readers: impl IntoIterator<Item = Arc<TaskBudget>>,
+) -> (InTask<Publisher<Sample>>, Vec<InTask<Subscription<Sample>>>) {
     let counters = Region::new(256);
     let topic = Topic::new(Sample::TOPIC, Schema::of::<Sample>(), CAPACITY, counters)
         .expect("the capacity is a power of two");
-    let receivers = readers.into_iter().map(|pulse| {
+    let receivers = readers.into_iter().map(|budget| {
         let mut end = topic.subscribe("reader", Policy::Block).expect("the topic carries samples");
-        let flushers = [end.attach(&pulse)];
-        Pulsed { end, pulse, flushers }
+        let wakes = [end.attach(&budget)];
+        InTask { end, budget, wakes }
     });
     let receivers = receivers.collect();
     let mut end = topic.publisher("writer", 1).expect("there is an entry for each reader");
-    let flushers = [end.attach(&pulse)];
-    (Pulsed { end, pulse, flushers }, receivers)
+    let wakes = [end.attach(&budget)];
+    (InTask { end, budget, wakes }, receivers)
 }
 
-/// Both of our ends in one task.
-pub(crate) fn one_task() -> Ends<Pulsed<Publisher<Sample>>, Pulsed<Subscription<Sample>>> {
-    let pulse = Pulse::new();
-    let (sender, mut receivers) = ends(pulse.clone(), [pulse]);
-    Ends { name: EMIT, sender, receiver: receivers.remove(0) }
-}
-
-/// Each of our ends in a task of its own.
-pub(crate) fn two_tasks() -> Ends<Pulsed<Publisher<Sample>>, Pulsed<Subscription<Sample>>> {
-    let (sender, mut receivers) = ends(Pulse::new(), [Pulse::new()]);
-    Ends { name: EMIT, sender, receiver: receivers.remove(0) }
+/// Both ends, in one task or in two.
+pub(crate) fn pair(
+    writer: Arc<TaskBudget>,
+    reader: Arc<TaskBudget>,
+) -> Ends<InTask<Publisher<Sample>>, InTask<Subscription<Sample>>> {
+    let (sender, mut receivers) = ends(writer, [reader]);
+    Ends::new(EMIT, (sender, receivers.remove(0)))
 }

@@ -1,339 +1,369 @@
-//! Costs an operation by column, and ratios with their goals.
+//! The kinds of tables, and how they print.
 
-use std::fmt;
+use std::{fmt, iter};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::report::{Ratio, Verdict};
+use crate::stats::{Quartiles, Times};
+
+/// The identity of a table.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Header {
+    /// The name that `--only` accepts.
+    pub key: &'static str,
+    /// Distinguishes the tables of one key, such as a point of a sweep.
+    pub point: Option<String>,
+    /// The row that its goals belong to.
+    pub row: &'static str,
+    /// What is measured.
+    pub title: String,
+}
+
+impl Header {
+    /// The name of the table in file names and results.
+    #[must_use]
+    pub fn slug(&self) -> String {
+        self.slug_of("")
+    }
+
+    /// The same with the kind of the table, such as `-latency`.
+    pub(crate) fn slug_of(&self, kind: &str) -> String {
+        let point = self.point.as_ref().map_or(String::new(), |point| format!("-{point}"));
+        format!("{}{kind}{point}", self.key)
+    }
+}
+
+/// Writes rows of cells below a heading. The first column is aligned left, the others right. A
+/// cell beyond the heading is a note.
+fn grid(f: &mut fmt::Formatter<'_>, heading: &[&str], rows: &[Vec<String>]) -> fmt::Result {
+    let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
+    let lines = || iter::once(&heading).chain(rows);
+    let widest = |column: usize| lines().filter_map(move |row| Some(row.get(column)?.len())).max();
+    let widths: Vec<_> = (0..heading.len()).map(|column| widest(column).unwrap_or(0)).collect();
+    for row in lines() {
+        write!(f, " ")?;
+        for (column, cell) in row.iter().enumerate() {
+            match widths.get(column) {
+                Some(width) if column == 0 => write!(f, " {cell:<width$}")?,
+                Some(width) => write!(f, " {cell:>width$}", width = width.max(&9))?,
+                None => write!(f, "   {cell}")?,
+            }
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+/// A row of a grid: a name and quartiles.
+fn quartiles(name: impl Into<String>, value: Quartiles, digits: usize) -> Vec<String> {
+    let Quartiles { lower, median, upper } = value;
+    let cells = [median, lower, upper].map(|value| format!("{value:.digits$}"));
+    iter::once(name.into()).chain(cells).collect()
+}
 
 /// One job, done by several columns.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct Table {
-    /// What `--only` calls it.
-    pub key: &'static str,
-    /// Which of the tables of that key: the point of a sweep.
-    pub point: Option<String>,
-    /// Where its goals count.
-    pub row: &'static str,
-    /// The job.
-    pub title: String,
-    /// What lies between the two looks at the clock.
+    /// Its identity.
+    #[serde(flatten)]
+    pub header: Header,
+    /// The part of the job that is timed.
     pub timed: &'static str,
     /// Operations in each round.
     pub operations: usize,
     /// Rounds that count.
     pub rounds: usize,
-    /// Guides: what an operation costs each column on this machine.
+    /// Time per operation, as a guide.
     pub figures: Vec<Figures>,
-    /// The figures that count: ours and a rival's of the same round.
+    /// Comparisons by round, which are what counts.
     pub ratios: Vec<Ratio>,
 }
 
-impl Table {
-    /// The name of a file about this table, without its ending.
-    #[must_use]
-    pub fn slug(&self) -> String {
-        match &self.point {
-            Some(point) => format!("{}-{point}", self.key),
-            None => self.key.to_owned(),
-        }
-    }
+/// Time per operation of one column.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// The column.
+    pub name: &'static str,
+    /// Over all rounds; `None` if the column livelocked.
+    pub nanoseconds: Option<Quartiles>,
+}
 
+impl Table {
     pub(super) fn goals(&self) -> impl Iterator<Item = (&'static str, Verdict, String)> {
-        goals(self.row, &self.slug(), &self.ratios)
+        goals(&self.header, &self.ratios)
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}", self.key, self.title)?;
-        writeln!(
-            f,
-            "  timed: {}; {} rounds of {} operations",
-            self.timed, self.rounds, self.operations
-        )?;
-        let width = self.figures.iter().map(|row| row.name.len()).max().unwrap_or(0).max(20);
-        writeln!(
-            f,
-            "  {:<width$} {:>9} {:>9} {:>9}",
-            "ns an operation", "median", "lower", "upper"
-        )?;
-        for Figures { name, nanoseconds } in &self.figures {
-            match nanoseconds {
-                Some(Quartiles { lower, median, upper }) => {
-                    writeln!(f, "  {name:<width$} {median:>9.2} {lower:>9.2} {upper:>9.2}")?;
-                }
-                None => writeln!(f, "  {name:<width$} livelocked")?,
-            }
-        }
+        let Table { header: Header { key, title, .. }, timed, operations, rounds, .. } = self;
+        writeln!(f, "{key}: {title}")?;
+        writeln!(f, "  timed: {timed}; {rounds} rounds of {operations} operations")?;
+        let rows = self.figures.iter().map(|row| match row.nanoseconds {
+            Some(nanoseconds) => quartiles(row.name, nanoseconds, 2),
+            None => vec![row.name.into(), "livelock".into()],
+        });
+        let rows: Vec<_> = rows.collect();
+        grid(f, &["ns per operation", "median", "lower", "upper"], &rows)?;
         if self.ratios.is_empty() {
             return Ok(());
         }
-        let width = self.ratios.iter().map(|ratio| ratio.name().len()).max().unwrap_or(0).max(20);
-        writeln!(
-            f,
-            "  {:<width$} {:>9} {:>9} {:>9}",
-            "ratio in a round", "median", "lower", "upper"
-        )?;
-        for ratio in &self.ratios {
-            let Quartiles { lower, median, upper } = ratio.ratio;
-            write!(f, "  {:<width$} {median:>9.2} {lower:>9.2} {upper:>9.2}", ratio.name())?;
-            if let (Some(limit), Some(verdict)) = (ratio.limit, ratio.verdict) {
-                write!(f, "   goal {limit}: {verdict}")?;
+        let rows = self.ratios.iter().map(|ratio| {
+            let mut row = quartiles(ratio.name(), ratio.ratio, 2);
+            if let (Some(goal), Some(verdict)) = (&ratio.goal, ratio.verdict) {
+                row.push(format!("goal {goal}: {verdict}"));
             }
-            if ratio.is_unsteady() {
-                write!(f, "   unsteady")?;
-            }
-            if let Some(guide) = ratio.guide {
-                write!(f, "   guide <= {guide} ns")?;
-            }
-            writeln!(f)?;
-        }
-        Ok(())
+            row.extend(ratio.is_unsteady().then(|| "unsteady".into()));
+            row.extend(ratio.guide.map(|guide| format!("guide <= {guide} ns")));
+            row
+        });
+        grid(f, &["ratio of a round", "median", "lower", "upper"], &rows.collect::<Vec<_>>())
     }
 }
 
-/// What an operation costs one column.
+/// The goals of a sweep: each column counts at its slowest point.
 #[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Figures {
-    /// The column.
-    pub name: &'static str,
-    /// Over all rounds, in nanoseconds; `None` of a column that came to a standstill.
-    pub nanoseconds: Option<Quartiles>,
-}
-
-/// Two columns compared, each at the point of a sweep where it is slowest.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Ratio {
-    /// Our column and the other one.
-    pub worst: [Place; 2],
-    /// Whether the rival was chosen as the best of several.
-    pub best: bool,
-    /// What is divided.
-    pub measure: Measure,
-    /// Ours by the rival's of the same round, over all rounds.
-    pub ratio: Quartiles,
-    /// What the ratio has to be.
-    pub limit: Option<Limit>,
-    /// Whether it is.
-    pub verdict: Option<Verdict>,
-    /// What ours should cost on the machine of the budgets, in nanoseconds.
-    pub guide: Option<f64>,
-}
-
-/// A column at a point of a sweep.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Place {
-    /// The column.
-    pub column: &'static str,
-    /// The point, if its table is one of a sweep.
-    pub point: Option<String>,
-    /// The median of an operation there, in nanoseconds.
-    pub nanoseconds: f64,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:.2} ns", self.column, self.nanoseconds)?;
-        self.point.iter().try_for_each(|point| write!(f, " at {point}"))
-    }
-}
-
-impl Ratio {
-    fn name(&self) -> String {
-        let Ratio { worst: [ours, rival], measure, .. } = self;
-        let best = if self.best { " (best)" } else { "" };
-        format!("{measure}, {} / {}{best}", ours.column, rival.column)
-    }
-
-    fn is_unsteady(&self) -> bool {
-        let medians = self.worst.each_ref().map(|place| place.nanoseconds);
-        self.ratio.is_unsteady(medians, self.measure)
-    }
-}
-
-impl fmt::Display for Ratio {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ratio { worst: [ours, rival], measure, .. } = self;
-        let Quartiles { lower, median, upper } = self.ratio;
-        let best = if self.best { " (best)" } else { "" };
-        write!(f, "{ours}, {rival}{best}: {measure} {median:.2} ({lower:.2} to {upper:.2})")
-    }
-}
-
-/// The goals of a sweep: each column counts where it is slowest.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
 pub struct SweepTable {
-    /// What `--only` calls its tables.
-    pub key: &'static str,
-    /// Where its goals count.
-    pub row: &'static str,
-    /// Ours and a rival's, each at its slowest point.
+    /// The identity of its tables.
+    #[serde(flatten)]
+    pub header: Header,
+    /// The comparisons.
     pub ratios: Vec<Ratio>,
 }
 
 impl SweepTable {
     pub(super) fn goals(&self) -> impl Iterator<Item = (&'static str, Verdict, String)> {
-        goals(self.row, self.key, &self.ratios)
+        goals(&self.header, &self.ratios)
     }
 }
 
 impl fmt::Display for SweepTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: worst points of the sweep", self.key)?;
+        writeln!(f, "{}: worst points of the sweep", self.header.key)?;
         for ratio in &self.ratios {
             write!(f, "  {ratio}")?;
-            if let Some(limit) = ratio.limit {
-                write!(f, ", goal {limit}")?;
-            }
-            if let Some(verdict) = ratio.verdict {
-                write!(f, ": {verdict}")?;
-            }
+            ratio.goal.iter().try_for_each(|goal| write!(f, ", goal {goal}"))?;
+            ratio.verdict.iter().try_for_each(|verdict| write!(f, ": {verdict}"))?;
             writeln!(f, "{}", if ratio.is_unsteady() { "   unsteady" } else { "" })?;
         }
         Ok(())
     }
 }
 
-/// The goals among these ratios, in words.
-fn goals<'a>(
-    row: &'static str,
-    table: &str,
-    ratios: &'a [Ratio],
-) -> impl Iterator<Item = (&'static str, Verdict, String)> + use<'a> {
-    let table = table.to_owned();
+fn goals(
+    header: &Header,
+    ratios: &[Ratio],
+) -> impl Iterator<Item = (&'static str, Verdict, String)> {
+    let (row, slug) = (header.row, header.slug());
     ratios.iter().filter_map(move |ratio| {
-        let goal = format!("{table}: {ratio}, goal {}", ratio.limit?);
+        let goal = format!("{slug}: {ratio}, goal {}", ratio.goal.as_ref()?);
         Some((row, ratio.verdict?, goal))
     })
 }
 
-/// What is divided by what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Measure {
-    /// Ours is better if the ratio is below 1.
-    Time,
-    /// Ours is better if the ratio is above 1.
-    Throughput,
+/// Times of single messages, by column.
+#[derive(Clone, Debug, Serialize)]
+pub struct LatencyTable {
+    /// Its identity.
+    #[serde(flatten)]
+    pub header: Header,
+    /// Messages in each round.
+    pub operations: usize,
+    /// Rounds that count.
+    pub rounds: usize,
+    /// One for each column; ours is the first.
+    pub rows: Vec<Percentiles>,
 }
 
-impl fmt::Display for Measure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Measure::Time => "time",
-            Measure::Throughput => "throughput",
-        })
-    }
+/// The times of one column, in nanoseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Percentiles {
+    /// The column.
+    pub name: &'static str,
+    /// The median.
+    pub p50: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// 99.9 %.
+    pub p999: u64,
+    /// The slowest message.
+    pub max: u64,
+    /// More percentiles, for a chart.
+    pub curve: Vec<Point>,
+    /// Median of our column divided by the median of this one, by round.
+    pub ratio: Option<Quartiles>,
 }
 
-/// What a ratio has to be. A goal holds when the worse quartile does, unless it is about the median.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Limit {
-    /// Of times, at the upper quartile.
-    Cost {
-        /// The most that it may be.
-        most: f64,
-    },
-    /// Of times, at the median.
-    Median {
-        /// The most that it may be.
-        most: f64,
-    },
-    /// Of throughputs.
-    Throughput {
-        /// The least that the lower quartile may be.
-        least: f64,
-    },
+/// A point of a curve of percentiles.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Point {
+    /// The part of the messages, between 0 and 1.
+    pub quantile: f64,
+    /// The time that they do not exceed.
+    pub nanoseconds: u64,
 }
 
-impl Limit {
-    pub(crate) fn holds(self, ratio: Quartiles) -> bool {
-        match self {
-            Limit::Cost { most } => ratio.upper <= most,
-            Limit::Median { most } => ratio.median <= most,
-            Limit::Throughput { least } => ratio.lower >= least,
+impl Percentiles {
+    pub(crate) fn of(name: &'static str, rounds: &[&Times], ours: Option<&[&Times]>) -> Self {
+        const CURVE: [f64; 11] =
+            [0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999];
+        let all: Times = rounds.iter().copied().collect();
+        let ratio = |ours: &[&Times]| {
+            let medians = ours.iter().zip(rounds).map(|pair| (pair.0.quantile(0.5), pair.1));
+            Quartiles::of(medians.map(|(ours, rival)| ours as f64 / rival.quantile(0.5) as f64))
+        };
+        let point = |quantile| Point { quantile, nanoseconds: all.quantile(quantile) };
+        Percentiles {
+            name,
+            p50: all.quantile(0.5),
+            p99: all.quantile(0.99),
+            p999: all.quantile(0.999),
+            max: all.max(),
+            curve: CURVE.map(point).into(),
+            ratio: ours.map(ratio),
         }
     }
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for LatencyTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Limit::Cost { most } => write!(f, "<= {most}"),
-            Limit::Median { most } => write!(f, "<= {most} at the median"),
-            Limit::Throughput { least } => write!(f, ">= {least}"),
-        }
+        writeln!(f, "latency: {}", self.header.title)?;
+        writeln!(f, "  {} rounds of {} messages", self.rounds, self.operations)?;
+        let rows = self.rows.iter().map(|row| {
+            let times = [row.p50, row.p99, row.p999, row.max].map(|time| time.to_string());
+            let ratio = row.ratio.map(|ratio| quartiles("", ratio, 2).into_iter().skip(1));
+            let ratio = ratio.into_iter().flatten();
+            iter::once(row.name.to_owned()).chain(times).chain(ratio).collect()
+        });
+        let heading = ["ns", "p50", "p99", "p99.9", "max", "ours/p50", "lower", "upper"];
+        grid(f, &heading, &rows.collect::<Vec<_>>())
     }
 }
 
-/// What became of a goal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It is.
-    Met,
-    /// It is not.
-    Missed,
+/// Times of single messages against the offered load, by column.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadTable {
+    /// Its identity.
+    #[serde(flatten)]
+    pub header: Header,
+    /// Rounds that count.
+    pub rounds: usize,
+    /// One for each column.
+    pub curves: Vec<LoadCurve>,
 }
 
-impl Verdict {
-    pub(crate) fn of(holds: bool) -> Verdict {
-        if holds { Verdict::Met } else { Verdict::Missed }
+/// One column under increasing load.
+#[derive(Clone, Debug, Serialize)]
+pub struct LoadCurve {
+    /// The column.
+    pub name: &'static str,
+    /// In ascending order of load.
+    pub points: Vec<LoadPoint>,
+    /// The last load before the median exceeds ten times the median at the least load.
+    pub knee: Option<u64>,
+}
+
+/// The times of a column under one load, in nanoseconds from when a message was due.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LoadPoint {
+    /// Messages due per second.
+    pub offered: u64,
+    /// The median.
+    pub p50: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// 99.9 %.
+    pub p999: u64,
+}
+
+impl LoadPoint {
+    pub(crate) fn of(offered: u64, times: &Times) -> LoadPoint {
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| times.quantile(quantile));
+        LoadPoint { offered, p50, p99, p999 }
     }
 }
 
-impl fmt::Display for Verdict {
+impl LoadCurve {
+    pub(crate) fn of(name: &'static str, points: Vec<LoadPoint>) -> LoadCurve {
+        // Above the knee messages queue up for as long as the load lasts. The median shows this;
+        // the tail is long on a busy machine at any load.
+        const KNEE: u64 = 10;
+        let least = points.first().map_or(0, |point| point.p50);
+        let before = points.iter().take_while(|point| point.p50 <= KNEE * least);
+        LoadCurve { name, knee: before.last().map(|point| point.offered), points }
+    }
+}
+
+impl fmt::Display for LoadTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Verdict::Met => "met",
-            Verdict::Missed => "missed",
+        writeln!(f, "load: {}", self.header.title)?;
+        writeln!(f, "  {} rounds; ns from when a message was due: p50 / p99 / p99.9", self.rounds)?;
+        let names = self.curves.iter().map(|curve| curve.name);
+        let heading: Vec<_> = iter::once("messages/s").chain(names).collect();
+        let row = |first: String, cell: &dyn Fn(&LoadCurve) -> String| {
+            iter::once(first).chain(self.curves.iter().map(cell)).collect::<Vec<_>>()
+        };
+        let points = self.curves.first().map_or([].as_slice(), |curve| &curve.points);
+        let rows = points.iter().enumerate().map(|(index, point)| {
+            row(point.offered.to_string(), &|curve| {
+                let LoadPoint { p50, p99, p999, .. } = curve.points[index];
+                format!("{p50} / {p99} / {p999}")
+            })
+        });
+        let knee = row("knee".into(), &|curve| curve.knee.unwrap_or(0).to_string());
+        grid(f, &heading, &rows.chain([knee]).collect::<Vec<_>>())
+    }
+}
+
+/// Quantities other than time, by column.
+#[derive(Clone, Debug, Serialize)]
+pub struct CountTable {
+    /// Its identity.
+    #[serde(flatten)]
+    pub header: Header,
+    /// One for each column and quantity.
+    pub counts: Vec<Counted>,
+}
+
+/// One quantity of one column.
+#[derive(Clone, Debug, Serialize)]
+pub struct Counted {
+    /// The column.
+    pub name: &'static str,
+    /// The quantity.
+    pub what: &'static str,
+    /// Over all rounds.
+    pub value: Quartiles,
+    /// The goal in words.
+    pub goal: Option<String>,
+    /// Whether it is met, if it was decided.
+    pub verdict: Option<Verdict>,
+}
+
+impl CountTable {
+    pub(super) fn goals(&self) -> impl Iterator<Item = (&'static str, Verdict, String)> {
+        let slug = self.header.slug();
+        self.counts.iter().filter_map(move |Counted { name, what, value, goal, verdict }| {
+            let goal =
+                format!("{slug}: {name}, {what} {:.2}, goal {}", value.median, goal.as_ref()?);
+            Some((self.header.row, (*verdict)?, goal))
         })
     }
 }
 
-/// The median of many figures, and those at a quarter and three quarters.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Quartiles {
-    /// A quarter of the figures is below.
-    pub lower: f64,
-    /// Half of them is.
-    pub median: f64,
-    /// Three quarters of them are.
-    pub upper: f64,
-}
-
-impl Quartiles {
-    /// Whether a ratio says little: its quartiles are far apart, or it is far from that of the medians of the tables,
-    /// because a column was in another state when the goal was decided.
-    pub(crate) fn is_unsteady(self, [ours, rival]: [f64; 2], measure: Measure) -> bool {
-        const FAR: f64 = 1.5;
-        let before = match measure {
-            Measure::Time => ours / rival,
-            Measure::Throughput => rival / ours,
-        };
-        let apart = self.median / before;
-        self.upper > FAR * self.lower || !(1.0 / FAR..=FAR).contains(&apart)
-    }
-
-    pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Quartiles {
-        let mut sorted: Vec<f64> = figures.collect();
-        sorted.sort_by(f64::total_cmp);
-        let at = |quarter: usize| {
-            // Between two figures where the place falls between them.
-            let (place, rest) =
-                ((sorted.len() - 1) * quarter / 4, (sorted.len() - 1) * quarter % 4);
-            let next = sorted[(place + 1).min(sorted.len() - 1)];
-            sorted[place] + (next - sorted[place]) * rest as f64 / 4.0
-        };
-        Quartiles { lower: at(1), median: at(2), upper: at(3) }
+impl fmt::Display for CountTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.header.key, self.header.title)?;
+        let rows = self.counts.iter().map(|Counted { name, what, value, goal, verdict }| {
+            let digits = if value.median >= 100.0 { 0 } else { 3 };
+            let mut row = quartiles(format!("{name}: {what}"), *value, digits);
+            if let (Some(goal), Some(verdict)) = (goal, verdict) {
+                row.push(format!("goal {goal}: {verdict}"));
+            }
+            row
+        });
+        grid(f, &["count", "median", "lower", "upper"], &rows.collect::<Vec<_>>())
     }
 }
 
@@ -342,23 +372,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quartiles_of_odd_and_even_numbers_of_figures() {
-        let quartiles = |figures: &[f64]| {
-            let Quartiles { lower, median, upper } = Quartiles::of(figures.iter().copied());
-            [lower, median, upper]
+    fn the_knee_is_the_last_load_before_the_median_rises() {
+        let knee = |medians: &[u64]| {
+            let point = |(index, p50): (usize, &u64)| LoadPoint {
+                offered: 1 << index,
+                p50: *p50,
+                p99: 0,
+                p999: 0,
+            };
+            LoadCurve::of("one", medians.iter().enumerate().map(point).collect()).knee
         };
-        assert_eq!(quartiles(&[5.0, 1.0, 3.0, 2.0, 4.0]), [2.0, 3.0, 4.0]);
-        assert_eq!(quartiles(&[1.0, 2.0]), [1.25, 1.5, 1.75]);
-        assert_eq!(quartiles(&[7.0]), [7.0, 7.0, 7.0]);
-    }
-
-    #[test]
-    fn a_ratio_far_from_that_of_the_tables_is_unsteady() {
-        let ratio = Quartiles { lower: 0.5, median: 0.6, upper: 0.7 };
-        assert!(!ratio.is_unsteady([6.0, 10.0], Measure::Time));
-        assert!(!ratio.is_unsteady([10.0, 6.0], Measure::Throughput));
-        assert!(ratio.is_unsteady([15.0, 10.0], Measure::Time));
-        let wide = Quartiles { lower: 0.4, ..ratio };
-        assert!(wide.is_unsteady([6.0, 10.0], Measure::Time));
+        assert_eq!(knee(&[20, 9, 30, 201, 8, 9000]), Some(4));
+        assert_eq!(knee(&[20, 9, 30]), Some(4));
+        assert_eq!(knee(&[]), None);
     }
 }

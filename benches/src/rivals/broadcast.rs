@@ -1,4 +1,5 @@
-//! One sender, and every receiver gets everything: tokio's broadcast, async-broadcast, disruptor, an rtrb for each.
+//! One sender, and every receiver gets every message: tokio's broadcast, async-broadcast,
+//! disruptor, photon-ring, and one rtrb for each receiver.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,21 +9,44 @@ use disruptor::{
     BusySpin, EventPoller, MultiConsumerBarrier, SingleProducer, SingleProducerBarrier,
     build_single_producer,
 };
+use mycelium_core::message::decode_ref;
+use photon_ring::{Publisher, Subscribable, Subscriber};
 use tokio::sync::broadcast;
+use zerocopy::{IntoBytes, transmute};
 
-use crate::ends::{CAPACITY, Ends, Pop, Push};
-use crate::item::Item;
-use crate::rivals::rtrb;
-use crate::sample::Sample;
+use crate::ends::{CAPACITY, Ends, Pop, Push, tried};
+use crate::rivals::pair;
+use crate::sample::{Item, Sample};
 
 pub(crate) const TOKIO: &str = "tokio broadcast";
+pub(crate) const PHOTON: &str = "photon-ring, waits";
 
-/// A sender that waits for one of its receivers: by itself, tokio's overwrites what a receiver has not taken.
+tried!([T: Item] T; broadcast::Sender<T>: |end, item| end.send(*item).is_ok();
+    broadcast::Receiver<T>: |end| end.try_recv().ok());
+tried!([T: Item] T; async_broadcast::Sender<T>: |end, item| end.try_broadcast(*item).is_ok();
+    async_broadcast::Receiver<T>: |end| end.try_recv().ok());
+
+/// tokio's broadcast as it is, for loops that never send more than fits.
+pub(crate) fn tokio(
+    readers: usize,
+) -> (broadcast::Sender<Sample>, Vec<broadcast::Receiver<Sample>>) {
+    let (sender, _) = broadcast::channel(CAPACITY);
+    let receivers = (0..readers).map(|_| sender.subscribe()).collect();
+    (sender, receivers)
+}
+
+/// A sender that waits for its receiver. Without this, tokio's overwrites what was not received.
 pub(crate) struct TokioSender {
     sender: broadcast::Sender<Sample>,
     sent: u64,
-    /// It has seen room before this number.
+    /// There is space for messages below this number.
     limit: u64,
+    taken: Arc<CachePadded<AtomicU64>>,
+}
+
+pub(crate) struct TokioReceiver {
+    receiver: broadcast::Receiver<Sample>,
+    count: u64,
     taken: Arc<CachePadded<AtomicU64>>,
 }
 
@@ -32,7 +56,7 @@ impl Push for TokioSender {
     #[inline]
     fn push(&mut self, sample: &Sample) -> bool {
         if self.sent == self.limit {
-            // Acquire, with the receiver's Release; once a lap, as our ring does it.
+            // Acquire pairs with the receiver's Release. Once per lap, as in our ring.
             self.limit = self.taken.load(Ordering::Acquire) + CAPACITY as u64;
             if self.sent == self.limit {
                 return false;
@@ -41,12 +65,6 @@ impl Push for TokioSender {
         self.sent += 1;
         self.sender.send(*sample).is_ok()
     }
-}
-
-pub(crate) struct TokioReceiver {
-    receiver: broadcast::Receiver<Sample>,
-    count: u64,
-    taken: Arc<CachePadded<AtomicU64>>,
 }
 
 impl Pop for TokioReceiver {
@@ -61,66 +79,19 @@ impl Pop for TokioReceiver {
     }
 }
 
-/// tokio's broadcast with one receiver, which holds the sender.
-pub(crate) fn tokio_held() -> Ends<TokioSender, TokioReceiver> {
+/// tokio's broadcast with one receiver, which the sender waits for.
+pub(crate) fn tokio_lossless() -> Ends<TokioSender, TokioReceiver> {
     let (sender, receiver) = broadcast::channel(CAPACITY);
     let taken = Arc::new(CachePadded::new(AtomicU64::new(0)));
     let receiver = TokioReceiver { receiver, count: 0, taken: taken.clone() };
-    let sender = TokioSender { sender, sent: 0, limit: CAPACITY as u64, taken };
-    Ends { name: TOKIO, sender, receiver }
-}
-
-impl<T: Item> Push for broadcast::Sender<T> {
-    type Item = T;
-
-    #[inline]
-    fn push(&mut self, item: &T) -> bool {
-        self.send(*item).is_ok()
-    }
-}
-
-impl<T: Item> Pop for broadcast::Receiver<T> {
-    type Item = T;
-
-    #[inline]
-    fn pop<R>(&mut self, read: impl FnOnce(&T) -> R) -> Option<R> {
-        self.try_recv().ok().map(|item| read(&item))
-    }
-}
-
-/// tokio's broadcast as it is: for loops that never send more than there is room for.
-pub(crate) fn tokio(
-    readers: usize,
-) -> (broadcast::Sender<Sample>, Vec<broadcast::Receiver<Sample>>) {
-    let (sender, _) = broadcast::channel(CAPACITY);
-    let receivers = (0..readers).map(|_| sender.subscribe()).collect();
-    (sender, receivers)
-}
-
-impl<T: Item> Push for async_broadcast::Sender<T> {
-    type Item = T;
-
-    #[inline]
-    fn push(&mut self, item: &T) -> bool {
-        self.try_broadcast(*item).is_ok()
-    }
-}
-
-impl<T: Item> Pop for async_broadcast::Receiver<T> {
-    type Item = T;
-
-    #[inline]
-    fn pop<R>(&mut self, read: impl FnOnce(&T) -> R) -> Option<R> {
-        self.try_recv().ok().map(|item| read(&item))
-    }
+    Ends::new(TOKIO, (TokioSender { sender, sent: 0, limit: CAPACITY as u64, taken }, receiver))
 }
 
 pub(crate) fn async_broadcast(
     readers: usize,
 ) -> (async_broadcast::Sender<Sample>, Vec<async_broadcast::Receiver<Sample>>) {
-    let (sender, first) = async_broadcast::broadcast(CAPACITY);
-    let more = (1..readers).map(|_| first.clone()).collect::<Vec<_>>();
-    (sender, std::iter::once(first).chain(more).collect())
+    let (sender, receiver) = async_broadcast::broadcast(CAPACITY);
+    (sender, vec![receiver; readers])
 }
 
 impl<T: Item> Push for SingleProducer<T, MultiConsumerBarrier> {
@@ -132,7 +103,7 @@ impl<T: Item> Push for SingleProducer<T, MultiConsumerBarrier> {
     }
 }
 
-/// disruptor with a set of readers that is fixed from the start; it knows no other.
+/// disruptor; its set of readers is fixed from the start.
 pub(crate) fn disruptor(
     readers: usize,
 ) -> (SingleProducer<Sample, MultiConsumerBarrier>, Vec<EventPoller<Sample, SingleProducerBarrier>>)
@@ -148,8 +119,55 @@ pub(crate) fn disruptor(
     (builder.build(), receivers)
 }
 
-/// A list of rings, one for each receiver.
-pub(crate) struct Each(Vec<::rtrb::Producer<Sample>>);
+/// A message as photon-ring takes it: `Sample` could implement `photon_ring::Pod` only with
+/// `unsafe`.
+type Words = [u64; size_of::<Sample>() / size_of::<u64>()];
+
+impl Push for Publisher<Words> {
+    type Item = Sample;
+
+    #[inline]
+    fn push(&mut self, sample: &Sample) -> bool {
+        self.try_publish(transmute!(*sample)).is_ok()
+    }
+}
+
+impl Pop for Subscriber<Words> {
+    type Item = Sample;
+
+    #[inline]
+    fn pop<R>(&mut self, read: impl FnOnce(&Sample) -> R) -> Option<R> {
+        let words: Words = self.try_recv().ok()?;
+        // Read in place: a second copy would wait for the stores of the first.
+        decode_ref(words.as_bytes()).ok().map(read)
+    }
+}
+
+fn photon(
+    readers: usize,
+    (publisher, ring): (Publisher<Words>, Subscribable<Words>),
+) -> (Publisher<Words>, Vec<Subscriber<Words>>) {
+    (publisher, (0..readers).map(|_| ring.subscribe()).collect())
+}
+
+/// photon-ring with a publisher that never overwrites a message before it is read.
+pub(crate) fn photon_waiting(readers: usize) -> (Publisher<Words>, Vec<Subscriber<Words>>) {
+    photon(readers, photon_ring::channel_bounded(CAPACITY, 0))
+}
+
+/// photon-ring with a publisher that overwrites, for loops that never send more than fits.
+pub(crate) fn photon_lossy(readers: usize) -> (Publisher<Words>, Vec<Subscriber<Words>>) {
+    photon(readers, photon_ring::channel(CAPACITY))
+}
+
+/// The first with one reader.
+pub(crate) fn photon_pair() -> Ends<Publisher<Words>, Subscriber<Words>> {
+    let (sender, mut receivers) = photon_waiting(1);
+    Ends::new(PHOTON, (sender, receivers.remove(0)))
+}
+
+/// One ring for each receiver.
+pub(crate) struct Each(Vec<rtrb::Producer<Sample>>);
 
 impl Push for Each {
     type Item = Sample;
@@ -164,8 +182,8 @@ impl Push for Each {
     }
 }
 
-pub(crate) fn rtrb_each(readers: usize) -> (Each, Vec<::rtrb::Consumer<Sample>>) {
-    let ends = (0..readers).map(|_| rtrb::message()).map(|ends| (ends.sender, ends.receiver));
-    let (senders, receivers) = ends.unzip();
+pub(crate) fn rtrb_each(readers: usize) -> (Each, Vec<rtrb::Consumer<Sample>>) {
+    let ends = (0..readers).map(|_| pair::rtrb("", CAPACITY));
+    let (senders, receivers) = ends.map(|ends| (ends.sender, ends.receiver)).unzip();
     (Each(senders), receivers)
 }

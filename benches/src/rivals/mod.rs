@@ -1,11 +1,6 @@
-//! The rivals' ends: each as its own documentation uses it, with room for as many items as ours.
+//! The rivals' ends: each is used as its documentation shows, with the same capacity as ours.
 
 pub(crate) mod broadcast;
-pub(crate) mod channels;
-pub(crate) mod gil;
-pub(crate) mod photon_ring;
-pub(crate) mod queues;
-pub(crate) mod raw;
-pub(crate) mod rtrb;
-pub(crate) mod spsc;
+pub(crate) mod many;
+pub(crate) mod pair;
 pub(crate) mod tasks;

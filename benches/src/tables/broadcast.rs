@@ -1,16 +1,16 @@
-//! One publisher and many readers on one thread: what publishing costs, and what it costs until all have read.
+//! One publisher and many readers on one thread: the cost of publishing, and until all have read.
 
 use crate::affinity::Cores;
-use crate::ends::{Bare, Pop, Push};
-use crate::goals::{Pair, rows};
-use crate::harness::{Column, Contest};
-use crate::loops::one_thread::{BATCH, Fan, Timed};
+use crate::ends::{Bare, CAPACITY};
+use crate::goals::Pair;
+use crate::harness::{Column, Contest, Sweep};
+use crate::loops::one_thread::{BATCH, Timed, fan};
 use crate::options::Options;
 use crate::ours::broadcast as ring;
-use crate::rivals::{broadcast as rivals, photon_ring as photon};
-use crate::tables::Job;
+use crate::rivals::broadcast as rivals;
+use crate::tables::rows::BROADCAST;
 
-/// So many readers.
+/// The numbers of readers.
 const READERS: [usize; 4] = [1, 4, 16, 64];
 
 /// The names of a column by the number of its readers.
@@ -26,85 +26,67 @@ macro_rules! to {
 }
 
 const OURS: [&str; 4] = to!("our broadcast");
-const TOKIO: [&str; 4] = to!("tokio broadcast");
+pub(super) const TOKIO: [&str; 4] = to!("tokio broadcast");
 const ASYNC_BROADCAST: [&str; 4] = to!("async-broadcast");
 const DISRUPTOR: [&str; 4] = to!("disruptor");
 const PHOTON: [&str; 4] = to!("photon-ring, waits");
 const PHOTON_LOSSY: [&str; 4] = to!("photon-ring, lossy");
 const RTRB: [&str; 4] = to!("rtrb each");
 
-pub(super) fn jobs(options: &Options, _cores: &Cores) -> Vec<Job> {
-    let mut jobs = Vec::new();
+pub(super) fn sweeps(options: &Options, _cores: &Cores) -> Vec<Sweep> {
+    let mut sweeps = Vec::new();
+    let pairs = |rivals: [&'static str; 4], goal: fn(Pair) -> Pair| {
+        OURS.into_iter().zip(rivals).map(move |(ours, rival)| goal(Pair::new(ours, rival)))
+    };
     if options.wants("publish") {
-        jobs.push(publish(options));
+        let [to_one, .., to_most] = OURS;
+        let to_many = Pair::new(to_most, to_one).within(1.25);
+        let title = "one thread, 56 bytes to many readers, the publisher's cost";
+        let contest = Contest {
+            timed: "512 sends; all readers receive between the timed parts",
+            operations: options.operations(4 * BATCH, BATCH).next_multiple_of(BATCH),
+            columns: columns(Timed::Sending),
+            pairs: std::iter::once(to_many).chain(pairs(TOKIO, |pair| pair.within(0.4))).collect(),
+            ..Contest::new("publish", BROADCAST, title)
+        };
+        sweeps.push(contest.into());
     }
     if options.wants("publish-read") {
-        jobs.push(publish_and_read(options));
+        let title = "one thread, 56 bytes to many readers, published and read by all";
+        let contest = Contest {
+            timed: "512 sends, and 512 receives with checksums by each reader",
+            operations: options.operations(2 * BATCH, BATCH).next_multiple_of(BATCH),
+            columns: columns(Timed::SendingAndReceiving),
+            pairs: pairs(TOKIO, |pair| pair.at_least(7.0))
+                .chain(pairs(PHOTON, |pair| pair.within(1.0)))
+                .chain(pairs(PHOTON_LOSSY, |pair| pair))
+                .chain(pairs(DISRUPTOR, Pair::throughput))
+                .collect(),
+            ..Contest::new("publish-read", BROADCAST, title)
+        };
+        sweeps.push(contest.into());
     }
-    jobs
+    sweeps
 }
 
-fn publish(options: &Options) -> Job {
-    let [to_one, .., to_most] = OURS;
-    let mut pairs = vec![Pair::new(to_most, to_one).within(1.25)];
-    for (ours, tokio) in OURS.into_iter().zip(TOKIO) {
-        pairs.push(Pair::new(ours, tokio).within(0.4));
-    }
-    Job::Contest(Contest {
-        key: "publish",
-        point: None,
-        row: rows::BROADCAST,
-        title: "one thread, 56 bytes to many readers, the publisher's cost".into(),
-        timed: "512 sends; everybody receives them between the timed parts",
-        operations: options.operations(4 * BATCH, BATCH).next_multiple_of(BATCH),
-        columns: columns(Timed::Sending),
-        pairs,
-    })
-}
-
-fn publish_and_read(options: &Options) -> Job {
-    let beside = |rivals: [&'static str; 4]| OURS.into_iter().zip(rivals);
-    let mut pairs: Vec<Pair> =
-        beside(TOKIO).map(|(ours, tokio)| Pair::new(ours, tokio).at_least(7.0)).collect();
-    pairs.extend(beside(PHOTON).map(|(ours, photon)| Pair::new(ours, photon).within(1.0)));
-    pairs.extend(beside(PHOTON_LOSSY).map(|(ours, photon)| Pair::new(ours, photon)));
-    pairs
-        .extend(beside(DISRUPTOR).map(|(ours, disruptor)| Pair::new(ours, disruptor).throughput()));
-    Job::Contest(Contest {
-        key: "publish-read",
-        point: None,
-        row: rows::BROADCAST,
-        title: "one thread, 56 bytes to many readers, published and read by all".into(),
-        timed: "512 sends, and 512 receives with sums by everybody",
-        operations: options.operations(2 * BATCH, BATCH).next_multiple_of(BATCH),
-        columns: columns(Timed::SendingAndReceiving),
-        pairs,
-    })
-}
-
-fn columns(timed: Timed) -> Vec<Box<dyn Column>> {
-    let mut columns: Vec<Box<dyn Column>> = Vec::new();
-    for (index, readers) in READERS.into_iter().enumerate() {
-        columns.push(column(OURS[index], timed, ring::many(readers)));
-        columns.push(column(TOKIO[index], timed, rivals::tokio(readers)));
-        columns.push(column(ASYNC_BROADCAST[index], timed, rivals::async_broadcast(readers)));
-        columns.push(column(DISRUPTOR[index], timed, rivals::disruptor(readers)));
-        columns.push(column(PHOTON[index], timed, photon::waiting(readers)));
-        columns.push(column(PHOTON_LOSSY[index], timed, photon::lossy(readers)));
-        columns.push(column(RTRB[index], timed, rivals::rtrb_each(readers)));
-    }
-    columns
-}
-
-fn column<P, Q>(
-    name: &'static str,
-    timed: Timed,
-    (sender, receivers): (P, Vec<Q>),
-) -> Box<dyn Column>
-where
-    P: Push<Item = <Q as Pop>::Item> + 'static,
-    Q: Pop + 'static,
-{
-    let receivers = receivers.into_iter().map(Bare::new).collect();
-    Box::new(Fan::new(name, timed, (Bare::new(sender), receivers)))
+fn columns(timed: Timed) -> Vec<Column> {
+    let columns = READERS.into_iter().enumerate().flat_map(|(index, readers)| {
+        macro_rules! column {
+            ($names:ident, $ends:expr) => {{
+                let (sender, receivers) = $ends;
+                let receivers = receivers.into_iter().map(Bare::new).collect();
+                fan($names[index], timed, (Bare::new(sender), receivers))
+            }};
+        }
+        [
+            column!(OURS, ring::many(CAPACITY, readers)),
+            column!(TOKIO, rivals::tokio(readers)),
+            column!(ASYNC_BROADCAST, rivals::async_broadcast(readers)),
+            column!(DISRUPTOR, rivals::disruptor(readers)),
+            column!(PHOTON, rivals::photon_waiting(readers)),
+            column!(PHOTON_LOSSY, rivals::photon_lossy(readers)),
+            column!(RTRB, rivals::rtrb_each(readers)),
+        ]
+    });
+    columns.collect()
 }

@@ -1,103 +1,87 @@
-//! Writing a message for the wire, and looking at one that came: our frames beside codecs without frames.
+//! Encoding a message, and reading one in place: our frames beside codecs without frames.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mycelium_core::{Envelope, FrameView, Limits, write_message};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 use crate::affinity::Cores;
-use crate::goals::{Pair, Rival, rows};
-use crate::harness::{Column, Contest, Mismatch};
+use crate::goals::Pair;
+use crate::harness::{Column, Contest, Mismatch, Round, Sweep};
 use crate::options::Options;
 use crate::sample::{SAMPLES, Sample, Tally, samples};
-use crate::tables::Job;
+use crate::tables::rows::CODEC;
 
 const ENCODE: &str = "frame and message";
 const VIEW: &str = "frame and checked view";
 const ZEROCOPY: &str = "zerocopy alone";
 const POSTCARD: &str = "postcard";
 const PROST: &str = "prost";
-const RIVALS: [&str; 3] = [ZEROCOPY, POSTCARD, PROST];
 
-pub(super) fn jobs(options: &Options, _cores: &Cores) -> Vec<Job> {
-    let mut jobs = Vec::new();
-    if options.wants("encode") {
-        jobs.push(Job::Contest(Contest {
-            key: "encode",
-            point: None,
-            row: rows::CODEC,
-            title: "56 bytes into a buffer, ours with the frame's header".into(),
-            timed: "all of the loop",
+pub(super) fn sweeps(options: &Options, _cores: &Cores) -> Vec<Sweep> {
+    let mut sweeps = Vec::new();
+    // The goal is about the first pair, the others are printed.
+    let contest = |key, title, ours, columns, most, guide| {
+        let goal = Pair::new(ours, ZEROCOPY).within(most).guided(guide);
+        let contest = Contest {
+            timed: "the whole loop",
             operations: options.operations(16_384, 1_024),
-            columns: vec![
-                Box::new(Encode::<Ours>::new(ENCODE)),
-                Box::new(Encode::<Zerocopy>::new(ZEROCOPY)),
-                Box::new(Encode::<Postcard>::new(POSTCARD)),
-                Box::new(Encode::<Prost>::new(PROST)),
-            ],
-            pairs: RIVALS.map(|rival| budget(Pair::new(ENCODE, rival), 3.0, 2.5)).into(),
-        }));
+            columns,
+            pairs: vec![goal, Pair::new(ours, POSTCARD), Pair::new(ours, PROST)],
+            ..Contest::new(key, CODEC, title)
+        };
+        contest.into()
+    };
+    if options.wants("encode") {
+        let columns = vec![
+            encode::<Ours>(ENCODE),
+            encode::<Zerocopy>(ZEROCOPY),
+            encode::<Postcard>(POSTCARD),
+            encode::<Prost>(PROST),
+        ];
+        let title = "56 bytes into a buffer, ours with the header of a frame";
+        sweeps.push(contest("encode", title, ENCODE, columns, 3.0, 2.5));
     }
     if options.wants("view") {
-        jobs.push(Job::Contest(Contest {
-            key: "view",
-            point: None,
-            row: rows::CODEC,
-            title: "56 bytes checked and one field read, in place where the format allows it"
-                .into(),
-            timed: "all of the loop",
-            operations: options.operations(16_384, 1_024),
-            columns: vec![
-                Box::new(View::<Ours>::new(VIEW)),
-                Box::new(View::<Zerocopy>::new(ZEROCOPY)),
-                Box::new(View::<Postcard>::new(POSTCARD)),
-                Box::new(View::<Prost>::new(PROST)),
-            ],
-            pairs: RIVALS.map(|rival| budget(Pair::new(VIEW, rival), 2.0, 2.0)).into(),
-        }));
+        let columns = vec![
+            view::<Ours>(VIEW),
+            view::<Zerocopy>(ZEROCOPY),
+            view::<Postcard>(POSTCARD),
+            view::<Prost>(PROST),
+        ];
+        let title = "56 bytes checked and one field read, in place if the format allows it";
+        sweeps.push(contest("view", title, VIEW, columns, 2.0, 2.0));
     }
-    jobs
+    sweeps
 }
 
-fn budget(pair: Pair, budget: f64, guide: f64) -> Pair {
-    match pair.rival {
-        Rival::Column(ZEROCOPY) => pair.within(budget).guided(guide),
-        _ => pair,
-    }
-}
-
-/// Room for a message in any of the formats, aligned as the buffer of a connection is.
+/// Space for a message in any format, aligned like the buffer of a connection.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Buffer([u64; 16]);
 
 /// A format.
 trait Codec: 'static {
-    /// A message as the format wants it.
-    type Message;
+    /// The type that the format encodes.
+    type Message: From<Sample>;
 
-    fn prepare(sample: &Sample) -> Self::Message;
-
-    /// Writes the message and says how long it is.
+    /// Writes the message and returns its length.
     fn encode(message: &Self::Message, buffer: &mut [u8]) -> Option<usize>;
 
-    /// Checks the bytes and shows the message's number.
+    /// Checks the bytes and returns the message's number.
     fn view(bytes: &[u8]) -> Option<u64>;
 
-    /// The whole message, for the check that nothing was lost.
+    /// The whole message, to check that nothing was lost.
     fn decode(bytes: &[u8]) -> Option<Sample>;
 }
 
-/// A frame with its header, the message copied; a checked frame, the message in place.
+/// Encodes a frame with its header and copies the message; checks a frame and reads the message in
+/// place.
 struct Ours;
 
 impl Codec for Ours {
     type Message = Sample;
-
-    fn prepare(sample: &Sample) -> Sample {
-        *sample
-    }
 
     #[inline]
     fn encode(message: &Sample, buffer: &mut [u8]) -> Option<usize> {
@@ -117,15 +101,11 @@ impl Codec for Ours {
     }
 }
 
-/// The message's bytes as they lie in memory, and nothing else.
+/// The bytes of the message in memory, without a header.
 struct Zerocopy;
 
 impl Codec for Zerocopy {
     type Message = Sample;
-
-    fn prepare(sample: &Sample) -> Sample {
-        *sample
-    }
 
     #[inline]
     fn encode(message: &Sample, buffer: &mut [u8]) -> Option<usize> {
@@ -148,10 +128,6 @@ struct Postcard;
 impl Codec for Postcard {
     type Message = Sample;
 
-    fn prepare(sample: &Sample) -> Sample {
-        *sample
-    }
-
     #[inline]
     fn encode(message: &Sample, buffer: &mut [u8]) -> Option<usize> {
         postcard::to_slice(message, buffer).ok().map(|bytes| bytes.len())
@@ -169,7 +145,7 @@ impl Codec for Postcard {
 
 struct Prost;
 
-/// The sample as prost has it.
+/// The sample as a message of prost.
 #[derive(Clone, PartialEq, prost::Message)]
 struct ProstSample {
     #[prost(uint64, tag = "1")]
@@ -190,19 +166,21 @@ struct ProstSample {
     flags: u32,
 }
 
+impl From<Sample> for ProstSample {
+    fn from(sample: Sample) -> ProstSample {
+        let Sample { number, time, price, volume, level, block, venue, flags } = sample;
+        ProstSample { number, time, price, volume, level, block, venue, flags }
+    }
+}
+
 impl Codec for Prost {
     type Message = ProstSample;
 
-    fn prepare(sample: &Sample) -> ProstSample {
-        let Sample { number, time, price, volume, level, block, venue, flags } = *sample;
-        ProstSample { number, time, price, volume, level, block, venue, flags }
-    }
-
     #[inline]
     fn encode(message: &ProstSample, mut buffer: &mut [u8]) -> Option<usize> {
-        let room = buffer.len();
+        let length = buffer.len();
         prost::Message::encode(message, &mut buffer).ok()?;
-        Some(room - buffer.len())
+        Some(length - buffer.len())
     }
 
     #[inline]
@@ -219,26 +197,12 @@ impl Codec for Prost {
 }
 
 /// Every sample encoded, with its length.
-fn encoded<C: Codec>() -> Option<[(Buffer, usize); SAMPLES]> {
-    let mut encoded = [(Buffer([0; 16]), 0); SAMPLES];
-    for ((buffer, length), sample) in encoded.iter_mut().zip(&samples()) {
-        *length = C::encode(&C::prepare(sample), buffer.as_mut_bytes())?;
-    }
-    Some(encoded)
-}
-
-struct Encode<C: Codec> {
-    name: &'static str,
-    messages: Box<[C::Message; SAMPLES]>,
-    /// One for each message, so that in the end all can be checked.
-    buffers: Box<[Buffer; SAMPLES]>,
-}
-
-impl<C: Codec> Encode<C> {
-    fn new(name: &'static str) -> Encode<C> {
-        let messages = Box::new(samples().each_ref().map(C::prepare));
-        Encode { name, messages, buffers: Box::new([Buffer([0; 16]); SAMPLES]) }
-    }
+fn encoded<C: Codec>() -> [(Buffer, usize); SAMPLES] {
+    samples().map(|sample| {
+        let mut buffer = Buffer([0; 16]);
+        let length = C::encode(&sample.into(), buffer.as_mut_bytes());
+        (buffer, length.expect("the buffer has space"))
+    })
 }
 
 #[inline(never)]
@@ -257,47 +221,28 @@ fn encode_all<C: Codec>(
     bytes
 }
 
-impl<C: Codec> Column for Encode<C> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        self.buffers.fill(Buffer([u64::MAX; 16]));
+fn encode<C: Codec>(name: &'static str) -> Column {
+    let messages = Box::new(samples().map(C::Message::from));
+    // One for each message, so that all can be checked at the end.
+    let mut buffers = Box::new([Buffer([0; 16]); SAMPLES]);
+    let lengths = encoded::<C>().map(|(_, length)| length);
+    Column::new(name, move |operations| {
+        buffers.fill(Buffer([u64::MAX; 16]));
         let start = Instant::now();
-        let bytes = encode_all::<C>(&self.messages, &mut self.buffers, operations);
+        let bytes = encode_all::<C>(&messages, &mut buffers, operations);
         let took = start.elapsed();
-
-        let lengths: Vec<usize> =
-            encoded::<C>().iter().flatten().map(|(_, length)| *length).collect();
-        let sum: usize = lengths.iter().cycle().take(operations).sum();
-        if bytes != sum {
-            let what = format!("it should have written {sum} bytes and wrote {bytes}");
-            return Err(Mismatch::new(self.name, what));
+        let expected: usize = lengths.iter().cycle().take(operations).sum();
+        if bytes != expected {
+            return Err(Mismatch::new(name, format!("expected {expected} bytes, found {bytes}")));
         }
-        let samples = samples();
-        for number in 0..operations.min(SAMPLES) {
-            let found = C::decode(&self.buffers[number].as_bytes()[..lengths[number]]);
-            if found != Some(samples[number]) {
-                let what = format!("it wrote {found:?} for {:?}", samples[number]);
-                return Err(Mismatch::new(self.name, what));
+        for (number, sample) in samples().iter().enumerate().take(operations) {
+            let found = C::decode(&buffers[number].as_bytes()[..lengths[number]]);
+            if found != Some(*sample) {
+                return Err(Mismatch::new(name, format!("expected {sample:?}, found {found:?}")));
             }
         }
-        Ok(took)
-    }
-}
-
-struct View<C: Codec> {
-    name: &'static str,
-    encoded: Box<[(Buffer, usize); SAMPLES]>,
-    codec: std::marker::PhantomData<C>,
-}
-
-impl<C: Codec> View<C> {
-    fn new(name: &'static str) -> View<C> {
-        let encoded = Box::new(encoded::<C>().expect("the buffer has room"));
-        View { name, encoded, codec: std::marker::PhantomData }
-    }
+        Ok(Round::Total(took))
+    })
 }
 
 #[inline(never)]
@@ -314,22 +259,20 @@ fn view_all<C: Codec>(encoded: &[(Buffer, usize); SAMPLES], count: usize) -> Tal
     tally
 }
 
-impl<C: Codec> Column for View<C> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
+fn view<C: Codec>(name: &'static str) -> Column {
+    let encoded = Box::new(encoded::<C>());
+    Column::new(name, move |operations| {
         let start = Instant::now();
-        let tally = view_all::<C>(&self.encoded, operations);
+        let tally = view_all::<C>(&encoded, operations);
         let took = start.elapsed();
         let expected = Tally::expected(operations, |tally, sample| tally.add_word(sample.number));
-        Mismatch::check(self.name, expected, tally)?;
-        for ((buffer, length), sample) in self.encoded.iter().zip(&samples()) {
-            if C::decode(&buffer.as_bytes()[..*length]) != Some(*sample) {
-                return Err(Mismatch::new(self.name, format!("it does not give back {sample:?}")));
+        Mismatch::check(name, expected, tally)?;
+        for ((buffer, length), sample) in encoded.iter().zip(&samples()) {
+            let found = C::decode(&buffer.as_bytes()[..*length]);
+            if found != Some(*sample) {
+                return Err(Mismatch::new(name, format!("expected {sample:?}, found {found:?}")));
             }
         }
-        Ok(took)
-    }
+        Ok(Round::Total(took))
+    })
 }

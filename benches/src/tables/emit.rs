@@ -1,158 +1,143 @@
-//! What emitting costs a service: to one subscriber in the same thread and in another, and to many.
+//! The cost of `emit`: to one subscriber on the same thread and on another, and to many.
 
-use mycelium_transports::local::Pulse;
+use mycelium_transports::local::TaskBudget;
 
 use crate::affinity::Cores;
-use crate::ends::{Bare, columns};
-use crate::goals::{Pair, Rival, rows};
-use crate::harness::{Column, Contest, Sweep};
-use crate::loops::latency::{EVERY, Latencies, Paced};
-use crate::loops::one_thread::{BATCH, Fan, LoopAlone, OneByOne, Timed};
-use crate::loops::one_way::{OneWay, Threads};
+use crate::ends::{Bare, CAPACITY, columns};
+use crate::goals::Pair;
+use crate::harness::{Contest, Kind, Sweep};
+use crate::loops::one_thread::{BATCH, Timed, fan, loop_alone, one_by_one, to_one};
+use crate::loops::one_way::{EVERY, Threads, one_way, paced};
 use crate::options::Options;
 use crate::ours::broadcast::{self as ring, RING};
 use crate::ours::topic::{self, EMIT};
-use crate::rivals::broadcast::{self as broadcasts, TOKIO};
-use crate::rivals::channels::{self, CROSSBEAM};
-use crate::rivals::photon_ring::{self, WAITING};
-use crate::rivals::rtrb::{self, RTRB_MESSAGE, RTRB_SLOT};
+use crate::rivals::broadcast::{self as rivals, PHOTON, TOKIO};
+use crate::rivals::many::{self, CROSSBEAM};
+use crate::rivals::pair::{self, RTRB_MESSAGE, RTRB_SLOT};
 use crate::sample::Sample;
-use crate::tables::Job;
-use crate::wait::Wait;
+use crate::tables::broadcast::TOKIO as TOKIO_TO;
+use crate::tables::rows;
 
-const RIVALS: [&str; 6] = [RING, RTRB_SLOT, RTRB_MESSAGE, WAITING, TOKIO, CROSSBEAM];
-/// Those that move at least as many bytes as a slot of ours: a message of 56 bytes and a stamp.
-const SAME_BYTES: &[&str] = &[RTRB_SLOT, WAITING, CROSSBEAM];
+const RIVALS: [&str; 6] = [RING, RTRB_SLOT, RTRB_MESSAGE, PHOTON, TOKIO, CROSSBEAM];
+/// The rivals that move at least the bytes of our slot: a stamp and a message of 56 bytes.
+const SAME_BYTES: &[&str] = &[RTRB_SLOT, PHOTON, CROSSBEAM];
 
-/// Every column, wrapped: `every!(one_task, ends => wrapper)`.
+/// Every column; our ends are in one task or in two: `every!(writer, reader, ends => column)`.
 macro_rules! every {
-    ($ours:ident, $ends:ident => $wrapper:expr) => {
-        columns!($ends => $wrapper;
-            topic::$ours(),
-            ring::one().bare(),
-            rtrb::slot().bare(),
-            rtrb::message().bare(),
-            photon_ring::one().bare(),
-            broadcasts::tokio_held().bare(),
-            channels::crossbeam::<Sample>().bare(),
+    ($writer:expr, $reader:expr, $ends:ident => $column:expr) => {
+        columns!($ends => $column;
+            topic::pair($writer, $reader),
+            ring::pair(RING, CAPACITY).bare(),
+            pair::rtrb_slot().bare(),
+            pair::rtrb::<Sample>(RTRB_MESSAGE, CAPACITY).bare(),
+            rivals::photon_pair().bare(),
+            rivals::tokio_lossless().bare(),
+            many::crossbeam::<Sample>().bare(),
         )
     };
 }
 
-pub(super) fn jobs(options: &Options, cores: &Cores) -> Vec<Job> {
-    let mut jobs = Vec::new();
+/// Our column beside each rival.
+fn pairs() -> Vec<Pair> {
+    RIVALS.into_iter().map(|rival| Pair::new(EMIT, rival)).collect()
+}
+
+pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
+    let mut sweeps = Vec::new();
     if options.wants("emit") {
-        jobs.push(Job::Contest(emit(options)));
+        sweeps.push(emit(options).into());
     }
     if options.wants("emit-receive") {
-        jobs.push(Job::Contest(exchange(options)));
+        let budget = TaskBudget::new();
+        let title = "one thread, 56 bytes, each message received before the next";
+        let contest = Contest {
+            timed: "send, receive and checksum of 512 messages one by one, and the end of the poll",
+            operations: options.operations(8 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
+            columns: every!(budget.clone(), budget, ends => one_by_one(ends)),
+            pairs: pairs(),
+            ..Contest::new("emit-receive", rows::EMIT, title)
+        };
+        sweeps.push(contest.into());
     }
     if options.wants("fan-out") {
-        jobs.push(Job::Contest(fan_out(options)));
+        sweeps.push(fan_out(options).into());
     }
     if options.wants("threads") {
-        let mut pairs = against(RIVALS, |pair| pair);
-        pairs.push(Pair::best(EMIT, SAME_BYTES).within(1.2));
-        let contest = |wait| throughput(options, cores, wait);
-        jobs.push(Job::Sweep(Sweep::over(cores.sweep(), pairs, contest)));
-        let latencies = |wait| Job::Latencies(latencies(options, cores, wait));
-        jobs.extend(cores.sweep().into_iter().map(latencies));
+        sweeps.extend(threads(options, cores));
     }
-    jobs
+    sweeps
 }
 
 fn emit(options: &Options) -> Contest {
-    let mut columns: Vec<Box<dyn Column>> =
-        every!(one_task, ends => Fan::to_one(Timed::Sending, ends));
-    columns.push(Box::new(LoopAlone));
+    let budget = TaskBudget::new();
+    let mut columns = every!(budget.clone(), budget, ends => to_one(ends));
+    columns.push(loop_alone());
+    let mut pairs = pairs();
+    pairs[1] = Pair::new(EMIT, RTRB_SLOT).within(1.3).guided(3.5);
     Contest {
-        key: "emit",
-        point: None,
-        row: rows::EMIT,
-        title: "one thread, 56 bytes to one subscriber".into(),
-        timed: "512 sends and the end of the poll; they are received between the timed parts",
+        timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(16 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
         columns,
-        pairs: against(RIVALS, |pair| match pair.rival {
-            Rival::Column(RTRB_SLOT) => pair.within(1.3).guided(3.5),
-            _ => pair,
-        }),
+        pairs,
+        ..Contest::new("emit", rows::EMIT, "one thread, 56 bytes to one subscriber")
     }
 }
-
-fn exchange(options: &Options) -> Contest {
-    Contest {
-        key: "emit-receive",
-        point: None,
-        row: rows::EMIT,
-        title: "one thread, 56 bytes, each message received at once".into(),
-        timed: "send, receive and sum of 512 messages one by one, and the end of the poll",
-        operations: options.operations(8 * BATCH, 4 * BATCH).next_multiple_of(BATCH),
-        columns: every!(one_task, ends => OneByOne(ends)),
-        pairs: against(RIVALS, |pair| pair),
-    }
-}
-
-fn against<const N: usize>(rivals: [&'static str; N], goal: impl Fn(Pair) -> Pair) -> Vec<Pair> {
-    rivals.into_iter().map(|rival| goal(Pair::new(EMIT, rival))).collect()
-}
-
-/// Our subscriptions and tokio's receivers, by their number.
-const FAN: [(usize, &str, &str); 4] = [
-    (1, "emit to 1", "tokio broadcast to 1"),
-    (4, "emit to 4", "tokio broadcast to 4"),
-    (16, "emit to 16", "tokio broadcast to 16"),
-    (64, "emit to 64", "tokio broadcast to 64"),
-];
 
 fn fan_out(options: &Options) -> Contest {
-    let mut columns: Vec<Box<dyn Column>> = Vec::new();
-    let mut pairs = Vec::new();
-    for (readers, emit, tokio) in FAN {
-        let ours = topic::ends(Pulse::new(), (0..readers).map(|_| Pulse::new()));
-        columns.push(Box::new(Fan::new(emit, Timed::Sending, ours)));
-        let (sender, receivers) = broadcasts::tokio(readers);
-        let theirs = (Bare::new(sender), receivers.into_iter().map(Bare::new).collect());
-        columns.push(Box::new(Fan::new(tokio, Timed::Sending, theirs)));
+    const EMIT_TO: [&str; 4] = ["emit to 1", "emit to 4", "emit to 16", "emit to 64"];
+    let (mut columns, mut pairs) = (Vec::new(), Vec::new());
+    for ((readers, emit), tokio) in [1, 4, 16, 64].into_iter().zip(EMIT_TO).zip(TOKIO_TO) {
+        let ours = topic::ends(TaskBudget::new(), (0..readers).map(|_| TaskBudget::new()));
+        columns.push(fan(emit, Timed::Sending, ours));
+        let (sender, receivers) = rivals::tokio(readers);
+        let receivers = receivers.into_iter().map(Bare::new).collect();
+        columns.push(fan(tokio, Timed::Sending, (Bare::new(sender), receivers)));
         if readers > 1 {
-            pairs.push(Pair::new(emit, FAN[0].1));
+            pairs.push(Pair::new(emit, EMIT_TO[0]));
         }
         pairs.push(Pair::new(emit, tokio));
     }
+    let title = "one thread, 56 bytes to many gating subscribers, the publisher's cost";
     Contest {
-        key: "fan-out",
-        point: None,
-        row: rows::EMIT,
-        title: "one thread, 56 bytes to many gating subscribers, the publisher's cost".into(),
-        timed: "512 sends and the end of the poll; they are received between the timed parts",
+        timed: "512 sends and the end of the poll; received between the timed parts",
         operations: options.operations(4 * BATCH, BATCH).next_multiple_of(BATCH),
         columns,
         pairs,
+        ..Contest::new("fan-out", rows::EMIT, title)
     }
 }
 
-fn throughput(options: &Options, cores: &Cores, wait: Wait) -> Contest {
-    Contest {
-        key: "threads",
-        point: Some(wait.slug().to_owned()),
-        row: rows::EMIT_THREADS,
-        title: format!("two threads one way, 56 bytes, waiting: {wait}"),
-        timed: "from the first send to the last receive, with sums",
+/// The throughput as a sweep, then the latencies at each point.
+fn threads(options: &Options, cores: &Cores) -> Vec<Sweep> {
+    let mut pairs = pairs();
+    pairs.push(Pair::best(EMIT, SAME_BYTES).within(1.2));
+    macro_rules! on_threads {
+        ($idle:ident, $column:ident) => {
+            every!(TaskBudget::new(), TaskBudget::new(), ends => {
+                $column(Threads { ends, idle: $idle, cores: cores.clone() })
+            })
+        };
+    }
+    let new = |title| Contest::new("threads", rows::EMIT_THREADS, title);
+    let throughput = Sweep::over(cores.sweep(), pairs, |idle| Contest {
+        timed: "from the first send to the last receive, with checksums",
         operations: options.operations(40_000, 4_000),
-        columns: every!(two_tasks, ends => OneWay(Threads { ends, wait, cores: cores.clone() })),
-        pairs: Vec::new(),
-    }
-}
-
-fn latencies(options: &Options, cores: &Cores, wait: Wait) -> Latencies {
-    Latencies {
-        key: "threads",
-        point: wait.slug(),
-        title: format!(
-            "two threads one way, 56 bytes, one message due every {} ns, from due to received, waiting: {wait}",
-            EVERY.as_nanos()
-        ),
-        operations: options.operations(4_000, 1_000),
-        columns: every!(two_tasks, ends => Paced(Threads { ends, wait, cores: cores.clone() })),
-    }
+        columns: on_threads!(idle, one_way),
+        ..new(format!("two threads one way, 56 bytes, waiting: {idle}")).at(idle.slug())
+    });
+    let latencies = cores.sweep().into_iter().map(|idle| {
+        let every = EVERY.as_nanos();
+        let title = format!(
+            "two threads one way, 56 bytes, one message due every {every} ns, from due to \
+             received, waiting: {idle}"
+        );
+        let contest = Contest {
+            kind: Kind::Latencies,
+            operations: options.operations(4_000, 1_000),
+            columns: on_threads!(idle, paced),
+            ..new(title).at(idle.slug())
+        };
+        contest.into()
+    });
+    std::iter::once(throughput).chain(latencies).collect()
 }

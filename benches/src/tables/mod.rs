@@ -1,4 +1,4 @@
-//! What is measured: the tables with their columns and goals, and what each takes to run.
+//! The tables: their columns, what is timed, and their goals.
 
 mod broadcast;
 mod codec;
@@ -9,55 +9,38 @@ mod executor;
 mod link;
 mod mpmc;
 mod spsc;
-mod tasks;
-mod trip;
 
-use crate::Failure;
 use crate::affinity::Cores;
-use crate::harness::{Contest, Sweep};
-use crate::loops::counts::Counts;
-use crate::loops::latency::Latencies;
-use crate::loops::load::Loads;
+use crate::harness::Sweep;
 use crate::options::Options;
-use crate::report::Section;
 
-/// A table to be measured, or the tables of a sweep.
-pub(crate) enum Job {
-    Contest(Contest),
-    Sweep(Sweep),
-    Latencies(Latencies),
-    Loads(Loads),
-    Counts(Counts),
-    Fairness(mpmc::Fairness),
+/// The rows that goals are grouped by.
+mod rows {
+    pub(super) const EMIT: &str = "emit to one subscriber";
+    pub(super) const EMIT_THREADS: &str = "emit to a subscriber on another core";
+    pub(super) const CODEC: &str = "encode and view";
+    pub(super) const SPSC_NUMBERS: &str = "spsc, numbers: one by one, batches of 64";
+    pub(super) const SPSC_MESSAGES: &str = "spsc, messages of 56 and 64 bytes";
+    pub(super) const TRIP: &str = "spsc round trip";
+    pub(super) const MPMC: &str = "mpmc: one by one, batches of 16, fairness";
+    pub(super) const BROADCAST: &str = "broadcast: publish, publish and read";
+    pub(super) const LINK: &str = "link over a Unix socket";
+    pub(super) const HANDLER: &str = "to a service's handler";
+    pub(super) const WAKES: &str = "wake of a service on another executor";
+    pub(super) const PINNED: &str = "round trip of pinned services";
+    pub(super) const IDLE: &str = "idle node";
+    pub(super) const TASKS: &str = "to a parked task and back";
 }
 
-impl Job {
-    /// Measures, and hands each table to `done` once it is there.
-    pub(crate) fn measure(
-        self,
-        options: &Options,
-        done: &mut dyn FnMut(Section) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let section = match self {
-            Job::Contest(mut contest) => Section::Table(contest.measure(options)?.0),
-            Job::Sweep(sweep) => return sweep.measure(options, done),
-            Job::Latencies(latencies) => Section::Latency(latencies.measure(options)?),
-            Job::Loads(loads) => Section::Load(loads.measure(options)?),
-            Job::Counts(counts) => Section::Count(counts.measure(options)?),
-            Job::Fairness(fairness) => Section::Fairness(fairness.measure(options)?),
-        };
-        done(section)
-    }
-}
-
-/// What `options` select, in order. The rings of a table are made when it is its turn.
-pub(crate) fn jobs(options: &Options, cores: &Cores) -> impl Iterator<Item = Job> {
-    let rooms: [fn(&Options, &Cores) -> Vec<Job>; 7] =
-        [emit::jobs, codec::jobs, spsc::jobs, trip::jobs, mpmc::jobs, broadcast::jobs, tasks::jobs];
-    let rooms = rooms.into_iter().flat_map(|room| room(options, cores));
+/// The tables that `options` select, in order. The queues of a group are made when it is its turn.
+pub(crate) fn sweeps(options: &Options, cores: &Cores) -> impl Iterator<Item = Sweep> {
+    let groups: [fn(&Options, &Cores) -> Vec<Sweep>; 5] =
+        [emit::sweeps, codec::sweeps, spsc::sweeps, mpmc::sweeps, broadcast::sweeps];
+    let sweeps = groups.into_iter().flat_map(|group| group(options, cores));
+    let sweeps = sweeps.chain([spsc::tasks].into_iter().filter_map(|table| table(options)));
     #[cfg(unix)]
-    let rooms = rooms.chain(link::jobs(options, cores));
+    let sweeps = sweeps.chain(link::sweeps(options, cores));
     #[cfg(target_os = "linux")]
-    let rooms = rooms.chain(executor::jobs(options, cores));
-    rooms
+    let sweeps = sweeps.chain(executor::sweeps(options, cores));
+    sweeps
 }

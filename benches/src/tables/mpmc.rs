@@ -1,23 +1,21 @@
-//! Many senders and many receivers of one ring, each item once: throughput, and whether every thread gets its share.
+//! Many senders and many receivers of one queue: throughput, and the share of each thread.
 
 use std::time::Duration;
 
 use crate::affinity::Cores;
-use crate::ends::columns;
-use crate::goals::{Pair, rows};
-use crate::harness::{Column, Contest, Mismatch};
-use crate::loops::crowd::{Crowd, Shape};
-use crate::loops::shares::Watched;
+use crate::goals::Pair;
+use crate::harness::{Contest, Kind, Sweep};
+use crate::loops::crowd::{Crowd, Shape, WINDOWS};
 use crate::options::Options;
-use crate::ours::mpmc::{self as ours, BATCHES, ONE_BY_ONE};
-use crate::report::{FairnessTable, Share, Verdict};
-use crate::rivals::channels::{self, ASYNC_CHANNEL, CROSSBEAM, CROSSFIRE, FLUME, KANAL, RAPIDFIRE};
-use crate::rivals::gil::{self, GIL_MPMC, GIL_SHARDED};
-use crate::rivals::queues::{self, ARRAY_QUEUE, CONCURRENT_QUEUE, HEAPLESS};
-use crate::tables::Job;
-use crate::wait::{SHARED, Wait};
+use crate::ours::rings::{MPMC, MPMC_BATCHES, mpmc};
+use crate::rivals::many::{
+    self, ARRAY_QUEUE, ASYNC_CHANNEL, CONCURRENT_QUEUE, CROSSBEAM, CROSSFIRE, FLUME, GIL_MPMC,
+    GIL_SHARDED, HEAPLESS, KANAL, RAPIDFIRE,
+};
+use crate::tables::rows;
+use crate::wait::{Idle, SHARED};
 
-/// Those that goals are beside. The other columns are there to be seen.
+/// The rivals that count for goals. The other columns are printed only.
 const RIVALS: &[&str] = &[
     ARRAY_QUEUE,
     CONCURRENT_QUEUE,
@@ -31,7 +29,7 @@ const RIVALS: &[&str] = &[
     RAPIDFIRE,
 ];
 
-/// heapless' queue may come to a standstill; after so long it counts as livelocked.
+/// The time without progress after which heapless' queue counts as livelocked.
 const LIVELOCK: Duration = Duration::from_secs(2);
 
 const SHAPES: [Shape; 4] = [
@@ -41,107 +39,74 @@ const SHAPES: [Shape; 4] = [
     Shape { senders: 4, receivers: 4 },
 ];
 
-pub(super) fn jobs(options: &Options, cores: &Cores) -> Vec<Job> {
-    let mut jobs = Vec::new();
+pub(super) fn sweeps(options: &Options, cores: &Cores) -> Vec<Sweep> {
+    let mut sweeps = Vec::new();
     if options.wants("mpmc") {
         for shape in SHAPES {
-            let sweep = if shape.is_pair() { cores.sweep() } else { SHARED.to_vec() };
-            jobs.extend(sweep.into_iter().map(|wait| many(options, cores, shape, wait)));
+            // Two threads have a core each.
+            let idle = if shape.senders == 1 { cores.sweep() } else { SHARED.to_vec() };
+            let contests = idle.into_iter().map(|idle| throughput(options, cores, shape, idle));
+            sweeps.extend(contests.map(Sweep::from));
         }
     }
     if options.wants("fairness") {
-        jobs.extend(SHAPES.map(|shape| Job::Fairness(Fairness::new(shape, cores))));
+        sweeps.extend(SHAPES.map(|shape| fairness(options, cores, shape).into()));
     }
-    jobs
+    sweeps
 }
 
-fn many(options: &Options, cores: &Cores, shape: Shape, wait: Wait) -> Job {
-    let columns: Vec<Box<dyn Column>> = columns!(column => column;
-        Crowd::of(ours::ends(ONE_BY_ONE), shape, wait, cores),
-        Crowd::of(ours::ends(BATCHES), shape, wait, cores).in_batches(),
-        Crowd::of(queues::array_queue(), shape, wait, cores),
-        Crowd::of(queues::concurrent_queue(), shape, wait, cores),
-        Crowd::of(channels::crossbeam(), shape, wait, cores),
-        Crowd::of(channels::flume(), shape, wait, cores),
-        Crowd::of(channels::kanal(), shape, wait, cores),
-        Crowd::of(channels::async_channel(), shape, wait, cores),
-        Crowd::of(channels::crossfire(), shape, wait, cores),
-        Crowd::of(channels::rapidfire(), shape, wait, cores),
-        Crowd::of(gil::many(), shape, wait, cores),
-        Crowd::with(GIL_SHARDED, gil::sharded(shape.senders, shape.receivers), wait, cores),
-        Crowd::of(queues::thingbuf(), shape, wait, cores),
-        Crowd::of(queues::heapless(), shape, wait, cores).livelocks_after(LIVELOCK),
-    );
-    Job::Contest(Contest {
-        key: "mpmc",
-        point: Some(point(shape, wait)),
-        row: rows::MPMC,
-        title: format!("{shape}, 8 bytes, on two cores in turn, waiting: {wait}"),
-        timed: "from the first send to the last receive, with sums",
+fn contest(key: &'static str, shape: Shape, idle: Idle, more: &str) -> Contest {
+    let title = format!("{shape}, 8 bytes, alternating over two cores, waiting: {idle}{more}");
+    let point = format!("{}-{}-{}", shape.senders, shape.receivers, idle.slug());
+    Contest::new(key, rows::MPMC, title).at(point)
+}
+
+fn throughput(options: &Options, cores: &Cores, shape: Shape, idle: Idle) -> Contest {
+    let gil_sharded = many::gil_sharded(shape.senders, shape.receivers);
+    Contest {
+        timed: "from the first send to the last receive, with checksums",
         operations: options.operations(64_000, 3_200).next_multiple_of(4),
-        columns,
-        pairs: vec![
-            Pair::new(ONE_BY_ONE, ARRAY_QUEUE).within(1.0),
-            Pair::new(ONE_BY_ONE, CONCURRENT_QUEUE).within(1.0),
-            Pair::new(ONE_BY_ONE, GIL_MPMC).within(1.5),
-            Pair::best(ONE_BY_ONE, RIVALS),
-            Pair::best(BATCHES, RIVALS).within(0.5),
+        columns: vec![
+            Crowd::of(mpmc(MPMC), shape, idle, cores).throughput(),
+            Crowd::of(mpmc(MPMC_BATCHES), shape, idle, cores).in_batches().throughput(),
+            Crowd::of(many::array_queue(), shape, idle, cores).throughput(),
+            Crowd::of(many::concurrent_queue(), shape, idle, cores).throughput(),
+            Crowd::of(many::crossbeam(), shape, idle, cores).throughput(),
+            Crowd::of(many::flume(), shape, idle, cores).throughput(),
+            Crowd::of(many::kanal(), shape, idle, cores).throughput(),
+            Crowd::of(many::async_channel(), shape, idle, cores).throughput(),
+            Crowd::of(many::crossfire(), shape, idle, cores).throughput(),
+            Crowd::of(many::rapidfire(), shape, idle, cores).throughput(),
+            Crowd::of(many::gil_mpmc(), shape, idle, cores).throughput(),
+            Crowd::with(GIL_SHARDED, gil_sharded, idle, cores).throughput(),
+            Crowd::of(many::thingbuf(), shape, idle, cores).throughput(),
+            Crowd::of(many::heapless(), shape, idle, cores).livelocks_after(LIVELOCK).throughput(),
         ],
-    })
-}
-
-/// Whether every thread gets its share of our rings.
-pub(crate) struct Fairness {
-    shape: Shape,
-    columns: Vec<Box<dyn Watched>>,
-}
-
-/// How each thread of it waits.
-const WAIT: Wait = Wait::Mixed;
-/// The part of its fair share that a thread has to get.
-const LEAST: f64 = 0.25;
-
-impl Fairness {
-    fn new(shape: Shape, cores: &Cores) -> Fairness {
-        let columns: Vec<Box<dyn Watched>> = columns!(column => column;
-            Crowd::of(ours::ends(ONE_BY_ONE), shape, WAIT, cores),
-            Crowd::of(ours::ends(BATCHES), shape, WAIT, cores).in_batches(),
-            // No goal: it shows what the machine gives to threads at all.
-            Crowd::of(queues::array_queue(), shape, WAIT, cores),
-        );
-        Fairness { shape, columns }
-    }
-
-    pub(super) fn measure(mut self, options: &Options) -> Result<FairnessTable, Mismatch> {
-        self.columns.retain(|column| options.wants_column(column.name()));
-        let (window, windows) = match options.quick {
-            true => (Duration::from_millis(10), 2),
-            false => (Duration::from_secs(1), 2),
-        };
-        let shares = self.columns.iter_mut().map(|column| {
-            let least = column.watch(window, windows)?;
-            let fair = least.senders >= LEAST && least.receivers >= LEAST;
-            Ok(Share {
-                name: column.name(),
-                throughput: least.throughput / 1e6,
-                senders: least.senders,
-                receivers: least.receivers,
-                least: LEAST,
-                verdict: (!options.quick && column.name() != ARRAY_QUEUE)
-                    .then(|| Verdict::of(fair)),
-            })
-        });
-        Ok(FairnessTable {
-            shares: shares.collect::<Result<_, Mismatch>>()?,
-            point: point(self.shape, WAIT),
-            title: format!("{}, 8 bytes, on two cores in turn, waiting: {WAIT}", self.shape),
-            row: rows::MPMC,
-            window: window.as_millis(),
-            windows,
-        })
+        pairs: vec![
+            Pair::new(MPMC, ARRAY_QUEUE).within(1.0),
+            Pair::new(MPMC, CONCURRENT_QUEUE).within(1.0),
+            Pair::new(MPMC, GIL_MPMC).within(1.5),
+            Pair::best(MPMC, RIVALS),
+            Pair::best(MPMC_BATCHES, RIVALS).within(0.5),
+        ],
+        ..contest("mpmc", shape, idle, "")
     }
 }
 
-fn point(shape: Shape, wait: Wait) -> String {
-    format!("{}-{}-{}", shape.senders, shape.receivers, wait.slug())
+fn fairness(options: &Options, cores: &Cores, shape: Shape) -> Contest {
+    /// The part of an equal share that each thread has to get.
+    const LEAST: Option<f64> = Some(0.25);
+    let idle = Idle::Mixed;
+    let window = Duration::from_millis(if options.quick { 10 } else { 1_000 });
+    let more = format!("; {WINDOWS} windows of {} ms", window.as_millis());
+    Contest {
+        kind: Kind::CountsOnce,
+        columns: vec![
+            Crowd::of(mpmc(MPMC), shape, idle, cores).shares(window, LEAST),
+            Crowd::of(mpmc(MPMC_BATCHES), shape, idle, cores).in_batches().shares(window, LEAST),
+            // Without a goal: shows what the system's scheduler gives to threads.
+            Crowd::of(many::array_queue(), shape, idle, cores).shares(window, None),
+        ],
+        ..contest("fairness", shape, idle, &more)
+    }
 }

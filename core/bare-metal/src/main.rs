@@ -1,21 +1,24 @@
-//! The core's tests on a microcontroller: a Cortex-M4 that QEMU plays, without an operating system, without a heap.
+//! The core's tests on a microcontroller: a Cortex-M4, emulated by QEMU, without an operating
+//! system and a heap.
 //!
-//! It runs the bodies that the host's tests run (`core/tests/portable`), then rings and doorbells that an interrupt
-//! shares with the program it interrupts (`preempted`). It prints each test's name and result and how deep the stack
-//! went, and ends QEMU with 0, or with 1 at the first test that fails: a panic on a microcontroller cannot be caught.
+//! It runs the same bodies as the tests on the host (`core/tests/portable`), then rings and
+//! doorbells that an interrupt shares with the interrupted program (`preempted`, `sleeping`). It
+//! prints the name and result of each test and the greatest depth of the stack, and ends QEMU with
+//! 0, or with 1 at the first test that fails: a panic on a microcontroller cannot be caught.
 //!
 //! ```text
 //! cd core/bare-metal
 //! RUSTFLAGS="-Clink-arg=-Tlink.x" cargo build --release --target thumbv7em-none-eabi
 //! qemu-system-arm -cpu cortex-m4 -machine lm3s6965evb -nographic -icount shift=3 -singlestep \
-//!     -semihosting-config enable=on,target=native -kernel target/thumbv7em-none-eabi/release/mycelium-bare-metal
+//!     -semihosting-config enable=on,target=native \
+//!     -kernel target/thumbv7em-none-eabi/release/mycelium-bare-metal
 //! ```
 //!
-//! `-singlestep` lets an interrupt come between any two instructions; without it QEMU takes one only between blocks of
-//! them. `-icount` counts instructions instead of time, so that every run is the same.
+//! With `-singlestep` an interrupt can occur between any two instructions; without it only between
+//! blocks of them. `-icount` counts instructions instead of time, so that every run is the same.
 #![no_std]
 #![no_main]
-// What tests share with their interrupt is no shared memory of the core.
+// The words that tests share with their interrupt are no shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 #[path = "../../tests/portable/bodies/mod.rs"]
@@ -38,7 +41,7 @@ type Test = (&'static str, fn());
 
 macro_rules! list {
     ($($(#[$when:meta])* $module:ident { $($body:ident),* $(,)? })*) => {
-        /// Every body, by its name.
+        /// Every body, with its name.
         const BODIES: &[&[Test]] = &[$(
             $(#[$when])*
             &[$((concat!(stringify!($module), "::", stringify!($body)), bodies::$module::$body)),*],
@@ -48,7 +51,7 @@ macro_rules! list {
 
 bodies::each!(list);
 
-/// What needs an interrupt.
+/// The tests that need an interrupt.
 const OTHERS: &[&[Test]] = &[
     preempted::TESTS,
     #[cfg(target_has_atomic = "ptr")]
@@ -71,7 +74,7 @@ fn main() -> ! {
     unreachable!("QEMU has ended");
 }
 
-/// Faults on purpose: what looks at this program must notice them.
+/// Faults on purpose: the script that runs this program must detect them.
 const PROBES: &[Test] = &[
     #[cfg(feature = "probe-assert")]
     ("probe_assert", || assert_eq!(1 + 1, core::hint::black_box(3))),
@@ -85,9 +88,9 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     end()
 }
 
-/// A read or write where there is no memory, an instruction that is none.
+/// An access to an invalid address, or an invalid instruction.
 #[exception]
-#[allow(unsafe_code)] // it is called by the processor alone, and never returns
+#[allow(unsafe_code)] // only the processor calls it, and it never returns
 unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
     hprintln!("FAILED\nhard fault at {:#010x}", frame.pc());
     end()

@@ -1,7 +1,8 @@
-//! Rings that an interrupt shares with the program that it interrupts. It comes at times that look random and are the
-//! same in every run, and each test demands that it did come in the midst of the calls that it is about.
+//! Rings that an interrupt shares with the interrupted program. The interrupt occurs at
+//! pseudo-random times, which are the same in every run, and each test requires that it occurred
+//! during the calls that are tested.
 //!
-//! What is here needs no compare-and-swap; what does is in `sleeping`.
+//! These tests need no compare-and-swap; the others are in `sleeping`.
 
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -10,7 +11,7 @@ use mycelium_core::ring::{PopError, spsc, stamped};
 
 use crate::{
     Test,
-    ticks::{self, Lent},
+    ticks::{self, Shared},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -22,7 +23,7 @@ pub(crate) const ITEMS: usize = 5_000;
 
 /// The interrupt pushes, the program takes.
 fn spsc_pushed() {
-    static END: Lent<spsc::Producer<&'static spsc::Inline<usize, 8>>> = Lent::new();
+    static END: Shared<spsc::Producer<&'static spsc::Inline<usize, 8>>> = Shared::new();
     static NEXT: AtomicUsize = AtomicUsize::new(0);
 
     fn step() {
@@ -39,7 +40,7 @@ fn spsc_pushed() {
 
     let ring: &'static mut _ = singleton!(: spsc::Inline<usize, 8> = spsc::Inline::new()).unwrap();
     let (writer, mut reader) = ring.split().unwrap();
-    END.lend(writer);
+    END.put(writer);
     let preempted = ticks::during(step, || {
         for expected in 0..ITEMS {
             let item = loop {
@@ -58,7 +59,7 @@ fn spsc_pushed() {
 
 /// The program pushes, two or one at a time, the interrupt takes.
 fn stamped_taken() {
-    static END: Lent<spsc::Consumer<&'static stamped::Inline<usize, 4>>> = Lent::new();
+    static END: Shared<spsc::Consumer<&'static stamped::Inline<usize, 4>>> = Shared::new();
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
     fn step() {
@@ -74,7 +75,7 @@ fn stamped_taken() {
     let ring: &'static mut _ =
         singleton!(: stamped::Inline<usize, 4> = stamped::Inline::new()).unwrap();
     let (mut writer, reader) = ring.split().unwrap();
-    END.lend(reader);
+    END.put(reader);
     let preempted = ticks::during(step, || {
         let mut next = 0;
         while next < ITEMS {

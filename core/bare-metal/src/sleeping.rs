@@ -1,5 +1,5 @@
-//! Doorbells, and rings with more than two ends, which an interrupt shares with the program that it interrupts. They need
-//! compare-and-swap; see `preempted` for the rest.
+//! Doorbells, and rings with more than two ends, which an interrupt shares with the interrupted
+//! program. They need compare-and-swap; see `preempted` for the rest.
 
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -8,7 +8,7 @@ use mycelium_core::{
     doorbell::{Doorbell, announce},
     ring::{
         PopError,
-        broadcast::{self, Broadcast, Layout, Look},
+        broadcast::{self, Broadcast, Layout, Peek},
         mpmc::{self, Mpmc},
         spsc::{self, Spsc},
     },
@@ -18,7 +18,7 @@ use crate::{
     Test,
     bodies::waker::Count,
     preempted::ITEMS,
-    ticks::{self, Lent},
+    ticks::{self, Shared},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -28,8 +28,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("sleeping::readers_of_what_an_interrupt_publishes", published_by_the_interrupt),
 ];
 
-/// Sleeps until the bell's waker was woken once more. `waiting` says whether there is something to wake up for: then
-/// whoever brought it rang the bell before it returned, so the waker was woken already.
+/// Sleeps until the bell's waker was woken once more. `waiting` returns whether there is something
+/// to wake up for: then the bell was rung before, so the waker must have been woken already.
 fn sleep(woken: &Count, before: usize, waiting: impl Fn() -> bool) {
     loop {
         let late = waiting();
@@ -47,7 +47,7 @@ fn pushed_by_the_interrupt() {
     static RING: spsc::Inline<usize, 8> = spsc::Inline::new();
     static BELL: Doorbell = Doorbell::new();
     static WOKEN: Count = Count::new();
-    static END: Lent<End> = Lent::new();
+    static END: Shared<End> = Shared::new();
     static NEXT: AtomicUsize = AtomicUsize::new(0);
 
     fn step() {
@@ -65,7 +65,7 @@ fn pushed_by_the_interrupt() {
         BELL.ring();
     }
 
-    END.lend(Spsc::producer(&RING).unwrap());
+    END.put(Spsc::producer(&RING).unwrap());
     let mut reader = Spsc::consumer(&RING).unwrap();
     let waker = WOKEN.waker();
     let mut sleeps = 0;
@@ -100,7 +100,7 @@ fn taken_by_the_interrupt() {
     static RING: spsc::Inline<usize, 4> = spsc::Inline::new();
     static BELL: Doorbell = Doorbell::new();
     static WOKEN: Count = Count::new();
-    static END: Lent<End> = Lent::new();
+    static END: Shared<End> = Shared::new();
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
     fn step() {
@@ -116,7 +116,7 @@ fn taken_by_the_interrupt() {
         BELL.ring();
     }
 
-    END.lend(Spsc::consumer(&RING).unwrap());
+    END.put(Spsc::consumer(&RING).unwrap());
     let mut writer = Spsc::producer(&RING).unwrap();
     let waker = WOKEN.waker();
     let mut sleeps = 0;
@@ -145,12 +145,12 @@ fn pushed_by_both() {
     type Ring = mpmc::Inline<(usize, usize), 4>;
     type Ends = (mpmc::Producer<&'static Ring>, mpmc::Consumer<&'static Ring>);
     static RING: Ring = mpmc::Inline::new();
-    static ENDS: Lent<Ends> = Lent::new();
+    static ENDS: Shared<Ends> = Shared::new();
     static PUSHED: AtomicUsize = AtomicUsize::new(0);
     static SUMS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
     fn count((writer, number): (usize, usize)) {
-        // Only one of the two is here at a time that could lose an addition: the interrupt ends before it is seen.
+        // No addition is lost: the interrupt ends before the program continues.
         SUMS[writer].fetch_add(number, SeqCst);
     }
 
@@ -168,7 +168,7 @@ fn pushed_by_both() {
         });
     }
 
-    ENDS.lend((Mpmc::producer(&RING), Mpmc::consumer(&RING)));
+    ENDS.put((Mpmc::producer(&RING), Mpmc::consumer(&RING)));
     let mut writer = Mpmc::producer(&RING);
     let mut reader = Mpmc::consumer(&RING);
     let mut next = 1;
@@ -190,12 +190,13 @@ fn pushed_by_both() {
     assert_eq!(sums, [ITEMS * (ITEMS + 1) / 2; 2], "each item once");
 }
 
-/// The interrupt publishes. A gating reader gets everything; an observer gets whole messages and exact gaps.
+/// The interrupt publishes. A gating reader gets everything; an observer gets whole messages and
+/// exact gaps.
 fn published_by_the_interrupt() {
     const BYTES: usize = 3 * size_of::<usize>();
     const LAYOUT: Layout = Layout::exact(4, BYTES);
-    type Ring = Broadcast<broadcast::Inline<{ LAYOUT.words() }, 1>>;
-    static END: Lent<broadcast::Producer<&'static Ring>> = Lent::new();
+    type Ring = Broadcast<broadcast::InlineStorage<{ LAYOUT.words() }, 1>>;
+    static END: Shared<broadcast::Producer<&'static Ring>> = Shared::new();
 
     fn content(sequence: usize) -> [usize; 3] {
         [sequence, !sequence, sequence.wrapping_mul(31)]
@@ -212,9 +213,9 @@ fn published_by_the_interrupt() {
         });
     }
 
-    let ring = Broadcast::new(broadcast::Inline::new(), LAYOUT).unwrap();
+    let ring = Broadcast::new(broadcast::InlineStorage::new(), LAYOUT).unwrap();
     let ring: &'static Ring = singleton!(RING: Ring = ring).unwrap();
-    END.lend(Broadcast::producer(ring).unwrap());
+    END.put(Broadcast::producer(ring).unwrap());
     let mut gating = Broadcast::gating(ring);
     let mut observer = Broadcast::observing(ring);
     let (mut next, mut taken, mut missed) = (0, 0, 0);
@@ -222,25 +223,26 @@ fn published_by_the_interrupt() {
         let mut words = [0; 3];
         while next < ITEMS || taken + missed < ITEMS {
             if let Some(reader) = &mut gating
-                && let Look::Message { sequence, .. } = ticks::inside(|| reader.look(&mut words))
+                && let Peek::Message { sequence, .. } = ticks::inside(|| reader.peek(&mut words))
             {
                 assert_eq!((sequence, words), (next, content(next)));
                 assert!(reader.advance());
                 next += 1;
-                // Once it has left, nobody holds the writer and the observer is passed.
+                // After the gating reader has left, the writer overwrites what the observer has not
+                // read.
                 if next == ITEMS / 2 {
                     gating = None;
                     next = ITEMS;
                 }
             }
-            match ticks::inside(|| observer.look(&mut words)) {
-                Look::Message { sequence, .. } => {
+            match ticks::inside(|| observer.peek(&mut words)) {
+                Peek::Message { sequence, .. } => {
                     assert_eq!((sequence, words), (taken + missed, content(sequence)));
                     assert!(observer.advance());
                     taken += 1;
                 }
-                Look::Gap { missed: gap } => missed += gap,
-                Look::Empty | Look::Closed => {}
+                Peek::Gap { missed: gap } => missed += gap,
+                Peek::Empty | Peek::Closed => {}
             }
         }
     });

@@ -1,4 +1,5 @@
-//! The interrupt: a timer that runs a test's step again and again, each time after another number of instructions.
+//! The interrupt: a timer that runs a test's step repeatedly, each time after another number of
+//! instructions.
 
 use core::{
     cell::{Cell, RefCell},
@@ -15,34 +16,36 @@ use cortex_m_rt::exception;
 static TIMER: Mutex<RefCell<Option<SYST>>> = Mutex::new(RefCell::new(None));
 static STEP: Mutex<Cell<fn()>> = Mutex::new(Cell::new(|| {}));
 static DICE: Mutex<Cell<u32>> = Mutex::new(Cell::new(0x2545_f491));
-/// Whether the program is inside a call that a test is about.
+/// Whether the program is inside a call that is tested.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 /// How often it was interrupted there.
 static PREEMPTED: AtomicUsize = AtomicUsize::new(0);
 
-/// Something that the interrupt uses while a test runs.
-pub(crate) struct Lent<T>(Mutex<RefCell<Option<T>>>);
+/// A value that the interrupt uses while a test runs.
+pub(crate) struct Shared<T>(Mutex<RefCell<Option<T>>>);
 
-impl<T: Send> Lent<T> {
-    pub(crate) const fn new() -> Lent<T> {
-        Lent(Mutex::new(RefCell::new(None)))
+impl<T: Send> Shared<T> {
+    pub(crate) const fn new() -> Shared<T> {
+        Shared(Mutex::new(RefCell::new(None)))
     }
 
-    pub(crate) fn lend(&self, value: T) {
+    pub(crate) fn put(&self, value: T) {
         free(|token| *self.0.borrow(token).borrow_mut() = Some(value));
     }
 
     pub(crate) fn take(&self) -> T {
-        free(|token| self.0.borrow(token).take()).expect("it was lent")
+        free(|token| self.0.borrow(token).take()).expect("nothing was put here")
     }
 
-    /// For the interrupt, which nothing interrupts.
+    /// For the interrupt, which is not interrupted itself.
     pub(crate) fn with(&self, use_it: impl FnOnce(&mut T)) {
-        free(|token| use_it(self.0.borrow(token).borrow_mut().as_mut().expect("it was lent")));
+        free(|token| {
+            use_it(self.0.borrow(token).borrow_mut().as_mut().expect("nothing was put here"))
+        });
     }
 }
 
-/// A number that looks random, from xorshift.
+/// A pseudo-random number, from xorshift.
 pub(crate) fn dice() -> u32 {
     free(|token| {
         let dice = DICE.borrow(token);
@@ -55,7 +58,7 @@ pub(crate) fn dice() -> u32 {
     })
 }
 
-/// Runs `call`, and notes whether the interrupt came meanwhile.
+/// Runs `call`, and records whether the interrupt occurred meanwhile.
 pub(crate) fn inside<R>(call: impl FnOnce() -> R) -> R {
     INSIDE.store(1, SeqCst);
     let result = call();
@@ -63,7 +66,7 @@ pub(crate) fn inside<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Runs `test` while the interrupt runs `step`. Returns how often it came inside.
+/// Runs `test` while the interrupt runs `step`. Returns how often it occurred inside a tested call.
 pub(crate) fn during(step: fn(), test: impl FnOnce()) -> usize {
     free(|token| STEP.borrow(token).set(step));
     PREEMPTED.store(0, SeqCst);
@@ -82,15 +85,15 @@ pub(crate) fn during(step: fn(), test: impl FnOnce()) -> usize {
 
 #[exception]
 fn SysTick() {
-    // It stands still meanwhile, or a slow step would leave no time to the program.
+    // The timer stops meanwhile, or a slow step would leave no time to the program.
     with_timer(|timer| timer.disable_counter());
-    // Nobody else adds to it, and not every processor has an instruction to add.
+    // Nothing else adds to it, and not every processor has an atomic addition.
     PREEMPTED.store(PREEMPTED.load(SeqCst) + INSIDE.load(SeqCst), SeqCst);
     free(|token| STEP.borrow(token).get())();
     start(REST + dice() % VARIATION);
 }
 
-/// The next interrupt comes in so many ticks, each some instructions long.
+/// Sets the ticks until the next interrupt, each of some instructions.
 fn start(ticks: u32) {
     with_timer(|timer| {
         timer.set_reload(ticks);
@@ -106,7 +109,7 @@ fn with_timer(use_it: impl FnOnce(&mut SYST)) {
     });
 }
 
-/// Ticks that the program has at least between two interrupts...
+/// The fewest ticks between two interrupts...
 const REST: u32 = 10;
-/// ...and how many more it may have.
+/// ...and how many more there may be.
 const VARIATION: u32 = 50;

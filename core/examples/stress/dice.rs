@@ -1,10 +1,10 @@
-//! Numbers that look random: splitmix64, by Sebastiano Vigna.
+//! Pseudo-random numbers: splitmix64, by Sebastiano Vigna.
 
 #[derive(Clone)]
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// Those of a seed and a name within it: a round, a thread.
+    /// The numbers of a seed and a number within it, for a round or a thread.
     pub(crate) fn of(seed: u64, name: u64) -> Dice {
         Dice(scramble(seed ^ scramble(name)))
     }
@@ -19,7 +19,7 @@ impl Dice {
         (self.next() % end as u64) as usize
     }
 
-    /// Once in so many times.
+    /// True once in this many times.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

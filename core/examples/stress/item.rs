@@ -1,7 +1,8 @@
-//! What goes through the rings, and the books about it: every item is dropped once, wherever that is.
+//! The items that pass through the rings, and the books about them: every item must be dropped
+//! once.
 //!
-//! Each thread keeps books of its own until it ends. Counters that all threads share would put their operations in
-//! an order, and hide what a ring does not.
+//! Each thread keeps its own books until it ends. Shared counters would order the operations of the
+//! threads, and hide an order that a ring lacks.
 
 use std::cell::RefCell;
 use std::sync::Mutex;
@@ -12,30 +13,27 @@ use crate::dice::scramble;
 pub(crate) struct Item {
     pub(crate) writer: usize,
     pub(crate) number: u64,
-    /// Which of its writer's ends it went through.
-    pub(crate) end: u64,
-    /// Made for a push that will not be: nobody may see it.
+    /// Made for a push that will be aborted: no reader may see it.
     pub(crate) ghost: bool,
     check: u64,
-    /// So that an item that is dropped twice, or never, is one of the allocator's, too.
+    /// So that the allocator also detects an item that is dropped twice, or never.
     heap: Option<Box<u64>>,
 }
 
 impl Item {
-    pub(crate) fn new(writer: usize, number: u64, end: u64, ghost: bool) -> Item {
+    pub(crate) fn new(writer: usize, number: u64, ghost: bool) -> Item {
         let check = check(writer, number);
         note(writer, |books| books.made += 1);
         Item {
             writer,
             number,
-            end,
             ghost,
             check,
             heap: number.is_multiple_of(4).then(|| Box::new(check)),
         }
     }
 
-    /// A mixture of two items shows.
+    /// Detects a mixture of two items.
     pub(crate) fn is_whole(&self) -> bool {
         self.check == check(self.writer, self.number)
             && self.heap.as_deref().is_none_or(|heap| *heap == self.check)
@@ -61,7 +59,7 @@ fn check(writer: usize, number: u64) -> u64 {
 /// The most writers of a round.
 pub(crate) const WRITERS: usize = 8;
 
-/// A set of numbers, by its size and a sum that two different ones do not share by chance.
+/// A set of numbers, as its size and a sum of hashes, which differs for different sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Numbers {
     pub(crate) count: u64,
@@ -80,10 +78,10 @@ impl Numbers {
     }
 }
 
-/// About the items of one writer.
+/// The books about the items of one writer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Books {
-    /// All items, ghosts among them: each is made once and goes once.
+    /// All items, with ghosts: each is made once and dropped once.
     pub(crate) made: u64,
     pub(crate) gone: u64,
     /// Without ghosts.
@@ -96,7 +94,7 @@ thread_local! {
     static OWN: RefCell<[Books; WRITERS]> = RefCell::default();
 }
 
-/// Of all threads that have ended.
+/// The books of all threads that have ended.
 static ALL: Mutex<[Books; WRITERS]> = Mutex::new([EMPTY; WRITERS]);
 const EMPTY: Books = {
     let none = Numbers { count: 0, sum: 0 };
@@ -107,10 +105,10 @@ pub(crate) fn note(writer: usize, write: impl FnOnce(&mut Books)) {
     OWN.with_borrow_mut(|books| write(&mut books[writer]));
 }
 
-/// Hands the books of this thread in.
+/// Adds the books of this thread to those of all threads.
 pub(crate) fn hand_in() {
     let own = OWN.take();
-    let mut all = ALL.lock().expect("nobody panics here");
+    let mut all = ALL.lock().expect("no thread panics here");
     for (all, own) in all.iter_mut().zip(own) {
         all.made += own.made;
         all.gone += own.gone;
@@ -120,8 +118,8 @@ pub(crate) fn hand_in() {
     }
 }
 
-/// The books of all threads, which begin new ones.
+/// Takes the books of all threads.
 pub(crate) fn close_the_books() -> [Books; WRITERS] {
     hand_in();
-    std::mem::take(&mut *ALL.lock().expect("nobody panics here"))
+    std::mem::take(&mut *ALL.lock().expect("no thread panics here"))
 }

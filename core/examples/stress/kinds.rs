@@ -9,8 +9,6 @@ pub(crate) trait Kind: 'static {
     const NAME: &'static str;
     /// The most readers at a time.
     const READERS: usize;
-    /// Whether what comes through a writer's next end comes after what came through the one before.
-    const ORDERS_ENDS: bool = true;
 
     type Ring<T: Send + 'static>: Clone + Send + Sync + 'static;
     type Writer<T: Send + 'static>: ring::Producer<Item = T> + Send;
@@ -18,20 +16,20 @@ pub(crate) trait Kind: 'static {
 
     fn ring<T: Send + 'static>(capacity: usize) -> Self::Ring<T>;
 
-    /// An end, unless all are taken or closed.
+    /// An end, unless all are taken or the ring is closed.
     fn writer<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Writer<T>>;
     fn reader<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Reader<T>>;
 
-    /// Closes the side of the writers, if that can be done now.
+    /// Closes the side of the writers, if that is possible now.
     fn close<T: Send + 'static>(ring: &Self::Ring<T>) -> bool;
 
-    /// Closes the side of the readers, if that can be done now.
+    /// Closes the side of the readers, if that is possible now.
     fn close_readers<T: Send + 'static>(_: &Self::Ring<T>) -> bool {
         false
     }
 
-    /// Fills up to `count` slots in place with what `next` gives, and shows it to the readers if `commit`. Says how
-    /// many slots it filled; none if so many are not to be had now.
+    /// Fills up to `count` slots in place with the items of `next`, and shows them to the readers
+    /// if `commit`. Returns how many slots it filled; 0 if `count` slots are not free now.
     fn fill<T: Send + 'static>(
         writer: &mut Self::Writer<T>,
         count: usize,
@@ -40,7 +38,7 @@ pub(crate) trait Kind: 'static {
     ) -> usize;
 }
 
-/// The body of `Kind::fill` for whatever has grants.
+/// The body of `Kind::fill` for rings with grants.
 macro_rules! fill {
     ($writer:ident, $count:ident, $next:ident, $commit:ident) => {{
         let Ok(mut grant) = $writer.grant($count) else { return 0 };
@@ -106,47 +104,38 @@ pair!(Spsc, spsc);
 pair!(Stamped, stamped);
 
 /// Many writers, many readers, and a close for all writers.
-macro_rules! many {
-    ($kind:ident, $module:ident, $orders:literal, $make:expr, $writer:expr) => {
-        pub(crate) struct $kind;
+pub(crate) struct Mpmc;
 
-        impl Kind for $kind {
-            const NAME: &'static str = stringify!($module);
-            const READERS: usize = usize::MAX;
-            const ORDERS_ENDS: bool = $orders;
-            type Ring<T: Send + 'static> = Arc<$module::Boxed<T>>;
-            type Writer<T: Send + 'static> = $module::Producer<Self::Ring<T>>;
-            type Reader<T: Send + 'static> = $module::Consumer<Self::Ring<T>>;
+impl Kind for Mpmc {
+    const NAME: &'static str = "mpmc";
+    const READERS: usize = usize::MAX;
+    type Ring<T: Send + 'static> = Arc<mpmc::Boxed<T>>;
+    type Writer<T: Send + 'static> = mpmc::Producer<Self::Ring<T>>;
+    type Reader<T: Send + 'static> = mpmc::Consumer<Self::Ring<T>>;
 
-            fn ring<T: Send + 'static>(capacity: usize) -> Self::Ring<T> {
-                Arc::new($make(capacity).expect("a power of two"))
-            }
+    fn ring<T: Send + 'static>(capacity: usize) -> Self::Ring<T> {
+        Arc::new(mpmc::Boxed::with_capacity(capacity).expect("a power of two"))
+    }
 
-            fn writer<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Writer<T>> {
-                $writer(ring.clone())
-            }
+    fn writer<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Writer<T>> {
+        (!ring.is_closed()).then(|| mpmc::Mpmc::producer(ring.clone()))
+    }
 
-            fn reader<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Reader<T>> {
-                Some($module::$kind::consumer(ring.clone()))
-            }
+    fn reader<T: Send + 'static>(ring: &Self::Ring<T>) -> Option<Self::Reader<T>> {
+        Some(mpmc::Mpmc::consumer(ring.clone()))
+    }
 
-            fn close<T: Send + 'static>(ring: &Self::Ring<T>) -> bool {
-                ring.close();
-                true
-            }
+    fn close<T: Send + 'static>(ring: &Self::Ring<T>) -> bool {
+        ring.close();
+        true
+    }
 
-            fn fill<T: Send + 'static>(
-                writer: &mut Self::Writer<T>,
-                count: usize,
-                mut next: impl FnMut() -> Option<T>,
-                commit: bool,
-            ) -> usize {
-                fill!(writer, count, next, commit)
-            }
-        }
-    };
+    fn fill<T: Send + 'static>(
+        writer: &mut Self::Writer<T>,
+        count: usize,
+        mut next: impl FnMut() -> Option<T>,
+        commit: bool,
+    ) -> usize {
+        fill!(writer, count, next, commit)
+    }
 }
-
-many!(Mpmc, mpmc, true, mpmc::Boxed::with_capacity, |ring: Self::Ring<T>| {
-    (!ring.is_closed()).then(|| mpmc::Mpmc::producer(ring))
-});

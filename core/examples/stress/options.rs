@@ -9,7 +9,7 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) time: Duration,
     pub(crate) count: u64,
-    pub(crate) wait: Wait,
+    pub(crate) wait: WaitStrategy,
 }
 
 #[derive(Clone, Copy)]
@@ -19,17 +19,17 @@ pub(crate) enum Command {
 }
 
 #[derive(Clone, Copy)]
-pub(crate) enum Wait {
+pub(crate) enum WaitStrategy {
     Spin,
     Yield,
 }
 
-impl Wait {
+impl WaitStrategy {
     #[inline]
     pub(crate) fn wait(self) {
         match self {
-            Wait::Spin => std::hint::spin_loop(),
-            Wait::Yield => std::thread::yield_now(),
+            WaitStrategy::Spin => std::hint::spin_loop(),
+            WaitStrategy::Yield => std::thread::yield_now(),
         }
     }
 }
@@ -44,7 +44,7 @@ impl Options {
             seed: u64::from(since.subsec_nanos()) ^ since.as_secs() << 32,
             time: Duration::from_secs(10),
             count: 1_000_000_000,
-            wait: Wait::Yield,
+            wait: WaitStrategy::Yield,
         };
         let mut arguments = arguments.peekable();
         if arguments.next_if_eq("two-by-two").is_some() {
@@ -58,11 +58,11 @@ impl Options {
                 "--seed" => options.seed = number()?,
                 "--seconds" => options.time = Duration::from_secs(number()?),
                 "--count" => options.count = number()?,
-                "--wait" if value == "spin" => options.wait = Wait::Spin,
-                "--wait" if value == "yield" => options.wait = Wait::Yield,
+                "--wait" if value == "spin" => options.wait = WaitStrategy::Spin,
+                "--wait" if value == "yield" => options.wait = WaitStrategy::Yield,
                 _ => {
                     return Err(format!(
-                        "there is no {name} {value}; see core/examples/stress/main.rs"
+                        "unknown {name} `{value}`: see core/examples/stress/main.rs"
                     ));
                 }
             }

@@ -1,4 +1,4 @@
-//! Queues with a fault, which the stress must find: a check that takes each of them for a good one checks nothing.
+//! Probes: queues with a fault, which the stress must find, so that its checks are known to work.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,7 +7,7 @@ use mycelium_core::ring::{self, PopError, PushError};
 
 use crate::kinds::Kind;
 
-/// Every so many operations go wrong.
+/// One operation in this many goes wrong.
 const SELDOM: u64 = 5_000;
 
 pub(crate) const LOSES: u8 = 0;
@@ -29,7 +29,7 @@ pub(crate) struct End<T, const FAULT: u8>(Arc<Mutex<Queue<T>>>);
 
 impl<T, const FAULT: u8> End<T, FAULT> {
     fn queue(&self) -> MutexGuard<'_, Queue<T>> {
-        let mut queue = self.0.lock().expect("nobody panics here");
+        let mut queue = self.0.lock().expect("no thread panics here");
         queue.operations += 1;
         queue
     }
@@ -65,7 +65,7 @@ impl<const FAULT: u8> Kind for Faulty<FAULT> {
     }
 
     fn close<T: Send + 'static>(ring: &Self::Ring<T>) -> bool {
-        ring.lock().expect("nobody panics here").closed = true;
+        ring.lock().expect("no thread panics here").closed = true;
         true
     }
 
@@ -79,7 +79,7 @@ impl<const FAULT: u8> Kind for Faulty<FAULT> {
         if queue.closed || queue.items.len() + count > queue.capacity {
             return 0;
         }
-        // In case `next` panics: a lock that is held then would be a fault of its own.
+        // `next` may panic: a poisoned lock would be another fault.
         drop(queue);
         let items: Vec<T> = std::iter::from_fn(&mut next).take(count).collect();
         queue = writer.queue();
@@ -161,7 +161,7 @@ impl<T, const FAULT: u8> ring::Consumer for End<T, FAULT> {
         self.queue().items.len()
     }
 
-    fn refuse(&mut self) {
+    fn refuse_pushes(&mut self) {
         self.queue().closed = true;
     }
 

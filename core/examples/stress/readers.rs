@@ -1,4 +1,4 @@
-//! What a reader does in a round.
+//! A reader of a round.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::PoisonError;
@@ -11,31 +11,28 @@ use mycelium_core::ring::{Consumer, PopError};
 use crate::dice::Dice;
 use crate::item::{Item, WRITERS, note};
 use crate::kinds::Kind;
-use crate::round::{Counts, Round, Side, broken};
+use crate::round::{Counts, Deliberate, Idle, Round, Side, broken};
 use crate::watchdog;
-use crate::writers::{Deliberate, Patience};
 
 struct Reader<'a, K: Kind> {
     round: &'a Round<K>,
     index: usize,
     dice: Dice,
-    patience: Patience,
-    /// What the next item of each writer must be, or come after, as far as this thread can know.
+    idle: Idle,
+    /// The lowest possible number of the next item of each writer, as far as this thread knows.
     expected: [u64; WRITERS],
-    /// The end through which each writer's last item came.
-    ends: [u64; WRITERS],
     taken: u64,
     counts: Counts,
 }
 
-/// All was taken, and there will be no more.
+/// All items were taken, and the ring is closed.
 struct Over;
 
 pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
-    let patience = Patience::of(&mut dice);
+    let idle = Idle::of(&mut dice);
     let counts = Counts::default();
-    let (expected, ends) = ([0; WRITERS], [0; WRITERS]);
-    let mut reader = Reader { round, index, dice, patience, expected, ends, taken: 0, counts };
+    let expected = [0; WRITERS];
+    let mut reader = Reader { round, index, dice, idle, expected, taken: 0, counts };
     let mut kept = None;
     loop {
         let Some(mut end) = kept.take().or_else(|| K::reader(&round.ring)) else {
@@ -45,24 +42,24 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, mut dice: Dice) {
             thread::yield_now();
             continue;
         };
-        // The end is a part of what unwinds.
+        // The end is moved into the closure, so that a panic drops it.
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let worked = reader.tenure(&mut end);
             (worked, end)
         }));
-        round.ring_the(Side::Writers);
+        round.notify(Side::Writers);
         match worked {
             Ok((Ok(()), end)) if reader.dice.once_in(2) => kept = Some(end),
             Ok((Ok(()), end)) => {
                 drop(end);
-                // What it had not shown yet was shown when it was dropped.
-                round.ring_the(Side::Writers);
+                // The drop has shown its position.
+                round.notify(Side::Writers);
                 reader.counts.retaken += 1;
             }
             Ok((Err(Over), _)) => {
                 round.drained.store(true, SeqCst);
-                // Another one may have been told `Empty` because this one was at work.
-                round.ring_the(Side::Readers);
+                // Another reader may have got `Empty` because this one was popping.
+                round.notify(Side::Readers);
                 break;
             }
             Err(panic) if panic.is::<Deliberate>() => reader.counts.panics += 1,
@@ -76,7 +73,7 @@ impl<K: Kind> Reader<'_, K> {
     /// Some operations with one end.
     fn tenure(&mut self, end: &mut K::Reader<Item>) -> Result<(), Over> {
         let round = self.round;
-        // Where there is one reader at a time, one goes on exactly where the other stopped.
+        // If there is one reader at a time, the next one continues exactly where this one stops.
         let mut handed_over = (K::READERS == 1)
             .then(|| round.expected.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(expected) = &handed_over {
@@ -94,8 +91,8 @@ impl<K: Kind> Reader<'_, K> {
                     }
                     _ => self.pop_many(end, panics),
                 };
-                // A look that finds nothing shows what was taken before.
-                self.round.ring_the(Side::Writers);
+                // A check that finds nothing shows the items that were taken before.
+                self.round.notify(Side::Writers);
                 match found {
                     Ok(()) => {}
                     Err(PopError::Closed) => return Err(Over),
@@ -126,19 +123,19 @@ impl<K: Kind> Reader<'_, K> {
 
     fn wait(&mut self, end: &mut K::Reader<Item>) {
         if !self.round.asleep {
-            return self.patience.wait();
+            return self.idle.wait();
         }
         self.counts.sleeps += 1;
-        let look = || {
+        let check = || {
             end.try_pop().map_or_else(
                 |error| (error == PopError::Closed).then_some(None),
                 |item| Some(Some(item)),
             )
         };
-        let found = self.round.sleep(Side::Readers, self.index, look);
+        let found = self.round.sleep(Side::Readers, self.index, check);
         if let Some(Some(item)) = found {
             self.accept(item);
-            self.round.ring_the(Side::Writers);
+            self.round.notify(Side::Writers);
         }
     }
 
@@ -150,9 +147,6 @@ impl<K: Kind> Reader<'_, K> {
             broken("an item was never pushed, and was taken");
         }
         let expected = &mut self.expected[item.writer];
-        if !K::ORDERS_ENDS && self.ends[item.writer] != item.end {
-            (self.ends[item.writer], *expected) = (item.end, 0);
-        }
         let in_order =
             if K::READERS == 1 { item.number == *expected } else { item.number >= *expected };
         if !in_order {

@@ -1,95 +1,66 @@
-//! Rounds: so many threads on a ring of some size, each with choices of its own, and the books at the end.
+//! The shared state of the threads of a round: the ring, the counts, and the doorbells at which
+//! they wait.
 
 use std::process::exit;
-use std::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::{Relaxed, SeqCst},
-};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mycelium_core::doorbell::{Doorbell, announce};
 
 use crate::dice::Dice;
-use crate::item::{Books, WRITERS, close_the_books, hand_in};
-use crate::kinds::{Kind, Mpmc, Spsc, Stamped};
-use crate::options::Options;
-use crate::probes::{Faulty, LEAKS, LOSES, REORDERS, SHOWS_GHOSTS, STOPS};
-use crate::{readers, watchdog, writers};
+use crate::item::WRITERS;
+use crate::kinds::Kind;
 
-/// Claims of the rings take no more at a time: so many items may go with a reader that panics.
-const CLAIM: u64 = 64;
-/// After so many rounds of a ring everything must have happened.
-const ENOUGH: u64 = 20;
-
-/// Where we are, to say it when something goes wrong.
-static PLACE: Mutex<String> = Mutex::new(String::new());
+/// The ring, the seed and the round, for error messages.
+pub(crate) static PLACE: Mutex<String> = Mutex::new(String::new());
 
 pub(crate) fn place() -> String {
     PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// A promise was broken. The threads are in any state, so the process ends here.
+/// Reports a failure. The threads may be in any state, so the process ends here.
 pub(crate) fn broken(what: &str) -> ! {
     eprintln!("error: {}: {what}", place());
     exit(1);
 }
 
-type Run = fn(u64, u64) -> Counts;
+/// The payload of a panic on purpose, which is not printed.
+pub(crate) struct Deliberate;
 
-const KINDS: &[(&str, Run)] =
-    &[(Spsc::NAME, run::<Spsc>), (Stamped::NAME, run::<Stamped>), (Mpmc::NAME, run::<Mpmc>)];
-
-const PROBES: &[(&str, Run)] = &[
-    (Faulty::<LOSES>::NAME, run::<Faulty<LOSES>>),
-    (Faulty::<LEAKS>::NAME, run::<Faulty<LEAKS>>),
-    (Faulty::<REORDERS>::NAME, run::<Faulty<REORDERS>>),
-    (Faulty::<STOPS>::NAME, run::<Faulty<STOPS>>),
-    (Faulty::<SHOWS_GHOSTS>::NAME, run::<Faulty<SHOWS_GHOSTS>>),
-];
-
-/// Rounds on all chosen rings in turn until the time is over.
-pub(crate) fn run_all(options: &Options) -> Result<(), String> {
-    let chosen: Vec<_> = if options.ring.is_empty() {
-        KINDS.to_vec()
-    } else {
-        let all = KINDS.iter().chain(PROBES);
-        all.filter(|(name, _)| name.starts_with(&options.ring)).copied().collect()
-    };
-    if chosen.is_empty() {
-        return Err(format!("there is no ring {}", options.ring));
-    }
-    let seed = options.seed;
-    println!("stress: seed {seed}");
-    let patience = if options.ring == Faulty::<STOPS>::NAME { 2 } else { 30 };
-    watchdog::start(Duration::from_secs(patience), place);
-    let mut all = vec![Counts::default(); chosen.len()];
-    let began = Instant::now();
-    let mut number = 0;
-    while began.elapsed() < options.time {
-        for ((name, run), counts) in chosen.iter().zip(&mut all) {
-            *PLACE.lock().unwrap_or_else(PoisonError::into_inner) =
-                format!("{name}, seed {seed}, round {number}");
-            counts.add(run(seed, number));
-        }
-        number += 1;
-    }
-    for ((name, _), counts) in chosen.iter().zip(&all) {
-        println!("stress: {name}: {counts}");
-        if counts.rounds >= ENOUGH && counts.idle() {
-            return Err(format!("{name}: something never happened: {counts}"));
-        }
-    }
-    Ok(())
+/// What a thread does when it finds nothing to do.
+#[derive(Clone, Copy)]
+pub(crate) enum Idle {
+    Spins,
+    Yields,
+    Naps,
 }
 
-/// What happened, added up.
+impl Idle {
+    pub(crate) fn of(dice: &mut Dice) -> Idle {
+        [Idle::Spins, Idle::Yields, Idle::Yields, Idle::Naps][dice.below(4)]
+    }
+
+    pub(crate) fn wait(self) {
+        match self {
+            // There may be more threads than processors.
+            Idle::Spins => {
+                (0..50).for_each(|_| std::hint::spin_loop());
+                thread::yield_now();
+            }
+            Idle::Yields => thread::yield_now(),
+            Idle::Naps => thread::sleep(Duration::from_micros(20)),
+        }
+    }
+}
+
+/// How often each thing happened.
 #[derive(Clone, Default)]
 pub(crate) struct Counts {
-    rounds: u64,
-    items: u64,
+    pub(crate) rounds: u64,
+    pub(crate) items: u64,
     pub(crate) retaken: u64,
     pub(crate) panics: u64,
     pub(crate) aborted: u64,
@@ -106,7 +77,8 @@ impl Counts {
         self.sleeps += other.sleeps;
     }
 
-    fn idle(&self) -> bool {
+    /// Whether one of them never happened.
+    pub(crate) fn lacks_something(&self) -> bool {
         [self.items, self.retaken, self.panics, self.aborted, self.sleeps].contains(&0)
     }
 }
@@ -122,53 +94,43 @@ impl std::fmt::Display for Counts {
     }
 }
 
-/// How a round ends.
-#[derive(Clone, Copy, PartialEq)]
-enum Ending {
-    /// Writers push all that they have, then the ring is closed, then readers take the rest.
-    Drained,
-    /// The writers' side is closed while all are at work.
-    Closed,
-    /// The readers' side is closed while all are at work, if the ring can do that.
-    Abandoned,
-}
-
-/// What the threads of a round share.
+/// The shared state of a round.
 pub(crate) struct Round<K: Kind> {
     pub(crate) ring: K::Ring<crate::item::Item>,
     pub(crate) capacity: usize,
-    /// Whether threads sleep at a doorbell when there is nothing to do.
+    /// Whether threads sleep at a doorbell when they find nothing to do.
     pub(crate) asleep: bool,
-    /// One of the sides is being closed: a writer that gets no end need not wait for one.
+    /// One of the sides is being closed: a writer that gets no end must not wait for one.
     pub(crate) closing: AtomicBool,
     /// The readers' side was closed.
     pub(crate) abandoned: AtomicBool,
     /// A reader has seen the end.
     pub(crate) drained: AtomicBool,
     /// The bells of writers, then of readers.
-    bells: [Vec<Bell>; 2],
-    /// What the next item of each writer must be, where there is one reader at a time.
+    pub(crate) bells: [Vec<Bell>; 2],
+    /// The number of the next item of each writer, if there is one reader at a time.
     pub(crate) expected: Mutex<[u64; WRITERS]>,
-    /// Readers that panicked with items in their hands.
+    /// Readers that panicked while they had items.
     pub(crate) forsaken: AtomicU64,
     pub(crate) counts: Mutex<Counts>,
 }
 
-/// Which side of a ring a thread is on.
+/// The side of a thread.
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
     Writers,
     Readers,
 }
 
-struct Bell {
+#[derive(Default)]
+pub(crate) struct Bell {
     bell: Doorbell,
     woken: Mutex<Option<Arc<Woken>>>,
 }
 
 impl<K: Kind> Round<K> {
-    /// Tells the other side that something has changed.
-    pub(crate) fn ring_the(&self, side: Side) {
+    /// Wakes all threads of a side.
+    pub(crate) fn notify(&self, side: Side) {
         if self.asleep {
             announce();
             for bell in &self.bells[side as usize] {
@@ -177,12 +139,12 @@ impl<K: Kind> Round<K> {
         }
     }
 
-    /// Sleeps until the bell rings, unless `look` finds something after all.
+    /// Sleeps until the bell rings, unless `check` finds something.
     pub(crate) fn sleep<R>(
         &self,
         side: Side,
         index: usize,
-        look: impl FnOnce() -> Option<R>,
+        check: impl FnOnce() -> Option<R>,
     ) -> Option<R> {
         let bell = &self.bells[side as usize][index];
         let mut woken = bell.woken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,7 +152,7 @@ impl<K: Kind> Round<K> {
             Arc::new(Woken { thread: thread::current(), woken: AtomicBool::new(false) })
         });
         bell.bell.park(&Waker::from(woken.clone()));
-        let found = look();
+        let found = check();
         if found.is_some() {
             bell.bell.unpark();
         } else {
@@ -211,114 +173,5 @@ impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         self.woken.store(true, SeqCst);
         self.thread.unpark();
-    }
-}
-
-/// One round.
-fn run<K: Kind>(seed: u64, number: u64) -> Counts {
-    let mut dice = Dice::of(seed, number);
-    let capacity = 2 << dice.below(8);
-    let (writers, readers) = (1 + dice.below(4), 1 + dice.below(4));
-    let ending = [Ending::Drained, Ending::Closed, Ending::Abandoned][dice.below(4) % 3];
-    let items = 500 + dice.below(20_000) as u64;
-    let bells = |count| {
-        (0..count).map(|_| Bell { bell: Doorbell::new(), woken: Mutex::new(None) }).collect()
-    };
-    let round = Round::<K> {
-        ring: K::ring(capacity),
-        capacity,
-        asleep: dice.once_in(2),
-        closing: AtomicBool::new(false),
-        abandoned: AtomicBool::new(false),
-        drained: AtomicBool::new(false),
-        bells: [bells(writers), bells(readers)],
-        expected: Mutex::new([0; WRITERS]),
-        forsaken: AtomicU64::new(0),
-        counts: Mutex::new(Counts { rounds: 1, ..Counts::default() }),
-    };
-    thread::scope(|scope| {
-        let round = &round;
-        for index in 0..readers {
-            let dice = Dice::of(dice.next(), index as u64);
-            scope.spawn(move || {
-                readers::run(round, index, dice);
-                hand_in();
-            });
-        }
-        let writing: Vec<_> = (0..writers)
-            .map(|index| {
-                let dice = Dice::of(dice.next(), index as u64);
-                scope.spawn(move || {
-                    writers::run(round, index, items, dice);
-                    hand_in();
-                })
-            })
-            .collect();
-        if ending != Ending::Drained {
-            thread::sleep(Duration::from_micros(dice.below(3_000) as u64));
-            round.closing.store(true, SeqCst);
-        }
-        match ending {
-            Ending::Drained => {}
-            Ending::Closed => {
-                while !K::close(&round.ring) {
-                    thread::yield_now();
-                }
-                round.ring_the(Side::Writers);
-                round.ring_the(Side::Readers);
-            }
-            Ending::Abandoned => {
-                // Where it cannot be done, the writers come to their end.
-                while !writing.iter().all(|writer| writer.is_finished()) {
-                    if K::close_readers(&round.ring) {
-                        round.abandoned.store(true, SeqCst);
-                        break;
-                    }
-                    thread::yield_now();
-                }
-                round.ring_the(Side::Writers);
-            }
-        }
-        for writer in writing {
-            writer.join().expect("a writer panicked for real");
-        }
-        round.closing.store(true, SeqCst);
-        K::close(&round.ring);
-        round.ring_the(Side::Readers);
-    });
-    let Round { ring, abandoned, forsaken, counts, .. } = round;
-    let abandoned = abandoned.into_inner();
-    drop(ring);
-    let mut counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for (writer, books) in close_the_books().iter().enumerate() {
-        audit::<K>(writer, books, abandoned, forsaken.load(Relaxed));
-        counts.items += books.pushed.count;
-    }
-    counts
-}
-
-/// Whether the books of one writer are in order.
-fn audit<K: Kind>(writer: usize, books: &Books, abandoned: bool, forsaken: u64) {
-    let Books { made, gone, pushed, taken, dropped } = *books;
-    if made != gone {
-        let what = if made > gone { "were not dropped" } else { "were dropped twice" };
-        broken(&format!("of {made} items of writer {writer}, {} {what}", made.abs_diff(gone)));
-    }
-    if pushed != dropped {
-        broken(&format!("writer {writer} pushed {pushed:?}, but dropped was {dropped:?}"));
-    }
-    let left = pushed.count.wrapping_sub(taken.count);
-    let may_be_left = if abandoned {
-        u64::MAX
-    } else if K::READERS == 1 {
-        0
-    } else {
-        forsaken * CLAIM
-    };
-    if taken.count > pushed.count || left > may_be_left {
-        broken(&format!("of {} items of writer {writer}, {left} were lost", pushed.count));
-    }
-    if left == 0 && taken != pushed {
-        broken(&format!("writer {writer} pushed {pushed:?}, but taken was {taken:?}"));
     }
 }

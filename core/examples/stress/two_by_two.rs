@@ -1,4 +1,4 @@
-//! Two writers and two readers who do nothing else: the run that a queue with a livelock does not finish.
+//! Two writers and two readers without pauses: a run that a queue with a livelock does not finish.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -13,7 +13,7 @@ use crate::{round, watchdog};
 
 const CAPACITY: usize = 64;
 const SIDES: usize = 2;
-/// In which an item says who pushed it.
+/// The shift of the writer in an item.
 const WRITER: u32 = 56;
 
 type Run = fn(&Options) -> Result<(), String>;
@@ -28,13 +28,13 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let name = if options.ring.is_empty() { Mpmc::NAME } else { &options.ring };
     let chosen = KINDS.iter().find(|(kind, _)| *kind == name);
     let (_, race) =
-        chosen.ok_or_else(|| format!("{name} is no ring for many writers and readers"))?;
+        chosen.ok_or_else(|| format!("`{name}` is not a ring for many writers and readers"))?;
     let patience = if name == Faulty::<STOPS>::NAME { 2 } else { 30 };
     watchdog::start(Duration::from_secs(patience), || "two by two".into());
     race(options)
 }
 
-/// How far each thread is: writers, then readers. Each on lines of its own.
+/// The progress of each thread: writers, then readers, each on its own cache lines.
 #[derive(Default)]
 #[repr(align(128))]
 struct Done(AtomicU64);
@@ -96,14 +96,14 @@ fn write<K: Kind>(
 ) {
     for number in 0..each {
         while let Err(refused) = end.try_push((index as u64) << WRITER | number) {
-            assert!(matches!(refused, PushError::Full(_)), "nobody closes the ring");
+            assert!(matches!(refused, PushError::Full(_)), "the ring is open");
             options.wait.wait();
         }
         made_way(done, number + 1);
     }
 }
 
-/// Returns how many items of each writer came, and their sum.
+/// Returns how many items of each writer arrived, and their sum.
 fn read<K: Kind>(end: &mut K::Reader<u64>, done: &Done, options: &Options) -> [(u64, u64); SIDES] {
     let mut sums = [(0, 0_u64); SIDES];
     let mut expected = [0; SIDES];
@@ -133,7 +133,8 @@ fn made_way(done: &Done, count: u64) {
     }
 }
 
-/// A line each second: how many items, and what part of a fair share the slowest thread had.
+/// Prints a line each second: the number of items, and the share of the slowest thread compared
+/// with a fair one.
 fn report(name: &str, done: &[Done; 2 * SIDES], over: &AtomicBool) {
     let mut before = [0; 2 * SIDES];
     let mut last = Instant::now();

@@ -1,4 +1,4 @@
-//! Notices that nothing moves any more: a lost wake, a livelock, a deadlock.
+//! Detects that no thread makes progress: a lost wake, a livelock, a deadlock.
 
 use std::process::exit;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 static STEPS: AtomicU64 = AtomicU64::new(0);
 
-/// Says that the calling thread got somewhere.
+/// Records progress of the calling thread.
 pub(crate) fn step() {
     STEPS.fetch_add(1, Relaxed);
 }
 
-/// Ends the process with `what()` if nobody gets anywhere for so long.
+/// Ends the process with the message `what()` if no thread makes progress for this long.
 pub(crate) fn start(patience: Duration, what: impl Fn() -> String + Send + 'static) {
     thread::spawn(move || {
         let (mut seen, mut since) = (STEPS.load(Relaxed), Instant::now());

@@ -1,4 +1,4 @@
-//! What a writer does in a round.
+//! A writer of a round.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::PoisonError;
@@ -11,48 +11,17 @@ use mycelium_core::ring::{Producer, PushError};
 use crate::dice::Dice;
 use crate::item::{Item, note};
 use crate::kinds::Kind;
-use crate::round::{Counts, Round, Side};
+use crate::round::{Counts, Deliberate, Idle, Round, Side};
 use crate::watchdog;
-
-/// A panic on purpose. It goes past the hook that would print it.
-pub(crate) struct Deliberate;
-
-/// How a thread waits that finds nothing to do.
-#[derive(Clone, Copy)]
-pub(crate) enum Patience {
-    Spins,
-    Yields,
-    Naps,
-}
-
-impl Patience {
-    pub(crate) fn of(dice: &mut Dice) -> Patience {
-        [Patience::Spins, Patience::Yields, Patience::Yields, Patience::Naps][dice.below(4)]
-    }
-
-    pub(crate) fn wait(self) {
-        match self {
-            // There may be more threads than processors.
-            Patience::Spins => {
-                (0..50).for_each(|_| std::hint::spin_loop());
-                thread::yield_now();
-            }
-            Patience::Yields => thread::yield_now(),
-            Patience::Naps => thread::sleep(Duration::from_micros(20)),
-        }
-    }
-}
 
 struct Writer<'a, K: Kind> {
     round: &'a Round<K>,
     index: usize,
     dice: Dice,
-    patience: Patience,
+    idle: Idle,
     /// The number of the next item, and of the last.
     next: u64,
     last: u64,
-    /// How many ends it had.
-    ends: u64,
     counts: Counts,
 }
 
@@ -60,9 +29,9 @@ struct Writer<'a, K: Kind> {
 struct Over;
 
 pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, mut dice: Dice) {
-    let patience = Patience::of(&mut dice);
+    let idle = Idle::of(&mut dice);
     let counts = Counts::default();
-    let mut writer = Writer { round, index, dice, patience, next: 0, last: items, ends: 0, counts };
+    let mut writer = Writer { round, index, dice, idle, next: 0, last: items, counts };
     let mut kept = None;
     while writer.next < writer.last {
         let Some(mut end) = kept.take().or_else(|| K::writer(&round.ring)) else {
@@ -73,13 +42,12 @@ pub(crate) fn run<K: Kind>(round: &Round<K>, index: usize, items: u64, mut dice:
             continue;
         };
         watchdog::step();
-        writer.ends += 1;
-        // The end is a part of what unwinds.
+        // The end is moved into the closure, so that a panic drops it.
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let worked = writer.tenure(&mut end);
             (worked, end)
         }));
-        round.ring_the(Side::Readers);
+        round.notify(Side::Readers);
         match worked {
             Ok((Ok(()), end)) if writer.dice.once_in(2) => kept = Some(end),
             Ok((Ok(()), _)) => writer.counts.retaken += 1,
@@ -106,13 +74,13 @@ impl<K: Kind> Writer<'_, K> {
                 62 => self.panic(end),
                 _ => thread::sleep(Duration::from_micros(self.dice.below(50) as u64)),
             }
-            self.round.ring_the(Side::Readers);
+            self.round.notify(Side::Readers);
         }
         Ok(())
     }
 
     fn push(&mut self, end: &mut K::Writer<Item>) -> Result<(), Over> {
-        let mut item = Item::new(self.index, self.next, self.ends, false);
+        let mut item = Item::new(self.index, self.next, false);
         loop {
             item = match end.try_push(item) {
                 Ok(()) => break,
@@ -123,11 +91,11 @@ impl<K: Kind> Writer<'_, K> {
                 }
             };
             if !self.round.asleep {
-                self.patience.wait();
+                self.idle.wait();
                 continue;
             }
             self.counts.sleeps += 1;
-            // The second look may push it, or be refused again.
+            // The second check may push it, or be refused again.
             let mut kept = Some(item);
             self.round.sleep(Side::Writers, self.index, || {
                 match kept.take().map(|item| end.try_push(item)) {
@@ -155,43 +123,38 @@ impl<K: Kind> Writer<'_, K> {
     fn push_many(&mut self, end: &mut K::Writer<Item>) -> Result<(), Over> {
         let (count, filled) = self.slots();
         let mut numbers = self.next..(self.next + filled as u64).min(self.last);
-        let (index, ends) = (self.index, self.ends);
-        let next = || numbers.next().map(|number| Item::new(index, number, ends, false));
+        let index = self.index;
+        let next = || numbers.next().map(|number| Item::new(index, number, false));
         let pushed = K::fill(end, count, next, true);
         self.pushed(pushed as u64);
-        // There was no room for so many, perhaps.
+        // There may have been too little room.
         if pushed == 0 { self.push(end) } else { Ok(()) }
     }
 
     fn abort(&mut self, end: &mut K::Writer<Item>) {
         let (count, filled) = self.slots();
         let mut left = filled;
-        let (index, number, ends) = (self.index, self.next, self.ends);
-        K::fill(
-            end,
-            count,
-            || take_one(&mut left).then(|| Item::new(index, number, ends, true)),
-            false,
-        );
+        let (index, number) = (self.index, self.next);
+        K::fill(end, count, || take_one(&mut left).then(|| Item::new(index, number, true)), false);
         self.counts.aborted += u64::from(left < filled);
     }
 
-    /// With a grant in its hands, if there is one to be had.
+    /// Panics while it holds a grant, if there is room for one.
     fn panic(&mut self, end: &mut K::Writer<Item>) {
         let (count, filled) = self.slots();
         let mut left = filled - 1;
-        let (index, number, ends) = (self.index, self.next, self.ends);
+        let (index, number) = (self.index, self.next);
         let next = || {
             if !take_one(&mut left) {
                 resume_unwind(Box::new(Deliberate));
             }
-            Some(Item::new(index, number, ends, true))
+            Some(Item::new(index, number, true))
         };
         K::fill(end, count, next, true);
         resume_unwind(Box::new(Deliberate));
     }
 
-    /// How many slots to ask for, and how many of them to fill.
+    /// How many slots to request, and how many of them to fill.
     fn slots(&mut self) -> (usize, usize) {
         let count = 1 + self.dice.below(self.round.capacity.min(40));
         (count, 1 + self.dice.below(count))

@@ -1,9 +1,8 @@
-//! `#[message]`: checks a type as far as its tokens tell, then writes its impls.
+//! `#[message]`: checks the tokens of a type, then writes its impls.
 //!
-//! Nothing here depends on anything but the tokens given, and fields are walked in the order of
-//! their declaration, so the same source always expands to the same code. What tokens cannot tell,
-//! such as padding and the alignment of a field of another crate's type, is left to constant
-//! assertions in the code that is written.
+//! The expansion depends on the tokens alone, and visits fields in the order of their declaration,
+//! so the same source always expands to the same code. Tokens do not show padding, or the alignment
+//! of a field of another crate's type: constant assertions in the expansion check these.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -14,8 +13,8 @@ use syn::{
 
 mod types;
 
-/// The expansion; where there is an error, the type as it was written and the error, so that the
-/// rest of the program is not blamed for the lack of the type.
+/// The expansion, or the unchanged type with the error. Keeping the type avoids further errors
+/// where it is used.
 pub(crate) fn expand_or_explain(root: Path, attr: TokenStream, item: TokenStream) -> TokenStream {
     match expand(root, attr, item.clone()) {
         Ok(tokens) => tokens,
@@ -28,7 +27,7 @@ pub(crate) fn expand_or_explain(root: Path, attr: TokenStream, item: TokenStream
 
 /// `root` is the path of `mycelium_core` in the user's crate.
 pub(crate) fn expand(root: Path, attr: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let topic_and_id = Arguments::parse(attr)?;
+    let topic_and_id = MessageArguments::parse(attr)?;
     match syn::parse2(item)? {
         Item::Struct(item) => expand_struct(&root, topic_and_id, item),
         Item::Enum(item) => expand_enum(&root, topic_and_id, item),
@@ -39,7 +38,11 @@ pub(crate) fn expand(root: Path, attr: TokenStream, item: TokenStream) -> Result
     }
 }
 
-fn expand_struct(root: &Path, arguments: Arguments, item: ItemStruct) -> Result<TokenStream> {
+fn expand_struct(
+    root: &Path,
+    arguments: MessageArguments,
+    item: ItemStruct,
+) -> Result<TokenStream> {
     refuse_generics(&item.generics)?;
     let fields = named_fields(&item)?;
     for field in &fields.named {
@@ -64,7 +67,7 @@ fn expand_struct(root: &Path, arguments: Arguments, item: ItemStruct) -> Result<
 
 fn struct_impls(
     root: &Path,
-    arguments: &Arguments,
+    arguments: &MessageArguments,
     name: &Ident,
     fields: &FieldsNamed,
 ) -> TokenStream {
@@ -72,7 +75,7 @@ fn struct_impls(
     let types: Vec<_> = fields.named.iter().map(|field| &field.ty).collect();
     let text = plain_name(name);
     let texts: Vec<_> = idents.iter().map(|ident| plain_name(ident)).collect();
-    // A field that is no `Field` is reported where it is written, not at the attribute.
+    // An error about a field's type points to the field, not to the attribute.
     let field_types = fields.named.iter().map(|field| {
         let ty = &field.ty;
         quote_spanned!(ty.span() => <#ty as #root::Field>::TYPE)
@@ -144,11 +147,11 @@ fn struct_impls(
     }
 }
 
-fn expand_enum(root: &Path, arguments: Arguments, item: ItemEnum) -> Result<TokenStream> {
+fn expand_enum(root: &Path, arguments: MessageArguments, item: ItemEnum) -> Result<TokenStream> {
     refuse_generics(&item.generics)?;
     if let Some((topic, _)) = &arguments.topic_and_id {
-        let message = "an enum is no message, only part of one: put it in a struct, and write \
-                       `#[message]` without arguments here";
+        let message = "an enum cannot be a message of its own: make it a field of a struct, and \
+                       write `#[message]` without arguments here";
         return Err(Error::new_spanned(topic, message));
     }
     if let Some(variant) = item.variants.iter().find(|v| !matches!(v.fields, Fields::Unit)) {
@@ -184,7 +187,7 @@ fn expand_enum(root: &Path, arguments: Arguments, item: ItemEnum) -> Result<Toke
 
             impl #root::Field for #name {
                 const TYPE: #root::FieldType = #root::FieldType::Enum(&__MYCELIUM_DESCRIPTOR);
-                // The variant that is zero, so that unused room is zero; else the first one.
+                // The variant that is zero, so that unused items are zero; else the first one.
                 const EMPTY: Self = {
                     #(if #name::#variants as #repr == 0 { #name::#variants } else)*
                     { #(#name::#first)* }
@@ -199,12 +202,12 @@ fn expand_enum(root: &Path, arguments: Arguments, item: ItemEnum) -> Result<Toke
     })
 }
 
-/// What stands in the parentheses: nothing, or a topic and an id.
-struct Arguments {
+/// The arguments of the attribute: none, or a topic and an id.
+struct MessageArguments {
     topic_and_id: Option<(LitStr, u16)>,
 }
 
-impl Arguments {
+impl MessageArguments {
     fn parse(attr: TokenStream) -> Result<Self> {
         if attr.is_empty() {
             return Ok(Self { topic_and_id: None });
@@ -231,8 +234,8 @@ impl Arguments {
             (Some(topic), Some(id)) => Ok(Self { topic_and_id: Some((topic, id)) }),
             (None, _) => Err(Error::new(
                 whole,
-                "a message needs a topic: #[message(topic = \"...\", id = ...)]; a type that only \
-                 stands inside messages takes no arguments",
+                "a message needs a topic: #[message(topic = \"...\", id = ...)]; a type that is \
+                 only a field of messages has no arguments",
             )),
             (_, None) => Err(Error::new(
                 whole,
@@ -246,19 +249,22 @@ impl Arguments {
 fn checked_topic(topic: LitStr) -> Result<LitStr> {
     let text = topic.value();
     if text.is_empty() || text.len() > 255 {
-        return Err(Error::new_spanned(topic, "a topic has from 1 to 255 bytes"));
+        return Err(Error::new_spanned(topic, "invalid topic: expected 1 to 255 bytes"));
     }
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(Error::new_spanned(topic, "a topic has no blanks and no control characters"));
+        return Err(Error::new_spanned(
+            topic,
+            "invalid topic: expected no white space and no control characters",
+        ));
     }
     Ok(topic)
 }
 
 fn checked_id(id: &LitInt) -> Result<u16> {
     match id.base10_parse::<u16>() {
-        Ok(0) => Err(Error::new_spanned(id, "id 0 is the link's own: choose from 1 to 65535")),
+        Ok(0) => Err(Error::new_spanned(id, "invalid id 0: expected 1 to 65535")),
         Ok(number) => Ok(number),
-        Err(_) => Err(Error::new_spanned(id, "an id is a number from 1 to 65535")),
+        Err(_) => Err(Error::new_spanned(id, "invalid id: expected a number from 1 to 65535")),
     }
 }
 
@@ -280,7 +286,7 @@ fn named_fields(item: &ItemStruct) -> Result<&FieldsNamed> {
         )),
         _ => Err(Error::new_spanned(
             &item.ident,
-            "a message has at least one field; for a mere signal add one, such as `_unused: u8`",
+            "a message has at least one field; for a signal add one, such as `_unused: u8`",
         )),
     }
 }
@@ -298,19 +304,20 @@ fn enum_repr(item: &ItemEnum) -> Result<Ident> {
     }
 }
 
-/// The names in all `#[repr(...)]`, with what some have in parentheses left out.
-/// A layout that depends on who compiles it is none that two sides can agree on.
+/// Two sides must have the same layout, so it cannot depend on the build.
 fn refuse_conditional(attrs: &[Attribute]) -> Result<()> {
     match attrs.iter().find(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr"))
     {
         None => Ok(()),
         Some(attr) => Err(Error::new_spanned(
             attr,
-            "the layout of a message is the same for all who compile it: no field or variant of it can be conditional",
+            "the layout of a message must be the same in each build: its fields and variants cannot be \
+             conditional",
         )),
     }
 }
 
+/// The names in all `#[repr(...)]`, without their arguments.
 fn reprs(attrs: &[Attribute]) -> Result<Vec<Ident>> {
     let mut reprs = Vec::new();
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("repr")) {
@@ -327,7 +334,7 @@ fn reprs(attrs: &[Attribute]) -> Result<Vec<Ident>> {
     Ok(reprs)
 }
 
-/// `Clone`, `Copy` and zerocopy's derives, without those the user has written below the attribute.
+/// `Clone`, `Copy` and zerocopy's derives, without those that the user wrote below the attribute.
 fn derives(root: &Path, attrs: &[Attribute]) -> Result<TokenStream> {
     let mut present = Vec::new();
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("derive")) {
@@ -336,31 +343,31 @@ fn derives(root: &Path, attrs: &[Attribute]) -> Result<TokenStream> {
     }
     let has = |name: &str| present.iter().any(|ident| ident == name);
     let zerocopy = quote!(#root::__private::zerocopy);
-    let mut wanted = Vec::new();
+    let mut missing = Vec::new();
     if !has("Clone") {
-        wanted.push(quote!(::core::clone::Clone));
+        missing.push(quote!(::core::clone::Clone));
     }
     if !has("Copy") {
-        wanted.push(quote!(::core::marker::Copy));
+        missing.push(quote!(::core::marker::Copy));
     }
     // Each of these two derives also writes `TryFromBytes`.
     if !has("TryFromBytes") && !has("FromZeros") && !has("FromBytes") {
-        wanted.push(quote!(#zerocopy::TryFromBytes));
+        missing.push(quote!(#zerocopy::TryFromBytes));
     }
     for name in ["IntoBytes", "KnownLayout", "Immutable"] {
         if !has(name) {
             let name = Ident::new(name, Span::call_site());
-            wanted.push(quote!(#zerocopy::#name));
+            missing.push(quote!(#zerocopy::#name));
         }
     }
     let path = zerocopy.to_string().replace(' ', "");
     Ok(quote! {
-        #[derive(#(#wanted),*)]
+        #[derive(#(#missing),*)]
         #[zerocopy(crate = #path)]
     })
 }
 
-/// Payloads are read in place, so a host of the other byte order cannot have them.
+/// Payloads are read in place, so big-endian hosts are not supported.
 fn little_endian_only(span: Span) -> TokenStream {
     quote_spanned! { span =>
         #[cfg(target_endian = "big")]
@@ -370,7 +377,7 @@ fn little_endian_only(span: Span) -> TokenStream {
     }
 }
 
-/// A name as it reads, without the `r#` of a raw identifier.
+/// A name without the `r#` of a raw identifier.
 fn plain_name(ident: &Ident) -> String {
     let text = ident.to_string();
     text.strip_prefix("r#").map_or(text.clone(), str::to_owned)

@@ -1,8 +1,8 @@
-//! `#[service]`: writes what joins a service's `run` to a node.
+//! `#[service]`: writes the impls that connect a service's `run` to a node.
 //!
-//! The impl block stays as it was written. Beside it go the trait impls: what the service reads and emits, as types, so
-//! that emitting anything else does not compile; and a future of the whole supervised life of the service, made at the
-//! concrete type, where the compiler can tell whether it is `Send`.
+//! The impl block stays unchanged. The trait impls beside it declare what the service reads and
+//! emits, as types, so that emitting another message does not compile. They also make the future of
+//! the supervised service, at the concrete type, where the compiler knows whether it is `Send`.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -12,13 +12,13 @@ use syn::{
     Error, FnArg, ImplItem, ImplItemFn, Index, ItemImpl, Path, Result, Token, Type, parenthesized,
 };
 
-/// The expansion, or the error alone: the impl block without its trait would only add errors of its own.
+/// The expansion, or the error alone: the impl block without its trait would cause further errors.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand(attr, item).unwrap_or_else(Error::into_compile_error)
 }
 
 pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let arguments: Arguments = syn::parse2(attr)?;
+    let arguments: ServiceArguments = syn::parse2(attr)?;
     let item: ItemImpl = syn::parse2(item).map_err(|error| {
         Error::new(error.span(), "#[service] goes on `impl MyService { async fn run(..) .. }`")
     })?;
@@ -34,13 +34,13 @@ pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> Result<TokenStream
     })
 }
 
-fn service_impls(arguments: &Arguments, item: &ItemImpl) -> Result<TokenStream> {
+fn service_impls(arguments: &ServiceArguments, item: &ItemImpl) -> Result<TokenStream> {
     let service = &*item.self_ty;
     let name = service_name(service)?.to_string();
     let (generics, _, bounds) = item.generics.split_for_impl();
     let root = quote!(::mycelium::__private);
     let (reads, emits) = (&arguments.reads, &arguments.emits);
-    let Launch { methods, helper } = launch(arguments, item, &root)?;
+    let LaunchTokens { methods, helper } = launch(arguments, item, &root)?;
     let read_impls = reads.iter().enumerate().map(|(index, message)| {
         let index = Index::from(index);
         quote! {
@@ -93,7 +93,8 @@ fn service_impls(arguments: &Arguments, item: &ItemImpl) -> Result<TokenStream> 
             }
 
             async fn run(&mut self, context: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {
-                // By way of a bound, so that an error of any kind is taken, and named where it does not fit.
+                // Through a bound, so that each error type is accepted, and named if it does not
+                // fit.
                 #root::outcome(Self::run(self, context).await)
             }
 
@@ -105,14 +106,19 @@ fn service_impls(arguments: &Arguments, item: &ItemImpl) -> Result<TokenStream> 
     })
 }
 
-/// How the life of the service becomes a task: as the attribute says, or as the compiler finds at the concrete type.
-fn launch(arguments: &Arguments, item: &ItemImpl, root: &TokenStream) -> Result<Launch> {
-    let said = match arguments.threads {
-        Threads::Send => Some((quote!(true), quote!(#root::Task::send))),
-        Threads::Local => Some((quote!(false), quote!(#root::Task::local))),
-        Threads::Unsaid => None,
+/// How the supervised service becomes a task: as the attribute says, or as the compiler finds out
+/// at the concrete type.
+fn launch(
+    arguments: &ServiceArguments,
+    item: &ItemImpl,
+    root: &TokenStream,
+) -> Result<LaunchTokens> {
+    let declared = match arguments.task {
+        TaskKind::Send => Some((quote!(true), quote!(#root::Task::send))),
+        TaskKind::Local => Some((quote!(false), quote!(#root::Task::local))),
+        TaskKind::Unknown => None,
     };
-    if let Some((is_send, task)) = said {
+    if let Some((is_send, task)) = declared {
         let methods = quote! {
             fn is_send() -> bool {
                 #is_send
@@ -122,7 +128,7 @@ fn launch(arguments: &Arguments, item: &ItemImpl, root: &TokenStream) -> Result<
                 #task(#root::supervise(life))
             }
         };
-        return Ok(Launch { methods, helper: TokenStream::new() });
+        return Ok(LaunchTokens { methods, helper: TokenStream::new() });
     }
     if !item.generics.params.is_empty() {
         let message = "a generic service says whether it may move between threads: \
@@ -133,7 +139,7 @@ fn launch(arguments: &Arguments, item: &ItemImpl, root: &TokenStream) -> Result<
     let methods = quote! {
         fn is_send() -> bool {
             use #root::{IsLocal as _, IsSend as _};
-            (&#root::Kind::of(life_of)).is_send()
+            (&#root::FutureKind::of(life_of)).is_send()
         }
 
         fn launch(life: #root::Life<Self>) -> #root::Task {
@@ -141,16 +147,16 @@ fn launch(arguments: &Arguments, item: &ItemImpl, root: &TokenStream) -> Result<
             (&#root::Launch::of(life_of(life))).task()
         }
     };
-    // A function of its own hides the future behind a type that is known to be `Send` or not.
+    // A function hides the future behind a type of which the compiler knows whether it is `Send`.
     let helper = quote! {
         fn life_of(life: #root::Life<#service>) -> impl ::core::future::Future<Output = ()> + 'static {
             #root::supervise(life)
         }
     };
-    Ok(Launch { methods, helper })
+    Ok(LaunchTokens { methods, helper })
 }
 
-struct Launch {
+struct LaunchTokens {
     methods: TokenStream,
     helper: TokenStream,
 }
@@ -195,34 +201,32 @@ fn check_run(run: &ImplItemFn) -> Result<()> {
     Ok(())
 }
 
-/// What stands in `#[service(..)]`.
+/// The arguments of the attribute.
 #[derive(Default)]
-struct Arguments {
+struct ServiceArguments {
     reads: Vec<Path>,
     emits: Vec<Path>,
-    threads: Threads,
+    task: TaskKind,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
-enum Threads {
+enum TaskKind {
     #[default]
-    Unsaid,
+    Unknown,
     Send,
     Local,
 }
 
-impl Parse for Arguments {
-    fn parse(input: ParseStream<'_>) -> Result<Arguments> {
-        let mut arguments = Arguments::default();
+impl Parse for ServiceArguments {
+    fn parse(input: ParseStream<'_>) -> Result<ServiceArguments> {
+        let mut arguments = ServiceArguments::default();
         while !input.is_empty() {
             let key: syn::Ident = input.parse()?;
             match key.to_string().as_str() {
                 "reads" => arguments.reads.extend(messages(input, &arguments.reads)?),
                 "emits" => arguments.emits.extend(messages(input, &arguments.emits)?),
-                "send" if arguments.threads == Threads::Unsaid => arguments.threads = Threads::Send,
-                "local" if arguments.threads == Threads::Unsaid => {
-                    arguments.threads = Threads::Local
-                }
+                "send" if arguments.task == TaskKind::Unknown => arguments.task = TaskKind::Send,
+                "local" if arguments.task == TaskKind::Unknown => arguments.task = TaskKind::Local,
                 _ => {
                     let message = "expected `reads(..)`, `emits(..)`, `send` or `local`";
                     return Err(Error::new(key.span(), message));
@@ -236,7 +240,7 @@ impl Parse for Arguments {
     }
 }
 
-/// A list of message types in parentheses, none of them twice.
+/// A list of different message types in parentheses.
 fn messages(input: ParseStream<'_>, known: &[Path]) -> Result<Vec<Path>> {
     if !input.peek(syn::token::Paren) {
         return Err(input.error("expected message types in parentheses, as in `reads(Tick)`"));

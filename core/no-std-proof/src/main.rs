@@ -1,19 +1,22 @@
-//! A program without std, without an allocator and without libc, which shows that mycelium-core needs none of them.
+//! A program without std, without an allocator and without libc, which shows that mycelium-core
+//! needs none of them.
 //!
-//! It sends items through every ring and a channel, parks at a doorbell and is woken, connects two links, writes a message
-//! as a frame and reads it back, and exits with 0 if all come out as they went in. Any other outcome has a number of its
-//! own. It runs on Linux on x86-64:
+//! It sends items through every ring and a channel, parks at a doorbell and is woken, connects two
+//! links, writes a message as a frame and reads it back, and exits with 0 if all data is unchanged.
+//! Each error has its own exit code. It runs on Linux on x86-64:
 //!
 //! ```text
 //! cd core/no-std-proof
-//! RUSTFLAGS="-Clink-arg=-nostartfiles -Clink-arg=-nodefaultlibs -Clink-arg=-static -Crelocation-model=static" \
+//! RUSTFLAGS="-Clink-arg=-nostartfiles -Clink-arg=-nodefaultlibs -Clink-arg=-static \
+//!     -Crelocation-model=static" \
 //!     cargo build --release --target x86_64-unknown-linux-gnu
 //! target/x86_64-unknown-linux-gnu/release/mycelium-no-std-proof
-//! nm -C target/x86_64-unknown-linux-gnu/release/mycelium-no-std-proof | grep -E ' (std|alloc)::|malloc|__rust_alloc'
+//! nm -C target/x86_64-unknown-linux-gnu/release/mycelium-no-std-proof |
+//!     grep -E ' (std|alloc)::|malloc|__rust_alloc'
 //! ```
 //!
-//! The last line must find nothing. The linker is the real judge: without std and an allocator, code that asks for
-//! either does not link.
+//! The last line must find nothing. The real check is the linker: code that needs std or an
+//! allocator does not link.
 #![no_std]
 #![no_main]
 
@@ -25,7 +28,7 @@ use core::{arch::asm, hint::black_box, panic::PanicInfo};
 use mycelium_core::{
     Envelope, FixedStr, FixedVec, FrameView, Limits, Message, TraceContext, Words, from_words,
     message,
-    ring::broadcast::{Broadcast, Inline, Layout, Look},
+    ring::broadcast::{Broadcast, InlineStorage, Layout, Peek},
     to_words, write_message,
 };
 
@@ -48,22 +51,22 @@ struct Swap {
     fills: FixedVec<u16, 3>,
 }
 
-/// Aligned to 8 bytes, as the buffer of a link is.
+/// Aligned to 8 bytes, like the buffer of a link.
 #[repr(align(8))]
 struct Buffer([u8; 256]);
 
-/// The message as it comes out of a ring on the stack.
+/// The message after it passed through a ring on the stack.
 fn through_a_ring(swap: &Swap) -> Result<Swap, i32> {
     const BYTES: usize = size_of::<Swap>();
     const LAYOUT: Layout = Layout::exact(2, BYTES);
-    let storage = Inline::<{ LAYOUT.words() }, 1>::new();
+    let storage = InlineStorage::<{ LAYOUT.words() }, 1>::new();
     let ring = Broadcast::new(storage, LAYOUT).map_err(|_| 18)?;
     let mut writer = Broadcast::producer(&ring).ok_or(19)?;
     let mut reader = Broadcast::gating(&ring).ok_or(20)?;
     writer.try_push(&to_words(swap), BYTES).map_err(|_| 21)?;
     let mut words = <Swap as Message>::Words::ZERO;
-    match reader.look(&mut words) {
-        Look::Message { sequence: 0, length: BYTES } => from_words(&words).map_err(|_| 22),
+    match reader.peek(&mut words) {
+        Peek::Message { sequence: 0, length: BYTES } => from_words(&words).map_err(|_| 22),
         _ => Err(23),
     }
 }
@@ -99,7 +102,7 @@ fn proof() -> Result<(), i32> {
     if same { Ok(()) } else { Err(17) }
 }
 
-/// Where the kernel starts the program. It does so by a jump, with the stack aligned to 16 bytes, where a Rust function
+/// The entry point. The kernel jumps here with the stack aligned to 16 bytes, but a Rust function
 /// expects a call: so this only makes the call.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]

@@ -1,4 +1,4 @@
-//! What is needed of rings, doorbells, channels and links, each once.
+//! Rings, doorbells, channels and links, each used once.
 
 use core::{
     hint::black_box,
@@ -18,7 +18,7 @@ use mycelium_core::{
     },
 };
 
-/// An error with its number, unless this holds.
+/// An error with this number, unless the condition holds.
 fn check(holds: bool, number: i32) -> Result<(), i32> {
     if holds { Ok(()) } else { Err(number) }
 }
@@ -63,7 +63,7 @@ pub(crate) fn channel() -> Result<(), i32> {
     check(pin!(receiver.recv()).poll(&mut context) == Poll::Ready(None), 46)
 }
 
-/// Two links whose bytes go from one to the other come up.
+/// Two links that exchange bytes become connected.
 pub(crate) fn link() -> Result<(), i32> {
     let (mut ours, mut theirs) = ([0; 2048], [0; 2048]);
     let config = |name| Ok::<_, i32>(Config::new(Name::try_from(name).map_err(|_| 50)?, 7));
@@ -80,7 +80,7 @@ pub(crate) fn link() -> Result<(), i32> {
     check(up == 2, 53)
 }
 
-/// Carries the bytes of one link to the other, and says how often that one came up.
+/// Moves the bytes of one link to the other, and returns how often that one became connected.
 fn carry(now: Duration, from: &mut Link<'_, 1, 1>, to: &mut Link<'_, 1, 1>) -> Result<u32, i32> {
     let Some(bytes) = from.poll_transmit(now) else { return Ok(0) };
     let (mut start, mut up) = (0, 0);

@@ -1,9 +1,10 @@
-//! Why a send ended without success.
+//! The error of a send that waits.
 
 use core::fmt;
 
-/// The receivers are gone for good; the item comes back.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The receivers are gone; the item comes back.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the receivers are gone")]
 pub struct SendError<T>(pub T);
 
 impl<T> SendError<T> {
@@ -19,11 +20,3 @@ impl<T> fmt::Debug for SendError<T> {
         f.write_str("SendError(..)")
     }
 }
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the receivers are gone")
-    }
-}
-
-impl<T> core::error::Error for SendError<T> {}

@@ -1,8 +1,8 @@
-//! Any number of senders and receivers, over [`ring::mpmc`](crate::ring::mpmc): each item goes to one receiver, in one
-//! order for all.
+//! Any number of senders and receivers, over [`ring::mpmc`](crate::ring::mpmc): each item goes to
+//! one receiver, in one order for all.
 //!
-//! Who waits is woken one at a time, each in its turn; a sender or a receiver that comes along meanwhile may be served
-//! first.
+//! Ends that wait are woken one at a time, in turn; another sender or receiver that arrives
+//! meanwhile may be served first.
 //!
 //! ```
 //! use mycelium_core::channel::mpmc;
@@ -11,7 +11,7 @@
 //! static CHANNEL: mpmc::Inline<u32, 16, 2, 4> = mpmc::Inline::new();
 //!
 //! let (mut sender, mut receiver) = CHANNEL.split().expect("the first call");
-//! let mut another = sender.try_clone().expect("there are two seats");
+//! let mut another = sender.try_clone().expect("two senders are allowed");
 //! assert!(sender.try_clone().is_none());
 //! sender.try_send(1).unwrap();
 //! another.try_send(2).unwrap();
@@ -25,26 +25,29 @@
 
 use core::ops::Deref;
 
-use super::{Channel, Lobby, Reserve, Sides, Vacant};
+use super::{Channel, ChannelWaiters, Reserve, ReservedSlot, Sides};
+use crate::doorbell::WaiterList;
 #[cfg(feature = "alloc")]
-use crate::doorbell::Growing;
-use crate::doorbell::Row;
-use crate::ring::mpmc::{self as ring, Consumer, Grant, Mpmc, Producer, Ring, Slot};
+use crate::doorbell::{GrowingWaiterList, Waiters};
+#[cfg(feature = "alloc")]
+use crate::ring;
+use crate::ring::mpmc::{self, Consumer, Grant, Mpmc, Producer, Ring, Slot};
 use crate::ring::{GrantError, Handle, Storage};
 use crate::sync::const_unless_loom;
 
-/// A channel whose slots are a part of it, for a `static` or a field: `N` slots, up to `S` senders and `R` receivers at
-/// a time.
+/// A channel whose slots are a part of it, for a `static` or a field: `N` slots, up to `S` senders
+/// and `R` receivers at a time.
 pub type Inline<T, const N: usize, const S: usize, const R: usize> =
-    Channel<ring::Inline<T, N>, Lobby<Row<S>, Row<R>>>;
+    Channel<mpmc::Inline<T, N>, ChannelWaiters<WaiterList<S>, WaiterList<R>>>;
 
 impl<T, const N: usize, const S: usize, const R: usize> Inline<T, N, S, R> {
     const_unless_loom! {
-        /// An empty channel. `N` that is no power of two from 2 on does not compile, and no more senders or receivers
-        /// than a word has bits.
+        /// An empty channel. It compiles if `N` is a power of two from 2 on, and `S` and `R` are at
+        /// most the number of bits of a word.
         #[must_use]
         pub const fn new() -> Self {
-            Channel { ring: ring::Inline::new(), lobby: Lobby::new(Row::new(), Row::new()) }
+            let waiters = ChannelWaiters::new(WaiterList::<S>::new(), WaiterList::<R>::new());
+            Channel { ring: mpmc::Inline::new(), waiters }
         }
     }
 }
@@ -56,8 +59,8 @@ impl<T, const N: usize, const S: usize, const R: usize> Default for Inline<T, N,
 }
 
 impl<T, M: Storage<Slot = Slot<T>>, L: Sides> Channel<Mpmc<T, M>, L> {
-    /// A sender and a receiver; more come from [`try_clone`](super::Sender::try_clone). `None` if all seats of either
-    /// side are taken, or once the channel is closed.
+    /// A sender and a receiver; more come from [`try_clone`](super::Sender::try_clone). `None` if a
+    /// side has no free place, or once the channel is closed.
     #[allow(clippy::type_complexity)]
     pub fn split(
         &self,
@@ -65,74 +68,104 @@ impl<T, M: Storage<Slot = Slot<T>>, L: Sides> Channel<Mpmc<T, M>, L> {
         super::Sender<Producer<&Mpmc<T, M>>, &L>,
         super::Receiver<Consumer<&Mpmc<T, M>>, &L>,
     )> {
-        if self.ring.is_closed() { None } else { ends(&self.ring, &self.lobby) }
+        if self.ring.is_closed() { None } else { ends(&self.ring, &self.waiters) }
     }
 }
 
 #[allow(clippy::type_complexity)]
 fn ends<T, M: Storage<Slot = Slot<T>>, H, L>(
     ring: H,
-    lobby: L,
+    waiters: L,
 ) -> Option<(super::Sender<Producer<H>, L>, super::Receiver<Consumer<H>, L>)>
 where
     H: Handle<Target = Mpmc<T, M>> + Clone,
     L: Deref<Target: Sides> + Clone,
 {
-    let sender = super::Sender::new(Mpmc::producer(ring.clone()), lobby.clone())?;
-    Some((sender, super::Receiver::new(Mpmc::consumer(ring), lobby)?))
+    let sender = super::Sender::new(Mpmc::producer(ring.clone()), waiters.clone())?;
+    Some((sender, super::Receiver::new(Mpmc::consumer(ring), waiters)?))
 }
 
 /// A sender of a channel on the heap.
 #[cfg(feature = "alloc")]
 pub type Sender<T> = super::Sender<
-    Producer<alloc::sync::Arc<ring::Boxed<T>>>,
-    alloc::sync::Arc<Lobby<Growing, Growing>>,
+    Producer<alloc::sync::Arc<mpmc::Boxed<T>>>,
+    alloc::sync::Arc<ChannelWaiters<GrowingWaiterList, GrowingWaiterList>>,
 >;
 
 /// A receiver of a channel on the heap.
 #[cfg(feature = "alloc")]
 pub type Receiver<T> = super::Receiver<
-    Consumer<alloc::sync::Arc<ring::Boxed<T>>>,
-    alloc::sync::Arc<Lobby<Growing, Growing>>,
+    Consumer<alloc::sync::Arc<mpmc::Boxed<T>>>,
+    alloc::sync::Arc<ChannelWaiters<GrowingWaiterList, GrowingWaiterList>>,
 >;
 
-/// A channel with `capacity` slots on the heap. Senders and receivers can be cloned as often as one likes.
+/// A channel with `capacity` slots on the heap. Senders and receivers can be cloned without a
+/// limit.
 ///
 /// # Errors
-/// If the capacity is not a power of two from 2 on, or there is no memory for it.
+/// If the capacity is not a power of two from 2 on, or there is not enough memory.
 #[cfg(feature = "alloc")]
-pub fn bounded<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), crate::ring::CapacityError> {
+pub fn bounded<T>(capacity: usize) -> Result<(Sender<T>, Receiver<T>), ring::CapacityError> {
     use alloc::sync::Arc;
 
-    let ring = Arc::new(ring::Boxed::with_capacity(capacity)?);
-    let lobby = Arc::new(Lobby::new(Growing::new(), Growing::new()));
-    Ok(ends(ring, lobby).expect("there is always another seat"))
+    let ring = Arc::new(mpmc::Boxed::with_capacity(capacity)?);
+    let waiters = ChannelWaiters::new(GrowingWaiterList::growing(), GrowingWaiterList::growing());
+    Ok(ends(ring, Arc::new(waiters)).expect(GROWS))
+}
+
+#[cfg(feature = "alloc")]
+const GROWS: &str = "the list of waiters grows";
+
+/// Only where the list of waiters grows.
+#[cfg(feature = "alloc")]
+impl<P, R, L> Clone for super::Sender<P, L>
+where
+    P: Reserve + Clone,
+    R: Waiters,
+    L: Deref<Target = ChannelWaiters<GrowingWaiterList, R>> + Clone,
+{
+    fn clone(&self) -> super::Sender<P, L> {
+        self.try_clone().expect(GROWS)
+    }
+}
+
+/// Only where the list of waiters grows.
+#[cfg(feature = "alloc")]
+impl<C, S, L> Clone for super::Receiver<C, L>
+where
+    C: ring::Consumer + Clone,
+    S: Waiters,
+    L: Deref<Target = ChannelWaiters<S, GrowingWaiterList>> + Clone,
+{
+    fn clone(&self) -> super::Receiver<C, L> {
+        self.try_clone().expect(GROWS)
+    }
 }
 
 impl<H: Handle<Target: Ring> + Clone> Reserve for Producer<H> {
     const SKIPS: bool = true;
 
-    type Vacant<'a>
+    type Slot<'a>
         = Grant<'a, H>
     where
         Self: 'a;
 
     #[inline]
-    fn vacant(&mut self) -> Result<Grant<'_, H>, GrantError> {
+    fn reserve_slot(&mut self) -> Result<Grant<'_, H>, GrantError> {
         self.grant(1)
     }
 
-    fn another(&self) -> Option<Self> {
+    fn try_clone(&self) -> Option<Self> {
         Some(self.clone())
     }
 }
 
-impl<H: Handle<Target: Ring>> Vacant for Grant<'_, H> {
+impl<H: Handle<Target: Ring>> ReservedSlot for Grant<'_, H> {
     type Item = <H::Target as Ring>::Item;
 
     #[inline]
     fn fill(mut self, item: Self::Item) {
-        // There is room for the one item that it was granted for.
+        // The grant has room for one item.
         _ = self.push(item);
         self.commit();
     }

@@ -1,15 +1,15 @@
-//! The choice of a queue: what a mailbox asks of one, whether it is one of our rings or an executor's own channel.
+//! The traits of a mailbox's queue, which is one of our rings or an executor's own channel.
 
 use core::ops::Deref;
 
 use super::{Receiver, Reserve, SendError, Sender, Sides};
 use crate::ring::{CapacityError, Consumer, PopError, PushError};
 
-/// A kind of queue, as a type to choose it by: `Spsc`, `Stamped`, `Mpmc`, or an adapter's own.
+/// A kind of queue, as a type that selects it: `Spsc`, `Stamped`, `Mpmc`, or an adapter's own.
 ///
-/// All are bounded: `capacity` is that of a ring, a power of two from 2 on, for each of them, so that one can stand in
-/// for another. In all of them items of one sender come in order, none comes twice, and none is lost as long as the
-/// receiver stays.
+/// All are bounded, and for all of them `capacity` is that of a ring, a power of two from 2 on, so
+/// that one can replace another. Items of one sender arrive in order and at most once, and none is
+/// lost as long as the receiver exists.
 ///
 /// ```
 /// use mycelium_core::channel::{Mpmc, Queue, QueueReceiver, QueueSender, SendError, Spsc};
@@ -21,13 +21,14 @@ use crate::ring::{CapacityError, Consumer, PopError, PushError};
 ///     Ok(receiver.recv().await.unwrap() + u32::from(receiver.recv().await.is_none()))
 /// }
 /// # fn now<F: Future>(future: F) -> core::task::Poll<F::Output> {
-/// #     core::pin::pin!(future).poll(&mut core::task::Context::from_waker(core::task::Waker::noop()))
+/// #     let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+/// #     core::pin::pin!(future).poll(&mut context)
 /// # }
 /// # assert_eq!(now(through::<Spsc>()), core::task::Poll::Ready(Ok(8)));
 /// # assert_eq!(now(through::<Mpmc>()), core::task::Poll::Ready(Ok(8)));
 /// ```
 pub trait Queue: 'static {
-    /// What it is called in reports.
+    /// Its name in reports.
     const NAME: &'static str;
 
     /// The end that items go into.
@@ -39,7 +40,7 @@ pub trait Queue: 'static {
     /// A queue with room for `capacity` items.
     ///
     /// # Errors
-    /// If no ring has this capacity, or there is no memory for it.
+    /// If the capacity is invalid, or there is not enough memory.
     #[allow(clippy::type_complexity)]
     fn bounded<T: Send + 'static>(
         capacity: usize,
@@ -48,7 +49,7 @@ pub trait Queue: 'static {
 
 /// The end of a queue that items go into. The queue closes when the last one is dropped.
 pub trait QueueSender: Send + Sized {
-    /// What goes through.
+    /// The type of the items.
     type Item;
 
     /// Sends an item if there is room now.
@@ -57,7 +58,8 @@ pub trait QueueSender: Send + Sized {
     /// [`PushError`] with the item, if there is no room or the receiver is gone.
     fn try_send(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>>;
 
-    /// Sends an item, after there is room for it. Dropping the future before it completes means: not sent.
+    /// Sends an item, after there is room for it. A future that is dropped before it completes did
+    /// not send.
     ///
     /// # Errors
     /// [`SendError`] with the item, if the receiver is gone.
@@ -66,7 +68,7 @@ pub trait QueueSender: Send + Sized {
         item: Self::Item,
     ) -> impl Future<Output = Result<(), SendError<Self::Item>>> + Send;
 
-    /// One more sender, or `None` if the queue has room for no more.
+    /// Another sender, or `None` if the queue allows no more.
     fn try_clone(&self) -> Option<Self>;
 
     /// Whether the receiver is gone.
@@ -75,18 +77,19 @@ pub trait QueueSender: Send + Sized {
     /// How many items the queue has room for.
     fn capacity(&self) -> usize;
 
-    /// How many items wait in it, about.
+    /// How many items wait in it, approximately.
     fn len(&self) -> usize;
 
-    /// Whether nothing waits in it, about.
+    /// Whether nothing waits in it, approximately.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// The end of a queue that items come out of. The queue closes when it is dropped, and what waits in it is dropped.
+/// The end of a queue that items come out of. When it is dropped, the queue closes and the items in
+/// it are dropped.
 pub trait QueueReceiver: Send + Sized {
-    /// What goes through.
+    /// The type of the items.
     type Item;
 
     /// Takes the next item if there is one now.
@@ -95,17 +98,17 @@ pub trait QueueReceiver: Send + Sized {
     /// [`PopError`] if there is none.
     fn try_recv(&mut self) -> Result<Self::Item, PopError>;
 
-    /// Takes the next item, after there is one; `None` when all was taken and the senders are gone. Dropping the future
-    /// before it completes takes nothing.
+    /// Takes the next item, after there is one; `None` when all items were taken and the senders
+    /// are gone. A future that is dropped before it completes took nothing.
     fn recv(&mut self) -> impl Future<Output = Option<Self::Item>> + Send;
 
     /// How many items the queue has room for.
     fn capacity(&self) -> usize;
 
-    /// How many items wait in it, about.
+    /// How many items wait in it, approximately.
     fn len(&self) -> usize;
 
-    /// Whether nothing waits in it, about.
+    /// Whether nothing waits in it, approximately.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -200,7 +203,7 @@ macro_rules! kinds {
 kinds! {
     /// [`channel::spsc`](super::spsc): one sender; small items, batches.
     Spsc = spsc
-    /// [`channel::stamped`](super::stamped): one sender; messages, questions and answers.
+    /// [`channel::stamped`](super::stamped): one sender; messages, requests and responses.
     Stamped = stamped
     /// [`channel::mpmc`](super::mpmc): any number of senders.
     Mpmc = mpmc

@@ -8,51 +8,43 @@ use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-#[cfg(feature = "alloc")]
-use super::Lobby;
-use super::Sides;
-use super::place::Place;
-#[cfg(feature = "alloc")]
-use crate::doorbell::Growing;
-use crate::doorbell::{Bells, announce};
+use super::waiters::{Sides, Waiter};
 use crate::ring::{Consumer, PopError};
-use crate::wait::Wait;
+use crate::wait::WaitStrategy;
 
-/// The end of a channel that items come out of. When the last one is dropped, the channel closes, and what it could
-/// receive is dropped; see [Closing](super) for what stays.
+/// The end of a channel that items come out of. When the last one is dropped, the channel closes,
+/// and the items that it could receive are dropped; see [Closing](super) for what stays.
 ///
-/// `C` is an end of the ring, `L` leads to the [lobby](super::Lobby).
+/// `C` is an end of the ring, `L` leads to the [`ChannelWaiters`](super::ChannelWaiters).
 pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
     consumer: ManuallyDrop<C>,
-    place: Place<<L::Target as Sides>::Items>,
-    lobby: L,
+    waiter: Waiter<<L::Target as Sides>::Receivers>,
+    waiters: L,
 }
 
 impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
-    /// A receiver of a channel that may be made by anybody: out of an end of a ring and a lobby that the senders share.
-    /// `None` if all seats of the lobby are taken.
-    pub fn new(consumer: C, lobby: L) -> Option<Receiver<C, L>> {
-        let items = lobby.items();
-        let place = Place::new(items.bells.take_seat()?, Wait::Park);
-        items.join();
-        Some(Receiver { consumer: ManuallyDrop::new(consumer), place, lobby })
+    /// A receiver of a channel of your own: an end of a ring, and the waiters that the senders
+    /// share. `None` if there is no free place for a receiver.
+    pub fn new(consumer: C, waiters: L) -> Option<Receiver<C, L>> {
+        let waiter = Waiter::join(waiters.receivers())?;
+        Some(Receiver { consumer: ManuallyDrop::new(consumer), waiter, waiters })
     }
 
-    /// One more receiver, or `None` if the channel has seats for no more.
+    /// Another receiver, or `None` if the channel allows no more.
     #[must_use]
     pub fn try_clone(&self) -> Option<Receiver<C, L>>
     where
         C: Clone,
         L: Clone,
     {
-        let mut other = Receiver::new(C::clone(&self.consumer), self.lobby.clone())?;
-        other.place.wait_by(self.place.wait());
+        let mut other = Receiver::new(C::clone(&self.consumer), self.waiters.clone())?;
+        other.waiter.set_strategy(self.waiter.strategy());
         Some(other)
     }
 
-    /// How this end waits for items from now on; at first it is [`Wait::Park`].
-    pub fn wait_by(&mut self, wait: Wait) {
-        self.place.wait_by(wait);
+    /// How this end waits for items from now on; at first it is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, strategy: WaitStrategy) {
+        self.waiter.set_strategy(strategy);
     }
 
     /// Takes the next item if there is one now.
@@ -62,25 +54,26 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     #[inline]
     pub fn try_recv(&mut self) -> Result<C::Item, PopError> {
         let taken = self.consumer.try_pop();
-        if taken.is_ok() || self.may_have_passed_slots() {
-            self.tell();
+        if taken.is_ok() || self.may_have_skipped() {
+            notify(&mut *self.consumer, &self.waiters);
         }
         taken
     }
 
-    /// Takes the next item, after there is one; `None` when all was taken and the senders are gone.
+    /// Takes the next item, after there is one; `None` when all items were taken and the senders
+    /// are gone.
     ///
-    /// Dropping the future before it completes takes nothing.
+    /// A future that is dropped before it completes took nothing.
     #[inline]
     pub fn recv(&mut self) -> Receiving<'_, C, L> {
         Receiving { receiver: self }
     }
 
-    /// Takes up to `most` items, as many as there are after there is one, gives them to `buffer`, and returns how many;
-    /// 0 when all was taken and the senders are gone. Senders are told once. A `Vec` is a buffer, and one of `heapless`
-    /// too if it has room for `most`.
+    /// Waits for an item, gives it and those behind it, up to `most`, to `buffer`, and returns how
+    /// many; 0 when all items were taken and the senders are gone. Senders are notified once. A
+    /// `Vec` is a buffer, and so is one of `heapless` if it has room for `most`.
     ///
-    /// Dropping the future before it completes takes nothing.
+    /// A future that is dropped before it completes took nothing.
     #[inline]
     pub fn recv_many<'a, E: Extend<C::Item>>(
         &'a mut self,
@@ -96,8 +89,8 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         self.consumer.capacity()
     }
 
-    /// How many items wait in the channel, as far as this end can see. In a channel with several senders, slots that are
-    /// held, or were given back, count until a receiver has passed them.
+    /// How many items wait in the channel, as far as this end can see. In a channel with several
+    /// senders, slots that are reserved or were aborted count until a receiver has skipped them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.consumer.len()
@@ -109,16 +102,17 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         self.consumer.is_empty()
     }
 
-    /// Says that this end takes no more, as dropping it does. When all receivers are gone, senders get their items back.
+    /// Ends receiving by this end, as dropping it does. When all receivers are gone, senders get
+    /// their items back.
     pub fn close(self) {}
 
-    /// As [`recv`](Receiver::recv), for who has futures of their own.
+    /// The same as [`recv`](Receiver::recv), for your own futures.
     #[inline]
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<C::Item>> {
         let consumer = &mut *self.consumer;
-        let taken = self.place.poll(&self.lobby.items().bells, context.waker(), |is_last| {
+        let taken = self.waiter.poll(self.waiters.receivers(), context.waker(), |is_last| {
             if is_last {
-                consumer.look_exactly();
+                consumer.force_check();
             }
             match consumer.try_pop() {
                 Ok(item) => Some(Some(item)),
@@ -126,10 +120,10 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
                 Err(PopError::Empty) => None,
             }
         });
-        self.looked(taken)
+        self.end_poll(taken)
     }
 
-    /// As [`recv_many`](Receiver::recv_many), for who has futures of their own.
+    /// The same as [`recv_many`](Receiver::recv_many), for your own futures.
     #[inline]
     pub fn poll_recv_many(
         &mut self,
@@ -140,111 +134,95 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         if most == 0 {
             return Poll::Ready(0);
         }
-        let panics = TellIfPanics { consumer: &mut *self.consumer, lobby: &self.lobby };
-        let taken = self.place.poll(&self.lobby.items().bells, context.waker(), |is_last| {
+        let on_panic = NotifyOnPanic { consumer: &mut *self.consumer, waiters: &self.waiters };
+        let taken = self.waiter.poll(self.waiters.receivers(), context.waker(), |is_last| {
             if is_last {
-                panics.consumer.look_exactly();
+                on_panic.consumer.force_check();
             }
-            match panics.consumer.pop_many(most, |item| buffer.extend(Some(item))) {
+            match on_panic.consumer.pop_many(most, |item| buffer.extend(Some(item))) {
                 Ok(count) => Some(Some(count)),
                 Err(PopError::Closed) => Some(None),
                 Err(PopError::Empty) => None,
             }
         });
-        core::mem::forget(panics);
-        self.looked(taken).map(|count| count.unwrap_or(0))
+        core::mem::forget(on_panic);
+        self.end_poll(taken).map(|count| count.unwrap_or(0))
     }
 
-    /// Whether a look that found nothing may have made room nevertheless: it passes slots that were given up.
+    /// Whether a check that found nothing may have made room: it skips aborted slots.
     #[inline]
-    fn may_have_passed_slots(&self) -> bool {
-        self.lobby.room().has_given_up()
+    fn may_have_skipped(&self) -> bool {
+        self.waiters.senders().may_have_aborted()
     }
 
-    /// After a look that found something, the end, or nothing.
+    /// After a poll that found something, the end, or nothing.
     #[inline]
-    fn looked<R>(&mut self, taken: Poll<Option<R>>) -> Poll<Option<R>> {
-        if matches!(taken, Poll::Ready(Some(_))) || self.may_have_passed_slots() {
-            self.tell();
+    fn end_poll<R>(&mut self, taken: Poll<Option<R>>) -> Poll<Option<R>> {
+        if matches!(taken, Poll::Ready(Some(_))) || self.may_have_skipped() {
+            notify(&mut *self.consumer, &self.waiters);
         }
         let taken = ready!(taken);
         let consumer = &*self.consumer;
-        self.place.got(&self.lobby.items().bells, || !consumer.is_empty());
+        self.waiter.succeeded(self.waiters.receivers(), || !consumer.is_empty());
         Poll::Ready(taken)
     }
 
-    /// Tells a sender that there is room.
     #[inline]
-    fn tell(&mut self) {
-        tell(&mut *self.consumer, &self.lobby);
-    }
-
-    #[inline]
-    fn give_up(&mut self) {
-        self.place.gave_up(&self.lobby.items().bells);
+    fn cancel_wait(&mut self) {
+        self.waiter.cancelled(self.waiters.receivers());
     }
 }
 
-/// Tells a sender that there is room.
+/// Wakes a sender, because there is room.
 #[inline]
-fn tell(consumer: &mut impl Consumer, lobby: &impl Deref<Target: Sides>) {
+fn notify(consumer: &mut impl Consumer, waiters: &impl Deref<Target: Sides>) {
     consumer.flush();
-    lobby.room().bells.announce_and_ring();
+    waiters.senders().notify_one();
 }
 
-/// What a buffer that panics was given has left the channel: senders must not wait for that room.
-struct TellIfPanics<'a, C: Consumer, L: Deref<Target: Sides>> {
+/// Items that were given to a buffer that panics have left the channel: senders must not wait for
+/// that room.
+struct NotifyOnPanic<'a, C: Consumer, L: Deref<Target: Sides>> {
     consumer: &'a mut C,
-    lobby: &'a L,
+    waiters: &'a L,
 }
 
-impl<C: Consumer, L: Deref<Target: Sides>> Drop for TellIfPanics<'_, C, L> {
+impl<C: Consumer, L: Deref<Target: Sides>> Drop for NotifyOnPanic<'_, C, L> {
     fn drop(&mut self) {
-        tell(self.consumer, self.lobby);
-    }
-}
-
-/// Where there is always another seat.
-#[cfg(feature = "alloc")]
-impl<C, S, L> Clone for Receiver<C, L>
-where
-    C: Consumer + Clone,
-    S: Bells,
-    L: Deref<Target = Lobby<S, Growing>> + Clone,
-{
-    fn clone(&self) -> Receiver<C, L> {
-        self.try_clone().expect("there is always another seat")
+        notify(self.consumer, self.waiters);
     }
 }
 
 impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiver<C, L> {
     fn drop(&mut self) {
-        // SAFETY: taken once, here, and not looked at again.
+        // SAFETY: taken once, here, and not used again.
         let consumer = unsafe { ManuallyDrop::take(&mut self.consumer) };
-        self.place.leave(&self.lobby.items().bells);
-        if self.lobby.items().leave() {
-            close_and_empty(consumer, &self.lobby.room().bells);
+        self.waiter.unregister(self.waiters.receivers());
+        if self.waiters.receivers().leave() {
+            close_and_empty(consumer, &self.waiters);
         }
     }
 }
 
-/// What a sender waits for an answer to must not lie in the channel until that sender goes.
+/// Drops what is in the channel: a sender may wait for an answer to it, and must not wait until it
+/// is dropped itself.
 ///
-/// Closed first, so that nothing comes behind what is dropped here. What was on its way then stays until the channel
-/// goes, and so does what lies behind a slot that somebody holds.
-fn close_and_empty<C: Consumer, B: Bells>(mut consumer: C, room: &B) {
-    /// Tells the senders, even if the drop of an item panics; and items are dropped even if a waker does.
-    struct Tell<'a, B: Bells>(&'a B);
+/// The channel is closed first, so that no item follows those that are dropped here. Items that
+/// were being sent at that moment stay until the channel is dropped, and so do items behind a
+/// reserved slot.
+fn close_and_empty<C: Consumer, L: Deref<Target: Sides>>(mut consumer: C, waiters: &L) {
+    /// Wakes the senders even if the drop of an item panics; and items are dropped even if a waker
+    /// panics.
+    struct NotifyOnDrop<'a, L: Deref<Target: Sides>>(&'a L);
 
-    impl<B: Bells> Drop for Tell<'_, B> {
+    impl<L: Deref<Target: Sides>> Drop for NotifyOnDrop<'_, L> {
         fn drop(&mut self) {
-            announce();
-            self.0.ring_all();
+            self.0.senders().notify_all();
         }
     }
 
-    consumer.refuse();
-    let _tell = Tell(room);
+    consumer.refuse_pushes();
+    let _notify = NotifyOnDrop(waiters);
     while consumer.try_pop().is_ok() {}
 }
 
@@ -273,7 +251,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Future for Receiving<'_, C, L> {
 impl<C: Consumer, L: Deref<Target: Sides>> Drop for Receiving<'_, C, L> {
     #[inline]
     fn drop(&mut self) {
-        self.receiver.give_up();
+        self.receiver.cancel_wait();
     }
 }
 
@@ -306,7 +284,7 @@ impl<C: Consumer, L: Deref<Target: Sides>, E: Extend<C::Item>> Future
 impl<C: Consumer, L: Deref<Target: Sides>, E> Drop for ReceivingMany<'_, C, L, E> {
     #[inline]
     fn drop(&mut self) {
-        self.receiver.give_up();
+        self.receiver.cancel_wait();
     }
 }
 

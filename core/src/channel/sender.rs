@@ -1,64 +1,50 @@
-//! The end of a channel that items go into.
+//! The end of a channel that items go into. Its futures are in `sending.rs`.
 
 #![allow(unsafe_code)]
 
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
-use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
-#[cfg(feature = "alloc")]
-use super::Lobby;
-use super::place::Place;
-use super::reserve::{Permit, Reserve, Reserving};
-use super::{SendError, Sides};
-#[cfg(feature = "alloc")]
-use crate::doorbell::Growing;
-use crate::doorbell::{Bells, announce};
+use super::error::SendError;
+use super::reserve::{Permit, Reserve};
+use super::waiters::{Sides, Waiter};
 use crate::ring::{GrantError, Producer, PushError};
-use crate::wait::Wait;
+use crate::wait::WaitStrategy;
 
 /// The end of a channel that items go into. When the last one is dropped, the channel closes.
 ///
-/// `P` is an end of the ring, `L` leads to the [lobby](super::Lobby).
+/// `P` is an end of the ring, `L` leads to the [`ChannelWaiters`](super::ChannelWaiters).
 pub struct Sender<P: Producer, L: Deref<Target: Sides>> {
     producer: ManuallyDrop<P>,
-    place: Place<<L::Target as Sides>::Room>,
-    lobby: L,
-}
-
-/// Tells a receiver that there is something, after it was shown.
-#[inline]
-pub(super) fn tell(lobby: &impl Deref<Target: Sides>) {
-    lobby.items().bells.announce_and_ring();
+    waiter: Waiter<<L::Target as Sides>::Senders>,
+    waiters: L,
 }
 
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
-    /// A sender of a channel that may be made by anybody: out of an end of a ring and a lobby that the receivers share.
-    /// `None` if all seats of the lobby are taken.
-    pub fn new(producer: P, lobby: L) -> Option<Sender<P, L>> {
-        let room = lobby.room();
-        let place = Place::new(room.bells.take_seat()?, Wait::Park);
-        room.join();
-        Some(Sender { producer: ManuallyDrop::new(producer), place, lobby })
+    /// A sender of a channel of your own: an end of a ring, and the waiters that the receivers
+    /// share. `None` if there is no free place for a sender.
+    pub fn new(producer: P, waiters: L) -> Option<Sender<P, L>> {
+        let waiter = Waiter::join(waiters.senders())?;
+        Some(Sender { producer: ManuallyDrop::new(producer), waiter, waiters })
     }
 
-    /// One more sender, or `None` if the channel has room for no more.
+    /// Another sender, or `None` if the channel allows no more.
     #[must_use]
     pub fn try_clone(&self) -> Option<Sender<P, L>>
     where
         P: Reserve,
         L: Clone,
     {
-        let mut other = Sender::new(self.producer.another()?, self.lobby.clone())?;
-        other.place.wait_by(self.place.wait());
+        let mut other = Sender::new(self.producer.try_clone()?, self.waiters.clone())?;
+        other.waiter.set_strategy(self.waiter.strategy());
         Some(other)
     }
 
-    /// How this end waits for room from now on; at first it is [`Wait::Park`].
-    pub fn wait_by(&mut self, wait: Wait) {
-        self.place.wait_by(wait);
+    /// How this end waits for room from now on; at first it is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, strategy: WaitStrategy) {
+        self.waiter.set_strategy(strategy);
     }
 
     /// Sends an item if there is room now.
@@ -68,53 +54,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     #[inline]
     pub fn try_send(&mut self, item: P::Item) -> Result<(), PushError<P::Item>> {
         self.producer.try_push(item)?;
-        tell(&self.lobby);
+        self.notify();
         Ok(())
-    }
-
-    /// Sends an item, after there is room for it.
-    ///
-    /// Dropping the future before it completes means: not sent; the item is dropped with it. Who needs it back waits by
-    /// [`reserve`](Sender::reserve) first.
-    ///
-    /// # Errors
-    /// [`SendError`] with the item, if the receivers are gone.
-    #[inline]
-    pub fn send(&mut self, item: P::Item) -> Sending<'_, P, L> {
-        Sending { sender: self, item: Some(item) }
-    }
-
-    /// Sends what the iterator gives, waiting for room as often as needed, and returns how many there were. Receivers are
-    /// told once for as much as there is room for.
-    ///
-    /// An item is taken from the iterator only when it has a slot: whatever the iterator still holds when the future is
-    /// dropped, or after an error, was not sent, and nothing else was not.
-    ///
-    /// # Errors
-    /// [`SendError`] with how many were sent, if the receivers are gone.
-    #[inline]
-    pub fn send_many<'a, I: Iterator<Item = P::Item>>(
-        &'a mut self,
-        items: &'a mut I,
-    ) -> SendingMany<'a, P, L, I>
-    where
-        P: Reserve,
-    {
-        SendingMany { sender: self, items, sent: 0 }
-    }
-
-    /// Waits for room and holds a slot, so that the send itself is immediate and cannot fail.
-    ///
-    /// Dropping the future holds nothing. Dropping the permit gives the slot back.
-    ///
-    /// # Errors
-    /// [`SendError`] if the receivers are gone.
-    #[inline]
-    pub fn reserve(&mut self) -> Reserving<'_, P, L>
-    where
-        P: Reserve,
-    {
-        Reserving::new(self)
     }
 
     /// Whether the receivers are gone.
@@ -129,8 +70,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         self.producer.capacity()
     }
 
-    /// How many items wait in the channel, as far as this end can see. In a channel with several senders, slots that are
-    /// held, or were given back, count until a receiver has passed them.
+    /// How many items wait in the channel, as far as this end can see. In a channel with several
+    /// senders, slots that are reserved or were aborted count until a receiver has skipped them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.producer.len()
@@ -142,24 +83,24 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         self.producer.is_empty()
     }
 
-    /// Says that this end sends no more, as dropping it does. When all senders are gone, receivers get what is left and
-    /// then the end.
+    /// Ends sending by this end, as dropping it does. When all senders are gone, receivers get the
+    /// remaining items and then the end.
     pub fn close(self) {}
 
-    /// Sends without telling the receivers: `tell` is still to come.
+    /// Sends without a notification: the caller calls `notify`.
     #[cfg(feature = "futures")]
     pub(super) fn push(&mut self, item: P::Item) -> Result<(), PushError<P::Item>> {
         self.producer.try_push(item)
     }
 
-    /// Tells the receivers what was pushed.
-    #[cfg(feature = "futures")]
-    pub(super) fn tell(&self) {
-        tell(&self.lobby);
+    /// Wakes a receiver for what was pushed.
+    #[inline]
+    pub(super) fn notify(&self) {
+        self.waiters.receivers().notify_one();
     }
 
-    /// As [`send`](Sender::send), for who has futures of their own: takes the item once it was sent, or hands it back with
-    /// the error.
+    /// The same as [`send`](Sender::send), for your own futures: takes the item once it was sent,
+    /// or hands it back with the error.
     #[inline]
     pub fn poll_send(
         &mut self,
@@ -167,7 +108,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         item: &mut Option<P::Item>,
     ) -> Poll<Result<(), SendError<P::Item>>> {
         let producer = &mut *self.producer;
-        let sent = ready!(self.place.poll(&self.lobby.room().bells, context.waker(), |_| {
+        let sent = ready!(self.waiter.poll(self.waiters.senders(), context.waker(), |_| {
             match producer.try_push(item.take()?) {
                 Ok(()) => Some(Ok(())),
                 Err(PushError::Closed(back)) => Some(Err(SendError(back))),
@@ -178,9 +119,9 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
             }
         }));
         if sent.is_ok() {
-            tell(&self.lobby);
+            self.notify();
         }
-        self.got_room();
+        self.end_wait();
         Poll::Ready(sent)
     }
 
@@ -192,22 +133,23 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         P: Reserve,
     {
         let producer: *mut P = &mut *self.producer;
-        let bells = &self.lobby.room().bells;
-        let vacant = ready!(self.place.poll(bells, context.waker(), |_| {
-            // SAFETY: the producer is borrowed for as long as the permit lives, and by each look in turn: there is no
-            // other once one has got a slot.
-            match unsafe { &mut *producer }.vacant() {
-                Ok(vacant) => Some(Ok(vacant)),
+        let senders = self.waiters.senders();
+        let slot = ready!(self.waiter.poll(senders, context.waker(), |_| {
+            // SAFETY: the producer is borrowed as long as the permit lives, and by each check in
+            // turn: no check follows one that got a slot.
+            match unsafe { &mut *producer }.reserve_slot() {
+                Ok(slot) => Some(Ok(slot)),
                 Err(GrantError::Closed) => Some(Err(SendError(()))),
                 Err(_) => None,
             }
         }));
-        // The slot that was found is in use: whether there are more is not asked, another one may look.
-        self.place.got(bells, || true);
-        Poll::Ready(vacant.map(|vacant| Permit::new(vacant, &self.lobby)))
+        // The producer is borrowed by the slot, so whether there is more room is not checked here:
+        // another sender may.
+        self.waiter.succeeded(senders, || true);
+        Poll::Ready(slot.map(|slot| Permit::new(slot, &self.waiters)))
     }
 
-    fn poll_send_many(
+    pub(super) fn poll_send_many(
         &mut self,
         context: &mut Context<'_>,
         items: &mut impl Iterator<Item = P::Item>,
@@ -222,51 +164,51 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
             Enough,
         }
 
-        /// Tells receivers what was sent, even if the iterator panics behind it.
-        struct Tell<'a, L: Deref<Target: Sides>> {
-            lobby: &'a L,
+        /// Wakes a receiver for what was sent, even if the iterator panics after it.
+        struct NotifyOnDrop<'a, L: Deref<Target: Sides>> {
+            waiters: &'a L,
             before: usize,
             sent: &'a mut usize,
         }
 
-        impl<L: Deref<Target: Sides>> Drop for Tell<'_, L> {
+        impl<L: Deref<Target: Sides>> Drop for NotifyOnDrop<'_, L> {
             #[inline]
             fn drop(&mut self) {
                 if *self.sent != self.before {
-                    tell(self.lobby);
+                    self.waiters.receivers().notify_one();
                 }
             }
         }
 
         let before = *sent;
-        let told = Tell { lobby: &self.lobby, before, sent };
+        let notify = NotifyOnDrop { waiters: &self.waiters, before, sent };
         let producer = &mut *self.producer;
-        // No more than this in a poll: with a receiver that keeps pace this task would never yield.
+        // Limits one poll: with a receiver that keeps pace this task would never yield.
         let most = before.saturating_add(producer.capacity());
-        let stop = self.place.poll(&self.lobby.room().bells, context.waker(), |_| {
+        let stop = self.waiter.poll(self.waiters.senders(), context.waker(), |_| {
             loop {
                 if items.size_hint().1 == Some(0) {
                     return Some(Stop::Done);
                 }
-                if *told.sent == most {
+                if *notify.sent == most {
                     return Some(Stop::Enough);
                 }
-                // A permit, which gives the slot back as it must be, whatever the iterator does.
-                let permit = match producer.vacant() {
-                    Ok(vacant) => Permit::<P, L>::new(vacant, told.lobby),
+                // A permit, which aborts the slot correctly if the iterator ends or panics.
+                let permit = match producer.reserve_slot() {
+                    Ok(slot) => Permit::<P, L>::new(slot, notify.waiters),
                     Err(GrantError::Closed) => return Some(Stop::Closed),
                     Err(_) => return None,
                 };
-                // Only now: what has no slot stays with the caller.
+                // Only now: an item without a slot stays with the caller.
                 let Some(item) = items.next() else { return Some(Stop::Done) };
                 permit.fill(item);
-                *told.sent += 1;
+                *notify.sent += 1;
             }
         });
-        // Even if the wait goes on: receivers must make the room.
-        drop(told);
+        // Also if the wait continues: receivers must make the room.
+        drop(notify);
         let stop = ready!(stop);
-        self.got_room();
+        self.end_wait();
         match stop {
             Stop::Done => Poll::Ready(Ok(*sent)),
             Stop::Closed => Poll::Ready(Err(SendError(*sent))),
@@ -277,42 +219,28 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         }
     }
 
-    /// Ends a wait that was successful, or has no more sense.
+    /// Ends a wait that got room, or found the channel closed.
     #[inline]
-    fn got_room(&mut self) {
+    fn end_wait(&mut self) {
         let producer = &mut *self.producer;
-        self.place.got(&self.lobby.room().bells, || !producer.is_full());
+        self.waiter.succeeded(self.waiters.senders(), || !producer.is_full());
     }
 
     #[inline]
-    pub(super) fn give_up(&mut self) {
-        self.place.gave_up(&self.lobby.room().bells);
-    }
-}
-
-/// Where there is always another seat.
-#[cfg(feature = "alloc")]
-impl<P, R, L> Clone for Sender<P, L>
-where
-    P: Reserve + Clone,
-    R: Bells,
-    L: Deref<Target = Lobby<Growing, R>> + Clone,
-{
-    fn clone(&self) -> Sender<P, L> {
-        self.try_clone().expect("there is always another seat")
+    pub(super) fn cancel_wait(&mut self) {
+        self.waiter.cancelled(self.waiters.senders());
     }
 }
 
 impl<P: Producer, L: Deref<Target: Sides>> Drop for Sender<P, L> {
     fn drop(&mut self) {
-        // SAFETY: taken once, here, and not looked at again.
+        // SAFETY: taken once, here, and not used again.
         let producer = unsafe { ManuallyDrop::take(&mut self.producer) };
-        // First: a waker that panics below leaves no seat behind.
-        self.place.leave(&self.lobby.room().bells);
-        if self.lobby.room().leave() {
+        // First: a waker that panics below leaves no registration behind.
+        self.waiter.unregister(self.waiters.senders());
+        if self.waiters.senders().leave() {
             producer.close();
-            announce();
-            self.lobby.items().bells.ring_all();
+            self.waiters.receivers().notify_all();
         }
     }
 }
@@ -321,69 +249,5 @@ impl<P: Producer, L: Deref<Target: Sides>> Drop for Sender<P, L> {
 impl<P: Producer, L: Deref<Target: Sides>> fmt::Debug for Sender<P, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sender({} of {})", self.len(), self.capacity())
-    }
-}
-
-/// See [`Sender::send`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct Sending<'a, P: Producer, L: Deref<Target: Sides>> {
-    sender: &'a mut Sender<P, L>,
-    item: Option<P::Item>,
-}
-
-impl<P: Producer, L: Deref<Target: Sides>> Future for Sending<'_, P, L> {
-    type Output = Result<(), SendError<P::Item>>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        this.sender.poll_send(context, &mut this.item)
-    }
-}
-
-/// The item is moved, never pinned.
-impl<P: Producer, L: Deref<Target: Sides>> Unpin for Sending<'_, P, L> {}
-
-impl<P: Producer, L: Deref<Target: Sides>> Drop for Sending<'_, P, L> {
-    #[inline]
-    fn drop(&mut self) {
-        self.sender.give_up();
-    }
-}
-
-impl<P: Producer, L: Deref<Target: Sides>> fmt::Debug for Sending<'_, P, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sending")
-    }
-}
-
-/// See [`Sender::send_many`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct SendingMany<'a, P: Reserve, L: Deref<Target: Sides>, I> {
-    sender: &'a mut Sender<P, L>,
-    items: &'a mut I,
-    sent: usize,
-}
-
-impl<P: Reserve, L: Deref<Target: Sides>, I: Iterator<Item = P::Item>> Future
-    for SendingMany<'_, P, L, I>
-{
-    type Output = Result<usize, SendError<usize>>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        this.sender.poll_send_many(context, this.items, &mut this.sent)
-    }
-}
-
-impl<P: Reserve, L: Deref<Target: Sides>, I> Drop for SendingMany<'_, P, L, I> {
-    fn drop(&mut self) {
-        self.sender.give_up();
-    }
-}
-
-impl<P: Reserve, L: Deref<Target: Sides>, I> fmt::Debug for SendingMany<'_, P, L, I> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SendingMany({} sent)", self.sent)
     }
 }

@@ -1,99 +1,148 @@
-//! What the channels with one sender and one receiver share: they differ in the layout of their ring only.
+//! Channels with one sender and one receiver: [`spsc`] and [`stamped`], which differ in the layout
+//! of their ring only.
 
-use super::{Channel, Lobby, Receiver, Sender};
+use core::ops::Deref;
+
+use super::{Channel, ChannelWaiters, Receiver, Sender};
 use crate::doorbell::Doorbell;
 use crate::ring::Handle;
-use crate::ring::spsc::{Consumer, Layout, Memory, Producer, Spsc};
+use crate::ring::spsc::{Consumer, Memory, Producer, SlotLayout, Spsc};
 
-impl<M: Memory<Slot: Layout>> Channel<Spsc<M>, Lobby<Doorbell, Doorbell>> {
-    /// Both ends, or `None` if somebody has or had one: a channel serves one pair.
-    ///
-    /// Of an end that is dropped the other one learns, so that no second one can follow.
+type Waiters = ChannelWaiters<Doorbell, Doorbell>;
+
+impl<M: Memory<Slot: SlotLayout>> Channel<Spsc<M>, Waiters> {
+    /// Both ends, or `None` if one of them is or was taken: a channel serves one pair, because a
+    /// dropped end tells the other one that the channel is over.
     #[allow(clippy::type_complexity)]
     pub fn split(
         &self,
-    ) -> Option<(
-        Sender<Producer<&Spsc<M>>, &Lobby<Doorbell, Doorbell>>,
-        Receiver<Consumer<&Spsc<M>>, &Lobby<Doorbell, Doorbell>>,
-    )> {
-        ends(&self.ring, &self.lobby)
+    ) -> Option<(Sender<Producer<&Spsc<M>>, &Waiters>, Receiver<Consumer<&Spsc<M>>, &Waiters>)>
+    {
+        ends(&self.ring, &self.waiters)
     }
 }
 
 /// The ends of a ring as those of a channel.
 #[allow(clippy::type_complexity)]
-pub(super) fn ends<M: Memory<Slot: Layout>, H, L>(
+fn ends<M: Memory<Slot: SlotLayout>, H, L>(
     ring: H,
-    lobby: L,
+    waiters: L,
 ) -> Option<(Sender<Producer<H>, L>, Receiver<Consumer<H>, L>)>
 where
     H: Handle<Target = Spsc<M>> + Clone,
-    L: core::ops::Deref<Target = Lobby<Doorbell, Doorbell>> + Clone,
+    L: Deref<Target = Waiters> + Clone,
 {
     // Both before either becomes an end of the channel: an end that is dropped closes it.
     let (producer, consumer) = (Spsc::producer(ring.clone())?, Spsc::consumer(ring)?);
-    Some((Sender::new(producer, lobby.clone())?, Receiver::new(consumer, lobby)?))
+    Some((Sender::new(producer, waiters.clone())?, Receiver::new(consumer, waiters)?))
 }
 
-/// The constructors and the names of a channel, for one layout.
+/// The module of a channel, for one layout.
 macro_rules! channel {
-    ($layout:ident) => {
-        use crate::channel::{Channel, Lobby};
-        use crate::doorbell::Doorbell;
-        use crate::ring::$layout as ring;
-        use crate::sync::const_unless_loom;
+    ($(#[$doc:meta])* $layout:ident) => {
+        $(#[$doc])*
+        pub mod $layout {
+            use super::Waiters;
+            use crate::channel::Channel;
+            use crate::doorbell::Doorbell;
+            use crate::ring::$layout as ring;
+            use crate::sync::const_unless_loom;
 
-        /// A channel whose slots are a part of it: for a `static`, or a field.
-        pub type Inline<T, const N: usize> = Channel<ring::Inline<T, N>, Lobby<Doorbell, Doorbell>>;
+            /// A channel whose slots are a part of it: for a `static`, or a field.
+            pub type Inline<T, const N: usize> = Channel<ring::Inline<T, N>, Waiters>;
 
-        impl<T, const N: usize> Inline<T, N> {
-            const_unless_loom! {
-                /// An empty channel with `N` slots. `N` that is no power of two from 2 on does not compile.
-                #[must_use]
-                pub const fn new() -> Self {
-                    Channel {
-                        ring: ring::Inline::new(),
-                        lobby: Lobby::new(Doorbell::new(), Doorbell::new()),
+            impl<T, const N: usize> Inline<T, N> {
+                const_unless_loom! {
+                    /// An empty channel with `N` slots. `N` must be a power of two from 2 on, or it
+                    /// does not compile.
+                    #[must_use]
+                    pub const fn new() -> Self {
+                        Channel {
+                            ring: ring::Inline::new(),
+                            waiters: Waiters::new(Doorbell::new(), Doorbell::new()),
+                        }
                     }
                 }
             }
-        }
 
-        impl<T, const N: usize> Default for Inline<T, N> {
-            fn default() -> Self {
-                Self::new()
+            impl<T, const N: usize> Default for Inline<T, N> {
+                fn default() -> Self {
+                    Self::new()
+                }
             }
-        }
 
-        /// The sender of a channel on the heap.
-        #[cfg(feature = "alloc")]
-        pub type Sender<T> = crate::channel::Sender<
-            crate::ring::spsc::Producer<alloc::sync::Arc<ring::Boxed<T>>>,
-            alloc::sync::Arc<Lobby<Doorbell, Doorbell>>,
-        >;
+            /// The sender of a channel on the heap.
+            #[cfg(feature = "alloc")]
+            pub type Sender<T> = crate::channel::Sender<
+                crate::ring::spsc::Producer<alloc::sync::Arc<ring::Boxed<T>>>,
+                alloc::sync::Arc<Waiters>,
+            >;
 
-        /// The receiver of a channel on the heap.
-        #[cfg(feature = "alloc")]
-        pub type Receiver<T> = crate::channel::Receiver<
-            crate::ring::spsc::Consumer<alloc::sync::Arc<ring::Boxed<T>>>,
-            alloc::sync::Arc<Lobby<Doorbell, Doorbell>>,
-        >;
+            /// The receiver of a channel on the heap.
+            #[cfg(feature = "alloc")]
+            pub type Receiver<T> = crate::channel::Receiver<
+                crate::ring::spsc::Consumer<alloc::sync::Arc<ring::Boxed<T>>>,
+                alloc::sync::Arc<Waiters>,
+            >;
 
-        /// A channel with `capacity` slots on the heap.
-        ///
-        /// # Errors
-        /// If the capacity is not a power of two from 2 on, or there is no memory for it.
-        #[cfg(feature = "alloc")]
-        pub fn bounded<T>(
-            capacity: usize,
-        ) -> Result<(Sender<T>, Receiver<T>), crate::ring::CapacityError> {
-            use alloc::sync::Arc;
+            /// A channel with `capacity` slots on the heap.
+            ///
+            /// # Errors
+            /// If the capacity is not a power of two from 2 on, or there is not enough memory.
+            #[cfg(feature = "alloc")]
+            pub fn bounded<T>(
+                capacity: usize,
+            ) -> Result<(Sender<T>, Receiver<T>), crate::ring::CapacityError> {
+                use alloc::sync::Arc;
 
-            let ring = Arc::new(ring::Boxed::with_capacity(capacity)?);
-            let lobby = Arc::new(Lobby::new(Doorbell::new(), Doorbell::new()));
-            Ok(crate::channel::single::ends(ring, lobby).expect("nobody else knows this ring"))
+                let ring = Arc::new(ring::Boxed::with_capacity(capacity)?);
+                let waiters = Arc::new(Waiters::new(Doorbell::new(), Doorbell::new()));
+                Ok(super::ends(ring, waiters).expect("the ring is new"))
+            }
         }
     };
 }
 
-pub(super) use channel;
+channel! {
+    /// One sender, one receiver, over [`ring::spsc`](crate::ring::spsc): the faster one for batches
+    /// and for items of a few bytes.
+    ///
+    /// ```
+    /// use mycelium_core::channel::spsc;
+    ///
+    /// static CHANNEL: spsc::Inline<u32, 16> = spsc::Inline::new();
+    ///
+    /// let (mut sender, mut receiver) = CHANNEL.split().expect("this is the only call");
+    /// # let run = async {
+    /// sender.send(1).await?;
+    /// sender.reserve().await.unwrap().send(2);
+    /// sender.send_many(&mut [3, 4].into_iter()).await.unwrap();
+    /// drop(sender);
+    /// assert_eq!(receiver.recv().await, Some(1));
+    /// let mut rest = Vec::new();
+    /// assert_eq!(receiver.recv_many(&mut rest, 10).await, 3);
+    /// assert_eq!(rest, [2, 3, 4]);
+    /// assert_eq!(receiver.recv().await, None);
+    /// # Ok::<(), mycelium_core::channel::SendError<u32>>(())
+    /// # };
+    /// # let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+    /// # assert_eq!(core::pin::pin!(run).poll(&mut context), core::task::Poll::Ready(Ok(())));
+    /// ```
+    spsc
+}
+
+channel! {
+    /// One sender, one receiver, over [`ring::stamped`](crate::ring::stamped): the faster one for
+    /// messages, and for requests that wait for their response.
+    ///
+    /// ```
+    /// use mycelium_core::channel::stamped;
+    ///
+    /// static CHANNEL: stamped::Inline<[u64; 7], 16> = stamped::Inline::new();
+    ///
+    /// let (mut sender, mut receiver) = CHANNEL.split().expect("this is the only call");
+    /// sender.try_send([7; 7]).unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok([7; 7]));
+    /// ```
+    stamped
+}

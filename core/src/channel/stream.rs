@@ -1,4 +1,4 @@
-//! Receivers as streams, and senders as sinks.
+//! Receivers as streams, and senders as sinks (feature `futures`).
 
 use core::fmt;
 use core::ops::Deref;
@@ -11,10 +11,11 @@ use futures_sink::Sink;
 use super::{Receiver, SendError, Sender, Sides};
 use crate::ring::{Consumer, Producer, PushError};
 
-/// The items, until all was taken and the senders are gone.
+/// The items, until all were taken and the senders are gone.
 ///
-/// A stream has no future that could be dropped: one that is not polled any more keeps the wake that came for it, until
-/// it is polled or dropped. Where several receivers share a channel, prefer [`Receiver::recv`].
+/// A stream has no future that could be dropped: a stream that is not polled any more keeps a wake
+/// that it received until it is polled or dropped. Where several receivers share a channel, prefer
+/// [`Receiver::recv`].
 impl<C: Consumer, L: Deref<Target: Sides>> Stream for Receiver<C, L> {
     type Item = C::Item;
 
@@ -30,35 +31,37 @@ impl<C: Consumer, L: Deref<Target: Sides>> Unpin for Receiver<C, L> {}
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     /// This sender as a [`Sink`].
     ///
-    /// It holds one item of its own, beside those in the channel. Receivers are told at a flush, which sends what is held
-    /// too; an item that was started and not flushed when the sink is dropped may not have been sent.
+    /// It holds one item beside those in the channel. A flush sends that item and notifies the
+    /// receivers; an item that was started and not flushed when the sink is dropped may not have
+    /// been sent.
     ///
-    /// A sink has no future that could be dropped: one that waits for room and is not polled any more keeps the wake that
-    /// came for it, until it is polled or dropped. Where several senders share a channel, prefer [`Sender::send`].
+    /// A sink has no future that could be dropped: a sink that waits for room and is not polled any
+    /// more keeps a wake that it received until it is polled or dropped. Where several senders
+    /// share a channel, prefer [`Sender::send`].
     pub fn into_sink(self) -> SenderSink<P, L> {
-        SenderSink { sender: Some(self), held: None, untold: false }
+        SenderSink { sender: Some(self), held: None, unannounced: false }
     }
 }
 
 /// See [`Sender::into_sink`].
 pub struct SenderSink<P: Producer, L: Deref<Target: Sides>> {
-    /// `None` once it was closed.
+    /// `None` after the sink was closed.
     sender: Option<Sender<P, L>>,
-    /// Started when there was no room.
+    /// An item that was started when there was no room.
     held: Option<P::Item>,
-    /// Whether there is something in the channel that receivers were not told of.
-    untold: bool,
+    /// Whether items were pushed for which receivers were not notified.
+    unannounced: bool,
 }
 
-/// What is inside is moved, never pinned.
+/// The item and the sender are moved, never pinned.
 impl<P: Producer, L: Deref<Target: Sides>> Unpin for SenderSink<P, L> {}
 
 impl<P: Producer, L: Deref<Target: Sides>> SenderSink<P, L> {
-    fn tell(&mut self) {
-        if core::mem::take(&mut self.untold)
+    fn notify(&mut self) {
+        if core::mem::take(&mut self.unannounced)
             && let Some(sender) = &self.sender
         {
-            sender.tell();
+            sender.notify();
         }
     }
 }
@@ -79,7 +82,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sink<P::Item> for SenderSink<P, L> {
             return Err(SendError(item));
         };
         match sender.push(item) {
-            Ok(()) => this.untold = true,
+            Ok(()) => this.unannounced = true,
             Err(PushError::Full(item)) => this.held = Some(item),
             Err(PushError::Closed(item)) => return Err(SendError(item)),
         }
@@ -90,8 +93,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sink<P::Item> for SenderSink<P, L> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Self::Error>> {
-        // First: receivers must make the room that this may wait for.
-        self.tell();
+        // First: receivers must make the room that this poll may wait for.
+        self.notify();
         let this = &mut *self;
         if let (Some(sender), true) = (&mut this.sender, this.held.is_some()) {
             ready!(sender.poll_send(context, &mut this.held))?;
@@ -111,8 +114,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sink<P::Item> for SenderSink<P, L> {
 
 impl<P: Producer, L: Deref<Target: Sides>> Drop for SenderSink<P, L> {
     fn drop(&mut self) {
-        // What is in the channel already is sent.
-        self.tell();
+        // Items that are already in the channel are sent.
+        self.notify();
     }
 }
 

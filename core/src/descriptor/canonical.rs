@@ -1,10 +1,11 @@
-//! The canonical form of a layout as bytes, in pieces of any length: what the [`Digest`](super::Digest) is computed of.
+//! The canonical form of a layout: the bytes that its digest hashes, and that a peer can request in
+//! pieces. One walk does both, and runs at compile time for the digest.
 
 use super::{Descriptor, EnumDescriptor, FieldType};
 
 impl Descriptor {
-    /// Writes the canonical form from byte `offset` on into `piece`, as far as it fits. Returns how many bytes were written,
-    /// and how many the whole form has.
+    /// Writes the canonical form, from byte `offset` on, into `piece`, as far as it fits. Returns
+    /// how many bytes were written, and the length of the whole form.
     ///
     /// # Examples
     ///
@@ -27,47 +28,62 @@ impl Descriptor {
     /// ```
     #[must_use]
     pub fn canonical(&self, offset: usize, piece: &mut [u8]) -> (usize, usize) {
-        let mut writer = Writer { offset, piece, total: 0 };
-        writer.structure(self);
-        let Writer { piece, total, .. } = writer;
-        (total.saturating_sub(offset).min(piece.len()), total)
+        let room = piece.len();
+        let total = CanonicalForm::of(self, offset, piece).total;
+        (total.saturating_sub(offset).min(room), total)
     }
 }
 
-/// Takes all bytes of the form, and keeps those of the piece.
-struct Writer<'p> {
+/// Receives the bytes of the form one by one: hashes them, and keeps those of the piece.
+pub(super) struct CanonicalForm<'p> {
+    /// FNV-1a with 128 bits.
+    pub(super) hash: u128,
     offset: usize,
     piece: &'p mut [u8],
-    /// How many bytes it has taken.
+    /// How many bytes it has received.
     total: usize,
 }
 
-/// A layout is a constant, and so is the depth of its types: nothing here depends on bytes of a peer.
-impl Writer<'_> {
-    fn structure(&mut self, descriptor: &Descriptor) {
+/// A layout is a constant, and so is the depth of its types: nothing here depends on a peer's
+/// bytes.
+impl<'p> CanonicalForm<'p> {
+    pub(super) const fn of(descriptor: &Descriptor, offset: usize, piece: &'p mut [u8]) -> Self {
+        let hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+        let mut form = CanonicalForm { hash, offset, piece, total: 0 };
+        form.structure(descriptor);
+        form
+    }
+
+    const fn structure(&mut self, descriptor: &Descriptor) {
         self.byte(0x50);
         self.number(descriptor.size);
         self.number(descriptor.align);
         self.number(descriptor.fields.len());
-        for field in descriptor.fields {
+        let mut index = 0;
+        while index < descriptor.fields.len() {
+            let field = &descriptor.fields[index];
             self.number(field.offset);
             self.number(field.size);
             self.text(field.name);
             self.ty(&field.ty);
+            index += 1;
         }
     }
 
-    fn enumeration(&mut self, descriptor: &EnumDescriptor) {
+    const fn enumeration(&mut self, descriptor: &EnumDescriptor) {
         self.byte(0x51);
         self.ty(&descriptor.repr);
         self.number(descriptor.variants.len());
-        for variant in descriptor.variants {
+        let mut index = 0;
+        while index < descriptor.variants.len() {
+            let variant = &descriptor.variants[index];
             self.bytes(&variant.value.to_le_bytes());
             self.text(variant.name);
+            index += 1;
         }
     }
 
-    fn ty(&mut self, ty: &FieldType) {
+    const fn ty(&mut self, ty: &FieldType) {
         match ty {
             FieldType::Struct(descriptor) => return self.structure(descriptor),
             FieldType::Enum(descriptor) => return self.enumeration(descriptor),
@@ -83,23 +99,32 @@ impl Writer<'_> {
         }
     }
 
-    fn text(&mut self, text: &str) {
+    const fn text(&mut self, text: &str) {
         self.number(text.len());
         self.bytes(text.as_bytes());
     }
 
-    fn number(&mut self, number: usize) {
+    /// A count, size or offset: eight bytes on each host.
+    const fn number(&mut self, number: usize) {
         self.bytes(&(number as u64).to_le_bytes());
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.byte(*byte));
+    const fn bytes(&mut self, bytes: &[u8]) {
+        let mut index = 0;
+        while index < bytes.len() {
+            self.byte(bytes[index]);
+            index += 1;
+        }
     }
 
-    fn byte(&mut self, byte: u8) {
+    const fn byte(&mut self, byte: u8) {
+        let prime = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+        self.hash = (self.hash ^ byte as u128).wrapping_mul(prime);
         let place = self.total.checked_sub(self.offset);
-        if let Some(place) = place.and_then(|place| self.piece.get_mut(place)) {
-            *place = byte;
+        if let Some(place) = place
+            && place < self.piece.len()
+        {
+            self.piece[place] = byte;
         }
         self.total += 1;
     }

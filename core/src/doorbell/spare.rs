@@ -1,5 +1,6 @@
-//! The place of a bell for a task that parks while a ringer still wakes it by the [kept waker](super::kept). The waker is
-//! taken out before it is used, so no foreign code runs while a ringer has the cell.
+//! The cell of a doorbell for a task that parks while a ringer still wakes it by the
+//! [kept waker](super::kept). The waker is taken out before it is used, so no foreign code runs
+//! while a ringer has exclusive access to the cell.
 
 #![allow(unsafe_code)]
 
@@ -7,29 +8,30 @@ use core::task::Waker;
 
 use crate::sync::{AtomicUsize, Ordering, SharedCell, const_unless_loom, order};
 
-/// Nobody sleeps here. A waker of before may be in the cell.
+/// No task sleeps here. An old waker may be in the cell.
 const IDLE: usize = 0;
-/// A waiter has the cell to itself.
+/// A waiter has exclusive access to the cell.
 const KEEPING: usize = 1;
 /// The waiter sleeps, and its waker is in the cell.
 const PARKED: usize = 2;
-/// A ringer takes the waker out of the cell, which it has to itself.
+/// A ringer takes the waker out of the cell, to which it has exclusive access.
 const TAKING: usize = 3;
 
 #[derive(Debug)]
-pub(super) struct Spare {
+pub(super) struct SpareWaker {
     state: AtomicUsize,
     waker: SharedCell<Option<Waker>>,
 }
 
-// SAFETY: `waker` is only touched by the thread that moved `state` to KEEPING or to TAKING, until it moves it on; nobody
-// else leaves either. A `Waker` may be dropped and woken on any thread.
-unsafe impl Sync for Spare {}
+// SAFETY: `waker` is accessed only by the thread that moved `state` to KEEPING or to TAKING, until
+// that thread leaves the state; no other thread leaves it. A `Waker` may be dropped and woken on
+// any thread.
+unsafe impl Sync for SpareWaker {}
 
-impl Spare {
+impl SpareWaker {
     const_unless_loom! {
-        pub(super) const fn new() -> Spare {
-            Spare { state: AtomicUsize::new(IDLE), waker: SharedCell::new(None) }
+        pub(super) const fn new() -> SpareWaker {
+            SpareWaker { state: AtomicUsize::new(IDLE), waker: SharedCell::new(None) }
         }
     }
 
@@ -38,40 +40,41 @@ impl Spare {
         self.state.load(Ordering::Relaxed) == PARKED
     }
 
-    /// Waiter: parks with `waker`; the fence is the caller's.
+    /// Waiter: parks with `waker`. The caller raises the fence.
     #[cold]
     pub(super) fn park(&self, waker: &Waker) {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             match state {
                 TAKING => {
-                    // A ringer has the cell and wakes for what was before; this waiter looks again by itself. No recursion
-                    // comes of it: a ringer runs no foreign code in TAKING.
+                    // The ringer wakes for something earlier, so this waiter wakes itself to check
+                    // again. This cannot recurse: a ringer runs no foreign code in TAKING.
                     waker.wake_by_ref();
                     return;
                 }
-                // A second waiter at this bell, which may replace this one.
+                // A second waiter at this bell, which replaces this one.
                 KEEPING => return,
                 _ => {}
             }
-            // Acquire, with the Release of `spare.taken`, `spare.kept` or `spare.forgotten`: the cell as it was left.
+            // Acquire, pairs with the Release of `spare.taken`, `spare.kept` and `spare.forgotten`:
+            // the content of the cell.
             let acquire = order!("spare.keep", Acquire);
             match self.state.compare_exchange(state, KEEPING, acquire, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => state = now,
             }
         }
-        let mut keeping = Keeping { state: &self.state, then: IDLE };
+        let mut exclusive = SetStateOnDrop { state: &self.state, then: IDLE };
         let fresh = waker.clone();
-        // SAFETY: the exchange above gave this thread the cell until it leaves KEEPING.
+        // SAFETY: the exchange above gave this thread exclusive access until it leaves KEEPING.
         let replaced = unsafe { self.waker.with_mut(|kept| kept.replace(fresh)) };
-        // A ringer that came meanwhile went away again: the waiter looks after this.
-        keeping.then = PARKED;
-        drop(keeping);
+        // A ringer that found KEEPING did not wake: the waiter checks after this.
+        exclusive.then = PARKED;
+        drop(exclusive);
         drop(replaced);
     }
 
-    /// Waiter: nobody needs to wake it.
+    /// Waiter: it does not need to be woken.
     #[inline]
     pub(super) fn unpark(&self) {
         if self.is_parked() {
@@ -80,16 +83,16 @@ impl Spare {
         }
     }
 
-    /// Ringer: wakes the task that sleeps here, if none of the other ringers does.
+    /// Ringer: wakes the task that sleeps here, unless another ringer does.
     #[cold]
     pub(super) fn wake(&self) {
         let acquire = order!("spare.take", Acquire);
         if self.state.compare_exchange(PARKED, TAKING, acquire, Ordering::Relaxed).is_ok() {
-            // SAFETY: the exchange gave this thread the cell until it leaves TAKING.
+            // SAFETY: the exchange gave this thread exclusive access until it leaves TAKING.
             let waker = unsafe { self.waker.with_mut(Option::take) };
-            // Release, with the Acquire of `spare.keep`: nobody is at the cell any more.
+            // Release, pairs with the Acquire of `spare.keep`: this ringer no longer uses the cell.
             self.state.store(IDLE, order!("spare.taken", Release));
-            // Not before: a waker may run the task here and now, and the task may park again.
+            // Only now: the waker may run the task in place, and the task may park again.
             if let Some(waker) = waker {
                 waker.wake();
             }
@@ -102,7 +105,7 @@ impl Spare {
         let relaxed = Ordering::Relaxed;
         let acquire = order!("spare.forget", Acquire);
         if self.state.compare_exchange(IDLE, KEEPING, acquire, relaxed).is_ok() {
-            // SAFETY: the exchange gave this thread the cell until it leaves KEEPING.
+            // SAFETY: the exchange gave this thread exclusive access until it leaves KEEPING.
             let waker = unsafe { self.waker.with_mut(Option::take) };
             self.state.store(IDLE, order!("spare.forgotten", Release));
             drop(waker);
@@ -110,15 +113,15 @@ impl Spare {
     }
 }
 
-/// Leaves KEEPING, whether or not the clone of a waker panics.
-struct Keeping<'a> {
+/// Leaves KEEPING, also if the clone of a waker panics.
+struct SetStateOnDrop<'a> {
     state: &'a AtomicUsize,
     then: usize,
 }
 
-impl Drop for Keeping<'_> {
+impl Drop for SetStateOnDrop<'_> {
     fn drop(&mut self) {
-        // Release, with the Acquire of `spare.take`: the waker, whole.
+        // Release, pairs with the Acquire of `spare.take`: the complete waker.
         self.state.store(self.then, order!("spare.kept", Release));
     }
 }

@@ -9,14 +9,14 @@ use core::{
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes, Unalign, Unaligned};
 
-use super::{Count, NoRoom, TooLong};
+use super::{ItemCount, NoRoom, TooLong};
 use crate::{descriptor::FieldType, error::Invalid, message::Field};
 
 /// A list of at most `N` items, stored in place: a `u16` count, then room for `N` items, without
 /// alignment. `N` is at most 65535.
 ///
-/// Items are copied out, since they may lie at any address; items that need no alignment, such as
-/// bytes, can also be borrowed with [`as_slice`](Self::as_slice).
+/// Items are copied out, because they may be unaligned. Items without alignment, such as bytes, can
+/// also be borrowed with [`as_slice`](Self::as_slice).
 ///
 /// # Examples
 ///
@@ -32,7 +32,7 @@ use crate::{descriptor::FieldType, error::Invalid, message::Field};
 #[derive(Clone, Copy, TryFromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct FixedVec<T: Copy, const N: usize> {
-    count: Count,
+    count: ItemCount,
     items: [Unalign<T>; N],
 }
 
@@ -43,7 +43,7 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
     #[inline]
     pub const fn new() -> Self {
         let () = Self::FITS;
-        Self { count: Count::ZERO, items: [const { Unalign::new(T::EMPTY) }; N] }
+        Self { count: ItemCount::ZERO, items: [const { Unalign::new(T::EMPTY) }; N] }
     }
 
     /// A list of these items.
@@ -59,7 +59,7 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
         for (slot, item) in room.iter_mut().zip(items) {
             slot.set(*item);
         }
-        this.count = Count::new(items.len());
+        this.count = ItemCount::new(items.len());
         Ok(this)
     }
 
@@ -67,7 +67,7 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
     ///
     /// # Errors
     ///
-    /// Gives the item back if the list is full.
+    /// Returns the item if the list is full.
     #[inline]
     pub fn try_push(&mut self, item: T) -> Result<(), NoRoom<T>> {
         let len = self.len();
@@ -75,7 +75,7 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
             return Err(NoRoom(item));
         };
         slot.set(item);
-        self.count = Count::new(len + 1);
+        self.count = ItemCount::new(len + 1);
         Ok(())
     }
 
@@ -86,11 +86,11 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
         let slot = self.items.get_mut(last)?;
         let item = slot.get();
         slot.set(T::EMPTY);
-        self.count = Count::new(last);
+        self.count = ItemCount::new(last);
         Some(item)
     }
 
-    /// The item at `index`, if there is one.
+    /// The item at `index`, if it exists.
     #[inline]
     pub fn get(&self, index: usize) -> Option<T> {
         self.used().get(index).map(Unalign::get)
@@ -108,8 +108,8 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
     where
         T: TryFromBytes + IntoBytes + Immutable + Unaligned,
     {
-        // Every item holds a value of its type already, so this cannot fail; for bytes the
-        // compiler sees that too.
+        // Each item is a valid value, so this cannot fail. For bytes, the compiler removes the
+        // check.
         <[T]>::try_ref_from_bytes(self.used().as_bytes()).unwrap_or(&[])
     }
 
@@ -121,19 +121,19 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
 }
 
 impl<T: Copy, const N: usize> FixedVec<T, N> {
-    /// How many items there are.
+    /// The number of items.
     #[inline]
     pub fn len(&self) -> usize {
         self.count.clamped(N)
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many items there is room for.
+    /// The capacity in items.
     #[inline]
     pub const fn capacity(&self) -> usize {
         N

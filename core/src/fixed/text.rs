@@ -9,10 +9,10 @@ use core::{
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Count, TooLong};
+use super::{ItemCount, TooLong};
 use crate::{
     descriptor::FieldType,
-    error::{Invalid, Reason},
+    error::{Invalid, InvalidReason},
     message::Field,
 };
 
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct FixedStr<const N: usize> {
-    count: Count,
+    count: ItemCount,
     bytes: [u8; N],
 }
 
@@ -43,16 +43,16 @@ impl<const N: usize> FixedStr<N> {
     #[inline]
     pub const fn new() -> Self {
         let () = Self::FITS;
-        Self { count: Count::ZERO, bytes: [0; N] }
+        Self { count: ItemCount::ZERO, bytes: [0; N] }
     }
 
-    /// As much of the start of `text` as there is room for, cut between two characters.
+    /// The start of `text`, as far as it fits, cut between two characters.
     pub fn truncated(text: &str) -> Self {
         Self::fill(&text[..text.floor_char_boundary(N)])
     }
 
-    /// The text. It ends where the bytes stop being UTF-8, which does not happen in a message that
-    /// was decoded. Finding that out takes time in proportion to the length.
+    /// The text. It ends at the first byte that is not UTF-8; a decoded message has none. The check
+    /// takes time in proportion to the length.
     #[inline]
     pub fn as_str(&self) -> &str {
         let bytes = self.as_raw_bytes();
@@ -64,35 +64,35 @@ impl<const N: usize> FixedStr<N> {
         }
     }
 
-    /// The bytes of the text, without looking whether they are UTF-8.
+    /// The bytes of the text, without a check for UTF-8.
     #[inline]
     pub fn as_raw_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len()).unwrap_or(&self.bytes)
     }
 
-    /// How many bytes are in use.
+    /// The number of bytes in use.
     #[inline]
     pub fn len(&self) -> usize {
         self.count.clamped(N)
     }
 
-    /// Whether there is no text.
+    /// Whether the text is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes there is room for.
+    /// The capacity in bytes.
     #[inline]
     pub const fn capacity(&self) -> usize {
         N
     }
 
-    /// Appends `text`, or nothing at all.
+    /// Appends the whole `text`, or nothing.
     ///
     /// # Errors
     ///
-    /// If there is not enough room for all of it.
+    /// If it does not fit.
     pub fn try_push_str(&mut self, text: &str) -> Result<(), TooLong> {
         let old = self.len();
         let len = old.saturating_add(text.len());
@@ -100,7 +100,7 @@ impl<const N: usize> FixedStr<N> {
             return Err(TooLong { capacity: N, found: len });
         };
         room.copy_from_slice(text.as_bytes());
-        self.count = Count::new(len);
+        self.count = ItemCount::new(len);
         Ok(())
     }
 
@@ -110,12 +110,12 @@ impl<const N: usize> FixedStr<N> {
         *self = Self::new();
     }
 
-    /// `text` must fit; what does not is left out.
+    /// `text` must fit; otherwise the result is empty.
     fn fill(text: &str) -> Self {
         let mut this = Self::new();
         if let Some(room) = this.bytes.get_mut(..text.len()) {
             room.copy_from_slice(text.as_bytes());
-            this.count = Count::new(text.len());
+            this.count = ItemCount::new(text.len());
         }
         this
     }
@@ -133,7 +133,9 @@ impl<const N: usize> Field for FixedStr<N> {
         self.count.check(N)?;
         match str::from_utf8(self.as_raw_bytes()) {
             Ok(_) => Ok(()),
-            Err(error) => Err(Invalid::unnamed(Reason::Utf8 { valid_up_to: error.valid_up_to() })),
+            Err(error) => {
+                Err(Invalid::unnamed(InvalidReason::Utf8 { valid_up_to: error.valid_up_to() }))
+            }
         }
     }
 }
@@ -177,7 +179,7 @@ impl<const N: usize> AsRef<str> for FixedStr<N> {
     }
 }
 
-/// For `write!`; fails, and writes nothing, when there is not enough room.
+/// For `write!`. Fails and writes nothing if the text does not fit.
 impl<const N: usize> fmt::Write for FixedStr<N> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.try_push_str(text).map_err(|_| fmt::Error)

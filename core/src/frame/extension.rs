@@ -1,7 +1,7 @@
-//! Extensions: what a frame says beyond its header, each with a kind and a length, so that an older
-//! reader can skip what it does not know.
+//! Extensions of a frame. Each has a kind and a length, so that an older reader can skip unknown
+//! kinds.
 //!
-//! A kind whose top bit is set is critical: a reader that does not know it refuses the frame.
+//! A kind with its top bit set is critical: a reader that does not know it refuses the frame.
 
 use zerocopy::FromBytes;
 
@@ -18,19 +18,20 @@ pub mod kind {
     pub const DESTINATION: u16 = 3;
     /// A deadline in nanoseconds since 1970 UTC, 8 bytes.
     pub const DEADLINE: u16 = 4;
-    /// An earlier process of the reader may have had the message, 0 bytes.
+    /// The message may have been delivered to an earlier process of the reader, 0 bytes.
     pub const REDELIVERED: u16 = 5;
-    /// This bit marks kinds that must not be skipped.
+    /// Kinds with this bit must not be skipped.
     pub const CRITICAL: u16 = 0x8000;
-    /// A [`Fragment`](super::Fragment), 10 bytes. Critical, since its frame does not hold the whole of its message.
+    /// A [`Fragment`](super::Fragment), 10 bytes. Critical, because its frame has only part of a
+    /// message.
     pub const FRAGMENT: u16 = 0x8005;
 }
 
-/// Which part of a message a frame holds, where the message is too long for one frame. The frame's own fixed length is 0:
-/// what is not whole cannot be taken for a message.
+/// Which part of a message a frame has, if the message is too long for one frame. The frame's own
+/// fixed length is 0, so that no reader takes a part for a whole message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment {
-    /// How many bytes of the message come before.
+    /// How many bytes of the message precede this part.
     pub offset: u32,
     /// The length of the message.
     pub total: u32,
@@ -57,10 +58,10 @@ impl Fragment {
     }
 }
 
-/// Kind and length, in front of each value.
-const LEAD: usize = 4;
+/// The bytes of kind and length, before each value.
+const PREFIX: usize = 4;
 
-/// The extensions of a frame, checked; the iterator gives them one by one.
+/// The checked extensions of a frame, as an iterator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extensions<'a> {
     bytes: &'a [u8],
@@ -69,7 +70,7 @@ pub struct Extensions<'a> {
 /// One extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extension<'a> {
-    /// What it is; see [`kind`].
+    /// Its kind; see [`kind`].
     pub kind: u16,
     /// Its value, without padding.
     pub value: &'a [u8],
@@ -80,7 +81,7 @@ impl<'a> Extensions<'a> {
     ///
     /// # Errors
     ///
-    /// Says what is wrong with the first that is not as it must be.
+    /// The first error found.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ExtensionError> {
         if !bytes.is_empty() {
@@ -89,19 +90,19 @@ impl<'a> Extensions<'a> {
         Ok(Self { bytes })
     }
 
-    /// Whether there are none.
+    /// Whether there are no extensions.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Their bytes, as they stand in the frame.
+    /// Their bytes in the frame.
     #[inline]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Which part of a message the frame holds, if it holds not all of one.
+    /// Which part of a message the frame has, if it is a fragment.
     #[inline]
     pub fn fragment(mut self) -> Option<Fragment> {
         if self.is_empty() {
@@ -111,7 +112,7 @@ impl<'a> Extensions<'a> {
         value.try_into().ok().map(Fragment::from_bytes)
     }
 
-    /// Whether an earlier process of the reader may have had the message.
+    /// Whether the message may have been delivered to an earlier process of the reader.
     #[inline]
     pub fn is_redelivered(mut self) -> bool {
         !self.is_empty() && self.any(|extension| extension.kind == kind::REDELIVERED)
@@ -141,7 +142,7 @@ impl<'a> Iterator for Extensions<'a> {
     type Item = Extension<'a>;
 
     fn next(&mut self) -> Option<Extension<'a>> {
-        // They were checked: `split` fails at the end only.
+        // Checked before: `split` fails at the end only.
         let (extension, _, rest) = split(self.bytes).ok()?;
         self.bytes = rest;
         Some(extension)
@@ -156,13 +157,18 @@ fn check(bytes: &[u8]) -> Result<(), ExtensionError> {
     let mut before = 0;
     while !rest.is_empty() {
         let (Extension { kind, value }, padding, next) = split(rest)?;
-        check_kind(kind, before)?;
-        let found = value.len() as u16; // it came from 16 bits
+        if kind == 0 {
+            return Err(ExtensionError::Reserved);
+        }
+        if kind < before {
+            return Err(ExtensionError::Order { kind, after: before });
+        }
+        let found = value.len() as u16; // read from 16 bits
         match known_length(kind) {
             Some(expected) if expected != found => {
                 return Err(ExtensionError::Length { kind, expected, found });
             }
-            Some(_) if kind == before => return Err(ExtensionError::Twice { kind }),
+            Some(_) if kind == before => return Err(ExtensionError::Duplicate { kind }),
             None if kind & kind::CRITICAL != 0 => return Err(ExtensionError::Critical { kind }),
             _ => {}
         }
@@ -171,16 +177,6 @@ fn check(bytes: &[u8]) -> Result<(), ExtensionError> {
         }
         before = kind;
         rest = next;
-    }
-    Ok(())
-}
-
-fn check_kind(kind: u16, before: u16) -> Result<(), ExtensionError> {
-    if kind == 0 {
-        return Err(ExtensionError::Reserved);
-    }
-    if kind < before {
-        return Err(ExtensionError::Order { kind, after: before });
     }
     Ok(())
 }
@@ -200,22 +196,22 @@ fn known_length(kind: u16) -> Option<u16> {
 fn split(bytes: &[u8]) -> Result<(Extension<'_>, &[u8], &[u8]), ExtensionError> {
     let found = bytes.len();
     let Some(([kind_low, kind_high, len_low, len_high], body)) = bytes.split_first_chunk() else {
-        return Err(ExtensionError::Truncated { needed: LEAD, found });
+        return Err(ExtensionError::Truncated { needed: PREFIX, found });
     };
     let kind = u16::from_le_bytes([*kind_low, *kind_high]);
     let len = usize::from(u16::from_le_bytes([*len_low, *len_high]));
-    let needed = (LEAD + len).next_multiple_of(8);
-    let parts = body.split_at_checked(needed - LEAD).and_then(|(padded, rest)| {
+    let needed = (PREFIX + len).next_multiple_of(8);
+    let parts = body.split_at_checked(needed - PREFIX).and_then(|(padded, rest)| {
         let (value, padding) = padded.split_at_checked(len)?;
         Some((Extension { kind, value }, padding, rest))
     });
     parts.ok_or(ExtensionError::Truncated { needed, found })
 }
 
-/// How many bytes a fragment takes among the extensions.
-pub(super) const FRAGMENT_LEN: u16 = (LEAD + Fragment::LEN).next_multiple_of(8) as u16;
+/// The size of a fragment extension.
+pub(super) const FRAGMENT_LEN: u16 = (PREFIX + Fragment::LEN).next_multiple_of(8) as u16;
 
-/// How many bytes the extensions of an envelope take: at most 96.
+/// The size of an envelope's extensions, at most 96.
 #[inline]
 pub(super) fn extensions_len(envelope: &Envelope) -> u16 {
     let mut len = 0;
@@ -237,9 +233,10 @@ pub(super) fn extensions_len(envelope: &Envelope) -> u16 {
     len
 }
 
-/// Writes the extensions of an envelope, and of a fragment, into `room`, which has just the length they take.
+/// Writes the extensions of an envelope and of a fragment into `room`, which has exactly their
+/// size.
 pub(super) fn write_extensions(room: &mut [u8], envelope: &Envelope, fragment: Option<Fragment>) {
-    let mut room = Room(room);
+    let mut room = ExtensionWriter(room);
     if let Some(trace) = &envelope.trace {
         room.put::<25>(kind::TRACE, &zerocopy::transmute!(*trace));
     }
@@ -260,22 +257,22 @@ pub(super) fn write_extensions(room: &mut [u8], envelope: &Envelope, fragment: O
     }
 }
 
-/// The room that is left.
-struct Room<'a>(&'a mut [u8]);
+/// The room that is left for extensions.
+struct ExtensionWriter<'a>(&'a mut [u8]);
 
-impl Room<'_> {
+impl ExtensionWriter<'_> {
     #[inline]
     fn put<const LEN: usize>(&mut self, kind: u16, value: &[u8; LEN]) {
-        let padded = (LEAD + LEN).next_multiple_of(8);
+        let padded = (PREFIX + LEN).next_multiple_of(8);
         let Some((room, rest)) = core::mem::take(&mut self.0).split_at_mut_checked(padded) else {
             return;
         };
-        // All padding lies in the last eight bytes.
+        // All padding is in the last eight bytes.
         if let Some(last) = room.last_chunk_mut::<8>() {
             *last = [0; 8];
         }
-        if let Some((lead, body)) = room.split_first_chunk_mut::<LEAD>() {
-            // As one number: both halves are 16 bits, the lower one comes first.
+        if let Some((lead, body)) = room.split_first_chunk_mut::<PREFIX>() {
+            // Two 16-bit numbers as one; the lower half is first.
             *lead = (u32::from(kind) | (LEN as u32) << 16).to_le_bytes();
             if let Some(body) = body.first_chunk_mut::<LEN>() {
                 *body = *value;

@@ -17,12 +17,12 @@ pub const VERSION: u8 = 1;
 /// The length of a header in bytes.
 pub const HEADER_LEN: usize = 24;
 
-/// The longest frame there can be, so that its padded length still fits in 32 bits.
+/// The longest frame whose padded length fits in 32 bits.
 pub const MAX_LENGTH: u32 = u32::MAX - 7;
 
 const FIRST_BYTE: u8 = MAGIC << 4 | VERSION;
 
-/// The start of a frame. Its fields are little-endian numbers without alignment.
+/// The start of a frame. Its fields are little-endian and unaligned.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
 )]
@@ -38,15 +38,15 @@ pub struct Header {
     sequence: U64,
 }
 
-/// Where the parts of a frame lie, once its header was checked.
-pub(super) struct Layout {
-    /// Header and extensions.
+/// Where the parts of a frame end, by its checked header.
+pub(super) struct FrameBounds {
+    /// The end of the extensions.
     pub(super) head: usize,
-    /// All but the final padding.
+    /// The end of the payload.
     pub(super) length: usize,
 }
 
-impl Layout {
+impl FrameBounds {
     #[inline]
     pub(super) fn padded(&self) -> usize {
         self.length.next_multiple_of(8)
@@ -54,7 +54,7 @@ impl Layout {
 }
 
 impl Header {
-    /// The lengths must have been checked to fit.
+    /// The caller has checked that the lengths fit.
     #[inline]
     pub(super) fn new(envelope: &Envelope, length: u32, fixed_len: u16, extensions: u16) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl Header {
         }
     }
 
-    /// The type of the payload; 0 is the link's own.
+    /// The type of the payload; 0 for control frames.
     #[inline]
     pub fn type_id(&self) -> u16 {
         self.type_id.get()
@@ -93,21 +93,21 @@ impl Header {
         self.extensions_len.get()
     }
 
-    /// The number the sender's catalogue gives to one start of a publisher on one topic.
+    /// The sender's number for one start of a publisher on one topic.
     #[inline]
     pub fn stream(&self) -> u32 {
         self.stream.get()
     }
 
-    /// The place of the message in its stream.
+    /// The position of the message in its stream.
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.sequence.get()
     }
 
-    /// Checks the header against the limit and against itself.
+    /// Checks the header against the limit, and its lengths against each other.
     #[inline]
-    pub(super) fn check(&self, limits: &Limits) -> Result<Layout, FrameError> {
+    pub(super) fn check(&self, limits: &Limits) -> Result<FrameBounds, FrameError> {
         let length = self.length();
         let extensions = u32::from(self.extensions_len());
         let head = HEADER_LEN as u32 + extensions;
@@ -117,11 +117,11 @@ impl Header {
         if start != u16::from(FIRST_BYTE) || !extensions.is_multiple_of(8) || !fits {
             return Err(self.blame(limits));
         }
-        // Both fit: `length` is at most `MAX_LENGTH`, and `usize` has at least 32 bits.
-        Ok(Layout { head: head as usize, length: length as usize })
+        // `length` is at most `MAX_LENGTH`, and `usize` has at least 32 bits.
+        Ok(FrameBounds { head: head as usize, length: length as usize })
     }
 
-    /// Which check it was that failed.
+    /// The check that failed.
     #[cold]
     #[inline(never)]
     fn blame(&self, limits: &Limits) -> FrameError {
@@ -144,7 +144,7 @@ impl Header {
     }
 }
 
-/// What to say about bytes that are too few for a header: the first one may already be wrong.
+/// The error of bytes that are too few for a header: the first byte may already be invalid.
 #[cold]
 pub(super) fn incomplete(bytes: &[u8]) -> FrameError {
     match bytes.first().map(|first| first_byte(*first)) {

@@ -1,6 +1,6 @@
-//! Writing frames into buffers that the caller lends.
+//! Writing frames into buffers of the caller.
 //!
-//! A writer looks first whether all of the frame fits, so that an error leaves the buffer as it was.
+//! A writer first checks that the whole frame fits, so an error leaves the buffer unchanged.
 
 use zerocopy::IntoBytes;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{envelope::Envelope, message::Message};
 
-/// How many bytes a frame takes in a buffer, final padding included.
+/// The size of a frame in a buffer, with the final padding.
 ///
 /// # Errors
 ///
@@ -36,14 +36,14 @@ fn padded_len(head: usize, payload: usize) -> Result<usize, WriteError> {
     Ok(length.next_multiple_of(8))
 }
 
-/// Writes a frame at the start of `buf` and returns how many bytes it takes, a multiple of 8.
+/// Writes a frame at the start of `buf`. Returns its size, a multiple of 8.
 ///
 /// `fixed_len` is the length of the fixed part of the payload; the rest is its tail.
 ///
 /// # Errors
 ///
-/// [`WriteError::Space`] names what is needed and what is available, [`WriteError::Fixed`] and
-/// [`WriteError::TooLong`] mean that there is no such frame. The buffer is then as it was.
+/// [`WriteError::Space`] if the buffer is too small; [`WriteError::Fixed`] and
+/// [`WriteError::TooLong`] if no such frame exists. The buffer is unchanged then.
 ///
 /// # Examples
 ///
@@ -67,8 +67,8 @@ pub fn write_frame(
     write_whole(buf, envelope, None, fixed_len, payload)
 }
 
-/// Writes part of a message as a frame: `bytes`, which are those of the message from the offset on. The frame's own fixed
-/// length is 0.
+/// Writes part of a message as a frame: `bytes` are those of the message from the offset on. The
+/// frame's own fixed length is 0.
 ///
 /// # Errors
 ///
@@ -103,11 +103,11 @@ fn write_whole(
     Ok(needed)
 }
 
-/// Writes a message as a frame. The type id is that of `M`, whatever the envelope says.
+/// Writes a message as a frame. The type id is that of `M`; the envelope's is ignored.
 ///
 /// # Errors
 ///
-/// [`WriteError::Space`] names what is needed and what is available.
+/// [`WriteError::Space`] if the buffer is too small.
 #[inline]
 pub fn write_message<M: Message>(
     buf: &mut [u8],
@@ -116,18 +116,18 @@ pub fn write_message<M: Message>(
 ) -> Result<usize, WriteError> {
     let envelope = Envelope { type_id: M::ID, ..*envelope };
     let payload = message.as_bytes();
-    // Always fits: the macro makes no message longer than 65535 bytes.
+    // It fits: the macro refuses messages of more than 65535 bytes.
     let fixed_len =
         u16::try_from(payload.len()).map_err(|_| WriteError::TooLong { payload: payload.len() })?;
     write_frame(buf, &envelope, fixed_len, payload)
 }
 
-/// Writes header and extensions only, for a payload that is sent from where it lies, and returns
-/// their length. The sender then owes the payload and zeros up to a multiple of 8 bytes.
+/// Writes only header and extensions, for a payload that is sent without a copy. Returns their
+/// length. The sender must add the payload, and zeros up to a multiple of 8 bytes.
 ///
 /// # Errors
 ///
-/// As [`write_frame`]; the buffer needs room for header and extensions only.
+/// As [`write_frame`]; the buffer needs only room for header and extensions.
 #[inline]
 pub fn write_head(
     buf: &mut [u8],

@@ -1,44 +1,45 @@
-//! What a link is told when it is made.
+//! The settings of a link.
 
-use core::fmt;
 use core::time::Duration;
 
-use super::{LONGEST, Name};
+use thiserror::Error;
+
+use super::control::{MAX_CONTROL, Name};
 use crate::frame::Limits;
 
-/// What this side says of itself, and what it puts up with.
+/// The settings of one side of a link.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// The node's name.
     pub node: Name,
-    /// Random, another at each start of the node.
+    /// A random number, drawn at each start of the node.
     pub boot: u64,
-    /// The longest frame that is taken.
+    /// The longest frame that this side accepts.
     pub limits: Limits,
-    /// Messages of more bytes go in parts, none of which has more: so they hold up no others for longer than one part
-    /// takes, and need no buffer as long as themselves. At least 8.
+    /// Messages of more bytes are sent in fragments of at most this many. So a long message delays
+    /// others by one fragment only, and needs no buffer of its own length. At least 8.
     pub fragment: usize,
-    /// The longest message that is taken in parts.
+    /// The longest fragmented message that this side accepts.
     pub max_message: u32,
-    /// How many messages at once are taken in parts. With 0, none is.
+    /// How many fragmented messages this side accepts at once. With 0, it accepts none.
     pub max_open: u16,
-    /// When a batch is full.
+    /// When a batch is sent.
     pub batching: Batching,
-    /// How long the peer has to say who it is.
+    /// How long the peer has to send its hello.
     pub handshake: Duration,
-    /// After so long without a word of ours the peer is told that this side lives: at most a third of the peer's
-    /// [`silence`](Config::silence), or it gives this side up.
+    /// After this time without bytes to send, this side sends a ping. At most a third of the peer's
+    /// [`silence`](Config::silence), or the peer ends the link.
     pub keep_alive: Duration,
-    /// The peer may be silent for so long at most.
+    /// The link ends when the peer has sent nothing for this time.
     pub silence: Duration,
-    /// The peer is told of confirmed messages at the latest after this time.
+    /// A confirmation is sent at the latest after this time.
     pub confirm: Duration,
-    /// When an incoming message counts as confirmed.
+    /// When an incoming message is confirmed.
     pub confirms: Confirms,
 }
 
 impl Config {
-    /// The settings that suit most links, for a node of this name, with a random number that is another at each start.
+    /// Settings for most links, for a node with this name and this random number.
     #[must_use]
     pub fn new(node: Name, boot: u64) -> Config {
         Config {
@@ -58,33 +59,33 @@ impl Config {
     }
 }
 
-/// When an incoming message counts as confirmed, so that its sender may forget it.
+/// When an incoming message is confirmed, so that its sender may forget it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Confirms {
-    /// When it has arrived.
+    /// When it arrives.
     #[default]
     OnArrival,
-    /// When the caller says that it is done with it ([`Link::confirm`](super::Link::confirm)): for callers that would
-    /// lose the message with their process before that.
+    /// When the caller confirms it ([`Link::confirm`](super::Link::confirm)): for callers whose
+    /// process may end before it has delivered the message.
     ByCaller,
 }
 
-/// When a batch goes: at the first of these, and at once when the sender has nothing more to do
-/// ([`Link::flush`](super::Link::flush)), so that low load pays no latency.
+/// When a batch is sent: at the first of these limits, and at once after
+/// [`Link::flush`](super::Link::flush), so that a sender with little load pays no latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batching {
-    /// When it has this many bytes.
+    /// It has this many bytes.
     pub bytes: usize,
-    /// When it has this many frames.
+    /// It has this many frames.
     pub messages: u32,
-    /// This long after its first frame.
+    /// This time has passed since its first frame.
     pub delay: Duration,
 }
 
 impl Batching {
-    /// Each frame by itself.
+    /// Each frame on its own.
     pub const LOW_LATENCY: Batching = Batching { bytes: 1, messages: 1, delay: Duration::ZERO };
-    /// What a sender has at hand, up to some pages.
+    /// The messages that a sender has ready, up to some pages.
     pub const BALANCED: Batching =
         Batching { bytes: 16 << 10, messages: 256, delay: Duration::from_micros(50) };
     /// Large writes.
@@ -98,73 +99,58 @@ impl Default for Batching {
     }
 }
 
-/// Why a link cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a link cannot be made with these settings.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The buffer has no room for what a link has to say.
+    /// The send buffer is too small for control frames and a message.
+    #[error("send buffer of {found} bytes is too small: expected at least {least}")]
     Buffer {
-        /// The fewest bytes.
+        /// The smallest buffer.
         least: usize,
-        /// How many there are.
+        /// The size of the buffer.
         found: usize,
     },
-    /// The longest frame that is taken is shorter than those of the link.
+    /// [`Config::limits`] are too small for control frames.
+    #[error("`limits.max_frame` is too small: expected at least {least} bytes")]
     MaxFrame {
-        /// The shortest limit.
+        /// The smallest limit.
         least: u32,
     },
-    /// A silence below [`Config::LEAST_SILENCE`], or a keep-alive of more than a third of it: both sides would give each
-    /// other up.
+    /// [`Config::silence`] is below [`Config::MIN_SILENCE`], or less than three times
+    /// [`Config::keep_alive`]: each side would take a live peer for a dead one.
+    #[error("invalid `silence`: expected at least 100 ms, and three times `keep_alive`")]
     Silence,
-    /// Parts of fewer than 8 bytes.
+    /// [`Config::fragment`] is less than 8 bytes.
+    #[error("invalid `fragment`: expected at least 8 bytes")]
     Fragment,
-    /// A keep-alive of less than a third of [`Config::LEAST_SILENCE`].
+    /// [`Config::keep_alive`] is less than a third of [`Config::MIN_SILENCE`].
+    #[error("invalid `keep_alive`: expected at least 34 ms")]
     KeepAlive,
 }
 
 impl Config {
-    /// The shortest silence that ends a link.
-    pub const LEAST_SILENCE: Duration = Duration::from_millis(100);
+    /// The lower limit of [`silence`](Config::silence).
+    pub const MIN_SILENCE: Duration = Duration::from_millis(100);
 
-    /// Whether a link can be made with these settings.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// If one of them makes a link useless.
+    /// If a setting is outside of its limits.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let least = LONGEST as u32;
+        let least = MAX_CONTROL as u32;
         if self.limits.max_frame < least {
             return Err(ConfigError::MaxFrame { least });
         }
         if self.fragment < 8 {
             return Err(ConfigError::Fragment);
         }
-        if self.silence < Config::LEAST_SILENCE || self.keep_alive > self.silence / 3 {
+        if self.silence < Config::MIN_SILENCE || self.keep_alive > self.silence / 3 {
             return Err(ConfigError::Silence);
         }
-        if self.keep_alive < Config::LEAST_SILENCE / 3 {
+        if self.keep_alive < Config::MIN_SILENCE / 3 {
             return Err(ConfigError::KeepAlive);
         }
         Ok(())
     }
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            ConfigError::Buffer { least, found } => {
-                write!(f, "a link needs a buffer of {least} bytes, and this one has {found}")
-            }
-            ConfigError::MaxFrame { least } => {
-                write!(f, "a link's own frames take up to {least} bytes")
-            }
-            ConfigError::Silence => {
-                f.write_str("a silence is at least 100 ms, and three times the keep-alive")
-            }
-            ConfigError::Fragment => f.write_str("parts of messages have at least 8 bytes"),
-            ConfigError::KeepAlive => f.write_str("a keep-alive is at least 34 ms"),
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}

@@ -1,17 +1,18 @@
-//! The frames that are the link's own: type id 0, a fixed layout for each kind, the kind first.
+//! Control frames: type id 0, one fixed layout for each kind, the kind first.
 //!
-//! `docs/wire-format.md` has the bytes. All integers are little-endian and lie unaligned, so that a frame can be read in
-//! any buffer on any host. What a header can say is not said again: frames about a stream have its number there, and a
-//! sequence where one belongs to them.
+//! `docs/wire-format.md` has the bytes. Integers are little-endian and unaligned, so a frame can be
+//! read in any buffer on any host. What the header already holds is not repeated: a frame about a
+//! stream has the stream's number in its header, and its sequence, if it has one.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::error::LinkError;
 use crate::fixed::FixedStr;
+use crate::frame::HEADER_LEN;
 use crate::message::Field;
 
-/// Names of nodes, topics and publishers in these frames, and the words of a refusal.
+/// The name of a node, a topic or a publisher, or the text of a close frame.
 pub type Name = FixedStr<62>;
 
 macro_rules! frames {
@@ -26,24 +27,24 @@ macro_rules! frames {
             }
 
             impl $name {
-                #[allow(clippy::too_many_arguments, reason = "as many as the frame has fields")]
+                #[allow(clippy::too_many_arguments, reason = "one for each field of the frame")]
                 pub(super) fn new($($field: impl Into<$ty>),*) -> Self {
                     $name { kind: U16::new($kind), $($field: $field.into(),)* }
                 }
             }
         )*
 
-        /// A frame of the link, by kind.
+        /// A control frame, by kind.
         #[derive(Debug)]
-        #[allow(dead_code, reason = "of some kinds it is enough to know that they came")]
+        #[allow(dead_code, reason = "some kinds have no fields of interest")]
         pub(super) enum Control<'a> {
             $($(#[$doc])* $name(&'a $name),)*
-            /// A kind that a later version has defined, which may be skipped.
+            /// A kind of a later version, which may be skipped.
             Unknown,
         }
 
         impl<'a> Control<'a> {
-            /// Reads the payload of a frame of type 0.
+            /// Parses the payload of a frame of type 0.
             pub(super) fn parse(payload: &'a [u8]) -> Result<Control<'a>, LinkError> {
                 let found = payload.len();
                 let Ok((kind, _)) = U16::ref_from_prefix(payload) else {
@@ -62,23 +63,23 @@ macro_rules! frames {
     };
 }
 
-/// The most bytes of a layout in one frame, which then is as long as the longest of the others.
+/// The most bytes of a layout in one frame. Its frame is as long as the longest other one.
 pub(super) const PIECE: usize = 84;
 
-/// The peer answers `Describe`.
-pub(super) const DESCRIBES: u32 = 1;
-/// The peer takes runs.
+/// Feature: the side answers `Describe`.
+pub(super) const LAYOUTS: u32 = 1;
+/// Feature: the side accepts runs.
 pub(super) const RUNS: u32 = 2;
-/// The peer says when its readers ask for messages, and takes note of it.
-pub(super) const ASKS: u32 = 4;
-/// What this side understands.
-pub(super) const FEATURES: u32 = DESCRIBES | RUNS | ASKS;
+/// Feature: the side sends and reads `Demand`.
+pub(super) const DEMAND: u32 = 4;
+/// The features of this side.
+pub(super) const FEATURES: u32 = LAYOUTS | RUNS | DEMAND;
 
-/// This bit marks kinds that must not be skipped.
+/// Kinds with this bit must not be skipped.
 const CRITICAL: u16 = 0x8000;
 
 frames! {
-    /// Who is there: the first frame of each side.
+    /// The first frame of each side.
     Hello = 1 {
         min_version: u8,
         max_version: u8,
@@ -88,20 +89,20 @@ frames! {
         keep_alive: U32,
         topics: U16,
         streams: U16,
-        /// The longest message in parts, and how many of them at once.
+        /// The longest fragmented message, and how many of them may be open at once.
         max_message: U32,
         max_open: U16,
-        /// How many streams of an earlier connection will be asked for, each by a `Resume`.
+        /// How many streams of earlier connections will be resumed, each by a `Resume`.
         known: U16,
         node: Name,
     }
-    /// The link ends, and why: the last frame of a side.
+    /// The last frame of a side: why it ends the link.
     Close = 2 {
         reason: U16,
         detail: U32,
         words: Name,
     }
-    /// A topic is wanted.
+    /// The sender subscribes to a topic.
     Subscribe = 3 {
         type_id: U16,
         subscription: U32,
@@ -109,51 +110,51 @@ frames! {
         mode: u8,
         _pad: u8,
         resumes: U16,
-        /// How many messages each of its streams may send at first.
+        /// The credit of each new stream.
         window: U32,
         topic: Name,
     }
-    /// Where a stream of an earlier connection goes on; there are as many as `Subscribe` said, right behind it.
+    /// Where a stream of an earlier connection continues. `Subscribe` says how many follow it.
     Resume = 4 {
         _pad: U16,
         subscription: U32,
         epoch: U64,
         next: U64,
     }
-    /// A topic is wanted no more.
+    /// The sender unsubscribes from a topic.
     Unsubscribe = 5 {
         _pad: U16,
         subscription: U32,
     }
-    /// The topic is, or will be, sent.
+    /// The topic is sent, or will be.
     Accept = 6 {
         _pad: U16,
         subscription: U32,
     }
-    /// The topic is not sent, and why.
+    /// The topic is not sent.
     Reject = 7 {
         reason: U16,
         subscription: U32,
-        /// The digest that this side knows the topic by.
+        /// The digest of the layout on this side.
         digest: [u8; 16],
     }
-    /// One start of a publisher: header.stream is its number, header.sequence that of its next message.
+    /// Opens a stream: header.stream is its number, header.sequence that of its next message.
     Stream = 8 {
         _pad: U16,
         subscription: U32,
         epoch: U64,
-        /// How many messages that were not confirmed its sender keeps.
+        /// How many unconfirmed messages its sender can keep.
         keeps: U32,
         _pad2: U32,
         publisher: Name,
     }
-    /// The stream that was to be resumed is no more, and nobody knows what it had sent.
+    /// Answers a resume: the stream has ended, and its last sequence is unknown.
     Gone = 9 {
         _pad: U16,
         subscription: U32,
         epoch: U64,
     }
-    /// Messages of header.stream before header.sequence that are not sent.
+    /// Messages of header.stream, before header.sequence, that are not sent.
     Gap = 10 {
         reason: U16,
         _pad: U32,
@@ -163,63 +164,70 @@ frames! {
     End = 11 {
         _pad: [u8; 6],
     }
-    /// header.stream: `granted` messages may be sent in all; those before header.sequence are
+    /// On header.stream, `granted` messages may be sent in all. Those before header.sequence are
     /// confirmed.
     Window = 12 {
         _pad: [u8; 6],
         granted: U64,
     }
-    /// The other side's `Unsubscribe` is known: nothing more comes for it.
+    /// Answers `Unsubscribe`: the last frame about the subscription.
     Left = 15 {
         _pad: U16,
         subscription: U32,
     }
-    /// What this side understands beside version 1: the first frame behind its hello. A bit that a reader does not know means
-    /// nothing to it.
+    /// The features of this side beyond version 1: the first frame after its hello. A reader
+    /// ignores bits that it does not know.
     Features = 16 {
         _pad: U16,
         bits: U32,
     }
-    /// The layout of a topic's messages is asked for, from a byte of its canonical form on.
+    /// Requests the layout of a topic's messages, from byte `offset` of the canonical form on.
     Describe = 17 {
         _pad: U16,
         offset: U32,
         topic: Name,
     }
-    /// A piece of it: `length` bytes from `offset` on, of `total`. A total of 0: the peer may not know
-    /// the topic.
+    /// Answers `Describe`: `length` bytes from `offset` on, of `total`. A total of 0: no layout for
+    /// this peer.
     Piece = 18 {
         length: U16,
         offset: U32,
         total: U32,
         bytes: [u8; PIECE],
     }
-    /// `count` messages of header.stream from header.sequence on. Behind this frame stand `count` items of `stride` bytes:
-    /// `skip` bytes that mean nothing, `length` bytes of message, and padding.
+    /// `count` messages of header.stream from header.sequence on. The frame is followed by `count`
+    /// items of `stride` bytes: `skip` bytes to ignore, `length` bytes of message, and padding.
     Run = 19 {
         skip: U16,
         count: U32,
         stride: U32,
         length: U32,
     }
-    /// The readers of header.stream have asked for messages: what comes from now on is in hand soon.
-    Asks = 20 {
+    /// A reader of header.stream waits for messages: one that arrives now is delivered soon.
+    Demand = 20 {
         _pad: [u8; 6],
     }
-    /// Is anybody there?
+    /// Requests a pong.
     Ping = 13 {
         _pad: [u8; 6],
         token: U64,
     }
-    /// Somebody is.
+    /// Answers a ping.
     Pong = 14 {
         _pad: [u8; 6],
         token: U64,
     }
 }
 
-/// A name that was received, if its count and its bytes are those of a text.
+/// A received name, checked for its length and for UTF-8.
 pub(super) fn text(name: &Name) -> Result<&str, LinkError> {
     name.check().map_err(|_| LinkError::Text)?;
     Ok(name.as_str())
 }
+
+/// The longest control frame.
+pub(super) const MAX_CONTROL: usize = HEADER_LEN + size_of::<Subscribe>();
+/// The part of the send buffer that only a close frame may use, so that it always fits.
+pub(super) const CLOSE_RESERVE: usize = HEADER_LEN + size_of::<Close>();
+/// The part of the send buffer that only control frames may use.
+pub(super) const CONTROL_RESERVE: usize = CLOSE_RESERVE + 2 * MAX_CONTROL;

@@ -1,11 +1,13 @@
-//! Layouts of messages, asked for over the link: for an error that names the field in which two sides differ.
+//! Layouts of messages over the link. If two sides differ, the error can name the field.
 //!
-//! Who asks says from which byte on; who is asked answers each question with one piece, and keeps nothing in between.
+//! The caller requests the canonical form piece by piece. The link keeps nothing between pieces.
 
 use core::time::Duration;
 
-use super::control::{self, DESCRIBES, Describe, Name, PIECE, Piece, text};
-use super::{Event, Link, LinkError, SendError};
+use super::Link;
+use super::control::{self, Describe, LAYOUTS, Name, PIECE, Piece, text};
+use super::error::{LinkError, SendError};
+use super::event::Event;
 use crate::descriptor::Descriptor;
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
@@ -13,23 +15,25 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
     /// right after its hello, before any other frame.
     #[must_use]
     pub fn peer_describes(&self) -> bool {
-        self.peer_names(DESCRIBES)
+        self.peer_has(LAYOUTS)
     }
 
-    /// Asks the peer how messages of a topic are laid out there, from byte `offset` of the canonical form on. One
-    /// [`Event::Described`] answers. Ask for one piece after the other: a later question may replace an earlier one.
+    /// Requests the peer's layout of a topic's messages, from byte `offset` of the canonical form
+    /// on. One [`Event::Described`] answers. Wait for it before the next request, which may replace
+    /// this one.
     ///
     /// # Errors
-    /// [`SendError::Room`] if there is no room now, [`SendError::Down`] if the link is not up, [`SendError::Gone`] if the
-    /// peer does not answer such questions.
+    /// [`SendError::Room`] until bytes are transmitted, [`SendError::Down`] if the link is not up,
+    /// [`SendError::Gone`] if the peer does not answer such requests.
     pub fn describe(&mut self, now: Duration, topic: Name, offset: u32) -> Result<(), SendError> {
         if self.is_up() && !self.peer_describes() {
             return Err(SendError::Gone);
         }
-        self.tell(now, 0, 0, &Describe::new(0, offset, topic))
+        self.send_control(now, 0, 0, &Describe::new(0, offset, topic))
     }
 
-    /// Answers an [`Event::Describe`]: with a piece of the layout, or with nothing if the peer is not to know the topic.
+    /// Answers an [`Event::Describe`] with a piece of the layout, or with an empty one if the peer
+    /// may not read the topic.
     ///
     /// # Errors
     /// [`SendError::Room`] and [`SendError::Down`] as [`describe`](Link::describe).
@@ -42,12 +46,12 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let mut bytes = [0; PIECE];
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let (length, total) = descriptor.map_or((0, 0), |known| known.canonical(from, &mut bytes));
-        // No layout that can be compiled is longer than a frame can say.
+        // No layout that compiles is longer than 32 bits can say.
         let (length, total) = (length as u16, u32::try_from(total).unwrap_or(u32::MAX));
-        self.tell(now, 0, 0, &Piece::new(length, offset, total, bytes))
+        self.send_control(now, 0, 0, &Piece::new(length, offset, total, bytes))
     }
 
-    pub(super) fn asked_to_describe<'a>(
+    pub(super) fn on_describe<'a>(
         &mut self,
         describe: &'a control::Describe,
     ) -> Result<Option<Event<'a>>, LinkError> {
@@ -55,7 +59,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(Some(Event::Describe { topic, offset }))
     }
 
-    pub(super) fn described<'a>(
+    pub(super) fn on_piece<'a>(
         &mut self,
         piece: &'a control::Piece,
     ) -> Result<Option<Event<'a>>, LinkError> {
@@ -64,7 +68,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let Some(bytes) = piece.bytes.get(..found) else {
             return Err(LinkError::Piece { offset, total, length: piece.length.get() });
         };
-        // Behind the last byte there is nothing, whoever asks for it.
+        // An empty piece is valid at any offset.
         let end = offset.checked_add(found as u32);
         if found > 0 && end.is_none_or(|end| end > total) {
             return Err(LinkError::Piece { offset, total, length: piece.length.get() });

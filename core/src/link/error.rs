@@ -1,382 +1,305 @@
-//! Why a link ended.
+//! Errors that end a link, and errors of calls that send ([`SendError`]), which do not.
 
-use core::error::Error;
-use core::fmt;
 use core::time::Duration;
 
-use crate::frame::FrameError;
+use thiserror::Error;
 
-/// Why a link ended. Every one is final for the connection; other links do not notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use super::reason::CloseReason;
+use crate::frame::{FrameError, VERSION};
+
+/// Why a link ended. Each error is final for the connection; other links are not affected.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// Bytes that are no frame.
-    Frame(FrameError),
-    /// A frame of the link of a kind that must be understood and is not.
+    /// The bytes are not a valid frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// An unknown control frame whose kind forbids to skip it.
+    #[error("unknown control frame of kind {kind:#06x} that must not be skipped")]
     ControlKind {
         /// The kind.
         kind: u16,
     },
-    /// A frame of the link is longer or shorter than its kind is.
+    /// A control frame of the wrong size for its kind.
+    #[error("control frame of kind {kind}: expected {expected} bytes, found {found}")]
     ControlSize {
-        /// The kind, 0 if there was none.
+        /// The kind, 0 if the payload is too short to have one.
         kind: u16,
-        /// How long it is.
+        /// The size of frames of this kind.
         expected: usize,
-        /// How long the payload was.
+        /// The size of the payload.
         found: usize,
     },
-    /// A name that is no text.
+    /// A name that is too long or not UTF-8.
+    #[error("invalid name in a control frame: expected at most 62 bytes of UTF-8")]
     Text,
-    /// Something came before the peer said who it is.
+    /// The peer's first frame is not its hello.
+    #[error("expected a hello as the peer's first frame, found another frame")]
     NoHello,
-    /// The peer said twice who it is.
+    /// The peer sent a second hello.
+    #[error("unexpected second hello from the peer")]
     SecondHello,
-    /// No version is known to both sides.
+    /// The two sides have no common version.
+    #[error("no common protocol version: expected {VERSION}, the peer supports {min} to {max}")]
     Version {
-        /// The lowest that the peer knows.
+        /// The lowest version that the peer supports.
         min: u8,
-        /// The highest that the peer knows.
+        /// The highest version that the peer supports.
         max: u8,
     },
-    /// The peer takes no frames of the length that links need.
+    /// The peer's frame limit is too small for control frames.
+    #[error("the peer's frame limit of {limit} bytes is too small for control frames")]
     Limit {
-        /// The longest that it takes.
+        /// The longest frame that the peer accepts.
         limit: u32,
     },
-    /// The peer did not say in time who it is.
+    /// The peer's hello did not arrive in time.
+    #[error("handshake timeout: no hello from the peer within {deadline:?}")]
     Handshake {
-        /// How long it had.
+        /// The time that the peer had.
         deadline: Duration,
     },
     /// The peer sent nothing for too long.
+    #[error("the peer has sent nothing for {limit:?}")]
     Silent {
-        /// How long it may be silent.
+        /// The longest silence that is allowed.
         limit: Duration,
     },
-    /// A subscription that this side never had.
+    /// The peer named a subscription that this side does not have.
+    #[error("unknown subscription {number}")]
     Subscription {
-        /// The number that was named.
+        /// The number of the subscription.
         number: u32,
     },
-    /// A stream that was never begun or has ended.
+    /// The peer named a stream that was never opened or has ended.
+    #[error("unknown stream {number}: it was never opened, or it has ended")]
     Stream {
-        /// The number that was named.
+        /// The number of the stream.
         number: u32,
     },
-    /// A stream that is there already.
+    /// The peer opened a stream that is already open.
+    #[error("stream {number} is already open")]
     SecondStream {
-        /// The number that was named.
+        /// The number of the stream.
         number: u32,
     },
-    /// More streams, subscriptions or messages in parts at once than this side said it takes.
-    Many {
+    /// More streams, subscriptions or fragmented messages at once than this side accepts.
+    #[error("too many subscriptions, streams or fragmented messages at once: the limit is {limit}")]
+    TooMany {
         /// The limit.
         limit: usize,
     },
-    /// A message of another type than its topic has.
+    /// A message of another type than its topic's.
+    #[error("message of type {found} in a stream of type {expected}")]
     Type {
         /// The type of the topic.
         expected: u16,
         /// The type of the message.
         found: u16,
     },
-    /// A message, a gap or a new beginning is not where its stream has got to.
+    /// A message, a gap or a resumed stream does not continue at the expected sequence.
+    #[error("stream {stream}: expected sequence {expected}, found {found}")]
     Sequence {
         /// The stream.
         stream: u32,
-        /// Where it has got to.
+        /// The next sequence of the stream.
         expected: u64,
-        /// What was said.
+        /// The sequence in the frame.
         found: u64,
     },
-    /// A message for which this side has made no room.
+    /// A message for which the peer had no credit.
+    #[error("stream {stream}: the peer sent a message without credit")]
     Credit {
         /// The stream.
         stream: u32,
     },
-    /// A part of a message that is not the one that comes next.
+    /// An invalid fragment of a message.
+    #[error("stream {stream}: invalid fragment: {error}")]
     Fragment {
         /// The stream.
         stream: u32,
-        /// What is wrong with it.
+        /// What is wrong with the fragment.
         error: FragmentError,
     },
-    /// The header of a run that cannot be taken.
+    /// An invalid header of a run.
+    #[error("stream {stream}: invalid run: {error}")]
     Run {
         /// The stream.
         stream: u32,
-        /// What is wrong with it.
+        /// What is wrong with the header.
         error: RunError,
     },
-    /// The peer confirmed what was not sent, or took back what it had granted.
+    /// The peer confirmed messages that were not sent, or reduced the credit.
+    #[error("stream {stream}: the peer confirms unsent messages, or takes credit back")]
     Window {
         /// The stream.
         stream: u32,
     },
-    /// A piece of a layout that is longer than a frame can hold, or goes beyond the layout's end.
+    /// A piece of a layout that is longer than its frame, or passes the end of the layout.
+    #[error("invalid piece of a layout: {length} bytes at offset {offset} of {total} bytes")]
     Piece {
-        /// Where it begins.
+        /// Where the piece starts.
         offset: u32,
-        /// How long the layout is.
+        /// The length of the layout.
         total: u32,
-        /// How long the piece is.
+        /// The length of the piece.
         length: u16,
     },
-    /// The link has had as many topics and streams as can be told apart. Another link can take its place.
+    /// This link has used all numbers for streams and subscriptions. Open another link.
+    #[error("no number is left for another stream or subscription of this link")]
     Numbers,
-    /// The peer ended the link.
-    Closed(CloseReason),
-    /// This side ended the link.
-    Ended(CloseReason),
+    /// The peer closed the link.
+    #[error("the peer closed the link: {0}")]
+    PeerClosed(CloseReason),
+    /// This side closed the link.
+    #[error("this side closed the link: {0}")]
+    LocallyClosed(CloseReason),
 }
 
-/// What is wrong with a part of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is wrong with a fragment of a message.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FragmentError {
-    /// It does not begin where the part before has ended.
+    /// It does not start where the fragment before it ended.
+    #[error("expected offset {expected}, found {found}")]
     Offset {
-        /// Where that was.
+        /// The end of the fragment before.
         expected: u32,
-        /// Where it begins.
+        /// The start of this fragment.
         found: u32,
     },
-    /// The message is longer than this side takes.
+    /// The message is longer than this side accepts.
+    #[error("message of {found} bytes exceeds the limit of {limit}")]
     TooLong {
-        /// The longest that it takes.
+        /// The longest message that this side accepts.
         limit: u32,
-        /// How long the message claims to be.
+        /// The length of the message.
         found: u32,
     },
-    /// It says of the message's length, or of that of its fixed part, something else than the part before.
+    /// Its message has another total or fixed length than the fragment before said.
+    #[error("total length or fixed length differs from the fragment before")]
     Changed,
-    /// It is empty or all of the message, reaches behind the message's end, is not the last and no multiple of 8, or has a
-    /// fixed part of its own; or the message's fixed part is longer than the message.
+    /// It is empty, holds the whole message, passes the message's end, or has a fixed part of its
+    /// own; or it is not the last and its length is not a multiple of 8; or the message's fixed
+    /// part is longer than the message.
+    #[error("invalid length: expected a multiple of 8 bytes, or the rest of the message")]
     Length,
-    /// It is no part of the message that has begun, but something else.
+    /// Another frame of the stream arrived before the message was complete.
+    #[error("expected the next fragment of the message, found another frame")]
     Open,
 }
 
 /// What is wrong with the header of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
-    /// No messages can lie like this: the stride or the bytes in front of a message are not a multiple of 8, or a message
-    /// is empty, longer than a fixed part, or reaches beyond its stride.
+    /// Messages cannot have this layout: the stride or the bytes before a message are not a
+    /// multiple of 8; or a message is empty, longer than a fixed part, or longer than its stride.
+    #[error("invalid shape: messages of {length} bytes with a stride of {stride} bytes")]
     Shape {
         /// The bytes from one message to the next.
         stride: u32,
         /// The bytes of a message.
         length: u32,
     },
-    /// The run has no message, too many bytes, or messages that are longer than the frames that this side takes.
+    /// The run is empty or too long, or its messages exceed this side's frame limit.
+    #[error("invalid length {found}: expected whole messages, 1 to {limit} bytes in all")]
     Length {
         /// The bytes of the run.
         found: u64,
-        /// The most that a run may have.
+        /// The most bytes of a run.
         limit: u32,
     },
-    /// It begins in the middle of a message that comes in parts.
+    /// It starts before a fragmented message is complete.
+    #[error("expected the next fragment of a message, found a run")]
     Open,
 }
 
 impl LinkError {
-    /// Whether a side ended the link because its node shuts down or has nothing more to do with the other.
+    /// Whether a side closed the link because its node shuts down or needs the link no longer.
     #[must_use]
     pub fn is_goodbye(&self) -> bool {
         matches!(
             self,
-            LinkError::Closed(CloseReason::Shutdown | CloseReason::Away)
-                | LinkError::Ended(CloseReason::Shutdown | CloseReason::Away)
+            LinkError::PeerClosed(CloseReason::Shutdown | CloseReason::Away)
+                | LinkError::LocallyClosed(CloseReason::Shutdown | CloseReason::Away)
         )
     }
 }
 
-/// What a side says when it ends the link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a call could not send. The call had no effect, and the link stays up.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CloseReason {
-    /// The node shuts down.
-    Shutdown,
-    /// The other side's bytes broke the protocol.
-    Protocol,
-    /// No common version.
-    Version,
-    /// The other side is not welcome here.
-    Unwelcome,
-    /// There are too many links.
-    Busy,
-    /// The other side was too slow to answer.
-    Timeout,
-    /// Another process of the other side's name is connected.
-    NameTaken,
-    /// It shuts down, and may come back: what is kept for it stays, and nobody has had it.
-    Away,
-    /// It ends, and may come back: some of what is kept for it may have been delivered.
-    Aborted,
-    /// A reason that a later version has defined.
-    Other(u16),
-}
-
-impl CloseReason {
-    pub(super) fn code(self) -> u16 {
-        match self {
-            CloseReason::Shutdown => 1,
-            CloseReason::Protocol => 2,
-            CloseReason::Version => 3,
-            CloseReason::Unwelcome => 4,
-            CloseReason::Busy => 5,
-            CloseReason::Timeout => 6,
-            CloseReason::NameTaken => 7,
-            CloseReason::Away => 8,
-            CloseReason::Aborted => 9,
-            CloseReason::Other(code) => code,
-        }
-    }
-
-    pub(super) fn of(code: u16) -> CloseReason {
-        match code {
-            1 => CloseReason::Shutdown,
-            2 => CloseReason::Protocol,
-            3 => CloseReason::Version,
-            4 => CloseReason::Unwelcome,
-            5 => CloseReason::Busy,
-            6 => CloseReason::Timeout,
-            7 => CloseReason::NameTaken,
-            8 => CloseReason::Away,
-            9 => CloseReason::Aborted,
-            code => CloseReason::Other(code),
-        }
-    }
-}
-
-impl fmt::Display for LinkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            LinkError::Frame(ref error) => error.fmt(f),
-            LinkError::ControlKind { kind } => {
-                write!(
-                    f,
-                    "the link's frame of kind {kind:#06x} must be understood, but is not known here"
-                )
-            }
-            LinkError::ControlSize { kind, expected, found } => {
-                write!(f, "the link's frame of kind {kind} takes {expected} bytes, but has {found}")
-            }
-            LinkError::Text => f.write_str("a name is longer than it can be, or is not UTF-8"),
-            LinkError::NoHello => f.write_str("the first frame does not say who the peer is"),
-            LinkError::SecondHello => f.write_str("the peer says a second time who it is"),
-            LinkError::Version { min, max } => {
-                write!(
-                    f,
-                    "the peer knows versions {min} to {max}, but {} is needed",
-                    crate::frame::VERSION
-                )
-            }
-            LinkError::Limit { limit } => {
-                write!(
-                    f,
-                    "the peer takes frames of at most {limit} bytes, which is too little for a link"
-                )
-            }
-            LinkError::Handshake { deadline } => {
-                write!(f, "the peer has not said within {deadline:?} who it is")
-            }
-            LinkError::Silent { limit } => write!(f, "the peer has sent nothing for {limit:?}"),
-            LinkError::Subscription { number } => {
-                write!(f, "subscription {number} is not known here")
-            }
-            LinkError::Stream { number } => {
-                write!(f, "stream {number} was not begun, or has ended")
-            }
-            LinkError::SecondStream { number } => {
-                write!(f, "stream {number} is begun a second time")
-            }
-            LinkError::Many { limit } => {
-                write!(f, "more than {limit} at once, which is the limit here")
-            }
-            LinkError::Type { expected, found } => {
-                write!(f, "a message of type {found} in a stream of type {expected}")
-            }
-            LinkError::Sequence { stream, expected, found } => {
-                write!(f, "stream {stream} has got to {expected}, but goes on at {found}")
-            }
-            LinkError::Credit { stream } => {
-                write!(f, "a message of stream {stream} came for which there is no room")
-            }
-            LinkError::Fragment { stream, ref error } => {
-                write!(f, "a part of a message of stream {stream}: {error}")
-            }
-            LinkError::Run { stream, ref error } => write!(f, "a run of stream {stream}: {error}"),
-            LinkError::Piece { offset, total, length } => {
-                write!(f, "{length} bytes from {offset} on of a layout of {total} bytes")
-            }
-            LinkError::Window { stream } => {
-                write!(f, "the peer says of stream {stream} what cannot be")
-            }
-            LinkError::Numbers => f.write_str("no number is left for another stream"),
-            LinkError::Closed(reason) => write!(f, "the peer ended the link: {reason}"),
-            LinkError::Ended(reason) => write!(f, "the link was ended here: {reason}"),
-        }
-    }
-}
-
-impl fmt::Display for FragmentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            FragmentError::Offset { expected, found } => {
-                write!(f, "it begins at {found}, but {expected} bytes came before")
-            }
-            FragmentError::TooLong { limit, found } => {
-                write!(f, "the message claims {found} bytes, but the limit is {limit}")
-            }
-            FragmentError::Changed => f.write_str("it is one of a message of another length"),
-            FragmentError::Length => f.write_str("its length cannot be"),
-            FragmentError::Open => f.write_str("something else came instead"),
-        }
-    }
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            RunError::Shape { stride, length } => {
-                write!(f, "messages of {length} bytes cannot lie {stride} bytes apart")
-            }
-            RunError::Length { found, limit } => {
-                write!(f, "it has {found} bytes, where 1 to {limit} of whole messages can be taken")
-            }
-            RunError::Open => f.write_str("a message that comes in parts is not complete"),
-        }
-    }
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CloseReason::Shutdown => f.write_str("it shuts down"),
-            CloseReason::Protocol => f.write_str("the protocol was broken"),
-            CloseReason::Version => f.write_str("there is no common version"),
-            CloseReason::Unwelcome => f.write_str("this node is not welcome"),
-            CloseReason::Busy => f.write_str("there are too many links"),
-            CloseReason::Timeout => f.write_str("it took too long"),
-            CloseReason::NameTaken => f.write_str("another process of this name is connected"),
-            CloseReason::Away => f.write_str("it shuts down, and may come back"),
-            CloseReason::Aborted => f.write_str("it ends with messages in hand, and may come back"),
-            CloseReason::Other(code) => write!(f, "reason {code}"),
-        }
-    }
-}
-
-impl Error for LinkError {}
-
-impl Error for FragmentError {}
-
-impl Error for RunError {}
-
-impl From<FrameError> for LinkError {
-    fn from(error: FrameError) -> LinkError {
-        LinkError::Frame(error)
-    }
+pub enum SendError {
+    /// The stream has no credit: the peer has no room for more of its messages.
+    #[error("no credit: the peer has no room for more messages of this stream")]
+    Credit,
+    /// The send buffer is full of bytes that are not transmitted yet.
+    #[error("no room for {needed} bytes in the send buffer of {capacity} bytes now")]
+    Room {
+        /// The bytes that the call needs.
+        needed: usize,
+        /// The bytes that the buffer can hold.
+        capacity: usize,
+    },
+    /// One side has no room for another topic.
+    #[error("too many topics: the limit is {limit}")]
+    Topics {
+        /// The limit.
+        limit: usize,
+    },
+    /// The rest of a fragmented message must be sent first.
+    #[error("the rest of a fragmented message must be sent first")]
+    Open,
+    /// The bytes do not continue the message, or they are too few.
+    #[error("expected the bytes of the message from offset {expected} on")]
+    Fragment {
+        /// How many bytes of the message were sent.
+        expected: u32,
+    },
+    /// The peer accepts no more fragmented messages at once.
+    #[error("too many fragmented messages at once: the peer's limit is {limit}")]
+    Fragments {
+        /// The limit.
+        limit: usize,
+    },
+    /// This link has used all numbers for streams and subscriptions. Open another link.
+    #[error("no number is left for another stream or subscription of this link")]
+    Numbers,
+    /// The stream has used all its sequences.
+    #[error("no sequence is left in this stream")]
+    Exhausted,
+    /// Type id 0 is reserved for control frames.
+    #[error("invalid type id 0: it is reserved for control frames")]
+    Type,
+    /// The fixed part is longer than the payload.
+    #[error("fixed part of {fixed} bytes exceeds the payload of {payload} bytes")]
+    Fixed {
+        /// The length of the fixed part.
+        fixed: usize,
+        /// The length of the payload.
+        payload: usize,
+    },
+    /// One side has no room for another stream.
+    #[error("too many streams: the limit is {limit}")]
+    Streams {
+        /// The limit.
+        limit: usize,
+    },
+    /// The stream or subscription does not exist, or no longer.
+    #[error("the stream or subscription does not exist")]
+    Gone,
+    /// The handshake is not complete, or the link has ended.
+    #[error("the link is not up")]
+    Down,
+    /// The message or its frame exceeds the peer's limit, or the buffer's capacity. A message that
+    /// is too long for [`send`](super::Link::send) can go [in
+    /// fragments](super::Link::send_fragment).
+    #[error("{length} bytes exceed the limit of {limit}")]
+    TooLong {
+        /// The length of the message or frame.
+        length: usize,
+        /// The limit.
+        limit: u32,
+    },
 }

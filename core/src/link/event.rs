@@ -1,18 +1,20 @@
-//! What a link tells its caller.
+//! What the peer did: the events that a link reports to its caller.
 
-use super::tables::{IncomingId, OutgoingId, ServeId, WantId};
-use super::{RejectReason, RunShape};
+use super::ids::{ExportId, IncomingId, InterestId, OutgoingId};
+use super::interest::ReaderMode;
+use super::reason::RejectReason;
+use super::transmit::RunShape;
 use crate::descriptor::Digest;
 use crate::frame::{Fragment, FrameView};
 
-/// What became of some bytes of the peer.
+/// What a call of [`Link::input`](super::Link::input) did with the peer's bytes.
 #[derive(Debug)]
 pub struct Input<'a> {
-    /// How many bytes are used up.
+    /// How many bytes it used.
     pub used: usize,
-    /// How many bytes must be there before another call is useful, from the first unused byte on.
+    /// How many bytes the next call needs, counted from the first unused byte.
     pub needed: usize,
-    /// What they said, if it concerns the caller.
+    /// What the bytes said, if it concerns the caller.
     pub event: Option<Event<'a>>,
 }
 
@@ -20,185 +22,159 @@ pub struct Input<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Who it is. A caller that does not want it closes the link.
+    /// The handshake is complete. A caller that does not accept the peer closes the link.
     Up {
-        /// The node's name.
+        /// The peer's node.
         node: &'a str,
-        /// Another at each of its starts.
+        /// A random number that the peer drew at its start.
         boot: u64,
-        /// How many topics it serves. If more are wanted, the others wait until one is left.
+        /// How many topics it exports at once. Further interests wait for a free place.
         topics: u16,
     },
-    /// It wants a topic. The caller accepts, rejects, or lets it wait until there is such a topic.
-    Wanted {
-        /// What to answer to.
-        serve: ServeId,
+    /// The peer subscribes to a topic. The caller accepts, rejects, or decides later.
+    Subscribe {
+        /// The subscription, to answer it.
+        export: ExportId,
         /// The topic.
         topic: &'a str,
         /// The type of its messages.
         type_id: u16,
-        /// Their layout.
+        /// The digest of their layout.
         digest: Digest,
-        /// What its publishers are to do when it is slower.
-        mode: Mode,
+        /// What the publishers do when the peer is slower.
+        mode: ReaderMode,
         /// How many [`Resume`](Event::Resume)s follow.
         resumes: u16,
     },
-    /// It knows a stream from an earlier connection. The caller begins the stream again where it can, at this sequence or
-    /// behind it, or says that it is gone; what the peer says is compared with what was sent.
+    /// The peer knows a stream from an earlier connection. The caller opens it again at this
+    /// sequence or after it, or [refuses](super::Link::refuse_resume). The caller must compare
+    /// `next` with what it has sent.
     Resume {
-        /// The topic.
-        serve: ServeId,
-        /// The publisher's start.
+        /// The subscription.
+        export: ExportId,
+        /// The start of the publisher.
         epoch: u64,
-        /// All messages before this sequence have arrived. They need not be sent again, but only a
-        /// [`Window`](Event::Window) confirms them.
+        /// All messages before this sequence have arrived and need not be sent again. They are
+        /// not confirmed yet: only a [`Window`](Event::Window) confirms.
         next: u64,
     },
-    /// It wants the topic no more. Its streams are gone.
-    Unwanted {
-        /// The topic.
-        serve: ServeId,
+    /// The peer unsubscribes from the topic. Its streams no longer exist.
+    Unsubscribe {
+        /// The subscription.
+        export: ExportId,
     },
-    /// It sends the topic, or will.
+    /// The peer sends the topic, or will.
     Accepted {
         /// The topic.
-        want: WantId,
+        interest: InterestId,
     },
-    /// It does not send the topic, or does so no more: its streams are gone. The link asks again on the next connection.
+    /// The peer does not send the topic, or no longer. Its streams no longer exist. The link
+    /// subscribes again on the next connection.
     Rejected {
         /// The topic.
-        want: WantId,
+        interest: InterestId,
         /// Why.
         reason: RejectReason,
-        /// The digest that the peer knows the topic by; zero where it knows none.
+        /// The digest of the peer's layout; zero if it has none.
         digest: Digest,
     },
-    /// It has taken note that the topic is wanted no more: nothing comes after this. Said once for each
-    /// [`Leave::Pending`](super::Leave), unless the connection is lost, which comes to the same.
-    Left {
+    /// The peer has confirmed the end of a subscription. This is its last event. It follows each
+    /// [`UnsubscribeProgress::Pending`](super::UnsubscribeProgress::Pending), unless the connection
+    /// is lost first, which also ends the subscription.
+    Unsubscribed {
         /// The topic.
-        want: WantId,
-        /// How many messages came after the caller had left.
+        interest: InterestId,
+        /// How many messages arrived after the caller had unsubscribed.
         discarded: u64,
     },
-    /// A publisher's messages begin, or go on after the connection was lost.
+    /// A stream is open: a publisher's messages start, or continue after a lost connection.
     Stream {
-        /// What its messages come with.
+        /// The stream.
         stream: IncomingId,
         /// The topic.
-        want: WantId,
+        interest: InterestId,
         /// The publisher.
         publisher: &'a str,
-        /// Its start.
+        /// The start of the publisher.
         epoch: u64,
-        /// The sequence of its next message.
+        /// The sequence of the next message.
         first: u64,
-        /// If the stream is known from before: how many messages were dropped meanwhile.
+        /// For a stream of an earlier connection: how many messages were dropped since then.
         resumed: Option<u64>,
     },
-    /// Part of a message, in place, where the message is too long for one frame. The parts of a message come in order and
-    /// without holes, and no other message of the stream between them; what travels with it comes with the first. The last
-    /// is the one that ends at `fragment.total`: only then has the message come. Its rest does not come if there is a
-    /// [`Gap`](Event::Gap), if the topic is [`Rejected`](Event::Rejected) or left, or if the connection is lost, after which
-    /// the message begins anew.
+    /// A fragment of a long message, in place. The fragments arrive in order and without holes, and
+    /// no other message of the stream arrives between them. Only the first has the message's
+    /// extensions. The message is complete with the fragment that ends at `fragment.total`. The
+    /// rest is not sent after a [`Gap`](Event::Gap), if the topic is [`Rejected`](Event::Rejected)
+    /// or unsubscribed, or if the connection is lost; in the last case the message starts again.
     Fragment {
         /// The stream.
         stream: IncomingId,
-        /// Which part it is.
+        /// Which fragment this is.
         fragment: Fragment,
-        /// Its bytes, which are the payload, and what came with them.
+        /// Its frame. The payload is the fragment's bytes.
         frame: FrameView<'a>,
     },
-    /// Messages of a run, in place, one after the other. There may be more of the same run in the next event.
+    /// Messages of a run, in place. The next event may have more messages of the same run.
     Run {
         /// The stream.
         stream: IncomingId,
-        /// The sequence of the first of them.
+        /// The sequence of the first message.
         first: u64,
-        /// How they lie in the bytes.
+        /// The layout of the messages in the bytes.
         shape: RunShape,
         /// Whole items.
         bytes: &'a [u8],
     },
-    /// Messages that do not come.
+    /// Messages that are not sent.
     Gap {
         /// The stream.
         stream: IncomingId,
-        /// How many.
+        /// How many messages.
         missed: u64,
-        /// Why: a number that both ends of the topic know.
+        /// Why. Both ends of the topic know the number.
         reason: u16,
     },
-    /// The publisher has ended. Everything that it sent has come.
+    /// The publisher has ended, and all its messages have arrived. Messages that are not confirmed
+    /// can still be.
     End {
-        /// The stream. Nothing more comes of it; what is not confirmed yet can still be.
+        /// The stream.
         stream: IncomingId,
     },
-    /// The publisher ended while the connection was down, and nobody knows what it had sent.
+    /// The publisher ended while the connection was down. How many messages are missed is unknown.
     Gone {
-        /// The stream, which is not there any more.
+        /// The stream, which no longer exists.
         stream: IncomingId,
     },
-    /// The readers of a stream have asked for messages on this connection: one that comes now is in hand soon. Only a peer
-    /// that [says so](super::Link::peer_asks) does.
-    Asks {
+    /// A reader of the stream waits for messages: a message that is sent now is delivered soon.
+    /// Only a peer that [supports it](super::Link::peer_signals_demand) says so.
+    Demand {
         /// The stream.
         stream: OutgoingId,
     },
-    /// It asks how messages of a topic are laid out here. The caller [answers](super::Link::answer), now or later; it may
-    /// forget a question when the next one comes.
+    /// The peer requests the layout of a topic's messages. The caller
+    /// [answers](super::Link::answer) now or later. A later request replaces this one.
     Describe {
         /// The topic.
         topic: &'a str,
-        /// From which byte of the canonical form on.
+        /// The first byte of the canonical form that the peer needs.
         offset: u32,
     },
-    /// It answers a [question](super::Link::describe).
+    /// The answer to [`describe`](super::Link::describe).
     Described {
-        /// From which byte of the canonical form on.
+        /// Where the bytes start in the canonical form.
         offset: u32,
-        /// How many bytes that form has; 0 if the peer does not tell.
+        /// The length of the canonical form; 0 if the peer does not say.
         total: u32,
-        /// Some of them, none from the end on.
+        /// Some of its bytes; none at its end.
         bytes: &'a [u8],
     },
-    /// Messages are confirmed, or may be sent. For a stream that was ended the last one says that all are confirmed.
+    /// Messages are confirmed, or credit is granted. For a stream that was ended, the last such
+    /// event confirms all its messages.
     Window {
         /// The stream.
         stream: OutgoingId,
-        /// Those before this sequence are confirmed: they need not be kept any more.
-        taken: u64,
+        /// The messages before this sequence are confirmed and need not be kept.
+        confirmed: u64,
     },
-}
-
-/// What the publisher does when a reader is slower.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// It waits.
-    Gating,
-    /// It goes on, and the reader is told what it missed.
-    Observing,
-    /// It neither waits nor goes on: what it emits is refused until there is room. The reader misses nothing that was
-    /// emitted.
-    Rejecting,
-}
-
-impl Mode {
-    pub(super) fn code(self) -> u8 {
-        match self {
-            Mode::Gating => 0,
-            Mode::Observing => 1,
-            Mode::Rejecting => 2,
-        }
-    }
-
-    /// A mode that a later version has defined is one for which nobody waits.
-    pub(super) fn of(code: u8) -> Mode {
-        match code {
-            0 => Mode::Gating,
-            2 => Mode::Rejecting,
-            _ => Mode::Observing,
-        }
-    }
 }

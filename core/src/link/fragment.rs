@@ -1,29 +1,36 @@
-//! Messages that go in parts, in both directions, so that they hold up no others and need no buffer as long as themselves.
+//! Long messages in fragments, so that they delay others by one fragment only and need no buffer of
+//! their own length.
 //!
-//! A stream has at most one message that is open: its next one. What counts messages, its sequence and its room, counts it
-//! when its last part is there. Until then nothing else comes of that stream but a gap that begins with it, which means
-//! that its rest does not come.
+//! A stream has at most one open message: its next one. Its sequence and its credit are used with
+//! its last fragment. Until then no other frame of the stream follows, except a gap that starts
+//! with the message: then its rest is not sent.
 
 use core::time::Duration;
 
-use super::error::FragmentError;
-use super::{Event, Link, LinkError, OutgoingId, RESERVE, SendError};
+use super::Link;
+use super::control::CONTROL_RESERVE;
+use super::error::{FragmentError, LinkError, SendError};
+use super::event::Event;
+use super::ids::OutgoingId;
 use crate::envelope::Envelope;
 use crate::frame::{Fragment, FrameView, head_len, write_fragment};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// Sends some of the next message of a stream: of `bytes`, which are those from `fragment.offset` on, as many as the
-    /// link takes now. Returns how many; the caller comes again with the rest, until the whole of `fragment.total` is
-    /// sent. A message that is short enough goes whole. What travels with the message is taken at its beginning.
+    /// Sends part of the next message of a stream: as much of `bytes`, which start at
+    /// `fragment.offset`, as the link accepts now. Returns how many bytes. The caller sends the
+    /// rest in later calls, until `fragment.total` is reached. A short message is sent whole. The
+    /// envelope goes with the first part.
     ///
-    /// One part is in the buffer at a time, and in at most a half of it: who has messages for several streams lets them
-    /// take turns. Others may be sent in between, but of the same stream only [`skip`](Link::skip), which gives the
-    /// message up. When the connection is lost, so is what was sent of it: it begins anew.
+    /// At most one fragment is in the buffer, and it uses at most half of it: a caller with
+    /// messages for several streams sends them in turn. Other frames may be sent in between, but of
+    /// the same stream only [`skip`](Link::skip), which aborts the message. A lost connection
+    /// aborts it too: start again at offset 0.
     ///
     /// # Errors
-    /// With nothing changed: as [`send`](Link::send); [`SendError::Parts`] until another message has come to its end;
-    /// [`SendError::Part`] if these are not the bytes that come next, or fewer than 8 that are not the last.
-    pub fn send_part(
+    /// The call has no effect then. As [`send`](Link::send); [`SendError::Fragments`] until another
+    /// fragmented message is complete; [`SendError::Fragment`] if the bytes do not continue the
+    /// message, or are fewer than 8 and not the last.
+    pub fn send_fragment(
         &mut self,
         now: Duration,
         stream: OutgoingId,
@@ -39,7 +46,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         entry.check()?;
         let open = entry.open;
         if open.map_or(offset != 0, |open| open != fragment) {
-            return Err(SendError::Part { expected: open.map_or(0, |open| open.offset) });
+            return Err(SendError::Fragment { expected: open.map_or(0, |open| open.offset) });
         }
         let rest = total.saturating_sub(offset) as usize;
         let bytes = bytes.get(..rest).unwrap_or(bytes);
@@ -51,33 +58,33 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             if length <= self.longest(envelope) && bytes.len() == rest {
                 return self.send(now, stream, envelope, fixed_len, bytes).map(|()| rest);
             }
-            self.may_open(now, total)?;
+            self.check_new_fragmented(now, total)?;
         }
 
         let attached = if open.is_none() { *envelope } else { Envelope::default() };
         let head = head_len(&attached, Some(fragment));
-        let limit = (self.peer.max_frame as usize).min(self.half());
+        let limit = (self.peer.max_frame as usize).min(self.max_fragment_room());
         let most = limit.saturating_sub(head).min(self.config.fragment);
         let fits = bytes.len().min(most);
-        // All but the last are a multiple of 8.
+        // All fragments but the last have a multiple of 8 bytes.
         let count = if fits == rest { rest } else { fits & !7 };
         if count == 0 {
             return Err(match most {
                 0..8 => SendError::TooLong { length: head + 8, limit: limit as u32 },
-                _ => SendError::Part { expected: offset },
+                _ => SendError::Fragment { expected: offset },
             });
         }
         let (needed, capacity) = ((head + count).next_multiple_of(8), self.out.capacity());
-        if self.owing || self.out.has_part() || self.out.room() < needed + RESERVE {
-            self.out.hurry();
-            return Err(SendError::Room { needed: needed + RESERVE, capacity });
+        if self.stalled || self.out.has_fragment() || self.out.room() < needed + CONTROL_RESERVE {
+            self.out.flush();
+            return Err(SendError::Room { needed: needed + CONTROL_RESERVE, capacity });
         }
         let entry = self.outgoing.get(stream)?;
         let (type_id, stream, sequence) = (entry.type_id, entry.number, entry.next);
         let envelope = Envelope { type_id, stream, sequence, ..attached };
         let bytes = bytes.get(..count).unwrap_or(bytes);
-        self.out.append_part(now, needed, |place| {
-            // It fits, so it is written.
+        self.out.append_fragment(now, needed, |place| {
+            // It fits.
             _ = write_fragment(place, &envelope, fragment, bytes);
         });
         if count == rest {
@@ -88,30 +95,30 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(count)
     }
 
-    /// Whether the peer takes a message of `total` bytes in parts, and one more such message.
-    fn may_open(&mut self, now: Duration, total: u32) -> Result<(), SendError> {
-        // A peer that takes no message in parts will not take one later.
+    /// Whether the peer accepts another fragmented message, of `total` bytes.
+    fn check_new_fragmented(&mut self, now: Duration, total: u32) -> Result<(), SendError> {
+        // A peer that accepts no fragments now will not accept them later.
         let limit = if self.peer.max_open == 0 { 0 } else { self.peer.max_message };
         if total > limit {
             return Err(SendError::TooLong { length: total as usize, limit });
         }
-        // The peer has to hear first of streams that are gone, whose messages were open.
-        self.fill(now);
+        // Streams with open messages may be gone: the peer must know that first.
+        self.queue_due(now);
         let limit = self.peer.max_open;
         if self.outgoing.iter().filter(|(_, stream)| stream.open.is_some()).count() >= limit {
-            return Err(SendError::Parts { limit });
+            return Err(SendError::Fragments { limit });
         }
         Ok(())
     }
 
-    /// How much of the buffer a part may take, so that one leaves room for other messages.
-    fn half(&self) -> usize {
-        ((self.out.capacity() - RESERVE) / 2) & !7
+    /// The part of the buffer that a fragment may use, so that other messages have room.
+    fn max_fragment_room(&self) -> usize {
+        ((self.out.capacity() - CONTROL_RESERVE) / 2) & !7
     }
 
-    /// Part of a message, or one without parts where a part is due.
+    /// A fragment, or a message without a fragment extension where a fragment is expected.
     #[cold]
-    pub(super) fn part<'a>(
+    pub(super) fn input_fragment<'a>(
         &mut self,
         now: Duration,
         number: u32,
@@ -122,7 +129,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         let fragment = fragment.ok_or(wrong(FragmentError::Open))?;
         let (most, limit) = (self.config.max_message, self.config.max_open.into());
         let open = self.incoming.iter().filter(|(_, stream)| stream.open.is_some()).count();
-        let (id, stream) = self.live(number)?;
+        let (id, stream) = self.live_stream(number)?;
         let Fragment { offset, total, fixed_len } = fragment;
         match stream.open {
             Some(open) if (open.total, open.fixed_len) != (total, fixed_len) => {
@@ -137,7 +144,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
             None if total > most => {
                 return Err(wrong(FragmentError::TooLong { limit: most, found: total }));
             }
-            None if open >= limit => return Err(LinkError::Many { limit }),
+            None if open >= limit => return Err(LinkError::TooMany { limit }),
             _ => {}
         }
         let (length, rest) = (frame.payload().len(), (total - offset) as usize);
@@ -146,17 +153,16 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         if !fits || u32::from(fixed_len) > total || frame.header().fixed_len() != 0 {
             return Err(wrong(FragmentError::Length));
         }
-        let leaving = stream.leaving;
+        let unsubscribed = stream.unsubscribed;
         if is_last {
-            stream.took_one(now, &frame);
-            self.came(now);
+            stream.received_one(now, &frame);
+            self.schedule_confirm(now);
         } else {
             stream.open = Some(Fragment { offset: offset + length as u32, ..fragment });
         }
-        match (leaving, is_last) {
-            (true, true) => self.discard(number),
-            (true, false) => Ok(None),
-            _ => Ok(Some(Event::Fragment { stream: id, fragment, frame })),
+        if unsubscribed && is_last {
+            self.discard(number, 1)?;
         }
+        Ok((!unsubscribed).then_some(Event::Fragment { stream: id, fragment, frame }))
     }
 }

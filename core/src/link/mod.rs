@@ -1,211 +1,191 @@
 //! A link between two nodes, as a state machine without a socket, a clock or a heap.
 //!
-//! The caller connects, reads and writes; the link says what. It keeps the [handshake](Event::Up), who wants which topic,
-//! how many messages each stream may send, what has arrived, batches, and signs of life; and it knows after a lost
-//! connection where each stream was, so that nothing is doubled and every gap is exact.
+//! Each side subscribes to topics of the other. The link does the handshake, subscriptions, credit,
+//! gaps, confirmations, batches and keep-alive, and resumes streams after a lost connection,
+//! without duplicates and with exact gaps. The caller connects, reads and writes. Copies: sending
+//! copies a message once, into the link's buffer, where unwritten bytes may move once more to make
+//! room; a [run](Link::send_run) is not copied, since the caller writes it from its own memory.
+//! Receiving copies nothing: messages, fragments and runs borrow from the bytes that the caller has
+//! read.
 //!
 //! ```text
 //! open(now) ─▶ loop { poll_transmit(now) ─▶ write ─▶ transmitted(n)
-//!                     read ─▶ input(now, bytes, take) until it uses none
+//!                     read ─▶ input(now, bytes, take) until it uses no bytes
 //!                     poll_timeout() ─▶ wait ─▶ handle_timeout(now) }
 //! lost(now) ─▶ open(now) …
 //! ```
 //!
-//! # Who promises what
+//! # Delivery
 //!
-//! Streams are ordered, and sequences have no holes: whatever is not sent is said by a gap. A message counts as sent once
-//! [`Link::send`] took it, and as delivered once the peer confirmed it ([`Event::Window`]): only then may its sender
-//! forget it. A reader confirms what has arrived, or what its caller says to be done with ([`Confirms`]). After a lost
-//! connection the reader says what has arrived, and the sender goes on there ([`Event::Resume`]).
+//! Streams are ordered, and their sequences have no holes: a gap names each message that is not
+//! sent. A message is sent once [`Link::send`] has accepted it, and delivered once the peer has
+//! confirmed it ([`Event::Window`]). Until then its sender must keep it. The receiver confirms a
+//! message when it arrives, or when the caller says so ([`Confirms`]). After a lost connection the
+//! receiver names what has arrived, and the sender continues there ([`Event::Resume`]).
 //!
-//! Dropping a future between any two calls loses nothing: the link owns the bytes until they are out.
+//! The caller may drop a future between any two calls: the link owns its bytes until they are
+//! written.
 //!
-//! The peer's bytes are hostile. No count of theirs makes the link allocate, loop or wait; what breaks the protocol ends
-//! this link with a [`LinkError`], and no other. `docs/wire-format.md` has the bytes.
+//! The peer's bytes are hostile. No number in them makes the link allocate, loop or wait. A
+//! protocol error ends this link with a [`LinkError`], and no other link. `docs/wire-format.md` has
+//! the bytes.
 //!
 //! # Credit
 //!
-//! A stream may have as many messages on their way as its reader has room for, and says so itself: one whose reader is
-//! slow holds up no other on the same link. Credit counts messages and not bytes, since a reader's room is slots.
+//! Each stream has credit: the receiver's free slots. So a stream with a slow reader does not block
+//! the other streams of the link. Credit counts messages, not bytes.
 //!
 //! # Runs
 //!
-//! Neighbouring messages of one stream can go behind one header, with their bytes as they lie in the caller's memory
-//! ([`Link::send_run`]), to a peer that takes runs. The caller writes these bytes itself; the link says when.
+//! Consecutive messages of one stream can share one header, with their bytes in the layout of the
+//! caller's memory ([`Link::send_run`]), if the peer supports runs. The caller writes these bytes
+//! when the link says so.
 //!
 //! # Long messages
 //!
-//! A message longer than [`Config::fragment`] goes in parts ([`Link::send_part`]), which come as [`Event::Fragment`]s. The
-//! link keeps none: the sender's message stays where it is until it has arrived, and the reader puts the parts together
-//! where it has room.
+//! A message longer than [`Config::fragment`] is sent in fragments ([`Link::send_fragment`]), which
+//! arrive as [`Event::Fragment`]s. The link stores none of them: the sender keeps the message until
+//! it has arrived, and the receiver assembles it.
+//!
+//! # Where to read
+//!
+//! From the bottom: `control` (frames), `ids`, `tables`, `topics` and `streams` (state), `outbox`
+//! (the send buffer). This file has the link and its connections. `input` dispatches received
+//! frames to `requests` (what a subscriber sends) and `notices` (what a publisher sends).
+//! `subscribing`, `publishing`, `fragment`, `run` and `describe` have the calls of the two roles.
+//! `output` sends what is due.
 
-mod asks;
 mod config;
 mod control;
 mod describe;
-mod entries;
 mod error;
 mod event;
 mod fragment;
+mod ids;
 mod input;
+mod interest;
+mod notices;
 mod outbox;
 mod output;
-mod refusal;
+mod publishing;
+mod reason;
+mod requests;
 mod run;
+mod streams;
+mod subscribing;
 mod tables;
-mod tells;
 #[cfg(test)]
 mod tests;
-mod writer;
+mod topics;
+mod transmit;
 
 use core::time::Duration;
 
 pub use config::{Batching, Config, ConfigError, Confirms};
 pub use control::Name;
-pub use error::{CloseReason, FragmentError, LinkError, RunError};
-pub use event::{Event, Input, Mode};
-pub use refusal::{RejectReason, SendError};
-pub use run::{Lent, Parts, RunShape};
-pub use tables::{IncomingId, OutgoingId, ServeId, WantId};
+pub use error::{FragmentError, LinkError, RunError, SendError};
+pub use event::{Event, Input};
+pub use ids::{ExportId, IncomingId, InterestId, OutgoingId};
+pub use interest::{Interest, ReaderMode, UnsubscribeProgress};
+pub use reason::{CloseReason, RejectReason};
+pub use transmit::{RunBytes, RunShape, Transmit};
 
-use control::{ASKS, Asks, Close, Hello, Resume, Subscribe};
-use entries::{Incoming, Outgoing, Resumed, Serve, Want, WantState};
+use control::{CONTROL_RESERVE, Hello, MAX_CONTROL, Resume};
 use outbox::Outbox;
+use streams::{Incoming, IncomingRun, Outgoing};
 use tables::Table;
+use topics::{ExportEntry, InterestEntry, InterestState, PendingResume};
 
-use crate::descriptor::Digest;
 use crate::frame::{HEADER_LEN, VERSION};
-use crate::message::Message;
-
-/// A topic that is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Interest {
-    /// The topic.
-    pub topic: Name,
-    /// The type of its messages.
-    pub type_id: u16,
-    /// Their layout.
-    pub digest: Digest,
-    /// What its publishers are to do when this side is slower.
-    pub mode: Mode,
-    /// How many messages of each of its streams this side has room for, at least one.
-    pub window: u32,
-}
-
-impl Interest {
-    /// Interest in the messages `M` on their own topic.
-    ///
-    /// # Errors
-    /// If the topic's name is longer than a link can say.
-    pub fn in_messages<M: Message>(mode: Mode, window: u32) -> Result<Interest, crate::TooLong> {
-        let topic = Name::try_from(M::TOPIC)?;
-        Ok(Interest { topic, type_id: M::ID, digest: M::DIGEST, mode, window })
-    }
-}
 
 /// One side of a link, with room for `TOPICS` topics in each direction and `STREAMS` streams. See
 /// the [module](self).
 #[derive(Debug)]
 pub struct Link<'b, const TOPICS: usize, const STREAMS: usize> {
     config: Config,
-    phase: Phase,
+    phase: LinkPhase,
     out: Outbox<'b>,
-    peer: Peer,
-    wants: Table<Want, TOPICS>,
-    serves: Table<Serve, TOPICS>,
+    peer: PeerLimits,
+    interests: Table<InterestEntry, TOPICS>,
+    exports: Table<ExportEntry, TOPICS>,
     incoming: Table<Incoming, STREAMS>,
     outgoing: Table<Outgoing, STREAMS>,
-    resumed: Table<Resumed, STREAMS>,
-    /// Something that is due had no room: messages wait until it has.
-    owing: bool,
-    /// Something may be due of a topic, or of an incoming stream, since these were looked at last;
+    resumes: Table<PendingResume, STREAMS>,
+    /// A due control frame had no room. Messages are refused until it has.
+    stalled: bool,
+    /// A frame about a topic may have become due.
     topics_changed: bool,
+    /// A window frame of an incoming stream may have become due.
     streams_changed: bool,
-    /// and of a stream it will be then, since a message that came has not been confirmed.
+    /// When a window frame becomes due for confirmed messages.
     confirm_at: Option<Duration>,
-    /// How much of a frame was there when it was last looked at.
+    /// How many bytes of an incomplete frame the last call of `input` saw.
     partial: usize,
-    /// How many incoming streams have ended.
-    ends: u64,
-    /// The bytes that come next belong to this run.
-    coming: Option<run::Coming>,
-    /// The last that a want, an incoming or an outgoing stream was given.
-    numbers: u32,
-    /// The last of them that was given before this connection.
-    numbers_before: u32,
-    /// When the peer was last heard, and when it was last sent something.
-    heard: Duration,
-    spoke: Duration,
-    /// What a ping is answered with.
+    /// How many incoming streams have finished.
+    finished_streams: u64,
+    /// The next bytes of the peer belong to this run.
+    incoming_run: Option<IncomingRun>,
+    /// The last number of an interest, an incoming or an outgoing stream.
+    last_number: u32,
+    /// The last number that was used before this connection.
+    last_number_before: u32,
+    last_received: Duration,
+    last_sent: Duration,
+    /// The token of a ping that is not answered yet.
     pong: Option<u64>,
-    /// The peer has not been told what this side understands.
+    /// The features frame of this side is due.
     features_due: bool,
 }
 
-/// Whether a topic that was left is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
-    /// It is.
-    Done,
-    /// The peer has to be told. [`Event::Left`] says that it knows.
-    Pending,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum LinkPhase {
     /// No connection.
     Down,
-    /// The peer has until then to say who it is.
-    Greeting(Duration),
+    /// The peer's hello must arrive before this time.
+    Handshake(Duration),
     Up,
     Over(LinkError),
 }
 
-/// What the peer said of itself.
+/// What the peer's hello and features frames say.
 #[derive(Clone, Copy, Debug)]
-struct Peer {
+struct PeerLimits {
     max_frame: u32,
     topics: usize,
     streams: usize,
-    /// How many streams it knows from before and has not named yet.
+    /// How many streams of earlier connections it has not named in a resume yet.
     known: usize,
     max_message: u32,
     max_open: usize,
-    /// What it understands beside version 1, once it has said so.
+    /// Features beyond version 1; none until its features frame arrives.
     features: u32,
 }
 
-/// The longest frame of the link: what a buffer must have room for, beside messages.
-const LONGEST: usize = HEADER_LEN + size_of::<Subscribe>();
-/// What everything else leaves of a buffer, so that the end can always be said.
-const LAST_WORD: usize = HEADER_LEN + size_of::<Close>();
-/// What messages leave of a buffer for the link's own frames.
-const RESERVE: usize = LAST_WORD + 2 * LONGEST;
-/// The shortest part of a message, with all that can travel with it.
-const PART: usize = HEADER_LEN + 96 + 16 + 8;
+/// The smallest fragment, with all its extensions.
+const MIN_FRAGMENT: usize = HEADER_LEN + 96 + 16 + 8;
 
 impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
-    /// The fewest bytes that a link can be lent.
-    pub const LEAST: usize = {
-        let topic = LONGEST + STREAMS * (HEADER_LEN + size_of::<Resume>());
-        // Of the room for messages a part takes at most a half.
-        RESERVE + if topic > 2 * PART { topic } else { 2 * PART }
+    /// The size of the smallest send buffer.
+    pub const MIN_BUFFER: usize = {
+        let topic = MAX_CONTROL + STREAMS * (HEADER_LEN + size_of::<Resume>());
+        // A fragment uses at most half of the room for messages.
+        CONTROL_RESERVE + if topic > 2 * MIN_FRAGMENT { topic } else { 2 * MIN_FRAGMENT }
     };
 
-    /// A link without a connection, which sends from this buffer. A batch is never longer than the buffer, nor is a
-    /// message that does not go in parts, with its frame.
+    /// A link without a connection, with this send buffer. Neither a batch nor the frame of a
+    /// message is longer than the buffer; a longer message is sent in fragments.
     ///
     /// # Errors
-    /// If the buffer is shorter than [`LEAST`](Link::LEAST), or a setting makes a link useless.
+    /// If the buffer is shorter than [`MIN_BUFFER`](Link::MIN_BUFFER), or [`Config::check`] fails.
     pub fn new(config: Config, buffer: &'b mut [u8]) -> Result<Self, ConfigError> {
         config.check()?;
-        if buffer.len() < Self::LEAST {
-            return Err(ConfigError::Buffer { least: Self::LEAST, found: buffer.len() });
+        if buffer.len() < Self::MIN_BUFFER {
+            return Err(ConfigError::Buffer { least: Self::MIN_BUFFER, found: buffer.len() });
         }
         Ok(Link {
             out: Outbox::new(buffer, config.batching),
-            phase: Phase::Down,
-            peer: Peer {
+            phase: LinkPhase::Down,
+            peer: PeerLimits {
                 max_frame: 0,
                 topics: TOPICS,
                 streams: 0,
@@ -215,33 +195,33 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
                 features: 0,
             },
             config,
-            wants: Table::new(),
-            serves: Table::new(),
+            interests: Table::new(),
+            exports: Table::new(),
             incoming: Table::new(),
             outgoing: Table::new(),
-            resumed: Table::new(),
-            owing: false,
+            resumes: Table::new(),
+            stalled: false,
             topics_changed: false,
             streams_changed: false,
             confirm_at: None,
             partial: 0,
-            ends: 0,
-            coming: None,
-            numbers: 0,
-            numbers_before: 0,
-            heard: Duration::ZERO,
-            spoke: Duration::ZERO,
+            finished_streams: 0,
+            incoming_run: None,
+            last_number: 0,
+            last_number_before: 0,
+            last_received: Duration::ZERO,
+            last_sent: Duration::ZERO,
             pong: None,
             features_due: false,
         })
     }
 
-    /// There is a connection: says who this side is.
+    /// Starts the handshake on a new connection.
     pub fn open(&mut self, now: Duration) {
         self.lost();
-        self.phase = Phase::Greeting(now.saturating_add(self.config.handshake));
-        (self.heard, self.spoke) = (now, now);
-        self.numbers_before = self.numbers;
+        self.phase = LinkPhase::Handshake(now.saturating_add(self.config.handshake));
+        (self.last_received, self.last_sent) = (now, now);
+        self.last_number_before = self.last_number;
         let config = &self.config;
         let keep_alive = u32::try_from(config.keep_alive.as_millis()).unwrap_or(u32::MAX);
         let hello = Hello::new(
@@ -257,182 +237,76 @@ impl<'b, const TOPICS: usize, const STREAMS: usize> Link<'b, TOPICS, STREAMS> {
             self.incoming.iter().count() as u16, // at most `STREAMS`
             config.node,
         );
-        self.say(now, 0, 0, &hello);
+        self.queue_control(now, 0, 0, &hello);
     }
 
-    /// The connection is gone. What was wanted is asked for again on the next, and streams go on where they were. All
-    /// [`ServeId`]s and [`OutgoingId`]s are gone, and what was left is left.
+    /// The connection is lost. Interests and incoming streams stay: the next connection subscribes
+    /// again and resumes them. Interests that were unsubscribed are removed, and all
+    /// [`ExportId`]s and [`OutgoingId`]s become invalid.
     pub fn lost(&mut self) {
-        self.phase = Phase::Down;
+        self.phase = LinkPhase::Down;
         self.out.clear();
         self.pong = None;
         self.features_due = false;
-        self.serves.retain(|_| false);
+        self.exports.retain(|_| false);
         self.outgoing.retain(|_| false);
-        self.resumed.retain(|_| false);
-        (self.owing, self.partial, self.confirm_at) = (false, 0, None);
-        self.coming = None;
+        self.resumes.retain(|_| false);
+        (self.stalled, self.partial, self.confirm_at) = (false, 0, None);
+        self.incoming_run = None;
         for (_, stream) in self.incoming.iter_mut() {
             (stream.remote, stream.open, stream.resuming) = (None, None, false);
-            if stream.ended {
-                stream.finish(&mut self.ends);
+            if stream.end_received {
+                stream.finish(&mut self.finished_streams);
             }
         }
         for place in 0..TOPICS {
-            self.forget_left(place);
+            let Some((id, interest)) = self.interests.at(place) else { continue };
+            match interest.state {
+                InterestState::Unsubscribing
+                | InterestState::UnsubscribeDue
+                | InterestState::SubscribeThenUnsubscribeDue => self.forget_interest(id),
+                InterestState::Due | InterestState::Subscribed | InterestState::Rejected => {
+                    interest.state = InterestState::Due;
+                }
+            }
         }
     }
 
-    /// Ends the link and tells the peer why, behind what was taken for sending and what has arrived. Nothing is taken any
-    /// more. Without a connection there is nothing to end.
+    /// Ends the link. A close frame with the reason goes to the peer, after all messages and
+    /// confirmations before it. Without a connection the call has no effect.
     pub fn close(&mut self, now: Duration, reason: CloseReason) {
-        self.finish(now, LinkError::Ended(reason), reason);
+        self.finish(now, LinkError::LocallyClosed(reason), reason);
     }
 
-    /// Whether messages can be sent.
+    /// Whether the handshake is complete and the link has not ended.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Up)
+        matches!(self.phase, LinkPhase::Up)
     }
 
-    /// Why the link has ended, if it has. The connection can be closed once nothing is left to transmit.
+    /// Why the link has ended, if it has. Close the connection once nothing is left to transmit.
     #[must_use]
     pub fn ended(&self) -> Option<LinkError> {
         match self.phase {
-            Phase::Over(error) => Some(error),
+            LinkPhase::Over(error) => Some(error),
             _ => None,
         }
     }
 
-    /// Asks for a topic, now and on every later connection, until [`leave`](Link::leave).
-    ///
-    /// # Errors
-    /// [`SendError::Topics`] if there are as many wants as this side has room for, [`SendError::Type`] if the type is 0,
-    /// [`SendError::Numbers`] if this link has had so many that it is time for another.
-    pub fn want(&mut self, interest: Interest) -> Result<WantId, SendError> {
-        let Interest { topic, type_id, digest, mode, window } = interest;
-        if type_id == 0 {
-            return Err(SendError::Type);
-        }
-        let (number, state, window) =
-            (self.number().ok_or(SendError::Numbers)?, WantState::Due, window.max(1));
-        let want = Want { number, topic, type_id, digest, mode, window, state, discarded: 0 };
-        let id = self.wants.put(want).ok_or(SendError::Topics { limit: TOPICS })?;
-        self.numbers = number;
-        self.topics_changed = true;
-        Ok(id)
-    }
-
-    /// Wants a topic no more. Until nothing of it is on its way any more its messages are discarded and counted.
-    ///
-    /// # Errors
-    /// [`SendError::Gone`] if it is not wanted.
-    pub fn leave(&mut self, want: WantId) -> Result<Leave, SendError> {
-        let down = self.phase == Phase::Down;
-        self.topics_changed = true;
-        let entry = self.wants.get(want)?;
-        let is_known = self.incoming.iter().any(|(_, stream)| stream.want == want);
-        let state = match entry.state {
-            _ if down => None,
-            WantState::Due => is_known.then_some(WantState::DueToLeave),
-            WantState::Asked | WantState::Rejected => Some(WantState::LeaveDue),
-            left => Some(left),
-        };
-        let Some(state) = state else {
-            self.forget(want);
-            return Ok(Leave::Done);
-        };
-        entry.state = state;
-        let streams = self.incoming.iter_mut().filter(|(_, stream)| stream.want == want);
-        streams.for_each(|(_, stream)| stream.leaving = true);
-        Ok(Leave::Pending)
-    }
-
-    /// Says that there is room for `count` more messages of a stream.
-    ///
-    /// # Errors
-    /// [`SendError::Gone`] if there is no such stream.
-    #[inline]
-    pub fn grant(&mut self, stream: IncomingId, count: u32) -> Result<(), SendError> {
-        let stream = self.incoming.get(stream)?;
-        if stream.ended || stream.over {
-            return Err(SendError::Gone);
-        }
-        // There cannot be more room than there was at first.
-        let most = stream.used + u64::from(stream.window);
-        stream.granted = stream.granted.saturating_add(u64::from(count)).min(most);
-        self.streams_changed = true;
-        Ok(())
-    }
-
-    /// Says that this side is done with the messages of a stream before a sequence, so that their sender may forget
-    /// them: where the caller says so ([`Confirms::ByCaller`]). It holds on later connections, too, and after the end of
-    /// the stream. A sequence behind what has arrived counts as that, one before what was confirmed changes nothing.
-    ///
-    /// # Errors
-    /// [`SendError::Gone`] if there is no such stream.
-    pub fn confirm(
-        &mut self,
-        now: Duration,
-        stream: IncomingId,
-        before: u64,
-    ) -> Result<(), SendError> {
-        let stream = self.incoming.get(stream)?;
-        if stream.confirm(now, before) {
-            self.came(now);
-        }
-        Ok(())
-    }
-
-    /// Tells the peer that the readers of a stream have asked for messages. Call it once on a
-    /// connection. A peer that did not name this feature is told nothing.
-    ///
-    /// # Errors
-    /// [`SendError::Room`] until bytes have been transmitted, [`SendError::Gone`] if the stream is
-    /// not known on this connection, [`SendError::Down`] if the link is not up.
-    pub fn ask(&mut self, now: Duration, stream: IncomingId) -> Result<(), SendError> {
-        let remote = self.incoming.get(stream)?.remote.ok_or(SendError::Gone)?;
-        if self.is_up() && !self.peer_asks() {
-            return Ok(());
-        }
-        self.tell(now, remote, 0, &Asks::new([0; 6]))
-    }
-
-    /// Whether the link is up and the peer says when its readers ask for messages.
-    #[must_use]
-    pub fn peer_asks(&self) -> bool {
-        self.peer_names(ASKS)
-    }
-
     /// Whether the link is up and the peer named a feature on this connection.
     #[inline]
-    fn peer_names(&self, feature: u32) -> bool {
+    fn peer_has(&self, feature: u32) -> bool {
         self.is_up() && self.peer.features & feature != 0
     }
 
-    /// Whether the peer is yet to be told that messages of a stream are confirmed.
-    #[must_use]
-    pub fn is_untold(&mut self, stream: IncomingId) -> bool {
-        self.incoming.get(stream).is_ok_and(|stream| stream.unconfirmed.is_some())
+    /// Removes an interest and its streams.
+    fn forget_interest(&mut self, interest: InterestId) {
+        self.interests.remove(interest);
+        self.incoming.retain(|stream| stream.interest != interest);
     }
 
-    /// Nothing that the peer says of this want is told to the caller any more.
-    fn forget(&mut self, want: WantId) {
-        self.wants.remove(want);
-        self.incoming.retain(|stream| stream.want != want);
-    }
-
-    /// The connection ends, and with it what was on its way for a want that was left; the others are asked for again.
-    fn forget_left(&mut self, place: usize) {
-        let Some((id, want)) = self.wants.at(place) else { return };
-        match want.state {
-            WantState::Leaving | WantState::LeaveDue | WantState::DueToLeave => self.forget(id),
-            WantState::Due | WantState::Asked | WantState::Rejected => want.state = WantState::Due,
-        }
-    }
-
-    /// For the next want or stream, which then has used it; none is used twice.
-    fn number(&self) -> Option<u32> {
-        self.numbers.checked_add(1)
+    /// The number for the next interest or stream. No number is used twice.
+    fn next_number(&self) -> Option<u32> {
+        self.last_number.checked_add(1)
     }
 }

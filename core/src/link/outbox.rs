@@ -1,12 +1,14 @@
-//! The bytes that are to be sent, in a buffer that the caller lends, and when a batch of them is due.
+//! The send buffer, in memory of the caller, and when its batch is due.
 //!
-//! Frames are appended whole. Bytes leave from the front, in pieces of any length: a frame of which a half is out stays
-//! until the rest is, whoever was cancelled meanwhile. When the buffer's end is reached, what is left moves to its start.
+//! Frames are appended whole. Written bytes leave at the front, in pieces of any length, so a frame
+//! that is written in part stays until the rest is written. At the end of the buffer, the remaining
+//! bytes move to its start.
 
 use core::time::Duration;
 
 use super::config::Batching;
-use super::{Lent, OutgoingId, Parts};
+use super::ids::OutgoingId;
+use super::transmit::{RunBytes, Transmit};
 
 #[derive(Debug)]
 pub(super) struct Outbox<'b> {
@@ -14,32 +16,32 @@ pub(super) struct Outbox<'b> {
     start: usize,
     end: usize,
     pub(super) batching: Batching,
-    /// Frames since the batch was begun.
+    /// How many frames the batch has.
     count: u32,
-    /// When it was begun.
+    /// When its first frame was appended.
     begun: Option<Duration>,
-    /// It goes as soon as it can.
+    /// It should be written as soon as possible.
     due: bool,
-    /// How many of the bytes the caller was given to write.
-    shown: usize,
-    /// Where the last part of a message ends, if some of it may still be there.
-    part: usize,
-    /// A run whose bytes are not all out.
-    run: Option<Run>,
+    /// How many bytes the caller got to write and has not reported.
+    offered: usize,
+    /// Where the last fragment ends, if some of it may be left.
+    fragment_end: usize,
+    /// A run that is not completely written.
+    run: Option<QueuedRun>,
 }
 
 /// A run between the bytes of the buffer.
 #[derive(Debug)]
-struct Run {
-    lent: Lent,
-    /// Where in the buffer its bytes belong: its header ends there.
+struct QueuedRun {
+    bytes: RunBytes,
+    /// Where its bytes belong in the buffer: the end of its header.
     at: usize,
-    /// The peer discards it, and the caller need not keep its bytes: any others go in their place.
-    is_void: bool,
+    /// The peer discards it, and the caller need not keep its bytes. Zeros are sent instead.
+    is_discarded: bool,
 }
 
-/// What goes in place of bytes that the peer discards.
-const VOID: [u8; 512] = [0; 512];
+/// Sent instead of bytes that the peer discards.
+const ZEROS: [u8; 512] = [0; 512];
 
 impl<'b> Outbox<'b> {
     pub(super) fn new(buffer: &'b mut [u8], batching: Batching) -> Outbox<'b> {
@@ -51,8 +53,8 @@ impl<'b> Outbox<'b> {
             count: 0,
             begun: None,
             due: false,
-            shown: 0,
-            part: 0,
+            offered: 0,
+            fragment_end: 0,
             run: None,
         }
     }
@@ -69,32 +71,32 @@ impl<'b> Outbox<'b> {
         self.start == self.end && self.run.is_none()
     }
 
-    /// Whether a run is on its way out.
+    /// Whether a run is not completely written.
     pub(super) fn has_run(&self) -> bool {
         self.run.is_some()
     }
 
-    /// Behind what is in the buffer come bytes of the caller's, as soon as they can.
-    pub(super) fn lend(&mut self, lent: Lent) {
-        self.run = Some(Run { lent, at: self.end, is_void: false });
+    /// Puts a run after the bytes of the buffer.
+    pub(super) fn append_run(&mut self, bytes: RunBytes) {
+        self.run = Some(QueuedRun { bytes, at: self.end, is_discarded: false });
         self.due = true;
     }
 
-    /// The first message of a stream that belongs to a run and is not all out.
-    pub(super) fn not_out(&self, stream: OutgoingId) -> Option<u64> {
-        let lent = self.run.as_ref().map(|run| run.lent).filter(|lent| lent.stream == stream)?;
-        Some(lent.first + (lent.offset / lent.shape.stride as usize) as u64)
+    /// The first message of a stream that is in a run and not completely written.
+    pub(super) fn first_untransmitted(&self, stream: OutgoingId) -> Option<u64> {
+        let run = self.run.as_ref().map(|run| run.bytes).filter(|run| run.stream == stream)?;
+        Some(run.first + (run.offset / run.shape.stride as usize) as u64)
     }
 
-    /// The peer discards the run that is on its way out, if it is of such a stream.
-    pub(super) fn void_run(&mut self, is_discarded: impl FnOnce(OutgoingId) -> bool) {
+    /// Sends zeros for the rest of the run, if the peer discards its stream.
+    pub(super) fn discard_run(&mut self, is_discarded: impl FnOnce(OutgoingId) -> bool) {
         if let Some(run) = &mut self.run {
-            run.is_void = run.is_void || is_discarded(run.lent.stream);
+            run.is_discarded = run.is_discarded || is_discarded(run.bytes.stream);
         }
     }
 
-    /// Lets `write` put a frame of `length` bytes behind the others; false if there is no room for it.
-    // As for `Link::send`.
+    /// Appends a frame of `length` bytes, which `write` writes; false if it has no room.
+    // Inlined as `Link::send` is.
     #[inline(always)]
     pub(super) fn append(
         &mut self,
@@ -118,21 +120,21 @@ impl<'b> Outbox<'b> {
         true
     }
 
-    /// As `append`, for part of a message.
-    pub(super) fn append_part(
+    /// As [`append`](Outbox::append), for a fragment.
+    pub(super) fn append_fragment(
         &mut self,
         now: Duration,
         length: usize,
         write: impl FnOnce(&mut [u8]),
     ) {
         if self.append(now, length, write) {
-            self.part = self.end;
+            self.fragment_end = self.end;
         }
     }
 
-    /// Whether part of a message is not out yet.
-    pub(super) fn has_part(&self) -> bool {
-        self.part > self.start
+    /// Whether a fragment is not completely written.
+    pub(super) fn has_fragment(&self) -> bool {
+        self.fragment_end > self.start
     }
 
     #[cold]
@@ -141,7 +143,7 @@ impl<'b> Outbox<'b> {
             return false;
         }
         self.buffer.copy_within(self.start..self.end, 0);
-        self.part = self.part.saturating_sub(self.start);
+        self.fragment_end = self.fragment_end.saturating_sub(self.start);
         if let Some(run) = &mut self.run {
             run.at -= self.start;
         }
@@ -149,54 +151,54 @@ impl<'b> Outbox<'b> {
         true
     }
 
-    /// Whether it goes as soon as it can, and none of it has gone.
+    /// Whether the batch is due, and none of it is written.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
         self.due && self.start == 0
     }
 
-    /// What is there goes as soon as it can.
-    pub(super) fn hurry(&mut self) {
+    /// Makes the batch due.
+    pub(super) fn flush(&mut self) {
         self.due = !self.is_empty();
     }
 
-    /// The bytes that are due, if any.
-    pub(super) fn due(&mut self, now: Duration) -> Option<Parts<'_>> {
+    /// The bytes to write now, if any.
+    pub(super) fn due(&mut self, now: Duration) -> Option<Transmit<'_>> {
         if self.is_empty() {
             return None;
         }
         if !self.due && self.deadline().is_some_and(|deadline| now < deadline) {
             return None;
         }
-        // Once begun it goes to its end: what came meanwhile goes with it.
+        // A batch that is written in part stays due, with frames that are appended later.
         self.due = true;
         let Some(run) = &self.run else {
-            self.shown = self.end - self.start;
+            self.offered = self.end - self.start;
             let bytes = self.buffer.get(self.start..self.end)?;
-            return Some(Parts { bytes, lent: None });
+            return Some(Transmit { bytes, run: None });
         };
         let before = run.at - self.start;
-        let (bytes, lent) = match (run.is_void, before) {
-            (true, 0) => (VOID.get(..run.lent.length.min(VOID.len()))?, None),
+        let (bytes, run) = match (run.is_discarded, before) {
+            (true, 0) => (ZEROS.get(..run.bytes.length.min(ZEROS.len()))?, None),
             (true, _) => (self.buffer.get(self.start..run.at)?, None),
-            (false, _) => (self.buffer.get(self.start..run.at)?, Some(run.lent)),
+            (false, _) => (self.buffer.get(self.start..run.at)?, Some(run.bytes)),
         };
-        self.shown = bytes.len() + lent.map_or(0, |lent| lent.length);
-        Some(Parts { bytes, lent })
+        self.offered = bytes.len() + run.map_or(0, |run| run.length);
+        Some(Transmit { bytes, run })
     }
 
-    /// When the batch will be due if nothing more comes. `None` also if it is due already: then it waits for the
-    /// connection and not for the time.
+    /// When the batch becomes due without another frame. `None` if it is due already: then it waits
+    /// for the connection, not for time.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let begun = self.begun.filter(|_| !self.due)?;
         Some(begun.saturating_add(self.batching.delay))
     }
 
-    /// `count` of the bytes that were given to the caller are out. Returns how many of them can be:
-    /// a write of the previous connection takes none of this one's.
+    /// The caller has written `count` of the bytes that it got. Returns how many of them are in the
+    /// buffer: a late report of the previous connection counts none.
     pub(super) fn sent(&mut self, count: usize) -> usize {
-        let count = count.min(self.shown);
-        self.shown -= count;
+        let count = count.min(self.offered);
+        self.offered -= count;
         let Some(run) = &mut self.run else {
             self.start += count;
             if self.start == self.end {
@@ -206,9 +208,9 @@ impl<'b> Outbox<'b> {
         };
         let before = count.min(run.at - self.start);
         self.start += before;
-        run.lent.offset += count - before;
-        run.lent.length -= count - before;
-        if run.lent.length == 0 {
+        run.bytes.offset += count - before;
+        run.bytes.length -= count - before;
+        if run.bytes.length == 0 {
             self.run = None;
             if self.start == self.end {
                 self.clear();
@@ -218,7 +220,7 @@ impl<'b> Outbox<'b> {
     }
 
     pub(super) fn clear(&mut self) {
-        (self.start, self.end, self.shown, self.part) = (0, 0, 0, 0);
+        (self.start, self.end, self.offered, self.fragment_end) = (0, 0, 0, 0);
         (self.count, self.begun, self.due) = (0, None, false);
         self.run = None;
     }

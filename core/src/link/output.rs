@@ -1,4 +1,4 @@
-//! What goes to the peer and when: messages, what is to be said of topics and streams, and signs of life.
+//! What goes to the peer and when: batches, due control frames, keep-alive and the close frame.
 
 use core::time::Duration;
 
@@ -6,38 +6,42 @@ use zerocopy::{Immutable, IntoBytes};
 
 use super::config::{Batching, Config, ConfigError};
 use super::control::{
-    Accept, Close, FEATURES, Features, Left, Name, Ping, Pong, Reject, Resume, Subscribe,
-    Unsubscribe, Window,
+    Accept, CLOSE_RESERVE, Close, FEATURES, Features, Left, MAX_CONTROL, Name, Ping, Pong, Reject,
+    Resume, Subscribe, Unsubscribe, Window,
 };
-use super::entries::{Incoming, ServeState, Want, WantState};
+use super::error::{LinkError, SendError};
 use super::outbox::Outbox;
-use super::{CloseReason, LAST_WORD, LONGEST, Link, LinkError, Phase, SendError};
+use super::reason::CloseReason;
+use super::streams::Incoming;
+use super::topics::{ExportState, InterestEntry, InterestState};
+use super::transmit::Transmit;
+use super::{Link, LinkPhase};
 use crate::envelope::Envelope;
 use crate::frame::{HEADER_LEN, frame_len, write_frame};
 
 impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
-    /// The sender has nothing more to send for now: what it sent goes at once.
+    /// Sends the batch at once: the sender has nothing more to send for now.
     pub fn flush(&mut self) {
-        self.out.hurry();
+        self.out.flush();
     }
 
-    /// Whether a batch had better be written before more is sent: it is full or hurried, and none of it is out. What the
-    /// connection does not take at once may be added to.
+    /// Whether to write a batch before sending more: the batch is full or flushed, and none of it
+    /// is written. A batch that is written in part may still grow.
     #[must_use]
     #[inline]
     pub fn is_due(&self) -> bool {
         self.out.is_due()
     }
 
-    /// From now on batches are closed so.
-    pub fn batch(&mut self, batching: Batching) {
+    /// Changes when batches are sent.
+    pub fn set_batching(&mut self, batching: Batching) {
         self.out.batching = batching;
     }
 
-    /// From now on the peer is told so often that this side lives, and may itself be silent for so long.
+    /// Changes [`Config::keep_alive`] and [`Config::silence`].
     ///
     /// # Errors
-    /// As for [`Config`]; the settings are as they were then.
+    /// As [`Config::check`]. The settings are unchanged then.
     pub fn set_times(
         &mut self,
         keep_alive: Duration,
@@ -49,60 +53,68 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         Ok(())
     }
 
-    /// The bytes that are to be written now, if any. Where a [run](Link::send_run) comes next, these are the bytes before
-    /// it, which may be none: see [`poll_parts`](Link::poll_parts).
+    /// The bytes to write now, if any. Where bytes of a [run](Link::send_run) are next, these are
+    /// the bytes before them, maybe none: see [`poll_vectored`](Link::poll_vectored).
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
-        self.poll_parts(now).map(|parts| parts.bytes)
+        self.poll_vectored(now).map(|transmit| transmit.bytes)
+    }
+
+    /// As [`poll_transmit`](Link::poll_transmit), for callers that send runs. The caller may write
+    /// any part of these bytes before it calls [`transmitted`](Link::transmitted).
+    pub fn poll_vectored(&mut self, now: Duration) -> Option<Transmit<'_>> {
+        self.queue_due(now);
+        self.out.due(now)
     }
 
     /// Reports that `count` bytes are written of those that [`poll_transmit`](Link::poll_transmit)
-    /// or [`poll_parts`](Link::poll_parts) returned on this connection.
+    /// or [`poll_vectored`](Link::poll_vectored) returned on this connection.
     pub fn transmitted(&mut self, now: Duration, count: usize) {
         if self.out.sent(count) > 0 {
-            self.spoke = now;
+            self.last_sent = now;
         }
     }
 
-    /// When [`handle_timeout`](Link::handle_timeout) is to be called, and [`poll_transmit`](Link::poll_transmit) after
-    /// it.
+    /// When to call [`handle_timeout`](Link::handle_timeout), and then
+    /// [`poll_transmit`](Link::poll_transmit).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let alive = match self.phase {
-            Phase::Down | Phase::Over(_) => None,
-            Phase::Greeting(deadline) => Some(deadline),
-            Phase::Up => {
-                let silent = self.heard.saturating_add(self.config.silence);
-                Some(silent.min(self.spoke.saturating_add(self.config.keep_alive)))
+            LinkPhase::Down | LinkPhase::Over(_) => None,
+            LinkPhase::Handshake(deadline) => Some(deadline),
+            LinkPhase::Up => {
+                let silent = self.last_received.saturating_add(self.config.silence);
+                Some(silent.min(self.last_sent.saturating_add(self.config.keep_alive)))
             }
         };
-        // Without room for it, it waits for the connection and not for the time.
-        let room = self.out.room() >= LAST_WORD + LONGEST;
+        // A confirmation without room waits for the connection, not for time.
+        let room = self.out.room() >= CLOSE_RESERVE + MAX_CONTROL;
         let confirm = self.confirm_at.filter(|_| room && self.is_up());
         alive.into_iter().chain(self.out.deadline()).chain(confirm).min()
     }
 
-    /// Time has passed.
+    /// Sends a keep-alive, or ends the link, if its time has come.
     ///
     /// # Errors
-    /// If the peer did not say in time who it is, or has been silent for too long. The link has ended then.
+    /// If the peer's hello is late, or the peer has sent nothing for too long. The link has ended
+    /// then.
     pub fn handle_timeout(&mut self, now: Duration) -> Result<(), LinkError> {
         match self.phase {
-            Phase::Greeting(deadline) if now >= deadline => {
+            LinkPhase::Handshake(deadline) if now >= deadline => {
                 let error = LinkError::Handshake { deadline: self.config.handshake };
                 Err(self.finish(now, error, CloseReason::Timeout))
             }
-            Phase::Up if now >= self.heard.saturating_add(self.config.silence) => {
+            LinkPhase::Up if now >= self.last_received.saturating_add(self.config.silence) => {
                 let error = LinkError::Silent { limit: self.config.silence };
                 Err(self.finish(now, error, CloseReason::Timeout))
             }
-            Phase::Up => {
-                // Bytes that wait for the peer are a sign of life, if they ever get there.
-                if now >= self.spoke.saturating_add(self.config.keep_alive) {
+            LinkPhase::Up => {
+                if now >= self.last_sent.saturating_add(self.config.keep_alive) {
+                    // Bytes that are not written yet show the peer that this side is alive.
                     if self.out.is_empty() {
-                        self.say(now, 0, 0, &Ping::new([0; 6], 0));
+                        self.queue_control(now, 0, 0, &Ping::new([0; 6], 0));
                     }
-                    self.out.hurry();
-                    self.spoke = now;
+                    self.out.flush();
+                    self.last_sent = now;
                 }
                 Ok(())
             }
@@ -110,55 +122,56 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         }
     }
 
-    /// Puts what is to be said into the buffer, as far as there is room. It costs next to nothing where nothing can be due:
-    /// it comes before each write.
+    /// Queues due control frames, as far as there is room. Cheap where none can be due: it runs
+    /// before each write.
     #[inline]
-    pub(super) fn fill(&mut self, now: Duration) {
+    pub(super) fn queue_due(&mut self, now: Duration) {
         let streams = self.streams_changed || self.confirm_at.is_some_and(|at| now >= at);
-        if (self.topics_changed || streams || self.owing) && self.is_up() {
-            self.fill_up(now);
+        if (self.topics_changed || streams || self.stalled) && self.is_up() {
+            self.queue_due_slow(now);
         }
     }
 
-    fn fill_up(&mut self, now: Duration) {
-        let owed = core::mem::take(&mut self.owing);
-        self.owing |= !self.say_features(now);
+    fn queue_due_slow(&mut self, now: Duration) {
+        let stalled = core::mem::take(&mut self.stalled);
+        self.stalled |= !self.queue_features(now);
         if let Some(token) = self.pong {
-            let said = self.say(now, 0, 0, &Pong::new([0; 6], token));
-            self.pong = self.pong.filter(|_| !said);
-            self.owing |= !said;
+            let queued = self.queue_control(now, 0, 0, &Pong::new([0; 6], token));
+            self.pong = self.pong.filter(|_| !queued);
+            self.stalled |= !queued;
         }
-        if core::mem::take(&mut self.topics_changed) || owed {
-            // What was left goes before what is wanted instead, so that no topic is subscribed to twice.
-            for is_left in [true, false] {
+        if core::mem::take(&mut self.topics_changed) || stalled {
+            // Unsubscribe first, so that no topic has two subscriptions at once.
+            for unsubscribe in [true, false] {
                 for place in 0..TOPICS {
-                    self.owing |= !self.fill_want(now, place, is_left);
+                    self.stalled |= !self.queue_interest(now, place, unsubscribe);
                 }
             }
             for place in 0..TOPICS {
-                self.owing |= !self.fill_serve(now, place);
+                self.stalled |= !self.queue_export(now, place);
             }
         }
         let confirm = self.config.confirm;
-        self.say_windows(now, |stream| stream.is_due(now, confirm));
+        self.queue_windows(now, |stream| stream.is_due(now, confirm));
     }
 
-    /// Says of streams how far they are and what may come.
-    fn say_windows(&mut self, now: Duration, is_due: impl Fn(&Incoming) -> bool) {
-        let Link { incoming, out, owing, ends, .. } = self;
+    /// Queues window frames: credit and confirmations.
+    fn queue_windows(&mut self, now: Duration, is_due: impl Fn(&Incoming) -> bool) {
+        let Link { incoming, out, stalled, finished_streams, .. } = self;
         for (_, stream) in incoming.iter_mut() {
             let Some(remote) = stream.remote.filter(|_| is_due(stream)) else { continue };
-            if stream.ended && stream.next == stream.confirmed
-                || say(out, now, remote, stream.done, &Window::new([0; 6], stream.granted))
+            let window = Window::new([0; 6], stream.granted);
+            if stream.end_received && stream.next == stream.confirmed_sent
+                || queue_control(out, now, remote, stream.confirmed, &window)
             {
-                stream.told = stream.granted;
-                stream.confirmed = stream.done;
+                stream.granted_sent = stream.granted;
+                stream.confirmed_sent = stream.confirmed;
                 stream.unconfirmed = None;
-                if stream.ended && stream.done == stream.next {
-                    stream.finish(ends);
+                if stream.end_received && stream.confirmed == stream.next {
+                    stream.finish(finished_streams);
                 }
             } else {
-                *owing = true;
+                *stalled = true;
             }
         }
         let live = incoming.iter().filter(|(_, stream)| stream.remote.is_some());
@@ -167,162 +180,156 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.streams_changed = false;
     }
 
-    /// Says what is to be said of a want that was left, or of one that was not. False if something had no room.
-    fn fill_want(&mut self, now: Duration, place: usize, is_left: bool) -> bool {
-        let Some((_, want)) = self.wants.at(place).filter(|(_, want)| want.is_left() == is_left)
-        else {
-            return true;
-        };
-        if want.is_due() && !self.may_ask() {
+    /// Queues the due frames of an interest, if it is one to unsubscribe, or one of the others.
+    /// Returns false if a frame had no room.
+    fn queue_interest(&mut self, now: Duration, place: usize, unsubscribe: bool) -> bool {
+        let Some((_, interest)) = self.interests.at(place) else { return true };
+        if interest.is_unsubscribe_due() != unsubscribe {
             return true;
         }
-        let Link { wants, incoming, out, .. } = self;
-        let Some((id, want)) = wants.at(place) else { return true };
-        if want.is_due() {
-            let resumes = incoming.iter().filter(|(_, stream)| stream.want == id).count();
-            let needed = LONGEST + resumes * (HEADER_LEN + size_of::<Resume>());
-            if out.room() < LAST_WORD + needed {
+        if interest.is_due() {
+            // The peer may have no room for another subscription.
+            let sent = self.interests.iter().filter(|(_, interest)| !interest.is_due());
+            if sent.count() >= self.peer.topics {
+                return true;
+            }
+        }
+        let Link { interests, incoming, out, .. } = self;
+        let Some((id, interest)) = interests.at(place) else { return true };
+        if interest.is_due() {
+            let resumes = incoming.iter().filter(|(_, stream)| stream.interest == id).count();
+            let needed = MAX_CONTROL + resumes * (HEADER_LEN + size_of::<Resume>());
+            if out.room() < CLOSE_RESERVE + needed {
                 return false;
             }
-            let Want { type_id, number, digest, mode, window, topic, .. } = *want;
+            let InterestEntry { type_id, number, digest, mode, window, topic, .. } = *interest;
             let resumes = resumes as u16; // at most `STREAMS`
             let subscribe =
                 Subscribe::new(type_id, number, digest.0, mode.code(), 0, resumes, window, topic);
-            say(out, now, 0, 0, &subscribe);
-            for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.want == id) {
-                say(out, now, 0, 0, &Resume::new(0, number, stream.epoch, stream.next));
+            queue_control(out, now, 0, 0, &subscribe);
+            for (_, stream) in incoming.iter_mut().filter(|(_, stream)| stream.interest == id) {
+                queue_control(out, now, 0, 0, &Resume::new(0, number, stream.epoch, stream.next));
                 stream.resuming = true;
             }
-            want.state = if is_left { WantState::LeaveDue } else { WantState::Asked };
+            interest.state =
+                if unsubscribe { InterestState::UnsubscribeDue } else { InterestState::Subscribed };
         }
-        if want.state == WantState::LeaveDue {
-            if !say(out, now, 0, 0, &Unsubscribe::new(0, want.number)) {
+        if interest.state == InterestState::UnsubscribeDue {
+            if !queue_control(out, now, 0, 0, &Unsubscribe::new(0, interest.number)) {
                 return false;
             }
-            want.state = WantState::Leaving;
+            interest.state = InterestState::Unsubscribing;
         }
         true
     }
 
-    /// Whether the peer serves one more topic.
-    fn may_ask(&self) -> bool {
-        let asked = self.wants.iter().filter(|(_, want)| !want.is_due());
-        asked.count() < self.peer.topics
-    }
-
-    /// False if something had no room.
-    fn fill_serve(&mut self, now: Duration, place: usize) -> bool {
-        let Link { serves, out, .. } = self;
-        let Some((id, serve)) = serves.at(place) else { return true };
-        let number = serve.number;
-        match serve.state {
-            ServeState::AcceptDue => {
-                if !say(out, now, 0, 0, &Accept::new(0, number)) {
-                    return false;
-                }
-                serve.state = ServeState::Accepted;
+    /// Queues the due frame of an export. Returns false if it had no room.
+    fn queue_export(&mut self, now: Duration, place: usize) -> bool {
+        let Link { exports, out, .. } = self;
+        let Some((id, export)) = exports.at(place) else { return true };
+        let number = export.number;
+        let queued = match export.state {
+            ExportState::AcceptDue => queue_control(out, now, 0, 0, &Accept::new(0, number)),
+            ExportState::RejectDue(reason, digest) => {
+                queue_control(out, now, 0, 0, &Reject::new(reason.code(), number, digest.0))
             }
-            ServeState::RejectDue(..) | ServeState::LeaveDue => {
-                let said = match serve.state {
-                    ServeState::RejectDue(reason, digest) => {
-                        say(out, now, 0, 0, &Reject::new(reason.code(), number, digest.0))
-                    }
-                    _ => say(out, now, 0, 0, &Left::new(0, number)),
-                };
-                if !said {
-                    return false;
-                }
-                serve.state = ServeState::Rejected;
-                if serve.resumes == 0 {
-                    serves.remove(id);
-                }
+            ExportState::LeftDue => queue_control(out, now, 0, 0, &Left::new(0, number)),
+            ExportState::Undecided | ExportState::Accepted | ExportState::Rejected => return true,
+        };
+        if queued && export.state == ExportState::AcceptDue {
+            export.state = ExportState::Accepted;
+        } else if queued {
+            export.state = ExportState::Rejected;
+            if export.resumes == 0 {
+                exports.remove(id);
             }
-            ServeState::Open | ServeState::Accepted | ServeState::Rejected => {}
         }
-        true
+        queued
     }
 
-    /// Right behind hello: what follows may depend on it. False if there was no room.
-    fn say_features(&mut self, now: Duration) -> bool {
+    /// Queues the features frame, which is the first after hello: later frames may depend on it.
+    /// Returns false if it had no room.
+    fn queue_features(&mut self, now: Duration) -> bool {
         if self.features_due {
-            self.features_due = !self.say(now, 0, 0, &Features::new(0, FEATURES));
+            self.features_due = !self.queue_control(now, 0, 0, &Features::new(0, FEATURES));
         }
         !self.features_due
     }
 
-    /// As `say`, for what the caller asked for.
-    pub(super) fn tell(
+    /// As [`queue_control`](Link::queue_control), for a frame that the caller requested.
+    pub(super) fn send_control(
         &mut self,
         now: Duration,
         stream: u32,
         sequence: u64,
         frame: &(impl IntoBytes + Immutable),
     ) -> Result<(), SendError> {
-        if self.phase != Phase::Up {
+        if self.phase != LinkPhase::Up {
             return Err(SendError::Down);
         }
-        if self.say_features(now) && self.say(now, stream, sequence, frame) {
+        if self.queue_features(now) && self.queue_control(now, stream, sequence, frame) {
             return Ok(());
         }
-        Err(SendError::Room { needed: LONGEST, capacity: self.out.capacity() })
+        Err(SendError::Room { needed: MAX_CONTROL, capacity: self.out.capacity() })
     }
 
-    pub(super) fn say(
+    /// Queues a control frame and flushes; false if it has no room.
+    pub(super) fn queue_control(
         &mut self,
         now: Duration,
         stream: u32,
         sequence: u64,
         frame: &(impl IntoBytes + Immutable),
     ) -> bool {
-        say(&mut self.out, now, stream, sequence, frame)
+        queue_control(&mut self.out, now, stream, sequence, frame)
     }
 
-    /// Ends the link, and tells the peer what is confirmed and why this is the end.
+    /// Ends the link. The peer gets the last confirmations and the reason.
     pub(super) fn finish(
         &mut self,
         now: Duration,
         error: LinkError,
         reason: CloseReason,
     ) -> LinkError {
-        if matches!(self.phase, Phase::Greeting(_) | Phase::Up) {
-            self.say_windows(now, |stream| stream.done != stream.confirmed);
+        if matches!(self.phase, LinkPhase::Handshake(_) | LinkPhase::Up) {
+            self.queue_windows(now, |stream| stream.confirmed != stream.confirmed_sent);
             let close = Close::new(reason.code(), 0, Name::new());
             append(&mut self.out, now, 0, 0, &close, 0);
-            self.phase = Phase::Over(error);
+            self.phase = LinkPhase::Over(error);
         }
         error
     }
 }
 
-/// Appends a frame of the link, which goes as soon as it can; false if there is no room.
-fn say(
+fn queue_control(
     out: &mut Outbox<'_>,
     now: Duration,
     stream: u32,
     sequence: u64,
     frame: &(impl IntoBytes + Immutable),
 ) -> bool {
-    append(out, now, stream, sequence, frame, LAST_WORD)
+    append(out, now, stream, sequence, frame, CLOSE_RESERVE)
 }
 
+/// Appends a control frame and flushes, if `reserve` bytes stay free after it.
 fn append(
     out: &mut Outbox<'_>,
     now: Duration,
     stream: u32,
     sequence: u64,
     frame: &(impl IntoBytes + Immutable),
-    leave: usize,
+    reserve: usize,
 ) -> bool {
     let envelope = Envelope { stream, sequence, ..Envelope::default() };
     let payload = frame.as_bytes();
     let needed = frame_len(&envelope, payload.len()).unwrap_or(usize::MAX);
-    if out.room() < needed.saturating_add(leave) {
+    if out.room() < needed.saturating_add(reserve) {
         return false;
     }
-    let said = out.append(now, needed, |place| {
-        // At most some hundred bytes, for which there is room.
+    let appended = out.append(now, needed, |place| {
+        // It fits: at most some hundred bytes.
         _ = write_frame(place, &envelope, payload.len() as u16, payload);
     });
-    out.hurry();
-    said
+    out.flush();
+    appended
 }

@@ -1,4 +1,4 @@
-//! The fields that need no macro: numbers, `bool` and arrays.
+//! Field types without a macro: numbers, `bool` and arrays.
 
 use zerocopy::Unalign;
 
@@ -45,7 +45,7 @@ impl<T: Field, const N: usize> Field for [T; N] {
     }
 }
 
-/// The same bytes as those of `T`, at any address.
+/// The same bytes as `T`, without alignment.
 impl<T: Field> Field for Unalign<T> {
     const TYPE: FieldType = T::TYPE;
     const EMPTY: Self = Unalign::new(T::EMPTY);

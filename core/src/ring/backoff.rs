@@ -1,9 +1,9 @@
-//! What a thread does that has lost a compare-and-swap.
+//! The wait after a failed compare-and-swap.
 //!
-//! Whoever lost tries again; if it does so at once, the word's cache line travels for attempts instead of for items,
-//! and two threads get half of what one would. So each loss doubles the wait, up to some hundred nanoseconds: short
-//! beside what a scheduler does, so that nobody starves by having waited. The wait is for no other thread in
-//! particular: who lost could go on at once.
+//! A thread whose compare-and-swap failed tries again. If it does so at once, the cache line moves
+//! for attempts instead of for items, and two threads get half the throughput of one. So each
+//! failure doubles the wait, up to some hundred nanoseconds: short beside a time slice, so that no
+//! thread starves. The thread waits for no other thread in particular: it could continue at once.
 
 use crate::sync::pause;
 
@@ -23,7 +23,7 @@ impl Backoff {
 
     #[inline]
     pub(super) fn wait(&mut self) {
-        // The model checker would try every number of pauses, and learn nothing.
+        // The model checker would try every number of pauses without finding more.
         let pauses = if cfg!(loom) { 1 } else { 1 << self.step };
         for _ in 0..pauses {
             pause();

@@ -1,31 +1,38 @@
 //! `broadcast`: one writer, many readers, every reader sees every message in order.
 //!
-//! A ring of slots that hold messages as bytes. Each slot begins with a **stamp**: the sequence of the message while
-//! it is being written, the sequence plus one once it can be read. Stamp and message come to a reader together, in one
-//! cache line where they fit ([`Layout::exact`]). The writer also keeps its position in a word of its own, which readers
-//! load only to join or to count what waits: in a stream, readers look at the stamp of the slot that they want next,
-//! and the writer looks at nobody until it has used up the room that it saw at its last look.
+//! A ring of slots that contain messages as bytes. Each slot begins with a **stamp**: the sequence
+//! of the message while it is being written, the sequence plus one once it can be read. Stamp and
+//! message reach a reader together, in one cache line if they fit ([`Layout::exact`]). The writer
+//! also stores its position in a word of its own, which readers load only to join or to count what
+//! waits: in a stream, a reader loads the stamp of the slot that it wants next, and the writer
+//! loads no reader's position until it has used up the room that it saw at its last check.
 //!
-//! Two kinds of reader share one ring. A **gating** reader has an entry with its cursor in the ring, and the writer
-//! never passes it: it loses nothing, and when it stands still the ring is full. An **observing** reader has no entry
-//! and costs the writer nothing. It copies a message out and looks at the stamp again; if the writer was faster, it
-//! is told exactly how many messages it missed.
+//! Two kinds of reader share one ring. A **gating** reader has an entry with its cursor in the
+//! ring, and the writer never passes it: it loses nothing, and when it does not move the ring is
+//! full. An **observing** reader has no entry and costs the writer nothing. It copies a message out
+//! and loads the stamp again; if the writer was faster, it gets the exact number of messages that
+//! it missed.
 //!
-//! Slots are words, read and written by relaxed atomic loads and stores, so an observer that races with the writer
-//! reads a mixture and throws it away: never undefined behaviour. (The stamp protocol is a sequence lock; see Boehm,
-//! "Can seqlocks get along with programming language memory models?", 2012.)
+//! Slots are words, read and written by relaxed atomic loads and stores. An observer that races
+//! with the writer reads a mixture of two messages and discards it; this is no undefined behaviour.
+//! (The stamp protocol is a sequence lock; see Boehm, "Can seqlocks get along with programming
+//! language memory models?", 2012.)
 //!
 //! Sequences are `usize` and wrap. On 32-bit hosts a gap is exact below 2³¹ missed messages.
+//!
+//! To read: this file, `storage.rs` and `slot.rs` (the words), `layout.rs`, `ring_ref.rs` (what an
+//! end keeps), `producer.rs`, `consumer.rs`; then `batch.rs`, `borrow.rs`, `retaining.rs` and
+//! `memory.rs`.
 
+mod batch;
+mod borrow;
 mod consumer;
 mod error;
-mod keeping;
 mod layout;
-mod lead;
-mod lend;
-mod places;
+mod memory;
 mod producer;
-mod run;
+mod retaining;
+mod ring_ref;
 mod slot;
 mod storage;
 
@@ -33,33 +40,34 @@ use crate::sync::{AtomicUsize, Ordering, barrier, order};
 use slot::{Stamp, is_after};
 use storage::{FREE, GATING, JOINING, WRITING};
 
-pub use consumer::{Consumer, Look};
+pub use borrow::Messages;
+pub use consumer::{Consumer, Peek};
 pub use error::{Full, LayoutError};
-pub use keeping::Keeping;
 pub use layout::Layout;
-pub use lend::Messages;
 #[cfg(feature = "alloc")]
-pub use places::Boxed;
+pub use memory::HeapStorage;
+pub use memory::InlineStorage;
 pub use producer::{Grant, Producer};
-pub use storage::{Inline, ReaderWords, Storage, Word, WriterWords};
+pub use retaining::RetainingConsumer;
+pub use storage::{ReaderWords, Storage, Word, WriterWords};
 
 /// A ring with one writer and many readers. See the [module](self).
 ///
 /// ```
-/// use mycelium_core::ring::broadcast::{Broadcast, Inline, Layout, Look};
+/// use mycelium_core::ring::broadcast::{Broadcast, InlineStorage, Layout, Peek};
 ///
 /// const LAYOUT: Layout = Layout::exact(4, size_of::<usize>());
-/// let ring = Broadcast::new(Inline::<{ LAYOUT.words() }, 1>::new(), LAYOUT)?;
-/// let mut writer = Broadcast::producer(&ring).expect("nobody else writes");
+/// let ring = Broadcast::new(InlineStorage::<{ LAYOUT.words() }, 1>::new(), LAYOUT)?;
+/// let mut writer = Broadcast::producer(&ring).expect("the only writer");
 /// let mut reader = Broadcast::gating(&ring).expect("one entry is free");
 ///
 /// let length = LAYOUT.message_bytes();
 /// writer.try_push(&[7], length).expect("there is room");
 /// let mut message = [0];
-/// assert_eq!(reader.look(&mut message), Look::Message { sequence: 0, length });
+/// assert_eq!(reader.peek(&mut message), Peek::Message { sequence: 0, length });
 /// assert_eq!(message, [7]);
 /// reader.advance();
-/// assert_eq!(reader.look(&mut message), Look::Empty);
+/// assert_eq!(reader.peek(&mut message), Peek::Empty);
 /// # Ok::<(), mycelium_core::ring::broadcast::LayoutError>(())
 /// ```
 #[derive(Debug)]
@@ -69,31 +77,33 @@ pub struct Broadcast<T> {
 }
 
 impl<T: Storage> Broadcast<T> {
-    /// Makes a ring in fresh `storage`.
+    /// Makes a ring in new `storage`.
     ///
     /// # Errors
-    /// If the capacity is not a power of two of at least 2, or the storage has another size than the layout takes.
+    /// If the capacity is not a power of two of at least 2, or the size of the storage is not that
+    /// of the layout.
     pub fn new(storage: T, layout: Layout) -> Result<Broadcast<T>, LayoutError> {
         Ok(Broadcast::over(storage, layout)?.starting_at(0))
     }
 
-    /// A ring in storage that is one already.
+    /// The ring that is already in this storage.
     pub(super) fn over(storage: T, layout: Layout) -> Result<Broadcast<T>, LayoutError> {
         layout.check()?;
-        let (expected, found) = (layout.checked_words(), storage.slots().len());
-        if expected != Some(found) {
+        let expected = layout.checked_words().ok_or(LayoutError::TooLarge)?;
+        let found = storage.slots().len();
+        if expected != found {
             return Err(LayoutError::Slots { expected, found });
         }
         Ok(Broadcast { storage, layout })
     }
 
-    /// As if so many messages had gone through it already.
+    /// The same ring, as if this number of messages had passed through it.
     #[doc(hidden)]
     #[must_use]
     pub fn starting_at(self, sequence: usize) -> Broadcast<T> {
         self.storage.writer().tail.store(sequence, Ordering::Relaxed);
         for ahead in 0..self.capacity() {
-            // Every slot looks as if the message of a lap ago were there.
+            // Every slot gets the stamp of the message of the lap before.
             let next = sequence.wrapping_add(ahead);
             let stamp = next.wrapping_sub(self.capacity()).wrapping_add(1);
             self.stamp_of(next).0.store(stamp, Ordering::Relaxed);
@@ -101,34 +111,38 @@ impl<T: Storage> Broadcast<T> {
         self
     }
 
-    /// The writer's end, or `None` while somebody writes or after the ring was closed.
-    pub fn producer<H: Handle<Storage = T>>(ring: H) -> Option<Producer<H>> {
+    /// The writer's end, or `None` while it is taken or after the ring was closed.
+    pub fn producer<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Producer<H>> {
         let words = ring.storage.writer();
-        // Acquire, with the Release of the writer before: its tail.
+        // Acquire, pairs with the Release of `broadcast.hand-over`: the tail of the previous
+        // writer.
         let order = order!("broadcast.take-over", Acquire);
         words.state.state.compare_exchange(0, WRITING, order, Ordering::Relaxed).ok()?;
         let next = words.tail.load(Ordering::Relaxed);
-        Some(Producer::take_up(ring, next))
+        Some(Producer::new(ring, next))
     }
 
     /// A reader that the writer never passes, or `None` if all entries are in use.
     ///
-    /// It starts at the first message whose push began after this call returned; a message whose push overlaps the
-    /// call may be seen too.
-    pub fn gating<H: Handle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
+    /// It starts with the first message whose push began after this call returned; it may also see
+    /// a message whose push overlaps the call.
+    pub fn gating<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
         let (index, entry) = ring.entries().find_map(|(index, entry)| {
-            // Acquire, with the Release of the tenant before: it is done with its slots and with the entry.
+            // Acquire, pairs with the Release of `broadcast.leave`: the previous reader no longer
+            // uses its slots and the entry.
             let claim = order!("broadcast.claim", Acquire);
             let state = &entry.shown.state;
             let claimed = state.compare_exchange(FREE, JOINING, claim, Ordering::Relaxed);
             claimed.is_ok().then_some((index, entry))
         })?;
-        // A Dekker handshake with `Broadcast::room`. Either the writer's look comes after this fence and sees the entry, or
-        // it came before, and then the tail that the writer stored before that look is seen here: the writer may go on
-        // without another look for one lap from there, which is no further than it is safe to begin.
+        // A Dekker handshake with `Broadcast::room`. Either the writer's check comes after this
+        // fence and sees the entry, or it came before, and then the tail that the writer stored
+        // before that check is visible here. The writer may then continue without a check for one
+        // lap from that tail, which does not pass the position where this reader starts.
         //
-        // The first cursor is stored with Release, too: a writer may still hold the state of the tenant before and see
-        // this cursor, and must then see that the tenant is done with its slots.
+        // The first cursor is stored with Release, too: a writer may still see the state of the
+        // previous reader together with this cursor, and must then see that the previous reader no
+        // longer uses its slots.
         entry.show(ring.tail());
         entry.shown.state.store(GATING, order!("broadcast.join", Release));
         barrier!("broadcast.join-fence", SeqCst);
@@ -137,8 +151,9 @@ impl<T: Storage> Broadcast<T> {
         Some(Consumer::new(ring, Some(index), start))
     }
 
-    /// A reader that the writer does not wait for. It starts with the first message that was not published yet.
-    pub fn observing<H: Handle<Storage = T>>(ring: H) -> Consumer<H> {
+    /// A reader that the writer does not wait for. It starts with the first message that is not
+    /// published yet.
+    pub fn observing<H: BroadcastHandle<Storage = T>>(ring: H) -> Consumer<H> {
         let start = ring.tail();
         Consumer::new(ring, None, start)
     }
@@ -149,20 +164,21 @@ impl<T: Storage> Broadcast<T> {
         self.layout.capacity()
     }
 
-    /// The shape of the ring.
+    /// The layout of the ring.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// The most messages that a gating reader was behind, as the writer saw at its looks: once a lap, and whenever
-    /// the ring was full.
+    /// The most messages that a gating reader was behind, as the writer saw at its checks: once a
+    /// lap, and whenever the ring was full.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.storage.writer().state.high_water.load(Ordering::Relaxed)
     }
 
-    /// How far the slowest gating reader is behind, as far as this thread can see; nothing if there is none.
+    /// How many messages the slowest gating reader is behind, as far as this thread can see; 0 if
+    /// there is none.
     #[must_use]
     pub fn depth(&self) -> usize {
         let tail = self.tail();
@@ -177,7 +193,8 @@ impl<T: Storage> Broadcast<T> {
         self.storage.writer().tail.load(Ordering::Relaxed)
     }
 
-    /// As [`tail`](Broadcast::tail), for whoever knows that all before `known` is published.
+    /// The same as [`tail`](Broadcast::tail), for a caller that knows that all messages before
+    /// `known` are published.
     fn published(&self, known: usize) -> usize {
         let tail = self.tail();
         if is_after(tail, known) { tail } else { known }
@@ -187,13 +204,14 @@ impl<T: Storage> Broadcast<T> {
         (0..).map_while(|index| Some((index, self.storage.reader(index)?)))
     }
 
-    /// The look at the readers of the writer, which is at `tail`: up to where may it go? In the second place the entry
-    /// that is furthest behind. `cursor` says which of a reader's positions counts.
+    /// The writer's check, at `tail`: returns the sequence up to which it may write, and the entry
+    /// of the slowest reader. `cursor` selects one of a reader's positions.
     fn room(&self, tail: usize, cursor: impl Fn(&ReaderWords) -> &AtomicUsize) -> (usize, usize) {
-        // See `gating`: the other half of the handshake with a reader that joins. The tail was stored with the last
-        // message.
+        // See `gating`: the other half of the handshake with a reader that joins. The tail was
+        // stored with the last message.
         barrier!("broadcast.room-fence", SeqCst);
-        // Acquire, with the reader's Release of its position: it is done with the slots before it.
+        // Acquire, pairs with the Release of the reader's position: it no longer uses the slots
+        // before it.
         let cursor = |entry: &ReaderWords| {
             cursor(entry).acquire(T::FOREIGN, order!("broadcast.room", Acquire))
         };
@@ -205,28 +223,29 @@ impl<T: Storage> Broadcast<T> {
         (tail.wrapping_add(self.capacity() - behind), reader)
     }
 
-    /// How far the slowest gating reader is behind `tail`, and its entry.
+    /// How many messages the slowest gating reader is behind `tail`, and its entry.
     fn slowest(
         &self,
         tail: usize,
         cursor: impl Fn(&ReaderWords) -> usize,
     ) -> Option<(usize, usize)> {
         let gating = self.entries().filter(|(_, entry)| {
-            // Acquire, with the reader's Release of its state: a reader that has left is done with its slots.
+            // Acquire, pairs with the Release of `broadcast.leave`: a reader that has left no
+            // longer uses its slots.
             let state = &entry.shown.state;
             state.acquire(T::FOREIGN, order!("broadcast.readers", Acquire)) == GATING
         });
         let behind = gating.map(|(index, entry)| {
             let cursor = cursor(entry);
-            // A reader in another process may write what it likes: what it says is clamped to the last lap.
+            // A reader in another process may write any value, so it is clamped to the last lap.
             let behind = if is_after(cursor, tail) { 0 } else { tail.wrapping_sub(cursor) };
             (behind.min(self.capacity()), index)
         });
-        // The first of those that are equally far behind.
+        // Of readers that are equally far behind, the first one.
         behind.reduce(|most, next| if next.0 > most.0 { next } else { most })
     }
 
-    /// The stamp of a slot, as an end's [`Lead`](lead::Lead) finds it, for code that has no end.
+    /// The stamp of a slot, for code without a [`RingRef`](ring_ref::RingRef).
     fn stamp_of(&self, sequence: usize) -> &Word {
         &self.storage.slots()[(sequence & (self.capacity() - 1)) * self.layout.slot_words()]
     }
@@ -234,16 +253,16 @@ impl<T: Storage> Broadcast<T> {
     #[inline]
     fn stamp_at(&self, sequence: usize) -> Stamp {
         let stamp = self.stamp_of(sequence).0.load(Ordering::Relaxed);
-        Stamp::judge(stamp, sequence, self.capacity())
+        Stamp::of(stamp, sequence, self.capacity())
     }
 }
 
-/// Whatever leads to a ring of this kind: a reference, an `Arc`, a [handle](super::Handle) of the user's own.
-pub trait Handle: super::Handle<Target = Broadcast<Self::Storage>> {
+/// A [handle](super::Handle) to a broadcast ring: a reference, an `Arc`, or a handle of your own.
+pub trait BroadcastHandle: super::Handle<Target = Broadcast<Self::Storage>> {
     /// The storage of the ring.
     type Storage: Storage;
 }
 
-impl<H: super::Handle<Target = Broadcast<T>>, T: Storage> Handle for H {
+impl<H: super::Handle<Target = Broadcast<T>>, T: Storage> BroadcastHandle for H {
     type Storage = T;
 }

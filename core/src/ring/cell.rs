@@ -1,4 +1,4 @@
-//! How a value lies in a slot: moved in, moved out, or lent in place.
+//! A cell for one value: moved in, moved out, or borrowed in place.
 
 #![allow(unsafe_code)]
 
@@ -6,30 +6,30 @@ use core::mem::MaybeUninit;
 
 use crate::sync::{SharedCell, const_unless_loom, seen};
 
-/// A place for one value, which the protocol of a ring gives to one side at a time.
+/// A cell for one value. The protocol of a ring gives it to one side at a time.
 ///
 /// # Safety
-/// `take` returns what `put` was given, if nothing else reached the cell meanwhile.
+/// `take` returns what `put` was given, if nothing else accessed the cell meanwhile.
 pub unsafe trait Cell {
-    /// What is kept.
+    /// The value.
     type Item;
 
-    /// Moves a value in. One that is in the cell is forgotten.
+    /// Moves a value in. A value that is in the cell is forgotten.
     ///
     /// # Safety
-    /// Nobody else is at this cell.
+    /// No other thread accesses this cell.
     unsafe fn put(&self, item: Self::Item);
 
     /// Moves the value out.
     ///
     /// # Safety
-    /// There is one, nobody else is at this cell, and nobody takes the value again.
+    /// The cell contains a value that is not taken again, and no other thread accesses this cell.
     unsafe fn take(&self) -> Self::Item;
 
-    /// Copies values into neighbours.
+    /// Copies values into neighbouring cells.
     ///
     /// # Safety
-    /// As for `put`, of all of them. There are as many cells as values.
+    /// As for `put`, for all cells. There are as many cells as values.
     #[inline]
     unsafe fn put_all(cells: &[Self], items: &[Self::Item])
     where
@@ -42,10 +42,10 @@ pub unsafe trait Cell {
         }
     }
 
-    /// Copies values out of neighbours.
+    /// Copies values out of neighbouring cells.
     ///
     /// # Safety
-    /// As for `take`, of all of them. There are as many cells as places.
+    /// As for `take`, for all cells. There are as many cells as values.
     #[inline]
     unsafe fn take_all(cells: &[Self], items: &mut [Self::Item])
     where
@@ -59,16 +59,17 @@ pub unsafe trait Cell {
     }
 }
 
-/// A cell whose value can be looked at in place.
+/// A cell whose value can be borrowed in place.
 ///
 /// # Safety
-/// `lend` shows what `put` was given.
-pub unsafe trait Lend: Cell {
+/// `borrow` returns what `put` was given.
+pub unsafe trait InPlace: Cell {
     /// The value in place.
     ///
     /// # Safety
-    /// There is one, and nobody takes it or puts another one while the reference lives.
-    unsafe fn lend(&self) -> &Self::Item;
+    /// The cell contains a value, and no thread takes it or puts another one while the reference
+    /// lives.
+    unsafe fn borrow(&self) -> &Self::Item;
 }
 
 /// A slot: a cell for one value.
@@ -76,7 +77,8 @@ pub unsafe trait Lend: Cell {
 #[repr(transparent)]
 pub struct Slot<T>(SharedCell<MaybeUninit<T>>);
 
-// SAFETY: the value inside is reached by one thread at a time (the contract of `Cell`), and may be sent between them.
+// SAFETY: one thread at a time accesses the value (the contract of `Cell`), and it may be sent
+// between threads.
 unsafe impl<T: Send> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
@@ -88,8 +90,9 @@ impl<T> Slot<T> {
         }
     }
 
-    /// As `put`, but a value of whole words is stored from its first word to its last, in as few stores as there can
-    /// be: why, `docs/decisions/2026-11-21-stores-that-wait-for-lines.md` says.
+    /// The same as `put`, but a value of whole words is stored from its first word to its last, in
+    /// as few stores as possible. `docs/decisions/2026-11-21-stores-that-wait-for-lines.md` gives
+    /// the reason.
     ///
     /// # Safety
     /// As for `put`. The cell is aligned to [`Piece`].
@@ -104,29 +107,30 @@ impl<T> Slot<T> {
         let copy = |value: &mut MaybeUninit<T>| {
             let (from, to) = (item.as_ptr(), value.as_mut_ptr());
             let pieces = size_of::<T>() / size_of::<Piece>();
-            // SAFETY: the item has `pieces` pieces, and so has the cell, which is as long and aligned to them.
+            // SAFETY: the item has `pieces` pieces, and so has the cell, which is equally long and
+            // aligned to them.
             unsafe { store::<Piece>(from.cast(), to.cast(), 0..pieces) };
             let words = pieces * (size_of::<Piece>() / WORD)..size_of::<T>() / WORD;
             // SAFETY: as above, of words.
             unsafe { store::<usize>(from.cast(), to.cast(), words) };
         };
-        // SAFETY: nobody else is at the cell (this function's contract).
+        // SAFETY: no other thread accesses the cell (this function's contract).
         unsafe { self.0.with_mut_unseen(copy) };
     }
 }
 
-/// The most that one store takes on every processor of its kind.
+/// The largest store that every processor of this kind has.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(super) type Piece = core::arch::x86_64::__m128i;
-/// The most that one store takes on every processor of its kind.
+/// The largest store that every processor of this kind has.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 pub(super) type Piece = usize;
 
-/// Stores some of the pieces that lie at `from` to their places at `to`, one after the other.
+/// Stores a range of the pieces at `from` to their places at `to`, one after the other.
 ///
 /// # Safety
-/// Both lead to as many pieces as the end of the range says, `to` to memory that is aligned to them and that nobody else
-/// reads or writes.
+/// `from` and `to` lead to as many pieces as the end of the range says; `to` is aligned to them,
+/// and no other thread reads or writes there.
 #[inline(always)]
 unsafe fn store<P>(
     from: *const MaybeUninit<P>,
@@ -136,13 +140,13 @@ unsafe fn store<P>(
     for index in range {
         // SAFETY: within the item (this function's contract).
         let from = unsafe { from.add(index) };
-        // SAFETY: a piece of the item, which may be aligned to less.
+        // SAFETY: a piece of the item, which may have a smaller alignment.
         let piece = unsafe { from.read_unaligned() };
         // SAFETY: within the cell (this function's contract).
         let to = unsafe { to.add(index) };
         seen!(Store, to.addr(), size_of::<P>());
         // Volatile, so that each is one store, and in this order.
-        // SAFETY: an aligned piece that nobody else is at (this function's contract).
+        // SAFETY: an aligned piece that no other thread accesses (this function's contract).
         unsafe { to.write_volatile(piece) };
     }
 }
@@ -153,21 +157,21 @@ impl<T> Default for Slot<T> {
     }
 }
 
-// SAFETY: the value is moved as it is.
+// SAFETY: the value is moved unchanged.
 unsafe impl<T> Cell for Slot<T> {
     type Item = T;
 
     #[inline]
     unsafe fn put(&self, item: T) {
-        // SAFETY: nobody else is at the cell (this function's contract).
+        // SAFETY: no other thread accesses the cell (this function's contract).
         unsafe { self.0.with_mut(|value| _ = value.write(item)) };
     }
 
     #[inline]
     unsafe fn take(&self) -> T {
-        // SAFETY: there is a value, and nobody takes it again (this function's contract).
+        // SAFETY: the cell contains a value that is not taken again (this function's contract).
         let take = |value: &mut MaybeUninit<T>| unsafe { value.assume_init_read() };
-        // SAFETY: nobody else is at the cell (this function's contract).
+        // SAFETY: no other thread accesses the cell (this function's contract).
         unsafe { self.0.with_taken(take) }
     }
 
@@ -180,9 +184,10 @@ unsafe impl<T> Cell for Slot<T> {
         let count = slots.len().min(items.len());
         let to = slots.as_ptr().cast::<T>().cast_mut();
         seen!(Store, &slots[..count]);
-        // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` all the way down), so `to` leads to
-        // `count` places that may be written through a shared reference, and that nobody else is at (this function's
-        // contract); such a place cannot overlap `items`.
+        // SAFETY: a slot is a cell of a value and nothing else (`repr(transparent)` at every
+        // level), so `to` leads to `count` places that may be written through a shared reference,
+        // and that no other thread accesses (this function's contract); such a place cannot overlap
+        // `items`.
         unsafe { core::ptr::copy_nonoverlapping(items.as_ptr(), to, count) };
     }
 
@@ -195,20 +200,21 @@ unsafe impl<T> Cell for Slot<T> {
         let count = slots.len().min(items.len());
         let from = slots.as_ptr().cast::<T>();
         seen!(Load, &slots[..count]);
-        // SAFETY: as above, and each place holds a value.
+        // SAFETY: as above, and each place contains a value.
         unsafe { core::ptr::copy_nonoverlapping(from, items.as_mut_ptr(), count) };
     }
 }
 
-// SAFETY: the value lies in the cell as it is.
-unsafe impl<T> Lend for Slot<T> {
+// SAFETY: the value is in the cell unchanged.
+unsafe impl<T> InPlace for Slot<T> {
     #[inline]
-    unsafe fn lend(&self) -> &T {
-        // SAFETY: nobody writes to the cell while the reference lives (this function's contract).
+    unsafe fn borrow(&self) -> &T {
+        // SAFETY: no thread writes to the cell while the reference lives (this function's
+        // contract).
         let value = unsafe { self.0.with(|value| value) };
-        // SAFETY: the pointer to the cell's content, which nobody writes to.
+        // SAFETY: the pointer to the cell's content, to which no thread writes.
         let value = unsafe { &*value };
-        // SAFETY: there is a value, and it stays (this function's contract).
+        // SAFETY: the cell contains a value, and it stays (this function's contract).
         unsafe { value.assume_init_ref() }
     }
 }

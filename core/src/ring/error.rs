@@ -1,19 +1,23 @@
-//! Why a ring refuses.
+//! The errors of rings for items: no such capacity, no room, no item, no slots.
 
 use core::fmt;
 
-/// Why there is no ring of this capacity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use thiserror::Error;
+
+/// Why a ring of this capacity cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CapacityError {
     /// Not a power of two, below 2, or above [`CapacityError::MOST`].
+    #[error("capacity {given} is not a power of two from 2 to {}", CapacityError::MOST)]
     Invalid {
-        /// The capacity that was asked for.
+        /// The requested capacity.
         given: usize,
     },
-    /// The memory for it cannot be had.
+    /// There is not enough memory.
+    #[error("no memory for {given} slots")]
     Memory {
-        /// The capacity that was asked for.
+        /// The requested capacity.
         given: usize,
     },
 }
@@ -32,29 +36,15 @@ impl CapacityError {
     }
 }
 
-impl fmt::Display for CapacityError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CapacityError::Invalid { given } => {
-                write!(
-                    f,
-                    "capacity {given} is not a power of two from 2 to {}",
-                    CapacityError::MOST
-                )
-            }
-            CapacityError::Memory { given } => write!(f, "no memory for {given} slots"),
-        }
-    }
-}
-
-impl core::error::Error for CapacityError {}
-
-/// Why an item was not taken; it comes back.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Why an item was refused; it comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PushError<T> {
-    /// There is no room now. In [`mpmc`](super::mpmc): the next slot is not free, though later ones may be.
+    /// There is no room now. In [`mpmc`](super::mpmc): the next slot is not free, though later ones
+    /// may be.
+    #[error("the ring is full")]
     Full(T),
     /// The readers are gone for good.
+    #[error("the ring is closed")]
     Closed(T),
 }
 
@@ -79,66 +69,36 @@ impl<T> fmt::Debug for PushError<T> {
     }
 }
 
-impl<T> fmt::Display for PushError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_full() { "the ring is full" } else { "the ring is closed" })
-    }
-}
-
-impl<T> core::error::Error for PushError<T> {}
-
 /// Why there is no item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PopError {
-    /// Nothing yet. In [`mpmc`](super::mpmc): the next item is not there, though later ones may be.
+    /// There is none now. In [`mpmc`](super::mpmc): the next item is not there, though later ones
+    /// may be.
+    #[error("the ring is empty")]
     Empty,
-    /// All was taken and the writers are gone for good.
+    /// All items were taken and the writers are gone for good.
+    #[error("the ring is empty and closed")]
     Closed,
 }
 
-impl fmt::Display for PopError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PopError::Empty => "the ring is empty",
-            PopError::Closed => "the ring is empty and closed",
-        })
-    }
-}
-
-impl core::error::Error for PopError {}
-
 /// Why slots were not granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GrantError {
-    /// No ring of this capacity can ever grant so many, or none were asked for.
+    /// A ring of this capacity can never grant this number of slots.
+    #[error("a ring of {capacity} slots cannot grant {asked}: ask for 1 to {capacity}")]
     Count {
-        /// How many slots were asked for.
+        /// How many slots were requested.
         asked: usize,
         /// How many the ring has.
         capacity: usize,
     },
-    /// There is not so much room now.
+    /// There is less room now.
+    #[error("the ring has room for {room} items only")]
     Full {
         /// How many slots could be granted now.
         room: usize,
     },
     /// The readers are gone for good.
+    #[error("the ring is closed")]
     Closed,
 }
-
-impl fmt::Display for GrantError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            GrantError::Count { asked, capacity } => {
-                write!(
-                    f,
-                    "a ring of {capacity} slots cannot grant {asked}: ask for 1 to {capacity}"
-                )
-            }
-            GrantError::Full { room } => write!(f, "the ring has room for {room} items only"),
-            GrantError::Closed => f.write_str("the ring is closed"),
-        }
-    }
-}
-
-impl core::error::Error for GrantError {}

@@ -1,17 +1,23 @@
-//! Lock-free rings: the algorithm of each in a file of its own, apart from the memory that it runs in.
+//! Lock-free rings: the algorithm of each in a file of its own, apart from the memory that it runs
+//! in. Rings know nothing of wakers, threads or heaps; [`doorbell`](crate::doorbell) and
+//! [`channel`](crate::channel) add the waiting.
 //!
 //! | ring | writers → readers | order | progress | when full |
 //! | --- | --- | --- | --- | --- |
 //! | [`spsc`] | 1 → 1 | FIFO | wait-free | refuses |
 //! | [`stamped`] | 1 → 1 | FIFO | wait-free | refuses |
-//! | [`mpmc`] | n → m, each item once | FIFO; linearizable but for `Empty` and `Full`, which are about the next slot only | lock-free | refuses |
-//! | [`broadcast`] | 1 → n, every reader sees every message | FIFO | wait-free, but for gating readers | refuses, or passes observers |
+//! | [`mpmc`] | n → m, each item once | FIFO, linearizable (see there) | lock-free | refuses |
+//! | [`broadcast`] | 1 → n, each message to all | FIFO | wait-free [^1] | refuses [^2] |
 //!
-//! Of the two rings for one writer and one reader, `spsc` shows its items by one index and is the faster for batches
-//! and for items of a few bytes; `stamped` marks each slot, and is the faster for messages and for round trips.
+//! [^1]: The writer waits for gating readers.
+//! [^2]: Only gating readers make it full; observers may be overwritten.
 //!
-//! Rings know nothing of wakers, threads or heaps. Waiting is the business of [`doorbell`](crate::doorbell) and of
-//! whoever puts the two together, as `channel` does.
+//! Of the two rings for one writer and one reader, `spsc` shows its items by one index and is
+//! faster for batches and for items of a few bytes; `stamped` marks each slot, and is faster for
+//! messages and for round trips.
+//!
+//! Shared parts: `slots.rs` (memory), `cell.rs` (one value), `end.rs` (traits of the ends),
+//! `handle.rs`, `error.rs`.
 
 #[cfg(target_has_atomic = "ptr")]
 mod backoff;
@@ -39,6 +45,7 @@ pub use slots::Heap;
 pub use slots::Storage;
 
 /// Whether `a` comes after `b` in positions that wrap.
+#[cfg(target_has_atomic = "ptr")]
 #[inline]
 fn is_after(a: usize, b: usize) -> bool {
     a.wrapping_sub(b).cast_signed() > 0

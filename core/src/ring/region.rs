@@ -1,18 +1,20 @@
 //! `broadcast` rings in raw memory that several processes map.
 //!
-//! Each word has one writer. The *writer's region* holds a header, the writer's words and the slots; each reader has a
-//! small region of its own, with a header and its words. The other side maps a region read-only. What this module knows
-//! of mapping is nothing: memory comes as a slice of words that lives as long as the ring.
+//! Each word has one writer. The *writer's region* contains a header, the writer's words and the
+//! slots; each reader has a small region of its own, with a header and its words. The other side
+//! maps a region read-only. This module does not know about mapping: memory is a slice of words
+//! that lives as long as the ring.
 //!
-//! **What a peer can do.** Nothing but spoil its own messages. [`attach`](WriterRegion::attach) reads the header once,
-//! checks it against the memory at hand and copies what it says; after that it is not read again. All words of the
-//! other side are foreign, whatever they hold: positions and lengths are clamped, slots are found by masked indices,
-//! payloads are copied out word by word, by atomic loads. No word makes this side read or write outside the regions,
-//! loop without end, or panic. What a peer can do is to stand still, to claim to be further than it is, and to send
-//! messages that mean nothing: who reads checks what they say.
+//! **Panic contract.** A peer can only spoil its own messages. [`attach`](WriterRegion::attach)
+//! reads the header once, checks it against the memory, and copies it; after that it is not read
+//! again. All words of the other side are foreign and may have any value: positions and lengths are
+//! clamped, slots are found by masked indices, payloads are copied word by word, by atomic loads.
+//! No value makes this side read or write outside the regions, loop without end, or panic. A peer
+//! can stop, claim a false position, and send invalid messages: the reader must check their
+//! content.
 //!
 //! ```
-//! use mycelium_core::ring::broadcast::{Broadcast, Layout, Look, Word};
+//! use mycelium_core::ring::broadcast::{Broadcast, Layout, Peek, Word};
 //! use mycelium_core::ring::region::{self, ReaderRegion, WriterRegion};
 //!
 //! #[repr(align(4096))]
@@ -20,17 +22,19 @@
 //! let pages = || Pages([const { Word::new() }; 512]);
 //! let (data, cursors) = (pages(), pages());
 //!
-//! // One process creates the ring, another one attaches to it and creates its own region, the first attaches to that.
+//! // One process creates the ring. Another one attaches to it and creates its own region, to
+//! // which the first attaches.
 //! let ours = WriterRegion::create(&data.0, Layout::exact(16, size_of::<usize>()))?;
 //! let theirs = WriterRegion::attach(&data.0)?;
 //! let theirs = theirs.with([ReaderRegion::create(&cursors.0, &theirs)?])?;
 //! let ours = ours.with([ReaderRegion::attach(&cursors.0, &ours)?])?;
 //!
 //! let mut reader = Broadcast::gating(&theirs).expect("the entry is free");
-//! let mut writer = Broadcast::producer(&ours).expect("nobody else writes");
+//! let mut writer = Broadcast::producer(&ours).expect("the only writer");
 //! writer.try_push(&[7], size_of::<usize>()).expect("there is room");
 //! let mut message = [0];
-//! assert_eq!(reader.look(&mut message), Look::Message { sequence: 0, length: size_of::<usize>() });
+//! let length = size_of::<usize>();
+//! assert_eq!(reader.peek(&mut message), Peek::Message { sequence: 0, length });
 //! assert_eq!(message, [7]);
 //! # Ok::<(), region::RegionError>(())
 //! ```
@@ -49,7 +53,8 @@ use header::{HEADER, Header, WORD};
 pub use error::{Field, RegionError};
 pub use header::Kind;
 
-/// The alignment of a region, in bytes: what keeps words of different owners on cache lines of their own.
+/// The alignment of a region, in bytes. It keeps words of different owners on different cache
+/// lines.
 pub const ALIGNMENT: usize = align_of::<CachePadded<usize>>();
 
 /// The words that a reader's region takes.
@@ -64,13 +69,14 @@ pub fn writer_words(layout: Layout) -> Option<usize> {
 /// Memory at an address as words.
 ///
 /// # Safety
-/// `start` is aligned to a word and leads to `count` words of memory that stays mapped for all of `'a`. Whatever writes
-/// to it meanwhile, here or in another process, does so by atomic accesses of whole words. Who uses the slice for more
-/// than [`attach`](WriterRegion::attach), and what that leads to, may write to it.
+/// `start` is aligned to a word and leads to `count` words of memory that stays mapped for all of
+/// `'a`. All writes to it, here or in another process, are atomic accesses of whole words. If the
+/// slice is used for anything else than [`attach`](WriterRegion::attach) and the ring that follows
+/// from it, the memory must be writable.
 #[must_use]
 pub unsafe fn words_at<'a>(start: *const usize, count: usize) -> &'a [Word] {
-    // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` all the way down), for which every value
-    // is valid; the rest is this function's contract.
+    // SAFETY: a `Word` is an atomic word and nothing else (`repr(transparent)` at every level), for
+    // which every value is valid; the rest is this function's contract.
     unsafe { core::slice::from_raw_parts(start.cast(), count) }
 }
 
@@ -85,33 +91,34 @@ impl<'a> WriterRegion<'a> {
     /// Lays out a ring at the start of `words`.
     ///
     /// # Errors
-    /// If there is no such ring, or the memory is too small or not aligned to [`ALIGNMENT`].
+    /// If the layout is invalid, or the memory is too small or not aligned to [`ALIGNMENT`].
     pub fn create(words: &'a [Word], layout: Layout) -> Result<WriterRegion<'a>, RegionError> {
         let header = Header::new(Kind::Writer, layout);
         let region = WriterRegion { header, words: header.create(words)? };
-        // What the slots of a fresh ring look like is the ring's business.
+        // The ring initializes the slots.
         let _ = region.with([])?.starting_at(0);
         Ok(region)
     }
 
-    /// The ring that somebody laid out in this memory, once all that its header says was checked.
+    /// The ring that another process laid out in this memory, after all fields of its header were
+    /// checked.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first field that is wrong.
     pub fn attach(words: &'a [Word]) -> Result<WriterRegion<'a>, RegionError> {
         let header = Header::read(words)?;
         header.expect(Kind::Writer)?;
         Ok(WriterRegion { header, words: header.fit(words)? })
     }
 
-    /// The shape of the ring.
+    /// The layout of the ring.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.header.layout
     }
 
-    /// The `broadcast` ring of this region and those of its gating readers. The writer's process gives all of them, a
-    /// reader's process its own, if it has one.
+    /// The `broadcast` ring of this region and the regions of its gating readers. The writer's
+    /// process passes all of them, a reader's process its own, if it has one.
     ///
     /// # Errors
     /// If a reader's region was made for another ring.
@@ -119,7 +126,7 @@ impl<'a> WriterRegion<'a> {
         self,
         readers: R,
     ) -> Result<Broadcast<Parts<'a, R>>, RegionError> {
-        // The caller may have made them for another ring.
+        // The regions may belong to another ring.
         for reader in readers.as_ref() {
             reader.header.compare(&self.header.of_reader())?;
         }
@@ -151,10 +158,10 @@ impl<'a> ReaderRegion<'a> {
         Ok(ReaderRegion { header, words: header.create(words)? })
     }
 
-    /// The region that a reader of this ring laid out, once all that its header says was checked.
+    /// The region that a reader of this ring laid out, after all fields of its header were checked.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first field that is wrong.
     pub fn attach(
         words: &'a [Word],
         ring: &WriterRegion<'_>,
@@ -173,8 +180,8 @@ pub struct Parts<'a, R> {
     readers: R,
 }
 
-// SAFETY: parts of slices of words that live for `'a` wherever this is. (Should somebody's `AsRef` give other readers at
-// another call, these are alive, too.)
+// SAFETY: parts of slices of words that live for `'a` wherever this is. (If an `AsRef` returns
+// other readers at another call, these are alive, too.)
 unsafe impl<'a, R: AsRef<[ReaderRegion<'a>]>> Storage for Parts<'a, R> {
     const FOREIGN: bool = true;
 
@@ -183,7 +190,7 @@ unsafe impl<'a, R: AsRef<[ReaderRegion<'a>]>> Storage for Parts<'a, R> {
     }
 
     fn writer(&self) -> &WriterWords {
-        // SAFETY: these are atomic words in the order of C and the padding between them; see `after_header`.
+        // SAFETY: these are atomic words in the order of C, and padding; see `after_header`.
         unsafe { after_header(self.writer.words) }
     }
 
@@ -197,12 +204,16 @@ unsafe impl<'a, R: AsRef<[ReaderRegion<'a>]>> Storage for Parts<'a, R> {
 /// The words of a region's owner.
 ///
 /// # Safety
-/// `T` is made of atomic words and padding, so that every value of the words is one of `T`.
+/// `T` consists of atomic words and padding, so that every value of the words is a valid `T`.
 unsafe fn after_header<T>(words: &[Word]) -> &T {
     let owned = &words[HEADER..];
     let owned = &owned[..size_of::<T>().div_ceil(WORD)];
-    assert!(owned.as_ptr().cast::<T>().is_aligned(), "a region was made without its checks");
-    // SAFETY: aligned, and as long as `T`, as was just seen; atomic words may change while a reference to them lives.
+    assert!(
+        owned.as_ptr().cast::<T>().is_aligned(),
+        "the region is not aligned: it was made without its checks"
+    );
+    // SAFETY: aligned, and as long as `T`, as checked above; atomic words may change while a
+    // reference to them lives.
     unsafe { &*owned.as_ptr().cast::<T>() }
 }
 

@@ -1,7 +1,7 @@
-//! The memory of a ring's slots, and an end's short way to them.
+//! The memory of a ring's slots, and the pointer that each end keeps to them.
 //!
-//! Slots come from an array (for a `static` or a field), a borrowed slice, or a box (feature `alloc`). Whoever made
-//! the ring has no more access to them: a slice is borrowed mutably.
+//! Slots come from an array (for a `static` or a field), a borrowed slice, or the heap (feature
+//! `alloc`). Only the ring accesses them: a slice is borrowed mutably.
 
 #![allow(unsafe_code)]
 
@@ -9,19 +9,19 @@ use core::ptr::NonNull;
 
 use crate::sync::prefetch;
 
-/// Where slots are.
+/// Storage of slots.
 ///
 /// # Safety
-/// `slots` returns the same slots at every call, even after the storage was moved if its own address does not matter
-/// to them, and nothing but the one ring that owns the storage reaches them.
+/// `slots` returns the same slots at every call, also after the storage was moved if the slots are
+/// not inside of it, and only the one ring that owns the storage accesses them.
 pub unsafe trait Storage {
-    /// A slot, as its ring wants it.
+    /// The slot type of the ring.
     type Slot;
-    /// All of them.
+    /// All slots.
     fn slots(&self) -> &[Self::Slot];
 }
 
-// SAFETY: the array is a part of the ring; handles do not let the ring move while an end lives.
+// SAFETY: the array is a part of the ring; handles keep the ring at its address while an end lives.
 unsafe impl<S, const N: usize> Storage for [S; N] {
     type Slot = S;
 
@@ -55,7 +55,8 @@ mod heap;
 #[cfg(feature = "alloc")]
 pub use heap::Heap;
 
-/// What an end keeps of its ring's slots, so that the path of an item leads over one pointer.
+/// The pointer that an end keeps to its ring's slots, so that the path of an item follows one
+/// pointer.
 pub struct Slots<S> {
     start: NonNull<S>,
     mask: usize,
@@ -84,8 +85,8 @@ impl<S> Clone for Slots<S> {
 const LINE: usize = 64;
 
 impl<S> Slots<S> {
-    /// How many slots lie in a cache line; a power of two.
-    const A_LINE: usize = match size_of::<S>() {
+    /// How many slots are in a cache line; a power of two.
+    const PER_LINE: usize = match size_of::<S>() {
         size @ 1..LINE => 1 << (LINE / size).ilog2(),
         _ => 1,
     };
@@ -93,7 +94,10 @@ impl<S> Slots<S> {
     /// # Panics
     /// If their number is no power of two: an index is masked to stay inside.
     pub(super) fn new(slots: &[S]) -> Slots<S> {
-        assert!(slots.len().is_power_of_two(), "a ring was made without its checks");
+        assert!(
+            slots.len().is_power_of_two(),
+            "the number of slots is not a power of two: the ring was made without its checks"
+        );
         Slots { start: NonNull::from(slots).cast(), mask: slots.len() - 1 }
     }
 
@@ -105,7 +109,7 @@ impl<S> Slots<S> {
     /// The slot of a position.
     ///
     /// # Safety
-    /// The slots that this was made of are alive.
+    /// The slots that this was made from are alive.
     #[inline]
     pub(super) unsafe fn at(&self, position: usize) -> &S {
         // SAFETY: masked to be below the number of slots.
@@ -114,38 +118,39 @@ impl<S> Slots<S> {
         unsafe { slot.as_ref() }
     }
 
-    /// Where an end that works at a position and may go to `limit` should ask again for what comes next: after the slots
-    /// of one cache line. Asks for the line that comes `LINES` lines later, unless it may be in use on the other side,
-    /// which would have to ask for it back. Of slots that fill a line, or a large part of one, none is asked for: processors
-    /// see ahead far enough.
+    /// Prefetches for an end at a position that may go to `limit`: the line that is `LINES` lines
+    /// ahead, unless the other side may be using it and would have to fetch it back. Returns where
+    /// the end must call this again: after the slots of one cache line. Slots that fill a line, or
+    /// a large part of one, are not prefetched: the processor does that itself.
     #[inline]
-    pub(super) fn ask_ahead<const WRITE: bool, const LINES: usize>(
+    pub(super) fn prefetch_ahead<const WRITE: bool, const LINES: usize>(
         &self,
         position: usize,
         limit: usize,
     ) -> usize {
-        if Self::A_LINE < 4 {
+        if Self::PER_LINE < 4 {
             return limit;
         }
-        let ahead = LINES * Self::A_LINE;
+        let ahead = LINES * Self::PER_LINE;
         let room = limit.wrapping_sub(position);
-        if room > ahead + Self::A_LINE {
+        if room > ahead + Self::PER_LINE {
             let index = position.wrapping_add(ahead) & self.mask;
             prefetch::<WRITE>(self.start.as_ptr().wrapping_add(index).cast());
         }
-        position.wrapping_add(room.min(self.rest_of_line(position)))
+        position.wrapping_add(room.min(self.left_in_line(position)))
     }
 
-    /// How many slots there are from a position to the end of its cache line, as far as slots do not straddle lines.
+    /// The number of slots from a position to the end of its cache line, if slots do not straddle
+    /// lines.
     #[inline]
-    pub(super) fn rest_of_line(&self, position: usize) -> usize {
-        Self::A_LINE - (position & (Self::A_LINE - 1))
+    pub(super) fn left_in_line(&self, position: usize) -> usize {
+        Self::PER_LINE - (position & (Self::PER_LINE - 1))
     }
 
     /// The slots from a position on, `count` of them, in up to two pieces.
     ///
     /// # Safety
-    /// The slots that this was made of are alive.
+    /// The slots that this was made from are alive.
     #[inline]
     pub(super) unsafe fn range(&self, position: usize, count: usize) -> (&[S], &[S]) {
         debug_assert!(count <= self.capacity());
@@ -153,9 +158,11 @@ impl<S> Slots<S> {
         let first = count.min(self.capacity() - start);
         // SAFETY: masked to be below the number of slots.
         let from = unsafe { self.start.add(start) };
-        // SAFETY: `start + first` is at most the number of slots, which are alive (this function's contract).
+        // SAFETY: `start + first` is at most the number of slots, which are alive (this function's
+        // contract).
         let before = unsafe { core::slice::from_raw_parts(from.as_ptr(), first) };
-        // SAFETY: `count - first` is at most `start`, as `count` is at most their number; alive as above.
+        // SAFETY: `count - first` is at most `start`, as `count` is at most their number; alive as
+        // above.
         let after = unsafe { core::slice::from_raw_parts(self.start.as_ptr(), count - first) };
         (before, after)
     }

@@ -1,41 +1,49 @@
 //! `spsc`: one writer, one reader, items in order; the layout with an index.
 //!
-//! The writer shows its position after each push or each batch ([`stamped`](crate::ring::stamped) has these ends, too,
-//! but shows items in another way), the reader every few pops: after an eighth of the capacity, at most 64 items, or
-//! when it finds the ring empty, or when told to ([`Consumer::flush`], [`Consumer::show_every`]). Each keeps what it last saw of the other and
-//! looks again only when that is used up. So a ring of `n` slots always takes `n` items from empty, and a writer may be
-//! refused while up to an eighth of them has been popped already, but not yet shown. Rings of fewer than 16 slots show
-//! each pop; a larger ring does so after `show_every(1)`, which a protocol of one item out, one item in needs.
+//! The writer shows its position after each push or each batch. ([`stamped`](crate::ring::stamped)
+//! has the same ends, but shows items in another way.) The reader shows its position every few
+//! pops: after an eighth of the capacity, at most 64 items, when it finds the ring empty, or when
+//! the user asks for it ([`Consumer::flush`], [`Consumer::show_every`]). Each side caches the
+//! position of the other one and loads it again only when the cached one is used up. So a ring of
+//! `n` slots always takes `n` items from empty, and a writer may be refused while up to an eighth
+//! of them was popped but not shown. Rings of fewer than 16 slots show each pop; a larger ring does
+//! so after `show_every(1)`, which a protocol of one item out, one item in needs.
 //!
-//! A reader that is as fast as the writer looks after each item, and each look takes the cache line away that the
-//! writer writes next. [`Consumer::slipping`] leaves some of these looks out.
+//! A reader that is as fast as the writer checks after each item, and each check takes the cache
+//! line away that the writer writes next. [`Consumer::slipping`] skips some of these checks.
 //!
-//! The algorithm is Lamport's ("Specifying Concurrent Program Modules", 1983) with the cached positions of Lee, Bu and
-//! Chandranmenon ("MCRingBuffer", 2009).
+//! The algorithm is Lamport's ("Specifying Concurrent Program Modules", 1983) with the cached
+//! positions of Lee, Bu and Chandranmenon ("MCRingBuffer", 2009).
 //!
 //! Positions are `usize` and wrap.
+//!
+//! To read: this file, `../pair.rs`, `producer.rs`, `consumer.rs`, `layout.rs`, then the batches
+//! `grant.rs` and `items.rs`.
 
 #![allow(unsafe_code)]
 
-mod batch;
 mod consumer;
+mod grant;
+mod items;
 mod layout;
 mod producer;
 mod slip;
 
+#[cfg(target_has_atomic = "ptr")]
+use super::Handle;
 use super::cell::Cell;
 #[cfg(feature = "alloc")]
 use super::slots::Heap;
 use super::slots::Slots;
-use super::stamped::Slot as StampedSlot;
-use super::{CapacityError, Handle, Storage};
+use super::{CapacityError, Storage};
 use crate::sync::{Ordering, const_unless_loom};
 
 pub use super::cell::Slot;
-pub use super::pair::{Local, Memory, SideWords};
-pub use batch::{Grant, Items};
+pub use super::pair::{LocalMemory, Memory, SideState};
 pub use consumer::Consumer;
-pub use layout::Layout;
+pub use grant::Grant;
+pub use items::Items;
+pub use layout::SlotLayout;
 pub use producer::Producer;
 
 /// A ring with one writer and one reader. See the [module](self).
@@ -45,8 +53,8 @@ pub use producer::Producer;
 ///
 /// static RING: spsc::Inline<u32, 4> = spsc::Inline::new();
 ///
-/// let mut writer = spsc::Spsc::producer(&RING).expect("nobody else writes");
-/// let mut reader = spsc::Spsc::consumer(&RING).expect("nobody else reads");
+/// let mut writer = spsc::Spsc::producer(&RING).expect("the only writer");
+/// let mut reader = spsc::Spsc::consumer(&RING).expect("the only reader");
 /// for number in 0..4 {
 ///     writer.try_push(number)?;
 /// }
@@ -58,26 +66,28 @@ pub use producer::Producer;
 /// # Ok::<(), PushError<u32>>(())
 /// ```
 #[derive(Debug)]
-pub struct Spsc<M: Memory<Slot: Layout>> {
-    memory: M,
+pub struct Spsc<M: Memory<Slot: SlotLayout>> {
+    pub(super) memory: M,
 }
 
-/// A ring whose slots are a part of it: for a `static`, or a field.
-pub type Inline<T, const N: usize> = Spsc<Local<[Slot<T>; N]>>;
+/// The types and constructors of the ring with one kind of slot. They are the same for both kinds,
+/// but cannot be generic in a const context.
+macro_rules! ring_types {
+    ($(#[$pair:meta])* $slot:ident) => {
+        /// A ring whose slots are a part of it: for a `static`, or a field.
+        pub type Inline<T, const N: usize> = Spsc<LocalMemory<[$slot<T>; N]>>;
 
-/// A ring in slots that are lent.
-pub type Borrowed<'a, T> = Spsc<Local<&'a mut [Slot<T>]>>;
+        /// A ring in a borrowed slice of slots.
+        pub type InSlice<'a, T> = Spsc<LocalMemory<&'a mut [$slot<T>]>>;
 
-/// A ring with slots on the heap.
-#[cfg(feature = "alloc")]
-pub type Boxed<T> = Spsc<Local<Heap<Slot<T>>>>;
+        /// A ring with slots on the heap.
+        #[cfg(feature = "alloc")]
+        pub type Boxed<T> = Spsc<LocalMemory<Heap<$slot<T>>>>;
 
-/// What is the same for the rings of both layouts, but cannot be generic in a const context.
-macro_rules! constructors {
-    ($slot:ident) => {
-        impl<T, const N: usize> Spsc<Local<[$slot<T>; N]>> {
+        impl<T, const N: usize> Inline<T, N> {
             const_unless_loom! {
-                /// An empty ring of `N` slots. `N` that is no power of two from 2 on does not compile.
+                /// An empty ring of `N` slots. `N` must be a power of two from 2 on, or it does not
+                /// compile.
                 ///
                 /// ```compile_fail
                 /// use mycelium_core::ring::spsc;
@@ -86,83 +96,119 @@ macro_rules! constructors {
                 #[must_use]
                 pub const fn new() -> Self {
                     const { assert!(CapacityError::allows(N), "a ring has a power of two of slots, at least 2") };
-                    Spsc { memory: Local::unchecked(crate::sync::repeat!($slot::new(); N)) }
+                    Spsc { memory: LocalMemory::unchecked(crate::sync::repeat!($slot::new(); N)) }
                 }
             }
         }
 
-        impl<T, const N: usize> Default for Spsc<Local<[$slot<T>; N]>> {
+        impl<T, const N: usize> Default for Inline<T, N> {
             fn default() -> Self {
                 Self::new()
             }
         }
 
         #[cfg(feature = "alloc")]
-        impl<T> Spsc<Local<Heap<$slot<T>>>> {
+        impl<T> Boxed<T> {
             /// An empty ring of `capacity` slots on the heap.
             ///
             /// # Errors
-            /// If the capacity is not a power of two from 2 on, or there is no memory for it.
+            /// If the capacity is not a power of two from 2 on, or there is not enough memory.
             pub fn with_capacity(capacity: usize) -> Result<Self, CapacityError> {
                 Spsc::in_slots(Heap::new(capacity, $slot::new)?)
             }
         }
+
+        /// Both ends of a new ring of `capacity` slots on the heap, which is freed with the last
+        /// end.
+        ///
+        $(#[$pair])*
+        ///
+        /// # Errors
+        /// If the capacity is not a power of two from 2 on, or there is not enough memory.
+        #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+        #[allow(clippy::type_complexity)]
+        pub fn pair<T>(
+            capacity: usize,
+        ) -> Result<
+            (Producer<alloc::sync::Arc<Boxed<T>>>, Consumer<alloc::sync::Arc<Boxed<T>>>),
+            CapacityError,
+        > {
+            const NEW: &str = "the ring is new";
+            let ring = alloc::sync::Arc::new(Boxed::with_capacity(capacity)?);
+            Ok((Spsc::producer(ring.clone()).expect(NEW), Spsc::consumer(ring).expect(NEW)))
+        }
     };
 }
 
-constructors!(Slot);
-constructors!(StampedSlot);
+pub(super) use ring_types;
 
-impl<S: Storage<Slot: Layout>> Spsc<Local<S>> {
-    /// An empty ring in these slots. What another ring may have left in them is forgotten.
+ring_types! {
+    /// ```
+    /// use mycelium_core::ring::spsc;
+    ///
+    /// let (mut writer, mut reader) = spsc::pair(16)?;
+    /// std::thread::spawn(move || writer.try_push(7));
+    /// let item = loop {
+    ///     if let Ok(item) = reader.try_pop() {
+    ///         break item;
+    ///     }
+    /// };
+    /// assert_eq!(item, 7);
+    /// # Ok::<(), mycelium_core::ring::CapacityError>(())
+    /// ```
+    Slot
+}
+
+impl<S: Storage<Slot: SlotLayout>> Spsc<LocalMemory<S>> {
+    /// An empty ring in these slots. Items that another ring left in them are forgotten.
     ///
     /// # Errors
     /// If their number is not a power of two from 2 on.
-    pub fn in_slots(slots: S) -> Result<Spsc<Local<S>>, CapacityError> {
-        let memory = Local::new(slots)?;
-        Layout::reset(&Slots::new(memory.slots()), 0);
+    pub fn in_slots(slots: S) -> Result<Spsc<LocalMemory<S>>, CapacityError> {
+        let memory = LocalMemory::new(slots)?;
+        SlotLayout::reset(&Slots::new(memory.slots()), 0);
         Ok(Spsc { memory })
     }
 
-    /// Both ends, of a ring that nobody else knows; `None` if one of them was closed or forgotten. This is the only way
-    /// to the ends where there is no compare-and-swap.
+    /// Both ends of a ring that is not shared; `None` if one of them was closed or forgotten. On
+    /// targets without compare-and-swap this is the only way to the ends.
     #[allow(clippy::type_complexity)]
     pub fn split(&mut self) -> Option<(Producer<&Self>, Consumer<&Self>)> {
         let (writer, reader) = self.memory.sides();
-        if !writer.take_alone() {
+        if !writer.take_exclusive() {
             return None;
         }
-        if !reader.take_alone() {
-            writer.give_back();
+        if !reader.take_exclusive() {
+            writer.release();
             return None;
         }
         let ring = &*self;
-        Some((Producer::take_up(ring), Consumer::take_up(ring)))
+        Some((Producer::new(ring), Consumer::new(ring)))
     }
 
-    /// As if so many items had gone through it already.
+    /// The same ring, as if this number of items had passed through it.
     #[doc(hidden)]
     #[must_use]
-    pub fn starting_at(mut self, position: usize) -> Spsc<Local<S>> {
+    pub fn starting_at(mut self, position: usize) -> Spsc<LocalMemory<S>> {
         let (writer, reader) = self.memory.sides();
         writer.position.store(position, Ordering::Relaxed);
         reader.position.store(position, Ordering::Relaxed);
-        Layout::reset(&Slots::new(self.memory.slots()), position);
+        SlotLayout::reset(&Slots::new(self.memory.slots()), position);
         self
     }
 }
 
-impl<M: Memory<Slot: Layout>> Spsc<M> {
-    /// The writer's end, or `None` while somebody has it or after it was closed.
+impl<M: Memory<Slot: SlotLayout>> Spsc<M> {
+    /// The writer's end, or `None` while it is taken or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn producer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Producer<H>> {
-        ring.memory.writer().take().then(|| Producer::take_up(ring))
+        ring.memory.writer().take().then(|| Producer::new(ring))
     }
 
-    /// The reader's end, or `None` while somebody has it or after it was closed.
+    /// The reader's end, or `None` while it is taken or after it was closed.
     #[cfg(target_has_atomic = "ptr")]
     pub fn consumer<H: Handle<Target = Spsc<M>>>(ring: H) -> Option<Consumer<H>> {
-        ring.memory.reader().take().then(|| Consumer::take_up(ring))
+        ring.memory.reader().take().then(|| Consumer::new(ring))
     }
 
     /// How many items the ring has slots for.
@@ -171,11 +217,12 @@ impl<M: Memory<Slot: Layout>> Spsc<M> {
         self.memory.slots().len()
     }
 
-    /// How many items are in the ring, those not shown to be popped among them, as far as this thread can see.
+    /// How many items are in the ring, as far as this thread can see, with those that were popped
+    /// without showing it.
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.memory.reader().position.load(Ordering::Relaxed);
-        Layout::count(self.memory.writer(), &Slots::new(self.memory.slots()), head)
+        SlotLayout::count(self.memory.writer(), &Slots::new(self.memory.slots()), head)
     }
 
     /// Whether nothing is in the ring, as far as this thread can see.
@@ -184,22 +231,23 @@ impl<M: Memory<Slot: Layout>> Spsc<M> {
         self.len() == 0
     }
 
-    /// The most items that one of the ends has found in the ring at one of its looks. With an index the reader looks
-    /// whenever it has taken all that it knew of. With stamps it is the writer that knows: it looks at least once a lap, and
-    /// counts what was popped and not shown yet.
+    /// The most items that an end has found in the ring at a check. With an index the reader
+    /// counts, whenever it has taken all items that it knew of. With stamps the writer counts, at
+    /// least once a lap, and includes items that were popped without showing it.
     #[must_use]
     pub fn high_water(&self) -> usize {
         self.memory.reader().high_water().max(self.memory.writer().high_water())
     }
 }
 
-impl<M: Memory<Slot: Layout>> Drop for Spsc<M> {
+impl<M: Memory<Slot: SlotLayout>> Drop for Spsc<M> {
     fn drop(&mut self) {
         if !core::mem::needs_drop::<<M::Slot as Cell>::Item>() {
             return;
         }
         let (writer, reader) = (self.memory.writer(), self.memory.reader());
-        // An end that was forgotten may have moved on without showing it: what is left is not known, and stays undropped.
+        // An end that was forgotten may have moved without showing it. Which items are left is then
+        // unknown, so none is dropped.
         if writer.is_taken() || reader.is_taken() {
             return;
         }
@@ -209,72 +257,32 @@ impl<M: Memory<Slot: Layout>> Drop for Spsc<M> {
         while head != tail {
             // SAFETY: the memory is alive.
             let slot = unsafe { slots.at(head) };
-            // SAFETY: there are no ends, so every item from head to tail is there and ours.
+            // SAFETY: no end exists, so this drop owns every item from head to tail.
             drop(unsafe { slot.take() });
             head = head.wrapping_add(1);
         }
     }
 }
 
-/// What a handle leads to.
+/// The ring that a handle leads to.
 #[doc(hidden)]
 pub trait Ring {
     /// The memory of the ring.
     type Memory: Memory<Slot = Self::Slot>;
-    /// Its slots.
-    type Slot: Layout;
+    /// The slot type.
+    type Slot: SlotLayout;
 
     /// The memory of the ring.
     fn memory(&self) -> &Self::Memory;
 }
 
-impl<M: Memory<Slot: Layout>> Ring for Spsc<M> {
+impl<M: Memory<Slot: SlotLayout>> Ring for Spsc<M> {
     type Memory = M;
     type Slot = M::Slot;
 
     fn memory(&self) -> &M {
         &self.memory
     }
-}
-
-/// Both ends of a fresh ring of `capacity` slots on the heap, which goes with the later one.
-///
-/// ```
-/// use mycelium_core::ring::spsc;
-///
-/// let (mut writer, mut reader) = spsc::pair(16)?;
-/// std::thread::spawn(move || writer.try_push(7));
-/// let item = loop {
-///     if let Ok(item) = reader.try_pop() {
-///         break item;
-///     }
-/// };
-/// assert_eq!(item, 7);
-/// # Ok::<(), mycelium_core::ring::CapacityError>(())
-/// ```
-///
-/// # Errors
-/// If the capacity is not a power of two from 2 on, or there is no memory for it.
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-#[allow(clippy::type_complexity)]
-pub fn pair<T>(
-    capacity: usize,
-) -> Result<
-    (Producer<alloc::sync::Arc<Boxed<T>>>, Consumer<alloc::sync::Arc<Boxed<T>>>),
-    CapacityError,
-> {
-    Ok(ends(Boxed::with_capacity(capacity)?))
-}
-
-/// Both ends of a fresh ring.
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-#[allow(clippy::type_complexity)]
-pub(super) fn ends<M: Memory<Slot: Layout>>(
-    ring: Spsc<M>,
-) -> (Producer<alloc::sync::Arc<Spsc<M>>>, Consumer<alloc::sync::Arc<Spsc<M>>>) {
-    let ring = alloc::sync::Arc::new(ring);
-    let fresh = "nobody has an end of a fresh ring";
-    (Spsc::producer(ring.clone()).expect(fresh), Spsc::consumer(ring).expect(fresh))
 }
 
 type SlotOf<H> = <<H as core::ops::Deref>::Target as Ring>::Slot;

@@ -1,19 +1,20 @@
 //! `stamped`: one writer, one reader, items in order; the layout with a stamp in each slot.
 //!
-//! The same ring as [`spsc`](crate::ring::spsc), with the same ends, but the writer shows an item by a word beside it, its
-//! position plus one, so that stamp and item come to the reader in one cache line: a round trip costs two transfers
-//! instead of four, and large items do not wait for a line of indices. For items of a word, and for batches, `spsc`
-//! moves fewer bytes. (The idea is that of FastForward: Giacomoni, Moseley, Vachharajani, 2008.)
+//! The same ring as [`spsc`](crate::ring::spsc), with the same ends, but the writer shows an item
+//! by a word beside it: its position plus one. Stamp and item reach the reader in one cache line,
+//! so a round trip costs two transfers instead of four, and large items do not wait for the line of
+//! an index. For items of one word, and for batches, `spsc` moves fewer bytes. (The idea is from
+//! FastForward: Giacomoni, Moseley, Vachharajani, 2008.)
 //!
-//! Room is shown as in `spsc`, by the reader's position, every few pops.
+//! Room is shown as in `spsc`: by the reader's position, every few pops. Read `spsc.rs` first.
 //!
 //! ```
 //! use mycelium_core::ring::{spsc::Spsc, stamped};
 //!
 //! static RING: stamped::Inline<[u64; 7], 64> = stamped::Inline::new();
 //!
-//! let mut writer = Spsc::producer(&RING).expect("nobody else writes");
-//! let mut reader = Spsc::consumer(&RING).expect("nobody else reads");
+//! let mut writer = Spsc::producer(&RING).expect("the only writer");
+//! let mut reader = Spsc::consumer(&RING).expect("the only reader");
 //! writer.try_push([7; 7])?;
 //! assert_eq!(reader.try_pop(), Ok([7; 7]));
 //! # Ok::<(), mycelium_core::ring::PushError<[u64; 7]>>(())
@@ -21,49 +22,29 @@
 
 #![allow(unsafe_code)]
 
-use super::cell::{self, Cell, Lend};
-use super::pair::{Local, SideWords};
+use super::CapacityError;
+#[cfg(feature = "alloc")]
+use super::Heap;
+use super::cell::{self, Cell, InPlace};
+use super::pair::{LocalMemory, SideState};
 use super::slots::Slots;
-use super::spsc::{Layout, Spsc};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-use super::{
-    CapacityError,
-    spsc::{Consumer, Producer},
-};
+use super::spsc::{Consumer, Producer};
+use super::spsc::{SlotLayout, Spsc, ring_types};
 use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
-/// A ring whose slots are a part of it: for a `static`, or a field.
-pub type Inline<T, const N: usize> = Spsc<Local<[Slot<T>; N]>>;
-
-/// A ring in slots that are lent.
-pub type Borrowed<'a, T> = Spsc<Local<&'a mut [Slot<T>]>>;
-
-/// A ring with slots on the heap.
-#[cfg(feature = "alloc")]
-pub type Boxed<T> = Spsc<Local<super::Heap<Slot<T>>>>;
-
-/// Both ends of a fresh ring of `capacity` slots on the heap, which goes with the later one.
-///
-/// # Errors
-/// If the capacity is not a power of two from 2 on, or there is no memory for it.
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-#[allow(clippy::type_complexity)]
-pub fn pair<T>(
-    capacity: usize,
-) -> Result<
-    (Producer<alloc::sync::Arc<Boxed<T>>>, Consumer<alloc::sync::Arc<Boxed<T>>>),
-    CapacityError,
-> {
-    Ok(super::spsc::ends(Boxed::with_capacity(capacity)?))
+ring_types! {
+    /// The ends are those of [`spsc`](crate::ring::spsc).
+    Slot
 }
 
-/// A slot with its stamp. Aligned so that no piece of the item that is stored at once lies in two lines.
+/// A slot with its stamp. Aligned so that no single store of a part of the item covers two lines.
 #[derive(Debug)]
 #[repr(C)]
 #[cfg_attr(target_arch = "x86_64", repr(align(16)))]
 pub struct Slot<T> {
     cell: cell::Slot<T>,
-    /// The position of the item plus one, once it is there.
+    /// The position of the item plus one, after it was put.
     stamp: AtomicUsize,
 }
 
@@ -89,7 +70,8 @@ unsafe impl<T> Cell for Slot<T> {
 
     #[inline]
     unsafe fn put(&self, item: T) {
-        // SAFETY: this function's contract; the cell begins the slot (`repr(C)`), which is aligned to a piece.
+        // SAFETY: this function's contract; the cell begins the slot (`repr(C)`), which is aligned
+        // to a piece.
         unsafe { self.cell.put_in_order(item) };
     }
 
@@ -101,40 +83,40 @@ unsafe impl<T> Cell for Slot<T> {
 }
 
 // SAFETY: the inner cell keeps the contract.
-unsafe impl<T> Lend for Slot<T> {
+unsafe impl<T> InPlace for Slot<T> {
     #[inline]
-    unsafe fn lend(&self) -> &T {
+    unsafe fn borrow(&self) -> &T {
         // SAFETY: this function's contract.
-        unsafe { self.cell.lend() }
+        unsafe { self.cell.borrow() }
     }
 }
 
-// SAFETY: a stamp is stored after its item was put, with Release, and loaded with Acquire; a stamp of another lap is
-// another number.
-unsafe impl<T> Layout for Slot<T> {
-    // The reader sees no further than it looks.
+// SAFETY: a stamp is stored after its item was put, with Release, and loaded with Acquire. A stamp
+// of another lap is another number.
+unsafe impl<T> SlotLayout for Slot<T> {
+    // The reader counts only the stamps that it loads.
     const COUNTS: bool = false;
 
     #[inline]
-    fn show(_: &SideWords, slots: &Slots<Self>, position: usize, count: usize) {
+    fn show(_: &SideState, slots: &Slots<Self>, position: usize, count: usize) {
         for position in (0..count).map(|index| position.wrapping_add(index)) {
-            // SAFETY: whoever calls has an end of the ring, so it is alive.
+            // SAFETY: the caller has an end of the ring, so it is alive.
             let slot = unsafe { slots.at(position) };
-            // Release, with the Acquire of `look`: the item.
+            // Release, pairs with the Acquire of `check`: the item.
             slot.stamp.store(position.wrapping_add(1), order!("stamped.push", Release));
         }
     }
 
     #[inline]
-    fn look(_: &SideWords, slots: &Slots<Self>, position: usize, most: usize) -> usize {
+    fn check(_: &SideState, slots: &Slots<Self>, position: usize, most: usize) -> usize {
         let shown = |index: usize| {
             let position = position.wrapping_add(index);
             // SAFETY: as above.
             let slot = unsafe { slots.at(position) };
-            // Acquire, with the Release of `show`: the item.
+            // Acquire, pairs with the Release of `show`: the item.
             slot.stamp.load(order!("stamped.look", Acquire)) == position.wrapping_add(1)
         };
-        // The first by itself: most looks are for one item.
+        // The first one alone: most checks are for one item.
         if most == 0 || !shown(0) {
             return 0;
         }
@@ -145,8 +127,8 @@ unsafe impl<T> Layout for Slot<T> {
         count
     }
 
-    fn count(_: &SideWords, slots: &Slots<Self>, position: usize) -> usize {
-        // Items are shown in order, so the first that is not can be searched by halves.
+    fn count(_: &SideState, slots: &Slots<Self>, position: usize) -> usize {
+        // Items are shown in order, so a binary search finds the first one that is not.
         let (mut shown, mut unknown) = (0, slots.capacity());
         while unknown > 0 {
             let half = unknown / 2;
@@ -163,25 +145,25 @@ unsafe impl<T> Layout for Slot<T> {
         shown
     }
 
-    fn leave(writer: &SideWords, position: usize) {
-        // Read by who takes the end over, and by who drops the ring.
+    fn save_position(writer: &SideState, position: usize) {
+        // Read by the next writer, and by the drop of the ring.
         writer.position.store(position, Ordering::Relaxed);
     }
 
     #[inline]
-    fn before_put(_: &Slots<Self>, _: usize, limit: usize) -> usize {
+    fn prefetch_put(_: &Slots<Self>, _: usize, limit: usize) -> usize {
         limit
     }
 
     #[inline]
-    fn before_take(_: &Slots<Self>, _: usize, limit: usize) -> usize {
+    fn prefetch_take(_: &Slots<Self>, _: usize, limit: usize) -> usize {
         limit
     }
 
     #[inline]
     fn run(slots: &Slots<Self>, position: usize) -> usize {
-        // A look takes the line that the next item is written to: those up to its end.
-        slots.rest_of_line(position).min(slots.capacity() / 2)
+        // A check takes the line that the next item is written to: the items up to its end.
+        slots.left_in_line(position).min(slots.capacity() / 2)
     }
 
     fn reset(slots: &Slots<Self>, position: usize) {

@@ -1,31 +1,31 @@
 //! Reports of accesses to shared memory, for simulated caches.
 //!
-//! Under `cfg(lines)` each access that goes through the shim is first reported to the watcher of this thread, if there
-//! is one. `line-tests/` compiles this crate with that flag, has simulated caches as the watcher, and counts the cache
-//! lines that move between cores. Fences are not reported: they move no line.
+//! Under `cfg(lines)` the shim reports each access to the watcher of this thread, if one is set.
+//! `line-tests/` compiles this crate with that flag, sets simulated caches as the watcher, and
+//! counts the cache lines that move between cores. Fences are not reported: they move no line.
 
 extern crate std;
 
 use core::cell::Cell;
 use core::sync::atomic::{self, Ordering};
 
-/// What an access does with the memory.
+/// The kind of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A read.
     Load,
     /// A write, or a read and a write in one step. A compare-and-swap is one even if it fails.
     Store,
-    /// A prefetch of what will be read.
+    /// A prefetch for a read.
     LoadAhead,
-    /// A prefetch of what will be written.
+    /// A prefetch for a write.
     StoreAhead,
 }
 
 /// One access to shared memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    /// What it does.
+    /// Its kind.
     pub kind: Kind,
     /// The address of its first byte.
     pub start: usize,
@@ -37,12 +37,12 @@ std::thread_local! {
     static WATCHER: Cell<Option<fn(Access)>> = const { Cell::new(None) };
 }
 
-/// Has `watcher` called before each access of this thread from now on; `None` ends that.
+/// Sets the function that is called before each access of this thread; `None` ends that.
 pub fn watch(watcher: Option<fn(Access)>) {
     WATCHER.set(watcher);
 }
 
-/// Reports an access that is about to happen.
+/// Reports an access that follows.
 pub fn report(kind: Kind, start: usize, bytes: usize) {
     if let Some(watcher) = WATCHER.get() {
         watcher(Access { kind, start, bytes });
@@ -57,7 +57,7 @@ pub fn report_all<T: ?Sized>(kind: Kind, place: &T) {
 /// Atomics that report, for crates above this one.
 macro_rules! reporting {
     ($name:ident, $value:ty $(, $number:ident)?) => {
-        /// As the one of the standard library, and reports each access.
+        /// The type of the standard library, but it reports each access.
         #[derive(Debug, Default)]
         #[repr(transparent)]
         pub struct $name(atomic::$name);

@@ -1,5 +1,5 @@
-//! Items, buffers and iterators that panic, or that use the channel while they are dropped. Whatever they do, the channel
-//! closes, and nobody sleeps on beside an item or a slot that is there to be taken.
+//! Items, buffers and iterators that panic, or that use the channel while they are dropped. In all
+//! cases the channel closes, and no end sleeps while an item or a slot for it is available.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use mycelium_core::channel::{Receiver, Reserve, Sender, Sides, mpmc as several, spsc as single};
 use mycelium_core::ring::{Consumer, PushError};
 
-use crate::seats::passing_makes_room;
+use crate::waiters::passing_makes_room;
 use crate::wakers::{flag, now};
 
 #[test]
@@ -76,7 +76,7 @@ fn an_iterator_that_panics_leaves_no_receiver_asleep() {
     assert!(woken.0.load(Relaxed), "two items lie there");
 }
 
-/// A slot that an iterator leaves behind when it panics is one that was given up.
+/// The slot that an iterator leaves when it panics is aborted.
 #[test]
 fn an_iterator_that_panics_leaves_no_sender_asleep() {
     let (mut sender, mut receiver) = several::bounded(2).unwrap();
@@ -87,12 +87,12 @@ fn an_iterator_that_panics_leaves_no_sender_asleep() {
     passing_makes_room(&mut sender, &mut receiver);
 }
 
-/// What is dropped with the last receiver cannot take the place of what was dropped before it.
+/// An item that is dropped with the last receiver cannot send another item into its slot.
 #[test]
-fn what_is_dropped_with_the_last_receiver_finds_the_channel_closed() {
+fn items_dropped_with_the_last_receiver_find_it_closed() {
     type Line = Rc<RefCell<Option<single::Sender<Again>>>>;
 
-    /// Sends another one when it is dropped.
+    /// Sends another item when it is dropped.
     struct Again(Line, Rc<Cell<bool>>);
 
     impl Drop for Again {

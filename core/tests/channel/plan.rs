@@ -1,7 +1,9 @@
-//! Everything that senders and receivers may do with their futures, as plans, and what must hold after each.
+//! Plans: everything that senders and receivers may do with their futures, and what must hold after
+//! each.
 //!
-//! Futures are dropped at their first, second, third, … poll; then nothing that was accepted may be missing, and nothing
-//! may come twice. Where the first of each side deserts, the others must be woken for what it leaves.
+//! Futures are dropped at their first, second, third, … poll; then no accepted item may be missing
+//! or come twice. If the first end of each side deserts (it stays idle), the others must be woken
+//! for what it leaves.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -9,23 +11,26 @@ use std::rc::Rc;
 
 use mycelium_core::channel::{Receiver, Reserve, Sender, Sides};
 use mycelium_core::ring::Consumer;
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 
 use crate::scheduler::{Scheduler, Task, cut, yield_now};
 
-/// Gives `run` each plan, and the capacity that it is for. With `deserters`, all plans have them.
+/// Calls `run` with each plan and its capacity. With `deserters`, all plans have them.
 pub(crate) fn every_plan(deserters: bool, mut run: impl FnMut(usize, Plan)) {
-    // The interpreter looks for invalid accesses, and sees those in a few of them.
+    // Miri needs only a few plans to find invalid accesses.
     let (seeds, most, cuts) = if cfg!(miri) { (1, 2, 2) } else { (2, 5, 6) };
-    // Who deserts does so early, while the others have much to do.
+    // A deserter leaves early, while the others have much to do.
     let (seeds, cuts) = if deserters { (10 * seeds, 2) } else { (seeds, cuts) };
     for capacity in if cfg!(miri) { &[2][..] } else { &[2, 4] } {
         let capacity = *capacity;
         for sending in [Sending::Send, Sending::Reserve, Sending::ReserveInVain, Sending::Many] {
             for receiving in [Receiving::One, Receiving::Many] {
-                for wait in [Wait::Park, Wait::SpinThenPark(1), Wait::Spin] {
-                    // Who spins for what a deserter keeps back spins for ever.
-                    if wait != Wait::Park && cfg!(miri) || wait == Wait::Spin && deserters {
+                for wait in [WaitStrategy::Park, WaitStrategy::SpinThenPark(1), WaitStrategy::Spin]
+                {
+                    // An end that spins for what a deserter holds would spin for ever.
+                    if wait != WaitStrategy::Park && cfg!(miri)
+                        || wait == WaitStrategy::Spin && deserters
+                    {
                         continue;
                     }
                     for polls in 1..=most {
@@ -41,17 +46,18 @@ pub(crate) fn every_plan(deserters: bool, mut run: impl FnMut(usize, Plan)) {
     }
 }
 
-/// What each sender and receiver of a channel does.
+/// The actions of each sender and receiver of a channel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     sending: Sending,
     receiving: Receiving,
-    /// At which poll a future is dropped, for the first few futures of each task.
+    /// The poll at which a future is dropped, for the first few futures of each task.
     polls: usize,
     /// How many such futures of a task are dropped.
     cuts: usize,
-    wait: Wait,
-    /// The first sender and the first receiver stay idle, with their handles, after the last future that they dropped.
+    wait: WaitStrategy,
+    /// The first sender and the first receiver stay idle, with their handles, after the last future
+    /// that they dropped.
     deserters: bool,
     seed: u64,
 }
@@ -60,7 +66,7 @@ pub(crate) struct Plan {
 enum Sending {
     Send,
     Reserve,
-    /// Reserves, and gives every other slot back.
+    /// Reserves, and aborts every other slot.
     ReserveInVain,
     Many,
 }
@@ -71,7 +77,7 @@ enum Receiving {
     Many,
 }
 
-/// Carries the plan out, and holds what was received against what was accepted.
+/// Runs the plan, and compares the received items with the accepted ones.
 pub(crate) fn nothing_is_lost<P, C, L>(
     senders: Vec<Sender<P, L>>,
     receivers: Vec<Receiver<C, L>>,
@@ -93,17 +99,18 @@ pub(crate) fn nothing_is_lost<P, C, L>(
         let deserts = plan.deserters && index == 0;
         scheduler.spawn(receive_all(receiver, plan, deserts, received[index].clone()));
     }
-    // Polled for no reason, one that lost its wake would not sleep on.
+    // No spurious polls: they would hide a lost wake.
     let spurious = if plan.deserters { 0 } else { 60 };
     let left = scheduler.run(if cfg!(miri) { spurious / 6 } else { spurious });
     if plan.deserters {
-        // The first sender and the first receiver still have their ends. What they do not want is for others.
+        // The first sender and the first receiver still exist. What they do not take is for the
+        // others.
         let unfinished = |task: &Task<'_>| task.future.is_some();
         let waits = scheduler.tasks[1..count].iter().any(unfinished);
         assert!(!waits, "a wake was lost, there is room: {plan:?}");
         let taken: usize = received.iter().map(|received| received.borrow().len()).sum();
         assert_eq!(accepted.borrow().len(), taken, "a wake was lost, there are items: {plan:?}");
-        // Once they go, so does everybody.
+        // When they are dropped, all others end.
         for deserter in [0, count] {
             scheduler.tasks[deserter].future = None;
         }
@@ -135,7 +142,7 @@ async fn send_all<P: Reserve<Item = u32>, L: Deref<Target: Sides>>(
     deserts: bool,
     accepted: Rc<RefCell<Vec<u32>>>,
 ) {
-    sender.wait_by(plan.wait);
+    sender.set_wait_strategy(plan.wait);
     let (mut next, mut sent, mut cuts, mut vain) = (first, 0, 0, false);
     while sent < EACH {
         if deserts && cuts == plan.cuts {
@@ -187,7 +194,7 @@ async fn receive_all<C: Consumer<Item = u32>, L: Deref<Target: Sides>>(
     deserts: bool,
     received: Rc<RefCell<Vec<u32>>>,
 ) {
-    receiver.wait_by(plan.wait);
+    receiver.set_wait_strategy(plan.wait);
     let mut cuts = 0;
     loop {
         if deserts && cuts == plan.cuts {

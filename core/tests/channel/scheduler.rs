@@ -1,5 +1,6 @@
-//! A scheduler made of a few lines: it polls a task only when it was woken, so a wake that is lost leaves it with nothing
-//! to do before the work is done. And what futures do for its tasks: give up, or let others go first.
+//! A minimal scheduler: it polls a task only when it was woken, so after a lost wake it has no task
+//! to poll before the work is done. Also futures for its tasks: one that is dropped after some
+//! polls, one that lets others run first.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -26,8 +27,8 @@ impl<'a> Scheduler<'a> {
         (self.random >> 33) as usize % below
     }
 
-    /// Polls tasks in any order until none is awake; for the first `spurious` polls, sleeping ones as well. Returns how
-    /// many never ended.
+    /// Polls tasks in random order until none is awake; for the first `spurious` polls, sleeping
+    /// ones as well. Returns how many did not end.
     pub(crate) fn run(&mut self, spurious: usize) -> usize {
         for step in 0.. {
             assert!(step < 100_000, "they keep each other awake and get nowhere");
@@ -53,11 +54,11 @@ impl<'a> Scheduler<'a> {
 
 pub(crate) struct Task<'a> {
     woken: Arc<Woken>,
-    /// `None` once it has ended.
+    /// `None` after it has ended.
     pub(crate) future: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
 }
 
-/// Polls a future so often, and drops it then.
+/// Polls a future this many times, and then drops it.
 pub(crate) async fn cut<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;

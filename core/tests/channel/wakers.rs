@@ -1,4 +1,4 @@
-//! Wakers that tell what was done to them, and ways to poll a future without a scheduler.
+//! Wakers that record their calls, and ways to poll a future without a scheduler.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,12 +28,12 @@ impl Wake for Count {
     }
 }
 
-/// What the first poll says.
+/// The result of the first poll.
 pub(crate) fn now<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Puts the thread to sleep until the future is ready.
+/// Parks the thread until the future is ready.
 pub(crate) fn blocking<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);

@@ -1,15 +1,16 @@
-//! A crowd at one ring: writers that push numbers of their own, each on its thread, and readers that pop in both ways.
-//! Each item comes out once, and each reader sees each writer's items in order.
+//! Many threads at one ring: writers that push their own numbers, and readers that pop one by one
+//! and in batches. Each item comes out once, and each reader sees each writer's items in order.
 //!
-//! Rings differ in how one writes to them, and in what they promise about the order. Whoever includes this says both.
-// The counts of a test are no part of what is checked.
+//! Rings differ in how items are written, and in the order that they guarantee. The test that
+//! includes this passes both.
+// The counters of a test are not checked themselves.
 #![allow(clippy::disallowed_types)]
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use mycelium_core::ring::{Consumer, PopError};
 
-/// How many there are, and how many items each writer has.
+/// How many writers and readers there are, and how many items each writer has.
 pub(crate) struct Crowd {
     pub(crate) writers: usize,
     pub(crate) readers: usize,
@@ -17,9 +18,10 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// `write` pushes all items of the writer that it is given, each as the writer and a number, from 0 on; after the
-    /// last of them, `close` closes the ring. `consumer` makes an end for one reader, which may take a number after the
-    /// last one of the same writer if `follows(last, number)`.
+    /// `write` pushes all items of the writer that it is given, each as the writer and a number,
+    /// from 0 on; after the last of them, `close` closes the ring. `consumer` makes an end for one
+    /// reader, which may take a number after the last one of the same writer if
+    /// `follows(last, number)`.
     pub(crate) fn gather<C: Consumer<Item = [usize; 2]> + Send>(
         &self,
         write: impl Fn(usize) + Sync,
@@ -45,7 +47,7 @@ impl Crowd {
             let readers: Vec<_> = (0..self.readers).map(reader).collect();
             readers.into_iter().map(|reader| reader.join().unwrap()).collect()
         });
-        // Not by the readers: were one to panic, the writers would wait for room for ever.
+        // Not by the readers: if one panicked, the writers would wait for room for ever.
         for writer in 0..self.writers {
             let mut all = Vec::new();
             for items in &taken {

@@ -1,13 +1,15 @@
-//! What tests of links say again and again: the right side reads what the left one publishes.
+//! Common steps of the tests of links: the right side reads what the left side publishes.
 
 use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
-use mycelium_core::link::{IncomingId, Interest, Mode, Name, OutgoingId, SendError, ServeId};
+use mycelium_core::link::{
+    ExportId, IncomingId, Interest, Name, OutgoingId, ReaderMode, SendError,
+};
 use mycelium_core::{Envelope, Message, write_frame};
 use zerocopy::IntoBytes;
 
-use super::{Pair, Said, links_own};
+use super::{Pair, Received, control_frames};
 use crate::schema::Swap;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -15,46 +17,49 @@ pub(crate) const LEFT: usize = 0;
 pub(crate) const RIGHT: usize = 1;
 
 pub(crate) fn swaps(window: u32) -> Interest {
-    Interest::in_messages::<Swap>(Mode::Gating, window).unwrap()
+    Interest::of::<Swap>(ReaderMode::Gating, window).unwrap()
 }
 
 pub(crate) fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()
 }
 
-/// The right side reads what the left one publishes: both ends of one stream.
+/// Subscribes on the right side and opens a stream on the left: both ends of the stream.
 pub(crate) fn reading(pair: &mut Pair, window: u32) -> (OutgoingId, IncomingId) {
-    pair.sides[RIGHT].link.want(swaps(window)).unwrap();
+    pair.sides[RIGHT].link.subscribe(swaps(window)).unwrap();
     pair.settle();
-    let serve = wanted(pair);
+    let export = subscribed(pair);
     let now = pair.now;
-    let outgoing = pair.sides[LEFT].link.offer(now, serve, name("feed"), 77, 100, 1024).unwrap();
+    let outgoing =
+        pair.sides[LEFT].link.open_stream(now, export, name("feed"), 77, 100, 1024).unwrap();
     pair.settle();
-    let incoming = pair.sides[RIGHT].news().into_iter().find_map(|said| match said {
-        Said::Stream { stream, epoch: 77, first: 100, resumed: None } => Some(stream),
-        _ => None,
-    });
-    (outgoing, incoming.expect("the stream has begun"))
+    let incoming =
+        pair.sides[RIGHT].take_events().into_iter().find_map(|received| match received {
+            Received::Stream { stream, epoch: 77, first: 100, resumed: None } => Some(stream),
+            _ => None,
+        });
+    (outgoing, incoming.expect("the stream is open"))
 }
 
-pub(crate) fn wanted(pair: &mut Pair) -> ServeId {
-    let found = pair.sides[LEFT].news().into_iter().find_map(|said| match said {
-        Said::Wanted { serve, topic, .. } => {
+pub(crate) fn subscribed(pair: &mut Pair) -> ExportId {
+    let found = pair.sides[LEFT].take_events().into_iter().find_map(|received| match received {
+        Received::Subscribe { export, topic, .. } => {
             assert_eq!(topic, Swap::TOPIC);
-            Some(serve)
+            Some(export)
         }
         _ => None,
     });
-    found.expect("the topic is wanted")
+    found.expect("the topic is subscribed")
 }
 
-/// The last topic that the other side has asked `side` for.
-pub(crate) fn asked(pair: &mut Pair, side: usize) -> ServeId {
-    let found = pair.sides[side].news().into_iter().rev().find_map(|said| match said {
-        Said::Wanted { serve, .. } => Some(serve),
-        _ => None,
-    });
-    found.expect("a topic is wanted")
+/// The last topic that the other side has subscribed to.
+pub(crate) fn last_subscribed(pair: &mut Pair, side: usize) -> ExportId {
+    let found =
+        pair.sides[side].take_events().into_iter().rev().find_map(|received| match received {
+            Received::Subscribe { export, .. } => Some(export),
+            _ => None,
+        });
+    found.expect("a topic is subscribed")
 }
 
 pub(crate) fn send(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<(), SendError> {
@@ -66,7 +71,7 @@ pub(crate) fn send(pair: &mut Pair, stream: OutgoingId, count: usize) -> Result<
     })
 }
 
-/// Sends the rest of a message as far as the link takes it; `sent` says how much of it was sent.
+/// Sends the rest of a message, as far as the link accepts it; `sent` is the part that was sent.
 pub(crate) fn send_rest(
     pair: &mut Pair,
     stream: OutgoingId,
@@ -77,7 +82,8 @@ pub(crate) fn send_rest(
     while *sent < message.len() {
         let fragment = fragment(message, *sent);
         let link = &mut pair.sides[LEFT].link;
-        *sent += link.send_part(now, stream, &Envelope::default(), fragment, &message[*sent..])?;
+        *sent +=
+            link.send_fragment(now, stream, &Envelope::default(), fragment, &message[*sent..])?;
     }
     Ok(())
 }
@@ -89,35 +95,35 @@ pub(crate) fn fragment(message: &[u8], offset: usize) -> Fragment {
     Fragment { offset: offset as u32, total: total as u32, fixed_len }
 }
 
-/// Bytes that are not like their neighbours.
+/// Bytes that differ from their neighbours.
 pub(crate) fn blob(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 7 + at / 251) as u8).collect()
 }
 
-/// The messages of a stream that have come, put together from their parts.
-pub(crate) fn whole(said: &[Said], of: IncomingId) -> Vec<Vec<u8>> {
+/// The received messages of a stream, assembled from their fragments.
+pub(crate) fn whole(received: &[Received], of: IncomingId) -> Vec<Vec<u8>> {
     let (mut messages, mut open) = (Vec::new(), Vec::new());
-    for said in said {
-        match said {
-            Said::Fragment { stream, fragment, bytes, .. } if *stream == of => {
+    for received in received {
+        match received {
+            Received::Fragment { stream, fragment, bytes, .. } if *stream == of => {
                 assert_eq!(open.len(), fragment.offset as usize);
                 open.extend(bytes);
                 if open.len() == fragment.total as usize {
                     messages.push(std::mem::take(&mut open));
                 }
             }
-            Said::Message { stream, payload, .. } if *stream == of => {
+            Received::Message { stream, payload, .. } if *stream == of => {
                 assert!(open.is_empty());
                 messages.push(payload.clone());
             }
-            Said::Gap { stream, .. } if *stream == of => open.clear(),
+            Received::Gap { stream, .. } if *stream == of => open.clear(),
             _ => {}
         }
     }
     messages
 }
 
-/// Opens a connection, of which the left side reads up to the end of `subscribe`.
+/// Opens a connection; the left side reads up to the end of `subscribe`.
 pub(crate) fn resubscribe(pair: &mut Pair) {
     pair.connect();
     pair.write(LEFT, usize::MAX);
@@ -125,20 +131,20 @@ pub(crate) fn resubscribe(pair: &mut Pair) {
     pair.sides[RIGHT].read(now, usize::MAX);
     pair.write(RIGHT, usize::MAX);
     pair.write(RIGHT, usize::MAX);
-    let end = |kind| links_own(&pair.written[RIGHT])[&kind].len();
+    let end = |kind| control_frames(&pair.written[RIGHT])[&kind].len();
     let most = end(1) + end(16) + end(3);
     pair.sides[LEFT].read(now, most);
 }
 
-pub(crate) fn sequences(said: &[Said]) -> Vec<u64> {
-    let sequence = |said: &Said| match said {
-        Said::Message { sequence, .. } => Some(*sequence),
+pub(crate) fn sequences(received: &[Received]) -> Vec<u64> {
+    let sequence = |received: &Received| match received {
+        Received::Message { sequence, .. } => Some(*sequence),
         _ => None,
     };
-    said.iter().filter_map(sequence).collect()
+    received.iter().filter_map(sequence).collect()
 }
 
-/// A frame of the link's own.
+/// A control frame.
 pub(crate) fn control(stream: u32, sequence: u64, payload: &[u8]) -> Vec<u8> {
     let envelope = Envelope { stream, sequence, ..Envelope::default() };
     let mut frame = vec![0; 256];

@@ -1,4 +1,4 @@
-//! Two links on virtual time, joined by a pipe that delays bytes and delivers them in pieces of any length.
+//! Two links on virtual time, with a connection that delays bytes and delivers them in pieces.
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::disallowed_types)] // no shared memory of the core's
 
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use mycelium_core::frame::Fragment;
 use mycelium_core::link::{
-    Config, Event, IncomingId, Lent, Link, LinkError, Mode, Name, OutgoingId, RejectReason,
-    ServeId, WantId,
+    Config, Event, ExportId, IncomingId, InterestId, Link, LinkError, Name, OutgoingId, ReaderMode,
+    RejectReason, RunBytes,
 };
 use mycelium_core::{Digest, Envelope, FrameView, Limits};
 
@@ -21,26 +21,26 @@ pub(crate) const STREAMS: usize = 4;
 
 pub(crate) type TestLink = Link<'static, TOPICS, STREAMS>;
 
-/// An event, with what it borrowed copied out.
+/// An event with copies of the borrowed data.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Said {
+pub(crate) enum Received {
     Up(String),
-    Wanted {
-        serve: ServeId,
+    Subscribe {
+        export: ExportId,
         topic: String,
-        mode: Mode,
+        mode: ReaderMode,
         resumes: u16,
     },
     Resume {
-        serve: ServeId,
+        export: ExportId,
         epoch: u64,
         next: u64,
     },
-    Unwanted(ServeId),
-    Accepted(WantId),
-    Rejected(WantId, RejectReason, Digest),
-    Left {
-        want: WantId,
+    Unsubscribe(ExportId),
+    Accepted(InterestId),
+    Rejected(InterestId, RejectReason, Digest),
+    Unsubscribed {
+        interest: InterestId,
         discarded: u64,
     },
     Stream {
@@ -75,16 +75,16 @@ pub(crate) enum Said {
         total: u32,
         bytes: Vec<u8>,
     },
-    Asks(OutgoingId),
+    Demand(OutgoingId),
     Window {
         stream: OutgoingId,
-        taken: u64,
+        confirmed: u64,
     },
 }
 
-impl Said {
-    fn message(stream: IncomingId, frame: &FrameView<'_>) -> Said {
-        Said::Message {
+impl Received {
+    fn message(stream: IncomingId, frame: &FrameView<'_>) -> Received {
+        Received::Message {
             stream,
             sequence: frame.header().sequence(),
             payload: frame.payload().to_vec(),
@@ -92,42 +92,46 @@ impl Said {
         }
     }
 
-    fn of(event: Event<'_>) -> Said {
+    fn of(event: Event<'_>) -> Received {
         match event {
-            Event::Up { node, .. } => Said::Up(node.to_owned()),
-            Event::Wanted { serve, topic, mode, resumes, .. } => {
-                Said::Wanted { serve, topic: topic.to_owned(), mode, resumes }
+            Event::Up { node, .. } => Received::Up(node.to_owned()),
+            Event::Subscribe { export, topic, mode, resumes, .. } => {
+                Received::Subscribe { export, topic: topic.to_owned(), mode, resumes }
             }
-            Event::Resume { serve, epoch, next } => Said::Resume { serve, epoch, next },
-            Event::Unwanted { serve } => Said::Unwanted(serve),
-            Event::Accepted { want } => Said::Accepted(want),
-            Event::Rejected { want, reason, digest } => Said::Rejected(want, reason, digest),
-            Event::Left { want, discarded } => Said::Left { want, discarded },
+            Event::Resume { export, epoch, next } => Received::Resume { export, epoch, next },
+            Event::Unsubscribe { export } => Received::Unsubscribe(export),
+            Event::Accepted { interest } => Received::Accepted(interest),
+            Event::Rejected { interest, reason, digest } => {
+                Received::Rejected(interest, reason, digest)
+            }
+            Event::Unsubscribed { interest, discarded } => {
+                Received::Unsubscribed { interest, discarded }
+            }
             Event::Stream { stream, epoch, first, resumed, .. } => {
-                Said::Stream { stream, epoch, first, resumed }
+                Received::Stream { stream, epoch, first, resumed }
             }
-            Event::Fragment { stream, fragment, frame } => Said::Fragment {
+            Event::Fragment { stream, fragment, frame } => Received::Fragment {
                 stream,
                 sequence: frame.header().sequence(),
                 fragment,
                 bytes: frame.payload().to_vec(),
                 envelope: frame.envelope(),
             },
-            Event::Gap { stream, missed, reason } => Said::Gap { stream, missed, reason },
-            Event::End { stream } => Said::End(stream),
-            Event::Gone { stream } => Said::Gone(stream),
-            Event::Describe { topic, offset } => Said::Describe(topic.to_owned(), offset),
+            Event::Gap { stream, missed, reason } => Received::Gap { stream, missed, reason },
+            Event::End { stream } => Received::End(stream),
+            Event::Gone { stream } => Received::Gone(stream),
+            Event::Describe { topic, offset } => Received::Describe(topic.to_owned(), offset),
             Event::Described { offset, total, bytes } => {
-                Said::Described { offset, total, bytes: bytes.to_vec() }
+                Received::Described { offset, total, bytes: bytes.to_vec() }
             }
-            Event::Asks { stream } => Said::Asks(stream),
-            Event::Window { stream, taken } => Said::Window { stream, taken },
-            other => panic!("an event that the tests do not know: {other:?}"),
+            Event::Demand { stream } => Received::Demand(stream),
+            Event::Window { stream, confirmed } => Received::Window { stream, confirmed },
+            other => panic!("unknown event: {other:?}"),
         }
     }
 }
 
-/// A buffer that lasts as long as the process, and stays known, so that nobody takes it for a leak.
+/// A buffer that lives as long as the process, and stays reachable: not a leak for sanitizers.
 pub(crate) fn lasting(length: usize) -> &'static mut [u8] {
     static KNOWN: Mutex<Vec<AtomicPtr<u8>>> = Mutex::new(Vec::new());
     let buffer = vec![0; length].leak();
@@ -136,16 +140,16 @@ pub(crate) fn lasting(length: usize) -> &'static mut [u8] {
     buffer
 }
 
-/// One side and the bytes on their way to it.
+/// One side, and the bytes on their way to it.
 #[derive(Debug)]
 pub(crate) struct Side {
     pub(crate) link: TestLink,
-    /// With the time at which they are there.
+    /// Each with its time of arrival.
     arriving: VecDeque<(Duration, Vec<u8>)>,
-    /// What was read and is not the whole of a frame.
+    /// The bytes of an incomplete frame.
     pub(crate) unread: Vec<u8>,
-    pub(crate) said: Vec<Said>,
-    /// How many times messages of a run have come.
+    pub(crate) received: Vec<Received>,
+    /// How many events had messages of a run.
     pub(crate) runs: usize,
     pub(crate) failed: Option<LinkError>,
 }
@@ -156,18 +160,18 @@ impl Side {
             link: Link::new(config, lasting(buffer)).unwrap(),
             arriving: VecDeque::new(),
             unread: Vec::new(),
-            said: Vec::new(),
+            received: Vec::new(),
             runs: 0,
             failed: None,
         }
     }
 
-    /// What was said since the last call.
-    pub(crate) fn news(&mut self) -> Vec<Said> {
-        std::mem::take(&mut self.said)
+    /// The events since the last call.
+    pub(crate) fn take_events(&mut self) -> Vec<Received> {
+        std::mem::take(&mut self.received)
     }
 
-    /// Reads up to `most` bytes of those that are there, and all frames that they complete.
+    /// Reads up to `most` of the bytes that have arrived, and handles all complete frames.
     pub(crate) fn read(&mut self, now: Duration, most: usize) -> bool {
         let mut left = most;
         while left > 0
@@ -190,24 +194,24 @@ impl Side {
         let bytes = std::mem::take(&mut self.unread);
         let mut start = 0;
         while self.failed.is_none() {
-            let Side { link, said, .. } = self;
-            let taken = link.input(now, &bytes[start..], |stream, frame| {
-                said.push(Said::message(stream, &frame));
+            let Side { link, received, .. } = self;
+            let confirmed = link.input(now, &bytes[start..], |stream, frame| {
+                received.push(Received::message(stream, &frame));
                 Ok(())
             });
-            match taken {
+            match confirmed {
                 Ok(input) => {
                     match input.event {
                         Some(Event::Run { stream, first, shape, bytes }) => {
                             let items = bytes.chunks(shape.stride as usize);
-                            self.said.extend(items.zip(first..).map(|(item, sequence)| {
+                            self.received.extend(items.zip(first..).map(|(item, sequence)| {
                                 let payload = shape.message(item).to_vec();
                                 let envelope = Envelope::default();
-                                Said::Message { stream, sequence, payload, envelope }
+                                Received::Message { stream, sequence, payload, envelope }
                             }));
                             self.runs += 1;
                         }
-                        event => self.said.extend(event.map(Said::of)),
+                        event => self.received.extend(event.map(Received::of)),
                     }
                     assert!(input.used > 0 || input.needed > bytes.len() - start);
                     if input.used == 0 {
@@ -221,7 +225,7 @@ impl Side {
         self.unread = bytes[start..].to_vec();
     }
 
-    /// Hands bytes to this side as if the peer had sent them.
+    /// Gives bytes to this side as if the peer had sent them.
     pub(crate) fn feed(&mut self, now: Duration, bytes: &[u8]) {
         self.unread.extend(bytes);
         self.digest(now);
@@ -231,11 +235,11 @@ impl Side {
 pub(crate) struct Pair {
     pub(crate) now: Duration,
     pub(crate) sides: [Side; 2],
-    /// How long bytes are on their way.
+    /// How long bytes take.
     pub(crate) delay: Duration,
-    /// All that each side wrote.
+    /// All bytes that each side wrote.
     pub(crate) written: [Vec<u8>; 2],
-    /// The messages that runs are made of, by their sequences.
+    /// The messages of runs, by their sequences.
     pub(crate) message: fn(u64) -> Vec<u8>,
 }
 
@@ -269,7 +273,7 @@ impl Pair {
         }
     }
 
-    /// Loses the connection and what is on its way.
+    /// Loses the connection and the bytes on their way.
     pub(crate) fn cut(&mut self) {
         for side in &mut self.sides {
             side.link.lost();
@@ -282,9 +286,9 @@ impl Pair {
     /// Lets one side write up to `most` bytes.
     pub(crate) fn write(&mut self, from: usize, most: usize) -> bool {
         let (now, due) = (self.now, self.now + self.delay);
-        let Some(parts) = self.sides[from].link.poll_parts(now) else { return false };
+        let Some(parts) = self.sides[from].link.poll_vectored(now) else { return false };
         let mut bytes = parts.bytes.to_vec();
-        bytes.extend(parts.lent.iter().flat_map(|lent| lent_bytes(self.message, lent)));
+        bytes.extend(parts.run.iter().flat_map(|run| run_bytes(self.message, run)));
         bytes.truncate(most);
         self.sides[from].link.transmitted(now, bytes.len());
         let written = !bytes.is_empty();
@@ -295,7 +299,7 @@ impl Pair {
         written
     }
 
-    /// Lets both sides write and read until neither has anything to do at this time.
+    /// Lets both sides write and read until no bytes move at this time.
     pub(crate) fn settle(&mut self) {
         loop {
             let written = self.write(0, usize::MAX) | self.write(1, usize::MAX);
@@ -307,7 +311,7 @@ impl Pair {
         }
     }
 
-    /// Goes on to the next time at which something is due, at most to `until`.
+    /// Advances the time to the next timer or arrival, at most to `until`.
     pub(crate) fn step(&mut self, until: Duration) {
         let timers = self.sides.iter().filter_map(|side| side.link.poll_timeout());
         let arrivals = self.sides.iter().filter_map(|side| Some(side.arriving.front()?.0));
@@ -320,7 +324,7 @@ impl Pair {
         }
     }
 
-    /// Lets time pass, with all that happens meanwhile.
+    /// Lets time pass, with all timers and arrivals.
     pub(crate) fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         loop {
@@ -330,33 +334,33 @@ impl Pair {
             }
             let before = self.now;
             self.step(until);
-            // A timer that is due and stays due would hold the loop.
+            // A timer that stays due would make the loop endless.
             let due = |side: &Side| side.link.poll_timeout().is_some_and(|due| due <= before);
             assert!(self.now > before || !self.sides.iter().any(due), "a timer that never ends");
         }
     }
 }
 
-/// The bytes of a run that are not out. What stands beside the messages is not zero.
-pub(crate) fn lent_bytes(message: fn(u64) -> Vec<u8>, lent: &Lent) -> Vec<u8> {
-    let stride = lent.shape.stride as usize;
-    let (out, within) = ((lent.offset / stride) as u64, lent.offset % stride);
-    let count = (within + lent.length) / stride;
+/// The unwritten bytes of a run. The bytes around the messages are not zero.
+pub(crate) fn run_bytes(message: fn(u64) -> Vec<u8>, run: &RunBytes) -> Vec<u8> {
+    let stride = run.shape.stride as usize;
+    let (out, within) = ((run.offset / stride) as u64, run.offset % stride);
+    let count = (within + run.length) / stride;
     let item = |sequence| {
         let mut item = vec![0xee; stride];
-        let skip = usize::from(lent.shape.skip);
+        let skip = usize::from(run.shape.skip);
         let message = message(sequence);
-        assert_eq!(message.len(), usize::from(lent.shape.length));
+        assert_eq!(message.len(), usize::from(run.shape.length));
         item[skip..skip + message.len()].copy_from_slice(&message);
         item
     };
-    let from = lent.first + out;
+    let from = run.first + out;
     let bytes: Vec<u8> = (from..from + count as u64).flat_map(item).collect();
     bytes[within..].to_vec()
 }
 
-/// The bytes of an example of the document.
-pub(crate) fn shown(name: &str) -> Vec<u8> {
+/// The bytes of an example in `docs/wire-format.md`.
+pub(crate) fn offered(name: &str) -> Vec<u8> {
     let document = include_str!("../../../docs/wire-format.md");
     let start = document.find(&format!("```hex {name}\n")).expect(name);
     let block = document[start..].lines().skip(1).take_while(|line| *line != "```");
@@ -366,22 +370,22 @@ pub(crate) fn shown(name: &str) -> Vec<u8> {
     digits.chunks(2).map(byte).collect()
 }
 
-/// The first frame of each kind that the link itself says, whole; a run with its messages.
-pub(crate) fn links_own(mut bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
+/// The first control frame of each kind; a run with its messages.
+pub(crate) fn control_frames(mut bytes: &[u8]) -> BTreeMap<u16, Vec<u8>> {
     let mut frames = BTreeMap::new();
     while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
         if frame.header().type_id() == 0 {
             let kind = u16::from_le_bytes([frame.payload()[0], frame.payload()[1]]);
-            let rest = behind(&frame, rest);
+            let rest = after(&frame, rest);
             frames.entry(kind).or_insert_with(|| bytes[..bytes.len() - rest.len()].to_vec());
         }
-        bytes = behind(&frame, rest);
+        bytes = after(&frame, rest);
     }
     frames
 }
 
-/// What stands behind a frame and, if it begins a run, behind that.
-fn behind<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
+/// The bytes after a frame and, if it is the header of a run, after the run.
+fn after<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
     let payload = frame.payload();
     if frame.header().type_id() != 0 || !payload.starts_with(&19_u16.to_le_bytes()) {
         return rest;
@@ -390,13 +394,13 @@ fn behind<'a>(frame: &FrameView<'_>, rest: &'a [u8]) -> &'a [u8] {
     rest.get(word(4) * word(8)..).unwrap_or_default()
 }
 
-/// How many frames of a kind that the link itself says are in these bytes.
+/// How many control frames of a kind are in these bytes.
 pub(crate) fn count(mut bytes: &[u8], kind: u16) -> usize {
     let mut count = 0;
     while let Ok((frame, rest)) = FrameView::parse(bytes, &Limits::default()) {
         let own = frame.header().type_id() == 0;
         count += usize::from(own && frame.payload().starts_with(&kind.to_le_bytes()));
-        bytes = behind(&frame, rest);
+        bytes = after(&frame, rest);
     }
     count
 }

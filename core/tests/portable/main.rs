@@ -1,5 +1,5 @@
-//! The tests that run on the host and on a microcontroller alike, here on the host (and under Miri, on any of its
-//! targets). `core/bare-metal` runs the same bodies in QEMU.
+//! The tests that run both on the host and on a microcontroller; this is the host (and Miri, with
+//! any of its targets). `core/bare-metal` runs the same bodies in QEMU.
 
 mod bodies;
 

@@ -25,7 +25,7 @@ pub(crate) struct Swap {
 }
 
 impl Swap {
-    /// The one whose bytes are written out.
+    /// The message whose bytes the document shows.
     pub(crate) fn golden() -> Self {
         Self {
             price: 1_234_567_890_123,
@@ -39,7 +39,7 @@ impl Swap {
     }
 }
 
-/// Bytes that start at a multiple of 8, filled with something that is not zero.
+/// Bytes that start at a multiple of 8 and are not zero.
 pub(crate) struct Aligned([u64; 64]);
 
 impl Aligned {

@@ -1,9 +1,8 @@
-//! Puts the services into nodes and runs them: the application as a function of its settings, for
+//! Puts the services into nodes and runs them: the application as a function of its options, for
 //! `main` and for tests.
 
 use std::{
     collections::BTreeMap,
-    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -28,69 +27,77 @@ use crate::{
     socket::{Endpoint, EndpointError},
 };
 
-/// The topology that bandit brings along.
+/// The built-in topology.
 const TOPOLOGY: &str = include_str!("../bandit.toml");
-/// The same services as three processes.
+/// The built-in topology of three processes.
 const BUNDLED: &str = include_str!("../bundled.toml");
-/// How many faults a seed makes in each service.
+/// The number of faults in each service.
 const FAULTS: usize = 20;
 
-/// What to run.
+/// The options of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The node to follow; the recorded day if there is none.
+    /// The node to follow, or `None` for the recorded day.
     pub url: Option<String>,
-    /// The recording to replay; the one that bandit brings along if there is none.
+    /// The recording to replay, or `None` for the built-in one.
     pub recording: Option<PathBuf>,
     /// How the recorded day is replayed.
     pub feed: Settings,
-    /// The metadata; in memory if there is no file.
+    /// The metadata database, or `None` for one in memory.
     pub database: Option<PathBuf>,
-    /// Where to write the signals.
+    /// The file of signals, if any.
     pub signals: Option<PathBuf>,
-    /// The topology; bandit's own if there is none.
+    /// The topology, or `None` for the built-in one.
     pub topology: Option<PathBuf>,
-    /// The process of a bundle that this is; all services run in this one if it is none.
+    /// The member of a bundle that this process is, or `None` to run all services in it.
     pub member: Option<Member>,
-    /// Makes each service panic at twenty points.
+    /// The seed of the faults, if any.
     pub faults: Option<u64>,
 }
 
 /// One process of a bundle.
 #[derive(Clone, Debug, Default)]
 pub struct Member {
-    /// Which node of the topology it runs.
+    /// The node of the topology.
     pub node: String,
-    /// Where the processes of the bundle meet.
+    /// The directory of the sockets.
     pub directory: PathBuf,
-    /// Where the states of its services outlive it: what a process before it saved is there. In
-    /// memory if there is no directory.
+    /// The directory of the saved states, with those of earlier processes. `None` keeps the states
+    /// in memory.
     pub state: Option<PathBuf>,
 }
 
-/// What is in the way of a run.
-#[derive(Debug)]
+/// A run failed.
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The topology file.
-    Topology(TopologyError),
-    /// The recording.
-    Recording(RecordingError),
-    /// The metadata.
-    Metadata(MetadataError),
-    /// The states of its services.
-    State(StateError),
-    /// The node's URL.
-    Endpoint(EndpointError),
+    /// The topology is invalid.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// The recording cannot be loaded.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// The metadata cannot be read.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// The states of the services cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The URL of the node is invalid.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// The services do not fit together.
-    Build(BuildError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// A node did not start, or did not end well.
-    Node(StartError),
-    /// A message was lost, and nothing says where.
+    #[error(transparent)]
+    Node(#[from] StartError),
+    /// The counters do not account for every message.
+    #[error("messages are unaccounted for: {0}")]
     Unaccounted(String),
 }
 
 impl Failure {
-    /// Whether another try would fail in the same way.
+    /// Whether another attempt would fail in the same way.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
@@ -101,28 +108,11 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Topology(error) => error.fmt(f),
-            Self::Recording(error) => error.fmt(f),
-            Self::Metadata(error) => error.fmt(f),
-            Self::State(error) => error.fmt(f),
-            Self::Endpoint(error) => error.fmt(f),
-            Self::Build(error) => error.fmt(f),
-            Self::Node(error) => error.fmt(f),
-            Self::Unaccounted(feed) => write!(f, "messages are unaccounted for: {feed}"),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
-/// A run that has begun.
+/// A run that has started.
 pub struct Run {
-    /// Where its figures are.
+    /// Its figures.
     pub board: Board,
-    /// Where its logs come from, for people.
+    /// The source of its logs, for the user.
     pub source: String,
     /// The faults of each service, by its name.
     pub faults: BTreeMap<&'static str, Faults>,
@@ -131,10 +121,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// Checks everything and starts the feed, if the run has one of its own.
+    /// Checks everything and starts the feed, if there is one.
     ///
     /// # Errors
-    /// If anything is in the way.
+    /// If an option is invalid or the feed cannot start.
     pub async fn prepare<E: Executor + Clone>(
         options: &Options,
         executor: &E,
@@ -166,22 +156,22 @@ impl Run {
     /// # Errors
     /// If a service failed for good, or a message was lost.
     pub async fn finish(self, executor: impl Executor) -> Result<Report, Failure> {
-        let report = self.node.run(executor).await.map_err(Failure::Node)?;
+        let report = self.node.run(executor).await?;
         if let Some(feed) = self.feed {
             feed.shutdown();
-            feed.join().await.map_err(Failure::Node)?;
+            feed.join().await?;
         }
         let drops = account_for_all(&report.counters)?;
-        // The readers have counted those that they were told of.
+        // The subscribers have counted the drops that gaps reported.
         let mut figures = self.board.figures();
-        let told = figures.drops();
-        figures.count_drops(drops.saturating_sub(told));
+        let reported = figures.drops();
+        figures.count_drops(drops.saturating_sub(reported));
         drop(figures);
         Ok(report)
     }
 }
 
-/// The topology of a run, or of the bundle that it is a member of.
+/// The topology of a run or of its bundle.
 fn topology(options: &Options) -> Result<Topology, Failure> {
     let (name, text) = match options.member {
         Some(_) => ("bundled.toml", BUNDLED),
@@ -191,20 +181,19 @@ fn topology(options: &Options) -> Result<Topology, Failure> {
         Some(path) => Topology::load(path),
         None => Topology::parse(name, text),
     };
-    let topology = topology.map_err(Failure::Topology)?;
+    let topology = topology?;
     Ok(match &options.member {
         Some(member) => topology.in_directory(&member.directory),
         None => topology,
     })
 }
 
-/// The nodes of a bundle, each with those that it reads from.
+/// The nodes of a bundle, each with the nodes that it reads from.
 ///
 /// # Errors
-/// If the topology is wrong, or does not fit the services.
+/// If the topology is invalid or does not fit the services.
 pub fn bundle(options: &Options) -> Result<Vec<(String, Vec<String>)>, Failure> {
-    let nowhere = Member::default();
-    let mut options = Options { member: Some(nowhere), ..options.clone() };
+    let mut options = Options { member: Some(Member::default()), ..options.clone() };
     let nodes: Vec<String> = topology(&options)?.nodes().map(str::to_owned).collect();
     let mut bundle = Vec::new();
     for node in nodes {
@@ -231,20 +220,19 @@ pub async fn serve(
     let listen = Kept::new(listen.to_owned());
     let node = Node::builder("feed")
         .service(move || FeedServer::new(feed.clone(), listen.clone(), sender.take()))
-        .build()
-        .map_err(Failure::Build)?;
-    let running = node.start(executor).map_err(Failure::Node)?;
+        .build()?;
+    let running = node.start(executor)?;
     match listening.await {
         Ok(address) => Ok((running, address)),
-        // The service is gone, and with it the sender: the node says why.
+        // The service has ended and dropped the sender; the node has the error.
         Err(_) => match running.join().await {
             Err(error) => Err(Failure::Node(error)),
-            Ok(_) => Err(Failure::Unaccounted("the feed ended before it began".to_owned())),
+            Ok(_) => Err(Failure::Unaccounted("the feed ended before it was listening".to_owned())),
         },
     }
 }
 
-/// Loads a recording, or the one that bandit brings along.
+/// Loads a recording, or the built-in one.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -253,11 +241,11 @@ pub fn load(path: Option<&Path>) -> Result<Recording, Failure> {
 }
 
 fn known_pools(database: Option<&Path>) -> Result<Vec<crate::metadata::Pool>, Failure> {
-    let db = database.map_or_else(Db::in_memory, Db::open).map_err(Failure::Metadata)?;
+    let db = database.map_or_else(Db::in_memory, Db::open)?;
     db.pools().map_err(Failure::Metadata)
 }
 
-/// Where the services of this process keep their states.
+/// The states of the services of this process.
 fn states(options: &Options) -> Result<States, Failure> {
     let Some(Member { node, state: Some(directory), .. }) = &options.member else {
         return Ok(States::in_memory());
@@ -265,8 +253,8 @@ fn states(options: &Options) -> Result<States, Failure> {
     States::open(&directory.join(format!("{node}.sqlite"))).map_err(Failure::State)
 }
 
-/// The faults of each service: a few thousand swaps pass by the first three, some fifty signals by
-/// the last, each with two points.
+/// The faults of each service. Each message passes two points; the first three services handle some
+/// thousand swaps, the last one some fifty signals.
 fn faults(seed: Option<u64>) -> BTreeMap<&'static str, Faults> {
     let calls = [
         ("PolygonAdapter", 12_000),
@@ -295,9 +283,9 @@ fn wire(
     faults: &BTreeMap<&'static str, Faults>,
 ) -> Result<Node, Failure> {
     let faults = |service| faults.get(service).cloned().unwrap_or_default();
-    let endpoint = Endpoint::parse(&url).map_err(Failure::Endpoint)?;
+    let endpoint = Endpoint::parse(&url)?;
     let states = states(options)?;
-    let cursor = states.state("PolygonAdapter").map_err(Failure::State)?;
+    let cursor = states.state("PolygonAdapter")?;
     let adapter = {
         let (board, faults) = (board.clone(), faults("PolygonAdapter"));
         move || {
@@ -317,13 +305,13 @@ fn wire(
         move || MetadataService::new(path.clone(), confirms, board.clone(), faults.clone())
     };
     let detector = {
-        let state = states.state("ArbitrageDetector").map_err(Failure::State)?;
+        let state = states.state("ArbitrageDetector")?;
         let board = board.clone();
         let faults = faults("ArbitrageDetector");
         move || ArbitrageDetector::new(state.clone(), board.clone(), faults.clone())
     };
     let writer = {
-        let state = states.state("SignalWriter").map_err(Failure::State)?;
+        let state = states.state("SignalWriter")?;
         let (path, board) = (options.signals.clone(), board.clone());
         let faults = faults("SignalWriter");
         move || SignalWriter::new(path.clone(), state.clone(), board.clone(), faults.clone())
@@ -338,10 +326,10 @@ fn wire(
         .map_err(Failure::Build)
 }
 
-/// Checks that what was sent is what was taken and dropped, and returns what was dropped.
+/// Checks that each message sent was received or dropped, and returns the number of drops.
 fn account_for_all(counters: &[Reading]) -> Result<u64, Failure> {
     let mut drops = 0;
-    for feed in counters.iter().filter(|line| line.kind == Kind::Feed) {
+    for feed in counters.iter().filter(|line| line.kind == Kind::Edge) {
         let publisher = counters.iter().find(|line| {
             let same = |key| line.label(key) == feed.label(key);
             line.kind == Kind::Publisher && same("topic") && same("publisher") && same("epoch")

@@ -1,15 +1,15 @@
-//! Finds the swaps after which two pools of a pair stand further apart than their fees. Pure and
-//! idempotent: [`Detector::evaluate`] looks and [`Detector::commit`] remembers, because between the
-//! two the caller emits the signal. Should it fail there, the same swap evaluated again gives the
-//! same answer; once committed, it and all before it are duplicates.
+//! Finds the swaps after which the prices of two pools of a pair differ by more than their fees.
+//! Pure and idempotent: [`Detector::evaluate`] computes the outcome and [`Detector::commit`] stores
+//! the swap. The caller emits the signal between the two. If it fails there, the same swap
+//! evaluated again has the same outcome; once committed, it and all swaps before it are duplicates.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::chain::Key;
 
-/// A swap with all that the detector has to know of it.
+/// A swap as the detector needs it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PricedSwap {
     /// The pool.
@@ -18,18 +18,18 @@ pub struct PricedSwap {
     pub token0: [u8; 20],
     /// Its other token.
     pub token1: [u8; 20],
-    /// What it takes of a swap, in millionths.
+    /// The fee of a swap, in millionths.
     pub fee_millionths: u32,
-    /// The swap's place in the chain.
+    /// The swap's position in the chain.
     pub key: Key,
     /// The price of token 0 in token 1 after the swap.
     pub price: f64,
 }
 
-/// Two pools stand further apart than their fees.
+/// The prices of two pools differ by more than their fees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Signal {
-    /// The swap after which they did.
+    /// The swap that caused it.
     pub key: Key,
     /// The two pools, the lower address first.
     pub pools: [[u8; 20]; 2],
@@ -39,20 +39,20 @@ pub struct Signal {
     pub gap: f64,
 }
 
-/// What a swap comes to.
+/// The outcome of a swap.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// It had been committed, or a later one had.
+    /// This swap or a later one was committed before.
     Duplicate,
     /// No signal.
     Quiet,
     /// A signal.
     Signal(Signal),
-    /// It makes no sense.
+    /// The swap is invalid.
     Rejected(Reject),
 }
 
-/// Why a swap makes no sense.
+/// A swap is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reject {
     /// The price is not a finite, normal number above 0.
@@ -65,27 +65,16 @@ pub enum Reject {
     Pool,
 }
 
-impl fmt::Display for Reject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Price => "price out of range",
-            Self::Fee => "fee out of range",
-            Self::Tokens => "tokens out of order",
-            Self::Pool => "pool changed",
-        })
-    }
-}
-
-/// How many swaps came to what.
+/// The number of swaps by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Signals.
     pub signals: u64,
     /// Swaps without one.
     pub quiet: u64,
-    /// Swaps that had been committed.
+    /// Swaps committed before.
     pub duplicates: u64,
-    /// Swaps that made no sense.
+    /// Invalid swaps.
     pub rejected: u64,
 }
 
@@ -96,10 +85,10 @@ struct Quote {
     price: f64,
 }
 
-/// The latest price of every pool, and how far it has read.
+/// The latest price of every pool, and the position in the chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Detector {
-    /// Ordered, so that nothing depends on the order of a hash.
+    /// Ordered, so that the outcome does not depend on a hash.
     #[serde(with = "pairs")]
     quotes: BTreeMap<[u8; 20], Quote>,
     last: Option<Key>,
@@ -107,16 +96,16 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// A detector that has seen nothing.
+    /// A detector without prices.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What the swap comes to; changes nothing.
+    /// The outcome of the swap; changes nothing.
     ///
-    /// Of several other pools of the pair, the one that is furthest beyond the fees counts; of
-    /// equals, the one of the lowest address.
+    /// Of several other pools of the pair, the one that exceeds the fees most counts; if equal, the
+    /// one with the lowest address.
     #[must_use]
     pub fn evaluate(&self, swap: &PricedSwap) -> Outcome {
         if self.last.is_some_and(|last| swap.key <= last) {
@@ -137,7 +126,7 @@ impl Detector {
                 [(&swap.pool, &quote), (pool, other)]
             };
             let gap = (first.1.price / second.1.price).ln().abs();
-            // Summed as integers: 0.0005 + 0.003 is not quite 0.0035.
+            // Summed as integers, because 0.0005 + 0.003 is not exactly 0.0035.
             let fees = f64::from(quote.fee_millionths + other.fee_millionths) / 1e6;
             let beyond = gap - fees;
             if gap > fees && widest.is_none_or(|(widest, _)| beyond > widest) {
@@ -153,7 +142,7 @@ impl Detector {
         widest.map_or(Outcome::Quiet, |(_, signal)| Outcome::Signal(signal))
     }
 
-    /// Remembers the swap, and counts what it came to.
+    /// Stores the swap and counts its outcome.
     pub fn commit(&mut self, swap: &PricedSwap) {
         match self.evaluate(swap) {
             Outcome::Duplicate => {
@@ -183,7 +172,7 @@ impl Detector {
         self.last
     }
 
-    /// How many swaps came to what.
+    /// The number of swaps by outcome.
     #[must_use]
     pub fn tally(&self) -> Tally {
         self.tally
@@ -195,7 +184,7 @@ impl Detector {
             fee_millionths: swap.fee_millionths,
             price: swap.price,
         };
-        // A subnormal price would have lost digits.
+        // A subnormal price has lost digits.
         if !swap.price.is_normal() || swap.price < 0.0 {
             return Err(Reject::Price);
         }
@@ -216,7 +205,7 @@ impl Detector {
     }
 }
 
-/// A map as a list of pairs: JSON knows no other keys than texts.
+/// A map as a list of pairs, because the keys of JSON are texts.
 mod pairs {
     use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Bandit as a bundle of processes: `bandit bundled` makes one of itself for each node of the
-//! topology, and serves the recorded day to the one that asks for it.
+//! Bandit as a bundle of processes: `bandit bundled` starts a process of itself for each node of
+//! the topology, and serves the recorded day to the first of them.
 
 use std::{
     env, fmt, fs,
@@ -17,67 +17,65 @@ use bandit::{
     report,
 };
 use futures_channel::oneshot;
-use mycelium::{
-    Restart, StartError,
-    bundle::{
-        Bundle, BundleError, Event, Member, MemberReport, Outcome, Report, end_with_launcher,
-    },
+use mycelium::{Restart, StartError, end_with_launcher};
+use mycelium_bundle::{
+    Bundle, BundleError, BundleEvent, BundleReport, Member, MemberOutcome, MemberReport,
 };
 use mycelium_executor::Executor;
 
-use crate::{MemberArgs, RunArgs, clearer, say};
+use crate::{MemberArgs, RunArgs, say, user_error};
 
-/// A node has five seconds to end.
+/// The grace period of a member after its launcher ends; the nodes need up to five seconds.
 const GRACE: Duration = Duration::from_secs(10);
-/// A member loses nothing when it dies, and has begun again in some milliseconds.
+/// A member loses nothing when it dies, and restarts within some milliseconds.
 const RESTART: Restart = Restart {
     limit: 20,
     window: Duration::from_secs(60),
     backoff: Duration::from_millis(20),
     longest: Duration::from_secs(1),
 };
-/// The number of the signal that asks a process to end.
+/// The number of the signal that requests a process to end.
 const SIGTERM: i32 = 15;
 
-/// Runs all nodes of the topology as processes, until they have done their work.
+/// Runs all nodes of the topology as processes, until they have completed.
 pub(crate) async fn launch(
     args: RunArgs,
     executor: Arc<dyn Executor>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let program = env::current_exe()?;
     let options = args.options(None);
-    let nodes = app::bundle(&options).map_err(clearer)?;
-    let room = Arc::new(Room::new()?);
+    let nodes = app::bundle(&options).map_err(user_error)?;
+    let directories = Arc::new(Directories::new()?);
     let (url, feed) = match &options.url {
         Some(url) => (url.clone(), None),
         None => {
-            let recording = app::load(options.recording.as_deref()).map_err(clearer)?;
+            let recording = app::load(options.recording.as_deref()).map_err(user_error)?;
             let feed = Arc::new(Feed::new(recording, options.feed.clone()));
             let served = app::serve(feed, "127.0.0.1:0", executor.clone()).await;
-            let (running, address) = served.map_err(clearer)?;
+            let (running, address) = served.map_err(user_error)?;
             (format!("ws://{address}"), Some(running))
         }
     };
     let begin = executor.now();
-    // That one is restarted stands in the log.
+    // Restarts are logged.
     let mut bundle = Bundle::new().observe(|event| match event {
-        Event::Restarting { .. } => {}
+        BundleEvent::Restarting { .. } => {}
         event => say(&event.to_string()),
     });
     for (node, sources) in &nodes {
         let command = {
             let (program, args, node) = (program.clone(), args.clone(), node.clone());
-            let (url, room) = (url.clone(), room.clone());
-            move || args.member(Command::new(&program), &node, &url, &room)
+            let (url, directories) = (url.clone(), directories.clone());
+            move || args.member(Command::new(&program), &node, &url, &directories)
         };
         let member = Member::new(node, command).restart(RESTART);
         bundle =
             bundle.member(sources.iter().fold(member, |member, source| member.ends_after(source)));
     }
     // It blocks until its processes have ended.
-    let (tell, told) = oneshot::channel();
-    executor.blocking(Box::new(|| drop(tell.send(bundle.run()))))?;
-    let report = told.await?;
+    let (done, report) = oneshot::channel();
+    executor.blocking(Box::new(|| drop(done.send(bundle.run()))))?;
+    let report = report.await?;
     let took = executor.now() - begin;
     if let Some(feed) = feed {
         feed.shutdown();
@@ -96,25 +94,25 @@ pub(crate) async fn launch(
     }
     match report.members.iter().find(|member| has_failed(member)) {
         Some(MemberReport { name, status: Some(status), .. }) => {
-            Err(format!("{name} has failed and was not started again: {status}").into())
+            Err(format!("{name} failed and was not restarted: {status}").into())
         }
         _ => Ok(()),
     }
 }
 
-/// How a bundle ended, in the word of its last line.
+/// How a bundle ended, as its last line says.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// All members have done their work.
+    /// All members have completed.
     Done,
-    /// It was asked to end before that.
+    /// It was stopped before that.
     Early,
-    /// A member has failed.
+    /// A member failed.
     Failed,
 }
 
 impl End {
-    fn of(report: &Result<Report, BundleError>) -> Self {
+    fn of(report: &Result<BundleReport, BundleError>) -> Self {
         match report {
             Ok(report) if report.members.iter().any(has_failed) => Self::Failed,
             Ok(report) if report.stopped => Self::Early,
@@ -134,19 +132,20 @@ impl fmt::Display for End {
     }
 }
 
-fn processes(report: &Report) -> String {
+fn processes(report: &BundleReport) -> String {
     let members = report.members.len();
     let starts: u64 = report.members.iter().map(|member| member.starts).sum();
     format!("{members} processes, {} restarts", starts.saturating_sub(members as u64))
 }
 
-/// A member that was asked to end before it could handle the signal, or was never started, has not failed.
+/// Whether a member failed. One that was never started did not, and neither did one that got the
+/// signal to end before it could handle it.
 fn has_failed(member: &MemberReport) -> bool {
     let died = |status: ExitStatus| !status.success() && status.signal() != Some(SIGTERM);
-    member.outcome != Outcome::Completed && member.status.is_some_and(died)
+    member.outcome != MemberOutcome::Completed && member.status.is_some_and(died)
 }
 
-/// Runs one node of the bundle. Its last line is the node's own figures.
+/// Runs one node of the bundle. Its last line has the figures of the node.
 pub(crate) async fn member(
     member: MemberArgs,
     executor: Arc<dyn Executor>,
@@ -161,7 +160,7 @@ pub(crate) async fn member(
             let _ = writeln!(io::stderr(), "error: {node}: {failure}");
             return Ok(ExitCode::from(Bundle::NO_RESTART));
         }
-        Err(failure) => return Err(format!("{node}: {}", clearer(failure)).into()),
+        Err(failure) => return Err(format!("{node}: {}", user_error(failure)).into()),
     };
     let (board, begin) = (run.board.clone(), executor.now());
     match run.finish(executor.clone()).await {
@@ -170,49 +169,55 @@ pub(crate) async fn member(
             let _ = writeln!(io::stderr(), "error: {node}: {failure}");
             return Ok(ExitCode::from(Bundle::UNDELIVERED));
         }
-        Err(failure) => return Err(format!("{node}: {}", clearer(failure)).into()),
+        Err(failure) => return Err(format!("{node}: {}", user_error(failure)).into()),
     }
     let snapshot = board.figures().snapshot(executor.now() - begin);
     say(&format!("{node}: {}", report::member(&snapshot)));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The directories of one bundle, gone with it.
-struct Room {
-    /// Where its processes meet; they make it.
-    meeting: PathBuf,
-    /// Where their states are.
+/// The directories of one bundle, removed at its end.
+struct Directories {
+    /// The sockets; the processes create it.
+    sockets: PathBuf,
+    /// The saved states.
     state: PathBuf,
 }
 
-impl Room {
+impl Directories {
     fn new() -> io::Result<Self> {
-        let meeting = mycelium::own_directory(&format!("bandit-{}", std::process::id()));
-        let state = meeting.with_added_extension("state");
-        for path in [&meeting, &state] {
+        let sockets = mycelium::private_directory(&format!("bandit-{}", std::process::id()));
+        let state = sockets.with_added_extension("state");
+        for path in [&sockets, &state] {
             match fs::remove_dir_all(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
         fs::DirBuilder::new().mode(0o700).create(&state)?;
-        Ok(Self { meeting, state })
+        Ok(Self { sockets, state })
     }
 }
 
-impl Drop for Room {
+impl Drop for Directories {
     fn drop(&mut self) {
-        // What is left there is of no use to anybody, and in nobody's way.
-        let _ = fs::remove_dir_all(&self.meeting);
+        // If this fails, the files do no harm.
+        let _ = fs::remove_dir_all(&self.sockets);
         let _ = fs::remove_dir_all(&self.state);
     }
 }
 
 impl RunArgs {
     /// The command that runs one node of the bundle.
-    fn member(&self, mut command: Command, node: &str, url: &str, room: &Room) -> Command {
-        command.args(["member", node, "--directory"]).arg(&room.meeting);
-        command.arg("--state").arg(&room.state).args(["--url", url]);
+    fn member(
+        &self,
+        mut command: Command,
+        node: &str,
+        url: &str,
+        directories: &Directories,
+    ) -> Command {
+        command.args(["member", node, "--directory"]).arg(&directories.sockets);
+        command.arg("--state").arg(&directories.state).args(["--url", url]);
         command.args(["--executor", self.executor.name()]);
         let files = [
             ("--signals", &self.signals),
@@ -230,7 +235,7 @@ impl RunArgs {
         command
     }
 
-    /// What is to run, as a whole or as one process of a bundle.
+    /// The options of a run, as a whole or as one process of a bundle.
     pub(crate) fn options(&self, member: Option<app::Member>) -> Options {
         Options {
             url: self.url.clone(),

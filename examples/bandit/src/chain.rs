@@ -1,6 +1,6 @@
-//! From a log to an event of a Uniswap V3 pool. A log is anyone's bytes: [`classify`] never
-//! panics, checks the number of topics and the length of the data before it decodes, refuses
-//! numbers that their type cannot hold, and says by kind why it passed a log over.
+//! Decodes logs of Uniswap V3 pools. A log is untrusted: [`classify`] never panics, checks the
+//! number of topics and the length of the data before it decodes, refuses numbers that exceed their
+//! type, and returns the kind of error.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::rpc::parse_quantity;
 
-/// A log's place in the chain; logs are ordered by it.
+/// The position of a log in the chain; logs are ordered by it.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -27,10 +27,10 @@ impl fmt::Display for Key {
     }
 }
 
-/// A log as a node sends it, its hexadecimal read.
+/// A log as a node sends it, with its hexadecimal decoded.
 ///
-/// Absent topics and data are empty here and found missing by [`classify`]; without a place in the
-/// chain it is no log at all.
+/// Missing topics and data are empty here, and [`classify`] rejects them. A log without a position
+/// in the chain does not parse.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RawLog {
@@ -46,37 +46,37 @@ pub struct RawLog {
     /// The block's number.
     #[serde(deserialize_with = "number")]
     pub block_number: u64,
-    /// Unix time of the block in seconds, if the node says it.
+    /// Unix time of the block in seconds, if the node sends it.
     #[serde(default, deserialize_with = "optional_number")]
     pub block_timestamp: Option<u64>,
     /// The log's index in its block.
     #[serde(deserialize_with = "number")]
     pub log_index: u64,
-    /// Whether the chain took the log back.
+    /// Whether the chain removed the log.
     #[serde(default)]
     pub removed: bool,
 }
 
 impl RawLog {
-    /// Its place in the chain.
+    /// Its position in the chain.
     #[must_use]
     pub fn key(&self) -> Key {
         Key { block: self.block_number, log_index: self.log_index }
     }
 }
 
-/// A swap as its pool wrote it.
+/// A swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swap {
     /// The pool.
     pub pool: [u8; 20],
-    /// Its place in the chain.
+    /// Its position in the chain.
     pub key: Key,
-    /// Unix time of the block in seconds, if the node says it.
+    /// Unix time of the block in seconds, if the node sends it.
     pub timestamp: Option<u64>,
-    /// What the pool received of token 0, in its smallest unit; negative if it paid.
+    /// The amount of token 0 that the pool received, in its smallest unit; negative if it paid.
     pub amount0: i128,
-    /// The same of token 1.
+    /// The same for token 1.
     pub amount1: i128,
     /// The square root of the price after the swap, times 2^96; big-endian, never 0.
     pub sqrt_price_x96: [u8; 32],
@@ -86,35 +86,41 @@ pub struct Swap {
     pub tick: i32,
 }
 
-/// What a log tells.
+/// The event of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Somebody swapped.
+    /// A swap.
     Swap(Swap),
     /// Liquidity was added.
     Mint,
-    /// Liquidity was taken out.
+    /// Liquidity was removed.
     Burn,
     /// Fees or burnt liquidity were collected.
     Collect,
-    /// The chain took a log back.
+    /// The chain removed a log.
     Removed,
 }
 
-/// Why a log was passed over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A log, or a text, was skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum Skip {
-    /// The text is no JSON, or no message of a node.
+    /// The text is not JSON, or not a message of a node.
+    #[error("malformed JSON")]
     MalformedJson,
     /// The message is well formed, the log in it is not.
+    #[error("malformed log")]
     MalformedLog,
     /// Fewer topics than the event has.
+    #[error("missing topics")]
     MissingTopics,
     /// Less data than the event has.
+    #[error("short data")]
     ShortData,
-    /// No event known here.
+    /// An event that is not known here.
+    #[error("unknown event")]
     UnknownEvent,
-    /// A number does not fit its type.
+    /// A number exceeds its type.
+    #[error("number out of range")]
     NumberOutOfRange,
 }
 
@@ -128,28 +134,7 @@ impl Skip {
         Self::UnknownEvent,
         Self::NumberOutOfRange,
     ];
-
-    /// The kind for people.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::MalformedJson => "malformed JSON",
-            Self::MalformedLog => "malformed log",
-            Self::MissingTopics => "missing topics",
-            Self::ShortData => "short data",
-            Self::UnknownEvent => "unknown event",
-            Self::NumberOutOfRange => "number out of range",
-        }
-    }
 }
-
-impl fmt::Display for Skip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl std::error::Error for Skip {}
 
 mod pool {
     //! The events of a Uniswap V3 pool, as its interface declares them.
@@ -175,10 +160,10 @@ mod pool {
     }
 }
 
-/// Says what a log tells.
+/// Decodes a log.
 ///
 /// # Errors
-/// When it tells nothing that is known and well formed; the kind is to be counted.
+/// If it is not a well-formed event of a pool; the caller counts the kind.
 pub fn classify(log: &RawLog) -> Result<Event, Skip> {
     if log.removed {
         return Ok(Event::Removed);
@@ -220,23 +205,23 @@ fn decode<E: SolEvent>(log: &RawLog, words: usize) -> Result<E, Skip> {
     let topics = E::TopicList::COUNT;
     match log.topics.len() {
         found if found < topics => return Err(Skip::MissingTopics),
-        // The same name and types, indexed otherwise: another contract's event.
+        // The same name and types with other indexed fields: an event of another contract.
         found if found > topics => return Err(Skip::UnknownEvent),
         _ => {}
     }
     if log.data.len() < words * 32 {
         return Err(Skip::ShortData);
     }
-    // With the shape checked, what is left to refuse is a word with bits beyond its type.
+    // The shape is checked, so the only error left is a word that exceeds its type.
     E::decode_raw_log_validate(log.topics.iter().map(B256::from), &log.data[..words * 32])
         .map_err(|_| Skip::NumberOutOfRange)
 }
 
-/// The price of token 0 in token 1, in the units that people use.
+/// The price of token 0 in token 1, in whole tokens.
 ///
 /// `sqrt_price_x96` is the square root of the price in smallest units times 2^96, big-endian. The
-/// result is finite and positive for every price that a pool can have; the caller checks strangers'
-/// (a zero gives zero, and the highest decimals may leave `f64`'s range).
+/// result is finite and positive for every price of a valid pool. The caller checks others: zero
+/// gives zero, and extreme decimals may exceed the range of `f64`.
 #[must_use]
 pub fn price(sqrt_price_x96: &[u8; 32], decimals0: u8, decimals1: u8) -> f64 {
     let (high, low) = sqrt_price_x96.split_at(16);
@@ -260,10 +245,10 @@ pub fn hex_address(address: &[u8; 20]) -> String {
     hex::encode_prefixed(address)
 }
 
-/// Reads an address.
+/// Parses an address.
 #[must_use]
 pub fn parse_address(text: &str) -> Option<[u8; 20]> {
-    // Said first, because the decoder would take a second prefix.
+    // Checked here, because the decoder would accept a second prefix.
     if text.len() != 42 || !text.starts_with("0x") {
         return None;
     }
@@ -272,30 +257,30 @@ pub fn parse_address(text: &str) -> Option<[u8; 20]> {
 
 fn address<'de, D: Deserializer<'de>>(input: D) -> Result<[u8; 20], D::Error> {
     let text = <std::borrow::Cow<'de, str>>::deserialize(input)?;
-    parse_address(&text).ok_or_else(|| D::Error::custom("no address"))
+    parse_address(&text).ok_or_else(|| D::Error::custom("invalid address"))
 }
 
 fn topics<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<[u8; 32]>, D::Error> {
     let texts = <Vec<String>>::deserialize(input)?;
     texts
         .iter()
-        .map(|text| hex::decode_to_array(text).map_err(|_| D::Error::custom("no topic")))
+        .map(|text| hex::decode_to_array(text).map_err(|_| D::Error::custom("invalid topic")))
         .collect()
 }
 
 fn data<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u8>, D::Error> {
     let text = <std::borrow::Cow<'de, str>>::deserialize(input)?;
-    hex::decode(text.as_bytes()).map_err(|_| D::Error::custom("data is no hexadecimal"))
+    hex::decode(text.as_bytes()).map_err(|_| D::Error::custom("data is not hexadecimal"))
 }
 
 fn number<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
     let text = <std::borrow::Cow<'de, str>>::deserialize(input)?;
-    parse_quantity(&text).ok_or_else(|| D::Error::custom("no quantity"))
+    parse_quantity(&text).ok_or_else(|| D::Error::custom("invalid quantity"))
 }
 
 fn optional_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     let text = <Option<String>>::deserialize(input)?;
-    text.map(|text| parse_quantity(&text).ok_or_else(|| D::Error::custom("no quantity")))
+    text.map(|text| parse_quantity(&text).ok_or_else(|| D::Error::custom("invalid quantity")))
         .transpose()
 }
 

@@ -1,6 +1,6 @@
-//! What a node's texts mean to its client. Parsing is apart from deciding ([`crate::session`]): a
-//! text is an answer, a notification, or one of the kinds of nonsense that are counted; none makes
-//! a panic, and a log that cannot be read spoils neither its neighbours nor the connection.
+//! Parses the texts of a node; [`crate::session`] decides what to do with them. A text is an
+//! answer, a notification, or malformed, which is counted by kind. No text causes a panic, and a
+//! malformed log affects neither other logs nor the connection.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -10,33 +10,33 @@ use crate::{
     rpc::{Fault, parse_quantity},
 };
 
-/// A node's text, read.
+/// A text of a node, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// The answer to a request of this id.
+    /// The answer to a request.
     Answer {
-        /// The request's id.
+        /// The id of the request.
         id: u64,
-        /// What the node answered.
+        /// The answer.
         result: Result<Answer, Fault>,
     },
-    /// A subscription has news.
+    /// A notification of a subscription.
     Notification {
         /// The subscription.
         subscription: String,
-        /// The log, or why it cannot be read.
+        /// The log, or why it is malformed.
         log: Result<RawLog, Skip>,
     },
-    /// None of these.
+    /// Neither of them.
     Malformed(Skip),
 }
 
-/// An answer, read as far as its shape goes: which request it belongs to says what it means.
+/// An answer, parsed by its shape. Its meaning depends on the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// A text: a subscription's name or a quantity.
+    /// A text: the name of a subscription, or a quantity.
     Text(String),
-    /// Logs, each or why it cannot be read.
+    /// Logs, or why each is malformed.
     Logs(Vec<Result<RawLog, Skip>>),
     /// Something else.
     Other,
@@ -71,7 +71,7 @@ struct Params<'a> {
     result: &'a RawValue,
 }
 
-/// Reads a node's text.
+/// Parses a text of a node.
 #[must_use]
 pub fn parse(text: &str) -> Incoming {
     let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(text) else {
@@ -109,17 +109,17 @@ fn parse_answer(result: &RawValue) -> Answer {
 }
 
 fn parse_log(json: &RawValue) -> Result<RawLog, Skip> {
-    // serde would take an array for a struct.
+    // serde would accept an array for a struct.
     if !json.get().starts_with('{') {
         return Err(Skip::MalformedLog);
     }
     serde_json::from_str(json.get()).map_err(|_| Skip::MalformedLog)
 }
 
-/// How far a client has come: the block it began with and the last log it took.
+/// The position of a client: its start block and the last log that it accepted.
 ///
-/// Small and plain, so that it can be kept where a restart finds it: a client that goes on from
-/// the cursor that it kept after each log misses none and takes none twice.
+/// Small, so that it can be saved after each log. A client that resumes at the saved cursor misses
+/// no log and accepts none twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     start: Option<u64>,
@@ -127,16 +127,16 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Begins at the node's newest block, inclusive.
+    /// Starts at the newest block of the node, inclusive.
     pub const HEAD: Self = Self { start: None, last: None };
 
-    /// Begins at a block, inclusive, instead of at the node's newest.
+    /// Starts at a block, inclusive, instead of the newest block.
     #[must_use]
     pub fn starting_at(block: u64) -> Self {
         Self { start: Some(block), last: None }
     }
 
-    /// Takes a log if it comes after all that were taken.
+    /// Accepts a log if it is later than all accepted before.
     pub fn accept(&mut self, key: Key) -> bool {
         let new = self.last.is_none_or(|last| last < key);
         if new {
@@ -145,13 +145,13 @@ impl Cursor {
         new
     }
 
-    /// The last log taken.
+    /// The last log accepted.
     #[must_use]
     pub fn last(&self) -> Option<Key> {
         self.last
     }
 
-    /// The block from which logs may be missing, inclusive; `None` before the beginning is known.
+    /// The block from which logs may be missing, inclusive; `None` if the start block is unknown.
     #[must_use]
     pub fn resume_from(&self) -> Option<u64> {
         self.last.map(|last| last.block).or(self.start)

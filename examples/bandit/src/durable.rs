@@ -1,18 +1,17 @@
-//! State that outlives the process of its service. A process of a bundle keeps the state of its
-//! services in one small SQLite file; a new process of that member begins with what the file says.
+//! State that outlives the process of its service. A process of a bundle saves the states of its
+//! services in one small SQLite file; a new process of that member loads them.
 //!
-//! The order of the steps is what makes this exact. A service emits, changes its state in memory
-//! ([`Durable::keep`]), waits until what it emitted is confirmed and writes its state
-//! ([`Durable::save`]), and only then receives its next message. A process that is killed before
-//! the write gets the message again, with the state of before, and emits the same again: its readers
-//! know it by its key. A process that is killed after the write gets the message again too, and its
-//! state says that it is dealt with.
+//! The order of steps makes this exact. A service emits, changes its state in memory
+//! ([`Durable::keep`]), waits until its messages are confirmed and writes its state
+//! ([`Durable::save`]), and only then receives its next message. If the process is killed before
+//! the write, the message is redelivered to the old state and the service emits the same message
+//! again; subscribers recognize it by its key. If the process is killed after the write, the
+//! message is redelivered too, and the state shows that it was handled.
 //!
-//! This is about processes that die and not about power cuts: what a process has written is in the
-//! page cache of the system, which outlives it, and nothing here waits for a disk.
+//! This protects against the death of a process, not against a power failure: written data is in
+//! the page cache of the system, which outlives the process, and nothing here waits for a disk.
 
 use std::{
-    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -22,12 +21,12 @@ use mycelium::{Context, Error, Kept, Result, Service};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// How long a process waits for the file; the process before it is dead, so this is for others who
-/// look into the file.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for the lock of the file. The earlier process is dead, so only other programs
+/// can hold it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-// One process uses the file: it keeps the lock, and SQLite needs no shared memory. The log in front
-// of the database makes each write a short append.
+// Only one process uses the file, so it keeps the lock and SQLite needs no shared memory. With the
+// write-ahead log each write is a short append.
 const SET_UP: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
     PRAGMA journal_mode = WAL;
@@ -35,7 +34,7 @@ const SET_UP: &str = "
     CREATE TABLE IF NOT EXISTS states (service TEXT PRIMARY KEY NOT NULL, state TEXT NOT NULL);
 ";
 
-/// Where the services of one process keep their states.
+/// The states of the services of one process.
 #[derive(Clone, Debug, Default)]
 pub struct States(Option<Arc<File>>);
 
@@ -46,20 +45,20 @@ struct File {
 }
 
 impl States {
-    /// In memory: for services whose process is all there is, and whose states end with it.
+    /// States in memory, which end with the process.
     #[must_use]
     pub fn in_memory() -> Self {
         Self(None)
     }
 
-    /// In this file, which is made if there is none.
+    /// States in this file, which is created if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be opened, or is no database.
+    /// If it cannot be opened, or is not a database.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(path)?;
-            connection.busy_timeout(PATIENCE)?;
+            connection.busy_timeout(LOCK_TIMEOUT)?;
             connection.execute_batch(SET_UP)?;
             Ok(connection)
         };
@@ -73,10 +72,10 @@ impl States {
         self.0.is_some()
     }
 
-    /// The state of a service as the process before this one saved it last, or the default.
+    /// The state of a service as an earlier process saved it, or the default.
     ///
     /// # Errors
-    /// If the file cannot be read, or its content is not such a state.
+    /// If the file cannot be read, or its content is invalid.
     pub fn state<S>(&self, service: &'static str) -> Result<Durable<S>, StateError>
     where
         S: Default + DeserializeOwned,
@@ -99,7 +98,7 @@ impl File {
         state.map(parse).transpose().map_err(|source| StateError::new(&self.path, source))
     }
 
-    /// One statement, and so one transaction: a process that is killed in it has saved nothing.
+    /// One statement, hence one transaction: a process killed during it has saved nothing.
     fn save(&self, service: &str, state: &str) -> Result<(), StateError> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let save = |connection: &Connection| {
@@ -109,8 +108,8 @@ impl File {
     }
 }
 
-/// The state of a service. It outlives a panic of the service once it is kept, and the process once
-/// it is saved. Clones share it.
+/// The state of a service. Once kept, it survives a panic of the service; once saved, the process.
+/// Clones share it.
 #[derive(Clone, Debug)]
 pub struct Durable<S> {
     kept: Kept<S>,
@@ -119,9 +118,9 @@ pub struct Durable<S> {
 }
 
 impl<S> Durable<S> {
-    /// Looks at the state.
-    pub fn read<R>(&self, look: impl FnOnce(&S) -> R) -> R {
-        self.kept.read(look)
+    /// Reads the state.
+    pub fn read<R>(&self, read: impl FnOnce(&S) -> R) -> R {
+        self.kept.read(read)
     }
 
     /// Changes the state in memory.
@@ -137,23 +136,24 @@ impl<S> Durable<S> {
 }
 
 impl<S: Serialize> Durable<S> {
-    /// Waits until all that the service has emitted is confirmed, and writes the state. Does
-    /// nothing if the state is not to outlive the process.
+    /// Waits until all messages of the service are confirmed, and writes the state. Does nothing if
+    /// the state is in memory.
     ///
     /// # Errors
-    /// When the state cannot be written; trying again does not help.
+    /// If the state cannot be written; retrying does not help.
     pub async fn save<T: Service>(&self, ctx: &mut Context<T>) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         ctx.confirmed().await;
         let state = self.kept.read(serde_json::to_string)?;
-        // An append to the page cache takes less time than to hand it to another thread: the
-        // recorded day takes half as long.
+        // Written on this thread: an append to the page cache is faster than the hand-over to
+        // another thread, and the recorded day takes half as long.
         file.save(self.service, &state).map_err(|error| Error::from(error).permanent())
     }
 }
 
-/// The file of states is of no use.
-#[derive(Debug)]
+/// The file of states cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the file of states {}: {source}", path.display())]
 pub struct StateError {
     path: PathBuf,
     source: Box<dyn std::error::Error + Send + Sync>,
@@ -162,18 +162,6 @@ pub struct StateError {
 impl StateError {
     fn new(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { path: path.into(), source: Box::new(source) }
-    }
-}
-
-impl fmt::Display for StateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot use the file of states {}: {}", self.path.display(), self.source)
-    }
-}
-
-impl std::error::Error for StateError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.source)
     }
 }
 
@@ -236,7 +224,7 @@ mod tests {
         let error = States::open(dir.path()).unwrap_err().to_string();
         assert!(error.contains(dir.path().to_str().unwrap()), "{error}");
         let path = dir.path().join("states.sqlite");
-        std::fs::write(&path, "no database, however long one may look at it").unwrap();
+        std::fs::write(&path, "this is not a database, but a text of some length").unwrap();
         assert!(States::open(&path).is_err());
         std::fs::remove_file(&path).unwrap();
         let states = States::open(&path).unwrap();

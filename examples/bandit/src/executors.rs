@@ -1,13 +1,13 @@
-//! The executors that bandit runs on: the one place that knows any.
+//! The executors that bandit runs on. No other module knows them.
 
 use std::{error::Error, sync::Arc, thread::available_parallelism};
 
 use clap::ValueEnum;
 use mycelium_executor::Executor;
 
-/// Which executor.
+/// An executor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
+pub(crate) enum ExecutorKind {
     /// tokio, a thread for each core.
     #[default]
     Tokio,
@@ -17,7 +17,7 @@ pub(crate) enum Kind {
     Glommio,
 }
 
-impl Kind {
+impl ExecutorKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tokio => "tokio",
@@ -27,34 +27,34 @@ impl Kind {
     }
 }
 
-/// Runs `body` on an executor of that kind.
+/// Runs `body` on an executor of this kind.
 pub(crate) fn run<T: 'static>(
-    kind: Kind,
+    kind: ExecutorKind,
     body: impl AsyncFnOnce(Arc<dyn Executor>) -> T + 'static,
 ) -> Result<T, Box<dyn Error>> {
     match kind {
-        Kind::Tokio => {
+        ExecutorKind::Tokio => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let executor = || mycelium_tokio::Tokio::current();
             let done = runtime.block_on(async { Ok(body(Arc::new(executor()?)).await) });
-            // Blocking work that was abandoned (a pipe that nobody reads) holds up nobody.
+            // Do not wait for abandoned blocking work, such as a write to a pipe without a reader.
             runtime.shutdown_background();
             done
         }
-        Kind::Smol => {
+        ExecutorKind::Smol => {
             let threads = available_parallelism().map_or(1, |threads| threads.get());
             Ok(mycelium_smol::run(threads, async |executor| body(Arc::new(executor)).await)?)
         }
         #[cfg(all(target_os = "linux", feature = "glommio"))]
-        Kind::Glommio => {
+        ExecutorKind::Glommio => {
             let settings = mycelium_glommio::Settings::default();
             let body = async move |executor| body(Arc::new(executor)).await;
             Ok(mycelium_glommio::run(&settings, body)?)
         }
         #[cfg(not(all(target_os = "linux", feature = "glommio")))]
-        Kind::Glommio => {
-            Err("glommio is not in this program: build it on Linux with `--features glommio`"
-                .into())
-        }
+        ExecutorKind::Glommio => Err(
+            "this program was built without glommio; build it on Linux with `--features glommio`"
+                .into(),
+        ),
     }
 }

@@ -1,12 +1,12 @@
-//! Panics on purpose, to show that they change nothing. Each service calls [`Faults::point`] before
-//! and after its emit, with its message in hand; at seeded calls that panics, and supervision has
-//! to put the service together again.
+//! Panics on purpose, to show that they do not change the outcome. Each service calls
+//! [`Faults::point`] before and after its emit, with a message in flight. Seeded calls panic, and
+//! the supervision restarts the service.
 
 use std::collections::BTreeSet;
 
 use mycelium::Kept;
 
-/// The seeded faults of one service. Clones share one count, so it goes on after a panic.
+/// The seeded faults of one service. Clones share one count, so it continues after a panic.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Kept<Schedule>);
 
@@ -18,13 +18,13 @@ struct Schedule {
 }
 
 impl Faults {
-    /// None.
+    /// No faults.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// So many faults among the first `calls` calls.
+    /// `count` faults among the first `calls` calls.
     #[must_use]
     pub fn seeded(seed: u64, count: usize, calls: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -35,17 +35,17 @@ impl Faults {
         Self(Kept::new(Schedule { due, ..Schedule::default() }))
     }
 
-    /// How many happened.
+    /// The number of faults that happened.
     #[must_use]
     pub fn happened(&self) -> u64 {
         self.0.read(|schedule| schedule.happened)
     }
 
-    /// A place where the service may panic. A message that is delivered again is spared, since it
-    /// would be given up: the fault waits for the next one.
+    /// A point where the service may panic. A redelivered message is `spared`, because it would be
+    /// dead-lettered: the fault waits for the next message.
     ///
     /// # Panics
-    /// That is what it is for.
+    /// If a fault is due.
     pub fn point(&self, place: &str, spared: bool) {
         let panics = self.0.commit(|schedule| {
             schedule.calls += 1;

@@ -1,19 +1,19 @@
-//! A recorded day behind the face of an Ethereum node. All connections share one position: the
-//! number of logs that the chain has so far. It moves only while somebody is subscribed, by one
-//! log at a time, and a log exists from the moment the position has passed it: `eth_getLogs` serves
-//! what lies before the position, `eth_blockNumber` the block of the last log before it, and a
-//! subscription whatever the position passes after it began. The recording itself is everyone's
-//! buffer, so a slow client holds up neither the day nor its neighbours.
+//! A recorded day, served like an Ethereum node. All connections share one position: the number of
+//! logs that the chain has so far. It advances only while a client is subscribed, by one log at a
+//! time, and a log exists once the position has passed it: `eth_getLogs` returns logs before the
+//! position, `eth_blockNumber` the block of the last of them, and a subscription sends each log
+//! that the position passes. The recording is the buffer of all connections, so a slow client
+//! delays neither the day nor the other clients.
 //!
-//! Hence no log can be missed. A client that subscribes, waits for the answer and then asks
-//! `eth_getLogs` from the block of its last log, inclusive, finds every log that the position had
-//! passed by the time of the second answer in that answer, and every later one (with some of the
-//! former again) in its subscription; what was written to a connection that broke lies before the
-//! position and so in the backfill of the next. The end respects it too: a connection is closed
-//! only when it has subscribed, has been sent every log, and has had a first `eth_getLogs`
-//! answered or has asked for nothing for a while ([`Settings::grace`]); whoever connects after the
-//! end is treated alike. Should the grace be too short for a client, its close comes before its
-//! backfill's answer, and it knows that it has to come again.
+//! Hence a client can miss no log. It subscribes, waits for the answer, and then calls
+//! `eth_getLogs` from the block of its last log, inclusive. The answer has every log that the
+//! position had passed by then; the subscription sends every later one (and some of the earlier
+//! ones again). A log written to a broken connection is before the position, and so in the next
+//! backfill. This holds at the end, too: a connection is closed only after it has subscribed, was
+//! sent every log, and had an `eth_getLogs` answered or was silent for the grace period
+//! ([`Settings::grace`]). The same applies to a connection after the end. If the grace period is
+//! too short for a client, the close arrives before the answer to its backfill, and the client
+//! knows that it has to reconnect.
 
 mod connection;
 
@@ -34,23 +34,23 @@ use crate::{
     rpc::{BlockTag, Filter},
 };
 
-/// How fast the day goes by.
+/// The speed of the replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Pace {
     /// As fast as the fastest subscriber reads.
     #[default]
     Unpaced,
-    /// By the recorded time stamps, this many times as fast.
+    /// By the recorded time stamps, faster by a factor.
     Recorded {
-        /// The factor; a day of 1440 takes a minute. Not above 0 means real time.
+        /// The factor: with 1440 a day takes a minute. 0 or less means real time.
         speed: f64,
     },
 }
 
 impl Pace {
-    /// How long the position waits between two logs, by their time stamps since the first.
+    /// The time between two logs, given their time stamps since the first.
     ///
-    /// Whole milliseconds of the scaled clock, so that short gaps add up instead of being lost.
+    /// Computed in whole milliseconds of the scaled clock, so that short gaps add up.
     fn gap(self, before: u64, after: u64) -> Duration {
         match self {
             Self::Unpaced => Duration::ZERO,
@@ -63,43 +63,43 @@ impl Pace {
     }
 }
 
-/// When the feed lets a connection drop, as networks do: abruptly, without a close frame.
+/// When the feed drops a connection abruptly, without a close frame, as networks do.
 ///
-/// The connection that carries the position past a point is dropped there, and the last logs
-/// before the point are never sent to it: only a backfill brings them.
+/// The connection that moves the position past a point is dropped there. The last logs before the
+/// point are never sent to it; only a backfill has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drops {
     /// At these positions.
     pub at: BTreeSet<usize>,
     /// At every multiple of this.
     pub every: Option<NonZeroUsize>,
-    /// How many logs before each point are lost; none if 0.
+    /// The number of logs lost before each point.
     pub lost: usize,
 }
 
 impl Drops {
-    /// Whether the connection that brought the position here is to be dropped.
+    /// Whether the connection that moved the position here is dropped.
     fn due(&self, position: usize) -> bool {
         self.at.contains(&position)
             || self.every.is_some_and(|every| position.is_multiple_of(every.get()))
     }
 
-    /// Whether the log that brings the position here is lost by a drop soon after.
+    /// Whether the log at this position is lost by a drop soon after.
     fn loses(&self, position: usize) -> bool {
         (position..position.saturating_add(self.lost)).any(|point| self.due(point))
     }
 }
 
-/// How a feed behaves.
+/// The settings of a feed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// How fast the day goes by.
+    /// The speed of the replay.
     pub pace: Pace,
     /// When connections drop.
     pub drops: Drops,
-    /// How long a client that has been sent all may ask for nothing before it is let go.
+    /// How long a client that was sent every log may be silent before its connection is closed.
     pub grace: Duration,
-    /// How long a client may take over the handshake, and over its farewell.
+    /// The timeout of the handshake and of the close.
     pub patience: Duration,
 }
 
@@ -117,17 +117,17 @@ impl Default for Settings {
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// All was sent, and the connection was closed with that reason.
+    /// Every log was sent, and the feed closed the connection.
     EndOfRecording,
-    /// The feed let it drop, as it was told to.
+    /// The feed dropped it on purpose.
     Dropped,
-    /// The client closed or left.
+    /// The client closed the connection or disconnected.
     Left,
-    /// The client did not manage the handshake.
+    /// The handshake failed.
     NoHandshake,
-    /// The client broke the protocol of WebSockets.
+    /// The client broke the WebSocket protocol.
     Garbage,
-    /// The client sent more than the feed takes.
+    /// The client sent a message above the limit.
     Oversized,
     /// The stream failed.
     Broken,
@@ -160,7 +160,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The node: what all connections share. Put it in an `Arc` and [`Feed::serve`] each connection.
+/// The node, shared by all connections. Put it in an `Arc` and call [`Feed::serve`] for each.
 #[derive(Debug)]
 pub struct Feed {
     recording: Recording,
@@ -173,7 +173,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed at the beginning of its day.
+    /// A feed at the start of its day.
     #[must_use]
     pub fn new(recording: Recording, settings: Settings) -> Self {
         Self {
@@ -187,9 +187,9 @@ impl Feed {
         }
     }
 
-    /// Serves one connection to its end, counts the outcome and gives it back.
+    /// Serves one connection to its end, counts the outcome and returns it.
     ///
-    /// `sleep` makes the executor's timer. The stream is closed by being dropped. The future is
+    /// `sleep` makes a timer of the executor. Dropping the stream closes it. The future is
     /// `Send` if the stream, the timer and `sleep` are and `sleep` is `Sync`.
     pub async fn serve<S, F, T>(&self, stream: S, sleep: F) -> Outcome
     where
@@ -202,25 +202,25 @@ impl Feed {
         outcome
     }
 
-    /// How many logs the chain has so far.
+    /// The number of logs that the chain has so far.
     #[must_use]
     pub fn position(&self) -> usize {
         self.position.load(Ordering::Acquire)
     }
 
-    /// How many logs the day has.
+    /// The number of logs of the day.
     #[must_use]
     pub fn total(&self) -> usize {
         self.recording.len()
     }
 
-    /// The newest block's number.
+    /// The number of the newest block.
     #[must_use]
     pub fn block_number(&self) -> u64 {
         let logs = self.recording.logs();
         match self.position() {
             0 => logs[0].key.block.saturating_sub(1),
-            // A removed log may be of an older block; the chain's head does not go back.
+            // A removed log may be of an older block; the head of the chain does not go back.
             position => logs[..position]
                 .iter()
                 .rev()
@@ -229,13 +229,13 @@ impl Feed {
         }
     }
 
-    /// How many connections ended so.
+    /// The number of connections with this outcome.
     #[must_use]
     pub fn outcomes(&self, outcome: Outcome) -> u64 {
         self.outcomes[outcome as usize].load(Ordering::Relaxed)
     }
 
-    /// How many requests were answered with an error.
+    /// The number of requests answered with an error.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -264,12 +264,12 @@ impl Feed {
         list
     }
 
-    /// The log at an index of the day, if the day has it.
+    /// The log at an index of the day, if there is one.
     fn log(&self, index: usize) -> Option<&RecordedLog> {
         self.recording.logs().get(index)
     }
 
-    /// How long the position has to wait at an index.
+    /// The time before the log at an index.
     fn gap(&self, index: usize) -> Duration {
         let logs = self.recording.logs();
         let since = |index: usize| logs[index].timestamp.saturating_sub(logs[0].timestamp);
@@ -280,10 +280,10 @@ impl Feed {
         }
     }
 
-    /// Moves the position past `index`, unless another connection has; says whether it did.
+    /// Moves the position past `index`, unless another connection did. Returns whether it moved.
     fn advance(&self, index: usize) -> bool {
-        // Release: pairs with the Acquire of `position`; the recording never changes, so the number
-        // is all there is to see.
+        // Release pairs with the Acquire of `position`. The recording never changes, so only the
+        // number has to become visible.
         let moved = self
             .position
             .compare_exchange(index, index + 1, Ordering::AcqRel, Ordering::Acquire)

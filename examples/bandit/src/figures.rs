@@ -1,7 +1,6 @@
-//! What a run has come to, in numbers. One [`Figures`] gathers what the services tell it, and a
-//! [`Snapshot`] of it is all that a report needs. Logs, swaps and signals are counted once each by
-//! their place in the chain, so that a service that is restarted, or a connection that breaks, may
-//! tell of one twice.
+//! The counts of a run. The services report to one [`Figures`], and a report prints a [`Snapshot`]
+//! of it. Logs, swaps and signals are counted once by their position in the chain, so a restarted
+//! service or a broken connection may report one twice.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,9 +15,9 @@ use crate::{
     metadata::Pool,
 };
 
-/// How many of the last signals a report shows.
+/// The number of recent signals in a report.
 const RECENT: usize = 3;
-/// Latencies are kept to three digits, up to an hour.
+/// The longest latency recorded: an hour, in nanoseconds.
 const LONGEST: u64 = 3_600_000_000_000;
 
 /// The kinds of logs, as a report names them.
@@ -34,14 +33,14 @@ fn kind(event: &Event) -> usize {
     }
 }
 
-/// A pool's line in a report.
+/// The counts of a pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolFigures {
     /// The symbols of its tokens.
     pub symbols: [String; 2],
-    /// What it takes of a swap, in millionths.
+    /// The fee of a swap, in millionths.
     pub fee_millionths: u32,
-    /// How many swaps it made.
+    /// The number of its swaps.
     pub swaps: u64,
     /// Its last price of token 0 in token 1.
     pub price: Option<f64>,
@@ -50,32 +49,32 @@ pub struct PoolFigures {
 /// The distribution of a latency in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// Half were not longer.
+    /// The median.
     pub p50: u64,
-    /// Nine of ten were not longer.
+    /// 90 %.
     pub p90: u64,
-    /// All but one in a hundred.
+    /// 99 %.
     pub p99: u64,
-    /// All but one in a thousand.
+    /// 99.9 %.
     pub p999: u64,
     /// The longest.
     pub max: u64,
 }
 
-/// The figures at one moment.
+/// The figures at a point in time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// How long the run has lasted.
+    /// The time since the start of the run.
     pub elapsed: Duration,
-    /// How many logs there will be, if that is known.
+    /// The total number of logs, if known.
     pub total: Option<u64>,
-    /// How many logs were read by kind, in the order of [`KINDS`].
+    /// Logs by kind, in the order of [`KINDS`].
     pub kinds: [u64; KINDS.len()],
-    /// What was passed over by kind, in the order of [`Skip::ALL`].
+    /// Skipped logs and texts by kind, in the order of [`Skip::ALL`].
     pub skips: [u64; Skip::ALL.len()],
-    /// How many logs were read, those passed over included.
+    /// Logs received, including skipped ones.
     pub logs: u64,
-    /// Logs that came again.
+    /// Logs received again.
     pub duplicates: u64,
     /// Connections after the first.
     pub reconnects: u64,
@@ -83,28 +82,28 @@ pub struct Snapshot {
     pub drops: u64,
     /// Messages received by services.
     pub messages: u64,
-    /// Swaps of pools that the metadata do not know.
+    /// Swaps of pools without metadata.
     pub unknown_pools: u64,
-    /// Swaps that made no sense to the detector.
+    /// Swaps that the detector rejected.
     pub rejected: u64,
     /// The pools by address.
     pub pools: Vec<PoolFigures>,
-    /// How many signals.
+    /// The number of signals.
     pub signals: u64,
-    /// The last of them, the oldest first.
+    /// The last signals, the oldest first.
     pub recent: Vec<Signal>,
-    /// From the adapter's emit to the detector's receive; `None` before the first.
+    /// From the adapter's emit to the detector's receive; `None` before the first swap.
     pub latency: Option<Latency>,
 }
 
-/// Gathers the figures of a run.
+/// Collects the figures of a run.
 #[derive(Clone, Debug)]
 pub struct Figures {
     plain: Snapshot,
     pools: BTreeMap<[u8; 20], PoolFigures>,
     recent: VecDeque<Signal>,
     connections: u64,
-    /// There, since its bounds are constant; the type does not know that.
+    /// Never `None`, because its bounds are valid; the type does not show that.
     latency: Option<Histogram<u64>>,
     last_log: Option<Key>,
     last_swap: Option<Key>,
@@ -112,7 +111,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// No figures yet, of a run of so many logs if that is known.
+    /// Empty figures of a run with this total number of logs, if known.
     #[must_use]
     pub fn new(total: Option<u64>) -> Self {
         Self {
@@ -127,7 +126,7 @@ impl Figures {
         }
     }
 
-    /// Names a pool, so that it has its line before its first swap.
+    /// Adds a pool, so that the report has it before its first swap.
     pub fn add_pool(&mut self, pool: &Pool) {
         self.pools.entry(pool.address).or_insert_with(|| PoolFigures {
             symbols: [pool.token0.symbol.clone(), pool.token1.symbol.clone()],
@@ -137,30 +136,30 @@ impl Figures {
         });
     }
 
-    /// A log was read and told this.
-    pub fn count_log(&mut self, key: Key, told: &Result<Event, Skip>) {
-        // A removed log has the place of the log that it takes back.
-        if !matches!(told, Ok(Event::Removed)) && !advance(&mut self.last_log, key) {
+    /// A log was decoded.
+    pub fn count_log(&mut self, key: Key, event: &Result<Event, Skip>) {
+        // A removed log has the position of the log that it removes.
+        if !matches!(event, Ok(Event::Removed)) && !advance(&mut self.last_log, key) {
             return;
         }
         self.plain.logs += 1;
-        match told {
+        match event {
             Ok(event) => self.plain.kinds[kind(event)] += 1,
             Err(skip) => self.count_skip(*skip),
         }
     }
 
-    /// Something was passed over that was not even a log.
+    /// A text was skipped.
     pub fn count_skip(&mut self, skip: Skip) {
         self.plain.skips[skip as usize] += 1;
     }
 
-    /// A log came again.
+    /// A log arrived again.
     pub fn count_duplicate(&mut self) {
         self.plain.duplicates += 1;
     }
 
-    /// A connection was made.
+    /// A connection was opened.
     pub fn count_connection(&mut self) {
         self.connections += 1;
         self.plain.reconnects = self.connections - 1;
@@ -171,7 +170,7 @@ impl Figures {
         self.plain.drops += drops;
     }
 
-    /// How many messages were lost between services so far.
+    /// The number of messages lost between services so far.
     #[must_use]
     pub fn drops(&self) -> u64 {
         self.plain.drops
@@ -192,7 +191,7 @@ impl Figures {
         self.plain.rejected += 1;
     }
 
-    /// The detector took a swap.
+    /// The detector handled a swap.
     pub fn count_swap(&mut self, swap: &PricedSwap) {
         if !advance(&mut self.last_swap, swap.key) {
             return;
@@ -207,7 +206,7 @@ impl Figures {
         pool.price = Some(swap.price);
     }
 
-    /// The detector gave a signal.
+    /// The detector found a signal.
     pub fn count_signal(&mut self, signal: &Signal) {
         if !advance(&mut self.last_signal, signal.key) {
             return;
@@ -219,7 +218,7 @@ impl Figures {
         self.recent.push_back(*signal);
     }
 
-    /// A swap took this long from the adapter's emit to the detector's receive.
+    /// The time of a swap from the adapter's emit to the detector's receive.
     pub fn record_latency(&mut self, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         if let Some(histogram) = &mut self.latency {
@@ -245,7 +244,7 @@ fn latency(histogram: &Histogram<u64>) -> Latency {
     Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: histogram.max() }
 }
 
-/// Whether the key is later than all before it.
+/// Whether the key is later than all before; stores it if so.
 fn advance(last: &mut Option<Key>, key: Key) -> bool {
     let new = last.is_none_or(|last| last < key);
     if new {

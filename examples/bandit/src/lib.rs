@@ -1,18 +1,18 @@
-//! Bandit follows the swaps of two Uniswap V3 pools and reports when their prices stand further
-//! apart than their fees. The rooms, in the order a log walks through them:
+//! Bandit follows the swaps of two Uniswap V3 pools and emits a signal when their prices differ by
+//! more than their fees. The modules, in the order in which a log passes them:
 //!
-//! - [`recording`] holds one recorded day of real logs; [`feed`] replays it over a WebSocket as an
-//!   Ethereum node would, in the words of [`rpc`].
-//! - [`client`] reads what a node sends, [`session`] decides what to ask and which log is new, and
-//!   [`socket`] joins the two to a byte stream.
-//! - [`chain`] makes an event of a log, [`metadata`] knows tokens and pools, [`arbitrage`] finds the
-//!   signals and [`signals`] writes them down.
-//! - [`messages`] is what the [`services`] say to each other; [`app`] puts them into a node, and
-//!   [`faults`] makes them panic on purpose. [`durable`] keeps their states when processes die.
-//! - [`figures`] counts, and [`report`] shows the counts.
+//! - [`recording`] loads one recorded day of real logs; [`feed`] replays it over a WebSocket like
+//!   an Ethereum node, with the JSON-RPC messages of [`rpc`].
+//! - [`client`] parses what a node sends, [`session`] decides what to request and which log is new,
+//!   and [`socket`] connects both to a byte stream.
+//! - [`chain`] decodes a log, [`metadata`] looks up tokens and pools, [`arbitrage`] finds the
+//!   signals and [`signals`] writes them to a file.
+//! - [`messages`] are the messages between the [`services`]; [`app`] puts the services into a node,
+//!   [`faults`] makes them panic on purpose, and [`durable`] saves their states across processes.
+//! - [`figures`] counts, and [`report`] prints the counts.
 //!
-//! Only `main` knows which executor it is: streams are `futures-io`'s, and time is an argument or
-//! the context's.
+//! Only `main` knows the executor: streams are those of `futures-io`, and time comes from arguments
+//! or from the context.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Where log lines go: to standard error, or, while a table is drawn, into a buffer that is printed
-//! above it. Panics become log lines too, so that a service's panic does not tear the table.
+//! The output of log lines: standard error, or a buffer that is printed above the live table.
+//! Panics become log lines too, so that they do not damage the table.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -9,7 +9,7 @@ use std::{
 
 use tracing_subscriber::EnvFilter;
 
-/// Log lines that wait to be shown.
+/// Log lines to be printed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
 
@@ -31,7 +31,7 @@ impl Write for Logs {
     }
 }
 
-/// Begins to log: warnings, or what `RUST_LOG` says.
+/// Starts logging: warnings, or the levels of `RUST_LOG`.
 pub(crate) fn init(logs: &Logs, to_stderr: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let format = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);

@@ -1,4 +1,4 @@
-//! The command line of bandit, and what its user sees.
+//! The command line of bandit, and its output.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr, reason = "this is a command-line program")]
@@ -24,17 +24,17 @@ use bandit::{
     report::{self, Paint, Screen},
 };
 use clap::{Args, Parser, Subcommand};
-use executors::Kind;
+use executors::ExecutorKind;
 use futures_util::future::{Either, select};
 use logs::Logs;
 use mycelium::StartError;
 use mycelium_executor::Executor;
 
-/// The last logs before a dropped connection's end that are never sent to it.
+/// The number of logs before the end of a dropped connection that are never sent to it.
 const LOST_AT_DROP: usize = 3;
 
-/// Follows the swaps of Uniswap V3 pools and reports when two pools of a pair stand further apart
-/// than their fees. Without options it replays a recorded day, as fast as it can.
+/// Follows the swaps of Uniswap V3 pools and reports when the prices of two pools differ by more
+/// than their fees. Without options it replays a recorded day as fast as possible.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -45,7 +45,7 @@ struct Cli {
 }
 
 impl Cli {
-    fn executor(&self) -> Kind {
+    fn executor(&self) -> ExecutorKind {
         match &self.command {
             Some(Command::Feed { executor, .. }) => *executor,
             Some(Command::Bundled(run)) => run.executor,
@@ -57,18 +57,18 @@ impl Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the recorded day to others, as an Ethereum node would (JSON-RPC over WebSocket).
+    /// Serve the recorded day to other programs like an Ethereum node (JSON-RPC over WebSocket).
     Feed {
-        /// Where to listen.
+        /// The address to listen on.
         #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8545")]
         listen: String,
         /// Run on this executor.
         #[arg(long, value_enum, default_value_t)]
-        executor: Kind,
+        executor: ExecutorKind,
         #[command(flatten)]
         replay: ReplayArgs,
     },
-    /// Do the same with a process for each node of the topology; by default these are three.
+    /// Run the services as several processes, one for each node of the topology (three by default).
     Bundled(RunArgs),
     /// One process of a bundle.
     #[command(hide = true)]
@@ -79,10 +79,10 @@ enum Command {
 struct MemberArgs {
     /// The node of the topology.
     node: String,
-    /// Where the processes meet.
+    /// The directory of the sockets.
     #[arg(long, value_name = "DIRECTORY")]
     directory: PathBuf,
-    /// Where the states of its services outlive it.
+    /// The directory of the saved states.
     #[arg(long, value_name = "DIRECTORY")]
     state: PathBuf,
     #[command(flatten)]
@@ -96,21 +96,22 @@ struct RunArgs {
     url: Option<String>,
     #[command(flatten)]
     replay: ReplayArgs,
-    /// Write the signals to this file, one JSON object a line.
+    /// Write the signals to this file, one JSON object per line.
     #[arg(long, value_name = "FILE")]
     signals: Option<PathBuf>,
-    /// Keep token and pool metadata in this SQLite database; it is made if there is none.
+    /// Read token and pool metadata from this SQLite database, which is created if it does not
+    /// exist.
     #[arg(long, value_name = "FILE")]
     database: Option<PathBuf>,
     /// Use this topology instead of the built-in one.
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
-    /// Make each service panic at twenty points that follow from this seed; nothing shall change.
+    /// Make each service panic at twenty points chosen by this seed; the outcome must not change.
     #[arg(long, value_name = "SEED")]
     faults: Option<u64>,
     /// Run on this executor; the outcome is the same.
     #[arg(long, value_enum, default_value_t)]
-    executor: Kind,
+    executor: ExecutorKind,
     /// Print plain lines even on a terminal.
     #[arg(long)]
     plain: bool,
@@ -118,16 +119,16 @@ struct RunArgs {
 
 #[derive(Args, Clone)]
 struct ReplayArgs {
-    /// Replay this recording (JSON lines, may be gzipped) instead of the one brought along.
+    /// Replay this recording (JSON lines, optionally gzipped) instead of the built-in one.
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
-    /// Replay at the recorded pace times this factor; 1440 makes a day a minute.
+    /// Replay at the recorded speed times this factor; with 1440 a day takes a minute.
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     speed: Option<f64>,
-    /// Drop the connection after every so many logs.
+    /// Drop the connection each time after this number of logs.
     #[arg(long, value_name = "LOGS")]
     drop_every: Option<NonZeroUsize>,
-    /// Drop the connection after the log of this number; may be given several times.
+    /// Drop the connection after the log of this number; can be given several times.
     #[arg(long, value_name = "LOG", value_parser = clap::value_parser!(NonZeroUsize))]
     drop_at: Vec<NonZeroUsize>,
 }
@@ -185,7 +186,7 @@ async fn feed(
     logs::init(&Logs::default(), true);
     let feed = Arc::new(Feed::new(app::load(replay.recording.as_deref())?, replay.settings()));
     let served = app::serve(feed.clone(), listen, executor.clone()).await;
-    let (running, address) = served.map_err(clearer)?;
+    let (running, address) = served.map_err(user_error)?;
     say(&format!("{} logs at ws://{address}; Ctrl-C ends", feed.total()));
     executor.interrupted().await?;
     running.shutdown();
@@ -217,7 +218,7 @@ async fn run(args: RunArgs, executor: Arc<dyn Executor>) -> Result<(), Box<dyn s
         Ok(_) => view.end(&report::summary(&snapshot, &source, view.paint)),
         Err(failure) => {
             view.end("");
-            return Err(clearer(failure).into());
+            return Err(user_error(failure).into());
         }
     }
     if let Some(path) = &options.signals {
@@ -231,13 +232,13 @@ async fn run(args: RunArgs, executor: Arc<dyn Executor>) -> Result<(), Box<dyn s
     Ok(())
 }
 
-/// Prints a line. Nobody may be reading any more, which ends nothing: the run goes on.
+/// Prints a line. If the output is closed, the run continues.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// The same error without what the user cannot use.
-fn clearer(failure: Failure) -> String {
+/// The error without details that are useless to the user.
+fn user_error(failure: Failure) -> String {
     match failure {
         Failure::Node(StartError::ServiceFailed { service, error, .. }) => {
             format!("{service}: {error}")
@@ -246,7 +247,7 @@ fn clearer(failure: Failure) -> String {
     }
 }
 
-/// What the user looks at: a table in place on a terminal, lines elsewhere.
+/// The live output: a table on a terminal, lines elsewhere.
 struct View {
     screen: Option<Screen>,
     logs: Logs,
@@ -264,7 +265,7 @@ impl View {
             return;
         };
         let mut terminal = io::stdout().lock();
-        // A terminal that is gone ends nothing: the run goes on.
+        // If the terminal is closed, the run continues.
         let _ = screen.print_above(&mut terminal, &self.logs.take());
         let _ = screen.draw(&mut terminal, &report::table(snapshot, source, self.paint));
     }

@@ -1,4 +1,4 @@
-//! What the services say to each other.
+//! The messages between the services.
 
 use mycelium::{FixedStr, message};
 
@@ -8,7 +8,7 @@ use crate::{
     metadata::Pool,
 };
 
-/// A swap as its pool wrote it.
+/// A swap of a pool.
 #[message(topic = "swaps", id = 1)]
 #[derive(Debug, PartialEq)]
 pub struct Swap {
@@ -18,11 +18,11 @@ pub struct Swap {
     pub block: u64,
     /// The log's index in its block.
     pub log_index: u64,
-    /// Unix time of the block in seconds; 0 if the node does not say it.
+    /// Unix time of the block in seconds; 0 if the node does not send it.
     pub timestamp: u64,
-    /// What the pool received of token 0, in its smallest unit.
+    /// The amount of token 0 that the pool received, in its smallest unit.
     pub amount0: Amount,
-    /// The same of token 1.
+    /// The same for token 1.
     pub amount1: Amount,
     /// The square root of the price after the swap, times 2^96; big-endian.
     pub sqrt_price_x96: [u8; 32],
@@ -72,7 +72,7 @@ impl Swap {
     }
 }
 
-/// A swap with what is known of its pool.
+/// A swap with the metadata of its pool.
 #[message(topic = "enriched-swaps", id = 2)]
 #[derive(Debug, PartialEq)]
 pub struct EnrichedSwap {
@@ -90,11 +90,11 @@ pub struct EnrichedSwap {
     pub token0: [u8; 20],
     /// The other.
     pub token1: [u8; 20],
-    /// What the pool takes of a swap, in millionths.
+    /// The fee of a swap, in millionths.
     pub fee_millionths: u32,
-    /// What people call token 0.
+    /// The symbol of token 0.
     pub symbol0: FixedStr<14>,
-    /// What people call token 1.
+    /// The symbol of token 1.
     pub symbol1: FixedStr<14>,
 }
 
@@ -117,7 +117,7 @@ impl EnrichedSwap {
         }
     }
 
-    /// What the detector wants to know of it.
+    /// The part that the detector needs.
     #[must_use]
     pub fn priced(&self) -> PricedSwap {
         PricedSwap {
@@ -139,17 +139,17 @@ fn symbol<const N: usize>(text: &str) -> FixedStr<N> {
     FixedStr::try_from(&text[..end]).unwrap_or_default()
 }
 
-/// Two pools stand further apart than their fees.
+/// The prices of two pools differ by more than their fees.
 #[message(topic = "signals", id = 3)]
 #[derive(Debug, PartialEq)]
 pub struct Signal {
     /// The block's number.
     pub block: u64,
-    /// The index of the log of the swap that made it so.
+    /// The index of the log of the swap that caused it.
     pub log_index: u64,
     /// The prices of the two pools.
     pub prices: [f64; 2],
-    /// The logarithm of their ratio, without its sign.
+    /// The absolute value of the logarithm of their ratio.
     pub gap: f64,
     /// The pools.
     pub pools: [[u8; 20]; 2],

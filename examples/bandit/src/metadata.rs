@@ -1,9 +1,8 @@
-//! What is known of tokens and pools, in an SQLite database that the example makes and seeds for
-//! itself. Once made it is the user's: rows may be added or changed with any SQLite tool, and
-//! opening it again changes nothing. Every call blocks.
+//! The metadata of tokens and pools, in an SQLite database that the example creates and fills. Once
+//! created it belongs to the user: rows can be added or changed with any SQLite tool, and opening
+//! it again changes nothing. Every call blocks.
 
 use std::{
-    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,8 +13,8 @@ use crate::chain::{hex_address, parse_address};
 
 /// The version of the tables below, kept in the database as `PRAGMA user_version`.
 const SCHEMA_VERSION: i64 = 1;
-/// How long another process may hold the database.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for another process that locks the database.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const MILLION: u32 = 1_000_000;
 
 const SCHEMA: &str = "
@@ -57,9 +56,9 @@ const POOL: &str = "
 pub struct Token {
     /// Its contract.
     pub address: [u8; 20],
-    /// What people call it.
+    /// Its symbol.
     pub symbol: String,
-    /// How many decimal digits its smallest unit lies below the unit people use.
+    /// The number of decimal digits of its smallest unit.
     pub decimals: u8,
 }
 
@@ -72,7 +71,7 @@ pub struct Pool {
     pub token0: Token,
     /// The other.
     pub token1: Token,
-    /// What it takes of a swap, in millionths.
+    /// The fee of a swap, in millionths.
     pub fee_millionths: u32,
 }
 
@@ -84,19 +83,19 @@ pub struct Db {
 }
 
 impl Db {
-    /// Opens a database, and makes and seeds it first if there is none.
+    /// Opens a database, and creates and fills it if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be opened, is damaged, or is another program's or another version's.
+    /// If it cannot be opened, is damaged, or belongs to another program or version.
     pub fn open(path: &Path) -> Result<Self, MetadataError> {
         let fail = |source| MetadataError::of(path, source);
         Self::prepare(Connection::open(path).map_err(fail)?, path)
     }
 
-    /// A seeded database that lives as long as this value.
+    /// A filled database in memory.
     ///
     /// # Errors
-    /// None short of a lack of memory.
+    /// If the memory does not suffice.
     pub fn in_memory() -> Result<Self, MetadataError> {
         let path = Path::new(":memory:");
         let fail = |source| MetadataError::of(path, source);
@@ -105,27 +104,27 @@ impl Db {
 
     fn prepare(mut connection: Connection, path: &Path) -> Result<Self, MetadataError> {
         let fail = |source| MetadataError::of(path, source);
-        connection.busy_timeout(PATIENCE).map_err(fail)?;
+        connection.busy_timeout(LOCK_TIMEOUT).map_err(fail)?;
         let sound: String =
             connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fail)?;
         if sound != "ok" {
             return Err(MetadataError::Corrupt { path: path.into(), reason: sound });
         }
         if version(&connection).map_err(fail)? == 0 {
-            // Whoever comes second finds the version set.
-            let making = connection
+            // If two processes create it, the second one finds the version set.
+            let creating = connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)
                 .map_err(fail)?;
-            if version(&making).map_err(fail)? == 0 {
-                let tables: i64 = making
+            if version(&creating).map_err(fail)? == 0 {
+                let tables: i64 = creating
                     .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
                     .map_err(fail)?;
                 if tables > 0 {
                     return Err(MetadataError::Foreign { path: path.into() });
                 }
-                making.execute_batch(SCHEMA).map_err(fail)?;
+                creating.execute_batch(SCHEMA).map_err(fail)?;
             }
-            making.commit().map_err(fail)?;
+            creating.commit().map_err(fail)?;
         }
         let found = version(&connection).map_err(fail)?;
         if found != SCHEMA_VERSION {
@@ -134,10 +133,10 @@ impl Db {
         Ok(Self { connection, path: path.into() })
     }
 
-    /// The pool of this address with its tokens, if it is known.
+    /// The pool of this address with its tokens, if known.
     ///
     /// # Errors
-    /// When the database cannot be read or its row makes no sense.
+    /// If the database cannot be read or the row is invalid.
     pub fn pool(&self, address: &[u8; 20]) -> Result<Option<Pool>, MetadataError> {
         let query = format!("{POOL} WHERE pools.address = ?1");
         self.connection
@@ -169,7 +168,7 @@ fn read_pool(row: &Row<'_>) -> rusqlite::Result<Pool> {
     };
     let address = |column: usize| {
         parse_address(&row.get::<_, String>(column)?)
-            .ok_or_else(|| bad(column, "an address is 0x and 40 hexadecimal digits"))
+            .ok_or_else(|| bad(column, "expected an address: 0x and 40 hexadecimal digits"))
     };
     let token = |column: usize| -> rusqlite::Result<Token> {
         Ok(Token {
@@ -185,48 +184,66 @@ fn read_pool(row: &Row<'_>) -> rusqlite::Result<Pool> {
         token1: token(5)?,
     };
     if pool.fee_millionths >= MILLION {
-        return Err(bad(1, "a fee is less than a million millionths"));
+        return Err(bad(1, "expected a fee below a million millionths"));
     }
     if pool.token0.address >= pool.token1.address {
-        return Err(bad(2, "token0 is the token of the lower address"));
+        return Err(bad(2, "expected token0 to have the lower address"));
     }
     Ok(pool)
 }
 
-/// Why the database is of no use.
-#[derive(Debug)]
+/// The advice of some errors.
+const RECREATE: &str = "move it away and a new one is created, or name another file";
+
+/// The metadata database cannot be used.
+#[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// The file cannot be opened or written.
+    #[error(
+        "cannot use the metadata database {}: {source}; check that its directory exists and can \
+         be written, or name another file",
+        path.display()
+    )]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// The file is damaged or is no database.
+    /// The file is damaged or not a database.
+    #[error("the metadata database {} is damaged: {reason}; {RECREATE}", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         reason: String,
     },
     /// The file is another program's database.
+    #[error("{} is another program's database; name another file", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// The database was made by another version of this program.
+    /// The database has another version of the schema.
+    #[error(
+        "the metadata database {} has schema version {found}, expected {SCHEMA_VERSION}; {RECREATE}",
+        path.display()
+    )]
     Version {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: i64,
     },
-    /// A row makes no sense.
+    /// A row is invalid.
+    #[error(
+        "invalid row in the metadata database {}: {source}; correct it, or {RECREATE}",
+        path.display()
+    )]
     Row {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
 }
@@ -245,46 +262,6 @@ impl MetadataError {
                 | rusqlite::Error::IntegralValueOutOfRange(..),
             ) => Self::Row { path, source },
             _ => Self::Unusable { path, source },
-        }
-    }
-}
-
-impl fmt::Display for MetadataError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const AFRESH: &str = "move it away and a new one is made, or name another file";
-        match self {
-            Self::Unusable { path, source } => write!(
-                f,
-                "cannot use the metadata database {}: {source}; check that its directory exists \
-                 and can be written, or name another file",
-                path.display()
-            ),
-            Self::Corrupt { path, reason } => {
-                write!(f, "the metadata database {} is damaged: {reason}; {AFRESH}", path.display())
-            }
-            Self::Foreign { path } => {
-                write!(f, "{} is another program's database; name another file", path.display())
-            }
-            Self::Version { path, found } => write!(
-                f,
-                "the metadata database {} has schema version {found}, this program knows \
-                 {SCHEMA_VERSION}; {AFRESH}",
-                path.display()
-            ),
-            Self::Row { path, source } => write!(
-                f,
-                "a row of the metadata database {} makes no sense: {source}; correct it, or {AFRESH}",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for MetadataError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unusable { source, .. } | Self::Row { source, .. } => Some(source),
-            Self::Corrupt { .. } | Self::Foreign { .. } | Self::Version { .. } => None,
         }
     }
 }

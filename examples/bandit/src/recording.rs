@@ -1,9 +1,8 @@
-//! A recorded day: one log a line, as JSON, gzipped or plain, in chain order. The text of each log
-//! is kept as it stands, because a feed sends it on unread; beside it only what the feed needs to
-//! place it: block, log index, time and address. What else a log holds is its reader's business.
+//! A recorded day: one log per line, as JSON, gzipped or plain, in chain order. The text of each
+//! log is kept unchanged, because a feed forwards it. Only the fields that the feed needs are
+//! parsed: block, log index, time and address.
 
 use std::{
-    fmt,
     fs::File,
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -17,11 +16,11 @@ use crate::{
     rpc::parse_quantity,
 };
 
-/// The day that comes with the example, compressed.
+/// The built-in day, compressed.
 static EMBEDDED: &[u8] = include_bytes!("../data/usdc-weth-2024-01-05.jsonl.gz");
 const EMBEDDED_NAME: &str = "usdc-weth-2024-01-05.jsonl.gz (embedded)";
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// No log of a real chain comes near this; a longer line is no recording.
+/// The limit of a line, far above any real log.
 const LONGEST_LINE: u64 = 4 << 20;
 
 /// One log of a recording.
@@ -29,13 +28,13 @@ const LONGEST_LINE: u64 = 4 << 20;
 pub struct RecordedLog {
     /// The log as JSON, exactly as recorded.
     pub json: Box<str>,
-    /// Its place in the chain.
+    /// Its position in the chain.
     pub key: Key,
     /// Unix time of its block in seconds.
     pub timestamp: u64,
     /// The contract that wrote it.
     pub address: [u8; 20],
-    /// Whether the log takes an earlier one back.
+    /// Whether the log removes an earlier one.
     pub removed: bool,
 }
 
@@ -46,10 +45,10 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// The day that comes with the example.
+    /// The built-in day.
     ///
     /// # Errors
-    /// None as long as the embedded file is sound.
+    /// If the embedded file is damaged.
     pub fn embedded() -> Result<Self, RecordingError> {
         Self::read(Path::new(EMBEDDED_NAME), EMBEDDED)
     }
@@ -57,7 +56,7 @@ impl Recording {
     /// Loads another recording, gzipped or plain.
     ///
     /// # Errors
-    /// When the file cannot be read or a line is not a log; the error names file and line.
+    /// If the file cannot be read or a line is not a log; the error names file and line.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         let file = File::open(path)
             .map_err(|source| RecordingError::Unreadable { path: path.into(), source })?;
@@ -119,13 +118,13 @@ impl Recording {
         }
     }
 
-    /// The logs in the order in which a node announced them.
+    /// The logs in the order in which a node sent them.
     #[must_use]
     pub fn logs(&self) -> &[RecordedLog] {
         &self.logs
     }
 
-    /// How many logs there are; at least one.
+    /// The number of logs; at least one.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a recording is never empty")]
     pub fn len(&self) -> usize {
@@ -147,7 +146,7 @@ struct Placed {
 fn parse(json: &str) -> Result<RecordedLog, String> {
     let placed: Placed = serde_json::from_str(json).map_err(|error| error.to_string())?;
     let quantity = |name: &str, text: &str| {
-        parse_quantity(text).ok_or_else(|| format!("{name} {text:?} is no hexadecimal quantity"))
+        parse_quantity(text).ok_or_else(|| format!("{name} {text:?} is not a hexadecimal quantity"))
     };
     Ok(RecordedLog {
         json: json.into(),
@@ -157,22 +156,24 @@ fn parse(json: &str) -> Result<RecordedLog, String> {
         },
         timestamp: quantity("blockTimestamp", &placed.block_timestamp)?,
         address: parse_address(&placed.address)
-            .ok_or_else(|| format!("address {:?} is no address", placed.address))?,
+            .ok_or_else(|| format!("address {:?} is invalid", placed.address))?,
         removed: placed.removed,
     })
 }
 
-/// Why a recording could not be loaded.
-#[derive(Debug)]
+/// A recording cannot be loaded.
+#[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file cannot be opened, read or decompressed.
+    #[error("cannot read the recording {}: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A line is not a log in chain order.
+    #[error("{}:{line}: not a recorded log: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -181,34 +182,12 @@ pub enum RecordingError {
         /// What is wrong with it.
         reason: String,
     },
-    /// There is no log in it.
+    /// The file contains no log.
+    #[error("the recording {} contains no log", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-}
-
-impl fmt::Display for RecordingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { path, source } => {
-                write!(f, "cannot read the recording {}: {source}", path.display())
-            }
-            Self::Malformed { path, line, reason } => {
-                write!(f, "{}:{line}: not a recorded log: {reason}", path.display())
-            }
-            Self::Empty { path } => write!(f, "the recording {} holds no log", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for RecordingError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable { source, .. } => Some(source),
-            Self::Malformed { .. } | Self::Empty { .. } => None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -245,8 +224,8 @@ mod tests {
         for (bad, what) in [
             ("{".to_owned(), "EOF"),
             ("[]".to_owned(), "invalid length"),
-            (line(1, 1).replace("0x1\"", "one\""), "no hexadecimal quantity"),
-            (line(1, 1).replace("0x88", "0xzz"), "no address"),
+            (line(1, 1).replace("0x1\"", "one\""), "not a hexadecimal quantity"),
+            (line(1, 1).replace("0x88", "0xzz"), "is invalid"),
             (line(1, 1), "out of chain order"),
             (line(0, 9), "out of chain order"),
         ] {

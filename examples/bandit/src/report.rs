@@ -1,6 +1,6 @@
-//! How the figures look: a table redrawn in place on a terminal, a line now and then elsewhere, a
+//! The output of the figures: a table redrawn in place on a terminal, progress lines elsewhere, a
 //! summary at the end. Rendering is a pure function of a [`Snapshot`]; only [`Screen`] writes.
-//! (What `write!` returns is not looked at where it writes to a `String`: that cannot fail.)
+//! (`write!` to a `String` cannot fail, so its result is ignored.)
 
 use std::{
     fmt::Write as _,
@@ -15,7 +15,7 @@ use crate::{
     figures::{KINDS, Latency, Snapshot},
 };
 
-/// Every line fits an ordinary terminal.
+/// The width of a line.
 const WIDTH: usize = 78;
 const TITLE: &str = "bandit";
 
@@ -63,7 +63,7 @@ impl Paint {
     }
 }
 
-/// The live table; `source` says where the logs come from.
+/// The live table; `source` describes the source of the logs.
 #[must_use]
 pub fn table(snapshot: &Snapshot, source: &str, paint: Paint) -> String {
     let mut page = header("live", snapshot, source, paint);
@@ -100,28 +100,28 @@ pub fn line(snapshot: &Snapshot) -> String {
     line
 }
 
-/// What one process of a bundle has done.
+/// The figures of one process of a bundle.
 #[must_use]
 pub fn member(snapshot: &Snapshot) -> String {
     let figures = [
         (snapshot.logs, "logs"),
-        (snapshot.kinds[0], "swaps told"),
+        (snapshot.kinds[0], "swaps emitted"),
         (snapshot.messages, "messages received"),
         (snapshot.signals, "signals"),
         (snapshot.drops, "drops"),
     ];
-    let told = figures.iter().filter(|(count, name)| *count > 0 || *name == "drops");
-    let told: Vec<_> = told.map(|(count, name)| format!("{} {name}", grouped(*count))).collect();
-    told.join("  ")
+    let shown = figures.iter().filter(|(count, name)| *count > 0 || *name == "drops");
+    let shown: Vec<_> = shown.map(|(count, name)| format!("{} {name}", grouped(*count))).collect();
+    shown.join("  ")
 }
 
 fn header(state: &str, snapshot: &Snapshot, source: &str, paint: Paint) -> String {
     let time = span(snapshot.elapsed);
-    let room = WIDTH - (TITLE.len() + state.len() + time.chars().count() + 6).min(WIDTH);
-    let source: String = if source.chars().count() > room {
-        source.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+    let width = WIDTH - (TITLE.len() + state.len() + time.chars().count() + 6).min(WIDTH);
+    let source: String = if source.chars().count() > width {
+        source.chars().take(width.saturating_sub(1)).chain(['…']).collect()
     } else {
-        format!("{source:<room$}")
+        format!("{source:<width$}")
     };
     let (title, state, time) = (paint.strong(TITLE), paint.green(state), paint.strong(&time));
     format!("{title}  {}  {state}  {time}\n", paint.faint(&source))
@@ -129,15 +129,15 @@ fn header(state: &str, snapshot: &Snapshot, source: &str, paint: Paint) -> Strin
 
 fn bar(snapshot: &Snapshot, paint: Paint) -> String {
     let label = progress(snapshot);
-    let room = WIDTH.saturating_sub(label.chars().count() + 2);
+    let width = WIDTH.saturating_sub(label.chars().count() + 2);
     let filled = match snapshot.total {
         Some(total) if total > 0 => {
             let share = snapshot.logs.min(total) as f64 / total as f64;
-            (share * room as f64) as usize
+            (share * width as f64) as usize
         }
         _ => 0,
     };
-    let (done, left) = ("━".repeat(filled), "─".repeat(room - filled));
+    let (done, left) = ("━".repeat(filled), "─".repeat(width - filled));
     format!("{}{}  {label}\n", paint.green(&done), paint.faint(&left))
 }
 
@@ -146,7 +146,7 @@ fn body(page: &mut String, snapshot: &Snapshot, paint: Paint) {
     pools(page, snapshot, paint);
     page.push('\n');
     row(page, paint, "logs", &grouped(snapshot.logs), &kinds(snapshot));
-    for (index, kinds) in passed_over(snapshot).chunks(2).enumerate() {
+    for (index, kinds) in skipped(snapshot).chunks(2).enumerate() {
         row(page, paint, if index == 0 { "skipped" } else { "" }, "", &kinds.join(" · "));
     }
     signals(page, snapshot, paint);
@@ -161,7 +161,7 @@ fn body(page: &mut String, snapshot: &Snapshot, paint: Paint) {
     latencies(page, snapshot.latency, paint);
 }
 
-/// A name, a number under those of the other rows, and what there is to say of it.
+/// A row: a name, a number in its column, and a text.
 fn row(page: &mut String, paint: Paint, name: &str, number: &str, text: &str) {
     let (name, number) = (format!("{name:<11}"), format!("{number:>8}"));
     let line = format!("{}{}   {text}", paint.faint(&name), paint.strong(&number));
@@ -174,7 +174,7 @@ fn pools(page: &mut String, snapshot: &Snapshot, paint: Paint) {
     page.push_str(&paint.faint(&heading));
     page.push('\n');
     for pool in &snapshot.pools {
-        let [symbol0, symbol1] = pool.symbols.each_ref().map(|symbol| tame(symbol));
+        let [symbol0, symbol1] = pool.symbols.each_ref().map(|symbol| sanitize(symbol));
         let fee = f64::from(pool.fee_millionths) / 10_000.0;
         let digits = if pool.fee_millionths.is_multiple_of(100) { 2 } else { 4 };
         let (price, unit) = match pool.price.map(readable) {
@@ -189,25 +189,28 @@ fn pools(page: &mut String, snapshot: &Snapshot, paint: Paint) {
     }
 }
 
-/// A symbol is the database's, which is the user's: it shall not break the table or the terminal.
-fn tame(symbol: &str) -> String {
+/// A symbol comes from the user's database: it must not break the table or the terminal.
+fn sanitize(symbol: &str) -> String {
     symbol.chars().filter(|letter| !letter.is_control()).take(8).collect()
 }
 
 fn kinds(snapshot: &Snapshot) -> String {
     let kinds = KINDS.iter().zip(snapshot.kinds);
     let kinds: Vec<_> = kinds
-        // Every feed has the others; they are shown even at 0.
+        // The other kinds are shown even at 0.
         .filter(|(name, count)| **name != "removed" || *count > 0)
         .map(|(name, count)| format!("{name} {}", grouped(count)))
         .collect();
     kinds.join(" · ")
 }
 
-fn passed_over(snapshot: &Snapshot) -> Vec<String> {
-    let skips = Skip::ALL.iter().map(|skip| skip.name()).zip(snapshot.skips);
+fn skipped(snapshot: &Snapshot) -> Vec<String> {
+    let skips = Skip::ALL.iter().map(Skip::to_string).zip(snapshot.skips);
     skips
-        .chain([("unknown pool", snapshot.unknown_pools), ("rejected", snapshot.rejected)])
+        .chain([
+            ("unknown pool".to_owned(), snapshot.unknown_pools),
+            ("rejected".to_owned(), snapshot.rejected),
+        ])
         .filter(|(_, count)| *count > 0)
         .map(|(name, count)| format!("{name} {}", grouped(count)))
         .collect()
@@ -254,7 +257,7 @@ fn progress(snapshot: &Snapshot) -> String {
     }
 }
 
-/// A number with its thousands apart.
+/// A number with separated thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -267,11 +270,11 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// A price in the direction in which it is at least 1, and whether that is the other one.
+/// The price or its inverse, whichever is at least 1, and whether it is the inverse.
 fn readable(price: f64) -> (String, bool) {
     let inverse = price > 0.0 && price < 1.0;
     let shown = if inverse { 1.0 / price } else { price };
-    // Beyond this an integer part would not be one.
+    // Above this a float has no exact integer part.
     if !(0.0..1e15).contains(&shown) {
         return (format!("{shown:e}"), inverse);
     }
@@ -302,7 +305,7 @@ fn nanos(nanos: u64) -> String {
     }
 }
 
-/// How long a run has lasted.
+/// The duration of a run.
 fn span(elapsed: Duration) -> String {
     let seconds = elapsed.as_secs();
     match seconds {
@@ -312,10 +315,10 @@ fn span(elapsed: Duration) -> String {
     }
 }
 
-/// A part of a terminal that is drawn over and over in place.
+/// A page of a terminal that is redrawn in place.
 ///
-/// A frame is one write. Lines are cut rather than wrapped, and nothing has to be put back at the
-/// end, so a run may stop at any time. The terminal needs as many rows as the frame.
+/// A frame is one write. Long lines are cut, and no terminal mode has to be restored at the end, so
+/// a run can stop at any time. The terminal needs as many rows as the frame.
 #[derive(Debug, Default)]
 pub struct Screen {
     rows: usize,
@@ -325,7 +328,7 @@ impl Screen {
     /// Draws a page over the last one.
     ///
     /// # Errors
-    /// When the terminal cannot be written to.
+    /// If the terminal cannot be written.
     pub fn draw(&mut self, terminal: &mut impl Write, page: &str) -> io::Result<()> {
         const HIDE: &str = "\x1b[?25l\x1b[?7l";
         const SHOW: &str = "\x1b[J\x1b[?7h\x1b[?25h";
@@ -344,11 +347,11 @@ impl Screen {
         terminal.flush()
     }
 
-    /// Takes the page away and prints text where it was; the next page is drawn below. Without text
-    /// the page stays for the next one to be drawn over.
+    /// Removes the page and prints text in its place; the next page is drawn below. Without text
+    /// the page remains.
     ///
     /// # Errors
-    /// When the terminal cannot be written to.
+    /// If the terminal cannot be written.
     pub fn print_above(&mut self, terminal: &mut impl Write, text: &str) -> io::Result<()> {
         if text.is_empty() {
             return Ok(());
@@ -358,10 +361,10 @@ impl Screen {
         terminal.flush()
     }
 
-    /// Takes the page away.
+    /// Removes the page.
     ///
     /// # Errors
-    /// When the terminal cannot be written to.
+    /// If the terminal cannot be written.
     pub fn clear(&mut self, terminal: &mut impl Write) -> io::Result<()> {
         if self.rows > 0 {
             write!(terminal, "\x1b[{}A\r\x1b[J", self.rows)?;

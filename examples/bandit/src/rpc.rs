@@ -1,9 +1,6 @@
-//! The few words of JSON-RPC 2.0 that a node and its client exchange here: requests, answers,
-//! notifications and errors, and Ethereum's hexadecimal quantities. Every byte may come from a
-//! stranger: parsing never panics, and what it refuses it refuses with the code that the standard
-//! gives.
-
-use std::fmt::Write as _;
+//! The JSON-RPC 2.0 messages of a node and its client: requests, answers, notifications and errors,
+//! and Ethereum's hexadecimal quantities. Input is untrusted: parsing never panics, and an invalid
+//! request gets the error code of the standard.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -15,20 +12,20 @@ use crate::chain::{hex_address, parse_address};
 pub struct Fault {
     /// JSON-RPC's number for the kind of error.
     pub code: i64,
-    /// The same for people.
+    /// A description.
     pub message: String,
 }
 
 impl Fault {
     /// The text is not JSON.
     pub const PARSE: i64 = -32700;
-    /// The JSON is no request.
+    /// The JSON is not a request.
     pub const REQUEST: i64 = -32600;
-    /// Nobody answers to this method.
+    /// The method does not exist.
     pub const METHOD: i64 = -32601;
-    /// The method does not take these parameters.
+    /// The parameters are invalid.
     pub const PARAMS: i64 = -32602;
-    /// The node has had enough.
+    /// A limit of the node is exceeded.
     pub const LIMIT: i64 = -32005;
 
     /// An error answer.
@@ -37,7 +34,7 @@ impl Fault {
     }
 }
 
-/// Which addresses' logs are wanted; none named means all.
+/// Selects logs by address; an empty list selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The addresses.
@@ -45,7 +42,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a log of this address is wanted.
+    /// Whether it selects logs of this address.
     #[must_use]
     pub fn matches(&self, address: &[u8; 20]) -> bool {
         self.addresses.is_empty() || self.addresses.contains(address)
@@ -63,7 +60,7 @@ pub enum BlockTag {
     Number(u64),
 }
 
-/// What a client asks.
+/// A call of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// `eth_subscribe("logs", filter)`.
@@ -80,17 +77,17 @@ pub enum Call {
         from: BlockTag,
         /// The last block.
         to: BlockTag,
-        /// Whose logs.
+        /// The addresses.
         filter: Filter,
     },
 }
 
-/// A request: its id as it came, to be echoed, and what it asks or why it cannot.
+/// A request: its id, to be echoed, and its call or an error.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The id as JSON; `null` if there was none.
+    /// The id as JSON; `null` if missing.
     pub id: &'a str,
-    /// The question.
+    /// The call.
     pub call: Result<Call, Fault>,
 }
 
@@ -120,28 +117,28 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// Reads a client's text.
+/// Parses a text of a client.
 #[must_use]
 pub fn parse_request(text: &str) -> Request<'_> {
     let refuse = |fault| Request { id: "null", call: Err(fault) };
     let envelope: Envelope<'_> = match serde_json::from_str(text) {
-        // serde also takes an array for a struct; JSON-RPC calls that a batch.
+        // serde also accepts an array for a struct; in JSON-RPC an array is a batch.
         Ok(_) if !text.trim_start().starts_with('{') => {
-            return refuse(Fault::new(Fault::REQUEST, "batches are not served"));
+            return refuse(Fault::new(Fault::REQUEST, "batches are not supported"));
         }
         Ok(envelope) => envelope,
         Err(error) if error.is_data() => {
-            return refuse(Fault::new(Fault::REQUEST, "this is no request"));
+            return refuse(Fault::new(Fault::REQUEST, "not a request"));
         }
-        Err(_) => return refuse(Fault::new(Fault::PARSE, "this is no JSON")),
+        Err(_) => return refuse(Fault::new(Fault::PARSE, "not JSON")),
     };
     let id = envelope.id.map_or("null", RawValue::get);
     if id.starts_with(['{', '[']) {
-        return refuse(Fault::new(Fault::REQUEST, "an id is a number or a string"));
+        return refuse(Fault::new(Fault::REQUEST, "an id must be a number or a string"));
     }
     let call = match envelope.method.as_deref() {
         Some(method) => parse_call(method, envelope.params.map_or("[]", RawValue::get)),
-        None => Err(Fault::new(Fault::REQUEST, "a request names a method")),
+        None => Err(Fault::new(Fault::REQUEST, "the method is missing")),
     };
     Request { id, call }
 }
@@ -159,7 +156,7 @@ fn parse_call(method: &str, params: &str) -> Result<Call, Fault> {
             };
             match topic.as_str() {
                 "logs" => Ok(Call::Subscribe(filter)),
-                _ => Err(bad("only logs can be subscribed to")),
+                _ => Err(bad("only subscriptions to logs are supported")),
             }
         }
         "eth_unsubscribe" => serde_json::from_str::<(String,)>(params)
@@ -171,13 +168,13 @@ fn parse_call(method: &str, params: &str) -> Result<Call, Fault> {
             let (filter,) = serde_json::from_str::<(FilterParams,)>(params)
                 .map_err(|_| bad("expected [filter]"))?;
             if filter.block_hash.is_some() {
-                return Err(bad("blocks have no hash here"));
+                return Err(bad("block hashes are not supported"));
             }
             let from = parse_tag(filter.from_block.as_deref())?;
             let to = parse_tag(filter.to_block.as_deref())?;
             match (from, to) {
                 (BlockTag::Number(from), BlockTag::Number(to)) if from > to => {
-                    Err(bad("the range of blocks ends before it begins"))
+                    Err(bad("the last block is before the first"))
                 }
                 _ => Ok(Call::Logs { from, to, filter: filter_of(&filter)? }),
             }
@@ -189,7 +186,7 @@ fn parse_call(method: &str, params: &str) -> Result<Call, Fault> {
 fn filter_of(params: &FilterParams) -> Result<Filter, Fault> {
     let topics = params.topics.iter().flatten();
     if topics.into_iter().any(|topic| !topic.is_null()) {
-        return Err(Fault::new(Fault::PARAMS, "filters by topic are not served"));
+        return Err(Fault::new(Fault::PARAMS, "filters by topic are not supported"));
     }
     let texts = match &params.address {
         None => &[],
@@ -199,7 +196,9 @@ fn filter_of(params: &FilterParams) -> Result<Filter, Fault> {
     let addresses: Option<_> = texts.iter().map(|text| parse_address(text)).collect();
     match addresses {
         Some(addresses) => Ok(Filter { addresses }),
-        None => Err(Fault::new(Fault::PARAMS, "an address is 0x and 40 hexadecimal digits")),
+        None => {
+            Err(Fault::new(Fault::PARAMS, "invalid address: expected 0x and 40 hexadecimal digits"))
+        }
     }
 }
 
@@ -207,17 +206,17 @@ fn parse_tag(text: Option<&str>) -> Result<BlockTag, Fault> {
     match text {
         None | Some("latest" | "pending") => Ok(BlockTag::Latest),
         Some("earliest") => Ok(BlockTag::Earliest),
-        Some(number) => parse_quantity(number)
-            .map(BlockTag::Number)
-            .ok_or_else(|| Fault::new(Fault::PARAMS, "a block is a quantity, earliest or latest")),
+        Some(number) => parse_quantity(number).map(BlockTag::Number).ok_or_else(|| {
+            Fault::new(Fault::PARAMS, "invalid block: expected a quantity, earliest or latest")
+        }),
     }
 }
 
-/// Reads a quantity: `0x` and one to sixteen hexadecimal digits.
+/// Parses a quantity: `0x` and one to sixteen hexadecimal digits.
 #[must_use]
 pub fn parse_quantity(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x")?;
-    // `from_str_radix` would take a sign.
+    // `from_str_radix` would accept a sign.
     if digits.len() > 16 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
@@ -230,7 +229,7 @@ pub fn answer(id: &str, result: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
-/// The answer to a request that cannot be served.
+/// The error answer to a request.
 #[must_use]
 pub fn refusal(id: &str, fault: &Fault) -> String {
     let message = Value::from(fault.message.as_str());
@@ -246,13 +245,13 @@ pub fn notification(subscription: &str, result: &str) -> String {
     )
 }
 
-/// Asks for the newest block's number.
+/// A request for the number of the newest block.
 #[must_use]
 pub fn block_number_request(id: u64) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"eth_blockNumber","params":[]}}"#)
 }
 
-/// Asks to be told of these addresses' logs from now on.
+/// A subscription to future logs of these addresses.
 #[must_use]
 pub fn subscribe_request(id: u64, addresses: &[[u8; 20]]) -> String {
     let addresses = address_list(addresses);
@@ -261,7 +260,7 @@ pub fn subscribe_request(id: u64, addresses: &[[u8; 20]]) -> String {
     )
 }
 
-/// Asks for these addresses' logs from a block, inclusive, to the newest.
+/// A request for the logs of these addresses from a block, inclusive, to the newest.
 #[must_use]
 pub fn logs_request(id: u64, from: u64, addresses: &[[u8; 20]]) -> String {
     let addresses = address_list(addresses);
@@ -270,15 +269,8 @@ pub fn logs_request(id: u64, from: u64, addresses: &[[u8; 20]]) -> String {
     )
 }
 
-fn address_list(addresses: &[[u8; 20]]) -> String {
-    let mut list = String::from("[");
-    for (index, address) in addresses.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        // Writing to a `String` cannot fail.
-        let _ = write!(list, r#"{comma}"{}""#, hex_address(address));
-    }
-    list.push(']');
-    list
+fn address_list(addresses: &[[u8; 20]]) -> Value {
+    addresses.iter().map(hex_address).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The services, in the order in which a swap meets them. Each is its logic and a `run`; what they
-//! know of each other is the messages.
+//! The services, in the order in which a swap passes them: adapter, metadata, detector, writer.
+//! They share only messages. `feed` serves the recorded day.
 
 mod adapter;
 mod detector;
@@ -19,7 +19,7 @@ pub use feed::FeedServer;
 pub use metadata::MetadataService;
 pub use writer::SignalWriter;
 
-/// The figures of a run, where all services put theirs.
+/// The figures of a run, shared by all services.
 #[derive(Clone, Debug)]
 pub struct Board(Arc<Mutex<Figures>>);
 
@@ -30,12 +30,12 @@ impl Board {
         Self(Arc::new(Mutex::new(figures)))
     }
 
-    /// The figures, for a moment.
+    /// Locks the figures.
     pub fn figures(&self) -> MutexGuard<'_, Figures> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The message of a delivery, counted; a gap is counted as drops.
+    /// Returns the message of a delivery and counts it; a gap counts as drops.
     fn message<M>(&self, delivery: Delivery<M>) -> Option<Received<M>> {
         match delivery {
             Delivery::Msg(message) => {

@@ -1,13 +1,13 @@
-//! The client's side of the conversation, without a socket: texts go in, requests and logs come
-//! out. On every connection it asks for the newest block (only if it does not know where to begin),
-//! then subscribes, then backfills by `eth_getLogs` from the block of its last log, inclusive; live
-//! logs wait meanwhile, and one cursor drops whatever comes twice. So each log comes out once and in
-//! chain order, whichever of its two ways it took and however often the connection broke.
+//! The client's side of the protocol, without a socket: texts go in, requests and logs come out. On
+//! every connection it requests the newest block (only if it has no start block), then subscribes,
+//! then backfills with `eth_getLogs` from the block of its last log, inclusive. Live logs are
+//! queued meanwhile, and a cursor drops duplicates. So each log comes out once and in chain order,
+//! by either way and after any number of broken connections.
 //!
 //! [`Session::connected`] and [`Session::handle_text`] are input; after each, drain
 //! [`Session::poll_transmit`] and [`Session::poll_event`] until both are empty.
 
-use std::{collections::VecDeque, fmt};
+use std::collections::VecDeque;
 
 use crate::{
     chain::{Key, RawLog, Skip},
@@ -15,34 +15,34 @@ use crate::{
     rpc::{self, Fault},
 };
 
-/// How many live logs may wait for a backfill.
+/// The most live logs queued during a backfill.
 pub const WAITING_LIMIT: usize = 16_384;
-/// The close reason by which a feed says that there is no more to come.
+/// The close reason of a feed after its last log.
 pub const END_OF_RECORDING: &str = "end of recording";
 
-/// What comes out of a session.
+/// An event of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The beginning is known; keep the cursor.
+    /// The start block is known; keep the cursor.
     Started(Cursor),
-    /// A new log; keep the cursor once the log has been dealt with.
+    /// A new log; keep the cursor once the log is handled.
     Log(RawLog, Cursor),
-    /// The chain took a log back. The cursor knows nothing of it.
+    /// The chain removed a log. The cursor ignores it.
     Removed(RawLog),
-    /// Something that had to be passed over.
+    /// A text or log was skipped.
     Skipped(Skip),
-    /// A log that had come before.
+    /// A log that arrived before.
     Duplicate(Key),
-    /// Backfilled and live: from here on every log comes by notification.
+    /// The backfill is complete: from here on every log arrives by notification.
     Live,
 }
 
-/// What the end of a connection means.
+/// The meaning of the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The recording is over and every log of it was had.
+    /// The recording is over and every log has arrived.
     Finished,
-    /// Something may be missing: connect again.
+    /// Logs may be missing: reconnect.
     Reconnect,
 }
 
@@ -55,7 +55,7 @@ enum State {
     Live,
 }
 
-/// The client's side of the conversation; see the module.
+/// The client's side of the protocol; see the module.
 #[derive(Debug)]
 pub struct Session {
     addresses: Vec<[u8; 20]>,
@@ -70,13 +70,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session for these addresses' logs that goes on where `cursor` stands.
+    /// A session for the logs of these addresses that continues at `cursor`.
     #[must_use]
     pub fn new(addresses: Vec<[u8; 20]>, cursor: Cursor) -> Self {
         Self::with_waiting_limit(addresses, cursor, WAITING_LIMIT)
     }
 
-    /// A session that lets another number of live logs wait for a backfill.
+    /// A session with another limit of queued live logs.
     #[must_use]
     pub fn with_waiting_limit(addresses: Vec<[u8; 20]>, cursor: Cursor, limit: usize) -> Self {
         Self {
@@ -92,9 +92,9 @@ impl Session {
         }
     }
 
-    /// A new connection stands: forgets what belonged to the last one and makes the first request.
+    /// A new connection is open: resets the state of the last one and queues the first request.
     ///
-    /// Events not yet taken stay: their logs came, and the cursor counts on them.
+    /// Events not yet polled remain, because the cursor has passed their logs.
     pub fn connected(&mut self) {
         self.waiting.clear();
         self.requests.clear();
@@ -102,16 +102,17 @@ impl Session {
         if self.cursor.resume_from().is_some() {
             self.subscribe();
         } else {
-            // Without a beginning, a log lost before the first one came would be lost for good.
+            // Without a start block, a log lost before the first one arrived would be lost for
+            // good.
             let id = self.request(rpc::block_number_request);
             self.state = State::AskingHead(id);
         }
     }
 
-    /// Takes a text from the node.
+    /// Handles a text of the node.
     ///
     /// # Errors
-    /// When this connection can lead nowhere; connect again (or give up).
+    /// If this connection is useless; reconnect or fail.
     pub fn handle_text(&mut self, text: &str) -> Result<(), SessionError> {
         match (parse(text), self.state) {
             (_, State::Disconnected) => Err(SessionError::NotConnected),
@@ -151,7 +152,7 @@ impl Session {
                 self.events.push_back(Event::Live);
                 Ok(())
             }
-            // An answer that nobody waits for.
+            // An unexpected answer.
             (Incoming::Answer { .. }, _) => {
                 self.events.push_back(Event::Skipped(Skip::MalformedJson));
                 Ok(())
@@ -161,7 +162,7 @@ impl Session {
 
     /// The connection is over, with the code and reason of its close frame if there was one.
     ///
-    /// The end of a recording counts only when the backfill has been had: a close may overtake it.
+    /// The end of a recording counts only after the backfill, which a close may overtake.
     pub fn handle_end(&mut self, close: Option<(u16, &str)>) -> Ended {
         let live = self.state == State::Live;
         self.state = State::Disconnected;
@@ -181,7 +182,7 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Where the session stands, its undrained events included.
+    /// The position of the session, including events not yet polled.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor
@@ -202,7 +203,7 @@ impl Session {
     }
 
     fn backfill(&mut self) {
-        // `connected` and the answer to `eth_blockNumber` see to it that there is a beginning.
+        // `connected` and the answer to `eth_blockNumber` ensure a start block.
         let from = self.cursor.resume_from().unwrap_or_default();
         let addresses = std::mem::take(&mut self.addresses);
         let id = self.request(|id| rpc::logs_request(id, from, &addresses));
@@ -217,7 +218,7 @@ impl Session {
         state: State,
     ) -> Result<(), SessionError> {
         match state {
-            // A node may tell of the first logs before it has answered the subscription.
+            // A node may send the first logs before it answers the subscription.
             State::Subscribing(_) | State::Backfilling(_) => {
                 if self.waiting.len() >= self.limit {
                     return Err(SessionError::TooManyWaiting { limit: self.limit });
@@ -251,46 +252,33 @@ fn answered(method: &'static str, result: Result<Answer, Fault>) -> Result<Answe
     result.map_err(|fault| SessionError::Refused { method, fault })
 }
 
-/// Why a connection can lead nowhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A connection is useless and has to be replaced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// A text came before [`Session::connected`] or after [`Session::handle_end`].
+    /// A text arrived before [`Session::connected`] or after [`Session::handle_end`].
+    #[error("a text arrived while not connected")]
     NotConnected,
     /// The node refused a request.
+    #[error("the node refused {method}: {} ({})", fault.message, fault.code)]
     Refused {
         /// The request's method.
         method: &'static str,
-        /// The node's words.
+        /// The node's error.
         fault: Fault,
     },
-    /// The node answered with something of another shape.
+    /// The node's answer has another shape.
+    #[error("unexpected answer of the node to {method}")]
     Nonsense {
         /// The request's method.
         method: &'static str,
     },
-    /// The backfill is so slow that too many live logs wait for it.
+    /// Too many live logs arrived before the backfill was answered.
+    #[error("more than {limit} live logs arrived before the backfill was answered")]
     TooManyWaiting {
-        /// How many may wait.
+        /// The maximum.
         limit: usize,
     },
 }
-
-impl fmt::Display for SessionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotConnected => f.write_str("a text came while not connected"),
-            Self::Refused { method, fault } => {
-                write!(f, "the node refused {method}: {} ({})", fault.message, fault.code)
-            }
-            Self::Nonsense { method } => write!(f, "the node's answer to {method} has no sense"),
-            Self::TooManyWaiting { limit } => {
-                write!(f, "more than {limit} live logs came before the backfill was answered")
-            }
-        }
-    }
-}
-
-impl std::error::Error for SessionError {}
 
 #[cfg(test)]
 mod tests;

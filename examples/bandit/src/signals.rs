@@ -1,9 +1,8 @@
-//! Signals as JSON lines: one object a line, its numbers as exact as they are. The writer says
-//! after each line how much of the file stands; who keeps that and resumes from it after a failure
-//! gets the file that an undisturbed run would have written. Every call blocks.
+//! Signals as JSON lines: one object per line, with exact numbers. After each line the writer
+//! returns the committed length of the file. A service that saves it and resumes from it after a
+//! failure writes the same file as an undisturbed run. Every call blocks.
 
 use std::{
-    fmt,
     fs::{File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -16,12 +15,12 @@ use crate::{
     chain::{Key, hex_address},
 };
 
-/// How much of the file stands: small and plain, to be kept where a restart finds it.
+/// The committed part of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
-    /// The length of the whole lines.
+    /// The length of the complete lines, in bytes.
     pub bytes: u64,
-    /// The swap of the last signal among them.
+    /// The swap of the last signal in them.
     pub last: Option<Key>,
 }
 
@@ -43,31 +42,31 @@ struct Line {
 }
 
 impl SignalFile {
-    /// Makes the file, empty; an old one is replaced.
+    /// Creates the file, empty; an old one is replaced.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// If the file cannot be created.
     pub fn create(path: &Path) -> Result<Self, SignalFileError> {
         let file = File::create(path).map_err(|source| SignalFileError {
             path: path.into(),
-            doing: "create",
+            action: "create",
             source,
         })?;
         Ok(Self { file, path: path.into(), committed: Committed::default() })
     }
 
-    /// Goes on behind what stands, and cuts off whatever else the file holds.
+    /// Continues after the committed part, and truncates the rest of the file.
     ///
     /// # Errors
-    /// When the file cannot be opened or is shorter than what stands.
+    /// If the file cannot be opened or is shorter than the committed part.
     pub fn resume(path: &Path, committed: Committed) -> Result<Self, SignalFileError> {
-        let fail = |source| SignalFileError { path: path.into(), doing: "resume", source };
-        // Not `append`: that would leave a torn line in place.
+        let fail = |source| SignalFileError { path: path.into(), action: "resume", source };
+        // Not `append`, which would leave an incomplete line.
         let mut file = OpenOptions::new().write(true).open(path).map_err(fail)?;
         let length = file.metadata().map_err(fail)?.len();
         if length < committed.bytes {
             let lost =
-                format!("{} of {} bytes are gone", committed.bytes - length, committed.bytes);
+                format!("{} of {} bytes are missing", committed.bytes - length, committed.bytes);
             return Err(fail(io::Error::new(io::ErrorKind::UnexpectedEof, lost)));
         }
         file.set_len(committed.bytes).map_err(fail)?;
@@ -75,10 +74,10 @@ impl SignalFile {
         Ok(Self { file, path: path.into(), committed })
     }
 
-    /// Writes a signal, unless its swap is not later than the last one's; says what stands now.
+    /// Writes a signal, unless its swap is not later than the last one. Returns the committed part.
     ///
     /// # Errors
-    /// When the line cannot be written whole; then it does not stand.
+    /// If the line cannot be written completely; then it is not committed.
     pub fn append(&mut self, signal: &Signal) -> Result<Committed, SignalFileError> {
         if self.committed.last.is_some_and(|last| signal.key <= last) {
             return Ok(self.committed);
@@ -93,8 +92,7 @@ impl SignalFile {
         .map_err(|error| self.error("write", error.into()))?;
         line.push(b'\n');
         if let Err(source) = self.file.write_all(&line) {
-            // So that a later line does not follow half of this one. If it fails too, the first
-            // failure is still the one to tell of.
+            // Remove the incomplete line. If that fails too, the first error is reported.
             let _ = self.file.set_len(self.committed.bytes);
             let _ = self.file.seek(SeekFrom::Start(self.committed.bytes));
             return Err(self.error("write", source));
@@ -104,51 +102,39 @@ impl SignalFile {
         Ok(self.committed)
     }
 
-    /// What stands.
+    /// The committed part.
     #[must_use]
     pub fn committed(&self) -> Committed {
         self.committed
     }
 
-    /// Sees to it that all is on the disk.
+    /// Syncs the file to the disk.
     ///
     /// # Errors
-    /// When the system cannot promise that.
+    /// If that fails.
     pub fn finish(self) -> Result<Committed, SignalFileError> {
         match self.file.sync_all() {
             Ok(()) => Ok(self.committed),
-            // A pipe or a terminal keeps nothing, and that is no failure.
+            // A pipe or a terminal cannot be synced, which is not an error.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(self.committed),
             Err(source) => Err(self.error("finish", source)),
         }
     }
 
-    fn error(&self, doing: &'static str, source: io::Error) -> SignalFileError {
-        SignalFileError { path: self.path.clone(), doing, source }
+    fn error(&self, action: &'static str, source: io::Error) -> SignalFileError {
+        SignalFileError { path: self.path.clone(), action, source }
     }
 }
 
-/// The file of signals failed.
-#[derive(Debug)]
+/// The file of signals cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} the file of signals {}: {source}", path.display())]
 pub struct SignalFileError {
     /// The file.
     pub path: PathBuf,
-    doing: &'static str,
-    /// What the system said.
+    action: &'static str,
+    /// The system's error.
     pub source: io::Error,
-}
-
-impl fmt::Display for SignalFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, doing, source } = self;
-        write!(f, "cannot {doing} the file of signals {}: {source}", path.display())
-    }
-}
-
-impl std::error::Error for SignalFileError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
 }
 
 #[cfg(test)]
@@ -195,7 +181,7 @@ mod tests {
         }
         let mut committed = SignalFile::create(&broken).unwrap().committed();
         for index in 0..10 {
-            // A writer that dies after half a line, or after a line of which it did not tell.
+            // A writer that dies after half a line, or after a line whose commit it did not report.
             fs::write(&broken, [&fs::read(&broken).unwrap(), &b"{\"block\":1"[..]].concat())
                 .unwrap();
             let mut file = SignalFile::resume(&broken, committed).unwrap();
@@ -218,7 +204,7 @@ mod tests {
         assert!(SignalFile::resume(&path, committed).is_err());
         fs::write(&path, "abc").unwrap();
         let error = SignalFile::resume(&path, committed).unwrap_err().to_string();
-        assert!(error.contains("2 of 5 bytes are gone"), "{error}");
+        assert!(error.contains("2 of 5 bytes are missing"), "{error}");
     }
 
     #[test]

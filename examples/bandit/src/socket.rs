@@ -1,9 +1,7 @@
-//! A session on a byte stream: the WebSocket between [`Session`] and whatever carries it. Nothing
-//! here decides anything; it moves texts, and its one future may be dropped at any time without
-//! losing any.
+//! The WebSocket between a [`Session`] and a byte stream. It only moves texts; all decisions are
+//! the session's. Its future can be dropped at any time without losing a text.
 
 use std::{
-    fmt,
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -18,49 +16,47 @@ use futures_util::{Sink, Stream};
 
 use crate::session::{Ended, Event, Session, SessionError};
 
-/// A whole day's backfill is six megabytes; nothing honest comes near this.
+/// The limit of a message. The backfill of a whole day has six megabytes.
 const LARGEST_MESSAGE: usize = 64 << 20;
 
-/// Where a node is, read from its URL.
+/// The address of a node, parsed from its URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The name or address to connect to, an IPv6 address without its brackets.
+    /// The name or address of the host; an IPv6 address has no brackets.
     pub host: String,
     /// The port.
     pub port: u16,
 }
 
 impl Endpoint {
-    /// Reads `ws://host[:port][/path]`.
+    /// Parses `ws://host[:port][/path]`.
     ///
     /// # Errors
-    /// When it is no such URL; encrypted connections (`wss`) are not made here.
+    /// If the URL is invalid. Encrypted connections (`wss`) are not supported.
     pub fn parse(url: &str) -> Result<Self, EndpointError> {
         let fail = |reason| EndpointError { url: url.into(), reason };
-        let uri: Uri = url.parse().map_err(|_| fail("it cannot be read"))?;
+        let uri: Uri = url.parse().map_err(|_| fail("it cannot be parsed"))?;
         match uri.scheme_str() {
             Some("ws") => {}
             Some("wss") => return Err(fail("encrypted connections are not supported")),
-            _ => return Err(fail("it does not begin with ws://")),
+            _ => return Err(fail("it does not start with ws://")),
         }
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         if host.is_empty() {
-            return Err(fail("it names no host"));
+            return Err(fail("the host is missing"));
         }
-        // A port that is out of range reads as none.
-        let named = uri
+        // A port that is out of range parses as no port.
+        let has_port = uri
             .authority()
             .is_some_and(|authority| !authority.as_str().ends_with(uri.host().unwrap_or_default()));
         match uri.port_u16() {
             Some(port) => Ok(Self { host: host.into(), port }),
-            None if named => Err(fail("its port is none")),
+            None if has_port => Err(fail("the port is invalid")),
             None => Ok(Self { host: host.into(), port: 80 }),
         }
     }
-}
 
-impl Endpoint {
-    /// `host:port`, as one connects to it.
+    /// The address to connect to, `host:port`.
     #[must_use]
     pub fn authority(&self) -> String {
         if self.host.contains(':') {
@@ -71,22 +67,15 @@ impl Endpoint {
     }
 }
 
-/// The URL of a node is of no use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The URL of a node is invalid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid URL of the node {url:?}: {reason}")]
 pub struct EndpointError {
     url: String,
     reason: &'static str,
 }
 
-impl fmt::Display for EndpointError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the node's URL {:?} is of no use: {}", self.url, self.reason)
-    }
-}
-
-impl std::error::Error for EndpointError {}
-
-/// What a connection yields.
+/// A step of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// The session has an event.
@@ -95,7 +84,7 @@ pub enum Step {
     Ended(Ended),
 }
 
-/// A client's WebSocket.
+/// The WebSocket of a client.
 #[derive(Debug)]
 pub struct Connection<S> {
     socket: WebSocketStream<S>,
@@ -104,12 +93,12 @@ pub struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Shakes hands over `stream`, a connection to the host of `url` (`ws://host:port/path`).
+    /// Does the handshake over `stream`, a connection to the host of `url` (`ws://host:port/path`).
     ///
-    /// It waits as long as the node does: put a deadline around it.
+    /// It has no timeout: put a deadline around it.
     ///
     /// # Errors
-    /// When the URL is none or the other side is no WebSocket server.
+    /// If the URL is invalid or the other side is not a WebSocket server.
     pub async fn open(stream: S, url: &str) -> Result<Self, SocketError> {
         let config = WebSocketConfig::default()
             .max_message_size(Some(LARGEST_MESSAGE))
@@ -120,12 +109,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(Self { socket, unflushed: false, over: None })
     }
 
-    /// The session's next step; call [`Session::connected`] before the first.
+    /// The next step; call [`Session::connected`] before the first.
     ///
-    /// After an end or an error drop the connection. May be dropped while pending.
+    /// Drop the connection after an end or an error. The future can be dropped while pending.
     ///
     /// # Errors
-    /// When the connection breaks or leads nowhere; the session is told so.
+    /// If the connection fails; the session is notified.
     pub async fn next(&mut self, session: &mut Session) -> Result<Step, SocketError> {
         let step = poll_fn(|cx| self.poll_next(session, cx)).await;
         if step.is_err() {
@@ -140,13 +129,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Step, SocketError>> {
         loop {
-            // Events come before requests: whoever keeps the beginning durably has done so before
-            // the subscription lets the chain go on.
+            // Events before requests: the caller can save the start block before the subscription
+            // lets the chain advance.
             if let Some(event) = session.poll_event() {
                 return Poll::Ready(Ok(Step::Event(event)));
             }
-            // A socket that takes nothing now, or nothing more, must not keep us from reading: logs
-            // and a farewell may still lie there.
+            // Read even if the socket accepts no more writes: logs and a close frame may be
+            // waiting.
             let sent = self.poll_send(session, cx);
             if let Some(ended) = self.over {
                 return Poll::Ready(Ok(Step::Ended(ended)));
@@ -158,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             match message {
                 Some(Ok(Message::Text(text))) => {
-                    session.handle_text(&text).map_err(SocketError::Session)?;
+                    session.handle_text(&text)?;
                 }
                 Some(Ok(Message::Close(frame))) => {
                     let close = frame.as_ref().map(|frame| (frame.code.into(), &*frame.reason));
@@ -166,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Some(Ok(Message::Binary(bytes))) => {
                     let text = String::from_utf8_lossy(&bytes);
-                    session.handle_text(&text).map_err(SocketError::Session)?;
+                    session.handle_text(&text)?;
                 }
                 // A ping: its answer is queued already.
                 Some(Ok(_)) => self.unflushed = true,
@@ -178,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Sends what the session wants to send, as far as the socket takes it.
+    /// Sends the requests of the session, as far as the socket accepts them.
     fn poll_send(
         &mut self,
         session: &mut Session,
@@ -186,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Poll<Result<(), SocketError>> {
         let broken = |source: tungstenite::Error| SocketError::Broken(source.into());
         if self.over.is_some() {
-            // Only the farewell is left, and whether it arrives is no matter.
+            // Only the close frame is left. It does not matter whether it arrives.
             let _ = Pin::new(&mut self.socket).poll_flush(cx);
             return Poll::Ready(Ok(()));
         }
@@ -204,34 +193,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// Why a connection broke.
-#[derive(Debug)]
+/// A connection failed.
+#[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// There was no WebSocket to be had.
-    Handshake(Box<tungstenite::Error>),
+    /// The other side is not a WebSocket server.
+    #[error("the WebSocket handshake failed: {0}")]
+    Handshake(#[source] Box<tungstenite::Error>),
     /// The stream failed or the other side broke the protocol.
-    Broken(Box<tungstenite::Error>),
-    /// The conversation leads nowhere.
-    Session(SessionError),
-}
-
-impl fmt::Display for SocketError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Handshake(source) => write!(f, "no WebSocket there: {source}"),
-            Self::Broken(source) => write!(f, "the connection broke: {source}"),
-            Self::Session(source) => source.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SocketError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Handshake(source) | Self::Broken(source) => Some(source),
-            Self::Session(source) => Some(source),
-        }
-    }
+    #[error("the connection failed: {0}")]
+    Broken(#[source] Box<tungstenite::Error>),
+    /// The session cannot continue.
+    #[error(transparent)]
+    Session(#[from] SessionError),
 }
 
 #[cfg(test)]
@@ -249,14 +222,14 @@ mod tests {
             assert_eq!(Endpoint::parse(url), Ok(Endpoint { host: host.into(), port }), "{url}");
         }
         for (url, reason) in [
-            ("", "cannot be read"),
-            ("ws://", "cannot be read"),
-            ("ws://a b/", "cannot be read"),
-            ("127.0.0.1:8545", "begin with ws://"),
-            ("http://x/", "begin with ws://"),
+            ("", "cannot be parsed"),
+            ("ws://", "cannot be parsed"),
+            ("ws://a b/", "cannot be parsed"),
+            ("127.0.0.1:8545", "start with ws://"),
+            ("http://x/", "start with ws://"),
             ("wss://x/", "encrypted"),
             ("ws://x:99999/", "port"),
-            ("ws://:80/", "no host"),
+            ("ws://:80/", "host is missing"),
         ] {
             let error = Endpoint::parse(url).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");

@@ -1,5 +1,5 @@
 //! The whole application over real sockets: a recorded day from a node to a file of signals,
-//! undisturbed, through broken connections, and through panics in every service.
+//! undisturbed, with broken connections, and with panics in every service.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ use bandit::{
 use mycelium::{Node, Policy};
 use mycelium_tokio::Tokio;
 
-/// Runs to the end; returns the figures, the faults that happened, and the signals.
+/// Runs to the end and returns the figures, the faults that happened, and the signals.
 async fn run(options: Options) -> (Snapshot, Vec<u64>) {
     let executor = Tokio::current().unwrap();
     let run = Run::prepare(&options, &executor).await.unwrap();
@@ -43,10 +43,9 @@ fn assert_is_the_day(snapshot: &Snapshot) {
     assert_eq!((snapshot.signals, snapshot.drops, snapshot.rejected), (51, 0, 0));
 }
 
-/// The signals of an undisturbed run: their file, and their places as an independent script finds
-/// them.
-async fn reference(room: &Path) -> String {
-    let path = room.join("reference.jsonl");
+/// The file of signals of an undisturbed run, whose positions are those of an independent script.
+async fn reference(directory: &Path) -> String {
+    let path = directory.join("reference.jsonl");
     let (snapshot, _) = run(Options { signals: Some(path.clone()), ..Options::default() }).await;
     assert_is_the_day(&snapshot);
     assert_eq!(snapshot.reconnects, 0);
@@ -72,15 +71,15 @@ async fn reference(room: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_connections_and_panics_change_nothing() {
-    let room = tempfile::tempdir().unwrap();
-    let expected = reference(room.path()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let expected = reference(directory.path()).await;
     let drops = [
         Drops::default(),
         Drops { every: NonZeroUsize::new(500), lost: 3, ..Drops::default() },
         Drops { at: BTreeSet::from([1, 2, 3, 6_537, 6_538]), lost: 2, ..Drops::default() },
     ];
     for (drops, seed) in drops.into_iter().zip([1, 2, 3]) {
-        let path = room.path().join(format!("{seed}.jsonl"));
+        let path = directory.path().join(format!("{seed}.jsonl"));
         let dropping = drops != Drops::default();
         let (snapshot, faults) = run(Options {
             signals: Some(path.clone()),
@@ -90,7 +89,7 @@ async fn broken_connections_and_panics_change_nothing() {
         })
         .await;
         assert_is_the_day(&snapshot);
-        assert_eq!(faults, [20; 4], "each service panicked at all its points");
+        assert_eq!(faults, [20; 4], "not every fault happened");
         assert!(!dropping || snapshot.reconnects >= 5, "{} reconnects", snapshot.reconnects);
         assert_eq!(fs::read_to_string(path).unwrap(), expected);
     }
@@ -108,14 +107,14 @@ async fn each_drop_is_one_reconnect() {
 }
 
 #[tokio::test]
-async fn on_one_thread_and_with_a_database_file_it_is_the_same() {
-    let room = tempfile::tempdir().unwrap();
-    let expected = reference(room.path()).await;
+async fn one_thread_and_a_database_file_give_the_same_signals() {
+    let directory = tempfile::tempdir().unwrap();
+    let expected = reference(directory.path()).await;
     for database in ["new.sqlite", "new.sqlite"] {
-        let path = room.path().join("again.jsonl");
+        let path = directory.path().join("again.jsonl");
         let (snapshot, _) = run(Options {
             signals: Some(path.clone()),
-            database: Some(room.path().join(database)),
+            database: Some(directory.path().join(database)),
             ..Options::default()
         })
         .await;
@@ -125,7 +124,7 @@ async fn on_one_thread_and_with_a_database_file_it_is_the_same() {
 }
 
 #[tokio::test]
-async fn any_other_node_will_do() {
+async fn another_node_can_be_followed() {
     let executor = Tokio::current().unwrap();
     let feed = Arc::new(Feed::new(Recording::embedded().unwrap(), Settings::default()));
     let (node, address) = app::serve(feed, "127.0.0.1:0", executor).await.unwrap();
@@ -136,11 +135,11 @@ async fn any_other_node_will_do() {
     node.join().await.unwrap();
 }
 
-/// A day with all that a node should not send.
+/// A day with every kind of invalid text.
 #[tokio::test]
-async fn nonsense_is_counted_by_kind_and_the_stream_goes_on() {
-    let room = tempfile::tempdir().unwrap();
-    let path = room.path().join("odd.jsonl");
+async fn invalid_texts_are_counted_by_kind_and_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("odd.jsonl");
     let day = Recording::embedded().unwrap();
     let mut lines: Vec<String> =
         day.logs().iter().take(40).map(|log| log.json.as_ref().to_owned()).collect();
@@ -165,7 +164,7 @@ async fn nonsense_is_counted_by_kind_and_the_stream_goes_on() {
     lines.extend([without_topics, short, huge, unknown_event, unknown_pool, removed]);
     fs::write(&path, lines.join("\n")).unwrap();
     let (snapshot, _) = run(Options { recording: Some(path), ..Options::default() }).await;
-    // The foreign pool is not asked for, so it does not come.
+    // The foreign pool is not subscribed to, so its log does not arrive.
     assert_eq!(snapshot.kinds[4], 1, "removed");
     let skipped: u64 = snapshot.skips.iter().sum();
     assert_eq!(skipped, 4, "{:?}", snapshot.skips);
@@ -184,8 +183,8 @@ fn bandit(arguments: &[&str]) -> (bool, String) {
 
 #[test]
 fn the_command_line_runs_the_day() {
-    let room = tempfile::tempdir().unwrap();
-    let signals = room.path().join("signals.jsonl");
+    let directory = tempfile::tempdir().unwrap();
+    let signals = directory.path().join("signals.jsonl");
     let (succeeded, text) = bandit(&["--signals", signals.to_str().unwrap()]);
     assert!(succeeded, "{text}");
     for part in ["6,538", "6,313", "6,046", "267", "0 drops", "p99.9", "a second"] {
@@ -195,9 +194,9 @@ fn the_command_line_runs_the_day() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_nothing() {
-    let room = tempfile::tempdir().unwrap();
-    let signals = room.path().join("signals.jsonl");
+fn a_closed_output_does_not_end_the_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let signals = directory.path().join("signals.jsonl");
     let mut child = Command::new(env!("CARGO_BIN_EXE_bandit"))
         .args(["--signals", signals.to_str().unwrap(), "--speed", "100000"])
         .stdout(Stdio::piped())
@@ -212,10 +211,10 @@ fn a_reader_that_goes_away_ends_nothing() {
 }
 
 #[test]
-fn what_cannot_work_is_one_clear_error_and_a_failure() {
-    let room = tempfile::tempdir().unwrap();
+fn invalid_options_are_one_clear_error() {
+    let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str| {
-        let path = room.path().join(name);
+        let path = directory.path().join(name);
         fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     };
@@ -240,11 +239,11 @@ fn what_cannot_work_is_one_clear_error_and_a_failure() {
         ),
         (
             &["--topology", &file("service.toml", "[node.main]\nservices = [\"Nobody\"]\n")],
-            "service.toml:2:13: there is no service `Nobody`",
+            "service.toml:2:13: unknown service `Nobody`",
         ),
         (&["--topology", &file("twice.toml", "[topic.swaps]\n[topic.swaps]\n")], "twice.toml:2:"),
         (&["--url", "http://example/"], "http://example/"),
-        (&["--url", &nobody], "gave up on ws://"),
+        (&["--url", &nobody], "no connection to ws://"),
         (&["feed", "--listen", &taken_address], "cannot listen at 127.0.0.1:"),
     ];
     for (arguments, expected) in cases {
@@ -258,7 +257,7 @@ fn what_cannot_work_is_one_clear_error_and_a_failure() {
 }
 
 #[tokio::test]
-async fn a_swap_of_an_unknown_pool_is_counted_and_the_next_one_goes_on() {
+async fn a_swap_of_an_unknown_pool_is_counted_and_skipped() {
     let board = Board::new(Figures::new(None));
     let for_service = board.clone();
     let node = Node::builder("main")

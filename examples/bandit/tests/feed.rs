@@ -1,4 +1,5 @@
-//! A feed and its clients, over pipes in memory: whatever breaks, each log is had once and in order.
+//! A feed and its clients, over pipes in memory: whatever breaks, each log arrives once and in
+//! order.
 
 mod common;
 
@@ -38,7 +39,7 @@ const POOLS: [[u8; 20]; 2] = [
     ],
 ];
 
-/// Begins at the node's newest block.
+/// Starts at the newest block of the node.
 const HEAD: Cursor = Cursor::HEAD;
 
 fn feed(settings: Settings) -> Arc<Feed> {
@@ -49,7 +50,7 @@ fn quick() -> Settings {
     Settings { grace: Duration::from_millis(50), ..Settings::default() }
 }
 
-/// Connects to a feed, which serves the other end in a thread of its own.
+/// Connects to a feed, which serves the other end on its own thread.
 fn connect(feed: &Arc<Feed>, capacity: usize, resets: bool) -> (End, thread::JoinHandle<Outcome>) {
     let (server, client) = pipe(capacity, resets);
     let feed = feed.clone();
@@ -63,8 +64,8 @@ struct Run {
     duplicates: u64,
 }
 
-/// Follows a feed to its end; at every log, `leave` may make the client drop the connection itself
-/// and go on from the cursor that it kept, as after a crash.
+/// Follows a feed to its end. At every log `leave` can make the client drop the connection and
+/// resume at the cursor that it kept, as after a crash.
 fn follow(
     feed: &Arc<Feed>,
     capacity: usize,
@@ -126,10 +127,10 @@ fn a_day_without_trouble() {
 }
 
 #[test]
-fn who_comes_after_the_end_has_it_all() {
+fn a_client_after_the_end_gets_every_log() {
     let feed = feed(quick());
     assert_whole(&follow(&feed, 64 << 10, HEAD, |_| false));
-    // The first had the day live, the second has it by backfill alone.
+    // The first client gets the day live, the second one by backfill only.
     let run = follow(&feed, 64 << 10, Cursor::starting_at(0), |_| false);
     assert_whole(&run);
     assert_eq!((run.connections, feed.outcomes(Outcome::EndOfRecording)), (1, 2));
@@ -142,7 +143,7 @@ fn a_reconnect_in_the_middle() {
     let run = follow(&feed, 64 << 10, HEAD, |_| false);
     assert_whole(&run);
     assert_eq!((run.connections, feed.outcomes(Outcome::Dropped)), (2, 1));
-    assert!(run.duplicates > 0, "the backfill begins with the last block");
+    assert!(run.duplicates > 0, "the backfill must start with the last block");
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn drops_anywhere_lose_nothing() {
     for seed in 0..12 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut at: Vec<usize> = (0..random.usize(3..12)).map(|_| random.usize(1..=6538)).collect();
-        // The ends are where mistakes live.
+        // Include the first and the last logs.
         at.extend(match seed % 3 {
             0 => [1, 2, 6538],
             1 => [1, 6537, 6538],
@@ -170,7 +171,7 @@ fn drops_anywhere_lose_nothing() {
 }
 
 #[test]
-fn a_client_that_crashes_with_a_log_in_hand_loses_nothing() {
+fn a_client_that_crashes_with_a_log_in_flight_loses_nothing() {
     for seed in 0..6 {
         let mut random = fastrand::Rng::with_seed(seed);
         let feed = feed(quick());
@@ -186,15 +187,15 @@ fn a_client_that_crashes_with_a_log_in_hand_loses_nothing() {
 }
 
 #[test]
-fn strangers_disturb_nobody() {
+fn invalid_clients_do_not_disturb_others() {
     let feed = feed(quick());
     let mut servers = Vec::new();
-    for bytes in [&b""[..], b"\x16\x03\x01 this is no request at all \r\n\r\n"] {
+    for bytes in [&b""[..], b"\x16\x03\x01 not a request \r\n\r\n"] {
         let (mut stream, server) = connect(&feed, 1 << 20, false);
         block_on(stream.write_all(bytes)).unwrap();
         servers.push((server, Outcome::NoHandshake));
     }
-    // Frames with reserved bits, one that claims to be huge, and leaving without a word.
+    // Frames with reserved bits, a frame with a huge length, and a disconnect without a close.
     for (bytes, outcome) in [
         (&b"\xf1\x80mask"[..], Outcome::Garbage),
         (&b"\x81\xff\x00\x00\x00\x00\x40\x00\x00\x00mask"[..], Outcome::Oversized),
@@ -212,7 +213,8 @@ fn strangers_disturb_nobody() {
         });
         servers.push((server, outcome));
     }
-    // One that subscribes to all and never reads, and one that wants what nobody has.
+    // A client that subscribes to all and never reads, and one that subscribes to an unknown
+    // address.
     let mut subscribed = Vec::new();
     for wanted in [&[][..], &[[0; 20]]] {
         let (stream, server) = connect(&feed, 4096, false);
@@ -220,7 +222,7 @@ fn strangers_disturb_nobody() {
         block_on(socket.send(Message::text(rpc::subscribe_request(1, wanted)))).unwrap();
         subscribed.push((socket, server));
     }
-    // With others subscribed the day does not wait for us, but the beginning is known.
+    // The day does not wait for this client if others are subscribed, but the start block is known.
     assert_whole(&follow(&feed, 64 << 10, Cursor::starting_at(0), |_| false));
     for (server, outcome) in servers {
         assert_eq!(server.join().unwrap(), outcome);
@@ -234,7 +236,7 @@ fn strangers_disturb_nobody() {
 }
 
 #[test]
-fn two_clients_both_have_the_day() {
+fn two_clients_both_get_the_day() {
     for pace in [Pace::Unpaced, Pace::Recorded { speed: 200_000.0 }] {
         let drops = Drops { every: NonZeroUsize::new(1500), lost: 3, ..Drops::default() };
         let feed = feed(Settings { pace, drops, ..quick() });
@@ -255,7 +257,7 @@ async fn ask(socket: &mut WebSocketStream<End>, text: &str) -> serde_json::Value
 }
 
 #[test]
-fn a_node_answers_as_nodes_do() {
+fn the_feed_answers_like_a_node() {
     let feed = feed(quick());
     let (stream, server) = connect(&feed, 1 << 20, false);
     block_on(async {
@@ -270,7 +272,7 @@ fn a_node_answers_as_nodes_do() {
         assert_eq!(ask(socket, heads).await["error"]["code"], -32602);
         let none = ask(socket, &rpc::logs_request(2, 0, &[])).await;
         assert_eq!(none["result"].as_array().unwrap().len(), 0);
-        // Nobody is subscribed: the day waits.
+        // Without a subscription the day waits.
         assert_eq!(feed.position(), 0);
         let answer = ask(socket, &rpc::subscribe_request(3, &POOLS)).await;
         let name = answer["result"].as_str().unwrap().to_owned();
@@ -285,14 +287,14 @@ fn a_node_answers_as_nodes_do() {
 }
 
 #[test]
-fn the_end_waits_for_the_backfill_but_not_for_ever() {
+fn the_end_waits_for_the_backfill_up_to_the_grace_period() {
     let feed = feed(quick());
     assert_whole(&follow(&feed, 64 << 10, HEAD, |_| false));
     let (stream, server) = connect(&feed, 1 << 20, false);
     block_on(async {
         let mut socket = client_async(URL, stream).await.unwrap().0;
         ask(&mut socket, &rpc::subscribe_request(1, &POOLS)).await;
-        // Asks for nothing more: let go after the grace.
+        // Silent: closed after the grace period.
         let Message::Close(Some(frame)) = socket.next().await.unwrap().unwrap() else {
             panic!("a close frame")
         };
@@ -300,7 +302,7 @@ fn the_end_waits_for_the_backfill_but_not_for_ever() {
         assert!(socket.next().await.is_none());
     });
     assert_eq!(server.join().unwrap(), Outcome::EndOfRecording);
-    // One that never subscribes is served as long as it likes.
+    // A client that never subscribes is not closed.
     let (stream, server) = connect(&feed, 16 << 20, false);
     block_on(async {
         let mut socket = client_async(URL, stream).await.unwrap().0;
@@ -322,7 +324,7 @@ fn the_recorded_pace_takes_the_recorded_time() {
     let (server, stream) = pipe(64 << 10, false);
     let server = {
         let (feed, slept) = (feed.clone(), slept.clone());
-        // Nobody waits a day for this: each gap is over at once, but counted.
+        // The test does not wait a day: each gap is added up and over at once.
         let sleep = move |duration: Duration| {
             let gap = duration < never;
             if gap {

@@ -1,7 +1,7 @@
-//! `bandit bundled` while its members are killed and stopped at random. Whatever is done to them,
-//! the file of signals is the one of an undisturbed run, byte for byte, and the bundle ends well.
+//! `bandit bundled` while its members are killed and stopped at random. The file of signals has to
+//! be that of an undisturbed run, byte for byte, and the bundle has to succeed.
 //!
-//! `SEEDS=100` runs that many seeds instead of two, `SEED=7` that one alone.
+//! `SEEDS=100` runs 100 seeds instead of two, `SEED=7` only that one.
 
 use std::{
     collections::BTreeMap,
@@ -17,14 +17,14 @@ use std::{
 use fastrand::Rng;
 
 const MEMBERS: [&str; 3] = ["collector", "detector", "writer"];
-/// Fewer restarts of a member than those after which it is given up.
+/// The most kills of a member, below the limit of its restarts.
 const MOST_KILLS: u32 = 15;
-/// A run takes some seconds. One that takes so long in all hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of a run, which takes some seconds.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What was done to the members of one run.
+/// The kills and stops of one run.
 #[derive(Debug, Default)]
-struct Done {
+struct Disturbances {
     kills: u32,
     kills_of: BTreeMap<&'static str, u32>,
     /// Kills of two members at once.
@@ -33,11 +33,11 @@ struct Done {
     stops: u32,
 }
 
-/// A bundle whose lines come through a channel, so that one can wait for them for a while.
+/// A bundle whose lines arrive through a channel, so that waiting for them has a timeout.
 struct Bundled {
     child: Child,
     lines: Receiver<String>,
-    said: String,
+    output: String,
     pids: BTreeMap<&'static str, String>,
 }
 
@@ -46,20 +46,20 @@ impl Bundled {
         let (reader, writer) = pipe().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_bandit"));
         command.arg("bundled").arg("--signals").arg(signals);
-        // As fast as it goes, or in one to three seconds: then the members are mostly idle.
+        // As fast as possible, or in one to three seconds, so that the members are mostly idle.
         if random.bool() {
             command.args(["--speed", &random.u32(30_000..90_000).to_string()]);
         }
         command.env("RUST_LOG", "warn").stdout(writer.try_clone().unwrap()).stderr(writer);
         let child = command.spawn().unwrap();
-        Self { child, lines: lines(reader), said: String::new(), pids: BTreeMap::new() }
+        Self { child, lines: lines(reader), output: String::new(), pids: BTreeMap::new() }
     }
 
-    /// Reads what the bundle says for so long; false once it has said all.
+    /// Reads the output of the bundle for this long; false at its end.
     fn listen(&mut self, time: Duration) -> bool {
         let mut left = time;
         while !left.is_zero() {
-            // Counting down in steps needs no clock, and no run depends on how exact this is.
+            // Counting steps needs no clock, and the exact time does not matter.
             let step = left.min(Duration::from_millis(1));
             match self.lines.recv_timeout(step) {
                 Ok(line) => self.take(&line),
@@ -71,36 +71,36 @@ impl Bundled {
     }
 
     fn take(&mut self, line: &str) {
-        self.said.push_str(line);
+        self.output.push_str(line);
         for member in MEMBERS {
-            let Some(told) = line.strip_prefix(&format!("{member}: ")) else { continue };
-            if let Some(pid) = told.strip_prefix("started as process ") {
+            let Some(event) = line.strip_prefix(&format!("{member}: ")) else { continue };
+            if let Some(pid) = event.strip_prefix("started as process ") {
                 self.pids.insert(member, pid.trim().to_owned());
-            } else if told.starts_with("exited, ") {
+            } else if event.starts_with("exited, ") {
                 self.pids.remove(member);
             }
         }
     }
 
-    /// Sends a signal to a member, if it runs. It may have ended a moment ago.
+    /// Sends a signal to a member, if it runs. It may have just ended.
     fn signal(&self, signal: &str, member: &str) -> bool {
         let Some(pid) = self.pids.get(member) else { return false };
         Command::new("kill").args([signal, pid]).output().unwrap().status.success()
     }
 
-    fn kill(&mut self, member: &'static str, done: &mut Done) {
+    fn kill(&mut self, member: &'static str, done: &mut Disturbances) {
         let kills = done.kills_of.entry(member).or_default();
         if *kills < MOST_KILLS && self.signal("-KILL", member) {
             *kills += 1;
             done.kills += 1;
         }
-        // Only its next process is killed again.
+        // Kill each process once.
         self.pids.remove(member);
     }
 
-    /// Kills and stops members, and at last leaves them alone.
-    fn torment(&mut self, random: &mut Rng) -> Done {
-        let mut done = Done::default();
+    /// Kills and stops members, and then lets them complete.
+    fn disturb(&mut self, random: &mut Rng) -> Disturbances {
+        let mut done = Disturbances::default();
         for _ in 0..random.u32(1..16) {
             // Often soon after a start, sometimes much later.
             let longest = 1 << random.u32(2..10);
@@ -118,7 +118,7 @@ impl Bundled {
                 }
                 1 if self.signal("-STOP", member) => {
                     done.stops += 1;
-                    // One that is stopped may be killed, and so may the other.
+                    // The stopped member or another one may be killed meanwhile.
                     let pid = self.pids[member].clone();
                     self.listen(Duration::from_millis(random.u64(1..400)));
                     match random.u32(..3) {
@@ -136,23 +136,23 @@ impl Bundled {
 
     /// Whether it succeeded.
     fn end(&mut self) -> bool {
-        let hangs = self.listen(PATIENCE);
+        let hangs = self.listen(TIMEOUT);
         if hangs {
             self.child.kill().unwrap();
         }
         let succeeded = self.child.wait().unwrap().success();
-        assert!(!hangs, "it hangs:\n{}", self.said);
+        assert!(!hangs, "timeout:\n{}", self.output);
         succeeded
     }
 }
 
 fn lines(reader: PipeReader) -> Receiver<String> {
-    let (tell, lines) = channel();
+    let (sender, lines) = channel();
     thread::spawn(move || {
         let mut reader = BufReader::new(reader);
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
-            if tell.send(std::mem::take(&mut line)).is_err() {
+            if sender.send(std::mem::take(&mut line)).is_err() {
                 break;
             }
         }
@@ -160,8 +160,8 @@ fn lines(reader: PipeReader) -> Receiver<String> {
     lines
 }
 
-fn undisturbed(room: &Path) -> Vec<u8> {
-    let signals = room.join("undisturbed.jsonl");
+fn undisturbed(directory: &Path) -> Vec<u8> {
+    let signals = directory.join("undisturbed.jsonl");
     let mut command = Command::new(env!("CARGO_BIN_EXE_bandit"));
     assert!(command.arg("--signals").arg(&signals).output().unwrap().status.success());
     let signals = fs::read(signals).unwrap();
@@ -169,44 +169,44 @@ fn undisturbed(room: &Path) -> Vec<u8> {
     signals
 }
 
-/// Runs a seed to its end, and says what was done, or in what the run is wrong.
-fn run(seed: u64, room: &Path, expected: &[u8]) -> Result<Done, String> {
+/// Runs a seed to its end and returns the kills and stops, or an error.
+fn run(seed: u64, directory: &Path, expected: &[u8]) -> Result<Disturbances, String> {
     let random = &mut Rng::with_seed(seed);
-    let signals = room.join(format!("{seed}.jsonl"));
-    // The file of another run, with a signal that is later than all: nothing may be taken from it.
+    let signals = directory.join(format!("{seed}.jsonl"));
+    // The file of another run, with a signal later than all others: it has to be ignored.
     fs::write(&signals, expected.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap())
         .unwrap();
     let mut bundled = Bundled::start(&signals, random);
-    let done = bundled.torment(random);
+    let done = bundled.disturb(random);
     let succeeded = bundled.end();
     let dropped = |line: &str| line.contains(" drops") && !line.contains(" 0 drops");
     let found = fs::read(&signals).unwrap();
-    let wrong = match bundled.said.lines().find(|line| dropped(line)) {
-        _ if !succeeded => "it did not end well".to_owned(),
+    let wrong = match bundled.output.lines().find(|line| dropped(line)) {
+        _ if !succeeded => "it did not succeed".to_owned(),
         Some(line) => line.to_owned(),
         None if found != expected => {
             format!("another list of signals:\n{}", String::from_utf8_lossy(&found))
         }
         None => return Ok(done),
     };
-    Err(format!("seed {seed}, {done:?}: {wrong}\n{}", bundled.said))
+    Err(format!("seed {seed}, {done:?}: {wrong}\n{}", bundled.output))
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "how often what was done belongs to the result")]
+#[expect(clippy::print_stdout, reason = "the counts belong to the result")]
 fn no_kill_changes_the_signals() {
-    let room = tempfile::tempdir().unwrap();
-    let expected = undisturbed(room.path());
+    let directory = tempfile::tempdir().unwrap();
+    let expected = undisturbed(directory.path());
     let number = |name| env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
     let seeds = match (number("SEED"), number("SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, seeds) => 0..seeds.unwrap_or(2),
     };
     let count = seeds.end - seeds.start;
-    let mut all = Done::default();
+    let mut all = Disturbances::default();
     let mut wrong = Vec::new();
     for seed in seeds {
-        match run(seed, room.path(), &expected) {
+        match run(seed, directory.path(), &expected) {
             Ok(done) => {
                 all.kills += done.kills;
                 all.pairs += done.pairs;

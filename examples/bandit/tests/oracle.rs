@@ -28,7 +28,7 @@ fn the_signals_are_those_of_the_oracle() {
         });
         match outcome {
             Outcome::Signal(signal) => {
-                // No signal hangs by the last digits.
+                // No signal depends on the last digits.
                 assert!(signal.gap - 0.0035 > 1e-9, "{signal:?}");
                 signals.push(signal.key.to_string());
             }

@@ -1,4 +1,4 @@
-//! A client against nodes that misbehave, and against a caller that drops its futures.
+//! A client with invalid nodes, and with a caller that drops its futures.
 
 mod common;
 
@@ -29,7 +29,7 @@ use futures_util::{AsyncReadExt, AsyncWriteExt};
 
 const URL: &str = "ws://node/";
 
-/// What a client comes to whose node does this once it has shaken hands.
+/// The result of a client whose node does this after the handshake.
 fn against<F: Future<Output = ()>>(
     node: impl FnOnce(WebSocketStream<End>) -> F + Send + 'static,
 ) -> Result<Step, SocketError> {
@@ -48,7 +48,7 @@ fn against<F: Future<Output = ()>>(
 }
 
 #[test]
-fn a_server_of_something_else_is_no_node() {
+fn a_server_of_another_protocol_is_an_error() {
     let (mut server, client) = pipe(1 << 20, false);
     let node = thread::spawn(move || {
         block_on(async {
@@ -91,7 +91,7 @@ fn a_close_is_the_end_and_a_refusal_an_error() {
 fn a_dropped_future_loses_nothing() {
     let day = Recording::embedded().unwrap();
     let feed = Arc::new(Feed::new(day.clone(), Settings::default()));
-    // So small that every write is in pieces.
+    // So small that every write is split.
     let (server, client) = pipe(100, false);
     let node = {
         let feed = feed.clone();
@@ -102,7 +102,7 @@ fn a_dropped_future_loses_nothing() {
     session.connected();
     let mut logs = 0;
     while logs < 500 {
-        // One poll for each future; the next one is woken for.
+        // Poll each future once; the next one needs a wake.
         let step = block_on(poll_fn(|cx| pin!(connection.next(&mut session)).poll(cx)));
         if let Step::Event(Event::Log(log, _)) = step.unwrap() {
             assert_eq!(log.key(), day.logs()[logs].key);

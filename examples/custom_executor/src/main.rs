@@ -1,4 +1,5 @@
-//! A node with three services and a timer on a hand-written loop: `cargo run -p custom_executor`. No runtime is linked.
+//! A node with three services and a timer on a hand-written loop, without any runtime.
+//! Run it with `cargo run -p custom_executor`.
 #![expect(clippy::print_stdout, reason = "this is a command-line program")]
 
 mod own_loop;
@@ -66,7 +67,7 @@ impl Printer {
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let node = Node::builder("main").service(|| Clock).service(|| Squarer).service(|| Printer);
     let own = OwnLoop::new();
-    // Work of one's own may run beside it, in the same loop.
+    // The loop may run other futures beside the node.
     let running = node.build()?.start(own.clone())?;
     let report = own.run(running.join())?;
     println!("{} services ended", report.services.len());

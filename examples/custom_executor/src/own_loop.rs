@@ -1,6 +1,8 @@
-//! A loop that runs tasks and timers on one thread: all that a node needs of an executor. It has no network.
+//! A loop that runs tasks and timers on one thread: all that a node requires of an executor. It has
+//! no network and handles no signals.
 //!
-//! One waker is everybody's: whoever is woken, all tasks are polled once. For a handful of services nothing is simpler.
+//! All tasks share one waker, and each wake-up polls all of them once. For a few services this is
+//! the simplest design.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -17,9 +19,9 @@ pub(crate) struct OwnLoop(Arc<State>);
 struct State {
     clock: Clock,
     thread: Thread,
-    /// Tasks that have not begun; there is no place for them once the loop has ended.
+    /// Tasks that have not been polled yet. None after the end of the loop.
     spawned: Mutex<Option<Vec<SendFuture<()>>>>,
-    /// When they are due, and whom they wake as long as somebody waits for them.
+    /// Deadlines, and the wakers of timers that have not been dropped.
     timers: Mutex<Vec<(Duration, Weak<Alarm>)>>,
 }
 
@@ -33,7 +35,7 @@ impl OwnLoop {
         OwnLoop(Arc::new(State { clock, thread, spawned, timers }))
     }
 
-    /// Runs all tasks until `main` is ready. What has not ended by then is dropped.
+    /// Runs all tasks until `main` is ready. Then it drops the tasks that have not ended.
     pub(crate) fn run<F: Future>(&self, main: F) -> F::Output {
         let (mut main, mut tasks) = (pin!(main), Vec::new());
         let waker = Waker::from(self.0.clone());
@@ -42,20 +44,20 @@ impl OwnLoop {
             tasks.extend(lock(&self.0.spawned).iter_mut().flat_map(std::mem::take));
             tasks.retain_mut(|task| task.as_mut().poll(&mut context).is_pending());
             if let Poll::Ready(output) = main.as_mut().poll(&mut context) {
-                let left = lock(&self.0.spawned).take();
-                drop((left, tasks));
+                let spawned = lock(&self.0.spawned).take();
+                drop((spawned, tasks));
                 return output;
             }
-            // A wake since the polls began is kept: then this returns at once.
-            match self.fire() {
+            // After a wake-up since the polls this returns at once.
+            match self.fire_timers() {
                 Some(pause) => thread::park_timeout(pause),
                 None => thread::park(),
             }
         }
     }
 
-    /// Wakes whoever is due, and says how long it is until the next one.
-    fn fire(&self) -> Option<Duration> {
+    /// Wakes the timers that are due. Returns the time until the next deadline.
+    fn fire_timers(&self) -> Option<Duration> {
         let (now, mut timers) = (self.now(), lock(&self.0.timers));
         timers.retain(|(_, alarm)| alarm.strong_count() > 0);
         let due: Vec<_> = timers.extract_if(.., |(at, _)| *at <= now).collect();
@@ -79,7 +81,7 @@ impl Executor for OwnLoop {
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
         let mut spawned = lock(&self.0.spawned);
-        // A task that panics ends alone.
+        // A panic ends only its own task.
         spawned.as_mut().ok_or(SpawnError::Ended)?.push(Box::pin(contain(task)));
         self.0.thread.unpark();
         Ok(())

@@ -1,12 +1,13 @@
-//! An adapter that was written from the documents alone: each task has a thread that `pollster` blocks, and timers and
-//! sockets are `async-io`'s. [`run`] gives such an executor to a future.
+//! An adapter that was written from the documents alone: one thread per task, blocked by
+//! `pollster`, with timers and sockets of `async-io`. [`run`] runs a future with such an executor.
 #![cfg(unix)]
 
 mod net;
 
 use std::cell::RefCell;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,28 +22,28 @@ use futures_channel::mpsc::{UnboundedSender, unbounded};
 use futures_util::future::select;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use mycelium_executor::{
-    Clock, Executor, Granted, Listener, LocalFuture, MakeDedicated, MakeLocal, SendFuture,
+    Clock, Executor, GrantedPlacement, Listener, LocalFuture, MakeDedicated, MakeLocal, SendFuture,
     SpawnError, Stream, Thread, ThreadError, contain, pool,
 };
 
-/// A thread for each task; local ones are on the thread that [`run`] blocks.
+/// One thread per task. Local tasks run on the thread that [`run`] blocks.
 #[derive(Clone, Debug)]
 pub struct Threads {
     clock: Clock,
-    home: ThreadId,
-    over: Arc<(AtomicBool, Event)>,
+    local_thread: ThreadId,
+    end: Arc<(AtomicBool, Event)>,
 }
 
 thread_local! {
-    /// Takes local tasks of the executor that is at home here.
+    /// Takes local tasks of the executor whose [`run`] blocks this thread.
     static LOCAL: RefCell<Option<UnboundedSender<LocalFuture<()>>>> = const { RefCell::new(None) };
 }
 
-/// Runs a future to its end; whatever it has spawned ends with it.
+/// Runs a future to its end. The tasks that it has spawned end with it.
 pub fn run(body: impl FnOnce(Threads) -> LocalFuture<()>) {
-    let (home, over) = (thread::current().id(), Arc::default());
-    let threads = Threads { clock: Clock::start(), home, over };
-    let _ends = Ends(threads.clone());
+    let (local_thread, end) = (thread::current().id(), Arc::default());
+    let threads = Threads { clock: Clock::start(), local_thread, end };
+    let _end = EndOnDrop(threads.clone());
     let (spawn, mut spawned) = unbounded();
     LOCAL.set(Some(spawn));
     let (mut body, mut tasks) = (body(threads), FuturesUnordered::new());
@@ -61,30 +62,30 @@ pub fn run(body: impl FnOnce(Threads) -> LocalFuture<()>) {
     }));
 }
 
-/// Ends an executor, also if its future panics.
-struct Ends(Threads);
+/// Ends an executor, also after a panic of its future.
+struct EndOnDrop(Threads);
 
-impl Drop for Ends {
+impl Drop for EndOnDrop {
     fn drop(&mut self) {
         LOCAL.set(None);
-        self.0.over.0.store(true, Ordering::SeqCst);
-        self.0.over.1.notify(usize::MAX);
+        self.0.end.0.store(true, Ordering::SeqCst);
+        self.0.end.1.notify(usize::MAX);
     }
 }
 
 impl Executor for Threads {
     fn name(&self) -> String {
-        "threads, one a task".to_owned()
+        "threads, one per task".to_owned()
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
-        let over = self.over.1.listen();
-        if self.over.0.load(Ordering::SeqCst) {
+        let end = self.end.1.listen();
+        if self.end.0.load(Ordering::SeqCst) {
             return Err(SpawnError::Ended);
         }
-        let until_over = move || _ = pollster::block_on(select(pin!(contain(task)), over));
+        let until_end = move || _ = pollster::block_on(select(pin!(contain(task)), end));
         let thread = Thread { name: "task".to_owned(), ..Thread::default() };
-        thread.start(|| Ok(until_over)).map(drop).map_err(|_| SpawnError::NoThread)
+        thread.start(|| Ok(until_end)).map(drop).map_err(|_| SpawnError::NoThread)
     }
 
     fn runs_local(&self) -> bool {
@@ -92,20 +93,24 @@ impl Executor for Threads {
     }
 
     fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
-        if self.home != thread::current().id() {
+        if self.local_thread != thread::current().id() {
             return Err(SpawnError::WrongThread);
         }
         let spawn = LOCAL.with_borrow(Clone::clone).ok_or(SpawnError::Ended)?;
         spawn.unbounded_send(make()).map_err(|_| SpawnError::Ended)
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         let (_, granted) = thread.start(|| Ok(|| run(|own| make(Arc::new(own)))))?;
         Ok(granted)
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
-        if self.over.0.load(Ordering::SeqCst) {
+        if self.end.0.load(Ordering::SeqCst) {
             return Err(SpawnError::Ended);
         }
         pool::run(work);
@@ -117,18 +122,15 @@ impl Executor for Threads {
     }
 
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
-        match self.clock.instant(deadline) {
-            Some(at) => Box::pin(async move { _ = Timer::at(at).await }),
-            None => Box::pin(pending()),
-        }
+        self.clock.sleep_until(deadline, async |at| _ = Timer::at(at).await)
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         Box::pin(net::connect(address))
     }
 
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        Box::pin(net::listen(address))
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        net::tcp_listener(socket)
     }
 
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {

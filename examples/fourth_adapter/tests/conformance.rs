@@ -1,5 +1,5 @@
-//! The adapter keeps the laws of all executors.
-#![cfg(unix)]
+//! The laws of executors on this adapter.
+#![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
 
@@ -10,21 +10,14 @@ use mycelium_executor::{Executor, LocalFuture};
 struct ThreadPerTask;
 
 impl Subject for ThreadPerTask {
-    const NAME: &'static str = "threads, one a task";
+    const NAME: &'static str = "threads, one per task";
 
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
         fourth_adapter::run(|threads: Threads| body(Arc::new(threads)));
     }
 }
 
-mod own {
-    use super::ThreadPerTask;
-
-    mycelium_executor::conformance!(ThreadPerTask);
-}
-
-mod dedicated {
-    use super::{Dedicated, ThreadPerTask};
-
-    mycelium_executor::conformance!(Dedicated<ThreadPerTask>);
+mycelium_executor::conformance! {
+    mod own: ThreadPerTask,
+    mod dedicated: Dedicated<ThreadPerTask>,
 }

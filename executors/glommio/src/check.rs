@@ -1,4 +1,5 @@
-//! What glommio asks of the machine, looked at before it does: it panics, or ends the process, where something is missing.
+//! glommio's requirements, checked first: glommio itself panics, or ends the process, if the
+//! machine does not meet them.
 
 use std::fs;
 
@@ -6,28 +7,28 @@ use io_uring::{IoUring, Probe, opcode};
 use mycelium_executor::ThreadError;
 use rustix::process::{Resource, getrlimit};
 
-/// What glommio locks at least.
+/// The bytes of memory that glommio locks at least.
 const LOCKED: u64 = 512 * 1024;
 
 /// Whether an executor can be made on this machine.
 ///
 /// # Errors
-/// If it lacks something; the error says what, and what to change.
+/// If it does not meet a requirement. The error says which one, and what to change.
 pub fn check() -> Result<(), ThreadError> {
     memory().and_then(|()| ring()).map_err(error)
 }
 
-/// What is wrong, and what to change.
+/// An error of this executor: what is wrong, and what to change.
 pub(crate) fn error(error: String) -> ThreadError {
     ThreadError::Executor { executor: "glommio".to_owned(), error }
 }
 
 fn memory() -> Result<(), String> {
-    // Without a number there is no limit.
+    // None means unlimited.
     match getrlimit(Resource::Memlock).current {
         Some(bytes) if bytes < LOCKED => Err(format!(
-            "the process may lock {} KiB of memory and io_uring needs {}: raise it (`ulimit -l {}`, LimitMEMLOCK of a \
-             service, `--ulimit memlock` of a container), or choose another executor",
+            "the process may lock {} KiB of memory, but io_uring needs {} KiB: raise the limit (`ulimit -l {}`, \
+             LimitMEMLOCK of a service, `--ulimit memlock` of a container), or choose another executor",
             bytes / 1024,
             LOCKED / 1024,
             LOCKED / 1024,
@@ -42,9 +43,9 @@ fn ring() -> Result<(), String> {
         let why = match switch.trim() {
             "1" => "`sysctl kernel.io_uring_disabled` is 1: add the group to kernel.io_uring_group, or make it 0",
             "2" => "`sysctl kernel.io_uring_disabled` is 2: make it 0",
-            _ => "allow its system calls where they are filtered (in a container), or use Linux 5.8 or later",
+            _ => "allow its system calls if they are filtered (in a container), or use Linux 5.8 or later",
         };
-        format!("the system has no io_uring to give ({error}): {why}; or choose another executor")
+        format!("io_uring is not available ({error}): {why}; or choose another executor")
     })?;
     let mut probe = Probe::new();
     let probed = ring.submitter().register_probe(&mut probe);

@@ -1,10 +1,12 @@
-//! Mycelium on glommio: one executor a thread, best a thread a core, over io_uring. Linux only; elsewhere the crate is
-//! empty.
+//! Mycelium on glommio: one executor per thread, ideally one thread per core, over io_uring. On
+//! systems other than Linux the crate is empty.
 //!
-//! [`run`] makes an executor on the calling thread, and each [dedicated](Executor::dedicate) thread gets one.
-//! [`local`] uses one that the caller has. Services may be `Send` or not: none leaves its thread.
+//! [`run`] makes an executor on the calling thread. Each [dedicated](Executor::dedicate) thread
+//! gets its own. [`local()`] uses the executor of the task that awaits it. Services need not be
+//! `Send`: none leaves its thread.
 //!
 //! ```
+//! # #[cfg(all(target_os = "linux", not(miri)))] {
 //! use std::rc::Rc;
 //!
 //! use mycelium_executor::{Executor, LocalFuture, ThreadError};
@@ -22,61 +24,72 @@
 //! });
 //! match waited {
 //!     Ok(sent) => assert_eq!(sent, Ok(7)),
-//!     // What the machine lacks is said before glommio would panic.
-//!     Err(lacking) => println!("{lacking}"),
+//!     // This machine does not meet glommio's requirements. glommio itself would panic.
+//!     Err(missing) => println!("{missing}"),
 //! }
+//! # }
 //! ```
 //!
-//! # What it needs
+//! # Requirements
 //!
-//! Linux 5.8 with io_uring permitted, and 512 KiB of memory that may be locked. Both are [looked at](check()) first, and
+//! Linux 5.8 with io_uring permitted, and 512 KiB of lockable memory. [`check()`] tests both, and
 //! [`ThreadError::Executor`] says what to change.
 //!
-//! # What may be called from where
+//! # Threads
 //!
-//! Tasks, blocking work and wakes are taken from any thread, and a timer may be awaited on any. Sockets, listeners and
-//! connecting belong to tasks of the executor that made them: used on another thread they give an error, dropped there
-//! they are closed at home. Local tasks are spawned at home.
+//! Tasks, blocking work and wake-ups are accepted from any thread, and a timer may be awaited on
+//! any thread. Sockets, listeners and connecting belong to tasks of the executor that made them: on
+//! another thread they return an error. A socket that is dropped on another thread is closed on its
+//! own. Local tasks can only be spawned on the executor's own thread.
 //!
-//! # Wakes, sockets and timers while it is busy
+//! # Latency of a busy executor
 //!
-//! glommio itself looks at wakes from other threads, at sockets and at timers when it would sleep or at its preempt timer:
-//! by default after 100 ms. Here, wakes and tasks from other threads are looked for before each task that is polled, which
-//! is a matter of microseconds on a busy executor, and rings and timers every millisecond or as
-//! [`Latency::Matters`] says.
+//! glommio itself checks for wake-ups from other threads, sockets and timers only before it sleeps
+//! and when its preempt timer fires, by default every 100 ms. This crate checks for wake-ups and
+//! tasks from other threads before each task that it polls, so they take microseconds on a busy
+//! executor. It checks sockets and timers every millisecond, or as often as [`Latency::Matters`]
+//! says.
 //!
-//! That holds for tasks that are spawned here. Tasks of glommio's own beside them belong into an executor of your own
-//! ([`local`]), where its preempt timer decides how long they may hold these up. An executor of [`run`] has none that
-//! comes: glommio 0.9 may sleep for ever, with tasks that are ready, if its thread is suspended for longer than the
+//! This holds for tasks that are spawned through this crate. If you also have tasks of glommio's
+//! own, make the executor yourself and use [`local()`]: then your preempt timer decides how long
+//! they may delay the others. In an executor of [`run`] the preempt timer never fires: glommio 0.9
+//! may sleep forever although tasks are ready, if its thread is suspended for longer than the
 //! preempt timer at a certain moment.
 //!
-//! An executor may spin for a while before it sleeps ([`Settings::spin`]); glommio itself does so on a thread that is
-//! pinned to one core alone.
-#![cfg(target_os = "linux")]
+//! An executor may spin before it sleeps ([`Settings::spin`]). glommio supports this only on a
+//! thread that is pinned to one core.
+//!
+//! # Files
+//!
+//! From the bottom: `slots.rs` (keys), `inbox.rs` (what other threads hold), `local.rs` (what stays
+//! on the thread), then `runner.rs` (polls the tasks), `net.rs` and `timer.rs`, then `settings.rs`.
+//! The crate knows the executor trait and glommio, but no message and no transport.
+#![cfg(all(target_os = "linux", not(miri)))]
 
 mod check;
-mod home;
+mod inbox;
+mod local;
 mod net;
-mod room;
 mod runner;
 mod settings;
+mod slots;
 mod timer;
 
-use std::fmt;
-use std::future::pending;
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mycelium_executor::{
-    Clock, Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
-    Thread, ThreadError, contain, pool,
+    Clock, Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError,
+    Stream, Thread, ThreadError, contain, pool,
 };
 
-use home::Home;
-use runner::within;
+use inbox::{Inbox, Message};
+use local::LocalState;
+use runner::Runner;
 
 pub use check::check;
 pub use settings::{Latency, Settings};
@@ -84,28 +97,31 @@ pub use settings::{Latency, Settings};
 /// An executor of glommio's as an [`Executor`].
 #[derive(Clone, Debug)]
 pub struct Glommio {
-    home: Arc<Home>,
+    inbox: Arc<Inbox>,
     clock: Clock,
     settings: Settings,
 }
 
-/// There is no executor of glommio's around the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoGlommio;
-
-impl fmt::Display for NoGlommio {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no executor of glommio's here: await this in a task of one")
-    }
+/// Why [`local()`] did not run its body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// The caller is not in a task of glommio's.
+    #[error("no executor of glommio's here: await `mycelium_glommio::local` in a task of one")]
+    Outside,
+    /// The executor needs a socket for wake-ups from other threads.
+    #[error("the system has no socket for wake-ups: {error}")]
+    Socket {
+        /// The system's error.
+        error: String,
+    },
 }
 
-impl std::error::Error for NoGlommio {}
-
-/// Runs `body` with an executor of its own on the calling thread, which all its tasks end with. A thread that keeps to
-/// one core is best ([`Thread::settle`]).
+/// Runs `body` with a new executor on the calling thread. All its tasks end with `body`. Pin the
+/// thread to one core for the best performance ([`Thread::apply_to_current`]).
 ///
 /// # Errors
-/// If the machine lacks what glommio needs, or an executor runs on this thread already.
+/// If the machine does not meet the requirements, or the thread runs an executor already.
 pub fn run<F>(
     settings: &Settings,
     body: impl FnOnce(Glommio) -> F + 'static,
@@ -114,26 +130,39 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    settings.executor()?.run(settings.within(body))
+    let (executor, runner) = settings.make_executor()?;
+    executor.run(settings.run_in_queue(runner, Glommio::wrapping(settings.clone(), body)))
 }
 
-/// Runs `body` in the executor of glommio's that awaits this, in the task queue that does. What it spawns makes progress
-/// while this is awaited, and ends with it.
+/// Runs `body` in the executor and the task queue of glommio's that awaits this. The tasks that
+/// `body` spawns make progress while this is awaited, and end with it.
 ///
 /// # Errors
-/// If glommio does not run here (it says so by a panic, which is caught, but a panic hook is told), or there are no
-/// sockets left.
-pub async fn local<F>(body: impl FnOnce(Glommio) -> F + 'static) -> Result<F::Output, NoGlommio>
+/// If this is not awaited in glommio, or the system has no sockets left. glommio reports the former
+/// by a panic: it is caught, but a panic hook is called first.
+pub async fn local<F>(body: impl FnOnce(Glommio) -> F + 'static) -> Result<F::Output, LocalError>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
-    catch_unwind(|| glommio::executor().current_task_queue()).map_err(|_| NoGlommio)?;
-    within(Settings::default(), body).await.map_err(|_| NoGlommio)
+    catch_unwind(|| glommio::executor().current_task_queue()).map_err(|_| LocalError::Outside)?;
+    let runner = Runner::new().map_err(|error| LocalError::Socket { error: error.to_string() })?;
+    let settings = Settings::default();
+    let body = Glommio::wrapping(settings.clone(), body);
+    Ok(runner.run(settings.check_interval(), body).await)
 }
 
 impl Glommio {
-    /// The same with other settings for the executors of [dedicated](Executor::dedicate) threads.
+    /// `body` as a function of the executor's inbox.
+    fn wrapping<F>(
+        settings: Settings,
+        body: impl FnOnce(Glommio) -> F,
+    ) -> impl FnOnce(Arc<Inbox>) -> F {
+        |inbox| body(Glommio { inbox, clock: Clock::start(), settings })
+    }
+
+    /// This executor, but with other settings for the executors of [dedicated](Executor::dedicate)
+    /// threads.
     #[must_use]
     pub fn with(&self, settings: Settings) -> Glommio {
         Glommio { settings, ..self.clone() }
@@ -146,7 +175,13 @@ impl Executor for Glommio {
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
-        self.home.spawn(task)
+        match LocalState::of(&self.inbox) {
+            Some(state) => {
+                state.spawn(task);
+                Ok(())
+            }
+            None => self.inbox.send(Message::Spawn(task)),
+        }
     }
 
     fn runs_local(&self) -> bool {
@@ -154,22 +189,32 @@ impl Executor for Glommio {
     }
 
     fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
-        self.home.spawn_local(make)
+        if !self.inbox.is_on_this_thread() {
+            return Err(SpawnError::WrongThread);
+        }
+        let state = LocalState::of(&self.inbox).ok_or(SpawnError::Ended)?;
+        state.spawn(make());
+        Ok(())
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         let settings = self.settings.clone();
         let (_, granted) = thread.start(move || {
-            let executor = settings.executor()?;
+            let (executor, runner) = settings.make_executor()?;
             let body = |glommio| contain(make(Arc::new(glommio)));
-            // It runs, so this cannot fail.
-            Ok(move || drop(executor.run(settings.within(body))))
+            let body = Glommio::wrapping(settings.clone(), body);
+            // The queue is new, so this cannot fail.
+            Ok(move || drop(executor.run(settings.run_in_queue(runner, body))))
         })?;
         Ok(granted)
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
-        if self.home.has_ended() {
+        if self.inbox.has_ended() {
             return Err(SpawnError::Ended);
         }
         pool::run(work);
@@ -181,25 +226,24 @@ impl Executor for Glommio {
     }
 
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
-        match self.clock.instant(deadline) {
-            Some(deadline) => timer::sleep(self.home.clone(), deadline),
-            None => Box::pin(pending()),
-        }
+        self.clock.sleep_until(deadline, |at| timer::sleep(self.inbox.clone(), at))
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
-        Box::pin(net::connect(self.home.clone(), address))
+        Box::pin(net::connect(self.inbox.clone(), address))
     }
 
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        Box::pin(net::listen(self.home.clone(), address))
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        Ok(net::listener(self.inbox.clone(), socket))
     }
 
     fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
-        net::stream(self.home.clone(), socket)
+        net::stream(self.inbox.clone(), socket)
     }
 
     fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
-        net::listener(self.home.clone(), socket)
+        socket.set_nonblocking(true)?;
+        Ok(net::listener(self.inbox.clone(), socket))
     }
 }

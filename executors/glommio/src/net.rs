@@ -1,99 +1,99 @@
 //! Sockets that glommio watches by io_uring.
 //!
-//! A socket is one of the standard library's and may be anywhere. What waits for it is glommio's, stays at home, and has
-//! a descriptor of its own. glommio's stream is made of any socket: it does no more than to receive, to send and to wait,
-//! which is the same for TCP and for Unix sockets, and for one that listens all but the waiting fails.
+//! The socket belongs to the standard library and may be on any thread. What waits for it is a
+//! `TcpStream` of glommio's, which stays on the executor's thread and has a file descriptor of its
+//! own. That type only receives, sends and waits, so it can be made of any socket: TCP, Unix, and a
+//! listening one, for which everything but waiting fails.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use glommio::net::TcpStream;
-use mycelium_executor::{Accept, Address, Credentials, Listener, Peer, Stream, first_of, pool};
+use mycelium_executor::{Listener, ListeningSocket, Stream, pool};
 use socket2::{Domain, Type};
 
-use crate::home::Home;
-use crate::room::Kept;
+use crate::inbox::Inbox;
+use crate::local::LocalValue;
 
-pub(crate) async fn connect(home: Arc<Home>, address: String) -> io::Result<Stream> {
-    let attempt = |address| reach(home.clone(), address);
-    Ok(Stream::new(first_of(pool::addresses(address).await?, attempt).await?))
+pub(crate) async fn connect(inbox: Arc<Inbox>, address: String) -> io::Result<Stream> {
+    let connect = |address| connect_to(inbox.clone(), address);
+    pool::connect_first(address, connect).await.map(Stream::new)
 }
 
-async fn reach(home: Arc<Home>, address: SocketAddr) -> io::Result<Socket> {
+async fn connect_to(inbox: Arc<Inbox>, address: SocketAddr) -> io::Result<Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_nodelay(true)?;
+    let in_progress = Some(rustix::io::Errno::INPROGRESS.raw_os_error());
     match socket.connect(&address.into()) {
-        Err(error)
-            if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
-        {
-            return Err(error);
-        }
+        Err(error) if error.raw_os_error() != in_progress => return Err(error),
         _ => {}
     }
-    let mut reached = Socket::new(home, OwnedFd::from(std::net::TcpStream::from(socket)).into())?;
-    // Writing nothing waits until something could be written, or says why that will not be.
-    std::future::poll_fn(|context| Pin::new(&mut reached).poll_write(context, &[])).await?;
-    Ok(reached)
+    let mut socket = Socket::new(inbox, OwnedFd::from(std::net::TcpStream::from(socket)).into())?;
+    // An empty write waits until the connection is made, and fails if it is refused.
+    poll_fn(|context| Pin::new(&mut socket).poll_write(context, &[])).await?;
+    Ok(socket)
 }
 
-pub(crate) async fn listen(home: Arc<Home>, address: String) -> io::Result<Listener> {
-    let bind = |address: SocketAddr| async move { TcpListener::bind(address) };
-    let listener = first_of(pool::addresses(address).await?, bind).await?;
-    listener.set_nonblocking(true)?;
-    Ok(Listener::new(Tcp(Waiting::new(home, listener))))
+pub(crate) fn stream(inbox: Arc<Inbox>, socket: UnixStream) -> io::Result<Stream> {
+    Socket::new(inbox, socket).map(Stream::new)
 }
 
-pub(crate) fn stream(home: Arc<Home>, socket: UnixStream) -> io::Result<Stream> {
-    Ok(Stream::new(Socket::new(home, socket)?))
+/// A listener on a non-blocking socket.
+pub(crate) fn listener<L>(inbox: Arc<Inbox>, socket: L) -> Listener
+where
+    L: ListeningSocket + AsFd + Send,
+    OwnedFd: From<L::Stream>,
+{
+    let watched = WatchedListener { inbox: inbox.clone(), socket, watched: None };
+    Listener::watching(watched, WatchedListener::poll_readable, move |socket| {
+        stream(inbox.clone(), OwnedFd::from(socket).into())
+    })
 }
 
-pub(crate) fn listener(home: Arc<Home>, socket: UnixListener) -> io::Result<Listener> {
-    socket.set_nonblocking(true)?;
-    Ok(Listener::new(Unix(Waiting::new(home, socket))))
+/// What waits for a socket.
+fn watch(inbox: &Arc<Inbox>, socket: impl AsFd) -> io::Result<LocalValue<TcpStream>> {
+    let socket = socket2::Socket::from(UnixStream::from(socket.as_fd().try_clone_to_owned()?));
+    LocalValue::new(inbox, || TcpStream::from(socket)).ok_or_else(wrong_thread)
 }
 
-/// What waits for a socket, at home.
-fn watch(home: &Arc<Home>, socket: UnixStream) -> io::Result<Kept<TcpStream>> {
-    Kept::new(home, || TcpStream::from(socket2::Socket::from(socket))).ok_or_else(elsewhere)
-}
-
-fn elsewhere() -> io::Error {
-    let what = "a socket of glommio's is used by tasks of its own executor, as long as that runs";
-    io::Error::new(io::ErrorKind::Unsupported, what)
+fn wrong_thread() -> io::Error {
+    let text = "only tasks of its own executor can use a socket of glommio's, and only while that executor runs";
+    io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
 /// A connected socket.
 struct Socket {
-    home: Arc<Home>,
+    inbox: Arc<Inbox>,
     socket: UnixStream,
-    /// From its first use on.
-    watched: Option<Kept<TcpStream>>,
+    /// Made at the first use.
+    watched: Option<LocalValue<TcpStream>>,
 }
 
 impl Socket {
-    fn new(home: Arc<Home>, socket: UnixStream) -> io::Result<Socket> {
+    fn new(inbox: Arc<Inbox>, socket: UnixStream) -> io::Result<Socket> {
         socket.set_nonblocking(true)?;
-        Ok(Socket { home, socket, watched: None })
+        Ok(Socket { inbox, socket, watched: None })
     }
 
-    fn watched<T>(
+    fn with_watched<T>(
         &mut self,
         work: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let watched = match &mut self.watched {
             Some(watched) => watched,
-            none => none.insert(watch(&self.home, self.socket.try_clone()?)?),
+            none => none.insert(watch(&self.inbox, &self.socket)?),
         };
         watched
             .with(|stream| work(Pin::new(stream)))
-            .unwrap_or_else(|| Poll::Ready(Err(elsewhere())))
+            .unwrap_or_else(|| Poll::Ready(Err(wrong_thread())))
     }
 }
 
@@ -103,7 +103,7 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.watched(|stream| stream.poll_read(context, buffer))
+        self.with_watched(|stream| stream.poll_read(context, buffer))
     }
 }
 
@@ -113,7 +113,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.watched(|stream| stream.poll_write(context, buffer))
+        self.with_watched(|stream| stream.poll_write(context, buffer))
     }
 
     fn poll_write_vectored(
@@ -121,10 +121,10 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if !self.home.is_here() {
-            return Poll::Ready(Err(elsewhere()));
+        if !self.inbox.is_on_this_thread() {
+            return Poll::Ready(Err(wrong_thread()));
         }
-        // glommio's own writes the first buffer only.
+        // glommio's own vectored write takes only the first buffer.
         match self.socket.write_vectored(buffers) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let first = buffers.iter().find(|buffer| !buffer.is_empty());
@@ -140,79 +140,39 @@ impl AsyncWrite for Socket {
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.socket.shutdown(Shutdown::Write) {
-            // The other side was faster.
+            // The peer has closed the connection first.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             closed => Poll::Ready(closed),
         }
     }
 }
 
-/// A listening socket.
-struct Waiting<L> {
-    home: Arc<Home>,
-    listener: L,
-    watched: Option<Kept<TcpStream>>,
+/// A listening socket and what waits for it.
+struct WatchedListener<L> {
+    inbox: Arc<Inbox>,
+    socket: L,
+    watched: Option<LocalValue<TcpStream>>,
 }
 
-impl<L> Waiting<L> {
-    fn new(home: Arc<Home>, listener: L) -> Waiting<L> {
-        Waiting { home, listener, watched: None }
-    }
-
-    /// What `accept` gives as soon as it would not block.
-    fn poll<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        accept: impl Fn(&L) -> io::Result<T>,
-        copy: impl Fn(&L) -> io::Result<OwnedFd>,
-    ) -> Poll<io::Result<T>> {
-        loop {
-            match accept(&self.listener) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                accepted => return Poll::Ready(accepted),
-            }
-            let watched = match &mut self.watched {
-                Some(watched) => watched,
-                none => none.insert(watch(&self.home, copy(&self.listener)?.into())?),
-            };
-            let wait = |stream: &mut TcpStream| Pin::new(stream).poll_read(context, &mut [0]);
-            match watched.with(wait) {
-                None => return Poll::Ready(Err(elsewhere())),
-                Some(Poll::Pending) => return Poll::Pending,
-                // Whatever it says: one cannot read from a listener, but somebody has come.
-                Some(Poll::Ready(_)) => self.watched = None,
-            }
-        }
+impl<L: AsFd> WatchedListener<L> {
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let watched = match &mut self.watched {
+            Some(watched) => watched,
+            none => none.insert(watch(&self.inbox, &self.socket)?),
+        };
+        let wait = |stream: &mut TcpStream| Pin::new(stream).poll_read(context, &mut [0]);
+        let Some(read) = watched.with(wait) else {
+            return Poll::Ready(Err(wrong_thread()));
+        };
+        // Reading from a listening socket fails, but it fails only when a connection has arrived.
+        let _ = ready!(read);
+        self.watched = None;
+        Poll::Ready(Ok(()))
     }
 }
 
-struct Tcp(Waiting<TcpListener>);
-
-impl Accept for Tcp {
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
-        let copy = |listener: &TcpListener| Ok(listener.try_clone()?.into());
-        let (stream, peer) = ready!(self.0.poll(context, TcpListener::accept, copy))?;
-        stream.set_nodelay(true)?;
-        let socket = Socket::new(self.0.home.clone(), OwnedFd::from(stream).into())?;
-        Poll::Ready(Ok((Stream::new(socket), Peer::Tcp(peer))))
-    }
-
-    fn local_addr(&self) -> io::Result<Address> {
-        self.0.listener.local_addr().map(Address::Tcp)
-    }
-}
-
-struct Unix(Waiting<UnixListener>);
-
-impl Accept for Unix {
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
-        let copy = |listener: &UnixListener| Ok(listener.try_clone()?.into());
-        let (socket, _) = ready!(self.0.poll(context, UnixListener::accept, copy))?;
-        let peer = Peer::Unix(Credentials::of(&socket)?);
-        Poll::Ready(Ok((stream(self.0.home.clone(), socket)?, peer)))
-    }
-
-    fn local_addr(&self) -> io::Result<Address> {
-        Ok(self.0.listener.local_addr()?.into())
+impl<L> AsRef<L> for WatchedListener<L> {
+    fn as_ref(&self) -> &L {
+        &self.socket
     }
 }

@@ -1,14 +1,16 @@
 //! One task of glommio's that runs all of ours.
 //!
-//! glommio 0.9 has a hole: if a thread is suspended for longer than the preempt timer at a certain moment, it takes that
-//! for a turn in which nothing was to be done, and sleeps with tasks that are ready. (`a_switch_is_never_the_last` in the
-//! conformance suite stood still within a second.) So an executor that is made here has a preempt timer that never comes,
-//! and this task, which keeps what is ready itself, makes glommio look at its rings: it waits for a timer that is due, and
-//! glommio, with nothing else to do, looks at rings and timers once and goes on.
+//! glommio 0.9 has a defect: if the system suspends a thread for longer than the preempt timer at a
+//! certain moment, glommio concludes that nothing was to be done, and sleeps although tasks are
+//! ready. (The law `tasks_that_wake_each_other_never_stall` stalled within a second.) So an
+//! executor that is made here has a preempt timer that never fires. Its tasks are queued by this
+//! crate, and this one task polls them. To make glommio check its rings, it waits for a timer that
+//! is almost due: glommio has nothing else to do, so it checks rings and timers once and continues.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,119 +24,111 @@ use glommio::net::TcpStream;
 use glommio::timer::Timer;
 use mycelium_executor::Clock;
 
-use crate::home::Home;
-use crate::room::Room;
-use crate::{Glommio, Settings};
+use crate::inbox::Inbox;
+use crate::local::LocalState;
 
-/// After so many tasks, the clock is looked at.
-const TASKS: u32 = 32;
+/// The clock is read once per this many polled tasks.
+const TASKS_PER_CLOCK_READ: u32 = 32;
 
-/// Runs `body` and what it spawns, inside glommio, until it has ended.
-///
-/// # Errors
-/// If there is no socket for the bell.
-pub(crate) async fn within<F>(
-    settings: Settings,
-    body: impl FnOnce(Glommio) -> F + 'static,
-) -> io::Result<F::Output>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    let (home, room, heard) = Home::begin()?;
-    let stay = Stay { home, room };
-    let mut bell = TcpStream::from(socket2::Socket::from(heard));
-    let (mut look, within) = (None, settings.look());
-    let result = Rc::new(RefCell::new(None));
-    let (executor, told) = (stay.home.clone(), result.clone());
-    let work = async move {
-        let executor = Glommio { home: executor, clock: Clock::start(), settings };
-        let done = AssertUnwindSafe(async move { body(executor).await }).catch_unwind().await;
-        told.replace(Some(done));
-    };
-    stay.room.start(&stay.home, Box::pin(work));
-    let done = poll_fn(|context| {
-        stay.home.wakes_up();
-        loop {
-            look = None;
-            match stay.turn(within) {
-                Turn::Look => look = Some(due(context)),
-                Turn::Idle => {
-                    hear(&mut bell, context);
-                    if !stay.home.falls_asleep() {
+/// An executor that does not run yet.
+pub(crate) struct Runner {
+    inbox: Arc<Inbox>,
+    /// Where the bytes of the inbox's doorbell arrive.
+    rung: UnixStream,
+}
+
+impl Runner {
+    /// A runner for the calling thread.
+    ///
+    /// # Errors
+    /// If the system has no sockets left for the inbox.
+    pub(crate) fn new() -> io::Result<Runner> {
+        let (inbox, rung) = Inbox::new()?;
+        Ok(Runner { inbox, rung })
+    }
+
+    /// Runs `body` and what it spawns, inside glommio, until `body` has ended. While tasks are
+    /// ready, glommio checks its rings and timers every `check_interval`.
+    pub(crate) async fn run<F>(
+        self,
+        check_interval: Duration,
+        body: impl FnOnce(Arc<Inbox>) -> F + 'static,
+    ) -> F::Output
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let Runner { inbox, rung } = self;
+        let mut rung = TcpStream::from(socket2::Socket::from(rung));
+        let guard = LocalState::register(inbox.clone());
+        let state = guard.0.clone();
+        let result = Rc::new(RefCell::new(None));
+        let (executor, output) = (inbox.clone(), result.clone());
+        state.spawn(Box::pin(async move {
+            let body = AssertUnwindSafe(async move { body(executor).await });
+            let done = body.catch_unwind().await;
+            output.replace(Some(done));
+        }));
+        let mut ring_check = None;
+        let done = poll_fn(|context| {
+            inbox.wake_up();
+            loop {
+                ring_check = None;
+                if poll_tasks(&state, check_interval) {
+                    ring_check = Some(almost_due_timer(context));
+                } else {
+                    drain_doorbell(&mut rung, context);
+                    if !inbox.fall_asleep() {
                         continue;
                     }
                 }
+                if let Some(done) = result.take() {
+                    return Poll::Ready(done);
+                }
+                state.set_runner(context.waker());
+                return Poll::Pending;
             }
-            // After a turn: whatever ended has been polled.
-            if let Some(done) = result.take() {
-                return Poll::Ready(done);
-            }
-            stay.room.set_runner(context.waker());
-            return Poll::Pending;
+        })
+        .await;
+        drop((ring_check, guard));
+        done.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+/// Polls ready tasks, for `check_interval` at most. True if tasks may still be ready and glommio
+/// has to check its rings first.
+fn poll_tasks(state: &LocalState, check_interval: Duration) -> bool {
+    let _polling = state.polling();
+    let begin = Clock::start();
+    let mut tasks = 0;
+    loop {
+        state.receive();
+        if !state.poll_next() {
+            return false;
         }
-    })
-    .await;
-    drop(look.take());
-    drop(stay);
-    done.map_or_else(|panic| resume_unwind(panic), Ok)
-}
-
-/// What comes after having polled tasks.
-enum Turn {
-    /// There are more, but glommio is to look at its rings.
-    Look,
-    /// There are none.
-    Idle,
-}
-
-/// As long as this is, tasks run here.
-struct Stay {
-    home: Arc<Home>,
-    room: Rc<Room>,
-}
-
-impl Stay {
-    /// Polls what is ready, for so long.
-    fn turn(&self, within: Duration) -> Turn {
-        let _polling = self.room.polling();
-        let begin = Clock::start();
-        let mut tasks = 0;
-        loop {
-            self.home.receive(&self.room);
-            if !self.room.poll_next() {
-                return Turn::Idle;
-            }
-            tasks += 1;
-            let is_late = tasks % TASKS == 0 && begin.now() >= within;
-            if is_late || glommio::executor().need_preempt() {
-                return Turn::Look;
-            }
+        tasks += 1;
+        let is_late = tasks % TASKS_PER_CLOCK_READ == 0 && begin.now() >= check_interval;
+        if is_late || glommio::executor().need_preempt() {
+            return true;
         }
     }
 }
 
-impl Drop for Stay {
-    fn drop(&mut self) {
-        self.home.end(&self.room);
-    }
-}
-
-/// A timer that is due when glommio looks at its timers, but not yet.
-fn due(context: &mut Context<'_>) -> Timer {
+/// A timer that is pending now and due when glommio checks its timers.
+fn almost_due_timer(context: &mut Context<'_>) -> Timer {
     let mut pause = Duration::from_micros(1);
     loop {
         let mut timer = Timer::new(pause);
         if Pin::new(&mut timer).poll(context).is_pending() {
             return timer;
         }
-        // The thread was suspended for as long.
+        // The thread was suspended for longer than the pause.
         pause *= 2;
     }
 }
 
-/// Takes what rang, and waits for the next time.
-fn hear(bell: &mut TcpStream, context: &mut Context<'_>) {
-    let mut rings = [0; 64];
-    while let Poll::Ready(Ok(1..)) = Pin::new(&mut *bell).poll_read(context, &mut rings) {}
+/// Reads all bytes of the inbox's doorbell, and registers for the next one.
+fn drain_doorbell(rung: &mut TcpStream, context: &mut Context<'_>) {
+    let mut bytes = [0; 64];
+    while let Poll::Ready(Ok(1..)) = Pin::new(&mut *rung).poll_read(context, &mut bytes) {}
 }

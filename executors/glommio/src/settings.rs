@@ -1,23 +1,24 @@
-//! How an executor is made.
+//! Settings of an executor, and making it.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, Shares};
 use mycelium_executor::{ThreadError, allowed_cores};
 
-use crate::home::Home;
-use crate::runner::within;
-use crate::{Glommio, check};
+use crate::check;
+use crate::inbox::Inbox;
+use crate::local::LocalState;
+use crate::runner::Runner;
 
-/// How an executor is made, and what share it has of its thread beside other task queues of glommio's there.
+/// How an executor is made, and its share of the thread beside other task queues of glommio's.
 ///
 /// ```
 /// use std::time::Duration;
 /// use mycelium_glommio::{Latency, Settings};
 ///
-/// // An executor for what must be quick, on a core that it has for itself.
+/// // Low latency, on a core without other work.
 /// let quick = Settings {
 ///     latency: Latency::Matters(Duration::from_micros(100)),
 ///     spin: Duration::from_millis(1),
@@ -27,23 +28,25 @@ use crate::{Glommio, check};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How much of the thread its tasks get beside those of other task queues: 1 to 1,000, by default 1,000.
+    /// The weight of this executor's task queue against others on the thread: 1 to 1,000, by
+    /// default 1,000.
     pub shares: usize,
-    /// How soon they want to run.
+    /// The latency that the tasks need.
     pub latency: Latency,
-    /// How long it looks for something to do before it sleeps: not at all, by default. Only on a thread that keeps to one
-    /// core ([`Thread::cores`](mycelium_executor::Thread::cores)).
+    /// How long to spin for new work before the executor sleeps; by default zero. It takes effect
+    /// only on a thread that is pinned to one core
+    /// ([`Thread::cores`](mycelium_executor::Thread::cores)).
     pub spin: Duration,
 }
 
-/// How soon tasks want to run.
+/// The latency that tasks need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Latency {
-    /// In their turn. While they are busy, sockets and timers are looked at every millisecond.
+    /// Task queues take turns. A busy executor checks sockets and timers every millisecond.
     #[default]
     NotImportant,
-    /// When something comes for them, other task queues are asked to make way. While they are busy, sockets and timers are
-    /// looked at so often.
+    /// Other task queues are preempted when this one has work. A busy executor checks sockets and
+    /// timers at this interval.
     Matters(Duration),
 }
 
@@ -53,30 +56,34 @@ impl Default for Settings {
     }
 }
 
-/// A preempt timer that does not come: `runner` says why.
+/// A preempt timer that never fires: `runner.rs` says why.
 const NEVER: Duration = Duration::from_secs(1 << 30);
 
 impl Settings {
-    /// How long a busy executor may go on without a look at sockets and timers.
-    pub(crate) fn look(&self) -> Duration {
+    /// How often a busy executor checks sockets and timers.
+    pub(crate) fn check_interval(&self) -> Duration {
         match self.latency {
             Latency::NotImportant => Duration::from_millis(1),
-            Latency::Matters(within) => within,
+            Latency::Matters(interval) => interval,
         }
     }
 
-    /// An executor on the calling thread.
-    pub(crate) fn executor(&self) -> Result<LocalExecutor, ThreadError> {
-        if Home::is_somebody_here() {
-            let nested = "an executor runs on this thread already: await `mycelium_glommio::local` there, or use another \
-                          thread (`Executor::dedicate`)";
-            return Err(check::error(nested.to_owned()));
+    /// Makes an executor on the calling thread, and the runner of its tasks.
+    pub(crate) fn make_executor(&self) -> Result<(LocalExecutor, Runner), ThreadError> {
+        if LocalState::is_on_this_thread() {
+            let text = "this thread runs an executor already: await `mycelium_glommio::local` there, \
+                        or use another thread (`Executor::dedicate`)";
+            return Err(check::error(text.to_owned()));
         }
         if !(1..=1_000).contains(&self.shares) {
-            return Err(check::error(format!("{} shares: choose from 1 to 1,000", self.shares)));
+            return Err(check::error(format!(
+                "invalid shares {}: choose from 1 to 1,000",
+                self.shares
+            )));
         }
         check::check()?;
-        // glommio spins only if it has pinned the thread itself.
+        let runner = Runner::new().map_err(|error| check::error(error.to_string()))?;
+        // glommio spins only if it pins the thread itself.
         let placement = match allowed_cores().as_deref() {
             Some([core]) if !self.spin.is_zero() => Placement::Fixed(*core),
             _ => Placement::Unbound,
@@ -85,21 +92,22 @@ impl Settings {
             LocalExecutorBuilder::new(placement)
                 .spin_before_park(self.spin)
                 .preempt_timer(NEVER)
-                // For files, which nobody reads here: as little as there can be.
+                // Memory for files, which are not used: the minimum.
                 .io_memory(0)
                 .make()
         };
         match catch_unwind(AssertUnwindSafe(make)) {
-            Ok(Ok(executor)) => Ok(executor),
+            Ok(Ok(executor)) => Ok((executor, runner)),
             Ok(Err(error)) => Err(check::error(error.to_string())),
-            Err(_) => Err(check::error("glommio panicked as it started".to_owned())),
+            Err(_) => Err(check::error("glommio panicked when it started".to_owned())),
         }
     }
 
-    /// `body` with an executor that has these settings, in a task queue of its own.
-    pub(crate) async fn within<F>(
+    /// Runs `body` in a new task queue with these settings.
+    pub(crate) async fn run_in_queue<F>(
         &self,
-        body: impl FnOnce(Glommio) -> F + 'static,
+        runner: Runner,
+        body: impl FnOnce(Arc<Inbox>) -> F + 'static,
     ) -> Result<F::Output, ThreadError>
     where
         F: Future + 'static,
@@ -107,14 +115,14 @@ impl Settings {
     {
         let latency = match self.latency {
             Latency::NotImportant => glommio::Latency::NotImportant,
-            // As often as it says, glommio would preempt as well.
+            // With the real interval glommio would set its preempt timer.
             Latency::Matters(_) => glommio::Latency::Matters(NEVER),
         };
         let shares = Shares::Static(self.shares);
         let queue = glommio::executor().create_task_queue(shares, latency, "mycelium");
-        let work = within(self.clone(), body);
-        let refused = |what: &dyn fmt::Display| check::error(what.to_string());
-        let task = glommio::spawn_local_into(work, queue).map_err(|error| refused(&error))?;
-        task.await.map_err(|error| refused(&error))
+        let work = runner.run(self.check_interval(), body);
+        let task = glommio::spawn_local_into(work, queue);
+        let task = task.map_err(|error| check::error(error.to_string()))?;
+        Ok(task.await)
     }
 }

@@ -1,4 +1,5 @@
-//! Timers: glommio's own at home, and a task at home for whoever waits elsewhere.
+//! Timers that may be awaited on any thread: on the executor's own thread a timer of glommio's,
+//! elsewhere a task on the executor's thread.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,50 +9,51 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use glommio::timer::Timer;
-use mycelium_executor::SendFuture;
 
-use crate::home::Home;
-use crate::room::Kept;
+use crate::inbox::{Inbox, Message};
+use crate::local::LocalValue;
 
-/// Ready at `deadline`, which is so far away.
-pub(crate) fn sleep(home: Arc<Home>, deadline: Instant) -> SendFuture<()> {
-    Box::pin(Sleep { home, deadline, waits: Waits::Not })
+/// Ready at `deadline`, on whatever thread it is polled.
+pub(crate) async fn sleep(inbox: Arc<Inbox>, deadline: Instant) {
+    Sleep { inbox, deadline, timer: RunningTimer::None }.await
 }
 
 struct Sleep {
-    home: Arc<Home>,
+    inbox: Arc<Inbox>,
     deadline: Instant,
-    waits: Waits,
+    timer: RunningTimer,
 }
 
-enum Waits {
-    Not,
-    Here(Kept<Timer>),
-    Elsewhere(oneshot::Receiver<()>),
+enum RunningTimer {
+    None,
+    /// A timer of glommio's on this thread, the executor's.
+    Local(LocalValue<Timer>),
+    /// A task on the executor's thread that waits and then reports to this one.
+    Remote(oneshot::Receiver<()>),
 }
 
 impl Sleep {
-    fn left(&self) -> Duration {
-        #[expect(clippy::disallowed_methods, reason = "the time of a clock that was started")]
+    fn remaining(&self) -> Duration {
+        #[expect(clippy::disallowed_methods, reason = "the deadline is a time of the same clock")]
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    fn begin(&self) -> Waits {
-        let left = self.left();
-        if let Some(timer) = Kept::new(&self.home, || Timer::new(left)) {
-            return Waits::Here(timer);
+    fn start(&self) -> RunningTimer {
+        let remaining = self.remaining();
+        if let Some(timer) = LocalValue::new(&self.inbox, || Timer::new(remaining)) {
+            return RunningTimer::Local(timer);
         }
-        let (mut done, wait) = oneshot::channel();
-        let sleep = sleep(self.home.clone(), self.deadline);
+        let (mut done, receiver) = oneshot::channel();
+        let sleep = Box::pin(sleep(self.inbox.clone(), self.deadline));
         let task = async move {
-            // If nobody waits any more, it is no longer needed.
+            // The receiver may be dropped first: then the timer is no longer needed.
             if let Either::Left(((), _)) = select(sleep, done.cancellation()).await {
                 let _ = done.send(());
             }
         };
-        // After the end nobody says so, and the wait has no end.
-        let _ = self.home.spawn(Box::pin(task));
-        Waits::Elsewhere(wait)
+        // After the executor's end the receiver is pending forever.
+        let _ = self.inbox.send(Message::Spawn(Box::pin(task)));
+        RunningTimer::Remote(receiver)
     }
 }
 
@@ -59,21 +61,23 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.left().is_zero() {
+        if self.remaining().is_zero() {
             return Poll::Ready(());
         }
         loop {
-            match &mut self.waits {
-                Waits::Not => self.waits = self.begin(),
-                Waits::Here(timer) => match timer.with(|timer| Pin::new(timer).poll(context)) {
-                    Some(poll) => return poll.map(drop),
-                    // It was taken to another thread, or its executor has ended.
-                    None if self.home.has_ended() => return Poll::Pending,
-                    None => self.waits = Waits::Not,
-                },
-                // Cancelled is not ready.
-                Waits::Elsewhere(wait) => match Pin::new(wait).poll(context) {
+            match &mut self.timer {
+                RunningTimer::None => self.timer = self.start(),
+                RunningTimer::Local(timer) => {
+                    match timer.with(|timer| Pin::new(timer).poll(context)) {
+                        Some(poll) => return poll.map(drop),
+                        None if self.inbox.has_ended() => return Poll::Pending,
+                        // The future has moved to another thread.
+                        None => self.timer = RunningTimer::None,
+                    }
+                }
+                RunningTimer::Remote(receiver) => match Pin::new(receiver).poll(context) {
                     Poll::Ready(Ok(())) => return Poll::Ready(()),
+                    // An error means that the executor has ended: the deadline is never reached.
                     Poll::Ready(Err(_)) | Poll::Pending => return Poll::Pending,
                 },
             }

@@ -1,5 +1,5 @@
-//! What the machine lacks is said, in a test program of its own: limits are the whole process's.
-#![cfg(target_os = "linux")]
+//! Missing requirements are errors. A separate test program, because limits apply to the process.
+#![cfg(all(target_os = "linux", not(miri)))]
 
 use std::sync::mpsc;
 
@@ -8,18 +8,18 @@ use mycelium_glommio::{Glommio, Settings, check, run};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[test]
-#[expect(clippy::print_stdout, reason = "tests say what they leave out")]
-fn too_little_memory_that_may_be_locked_is_an_error_that_says_what_to_change() {
-    if let Err(lacking) = check() {
-        println!("SKIPPED: glommio: {lacking}");
+#[expect(clippy::print_stdout, reason = "a skipped test says why")]
+fn a_low_limit_of_locked_memory_is_an_error_that_says_what_to_change() {
+    if let Err(missing) = check() {
+        println!("SKIPPED: glommio: {missing}");
         return;
     }
     let before = getrlimit(Resource::Memlock);
-    let (made, gone) = mpsc::channel::<()>();
+    let (work, dropped) = mpsc::channel::<()>();
     let refused = run(&Settings::default(), async move |executor: Glommio| {
-        let little = Rlimit { current: Some(64 * 1024), ..before };
-        setrlimit(Resource::Memlock, little).unwrap();
-        let make: MakeDedicated = Box::new(move |_| Box::pin(async move { drop(made) }));
+        let low = Rlimit { current: Some(64 * 1024), ..before };
+        setrlimit(Resource::Memlock, low).unwrap();
+        let make: MakeDedicated = Box::new(move |_| Box::pin(async move { drop(work) }));
         executor.dedicate(Thread::default(), make).map(drop)
     });
     for refused in [refused.unwrap(), run(&Settings::default(), async |_| {})] {
@@ -27,5 +27,5 @@ fn too_little_memory_that_may_be_locked_is_an_error_that_says_what_to_change() {
         assert_eq!(executor, "glommio");
         assert!(error.contains("ulimit -l 512"), "{error}");
     }
-    assert_eq!(gone.try_recv(), Err(mpsc::TryRecvError::Disconnected), "it was dropped");
+    assert_eq!(dropped.try_recv(), Err(mpsc::TryRecvError::Disconnected), "the work was dropped");
 }

@@ -1,15 +1,16 @@
 //! Mycelium on smol's executors.
 //!
-//! smol is made of small crates; this one needs [`async_executor`] for tasks and [`async_io`] for timers and sockets,
-//! and fits beside the whole of smol. There are three ways:
+//! Of smol's crates this one uses [`async_executor`] for tasks and [`async_io`] for timers and
+//! sockets; it works beside the others. There are three ways to use it:
 //!
-//! - [`Smol::new`] takes an executor that you run yourself, on as many threads as you like, for services that are
-//!   `Send`.
-//! - [`run`] makes one, and runs it on so many threads.
-//! - [`local()`] adds services that are not `Send`: they run beside each other on the thread that awaits it. A
+//! - [`Smol::new`] takes an executor that you run yourself, on any number of threads, for services
+//!   that are `Send`.
+//! - [`run`] makes an executor and runs it on the given number of threads.
+//! - [`local()`] also runs services that are not `Send`, all on the thread that awaits it. A
 //!   [dedicated](mycelium_executor::Executor::dedicate) thread has one of these.
 //!
 //! ```
+//! # if cfg!(miri) { return Ok(()) }
 //! use mycelium_executor::Executor;
 //! use mycelium_smol::Smol;
 //!
@@ -22,9 +23,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Inside an executor of one's own:
+//! Inside your own executor:
 //!
 //! ```
+//! # if cfg!(miri) { return }
 //! use std::sync::Arc;
 //!
 //! use async_executor::Executor;
@@ -41,65 +43,109 @@
 //! }));
 //! ```
 //!
-//! Timers and sockets may be awaited on any thread, and used by any executor.
+//! Timers and sockets may be awaited on any thread and by any executor.
+//!
+//! This crate knows the executor trait and smol, but no message and no transport. `lib.rs` has the
+//! adapter, `local.rs` local tasks, `threads.rs` threads that run an executor, `net.rs` sockets.
 
 mod local;
 mod net;
 mod threads;
 
-use std::future::pending;
 use std::io;
+use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mycelium_executor::{
-    Clock, Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
-    Thread, ThreadError, contain, pool,
+    Clock, Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError,
+    Stream, Thread, ThreadError, contain, pool,
 };
 
-pub use local::local;
-pub use threads::run;
+use local::{LocalGuard, LocalHandle};
 
 /// An executor of smol's as an [`Executor`].
 #[derive(Clone, Debug)]
 pub struct Smol {
-    /// Its tasks may hold this: they do not keep it.
+    /// Weak, because the executor's own tasks may hold this.
     tasks: Weak<async_executor::Executor<'static>>,
     clock: Clock,
-    shape: Shape,
+    runner: Runner,
 }
 
-/// How an executor is run.
+/// What runs the tasks.
 #[derive(Clone, Copy, Debug)]
-enum Shape {
-    /// By its user.
-    Users,
-    /// By so many threads.
+enum Runner {
+    /// The user of this crate.
+    User,
+    /// This many threads.
     Threads(usize),
-    /// By one, with local tasks.
-    Local(local::Home),
+    /// One thread, which runs local tasks as well.
+    Local(LocalHandle),
+}
+
+/// Runs `body` with a new executor on `threads` threads; the calling thread is the first of them.
+/// The threads end when `body` has ended, and all tasks end with them.
+///
+/// # Errors
+/// If the system cannot start the threads.
+pub fn run<F: Future>(threads: usize, body: impl FnOnce(Smol) -> F) -> io::Result<F::Output> {
+    let threads = threads.max(1);
+    let tasks = Arc::new(async_executor::Executor::new());
+    let executor = Smol::with_runner(&tasks, Runner::Threads(threads));
+    threads::run(threads, &tasks, body(executor))
+}
+
+/// Runs `body` with an executor that takes local tasks as well, on the calling thread. Its tasks
+/// make progress while this is awaited, and end with it. Any executor may await it;
+/// [`async_io::block_on`] drives timers and sockets best.
+///
+/// ```
+/// # if cfg!(miri) { return }
+/// use std::rc::Rc;
+///
+/// use mycelium_executor::Executor;
+/// use mycelium_smol::{Smol, local};
+///
+/// async_io::block_on(local(async |executor: Smol| {
+///     let (done, finished) = std::sync::mpsc::channel();
+///     let make = move || {
+///         let shared = Rc::new(7);
+///         Box::pin(async move { done.send(*shared).unwrap() }) as mycelium_executor::LocalFuture<()>
+///     };
+///     executor.spawn_local(Box::new(make)).unwrap();
+///     executor.sleep_until(executor.now() + std::time::Duration::from_millis(1)).await;
+///     assert_eq!(finished.recv(), Ok(7));
+/// }));
+/// ```
+pub async fn local<F: Future>(body: impl FnOnce(Smol) -> F) -> F::Output {
+    let tasks = Arc::new(async_executor::Executor::new());
+    let guard = LocalGuard::new();
+    let executor = Smol::with_runner(&tasks, Runner::Local(guard.handle));
+    guard.tasks.run(tasks.run(body(executor))).await
 }
 
 impl Smol {
-    /// An executor that the caller runs, on one thread or on many. It has ended when the caller drops it.
+    /// An executor that the caller runs, on one thread or on several. It has ended when the caller
+    /// drops it.
     #[must_use]
     pub fn new(executor: &Arc<async_executor::Executor<'static>>) -> Smol {
-        Smol::shaped(executor, Shape::Users)
+        Smol::with_runner(executor, Runner::User)
     }
 
-    fn shaped(executor: &Arc<async_executor::Executor<'static>>, shape: Shape) -> Smol {
-        Smol { tasks: Arc::downgrade(executor), clock: Clock::start(), shape }
+    fn with_runner(executor: &Arc<async_executor::Executor<'static>>, runner: Runner) -> Smol {
+        Smol { tasks: Arc::downgrade(executor), clock: Clock::start(), runner }
     }
 }
 
 impl Executor for Smol {
     fn name(&self) -> String {
-        match self.shape {
-            Shape::Users => "smol, run by its user".to_owned(),
-            Shape::Threads(count) => format!("smol, {count} threads"),
-            Shape::Local(_) => "smol, local tasks on one thread".to_owned(),
+        match self.runner {
+            Runner::User => "smol, run by its user".to_owned(),
+            Runner::Threads(count) => format!("smol, {count} threads"),
+            Runner::Local(_) => "smol, local tasks on one thread".to_owned(),
         }
     }
 
@@ -110,24 +156,30 @@ impl Executor for Smol {
     }
 
     fn runs_local(&self) -> bool {
-        matches!(self.shape, Shape::Local(_))
+        matches!(self.runner, Runner::Local(_))
     }
 
     fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
-        match self.shape {
-            Shape::Local(home) => home.spawn(make),
-            Shape::Users | Shape::Threads(_) => Err(SpawnError::LocalUnsupported),
+        match self.runner {
+            Runner::Local(handle) => handle.spawn(make),
+            Runner::User | Runner::Threads(_) => Err(SpawnError::LocalUnsupported),
         }
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         let body = |executor: Smol| contain(make(Arc::new(executor)));
         let (_, granted) = thread.start(|| Ok(|| async_io::block_on(local(body))))?;
         Ok(granted)
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
-        let _runs = self.tasks.upgrade().ok_or(SpawnError::Ended)?;
+        if self.tasks.strong_count() == 0 {
+            return Err(SpawnError::Ended);
+        }
         pool::run(work);
         Ok(())
     }
@@ -137,20 +189,15 @@ impl Executor for Smol {
     }
 
     fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
-        match self.clock.instant(deadline) {
-            Some(deadline) => Box::pin(async move {
-                async_io::Timer::at(deadline).await;
-            }),
-            None => Box::pin(pending()),
-        }
+        self.clock.sleep_until(deadline, async |at| _ = async_io::Timer::at(at).await)
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
         Box::pin(net::connect(address))
     }
 
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        Box::pin(net::listen(address))
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        net::tcp_listener(socket)
     }
 
     #[cfg(unix)]

@@ -1,5 +1,5 @@
-//! smol's executors keep the laws of all executors: one on several threads, one with local tasks, one of the user's.
-#![cfg(unix)]
+//! The laws of executors on smol: several threads, local tasks, run by its user, and dedicated.
+#![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use mycelium_executor::conformance::{Dedicated, Subject};
 use mycelium_executor::{Executor, LocalFuture};
 use mycelium_smol::Smol;
 
-/// Threads that take each other's tasks.
+/// Two threads that steal tasks from each other.
 struct Threads;
 
 impl Subject for Threads {
@@ -18,7 +18,7 @@ impl Subject for Threads {
     }
 }
 
-/// One thread, local tasks included.
+/// One thread, with local tasks.
 struct Local;
 
 impl Subject for Local {
@@ -30,38 +30,21 @@ impl Subject for Local {
 }
 
 /// An executor that its user runs and drops.
-struct Users;
+struct RunByUser;
 
-impl Subject for Users {
+impl Subject for RunByUser {
     const NAME: &'static str = "smol, run by its user";
 
     fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
-        let mine = Arc::new(async_executor::Executor::new());
-        let executor = Smol::new(&mine);
-        async_io::block_on(mine.run(async { body(Arc::new(executor)).await }));
+        let tasks = Arc::new(async_executor::Executor::new());
+        let executor = Smol::new(&tasks);
+        async_io::block_on(tasks.run(async { body(Arc::new(executor)).await }));
     }
 }
 
-mod threads {
-    use super::Threads;
-
-    mycelium_executor::conformance!(Threads);
-}
-
-mod local {
-    use super::Local;
-
-    mycelium_executor::conformance!(Local);
-}
-
-mod users {
-    use super::Users;
-
-    mycelium_executor::conformance!(Users);
-}
-
-mod dedicated {
-    use super::{Dedicated, Threads};
-
-    mycelium_executor::conformance!(Dedicated<Threads>);
+mycelium_executor::conformance! {
+    mod threads: Threads,
+    mod local: Local,
+    mod run_by_user: RunByUser,
+    mod dedicated: Dedicated<Threads>,
 }

@@ -1,4 +1,4 @@
-//! Threads with an executor of their own.
+//! Laws of dedicated threads and their executors.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -11,143 +11,147 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Guard, Subject, inside, soon, until, yield_now};
+use super::subject::{NotifyOnDrop, Subject, inside, soon, until};
+use crate::yield_now::yield_now;
 use crate::{
-    Executor, Granted, LocalFuture, MakeDedicated, MakeLocal, SpawnError, Thread, ThreadError,
-    allowed_cores,
+    Executor, GrantedPlacement, LocalFuture, MakeDedicated, MakeLocal, SpawnError, Thread,
+    ThreadError, allowed_cores,
 };
 
-/// A thread with a name that no other has.
-fn thread_of_its_own() -> Thread {
+/// A request for a thread with a unique name.
+fn unique_thread() -> Thread {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = format!("own-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     Thread { name, ..Thread::default() }
 }
 
-/// Whether this process has a thread of that name; `None` where the system does not tell.
-fn is_there(name: &str) -> Option<bool> {
+/// Whether this process has a thread with this name. None if the system does not report it.
+fn thread_exists(name: &str) -> Option<bool> {
     let threads = fs::read_dir("/proc/self/task").ok()?;
     let names =
         threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok());
     Some(names.into_iter().any(|found| found.trim_end() == name))
 }
 
-/// Runs `work` on a thread that is its own, and gives back what it says.
+/// Runs `work` on a dedicated thread. Returns its output and what the thread was granted.
 async fn dedicated<T: Send + 'static>(
     executor: &Arc<dyn Executor>,
     thread: Thread,
     work: impl AsyncFnOnce(Arc<dyn Executor>) -> T + Send + 'static,
-) -> (T, Granted) {
+) -> (T, GrantedPlacement) {
     let (done, finished) = oneshot::channel();
     let make: MakeDedicated = Box::new(move |there| {
         Box::pin(async move {
             let _ = done.send(work(there).await);
         })
     });
-    let granted = executor.dedicate(thread, make).expect("the machine has threads");
-    (soon(executor, finished).await.expect("it says so"), granted)
+    let granted = executor.dedicate(thread, make).expect("started");
+    (soon(executor, finished).await.expect("it reports"), granted)
 }
 
-/// As they were asked for, and as the system says.
+/// As requested, according to the system.
 pub fn a_dedicated_thread_has_its_name_and_its_core<S: Subject>() {
     inside::<S>(async |executor| {
-        let plain = thread_of_its_own();
-        let name = plain.name.clone();
+        let unpinned = unique_thread();
+        let name = unpinned.name.clone();
         let work = async |_| (thread::current().name().map(str::to_owned), allowed_cores());
-        let ((found, cores), granted) = dedicated(&executor, plain, work).await;
+        let ((found, cores), granted) = dedicated(&executor, unpinned, work).await;
         assert_eq!(found, Some(name));
-        assert_eq!(cores, allowed_cores(), "as all others");
+        assert_eq!(cores, allowed_cores(), "all of the process");
         assert_eq!(granted.refused, []);
 
         let Some(core) = allowed_cores().and_then(|cores| cores.last().copied()) else { return };
-        let pinned = Thread { cores: vec![core], ..thread_of_its_own() };
+        let pinned = Thread { cores: vec![core], ..unique_thread() };
         let (cores, granted) = dedicated(&executor, pinned, async |_| allowed_cores()).await;
         assert_eq!((cores, granted.cores), (Some(vec![core]), vec![core]));
-        assert_ne!(allowed_cores(), Some(vec![]), "and this thread is where it was");
+        assert_ne!(allowed_cores(), Some(vec![]), "this thread has not been pinned");
     });
 }
 
-/// The error says which core; what was to run there is dropped, and no thread is left.
-pub fn a_core_that_is_not_there_is_refused_and_leaves_nothing<S: Subject>() {
+/// The error names the core. The work is dropped and its thread ends.
+pub fn an_unknown_core_is_refused_and_leaves_no_thread<S: Subject>() {
     inside::<S>(async |executor| {
         let Some(allowed) = allowed_cores() else { return };
-        let thread = Thread { cores: vec![allowed[0], 1_000_000], ..thread_of_its_own() };
+        let thread = Thread { cores: vec![allowed[0], 1_000_000], ..unique_thread() };
         let name = thread.name.clone();
         let (dropped, gone) = mpsc::channel();
-        let guard = Guard(dropped);
+        let guard = NotifyOnDrop(dropped);
         let make: MakeDedicated = Box::new(move |_| {
             Box::pin(async move {
                 drop(guard);
-                unreachable!("it was refused");
+                unreachable!("the thread was refused");
             })
         });
         let refused = executor.dedicate(thread, make);
         assert_eq!(refused, Err(ThreadError::Core { core: 1_000_000, allowed }));
         assert_eq!(gone.try_iter().count(), 1);
-        assert_ne!(is_there(&name), Some(true));
+        // The system lists a thread for a moment after it was joined.
+        until(&executor, || thread_exists(&name) != Some(true)).await;
     });
 }
 
-/// Tasks, local ones too, timers, blocking work and streams.
-pub fn a_dedicated_executor_does_all_that_an_executor_does<S: Subject>() {
+/// It has tasks, local tasks, timers, blocking work and streams.
+pub fn a_dedicated_executor_is_a_full_executor<S: Subject>() {
     inside::<S>(async |executor| {
         let kind =
             |executor: &Arc<dyn Executor>| executor.name().split(',').next().map(str::to_owned);
         let expected = kind(&executor);
-        let (home, elsewhere) = (executor.clone(), thread::current().id());
+        let (outer, outer_thread) = (executor.clone(), thread::current().id());
         let work = async move |there: Arc<dyn Executor>| {
-            assert_ne!(thread::current().id(), elsewhere);
+            assert_ne!(thread::current().id(), outer_thread);
             assert_eq!(kind(&there), expected);
             assert!(there.runs_local(), "{}", there.name());
 
             let (done, finished) = oneshot::channel();
             let make: MakeLocal = Box::new(|| {
-                Box::pin(async move { done.send(thread::current().id()).expect("somebody waits") })
+                Box::pin(async move { done.send(thread::current().id()).expect("the law waits") })
             });
-            there.spawn_local(make).expect("runs");
+            there.spawn_local(make).expect("spawned");
             assert_eq!(soon(&there, finished).await, Ok(thread::current().id()));
 
             let (done, finished) = oneshot::channel();
-            there.spawn(Box::pin(async { done.send(()).expect("waits") })).expect("runs");
+            there
+                .spawn(Box::pin(async { done.send(()).expect("the law waits") }))
+                .expect("spawned");
             soon(&there, finished).await.expect("it ran");
             let (done, finished) = oneshot::channel();
-            there.blocking(Box::new(|| done.send(()).expect("waits"))).expect("runs");
+            there.blocking(Box::new(|| done.send(()).expect("the law waits"))).expect("spawned");
             soon(&there, finished).await.expect("it ran");
 
             let (one, two) = UnixStream::pair().expect("a pair");
-            let [mut one, mut two] = [one, two].map(|end| there.unix_stream(end).expect("taken"));
+            let [mut one, mut two] = [one, two].map(|end| there.unix_stream(end).expect("adopted"));
             let mut said = [0; 5];
             soon(&there, one.write_all(b"hello")).await.expect("written");
             soon(&there, two.read_exact(&mut said)).await.expect("read");
             assert_eq!(&said, b"hello");
 
-            // What it spawns at the executor that made it does not run here.
+            // A task that it spawns on the executor that made it does not run on this thread.
             let (done, finished) = oneshot::channel();
             let here = thread::current().id();
-            let task = async move { done.send(thread::current().id()).expect("waits") };
-            home.spawn(Box::pin(task)).expect("runs");
+            let task = async move { done.send(thread::current().id()).expect("the law waits") };
+            outer.spawn(Box::pin(task)).expect("spawned");
             assert_ne!(soon(&there, finished).await, Ok(here));
         };
-        dedicated(&executor, thread_of_its_own(), work).await;
+        dedicated(&executor, unique_thread(), work).await;
     });
 }
 
-/// With what it spawned, whatever that waits for; who holds on to its executor is told.
-pub fn a_dedicated_thread_ends_with_its_future_and_its_tasks_with_it<S: Subject>() {
+/// Tasks are dropped even if they still wait. The executor then refuses new ones.
+pub fn a_dedicated_thread_and_its_tasks_end_with_its_future<S: Subject>() {
     inside::<S>(async |executor| {
-        let thread = thread_of_its_own();
+        let thread = unique_thread();
         let name = thread.name.clone();
         let (dropped, gone) = mpsc::channel();
         let work = async move |there: Arc<dyn Executor>| {
-            let wait = |guard: Guard| async move {
+            let wait = |guard: NotifyOnDrop| async move {
                 let _guard = guard;
                 std::future::pending::<()>().await;
             };
-            there.spawn(Box::pin(wait(Guard(dropped.clone())))).expect("runs");
-            let guard = Guard(dropped);
+            there.spawn(Box::pin(wait(NotifyOnDrop(dropped.clone())))).expect("spawned");
+            let guard = NotifyOnDrop(dropped);
             there
                 .spawn_local(Box::new(move || Box::pin(wait(guard)) as LocalFuture<()>))
-                .expect("runs");
+                .expect("spawned");
             yield_now().await;
             there
         };
@@ -158,64 +162,65 @@ pub fn a_dedicated_thread_ends_with_its_future_and_its_tasks_with_it<S: Subject>
             ended == 2
         })
         .await;
-        until(&executor, || is_there(&name) != Some(true)).await;
+        until(&executor, || thread_exists(&name) != Some(true)).await;
         assert_eq!(there.spawn(Box::pin(async {})), Err(SpawnError::Ended));
         assert!(there.spawn_local(Box::new(|| Box::pin(async {}))).is_err());
     });
 }
 
-/// The thread is gone; its executor's tasks are, too; nobody else notices.
+/// The thread ends and its tasks are dropped. Everything else continues.
 pub fn a_panic_ends_its_dedicated_thread_only<S: Subject>() {
     inside::<S>(async |executor| {
-        let thread = thread_of_its_own();
+        let thread = unique_thread();
         let name = thread.name.clone();
         let (dropped, gone) = mpsc::channel();
         let make: MakeDedicated = Box::new(move |there| {
             Box::pin(async move {
-                let guard = Guard(dropped);
+                let guard = NotifyOnDrop(dropped);
                 let wait = async move {
                     let _guard = guard;
                     std::future::pending::<()>().await;
                 };
-                there.spawn(Box::pin(wait)).expect("runs");
+                there.spawn(Box::pin(wait)).expect("spawned");
                 yield_now().await;
-                resume_unwind(Box::new("of this thread alone"));
+                resume_unwind(Box::new("this thread only"));
             })
         });
-        executor.dedicate(thread, make).expect("the machine has threads");
+        executor.dedicate(thread, make).expect("started");
         until(&executor, || gone.try_iter().count() == 1).await;
-        until(&executor, || is_there(&name) != Some(true)).await;
-        dedicated(&executor, thread_of_its_own(), async |_| ()).await;
+        until(&executor, || thread_exists(&name) != Some(true)).await;
+        dedicated(&executor, unique_thread(), async |_| ()).await;
     });
 }
 
-/// A thread's executor starts threads as well, and outlives them or not.
-pub fn a_dedicated_executor_gives_threads_of_its_own<S: Subject>() {
+/// The executor of a dedicated thread dedicates further threads.
+pub fn a_dedicated_executor_can_dedicate_threads<S: Subject>() {
     inside::<S>(async |executor| {
         let work = async |there: Arc<dyn Executor>| {
             let sleep = async |inner: Arc<dyn Executor>| {
                 inner.sleep_until(inner.now() + Duration::from_millis(1)).await;
                 thread::current().id()
             };
-            let (inner, _) = dedicated(&there, thread_of_its_own(), sleep).await;
+            let (inner, _) = dedicated(&there, unique_thread(), sleep).await;
             (inner, thread::current().id())
         };
-        let ((inner, outer), _) = dedicated(&executor, thread_of_its_own(), work).await;
+        let ((inner, outer), _) = dedicated(&executor, unique_thread(), work).await;
         assert_ne!(inner, outer);
     });
 }
 
-/// A thread that the system made for blocking work would else inherit the core and the class of who asked for it.
-pub fn work_that_blocks_does_not_share_the_core_of_a_dedicated_thread<S: Subject>() {
+/// A thread for blocking work would otherwise inherit the core and the class of the thread that
+/// started it.
+pub fn blocking_work_does_not_inherit_the_core_of_a_dedicated_thread<S: Subject>() {
     inside::<S>(async |executor| {
         let Some(allowed) = allowed_cores().filter(|cores| cores.len() > 1) else { return };
         let work = async |there: Arc<dyn Executor>| {
             let (done, finished) = oneshot::channel();
-            let look = move || done.send(allowed_cores()).expect("somebody waits");
-            there.blocking(Box::new(look)).expect("runs");
-            soon(&there, finished).await.expect("it says so")
+            let work = move || done.send(allowed_cores()).expect("the law waits");
+            there.blocking(Box::new(work)).expect("spawned");
+            soon(&there, finished).await.expect("it reports")
         };
-        let pinned = Thread { cores: vec![allowed[0]], ..thread_of_its_own() };
+        let pinned = Thread { cores: vec![allowed[0]], ..unique_thread() };
         let (cores, _) = dedicated(&executor, pinned, work).await;
         assert_eq!(cores, Some(allowed));
     });

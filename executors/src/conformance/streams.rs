@@ -1,8 +1,8 @@
-//! Streams and listeners, over TCP and over Unix sockets.
+//! Laws of streams and listeners, over TCP and over Unix sockets.
 
 use std::fs;
 use std::future::poll_fn;
-use std::io::{IoSlice, Write};
+use std::io::{ErrorKind, IoSlice, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -15,66 +15,74 @@ use std::thread;
 use futures_util::future::join;
 use futures_util::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Subject, inside, soon, until};
-use crate::{Address, Executor, Listener, Peer, Stream};
+use super::subject::{Subject, inside, soon, until};
+use crate::address::{Address, Peer};
+use crate::executor::Executor;
+use crate::listener::{Listener, bind_tcp};
+use crate::stream::Stream;
+use crate::yield_now::yield_now;
 
-/// How two ends find each other.
 #[derive(Clone, Copy, Debug)]
-enum Family {
+enum SocketKind {
     Tcp,
     Unix,
 }
 
-const FAMILIES: [Family; 2] = [Family::Tcp, Family::Unix];
+const SOCKET_KINDS: [SocketKind; 2] = [SocketKind::Tcp, SocketKind::Unix];
 
-/// A place to meet, that is gone when it is dropped.
-struct Meeting {
-    listener: Listener,
+/// A listener on a free address. The path of a Unix socket is removed when it is dropped.
+struct TestListener {
+    inner: Listener,
     path: Option<PathBuf>,
 }
 
-impl Meeting {
-    async fn new(executor: &Arc<dyn Executor>, family: Family) -> Meeting {
-        match family {
-            Family::Tcp => {
-                let listening = executor.listen("127.0.0.1:0".to_owned());
-                let listener = soon(executor, listening).await.expect("a free port");
-                Meeting { listener, path: None }
+impl TestListener {
+    fn bind(executor: &Arc<dyn Executor>, kind: SocketKind) -> TestListener {
+        match kind {
+            SocketKind::Tcp => {
+                let socket = bind_tcp("127.0.0.1:0").expect("a free port");
+                let address = socket.local_addr().expect("an address");
+                let inner = executor.tcp_listener(socket).expect("adopted");
+                assert_eq!(inner.local_addr().ok(), Some(Address::Tcp(address)));
+                TestListener { inner, path: None }
             }
-            Family::Unix => {
+            SocketKind::Unix => {
                 static NEXT: AtomicU64 = AtomicU64::new(0);
                 let number = NEXT.fetch_add(1, Ordering::Relaxed);
                 let name = format!("mycelium-conformance-{}-{number}", std::process::id());
                 let path = std::env::temp_dir().join(name);
                 let socket = UnixListener::bind(&path).expect("a new path");
-                let listener = executor.unix_listener(socket).expect("taken over");
-                assert_eq!(listener.local_addr().ok(), Some(Address::Unix(path.clone())));
-                Meeting { listener, path: Some(path) }
+                let inner = executor.unix_listener(socket).expect("adopted");
+                assert_eq!(inner.local_addr().ok(), Some(Address::Unix(path.clone())));
+                TestListener { inner, path: Some(path) }
             }
         }
+    }
+
+    fn address(&self) -> String {
+        self.inner.local_addr().expect("an address").to_string()
     }
 
     async fn connect(&self, executor: &Arc<dyn Executor>) -> Stream {
         match &self.path {
             Some(path) => {
-                let socket = UnixStream::connect(path).expect("somebody listens");
-                executor.unix_stream(socket).expect("taken over")
+                let socket = UnixStream::connect(path).expect("the listener accepts");
+                executor.unix_stream(socket).expect("adopted")
             }
-            None => {
-                let address = self.listener.local_addr().expect("an address").to_string();
-                soon(executor, executor.connect(address)).await.expect("somebody listens")
-            }
+            None => soon(executor, executor.connect(self.address()))
+                .await
+                .expect("the listener accepts"),
         }
     }
 
     async fn pair(&mut self, executor: &Arc<dyn Executor>) -> (Stream, Stream, Peer) {
         let client = self.connect(executor).await;
-        let (server, peer) = soon(executor, self.listener.accept()).await.expect("a connection");
+        let (server, peer) = soon(executor, self.inner.accept()).await.expect("a connection");
         (client, server, peer)
     }
 }
 
-impl Drop for Meeting {
+impl Drop for TestListener {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
             let _ = fs::remove_file(path);
@@ -82,34 +90,34 @@ impl Drop for Meeting {
     }
 }
 
-/// Two connected streams of each family.
+/// Runs the law with two connected streams over each kind of socket.
 fn pairs<S: Subject>(law: impl AsyncFn(&Arc<dyn Executor>, Stream, Stream, Peer) + Send + 'static) {
     inside::<S>(async move |executor| {
-        for family in FAMILIES {
-            let mut meeting = Meeting::new(&executor, family).await;
-            let (client, server, peer) = meeting.pair(&executor).await;
+        for kind in SOCKET_KINDS {
+            let mut listener = TestListener::bind(&executor, kind);
+            let (client, server, peer) = listener.pair(&executor).await;
             law(&executor, client, server, peer).await;
         }
     });
 }
 
-/// More than the system buffers, there and back at once.
-pub fn bytes_go_both_ways_and_a_writer_waits_for_its_reader<S: Subject>() {
+/// More bytes than the system buffers, in both directions at once.
+pub fn bytes_flow_both_ways_and_a_full_stream_blocks_its_writer<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let pattern = Pattern::new();
-        let mut held = 0;
-        // Nobody reads: the writer is held up in the end.
+        let mut written = 0;
+        // Without a reader the writer is pending when the buffers are full.
         poll_fn(|context| {
             loop {
-                match Pin::new(&mut client).poll_write(context, pattern.at(held)) {
-                    Poll::Ready(count) => held += count.expect("written"),
+                match Pin::new(&mut client).poll_write(context, pattern.at(written)) {
+                    Poll::Ready(count) => written += count.expect("written"),
                     Poll::Pending => break Poll::Ready(()),
                 }
-                assert!(held < 1 << 30, "nobody can hold all this");
+                assert!(written < 1 << 30, "the buffers are never full");
             }
         })
         .await;
-        let all = held + 1_000_000;
+        let all = written + 1_000_000;
         let echo = async {
             let mut buffer = vec![0; 50_000];
             loop {
@@ -122,11 +130,11 @@ pub fn bytes_go_both_ways_and_a_writer_waits_for_its_reader<S: Subject>() {
         };
         let (mut reader, mut writer) = client.split();
         let there = async {
-            while held < all {
-                let next = pattern.at(held);
-                let next = &next[..next.len().min(all - held)];
+            while written < all {
+                let next = pattern.at(written);
+                let next = &next[..next.len().min(all - written)];
                 writer.write_all(next).await.expect("written");
-                held += next.len();
+                written += next.len();
             }
             writer.close().await.expect("closed");
         };
@@ -134,7 +142,7 @@ pub fn bytes_go_both_ways_and_a_writer_waits_for_its_reader<S: Subject>() {
             let (mut buffer, mut received) = (vec![0; 50_000], 0);
             loop {
                 let count = reader.read(&mut buffer).await.expect("bytes or the end");
-                assert_eq!(buffer[..count], pattern.at(received)[..count], "what went comes back");
+                assert_eq!(buffer[..count], pattern.at(received)[..count], "the echo is the same");
                 received += count;
                 if count == 0 {
                     break received;
@@ -146,7 +154,7 @@ pub fn bytes_go_both_ways_and_a_writer_waits_for_its_reader<S: Subject>() {
     });
 }
 
-/// A stream of bytes without an end, in which a byte that is lost or doubled shows.
+/// An endless sequence of bytes in which a lost or duplicated byte is visible.
 struct Pattern(Vec<u8>);
 
 impl Pattern {
@@ -156,13 +164,13 @@ impl Pattern {
         Pattern((0..60_000 + Pattern::PERIOD).map(|byte| (byte % Pattern::PERIOD) as u8).collect())
     }
 
-    /// What comes after so many bytes.
+    /// The bytes that follow the first `position` bytes.
     fn at(&self, position: usize) -> &[u8] {
         &self.0[position % Pattern::PERIOD..][..60_000]
     }
 }
 
-/// Compatibility layers are known to write the first buffer only.
+/// Some compatibility layers write only the first buffer.
 pub fn one_vectored_write_takes_every_buffer<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let parts = [&[1u8; 100][..], &[], &[2; 1], &[3; 5_000]];
@@ -175,8 +183,8 @@ pub fn one_vectored_write_takes_every_buffer<S: Subject>() {
     });
 }
 
-/// Dropped at its k-th poll, for each k, a read has taken nothing.
-pub fn a_read_that_is_dropped_loses_no_byte<S: Subject>() {
+/// A read that is dropped while it is pending, after any number of polls, has consumed nothing.
+pub fn a_dropped_read_loses_no_byte<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         const BYTES: usize = 300;
         let mut received = Vec::new();
@@ -197,7 +205,7 @@ pub fn a_read_that_is_dropped_loses_no_byte<S: Subject>() {
                 let mut buffer = [0; 4];
                 let mut read = server.read(&mut buffer);
                 let mut polls = 0;
-                // Ready with what came by its k-th poll, or with nothing and the future is dropped.
+                // Ready by its k-th poll, or dropped.
                 let count = poll_fn(|context| match Pin::new(&mut read).poll(context) {
                     Poll::Ready(count) => Poll::Ready(count.expect("bytes")),
                     Poll::Pending if polls < k => {
@@ -210,7 +218,7 @@ pub fn a_read_that_is_dropped_loses_no_byte<S: Subject>() {
                 .await;
                 received.extend_from_slice(&buffer[..count]);
                 if count == 0 {
-                    super::yield_now().await;
+                    yield_now().await;
                 }
             }
         };
@@ -220,13 +228,13 @@ pub fn a_read_that_is_dropped_loses_no_byte<S: Subject>() {
     });
 }
 
-/// A write that was pending wrote nothing.
-pub fn a_write_that_is_dropped_was_not_done<S: Subject>() {
+/// A write that is dropped while it is pending has written nothing.
+pub fn a_dropped_write_wrote_nothing<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let block = [7; 10_000];
         let mut sent = 0;
         let mut pendings = 0;
-        // Polled again and again while nobody reads: what is Pending does not count.
+        // Without a reader: a pending write does not count.
         while pendings < 20 {
             let write =
                 poll_fn(|context| match Pin::new(&mut client).poll_write(context, &block) {
@@ -237,7 +245,7 @@ pub fn a_write_that_is_dropped_was_not_done<S: Subject>() {
                 0 => pendings += 1,
                 count => sent += count,
             }
-            super::yield_now().await;
+            yield_now().await;
         }
         soon(executor, client.close()).await.expect("closed");
         let mut received = Vec::new();
@@ -246,18 +254,18 @@ pub fn a_write_that_is_dropped_was_not_done<S: Subject>() {
     });
 }
 
-/// Whoever connected while a dropped accept was waiting gets the next one.
-pub fn an_accept_that_is_dropped_loses_no_connection<S: Subject>() {
+/// A connection that arrives after a pending accept was dropped goes to the next accept.
+pub fn a_dropped_accept_loses_no_connection<S: Subject>() {
     inside::<S>(async |executor| {
-        for family in FAMILIES {
-            let mut meeting = Meeting::new(&executor, family).await;
+        for kind in SOCKET_KINDS {
+            let mut listener = TestListener::bind(&executor, kind);
             for _ in 0..5 {
                 {
-                    let mut accept = pin!(meeting.listener.accept());
+                    let mut accept = pin!(listener.inner.accept());
                     let mut context = Context::from_waker(Waker::noop());
                     assert!(accept.as_mut().poll(&mut context).is_pending());
                 }
-                let (mut client, mut server, _) = meeting.pair(&executor).await;
+                let (mut client, mut server, _) = listener.pair(&executor).await;
                 soon(&executor, client.write_all(b"me")).await.expect("written");
                 let mut said = [0; 2];
                 soon(&executor, server.read_exact(&mut said)).await.expect("read");
@@ -267,8 +275,8 @@ pub fn an_accept_that_is_dropped_loses_no_connection<S: Subject>() {
     });
 }
 
-/// An address over TCP, a process over a Unix socket.
-pub fn who_connects_is_known<S: Subject>() {
+/// The address over TCP, the process over a Unix socket.
+pub fn accept_reports_the_peer<S: Subject>() {
     pairs::<S>(async |executor, _, _, peer| match peer {
         Peer::Tcp(address) => assert!(address.ip().is_loopback(), "{address}"),
         Peer::Unix(credentials) => {
@@ -279,27 +287,27 @@ pub fn who_connects_is_known<S: Subject>() {
     });
 }
 
-/// One direction is closed, and then the other by dropping it.
-pub fn the_end_of_a_stream_is_read_as_its_end<S: Subject>() {
+/// One direction is closed, then the other one by dropping the stream.
+pub fn a_closed_stream_reads_as_end_of_file<S: Subject>() {
     pairs::<S>(async |executor, mut client, mut server, _| {
         let mut received = Vec::new();
         soon(executor, client.write_all(b"last words")).await.expect("written");
         soon(executor, client.close()).await.expect("closed");
-        soon(executor, server.read_to_end(&mut received)).await.expect("the end");
+        soon(executor, server.read_to_end(&mut received)).await.expect("end of file");
         assert_eq!(received, b"last words");
-        assert_eq!(soon(executor, server.read(&mut [0; 4])).await.expect("still the end"), 0);
+        assert_eq!(soon(executor, server.read(&mut [0; 4])).await.expect("still end of file"), 0);
 
-        soon(executor, server.write_all(b"answer")).await.expect("the other way is open");
+        soon(executor, server.write_all(b"answer")).await.expect("the other direction is open");
         soon(executor, server.flush()).await.expect("flushed");
         drop(server);
         received.clear();
-        soon(executor, client.read_to_end(&mut received)).await.expect("the end");
+        soon(executor, client.read_to_end(&mut received)).await.expect("end of file");
         assert_eq!(received, b"answer");
     });
 }
 
-/// Neither a panic nor a signal that ends the process, nor silence.
-pub fn writing_to_nobody_is_an_error<S: Subject>() {
+/// It is neither a panic, nor a signal that ends the process, nor pending forever.
+pub fn writing_to_a_closed_peer_is_an_error<S: Subject>() {
     pairs::<S>(async |executor, mut client, server, _| {
         drop(server);
         let write = async { while client.write_all(&[0; 1_000]).await.is_ok() {} };
@@ -307,35 +315,61 @@ pub fn writing_to_nobody_is_an_error<S: Subject>() {
     });
 }
 
-/// Nobody there, a port that is taken, words that are no address.
-pub fn an_address_that_cannot_be_had_is_an_error<S: Subject>() {
+/// A port without a listener, and invalid addresses.
+pub fn an_unusable_address_is_an_error<S: Subject>() {
     inside::<S>(async |executor| {
-        let meeting = Meeting::new(&executor, Family::Tcp).await;
-        let address = meeting.listener.local_addr().expect("an address").to_string();
-        let taken = soon(&executor, executor.listen(address.clone())).await;
-        assert!(taken.is_err(), "{taken:?}");
-        drop(meeting);
-        let nobody = soon(&executor, executor.connect(address)).await;
-        assert!(nobody.is_err(), "{nobody:?}");
-        for words in ["", "nowhere", "127.0.0.1:99999", "127.0.0.1", ":::"] {
-            assert!(soon(&executor, executor.connect(words.to_owned())).await.is_err(), "{words}");
-            assert!(soon(&executor, executor.listen(words.to_owned())).await.is_err(), "{words}");
+        let listener = TestListener::bind(&executor, SocketKind::Tcp);
+        let address = listener.address();
+        drop(listener);
+        let refused = soon(&executor, executor.connect(address)).await;
+        assert!(refused.is_err(), "{refused:?}");
+        for invalid in ["", "nowhere", "127.0.0.1:99999", "127.0.0.1", ":::"] {
+            let refused = soon(&executor, executor.connect(invalid.to_owned())).await;
+            assert!(refused.is_err(), "{invalid}");
+            assert!(bind_tcp(invalid).is_err(), "{invalid}");
         }
     });
 }
 
-/// The other side reads the end wherever the stream was dropped, and whether or not somebody had begun to read.
+/// While the listener exists, and only then: the port is free as soon as it is dropped, on whatever
+/// thread.
+pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
+    inside::<S>(async |executor| {
+        let mut listener = TestListener::bind(&executor, SocketKind::Tcp);
+        let address = listener.address();
+        for connected in [false, true] {
+            if connected {
+                drop(listener.pair(&executor).await);
+            }
+            let refused = bind_tcp(&address).expect_err("the port is in use");
+            assert_eq!(refused.kind(), ErrorKind::AddrInUse);
+            assert!(refused.to_string().contains(&address), "{refused}");
+        }
+        thread::spawn(move || drop(listener)).join().expect("no panic");
+        let mut bound = None;
+        until(&executor, || {
+            bound = bind_tcp(&address).ok();
+            bound.is_some()
+        })
+        .await;
+        let listener = bound.map(|socket| executor.tcp_listener(socket).expect("adopted"));
+        let mut again = TestListener { inner: listener.expect("bound"), path: None };
+        again.pair(&executor).await;
+    });
+}
+
+/// The peer reads the end of file, whether or not the dropped stream was read before.
 pub fn a_socket_may_be_dropped_on_any_thread<S: Subject>() {
     inside::<S>(async |executor| {
         for polled in [false, true] {
             let (ours, mut other) = UnixStream::pair().expect("a pair");
-            let mut stream = executor.unix_stream(ours).expect("taken over");
+            let mut stream = executor.unix_stream(ours).expect("adopted");
             if polled {
                 let mut context = Context::from_waker(Waker::noop());
                 assert!(Pin::new(&mut stream).poll_read(&mut context, &mut [0]).is_pending());
             }
             let dropped = thread::spawn(move || drop(stream));
-            // Until the end is seen, writing works.
+            // Writing succeeds until the peer has closed its end.
             until(&executor, || other.write(&[0]).is_err()).await;
             dropped.join().expect("no panic");
         }

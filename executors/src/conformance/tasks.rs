@@ -1,4 +1,4 @@
-//! Tasks, blocking work and wakes.
+//! Laws of tasks, blocking work, wake-ups and signals.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -14,32 +14,33 @@ use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::{Guard, Subject, inside, soon, until, until_outside, yield_now};
-use crate::{Executor, LocalFuture, SpawnError};
+use super::subject::{NotifyOnDrop, Subject, inside, soon, until, until_outside};
+use crate::executor::{Executor, LocalFuture, SpawnError};
+use crate::yield_now::yield_now;
 
-/// Spawned and forgotten, a task runs to its end, and may spawn others.
-pub fn a_spawned_task_runs_and_nobody_has_to_wait_for_it<S: Subject>() {
+/// A spawned task runs to its end although nothing awaits it, and may spawn others.
+pub fn a_spawned_task_runs_detached<S: Subject>() {
     inside::<S>(async |executor| {
         let (done, finished) = oneshot::channel();
         let inner = executor.clone();
         let task = async move {
             yield_now().await;
-            let last = async move { done.send(7).expect("somebody waits") };
-            inner.spawn(Box::pin(last)).expect("runs");
+            let last = async move { done.send(7).expect("the law waits") };
+            inner.spawn(Box::pin(last)).expect("spawned");
         };
-        executor.spawn(Box::pin(task)).expect("runs");
+        executor.spawn(Box::pin(task)).expect("spawned");
         assert_eq!(soon(&executor, finished).await, Ok(7));
     });
 }
 
-/// A thread that knows nothing of the executor hands it a task, while it works and while it sleeps.
-pub fn a_task_is_taken_from_any_thread<S: Subject>() {
+/// A thread outside the executor spawns tasks, while the executor is busy and while it sleeps.
+pub fn a_task_can_be_spawned_from_any_thread<S: Subject>() {
     inside::<S>(async |executor| {
         for number in 0..20 {
             let (done, finished) = oneshot::channel();
             let elsewhere = executor.clone();
             let thread = thread::spawn(move || {
-                elsewhere.spawn(Box::pin(async move { done.send(number).expect("waits") }))
+                elsewhere.spawn(Box::pin(async move { done.send(number).expect("the law waits") }))
             });
             assert_eq!(soon(&executor, finished).await, Ok(number));
             assert_eq!(thread.join().expect("no panic"), Ok(()));
@@ -47,7 +48,7 @@ pub fn a_task_is_taken_from_any_thread<S: Subject>() {
     });
 }
 
-/// What is not `Send` runs where it was spawned, or nowhere.
+/// A future that is not `Send` runs on the thread that spawned it, or spawning it is an error.
 pub fn a_local_task_runs_on_the_thread_that_spawned_it_or_is_refused<S: Subject>() {
     inside::<S>(async |executor| {
         let (done, finished) = oneshot::channel();
@@ -56,7 +57,7 @@ pub fn a_local_task_runs_on_the_thread_that_spawned_it_or_is_refused<S: Subject>
             Box::pin(async move {
                 yield_now().await;
                 assert_eq!(shared.get(), thread::current().id());
-                done.send(shared.get()).expect("somebody waits");
+                done.send(shared.get()).expect("the law waits");
             }) as LocalFuture<()>
         };
         let spawned = executor.spawn_local(Box::new(make));
@@ -65,12 +66,12 @@ pub fn a_local_task_runs_on_the_thread_that_spawned_it_or_is_refused<S: Subject>
             assert_eq!(soon(&executor, finished).await, Ok(thread::current().id()));
         } else {
             assert_eq!(spawned, Err(SpawnError::LocalUnsupported));
-            assert!(finished.await.is_err(), "what was refused was dropped");
+            assert!(finished.await.is_err(), "a refused task is dropped");
         }
     });
 }
 
-/// The error says which of the two it is.
+/// The error distinguishes a wrong thread from an executor without local tasks.
 pub fn a_local_task_is_refused_on_another_thread<S: Subject>() {
     inside::<S>(async |executor| {
         let elsewhere = executor.clone();
@@ -83,10 +84,10 @@ pub fn a_local_task_is_refused_on_another_thread<S: Subject>() {
     });
 }
 
-/// Neither the executor nor its other tasks notice.
+/// The executor and its other tasks continue.
 pub fn a_panic_ends_its_own_task_only<S: Subject>() {
     inside::<S>(async |executor| {
-        // Like a panic, but that no hook prints it.
+        // Like a panic, but without a call of the panic hook, which would print it.
         async fn panic() {
             yield_now().await;
             resume_unwind(Box::new("of this task alone"));
@@ -95,28 +96,30 @@ pub fn a_panic_ends_its_own_task_only<S: Subject>() {
         let sleep = executor.sleep_until(executor.now() + Duration::from_millis(20));
         let other = async move {
             sleep.await;
-            done.send(()).expect("somebody waits");
+            done.send(()).expect("the law waits");
         };
-        executor.spawn(Box::pin(other)).expect("runs");
+        executor.spawn(Box::pin(other)).expect("spawned");
         for _ in 0..5 {
-            executor.spawn(Box::pin(panic())).expect("runs");
+            executor.spawn(Box::pin(panic())).expect("spawned");
             if executor.runs_local() {
-                executor.spawn_local(Box::new(|| Box::pin(panic()))).expect("runs");
+                executor.spawn_local(Box::new(|| Box::pin(panic()))).expect("spawned");
             }
-            executor.blocking(Box::new(|| resume_unwind(Box::new("of this work")))).expect("runs");
+            executor
+                .blocking(Box::new(|| resume_unwind(Box::new("of this work"))))
+                .expect("spawned");
         }
-        soon(&executor, finished).await.expect("the other task runs on");
+        soon(&executor, finished).await.expect("the other task continues");
         let (done, finished) = oneshot::channel();
-        executor.spawn(Box::pin(async { done.send(()).expect("waits") })).expect("it takes tasks");
-        soon(&executor, finished).await.expect("and runs them");
+        executor.spawn(Box::pin(async { done.send(()).expect("the law waits") })).expect("spawned");
+        soon(&executor, finished).await.expect("it ran");
     });
 }
 
-/// Tasks that always have something to do take turns with others and with the timers.
+/// Tasks that are always ready take turns with other tasks and with timers.
 pub fn a_task_that_yields_lets_others_run<S: Subject>() {
     inside::<S>(async |executor| {
         let stop = Arc::new(AtomicBool::new(false));
-        let _stopped = StopAtEnd(stop.clone());
+        let _stopped = StopOnDrop(stop.clone());
         let turns: Vec<_> = (0..4).map(|_| Arc::new(AtomicUsize::new(0))).collect();
         for turns in &turns {
             busy(&executor, turns.clone(), stop.clone());
@@ -125,9 +128,9 @@ pub fn a_task_that_yields_lets_others_run<S: Subject>() {
     });
 }
 
-/// Two tasks hand a turn to each other: whenever one waits, the other is ready, so nobody may sleep. Some executors did,
-/// when the system took the thread away at a certain moment.
-pub fn a_switch_is_never_the_last<S: Subject>() {
+/// Two tasks wake each other in turn: one of them is always ready, so the executor must not sleep.
+/// Some executors did, if the system suspended the thread at a certain moment.
+pub fn tasks_that_wake_each_other_never_stall<S: Subject>() {
     const TURNS: usize = 200_000;
     inside::<S>(async |executor| {
         let turn = Arc::new(AtomicUsize::new(0));
@@ -153,7 +156,7 @@ pub fn a_switch_is_never_the_last<S: Subject>() {
                 there.wake();
                 let _ = done.send(());
             };
-            executor.spawn(Box::pin(play)).expect("runs");
+            executor.spawn(Box::pin(play)).expect("spawned");
             finished
         });
         soon(&executor, one).await.expect("played");
@@ -161,7 +164,7 @@ pub fn a_switch_is_never_the_last<S: Subject>() {
     });
 }
 
-/// A task that is always ready, until it is told to stop.
+/// Spawns a task that is always ready, until `stop` is set.
 fn busy(executor: &Arc<dyn Executor>, turns: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
     let task = async move {
         while !stop.load(Ordering::SeqCst) {
@@ -169,40 +172,40 @@ fn busy(executor: &Arc<dyn Executor>, turns: Arc<AtomicUsize>, stop: Arc<AtomicB
             yield_now().await;
         }
     };
-    executor.spawn(Box::pin(task)).expect("runs");
+    executor.spawn(Box::pin(task)).expect("spawned");
 }
 
-struct StopAtEnd(Arc<AtomicBool>);
+struct StopOnDrop(Arc<AtomicBool>);
 
-impl Drop for StopAtEnd {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
-/// What was spawned and waits is dropped with its executor, local tasks included.
+/// Tasks that still wait are dropped with their executor, local tasks included.
 pub fn tasks_end_with_their_executor<S: Subject>() {
     let (dropped, gone) = mpsc::channel();
     let expected = Arc::new(AtomicUsize::new(0));
     let count = expected.clone();
     inside::<S>(async move |executor| {
-        let wait = |guard: Guard| async move {
+        let wait = |guard: NotifyOnDrop| async move {
             let _guard = guard;
             std::future::pending::<()>().await;
         };
-        let guards = [Guard(dropped.clone()), Guard(dropped.clone())];
+        let guards = [NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped.clone())];
         for (number, guard) in guards.into_iter().enumerate() {
             count.fetch_add(1, Ordering::SeqCst);
-            executor.spawn(Box::pin(wait(guard))).expect("runs");
+            executor.spawn(Box::pin(wait(guard))).expect("spawned");
             if number == 0 {
-                // One has waited already when the executor ends, one has perhaps not even begun.
+                // One task waits already when the executor ends; the other may not have started.
                 yield_now().await;
             }
         }
         if executor.runs_local() {
             count.fetch_add(1, Ordering::SeqCst);
-            let guard = Guard(dropped.clone());
-            executor.spawn_local(Box::new(move || Box::pin(wait(guard)))).expect("runs");
+            let guard = NotifyOnDrop(dropped.clone());
+            executor.spawn_local(Box::new(move || Box::pin(wait(guard)))).expect("spawned");
         }
     });
     let mut ended = 0;
@@ -212,14 +215,15 @@ pub fn tasks_end_with_their_executor<S: Subject>() {
     });
 }
 
-/// Whoever holds on to it gets errors, not panics, and what it gave is dropped.
-pub fn an_executor_that_has_ended_takes_nothing<S: Subject>() {
-    let (tell, told) = mpsc::channel();
-    inside::<S>(async move |executor| tell.send(executor).expect("somebody waits"));
-    let executor = told.recv().expect("it was told");
+/// After the end, methods return errors and do not panic. What they were given is dropped.
+pub fn an_ended_executor_refuses_everything<S: Subject>() {
+    let (sender, receiver) = mpsc::channel();
+    inside::<S>(async move |executor| sender.send(executor).expect("the law waits"));
+    let executor = receiver.recv().expect("sent");
     let (dropped, gone) = mpsc::channel();
-    let (one, two, three) = (Guard(dropped.clone()), Guard(dropped.clone()), Guard(dropped));
-    // `run` may return a moment before all is over.
+    let (one, two, three) =
+        (NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped.clone()), NotifyOnDrop(dropped));
+    // `run` may return a moment before the executor has ended.
     until_outside(|| executor.spawn(Box::pin(async {})) == Err(SpawnError::Ended));
     assert_eq!(executor.spawn(Box::pin(async move { drop(one) })), Err(SpawnError::Ended));
     assert_eq!(executor.blocking(Box::new(move || drop(two))), Err(SpawnError::Ended));
@@ -232,30 +236,31 @@ pub fn an_executor_that_has_ended_takes_nothing<S: Subject>() {
     drop(executor);
 }
 
-/// The work waits for a task, so it must not run where the tasks do.
-pub fn blocking_work_holds_no_task_up<S: Subject>() {
+/// The work waits for a task, so it must not run on a thread of the tasks.
+pub fn blocking_work_does_not_block_tasks<S: Subject>() {
     inside::<S>(async |executor| {
         let (begun, begins) = oneshot::channel();
         let (go, wait) = mpsc::channel();
         let (done, finished) = oneshot::channel();
         let work = move || {
-            begun.send(()).expect("somebody waits");
-            done.send(wait.recv()).expect("somebody waits");
+            begun.send(()).expect("the law waits");
+            done.send(wait.recv()).expect("the law waits");
         };
-        executor.blocking(Box::new(work)).expect("runs");
-        soon(&executor, begins).await.expect("it began");
+        executor.blocking(Box::new(work)).expect("spawned");
+        soon(&executor, begins).await.expect("it started");
         soon(&executor, executor.sleep_until(executor.now() + Duration::from_millis(5))).await;
-        go.send(7).expect("it waits");
+        go.send(7).expect("the work waits");
         assert_eq!(soon(&executor, finished).await, Ok(Ok(7)));
     });
 }
 
-/// While tasks are always ready, a wake from outside is seen within milliseconds, and mostly far sooner.
+/// While other tasks are always ready, a wake-up from another thread takes effect within
+/// milliseconds.
 pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
     const ROUNDS: usize = 41;
     inside::<S>(async |executor| {
         let stop = Arc::new(AtomicBool::new(false));
-        let _stopped = StopAtEnd(stop.clone());
+        let _stopped = StopOnDrop(stop.clone());
         busy(&executor, Arc::default(), stop);
         let mut delays = Vec::new();
         for _ in 0..ROUNDS {
@@ -263,11 +268,11 @@ pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
             let (waits, waiting) = mpsc::channel();
             let elsewhere = executor.clone();
             let thread = thread::spawn(move || {
-                waiting.recv().expect("it says so");
-                send.send(elsewhere.now()).expect("somebody waits");
+                waiting.recv().expect("it reports");
+                send.send(elsewhere.now()).expect("the law waits");
             });
-            waits.send(()).expect("it waits");
-            let sent = soon(&executor, sent).await.expect("a moment");
+            waits.send(()).expect("the work waits");
+            let sent = soon(&executor, sent).await.expect("sent");
             delays.push(executor.now() - sent);
             thread.join().expect("ended");
         }
@@ -277,16 +282,16 @@ pub fn a_wake_from_another_thread_reaches_a_busy_executor<S: Subject>() {
     });
 }
 
-/// SIGINT and SIGTERM, again and again; from the first poll on, they end the process no more.
-pub fn a_signal_to_end_interrupts<S: Subject>() {
+/// Repeatedly. From the first poll on, the signals do not end the process.
+pub fn sigint_and_sigterm_interrupt<S: Subject>() {
     inside::<S>(async |executor| {
         for signal in [Signal::TERM, Signal::INT, Signal::TERM] {
             let mut interrupted = executor.interrupted();
             let mut context = Context::from_waker(Waker::noop());
-            // A signal of another law may have come at this very moment.
+            // Ready at once if a signal of another law arrives at this moment.
             if interrupted.as_mut().poll(&mut context).is_pending() {
                 kill_process(getpid(), signal).expect("may signal itself");
-                soon(&executor, interrupted).await.expect("it can be listened for");
+                soon(&executor, interrupted).await.expect("handled");
             }
         }
     });

@@ -1,8 +1,8 @@
-//! Mycelium inside a tokio runtime, or on threads with one each.
+//! Mycelium in a tokio runtime, or on dedicated threads with one runtime each.
 //!
-//! [`Tokio::current`] takes the runtime that the caller runs in, multi-thread or current-thread, for services that are
-//! `Send`. [`local`] adds services that are not: they run beside each other on the thread that awaits it. A
-//! [dedicated](Executor::dedicate) thread has a current-thread runtime of its own, and takes both.
+//! [`Tokio::current`] uses the runtime of the caller, multi-thread or current-thread, for services
+//! that are `Send`. [`local`] also runs services that are not, all on the thread that awaits it. A
+//! [dedicated](Executor::dedicate) thread has its own current-thread runtime and runs both kinds.
 //!
 //! ```
 //! use mycelium_executor::Executor;
@@ -16,7 +16,7 @@
 //! # });
 //! ```
 //!
-//! A thread of its own:
+//! A dedicated thread:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -41,15 +41,17 @@
 //! # }).unwrap();
 //! ```
 //!
-//! Timers may be awaited and sockets be used on any thread.
+//! Timers may be awaited and sockets may be used on any thread.
+//!
+//! This crate knows the executor trait, queues and tokio, but no transport. `lib.rs` has the
+//! adapter, `net.rs` sockets, `queue.rs` a channel for mailboxes.
 
 mod net;
 mod queue;
-mod signal;
 
-use std::fmt;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,8 +62,8 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use mycelium_executor::{
-    Executor, Granted, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream, Thread,
-    ThreadError, contain,
+    Executor, GrantedPlacement, Listener, MakeDedicated, MakeLocal, SendFuture, SpawnError, Stream,
+    Thread, ThreadError, contain,
 };
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
@@ -74,54 +76,38 @@ pub use queue::{QueueReceiver, QueueSender, TokioMpsc};
 pub struct Tokio {
     handle: Handle,
     origin: Instant,
-    /// The thread that runs local tasks, if there is one.
-    home: Option<ThreadId>,
+    /// The thread that runs local tasks, if any.
+    local_thread: Option<ThreadId>,
 }
 
-/// There is no tokio runtime around the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The caller is outside any tokio runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no tokio runtime here: call this from within one")]
 pub struct NoRuntime;
 
-impl fmt::Display for NoRuntime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no tokio runtime here: call this from within one")
-    }
-}
-
-impl std::error::Error for NoRuntime {}
-
 impl Tokio {
-    /// The runtime that the caller runs in. It needs tokio's timer and I/O drivers (`enable_all`).
+    /// The runtime of the caller. It needs tokio's timer and I/O drivers (`enable_all`).
     ///
     /// # Errors
-    /// If there is none.
+    /// If the caller is not in a runtime.
     pub fn current() -> Result<Tokio, NoRuntime> {
         let handle = Handle::try_current().map_err(|_| NoRuntime)?;
         let _entered = handle.enter();
-        Ok(Tokio { origin: Instant::now(), home: None, handle: handle.clone() })
-    }
-
-    /// `future`, polled inside the runtime wherever it is polled: tokio's sockets and signals ask for it.
-    fn inside<T>(&self, future: impl Future<Output = T> + Send + 'static) -> SendFuture<T> {
-        let (handle, mut future) = (self.handle.clone(), Box::pin(future));
-        Box::pin(poll_fn(move |context| {
-            let _entered = handle.enter();
-            future.as_mut().poll(context)
-        }))
+        Ok(Tokio { origin: Instant::now(), local_thread: None, handle: handle.clone() })
     }
 }
 
-/// Runs `body` with an executor that takes local tasks as well, on the calling thread, inside the current runtime. The
-/// local tasks make progress while this is awaited, and end with it.
+/// Runs `body` in the current runtime with an executor that takes local tasks as well, on the
+/// calling thread. The local tasks make progress while this is awaited, and end with it.
 ///
 /// # Errors
-/// If there is no runtime.
+/// If the caller is not in a runtime.
 pub async fn local<F: Future>(body: impl FnOnce(Tokio) -> F) -> Result<F::Output, NoRuntime> {
-    let executor = Tokio { home: Some(thread::current().id()), ..Tokio::current()? };
+    let executor = Tokio { local_thread: Some(thread::current().id()), ..Tokio::current()? };
     Ok(LocalSet::new().run_until(body(executor)).await)
 }
 
-/// tokio drops what it is given after its end, and says so in the task's handle only.
+/// After its end tokio drops a task and reports this only by the task's handle.
 fn started(mut task: JoinHandle<()>) -> Result<(), SpawnError> {
     match Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) if error.is_cancelled() => Err(SpawnError::Ended),
@@ -132,7 +118,7 @@ fn started(mut task: JoinHandle<()>) -> Result<(), SpawnError> {
 impl Executor for Tokio {
     fn name(&self) -> String {
         let workers = self.handle.metrics().num_workers();
-        match (self.handle.runtime_flavor(), self.home) {
+        match (self.handle.runtime_flavor(), self.local_thread) {
             (_, Some(_)) => "tokio, local tasks on one thread".to_owned(),
             (RuntimeFlavor::CurrentThread, None) => "tokio, current thread".to_owned(),
             _ => format!("tokio, {workers} workers"),
@@ -144,35 +130,39 @@ impl Executor for Tokio {
     }
 
     fn runs_local(&self) -> bool {
-        self.home.is_some()
+        self.local_thread.is_some()
     }
 
     fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
-        let home = self.home.ok_or(SpawnError::LocalUnsupported)?;
-        if home != thread::current().id() {
+        let local_thread = self.local_thread.ok_or(SpawnError::LocalUnsupported)?;
+        if local_thread != thread::current().id() {
             return Err(SpawnError::WrongThread);
         }
         let task = make();
-        // tokio panics where no `LocalSet` is being run: the executor has outlived `local`.
+        // tokio panics outside a running `LocalSet`: this executor has outlived `local`.
         catch_unwind(AssertUnwindSafe(|| drop(tokio::task::spawn_local(task))))
             .map_err(|_| SpawnError::Ended)
     }
 
-    fn dedicate(&self, thread: Thread, make: MakeDedicated) -> Result<Granted, ThreadError> {
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
         let (_, granted) = thread.start(move || {
             let runtime = Builder::new_current_thread()
                 .enable_all()
-                // Threads for blocking work: they would have the cores and the class of this one.
-                .on_thread_start(|| drop(Thread::default().settle()))
+                // Threads for blocking work would inherit the cores and the class of this thread.
+                .on_thread_start(|| drop(Thread::default().apply_to_current()))
                 .build()
                 .map_err(|error| ThreadError::Executor {
                     executor: "tokio".to_owned(),
                     error: error.to_string(),
                 })?;
             Ok(move || {
-                // There is a runtime, so this cannot fail.
+                // Inside a runtime, so this cannot fail.
                 let _ = runtime.block_on(local(|executor| contain(make(Arc::new(executor)))));
-                // Blocking work that goes on holds up nobody.
+                // Do not wait for blocking work.
                 runtime.shutdown_background();
             })
         })?;
@@ -196,11 +186,17 @@ impl Executor for Tokio {
     }
 
     fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
-        self.inside(net::connect(address))
+        // tokio makes sockets only inside a runtime, but this future may be polled anywhere.
+        let (handle, mut connect) = (self.handle.clone(), Box::pin(net::connect(address)));
+        Box::pin(poll_fn(move |context| {
+            let _entered = handle.enter();
+            connect.as_mut().poll(context)
+        }))
     }
 
-    fn listen(&self, address: String) -> SendFuture<io::Result<Listener>> {
-        self.inside(net::listen(address))
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        let _entered = self.handle.enter();
+        net::tcp_listener(socket)
     }
 
     #[cfg(unix)]
@@ -215,7 +211,8 @@ impl Executor for Tokio {
         net::unix::listener(socket)
     }
 
+    #[cfg(not(unix))]
     fn interrupted(&self) -> SendFuture<io::Result<()>> {
-        self.inside(signal::interrupted())
+        Box::pin(tokio::signal::ctrl_c())
     }
 }

@@ -1,4 +1,4 @@
-//! tokio's sockets with `futures_io` traits, vectored writes included.
+//! tokio's sockets with `futures_io` traits. Vectored writes take all buffers.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,8 +13,10 @@ pub(crate) async fn connect(address: String) -> io::Result<Stream> {
     Ok(Stream::new(Socket(prepare(TcpStream::connect(address).await?)?)))
 }
 
-pub(crate) async fn listen(address: String) -> io::Result<Listener> {
-    Ok(Listener::new(Tcp(TcpListener::bind(address).await?)))
+/// Adopts a socket. To be called inside the runtime.
+pub(crate) fn tcp_listener(socket: std::net::TcpListener) -> io::Result<Listener> {
+    socket.set_nonblocking(true)?;
+    Ok(Listener::new(Tcp(TcpListener::from_std(socket)?)))
 }
 
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
@@ -22,7 +24,7 @@ fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A stream of tokio's.
+/// A stream of tokio's with `futures_io` traits.
 struct Socket<S>(S);
 
 impl<S: tokio::io::AsyncRead + Unpin> AsyncRead for Socket<S> {
@@ -87,13 +89,13 @@ pub(crate) mod unix {
 
     use super::Socket;
 
-    /// Takes over a socket; inside the runtime.
+    /// Adopts a socket. To be called inside the runtime.
     pub(crate) fn stream(socket: net::UnixStream) -> io::Result<Stream> {
         socket.set_nonblocking(true)?;
         Ok(Stream::new(Socket(UnixStream::from_std(socket)?)))
     }
 
-    /// Takes over a socket; inside the runtime.
+    /// Adopts a socket. To be called inside the runtime.
     pub(crate) fn listener(socket: net::UnixListener) -> io::Result<Listener> {
         socket.set_nonblocking(true)?;
         Ok(Listener::new(Unix(UnixListener::from_std(socket)?)))

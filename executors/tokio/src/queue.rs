@@ -5,7 +5,7 @@ use mycelium_core::ring::{CapacityError, PopError, PushError};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, error};
 
-/// `tokio::sync::mpsc`: any number of senders, one receiver. It needs no runtime.
+/// `tokio::sync::mpsc`: any number of senders, one receiver. It does not need a runtime.
 ///
 /// ```
 /// use mycelium_core::channel::{Queue, QueueReceiver, QueueSender};
@@ -28,7 +28,8 @@ impl Queue for TokioMpsc {
     fn bounded<T: Send + 'static>(
         capacity: usize,
     ) -> Result<(QueueSender<T>, QueueReceiver<T>), CapacityError> {
-        // The capacities of rings, so that a queue can be exchanged for another; tokio itself panics at others.
+        // The same capacities as for rings, so that queues are interchangeable. tokio panics at 0
+        // and above `MAX_PERMITS`.
         let most = CapacityError::MOST.min(Semaphore::MAX_PERMITS);
         if capacity < 2 || !capacity.is_power_of_two() || capacity > most {
             return Err(CapacityError::Invalid { given: capacity });

@@ -1,5 +1,5 @@
-//! Both kinds of runtime keep the laws of all executors.
-#![cfg(unix)]
+//! The laws of executors on both kinds of runtime and on a dedicated thread.
+#![cfg(all(unix, not(miri)))]
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use mycelium_executor::conformance::{Dedicated, Subject};
 use mycelium_executor::{Executor, LocalFuture};
 use mycelium_tokio::Tokio;
 
-/// One thread, local tasks included.
+/// One thread, with local tasks.
 struct CurrentThread;
 
 impl Subject for CurrentThread {
@@ -21,7 +21,7 @@ impl Subject for CurrentThread {
     }
 }
 
-/// Threads that take each other's tasks.
+/// Two threads that steal tasks from each other.
 struct MultiThread;
 
 impl Subject for MultiThread {
@@ -35,20 +35,8 @@ impl Subject for MultiThread {
     }
 }
 
-mod current_thread {
-    use super::CurrentThread;
-
-    mycelium_executor::conformance!(CurrentThread);
-}
-
-mod multi_thread {
-    use super::MultiThread;
-
-    mycelium_executor::conformance!(MultiThread);
-}
-
-mod dedicated {
-    use super::{Dedicated, MultiThread};
-
-    mycelium_executor::conformance!(Dedicated<MultiThread>);
+mycelium_executor::conformance! {
+    mod current_thread: CurrentThread,
+    mod multi_thread: MultiThread,
+    mod dedicated: Dedicated<MultiThread>,
 }

@@ -1,4 +1,4 @@
-//! What became of messages between two sides that come, go and are cancelled.
+//! Messages between two sides that start, end and cancel.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -6,21 +6,21 @@ use std::task::Poll;
 
 use mycelium_transports::local::{Delivery, Policy, TryRecv};
 
-use crate::station::{Number, Place, Side, end, take, within};
+use crate::harness::{Number, Side, TestDir, end, take, within};
 
-/// What came from a client went back to it.
+/// Messages of a client were sent back to it.
 #[tokio::test]
-async fn l5_what_comes_from_a_peer_does_not_go_back_to_it() {
+async fn l5_messages_of_a_peer_are_not_sent_back_to_it() {
     const COUNT: u64 = 100;
-    let place = Place::new("l5");
+    let dir = TestDir::new("l5");
     let sides = [Side::new("left", 1, 256), Side::new("right", 2, 256)];
-    let path = |name: &str| place.path().join(format!("{name}.sock"));
+    let path = |name: &str| dir.path().join(format!("{name}.sock"));
     let mut tasks = Vec::new();
     let mut readers = Vec::new();
     for (side, other) in [(&sides[0], &sides[1]), (&sides[1], &sides[0])] {
-        let mut station = side.station(None);
-        station.announce(&other.name, &side.numbers, Policy::Block).unwrap();
-        tasks.push(side.serve(station, &path(&side.name)));
+        let mut server = side.server(None);
+        server.announce(&other.name, &side.numbers, Policy::Block).unwrap();
+        tasks.push(side.serve(server, &path(&side.name)));
         readers.push(side.numbers.subscribe::<Number>("reader", Policy::Block).unwrap());
         tasks.push(side.read(&other.name, &path(&other.name), Policy::Block));
     }
@@ -44,7 +44,7 @@ async fn l5_what_comes_from_a_peer_does_not_go_back_to_it() {
         seen.sort_unstable();
         assert_eq!(seen, (0..2 * COUNT).collect::<Vec<_>>());
     }
-    // That they have arrived is known, and there was nothing else to be sent.
+    // Their arrival is confirmed, and nothing else was sent.
     for (side, other) in [(&sides[0], "right"), (&sides[1], "left")] {
         assert_eq!((side.link(other, "sent"), side.link(other, "received")), (COUNT, COUNT));
     }
@@ -54,46 +54,47 @@ async fn l5_what_comes_from_a_peer_does_not_go_back_to_it() {
     end(&[&sides[0], &sides[1]], tasks).await;
 }
 
-/// What came before somebody had registered its type was dropped: the order of start decided.
+/// Messages that arrived before their type was registered were dropped: the order of start
+/// mattered.
 #[tokio::test]
-async fn l6_the_order_of_start_decides_nothing() {
+async fn l6_the_order_of_start_does_not_matter() {
     for reader_first in [false, true] {
-        let place = Place::new(&format!("l6-{reader_first}"));
+        let dir = TestDir::new(&format!("l6-{reader_first}"));
         let (there, here) = Side::pair(64, 64);
         let mut reading = None;
         let mut read = || {
             let reader = here.reader();
-            reading = Some(here.read("there", &place.socket(), Policy::Block));
+            reading = Some(here.read("there", &dir.socket(), Policy::Block));
             reader
         };
         let early = reader_first.then(&mut read);
         if reader_first {
             here.notices.until("unreachable", "").await;
         }
-        let station = there.station_for("here", Policy::Block);
+        let server = there.server_for("here", Policy::Block);
         let mut publisher = there.publisher();
-        // All is sent before there is a socket.
+        // All messages are sent before the socket exists.
         for value in 0..50 {
             publisher.try_emit(Number { value }).unwrap();
         }
-        let serving = there.serve(station, &place.socket());
+        let serving = there.serve(server, &dir.socket());
         let mut reader = early.unwrap_or_else(&mut read);
         take(&mut reader, 0..50).await;
         end(&[&there, &here], [serving, reading.unwrap()]).await;
     }
 }
 
-/// After a peer had gone its readers waited for ever, and nobody connected again.
+/// After a peer had ended, its readers waited for ever, and no side connected again.
 #[tokio::test]
-async fn l8_a_peer_that_comes_back_is_read_again_and_one_that_ends_is_the_end() {
-    let place = Place::new("l8");
+async fn l8_a_restarted_peer_is_read_again_and_an_ended_one_is_the_end() {
+    let dir = TestDir::new("l8");
     let here = Side::new("here", 9, 64);
     let mut reader = here.reader();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     for boot in 0..5 {
         let there = Side::new("there", boot, 64);
-        let station = there.station_for("here", Policy::Block);
-        let serving = there.serve(station, &place.socket());
+        let server = there.server_for("here", Policy::Block);
+        let serving = there.serve(server, &dir.socket());
         let mut publisher = there.numbers.publisher::<Number>("publisher", 100 + boot).unwrap();
         for value in 0..50 {
             publisher.emit(Number { value }).await.unwrap();
@@ -105,36 +106,37 @@ async fn l8_a_peer_that_comes_back_is_read_again_and_one_that_ends_is_the_end() 
                     assert_eq!(number.value, next);
                     next += 1;
                 }
-                // Of the one before nobody knows whether there was more.
+                // Whether the publisher before had sent more is unknown.
                 Delivery::Gap(gap) => {
                     assert_eq!((gap.epoch, gap.count, gap.exact), (99 + boot, 0, false));
                 }
             }
         }
         if boot == 4 {
-            // This time nothing more will come, and it says so.
+            // This publisher ends in order.
             drop(publisher);
             there.control.drain();
             let end = within("the end is seen", reader.recv()).await;
             assert!(end.is_none());
         }
-        // Else it goes without a word about its publisher.
+        // Otherwise the link closes without the end of its publisher.
         end(&[&there], [serving]).await;
     }
     within("nothing is left to be read", reading).await.unwrap();
     assert_eq!(here.notices.count("up", ""), 5);
 }
 
-/// A send that was cancelled left half a frame. (Drivers: `a_driver_that_is_dropped_at_every_poll_goes_on_where_it_was`.)
+/// A send that was cancelled left half a frame. (Drivers:
+/// `a_driver_that_is_dropped_at_every_poll_loses_nothing`.)
 #[tokio::test]
-async fn l9_an_emit_that_is_cancelled_was_not_sent_and_breaks_nothing() {
+async fn l9_a_cancelled_emit_sends_nothing_and_breaks_nothing() {
     const COUNT: u64 = 5000;
-    let place = Place::new("l9");
+    let dir = TestDir::new("l9");
     let (there, here) = Side::pair(8, 8);
-    let station = there.station_for("here", Policy::Block);
-    let serving = there.serve(station, &place.socket());
+    let server = there.server_for("here", Policy::Block);
+    let serving = there.serve(server, &dir.socket());
     let mut reader = here.reader();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     let mut publisher = there.publisher();
     let writing = tokio::spawn(async move {
         let (mut value, mut cancelled) = (0, 0);
@@ -162,20 +164,21 @@ async fn l9_an_emit_that_is_cancelled_was_not_sent_and_breaks_nothing() {
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// What was published after a client had connected and before it was served was lost, and nobody could tell when.
+/// Messages that were published after a client had connected and before it was served were lost,
+/// without a sign.
 #[tokio::test]
-async fn l14_from_ready_on_a_reader_misses_nothing() {
-    let place = Place::new("l14");
+async fn l14_a_reader_misses_nothing_after_ready() {
+    let dir = TestDir::new("l14");
     let there = Side::new("there", 1, 64);
     let names: Vec<String> = (0..50).map(|round| format!("here-{round}")).collect();
-    let serving = there.serve(there.station(Some(&names)), &place.socket());
+    let serving = there.serve(there.server(Some(&names)), &dir.socket());
     let mut publisher = there.publisher();
     for (round, name) in (0..).zip(names) {
         let here = Side::new(&name, round, 64);
         let mut reader = here.reader();
-        let reading = here.read("there", &place.socket(), Policy::Block);
+        let reading = here.read("there", &dir.socket(), Policy::Block);
         within("it is ready", here.control.ready()).await;
-        // Nobody had announced it, and nothing lies between.
+        // The reader was not announced, and no message is missing.
         publisher.try_emit(Number { value: round }).unwrap();
         take(&mut reader, round..round + 1).await;
         end(&[&here], [reading]).await;

@@ -1,17 +1,17 @@
-//! What peers and strangers may do, and what they are told.
+//! The rights of peers, and the answers that they get.
 
 use std::os::unix::fs::PermissionsExt;
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_executor::Stream;
+use mycelium_transports::endpoint::unix::{AllowedPeers, BoundSocket};
 use mycelium_transports::local::{Policy, Refusal, TryRecv};
-use mycelium_transports::unix::{Allowed, Bound};
 
-use crate::station::{
-    Number, Place, Side, Tick, connect, end, frame, hello, subscribe, take, until, within,
+use crate::harness::{
+    Number, Side, TestDir, Tick, connect, end, frame, hello, subscribe, take, until, within,
 };
 
-/// Type and payload of each frame that is said until the connection is closed or there are so many.
+/// Type and payload of each frame, until the connection is closed or this many have arrived.
 async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
     let mut frames = Vec::new();
     let reading = async {
@@ -24,7 +24,7 @@ async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
             let length = u32::from_le_bytes(header[4..8].try_into().unwrap()) as usize;
             let mut payload = vec![0; length.next_multiple_of(8) - 24];
             stream.read_exact(&mut payload).await.unwrap();
-            // What it understands is said behind its hello, and of no interest here.
+            // Its features, which follow its hello, do not matter here.
             if id != 0 || payload[..2] != [16, 0] {
                 frames.push((id, payload));
             }
@@ -34,33 +34,34 @@ async fn frames(stream: &mut Stream, most: usize) -> Vec<(u16, Vec<u8>)> {
     frames
 }
 
-/// Anybody could read everything, and inject anything.
+/// Any process could read and inject everything.
 #[tokio::test]
-async fn a1_who_is_not_named_reads_nothing_and_nobody_injects() {
-    // Another user: the system says who connects, and who is not on the list is not heard.
-    let place = Place::new("a1-users");
+async fn a1_only_named_readers_read_and_no_peer_injects() {
+    // Another user: the system reports the user of a peer, and a user that is not on the list is
+    // rejected.
+    let dir = TestDir::new("a1-users");
     let there = Side::new("there", 1, 8);
     let own = rustix::process::geteuid().as_raw();
-    let bound = Bound::at(place.socket()).unwrap();
-    let serving = there.serve_to(there.station(None), bound, Allowed::users([own + 1]));
+    let bound = BoundSocket::at(dir.socket()).unwrap();
+    let serving = there.serve_to(there.server(None), bound, AllowedPeers::users([own + 1]));
     let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(place.path()), mode(&place.socket())), (0o700, 0o600));
-    let mut stream = connect(&place.socket()).await;
+    assert_eq!((mode(dir.path()), mode(&dir.socket())), (0o700, 0o600));
+    let mut stream = connect(&dir.socket()).await;
     assert_eq!(frames(&mut stream, 1).await, []);
-    there.notices.until("turned away", "").await;
+    there.notices.until("rejected", "").await;
     end(&[&there], [serving]).await;
 
-    // Another node of the same user: it gets the topics that name it, or nobody.
-    let place = Place::new("a1-nodes");
+    // Another node of the same user: it gets topics that name it, and topics without a list.
+    let dir = TestDir::new("a1-nodes");
     let there = Side::new("there", 1, 8);
     let mut numbers = there.numbers.subscribe::<Number>("local", Policy::Block).unwrap();
-    let station = there.station(Some(&["friend".to_owned()]));
-    let serving = there.serve(station, &place.socket());
+    let server = there.server(Some(&["friend".to_owned()]));
+    let serving = there.serve(server, &dir.socket());
     let here = Side::new("stranger", 2, 8);
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     here.notices.until("refused", &mycelium_core::link::RejectReason::Forbidden.to_string()).await;
-    // And what somebody publishes who was not asked is the end of its link.
-    let mut stream = connect(&place.socket()).await;
+    // Messages without a subscription end the link.
+    let mut stream = connect(&dir.socket()).await;
     let message = frame(1, 3, 0, &7_u64.to_le_bytes());
     stream.write_all(&[hello("intruder", 1, 1), message].concat()).await.unwrap();
     there.notices.until("down", "`intruder`").await;
@@ -68,16 +69,16 @@ async fn a1_who_is_not_named_reads_nothing_and_nobody_injects() {
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// A header made room for what it claimed, for each connection.
+/// Each connection allocated the length that a header claimed.
 #[tokio::test]
-async fn a2_a_length_that_is_only_claimed_takes_no_memory() {
+async fn a2_a_claimed_length_takes_no_memory() {
     const PEERS: u64 = 100;
     const CLAIM: u32 = 1 << 30;
-    let place = Place::new("a2");
+    let dir = TestDir::new("a2");
     let mut there = Side::new("there", 1, 8);
     there.config.max_frame = CLAIM;
     there.config.per_process = PEERS as usize;
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &dir.socket());
     let size = || {
         let said = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = said.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
@@ -89,34 +90,34 @@ async fn a2_a_length_that_is_only_claimed_takes_no_memory() {
         let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
         let mut giant = frame(2, 0, 0, &[0; 8]);
         giant[4..8].copy_from_slice(&CLAIM.to_le_bytes());
-        let mut stream = connect(&place.socket()).await;
+        let mut stream = connect(&dir.socket()).await;
         let bytes = [hello(&format!("peer-{peer}"), 1, 1), ping, giant].concat();
         stream.write_all(&bytes).await.unwrap();
-        // It answers the ping, so it has read what came with it.
+        // It answers the ping, so it has read the bytes before it.
         assert_eq!(frames(&mut stream, 2).await[1].1[0], 14);
         peers.push(stream);
     }
-    // Other tests come and go meanwhile, but with less than this.
+    // Other tests allocate meanwhile, but less than this.
     let grown = size().saturating_sub(before);
     assert!(grown < PEERS * u64::from(CLAIM) / 2, "{grown} bytes");
     end(&[&there], [serving]).await;
 }
 
-/// Each frame that nobody knew was a line in the log, at the speed of who sent it.
+/// Each unknown frame was a line in the log, at the speed of its sender.
 #[tokio::test]
-async fn a3_junk_is_noticed_once_a_connection() {
-    let place = Place::new("a3");
+async fn a3_junk_is_reported_once_per_connection() {
+    let dir = TestDir::new("a3");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(None), &place.socket());
-    // What is said of the link may be unknown, if it need not be understood.
+    let serving = there.serve(there.server(None), &dir.socket());
+    // Control frames may be unknown if they may be skipped.
     let unknown = frame(0, 0, 0, &[0xe8, 3, 0, 0, 0, 0, 0, 0]);
     let ping = frame(0, 0, 0, &[13, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    let mut stream = connect(&place.socket()).await;
+    let mut stream = connect(&dir.socket()).await;
     let bytes = [hello("joker", 1, 1), unknown.repeat(10_000), ping].concat();
     stream.write_all(&bytes).await.unwrap();
     assert_eq!(frames(&mut stream, 2).await[1].1[0], 14);
     assert_eq!((there.notices.count("up", ""), there.notices.total()), (1, 1));
-    // Messages that nobody asked for may not: one word about all of them.
+    // Messages without a subscription may not: one notice for all of them.
     let message = frame(9, 9, 0, &[0; 8]);
     _ = stream.write_all(&message.repeat(10_000)).await;
     there.notices.until("down", "`joker`").await;
@@ -124,19 +125,19 @@ async fn a3_junk_is_noticed_once_a_connection() {
     end(&[&there], [serving]).await;
 }
 
-/// What could not be sent was kept without a limit.
+/// Messages that could not be sent were kept without a limit.
 #[tokio::test]
-async fn a4_what_cannot_be_sent_is_refused_when_the_ring_is_full() {
+async fn a4_a_full_ring_refuses_messages() {
     const CAPACITY: usize = 64;
-    let place = Place::new("a4");
+    let dir = TestDir::new("a4");
     let there = Side::new("there", 1, CAPACITY);
-    // It may be waited for.
-    let station = there.station(Some(&["lazy".to_owned()]));
-    let serving = there.serve(station, &place.socket());
-    let mut stream = connect(&place.socket()).await;
+    // It may subscribe in the gating mode.
+    let server = there.server(Some(&["lazy".to_owned()]));
+    let serving = there.serve(server, &dir.socket());
+    let mut stream = connect(&dir.socket()).await;
     let bytes = [hello("lazy", 1, 1), subscribe::<Number>(0, 8)].concat();
     stream.write_all(&bytes).await.unwrap();
-    // It was let in and accepted, and reads no further.
+    // It was admitted, its subscription was accepted, and it reads no further.
     assert_eq!(frames(&mut stream, 2).await[1].1[0], 6);
     let mut publisher = there.publisher();
     let mut accepted = 0;
@@ -152,17 +153,17 @@ async fn a4_what_cannot_be_sent_is_refused_when_the_ring_is_full() {
     end(&[&there], [serving]).await;
 }
 
-/// Each client got everything, and a burst of one type drove out what others waited for.
+/// Each client got all messages, and a burst of one type displaced others.
 #[tokio::test]
-async fn a5_a_peer_gets_what_it_asked_for_and_nothing_else() {
+async fn a5_a_peer_gets_only_topics_it_subscribed_to() {
     const COUNT: u64 = 1000;
-    let place = Place::new("a5");
+    let dir = TestDir::new("a5");
     let (there, here) = Side::pair(64, 64);
-    let station = there.station_for("here", Policy::Block);
-    let serving = there.serve(station, &place.socket());
+    let server = there.server_for("here", Policy::Block);
+    let serving = there.serve(server, &dir.socket());
     let mut reader = here.reader();
     let mut ticks = here.ticks.subscribe::<Tick>("reader", Policy::DropOldest).unwrap();
-    let reading = here.read("there", &place.socket(), Policy::Block);
+    let reading = here.read("there", &dir.socket(), Policy::Block);
     let mut numbers = there.publisher();
     let mut burst = there.ticks.publisher::<Tick>("burst", 8).unwrap();
     let writing = tokio::spawn(async move {
@@ -181,18 +182,18 @@ async fn a5_a_peer_gets_what_it_asked_for_and_nothing_else() {
     end(&[&there, &here], [serving, reading]).await;
 }
 
-/// Nothing said what the bytes are, in which version, or why one was left.
+/// Nothing named the protocol, its version, or the reason of a close.
 #[tokio::test]
-async fn e5_who_does_not_fit_is_told_why() {
-    let place = Place::new("e5");
+async fn e5_a_rejected_peer_is_told_why() {
+    let dir = TestDir::new("e5");
     let there = Side::new("there", 1, 8);
-    let serving = there.serve(there.station(None), &place.socket());
+    let serving = there.serve(there.server(None), &dir.socket());
     let mut another_layout = subscribe::<Number>(0, 8);
     another_layout[24 + 8] ^= 1;
     let mut unknown_topic = subscribe::<Number>(0, 8);
     unknown_topic[24 + 34] ^= 1;
     let known = || hello("known", 1, 1);
-    // What is said, and the kind and reason that are heard behind the station's hello.
+    // The bytes that are sent, and the kind and reason of the frame after the server's hello.
     let cases = [
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), [2, 0, 2, 0]),
         (hello("future", 1, 2), [2, 0, 3, 0]),
@@ -201,19 +202,19 @@ async fn e5_who_does_not_fit_is_told_why() {
         ([known(), known()].concat(), [2, 0, 2, 0]),
     ];
     for (index, (said, expected)) in cases.into_iter().enumerate() {
-        let mut stream = connect(&place.socket()).await;
+        let mut stream = connect(&dir.socket()).await;
         stream.write_all(&said).await.unwrap();
         let heard = frames(&mut stream, 2).await;
         let kinds: Vec<_> =
             heard.iter().map(|(id, payload)| (*id, payload[..4].to_vec())).collect();
-        // Hello says the versions that it speaks.
+        // Hello has the versions of the server.
         assert_eq!(kinds, [(0, vec![1, 0, 1, 1]), (0, expected.to_vec())], "case {index}");
         drop(stream);
         until("it has gone", || there.notices.count("down", "") == index + 1).await;
     }
-    // And the dialer, if somebody else is at the place.
+    // The client reports another node at the address.
     let here = Side::new("here", 2, 8);
-    let reading = here.read("elsewhere", &place.socket(), Policy::Block);
-    here.notices.until("turned away", "`elsewhere` should be there").await;
+    let reading = here.read("elsewhere", &dir.socket(), Policy::Block);
+    here.notices.until("rejected", "expected node `elsewhere`").await;
     end(&[&there, &here], [serving, reading]).await;
 }

@@ -1,4 +1,4 @@
-//! Runs a law on executors, on threads of its own.
+//! Runs a law: starts the executors, each on its own thread, and judges the outcome.
 
 use std::any::Any;
 use std::fmt;
@@ -15,106 +15,114 @@ use mycelium_executor::{Executor, LocalFuture, MakeDedicated};
 
 use super::{Law, Pair};
 
-/// Longer than anything takes that a law waits for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a law waits for an event before it is broken.
+pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// An executor that laws run on, chosen at run time.
+/// An executor that runs laws, chosen at run time.
 #[derive(Clone, Copy)]
-pub struct Ground {
-    /// What it is called in tables.
+pub struct TestExecutor {
+    /// Its name in tables.
     pub name: &'static str,
     run: fn(MakeDedicated),
 }
 
-impl Ground {
-    /// The executor that a test subject makes.
+impl TestExecutor {
+    /// The executor of a test subject.
     #[must_use]
-    pub fn of<S: Subject>() -> Ground {
-        Ground { name: S::NAME, run: |body| S::run(body) }
+    pub fn of<S: Subject>() -> TestExecutor {
+        TestExecutor { name: S::NAME, run: |body| S::run(body) }
     }
 }
 
-impl fmt::Debug for Ground {
+impl fmt::Debug for TestExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ground").field(&self.name).finish()
+        f.debug_tuple("TestExecutor").field(&self.name).finish()
     }
 }
 
-/// Runs a law whose publishers are on one executor and whose readers on another, or all on one if it is the same.
+/// Runs a law with its publishers on one executor and its readers on another, or on the same one.
 ///
 /// # Errors
-/// With what the law says, if it is broken; if an executor stands still; or if it does not end when its work has.
+/// If the law is broken, with its panic message; if an executor makes no progress, or does not end
+/// after the law.
 pub fn check(
     law: &Law,
-    publishers: &Ground,
-    readers: &Ground,
-    patience: Duration,
+    publishers: &TestExecutor,
+    readers: &TestExecutor,
+    time_limit: Duration,
 ) -> Result<(), String> {
     let (run, name) = (law.run, law.name);
-    let (tell, told) = mpsc::channel();
+    let (reports, reported) = mpsc::channel();
     let (finish, finished) = oneshot::channel::<()>();
     let mut threads = 1;
     let elsewhere = (publishers.name != readers.name).then(|| {
         threads += 1;
         let (give, given) = mpsc::channel();
-        start(publishers, tell.clone(), move |executor| {
+        start(publishers, reports.clone(), move |executor| {
             Box::pin(async move {
                 _ = give.send(executor);
-                // Until the law has ended.
+                // Runs until the law has ended.
                 _ = finished.await;
             })
         });
         given
     });
-    let outcome = tell.clone();
-    start(readers, tell, move |readers| {
+    let outcome = reports.clone();
+    start(readers, reports, move |readers| {
         Box::pin(async move {
-            let publishers = match elsewhere.map(|given| given.recv_timeout(patience)) {
+            let publishers = match elsewhere.map(|given| given.recv_timeout(time_limit)) {
                 None => readers.clone(),
                 Some(Ok(publishers)) => publishers,
                 Some(Err(_)) => return,
             };
-            let law = run(Pair { publishers, readers, patience });
+            let law = run(Pair { publishers, readers, time_limit });
             let held = AssertUnwindSafe(law).catch_unwind().await;
-            _ = outcome.send(Said::Law(held.map_err(words)));
+            _ = outcome.send(Report::Law(held.map_err(panic_message)));
             drop(finish);
         })
     });
-    judge(&told, threads, patience).map_err(|what| format!("{name}: {what}"))
+    judge(&reported, threads, time_limit).map_err(|what| format!("{name}: {what}"))
 }
 
-/// What is said about one run.
-enum Said {
+/// An event of one run.
+enum Report {
     /// Whether the law holds.
     Law(Result<(), String>),
-    /// An executor has ended; how it panicked.
+    /// An executor has ended, with its panic message if it panicked.
     Ended(Result<(), String>),
 }
 
 fn start(
-    ground: &Ground,
-    tell: Sender<Said>,
+    executor: &TestExecutor,
+    reports: Sender<Report>,
     body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static,
 ) {
-    let run = ground.run;
+    let run = executor.run;
     thread::spawn(move || {
         let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run(Box::new(body))));
-        _ = tell.send(Said::Ended(ended.map_err(words)));
+        _ = reports.send(Report::Ended(ended.map_err(panic_message)));
     });
 }
 
-fn judge(told: &Receiver<Said>, mut threads: usize, patience: Duration) -> Result<(), String> {
+fn judge(
+    reported: &Receiver<Report>,
+    mut threads: usize,
+    time_limit: Duration,
+) -> Result<(), String> {
     let mut held = false;
     while threads > 0 {
-        match told.recv_timeout(3 * patience) {
-            // What else becomes of tasks that it has left is of no interest then.
-            Ok(Said::Law(Err(broken))) => return Err(broken),
-            Ok(Said::Law(Ok(()))) => held = true,
-            Ok(Said::Ended(Ok(()))) => threads -= 1,
-            Ok(Said::Ended(Err(panic))) => return Err(format!("the executor panicked: {panic}")),
+        match reported.recv_timeout(3 * time_limit) {
+            // The tasks that it left do not matter then.
+            Ok(Report::Law(Err(broken))) => return Err(broken),
+            Ok(Report::Law(Ok(()))) => held = true,
+            Ok(Report::Ended(Ok(()))) => threads -= 1,
+            Ok(Report::Ended(Err(panic))) => return Err(format!("the executor panicked: {panic}")),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let what =
-                    if held { "the executor does not end" } else { "the executor stands still" };
+                let what = if held {
+                    "the executor does not end"
+                } else {
+                    "the executor makes no progress"
+                };
                 return Err(what.to_owned());
             }
         }
@@ -122,11 +130,12 @@ fn judge(told: &Receiver<Said>, mut threads: usize, patience: Duration) -> Resul
     if held { Ok(()) } else { Err("the executor ended before the law had".to_owned()) }
 }
 
-fn words(panic: Box<dyn Any + Send>) -> String {
+fn panic_message(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {
-        Ok(words) => *words,
-        Err(panic) => panic
-            .downcast::<&str>()
-            .map_or_else(|_| "a panic without words".to_owned(), |words| (*words).to_owned()),
+        Ok(message) => *message,
+        Err(panic) => panic.downcast::<&str>().map_or_else(
+            |_| "a panic without a message".to_owned(),
+            |message| (*message).to_owned(),
+        ),
     }
 }

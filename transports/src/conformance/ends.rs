@@ -1,27 +1,27 @@
-//! Who comes, goes and comes back: where a reader starts, and when there is an end.
+//! Joining and leaving: where a reader starts, and when a subscription ends.
 
 use super::pressure::Progress;
 use super::{Pair, Publish, Subscribe, Transport, cut, number, probe, rounds};
 use crate::local::{Policy, TryRecv};
 
-/// `recv` ends when all publishers have ended, and not before their last message.
-pub async fn the_end_of_all_publishers_is_seen_after_their_last_message<T: Transport>(pair: Pair) {
+/// `recv` ends when all publishers have ended, after their last message.
+pub async fn the_end_follows_the_last_message_of_all_publishers<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
-    assert_eq!(reader.try_recv(), TryRecv::Empty, "no publisher yet is no end");
+    assert_eq!(reader.try_recv(), TryRecv::Empty, "a topic without publishers has not ended");
     let (mut first, mut second) = (transport.publisher("first"), transport.publisher("second"));
     let emits = pair.publish(async move { first.emit(probe(0, 0)).await });
-    pair.join("the first emits and ends", emits).await.expect("there is room");
+    pair.join("the first emits and ends", emits).await.expect("the ring has room");
     assert_eq!(number(pair.within("the last of the first", reader.recv()).await), 0);
-    assert_eq!(cut(1, reader.recv()).await, None, "the second is left");
+    assert_eq!(cut(1, reader.recv()).await, None, "the second publisher exists");
     let emits = pair.publish(async move { second.emit(probe(1, 7)).await });
-    pair.join("the second emits and ends", emits).await.expect("there is room");
+    pair.join("the second emits and ends", emits).await.expect("the ring has room");
     assert_eq!(number(pair.within("the last of the second", reader.recv()).await), 7);
     assert_eq!(pair.within("the end", reader.recv()).await, None);
     assert_eq!(pair.within("the end again", reader.recv()).await, None);
 }
 
-/// A late reader gets what is emitted from then on, wherever the rings stand.
+/// A late reader gets all later messages, wherever the rings are.
 pub async fn a_late_reader_starts_with_the_next_message<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut early = transport.subscribe("early", Policy::Block);
@@ -30,7 +30,7 @@ pub async fn a_late_reader_starts_with_the_next_message<T: Transport>(pair: Pair
         let mut late =
             [Policy::Block, Policy::DropOldest].map(|policy| transport.subscribe("late", policy));
         let emits = pair.publish(async move {
-            publisher.emit(probe(0, sent)).await.expect("nobody rejects");
+            publisher.emit(probe(0, sent)).await.expect("no reader rejects");
             publisher
         });
         publisher = pair.join("the publisher emits", emits).await;
@@ -41,36 +41,35 @@ pub async fn a_late_reader_starts_with_the_next_message<T: Transport>(pair: Pair
     }
 }
 
-/// Start-up order loses nothing: who subscribed before a publisher came gets all its messages.
-pub async fn a_publisher_that_comes_later_is_heard_from_its_first_message<T: Transport>(
-    pair: Pair,
-) {
+/// The start-up order loses nothing: a reader that subscribed first gets all messages of a later
+/// publisher.
+pub async fn a_late_publisher_is_read_from_its_first_message<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
-    // As long as it is there, there is no end.
+    // While it exists, the topic does not end.
     let stays = transport.publisher("stays");
     for publisher in 1..6 {
         let mut late = transport.publisher("late");
         drop(pair.publish(async move {
             for number in 0..3 {
-                late.emit(probe(publisher, number)).await.expect("nobody rejects");
+                late.emit(probe(publisher, number)).await.expect("no reader rejects");
             }
         }));
     }
     let mut received = Vec::new();
     while received.len() < 15 {
-        received.push(number(pair.within("all that was sent", reader.recv()).await));
+        received.push(number(pair.within("all sent messages", reader.recv()).await));
     }
     received.sort_unstable();
     assert_eq!(received, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
-    assert_eq!(cut(1, reader.recv()).await, None, "one is left");
+    assert_eq!(cut(1, reader.recv()).await, None, "one publisher exists");
     drop(stays);
     assert_eq!(pair.within("the end", reader.recv()).await, None);
 }
 
-/// A publisher that was restarted is another one of the same name: what it sent before and what it sends now both arrive,
-/// each counted from 0.
-pub async fn a_publisher_that_comes_back_is_heard_from_its_first_message<T: Transport>(pair: Pair) {
+/// A restarted publisher is a new one with the same name: the messages of both arrive, each counted
+/// from 0.
+pub async fn a_restarted_publisher_is_read_from_its_first_message<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     let stays = transport.publisher("stays");
@@ -78,7 +77,7 @@ pub async fn a_publisher_that_comes_back_is_heard_from_its_first_message<T: Tran
         let mut publisher = transport.publisher("publisher");
         let emits = pair.publish(async move {
             for number in 0..10 {
-                publisher.emit(probe(life, number)).await.expect("nobody rejects");
+                publisher.emit(probe(life, number)).await.expect("no reader rejects");
             }
         });
         for next in 0..10 {
@@ -91,18 +90,18 @@ pub async fn a_publisher_that_comes_back_is_heard_from_its_first_message<T: Tran
     assert_eq!(pair.within("the end", reader.recv()).await, None);
 }
 
-/// A reader that was restarted is a new one: it holds nobody while it is away, and when it is back it gets everything from
-/// a point on that lies no later than the next emit, and nothing that it had before.
-pub async fn a_reader_that_comes_back_starts_anew<T: Transport>(pair: Pair) {
+/// A restarted reader is a new one: it blocks nobody while it is away. Then it gets everything from
+/// some message on, at the latest the next one that is emitted, and nothing that it got before.
+pub async fn a_restarted_reader_starts_with_new_messages<T: Transport>(pair: Pair) {
     let count = rounds(300);
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
-    // There is an end only for who has seen a publisher.
+    // A subscription ends only after it has had a publisher.
     let stays = transport.publisher("stays");
     let sent = Progress::start(&pair, transport.publisher("publisher"), count);
     let had = number(pair.within("the first", reader.recv()).await);
     drop(reader);
-    // Nobody reads, so nobody holds it.
+    // Nobody reads, so nobody blocks it.
     pair.until("the publisher goes on", || sent.accepted() > had + 10.min(count / 2)).await;
     let mut reader = transport.subscribe("reader", Policy::Block);
     let before = sent.accepted();
@@ -112,7 +111,7 @@ pub async fn a_reader_that_comes_back_starts_anew<T: Transport>(pair: Pair) {
         let number = number(Some(delivery));
         match next {
             None => assert!(number > had && number <= before + 1, "{number}, after {before}"),
-            Some(next) => assert_eq!(number, next, "nothing is missing from there on"),
+            Some(next) => assert_eq!(number, next, "no message is missing from there on"),
         }
         next = Some(number + 1);
     }
@@ -120,8 +119,8 @@ pub async fn a_reader_that_comes_back_starts_anew<T: Transport>(pair: Pair) {
     assert_eq!(next.unwrap_or(count), count, "up to the last");
 }
 
-/// Unsubscribing makes room at once, and wakes who waits for it.
-pub async fn a_reader_that_leaves_frees_the_publisher<T: Transport>(pair: Pair) {
+/// Unsubscribing makes room at once, and wakes a waiting publisher.
+pub async fn a_reader_that_leaves_unblocks_the_publisher<T: Transport>(pair: Pair) {
     let ahead = 2;
     let transport = T::open(&pair, 2, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
@@ -129,12 +128,12 @@ pub async fn a_reader_that_leaves_frees_the_publisher<T: Transport>(pair: Pair) 
     let sent = Progress::start(&pair, transport.publisher("publisher"), ahead + 10);
     sent.held_at(&pair, ahead).await;
     for next in 0..2 {
-        assert_eq!(number(pair.within("what is there", reader.recv()).await), next);
+        assert_eq!(number(pair.within("the first messages", reader.recv()).await), next);
     }
-    assert_eq!(cut(1, reader.recv()).await, None, "the other one holds the publisher");
+    assert_eq!(cut(1, reader.recv()).await, None, "the other reader blocks the publisher");
     drop(leaves);
     for next in 2..ahead + 10 {
-        assert_eq!(number(pair.within("what comes then", reader.recv()).await), next);
+        assert_eq!(number(pair.within("the next messages", reader.recv()).await), next);
     }
     sent.complete(&pair).await;
     assert_eq!(pair.within("the end", reader.recv()).await, None);

@@ -1,4 +1,4 @@
-//! What is given up, what panics, and what a shutdown leaves.
+//! Cancelled futures, panics, failed handlers, and shutdowns.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use super::pressure::Progress;
 use super::{Pair, Probe, Publish, Subscribe, Transport, cut, number, probe, rounds};
 use crate::local::{Delivery, Policy};
 
-/// The k-th poll at which futures are dropped: before the first, at the first, and when they were woken.
+/// The number of polls before a future is dropped: none, one, and some after a wake.
 const POLLS: std::ops::Range<usize> = 0..4;
 
-/// An emit that is dropped at its k-th poll leaves nothing behind: the message can be sent again, and comes once.
-pub async fn an_emit_that_is_dropped_before_it_completes_was_not_sent<T: Transport>(pair: Pair) {
+/// An emit that is dropped after some polls has sent nothing: the message can be sent again, and
+/// arrives once.
+pub async fn a_cancelled_emit_sends_nothing<T: Transport>(pair: Pair) {
     let count = rounds(100);
     for polls in POLLS {
         let transport = T::open(&pair, 2, Policy::Block);
@@ -30,14 +31,14 @@ pub async fn an_emit_that_is_dropped_before_it_completes_was_not_sent<T: Transpo
                 let tell = || drop(full.take());
                 let once = watched(publisher.emit(probe(0, number)), tell);
                 if let Some(accepted) = cut(polls, once).await {
-                    accepted.expect("nobody rejects");
+                    accepted.expect("no reader rejects");
                     continue;
                 }
                 let again = watched(publisher.emit(probe(0, number)), || drop(full.take()));
-                again.await.expect("nobody rejects");
+                again.await.expect("no reader rejects");
             }
         });
-        // Once it has waited for room.
+        // Wait until it has waited for room.
         _ = pair.within("the publisher waits", filled).await;
         for next in 0..count {
             let what = format!("message {next}, emits dropped at poll {polls}");
@@ -48,8 +49,8 @@ pub async fn an_emit_that_is_dropped_before_it_completes_was_not_sent<T: Transpo
     }
 }
 
-/// A receive that is dropped at its k-th poll took no message, and no wake that another one needs.
-pub async fn a_receive_that_is_dropped_takes_nothing<T: Transport>(pair: Pair) {
+/// A receive that is dropped after some polls takes no message, and no wake of another receive.
+pub async fn a_cancelled_receive_takes_nothing<T: Transport>(pair: Pair) {
     let count = rounds(50);
     for polls in POLLS {
         let transport = T::open(&pair, 4, Policy::Block);
@@ -68,20 +69,20 @@ pub async fn a_receive_that_is_dropped_takes_nothing<T: Transport>(pair: Pair) {
         });
         drop(pair.publish(async move {
             for number in 0..count {
-                // Now and then while the reader sleeps, now and then when it does not.
+                // Sometimes while the reader is parked, sometimes while it is not.
                 if number % 3 != 2 && asleep.next().await.is_none() {
                     return;
                 }
-                publisher.emit(probe(0, number)).await.expect("nobody rejects");
+                publisher.emit(probe(0, number)).await.expect("no reader rejects");
             }
         }));
         pair.join(&format!("all messages, receives dropped at poll {polls}"), receives).await;
     }
 }
 
-/// A reader and a publisher that panic in their tasks are gone as if they had been dropped: all others go on, on the same
-/// executors, and miss nothing.
-pub async fn a_task_that_panics_takes_nobody_along<T: Transport>(pair: Pair) {
+/// A reader and a publisher whose tasks panic leave as if they had been dropped: all others
+/// continue on the same executors, and miss nothing.
+pub async fn a_task_that_panics_affects_no_other_task<T: Transport>(pair: Pair) {
     let count = rounds(200);
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
@@ -97,14 +98,14 @@ pub async fn a_task_that_panics_takes_nobody_along<T: Transport>(pair: Pair) {
     pair.readers.spawn(doomed).expect("the executor runs");
     let doomed = Box::pin(async move {
         for number in 0..7 {
-            doomed_publisher.emit(probe(1, number)).await.expect("nobody rejects");
+            doomed_publisher.emit(probe(1, number)).await.expect("no reader rejects");
         }
         panics();
     });
     pair.publishers.spawn(doomed).expect("the executor runs");
     let emits = pair.publish(async move {
         for number in 0..count {
-            publisher.emit(probe(0, number)).await.expect("nobody rejects");
+            publisher.emit(probe(0, number)).await.expect("no reader rejects");
         }
     });
     let mut next = [0, 0];
@@ -118,14 +119,14 @@ pub async fn a_task_that_panics_takes_nobody_along<T: Transport>(pair: Pair) {
     pair.join("the publisher ends", emits).await;
 }
 
-/// As a panic, without words in the test's output.
+/// A panic that prints nothing.
 fn panics() {
     resume_unwind(Box::new("on purpose"));
 }
 
-/// A message whose handling fails comes once more, and says so; if that fails, too, it is given up, and the next one comes.
-/// Neither is anything else lost or doubled.
-pub async fn what_a_failed_handler_had_in_hand_comes_once_more<T: Transport>(pair: Pair) {
+/// A message whose handling fails is redelivered once, and marked. If that fails too, it becomes a
+/// dead letter, and the next message follows. Nothing else is lost or repeated.
+pub async fn a_message_whose_handler_failed_is_redelivered_once<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     let sent = Progress::start(&pair, transport.publisher("publisher"), 20);
@@ -134,16 +135,16 @@ pub async fn what_a_failed_handler_had_in_hand_comes_once_more<T: Transport>(pai
     for next in 0..20 {
         expected.push((next, false));
         let (first, second) = (next % 4 == 1, next % 8 == 5);
-        received.push(seen(pair.within("a message", reader.recv()).await));
+        received.push(number_and_mark(pair.within("a message", reader.recv()).await));
         if first {
             expected.push((next, true));
-            assert!(reader.fail().is_none(), "it comes once more");
-            received.push(seen(pair.within("it comes once more", reader.recv()).await));
+            assert!(reader.fail().is_none(), "it is redelivered");
+            received.push(number_and_mark(pair.within("it is redelivered", reader.recv()).await));
         }
         if second {
-            let given_up = reader.fail().expect("it failed twice");
-            assert_eq!((given_up.sequence, &*given_up.publisher), (next, "publisher"));
-            assert_eq!(given_up.payload[8..16], next.to_le_bytes());
+            let dead_letter = reader.fail().expect("it failed twice");
+            assert_eq!((dead_letter.sequence, &*dead_letter.publisher), (next, "publisher"));
+            assert_eq!(dead_letter.payload[8..16], next.to_le_bytes());
         }
     }
     assert_eq!(received, expected);
@@ -151,18 +152,18 @@ pub async fn what_a_failed_handler_had_in_hand_comes_once_more<T: Transport>(pai
     sent.complete(&pair).await;
 }
 
-fn seen(delivery: Option<Delivery<Probe>>) -> (u64, bool) {
+fn number_and_mark(delivery: Option<Delivery<Probe>>) -> (u64, bool) {
     match delivery {
         Some(Delivery::Msg(received)) => (received.number, received.redelivered()),
-        other => panic!("{other:?} is no message"),
+        other => panic!("expected a message, found {other:?}"),
     }
 }
 
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// Publishers that are told to stop at any moment are gone in the midst of what they do. What they had sent is what was
-/// delivered and what was dropped, at any moment no more than that, and at the end exactly that.
-pub async fn a_shutdown_while_sending_accounts_for_every_message<T: Transport>(pair: Pair) {
+/// Publishers may stop at any moment. The messages that they have sent are exactly those that were
+/// delivered or dropped.
+pub async fn every_message_is_counted_after_a_shutdown<T: Transport>(pair: Pair) {
     for policy in [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest] {
         let transport = T::open(&pair, 4, policy);
         let mut reader = transport.subscribe("reader", policy);
@@ -176,7 +177,7 @@ pub async fn a_shutdown_while_sending_accounts_for_every_message<T: Transport>(p
                     sent += u64::from(publisher.emit(probe(index, sent)).await.is_ok());
                     tries += 1;
                     if tries.is_multiple_of(16) {
-                        // Whoever never waits for room has to let others run.
+                        // A publisher that never waits for room must yield.
                         clock.sleep_until(clock.now() + PAUSE).await;
                     }
                 }

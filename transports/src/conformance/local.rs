@@ -1,4 +1,4 @@
-//! Topics within a process, as the laws see them.
+//! Topics within a process as a [`Transport`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,18 +42,18 @@ impl Transport for Local {
 
 pub(super) fn topic(capacity: usize) -> Arc<Topic> {
     let schema = Schema::of::<Probe>();
-    Topic::new("conformance", schema, capacity, Region::new(64)).expect("a capacity for a ring")
+    Topic::new("conformance", schema, capacity, Region::new(64)).expect("the capacity is valid")
 }
 
 pub(super) fn publisher(topic: &Arc<Topic>, name: &str) -> Publisher<Probe> {
-    // Each start of a publisher has another.
+    // Unique for each publisher.
     static EPOCH: AtomicU64 = AtomicU64::new(0);
     let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
-    topic.publisher(name, epoch).expect("there are few readers")
+    topic.publisher(name, epoch).expect("the topic has free entries")
 }
 
 pub(super) fn subscribe(topic: &Arc<Topic>, name: &str, policy: Policy) -> Subscription<Probe> {
-    topic.subscribe(name, policy).expect("there are few readers")
+    topic.subscribe(name, policy).expect("the topic has free entries")
 }
 
 impl Publish for Publisher<Probe> {

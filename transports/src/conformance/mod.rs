@@ -1,26 +1,27 @@
-//! What every transport promises on every executor, as laws that are generic over both.
+//! The laws of every transport on every executor, as generic tests.
 //!
-//! A [`Law`] is one thing that a user relies on. It is given a [`Pair`] of executors, which may be one and the same: on one
-//! its publishers run, on the other its readers. It opens a [`Transport`] between the two and fails by a panic that says
-//! what was seen.
+//! A [`Law`] is one thing that a user relies on. It gets a [`Pair`] of executors, which may be the
+//! same one: its publishers run on the first, its readers on the second. It opens a [`Transport`]
+//! between them, and panics with what it saw if the law is broken.
 //!
-//! Who writes a transport implements [`Transport`] and writes `conformance!(MyTransport);` in a test file: one test for each
-//! law, on plain [`Threads`]. [`laws`] and [`check()`] run them on any executor, and on any two. Where transports differ, a
-//! transport says by how much ([`Transport::RINGS`]); the laws are the same for all.
+//! To test a transport, implement [`Transport`] and write `conformance!(MyTransport);` in a test
+//! file: it makes one test per law, on plain [`Threads`]. [`laws`] and [`check()`] run them on any
+//! executor, and on any two. A constant of the transport says how it differs
+//! ([`Transport::RINGS`]); the laws are the same for all. Links need a [`StreamPair`].
 //!
 //! ```
-//! use mycelium_transports::conformance::{self, Ground, Local, Threads};
+//! use mycelium_transports::conformance::{self, Local, TestExecutor, Threads};
 //!
-//! let threads = Ground::of::<Threads>();
+//! let threads = TestExecutor::of::<Threads>();
 //! let laws = conformance::laws::<Local>();
-//! let law = laws.iter().find(|law| law.name == "a_sleeping_reader_is_woken").expect("it is one of them");
-//! conformance::check(law, &threads, &threads, conformance::PATIENCE).expect("the law holds");
+//! let law = laws.iter().find(|law| law.name == "a_sleeping_reader_is_woken");
+//! let law = law.expect("the law exists");
+//! conformance::check(law, &threads, &threads, conformance::TIME_LIMIT).expect("the law holds");
 //! ```
 
 mod check;
 mod ends;
 mod faults;
-
 mod link;
 mod local;
 mod order;
@@ -34,11 +35,10 @@ use mycelium_executor::LocalFuture;
 
 use crate::local::{Delivery, EmitError, Policy, TryRecv, Undelivered};
 
-pub use check::{Ground, PATIENCE, check};
+pub use check::{TIME_LIMIT, TestExecutor, check};
 pub use ends::*;
 pub use faults::*;
-
-pub use link::Link;
+pub use link::{Link, StreamPair};
 pub use local::Local;
 pub use order::*;
 pub use pair::{Pair, Task, cut};
@@ -50,39 +50,39 @@ pub use waking::*;
 #[message(topic = "conformance", id = 0xFFFE)]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// Which publisher it is from.
+    /// The index of its publisher.
     pub publisher: u64,
-    /// Which of the publisher's messages it is.
+    /// Its number among the publisher's messages.
     pub number: u64,
 }
 
-/// A transport with one topic, as the laws see it.
+/// A transport with one topic.
 pub trait Transport: Sized + 'static {
-    /// What it is called in tables.
+    /// Its name in tables.
     const NAME: &'static str;
-    /// How many rings lie between a publisher and an observing reader. A publisher is ahead of a
-    /// gating reader by one ring at most, wherever that reader is.
+    /// The number of rings between a publisher and an observing reader. A publisher is ahead of a
+    /// gating reader by at most one ring on every transport.
     const RINGS: u64;
     /// The publishing end.
     type Publisher: Publish;
     /// The reading end.
     type Subscription: Subscribe;
 
-    /// A topic from the executor of the publishers to that of the readers, with rings of `capacity` messages each.
-    /// `strictest` is the strictest policy that one of the readers will have.
+    /// Opens a topic between the two executors, with rings of `capacity` messages. `strictest` is
+    /// the strictest policy of the readers to come.
     fn open(pair: &Pair, capacity: usize, strictest: Policy) -> Self;
 
-    /// A publisher of its own, to be used on the publishers' executor.
+    /// A new publisher, for the publishers' executor.
     fn publisher(&self, name: &str) -> Self::Publisher;
 
-    /// A subscription to all publishers, present and to come, to be used on the readers' executor.
+    /// A subscription to all publishers, present and future, for the readers' executor.
     fn subscribe(&self, name: &str, policy: Policy) -> Self::Subscription;
 
-    /// Does what may happen to such a transport at any time and has to go unnoticed: a connection is lost.
+    /// Causes a fault that such a transport must hide: a lost connection.
     fn disturb(&self) {}
 }
 
-/// The publishing end of a [`Transport`]: what the laws ask of a [`Publisher`](crate::local::Publisher).
+/// The publishing end of a [`Transport`], as a [`Publisher`](crate::local::Publisher) has it.
 pub trait Publish: Send + 'static {
     /// See [`Publisher::emit`](crate::local::Publisher::emit).
     fn emit(&mut self, message: Probe)
@@ -91,11 +91,11 @@ pub trait Publish: Send + 'static {
     /// See [`Publisher::try_emit`](crate::local::Publisher::try_emit).
     ///
     /// # Errors
-    /// With the message, if a gating subscription holds the publisher.
+    /// With the message, if a gating subscription blocks the publisher.
     fn try_emit(&mut self, message: Probe) -> Result<(), EmitError<Probe>>;
 }
 
-/// The reading end of a [`Transport`]: what the laws ask of a [`Subscription`](crate::local::Subscription).
+/// The reading end of a [`Transport`], as a [`Subscription`](crate::local::Subscription) has it.
 pub trait Subscribe: Send + 'static {
     /// See [`Subscription::recv`](crate::local::Subscription::recv).
     fn recv(&mut self) -> impl Future<Output = Option<Delivery<Probe>>> + Send;
@@ -113,7 +113,7 @@ pub trait Subscribe: Send + 'static {
 /// One thing that users of a transport rely on.
 #[derive(Clone, Copy, Debug)]
 pub struct Law {
-    /// What it says.
+    /// Its name.
     pub name: &'static str,
     /// Panics if it is broken.
     pub run: fn(Pair) -> LocalFuture<()>,
@@ -125,7 +125,7 @@ pub fn laws<T: Transport>() -> Vec<Law> {
     crate::conformance! { @all list T }
 }
 
-/// Makes one test for each law, on plain threads: `conformance!(MyTransport);`. On another executor:
+/// Makes one test per law, on plain threads: `conformance!(MyTransport);`. On another executor:
 /// `conformance!(MyTransport, MySubject);`.
 #[macro_export]
 macro_rules! conformance {
@@ -138,25 +138,25 @@ macro_rules! conformance {
     (@all $what:ident $($types:tt)*) => {
         $crate::conformance! {
             @$what $($types)*:
-            order_is_kept_per_publisher_and_nothing_is_lost_or_doubled,
-            what_disturbs_a_transport_goes_unnoticed,
-            a_full_block_subscription_holds_the_publisher,
-            who_does_not_wait_for_room_gets_the_message_back,
-            a_full_reject_subscription_gives_the_message_back,
-            an_observer_never_holds_the_publisher_and_is_told_the_exact_gap,
-            a_latest_reader_gets_the_newest_and_the_number_that_it_skipped,
+            messages_of_a_publisher_arrive_once_and_in_order,
+            a_disturbance_loses_and_repeats_nothing,
+            a_full_block_subscription_blocks_the_publisher,
+            try_emit_returns_the_message_of_a_full_ring,
+            a_full_reject_subscription_returns_the_message,
+            an_observer_never_blocks_the_publisher_and_gets_exact_gaps,
+            a_latest_reader_gets_the_newest_message_and_the_skipped_number,
             an_observer_that_is_always_slower_still_gets_messages,
-            the_end_of_all_publishers_is_seen_after_their_last_message,
+            the_end_follows_the_last_message_of_all_publishers,
             a_late_reader_starts_with_the_next_message,
-            a_publisher_that_comes_later_is_heard_from_its_first_message,
-            a_publisher_that_comes_back_is_heard_from_its_first_message,
-            a_reader_that_comes_back_starts_anew,
-            a_reader_that_leaves_frees_the_publisher,
-            an_emit_that_is_dropped_before_it_completes_was_not_sent,
-            a_receive_that_is_dropped_takes_nothing,
-            a_task_that_panics_takes_nobody_along,
-            what_a_failed_handler_had_in_hand_comes_once_more,
-            a_shutdown_while_sending_accounts_for_every_message,
+            a_late_publisher_is_read_from_its_first_message,
+            a_restarted_publisher_is_read_from_its_first_message,
+            a_restarted_reader_starts_with_new_messages,
+            a_reader_that_leaves_unblocks_the_publisher,
+            a_cancelled_emit_sends_nothing,
+            a_cancelled_receive_takes_nothing,
+            a_task_that_panics_affects_no_other_task,
+            a_message_whose_handler_failed_is_redelivered_once,
+            every_message_is_counted_after_a_shutdown,
             a_sleeping_reader_is_woken,
             a_sleeping_publisher_is_woken,
             a_receive_with_a_timeout_loses_nothing,
@@ -172,13 +172,13 @@ macro_rules! conformance {
         $(
             #[test]
             fn $law() {
-                let ground = $crate::conformance::Ground::of::<$subject>();
+                let executor = $crate::conformance::TestExecutor::of::<$subject>();
                 let law = $crate::conformance::Law {
                     name: stringify!($law),
                     run: |pair| Box::pin($crate::conformance::$law::<$transport>(pair)),
                 };
                 let checked = $crate::conformance::check(
-                    &law, &ground, &ground, $crate::conformance::PATIENCE,
+                    &law, &executor, &executor, $crate::conformance::TIME_LIMIT,
                 );
                 if let Err(broken) = checked {
                     panic!("{broken}");
@@ -192,17 +192,17 @@ fn probe(publisher: u64, number: u64) -> Probe {
     Probe { publisher, number }
 }
 
-/// So many rounds of something, fewer where an interpreter runs them.
+/// A number of rounds, reduced under Miri.
 const fn rounds(count: u64) -> u64 {
     if cfg!(miri) { count.div_ceil(50) } else { count }
 }
 
-/// The number of a delivery that must be a message.
+/// The number of the message in a delivery. Panics if it is no message.
 #[track_caller]
 fn number(delivery: Option<Delivery<Probe>>) -> u64 {
     match delivery {
         Some(Delivery::Msg(probe)) => probe.number,
-        Some(Delivery::Gap(gap)) => panic!("{gap}, though nothing may be missing"),
-        None => panic!("the end, though there is more to come"),
+        Some(Delivery::Gap(gap)) => panic!("unexpected gap: {gap}"),
+        None => panic!("unexpected end"),
     }
 }

@@ -1,11 +1,11 @@
-//! Order, no loss, no duplicate.
+//! Order: no message is lost, repeated or reordered.
 
 use super::{Pair, Publish, Subscribe, Transport, number, probe, rounds};
 use crate::local::{Delivery, Policy};
 
-/// Three publishers and two gating readers, through rings far smaller than what they send: each reader gets all that each
-/// publisher sent, once, in the order in which it was sent.
-pub async fn order_is_kept_per_publisher_and_nothing_is_lost_or_doubled<T: Transport>(pair: Pair) {
+/// Three publishers and two gating readers, through rings far smaller than the stream: each reader
+/// gets each publisher's messages once and in order.
+pub async fn messages_of_a_publisher_arrive_once_and_in_order<T: Transport>(pair: Pair) {
     const PUBLISHERS: u64 = 3;
     let count = rounds(1_000);
     let transport = T::open(&pair, 8, Policy::Block);
@@ -28,25 +28,25 @@ pub async fn order_is_kept_per_publisher_and_nothing_is_lost_or_doubled<T: Trans
     for (publisher, mut handle) in handles {
         drop(pair.publish(async move {
             for number in 0..count {
-                handle.emit(probe(publisher, number)).await.expect("nobody rejects");
+                handle.emit(probe(publisher, number)).await.expect("no reader rejects");
             }
         }));
     }
     for reader in readers {
-        let received = pair.join("a reader comes to the end", reader).await;
-        assert_eq!(received, [count; PUBLISHERS as usize], "so many of each publisher");
+        let received = pair.join("a reader ends", reader).await;
+        assert_eq!(received, [count; PUBLISHERS as usize], "messages of each publisher");
     }
 }
 
-/// Whatever may happen to such a transport at any time, a lost connection say, loses nothing and doubles nothing.
-pub async fn what_disturbs_a_transport_goes_unnoticed<T: Transport>(pair: Pair) {
+/// A fault that the transport must hide, such as a lost connection, loses and repeats no message.
+pub async fn a_disturbance_loses_and_repeats_nothing<T: Transport>(pair: Pair) {
     let count = rounds(400);
     let transport = T::open(&pair, 8, Policy::Block);
     let mut reader = transport.subscribe("reader", Policy::Block);
     let mut publisher = transport.publisher("publisher");
     let publishes = pair.publish(async move {
         for number in 0..count {
-            publisher.emit(probe(0, number)).await.expect("nobody rejects");
+            publisher.emit(probe(0, number)).await.expect("no reader rejects");
         }
     });
     for next in 0..count {
@@ -56,6 +56,6 @@ pub async fn what_disturbs_a_transport_goes_unnoticed<T: Transport>(pair: Pair) 
         let what = format!("message {next}");
         assert_eq!(number(pair.within(&what, reader.recv()).await), next);
     }
-    pair.join("the publisher comes to the end", publishes).await;
+    pair.join("the publisher ends", publishes).await;
     assert_eq!(pair.within("the end", reader.recv()).await, None);
 }

@@ -1,4 +1,4 @@
-//! Two executors and what laws do on them: start tasks, wait for them, and give futures up.
+//! Two executors, and what laws do on them: start tasks, join them, and cancel futures.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,19 +14,19 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use mycelium_executor::Executor;
 
-/// Where a law runs. The law itself is a task of the readers' executor.
+/// The executors of a law. The law itself is a task of the readers' executor.
 #[derive(Clone)]
 pub struct Pair {
-    /// Where publishers run.
+    /// Runs the publishers.
     pub publishers: Arc<dyn Executor>,
-    /// Where readers run; the same, or another one on another thread.
+    /// Runs the readers: the same executor, or another one on another thread.
     pub readers: Arc<dyn Executor>,
-    /// So long something may take that has to happen.
-    pub patience: Duration,
+    /// How long an expected event may take.
+    pub time_limit: Duration,
 }
 
 impl Pair {
-    /// Runs a task where publishers run.
+    /// Starts a task on the publishers' executor.
     pub fn publish<R: Send + 'static>(
         &self,
         task: impl Future<Output = R> + Send + 'static,
@@ -34,7 +34,7 @@ impl Pair {
         Task::start(&self.publishers, task)
     }
 
-    /// Runs a task where readers run.
+    /// Starts a task on the readers' executor.
     pub fn read<R: Send + 'static>(
         &self,
         task: impl Future<Output = R> + Send + 'static,
@@ -42,10 +42,10 @@ impl Pair {
         Task::start(&self.readers, task)
     }
 
-    /// Waits for the end of a task, which is to come. If it panicked, this does.
+    /// Waits for the end of a task. If it panicked, this panics, too.
     ///
     /// # Panics
-    /// If it does not come in time.
+    /// If it does not end in time.
     pub async fn join<R>(&self, what: &str, task: Task<R>) -> R {
         match self.within(what, task.0).await {
             Ok(Ok(result)) => result,
@@ -54,32 +54,32 @@ impl Pair {
         }
     }
 
-    /// Waits for something that has to happen.
+    /// Waits for an event.
     ///
     /// # Panics
     /// If it does not happen in time.
     pub async fn within<R>(&self, what: &str, future: impl Future<Output = R>) -> R {
         if cfg!(miri) {
-            // Timers cost an interpreter more than all else, and whoever stands still is seen anyway.
+            // Timers are slow under Miri, and Miri reports a deadlock itself.
             return future.await;
         }
-        match timeout(&self.readers, self.patience, future).await {
+        match timeout(&self.readers, self.time_limit, future).await {
             Some(result) => result,
-            None => panic!("never: {what}"),
+            None => panic!("timeout: {what}"),
         }
     }
 
-    /// Waits until something holds, which nobody tells.
+    /// Polls a condition until it holds.
     ///
     /// # Panics
     /// If it does not hold in time.
     pub async fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let look = async {
+        let poll = async {
             while !holds() {
-                self.readers.sleep_until(self.readers.now() + LOOK_AGAIN).await;
+                self.readers.sleep_until(self.readers.now() + POLL_EVERY).await;
             }
         };
-        self.within(what, look).await;
+        self.within(what, poll).await;
     }
 }
 
@@ -90,7 +90,7 @@ impl fmt::Debug for Pair {
     }
 }
 
-const LOOK_AGAIN: Duration = Duration::from_micros(500);
+const POLL_EVERY: Duration = Duration::from_micros(500);
 
 /// A task of a law.
 #[derive(Debug)]
@@ -98,18 +98,18 @@ pub struct Task<R>(oneshot::Receiver<thread::Result<R>>);
 
 impl<R: Send + 'static> Task<R> {
     fn start(executor: &Arc<dyn Executor>, task: impl Future<Output = R> + Send + 'static) -> Self {
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let task = AssertUnwindSafe(task).catch_unwind();
         let started = executor.spawn(Box::pin(async move {
-            // Nobody listens if the law has failed meanwhile.
-            _ = tell.send(task.await);
+            // The receiver is gone if the law has failed.
+            _ = sender.send(task.await);
         }));
-        started.expect("an executor that runs a law takes tasks");
-        Task(told)
+        started.expect("the executor runs");
+        Task(receiver)
     }
 }
 
-/// What a future makes of so much time on an executor; `None` if it was not enough.
+/// Runs a future for at most `time`; `None` if that was too short.
 pub(super) async fn timeout<R>(
     executor: &Arc<dyn Executor>,
     time: Duration,
@@ -122,7 +122,7 @@ pub(super) async fn timeout<R>(
     }
 }
 
-/// Polls a future at most so many times, each time when it is woken, and drops it then.
+/// Polls a future at most `polls` times, once per wake, and then drops it.
 pub async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -140,7 +140,7 @@ pub async fn cut<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     .await
 }
 
-/// Calls `asleep` each time when a future waits.
+/// Calls `asleep` each time the future is pending.
 pub(super) async fn watched<F: Future>(future: F, mut asleep: impl FnMut()) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! Slow readers: who is held, who is refused, and who is told what it missed.
+//! Slow readers: backpressure, rejected messages and gaps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,16 +7,16 @@ use super::pair::{Task, watched};
 use super::{Pair, Probe, Publish, Subscribe, Transport, number, probe, rounds};
 use crate::local::{Delivery, Policy, Refusal};
 
-/// `emit` waits as soon as the publisher is ahead of what the reader is done with by its ring, wherever the reader is, and
-/// completes as soon as there is room. A message in hand keeps its room.
-pub async fn a_full_block_subscription_holds_the_publisher<T: Transport>(pair: Pair) {
+/// `emit` waits as soon as the publisher is one ring ahead of the reader's confirmed messages, and
+/// completes as soon as the ring has room. A message in flight keeps its slot.
+pub async fn a_full_block_subscription_blocks_the_publisher<T: Transport>(pair: Pair) {
     let ahead = 4;
     let count = ahead + rounds(50);
     let transport = T::open(&pair, 4, Policy::Block);
     let mut slow = transport.subscribe("slow", Policy::Block);
     let sent = Progress::start(&pair, transport.publisher("publisher"), count);
     sent.held_at(&pair, ahead).await;
-    pair.until("all that was accepted arrives", || slow.depth() == 4).await;
+    pair.until("all accepted messages arrive", || slow.depth() == 4).await;
     for next in 0..count {
         let what = format!("message {next}");
         assert_eq!(number(pair.within(&what, slow.recv()).await), next);
@@ -27,7 +27,7 @@ pub async fn a_full_block_subscription_holds_the_publisher<T: Transport>(pair: P
     assert_eq!(pair.within("the end", slow.recv()).await, None);
 }
 
-/// How far a publisher is that sends one message after the other.
+/// The progress of a publisher that sends one message after the other.
 pub(super) struct Progress {
     shared: Arc<Shared>,
     task: Task<()>,
@@ -40,7 +40,7 @@ struct Shared {
 }
 
 impl Progress {
-    /// Sends messages 0 to `count`.
+    /// Starts to send messages 0 to `count`.
     pub(super) fn start(pair: &Pair, mut publisher: impl Publish, count: u64) -> Progress {
         let shared = Arc::new(Shared::default());
         let tell = shared.clone();
@@ -48,7 +48,7 @@ impl Progress {
             for number in 0..count {
                 let emit = publisher.emit(probe(0, number));
                 let waits = || tell.waits.store(true, Ordering::SeqCst);
-                watched(emit, waits).await.expect("nobody rejects");
+                watched(emit, waits).await.expect("no reader rejects");
                 tell.waits.store(false, Ordering::SeqCst);
                 tell.accepted.store(number + 1, Ordering::SeqCst);
             }
@@ -56,37 +56,37 @@ impl Progress {
         Progress { shared, task }
     }
 
-    /// How many were accepted, or one less.
+    /// The number of accepted messages, or one less.
     pub(super) fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many were accepted and the next one waits for room.
+    /// Waits until `count` messages were accepted and the next one waits for room.
     pub(super) async fn held_at(&self, pair: &Pair, count: u64) {
         let holds = || self.accepted() == count && self.shared.waits.load(Ordering::SeqCst);
         pair.until(&format!("the publisher waits after {count} messages"), holds).await;
     }
 
-    /// Waits until all are sent and the publisher is gone.
+    /// Waits until all are sent and the publisher has ended.
     pub(super) async fn complete(self, pair: &Pair) {
-        pair.join("the publisher comes to the end", self.task).await;
+        pair.join("the publisher ends", self.task).await;
     }
 }
 
-/// `try_emit` gives the message back and says who holds it, as long as there is no room. What was accepted arrives, and
-/// what was not does not.
-pub async fn who_does_not_wait_for_room_gets_the_message_back<T: Transport>(pair: Pair) {
+/// While the ring is full, `try_emit` returns the message and names the blocking reader. Accepted
+/// messages arrive, refused ones do not.
+pub async fn try_emit_returns_the_message_of_a_full_ring<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 4, Policy::Block);
     let mut slow = transport.subscribe("slow", Policy::Block);
     let mut publisher = transport.publisher("publisher");
     let publishes = pair.publish(async move {
         let mut accepted = 0;
         loop {
-            assert!(accepted <= 4, "accepted more than there is room for");
+            assert!(accepted <= 4, "accepted more than the ring holds");
             match publisher.try_emit(probe(0, accepted)) {
                 Ok(()) => accepted += 1,
                 Err(refused) => {
-                    assert_eq!(refused.message, probe(0, accepted), "the message that was given");
+                    assert_eq!(refused.message, probe(0, accepted), "the same message");
                     let by_whom =
                         matches!(&refused.refusal, Refusal::Full { by } if !by.is_empty());
                     assert!(by_whom, "{:?}", refused.refusal);
@@ -95,7 +95,7 @@ pub async fn who_does_not_wait_for_room_gets_the_message_back<T: Transport>(pair
             }
         }
     });
-    let (accepted, publisher) = pair.join("a refusal", publishes).await;
+    let (accepted, publisher) = pair.join("try_emit fails", publishes).await;
     assert!(accepted >= 4, "a ring takes its capacity, not {accepted}");
     drop(publisher);
     for next in 0..accepted {
@@ -105,20 +105,20 @@ pub async fn who_does_not_wait_for_room_gets_the_message_back<T: Transport>(pair
     assert_eq!(pair.within("the end", slow.recv()).await, None);
 }
 
-/// `emit` does not wait for a `reject` reader: it gives the message back. What was accepted arrives, and what was not does
-/// not.
-pub async fn a_full_reject_subscription_gives_the_message_back<T: Transport>(pair: Pair) {
+/// `emit` does not wait for a `reject` reader: it returns the message. Accepted messages arrive,
+/// refused ones do not.
+pub async fn a_full_reject_subscription_returns_the_message<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 2, Policy::Reject);
     let mut slow = transport.subscribe("slow", Policy::Reject);
     let mut publisher = transport.publisher("publisher");
     let publishes = pair.publish(async move {
         let (mut accepted, mut rejected) = (Vec::new(), 0);
-        // Nobody reads, so nearly all of them.
+        // Nobody reads, so nearly all of them are rejected.
         for number in 0..10 {
             match publisher.emit(probe(0, number)).await {
                 Ok(()) => accepted.push(number),
                 Err(refused) => {
-                    assert_eq!(refused.message, probe(0, number), "the message that was given");
+                    assert_eq!(refused.message, probe(0, number), "the same message");
                     let is_rejected = matches!(refused.refusal, Refusal::Rejected { .. });
                     assert!(is_rejected, "{:?}", refused.refusal);
                     rejected += 1;
@@ -127,7 +127,8 @@ pub async fn a_full_reject_subscription_gives_the_message_back<T: Transport>(pai
         }
         (accepted, rejected)
     });
-    let (accepted, rejected) = pair.join("nothing waits for a `reject` reader", publishes).await;
+    let (accepted, rejected) =
+        pair.join("emit does not wait for a `reject` reader", publishes).await;
     assert!(rejected >= 8, "{rejected} rejected, {} accepted", accepted.len());
     for next in accepted {
         let what = format!("message {next}");
@@ -136,22 +137,20 @@ pub async fn a_full_reject_subscription_gives_the_message_back<T: Transport>(pai
     assert_eq!(pair.within("the end", slow.recv()).await, None);
 }
 
-/// Bursts far larger than the ring never wait for a `drop-oldest` reader, and what was sent is what was taken and what was
-/// missed, together.
-pub async fn an_observer_never_holds_the_publisher_and_is_told_the_exact_gap<T: Transport>(
-    pair: Pair,
-) {
+/// Bursts far larger than the ring never wait for a `drop-oldest` reader, and the number of sent
+/// messages is the sum of the taken and the missed ones.
+pub async fn an_observer_never_blocks_the_publisher_and_gets_exact_gaps<T: Transport>(pair: Pair) {
     let transport = T::open(&pair, 8, Policy::DropOldest);
     let mut observer = transport.subscribe("observer", Policy::DropOldest);
     let mut publisher = transport.publisher("publisher");
     let (mut sent, mut taken, mut missed, mut bursts) = (0, 0, 0, 0);
-    // How much of a burst is missed depends on who is faster; that something was, does not, in the long run.
+    // The number of missed messages depends on timing. In the long run it is not zero.
     while bursts < 8 || missed == 0 {
         let burst = [3, 8, 9, 40, 1, 200, 0, 16][bursts % 8];
         bursts += 1;
         let publishes = pair.publish(async move {
             for number in sent..sent + burst {
-                publisher.try_emit(probe(0, number)).expect("an observer holds nobody");
+                publisher.try_emit(probe(0, number)).expect("an observer never blocks");
             }
             publisher
         });
@@ -161,26 +160,22 @@ pub async fn an_observer_never_holds_the_publisher_and_is_told_the_exact_gap<T: 
             let what = format!("what became of {sent}, beyond {taken} taken and {missed} missed");
             match pair.within(&what, observer.recv()).await {
                 Some(Delivery::Msg(probe)) => {
-                    assert_eq!(
-                        probe.number,
-                        taken + missed,
-                        "the number says how many came before"
-                    );
+                    assert_eq!(probe.number, taken + missed, "the number is taken plus missed");
                     taken += 1;
                 }
                 Some(Delivery::Gap(gap)) => {
                     assert!(gap.exact && &*gap.publisher == "publisher", "{gap}");
                     missed += gap.count;
                 }
-                None => panic!("the end, though the publisher is there"),
+                None => panic!("the end, but the publisher still exists"),
             }
         }
-        assert_eq!(sent, taken + missed, "sent is taken and missed");
+        assert_eq!(sent, taken + missed, "sent = taken + missed");
     }
 }
 
-/// A `latest` reader is told how many it skipped, then gets the newest message.
-pub async fn a_latest_reader_gets_the_newest_and_the_number_that_it_skipped<T: Transport>(
+/// A `latest` reader gets the number of skipped messages, then the newest message.
+pub async fn a_latest_reader_gets_the_newest_message_and_the_skipped_number<T: Transport>(
     pair: Pair,
 ) {
     let transport = T::open(&pair, 8, Policy::Latest);
@@ -188,24 +183,24 @@ pub async fn a_latest_reader_gets_the_newest_and_the_number_that_it_skipped<T: T
     let mut publisher = transport.publisher("publisher");
     let publishes = pair.publish(async move {
         for number in 0..5 {
-            publisher.try_emit(probe(0, number)).expect("an observer holds nobody");
+            publisher.try_emit(probe(0, number)).expect("an observer never blocks");
         }
         publisher
     });
     let mut publisher = pair.join("the publisher emits", publishes).await;
-    pair.until("five messages wait", || latest.depth() == 5).await;
+    pair.until("five messages are in the ring", || latest.depth() == 5).await;
     match pair.within("a gap", latest.recv()).await {
         Some(Delivery::Gap(gap)) => assert_eq!((gap.count, gap.exact), (4, true)),
-        other => panic!("a gap comes first, not {other:?}"),
+        other => panic!("expected a gap first, found {other:?}"),
     }
     assert_eq!(number(pair.within("the newest", latest.recv()).await), 4);
     let publishes = pair.publish(async move { publisher.emit(probe(0, 5)).await });
-    pair.join("the publisher emits", publishes).await.expect("an observer holds nobody");
+    pair.join("the publisher emits", publishes).await.expect("an observer never blocks");
     assert_eq!(number(pair.within("the next", latest.recv()).await), 5);
 }
 
-/// Two messages come for each delivery that is taken, so the reader never catches up: yet it gets a message for each gap, or
-/// for each gap of every ring that lies between.
+/// Two messages are sent per delivery, so the reader never catches up. Still it gets a message per
+/// gap, or per gap of every ring on the way.
 pub async fn an_observer_that_is_always_slower_still_gets_messages<T: Transport>(pair: Pair) {
     let rounds = rounds(100);
     for policy in [Policy::DropOldest, Policy::Latest] {
@@ -223,13 +218,13 @@ pub async fn an_observer_that_is_always_slower_still_gets_messages<T: Transport>
         for sent in 0..rounds {
             let publishes = pair.publish(async move {
                 for number in [2 * sent, 2 * sent + 1] {
-                    publisher.try_emit(probe(0, number)).expect("an observer holds nobody");
+                    publisher.try_emit(probe(0, number)).expect("an observer never blocks");
                 }
                 publisher
             });
             publisher = pair.join("the publisher emits", publishes).await;
-            let delivery = pair.within("there is always something", slow.recv()).await;
-            count(delivery.expect("the publisher is there"));
+            let delivery = pair.within("a message or a gap", slow.recv()).await;
+            count(delivery.expect("the publisher exists"));
         }
         drop(publisher);
         while let Some(delivery) = pair.within("the rest, or the end", slow.recv()).await {
@@ -237,6 +232,6 @@ pub async fn an_observer_that_is_always_slower_still_gets_messages<T: Transport>
         }
         let enough = T::RINGS * (messages + 1) >= gaps;
         assert!(enough, "{messages} messages and {gaps} gaps with {policy:?}");
-        assert_eq!(2 * rounds, messages + missed, "sent is taken and missed, with {policy:?}");
+        assert_eq!(2 * rounds, messages + missed, "sent = taken + missed, with {policy:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The least executor: a thread for each task, and one for the timers. It knows no network.
+//! A minimal executor: one thread per task and one for the timers, without a network.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,11 +8,11 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use mycelium_core::wait::Wait;
+use mycelium_core::wait::WaitStrategy;
 use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Clock, Executor, LocalFuture, SendFuture, SpawnError, block_on};
 
-/// Runs each task on a thread of its own, with nothing but the standard library. [`Subject::run`] waits for all of them.
+/// Runs each task on its own thread. [`Subject::run`] waits for all of them.
 pub struct Threads {
     clock: Clock,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -26,10 +26,10 @@ impl Subject for Threads {
         let threads = Arc::new(Threads::new());
         let timers = threads.timers.clone();
         let clock = thread::spawn(move || timers.run());
-        block_on(body(threads.clone()), Wait::Park);
-        // Tasks may have started others.
+        block_on(body(threads.clone()), WaitStrategy::Park);
+        // Tasks may start other tasks.
         while let Some(task) = threads.task() {
-            // Whoever panicked has said so.
+            // A panic was printed by its thread.
             _ = task.join();
         }
         threads.timers.end();
@@ -59,7 +59,7 @@ impl Executor for Threads {
     }
 
     fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
-        self.start(move || block_on(task, Wait::Park))
+        self.start(move || block_on(task, WaitStrategy::Park))
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
@@ -84,7 +84,7 @@ impl fmt::Debug for Threads {
     }
 }
 
-/// Whom to wake when, for one thread that does.
+/// The wakers of all timers, for the timer thread.
 #[derive(Default)]
 struct Timers {
     state: Mutex<Alarms>,
@@ -93,7 +93,7 @@ struct Timers {
 
 #[derive(Default)]
 struct Alarms {
-    /// By their time, and a number that tells those of one time apart.
+    /// By deadline and a unique number.
     set: BTreeMap<(Instant, u64), Waker>,
     last: u64,
     ended: bool,
@@ -129,10 +129,10 @@ impl Timers {
     }
 }
 
-/// Ready at its time.
+/// Ready at its deadline.
 struct Timer {
     at: Instant,
-    /// Where its waker is.
+    /// The key of its waker.
     place: Option<(Instant, u64)>,
     timers: Arc<Timers>,
 }

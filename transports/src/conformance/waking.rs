@@ -1,4 +1,4 @@
-//! Who sleeps is woken, from whatever thread, and timers fire meanwhile.
+//! Parked tasks are woken, from any thread, and timers fire meanwhile.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::pair::{timeout, watched};
 use super::{Pair, Publish, Subscribe, Transport, number, probe, rounds};
 use crate::local::Policy;
 
-/// A reader that sleeps is woken by each message that comes then, and by the end.
+/// A parked reader is woken by each message, and by the end.
 pub async fn a_sleeping_reader_is_woken<T: Transport>(pair: Pair) {
     let count = rounds(100);
     let transport = T::open(&pair, 4, Policy::Block);
@@ -27,10 +27,10 @@ pub async fn a_sleeping_reader_is_woken<T: Transport>(pair: Pair) {
     });
     let emits = pair.publish(async move {
         for next in 0..=count {
-            // It may have been woken before, for nothing.
+            // It may have been woken before without a message.
             while asleep.next().await.is_some_and(|sleeps| sleeps != next) {}
             if next < count {
-                publisher.emit(probe(0, next)).await.expect("nobody rejects");
+                publisher.emit(probe(0, next)).await.expect("no reader rejects");
             }
         }
     });
@@ -38,7 +38,7 @@ pub async fn a_sleeping_reader_is_woken<T: Transport>(pair: Pair) {
     pair.join("the publisher ends", emits).await;
 }
 
-/// A publisher that sleeps because there is no room is woken as soon as there is some.
+/// A publisher that is parked because the ring is full is woken as soon as the ring has room.
 pub async fn a_sleeping_publisher_is_woken<T: Transport>(pair: Pair) {
     let ahead = 2;
     let count = ahead + rounds(50);
@@ -49,13 +49,13 @@ pub async fn a_sleeping_publisher_is_woken<T: Transport>(pair: Pair) {
     let emits = pair.publish(async move {
         for number in 0..count {
             let emit = publisher.emit(probe(0, number));
-            watched(emit, || _ = tell.unbounded_send(number)).await.expect("nobody rejects");
+            watched(emit, || _ = tell.unbounded_send(number)).await.expect("no reader rejects");
         }
     });
     let receives = pair.read(async move {
         let mut sleeps_at = 0;
         for next in 0..count {
-            // The message in hand keeps its room.
+            // The message in flight keeps its slot.
             let held = (next + ahead).saturating_sub(1).min(count - 1);
             while sleeps_at < held {
                 sleeps_at = asleep.next().await.expect("it sleeps before its last message");
@@ -67,7 +67,8 @@ pub async fn a_sleeping_publisher_is_woken<T: Transport>(pair: Pair) {
     pair.join("the reader gets all", receives).await;
 }
 
-/// A receive with a timeout ends at its time or with a message, and whatever is the case, no message is lost.
+/// A receive with a timeout ends at its deadline or with a message. In both cases no message is
+/// lost.
 pub async fn a_receive_with_a_timeout_loses_nothing<T: Transport>(pair: Pair) {
     let count = rounds(20);
     let transport = T::open(&pair, 4, Policy::Block);
@@ -95,11 +96,11 @@ pub async fn a_receive_with_a_timeout_loses_nothing<T: Transport>(pair: Pair) {
     let clock = pair.publishers.clone();
     let emits = pair.publish(async move {
         for number in 0..count {
-            // After a timeout, and at any time before the next.
+            // After a timeout, at varying times before the next one.
             timed_out.next().await;
             let pause = Duration::from_micros(number % 5 * 250);
             clock.sleep_until(clock.now() + pause).await;
-            publisher.emit(probe(0, number)).await.expect("nobody rejects");
+            publisher.emit(probe(0, number)).await.expect("no reader rejects");
         }
         publisher
     });

@@ -1,35 +1,36 @@
-//! The kinds of lines, and what the values of each kind count.
+//! The kinds of lines, and the meaning of the values of each kind.
 
 use std::fmt;
 
 use super::{NAME, VALUES};
 
-/// What the values of a line mean.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
     /// One publisher of one topic: [`PublisherValue`].
     Publisher,
-    /// One publisher's messages at one subscription: [`FeedValue`].
-    Feed,
+    /// One publisher's messages at one subscription, or at the readers of another process:
+    /// [`EdgeValue`].
+    Edge,
     /// One service: [`ServiceValue`].
     Service,
     /// One side of the links with another process: [`LinkValue`].
     Link,
-    /// One service, as its node's watchdog sees it: [`WatchdogValue`].
+    /// One service, as measured by the node's watchdog: [`WatchdogValue`].
     Watchdog,
 }
 
 impl Kind {
     pub(super) const ALL: [Kind; 5] =
-        [Kind::Publisher, Kind::Feed, Kind::Service, Kind::Link, Kind::Watchdog];
+        [Kind::Publisher, Kind::Edge, Kind::Service, Kind::Link, Kind::Watchdog];
 
     /// The name of the kind in the region.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Publisher => "publisher",
-            Kind::Feed => "feed",
+            Kind::Edge => "edge",
             Kind::Service => "service",
             Kind::Link => "link",
             Kind::Watchdog => "watchdog",
@@ -41,7 +42,7 @@ impl Kind {
     pub const fn values(self) -> &'static [&'static str] {
         match self {
             Kind::Publisher => PublisherValue::NAMES,
-            Kind::Feed => FeedValue::NAMES,
+            Kind::Edge => EdgeValue::NAMES,
             Kind::Service => ServiceValue::NAMES,
             Kind::Link => LinkValue::NAMES,
             Kind::Watchdog => WatchdogValue::NAMES,
@@ -87,10 +88,10 @@ macro_rules! values {
         }
 
         const _: () = {
-            assert!($name::NAMES.len() <= VALUES, "a line has no room for all values of a kind");
+            assert!($name::NAMES.len() <= VALUES, "a line cannot hold all values of a kind");
             let mut index = 0;
             while index < $name::NAMES.len() {
-                assert!($name::NAMES[index].len() <= NAME * 8, "the table has no room for a name");
+                assert!($name::NAMES[index].len() <= NAME * 8, "a name is too long");
                 index += 1;
             }
         };
@@ -100,33 +101,33 @@ macro_rules! values {
 values! {
     /// Values of a [`Kind::Publisher`].
     PublisherValue of Publisher {
-        /// Messages that were sent; the sequence of the next one.
+        /// Sent messages; the sequence of the next one.
         Sent = "sent",
-        /// Messages that were sent while there was no subscription.
-        Unheard = "unheard",
+        /// Messages that were sent without a subscription.
+        NoSubscribers = "no_subscribers",
         /// Emits that waited for room.
         Waited = "waited",
-        /// Emits that a full ring rejected.
+        /// Emits that were rejected because the ring was full.
         Rejected = "rejected",
     }
 
-    /// Values of a [`Kind::Feed`].
-    FeedValue of Feed {
+    /// Values of a [`Kind::Edge`].
+    EdgeValue of Edge {
         /// The sequence at which the subscription joined.
         JoinedAt = "joined_at",
-        /// Messages that were taken.
+        /// Messages that the reader took.
         Taken = "taken",
         /// Messages that were overwritten before they were taken.
         Overwritten = "overwritten",
-        /// Messages that were skipped on purpose, or lost on their way.
+        /// Messages that were skipped on purpose, or lost with a connection.
         Skipped = "skipped",
         /// Messages that became dead letters.
         DeadLettered = "dead_lettered",
-        /// Messages that a service was given a second time.
+        /// Messages that were delivered a second time.
         Redelivered = "redelivered",
-        /// Messages that were left in the ring when the subscription went.
+        /// Messages that were unread when the subscription ended.
         Left = "left",
-        /// Messages of which nobody knows whether they were taken.
+        /// Messages that the reader may or may not have taken.
         Unknown = "unknown",
         /// Messages that a link sent a second time.
         SentAgain = "sent_again",
@@ -140,7 +141,7 @@ values! {
         Errors = "errors",
         /// Runs that panicked.
         Panics = "panics",
-        /// Messages that were given up as dead letters.
+        /// Messages that became dead letters.
         DeadLetters = "dead_letters",
     }
 
@@ -152,15 +153,15 @@ values! {
         Sent = "sent",
         /// Messages that were received.
         Received = "received",
-        /// Messages that a peer said it does not send.
+        /// Messages that the peer reported as missing.
         Missed = "missed",
         /// Connections that ended with an error.
         Errors = "errors",
-        /// Topics that were refused.
+        /// Topics that the peer refused.
         Refused = "refused",
-        /// Connections that were not let in.
-        TurnedAway = "turned_away",
-        /// Connections that were ended to make room for others.
+        /// Connections that were rejected.
+        RejectedPeers = "rejected_peers",
+        /// Connections that were closed to make room for others.
         Evicted = "evicted",
     }
 

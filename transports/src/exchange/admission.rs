@@ -1,18 +1,20 @@
-//! Which peers have a connection to a station, and which connection is ended when a new one has no
-//! room.
+//! Admission control: which peers have a connection to a server, and which connection is evicted
+//! when a new one finds no place.
 //!
-//! A connection is *silent* until it has said a name. One that says the name of a reader that was announced has a place
-//! that is kept for it. All others, silent or of another name, have what is left, and none of them keeps a reader out:
+//! A connection is *pending* until it has sent a name. A connection with the name of an announced
+//! reader has a reserved place. All others, pending or named, share the rest, and never exclude an
+//! announced reader:
 //!
-//! | peer | how many | when all places are taken |
+//! | peer | limit | when the limit is reached |
 //! | --- | --- | --- |
-//! | an announced reader | one for each name | never: its place is kept |
-//! | another name | `connections` less the announced, `per_process` of one process | it is refused |
-//! | silent | `handshakes`, `per_process` of one process | the oldest of the process that has most of them goes |
+//! | an announced reader | one for each name | never: its place is reserved |
+//! | another name | `connections` less the announced, `per_process` of one process | it is rejected |
+//! | pending | `handshakes`, `per_process` of one process | the oldest of the process that has most of them is evicted |
 //!
-//! When the system has no descriptor or memory for another connection, the oldest silent one goes, or else the oldest of
-//! another name. A connection that has to go holds its descriptor until its task has ended, so no more are accepted while
-//! many are about to.
+//! When the system has no descriptor or memory for another connection, the oldest pending one is
+//! evicted, or else the oldest with a name that was not announced. An evicted connection holds its
+//! descriptor until its task has ended, so the server accepts no connections while many are
+//! leaving.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use event_listener::Event;
 use mycelium_executor::Peer;
 
-use super::LinkConfig;
+use super::config::LinkConfig;
 use crate::counters::{Line, LinkValue};
 use crate::sync::{AtomicBool, Ordering};
 
@@ -29,35 +31,35 @@ pub(super) struct Admission {
     handshakes: usize,
     per_process: usize,
     state: Mutex<State>,
-    /// A connection has ended.
+    /// Notified when a connection has ended.
     departed: Event,
 }
 
 struct State {
     /// The oldest first.
-    silent: VecDeque<Arc<Seat>>,
-    /// Those that said a name which was not announced, the oldest first.
-    unknown: VecDeque<Arc<Seat>>,
-    /// How many were told to go and have not gone.
+    pending: VecDeque<Arc<AdmissionTicket>>,
+    /// Those with a name that was not announced, the oldest first.
+    unannounced: VecDeque<Arc<AdmissionTicket>>,
+    /// How many were evicted and have not ended.
     leaving: usize,
     line: Line<LinkValue>,
 }
 
-/// One connection.
+/// What admission control knows of one connection.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct AdmissionTicket {
     pub(super) peer: Peer,
     evicted: AtomicBool,
     leave: Event,
 }
 
-impl Seat {
-    /// Whether the connection has to end.
+impl AdmissionTicket {
+    /// Whether the connection was evicted.
     pub(super) fn is_evicted(&self) -> bool {
         self.evicted.load(Ordering::Acquire)
     }
 
-    /// Ready once the connection has to end.
+    /// Ready once the connection is evicted.
     pub(super) async fn evicted(&self) {
         while !self.is_evicted() {
             let leave = self.leave.listen();
@@ -72,89 +74,94 @@ impl Seat {
         process(&self.peer)
     }
 
-    /// Whether both are connections of one process, as far as the system tells.
-    fn is_of_process(&self, other: &Seat) -> bool {
+    /// Whether both are connections of one process, as far as the system reports it.
+    fn is_of_process(&self, other: &AdmissionTicket) -> bool {
         self.process().is_some_and(|process| other.process() == Some(process))
     }
 }
 
 impl Admission {
     pub(super) fn new(config: &LinkConfig, line: Line<LinkValue>) -> Admission {
-        let (silent, unknown) = (VecDeque::new(), VecDeque::new());
+        let (pending, unannounced) = (VecDeque::new(), VecDeque::new());
         Admission {
             connections: config.connections,
             handshakes: config.handshakes.max(1),
             per_process: config.per_process.max(1),
-            state: Mutex::new(State { silent, unknown, leaving: 0, line }),
+            state: Mutex::new(State { pending, unannounced, leaving: 0, line }),
             departed: Event::new(),
         }
     }
 
-    /// A new connection, which has said nothing yet. Others go if there are too many.
-    pub(super) fn enter(&self, peer: &Peer) -> Arc<Seat> {
+    /// A new connection without a name. Older ones are evicted if there are too many.
+    pub(super) fn enter(&self, peer: &Peer) -> Arc<AdmissionTicket> {
         let (peer, evicted) = (peer.clone(), AtomicBool::new(false));
-        let seat = Arc::new(Seat { peer, evicted, leave: Event::new() });
+        let ticket = Arc::new(AdmissionTicket { peer, evicted, leave: Event::new() });
         let mut state = self.state();
-        let mut own = state.silent.iter().filter(|silent| silent.is_of_process(&seat));
+        let mut own = state.pending.iter().filter(|pending| pending.is_of_process(&ticket));
         if let Some(oldest) = own.next().cloned()
             && 2 + own.count() > self.per_process
         {
             state.evict(&oldest);
         }
-        state.silent.push_back(seat.clone());
-        // There is an older one, and the new one is the last that goes.
-        if state.silent.len() > self.handshakes
+        state.pending.push_back(ticket.clone());
+        // The new one is the youngest, so an older one is evicted.
+        if state.pending.len() > self.handshakes
             && let Some(oldest) = state.dispensable()
         {
             state.evict(&oldest);
         }
-        seat
+        ticket
     }
 
-    /// A connection has said its name. False if there is no room for it: then it stays among the silent ones for as long
-    /// as it takes to tell it so.
-    pub(super) fn name(&self, seat: &Arc<Seat>, is_announced: bool, announced: usize) -> bool {
+    /// A connection has sent its name. False if no place is free: it stays pending until it is
+    /// closed.
+    pub(super) fn name(
+        &self,
+        ticket: &Arc<AdmissionTicket>,
+        is_announced: bool,
+        announced: usize,
+    ) -> bool {
         let mut state = self.state();
-        if seat.is_evicted() {
+        if ticket.is_evicted() {
             return false;
         }
         if !is_announced {
             let room = self.connections.saturating_sub(announced);
-            let own = state.unknown.iter().filter(|other| other.is_of_process(seat));
-            if state.unknown.len() >= room || own.count() >= self.per_process {
+            let own = state.unannounced.iter().filter(|other| other.is_of_process(ticket));
+            if state.unannounced.len() >= room || own.count() >= self.per_process {
                 return false;
             }
-            state.unknown.push_back(seat.clone());
+            state.unannounced.push_back(ticket.clone());
         }
-        state.silent.retain(|silent| !Arc::ptr_eq(silent, seat));
+        state.pending.retain(|pending| !Arc::ptr_eq(pending, ticket));
         true
     }
 
     /// A connection has ended, and its descriptor is free.
-    pub(super) fn leave(&self, seat: &Arc<Seat>) {
+    pub(super) fn leave(&self, ticket: &Arc<AdmissionTicket>) {
         let mut state = self.state();
-        if seat.is_evicted() {
+        if ticket.is_evicted() {
             state.leaving -= 1;
         } else {
-            state.remove(seat);
+            state.remove(ticket);
         }
         drop(state);
         self.departed.notify(usize::MAX);
     }
 
-    /// There is neither a descriptor nor memory for another connection: tells one to go that can be done without.
-    /// False if there is none.
+    /// The system has no descriptor or memory for another connection: evicts one. False if all are
+    /// announced readers.
     pub(super) fn make_room(&self) -> bool {
         let mut state = self.state();
         if state.leaving == 0 {
-            let found = state.dispensable().or_else(|| state.unknown.front().cloned());
+            let found = state.dispensable().or_else(|| state.unannounced.front().cloned());
             let Some(found) = found else { return false };
             state.evict(&found);
         }
         true
     }
 
-    /// Ready once no more than `most` connections that were told to go are left.
+    /// Ready once at most `most` evicted connections have not ended.
     pub(super) async fn until_leaving(&self, most: usize) {
         while self.state().leaving > most {
             let departed = self.departed.listen();
@@ -164,12 +171,12 @@ impl Admission {
         }
     }
 
-    /// Ready once a connection has ended, whichever, after the call.
+    /// Ready once any connection has ended after this call.
     pub(super) fn departure(&self) -> impl Future<Output = ()> {
         self.departed.listen()
     }
 
-    /// How many connections that were told to end may be left when another one is accepted.
+    /// How many evicted connections may be left when another one is accepted.
     pub(super) fn most_leaving(&self) -> usize {
         self.handshakes
     }
@@ -184,31 +191,31 @@ impl Admission {
 }
 
 impl State {
-    /// The oldest silent connection of the process that has most of them.
-    fn dispensable(&self) -> Option<Arc<Seat>> {
+    /// The oldest pending connection of the process that has most of them.
+    fn dispensable(&self) -> Option<Arc<AdmissionTicket>> {
         let mut counts: BTreeMap<Option<u32>, usize> = BTreeMap::new();
-        for seat in &self.silent {
-            *counts.entry(seat.process()).or_default() += 1;
+        for ticket in &self.pending {
+            *counts.entry(ticket.process()).or_default() += 1;
         }
         let most = counts.values().max()?;
-        self.silent.iter().find(|seat| counts.get(&seat.process()) == Some(most)).cloned()
+        self.pending.iter().find(|ticket| counts.get(&ticket.process()) == Some(most)).cloned()
     }
 
-    fn evict(&mut self, seat: &Arc<Seat>) {
-        self.remove(seat);
+    fn evict(&mut self, ticket: &Arc<AdmissionTicket>) {
+        self.remove(ticket);
         self.leaving += 1;
         self.line.add(LinkValue::Evicted, 1);
-        seat.evicted.store(true, Ordering::Release);
-        seat.leave.notify(usize::MAX);
+        ticket.evicted.store(true, Ordering::Release);
+        ticket.leave.notify(usize::MAX);
     }
 
-    fn remove(&mut self, seat: &Arc<Seat>) {
-        self.silent.retain(|silent| !Arc::ptr_eq(silent, seat));
-        self.unknown.retain(|unknown| !Arc::ptr_eq(unknown, seat));
+    fn remove(&mut self, ticket: &Arc<AdmissionTicket>) {
+        self.pending.retain(|pending| !Arc::ptr_eq(pending, ticket));
+        self.unannounced.retain(|unannounced| !Arc::ptr_eq(unannounced, ticket));
     }
 }
 
-/// The process at the other end, if the system tells.
+/// The process at the other end, if the system reports it.
 pub(super) fn process(peer: &Peer) -> Option<u32> {
     match peer {
         Peer::Unix(credentials) => credentials.process,

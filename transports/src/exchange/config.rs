@@ -1,4 +1,4 @@
-//! What a link is told when it is made.
+//! The settings of links, and the name by which a process is known to its peers.
 
 use std::time::Duration;
 
@@ -9,62 +9,65 @@ use mycelium_executor::Backoff;
 
 use crate::local::Schema;
 
-/// Who this process is to others.
+/// The name of this process on its links.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
     /// The node's name.
     pub node: Name,
-    /// Random, another at each start of the process.
+    /// A random number, new at each start of the process.
     pub boot: u64,
 }
 
 impl Identity {
-    /// A node of this name.
+    /// The identity of the node `node`.
     ///
     /// # Errors
-    /// If the name is longer than a link can say.
+    /// If the name has more than 62 bytes.
     pub fn new(node: &str, boot: u64) -> Result<Identity, TooLong> {
         Ok(Identity { node: Name::try_from(node)?, boot })
     }
 }
 
-/// How links batch, wait and try again. The default suits most. Its numbers of connections are 1,024 and 64, or half and
-/// an eighth of the descriptors that the process may have (`RLIMIT_NOFILE`) where that is less.
+/// How links batch, wait and retry.
+///
+/// The default limits of connections are 1,024 and 64, or half and an eighth of the descriptors
+/// that the process may have (`RLIMIT_NOFILE`) if that is less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkConfig {
-    /// When a batch goes.
+    /// When a batch is sent.
     pub batching: Batching,
-    /// How long a peer has to say who it is.
+    /// How long a peer has to send its name.
     pub handshake: Duration,
-    /// After so long without a word of ours the peer is told that this side lives.
+    /// Keep-alive interval: a ping is sent after this long without other bytes.
     pub keep_alive: Duration,
-    /// The peer may be silent for so long at most.
+    /// Silence limit: the link ends after this long without bytes of the peer.
     pub silence: Duration,
-    /// The peer is told of messages that this side is done with at the latest after so long.
+    /// The longest delay of a confirmation.
     pub confirm: Duration,
-    /// The longest frame that is taken, in bytes.
+    /// The longest frame that the peer may send, in bytes.
     pub max_frame: u32,
-    /// The bytes that a link has for what is on its way out.
+    /// The size of a link's send buffer, in bytes.
     pub buffer: usize,
-    /// How far a publisher may be ahead of what a reader in the other process is done with.
+    /// How far a publisher may be ahead of a reader in another process.
     pub window: Window,
-    /// The pauses before a connection is tried again.
+    /// The pauses between two attempts to connect.
     pub retry: Backoff,
-    /// How many readers a station has at once. Announced readers have a place each, and others what is left.
+    /// The most readers that a server has at once. Each announced reader has a reserved place, and
+    /// the others share the rest.
     pub connections: usize,
-    /// How many connections may be in the handshake besides; when there are more, the oldest ends.
+    /// The most further connections without a name. When there are more, the oldest is evicted.
     pub handshakes: usize,
-    /// How many connections of one process may be in the handshake, and how many of its readers may be there without
-    /// being announced.
+    /// The most connections of one process without a name, and the most of its readers that were
+    /// not announced.
     pub per_process: usize,
 }
 
-/// How many messages of one publisher a link keeps until they are confirmed: as many as fit into both.
+/// How many messages of one publisher a link keeps until they are confirmed: both limits hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The bytes of their slots.
+    /// The most bytes of their slots.
     pub bytes: usize,
-    /// Their number.
+    /// The most messages.
     pub messages: usize,
 }
 
@@ -75,7 +78,7 @@ impl Default for Window {
 }
 
 impl Window {
-    /// How many such messages these are: the capacity of their ring, a power of two of at least 2.
+    /// The capacity of a ring of such messages: a power of two, at least 2.
     ///
     /// ```
     /// # use mycelium_core::message;
@@ -101,7 +104,7 @@ impl Window {
 impl Default for LinkConfig {
     fn default() -> LinkConfig {
         let Limits { max_frame, .. } = Limits::default();
-        // A process needs descriptors for other things, too.
+        // The process needs some descriptors for other purposes.
         let descriptors = descriptors().unwrap_or(usize::MAX);
         LinkConfig {
             batching: Batching::BALANCED,
@@ -120,7 +123,7 @@ impl Default for LinkConfig {
     }
 }
 
-/// How many descriptors the process may have, if the system tells.
+/// How many descriptors the process may have, if the system has a limit.
 fn descriptors() -> Option<usize> {
     #[cfg(all(target_os = "linux", not(miri)))]
     {
@@ -132,13 +135,13 @@ fn descriptors() -> Option<usize> {
 }
 
 impl LinkConfig {
-    /// Each message by itself, as soon as it is there.
+    /// Sends each message by itself, at once.
     #[must_use]
     pub fn low_latency() -> LinkConfig {
         LinkConfig { batching: Batching::LOW_LATENCY, ..LinkConfig::default() }
     }
 
-    /// Large writes, and a buffer that holds two of them.
+    /// Writes large batches, from a buffer that holds two of them.
     #[must_use]
     pub fn high_throughput() -> LinkConfig {
         let batching = Batching::HIGH_THROUGHPUT;
@@ -146,7 +149,7 @@ impl LinkConfig {
     }
 
     pub(super) fn link(&self, identity: &Identity) -> Config {
-        // A message that lies in a ring would be lost with this process.
+        // A message in a ring would be lost with this process, so its arrival confirms nothing.
         let confirms = Confirms::ByCaller;
         Config {
             limits: Limits { max_frame: self.max_frame },

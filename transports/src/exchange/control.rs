@@ -1,4 +1,4 @@
-//! What the owner of links asks of them, and whether they are ready.
+//! How the owner of a process's links controls them, and how far they are.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -9,77 +9,78 @@ use event_listener::{Event, EventListener};
 
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
-/// Shared by all links of a process: what they are to do, and how many things they still wait for.
+/// Shared by all links of a process: what they have to do, and what they still wait for.
 #[derive(Debug, Default)]
 pub struct Control {
     phase: AtomicU8,
     shutdown: AtomicBool,
-    /// All services had ended by themselves before anybody asked for a shutdown.
+    /// All services had ended before a shutdown was requested.
     has_completed: AtomicBool,
-    /// Its last readers are about to leave.
+    /// The last readers of this process are about to leave.
     leaves: AtomicBool,
-    /// Topics that were announced and have not found their other side.
+    /// Announced topics that have not met their other side.
     unready: AtomicUsize,
-    /// Tasks and taps that something still depends on.
+    /// Live [`BusyGuard`]s.
     busy: AtomicUsize,
-    /// Peers that will not come again, by name.
-    past: Mutex<BTreeMap<String, PeerEnd>>,
+    /// Peers that will not run again, by name.
+    ended_peers: Mutex<BTreeMap<String, PeerEnd>>,
     changed: Event,
-    /// The processes to which nodes' names are bound.
+    /// The processes to which names of nodes are bound.
     processes: Mutex<BTreeMap<String, u32>>,
-    /// How often that has changed.
+    /// How often `processes` has changed.
     bindings: AtomicUsize,
 }
 
-/// How a peer ended that will not connect again.
+/// How a peer ended that will not run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PeerEnd {
     Completed,
     Gone,
 }
 
-/// What links are to do.
+/// The phase of a process's links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Phase {
+pub(super) enum LinkPhase {
     Run,
-    /// Readers leave; what publishers have sent is brought to an end.
+    /// Readers leave; messages that publishers have sent are delivered.
     Drain,
-    /// Whatever is left is left.
+    /// All links end, with messages undelivered or not.
     Stop,
 }
 
 impl Control {
-    /// Publishers that end from now on do so because the node shuts down, and may come back.
+    /// The node shuts down: publishers that end from now on may come back.
     pub fn shut_down(&self) {
         self.shutdown.store(true, Ordering::Release);
         self.changed.notify(usize::MAX);
     }
 
-    /// The last readers are about to leave: [`drain`](Control::drain) follows. What they were not done with is not confirmed
-    /// from now on, though nobody is left who could be done with it.
+    /// The last readers are about to leave: [`drain`](Control::drain) follows. From now on,
+    /// messages that they were not done with stay unconfirmed, although no reader is left.
     pub fn leave(&self) {
         self.leaves.store(true, Ordering::Release);
     }
 
-    /// Readers leave, publishers' messages are brought to an end: no publisher sends any more.
+    /// Readers leave, and messages are delivered to the end: no publisher sends any more.
     pub fn drain(&self) {
         if !self.is_shutdown() {
             self.has_completed.store(true, Ordering::Release);
         }
-        self.enter(Phase::Drain);
+        self.enter(LinkPhase::Drain);
     }
 
-    /// Ends all links, whatever is on its way.
+    /// Ends all links, with messages in flight or not.
     pub fn stop(&self) {
-        self.enter(Phase::Stop);
+        self.enter(LinkPhase::Stop);
     }
 
-    /// Says that the node `peer` has completed: its process has exited with success, and there will be no other one.
+    /// The node `peer` has completed: its process has exited with success and will not run again.
     ///
-    /// A dialer that is connected to it reads to the end of the connection. One that is not, or not any more, ends: what
-    /// is missing of the streams that were open is told as a gap that is not exact, and subscriptions end. A station
-    /// does not keep messages for it. Topics that were announced for it, or were to be read from it, count as found.
+    /// A client that is connected to it reads to the end of the connection. A client that is not
+    /// connected ends: subscriptions get a gap that is not exact for each stream that was open, and
+    /// then the end. A server keeps no messages for the peer. Topics that were announced for it, or
+    /// were to be read from it, count as found.
     ///
     /// ```
     /// # use mycelium_transports::exchange::Control;
@@ -87,26 +88,27 @@ impl Control {
     /// control.completed("feed");
     /// ```
     pub fn completed(&self, peer: &str) {
-        self.passed(peer, PeerEnd::Completed);
+        self.peer_ended(peer, PeerEnd::Completed);
     }
 
-    /// Says that the node `peer` was given up: it has failed, and there will be no other process of it.
+    /// The node `peer` is gone: it has failed and will not run again.
     ///
-    /// As [`completed`](Control::completed), except that a station keeps what it has for the peer: those messages were
-    /// not delivered, and are counted when links are [stopped](Control::stop).
+    /// As [`completed`](Control::completed), except that a server keeps its messages for the peer:
+    /// they are undelivered, and are counted when links are [stopped](Control::stop).
     pub fn gone(&self, peer: &str) {
-        self.passed(peer, PeerEnd::Gone);
+        self.peer_ended(peer, PeerEnd::Gone);
     }
 
-    /// Binds the name of a node to a process: no other may have it from now on, and one that is connected by this name ends
-    /// its link. Binding it again, to the next process of a node, replaces that.
+    /// Binds the name of a node to a process: from now on no other process may have it, and the
+    /// link of another one that is connected with this name ends. A later binding replaces this
+    /// one.
     ///
     /// ```
     /// use mycelium_transports::exchange::Control;
     ///
     /// let (control, keeper) = (Control::default(), 4711);
     /// control.bind("keeper", keeper);
-    /// // Its next process.
+    /// // The next process of the node.
     /// control.bind("keeper", keeper + 1);
     /// ```
     pub fn bind(&self, node: &str, process: u32) {
@@ -115,14 +117,14 @@ impl Control {
         self.changed.notify(usize::MAX);
     }
 
-    /// Anybody may have the name of a node again.
+    /// Any process may have the name of a node again.
     pub fn unbind(&self, node: &str) {
         self.processes().remove(node);
     }
 
     /// Ready once all links are to end, by [`stop`](Control::stop).
     pub async fn stopped(&self) {
-        self.until_stopped().await;
+        self.until(|| self.phase() == LinkPhase::Stop).await;
     }
 
     /// The process to which a name is bound.
@@ -139,102 +141,100 @@ impl Control {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ready once every topic that was announced has found its other side, or links are to end: says whether it is the
-    /// first.
+    /// Ready once every announced topic has met its other side, which is true, or once links are to
+    /// end.
     pub async fn ready(&self) -> bool {
         let ready = || self.unready.load(Ordering::Acquire) == 0;
-        self.until(|| ready() || self.phase() > Phase::Run || self.is_shutdown()).await;
+        self.until(|| ready() || self.phase() > LinkPhase::Run || self.is_shutdown()).await;
         ready()
     }
 
-    /// Ready once nothing is on its way any more and all links have ended, after [`drain`](Control::drain) or
-    /// [`stop`](Control::stop).
+    /// Ready once all links have ended, after [`drain`](Control::drain) or [`stop`](Control::stop).
     pub async fn ended(&self) {
         self.until(|| self.busy.load(Ordering::Acquire) == 0).await;
     }
 
-    /// Whether it was asked to end before it had done its work: what ends then may come back.
+    /// Whether the shutdown was requested before all services had ended: publishers that end may
+    /// come back.
     pub(super) fn may_come_back(&self) -> bool {
         self.is_shutdown() && !self.has_completed.load(Ordering::Acquire)
     }
 
-    /// Whether readers that leave do so because this side ends.
+    /// Whether readers that leave do so because this process ends.
     pub(super) fn is_leaving(&self) -> bool {
-        self.leaves.load(Ordering::Acquire) || self.is_shutdown() || self.phase() > Phase::Run
+        self.leaves.load(Ordering::Acquire) || self.is_shutdown() || self.phase() > LinkPhase::Run
     }
 
     pub(super) fn is_shutdown(&self) -> bool {
         self.shutdown.load(Ordering::Acquire)
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> LinkPhase {
         match self.phase.load(Ordering::Acquire) {
-            0 => Phase::Run,
-            1 => Phase::Drain,
-            _ => Phase::Stop,
+            0 => LinkPhase::Run,
+            1 => LinkPhase::Drain,
+            _ => LinkPhase::Stop,
         }
     }
 
-    /// The phase, and a wake when it changes.
+    /// The phase. Wakes the task when it changes.
     pub(super) fn watch(
         &self,
         context: &mut Context<'_>,
         listener: &mut Option<EventListener>,
-    ) -> Phase {
+    ) -> LinkPhase {
         loop {
             let listening = listener.get_or_insert_with(|| self.changed.listen());
             let phase = self.phase();
-            if phase == Phase::Stop || Pin::new(listening).poll(context).is_pending() {
+            if phase == LinkPhase::Stop || Pin::new(listening).poll(context).is_pending() {
                 return phase;
             }
             *listener = None;
         }
     }
 
-    /// Ready once a dialer is not to wait for `peer` any more.
+    /// Ready once a client no longer has to wait for `peer`.
     pub(super) async fn until_unneeded(&self, peer: &str) {
-        self.until(|| self.phase() > Phase::Run || self.past(peer).is_some()).await;
+        self.until(|| self.phase() > LinkPhase::Run || self.peer_end(peer).is_some()).await;
     }
 
-    /// Ready once the phase is another one than `phase`, or more peers than `count` are past.
-    pub(super) async fn until_beyond(&self, phase: Phase, count: usize) {
-        self.until(|| self.phase() != phase || self.pasts().len() > count).await;
+    /// Ready once the phase is not `phase`, or more than `count` peers have ended.
+    pub(super) async fn until_beyond(&self, phase: LinkPhase, count: usize) {
+        self.until(|| self.phase() != phase || self.ended_peers().len() > count).await;
     }
 
-    /// How the peer ended, if it will not come again.
-    pub(super) fn past(&self, peer: &str) -> Option<PeerEnd> {
-        self.pasts().get(peer).copied()
+    /// How the peer ended, if it will not run again.
+    pub(super) fn peer_end(&self, peer: &str) -> Option<PeerEnd> {
+        self.ended_peers().get(peer).copied()
     }
 
-    /// All peers that will not come again.
-    pub(super) fn past_peers(&self) -> Vec<String> {
-        self.pasts().keys().cloned().collect()
+    /// All peers that will not run again.
+    pub(super) fn ended_peer_names(&self) -> Vec<String> {
+        self.ended_peers().keys().cloned().collect()
     }
 
-    /// The first word counts: a peer that has completed was not given up.
-    fn passed(&self, peer: &str, past: PeerEnd) {
-        self.pasts().entry(peer.to_owned()).or_insert(past);
+    /// The first report holds: a peer that has completed does not fail afterwards.
+    fn peer_ended(&self, peer: &str, end: PeerEnd) {
+        self.ended_peers().entry(peer.to_owned()).or_insert(end);
         self.changed.notify(usize::MAX);
     }
 
-    fn pasts(&self) -> MutexGuard<'_, BTreeMap<String, PeerEnd>> {
-        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ended_peers(&self) -> MutexGuard<'_, BTreeMap<String, PeerEnd>> {
+        self.ended_peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn until_stopped(&self) {
-        self.until(|| self.phase() == Phase::Stop).await;
-    }
-
+    /// `count` more topics have to meet their other side before this process is ready.
     pub(super) fn expect(&self, count: usize) {
         self.unready.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// One of these topics has met its other side, or will not.
     pub(super) fn found(&self) {
         self.unready.fetch_sub(1, Ordering::Release);
         self.changed.notify(usize::MAX);
     }
 
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: LinkPhase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
         self.changed.notify(usize::MAX);
     }
@@ -251,18 +251,18 @@ impl Control {
     }
 }
 
-/// Something that links still have to do, as long as it is there.
+/// Work that links still have to do: while it lives, they have not [ended](Control::ended).
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Control>);
+pub(super) struct BusyGuard(Arc<Control>);
 
-impl Busy {
-    pub(super) fn new(control: &Arc<Control>) -> Busy {
+impl BusyGuard {
+    pub(super) fn new(control: &Arc<Control>) -> BusyGuard {
         control.busy.fetch_add(1, Ordering::Relaxed);
-        Busy(control.clone())
+        BusyGuard(control.clone())
     }
 }
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         self.0.busy.fetch_sub(1, Ordering::Release);
         self.0.changed.notify(usize::MAX);

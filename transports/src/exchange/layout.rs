@@ -1,7 +1,9 @@
-//! Two layouts of one topic's messages: this side's, and the canonical form of the peer's. In what do they differ first?
+//! Compares two layouts of one topic's messages: the layout here, and the canonical form of the
+//! peer's layout. Where do they differ first?
 //!
-//! The peer's bytes are foreign. They are read once from the front, as long as they agree with this side's layout, whose
-//! depth bounds all recursion here; nothing they say makes this allocate more than a name, loop, or panic.
+//! The peer's bytes are foreign. They are read once from the front, as long as they agree with the
+//! layout here, whose depth bounds all recursion. They cannot make this code allocate more than a
+//! name, loop, or panic.
 
 use std::fmt;
 
@@ -9,10 +11,10 @@ use mycelium_core::descriptor::{Descriptor, Digest, EnumDescriptor, FieldType};
 
 use crate::local::Schema;
 
-/// The longest canonical form of a peer that is looked at.
+/// The longest canonical form of a peer that is read.
 pub(super) const LONGEST_FORM: usize = 64 << 10;
 
-/// How many characters of a peer's names are shown at most.
+/// The most characters of a peer's name that are shown.
 const SHOWN: usize = 64;
 
 /// The messages of a topic have another layout at a peer.
@@ -22,27 +24,27 @@ pub struct LayoutMismatch {
     pub size: usize,
     /// The digest here.
     pub digest: Digest,
-    /// The message's size at the peer, if it told.
+    /// The message's size at the peer, if the peer has sent its layout.
     pub peer_size: Option<u64>,
     /// The digest at the peer.
     pub peer_digest: Digest,
-    /// Where the two differ first, if the peer told its layout.
+    /// Where the two differ first, if the peer has sent its layout.
     pub first: Option<Difference>,
 }
 
 /// The first place where two layouts differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The field, with those that it lies in: `order.side`; empty for the message as a whole.
+    /// The path of the field, such as `order.side`; empty for the message itself.
     pub field: String,
-    /// What it is here.
+    /// What the field is here.
     pub here: String,
-    /// What it is at the peer.
+    /// What the field is at the peer.
     pub there: String,
 }
 
 impl LayoutMismatch {
-    /// For a peer that knows the topic by this digest, and says that its layout has this canonical form.
+    /// For a peer whose layout has this digest, and this canonical form if it has sent it.
     pub(super) fn new(own: &Schema, peer_digest: Digest, form: Option<&[u8]>) -> LayoutMismatch {
         let size_of = |form: &[u8]| Form(form.get(1..)?).number();
         LayoutMismatch {
@@ -59,7 +61,7 @@ impl fmt::Display for LayoutMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LayoutMismatch { size, digest, peer_size, peer_digest, first } = self;
         if digest == peer_digest {
-            return write!(f, "both sides have layout {digest}, but under different message ids");
+            return write!(f, "both sides have layout {digest}, but different message ids");
         }
         write!(f, "{size} bytes, digest {digest} here; ")?;
         match peer_size {
@@ -78,7 +80,8 @@ impl fmt::Display for LayoutMismatch {
     }
 }
 
-/// In what a layout and the canonical form of another differ first; `None` if they do not, or the form breaks off before.
+/// The first difference between a layout and the canonical form of another; `None` if there is
+/// none, or if the form is cut off before it.
 fn difference(own: &'static Descriptor, form: &[u8]) -> Option<Difference> {
     match Form(form).ty(&FieldType::Struct(own), "") {
         Err(Stop::Differs(difference)) => Some(difference),
@@ -86,10 +89,10 @@ fn difference(own: &'static Descriptor, form: &[u8]) -> Option<Difference> {
     }
 }
 
-/// Why two layouts are not compared any further.
+/// Why a comparison ends.
 enum Stop {
     Differs(Difference),
-    /// The peer's bytes are no canonical form.
+    /// The peer's bytes are not a canonical form.
     Malformed,
 }
 
@@ -98,7 +101,7 @@ fn differ<T>(field: &str, here: impl ToString, there: impl ToString) -> Result<T
     Err(Stop::Differs(Difference { field, here, there }))
 }
 
-/// What is left of the peer's canonical form.
+/// The rest of the peer's canonical form.
 struct Form<'a>(&'a [u8]);
 
 impl<'a> Form<'a> {
@@ -158,7 +161,8 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// A struct, behind its tag. Its fields come first: a size differs because one of them does.
+    /// A struct, after its tag. Its fields are compared before its size: if a field differs, that
+    /// is why the size does.
     fn structure(&mut self, own: &Descriptor, path: &str) -> Result<(), Stop> {
         let (size, align, count) = (self.count()?, self.count()?, self.count()?);
         for (index, field) in own.fields.iter().enumerate() {
@@ -189,7 +193,7 @@ impl<'a> Form<'a> {
         Ok(())
     }
 
-    /// An enum, behind its tag.
+    /// An enum, after its tag.
     fn enumeration(&mut self, own: &EnumDescriptor, path: &str) -> Result<(), Stop> {
         let tag = self.byte()?;
         if tag != own.repr.tag() {
@@ -216,7 +220,7 @@ impl<'a> Form<'a> {
         Ok(())
     }
 
-    /// A type of the peer, behind its tag, in words.
+    /// A type of the peer, after its tag, as text.
     fn describe(&mut self, tag: u8) -> String {
         let count = matches!(tag, 0x40..=0x42 | 0x50).then(|| self.number()).flatten();
         self.counted(tag, count)
@@ -256,7 +260,7 @@ fn inner(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// A name of the peer's, for people: in one line, and not too long.
+/// A name that the peer has sent, escaped and shortened for a log line.
 fn shown(name: &str) -> String {
     name.chars().take(SHOWN).flat_map(char::escape_debug).collect()
 }

@@ -1,67 +1,57 @@
-//! Topics between processes: one link for each process that this one reads from, dialed by the reader.
+//! Topics between processes: a client reads the topics of a server over a link.
 //!
-//! A [`Station`] serves this process's topics to whoever connects: for each topic that a peer wants it has a
-//! [`Tap`](crate::local::Tap), reads the publishers' rings through it, and lets go of messages once the peer has
-//! confirmed them. A [`Dialer`] reads the topics of one other process: each of its publishers becomes a
-//! [`Relay`](crate::local::Relay), and the room in the relay's ring is the credit that the other side has. So a
-//! subscription that gates holds its publisher over a link as it does within a process, and nothing is kept anywhere
-//! but in the rings of the two sides. What readers here are done with is confirmed; the publisher's ring keeps the rest.
+//! A [`TopicServer`] exports the topics of this process. For each topic to which a peer subscribes
+//! it has an [`EgressReader`](crate::local::EgressReader), which reads the publishers' rings and
+//! releases messages when the peer has confirmed them. A [`TopicClient`] reads topics of one other
+//! process: each of the peer's publishers becomes a
+//! [`RemotePublisher`](crate::local::RemotePublisher), and the free slots of its ring are the
+//! credit of the peer. So a gating subscription blocks its publisher over a link as it does within
+//! a process. Messages are kept in the rings of the two sides and nowhere else: the client confirms
+//! messages that its readers are done with, and the publisher's ring keeps the others.
 //!
-//! Either side may come first, and may go and come back. The dialer connects again, with growing pauses, and goes on
-//! behind what has arrived:
+//! Either side may start first, and may restart. The client connects again, with growing pauses,
+//! and resumes after the last message that arrived:
 //!
 //! | while there is no connection | its publishers | what the reader gets afterwards |
 //! | --- | --- | --- |
-//! | a gating reader that was announced | wait when their rings are full | everything |
-//! | an observing reader that was announced | go on | the exact number of messages that were overwritten |
-//! | a reader nobody knew of | go on | as a new reader |
-//! | the reader's process began anew | as above | everything behind what was confirmed; what was sent before is marked, or told as missing ([`Redelivery`]) |
-//! | the publisher's process began anew | are others now | a gap that is not exact, if something had been missing |
+//! | an announced gating reader | block when their rings are full | everything |
+//! | an announced observing reader | continue | the exact number of overwritten messages |
+//! | a reader that was not announced | continue | what a new reader gets |
+//! | the reader's process restarted | as above | all messages that were not confirmed; messages that the earlier process may have had are marked, or a gap counts them ([`Redelivery`]) |
+//! | the publisher's process restarted | are new publishers | a gap that is not exact, if messages were missing |
 //!
-//! Which peers there are, where they listen and what they want is for the caller to know; what becomes of it is told
-//! to the caller as a [`Notice`].
+//! The caller knows the peers, their endpoints and their topics, and gets a [`Notice`] of each
+//! event.
+//!
+//! To read the code, begin with `topics`, `control` and `config`. Then follow a message: on the
+//! server's side `accept`, `server`, `server_session`, `served_topic`, `outgoing_stream`; on the
+//! client's side `client`, `client_session`, `incoming_stream`. Files only use files that come
+//! later in this list, or one of `admission`, `names`, `redelivery`, `layout`, `notice` and `gap`.
 
+mod accept;
 mod admission;
+mod client;
+mod client_session;
 mod config;
-mod connection;
 mod control;
-mod dialer;
-mod flow;
+mod gap;
+mod incoming_stream;
 mod layout;
+mod layout_query;
 mod names;
 mod notice;
-mod past;
-mod reading;
-mod served;
-mod serving;
-mod station;
+mod outgoing_stream;
+mod redelivery;
+mod served_topic;
+mod server;
+mod server_session;
+mod topics;
 
+pub use client::{Connect, TopicClient, TopicClientError};
 pub use config::{Identity, LinkConfig, Window};
 pub use control::Control;
-pub use dialer::{Connect, DialError, Dialer, Want};
 pub use layout::{Difference, LayoutMismatch};
 pub use notice::{Notice, Observer};
-pub use past::Redelivery;
-pub use station::{Offer, Station};
-
-/// Gaps of a stream, by the number that stands for why on the wire.
-mod reason {
-    use crate::local::GapReason;
-
-    pub(super) const OVERWRITTEN: u16 = 1;
-    /// The message is longer than the link carries.
-    pub(super) const TOO_LONG: u16 = 2;
-    /// An earlier process of the reader had them when it died, and they are delivered at most once.
-    pub(super) const LOST: u16 = 3;
-    /// Several processes of the reader in a row died of it.
-    pub(super) const GIVEN_UP: u16 = 4;
-
-    pub(super) fn of(code: u16) -> GapReason {
-        match code {
-            TOO_LONG => GapReason::Undecodable,
-            LOST => GapReason::Disconnected,
-            GIVEN_UP => GapReason::GivenUp,
-            _ => GapReason::Overwritten,
-        }
-    }
-}
+pub use redelivery::Redelivery;
+pub use server::TopicServer;
+pub use topics::{ExportedTopic, TopicInterest};

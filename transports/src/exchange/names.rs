@@ -1,41 +1,41 @@
-//! Whether a peer may call itself what it does.
+//! Which names a peer may have.
 //!
-//! A name is what a process of an allowed user says it is, unless it is bound: to a user, by the topology, or to a
-//! process, by whoever started it.
+//! A peer chooses its name itself, unless the name is bound: to a user, by the topology, or to a
+//! process, by the launcher.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use mycelium_executor::Peer;
+use thiserror::Error;
 
-use super::Control;
 use super::admission::process;
+use super::control::Control;
 
-/// The users to whom nodes' names are bound.
+/// The users to which names of nodes are bound.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct NameBindings {
     users: BTreeMap<String, u32>,
 }
 
 /// Why a peer may not have a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum NameError {
-    /// It has said none.
+    #[error("it has no name")]
     Empty,
-    /// It is this node's own.
+    #[error("this name is the node's own")]
     Own,
-    /// It belongs to another user.
+    #[error("this name belongs to user {bound}")]
     User { bound: u32 },
-    /// It belongs to another process.
+    #[error("this name belongs to process {bound}")]
     Process { bound: u32 },
 }
 
-impl Names {
+impl NameBindings {
     pub(super) fn bind(&mut self, node: &str, user: u32) {
         self.users.insert(node.to_owned(), user);
     }
 
-    /// Whether a peer may have a name at the node `own`.
+    /// Checks that a peer may have a name at the node `own`.
     pub(super) fn check(
         &self,
         own: &str,
@@ -63,32 +63,21 @@ impl Names {
     }
 }
 
-/// Whether a peer is a process, or belongs to the group that this process leads: what was started may be a script that
-/// starts the node.
+/// Whether a peer is a process, or belongs to the process group that it leads: the launcher may
+/// have started a script that starts the node.
 fn is_of(peer: &Peer, bound: u32) -> bool {
     let Some(process) = process(peer) else { return false };
     process == bound || group_of(process) == Some(bound)
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn group_of(process: u32) -> Option<u32> {
     let process = rustix::process::Pid::from_raw(i32::try_from(process).ok()?);
     let group = rustix::process::getpgid(process).ok()?;
     u32::try_from(group.as_raw_nonzero().get()).ok()
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn group_of(_: u32) -> Option<u32> {
     None
-}
-
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NameError::Empty => f.write_str("it has no name"),
-            NameError::Own => f.write_str("this name is the node's own"),
-            NameError::User { bound } => write!(f, "this name belongs to user {bound}"),
-            NameError::Process { bound } => write!(f, "this name belongs to process {bound}"),
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! What becomes of links, for who wants to log or show it.
+//! Events of links, for logs and tests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,174 +7,183 @@ use std::time::Duration;
 use mycelium_core::link::{CloseReason, RejectReason};
 use mycelium_executor::Peer;
 
-use super::LayoutMismatch;
+use super::layout::LayoutMismatch;
+use crate::endpoint::Endpoint;
 use crate::local::Undelivered;
 use crate::stream::DriveError;
 
-/// Something happened to a link.
+/// An event of a link.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice<'a> {
-    /// There is a connection, and both sides know each other.
-    Up {
+    /// The handshake is complete.
+    Connected {
         /// The other node.
         peer: &'a str,
     },
     /// A connection has ended.
-    Down {
-        /// The other node; empty if it never said who it is.
+    Disconnected {
+        /// The other node; empty if it never sent its name.
         peer: &'a str,
-        /// Why.
+        /// The reason.
         error: &'a DriveError,
     },
-    /// There is no connection, and after a pause the next is tried.
+    /// An attempt to connect failed. The next one follows after a pause.
     Unreachable {
         /// The other node.
         peer: &'a str,
-        /// Why not.
+        /// The reason.
         error: &'a std::io::Error,
-        /// How long the pause is.
+        /// The pause.
         pause: Duration,
     },
-    /// The other node has ended for good, and there is no connection to it: nothing more is read from it.
-    Past {
+    /// The other node will not run again, and is not connected: nothing more is read from it.
+    PeerEnded {
         /// The other node.
         peer: &'a str,
     },
-    /// A topic is not had, and is asked for again with the next connection.
-    Refused {
+    /// The peer has rejected a subscription. The next connection subscribes again.
+    TopicRefused {
         /// The other node.
         peer: &'a str,
         /// The topic.
         topic: &'a str,
-        /// Why.
+        /// The reason.
         reason: RejectReason,
     },
-    /// A topic that is read here has another layout at the peer: no other try will make it readable.
-    LayoutDiffers {
+    /// A topic that is read here has another layout at the peer. Another attempt cannot succeed.
+    TopicLayoutDiffers {
         /// The other node.
         peer: &'a str,
         /// The topic.
         topic: &'a str,
-        /// In what the two layouts differ.
+        /// The difference.
         mismatch: &'a LayoutMismatch,
     },
-    /// A peer asked for a topic that has another layout here, and was refused.
-    ReaderDiffers {
+    /// A peer has subscribed to a topic that has another layout here, and was rejected.
+    ReaderLayoutDiffers {
         /// The other node.
         peer: &'a str,
         /// The topic.
         topic: &'a str,
-        /// In what the two layouts differ, as far as the peer said.
+        /// The difference, as far as the peer has reported it.
         mismatch: &'a LayoutMismatch,
     },
-    /// A peer reads from as many publishers at once as it can: others wait until one of them ends.
-    Crowded {
+    /// A peer reads from as many publishers as a link allows: others wait until one of them ends.
+    StreamLimit {
         /// The other node.
         peer: &'a str,
-        /// The topic of one that waits.
+        /// The topic of a publisher that waits.
         topic: &'a str,
-        /// How many there can be.
+        /// The limit.
         limit: usize,
     },
-    /// A connection was not let in.
-    TurnedAway {
-        /// The name that the peer gave; empty if it gave none.
+    /// A connection was rejected.
+    PeerRejected {
+        /// The name that the peer has sent; empty if it has sent none.
         peer: &'a str,
-        /// Whose process it is, if it is the one that connected.
+        /// The process that connected; `None` if this side connected.
         from: Option<&'a Peer>,
-        /// Which kind of reason.
+        /// The kind of reason.
         cause: CloseReason,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
-    /// A message was given up: several processes of its reader in a row have died with it in hand.
-    GivenUp {
+    /// A message became a dead letter: several processes of its reader in a row died while they
+    /// handled it.
+    DeadLettered {
         /// The message.
         undelivered: &'a Undelivered,
     },
-    /// The socket that this process listened at is not at its path any more, and cannot be made again for now.
-    Unbound {
-        /// The path.
-        path: &'a std::path::Path,
-        /// Why not.
+    /// The address at which this process listened has vanished, and cannot be restored now.
+    AddressLost {
+        /// Its address.
+        endpoint: &'a Endpoint,
+        /// The reason.
         problem: &'a str,
     },
-    /// The socket at this path had vanished, and was made again.
-    Rebound {
-        /// The path.
-        path: &'a std::path::Path,
+    /// The address at which this process listens had vanished, and was restored.
+    AddressRestored {
+        /// Its address.
+        endpoint: &'a Endpoint,
     },
-    /// No connection can be accepted for now.
-    Deaf {
-        /// Why.
+    /// A connection could not be accepted.
+    AcceptFailed {
+        /// The reason.
         error: &'a std::io::Error,
     },
 }
 
-/// Is told what becomes of links. It is called between messages, and had better be quick.
+/// Called for each notice. Links call it between messages, so it must not block.
 pub type Observer = Arc<dyn Fn(Notice<'_>) + Send + Sync>;
 
-/// What a peer said is shown with its control characters escaped.
+/// Names that a peer has sent are shown with their control characters escaped.
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |name: &str| name.escape_debug().to_string();
         match self {
-            Notice::Up { peer } => write!(f, "linked with `{}`", shown(peer)),
-            Notice::Down { peer: "", error } => {
-                write!(f, "a connection ended before it was a link: {error}")
+            Notice::Connected { peer } => write!(f, "connected to node `{}`", shown(peer)),
+            Notice::Disconnected { peer: "", error } => {
+                write!(f, "a connection ended before its handshake: {error}")
             }
-            Notice::Down { peer, error } => {
-                write!(f, "the link with `{}` ended: {error}", shown(peer))
+            Notice::Disconnected { peer, error } => {
+                write!(f, "disconnected from node `{}`: {error}", shown(peer))
             }
             Notice::Unreachable { peer, error, pause } => {
-                write!(f, "cannot reach `{}`: {error}; next try in {pause:?}", shown(peer))
+                write!(
+                    f,
+                    "cannot connect to node `{}`: {error}; next attempt in {pause:?}",
+                    shown(peer)
+                )
             }
-            Notice::Past { peer } => {
-                write!(f, "`{}` has ended for good: nothing more is read from it", shown(peer))
+            Notice::PeerEnded { peer } => {
+                write!(f, "node `{}` will not run again: nothing more is read from it", shown(peer))
             }
-            Notice::Refused { peer, topic, reason } => {
-                write!(f, "`{}` refuses topic `{}`: {reason}", shown(peer), shown(topic))
+            Notice::TopicRefused { peer, topic, reason } => {
+                write!(f, "node `{}` rejects topic `{}`: {reason}", shown(peer), shown(topic))
             }
-            Notice::LayoutDiffers { peer, topic, mismatch } => {
+            Notice::TopicLayoutDiffers { peer, topic, mismatch } => {
                 let (peer, topic) = (shown(peer), shown(topic));
-                write!(f, "cannot read topic `{topic}` of `{peer}`, another layout: {mismatch}")
+                write!(
+                    f,
+                    "cannot read topic `{topic}` of node `{peer}`, layouts differ: {mismatch}"
+                )
             }
-            Notice::ReaderDiffers { peer, topic, mismatch } => {
+            Notice::ReaderLayoutDiffers { peer, topic, mismatch } => {
                 let (peer, topic) = (shown(peer), shown(topic));
-                write!(f, "`{peer}` cannot read topic `{topic}`, another layout: {mismatch}")
+                write!(f, "node `{peer}` cannot read topic `{topic}`, layouts differ: {mismatch}")
             }
-            Notice::Crowded { peer, topic, limit } => write!(
+            Notice::StreamLimit { peer, topic, limit } => write!(
                 f,
-                "`{}` reads from {limit} publishers, the most: one of `{}` waits until another ends",
+                "node `{}` reads from {limit} publishers, the limit of a link: a publisher of topic `{}` waits until another one ends",
                 shown(peer),
                 shown(topic)
             ),
-            Notice::GivenUp {
+            Notice::DeadLettered {
                 undelivered: Undelivered { topic, reader, publisher, sequence, .. },
             } => {
                 write!(
                     f,
-                    "message {sequence} of `{}` on topic `{}` is given up: `{}` died with it each time",
+                    "message {sequence} of `{}` on topic `{}` is a dead letter: each process of node `{}` died while it handled the message",
                     shown(publisher),
                     shown(topic),
                     shown(reader)
                 )
             }
-            Notice::Unbound { path, problem } => {
-                write!(f, "nobody can connect at `{}`: {problem}", path.display())
+            Notice::AddressLost { endpoint, problem } => {
+                write!(f, "no peer can connect to `{endpoint}`: {problem}")
             }
-            Notice::Rebound { path } => {
-                write!(f, "socket `{}` had vanished and was made again", path.display())
+            Notice::AddressRestored { endpoint } => {
+                write!(f, "`{endpoint}` had vanished and was made again")
             }
-            Notice::TurnedAway { peer, from, reason, .. } => match (peer, from) {
-                (&"", Some(from)) => write!(f, "{from} was turned away: {reason}"),
+            Notice::PeerRejected { peer, from, reason, .. } => match (peer, from) {
+                (&"", Some(from)) => write!(f, "rejected {from}: {reason}"),
                 (peer, Some(from)) => {
-                    write!(f, "`{}` ({from}) was turned away: {reason}", shown(peer))
+                    write!(f, "rejected node `{}` ({from}): {reason}", shown(peer))
                 }
-                (peer, None) => write!(f, "`{}` was turned away: {reason}", shown(peer)),
+                (peer, None) => write!(f, "rejected node `{}`: {reason}", shown(peer)),
             },
-            Notice::Deaf { error } => write!(f, "cannot accept connections: {error}"),
+            Notice::AcceptFailed { error } => write!(f, "cannot accept connections: {error}"),
         }
     }
 }

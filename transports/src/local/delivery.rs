@@ -1,15 +1,15 @@
-//! What a reader gets: messages, gaps, and the end.
+//! What a reader gets: messages, gaps and dead letters.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// What a reader gets.
+/// One result of a receive.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delivery<M> {
     /// A message.
     Msg(Received<M>),
-    /// Messages that this reader does not get.
+    /// Missing messages.
     Gap(Gap),
 }
 
@@ -23,21 +23,21 @@ impl<M> Delivery<M> {
     }
 }
 
-/// A message with what is known about its way.
+/// A message with its sequence and its number of deliveries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received<M> {
     pub(super) message: M,
     pub(super) sequence: u64,
-    pub(super) time: Time,
+    pub(super) attempt: Attempt,
 }
 
-/// The how manieth time a message is delivered. A whole word: of a byte, the seven beside it would be moved with it, one
-/// by one.
+/// Whether a message is delivered for the first time. A whole word: with a byte, the compiler would
+/// move the seven bytes beside it one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-pub(super) enum Time {
+pub(super) enum Attempt {
     First,
-    Again,
+    Redelivered,
 }
 
 impl<M> Received<M> {
@@ -46,17 +46,17 @@ impl<M> Received<M> {
         self.message
     }
 
-    /// Its number among all that its publisher emitted in this epoch, from 0.
+    /// Its number among the publisher's messages of this epoch, from 0.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Whether it was, or may have been, delivered before: to a run of the service that failed with it in hand, or to a
-    /// process that died before it said that it was done with it.
+    /// Whether it was, or may have been, delivered before: to a run of the service that failed
+    /// while the message was in flight, or to a process that died before it confirmed the message.
     #[must_use]
     pub fn redelivered(&self) -> bool {
-        self.time == Time::Again
+        self.attempt == Attempt::Redelivered
     }
 }
 
@@ -68,19 +68,20 @@ impl<M> Deref for Received<M> {
     }
 }
 
-/// Messages of one publisher that this reader does not get.
+/// Messages of one publisher that are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// How many; at least so many if it is not exact.
+    /// Their number, or a lower bound if it is not exact.
     pub count: u64,
-    /// Whether `count` is exact. It always is, unless the process of the publisher ended while it could not be reached.
+    /// Whether `count` is exact. It is, unless the publisher's process ended while it was
+    /// disconnected.
     pub exact: bool,
-    /// Why.
+    /// Why they are missing.
     pub reason: GapReason,
-    /// Whose messages.
+    /// The publisher's name.
     pub publisher: Arc<str>,
-    /// Which start of that publisher.
+    /// The publisher's epoch.
     pub epoch: u64,
 }
 
@@ -88,17 +89,19 @@ pub struct Gap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The publisher was faster than this `drop-oldest` or `latest` reader.
+    /// The publisher overwrote them because this `drop-oldest` or `latest` reader was too slow.
     Overwritten,
-    /// This `latest` reader went on to the newest message.
+    /// This `latest` reader skipped to the newest message.
     Skipped,
-    /// The bytes were no message of the topic's type.
+    /// Their bytes were not valid for the topic's message type.
     Undecodable,
-    /// There was no connection to the publisher's process, and it did not wait for this reader, or is gone; or an earlier
-    /// process of the reader had them when it died, and the topic is delivered at most once.
+    /// They were lost with a connection: the publisher did not wait for this reader, or its process
+    /// is gone; or an earlier process of the reader died with them, and the topic is delivered at
+    /// most once.
     Disconnected,
-    /// Several processes of the reader in a row died with the message in hand: it became a dead letter at its publisher.
-    GivenUp,
+    /// Several processes of the reader in a row died with the message in flight. It became a dead
+    /// letter at its publisher.
+    DeadLettered,
 }
 
 impl fmt::Display for Gap {
@@ -109,22 +112,22 @@ impl fmt::Display for Gap {
             GapReason::Skipped => "skipped",
             GapReason::Undecodable => "undecodable",
             GapReason::Disconnected => "lost with the connection",
-            GapReason::GivenUp => "given up",
+            GapReason::DeadLettered => "dead-lettered",
         };
-        // A publisher in another process is called what that says.
+        // A remote publisher's name comes from its process.
         let publisher = self.publisher.escape_debug();
         write!(f, "{about}{} messages of `{publisher}` {reason}", self.count)
     }
 }
 
-/// What [`Subscription::try_recv`](super::Subscription::try_recv) found.
+/// Result of [`Subscription::try_recv`](super::Subscription::try_recv).
 #[derive(Clone, Debug, PartialEq)]
 pub enum TryRecv<M> {
     /// A message or a gap.
     Delivery(Delivery<M>),
     /// Nothing yet.
     Empty,
-    /// Nothing more will come.
+    /// The end: every publisher has ended and everything was received.
     Closed,
 }
 
@@ -138,7 +141,7 @@ impl<M> TryRecv<M> {
     }
 }
 
-/// A message that was given up: its handling failed each time it was delivered.
+/// A dead letter: a message whose handling failed at each delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Undelivered {
@@ -148,11 +151,11 @@ pub struct Undelivered {
     pub reader: Arc<str>,
     /// The message's id.
     pub type_id: u16,
-    /// Who emitted it.
+    /// The publisher's name.
     pub publisher: Arc<str>,
-    /// Which start of the publisher.
+    /// The publisher's epoch.
     pub epoch: u64,
-    /// Its number among all that its publisher emitted in this epoch.
+    /// Its number among the publisher's messages of this epoch.
     pub sequence: u64,
     /// The message's bytes.
     pub payload: Vec<u8>,

@@ -1,61 +1,62 @@
-//! Which sequence of a publisher in another process a message in a ring of this one has.
+//! Which sequence a remote publisher's message has in a ring of this process.
 //!
-//! The ring that stands for such a publisher counts its own places. A message's sequence is its place plus an offset,
-//! which changes only where messages are missing: each such *break* is written down with the place of the first message
-//! behind it, before that message is pushed. What a reader misses between two places is then the distance of the places,
-//! plus by how much the offset grew.
+//! The ring that stands for the publisher counts its own places. A message's sequence is its place
+//! plus an offset. The offset changes only where messages are missing: each such *break* is stored
+//! with the place of the first message after it, before that message is pushed. Between two places
+//! a reader misses the distance of the places plus the growth of the offset.
 
 use std::collections::VecDeque;
 
 use super::delivery::GapReason;
-use super::outlet::Watched;
+use super::versioned::Versioned;
 
-/// Where and why sequences jump. There is at most one break at a place, and none that no reader can need any more.
+/// Where and why sequences jump: at most one break per place, and only breaks that a reader may
+/// still need.
 #[derive(Debug)]
 pub(super) struct Numbering {
-    breaks: Watched<VecDeque<Break>>,
-    /// The sequence of the ring's first place, before anything was missed.
+    breaks: Versioned<VecDeque<Break>>,
+    /// The sequence of the ring's first place, before the first break.
     first: u64,
     capacity: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Break {
-    /// The first place behind it.
+    /// The first place after the break.
     at: usize,
-    /// What is added to a place behind it.
+    /// The offset from this place on.
     offset: u64,
     reason: GapReason,
-    /// An earlier process of the readers may have had the messages behind it.
-    again: bool,
-    /// How many gaps there were, the one here included.
+    /// An earlier process of the readers may have received the messages after the break.
+    redelivered: bool,
+    /// The number of gaps so far, including this one.
     gaps: usize,
 }
 
 /// What one reader knows of a [`Numbering`].
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct KnownNumbering {
     version: usize,
-    pub(super) offset: u64,
-    /// An earlier process may have had the message in this place.
-    pub(super) again: bool,
-    /// How many gaps lie before that place: the reader has been told of them.
+    offset: u64,
+    /// An earlier process may have received the message at the reader's place.
+    pub(super) redelivered: bool,
+    /// The number of gaps before that place. All of them were reported to the reader.
     pub(super) gaps: usize,
-    /// Where the offset changes next.
+    /// The place of the next break.
     until: Option<usize>,
 }
 
 impl Numbering {
-    /// The ring's first message is to have this sequence.
+    /// `first` is the sequence of the ring's first message.
     pub(super) fn new(first: u64, capacity: usize) -> Numbering {
-        let start =
-            Break { at: 0, offset: first, reason: GapReason::Overwritten, again: false, gaps: 0 };
-        let breaks = Watched::default();
+        let (reason, redelivered) = (GapReason::Overwritten, false);
+        let start = Break { at: 0, offset: first, reason, redelivered, gaps: 0 };
+        let breaks = Versioned::default();
         breaks.change(|breaks: &mut VecDeque<Break>| breaks.push_back(start));
         Numbering { breaks, first, capacity }
     }
 
-    /// So many messages before the one that will be in place `at`, the next one, do not come.
+    /// `missed` messages are missing before the next message, which will be at place `at`.
     pub(super) fn skip(&self, at: usize, missed: u64, reason: GapReason) {
         self.change(at, |last| {
             (last.offset, last.reason) = (last.offset.wrapping_add(missed), reason);
@@ -63,16 +64,16 @@ impl Numbering {
         });
     }
 
-    /// From the message that will be in place `at`, the next one, an earlier process of the readers may have had them,
-    /// or none had.
-    pub(super) fn mark(&self, at: usize, again: bool) {
-        self.change(at, |last| last.again = again);
+    /// Says whether an earlier process of the readers may have received the messages from the next
+    /// one on, which will be at place `at`.
+    pub(super) fn mark(&self, at: usize, redelivered: bool) {
+        self.change(at, |last| last.redelivered = redelivered);
     }
 
-    /// Writes down what is other from place `at` on.
+    /// Changes the break at place `at`, the next one; adds it if it does not exist.
     fn change(&self, at: usize, change: impl FnOnce(&mut Break)) {
         self.breaks.change(|breaks| {
-            // The last one before what any reader can still find says what comes after it.
+            // Keep one break before the oldest message in the ring: it holds that message's offset.
             while breaks.get(1).is_some_and(|second| at.wrapping_sub(second.at) > self.capacity) {
                 breaks.pop_front();
             }
@@ -85,58 +86,64 @@ impl Numbering {
         });
     }
 
-    /// The sequence of the first message that is not done with, for readers of whom the slowest wants the message in
-    /// `place` next, and who all have been told of at least `told` gaps. A gap that comes next is done with once it is told.
-    pub(super) fn done(&self, place: usize, told: usize) -> u64 {
+    /// The sequence of the first message that a reader still needs. The slowest reader is at
+    /// `place`, and at least `gaps` gaps were reported to every reader. A gap at `place` is done
+    /// once it is reported.
+    pub(super) fn done(&self, place: usize, gaps: usize) -> u64 {
         let breaks = self.breaks.lock();
-        let mut behind = breaks.iter().rev().skip_while(|entry| is_before(place, entry.at));
-        let here = behind.find(|entry| entry.at != place || entry.gaps <= told);
-        // Of what lies in the ring a break is always known, but for one before the first message of all.
+        let mut before = breaks.iter().rev().skip_while(|entry| is_before(place, entry.at));
+        let here = before.find(|entry| entry.at != place || entry.gaps <= gaps);
+        // Every message in the ring has a break before it, except before the very first message.
         let offset = here.map_or(self.first, |entry| entry.offset);
         (place as u64).wrapping_add(offset)
     }
 
-    /// What is so at a place, for a reader that joins there.
-    pub(super) fn join(&self, place: usize) -> Known {
-        let mut known = Known { version: 0, offset: 0, again: false, gaps: 0, until: None };
-        self.look(&mut known, place);
+    /// For a reader that joins at a place.
+    pub(super) fn join(&self, place: usize) -> KnownNumbering {
+        let (offset, redelivered) = (0, false);
+        let mut known = KnownNumbering { version: 0, offset, redelivered, gaps: 0, until: None };
+        self.update(&mut known, place);
         known
     }
 
-    /// By how much the sequence of `place` is further than the reader knew, and why. Look here after the ring: what is
-    /// found there was written down here before.
+    /// The growth of the offset at `place` since the reader's last update, and its reason. Call it
+    /// after reading the ring: a break is stored before the message after it is pushed.
     #[inline]
-    pub(super) fn missed(&self, known: &mut Known, place: usize) -> Option<(u64, GapReason)> {
+    pub(super) fn missed(
+        &self,
+        known: &mut KnownNumbering,
+        place: usize,
+    ) -> Option<(u64, GapReason)> {
         if !self.may_miss(known, place) {
             return None;
         }
         let before = known.offset;
-        let reason = self.look(known, place);
+        let reason = self.update(known, place);
         let missed = known.offset.wrapping_sub(before);
         (missed > 0).then_some((missed, reason))
     }
 
-    /// Whether [`missed`](Self::missed) has anything to look at.
+    /// Whether [`missed`](Self::missed) must be called.
     #[inline]
-    pub(super) fn may_miss(&self, known: &Known, place: usize) -> bool {
+    pub(super) fn may_miss(&self, known: &KnownNumbering, place: usize) -> bool {
         let passed = known.until.is_some_and(|until| !is_before(place, until));
-        known.again || passed || known.version != self.breaks.version()
+        known.redelivered || passed || known.version != self.breaks.version()
     }
 
     #[cold]
-    fn look(&self, known: &mut Known, place: usize) -> GapReason {
+    fn update(&self, known: &mut KnownNumbering, place: usize) -> GapReason {
         let breaks = self.breaks.lock();
         known.version = self.breaks.version();
-        let is_behind = |entry: &&Break| is_before(place, entry.at);
-        known.until = breaks.iter().find(is_behind).map(|entry| entry.at);
-        let here = breaks.iter().rev().find(|entry| !is_behind(entry)).or(breaks.front());
+        let is_later = |entry: &&Break| is_before(place, entry.at);
+        known.until = breaks.iter().find(is_later).map(|entry| entry.at);
+        let here = breaks.iter().rev().find(|entry| !is_later(entry)).or(breaks.front());
         let Some(here) = here else { return GapReason::Overwritten };
-        (known.offset, known.again, known.gaps) = (here.offset, here.again, here.gaps);
+        (known.offset, known.redelivered, known.gaps) = (here.offset, here.redelivered, here.gaps);
         here.reason
     }
 }
 
-impl Known {
+impl KnownNumbering {
     /// The sequence of the message in a place.
     #[inline]
     pub(super) fn sequence(&self, place: usize) -> u64 {
@@ -155,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_between_two_places_is_missed_however_the_reader_got_from_one_to_the_other() {
+    fn a_reader_misses_what_lies_between_two_places_on_every_path() {
         let numbering = Numbering::new(100, 8);
         numbering.skip(3, 5, GapReason::Overwritten);
         numbering.skip(3, 2, GapReason::Disconnected);
@@ -164,29 +171,29 @@ mod tests {
         assert_eq!(numbering.missed(&mut known, 3), Some((7, GapReason::Disconnected)));
         assert_eq!((known.sequence(3), numbering.missed(&mut known, 3)), (110, None));
 
-        // Overtaken, it is behind the break before it has seen it.
+        // An overtaken reader is past the break before it has seen it.
         let mut known = numbering.join(1);
         assert_eq!(numbering.missed(&mut known, 6), Some((7, GapReason::Disconnected)));
         assert_eq!(known.sequence(6), 113);
-        // Told at once, though nothing is behind it yet.
+        // Reported at once, although no message follows yet.
         numbering.skip(6, 1, GapReason::Overwritten);
         assert_eq!(numbering.missed(&mut known, 6), Some((1, GapReason::Overwritten)));
     }
 
     #[test]
-    fn a_gap_is_done_with_once_it_is_told() {
+    fn a_gap_is_done_once_it_is_reported() {
         let numbering = Numbering::new(100, 8);
         numbering.skip(0, 5, GapReason::Disconnected);
         assert_eq!((numbering.done(0, 0), numbering.done(0, 1)), (100, 105));
         numbering.skip(3, 2, GapReason::Disconnected);
-        let at = |place, told| numbering.done(place, told);
+        let at = |place, gaps| numbering.done(place, gaps);
         assert_eq!((at(2, 1), at(3, 1), at(3, 2)), (107, 108, 110));
-        // What lies behind it was taken: so it was told.
+        // The message after it was taken, so the gap was reported.
         assert_eq!(at(4, 1), 111);
     }
 
     #[test]
-    fn no_more_is_kept_than_a_reader_can_need() {
+    fn only_breaks_that_a_reader_may_need_are_kept() {
         let numbering = Numbering::new(0, 8);
         for place in (0..1000).step_by(2) {
             numbering.skip(place, 1, GapReason::Overwritten);

@@ -1,4 +1,4 @@
-//! The writing end of a topic.
+//! The writing end of a topic for services: messages of one type into a [`Writer`].
 
 use std::fmt;
 use std::future::poll_fn;
@@ -6,163 +6,90 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use mycelium_core::doorbell::announce;
 use mycelium_core::message::{Message, to_words};
-use mycelium_core::ring::broadcast::{Broadcast, Producer};
-use mycelium_core::wait::{Looked, Patience, Wait};
+use mycelium_core::wait::WaitStrategy;
 
-use super::Topic;
-use super::outlet::{Outlet, Ring};
-use super::pulse::{Alone, Bells, Flusher, Pulse};
-use crate::counters::{Line, PublisherValue, Region};
+use super::error::{EmitError, Refusal, TopicError};
+use super::schema::Schema;
+use super::state::Origin;
+use super::task_budget::{DeferredWakes, TaskBudget};
+use super::topic::Topic;
+use super::writer::Writer;
 
-/// Emits messages to one topic. It is the only writer of its ring: to emit from another task, ask for another
-/// publisher. Dropping it tells the readers that nothing more will come from it; what it has sent is still delivered.
+/// Emits messages to one topic. It is the only writer of its ring: to emit from another task,
+/// create another publisher. Dropping it tells the readers that it has ended; messages that it has
+/// sent are still delivered.
 pub struct Publisher<M: Message> {
-    topic: Arc<Topic>,
-    outlet: Arc<Outlet>,
-    /// `None` only while this is dropped.
-    producer: Option<Producer<Ring>>,
-    bells: Bells,
-    pulse: Option<Arc<Pulse>>,
-    alone: Alone,
-    line: Arc<Line<PublisherValue>>,
-    /// The entry of the reader that held the ring when it was last full.
-    held: Option<usize>,
-    patience: Patience,
-    /// How many it had sent when the present wait for room began.
-    waits_at: Option<u64>,
+    writer: Writer,
     message: PhantomData<M>,
 }
 
-impl<M: Message> Publisher<M> {
-    pub(super) fn new(topic: Arc<Topic>, outlet: Arc<Outlet>, counters: &Arc<Region>) -> Self {
-        let line = Arc::new(counters.line(&outlet.label()));
-        Publisher {
-            topic,
-            producer: Broadcast::producer(outlet.ring.clone()),
-            bells: Bells::new(outlet.clone()),
-            outlet,
-            pulse: None,
-            alone: Alone::default(),
-            line,
-            held: None,
-            patience: Patience::default(),
-            waits_at: None,
-            message: PhantomData,
-        }
-    }
-
-    /// How `emit` waits for room from now on; at first it is [`Wait::Park`].
-    pub fn wait_by(&mut self, wait: Wait) {
-        self.patience = Patience::new(wait);
-    }
-
-    /// From now on this publisher's work counts in a task's pulse, whose poller flushes it with the returned flusher.
-    pub fn attach(&mut self, pulse: &Arc<Pulse>) -> Flusher {
-        self.pulse = Some(pulse.clone());
-        Flusher::of_publisher(self.outlet.clone(), self.line.clone())
-    }
-
-    /// Emits a message; waits while a [`Policy::Block`](super::Policy::Block) subscription holds the ring.
+impl Topic {
+    /// Creates a publisher with a ring of its own. Every present subscription gets its messages,
+    /// from the first one on.
     ///
-    /// Cancelling: dropped before it completes, the message was not sent. Ordering: messages of one publisher reach
-    /// each subscription in the order of their emits.
+    /// `name` appears in counters and gaps; `epoch` distinguishes this start of the publisher from
+    /// others.
     ///
     /// # Errors
-    /// With the message, if a [`Policy::Reject`](super::Policy::Reject) subscription holds the ring.
+    /// If the topic carries another message type, has a publisher with this epoch, or has too many
+    /// gating subscriptions.
+    pub fn publisher<M: Message>(
+        self: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+    ) -> Result<Publisher<M>, TopicError> {
+        self.check_schema(Schema::of::<M>())?;
+        let writer = Writer::join(self, name, epoch, Origin::Local)?;
+        Ok(Publisher { writer, message: PhantomData })
+    }
+}
+
+impl<M: Message> Publisher<M> {
+    /// Sets how `emit` waits for room from now on. The default is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.writer.set_wait_strategy(wait);
+    }
+
+    /// Counts this publisher's work in a task's budget from now on. Whoever polls the task passes
+    /// the returned value to [`poll_with`](super::poll_with).
+    pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.writer.attach(budget)
+    }
+
+    /// Emits a message; waits while a [`Policy::Block`](super::Policy::Block) subscription needs
+    /// the whole ring.
+    ///
+    /// Cancelling: dropped before it completes, the message was not sent. Ordering: messages of one
+    /// publisher reach each subscription in the order of their emits.
+    ///
+    /// # Errors
+    /// With the message, if a [`Policy::Reject`](super::Policy::Reject) subscription needs the
+    /// whole ring.
     #[inline]
     pub fn emit(
         &mut self,
         message: M,
     ) -> impl Future<Output = Result<(), EmitError<M>>> + Send + use<'_, M> {
-        // Not an `async fn`, whose first poll moves the message once more.
+        // Not an `async fn`: its first poll would move the message once more.
         poll_fn(move |context| self.poll_emit(context, &message))
     }
 
     /// As [`emit`](Publisher::emit), but never waits.
     ///
-    /// A subscription shows what it has taken every few messages (an eighth of the capacity, at most 16) and whenever it
-    /// finds nothing more. Until then this may refuse with [`Refusal::Full`], though not more than 64 times in a row, where
-    /// `emit` would find room; [`Refusal::Rejected`] means that there is none.
+    /// A subscription shows how far it is every few messages (an eighth of the capacity, at most
+    /// 16) and whenever it finds its ring empty. Until then this may fail with [`Refusal::Full`]
+    /// where `emit` would find room, at most 64 times in a row. [`Refusal::Rejected`] is exact.
     ///
     /// # Errors
-    /// With the message, if a gating subscription holds the ring.
+    /// With the message, if a gating subscription needs the whole ring.
     #[inline]
     pub fn try_emit(&mut self, message: M) -> Result<(), EmitError<M>> {
-        if self.push_into_known_room(&message) { Ok(()) } else { self.try_emit_otherwise(message) }
+        if self.push_fast(&message) { Ok(()) } else { self.try_emit_slow(message) }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn try_emit_otherwise(&mut self, message: M) -> Result<(), EmitError<M>> {
-        let Err(entry) = self.push_otherwise(&message) else { return Ok(()) };
-        if self.is_rejected() && self.find_room() {
-            // A rejected message counts as lost: not one while there is room, shown or not.
-            return self.push_otherwise(&message).map_err(|entry| self.refuse(message, entry));
-        }
-        Err(self.refuse(message, entry))
-    }
-
-    /// Whether there is room that a reader has not shown yet.
-    fn find_room(&mut self) -> bool {
-        self.producer.as_mut().is_some_and(|producer| producer.find_room().is_ok())
-    }
-
-    /// Tells the readers now of what was emitted, before the task's poll ends.
-    #[inline(never)]
-    pub fn flush(&mut self) {
-        self.outlet.show_sent(&self.line);
-        announce();
-        self.bells.ring();
-    }
-
-    /// The subscription that refused the last message that did not go through.
-    #[must_use]
-    pub fn held_by(&self) -> Option<Arc<str>> {
-        Some(self.outlet.reader_at(self.held?)?.name.clone())
-    }
-
-    /// How many messages the slowest gating reader is not done with, those on their way over a link included.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.outlet.ring.depth()
-    }
-
-    /// Waits until every gating subscription, here and in other processes, is done with all that was sent, or has left.
-    ///
-    /// Cancelling loses nothing.
-    pub async fn confirmed(&mut self) {
-        poll_fn(|context| self.poll_confirmed(context)).await;
-    }
-
-    /// As [`confirmed`](Publisher::confirmed), for hand-written futures.
-    pub fn poll_confirmed(&mut self, context: &Context<'_>) -> Poll<()> {
-        if self.depth() > 0 {
-            self.outlet.room.park(context.waker());
-            if self.depth() > 0 {
-                return Poll::Pending;
-            }
-            self.outlet.room.unpark();
-        }
-        Poll::Ready(())
-    }
-
-    /// How many messages it has sent.
-    #[must_use]
-    pub fn sent(&self) -> u64 {
-        // The line may be some messages late.
-        self.outlet.show_sent(&self.line);
-        self.line.get(PublisherValue::Sent)
-    }
-
-    /// The topic.
-    #[must_use]
-    pub fn topic(&self) -> &Arc<Topic> {
-        &self.topic
-    }
-
-    /// As [`emit`](Publisher::emit), for hand-written futures: keep the message until this is ready.
+    /// As [`emit`](Publisher::emit), for hand-written futures: keep the message until this is
+    /// ready.
     ///
     /// # Errors
     /// As [`emit`](Publisher::emit).
@@ -172,209 +99,110 @@ impl<M: Message> Publisher<M> {
         context: &Context<'_>,
         message: &M,
     ) -> Poll<Result<(), EmitError<M>>> {
-        match self.poll_try_emit(context, message) {
-            Poll::Ready(true) => Poll::Ready(Ok(())),
-            Poll::Ready(false) => self.poll_room(context, message),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Whether there was room for the message; pending only if the task is to yield first. For hand-written futures that
-    /// go on with [`poll_emit`](Publisher::poll_emit).
-    #[inline]
-    pub fn poll_try_emit(&mut self, context: &Context<'_>, message: &M) -> Poll<bool> {
-        let is_spent = match &self.pulse {
-            Some(pulse) => pulse.is_spent(context),
-            None => self.alone.is_spent(context),
-        };
-        if is_spent {
+        if self.writer.is_exhausted(context) {
             return Poll::Pending;
         }
-        Poll::Ready(self.push_into_known_room(message) || self.push_otherwise(message).is_ok())
+        if self.push_fast(message) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_emit_slow(context, message)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn poll_room(&mut self, context: &Context<'_>, message: &M) -> Poll<Result<(), EmitError<M>>> {
-        // Told here from the wait before, so that an emit that need not wait has nothing to do with this.
-        let sent = self.sent();
-        if self.waits_at.replace(sent) != Some(sent) {
-            self.patience.renew();
-            self.line.add(PublisherValue::Waited, 1);
+    /// Whether the message was sent; pending only if the task must yield first. For hand-written
+    /// futures that continue with [`poll_emit`](Publisher::poll_emit).
+    #[inline]
+    pub fn poll_try_emit(&mut self, context: &Context<'_>, message: &M) -> Poll<bool> {
+        if self.writer.is_exhausted(context) {
+            return Poll::Pending;
         }
-        if self.patience.wait() != Wait::Park && !self.is_rejected() {
-            match self.look_again(message) {
-                Looked::Found(()) => return Poll::Ready(Ok(())),
-                Looked::Again => {
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Looked::Park => {}
+        Poll::Ready(self.push_fast(message) || self.push_slow(message))
+    }
+
+    /// Wakes the readers now instead of at the end of the task's poll.
+    pub fn flush(&mut self) {
+        self.writer.flush();
+    }
+
+    /// The name of the subscription that blocked the last message that was not sent.
+    #[must_use]
+    pub fn blocked_by(&self) -> Option<Arc<str>> {
+        self.writer.blocked_by()
+    }
+
+    /// The number of messages that the slowest gating reader still needs. It includes messages that
+    /// travel over a link.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.writer.state.ring.depth()
+    }
+
+    /// Waits until every gating subscription, here and in other processes, is done with all sent
+    /// messages or has left.
+    ///
+    /// Cancelling loses nothing.
+    pub async fn confirmed(&mut self) {
+        poll_fn(|context| self.poll_confirmed(context)).await;
+    }
+
+    /// As [`confirmed`](Publisher::confirmed), for hand-written futures.
+    pub fn poll_confirmed(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.depth() > 0 {
+            self.writer.state.room.park(context.waker());
+            if self.depth() > 0 {
+                return Poll::Pending;
             }
+            self.writer.state.room.unpark();
         }
-        self.outlet.room.park(context.waker());
-        // A reader that is to ring has taken something, though it may not have shown it yet.
-        self.find_room();
-        match self.push_otherwise(message) {
-            Ok(()) => {
-                self.outlet.room.unpark();
-                Poll::Ready(Ok(()))
-            }
-            Err(entry) => match self.refuse(*message, entry) {
-                EmitError { refusal: Refusal::Full { .. }, .. } => Poll::Pending,
-                rejected => {
-                    self.outlet.room.unpark();
-                    Poll::Ready(Err(rejected))
-                }
-            },
-        }
+        Poll::Ready(())
     }
 
-    /// Tries as often as its policy says, before it sleeps.
-    fn look_again(&mut self, message: &M) -> Looked<()> {
-        let most = self.pulse.as_ref().map_or(Wait::LOOKS, |pulse| pulse.looks());
-        let mut patience = self.patience;
-        let looked = patience.look(most, || self.push_otherwise(message).ok());
-        self.patience = patience;
-        looked
+    /// The number of sent messages.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.writer.sent()
     }
 
-    /// Whether the reader that held the ring gives messages back: nobody waits for it.
-    fn is_rejected(&self) -> bool {
-        let reader = self.held.and_then(|entry| self.outlet.reader_at(entry));
-        reader.is_some_and(|reader| reader.policy.rejects())
-    }
-
-    /// Appends to the ring if an earlier look at the readers has found room. `false`: nothing was done, and
-    /// `push_otherwise` is next.
-    // Inlined: a call would cost as much. The rare path comes last, so that no register is saved for it.
     #[inline(always)]
-    fn push_into_known_room(&mut self, message: &M) -> bool {
-        let (words, length) = (to_words(message), size_of::<M>());
-        let producer = self.producer.as_mut();
-        let done = producer.is_some_and(|it| it.push_into_known_room(words.as_ref(), length));
-        if done {
-            self.count();
-        }
-        done
+    fn push_fast(&mut self, message: &M) -> bool {
+        self.writer.push_fast(to_words(message).as_ref(), size_of::<M>())
     }
 
-    /// Appends to the ring, or names the entry of the reader that holds it.
+    // Not inlined: only here the words are in memory. In `push_fast` they stay in registers.
     #[cold]
     #[inline(never)]
-    fn push_otherwise(&mut self, message: &M) -> Result<(), usize> {
-        let Some(producer) = &mut self.producer else { return Ok(()) };
-        if let Err(full) = producer.try_push(to_words(message).as_ref(), size_of::<M>()) {
-            self.held = Some(full.reader);
-            return Err(full.reader);
-        }
-        self.count();
-        Ok(())
-    }
-
-    /// Counts a message that is in the ring, and sees to it that its readers are told. How many were sent the ring
-    /// knows: that is shown when they are told.
-    #[inline(always)]
-    fn count(&mut self) {
-        let tell = self.pulse.as_ref().is_none_or(|pulse| pulse.beat());
-        if tell || !self.bells.is_heard_as_before() {
-            self.tell(tell);
-        }
+    fn push_slow(&mut self, message: &M) -> bool {
+        self.writer.push(to_words(message).as_ref(), size_of::<M>()).is_ok()
     }
 
     #[cold]
     #[inline(never)]
-    fn tell(&mut self, now: bool) {
-        if !self.bells.is_heard() {
-            // Never more than were sent.
-            self.outlet.show_sent(&self.line);
-            self.line.add(PublisherValue::Unheard, 1);
-        }
-        if now {
-            self.flush();
-        }
+    fn try_emit_slow(&mut self, message: M) -> Result<(), EmitError<M>> {
+        let pushed = self.writer.try_push(to_words(&message).as_ref(), size_of::<M>());
+        pushed.map_err(|refusal| self.error(message, refusal))
     }
 
     #[cold]
     #[inline(never)]
-    fn refuse(&mut self, message: M, entry: usize) -> EmitError<M> {
-        let reader = self.outlet.reader_at(entry);
-        let by = reader.as_ref().map_or_else(
-            || "a reader that joins or leaves right now".into(),
-            |reader| reader.name.clone(),
-        );
-        let refusal = if reader.is_some_and(|reader| reader.policy.rejects()) {
-            self.line.add(PublisherValue::Rejected, 1);
-            Refusal::Rejected { by }
-        } else {
-            Refusal::Full { by }
-        };
-        EmitError { message, refusal, topic: self.outlet.topic.clone() }
+    fn poll_emit_slow(
+        &mut self,
+        context: &Context<'_>,
+        message: &M,
+    ) -> Poll<Result<(), EmitError<M>>> {
+        let pushed = self.writer.poll_push(context, to_words(message).as_ref(), size_of::<M>());
+        pushed.map_err(|refusal| self.error(*message, refusal))
     }
-}
 
-impl<M: Message> Drop for Publisher<M> {
-    fn drop(&mut self) {
-        if let Some(producer) = self.producer.take() {
-            producer.close();
-        }
-        self.topic.retire_outlet(&self.outlet);
-        self.flush();
-        // The readers keep the outlet until they have read it; the task need not stay in memory for that long.
-        self.outlet.room.forget();
+    fn error(&self, message: M, refusal: Refusal) -> EmitError<M> {
+        EmitError { message, refusal, topic: self.writer.state.topic.clone() }
     }
 }
 
 impl<M: Message> fmt::Debug for Publisher<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher")
-            .field("topic", &self.outlet.topic)
-            .field("name", &self.outlet.name)
+            .field("topic", &self.writer.state.topic)
+            .field("name", &self.writer.state.name)
             .field("sent", &self.sent())
             .finish_non_exhaustive()
     }
 }
-
-/// A message that was not emitted, and why.
-#[derive(Clone, PartialEq, Eq)]
-pub struct EmitError<M> {
-    /// The message, given back.
-    pub message: M,
-    /// Why it was not emitted.
-    pub refusal: Refusal,
-    topic: Arc<str>,
-}
-
-/// Why a message was not emitted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// A `block` subscription has not taken its messages; try again later.
-    Full {
-        /// The subscription.
-        by: Arc<str>,
-    },
-    /// A `reject` subscription has not taken its messages.
-    Rejected {
-        /// The subscription.
-        by: Arc<str>,
-    },
-}
-
-impl<M> fmt::Debug for EmitError<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EmitError")
-            .field("topic", &self.topic)
-            .field("refusal", &self.refusal)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<M> fmt::Display for EmitError<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Refusal::Full { by } | Refusal::Rejected { by }) = &self.refusal;
-        write!(f, "topic `{}` is full: subscription `{by}` has not taken its messages", self.topic)
-    }
-}
-
-impl<M> std::error::Error for EmitError<M> {}

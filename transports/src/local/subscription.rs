@@ -1,6 +1,4 @@
-//! The reading end of a topic.
-
-mod look;
+//! The reading end of a topic for services: messages of one type out of a [`Reader`].
 
 use std::fmt;
 use std::future::poll_fn;
@@ -9,100 +7,62 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mycelium_core::doorbell::announce;
-use mycelium_core::message::{Message, Words};
-use mycelium_core::ring::broadcast::Look;
-use mycelium_core::wait::{Patience, Wait};
+use mycelium_core::message::{Message, Words, decode, valid_words};
+use mycelium_core::wait::WaitStrategy;
 
-use super::delivery::{Delivery, TryRecv, Undelivered};
-use super::outlet::{Feed, Inlet, LastCall};
-use super::pulse::{Alone, Flusher, Pulse};
-use super::{Policy, Topic};
-use crate::counters::FeedValue;
+use super::delivery::{Attempt, Delivery, Received, TryRecv, Undelivered};
+use super::error::TopicError;
+use super::membership::Membership;
+use super::policy::Policy;
+use super::reader::{Found, Header, Reader};
+use super::schema::Schema;
+use super::state::{LastCall, SubscriberState};
+use super::task_budget::{DeferredWakes, TaskBudget};
+use super::topic::Topic;
 use crate::sync::Ordering;
-use look::Seen;
-
-/// So often a message whose handling failed is delivered: once, and once again.
-const DELIVERIES: u32 = 2;
 
 /// Receives the messages of one topic from all its publishers. Dropping it unsubscribes.
 ///
-/// A message from a gating subscription is *in hand* from its delivery to the next receive or [`done`]; only then does
-/// the publisher get its slot back.
+/// A message of a gating subscription is *in flight* from its delivery to the next receive or
+/// [`done`]. Then the publisher gets its slot back.
 ///
 /// [`done`]: Subscription::done
 pub struct Subscription<M: Message> {
-    topic: Arc<Topic>,
-    inlet: Arc<Inlet>,
-    feeds: Vec<Feed>,
-    /// The version of the inlet's incoming feeds that were taken in.
-    taken_in: usize,
-    /// The feed whose turn it is, and for how many messages it has been.
-    turn: usize,
-    burst: u32,
-    in_hand: Option<InHand>,
-    /// An observer's message that was copied out together with a gap, and comes after it. Without it, a reader that is
-    /// always slower would be told of gaps only.
-    after_gap: Option<AfterGap<M>>,
-    /// What comes next, between two lines of one receive.
-    seen: Option<Delivery<M>>,
-    pulse: Option<Arc<Pulse>>,
-    alone: Alone,
-    patience: Patience,
-    /// The places of all feeds when the present wait began.
-    waits_at: usize,
+    reader: Reader,
     message: PhantomData<M>,
 }
 
-/// The message that the reader works at.
-#[derive(Clone, Copy)]
-struct InHand {
-    feed: usize,
-    /// How often its handling failed.
-    failures: u32,
-    /// It is to be delivered again.
-    again: bool,
-}
-
-/// A message that waits behind a gap.
-struct AfterGap<M> {
-    feed: usize,
-    message: M,
-    sequence: u64,
+impl Topic {
+    /// Subscribes to all publishers, present and future. The first message from each is the first
+    /// one whose emit began after this call returned.
+    ///
+    /// # Errors
+    /// If the topic carries another message type, or has too many gating subscriptions.
+    pub fn subscribe<M: Message>(
+        self: &Arc<Topic>,
+        name: &str,
+        policy: Policy,
+    ) -> Result<Subscription<M>, TopicError> {
+        self.check_schema(Schema::of::<M>())?;
+        let membership = Membership::join(self, name, policy, false)?;
+        Ok(Subscription { reader: Reader::new(membership), message: PhantomData })
+    }
 }
 
 impl<M: Message> Subscription<M> {
-    pub(super) fn new(topic: Arc<Topic>, inlet: Arc<Inlet>) -> Self {
-        Subscription {
-            topic,
-            inlet,
-            feeds: Vec::new(),
-            taken_in: 0,
-            turn: 0,
-            burst: 0,
-            in_hand: None,
-            after_gap: None,
-            seen: None,
-            pulse: None,
-            alone: Alone::default(),
-            patience: Patience::default(),
-            waits_at: 0,
-            message: PhantomData,
-        }
+    /// Sets how `recv` waits from now on. The default is [`WaitStrategy::Park`].
+    pub fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.reader.set_wait_strategy(wait);
     }
 
-    /// How `recv` waits from now on; at first it is [`Wait::Park`].
-    pub fn wait_by(&mut self, wait: Wait) {
-        self.patience = Patience::new(wait);
+    /// Counts this subscription's work in a task's budget from now on. Whoever polls the task
+    /// passes the returned value to [`poll_with`](super::poll_with).
+    pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.reader.attach(budget)
     }
 
-    /// From now on this subscription's work counts in a task's pulse, whose poller flushes it with the returned
-    /// flusher.
-    pub fn attach(&mut self, pulse: &Arc<Pulse>) -> Flusher {
-        self.pulse = Some(pulse.clone());
-        Flusher::of_subscription(self.inlet.clone())
-    }
-
-    /// The next message or gap; `None` once every publisher has ended and all that they sent was received.
+    /// Waits for the next message or gap; `None` once every publisher has ended and everything was
+    /// received.
     ///
     /// Cancelling loses nothing: a message is taken only when this returns it.
     pub async fn recv(&mut self) -> Option<Delivery<M>> {
@@ -110,150 +70,121 @@ impl<M: Message> Subscription<M> {
     }
 
     /// As [`recv`](Subscription::recv), for hand-written futures.
-    // As `next_as_usual`.
+    // Inlined, as `next_fast`.
     #[inline(always)]
     pub fn poll_recv(&mut self, context: &Context<'_>) -> Poll<Option<Delivery<M>>> {
-        let is_spent = match &self.pulse {
-            Some(pulse) => pulse.is_spent(context),
-            None => self.alone.is_spent(context),
-        };
-        if is_spent {
+        if self.reader.is_exhausted(context) {
             return Poll::Pending;
         }
-        self.settle();
-        if let Some(received) = self.next_as_usual() {
+        self.reader.settle();
+        if let Some(received) = self.next_fast() {
             return Poll::Ready(Some(Delivery::Msg(received)));
         }
-        match self.look_or_park(context) {
-            Seen::Something => Poll::Ready(self.seen.take()),
-            Seen::Nothing => Poll::Pending,
-            Seen::End => Poll::Ready(None),
+        match self.reader.find_or_park(context) {
+            Found::Message(header) => Poll::Ready(Some(self.deliver(header))),
+            Found::Gap(gap) => Poll::Ready(Some(Delivery::Gap(gap))),
+            Found::Empty => Poll::Pending,
+            Found::Closed => Poll::Ready(None),
         }
     }
 
     /// As [`recv`](Subscription::recv), but never waits.
     #[inline(always)]
     pub fn try_recv(&mut self) -> TryRecv<M> {
-        self.settle();
-        if let Some(received) = self.next_as_usual() {
+        self.reader.settle();
+        if let Some(received) = self.next_fast() {
             return TryRecv::Delivery(Delivery::Msg(received));
         }
-        match self.look() {
-            Seen::Something => self.seen.take().map_or(TryRecv::Empty, TryRecv::Delivery),
-            Seen::Nothing => TryRecv::Empty,
-            Seen::End => TryRecv::Closed,
+        match self.reader.find() {
+            Found::Message(header) => TryRecv::Delivery(self.deliver(header)),
+            Found::Gap(gap) => TryRecv::Delivery(Delivery::Gap(gap)),
+            Found::Empty => TryRecv::Empty,
+            Found::Closed => TryRecv::Closed,
         }
     }
 
-    /// The message in hand is done with, before the next receive.
+    /// Confirms the message in flight before the next receive.
     pub fn done(&mut self) {
-        self.settle();
+        self.reader.settle();
     }
 
-    /// The reader failed. A message in hand is delivered once more at the next receive; if it failed before, it is
-    /// given up and returned.
+    /// Reports that the handling of the message in flight failed. The message is delivered once
+    /// more at the next receive; if it failed before, it is returned and not delivered again.
     pub fn fail(&mut self) -> Option<Undelivered> {
-        // One that waits for its second delivery was in nobody's hand.
-        let mut in_hand = self.in_hand.filter(|in_hand| !in_hand.again)?;
-        in_hand.failures += 1;
-        in_hand.again = in_hand.failures < DELIVERIES;
-        self.in_hand = Some(in_hand);
-        if in_hand.again {
-            return None;
-        }
-        let feed = &mut self.feeds[in_hand.feed];
-        let mut words = M::Words::ZERO;
-        let Look::Message { sequence, length } = feed.consumer.look(words.as_mut()) else {
-            return None;
-        };
-        let bytes = words.as_ref().iter().flat_map(|word| word.to_ne_bytes());
-        let undelivered = Undelivered {
-            topic: feed.outlet.topic.clone(),
-            reader: self.inlet.name.clone(),
-            type_id: M::ID,
-            publisher: feed.outlet.name.clone(),
-            epoch: feed.outlet.epoch,
-            sequence: feed.sequence(sequence),
-            payload: bytes.take(length).collect(),
-        };
-        self.pass(in_hand.feed, FeedValue::DeadLettered);
-        Some(undelivered)
+        self.reader.fail()
     }
 
-    /// How many messages wait for this reader, the one in hand included.
+    /// The number of messages that wait for this reader, including the one in flight.
     #[must_use]
     pub fn depth(&self) -> usize {
-        let incoming = self.inlet.incoming.lock();
-        let feeds = self.feeds.iter().chain(incoming.iter());
-        let in_rings: usize = feeds.map(|feed| feed.consumer.depth()).sum();
-        in_rings + usize::from(self.after_gap.is_some())
+        self.reader.depth()
     }
 
     /// What happens when it is slower than a publisher.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        self.inlet.policy
+        self.reader.membership.state.policy
     }
 
-    /// The topic.
-    #[must_use]
-    pub fn topic(&self) -> &Arc<Topic> {
-        &self.topic
-    }
-
-    /// A handle that can end this subscription once it is empty.
+    /// A handle that can end this subscription from another task.
     #[must_use]
     pub fn finisher(&self) -> Finisher {
-        Finisher(self.inlet.clone())
+        Finisher(self.reader.membership.state.clone())
     }
-}
 
-impl<M: Message> Drop for Subscription<M> {
-    fn drop(&mut self) {
-        self.topic.retire_inlet(&self.inlet);
-        self.take_in();
-        // What it leaves behind is counted, too; the publishers count what comes after as unheard, or for others.
-        if let Some(AfterGap { feed, .. }) = self.after_gap.take() {
-            self.feeds[feed].line.add(FeedValue::Left, 1);
-        }
-        let in_hand = self.in_hand.take().map(|in_hand| self.feeds[in_hand.feed].outlet.clone());
-        while !self.feeds.is_empty() {
-            let feed = &self.feeds[0];
-            let depth = feed.consumer.depth();
-            feed.line.add(FeedValue::Left, depth as u64);
-            let in_hand = in_hand.as_ref().is_some_and(|it| Arc::ptr_eq(it, &feed.outlet));
-            self.retire(0, in_hand);
-        }
-        // A publisher may know the inlet a little longer.
-        self.inlet.bell.forget();
+    /// The next message, in the common case. After `None`, ask the reader: there may be a message
+    /// all the same.
+    // In one piece with its caller, and with no other way to what it returns, the message goes from
+    // the slot to its place through registers.
+    #[inline(always)]
+    fn next_fast(&mut self) -> Option<Received<M>> {
+        let mut words = M::Words::ZERO;
+        let sequence = self.reader.peek_fast(words.as_mut(), size_of::<M>())?;
+        let message = valid_words::<M>(words)?;
+        self.reader.take_fast();
+        Some(Received { message, sequence, attempt: Attempt::First })
+    }
+
+    /// Decodes a message that the reader found. Invalid bytes are a gap.
+    // Inlined for the same reason: an out-of-line function would return the message in memory.
+    #[inline(always)]
+    fn deliver(&mut self, header: Header) -> Delivery<M> {
+        let Some(Ok(message)) = self.reader.read(header, decode::<M>) else {
+            return Delivery::Gap(self.reader.reject(header));
+        };
+        self.reader.take(header);
+        let Header { sequence, redelivered, .. } = header;
+        let attempt = if redelivered { Attempt::Redelivered } else { Attempt::First };
+        Delivery::Msg(Received { message, sequence, attempt })
     }
 }
 
 impl<M: Message> fmt::Debug for Subscription<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = &self.reader.membership.state;
         f.debug_struct("Subscription")
-            .field("topic", &self.topic.name())
-            .field("name", &self.inlet.name)
-            .field("policy", &self.inlet.policy)
+            .field("topic", &self.reader.membership.topic.name())
+            .field("name", &state.name)
+            .field("policy", &state.policy)
             .finish_non_exhaustive()
     }
 }
 
-/// Ends a subscription from outside.
+/// Ends a subscription from another task.
 #[derive(Clone, Debug)]
-pub struct Finisher(Arc<Inlet>);
+pub struct Finisher(Arc<SubscriberState>);
 
 impl Finisher {
-    /// From now on the subscription is closed, whatever waits for it: a message in hand is its last.
+    /// Closes the subscription now, even if messages wait for it. A message in flight is its last.
     pub fn finish_now(&self) {
         self.0.last_call.store(LastCall::Now as u8, Ordering::Release);
-        // Whoever looks only at what comes next looks further then.
+        // A new version of the incoming edges ends the reader's fast path.
         self.0.incoming.change(|_| ());
         announce();
         self.0.bell.ring();
     }
 
-    /// From now on the subscription is closed whenever it is empty, though publishers are left.
+    /// Closes the subscription as soon as it is empty, even if publishers are left.
     pub fn finish_when_empty(&self) {
         self.0.last_call.fetch_max(LastCall::WhenEmpty as u8, Ordering::Release);
         announce();

@@ -1,4 +1,7 @@
-//! What reads, writes and waits.
+//! The driver of a link: reads from its stream, writes to it, and waits.
+//!
+//! Bytes are decoded in the read buffer. A batch is written from the send buffer of the link, and a
+//! run of messages directly from the ring of its publisher.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -11,40 +14,43 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use mycelium_core::FrameView;
 use mycelium_core::link::{
-    CloseReason, ConfigError, Event, IncomingId, Lent, Link, LinkError, Parts,
+    CloseReason, ConfigError, Event, IncomingId, Link, LinkError, RunBytes, Transmit,
 };
 use mycelium_executor::{Executor, SendFuture, Stream};
+use thiserror::Error;
 
-use super::inbox::Inbox;
+use super::read_buffer::ReadBuffer;
 
-/// So long a peer that reads no more is waited for, once the link has ended, and one that cannot be written to is heard.
+/// Grace period after a link ends: keep flushing to a peer that has stopped reading, and keep
+/// reading from one whose write side failed.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Reads in a row, before others on the same executor get their turn.
+/// The most rounds of one poll. Then other tasks of the executor run.
 const BURST: u32 = 16;
 
-/// What a link carries: whoever has messages to send, and takes those that come.
+/// What a link carries: sends messages, and takes those that arrive.
 pub trait Traffic<const TOPICS: usize, const STREAMS: usize> {
-    /// A message has come, in place. Who wants no topics gets none.
+    /// Takes a message, which lies in the read buffer. A side without subscriptions gets none.
     ///
     /// # Errors
-    /// If it cannot be taken, why the link is to end. The message has not arrived then.
+    /// If it cannot be taken: the reason with which the link closes. The message does not count as
+    /// arrived.
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
         let _ = (stream, frame);
         Err(CloseReason::Protocol)
     }
 
-    /// The bytes of a run that was sent ([`Link::send_run`]) and that are not out: `lent.length` of them from `lent.offset`
-    /// on, in two pieces. Without them the connection ends.
-    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
-        let _ = lent;
+    /// The bytes of a run that was sent ([`Link::send_run`]) and is not written yet: `run.length`
+    /// bytes from `run.offset` on, in two pieces. Without them the connection ends.
+    fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
+        let _ = run;
         None
     }
 
-    /// The peer said something else. What borrows from it is gone afterwards.
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>);
+    /// Handles an event of the link.
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>);
 
-    /// Sends what there is to send, as far as the link takes it, and has the waker called when there is more.
+    /// Sends messages as far as the link takes them, and has the waker called when there are more.
     fn send(
         &mut self,
         now: Duration,
@@ -58,18 +64,18 @@ pub struct Driver<'l, 'b, const TOPICS: usize, const STREAMS: usize> {
     link: &'l mut Link<'b, TOPICS, STREAMS>,
     stream: Stream,
     executor: Arc<dyn Executor>,
-    inbox: Inbox,
+    buffer: ReadBuffer,
     timer: Option<(Duration, SendFuture<()>)>,
-    /// The timer has fired.
+    /// The timer has fired, and the link's timeouts are not checked yet.
     is_late: bool,
-    /// The connection takes no more, and why.
+    /// The error of a write: nothing more can be written.
     unwritable: Option<io::Error>,
-    /// Until when what is left to say or to hear may take, since the link has ended or the connection takes no more.
+    /// The end of the grace period, once the link has ended or a write has failed.
     linger: Option<Duration>,
 }
 
 impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, STREAMS> {
-    /// Opens the link on a fresh connection.
+    /// Opens the link on a new connection.
     pub fn new(
         link: &'l mut Link<'b, TOPICS, STREAMS>,
         stream: Stream,
@@ -80,7 +86,7 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
             link,
             stream,
             executor,
-            inbox: Inbox::new(),
+            buffer: ReadBuffer::new(),
             timer: None,
             is_late: false,
             unwritable: None,
@@ -88,10 +94,10 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         }
     }
 
-    /// Drives until the link or the connection ends, and says why. The link has then lost its connection, and can be
-    /// opened on another.
+    /// Drives the link until it or the connection ends, and returns the reason. Then the link has
+    /// lost its connection, and can be opened on another one.
     ///
-    /// Cancelling: the next call goes on where this one was.
+    /// Cancel safe: the next call continues.
     pub async fn run(&mut self, traffic: &mut impl Traffic<TOPICS, STREAMS>) -> DriveError {
         let error = poll_fn(|context| self.poll(context, traffic)).await;
         self.link.lost();
@@ -115,13 +121,14 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         Poll::Pending
     }
 
-    /// Whatever can be done now; false if nothing moved.
+    /// Reads, sends and writes once; false if no byte was moved.
     fn round(
         &mut self,
         context: &mut Context<'_>,
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> Result<bool, DriveError> {
-        // In each round anew: the process may be stopped between two of them, and what is read then was said since.
+        // Read the clock in each round: the process may be stopped between two rounds, and bytes
+        // that are read then arrived meanwhile.
         let now = self.executor.now();
         let mut moved = false;
         if self.link.ended().is_none() {
@@ -129,18 +136,19 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
                 Ok(more) => moved = more,
                 Err(error) => return Err(self.unwritable.take().map_or(error, DriveError::Io)),
             }
-            // What the peer said while this side was stopped counts as said. So the clock is asked only when the stream is
-            // empty, or by a peer that was heard just now; and only after the timer has fired, since an executor looks at
-            // its sockets before it looks at its timers.
+            // Bytes that arrived while this process was stopped count as arrived in time. So
+            // timeouts are checked only when the stream is empty, or the link is up and was read
+            // just now; and only after the timer has fired, because an executor polls its sockets
+            // before its timers.
             if self.is_late && (!moved || self.link.is_up()) {
                 self.is_late = false;
-                // An error has ended the link, which says so itself.
+                // After an error the link has ended.
                 _ = self.link.handle_timeout(now);
             }
         }
         if self.link.ended().is_none() {
             traffic.send(now, self.link, context);
-            // It has nothing more for now, so nothing is gained by waiting for a batch to fill up.
+            // No further messages are ready, so waiting would not fill the batch.
             self.link.flush();
         }
         if self.unwritable.is_none() {
@@ -152,7 +160,8 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         if self.link.ended().is_none() && self.unwritable.is_none() {
             return Ok(moved);
         }
-        // The peer is told why, if it still reads; and what it said before it went is still there, and may be why.
+        // Write the reason of the end, if the peer still reads. Read its last bytes, which may have
+        // the reason for a failed write.
         let over = now >= *self.linger.get_or_insert(now.saturating_add(LINGER));
         let told = self.unwritable.is_some() || self.link.poll_transmit(now).is_none();
         match (self.link.ended(), self.unwritable.take_if(|_| over)) {
@@ -168,25 +177,26 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         context: &mut Context<'_>,
         traffic: &mut impl Traffic<TOPICS, STREAMS>,
     ) -> Result<bool, DriveError> {
-        let space = self.inbox.space();
+        let space = self.buffer.space();
         match Pin::new(&mut self.stream).poll_read(context, space) {
             Poll::Pending => return Ok(false),
             Poll::Ready(Ok(0)) => return Err(DriveError::Closed),
-            Poll::Ready(Ok(count)) => self.inbox.filled(count),
+            Poll::Ready(Ok(count)) => self.buffer.filled(count),
             Poll::Ready(Err(error)) => return Err(DriveError::Io(error)),
         }
-        // An error has ended the link, which says so itself.
-        while let Ok(input) =
-            self.link.input(now, self.inbox.bytes(), |stream, frame| traffic.message(stream, frame))
+        // After an error the link has ended.
+        while let Ok(input) = self
+            .link
+            .input(now, self.buffer.bytes(), |stream, frame| traffic.message(stream, frame))
         {
             let used = input.used;
             if let Some(event) = input.event {
-                traffic.heard(now, self.link, event);
+                traffic.on_event(now, self.link, event);
             }
             if used == 0 {
                 break;
             }
-            self.inbox.used(used);
+            self.buffer.used(used);
         }
         Ok(true)
     }
@@ -198,14 +208,14 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         traffic: &impl Traffic<TOPICS, STREAMS>,
     ) -> io::Result<bool> {
         let mut moved = false;
-        while let Some(Parts { bytes, lent }) = self.link.poll_parts(now) {
+        while let Some(Transmit { bytes, run }) = self.link.poll_vectored(now) {
             let stream = Pin::new(&mut self.stream);
-            let written = match lent {
+            let written = match run {
                 None => stream.poll_write(context, bytes),
-                Some(lent) => {
-                    let [one, other] = lend(traffic, &lent)?;
+                Some(run) => {
+                    let [one, other] = run_bytes(traffic, &run)?;
                     let parts = [bytes, one, other].map(IoSlice::new);
-                    // An empty one in front costs adapters that write the first one only.
+                    // Skip an empty first piece: some adapters write the first piece only.
                     let first = usize::from(bytes.is_empty());
                     stream.poll_write_vectored(context, &parts[first..])
                 }
@@ -221,15 +231,15 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
         Ok(moved)
     }
 
-    /// Waits for the clock, too; false if it has come already.
+    /// Waits for the next timeout; false if it has passed already.
     fn waits(&mut self, context: &mut Context<'_>) -> bool {
-        // Who lingers has nothing else to wait for.
+        // In the grace period no other timeout counts.
         let Some(due) = self.linger.or_else(|| self.link.poll_timeout()) else {
             return true;
         };
         loop {
-            // Deadlines move back with each message. A timer that is too early is kept until it fires, so that no
-            // message costs a new one.
+            // Each message moves the deadline back. A timer that is too early is kept until it
+            // fires, so that messages need no new timers.
             let executor = &self.executor;
             let (at, timer) = match &mut self.timer {
                 Some(timer) if timer.0 <= due => timer,
@@ -248,54 +258,39 @@ impl<'l, 'b, const TOPICS: usize, const STREAMS: usize> Driver<'l, 'b, TOPICS, S
     }
 }
 
-/// The bytes of a run, as many as the link said.
-fn lend<'t, const TOPICS: usize, const STREAMS: usize>(
+/// The bytes of a run, checked for their number.
+fn run_bytes<'t, const TOPICS: usize, const STREAMS: usize>(
     traffic: &'t impl Traffic<TOPICS, STREAMS>,
-    lent: &Lent,
+    run: &RunBytes,
 ) -> io::Result<[&'t [u8]; 2]> {
-    let pieces = traffic.lend(lent);
-    let fits = |[one, other]: &[&[u8]; 2]| one.len() + other.len() == lent.length;
-    pieces.filter(fits).ok_or_else(|| io::Error::other("the bytes of a run are not there any more"))
+    let pieces = traffic.run_bytes(run);
+    let fits = |[one, other]: &[&[u8]; 2]| one.len() + other.len() == run.length;
+    pieces
+        .filter(fits)
+        .ok_or_else(|| io::Error::other("the bytes of a run are no longer in its ring"))
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> fmt::Debug for Driver<'_, '_, TOPICS, STREAMS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").field("inbox", &self.inbox.bytes().len()).finish_non_exhaustive()
+        f.debug_struct("Driver").field("buffer", &self.buffer.bytes().len()).finish_non_exhaustive()
     }
 }
 
-/// Why a link is driven no more.
-#[derive(Debug)]
+/// Why a driver has ended.
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DriveError {
     /// The link ended.
-    Link(LinkError),
-    /// The peer closed the connection without a word.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The peer closed the connection, but not the link.
+    #[error("the peer closed the connection without closing the link")]
     Closed,
-    /// The system refused to read or write.
+    /// A system call on the connection failed. Its error is part of the message, so it is not the
+    /// [`source`](std::error::Error::source).
+    #[error("the connection failed: {0}")]
     Io(io::Error),
-    /// There can be no link with these settings.
-    Config(ConfigError),
-}
-
-impl fmt::Display for DriveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DriveError::Link(error) => error.fmt(f),
-            DriveError::Closed => f.write_str("the peer closed the connection without a word"),
-            DriveError::Io(error) => write!(f, "the connection failed: {error}"),
-            DriveError::Config(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for DriveError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            DriveError::Link(error) => Some(error),
-            DriveError::Closed => None,
-            DriveError::Io(error) => Some(error),
-            DriveError::Config(error) => Some(error),
-        }
-    }
+    /// No link can have these settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }

@@ -1,21 +1,24 @@
-//! One link over one stream of bytes: the driver that Unix sockets and TCP share.
+//! One link over one stream of bytes, such as a Unix socket.
 //!
-//! A [`Driver`] reads, hands every frame to its [`Link`], asks its [`Traffic`] for more to send, and writes, until nothing
-//! moves; then it waits for the stream, the clock or whatever the traffic waits for. One read takes all that is there and
-//! decodes all the frames it holds, in place; one write takes the whole batch. Dropping it between two polls, or for
-//! good, loses nothing that the link has not said to be lost: a frame of which a half is out is finished by the next poll.
+//! A [`Driver`] reads, hands each frame to its [`Link`], takes messages from its [`Traffic`], and
+//! writes, until no byte moves. Then it waits for the stream, the clock or the traffic. One read
+//! takes all bytes that have arrived, and their frames are decoded in place; one write takes a
+//! whole batch. Dropping the driver loses nothing but what the link reports as lost: the next poll
+//! finishes a frame that was written in part.
+//!
+//! This module knows no topic. `exchange` has the traffic of topics.
 
 mod driver;
-mod inbox;
+mod read_buffer;
 
 pub use driver::{DriveError, Driver, Traffic};
 
 use mycelium_core::link::Link;
 
-/// A link with room for the topics and streams that one process may have of another.
+/// A link with the limits of a node.
 pub type NodeLink<'b> = Link<'b, TOPICS, STREAMS>;
 
-/// How many topics one process may read from another.
+/// The most topics that one process reads from another.
 pub const TOPICS: usize = 64;
-/// How many publishers of these topics one process may read from at once.
+/// The most publishers of these topics that are read at once.
 pub const STREAMS: usize = 128;

@@ -1,73 +1,74 @@
-//! How ends wait: they look as often as their policy says, and then sleep; and how much they do before they let others run.
+//! Wait strategies: how long handles spin before they park, and when they yield.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use mycelium_core::wait::Wait;
-use mycelium_transports::local::{Policy, Pulse, poll_with};
+use mycelium_core::wait::WaitStrategy;
+use mycelium_transports::local::{Policy, TaskBudget, poll_with};
 
-use super::{Own, Wakes, probe};
+use super::{LocalTopic, Wakes, probe};
 
-/// Polls until it would wait, and says how often it asked to be polled again, and how often it looked.
-fn polls_until_it_sleeps(mut poll: impl FnMut(&Context<'_>) -> bool) -> usize {
+/// Polls until the handle parks, and returns the number of polls.
+fn polls_until_it_parks(mut poll: impl FnMut(&Context<'_>) -> bool) -> usize {
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
     for polls in 1.. {
-        assert!(poll(&Context::from_waker(&waker)), "nothing comes");
+        assert!(poll(&Context::from_waker(&waker)), "it must be pending");
         if wakes.0.swap(0, Ordering::SeqCst) == 0 {
             return polls;
         }
     }
-    unreachable!("it sleeps")
+    unreachable!("it never parked")
 }
 
 #[test]
-fn who_waits_looks_as_often_as_it_is_told_and_then_sleeps() {
-    let local = Own::open(2);
+fn a_waiter_spins_as_often_as_its_strategy_says() {
+    let local = LocalTopic::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
     for (wait, polls) in [
-        (Wait::Park, 1),
-        (Wait::SpinThenPark(Wait::LOOKS), 1),
-        (Wait::SpinThenPark(Wait::LOOKS + 1), 2),
-        (Wait::SpinThenPark(3 * Wait::LOOKS), 3),
+        (WaitStrategy::Park, 1),
+        (WaitStrategy::SpinThenPark(WaitStrategy::SPINS), 1),
+        (WaitStrategy::SpinThenPark(WaitStrategy::SPINS + 1), 2),
+        (WaitStrategy::SpinThenPark(3 * WaitStrategy::SPINS), 3),
     ] {
-        reader.wait_by(wait);
-        publisher.wait_by(wait);
-        // Twice: patience begins anew with each wait.
+        reader.set_wait_strategy(wait);
+        publisher.set_wait_strategy(wait);
+        // Twice: each wait spins anew.
         for _ in 0..2 {
-            let slept = polls_until_it_sleeps(|context| reader.poll_recv(context).is_pending());
-            assert_eq!(slept, polls, "{wait:?}");
+            let polled = polls_until_it_parks(|context| reader.poll_recv(context).is_pending());
+            assert_eq!(polled, polls, "{wait:?}");
             (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
-            let slept = polls_until_it_sleeps(|context| {
+            let polled = polls_until_it_parks(|context| {
                 publisher.poll_emit(context, &probe(2)).is_pending()
             });
-            assert_eq!(slept, polls, "{wait:?}");
+            assert_eq!(polled, polls, "{wait:?}");
             while reader.try_recv().delivery().is_some() {}
         }
     }
-    reader.wait_by(Wait::Spin);
+    reader.set_wait_strategy(WaitStrategy::Spin);
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
     for polls in 1..10 {
         assert!(reader.poll_recv(&Context::from_waker(&waker)).is_pending());
-        assert_eq!(wakes.0.load(Ordering::SeqCst), polls, "it never sleeps");
+        assert_eq!(wakes.0.load(Ordering::SeqCst), polls, "it never parks");
     }
 }
 
 #[test]
-fn who_owes_others_a_ring_ends_its_poll_soon() {
-    let local = Own::open(2);
+fn a_task_with_deferred_wakes_spins_less() {
+    let local = LocalTopic::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
-    let pulse = Pulse::new();
-    let mut flushers = [reader.attach(&pulse)];
-    // A single poll would do for all looks; but the message that was taken makes room, and nobody was told.
-    reader.wait_by(Wait::SpinThenPark(Wait::LOOKS));
+    let budget = TaskBudget::new();
+    let mut deferred = [reader.attach(&budget)];
+    // One poll is enough for all spins. But taking the message has made room, and the publisher has
+    // not been woken yet.
+    reader.set_wait_strategy(WaitStrategy::SpinThenPark(WaitStrategy::SPINS));
     publisher.try_emit(probe(0)).unwrap();
-    let polls = polls_until_it_sleeps(|context| {
-        poll_with(&pulse, &mut flushers, || {
+    let polls = polls_until_it_parks(|context| {
+        poll_with(&budget, &mut deferred, || {
             reader.try_recv();
             reader.poll_recv(context).is_pending()
         })
@@ -76,12 +77,12 @@ fn who_owes_others_a_ring_ends_its_poll_soon() {
 }
 
 #[test]
-fn who_never_sleeps_sees_what_comes_without_being_rung() {
-    let local = Own::open(2);
+fn a_spinning_reader_needs_no_wake() {
+    let local = LocalTopic::open(2);
     let mut reader = local.subscribe("reader", Policy::Block);
     let mut publisher = local.publisher("publisher");
-    reader.wait_by(Wait::Spin);
-    publisher.wait_by(Wait::Spin);
+    reader.set_wait_strategy(WaitStrategy::Spin);
+    publisher.set_wait_strategy(WaitStrategy::Spin);
     let count = if cfg!(miri) { 20 } else { 1000 };
     let echo = std::thread::spawn(move || {
         for number in 0..count {
@@ -97,19 +98,19 @@ fn who_never_sleeps_sees_what_comes_without_being_rung() {
 }
 
 #[test]
-fn a_publisher_that_spins_is_refused_at_once_by_a_reader_that_rejects() {
-    let local = Own::open(2);
+fn a_spinning_publisher_is_rejected_at_once() {
+    let local = LocalTopic::open(2);
     let _reader = local.subscribe("reader", Policy::Reject);
     let mut publisher = local.publisher("publisher");
-    publisher.wait_by(Wait::Spin);
+    publisher.set_wait_strategy(WaitStrategy::Spin);
     (0..2).for_each(|number| publisher.try_emit(probe(number)).unwrap());
     let emitted = publisher.poll_emit(&Context::from_waker(Waker::noop()), &probe(2));
     assert!(matches!(emitted, Poll::Ready(Err(_))));
 }
 
 #[test]
-fn a_handle_of_no_task_lets_others_run_now_and_then() {
-    let local = Own::open(2);
+fn a_handle_without_a_task_yields_by_its_own_count() {
+    let local = LocalTopic::open(2);
     let mut publisher = local.publisher("publisher");
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
@@ -118,20 +119,20 @@ fn a_handle_of_no_task_lets_others_run_now_and_then() {
         (0..1000).filter(|number| publisher.poll_emit(&context, &probe(*number)).is_ready());
     let emits = emits.count();
     assert!((990..1000).contains(&emits), "{emits}");
-    assert_eq!(wakes.0.load(Ordering::SeqCst), 1000 - emits, "it asks to be polled again");
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1000 - emits, "a yield wakes the task");
 }
 
 #[test]
-fn a_task_yields_when_its_budget_is_spent() {
-    let local = Own::open(512);
+fn a_task_yields_when_its_budget_is_exhausted() {
+    let local = LocalTopic::open(512);
     let mut publisher = local.publisher("publisher");
-    let pulse = Pulse::with_budget(7);
-    let mut flushers = [publisher.attach(&pulse)];
+    let budget = TaskBudget::with_limit(7);
+    let mut deferred = [publisher.attach(&budget)];
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
     let context = Context::from_waker(&waker);
     for polls in 1..4 {
-        let emits = poll_with(&pulse, &mut flushers, || {
+        let emits = poll_with(&budget, &mut deferred, || {
             (0..)
                 .take_while(|number| publisher.poll_emit(&context, &probe(*number)).is_ready())
                 .count()

@@ -1,86 +1,78 @@
-//! A message to a handler on the same thread: one after the other while both are awake, and there and back with both
-//! asleep between.
+//! A message to a handler on the same thread. Busy: one after the other while both sides are awake.
+//! Parked: there and back, each side asleep until the other one sends.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glommio::channels::local_channel::{self, LocalReceiver, LocalSender};
+use glommio::channels::local_channel;
 use kameo::actor::{ActorRef, Spawn};
 use kameo::mailbox;
 use kameo::message::{Context, Message};
 use ractor::{Actor, ActorProcessingErr, ActorRef as Ractor};
 use tokio::sync::oneshot;
 
-use super::host::{Host, OnGlommio, OnTokio, both, inside};
-use super::services::{Board, FITS, stream, trips};
+use super::host::{Host, OnGlommio, OnTokio, both, inside, run_node};
+use super::services::{FITS, Results, stream, trips};
 use crate::ends::{CAPACITY, Ends, Receive, Transmit};
-use crate::harness::{Column, Mismatch};
-use crate::item::Item;
-use crate::sample::Tally;
+use crate::harness::{Column, Mismatch, Round};
+use crate::loops::tasks::{answer, ask};
+use crate::sample::{Item, Tally};
+
+pub(crate) const LOCAL_CHANNEL: &str = "glommio local_channel";
+pub(crate) const KAMEO: &str = "kameo actor";
+pub(crate) const RACTOR: &str = "ractor actor";
 
 /// Services of a node.
-pub(crate) struct Services<H> {
-    pub(crate) name: &'static str,
-    pub(crate) parked: bool,
-    pub(crate) host: PhantomData<H>,
+pub(crate) fn services<H: Host>(name: &'static str, parked: bool) -> Column {
+    Column::new(name, move |operations| {
+        let results = Arc::new(Results::default());
+        let node = if parked {
+            trips(operations, false, &results).build().expect(FITS)
+        } else {
+            stream(operations, &results)
+        };
+        run_node::<H>(name, node)?;
+        let found = results.found();
+        checked(name, operations, Some((found.tally, found.took)))
+    })
 }
 
-impl<H: Host> Column for Services<H> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let board = Arc::new(Board::default());
-        let node = if self.parked {
-            trips(operations, false, &board).build().expect(FITS)
-        } else {
-            stream(operations, &board)
-        };
-        let ended = inside::<H, _>(async move |executor| {
-            node.start(executor).expect("it has all it needs").join().await.is_ok()
-        });
-        if ended != Some(true) {
-            return Err(Mismatch::new(self.name, "the node failed"));
-        }
-        let found = board.found();
-        Mismatch::check(self.name, u64::expected(operations), found.tally)?;
-        Ok(found.took)
-    }
+/// A round whose tally is that of all numbers.
+fn checked(
+    name: &'static str,
+    operations: usize,
+    outcome: Option<(Tally, Duration)>,
+) -> Result<Round, Mismatch> {
+    let (tally, took) = outcome.ok_or_else(|| Mismatch::new(name, "a task failed"))?;
+    Mismatch::check(name, u64::expected(operations), tally)?;
+    Ok(Round::Total(took))
 }
 
 /// A rival's channel between two tasks.
-pub(crate) struct Channel<H, P, Q> {
-    pub(crate) ends: fn() -> Ends<P, Q>,
-    pub(crate) parked: bool,
-    pub(crate) host: PhantomData<H>,
-}
-
-impl<H: Host, P: Transmit, Q: Receive> Column for Channel<H, P, Q> {
-    fn name(&self) -> &'static str {
-        (self.ends)().name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let (there, back) = ((self.ends)(), (self.ends)());
-        let (name, parked) = (there.name, self.parked);
-        let ran = inside::<H, _>(async move |executor| {
+pub(crate) fn channel<H: Host, P: Transmit, Q: Receive>(
+    ends: fn() -> Ends<P, Q>,
+    parked: bool,
+) -> Column {
+    let name = ends().name;
+    Column::new(name, move |operations| {
+        let (mut there, mut back) = (ends(), ends());
+        let outcome = inside::<H, _>(async move |executor| {
             if parked {
-                let asks = ask(there.sender, back.receiver, operations);
-                both(&executor, answer(there.receiver, back.sender), asks)
-                    .await
-                    .map(|(_, asked)| asked)
+                let answers = async move {
+                    answer(&mut there.receiver, &mut back.sender, operations).await;
+                };
+                let asks = async move {
+                    ask(&mut there.sender, &mut back.receiver, operations, || {}).await
+                };
+                both(&executor, answers, asks).await.map(|(_, asked)| asked)
             } else {
                 let receives = receive(there.receiver, operations);
                 let sent = both(&executor, receives, send(there.sender, operations)).await;
                 sent.map(|((tally, end), start)| (tally, end - start))
             }
         });
-        let (tally, took) = ran.flatten().ok_or(Mismatch::new(name, "a task panicked"))?;
-        Mismatch::check(name, u64::expected(operations), tally)?;
-        Ok(took)
-    }
+        checked(name, operations, outcome.flatten())
+    })
 }
 
 async fn send(mut sender: impl Transmit, count: usize) -> Instant {
@@ -103,110 +95,45 @@ async fn receive(mut receiver: impl Receive, count: usize) -> (Tally, Instant) {
     (tally, Instant::now())
 }
 
-pub(super) async fn ask(
-    mut sender: impl Transmit,
-    mut receiver: impl Receive,
-    trips: usize,
-) -> (Tally, Duration) {
-    let (mut tally, start) = (Tally::default(), Instant::now());
-    for number in 0..trips as u64 {
-        if !sender.transmit(number).await {
-            break;
-        }
-        let Some(back) = receiver.receive().await else { break };
-        back.add(&mut tally);
-    }
-    (tally, start.elapsed())
-}
-
-pub(super) async fn answer(mut receiver: impl Receive, mut sender: impl Transmit) {
-    while let Some(number) = receiver.receive().await {
-        if !sender.transmit(number).await {
-            break;
-        }
-    }
-}
-
-/// glommio's own channel between two of its tasks.
-pub(crate) struct LocalChannel {
-    pub(crate) parked: bool,
-}
-
-pub(crate) const LOCAL_CHANNEL: &str = "glommio local_channel";
-
-impl Column for LocalChannel {
-    fn name(&self) -> &'static str {
-        LOCAL_CHANNEL
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let parked = self.parked;
-        let ran = inside::<OnGlommio, _>(async move |_| {
-            let ((to, there), (back, from)) =
-                (local_channel::new_bounded(CAPACITY), local_channel::new_bounded(CAPACITY));
-            if parked {
-                let answering = glommio::spawn_local(local_answer(there, back)).detach();
-                let asked = glommio::spawn_local(local_ask(to, from, operations)).await;
-                answering.await;
-                asked
-            } else {
-                let receives = glommio::spawn_local(local_receive(there, operations)).detach();
-                let start = glommio::spawn_local(local_send(to, operations)).await;
-                let (tally, end) = receives.await.unwrap_or((Tally::default(), start));
-                (tally, end - start)
-            }
+/// glommio's own channel between two of its tasks. Its ends cannot leave the thread, so they are no
+/// `Transmit` and `Receive`.
+pub(crate) fn local(parked: bool) -> Column {
+    Column::new(LOCAL_CHANNEL, move |operations| {
+        let outcome = inside::<OnGlommio, _>(async move |_| {
+            let (to, there) = local_channel::new_bounded(CAPACITY);
+            let (back, from) = local_channel::new_bounded(CAPACITY);
+            let receives = async move {
+                let mut tally = Tally::default();
+                while tally.count < operations as u64
+                    && let Some(number) = there.recv().await
+                {
+                    u64::add(&number, &mut tally);
+                    if parked && back.send(number).await.is_err() {
+                        break;
+                    }
+                }
+                (tally, Instant::now())
+            };
+            let receiving = glommio::spawn_local(receives).detach();
+            let sends = async move {
+                let start = Instant::now();
+                for number in 0..operations as u64 {
+                    let sent = to.send(number).await.is_ok();
+                    if !sent || parked && from.recv().await != Some(number) {
+                        break;
+                    }
+                }
+                (start, start.elapsed())
+            };
+            let (start, took) = glommio::spawn_local(sends).await;
+            let (tally, end) = receiving.await?;
+            Some((tally, if parked { took } else { end - start }))
         });
-        let (tally, took) = ran.ok_or(Mismatch::new(LOCAL_CHANNEL, "a task panicked"))?;
-        Mismatch::check(LOCAL_CHANNEL, u64::expected(operations), tally)?;
-        Ok(took)
-    }
+        checked(LOCAL_CHANNEL, operations, outcome.flatten())
+    })
 }
 
-async fn local_send(sender: LocalSender<u64>, count: usize) -> Instant {
-    let start = Instant::now();
-    for number in 0..count as u64 {
-        if sender.send(number).await.is_err() {
-            break;
-        }
-    }
-    start
-}
-
-async fn local_receive(receiver: LocalReceiver<u64>, count: usize) -> (Tally, Instant) {
-    let mut tally = Tally::default();
-    while tally.count < count as u64
-        && let Some(number) = receiver.recv().await
-    {
-        number.add(&mut tally);
-    }
-    (tally, Instant::now())
-}
-
-async fn local_ask(
-    sender: LocalSender<u64>,
-    receiver: LocalReceiver<u64>,
-    trips: usize,
-) -> (Tally, Duration) {
-    let (mut tally, start) = (Tally::default(), Instant::now());
-    for number in 0..trips as u64 {
-        if sender.send(number).await.is_err() {
-            break;
-        }
-        let Some(back) = receiver.recv().await else { break };
-        back.add(&mut tally);
-    }
-    (tally, start.elapsed())
-}
-
-async fn local_answer(receiver: LocalReceiver<u64>, sender: LocalSender<u64>) {
-    while let Some(number) = receiver.recv().await {
-        if sender.send(number).await.is_err() {
-            break;
-        }
-    }
-}
-
-/// What an actor does: it adds numbers up, and says so when it has all.
+/// The state of an actor: it adds numbers up, and reports when it has all.
 struct Adder {
     tally: Tally,
     count: usize,
@@ -215,8 +142,8 @@ struct Adder {
 
 impl Adder {
     fn new(count: usize) -> (Adder, oneshot::Receiver<(Tally, Instant)>) {
-        let (done, told) = oneshot::channel();
-        (Adder { tally: Tally::default(), count, done: Some(done) }, told)
+        let (done, added) = oneshot::channel();
+        (Adder { tally: Tally::default(), count, done: Some(done) }, added)
     }
 
     fn add(&mut self, number: u64) -> u64 {
@@ -224,19 +151,22 @@ impl Adder {
         if self.tally.count == self.count as u64
             && let Some(done) = self.done.take()
         {
-            // Who asks counts the answers itself.
+            // The asking side counts the answers and ignores this.
             let _ = done.send((self.tally, Instant::now()));
         }
         number
     }
 }
 
-/// An actor of kameo's, with a bounded mailbox.
-pub(crate) struct Kameo {
-    pub(crate) parked: bool,
+/// The tally and the time of a round, given those of the asking and of the adding side.
+fn outcome(
+    asked: (Tally, Instant, Duration),
+    added: (Tally, Instant),
+    parked: bool,
+) -> (Tally, Duration) {
+    let ((tally, start, took), (added, end)) = (asked, added);
+    if parked { (tally, took) } else { (added, end - start) }
 }
-
-pub(crate) const KAMEO: &str = "kameo actor";
 
 impl kameo::Actor for Adder {
     type Args = Adder;
@@ -255,15 +185,11 @@ impl Message<u64> for Adder {
     }
 }
 
-impl Column for Kameo {
-    fn name(&self) -> &'static str {
-        KAMEO
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let parked = self.parked;
+/// An actor of kameo, with a bounded mailbox.
+pub(crate) fn kameo(parked: bool) -> Column {
+    Column::new(KAMEO, move |operations| {
         let ran = inside::<OnTokio, _>(async move |executor| {
-            let (adder, told) = Adder::new(operations);
+            let (adder, added) = Adder::new(operations);
             let actor = Adder::spawn_with_mailbox(adder, mailbox::bounded(CAPACITY));
             let asks = async move {
                 let (mut tally, start) = (Tally::default(), Instant::now());
@@ -276,22 +202,12 @@ impl Column for Kameo {
                 }
                 Some((tally, start, start.elapsed()))
             };
-            let (asked, told) = both(&executor, asks, told).await?;
-            let ((tally, start, took), (added, end)) = (asked?, told.ok()?);
-            Some(if parked { (tally, took) } else { (added, end - start) })
+            let (asked, added) = both(&executor, asks, added).await?;
+            Some(outcome(asked?, added.ok()?, parked))
         });
-        let ran = ran.flatten().ok_or(Mismatch::new(KAMEO, "the actor failed"))?;
-        Mismatch::check(KAMEO, u64::expected(operations), ran.0)?;
-        Ok(ran.1)
-    }
+        checked(KAMEO, operations, ran.flatten())
+    })
 }
-
-/// An actor of ractor's, whose mailbox has no bound.
-pub(crate) struct Ractors {
-    pub(crate) parked: bool,
-}
-
-pub(crate) const RACTOR: &str = "ractor actor";
 
 struct Calls;
 
@@ -323,15 +239,11 @@ impl Actor for Calls {
     }
 }
 
-impl Column for Ractors {
-    fn name(&self) -> &'static str {
-        RACTOR
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let parked = self.parked;
+/// An actor of ractor, whose mailbox is unbounded.
+pub(crate) fn ractor(parked: bool) -> Column {
+    Column::new(RACTOR, move |operations| {
         let ran = inside::<OnTokio, _>(async move |executor| {
-            let (adder, told) = Adder::new(operations);
+            let (adder, added) = Adder::new(operations);
             let (actor, ended) = Actor::spawn(None, Calls, adder).await.ok()?;
             let asked = actor.clone();
             let asks = async move {
@@ -346,14 +258,11 @@ impl Column for Ractors {
                 }
                 Some((tally, start, start.elapsed()))
             };
-            let (asked, told) = both(&executor, asks, told).await?;
-            let ((tally, start, took), (added, end)) = (asked?, told.ok()?);
+            let (asked, added) = both(&executor, asks, added).await?;
             actor.stop(None);
             ended.await.ok()?;
-            Some(if parked { (tally, took) } else { (added, end - start) })
+            Some(outcome(asked?, added.ok()?, parked))
         });
-        let ran = ran.flatten().ok_or(Mismatch::new(RACTOR, "the actor failed"))?;
-        Mismatch::check(RACTOR, u64::expected(operations), ran.0)?;
-        Ok(ran.1)
-    }
+        checked(RACTOR, operations, ran.flatten())
+    })
 }

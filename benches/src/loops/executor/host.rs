@@ -1,13 +1,16 @@
-//! The executors, each on the thread that calls for it.
+//! Executors of one thread, run on the thread that calls.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join;
-use mycelium_executor::{Executor, LocalFuture, Thread};
+use mycelium::Node;
+use mycelium_executor::{Executor, LocalFuture};
 use mycelium_glommio::{Glommio, Settings};
 use mycelium_smol::Smol;
 use mycelium_tokio::Tokio;
 use tokio::runtime::Builder;
+
+use crate::harness::Mismatch;
 
 /// An executor of one thread.
 pub(crate) trait Host: Send + 'static {
@@ -24,7 +27,7 @@ impl Host for OnTokio {
 
     fn run(body: impl FnOnce(Tokio) -> LocalFuture<()> + 'static) {
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.expect("the system gives a selector");
+        let runtime = runtime.expect("the process may make a runtime");
         runtime.block_on(async {
             body(Tokio::current().expect("inside a runtime")).await;
         });
@@ -44,7 +47,7 @@ impl Host for OnSmol {
 pub(crate) struct OnGlommio;
 
 impl OnGlommio {
-    /// Whether the machine has what it needs.
+    /// Whether the machine supports it.
     pub(crate) fn runs() -> bool {
         let tried =
             std::thread::spawn(|| mycelium_glommio::run(&Settings::default(), async |_| ()));
@@ -56,23 +59,31 @@ impl Host for OnGlommio {
     type Executor = Glommio;
 
     fn run(body: impl FnOnce(Glommio) -> LocalFuture<()> + 'static) {
-        mycelium_glommio::run(&Settings::default(), body).expect("it was tried before");
+        mycelium_glommio::run(&Settings::default(), body).expect("`runs` was true");
     }
 }
 
-/// Runs `body` inside an executor on this thread, and hands out what it returned.
+/// Runs `body` inside an executor on this thread, and returns its result.
 pub(crate) fn inside<H: Host, T: 'static>(
     body: impl AsyncFnOnce(H::Executor) -> T + 'static,
 ) -> Option<T> {
     let result = Arc::new(Mutex::new(None));
-    let told = result.clone();
+    let slot = result.clone();
     H::run(move |executor| {
         Box::pin(async move {
             let value = body(executor).await;
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
         })
     });
     result.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Runs a node until its services end.
+pub(crate) fn run_node<H: Host>(name: &'static str, node: Node) -> Result<(), Mismatch> {
+    let ended = inside::<H, _>(async move |executor| {
+        node.start(executor).expect("the node has all it needs").join().await.is_ok()
+    });
+    ended.filter(|ended| *ended).map(|_| ()).ok_or_else(|| Mismatch::new(name, "the node failed"))
 }
 
 /// Runs two tasks of an executor to their ends.
@@ -95,10 +106,4 @@ pub(crate) async fn both<A: Send + 'static, B: Send + 'static>(
     let (first, second) = (task(executor, first), task(executor, second));
     let (first, second) = join(first, second).await;
     first.zip(second)
-}
-
-/// Lets a thread that is pinned start others that are not: what the process may use is known before any is.
-pub(crate) fn look_at_cores() {
-    // Nothing is asked that could be refused.
-    let _ = Thread::default().settle();
 }

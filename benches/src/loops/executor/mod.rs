@@ -1,5 +1,5 @@
-//! Services on executors: what a message to a handler costs on one thread, what a wake costs between two, and what a node
-//! costs that has nothing to do.
+//! Nodes and services on executors: the cost of a message to a handler on one thread, of a wake of
+//! another thread, and of an idle node.
 
 pub(crate) mod handler;
 pub(crate) mod host;

@@ -1,29 +1,27 @@
-//! The services that are measured, as a user would write them.
+//! The measured services, written as a user would write them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use mycelium::{Context, Delivery, Node, Result, Topology};
 use mycelium_core::message;
 
-use crate::item::Item;
-use crate::report::histogram;
-use crate::sample::Tally;
+use crate::sample::{Item, Tally};
+use crate::stats::Times;
 
-/// What services found out, for whoever started them.
+/// The results of the services of a round.
 #[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<Found>);
+pub(crate) struct Results(Mutex<Found>);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
     start: Option<Instant>,
     pub(crate) took: Duration,
     pub(crate) tally: Tally,
-    pub(crate) times: Option<Histogram<u64>>,
+    pub(crate) times: Times,
 }
 
-impl Board {
+impl Results {
     fn note(&self, write: impl FnOnce(&mut Found)) {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -33,18 +31,18 @@ impl Board {
     }
 }
 
-/// Throws so many numbers.
+/// Emits this number of requests.
 struct Source {
     count: usize,
-    board: Arc<Board>,
+    results: Arc<Results>,
 }
 
-#[mycelium::service(emits(Throw))]
+#[mycelium::service(emits(Request))]
 impl Source {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        self.board.note(|found| found.start = Some(Instant::now()));
+        self.results.note(|found| found.start = Some(Instant::now()));
         for number in 0..self.count as u64 {
-            ctx.emit(Throw { number }).await?;
+            ctx.emit(Request { number }).await?;
         }
         Ok(())
     }
@@ -53,126 +51,126 @@ impl Source {
 /// Adds numbers up.
 struct Handler {
     count: usize,
-    board: Arc<Board>,
+    results: Arc<Results>,
 }
 
-#[mycelium::service(reads(Throw))]
+#[mycelium::service(reads(Request))]
 impl Handler {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let (mut throws, mut tally) = (ctx.subscribe::<Throw>()?, Tally::default());
-        while let Some(delivery) = throws.recv().await {
-            if let Delivery::Msg(throw) = delivery {
-                throw.number.add(&mut tally);
+        let (mut requests, mut tally) = (ctx.subscribe::<Request>()?, Tally::default());
+        while let Some(delivery) = requests.recv().await {
+            if let Delivery::Msg(request) = delivery {
+                request.number.add(&mut tally);
                 if tally.count == self.count as u64 {
                     let end = Instant::now();
-                    self.board.note(|found| {
+                    self.results.note(|found| {
                         found.took = found.start.map_or(Duration::ZERO, |start| end - start);
                     });
                 }
             }
         }
-        self.board.note(|found| found.tally = tally);
+        self.results.note(|found| found.tally = tally);
         Ok(())
     }
 }
 
-/// A node whose source throws so many numbers to its handler.
-pub(crate) fn stream(count: usize, board: &Arc<Board>) -> Node {
-    let [source, handler] = [board.clone(), board.clone()];
+/// A node with a source and a handler.
+pub(crate) fn stream(count: usize, results: &Arc<Results>) -> Node {
+    let [source, handler] = [results.clone(), results.clone()];
     Node::builder("bench")
-        .service(move || Source { count, board: source.clone() })
-        .service(move || Handler { count, board: handler.clone() })
+        .service(move || Source { count, results: source.clone() })
+        .service(move || Handler { count, results: handler.clone() })
         .build()
         .expect(FITS)
 }
 
-#[message(topic = "throws", id = 11)]
-struct Throw {
+#[message(topic = "requests", id = 11)]
+struct Request {
     number: u64,
 }
 
-#[message(topic = "returns", id = 12)]
-struct Return {
+#[message(topic = "answers", id = 12)]
+struct Answer {
     number: u64,
 }
 
-/// Throws a number when the one before has come back.
-struct Asker {
+/// Emits each number after the previous one has returned.
+struct Client {
     trips: usize,
-    /// Each trip is timed, and not only all of them.
+    /// Time each trip, and not only all of them.
     each: bool,
-    board: Arc<Board>,
+    results: Arc<Results>,
 }
 
-#[mycelium::service(reads(Return), emits(Throw))]
-impl Asker {
+#[mycelium::service(reads(Answer), emits(Request))]
+impl Client {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut returns = ctx.subscribe::<Return>()?;
-        let (mut tally, mut times) = (Tally::default(), histogram());
+        let mut answers = ctx.subscribe::<Answer>()?;
+        let (mut tally, mut times) = (Tally::default(), Times::default());
         let start = Instant::now();
         let mut before = start;
         for number in 0..self.trips as u64 {
-            ctx.emit(Throw { number }).await?;
-            let Some(Delivery::Msg(back)) = returns.recv().await else { break };
+            ctx.emit(Request { number }).await?;
+            let Some(Delivery::Msg(back)) = answers.recv().await else { break };
             back.number.add(&mut tally);
             if self.each {
                 let now = Instant::now();
-                // Fails only where the histogram does not grow, and this one does.
-                let _ = times.record((now - before).as_nanos() as u64);
+                times.record(now - before);
                 before = now;
             }
         }
         let took = start.elapsed();
-        self.board.note(|found| {
-            (found.took, found.tally, found.times) = (took, tally, Some(times));
+        self.results.note(|found| {
+            (found.took, found.tally, found.times) = (took, tally, times);
         });
         Ok(())
     }
 }
 
-/// Throws back what it gets.
-struct Answerer;
+/// Returns each number that it receives.
+struct Echo;
 
-#[mycelium::service(reads(Throw), emits(Return))]
-impl Answerer {
+#[mycelium::service(reads(Request), emits(Answer))]
+impl Echo {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut throws = ctx.subscribe::<Throw>()?;
-        while let Some(delivery) = throws.recv().await {
-            if let Delivery::Msg(throw) = delivery {
-                ctx.emit(Return { number: throw.number }).await?;
+        let mut requests = ctx.subscribe::<Request>()?;
+        while let Some(delivery) = requests.recv().await {
+            if let Delivery::Msg(request) = delivery {
+                ctx.emit(Answer { number: request.number }).await?;
             }
         }
         Ok(())
     }
 }
 
-pub(crate) const ASKER: &str = "Asker";
-pub(crate) const ANSWERER: &str = "Answerer";
+pub(crate) const CLIENT: &str = "Client";
+pub(crate) const ECHO: &str = "Echo";
 
-/// A builder for a node in which so many numbers go there and back, each of them timed or all together.
-pub(crate) fn trips(trips: usize, each: bool, board: &Arc<Board>) -> mycelium::Builder {
-    // Two that wait for each other in a circle are refused, and one number is on its way at a time.
-    let topology = "[subscription.\"Asker.returns\"]\npolicy = \"drop-oldest\"";
-    let (topology, board) = (Topology::parse("bench", topology).expect(FITS), board.clone());
+/// A builder of a node with this number of round trips, each timed or all together.
+pub(crate) fn trips(trips: usize, each: bool, results: &Arc<Results>) -> mycelium::Builder {
+    // A node refuses two services that can block each other, so one of the topics drops: no number
+    // is lost, because only one is in flight.
+    let topology = "[subscription.\"Client.answers\"]\npolicy = \"drop-oldest\"";
+    let (topology, results) = (Topology::parse("bench", topology).expect(FITS), results.clone());
     Node::builder("bench")
         .topology(topology)
-        .service(move || Asker { trips, each, board: board.clone() })
-        .service(|| Answerer)
+        .service(move || Client { trips, each, results: results.clone() })
+        .service(|| Echo)
 }
 
-/// Wakes by its own clock at fixed times, without ever sleeping, and notes how late it was.
+/// Records how late it is at fixed times, by its own clock, without ever sleeping.
 struct Metronome {
     beats: usize,
-    board: Arc<Board>,
+    results: Arc<Results>,
 }
 
-/// So often is a beat due.
+/// The time between two beats.
 const BEAT: Duration = Duration::from_micros(10);
 
 #[mycelium::service]
 impl Metronome {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut times = histogram();
+        let mut times = Times::default();
         let start = Instant::now();
         for number in 1..=self.beats as u32 {
             let due = BEAT * number;
@@ -181,10 +179,10 @@ impl Metronome {
                 ctx.yield_now().await;
                 now = start.elapsed();
             }
-            let _ = times.record((now - due).as_nanos() as u64);
+            times.record(now - due);
         }
-        self.board.note(|found| {
-            (found.tally.count, found.times) = (self.beats as u64, Some(times));
+        self.results.note(|found| {
+            (found.tally.count, found.times) = (self.beats as u64, times);
         });
         Ok(())
     }
@@ -192,34 +190,34 @@ impl Metronome {
 
 pub(crate) const METRONOME: &str = "Metronome";
 
-/// A builder for a node with a metronome.
-pub(crate) fn metronome(beats: usize, board: &Arc<Board>) -> mycelium::Builder {
-    let board = board.clone();
-    Node::builder("bench").service(move || Metronome { beats, board: board.clone() })
+/// A builder of a node with a metronome.
+pub(crate) fn metronome(beats: usize, results: &Arc<Results>) -> mycelium::Builder {
+    let results = results.clone();
+    Node::builder("bench").service(move || Metronome { beats, results: results.clone() })
 }
 
-/// Two services that wait for each other's first word.
+/// A node of two services that wait for each other's first message.
 pub(crate) fn waiting() -> Node {
-    let topology = "[subscription.\"Second.returns\"]\npolicy = \"drop-oldest\"";
+    let topology = "[subscription.\"Second.answers\"]\npolicy = \"drop-oldest\"";
     let topology = Topology::parse("bench", topology).expect(FITS);
     Node::builder("bench")
         .topology(topology)
-        .named_service("First", || Answerer)
+        .named_service("First", || Echo)
         .named_service("Second", || Waiter)
         .build()
         .expect(FITS)
 }
 
-/// Waits for a number that is never thrown.
+/// Waits for a number that is never sent.
 struct Waiter;
 
-#[mycelium::service(reads(Return), emits(Throw))]
+#[mycelium::service(reads(Answer), emits(Request))]
 impl Waiter {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        let mut returns = ctx.subscribe::<Return>()?;
-        while returns.recv().await.is_some() {}
+        let mut answers = ctx.subscribe::<Answer>()?;
+        while answers.recv().await.is_some() {}
         Ok(())
     }
 }
 
-pub(crate) const FITS: &str = "services that fit together";
+pub(crate) const FITS: &str = "the services fit together";

@@ -1,65 +1,58 @@
-//! A wake of another thread, there and back: between services on two executors, and by the least that the machine and
-//! the runtimes have for it.
+//! A wake of another thread, there and back: between services on two executors, by the runtimes'
+//! own channels, and by the fastest means of the system.
 
-use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use hdrhistogram::Histogram;
-use mycelium::{Execution, Wait};
+use mycelium::{Execution, WaitStrategy};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 use rustix::io::{read, write};
 use tokio::sync::oneshot;
 
-use super::handler::answer;
-use super::host::{Host, OnTokio, inside};
-use super::services::{ANSWERER, ASKER, Board, FITS, trips};
+use super::host::{Host, OnTokio, inside, run_node};
+use super::services::{CLIENT, ECHO, FITS, Results, trips};
 use crate::affinity::{Cores, Side};
 use crate::ends::{Ends, Receive, Transmit};
-use crate::harness::Mismatch;
-use crate::item::Item;
-use crate::loops::latency::Timed;
-use crate::report::histogram;
-use crate::sample::Tally;
+use crate::harness::{Column, Mismatch, Round};
+use crate::loops::tasks::{answer, ask};
+use crate::sample::Item;
+use crate::stats::Times;
 use crate::threads;
 
-/// Two services of one node, on two executors on two threads.
-pub(crate) struct Services<A, B> {
-    pub(crate) name: &'static str,
-    pub(crate) wait: Wait,
-    pub(crate) cores: Cores,
-    pub(crate) hosts: PhantomData<(A, B)>,
+/// The times of the trips on a results.
+fn found(name: &'static str, operations: usize, results: &Results) -> Result<Round, Mismatch> {
+    let found = results.found();
+    Mismatch::check(name, u64::expected(operations), found.tally)?;
+    Ok(Round::Each(found.times))
 }
 
-impl<A: Host, B: Host> Timed for Services<A, B> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
-        let Services { wait, cores, name, .. } = self;
-        let board = Arc::new(Board::default());
-        let builder = trips(operations, true, &board);
-        let wait = *wait;
-        // The executor over there, and its end.
+/// Two services of one node, on two executors on two threads.
+pub(crate) fn services<A: Host, B: Host>(
+    name: &'static str,
+    wait: WaitStrategy,
+    cores: Cores,
+) -> Column {
+    Column::new(name, move |operations| {
+        let results = Arc::new(Results::default());
+        let builder = trips(operations, true, &results);
+        // The remote executor, and its end.
         let (give, given) = mpsc::channel();
         let (end, ended) = oneshot::channel::<()>();
         let (ran, _) = threads::both(
-            cores,
+            &cores,
             move || {
-                let there: B::Executor = given.recv().ok()?;
+                let there: B::Executor =
+                    given.recv().map_err(|_| Mismatch::new(name, "the other executor failed"))?;
                 let node = builder
                     .executor("there", there)
-                    .execution(ASKER, Execution::shared().wait(wait))
-                    .execution(ANSWERER, Execution::shared().on("there").wait(wait))
+                    .execution(CLIENT, Execution::shared().wait(wait))
+                    .execution(ECHO, Execution::shared().on("there").wait(wait))
                     .build()
                     .expect(FITS);
-                let ran = inside::<A, _>(async move |executor| {
-                    node.start(executor).expect("it has all it needs").join().await.is_ok()
-                });
+                let ran = run_node::<A>(name, node);
                 let _ = end.send(());
                 ran
             },
@@ -70,120 +63,81 @@ impl<A: Host, B: Host> Timed for Services<A, B> {
                 })
             },
         );
-        if ran != Some(true) {
-            return Err(Mismatch::new(name, "the node failed"));
-        }
-        let found = board.found();
-        Mismatch::check(name, u64::expected(operations), found.tally)?;
-        Ok(found.times.unwrap_or_else(histogram))
-    }
+        ran?;
+        found(name, operations, &results)
+    })
 }
 
-/// Two services with threads of their own, each pinned to a core, that never sleep.
-pub(crate) struct Pinned {
-    pub(crate) name: &'static str,
-    pub(crate) cores: Cores,
-}
-
-impl Timed for Pinned {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
-        let board = Arc::new(Board::default());
-        let [asker, answerer] = [Side::Writer, Side::Reader].map(|side| {
-            let core = self.cores.of(side);
+/// Two services on their own threads, each pinned to a core, that never sleep.
+pub(crate) fn pinned(name: &'static str, cores: Cores) -> Column {
+    Column::new(name, move |operations| {
+        let results = Arc::new(Results::default());
+        let [client, echo] = [Side::Writer, Side::Reader].map(|side| {
+            let core = cores.of(side);
             core.map_or_else(Execution::dedicated, |core| Execution::pinned([core]))
-                .wait(Wait::Spin)
+                .wait(WaitStrategy::Spin)
         });
-        let node = trips(operations, true, &board)
-            .execution(ASKER, asker)
-            .execution(ANSWERER, answerer)
+        let node = trips(operations, true, &results)
+            .execution(CLIENT, client)
+            .execution(ECHO, echo)
             .build()
             .expect(FITS);
-        let ran = inside::<OnTokio, _>(async move |executor| {
-            node.start(executor).expect("it has all it needs").join().await.is_ok()
-        });
-        if ran != Some(true) {
-            return Err(Mismatch::new(self.name, "the node failed"));
-        }
-        let found = board.found();
-        Mismatch::check(self.name, u64::expected(operations), found.tally)?;
-        Ok(found.times.unwrap_or_else(histogram))
-    }
+        run_node::<OnTokio>(name, node)?;
+        found(name, operations, &results)
+    })
 }
 
-/// A channel between two executors that wakes by the runtimes' own means.
-pub(crate) struct Channel<A, B, P, Q> {
-    pub(crate) name: &'static str,
-    pub(crate) ends: fn() -> Ends<P, Q>,
-    pub(crate) cores: Cores,
-    pub(crate) hosts: PhantomData<(A, B)>,
-}
-
-impl<A: Host, B: Host, P: Transmit, Q: Receive> Timed for Channel<A, B, P, Q> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
-        let (there, back) = ((self.ends)(), (self.ends)());
+/// A rival's channel between two executors on two threads.
+pub(crate) fn channel<A: Host, B: Host, P: Transmit, Q: Receive>(
+    name: &'static str,
+    ends: fn() -> Ends<P, Q>,
+    cores: Cores,
+) -> Column {
+    Column::new(name, move |operations| {
+        let (mut there, mut back) = (ends(), ends());
         let (ran, _) = threads::both(
-            &self.cores,
+            &cores,
             move || {
-                inside::<A, _>(async move |_| ask(there.sender, back.receiver, operations).await)
+                inside::<A, _>(async move |_| {
+                    let (mut times, mut before) = (Times::default(), Instant::now());
+                    let each = || {
+                        let now = Instant::now();
+                        times.record(now - before);
+                        before = now;
+                    };
+                    let asked = ask(&mut there.sender, &mut back.receiver, operations, each).await;
+                    (asked.0, times)
+                })
             },
-            move || inside::<B, _>(async move |_| answer(there.receiver, back.sender).await),
+            move || {
+                inside::<B, _>(async move |_| {
+                    answer(&mut there.receiver, &mut back.sender, operations).await;
+                })
+            },
         );
-        let (tally, times) = ran.ok_or(Mismatch::new(self.name, "a task panicked"))?;
-        Mismatch::check(self.name, u64::expected(operations), tally)?;
-        Ok(times)
-    }
+        let (tally, times) = ran.ok_or_else(|| Mismatch::new(name, "a task panicked"))?;
+        Mismatch::check(name, u64::expected(operations), tally)?;
+        Ok(Round::Each(times))
+    })
 }
 
-async fn ask(
-    mut sender: impl Transmit,
-    mut receiver: impl Receive,
-    trips: usize,
-) -> (Tally, Histogram<u64>) {
-    let (mut tally, mut times) = (Tally::default(), histogram());
-    for number in 0..trips as u64 {
-        let start = Instant::now();
-        if !sender.transmit(number).await {
-            break;
-        }
-        let Some(back) = receiver.receive().await else { break };
-        back.add(&mut tally);
-        let _ = times.record(start.elapsed().as_nanos() as u64);
-    }
-    (tally, times)
-}
-
-/// Two threads that sleep until the other one wakes them.
-pub(crate) struct Threads<W> {
-    pub(crate) name: &'static str,
-    pub(crate) cores: Cores,
-    pub(crate) by: PhantomData<W>,
-}
-
-/// A way to wake a thread, for the side that wakes and the side that sleeps.
-pub(crate) trait Bell: Sized + Sync {
+/// A way to wake a thread.
+pub(crate) trait Wake: Sized + Sync {
     fn new() -> Self;
-    fn ring(&self);
+    fn wake(&self);
     fn sleep(&self);
 }
 
-/// An eventfd that the sleeper reads.
+/// An eventfd that the sleeping thread reads.
 pub(crate) struct Eventfd(OwnedFd);
 
-impl Bell for Eventfd {
+impl Wake for Eventfd {
     fn new() -> Eventfd {
-        Eventfd(eventfd(0, EventfdFlags::CLOEXEC).expect("the system gives a descriptor"))
+        Eventfd(eventfd(0, EventfdFlags::CLOEXEC).expect("the process may open a descriptor"))
     }
 
-    fn ring(&self) {
-        write(&self.0, &1u64.to_ne_bytes()).expect("far from full");
+    fn wake(&self) {
+        write(&self.0, &1u64.to_ne_bytes()).expect("its counter is far from full");
     }
 
     fn sleep(&self) {
@@ -192,18 +146,19 @@ impl Bell for Eventfd {
 }
 
 /// `thread::park`, which is a futex.
+#[derive(Default)]
 pub(crate) struct Futex {
-    state: std::sync::atomic::AtomicBool,
-    thread: std::sync::OnceLock<thread::Thread>,
+    state: AtomicBool,
+    thread: OnceLock<thread::Thread>,
 }
 
-impl Bell for Futex {
+impl Wake for Futex {
     fn new() -> Futex {
-        Futex { state: false.into(), thread: std::sync::OnceLock::new() }
+        Futex::default()
     }
 
-    fn ring(&self) {
-        self.state.store(true, std::sync::atomic::Ordering::Release);
+    fn wake(&self) {
+        self.state.store(true, Ordering::Release);
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
@@ -211,38 +166,35 @@ impl Bell for Futex {
 
     fn sleep(&self) {
         self.thread.get_or_init(thread::current);
-        while !self.state.swap(false, std::sync::atomic::Ordering::Acquire) {
+        while !self.state.swap(false, Ordering::Acquire) {
             thread::park();
         }
     }
 }
 
-impl<W: Bell> Timed for Threads<W> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
+/// Two threads that sleep until the other one wakes them.
+pub(crate) fn threads<W: Wake>(name: &'static str, cores: Cores) -> Column {
+    Column::new(name, move |operations| {
         let (there, back) = (W::new(), W::new());
         let (times, ()) = threads::both(
-            &self.cores,
+            &cores,
             || {
-                let mut times = histogram();
+                let mut times = Times::default();
                 for _ in 0..operations {
                     let start = Instant::now();
-                    there.ring();
+                    there.wake();
                     back.sleep();
-                    let _ = times.record(start.elapsed().as_nanos() as u64);
+                    times.record(start.elapsed());
                 }
                 times
             },
             || {
                 for _ in 0..operations {
                     there.sleep();
-                    back.ring();
+                    back.wake();
                 }
             },
         );
-        Ok(times)
-    }
+        Ok(Round::Each(times))
+    })
 }

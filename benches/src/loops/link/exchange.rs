@@ -1,4 +1,4 @@
-//! One way from a publisher to a subscription of another process, with all that nodes have between the two.
+//! One way from a publisher to a subscription of another node, over all that is between the two.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,28 +8,21 @@ use std::time::{Duration, Instant};
 use mycelium_executor::{Accept, Address, Credentials, Executor, Listener, Peer, Stream};
 use mycelium_transports::counters::Region;
 use mycelium_transports::exchange::{
-    Control, Dialer, Identity, LinkConfig, Observer, Offer, Station, Want,
+    Control, ExportedTopic, Identity, LinkConfig, Observer, TopicClient, TopicInterest, TopicServer,
 };
 use mycelium_transports::local::{
-    Delivery, Flusher, Policy, Publisher, Pulse, Schema, Subscription, Topic, poll_with,
+    DeferredWakes, Delivery, Policy, Publisher, Schema, Subscription, TaskBudget, Topic, poll_with,
 };
 
 use super::Wire;
-use crate::harness::{Column, Mismatch};
+use crate::harness::{Column, Mismatch, Round};
 use crate::sample::{SAMPLES, Sample, Tally, samples};
 
-/// How many messages the ring of each side holds.
+/// Messages that the ring of each side holds.
 const CAPACITY: usize = 16_384;
-const FITS: &str = "a fresh topic of a good name has room";
+const FITS: &str = "a fresh topic with a valid name has space";
 
-/// From emit to receive.
-pub(crate) struct Exchange {
-    pub(crate) name: &'static str,
-    pub(crate) config: LinkConfig,
-    pub(crate) wire: Wire,
-}
-
-/// What a node has on one of the two sides.
+/// The parts of a node on one of the two sides.
 struct Node {
     topic: Arc<Topic>,
     counters: Arc<Region>,
@@ -43,32 +36,32 @@ impl Node {
         let (counters, control) = (Region::new(16), Arc::new(Control::default()));
         let topic = Topic::new("samples", Schema::of::<Sample>(), CAPACITY, counters.clone());
         let topic = topic.expect(FITS);
-        // What went wrong shows in what arrived.
+        // Errors show in the messages that arrived.
         let observer: Observer = Arc::new(|_| {});
         Node { topic, counters, control, observer, executor: Arc::new(executor) }
     }
 
-    /// Emits so many samples, and says when the first went.
+    /// Emits this number of samples and returns when it started.
     async fn sends(self, stream: Stream, config: LinkConfig, count: usize) -> Instant {
         let Node { topic, counters, control, observer, executor } = self;
         let identity = Identity::new("there", 1).expect("a short name");
-        let mut station =
-            Station::new(identity, config, executor, control.clone(), counters, observer);
-        station.add(Offer { topic: topic.clone(), readers: None });
-        station.announce("here", &topic, Policy::Block).expect(FITS);
+        let mut server =
+            TopicServer::new(identity, config, executor, control.clone(), counters, observer);
+        server.add(ExportedTopic { topic: topic.clone(), readers: None });
+        server.announce("here", &topic, Policy::Block).expect(FITS);
         let mut publisher = topic.publisher("samples", 1).expect(FITS);
-        tokio::spawn(Arc::new(station).run(Listener::new(One(Some(stream))), |_| Ok(())));
+        tokio::spawn(Arc::new(server).run(Listener::new(One(Some(stream))), |_| Ok(())));
         control.ready().await;
         let start = Instant::now();
-        let pulse = Pulse::new();
-        let flusher = publisher.attach(&pulse);
-        service(pulse, flusher, emit(publisher, count)).await;
+        let budget = TaskBudget::new();
+        let wakes = publisher.attach(&budget);
+        service(budget, wakes, emit(publisher, count)).await;
         control.drain();
         control.ended().await;
         start
     }
 
-    /// Receives all samples, and says what they were and when so many were there.
+    /// Receives all samples and returns when this number had arrived.
     async fn receives(
         self,
         stream: Stream,
@@ -78,14 +71,14 @@ impl Node {
         let Node { topic, counters, control, observer, executor } = self;
         let mut subscription = topic.subscribe("samples", Policy::Block).expect(FITS);
         let connection = Mutex::new(Some(stream));
-        let dialer = Dialer {
+        let client = TopicClient {
             peer: "there".to_owned(),
             connect: Box::new(move || {
                 let stream = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-                // The one connection is gone, and with it what was on its way: links are not to try again.
+                // A second connection attempt fails: messages in flight on the first one are lost.
                 Box::pin(async move { stream.ok_or(io::ErrorKind::NotConnected.into()) })
             }),
-            wants: vec![Want { topic, policy: Policy::Block }],
+            interests: vec![TopicInterest { topic, policy: Policy::Block }],
             identity: Identity::new("here", 2).expect("a short name"),
             config,
             executor,
@@ -93,25 +86,25 @@ impl Node {
             counters,
             observer,
         };
-        tokio::spawn(dialer.run().expect("the settings of a preset"));
-        let pulse = Pulse::new();
-        let flusher = subscription.attach(&pulse);
-        let received = service(pulse, flusher, receive(subscription, count)).await;
+        tokio::spawn(client.run().expect("the settings of a preset"));
+        let budget = TaskBudget::new();
+        let wakes = subscription.attach(&budget);
+        let received = service(budget, wakes, receive(subscription, count)).await;
         control.ended().await;
         received
     }
 }
 
-/// Runs `work` in a task of its own, with a pulse, as a node does with its services.
+/// Runs `work` in a task with a budget, as a node runs its services.
 async fn service<T: Send + 'static>(
-    pulse: Arc<Pulse>,
-    flusher: Flusher,
+    budget: Arc<TaskBudget>,
+    wakes: DeferredWakes,
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {
-    let mut flushers = [flusher];
+    let mut wakes = [wakes];
     let mut work = Box::pin(work);
     let polled = std::future::poll_fn(move |context| {
-        poll_with(&pulse, &mut flushers, || work.as_mut().poll(context))
+        poll_with(&budget, &mut wakes, || work.as_mut().poll(context))
     });
     tokio::spawn(polled).await.expect("the loops do not panic")
 }
@@ -119,7 +112,7 @@ async fn service<T: Send + 'static>(
 async fn emit(mut publisher: Publisher<Sample>, count: usize) {
     let samples = samples();
     for number in 0..count {
-        // No reader of these rejects anything.
+        // The reader rejects nothing.
         let _ = publisher.emit(samples[number % SAMPLES]).await;
     }
 }
@@ -137,7 +130,7 @@ async fn receive(mut subscription: Subscription<Sample>, count: usize) -> (Tally
     (tally, done)
 }
 
-/// Listens for one connection, which is there already.
+/// Listens for one connection, which exists already.
 struct One(Option<Stream>);
 
 impl Accept for One {
@@ -151,24 +144,15 @@ impl Accept for One {
     }
 }
 
-impl Column for Exchange {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let Exchange { wire, config, .. } = self;
+/// From emit to receive.
+pub(crate) fn exchange(name: &'static str, config: LinkConfig, wire: Wire) -> Column {
+    Column::new(name, move |operations| {
         let (start, (tally, done)) = wire.run(
-            async |socket, executor| {
-                let stream = wire.stream(socket, &executor);
-                Node::new(executor).sends(stream, *config, operations).await
-            },
-            async |socket, executor| {
-                let stream = wire.stream(socket, &executor);
-                Node::new(executor).receives(stream, *config, operations).await
-            },
+            async |stream, executor| Node::new(executor).sends(stream, config, operations).await,
+            async |stream, executor| Node::new(executor).receives(stream, config, operations).await,
         );
-        Mismatch::check(self.name, Tally::expected(operations, Tally::add), tally)?;
-        Ok(done.map_or(Duration::ZERO, |done| done.saturating_duration_since(start)))
-    }
+        Mismatch::check(name, Tally::expected(operations, Tally::add), tally)?;
+        let took = done.map_or(Duration::ZERO, |done| done.saturating_duration_since(start));
+        Ok(Round::Total(took))
+    })
 }

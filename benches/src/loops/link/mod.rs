@@ -1,4 +1,4 @@
-//! Links over Unix sockets, and what the sockets move without them.
+//! Links over Unix sockets, and the sockets without links.
 
 pub(crate) mod clients;
 pub(crate) mod exchange;
@@ -21,33 +21,45 @@ use crate::threads;
 
 pub(crate) use spent::Meter;
 
-/// What a frame takes beside its message.
+/// Bytes of a frame beside its message.
 pub(crate) const HEADER: usize = 24;
 /// Bytes of one write or read without a link, and of half a link's buffer.
 const PIECE: usize = 64 << 10;
-/// How many messages may be on their way, where none is to wait for room.
+/// Messages in flight, where flow control should not limit the throughput.
 const WINDOW: u32 = 8192;
 
-/// One runtime on each of two threads, and a fresh connection between them for each round.
+/// A runtime on each of two threads, and a new connection between them for each round.
 #[derive(Clone)]
 pub(crate) struct Wire {
     pub(crate) cores: Cores,
-    /// Counts what both sides spend.
+    /// Counts system calls and allocations of both sides.
     pub(crate) meter: Option<Arc<Meter>>,
 }
 
 impl Wire {
-    fn run<S, R: Send>(
+    /// Runs both sides, each with a socket and its executor.
+    fn sockets<S, R: Send>(
         &self,
         send: impl AsyncFnOnce(UnixStream, Tokio) -> S,
         receive: impl AsyncFnOnce(UnixStream, Tokio) -> R + Send,
     ) -> (S, R) {
         let (left, right) = UnixStream::pair().expect("the process may open two sockets");
-        let meter = self.meter.as_deref();
         threads::both(
             &self.cores,
-            || on_a_runtime(left, meter, send),
-            || on_a_runtime(right, meter, receive),
+            || self.metered(async |executor| send(left, executor).await),
+            || self.metered(async |executor| receive(right, executor).await),
+        )
+    }
+
+    /// Runs both sides, each with a stream and its executor.
+    fn run<S, R: Send>(
+        &self,
+        send: impl AsyncFnOnce(Stream, Tokio) -> S,
+        receive: impl AsyncFnOnce(Stream, Tokio) -> R + Send,
+    ) -> (S, R) {
+        self.sockets(
+            async |socket, executor| send(self.stream(socket, &executor), executor).await,
+            async |socket, executor| receive(self.stream(socket, &executor), executor).await,
         )
     }
 
@@ -58,25 +70,24 @@ impl Wire {
             None => stream,
         }
     }
+
+    fn metered<R>(&self, work: impl AsyncFnOnce(Tokio) -> R) -> R {
+        let before = allocations::count();
+        let result = on_a_runtime(work);
+        if let Some(meter) = &self.meter {
+            meter.allocated(allocations::count() - before);
+        }
+        result
+    }
 }
 
-fn on_a_runtime<R>(
-    socket: UnixStream,
-    meter: Option<&Meter>,
-    work: impl AsyncFnOnce(UnixStream, Tokio) -> R,
-) -> R {
+fn on_a_runtime<R>(work: impl AsyncFnOnce(Tokio) -> R) -> R {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("the process may make a runtime");
-    let before = allocations::count();
-    let result =
-        runtime.block_on(async { work(socket, Tokio::current().expect("inside a runtime")).await });
-    if let Some(meter) = meter {
-        meter.allocated(allocations::count() - before);
-    }
-    result
+    runtime.block_on(async { work(Tokio::current().expect("inside a runtime")).await })
 }
 
-/// One side of a link.
+/// The settings of one side of a link.
 #[derive(Clone, Copy)]
 struct Side {
     batching: Batching,
@@ -96,9 +107,9 @@ impl Side {
         let Side { batching, buffer, wants } = self;
         let mut buffer = vec![0; buffer];
         let config = Config { batching, ..Config::new(Name::truncated("bench"), 1) };
-        let mut link = Link::new(config, &mut buffer).expect("room enough");
+        let mut link = Link::new(config, &mut buffer).expect("the buffer suffices");
         if let Some(interest) = wants {
-            link.want(interest).expect("the only one");
+            link.subscribe(interest).expect("the only one");
         }
         Driver::new(&mut link, stream, Arc::new(executor)).run(traffic).await;
     }

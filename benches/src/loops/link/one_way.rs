@@ -1,4 +1,4 @@
-//! One way: messages by a link, and as many bytes without one.
+//! One way: messages over a link, and the same number of bytes over the bare socket.
 
 use std::sync::LazyLock;
 use std::task::Context;
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use mycelium_core::link::{
-    Batching, CloseReason, Event, IncomingId, Interest, Lent, Link, Mode, Name, OutgoingId,
-    RunShape, SendError,
+    Batching, CloseReason, Event, IncomingId, Interest, Link, Name, OutgoingId, ReaderMode,
+    RunBytes, RunShape, SendError,
 };
 use mycelium_core::message::decode_ref;
 use mycelium_core::{Envelope, FrameView};
@@ -15,39 +15,31 @@ use mycelium_transports::stream::Traffic;
 use zerocopy::IntoBytes;
 
 use super::{PIECE, Side, WINDOW, Wire};
-use crate::harness::{Column, Mismatch};
+use crate::harness::{Column, Mismatch, Round};
 use crate::sample::{SAMPLES, Sample, Tally, samples};
+use crate::stats::Times;
 
-/// The words of a slot: a stamp and a sample.
+/// Words of a slot: a stamp and a sample.
 const SLOT: usize = 1 + size_of::<Sample>() / 8;
-/// The most messages of a run, which are 64 KiB, and the fewest.
+/// The most messages of a run, which are 64 KiB, and the least.
 const RUN: usize = PIECE / size_of::<[u64; SLOT]>();
 const SHORT: u64 = 8;
 
-/// Messages by a link that has room for so many topics and streams.
-pub(crate) struct OverLink<const TOPICS: usize, const STREAMS: usize> {
-    pub(crate) name: &'static str,
-    pub(crate) batching: Batching,
-    /// What each message carries beside itself.
-    pub(crate) envelope: Envelope,
-    pub(crate) wire: Wire,
-}
-
-/// Sends so many samples, and ends the link when all have arrived.
+/// Sends this number of samples, and closes the link when all are confirmed.
 pub(super) struct Writer {
     count: u64,
     envelope: Envelope,
     window: u32,
     samples: [Sample; SAMPLES],
-    /// The same over and over, as they would lie in a ring: what runs are sent from.
+    /// The samples repeated, with the layout of a ring: the source of runs.
     slots: &'static [[u64; SLOT]],
-    /// With when it was there.
+    /// The stream, and when it was opened.
     pub(super) stream: Option<(OutgoingId, Instant)>,
 }
 
 impl Writer {
     pub(super) fn new(count: usize, envelope: Envelope, window: u32) -> Writer {
-        // Shared, so that they count for no connection.
+        // Shared, so that it counts for no connection.
         static SLOTS: LazyLock<Vec<[u64; SLOT]>> = LazyLock::new(|| {
             let slot = |sample: &Sample| {
                 let mut slot = [0; SLOT];
@@ -60,7 +52,7 @@ impl Writer {
         Writer { count: count as u64, envelope, window, samples, slots, stream: None }
     }
 
-    /// Sends messages as a run, where they carry nothing beside themselves. Says whether it did.
+    /// Sends messages as a run, unless they have a trace. Returns whether it did.
     fn send_run<const TOPICS: usize, const STREAMS: usize>(
         &self,
         now: Duration,
@@ -79,16 +71,16 @@ impl Writer {
 }
 
 impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Writer {
-    fn lend(&self, lent: &Lent) -> Option<[&[u8]; 2]> {
+    fn run_bytes(&self, lent: &RunBytes) -> Option<[&[u8]; 2]> {
         let from = lent.first as usize % SAMPLES * size_of::<[u64; SLOT]>() + lent.offset;
         let bytes = self.slots.as_bytes();
         Some([bytes.get(from..from + lent.length)?, &[]])
     }
 
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
-        if let Event::Wanted { serve, .. } = event {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+        if let Event::Subscribe { export: serve, .. } = event {
             let name = Name::truncated("samples");
-            let stream = link.offer(now, serve, name, 1, 0, self.window).ok();
+            let stream = link.open_stream(now, serve, name, 1, 0, self.window).ok();
             self.stream = stream.zip(Some(Instant::now()));
         }
     }
@@ -115,24 +107,34 @@ impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Wri
     }
 }
 
-/// Takes so many samples, and notes when it has all: their confirmation takes its time, for which nobody waits.
-#[derive(Default)]
-pub(super) struct Reader {
+/// Receives this number of samples and notes when all have arrived, which is before they are
+/// confirmed. If `TIMED`, the number of each sample is when it was due, and its latency is
+/// recorded.
+pub(super) struct Reader<const TIMED: bool> {
+    epoch: Instant,
     count: u64,
-    /// So many of the stream since it was told what room there is.
+    /// Messages of the stream since the last grant of credit.
     taken: Option<(IncomingId, u32)>,
     pub(super) tally: Tally,
+    pub(super) times: Times,
     pub(super) done: Option<Instant>,
 }
 
-impl Reader {
-    pub(super) fn new(count: usize) -> Reader {
-        Reader { count: count as u64, ..Reader::default() }
+impl<const TIMED: bool> Reader<TIMED> {
+    pub(super) fn new(epoch: Instant, count: usize) -> Reader<TIMED> {
+        let (tally, times) = (Tally::default(), Times::default());
+        Reader { epoch, count: count as u64, taken: None, tally, times, done: None }
     }
 
     #[inline]
     fn add(&mut self, stream: IncomingId, sample: &Sample) {
-        self.tally.add(sample);
+        if TIMED {
+            self.tally.add_stamped(sample);
+            let due = Duration::from_nanos(sample.number);
+            self.times.record(self.epoch.elapsed().saturating_sub(due));
+        } else {
+            self.tally.add(sample);
+        }
         self.taken = Some((stream, self.taken.map_or(1, |(_, count)| count + 1)));
         if self.tally.count == self.count {
             self.done = Some(Instant::now());
@@ -140,8 +142,10 @@ impl Reader {
     }
 }
 
-impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Reader {
-    fn heard(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
+impl<const TIMED: bool, const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS>
+    for Reader<TIMED>
+{
+    fn on_event(&mut self, _: Duration, _: &mut Link<'_, TOPICS, STREAMS>, event: Event<'_>) {
         let Event::Run { stream, shape, bytes, .. } = event else { return };
         for item in bytes.chunks_exact(shape.stride as usize) {
             if let Ok(sample) = decode_ref::<Sample>(shape.message(item)) {
@@ -159,59 +163,44 @@ impl<const TOPICS: usize, const STREAMS: usize> Traffic<TOPICS, STREAMS> for Rea
     }
 
     fn send(&mut self, _: Duration, link: &mut Link<'_, TOPICS, STREAMS>, _: &mut Context<'_>) {
-        // A stream that is there takes it.
+        // The stream exists, so this cannot fail.
         let _ = self.taken.take().map(|(stream, count)| link.grant(stream, count));
     }
 }
 
-impl<const TOPICS: usize, const STREAMS: usize> Column for OverLink<TOPICS, STREAMS> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let OverLink { wire, batching, envelope, .. } = self;
-        let interest = Interest::in_messages::<Sample>(Mode::Gating, WINDOW);
-        let here = Side { batching: *batching, buffer: 2 * PIECE, wants: None };
+/// Messages over a link with tables of these sizes, each with this envelope.
+pub(crate) fn over_link<const TOPICS: usize, const STREAMS: usize>(
+    name: &'static str,
+    batching: Batching,
+    envelope: Envelope,
+    wire: Wire,
+) -> Column {
+    Column::new(name, move |operations| {
+        let interest = Interest::of::<Sample>(ReaderMode::Gating, WINDOW);
+        let here = Side { batching, buffer: 2 * PIECE, wants: None };
         let there = Side { buffer: PIECE, wants: interest.ok(), ..here };
-        let mut writer = Writer::new(operations, *envelope, WINDOW);
-        let ((), reader) = wire.run(
-            async |socket, executor| {
-                let stream = wire.stream(socket, &executor);
+        let mut writer = Writer::new(operations, envelope, WINDOW);
+        let mut reader = Reader::<false>::new(Instant::now(), operations);
+        wire.run(
+            async |stream, executor| {
                 here.drive::<TOPICS, STREAMS>(stream, executor, &mut writer).await;
             },
-            async |socket, executor| {
-                let mut reader = Reader::new(operations);
-                let stream = wire.stream(socket, &executor);
+            async |stream, executor| {
                 there.drive::<TOPICS, STREAMS>(stream, executor, &mut reader).await;
-                reader
             },
         );
-        Mismatch::check(self.name, Tally::expected(operations, Tally::add), reader.tally)?;
+        Mismatch::check(name, Tally::expected(operations, Tally::add), reader.tally)?;
         let took = writer.stream.zip(reader.done).map(|((_, start), end)| end - start);
-        Ok(took.unwrap_or_default())
-    }
+        Ok(Round::Total(took.unwrap_or_default()))
+    })
 }
 
-/// As many bytes as the frames of a link take, in large writes and reads.
-pub(crate) struct Raw {
-    pub(crate) name: &'static str,
-    /// Those of a frame.
-    pub(crate) bytes: usize,
-    pub(crate) wire: Wire,
-}
-
-impl Column for Raw {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn round(&mut self, operations: usize) -> Result<Duration, Mismatch> {
-        let Raw { wire, .. } = self;
-        let bytes = operations * self.bytes;
+/// The same number of bytes in large writes and reads; `size` is that of a message on the wire.
+pub(crate) fn raw(name: &'static str, size: usize, wire: Wire) -> Column {
+    Column::new(name, move |operations| {
+        let bytes = operations * size;
         let (start, (end, count)) = wire.run(
-            async |socket, executor| {
-                let mut stream = wire.stream(socket, &executor);
+            async |mut stream, _| {
                 let piece = vec![7; PIECE];
                 let start = Instant::now();
                 let mut left = bytes;
@@ -223,8 +212,7 @@ impl Column for Raw {
                 stream.close().await.expect("the reader reads");
                 start
             },
-            async |socket, executor| {
-                let mut stream = wire.stream(socket, &executor);
+            async |mut stream, _| {
                 let (mut piece, mut all) = (vec![0; PIECE], 0);
                 while let Ok(count) = stream.read(&mut piece).await
                     && count > 0
@@ -234,8 +222,8 @@ impl Column for Raw {
                 (Instant::now(), all)
             },
         );
-        let expected = Tally { count: bytes as u64, sum: 0 };
-        Mismatch::check(self.name, expected, Tally { count: count as u64, sum: 0 })?;
-        Ok(end.saturating_duration_since(start))
-    }
+        let tally = |count| Tally { count: count as u64, sum: 0 };
+        Mismatch::check(name, tally(bytes), tally(count))?;
+        Ok(Round::Total(end.saturating_duration_since(start)))
+    })
 }

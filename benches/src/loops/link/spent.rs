@@ -1,4 +1,4 @@
-//! What a message costs beside time: reads, writes, allocations.
+//! The cost of a message other than time: reads, writes, allocations.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,10 +9,9 @@ use std::task::{Context, Poll};
 use futures_util::io::{AsyncRead, AsyncWrite};
 use mycelium_executor::Stream;
 
-use crate::harness::{Column, Mismatch};
-use crate::loops::counts::{Count, Counted};
+use crate::harness::{Column, Count, Round};
 
-/// What both sides of a connection have spent.
+/// The counts of both sides of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     reads: AtomicU64,
@@ -23,22 +22,22 @@ pub(crate) struct Meter {
 impl Meter {
     /// The stream, with its reads and writes counted.
     pub(super) fn watch(self: &Arc<Self>, stream: Stream) -> Stream {
-        Stream::new(Watched { stream, meter: self.clone() })
+        Stream::new(Metered { stream, meter: self.clone() })
     }
 
     pub(super) fn allocated(&self, count: u64) {
         self.allocations.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// What was spent since this was last asked.
+    /// Returns the counts and resets them.
     fn take(&self) -> [u64; 3] {
         [&self.reads, &self.writes, &self.allocations].map(|count| count.swap(0, Ordering::Relaxed))
     }
 }
 
-/// Counts the calls that moved bytes: each is one of the system's. Of those in vain a runtime spares some, and nobody
-/// sees here which.
-struct Watched {
+/// Counts the calls that moved bytes: each is a system call. Calls that moved none are not counted,
+/// because a runtime avoids some of them and this cannot see which.
+struct Metered {
     stream: Stream,
     meter: Arc<Meter>,
 }
@@ -50,7 +49,7 @@ fn note(count: &AtomicU64, moved: Poll<io::Result<usize>>) -> Poll<io::Result<us
     moved
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for Metered {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -61,7 +60,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for Metered {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -89,31 +88,24 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// A column whose wire has this meter.
-pub(crate) struct Spent {
-    pub(crate) meter: Arc<Meter>,
-    pub(crate) column: Box<dyn Column>,
-}
-
-impl Counted for Spent {
-    fn name(&self) -> &'static str {
-        self.column.name()
-    }
-
-    /// Two rounds, of which one is longer: what is spent once, or while buffers grow, falls out of the difference.
-    fn count(&mut self, operations: usize) -> Result<Vec<Count>, Mismatch> {
+/// The counts of a column whose wire has this meter.
+///
+/// Runs a short and a long round. The difference leaves out what is spent once, or while buffers
+/// grow.
+pub(crate) fn spent(meter: Arc<Meter>, mut column: Column) -> Column {
+    Column::new(column.name, move |operations| {
         let mut spent = |operations| {
-            self.meter.take();
-            self.column.round(operations)?;
-            Ok(self.meter.take())
+            meter.take();
+            column.round(operations)?;
+            Ok(meter.take())
         };
         let (few, many) = (spent(operations)?, spent(5 * operations)?);
-        let by_operation =
-            |place: usize| (many[place] as f64 - few[place] as f64) / (4 * operations) as f64;
-        Ok(vec![
-            Count::new("reads", by_operation(0)),
-            Count::new("writes", by_operation(1)),
-            Count::new("allocations", by_operation(2)),
-        ])
-    }
+        let per_operation =
+            |index: usize| (many[index] as f64 - few[index] as f64) / (4 * operations) as f64;
+        Ok(Round::Counts(vec![
+            Count::new("reads", per_operation(0)),
+            Count::new("writes", per_operation(1)),
+            Count::new("allocations", per_operation(2)),
+        ]))
+    })
 }

@@ -1,14 +1,15 @@
-//! There and back over a socket: a message by a link, as many bytes by themselves, and in frames of `tokio-util`.
+//! Round trips over a socket: a message over a link, the same bytes alone, and the same bytes in
+//! frames of `tokio-util`.
 
+use std::os::unix::net::UnixStream;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use futures_util::{SinkExt, StreamExt};
-use hdrhistogram::Histogram;
 use mycelium_core::link::{
-    Batching, CloseReason, Event, IncomingId, Interest, Link, Mode, Name, OutgoingId,
+    Batching, CloseReason, Event, IncomingId, Interest, Link, Name, OutgoingId, ReaderMode,
 };
 use mycelium_core::{Envelope, FrameView, message};
 use mycelium_executor::Stream;
@@ -17,246 +18,194 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use zerocopy::IntoBytes;
 
 use super::{HEADER, PIECE, Side, Wire};
-use crate::harness::Mismatch;
-use crate::loops::latency::Timed;
-use crate::report::histogram;
+use crate::harness::{Column, Mismatch, Round};
+use crate::stats::Times;
 
 /// The message, 64 bytes.
-#[message(topic = "balls", id = 2)]
+#[message(topic = "pings", id = 2)]
 #[derive(PartialEq)]
-struct Ball {
+struct Ping {
     words: [u64; 8],
 }
 
-impl Ball {
-    fn of(number: u64) -> Ball {
-        Ball { words: std::array::from_fn(|place| number.rotate_left(8 * place as u32)) }
+impl Ping {
+    fn of(number: u64) -> Ping {
+        Ping { words: std::array::from_fn(|index| number.rotate_left(8 * index as u32)) }
     }
 }
 
-/// What a ball takes on the wire.
-const ON_THE_WIRE: usize = HEADER + size_of::<Ball>();
-/// What `tokio-util` puts before a frame.
+/// Bytes of a ping on the wire.
+const ON_THE_WIRE: usize = HEADER + size_of::<Ping>();
+/// Bytes that `tokio-util` writes before a frame.
 const LENGTH: usize = 4;
-/// Nobody waits for room.
+/// More than are ever in flight.
 const WINDOW: u32 = 64;
 
-/// When the trip began that goes on, and how long those before took.
+/// Times trips, and counts wrong answers.
 struct Watch {
     trips: u64,
     done: u64,
     wrong: u64,
     since: Instant,
-    times: Histogram<u64>,
+    times: Times,
 }
 
 impl Watch {
     fn new(trips: usize) -> Watch {
         let (trips, since) = (trips as u64, Instant::now());
-        Watch { trips, done: 0, wrong: 0, since, times: histogram() }
+        Watch { trips, done: 0, wrong: 0, since, times: Times::default() }
     }
 
-    /// The next trip begins, if one does.
+    /// Starts the next trip and returns its number, if there is one.
     fn begin(&mut self) -> Option<u64> {
         self.since = Instant::now();
         (self.done < self.trips).then_some(self.done)
     }
 
-    /// Something came back, as it was thrown or not.
+    /// Ends a trip; `right` is whether the answer was the same.
     fn end(&mut self, right: bool) {
-        // Fails only where the histogram does not grow, and this one does.
-        let _ = self.times.record(self.since.elapsed().as_nanos() as u64);
+        self.times.record(self.since.elapsed());
         self.done += 1;
         self.wrong += u64::from(!right);
     }
 
-    fn result(self, name: &'static str) -> Result<Histogram<u64>, Mismatch> {
+    fn result(self, name: &'static str) -> Result<Round, Mismatch> {
         let Watch { trips, done, wrong, times, .. } = self;
         if done == trips && wrong == 0 {
-            return Ok(times);
+            return Ok(Round::Each(times));
         }
-        Err(Mismatch::new(name, format!("{done} of {trips} balls came back, {wrong} were wrong")))
+        Err(Mismatch::new(name, format!("{done} of {trips} messages returned, {wrong} wrong")))
     }
 }
 
-/// By a link.
-pub(crate) struct OverLink {
-    pub(crate) name: &'static str,
-    pub(crate) batching: Batching,
-    pub(crate) wire: Wire,
-}
-
-/// Serves the one that the peer wants.
-fn serve(now: Duration, link: &mut Link<'_, 1, 1>, event: &Event<'_>) -> Option<OutgoingId> {
-    let Event::Wanted { serve, .. } = *event else { return None };
-    link.offer(now, serve, Name::truncated("balls"), 1, 0, WINDOW).ok()
-}
-
-fn throw(now: Duration, link: &mut Link<'_, 1, 1>, stream: OutgoingId, ball: &Ball) -> bool {
-    let fixed = size_of::<Ball>() as u16;
-    link.send(now, stream, &Envelope::default(), fixed, ball.as_bytes()).is_ok()
-}
-
-/// Throws each ball when the one before has come back.
-struct Asker {
-    watch: Watch,
+/// One side of the link. The asking side has a watch.
+#[derive(Default)]
+struct Peer {
+    watch: Option<Watch>,
     stream: Option<OutgoingId>,
-    /// The ball that is on its way.
-    away: Option<u64>,
-    /// Where one came back, for which there is room again.
+    /// The number of the ping in flight, on the asking side.
+    in_flight: Option<u64>,
+    /// The ping to return, on the answering side.
+    pending: Option<Ping>,
+    /// The stream of the last ping received, which needs a new credit.
     taken: Option<IncomingId>,
 }
 
-impl Traffic<1, 1> for Asker {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
-        self.stream = self.stream.or_else(|| serve(now, link, &event));
+impl Peer {
+    fn send_ping(&self, now: Duration, link: &mut Link<'_, 1, 1>, ping: &Ping) -> bool {
+        let Some(stream) = self.stream else { return false };
+        let fixed = size_of::<Ping>() as u16;
+        link.send(now, stream, &Envelope::default(), fixed, ping.as_bytes()).is_ok()
+    }
+}
+
+impl Traffic<1, 1> for Peer {
+    fn on_event(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
+        if let Event::Subscribe { export: serve, .. } = event {
+            self.stream = link.open_stream(now, serve, Name::truncated("pings"), 1, 0, WINDOW).ok();
+        }
     }
 
     fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
-        if let Some(number) = self.away.take() {
-            self.watch.end(frame.message::<Ball>().is_ok_and(|ball| *ball == Ball::of(number)));
-            self.taken = Some(stream);
+        let ping = frame.message::<Ping>();
+        match &mut self.watch {
+            Some(watch) => {
+                let Some(number) = self.in_flight.take() else { return Ok(()) };
+                watch.end(ping.is_ok_and(|ping| *ping == Ping::of(number)));
+            }
+            None => self.pending = ping.ok().map(|ping| Ping { words: ping.words }),
         }
+        self.taken = Some(stream);
         Ok(())
     }
 
     fn send(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, _: &mut Context<'_>) {
-        // A stream that is there takes it.
+        // The stream exists, so this cannot fail.
         let _ = self.taken.take().map(|stream| link.grant(stream, 1));
-        let (Some(stream), None) = (self.stream, self.away) else { return };
-        match self.watch.begin() {
+        if let Some(ping) = self.pending.take()
+            && !self.send_ping(now, link, &ping)
+        {
+            self.pending = Some(ping);
+        }
+        let (Some(watch), Some(_), None) = (&mut self.watch, self.stream, self.in_flight) else {
+            return;
+        };
+        match watch.begin() {
             Some(number) => {
-                self.away = throw(now, link, stream, &Ball::of(number)).then_some(number);
+                self.in_flight = self.send_ping(now, link, &Ping::of(number)).then_some(number);
             }
             None => link.close(now, CloseReason::Shutdown),
         }
     }
 }
 
-/// Throws back what it gets.
-#[derive(Default)]
-struct Answerer {
-    stream: Option<OutgoingId>,
-    hand: Option<Ball>,
-    taken: Option<IncomingId>,
-}
-
-impl Traffic<1, 1> for Answerer {
-    fn heard(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, event: Event<'_>) {
-        self.stream = self.stream.or_else(|| serve(now, link, &event));
-    }
-
-    fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
-        if let Ok(ball) = frame.message::<Ball>() {
-            self.hand = Some(Ball { words: ball.words });
-            self.taken = Some(stream);
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, now: Duration, link: &mut Link<'_, 1, 1>, _: &mut Context<'_>) {
-        let _ = self.taken.take().map(|stream| link.grant(stream, 1));
-        if let Some(stream) = self.stream {
-            self.hand.take_if(|ball| throw(now, link, stream, ball));
-        }
-    }
-}
-
-impl Timed for OverLink {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
-        let OverLink { wire, batching, .. } = self;
-        let wants = Interest::in_messages::<Ball>(Mode::Gating, WINDOW).ok();
-        let side = Side { batching: *batching, buffer: PIECE, wants };
-        let mut asker =
-            Asker { watch: Watch::new(operations), stream: None, away: None, taken: None };
+/// Over a link.
+pub(crate) fn over_link(name: &'static str, batching: Batching, wire: Wire) -> Column {
+    Column::new(name, move |operations| {
+        let wants = Interest::of::<Ping>(ReaderMode::Gating, WINDOW).ok();
+        let side = Side { batching, buffer: PIECE, wants };
+        let mut asker = Peer { watch: Some(Watch::new(operations)), ..Peer::default() };
         wire.run(
-            async |socket, executor| {
-                side.drive(wire.stream(socket, &executor), executor, &mut asker).await;
-            },
-            async |socket, executor| {
-                let stream = wire.stream(socket, &executor);
-                side.drive(stream, executor, &mut Answerer::default()).await;
+            async |stream, executor| side.drive(stream, executor, &mut asker).await,
+            async |stream, executor| {
+                side.drive(stream, executor, &mut Peer::default()).await;
             },
         );
-        asker.watch.result(self.name)
-    }
+        asker.watch.expect("the asking side has one").result(name)
+    })
 }
 
-/// As many bytes, by themselves.
-pub(crate) struct Raw {
-    pub(crate) name: &'static str,
-    pub(crate) wire: Wire,
-}
+/// Bytes of a read. A read that fills its buffer would be followed by another, which finds nothing.
+const BUFFER: usize = 4 << 10;
 
-/// Bytes of a buffer that a read does not fill: one that does is followed by another, in vain.
-const ROOM: usize = 4 << 10;
-
-/// Reads as many bytes as a ball takes; false if they do not come.
-async fn read(stream: &mut Stream, buffer: &mut [u8; ROOM]) -> bool {
-    let mut there = 0;
-    while there < ON_THE_WIRE {
-        match stream.read(&mut buffer[there..]).await {
-            Ok(count) if count > 0 => there += count,
+/// Reads the bytes of one ping; false if the stream ends.
+async fn read(stream: &mut Stream, buffer: &mut [u8; BUFFER]) -> bool {
+    let mut length = 0;
+    while length < ON_THE_WIRE {
+        match stream.read(&mut buffer[length..]).await {
+            Ok(count) if count > 0 => length += count,
             _ => return false,
         }
     }
     true
 }
 
-impl Timed for Raw {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
-        let Raw { wire, .. } = self;
+/// The same bytes alone.
+pub(crate) fn raw(name: &'static str, wire: Wire) -> Column {
+    Column::new(name, move |operations| {
         let mut watch = Watch::new(operations);
         wire.run(
-            async |socket, executor| {
-                let mut stream = wire.stream(socket, &executor);
-                let mut answer = [0; ROOM];
+            async |mut stream, _| {
+                let mut answer = [0; BUFFER];
                 while let Some(number) = watch.begin() {
                     let bytes = [number as u8; ON_THE_WIRE];
                     stream.write_all(&bytes).await.expect("the other side reads");
-                    let there = read(&mut stream, &mut answer).await;
-                    watch.end(there && answer[..ON_THE_WIRE] == bytes);
+                    let complete = read(&mut stream, &mut answer).await;
+                    watch.end(complete && answer[..ON_THE_WIRE] == bytes);
                 }
             },
-            async |socket, executor| {
-                let mut stream = wire.stream(socket, &executor);
-                let mut bytes = [0; ROOM];
+            async |mut stream, _| {
+                let mut bytes = [0; BUFFER];
                 while read(&mut stream, &mut bytes).await {
                     stream.write_all(&bytes[..ON_THE_WIRE]).await.expect("the other side reads");
                 }
             },
         );
-        watch.result(self.name)
-    }
+        watch.result(name)
+    })
 }
 
-/// As many bytes in frames of `tokio-util`, without a type, a check or a window.
-pub(crate) struct LengthDelimited {
-    pub(crate) name: &'static str,
-    pub(crate) wire: Wire,
+fn framed(socket: UnixStream) -> Framed<tokio::net::UnixStream, LengthDelimitedCodec> {
+    socket.set_nonblocking(true).expect("a fresh socket");
+    let stream = tokio::net::UnixStream::from_std(socket).expect("inside a runtime");
+    Framed::new(stream, LengthDelimitedCodec::new())
 }
 
-impl Timed for LengthDelimited {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn times(&mut self, operations: usize) -> Result<Histogram<u64>, Mismatch> {
-        let framed = |socket: std::os::unix::net::UnixStream| {
-            socket.set_nonblocking(true).expect("a fresh socket");
-            let stream = tokio::net::UnixStream::from_std(socket).expect("inside a runtime");
-            Framed::new(stream, LengthDelimitedCodec::new())
-        };
+/// The same bytes in frames of `tokio-util`, without types, checks and flow control.
+pub(crate) fn length_delimited(name: &'static str, wire: Wire) -> Column {
+    Column::new(name, move |operations| {
         let mut watch = Watch::new(operations);
-        self.wire.run(
+        wire.sockets(
             async |socket, _| {
                 let mut frames = framed(socket);
                 while let Some(number) = watch.begin() {
@@ -274,6 +223,6 @@ impl Timed for LengthDelimited {
                 }
             },
         );
-        watch.result(self.name)
-    }
+        watch.result(name)
+    })
 }

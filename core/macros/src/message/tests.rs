@@ -1,4 +1,4 @@
-//! What the user sees of the expansion is tested in `core/tests`; here, what only its tokens show.
+//! Properties of the tokens of an expansion. `core/tests` tests what users see of it.
 
 use quote::quote;
 use syn::parse_quote;
@@ -52,7 +52,7 @@ fn derives_of_the_user_are_not_repeated() {
     assert_eq!(code.matches("Clone").count(), 1);
     assert_eq!(code.matches("TryFromBytes").count(), 0, "FromBytes writes it");
     assert_eq!(code.matches("repr").count(), 1);
-    assert!(!code.contains("TOPIC"), "it is no message");
+    assert!(!code.contains("TOPIC"), "it is not a message");
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Types that can never stand in a message, known by their looks alone.
+//! Types that a message cannot have, recognised by their tokens.
 //!
-//! Whatever slips through, such as a type under another name, still lacks the trait `Field` and is
-//! refused by the compiler; this only says it earlier, and what to write instead.
+//! A type that is not recognised, such as an alias, still lacks the trait `Field`, and the compiler
+//! refuses it. This check reports it earlier, and says what to write instead.
 
 use syn::{Error, GenericArgument, PathArguments, Result, Type};
 
-/// Looks into arrays and into the arguments of paths, as in `FixedVec<usize, 4>`.
+/// Also checks items of arrays and arguments of paths, as in `FixedVec<usize, 4>`.
 pub(super) fn refuse_unsuitable(ty: &Type) -> Result<()> {
     let instead = match ty {
         Type::Array(array) => return refuse_unsuitable(&array.elem),
@@ -43,7 +43,7 @@ fn refuse_arguments(arguments: &PathArguments) -> Result<()> {
     Ok(())
 }
 
-/// In a list, alignment does not matter: `u128` is welcome there.
+/// Items of a list have no alignment, so `u128` is allowed there.
 fn refuse_unsuitable_item(ty: &Type) -> Result<()> {
     match ty {
         Type::Path(path) if path.path.is_ident("u128") || path.path.is_ident("i128") => Ok(()),

@@ -1,117 +1,121 @@
-//! The readers: those that the writer waits for, and those that it does not.
+//! The readers: gating ones, for which the writer waits, and observing ones, for which it does not.
 
-use super::lead::Lead;
+use super::ring_ref::RingRef;
 use super::slot::{Slot, Stamp, is_after};
 use super::storage::{CLOSED, FREE, Storage};
-use super::{Handle, Keeping, Word};
+use super::{BroadcastHandle, RetainingConsumer, Word};
 use crate::sync::{Ordering, barrier, order};
 
 /// What a reader found at its cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// A message; it was copied out. The cursor moves at [`Consumer::advance`].
+pub enum Peek {
+    /// A message, which was copied. The cursor moves at [`Consumer::advance`].
     Message {
         /// Its sequence.
         sequence: usize,
         /// Its length in bytes.
         length: usize,
     },
-    /// The writer was faster than this observer, which goes on with the oldest message that is left.
+    /// The writer has overwritten messages that this observer had not read. The cursor is at the
+    /// oldest message left.
     Gap {
         /// How many messages it missed, exactly.
         missed: usize,
     },
-    /// Nothing yet.
+    /// The next message is not published yet.
     Empty,
-    /// Nothing more will come.
+    /// The ring was closed and all messages were read.
     Closed,
 }
 
 /// A reader's end of a ring. Dropping it lets the writer pass.
 ///
-/// A gating reader shows the writer how far it is only now and then, because a look at its position takes the cache
-/// line away from it: after an eighth of the capacity, at most 16 messages ([`with_lag`](Consumer::with_lag) sets another
-/// number), when it finds nothing more, and at [`flush`](Consumer::flush). Until then
-/// [`try_push`](super::Producer::try_push) may refuse a message although up to that many were taken;
-/// [`Producer::find_room`](super::Producer::find_room) sees the exact position. Rings of fewer than 16 messages show each one.
+/// A gating reader shows the writer its position only now and then, because each load of it takes
+/// the cache line away: after an eighth of the capacity, at most 16 messages
+/// ([`with_lag`](Consumer::with_lag) sets another number), when it finds no more messages, and at
+/// [`flush`](Consumer::flush). Until then [`try_push`](super::Producer::try_push) may refuse a
+/// message although up to that many were taken; [`Producer::find_room`](super::Producer::find_room)
+/// loads the exact position. Rings of fewer than 16 messages show each one.
 #[derive(Debug)]
-pub struct Consumer<H: Handle> {
-    pub(super) ring: Lead<H>,
+pub struct Consumer<H: BroadcastHandle> {
+    pub(super) ring: RingRef<H>,
     pub(super) cursor: usize,
-    pub(super) looked: bool,
+    /// Whether the message at the cursor was read.
+    pub(super) peeked: bool,
     /// The cursor that a gating reader has shown last.
     shown: usize,
     /// After how many messages a gating reader shows its cursor again.
     lag: usize,
 }
 
-/// What is in the slot of the next message.
+/// The content of a slot.
 enum Found {
     Message {
         length: usize,
     },
-    /// No message that can be read, or no more.
+    /// Not the message that was wanted: not published, or overwritten.
     Other {
         stamp: usize,
     },
 }
 
-impl<H: Handle> Consumer<H> {
+impl<H: BroadcastHandle> Consumer<H> {
     pub(super) fn new(ring: H, entry: Option<usize>, cursor: usize) -> Consumer<H> {
         let lag = (ring.capacity() / 8).clamp(1, 16);
         let ring = match entry {
-            Some(entry) => Lead::of_reader(ring, entry),
-            None => Lead::new(ring),
+            Some(entry) => RingRef::of_reader(ring, entry),
+            None => RingRef::new(ring),
         };
-        Consumer { ring, cursor, looked: false, shown: cursor, lag }
+        Consumer { ring, cursor, peeked: false, shown: cursor, lag }
     }
 
-    /// This reader, which shows the writer its position after every `messages` messages, at most the capacity, instead
-    /// of the default; 1 shows each at once.
+    /// The same reader, but it shows the writer its position after every `messages` messages, at
+    /// most the capacity, instead of the default; 1 shows each at once.
     #[must_use]
     pub fn with_lag(mut self, messages: usize) -> Consumer<H> {
         self.lag = messages.clamp(1, self.ring.capacity());
         self
     }
 
-    /// Looks at the next message and copies it to `message`, as many words as that holds; looking again gives the
+    /// Copies the next message to `message`, as many words as that has. Another call returns the
     /// same message until [`advance`](Consumer::advance).
     #[inline(always)]
-    pub fn look(&mut self, message: &mut [usize]) -> Look {
+    pub fn peek(&mut self, message: &mut [usize]) -> Peek {
         match self.find_in(self.ring.slot(self.cursor), message) {
             Found::Message { length } => self.found(length),
-            Found::Other { stamp } => self.look_further(stamp, message),
+            Found::Other { stamp } => self.peek_slow(stamp, message),
         }
     }
 
-    /// As [`look`](Consumer::look) where the next message is there and all messages of the ring have `length` bytes, and
-    /// returns its sequence. After `None`, call [`look`](Consumer::look): there may be a message all the same.
+    /// The same as [`peek`](Consumer::peek) if the next message is published and all messages of
+    /// the ring have `length` bytes; returns its sequence. After `None`, call
+    /// [`peek`](Consumer::peek): there may be a message.
     ///
-    /// Where the length is a constant, and `message` an array by its only name, the words go from the slot to where they
-    /// are used without a stay in memory.
+    /// If the length is a constant, and `message` a local array, the words go from the slot to
+    /// where they are used without a copy in memory.
     #[inline(always)]
-    pub fn glance(&mut self, message: &mut [usize], length: usize) -> Option<usize> {
+    pub fn peek_exact(&mut self, message: &mut [usize], length: usize) -> Option<usize> {
         match self.find_in(self.ring.slot_of(self.cursor, length)?, message) {
             Found::Message { .. } => {
-                self.looked = true;
+                self.peeked = true;
                 Some(self.cursor)
             }
             Found::Other { .. } => None,
         }
     }
 
-    /// Goes on to the message after the one that [`look`](Consumer::look) gave. Says whether it did: without a message
-    /// looked at, the cursor stays.
+    /// Moves past the message that [`peek`](Consumer::peek) returned. Returns whether it did: if no
+    /// message was read, the cursor stays.
     #[inline(always)]
     pub fn advance(&mut self) -> bool {
-        let looked = core::mem::take(&mut self.looked);
-        if looked {
+        let peeked = core::mem::take(&mut self.peeked);
+        if peeked {
             self.move_to(self.cursor.wrapping_add(1));
         }
-        looked
+        peeked
     }
 
-    /// Shows the writer all messages that this gating reader has taken, before the lag would.
+    /// Shows the writer the position of this gating reader now.
     #[inline]
     pub fn flush(&mut self) {
         if self.shown != self.cursor
@@ -122,7 +126,7 @@ impl<H: Handle> Consumer<H> {
         }
     }
 
-    /// Goes on to the newest message and returns how many were skipped.
+    /// Moves to the newest message and returns how many were skipped.
     pub fn skip_to_latest(&mut self) -> usize {
         let published = self.ring.published(self.cursor);
         let waiting = published.wrapping_sub(self.cursor);
@@ -130,17 +134,17 @@ impl<H: Handle> Consumer<H> {
             return 0;
         }
         let last = published.wrapping_sub(1);
-        // If the writer has passed even this one, the newest message is yet to come.
+        // If the writer has overwritten even this one, the newest message is the next one.
         let is_gone = matches!(self.ring.stamp_at(last), Stamp::Overwritten { .. });
         let skipped = if is_gone { waiting } else { waiting - 1 };
-        self.looked = false;
+        self.peeked = false;
         self.move_to(self.cursor.wrapping_add(skipped));
         skipped
     }
 
-    /// Whether the next message is yet to come, as far as this thread can see. It costs less than to
-    /// [`look`](Self::look), which says whatever else there is; as there, a gating reader that finds nothing shows the
-    /// writer its position.
+    /// Whether the next message is not published yet, as far as this thread can see. Cheaper than
+    /// [`peek`](Self::peek), which finds all other cases. As there, a gating reader that finds
+    /// nothing shows the writer its position.
     #[inline]
     #[must_use]
     pub fn is_waiting(&mut self) -> bool {
@@ -155,7 +159,7 @@ impl<H: Handle> Consumer<H> {
     #[must_use]
     pub fn depth(&self) -> usize {
         let waiting = self.ring.published(self.cursor).wrapping_sub(self.cursor);
-        // The tail that another process says may be anywhere.
+        // The tail of a writer in another process may have any value.
         if self.ring.entry().is_some() { waiting.min(self.ring.capacity()) } else { waiting }
     }
 
@@ -177,17 +181,17 @@ impl<H: Handle> Consumer<H> {
         self.ring.handle()
     }
 
-    /// This reader, which from now on keeps messages until it is told that they have arrived.
+    /// This reader as one that retains messages after it has read them, until they are released.
     #[must_use]
-    pub fn keeping(mut self) -> Keeping<H> {
+    pub fn retaining(mut self) -> RetainingConsumer<H> {
         self.flush();
-        let entry = self.ring.give_up_entry();
-        Keeping::new(self, entry)
+        let entry = self.ring.take_entry();
+        RetainingConsumer::new(self, entry)
     }
 
-    /// Looks at another message next. For readers without an entry.
+    /// Sets the cursor. For readers without an entry.
     pub(super) fn go_to(&mut self, sequence: usize) {
-        self.looked = false;
+        self.peeked = false;
         self.cursor = sequence;
     }
 
@@ -195,27 +199,28 @@ impl<H: Handle> Consumer<H> {
     #[inline(always)]
     pub(super) fn length(&self, slot: Slot<'_>) -> usize {
         let most = self.ring.message_bytes();
-        // A writer in another process may write what it likes: what it says is clamped.
+        // A writer in another process may write any value, so it is clamped.
         slot.length.map_or(most, |length| length.load(Ordering::Relaxed).min(most))
     }
 
-    /// Copies the next message out, if there is one.
+    /// Copies the message at the cursor, if it is published.
     #[inline(always)]
     fn find_in(&self, slot: Slot<'_>, message: &mut [usize]) -> Found {
-        // Acquire, with the Release of a commit: the words of the message.
+        // Acquire, pairs with the Release of `broadcast.publish`: the words of the message.
         let stamp = slot.stamp.acquire(H::Storage::FOREIGN, order!("broadcast.look", Acquire));
         if stamp != self.cursor.wrapping_add(1) {
             return Found::Other { stamp };
         }
         let length = self.length(slot);
-        if let Some(words) = self.lent(slot) {
-            // In the pieces that processors move best: who copies on does it in the same ones.
+        if let Some(words) = self.borrowed(slot) {
+            // In the pieces that the processor copies best: a caller that copies the message again
+            // uses the same ones.
             message.iter_mut().zip(words).for_each(|(to, word)| *to = *word);
             return Found::Message { length };
         }
         copy_out(slot.words, message);
-        // The writer does not wait for an observer, and one in another process need not wait for anybody: was it at work
-        // in this slot meanwhile?
+        // The writer does not wait for an observer, and a writer in another process may ignore a
+        // gating reader. So the stamp shows whether it wrote to this slot meanwhile.
         barrier!("broadcast.recheck-fence", Acquire);
         let stamp = slot.stamp.load(Ordering::Relaxed);
         if stamp != self.cursor.wrapping_add(1) {
@@ -225,27 +230,29 @@ impl<H: Handle> Consumer<H> {
     }
 
     #[inline]
-    fn found(&mut self, length: usize) -> Look {
-        self.looked = true;
-        Look::Message { sequence: self.cursor, length }
+    fn found(&mut self, length: usize) -> Peek {
+        self.peeked = true;
+        Peek::Message { sequence: self.cursor, length }
     }
 
-    /// Says what there is to say when there is no message.
+    /// The result of a peek that found no message at first.
     #[inline(never)]
-    fn look_further(&mut self, mut stamp: usize, message: &mut [usize]) -> Look {
+    fn peek_slow(&mut self, mut stamp: usize, message: &mut [usize]) -> Peek {
         let mut closed = false;
-        // At most once more after the ring was seen closed: everything published before that is visible then.
+        // At most one more time after the ring was seen closed: all messages published before that
+        // are visible then.
         loop {
             if let Stamp::Overwritten { .. } = self.judge(stamp) {
-                // The writer waits for a gating reader: only one in another process may break that.
-                return Look::Gap { missed: self.go_to_oldest() };
+                // The writer waits for a gating reader; only a writer in another process may break
+                // that.
+                return Peek::Gap { missed: self.go_to_oldest() };
             }
             self.flush();
             if closed {
-                return Look::Closed;
+                return Peek::Closed;
             }
             if !self.is_closed() {
-                return Look::Empty;
+                return Peek::Empty;
             }
             closed = true;
             match self.find_in(self.ring.slot(self.cursor), message) {
@@ -257,25 +264,26 @@ impl<H: Handle> Consumer<H> {
 
     #[inline]
     fn judge(&self, stamp: usize) -> Stamp {
-        Stamp::judge(stamp, self.cursor, self.ring.capacity())
+        Stamp::of(stamp, self.cursor, self.ring.capacity())
     }
 
     fn is_closed(&self) -> bool {
         let state = &self.ring.storage.writer().state.state;
-        // Acquire, with the Release of `close`: all that was published before it.
+        // Acquire, pairs with the Release of `broadcast.close`: all messages that were published
+        // before it.
         state.acquire(H::Storage::FOREIGN, order!("broadcast.closed", Acquire)) & CLOSED != 0
     }
 
-    /// Goes on with the oldest message that is left, and returns how many were missed.
+    /// Moves to the oldest message that is left, and returns how many were missed.
     #[cold]
     #[inline(never)]
     fn go_to_oldest(&mut self) -> usize {
         let ring = &*self.ring;
-        // At least the message at the cursor is gone, though this thread may not see yet what was published since.
+        // The message at the cursor is gone, even if this thread does not see the later tail yet.
         let next = self.cursor.wrapping_add(1);
         let last_lap = ring.published(next).wrapping_sub(ring.capacity());
         let mut oldest = if is_after(last_lap, next) { last_lap } else { next };
-        // The writer has begun to write in some of the slots.
+        // The writer may have begun to overwrite some of these slots.
         for _ in 0..ring.capacity() {
             match ring.stamp_at(oldest) {
                 Stamp::Overwritten { .. } => oldest = oldest.wrapping_add(1),
@@ -283,7 +291,7 @@ impl<H: Handle> Consumer<H> {
             }
         }
         let missed = oldest.wrapping_sub(self.cursor);
-        self.looked = false;
+        self.peeked = false;
         self.move_to(oldest);
         missed
     }
@@ -302,21 +310,23 @@ impl<H: Handle> Consumer<H> {
     }
 }
 
-/// Copies the words of a slot, as many as `message` holds.
+/// Copies the words of a slot, as many as `message` has.
 #[inline(always)]
 fn copy_out(words: &[Word], message: &mut [usize]) {
     let copy = |(to, from): (&mut usize, &Word)| *to = from.0.load(Ordering::Relaxed);
     match words.get(..message.len()) {
-        // Nearly always `message` has no more words than a slot. Where its length is a constant, this is no loop.
+        // Nearly always `message` has no more words than a slot. If its length is a constant, this
+        // is no loop.
         Some(words) => message.iter_mut().zip(words).for_each(copy),
         None => message.iter_mut().zip(words).for_each(copy),
     }
 }
 
-impl<H: Handle> Drop for Consumer<H> {
+impl<H: BroadcastHandle> Drop for Consumer<H> {
     fn drop(&mut self) {
         if let Some(words) = self.ring.reader() {
-            // Release: this reader is done with the ring, and the entry with it.
+            // Release, pairs with the Acquire of `broadcast.readers` and `broadcast.claim`: this
+            // reader no longer uses the slots and the entry.
             words.shown.state.store(FREE, order!("broadcast.leave", Release));
         }
     }

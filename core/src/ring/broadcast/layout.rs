@@ -1,15 +1,15 @@
-//! How many messages a ring holds, how long they are, and what a slot of it takes.
+//! The layout of a ring: its capacity, the length of its messages, the words of a slot.
 
 use super::LayoutError;
 
 /// The size of a word in bytes.
 const WORD: usize = size_of::<usize>();
 
-/// The shape of a ring: its capacity and the size of its messages.
+/// The layout of a ring: its capacity and the size of its messages.
 ///
-/// A slot is a stamp of one word and the message. Where messages differ in length, a second word in front of the
-/// message holds the length. Slots are dense: with messages of 56 bytes that are all of one size, a slot is exactly
-/// one cache line on 64-bit hosts.
+/// A slot is a stamp of one word and the message. If messages differ in length, a second word in
+/// front of the message contains the length. Slots are dense: with messages of exactly 56 bytes, a
+/// slot is one cache line on 64-bit hosts.
 ///
 /// ```
 /// use mycelium_core::ring::broadcast::Layout;
@@ -36,7 +36,7 @@ impl Layout {
     #[must_use]
     pub const fn up_to(capacity: usize, message_bytes: usize) -> Layout {
         let rounded = message_bytes.checked_next_multiple_of(WORD);
-        // What cannot be rounded takes more than memory can hold, and no ring is made of it.
+        // A size that cannot be rounded is larger than memory, and `check` refuses it.
         let message_bytes = match rounded {
             Some(bytes) => bytes,
             None => message_bytes,
@@ -80,7 +80,7 @@ impl Layout {
         }
     }
 
-    /// As [`words`](Layout::words); `None` if that is more than memory can hold.
+    /// The same as [`words`](Layout::words); `None` if that is more than memory can hold.
     #[must_use]
     pub const fn checked_words(&self) -> Option<usize> {
         self.capacity.checked_mul(self.slot_words())
@@ -109,17 +109,18 @@ impl Layout {
         1 + self.has_length as usize
     }
 
-    /// Whether there is a ring of this shape.
+    /// Whether a ring can have this layout.
     ///
     /// # Errors
-    /// If the capacity is not a power of two of at least 2, or the slots take more than memory can hold.
+    /// If the capacity is not a power of two of at least 2, or the slots take more than memory can
+    /// hold.
     pub const fn check(&self) -> Result<(), LayoutError> {
         if !self.capacity.is_power_of_two() || self.capacity < 2 {
             return Err(LayoutError::Capacity { given: self.capacity });
         }
         match self.bytes() {
             Some(_) => Ok(()),
-            None => Err(LayoutError::Slots { expected: None, found: 0 }),
+            None => Err(LayoutError::TooLarge),
         }
     }
 }

@@ -1,55 +1,59 @@
-//! The writer: its position is the ring's tail, a word that it alone stores, and it looks at its readers once a lap.
+//! The writer. Its position is the ring's tail, a word that only the writer stores. It loads the
+//! positions of its readers once a lap.
 
-use super::Handle;
+use super::BroadcastHandle;
 use super::error::Full;
-use super::lead::Lead;
+use super::ring_ref::RingRef;
 use super::slot::Slot;
 use super::storage::{CLOSED, Storage, WRITING};
 use crate::sync::{AtomicUsize, Ordering, barrier, order};
 
-/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which goes on in its place.
+/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which
+/// continues in its place.
 #[derive(Debug)]
-pub struct Producer<H: Handle> {
-    ring: Lead<H>,
+pub struct Producer<H: BroadcastHandle> {
+    ring: RingRef<H>,
     /// The writer has seen room before this sequence.
     limit: usize,
-    /// How many looks in a row have found no room.
+    /// How many checks in a row have found no room.
     refused: u32,
 }
 
-/// After how many looks in a row that find no room the next one is at the exact positions of the readers. The others
-/// leave those lines to the readers, which store there for each message.
+/// Every such check in a row that finds no room loads the exact positions of the readers. The other
+/// checks leave those lines to the readers, which store there for each message.
 const EXACT_EVERY: u32 = if cfg!(any(loom, miri)) { 2 } else { 64 };
 
-impl<H: Handle> Producer<H> {
-    /// For whoever took the writer's end.
-    pub(super) fn take_up(ring: H, next: usize) -> Producer<H> {
-        Producer { ring: Lead::new(ring), limit: next, refused: 0 }
+impl<H: BroadcastHandle> Producer<H> {
+    /// For the caller that has taken the writer's end.
+    pub(super) fn new(ring: H, next: usize) -> Producer<H> {
+        Producer { ring: RingRef::new(ring), limit: next, refused: 0 }
     }
 
-    /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its sequence.
+    /// Appends a message: `words` are copied, `length` is its length in bytes. Returns its
+    /// sequence.
     ///
     /// # Errors
-    /// [`Full`] if a gating reader holds the writer, as far as it has shown its position; nothing was written then.
+    /// [`Full`] if a gating reader blocks the writer, as far as it has shown its position; then
+    /// nothing was written.
     ///
     /// # Panics
-    /// If the message has more words than a slot, `length` is more than `words` have, or the ring's messages have one
-    /// size and this is another one.
+    /// If the message has more words than a slot, `length` is more than `words` have, or the ring's
+    /// messages have one size and this message has another one.
     #[inline(always)]
     pub fn try_push(&mut self, words: &[usize], length: usize) -> Result<usize, Full> {
         if self.sequence() == self.limit {
-            self.look_for_room()?;
+            self.check_room()?;
         }
         Ok(self.append(words, length))
     }
 
-    /// As [`try_push`](Producer::try_push) if there is room that an earlier look has found, and all messages of the ring
-    /// have `length` bytes; `false`, with nothing done, if not. It calls no function, so that its caller need not save
-    /// registers for one: for a caller that keeps the rare path apart. Where the length is a constant, so is the size of a
-    /// slot.
+    /// The same as [`try_push`](Producer::try_push), if an earlier check has found room and all
+    /// messages of the ring have `length` bytes; otherwise it does nothing and returns `false`. It
+    /// calls no function, so that a caller with a separate slow path need not save registers. If
+    /// the length is a constant, so is the size of a slot.
     ///
     /// # Panics
-    /// If `words` are not as many as a message of `length` bytes has.
+    /// If the number of `words` is not that of a message of `length` bytes.
     #[inline(always)]
     pub fn push_into_known_room(&mut self, words: &[usize], length: usize) -> bool {
         let sequence = self.sequence();
@@ -59,7 +63,7 @@ impl<H: Handle> Producer<H> {
         let Some(slot) = self.ring.slot_of(sequence, length) else { return false };
         assert!(
             words.len() == slot.words.len(),
-            "the message has other words than its length says"
+            "the number of words does not fit the length of the message"
         );
         let mut grant = Grant::begin(slot, None, sequence, &self.ring.storage.writer().tail);
         grant.write(words, length);
@@ -67,15 +71,15 @@ impl<H: Handle> Producer<H> {
         true
     }
 
-    /// The next slot, to be written in place. Readers see it after [`Grant::commit`]; dropping the grant gives the slot
-    /// back, unseen.
+    /// The next slot, to be written in place. [`Grant::commit`] shows the message; dropping the
+    /// grant gives the slot back, and readers see nothing.
     ///
     /// # Errors
-    /// [`Full`] if a gating reader holds the writer.
+    /// [`Full`] if a gating reader blocks the writer.
     #[inline]
     pub fn grant(&mut self) -> Result<Grant<'_>, Full> {
         if self.sequence() == self.limit {
-            self.look_for_room()?;
+            self.check_room()?;
         }
         let words = self.ring.message_words();
         Ok(self.begin(words))
@@ -85,25 +89,25 @@ impl<H: Handle> Producer<H> {
     #[inline]
     #[must_use]
     pub fn sequence(&self) -> usize {
-        // Nobody else stores to it while this end is out.
+        // No other thread stores to it while this end exists.
         self.ring.tail()
     }
 
-    /// How many messages the gating readers leave room for, as this thread sees it now.
+    /// For how many messages there is room now, as far as this thread can see.
     #[must_use]
     pub fn room(&mut self) -> usize {
         self.find_room().unwrap_or(0)
     }
 
-    /// As [`room`](Producer::room), at least 1: looks at the exact positions of the readers, whatever they have shown.
-    /// For a writer that is about to sleep, and for protocols where the other side sends one message for each that it
-    /// takes.
+    /// The same as [`room`](Producer::room), but at least 1. Loads the exact positions of the
+    /// readers, also if they have not shown them. For a writer that is about to sleep, and for
+    /// protocols where the other side sends one message for each that it takes.
     ///
     /// # Errors
-    /// [`Full`] if a gating reader holds the writer.
+    /// [`Full`] if a gating reader blocks the writer.
     pub fn find_room(&mut self) -> Result<usize, Full> {
         let (limit, reader) = self.ring.room(self.sequence(), |entry| &entry.taken);
-        self.go_on_to(limit, reader)?;
+        self.set_limit(limit, reader)?;
         Ok(self.limit.wrapping_sub(self.sequence()))
     }
 
@@ -112,19 +116,21 @@ impl<H: Handle> Producer<H> {
         self.ring.handle()
     }
 
-    /// Says that there will be no more messages. Readers get what is in the ring, then [`Look::Closed`](super::Look).
+    /// Closes the ring: no more messages follow. Readers get the messages in the ring, then
+    /// [`Peek::Closed`](super::Peek).
     pub fn close(self) {
-        // Release: who sees the ring closed also sees every message in it. While this end is out, nobody else stores.
+        // Release, pairs with the Acquire of `broadcast.closed`: every message in the ring. No
+        // other thread stores to this word while this end exists.
         let state = &self.ring.storage.writer().state.state;
         state.store(WRITING | CLOSED, order!("broadcast.close", Release));
     }
 
-    /// How many messages there is room for, as far as the last look has found.
+    /// For how many messages the last check has found room.
     pub(super) fn known_room(&self) -> usize {
         self.limit.wrapping_sub(self.sequence())
     }
 
-    /// The slot of a sequence for which there is room, for a message of so many words.
+    /// The slot of a sequence for which there is room, with this number of words.
     #[inline(always)]
     pub(super) fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
         self.ring.slot_for(sequence, words)
@@ -151,10 +157,11 @@ impl<H: Handle> Producer<H> {
         Grant::begin(slot, exact, sequence, &self.ring.storage.writer().tail)
     }
 
-    /// Once a lap, and whenever a gating reader holds the writer: how far may it go?
+    /// Loads the positions of the readers: once a lap, and whenever a gating reader blocks the
+    /// writer.
     #[cold]
     #[inline(never)]
-    fn look_for_room(&mut self) -> Result<(), Full> {
+    fn check_room(&mut self) -> Result<(), Full> {
         let (limit, reader) = self.ring.room(self.sequence(), |entry| &entry.shown.cursor);
         if limit == self.sequence() {
             self.refused = self.refused.wrapping_add(1);
@@ -162,10 +169,10 @@ impl<H: Handle> Producer<H> {
                 return self.find_room().map(drop);
             }
         }
-        self.go_on_to(limit, reader)
+        self.set_limit(limit, reader)
     }
 
-    fn go_on_to(&mut self, limit: usize, reader: usize) -> Result<(), Full> {
+    fn set_limit(&mut self, limit: usize, reader: usize) -> Result<(), Full> {
         if limit == self.sequence() {
             return Err(Full { reader });
         }
@@ -174,11 +181,12 @@ impl<H: Handle> Producer<H> {
     }
 }
 
-impl<H: Handle> Drop for Producer<H> {
+impl<H: BroadcastHandle> Drop for Producer<H> {
     fn drop(&mut self) {
         let state = &self.ring.storage.writer().state.state;
         let rest = state.load(Ordering::Relaxed) & !WRITING;
-        // Release: the next writer goes on where this one was.
+        // Release, pairs with the Acquire of `broadcast.take-over`: the next writer continues from
+        // the tail.
         state.store(rest, order!("broadcast.hand-over", Release));
     }
 }
@@ -187,7 +195,7 @@ impl<H: Handle> Drop for Producer<H> {
 #[derive(Debug)]
 pub struct Grant<'a> {
     slot: Slot<'a>,
-    /// The size of every message, if the ring's messages have one size, and it is yet to be compared.
+    /// The size of every message, if the ring's messages have one size and `write` must compare it.
     exact: Option<usize>,
     sequence: usize,
     tail: &'a AtomicUsize,
@@ -202,7 +210,7 @@ impl<'a> Grant<'a> {
         sequence: usize,
         tail: &'a AtomicUsize,
     ) -> Grant<'a> {
-        // From here on no observer may take what it copies for the message of a lap ago.
+        // From here on an observer must not take what it copies for the message of the lap before.
         slot.stamp.store(sequence, Ordering::Relaxed);
         barrier!("broadcast.overwrite-fence", Release);
         Grant { slot, exact, sequence, tail, is_written: false }
@@ -211,11 +219,11 @@ impl<'a> Grant<'a> {
     /// Writes the message: `words` are copied, `length` is its length in bytes.
     ///
     /// # Panics
-    /// If the message has more words than a slot, `length` is more than `words` have, or the ring's messages have one
-    /// size and this is another one.
+    /// If the message has more words than a slot, `length` is more than `words` have, or the ring's
+    /// messages have one size and this message has another one.
     #[inline(always)]
     pub fn write(&mut self, words: &[usize], length: usize) {
-        // All before the first store: what is refused changes nothing.
+        // All checks come before the first store: a refused message changes nothing.
         assert!(words.len() <= self.slot.words.len(), "the message has more words than a slot");
         assert!(length <= size_of_val(words), "the length is more than that of the words");
         let fits = self.exact.is_none_or(|exact| exact == length);
@@ -225,23 +233,24 @@ impl<'a> Grant<'a> {
         self.is_written = true;
     }
 
-    /// Shows the message to the readers and returns its sequence. Without a [`write`](Grant::write) the message is
-    /// empty, or all zero where all messages have one size.
+    /// Shows the message to the readers and returns its sequence. Without a [`write`](Grant::write)
+    /// the message is empty, or all zero if all messages have one size.
     #[inline(always)]
     pub fn commit(self) -> usize {
         if !self.is_written {
             self.clear();
         }
         let next = self.sequence.wrapping_add(1);
-        // Release, with the Acquire of `Consumer::look`: the words of the message. Before the store to the tail: one that
-        // came in between would have the slot's line come over a second time.
+        // Release, pairs with the Acquire of `broadcast.look`: the words of the message. Before the
+        // store to the tail, because a store in between could transfer the slot's line a second
+        // time.
         self.slot.stamp.store(next, order!("broadcast.publish", Release));
-        // On a line that no reader of the stream loads.
+        // On a line that no reader loads in a stream.
         self.tail.store(next, Ordering::Relaxed);
         self.sequence
     }
 
-    /// Removes the message of a lap ago.
+    /// Removes the message of the lap before.
     #[cold]
     fn clear(&self) {
         self.slot.set_length(0);

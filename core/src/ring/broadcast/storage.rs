@@ -1,36 +1,37 @@
-//! The memory of a broadcast ring: its words, apart from what is done with them.
+//! The words of a broadcast ring, apart from the algorithm.
 //!
-//! Slots, the writer's words and each reader's words may come from different places: an array, a heap, a mapped region
-//! whose parts belong to different processes. Words of different owners lie on cache lines of their own, and so do
-//! words of one owner that are stored for each message and words that the other side loads.
+//! Slots, the writer's words and each reader's words may be in different memory: an array, the
+//! heap, a mapped region whose parts belong to different processes. Words of different owners are
+//! on different cache lines. So are words that an owner stores for each message and words that the
+//! other side loads.
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order, repeat};
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
 
-/// A word of a slot. Fresh memory is all zero.
+/// A word of a slot. New memory is all zero.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct Word(pub(in crate::ring) AtomicUsize);
 
 impl Word {
     const_unless_loom! {
-        /// A word that nobody has written.
+        /// A word that was not written yet.
         #[must_use]
         pub const fn new() -> Word {
             Word(AtomicUsize::new(0))
         }
     }
 
-    /// Writes the word, for tests that play the part of another process.
+    /// Writes the word, for tests that simulate another process.
     ///
     /// ```compile_fail,E0133
-    /// // Readers may be lent the words of a ring.
+    /// // Readers may have borrowed the words of a ring.
     /// mycelium_core::ring::broadcast::Word::new().set(1);
     /// ```
     ///
     /// # Safety
-    /// The word is part of no ring, or of one whose storage is [`FOREIGN`](Storage::FOREIGN).
+    /// The word belongs to no ring, or to one whose storage is [`FOREIGN`](Storage::FOREIGN).
     #[doc(hidden)]
     #[allow(unsafe_code)]
     pub unsafe fn set(&self, value: usize) {
@@ -44,12 +45,14 @@ impl Default for Word {
     }
 }
 
-/// What the writer says of itself: how far it is, whether it is there, and whether there will be more.
+/// The words that the writer writes: its position, whether the writer exists, and whether the ring
+/// was closed.
 #[derive(Debug)]
 #[repr(C)]
 pub struct WriterWords {
-    /// All messages before this are published. The writer stores it after each message, so nothing that is loaded in a
-    /// stream may share its line: readers that join, and whoever asks for a depth, load it.
+    /// All messages before this are published. The writer stores it after each message, so words
+    /// that are loaded in a stream must not share its line: it is loaded only by readers that join,
+    /// and to count what waits.
     pub(super) tail: CachePadded<AtomicUsize>,
     pub(super) state: CachePadded<WriterState>,
 }
@@ -59,18 +62,18 @@ pub struct WriterWords {
 pub(super) struct WriterState {
     /// [`CLOSED`] and [`WRITING`].
     pub(super) state: AtomicUsize,
-    /// The most messages that a gating reader was behind at a look.
+    /// The most messages that a gating reader was behind at a check.
     pub(super) high_water: AtomicUsize,
 }
 
-/// Nothing more will come.
+/// The ring was closed: no more messages follow.
 pub(super) const CLOSED: usize = 1;
-/// A writer is there. While this is set, only that writer changes the state.
+/// A writer exists. While this is set, only that writer changes the state.
 pub(super) const WRITING: usize = 2;
 
 impl WriterWords {
     const_unless_loom! {
-        /// No writer yet, nothing written.
+        /// The words of a new ring, without a writer.
         #[must_use]
         pub const fn new() -> WriterWords {
             WriterWords {
@@ -90,21 +93,21 @@ impl Default for WriterWords {
     }
 }
 
-/// The words of one gating reader: whether the entry is in use, and how far its reader is.
+/// The words of one gating reader: whether the entry is in use, and the position of its reader.
 #[derive(Debug)]
 #[repr(C)]
 pub struct ReaderWords {
     pub(super) shown: CachePadded<Shown>,
-    /// The sequence that the reader wants next. It stores it for each message, so the writer loads it only when it would
-    /// be refused else, and not each time.
+    /// The sequence that the reader wants next. It is stored for each message, so the writer loads
+    /// it only when it finds no room otherwise, and not each time.
     pub(super) taken: CachePadded<AtomicUsize>,
 }
 
-/// What the writer looks at.
+/// The words that the writer loads.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Shown {
-    /// The reader is done with all messages before this: at most [`taken`](ReaderWords::taken).
+    /// The reader no longer uses the messages before this. At most [`taken`](ReaderWords::taken).
     pub(super) cursor: AtomicUsize,
     pub(super) state: AtomicUsize,
 }
@@ -115,7 +118,7 @@ pub(super) const GATING: usize = 2;
 
 impl ReaderWords {
     const_unless_loom! {
-        /// An entry that no reader uses.
+        /// A free entry.
         #[must_use]
         pub const fn new() -> ReaderWords {
             ReaderWords {
@@ -125,18 +128,20 @@ impl ReaderWords {
         }
     }
 
-    /// The reader is done with all messages before `sequence`. A writer that looks twice sees it.
+    /// The reader no longer uses the messages before `sequence`. The writer sees it at an exact
+    /// check.
     #[inline(always)]
     pub(super) fn take(&self, sequence: usize) {
-        // Release, with the Acquire of the writer's second look: this reader is done with the slots before it.
+        // Release, pairs with the Acquire of `broadcast.room`: this reader no longer uses the slots
+        // before it.
         self.taken.store(sequence, order!("broadcast.take", Release));
     }
 
-    /// As [`take`](ReaderWords::take), and the writer's first look sees it, too.
+    /// The same as [`take`](ReaderWords::take), and the writer sees it at every check.
     #[inline]
     pub(super) fn show(&self, sequence: usize) {
         self.take(sequence);
-        // Release, with the Acquire of the writer's first look.
+        // Release, pairs with the Acquire of `broadcast.room`.
         self.shown.cursor.store(sequence, order!("broadcast.advance", Release));
     }
 }
@@ -147,76 +152,31 @@ impl Default for ReaderWords {
     }
 }
 
-/// The memory that a ring runs in. Its parts may come from different places. Slots that begin with a cache line take the
-/// fewest lines.
+/// The memory of a ring. Its parts may come from different places. Slots that begin with a cache
+/// line take the fewest lines.
 ///
 /// # Safety
-/// - Each function returns the same memory at every call, with the same argument, as long as the storage lives, even
-///   if a handle to the ring moves meanwhile.
-/// - The parts do not overlap, and nothing but the one ring in this storage reaches them: no other ring, and nobody who
-///   kept a reference. If [`FOREIGN`](Storage::FOREIGN) is set, another process, or whoever plays its part, may reach
-///   them too: by atomic accesses of whole words, at any time, with any values. Where `FOREIGN` is false, nobody may:
-///   a reader then loads messages by plain loads.
-/// - The words of the writer are written by the one process that has the [`Producer`](super::Producer), those of an entry
-///   by the one process whose reader has it. If `FOREIGN` is false, these are one process.
+/// - Each function returns the same memory at every call, with the same argument, as long as the
+///   storage lives, even if a handle to the ring moves meanwhile.
+/// - The parts do not overlap, and only the one ring in this storage accesses them: no other ring,
+///   and no reference that was kept elsewhere. If [`FOREIGN`](Storage::FOREIGN) is true, another
+///   process, or a test that simulates one, may access them too: by atomic accesses of whole words,
+///   at any time, with any values. If `FOREIGN` is false, nothing else may, because a reader then
+///   loads messages by plain loads.
+/// - The words of the writer are written by the one process that has the
+///   [`Producer`](super::Producer), those of an entry by the one process whose reader has it. If
+///   `FOREIGN` is false, these are one process.
 #[allow(unsafe_code)]
 pub unsafe trait Storage {
-    /// Whether another process may write to some of the words. Then every word is checked before it is used, messages
-    /// are copied by atomic loads, and none is lent.
+    /// Whether another process may write to some of the words. Then every word is checked before it
+    /// is used, messages are copied by atomic loads, and none can be borrowed.
     const FOREIGN: bool = false;
 
     /// The slots, back to back: as many words as [`Layout::words`](super::Layout::words) says.
     fn slots(&self) -> &[Word];
     /// The writer's words.
     fn writer(&self) -> &WriterWords;
-    /// The entries, one for each gating reader that can be there at a time; `None` from the first index on that is not
-    /// one.
+    /// An entry, one for each gating reader that can exist at a time; `None` from the first invalid
+    /// index on.
     fn reader(&self, index: usize) -> Option<&ReaderWords>;
-}
-
-/// Storage in arrays, for a `static` or a field: `WORDS` is what [`Layout::words`](super::Layout::words) says, `READERS`
-/// the most gating readers at a time.
-#[derive(Debug)]
-// In this order and so aligned, slots begin with a cache line.
-#[repr(C, align(64))]
-pub struct Inline<const WORDS: usize, const READERS: usize> {
-    pub(super) slots: [Word; WORDS],
-    writer: WriterWords,
-    readers: [ReaderWords; READERS],
-}
-
-impl<const WORDS: usize, const READERS: usize> Inline<WORDS, READERS> {
-    const_unless_loom! {
-        /// Fresh storage.
-        #[must_use]
-        pub const fn new() -> Inline<WORDS, READERS> {
-            Inline {
-                slots: repeat!(Word::new(); WORDS),
-                writer: WriterWords::new(),
-                readers: repeat!(ReaderWords::new(); READERS),
-            }
-        }
-    }
-}
-
-impl<const WORDS: usize, const READERS: usize> Default for Inline<WORDS, READERS> {
-    fn default() -> Inline<WORDS, READERS> {
-        Inline::new()
-    }
-}
-
-// SAFETY: fields of their own, which nobody else reaches.
-#[allow(unsafe_code)]
-unsafe impl<const WORDS: usize, const READERS: usize> Storage for Inline<WORDS, READERS> {
-    fn slots(&self) -> &[Word] {
-        &self.slots
-    }
-
-    fn writer(&self) -> &WriterWords {
-        &self.writer
-    }
-
-    fn reader(&self, index: usize) -> Option<&ReaderWords> {
-        self.readers.get(index)
-    }
 }

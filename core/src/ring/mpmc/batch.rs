@@ -1,20 +1,23 @@
-//! Many items for one claim: slots granted to a writer, runs of items taken by a reader.
+//! Batches, by one claim each: slots granted to a writer, items taken by a reader.
 
 #![allow(unsafe_code)]
 
-use super::{CLAIM, Claim, Consumer, FREE, ItemOf, Producer, Refused, Ring, STEP, lap};
+use super::claim::{CLAIM, CLOSED, Claim, Refused};
+use super::slot::{FREE, STEP, lap};
+use super::{Consumer, ItemOf, Producer, Ring};
 use crate::ring::cell::Cell;
 use crate::ring::{self, GrantError, Handle, PopError, PushError};
 use crate::sync::Ordering;
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    /// `count` slots to fill, neighbours in the ring's order. What was put there is seen from [`Grant::commit`] on; a
-    /// reader that sees the first item can see all of them. Dropping the grant drops them, unseen.
+    /// `count` neighbouring slots to fill. [`Grant::commit`] shows the items; a reader that sees
+    /// the first one can see all of them. Dropping the grant drops the items, and readers never see
+    /// them.
     ///
-    /// Until one or the other, readers wait in front of these slots.
+    /// Until then, readers wait in front of these slots.
     ///
     /// # Errors
-    /// [`GrantError`] if there is not so much room, or never will be.
+    /// [`GrantError`] if there is less room now, or the ring has fewer slots.
     #[inline]
     pub fn grant(&mut self, count: usize) -> Result<Grant<'_, H>, GrantError> {
         if count == 0 || count > self.slots.capacity() {
@@ -27,8 +30,8 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         }
     }
 
-    /// Appends as many of `items` as there is room for, and returns how many. They go in by claims of up to 64: items of
-    /// other writers come between two claims, not within one.
+    /// Appends as many of `items` as there is room for, and returns how many. Each claim takes up
+    /// to 64 slots: items of other writers may come between two claims, not within one.
     ///
     /// # Errors
     /// [`PushError`] if there is no room for any of them or the ring was closed.
@@ -46,10 +49,10 @@ impl<H: Handle<Target: Ring>> Producer<H> {
                 Err(Refused::Short(_)) => return Err(PushError::Full(())),
                 Err(Refused::Closed) => return Err(PushError::Closed(())),
             };
-            // From the last to the first: readers come to the first, and find all.
+            // From the last to the first: a reader that finds the first one finds all.
             for (index, item) in rest[..claim.count].iter().enumerate().rev() {
                 let position = claim.position.wrapping_add(index * STEP);
-                // SAFETY: the slot is this claim's.
+                // SAFETY: this thread has claimed the slot.
                 unsafe { self.slot(position).cell.put(*item) };
                 self.show(position);
             }
@@ -71,13 +74,13 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
     /// Fills the next slot.
     ///
     /// # Errors
-    /// The item, if all are filled.
+    /// The item, if all slots are filled.
     #[inline]
     pub fn push(&mut self, item: ItemOf<H>) -> Result<(), ItemOf<H>> {
         if self.filled == self.claim.count {
             return Err(item);
         }
-        // SAFETY: the slot is this grant's, and not filled yet.
+        // SAFETY: this grant has claimed the slot, which is not filled yet.
         unsafe { self.producer.slot(self.position(self.filled)).cell.put(item) };
         self.filled += 1;
         Ok(())
@@ -89,7 +92,7 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
         self.claim.count - self.filled
     }
 
-    /// Shows readers all that was filled, and returns how many; they skip the slots that were not filled.
+    /// Shows readers all items, and returns how many; they skip the slots that were not filled.
     #[inline]
     pub fn commit(mut self) -> usize {
         let filled = self.filled;
@@ -108,7 +111,7 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
         self.claim.position.wrapping_add(index * STEP)
     }
 
-    /// Gives all slots from an index on back.
+    /// Aborts all slots from an index on.
     #[inline]
     fn skip_from(&mut self, index: usize) {
         for index in (index..self.claim.count).rev() {
@@ -120,7 +123,7 @@ impl<H: Handle<Target: Ring>> Grant<'_, H> {
 
 impl<H: Handle<Target: Ring>> Drop for Grant<'_, H> {
     fn drop(&mut self) {
-        /// Lets readers go on even if an item's own drop panics.
+        /// Makes readers skip the slots even if the drop of an item panics.
         struct Skip<'a, 'b, H: Handle<Target: Ring>>(&'a mut Grant<'b, H>);
 
         impl<H: Handle<Target: Ring>> Drop for Skip<'_, '_, H> {
@@ -132,22 +135,22 @@ impl<H: Handle<Target: Ring>> Drop for Grant<'_, H> {
         let filled = self.filled;
         let grant = Skip(self);
         for index in 0..filled {
-            // SAFETY: this grant put an item there, shows it to nobody, and takes it once.
+            // SAFETY: this grant put an item there, has not shown it, and takes it once.
             drop(unsafe { grant.0.producer.slot(grant.0.position(index)).cell.take() });
         }
     }
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    /// Takes up to `most` items, at most 64, by one claim, gives each to `take`, and returns how many there were. If
-    /// `take` panics, the items that it has not been given are dropped.
+    /// Takes up to `most` items, at most 64, by one claim, gives each to `take`, and returns how
+    /// many there were. If `take` panics, the items that it has not been given are dropped.
     ///
-    /// A slot is free for writers as soon as its item is given to `take`, those behind it are not: while `take` works,
-    /// writers may find the ring full.
+    /// A slot is free for writers as soon as its item is given to `take`, but the slots behind it
+    /// are not: while `take` runs, writers may find the ring full.
     ///
     /// # Errors
-    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
-    /// [module](super).
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished:
+    /// see the [module](super).
     #[inline]
     pub fn pop_many(
         &mut self,
@@ -165,18 +168,19 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
                 count += 1;
                 take(item);
             }
-            // There may have been nothing but slots that were given up.
+            // All slots may have been aborted.
             if count > 0 {
                 return Ok(count);
             }
         }
     }
 
-    /// Copies the next items to `items`, as many as there are and fit, at most 64, by one claim, and returns how many.
+    /// Copies the next items to `items`, as many as there are and fit, at most 64, by one claim,
+    /// and returns how many.
     ///
     /// # Errors
-    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
-    /// [module](super).
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished:
+    /// see the [module](super).
     #[inline]
     pub fn pop_slice(&mut self, items: &mut [ItemOf<H>]) -> Result<usize, PopError>
     where
@@ -191,7 +195,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     }
 }
 
-/// What a reader has claimed and not taken yet.
+/// Items that a reader has claimed and not taken yet.
 struct Items<'a, H: Handle<Target: Ring>> {
     consumer: &'a Consumer<H>,
     claim: Claim,
@@ -214,7 +218,8 @@ impl<H: Handle<Target: Ring>> Items<'_, H> {
 
 impl<H: Handle<Target: Ring>> Drop for Items<'_, H> {
     fn drop(&mut self) {
-        // Something is left only after a panic. Nobody else can take it, and its slots must not be lost.
+        // Items are left only after a panic. No other end can take them, and their slots must not
+        // be lost.
         while let Some(item) = self.next() {
             drop(item);
         }
@@ -231,9 +236,9 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
 
     #[inline]
     fn is_full(&mut self) -> bool {
-        let tail = self.ring.words().tail.load(Ordering::Relaxed) & !super::CLOSED;
+        let tail = self.ring.indices().tail.load(Ordering::Relaxed) & !CLOSED;
         let stamp = self.slot(tail).stamp.load(Ordering::Relaxed);
-        // A stamp ahead of its lap only says that the tail was old.
+        // A stamp ahead of its lap only means that the tail was old.
         stamp.wrapping_sub(lap(&self.slots, tail) | FREE).cast_signed() < 0
     }
 
@@ -247,7 +252,7 @@ impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
     }
 
     fn len(&self) -> usize {
-        self.ring.words().len(self.slots.capacity())
+        self.ring.indices().len(self.slots.capacity())
     }
 
     fn close(self) {
@@ -273,11 +278,11 @@ impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
     }
 
     fn len(&self) -> usize {
-        self.ring.words().len(self.slots.capacity())
+        self.ring.indices().len(self.slots.capacity())
     }
 
-    fn refuse(&mut self) {
-        self.ring.words().close();
+    fn refuse_pushes(&mut self) {
+        self.ring.indices().close();
     }
 
     fn close(self) {

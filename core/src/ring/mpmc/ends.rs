@@ -4,9 +4,9 @@
 
 #[cfg(doc)]
 use super::Mpmc;
-use super::{
-    CLAIM, CLOSED, Claim, FREE, FULL, ItemOf, Refused, Ring, SKIP, STEP, Slot, claim, lap, next_lap,
-};
+use super::claim::{CLAIM, CLOSED, Claim, Refused, claim};
+use super::slot::{FREE, FULL, SKIP, STEP, Slot, lap, next_lap};
+use super::{ItemOf, Ring};
 use crate::ring::cell::Cell;
 use crate::ring::slots::Slots;
 use crate::ring::{Handle, PopError, PushError};
@@ -17,26 +17,26 @@ use crate::sync::{Ordering, order};
 pub struct Producer<H: Handle<Target: Ring>> {
     pub(super) ring: H,
     pub(super) slots: Slots<Slot<ItemOf<H>>>,
-    /// A position that the ring's word had at some time: where the next claim looks first.
+    /// A position that the ring's word had at some time: the next claim checks there first.
     pub(super) known: usize,
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
     pub(super) fn new(ring: H) -> Producer<H> {
-        let known = ring.words().tail.load(Ordering::Relaxed) & !CLOSED;
+        let known = ring.indices().tail.load(Ordering::Relaxed) & !CLOSED;
         Producer { slots: Slots::new(ring.slots()), known, ring }
     }
 
     /// Appends an item.
     ///
     /// # Errors
-    /// [`PushError`] with the item, if the next slot is not free or the ring was closed. `Full` does not mean that every
-    /// slot is in use: see the [module](super).
+    /// [`PushError`] with the item, if the next slot is not free or the ring was closed. `Full`
+    /// does not mean that every slot is in use: see the [module](super).
     #[inline]
     pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
         match self.claim(1, 1) {
             Ok(Claim { position, .. }) => {
-                // SAFETY: the ring is alive, and the slot is this claim's.
+                // SAFETY: the ring is alive, and this thread has claimed the slot.
                 unsafe { self.slot(position).cell.put(item) };
                 self.show(position);
                 Ok(())
@@ -50,7 +50,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.ring.words().is_closed()
+        self.ring.indices().is_closed()
     }
 
     /// The ring.
@@ -60,29 +60,31 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 
     /// Closes the ring for all writers, as [`Mpmc::close`] does.
     pub fn close(self) {
-        self.ring.words().close();
+        self.ring.indices().close();
     }
 
     #[inline]
     pub(super) fn claim(&mut self, least: usize, most: usize) -> Result<Claim, Refused> {
-        let words = self.ring.words();
-        // Acquire, with the Release of `mpmc.free` of the lap before: its reader is done with the value.
-        let look = order!("mpmc.room", Acquire);
+        let indices = self.ring.indices();
+        // Acquire, pairs with the Release of `mpmc.free` of the lap before: its reader no longer
+        // uses the value.
+        let check = order!("mpmc.room", Acquire);
         let free = FREE.cast_signed();
         // SAFETY: the ring is alive.
         let claim = unsafe {
-            claim(&words.tail, &mut self.known, &self.slots, free..=free, look, least, most)
+            claim(&indices.tail, &mut self.known, &self.slots, free..=free, check, least, most)
         };
         let claim = match claim {
-            // A full slot is a refusal before the tail is read, so it does not tell that the ring was closed.
-            Err(Refused::Short(_)) if words.is_closed() => return Err(Refused::Closed),
+            // A full slot is refused before the tail is loaded, so the claim does not see that the
+            // ring was closed.
+            Err(Refused::Short(_)) if indices.is_closed() => return Err(Refused::Closed),
             claim => claim?,
         };
         let end = claim.position.wrapping_add(claim.count * STEP);
-        // Looking at the head takes its cache line away from the readers, so it is done once in a while.
+        // A load of the head takes its cache line from the readers, so this is done rarely.
         let capacity = self.slots.capacity();
         if (claim.position ^ end) & !(capacity.min(CLAIM) * STEP - 1) != 0 {
-            words.note_depth(end, capacity);
+            indices.note_depth(end, capacity);
         }
         Ok(claim)
     }
@@ -96,16 +98,16 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Shows readers the item of a position.
     #[inline]
     pub(super) fn show(&self, position: usize) {
-        // Release, with the Acquire of the reader's look: the item.
+        // Release, pairs with the Acquire of `mpmc.look`: the item.
         let full = lap(&self.slots, position) | FULL;
         self.slot(position).stamp.store(full, order!("mpmc.push", Release));
     }
 
-    /// Tells readers to go on past a position.
+    /// Makes readers skip a position.
     #[inline]
     pub(super) fn skip(&self, position: usize) {
-        // Release, with the Acquire of the reader's look, and so with the next writer's: the slot may have been filled
-        // and emptied again.
+        // Release, pairs with the Acquire of `mpmc.look`, and so with the next writer's: the slot
+        // may have been filled and emptied again.
         let skip = lap(&self.slots, position) | SKIP;
         self.slot(position).stamp.store(skip, order!("mpmc.skip", Release));
     }
@@ -125,21 +127,21 @@ impl<H: Handle<Target: Ring> + Clone> Clone for Producer<H> {
 pub struct Consumer<H: Handle<Target: Ring>> {
     pub(super) ring: H,
     pub(super) slots: Slots<Slot<ItemOf<H>>>,
-    /// A position that the ring's word had at some time: where the next claim looks first.
+    /// A position that the ring's word had at some time: the next claim checks there first.
     pub(super) known: usize,
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
     pub(super) fn new(ring: H) -> Consumer<H> {
-        let known = ring.words().head.load(Ordering::Relaxed);
+        let known = ring.indices().head.load(Ordering::Relaxed);
         Consumer { slots: Slots::new(ring.slots()), known, ring }
     }
 
     /// Takes the next item.
     ///
     /// # Errors
-    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished: see the
-    /// [module](super).
+    /// [`PopError`] if the next item is not there. `Empty` does not mean that no push has finished:
+    /// see the [module](super).
     #[inline]
     pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
         loop {
@@ -154,7 +156,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.ring.words().is_closed()
+        self.ring.indices().is_closed()
     }
 
     /// The ring.
@@ -162,34 +164,36 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         &self.ring
     }
 
-    /// Closes the ring for all writers, as [`Mpmc::close`] does. Other readers may take what is in it; the rest is
-    /// dropped with it.
+    /// Closes the ring for all writers, as [`Mpmc::close`] does. Other readers may take the items
+    /// in it; the rest is dropped with it.
     pub fn close(self) {
-        self.ring.words().close();
+        self.ring.indices().close();
     }
 
-    /// Claims up to `most` slots that were filled or given up.
+    /// Claims up to `most` slots that were filled or aborted.
     #[inline]
     pub(super) fn claim(&mut self, most: usize) -> Result<Claim, PopError> {
-        let words = self.ring.words();
-        // Acquire, with the Release of `mpmc.push` and `mpmc.skip`: what the writer did in the slot.
-        let look = order!("mpmc.look", Acquire);
+        let indices = self.ring.indices();
+        // Acquire, pairs with the Release of `mpmc.push` and `mpmc.skip`: what the writer did in
+        // the slot.
+        let check = order!("mpmc.look", Acquire);
         let done = FULL.cast_signed()..=SKIP.cast_signed();
         // SAFETY: the ring is alive.
-        unsafe { claim(&words.head, &mut self.known, &self.slots, done, look, 1, most) }
-            .map_err(|_| words.nothing())
+        unsafe { claim(&indices.head, &mut self.known, &self.slots, done, check, 1, most) }
+            .map_err(|_| indices.pop_error())
     }
 
-    /// Takes what a claimed slot holds, if it was filled, and gives the slot to the next lap.
+    /// Takes the item of a claimed slot, if it was filled, and frees the slot for the next lap.
     #[inline]
     pub(super) fn take_at(&self, position: usize) -> Option<ItemOf<H>> {
         // SAFETY: the ring is alive.
         let slot = unsafe { self.slots.at(position / STEP) };
-        // Nobody else changes the stamp since the claim, which has looked at it with Acquire.
+        // No other thread changes the stamp after the claim, which loaded it with Acquire.
         let full = slot.stamp.load(Ordering::Relaxed) & (STEP - 1) == FULL;
-        // SAFETY: the stamp says that there is an item, and the claim is ours.
+        // SAFETY: the stamp says that the slot contains an item, and this thread has claimed it.
         let item = full.then(|| unsafe { slot.cell.take() });
-        // Release, with the Acquire of the next lap's writer: this reader is done with the value.
+        // Release, pairs with the Acquire of `mpmc.room` in the next lap: this reader no longer
+        // uses the value.
         slot.stamp.store(next_lap(&self.slots, position), order!("mpmc.free", Release));
         item
     }

@@ -1,12 +1,13 @@
-//! Ends that have been idle for so long that no test could push as much: their positions are set back by hand.
+//! Ends that have been idle for so long that no test could push as much: their positions are set
+//! back by hand.
 
 use super::*;
-use crate::ring::{GrantError, PushError};
+use crate::ring::{GrantError, PopError, PushError};
 
 const CAPACITY: usize = 4;
 
-/// How many positions an end may be behind. Where positions have 32 bits, this is up to a whole round of them, which
-/// an idle end may reach; 64 bits are out of reach.
+/// How many positions an end may be behind. Where positions have 32 bits, this is up to a whole
+/// round of them, which an idle end may reach; 64 bits are out of reach.
 fn distances() -> impl Iterator<Item = usize> {
     let half = 1 << (usize::BITS - 3);
     let near = [1, 2, 3, 4, 5, 7, 8, 9, 1 << 20, half / 2 + 1];
@@ -16,7 +17,7 @@ fn distances() -> impl Iterator<Item = usize> {
 }
 
 #[test]
-fn an_end_that_was_idle_sees_what_there_is() {
+fn an_idle_end_sees_the_current_state() {
     for (distance, depth) in
         distances().flat_map(|far| (0..=CAPACITY).map(move |depth| (far, depth)))
     {

@@ -1,6 +1,8 @@
-//! Why memory is no ring.
+//! The errors of regions: memory that is no ring, or cannot become one.
 
 use core::fmt;
+
+use thiserror::Error;
 
 use crate::ring::CapacityError;
 use crate::ring::broadcast::LayoutError;
@@ -13,7 +15,7 @@ pub enum Field {
     Magic,
     /// The version of the layout.
     Version,
-    /// What lies in the region.
+    /// What the region contains.
     Kind,
     /// The bytes of a word.
     WordSize,
@@ -52,24 +54,30 @@ impl fmt::Display for Field {
 }
 
 /// Why memory is no ring, or cannot become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RegionError {
     /// The memory has too few words.
+    #[error("the region takes {expected} words, the memory has {found}")]
     Size {
-        /// The words that it takes; `None` if that is more than memory can hold.
-        expected: Option<usize>,
-        /// The words that there are.
+        /// The words that the region takes.
+        expected: usize,
+        /// The words that the memory has.
         found: usize,
     },
-    /// The memory does not begin where it must.
+    /// The region takes more words than memory can hold.
+    #[error("the region takes more words than memory can hold")]
+    TooLarge,
+    /// The memory does not begin at a multiple of the alignment.
+    #[error("the memory is {found} bytes off a multiple of {expected}")]
     Alignment {
         /// The bytes that the address must be a multiple of.
         expected: usize,
-        /// By how many bytes it is off.
+        /// By how many bytes the address is off.
         found: usize,
     },
-    /// The header says something else than it must.
+    /// A field of the header has a wrong value.
+    #[error("the {field} of the region is {found:#x}, not {expected:#x}")]
     Field {
         /// Which field.
         field: Field,
@@ -78,37 +86,10 @@ pub enum RegionError {
         /// What it is.
         found: usize,
     },
-    /// No ring has this capacity.
+    /// A ring with this capacity does not exist.
+    #[error(transparent)]
     Capacity(CapacityError),
-    /// No ring has this layout.
-    Layout(LayoutError),
-}
-
-impl fmt::Display for RegionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RegionError::Size { expected: Some(expected), found } => {
-                write!(f, "the region takes {expected} words, the memory has {found}")
-            }
-            RegionError::Size { expected: None, .. } => {
-                write!(f, "the region takes more words than memory can hold")
-            }
-            RegionError::Alignment { expected, found } => {
-                write!(f, "the memory is {found} bytes off a multiple of {expected}")
-            }
-            RegionError::Field { field, expected, found } => {
-                write!(f, "the {field} of the region is {found:#x}, not {expected:#x}")
-            }
-            RegionError::Capacity(error) => error.fmt(f),
-            RegionError::Layout(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for RegionError {}
-
-impl From<LayoutError> for RegionError {
-    fn from(error: LayoutError) -> RegionError {
-        RegionError::Layout(error)
-    }
+    /// A ring with this layout does not exist.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
 }

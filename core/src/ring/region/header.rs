@@ -1,4 +1,4 @@
-//! The header of a region: what is constant for a ring, written once before anybody else knows the memory.
+//! The header of a region: the constants of a ring, written once before the memory is shared.
 
 use super::error::{Field, RegionError};
 use super::{ALIGNMENT, clear};
@@ -8,15 +8,15 @@ use crate::sync::Ordering;
 
 pub(super) const WORD: usize = size_of::<usize>();
 
-/// The words of a header. What follows begins with a cache line.
+/// The words of a header. The words after it begin with a cache line.
 pub(super) const HEADER: usize = if ALIGNMENT > 16 * WORD { ALIGNMENT / WORD } else { 16 };
 
-/// "myc-ring", as far as a word holds it.
+/// "myc-ring", as many bytes as a word has.
 #[allow(clippy::cast_possible_truncation)]
 const MAGIC: usize = u64::from_le_bytes(*b"myc-ring") as usize;
 const VERSION: usize = 1;
 
-/// What lies in a region.
+/// The content of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -48,14 +48,14 @@ impl Header {
             Kind::Reader => (0, size_of::<ReaderWords>()),
         };
         let words = slots.checked_add(HEADER + owner / WORD)?;
-        // A size in bytes must be one, too.
+        // The size in bytes must be valid, too.
         words
             .checked_mul(WORD)
             .is_some_and(|bytes| bytes <= isize::MAX.cast_unsigned())
             .then_some(words)
     }
 
-    /// The fields in their order in memory, with what they are in this header.
+    /// The fields in their order in memory, with their values in this header.
     fn fields(&self) -> [(Field, usize); 9] {
         [
             (Field::Magic, MAGIC),
@@ -70,7 +70,8 @@ impl Header {
         ]
     }
 
-    /// Writes the header into memory that nobody else knows yet, clears the rest, and returns what the region takes.
+    /// Writes the header into memory that is not shared yet, clears the rest, and returns the words
+    /// of the region.
     pub(super) fn create<'a>(&self, words: &'a [Word]) -> Result<&'a [Word], RegionError> {
         let words = self.fit(words)?;
         clear(words);
@@ -80,10 +81,11 @@ impl Header {
         Ok(words)
     }
 
-    /// Reads a header, each word once. What depends on the word alone is checked.
+    /// Reads a header, each word once, and checks everything that does not depend on the memory or
+    /// on another header.
     pub(super) fn read(words: &[Word]) -> Result<Header, RegionError> {
         let Some(words) = words.get(..HEADER) else {
-            return Err(RegionError::Size { expected: Some(HEADER), found: words.len() });
+            return Err(RegionError::Size { expected: HEADER, found: words.len() });
         };
         let mut found = [0; 9];
         for (value, word) in found.iter_mut().zip(words) {
@@ -111,29 +113,27 @@ impl Header {
         };
         let header = Header::new(kind, layout);
         header.valid()?;
-        let expected = header.words().ok_or(RegionError::Size { expected: None, found: size })?;
+        let expected = header.words().ok_or(RegionError::TooLarge)?;
         if size != expected {
             return Err(Field::Size.wrong(expected, size));
         }
         Ok(header)
     }
 
-    /// Whether there is such a ring at all.
+    /// Whether a ring can have this layout.
     fn valid(&self) -> Result<(), RegionError> {
         CapacityError::check(self.layout.capacity()).map_err(RegionError::Capacity)
     }
 
-    /// Whether the memory holds the region, and the part of it that does.
+    /// The part of the memory that the region takes, if the memory is aligned and large enough.
     pub(super) fn fit<'a>(&self, words: &'a [Word]) -> Result<&'a [Word], RegionError> {
         self.valid()?;
         let off = words.as_ptr().addr() % ALIGNMENT;
         if off != 0 {
             return Err(RegionError::Alignment { expected: ALIGNMENT, found: off });
         }
-        let (expected, found) = (self.words(), words.len());
-        expected
-            .and_then(|expected| words.get(..expected))
-            .ok_or(RegionError::Size { expected, found })
+        let expected = self.words().ok_or(RegionError::TooLarge)?;
+        words.get(..expected).ok_or(RegionError::Size { expected, found: words.len() })
     }
 
     pub(super) fn expect(&self, kind: Kind) -> Result<(), RegionError> {

@@ -1,4 +1,5 @@
-//! Slots on the heap that begin with a cache line, so that a slot of 64 bytes is one line and not parts of two.
+//! Slots on the heap, aligned to cache lines, so that a slot of 64 bytes is one line and not parts
+//! of two.
 
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
@@ -24,7 +25,7 @@ unsafe impl<S: Sync> Sync for Heap<S> {}
 
 impl<S> Heap<S> {
     /// # Errors
-    /// If no ring has this capacity, or there is no memory for it.
+    /// If the capacity is invalid, or there is not enough memory.
     pub(in crate::ring) fn new(
         capacity: usize,
         mut fresh: impl FnMut() -> S,
@@ -32,30 +33,30 @@ impl<S> Heap<S> {
         CapacityError::check(capacity)?;
         let refused = CapacityError::Memory { given: capacity };
         let layout = layout::<S>(capacity).ok_or(refused)?;
-        // SAFETY: `layout` is never of size 0: of slots without a size it has one line.
+        // SAFETY: the size of `layout` is never 0: for slots of size 0 it is one line.
         let start = NonNull::new(unsafe { alloc(layout) }.cast::<S>()).ok_or(refused)?;
-        // Slots without a size need no filling, however many they are.
+        // Slots of size 0 need not be filled.
         let filled = if size_of::<S>() == 0 { 0 } else { capacity };
         for index in 0..filled {
             // Should this panic, the allocation is leaked.
             let slot = fresh();
             // SAFETY: the allocation has room for `capacity` slots.
             let place = unsafe { start.add(index) };
-            // SAFETY: as above, and nobody else knows it yet.
+            // SAFETY: as above, and the memory is not shared yet.
             unsafe { place.write(slot) };
         }
         Ok(Heap { start, count: capacity })
     }
 }
 
-/// `None` if that is more than memory can hold.
+/// `None` if the slots take more than memory can hold.
 fn layout<S>(capacity: usize) -> Option<Layout> {
     let slots = Layout::array::<S>(capacity).ok()?;
     let layout = Layout::from_size_align(slots.size().max(1), slots.align().max(LINE)).ok()?;
     Some(layout.pad_to_align())
 }
 
-// SAFETY: the slots are this value's own, and stay where they are when it moves.
+// SAFETY: this value owns the slots, and they stay where they are when it moves.
 unsafe impl<S> Storage for Heap<S> {
     type Slot = S;
 
@@ -68,7 +69,7 @@ unsafe impl<S> Storage for Heap<S> {
 impl<S> Drop for Heap<S> {
     fn drop(&mut self) {
         let slots = NonNull::slice_from_raw_parts(self.start, self.count);
-        // SAFETY: the slots are this value's own, and nobody reaches them any more.
+        // SAFETY: this value owns the slots, and nothing accesses them any more.
         unsafe { slots.drop_in_place() };
         if let Some(layout) = layout::<S>(self.count) {
             // SAFETY: allocated by `new` with the same layout.

@@ -1,16 +1,17 @@
-//! The end of a ring that items come out of.
+//! The end of a ring that items come out of, one at a time. Batches are in `items.rs`.
 
 #![allow(unsafe_code)]
 
 use super::slip::Slip;
-use super::{ItemOf, Layout, Ring, SlotOf};
+use super::{ItemOf, Ring, SlotLayout, SlotOf};
 use crate::ring::cell::Cell;
 use crate::ring::pair::{Memory, lag};
 use crate::ring::slots::Slots;
-use crate::ring::{Handle, PopError};
+use crate::ring::{self, Handle, PopError};
 use crate::sync::{Ordering, order};
 
-/// The reader's end of a ring. Dropping it leaves the ring open for the next consumer, which goes on in its place.
+/// The reader's end of a ring. Dropping it leaves the ring open for the next consumer, which
+/// continues in its place.
 ///
 /// As an iterator it pops until there is nothing now.
 #[derive(Debug)]
@@ -18,20 +19,21 @@ pub struct Consumer<H: Handle<Target: Ring>> {
     ring: H,
     pub(super) slots: Slots<SlotOf<H>>,
     pub(super) head: usize,
-    /// The writer has seen that items before this position were taken.
+    /// The position that the writer was shown last: items before it were taken.
     shown: usize,
     /// The reader has seen items before this position.
     pub(super) limit: usize,
-    /// Where `try_pop` checks again: always from `head` to `limit`. Whatever moves the head past it moves it, too.
+    /// Where `try_pop` checks again, between `head` and `limit`. Code that moves the head past it
+    /// must move it, too.
     pub(super) stop: usize,
-    /// How many items are taken before the writer is shown that.
+    /// After how many items the position is shown to the writer.
     lag: usize,
     slip: Slip,
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
     /// For the caller that has taken the reader's side.
-    pub(in crate::ring) fn take_up(ring: H) -> Consumer<H> {
+    pub(super) fn new(ring: H) -> Consumer<H> {
         let memory = ring.memory();
         let slots = Slots::new(memory.slots());
         let head = memory.reader().position.load(Ordering::Relaxed);
@@ -52,56 +54,58 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     ///
     /// # Errors
     /// [`PopError`] if there is none.
-    // In one piece with its caller: a call, and an item that comes back through memory, cost as much as the pop.
+    // Inlined always: a call, and an item that is returned through memory, cost as much as the pop.
     #[inline(always)]
     pub fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
         if self.head == self.stop {
-            self.go_on()?;
+            self.move_stop()?;
         }
         // SAFETY: the ring is alive.
         let slot = unsafe { self.slots.at(self.head) };
-        // SAFETY: its item was shown, and the writer comes here again only when the position moved.
+        // SAFETY: its item was shown, and the writer uses the slot again only after the position
+        // moved.
         let item = unsafe { slot.take() };
         self.head = self.head.wrapping_add(1);
-        self.moved();
+        self.show_if_due();
         Ok(item)
     }
 
-    /// Sees to it that there is an item, and asks for the next line of them.
+    /// Checks for an item, and prefetches the next slots.
     #[inline]
-    fn go_on(&mut self) -> Result<(), PopError> {
+    fn move_stop(&mut self) -> Result<(), PopError> {
         if self.head == self.limit {
-            if self.leaves_out_look() {
-                self.show_room();
+            if self.skips_check() {
+                self.show_position();
                 return Err(PopError::Empty);
             }
-            if self.look_for_items(1) == 0 {
-                self.nothing()?;
+            if self.check_items(1) == 0 {
+                self.found_nothing()?;
             }
         }
         // At most the limit, and after the head.
-        self.stop = Layout::before_take(&self.slots, self.head, self.limit);
+        self.stop = SlotLayout::prefetch_take(&self.slots, self.head, self.limit);
         Ok(())
     }
 
-    /// How many items can be popped now. This looks, in every mode.
+    /// How many items can be popped now. This check is never skipped.
     #[inline]
     pub fn ready(&mut self) -> usize {
-        self.look_for_items(self.slots.capacity())
+        self.check_items(self.slots.capacity())
     }
 
-    /// Shows the writer at once all room that this end has made. The next look is not left out.
+    /// Shows the writer at once all room that this end has made. The next check is not skipped.
     #[inline]
     pub fn flush(&mut self) {
-        self.slip.look_now();
+        self.slip.force_check();
         if self.shown != self.head {
-            self.show_room();
+            self.show_position();
         }
     }
 
-    /// From now on the writer is shown room after every `items` pops, from 1 to the capacity, besides when this end finds
-    /// the ring empty. At first that is an eighth of the capacity, at most 64. With 1, each pop makes room at once, at the
-    /// price of a store for each and of a cache line that travels more often.
+    /// Sets after how many pops the writer is shown the room, from 1 to the capacity; it is also
+    /// shown when this end finds the ring empty. The default is an eighth of the capacity, at most
+    /// 64. With 1, each pop makes room at once, which costs a store for each and moves a cache line
+    /// more often.
     ///
     /// ```
     /// use mycelium_core::ring::spsc;
@@ -118,21 +122,23 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// ```
     pub fn show_every(&mut self, items: usize) {
         self.lag = items.clamp(1, self.slots.capacity());
-        self.moved();
+        self.show_if_due();
     }
 
-    /// Turns slipping on or off; at first it is off.
+    /// Turns slipping on or off; the default is off.
     ///
-    /// For a reader that polls a stream all the time and is as fast as its writer. Then each look finds one item or none,
-    /// and takes the cache line away that the writer writes next: both run at the speed of that line. With slipping,
-    /// after a look that found less than a line of items the next `k` looks are left out, and say [`PopError::Empty`] or
-    /// give what is known; `k` doubles up to 64 while looks stay short, and a look that finds more sets it to 0. So the
-    /// writer gets ahead, and items come by the line.
+    /// Slipping is for a reader that polls a stream all the time and is as fast as its writer. Each
+    /// check then finds one item or none, and takes the cache line away that the writer writes
+    /// next, so both run at the speed of that line. With slipping, after a check that found less
+    /// than a line of items the next `k` checks are skipped: they return [`PopError::Empty`] or
+    /// items that are already known. `k` doubles up to 64 while checks find few items, and a check
+    /// that finds more sets it to 0. So the writer gets ahead, and items arrive by the line.
     ///
-    /// Until `k` more calls were made, `try_pop`, `pop_many`, `pop_slice` and `read` may thus miss an item that is there.
-    /// **Before a reader sleeps it looks exactly**, as the item it misses may be the last: call
-    /// [`look_exactly`](Consumer::look_exactly) after the registration of the waker and before the last look. Never left out
-    /// are also the first look after [`flush`](Consumer::flush), looks at a closed ring, and
+    /// So for up to `k` calls, `try_pop`, `pop_many`, `pop_slice` and `read` may miss an item that
+    /// is there. **Before a reader sleeps it must not skip the check**, because the missed item may
+    /// be the last one: call [`force_check`](Consumer::force_check) after the waker is registered
+    /// and before the last check. The following are never skipped: the first check after
+    /// [`flush`](Consumer::flush), checks of a closed ring, and those of
     /// [`ready`](Consumer::ready), [`len`](Consumer::len) and [`is_empty`](Consumer::is_empty).
     ///
     /// ```
@@ -142,8 +148,8 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// reader.slipping(true);
     /// assert_eq!(reader.try_pop(), Err(PopError::Empty));
     /// writer.try_push(7).expect("there is room");
-    /// assert_eq!(reader.try_pop(), Err(PopError::Empty), "this look was left out");
-    /// reader.look_exactly();
+    /// assert_eq!(reader.try_pop(), Err(PopError::Empty), "this check was skipped");
+    /// reader.force_check();
     /// assert_eq!(reader.try_pop(), Ok(7));
     /// # Ok::<(), mycelium_core::ring::CapacityError>(())
     /// ```
@@ -151,16 +157,17 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         self.slip = Slip::new(on);
     }
 
-    /// The next look is not left out. See [`slipping`](Consumer::slipping).
+    /// The next check is not skipped. See [`slipping`](Consumer::slipping).
     #[inline]
-    pub fn look_exactly(&mut self) {
-        self.slip.look_now();
+    pub fn force_check(&mut self) {
+        self.slip.force_check();
     }
 
-    /// Whether nobody has the writer's end now: it was never taken, or was dropped or closed.
+    /// Whether the writer's end is free now: it was never taken, or was dropped or closed.
     ///
-    /// A hint. Before the caller has the answer, somebody may take the end up again by [`Spsc::producer`], or drop it. Where
-    /// nobody does the former, `true` stays true; items that were pushed before are still in the ring.
+    /// A hint. Before the caller has the answer, another thread may take the end by
+    /// [`Spsc::producer`], or drop it. If no thread takes it, `true` stays true; items that were
+    /// pushed before are still in the ring.
     ///
     /// [`Spsc::producer`]: super::Spsc::producer
     #[must_use]
@@ -171,7 +178,7 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
     /// How many items are in the ring, as far as this end can see.
     #[must_use]
     pub fn len(&self) -> usize {
-        Layout::count(self.ring.memory().writer(), &self.slots, self.head)
+        SlotLayout::count(self.ring.memory().writer(), &self.slots, self.head)
     }
 
     /// Whether nothing is in the ring, as far as this end can see.
@@ -197,94 +204,95 @@ impl<H: Handle<Target: Ring>> Consumer<H> {
         &self.ring
     }
 
-    /// Says that nothing more will be read. What is in the ring is dropped with it.
+    /// Closes the ring for the writer. Items in the ring are dropped with it.
     pub fn close(self) {
         self.ring.memory().reader().close();
     }
 
     #[inline]
-    fn show_room(&mut self) {
+    fn show_position(&mut self) {
         self.shown = self.head;
-        // Release, with the Acquire of the writer's look: this reader is done with the slots before.
+        // Release, pairs with the Acquire of `spsc.room`: this reader no longer uses the slots
+        // before.
         self.ring.memory().reader().position.store(self.head, order!("spsc.pop", Release));
     }
 
-    /// Shows what was taken, if it is time to.
+    /// Shows the position after every `lag` items.
     #[inline]
-    pub(super) fn moved(&mut self) {
+    pub(super) fn show_if_due(&mut self) {
         // The lag is at least 1.
         if self.head.wrapping_sub(self.shown) >= self.lag {
-            self.show_room();
+            self.show_position();
         }
     }
 
-    /// Looks how far the writer is, and returns how many items there are, at least up to `most`.
+    /// Checks how far the writer is, and returns how many items there are, at least up to `most`.
     #[inline]
-    fn look_for_items(&mut self, most: usize) -> usize {
+    fn check_items(&mut self, most: usize) -> usize {
         let capacity = self.slots.capacity();
-        let run = if self.slip.is_on() { Layout::run(&self.slots, self.head) } else { 0 };
+        let run = if self.slip.is_on() { SlotLayout::run(&self.slots, self.head) } else { 0 };
         let most = most.max(run);
         let writer = self.ring.memory().writer();
-        let ready = Layout::look(writer, &self.slots, self.head, most.min(capacity));
+        let ready = SlotLayout::check(writer, &self.slots, self.head, most.min(capacity));
         debug_assert!(ready <= capacity, "the writer is more than a lap ahead");
         self.limit = self.head.wrapping_add(ready);
         self.stop = self.head;
         if SlotOf::<H>::COUNTS {
             self.ring.memory().reader().note_depth(ready);
         }
-        self.slip.looked(ready, run);
+        self.slip.checked(ready, run);
         ready
     }
 
-    /// Looks for items for a batch, and returns how many there are, at most `most`.
+    /// How many items there are for a batch, at most `most`.
     #[inline]
-    pub(super) fn find(&mut self, most: usize) -> Result<usize, PopError> {
+    pub(super) fn items_for_batch(&mut self, most: usize) -> Result<usize, PopError> {
         if self.limit.wrapping_sub(self.head) < most {
-            if self.leaves_out_look() {
+            if self.skips_check() {
                 if self.limit == self.head {
-                    self.show_room();
+                    self.show_position();
                     return Err(PopError::Empty);
                 }
-            } else if self.look_for_items(most) == 0 {
-                self.nothing()?;
+            } else if self.check_items(most) == 0 {
+                self.found_nothing()?;
             }
         }
         Ok(most.min(self.limit.wrapping_sub(self.head)))
     }
 
-    /// Whether slipping leaves this look out. It never does once the writer has closed the ring.
+    /// Whether slipping skips this check. It never does once the writer has closed the ring.
     #[inline]
-    fn leaves_out_look(&mut self) -> bool {
-        self.slip.leaves_out() && !self.ring.memory().writer().is_closed()
+    fn skips_check(&mut self) -> bool {
+        self.slip.skips() && !self.ring.memory().writer().is_closed()
     }
 
-    /// What there is to say when the ring looks empty, unless there is something after all.
+    /// The error of a check that found no item, unless a last check of a closed ring finds one.
     #[inline]
-    fn nothing(&mut self) -> Result<(), PopError> {
-        if self.ring.memory().writer().closed_after() {
-            return self.look_a_last_time();
+    fn found_nothing(&mut self) -> Result<(), PopError> {
+        if self.ring.memory().writer().is_closed_acquire() {
+            return self.check_last_time();
         }
-        // Whether there is anything to show or not: a branch that goes one way at the first look that finds nothing and
-        // another way at the next ones is mispredicted once a round trip. That costs more than a store to this end's own
-        // line.
-        self.show_room();
+        // Always shown, even if nothing changed: a branch that goes one way at the first check that
+        // finds nothing, and another way at the following ones, is mispredicted once a round trip.
+        // That costs more than a store to this end's own line.
+        self.show_position();
         Err(PopError::Empty)
     }
 
-    /// What was pushed before the ring was closed is seen by a look after that.
-    // A call of its own, so that a pop is small enough to be in one piece with its caller.
+    /// Items that were pushed before the ring was closed are visible to a check after that.
+    // A call of its own, so that a pop is small enough to be inlined.
     #[cold]
     #[inline(never)]
-    fn look_a_last_time(&mut self) -> Result<(), PopError> {
+    fn check_last_time(&mut self) -> Result<(), PopError> {
         self.flush();
-        if self.look_for_items(1) == 0 { Err(PopError::Closed) } else { Ok(()) }
+        if self.check_items(1) == 0 { Err(PopError::Closed) } else { Ok(()) }
     }
 }
 
 impl<H: Handle<Target: Ring>> Drop for Consumer<H> {
     fn drop(&mut self) {
         self.flush();
-        self.ring.memory().reader().give_back();
+        self.ring.memory().reader().release();
     }
 }
 
@@ -293,5 +301,45 @@ impl<H: Handle<Target: Ring>> Iterator for Consumer<H> {
 
     fn next(&mut self) -> Option<ItemOf<H>> {
         self.try_pop().ok()
+    }
+}
+
+impl<H: Handle<Target: Ring>> ring::Consumer for Consumer<H> {
+    type Item = ItemOf<H>;
+
+    #[inline(always)]
+    fn try_pop(&mut self) -> Result<ItemOf<H>, PopError> {
+        Consumer::try_pop(self)
+    }
+
+    #[inline]
+    fn pop_many(&mut self, most: usize, take: impl FnMut(ItemOf<H>)) -> Result<usize, PopError> {
+        Consumer::pop_many(self, most, take)
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        Consumer::flush(self);
+    }
+
+    #[inline]
+    fn force_check(&mut self) {
+        Consumer::force_check(self);
+    }
+
+    fn capacity(&self) -> usize {
+        Consumer::capacity(self)
+    }
+
+    fn len(&self) -> usize {
+        Consumer::len(self)
+    }
+
+    fn refuse_pushes(&mut self) {
+        self.ring.memory().reader().close();
+    }
+
+    fn close(self) {
+        Consumer::close(self);
     }
 }

@@ -1,15 +1,16 @@
-//! The end of a ring that items go into.
+//! The end of a ring that items go into, one at a time. Batches are in `grant.rs`.
 
 #![allow(unsafe_code)]
 
-use super::{ItemOf, Layout, Ring, SlotOf};
+use super::{ItemOf, Ring, SlotLayout, SlotOf};
 use crate::ring::cell::Cell;
 use crate::ring::pair::Memory;
 use crate::ring::slots::Slots;
-use crate::ring::{Handle, PushError};
+use crate::ring::{self, Handle, PushError};
 use crate::sync::{Ordering, order};
 
-/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which goes on in its place.
+/// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which
+/// continues in its place.
 #[derive(Debug)]
 pub struct Producer<H: Handle<Target: Ring>> {
     ring: H,
@@ -17,13 +18,14 @@ pub struct Producer<H: Handle<Target: Ring>> {
     pub(super) tail: usize,
     /// The writer has seen room before this position.
     pub(super) limit: usize,
-    /// Where `try_push` checks again: always from `tail` to `limit`. Whatever moves the tail past it moves it, too.
+    /// Where `try_push` checks again, between `tail` and `limit`. Code that moves the tail past it
+    /// must move it, too.
     stop: usize,
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
     /// For the caller that has taken the writer's side.
-    pub(super) fn take_up(ring: H) -> Producer<H> {
+    pub(super) fn new(ring: H) -> Producer<H> {
         let memory = ring.memory();
         let slots = Slots::new(memory.slots());
         let tail = memory.writer().position.load(Ordering::Relaxed);
@@ -34,20 +36,20 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     ///
     /// # Errors
     /// [`PushError`] with the item, if there is no room or the reader is gone for good.
-    // In one piece with its caller, as `Consumer::try_pop`.
+    // Inlined always, like `Consumer::try_pop`.
     #[inline(always)]
     pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
         if self.is_closed() {
             return Err(PushError::Closed(item));
         }
-        if self.tail == self.stop && !self.go_on() {
+        if self.tail == self.stop && !self.move_stop() {
             return Err(PushError::Full(item));
         }
         // SAFETY: the ring is alive.
         let slot = unsafe { self.slots.at(self.tail) };
-        // SAFETY: it is before the limit, so the reader is done with it until it is shown.
+        // SAFETY: it is before the limit, so the reader does not use it until it is shown.
         unsafe { slot.put(item) };
-        Layout::show(self.ring.memory().writer(), &self.slots, self.tail, 1);
+        SlotLayout::show(self.ring.memory().writer(), &self.slots, self.tail, 1);
         self.tail = self.tail.wrapping_add(1);
         Ok(())
     }
@@ -56,7 +58,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     #[inline]
     pub fn room(&mut self) -> usize {
         if self.limit.wrapping_sub(self.tail) < self.slots.capacity() {
-            self.look_for_room();
+            self.check_room();
         }
         self.limit.wrapping_sub(self.tail)
     }
@@ -68,21 +70,21 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         self.ring.memory().reader().is_closed()
     }
 
-    /// Whether nobody has the reader's end now: it was never taken, or was dropped or closed.
+    /// Whether the reader's end is free now: it was never taken, or was dropped or closed.
     ///
-    /// A hint. Before the caller has the answer, somebody may take the end up again by [`Spsc::consumer`], or drop it. Where
-    /// nobody does the former, `true` stays true.
+    /// A hint. Before the caller has the answer, another thread may take the end by
+    /// [`Spsc::consumer`], or drop it. If no thread takes it, `true` stays true.
     ///
     /// ```
     /// use mycelium_core::ring::spsc::{self, Spsc};
     ///
     /// let ring = spsc::Inline::<u32, 4>::new();
-    /// let writer = Spsc::producer(&ring).expect("nobody else writes");
-    /// let reader = Spsc::consumer(&ring).expect("nobody else reads");
+    /// let writer = Spsc::producer(&ring).expect("the only writer");
+    /// let reader = Spsc::consumer(&ring).expect("the only reader");
     /// assert!(!writer.is_abandoned());
     /// drop(reader);
     /// assert!(writer.is_abandoned());
-    /// assert!(!writer.is_closed(), "the next reader goes on");
+    /// assert!(!writer.is_closed(), "the next reader continues");
     /// ```
     ///
     /// [`Spsc::consumer`]: super::Spsc::consumer
@@ -91,14 +93,15 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         !self.ring.memory().reader().is_taken()
     }
 
-    /// Whether a push would be refused with [`PushError::Full`], as far as this end can see. The answer is exact but for
-    /// what the reader has popped and not shown yet.
+    /// Whether a push would be refused with [`PushError::Full`], as far as this end can see. Items
+    /// that the reader has popped without showing it count as room that is missing.
     #[inline]
     pub fn is_full(&mut self) -> bool {
-        self.limit == self.tail && self.look_for_room() == 0
+        self.limit == self.tail && self.check_room() == 0
     }
 
-    /// How many items are in the ring, those popped and not shown yet among them, as far as this end can see.
+    /// How many items are in the ring, as far as this end can see, with those that were popped
+    /// without showing it.
     #[must_use]
     pub fn len(&self) -> usize {
         let head = self.ring.memory().reader().position.load(Ordering::Relaxed);
@@ -122,7 +125,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         &self.ring
     }
 
-    /// Says that there will be no more items. The reader gets what is in the ring, then
+    /// Closes the ring: no more items follow. The reader gets the items in the ring, then
     /// [`PopError::Closed`](crate::ring::PopError::Closed).
     pub fn close(self) {
         self.ring.memory().writer().close();
@@ -131,24 +134,25 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Shows a batch of `count` items, all before the limit, to the reader.
     #[inline]
     pub(super) fn show(&mut self, count: usize) {
-        Layout::show(self.ring.memory().writer(), &self.slots, self.tail, count);
+        SlotLayout::show(self.ring.memory().writer(), &self.slots, self.tail, count);
         self.tail = self.tail.wrapping_add(count);
         self.stop = self.tail;
     }
 
-    /// Whether there is room, once that for the next line of items was asked for.
+    /// Checks for room, prefetches the next slots, and returns whether there is room.
     #[inline]
-    fn go_on(&mut self) -> bool {
-        let go_on = self.tail != self.limit || self.look_for_room() > 0;
+    fn move_stop(&mut self) -> bool {
+        let has_room = self.tail != self.limit || self.check_room() > 0;
         // At most the limit, and at least the tail.
-        self.stop = Layout::before_put(&self.slots, self.tail, self.limit);
-        go_on
+        self.stop = SlotLayout::prefetch_put(&self.slots, self.tail, self.limit);
+        has_room
     }
 
-    /// Looks how far the reader is, and returns how much room there is.
+    /// Loads the reader's position, and returns how much room there is.
     #[inline]
-    pub(super) fn look_for_room(&mut self) -> usize {
-        // Acquire, with the Release of the reader's show: it is done with the slots before its position.
+    pub(super) fn check_room(&mut self) -> usize {
+        // Acquire, pairs with the Release of `spsc.pop`: the reader no longer uses the slots before
+        // its position.
         let reader = self.ring.memory().reader();
         let head = reader.position.load(order!("spsc.room", Acquire));
         let capacity = self.slots.capacity();
@@ -166,7 +170,38 @@ impl<H: Handle<Target: Ring>> Producer<H> {
 impl<H: Handle<Target: Ring>> Drop for Producer<H> {
     fn drop(&mut self) {
         let writer = self.ring.memory().writer();
-        SlotOf::<H>::leave(writer, self.tail);
-        writer.give_back();
+        SlotOf::<H>::save_position(writer, self.tail);
+        writer.release();
+    }
+}
+
+impl<H: Handle<Target: Ring>> ring::Producer for Producer<H> {
+    type Item = ItemOf<H>;
+
+    #[inline(always)]
+    fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
+        Producer::try_push(self, item)
+    }
+
+    #[inline]
+    fn is_full(&mut self) -> bool {
+        Producer::is_full(self)
+    }
+
+    #[inline]
+    fn is_closed(&self) -> bool {
+        Producer::is_closed(self)
+    }
+
+    fn capacity(&self) -> usize {
+        Producer::capacity(self)
+    }
+
+    fn len(&self) -> usize {
+        Producer::len(self)
+    }
+
+    fn close(self) {
+        Producer::close(self);
     }
 }

@@ -1,20 +1,21 @@
-//! Slipping: a reader that finds little leaves some looks out, so that the writer gets ahead by a line of items.
+//! Slipping: a reader that finds few items skips some checks, so that the writer gets ahead by a
+//! cache line of items.
 //!
-//! The distance comes about by count, not by time: FastForward (2008), MCRingBuffer (2009) and B-Queue (2013) keep reader
-//! and writer apart in similar ways.
+//! The distance is kept by count, not by time: FastForward (2008), MCRingBuffer (2009) and B-Queue
+//! (2013) keep reader and writer apart in similar ways.
 
-/// Which looks a reader leaves out.
+/// Which checks a reader skips.
 #[derive(Debug, Default)]
 pub(super) struct Slip {
     on: bool,
-    /// How many looks were left out after the last short one.
+    /// How many checks are skipped after the last one that found few items.
     step: u32,
-    /// How many looks are still left out.
+    /// How many checks are still to be skipped.
     left: u32,
 }
 
 impl Slip {
-    /// The most looks that are left out in a row.
+    /// The most checks that are skipped in a row.
     const MOST: u32 = 64;
 
     pub(super) fn new(on: bool) -> Slip {
@@ -26,10 +27,10 @@ impl Slip {
         self.on
     }
 
-    /// Whether the look that is due is left out.
+    /// Whether the next check is skipped.
     #[inline]
-    pub(super) fn leaves_out(&mut self) -> bool {
-        // Off, this is a comparison and nothing else.
+    pub(super) fn skips(&mut self) -> bool {
+        // While slipping is off, this is one comparison.
         if self.left == 0 {
             return false;
         }
@@ -37,15 +38,15 @@ impl Slip {
         true
     }
 
-    /// The next look is not left out.
+    /// The next check is not skipped.
     #[inline]
-    pub(super) fn look_now(&mut self) {
+    pub(super) fn force_check(&mut self) {
         self.left = 0;
     }
 
-    /// Counts a look that found `found` items; it was short if that is fewer than `run`.
+    /// Counts a check that found `found` items; fewer than `run` are few.
     #[inline]
-    pub(super) fn looked(&mut self, found: usize, run: usize) {
+    pub(super) fn checked(&mut self, found: usize, run: usize) {
         if self.on {
             self.step = if found < run { (2 * self.step).clamp(1, Slip::MOST) } else { 0 };
             self.left = self.step;

@@ -1,25 +1,28 @@
-//! The broadcast ring on one thread: gating readers hold the writer, observers are told what they missed.
+//! The broadcast ring on one thread: gating readers block the writer, observers get the number of
+//! missed messages.
 
-use mycelium_core::ring::broadcast::{Broadcast, Consumer, Inline, Layout, LayoutError, Look};
+use mycelium_core::ring::broadcast::{
+    Broadcast, Consumer, InlineStorage, Layout, LayoutError, Peek,
+};
 
 const CAPACITY: usize = 4;
 const BYTES: usize = 2 * size_of::<usize>();
 const LAYOUT: Layout = Layout::exact(CAPACITY, BYTES);
 const WORDS: usize = LAYOUT.words();
-type Ring = Broadcast<Inline<WORDS, 2>>;
+type Ring = Broadcast<InlineStorage<WORDS, 2>>;
 
 fn ring() -> Ring {
-    Broadcast::new(Inline::new(), LAYOUT).unwrap()
+    Broadcast::new(InlineStorage::new(), LAYOUT).unwrap()
 }
 
 fn content(sequence: usize) -> [usize; 2] {
     [sequence.wrapping_mul(31), !sequence]
 }
 
-/// The next message must be `sequence`; it is taken.
+/// Takes the next message, which must be `sequence`.
 fn take(reader: &mut Consumer<&Ring>, sequence: usize) {
     let mut words = [0; 2];
-    assert_eq!(reader.look(&mut words), Look::Message { sequence, length: BYTES });
+    assert_eq!(reader.peek(&mut words), Peek::Message { sequence, length: BYTES });
     assert_eq!(words, content(sequence));
     assert!(reader.advance());
 }
@@ -39,7 +42,7 @@ pub(crate) fn a_gating_reader_holds_the_writer() {
     for sequence in 1..=CAPACITY {
         take(&mut reader, sequence);
     }
-    assert_eq!(reader.look(&mut [0; 2]), Look::Empty);
+    assert_eq!(reader.peek(&mut [0; 2]), Peek::Empty);
 }
 
 pub(crate) fn a_grant_that_is_dropped_publishes_nothing() {
@@ -47,14 +50,14 @@ pub(crate) fn a_grant_that_is_dropped_publishes_nothing() {
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
     writer.grant().unwrap().write(&[7, 7], BYTES);
-    assert_eq!(reader.look(&mut [0; 2]), Look::Empty);
+    assert_eq!(reader.peek(&mut [0; 2]), Peek::Empty);
     let mut grant = writer.grant().unwrap();
     grant.write(&content(0), BYTES);
     assert_eq!(grant.commit(), 0);
     take(&mut reader, 0);
 }
 
-pub(crate) fn an_observer_is_told_the_exact_gap() {
+pub(crate) fn an_observer_gets_the_exact_number_of_missed_messages() {
     const SENT: usize = if cfg!(miri) { 103 } else { 1_003 };
     let ring = ring();
     let mut writer = Broadcast::producer(&ring).unwrap();
@@ -62,11 +65,11 @@ pub(crate) fn an_observer_is_told_the_exact_gap() {
     for sequence in 0..SENT {
         writer.try_push(&content(sequence), BYTES).unwrap();
     }
-    assert_eq!(observer.look(&mut [0; 2]), Look::Gap { missed: SENT - CAPACITY });
+    assert_eq!(observer.peek(&mut [0; 2]), Peek::Gap { missed: SENT - CAPACITY });
     for sequence in SENT - CAPACITY..SENT {
         take(&mut observer, sequence);
     }
-    assert_eq!(observer.look(&mut [0; 2]), Look::Empty);
+    assert_eq!(observer.peek(&mut [0; 2]), Peek::Empty);
 }
 
 pub(crate) fn readers_join_and_leave() {
@@ -83,7 +86,7 @@ pub(crate) fn readers_join_and_leave() {
     drop(second);
     writer.try_push(&content(CAPACITY), BYTES).unwrap();
     let mut late = Broadcast::gating(&ring).unwrap();
-    assert_eq!(late.look(&mut [0; 2]), Look::Empty, "it starts at what comes next");
+    assert_eq!(late.peek(&mut [0; 2]), Peek::Empty, "it starts at what comes next");
     writer.try_push(&content(CAPACITY + 1), BYTES).unwrap();
     take(&mut late, CAPACITY + 1);
 }
@@ -107,7 +110,7 @@ pub(crate) fn a_closed_ring_is_drained() {
     writer.close();
     assert!(Broadcast::producer(&ring).is_none());
     take(&mut reader, 0);
-    assert_eq!(reader.look(&mut [0; 2]), Look::Closed);
+    assert_eq!(reader.peek(&mut [0; 2]), Peek::Closed);
 }
 
 pub(crate) fn wraps_around_many_times() {
@@ -122,16 +125,16 @@ pub(crate) fn wraps_around_many_times() {
     }
 }
 
-pub(crate) fn layouts_that_cannot_be_are_refused() {
+pub(crate) fn invalid_layouts_are_refused() {
     let refuse = |capacity| {
         let layout = Layout::exact(capacity, BYTES);
-        Broadcast::new(Inline::<WORDS, 1>::new(), layout).map(|_| ()).unwrap_err()
+        Broadcast::new(InlineStorage::<WORDS, 1>::new(), layout).map(|_| ()).unwrap_err()
     };
     for given in [0, 1, 3, usize::MAX] {
         assert_eq!(refuse(given), LayoutError::Capacity { given });
     }
-    let expected = Some(2 * WORDS);
+    let expected = 2 * WORDS;
     assert_eq!(refuse(8), LayoutError::Slots { expected, found: WORDS });
     let most = 1 << (usize::BITS - 1);
-    assert_eq!(refuse(most), LayoutError::Slots { expected: None, found: 0 });
+    assert_eq!(refuse(most), LayoutError::TooLarge);
 }

@@ -1,9 +1,9 @@
-//! Messages: what goes in comes out, through bytes, words, frames and rings, and broken bytes are refused by name.
-//! Messages need a little-endian host.
+//! Messages pass unchanged through bytes, words, frames and rings, and each kind of broken bytes
+//! has its error. Messages need a little-endian host.
 
 use mycelium_core::{
-    DecodeError, Envelope, FixedStr, FixedVec, FrameView, Invalid, Limits, Message, Reason, decode,
-    decode_ref, from_words, message, ring::stamped, to_words, write_message,
+    DecodeError, Envelope, FixedStr, FixedVec, FrameView, Invalid, InvalidReason, Limits, Message,
+    decode, decode_ref, from_words, message, ring::stamped, to_words, write_message,
 };
 use zerocopy::IntoBytes;
 
@@ -41,7 +41,7 @@ fn example() -> Swap {
     }
 }
 
-/// Aligned to 8 bytes, as the buffer of a link is.
+/// Aligned to 8 bytes, like the buffer of a link.
 #[repr(align(8))]
 struct Buffer([u8; 128]);
 
@@ -76,9 +76,9 @@ pub(crate) fn broken_values_are_refused_by_name() {
     let invalid = |field, reason| DecodeError::Invalid(Invalid { message: "Swap", field, reason });
     assert_eq!(patched(20, 0), value("side", 0));
     assert_eq!(patched(21, 2), value("open", 2));
-    assert_eq!(patched(22, 9), invalid("symbol", Reason::Count { capacity: 8, found: 9 }));
-    assert_eq!(patched(24, 0xff), invalid("symbol", Reason::Utf8 { valid_up_to: 0 }));
-    assert_eq!(patched(32, 4), invalid("fills", Reason::Count { capacity: 3, found: 4 }));
+    assert_eq!(patched(22, 9), invalid("symbol", InvalidReason::Count { capacity: 8, found: 9 }));
+    assert_eq!(patched(24, 0xff), invalid("symbol", InvalidReason::Utf8 { valid_up_to: 0 }));
+    assert_eq!(patched(32, 4), invalid("fills", InvalidReason::Count { capacity: 3, found: 4 }));
 }
 
 pub(crate) fn another_type_or_size_is_refused() {

@@ -8,7 +8,7 @@ use core::{
 
 use mycelium_core::{
     doorbell::{Doorbell, announce},
-    ring::broadcast::{Broadcast, Inline, Layout, Look},
+    ring::broadcast::{Broadcast, InlineStorage, Layout, Peek},
 };
 
 use super::waker::Count;
@@ -30,7 +30,7 @@ pub(crate) fn a_parked_waiter_is_woken_once() {
     assert_eq!(COUNT.times(), 2, "who parks again is woken again");
 }
 
-pub(crate) fn nobody_parked_means_nobody_woken() {
+pub(crate) fn without_a_parked_task_none_is_woken() {
     static COUNT: Count = Count::new();
     let bell = Doorbell::new();
     announce();
@@ -57,14 +57,14 @@ pub(crate) fn the_later_waker_replaces_the_earlier() {
 pub(crate) fn a_future_over_a_ring_is_woken() {
     static COUNT: Count = Count::new();
     const LAYOUT: Layout = Layout::exact(2, 8);
-    let ring = Broadcast::new(Inline::<{ LAYOUT.words() }, 1>::new(), LAYOUT).unwrap();
+    let ring = Broadcast::new(InlineStorage::<{ LAYOUT.words() }, 1>::new(), LAYOUT).unwrap();
     let bell = Doorbell::new();
     let mut writer = Broadcast::producer(&ring).unwrap();
     let mut reader = Broadcast::gating(&ring).unwrap();
     let mut words = [0; 8 / size_of::<usize>()];
     let mut next = pin!(poll_fn(|context| {
         for look in 0..2 {
-            if let Look::Message { sequence, .. } = reader.look(&mut words) {
+            if let Peek::Message { sequence, .. } = reader.peek(&mut words) {
                 bell.unpark();
                 return Poll::Ready(sequence);
             }

@@ -1,6 +1,6 @@
-//! Items that count their drops: none may be missing, and none may come twice.
+//! Items that count their drops: each is dropped exactly once.
 
-// What a test counts with is no shared memory of the core.
+// The counters of a test are no shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 use core::cell::Cell;
@@ -13,7 +13,7 @@ impl Drops {
         Drops(Cell::new(0))
     }
 
-    /// How many there were.
+    /// The number of drops.
     pub(crate) fn number(&self) -> u32 {
         self.0.get()
     }

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use mycelium_core::{FixedStr, FixedVec, NoRoom, TooLong};
 use zerocopy::{FromBytes, IntoBytes};
 
-pub(crate) fn text_keeps_to_its_room() {
+pub(crate) fn text_has_a_capacity() {
     let mut text = FixedStr::<8>::new();
     write!(text, "a{}", text.capacity()).unwrap();
     text.try_push_str("é").unwrap();
@@ -21,7 +21,7 @@ pub(crate) fn text_that_is_not_text_is_clamped() {
     assert_eq!((text.len(), text.as_str()), (4, "aé"));
 }
 
-pub(crate) fn lists_keep_to_their_room() {
+pub(crate) fn lists_have_a_capacity() {
     let mut list = FixedVec::<u32, 3>::new();
     for item in 1..=3 {
         list.try_push(item).unwrap();

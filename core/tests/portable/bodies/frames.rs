@@ -1,4 +1,5 @@
-//! Headers and extensions: what is written is read, and broken bytes are refused by name. On hosts of any byte order.
+//! Headers and extensions are read as they were written, and each kind of broken bytes has its
+//! error. On hosts of any byte order.
 
 use mycelium_core::{
     Envelope, FrameError, FrameView, Frames, Limits, TraceContext, WriteError,
@@ -6,7 +7,8 @@ use mycelium_core::{
     write_frame,
 };
 
-/// A frame with every extension: trace at byte 24, correlation at 56, destination at 80, deadline at 96, redelivered at 112, then 3 bytes.
+/// A frame with every extension: trace at byte 24, correlation at 56, destination at 80, deadline
+/// at 96, redelivered at 112, then 3 bytes.
 fn full(buffer: &mut [u8; 136]) -> &mut [u8] {
     let len = write_frame(buffer, &envelope(), 2, b"abc").unwrap();
     assert_eq!(len, 128);
@@ -33,7 +35,7 @@ fn parse(bytes: &[u8]) -> Result<FrameView<'_>, FrameError> {
     })
 }
 
-/// What becomes of the full frame with some bytes replaced.
+/// The error of the full frame with some bytes replaced.
 fn refused(at: usize, bytes: &[u8]) -> FrameError {
     let mut buffer = [0xa5; 136];
     let frame = full(&mut buffer);
@@ -79,7 +81,8 @@ pub(crate) fn broken_headers_are_refused() {
     assert_eq!(refused(8, &[0xff, 0xff]), FrameError::TooShort { needed: 120 + 65535, found: 123 });
     assert_eq!(refused(10, &[4]), FrameError::ExtensionsLength { found: 4 });
     assert_eq!(refused(127, &[1]), FrameError::Padding);
-    // A length that does not fit `usize` together with its padding must not wrap, least of all where that has 32 bits.
+    // A length that does not fit `usize` together with its padding must not wrap, also where
+    // `usize` has 32 bits.
     let mut buffer = [0xa5; 136];
     let frame = full(&mut buffer);
     frame[4..8].fill(0xff);
@@ -94,7 +97,7 @@ pub(crate) fn broken_extensions_are_refused() {
     };
     assert_eq!(broken(24, &[0]), ExtensionError::Reserved);
     assert_eq!(broken(80, &[1]), ExtensionError::Order { kind: 1, after: 2 });
-    assert_eq!(broken(96, &[3]), ExtensionError::Twice { kind: 3 });
+    assert_eq!(broken(96, &[3]), ExtensionError::Duplicate { kind: 3 });
     assert_eq!(broken(97, &[0x80]), ExtensionError::Critical { kind: 0x8004 });
     assert_eq!(broken(55, &[1]), ExtensionError::Padding { kind: 1 });
     let length = ExtensionError::Length { kind: 2, expected: 16, found: 17 };
@@ -102,7 +105,7 @@ pub(crate) fn broken_extensions_are_refused() {
     assert_eq!(broken(98, &[30]), ExtensionError::Truncated { needed: 40, found: 24 });
 }
 
-pub(crate) fn a_buffer_that_is_too_small_stays_as_it_was() {
+pub(crate) fn a_small_buffer_is_unchanged() {
     for len in (0..128).step_by(7) {
         let mut buffer = [0xa5; 128];
         let error = write_frame(&mut buffer[..len], &envelope(), 2, b"abc");
@@ -111,7 +114,7 @@ pub(crate) fn a_buffer_that_is_too_small_stays_as_it_was() {
     }
 }
 
-pub(crate) fn frames_of_a_buffer_come_one_by_one() {
+pub(crate) fn frames_iterates_over_a_buffer() {
     let mut buffer = [0; 96];
     for sequence in 0..3_usize {
         let envelope = Envelope { sequence: sequence as u64, ..Envelope::default() };

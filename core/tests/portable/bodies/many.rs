@@ -25,7 +25,7 @@ pub(crate) fn mpmc_keeps_the_order_of_all() {
     }
 }
 
-pub(crate) fn mpmc_skips_what_was_given_up() {
+pub(crate) fn mpmc_skips_aborted_slots() {
     let ring = mpmc::Inline::<u32, 4>::new();
     let (mut one, mut other) = (Mpmc::producer(&ring), Mpmc::producer(&ring));
     let mut reader = Mpmc::consumer(&ring);

@@ -1,9 +1,9 @@
-//! What the core promises, as plain functions that need neither std nor a heap, so that a host and a microcontroller
-//! run the same code. Each panics if its promise is broken. Memory is static or on the stack, and small: the device
-//! has 64 KiB.
+//! Tests as plain functions that need neither std nor a heap, so that a host and a microcontroller
+//! run the same code. Each panics if it fails. Memory is static or on the stack, and small: the
+//! device has 64 KiB.
 //!
-//! Whoever includes this names the functions by [`each!`], which is also the list: one that is left out of it is dead
-//! code, and the compiler says so.
+//! A program that includes this calls the functions by [`each!`], which is also the list: a
+//! function that is missing there is dead code, and the compiler reports it.
 
 #[cfg(target_has_atomic = "ptr")]
 pub(crate) mod broadcast;
@@ -20,7 +20,7 @@ mod pair;
 #[cfg(target_has_atomic = "ptr")]
 pub(crate) mod waker;
 
-// For the list: each module by one name.
+// For the list: one name for each module.
 #[cfg(not(miri))]
 pub(crate) use pair::positions;
 pub(crate) use pair::{spsc, stamped};
@@ -30,9 +30,9 @@ macro_rules! each {
     ($then:ident) => {
         $then! {
             fixed {
-                text_keeps_to_its_room,
+                text_has_a_capacity,
                 text_that_is_not_text_is_clamped,
-                lists_keep_to_their_room,
+                lists_have_a_capacity,
             }
             frames {
                 a_frame_comes_back,
@@ -40,8 +40,8 @@ macro_rules! each {
                 every_beginning_is_incomplete,
                 broken_headers_are_refused,
                 broken_extensions_are_refused,
-                a_buffer_that_is_too_small_stays_as_it_was,
-                frames_of_a_buffer_come_one_by_one,
+                a_small_buffer_is_unchanged,
+                frames_iterates_over_a_buffer,
             }
             #[cfg(target_endian = "little")]
             codec {
@@ -76,23 +76,23 @@ macro_rules! each {
             #[cfg(target_has_atomic = "ptr")]
             many {
                 mpmc_keeps_the_order_of_all,
-                mpmc_skips_what_was_given_up,
+                mpmc_skips_aborted_slots,
             }
             #[cfg(target_has_atomic = "ptr")]
             broadcast {
                 a_gating_reader_holds_the_writer,
                 a_grant_that_is_dropped_publishes_nothing,
-                an_observer_is_told_the_exact_gap,
+                an_observer_gets_the_exact_number_of_missed_messages,
                 readers_join_and_leave,
                 the_writers_end_is_handed_over,
                 a_closed_ring_is_drained,
                 wraps_around_many_times,
-                layouts_that_cannot_be_are_refused,
+                invalid_layouts_are_refused,
             }
             #[cfg(target_has_atomic = "ptr")]
             doorbell {
                 a_parked_waiter_is_woken_once,
-                nobody_parked_means_nobody_woken,
+                without_a_parked_task_none_is_woken,
                 the_later_waker_replaces_the_earlier,
                 a_future_over_a_ring_is_woken,
             }

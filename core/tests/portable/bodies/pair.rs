@@ -1,4 +1,5 @@
-//! The rings for one writer and one reader, in both layouts, by the ends that need no compare-and-swap.
+//! The rings for one writer and one reader, in both layouts, with the ends that need no
+//! compare-and-swap.
 
 use mycelium_core::ring::{self, CapacityError, GrantError, PopError, PushError};
 
@@ -26,7 +27,7 @@ macro_rules! layouts {
         }
 
         pub(crate) fn wraps_around_many_times() {
-            // Positions wrap, too: they start shortly before the end of their numbers.
+            // Positions wrap, too: they start shortly before their maximum.
             let mut ring = ring::$layout::Inline::<usize, 4>::new().starting_at(usize::MAX - 100);
             let (mut writer, mut reader) = ring.split().unwrap();
             let mut next = 0;
@@ -108,25 +109,26 @@ macro_rules! layouts {
         pub(crate) fn capacities_that_cannot_be_are_refused() {
             let mut slots: [ring::$layout::Slot<u8>; 3] = core::array::from_fn(|_| ring::$layout::Slot::new());
             for given in [0, 1, 3] {
-                let refused = ring::$layout::Borrowed::in_slots(&mut slots[..given]).map(|_| ());
+                let refused = ring::$layout::InSlice::in_slots(&mut slots[..given]).map(|_| ());
                 assert_eq!(refused, Err(CapacityError::Invalid { given }));
             }
-            assert!(ring::$layout::Borrowed::in_slots(&mut slots[..2]).is_ok());
+            assert!(ring::$layout::InSlice::in_slots(&mut slots[..2]).is_ok());
         }
     })*};
 }
 
 layouts!(spsc, stamped);
 
-// Miri looks at each item, though they have no size.
+// Miri checks each item, although they have no size.
 #[cfg(not(miri))]
 pub(crate) mod positions {
     use super::*;
 
-    /// An end stops where the other one is, however far batches have moved it since its last look for a single item.
+    /// An end stops at the position of the other one, also after batches have moved it since its
+    /// last single item.
     pub(crate) fn half_of_all_in_batches() {
         const CAPACITY: usize = CapacityError::MOST;
-        // Items without a size: a ring of any capacity takes no memory, and a batch takes no time.
+        // Items of size 0: a ring of any capacity takes no memory, and a batch takes no time.
         let mut ring = ring::spsc::Inline::<(), CAPACITY>::new();
         let (mut writer, mut reader) = ring.split().unwrap();
         let mut items = [(); CAPACITY];

@@ -1,7 +1,7 @@
-//! A waker that lives in a `static` and counts how often it was woken. `std::task::Wake` would need a heap.
+//! A waker in a `static` that counts its wakes. `std::task::Wake` would need a heap.
 
 #![allow(unsafe_code)]
-// What a test counts with is no shared memory of the core.
+// The counters of a test are no shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 use core::{
@@ -22,8 +22,8 @@ impl Count {
     }
 
     pub(crate) fn waker(&'static self) -> Waker {
-        // SAFETY: `VTABLE` keeps the contract of a waker: its data is a `&'static Count`, which any thread may use for
-        // ever, and which needs no drop.
+        // SAFETY: `VTABLE` keeps the contract of a waker: its data is a `&'static Count`, which any
+        // thread may use at any time, and which needs no drop.
         unsafe { Waker::from_raw(raw(core::ptr::from_ref(self).cast())) }
     }
 }
@@ -35,7 +35,8 @@ fn raw(data: *const ()) -> RawWaker {
 }
 
 fn wake(data: *const ()) {
-    // SAFETY: it is called for wakers of this vtable only, all of which `Count::waker` made of a `&'static Count`.
+    // SAFETY: it is called for wakers of this vtable only, all of which `Count::waker` made of a
+    // `&'static Count`.
     let count: &'static Count = unsafe { &*data.cast() };
     count.0.fetch_add(1, SeqCst);
 }

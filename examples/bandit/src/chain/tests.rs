@@ -28,7 +28,7 @@ fn a_swap_is_decoded() {
 }
 
 #[test]
-fn the_day_holds_what_its_readme_says() {
+fn the_day_has_the_counts_of_its_readme() {
     let mut kinds = BTreeMap::new();
     for line in Recording::embedded().unwrap().logs() {
         let log: RawLog = serde_json::from_str(&line.json).unwrap();
@@ -63,7 +63,7 @@ fn removed_comes_before_all_else() {
 }
 
 #[test]
-fn every_flaw_has_its_kind() {
+fn every_error_has_its_kind() {
     let with = |change: fn(&mut RawLog)| {
         let mut log = log();
         change(&mut log);
@@ -75,15 +75,15 @@ fn every_flaw_has_its_kind() {
     assert_eq!(with(|log| log.topics[0][31] ^= 1), Skip::UnknownEvent);
     assert_eq!(with(|log| log.data.clear()), Skip::ShortData);
     assert_eq!(with(|log| log.data.truncate(159)), Skip::ShortData);
-    // amount0 beyond i128, though within int256.
+    // amount0 exceeds i128, but not int256.
     assert_eq!(with(|log| log.data[..32].fill(0x7f)), Skip::NumberOutOfRange);
     assert_eq!(with(|log| log.data[15] = 0x7f), Skip::NumberOutOfRange);
-    // sqrtPriceX96 beyond uint160, liquidity beyond uint128, tick beyond int24, price 0.
+    // sqrtPriceX96 exceeds uint160, liquidity uint128, tick int24; and price 0.
     assert_eq!(with(|log| log.data[64 + 11] = 1), Skip::NumberOutOfRange);
     assert_eq!(with(|log| log.data[96 + 15] = 1), Skip::NumberOutOfRange);
     assert_eq!(with(|log| log.data[128 + 28] = 1), Skip::NumberOutOfRange);
     assert_eq!(with(|log| log.data[64..96].fill(0)), Skip::NumberOutOfRange);
-    // An indexed address with bits beyond its 20 bytes.
+    // An indexed address that exceeds its 20 bytes.
     assert_eq!(with(|log| log.topics[1][0] = 1), Skip::NumberOutOfRange);
 }
 
@@ -95,7 +95,7 @@ fn data_beyond_the_event_is_ignored() {
 }
 
 #[test]
-fn a_log_may_lack_all_but_its_place() {
+fn a_log_needs_only_its_address_and_position() {
     let bare = r#"{"address":"0x88e6a0c2ddd26feeb64f039a2c41296fcb3f5640","blockNumber":"0x1","logIndex":"0x2"}"#;
     let log: RawLog = serde_json::from_str(bare).unwrap();
     assert_eq!(log.key(), Key { block: 1, log_index: 2 });
@@ -125,9 +125,9 @@ fn addresses_are_strict() {
 fn prices_are_those_of_the_pools() {
     let swap = swap_of(&log());
     let price = price(&swap.sqrt_price_x96, 6, 18);
-    // A WETH cost 2,270 USDC that midnight.
+    // A WETH cost 2,270 USDC at that time.
     assert!((1.0 / price - 2_269.745_824).abs() < 1e-6, "{}", 1.0 / price);
-    // The tick says the same to a part in ten thousand.
+    // The tick gives the same price, to one part in ten thousand.
     let by_tick = 1.0001_f64.powi(swap.tick) / 1e12;
     assert!((price / by_tick - 1.0).abs() < 1.1e-4);
 }

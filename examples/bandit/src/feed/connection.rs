@@ -1,5 +1,5 @@
-//! One connection of a feed: the handshake, the answers, the notifications and the end. Its client
-//! is a stranger: whatever it sends ends at worst this connection, with an [`Outcome`].
+//! One connection of a feed: the handshake, the answers, the notifications and the close. Its input
+//! is untrusted: at worst it ends this connection, with an [`Outcome`].
 
 use std::{
     future::{Future, poll_fn},
@@ -31,10 +31,10 @@ use crate::{
     session::END_OF_RECORDING,
 };
 
-/// Requests are short; nothing honest comes near this.
+/// The limit of a request.
 const LARGEST_REQUEST: usize = 64 << 10;
 const MOST_SUBSCRIPTIONS: usize = 16;
-/// How many logs are told before others get their turn.
+/// Logs sent before other tasks get their turn.
 const STRIDE: usize = 64;
 
 pub(super) async fn serve<S, F, T>(feed: &Feed, stream: S, sleep: F) -> Outcome
@@ -65,7 +65,7 @@ where
     let farewell = match outcome {
         Outcome::EndOfRecording => Some((CloseCode::Normal, END_OF_RECORDING)),
         Outcome::Oversized => Some((CloseCode::Size, "the message is too long")),
-        Outcome::Garbage => Some((CloseCode::Protocol, "this is no WebSocket")),
+        Outcome::Garbage => Some((CloseCode::Protocol, "not a WebSocket message")),
         _ => None,
     };
     if let Some((code, reason)) = farewell {
@@ -79,18 +79,18 @@ struct Connection<'a, S> {
     feed: &'a Feed,
     socket: WebSocketStream<S>,
     subscriptions: Vec<(String, Filter)>,
-    /// The index of the next log to send; counts from the first subscription on.
+    /// The index of the next log to send, from the first subscription on.
     next: usize,
     /// Whether an `eth_getLogs` was answered since the first subscription.
     backfilled: bool,
-    /// Whether the client has asked for what it missed, or had the time to. Without a pace to wait
-    /// for, a day would be over, and the connection dropped again, before the client was heard.
+    /// Whether the client has requested its backfill, or had the time to. Otherwise an unpaced day
+    /// would be over, and the connection dropped again, before its first request.
     is_ready: bool,
-    /// The index of the log whose gap is over.
+    /// The index of the log whose time has come.
     gap_over: Option<usize>,
 }
 
-/// What a connection waited for.
+/// The result of a wait.
 enum Woken {
     Message(Option<Result<Message, Error>>),
     Timer,
@@ -107,53 +107,53 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             Ok(outcome) => outcome,
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Outcome::Oversized,
             Err(Error::ConnectionClosed | Error::AlreadyClosed) => Outcome::Left,
-            // A client may go without a word.
+            // A client may disconnect without a close frame.
             Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Outcome::Left,
             Err(Error::Protocol(_) | Error::Utf8(_) | Error::Capacity(_)) => Outcome::Garbage,
             Err(_) => Outcome::Broken,
         }
     }
 
-    /// Requests first, then what is to be told, then waiting.
+    /// Handles requests, sends logs, and waits, in this order.
     async fn converse<F, T>(&mut self, sleep: &F) -> Result<Outcome, Error>
     where
         F: Fn(Duration) -> T,
         T: Future<Output = ()>,
     {
-        // The timer of the gap before the next log, or of the grace at the end.
+        // The timer of the gap before the next log, or of the grace period at the end.
         let mut timer: Option<Pin<Box<T>>> = None;
-        let mut told: usize = 0;
+        let mut sent: usize = 0;
         loop {
-            if self.may_tell() {
+            if self.may_send() {
                 timer = None;
-                if self.tell().await? {
+                if self.send_next().await? {
                     return Ok(Outcome::Dropped);
                 }
-                told += 1;
-                if told.is_multiple_of(STRIDE) {
+                sent += 1;
+                if sent.is_multiple_of(STRIDE) {
                     yield_now().await;
                 }
-                // Requests are heard between any two notifications.
-                let heard = poll_fn(|cx| Poll::Ready(self.poll_message(cx))).await;
-                if let Poll::Ready(message) = heard
+                // Poll for a request between any two notifications.
+                let polled = poll_fn(|cx| Poll::Ready(self.poll_message(cx))).await;
+                if let Poll::Ready(message) = polled
                     && let Some(outcome) = self.take(message).await?
                 {
                     return Ok(outcome);
                 }
                 continue;
             }
-            if self.all_told() && self.backfilled {
+            if self.all_sent() && self.backfilled {
                 return Ok(Outcome::EndOfRecording);
             }
             let moved = self.feed.listen();
-            if self.may_tell() {
-                // The position moved between the look and the listening.
+            if self.may_send() {
+                // The position moved between the check and the listener.
                 continue;
             }
             if !self.subscriptions.is_empty() && timer.is_none() {
                 let grace = self.feed.settings.grace;
                 let gap = self.feed.gap(self.next);
-                let wait = if self.all_told() || gap.is_zero() { grace } else { gap };
+                let wait = if self.all_sent() || gap.is_zero() { grace } else { gap };
                 timer = Some(Box::pin(sleep(wait)));
             }
             match self.wait(&mut timer, moved).await {
@@ -161,12 +161,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     if let Some(outcome) = self.take(message).await? {
                         return Ok(outcome);
                     }
-                    // The grace begins anew; the gap goes on, or asking could hold up the day.
-                    if self.all_told() || self.subscriptions.is_empty() {
+                    // Restart the grace period, but not the gap: requests must not delay the day.
+                    if self.all_sent() || self.subscriptions.is_empty() {
                         timer = None;
                     }
                 }
-                Woken::Timer if self.all_told() => return Ok(Outcome::EndOfRecording),
+                Woken::Timer if self.all_sent() => return Ok(Outcome::EndOfRecording),
                 Woken::Timer => {
                     self.gap_over = Some(self.next);
                     self.is_ready = true;
@@ -176,13 +176,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
     }
 
-    fn all_told(&self) -> bool {
+    fn all_sent(&self) -> bool {
         !self.subscriptions.is_empty() && self.next == self.feed.total()
     }
 
-    /// Whether the next log may be told now: it has passed already, or nothing keeps it from
-    /// passing now.
-    fn may_tell(&self) -> bool {
+    /// Whether the next log can be sent now: the position has passed it, or can pass it now.
+    fn may_send(&self) -> bool {
         if self.subscriptions.is_empty() || self.next == self.feed.total() {
             return false;
         }
@@ -191,12 +190,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             || self.feed.gap(self.next).is_zero() && self.is_ready
     }
 
-    /// Tells the next log to whoever subscribed to it here, and moves the position if it is first;
-    /// says whether the connection is to be dropped.
-    async fn tell(&mut self) -> Result<bool, Error> {
+    /// Sends the next log to the subscriptions of this connection, and moves the position if no
+    /// other connection has. Returns whether the connection is to be dropped.
+    async fn send_next(&mut self) -> Result<bool, Error> {
         let index = self.next;
         let Some(log) = self.feed.log(index) else { return Ok(false) };
-        // A log must be in the chain before anyone hears of it.
+        // A log must be in the chain before it is sent.
         let first = self.feed.advance(index);
         self.next = index + 1;
         let mut sent = false;
@@ -213,7 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         Ok(first && drops.due(self.next))
     }
 
-    /// Answers a message; an outcome if it was the last.
+    /// Answers a message. Returns an outcome if it was the last.
     async fn take(
         &mut self,
         message: Option<Result<Message, Error>>,
@@ -226,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 Ok(None)
             }
             Some(Message::Binary(bytes)) => {
-                // Nodes read these as texts.
+                // Nodes accept these like texts.
                 let answer = self.answer(&String::from_utf8_lossy(&bytes));
                 self.socket.send(Message::text(answer)).await?;
                 Ok(None)
@@ -294,7 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             if let Poll::Ready(message) = self.poll_message(cx) {
                 return Poll::Ready(Woken::Message(message));
             }
-            // An unsubscribed connection has nothing else to wait for.
+            // Without a subscription it waits for messages only.
             if self.subscriptions.is_empty() {
                 return Poll::Pending;
             }
@@ -315,7 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         Pin::new(&mut self.socket).poll_next(cx)
     }
 
-    /// Closes and hears the client out, so that what was sent is not lost by a reset.
+    /// Closes, and reads until the client closes, so that a reset does not lose what was sent.
     async fn close(&mut self, code: CloseCode, reason: &'static str) {
         let frame = CloseFrame { code, reason: reason.into() };
         if self.socket.close(Some(frame)).await.is_ok() {

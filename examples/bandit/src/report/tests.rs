@@ -32,7 +32,7 @@ fn snapshot() -> Snapshot {
 }
 
 #[test]
-fn the_table_looks_as_it_should() {
+fn the_table_is_laid_out() {
     let expected = "\
 bandit  ws://127.0.0.1:8545                                       live  1.23 s
 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━─────────────────────  4,151 of 6,538 (63 %)
@@ -64,7 +64,7 @@ fn the_summary_is_the_table_at_its_end() {
 }
 
 #[test]
-fn a_line_says_it_all() {
+fn a_line_has_all_figures() {
     assert_eq!(
         line(&snapshot()),
         "  1.23 s  4,151 of 6,538 (63 %) logs  4,000 swaps  17 signals  0 drops  2 reconnects  \
@@ -90,7 +90,7 @@ fn colour_changes_no_text() {
 }
 
 #[test]
-fn every_line_fits_and_ends_in_no_blank() {
+fn every_line_fits_and_has_no_trailing_space() {
     let mut bad = snapshot();
     bad.skips = [1_000_000; 6];
     bad.drops = 3;
@@ -109,7 +109,7 @@ fn every_line_fits_and_ends_in_no_blank() {
 }
 
 #[test]
-fn numbers_are_for_people() {
+fn numbers_are_readable() {
     assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     assert_eq!(
         [0, 999, 1000, 9_994, 9_995, 99_949, 99_950, 999_499, 999_500, 60_000_000_000].map(nanos),
@@ -128,7 +128,7 @@ fn numbers_are_for_people() {
 }
 
 #[test]
-fn a_screen_goes_back_as_far_as_it_came() {
+fn a_screen_moves_back_over_its_page() {
     let (mut screen, mut out) = (Screen::default(), Vec::new());
     screen.draw(&mut out, "a\nb\n").unwrap();
     assert!(!String::from_utf8_lossy(&out).contains("\x1b[2A"));

@@ -1,6 +1,6 @@
-//! From a node's logs to swaps, for any EVM chain.
+//! Receives logs from a node of any EVM chain and emits swaps.
 
-use std::{fmt, future::pending, pin::pin, time::Duration};
+use std::{future::pending, pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 use mycelium::{Context, Error, Result, service};
@@ -17,36 +17,36 @@ use crate::{
     socket::{Connection, Endpoint, SocketError, Step},
 };
 
-/// A node that has not shaken hands by then is as good as none.
+/// The timeout of the handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// The pauses before connecting again.
 const BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(10) };
-/// So many connections in a row that came to nothing, and the node is given up.
+/// After this number of consecutive failed connections the service fails.
 const ATTEMPTS: u32 = 6;
-/// The same once a connection was good: nodes restart, and that takes time.
+/// The same after a successful connection: a restart of the node takes time.
 const ATTEMPTS_AGAIN: u32 = 30;
 
-/// At most this many logs come again if the process dies: after them no log is taken before the
-/// cursor is saved, even if more are at hand.
+/// The most logs that a new process receives again. After this number no log is handled until the
+/// cursor is saved.
 const UNSAVED: u32 = 256;
 
-/// Follows the pools' logs at a node over a WebSocket and emits their swaps. Connects again when
-/// the connection breaks, and goes on where it was.
+/// Follows the logs of the pools at a node over a WebSocket and emits their swaps. Reconnects when
+/// the connection breaks, and continues at its cursor.
 pub struct PolygonAdapter {
     url: String,
     endpoint: Endpoint,
     pools: Vec<[u8; 20]>,
-    /// How far it has come: kept after each log, saved once the swaps up to there are confirmed.
+    /// The position: kept after each log, saved when the swaps up to it are confirmed.
     cursor: Durable<Cursor>,
-    /// How many logs the cursor has passed since it was saved.
+    /// Logs handled since the cursor was saved.
     unsaved: u32,
     board: Board,
     faults: Faults,
 }
 
 impl PolygonAdapter {
-    /// An adapter to the node at `url`, which leads to `endpoint`.
+    /// An adapter to the node at `url`, whose address is `endpoint`.
     #[must_use]
     pub fn new(
         url: String,
@@ -90,9 +90,7 @@ impl PolygonAdapter {
                 };
                 let (next, confirmed) = (pin!(next), pin!(self.confirmed(ctx)));
                 match select(select(next, shutdown), confirmed).await {
-                    Either::Left((Either::Left((step, _)), _)) => {
-                        Some(step.map_err(Broken::Socket)?)
-                    }
+                    Either::Left((Either::Left((step, _)), _)) => Some(step?),
                     Either::Left((Either::Right(_), _)) => return Ok(Ended::Finished),
                     Either::Right(_) => None,
                 }
@@ -105,7 +103,7 @@ impl PolygonAdapter {
         }
     }
 
-    /// Waits until the cursor can be saved without waiting, if there is any need to save it.
+    /// Waits until the cursor can be saved at once, if it has to be saved.
     async fn confirmed(&self, ctx: &mut Context<Self>) {
         match self.unsaved {
             0 => pending().await,
@@ -151,16 +149,16 @@ impl PolygonAdapter {
         Ok(())
     }
 
-    /// A log that did not come before; its swap is emitted before the log counts as dealt with.
+    /// Handles a new log: its swap is emitted before the cursor passes it.
     async fn take(&self, ctx: &mut Context<Self>, log: &RawLog) -> Result<(), Broken> {
-        let told = chain::classify(log);
-        self.board.figures().count_log(log.key(), &told);
-        if let Ok(Event::Swap(swap)) = told {
+        let event = chain::classify(log);
+        self.board.figures().count_log(log.key(), &event);
+        if let Ok(Event::Swap(swap)) = event {
             self.faults.point("before the adapter's emit", false);
             let emitted_at = u64::try_from(ctx.now().as_nanos()).unwrap_or(u64::MAX);
             ctx.emit(Swap::new(&swap, emitted_at)).await.map_err(|_| Broken::Refused)?;
             self.faults.point("after the adapter's emit", false);
-            // One swap's latency matters more than many swaps' throughput.
+            // Prefer the latency of one swap over the throughput of many.
             ctx.yield_now().await;
         }
         Ok(())
@@ -181,17 +179,19 @@ impl PolygonAdapter {
             };
             let Some(pause) = attempts.failed(ctx.random()) else {
                 let error = broken.unwrap_or(Broken::Silent);
-                return Err(Error::msg(format!("gave up on {}: {error}", self.url)).permanent());
+                return Err(
+                    Error::msg(format!("no connection to {}: {error}", self.url)).permanent()
+                );
             };
             if let Some(broken) = broken {
-                ctx.warn("connection lost, will connect again", broken.to_string());
+                ctx.warn("connection lost, will reconnect", broken.to_string());
             }
             ctx.sleep(pause).await?;
         }
     }
 }
 
-/// Connections that came to nothing, since the last good one.
+/// Failed connections since the last successful one.
 #[derive(Default)]
 struct Attempts {
     failed: u32,
@@ -203,7 +203,7 @@ impl Attempts {
         *self = Self { failed: 0, was_good: true };
     }
 
-    /// The pause before the next one, unless that was the last.
+    /// The pause before the next attempt, or `None` after the last.
     fn failed(&mut self, random: u64) -> Option<Duration> {
         self.failed += 1;
         if self.failed >= if self.was_good { ATTEMPTS_AGAIN } else { ATTEMPTS } {
@@ -213,28 +213,20 @@ impl Attempts {
     }
 }
 
-/// Why a connection came to nothing.
-#[derive(Debug)]
+/// A connection failed.
+#[derive(Debug, thiserror::Error)]
 enum Broken {
+    #[error(transparent)]
     Unreachable(std::io::Error),
+    #[error("no answer within {HANDSHAKE_WITHIN:?}")]
     Silent,
-    Socket(SocketError),
-    /// A reader that is to reject messages did.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error("a subscriber of the swaps is too slow")]
     Refused,
-    /// How far it has come cannot be saved.
+    /// The cursor cannot be saved.
+    #[error("{0}")]
     Unsaved(Error),
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(error) => error.fmt(f),
-            Self::Silent => write!(f, "no answer within {HANDSHAKE_WITHIN:?}"),
-            Self::Socket(error) => error.fmt(f),
-            Self::Unsaved(error) => error.fmt(f),
-            Self::Refused => f.write_str("a reader of the swaps is too slow"),
-        }
-    }
 }
 
 #[cfg(test)]

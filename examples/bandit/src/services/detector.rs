@@ -1,4 +1,4 @@
-//! From swaps to signals.
+//! Receives swaps and emits signals.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::{
     messages::{EnrichedSwap, Signal},
 };
 
-/// Emits a signal whenever two pools of a pair stand further apart than their fees.
+/// Emits a signal whenever the prices of two pools of a pair differ by more than their fees.
 pub struct ArbitrageDetector {
-    /// The prices and how far it has read: kept once a swap's signal was emitted, saved before the
+    /// The prices and the position: kept after the signal of a swap was emitted, saved before the
     /// next swap is received.
     detector: Durable<Detector>,
     board: Board,
@@ -22,7 +22,7 @@ pub struct ArbitrageDetector {
 }
 
 impl ArbitrageDetector {
-    /// A detector that goes on where `detector` is.
+    /// A detector that continues at this state.
     #[must_use]
     pub fn new(detector: Durable<Detector>, board: Board, faults: Faults) -> Self {
         Self { detector, board, faults }

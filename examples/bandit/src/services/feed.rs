@@ -1,4 +1,4 @@
-//! The recorded day as a node of its own, for those who have none.
+//! Serves the recorded day, for users without an Ethereum node.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -9,20 +9,20 @@ use mycelium_executor::Address;
 
 use crate::feed::Feed;
 
-/// After an error that is not of one connection (out of descriptors, say), so long until the next.
-const BREATH: Duration = Duration::from_millis(50);
+/// The pause after an error of the listener, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves a [`Feed`] to whoever connects.
+/// Serves a [`Feed`] to each client that connects.
 pub struct FeedServer {
     feed: Arc<Feed>,
-    /// Where to listen; once it does, exactly where, so that a restart changes nothing.
+    /// The address to listen on. Once listening, the exact address, so that a restart keeps it.
     listen: Kept<String>,
-    /// Told once where it listens.
+    /// Receives the address once.
     listening: Option<oneshot::Sender<Address>>,
 }
 
 impl FeedServer {
-    /// A server of `feed` at `listen` (`host:port`); `listening` is told the address.
+    /// A server of `feed` at `listen` (`host:port`), which sends its address to `listening`.
     #[must_use]
     pub fn new(
         feed: Arc<Feed>,
@@ -42,7 +42,7 @@ impl FeedServer {
         let address = listener.local_addr()?;
         self.listen.commit(|listen| *listen = address.to_string());
         if let Some(listening) = self.listening.take() {
-            // Nobody may be interested any more.
+            // The receiver may be gone.
             let _ = listening.send(address);
         }
         loop {
@@ -56,14 +56,14 @@ impl FeedServer {
                     let (feed, clock) = (self.feed.clone(), ctx.clock());
                     let sleep = move |time| {
                         let clock = clock.clone();
-                        // At shutdown the task is dropped, so an early end does no harm.
+                        // At shutdown the sleep ends early, and the task is dropped.
                         async move { _ = clock.sleep(time).await }
                     };
                     drop(ctx.spawn(async move { feed.serve(stream, sleep).await }));
                 }
                 Err(error) => {
                     ctx.warn("a connection was not accepted", error);
-                    ctx.sleep(BREATH).await?;
+                    ctx.sleep(PAUSE).await?;
                 }
             }
         }

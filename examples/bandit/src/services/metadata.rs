@@ -1,4 +1,4 @@
-//! From swaps to swaps with names, decimals and fees.
+//! Receives swaps and emits them with symbols, decimals and fees.
 
 use std::{
     collections::HashMap,
@@ -15,19 +15,19 @@ use crate::{
     metadata::{Db, Pool},
 };
 
-/// Adds to each swap what the database knows of its pool; each pool is looked up once.
+/// Adds the metadata of its pool to each swap. Each pool is looked up once.
 pub struct MetadataService {
     database: Option<PathBuf>,
     cache: HashMap<[u8; 20], Option<Arc<Pool>>>,
-    /// Its process is not all there is: a swap that it has in hand comes again if it dies.
+    /// Other processes follow: a swap in flight is redelivered if this process dies.
     confirms: bool,
     board: Board,
     faults: Faults,
 }
 
 impl MetadataService {
-    /// A service over this database, or over one in memory. If it `confirms`, it keeps each swap in
-    /// hand until the enriched swap is confirmed, so that none is lost with its process.
+    /// A service with this database, or with one in memory. If it `confirms`, it keeps each swap in
+    /// flight until the enriched swap is confirmed, so that none is lost with the process.
     #[must_use]
     pub fn new(database: Option<PathBuf>, confirms: bool, board: Board, faults: Faults) -> Self {
         Self { database, cache: HashMap::new(), confirms, board, faults }

@@ -1,4 +1,4 @@
-//! From signals to a file of them.
+//! Receives signals and writes them to a file.
 
 use std::{
     path::PathBuf,
@@ -15,17 +15,17 @@ use crate::{
     signals::{Committed, SignalFile},
 };
 
-/// Writes each signal to a file, if there is to be one.
+/// Writes each signal to a file, if there is one.
 pub struct SignalWriter {
     path: Option<PathBuf>,
-    /// How much of the file stands; `None` before there is one.
+    /// The committed part of the file; `None` before the file exists.
     committed: Durable<Option<Committed>>,
     board: Board,
     faults: Faults,
 }
 
 impl SignalWriter {
-    /// A writer that goes on where `committed` says.
+    /// A writer that continues after `committed`.
     #[must_use]
     pub fn new(
         path: Option<PathBuf>,
@@ -58,17 +58,17 @@ impl SignalWriter {
         };
         while let Some(delivery) = signals.recv().await {
             let Some(signal) = self.board.message(delivery) else { continue };
-            let again = signal.redelivered();
-            self.faults.point("before the writer writes", again);
+            let redelivered = signal.redelivered();
+            self.faults.point("before the writer writes", redelivered);
             if let Some(file) = file.clone() {
                 let signal = signal.into_inner().into();
                 let append =
                     move || file.lock().unwrap_or_else(PoisonError::into_inner).append(&signal);
-                // A disk that is full, or gone, does not get better by trying: say so, and lose nothing.
-                let stands =
+                // Retrying does not help on a full disk: end with an error, and lose nothing.
+                let committed =
                     ctx.blocking(append).await?.map_err(|error| Error::from(error).permanent())?;
-                self.faults.point("after the writer has written", again);
-                self.committed.keep(|committed| *committed = Some(stands));
+                self.faults.point("after the writer has written", redelivered);
+                self.committed.keep(|kept| *kept = Some(committed));
                 self.committed.save(ctx).await?;
             }
         }

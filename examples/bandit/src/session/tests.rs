@@ -19,7 +19,7 @@ fn live(session: &mut Session, key: Key) {
     session.handle_text(&rpc::notification("0xa", &log(key))).unwrap();
 }
 
-/// The id and the call of the only request waiting.
+/// The id and the call of the only queued request.
 fn asked(session: &mut Session) -> (String, rpc::Call) {
     let text = session.poll_transmit().expect("a request");
     assert_eq!(session.poll_transmit(), None);
@@ -59,7 +59,7 @@ fn drained(session: &mut Session) -> (Vec<Key>, Vec<Key>) {
 }
 
 #[test]
-fn the_first_connection_asks_where_to_begin() {
+fn the_first_connection_requests_the_newest_block() {
     let mut session = Session::new(vec![POOL], Cursor::default());
     session.connected();
     let (id, call) = asked(&mut session);
@@ -73,7 +73,7 @@ fn the_first_connection_asks_where_to_begin() {
 }
 
 #[test]
-fn a_connection_lost_before_the_first_log_begins_where_it_began() {
+fn a_reconnect_before_the_first_log_keeps_the_start_block() {
     let mut session = Session::new(vec![POOL], Cursor::starting_at(9));
     session.connected();
     subscribed(&mut session);
@@ -86,7 +86,7 @@ fn a_connection_lost_before_the_first_log_begins_where_it_began() {
 }
 
 #[test]
-fn live_logs_wait_for_the_backfill_and_come_once() {
+fn live_logs_wait_for_the_backfill_and_come_out_once() {
     let mut cursor = Cursor::default();
     cursor.accept(key(20, 3));
     let mut session = Session::new(vec![POOL], cursor);
@@ -103,7 +103,7 @@ fn live_logs_wait_for_the_backfill_and_come_once() {
 }
 
 #[test]
-fn too_many_waiting_is_an_error() {
+fn too_many_queued_logs_are_an_error() {
     let mut session = Session::with_waiting_limit(vec![POOL], Cursor::starting_at(0), 2);
     session.connected();
     subscribed(&mut session);
@@ -111,7 +111,7 @@ fn too_many_waiting_is_an_error() {
     live(&mut session, key(1, 1));
     let third = rpc::notification("0xa", &log(key(1, 2)));
     assert_eq!(session.handle_text(&third), Err(SessionError::TooManyWaiting { limit: 2 }));
-    // A new connection owes nothing to the last.
+    // A new connection starts with an empty queue.
     session.connected();
     subscribed(&mut session);
     backfilled(&mut session, 0, &[key(1, 0), key(1, 1), key(1, 2)]);
@@ -141,7 +141,7 @@ fn the_end_counts_only_after_the_backfill() {
 }
 
 #[test]
-fn refusals_and_nonsense_are_errors() {
+fn refused_and_invalid_answers_are_errors() {
     let fault = Fault::new(Fault::METHOD, "no");
     let mut session = Session::new(vec![POOL], Cursor::starting_at(1));
     assert_eq!(session.handle_text("{}"), Err(SessionError::NotConnected));
@@ -160,7 +160,7 @@ fn refusals_and_nonsense_are_errors() {
 }
 
 #[test]
-fn bad_texts_are_passed_over() {
+fn invalid_texts_are_skipped() {
     let mut session = Session::new(vec![POOL], Cursor::starting_at(1));
     session.connected();
     subscribed(&mut session);

@@ -1,4 +1,4 @@
-//! What tests of two ends need: a pipe in memory that breaks as sockets do, a thread that drives
+//! Helpers for tests with two ends: a pipe in memory that breaks like a socket, a thread that runs
 //! a future, and a sleep.
 
 use std::{
@@ -14,8 +14,8 @@ use std::{
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// One end of a pipe. Dropping it closes both directions; what it had written can still be read,
-/// or is lost as by a reset.
+/// One end of a pipe. Dropping it closes both directions; the bytes that it had written can still
+/// be read, or are lost as by a reset.
 #[derive(Debug)]
 pub(crate) struct End {
     inbound: Arc<Mutex<Way>>,
@@ -39,7 +39,7 @@ impl Way {
     }
 }
 
-/// A pipe that holds so many bytes each way; `resets` is what the first end's drop does.
+/// A pipe that holds this number of bytes each way. If `resets`, dropping the first end is a reset.
 pub(crate) fn pipe(capacity: usize, resets: bool) -> (End, End) {
     let way = || Arc::new(Mutex::new(Way { capacity, ..Way::default() }));
     let (there, back) = (way(), way());
@@ -112,7 +112,7 @@ impl Drop for End {
 
 pub(crate) use pollster::block_on;
 
-/// A sleep of which each has a thread; tests have few.
+/// A sleep with its own thread.
 #[expect(clippy::disallowed_methods, reason = "this is the timer")]
 pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> {
     let shared = Arc::new(Mutex::new((false, None::<Waker>)));

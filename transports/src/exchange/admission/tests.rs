@@ -6,67 +6,68 @@ use crate::counters::Region;
 
 fn admission(connections: usize, handshakes: usize, per_process: usize) -> Admission {
     let config = LinkConfig { connections, handshakes, per_process, ..LinkConfig::default() };
-    Admission::new(&config, Region::new(1).line("role=station"))
+    Admission::new(&config, Region::new(1).line("role=server"))
 }
 
 fn peer(process: u32) -> Peer {
     Peer::Unix(Credentials { process: Some(process), user: 0, group: 0 })
 }
 
-fn evicted(seats: &[Arc<Seat>]) -> Vec<bool> {
-    seats.iter().map(|seat| seat.is_evicted()).collect()
+fn evicted(tickets: &[Arc<AdmissionTicket>]) -> Vec<bool> {
+    tickets.iter().map(|ticket| ticket.is_evicted()).collect()
 }
 
 #[test]
-fn the_oldest_of_the_process_that_has_most_goes() {
+fn the_oldest_of_the_process_with_most_is_evicted() {
     let admission = admission(8, 4, 8);
-    let seats = [1, 2, 2, 1, 3, 3].map(|process| admission.enter(&peer(process)));
-    // The first newcomer pushes out the oldest of the two processes that have two; then only process 2 has two.
-    assert_eq!(evicted(&seats), [true, true, false, false, false, false]);
-    // A crowd pushes out itself.
+    let tickets = [1, 2, 2, 1, 3, 3].map(|process| admission.enter(&peer(process)));
+    // The fifth connection evicts the oldest of the two processes that have two; then only process
+    // 2 has two.
+    assert_eq!(evicted(&tickets), [true, true, false, false, false, false]);
+    // A crowd of one process evicts itself.
     let crowd: Vec<_> = (0..100).map(|_| admission.enter(&peer(4))).collect();
     assert_eq!(evicted(&crowd).iter().filter(|gone| !**gone).count(), 1);
     assert!(!crowd[99].is_evicted());
-    assert_eq!(evicted(&seats), [true, true, false, false, true, false]);
+    assert_eq!(evicted(&tickets), [true, true, false, false, true, false]);
 }
 
 #[test]
-fn a_process_has_only_so_many_silent_connections() {
+fn pending_connections_of_a_process_are_limited() {
     let admission = admission(8, 8, 2);
     let other = admission.enter(&peer(1));
-    let seats = [2, 2, 2, 2].map(|process| admission.enter(&peer(process)));
-    assert_eq!(evicted(&seats), [true, true, false, false]);
+    let tickets = [2, 2, 2, 2].map(|process| admission.enter(&peer(process)));
+    assert_eq!(evicted(&tickets), [true, true, false, false]);
     assert!(!other.is_evicted());
 }
 
 #[test]
-fn an_unknown_name_has_what_is_left_and_an_announced_one_its_own() {
+fn unannounced_names_share_what_announced_ones_leave() {
     let admission = admission(4, 8, 2);
     let name = |process, is_announced| {
-        let seat = admission.enter(&peer(process));
-        (admission.name(&seat, is_announced, 1), seat)
+        let ticket = admission.enter(&peer(process));
+        (admission.name(&ticket, is_announced, 1), ticket)
     };
     let named = [1, 1, 1, 2, 3].map(|process| name(process, false));
-    // Two of one process, and three in all: the fourth place is kept.
+    // Two of one process, and three in all: the fourth place is reserved.
     assert_eq!(named.each_ref().map(|(let_in, _)| *let_in), [true, true, false, true, false]);
     assert!(name(3, true).0);
-    // One that goes makes room.
+    // A connection that ends frees a place.
     admission.leave(&named[0].1);
     assert!(name(3, false).0);
 }
 
 #[test]
-fn what_can_be_done_without_goes_when_the_system_has_no_room() {
+fn a_shortage_evicts_dispensable_connections() {
     let admission = admission(8, 8, 8);
     let known = admission.enter(&peer(1));
     assert!(admission.name(&known, true, 1));
-    let unknown = [1, 1].map(|process| admission.enter(&peer(process)));
-    assert!(unknown.iter().all(|seat| admission.name(seat, false, 1)));
-    let silent = admission.enter(&peer(1));
-    for gone in [&silent, &unknown[0], &unknown[1]] {
+    let unannounced = [1, 1].map(|process| admission.enter(&peer(process)));
+    assert!(unannounced.iter().all(|ticket| admission.name(ticket, false, 1)));
+    let pending = admission.enter(&peer(1));
+    for gone in [&pending, &unannounced[0], &unannounced[1]] {
         assert!(admission.make_room());
         assert!(gone.is_evicted() && gone.evicted().now_or_never().is_some());
-        // Its descriptor is not free yet: no other has to go.
+        // Its descriptor is not free yet: no other is evicted.
         assert!(admission.make_room());
         assert!(admission.until_leaving(0).now_or_never().is_none());
         admission.leave(gone);
@@ -77,10 +78,10 @@ fn what_can_be_done_without_goes_when_the_system_has_no_room() {
 }
 
 #[test]
-fn who_has_to_go_is_not_let_in() {
+fn an_evicted_connection_is_not_admitted() {
     let admission = admission(8, 1, 8);
-    let seats = [1, 1].map(|process| admission.enter(&peer(process)));
-    assert!(seats[0].is_evicted());
-    assert!(!admission.name(&seats[0], true, 1));
-    assert!(admission.name(&seats[1], true, 1));
+    let tickets = [1, 1].map(|process| admission.enter(&peer(process)));
+    assert!(tickets[0].is_evicted());
+    assert!(!admission.name(&tickets[0], true, 1));
+    assert!(admission.name(&tickets[1], true, 1));
 }

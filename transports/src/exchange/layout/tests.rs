@@ -1,4 +1,4 @@
-//! In what two layouts differ, and bytes that are none.
+//! Differences of layouts, and bytes that are not a layout.
 
 use mycelium_core::descriptor::{FieldDescriptor, VariantDescriptor};
 
@@ -48,7 +48,7 @@ fn form(descriptor: &Descriptor) -> Vec<u8> {
     form
 }
 
-/// What is said of the first difference to a layout of the peer's.
+/// The text of the first difference to a layout of the peer.
 fn said(there: &'static [FieldDescriptor]) -> String {
     match difference(OWN, &form(&layout(64, there))) {
         Some(Difference { field, here, there }) => format!("{field}: {here} / {there}"),
@@ -56,44 +56,34 @@ fn said(there: &'static [FieldDescriptor]) -> String {
     }
 }
 
+/// The text of the difference to a layout with another field at this index of `ORDER`.
+macro_rules! changed {
+    ($index:literal: $name:literal, $offset:literal, $ty:expr) => {
+        said(const { &with($index, field($name, $offset, $ty)) })
+    };
+}
+
 #[test]
 fn the_first_field_that_differs_is_named() {
+    const LIST: FieldType = FieldType::List { item: &FieldType::U8, capacity: 5 };
+    const SHORTER: FieldType = FieldType::Array { item: &FieldType::Struct(&PRICE), len: 1 };
     assert_eq!(said(&ORDER), "none");
-    assert_eq!(said(const { &with(0, field("id", 0, FieldType::I64)) }), "id: u64 / i64");
+    assert_eq!(changed!(0: "id", 0, FieldType::I64), "id: u64 / i64");
+    assert_eq!(changed!(0: "key", 0, FieldType::U64), "id: there / `key` in its place");
     assert_eq!(
-        said(const { &with(0, field("key", 0, FieldType::U64)) }),
-        "id: there / `key` in its place"
-    );
-    assert_eq!(
-        said(const { &with(4, field("name", 58, FieldType::Text { capacity: 5 })) }),
+        changed!(4: "name", 58, FieldType::Text { capacity: 5 }),
         "name: 7 bytes at 57 / 7 bytes at 58"
     );
     assert_eq!(
-        said(const { &with(4, field("name", 57, FieldType::Text { capacity: 4 })) }),
+        changed!(4: "name", 57, FieldType::Text { capacity: 4 }),
         "name: text of at most 5 bytes / text of at most 4 bytes"
     );
     assert_eq!(
-        said(
-            const { &with(4, field("name", 57, FieldType::List { item: &FieldType::U8, capacity: 5 })) }
-        ),
+        changed!(4: "name", 57, LIST),
         "name: text of at most 5 bytes / a list of at most 5"
     );
-    assert_eq!(
-        said(
-            const {
-                &with(
-                    2,
-                    field(
-                        "levels",
-                        24,
-                        FieldType::Array { item: &FieldType::Struct(&PRICE), len: 1 },
-                    ),
-                )
-            }
-        ),
-        "levels: [Price; 2] / an array of 1"
-    );
-    assert_eq!(said(const { &with(1, field("price", 8, FieldType::U128)) }), "price: Price / u128");
+    assert_eq!(changed!(2: "levels", 24, SHORTER), "levels: [Price; 2] / an array of 1");
+    assert_eq!(changed!(1: "price", 8, FieldType::U128), "price: Price / u128");
     assert_eq!(said(&ORDER[..4]), "name: text of at most 5 bytes / missing");
     let longer = const {
         let [id, price, levels, side, name] = ORDER;
@@ -110,13 +100,10 @@ fn fields_of_nested_structs_and_enums_are_named_with_their_path() {
         align: 8,
         fields: &[field("units", 0, FieldType::U64), field("scale", 8, FieldType::U64)],
     };
-    assert_eq!(
-        said(const { &with(1, field("price", 8, FieldType::Struct(&OTHER))) }),
-        "price.scale: i64 / u64"
-    );
     static ITEM: FieldType = FieldType::Struct(&OTHER);
-    const LEVELS: FieldDescriptor = field("levels", 24, FieldType::Array { item: &ITEM, len: 2 });
-    assert_eq!(said(const { &with(2, LEVELS) }), "levels.scale: i64 / u64");
+    const LEVELS: FieldType = FieldType::Array { item: &ITEM, len: 2 };
+    assert_eq!(changed!(1: "price", 8, FieldType::Struct(&OTHER)), "price.scale: i64 / u64");
+    assert_eq!(changed!(2: "levels", 24, LEVELS), "levels.scale: i64 / u64");
 
     static RENAMED: EnumDescriptor = EnumDescriptor {
         name: "Side",
@@ -124,13 +111,13 @@ fn fields_of_nested_structs_and_enums_are_named_with_their_path() {
         variants: &[SIDES[0], VariantDescriptor { name: "Ask", value: 2 }],
     };
     assert_eq!(
-        said(const { &with(3, field("side", 56, FieldType::Enum(&RENAMED))) }),
+        changed!(3: "side", 56, FieldType::Enum(&RENAMED)),
         "side: an enum with `Sell = 2` / an enum with `Ask = 2`"
     );
     static FEWER: EnumDescriptor =
         EnumDescriptor { name: "Side", repr: FieldType::U8, variants: &[SIDES[0]] };
     assert_eq!(
-        said(const { &with(3, field("side", 56, FieldType::Enum(&FEWER))) }),
+        changed!(3: "side", 56, FieldType::Enum(&FEWER)),
         "side: an enum with `Sell = 2` / an enum of 1 variants"
     );
 }
@@ -160,9 +147,9 @@ fn a_size_differs_only_if_no_field_does() {
 fn no_bytes_of_a_peer_make_it_panic_or_run_away() {
     let good = form(OWN);
     for length in 0..good.len() {
-        assert_eq!(difference(OWN, &good[..length]), None, "it breaks off");
+        assert_eq!(difference(OWN, &good[..length]), None, "it is cut off");
     }
-    // Each byte by itself, and counts as large as they can be.
+    // Each byte by itself, and the largest counts.
     for place in 0..good.len() {
         for value in 0..=u8::MAX {
             let mut bad = good.clone();
@@ -174,7 +161,7 @@ fn no_bytes_of_a_peer_make_it_panic_or_run_away() {
         bad[place..end].fill(0xff);
         _ = difference(OWN, &bad);
     }
-    // Nothing but arrays of arrays: nobody follows.
+    // Arrays of arrays without end: the comparison must not follow them.
     let mut deep = good[..25].to_vec();
     deep.extend([0x40, 2, 0, 0, 0, 0, 0, 0, 0].repeat(LONGEST_FORM / 9));
     _ = difference(OWN, &deep);

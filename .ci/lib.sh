@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+# What jobs share: where things are built, what a job reports, what it installs. A job begins with
+#     source "$(dirname "$0")/../lib.sh"
+# and then runs in the root of the repository; any command that fails ends it.
+set -euo pipefail
+shopt -s nullglob
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never CARGO_INCREMENTAL=0
+
+# The commands that README.md gives. The job `readme` compares.
+TEST="cargo test --workspace"
+BANDIT="cargo run --release -p bandit"
+
+HOST=x86_64-unknown-linux-gnu
+NIGHTLY=${NIGHTLY:-nightly}
+# One directory for each set of flags: other flags in the same directory rebuild everything.
+TARGET=$PWD/target
+LOGS=$TARGET/ci
+mkdir -p "$LOGS"
+# The exit status of a job that cannot run here.
+SKIP=77
+# Whether this is a run of `.ci/run --all`: some jobs take more seeds then.
+EVERYTHING=${EVERYTHING:-}
+
+### Results.
+
+skip_part() { echo "SKIPPED: $*"; }
+
+skip_job() {
+    skip_part "$@"
+    exit "$SKIP"
+}
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+# Runs a program with a known fault, which the tool must report: a tool that does not find it is
+# broken.
+expect_fault() {
+    local what=$1 words=$2 output status=0
+    shift 2
+    output=$("$@" 2>&1) || status=$?
+    [ "$status" -ne 0 ] || fail "$what did not fail on a program with a known fault"
+    case $output in
+        *"$words"*) echo "$what finds its probe: $words" ;;
+        *) fail "$what: expected \`$words\` in the report on its probe, got: $output" ;;
+    esac
+}
+
+# Tests by name. It is an error if none has it.
+some_tests() {
+    local output
+    output=$(cargo test "$@" 2>&1) || fail "$output"
+    echo "$output"
+    grep -E '^test result: ok. [1-9]' <<<"$output" >/dev/null || fail "no test was run by: cargo test $*"
+}
+
+### Tools, installed if they are missing.
+
+# A cargo subcommand; if there is none, this version of it.
+need_cargo_tool() {
+    local tool=$1 version=$2
+    command -v "$tool" >/dev/null || cargo install --locked "$tool@$version" --target-dir "$TARGET/install"
+}
+
+# A program, by its Debian package; fails if it cannot be installed.
+need_program() {
+    command -v "$1" >/dev/null || { apt-get update && apt-get install -y --no-install-recommends "$2"; }
+}
+
+need_nightly() {
+    command -v rustup >/dev/null || skip_job "no rustup, so no $NIGHTLY toolchain for $1"
+    cargo "+$NIGHTLY" --version || rustup toolchain install "$NIGHTLY" --profile minimal ||
+        skip_job "cannot install the $NIGHTLY toolchain, so no $1"
+}
+
+# A component of the nightly toolchain. The list is read to its end: `grep -q` would break rustup's
+# pipe.
+need_nightly_component() {
+    local installed
+    need_nightly "$2"
+    installed=$(rustup component list --toolchain "$NIGHTLY" --installed)
+    case $installed in
+        *"$1"*) ;;
+        *) rustup component add "$1" --toolchain "$NIGHTLY" ||
+            skip_job "cannot install component $1 of the $NIGHTLY toolchain, so no $2" ;;
+    esac
+}

@@ -1,0 +1,196 @@
+//! Two columns compared, and the goal of the comparison. The results file stores the same type.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::stats::Quartiles;
+
+/// Two columns compared, each at its slowest point of a sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// Our column.
+    pub ours: WorstPoint,
+    /// The rival's.
+    pub rival: WorstPoint,
+    /// Whether the rival was chosen as the best of several.
+    pub best: bool,
+    /// What is divided.
+    pub measure: Measure,
+    /// The goal in words, such as `<= 1.3`.
+    pub goal: Option<String>,
+    /// Ours divided by the rival's, over all rounds.
+    pub ratio: Quartiles,
+    /// Whether the goal is met, if it was decided.
+    pub verdict: Option<Verdict>,
+    /// The time that ours should take on the reference machine, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guide: Option<f64>,
+}
+
+impl Ratio {
+    /// The ratio as a cell of a table.
+    pub(super) fn name(&self) -> String {
+        let Ratio { ours, rival, measure, .. } = self;
+        format!("{measure}, {} / {}{}", ours.column, rival.column, self.best())
+    }
+
+    fn best(&self) -> &'static str {
+        if self.best { " (best)" } else { "" }
+    }
+
+    /// Whether the ratio means little: its quartiles are far apart, or it is far from the ratio of
+    /// the two medians, because a column was in another state when the goal was decided.
+    pub(crate) fn is_unsteady(&self) -> bool {
+        const FAR: f64 = 1.5;
+        let before = match self.measure {
+            Measure::Time => self.ours.nanoseconds / self.rival.nanoseconds,
+            Measure::Throughput => self.rival.nanoseconds / self.ours.nanoseconds,
+        };
+        let Quartiles { lower, median, upper } = self.ratio;
+        upper > FAR * lower || !(1.0 / FAR..=FAR).contains(&(median / before))
+    }
+
+    /// The value that the goal is about: the worse quartile, or the median.
+    pub(crate) fn judged(&self) -> f64 {
+        match self.measure {
+            _ if self.goal.as_ref().is_some_and(|goal| goal.ends_with(AT_MEDIAN)) => {
+                self.ratio.median
+            }
+            Measure::Time => self.ratio.upper,
+            Measure::Throughput => self.ratio.lower,
+        }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ratio { ours, rival, measure, .. } = self;
+        let Quartiles { lower, median, upper } = self.ratio;
+        write!(
+            f,
+            "{ours}, {rival}{}: {measure} {median:.2} ({lower:.2} to {upper:.2})",
+            self.best()
+        )
+    }
+}
+
+/// A column at its slowest point of a sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorstPoint {
+    /// The column.
+    pub column: String,
+    /// The point; `None` if the table is not part of a sweep.
+    pub point: Option<String>,
+    /// Median time of an operation at this point, in nanoseconds.
+    pub nanoseconds: f64,
+}
+
+impl fmt::Display for WorstPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:.2} ns", self.column, self.nanoseconds)?;
+        self.point.iter().try_for_each(|point| write!(f, " at {point}"))
+    }
+}
+
+/// The quantity whose ratio is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    /// Below 1, ours is better.
+    Time,
+    /// Above 1, ours is better.
+    Throughput,
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Measure::Time => "time",
+            Measure::Throughput => "throughput",
+        })
+    }
+}
+
+/// A goal: the worse quartile has to be within the limit, or the median.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limit {
+    /// The upper quartile is at most this.
+    AtMost(f64),
+    /// The median is at most this.
+    MedianAtMost(f64),
+    /// The lower quartile is at least this.
+    AtLeast(f64),
+}
+
+/// The words that end a goal about the median.
+const AT_MEDIAN: &str = "at the median";
+
+impl Limit {
+    pub(crate) fn verdict(self, value: Quartiles) -> Verdict {
+        Verdict::of(match self {
+            Limit::AtMost(most) => value.upper <= most,
+            Limit::MedianAtMost(most) => value.median <= most,
+            Limit::AtLeast(least) => value.lower >= least,
+        })
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::AtMost(most) => write!(f, "<= {most}"),
+            Limit::MedianAtMost(most) => write!(f, "<= {most} {AT_MEDIAN}"),
+            Limit::AtLeast(least) => write!(f, ">= {least}"),
+        }
+    }
+}
+
+/// Whether a goal is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It is.
+    Met,
+    /// It is not.
+    Missed,
+}
+
+impl Verdict {
+    pub(crate) fn of(met: bool) -> Verdict {
+        if met { Verdict::Met } else { Verdict::Missed }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Met => "met",
+            Verdict::Missed => "missed",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_far_from_that_of_the_tables_is_unsteady() {
+        let quartiles = Quartiles { lower: 0.5, median: 0.6, upper: 0.7 };
+        let is_unsteady = |ratio, medians: [f64; 2], measure| {
+            let [ours, rival] = medians.map(|nanoseconds| WorstPoint {
+                column: String::new(),
+                point: None,
+                nanoseconds,
+            });
+            let (goal, verdict, guide) = (None, None, None);
+            Ratio { ours, rival, best: false, measure, goal, ratio, verdict, guide }.is_unsteady()
+        };
+        assert!(!is_unsteady(quartiles, [6.0, 10.0], Measure::Time));
+        assert!(!is_unsteady(quartiles, [10.0, 6.0], Measure::Throughput));
+        assert!(is_unsteady(quartiles, [15.0, 10.0], Measure::Time));
+        let wide = Quartiles { lower: 0.4, ..quartiles };
+        assert!(is_unsteady(wide, [6.0, 10.0], Measure::Time));
+    }
+}

@@ -1,0 +1,120 @@
+//! The bundle: its members, its settings, and the start of its run.
+
+use std::fmt;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use crate::handle::{BundleHandle, Wake};
+use crate::member::Member;
+use crate::protocol;
+use crate::report::{BundleError, BundleEvent, BundleReport};
+use crate::run::{Observer, Run};
+
+/// Longer than the deadline of a node, so that a node can still report which of its services did
+/// not end.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Commands that run together as processes. See the crate.
+pub struct Bundle {
+    members: Vec<Member>,
+    deadline: Duration,
+    observer: Observer,
+    handle: BundleHandle,
+    wakes: Receiver<Wake>,
+}
+
+impl Bundle {
+    /// Exit code of a member: another start would fail in the same way, because a topology is wrong
+    /// or an argument is missing. It is 78, `EX_CONFIG` of `sysexits.h`.
+    ///
+    /// ```
+    /// # use std::process::ExitCode;
+    /// # use mycelium_bundle::Bundle;
+    /// fn main() -> ExitCode {
+    ///     match std::env::current_dir() {
+    ///         Ok(_directory) => ExitCode::SUCCESS,
+    ///         Err(error) => {
+    ///             eprintln!("{error}");
+    ///             ExitCode::from(Bundle::NO_RESTART)
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub const NO_RESTART: u8 = protocol::NO_RESTART;
+
+    /// Exit code of a member: messages were lost with it, and another start could not bring them
+    /// back. A member that runs a node exits with it if the node ends with
+    /// `StartError::Undelivered`. It is 74, `EX_IOERR` of `sysexits.h`.
+    pub const UNDELIVERED: u8 = protocol::UNDELIVERED;
+
+    /// A bundle without members.
+    #[must_use]
+    pub fn new() -> Bundle {
+        let (sender, wakes) = channel();
+        Bundle {
+            members: Vec::new(),
+            deadline: DEADLINE,
+            observer: Box::new(|_| ()),
+            handle: BundleHandle::new(sender),
+            wakes,
+        }
+    }
+
+    /// Adds a member. Members are started in the order in which they were added.
+    #[must_use]
+    pub fn member(mut self, member: Member) -> Bundle {
+        self.members.push(member);
+        self
+    }
+
+    /// How long each member has from SIGTERM to SIGKILL; 15 s by default. It should be longer than
+    /// the members' own deadline.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Bundle {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Calls `observer` with each event, on the thread that runs the bundle: the observer should
+    /// not block. If it panics, the members are killed.
+    #[must_use]
+    pub fn observe(mut self, observer: impl FnMut(&BundleEvent) + Send + 'static) -> Bundle {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// A handle by which other threads reach the bundle while it runs.
+    #[must_use]
+    pub fn handle(&self) -> BundleHandle {
+        self.handle.clone()
+    }
+
+    /// Starts the members and blocks until all have ended.
+    ///
+    /// SIGINT and SIGTERM end the bundle. From then on they no longer end the launcher itself, not
+    /// even after this has returned.
+    ///
+    /// # Errors
+    /// If the members do not fit together (no process was started then), or if a member could not
+    /// be started, failed for good, failed while the bundle ended, could not deliver its messages,
+    /// or had to be killed. The first cause is returned. In each case all members have ended.
+    pub fn run(self) -> Result<BundleReport, BundleError> {
+        let Bundle { members, deadline, observer, handle, wakes } = self;
+        Run::new(members, deadline, observer, handle, wakes)?.until_all_have_ended()
+    }
+}
+
+impl Default for Bundle {
+    fn default() -> Bundle {
+        Bundle::new()
+    }
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bundle")
+            .field("members", &self.members)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! Runs several commands as one bundle: starts, watches, restarts and ends them together.
+//!
+//! A launcher makes a [`Bundle`] of [`Member`]s and calls [`Bundle::run`], which returns when all
+//! members have ended:
+//!
+//! - A member that exits with code 0 has completed. One that exits with another code, or dies of a
+//!   signal, has failed and is started again, with the pauses and limits of [`Restart`]. If the
+//!   limit is exceeded, or the member exits with [`Bundle::NO_RESTART`], the bundle ends with an
+//!   error.
+//! - SIGINT or SIGTERM to the launcher, or [`BundleHandle::stop`], ends the bundle: sources first,
+//!   each member after all members that feed it have exited. A member gets SIGTERM, and SIGKILL if
+//!   it still runs at the deadline. A second signal to the launcher kills all members at once.
+//! - Each member leads a process group of its own, so that Ctrl-C reaches the launcher only.
+//!   Processes that a member leaves in its group are killed when it exits. The run leaves no
+//!   process behind, and neither does a panic in it.
+//! - The standard input of each member's process is a pipe. Only the launcher holds its other end,
+//!   so the end of the pipe shows a member that its launcher is gone. In a member that runs a node,
+//!   `mycelium::end_with_launcher` reads it.
+//! - The launcher writes to these pipes which process runs which member, which members have
+//!   completed, and which have failed for good ([`protocol`]). A new process finds all of this in
+//!   its pipe before it starts. Names of members are names of nodes for this purpose: a node does
+//!   not wait for one that has completed, and waits without limit to deliver to one that runs, or
+//!   will run again.
+//! - The launcher never waits for a member to read. A process that does not read loses lines when
+//!   its pipe is full (64 KiB on Linux, some thousand lines). The next line that fits is sent with
+//!   the state of all members.
+//! - A member that exits with [`Bundle::UNDELIVERED`] has lost messages that it had accepted. The
+//!   bundle ends with an error, as it does if a member fails while the bundle ends.
+//!
+//! ```no_run
+//! use std::process::Command;
+//!
+//! use mycelium_bundle::{Bundle, Member};
+//!
+//! let report = Bundle::new()
+//!     .member(Member::new("feed", || Command::new("./feed")))
+//!     .member(Member::new("detector", || Command::new("./detector")).ends_after("feed"))
+//!     .observe(|event| eprintln!("{event}"))
+//!     .run()?;
+//! for member in report.members {
+//!     println!("{}: {:?} after {} starts", member.name, member.outcome, member.starts);
+//! }
+//! # Ok::<(), mycelium_bundle::BundleError>(())
+//! ```
+//!
+//! This crate knows nothing of nodes: a member is a command. [`protocol`] and `restart` are for
+//! both sides, the launcher and its members; the node depends on these two alone. The launcher,
+//! behind the feature `launcher`, from the bottom up: `process` is one process and how it is killed
+//! safely, `pipe` is the pipe to it, `report` has the events and errors, `order` decides which
+//! member ends after which, `run` decides what happens to each member and when, and `bundle` is
+//! what the user builds.
+#![forbid(unsafe_code)]
+
+pub mod protocol;
+mod restart;
+
+#[cfg(all(unix, feature = "launcher"))]
+mod bundle;
+#[cfg(all(unix, feature = "launcher"))]
+mod handle;
+#[cfg(all(unix, feature = "launcher"))]
+mod member;
+#[cfg(all(unix, feature = "launcher"))]
+mod order;
+#[cfg(all(unix, feature = "launcher"))]
+mod pipe;
+#[cfg(all(unix, feature = "launcher"))]
+mod process;
+#[cfg(all(unix, feature = "launcher"))]
+mod report;
+#[cfg(all(unix, feature = "launcher"))]
+mod run;
+
+pub use restart::{Failures, Restart};
+
+#[cfg(all(unix, feature = "launcher"))]
+pub use {
+    bundle::Bundle,
+    handle::BundleHandle,
+    member::Member,
+    report::{BundleError, BundleEvent, BundleReport, MemberOutcome, MemberReport},
+};

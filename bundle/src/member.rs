@@ -1,0 +1,54 @@
+//! A member of a bundle: a command, and the rules by which it starts and ends.
+
+use std::fmt;
+use std::process::Command;
+
+use crate::restart::Restart;
+
+/// One process of a bundle, and how it is started again.
+pub struct Member {
+    pub(crate) name: String,
+    pub(crate) command: Box<dyn FnMut() -> Command + Send>,
+    pub(crate) feeders: Vec<String>,
+    pub(crate) restart: Restart,
+}
+
+impl Member {
+    /// A member whose process is started by the result of `command`, which is called for each
+    /// start. The bundle sets standard input and the process group; all else belongs to the
+    /// command. The name has 1 to 62 bytes, and no white space or control characters.
+    #[must_use]
+    pub fn new(name: &str, command: impl FnMut() -> Command + Send + 'static) -> Member {
+        Member {
+            name: name.to_owned(),
+            command: Box::new(command),
+            feeders: Vec::new(),
+            restart: Restart::default(),
+        }
+    }
+
+    /// Declares that the member `feeder` sends to this one: when the bundle ends, this member gets
+    /// SIGTERM after `feeder` has exited. Members that feed each other in a circle get it together.
+    #[must_use]
+    pub fn ends_after(mut self, feeder: &str) -> Member {
+        self.feeders.push(feeder.to_owned());
+        self
+    }
+
+    /// When and how often it is started again.
+    #[must_use]
+    pub fn restart(mut self, restart: Restart) -> Member {
+        self.restart = restart;
+        self
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("name", &self.name)
+            .field("feeders", &self.feeders)
+            .field("restart", &self.restart)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! The process of a member: started, watched and killed without ever sending a signal to a process
+//! id that the kernel has given to another process.
+//!
+//! A thread waits for the exit but leaves the process unreaped. So the kernel keeps its id, and
+//! that of its group, until [`Process::reap`]. No signal is sent after that.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+
+use rustix::io::retry_on_intr;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
+
+/// A process that leads a group. Dropping it kills and reaps it.
+pub(crate) struct Process {
+    child: Child,
+    id: Pid,
+    reaped: bool,
+}
+
+impl Process {
+    /// Starts `command` and calls `exited` on a thread once it has exited.
+    pub(crate) fn start(
+        mut command: Command,
+        exited: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Process> {
+        let child = command.process_group(0).spawn()?;
+        let id = Pid::from_child(&child);
+        let process = Process { child, id, reaped: false };
+        thread::Builder::new().name("member".into()).spawn(move || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            // Fails only if the process was reaped already, so it has exited.
+            let _ = retry_on_intr(|| waitid(WaitId::Pid(id), options));
+            exited();
+        })?;
+        Ok(process)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGTERM to the process. Others in its group are its own responsibility.
+    pub(crate) fn terminate(&self) {
+        // Fails only if the process has exited meanwhile.
+        let _ = kill_process(self.id, Signal::TERM);
+    }
+
+    pub(crate) fn kill(&self) {
+        // As above.
+        let _ = kill_process_group(self.id, Signal::KILL);
+    }
+
+    /// Kills the rest of its group, waits for the exit and returns the status.
+    pub(crate) fn reap(mut self) -> io::Result<ExitStatus> {
+        self.end()
+    }
+
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        self.kill();
+        self.reaped = true;
+        self.child.wait()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = self.end();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What a bundle reports: events while it runs, a report when it has ended, and the errors.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::protocol;
+
+/// An event of a member. `Display` formats it as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BundleEvent {
+    /// Its process runs.
+    Started {
+        /// The member.
+        member: String,
+        /// Its process id.
+        pid: u32,
+    },
+    /// It could not be started.
+    NotStarted {
+        /// The member.
+        member: String,
+        /// The error of the system.
+        error: String,
+    },
+    /// Its process has exited.
+    Exited {
+        /// The member.
+        member: String,
+        /// How it exited.
+        status: ExitStatus,
+    },
+    /// It failed and will be started again.
+    Restarting {
+        /// The member.
+        member: String,
+        /// The pause until then.
+        pause: Duration,
+    },
+    /// It failed for good. The bundle ends.
+    GivenUp {
+        /// The member.
+        member: String,
+    },
+    /// It gets SIGTERM.
+    Stopping {
+        /// The member.
+        member: String,
+    },
+    /// It was killed, because of the deadline or a second signal.
+    Killed {
+        /// The member.
+        member: String,
+    },
+}
+
+impl BundleEvent {
+    /// The name of the member.
+    #[must_use]
+    pub fn member(&self) -> &str {
+        match self {
+            BundleEvent::Started { member, .. }
+            | BundleEvent::NotStarted { member, .. }
+            | BundleEvent::Exited { member, .. }
+            | BundleEvent::Restarting { member, .. }
+            | BundleEvent::GivenUp { member }
+            | BundleEvent::Stopping { member }
+            | BundleEvent::Killed { member } => member,
+        }
+    }
+}
+
+impl fmt::Display for BundleEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.member())?;
+        match self {
+            BundleEvent::Started { pid, .. } => write!(f, "started as process {pid}"),
+            BundleEvent::NotStarted { error, .. } => write!(f, "did not start: {error}"),
+            BundleEvent::Exited { status, .. } => write!(f, "exited, {status}"),
+            BundleEvent::Restarting { pause, .. } => write!(f, "will be restarted in {pause:.1?}"),
+            BundleEvent::GivenUp { .. } => f.write_str("failed for good"),
+            BundleEvent::Stopping { .. } => f.write_str("was sent SIGTERM"),
+            BundleEvent::Killed { .. } => f.write_str("did not end and was killed"),
+        }
+    }
+}
+
+/// How a bundle ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BundleReport {
+    /// Its members, in the order in which they were added.
+    pub members: Vec<MemberReport>,
+    /// A signal or [`BundleHandle::stop`](crate::BundleHandle::stop) ended the bundle while members
+    /// were running: they may not have finished their work, though each exited with code 0.
+    pub stopped: bool,
+}
+
+/// How a member ended, and how often it was started.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MemberReport {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: MemberOutcome,
+    /// How often it was started.
+    pub starts: u64,
+    /// How its last process exited, if there was one.
+    pub status: Option<ExitStatus>,
+}
+
+/// How a member ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemberOutcome {
+    /// It exited with code 0.
+    Completed,
+    /// It ended with the bundle, with another code than 0, or was not running when the bundle
+    /// ended.
+    Stopped,
+}
+
+/// Why a bundle failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// Two members have one name.
+    #[error("two members are called `{member}`")]
+    Duplicate {
+        /// The name.
+        member: String,
+    },
+    /// A member ends after a member that does not exist.
+    #[error("member `{member}` ends after `{feeder}`, which is not a member; expected one of: {}", known.join(", "))]
+    Unknown {
+        /// The member.
+        member: String,
+        /// The member after which it should end.
+        feeder: String,
+        /// The members of the bundle.
+        known: Vec<String>,
+    },
+    /// A member could not be started.
+    #[error("member `{member}` did not start: cannot run `{}`: {error}", Path::new(program).display())]
+    Start {
+        /// The member.
+        member: String,
+        /// Its program.
+        program: OsString,
+        /// The error of the system.
+        #[source]
+        error: io::Error,
+    },
+    /// A member failed more often than its limit.
+    #[error("member `{member}` failed for good{}: {status}", after(*restarts, *window))]
+    Failed {
+        /// The member.
+        member: String,
+        /// How its last process exited.
+        status: ExitStatus,
+        /// How often it had been restarted within its window.
+        restarts: u32,
+        /// The window.
+        window: Duration,
+    },
+    /// A member exited with [`Bundle::NO_RESTART`](crate::Bundle::NO_RESTART).
+    #[error(
+        "member `{member}` does not want to be restarted (exit code {code}): see its own output",
+        code = protocol::NO_RESTART
+    )]
+    Refused {
+        /// The member.
+        member: String,
+    },
+    /// A member exited with [`Bundle::UNDELIVERED`](crate::Bundle::UNDELIVERED).
+    #[error(
+        "member `{member}` ended with messages that it could not deliver (exit code {code}): see its own output",
+        code = protocol::UNDELIVERED
+    )]
+    Undelivered {
+        /// The member.
+        member: String,
+    },
+    /// A member failed while the bundle ended.
+    #[error("member `{member}` failed while the bundle ended: {status}")]
+    Stopped {
+        /// The member.
+        member: String,
+        /// How it exited.
+        status: ExitStatus,
+    },
+    /// The name of a member is empty, longer than 62 bytes, or has white space or control
+    /// characters.
+    #[error(
+        "invalid member name `{}`: expected 1 to 62 bytes without white space and control characters",
+        member.escape_debug()
+    )]
+    Name {
+        /// The name.
+        member: String,
+    },
+    /// Members had not ended at their deadline, or at a second signal, and were killed.
+    #[error("members did not end and were killed: {}", members.join(", "))]
+    Killed {
+        /// Their names.
+        members: Vec<String>,
+    },
+    /// The system refused something that the launcher itself needs: signals, a pipe, a thread.
+    #[error("the launcher cannot watch its members: {0}")]
+    System(#[from] io::Error),
+}
+
+fn after(restarts: u32, window: Duration) -> String {
+    match restarts {
+        0 => String::new(),
+        _ => format!(" after {restarts} restarts within {window:?}"),
+    }
+}

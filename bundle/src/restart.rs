@@ -1,0 +1,101 @@
+//! When and how often something that failed is started again: a service by its node, a member by
+//! its bundle.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// When and how often a service, or a member of a bundle, is started again after a failure.
+///
+/// The pause before a restart doubles with each failure within the window, up to the longest pause.
+/// A random part of up to a half is subtracted, so that what failed at the same time does not
+/// restart at the same time. Failures that are older than the window do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// The most restarts within the window. One failure more, and the node or the bundle shuts down
+    /// with an error.
+    pub limit: u32,
+    /// The window.
+    pub window: Duration,
+    /// The first pause.
+    pub backoff: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+}
+
+impl Default for Restart {
+    /// Ten restarts a minute; pauses from 100 ms to 10 s.
+    fn default() -> Restart {
+        Restart {
+            limit: 10,
+            window: Duration::from_secs(60),
+            backoff: Duration::from_millis(100),
+            longest: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The recent failures of one service or member: those that still count.
+#[derive(Debug, Default)]
+pub struct Failures(VecDeque<Duration>);
+
+impl Failures {
+    /// Notes a failure at `now`. Returns the pause before the next start, or `None` if the limit is
+    /// exceeded. `jitter` is any random number.
+    pub fn pause(&mut self, restart: &Restart, now: Duration, jitter: u64) -> Option<Duration> {
+        while self.0.front().is_some_and(|failed| now.saturating_sub(*failed) > restart.window) {
+            self.0.pop_front();
+        }
+        let earlier = self.count();
+        if earlier >= restart.limit {
+            return None;
+        }
+        self.0.push_back(now);
+        let doubled = restart.backoff.saturating_mul(2u32.saturating_pow(earlier));
+        Some(doubled.min(restart.longest).mul_f64(1.0 - 0.5 * (jitter as f64 / u64::MAX as f64)))
+    }
+
+    /// The number of failures that count.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESTART: Restart = Restart {
+        limit: 3,
+        window: Duration::from_secs(10),
+        backoff: Duration::from_secs(1),
+        longest: Duration::from_secs(3),
+    };
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_the_limit_holds() {
+        let mut failures = Failures::default();
+        let pauses = [0, 1, 2, 3].map(|now| failures.pause(&RESTART, Duration::from_secs(now), 0));
+        assert_eq!(
+            pauses.map(|pause| pause.map(|pause| pause.as_secs())),
+            [Some(1), Some(2), Some(3), None]
+        );
+    }
+
+    #[test]
+    fn old_failures_do_not_count() {
+        let mut failures = Failures::default();
+        for now in 0..100 {
+            let pause = failures.pause(&RESTART, Duration::from_secs(now * 11), 0);
+            assert_eq!(pause, Some(Duration::from_secs(1)));
+        }
+    }
+
+    #[test]
+    fn jitter_takes_up_to_a_half() {
+        let pause = |jitter| Failures::default().pause(&RESTART, Duration::ZERO, jitter);
+        assert_eq!(pause(u64::MAX), Some(Duration::from_millis(500)));
+        let middle = pause(u64::MAX / 2).expect("a first failure");
+        assert!(middle > Duration::from_millis(740) && middle < Duration::from_millis(760));
+    }
+}

@@ -1,0 +1,189 @@
+//! Rounds: a number of threads on a ring of some size, each with random choices of its own, and an
+//! audit at the end.
+
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::dice::Dice;
+use crate::item::{Books, WRITERS, close_the_books, hand_in};
+use crate::kinds::{Kind, Mpmc, Spsc, Stamped};
+use crate::options::Options;
+use crate::probes::{Faulty, LEAKS, LOSES, REORDERS, SHOWS_GHOSTS, STOPS};
+use crate::round::{Bell, Counts, PLACE, Round, Side, broken, place};
+use crate::{readers, watchdog, writers};
+
+/// The most slots of one claim: a reader that panics may lose this many items.
+const CLAIM: u64 = 64;
+/// After this many rounds of a ring everything must have happened.
+const ENOUGH: u64 = 20;
+
+type Run = fn(u64, u64) -> Counts;
+
+const KINDS: &[(&str, Run)] =
+    &[(Spsc::NAME, run::<Spsc>), (Stamped::NAME, run::<Stamped>), (Mpmc::NAME, run::<Mpmc>)];
+
+const PROBES: &[(&str, Run)] = &[
+    (Faulty::<LOSES>::NAME, run::<Faulty<LOSES>>),
+    (Faulty::<LEAKS>::NAME, run::<Faulty<LEAKS>>),
+    (Faulty::<REORDERS>::NAME, run::<Faulty<REORDERS>>),
+    (Faulty::<STOPS>::NAME, run::<Faulty<STOPS>>),
+    (Faulty::<SHOWS_GHOSTS>::NAME, run::<Faulty<SHOWS_GHOSTS>>),
+];
+
+/// Rounds on all chosen rings in turn until the time is over.
+pub(crate) fn run_all(options: &Options) -> Result<(), String> {
+    let chosen: Vec<_> = if options.ring.is_empty() {
+        KINDS.to_vec()
+    } else {
+        let all = KINDS.iter().chain(PROBES);
+        all.filter(|(name, _)| name.starts_with(&options.ring)).copied().collect()
+    };
+    if chosen.is_empty() {
+        return Err(format!("unknown ring `{}`", options.ring));
+    }
+    let seed = options.seed;
+    println!("stress: seed {seed}");
+    let patience = if options.ring == Faulty::<STOPS>::NAME { 2 } else { 30 };
+    watchdog::start(Duration::from_secs(patience), place);
+    let mut all = vec![Counts::default(); chosen.len()];
+    let began = Instant::now();
+    let mut number = 0;
+    while began.elapsed() < options.time {
+        for ((name, run), counts) in chosen.iter().zip(&mut all) {
+            *PLACE.lock().unwrap_or_else(PoisonError::into_inner) =
+                format!("{name}, seed {seed}, round {number}");
+            counts.add(run(seed, number));
+        }
+        number += 1;
+    }
+    for ((name, _), counts) in chosen.iter().zip(&all) {
+        println!("stress: {name}: {counts}");
+        if counts.rounds >= ENOUGH && counts.lacks_something() {
+            return Err(format!("{name}: something never happened: {counts}"));
+        }
+    }
+    Ok(())
+}
+
+/// How a round ends.
+#[derive(Clone, Copy, PartialEq)]
+enum Ending {
+    /// Writers push all their items, then the ring is closed, then readers take the rest.
+    Drained,
+    /// The writers' side is closed while all threads work.
+    Closed,
+    /// The readers' side is closed while all threads work, if the ring can do that.
+    Abandoned,
+}
+
+/// One round.
+fn run<K: Kind>(seed: u64, number: u64) -> Counts {
+    let mut dice = Dice::of(seed, number);
+    let capacity = 2 << dice.below(8);
+    let (writers, readers) = (1 + dice.below(4), 1 + dice.below(4));
+    let ending = [Ending::Drained, Ending::Closed, Ending::Abandoned][dice.below(4) % 3];
+    let items = 500 + dice.below(20_000) as u64;
+    let bells = |count| (0..count).map(|_| Bell::default()).collect();
+    let round = Round::<K> {
+        ring: K::ring(capacity),
+        capacity,
+        asleep: dice.once_in(2),
+        closing: AtomicBool::new(false),
+        abandoned: AtomicBool::new(false),
+        drained: AtomicBool::new(false),
+        bells: [bells(writers), bells(readers)],
+        expected: Mutex::new([0; WRITERS]),
+        forsaken: AtomicU64::new(0),
+        counts: Mutex::new(Counts { rounds: 1, ..Counts::default() }),
+    };
+    thread::scope(|scope| {
+        let round = &round;
+        for index in 0..readers {
+            let dice = Dice::of(dice.next(), index as u64);
+            scope.spawn(move || {
+                readers::run(round, index, dice);
+                hand_in();
+            });
+        }
+        let writing: Vec<_> = (0..writers)
+            .map(|index| {
+                let dice = Dice::of(dice.next(), index as u64);
+                scope.spawn(move || {
+                    writers::run(round, index, items, dice);
+                    hand_in();
+                })
+            })
+            .collect();
+        if ending != Ending::Drained {
+            thread::sleep(Duration::from_micros(dice.below(3_000) as u64));
+            round.closing.store(true, SeqCst);
+        }
+        match ending {
+            Ending::Drained => {}
+            Ending::Closed => {
+                while !K::close(&round.ring) {
+                    thread::yield_now();
+                }
+                round.notify(Side::Writers);
+                round.notify(Side::Readers);
+            }
+            Ending::Abandoned => {
+                // If that is impossible, the writers finish.
+                while !writing.iter().all(|writer| writer.is_finished()) {
+                    if K::close_readers(&round.ring) {
+                        round.abandoned.store(true, SeqCst);
+                        break;
+                    }
+                    thread::yield_now();
+                }
+                round.notify(Side::Writers);
+            }
+        }
+        for writer in writing {
+            writer.join().expect("a writer panicked for real");
+        }
+        round.closing.store(true, SeqCst);
+        K::close(&round.ring);
+        round.notify(Side::Readers);
+    });
+    let Round { ring, abandoned, forsaken, counts, .. } = round;
+    let abandoned = abandoned.into_inner();
+    drop(ring);
+    let mut counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (writer, books) in close_the_books().iter().enumerate() {
+        audit::<K>(writer, books, abandoned, forsaken.load(Relaxed));
+        counts.items += books.pushed.count;
+    }
+    counts
+}
+
+/// Checks the books of one writer.
+fn audit<K: Kind>(writer: usize, books: &Books, abandoned: bool, forsaken: u64) {
+    let Books { made, gone, pushed, taken, dropped } = *books;
+    if made != gone {
+        let what = if made > gone { "were not dropped" } else { "were dropped twice" };
+        broken(&format!("of {made} items of writer {writer}, {} {what}", made.abs_diff(gone)));
+    }
+    if pushed != dropped {
+        broken(&format!("writer {writer} pushed {pushed:?}, but dropped was {dropped:?}"));
+    }
+    let left = pushed.count.wrapping_sub(taken.count);
+    let may_be_left = if abandoned {
+        u64::MAX
+    } else if K::READERS == 1 {
+        0
+    } else {
+        forsaken * CLAIM
+    };
+    if taken.count > pushed.count || left > may_be_left {
+        broken(&format!("of {} items of writer {writer}, {left} were lost", pushed.count));
+    }
+    if left == 0 && taken != pushed {
+        broken(&format!("writer {writer} pushed {pushed:?}, but taken was {taken:?}"));
+    }
+}

@@ -1,0 +1,207 @@
+//! Where the ends of a channel wait, and how one end waits. It may know doorbells and wait
+//! strategies, and no ring.
+
+use core::task::{Poll, Waker};
+
+use crossbeam_utils::CachePadded;
+
+use crate::doorbell::Waiters;
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom, order};
+use crate::wait::{SpinResult, SpinWait, WaitStrategy};
+
+/// What the ends of a channel share beside the ring: senders wait for room, receivers wait for
+/// items.
+#[derive(Debug)]
+pub struct ChannelWaiters<S, R> {
+    senders: CachePadded<Side<S>>,
+    receivers: CachePadded<Side<R>>,
+}
+
+/// One side of a channel.
+#[derive(Debug)]
+pub struct Side<W> {
+    waiters: W,
+    /// How many ends this side has.
+    ends: AtomicUsize,
+    may_abort: AtomicUsize,
+}
+
+impl<W> Side<W> {
+    const_unless_loom! {
+        const fn new(waiters: W) -> Side<W> {
+            Side { waiters, ends: AtomicUsize::new(0), may_abort: AtomicUsize::new(0) }
+        }
+    }
+
+    /// Records that an end of this side may abort a slot that it had claimed, which readers must
+    /// then skip. Called before the slot is marked.
+    pub(super) fn set_may_abort(&self) {
+        self.may_abort.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether an end of this side may have aborted a slot. A reader that skips such a slot sees
+    /// this too: it was stored before the slot was marked.
+    #[inline]
+    pub(super) fn may_have_aborted(&self) -> bool {
+        self.may_abort.load(Ordering::Relaxed) != 0
+    }
+
+    /// Counts an end out, and returns whether it was the last one.
+    pub(super) fn leave(&self) -> bool {
+        // Release and Acquire: what the last end does comes after everything that the others did.
+        self.ends.fetch_sub(1, order!("lobby.leave", AcqRel)) == 1
+    }
+}
+
+impl<W: Waiters> Side<W> {
+    /// Wakes one end of this side, after what it waits for was published.
+    #[inline]
+    pub(super) fn notify_one(&self) {
+        self.waiters.announce_and_ring();
+    }
+
+    /// Wakes all ends of this side, after what they wait for was published.
+    pub(super) fn notify_all(&self) {
+        crate::doorbell::announce();
+        self.waiters.ring_all();
+    }
+}
+
+impl<S, R> ChannelWaiters<S, R> {
+    const_unless_loom! {
+        /// A channel without ends. Senders wait at `senders` for room, receivers at `receivers` for
+        /// items.
+        #[must_use]
+        pub const fn new(senders: S, receivers: R) -> ChannelWaiters<S, R> {
+            ChannelWaiters {
+                senders: CachePadded::new(Side::new(senders)),
+                receivers: CachePadded::new(Side::new(receivers)),
+            }
+        }
+    }
+}
+
+/// [`ChannelWaiters`], with any kinds of waiters.
+pub trait Sides {
+    /// Where senders wait.
+    type Senders: Waiters;
+    /// Where receivers wait.
+    type Receivers: Waiters;
+
+    /// The side of the senders.
+    #[doc(hidden)]
+    fn senders(&self) -> &Side<Self::Senders>;
+
+    /// The side of the receivers.
+    #[doc(hidden)]
+    fn receivers(&self) -> &Side<Self::Receivers>;
+}
+
+impl<S: Waiters, R: Waiters> Sides for ChannelWaiters<S, R> {
+    type Senders = S;
+    type Receivers = R;
+
+    #[inline]
+    fn senders(&self) -> &Side<S> {
+        &self.senders
+    }
+
+    #[inline]
+    fn receivers(&self) -> &Side<R> {
+        &self.receivers
+    }
+}
+
+/// One end of a channel as a waiter. It is registered as long as the end lives, so a wait does not
+/// queue.
+#[derive(Debug)]
+pub(super) struct Waiter<W: Waiters> {
+    key: W::Key,
+    spin_wait: SpinWait,
+    /// Whether it parked and has not ended that wait.
+    parked: bool,
+}
+
+impl<W: Waiters> Waiter<W> {
+    /// Registers an end and counts it in, or `None` if there is no free place.
+    pub(super) fn join(side: &Side<W>) -> Option<Waiter<W>> {
+        let key = side.waiters.register()?;
+        side.ends.fetch_add(1, Ordering::Relaxed);
+        Some(Waiter { key, spin_wait: SpinWait::default(), parked: false })
+    }
+
+    pub(super) fn strategy(&self) -> WaitStrategy {
+        self.spin_wait.strategy()
+    }
+
+    pub(super) fn set_strategy(&mut self, strategy: WaitStrategy) {
+        self.spin_wait = SpinWait::new(strategy);
+    }
+
+    /// Calls `check` until it finds something or the strategy says to park; then parks and checks
+    /// once more. `check` is told whether it is that last call, which must see everything that is
+    /// there. When something was found, the caller ends the wait by [`Waiter::succeeded`].
+    #[inline]
+    pub(super) fn poll<R>(
+        &mut self,
+        side: &Side<W>,
+        waker: &Waker,
+        mut check: impl FnMut(bool) -> Option<R>,
+    ) -> Poll<R> {
+        match check(false) {
+            Some(found) => Poll::Ready(found),
+            None => self.poll_slow(side, waker, check),
+        }
+    }
+
+    fn poll_slow<R>(
+        &mut self,
+        side: &Side<W>,
+        waker: &Waker,
+        mut check: impl FnMut(bool) -> Option<R>,
+    ) -> Poll<R> {
+        match self.spin_wait.spin(WaitStrategy::SPINS, || check(false)) {
+            SpinResult::Found(found) => return Poll::Ready(found),
+            SpinResult::Again => {
+                waker.wake_by_ref();
+                return Poll::Pending;
+            }
+            SpinResult::Park => {}
+        }
+        self.parked = true;
+        side.waiters.park(&self.key, waker);
+        check(true).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Ends a wait that got what it waited for. If this end had parked and there may be `more`,
+    /// wakes another one.
+    #[inline]
+    pub(super) fn succeeded(&mut self, side: &Side<W>, more: impl FnOnce() -> bool) {
+        self.spin_wait.reset();
+        if self.parked {
+            self.parked = false;
+            side.waiters.unpark(&self.key);
+            if W::SHARED && more() {
+                side.waiters.ring();
+            }
+        }
+    }
+
+    /// Ends a wait that got nothing. A wake that this end received is passed on.
+    #[inline]
+    pub(super) fn cancelled(&mut self, side: &Side<W>) {
+        self.spin_wait.reset();
+        if self.parked {
+            self.parked = false;
+            if side.waiters.unpark(&self.key) && W::SHARED {
+                side.waiters.ring();
+            }
+        }
+    }
+
+    /// Ends the registration.
+    pub(super) fn unregister(&mut self, side: &Side<W>) {
+        self.cancelled(side);
+        side.waiters.unregister(&self.key);
+    }
+}

@@ -1,0 +1,331 @@
+//! A list of waiters: several tasks that wait for the same thing.
+//!
+//! One word has a bit for each task that sleeps, so a ringer that finds zero is done after one
+//! load. Each task has a [`Doorbell`] of its own. The number of places is fixed (`WaiterList<N>`,
+//! no heap), or more blocks of places follow on the heap (`WaiterList<N, OnHeap>`, feature
+//! `alloc`). Both run the same code: it works on blocks, and [`Growth`] says whether a block is
+//! followed by another one.
+
+use core::task::Waker;
+
+use super::{Doorbell, Waiters, ring_each};
+use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order, repeat};
+
+/// How many places each block after the first has.
+pub(super) const FURTHER: usize = if cfg!(loom) { 2 } else { usize::BITS as usize - 1 };
+
+/// The bit of the first block's word that says that further blocks exist, so that a ringer still
+/// pays one load where there are few places and no task sleeps. It is no place's bit.
+const MORE: usize = 1 << (usize::BITS - 1);
+
+/// Places for up to `N` tasks, and more if `G` allows; `N` is at most the number of bits of a word,
+/// or one less if the list grows.
+///
+/// ```
+/// use core::task::Waker;
+/// use mycelium_core::doorbell::{WaiterList, Waiters, announce};
+///
+/// let waiters = WaiterList::<2>::new();
+/// let (one, other) = (waiters.register().unwrap(), waiters.register().unwrap());
+/// assert!(waiters.register().is_none());
+/// waiters.park(&one, Waker::noop()); // then check once more before sleeping
+/// waiters.park(&other, Waker::noop());
+/// announce();
+/// waiters.ring();
+/// assert_eq!([waiters.unpark(&one), waiters.unpark(&other)], [true, false], "one was woken");
+/// waiters.unregister(&one);
+/// assert!(waiters.register().is_some());
+/// ```
+#[derive(Debug)]
+pub struct WaiterList<const N: usize, G = Fixed> {
+    /// A bit for each place whose task sleeps, and [`MORE`].
+    parked: AtomicUsize,
+    /// A bit for each place that is registered.
+    taken: AtomicUsize,
+    /// The place, counted over all blocks, at which the next ringer begins: each gets its turn.
+    /// Used in the first block.
+    turn: AtomicUsize,
+    bells: [Doorbell; N],
+    growth: G,
+}
+
+/// Identifies a task in a [`WaiterList`].
+#[derive(Debug)]
+pub struct Key(usize);
+
+/// Whether a list of waiters grows when all places are taken: [`Fixed`] or `OnHeap`.
+pub trait Growth: Sized {
+    /// Whether there can be further blocks.
+    #[doc(hidden)]
+    const GROWS: bool;
+
+    /// The next block, if it exists.
+    #[doc(hidden)]
+    fn next(&self) -> Option<&WaiterList<FURTHER, Self>>;
+
+    /// The next block, which is made if it does not exist; `None` if the list does not grow.
+    #[doc(hidden)]
+    fn next_or_new(&self) -> Option<&WaiterList<FURTHER, Self>>;
+}
+
+/// A list that does not grow.
+#[derive(Debug)]
+pub struct Fixed;
+
+impl Growth for Fixed {
+    const GROWS: bool = false;
+
+    fn next(&self) -> Option<&WaiterList<FURTHER, Fixed>> {
+        None
+    }
+
+    fn next_or_new(&self) -> Option<&WaiterList<FURTHER, Fixed>> {
+        None
+    }
+}
+
+impl<const N: usize> WaiterList<N> {
+    const_unless_loom! {
+        /// A list without waiters. More places than a word has bits do not compile.
+        ///
+        /// ```compile_fail
+        /// let waiters = mycelium_core::doorbell::WaiterList::<65>::new();
+        /// ```
+        #[must_use]
+        pub const fn new() -> WaiterList<N> {
+            WaiterList::with(Fixed)
+        }
+    }
+}
+
+impl<const N: usize> Default for WaiterList<N> {
+    fn default() -> WaiterList<N> {
+        WaiterList::new()
+    }
+}
+
+impl<const N: usize, G: Growth> WaiterList<N, G> {
+    const_unless_loom! {
+        pub(super) const fn with(growth: G) -> WaiterList<N, G> {
+            const {
+                let most = usize::BITS as usize - G::GROWS as usize;
+                assert!(N > 0 && N <= most, "a list has from 1 place to as many as a word has bits");
+            }
+            WaiterList {
+                parked: AtomicUsize::new(0),
+                taken: AtomicUsize::new(0),
+                turn: AtomicUsize::new(0),
+                bells: repeat!(Doorbell::new(); N),
+                growth,
+            }
+        }
+    }
+
+    fn block(&self, start: usize) -> Block<'_> {
+        Block { start, parked: &self.parked, taken: &self.taken, bells: &self.bells }
+    }
+
+    /// All blocks, in order.
+    fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
+        let further = core::iter::successors(self.growth.next(), |list| list.growth.next());
+        let further = further.enumerate().map(|(index, list)| list.block(N + index * FURTHER));
+        core::iter::once(self.block(0)).chain(further)
+    }
+
+    /// The block of a registered task.
+    #[inline]
+    fn block_of(&self, key: &Key) -> Block<'_> {
+        if key.0 < N {
+            return self.block(0);
+        }
+        match self.blocks().nth(1 + (key.0 - N) / FURTHER) {
+            Some(block) => block,
+            None => unreachable!("blocks live as long as their keys"),
+        }
+    }
+
+    /// Wakes the next task that sleeps, in turn over all places.
+    #[cold]
+    fn wake_one(&self) {
+        let mut turn = self.turn.load(Ordering::Relaxed);
+        loop {
+            match self.blocks().find_map(|block| Some((block.next_parked(turn)?, block))) {
+                Some((place, block)) => {
+                    turn = place + 1;
+                    self.turn.store(turn, Ordering::Relaxed);
+                    if block.wake(place) {
+                        return;
+                    }
+                }
+                None if turn == 0 => return,
+                // A new round.
+                None => turn = 0,
+            }
+        }
+    }
+
+    #[cold]
+    fn wake_all(&self) {
+        let places = self.blocks().flat_map(|block| {
+            let parked = block.parked();
+            let is_parked = move |place: &usize| parked & block.bit(*place) != 0;
+            (block.start..block.start + block.bells.len())
+                .filter(is_parked)
+                .map(move |place| (block, place))
+        });
+        ring_each(places, |(block, place)| _ = block.wake(place));
+    }
+}
+
+impl<const N: usize, G: Growth> Waiters for WaiterList<N, G> {
+    const SHARED: bool = true;
+
+    type Key = Key;
+
+    /// `None` if all places are taken and the list does not grow.
+    fn register(&self) -> Option<Key> {
+        if let Some(place) = self.block(0).take() {
+            return Some(Key(place));
+        }
+        if G::GROWS {
+            // Before any task has a place further on. The task parks there, and its fence makes
+            // this visible too.
+            self.parked.fetch_or(MORE, Ordering::Relaxed);
+        }
+        let (mut list, mut start) = (self.growth.next_or_new()?, N);
+        loop {
+            if let Some(place) = list.block(start).take() {
+                return Some(Key(place));
+            }
+            (list, start) = (list.growth.next_or_new()?, start + FURTHER);
+        }
+    }
+
+    fn unregister(&self, key: &Key) {
+        self.block_of(key).leave(key.0);
+    }
+
+    fn park(&self, key: &Key, waker: &Waker) {
+        self.block_of(key).park(key.0, waker);
+    }
+
+    fn unpark(&self, key: &Key) -> bool {
+        self.block_of(key).unpark(key.0)
+    }
+
+    #[inline]
+    fn ring(&self) {
+        if self.parked.load(Ordering::Relaxed) != 0 {
+            self.wake_one();
+        }
+    }
+
+    #[inline]
+    fn ring_all(&self) {
+        if self.parked.load(Ordering::Relaxed) != 0 {
+            self.wake_all();
+        }
+    }
+}
+
+/// The places of one list, without its type parameters. A place is counted over all blocks.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    /// The first place.
+    start: usize,
+    parked: &'a AtomicUsize,
+    taken: &'a AtomicUsize,
+    bells: &'a [Doorbell],
+}
+
+impl Block<'_> {
+    /// The bits of all places.
+    fn all(&self) -> usize {
+        usize::MAX >> (usize::BITS as usize - self.bells.len())
+    }
+
+    #[inline]
+    fn bit(&self, place: usize) -> usize {
+        1 << (place - self.start)
+    }
+
+    #[inline]
+    fn bell(&self, place: usize) -> &Doorbell {
+        &self.bells[place - self.start]
+    }
+
+    fn parked(&self) -> usize {
+        self.parked.load(Ordering::Relaxed) & self.all()
+    }
+
+    /// The first place from `turn` on whose task sleeps.
+    fn next_parked(&self, turn: usize) -> Option<usize> {
+        let skipped = turn.saturating_sub(self.start);
+        let later = usize::MAX.checked_shl(skipped as u32).unwrap_or(0);
+        let parked = self.parked() & later;
+        (parked != 0).then(|| self.start + parked.trailing_zeros() as usize)
+    }
+
+    /// Wakes the task of a place, unless another ringer did, or the task stopped waiting. Returns
+    /// whether it did.
+    fn wake(&self, place: usize) -> bool {
+        let bit = self.bit(place);
+        // Acquire, pairs with the Release of `row.parked`: the bell says PARKED. Release, pairs
+        // with the Acquire of `row.unpark`: what this ringer published.
+        let rung = self.parked.fetch_and(!bit, order!("row.wake", AcqRel)) & bit != 0;
+        if rung {
+            // Has no effect if the task is about to park again: it checks after that.
+            self.bell(place).ring();
+        }
+        rung
+    }
+
+    /// Takes a free place.
+    fn take(&self) -> Option<usize> {
+        let mut taken = self.taken.load(Ordering::Relaxed);
+        loop {
+            let free = !taken & self.all();
+            if free == 0 {
+                return None;
+            }
+            let index = free.trailing_zeros();
+            // Acquire, pairs with the Release of `row.leave-seat`: the previous task parked here
+            // for the last time.
+            let acquire = order!("row.take-seat", Acquire);
+            let claimed = self.taken.compare_exchange_weak(
+                taken,
+                taken | 1 << index,
+                acquire,
+                Ordering::Relaxed,
+            );
+            match claimed {
+                Ok(_) => return Some(self.start + index as usize),
+                Err(now) => taken = now,
+            }
+        }
+    }
+
+    fn leave(&self, place: usize) {
+        // The bell may say PARKED although no task sleeps there: `unpark` takes back the bit alone.
+        // This ends it.
+        self.bell(place).forget();
+        self.taken.fetch_and(!self.bit(place), order!("row.leave-seat", Release));
+    }
+
+    fn park(&self, place: usize, waker: &Waker) {
+        // The bell's own fence is not needed: the one below comes after the bit.
+        self.bell(place).park_with(waker, || ());
+        // Release, pairs with the Acquire of `row.wake`: a ringer that takes the bit back finds a
+        // bell to ring.
+        self.parked.fetch_or(self.bit(place), order!("row.parked", Release));
+        barrier!("row.park", SeqCst);
+    }
+
+    fn unpark(&self, place: usize) -> bool {
+        let bit = self.bit(place);
+        // Acquire, pairs with the Release of `row.wake`: the ringer woke no other task, and relies
+        // on this one to see what there is to pass on.
+        let acquire = order!("row.unpark", Acquire);
+        self.parked.load(acquire) & bit == 0 || self.parked.fetch_and(!bit, acquire) & bit == 0
+    }
+}

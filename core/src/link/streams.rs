@@ -1,0 +1,287 @@
+//! What a link knows of a stream. A stream carries the messages of one start of a publisher:
+//! incoming for an interest of this side, outgoing for an export.
+
+use core::time::Duration;
+
+use super::config::Confirms;
+use super::error::{LinkError, SendError};
+use super::ids::{ExportId, IncomingId, InterestId, OutgoingId};
+use super::tables::TableEntry;
+use super::transmit::RunShape;
+use crate::frame::{Fragment, FrameView};
+
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) number: u32,
+    /// The peer's number for the stream, once it is open on this connection.
+    pub(super) remote: Option<u32>,
+    pub(super) interest: InterestId,
+    pub(super) type_id: u16,
+    pub(super) epoch: u64,
+    /// The sequence of the next message.
+    pub(super) next: u64,
+    pub(super) window: u32,
+    /// How many messages may arrive on this connection in all.
+    pub(super) granted: u64,
+    /// The part of `granted` that the peer knows.
+    pub(super) granted_sent: u64,
+    /// How many messages have arrived on this connection.
+    pub(super) used: u64,
+    /// Messages before this sequence are confirmed.
+    pub(super) confirmed: u64,
+    /// The part of `confirmed` that the peer knows.
+    pub(super) confirmed_sent: u64,
+    /// Since when `confirmed` is ahead of `confirmed_sent`.
+    pub(super) unconfirmed: Option<Duration>,
+    /// The caller confirms messages, not their arrival.
+    pub(super) by_caller: bool,
+    /// Messages before this sequence may have been delivered to an earlier process. Each is
+    /// confirmed at once, so that few are redelivered again.
+    pub(super) redelivered_before: u64,
+    /// Its interest was unsubscribed: messages are discarded.
+    pub(super) unsubscribed: bool,
+    /// Its end has arrived, but the peer does not yet know that all messages are confirmed.
+    pub(super) end_received: bool,
+    /// It has ended, and the caller knows. If the connection is lost, the peer may not know, and
+    /// open the stream again; all its messages have arrived before.
+    pub(super) finished: bool,
+    /// Orders the finished streams by the time of their end.
+    pub(super) finish_order: u64,
+    /// A resume was sent and not answered.
+    pub(super) resuming: bool,
+    /// How many unconfirmed messages the sender can keep.
+    pub(super) keeps: u32,
+    /// The next fragment of a message that has arrived in part.
+    pub(super) open: Option<Fragment>,
+}
+
+impl Incoming {
+    pub(super) fn new(
+        number: u32,
+        interest: InterestId,
+        type_id: u16,
+        epoch: u64,
+        window: u32,
+        confirms: Confirms,
+    ) -> Incoming {
+        Incoming {
+            number,
+            remote: None,
+            interest,
+            type_id,
+            epoch,
+            next: 0,
+            window,
+            granted: 0,
+            granted_sent: 0,
+            used: 0,
+            confirmed: 0,
+            confirmed_sent: 0,
+            unconfirmed: None,
+            by_caller: confirms == Confirms::ByCaller,
+            redelivered_before: 0,
+            unsubscribed: false,
+            end_received: false,
+            finished: false,
+            finish_order: 0,
+            resuming: false,
+            keeps: u32::MAX,
+            open: None,
+        }
+    }
+
+    /// A new stream: the peer has credit for the whole window.
+    pub(super) fn begin(&mut self, remote: u32, first: u64) {
+        let granted = u64::from(self.window);
+        (self.granted, self.granted_sent) = (granted, granted);
+        self.place(remote, first);
+        (self.confirmed, self.confirmed_sent) = (first, first);
+    }
+
+    /// A stream of an earlier connection. Messages that arrived there and are not released yet
+    /// still use the window; a window frame tells the peer how much is left.
+    pub(super) fn resume(&mut self, remote: u32, first: u64) {
+        (self.granted, self.granted_sent) = (self.granted - self.used, 0);
+        self.place(remote, first);
+        if !self.by_caller {
+            self.confirmed = first;
+        }
+        // The last confirmation of the earlier connection may be lost: send it again, at once.
+        self.confirmed_sent = 0;
+        self.unconfirmed = Some(Duration::ZERO);
+    }
+
+    fn place(&mut self, remote: u32, first: u64) {
+        (self.remote, self.next) = (Some(remote), first);
+        self.resuming = false;
+        (self.used, self.unconfirmed, self.open) = (0, None, None);
+    }
+
+    /// It has ended, and nothing is left to send of it on this connection.
+    pub(super) fn finish(&mut self, finished_streams: &mut u64) {
+        *finished_streams += 1;
+        self.finish_order = *finished_streams;
+        (self.remote, self.open, self.unconfirmed) = (None, None, None);
+        (self.end_received, self.finished) = (false, true);
+    }
+
+    /// Whether it is kept only in case the peer opens it again.
+    pub(super) fn is_spare(&self) -> bool {
+        self.finished && self.remote.is_none() && !self.resuming && self.confirmed == self.next
+    }
+
+    /// Refuses a frame that is not at the next sequence.
+    pub(super) fn check_sequence(&self, stream: u32, found: u64) -> Result<(), LinkError> {
+        if found != self.next {
+            return Err(LinkError::Sequence { stream, expected: self.next, found });
+        }
+        Ok(())
+    }
+
+    /// Whether this is the next message, is whole, has credit and is not to be discarded.
+    #[inline(always)]
+    pub(super) fn accepts(&self, frame: &FrameView<'_>) -> bool {
+        let header = frame.header();
+        header.type_id() == self.type_id
+            && header.sequence() == self.next
+            && self.next != u64::MAX
+            && self.used < self.granted_sent
+            && !self.unsubscribed
+            && self.open.is_none()
+            && frame.fragment().is_none()
+    }
+
+    /// A message has arrived whole, or with its last fragment.
+    #[inline]
+    pub(super) fn received_one(&mut self, now: Duration, frame: &FrameView<'_>) {
+        if frame.is_redelivered() {
+            self.redelivered_before = self.next + 1;
+        }
+        self.open = None;
+        self.received_many(now, 1);
+    }
+
+    /// The next `count` messages have arrived whole.
+    #[inline]
+    pub(super) fn received_many(&mut self, now: Duration, count: u32) {
+        self.next += u64::from(count);
+        self.used += u64::from(count);
+        self.confirm_arrived(now);
+    }
+
+    /// Confirms all that has arrived, unless the caller confirms.
+    #[inline]
+    pub(super) fn confirm_arrived(&mut self, now: Duration) {
+        // The caller does not see the messages of an interest that it has unsubscribed.
+        if !self.by_caller || self.unsubscribed {
+            self.confirm(now, self.next);
+        }
+    }
+
+    /// Confirms the messages before a sequence. Returns whether that is new.
+    #[inline]
+    pub(super) fn confirm(&mut self, now: Duration, before: u64) -> bool {
+        let before = before.min(self.next);
+        let is_new = before > self.confirmed;
+        if is_new {
+            self.confirmed = before;
+            self.unconfirmed.get_or_insert(now);
+        }
+        is_new
+    }
+
+    /// Whether it has this number on this connection and has not ended.
+    pub(super) fn is_live(&self, remote: u32) -> bool {
+        self.remote == Some(remote) && !self.end_received
+    }
+
+    /// Whether a window frame is due: credit or confirmations that the peer needs now.
+    pub(super) fn is_due(&self, now: Duration, confirm: Duration) -> bool {
+        let half = u64::from(self.window / 2);
+        let unconfirmed = self.confirmed - self.confirmed_sent;
+        self.remote.is_some()
+            && (self.granted > self.granted_sent && self.granted_sent - self.used <= half
+                || unconfirmed > 0 && self.confirmed_sent < self.redelivered_before
+                || self.end_received && self.confirmed == self.next
+                || unconfirmed > half.min(u64::from(self.keeps / 2))
+                || self.unconfirmed.is_some_and(|since| now >= since.saturating_add(confirm)))
+    }
+}
+
+impl TableEntry for Incoming {
+    type Id = IncomingId;
+
+    #[inline]
+    fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+/// A run of which messages are still to arrive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IncomingRun {
+    /// The peer's number for its stream.
+    pub(super) number: u32,
+    pub(super) shape: RunShape,
+    /// How many messages are still to arrive.
+    pub(super) left: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) number: u32,
+    pub(super) export: ExportId,
+    pub(super) type_id: u16,
+    /// The sequence of the next message.
+    pub(super) next: u64,
+    /// The peer has confirmed the messages before this sequence.
+    pub(super) confirmed: u64,
+    /// How many messages may be sent on this connection in all.
+    pub(super) granted: u64,
+    /// How many messages were sent on this connection.
+    pub(super) sent: u64,
+    /// Its end was sent. The entry stays until all its messages are confirmed.
+    pub(super) ended: bool,
+    /// The next fragment of a message that was sent in part.
+    pub(super) open: Option<Fragment>,
+}
+
+impl Outgoing {
+    /// Whether its next message may be sent.
+    #[inline]
+    pub(super) fn check(&self) -> Result<(), SendError> {
+        if self.ended {
+            return Err(SendError::Gone);
+        }
+        if self.next == u64::MAX {
+            return Err(SendError::Exhausted);
+        }
+        if self.sent >= self.granted {
+            return Err(SendError::Credit);
+        }
+        Ok(())
+    }
+
+    /// A message was sent whole, or its last fragment.
+    #[inline]
+    pub(super) fn sent_one(&mut self) {
+        self.open = None;
+        self.sent_many(1);
+    }
+
+    /// The next `count` messages were sent whole.
+    #[inline]
+    pub(super) fn sent_many(&mut self, count: u32) {
+        self.next += u64::from(count);
+        self.sent += u64::from(count);
+    }
+}
+
+impl TableEntry for Outgoing {
+    type Id = OutgoingId;
+
+    #[inline]
+    fn number(&self) -> u32 {
+        self.number
+    }
+}

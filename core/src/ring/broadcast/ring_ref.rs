@@ -1,0 +1,170 @@
+//! What an end keeps of its ring, so that the path of a message follows one pointer: the handle,
+//! the address of the slots, their layout, and a gating reader's own words.
+
+#![allow(unsafe_code)]
+
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+use super::slot::Slot;
+use super::storage::{ReaderWords, Storage, Word};
+use super::{Broadcast, BroadcastHandle};
+
+/// A number of bytes that no message has: more than memory can hold.
+const NONE: usize = usize::MAX;
+
+/// An end's reference to its ring, which it keeps alive.
+#[derive(Debug)]
+pub(super) struct RingRef<H: BroadcastHandle> {
+    ring: H,
+    slots: NonNull<Word>,
+    /// One less than the number of slots, a power of two.
+    mask: usize,
+    slot_words: usize,
+    /// The words in front of a message: the stamp, and the length if there is one.
+    header_words: usize,
+    /// The bytes of each message, or the most bytes of a message.
+    message_bytes: usize,
+    /// The bytes of each message, or [`NONE`].
+    exact: usize,
+    reader: Option<Reader>,
+}
+
+/// The entry of a gating reader.
+#[derive(Debug)]
+struct Reader {
+    index: usize,
+    words: NonNull<ReaderWords>,
+}
+
+// SAFETY: the pointers are used like the references that the handle gives.
+unsafe impl<H: BroadcastHandle<Storage: Sync> + Send> Send for RingRef<H> {}
+// SAFETY: as above.
+unsafe impl<H: BroadcastHandle<Storage: Sync> + Sync> Sync for RingRef<H> {}
+
+impl<H: BroadcastHandle> RingRef<H> {
+    pub(super) fn new(ring: H) -> RingRef<H> {
+        let layout = ring.layout;
+        RingRef {
+            slots: NonNull::from(ring.storage.slots()).cast(),
+            mask: layout.capacity() - 1,
+            slot_words: layout.slot_words(),
+            header_words: layout.header_words(),
+            message_bytes: layout.message_bytes(),
+            exact: if layout.has_length() { NONE } else { layout.message_bytes() },
+            reader: None,
+            ring,
+        }
+    }
+
+    /// For the gating reader with this entry.
+    pub(super) fn of_reader(ring: H, index: usize) -> RingRef<H> {
+        let words = ring.storage.reader(index).map(NonNull::from);
+        let reader = words.map(|words| Reader { index, words });
+        RingRef { reader, ..RingRef::new(ring) }
+    }
+
+    /// The handle itself.
+    pub(super) fn handle(&self) -> &H {
+        &self.ring
+    }
+
+    /// The bytes of each message, or the most bytes of a message.
+    #[inline(always)]
+    pub(super) fn message_bytes(&self) -> usize {
+        self.message_bytes
+    }
+
+    /// The words of a message, or of the longest one.
+    #[inline(always)]
+    pub(super) fn message_words(&self) -> usize {
+        self.slot_words - self.header_words
+    }
+
+    /// Whether messages may differ in length.
+    #[inline(always)]
+    pub(super) fn has_length(&self) -> bool {
+        self.header_words > 1
+    }
+
+    /// The entry of a gating reader.
+    #[inline]
+    pub(super) fn entry(&self) -> Option<usize> {
+        self.reader.as_ref().map(|reader| reader.index)
+    }
+
+    /// Takes the entry away: from now on this is not a gating reader's.
+    pub(super) fn take_entry(&mut self) -> Option<usize> {
+        self.reader.take().map(|reader| reader.index)
+    }
+
+    /// The words of a gating reader.
+    #[inline]
+    pub(super) fn reader(&self) -> Option<&ReaderWords> {
+        // SAFETY: words of the ring's storage, which the handle keeps where it is (the contracts of
+        // both).
+        self.reader.as_ref().map(|reader| unsafe { reader.words.as_ref() })
+    }
+
+    /// The slot of a sequence, if all messages of the ring have `bytes` bytes. If that is a
+    /// constant, so are the size of a slot and the offsets in it.
+    #[inline(always)]
+    pub(super) fn slot_of(&self, sequence: usize, bytes: usize) -> Option<Slot<'_>> {
+        // If the length is a constant, the second comparison is removed by the compiler.
+        if bytes != self.exact || bytes == NONE {
+            return None;
+        }
+        let words = bytes.div_ceil(size_of::<usize>());
+        // SAFETY: such slots have the stamp and these words, the storage has as many as its slots
+        // take (`Broadcast::over`), and this is one of the slots.
+        let start = unsafe { self.slots.add((sequence & self.mask) * (1 + words)) };
+        // SAFETY: as above; the handle keeps the words where they are.
+        let stamp = unsafe { start.as_ref() };
+        // SAFETY: as above.
+        let message = unsafe { start.add(1) };
+        // SAFETY: as above.
+        let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
+        Some(Slot { stamp: &stamp.0, length: None, words })
+    }
+
+    /// The slot of a sequence, with all its words.
+    #[inline]
+    pub(super) fn slot(&self, sequence: usize) -> Slot<'_> {
+        self.slot_for(sequence, self.message_words())
+    }
+
+    /// The slot, with the first `words` of its words. If that is a constant, copying them needs no
+    /// loop.
+    ///
+    /// # Panics
+    /// If the message has more words than a slot.
+    #[inline(always)]
+    pub(super) fn slot_for(&self, sequence: usize, words: usize) -> Slot<'_> {
+        assert!(words <= self.message_words(), "the message has more words than a slot");
+        // SAFETY: the storage has as many words as its slots take (`Broadcast::over`), and this is
+        // one of the slots.
+        let start = unsafe { self.slots.add((sequence & self.mask) * self.slot_words) };
+        // SAFETY: a slot has at least its header; the handle keeps the words where they are.
+        let stamp = unsafe { start.as_ref() };
+        let length = self.has_length().then(|| {
+            // SAFETY: a header of more than one word has the length in its second.
+            let second = unsafe { start.add(1) };
+            // SAFETY: as above.
+            unsafe { second.as_ref() }
+        });
+        // SAFETY: header and message together are at most a slot, as checked above.
+        let message = unsafe { start.add(self.header_words) };
+        // SAFETY: as above.
+        let words = unsafe { core::slice::from_raw_parts(message.as_ptr(), words) };
+        Slot { stamp: &stamp.0, length: length.map(|word| &word.0), words }
+    }
+}
+
+impl<H: BroadcastHandle> Deref for RingRef<H> {
+    type Target = Broadcast<H::Storage>;
+
+    #[inline]
+    fn deref(&self) -> &Broadcast<H::Storage> {
+        &self.ring
+    }
+}

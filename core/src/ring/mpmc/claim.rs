@@ -1,0 +1,202 @@
+//! Claims: how an end of an `mpmc` ring takes a range of slots. See the [module](super) for the
+//! algorithm.
+
+#![allow(unsafe_code)]
+
+use core::ops::RangeInclusive;
+
+use crossbeam_utils::CachePadded;
+
+use super::slot::{STEP, Slot, lap};
+use crate::ring::PopError;
+use crate::ring::backoff::Backoff;
+use crate::ring::slots::Slots;
+use crate::sync::{AtomicUsize, Ordering, const_unless_loom};
+
+/// A bit of the tail: the ring was closed.
+pub(super) const CLOSED: usize = 1;
+/// One claim takes no more slots than this, unless a grant asks for more. Slots are checked before
+/// the compare-and-swap; the longer the check, the likelier the compare-and-swap fails.
+pub(super) const CLAIM: usize = 64;
+
+/// What all ends of a ring share besides the slots: the head and the tail.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Indices {
+    /// Writers have claimed the positions before it. With the bit `CLOSED` it never moves again.
+    pub(super) tail: CachePadded<AtomicUsize>,
+    /// Readers have claimed the positions before it.
+    pub(super) head: CachePadded<AtomicUsize>,
+    rare: CachePadded<Rare>,
+}
+
+/// The rarely written words.
+#[derive(Debug)]
+struct Rare {
+    /// Set after the bit in the tail, so that a reader that finds nothing need not take the tail's
+    /// line from the writers.
+    closed: AtomicUsize,
+    high_water: AtomicUsize,
+}
+
+/// A range of slots that belongs to the thread that claimed it, until it stores their stamps.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) position: usize,
+    pub(super) count: usize,
+}
+
+/// Why a claim failed.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// Only this number of slots is ready now.
+    Short(usize),
+    /// The word was closed.
+    Closed,
+}
+
+impl Indices {
+    const_unless_loom! {
+        pub(super) const fn new() -> Indices {
+            Indices {
+                tail: CachePadded::new(AtomicUsize::new(0)),
+                head: CachePadded::new(AtomicUsize::new(0)),
+                rare: CachePadded::new(Rare { closed: AtomicUsize::new(0), high_water: AtomicUsize::new(0) }),
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        // Relaxed: the tail alone decides which pushes came before. Nothing else is published by
+        // the bit.
+        self.tail.fetch_or(CLOSED, Ordering::Relaxed);
+        self.rare.closed.store(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.rare.closed.load(Ordering::Relaxed) != 0
+    }
+
+    pub(super) fn len(&self, capacity: usize) -> usize {
+        let head = self.head.load(Ordering::Relaxed);
+        let tail = self.tail.load(Ordering::Relaxed) & !CLOSED;
+        depth(head, tail, capacity)
+    }
+
+    /// The error of a pop whose next slot contains nothing.
+    #[inline]
+    pub(super) fn pop_error(&self) -> PopError {
+        if self.is_closed() { self.pop_error_closed() } else { PopError::Empty }
+    }
+
+    #[cold]
+    fn pop_error_closed(&self) -> PopError {
+        let tail = self.tail.load(Ordering::Relaxed);
+        // A tail with the bit does not move any more. A stale head only delays the end.
+        if self.head.load(Ordering::Relaxed) | CLOSED == tail {
+            PopError::Closed
+        } else {
+            PopError::Empty
+        }
+    }
+
+    pub(super) fn high_water(&self) -> usize {
+        self.rare.high_water.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    pub(super) fn note_depth(&self, tail: usize, capacity: usize) {
+        let depth = depth(self.head.load(Ordering::Relaxed), tail, capacity);
+        if depth > self.high_water() {
+            // Other writers may do the same at this moment.
+            self.rare.high_water.fetch_max(depth, Ordering::Relaxed);
+        }
+    }
+}
+
+fn depth(head: usize, tail: usize, capacity: usize) -> usize {
+    // The two were not loaded at once: the head may have passed the loaded tail.
+    let depth = tail.wrapping_sub(head) / STEP;
+    if depth > usize::MAX / STEP / 2 { 0 } else { depth.min(capacity) }
+}
+
+/// Moves `word`, the head or the tail, over `least` to `most` slots whose stamps, less their lap,
+/// are in `ready`.
+///
+/// The first check is at `known`, a position that the word had at some time. If other ends have
+/// moved the word since, either a stamp shows a later state, or the compare-and-swap fails; the
+/// call then continues with the word's value. A failed compare-and-swap also shows that the tail
+/// was closed.
+///
+/// `check` is Acquire: it pairs with the Release of the end that had the slot before, and the claim
+/// needs to know that this end no longer uses the value. The compare-and-swap itself is relaxed: it
+/// claims slots whose stamps were checked, and only the end that moves this word over them may
+/// change these stamps.
+///
+/// # Safety
+/// The slots are alive.
+#[inline]
+pub(super) unsafe fn claim<T>(
+    word: &AtomicUsize,
+    known: &mut usize,
+    slots: &Slots<Slot<T>>,
+    ready: RangeInclusive<isize>,
+    check: Ordering,
+    least: usize,
+    most: usize,
+) -> Result<Claim, Refused> {
+    let mut backoff = Backoff::new();
+    // Whether `known` was loaded from the word in this call.
+    let mut fresh = false;
+    loop {
+        let position = *known;
+        let (mut count, mut overtaken) = (0, false);
+        while count < most {
+            let next = position.wrapping_add(count * STEP);
+            // SAFETY: the slots are alive (this function's contract).
+            let stamp = unsafe { slots.at(next / STEP) }.stamp.load(check);
+            let state = stamp.wrapping_sub(lap(slots, next)).cast_signed();
+            if !ready.contains(&state) {
+                overtaken = state > *ready.end();
+                break;
+            }
+            count += 1;
+        }
+        let now = if !overtaken && count >= least {
+            let end = position.wrapping_add(count * STEP);
+            let moved =
+                word.compare_exchange_weak(position, end, Ordering::Relaxed, Ordering::Relaxed);
+            match moved {
+                Ok(_) => {
+                    *known = end;
+                    return Ok(Claim { position, count });
+                }
+                Err(now) => {
+                    backoff.wait();
+                    now
+                }
+            }
+        } else {
+            // A slot that is not ready was not claimed in this lap, so the word has not passed it.
+            // An old `known` then gives the same answer as the word, unless the positions have
+            // wrapped since, which can happen only with 32 bits. If some slots are ready, their
+            // number is correct only if `known` is current.
+            if !overtaken && (fresh || count == 0 && usize::BITS >= 64) {
+                return Err(Refused::Short(count));
+            }
+            let now = word.load(Ordering::Relaxed);
+            if !overtaken && now == position {
+                return Err(Refused::Short(count));
+            }
+            if fresh {
+                backoff.wait();
+            }
+            now
+        };
+        if now & CLOSED != 0 {
+            return Err(Refused::Closed);
+        }
+        (*known, fresh) = (now, true);
+    }
+}

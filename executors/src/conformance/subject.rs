@@ -1,0 +1,146 @@
+//! The subjects of the laws, and what the laws share.
+
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::task::Wake;
+use std::thread;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+
+use crate::executor::{Executor, LocalFuture, MakeDedicated};
+use crate::thread::Thread;
+
+/// An executor of one kind and configuration, as the laws see it.
+pub trait Subject: 'static {
+    /// The name in reports.
+    const NAME: &'static str;
+
+    /// Why this machine cannot run it. Its tests are then skipped and print the reason.
+    fn skip_reason() -> Option<String> {
+        None
+    }
+
+    /// Runs `body` inside a new executor. Both end together.
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static);
+}
+
+/// The executor on a thread that another subject's executor [dedicates](Executor::dedicate). It
+/// keeps the same laws.
+#[derive(Debug)]
+pub struct Dedicated<S>(PhantomData<S>);
+
+impl<S: Subject> Subject for Dedicated<S> {
+    const NAME: &'static str = S::NAME;
+
+    fn skip_reason() -> Option<String> {
+        S::skip_reason()
+    }
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        S::run(|executor| {
+            Box::pin(async move {
+                let (done, finished) = oneshot::channel();
+                let make: MakeDedicated = Box::new(move |there| {
+                    Box::pin(async move {
+                        let body = AssertUnwindSafe(body(there));
+                        let _ = done.send(body.catch_unwind().await);
+                    })
+                });
+                executor.dedicate(Thread::default(), make).expect("started");
+                if let Err(panic) = finished.await.expect("it reports") {
+                    resume_unwind(panic);
+                }
+            })
+        });
+    }
+}
+
+/// Whether a subject can run on this machine. Prints the reason if not.
+#[must_use]
+#[expect(clippy::print_stdout, reason = "a skipped test says why")]
+pub fn can_run<S: Subject>() -> bool {
+    let reason = S::skip_reason();
+    if let Some(reason) = &reason {
+        println!("SKIPPED: {}: {reason}", S::NAME);
+    }
+    reason.is_none()
+}
+
+/// How long a law waits. Nothing here takes long, but machines may be busy.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Runs a law inside the subject, on a separate thread, so that an executor that hangs fails the
+/// law.
+pub fn inside<S: Subject>(law: impl AsyncFnOnce(Arc<dyn Executor>) + Send + 'static) {
+    let (done, finished) = mpsc::channel();
+    let runner = thread::spawn(move || {
+        S::run(move |executor| Box::pin(law(executor)));
+        let _ = done.send(());
+    });
+    match finished.recv_timeout(2 * TIMEOUT) {
+        Err(RecvTimeoutError::Timeout) => panic!("{}: the executor hangs", S::NAME),
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => {
+            if let Err(panic) = runner.join() {
+                resume_unwind(panic);
+            }
+        }
+    }
+}
+
+/// The output of `future`, which has to be ready within the timeout.
+pub(super) async fn soon<T>(executor: &Arc<dyn Executor>, future: impl Future<Output = T>) -> T {
+    let deadline = executor.sleep_until(executor.now() + TIMEOUT);
+    match select(std::pin::pin!(future), deadline).await {
+        Either::Left((output, _)) => output,
+        Either::Right(_) => panic!("{}: the timeout has passed", executor.name()),
+    }
+}
+
+/// Waits until a condition holds.
+pub(super) async fn until(executor: &Arc<dyn Executor>, mut holds: impl FnMut() -> bool) {
+    let poll = async {
+        while !holds() {
+            executor.sleep_until(executor.now() + Duration::from_millis(1)).await;
+        }
+    };
+    soon(executor, poll).await;
+}
+
+/// Waits until a condition holds, outside any executor.
+pub(super) fn until_outside(mut holds: impl FnMut() -> bool) {
+    let rounds = TIMEOUT.as_millis();
+    let in_time = (0..rounds).any(|_| {
+        let so = holds();
+        if !so {
+            // Polled, because nothing wakes this thread when a thread ends or a value is dropped.
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        so
+    });
+    assert!(in_time, "the timeout has passed");
+}
+
+/// A waker that counts its wake-ups.
+#[derive(Default)]
+pub(super) struct WakeCounter(pub(super) AtomicUsize);
+
+impl Wake for WakeCounter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Sends a message when it is dropped.
+pub(super) struct NotifyOnDrop(pub(super) mpsc::Sender<()>);
+
+impl Drop for NotifyOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}

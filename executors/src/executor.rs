@@ -1,0 +1,256 @@
+//! The trait that an adapter implements, and its implementation for a shared executor (`Arc<E>`).
+
+use std::io;
+use std::net::TcpListener;
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::clock::Clock;
+use crate::listener::Listener;
+use crate::stream::Stream;
+use crate::thread::{GrantedPlacement, Thread, ThreadError};
+
+/// A boxed future that may move between threads.
+pub type SendFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A boxed future that stays on its thread.
+pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Makes a local future on the thread where it will run.
+pub type MakeLocal = Box<dyn FnOnce() -> LocalFuture<()> + Send>;
+
+/// Makes a local future on the thread where it will run, given that thread's executor.
+pub type MakeDedicated = Box<dyn FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send>;
+
+/// Tasks, timers, blocking work, streams and clocks of one executor.
+///
+/// A name, tasks and timers are required. The other methods have defaults; those for the network
+/// are errors.
+///
+/// All methods may be called from any thread; [`spawn_local`](Executor::spawn_local) returns an
+/// error on the wrong one. Dropping a returned future cancels its operation. A future of
+/// [`sleep_until`](Executor::sleep_until) may be awaited on any thread. Streams, listeners and the
+/// future of [`connect`](Executor::connect) belong to tasks of the executor: an adapter whose
+/// sockets stay on their thread returns an error to others. They may be dropped on any thread.
+pub trait Executor: Send + Sync + 'static {
+    /// The name in reports, for example "tokio, 2 workers". It starts with the kind of executor
+    /// and, if more follows, a comma.
+    fn name(&self) -> String;
+
+    /// Spawns `task`, detached.
+    ///
+    /// # Errors
+    /// If the executor has ended. The task was dropped.
+    fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError>;
+
+    /// Whether this executor runs local futures, which stay on one thread.
+    fn runs_local(&self) -> bool {
+        false
+    }
+
+    /// Spawns the future that `make` makes, detached, on this executor's own thread.
+    ///
+    /// # Errors
+    /// [`SpawnError::LocalUnsupported`] if this executor moves tasks between threads,
+    /// [`SpawnError::WrongThread`] if the caller is not on the executor's own thread.
+    fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
+        drop(make);
+        Err(SpawnError::LocalUnsupported)
+    }
+
+    /// Starts a thread with its own executor of this kind, and runs the future that `make` makes on
+    /// it. The executor that `make` is given takes local tasks on that thread. The thread ends when
+    /// the future has ended, and so do the tasks that were spawned on that executor.
+    ///
+    /// Returns when the executor has been made; it does not wait for the future.
+    ///
+    /// # Errors
+    /// If the system refuses a property of the thread, or the executor cannot be made on it. `make`
+    /// was dropped.
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
+        drop((thread, make));
+        let what = "a service a thread of its own".to_owned();
+        Err(ThreadError::Unsupported { executor: self.name(), what })
+    }
+
+    /// Runs blocking work outside the threads of the tasks. The default starts a thread for it.
+    ///
+    /// # Errors
+    /// If the executor has ended, or the system cannot start a thread. The work was dropped.
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
+        let thread = Thread { name: "blocking".to_owned(), ..Thread::default() };
+        thread.start(|| Ok(work)).map(drop).map_err(|_| SpawnError::NoThread)
+    }
+
+    /// Monotonic time since an origin that the executor chooses. Virtual in a simulating executor.
+    fn now(&self) -> Duration;
+
+    /// Ready when [`now`](Executor::now) has reached `deadline`, at once if it has.
+    fn sleep_until(&self, deadline: Duration) -> SendFuture<()>;
+
+    /// The calendar time.
+    fn wall_clock(&self) -> SystemTime {
+        Clock::wall()
+    }
+
+    /// An unpredictable seed, or, in a simulating executor, one that it chooses.
+    fn entropy(&self) -> u64 {
+        system_entropy()
+    }
+
+    /// Connects to `host:port` over TCP. The default is an error.
+    fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
+        let refused = no_network(self, &address);
+        Box::pin(async { Err(refused) })
+    }
+
+    /// Adopts a listening TCP socket; [`bind_tcp`](crate::bind_tcp) makes one.
+    ///
+    /// # Errors
+    /// If the executor cannot watch the socket, or has no network.
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        drop(socket);
+        Err(no_network(self, "a TCP socket"))
+    }
+
+    /// Adopts a connected Unix socket.
+    ///
+    /// # Errors
+    /// If the executor cannot watch the socket, or has no network.
+    #[cfg(unix)]
+    fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
+        drop(socket);
+        Err(no_network(self, "a Unix socket"))
+    }
+
+    /// Adopts a listening Unix socket.
+    ///
+    /// # Errors
+    /// If the executor cannot watch the socket, or has no network.
+    #[cfg(unix)]
+    fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
+        drop(socket);
+        Err(no_network(self, "a Unix socket"))
+    }
+
+    /// Ready when the process receives SIGINT (Ctrl-C) or SIGTERM after the first poll. From the
+    /// first poll on, neither signal ends the process by itself.
+    ///
+    /// The default implementation needs Unix and this crate's feature `signals`. Without them it is
+    /// an [`Unsupported`](io::ErrorKind::Unsupported) error that says so.
+    fn interrupted(&self) -> SendFuture<io::Result<()>> {
+        #[cfg(all(unix, feature = "signals"))]
+        let interrupted = crate::signal::interrupted();
+        #[cfg(not(all(unix, feature = "signals")))]
+        let interrupted = std::future::ready(Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "signals are not handled: mycelium-executor was built without its feature `signals`, \
+             or this system is not Unix",
+        )));
+        Box::pin(interrupted)
+    }
+}
+
+fn no_network(executor: &(impl Executor + ?Sized), target: &str) -> io::Error {
+    let text = format!("executor `{}` has no network: it cannot use {target}", executor.name());
+    io::Error::new(io::ErrorKind::Unsupported, text)
+}
+
+/// Why a task was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The executor has ended.
+    #[error("the executor has ended")]
+    Ended,
+    /// The executor moves tasks between threads, so it cannot run a future that is not `Send`.
+    #[error("this executor moves tasks between threads and cannot run a future that is not Send")]
+    LocalUnsupported,
+    /// Local tasks can only be spawned on the executor's own thread.
+    #[error("local tasks can only be spawned on the executor's own thread")]
+    WrongThread,
+    /// The system cannot start another thread.
+    #[error("the system cannot start another thread")]
+    NoThread,
+}
+
+/// A seed from the operating system: [`Executor::entropy`] of an executor on a real machine.
+#[must_use]
+pub fn system_entropy() -> u64 {
+    fastrand::Rng::new().u64(..)
+}
+
+impl<E: Executor + ?Sized> Executor for Arc<E> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
+        (**self).spawn(task)
+    }
+
+    fn runs_local(&self) -> bool {
+        (**self).runs_local()
+    }
+
+    fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
+        (**self).spawn_local(make)
+    }
+
+    fn dedicate(
+        &self,
+        thread: Thread,
+        make: MakeDedicated,
+    ) -> Result<GrantedPlacement, ThreadError> {
+        (**self).dedicate(thread, make)
+    }
+
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
+        (**self).blocking(work)
+    }
+
+    fn now(&self) -> Duration {
+        (**self).now()
+    }
+
+    fn sleep_until(&self, deadline: Duration) -> SendFuture<()> {
+        (**self).sleep_until(deadline)
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        (**self).wall_clock()
+    }
+
+    fn entropy(&self) -> u64 {
+        (**self).entropy()
+    }
+
+    fn connect(&self, address: String) -> SendFuture<io::Result<Stream>> {
+        (**self).connect(address)
+    }
+
+    fn tcp_listener(&self, socket: TcpListener) -> io::Result<Listener> {
+        (**self).tcp_listener(socket)
+    }
+
+    #[cfg(unix)]
+    fn unix_stream(&self, socket: UnixStream) -> io::Result<Stream> {
+        (**self).unix_stream(socket)
+    }
+
+    #[cfg(unix)]
+    fn unix_listener(&self, socket: UnixListener) -> io::Result<Listener> {
+        (**self).unix_listener(socket)
+    }
+
+    fn interrupted(&self) -> SendFuture<io::Result<()>> {
+        (**self).interrupted()
+    }
+}

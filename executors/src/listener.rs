@@ -1,0 +1,184 @@
+//! Listening sockets: binding them, and accepting connections on any runtime.
+//!
+//! A socket is bound synchronously and belongs to the standard library, so that a used address is
+//! an error where a node starts. An adapter then adopts the socket: `Executor::tcp_listener` and
+//! `Executor::unix_listener`.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::marker::PhantomData;
+use std::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::task::{Context, Poll, ready};
+
+#[cfg(unix)]
+use crate::address::Credentials;
+use crate::address::{Address, Peer};
+use crate::stream::Stream;
+
+/// Binds a non-blocking TCP socket to `host:port` and listens on it. The system chooses the port if
+/// it is 0. Resolving a host name blocks; a numeric address does not.
+///
+/// ```
+/// # // Miri isolates programs from the network.
+/// # if cfg!(miri) { return Ok(()) }
+/// let first = mycelium_executor::bind_tcp("127.0.0.1:0")?;
+/// let address = first.local_addr()?.to_string();
+/// let error = mycelium_executor::bind_tcp(&address).unwrap_err();
+/// assert!(error.to_string().starts_with(&format!("cannot listen at `{address}`: ")));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// If the address is invalid, unknown, in use or not permitted. The error names the address.
+pub fn bind_tcp(address: &str) -> io::Result<TcpListener> {
+    let bound = TcpListener::bind(address).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    bound.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen at `{address}`: {error}"))
+    })
+}
+
+/// What an adapter's listener must implement.
+pub trait Accept: Send {
+    /// The next connection and its peer. Dropping a pending accept loses no connection.
+    ///
+    /// # Errors
+    /// An error of one connection, or of the listener (for example, no file descriptors left). The
+    /// listener stays usable.
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>>;
+
+    /// The address of the listener.
+    ///
+    /// # Errors
+    /// If the system does not report it.
+    fn local_addr(&self) -> io::Result<Address>;
+}
+
+/// A listening socket.
+pub struct Listener(Box<dyn Accept>);
+
+impl Listener {
+    /// Wraps an adapter's listener.
+    pub fn new(listener: impl Accept + 'static) -> Listener {
+        Listener(Box::new(listener))
+    }
+
+    /// Wraps a non-blocking socket of the standard library, for a runtime that only waits for it.
+    ///
+    /// When there is no connection to accept, `poll_readable` is polled: it is ready when there may
+    /// be one. `adopt` makes a stream of an accepted socket.
+    pub fn watching<L: ListeningSocket, W: AsRef<L> + Send + 'static>(
+        socket: W,
+        poll_readable: fn(&mut W, &mut Context<'_>) -> Poll<io::Result<()>>,
+        adopt: impl FnMut(L::Stream) -> io::Result<Stream> + Send + 'static,
+    ) -> Listener {
+        Listener::new(Watching { socket, poll_readable, adopt, kind: PhantomData })
+    }
+
+    /// The next connection and its peer. Dropping a pending accept loses no connection.
+    ///
+    /// # Errors
+    /// An error of one connection, or of the listener (for example, no file descriptors left). The
+    /// listener stays usable.
+    pub async fn accept(&mut self) -> io::Result<(Stream, Peer)> {
+        poll_fn(|context| self.0.poll_accept(context)).await
+    }
+
+    /// The address of the listener.
+    ///
+    /// # Errors
+    /// If the system does not report it.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.0.local_addr()
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("address", &self.local_addr().ok()).finish()
+    }
+}
+
+/// A listening socket of the standard library.
+pub trait ListeningSocket: 'static {
+    /// The sockets of its connections.
+    type Stream;
+
+    /// The next connection, prepared for messages, and its peer.
+    ///
+    /// # Errors
+    /// As the system says; `WouldBlock` if there is no connection.
+    fn accept_peer(&self) -> io::Result<(Self::Stream, Peer)>;
+
+    /// The address of the socket.
+    ///
+    /// # Errors
+    /// If the system does not report it.
+    fn address(&self) -> io::Result<Address>;
+}
+
+impl ListeningSocket for TcpListener {
+    type Stream = TcpStream;
+
+    fn accept_peer(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, peer) = self.accept()?;
+        stream.set_nodelay(true)?;
+        Ok((stream, Peer::Tcp(peer)))
+    }
+
+    fn address(&self) -> io::Result<Address> {
+        self.local_addr().map(Address::Tcp)
+    }
+}
+
+#[cfg(unix)]
+impl ListeningSocket for UnixListener {
+    type Stream = UnixStream;
+
+    fn accept_peer(&self) -> io::Result<(UnixStream, Peer)> {
+        let (stream, _) = self.accept()?;
+        let peer = Peer::Unix(Credentials::of(&stream)?);
+        Ok((stream, peer))
+    }
+
+    fn address(&self) -> io::Result<Address> {
+        Ok(self.local_addr()?.into())
+    }
+}
+
+struct Watching<L, W, A> {
+    socket: W,
+    poll_readable: fn(&mut W, &mut Context<'_>) -> Poll<io::Result<()>>,
+    adopt: A,
+    kind: PhantomData<fn() -> L>,
+}
+
+impl<L, W, A> Accept for Watching<L, W, A>
+where
+    L: ListeningSocket,
+    W: AsRef<L> + Send,
+    A: FnMut(L::Stream) -> io::Result<Stream> + Send,
+{
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(Stream, Peer)>> {
+        loop {
+            match self.socket.as_ref().accept_peer() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!((self.poll_readable)(&mut self.socket, context))?;
+                }
+                accepted => {
+                    let (socket, peer) = accepted?;
+                    return Poll::Ready(Ok(((self.adopt)(socket)?, peer)));
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Address> {
+        self.socket.as_ref().address()
+    }
+}

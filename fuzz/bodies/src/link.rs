@@ -1,0 +1,388 @@
+//! Links: any bytes of a peer at any time, and any operation on a connection.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{
+    CloseReason, Config, Event, ExportId, IncomingId, Interest, InterestId, Link, LinkError, Name,
+    OutgoingId, ReaderMode, RejectReason, RunBytes, RunShape, SendError, Transmit,
+};
+use mycelium_core::{Digest, Envelope};
+
+type TestLink<'b> = Link<'b, 2, 3>;
+
+/// Both sides of a link, and the bytes on their way to each.
+struct Pair<'b> {
+    now: Duration,
+    links: [TestLink<'b>; 2],
+    arriving: [Vec<u8>; 2],
+    /// The subscriptions at the writer, its only stream, and the length and the sent part of an
+    /// open message.
+    exports: Vec<ExportId>,
+    outgoing: Option<(OutgoingId, ExportId)>,
+    open: Option<(usize, usize)>,
+    /// The epoch of the stream, the last new one, and those of ended streams.
+    epoch: u64,
+    epochs: u64,
+    ended: HashSet<u64>,
+    /// The writer refuses to resume streams.
+    gone: bool,
+    interests: Vec<InterestId>,
+    /// The next sequence of each stream, and the offset in that message.
+    expected: HashMap<IncomingId, (u64, u32)>,
+    /// No byte was changed or added.
+    honest: bool,
+}
+
+/// Operations on both sides of a link. Some bytes of the input are used as bytes of the peer.
+///
+/// # Panics
+/// If a link panics, accepts messages with holes, fails on unchanged bytes, continues after its
+/// end, or has more to send than its buffer holds.
+pub fn link(data: &[u8]) {
+    let (mut left, mut right) = ([0; TestLink::MIN_BUFFER + 300], [0; TestLink::MIN_BUFFER + 300]);
+    let config = || Config { max_open: 1, ..Config::new(Name::truncated("node"), 1) };
+    let Ok(writer) = TestLink::new(config(), &mut left) else {
+        unreachable!("the smallest buffer")
+    };
+    let Ok(reader) = TestLink::new(config(), &mut right) else {
+        unreachable!("the smallest buffer")
+    };
+    let mut pair = Pair {
+        now: Duration::ZERO,
+        links: [writer, reader],
+        arriving: [Vec::new(), Vec::new()],
+        exports: Vec::new(),
+        outgoing: None,
+        open: None,
+        epoch: 5,
+        epochs: 5,
+        ended: HashSet::new(),
+        gone: false,
+        interests: Vec::new(),
+        expected: HashMap::new(),
+        honest: true,
+    };
+    pair.open();
+    pair.subscribe();
+    let mut data = data;
+    while let [op, count, rest @ ..] = data {
+        let count = usize::from(*count);
+        data = rest;
+        let side = usize::from(op & 1);
+        match (op >> 1) % 19 {
+            0 => {
+                let (bytes, rest) = data.split_at(count.min(data.len()));
+                data = rest;
+                pair.honest &= bytes.is_empty();
+                pair.arriving[side].extend(bytes);
+                pair.read(side, usize::MAX);
+            }
+            1 => pair.write(side, count * 4, None),
+            2 => pair.write(side, 512, Some(count)),
+            3 => pair.read(side, count * 4),
+            4 => pair.send(count),
+            5 => pair.links[side].flush(),
+            6 => pair.pass(count),
+            7 => pair.open(),
+            8 => pair.subscribe(),
+            9 => pair.settle(),
+            10 => pair.links[side].close(pair.now, CloseReason::Shutdown),
+            11 => pair.skip(count as u64),
+            12 => pair.reject(count),
+            13 => pair.gone = count & 1 == 1,
+            14 => pair.unsubscribe(count),
+            15 => pair.end(),
+            16 => pair.open_another_stream(count),
+            17 => pair.send_run(count),
+            _ => pair.send_fragment(count * 7),
+        }
+    }
+    pair.settle();
+}
+
+impl Pair<'_> {
+    /// A new connection.
+    fn open(&mut self) {
+        (self.outgoing, self.open) = (None, None);
+        self.exports.clear();
+        for side in 0..2 {
+            self.links[side].open(self.now);
+            self.arriving[side].clear();
+        }
+        self.expected.clear();
+    }
+
+    fn subscribe(&mut self) {
+        let topic = Name::truncated("topic");
+        let interest = Interest {
+            topic,
+            type_id: 1,
+            digest: Digest([0; 16]),
+            mode: ReaderMode::Gating,
+            window: 4,
+        };
+        self.interests.extend(self.links[1].subscribe(interest));
+    }
+
+    /// Moves bytes from one side to the other, and changes one of them if requested.
+    fn write(&mut self, from: usize, most: usize, tamper: Option<usize>) {
+        let Some(Transmit { bytes, run }) = self.links[from].poll_vectored(self.now) else {
+            return;
+        };
+        assert!(bytes.len() <= TestLink::MIN_BUFFER + 300);
+        let mut bytes = bytes.to_vec();
+        assert!(!bytes.is_empty() || run.is_some());
+        if let Some(RunBytes { shape, offset, length, .. }) = run {
+            assert!(length > 0 && (offset + length).is_multiple_of(shape.stride as usize));
+            bytes.resize(bytes.len() + length, 7);
+        }
+        bytes.truncate(most);
+        self.links[from].transmitted(self.now, bytes.len());
+        if let Some(place) = tamper
+            && let Some(byte) = bytes.get_mut(place)
+        {
+            *byte = byte.wrapping_add(1);
+            self.honest = false;
+        }
+        self.arriving[1 - from].extend(bytes);
+    }
+
+    fn read(&mut self, side: usize, most: usize) {
+        let count = most.min(self.arriving[side].len());
+        let mut bytes: Vec<u8> = self.arriving[side].drain(..count).collect();
+        let ended = self.links[side].ended();
+        let mut start = 0;
+        loop {
+            let honest = self.honest;
+            let mut messages = Vec::new();
+            let confirmed = self.links[side].input(self.now, &bytes[start..], |stream, frame| {
+                messages.push((stream, frame.header().sequence()));
+                Ok(())
+            });
+            for (stream, sequence) in messages {
+                assert!(side == 1, "the writer received a message");
+                self.reader_receives(stream, sequence, honest);
+            }
+            match confirmed {
+                Ok(input) => {
+                    assert_eq!(ended, None, "the link continues after its end");
+                    assert!(input.used > 0 || input.needed > bytes.len() - start);
+                    let over = input.used == 0;
+                    start += input.used;
+                    match input.event {
+                        Some(event) if side == 0 => self.writer_receives(event),
+                        Some(event) => self.reader_receives_event(event, honest),
+                        None => {}
+                    }
+                    if over {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    let meant =
+                        matches!(error, LinkError::PeerClosed(_) | LinkError::LocallyClosed(_))
+                            || matches!(
+                                error,
+                                LinkError::Silent { .. } | LinkError::Handshake { .. }
+                            );
+                    assert!(!honest || meant, "{error}");
+                    assert_eq!(self.links[side].ended(), Some(error));
+                    bytes.clear();
+                    start = 0;
+                    break;
+                }
+            }
+        }
+        // The bytes of an incomplete frame are read again with its rest.
+        bytes.drain(..start);
+        bytes.append(&mut self.arriving[side]);
+        self.arriving[side] = bytes;
+    }
+
+    fn writer_receives(&mut self, event: Event<'_>) {
+        match event {
+            Event::Subscribe { export, resumes, .. } => {
+                self.exports.push(export);
+                if resumes == 0 {
+                    self.open_stream(export, 5, 10);
+                }
+            }
+            Event::Resume { export, epoch, .. } if self.gone || self.ended.contains(&epoch) => {
+                let _ = self.links[0].refuse_resume(self.now, export, epoch);
+            }
+            Event::Resume { export, epoch, next } => self.open_stream(export, epoch, next),
+            Event::Unsubscribe { export } => self.forget(export),
+            _ => {}
+        }
+    }
+
+    fn reader_receives(&mut self, stream: IncomingId, sequence: u64, honest: bool) {
+        let expected = self.expected.insert(stream, (sequence + 1, 0));
+        assert!(!honest || expected == Some((sequence, 0)), "a hole");
+        let _ = self.links[1].grant(stream, 1);
+    }
+
+    fn reader_receives_event(&mut self, event: Event<'_>, honest: bool) {
+        match event {
+            Event::Stream { stream, first, .. } => _ = self.expected.insert(stream, (first, 0)),
+            Event::Gap { stream, missed, .. } => {
+                let expected = self.expected.entry(stream).or_default();
+                *expected = (expected.0.saturating_add(missed), 0);
+                let _ = self.links[1].grant(stream, 1);
+            }
+            Event::Fragment { stream, fragment, frame } => {
+                let sequence = frame.header().sequence();
+                let here = (sequence, fragment.offset);
+                let end = fragment.offset + frame.payload().len() as u32;
+                assert!(end <= fragment.total, "a fragment passes the end");
+                let is_last = end == fragment.total;
+                let next = if is_last { (sequence + 1, 0) } else { (sequence, end) };
+                let expected = self.expected.insert(stream, next);
+                assert!(!honest || expected == Some(here), "a hole in a message");
+                if is_last {
+                    let _ = self.links[1].grant(stream, 1);
+                }
+            }
+            Event::Run { stream, first, shape, bytes } => {
+                assert!(!bytes.is_empty() && bytes.len().is_multiple_of(shape.stride as usize));
+                let count = bytes.len() / shape.stride as usize;
+                assert!(!honest || bytes.iter().all(|byte| *byte == 7), "other bytes");
+                for sequence in (first..).take(count) {
+                    self.reader_receives(stream, sequence, honest);
+                }
+            }
+            Event::End { stream } | Event::Gone { stream } => {
+                let expected = self.expected.remove(&stream);
+                assert!(
+                    !honest || expected.is_none_or(|(_, offset)| offset == 0),
+                    "an end within a message"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Opens the stream, new or where its reader is.
+    fn open_stream(&mut self, export: ExportId, epoch: u64, first: u64) {
+        if self.outgoing.is_none() {
+            let name = Name::truncated("feed");
+            let offered = self.links[0].open_stream(self.now, export, name, epoch, first, 1024);
+            self.outgoing = offered.ok().map(|stream| (stream, export));
+            self.epoch = epoch;
+        }
+    }
+
+    /// Opens a stream of another start of the publisher.
+    fn open_another_stream(&mut self, count: usize) {
+        if let Some(export) = self.exports.get(count % self.exports.len().max(1)) {
+            self.epochs += 1;
+            self.open_stream(*export, self.epochs, 10);
+        }
+    }
+
+    fn reject(&mut self, count: usize) {
+        if self.exports.is_empty() {
+            return;
+        }
+        let export = self.exports[count % self.exports.len()];
+        let _ = self.links[0].reject(export, RejectReason::Ended, Digest([0; 16]));
+        self.forget(export);
+    }
+
+    /// A subscription has ended, or was rejected.
+    fn forget(&mut self, export: ExportId) {
+        self.exports.retain(|known| *known != export);
+        if self.outgoing.is_some_and(|(_, of)| of == export) {
+            (self.outgoing, self.open) = (None, None);
+        }
+    }
+
+    fn unsubscribe(&mut self, count: usize) {
+        if !self.interests.is_empty() {
+            let interest = self.interests.swap_remove(count % self.interests.len());
+            let _ = self.links[1].unsubscribe(interest);
+        }
+    }
+
+    fn end(&mut self) {
+        let Some((stream, _)) = self.outgoing else { return };
+        if self.links[0].end_stream(self.now, stream).is_ok() {
+            assert_eq!(self.open, None, "an end within a message");
+            self.outgoing = None;
+            self.ended.insert(self.epoch);
+        }
+    }
+
+    /// Sends part of a new or of the open message.
+    fn send_fragment(&mut self, length: usize) {
+        let Some((stream, _)) = self.outgoing else { return };
+        let (length, sent) = self.open.unwrap_or((length, 0));
+        let payload = [7; 255 * 7];
+        let fragment = Fragment { offset: sent as u32, total: length as u32, fixed_len: 0 };
+        let rest = &payload[sent..length];
+        match self.links[0].send_fragment(self.now, stream, &Envelope::default(), fragment, rest) {
+            Ok(count) => {
+                assert!(count > 0 || length == 0);
+                let sent = sent + count;
+                self.open = (sent < length).then_some((length, sent));
+            }
+            Err(SendError::Gone | SendError::Down) => (self.outgoing, self.open) = (None, None),
+            Err(error) => {
+                let wrong = matches!(error, SendError::Fragment { .. } | SendError::Fixed { .. });
+                assert!(!wrong, "{error}");
+            }
+        }
+    }
+
+    /// Sends some messages as a run.
+    fn send_run(&mut self, count: usize) {
+        let Some((stream, _)) = self.outgoing else { return };
+        let shape = RunShape { stride: 24, skip: 8, length: 12 };
+        match self.links[0].send_run(self.now, stream, shape, count) {
+            Ok(sent) => assert!(sent <= count && (sent == 0 || self.open.is_none())),
+            Err(SendError::Gone) => (self.outgoing, self.open) = (None, None),
+            Err(_) => {}
+        }
+    }
+
+    fn send(&mut self, count: usize) {
+        let Some((stream, _)) = self.outgoing else { return };
+        let payload = [7; 255];
+        let length = count.min(payload.len());
+        let fixed = length as u16;
+        let envelope = Envelope::default();
+        let sent = self.links[0].send(self.now, stream, &envelope, fixed, &payload[..length]);
+        if let Err(SendError::Gone) = sent {
+            (self.outgoing, self.open) = (None, None);
+        }
+    }
+
+    fn skip(&mut self, missed: u64) {
+        if let Some((stream, _)) = self.outgoing
+            && self.links[0].skip(self.now, stream, missed, 1).is_ok()
+            && missed > 0
+        {
+            self.open = None;
+        }
+    }
+
+    fn pass(&mut self, count: usize) {
+        self.now += Duration::from_millis(count as u64 * 40);
+        for link in &mut self.links {
+            let _ = link.handle_timeout(self.now);
+        }
+    }
+
+    fn settle(&mut self) {
+        // Credit limits how many frames the sides can answer to each other.
+        for _ in 0..64 {
+            for side in 0..2 {
+                self.links[side].flush();
+                self.write(side, usize::MAX, None);
+                self.read(1 - side, usize::MAX);
+            }
+        }
+    }
+}

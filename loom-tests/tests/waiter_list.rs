@@ -1,0 +1,249 @@
+//! Lists of waiters under loom: no wake is lost between several waiters of the same thing.
+#![cfg(loom)]
+
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+use loom::sync::Arc;
+use loom::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use loom::thread;
+use mycelium_core::doorbell::{GrowingWaiterList, WaiterList, Waiters, announce};
+use mycelium_core::sync::weaken;
+use mycelium_loom_tests::task::{Task, finish};
+use mycelium_loom_tests::{Woken, bounded};
+
+/// Two tasks wait for one thing each in one list, and a ringer publishes two, one after the other.
+/// Or the first task `cancels` its wait, and there is one thing for the other.
+fn no_wake_is_lost_in_a_list(cancels: bool) {
+    bounded(2, move || {
+        let shared = Arc::new((WaiterList::<2>::new(), AtomicUsize::new(0)));
+        let things = if cancels { 1 } else { 2 };
+        let ringer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                for _ in 0..things {
+                    shared.1.fetch_add(1, Relaxed);
+                    announce();
+                    shared.0.ring();
+                }
+            })
+        };
+        let other = Task::new(take(shared.clone()));
+        let other = thread::spawn(move || other.run(2));
+        let mut tasks = Vec::new();
+        if cancels {
+            let key = shared.0.register().unwrap();
+            shared.0.park(&key, Waker::noop());
+            if shared.0.unpark(&key) {
+                shared.0.ring();
+            }
+            shared.0.unregister(&key);
+        } else {
+            tasks.push(Task::new(take(shared)).run(2));
+        }
+        tasks.push(other.join().unwrap());
+        ringer.join().unwrap();
+        assert_eq!(finish(tasks).len(), things);
+    });
+}
+
+/// Takes one thing as soon as it is published.
+async fn take(shared: Arc<(WaiterList<2>, AtomicUsize)>) {
+    let (list, things) = &*shared;
+    let key = list.register().unwrap();
+    let check = || things.fetch_update(Relaxed, Relaxed, |things| things.checked_sub(1)).is_ok();
+    poll_fn(|context| {
+        if check() {
+            return Poll::Ready(());
+        }
+        list.park(&key, context.waker());
+        if check() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    list.unpark(&key);
+    if things.load(Relaxed) > 0 {
+        list.ring();
+    }
+    list.unregister(&key);
+}
+
+#[test]
+fn two_waiters_of_a_list_are_woken() {
+    no_wake_is_lost_in_a_list(false);
+}
+
+#[test]
+fn a_cancelled_waiter_passes_its_wake_on() {
+    no_wake_is_lost_in_a_list(true);
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_without_the_fence_of_a_list() {
+    weaken("row.park");
+    no_wake_is_lost_in_a_list(false);
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_wake() {
+    weaken("row.wake");
+    no_wake_is_lost_in_a_list(false);
+}
+
+/// A ringer may see the bit of a waiter, take it back, and not yet see that its bell is parked.
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_parked() {
+    weaken("row.parked");
+    no_wake_is_lost_in_a_list(false);
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_seat() {
+    weaken("row.take-seat");
+    no_wake_is_lost_in_a_list(false);
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_leave() {
+    weaken("row.leave-seat");
+    no_wake_is_lost_in_a_list(false);
+}
+
+/// Two things. The first one is published when the first task parks, and its second check finds it.
+/// The ring for the second thing goes to that task although the other one sleeps, so the first task
+/// must see the second thing.
+fn unneeded_wake() {
+    /// The words of `mpmc`: a tail, a head, and a stamp for each thing.
+    struct Things {
+        list: WaiterList<2>,
+        tail: AtomicUsize,
+        head: AtomicUsize,
+        stamps: [AtomicUsize; 2],
+    }
+
+    impl Things {
+        fn take(&self) -> bool {
+            let head = self.head.load(Relaxed);
+            let taken = head < 2 && self.stamps[head].load(Acquire) != 0;
+            if taken {
+                // One task takes.
+                self.head.store(head + 1, Relaxed);
+            }
+            taken
+        }
+
+        fn is_empty(&self) -> bool {
+            self.head.load(Relaxed) >= self.tail.load(Relaxed)
+        }
+    }
+
+    loom::model(|| {
+        let things = Arc::new(Things {
+            list: WaiterList::new(),
+            tail: AtomicUsize::new(1),
+            head: AtomicUsize::new(0),
+            stamps: [AtomicUsize::new(1), AtomicUsize::new(0)],
+        });
+        let (one, other) = (things.list.register().unwrap(), things.list.register().unwrap());
+        let ringer = {
+            let things = things.clone();
+            thread::spawn(move || {
+                things.tail.fetch_add(1, Relaxed);
+                things.stamps[1].store(1, Release);
+                announce();
+                things.list.ring();
+            })
+        };
+        things.list.park(&one, Waker::noop());
+        assert!(things.take());
+        // The other task runs on this thread too, which orders more than necessary.
+        let woken = Woken::new();
+        things.list.park(&other, &woken.waker());
+        let sleeps = !things.take();
+        things.list.unpark(&one);
+        if !things.is_empty() {
+            things.list.ring();
+        }
+        ringer.join().unwrap();
+        assert!(!sleeps || woken.get(), "a wake was lost");
+    });
+}
+
+#[test]
+fn an_unneeded_wake_is_passed_on() {
+    unneeded_wake();
+}
+
+#[test]
+#[should_panic = "a wake was lost"]
+fn fails_with_a_relaxed_unpark() {
+    weaken("row.unpark");
+    unneeded_wake();
+}
+
+/// Two threads need a second block at the same time, and a third one rings both of them.
+fn blocks_are_added() {
+    bounded(2, || {
+        let shared = Arc::new((GrowingWaiterList::growing(), AtomicUsize::new(0)));
+        let first = shared.0.register().unwrap();
+        let waits = |shared: Arc<(GrowingWaiterList, AtomicUsize)>| {
+            Task::new(async move {
+                let key = shared.0.register().unwrap();
+                poll_fn(|context| {
+                    shared.0.park(&key, context.waker());
+                    if shared.1.load(Relaxed) == 0 { Poll::Pending } else { Poll::Ready(()) }
+                })
+                .await;
+                shared.0.unpark(&key);
+                shared.0.unregister(&key);
+            })
+        };
+        let [one, other] = [waits(shared.clone()), waits(shared.clone())];
+        let thread = thread::spawn(move || one.run(2));
+        let ringer = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                shared.1.store(1, Relaxed);
+                announce();
+                shared.0.ring_all();
+            })
+        };
+        let other = other.run(2);
+        ringer.join().unwrap();
+        assert_eq!(finish(vec![thread.join().unwrap(), other]).len(), 2);
+        shared.0.unregister(&first);
+    });
+}
+
+#[test]
+fn two_threads_add_a_block() {
+    blocks_are_added();
+}
+
+#[test]
+#[should_panic = "Causality violation"]
+fn fails_with_a_relaxed_load_of_a_block() {
+    weaken("growing.have");
+    blocks_are_added();
+}
+
+#[test]
+#[should_panic = "Causality violation"]
+fn fails_with_a_relaxed_new_block() {
+    weaken("growing.make");
+    blocks_are_added();
+}
+
+#[test]
+#[should_panic = "Causality violation"]
+fn fails_with_a_relaxed_second_block() {
+    weaken("growing.made");
+    blocks_are_added();
+}

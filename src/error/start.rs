@@ -1,0 +1,216 @@
+//! Why a node did not start, or did not end well.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mycelium_executor::{SpawnError, ThreadError};
+use mycelium_transports::endpoint::BindError;
+use mycelium_transports::exchange::LayoutMismatch;
+use thiserror::Error;
+
+use super::build::BuildError;
+
+/// Why a node did not start, or did not end well.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The services do not fit together.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A service that is not `Send` cannot run on an executor that moves tasks between threads.
+    #[error(
+        "service `{service}` is not Send and cannot run on `{executor}`, which moves tasks between threads: \
+         give it a thread of its own (run = \"dedicated\"), run it where local tasks run (`mycelium_tokio::local`), \
+         or make it Send"
+    )]
+    LocalService {
+        /// The service's type.
+        service: &'static str,
+        /// The executor.
+        executor: String,
+    },
+    /// The topology names another executor.
+    #[error("the topology asks for executor `{asked}`, but the node was started on `{given}`")]
+    Executor {
+        /// The executor that the topology names.
+        asked: String,
+        /// The executor that was given.
+        given: String,
+    },
+    /// The executor refused a service.
+    #[error("service `{service}` did not start: {error}")]
+    Spawn {
+        /// The service.
+        service: String,
+        /// The reason.
+        error: SpawnError,
+    },
+    /// A service cannot have the thread of its execution.
+    #[error("service `{service}` cannot have its thread: {error}{}", thread_hint(error))]
+    Thread {
+        /// The service.
+        service: String,
+        /// The reason, and what to change.
+        error: ThreadError,
+    },
+    /// Threads of services that have ended still run: something on them does not end.
+    #[error(
+        "threads still run though their services have ended: {}; something on them does not end",
+        threads.join(", ")
+    )]
+    Threads {
+        /// The threads.
+        threads: Vec<String>,
+    },
+    /// A service failed more often than its limit of restarts.
+    #[error("service `{service}` failed for good{}: {error}", after(*restarts, *window))]
+    ServiceFailed {
+        /// The service.
+        service: String,
+        /// Its last error or panic.
+        error: String,
+        /// How often it had been restarted within the window.
+        restarts: u32,
+        /// The window.
+        window: Duration,
+    },
+    /// The executor ended, or dropped services, before they had ended.
+    #[error("the executor ended before these services had: {}", services.join(", "))]
+    ExecutorEnded {
+        /// The services.
+        services: Vec<String>,
+    },
+    /// A node cannot have links with other nodes.
+    #[error("node `{node}` cannot have its links: {problem}")]
+    Link {
+        /// The node.
+        node: String,
+        /// The reason.
+        problem: String,
+    },
+    /// A node cannot listen at its endpoint.
+    #[error("node `{node}` cannot listen: {error}")]
+    Bind {
+        /// The node.
+        node: String,
+        /// The reason.
+        error: BindError,
+    },
+    /// Users who may connect to the node cannot reach its socket.
+    #[error(
+        "{} may connect to node `{node}`, but cannot reach its socket `{}`: directory `{}` is closed to other users; \
+         put the socket elsewhere (`socket`, or `Topology::in_directory`)",
+        who(*user),
+        socket.display(),
+        directory.display()
+    )]
+    Unreachable {
+        /// The node.
+        node: String,
+        /// Its socket.
+        socket: PathBuf,
+        /// The directory on the way to the socket that is closed to them.
+        directory: PathBuf,
+        /// One of these users; `None` for the members of a group.
+        user: Option<u32>,
+    },
+    /// A topic has another layout in another node: its services here can never read it. Another
+    /// start would fail in the same way.
+    #[error(
+        "node `{node}` cannot read topic `{topic}` of node `{peer}` (services: {}), another layout: {mismatch}; \
+         build both nodes from one version of the message",
+        services.join(", ")
+    )]
+    Layout {
+        /// The node that reads.
+        node: String,
+        /// The node that publishes.
+        peer: String,
+        /// The topic.
+        topic: String,
+        /// The services of the reading node that subscribe to it.
+        services: Vec<String>,
+        /// How the two layouts differ.
+        mismatch: Box<LayoutMismatch>,
+    },
+    /// Messages could not be delivered to readers in other nodes.
+    #[error(
+        "not delivered, though waited for {patience:?}: {}{}",
+        messages(left),
+        also_abandoned(abandoned)
+    )]
+    Undelivered {
+        /// Node, topic, and number of messages.
+        left: Vec<(String, String, usize)>,
+        /// How long no message was confirmed.
+        patience: Duration,
+        /// Services that were also abandoned at the shutdown's deadline.
+        abandoned: Vec<String>,
+    },
+    /// Services ignored the shutdown and were abandoned at its deadline.
+    #[error("abandoned at the shutdown deadline of {deadline:?}: {}", services.join(", "))]
+    Abandoned {
+        /// The services.
+        services: Vec<String>,
+        /// The deadline.
+        deadline: Duration,
+    },
+}
+
+impl StartError {
+    /// Whether another start would fail in the same way. A member of a bundle then exits with
+    /// [`NO_RESTART`](mycelium_bundle::protocol::NO_RESTART).
+    ///
+    /// ```
+    /// use mycelium::StartError;
+    ///
+    /// let asked = "tokio".to_owned();
+    /// assert!(StartError::Executor { asked, given: "smol".to_owned() }.is_permanent());
+    /// ```
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        matches!(
+            self,
+            StartError::Build(_)
+                | StartError::LocalService { .. }
+                | StartError::Executor { .. }
+                | StartError::Unreachable { .. }
+                | StartError::Layout { .. }
+        )
+    }
+}
+
+fn thread_hint(error: &ThreadError) -> &'static str {
+    match error {
+        ThreadError::Core { .. } => " (`run` in the topology)",
+        ThreadError::Unsupported { .. } => {
+            "; let it share (run = \"shared\"), or give it another executor"
+        }
+        _ => "",
+    }
+}
+
+fn after(restarts: u32, window: Duration) -> String {
+    match restarts {
+        0 => String::new(),
+        _ => format!(" after {restarts} restarts within {window:?}"),
+    }
+}
+
+fn who(user: Option<u32>) -> String {
+    user.map_or_else(|| "the group".to_owned(), |user| format!("user {user}"))
+}
+
+fn messages(left: &[(String, String, usize)]) -> String {
+    let each = left
+        .iter()
+        .map(|(node, topic, count)| format!("{count} messages of `{topic}` to node `{node}`"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn also_abandoned(services: &[String]) -> String {
+    match services {
+        [] => String::new(),
+        _ => format!("; abandoned at the shutdown deadline: {}", services.join(", ")),
+    }
+}

@@ -1,0 +1,63 @@
+//! What tasks wait for: a latch, such as the shutdown, and a countdown, such as the services that
+//! still run.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use event_listener::Event;
+
+/// Set once and for good: later reads and waits see it too.
+#[derive(Debug, Default)]
+pub(crate) struct Latch {
+    set: AtomicBool,
+    event: Event,
+}
+
+impl Latch {
+    /// Sets it. Returns whether this call did.
+    pub(crate) fn set(&self) -> bool {
+        let first = !self.set.swap(true, Ordering::SeqCst);
+        self.event.notify(usize::MAX);
+        first
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.set.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn wait(&self) {
+        until(&self.event, || self.is_set()).await;
+    }
+}
+
+/// Counts down to zero.
+#[derive(Debug)]
+pub(crate) struct Countdown {
+    left: AtomicUsize,
+    event: Event,
+}
+
+impl Countdown {
+    pub(crate) fn new(count: usize) -> Countdown {
+        Countdown { left: AtomicUsize::new(count), event: Event::new() }
+    }
+
+    pub(crate) fn count_down(&self) {
+        self.left.fetch_sub(1, Ordering::SeqCst);
+        self.event.notify(usize::MAX);
+    }
+
+    pub(crate) async fn wait(&self) {
+        until(&self.event, || self.left.load(Ordering::SeqCst) == 0).await;
+    }
+}
+
+/// Waits for a condition whose changes are notified: check, listen, check.
+pub(crate) async fn until(event: &Event, holds: impl Fn() -> bool) {
+    while !holds() {
+        let changed = event.listen();
+        if holds() {
+            return;
+        }
+        changed.await;
+    }
+}

@@ -1,0 +1,94 @@
+//! Serves at the node's endpoint, and makes its address again when it has vanished.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use mycelium_executor::{Executor, Listener};
+use mycelium_transports::endpoint::{BindError, BoundEndpoint, Endpoint};
+use mycelium_transports::exchange::{Notice, Observer, TopicServer};
+
+use super::LinkSetup;
+use crate::error::StartError;
+
+/// How often a node checks that its address still leads to it.
+const RECHECK: Duration = Duration::from_secs(1);
+
+/// The endpoint at which a node listens. Dropping it gives the address back.
+pub(super) struct Listening {
+    pub(super) endpoint: Endpoint,
+    pub(super) bound: BoundEndpoint,
+    pub(super) observer: Observer,
+}
+
+impl Listening {
+    /// Serves until the links end, on a new listener each time the address was made again.
+    pub(super) async fn run(
+        mut self,
+        server: Arc<TopicServer>,
+        mut listener: Listener,
+        executor: Arc<dyn Executor>,
+    ) {
+        let check = self.bound.peer_check();
+        loop {
+            let check = |peer: &_| check(peer).map_err(|error| error.to_string());
+            let serving = pin!(server.clone().run(listener, check));
+            let restored = pin!(self.restored(&*executor));
+            match select(serving, restored).await {
+                Either::Left(_) => return,
+                Either::Right((next, _)) => listener = next,
+            }
+        }
+    }
+
+    /// Ready when the address had vanished and was restored: its listener. A problem that
+    /// prevents this is reported once.
+    async fn restored(&mut self, executor: &dyn Executor) -> Listener {
+        let endpoint = &self.endpoint;
+        let (mut is_new, mut reported) = (false, String::new());
+        loop {
+            executor.sleep_until(executor.now() + RECHECK).await;
+            match restore(&mut self.bound, &mut is_new, executor) {
+                Ok(Some(listener)) => {
+                    (self.observer)(Notice::AddressRestored { endpoint });
+                    return listener;
+                }
+                Ok(None) => reported.clear(),
+                Err(problem) if problem != reported => {
+                    (self.observer)(Notice::AddressLost { endpoint, problem: &problem });
+                    reported = problem;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Makes the address again if it has vanished. Returns the listener of the new address, or `None`
+/// if the address had not vanished. `is_new`: the address is new, and has no listener yet.
+fn restore(
+    bound: &mut BoundEndpoint,
+    is_new: &mut bool,
+    executor: &dyn Executor,
+) -> Result<Option<Listener>, String> {
+    *is_new |= bound.restore().map_err(|error| error.to_string())?;
+    let listener = is_new.then(|| bound.listener(executor)).transpose();
+    listener.map_err(|error: io::Error| error.to_string())
+}
+
+pub(super) fn bind_error(
+    setup: &LinkSetup<'_>,
+    endpoint: &Endpoint,
+    error: BindError,
+) -> StartError {
+    let node = setup.node.to_owned();
+    match error {
+        BindError::Unreachable { directory, user, .. } => {
+            let socket = endpoint.to_string().into();
+            StartError::Unreachable { node, socket, directory, user }
+        }
+        error => StartError::Bind { node, error },
+    }
+}

@@ -1,0 +1,111 @@
+//! The steps of a service before it runs: registered with its factory, resolved to an executor,
+//! prepared with its subscriptions and publishers.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use mycelium_executor::{Executor, SendFuture};
+use mycelium_transports::local::Finisher;
+
+use super::service_task::PollHooks;
+use crate::dead_letter::DeadLetter;
+use crate::error::{BuildError, Result};
+use crate::execution::Execution;
+use crate::exit::ExitGuard;
+use crate::inbox::AnyInbox;
+use crate::launch::Task;
+use crate::links::Links;
+use crate::plan::Ports;
+use crate::report::Outcome;
+use crate::service::{Context, Life, Service};
+use crate::shared::Shared;
+use crate::wiring::Wiring;
+
+/// Runs after all services have ended.
+pub(crate) type StopHook = Box<dyn FnOnce() -> SendFuture<()> + Send>;
+
+pub(super) struct Registered {
+    pub(super) name: String,
+    pub(super) ports: Ports,
+    /// The name of the type, if the service must stay on one thread.
+    pub(super) local: Option<&'static str>,
+    pub(super) execution: Execution,
+    pub(super) prepare: Prepare,
+}
+
+type Prepare = Box<
+    dyn FnOnce(&Arc<Shared>, &Arc<OnceLock<Links>>, Resolved) -> Result<Prepared, BuildError>
+        + Send,
+>;
+
+/// A service whose execution and executor are known.
+pub(super) struct Resolved {
+    pub(super) name: String,
+    pub(super) execution: Execution,
+    pub(super) executor: Arc<dyn Executor>,
+}
+
+/// A service with its subscriptions and publishers, ready to be placed.
+pub(super) struct Prepared {
+    pub(super) name: String,
+    pub(super) execution: Execution,
+    pub(super) executor: Arc<dyn Executor>,
+    pub(super) is_send: bool,
+    pub(super) launch: LaunchTask,
+    pub(super) poll_hooks: PollHooks,
+    pub(super) inboxes: Vec<Weak<dyn AnyInbox>>,
+    pub(super) finishers: Vec<(&'static str, Finisher)>,
+}
+
+/// Makes the service's task for an executor, on the thread where it will run.
+pub(super) type LaunchTask = Box<dyn FnOnce(Arc<dyn Executor>) -> Task + Send>;
+
+impl Prepared {
+    pub(super) fn into_parts(self) -> (LaunchTask, PollHooks) {
+        (self.launch, self.poll_hooks)
+    }
+}
+
+/// Makes the subscriptions and publishers of a service.
+pub(super) fn prepare<S: Service>(
+    shared: &Arc<Shared>,
+    links: &Arc<OnceLock<Links>>,
+    service: Resolved,
+    factory: Box<dyn FnMut() -> S + Send>,
+) -> Result<Prepared, BuildError> {
+    let Resolved { name, execution, executor } = service;
+    let mut wiring = Wiring::new(shared, &name, &execution);
+    let (inputs, outputs) = S::wire(&mut wiring)?;
+    let Wiring { budget, deferred_wakes, inboxes, finishers, .. } = wiring;
+    let watched = inboxes.iter().map(Arc::downgrade).collect();
+    let dead_letters = S::ports()
+        .can_give_up()
+        .then(|| shared.topics.publisher::<DeadLetter>(&name))
+        .transpose()?;
+    let mut life = Life {
+        factory,
+        context: Context::<S>::new(&name, inputs, outputs, shared.clone(), executor.clone()),
+        inboxes,
+        dead_letters,
+        restart: shared.plan.topology.restart(&name),
+        line: shared.topics.counters().line(&format!("service={name}")),
+        exit: ExitGuard {
+            shared: shared.clone(),
+            links: links.clone(),
+            service: name.clone(),
+            outcome: Outcome::Abandoned,
+        },
+    };
+    Ok(Prepared {
+        name,
+        execution,
+        executor,
+        is_send: S::is_send(),
+        launch: Box::new(move |executor| {
+            life.context.executor = executor;
+            S::launch(life)
+        }),
+        poll_hooks: PollHooks { budget, deferred_wakes, mark: None },
+        inboxes: watched,
+        finishers,
+    })
+}

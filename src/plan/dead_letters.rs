@@ -1,0 +1,91 @@
+//! Readers of dead letters. They end after the services and links that can write some.
+
+use std::collections::BTreeSet;
+
+use mycelium_core::Message;
+
+use super::flows::{Flow, reaches};
+use super::peer_topics::PeerTopics;
+use super::ports::Ports;
+use crate::dead_letter::DeadLetter;
+
+/// What readers of dead letters mean for the end of a node. The default is for a node without such
+/// readers.
+#[derive(Debug, Default)]
+pub(crate) struct DeadLetterPlan {
+    /// Services that end last: those that read dead letters, and those that get all of their
+    /// messages from such services.
+    last: BTreeSet<String>,
+    /// A service that ends last shares a topic with another node: links cannot end before it does.
+    pub(crate) cross_links: bool,
+    /// All services end last, and links may write dead letters of their messages: only a shutdown
+    /// ends the dead letters.
+    pub(crate) have_no_end: bool,
+    /// A service that does not end last waits for messages of one that does.
+    pub(crate) feed_others: bool,
+    /// No service and no link of this node can write a dead letter.
+    pub(crate) are_never_written: bool,
+}
+
+impl DeadLetterPlan {
+    pub(super) fn new(
+        services: &[(String, Ports)],
+        flows: &[Flow],
+        peer_topics: &PeerTopics,
+    ) -> DeadLetterPlan {
+        let readers: BTreeSet<String> = services
+            .iter()
+            .filter(|(_, ports)| ports.reads_dead_letters())
+            .map(|(name, _)| name.clone())
+            .collect();
+        if readers.is_empty() {
+            return DeadLetterPlan::default();
+        }
+        let mut last = readers.clone();
+        while let Some(name) = next_after(&last, services, flows) {
+            last.insert(name);
+        }
+        if last.len() == services.len() {
+            // Some service must remain that can write dead letters.
+            last = readers.clone();
+        }
+        let (mine, others): (Vec<_>, Vec<_>) =
+            services.iter().partition(|(name, _)| last.contains(name));
+        let cross_links = mine.iter().any(|(_, ports)| {
+            ports.reads.iter().any(|port| peer_topics.writes(port.topic))
+                || ports.emits.iter().any(|port| peer_topics.reads(port.topic))
+        });
+        let feed_others = others
+            .iter()
+            .any(|(other, _)| readers.iter().any(|reader| reaches(flows, reader, other)));
+        let by_services = services.iter().any(|(_, ports)| {
+            ports.can_give_up() || ports.emits.iter().any(|port| port.topic == DeadLetter::TOPIC)
+        });
+        let are_never_written = !by_services && !peer_topics.gates();
+        let have_no_end = others.is_empty() && peer_topics.gates();
+        DeadLetterPlan { last, cross_links, have_no_end, feed_others, are_never_written }
+    }
+
+    /// Whether a service ends after the others.
+    pub(crate) fn ends_last(&self, service: &str) -> bool {
+        self.last.contains(service)
+    }
+
+    pub(crate) fn are_read(&self) -> bool {
+        !self.last.is_empty()
+    }
+}
+
+/// A further service that gets messages only from those that end last.
+fn next_after(
+    last: &BTreeSet<String>,
+    services: &[(String, Ports)],
+    flows: &[Flow],
+) -> Option<String> {
+    let mut names = services.iter().map(|(name, _)| name).filter(|name| !last.contains(*name));
+    let next = names.find(|name| {
+        let mut before = flows.iter().filter(|flow| flow.to == **name).peekable();
+        before.peek().is_some() && before.all(|flow| last.contains(&flow.from))
+    });
+    next.cloned()
+}

@@ -1,0 +1,142 @@
+//! Which topics a node shares with each other node of the topology.
+//!
+//! This follows from the topology and from what the services of the whole program declare. So both
+//! nodes of a link know of each other before either of them runs, and their topics are in its
+//! limits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mycelium_core::Message;
+use mycelium_transports::local::Policy;
+use mycelium_transports::stream::{STREAMS, TOPICS};
+
+use super::ports::Ports;
+use crate::dead_letter::DeadLetter;
+use crate::error::BuildError;
+use crate::topology::Topology;
+
+/// Topics that a node shares with others, by the name of the other node. Each topic has the
+/// strictest policy of its subscriptions at the reading node.
+#[derive(Debug, Default)]
+pub(crate) struct PeerTopics {
+    /// What this node reads from others: a topic is listed once for each service that publishes it.
+    pub(crate) publishers: BTreeMap<String, Vec<(&'static str, Policy)>>,
+    /// What others read from this node.
+    pub(crate) readers: BTreeMap<String, Vec<(&'static str, Policy)>>,
+}
+
+impl PeerTopics {
+    /// Those of `node`, which runs `services`. `known` are the services of all nodes.
+    pub(crate) fn new(
+        node: &str,
+        topology: &Topology,
+        known: &[(String, Ports)],
+        services: &[(String, Ports)],
+    ) -> Result<PeerTopics, BuildError> {
+        let mut peer_topics = PeerTopics::default();
+        for (other, names) in topology.places() {
+            let theirs = || known.iter().filter(|(name, _)| names.contains(&name.as_str()));
+            for (_, ports) in theirs() {
+                for port in &ports.reads {
+                    topology.check_access(other, "reads", port.topic)?;
+                }
+                for port in &ports.emits {
+                    topology.check_access(other, "writes", port.topic)?;
+                }
+            }
+            if other == node {
+                continue;
+            }
+            let publishers = peer_topics.publishers.entry(other.to_owned()).or_default();
+            for port in theirs().flat_map(|(_, ports)| &ports.emits) {
+                let policy = strictest(topology, port.topic, services.iter());
+                publishers.extend(policy.map(|policy| (port.topic, policy)));
+            }
+            check_limits(other, node, publishers.iter().map(|(topic, _)| *topic))?;
+            let readers = peer_topics.readers.entry(other.to_owned()).or_default();
+            let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
+            let mut sent = Vec::new();
+            for topic in mine.map(|port| port.topic) {
+                let policy = strictest(topology, topic, theirs());
+                sent.extend(policy.map(|_| topic));
+                let is_new = readers.iter().all(|(known, _)| *known != topic);
+                readers.extend(policy.filter(|_| is_new).map(|policy| (topic, policy)));
+            }
+            check_limits(node, other, sent.into_iter())?;
+        }
+        peer_topics.publishers.retain(|_, topics| !topics.is_empty());
+        peer_topics.readers.retain(|_, topics| !topics.is_empty());
+        if !peer_topics.readers.is_empty() {
+            topology.check_endpoint(node)?;
+        }
+        peer_topics.publishers.keys().try_for_each(|peer| topology.check_endpoint(peer))?;
+        Ok(peer_topics)
+    }
+
+    /// Whether this node shares no topic with any other.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.publishers.is_empty() && self.readers.is_empty()
+    }
+
+    /// The number of other nodes with a gating subscription to a topic of this node.
+    pub(crate) fn gating_readers(&self, topic: &str) -> usize {
+        let readers = self.readers.values().flatten();
+        readers.filter(|(read, policy)| *read == topic && policy.is_gating()).count()
+    }
+
+    /// Whether any other node has a gating subscription to a topic of this node.
+    pub(crate) fn gates(&self) -> bool {
+        self.readers.values().flatten().any(|(_, policy)| policy.is_gating())
+    }
+
+    /// The nodes with which this node shares a topic that has a gating subscription, whichever of
+    /// the two nodes publishes it.
+    pub(crate) fn sharing(&self, topic: &str) -> impl Iterator<Item = &str> {
+        let all = self.publishers.iter().chain(&self.readers);
+        all.filter_map(move |(node, topics)| {
+            let gating = |(name, policy): &(&str, Policy)| *name == topic && policy.is_gating();
+            topics.iter().any(gating).then_some(node.as_str())
+        })
+    }
+
+    /// Whether another node reads a topic of this node.
+    pub(crate) fn reads(&self, topic: &str) -> bool {
+        self.readers.values().flatten().any(|(read, _)| *read == topic)
+    }
+
+    /// Whether another node publishes a topic that this node reads.
+    pub(crate) fn writes(&self, topic: &str) -> bool {
+        self.publishers.values().flatten().any(|(written, _)| *written == topic)
+    }
+}
+
+/// Checks the limits of a link for what `reader` reads from `publisher`. `topics` has one item for
+/// each publisher.
+fn check_limits(
+    publisher: &str,
+    reader: &str,
+    topics: impl Iterator<Item = &'static str> + Clone,
+) -> Result<(), BuildError> {
+    let distinct = topics.clone().collect::<BTreeSet<_>>().len();
+    for (what, limit, found) in
+        [("topics", TOPICS, distinct), ("publishers", STREAMS, topics.count())]
+    {
+        if found > limit {
+            let (publisher, reader) = (publisher.to_owned(), reader.to_owned());
+            return Err(BuildError::LinkLimit { publisher, reader, what, limit, found });
+        }
+    }
+    Ok(())
+}
+
+/// The strictest policy of these services for a topic, if any of them reads it. Dead letters stay
+/// in the node that made them.
+fn strictest<'a>(
+    topology: &Topology,
+    topic: &str,
+    services: impl Iterator<Item = &'a (String, Ports)>,
+) -> Option<Policy> {
+    let reads = |ports: &Ports| ports.reads.iter().any(|port| port.topic == topic);
+    let readers = services.filter(|(_, ports)| topic != DeadLetter::TOPIC && reads(ports));
+    readers.map(|(name, _)| topology.policy(name, topic)).min()
+}

@@ -1,0 +1,134 @@
+//! The state that the parts of a running node share: its services, its driver, its links, and its
+//! owner.
+//!
+//! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
+//! `topics` has the topics and their publishers, `failure` is the error with which the node will
+//! end, `threads` has the threads that it started. [`Shared`] holds one of each, and has the
+//! operations that concern more than one. Nothing here knows a service's type, a link, or the
+//! driver.
+
+mod failure;
+mod lifecycle;
+mod services;
+mod threads;
+mod topics;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mycelium_executor::Executor;
+use mycelium_transports::exchange::{LayoutMismatch, Notice};
+
+use crate::error::{BuildError, StartError};
+use crate::observe::{Event, Observers};
+use crate::plan::Plan;
+use crate::report::Outcome;
+use failure::Failure;
+pub(crate) use lifecycle::{Lifecycle, Phase};
+use services::Services;
+pub(crate) use threads::Threads;
+use topics::Topics;
+
+/// How long after the shutdown's deadline tasks that were aborted have time to be dropped.
+pub(crate) const ABANDON_WITHIN: Duration = Duration::from_millis(200);
+
+/// What the parts of a running node share.
+pub(crate) struct Shared {
+    pub(crate) plan: Arc<Plan>,
+    /// The executor of the node itself.
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) services: Services,
+    pub(crate) topics: Topics,
+    pub(crate) failure: Failure,
+    /// The services' own threads.
+    pub(crate) threads: Arc<Threads>,
+}
+
+impl Shared {
+    /// The state of a node with these `services`, and with all topics of the plan.
+    pub(crate) fn new(
+        plan: Plan,
+        executor: Arc<dyn Executor>,
+        observers: Observers,
+        services: &[&str],
+    ) -> Result<Arc<Shared>, BuildError> {
+        let plan = Arc::new(plan);
+        let others = services.iter().filter(|name| !plan.dead_letters.ends_last(name)).count();
+        Ok(Arc::new(Shared {
+            lifecycle: Lifecycle::new(&plan.node, observers),
+            services: Services::new(services.len(), others),
+            topics: Topics::new(plan.clone(), executor.clone())?,
+            failure: Failure::default(),
+            threads: Arc::default(),
+            plan,
+            executor,
+        }))
+    }
+
+    /// A service is about to run; `error` ended its previous run.
+    pub(crate) fn starts(&self, service: &str, error: Option<&str>) {
+        let observers = &self.lifecycle.observers;
+        match error {
+            Some(error) => observers.notify(&Event::ServiceRestarted { service, error }),
+            None => {
+                self.services.add_started(service);
+                observers.notify(&Event::ServiceStarted { service });
+                self.services.unstarted.count_down();
+            }
+        }
+    }
+
+    /// A service has ended, or the node no longer waits for it.
+    pub(crate) fn end(&self, service: &str, outcome: &Outcome) {
+        if self.services.add_ended(service, outcome) {
+            self.lifecycle.observers.notify(&Event::ServiceStopped { service, outcome });
+        }
+    }
+
+    /// The shutdown's deadline has passed: the node no longer waits for these services.
+    pub(crate) fn abandon(&self, services: Vec<String>) {
+        tracing::error!(node = self.plan.node, ?services, "abandoned at the shutdown's deadline");
+        services.iter().for_each(|service| self.end(service, &Outcome::Abandoned));
+        self.failure.abandoned(services, self.shutdown_timeout());
+    }
+
+    /// The node no longer waits for messages to other nodes: node, topic and number of messages.
+    pub(crate) fn report_undelivered(&self, left: Vec<(String, String, usize)>) {
+        let error = self.failure.undelivered(left, self.shutdown_timeout());
+        tracing::error!(node = self.plan.node, error, "messages were not delivered");
+    }
+
+    /// The callback for notices of links that concern the whole node. It holds the state weakly:
+    /// links do not keep a node.
+    pub(crate) fn on_notice(self: &Arc<Self>) -> Arc<dyn Fn(&Notice<'_>) + Send + Sync> {
+        let shared = Arc::downgrade(self);
+        Arc::new(move |notice| match (notice, shared.upgrade()) {
+            (Notice::TopicLayoutDiffers { peer, topic, mismatch }, Some(shared)) => {
+                shared.cannot_read(peer, topic, mismatch);
+            }
+            (Notice::DeadLettered { undelivered }, Some(shared)) => {
+                shared.topics.write_dead_letter(undelivered);
+            }
+            _ => {}
+        })
+    }
+
+    /// Another node publishes a topic with another layout: services here can never read it, and the
+    /// node ends.
+    fn cannot_read(&self, peer: &str, topic: &str, mismatch: &LayoutMismatch) {
+        self.failure.set(StartError::Layout {
+            node: self.plan.node.clone(),
+            peer: peer.to_owned(),
+            topic: topic.to_owned(),
+            services: self.plan.readers(topic),
+            mismatch: Box::new(mismatch.clone()),
+        });
+        self.lifecycle.shut_down();
+    }
+
+    /// How long a shutdown may take.
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        self.plan.topology.shutdown(&self.plan.node)
+    }
+}

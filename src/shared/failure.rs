@@ -1,0 +1,54 @@
+//! The error with which a node ends: the first one, except that lost messages and abandoned
+//! services are both reported.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::error::StartError;
+
+#[derive(Debug, Default)]
+pub(crate) struct Failure(Mutex<Option<StartError>>);
+
+impl Failure {
+    /// Keeps `error`, unless there is an earlier one.
+    pub(crate) fn set(&self, error: StartError) {
+        self.lock().get_or_insert(error);
+    }
+
+    pub(crate) fn take(&self) -> Option<StartError> {
+        self.lock().take()
+    }
+
+    /// Adds services that were abandoned at the shutdown's deadline.
+    pub(super) fn abandoned(&self, services: Vec<String>, deadline: Duration) {
+        match &mut *self.lock() {
+            Some(StartError::Undelivered { abandoned, .. }) => abandoned.extend(services),
+            Some(_) => {}
+            first => *first = Some(StartError::Abandoned { services, deadline }),
+        }
+    }
+
+    /// Adds messages that were not delivered. They come before services that were abandoned: these
+    /// may have waited for the delivery. Returns the text of the error.
+    pub(super) fn undelivered(
+        &self,
+        left: Vec<(String, String, usize)>,
+        patience: Duration,
+    ) -> String {
+        let mut first = self.lock();
+        let abandoned = match &mut *first {
+            Some(StartError::Abandoned { services, .. }) => std::mem::take(services),
+            _ => Vec::new(),
+        };
+        let error = StartError::Undelivered { left, patience, abandoned };
+        let text = error.to_string();
+        if matches!(&*first, None | Some(StartError::Abandoned { .. })) {
+            *first = Some(error);
+        }
+        text
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<StartError>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,114 @@
+//! How far a node is: its phases, which observers learn of in order, and the events that its tasks
+//! wait for.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::latch::Latch;
+use crate::observe::{Event, Observers};
+
+/// The phases of a node, in their order. A node may skip being ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    #[default]
+    Starting,
+    Ready,
+    Draining,
+    Stopped,
+}
+
+/// How far a node is.
+pub(crate) struct Lifecycle {
+    node: String,
+    pub(crate) observers: Observers,
+    phases: Mutex<Phases>,
+    /// [`shut_down`](Lifecycle::shut_down) was called.
+    is_shutdown_requested: AtomicBool,
+    /// Set after observers know that the node drains.
+    pub(crate) shutdown: Latch,
+    /// The deadline of the shutdown is now.
+    pub(crate) overdue: Latch,
+    /// All services are placed, and may run.
+    pub(crate) placed: Latch,
+    pub(crate) finished: Latch,
+}
+
+#[derive(Debug, Default)]
+struct Phases {
+    reached: Phase,
+    /// The last phase of which observers know.
+    notified: Phase,
+    pending: VecDeque<Phase>,
+    is_notifying: bool,
+}
+
+impl Lifecycle {
+    pub(super) fn new(node: &str, observers: Observers) -> Lifecycle {
+        Lifecycle {
+            node: node.to_owned(),
+            observers,
+            phases: Mutex::default(),
+            is_shutdown_requested: AtomicBool::new(false),
+            shutdown: Latch::default(),
+            overdue: Latch::default(),
+            placed: Latch::default(),
+            finished: Latch::default(),
+        }
+    }
+
+    /// Requests the end of the node. Observers learn of it before any service can.
+    pub(crate) fn shut_down(&self) {
+        self.is_shutdown_requested.store(true, Ordering::SeqCst);
+        self.reach(Phase::Draining);
+    }
+
+    /// The node reaches a phase, unless it is past it, and observers are notified: one phase after
+    /// the other, whichever threads reach them. If another thread is notifying now, it also does
+    /// this one, perhaps after this call returns.
+    pub(crate) fn reach(&self, phase: Phase) {
+        self.notify(phase);
+        // If another thread is notifying, it runs this check afterwards.
+        if self.phases().notified >= Phase::Draining
+            && self.is_shutdown_requested.load(Ordering::SeqCst)
+        {
+            self.shutdown.set();
+        }
+    }
+
+    fn notify(&self, phase: Phase) {
+        let node = &*self.node;
+        let mut phases = self.phases();
+        if phases.reached < phase {
+            phases.reached = phase;
+            phases.pending.push_back(phase);
+        }
+        if phases.is_notifying {
+            return;
+        }
+        phases.is_notifying = true;
+        while let Some(next) = phases.pending.pop_front() {
+            // Not under the lock: an observer may shut the node down.
+            drop(phases);
+            self.observers.notify(&match next {
+                Phase::Starting | Phase::Ready => Event::NodeReady { node },
+                Phase::Draining => Event::NodeDraining { node },
+                Phase::Stopped => Event::NodeStopped { node },
+            });
+            phases = self.phases();
+            phases.notified = next;
+        }
+        phases.is_notifying = false;
+    }
+
+    /// The node has ended.
+    pub(crate) fn finish(&self) {
+        self.reach(Phase::Draining);
+        self.reach(Phase::Stopped);
+        self.finished.set();
+    }
+
+    fn phases(&self) -> MutexGuard<'_, Phases> {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

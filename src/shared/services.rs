@@ -1,0 +1,67 @@
+//! How far each service of a node is: started, about to end, ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::latch::Countdown;
+use crate::report::Outcome;
+
+/// How far each service is. *Others* are the services that do not wait for dead letters: all but
+/// the readers of these.
+pub(crate) struct Services {
+    names: Mutex<Names>,
+    pub(crate) unstarted: Countdown,
+    /// Services that have not ended.
+    pub(crate) running: Countdown,
+    /// Others that have not ended.
+    pub(crate) others_running: Countdown,
+    /// Others that have not announced their end.
+    others_unannounced: AtomicUsize,
+    /// The driver no longer waits for services: all have ended or were abandoned.
+    pub(crate) are_settled: AtomicBool,
+}
+
+#[derive(Default)]
+struct Names {
+    started: BTreeSet<String>,
+    ended: BTreeMap<String, Outcome>,
+}
+
+impl Services {
+    pub(super) fn new(count: usize, others: usize) -> Services {
+        Services {
+            names: Mutex::default(),
+            unstarted: Countdown::new(count),
+            running: Countdown::new(count),
+            others_running: Countdown::new(others),
+            others_unannounced: AtomicUsize::new(others),
+            are_settled: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn add_started(&self, service: &str) {
+        self.names().started.insert(service.to_owned());
+    }
+
+    /// Returns whether the service had started, and had not ended before.
+    pub(super) fn add_ended(&self, service: &str, outcome: &Outcome) -> bool {
+        let mut names = self.names();
+        let has_ended = names.ended.insert(service.to_owned(), outcome.clone()).is_some();
+        !has_ended && names.started.contains(service)
+    }
+
+    /// One of the others announces its end. Returns whether it is the last one to do so.
+    pub(crate) fn announce_end(&self) -> bool {
+        self.others_unannounced.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// The services that have ended, by name.
+    pub(crate) fn ended(&self) -> BTreeMap<String, Outcome> {
+        self.names().ended.clone()
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,72 @@
+//! The threads that a node has started, until the last of them has ended.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_listener::Event;
+
+use crate::latch::until;
+
+/// The threads that have not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Threads {
+    alive: Mutex<Alive>,
+    gone: Event,
+}
+
+#[derive(Debug, Default)]
+struct Alive {
+    names: BTreeMap<usize, String>,
+    started: usize,
+}
+
+impl Threads {
+    /// A thread is about to start.
+    pub(crate) fn start(self: &Arc<Threads>, name: &str) -> ThreadGuard {
+        let mut alive = self.alive();
+        alive.started += 1;
+        let number = alive.started;
+        alive.names.insert(number, name.to_owned());
+        ThreadGuard { threads: self.clone(), number }
+    }
+
+    /// Ready when all have ended.
+    pub(crate) async fn gone(&self) {
+        until(&self.gone, || self.alive().names.is_empty()).await;
+    }
+
+    /// The names of the threads that have not ended.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.alive().names.values().cloned().collect()
+    }
+
+    fn alive(&self) -> MutexGuard<'_, Alive> {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that has not ended. The drop of the guard reports the end.
+#[derive(Debug)]
+pub(crate) struct ThreadGuard {
+    threads: Arc<Threads>,
+    number: usize,
+}
+
+impl ThreadGuard {
+    /// Moves the guard into the calling thread: it is dropped when the thread ends, after the
+    /// executor on it.
+    pub(crate) fn of_this_thread(self) {
+        thread_local! {
+            static HERE: RefCell<Vec<ThreadGuard>> = const { RefCell::new(Vec::new()) };
+        }
+        HERE.with_borrow_mut(|here| here.push(self));
+    }
+}
+
+impl Drop for ThreadGuard {
+    fn drop(&mut self) {
+        self.threads.alive().names.remove(&self.number);
+        self.threads.gone.notify(usize::MAX);
+    }
+}

@@ -1,0 +1,117 @@
+//! The topics of a node, and its publishers: those of services, of the node's owner, and of dead
+//! letters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mycelium_core::Message;
+use mycelium_executor::Executor;
+use mycelium_transports::counters::Region;
+use mycelium_transports::local::{KeepOpen, Publisher, Schema, Topic, Undelivered};
+
+use crate::dead_letter::DeadLetter;
+use crate::error::BuildError;
+use crate::plan::Plan;
+
+/// The most counter lines of a node.
+const COUNTER_LINES: usize = 1024;
+
+/// The topics of a node.
+pub(crate) struct Topics {
+    plan: Arc<Plan>,
+    executor: Arc<dyn Executor>,
+    counters: Arc<Region>,
+    registry: Mutex<Registry>,
+}
+
+#[derive(Default)]
+struct Registry {
+    topics: BTreeMap<&'static str, Arc<Topic>>,
+    /// Topics with a publisher outside the services.
+    from_outside: BTreeSet<&'static str>,
+    /// Keeps the subscriptions to dead letters open while a service or a link may write some.
+    dead_letters: Option<KeepOpen>,
+}
+
+impl Topics {
+    /// All topics of the plan.
+    pub(super) fn new(plan: Arc<Plan>, executor: Arc<dyn Executor>) -> Result<Topics, BuildError> {
+        let counters = Region::new(COUNTER_LINES);
+        let mut registry = Registry::default();
+        for (name, planned) in &plan.topics {
+            let (schema, capacity) = (planned.schema, plan.capacity(name));
+            let topic =
+                Topic::with_readers(name, schema, capacity, planned.gating, counters.clone())?;
+            if *name == DeadLetter::TOPIC && plan.dead_letters.are_read() {
+                registry.dead_letters = Some(topic.keep_open());
+            }
+            registry.topics.insert(name, topic);
+        }
+        Ok(Topics { plan, executor, counters, registry: Mutex::new(registry) })
+    }
+
+    /// The topic of `M`, made now if no service declared it.
+    pub(crate) fn of<M: Message>(&self) -> Result<Arc<Topic>, BuildError> {
+        let mut registry = self.registry();
+        if let Some(topic) = registry.topics.get(M::TOPIC) {
+            return Ok(topic.clone());
+        }
+        let schema = Schema::of::<M>();
+        if let Some(other) = registry.topics.values().find(|topic| topic.schema().id == M::ID) {
+            let (first, second) = (other.schema().name(), schema.name());
+            return Err(BuildError::DuplicateId { id: M::ID, first, second });
+        }
+        let capacity = self.plan.capacity(M::TOPIC);
+        let topic = Topic::new(M::TOPIC, schema, capacity, self.counters.clone())?;
+        registry.topics.insert(M::TOPIC, topic.clone());
+        Ok(topic)
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        self.registry().topics.values().cloned().collect()
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Region> {
+        &self.counters
+    }
+
+    pub(crate) fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
+        Ok(self.of::<M>()?.publisher(name, self.executor.entropy())?)
+    }
+
+    /// A publisher whose end the node cannot wait for: at shutdown, subscriptions to its topic end
+    /// when they are empty.
+    pub(crate) fn outside_publisher<M: Message>(
+        &self,
+        name: &str,
+    ) -> Result<Publisher<M>, BuildError> {
+        self.registry().from_outside.insert(M::TOPIC);
+        self.publisher(name)
+    }
+
+    /// Whether a topic has a publisher outside the services.
+    pub(crate) fn has_outside_publisher(&self, topic: &str) -> bool {
+        self.registry().from_outside.contains(topic)
+    }
+
+    /// Publishes a message that a link has given up, if a service of this node reads dead letters.
+    pub(super) fn write_dead_letter(&self, undelivered: &Undelivered) {
+        if self.plan.topics.contains_key(DeadLetter::TOPIC)
+            && let Ok(mut dead_letters) = self.publisher::<DeadLetter>("links")
+        {
+            // If the ring of dead letters is full, this one is lost; the log and the counters have
+            // it.
+            let _ = dead_letters.try_emit(DeadLetter::from(undelivered));
+        }
+    }
+
+    /// Nothing in this node writes dead letters any more.
+    pub(crate) fn end_dead_letters(&self) {
+        let guard = self.registry().dead_letters.take();
+        drop(guard);
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,42 @@
+//! Reports waits of a service that last too long: for room in a ring, or for confirmations.
+
+use std::pin::Pin;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use mycelium_executor::{Executor, SendFuture};
+
+/// A wait that lasts longer than this is reported.
+const STALL: Duration = Duration::from_secs(1);
+
+/// Detects waits that last too long. All waits of a service share one timer, which is made at the
+/// first wait, so that a wait does not allocate.
+#[derive(Default)]
+pub(crate) struct StallWatch {
+    timer: Option<SendFuture<()>>,
+}
+
+impl StallWatch {
+    #[cold]
+    pub(crate) fn watch(
+        &mut self,
+        context: &mut task::Context<'_>,
+        executor: &dyn Executor,
+        waiting_since: &mut Option<Duration>,
+        report: impl FnOnce(),
+    ) {
+        let now = executor.now();
+        let since = *waiting_since.get_or_insert(now);
+        let timer = self.timer.get_or_insert_with(|| executor.sleep_until(now + STALL));
+        let Poll::Ready(()) = Pin::as_mut(timer).poll(context) else { return };
+        if now.saturating_sub(since) >= STALL {
+            report();
+        }
+        let mut next = executor.sleep_until(now + STALL);
+        if next.as_mut().poll(context).is_pending() {
+            self.timer = Some(next);
+        } else {
+            self.timer = None;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Errors of a topology, with their place in the file.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// The text of a topology file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+}
+
+impl Source {
+    pub(super) fn error(&self, span: Range<usize>, problem: Problem) -> TopologyError {
+        let before = self.text.get(..span.start).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
+        let location = SourceLocation { file: self.path.clone(), line, column };
+        TopologyError { location, problem }
+    }
+}
+
+/// An error of a topology, with its place in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{location}: {problem}")]
+pub struct TopologyError {
+    pub(super) location: SourceLocation,
+    pub(super) problem: Problem,
+}
+
+impl TopologyError {
+    /// The error without its place.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// The line; the first is 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.location.line
+    }
+}
+
+/// An error of a topology, without its place.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The file cannot be read.
+    #[error("cannot read the topology: {error}")]
+    Unreadable {
+        /// The error of the system.
+        error: String,
+    },
+    /// The text is not TOML, or has a key or a value that a topology cannot have.
+    #[error("{message}")]
+    Syntax {
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// A name that nothing in the program or the topology has.
+    #[error("unknown {kind} `{name}`: expected one of: {}", known.join(", "))]
+    Unknown {
+        /// What it should name: `service`, `node`, `topic`, `subscription`, `link` or `executor`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The names that exist.
+        known: Vec<String>,
+    },
+    /// Two names for one thing.
+    #[error("{kind} `{name}` is the same as `{first}`, which also has a section")]
+    Twice {
+        /// What both name.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The other name.
+        first: String,
+    },
+    /// The name of a link fits two pairs of nodes, because names of nodes have dashes.
+    #[error("link `{link}` may join {}; give one of these nodes another name", pairs(meanings))]
+    Ambiguous {
+        /// The link.
+        link: String,
+        /// The pairs of nodes.
+        meanings: Vec<[String; 2]>,
+    },
+    /// A node reads or writes a topic whose list does not name it.
+    #[error("node `{node}` {does} topic `{topic}`, but is not on this list")]
+    Forbidden {
+        /// The node.
+        node: String,
+        /// What it does: `reads` or `writes`.
+        does: &'static str,
+        /// The topic.
+        topic: String,
+    },
+    /// The path of a node's socket is too long for the system.
+    #[error(
+        "node `{node}` would listen at `{}`, which has {found} bytes, but the path of a socket \
+         has at most {limit}: set a shorter one (`socket`, or `Topology::in_directory`)",
+        path.display()
+    )]
+    PathTooLong {
+        /// The node.
+        node: String,
+        /// The path.
+        path: PathBuf,
+        /// Its length in bytes.
+        found: usize,
+        /// The longest length.
+        limit: usize,
+    },
+    /// Two keys contradict each other.
+    #[error("{message}")]
+    Contradiction {
+        /// The contradiction, and what was expected.
+        message: String,
+    },
+    /// A service is placed twice.
+    #[error("service `{service}` is placed twice: first in {first}")]
+    Duplicate {
+        /// The service.
+        service: String,
+        /// The first place.
+        first: String,
+    },
+}
+
+fn pairs(pairs: &[[String; 2]]) -> String {
+    let pairs = pairs.iter().map(|[a, b]| format!("`{a}` and `{b}`"));
+    pairs.collect::<Vec<_>>().join(", or ")
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SourceLocation {
+    pub(super) file: PathBuf,
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
+impl fmt::Display for SourceLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}

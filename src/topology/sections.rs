@@ -1,0 +1,71 @@
+//! The sections and keys of a topology file. A new key is added here first, then its accessor in
+//! `topology.rs`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::link::LinkSection;
+use super::values::{
+    Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, PolicyName,
+    RunName, Span, ThreadName, WaitName,
+};
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Sections {
+    pub(super) node: BTreeMap<Spanned<String>, NodeSection>,
+    pub(super) service: BTreeMap<Spanned<String>, ServiceSection>,
+    pub(super) topic: BTreeMap<Spanned<String>, TopicSection>,
+    pub(super) subscription: BTreeMap<Spanned<String>, SubscriptionSection>,
+    pub(super) link: BTreeMap<Spanned<String>, LinkSection>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NodeSection {
+    pub(super) services: Option<Vec<Spanned<String>>>,
+    pub(super) executor: Option<String>,
+    pub(super) shutdown: Option<Span>,
+    pub(super) memory: Option<Bytes>,
+    pub(super) socket: Option<Spanned<PathBuf>>,
+    pub(super) users: Option<Vec<u32>>,
+    pub(super) group: Option<u32>,
+    pub(super) mode: Option<Spanned<Mode>>,
+    pub(super) owner: Option<u32>,
+    pub(super) watchdog: Option<Span>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServiceSection {
+    pub(super) max_restarts: Option<u32>,
+    pub(super) restart_window: Option<Span>,
+    pub(super) backoff: Option<Span>,
+    pub(super) max_backoff: Option<Span>,
+    pub(super) run: Option<RunName>,
+    pub(super) wait: Option<WaitName>,
+    pub(super) thread: Option<Spanned<ThreadName>>,
+    pub(super) class: Option<Spanned<ClassName>>,
+    pub(super) if_refused: Option<Spanned<FallbackName>>,
+    pub(super) budget: Option<Budget>,
+    pub(super) executor: Option<Spanned<String>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TopicSection {
+    pub(super) capacity: Option<Capacity>,
+    pub(super) delivery: Option<DeliveryName>,
+    pub(super) dead_letter_after: Option<DeathLimit>,
+    pub(super) readers: Option<Vec<Spanned<String>>>,
+    pub(super) writers: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubscriptionSection {
+    pub(super) policy: Option<PolicyName>,
+}

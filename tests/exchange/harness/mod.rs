@@ -1,0 +1,97 @@
+//! Both ends of a link over real sockets, for tests: servers and clients (`side`), their notices
+//! (`notices`), a connection that can be delayed and cut (`wire`), and the bytes of a peer that
+//! does not use our code (`raw_peer`).
+
+mod notices;
+mod raw_peer;
+mod side;
+mod wire;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mycelium_core::message;
+use mycelium_transports::local::{Delivery, Subscription};
+use tokio::task::JoinHandle;
+
+pub(crate) use notices::Notices;
+pub(crate) use raw_peer::{connect, frame, hear, hello, say, subscribe};
+pub(crate) use side::Side;
+pub(crate) use wire::Wire;
+
+/// Longer than anything here takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+#[message(topic = "numbers", id = 1)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Number {
+    pub(crate) value: u64,
+}
+
+#[message(topic = "ticks", id = 2)]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Tick {
+    pub(crate) value: u64,
+    pub(crate) rest: [u64; 31],
+}
+
+/// A directory for one test, removed on drop.
+pub(crate) struct TestDir(PathBuf);
+
+impl TestDir {
+    pub(crate) fn new(name: &str) -> TestDir {
+        let path = std::env::temp_dir().join(format!("mycelium-{name}-{}", std::process::id()));
+        _ = std::fs::remove_dir_all(&path);
+        TestDir(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.0.join("node.sock")
+    }
+}
+
+impl Drop for TestDir {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Waits for something that has to happen.
+pub(crate) async fn within<R>(what: &str, future: impl Future<Output = R>) -> R {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+/// Waits until something holds.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(what, waiting).await;
+}
+
+/// Takes numbers, none of which may be missing.
+pub(crate) async fn take(reader: &mut Subscription<Number>, numbers: std::ops::Range<u64>) {
+    for next in numbers {
+        match within(&format!("number {next}"), reader.recv()).await {
+            Some(Delivery::Msg(number)) => {
+                assert_eq!((number.value, number.sequence()), (next, next));
+            }
+            Some(Delivery::Gap(gap)) => panic!("{gap} instead of {next}"),
+            None => panic!("the end instead of {next}"),
+        }
+    }
+}
+
+/// Stops all links of these sides, and waits for their tasks.
+pub(crate) async fn end(sides: &[&Side], tasks: impl IntoIterator<Item = JoinHandle<()>>) {
+    sides.iter().for_each(|side| side.control.stop());
+    for task in tasks {
+        within("a link ends", task).await.unwrap();
+    }
+}

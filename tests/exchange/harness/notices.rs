@@ -1,0 +1,59 @@
+//! Collects the notices of links.
+
+use std::sync::{Arc, Mutex};
+
+use mycelium_transports::exchange::{Notice, Observer};
+
+use super::until;
+
+/// The notices of one side.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notices(Arc<Mutex<Vec<Noticed>>>);
+
+#[derive(Debug)]
+struct Noticed {
+    kind: &'static str,
+    words: String,
+}
+
+impl Notices {
+    pub(super) fn observer(&self) -> Observer {
+        let notices = self.0.clone();
+        Arc::new(move |notice: Notice<'_>| {
+            let kind = match &notice {
+                Notice::Connected { .. } => "up",
+                Notice::Disconnected { .. } => "down",
+                Notice::Unreachable { .. } => "unreachable",
+                Notice::TopicRefused { .. } => "refused",
+                Notice::StreamLimit { .. } => "stream limit",
+                Notice::TopicLayoutDiffers { .. } => "layout differs",
+                Notice::ReaderLayoutDiffers { .. } => "reader differs",
+                Notice::DeadLettered { .. } => "dead letter",
+                Notice::PeerRejected { .. } => "rejected",
+                _ => "other",
+            };
+            notices.lock().unwrap().push(Noticed { kind, words: notice.to_string() });
+        })
+    }
+
+    /// How many notices of a kind have this text.
+    pub(crate) fn count(&self, kind: &str, words: &str) -> usize {
+        let notices = self.0.lock().unwrap();
+        let is_it = |known: &&Noticed| known.kind == kind && known.words.contains(words);
+        notices.iter().filter(is_it).count()
+    }
+
+    /// Whether a predicate holds for the texts of all notices.
+    pub(crate) fn all(&self, holds: impl Fn(&str) -> bool) -> bool {
+        self.0.lock().unwrap().iter().all(|known| holds(&known.words))
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// Waits until there is such a notice.
+    pub(crate) async fn until(&self, kind: &str, words: &str) {
+        until(&format!("{kind} {words}"), || self.count(kind, words) > 0).await;
+    }
+}

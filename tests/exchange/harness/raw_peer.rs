@@ -1,0 +1,82 @@
+//! The bytes of a peer, written after docs/wire-format.md and without our code.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::io::{AsyncReadExt, AsyncWriteExt};
+use mycelium_core::Message;
+use mycelium_executor::{Executor, Stream};
+use mycelium_tokio::Tokio;
+use mycelium_transports::endpoint::unix;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+
+/// A connection on which nothing was sent.
+pub(crate) async fn connect(path: &Path) -> Stream {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match unix::connect(path).and_then(|socket| Tokio::current().unwrap().unix_stream(socket)) {
+            Ok(stream) => return stream,
+            // The backlog is full.
+            Err(error) => assert!(tokio::time::Instant::now() < end, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Reads until the other side closes. A connection that is not closed in time is a defect.
+pub(crate) async fn hear(stream: &mut Stream) -> Vec<u8> {
+    let mut heard = Vec::new();
+    // A reset is an end, too.
+    _ = timeout(PATIENCE, stream.read_to_end(&mut heard)).await.expect("the server closes");
+    heard
+}
+
+/// Sends bytes, as far as the server reads.
+pub(crate) async fn say(stream: &mut Stream, bytes: &[u8]) {
+    _ = timeout(PATIENCE, stream.write_all(bytes)).await.expect("the server reads or closes");
+}
+
+/// A frame of type `id` with this payload, all of which is its fixed part.
+pub(crate) fn frame(id: u16, stream: u32, sequence: u64, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0xa1, 0];
+    frame.extend(id.to_le_bytes());
+    frame.extend((24 + payload.len() as u32).to_le_bytes());
+    frame.extend((payload.len() as u16).to_le_bytes());
+    frame.extend([0; 2]);
+    frame.extend(stream.to_le_bytes());
+    frame.extend(sequence.to_le_bytes());
+    frame.extend(payload);
+    frame.resize(frame.len().next_multiple_of(8), 0);
+    frame
+}
+
+fn name(name: &str) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    bytes[..2].copy_from_slice(&(name.len() as u16).to_le_bytes());
+    bytes[2..2 + name.len()].copy_from_slice(name.as_bytes());
+    bytes
+}
+
+/// The hello of a peer with versions from 1 to `version` and a long silence limit.
+pub(crate) fn hello(node: &str, boot: u64, version: u8) -> Vec<u8> {
+    let mut payload = vec![1, 0, version, version, 0, 0, 16, 0];
+    payload.extend(boot.to_le_bytes());
+    payload.extend(60_000_u32.to_le_bytes());
+    payload.extend([4, 0, 4, 0, 0, 0, 16, 0, 8, 0, 0, 0]);
+    payload.extend(name(node));
+    frame(0, 0, 0, &payload)
+}
+
+/// A subscription to the messages `M`; the publisher waits if `mode` is 0.
+pub(crate) fn subscribe<M: Message>(mode: u8, window: u32) -> Vec<u8> {
+    let mut payload = vec![3, 0];
+    payload.extend(M::ID.to_le_bytes());
+    payload.extend([7, 0, 0, 0]);
+    payload.extend(M::DIGEST.0);
+    payload.extend([mode, 0, 0, 0]);
+    payload.extend(window.to_le_bytes());
+    payload.extend(name(M::TOPIC));
+    frame(0, 0, 0, &payload)
+}

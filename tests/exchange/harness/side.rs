@@ -1,0 +1,173 @@
+//! One side of a link: its topics, and its servers and clients.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mycelium_core::Message;
+use mycelium_executor::Executor;
+use mycelium_tokio::Tokio;
+use mycelium_transports::counters::{Kind, Reading, Region};
+use mycelium_transports::endpoint::unix::{self, BoundSocket};
+use mycelium_transports::exchange::{
+    Control, ExportedTopic, Identity, LinkConfig, TopicClient, TopicInterest, TopicServer,
+};
+use mycelium_transports::local::{Policy, Publisher, Schema, Subscription, Topic};
+use tokio::task::JoinHandle;
+
+use super::{Notices, Number, Tick, Wire};
+
+pub(crate) struct Side {
+    pub(crate) name: String,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) numbers: Arc<Topic>,
+    pub(crate) ticks: Arc<Topic>,
+    pub(crate) counters: Arc<Region>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) identity: Identity,
+    pub(crate) config: LinkConfig,
+    pub(crate) notices: Notices,
+}
+
+impl Side {
+    pub(crate) fn new(name: &str, boot: u64, capacity: usize) -> Side {
+        Side::counting(name, boot, capacity, 1024)
+    }
+
+    /// With this many lines of counters.
+    pub(crate) fn counting(name: &str, boot: u64, capacity: usize, lines: usize) -> Side {
+        let counters = Region::new(lines);
+        let topic = |name, schema| Topic::new(name, schema, capacity, counters.clone()).unwrap();
+        Side {
+            name: name.to_owned(),
+            executor: Arc::new(Tokio::current().unwrap()),
+            numbers: topic("numbers", Schema::of::<Number>()),
+            ticks: topic("ticks", Schema::of::<Tick>()),
+            counters: counters.clone(),
+            control: Arc::default(),
+            identity: Identity::new(name, boot).unwrap(),
+            config: LinkConfig::default(),
+            notices: Notices::default(),
+        }
+    }
+
+    /// A publisher's side `there` and a reader's side `here`, with this many slots in their rings.
+    pub(crate) fn pair(there: usize, here: usize) -> (Side, Side) {
+        (Side::new("there", 1, there), Side::new("here", 2, here))
+    }
+
+    /// Makes the topic `numbers` carry other messages.
+    pub(crate) fn carry<M: Message>(&mut self, capacity: usize) {
+        let schema = Schema::of::<M>();
+        self.numbers = Topic::new("numbers", schema, capacity, self.counters.clone()).unwrap();
+    }
+
+    /// A server for both topics; numbers only go to `readers`, if there is such a list.
+    pub(crate) fn server(&self, readers: Option<&[String]>) -> TopicServer {
+        let mut server = TopicServer::new(
+            self.identity,
+            self.config,
+            self.executor.clone(),
+            self.control.clone(),
+            self.counters.clone(),
+            self.notices.observer(),
+        );
+        let readers = readers.map(<[_]>::to_vec);
+        server.add(ExportedTopic { topic: self.numbers.clone(), readers });
+        server.add(ExportedTopic { topic: self.ticks.clone(), readers: None });
+        server
+    }
+
+    /// A server for all readers, with this one announced for numbers.
+    pub(crate) fn server_for(&self, reader: &str, policy: Policy) -> TopicServer {
+        let mut server = self.server(None);
+        server.announce(reader, &self.numbers, policy).unwrap();
+        server
+    }
+
+    /// Serves at a socket until the side is stopped. Processes of this user may connect.
+    pub(crate) fn serve(&self, server: impl Into<Arc<TopicServer>>, path: &Path) -> JoinHandle<()> {
+        let bound = BoundSocket::at(path).unwrap();
+        let own = bound.allowed();
+        self.serve_to(server, bound, own)
+    }
+
+    /// Serves at a socket. Only these peers may connect.
+    pub(crate) fn serve_to(
+        &self,
+        server: impl Into<Arc<TopicServer>>,
+        bound: BoundSocket,
+        allowed: unix::AllowedPeers,
+    ) -> JoinHandle<()> {
+        let listener = self.executor.unix_listener(bound.socket().unwrap()).unwrap();
+        let server = server.into();
+        tokio::spawn(server.clone().wait_for_readers());
+        tokio::spawn(async move {
+            let welcome = |peer: &_| allowed.check(peer).map_err(|error| error.to_string());
+            server.run(listener, welcome).await;
+            drop(bound);
+        })
+    }
+
+    /// Reads numbers from the server at this socket.
+    pub(crate) fn read(&self, peer: &str, path: &Path, policy: Policy) -> JoinHandle<()> {
+        tokio::spawn(self.client(peer, path, vec![self.interest(policy)]).run().unwrap())
+    }
+
+    /// Reads numbers over connections that can be cut.
+    pub(crate) fn read_over(&self, wire: &Wire, path: &Path, policy: Policy) -> JoinHandle<()> {
+        let mut client = self.client("there", path, vec![self.interest(policy)]);
+        client.connect = wire.connect(self.executor.clone(), path);
+        tokio::spawn(client.run().unwrap())
+    }
+
+    pub(crate) fn interest(&self, policy: Policy) -> TopicInterest {
+        TopicInterest { topic: self.numbers.clone(), policy }
+    }
+
+    pub(crate) fn client(
+        &self,
+        peer: &str,
+        path: &Path,
+        interests: Vec<TopicInterest>,
+    ) -> TopicClient {
+        let (executor, path) = (self.executor.clone(), path.to_owned());
+        TopicClient {
+            peer: peer.to_owned(),
+            connect: Box::new(move || {
+                let (executor, path) = (executor.clone(), path.clone());
+                Box::pin(async move { executor.unix_stream(unix::connect(&path)?) })
+            }),
+            interests,
+            identity: self.identity,
+            config: self.config,
+            executor: self.executor.clone(),
+            control: self.control.clone(),
+            counters: self.counters.clone(),
+            observer: self.notices.observer(),
+        }
+    }
+
+    /// A publisher of numbers, in its epoch 7.
+    pub(crate) fn publisher(&self) -> Publisher<Number> {
+        self.numbers.publisher("publisher", 7).unwrap()
+    }
+
+    /// A gating reader of numbers.
+    pub(crate) fn reader(&self) -> Subscription<Number> {
+        self.numbers.subscribe("reader", Policy::Block).unwrap()
+    }
+
+    /// The sum of a value over all counters of a kind.
+    pub(crate) fn sum(&self, kind: Kind, value: &str) -> u64 {
+        self.sum_where(value, |line| line.kind == kind)
+    }
+
+    /// The value of a counter of the link with `peer`, over both roles.
+    pub(crate) fn link(&self, peer: &str, value: &str) -> u64 {
+        self.sum_where(value, |line| line.kind == Kind::Link && line.label("link") == peer)
+    }
+
+    fn sum_where(&self, value: &str, counts: impl Fn(&Reading) -> bool) -> u64 {
+        self.counters.read().iter().filter(|line| counts(line)).map(|line| line.value(value)).sum()
+    }
+}

@@ -1,0 +1,126 @@
+//! Errors of endpoints: why a node cannot listen at an address, and why a peer may not connect.
+//!
+//! Knows no socket and no executor. All transports use these types.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mycelium_executor::Peer;
+use thiserror::Error;
+
+/// The longest path of a Unix socket, in bytes: the system keeps 108, and the last one is a zero.
+pub const LONGEST_PATH: usize = 107;
+
+/// Why a node cannot listen at an [`Endpoint`](super::Endpoint).
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The path of a socket has no file name, or no directory.
+    #[error("invalid socket path `{}`: expected a file in a directory", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The path is longer than the path of a socket may be.
+    #[error(transparent)]
+    TooLong(#[from] PathTooLong),
+    /// The directory of the socket is open to other users, or is not a directory.
+    #[error("directory `{}` {problem}", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+    /// Users who may connect cannot reach the socket: a directory above it is closed to them.
+    #[error(
+        "{} cannot reach a socket in `{}`: directory `{}` is closed to other users",
+        user.map_or("the group".to_owned(), |user| format!("user {user}")),
+        socket.display(),
+        directory.display()
+    )]
+    Unreachable {
+        /// The closed directory.
+        directory: PathBuf,
+        /// The directory of the socket.
+        socket: PathBuf,
+        /// One of these users; `None` for the members of a group.
+        user: Option<u32>,
+    },
+    /// A live process listens at this address.
+    #[error("a live process listens at `{}`", path.display())]
+    InUse {
+        /// The address.
+        path: PathBuf,
+    },
+    /// The socket of this process was replaced by another file, which is not touched.
+    #[error(
+        "another file has replaced the socket of this process at `{}`; it is not removed",
+        path.display()
+    )]
+    Displaced {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file that is not a socket has this path. It is not touched.
+    #[error("`{}` is not a socket; it is not removed", path.display())]
+    Occupied {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A system call failed.
+    #[error("cannot {action} `{}`: {error}", path.display())]
+    System {
+        /// What the call was to do.
+        action: &'static str,
+        /// The file, or the address.
+        path: PathBuf,
+        /// The system's error. It is part of the message, so it is not the
+        /// [`source`](std::error::Error::source).
+        error: io::Error,
+    },
+}
+
+/// A path is longer than the path of a Unix socket may be.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "socket path `{}` has {found} bytes: expected at most {LONGEST_PATH}",
+    path.display()
+)]
+pub struct PathTooLong {
+    /// The path.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub found: usize,
+}
+
+impl PathTooLong {
+    /// Checks that a path is short enough for a socket.
+    ///
+    /// # Errors
+    /// If it has more than [`LONGEST_PATH`] bytes.
+    ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// use mycelium_transports::endpoint::{LONGEST_PATH, PathTooLong};
+    ///
+    /// assert!(PathTooLong::check(Path::new("/run/me/main.sock")).is_ok());
+    /// let long = "x".repeat(1 + LONGEST_PATH);
+    /// assert_eq!(PathTooLong::check(Path::new(&long)).unwrap_err().found, 108);
+    /// ```
+    pub fn check(path: &Path) -> Result<(), PathTooLong> {
+        match path.as_os_str().len() {
+            0..=LONGEST_PATH => Ok(()),
+            found => Err(PathTooLong { path: path.to_owned(), found }),
+        }
+    }
+}
+
+/// A peer connected that is not on the list of allowed users.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{peer} is not on the list of users that may connect")]
+pub struct RejectedPeer {
+    /// The peer.
+    pub peer: Peer,
+}

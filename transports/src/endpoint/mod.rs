@@ -1,0 +1,139 @@
+//! Where a node listens, and how others connect: the only module that knows all stream transports.
+//!
+//! The rest of the runtime uses three types:
+//!
+//! - [`Endpoint`]: an address as the topology says it. Anyone can [connect](Endpoint::connect) to
+//!   it.
+//! - [`BoundEndpoint`]: an endpoint at which this process listens. [`Endpoint::bind`] makes it
+//!   without waiting, so that an error of it is an error of the node's start.
+//! - [`BindError`]: why that failed.
+//!
+//! To add a transport of streams, write a module beside [`unix`] and add an arm to each `match`
+//! here. Links, nodes and the topology do not change.
+
+mod error;
+pub mod unix;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mycelium_executor::{Executor, Listener, Peer, SendFuture, Stream};
+
+pub use error::{BindError, LONGEST_PATH, PathTooLong, RejectedPeer};
+pub use unix::Access;
+use unix::BoundSocket;
+
+/// The address of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// A Unix socket.
+    Unix {
+        /// Its path.
+        path: PathBuf,
+        /// The users that may connect.
+        access: Access,
+    },
+}
+
+impl Endpoint {
+    /// The endpoint that an address of the topology stands for: a path is a Unix socket.
+    #[must_use]
+    pub fn new(address: impl Into<PathBuf>, access: Access) -> Endpoint {
+        Endpoint::Unix { path: address.into(), access }
+    }
+
+    /// Checks the address itself, without using it: a build error instead of a start error.
+    ///
+    /// # Errors
+    /// If no process can ever listen at this address.
+    pub fn check(&self) -> Result<(), PathTooLong> {
+        match self {
+            Endpoint::Unix { path, .. } => PathTooLong::check(path),
+        }
+    }
+
+    /// Connects to the process that listens at this endpoint. The stream belongs to `executor`,
+    /// where the future has to be polled.
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) is an error for which the next try may succeed at
+    /// once: the process listens, and its queue of connections is full.
+    #[must_use]
+    pub fn connect(&self, executor: &Arc<dyn Executor>) -> SendFuture<io::Result<Stream>> {
+        let executor = executor.clone();
+        match self {
+            Endpoint::Unix { path, .. } => {
+                let path = path.clone();
+                Box::pin(async move { unix::open(&path, &*executor) })
+            }
+        }
+    }
+
+    /// Listens at this endpoint, without waiting.
+    ///
+    /// # Errors
+    /// If the address is in use, or the process may not have it.
+    pub fn bind(&self) -> Result<BoundEndpoint, BindError> {
+        match self {
+            Endpoint::Unix { path, access } => {
+                BoundSocket::with_access(path, access.clone()).map(BoundEndpoint::Unix)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Unix { path, .. } => path.display().fmt(f),
+        }
+    }
+}
+
+/// An endpoint at which this process listens. Dropping it gives the address back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BoundEndpoint {
+    /// A Unix socket.
+    Unix(BoundSocket),
+}
+
+/// Checks whether a peer that connected may.
+pub type PeerCheck = Box<dyn Fn(&Peer) -> Result<(), RejectedPeer> + Send + Sync>;
+
+impl BoundEndpoint {
+    /// Accepts connections on an executor.
+    ///
+    /// # Errors
+    /// If the process has no descriptor left, or the executor has no network.
+    pub fn listener(&self, executor: &dyn Executor) -> io::Result<Listener> {
+        match self {
+            BoundEndpoint::Unix(socket) => socket.listener(executor),
+        }
+    }
+
+    /// The check that each accepted peer has to pass.
+    #[must_use]
+    pub fn peer_check(&self) -> PeerCheck {
+        match self {
+            BoundEndpoint::Unix(socket) => {
+                let allowed = socket.allowed();
+                Box::new(move |peer| allowed.check(peer))
+            }
+        }
+    }
+
+    /// Checks that the address still leads here, and makes it again if it has vanished: the file of
+    /// a Unix socket can be deleted. Returns whether it was made again; the earlier listener cannot
+    /// be reached then.
+    ///
+    /// # Errors
+    /// If it has vanished and cannot be made again. The next call tries again.
+    pub fn restore(&mut self) -> Result<bool, BindError> {
+        match self {
+            BoundEndpoint::Unix(socket) => socket.restore(),
+        }
+    }
+}

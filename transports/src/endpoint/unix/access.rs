@@ -1,0 +1,94 @@
+//! Which users reach a socket: the permissions of its file and its directory, and the list of users
+//! that may connect.
+
+use super::AllowedPeers;
+
+/// The users that reach a socket and may connect to it. The default is the user of this process
+/// only.
+///
+/// When a peer connects, the system checks the permissions of directory and socket, and
+/// [`allowed`](Access::allowed) compares the credentials of the peer with the list of users.
+///
+/// | users | group | directory | socket | users that may connect |
+/// | --- | --- | --- | --- | --- |
+/// | no list | none | 0700 | 0600 | the own user |
+/// | only the own one, or root | none | 0700 | 0600 | these users |
+/// | others | none | 0711 | 0666 | these users |
+/// | no list | a group | 0710 | 0660 | the own user and the group |
+/// | any | a group | 0710 | 0660 | these users, if they are in the group |
+///
+/// ```
+/// use mycelium_transports::endpoint::unix::Access;
+///
+/// let access = Access::default().users([1000, 1001]).group(1000);
+/// assert_eq!((access.directory_mode(1000), access.socket_mode(1000)), (0o710, 0o660));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    users: Option<Vec<u32>>,
+    group: Option<u32>,
+    mode: Option<u32>,
+}
+
+impl Access {
+    /// Only processes of these users may connect.
+    #[must_use]
+    pub fn users(self, users: impl IntoIterator<Item = u32>) -> Access {
+        Access { users: Some(users.into_iter().collect()), ..self }
+    }
+
+    /// Gives directory and socket to this group, whose members reach the socket.
+    #[must_use]
+    pub fn group(self, group: u32) -> Access {
+        Access { group: Some(group), ..self }
+    }
+
+    /// Sets the permissions of the socket, instead of those that follow from users and group. The
+    /// permissions of the directory follow from these. Bits other than those to read and write
+    /// (`0666`) are dropped: check them first, as the topology does, if a user has chosen them.
+    #[must_use]
+    pub fn mode(self, mode: u32) -> Access {
+        Access { mode: Some(mode & 0o666), ..self }
+    }
+
+    /// The permissions of the socket of a process of user `own`.
+    #[must_use]
+    pub fn socket_mode(&self, own: u32) -> u32 {
+        match (self.mode, self.group) {
+            (Some(mode), _) => mode,
+            (None, Some(_)) => 0o660,
+            (None, None) if self.others(own).next().is_some() => 0o666,
+            (None, None) => 0o600,
+        }
+    }
+
+    /// The permissions of its directory: users that may write to the socket may pass, and no
+    /// others.
+    #[must_use]
+    pub fn directory_mode(&self, own: u32) -> u32 {
+        let socket = self.socket_mode(own);
+        let bit = |socket_bit, bit| if socket & socket_bit == 0 { 0 } else { bit };
+        0o700 | bit(0o020, 0o010) | bit(0o002, 0o001)
+    }
+
+    /// The peers that may connect to a process of user `own`. With a group and no list, the
+    /// permissions decide.
+    #[must_use]
+    pub fn allowed(&self, own: u32) -> AllowedPeers {
+        match (&self.users, self.group) {
+            (Some(users), _) => AllowedPeers::users(users.iter().copied()),
+            (None, Some(_)) => AllowedPeers::anyone_with_access(),
+            (None, None) => AllowedPeers::users([own]),
+        }
+    }
+
+    pub(super) fn owner(&self) -> Option<u32> {
+        self.group
+    }
+
+    /// Users on the list that need permissions: all but the own user and root.
+    pub(super) fn others(&self, own: u32) -> impl Iterator<Item = u32> {
+        let users = self.users.iter().flatten().copied();
+        users.filter(move |user| *user != own && *user != 0)
+    }
+}

@@ -1,0 +1,38 @@
+//! The list of users that may connect.
+
+use mycelium_executor::Peer;
+
+use super::super::error::RejectedPeer;
+
+/// The users whose processes may connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedPeers {
+    /// `None` for all users that reach the socket.
+    users: Option<Vec<u32>>,
+}
+
+impl AllowedPeers {
+    /// Processes of these users.
+    #[must_use]
+    pub fn users(users: impl IntoIterator<Item = u32>) -> AllowedPeers {
+        AllowedPeers { users: Some(users.into_iter().collect()) }
+    }
+
+    /// All processes that reach the socket: its permissions decide.
+    #[must_use]
+    pub fn anyone_with_access() -> AllowedPeers {
+        AllowedPeers { users: None }
+    }
+
+    /// Checks a peer. A peer without credentials is rejected.
+    ///
+    /// # Errors
+    /// If the peer is not a process of these users.
+    pub fn check(&self, peer: &Peer) -> Result<(), RejectedPeer> {
+        let admits = |user| self.users.as_ref().is_none_or(|users| users.contains(&user));
+        match peer {
+            Peer::Unix(credentials) if admits(credentials.user) => Ok(()),
+            peer => Err(RejectedPeer { peer: peer.clone() }),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! A listening socket at a path, which no other live process can take over.
+
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use mycelium_executor::{Executor, Listener, Stream};
+use rustix::fs::{Gid, Mode, OFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+use rustix::process::geteuid;
+
+use super::super::error::{BindError, PathTooLong};
+use super::directory::prepare;
+use super::{Access, AllowedPeers};
+
+/// A listening socket and its path. Dropping it removes the socket's file, unless another file has
+/// replaced it.
+#[derive(Debug)]
+pub struct BoundSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Device and inode of the socket's file.
+    identity: (u64, u64),
+    /// The user of this process.
+    user: u32,
+    access: Access,
+    /// The lock file. The system releases the lock when the process ends, however it ends.
+    lock: File,
+}
+
+impl BoundSocket {
+    /// Listens at a path, for this user only. The directory is made if it is missing.
+    ///
+    /// # Errors
+    /// [`BindError::TooLong`] if no socket can have this path, [`BindError::InUse`] while a live
+    /// process listens there, and others if the path is invalid.
+    pub fn at(path: impl Into<PathBuf>) -> Result<BoundSocket, BindError> {
+        BoundSocket::with_access(path, Access::default())
+    }
+
+    /// As [`at`](BoundSocket::at), for more users. An existing directory of this user is opened as
+    /// far as they need it.
+    ///
+    /// # Errors
+    /// As [`at`](BoundSocket::at). [`BindError::Directory`] if the directory is open to more than
+    /// these users, [`BindError::Unreachable`] if another one above it is closed to them.
+    pub fn with_access(path: impl Into<PathBuf>, access: Access) -> Result<BoundSocket, BindError> {
+        let path = path.into();
+        let (directory, lock_file) = places(&path)?;
+        PathTooLong::check(&path)?;
+        let user = geteuid().as_raw();
+        prepare(&directory, &access, user)?;
+        let lock = lock(&lock_file, &path)?;
+        clear(&path)?;
+        let (listener, identity) = listen(&path, &access, user)?;
+        Ok(BoundSocket { listener, path, identity, user, access, lock })
+    }
+
+    /// Checks that the socket's file is still at its path. If it has vanished, makes it again, with
+    /// its directory and its lock if these have vanished too. Returns whether there is a new
+    /// [`socket`](BoundSocket::socket): the previous one can no longer be reached.
+    ///
+    /// # Errors
+    /// [`BindError::Displaced`] if another file lies there, which is left alone;
+    /// [`BindError::InUse`] if another process has the lock; otherwise as
+    /// [`with_access`](BoundSocket::with_access). The next call tries again.
+    pub fn restore(&mut self) -> Result<bool, BindError> {
+        match fs::symlink_metadata(&self.path) {
+            // The listener keeps the inode, so no other file has its number.
+            Ok(found) if (found.dev(), found.ino()) == self.identity => return Ok(false),
+            Ok(_) => return Err(BindError::Displaced { path: self.path.clone() }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(system("read the metadata of", &self.path)(error)),
+        }
+        let (directory, lock_file) = places(&self.path)?;
+        prepare(&directory, &self.access, self.user)?;
+        if !is_at(&self.lock, &lock_file)? {
+            self.lock = lock(&lock_file, &self.path)?;
+        }
+        (self.listener, self.identity) = listen(&self.path, &self.access, self.user)?;
+        Ok(true)
+    }
+
+    /// A copy of the socket, for an executor. The address stays open while any copy is.
+    ///
+    /// # Errors
+    /// If the process has no descriptor left.
+    pub fn socket(&self) -> io::Result<UnixListener> {
+        self.listener.try_clone()
+    }
+
+    /// Accepts connections on an executor.
+    ///
+    /// # Errors
+    /// If the process has no descriptor left, or the executor has no network.
+    pub fn listener(&self, executor: &dyn Executor) -> io::Result<Listener> {
+        executor.unix_listener(self.socket()?)
+    }
+
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The peers that may connect.
+    #[must_use]
+    pub fn allowed(&self) -> AllowedPeers {
+        self.access.allowed(self.user)
+    }
+}
+
+impl Drop for BoundSocket {
+    fn drop(&mut self) {
+        let same = |found: fs::Metadata| (found.dev(), found.ino()) == self.identity;
+        if fs::symlink_metadata(&self.path).is_ok_and(same) {
+            // If it cannot be removed, the next process that listens replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Connects to the process that listens at a path, without waiting: [`ErrorKind::WouldBlock`] means
+/// that its queue of connections is full, [`ErrorKind::NotFound`] and
+/// [`ErrorKind::ConnectionRefused`] that no process listens there.
+///
+/// # Errors
+/// The system's error. If no socket can have this path, [`ErrorKind::InvalidInput`] with a
+/// [`PathTooLong`] inside: another attempt cannot succeed.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    PathTooLong::check(path).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// Connects as [`connect`] does, for an executor.
+pub(crate) fn open(path: &Path, executor: &dyn Executor) -> io::Result<Stream> {
+    executor.unix_stream(connect(path)?)
+}
+
+/// Makes a socket that listens at a free path. Also returns device and inode of its file.
+fn listen(
+    path: &Path,
+    access: &Access,
+    user: u32,
+) -> Result<(UnixListener, (u64, u64)), BindError> {
+    let failed = |error: rustix::io::Errno| system("listen at", path)(error.into());
+    let flags = SocketFlags::CLOEXEC;
+    let socket =
+        socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
+    // The file gets the permissions of the socket when it is made: the directory may be open to
+    // others already.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
+    rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
+    if let Some(group) = access.owner() {
+        give_to(path, group)?;
+    }
+    let permissions = Permissions::from_mode(access.socket_mode(user));
+    fs::set_permissions(path, permissions).map_err(system("set permissions of", path))?;
+    let found = fs::symlink_metadata(path).map_err(system("read the metadata of", path))?;
+    Ok((UnixListener::from(socket), (found.dev(), found.ino())))
+}
+
+/// The queue of connections to accept; the system may have a lower limit.
+const BACKLOG: i32 = 4096;
+
+/// Gives a file to a group.
+pub(super) fn give_to(path: &Path, group: u32) -> Result<(), BindError> {
+    rustix::fs::chown(path, None, Some(Gid::from_raw(group)))
+        .map_err(|error| system("change the group of", path)(error.into()))
+}
+
+pub(super) fn system(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BindError {
+    let path = path.to_owned();
+    move |error| BindError::System { action, path, error }
+}
+
+/// The directory of a socket, and its lock file: a process that listens holds the lock.
+fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(BindError::Path { path: path.to_owned() });
+    };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let mut lock = name.to_owned();
+    lock.push(".lock");
+    Ok((directory.to_owned(), directory.join(lock)))
+}
+
+/// Whether an open file is still the file at `path`.
+fn is_at(file: &File, path: &Path) -> Result<bool, BindError> {
+    let own = file.metadata().map_err(system("read the metadata of", path))?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(system("read the metadata of", path)(error)),
+    }
+}
+
+/// Takes the lock of the process that listens at `path`.
+fn lock(file: &Path, path: &Path) -> Result<File, BindError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    let lock = options.open(file).map_err(system("open", file))?;
+    match lock.try_lock() {
+        Ok(()) if is_at(&lock, file)? => Ok(lock),
+        // The file was removed meanwhile, and another process may hold the lock of a new one.
+        Ok(()) => Err(BindError::InUse { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(BindError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(system("lock", file)(error)),
+    }
+}
+
+/// Removes the socket of a dead process.
+fn clear(path: &Path) -> Result<(), BindError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(system("read the metadata of", path)(error)),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(BindError::Occupied { path: path.to_owned() });
+        }
+        Ok(_) => {}
+    }
+    // A process may listen there without a lock.
+    match connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+        Ok(_) => return Err(BindError::InUse { path: path.to_owned() }),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            return Err(BindError::InUse { path: path.to_owned() });
+        }
+        Err(error) => return Err(system("connect to", path)(error)),
+    }
+    fs::remove_file(path).map_err(system("remove", path))
+}

@@ -1,0 +1,74 @@
+//! The directory of a socket: it is made, or opened as [`Access`] says, and refused if it is more
+//! open.
+
+use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use super::super::error::BindError;
+use super::Access;
+use super::bind::{give_to, system};
+
+/// Makes the directory, or checks that it is open only to users that may reach the socket.
+pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<(), BindError> {
+    let mode = access.directory_mode(user);
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(system("make directory", directory)(error)),
+    }
+    let found =
+        fs::symlink_metadata(directory).map_err(system("read the metadata of", directory))?;
+    if let Some(problem) = problem(&found, mode, user) {
+        return Err(BindError::Directory { directory: directory.to_owned(), problem });
+    }
+    if mode != 0o700 {
+        check_way(directory, access, user)?;
+    }
+    if let Some(group) = access.owner().filter(|group| *group != found.gid()) {
+        give_to(directory, group)?;
+    }
+    if found.mode() & mode != mode {
+        let opened = Permissions::from_mode(found.mode() & 0o7777 | mode);
+        fs::set_permissions(directory, opened).map_err(system("open", directory))?;
+    }
+    Ok(())
+}
+
+/// The problem of a directory that may have `mode` at most.
+fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
+    if !found.is_dir() {
+        return Some("is not a directory".to_owned());
+    }
+    if found.uid() != user {
+        return Some("belongs to another user".to_owned());
+    }
+    if found.mode() & 0o077 & !mode != 0 {
+        let found = found.mode() & 0o777;
+        return Some(format!(
+            "is open to other users: expected mode {mode:04o}, found {found:04o}"
+        ));
+    }
+    None
+}
+
+/// Checks that the users that may reach the socket can pass all directories above it.
+///
+/// Membership of groups is not checked: a directory that a group may pass counts as passable.
+fn check_way(directory: &Path, access: &Access, user: u32) -> Result<(), BindError> {
+    let way = fs::canonicalize(directory).map_err(system("read the metadata of", directory))?;
+    for step in way.ancestors().skip(1) {
+        let found = fs::metadata(step).map_err(system("read the metadata of", step))?;
+        if found.mode() & 0o011 != 0 {
+            continue;
+        }
+        let stopped = access.others(user).find(|other| *other != found.uid());
+        let is_for_group = access.others(user).next().is_none();
+        if stopped.is_some() || is_for_group {
+            let (directory, socket) = (step.to_owned(), directory.to_owned());
+            return Err(BindError::Unreachable { directory, socket, user: stopped });
+        }
+    }
+    Ok(())
+}

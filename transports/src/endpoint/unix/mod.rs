@@ -1,0 +1,38 @@
+//! Unix sockets: how the processes of one machine connect, and which processes may.
+//!
+//! A socket is a file in a directory that only its user can enter (0700). The socket itself is
+//! closed to others (0600), unless its [`Access`] opens it to other users. A process that listens
+//! holds a lock on a file beside the socket until it ends. So the socket of a live process is never
+//! taken away, and the socket of a dead process is always replaced, however the process died. The
+//! lock file stays; it is empty.
+//!
+//! The system reports the credentials of a peer, so the peer cannot forge them: [`AllowedPeers`]
+//! compares them with a list.
+
+mod access;
+mod allowed;
+#[cfg(target_os = "linux")]
+mod bind;
+#[cfg(target_os = "linux")]
+mod directory;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+
+pub use access::Access;
+pub use allowed::AllowedPeers;
+#[cfg(target_os = "linux")]
+pub use bind::{BoundSocket, connect};
+#[cfg(not(target_os = "linux"))]
+pub use unsupported::BoundSocket;
+
+#[cfg(target_os = "linux")]
+pub(super) use bind::open;
+#[cfg(not(target_os = "linux"))]
+pub(super) use unsupported::open;
+
+/// The user of this process.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}

@@ -1,0 +1,121 @@
+//! Accepts the connections of a server, and serves each one in a task of its own.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use mycelium_core::link::{CloseReason, LinkError};
+use mycelium_executor::{Listener, Peer, Stream, yield_now};
+
+use super::admission::AdmissionTicket;
+use super::control::BusyGuard;
+use super::notice::Notice;
+use super::server::TopicServer;
+use super::server_session::ServerSession;
+use crate::stream::{DriveError, Driver, NodeLink};
+
+impl TopicServer {
+    /// Accepts connections until links are to stop. `check` says whether a peer may connect, or why
+    /// not.
+    pub async fn run(
+        self: Arc<Self>,
+        mut listener: Listener,
+        check: impl Fn(&Peer) -> Result<(), String> + Send,
+    ) {
+        let stopped = self.control.stopped();
+        let accepting = async {
+            loop {
+                self.admission.until_leaving(self.admission.most_leaving()).await;
+                match listener.accept().await {
+                    Ok((stream, peer)) => match check(&peer) {
+                        Ok(()) => self.serve(stream, &peer),
+                        Err(reason) => self.reject("", &peer, CloseReason::NotAllowed, &reason),
+                    },
+                    Err(error) => self.accept_failed(&error).await,
+                }
+                // The tasks of connections may be in this executor: let them read the names of
+                // peers.
+                yield_now().await;
+            }
+        };
+        select(pin!(accepting), pin!(stopped)).await;
+    }
+
+    /// The system did not accept a connection: makes room if it is short of it, or waits.
+    async fn accept_failed(&self, error: &io::Error) {
+        if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
+            return;
+        }
+        if is_shortage(error) && self.admission.make_room() {
+            return self.admission.until_leaving(0).await;
+        }
+        (self.observer)(Notice::AcceptFailed { error });
+        // The end of another connection may help.
+        let departure = self.admission.departure();
+        let wake = self.executor.now().saturating_add(self.config.retry.longest);
+        select(self.executor.sleep_until(wake), pin!(departure)).await;
+    }
+
+    fn serve(self: &Arc<Self>, stream: Stream, peer: &Peer) {
+        let (ticket, busy) = (self.admission.enter(peer), BusyGuard::new(&self.control));
+        let connection = Connection { server: self.clone(), ticket, _busy: busy };
+        // An executor that has ended drops the task, and the connection with it.
+        _ = self.executor.spawn(Box::pin(connection.run(stream)));
+    }
+}
+
+/// One connection. It has its ticket until it is dropped.
+struct Connection {
+    server: Arc<TopicServer>,
+    ticket: Arc<AdmissionTicket>,
+    _busy: BusyGuard,
+}
+
+impl Connection {
+    /// Serves the peer until the connection ends.
+    async fn run(self, stream: Stream) {
+        let server = &self.server;
+        let evicted = || DriveError::Link(LinkError::LocallyClosed(CloseReason::Busy));
+        if self.ticket.is_evicted() {
+            // Already before its task ran: no link is needed.
+            return (server.observer)(Notice::Disconnected { peer: "", error: &evicted() });
+        }
+        let mut session = ServerSession::new(server.clone(), self.ticket.clone());
+        let mut buffer = vec![0; server.buffer()];
+        let error = match NodeLink::new(server.config.link(&server.identity), &mut buffer) {
+            Ok(mut link) => {
+                let mut driver = Driver::new(&mut link, stream, server.executor.clone());
+                // The link is polled first: it sends the reason to the peer, if that can be
+                // written at once.
+                match select(pin!(driver.run(&mut session)), pin!(self.ticket.evicted())).await {
+                    Either::Left((error, _)) => error,
+                    Either::Right(_) => evicted(),
+                }
+            }
+            Err(error) => DriveError::Config(error),
+        };
+        session.ended(&error);
+        (server.observer)(Notice::Disconnected { peer: session.node(), error: &error });
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.server.admission.leave(&self.ticket);
+    }
+}
+
+/// Whether the system has no descriptor or memory for another connection.
+fn is_shortage(error: &io::Error) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::Errno;
+        let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+        Errno::from_io_error(error).is_some_and(|error| shortages.contains(&error))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        error.kind() == io::ErrorKind::OutOfMemory
+    }
+}

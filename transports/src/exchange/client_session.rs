@@ -1,0 +1,300 @@
+//! What this process reads from one peer, on one connection after the other.
+//!
+//! [`ClientSession`] is the traffic of a client's link: each of the peer's publishers becomes an
+//! [`IncomingStream`], which outlives connections.
+
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use event_listener::EventListener;
+use mycelium_core::FrameView;
+use mycelium_core::descriptor::Digest;
+use mycelium_core::link::{
+    CloseReason, Event, IncomingId, Interest, InterestId, Name, ReaderMode, RejectReason, SendError,
+};
+
+use super::control::{Control, LinkPhase};
+use super::gap;
+use super::incoming_stream::IncomingStream;
+use super::layout::LayoutMismatch;
+use super::layout_query::{LayoutAnswer, LayoutQueries};
+use super::notice::{Notice, Observer};
+use super::topics::TopicInterest;
+use crate::counters::{Line, LinkValue};
+use crate::local::{GapReason, KeepOpen, Policy, Topic};
+use crate::stream::{NodeLink, STREAMS, TOPICS, Traffic};
+
+pub(super) struct ClientSession {
+    /// The name of the peer.
+    peer: String,
+    topics: Vec<RemoteTopic>,
+    /// By the place of their ids.
+    streams: Vec<Option<IncomingStream>>,
+    control: Arc<Control>,
+    observer: Observer,
+    line: Line<LinkValue>,
+    listener: Option<EventListener>,
+    /// The peer has answered since `take_was_admitted`: it has admitted this side.
+    was_admitted: bool,
+    queries: LayoutQueries,
+    answer: LayoutAnswer,
+}
+
+/// A topic that is read from the peer.
+struct RemoteTopic {
+    id: InterestId,
+    topic: Arc<Topic>,
+    /// Keeps the subscriptions open until the peer has ended the topic.
+    keep_open: Option<KeepOpen>,
+    /// The peer has never answered.
+    is_new: bool,
+}
+
+impl ClientSession {
+    /// Subscribes to the topics, on this connection and on each later one.
+    pub(super) fn new(
+        peer: &str,
+        interests: &[TopicInterest],
+        link: &mut NodeLink<'_>,
+        control: Arc<Control>,
+        observer: Observer,
+        line: Line<LinkValue>,
+    ) -> Result<ClientSession, SendError> {
+        let topics = interests.iter().map(|TopicInterest { topic, policy }| {
+            let schema = topic.schema();
+            let id = link.subscribe(Interest {
+                topic: Name::try_from(topic.name()).unwrap_or_default(),
+                type_id: schema.id,
+                digest: schema.digest,
+                mode: match policy {
+                    Policy::Block => ReaderMode::Gating,
+                    Policy::Reject => ReaderMode::Rejecting,
+                    Policy::DropOldest | Policy::Latest => ReaderMode::Observing,
+                },
+                window: u32::try_from(topic.capacity()).unwrap_or(u32::MAX),
+            })?;
+            let (topic, keep_open) = (topic.clone(), Some(topic.keep_open()));
+            Ok(RemoteTopic { id, topic, keep_open, is_new: true })
+        });
+        Ok(ClientSession {
+            peer: peer.to_owned(),
+            topics: topics.collect::<Result<_, SendError>>()?,
+            streams: Vec::new(),
+            control,
+            observer,
+            line,
+            listener: None,
+            was_admitted: false,
+            queries: LayoutQueries::default(),
+            answer: LayoutAnswer::default(),
+        })
+    }
+
+    /// Whether the peer has admitted this side since the last call.
+    pub(super) fn take_was_admitted(&mut self) -> bool {
+        std::mem::take(&mut self.was_admitted)
+    }
+
+    /// Whether the peer has ended all topics.
+    pub(super) fn is_over(&self) -> bool {
+        self.topics.iter().all(|topic| topic.keep_open.is_none())
+    }
+
+    /// The peer will not run again. Dropping the session loses its open streams, and ends the
+    /// subscriptions.
+    pub(super) fn abandon(self) {
+        self.topics.iter().filter(|topic| topic.is_new).for_each(|_| self.control.found());
+    }
+
+    /// The connection has ended: the peer will not answer requests.
+    pub(super) fn disconnected(&mut self) {
+        while let Some((topic, mismatch)) = self.queries.abandon() {
+            self.report_mismatch(&topic, &mismatch);
+        }
+    }
+
+    /// The peer has accepted or rejected a topic.
+    fn answered(&mut self, interest: InterestId) -> Option<&mut RemoteTopic> {
+        self.was_admitted = true;
+        let topic = self.topics.iter_mut().find(|topic| topic.id == interest)?;
+        if std::mem::take(&mut topic.is_new) {
+            self.control.found();
+        }
+        Some(topic)
+    }
+
+    fn rejected(&mut self, interest: InterestId, reason: RejectReason, digest: Digest) {
+        let Some(rejected) = self.answered(interest) else { return };
+        if reason == RejectReason::Ended {
+            rejected.keep_open = None;
+        } else {
+            let topic = rejected.topic.clone();
+            self.line.add(LinkValue::Refused, 1);
+            (self.observer)(Notice::TopicRefused { peer: &self.peer, topic: topic.name(), reason });
+            if reason == RejectReason::Digest {
+                self.queries.add(topic, digest);
+            }
+        }
+        for place in &mut self.streams {
+            let stream = place.take_if(|stream| stream.interest == interest);
+            // A topic ends when all of its messages are confirmed: no message is lost then.
+            if let Some(stream) = stream.filter(|_| reason != RejectReason::Ended) {
+                stream.lose();
+            }
+        }
+    }
+
+    fn report_mismatch(&self, topic: &Topic, mismatch: &LayoutMismatch) {
+        let (peer, topic) = (&*self.peer, topic.name());
+        (self.observer)(Notice::TopicLayoutDiffers { peer, topic, mismatch });
+    }
+
+    /// A stream begins or resumes. False if this process has no room for it.
+    fn begin(
+        &mut self,
+        id: IncomingId,
+        interest: InterestId,
+        publisher: &str,
+        epoch: u64,
+        first: u64,
+        resumed: Option<u64>,
+    ) -> bool {
+        // As long as the highest place so far: at most as many as the link has streams.
+        if self.streams.len() <= id.place() {
+            self.streams.resize_with(id.place() + 1, || None);
+        }
+        let Some(place) = self.streams.get_mut(id.place()) else { return false };
+        if let Some(stream) = place.as_mut().filter(|stream| stream.id == id) {
+            stream.has_signaled = false;
+            stream.skip(resumed.unwrap_or(0), GapReason::Disconnected);
+            self.line.add(LinkValue::Missed, resumed.unwrap_or(0));
+            return true;
+        }
+        let topic = self.topics.iter().find(|topic| topic.id == interest);
+        let Some(RemoteTopic { topic, .. }) = topic else { return false };
+        let Ok(publisher) = topic.remote_publisher(publisher, epoch, first) else { return false };
+        *place = Some(IncomingStream::new(id, interest, publisher, topic.capacity(), first));
+        true
+    }
+
+    fn stream(&mut self, id: IncomingId) -> Option<&mut IncomingStream> {
+        self.streams.get_mut(id.place())?.as_mut().filter(|stream| stream.id == id)
+    }
+}
+
+impl Traffic<TOPICS, STREAMS> for ClientSession {
+    #[inline]
+    fn message(&mut self, stream: IncomingId, frame: FrameView<'_>) -> Result<(), CloseReason> {
+        let Some(stream) = self.stream(stream) else { return Ok(()) };
+        stream.push(frame.payload(), frame.is_redelivered())?;
+        self.line.add(LinkValue::Received, 1);
+        Ok(())
+    }
+
+    fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
+        match event {
+            Event::Fragment { stream, fragment, frame } => {
+                let taken =
+                    self.stream(stream).map(|stream| stream.push_fragment(fragment, &frame));
+                self.line.add(LinkValue::Received, u64::from(taken == Some(Ok(true))));
+                if let Some(Err(reason)) = taken {
+                    link.close(now, reason);
+                }
+            }
+            Event::Run { stream, shape, bytes, .. } => {
+                let taken = self.stream(stream).map(|stream| stream.push_run(shape, bytes));
+                if let Some(Err(reason)) = taken {
+                    link.close(now, reason);
+                }
+                let count = bytes.len() / shape.stride.max(1) as usize;
+                self.line.add(LinkValue::Received, count as u64);
+            }
+            Event::Up { node: peer, .. } if peer != self.peer => {
+                let (cause, expected) = (CloseReason::NotAllowed, &self.peer);
+                let reason = &*format!("expected node `{expected}` at this address");
+                self.line.add(LinkValue::RejectedPeers, 1);
+                (self.observer)(Notice::PeerRejected { peer, from: None, cause, reason });
+                link.close(now, cause);
+            }
+            Event::Up { .. } => {
+                self.line.add(LinkValue::Connections, 1);
+                (self.observer)(Notice::Connected { peer: &self.peer });
+            }
+            Event::Accepted { interest } => _ = self.answered(interest),
+            Event::Rejected { interest, reason, digest } => self.rejected(interest, reason, digest),
+            Event::Described { offset, total, bytes } => {
+                if let Some((topic, mismatch)) = self.queries.on_piece(offset, total, bytes) {
+                    self.report_mismatch(&topic, &mismatch);
+                }
+            }
+            Event::Stream { stream, interest, publisher, epoch, first, resumed } => {
+                let begun = self.begin(stream, interest, publisher, epoch, first, resumed);
+                if !begun {
+                    link.close(now, CloseReason::Busy);
+                }
+            }
+            Event::Gap { stream, missed, reason } => {
+                if let Some(stream) = self.stream(stream) {
+                    stream.skip(missed, gap::reason(reason));
+                    self.line.add(LinkValue::Missed, missed);
+                }
+            }
+            Event::End { stream } => {
+                if let Some(stream) = self.stream(stream) {
+                    stream.end();
+                }
+            }
+            Event::Gone { stream: id } => {
+                let place = self.streams.get_mut(id.place());
+                if let Some(stream) = place.and_then(|place| place.take_if(|known| known.id == id))
+                {
+                    stream.lose();
+                }
+            }
+            // The peer may read no topic here, so it may not know any layout.
+            Event::Describe { offset, .. } => self.answer.answer(now, link, None, offset),
+            Event::Subscribe { export, .. } => {
+                _ = link.reject(export, RejectReason::Unknown, Digest([0; 16]));
+            }
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
+        let phase = self.control.watch(context, &mut self.listener);
+        // If this process ends, its next one gets what subscriptions have not taken.
+        let control = &self.control;
+        let at_shutdown = || phase > LinkPhase::Run || control.is_leaving();
+        for place in &mut self.streams {
+            let Some(stream) = place else { continue };
+            stream.update(now, link, context.waker(), &at_shutdown);
+            if stream.is_over() {
+                *place = None;
+            }
+        }
+        while let Some((topic, mismatch)) = self.queries.request(now, link) {
+            self.report_mismatch(&topic, &mismatch);
+        }
+        self.answer.retry(now, link);
+        if phase > LinkPhase::Run || self.is_over() {
+            // After a requested shutdown the node may be started again: its publishers keep the
+            // messages that it has not taken.
+            let is_away = !self.is_over() && self.control.may_come_back();
+            let in_flight = || self.streams.iter().flatten().any(IncomingStream::is_in_flight);
+            let reason = match is_away {
+                true if in_flight() => CloseReason::Aborted,
+                true => CloseReason::Away,
+                false => CloseReason::Shutdown,
+            };
+            link.close(now, reason);
+        }
+    }
+}
+
+impl Drop for ClientSession {
+    fn drop(&mut self) {
+        // The rest of streams that have not ended will not arrive.
+        self.streams.drain(..).flatten().for_each(IncomingStream::lose);
+    }
+}

@@ -1,0 +1,21 @@
+//! Why messages of a stream are missing, as numbers on the wire (`reason` of a gap frame).
+
+use crate::local::GapReason;
+
+/// The reader was too slow, and the publisher's ring overwrote them.
+pub(super) const OVERWRITTEN: u16 = 1;
+/// The message is longer than the link carries.
+pub(super) const TOO_LONG: u16 = 2;
+/// An earlier process of the reader had them when it died, and they are delivered at most once.
+pub(super) const LOST: u16 = 3;
+/// Several processes of the reader in a row died while they handled the message.
+pub(super) const DEAD_LETTERED: u16 = 4;
+
+pub(super) fn reason(code: u16) -> GapReason {
+    match code {
+        TOO_LONG => GapReason::Undecodable,
+        LOST => GapReason::Disconnected,
+        DEAD_LETTERED => GapReason::DeadLettered,
+        _ => GapReason::Overwritten,
+    }
+}

@@ -1,0 +1,181 @@
+//! One publisher of the peer: its messages go from the link into a ring of this process.
+//!
+//! A message is copied once here, from the read buffer into the ring; a message that arrives in
+//! fragments is put together first, which is a second copy.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use mycelium_core::FrameView;
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{CloseReason, IncomingId, InterestId, RunShape};
+
+use crate::local::{GapReason, RemotePublisher};
+use crate::stream::NodeLink;
+
+pub(super) struct IncomingStream {
+    pub(super) id: IncomingId,
+    pub(super) interest: InterestId,
+    publisher: RemotePublisher,
+    /// How many messages the peer may still send.
+    credit: usize,
+    /// The demand of the readers was sent on this connection.
+    pub(super) has_signaled: bool,
+    /// The messages before this sequence were reported to the link as done.
+    done: u64,
+    /// The peer has ended the stream.
+    ended: bool,
+    /// The fragments of a message that have arrived.
+    fragments: Vec<u8>,
+    /// The latest message was sent to an earlier process, too.
+    redelivered: bool,
+}
+
+impl IncomingStream {
+    /// A stream that begins with the message `first`. The credit is the whole ring.
+    pub(super) fn new(
+        id: IncomingId,
+        interest: InterestId,
+        publisher: RemotePublisher,
+        credit: usize,
+        first: u64,
+    ) -> IncomingStream {
+        IncomingStream {
+            id,
+            interest,
+            publisher,
+            credit,
+            has_signaled: false,
+            done: first,
+            ended: false,
+            fragments: Vec::new(),
+            redelivered: false,
+        }
+    }
+
+    /// Whether the peer has ended the stream, and all of it was reported to the link as done.
+    pub(super) fn is_over(&self) -> bool {
+        // As of the last report: readers may have taken more since.
+        self.ended && self.done == self.publisher.next()
+    }
+
+    /// Whether a reader may have a message in flight, or had one when it left.
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.publisher.is_in_flight()
+    }
+
+    /// Takes a message.
+    ///
+    /// # Errors
+    /// If the peer violates the protocol: the message has another size than those of the topic, or
+    /// exceeds the credit.
+    #[inline]
+    pub(super) fn push(&mut self, message: &[u8], redelivered: bool) -> Result<(), CloseReason> {
+        self.credit = self.credit.saturating_sub(1);
+        self.redelivered = redelivered;
+        self.publisher.push(message, redelivered).map_err(|_| CloseReason::Protocol)
+    }
+
+    /// Takes the messages of a run, as [`push`](IncomingStream::push) does.
+    pub(super) fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), CloseReason> {
+        let count = bytes.len() / shape.stride.max(1) as usize;
+        self.credit = self.credit.saturating_sub(count);
+        self.redelivered = false;
+        self.publisher.push_run(shape, bytes).map_err(|_| CloseReason::Protocol)
+    }
+
+    /// Takes a fragment of a message, as [`push`](IncomingStream::push) does. Returns whether it
+    /// was the last one.
+    pub(super) fn push_fragment(
+        &mut self,
+        fragment: Fragment,
+        frame: &FrameView<'_>,
+    ) -> Result<bool, CloseReason> {
+        let total = self.publisher.message_bytes();
+        if total != fragment.total as usize {
+            return Err(CloseReason::Protocol);
+        }
+        if fragment.offset == 0 {
+            self.redelivered = frame.is_redelivered();
+        }
+        self.fragments.extend_from_slice(frame.payload());
+        if self.fragments.len() < total {
+            return Ok(false);
+        }
+        self.credit = self.credit.saturating_sub(1);
+        let pushed = self.publisher.push(&self.fragments, self.redelivered);
+        pushed.map_err(|_| CloseReason::Protocol)?;
+        self.fragments.clear();
+        Ok(true)
+    }
+
+    /// The next `missed` messages do not arrive.
+    pub(super) fn skip(&mut self, missed: u64, reason: GapReason) {
+        self.fragments.clear();
+        if missed > 0 {
+            self.publisher.skip(missed, reason);
+        }
+    }
+
+    /// The publisher has ended: readers get what arrived, and then the end.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        self.publisher.end();
+    }
+
+    /// The stream was lost. What else the publisher has sent is unknown, unless it had ended.
+    pub(super) fn lose(self) {
+        if !self.ended {
+            self.publisher.lose();
+        }
+    }
+
+    /// Wakes readers for new messages, and reports to the link the slots that they freed and the
+    /// messages that they are done with. Has the waker called when these change.
+    pub(super) fn update(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        waker: &Waker,
+        at_shutdown: &impl Fn() -> bool,
+    ) {
+        self.publisher.flush();
+        if self.report(now, link, at_shutdown) {
+            self.publisher.park(waker);
+            self.report(now, link, at_shutdown);
+        }
+    }
+
+    /// Reports progress of the readers to the link. Returns whether the next change must be
+    /// reported at once.
+    fn report(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        at_shutdown: &impl Fn() -> bool,
+    ) -> bool {
+        let more = self.publisher.room().saturating_sub(self.credit);
+        let count = u32::try_from(more).unwrap_or(u32::MAX);
+        if count > 0 && link.grant(self.id, count).is_ok() {
+            self.credit += count as usize;
+        }
+        if !self.has_signaled && self.publisher.is_requested() {
+            self.has_signaled = self.ended || link.signal_demand(now, self.id).is_ok();
+        }
+        self.done = match self.publisher.done(at_shutdown) {
+            Some(done) => done,
+            // No reader is left that could take the rest, or none has subscribed before the end.
+            None if at_shutdown() => self.done,
+            None => self.publisher.next(),
+        };
+        // A stream that no longer exists needs no confirmation.
+        _ = link.confirm(now, self.id, self.done);
+        let open = self.publisher.next() - self.done;
+        // Confirmations that the peer gets in time anyway need no wake, unless the ring fills up.
+        let waits = open > 0
+            && (!link.has_unsent_confirmation(self.id)
+                || self.redelivered
+                || open > self.publisher.capacity() as u64 / 2);
+        waits || !self.has_signaled
+    }
+}

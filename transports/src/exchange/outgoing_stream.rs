@@ -1,0 +1,212 @@
+//! One publisher of this process: its messages go from its ring to one remote reader.
+//!
+//! [`StreamState`] is kept with each stream of an [`EgressReader`](crate::local::EgressReader),
+//! while its reader is connected and while it is not. [`send`] hands messages to the link, as far
+//! as the link takes them: a run of messages stays in the ring until the driver writes it to the
+//! socket ([`run_bytes`]), and a single message is copied into the link's buffer.
+
+use std::time::Duration;
+
+use mycelium_core::Envelope;
+use mycelium_core::frame::Fragment;
+use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
+
+use super::gap;
+use super::redelivery::DeliveryHistory;
+use crate::local::{EgressItem, EgressStream};
+use crate::stream::NodeLink;
+
+/// The most messages of one publisher in a row while others have some, too.
+const BURST: u64 = 4096;
+/// Fewer messages than this are sent one by one, more than `LONGEST_RUN` in several runs. The link
+/// bounds the bytes of a run.
+const SHORTEST_RUN: usize = 8;
+const LONGEST_RUN: usize = BURST as usize;
+
+/// How far a stream was sent and confirmed.
+#[derive(Debug, Default)]
+pub(super) struct StreamState {
+    pub(super) connection: ConnectionProgress,
+    pub(super) history: DeliveryHistory,
+}
+
+/// How far a stream was sent on this connection.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionProgress {
+    /// The link's stream, once it is open.
+    pub(super) stream: Option<OutgoingId>,
+    /// The sequence at which the peer wants the stream to resume.
+    pub(super) resume_at: Option<u64>,
+    /// The peer's readers have asked for messages.
+    pub(super) is_demanded: bool,
+    /// The peer has reported the messages that it is done with.
+    pub(super) is_heard: bool,
+    /// How many bytes of the next message were sent, if it is sent in fragments.
+    offset: usize,
+    /// The length of a gap that is not sent yet.
+    missed: u64,
+    pub(super) ended: bool,
+}
+
+impl ConnectionProgress {
+    /// Whether the peer had confirmed all messages that it was done with when it closed the link:
+    /// the stream began on this connection, or it was resumed and the peer has reported its
+    /// progress.
+    pub(super) fn has_confirmed_all(&self) -> bool {
+        self.stream.is_some() && (self.resume_at.is_none() || self.is_heard)
+    }
+
+    /// Sends a message, or a fragment of it. Returns whether all of it is sent.
+    #[inline]
+    fn send(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        stream: OutgoingId,
+        bytes: &[u8],
+        redelivered: bool,
+    ) -> Result<bool, SendError> {
+        let envelope = Envelope { redelivered, ..Envelope::default() };
+        // The whole message is its fixed part.
+        let fixed_len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        if self.offset == 0 {
+            match link.send(now, stream, &envelope, fixed_len, bytes) {
+                Err(SendError::TooLong { .. }) => {}
+                sent => return sent.map(|()| true),
+            }
+        }
+        let (offset, total) = (self.offset as u32, bytes.len() as u32);
+        let fragment = Fragment { offset, total, fixed_len };
+        let rest = bytes.get(self.offset..).unwrap_or_default();
+        self.offset += link.send_fragment(now, stream, &envelope, fragment, rest)?;
+        Ok(self.offset == bytes.len())
+    }
+}
+
+/// Whether a stream is sent as this stream of the link.
+pub(super) fn is_sent_as(id: OutgoingId) -> impl Fn(&EgressStream<StreamState>) -> bool {
+    move |stream| stream.state.connection.stream == Some(id)
+}
+
+/// The bytes of a run that was sent, where they lie in the ring.
+pub(super) fn run_bytes<'a>(
+    stream: &'a EgressStream<StreamState>,
+    run: &RunBytes,
+) -> Option<[&'a [u8]; 2]> {
+    let stride = run.shape.stride as usize;
+    // From the middle of a message on, if its first bytes were written.
+    let (written, within) = (run.offset / stride, run.offset % stride);
+    let count = (within + run.length) / stride;
+    let [one, other] = stream.borrow(run.first + written as u64, count)?;
+    Some([one.get(within..)?, other])
+}
+
+/// Sends messages as far as the link takes them. Returns how many.
+pub(super) fn send(
+    now: Duration,
+    link: &mut NodeLink<'_>,
+    export: ExportId,
+    stream: &mut EgressStream<StreamState>,
+) -> Result<u64, SendError> {
+    let id = match stream.state.connection.stream {
+        Some(id) => id,
+        None => open(now, link, export, stream)?,
+    };
+    let mut connection = std::mem::take(&mut stream.state.connection);
+    let mut sent = 0;
+    while !connection.ended && sent < BURST && !link.is_due() {
+        if connection.missed > 0 {
+            if link.skip(now, id, connection.missed, gap::OVERWRITTEN).is_err() {
+                break;
+            }
+            connection.missed = 0;
+        }
+        let next = stream.next();
+        if let Some(skip) = stream.state.history.skip(next) {
+            if link.skip(now, id, skip.before - next, skip.reason).is_err() {
+                break;
+            }
+            stream.pass(skip.before, skip.value);
+            continue;
+        }
+        let history = &stream.state.history;
+        let waits_for_demand =
+            history.is_suspect(next) && link.peer_signals_demand() && !connection.is_demanded;
+        if waits_for_demand || history.waits(next, stream.kept()) {
+            break;
+        }
+        match send_run(now, link, id, stream, connection.offset) {
+            Ok(0) => {}
+            Ok(count) => {
+                sent += count as u64;
+                continue;
+            }
+            // The caller tries again when something has changed.
+            Err(_) => break,
+        }
+        let redelivered = stream.state.history.is_redelivered(next);
+        match stream.next_item() {
+            EgressItem::Message(bytes) => {
+                match connection.send(now, link, id, bytes, redelivered) {
+                    Ok(true) => {
+                        sent += 1;
+                        stream.count_sent_again(u64::from(redelivered));
+                    }
+                    Err(SendError::TooLong { .. })
+                        if link.skip(now, id, 1, gap::TOO_LONG).is_ok() => {}
+                    // The rest of the message follows when other streams had their turn.
+                    Ok(false) | Err(_) => break,
+                }
+                connection.offset = 0;
+                stream.advance();
+            }
+            EgressItem::Gap(missed) => (connection.missed, connection.offset) = (missed, 0),
+            EgressItem::Empty => break,
+            EgressItem::Closed => {
+                connection.ended = link.end_stream(now, id).is_ok();
+                break;
+            }
+        }
+    }
+    stream.state.connection = connection;
+    stream.state.history.sent(stream.next());
+    Ok(sent)
+}
+
+/// Sends consecutive messages as a run, if there are enough of them. Returns how many; after 0 the
+/// next message is sent by itself. `offset`: how many bytes of it were sent in fragments.
+fn send_run(
+    now: Duration,
+    link: &mut NodeLink<'_>,
+    id: OutgoingId,
+    stream: &mut EgressStream<StreamState>,
+    offset: usize,
+) -> Result<usize, SendError> {
+    // The header of a run says nothing about its messages.
+    let is_plain = offset == 0 && stream.state.history.is_over(stream.next());
+    if !is_plain || !link.peer_accepts_runs() {
+        return Ok(0);
+    }
+    let ready = stream.ready(LONGEST_RUN);
+    let Some(shape) = stream.shape().filter(|_| ready >= SHORTEST_RUN) else { return Ok(0) };
+    let count = link.send_run(now, id, shape, ready)?;
+    stream.pass_ready(count);
+    Ok(count)
+}
+
+/// Opens the link's stream, at the first message that the peer does not have.
+fn open(
+    now: Duration,
+    link: &mut NodeLink<'_>,
+    export: ExportId,
+    stream: &mut EgressStream<StreamState>,
+) -> Result<OutgoingId, SendError> {
+    let keeps = u32::try_from(stream.capacity()).unwrap_or(u32::MAX);
+    let kept = stream.kept();
+    stream.rewind(stream.state.connection.resume_at.unwrap_or(kept).max(kept));
+    let (name, epoch, first) = (Name::truncated(stream.publisher()), stream.epoch(), stream.next());
+    let id = link.open_stream(now, export, name, epoch, first, keeps)?;
+    link.unconfirmed_from(id, kept)?;
+    stream.state.connection.stream = Some(id);
+    Ok(id)
+}

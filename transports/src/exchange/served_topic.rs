@@ -1,0 +1,258 @@
+//! One topic for one remote reader: [`TopicEgress`] outlives the reader's connections, and
+//! [`ServedTopic`] sends it on one of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use mycelium_core::link::{ExportId, Name, OutgoingId, RunBytes, SendError};
+
+use super::control::BusyGuard;
+use super::outgoing_stream::{self, ConnectionProgress, StreamState, is_sent_as};
+use super::redelivery::{AfterDeath, Redelivery};
+use crate::local::{EgressReader, Policy, Topic, TopicError, Undelivered};
+use crate::stream::NodeLink;
+
+/// The most ended publishers that are remembered, in case their reader does not know that they have
+/// ended.
+const ENDS: usize = 64;
+
+/// The messages of a topic that a remote reader has not confirmed.
+#[derive(Debug)]
+pub(super) struct TopicEgress {
+    pub(super) reader: EgressReader<StreamState>,
+    ended: VecDeque<EndedStream>,
+    /// While the reader is not connected: the links have not ended before this is dropped.
+    pub(super) parked: Option<BusyGuard>,
+}
+
+/// A publisher that has ended, all of whose messages are confirmed. The reader may not know that it
+/// has ended.
+#[derive(Clone, Debug)]
+struct EndedStream {
+    publisher: Arc<str>,
+    epoch: u64,
+    next: u64,
+}
+
+impl TopicEgress {
+    pub(super) fn new(
+        topic: &Arc<Topic>,
+        reader: &str,
+        policy: Policy,
+    ) -> Result<TopicEgress, TopicError> {
+        let reader = topic.egress_reader(reader, policy)?;
+        Ok(TopicEgress { reader, ended: VecDeque::new(), parked: None })
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        self.reader.topic().name()
+    }
+
+    /// The reader's process has ended in order: its next process gets what it had not taken.
+    /// `asked`: it had subscribed to the topic on its last connection.
+    pub(super) fn reader_left(&mut self, redelivery: Redelivery, asked: bool) {
+        let waited_for = self.reader.policy().is_gating();
+        for stream in self.reader.streams() {
+            if !waited_for {
+                // An observer that ends in order counts by itself what it has not taken.
+                stream.release(stream.next());
+            }
+            let kept = stream.kept();
+            stream.state.history.sent(stream.next());
+            if asked && stream.state.connection.has_confirmed_all() {
+                stream.state.history.left();
+            } else {
+                stream.state.history.left_unheard(kept, redelivery, waited_for);
+            }
+            stream.rewind(kept);
+        }
+    }
+
+    /// The reader's process has died. Returns the messages that become dead letters.
+    pub(super) fn reader_died(&mut self, redelivery: Redelivery) -> Vec<Undelivered> {
+        let waited_for = self.reader.policy().is_gating();
+        let mut dead_letters = Vec::new();
+        for stream in self.reader.streams() {
+            let (next, kept) = (stream.next(), stream.kept());
+            stream.state.history.sent(next);
+            let after = stream.state.history.died(kept, redelivery, waited_for);
+            // Nothing was sent to the next process.
+            stream.rewind(kept);
+            if after == AfterDeath::DeadLetter {
+                dead_letters.extend(stream.dead_letter());
+            }
+        }
+        dead_letters
+    }
+
+    /// Removes a publisher that has ended, all of whose messages are confirmed.
+    fn remove(&mut self, index: usize) {
+        let stream = self.reader.streams().swap_remove(index);
+        let (publisher, epoch) = (stream.publisher().clone(), stream.epoch());
+        self.ended.push_back(EndedStream { publisher, epoch, next: stream.next() });
+        if self.ended.len() > ENDS {
+            self.ended.pop_front();
+        }
+    }
+}
+
+/// A topic that a connected reader has subscribed to.
+pub(super) struct ServedTopic {
+    pub(super) export: ExportId,
+    pub(super) egress: TopicEgress,
+    /// How many streams the reader knows from before and has not named yet.
+    resumes: u16,
+    /// Answers for streams that the reader knows and that do not exist any more.
+    answers: Vec<ResumeAnswer>,
+    /// The reader had no room for a stream.
+    at_stream_limit: bool,
+}
+
+/// The answer to a reader that resumes a stream which does not exist any more.
+enum ResumeAnswer {
+    /// The publisher has ended, and the reader has all of its messages. The stream is opened again
+    /// to end it.
+    Ended(EndedStream, Option<OutgoingId>),
+    /// No stream has this epoch.
+    Unknown(u64),
+}
+
+impl ServedTopic {
+    /// For a topic to which a reader subscribes on a new connection, with `resumes` streams to
+    /// resume.
+    pub(super) fn new(export: ExportId, mut egress: TopicEgress, resumes: u16) -> ServedTopic {
+        for stream in egress.reader.streams() {
+            stream.state.history.sent(stream.next());
+            stream.state.connection = ConnectionProgress::default();
+        }
+        ServedTopic { export, egress, resumes, answers: Vec::new(), at_stream_limit: false }
+    }
+
+    /// Whether all publishers have ended and all of their messages are confirmed; at the end of the
+    /// links, whether there are no publishers.
+    pub(super) fn is_over(&mut self, at_the_end: bool) -> bool {
+        let said = self.resumes == 0 && self.answers.is_empty();
+        let reader = &mut self.egress.reader;
+        said && (reader.is_over() || at_the_end && reader.streams().is_empty())
+    }
+
+    /// Whether the reader had no room for a stream since the last call. The stream waits until
+    /// another one ends.
+    pub(super) fn take_at_stream_limit(&mut self) -> bool {
+        std::mem::take(&mut self.at_stream_limit)
+    }
+
+    /// The reader has the messages of a stream before `next`, confirmed or not.
+    pub(super) fn resume(&mut self, epoch: u64, next: u64) {
+        self.resumes = self.resumes.saturating_sub(1);
+        let mut streams = self.egress.reader.streams().iter_mut();
+        let known = streams.find(|stream| stream.epoch() == epoch);
+        if let Some(stream) = known.filter(|stream| stream.state.history.knows(next)) {
+            stream.state.connection.resume_at = Some(next);
+            return;
+        }
+        let mut ended = self.egress.ended.iter();
+        let ended = ended.find(|ended| (ended.epoch, ended.next) == (epoch, next));
+        let ended = ended.map(|ended| ResumeAnswer::Ended(ended.clone(), None));
+        self.answers.push(ended.unwrap_or(ResumeAnswer::Unknown(epoch)));
+    }
+
+    /// The messages of a stream before `next` are confirmed. Returns how many of them are newly
+    /// confirmed, if the stream is one of this topic.
+    pub(super) fn confirmed(&mut self, id: OutgoingId, next: u64) -> Option<u64> {
+        let streams = self.egress.reader.streams();
+        let index = streams.iter().position(is_sent_as(id))?;
+        let stream = &mut streams[index];
+        stream.state.connection.is_heard = true;
+        let kept = stream.kept();
+        stream.release(next);
+        let confirmed = stream.kept().wrapping_sub(kept);
+        if stream.state.connection.ended && stream.kept() == stream.next() {
+            self.egress.remove(index);
+        }
+        Some(confirmed)
+    }
+
+    /// The bytes of a run that was sent, if it is a run of this topic.
+    pub(super) fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
+        let streams = self.egress.reader.known_streams();
+        let index = streams.iter().position(is_sent_as(run.stream))?;
+        outgoing_stream::run_bytes(&streams[index], run)
+    }
+
+    /// The peer's readers of a stream have asked for messages.
+    pub(super) fn demanded(&mut self, id: OutgoingId) {
+        let streams = self.egress.reader.streams();
+        if let Some(index) = streams.iter().position(is_sent_as(id)) {
+            streams[index].state.connection.is_demanded = true;
+        }
+    }
+
+    /// Sends messages as far as the link takes them, and has the waker called when there are more.
+    /// Returns how many.
+    pub(super) fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, waker: &Waker) -> u64 {
+        if self.resumes > 0 {
+            return 0;
+        }
+        let export = self.export;
+        let no_room = |said| matches!(said, Err(SendError::Room { .. }));
+        self.answers.retain_mut(|answer| no_room(answer.send(now, link, export)));
+        let sent = self.send_streams(now, link);
+        self.egress.reader.park(waker);
+        sent + self.send_streams(now, link)
+    }
+
+    fn send_streams(&mut self, now: Duration, link: &mut NodeLink<'_>) -> u64 {
+        let (mut sent, mut index, mut full) = (0, 0, false);
+        while let Some(stream) = self.egress.reader.streams().get_mut(index) {
+            let ConnectionProgress { stream: id, resume_at, .. } = stream.state.connection;
+            if full && id.is_none() && resume_at.is_none() {
+                // The link would refuse it as it refused the one before. A resumed stream has its
+                // place.
+                index += 1;
+                continue;
+            }
+            match outgoing_stream::send(now, link, self.export, stream) {
+                Ok(count) => sent += count,
+                Err(SendError::Streams { .. }) => (full, self.at_stream_limit) = (true, true),
+                // The next call tries again.
+                Err(_) => {}
+            }
+            let ConnectionProgress { stream: id, ended, .. } = stream.state.connection;
+            // The peer had confirmed all messages before the end was sent.
+            if ended && id.is_none_or(|id| link.unconfirmed(id) == 0) {
+                stream.release(stream.next());
+                self.egress.remove(index);
+            } else {
+                index += 1;
+            }
+        }
+        // The next call begins with another stream: a run leaves no room for others.
+        if let [_, _, ..] = self.egress.reader.streams().as_slice() {
+            self.egress.reader.streams().rotate_left(1);
+        }
+        sent
+    }
+}
+
+impl ResumeAnswer {
+    fn send(
+        &mut self,
+        now: Duration,
+        link: &mut NodeLink<'_>,
+        export: ExportId,
+    ) -> Result<(), SendError> {
+        match self {
+            ResumeAnswer::Unknown(epoch) => link.refuse_resume(now, export, *epoch),
+            ResumeAnswer::Ended(_, Some(stream)) => link.end_stream(now, *stream),
+            ResumeAnswer::Ended(EndedStream { publisher, epoch, next }, opened) => {
+                let name = Name::truncated(publisher);
+                let stream = link.open_stream(now, export, name, *epoch, *next, 1)?;
+                *opened = Some(stream);
+                link.end_stream(now, stream)
+            }
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! What this process serves to others: its exported topics, and what it knows of each reader.
+//!
+//! [`TopicServer`] outlives connections. `accept` accepts them, and a session (`server_session`)
+//! serves each one: it asks here whether a reader may have its name and a topic, and leaves here
+//! what the reader has not confirmed when the connection ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mycelium_core::link::{CloseReason, ConfigError};
+use mycelium_executor::{Executor, Peer};
+
+use super::admission::{Admission, AdmissionTicket};
+use super::config::{Identity, LinkConfig};
+use super::control::{BusyGuard, Control, LinkPhase, PeerEnd};
+use super::names::NameBindings;
+use super::notice::{Notice, Observer};
+use super::redelivery::Redelivery;
+use super::served_topic::TopicEgress;
+use super::topics::ExportedTopic;
+use crate::counters::{LinkValue, Region, plain};
+use crate::local::{Policy, Topic, TopicError};
+use crate::stream::NodeLink;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Serves topics. See the [module](super).
+pub struct TopicServer {
+    pub(super) identity: Identity,
+    pub(super) config: LinkConfig,
+    pub(super) executor: Arc<dyn Executor>,
+    exported: BTreeMap<String, ExportedTopic>,
+    /// The settings of links with some readers.
+    links: BTreeMap<String, LinkConfig>,
+    /// How to handle messages that a process of a reader had when it died, by topic.
+    redelivery: BTreeMap<String, Redelivery>,
+    /// Messages that were not confirmed when links had to stop: reader, topic, number of messages.
+    undelivered: Mutex<Vec<(String, String, usize)>>,
+    /// How many messages readers have confirmed.
+    confirmed: AtomicU64,
+    readers: Mutex<BTreeMap<String, RemoteReader>>,
+    pub(super) control: Arc<Control>,
+    pub(super) counters: Arc<Region>,
+    pub(super) observer: Observer,
+    names: NameBindings,
+    pub(super) admission: Admission,
+}
+
+/// A reader in another process, connected or not.
+#[derive(Default)]
+struct RemoteReader {
+    /// The topics for which it was announced, with its policy. The server waits for a reader that
+    /// has any.
+    announced: BTreeMap<String, Policy>,
+    connected: bool,
+    boot: Option<u64>,
+    /// What it has not confirmed, while it is not connected.
+    parked: Vec<TopicEgress>,
+    /// Topics for which it was announced and to which it has not subscribed yet.
+    awaited: Vec<String>,
+    /// Topics whose end was sent to it. It may not have received that.
+    ended: BTreeSet<String>,
+}
+
+impl RemoteReader {
+    fn is_announced(&self) -> bool {
+        !self.announced.is_empty()
+    }
+}
+
+/// How the owner sets a server up, and what it reads of it.
+impl TopicServer {
+    /// A server that accepts no connections yet.
+    #[must_use]
+    pub fn new(
+        identity: Identity,
+        config: LinkConfig,
+        executor: Arc<dyn Executor>,
+        control: Arc<Control>,
+        counters: Arc<Region>,
+        observer: Observer,
+    ) -> TopicServer {
+        let label = format!("link={} role=server", plain(&identity.node));
+        let admission = Admission::new(&config, counters.line(&label));
+        TopicServer {
+            identity,
+            config,
+            executor,
+            exported: BTreeMap::new(),
+            links: BTreeMap::new(),
+            redelivery: BTreeMap::new(),
+            undelivered: Mutex::default(),
+            confirmed: AtomicU64::new(0),
+            readers: Mutex::default(),
+            control,
+            counters,
+            observer,
+            names: NameBindings::default(),
+            admission,
+        }
+    }
+
+    /// Exports a topic, before the server is [run](TopicServer::run).
+    pub fn add(&mut self, topic: ExportedTopic) {
+        self.exported.insert(topic.topic.name().to_owned(), topic);
+    }
+
+    /// Sets how the link with one peer batches, and its keep-alive interval and silence limit. They
+    /// hold once the peer has sent its name, and the server's own settings until then.
+    ///
+    /// # Errors
+    /// If no link can have these settings.
+    pub fn link(&mut self, peer: &str, config: LinkConfig) -> Result<(), ConfigError> {
+        config.link(&self.identity).check()?;
+        self.links.insert(peer.to_owned(), config);
+        Ok(())
+    }
+
+    /// Sets how to handle messages of a topic that a process of a reader had when it died.
+    pub fn redeliver(&mut self, topic: &str, redelivery: Redelivery) {
+        self.redelivery.insert(topic.to_owned(), redelivery);
+    }
+
+    /// Binds the name of a node to a user: processes of other users may not have it.
+    pub fn bind_user(&mut self, node: &str, user: u32) {
+        self.names.bind(node, user);
+    }
+
+    /// Announces that the node `reader` will subscribe to a topic: from now on messages wait for
+    /// it, or are counted as missed, as `policy` says.
+    ///
+    /// # Errors
+    /// If the topic has too many gating readers.
+    pub fn announce(
+        &mut self,
+        reader: &str,
+        topic: &Arc<Topic>,
+        policy: Policy,
+    ) -> Result<(), TopicError> {
+        // All observing policies are the same on a link.
+        let policy = if policy.is_gating() { policy } else { Policy::DropOldest };
+        let mut egress = TopicEgress::new(topic, reader, policy)?;
+        egress.parked = Some(BusyGuard::new(&self.control));
+        self.control.expect(1);
+        let mut readers = self.readers();
+        let reader = readers.entry(reader.to_owned()).or_default();
+        reader.announced.insert(topic.name().to_owned(), policy);
+        reader.awaited.push(topic.name().to_owned());
+        reader.parked.push(egress);
+        Ok(())
+    }
+
+    /// Releases messages that are kept for readers that are not connected: when a reader will not
+    /// run again, and at the latest when links have to stop. Run this beside
+    /// [`run`](TopicServer::run).
+    pub async fn wait_for_readers(self: Arc<Self>) {
+        loop {
+            let (phase, ended) = (self.control.phase(), self.control.ended_peer_names());
+            ended.iter().for_each(|node| self.release_ended(node));
+            match phase {
+                LinkPhase::Run => {}
+                LinkPhase::Drain => self.release_idle(),
+                LinkPhase::Stop => break,
+            }
+            self.control.until_beyond(phase, ended.len()).await;
+        }
+        let mut readers = self.readers();
+        for (node, reader) in &mut *readers {
+            self.count_undelivered(node, std::mem::take(&mut reader.parked));
+        }
+    }
+
+    /// The announced readers that have not confirmed all of their messages.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<String> {
+        let readers = self.readers();
+        let unfinished = |reader: &RemoteReader| reader.connected || !reader.parked.is_empty();
+        let unfinished =
+            readers.iter().filter(|(_, reader)| reader.is_announced() && unfinished(reader));
+        unfinished.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Messages that were not confirmed when links were [stopped](Control::stop): reader, topic and
+    /// number of messages. The list is complete once links have [ended](Control::ended).
+    #[must_use]
+    pub fn undelivered(&self) -> Vec<(String, String, usize)> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many messages readers have confirmed.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// A reader will not run again. If it has completed, it needs nothing that is kept for it.
+    fn release_ended(&self, node: &str) {
+        self.expect_no_more(node);
+        let mut readers = self.readers();
+        let Some(reader) = readers.get_mut(node) else { return };
+        // While it is connected, its session has what is kept.
+        if self.control.peer_end(node) == Some(PeerEnd::Completed) {
+            reader.parked.clear();
+        }
+    }
+
+    /// Counts these messages as undelivered.
+    fn count_undelivered(&self, node: &str, mut parked: Vec<TopicEgress>) {
+        // An observer gets gaps for messages that it misses: they are not undelivered.
+        let gating = parked.iter_mut().filter(|egress| egress.reader.policy().is_gating());
+        let left = gating.map(|egress| {
+            let count = egress.reader.depth();
+            (node.to_owned(), egress.topic().to_owned(), count)
+        });
+        let left = left.filter(|(_, _, count)| *count > 0);
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
+    }
+
+    /// Drops what is parked and need not be, once no publisher sends any more.
+    fn release_idle(&self) {
+        for reader in self.readers().values_mut() {
+            reader.parked.retain_mut(|egress| self.keeps(egress));
+        }
+    }
+
+    fn readers(&self) -> MutexGuard<'_, BTreeMap<String, RemoteReader>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For sessions.
+impl TopicServer {
+    pub(super) fn exported(&self, topic: &str) -> Option<&ExportedTopic> {
+        self.exported.get(topic)
+    }
+
+    /// The settings of the link with a reader.
+    pub(super) fn link_with(&self, node: &str) -> &LinkConfig {
+        self.links.get(node).unwrap_or(&self.config)
+    }
+
+    /// The bytes of a link's buffer. A new peer is unknown, so this is enough for every reader.
+    pub(super) fn buffer(&self) -> usize {
+        let links = self.links.values().chain([&self.config]);
+        let buffers = links.map(|config| config.buffer.max(config.batching.bytes));
+        buffers.max().unwrap_or(0).max(NodeLink::MIN_BUFFER)
+    }
+
+    /// How to handle messages of a topic that a process of a reader had when it died.
+    pub(super) fn redelivery(&self, topic: &str) -> Redelivery {
+        self.redelivery.get(topic).copied().unwrap_or_default()
+    }
+
+    /// Checks that a peer may have a name.
+    ///
+    /// # Errors
+    /// With the text of the reason.
+    pub(super) fn check_name(&self, ticket: &AdmissionTicket, node: &str) -> Result<(), String> {
+        let own = &self.identity.node;
+        let checked = self.names.check(own, &self.control, node, &ticket.peer);
+        checked.map_err(|error| error.to_string())
+    }
+
+    /// Admits a peer that has sent its name. Returns the messages that were kept for it.
+    pub(super) fn admit(
+        &self,
+        ticket: &Arc<AdmissionTicket>,
+        node: &str,
+        boot: u64,
+    ) -> Result<Vec<TopicEgress>, CloseReason> {
+        let rejected = |cause, reason: &str| {
+            self.reject(node, &ticket.peer, cause, reason);
+            Err(cause)
+        };
+        if let Err(reason) = self.check_name(ticket, node) {
+            return rejected(CloseReason::NotAllowed, &reason);
+        }
+        let mut readers = self.readers();
+        if readers.get(node).is_some_and(|reader| reader.connected) {
+            drop(readers);
+            // Its earlier connection is about to end, or another process has taken its name.
+            let reason = "another process with this name is connected";
+            return rejected(CloseReason::NameTaken, reason);
+        }
+        let is_announced = readers.get(node).is_some_and(RemoteReader::is_announced);
+        let announced = readers.values().filter(|reader| reader.is_announced()).count();
+        if !self.admission.name(ticket, is_announced, announced) {
+            drop(readers);
+            return rejected(CloseReason::Busy, "the limit of connections is reached");
+        }
+        let reader = readers.entry(node.to_owned()).or_default();
+        reader.connected = true;
+        let mut parked = std::mem::take(&mut reader.parked);
+        let mut dead_letters = Vec::new();
+        if reader.boot.replace(boot).is_some_and(|before| before != boot) {
+            for egress in &mut parked {
+                let redelivery = self.redelivery(egress.topic());
+                dead_letters.append(&mut egress.reader_died(redelivery));
+            }
+        }
+        // From here on the connection itself is busy with them.
+        parked.iter_mut().for_each(|egress| egress.parked = None);
+        drop(readers);
+        for undelivered in &dead_letters {
+            (self.observer)(Notice::DeadLettered { undelivered });
+        }
+        (self.observer)(Notice::Connected { peer: node });
+        Ok(parked)
+    }
+
+    /// Counts and reports a peer that is not admitted.
+    pub(super) fn reject(&self, node: &str, peer: &Peer, cause: CloseReason, reason: &str) {
+        self.admission.count(LinkValue::RejectedPeers);
+        (self.observer)(Notice::PeerRejected { peer: node, from: Some(peer), cause, reason });
+    }
+
+    /// The policy of a reader that was announced for a topic.
+    pub(super) fn announced(&self, node: &str, topic: &str) -> Option<Policy> {
+        self.readers().get(node)?.announced.get(topic).copied()
+    }
+
+    /// A reader has subscribed to a topic.
+    pub(super) fn subscribed(&self, node: &str, topic: &str) {
+        let mut readers = self.readers();
+        let Some(reader) = readers.get_mut(node) else { return };
+        let before = reader.awaited.len();
+        reader.awaited.retain(|awaited| awaited != topic);
+        if reader.awaited.len() < before {
+            self.control.found();
+        }
+    }
+
+    /// A reader has closed its link, or will not run again: it will not subscribe to more topics.
+    pub(super) fn expect_no_more(&self, node: &str) {
+        let mut readers = self.readers();
+        let Some(reader) = readers.get_mut(node) else { return };
+        reader.awaited.drain(..).for_each(|_| self.control.found());
+    }
+
+    /// The end of a topic is sent to a reader.
+    pub(super) fn sent_end(&self, node: &str, topic: &str) {
+        let mut readers = self.readers();
+        if let Some(reader) = readers.get_mut(node).filter(|reader| reader.is_announced()) {
+            reader.ended.insert(topic.to_owned());
+        }
+    }
+
+    /// Whether the end of a topic was sent to a reader before.
+    pub(super) fn has_sent_end(&self, node: &str, topic: &str) -> bool {
+        self.readers().get(node).is_some_and(|reader| reader.ended.contains(topic))
+    }
+
+    /// A reader has confirmed `count` more messages.
+    pub(super) fn add_confirmed(&self, count: u64) {
+        self.confirmed.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Whether to keep messages to which no reader has subscribed, once no publisher sends any
+    /// more. A final end is kept even without messages: it has to be sent to the reader.
+    pub(super) fn keeps(&self, egress: &mut TopicEgress) -> bool {
+        !self.control.is_shutdown() || egress.reader.depth() > 0
+    }
+
+    /// The connection of a reader has ended. What it has not confirmed waits for it if it was
+    /// announced.
+    pub(super) fn disconnected(&self, node: &str, mut egress: Vec<TopicEgress>) {
+        let mut readers = self.readers();
+        let Some(reader) = readers.get_mut(node) else { return };
+        reader.connected = false;
+        if !reader.is_announced() {
+            // Otherwise any peer could fill the memory with names.
+            readers.remove(node);
+        } else if self.control.peer_end(node) == Some(PeerEnd::Completed) {
+            egress.clear();
+        } else if self.control.phase() < LinkPhase::Stop {
+            for egress in &mut egress {
+                egress.parked = Some(BusyGuard::new(&self.control));
+            }
+            reader.parked = egress;
+        } else {
+            self.count_undelivered(node, egress);
+        }
+        drop(readers);
+        if self.control.phase() > LinkPhase::Run {
+            self.release_idle();
+        }
+    }
+}
+
+impl fmt::Debug for TopicServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicServer").field("node", &self.identity.node).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,287 @@
+//! Serves one reader on one connection: admits it, answers its subscriptions, and sends it
+//! messages.
+//!
+//! [`ServerSession`] is the traffic of the connection's link.
+
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use event_listener::EventListener;
+use mycelium_core::descriptor::Digest;
+use mycelium_core::link::{CloseReason, Event, LinkError, ReaderMode, RejectReason, RunBytes};
+
+use super::admission::AdmissionTicket;
+use super::control::LinkPhase;
+use super::layout::LayoutMismatch;
+use super::layout_query::LayoutAnswer;
+use super::notice::Notice;
+use super::served_topic::{ServedTopic, TopicEgress};
+use super::server::TopicServer;
+use crate::counters::{Line, LinkValue, plain};
+use crate::local::Policy;
+use crate::stream::{DriveError, NodeLink, STREAMS, TOPICS, Traffic};
+
+pub(super) struct ServerSession {
+    server: Arc<TopicServer>,
+    ticket: Arc<AdmissionTicket>,
+    /// The peer, once it was admitted.
+    peer: Option<ConnectedPeer>,
+    topics: Vec<ServedTopic>,
+    /// The topic that sends first in the next round.
+    turn: usize,
+    listener: Option<EventListener>,
+    answer: LayoutAnswer,
+}
+
+struct ConnectedPeer {
+    node: String,
+    line: Line<LinkValue>,
+    /// Messages of topics to which it has not subscribed yet.
+    parked: Vec<TopicEgress>,
+    /// How often name bindings had changed when its name was last checked.
+    bindings: usize,
+}
+
+const NO_DIGEST: Digest = Digest([0; 16]);
+
+impl ServerSession {
+    pub(super) fn new(server: Arc<TopicServer>, ticket: Arc<AdmissionTicket>) -> ServerSession {
+        ServerSession {
+            server,
+            ticket,
+            peer: None,
+            topics: Vec::new(),
+            turn: 0,
+            listener: None,
+            answer: LayoutAnswer::default(),
+        }
+    }
+
+    /// The name of the peer; empty until it was admitted.
+    pub(super) fn node(&self) -> &str {
+        self.peer.as_ref().map_or("", |peer| &peer.node)
+    }
+
+    /// The connection has ended. The server does not wait for a peer that has closed the link,
+    /// unless the peer may restart.
+    pub(super) fn ended(&mut self, error: &DriveError) {
+        let Some(peer) = &mut self.peer else { return };
+        match error {
+            DriveError::Link(LinkError::PeerClosed(CloseReason::Shutdown)) => {
+                peer.parked.clear();
+                self.topics.clear();
+                self.server.expect_no_more(&peer.node);
+            }
+            DriveError::Link(LinkError::PeerClosed(CloseReason::Away)) => {
+                let parked = peer.parked.iter_mut().map(|egress| (egress, false));
+                let served = self.topics.iter_mut().map(|served| (&mut served.egress, true));
+                for (egress, is_asked) in parked.chain(served) {
+                    let redelivery = self.server.redelivery(egress.topic());
+                    egress.reader_left(redelivery, is_asked);
+                }
+            }
+            DriveError::Link(LinkError::PeerClosed(_) | LinkError::LocallyClosed(_)) => {}
+            _ => peer.line.add(LinkValue::Errors, 1),
+        }
+    }
+
+    /// The peer has sent its name.
+    fn admit(&mut self, now: Duration, link: &mut NodeLink<'_>, node: &str, boot: u64) {
+        let bindings = self.server.control.bindings();
+        match self.server.admit(&self.ticket, node, boot) {
+            Ok(parked) => {
+                let label = format!("link={} role=publisher", plain(node));
+                let line = self.server.counters.line(&label);
+                line.add(LinkValue::Connections, 1);
+                let config = self.server.link_with(node);
+                link.set_batching(config.batching);
+                // `TopicServer::link` has checked them.
+                _ = link.set_times(config.keep_alive, config.silence);
+                self.peer = Some(ConnectedPeer { node: node.to_owned(), line, parked, bindings });
+            }
+            Err(reason) => link.close(now, reason),
+        }
+    }
+
+    /// Whether the peer may still have its name: it may have been bound to another process since.
+    fn keeps_its_name(&mut self) -> bool {
+        let bindings = self.server.control.bindings();
+        let Some(peer) = self.peer.as_mut().filter(|peer| peer.bindings != bindings) else {
+            return true;
+        };
+        peer.bindings = bindings;
+        self.server.check_name(&self.ticket, &peer.node).is_ok()
+    }
+
+    /// The messages of a topic for the peer, or why it does not get them.
+    fn egress(
+        &mut self,
+        topic: &str,
+        type_id: u16,
+        digest: Digest,
+        mode: ReaderMode,
+    ) -> Result<TopicEgress, (RejectReason, Digest)> {
+        let rejected = |reason| Err((reason, NO_DIGEST));
+        let Some(peer) = &mut self.peer else { return rejected(RejectReason::Forbidden) };
+        let Some(exported) = self.server.exported(topic) else {
+            return rejected(RejectReason::Unknown);
+        };
+        let schema = *exported.topic.schema();
+        if (schema.id, schema.digest) != (type_id, digest) {
+            let mismatch = &LayoutMismatch::new(&schema, digest, None);
+            let peer = &*peer.node;
+            (self.server.observer)(Notice::ReaderLayoutDiffers { peer, topic, mismatch });
+            return Err((RejectReason::Digest, schema.digest));
+        }
+        if !exported.admits(&peer.node) {
+            return rejected(RejectReason::Forbidden);
+        }
+        let policy = match mode {
+            ReaderMode::Gating => Policy::Block,
+            ReaderMode::Rejecting => Policy::Reject,
+            ReaderMode::Observing => Policy::DropOldest,
+        };
+        // Only readers that the topology names can make publishers wait. An announced reader has
+        // the policy of its announcement: by that its messages were kept.
+        let policy = match self.server.announced(&peer.node, topic) {
+            Some(policy) => policy,
+            None if policy.is_gating() && !exported.names(&peer.node) => {
+                return rejected(RejectReason::Forbidden);
+            }
+            None => policy,
+        };
+        if self.topics.iter().any(|served| served.egress.topic() == topic) {
+            return rejected(RejectReason::Duplicate);
+        }
+        if let Some(index) = peer.parked.iter().position(|egress| egress.topic() == topic) {
+            return Ok(peer.parked.swap_remove(index));
+        }
+        let Ok(mut egress) = TopicEgress::new(&exported.topic, &peer.node, policy) else {
+            return rejected(RejectReason::TooMany);
+        };
+        // The connection may have been lost before the peer received the end.
+        let has_ended = self.server.has_sent_end(&peer.node, topic);
+        if has_ended && egress.reader.streams().is_empty() {
+            return rejected(RejectReason::Ended);
+        }
+        Ok(egress)
+    }
+
+    /// Closes the link once everything was sent, if the peer has subscribed to all that is kept for
+    /// it.
+    fn close_when_done(&mut self, now: Duration, link: &mut NodeLink<'_>) {
+        let server = &self.server;
+        let keeps =
+            |peer: &mut ConnectedPeer| peer.parked.iter_mut().any(|egress| server.keeps(egress));
+        if self.topics.is_empty()
+            && !self.peer.as_mut().is_some_and(keeps)
+            && link.poll_transmit(now).is_none()
+        {
+            link.close(now, CloseReason::Shutdown);
+        }
+    }
+}
+
+impl Traffic<TOPICS, STREAMS> for ServerSession {
+    fn run_bytes(&self, run: &RunBytes) -> Option<[&[u8]; 2]> {
+        self.topics.iter().find_map(|served| served.run_bytes(run))
+    }
+
+    fn on_event(&mut self, now: Duration, link: &mut NodeLink<'_>, event: Event<'_>) {
+        match event {
+            Event::Up { node, boot, .. } => self.admit(now, link, node, boot),
+            Event::Subscribe { export, topic, type_id, digest, mode, resumes } => {
+                // Accepted or not, the announcement of this reader and topic has found its reader.
+                self.server.subscribed(self.node(), topic);
+                match self.egress(topic, type_id, digest, mode) {
+                    Ok(egress) => {
+                        // If it is gone already, the peer has unsubscribed.
+                        _ = link.accept(export);
+                        self.topics.push(ServedTopic::new(export, egress, resumes));
+                    }
+                    Err((reason, digest)) => {
+                        if let Some(peer) = &self.peer {
+                            peer.line.add(LinkValue::Refused, 1);
+                        }
+                        _ = link.reject(export, reason, digest);
+                    }
+                }
+            }
+            Event::Resume { export, epoch, next } => {
+                let served = self.topics.iter_mut().find(|served| served.export == export);
+                if let Some(served) = served {
+                    served.resume(epoch, next);
+                }
+            }
+            Event::Unsubscribe { export } => self.topics.retain(|served| served.export != export),
+            Event::Demand { stream } => {
+                self.topics.iter_mut().for_each(|served| served.demanded(stream));
+            }
+            Event::Window { stream, confirmed } => {
+                let mut topics = self.topics.iter_mut();
+                let count = topics.find_map(|served| served.confirmed(stream, confirmed));
+                self.server.add_confirmed(count.unwrap_or(0));
+            }
+            Event::Describe { topic, offset } => {
+                let peer = self.peer.as_ref();
+                let exported = self.server.exported(topic);
+                let exported =
+                    exported.filter(|topic| peer.is_some_and(|peer| topic.admits(&peer.node)));
+                let descriptor = exported.map(|exported| exported.topic.schema().descriptor);
+                self.answer.answer(now, link, descriptor, offset);
+            }
+            // This side reads nothing on this link.
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, now: Duration, link: &mut NodeLink<'_>, context: &mut Context<'_>) {
+        let phase = self.server.control.watch(context, &mut self.listener);
+        if phase == LinkPhase::Stop {
+            return link.close(now, CloseReason::Shutdown);
+        }
+        if self.ticket.is_evicted() {
+            return link.close(now, CloseReason::Busy);
+        }
+        if !self.keeps_its_name() {
+            return link.close(now, CloseReason::NotAllowed);
+        }
+        self.answer.retry(now, link);
+        let Some(peer) = &self.peer else { return };
+        let count = self.topics.len();
+        let mut sent = 0;
+        for step in 0..count {
+            let served = &mut self.topics[(self.turn + step) % count];
+            sent += served.send(now, link, context.waker());
+            if served.take_at_stream_limit() {
+                let (peer, topic, limit) = (&*peer.node, served.egress.topic(), STREAMS);
+                (self.server.observer)(Notice::StreamLimit { peer, topic, limit });
+            }
+        }
+        peer.line.add(LinkValue::Sent, sent);
+        self.turn = self.turn.wrapping_add(1);
+        let draining = phase == LinkPhase::Drain;
+        // At a shutdown, readers wait until this node runs again.
+        let for_good = !self.server.control.may_come_back();
+        self.topics.retain_mut(|served| {
+            let over = served.is_over(draining);
+            if over && for_good {
+                self.server.sent_end(&peer.node, served.egress.topic());
+                _ = link.reject(served.export, RejectReason::Ended, NO_DIGEST);
+            }
+            !(over && (for_good || draining))
+        });
+        if draining {
+            self.close_when_done(now, link);
+        }
+    }
+}
+
+impl Drop for ServerSession {
+    fn drop(&mut self) {
+        let Some(ConnectedPeer { node, parked: mut egress, .. }) = self.peer.take() else { return };
+        egress.extend(self.topics.drain(..).map(|served| served.egress));
+        self.server.disconnected(&node, egress);
+    }
+}

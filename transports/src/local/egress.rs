@@ -1,0 +1,362 @@
+//! The reading end of a topic for readers in another process: each publisher's messages as bytes,
+//! kept in the ring until the other process confirms them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+
+use mycelium_core::link::RunShape;
+use mycelium_core::ring::broadcast::{Peek, RetainingConsumer};
+use zerocopy::IntoBytes;
+
+use super::delivery::Undelivered;
+use super::error::TopicError;
+use super::membership::Membership;
+use super::policy::Policy;
+use super::state::{Edge, PublisherState, Ring, SubscriberState};
+use super::topic::Topic;
+use crate::counters::{EdgeValue, Line};
+
+/// Stands for the subscriptions of another process: it reads the messages of one topic as bytes,
+/// one [stream](EgressStream) for each publisher, and keeps them until they are confirmed. While it
+/// exists, it blocks publishers as those subscriptions would. It does not read publishers of other
+/// processes: messages from a link are not sent to another link.
+///
+/// The owner keeps a `T` with each stream.
+pub struct EgressReader<T = ()> {
+    streams: Vec<EgressStream<T>>,
+    membership: Membership,
+}
+
+impl Topic {
+    /// Creates an egress reader for the reader `name` of another process. It starts as
+    /// [`subscribe`](Topic::subscribe) does.
+    ///
+    /// # Errors
+    /// If the topic has too many gating subscriptions.
+    pub fn egress_reader<T>(
+        self: &Arc<Topic>,
+        name: &str,
+        policy: Policy,
+    ) -> Result<EgressReader<T>, TopicError> {
+        let membership = Membership::join(self, name, policy, true)?;
+        Ok(EgressReader { streams: Vec::new(), membership })
+    }
+}
+
+impl<T> EgressReader<T> {
+    /// One stream for each start of a publisher that may send, or has sent messages that are not
+    /// confirmed. New streams since the last call are at the end.
+    pub fn streams(&mut self) -> &mut Vec<EgressStream<T>>
+    where
+        T: Default,
+    {
+        if self.membership.has_new_edges() {
+            let edges = self.membership.new_edges();
+            let (state, type_id) = (&self.membership.state, self.membership.topic.schema().id);
+            let streams = edges
+                .into_iter()
+                .map(|edge| EgressStream::new(edge, state.clone(), type_id, T::default()));
+            self.streams.extend(streams);
+        }
+        &mut self.streams
+    }
+
+    /// The streams of the last call to [`streams`](EgressReader::streams).
+    pub fn known_streams(&self) -> &[EgressStream<T>] {
+        &self.streams
+    }
+
+    /// Whether every publisher has ended and all of their messages are confirmed.
+    pub fn is_over(&mut self) -> bool
+    where
+        T: Default,
+    {
+        self.streams().is_empty() && self.membership.had_edges()
+    }
+
+    /// Parks a waker until there is more to read. Read once more after this.
+    pub fn park(&self, waker: &Waker) {
+        self.membership.state.bell.park(waker);
+    }
+
+    /// What happens when the reader is slower than a publisher.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.membership.state.policy
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<Topic> {
+        &self.membership.topic
+    }
+
+    /// The number of messages that are not confirmed.
+    pub fn depth(&mut self) -> usize
+    where
+        T: Default,
+    {
+        self.streams().iter().map(|stream| stream.reader.depth()).sum()
+    }
+}
+
+impl<T> Drop for EgressReader<T> {
+    fn drop(&mut self) {
+        let Membership { topic, state, .. } = &self.membership;
+        topic.remove_subscriber(state);
+        // Edges that were never read leave as the others do.
+        for edge in self.membership.new_edges() {
+            drop(EgressStream::new(edge, self.membership.state.clone(), 0, ()));
+        }
+    }
+}
+
+impl<T> fmt::Debug for EgressReader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EgressReader")
+            .field("topic", &self.topic().name())
+            .field("reader", &self.membership.state.name)
+            .field("policy", &self.policy())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an [`EgressStream`] has next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EgressItem<'a> {
+    /// The bytes of its next message.
+    Message(&'a [u8]),
+    /// The number of messages that were overwritten because the reader was too slow.
+    Gap(u64),
+    /// Nothing yet.
+    Empty,
+    /// The end: its publisher has ended, and everything was read.
+    Closed,
+}
+
+/// One start of a publisher at one egress reader. Dropping it unblocks the publisher.
+pub struct EgressStream<T = ()> {
+    /// The owner's state.
+    pub state: T,
+    subscriber: Arc<SubscriberState>,
+    type_id: u16,
+    line: Line<EdgeValue>,
+    /// An observer's last message. A gating reader reads its messages in the ring.
+    words: Box<[usize]>,
+    /// Missed messages between the first kept one and the next one.
+    gaps: VecDeque<Missed>,
+    /// Dropped before `publisher`, which wakes the publisher.
+    reader: RetainingConsumer<Ring>,
+    publisher: Leaving,
+}
+
+/// `count` missed messages before a sequence, and the counter that they belong to.
+struct Missed {
+    before: u64,
+    count: u64,
+    value: EdgeValue,
+}
+
+/// Wakes the publisher when the reader has left.
+struct Leaving(Arc<PublisherState>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
+}
+
+impl<T> EgressStream<T> {
+    fn new(edge: Edge, subscriber: Arc<SubscriberState>, type_id: u16, state: T) -> Self {
+        let Edge { publisher, consumer, line, .. } = edge;
+        // A gating reader needs no copy.
+        let bytes =
+            if subscriber.policy.is_gating() { 0 } else { publisher.ring.layout().message_bytes() };
+        EgressStream {
+            state,
+            subscriber,
+            type_id,
+            line,
+            words: vec![0; bytes.div_ceil(size_of::<usize>())].into(),
+            gaps: VecDeque::new(),
+            reader: consumer.retaining(),
+            publisher: Leaving(publisher),
+        }
+    }
+
+    /// The publisher's name.
+    #[must_use]
+    pub fn publisher(&self) -> &Arc<str> {
+        &self.publisher.0.name
+    }
+
+    /// The publisher's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.publisher.0.epoch
+    }
+
+    /// The most messages that it keeps.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.publisher.0.ring.capacity()
+    }
+
+    /// The next item; the same one until [`advance`](EgressStream::advance).
+    #[inline]
+    pub fn next_item(&mut self) -> EgressItem<'_> {
+        let is_gating = self.subscriber.policy.is_gating();
+        // A gating reader copies nothing: its messages stay in the ring.
+        let words: &mut [usize] = if is_gating { &mut [] } else { &mut self.words };
+        match self.reader.peek(words) {
+            Peek::Message { length, .. } if is_gating => {
+                let [slot, _] = self.reader.borrow(self.reader.cursor(), 1).unwrap_or_default();
+                // The stamp comes first.
+                let bytes = slot.get(1..).unwrap_or_default().as_bytes();
+                EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
+            }
+            Peek::Message { length, .. } => {
+                let bytes = self.words.as_bytes();
+                EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
+            }
+            Peek::Gap { missed } => {
+                // Counted at its release: until then it may grow.
+                let (before, count) = (self.next(), missed as u64);
+                self.gaps.push_back(Missed { before, count, value: EdgeValue::Overwritten });
+                EgressItem::Gap(count)
+            }
+            Peek::Empty => EgressItem::Empty,
+            Peek::Closed => EgressItem::Closed,
+        }
+    }
+
+    /// The number of next messages, at most `most`, that can be [borrowed](EgressStream::borrow).
+    #[must_use]
+    pub fn ready(&self, most: usize) -> usize {
+        self.reader.ready(most)
+    }
+
+    /// Moves past `count` messages that are [ready](EgressStream::ready), and keeps them.
+    pub fn pass_ready(&mut self, count: usize) {
+        self.reader.pass(count);
+    }
+
+    /// How messages lie in the result of [`lend`](EgressStream::borrow); `None` if they are too
+    /// long.
+    #[must_use]
+    pub fn shape(&self) -> Option<RunShape> {
+        let layout = self.publisher.0.ring.layout();
+        let word = size_of::<usize>();
+        let length = u16::try_from(layout.message_bytes()).ok()?;
+        let stride = u32::try_from(layout.slot_words() * word).ok()?;
+        // The stamp comes first.
+        Some(RunShape { stride, skip: word as u16, length })
+    }
+
+    /// The slots of `count` kept messages, from a sequence on, in two pieces: the second one is
+    /// empty unless they wrap around the end of the ring. `None` if not all of them are kept.
+    #[must_use]
+    pub fn borrow(&self, first: u64, count: usize) -> Option<[&[u8]; 2]> {
+        let slots = self.reader.borrow(first as usize, count)?;
+        Some(slots.map(IntoBytes::as_bytes))
+    }
+
+    /// Moves past the message of [`next_item`](EgressStream::next_item), and keeps it.
+    #[inline]
+    pub fn advance(&mut self) {
+        self.reader.advance();
+    }
+
+    /// Passes over the messages before a sequence. They are counted as `value` at their release.
+    /// Returns their number.
+    pub fn pass(&mut self, before: u64, value: EdgeValue) -> u64 {
+        let from = self.next();
+        self.reader.skip_to(before as usize);
+        let count = self.next() - from;
+        self.gaps.push_back(Missed { before, count, value });
+        count
+    }
+
+    /// Counts messages that were sent a second time.
+    pub fn count_sent_again(&self, count: u64) {
+        self.line.add(EdgeValue::SentAgain, count);
+    }
+
+    /// The next message as a dead letter.
+    pub fn dead_letter(&mut self) -> Option<Undelivered> {
+        let (sequence, epoch) = (self.next(), self.epoch());
+        let EgressItem::Message(bytes) = self.next_item() else { return None };
+        let payload = bytes.to_owned();
+        let Leaving(publisher) = &self.publisher;
+        Some(Undelivered {
+            topic: publisher.topic.clone(),
+            reader: self.subscriber.name.clone(),
+            type_id: self.type_id,
+            publisher: publisher.name.clone(),
+            epoch,
+            sequence,
+            payload,
+        })
+    }
+
+    /// The sequence of the next message.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.reader.cursor() as u64
+    }
+
+    /// The sequence of the first kept message.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.reader.kept() as u64
+    }
+
+    /// Confirms the messages before this sequence: the publisher gets their slots back.
+    pub fn release(&mut self, before: u64) {
+        let kept = self.reader.kept();
+        self.reader.release(before as usize);
+        let released = self.reader.kept().wrapping_sub(kept) as u64;
+        if released > 0 {
+            let missed = self.count_missed(before);
+            self.line.add(EdgeValue::Taken, released.saturating_sub(missed));
+            self.publisher.0.wake();
+        }
+    }
+
+    /// Goes back to a kept message.
+    pub fn rewind(&mut self, sequence: u64) {
+        self.reader.rewind(sequence as usize);
+        self.gaps.retain(|gap| gap.before <= sequence);
+    }
+
+    /// Counts the missed messages before a sequence, and returns their number.
+    fn count_missed(&mut self, before: u64) -> u64 {
+        let mut missed = 0;
+        while let Some(gap) = self.gaps.pop_front_if(|gap| gap.before <= before) {
+            missed += gap.count;
+            self.line.add(gap.value, gap.count);
+        }
+        missed
+    }
+}
+
+impl<T> Drop for EgressStream<T> {
+    fn drop(&mut self) {
+        let missed = self.count_missed(u64::MAX);
+        self.line.add(EdgeValue::Left, (self.reader.depth() as u64).saturating_sub(missed));
+        // Before the ring's entry is free: another reader may get it then.
+        self.subscriber.leave(&self.publisher.0);
+    }
+}
+
+impl<T> fmt::Debug for EgressStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EgressStream")
+            .field("publisher", &self.publisher.0.name)
+            .field("kept", &self.kept())
+            .field("next", &self.next())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! Why a topic refuses a publisher or a subscription, and why a publisher refuses a message.
+
+use std::fmt;
+use std::sync::Arc;
+
+use mycelium_core::ring::broadcast::LayoutError;
+use thiserror::Error;
+
+use super::schema::Schema;
+
+/// Why a topic refused a publisher or a subscription, or could not be created.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// The topic carries another message type.
+    #[error("topic `{topic}` carries {carries}, not {asked}")]
+    Schema {
+        /// The topic.
+        topic: String,
+        /// The message type of the topic.
+        carries: Schema,
+        /// The requested message type.
+        asked: Schema,
+    },
+    /// No ring can have the topic's capacity.
+    #[error("topic `{topic}`: {error}")]
+    Capacity {
+        /// The topic.
+        topic: String,
+        /// Why not.
+        error: LayoutError,
+    },
+    /// The topic already has a publisher with this epoch.
+    #[error("topic `{topic}` already has a publisher with epoch {epoch:x}")]
+    Epoch {
+        /// The topic.
+        topic: String,
+        /// The epoch.
+        epoch: u64,
+    },
+    /// Too many ended publishers of other processes still have unread messages.
+    #[error(
+        "topic `{topic}` already has {most} ended publishers of other processes with unread \
+         messages, the limit"
+    )]
+    Unread {
+        /// The topic.
+        topic: String,
+        /// The limit.
+        most: usize,
+    },
+    /// The topic has as many gating subscriptions as its rings have entries.
+    #[error("topic `{topic}` already has {most} gating subscriptions, the limit")]
+    Readers {
+        /// The topic.
+        topic: String,
+        /// The limit.
+        most: usize,
+    },
+}
+
+/// A message that was not emitted, and why.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[error("topic `{topic}` is full: subscription `{}` has not taken its messages", refusal.by())]
+pub struct EmitError<M> {
+    /// The message.
+    pub message: M,
+    /// Why it was not emitted.
+    pub refusal: Refusal,
+    pub(super) topic: Arc<str>,
+}
+
+impl<M> fmt::Debug for EmitError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmitError")
+            .field("topic", &self.topic)
+            .field("refusal", &self.refusal)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a message was not emitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The ring is full because of a `block` subscription. Try again later.
+    Full {
+        /// The subscription.
+        by: Arc<str>,
+    },
+    /// The ring is full because of a `reject` subscription.
+    Rejected {
+        /// The subscription.
+        by: Arc<str>,
+    },
+}
+
+impl Refusal {
+    fn by(&self) -> &str {
+        let (Refusal::Full { by } | Refusal::Rejected { by }) = self;
+        by
+    }
+}
+
+/// Why a remote publisher's message was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RemotePublishError {
+    /// The message does not have the size of the topic's messages.
+    #[error("message of {found} bytes: the topic's messages have {expected} bytes")]
+    Size {
+        /// The size of the topic's messages in bytes.
+        expected: usize,
+        /// The size of this message in bytes.
+        found: usize,
+    },
+    /// The ring is full because of a gating subscription.
+    #[error("the ring is full: a gating subscription has not taken its messages")]
+    Full,
+    /// The publisher has [ended](super::RemotePublisher::end).
+    #[error("the publisher has ended")]
+    Ended,
+}

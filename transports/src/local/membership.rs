@@ -1,0 +1,54 @@
+//! A reader's membership in a topic: joining it, and receiving edges to new publishers.
+
+use std::sync::Arc;
+
+use super::error::TopicError;
+use super::policy::Policy;
+use super::state::{Edge, SubscriberState};
+use super::topic::Topic;
+
+/// A reader's membership in a topic. The owner must call
+/// [`remove_subscriber`](Topic::remove_subscriber) before it drops its edges.
+pub(super) struct Membership {
+    pub(super) topic: Arc<Topic>,
+    pub(super) state: Arc<SubscriberState>,
+    /// The version of the incoming edges at the last [`new_edges`](Membership::new_edges).
+    version: usize,
+}
+
+impl Membership {
+    pub(super) fn join(
+        topic: &Arc<Topic>,
+        name: &str,
+        policy: Policy,
+        is_egress: bool,
+    ) -> Result<Membership, TopicError> {
+        let state = topic.add_subscriber(name, policy, is_egress)?;
+        Ok(Membership { topic: topic.clone(), state, version: 0 })
+    }
+
+    /// Whether [`new_edges`](Membership::new_edges) must be called.
+    #[inline]
+    pub(super) fn has_new_edges(&self) -> bool {
+        self.version != self.state.incoming.version()
+    }
+
+    /// Whether it ever had an edge.
+    pub(super) fn had_edges(&self) -> bool {
+        self.version > 0
+    }
+
+    #[cold]
+    pub(super) fn new_edges(&mut self) -> Vec<Edge> {
+        let mut incoming = self.state.incoming.lock();
+        self.version = self.state.incoming.version();
+        std::mem::take(&mut *incoming)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        // A publisher may hold the state a little longer; the task may be freed before.
+        self.state.bell.forget();
+    }
+}

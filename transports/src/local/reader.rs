@@ -1,0 +1,504 @@
+//! The reading end of a topic without a message type: which publisher is next, what its ring has,
+//! and how long to wait for it.
+//!
+//! A read has two steps. A find returns a [`Found`] and takes nothing; the caller decodes the bytes
+//! in [`read`](Reader::read) and then calls [`take`](Reader::take) or
+//! [`reject`](Reader::reject). [`Subscription`](super::Subscription) is the front for a message
+//! type. It copies most messages by [`peek_fast`](Reader::peek_fast), which is inlined; everything
+//! else goes through [`find`](Reader::find) and [`find_or_park`](Reader::find_or_park).
+//!
+//! A gating reader reads its messages in the slots of the ring. An observer copies each one into
+//! [`Reader::words`] first, because the publisher may overwrite the slot at any time.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use mycelium_core::doorbell::{announce, ring_each};
+use mycelium_core::ring::broadcast::Peek;
+use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
+use zerocopy::IntoBytes;
+
+use super::delivery::{Gap, GapReason, Undelivered};
+use super::membership::Membership;
+use super::state::{Edge, LastCall};
+use super::task_budget::{DeferredWakes, HandleBudget, TaskBudget};
+use crate::counters::EdgeValue;
+use crate::sync::Ordering;
+
+/// The most messages of one publisher in a row while others have some, too.
+const BURST: u32 = 32;
+/// The number of deliveries of a message whose handling fails each time.
+const DELIVERIES: u32 = 2;
+
+/// What a find found.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A message; [`Reader::read`] has its bytes.
+    Message(Header),
+    /// Messages that this reader does not get.
+    Gap(Gap),
+    /// Nothing yet.
+    Empty,
+    /// The end: of one publisher, or of all.
+    Closed,
+}
+
+/// A message that was found and not taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    edge: usize,
+    pub(super) sequence: u64,
+    /// It was, or may have been, delivered before.
+    pub(super) redelivered: bool,
+}
+
+/// Reads the messages of all publishers of a topic in turn.
+pub(super) struct Reader {
+    pub(super) membership: Membership,
+    edges: Vec<Edge>,
+    /// The edge whose turn it is, and for how many messages it has been.
+    turn: usize,
+    burst: u32,
+    in_flight: Option<InFlight>,
+    /// An observer's message that was copied into `words` together with a gap, and follows it.
+    /// Otherwise a reader that is always too slow would get gaps only.
+    after_gap: Option<AfterGap>,
+    /// An observer's last message.
+    words: Box<[usize]>,
+    budget: HandleBudget,
+    spin_wait: SpinWait,
+    /// The sum of all edges' places when the current wait began.
+    waits_at: usize,
+}
+
+/// A message that was delivered and not yet confirmed by the reader.
+#[derive(Clone, Copy)]
+struct InFlight {
+    edge: usize,
+    /// How often its handling failed.
+    failures: u32,
+    /// It must be delivered again.
+    redeliver: bool,
+}
+
+#[derive(Clone, Copy)]
+struct AfterGap {
+    edge: usize,
+    sequence: u64,
+}
+
+impl Reader {
+    pub(super) fn new(membership: Membership) -> Reader {
+        // A gating reader needs no copy.
+        let is_gating = membership.state.policy.is_gating();
+        let size = if is_gating { 0 } else { membership.topic.schema().size };
+        Reader {
+            membership,
+            edges: Vec::new(),
+            turn: 0,
+            burst: 0,
+            in_flight: None,
+            after_gap: None,
+            words: vec![0; size.div_ceil(size_of::<usize>())].into(),
+            budget: HandleBudget::default(),
+            spin_wait: SpinWait::default(),
+            waits_at: 0,
+        }
+    }
+
+    pub(super) fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.spin_wait = SpinWait::new(wait);
+    }
+
+    pub(super) fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.budget.attach(budget);
+        DeferredWakes::of_subscription(self.membership.state.clone())
+    }
+
+    /// Whether the task must yield before its next operation. If so, it was woken again.
+    #[inline]
+    pub(super) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
+        self.budget.is_exhausted(context)
+    }
+
+    /// Confirms the message in flight, unless it must be delivered again.
+    #[inline]
+    pub(super) fn settle(&mut self) {
+        if let Some(in_flight) = self.in_flight
+            && !in_flight.redeliver
+        {
+            self.advance(in_flight.edge, EdgeValue::Taken);
+        }
+    }
+
+    /// The handling of the message in flight failed. It is delivered once more at the next read; if
+    /// it failed before, it is returned.
+    pub(super) fn fail(&mut self) -> Option<Undelivered> {
+        // A message that waits for its second delivery is in flight, but nobody handles it.
+        let in_flight = self.in_flight.as_mut().filter(|in_flight| !in_flight.redeliver)?;
+        in_flight.failures += 1;
+        in_flight.redeliver = in_flight.failures < DELIVERIES;
+        let InFlight { edge: index, redeliver, .. } = *in_flight;
+        if redeliver {
+            return None;
+        }
+        let edge = &mut self.edges[index];
+        let payload = edge.consumer.read(1)?.get(0)?.to_owned();
+        let undelivered = Undelivered {
+            topic: edge.publisher.topic.clone(),
+            reader: self.membership.state.name.clone(),
+            type_id: self.membership.topic.schema().id,
+            publisher: edge.publisher.name.clone(),
+            epoch: edge.publisher.epoch,
+            sequence: edge.sequence(edge.consumer.cursor()),
+            payload,
+        };
+        self.advance(index, EdgeValue::DeadLettered);
+        Some(undelivered)
+    }
+
+    /// The number of messages that wait for this reader, including the one in flight.
+    pub(super) fn depth(&self) -> usize {
+        let incoming = self.membership.state.incoming.lock();
+        let edges = self.edges.iter().chain(incoming.iter());
+        let in_rings: usize = edges.map(|edge| edge.consumer.depth()).sum();
+        in_rings + usize::from(self.after_gap.is_some())
+    }
+
+    /// Copies the next message of the edge whose turn it is, and returns its sequence. It takes
+    /// nothing: [`take_fast`](Self::take_fast) does. After `None`, call [`find`](Self::find): there
+    /// may be a message all the same.
+    // In one piece with its caller, and with no other way to what it returns, the message goes from
+    // the slot to its place through registers.
+    #[inline(always)]
+    pub(super) fn peek_fast(&mut self, words: &mut [usize], length: usize) -> Option<u64> {
+        let is_fast = self.is_fast();
+        let edge = self.edges.get_mut(self.turn).filter(|_| is_fast)?;
+        let place = edge.consumer.peek_exact(words, length)?;
+        if edge.may_miss() {
+            return None;
+        }
+        Some(edge.sequence(place))
+    }
+
+    /// Takes the message of [`peek_fast`](Self::peek_fast).
+    #[inline(always)]
+    pub(super) fn take_fast(&mut self) {
+        self.burst += 1;
+        self.hold(self.turn, 0);
+    }
+
+    /// Reads the bytes of a message that was found: in its slot, or in the observer's copy.
+    #[inline(always)]
+    pub(super) fn read<R>(&mut self, header: Header, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        if self.membership.state.policy.is_gating() {
+            let messages = self.edges[header.edge].consumer.read(1)?;
+            messages.get(0).map(read)
+        } else {
+            let size = self.membership.topic.schema().size;
+            self.words.as_bytes().get(..size).map(read)
+        }
+    }
+
+    /// Takes a message that was found.
+    pub(super) fn take(&mut self, header: Header) {
+        let Header { edge: index, redelivered, .. } = header;
+        if self.after_gap.take().is_some() {
+            let edge = &mut self.edges[index];
+            edge.line.add(EdgeValue::Taken, 1);
+            edge.notify_place();
+            return;
+        }
+        if redelivered {
+            self.edges[index].line.add(EdgeValue::Redelivered, 1);
+        }
+        self.hold(index, self.failures());
+    }
+
+    /// Passes over a message whose bytes are invalid.
+    pub(super) fn reject(&mut self, header: Header) -> Gap {
+        if self.after_gap.take().is_none() {
+            self.in_flight = None;
+            self.edges[header.edge].consumer.advance();
+        }
+        self.gap(header.edge, 1, GapReason::Undecodable)
+    }
+
+    /// As [`find`](Self::find), and parks the task if there is nothing.
+    #[inline(never)]
+    pub(super) fn find_or_park(&mut self, context: &Context<'_>) -> Found {
+        self.request();
+        let found = self.find_again();
+        if !matches!(found, Found::Empty) {
+            return found;
+        }
+        if self.spin_wait.strategy() != WaitStrategy::Park {
+            match self.spin() {
+                SpinResult::Found(found) => return found,
+                SpinResult::Again => {
+                    context.waker().wake_by_ref();
+                    return Found::Empty;
+                }
+                SpinResult::Park => {}
+            }
+        }
+        self.membership.state.bell.park(context.waker());
+        let found = self.find_again();
+        if !matches!(found, Found::Empty) {
+            self.membership.state.bell.unpark();
+        }
+        found
+    }
+
+    /// Finds what comes next: a message, a gap, or the end.
+    #[inline(never)]
+    pub(super) fn find(&mut self) -> Found {
+        self.request();
+        // First of all, so that everything published before the last call is seen below.
+        let last_call = self.membership.state.last_call.load(Ordering::Acquire);
+        if last_call == LastCall::Now as u8 {
+            return Found::Closed;
+        }
+        if self.membership.has_new_edges() {
+            self.add_edges();
+        }
+        if let Some(InFlight { edge, .. }) = self.in_flight {
+            let found = self.find_at(edge);
+            if matches!(found, Found::Message(_) | Found::Gap(_)) {
+                return found;
+            }
+        }
+        if let Some(AfterGap { edge, sequence }) = self.after_gap {
+            let redelivered = self.edges[edge].is_redelivered();
+            return Found::Message(Header { edge, sequence, redelivered });
+        }
+        let mut idle = 0;
+        while idle < self.edges.len() {
+            if self.turn >= self.edges.len() {
+                self.turn = 0;
+            }
+            match self.find_at(self.turn) {
+                Found::Empty => {
+                    self.pass_turn();
+                    idle += 1;
+                }
+                Found::Closed => self.remove_edge(self.turn, false),
+                found => {
+                    self.burst += 1;
+                    if self.burst >= BURST {
+                        self.pass_turn();
+                    }
+                    return found;
+                }
+            }
+        }
+        let (membership, topic) = (&self.membership, &self.membership.topic);
+        let is_over = self.edges.is_empty() && !topic.is_kept_open();
+        if self.edges.is_empty() && membership.has_new_edges() {
+            // A publisher joined before the last one ended.
+            return self.find();
+        }
+        if is_over && (membership.had_edges() || topic.was_kept_open()) || last_call > 0 {
+            return Found::Closed;
+        }
+        Found::Empty
+    }
+
+    /// Whether the next message is the one of the edge whose turn it is.
+    #[inline(always)]
+    fn is_fast(&self) -> bool {
+        self.in_flight.is_none()
+            && self.after_gap.is_none()
+            // A single edge has no turns.
+            && (self.burst + 1 < BURST || self.edges.len() == 1)
+            && !self.membership.has_new_edges()
+            && !self.membership.state.policy.skips()
+    }
+
+    /// As [`find`](Self::find). Most often there is one edge, and nothing new: that is checked
+    /// first.
+    #[inline(always)]
+    fn find_again(&mut self) -> Found {
+        let last_call = self.membership.state.last_call.load(Ordering::Acquire);
+        let is_fast = self.is_fast() && last_call == 0;
+        if let [edge] = self.edges.as_mut_slice()
+            && is_fast
+            && edge.consumer.is_waiting()
+            && !edge.may_miss()
+        {
+            return Found::Empty;
+        }
+        self.find()
+    }
+
+    /// Tries again as often as the wait strategy says.
+    fn spin(&mut self) -> SpinResult<Found> {
+        // A new wait is recognized here, so that a receive that need not wait does nothing for it.
+        let places = self.edges.iter().map(|edge| edge.consumer.cursor());
+        let places = places.fold(self.edges.len(), usize::wrapping_add);
+        if places != self.waits_at {
+            self.waits_at = places;
+            self.spin_wait.reset();
+        }
+        let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
+        let spun = spin_wait.spin(spins, || match self.find_again() {
+            Found::Empty => None,
+            found => Some(found),
+        });
+        self.spin_wait = spin_wait;
+        spun
+    }
+
+    /// Tells remote publishers, at the first read, that this subscription requests messages.
+    fn request(&mut self) {
+        if self.membership.state.has_requested.load(Ordering::Relaxed) {
+            return;
+        }
+        // Publishers may have joined before this first read.
+        self.add_edges();
+        self.membership.state.has_requested.store(true, Ordering::Release);
+        announce();
+        let remote = self.edges.iter().filter(|edge| !edge.publisher.origin.is_local());
+        ring_each(remote, |edge| edge.publisher.room.ring());
+    }
+
+    /// What one edge has.
+    fn find_at(&mut self, index: usize) -> Found {
+        let policy = self.membership.state.policy;
+        let failures = self.failures();
+        let edge = &mut self.edges[index];
+        if policy.skips() {
+            let skipped = edge.consumer.skip_to_latest();
+            if skipped > 0 {
+                return Found::Gap(self.gap(index, skipped as u64, GapReason::Skipped));
+            }
+        }
+        // A gating reader copies nothing: its messages stay in the ring.
+        let words: &mut [usize] = if policy.is_gating() { &mut [] } else { &mut self.words };
+        let peek = edge.consumer.peek(words);
+        if !matches!(peek, Peek::Gap { .. })
+            && let Some((missed, reason)) = edge.missed()
+        {
+            return Found::Gap(self.gap(index, missed, reason));
+        }
+        match peek {
+            Peek::Message { sequence: place, .. } => {
+                let redelivered = edge.is_redelivered() || failures > 0;
+                let sequence = edge.sequence(place);
+                Found::Message(Header { edge: index, sequence, redelivered })
+            }
+            Peek::Gap { missed } => {
+                Found::Gap(self.gap(index, missed as u64, GapReason::Overwritten))
+            }
+            Peek::Empty => Found::Empty,
+            Peek::Closed if edge.reports_loss() => {
+                Found::Gap(self.gap(index, 0, GapReason::Disconnected))
+            }
+            Peek::Closed => Found::Closed,
+        }
+    }
+
+    /// How often the handling of the message in flight failed.
+    fn failures(&self) -> u32 {
+        self.in_flight.map_or(0, |in_flight| in_flight.failures)
+    }
+
+    /// Keeps the next message in flight. An observer is done with it at once: its slot may be
+    /// overwritten at any time.
+    #[inline(always)]
+    fn hold(&mut self, edge: usize, failures: u32) {
+        if self.membership.state.policy.is_gating() {
+            self.in_flight = Some(InFlight { edge, failures, redeliver: false });
+        } else {
+            self.advance(edge, EdgeValue::Taken);
+            self.edges[edge].show_place();
+        }
+    }
+
+    /// Moves past the next message of an edge and counts it as `value`.
+    #[inline]
+    fn advance(&mut self, index: usize, value: EdgeValue) {
+        self.in_flight = None;
+        let edge = &mut self.edges[index];
+        edge.consumer.advance();
+        edge.line.add(value, 1);
+        if self.budget.count_operation() {
+            self.wake_publishers();
+        }
+    }
+
+    /// Wakes the publishers now instead of at the end of the task's poll.
+    #[inline(never)]
+    fn wake_publishers(&self) {
+        announce();
+        ring_each(&self.edges, |edge| edge.publisher.room.ring());
+    }
+
+    /// Counts missing messages. An observer copies the next message at the same time.
+    #[cold]
+    #[inline(never)]
+    fn gap(&mut self, index: usize, mut count: u64, reason: GapReason) -> Gap {
+        let edge = &mut self.edges[index];
+        let exact = count > 0;
+        // Messages may have been missing before those that the ring passed over.
+        let missed = |edge: &mut Edge| edge.missed().map_or(0, |(missed, _)| missed);
+        count += missed(edge);
+        if !self.membership.state.policy.is_gating() {
+            match edge.consumer.peek(&mut self.words) {
+                Peek::Message { sequence: place, .. } => {
+                    count += missed(edge);
+                    edge.consumer.advance();
+                    let sequence = edge.sequence(place);
+                    self.after_gap = Some(AfterGap { edge: index, sequence });
+                }
+                // The publisher was faster once more.
+                Peek::Gap { missed: more } => count += more as u64 + missed(edge),
+                Peek::Empty | Peek::Closed => {}
+            }
+        }
+        let value = match reason {
+            GapReason::Overwritten | GapReason::Disconnected => EdgeValue::Overwritten,
+            GapReason::Skipped => EdgeValue::Skipped,
+            GapReason::Undecodable | GapReason::DeadLettered => EdgeValue::DeadLettered,
+        };
+        edge.line.add(value, count);
+        if self.after_gap.is_none() {
+            edge.notify_place();
+        }
+        let (publisher, epoch) = (edge.publisher.name.clone(), edge.publisher.epoch);
+        Gap { count, exact, reason, publisher, epoch }
+    }
+
+    fn pass_turn(&mut self) {
+        self.turn += 1;
+        self.burst = 0;
+    }
+
+    #[cold]
+    fn add_edges(&mut self) {
+        self.edges.append(&mut self.membership.new_edges());
+    }
+
+    fn remove_edge(&mut self, index: usize, in_flight: bool) {
+        let edge = self.edges.swap_remove(index);
+        edge.leave(&self.membership.state, in_flight);
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.membership.topic.remove_subscriber(&self.membership.state);
+        self.add_edges();
+        // Unread messages count as `left`. Later ones are counted by the publisher.
+        if let Some(AfterGap { edge, .. }) = self.after_gap.take() {
+            self.edges[edge].line.add(EdgeValue::Left, 1);
+        }
+        let in_flight = self.in_flight.take().map(|it| self.edges[it.edge].publisher.clone());
+        while let Some(edge) = self.edges.first() {
+            let depth = edge.consumer.depth();
+            edge.line.add(EdgeValue::Left, depth as u64);
+            let in_flight = in_flight.as_ref().is_some_and(|it| Arc::ptr_eq(it, &edge.publisher));
+            self.remove_edge(0, in_flight);
+        }
+    }
+}

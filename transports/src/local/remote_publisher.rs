@@ -1,0 +1,239 @@
+//! The writing end of a topic for a publisher in another process: bytes from a link into a
+//! [`Writer`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+
+use mycelium_core::link::RunShape;
+use mycelium_core::ring::broadcast::Producer;
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::delivery::GapReason;
+use super::error::{RemotePublishError, TopicError};
+use super::numbering::Numbering;
+use super::state::{Origin, Ring};
+use super::topic::Topic;
+use super::writer::Writer;
+use crate::counters::PublisherValue;
+
+/// Stands for one start of a publisher in another process. The link pushes the bytes of its
+/// messages here and reports missing ones. Readers see the publisher's own name, epoch and
+/// sequences; the bytes are checked when they are received. Dropping it ends the publisher.
+///
+/// Readers are woken by [`flush`](RemotePublisher::flush), not by a push.
+pub struct RemotePublisher {
+    writer: Writer,
+    /// The number of pushed messages.
+    sent: u64,
+    /// The sequence of the publisher's next message.
+    next: u64,
+    /// The last pushed message was marked as redelivered.
+    redelivered: bool,
+    words: Box<[usize]>,
+}
+
+impl Topic {
+    /// Creates a stand-in for the publisher `name` of another process, whose next message has the
+    /// sequence `first`. Every present subscription gets its messages.
+    ///
+    /// # Errors
+    /// If the topic has too many gating subscriptions, or too many ended publishers of other
+    /// processes with unread messages.
+    pub fn remote_publisher(
+        self: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+        first: u64,
+    ) -> Result<RemotePublisher, TopicError> {
+        let origin = Origin::Remote(Numbering::new(first, self.capacity()));
+        let writer = Writer::join(self, name, epoch, origin)?;
+        writer.line.set(PublisherValue::Sent, first);
+        let words = vec![0; self.schema().size.div_ceil(size_of::<usize>())].into();
+        Ok(RemotePublisher { writer, sent: 0, next: first, redelivered: false, words })
+    }
+}
+
+impl RemotePublisher {
+    /// Appends the next message. `redelivered`: an earlier process of the readers may have received
+    /// it.
+    ///
+    /// # Errors
+    /// [`RemotePublishError::Size`] if a message of the topic has another size,
+    /// [`RemotePublishError::Full`] if a gating subscription needs the whole ring,
+    /// [`RemotePublishError::Ended`] after [`end`](RemotePublisher::end). Nothing is pushed then.
+    #[inline]
+    pub fn push(&mut self, message: &[u8], redelivered: bool) -> Result<(), RemotePublishError> {
+        self.check_size(message.len())?;
+        self.mark(redelivered);
+        let Some(producer) = &mut self.writer.producer else {
+            return Err(RemotePublishError::Ended);
+        };
+        // Links align messages in nearly all cases; then they are copied once, into the ring.
+        let words = match <[usize]>::ref_from_bytes(message) {
+            Ok(words) => words,
+            Err(_) => copy_to_words(&mut self.words, message),
+        };
+        producer.try_push(words, message.len()).map_err(|_| RemotePublishError::Full)?;
+        self.count(1);
+        Ok(())
+    }
+
+    /// Appends a run of messages, which lie in `bytes` as `shape` says. None of them is marked as
+    /// redelivered.
+    ///
+    /// # Errors
+    /// As [`push`](RemotePublisher::push). With [`RemotePublishError::Full`], the first messages
+    /// may be pushed.
+    pub fn push_run(&mut self, shape: RunShape, bytes: &[u8]) -> Result<(), RemotePublishError> {
+        let length = usize::from(shape.length);
+        self.check_size(length)?;
+        let stride = shape.stride as usize;
+        let (word, skip) = (size_of::<usize>(), usize::from(shape.skip));
+        // The ring takes whole words. The bytes after a message may be the next message.
+        let is_aligned = skip.is_multiple_of(word)
+            && stride.is_multiple_of(word)
+            && length.is_multiple_of(word)
+            && skip + length <= stride;
+        let words = <[usize]>::ref_from_bytes(bytes).ok().filter(|_| is_aligned);
+        let Some(words) = words else {
+            return bytes.chunks(stride).try_for_each(|item| self.push(shape.message(item), false));
+        };
+        self.mark(false);
+        let Some(producer) = &mut self.writer.producer else {
+            return Err(RemotePublishError::Ended);
+        };
+        let pushed = producer.push_items(words, stride / word, skip / word).unwrap_or(0);
+        self.count(pushed as u64);
+        if pushed < bytes.len() / stride { Err(RemotePublishError::Full) } else { Ok(()) }
+    }
+
+    /// The publisher's next `missed` messages are missing.
+    pub fn skip(&mut self, missed: u64, reason: GapReason) {
+        let Some((producer, numbering)) = self.numbering() else { return };
+        numbering.skip(producer.sequence(), missed, reason);
+        // They count as sent: each reader counts them as missed.
+        self.next = self.next.wrapping_add(missed);
+        self.writer.line.set(PublisherValue::Sent, self.next);
+    }
+
+    /// The number of messages that the gating subscriptions leave room for.
+    #[must_use]
+    pub fn room(&mut self) -> usize {
+        self.writer.producer.as_mut().map_or(0, Producer::room)
+    }
+
+    /// The sequence of the first message that a gating subscription still needs or, if none gates,
+    /// that an observing one has not received: that of the next message if there is no such
+    /// message. `None` without subscriptions. At a shutdown, gating subscriptions that have left
+    /// since it began count too: they take nothing more.
+    #[must_use]
+    pub fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
+        self.writer.state.done(at_shutdown)
+    }
+
+    /// Whether every gating subscription has requested a message.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.writer.state.is_requested()
+    }
+
+    /// Whether a gating subscription may have a message in flight, or left with one.
+    #[must_use]
+    pub fn is_in_flight(&self) -> bool {
+        self.writer.state.is_in_flight()
+    }
+
+    /// The sequence of the publisher's next message.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The number of messages in its ring.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.writer.state.ring.capacity()
+    }
+
+    /// Parks a waker until a subscription makes room or is done with a message. Read
+    /// [`room`](RemotePublisher::room) and [`done`](RemotePublisher::done) again after this.
+    pub fn park(&self, waker: &Waker) {
+        self.writer.state.room.park(waker);
+    }
+
+    /// Wakes the readers of pushed and skipped messages.
+    pub fn flush(&mut self) {
+        self.writer.flush();
+    }
+
+    /// Ends the publisher: readers get the pushed messages, and then the end.
+    pub fn end(&mut self) {
+        self.writer.close();
+    }
+
+    /// Ends the publisher; the number of messages that it had sent is unknown.
+    pub fn lose(self) {
+        self.writer.state.lose();
+    }
+
+    /// The size of the topic's messages in bytes.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        self.writer.topic.schema().size
+    }
+
+    /// The number of pushed messages.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    #[inline]
+    fn check_size(&self, found: usize) -> Result<(), RemotePublishError> {
+        let expected = self.message_bytes();
+        if expected == found { Ok(()) } else { Err(RemotePublishError::Size { expected, found }) }
+    }
+
+    /// Marks the messages from the next one on as redelivered, or not, where that changes.
+    #[inline]
+    fn mark(&mut self, redelivered: bool) {
+        if redelivered == self.redelivered {
+            return;
+        }
+        self.redelivered = redelivered;
+        if let Some((producer, numbering)) = self.numbering() {
+            numbering.mark(producer.sequence(), redelivered);
+        }
+    }
+
+    fn numbering(&self) -> Option<(&Producer<Ring>, &Numbering)> {
+        Some((self.writer.producer.as_ref()?, self.writer.state.origin.numbering()?))
+    }
+
+    #[inline]
+    fn count(&mut self, pushed: u64) {
+        self.sent += pushed;
+        self.next += pushed;
+        self.writer.line.set(PublisherValue::Sent, self.next);
+    }
+}
+
+impl fmt::Debug for RemotePublisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemotePublisher")
+            .field("topic", &self.writer.state.topic)
+            .field("publisher", &self.writer.state.name)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Copies a message of any alignment. The bytes after its end stay zero.
+#[inline(never)]
+fn copy_to_words<'a>(words: &'a mut [usize], message: &[u8]) -> &'a [usize] {
+    if let Some(bytes) = words.as_mut_bytes().get_mut(..message.len()) {
+        bytes.copy_from_slice(message);
+    }
+    words
+}

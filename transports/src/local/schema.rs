@@ -1,0 +1,56 @@
+//! The identity of a topic's messages: type, layout and size.
+
+use std::fmt;
+
+use mycelium_core::descriptor::{Descriptor, Digest};
+use mycelium_core::message::Message;
+use mycelium_core::ring::broadcast::Layout;
+
+/// Identifies the message type of a topic.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// The message's id.
+    pub id: u16,
+    /// The digest of its layout.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: usize,
+    /// Its layout in full. Comparisons use the digest alone.
+    pub descriptor: &'static Descriptor,
+}
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Schema) -> bool {
+        let key = |schema: &Schema| (schema.name(), schema.id, schema.digest, schema.size);
+        key(self) == key(other)
+    }
+}
+
+impl Eq for Schema {}
+
+impl Schema {
+    /// The schema of `M`.
+    #[must_use]
+    pub fn of<M: Message>() -> Schema {
+        let (digest, descriptor) = (M::DIGEST, M::DESCRIPTOR);
+        Schema { id: M::ID, digest, size: size_of::<M>(), descriptor }
+    }
+
+    /// The message's name in the source code.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.descriptor.name
+    }
+
+    /// The layout of a ring of `capacity` such messages.
+    #[must_use]
+    pub fn layout(&self, capacity: usize) -> Layout {
+        Layout::exact(capacity, self.size)
+    }
+}
+
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (id {}, {} bytes, digest {})", self.name(), self.id, self.size, self.digest)
+    }
+}

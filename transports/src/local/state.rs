@@ -1,0 +1,419 @@
+//! What a publisher and its subscriptions share: a [`PublisherState`] for each publisher, a
+//! [`SubscriberState`] for each subscription, and an [`Edge`] for each pair.
+//!
+//! The three refer to each other, so they live in one file. They know rings, doorbells and
+//! counters, but no message type and no topic.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mycelium_core::doorbell::{Doorbell, announce};
+use mycelium_core::ring::broadcast::{Broadcast, Consumer, HeapStorage, Layout, LayoutError};
+
+use super::delivery::GapReason;
+use super::numbering::{KnownNumbering, Numbering};
+use super::policy::Policy;
+use super::versioned::Versioned;
+use crate::counters::{EdgeValue, Line, PublisherValue, Region, plain};
+use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+
+/// The ring of a publisher, as its ends hold it.
+pub(super) type Ring = Arc<Broadcast<HeapStorage>>;
+
+/// The shape of every publisher's ring of a topic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RingShape {
+    pub(super) layout: Layout,
+    /// Entries for gating readers.
+    pub(super) readers: usize,
+}
+
+/// What a publisher shares with its readers.
+#[derive(Debug)]
+pub(super) struct PublisherState {
+    pub(super) ring: Ring,
+    pub(super) topic: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) epoch: u64,
+    /// The doorbell at which the publisher waits for room.
+    pub(super) room: Doorbell,
+    pub(super) readers: Versioned<Vec<ReaderEntry>>,
+    pub(super) origin: Origin,
+    /// The publisher's process is gone, and the number of its messages is unknown.
+    lost: AtomicBool,
+    abandoned: Mutex<Abandoned>,
+}
+
+/// Where a publisher runs.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// In this process. The sequence of a message is its place in the ring.
+    Local,
+    /// In another process. Its messages keep the sequences that they have there.
+    Remote(Numbering),
+}
+
+impl Origin {
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Origin::Local)
+    }
+
+    #[inline]
+    pub(super) fn numbering(&self) -> Option<&Numbering> {
+        match self {
+            Origin::Local => None,
+            Origin::Remote(numbering) => Some(numbering),
+        }
+    }
+}
+
+/// What gating subscriptions left unread since a shutdown began.
+#[derive(Debug, Default)]
+struct Abandoned {
+    /// The first place that one of them did not take.
+    place: Option<usize>,
+    /// One of them left with a message in flight.
+    in_flight: bool,
+}
+
+/// A subscription as its publishers know it.
+#[derive(Clone, Debug)]
+pub(super) struct ReaderEntry {
+    pub(super) subscriber: Arc<SubscriberState>,
+    /// Its entry in the ring, if it is gating.
+    pub(super) entry: Option<usize>,
+    progress: Arc<Progress>,
+}
+
+/// How far a reader of a remote publisher is. Observers write it for each message, so it has a
+/// cache line of its own.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Progress {
+    /// The number of gaps that were reported to the reader.
+    gaps: AtomicUsize,
+    /// The next place of an observer. A gating reader has an entry in the ring instead.
+    place: AtomicUsize,
+}
+
+impl PublisherState {
+    /// Of a publisher without readers.
+    pub(super) fn new(
+        topic: &str,
+        shape: RingShape,
+        name: &str,
+        epoch: u64,
+        origin: Origin,
+    ) -> Result<Arc<PublisherState>, LayoutError> {
+        Ok(Arc::new(PublisherState {
+            ring: Arc::new(Broadcast::boxed(shape.layout, shape.readers)?),
+            topic: topic.into(),
+            name: name.into(),
+            epoch,
+            room: Doorbell::new(),
+            readers: Versioned::default(),
+            origin,
+            lost: AtomicBool::new(false),
+            abandoned: Mutex::default(),
+        }))
+    }
+
+    /// Marks the publisher as lost. Call it before the ring is closed. Each reader reports the loss
+    /// once ([`Edge::reports_loss`]).
+    pub(super) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    /// Joins a subscription to this publisher. `None` if the ring has no free entry.
+    pub(super) fn attach(
+        publisher: &Arc<PublisherState>,
+        subscriber: &Arc<SubscriberState>,
+        counters: &Arc<Region>,
+    ) -> Option<Edge> {
+        let ring = publisher.ring.clone();
+        let consumer = if subscriber.policy.is_gating() {
+            Broadcast::gating(ring)?
+        } else {
+            Broadcast::observing(ring)
+        };
+        let label = format!("{} reader={}", publisher.label(), plain(&subscriber.name));
+        let line = counters.line(&label);
+        let place = consumer.cursor();
+        let known = publisher.origin.numbering().map(|numbering| numbering.join(place));
+        let joined_at = known.as_ref().map_or(place as u64, |known| known.sequence(place));
+        line.set(EdgeValue::JoinedAt, joined_at);
+        let gaps = AtomicUsize::new(known.as_ref().map_or(0, |known| known.gaps));
+        let progress = Arc::new(Progress { gaps, place: AtomicUsize::new(place) });
+        let reader = ReaderEntry {
+            subscriber: subscriber.clone(),
+            entry: consumer.entry(),
+            progress: progress.clone(),
+        };
+        publisher.readers.change(|readers| readers.push(reader));
+        // While the reader joined, the ring may have seemed full to the publisher, which then
+        // parked.
+        publisher.wake();
+        let publisher = publisher.clone();
+        Some(Edge { publisher, consumer, line, known, progress, loss_reported: false })
+    }
+
+    /// Forgets a subscription whose edge is already dropped.
+    pub(super) fn detach(&self, subscriber: &Arc<SubscriberState>) {
+        self.remove_reader(subscriber);
+        self.wake();
+    }
+
+    fn remove_reader(&self, subscriber: &Arc<SubscriberState>) {
+        self.readers
+            .change(|readers| readers.retain(|it| !Arc::ptr_eq(&it.subscriber, subscriber)));
+    }
+
+    /// Wakes the publisher: a reader joined, left, or made room.
+    pub(super) fn wake(&self) {
+        announce();
+        self.room.ring();
+    }
+
+    /// A gating subscription leaves. It took nothing from `place` on; the message there may have
+    /// been in flight.
+    fn abandon(&self, place: usize, in_flight: bool) {
+        let mut abandoned = self.abandoned();
+        abandoned.place = Some(abandoned.place.map_or(place, |before| first(before, place)));
+        abandoned.in_flight |= in_flight;
+    }
+
+    fn abandoned(&self) -> MutexGuard<'_, Abandoned> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every gating subscription has requested a message.
+    pub(super) fn is_requested(&self) -> bool {
+        let readers = self.readers.lock();
+        let mut gating = readers.iter().filter(|reader| reader.entry.is_some());
+        gating.all(|reader| reader.subscriber.has_requested.load(Ordering::Acquire))
+    }
+
+    /// Whether a gating subscription may have a message in flight, or left with one.
+    pub(super) fn is_in_flight(&self) -> bool {
+        let has_gating = self.readers.lock().iter().any(|reader| reader.entry.is_some());
+        has_gating || self.abandoned().in_flight
+    }
+
+    /// The sequence of a remote publisher's first message that a gating subscription still needs;
+    /// `None` if no subscription needs any. At a shutdown, subscriptions that have left since it
+    /// began count too.
+    pub(super) fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
+        let numbering = self.origin.numbering()?;
+        // Read the gaps before the positions: a reader reports a gap before it takes what follows.
+        let readers = self.readers.lock();
+        // Observers count only where nobody gates.
+        let is_gated = readers.iter().any(|reader| reader.entry.is_some());
+        let counts = || readers.iter().filter(|reader| reader.entry.is_some() == is_gated);
+        let gaps = counts().map(|reader| reader.progress.gaps.load(Ordering::Acquire)).min();
+        let needed = if is_gated {
+            self.ring.tail().wrapping_sub(self.ring.depth())
+        } else {
+            let places = counts().map(|reader| reader.progress.place.load(Ordering::Acquire));
+            places.fold(self.ring.tail(), first)
+        };
+        drop(readers);
+        let left = {
+            let mut abandoned = self.abandoned();
+            // Asked under the lock, so that a subscription that leaves at the shutdown counts.
+            if !at_shutdown() {
+                *abandoned = Abandoned::default();
+            }
+            abandoned.place
+        };
+        if gaps.is_none() && left.is_none() {
+            return None;
+        }
+        let place = left.map_or(needed, |left| first(needed, left));
+        Some(numbering.done(place, gaps.unwrap_or(0)))
+    }
+
+    /// The label of this publisher's counters.
+    pub(super) fn label(&self) -> String {
+        let (topic, name) = (plain(&self.topic), plain(&self.name));
+        format!("topic={topic} publisher={name} epoch={:x}", self.epoch)
+    }
+
+    /// Copies the number of sent messages from the ring to a line of counters. A remote publisher
+    /// counts itself: messages that it did not send here count, too.
+    pub(super) fn show_sent(&self, line: &Line<PublisherValue>) {
+        if self.origin.is_local() {
+            line.follow(PublisherValue::Sent, self.ring.tail());
+        }
+    }
+
+    /// The gating subscription with this entry in the ring.
+    pub(super) fn reader_at(&self, entry: usize) -> Option<Arc<SubscriberState>> {
+        let readers = self.readers.lock();
+        let reader = readers.iter().find(|reader| reader.entry == Some(entry))?;
+        Some(reader.subscriber.clone())
+    }
+}
+
+/// The earlier one of two places. Places wrap.
+fn first(one: usize, other: usize) -> usize {
+    if one.wrapping_sub(other).cast_signed() > 0 { other } else { one }
+}
+
+/// When a subscription ends although publishers are left; 0 in its place means never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum LastCall {
+    /// When it has read everything.
+    WhenEmpty = 1,
+    /// At once.
+    Now = 2,
+}
+
+/// What a subscription shares with its publishers.
+#[derive(Debug)]
+pub(super) struct SubscriberState {
+    pub(super) name: Arc<str>,
+    pub(super) policy: Policy,
+    /// The doorbell at which the subscription waits for messages.
+    pub(super) bell: Doorbell,
+    /// Edges to new publishers that the subscription has not added to its own list yet.
+    pub(super) incoming: Versioned<Vec<Edge>>,
+    /// All publishers that it reads.
+    pub(super) publishers: Versioned<Vec<Arc<PublisherState>>>,
+    /// It has requested a message.
+    pub(super) has_requested: AtomicBool,
+    /// A [`LastCall`], or 0.
+    pub(super) last_call: AtomicU8,
+    /// It stands for the readers of another process.
+    is_egress: bool,
+}
+
+impl SubscriberState {
+    pub(super) fn new(name: &str, policy: Policy, is_egress: bool) -> Arc<SubscriberState> {
+        Arc::new(SubscriberState {
+            name: name.into(),
+            policy,
+            is_egress,
+            bell: Doorbell::new(),
+            incoming: Versioned::default(),
+            publishers: Versioned::default(),
+            has_requested: AtomicBool::new(false),
+            last_call: AtomicU8::new(0),
+        })
+    }
+
+    /// Whether it reads this publisher. Messages from another process are not sent to a third one.
+    pub(super) fn reads(&self, publisher: &PublisherState) -> bool {
+        !self.is_egress || publisher.origin.is_local()
+    }
+
+    /// Gives it an edge to a new publisher.
+    pub(super) fn send_edge(&self, edge: Edge) {
+        self.publishers.change(|publishers| publishers.push(edge.publisher.clone()));
+        self.incoming.change(|incoming| incoming.push(edge));
+        announce();
+        self.bell.ring();
+    }
+
+    /// Drops an edge and wakes its publisher.
+    pub(super) fn remove_edge(self: &Arc<SubscriberState>, edge: Edge) {
+        let Edge { publisher, consumer, .. } = edge;
+        self.leave(&publisher);
+        // After `leave`: another reader may get the ring's entry as soon as it is free.
+        drop(consumer);
+        publisher.wake();
+    }
+
+    /// Removes this and the publisher from each other's lists.
+    pub(super) fn leave(self: &Arc<SubscriberState>, publisher: &Arc<PublisherState>) {
+        self.publishers
+            .change(|publishers| publishers.retain(|other| !Arc::ptr_eq(other, publisher)));
+        publisher.remove_reader(self);
+    }
+}
+
+/// One publisher's ring at one subscription.
+#[derive(Debug)]
+pub(super) struct Edge {
+    pub(super) publisher: Arc<PublisherState>,
+    pub(super) consumer: Consumer<Ring>,
+    pub(super) line: Line<EdgeValue>,
+    /// The numbering of its sequences, if the publisher is remote.
+    known: Option<KnownNumbering>,
+    progress: Arc<Progress>,
+    /// The loss of the publisher was reported.
+    loss_reported: bool,
+}
+
+impl Edge {
+    /// The sequence of the message in a place of the ring.
+    #[inline]
+    pub(super) fn sequence(&self, place: usize) -> u64 {
+        self.known.as_ref().map_or(place as u64, |known| known.sequence(place))
+    }
+
+    /// Whether [`missed`](Self::missed) must be called.
+    #[inline]
+    pub(super) fn may_miss(&self) -> bool {
+        match (self.publisher.origin.numbering(), &self.known) {
+            (Some(numbering), Some(known)) => numbering.may_miss(known, self.consumer.cursor()),
+            _ => false,
+        }
+    }
+
+    /// Messages of a remote publisher that are missing before the cursor, beside those that the
+    /// ring reports.
+    #[inline]
+    pub(super) fn missed(&mut self) -> Option<(u64, GapReason)> {
+        let (numbering, known) = (self.publisher.origin.numbering()?, self.known.as_mut()?);
+        let missed = numbering.missed(known, self.consumer.cursor());
+        if missed.is_some() {
+            self.notify_gap();
+        }
+        missed
+    }
+
+    /// Whether an earlier process may have received the next message.
+    pub(super) fn is_redelivered(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.redelivered)
+    }
+
+    /// Whether the end of this publisher is a loss that was not reported yet; marks it as reported.
+    pub(super) fn reports_loss(&mut self) -> bool {
+        self.publisher.lost.load(Ordering::Acquire)
+            && !std::mem::replace(&mut self.loss_reported, true)
+    }
+
+    /// Shows how far an observer of a remote publisher is.
+    #[inline]
+    pub(super) fn show_place(&self) {
+        if self.known.is_some() {
+            self.progress.place.store(self.consumer.cursor(), Ordering::Release);
+        }
+    }
+
+    /// As [`show_place`](Self::show_place), and wakes the remote publisher.
+    #[cold]
+    pub(super) fn notify_place(&self) {
+        if self.known.is_some() {
+            self.show_place();
+            self.publisher.wake();
+        }
+    }
+
+    /// A gap is being reported to the reader: the missing messages are done.
+    #[cold]
+    fn notify_gap(&self) {
+        let gaps = self.known.as_ref().map_or(0, |known| known.gaps);
+        self.progress.gaps.store(gaps, Ordering::Release);
+        self.publisher.wake();
+    }
+
+    /// The subscription leaves this publisher with the next message in flight, or without. A remote
+    /// publisher must still learn how far a gating reader was when a shutdown began.
+    pub(super) fn leave(self, subscriber: &Arc<SubscriberState>, in_flight: bool) {
+        if subscriber.policy.is_gating() && !self.publisher.origin.is_local() {
+            self.publisher.abandon(self.consumer.cursor(), in_flight);
+        }
+        subscriber.remove_edge(self);
+    }
+}

@@ -1,0 +1,255 @@
+//! When the other sides are woken, and when a task yields.
+//!
+//! To publish or to take a message is a few stores. To wake a parked task on the other side takes a
+//! fence as well, which costs about as much, so one poll of a task pays for one fence: its handles
+//! count their operations in the task's [`TaskBudget`], and [`poll_with`] polls the task and then
+//! wakes the other sides. The `sent` counters are updated then, too. The count is also the task's
+//! budget: a task that has used it up yields, so that a tight loop of emits or receives does not
+//! starve its executor.
+//!
+//! A handle that is used outside of its task's poll wakes the other side at once. A handle without
+//! a task yields by its own count.
+
+use std::cell::Cell;
+use std::ptr;
+use std::sync::Arc;
+use std::task::Context;
+
+use mycelium_core::doorbell::{announce, ring_each};
+use mycelium_core::wait::WaitStrategy;
+
+use super::state::{PublisherState, ReaderEntry, SubscriberState};
+use crate::counters::{Line, PublisherValue};
+use crate::sync::{AtomicU32, Ordering};
+
+/// Operations between two wake-ups of the other sides in one poll, so that a long poll delays them
+/// little.
+const FLUSH_EVERY: u32 = 64;
+/// Spin limit while this task has undelivered wake-ups. They are sent when the poll returns, so do
+/// not spin long.
+const SPINS_IN_DEBT: usize = WaitStrategy::SPINS / 20;
+
+thread_local! {
+    /// The budget of the task that this thread polls. Only compared, never dereferenced.
+    static CURRENT: Cell<*const TaskBudget> = const { Cell::new(ptr::null()) };
+}
+
+/// The operations of one task in its current poll. Only the thread that polls the task changes it.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct TaskBudget {
+    count: AtomicU32,
+    limit: u32,
+}
+
+impl TaskBudget {
+    /// The number of operations after which a task yields, if it has no other limit.
+    pub const DEFAULT: u32 = 256;
+
+    /// A budget of [`DEFAULT`](TaskBudget::DEFAULT) operations per poll.
+    #[must_use]
+    pub fn new() -> Arc<TaskBudget> {
+        TaskBudget::with_limit(TaskBudget::DEFAULT)
+    }
+
+    /// A budget of `limit` operations per poll.
+    #[must_use]
+    pub fn with_limit(limit: u32) -> Arc<TaskBudget> {
+        Arc::new(TaskBudget { count: AtomicU32::new(0), limit })
+    }
+
+    /// Counts one operation. Returns whether the other side must be woken now: after every
+    /// `FLUSH_EVERY` operations, and always outside of the task's poll.
+    #[inline]
+    fn count_operation(&self) -> bool {
+        if !self.is_current() {
+            return true;
+        }
+        // One thread: a load and a store are enough.
+        let count = self.count.load(Ordering::Relaxed) + 1;
+        self.count.store(count, Ordering::Relaxed);
+        count.is_multiple_of(FLUSH_EVERY)
+    }
+
+    #[inline]
+    fn is_exhausted(&self) -> bool {
+        self.count.load(Ordering::Relaxed) >= self.limit && self.is_current()
+    }
+
+    fn has_undelivered_wakes(&self) -> bool {
+        self.count.load(Ordering::Relaxed) != 0 && self.is_current()
+    }
+
+    #[inline]
+    fn is_current(&self) -> bool {
+        ptr::eq(CURRENT.get(), self)
+    }
+}
+
+/// The budget of one handle: its task's, or its own while it is attached to no task.
+#[derive(Debug, Default)]
+pub(super) struct HandleBudget {
+    task: Option<Arc<TaskBudget>>,
+    /// Polls since the last yield, of a handle without a task.
+    polls: u32,
+}
+
+impl HandleBudget {
+    pub(super) fn attach(&mut self, task: &Arc<TaskBudget>) {
+        self.task = Some(task.clone());
+    }
+
+    /// Counts one operation. Returns whether the other side must be woken now.
+    #[inline(always)]
+    pub(super) fn count_operation(&self) -> bool {
+        self.task.as_ref().is_none_or(|task| task.count_operation())
+    }
+
+    /// Whether the task must yield before its next operation. If so, it was woken again.
+    #[inline]
+    pub(super) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
+        let is_exhausted = match &self.task {
+            Some(task) => task.is_exhausted(),
+            None => {
+                self.polls += 1;
+                let is_exhausted = self.polls > TaskBudget::DEFAULT;
+                if is_exhausted {
+                    self.polls = 0;
+                }
+                is_exhausted
+            }
+        };
+        if is_exhausted {
+            context.waker().wake_by_ref();
+        }
+        is_exhausted
+    }
+
+    /// The spin limit of one poll.
+    pub(super) fn spins(&self) -> usize {
+        let in_debt = self.task.as_ref().is_some_and(|task| task.has_undelivered_wakes());
+        if in_debt { SPINS_IN_DEBT } else { WaitStrategy::SPINS }
+    }
+}
+
+/// Polls a task, then wakes the other sides that wait for what it did, and renews its budget.
+#[inline]
+pub fn poll_with<R>(
+    budget: &TaskBudget,
+    wakes: &mut [DeferredWakes],
+    poll: impl FnOnce() -> R,
+) -> R {
+    /// Restores the outer task's budget, even if the inner task panics.
+    struct Outer(*const TaskBudget);
+
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+
+    let outer = Outer(CURRENT.replace(budget));
+    let result = poll();
+    drop(outer);
+    if budget.count.load(Ordering::Relaxed) != 0 {
+        budget.count.store(0, Ordering::Relaxed);
+        announce();
+        ring_each(wakes, DeferredWakes::wake);
+    }
+    result
+}
+
+/// The wake-ups that one publisher or subscription defers to the end of its task's poll.
+#[derive(Debug)]
+pub struct DeferredWakes(Side);
+
+#[derive(Debug)]
+enum Side {
+    Publisher {
+        doorbells: ReaderDoorbells,
+        line: Arc<Line<PublisherValue>>,
+    },
+    Subscription {
+        subscriber: Arc<SubscriberState>,
+        version: usize,
+        publishers: Vec<Arc<PublisherState>>,
+    },
+}
+
+impl DeferredWakes {
+    pub(super) fn of_publisher(
+        publisher: Arc<PublisherState>,
+        line: Arc<Line<PublisherValue>>,
+    ) -> DeferredWakes {
+        DeferredWakes(Side::Publisher { doorbells: ReaderDoorbells::new(publisher), line })
+    }
+
+    pub(super) fn of_subscription(subscriber: Arc<SubscriberState>) -> DeferredWakes {
+        let (version, publishers) = (OUTDATED, Vec::new());
+        DeferredWakes(Side::Subscription { subscriber, version, publishers })
+    }
+
+    /// Wakes the parked tasks and updates the counters. The caller has announced.
+    fn wake(&mut self) {
+        match &mut self.0 {
+            Side::Publisher { doorbells, line } => {
+                doorbells.publisher.show_sent(line);
+                doorbells.ring();
+            }
+            Side::Subscription { subscriber, version, publishers } => {
+                let now = subscriber.publishers.version();
+                if *version != now {
+                    publishers.clone_from(&subscriber.publishers.lock());
+                    *version = now;
+                }
+                ring_each(publishers, |publisher| publisher.room.ring());
+            }
+        }
+    }
+}
+
+/// The doorbells of a publisher's readers, copied so that ringing them takes no lock.
+#[derive(Debug)]
+pub(super) struct ReaderDoorbells {
+    publisher: Arc<PublisherState>,
+    version: usize,
+    /// The version of the list if it has a reader, or [`OUTDATED`].
+    version_with_readers: usize,
+    readers: Vec<ReaderEntry>,
+}
+
+/// A version that no list has.
+const OUTDATED: usize = usize::MAX;
+
+impl ReaderDoorbells {
+    pub(super) fn new(publisher: Arc<PublisherState>) -> ReaderDoorbells {
+        let (version, readers) = (OUTDATED, Vec::new());
+        ReaderDoorbells { publisher, version, version_with_readers: OUTDATED, readers }
+    }
+
+    pub(super) fn ring(&mut self) {
+        self.refresh();
+        ring_each(&self.readers, |reader| reader.subscriber.bell.ring());
+    }
+
+    /// Whether the list of readers has not changed since the last refresh, and is not empty.
+    #[inline]
+    pub(super) fn has_same_readers(&self) -> bool {
+        self.version_with_readers == self.publisher.readers.version()
+    }
+
+    /// Whether the publisher has a reader.
+    pub(super) fn has_readers(&mut self) -> bool {
+        self.refresh();
+        !self.readers.is_empty()
+    }
+
+    fn refresh(&mut self) {
+        if self.version != self.publisher.readers.version() {
+            self.version = self.publisher.readers.version();
+            self.readers.clone_from(&self.publisher.readers.lock());
+            let is_empty = self.readers.is_empty();
+            self.version_with_readers = if is_empty { OUTDATED } else { self.version };
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A topic: the list of its publishers and subscriptions, and the rules for joining and leaving.
+//!
+//! This file connects the shared states of [`state`](super::state). It knows neither message types
+//! nor the handles that users hold: those are made in `publisher.rs`, `subscription.rs`,
+//! `remote_publisher.rs` and `egress.rs`.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use mycelium_core::doorbell::announce;
+
+use super::error::TopicError;
+use super::policy::Policy;
+use super::schema::Schema;
+use super::state::{Edge, Origin, PublisherState, RingShape, SubscriberState};
+use crate::counters::Region;
+use crate::sync::{AtomicUsize, Ordering};
+
+/// Entries for gating readers in each ring, if the topic sets no other number.
+const READERS: usize = 64;
+/// The limit on ended publishers of other processes with unread messages: this many, or more if
+/// their rings take fewer bytes than this.
+const UNREAD: usize = 64;
+const UNREAD_BYTES: usize = 16 << 20;
+
+/// A named stream of messages of one type within a process. See the [module](super).
+///
+/// ```
+/// use mycelium_core::message;
+/// use mycelium_transports::counters::Region;
+/// use mycelium_transports::local::{Delivery, Policy, Schema, Topic};
+///
+/// #[message(topic = "ticks", id = 1)]
+/// #[derive(Debug, PartialEq)]
+/// struct Tick {
+///     price: u64,
+/// }
+///
+/// let topic = Topic::new("ticks", Schema::of::<Tick>(), 1024, Region::new(16))?;
+/// let mut ticks = topic.subscribe::<Tick>("reader", Policy::Block)?;
+/// let mut publisher = topic.publisher::<Tick>("writer", 1)?;
+///
+/// publisher.try_emit(Tick { price: 7 }).expect("the ring has room");
+/// let Some(Delivery::Msg(tick)) = ticks.try_recv().delivery() else { panic!("no message") };
+/// assert_eq!(*tick, Tick { price: 7 });
+/// # Ok::<(), mycelium_transports::local::TopicError>(())
+/// ```
+pub struct Topic {
+    name: String,
+    schema: Schema,
+    shape: RingShape,
+    counters: Arc<Region>,
+    members: Mutex<Members>,
+    open_guards: OpenGuards,
+}
+
+#[derive(Default)]
+struct Members {
+    publishers: Vec<Arc<PublisherState>>,
+    subscribers: Vec<Arc<SubscriberState>>,
+    /// Ended publishers of other processes, until every subscription has read them to the end.
+    unread: Vec<Weak<PublisherState>>,
+}
+
+/// Counts the guards that keep the topic open.
+#[derive(Debug, Default)]
+struct OpenGuards {
+    now: AtomicUsize,
+    ever: AtomicUsize,
+}
+
+impl Topic {
+    /// A topic without publishers and subscriptions, whose publishers have rings of `capacity`
+    /// messages each. It takes up to 64 gating subscriptions;
+    /// [`with_readers`](Topic::with_readers) sets another limit.
+    ///
+    /// # Errors
+    /// If the capacity is not a power of two of at least 2, or too large for the memory.
+    pub fn new(
+        name: &str,
+        schema: Schema,
+        capacity: usize,
+        counters: Arc<Region>,
+    ) -> Result<Arc<Topic>, TopicError> {
+        Topic::with_readers(name, schema, capacity, READERS, counters)
+    }
+
+    /// As [`new`](Topic::new), for up to `readers` gating subscriptions. Each ring has an entry of
+    /// 256 bytes for each of them, and its publisher reads all entries once a lap.
+    ///
+    /// # Errors
+    /// As [`new`](Topic::new).
+    ///
+    /// ```
+    /// # use mycelium_core::message;
+    /// # use mycelium_transports::counters::Region;
+    /// # use mycelium_transports::local::{Policy, Schema, Topic, TopicError};
+    /// # #[message(topic = "ticks", id = 1)]
+    /// # struct Tick {
+    /// #     price: u64,
+    /// # }
+    /// let topic = Topic::with_readers("ticks", Schema::of::<Tick>(), 1024, 1, Region::new(16))?;
+    /// let _first = topic.subscribe::<Tick>("first", Policy::Block)?;
+    /// let second = topic.subscribe::<Tick>("second", Policy::Block);
+    /// assert!(matches!(second, Err(TopicError::Readers { most: 1, .. })));
+    /// # Ok::<(), TopicError>(())
+    /// ```
+    pub fn with_readers(
+        name: &str,
+        schema: Schema,
+        capacity: usize,
+        readers: usize,
+        counters: Arc<Region>,
+    ) -> Result<Arc<Topic>, TopicError> {
+        let name = name.to_owned();
+        let layout = schema.layout(capacity);
+        if let Err(error) = layout.check() {
+            return Err(TopicError::Capacity { topic: name, error });
+        }
+        let (shape, members) = (RingShape { layout, readers }, Mutex::default());
+        let open_guards = OpenGuards::default();
+        Ok(Arc::new(Topic { name, schema, shape, counters, members, open_guards }))
+    }
+
+    /// The topic's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its message type.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The number of messages in the ring of each publisher.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.shape.layout.capacity()
+    }
+
+    /// Keeps the topic's subscriptions open until the guard is dropped.
+    #[must_use]
+    pub fn keep_open(self: &Arc<Topic>) -> KeepOpen {
+        self.open_guards.now.fetch_add(1, Ordering::Relaxed);
+        self.open_guards.ever.fetch_add(1, Ordering::Relaxed);
+        KeepOpen(self.clone())
+    }
+
+    pub(super) fn counters(&self) -> &Arc<Region> {
+        &self.counters
+    }
+
+    /// Whether publishers of other processes may still join. Acquire, with the Release in the
+    /// guard's drop: a caller that sees it gone also sees every publisher that joined before.
+    pub(super) fn is_kept_open(&self) -> bool {
+        self.open_guards.now.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether a guard ever existed. If so, a subscription may end without any publisher.
+    pub(super) fn was_kept_open(&self) -> bool {
+        self.open_guards.ever.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn check_schema(&self, asked: Schema) -> Result<(), TopicError> {
+        if asked == self.schema {
+            return Ok(());
+        }
+        Err(TopicError::Schema { topic: self.name.clone(), carries: self.schema, asked })
+    }
+
+    /// Adds a publisher, with an edge to each present subscription.
+    pub(super) fn add_publisher(
+        &self,
+        name: &str,
+        epoch: u64,
+        origin: Origin,
+    ) -> Result<Arc<PublisherState>, TopicError> {
+        let mut members = self.members();
+        if origin.is_local() {
+            let is_same =
+                |known: &Arc<PublisherState>| known.epoch == epoch && known.origin.is_local();
+            if members.publishers.iter().any(is_same) {
+                return Err(TopicError::Epoch { topic: self.name.clone(), epoch });
+            }
+        } else {
+            members.unread.retain(|publisher| publisher.strong_count() > 0);
+            let ring_bytes = self.shape.layout.bytes().unwrap_or(usize::MAX);
+            let most = UNREAD.max(UNREAD_BYTES / ring_bytes);
+            if members.unread.len() >= most {
+                return Err(TopicError::Unread { topic: self.name.clone(), most });
+            }
+        }
+        let publisher = PublisherState::new(&self.name, self.shape, name, epoch, origin)
+            .map_err(|error| TopicError::Capacity { topic: self.name.clone(), error })?;
+        let readers = || members.subscribers.iter().filter(|reader| reader.reads(&publisher));
+        let edges: Option<Vec<Edge>> = readers()
+            .map(|reader| PublisherState::attach(&publisher, reader, &self.counters))
+            .collect();
+        let edges = edges.ok_or_else(|| self.too_many_readers())?;
+        readers().zip(edges).for_each(|(reader, edge)| reader.send_edge(edge));
+        members.publishers.push(publisher.clone());
+        Ok(publisher)
+    }
+
+    /// Adds a subscription, with an edge to each present publisher. `is_egress`: it stands for the
+    /// readers of another process.
+    pub(super) fn add_subscriber(
+        &self,
+        name: &str,
+        policy: Policy,
+        is_egress: bool,
+    ) -> Result<Arc<SubscriberState>, TopicError> {
+        let subscriber = SubscriberState::new(name, policy, is_egress);
+        let mut members = self.members();
+        // Later publishers have no more entries than the present ones.
+        let gating = members.subscribers.iter().filter(|reader| reader.policy.is_gating()).count();
+        if policy.is_gating() && gating >= self.shape.readers {
+            return Err(self.too_many_readers());
+        }
+        let publishers = || members.publishers.iter().filter(|it| subscriber.reads(it));
+        let edges: Option<Vec<Edge>> = publishers()
+            .map(|publisher| PublisherState::attach(publisher, &subscriber, &self.counters))
+            .collect();
+        let Some(edges) = edges else {
+            publishers().for_each(|publisher| publisher.detach(&subscriber));
+            return Err(self.too_many_readers());
+        };
+        edges.into_iter().for_each(|edge| subscriber.send_edge(edge));
+        members.subscribers.push(subscriber.clone());
+        Ok(subscriber)
+    }
+
+    /// Removes a publisher that has ended. If it ran in another process, it counts as unread while
+    /// subscriptions still hold its ring.
+    pub(super) fn remove_publisher(&self, publisher: &Arc<PublisherState>) {
+        let mut members = self.members();
+        if !publisher.origin.is_local() {
+            members.unread.push(Arc::downgrade(publisher));
+        }
+        members.publishers.retain(|other| !Arc::ptr_eq(other, publisher));
+    }
+
+    pub(super) fn remove_subscriber(&self, subscriber: &Arc<SubscriberState>) {
+        self.members().subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
+    }
+
+    fn too_many_readers(&self) -> TopicError {
+        TopicError::Readers { topic: self.name.clone(), most: self.shape.readers }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic")
+            .field("name", &self.name)
+            .field("schema", &self.schema)
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
+    }
+}
+
+/// While it lives, no subscription of the topic ends: publishers of another process may still
+/// join.
+#[derive(Debug)]
+pub struct KeepOpen(Arc<Topic>);
+
+impl Drop for KeepOpen {
+    fn drop(&mut self) {
+        self.0.open_guards.now.fetch_sub(1, Ordering::Release);
+        announce();
+        self.0.members().subscribers.iter().for_each(|subscriber| subscriber.bell.ring());
+    }
+}

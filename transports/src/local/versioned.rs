@@ -1,0 +1,34 @@
+//! A value behind a lock, with a version that is read without the lock.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::sync::{AtomicUsize, Ordering};
+
+/// A value behind a lock. Its version tells the holder of a copy, without the lock, whether the
+/// copy is current.
+#[derive(Debug, Default)]
+pub(super) struct Versioned<T> {
+    version: AtomicUsize,
+    value: Mutex<T>,
+}
+
+impl<T> Versioned<T> {
+    /// The number of changes so far. If both sides call
+    /// [`announce`](mycelium_core::doorbell::announce), the later one sees the change of the
+    /// earlier one.
+    #[inline]
+    pub(super) fn version(&self) -> usize {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let mut value = self.lock();
+        let result = change(&mut value);
+        self.version.fetch_add(1, Ordering::Release);
+        result
+    }
+}

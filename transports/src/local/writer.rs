@@ -1,0 +1,236 @@
+//! The writing end of a topic without a message type: one publisher's ring, doorbells and counters.
+//!
+//! Messages are words here. [`Publisher`](super::Publisher) is its front for a message type,
+//! [`RemotePublisher`](super::RemotePublisher) for bytes from a link. There are three ways to push:
+//! the inlined [`push_fast`](Writer::push_fast), [`try_push`](Writer::try_push), and
+//! [`poll_push`](Writer::poll_push), which waits for room.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use mycelium_core::doorbell::announce;
+use mycelium_core::ring::broadcast::{Broadcast, Producer};
+use mycelium_core::wait::{SpinResult, SpinWait, WaitStrategy};
+
+use super::error::{Refusal, TopicError};
+use super::state::{Origin, PublisherState, Ring};
+use super::task_budget::{DeferredWakes, HandleBudget, ReaderDoorbells, TaskBudget};
+use super::topic::Topic;
+use crate::counters::{Line, PublisherValue};
+
+/// The only writer of its ring. Dropping it ends the publisher; its messages are still delivered.
+pub(super) struct Writer {
+    pub(super) topic: Arc<Topic>,
+    pub(super) state: Arc<PublisherState>,
+    /// `None` after [`close`](Writer::close).
+    pub(super) producer: Option<Producer<Ring>>,
+    pub(super) line: Arc<Line<PublisherValue>>,
+    doorbells: ReaderDoorbells,
+    budget: HandleBudget,
+    /// The ring entry of the reader that blocked the last push that failed.
+    blocked_by: Option<usize>,
+    spin_wait: SpinWait,
+    /// The number of sent messages when the current wait for room began.
+    waits_at: Option<u64>,
+}
+
+impl Writer {
+    /// Joins a topic. Every present subscription gets the messages from the first one on.
+    pub(super) fn join(
+        topic: &Arc<Topic>,
+        name: &str,
+        epoch: u64,
+        origin: Origin,
+    ) -> Result<Writer, TopicError> {
+        let state = topic.add_publisher(name, epoch, origin)?;
+        Ok(Writer {
+            topic: topic.clone(),
+            producer: Broadcast::producer(state.ring.clone()),
+            line: Arc::new(topic.counters().line(&state.label())),
+            doorbells: ReaderDoorbells::new(state.clone()),
+            state,
+            budget: HandleBudget::default(),
+            blocked_by: None,
+            spin_wait: SpinWait::default(),
+            waits_at: None,
+        })
+    }
+
+    pub(super) fn set_wait_strategy(&mut self, wait: WaitStrategy) {
+        self.spin_wait = SpinWait::new(wait);
+    }
+
+    pub(super) fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
+        self.budget.attach(budget);
+        DeferredWakes::of_publisher(self.state.clone(), self.line.clone())
+    }
+
+    /// Whether the task must yield before its next operation. If so, it was woken again.
+    #[inline]
+    pub(super) fn is_exhausted(&mut self, context: &Context<'_>) -> bool {
+        self.budget.is_exhausted(context)
+    }
+
+    /// Appends a message if an earlier read of the readers' positions found room. After `false`,
+    /// nothing was done, and [`push`](Self::push) is next.
+    // Inlined: a call would cost as much as the push. The rare path comes last, so that no register
+    // is saved for it.
+    #[inline(always)]
+    pub(super) fn push_fast(&mut self, words: &[usize], length: usize) -> bool {
+        let producer = self.producer.as_mut();
+        let done = producer.is_some_and(|it| it.push_into_known_room(words, length));
+        if done {
+            self.count();
+        }
+        done
+    }
+
+    /// Appends a message, or returns the ring entry of the reader that blocks it.
+    pub(super) fn push(&mut self, words: &[usize], length: usize) -> Result<(), usize> {
+        let Some(producer) = &mut self.producer else { return Ok(()) };
+        if let Err(full) = producer.try_push(words, length) {
+            self.blocked_by = Some(full.reader);
+            return Err(full.reader);
+        }
+        self.count();
+        Ok(())
+    }
+
+    /// Appends a message, or says why not.
+    pub(super) fn try_push(&mut self, words: &[usize], length: usize) -> Result<(), Refusal> {
+        let Err(entry) = self.push(words, length) else { return Ok(()) };
+        // A rejected message counts as lost, so it needs proof that the ring is full: readers may
+        // have made room that they have not shown yet.
+        if self.is_rejected() && self.find_room() {
+            return self.push(words, length).map_err(|entry| self.refuse(entry));
+        }
+        Err(self.refuse(entry))
+    }
+
+    /// Appends a message, and waits for room while a `block` subscription needs the whole ring.
+    pub(super) fn poll_push(
+        &mut self,
+        context: &Context<'_>,
+        words: &[usize],
+        length: usize,
+    ) -> Poll<Result<(), Refusal>> {
+        if self.push(words, length).is_ok() {
+            return Poll::Ready(Ok(()));
+        }
+        // A new wait is recognized here, so that an emit that need not wait does nothing for it.
+        let sent = self.sent();
+        if self.waits_at.replace(sent) != Some(sent) {
+            self.spin_wait.reset();
+            self.line.add(PublisherValue::Waited, 1);
+        }
+        if self.spin_wait.strategy() != WaitStrategy::Park && !self.is_rejected() {
+            let (spins, mut spin_wait) = (self.budget.spins(), self.spin_wait);
+            let spun = spin_wait.spin(spins, || self.push(words, length).ok());
+            self.spin_wait = spin_wait;
+            match spun {
+                SpinResult::Found(()) => return Poll::Ready(Ok(())),
+                SpinResult::Again => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                SpinResult::Park => {}
+            }
+        }
+        self.state.room.park(context.waker());
+        // Read the exact positions: a reader may have taken messages and not shown it yet.
+        self.find_room();
+        let pushed = self.push(words, length).map_err(|entry| self.refuse(entry));
+        if matches!(pushed, Err(Refusal::Full { .. })) {
+            return Poll::Pending;
+        }
+        self.state.room.unpark();
+        Poll::Ready(pushed)
+    }
+
+    /// Wakes the readers now instead of at the end of the task's poll.
+    #[inline(never)]
+    pub(super) fn flush(&mut self) {
+        self.state.show_sent(&self.line);
+        announce();
+        self.doorbells.ring();
+    }
+
+    /// Ends the publisher: readers get the messages in its ring, and then the end.
+    pub(super) fn close(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            producer.close();
+            self.topic.remove_publisher(&self.state);
+            self.flush();
+        }
+    }
+
+    /// The name of the subscription that blocked the last push that failed.
+    pub(super) fn blocked_by(&self) -> Option<Arc<str>> {
+        Some(self.state.reader_at(self.blocked_by?)?.name.clone())
+    }
+
+    /// The number of sent messages.
+    pub(super) fn sent(&self) -> u64 {
+        // The counter may be a few messages behind.
+        self.state.show_sent(&self.line);
+        self.line.get(PublisherValue::Sent)
+    }
+
+    /// Whether the ring has room that the readers have not shown yet.
+    fn find_room(&mut self) -> bool {
+        self.producer.as_mut().is_some_and(|producer| producer.find_room().is_ok())
+    }
+
+    /// Whether the reader that blocks the ring is a `reject` subscription: nobody waits for it.
+    fn is_rejected(&self) -> bool {
+        let reader = self.blocked_by.and_then(|entry| self.state.reader_at(entry));
+        reader.is_some_and(|reader| reader.policy.rejects())
+    }
+
+    /// Counts a message that is in the ring, and wakes its readers if that is due. The ring itself
+    /// counts the sent messages; [`flush`](Self::flush) copies that number to the counters.
+    #[inline(always)]
+    fn count(&mut self) {
+        let flush = self.budget.count_operation();
+        if flush || !self.doorbells.has_same_readers() {
+            self.notify(flush);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn notify(&mut self, flush: bool) {
+        if !self.doorbells.has_readers() {
+            // First `sent`: it is never less than `no_subscribers`.
+            self.state.show_sent(&self.line);
+            self.line.add(PublisherValue::NoSubscribers, 1);
+        }
+        if flush {
+            self.flush();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self, entry: usize) -> Refusal {
+        let reader = self.state.reader_at(entry);
+        let by = reader.as_ref().map_or_else(
+            || "a reader that joins or leaves right now".into(),
+            |reader| reader.name.clone(),
+        );
+        if reader.is_some_and(|reader| reader.policy.rejects()) {
+            self.line.add(PublisherValue::Rejected, 1);
+            Refusal::Rejected { by }
+        } else {
+            Refusal::Full { by }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+        // The readers keep the state until they have read the ring; the task may be freed before.
+        self.state.room.forget();
+    }
+}

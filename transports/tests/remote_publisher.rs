@@ -1,0 +1,200 @@
+//! What readers get from a publisher in another process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+
+use mycelium_core::link::RunShape;
+use mycelium_transports::conformance::Probe;
+use mycelium_transports::counters::Region;
+use mycelium_transports::local::{
+    Delivery, GapReason, Policy, RemotePublishError, Schema, Topic, TryRecv,
+};
+use proptest::prelude::*;
+use zerocopy::IntoBytes;
+
+const CAPACITY: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Push,
+    /// Pushes a run of messages, word-aligned or not.
+    PushRun(u64, bool),
+    /// The publisher's next messages are missing.
+    Skip(u64),
+    /// Takes deliveries.
+    Take(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        5 => Just(Op::Push),
+        2 => (1..6u64, any::<bool>()).prop_map(|(count, aligned)| Op::PushRun(count, aligned)),
+        1 => (1..4u64).prop_map(Op::Skip),
+        3 => (1..6usize).prop_map(Op::Take),
+    ]
+}
+
+/// A run of messages with other bytes around them.
+fn run(first: u64, count: u64, aligned: bool) -> (RunShape, Vec<u64>) {
+    let length = size_of::<Probe>();
+    let words = length / 8 + 2;
+    let skip = if aligned { 8 } else { 16 };
+    let mut slots = vec![u64::MAX; words * count as usize];
+    for (slot, number) in slots.chunks_mut(words).zip(first..) {
+        let probe = Probe { publisher: 0, number };
+        slot.as_mut_bytes()[skip..skip + length].copy_from_slice(probe.as_bytes());
+    }
+    (RunShape { stride: words as u32 * 8, skip: skip as u16, length: length as u16 }, slots)
+}
+
+#[test]
+fn a_run_of_messages_of_another_size_is_refused() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let (shape, slots) = run(0, 2, true);
+    let expected = size_of::<Probe>();
+    for length in [shape.length - 8, shape.length - 1, shape.length + 1] {
+        let refused = publisher.push_run(RunShape { length, ..shape }, slots.as_slice().as_bytes());
+        assert_eq!(refused, Err(RemotePublishError::Size { expected, found: length.into() }));
+    }
+    assert_eq!(publisher.next(), 0);
+}
+
+#[test]
+fn messages_after_the_end_are_refused() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    publisher.end();
+    let probe = Probe { publisher: 0, number: 0 };
+    assert_eq!(publisher.push(probe.as_bytes(), false), Err(RemotePublishError::Ended));
+    for aligned in [true, false] {
+        let (shape, slots) = run(0, 2, aligned);
+        let refused = publisher.push_run(shape, slots.as_slice().as_bytes());
+        assert_eq!(refused, Err(RemotePublishError::Ended));
+    }
+    assert_eq!((publisher.next(), publisher.sent()), (0, 0));
+}
+
+/// Counts wakes.
+#[derive(Debug, Default)]
+struct Calls(AtomicUsize);
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_first_receive_wakes_a_publisher_that_joined_before() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    // The stream has begun. Its first message waits for the reader's first request.
+    let publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    let calls = Arc::new(Calls::default());
+    publisher.park(&Waker::from(calls.clone()));
+    assert!(!publisher.is_requested());
+    assert!(matches!(reader.try_recv(), TryRecv::Empty));
+    assert!(publisher.is_requested());
+    assert_eq!(calls.0.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_subscription_at_its_end_has_confirmed_everything() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut reader = topic.subscribe::<Probe>("reader", Policy::Block).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    for number in 0..3 {
+        publisher.push(Probe { publisher: 0, number }.as_bytes(), false).unwrap();
+    }
+    publisher.end();
+    assert_eq!(publisher.done(|| true), Some(0));
+    for _ in 0..3 {
+        assert!(matches!(reader.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    }
+    assert!(matches!(reader.try_recv(), TryRecv::Closed));
+    assert_eq!(publisher.done(|| true), Some(3));
+    assert!(!publisher.is_in_flight());
+    drop(reader);
+    assert_eq!(publisher.done(|| true), Some(3));
+}
+
+/// A message that one subscription left in flight is remembered when another one leaves.
+#[test]
+fn a_message_that_any_reader_left_in_flight_is_known() {
+    let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+    let mut busy = topic.subscribe::<Probe>("busy", Policy::Block).unwrap();
+    let idle = topic.subscribe::<Probe>("idle", Policy::Block).unwrap();
+    let mut publisher = topic.remote_publisher("publisher", 1, 0).unwrap();
+    publisher.push(Probe { publisher: 0, number: 0 }.as_bytes(), false).unwrap();
+    assert!(matches!(busy.try_recv(), TryRecv::Delivery(Delivery::Msg(_))));
+    drop(busy);
+    drop(idle);
+    assert!(publisher.is_in_flight());
+    assert_eq!(publisher.done(|| true), Some(0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 8 } else { 500 },
+        // Miri isolates programs from files.
+        failure_persistence: if cfg!(miri) {
+            None
+        } else {
+            ProptestConfig::default().failure_persistence
+        },
+        ..ProptestConfig::default()
+    })]
+
+    /// Each message's number is its sequence, and each missing one is reported in its place.
+    #[test]
+    fn each_message_arrives_or_is_in_a_gap(
+        ops in prop::collection::vec(op(), 0..200),
+        policy in prop_oneof![Just(Policy::Block), Just(Policy::DropOldest), Just(Policy::Latest)],
+        first in 0..3u64,
+    ) {
+        let topic = Topic::new("probes", Schema::of::<Probe>(), CAPACITY, Region::new(8)).unwrap();
+        let mut reader = topic.subscribe::<Probe>("reader", policy).unwrap();
+        let mut publisher = topic.remote_publisher("publisher", 1, first).unwrap();
+        let (mut sent, mut next) = (first, first);
+        for op in ops.into_iter().chain([Op::Take(usize::MAX)]) {
+            match op {
+                Op::Push => {
+                    let probe = Probe { publisher: 0, number: sent };
+                    sent += u64::from(publisher.push(probe.as_bytes(), false).is_ok());
+                }
+                Op::PushRun(count, aligned) => {
+                    let (shape, slots) = run(sent, count, aligned);
+                    let bytes = slots.as_slice().as_bytes();
+                    let before = publisher.next();
+                    let pushed = publisher.push_run(shape, bytes);
+                    sent += publisher.next() - before;
+                    prop_assert_eq!(pushed.is_ok(), publisher.next() - before == count);
+                }
+                Op::Skip(count) => {
+                    publisher.skip(count, GapReason::Overwritten);
+                    sent += count;
+                }
+                Op::Take(count) => {
+                    for _ in 0..count {
+                        match reader.try_recv() {
+                            TryRecv::Delivery(Delivery::Msg(probe)) => {
+                                prop_assert_eq!((probe.number, probe.sequence()), (next, next));
+                                next += 1;
+                            }
+                            TryRecv::Delivery(Delivery::Gap(gap)) => {
+                                prop_assert!(gap.exact && gap.count > 0);
+                                next += gap.count;
+                            }
+                            TryRecv::Empty => break,
+                            TryRecv::Closed => prop_assert!(false, "the publisher has not ended"),
+                        }
+                    }
+                }
+            }
+            prop_assert!(next <= sent);
+        }
+        prop_assert_eq!(next, sent);
+    }
+}
