@@ -115,7 +115,7 @@ fn links_that_make_no_sense_are_refused() {
     );
     assert_eq!(
         error("[node.a]\n[node.b]\n[link.\"a-b\"]\npreset = \"fast\"\n"),
-        "t.toml:4:10: there is no preset `fast`; expected one of: low-latency, balanced, high-throughput"
+        "t.toml:4:10: invalid preset `fast`: expected one of: low-latency, balanced, high-throughput"
     );
     assert_eq!(
         error("[node.a]\n[node.a-b]\n[node.b-c]\n[node.c]\n[link.\"a-b-c\"]\n"),

@@ -244,7 +244,7 @@ fn invalid_options_are_one_clear_error() {
         (&["--topology", &file("twice.toml", "[topic.swaps]\n[topic.swaps]\n")], "twice.toml:2:"),
         (&["--url", "http://example/"], "http://example/"),
         (&["--url", &nobody], "no connection to ws://"),
-        (&["feed", "--listen", &taken_address], "cannot listen at 127.0.0.1:"),
+        (&["feed", "--listen", &taken_address], "cannot listen at `127.0.0.1:"),
     ];
     for (arguments, expected) in cases {
         let (succeeded, text) = bandit(arguments);
