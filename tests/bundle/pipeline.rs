@@ -158,7 +158,7 @@ impl Subscriber for Ends {
         }
         let mut message = Message(String::new());
         event.record(&mut message);
-        if message.0.starts_with("the link with `sink` ended: the peer has sent nothing") {
+        if message.0.starts_with("disconnected from node `sink`: the peer has sent nothing") {
             say("has lost its reader");
         }
         if message.0.contains("this name belongs to process") {
