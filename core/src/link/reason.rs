@@ -25,7 +25,7 @@ pub enum CloseReason {
     #[error("timeout")]
     Timeout,
     /// Another process of the other side's name is connected.
-    #[error("another process of this name is connected")]
+    #[error("another process with this name is connected")]
     NameTaken,
     /// The node shuts down and may restart. Messages that it has not confirmed stay at the
     /// publisher; none of them was delivered.
