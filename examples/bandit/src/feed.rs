@@ -100,7 +100,7 @@ pub struct Settings {
     /// How long a client that was sent every log may be silent before its connection is closed.
     pub grace: Duration,
     /// The timeout of the handshake and of the close.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Default for Settings {
@@ -109,7 +109,7 @@ impl Default for Settings {
             pace: Pace::default(),
             drops: Drops::default(),
             grace: Duration::from_millis(500),
-            patience: Duration::from_secs(5),
+            timeout: Duration::from_secs(5),
         }
     }
 }
