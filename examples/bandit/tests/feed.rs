@@ -1,4 +1,4 @@
-//! A feed and its clients, over pipes in memory: whatever breaks, each log arrives once and in
+//! A feed and its clients, over pipes in memory: after any fault, each log arrives once and in
 //! order.
 
 mod common;
