@@ -5,18 +5,18 @@
 //! cargo run --release --example torture -- --kills 1000 --seed 7
 //! ```
 //!
-//! Three processes, a source, a relay and a sink, exchange messages of four topics. Each records
-//! what it emits, what it receives and which step it is at. Kills are aimed at the step (`Emit`,
-//! `Receive`, `InHand`, ...) with the fewest hits so far; the hits of each step are printed. At the
-//! end the records of both sides are compared:
+//! Three processes, a source, a processor and a sink, exchange messages of four topics. Each
+//! records its emitted messages, its received messages and its current step. Kills are aimed at the
+//! step (`Emit`, `Receive`, `InFlight`, ...) with the fewest hits so far; the hits of each step are
+//! printed. At the end the records of both sides are compared:
 //!
 //! - *lost*: messages that are missing without a gap. Must be 0.
-//! - *hung*: how often no new message arrived for half a minute, although both sides were running.
-//!   Must be 0.
+//! - *hung*: the number of times that no new message arrived for half a minute, although both sides
+//!   were running. Must be 0.
 //! - *repeated*: messages that the process after a killed one received again. Each is marked as
 //!   redelivered.
-//! - *told*: messages that a gap reported as missing: of topics with delivery at most once, and of
-//!   `drop-oldest` readers.
+//! - *reported*: messages that a gap reported as missing: of topics with delivery at most once, and
+//!   of `drop-oldest` readers.
 //!
 //! A seed repeats the same choices; the scheduler does not. Without `--seed` it is random. The
 //! harness is that of `tests/crashes`, which documents the laws.
@@ -97,8 +97,8 @@ fn main() -> std::process::ExitCode {
     let Summary { kills, restarts, pauses, tally, .. } = sum;
     println!(
         "torture: seed {seed}: {kills} kills, {restarts} restarts, {pauses} pauses; {} received, \
-         {lost} lost untold, {} repeated (at most {} after one death), {} marked, {} told, \
-         {} in hand of killed or left by ended observing readers, {hung} hung",
+         {lost} lost without a gap, {} repeated (at most {} after one death), {} marked, \
+         {} reported, {} in flight to killed or left by ended observing readers, {hung} hung",
         tally.received,
         tally.repeated,
         tally.most_repeated,

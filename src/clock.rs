@@ -1,4 +1,4 @@
-//! What connects a service with its child tasks: the node's time, and the results of tasks.
+//! Shared by a service and its child tasks: the node's time, and the results of tasks.
 
 use std::fmt::Debug;
 use std::pin::{Pin, pin};

@@ -11,7 +11,7 @@ use mycelium_transports::local::TopicError;
 pub use build::BuildError;
 pub use start::StartError;
 
-/// What ends a service's `run` early: any error.
+/// Any error that ends a service's `run` early.
 ///
 /// `?` makes it from every error type, as it makes `Box<dyn Error>`. So it does not implement
 /// `Error` itself.

@@ -131,7 +131,7 @@ impl Execution {
         self.run != Run::Shared
     }
 
-    /// What is invalid in it, if anything.
+    /// Describes the invalid setting, if one exists.
     pub(crate) fn problem(&self) -> Option<String> {
         let own = ["thread", "class", "if_refused"];
         let set = [

@@ -16,7 +16,7 @@ pub(crate) struct ExitGuard {
 }
 
 impl ExitGuard {
-    /// The service is about to end for good. If it is the last one, links confirm what its
+    /// The service is about to end without a restart. If it is the last one, links confirm what its
     /// subscriptions were done with, and not what they leave in their rings.
     pub(crate) fn announce(&self) {
         let dead_letters = &self.shared.plan.dead_letters;

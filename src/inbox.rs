@@ -11,7 +11,7 @@ use mycelium_transports::local::{self, Delivery, Policy, TryRecv, Undelivered};
 use crate::error::SubscribeError;
 
 /// A declared subscription. The node owns it, from before any service runs until its service has
-/// ended for good.
+/// ended and will not be restarted.
 pub struct Inbox<M: Message>(Arc<InboxState<M>>);
 
 #[derive(Debug)]
@@ -120,11 +120,11 @@ impl<M: Message> AnyInbox for InboxState<M> {
 /// Receives the messages of one topic.
 ///
 /// Dropping a service's subscription gives it back with its cursor, so that a later `subscribe`
-/// continues at the same message. Until the service has ended for good, the subscription still
-/// applies backpressure to its publishers. A message from a gating subscription (`block`, `reject`)
-/// is *in flight* from its delivery to the next receive or [`done`](Subscription::done). If the
-/// service fails meanwhile, the message is delivered once more. If it fails again, the message
-/// becomes a [`DeadLetter`](crate::DeadLetter).
+/// continues at the same message. Until the service has ended and will not be restarted, the
+/// subscription still applies backpressure to its publishers. A message from a gating subscription
+/// (`block`, `reject`) is *in flight* from its delivery to the next receive or
+/// [`done`](Subscription::done). If the service fails meanwhile, the message is delivered once
+/// more. If it fails again, the message becomes a [`DeadLetter`](crate::DeadLetter).
 #[derive(Debug)]
 pub struct Subscription<M: Message> {
     /// `None` only while this is dropped.
@@ -195,8 +195,8 @@ impl<M: Message> Subscription<M> {
         }
     }
 
-    /// Ends the subscription for good: it applies no backpressure any more, and cannot be taken
-    /// again. The message in flight counts as finished.
+    /// Ends the subscription: it no longer applies backpressure, and cannot be taken again. The
+    /// message in flight counts as finished.
     pub fn unsubscribe(mut self) {
         self.done();
         self.inbox = None;

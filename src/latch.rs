@@ -1,11 +1,11 @@
-//! What tasks wait for: a latch, such as the shutdown, and a countdown, such as the services that
-//! still run.
+//! Events that tasks wait for: a latch, such as the shutdown, and a countdown, such as the services
+//! that still run.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use event_listener::Event;
 
-/// Set once and for good: later reads and waits see it too.
+/// Set once and never reset: later reads and waits see it too.
 #[derive(Debug, Default)]
 pub(crate) struct Latch {
     set: AtomicBool,

@@ -1,8 +1,8 @@
 //! The member's side of a bundle: this process reads the pipe from its launcher, and ends when the
 //! launcher is gone.
 //!
-//! What comes through the pipe is defined by [`mycelium_bundle::protocol`]. Panic contract: no
-//! input makes this module panic.
+//! [`mycelium_bundle::protocol`] defines the format of the pipe's content. Panic contract: no input
+//! makes this module panic.
 
 use std::fs::File;
 use std::io::{self, Read};

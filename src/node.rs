@@ -67,8 +67,8 @@ impl Node {
     /// it down; a second signal is the deadline of the shutdown. Needs the feature `signals`.
     ///
     /// # Errors
-    /// If it did not start, a service failed for good, or services were abandoned at the shutdown's
-    /// deadline.
+    /// If it did not start, a service failed permanently, or services were abandoned at the
+    /// shutdown's deadline.
     #[cfg(feature = "signals")]
     pub async fn run(self, executor: impl Executor) -> Result<Report, StartError> {
         let running = self.start(executor)?;

@@ -41,7 +41,7 @@ pub enum Event<'a> {
         /// The error or panic that ended its previous run.
         error: &'a str,
     },
-    /// A service has stopped for good, or was abandoned.
+    /// A service has stopped and will not be restarted, or was abandoned.
     ServiceStopped {
         /// Its name.
         service: &'a str,
@@ -53,8 +53,8 @@ pub enum Event<'a> {
         /// Its name.
         node: &'a str,
     },
-    /// The node is about to end: it shuts down, a service failed for good, or all services have
-    /// stopped.
+    /// The node is about to end: it shuts down, a service failed permanently, or all services
+    /// have stopped.
     NodeDraining {
         /// Its name.
         node: &'a str,

@@ -203,7 +203,7 @@ impl<S: Service> Context<S> {
     }
 
     /// Waits until every gating reader, in this node and in others, has finished with all messages
-    /// that this service has emitted, or has ended for good. A service that then saves its state
+    /// that this service has emitted, or has ended permanently. A service that then saves its state
     /// and position, before its next receive, loses nothing if its process is killed: its emitted
     /// messages are confirmed, and the message that it works on is redelivered.
     ///
@@ -329,7 +329,7 @@ impl<S: Service> Context<S> {
     }
 
     /// Runs a future as a child task. It is dropped when this run of the service ends. Dropping the
-    /// returned handle discards the result, and the task goes on.
+    /// returned handle discards the result, and the task continues.
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
@@ -353,7 +353,7 @@ impl<S: Service> Context<S> {
     }
 
     /// Runs blocking work on threads that are made for it. Dropping the returned handle discards
-    /// the result, and the work goes on.
+    /// the result, and the work continues.
     pub fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

@@ -43,7 +43,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             tracing::error!(
                 service = life.context.name(),
                 error = failure.text,
-                "the service failed for good"
+                "the service failed permanently"
             );
             let restarts = if failure.permanent { 0 } else { restarts };
             life.exit.outcome = Outcome::Failed { error: failure.text, restarts };

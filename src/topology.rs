@@ -3,8 +3,8 @@
 //! types, `check` compares names, `execution`, `socket` and `links` answer questions about their
 //! keys, `error` has the errors.
 //!
-//! A key, service or topic that the program does not know is an error with file, line and what was
-//! expected: nothing is ignored silently.
+//! A key, service or topic that the program does not know is an error with file, line and the
+//! expected value: nothing is ignored silently.
 
 mod check;
 mod error;

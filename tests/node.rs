@@ -1,6 +1,6 @@
 //! Nodes through their public interface, on each kind of tokio runtime: how services run and
-//! exchange messages, and what is refused before anything runs. `node/faults.rs` tests services
-//! that fail, `node/shutdown.rs` the end.
+//! exchange messages, and which programs are refused before anything runs. `node/faults.rs` tests
+//! services that fail, `node/shutdown.rs` the end.
 
 #[path = "node/faults.rs"]
 mod faults;

@@ -44,7 +44,8 @@ pub(crate) enum Round {
     Each(Times),
     /// Quantities other than time.
     Counts(Vec<Count>),
-    /// The column stopped making progress, as it is known to do. It takes no further part.
+    /// The column stopped making progress, which is a known fault of it. It is not measured
+    /// further.
     Livelock,
 }
 

@@ -46,8 +46,8 @@ pub use stats::Quartiles;
 
 use report::Section;
 
-/// Runs what the arguments ask for, prints each table to `out` as soon as it is complete, and
-/// writes the files asked for.
+/// Runs the measurements that the arguments select, prints each table to `out` as soon as it is
+/// complete, and writes the requested files.
 pub fn main(arguments: impl IntoIterator<Item = String>, out: &mut dyn Write) -> ExitCode {
     let options = match Options::read(arguments) {
         Ok(options) => options,

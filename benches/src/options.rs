@@ -54,7 +54,7 @@ impl Options {
     /// Reads arguments, without the name of the program.
     ///
     /// # Errors
-    /// If they are invalid, or ask for help.
+    /// If they are invalid, or request the help text.
     pub fn read(arguments: impl IntoIterator<Item = String>) -> Result<Options, clap::Error> {
         Options::try_parse_from(["mycelium-benches".to_owned()].into_iter().chain(arguments))
     }

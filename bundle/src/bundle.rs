@@ -96,8 +96,9 @@ impl Bundle {
     ///
     /// # Errors
     /// If the members do not fit together (no process was started then), or if a member could not
-    /// be started, failed for good, failed while the bundle ended, could not deliver its messages,
-    /// or had to be killed. The first cause is returned. In each case all members have ended.
+    /// be started, failed permanently, failed while the bundle ended, could not deliver its
+    /// messages, or had to be killed. The first cause is returned. In each case all members have
+    /// ended.
     pub fn run(self) -> Result<BundleReport, BundleError> {
         let Bundle { members, deadline, observer, handle, wakes } = self;
         Run::new(members, deadline, observer, handle, wakes)?.until_all_have_ended()

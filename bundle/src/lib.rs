@@ -12,15 +12,15 @@
 //!   it still runs at the deadline. A second signal to the launcher kills all members at once.
 //! - Each member leads a process group of its own, so that Ctrl-C reaches the launcher only.
 //!   Processes that a member leaves in its group are killed when it exits. The run leaves no
-//!   process behind, and neither does a panic in it.
+//!   process behind, even if it panics.
 //! - The standard input of each member's process is a pipe. Only the launcher holds its other end,
 //!   so the end of the pipe shows a member that its launcher is gone. In a member that runs a node,
 //!   `mycelium::end_with_launcher` reads it.
 //! - The launcher writes to these pipes which process runs which member, which members have
-//!   completed, and which have failed for good ([`protocol`]). A new process finds all of this in
-//!   its pipe before it starts. Names of members are names of nodes for this purpose: a node does
-//!   not wait for one that has completed, and waits without limit to deliver to one that runs, or
-//!   will run again.
+//!   completed, and which have failed permanently ([`protocol`]). A new process finds all of this
+//!   in its pipe before it starts. Names of members are names of nodes for this purpose: a node
+//!   does not wait for one that has completed, and waits without limit to deliver to one that runs,
+//!   or will run again.
 //! - The launcher never waits for a member to read. A process that does not read loses lines when
 //!   its pipe is full (64 KiB on Linux, some thousand lines). The next line that fits is sent with
 //!   the state of all members.

@@ -3,7 +3,7 @@
 //!
 //! The kernel's own signal for this (`PR_SET_PDEATHSIG`) exists on Linux only, follows the thread
 //! that started the process instead of the launcher, and is lost if the launcher dies before the
-//! process asks for it. A pipe has none of these faults. Its writing end is closed on exec, so no
+//! process requests it. A pipe has none of these faults. Its writing end is closed on exec, so no
 //! member ever holds it.
 //!
 //! Writing never blocks. A line is shorter than `PIPE_BUF`, so it is written whole or not at all.

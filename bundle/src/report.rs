@@ -43,7 +43,7 @@ pub enum BundleEvent {
         /// The pause until then.
         pause: Duration,
     },
-    /// It failed for good. The bundle ends.
+    /// It failed permanently. The bundle ends.
     GivenUp {
         /// The member.
         member: String,
@@ -84,7 +84,7 @@ impl fmt::Display for BundleEvent {
             BundleEvent::NotStarted { error, .. } => write!(f, "did not start: {error}"),
             BundleEvent::Exited { status, .. } => write!(f, "exited, {status}"),
             BundleEvent::Restarting { pause, .. } => write!(f, "will be restarted in {pause:.1?}"),
-            BundleEvent::GivenUp { .. } => f.write_str("failed for good"),
+            BundleEvent::GivenUp { .. } => f.write_str("failed permanently"),
             BundleEvent::Stopping { .. } => f.write_str("was sent SIGTERM"),
             BundleEvent::Killed { .. } => f.write_str("did not end and was killed"),
         }
@@ -159,7 +159,7 @@ pub enum BundleError {
         error: io::Error,
     },
     /// A member failed more often than its limit.
-    #[error("member `{member}` failed for good{}: {status}", after(*restarts, *window))]
+    #[error("member `{member}` failed permanently{}: {status}", after(*restarts, *window))]
     Failed {
         /// The member.
         member: String,

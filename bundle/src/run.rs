@@ -51,7 +51,7 @@ struct Slot {
     failures: Failures,
     starts: u64,
     status: Option<ExitStatus>,
-    /// What was last written to the members about this one.
+    /// The state of this member that was last written to the members.
     written: MemberState,
 }
 

@@ -27,7 +27,7 @@
 //!
 //! Whichever fence comes second sees the other side's store. The fence is a step of its own because
 //! it is the expensive part: a task that publishes a hundred messages in one poll announces once,
-//! then rings each bell.
+//! then rings all bells.
 //!
 //! A bell keeps the waker after waking by it. The waker is dropped when a task parks with another
 //! waker, when the task unregisters ([`Waiters::unregister`]), by [`Doorbell::forget`], or with the

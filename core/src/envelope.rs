@@ -1,4 +1,4 @@
-//! What travels with a message: who sent it, in which order, and what the sender attached.
+//! The data that accompanies a message: its sender, its sequence number, and extensions.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 

@@ -1,7 +1,7 @@
 //! Errors of decoding: why bytes are not a message.
 //!
-//! Each error names the message, what was expected and what was found. Its text is lower case and
-//! has no full stop, so that it can be part of another text.
+//! Each error names the message, the expected value and the one that was found. Its text is lower
+//! case and has no full stop, so that it can be part of another text.
 
 use core::fmt;
 

@@ -6,7 +6,7 @@
 //!
 //! # Panics
 //!
-//! No function here panics, whatever the bytes, not even for unchecked values: a count above the
+//! No function here panics for any bytes, not even for unchecked values: a count above the
 //! capacity is read as the capacity, and text ends at the first byte that is not UTF-8. Unused
 //! items are always empty (zero, except for enums without a zero), so removed content is never
 //! sent.

@@ -7,7 +7,7 @@
 //!
 //! # Panics
 //!
-//! No function here panics, whatever the bytes, or reads outside of them. [`FrameView::parse`]
+//! No function here panics or reads outside of the given bytes, for any input. [`FrameView::parse`]
 //! checks a frame once: each length is compared with the limit, the other lengths and the available
 //! bytes before it is used. After that all accessors are infallible. Nothing is allocated, and no
 //! loop is longer than the frame. A frame has one encoding: if it parses and has no unknown

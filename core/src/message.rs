@@ -6,7 +6,7 @@
 //!
 //! # Panics
 //!
-//! No function here panics, whatever the bytes. A wrong length, alignment or value is an error, and
+//! No function here panics for any bytes. A wrong length, alignment or value is an error, and
 //! a decoded message needs no further check.
 
 use core::mem::{align_of, size_of};

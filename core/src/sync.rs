@@ -318,7 +318,7 @@ pub(crate) fn store_all<W>(places: &[W], word: impl Fn(&W) -> &AtomicUsize, word
             // SAFETY: two words.
             let pair = unsafe { _mm_loadu_si128(pair.as_ptr().cast()) };
             seen!(Store, places);
-            // Rust has no such atomic store. For Rust these are no stores of this thread, but
+            // Rust has no such atomic store. For Rust these are not stores of this thread, but
             // writes from outside, which may happen at any time because all readers use atomic
             // loads.
             // SAFETY: two words, which may be written through a shared reference.

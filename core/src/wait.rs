@@ -27,8 +27,8 @@ impl WaitStrategy {
 
 /// The state of one wait: how often it has spun.
 ///
-/// A waiter checks once and, if it found nothing, calls [`SpinWait::spin`], which checks as often
-/// as the strategy allows in this poll. The wait ends, with or without success, by
+/// A waiter checks once and, if it found nothing, calls [`SpinWait::spin`], which checks up to
+/// the limit of the strategy in this poll. The wait ends, with or without success, by
 /// [`SpinWait::reset`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SpinWait {
@@ -67,8 +67,8 @@ impl SpinWait {
         self.spun = 0;
     }
 
-    /// Calls `check` as often as the strategy allows, at most `most` times, until it finds
-    /// something.
+    /// Calls `check` until it finds something, up to the limit of the strategy and at most `most`
+    /// times.
     #[inline]
     pub fn spin<R>(&mut self, most: usize, mut check: impl FnMut() -> Option<R>) -> SpinResult<R> {
         let left = match self.strategy {
@@ -92,7 +92,7 @@ impl SpinWait {
     }
 }
 
-/// Tells the processor that this thread spins. Call it between two checks.
+/// Signals to the processor that this thread spins. Call it between two checks.
 #[inline]
 pub fn pause() {
     crate::sync::pause();

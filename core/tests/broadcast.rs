@@ -118,7 +118,7 @@ fn check_peek(
 ) -> Result<bool, TestCaseError> {
     let (mut words, mut exact_words) = ([0; 2], [0; 2]);
     let (is_waiting, exact) = (reader.is_waiting(), reader.peek_exact(&mut exact_words, BYTES));
-    prop_assert_eq!(reader.peek_exact(&mut [0; 3], BYTES + 1), None, "no message is so long");
+    prop_assert_eq!(reader.peek_exact(&mut [0; 3], BYTES + 1), None, "no message has this length");
     let look = reader.peek(&mut words);
     prop_assert_eq!(is_waiting, look == Peek::Empty);
     let message = match look {
@@ -199,7 +199,7 @@ fn run(layout: Layout, lag: usize, operations: &[Operation]) -> Result<(), TestC
                     && check_peek(reader, model, published, touched, closed)?
                 {
                     prop_assert!(reader.advance());
-                    prop_assert!(!reader.advance(), "only what was looked at is passed");
+                    prop_assert!(!reader.advance(), "only a message that was read is passed");
                     model.move_to(model.cursor + 1);
                 }
             }
@@ -324,7 +324,7 @@ fn wrong_lengths_find_no_slot() {
     }
 }
 
-/// A refused write changes nothing of what was written before.
+/// A refused write changes no earlier message.
 #[test]
 fn a_refused_write_changes_nothing() {
     let ring = Broadcast::boxed(Layout::up_to(CAPACITY, BYTES), 1).unwrap();

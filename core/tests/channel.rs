@@ -4,7 +4,7 @@
 //! with several of them. `channel/plan.rs` defines a plan; `channel/waiters.rs`,
 //! `channel/notified.rs` and `channel/faults.rs` have the tests that need no plan.
 #![cfg(feature = "alloc")]
-// The counters of a test are no shared memory of the core.
+// The counters of a test are not shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 #[path = "channel/faults.rs"]

@@ -10,8 +10,8 @@ use mycelium_core::{
 use schema::{Aligned, Swap};
 use zerocopy::IntoBytes;
 
-/// Padding was sent as it was in memory. Here a type with padding does not compile (`tests/ui`),
-/// and a type whose gaps are fields has no unwritten byte.
+/// Padding bytes were sent with their content in memory. Here a type with padding does not compile
+/// (`tests/ui`), and a type whose gaps are fields has no unwritten byte.
 #[test]
 fn s1_no_byte_of_a_message_is_padding() {
     #[message(topic = "batches", id = 1)]

@@ -1,6 +1,6 @@
 //! The doorbell and lists of waiters, with wakers that run code, panic, or are counted.
 #![allow(unsafe_code)]
-// The counters of the test are no shared memory of the crate.
+// The counters of the test are not shared memory of the crate.
 #![allow(clippy::disallowed_types)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -138,7 +138,7 @@ fn a_task_polled_inside_its_wake_parks_and_is_rung() {
                     let rounds = rounds.clone();
                     Waker::from(does(move |_| _ = rounds.fetch_add(1, Ordering::Relaxed)))
                 };
-                // It sleeps three times, the last time for good.
+                // It sleeps three times, the last time for ever.
                 if rounds.fetch_add(1, Ordering::Relaxed) == 0 {
                     bell.park(&waker);
                     announce();
@@ -272,7 +272,7 @@ fn all_others_are_rung_if_a_waker_panics() {
                 })
                 .collect();
             let rung = catch_unwind(AssertUnwindSafe(|| bells.ring_all()));
-            assert!(rung.is_err(), "the panic goes on");
+            assert!(rung.is_err(), "the panic is propagated");
             for (counts, key) in &tasks {
                 assert_eq!(counts.1.load(Ordering::Relaxed), 1, "one was not woken");
                 bells.unpark(key);

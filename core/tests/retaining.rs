@@ -125,7 +125,7 @@ fn release_and_rewind_stay_between_the_positions() {
     assert_eq!(reader.kept(), 0, "it has not been there");
     reader.release(2);
     reader.release(1);
-    assert_eq!(reader.kept(), 2, "what was let go of is gone");
+    assert_eq!(reader.kept(), 2, "released messages are gone");
     reader.rewind(1);
     reader.rewind(4);
     assert_eq!(reader.cursor(), 3);

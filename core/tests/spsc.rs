@@ -1,6 +1,6 @@
 //! The rings for one writer and one reader, in both layouts, against a plain queue: any sequence of
 //! operations on one thread, then threads; and the drop of values that are not taken.
-// The counters of the test are no shared memory of the crate.
+// The counters of the test are not shared memory of the crate.
 #![allow(clippy::disallowed_types)]
 
 use std::cell::Cell;
@@ -194,9 +194,9 @@ macro_rules! oracle {
                 prop_assert_eq!(ring.len(), model.items.len() + model.hidden);
                 prop_assert!(ring.high_water() <= CAPACITY);
             }
-            // All remaining items come out, and then the end.
+            // All remaining items are popped, and then the end.
             producer.take().unwrap().close();
-            prop_assert!(Spsc::producer(&ring).is_none(), "closed for good");
+            prop_assert!(Spsc::producer(&ring).is_none(), "closed permanently");
             let mut reader = consumer.take().unwrap();
             prop_assert!(reader.by_ref().eq(model.items));
             prop_assert_eq!(reader.try_pop(), Err(PopError::Closed));
@@ -244,7 +244,7 @@ macro_rules! laws {
             assert_eq!(writer.try_push(2), Err(PushError::Closed(2)));
             assert_eq!(writer.grant(1).unwrap_err(), GrantError::Closed);
             assert_eq!(writer.push_slice(&[2]), Err(PushError::Closed(())));
-            assert!(Spsc::consumer(&ring).is_none(), "closed for good");
+            assert!(Spsc::consumer(&ring).is_none(), "closed permanently");
         }
 
         #[test]
@@ -474,10 +474,10 @@ mod index {
         assert_eq!(reader.read(4).unwrap().as_slices(), (&[3][..], &[][..]));
     }
 
-    /// With 32 bits a ring of bytes reaches this position after 2 GiB. No item may come twice.
+    /// With 32 bits a ring of bytes reaches this position after 2 GiB. No item may be popped twice.
     #[test]
     #[cfg(all(target_pointer_width = "32", not(miri)))]
-    fn no_item_comes_twice_after_half_of_all_positions() {
+    fn no_item_is_popped_twice_after_half_of_all_positions() {
         const BATCH: usize = 1 << 16;
         let ring = layout::Boxed::<u8>::with_capacity(BATCH).unwrap();
         let mut writer = Spsc::producer(&ring).unwrap();

@@ -1,7 +1,7 @@
 //! The ends of the rings for one writer and one reader beside pushes and pops, in both layouts:
 //! room that is shown at once, skipped checks, abandoned ends, and slots that the caller fills in
 //! place.
-// The counters of the test are no shared memory of the crate.
+// The counters of the test are not shared memory of the crate.
 #![allow(clippy::disallowed_types)]
 #![allow(unsafe_code)]
 

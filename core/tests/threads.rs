@@ -1,7 +1,7 @@
 //! Ends that move between threads, and a reader that sleeps, for all rings. Short runs, for Miri
 //! (with many seeds), ThreadSanitizer and AddressSanitizer; the `stress` example has long ones.
 
-// The counters of a test are no shared memory of the core.
+// The counters of a test are not shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 use std::{

@@ -9,7 +9,7 @@ use crate::thread::Thread;
 /// Runs blocking work on a thread of the pool. A panic ends the work only.
 ///
 /// The pool starts threads on demand and ends them when they have been idle for a while. They have
-/// the process's cores and the normal class, whatever the calling thread has.
+/// the process's cores and the normal class, independent of the calling thread.
 pub fn run(work: Box<dyn FnOnce() + Send>) {
     blocking::unblock(unplaced(work)).detach();
 }

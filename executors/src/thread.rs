@@ -189,7 +189,7 @@ pub enum ThreadError {
     Unsupported {
         /// The executor.
         executor: String,
-        /// What was requested.
+        /// The requested setting.
         what: String,
     },
 }

@@ -144,7 +144,7 @@ fn run(make: &dyn Fn() -> Subject, script: Script, stop: Option<usize>) -> (Cost
         Machine::counts().into_iter().zip(&before.0).map(|(now, before)| now - *before).collect()
     });
     let messages = play.sent - before.1;
-    assert!(play.subject.is_drained_by(play.sent - play.taken), "what was pushed can be taken");
+    assert!(play.subject.is_drained_by(play.sent - play.taken), "pushed messages can be taken");
     (Cost::of(&spent, messages), play.stopped - before.2 == messages)
 }
 

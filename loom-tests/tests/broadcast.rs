@@ -125,7 +125,7 @@ fn join_into_a_running_ring() {
         });
         let mut reader = Broadcast::gating(ring).unwrap();
         let (mut next, mut missed) = (reader.cursor(), 0);
-        assert!(next >= 1, "what was published before the join is known");
+        assert!(next >= 1, "the join does not see an earlier message");
         while look(&mut reader, &mut next, &mut missed) != Peek::Closed {
             assert_eq!(missed, 0, "a gating reader was passed");
         }
@@ -259,7 +259,7 @@ fn retained_messages_stay() {
             reader.rewind(reader.kept());
             for sequence in reader.kept()..next {
                 assert_eq!(reader.peek(&mut words), Peek::Message { sequence, length: 16 });
-                assert_eq!(words, content(sequence), "what was kept is gone");
+                assert_eq!(words, content(sequence), "a kept message is gone");
                 assert!(reader.advance());
             }
         }

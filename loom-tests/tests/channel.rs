@@ -1,5 +1,5 @@
 //! Channels under loom: each end that waits is woken, in every order of the two sides, and accepted
-//! items come out.
+//! items are received.
 #![cfg(loom)]
 
 use std::ops::Deref;
@@ -43,7 +43,7 @@ fn many() -> (Sender<mpmc::Producer<Many>, ManyWaiters>, Receiver<mpmc::Consumer
 /// The items that a receiver took; empty for a sender.
 type Items = Vec<usize>;
 
-/// Sends all items, waits for room as often as needed, and drops the sender.
+/// Sends all items, waits for room when the channel is full, and drops the sender.
 fn sends<P, L>(mut sender: Sender<P, L>, items: &'static [usize]) -> Task<Items>
 where
     P: Reserve<Item = usize> + Send + 'static,

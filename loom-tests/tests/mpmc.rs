@@ -188,7 +188,7 @@ fn given_up() {
                 popped = consumer.try_pop().unwrap_or(0);
                 thread::yield_now();
             }
-            assert_eq!(popped, 2, "an item that was given up was read");
+            assert_eq!(popped, 2, "an item of an aborted push was read");
         });
         grant.push(1).unwrap();
         drop(grant);

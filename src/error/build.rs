@@ -78,7 +78,7 @@ pub enum BuildError {
         publisher: String,
         /// The node that reads.
         reader: String,
-        /// What exceeds the limit: `topics` or `publishers`.
+        /// The number that exceeds the limit: `topics` or `publishers`.
         what: &'static str,
         /// The most of them on one link.
         limit: usize,

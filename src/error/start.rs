@@ -30,7 +30,7 @@ pub enum StartError {
         executor: String,
     },
     /// The topology names another executor.
-    #[error("the topology asks for executor `{asked}`, but the node was started on `{given}`")]
+    #[error("the topology requests executor `{asked}`, but the node was started on `{given}`")]
     Executor {
         /// The executor that the topology names.
         asked: String,
@@ -62,8 +62,8 @@ pub enum StartError {
         /// The threads.
         threads: Vec<String>,
     },
-    /// A service failed more often than its limit of restarts.
-    #[error("service `{service}` failed for good{}: {error}", after(*restarts, *window))]
+    /// A service failed more often than its limit of restarts, or with a permanent error.
+    #[error("service `{service}` failed permanently{}: {error}", after(*restarts, *window))]
     ServiceFailed {
         /// The service.
         service: String,
@@ -134,16 +134,12 @@ pub enum StartError {
         mismatch: Box<LayoutMismatch>,
     },
     /// Messages could not be delivered to readers in other nodes.
-    #[error(
-        "not delivered, though waited for {patience:?}: {}{}",
-        messages(left),
-        also_abandoned(abandoned)
-    )]
+    #[error("not delivered within {timeout:?}: {}{}", messages(left), also_abandoned(abandoned))]
     Undelivered {
         /// Node, topic, and number of messages.
         left: Vec<(String, String, usize)>,
         /// How long no message was confirmed.
-        patience: Duration,
+        timeout: Duration,
         /// Services that were also abandoned at the shutdown's deadline.
         abandoned: Vec<String>,
     },

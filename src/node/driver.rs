@@ -187,11 +187,11 @@ impl Driver {
         if self.are_links_drained.load(Ordering::SeqCst) {
             return;
         }
-        let patience = shared.shutdown_timeout();
+        let timeout = shared.shutdown_timeout();
         links.drain();
         loop {
             let before = links.progress();
-            let deadline = shutdown.unwrap_or_else(|| shared.executor.now() + patience);
+            let deadline = shutdown.unwrap_or_else(|| shared.executor.now() + timeout);
             let overdue = pin!(shared.lifecycle.overdue.wait());
             let time_up = select(shared.executor.sleep_until(deadline), overdue);
             let is_told = shutdown.is_some();
@@ -204,7 +204,7 @@ impl Driver {
             match select(pin!(links.ended()), select(pin!(told), time_up)).await {
                 Either::Right((Either::Left(_), _)) => {
                     links.shut_down();
-                    shutdown = Some(shared.executor.now() + patience);
+                    shutdown = Some(shared.executor.now() + timeout);
                 }
                 Either::Right(_)
                     if shutdown.is_none()
@@ -241,7 +241,7 @@ impl Driver {
     /// Runs the hooks in the reverse of their order, all within one shutdown timeout.
     async fn run_hooks(&self, hooks: Vec<StopHook>) {
         let shared = &self.shared;
-        let patience = shared.shutdown_timeout();
+        let timeout = shared.shutdown_timeout();
         let all = async {
             for hook in hooks.into_iter().rev() {
                 let hook = AssertUnwindSafe(async { hook().await }).catch_unwind();
@@ -250,10 +250,10 @@ impl Driver {
                 }
             }
         };
-        let deadline = shared.executor.sleep_until(shared.executor.now() + patience);
+        let deadline = shared.executor.sleep_until(shared.executor.now() + timeout);
         let overdue = pin!(shared.lifecycle.overdue.wait());
         if let Either::Right(_) = select(pin!(all), select(deadline, overdue)).await {
-            tracing::error!(node = shared.plan.node, ?patience, "stop hooks took too long");
+            tracing::error!(node = shared.plan.node, ?timeout, "stop hooks took too long");
         }
     }
 
@@ -269,8 +269,8 @@ impl Driver {
 
     async fn shut_down(&self, deadline: Duration) {
         let shared = &self.shared;
-        let patience = shared.shutdown_timeout();
-        tracing::info!(node = shared.plan.node, deadline = ?patience, "node shuts down");
+        let timeout = shared.shutdown_timeout();
+        tracing::info!(node = shared.plan.node, deadline = ?timeout, "node shuts down");
         if let Some(links) = self.links.get() {
             links.shut_down();
         }
@@ -280,7 +280,7 @@ impl Driver {
         }
         let overdue = pin!(shared.lifecycle.overdue.wait());
         let time_up = select(shared.executor.sleep_until(deadline), overdue);
-        let half_time = shared.executor.sleep_until(shared.executor.now() + patience / 2);
+        let half_time = shared.executor.sleep_until(shared.executor.now() + timeout / 2);
         let all_ended = pin!(async {
             // In the first half of the time, services still take what other nodes have sent.
             let ended = pin!(async {
@@ -359,7 +359,7 @@ impl Drop for Driver {
         if !lost.is_empty() {
             self.shared.failure.set(StartError::ExecutorEnded { services: lost.clone() });
         }
-        // Without this, services on other executors would go on.
+        // Without this, services on other executors would continue to run.
         self.abort();
         self.watchdog.iter().for_each(|watchdog| watchdog.stop());
         if self.shared.lifecycle.placed.is_set() {

@@ -13,7 +13,7 @@ use crate::execution::{Execution, Run};
 use crate::observe::Event;
 use crate::shared::Shared;
 
-/// How a service is executed: what was requested, and what the system granted.
+/// How a service is executed: the requested execution, and the one that the system granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Placement {

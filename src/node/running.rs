@@ -32,7 +32,7 @@ impl Running {
     /// Waits until all services and their threads have ended.
     ///
     /// # Errors
-    /// If a service failed for good, messages could not be delivered, or services or threads had
+    /// If a service failed permanently, messages could not be delivered, or services or threads had
     /// not ended at the shutdown's deadline.
     pub async fn join(self) -> Result<Report, StartError> {
         self.shared.lifecycle.finished.wait().await;
@@ -69,8 +69,8 @@ impl Running {
         }
     }
 
-    /// How each service is executed: what was requested, and what the system granted. In the order
-    /// in which the services start.
+    /// How each service is executed: the requested execution, and the one that the system granted.
+    /// In the order in which the services start.
     #[must_use]
     pub fn placements(&self) -> &[Placement] {
         &self.placements

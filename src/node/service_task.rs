@@ -9,7 +9,7 @@ use mycelium_transports::local::{DeferredWakes, TaskBudget, poll_with};
 
 use super::watchdog::PollMark;
 
-/// What surrounds each poll of a service.
+/// Hooks that run before and after each poll of a service.
 pub(super) struct PollHooks {
     pub(super) budget: Arc<TaskBudget>,
     pub(super) deferred_wakes: Vec<DeferredWakes>,

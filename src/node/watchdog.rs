@@ -219,8 +219,8 @@ impl Watchdog {
         }
         let now = self.shared.executor.now();
         let since = *self.shut_down_at.get_or_insert(now);
-        let patience = self.shared.shutdown_timeout() + 2 * ABANDON_WITHIN;
-        now.saturating_sub(since) >= patience && self.services.iter().any(|service| service.hangs)
+        let timeout = self.shared.shutdown_timeout() + 2 * ABANDON_WITHIN;
+        now.saturating_sub(since) >= timeout && self.services.iter().any(|service| service.hangs)
     }
 
     /// Ends the node in place of the driver, so that its owner learns which services hang.

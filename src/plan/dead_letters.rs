@@ -9,7 +9,7 @@ use super::peer_topics::PeerTopics;
 use super::ports::Ports;
 use crate::dead_letter::DeadLetter;
 
-/// What readers of dead letters mean for the end of a node. The default is for a node without such
+/// How readers of dead letters affect the end of a node. The default is for a node without such
 /// readers.
 #[derive(Debug, Default)]
 pub(crate) struct DeadLetterPlan {

@@ -19,9 +19,10 @@ use crate::topology::Topology;
 /// strictest policy of its subscriptions at the reading node.
 #[derive(Debug, Default)]
 pub(crate) struct PeerTopics {
-    /// What this node reads from others: a topic is listed once for each service that publishes it.
+    /// Topics that this node reads from others: a topic is listed once for each service that
+    /// publishes it.
     pub(crate) publishers: BTreeMap<String, Vec<(&'static str, Policy)>>,
-    /// What others read from this node.
+    /// Topics that others read from this node.
     pub(crate) readers: BTreeMap<String, Vec<(&'static str, Policy)>>,
 }
 

@@ -33,14 +33,14 @@ impl Failure {
     pub(super) fn undelivered(
         &self,
         left: Vec<(String, String, usize)>,
-        patience: Duration,
+        timeout: Duration,
     ) -> String {
         let mut first = self.lock();
         let abandoned = match &mut *first {
             Some(StartError::Abandoned { services, .. }) => std::mem::take(services),
             _ => Vec::new(),
         };
-        let error = StartError::Undelivered { left, patience, abandoned };
+        let error = StartError::Undelivered { left, timeout, abandoned };
         let text = error.to_string();
         if matches!(&*first, None | Some(StartError::Abandoned { .. })) {
             *first = Some(error);

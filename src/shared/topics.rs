@@ -94,7 +94,8 @@ impl Topics {
         self.registry().from_outside.contains(topic)
     }
 
-    /// Publishes a message that a link has given up, if a service of this node reads dead letters.
+    /// Publishes a message that a link has dead-lettered, if a service of this node reads dead
+    /// letters.
     pub(super) fn write_dead_letter(&self, undelivered: &Undelivered) {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
             && let Ok(mut dead_letters) = self.publisher::<DeadLetter>("links")

@@ -58,7 +58,7 @@ pub enum Problem {
     /// The text is not TOML, or has a key or a value that a topology cannot have.
     #[error("{message}")]
     Syntax {
-        /// What was found and what was expected.
+        /// The text that was found, and the expected one.
         message: String,
     },
     /// A name that nothing in the program or the topology has.
@@ -118,7 +118,7 @@ pub enum Problem {
     /// Two keys contradict each other.
     #[error("{message}")]
     Contradiction {
-        /// The contradiction, and what was expected.
+        /// The contradiction, and the expected keys.
         message: String,
     },
     /// A service is placed twice.

@@ -1,4 +1,5 @@
-//! The links between nodes: which section configures which, and who owns the name of a node.
+//! The links between nodes: which section configures which link, and the users that own names of
+//! nodes.
 
 use mycelium_transports::exchange::LinkConfig;
 
@@ -9,7 +10,7 @@ use super::error::{Problem, TopologyError};
 const DEFAULT: &str = "default";
 
 impl Topology {
-    /// Each pair of nodes has one section at most, and the section names one pair that there is.
+    /// Each pair of nodes has one section at most, and each section names one existing pair.
     pub(super) fn check_links(&self) -> Result<(), TopologyError> {
         let nodes: Vec<&String> = self.sections.node.keys().map(AsRef::as_ref).collect();
         let pairs = || nodes.iter().flat_map(|a| nodes.iter().map(move |b| (a, b)));

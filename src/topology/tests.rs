@@ -175,7 +175,7 @@ fn the_file_wins_over_the_program_key_by_key() {
     assert_eq!(said, Execution { run: Run::Dedicated, budget: 7, ..coded.clone() });
     let said = execution("wait = \"park\"\nclass = \"normal\"\n", coded.clone());
     assert_eq!(said, Execution::pinned([1]).thread("engine"));
-    // Without a thread nothing is left of what was said of it.
+    // Without an own thread, the settings for that thread are gone.
     assert_eq!(
         execution("run = \"shared\"\n", coded).wait(WaitStrategy::Park),
         Execution::shared()

@@ -1,4 +1,4 @@
-//! Members that end by themselves: with success, with a failure, and for good.
+//! Members that end by themselves: with success, with a failure, and with a permanent one.
 
 use std::sync::mpsc::channel;
 
@@ -61,7 +61,7 @@ fn too_many_failures_end_all() {
     let error = bundle.bundle.run().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "member `sink` failed for good after 3 restarts within 60s: exit status: 3"
+        "member `sink` failed permanently after 3 restarts within 60s: exit status: 3"
     );
     assert!(matches!(error, BundleError::Failed { restarts: 3, .. }));
     drop(bundle.writer);

@@ -308,9 +308,10 @@ impl Run {
         }
     }
 
-    /// Each listening node can be reached at its socket, whatever its previous start left there.
+    /// Each listening node can be reached at its socket, also if its previous start left a file
+    /// there.
     fn check_sockets(&self) {
-        for member in ["source", "relay"] {
+        for member in ["source", "processor"] {
             let path = roles::sockets(&self.place).join(format!("{member}.sock"));
             let found = fs::symlink_metadata(&path).unwrap();
             assert!(found.file_type().is_socket());
@@ -338,7 +339,7 @@ impl Run {
             Ok(tally) => self.summary.tally = tally,
             Err(error) => panic!("{error}\n{}", self.lives.story()),
         }
-        history::check_relays(&self.place, &self.lives.starts);
+        history::check_processors(&self.place, &self.lives.starts);
         std::mem::take(&mut self.summary)
     }
 }
@@ -350,7 +351,7 @@ fn roles() -> impl Iterator<Item = (&'static str, &'static str, Role)> {
         ("source", "orders", Role::Publisher),
         ("source", "ticks", Role::Publisher),
         ("source", "notes", Role::Publisher),
-        ("relay", "results", Role::Publisher),
+        ("processor", "results", Role::Publisher),
     ];
     readers.chain(publishers)
 }
@@ -364,7 +365,7 @@ impl Drop for Run {
             let _ = bundle.join();
         }
         if thread::panicking() {
-            #[expect(clippy::print_stderr, reason = "for who reads why the test failed")]
+            #[expect(clippy::print_stderr, reason = "shows the place of the records")]
             {
                 eprintln!("what the processes wrote is in {}", self.place.display());
             }

@@ -1,4 +1,4 @@
-//! Compares what was received with what was sent and with the gaps that were reported.
+//! Compares received messages with sent ones and with the reported gaps.
 //!
 //! For each start of a publisher and each start of a reader: the order is kept, no message is
 //! doubled, and each missing number is reported by a gap, with the exact count if the gap is exact.
@@ -70,7 +70,7 @@ pub(crate) enum Seen {
     Gap { epoch: u64, count: u64, exact: bool },
 }
 
-/// What was checked.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// Messages that were received.
@@ -227,10 +227,10 @@ fn pair(sent: &Sent, starts: &[&Read], slots: u64, tally: &mut Tally) -> Result<
 fn check_repeats(promise: Promise, place: &Place, next: u64, slots: u64) -> Result<(), String> {
     let again = place.marked_before.saturating_sub(place.first_message);
     if again > 0 && promise != Promise::AtLeastOnce {
-        return Err(format!("{} marked as coming again", place.marked));
+        return Err(format!("{} marked as redelivered", place.marked));
     }
     if again > slots {
-        return Err(format!("{again} come again, a ring holds {slots}"));
+        return Err(format!("{again} redelivered, a ring holds {slots}"));
     }
     match place.first_fresh {
         Some(fresh) if fresh < next => {
@@ -248,7 +248,7 @@ fn check_told(sent: &Sent, read: &Read, place: &Place) -> Result<(), String> {
     let may_have_ended = sent.span.asked < sent.span.ended && place.next == sent.count;
     let was_there = place.received > 0 && sent.span.killed && read.done && !may_have_ended;
     if was_there && !place.vague && read.seen.iter().any(later) {
-        return Err("was not told that its publisher is gone".to_owned());
+        return Err("got no gap for the end of its publisher".to_owned());
     }
     Ok(())
 }

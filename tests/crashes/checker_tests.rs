@@ -179,7 +179,7 @@ fn messages_of_a_killed_reader_are_redelivered_and_marked() {
     refused(&rest(3), "3 again without a mark");
     refused(&marked(2, 3), "3 again without a mark");
     refused(&marked(1, 4), "1 again, 2 were confirmed");
-    refused(&marked(2, 7), "5 come again, a ring holds 4");
+    refused(&marked(2, 7), "5 redelivered, a ring holds 4");
     refused(&[marked(2, 4), vec![again(15)]].concat(), "marked behind one that is not");
 }
 
@@ -195,7 +195,7 @@ fn at_most_once_reports_a_gap_and_does_not_redeliver() {
     refused(&rest(7), "3 lost before 7");
     refused(&[&[gap(2)], &rest(7)[..]].concat(), "1 lost before 5");
     refused(&rest(3), "3 again without a mark");
-    refused(&marked(3, 4), "marked as coming again");
+    refused(&marked(3, 4), "marked as redelivered");
     refused(&[&rest(4)[..3], &[gap(1)], &rest(8)].concat(), "though its publisher waits");
 }
 
@@ -225,7 +225,7 @@ fn an_unreported_death_of_a_publisher_is_found() {
     assert!(run(&[got(0), vague, later]).is_ok());
     assert!(run(&[later]).is_ok());
     let error = run(&[got(0), later]).unwrap_err();
-    assert!(error.contains("was not told that its publisher is gone"), "{error}");
+    assert!(error.contains("got no gap for the end of its publisher"), "{error}");
 }
 
 #[test]

@@ -8,16 +8,16 @@ use crate::lives::Starts;
 use crate::marks::{self, Role};
 use crate::records::{Record, file, read};
 
-/// A relay emits one result for each order that it received.
-pub(crate) fn check_relays(place: &Path, starts: &Starts) {
-    for (life, start) in (0..).zip(&starts["relay"]) {
-        let of = |topic| read(&file(place, "relay", life, topic), 0).into_iter();
+/// The processor emits one result for each order that it received.
+pub(crate) fn check_processors(place: &Path, starts: &Starts) {
+    for (life, start) in (0..).zip(&starts["processor"]) {
+        let of = |topic| read(&file(place, "processor", life, topic), 0).into_iter();
         let orders = of("orders").filter(|record| matches!(record, Record::Got { .. })).count();
         let results = of("results").filter(|record| matches!(record, Record::Sent(_))).count();
-        let in_hand = usize::from(start.life.killed);
+        let in_flight = usize::from(start.life.killed);
         assert!(
-            (results..=results + in_hand).contains(&orders),
-            "relay {life} made {results} results of {orders} orders"
+            (results..=results + in_flight).contains(&orders),
+            "processor {life} made {results} results of {orders} orders"
         );
     }
 }

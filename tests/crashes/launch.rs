@@ -16,15 +16,15 @@ use crate::roles;
 /// Longer than any process needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) const MEMBERS: [&str; 3] = ["source", "relay", "sink"];
+pub(crate) const MEMBERS: [&str; 3] = ["source", "processor", "sink"];
 
 /// Publisher, topic, reader, and the promise to it.
 pub(crate) const STREAMS: [(&str, &str, &str, Promise); 5] = [
-    ("source", "orders", "relay", Promise::AtLeastOnce),
+    ("source", "orders", "processor", Promise::AtLeastOnce),
     ("source", "orders", "sink", Promise::AtLeastOnce),
     ("source", "ticks", "sink", Promise::Told),
     ("source", "notes", "sink", Promise::AtMostOnce),
-    ("relay", "results", "sink", Promise::AtLeastOnce),
+    ("processor", "results", "sink", Promise::AtLeastOnce),
 ];
 
 /// The last line of a start of a member.

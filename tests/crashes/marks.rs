@@ -24,8 +24,8 @@ pub(crate) enum Phase {
     Confirmed,
     /// A receive has begun and not returned.
     Receive,
-    /// A message was received.
-    InHand,
+    /// A message was received and is in flight.
+    InFlight,
     /// The reader has finished its message, and has not begun to receive the next one: the
     /// confirmation is in flight.
     Done,
@@ -40,7 +40,7 @@ impl Phase {
         Phase::Confirming,
         Phase::Confirmed,
         Phase::Receive,
-        Phase::InHand,
+        Phase::InFlight,
         Phase::Done,
     ];
 

@@ -158,7 +158,7 @@ fn only_the_message_that_kills_its_reader_is_dead_lettered() {
         }
         next = last.map_or(next, |last| next.max(last + 1));
     }
-    assert_eq!(missed, [(3, 1, true)], "its place is told, in the life behind the third death");
+    assert_eq!(missed, [(3, 1, true)], "a gap reports it to the process after the third death");
     assert_eq!(came.keys().copied().collect::<Vec<_>>(), (0..COUNT).collect::<Vec<_>>());
     assert_eq!(came[&POISON], 3);
     fs::remove_dir_all(&place).unwrap();

@@ -26,8 +26,8 @@ const TOPOLOGY: &str = r#"
 [node.source]
 services = ["Orders", "Ticks", "Notes"]
 shutdown = "20s"
-[node.relay]
-services = ["Relay"]
+[node.processor]
+services = ["Processor"]
 shutdown = "20s"
 [node.sink]
 services = ["SinkOrders", "SinkTicks", "SinkNotes", "SinkResults"]
@@ -168,7 +168,7 @@ macro_rules! sink {
                 loop {
                     self.mark.is_at(Phase::Receive)?;
                     let Some(delivery) = messages.recv().await else { break };
-                    self.mark.is_at(Phase::InHand)?;
+                    self.mark.is_at(Phase::InFlight)?;
                     self.log.delivery(&delivery, |message: &$message| {
                         let $message { life, number, content: found } = *message;
                         (life, number, found == content($message::ID.into(), life, number))
@@ -200,7 +200,7 @@ sink!(SinkNotes, Note);
 sink!(SinkResults, Outcome);
 
 /// Emits one result for each order.
-struct Relay {
+struct Processor {
     life: u64,
     next: u64,
     orders: Arc<Log>,
@@ -210,13 +210,13 @@ struct Relay {
 }
 
 #[service(reads(Order), emits(Outcome))]
-impl Relay {
+impl Processor {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut orders = ctx.subscribe::<Order>()?;
         loop {
             self.hand.is_at(Phase::Receive)?;
             let Some(delivery) = orders.recv().await else { break };
-            self.hand.is_at(Phase::InHand)?;
+            self.hand.is_at(Phase::InFlight)?;
             self.orders.delivery(&delivery, |order: &Order| {
                 let Order { life, number, content: found } = *order;
                 (life, number, found == content(Order::ID.into(), life, number))
@@ -310,7 +310,7 @@ async fn run(me: &Me) {
                 let (orders, results) = (orders.clone(), results.clone());
                 let hand = me.marker("orders", Role::Reader);
                 let mark = me.marker("results", Role::Publisher);
-                Relay { life, next: 0, orders, results, hand, mark }
+                Processor { life, next: 0, orders, results, hand, mark }
             }
         })
         .service({
@@ -332,7 +332,7 @@ async fn run(me: &Me) {
     let running = node.build().unwrap().start(executor.clone()).unwrap();
     let publishers = match &*me.member {
         "source" => vec![(&orders, "orders"), (&ticks, "ticks"), (&notes, "notes")],
-        "relay" => vec![(&results, "results")],
+        "processor" => vec![(&results, "results")],
         _ => vec![],
     };
     for (log, topic) in &publishers {

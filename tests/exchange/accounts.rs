@@ -46,7 +46,7 @@ async fn unconfirmed_messages_of_a_connected_reader_are_undelivered() {
 
 #[tokio::test]
 async fn the_reading_side_counts_every_message() {
-    let dir = TestDir::new("accounts-relay");
+    let dir = TestDir::new("accounts-remote");
     let (there, here) = Side::pair(8, 64);
     let server = there.server_for("here", Policy::DropOldest);
     let mut publisher = there.publisher();
@@ -110,7 +110,7 @@ fn two_publishers_of_a_topic_have_two_epochs() {
 fn a_remote_publisher_keeps_its_credit_while_readers_change() {
     const ROUNDS: u32 = if cfg!(debug_assertions) { 300_000 } else { 100_000_000 };
     let topic = topic(2);
-    let mut relay = topic.remote_publisher("publisher", 7, 0).unwrap();
+    let mut remote = topic.remote_publisher("publisher", 7, 0).unwrap();
     let over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -123,11 +123,11 @@ fn a_remote_publisher_keeps_its_credit_while_readers_change() {
         let (mut result, mut credit) = (Ok(()), 0);
         for _ in 0..ROUNDS {
             // As a link does: credit is never reduced.
-            credit = credit.max(relay.room());
+            credit = credit.max(remote.room());
             if credit > 0 {
                 credit -= 1;
-                let pushed = relay.push(&[0; 8], false);
-                result = result.and(pushed.map_err(|error| (relay.sent(), error)));
+                let pushed = remote.push(&[0; 8], false);
+                result = result.and(pushed.map_err(|error| (remote.sent(), error)));
             }
         }
         over.store(true, Ordering::Relaxed);

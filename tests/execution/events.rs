@@ -27,9 +27,9 @@ impl Diary {
         self.0.lock().unwrap().iter().map(|(words, _)| words.clone()).collect()
     }
 
-    fn told_on(&self, words: &str) -> String {
+    fn reported_on(&self, words: &str) -> String {
         let entries = self.0.lock().unwrap();
-        entries.iter().find(|(entry, _)| entry == words).expect("it was told").1.clone()
+        entries.iter().find(|(entry, _)| entry == words).expect("it was reported").1.clone()
     }
 
     async fn has(&self, words: &str) {
@@ -84,7 +84,7 @@ async fn events_come_in_their_order_and_on_their_threads() {
     ];
     assert_eq!(diary.read(), expected);
     for on_its_thread in [0, 1, 4, 5] {
-        assert_eq!(diary.told_on(expected[on_its_thread]), "diary");
+        assert_eq!(diary.reported_on(expected[on_its_thread]), "diary");
     }
 }
 

@@ -70,8 +70,8 @@ impl Tease {
     }
 }
 
-/// Whatever the watchdog does when a poll begins, above all while it is about to park, it sees a
-/// poll that does not end.
+/// The watchdog reports a poll that does not end, in every state that the watchdog has when the
+/// poll begins, above all while it is about to park.
 #[tokio::test]
 async fn no_hang_is_missed() {
     let (name, named) = channel();

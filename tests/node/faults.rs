@@ -87,7 +87,7 @@ async fn a_service_that_fails_too_often_ends_the_node_with_its_error() {
     let error = node.run(Tokio::current().unwrap()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "service `Source` failed for good after 2 restarts within 60s: no luck"
+        "service `Source` failed permanently after 2 restarts within 60s: no luck"
     );
 }
 
@@ -95,7 +95,7 @@ async fn a_service_that_fails_too_often_ends_the_node_with_its_error() {
 async fn a_permanent_error_is_not_tried_again() {
     let (builder, _received) = pipeline(1, |_, _| Err(Error::msg("wrong for ever").permanent()));
     let error = builder.build().unwrap().run(Tokio::current().unwrap()).await.unwrap_err();
-    assert_eq!(error.to_string(), "service `Squarer` failed for good: wrong for ever");
+    assert_eq!(error.to_string(), "service `Squarer` failed permanently: wrong for ever");
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ impl Keeper {
         while let Some(Delivery::Msg(number)) = numbers.recv().await {
             if number.value == 3 && self.failures > 0 {
                 self.failures -= 1;
-                return Err(Error::msg("with a message in hand"));
+                return Err(Error::msg("with a message in flight"));
             }
             self.seen.send((number.value, number.redelivered()))?;
         }

@@ -490,6 +490,6 @@ fn a_reader_that_never_leaves_is_noticed() {
     );
     catches::<NeverLeaves>(
         "a_restarted_reader_starts_with_new_messages",
-        "timeout: the publisher goes on",
+        "timeout: the publisher continues",
     );
 }

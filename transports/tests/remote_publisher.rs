@@ -1,4 +1,4 @@
-//! What readers get from a publisher in another process.
+//! Messages and gaps that readers get from a publisher in another process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -11,7 +11,7 @@ use crate::sample::{Item, Sample, Tally};
 /// Items that are sent before they are received: half the capacity.
 pub(crate) const BATCH: usize = 512;
 
-/// The sender's loop. Not inlined, so that a profiler can tell it from the receiver's.
+/// The sender's loop. Not inlined, so that a profiler can distinguish it from the receiver's.
 #[inline(never)]
 fn send_batch<P: Task<End: Push>>(
     sender: &mut P,

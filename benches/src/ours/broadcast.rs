@@ -37,7 +37,7 @@ impl Pop for Consumer<Ring> {
 /// The writer's end, and gating readers.
 pub(crate) fn many(capacity: usize, readers: usize) -> (Producer<Ring>, Vec<Consumer<Ring>>) {
     let ring = Broadcast::boxed(Layout::exact(capacity, size_of::<Sample>()), readers);
-    let ring = Arc::new(ring.expect("the memory suffices"));
+    let ring = Arc::new(ring.expect("the memory is large enough"));
     let reader = || Broadcast::gating(ring.clone()).expect("there is an entry for each");
     let receivers = std::iter::repeat_with(reader).take(readers).collect();
     (Broadcast::producer(ring).expect("a fresh ring has no producer"), receivers)

@@ -15,7 +15,7 @@ pub struct Ratio {
     pub rival: WorstPoint,
     /// Whether the rival was chosen as the best of several.
     pub best: bool,
-    /// What is divided.
+    /// The quantity of both points.
     pub measure: Measure,
     /// The goal in words, such as `<= 1.3`.
     pub goal: Option<String>,

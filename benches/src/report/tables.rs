@@ -16,7 +16,7 @@ pub struct Header {
     pub point: Option<String>,
     /// The row that its goals belong to.
     pub row: &'static str,
-    /// What is measured.
+    /// The measured quantity.
     pub title: String,
 }
 

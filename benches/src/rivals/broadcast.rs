@@ -26,7 +26,7 @@ tried!([T: Item] T; broadcast::Sender<T>: |end, item| end.send(*item).is_ok();
 tried!([T: Item] T; async_broadcast::Sender<T>: |end, item| end.try_broadcast(*item).is_ok();
     async_broadcast::Receiver<T>: |end| end.try_recv().ok());
 
-/// tokio's broadcast as it is, for loops that never send more than fits.
+/// tokio's broadcast without a check, for loops that never send more than fits.
 pub(crate) fn tokio(
     readers: usize,
 ) -> (broadcast::Sender<Sample>, Vec<broadcast::Receiver<Sample>>) {

@@ -38,7 +38,7 @@ pub(crate) const DISRUPTOR: &str = "disruptor";
 pub(crate) const DISRUPTOR_BATCHES: &str = "disruptor batches";
 pub(crate) const RAW: &str = "raw atomics";
 
-// The methods of rtrb and nexus-queue have the names of our traits' methods, hence the full paths.
+// The methods of rtrb and nexus-queue have the names of our traits' methods, so the paths are full.
 tried!([T: Item] T; rtrb::Producer<T>: |end, item| rtrb::Producer::push(end, *item).is_ok();
     rtrb::Consumer<T>: |end| rtrb::Consumer::pop(end).ok());
 tried!([T: Item] T; nexus::Producer<T>: |end, item| nexus::Producer::push(end, *item).is_ok();

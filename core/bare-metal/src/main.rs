@@ -18,7 +18,7 @@
 //! blocks of them. `-icount` counts instructions instead of time, so that every run is the same.
 #![no_std]
 #![no_main]
-// The words that tests share with their interrupt are no shared memory of the core.
+// The words that tests share with their interrupt are not shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 #[path = "../../tests/portable/bodies/mod.rs"]

@@ -48,8 +48,8 @@ pub(crate) fn run_all(options: &Options) -> Result<(), String> {
     }
     let seed = options.seed;
     println!("stress: seed {seed}");
-    let patience = if options.ring == Faulty::<STOPS>::NAME { 2 } else { 30 };
-    watchdog::start(Duration::from_secs(patience), place);
+    let timeout = if options.ring == Faulty::<STOPS>::NAME { 2 } else { 30 };
+    watchdog::start(Duration::from_secs(timeout), place);
     let mut all = vec![Counts::default(); chosen.len()];
     let began = Instant::now();
     let mut number = 0;

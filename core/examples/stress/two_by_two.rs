@@ -29,8 +29,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let chosen = KINDS.iter().find(|(kind, _)| *kind == name);
     let (_, race) =
         chosen.ok_or_else(|| format!("`{name}` is not a ring for many writers and readers"))?;
-    let patience = if name == Faulty::<STOPS>::NAME { 2 } else { 30 };
-    watchdog::start(Duration::from_secs(patience), || "two by two".into());
+    let timeout = if name == Faulty::<STOPS>::NAME { 2 } else { 30 };
+    watchdog::start(Duration::from_secs(timeout), || "two by two".into());
     race(options)
 }
 

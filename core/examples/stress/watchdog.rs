@@ -13,7 +13,7 @@ pub(crate) fn step() {
 }
 
 /// Ends the process with the message `what()` if no thread makes progress for this long.
-pub(crate) fn start(patience: Duration, what: impl Fn() -> String + Send + 'static) {
+pub(crate) fn start(timeout: Duration, what: impl Fn() -> String + Send + 'static) {
     thread::spawn(move || {
         let (mut seen, mut since) = (STEPS.load(Relaxed), Instant::now());
         loop {
@@ -21,8 +21,8 @@ pub(crate) fn start(patience: Duration, what: impl Fn() -> String + Send + 'stat
             let steps = STEPS.load(Relaxed);
             if steps != seen {
                 (seen, since) = (steps, Instant::now());
-            } else if since.elapsed() > patience {
-                eprintln!("error: {}: stands still for {patience:?}", what());
+            } else if since.elapsed() > timeout {
+                eprintln!("error: {}: stands still for {timeout:?}", what());
                 exit(1);
             }
         }

@@ -31,10 +31,10 @@ pub trait Queue: 'static {
     /// Its name in reports.
     const NAME: &'static str;
 
-    /// The end that items go into.
+    /// The sending end.
     type Sender<T: Send + 'static>: QueueSender<Item = T> + 'static;
 
-    /// The end that items come out of.
+    /// The receiving end.
     type Receiver<T: Send + 'static>: QueueReceiver<Item = T> + 'static;
 
     /// A queue with room for `capacity` items.
@@ -47,7 +47,7 @@ pub trait Queue: 'static {
     ) -> Result<(Self::Sender<T>, Self::Receiver<T>), CapacityError>;
 }
 
-/// The end of a queue that items go into. The queue closes when the last one is dropped.
+/// The sending end of a queue. The queue closes when the last one is dropped.
 pub trait QueueSender: Send + Sized {
     /// The type of the items.
     type Item;
@@ -68,7 +68,7 @@ pub trait QueueSender: Send + Sized {
         item: Self::Item,
     ) -> impl Future<Output = Result<(), SendError<Self::Item>>> + Send;
 
-    /// Another sender, or `None` if the queue allows no more.
+    /// Another sender, or `None` if the queue allows no further one.
     fn try_clone(&self) -> Option<Self>;
 
     /// Whether the receiver is gone.
@@ -86,7 +86,7 @@ pub trait QueueSender: Send + Sized {
     }
 }
 
-/// The end of a queue that items come out of. When it is dropped, the queue closes and the items in
+/// The receiving end of a queue. When it is dropped, the queue closes and the items in
 /// it are dropped.
 pub trait QueueReceiver: Send + Sized {
     /// The type of the items.

@@ -1,4 +1,4 @@
-//! The end of a channel that items come out of.
+//! The receiving end of a channel.
 
 #![allow(unsafe_code)]
 
@@ -12,8 +12,8 @@ use super::waiters::{Sides, Waiter};
 use crate::ring::{Consumer, PopError};
 use crate::wait::WaitStrategy;
 
-/// The end of a channel that items come out of. When the last one is dropped, the channel closes,
-/// and the items that it could receive are dropped; see [Closing](super) for what stays.
+/// The receiving end of a channel. When the last one is dropped, the channel closes, and the items
+/// that it could receive are dropped; see [Closing](super) for what stays.
 ///
 /// `C` is an end of the ring, `L` leads to the [`ChannelWaiters`](super::ChannelWaiters).
 pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
@@ -30,7 +30,7 @@ impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
         Some(Receiver { consumer: ManuallyDrop::new(consumer), waiter, waiters })
     }
 
-    /// Another receiver, or `None` if the channel allows no more.
+    /// Another receiver, or `None` if the channel allows no further one.
     #[must_use]
     pub fn try_clone(&self) -> Option<Receiver<C, L>>
     where

@@ -72,7 +72,7 @@ impl<H: Handle<Target: spsc::Ring>> ReservedSlot for spsc::Grant<'_, H> {
 ///
 /// In a channel with several senders, items that were sent after the slot was taken lie behind it:
 /// receivers get them once this permit is used or dropped. So do not wait for anything while you
-/// hold a permit. To forget a permit (`mem::forget`) stops such a channel for good.
+/// hold a permit. To forget a permit (`mem::forget`) stops such a channel for ever.
 pub struct Permit<'a, P: Reserve + 'a, L: Deref<Target: Sides>> {
     slot: Option<P::Slot<'a>>,
     waiters: &'a L,

@@ -1,4 +1,4 @@
-//! The end of a channel that items go into. Its futures are in `sending.rs`.
+//! The sending end of a channel. Its futures are in `sending.rs`.
 
 #![allow(unsafe_code)]
 
@@ -13,7 +13,7 @@ use super::waiters::{Sides, Waiter};
 use crate::ring::{GrantError, Producer, PushError};
 use crate::wait::WaitStrategy;
 
-/// The end of a channel that items go into. When the last one is dropped, the channel closes.
+/// The sending end of a channel. When the last one is dropped, the channel closes.
 ///
 /// `P` is an end of the ring, `L` leads to the [`ChannelWaiters`](super::ChannelWaiters).
 pub struct Sender<P: Producer, L: Deref<Target: Sides>> {
@@ -30,7 +30,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         Some(Sender { producer: ManuallyDrop::new(producer), waiter, waiters })
     }
 
-    /// Another sender, or `None` if the channel allows no more.
+    /// Another sender, or `None` if the channel allows no further one.
     #[must_use]
     pub fn try_clone(&self) -> Option<Sender<P, L>>
     where
@@ -93,7 +93,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         self.producer.try_push(item)
     }
 
-    /// Wakes a receiver for what was pushed.
+    /// Wakes a receiver for the pushed items.
     #[inline]
     pub(super) fn notify(&self) {
         self.waiters.receivers().notify_one();
@@ -164,7 +164,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
             Enough,
         }
 
-        /// Wakes a receiver for what was sent, even if the iterator panics after it.
+        /// Wakes a receiver for the sent items, even if the iterator panics after it.
         struct NotifyOnDrop<'a, L: Deref<Target: Sides>> {
             waiters: &'a L,
             before: usize,

@@ -26,8 +26,8 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
         Sending { sender: self, item: Some(item) }
     }
 
-    /// Sends the items of an iterator, waits for room as often as needed, and returns how many
-    /// items there were. Receivers are notified once for each time that room was found.
+    /// Sends the items of an iterator, waits for room when the channel is full, and returns how
+    /// many items there were. Receivers are notified once for each time that room was found.
     ///
     /// An item is taken from the iterator only when it has a slot. So when the future is dropped,
     /// or after an error, the items that the iterator still holds were not sent, and all others

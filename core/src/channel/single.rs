@@ -12,7 +12,7 @@ type Waiters = ChannelWaiters<Doorbell, Doorbell>;
 
 impl<M: Memory<Slot: SlotLayout>> Channel<Spsc<M>, Waiters> {
     /// Both ends, or `None` if one of them is or was taken: a channel serves one pair, because a
-    /// dropped end tells the other one that the channel is over.
+    /// dropped end closes the channel for the other one.
     #[allow(clippy::type_complexity)]
     pub fn split(
         &self,

@@ -139,8 +139,8 @@ impl<W: Waiters> Waiter<W> {
     }
 
     /// Calls `check` until it finds something or the strategy says to park; then parks and checks
-    /// once more. `check` is told whether it is that last call, which must see everything that is
-    /// there. When something was found, the caller ends the wait by [`Waiter::succeeded`].
+    /// once more. The argument of `check` is true at that last call, which must see every
+    /// published item. When something was found, the caller ends the wait by [`Waiter::succeeded`].
     #[inline]
     pub(super) fn poll<R>(
         &mut self,

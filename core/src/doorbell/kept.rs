@@ -96,8 +96,8 @@ impl KeptWaker {
     #[inline]
     pub(super) fn wake(&self) -> bool {
         // Acquire, pairs with the Release of `kept.kept`: the complete waker. Release, pairs with
-        // the fence of a waiter that parks again and sees this state: what was published before,
-        // because `announce_and_ring` has raised no fence.
+        // the fence of a waiter that parks again and sees this state: the items that were published
+        // before, because `announce_and_ring` has raised no fence.
         let both = order!("kept.take", AcqRel);
         if self.state.compare_exchange(PARKED, WAKING, both, Ordering::Relaxed).is_err() {
             return false;

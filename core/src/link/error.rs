@@ -257,7 +257,7 @@ pub enum SendError {
         /// How many bytes of the message were sent.
         expected: u32,
     },
-    /// The peer accepts no more fragmented messages at once.
+    /// The peer's limit of fragmented messages at once is reached.
     #[error("too many fragmented messages at once: the peer's limit is {limit}")]
     Fragments {
         /// The limit.

@@ -41,7 +41,8 @@ ids! {
     OutgoingId
 }
 
-/// The place of an entry in its table, and the number that tells it from earlier entries there.
+/// The place of an entry in its table, and the number that distinguishes it from earlier entries
+/// there.
 pub(super) trait Id: Copy {
     fn new(place: u16, number: u32) -> Self;
     fn parts(self) -> (usize, u32);

@@ -1,4 +1,4 @@
-//! What goes to the peer and when: batches, due control frames, keep-alive and the close frame.
+//! Output to the peer and its times: batches, due control frames, keep-alive and the close frame.
 
 use core::time::Duration;
 

@@ -99,7 +99,7 @@ impl Incoming {
     }
 
     /// A stream of an earlier connection. Messages that arrived there and are not released yet
-    /// still use the window; a window frame tells the peer how much is left.
+    /// still use the window; a window frame reports to the peer how much is left.
     pub(super) fn resume(&mut self, remote: u32, first: u64) {
         (self.granted, self.granted_sent) = (self.granted - self.used, 0);
         self.place(remote, first);

@@ -101,7 +101,7 @@ impl<const TOPICS: usize, const STREAMS: usize> Link<'_, TOPICS, STREAMS> {
         self.incoming.get(stream).is_ok_and(|stream| stream.unconfirmed.is_some())
     }
 
-    /// Tells the peer that a reader of the stream is waiting for messages. Call it once a
+    /// Signals to the peer that a reader of the stream is waiting for messages. Call it once a
     /// connection. It does nothing if the peer does not support it.
     ///
     /// # Errors

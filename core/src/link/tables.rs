@@ -3,7 +3,8 @@
 use super::error::SendError;
 use super::ids::Id;
 
-/// An entry of a table, with the number that tells it from earlier entries in the same place.
+/// An entry of a table, with the number that distinguishes it from earlier entries in the same
+/// place.
 pub(super) trait TableEntry {
     type Id: Id;
     fn number(&self) -> u32;

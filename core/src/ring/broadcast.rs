@@ -14,9 +14,9 @@
 //! it missed.
 //!
 //! Slots are words, read and written by relaxed atomic loads and stores. An observer that races
-//! with the writer reads a mixture of two messages and discards it; this is no undefined behaviour.
-//! (The stamp protocol is a sequence lock; see Boehm, "Can seqlocks get along with programming
-//! language memory models?", 2012.)
+//! with the writer reads a mixture of two messages and discards it; this is not undefined
+//! behaviour. (The stamp protocol is a sequence lock; see Boehm, "Can seqlocks get along with
+//! programming language memory models?", 2012.)
 //!
 //! Sequences are `usize` and wrap. On 32-bit hosts a gap is exact below 2³¹ missed messages.
 //!

@@ -2,7 +2,7 @@
 
 use super::{PopError, PushError};
 
-/// An end that items go into.
+/// A writing end.
 pub trait Producer {
     /// What the ring holds.
     type Item;
@@ -10,13 +10,13 @@ pub trait Producer {
     /// Appends an item.
     ///
     /// # Errors
-    /// [`PushError`] with the item, if there is no room or the readers are gone for good.
+    /// [`PushError`] with the item, if there is no room or the readers have closed the ring.
     fn try_push(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>>;
 
     /// Whether a push would be refused with [`PushError::Full`], as far as this end can see.
     fn is_full(&mut self) -> bool;
 
-    /// Whether the readers are gone for good.
+    /// Whether the readers have closed the ring.
     fn is_closed(&self) -> bool;
 
     /// How many items the ring has slots for.
@@ -35,7 +35,7 @@ pub trait Producer {
     fn close(self);
 }
 
-/// An end that items come out of.
+/// A reading end.
 pub trait Consumer {
     /// What the ring holds.
     type Item;

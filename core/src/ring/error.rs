@@ -43,7 +43,7 @@ pub enum PushError<T> {
     /// may be.
     #[error("the ring is full")]
     Full(T),
-    /// The readers are gone for good.
+    /// The readers have closed the ring.
     #[error("the ring is closed")]
     Closed(T),
 }
@@ -76,7 +76,7 @@ pub enum PopError {
     /// may be.
     #[error("the ring is empty")]
     Empty,
-    /// All items were taken and the writers are gone for good.
+    /// All items were taken and the writers have closed the ring.
     #[error("the ring is empty and closed")]
     Closed,
 }
@@ -85,7 +85,7 @@ pub enum PopError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GrantError {
     /// A ring of this capacity can never grant this number of slots.
-    #[error("a ring of {capacity} slots cannot grant {asked}: ask for 1 to {capacity}")]
+    #[error("a ring of {capacity} slots cannot grant {asked}: request 1 to {capacity}")]
     Count {
         /// How many slots were requested.
         asked: usize,
@@ -98,7 +98,7 @@ pub enum GrantError {
         /// How many slots could be granted now.
         room: usize,
     },
-    /// The readers are gone for good.
+    /// The readers have closed the ring.
     #[error("the ring is closed")]
     Closed,
 }

@@ -11,8 +11,8 @@
 //! has moved them. So a call that claims nothing usually touches one cache line, and a claim
 //! touches two.
 //!
-//! **Order.** Pushes and pops that succeed are linearizable: items come out in the order of the
-//! claims, and if a push has returned before another begins, its item comes out first. Two readers
+//! **Order.** Pushes and pops that succeed are linearizable: items are popped in the order of the
+//! claims, and if a push has returned before another begins, its item is popped first. Two readers
 //! may still finish their pops in any order.
 //!
 //! **`Empty` and `Full` are not linearizable.** They say that the *next* slot is not ready, not

@@ -92,7 +92,7 @@ impl<S> Slots<S> {
     };
 
     /// # Panics
-    /// If their number is no power of two: an index is masked to stay inside.
+    /// If their number is not a power of two: an index is masked to stay inside.
     pub(super) fn new(slots: &[S]) -> Slots<S> {
         assert!(
             slots.len().is_power_of_two(),

@@ -3,7 +3,7 @@
 //! The writer shows its position after each push or each batch. ([`stamped`](crate::ring::stamped)
 //! has the same ends, but shows items in another way.) The reader shows its position every few
 //! pops: after an eighth of the capacity, at most 64 items, when it finds the ring empty, or when
-//! the user asks for it ([`Consumer::flush`], [`Consumer::show_every`]). Each side caches the
+//! the user requests it ([`Consumer::flush`], [`Consumer::show_every`]). Each side caches the
 //! position of the other one and loads it again only when the cached one is used up. So a ring of
 //! `n` slots always takes `n` items from empty, and a writer may be refused while up to an eighth
 //! of them was popped but not shown. Rings of fewer than 16 slots show each pop; a larger ring does

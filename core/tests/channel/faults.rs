@@ -61,7 +61,7 @@ struct Short(usize);
 impl Extend<u32> for Short {
     fn extend<I: IntoIterator<Item = u32>>(&mut self, items: I) {
         self.0 += items.into_iter().count();
-        assert!(self.0 < 2, "no more");
+        assert!(self.0 < 2, "the collection refuses a second item");
     }
 }
 

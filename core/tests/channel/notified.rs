@@ -252,7 +252,7 @@ fn a_waker_that_panics_leaves_no_sender_asleep() {
             assert!(send.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
         }
         let dropped = AssertUnwindSafe(|| drop(receiver));
-        assert!(catch_unwind(dropped).is_err(), "the panic goes on");
+        assert!(catch_unwind(dropped).is_err(), "the panic is propagated");
         assert_eq!(woken.times.load(Relaxed), 1, "it sleeps for ever");
     }
 }

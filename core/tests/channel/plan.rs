@@ -2,8 +2,8 @@
 //! each.
 //!
 //! Futures are dropped at their first, second, third, … poll; then no accepted item may be missing
-//! or come twice. If the first end of each side deserts (it stays idle), the others must be woken
-//! for what it leaves.
+//! or be received twice. If the first end of each side deserts (it stays idle), the others must be
+//! woken for what it leaves.
 
 use std::cell::RefCell;
 use std::ops::Deref;

@@ -36,7 +36,7 @@ fn a_wake_for_a_future_that_is_dropped_goes_to_the_next() {
 }
 
 /// A task that is woken for an item behind a reserved slot finds nothing. When the slot is filled,
-/// both items come out.
+/// both items are received.
 #[test]
 fn a_late_permit_wakes_all_waiters_behind_it() {
     let (mut early, mut one) = several::bounded(4).unwrap();

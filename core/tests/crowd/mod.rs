@@ -1,5 +1,5 @@
 //! Many threads at one ring: writers that push their own numbers, and readers that pop one by one
-//! and in batches. Each item comes out once, and each reader sees each writer's items in order.
+//! and in batches. Each item is popped once, and each reader sees each writer's items in order.
 //!
 //! Rings differ in how items are written, and in the order that they guarantee. The test that
 //! includes this passes both.

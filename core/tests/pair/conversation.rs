@@ -95,7 +95,7 @@ pub(crate) fn fragment(message: &[u8], offset: usize) -> Fragment {
     Fragment { offset: offset as u32, total: total as u32, fixed_len }
 }
 
-/// Bytes that differ from their neighbours.
+/// Bytes that differ from the adjacent ones.
 pub(crate) fn blob(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 7 + at / 251) as u8).collect()
 }

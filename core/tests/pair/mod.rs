@@ -1,6 +1,6 @@
 //! Two links on virtual time, with a connection that delays bytes and delivers them in pieces.
 #![allow(dead_code)] // each test file uses its part
-#![allow(clippy::disallowed_types)] // no shared memory of the core's
+#![allow(clippy::disallowed_types)] // not shared memory of the core
 
 pub(crate) mod conversation;
 

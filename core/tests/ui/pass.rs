@@ -1,4 +1,4 @@
-//! What may be combined: visibilities, derives and attributes of the user, constants, raw names.
+//! Allowed combinations: visibilities, derives and attributes of the user, constants, raw names.
 #![deny(warnings)]
 
 use mycelium_core::{FixedVec, Message, decode, message};

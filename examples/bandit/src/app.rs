@@ -154,7 +154,7 @@ impl Run {
     /// Runs to the end and checks that every message is accounted for.
     ///
     /// # Errors
-    /// If a service failed for good, or a message was lost.
+    /// If a service failed permanently, or a message was lost.
     pub async fn finish(self, executor: impl Executor) -> Result<Report, Failure> {
         let report = self.node.run(executor).await?;
         if let Some(feed) = self.feed {

@@ -98,7 +98,7 @@ impl File {
         state.map(parse).transpose().map_err(|source| StateError::new(&self.path, source))
     }
 
-    /// One statement, hence one transaction: a process killed during it has saved nothing.
+    /// One statement, and so one transaction: a process killed during it has saved nothing.
     fn save(&self, service: &str, state: &str) -> Result<(), StateError> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let save = |connection: &Connection| {

@@ -5,7 +5,7 @@
 //! that the position passes. The recording is the buffer of all connections, so a slow client
 //! delays neither the day nor the other clients.
 //!
-//! Hence a client can miss no log. It subscribes, waits for the answer, and then calls
+//! So a client cannot miss a log. It subscribes, waits for the answer, and then calls
 //! `eth_getLogs` from the block of its last log, inclusive. The answer has every log that the
 //! position had passed by then; the subscription sends every later one (and some of the earlier
 //! ones again). A log written to a broken connection is before the position, and so in the next
@@ -100,7 +100,7 @@ pub struct Settings {
     /// How long a client that was sent every log may be silent before its connection is closed.
     pub grace: Duration,
     /// The timeout of the handshake and of the close.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Default for Settings {
@@ -109,7 +109,7 @@ impl Default for Settings {
             pace: Pace::default(),
             drops: Drops::default(),
             grace: Duration::from_millis(500),
-            patience: Duration::from_secs(5),
+            timeout: Duration::from_secs(5),
         }
     }
 }

@@ -95,7 +95,7 @@ impl Db {
     /// A filled database in memory.
     ///
     /// # Errors
-    /// If the memory does not suffice.
+    /// If the memory is too small.
     pub fn in_memory() -> Result<Self, MetadataError> {
         let path = Path::new(":memory:");
         let fail = |source| MetadataError::of(path, source);
@@ -328,7 +328,7 @@ mod tests {
         let nowhere = dir.path().join("no/such/directory.db");
         assert!(matches!(error(&nowhere), MetadataError::Unusable { .. }));
 
-        fs::write(&path, "no database at all, whatever its name may say".repeat(40)).unwrap();
+        fs::write(&path, "not a database, though its name says so".repeat(40)).unwrap();
         assert!(matches!(error(&path), MetadataError::Corrupt { .. }));
 
         fs::remove_file(&path).unwrap();

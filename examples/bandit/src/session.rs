@@ -1,8 +1,8 @@
-//! The client's side of the protocol, without a socket: texts go in, requests and logs come out. On
-//! every connection it requests the newest block (only if it has no start block), then subscribes,
-//! then backfills with `eth_getLogs` from the block of its last log, inclusive. Live logs are
-//! queued meanwhile, and a cursor drops duplicates. So each log comes out once and in chain order,
-//! by either way and after any number of broken connections.
+//! The client's side of the protocol, without a socket: its input is texts, its output is requests
+//! and logs. On every connection it requests the newest block (only if it has no start block), then
+//! subscribes, then backfills with `eth_getLogs` from the block of its last log, inclusive. Live
+//! logs are queued meanwhile, and a cursor drops duplicates. So each log is delivered once and in
+//! chain order, by either way and after any number of broken connections.
 //!
 //! [`Session::connected`] and [`Session::handle_text`] are input; after each, drain
 //! [`Session::poll_transmit`] and [`Session::poll_event`] until both are empty.
@@ -102,8 +102,8 @@ impl Session {
         if self.cursor.resume_from().is_some() {
             self.subscribe();
         } else {
-            // Without a start block, a log lost before the first one arrived would be lost for
-            // good.
+            // Without a start block, a log lost before the first one arrived would be
+            // lost for ever.
             let id = self.request(rpc::block_number_request);
             self.state = State::AskingHead(id);
         }

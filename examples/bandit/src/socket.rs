@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Some(event) = session.poll_event() {
                 return Poll::Ready(Ok(Step::Event(event)));
             }
-            // Read even if the socket accepts no more writes: logs and a close frame may be
+            // Read even if the socket accepts no further writes: logs and a close frame may be
             // waiting.
             let sent = self.poll_send(session, cx);
             if let Some(ended) = self.over {

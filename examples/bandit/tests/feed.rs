@@ -1,4 +1,4 @@
-//! A feed and its clients, over pipes in memory: whatever breaks, each log arrives once and in
+//! A feed and its clients, over pipes in memory: after any fault, each log arrives once and in
 //! order.
 
 mod common;
@@ -319,7 +319,7 @@ fn the_end_waits_for_the_backfill_up_to_the_grace_period() {
 fn the_recorded_pace_takes_the_recorded_time() {
     let pace = Pace::Recorded { speed: 1.0 };
     let never = Duration::from_secs(1_000_000);
-    let feed = feed(Settings { pace, grace: never, patience: never, ..Settings::default() });
+    let feed = feed(Settings { pace, grace: never, timeout: never, ..Settings::default() });
     let slept = Arc::new(AtomicU64::new(0));
     let (server, stream) = pipe(64 << 10, false);
     let server = {

@@ -47,8 +47,8 @@
 //! glommio itself checks for wake-ups from other threads, sockets and timers only before it sleeps
 //! and when its preempt timer fires, by default every 100 ms. This crate checks for wake-ups and
 //! tasks from other threads before each task that it polls, so they take microseconds on a busy
-//! executor. It checks sockets and timers every millisecond, or as often as [`Latency::Matters`]
-//! says.
+//! executor. It checks sockets and timers every millisecond, or at the interval of
+//! [`Latency::Matters`].
 //!
 //! This holds for tasks that are spawned through this crate. If you also have tasks of glommio's
 //! own, make the executor yourself and use [`local()`]: then your preempt timer decides how long

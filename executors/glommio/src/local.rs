@@ -1,5 +1,5 @@
-//! What stays on the thread of one glommio executor: its tasks, and values such as sockets and
-//! timers.
+//! Everything that stays on the thread of one glommio executor: its tasks, and values such as
+//! sockets and timers.
 //!
 //! The rest of the process refers to them by keys, through the [`Inbox`].
 

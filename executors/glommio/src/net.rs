@@ -1,8 +1,8 @@
 //! Sockets that glommio watches by io_uring.
 //!
-//! The socket belongs to the standard library and may be on any thread. What waits for it is a
-//! `TcpStream` of glommio's, which stays on the executor's thread and has a file descriptor of its
-//! own. That type only receives, sends and waits, so it can be made of any socket: TCP, Unix, and a
+//! The socket belongs to the standard library and may be on any thread. It is watched by a
+//! `TcpStream` of glommio, which stays on the executor's thread and has its own file descriptor.
+//! That type only receives, sends and waits, so it can be made of any socket: TCP, Unix, and a
 //! listening one, for which everything but waiting fails.
 
 use std::future::poll_fn;
@@ -58,7 +58,7 @@ where
     })
 }
 
-/// What waits for a socket.
+/// The `TcpStream` that waits for a socket.
 fn watch(inbox: &Arc<Inbox>, socket: impl AsFd) -> io::Result<LocalValue<TcpStream>> {
     let socket = socket2::Socket::from(UnixStream::from(socket.as_fd().try_clone_to_owned()?));
     LocalValue::new(inbox, || TcpStream::from(socket)).ok_or_else(wrong_thread)

@@ -13,7 +13,7 @@ use glommio::timer::Timer;
 use crate::inbox::{Inbox, Message};
 use crate::local::LocalValue;
 
-/// Ready at `deadline`, on whatever thread it is polled.
+/// Ready at `deadline`, on any thread that polls it.
 pub(crate) async fn sleep(inbox: Arc<Inbox>, deadline: Instant) {
     Sleep { inbox, deadline, timer: RunningTimer::None }.await
 }

@@ -1,4 +1,4 @@
-//! What is particular to glommio, beyond the laws of executors.
+//! Tests of glommio's particular behaviour, beyond the laws of executors.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::future::poll_fn;

@@ -75,7 +75,7 @@ pub struct Smol {
     runner: Runner,
 }
 
-/// What runs the tasks.
+/// The owner of the threads that run the tasks.
 #[derive(Clone, Copy, Debug)]
 enum Runner {
     /// The user of this crate.

@@ -331,7 +331,7 @@ pub fn an_unusable_address_is_an_error<S: Subject>() {
     });
 }
 
-/// While the listener exists, and only then: the port is free as soon as it is dropped, on whatever
+/// While the listener exists, and only then: the port is free as soon as it is dropped, on any
 /// thread.
 pub fn a_second_bind_of_a_used_port_is_an_error_at_once<S: Subject>() {
     inside::<S>(async |executor| {

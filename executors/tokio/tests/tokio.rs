@@ -1,4 +1,4 @@
-//! What is particular to tokio, beyond the laws of executors.
+//! Tests of tokio's particular behaviour, beyond the laws of executors.
 #![cfg(not(miri))]
 
 use std::future::poll_fn;

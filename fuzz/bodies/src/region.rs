@@ -155,6 +155,6 @@ fn writer_with_hostile_readers(layout: Layout, mut steps: Steps<'_>) {
     }
     drop(joined);
     drop(writer);
-    // The ring stays usable, whatever the readers wrote.
+    // The ring stays usable after any writes of the readers.
     assert_eq!(Broadcast::producer(&ring).map(|writer| writer.sequence()), Some(pushed));
 }

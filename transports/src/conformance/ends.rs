@@ -102,7 +102,7 @@ pub async fn a_restarted_reader_starts_with_new_messages<T: Transport>(pair: Pai
     let had = number(pair.within("the first", reader.recv()).await);
     drop(reader);
     // Nobody reads, so nobody blocks it.
-    pair.until("the publisher goes on", || sent.accepted() > had + 10.min(count / 2)).await;
+    pair.until("the publisher continues", || sent.accepted() > had + 10.min(count / 2)).await;
     let mut reader = transport.subscribe("reader", Policy::Block);
     let before = sent.accepted();
     drop(stays);

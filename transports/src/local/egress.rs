@@ -213,7 +213,7 @@ impl<T> EgressStream<T> {
         match self.reader.peek(words) {
             Peek::Message { length, .. } if is_gating => {
                 let [slot, _] = self.reader.borrow(self.reader.cursor(), 1).unwrap_or_default();
-                // The stamp comes first.
+                // The first word is the stamp.
                 let bytes = slot.get(1..).unwrap_or_default().as_bytes();
                 EgressItem::Message(bytes.get(..length).unwrap_or(bytes))
             }
@@ -251,7 +251,7 @@ impl<T> EgressStream<T> {
         let word = size_of::<usize>();
         let length = u16::try_from(layout.message_bytes()).ok()?;
         let stride = u32::try_from(layout.slot_words() * word).ok()?;
-        // The stamp comes first.
+        // The first word is the stamp.
         Some(RunShape { stride, skip: word as u16, length })
     }
 

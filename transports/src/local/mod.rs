@@ -24,7 +24,7 @@
 //! | --- | --- |
 //! | `policy`, `schema`, `delivery`, `error` | values that users see |
 //! | `numbering` | the sequences of a remote publisher's messages |
-//! | `state` | what publishers and subscriptions share: two states and the edge between them |
+//! | `state` | shared by publishers and subscriptions: two states and the edge between them |
 //! | `topic`, then `membership` | joining and leaving |
 //! | `task_budget` | deferred wakes, and when a task yields |
 //! | `writer`, then `publisher`, `remote_publisher` | the untyped writing end, and its two fronts |

@@ -17,7 +17,7 @@ use super::topic::Topic;
 use super::writer::Writer;
 
 /// Emits messages to one topic. It is the only writer of its ring: to emit from another task,
-/// create another publisher. Dropping it tells the readers that it has ended; messages that it has
+/// create another publisher. Dropping it ends its stream at the readers; messages that it has
 /// sent are still delivered.
 pub struct Publisher<M: Message> {
     writer: Writer,
@@ -51,8 +51,8 @@ impl<M: Message> Publisher<M> {
         self.writer.set_wait_strategy(wait);
     }
 
-    /// Counts this publisher's work in a task's budget from now on. Whoever polls the task passes
-    /// the returned value to [`poll_with`](super::poll_with).
+    /// Counts this publisher's work in a task's budget from now on. The code that polls the
+    /// task passes the returned value to [`poll_with`](super::poll_with).
     pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
         self.writer.attach(budget)
     }

@@ -331,7 +331,7 @@ impl Reader {
         self.find()
     }
 
-    /// Tries again as often as the wait strategy says.
+    /// Retries, up to the number of spins of the wait strategy.
     fn spin(&mut self) -> SpinResult<Found> {
         // A new wait is recognized here, so that a receive that need not wait does nothing for it.
         let places = self.edges.iter().map(|edge| edge.consumer.cursor());

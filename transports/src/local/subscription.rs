@@ -55,8 +55,8 @@ impl<M: Message> Subscription<M> {
         self.reader.set_wait_strategy(wait);
     }
 
-    /// Counts this subscription's work in a task's budget from now on. Whoever polls the task
-    /// passes the returned value to [`poll_with`](super::poll_with).
+    /// Counts this subscription's work in a task's budget from now on. The code that polls
+    /// the task passes the returned value to [`poll_with`](super::poll_with).
     pub fn attach(&mut self, budget: &Arc<TaskBudget>) -> DeferredWakes {
         self.reader.attach(budget)
     }
@@ -132,8 +132,8 @@ impl<M: Message> Subscription<M> {
         Finisher(self.reader.membership.state.clone())
     }
 
-    /// The next message, in the common case. After `None`, ask the reader: there may be a message
-    /// all the same.
+    /// The next message, in the common case. After `None`, call the reader: it may still have a
+    /// message.
     // In one piece with its caller, and with no other way to what it returns, the message goes from
     // the slot to its place through registers.
     #[inline(always)]

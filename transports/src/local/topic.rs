@@ -214,7 +214,7 @@ impl Topic {
     ) -> Result<Arc<SubscriberState>, TopicError> {
         let subscriber = SubscriberState::new(name, policy, is_egress);
         let mut members = self.members();
-        // Later publishers have no more entries than the present ones.
+        // Later publishers have at most as many entries as the present ones.
         let gating = members.subscribers.iter().filter(|reader| reader.policy.is_gating()).count();
         if policy.is_gating() && gating >= self.shape.readers {
             return Err(self.too_many_readers());

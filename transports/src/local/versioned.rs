@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::sync::{AtomicUsize, Ordering};
 
-/// A value behind a lock. Its version tells the holder of a copy, without the lock, whether the
+/// A value behind a lock. Its version shows the holder of a copy, without the lock, whether the
 /// copy is current.
 #[derive(Debug, Default)]
 pub(super) struct Versioned<T> {

@@ -35,7 +35,7 @@ fn a_waiter_spins_as_often_as_its_strategy_says() {
     ] {
         reader.set_wait_strategy(wait);
         publisher.set_wait_strategy(wait);
-        // Twice: each wait spins anew.
+        // Twice: each wait starts with the full number of spins.
         for _ in 0..2 {
             let polled = polls_until_it_parks(|context| reader.poll_recv(context).is_pending());
             assert_eq!(polled, polls, "{wait:?}");

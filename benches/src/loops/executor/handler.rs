@@ -95,8 +95,8 @@ async fn receive(mut receiver: impl Receive, count: usize) -> (Tally, Instant) {
     (tally, Instant::now())
 }
 
-/// glommio's own channel between two of its tasks. Its ends cannot leave the thread, so they are no
-/// `Transmit` and `Receive`.
+/// glommio's own channel between two of its tasks. Its ends cannot leave the thread, so they do not
+/// implement `Transmit` and `Receive`.
 pub(crate) fn local(parked: bool) -> Column {
     Column::new(LOCAL_CHANNEL, move |operations| {
         let outcome = inside::<OnGlommio, _>(async move |_| {

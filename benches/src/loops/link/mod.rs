@@ -107,7 +107,7 @@ impl Side {
         let Side { batching, buffer, wants } = self;
         let mut buffer = vec![0; buffer];
         let config = Config { batching, ..Config::new(Name::truncated("bench"), 1) };
-        let mut link = Link::new(config, &mut buffer).expect("the buffer suffices");
+        let mut link = Link::new(config, &mut buffer).expect("the buffer is large enough");
         if let Some(interest) = wants {
             link.subscribe(interest).expect("the only one");
         }

@@ -316,7 +316,7 @@ fn copy_out(words: &[Word], message: &mut [usize]) {
     let copy = |(to, from): (&mut usize, &Word)| *to = from.0.load(Ordering::Relaxed);
     match words.get(..message.len()) {
         // Nearly always `message` has no more words than a slot. If its length is a constant, this
-        // is no loop.
+        // is not a loop.
         Some(words) => message.iter_mut().zip(words).for_each(copy),
         None => message.iter_mut().zip(words).for_each(copy),
     }

@@ -15,7 +15,7 @@ use crate::sync::{AtomicUsize, Ordering, const_unless_loom};
 
 /// A bit of the tail: the ring was closed.
 pub(super) const CLOSED: usize = 1;
-/// One claim takes no more slots than this, unless a grant asks for more. Slots are checked before
+/// One claim takes at most this many slots, unless a grant requests more. Slots are checked before
 /// the compare-and-swap; the longer the check, the likelier the compare-and-swap fails.
 pub(super) const CLAIM: usize = 64;
 

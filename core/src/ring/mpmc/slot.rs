@@ -38,7 +38,7 @@ impl<T> Default for Slot<T> {
     }
 }
 
-/// The lap of a position, as it is in a stamp: the position without its place in the lap.
+/// The lap of a position, in the form that a stamp has: the position without its place in the lap.
 #[inline]
 pub(super) fn lap<T>(slots: &Slots<Slot<T>>, position: usize) -> usize {
     position & !(slots.capacity() * STEP - 1)

@@ -1,4 +1,4 @@
-//! The errors of regions: memory that is no ring, or cannot become one.
+//! The errors of regions: memory that is not a ring, or cannot become one.
 
 use core::fmt;
 
@@ -53,7 +53,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// Why memory is no ring, or cannot become one.
+/// Why memory is not a ring, or cannot become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RegionError {

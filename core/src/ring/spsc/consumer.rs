@@ -1,4 +1,4 @@
-//! The end of a ring that items come out of, one at a time. Batches are in `items.rs`.
+//! The reading end of a ring, one item at a time. Batches are in `items.rs`.
 
 #![allow(unsafe_code)]
 

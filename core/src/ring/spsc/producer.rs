@@ -1,4 +1,4 @@
-//! The end of a ring that items go into, one at a time. Batches are in `grant.rs`.
+//! The writing end of a ring, one item at a time. Batches are in `grant.rs`.
 
 #![allow(unsafe_code)]
 
@@ -35,7 +35,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Appends an item.
     ///
     /// # Errors
-    /// [`PushError`] with the item, if there is no room or the reader is gone for good.
+    /// [`PushError`] with the item, if there is no room or the reader has closed the ring.
     // Inlined always, like `Consumer::try_pop`.
     #[inline(always)]
     pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
@@ -63,7 +63,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
         self.limit.wrapping_sub(self.tail)
     }
 
-    /// Whether the reader is gone for good.
+    /// Whether the reader has closed the ring.
     #[inline]
     #[must_use]
     pub fn is_closed(&self) -> bool {

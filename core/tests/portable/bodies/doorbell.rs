@@ -27,7 +27,7 @@ pub(crate) fn a_parked_waiter_is_woken_once() {
     BELL.park(&COUNT.waker());
     announce();
     BELL.ring();
-    assert_eq!(COUNT.times(), 2, "who parks again is woken again");
+    assert_eq!(COUNT.times(), 2, "a task that parks again is woken again");
 }
 
 pub(crate) fn without_a_parked_task_none_is_woken() {

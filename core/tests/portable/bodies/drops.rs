@@ -1,6 +1,6 @@
 //! Items that count their drops: each is dropped exactly once.
 
-// The counters of a test are no shared memory of the core.
+// The counters of a test are not shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 use core::cell::Cell;

@@ -1,4 +1,4 @@
-//! Headers and extensions are read as they were written, and each kind of broken bytes has its
+//! Headers and extensions are read unchanged, and each kind of broken bytes has its
 //! error. On hosts of any byte order.
 
 use mycelium_core::{

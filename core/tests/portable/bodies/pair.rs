@@ -52,8 +52,8 @@ macro_rules! layouts {
                 assert!(grant.push(drops.count(number)).is_ok());
             }
             drop(grant);
-            assert_eq!(drops.number(), 3, "what was not committed is dropped");
-            assert!(reader.try_pop().is_err(), "and never seen");
+            assert_eq!(drops.number(), 3, "items that were not committed are dropped");
+            assert!(reader.try_pop().is_err(), "and never received");
             let mut grant = writer.grant(5).unwrap();
             for number in 0..3 {
                 assert!(grant.push(drops.count(number)).is_ok());
@@ -71,7 +71,7 @@ macro_rules! layouts {
             let (mut writer, mut reader) = ring.split().unwrap();
             writer.try_push(1).unwrap();
             writer.close();
-            assert_eq!(reader.try_pop(), Ok(1), "what is in the ring is still there");
+            assert_eq!(reader.try_pop(), Ok(1), "the item in the ring is still there");
             assert_eq!(reader.try_pop(), Err(PopError::Closed));
             let mut ring = ring::$layout::Inline::<u8, 2>::new();
             let (mut writer, reader) = ring.split().unwrap();

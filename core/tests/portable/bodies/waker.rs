@@ -1,7 +1,7 @@
 //! A waker in a `static` that counts its wakes. `std::task::Wake` would need a heap.
 
 #![allow(unsafe_code)]
-// The counters of a test are no shared memory of the core.
+// The counters of a test are not shared memory of the core.
 #![allow(clippy::disallowed_types)]
 
 use core::{

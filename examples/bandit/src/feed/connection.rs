@@ -46,9 +46,9 @@ where
     let config = WebSocketConfig::default()
         .max_message_size(Some(LARGEST_REQUEST))
         .max_frame_size(Some(LARGEST_REQUEST));
-    let patience = sleep(feed.settings.patience);
+    let timeout = sleep(feed.settings.timeout);
     let handshake = accept_async_with_config(stream, Some(config));
-    let socket = match select(pin!(handshake), pin!(patience)).await {
+    let socket = match select(pin!(handshake), pin!(timeout)).await {
         Either::Left((Ok(socket), _)) => socket,
         Either::Left((Err(_), _)) | Either::Right(_) => return Outcome::NoHandshake,
     };
@@ -69,8 +69,8 @@ where
         _ => None,
     };
     if let Some((code, reason)) = farewell {
-        let patience = sleep(feed.settings.patience);
-        select(pin!(connection.close(code, reason)), pin!(patience)).await;
+        let timeout = sleep(feed.settings.timeout);
+        select(pin!(connection.close(code, reason)), pin!(timeout)).await;
     }
     outcome
 }
