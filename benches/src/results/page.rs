@@ -56,8 +56,8 @@ fn section(family: &str, runs: &[&Record]) -> String {
         "
 ## {family}
 
-Runs: {} ({dates}). Processors: {processors}. Commits: {commits}. Raw round trip: median {:.0} ns \
-({least:.0} to {most:.0}). Runs on a busy machine: {busy}.
+Runs: {} ({dates}). Processors: {processors}. Commits: {commits}.
+Raw round trip: median {:.0} ns ({least:.0} to {most:.0}). Runs on a busy machine: {busy}.
 
 Goals met in every run, and steady: {met} of {}.
 
