@@ -10,8 +10,6 @@ mod canonical;
 
 use core::fmt;
 
-use canonical::CanonicalForm;
-
 /// The layout of one struct: a message, or a struct nested in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptor {
@@ -180,27 +178,6 @@ pub struct Digest(
     /// The hash, most significant byte first.
     pub [u8; 16],
 );
-
-impl Digest {
-    /// The digest of a layout.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use mycelium_core::{Digest, Message, message};
-    ///
-    /// #[message(topic = "ticks", id = 1)]
-    /// struct Tick {
-    ///     price: u64,
-    /// }
-    ///
-    /// assert_eq!(Tick::DIGEST, Digest::of(Tick::DESCRIPTOR));
-    /// assert_eq!(Tick::DIGEST.to_string().len(), 32);
-    /// ```
-    pub const fn of(descriptor: &Descriptor) -> Self {
-        Self(CanonicalForm::of(descriptor, 0, &mut []).hash.to_be_bytes())
-    }
-}
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,7 +21,7 @@ mod write;
 
 pub use error::{ExtensionError, FrameError, WriteError};
 pub use extension::{Extension, Extensions, Fragment, kind};
-pub use header::{HEADER_LEN, Header, MAGIC, MAX_LENGTH, VERSION};
+pub use header::{HEADER_LEN, Header, Limits, MAGIC, MAX_LENGTH, VERSION};
 pub(crate) use write::head_len;
 pub use write::{frame_len, write_fragment, write_frame, write_head, write_message};
 
@@ -34,20 +34,6 @@ use crate::{
     error::DecodeError,
     message::{self, Message},
 };
-
-/// What a reader accepts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The longest frame in bytes, with its header, without the final padding.
-    pub max_frame: u32,
-}
-
-impl Default for Limits {
-    /// One MiB.
-    fn default() -> Self {
-        Self { max_frame: 1 << 20 }
-    }
-}
 
 /// A checked frame.
 ///

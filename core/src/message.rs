@@ -138,10 +138,10 @@ pub fn valid_words<M: Message>(words: M::Words) -> Option<M> {
 #[inline]
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     if bytes.len() != size_of::<M>() {
-        return Err(diagnose::size::<M>(bytes));
+        return Err(diagnose::size(M::DESCRIPTOR, bytes));
     }
     let Ok(message) = M::try_read_from_bytes(bytes) else {
-        return Err(diagnose::value::<M>(bytes));
+        return Err(diagnose::value(M::DESCRIPTOR, bytes));
     };
     message.check()?;
     Ok(message)
@@ -160,10 +160,10 @@ pub fn decode_ref<M: Message>(bytes: &[u8]) -> Result<&M, DecodeError> {
             message.check()?;
             Ok(message)
         }
-        Err(ConvertError::Size(_)) => Err(diagnose::size::<M>(bytes)),
+        Err(ConvertError::Size(_)) => Err(diagnose::size(M::DESCRIPTOR, bytes)),
         Err(ConvertError::Alignment(_)) => {
             Err(DecodeError::Misaligned { message: M::DESCRIPTOR.name, expected: align_of::<M>() })
         }
-        Err(ConvertError::Validity(_)) => Err(diagnose::value::<M>(bytes)),
+        Err(ConvertError::Validity(_)) => Err(diagnose::value(M::DESCRIPTOR, bytes)),
     }
 }

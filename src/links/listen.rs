@@ -10,7 +10,6 @@ use mycelium_executor::{Executor, Listener};
 use mycelium_transports::endpoint::{BindError, BoundEndpoint, Endpoint};
 use mycelium_transports::exchange::{Notice, Observer, TopicServer};
 
-use super::LinkSetup;
 use crate::error::StartError;
 
 /// How often a node checks that its address still leads to it.
@@ -78,12 +77,8 @@ fn restore(
     listener.map_err(|error: io::Error| error.to_string())
 }
 
-pub(super) fn bind_error(
-    setup: &LinkSetup<'_>,
-    endpoint: &Endpoint,
-    error: BindError,
-) -> StartError {
-    let node = setup.node.to_owned();
+pub(super) fn bind_error(node: &str, endpoint: &Endpoint, error: BindError) -> StartError {
+    let node = node.to_owned();
     match error {
         BindError::Unreachable { directory, user, .. } => {
             let socket = endpoint.to_string().into();

@@ -38,6 +38,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::sync::{AtomicU64, Ordering, fence};
+use values::{NAME, VALUES};
 
 pub use values::{EdgeValue, Kind, LinkValue, PublisherValue, ServiceValue, Value, WatchdogValue};
 
@@ -47,12 +48,9 @@ const VERSION: u64 = 2;
 const FIXED: usize = 64;
 /// Words of a kind in the table.
 const KIND: usize = 64;
-/// Words of a name in the table of kinds.
-const NAME: usize = 3;
 /// The fixed words and the table of kinds fill a page.
 const HEADER: usize = PAGE_WORDS;
 const DESCRIPTOR: usize = 16;
-const VALUES: usize = 16;
 const LABEL_BYTES: usize = (DESCRIPTOR - 3) * 8;
 const PAGE_WORDS: usize = 512;
 

@@ -1,7 +1,7 @@
 //! The canonical form of a layout: the bytes that its digest hashes, and that a peer can request in
 //! pieces. One walk does both, and runs at compile time for the digest.
 
-use super::{Descriptor, EnumDescriptor, FieldType};
+use super::{Descriptor, Digest, EnumDescriptor, FieldType};
 
 impl Descriptor {
     /// Writes the canonical form, from byte `offset` on, into `piece`, as far as it fits. Returns
@@ -34,10 +34,31 @@ impl Descriptor {
     }
 }
 
+impl Digest {
+    /// The digest of a layout.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mycelium_core::{Digest, Message, message};
+    ///
+    /// #[message(topic = "ticks", id = 1)]
+    /// struct Tick {
+    ///     price: u64,
+    /// }
+    ///
+    /// assert_eq!(Tick::DIGEST, Digest::of(Tick::DESCRIPTOR));
+    /// assert_eq!(Tick::DIGEST.to_string().len(), 32);
+    /// ```
+    pub const fn of(descriptor: &Descriptor) -> Self {
+        Self(CanonicalForm::of(descriptor, 0, &mut []).hash.to_be_bytes())
+    }
+}
+
 /// Receives the bytes of the form one by one: hashes them, and keeps those of the piece.
-pub(super) struct CanonicalForm<'p> {
+struct CanonicalForm<'p> {
     /// FNV-1a with 128 bits.
-    pub(super) hash: u128,
+    hash: u128,
     offset: usize,
     piece: &'p mut [u8],
     /// How many bytes it has received.
@@ -47,7 +68,7 @@ pub(super) struct CanonicalForm<'p> {
 /// A layout is a constant, and so is the depth of its types: nothing here depends on a peer's
 /// bytes.
 impl<'p> CanonicalForm<'p> {
-    pub(super) const fn of(descriptor: &Descriptor, offset: usize, piece: &'p mut [u8]) -> Self {
+    const fn of(descriptor: &Descriptor, offset: usize, piece: &'p mut [u8]) -> Self {
         let hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
         let mut form = CanonicalForm { hash, offset, piece, total: 0 };
         form.structure(descriptor);

@@ -5,7 +5,7 @@ use zerocopy::{
     byteorder::little_endian::{U16, U32, U64},
 };
 
-use super::{FrameError, Limits};
+use super::FrameError;
 use crate::envelope::Envelope;
 
 /// The upper four bits of a frame's first byte.
@@ -21,6 +21,20 @@ pub const HEADER_LEN: usize = 24;
 pub const MAX_LENGTH: u32 = u32::MAX - 7;
 
 const FIRST_BYTE: u8 = MAGIC << 4 | VERSION;
+
+/// What a reader accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest frame in bytes, with its header, without the final padding.
+    pub max_frame: u32,
+}
+
+impl Default for Limits {
+    /// One MiB.
+    fn default() -> Self {
+        Self { max_frame: 1 << 20 }
+    }
+}
 
 /// The start of a frame. Its fields are little-endian and unaligned.
 #[derive(

@@ -1,25 +1,22 @@
 //! The cold path of decoding: which error it is, and in which field.
 
-use core::mem::size_of;
-
-use super::Message;
 use crate::{
     descriptor::{Descriptor, FieldType},
     error::DecodeError,
 };
 
 #[cold]
-pub(super) fn size<M: Message>(bytes: &[u8]) -> DecodeError {
-    let message = M::DESCRIPTOR.name;
-    DecodeError::Size { message, expected: size_of::<M>(), found: bytes.len() }
+pub(super) fn size(descriptor: &Descriptor, bytes: &[u8]) -> DecodeError {
+    let message = descriptor.name;
+    DecodeError::Size { message, expected: descriptor.size, found: bytes.len() }
 }
 
 /// Names the first `bool` or enum with an invalid value. `zerocopy` only says that there is one, so
 /// this walks the bytes again, by the descriptor.
 #[cold]
-pub(super) fn value<M: Message>(bytes: &[u8]) -> DecodeError {
-    let message = M::DESCRIPTOR.name;
-    let (field, found) = in_struct(M::DESCRIPTOR, bytes).unwrap_or(("", 0));
+pub(super) fn value(descriptor: &Descriptor, bytes: &[u8]) -> DecodeError {
+    let message = descriptor.name;
+    let (field, found) = in_struct(descriptor, bytes).unwrap_or(("", 0));
     DecodeError::Value { message, field, found }
 }
 

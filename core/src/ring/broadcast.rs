@@ -38,7 +38,7 @@ mod storage;
 
 use crate::sync::{AtomicUsize, Ordering, barrier, order};
 use slot::{Stamp, is_after};
-use storage::{FREE, GATING, JOINING, WRITING};
+use storage::GATING;
 
 pub use borrow::Messages;
 pub use consumer::{Consumer, Peek};
@@ -111,53 +111,6 @@ impl<T: Storage> Broadcast<T> {
         self
     }
 
-    /// The writer's end, or `None` while it is taken or after the ring was closed.
-    pub fn producer<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Producer<H>> {
-        let words = ring.storage.writer();
-        // Acquire, pairs with the Release of `broadcast.hand-over`: the tail of the previous
-        // writer.
-        let order = order!("broadcast.take-over", Acquire);
-        words.state.state.compare_exchange(0, WRITING, order, Ordering::Relaxed).ok()?;
-        let next = words.tail.load(Ordering::Relaxed);
-        Some(Producer::new(ring, next))
-    }
-
-    /// A reader that the writer never passes, or `None` if all entries are in use.
-    ///
-    /// It starts with the first message whose push began after this call returned; it may also see
-    /// a message whose push overlaps the call.
-    pub fn gating<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
-        let (index, entry) = ring.entries().find_map(|(index, entry)| {
-            // Acquire, pairs with the Release of `broadcast.leave`: the previous reader no longer
-            // uses its slots and the entry.
-            let claim = order!("broadcast.claim", Acquire);
-            let state = &entry.shown.state;
-            let claimed = state.compare_exchange(FREE, JOINING, claim, Ordering::Relaxed);
-            claimed.is_ok().then_some((index, entry))
-        })?;
-        // A Dekker handshake with `Broadcast::room`. Either the writer's check comes after this
-        // fence and sees the entry, or it came before, and then the tail that the writer stored
-        // before that check is visible here. The writer may then continue without a check for one
-        // lap from that tail, which does not pass the position where this reader starts.
-        //
-        // The first cursor is stored with Release, too: a writer may still see the state of the
-        // previous reader together with this cursor, and must then see that the previous reader no
-        // longer uses its slots.
-        entry.show(ring.tail());
-        entry.shown.state.store(GATING, order!("broadcast.join", Release));
-        barrier!("broadcast.join-fence", SeqCst);
-        let start = ring.tail();
-        entry.show(start);
-        Some(Consumer::new(ring, Some(index), start))
-    }
-
-    /// A reader that the writer does not wait for. It starts with the first message that is not
-    /// published yet.
-    pub fn observing<H: BroadcastHandle<Storage = T>>(ring: H) -> Consumer<H> {
-        let start = ring.tail();
-        Consumer::new(ring, None, start)
-    }
-
     /// How many messages the ring holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -207,8 +160,8 @@ impl<T: Storage> Broadcast<T> {
     /// The writer's check, at `tail`: returns the sequence up to which it may write, and the entry
     /// of the slowest reader. `cursor` selects one of a reader's positions.
     fn room(&self, tail: usize, cursor: impl Fn(&ReaderWords) -> &AtomicUsize) -> (usize, usize) {
-        // See `gating`: the other half of the handshake with a reader that joins. The tail was
-        // stored with the last message.
+        // See `Broadcast::gating`: the other half of the handshake with a reader that joins. The
+        // tail was stored with the last message.
         barrier!("broadcast.room-fence", SeqCst);
         // Acquire, pairs with the Release of the reader's position: it no longer uses the slots
         // before it.

@@ -61,7 +61,7 @@ use slot::{FREE, FULL, STEP, lap};
 use super::PopError;
 use super::cell::Cell;
 use super::slots::Slots;
-use super::{CapacityError, Handle, Storage};
+use super::{CapacityError, Storage};
 use crate::sync::{Ordering, const_unless_loom, repeat};
 
 pub use batch::Grant;
@@ -166,16 +166,6 @@ impl<T, S: Storage<Slot = Slot<T>>> Mpmc<T, S> {
             slot.stamp.store(lap(&slots, position) | FREE, Ordering::Relaxed);
         }
         self
-    }
-
-    /// A new end for a writer. There may be any number of them, made here or cloned.
-    pub fn producer<H: Handle<Target = Mpmc<T, S>>>(ring: H) -> Producer<H> {
-        Producer::new(ring)
-    }
-
-    /// A new end for a reader. There may be any number of them, made here or cloned.
-    pub fn consumer<H: Handle<Target = Mpmc<T, S>>>(ring: H) -> Consumer<H> {
-        Consumer::new(ring)
     }
 
     /// Closes the ring for all writers. Readers get the items that were claimed before, then

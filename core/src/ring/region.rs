@@ -44,18 +44,11 @@
 mod error;
 mod header;
 
-use crossbeam_utils::CachePadded;
-
 use super::broadcast::{Broadcast, Layout, ReaderWords, Storage, Word, WriterWords};
-use crate::sync::Ordering;
 use header::{HEADER, Header, WORD};
 
 pub use error::{Field, RegionError};
-pub use header::Kind;
-
-/// The alignment of a region, in bytes. It keeps words of different owners on different cache
-/// lines.
-pub const ALIGNMENT: usize = align_of::<CachePadded<usize>>();
+pub use header::{ALIGNMENT, Kind};
 
 /// The words that a reader's region takes.
 pub const READER_WORDS: usize = HEADER + size_of::<ReaderWords>() / WORD;
@@ -215,9 +208,4 @@ unsafe fn after_header<T>(words: &[Word]) -> &T {
     // SAFETY: aligned, and as long as `T`, as checked above; atomic words may change while a
     // reference to them lives.
     unsafe { &*owned.as_ptr().cast::<T>() }
-}
-
-/// Makes all words zero.
-fn clear(words: &[Word]) {
-    words.iter().for_each(|word| word.0.store(0, Ordering::Relaxed));
 }

@@ -43,6 +43,8 @@ pub use super::pair::{LocalMemory, Memory, SideState};
 pub use consumer::Consumer;
 pub use grant::Grant;
 pub use items::Items;
+#[doc(hidden)]
+pub use layout::Ring;
 pub use layout::SlotLayout;
 pub use producer::Producer;
 
@@ -264,18 +266,6 @@ impl<M: Memory<Slot: SlotLayout>> Drop for Spsc<M> {
     }
 }
 
-/// The ring that a handle leads to.
-#[doc(hidden)]
-pub trait Ring {
-    /// The memory of the ring.
-    type Memory: Memory<Slot = Self::Slot>;
-    /// The slot type.
-    type Slot: SlotLayout;
-
-    /// The memory of the ring.
-    fn memory(&self) -> &Self::Memory;
-}
-
 impl<M: Memory<Slot: SlotLayout>> Ring for Spsc<M> {
     type Memory = M;
     type Slot = M::Slot;
@@ -284,6 +274,3 @@ impl<M: Memory<Slot: SlotLayout>> Ring for Spsc<M> {
         &self.memory
     }
 }
-
-type SlotOf<H> = <<H as core::ops::Deref>::Target as Ring>::Slot;
-type ItemOf<H> = <SlotOf<H> as Cell>::Item;

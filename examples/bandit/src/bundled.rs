@@ -12,7 +12,7 @@ use std::{
 };
 
 use bandit::{
-    app::{self, Failure, Options, Run},
+    app::{self, Failure, Run},
     feed::Feed,
     report,
 };
@@ -23,7 +23,8 @@ use mycelium_bundle::{
 };
 use mycelium_executor::Executor;
 
-use crate::{MemberArgs, RunArgs, say, user_error};
+use crate::args::{MemberArgs, RunArgs};
+use crate::output::{say, user_error};
 
 /// The grace period of a member after its launcher ends; the nodes need up to five seconds.
 const GRACE: Duration = Duration::from_secs(10);
@@ -233,19 +234,5 @@ impl RunArgs {
             command.args(["--faults", &seed.to_string()]);
         }
         command
-    }
-
-    /// The options of a run, as a whole or as one process of a bundle.
-    pub(crate) fn options(&self, member: Option<app::Member>) -> Options {
-        Options {
-            url: self.url.clone(),
-            feed: self.replay.settings(),
-            recording: self.replay.recording.clone(),
-            database: self.database.clone(),
-            signals: self.signals.clone(),
-            topology: self.topology.clone(),
-            member,
-            faults: self.faults,
-        }
     }
 }

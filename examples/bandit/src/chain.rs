@@ -9,6 +9,7 @@ use alloy_sol_types::{SolEvent, TopicList, sol};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::rpc::parse_quantity;
+pub use crate::rpc::{hex_address, parse_address};
 
 /// The position of a log in the chain; logs are ordered by it.
 #[derive(
@@ -237,22 +238,6 @@ pub fn price(sqrt_price_x96: &[u8; 32], decimals0: u8, decimals1: u8) -> f64 {
     } else {
         raw / shift(decimals1 - decimals0)
     }
-}
-
-/// An address as nodes write it: `0x` and 40 hexadecimal digits, lower case.
-#[must_use]
-pub fn hex_address(address: &[u8; 20]) -> String {
-    hex::encode_prefixed(address)
-}
-
-/// Parses an address.
-#[must_use]
-pub fn parse_address(text: &str) -> Option<[u8; 20]> {
-    // Checked here, because the decoder would accept a second prefix.
-    if text.len() != 42 || !text.starts_with("0x") {
-        return None;
-    }
-    hex::decode_to_array(text).ok()
 }
 
 fn address<'de, D: Deserializer<'de>>(input: D) -> Result<[u8; 20], D::Error> {

@@ -20,14 +20,12 @@ mod connection;
 use std::{
     collections::BTreeSet,
     fmt,
-    future::Future,
     num::NonZeroUsize,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
 use event_listener::{Event, EventListener};
-use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::{
     recording::{RecordedLog, Recording},
@@ -185,21 +183,6 @@ impl Feed {
             refused: AtomicU64::new(0),
             subscriptions: AtomicU64::new(0),
         }
-    }
-
-    /// Serves one connection to its end, counts the outcome and returns it.
-    ///
-    /// `sleep` makes a timer of the executor. Dropping the stream closes it. The future is
-    /// `Send` if the stream, the timer and `sleep` are and `sleep` is `Sync`.
-    pub async fn serve<S, F, T>(&self, stream: S, sleep: F) -> Outcome
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-        F: Fn(Duration) -> T,
-        T: Future<Output = ()>,
-    {
-        let outcome = connection::serve(self, stream, sleep).await;
-        self.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
-        outcome
     }
 
     /// The number of logs that the chain has so far.

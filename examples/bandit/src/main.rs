@@ -3,35 +3,32 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stderr, reason = "this is a command-line program")]
 
+mod args;
 mod bundled;
 mod executors;
 mod logs;
+mod output;
 
 use std::{
-    collections::BTreeSet,
     io::{self, IsTerminal, Write},
-    num::NonZeroUsize,
-    path::PathBuf,
     pin::pin,
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
+use args::{MemberArgs, ReplayArgs, RunArgs};
 use bandit::{
-    app::{self, Failure, Run},
-    feed::{Drops, Feed, Pace, Settings},
+    app::{self, Run},
+    feed::Feed,
     report::{self, Paint, Screen},
 };
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use executors::ExecutorKind;
 use futures_util::future::{Either, select};
 use logs::Logs;
-use mycelium::StartError;
 use mycelium_executor::Executor;
-
-/// The number of logs before the end of a dropped connection that are never sent to it.
-const LOST_AT_DROP: usize = 3;
+use output::{say, user_error};
 
 /// Follows the swaps of Uniswap V3 pools and reports when the prices of two pools differ by more
 /// than their fees. Without options it replays a recorded day as fast as possible.
@@ -73,80 +70,6 @@ enum Command {
     /// One process of a bundle.
     #[command(hide = true)]
     Member(MemberArgs),
-}
-
-#[derive(Args)]
-struct MemberArgs {
-    /// The node of the topology.
-    node: String,
-    /// The directory of the sockets.
-    #[arg(long, value_name = "DIRECTORY")]
-    directory: PathBuf,
-    /// The directory of the saved states.
-    #[arg(long, value_name = "DIRECTORY")]
-    state: PathBuf,
-    #[command(flatten)]
-    run: RunArgs,
-}
-
-#[derive(Args, Clone)]
-struct RunArgs {
-    /// Follow this node (ws://host:port/path) instead of the recorded day.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["recording", "speed", "drop_every", "drop_at"])]
-    url: Option<String>,
-    #[command(flatten)]
-    replay: ReplayArgs,
-    /// Write the signals to this file, one JSON object per line.
-    #[arg(long, value_name = "FILE")]
-    signals: Option<PathBuf>,
-    /// Read token and pool metadata from this SQLite database, which is created if it does not
-    /// exist.
-    #[arg(long, value_name = "FILE")]
-    database: Option<PathBuf>,
-    /// Use this topology instead of the built-in one.
-    #[arg(long, value_name = "FILE")]
-    topology: Option<PathBuf>,
-    /// Make each service panic at twenty points chosen by this seed; the outcome must not change.
-    #[arg(long, value_name = "SEED")]
-    faults: Option<u64>,
-    /// Run on this executor; the outcome is the same.
-    #[arg(long, value_enum, default_value_t)]
-    executor: ExecutorKind,
-    /// Print plain lines even on a terminal.
-    #[arg(long)]
-    plain: bool,
-}
-
-#[derive(Args, Clone)]
-struct ReplayArgs {
-    /// Replay this recording (JSON lines, optionally gzipped) instead of the built-in one.
-    #[arg(long, value_name = "FILE")]
-    recording: Option<PathBuf>,
-    /// Replay at the recorded speed times this factor; with 1440 a day takes a minute.
-    #[arg(long, value_name = "FACTOR", value_parser = factor)]
-    speed: Option<f64>,
-    /// Drop the connection each time after this number of logs.
-    #[arg(long, value_name = "LOGS")]
-    drop_every: Option<NonZeroUsize>,
-    /// Drop the connection after the log of this number; can be given several times.
-    #[arg(long, value_name = "LOG", value_parser = clap::value_parser!(NonZeroUsize))]
-    drop_at: Vec<NonZeroUsize>,
-}
-
-fn factor(text: &str) -> Result<f64, String> {
-    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor > 0.0);
-    factor.ok_or_else(|| "expected a number above 0".to_owned())
-}
-
-impl ReplayArgs {
-    fn settings(&self) -> Settings {
-        let at: BTreeSet<usize> = self.drop_at.iter().map(|at| at.get()).collect();
-        Settings {
-            pace: self.speed.map_or(Pace::Unpaced, |speed| Pace::Recorded { speed }),
-            drops: Drops { at, every: self.drop_every, lost: LOST_AT_DROP },
-            ..Settings::default()
-        }
-    }
 }
 
 fn main() -> ExitCode {
@@ -230,21 +153,6 @@ async fn run(args: RunArgs, executor: Arc<dyn Executor>) -> Result<(), Box<dyn s
         }
     }
     Ok(())
-}
-
-/// Prints a line. If the output is closed, the run continues.
-fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
-}
-
-/// The error without details that are useless to the user.
-fn user_error(failure: Failure) -> String {
-    match failure {
-        Failure::Node(StartError::ServiceFailed { service, error, .. }) => {
-            format!("{service}: {error}")
-        }
-        other => other.to_string(),
-    }
 }
 
 /// The live output: a table on a terminal, lines elsewhere.

@@ -1,11 +1,10 @@
 //! The JSON-RPC 2.0 messages of a node and its client: requests, answers, notifications and errors,
-//! and Ethereum's hexadecimal quantities. Input is untrusted: parsing never panics, and an invalid
-//! request gets the error code of the standard.
+//! and Ethereum's hexadecimal quantities and addresses. Input is untrusted: parsing never panics,
+//! and an invalid request gets the error code of the standard.
 
+use alloy_primitives::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
-
-use crate::chain::{hex_address, parse_address};
 
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,6 +220,22 @@ pub fn parse_quantity(text: &str) -> Option<u64> {
         return None;
     }
     u64::from_str_radix(digits, 16).ok()
+}
+
+/// An address as nodes write it: `0x` and 40 hexadecimal digits, lower case.
+#[must_use]
+pub fn hex_address(address: &[u8; 20]) -> String {
+    hex::encode_prefixed(address)
+}
+
+/// Parses an address.
+#[must_use]
+pub fn parse_address(text: &str) -> Option<[u8; 20]> {
+    // Checked here, because the decoder would accept a second prefix.
+    if text.len() != 42 || !text.starts_with("0x") {
+        return None;
+    }
+    hex::decode_to_array(text).ok()
 }
 
 /// The answer to a request; `result` is JSON.

@@ -13,10 +13,19 @@ use futures_util::FutureExt;
 use mycelium_executor::conformance::Subject;
 use mycelium_executor::{Executor, LocalFuture, MakeDedicated};
 
-use super::{Law, Pair};
+use super::Pair;
 
 /// How long a law waits for an event before it is broken.
 pub const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// One thing that users of a transport rely on.
+#[derive(Clone, Copy, Debug)]
+pub struct Law {
+    /// Its name.
+    pub name: &'static str,
+    /// Panics if it is broken.
+    pub run: fn(Pair) -> LocalFuture<()>,
+}
 
 /// An executor that runs laws, chosen at run time.
 #[derive(Clone, Copy)]

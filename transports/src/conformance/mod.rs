@@ -31,11 +31,10 @@ mod threads;
 mod waking;
 
 use mycelium_core::message;
-use mycelium_executor::LocalFuture;
 
 use crate::local::{Delivery, EmitError, Policy, TryRecv, Undelivered};
 
-pub use check::{TIME_LIMIT, TestExecutor, check};
+pub use check::{Law, TIME_LIMIT, TestExecutor, check};
 pub use ends::*;
 pub use faults::*;
 pub use link::{Link, StreamPair};
@@ -108,15 +107,6 @@ pub trait Subscribe: Send + 'static {
 
     /// See [`Subscription::depth`](crate::local::Subscription::depth).
     fn depth(&self) -> usize;
-}
-
-/// One thing that users of a transport rely on.
-#[derive(Clone, Copy, Debug)]
-pub struct Law {
-    /// Its name.
-    pub name: &'static str,
-    /// Panics if it is broken.
-    pub run: fn(Pair) -> LocalFuture<()>,
 }
 
 /// All laws, for one transport.

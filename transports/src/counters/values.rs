@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{NAME, VALUES};
+/// Words of a name in the table of kinds.
+pub(super) const NAME: usize = 3;
+/// Values of a line.
+pub(super) const VALUES: usize = 16;
 
 /// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

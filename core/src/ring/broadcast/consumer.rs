@@ -2,8 +2,8 @@
 
 use super::ring_ref::RingRef;
 use super::slot::{Slot, Stamp, is_after};
-use super::storage::{CLOSED, FREE, Storage};
-use super::{BroadcastHandle, RetainingConsumer, Word};
+use super::storage::{CLOSED, FREE, GATING, JOINING, Storage, Word};
+use super::{Broadcast, BroadcastHandle};
 use crate::sync::{Ordering, barrier, order};
 
 /// What a reader found at its cursor.
@@ -59,8 +59,46 @@ enum Found {
     },
 }
 
+impl<T: Storage> Broadcast<T> {
+    /// A reader that the writer never passes, or `None` if all entries are in use.
+    ///
+    /// It starts with the first message whose push began after this call returned; it may also see
+    /// a message whose push overlaps the call.
+    pub fn gating<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Consumer<H>> {
+        let (index, entry) = ring.entries().find_map(|(index, entry)| {
+            // Acquire, pairs with the Release of `broadcast.leave`: the previous reader no longer
+            // uses its slots and the entry.
+            let claim = order!("broadcast.claim", Acquire);
+            let state = &entry.shown.state;
+            let claimed = state.compare_exchange(FREE, JOINING, claim, Ordering::Relaxed);
+            claimed.is_ok().then_some((index, entry))
+        })?;
+        // A Dekker handshake with `Broadcast::room`. Either the writer's check comes after this
+        // fence and sees the entry, or it came before, and then the tail that the writer stored
+        // before that check is visible here. The writer may then continue without a check for one
+        // lap from that tail, which does not pass the position where this reader starts.
+        //
+        // The first cursor is stored with Release, too: a writer may still see the state of the
+        // previous reader together with this cursor, and must then see that the previous reader no
+        // longer uses its slots.
+        entry.show(ring.tail());
+        entry.shown.state.store(GATING, order!("broadcast.join", Release));
+        barrier!("broadcast.join-fence", SeqCst);
+        let start = ring.tail();
+        entry.show(start);
+        Some(Consumer::new(ring, Some(index), start))
+    }
+
+    /// A reader that the writer does not wait for. It starts with the first message that is not
+    /// published yet.
+    pub fn observing<H: BroadcastHandle<Storage = T>>(ring: H) -> Consumer<H> {
+        let start = ring.tail();
+        Consumer::new(ring, None, start)
+    }
+}
+
 impl<H: BroadcastHandle> Consumer<H> {
-    pub(super) fn new(ring: H, entry: Option<usize>, cursor: usize) -> Consumer<H> {
+    fn new(ring: H, entry: Option<usize>, cursor: usize) -> Consumer<H> {
         let lag = (ring.capacity() / 8).clamp(1, 16);
         let ring = match entry {
             Some(entry) => RingRef::of_reader(ring, entry),
@@ -179,14 +217,6 @@ impl<H: BroadcastHandle> Consumer<H> {
     /// The ring.
     pub fn ring(&self) -> &H {
         self.ring.handle()
-    }
-
-    /// This reader as one that retains messages after it has read them, until they are released.
-    #[must_use]
-    pub fn retaining(mut self) -> RetainingConsumer<H> {
-        self.flush();
-        let entry = self.ring.take_entry();
-        RetainingConsumer::new(self, entry)
     }
 
     /// Sets the cursor. For readers without an entry.

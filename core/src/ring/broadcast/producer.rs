@@ -1,11 +1,11 @@
 //! The writer. Its position is the ring's tail, a word that only the writer stores. It loads the
 //! positions of its readers once a lap.
 
-use super::BroadcastHandle;
 use super::error::Full;
 use super::ring_ref::RingRef;
 use super::slot::Slot;
 use super::storage::{CLOSED, Storage, WRITING};
+use super::{Broadcast, BroadcastHandle};
 use crate::sync::{AtomicUsize, Ordering, barrier, order};
 
 /// The writer's end of a ring. Dropping it leaves the ring open for the next producer, which
@@ -23,9 +23,22 @@ pub struct Producer<H: BroadcastHandle> {
 /// checks leave those lines to the readers, which store there for each message.
 const EXACT_EVERY: u32 = if cfg!(any(loom, miri)) { 2 } else { 64 };
 
+impl<T: Storage> Broadcast<T> {
+    /// The writer's end, or `None` while it is taken or after the ring was closed.
+    pub fn producer<H: BroadcastHandle<Storage = T>>(ring: H) -> Option<Producer<H>> {
+        let words = ring.storage.writer();
+        // Acquire, pairs with the Release of `broadcast.hand-over`: the tail of the previous
+        // writer.
+        let order = order!("broadcast.take-over", Acquire);
+        words.state.state.compare_exchange(0, WRITING, order, Ordering::Relaxed).ok()?;
+        let next = words.tail.load(Ordering::Relaxed);
+        Some(Producer::new(ring, next))
+    }
+}
+
 impl<H: BroadcastHandle> Producer<H> {
     /// For the caller that has taken the writer's end.
-    pub(super) fn new(ring: H, next: usize) -> Producer<H> {
+    fn new(ring: H, next: usize) -> Producer<H> {
         Producer { ring: RingRef::new(ring), limit: next, refused: 0 }
     }
 

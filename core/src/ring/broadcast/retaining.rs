@@ -45,8 +45,18 @@ pub struct RetainingConsumer<H: BroadcastHandle> {
     kept: usize,
 }
 
+impl<H: BroadcastHandle> Consumer<H> {
+    /// This reader as one that retains messages after it has read them, until they are released.
+    #[must_use]
+    pub fn retaining(mut self) -> RetainingConsumer<H> {
+        self.flush();
+        let entry = self.ring.take_entry();
+        RetainingConsumer::new(self, entry)
+    }
+}
+
 impl<H: BroadcastHandle> RetainingConsumer<H> {
-    pub(super) fn new(reader: Consumer<H>, entry: Option<usize>) -> RetainingConsumer<H> {
+    fn new(reader: Consumer<H>, entry: Option<usize>) -> RetainingConsumer<H> {
         let kept = reader.cursor();
         RetainingConsumer { reader, entry, kept }
     }

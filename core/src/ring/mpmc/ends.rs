@@ -2,15 +2,25 @@
 
 #![allow(unsafe_code)]
 
-#[cfg(doc)]
-use super::Mpmc;
 use super::claim::{CLAIM, CLOSED, Claim, Refused, claim};
 use super::slot::{FREE, FULL, SKIP, STEP, Slot, lap, next_lap};
-use super::{ItemOf, Ring};
+use super::{ItemOf, Mpmc, Ring};
 use crate::ring::cell::Cell;
 use crate::ring::slots::Slots;
-use crate::ring::{Handle, PopError, PushError};
+use crate::ring::{Handle, PopError, PushError, Storage};
 use crate::sync::{Ordering, order};
+
+impl<T, S: Storage<Slot = Slot<T>>> Mpmc<T, S> {
+    /// A new end for a writer. There may be any number of them, made here or cloned.
+    pub fn producer<H: Handle<Target = Mpmc<T, S>>>(ring: H) -> Producer<H> {
+        Producer::new(ring)
+    }
+
+    /// A new end for a reader. There may be any number of them, made here or cloned.
+    pub fn consumer<H: Handle<Target = Mpmc<T, S>>>(ring: H) -> Consumer<H> {
+        Consumer::new(ring)
+    }
+}
 
 /// An end for a writer. Dropping it leaves the ring open.
 #[derive(Debug)]
@@ -22,7 +32,7 @@ pub struct Producer<H: Handle<Target: Ring>> {
 }
 
 impl<H: Handle<Target: Ring>> Producer<H> {
-    pub(super) fn new(ring: H) -> Producer<H> {
+    fn new(ring: H) -> Producer<H> {
         let known = ring.indices().tail.load(Ordering::Relaxed) & !CLOSED;
         Producer { slots: Slots::new(ring.slots()), known, ring }
     }
@@ -132,7 +142,7 @@ pub struct Consumer<H: Handle<Target: Ring>> {
 }
 
 impl<H: Handle<Target: Ring>> Consumer<H> {
-    pub(super) fn new(ring: H) -> Consumer<H> {
+    fn new(ring: H) -> Consumer<H> {
         let known = ring.indices().head.load(Ordering::Relaxed);
         Consumer { slots: Slots::new(ring.slots()), known, ring }
     }

@@ -1,10 +1,15 @@
 //! The header of a region: the constants of a ring, written once before the memory is shared.
 
+use crossbeam_utils::CachePadded;
+
 use super::error::{Field, RegionError};
-use super::{ALIGNMENT, clear};
 use crate::ring::CapacityError;
 use crate::ring::broadcast::{Layout, ReaderWords, Word, WriterWords};
 use crate::sync::Ordering;
+
+/// The alignment of a region, in bytes. It keeps words of different owners on different cache
+/// lines.
+pub const ALIGNMENT: usize = align_of::<CachePadded<usize>>();
 
 pub(super) const WORD: usize = size_of::<usize>();
 
@@ -152,4 +157,9 @@ impl Header {
         }
         Ok(())
     }
+}
+
+/// Makes all words zero.
+fn clear(words: &[Word]) {
+    words.iter().for_each(|word| word.0.store(0, Ordering::Relaxed));
 }

@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code)]
 
+use super::layout::{ItemOf, Ring, SlotLayout, SlotOf};
 use super::slip::Slip;
-use super::{ItemOf, Ring, SlotLayout, SlotOf};
 use crate::ring::cell::Cell;
 use crate::ring::pair::{Memory, lag};
 use crate::ring::slots::Slots;

@@ -9,9 +9,10 @@ use core::mem::MaybeUninit;
 #[cfg(not(loom))]
 use zerocopy::FromZeros;
 
+use super::Producer;
 #[cfg(not(loom))]
 use super::Slot;
-use super::{ItemOf, Producer, Ring, SlotOf};
+use super::layout::{ItemOf, Ring, SlotOf};
 use crate::ring::cell::Cell;
 use crate::ring::{GrantError, Handle, PushError};
 

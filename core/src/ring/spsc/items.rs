@@ -4,9 +4,10 @@
 
 use core::marker::PhantomData;
 
+use super::Consumer;
 #[cfg(not(loom))]
 use super::Slot;
-use super::{Consumer, ItemOf, Ring, SlotOf};
+use super::layout::{ItemOf, Ring, SlotOf};
 use crate::ring::cell::{Cell, InPlace};
 use crate::ring::{Handle, PopError};
 

@@ -1,7 +1,9 @@
 //! How the writer shows items to the reader: by its position, or by a stamp in each slot.
 
+use core::ops::Deref;
+
 use crate::ring::cell::{Cell, Slot};
-use crate::ring::pair::SideState;
+use crate::ring::pair::{Memory, SideState};
 use crate::ring::slots::Slots;
 use crate::sync::{Ordering, order};
 
@@ -84,3 +86,18 @@ pub unsafe trait SlotLayout: Cell + Sized {
 // Acquire.
 #[allow(unsafe_code)]
 unsafe impl<T> SlotLayout for Slot<T> {}
+
+/// The ring that a handle leads to.
+#[doc(hidden)]
+pub trait Ring {
+    /// The memory of the ring.
+    type Memory: Memory<Slot = Self::Slot>;
+    /// The slot type.
+    type Slot: SlotLayout;
+
+    /// The memory of the ring.
+    fn memory(&self) -> &Self::Memory;
+}
+
+pub(super) type SlotOf<H> = <<H as Deref>::Target as Ring>::Slot;
+pub(super) type ItemOf<H> = <SlotOf<H> as Cell>::Item;

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::{ItemOf, Ring, SlotLayout, SlotOf};
+use super::layout::{ItemOf, Ring, SlotLayout, SlotOf};
 use crate::ring::cell::Cell;
 use crate::ring::pair::Memory;
 use crate::ring::slots::Slots;

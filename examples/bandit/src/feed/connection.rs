@@ -4,6 +4,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
+    sync::atomic::Ordering,
     task::Poll,
     time::Duration,
 };
@@ -37,7 +38,24 @@ const MOST_SUBSCRIPTIONS: usize = 16;
 /// Logs sent before other tasks get their turn.
 const STRIDE: usize = 64;
 
-pub(super) async fn serve<S, F, T>(feed: &Feed, stream: S, sleep: F) -> Outcome
+impl Feed {
+    /// Serves one connection to its end, counts the outcome and returns it.
+    ///
+    /// `sleep` makes a timer of the executor. Dropping the stream closes it. The future is
+    /// `Send` if the stream, the timer and `sleep` are and `sleep` is `Sync`.
+    pub async fn serve<S, F, T>(&self, stream: S, sleep: F) -> Outcome
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+        F: Fn(Duration) -> T,
+        T: Future<Output = ()>,
+    {
+        let outcome = serve(self, stream, sleep).await;
+        self.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        outcome
+    }
+}
+
+async fn serve<S, F, T>(feed: &Feed, stream: S, sleep: F) -> Outcome
 where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Fn(Duration) -> T,

@@ -7,12 +7,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use mycelium_executor::{Executor, Listener, Stream};
-use rustix::fs::{Gid, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::geteuid;
 
 use super::super::error::{BindError, PathTooLong};
-use super::directory::prepare;
+use super::directory::{give_to, prepare, system};
 use super::{Access, AllowedPeers};
 
 /// A listening socket and its path. Dropping it removes the socket's file, unless another file has
@@ -168,17 +168,6 @@ fn listen(
 
 /// The queue of connections to accept; the system may have a lower limit.
 const BACKLOG: i32 = 4096;
-
-/// Gives a file to a group.
-pub(super) fn give_to(path: &Path, group: u32) -> Result<(), BindError> {
-    rustix::fs::chown(path, None, Some(Gid::from_raw(group)))
-        .map_err(|error| system("change the group of", path)(error.into()))
-}
-
-pub(super) fn system(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BindError {
-    let path = path.to_owned();
-    move |error| BindError::System { action, path, error }
-}
 
 /// The directory of a socket, and its lock file: a process that listens holds the lock.
 fn places(path: &Path) -> Result<(PathBuf, PathBuf), BindError> {

@@ -2,13 +2,14 @@
 //! open.
 
 use std::fs::{self, DirBuilder, Metadata, Permissions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::Gid;
+
 use super::super::error::BindError;
 use super::Access;
-use super::bind::{give_to, system};
 
 /// Makes the directory, or checks that it is open only to users that may reach the socket.
 pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<(), BindError> {
@@ -71,4 +72,15 @@ fn check_way(directory: &Path, access: &Access, user: u32) -> Result<(), BindErr
         }
     }
     Ok(())
+}
+
+/// Gives a file to a group.
+pub(super) fn give_to(path: &Path, group: u32) -> Result<(), BindError> {
+    rustix::fs::chown(path, None, Some(Gid::from_raw(group)))
+        .map_err(|error| system("change the group of", path)(error.into()))
+}
+
+pub(super) fn system(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BindError {
+    let path = path.to_owned();
+    move |error| BindError::System { action, path, error }
 }

@@ -1,0 +1,16 @@
+//! The rows that goals are grouped by.
+
+pub(super) const EMIT: &str = "emit to one subscriber";
+pub(super) const EMIT_THREADS: &str = "emit to a subscriber on another core";
+pub(super) const CODEC: &str = "encode and view";
+pub(super) const SPSC_NUMBERS: &str = "spsc, numbers: one by one, batches of 64";
+pub(super) const SPSC_MESSAGES: &str = "spsc, messages of 56 and 64 bytes";
+pub(super) const TRIP: &str = "spsc round trip";
+pub(super) const MPMC: &str = "mpmc: one by one, batches of 16, fairness";
+pub(super) const BROADCAST: &str = "broadcast: publish, publish and read";
+pub(super) const LINK: &str = "link over a Unix socket";
+pub(super) const HANDLER: &str = "to a service's handler";
+pub(super) const WAKES: &str = "wake of a service on another executor";
+pub(super) const PINNED: &str = "round trip of pinned services";
+pub(super) const IDLE: &str = "idle node";
+pub(super) const TASKS: &str = "to a parked task and back";
