@@ -1,4 +1,4 @@
-//! Any number of senders and receivers, over [`ring::mpmc`](crate::ring::mpmc): each item goes to
+//! Any number of senders and receivers, over [`ring::mpmc`]: each item goes to
 //! one receiver, in one order for all.
 //!
 //! Ends that wait are woken one at a time, in turn; another sender or receiver that arrives

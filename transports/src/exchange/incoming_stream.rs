@@ -1,4 +1,5 @@
-//! One publisher of the peer: its messages go from the link into a ring of this process.
+//! One publisher of the peer: its messages go from the link into a ring of this process, whose free
+//! room is the peer's credit.
 //!
 //! A message is copied once here, from the read buffer into the ring; a message that arrives in
 //! fragments is put together first, which is a second copy.

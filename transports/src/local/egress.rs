@@ -243,7 +243,7 @@ impl<T> EgressStream<T> {
         self.reader.pass(count);
     }
 
-    /// How messages lie in the result of [`lend`](EgressStream::borrow); `None` if they are too
+    /// How messages lie in the result of [`borrow`](EgressStream::borrow); `None` if they are too
     /// long.
     #[must_use]
     pub fn shape(&self) -> Option<RunShape> {

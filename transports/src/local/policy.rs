@@ -17,7 +17,7 @@ pub enum Policy {
     Latest,
 }
 
-// Each match names all policies: a new one does not compile until it is decided everywhere.
+// Each match of this file names all policies, so a new one does not compile until each is answered.
 impl Policy {
     /// All policies, the strictest first.
     ///

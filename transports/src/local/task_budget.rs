@@ -1,4 +1,4 @@
-//! When the other sides are woken, and when a task yields.
+//! Decides when the tasks at the other end of a ring are woken, and when a task yields.
 //!
 //! To publish or to take a message is a few stores. To wake a parked task on the other side takes a
 //! fence as well, which costs about as much, so one poll of a task pays for one fence: its handles

@@ -1,6 +1,7 @@
 //! The writing end of a topic without a message type: one publisher's ring, doorbells and counters.
 //!
-//! Messages are words here. [`Publisher`](super::Publisher) is its front for a message type,
+//! Messages wait in this ring, and only here, while a gating reader is slow. Messages are words.
+//! [`Publisher`](super::Publisher) is its front for a message type,
 //! [`RemotePublisher`](super::RemotePublisher) for bytes from a link. There are three ways to push:
 //! the inlined [`push_fast`](Writer::push_fast), [`try_push`](Writer::try_push), and
 //! [`poll_push`](Writer::poll_push), which waits for room.
