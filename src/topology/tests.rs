@@ -123,7 +123,7 @@ fn links_that_make_no_sense_are_refused() {
     );
     assert!(
         error("[node.a]\n[node.b]\n[link.\"a-b\"]\ntransport = \"pigeon\"\n")
-            .starts_with("t.toml:4:13: there is no transport `pigeon`; expected: unix")
+            .starts_with("t.toml:4:13: invalid transport `pigeon`: expected unix")
     );
 }
 
