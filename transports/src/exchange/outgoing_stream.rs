@@ -40,7 +40,7 @@ pub(super) struct ConnectionProgress {
     /// The peer's readers have asked for messages.
     pub(super) is_demanded: bool,
     /// The peer has reported the messages that it is done with.
-    pub(super) is_heard: bool,
+    pub(super) has_reported: bool,
     /// How many bytes of the next message were sent, if it is sent in fragments.
     offset: usize,
     /// The length of a gap that is not sent yet.
@@ -53,7 +53,7 @@ impl ConnectionProgress {
     /// the stream began on this connection, or it was resumed and the peer has reported its
     /// progress.
     pub(super) fn has_confirmed_all(&self) -> bool {
-        self.stream.is_some() && (self.resume_at.is_none() || self.is_heard)
+        self.stream.is_some() && (self.resume_at.is_none() || self.has_reported)
     }
 
     /// Sends a message, or a fragment of it. Returns whether all of it is sent.

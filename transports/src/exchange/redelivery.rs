@@ -95,7 +95,7 @@ impl DeliveryHistory {
     /// The reader's process has ended in order, but could not confirm what it was done with: it may
     /// have had all messages that were sent. Messages before `kept` are confirmed. `waited_for`:
     /// the publisher waits for this reader.
-    pub(super) fn left_unheard(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
+    pub(super) fn left_unconfirmed(&mut self, kept: u64, redelivery: Redelivery, waited_for: bool) {
         if self.sent > kept {
             match redelivery.deaths(waited_for) {
                 Some(_) => self.redelivered_before = self.redelivered_before.max(self.sent),

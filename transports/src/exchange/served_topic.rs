@@ -64,7 +64,7 @@ impl TopicEgress {
             if asked && stream.state.connection.has_confirmed_all() {
                 stream.state.history.left();
             } else {
-                stream.state.history.left_unheard(kept, redelivery, waited_for);
+                stream.state.history.left_unconfirmed(kept, redelivery, waited_for);
             }
             stream.rewind(kept);
         }
@@ -165,7 +165,7 @@ impl ServedTopic {
         let streams = self.egress.reader.streams();
         let index = streams.iter().position(is_sent_as(id))?;
         let stream = &mut streams[index];
-        stream.state.connection.is_heard = true;
+        stream.state.connection.has_reported = true;
         let kept = stream.kept();
         stream.release(next);
         let confirmed = stream.kept().wrapping_sub(kept);
