@@ -164,7 +164,7 @@ const PAUSE: Duration = Duration::from_micros(100);
 /// Publishers may stop at any moment. The messages that they have sent are exactly those that were
 /// delivered or dropped.
 pub async fn every_message_is_counted_after_a_shutdown<T: Transport>(pair: Pair) {
-    for policy in Policy::all() {
+    for policy in [Policy::Block, Policy::Reject, Policy::DropOldest, Policy::Latest] {
         let transport = T::open(&pair, 4, policy);
         let mut reader = transport.subscribe("reader", policy);
         let stop = Arc::new(AtomicBool::new(false));
