@@ -57,8 +57,8 @@ impl Members {
         Watch { members: self, id }
     }
 
-    /// Stores the state of a member and calls the watchers. Returns false if there is no room for
-    /// another name.
+    /// Stores the state of a member and calls the watchers. Returns false if it is a
+    /// new name and the limit of names is reached.
     pub(crate) fn set(&self, member: &str, state: MemberState) -> bool {
         let mut registry = self.lock();
         let before = registry.states.get(member).copied();

@@ -70,7 +70,7 @@ impl Listener {
 
     /// Wraps a non-blocking socket of the standard library, for a runtime that only waits for it.
     ///
-    /// When there is no connection to accept, `poll_readable` is polled: it is ready when there may
+    /// When no connection waits, `poll_readable` is polled: it is ready when there may
     /// be one. `adopt` makes a stream of an accepted socket.
     pub fn watching<L: ListeningSocket, W: AsRef<L> + Send + 'static>(
         socket: W,
@@ -112,7 +112,7 @@ pub trait ListeningSocket: 'static {
     /// The next connection, prepared for messages, and its peer.
     ///
     /// # Errors
-    /// As the system says; `WouldBlock` if there is no connection.
+    /// As the system says; `WouldBlock` if no connection waits.
     fn accept_peer(&self) -> io::Result<(Self::Stream, Peer)>;
 
     /// The address of the socket.

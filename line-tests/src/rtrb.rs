@@ -52,7 +52,7 @@ pub struct Producer<T> {
 }
 
 impl<T> Producer<T> {
-    /// Appends an item; false if there is no room.
+    /// Appends an item; false if the ring is full.
     pub fn push(&mut self) -> bool {
         let ring = &*self.ring;
         // Full according to the cached head? Then according to the head itself?

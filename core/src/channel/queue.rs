@@ -55,7 +55,7 @@ pub trait QueueSender: Send + Sized {
     /// Sends an item if there is room now.
     ///
     /// # Errors
-    /// [`PushError`] with the item, if there is no room or the receiver is gone.
+    /// [`PushError`] with the item, if the ring is full or the receiver is gone.
     fn try_send(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>>;
 
     /// Sends an item, after there is room for it. A future that is dropped before it completes did

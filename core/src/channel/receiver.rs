@@ -24,7 +24,7 @@ pub struct Receiver<C: Consumer, L: Deref<Target: Sides>> {
 
 impl<C: Consumer, L: Deref<Target: Sides>> Receiver<C, L> {
     /// A receiver of a channel of your own: an end of a ring, and the waiters that the senders
-    /// share. `None` if there is no free place for a receiver.
+    /// share. `None` if all places of receivers are taken.
     pub fn new(consumer: C, waiters: L) -> Option<Receiver<C, L>> {
         let waiter = Waiter::join(waiters.receivers())?;
         Some(Receiver { consumer: ManuallyDrop::new(consumer), waiter, waiters })

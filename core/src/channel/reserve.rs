@@ -22,7 +22,7 @@ pub trait Reserve: Producer + Sized {
     /// Holds a slot.
     ///
     /// # Errors
-    /// [`GrantError`] if there is no room or the readers are gone.
+    /// [`GrantError`] if the ring is full or the readers are gone.
     fn reserve_slot(&mut self) -> Result<Self::Slot<'_>, GrantError>;
 
     /// Another end of the same ring, or `None` if it has only one.

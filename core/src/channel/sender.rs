@@ -24,7 +24,7 @@ pub struct Sender<P: Producer, L: Deref<Target: Sides>> {
 
 impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     /// A sender of a channel of your own: an end of a ring, and the waiters that the receivers
-    /// share. `None` if there is no free place for a sender.
+    /// share. `None` if all places of senders are taken.
     pub fn new(producer: P, waiters: L) -> Option<Sender<P, L>> {
         let waiter = Waiter::join(waiters.senders())?;
         Some(Sender { producer: ManuallyDrop::new(producer), waiter, waiters })
@@ -50,7 +50,7 @@ impl<P: Producer, L: Deref<Target: Sides>> Sender<P, L> {
     /// Sends an item if there is room now.
     ///
     /// # Errors
-    /// [`PushError`] with the item, if there is no room or the receivers are gone.
+    /// [`PushError`] with the item, if the ring is full or the receivers are gone.
     #[inline]
     pub fn try_send(&mut self, item: P::Item) -> Result<(), PushError<P::Item>> {
         self.producer.try_push(item)?;

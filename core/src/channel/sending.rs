@@ -139,11 +139,11 @@ impl<'a, P: Reserve, L: Deref<Target: Sides>> Future for Reserving<'a, P, L> {
         let sender: *mut Sender<P, L> = sender;
         // SAFETY: the sender is borrowed as long as the permit lives, and only by this future,
         // which gives the borrow away when it returns a permit. The compiler does not see that the
-        // borrow can be kept if there is no permit yet.
+        // borrow can be kept while no permit exists.
         if let Poll::Ready(permit) = unsafe { &mut *sender }.poll_reserve(context) {
             return Poll::Ready(permit);
         }
-        // SAFETY: as above; there is no permit.
+        // SAFETY: as above; no permit exists.
         self.sender = Some(unsafe { &mut *sender });
         Poll::Pending
     }

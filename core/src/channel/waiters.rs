@@ -123,7 +123,7 @@ pub(super) struct Waiter<W: Waiters> {
 }
 
 impl<W: Waiters> Waiter<W> {
-    /// Registers an end and counts it in, or `None` if there is no free place.
+    /// Registers an end and counts it in, or `None` if all places are taken.
     pub(super) fn join(side: &Side<W>) -> Option<Waiter<W>> {
         let key = side.waiters.register()?;
         side.ends.fetch_add(1, Ordering::Relaxed);

@@ -15,7 +15,7 @@ use crate::sync::{AtomicUsize, Ordering, barrier, const_unless_loom, order, repe
 pub(super) const FURTHER: usize = if cfg!(loom) { 2 } else { usize::BITS as usize - 1 };
 
 /// The bit of the first block's word that says that further blocks exist, so that a ringer still
-/// pays one load where there are few places and no task sleeps. It is no place's bit.
+/// pays one load where there are few places and no task sleeps. No place uses this bit.
 const MORE: usize = 1 << (usize::BITS - 1);
 
 /// Places for up to `N` tasks, and more if `G` allows; `N` is at most the number of bits of a word,

@@ -27,7 +27,7 @@ pub trait Waiters {
     /// Identifies a registered task.
     type Key: Send;
 
-    /// Registers a task. `None` if there is no free place.
+    /// Registers a task. `None` if all places are taken.
     fn register(&self) -> Option<Self::Key>;
 
     /// Ends a registration. The task must not be parked. Its waker is dropped.

@@ -10,7 +10,7 @@ pub trait Producer {
     /// Appends an item.
     ///
     /// # Errors
-    /// [`PushError`] with the item, if there is no room or the readers have closed the ring.
+    /// [`PushError`] with the item, if the ring is full or the readers have closed the ring.
     fn try_push(&mut self, item: Self::Item) -> Result<(), PushError<Self::Item>>;
 
     /// Whether a push would be refused with [`PushError::Full`], as far as this end can see.

@@ -39,7 +39,7 @@ impl CapacityError {
 /// Why an item was refused; it comes back.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PushError<T> {
-    /// There is no room now. In [`mpmc`](super::mpmc): the next slot is not free, though later ones
+    /// The ring is full. In [`mpmc`](super::mpmc): the next slot is not free, though later ones
     /// may be.
     #[error("the ring is full")]
     Full(T),

@@ -45,7 +45,7 @@ pub struct TopicClient {
 
 impl TopicClient {
     /// Reads until the peer has ended all topics, the links are to end, or the peer has
-    /// [completed](Control::completed) and there is no connection to it. The topics are kept open
+    /// [completed](Control::completed) and no connection to it is open. The topics are kept open
     /// from this call on, before the future is first polled.
     ///
     /// # Errors

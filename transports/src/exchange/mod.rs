@@ -12,7 +12,7 @@
 //! Either side may start first, and may restart. The client connects again, with growing pauses,
 //! and resumes after the last message that arrived:
 //!
-//! | while there is no connection | its publishers | what the reader gets afterwards |
+//! | while disconnected | its publishers | what the reader gets afterwards |
 //! | --- | --- | --- |
 //! | an announced gating reader | block when their rings are full | everything |
 //! | an announced observing reader | continue | the exact number of overwritten messages |

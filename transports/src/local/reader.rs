@@ -227,7 +227,6 @@ impl Reader {
     /// As [`find`](Self::find), and parks the task if there is nothing.
     #[inline(never)]
     pub(super) fn find_or_park(&mut self, context: &Context<'_>) -> Found {
-        self.request();
         let found = self.find_again();
         if !matches!(found, Found::Empty) {
             return found;

@@ -124,9 +124,9 @@ impl RemotePublisher {
     }
 
     /// The sequence of the first message that a gating subscription still needs or, if none gates,
-    /// that an observing one has not received: that of the next message if there is no such
-    /// message. `None` without subscriptions. At a shutdown, gating subscriptions that have left
-    /// since it began count too: they take nothing more.
+    /// that an observing one has not received. If all messages are received, it is the sequence of
+    /// the next one. `None` without subscriptions. At a shutdown, gating subscriptions that have
+    /// left since it began count too: they take nothing more.
     #[must_use]
     pub fn done(&self, at_shutdown: impl FnOnce() -> bool) -> Option<u64> {
         self.writer.state.done(at_shutdown)

@@ -34,7 +34,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// to 64 slots: items of other writers may come between two claims, not within one.
     ///
     /// # Errors
-    /// [`PushError`] if there is no room for any of them or the ring was closed.
+    /// [`PushError`] if the ring is full or the ring was closed.
     #[inline]
     pub fn push_slice(&mut self, items: &[ItemOf<H>]) -> Result<usize, PushError<()>>
     where

@@ -54,7 +54,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// ```
     ///
     /// # Errors
-    /// [`PushError`] if there is no room for any of them or the reader has closed the ring.
+    /// [`PushError`] if the ring is full or the reader has closed the ring.
     #[inline]
     pub fn push_slice(&mut self, items: &[ItemOf<H>]) -> Result<usize, PushError<()>>
     where

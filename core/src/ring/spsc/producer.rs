@@ -35,7 +35,7 @@ impl<H: Handle<Target: Ring>> Producer<H> {
     /// Appends an item.
     ///
     /// # Errors
-    /// [`PushError`] with the item, if there is no room or the reader has closed the ring.
+    /// [`PushError`] with the item, if the ring is full or the reader has closed the ring.
     // Inlined always, like `Consumer::try_pop`.
     #[inline(always)]
     pub fn try_push(&mut self, item: ItemOf<H>) -> Result<(), PushError<ItemOf<H>>> {
