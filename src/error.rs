@@ -6,6 +6,7 @@ mod start;
 
 use std::fmt;
 
+use mycelium_core::debug_as_display;
 use mycelium_transports::local::TopicError;
 
 pub use build::BuildError;
@@ -78,23 +79,24 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
+    /// The text, as `main` and `unwrap` print errors.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.error, f)
+        fmt::Display::fmt(self, f)
     }
 }
 
 /// The node shuts down. A service that returns this error has ended well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the node is shutting down")]
 pub struct ShuttingDown;
 
 /// Work that did not finish: it panicked, or its service's run or the executor ended first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work panicked, or was dropped before it finished")]
 pub struct Unfinished;
 
 /// Why a service cannot have a subscription.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
     /// An earlier handle of the subscription has not been dropped.
@@ -115,3 +117,5 @@ pub enum SubscribeError {
         reason: String,
     },
 }
+
+debug_as_display!(ShuttingDown, Unfinished, SubscribeError);

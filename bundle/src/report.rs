@@ -128,7 +128,7 @@ pub enum MemberOutcome {
 }
 
 /// Why a bundle failed.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum BundleError {
     /// Two members have one name.
@@ -215,6 +215,13 @@ pub enum BundleError {
     /// The system refused something that the launcher itself needs: signals, a pipe, a thread.
     #[error("the launcher cannot watch its members: {0}")]
     System(#[from] io::Error),
+}
+
+impl fmt::Debug for BundleError {
+    /// The text, as `main` and `unwrap` print errors.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 fn after(restarts: u32, window: Duration) -> String {

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mycelium_core::debug_as_display;
 use mycelium_executor::Peer;
 use thiserror::Error;
 
@@ -12,7 +13,7 @@ use thiserror::Error;
 pub const LONGEST_PATH: usize = 107;
 
 /// Why a node cannot listen at an [`Endpoint`](super::Endpoint).
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum BindError {
     /// The path of a socket has no file name, or no directory.
@@ -82,7 +83,7 @@ pub enum BindError {
 }
 
 /// A path is longer than the path of a Unix socket may be.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[error(
     "socket path `{}` has {found} bytes: expected at most {LONGEST_PATH}",
     path.display()
@@ -118,9 +119,11 @@ impl PathTooLong {
 }
 
 /// A peer connected that is not on the list of allowed users.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[error("{peer} is not on the list of users that may connect")]
 pub struct RejectedPeer {
     /// The peer.
     pub peer: Peer,
 }
+
+debug_as_display!(BindError, PathTooLong, RejectedPeer);
