@@ -80,7 +80,9 @@ mod launch;
 #[cfg(unix)]
 mod launcher;
 mod links;
+mod log;
 mod members;
+mod names;
 mod node;
 mod observe;
 mod plan;
@@ -111,6 +113,8 @@ pub use inbox::Subscription;
 pub use kept::Kept;
 #[cfg(unix)]
 pub use launcher::end_with_launcher;
+#[cfg(feature = "logs")]
+pub use log::init;
 pub use node::builder::Builder;
 pub use node::{Node, Placement, Running};
 pub use observe::Event;

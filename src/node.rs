@@ -23,6 +23,7 @@ use mycelium_executor::Executor;
 
 use crate::error::{BuildError, StartError};
 use crate::links::{LinkSetup, Links};
+use crate::names::expected_instead_of;
 use crate::observe::Observers;
 use crate::plan::Plan;
 #[cfg(feature = "signals")]
@@ -105,10 +106,11 @@ impl Node {
     pub fn start(self, executor: impl Executor) -> Result<Running, StartError> {
         let executor: Arc<dyn Executor> = Arc::new(executor);
         let given = executor.name();
-        if let Some(asked) = self.plan.topology.executor(&self.plan.node)
+        if let Some((asked, place)) = self.plan.topology.executor(&self.plan.node)
             && asked != kind(&given)
         {
-            return Err(StartError::Executor { asked: asked.to_owned(), given });
+            let (node, asked) = (self.plan.node.clone(), asked.to_owned());
+            return Err(StartError::Executor { node, place, asked, given });
         }
         let mut resolved = Vec::new();
         for service in &self.services {
@@ -174,7 +176,7 @@ fn choose(
         Some(error) => BuildError::Topology(error),
         None => BuildError::Execution {
             service: service.name.clone(),
-            problem: format!("unknown executor `{asked}`: expected one of: {}", known.join(", ")),
+            problem: format!("unknown executor `{asked}`: {}", expected_instead_of(asked, &known)),
         },
     };
     Err(error.into())

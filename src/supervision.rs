@@ -11,6 +11,7 @@ use mycelium_transports::local::Undelivered;
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{Error, ShuttingDown};
+use crate::log;
 use crate::report::Outcome;
 use crate::service::{Life, Service};
 
@@ -40,7 +41,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         let restarts = failures.count();
         let pause = failures.pause(&life.restart, now, jitter);
         let Some(pause) = pause.filter(|_| !failure.permanent) else {
-            tracing::error!(
+            log::error!(
                 service = life.context.name(),
                 error = failure.text,
                 "the service failed permanently"
@@ -49,7 +50,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             life.exit.outcome = Outcome::Failed { error: failure.text, restarts };
             break;
         };
-        tracing::warn!(
+        log::warn!(
             service = life.context.name(),
             error = failure.text,
             ?pause,
@@ -131,7 +132,7 @@ impl<S: Service> Life<S> {
             inbox.finish_message();
             let left = inbox.depth();
             if left > 0 {
-                tracing::warn!(
+                log::warn!(
                     subscription = inbox.name(),
                     left,
                     "the service ended without receiving all messages"
@@ -155,7 +156,7 @@ impl<S: Service> Life<S> {
 }
 
 fn report(undelivered: &Undelivered) {
-    tracing::error!(
+    log::error!(
         topic = &*undelivered.topic,
         reader = &*undelivered.reader,
         publisher = %undelivered.publisher.escape_debug(),

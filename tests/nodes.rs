@@ -380,6 +380,6 @@ fn forbidden_readers_and_writers_are_build_errors() {
     let text = TOPOLOGY.replace("\n[topic.numbers]\ncapacity = 16\n", more);
     assert_eq!(
         pair.node(&text, "far", 0, false).unwrap_err().to_string(),
-        "pair.toml:7:12: node `near` reads topic `numbers`, but is not on this list"
+        "pair.toml:7:12: node `near` reads topic `numbers`, but is not on this list: add `near` to `readers`"
     );
 }

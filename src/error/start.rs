@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mycelium_core::debug_as_display;
 use mycelium_executor::{SpawnError, ThreadError};
 use mycelium_transports::endpoint::BindError;
 use mycelium_transports::exchange::LayoutMismatch;
@@ -11,7 +12,7 @@ use thiserror::Error;
 use super::build::BuildError;
 
 /// Why a node did not start, or did not end well.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The services do not fit together.
@@ -30,8 +31,15 @@ pub enum StartError {
         executor: String,
     },
     /// The topology names another executor.
-    #[error("the topology requests executor `{asked}`, but the node was started on `{given}`")]
+    #[error(
+        "{place}: the topology requests executor `{asked}` for node `{node}`, but the node was started on `{given}`: \
+         start it on `{asked}`, or change the key"
+    )]
     Executor {
+        /// The node.
+        node: String,
+        /// Where the topology names the executor: file, line and column.
+        place: String,
         /// The executor that the topology names.
         asked: String,
         /// The executor that was given.
@@ -153,6 +161,8 @@ pub enum StartError {
     },
 }
 
+debug_as_display!(StartError);
+
 impl StartError {
     /// Whether another start would fail in the same way. A member of a bundle then exits with
     /// [`NO_RESTART`](mycelium_bundle::protocol::NO_RESTART).
@@ -160,8 +170,8 @@ impl StartError {
     /// ```
     /// use mycelium::StartError;
     ///
-    /// let asked = "tokio".to_owned();
-    /// assert!(StartError::Executor { asked, given: "smol".to_owned() }.is_permanent());
+    /// let threads = StartError::Threads { threads: vec!["Sum".to_owned()] };
+    /// assert!(!threads.is_permanent(), "another start may work");
     /// ```
     #[must_use]
     pub fn is_permanent(&self) -> bool {
