@@ -4,10 +4,13 @@
 mod build;
 mod start;
 
-use std::fmt;
+use std::{fmt, io};
 
 use mycelium_core::debug_as_display;
 use mycelium_transports::local::TopicError;
+
+use crate::topology::TopologyError;
+use build::is_bug_of_topic;
 
 pub use build::BuildError;
 pub use start::StartError;
@@ -32,6 +35,10 @@ impl Error {
 
     /// Marks the error as permanent: another try would fail in the same way, so the service is not
     /// restarted, and the node shuts down.
+    ///
+    /// Bugs of the program that this library finds are permanent without a mark, also in an error
+    /// that wraps them: a subscription that is taken twice ([`SubscribeError::is_permanent`]), a
+    /// topic with another message type ([`BuildError::is_permanent`]).
     #[must_use]
     pub fn permanent(self) -> Error {
         Error { permanent: true, ..self }
@@ -40,7 +47,7 @@ impl Error {
     /// Whether another try would fail in the same way.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        self.permanent
+        self.permanent || is_bug(&*self.error)
     }
 
     /// The error itself.
@@ -60,6 +67,34 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Error {
         Error { error: Box::new(error), permanent: false }
     }
+}
+
+/// Whether an error, or one that it wraps, says that the program is wrong.
+fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let is_bug = if let Some(error) = error.downcast_ref::<SubscribeError>() {
+            error.is_permanent()
+        } else if let Some(error) = error.downcast_ref::<BuildError>() {
+            error.is_permanent()
+        } else if let Some(error) = error.downcast_ref::<StartError>() {
+            error.is_permanent()
+        } else if let Some(error) = error.downcast_ref::<TopicError>() {
+            is_bug_of_topic(error)
+        } else {
+            error.is::<TopologyError>()
+        };
+        if is_bug {
+            return true;
+        }
+        // The source of an `io::Error` is the source of what it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(error) => Some(error),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 impl fmt::Display for Error {
@@ -99,11 +134,22 @@ pub struct Unfinished;
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// An earlier handle of the subscription has not been dropped.
+    /// An earlier handle of the same run of the service has not been dropped.
     #[error(
-        "subscription `{subscription}` is taken: drop its first handle before you take it again"
+        "subscription `{subscription}` is taken: call `subscribe` once and keep its result, \
+         or drop that before you subscribe again"
     )]
     Taken {
+        /// `Service.topic`.
+        subscription: String,
+    },
+    /// A handle of an earlier run of the service has not been dropped. A child task drops its own
+    /// soon, so another try may succeed.
+    #[error(
+        "subscription `{subscription}` is still taken by an earlier run of its service: \
+         a task or the service itself has kept it; keep it in a variable of `run`"
+    )]
+    Kept {
         /// `Service.topic`.
         subscription: String,
     },
@@ -119,3 +165,23 @@ pub enum SubscribeError {
 }
 
 debug_as_display!(ShuttingDown, Unfinished, SubscribeError);
+
+impl SubscribeError {
+    /// Whether another try would fail in the same way. A service that returns such an error is not
+    /// restarted.
+    ///
+    /// ```
+    /// use mycelium::SubscribeError;
+    ///
+    /// let subscription = "Sum.ticks".to_owned();
+    /// assert!(SubscribeError::Taken { subscription }.is_permanent());
+    /// ```
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            SubscribeError::Taken { .. } | SubscribeError::Refused { .. } => true,
+            SubscribeError::Kept { .. } => false,
+            SubscribeError::Topic(error) => is_bug_of_topic(error),
+        }
+    }
+}

@@ -44,7 +44,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             log::error!(
                 service = life.context.name(),
                 error = failure.text,
-                "the service failed permanently"
+                "the service failed permanently, and the node shuts down"
             );
             let restarts = if failure.permanent { 0 } else { restarts };
             life.exit.outcome = Outcome::Failed { error: failure.text, restarts };
@@ -84,6 +84,7 @@ struct Failure {
 /// one.
 async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Result<(), Failure> {
     life.line.add(ServiceValue::Starts, 1);
+    life.inboxes.iter().for_each(|inbox| inbox.begin_run());
     let made = match instance.take() {
         Some(service) => Ok(service),
         None => catch_unwind(AssertUnwindSafe(&mut life.factory)),
@@ -133,6 +134,7 @@ impl<S: Service> Life<S> {
             let left = inbox.depth();
             if left > 0 {
                 log::warn!(
+                    service = self.context.name(),
                     subscription = inbox.name(),
                     left,
                     "the service ended without receiving all messages"
@@ -157,10 +159,10 @@ impl<S: Service> Life<S> {
 
 fn report(undelivered: &Undelivered) {
     log::error!(
+        service = &*undelivered.reader,
         topic = &*undelivered.topic,
-        reader = &*undelivered.reader,
         publisher = %undelivered.publisher.escape_debug(),
         sequence = undelivered.sequence,
-        "dead letter: the service failed at each delivery of this message"
+        "the service failed at each delivery of a message, which is now a dead letter"
     );
 }

@@ -108,6 +108,26 @@ pub enum BuildError {
 
 debug_as_display!(BuildError);
 
+impl BuildError {
+    /// Whether another try would fail in the same way: all but limits of a topic, which can be met
+    /// by waiting.
+    ///
+    /// ```
+    /// use mycelium::BuildError;
+    ///
+    /// assert!(BuildError::DuplicateService { name: "Sum".to_owned() }.is_permanent());
+    /// ```
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        if let BuildError::Topic(error) = self { is_bug_of_topic(error) } else { true }
+    }
+}
+
+/// Types and capacities do not change while a program runs, but a full topic can have room later.
+pub(super) fn is_bug_of_topic(error: &TopicError) -> bool {
+    matches!(error, TopicError::Schema { .. } | TopicError::Capacity { .. })
+}
+
 fn at(place: Option<&str>) -> String {
     place.map(|place| format!("{place}: ")).unwrap_or_default()
 }

@@ -175,10 +175,12 @@ impl StartError {
     /// ```
     #[must_use]
     pub fn is_permanent(&self) -> bool {
+        if let StartError::Build(error) = self {
+            return error.is_permanent();
+        }
         matches!(
             self,
-            StartError::Build(_)
-                | StartError::LocalService { .. }
+            StartError::LocalService { .. }
                 | StartError::Executor { .. }
                 | StartError::Unreachable { .. }
                 | StartError::Layout { .. }
