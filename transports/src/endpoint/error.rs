@@ -118,6 +118,30 @@ impl PathTooLong {
     }
 }
 
+/// The error of an attempt to connect, with the address and what it means there.
+pub(super) fn cannot_connect(path: &Path, error: io::Error) -> io::Error {
+    // It says so itself.
+    if error.get_ref().is_some_and(|error| error.is::<PathTooLong>()) {
+        return error;
+    }
+    let (kind, path) = (error.kind(), path.display());
+    let text = match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            format!("no process listens at `{path}`: {error}")
+        }
+        io::ErrorKind::WouldBlock => {
+            format!("the process at `{path}` does not accept connections fast enough: {error}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "this user may not connect to `{path}` (`users` and `group` of the node): {error}"
+            )
+        }
+        _ => format!("`{path}`: {error}"),
+    };
+    io::Error::new(kind, text)
+}
+
 /// A peer connected that is not on the list of allowed users.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[error("{peer} is not on the list of users that may connect")]
