@@ -74,26 +74,25 @@ pub(crate) struct PlainLine {
     subject: Option<(&'static str, String)>,
     /// What went wrong: the field `error`.
     error: Option<String>,
-    /// The other fields.
-    details: String,
+    /// The other fields, as `key=value`.
+    details: Vec<String>,
     text: String,
 }
 
 impl PlainLine {
     pub(crate) fn field(&mut self, key: &'static str, value: fmt::Arguments<'_>) {
+        let value = shown(value);
         match key {
-            "error" => self.error = Some(value.to_string()),
-            _ if self.subject.is_none() => self.subject = Some((key, value.to_string())),
-            _ => {
-                let comma = if self.details.is_empty() { "" } else { ", " };
-                // Writing to a `String` fails only if a `Display` does: the rest is still printed.
-                let _ = write!(self.details, "{comma}{key}={value}");
-            }
+            "error" => self.error = Some(value),
+            _ if self.subject.is_none() => self.subject = Some((key, value)),
+            // No details.
+            _ if value == "()" => {}
+            _ => self.details.push(format!("{key}={value}")),
         }
     }
 
     pub(crate) fn text(&mut self, text: fmt::Arguments<'_>) {
-        self.text = text.to_string();
+        self.text = shown(text);
     }
 
     /// Prints the line. A standard error that is closed is no reason to fail.
@@ -105,20 +104,30 @@ impl PlainLine {
 
 impl fmt::Display for PlainLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.text.strip_prefix("the ").unwrap_or(&self.text);
+        let text = &*self.text;
         match &self.subject {
-            Some((key, value)) => match text.strip_prefix(key).filter(|rest| rest.starts_with(' '))
-            {
-                Some(rest) => write!(f, "{key} `{value}`{rest}")?,
-                None => write!(f, "{key} `{value}`: {}", self.text)?,
-            },
-            None => f.write_str(&self.text)?,
+            Some((_, value)) if text.contains(&format!("`{value}`")) => f.write_str(text)?,
+            Some((key, value)) => {
+                let predicate = text.strip_prefix("the ").unwrap_or(text).strip_prefix(key);
+                match predicate.filter(|predicate| predicate.starts_with(' ')) {
+                    Some(predicate) => write!(f, "{key} `{value}`{predicate}")?,
+                    None => write!(f, "{key} `{value}`: {text}")?,
+                }
+            }
+            None => f.write_str(text)?,
         }
         if !self.details.is_empty() {
-            write!(f, " ({})", self.details)?;
+            write!(f, " ({})", self.details.join(", "))?;
         }
         self.error.iter().try_for_each(|error| write!(f, ": {error}"))
     }
+}
+
+/// A value as text. If its `Display` fails, what it has written is shown.
+fn shown(value: fmt::Arguments<'_>) -> String {
+    let mut text = String::new();
+    let _ = text.write_fmt(value);
+    text
 }
 
 /// A text without control characters: names and errors can come from elsewhere, and must not write
@@ -189,6 +198,7 @@ mod tests {
             "service `Sum`: missed ticks (left=3, topic=\"Sum\")"
         );
         assert_eq!(shown!("services rest"), "services rest");
+        assert_eq!(shown!(service = name, details = ?(), "`Sum` rests"), "`Sum` rests");
         assert_eq!(shown!(service = name, "services rest"), "service `Sum`: services rest");
         assert_eq!(
             shown!(%name, pause = ?pause, "starts {name}",),

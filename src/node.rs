@@ -23,6 +23,8 @@ use mycelium_executor::Executor;
 
 use crate::error::{BuildError, StartError};
 use crate::links::{LinkSetup, Links};
+#[cfg(feature = "signals")]
+use crate::log;
 use crate::names::expected_instead_of;
 use crate::observe::Observers;
 use crate::plan::Plan;
@@ -80,7 +82,11 @@ impl Node {
             match select(join, shared.executor.interrupted()).await {
                 Either::Left((report, _)) => return report,
                 Either::Right((Err(error), join)) => {
-                    tracing::warn!(%error, "cannot handle signals");
+                    log::warn!(
+                        node = shared.plan.node,
+                        %error,
+                        "the node cannot handle signals: Ctrl-C ends the process at once"
+                    );
                     return join.await;
                 }
                 Either::Right((Ok(()), again)) => {

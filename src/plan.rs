@@ -15,6 +15,7 @@ use mycelium_transports::local::{Schema, TopicError};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
+use crate::log;
 use crate::topology::Topology;
 use dead_letters::DeadLetterPlan;
 use flows::{flows, reaches, refuse_blocking_cycles};
@@ -132,13 +133,13 @@ impl Plan {
             match (planned.publishers, planned.readers) {
                 (0, _) => {
                     let readers = self.readers(topic).join("`, `");
-                    tracing::warn!(
+                    log::warn!(
                         node,
                         "topic `{topic}`: `{readers}` subscribes, but no service of this topology publishes it"
                     );
                 }
                 (_, 0) if self.peer_topics.reads(topic) => {}
-                (_, 0) => tracing::warn!(
+                (_, 0) => log::warn!(
                     node,
                     "topic `{topic}`: it is published, but no service of this topology subscribes to it"
                 ),
@@ -147,7 +148,7 @@ impl Plan {
         }
         if self.dead_letters.are_never_written {
             let readers = self.readers(DeadLetter::TOPIC).join("`, `");
-            tracing::warn!(
+            log::warn!(
                 node,
                 "`{readers}` reads dead letters, but no service or link of this node can write one, \
                  and dead letters do not cross links"

@@ -28,6 +28,7 @@ use crate::exit::ExitGuard;
 use crate::inbox::{AnyInbox, Inbox, Subscription};
 use crate::latch::Latch;
 use crate::launch::Task;
+use crate::log;
 use crate::plan::Ports;
 use crate::shared::Shared;
 use crate::stall::StallWatch;
@@ -177,11 +178,11 @@ impl<S: Service> Context<S> {
                 stall.watch(context, &**executor, &mut waiting_since, || {
                     let by = publisher.blocked_by();
                     let reader = by.as_deref().unwrap_or("?");
-                    tracing::warn!(
+                    log::warn!(
                         service = &**name,
                         topic = M::TOPIC,
                         reader,
-                        "an emit waits for this reader"
+                        "the service waits in `emit` for room: this reader has not taken its messages"
                     );
                 });
             }
@@ -245,7 +246,12 @@ impl<S: Service> Context<S> {
             });
             let Some((topic, messages)) = open else { return Poll::Ready(()) };
             stall.watch(context, &**executor, &mut waiting_since, || {
-                tracing::warn!(service = &**name, topic, messages, "waits for confirmation");
+                log::warn!(
+                    service = &**name,
+                    topic,
+                    messages,
+                    "the service waits in `confirmed` until readers have finished its messages"
+                );
             });
             Poll::Pending
         })
@@ -342,7 +348,7 @@ impl<S: Service> Context<S> {
                 // The handle may have been dropped.
                 Either::Left((Ok(value), _)) => drop(result.send(value)),
                 Either::Left((Err(_), _)) => {
-                    tracing::error!(service = &*name, "a task of the service panicked");
+                    log::error!(service = &*name, "a task of the service panicked");
                 }
                 Either::Right(_) => {}
             }
@@ -412,12 +418,12 @@ impl<S: Service> Context<S> {
 
     /// Logs an event of level WARN.
     pub fn warn(&self, message: &str, details: impl Debug) {
-        tracing::warn!(service = self.name(), ?details, "{message}");
+        log::warn!(service = self.name(), ?details, "{message}");
     }
 
     /// Logs an event of level ERROR.
     pub fn error(&self, message: &str, details: impl Debug) {
-        tracing::error!(service = self.name(), ?details, "{message}");
+        log::error!(service = self.name(), ?details, "{message}");
     }
 
     /// Ends the child tasks of the run that has ended.
