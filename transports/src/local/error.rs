@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use mycelium_core::debug_as_display;
 use mycelium_core::ring::broadcast::LayoutError;
 use thiserror::Error;
 
 use super::schema::Schema;
 
 /// Why a topic refused a publisher or a subscription, or could not be created.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TopicError {
     /// The topic carries another message type.
@@ -72,10 +73,7 @@ pub struct EmitError<M> {
 
 impl<M> fmt::Debug for EmitError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EmitError")
-            .field("topic", &self.topic)
-            .field("refusal", &self.refusal)
-            .finish_non_exhaustive()
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -103,7 +101,7 @@ impl Refusal {
 }
 
 /// Why a remote publisher's message was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RemotePublishError {
     /// The message does not have the size of the topic's messages.
@@ -121,3 +119,5 @@ pub enum RemotePublishError {
     #[error("the publisher has ended")]
     Ended,
 }
+
+debug_as_display!(TopicError, RemotePublishError);
