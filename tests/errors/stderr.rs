@@ -10,6 +10,7 @@ use mycelium::{
     Context, DeadLetter, Delivery, Error, Event, Execution, Node, PlacementFallback, Result,
     Topology, message, service,
 };
+use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
 
 const ROLE: &str = "MYCELIUM_TEST_ROLE";
@@ -41,6 +42,10 @@ async fn program_in_a_role() {
             faulty().await;
         }
         "lonely" => lonely().await,
+        "bundle" => {
+            let member = Member::new("sink", || Command::new("/nowhere/sink"));
+            Bundle::new().member(member).run().unwrap_err();
+        }
         "logs-after-another" => {
             tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::new())
                 .unwrap();
@@ -218,4 +223,16 @@ fn links_and_the_watchdog_print_lines_too() {
     program.kill().unwrap();
     program.wait().unwrap();
     assert_eq!(expected, [""; 0], "these lines are missing");
+}
+
+#[test]
+fn a_bundle_that_nobody_observes_prints_failures() {
+    assert_eq!(
+        lines("bundle"),
+        [
+            "mycelium: warning: member `sink` did not start: \
+             cannot run `/nowhere/sink`: No such file or directory (os error 2)",
+            "mycelium: error: member `sink` failed permanently",
+        ]
+    );
 }
