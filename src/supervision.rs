@@ -53,7 +53,7 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         log::warn!(
             service = life.context.name(),
             error = failure.text,
-            ?pause,
+            pause = %format_args!("{pause:.0?}"),
             "the service failed and will be restarted"
         );
         failed = Some(failure.text);

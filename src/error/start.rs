@@ -152,7 +152,11 @@ pub enum StartError {
         abandoned: Vec<String>,
     },
     /// Services ignored the shutdown and were abandoned at its deadline.
-    #[error("abandoned at the shutdown deadline of {deadline:?}: {}", services.join(", "))]
+    #[error(
+        "abandoned at the shutdown deadline of {deadline:?}: {}; a service has to return when `recv` gives `None` \
+         or a call fails with `ShuttingDown`",
+        services.join(", ")
+    )]
     Abandoned {
         /// The services.
         services: Vec<String>,
@@ -210,9 +214,10 @@ fn who(user: Option<u32>) -> String {
 }
 
 fn messages(left: &[(String, String, usize)]) -> String {
-    let each = left
-        .iter()
-        .map(|(node, topic, count)| format!("{count} messages of `{topic}` to node `{node}`"));
+    let each = left.iter().map(|(node, topic, count)| {
+        let messages = if *count == 1 { "message" } else { "messages" };
+        format!("{count} {messages} of `{topic}` to node `{node}`")
+    });
     each.collect::<Vec<_>>().join(", ")
 }
 

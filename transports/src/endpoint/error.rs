@@ -49,7 +49,10 @@ pub enum BindError {
         user: Option<u32>,
     },
     /// A live process listens at this address.
-    #[error("a live process listens at `{}`", path.display())]
+    #[error(
+        "a live process listens at `{}`: end it, or choose another address (`socket`)",
+        path.display()
+    )]
     InUse {
         /// The address.
         path: PathBuf,
@@ -64,7 +67,10 @@ pub enum BindError {
         path: PathBuf,
     },
     /// A file that is not a socket has this path. It is not touched.
-    #[error("`{}` is not a socket; it is not removed", path.display())]
+    #[error(
+        "`{}` is not a socket, and is not removed: move it, or choose another address (`socket`)",
+        path.display()
+    )]
     Occupied {
         /// The path.
         path: PathBuf,
