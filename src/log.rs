@@ -95,7 +95,7 @@ impl PlainLine {
         self.text = shown(text);
     }
 
-    /// Prints the line. A standard error that is closed is no reason to fail.
+    /// Prints the line. If standard error is closed, the line is lost.
     pub(crate) fn print(&self, level: &str) {
         let line = format!("mycelium: {level}: {}\n", single_line(&self.to_string()));
         let _ = io::stderr().write_all(line.as_bytes());

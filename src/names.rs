@@ -3,7 +3,7 @@
 /// Longer lists are cut.
 const LISTED: usize = 12;
 
-/// What was expected in place of `name`: one of `known`.
+/// Says that one of `known` was expected in place of `name`.
 pub(crate) fn expected_instead_of(name: &str, known: &[impl AsRef<str>]) -> String {
     let mut list: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
     let more = list.len().saturating_sub(LISTED);

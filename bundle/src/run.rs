@@ -331,8 +331,8 @@ impl Run {
         self.observer.iter_mut().for_each(|observer| observer(&event));
     }
 
-    /// Prints a failure that nobody would see otherwise. A standard error that is closed is no
-    /// reason to fail.
+    /// Prints a failure that nobody would see otherwise. If standard error is closed, the line is
+    /// lost.
     fn print(&self, level: &str, event: &BundleEvent) {
         if self.observer.is_none() && !tracing::dispatcher::has_been_set() {
             let line =
