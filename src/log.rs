@@ -1,8 +1,8 @@
-//! Log lines of the runtime and of services, and [`init`], which prints them with a good default.
+//! Log lines of the runtime and of services, and `init`, which prints them with a good default.
 //!
 //! Lines go to `tracing`. A program that has never set a `tracing` subscriber still sees errors and
-//! warnings: [`warn!`] and [`error!`] then print one plain line to standard error. The first field
-//! of a line is its subject:
+//! warnings: `warn!` and `error!` then print one plain line to standard error. The first field of a
+//! line is its subject:
 //!
 //! ```text
 //! warn!(service = name, ?pause, %error, "the service failed and will be restarted");
