@@ -109,7 +109,10 @@ impl fmt::Display for PlainLine {
             Some((_, value)) if text.contains(&format!("`{value}`")) => f.write_str(text)?,
             Some((key, value)) => {
                 let predicate = text.strip_prefix("the ").unwrap_or(text).strip_prefix(key);
-                match predicate.filter(|predicate| predicate.starts_with(' ')) {
+                // A name there is that of another one.
+                let predicate =
+                    predicate.filter(|rest| rest.starts_with(' ') && !rest.starts_with(" `"));
+                match predicate {
                     Some(predicate) => write!(f, "{key} `{value}`{predicate}")?,
                     None => write!(f, "{key} `{value}`: {text}")?,
                 }
@@ -196,6 +199,10 @@ mod tests {
         assert_eq!(
             shown!(service = name, left = 2 + 1, topic = ?name, "missed {}", "ticks"),
             "service `Sum`: missed ticks (left=3, topic=\"Sum\")"
+        );
+        assert_eq!(
+            shown!(service = name, "service `Mean` rests"),
+            "service `Sum`: service `Mean` rests"
         );
         assert_eq!(shown!("services rest"), "services rest");
         assert_eq!(shown!(service = name, details = ?(), "`Sum` rests"), "`Sum` rests");
