@@ -7,6 +7,7 @@ mod start;
 use std::{fmt, io};
 
 use mycelium_core::debug_as_display;
+pub use mycelium_transports::local::ShuttingDown;
 use mycelium_transports::local::TopicError;
 
 use crate::topology::TopologyError;
@@ -56,6 +57,12 @@ impl Error {
         &*self.error
     }
 
+    /// The error and its sources.
+    pub(crate) fn chain(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+        let first: &(dyn std::error::Error + 'static) = &*self.error;
+        std::iter::successors(Some(first), |error| error.source())
+    }
+
     /// The error as `E`, if it is one.
     #[must_use]
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
@@ -74,6 +81,8 @@ fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let is_bug = if let Some(error) = error.downcast_ref::<SubscribeError>() {
+            error.is_permanent()
+        } else if let Some(PublisherError::Refused(error)) = error.downcast_ref() {
             error.is_permanent()
         } else if let Some(error) = error.downcast_ref::<BuildError>() {
             error.is_permanent()
@@ -120,15 +129,22 @@ impl fmt::Debug for Error {
     }
 }
 
-/// The node shuts down. A service that returns this error has ended well.
-#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the node is shutting down")]
-pub struct ShuttingDown;
-
 /// Work that did not finish: it panicked, or its service's run or the executor ended first.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work panicked, or was dropped before it finished")]
 pub struct Unfinished;
+
+/// Why a service cannot have a publisher.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum PublisherError {
+    /// The node shuts down, and the service has no subscriptions: it should end.
+    #[error(transparent)]
+    ShuttingDown(#[from] ShuttingDown),
+    /// The topic refuses it.
+    #[error(transparent)]
+    Refused(#[from] BuildError),
+}
 
 /// Why a service cannot have a subscription.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,7 +180,7 @@ pub enum SubscribeError {
     },
 }
 
-debug_as_display!(ShuttingDown, Unfinished, SubscribeError);
+debug_as_display!(Unfinished, PublisherError, SubscribeError);
 
 impl SubscribeError {
     /// Whether another try would fail in the same way. A service that returns such an error is not

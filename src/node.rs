@@ -20,27 +20,30 @@ use std::time::Duration;
 #[cfg(feature = "signals")]
 use futures_util::future::{Either, select};
 use mycelium_executor::Executor;
+#[cfg(feature = "signals")]
+use mycelium_executor::SendFuture;
 
 use crate::error::{BuildError, StartError};
 use crate::links::{LinkSetup, Links};
-#[cfg(feature = "signals")]
 use crate::log;
 use crate::names::expected_instead_of;
 use crate::observe::Observers;
 use crate::plan::Plan;
 #[cfg(feature = "signals")]
 use crate::report::Report;
+use crate::report::StartWarning;
 use crate::shared::Shared;
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
 use watchdog::{PollMark, Watchdog, WatchdogHandle};
 
 pub use placing::Placement;
-pub use running::Running;
+pub use running::{Running, StartReport};
 
 /// Services that fit together, ready to start. See the [crate's example](crate).
 pub struct Node {
     plan: Plan,
+    warnings: Vec<StartWarning>,
     services: Vec<Registered>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     hooks: Vec<StopHook>,
@@ -73,7 +76,13 @@ impl Node {
     /// If it did not start, a service failed permanently, or services were abandoned at the
     /// shutdown's deadline.
     #[cfg(feature = "signals")]
-    pub async fn run(self, executor: impl Executor) -> Result<Report, StartError> {
+    pub fn run(self, executor: impl Executor) -> SendFuture<Result<Report, StartError>> {
+        // The future has no type parameter: a wrong executor is one error of the compiler.
+        Box::pin(self.run_on(Arc::new(executor)))
+    }
+
+    #[cfg(feature = "signals")]
+    async fn run_on(self, executor: Arc<dyn Executor>) -> Result<Report, StartError> {
         let running = self.start(executor)?;
         let shared = running.shared.clone();
         let mut join = pin!(running.join());
@@ -127,7 +136,8 @@ impl Node {
                 return Err(StartError::LocalService { service, executor: executor.name() });
             }
             let (name, execution) = (service.name.clone(), service.execution.clone());
-            resolved.push(Resolved { name, execution, executor });
+            let ports = self.plan.ports(&name);
+            resolved.push(Resolved { name, ports, execution, executor });
         }
         let names: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
         let shared = Shared::new(self.plan, executor, self.observers, &names)?;
@@ -146,7 +156,9 @@ impl Node {
             counters: shared.topics.counters(),
             on_notice: shared.on_notice(),
         })?);
-        shared.plan.warn_of_loose_ends();
+        for warning in &self.warnings {
+            log::warn!(node = shared.plan.node, "{warning}");
+        }
         tracing::info!(
             node = shared.plan.node,
             executor = given,
@@ -157,7 +169,8 @@ impl Node {
         let watchdog =
             self.watchdog.map(|limit| watch(&shared, limit, &mut prepared)).transpose()?;
         let placements = driver::start(&shared, &links, prepared, watchdog, self.hooks)?;
-        Ok(Running { shared, links, placements })
+        let report = StartReport { placements, warnings: self.warnings };
+        Ok(Running { shared, links, report })
     }
 }
 
