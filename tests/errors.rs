@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mycelium::{
-    BuildError, ShuttingDown, StartError, SubscribeError, ThreadError, Topology, Unfinished,
+    BuildError, EmitError, PublisherError, Refusal, ShuttingDown, StartError, SubscribeError,
+    ThreadError, Topology, Unfinished,
 };
 use mycelium_bundle::BundleError;
 use mycelium_executor::SpawnError;
@@ -28,7 +29,10 @@ fn debug_prints_the_text() {
     let unknown = Topology::parse("t.toml", "[nodes.main]").unwrap_err();
     let path = || PathBuf::from("/run/x.sock");
     let readers = TopicError::Readers { topic: name(), most: 64 };
-    let errors: [&dyn Error; 17] = [
+    let topic = "ticks".into();
+    let errors: [&dyn Error; 19] = [
+        &EmitError::new(topic, 7, Refusal::ShuttingDown),
+        &PublisherError::Refused(BuildError::DuplicateService { name: name() }),
         &ShuttingDown,
         &Unfinished,
         &SubscribeError::Refused { reason: name() },

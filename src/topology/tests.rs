@@ -43,6 +43,10 @@ fn errors_name_file_line_and_what_was_expected() {
         error("[subscription.\"A.b\"]\npolicy = \"hope\"\n"),
         "t.toml:2:10: invalid policy `hope`: expected one of: block, reject, drop-oldest, latest"
     );
+    assert_eq!(
+        error("[subscription.\"A.b\"]\npolicy = \"drop_oldest\"\n"),
+        "t.toml:2:10: invalid policy `drop_oldest`: did you mean `drop-oldest`? (expected one of: block, reject, drop-oldest, latest)"
+    );
     assert!(error("[node.main]\nshutdown = \"soon\"\n").starts_with(
         "t.toml:2:12: invalid duration `soon`: expected a number and a unit, such as `250ms`"
     ));
