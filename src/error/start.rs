@@ -195,6 +195,7 @@ impl StartError {
 fn thread_hint(error: &ThreadError) -> &'static str {
     match error {
         ThreadError::Core { .. } => " (`run` in the topology)",
+        ThreadError::Class { .. } => " (`class` and `if_refused` in the topology)",
         ThreadError::Unsupported { .. } => {
             "; let it share (run = \"shared\"), or give it another executor"
         }

@@ -70,8 +70,8 @@ pub enum Problem {
     /// A name that nothing in the program or the topology has.
     #[error("unknown {kind} `{name}`: {}", expected_instead_of(name, known))]
     Unknown {
-        /// What it should name: `key`, `service`, `node`, `topic`, `port`, `subscription`, `link` or
-        /// `executor`.
+        /// What it should name: `key`, `service`, `node`, `topic`, `port`, `subscription`, `link`
+        /// or `executor`.
         kind: &'static str,
         /// The name.
         name: String,
