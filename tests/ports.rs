@@ -35,7 +35,7 @@ impl Feed {
     }
 }
 
-/// Tells its two ports apart, and passes all swaps on.
+/// Keeps the swaps of its two ports apart, and emits all of them.
 struct Merge {
     left: Vec<u64>,
     right: Vec<u64>,

@@ -52,7 +52,7 @@ async fn a_service_that_ignores_the_shutdown_is_abandoned_by_name() {
     assert_eq!(error.to_string(), "abandoned at the shutdown deadline of 10s: Deaf");
 }
 
-/// Receives the numbers when it is told to.
+/// Receives the numbers after a message of its channel.
 struct Late(Receiver<()>, Sender<u64>);
 
 #[service(reads(Number))]

@@ -58,7 +58,7 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
             #empty_run
         }
         const _: () = {
-            impl #impl_generics ::mycelium::Service for #self_ty #bounds {
+            impl #impl_generics ::mycelium::HasPorts for #self_ty #bounds {
                 const NAME: &'static str = #name;
                 const IS_SOURCE: bool = true;
                 type Inputs = ();
@@ -72,6 +72,8 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
                     ::core::unreachable!()
                 }
                 fn each_output(_: &mut (), _: &mut dyn FnMut(&mut dyn #root::AnyPublisher)) {}
+            }
+            impl #impl_generics ::mycelium::Service for #self_ty #bounds {
                 async fn run(&mut self, _: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {
                     ::core::unreachable!()
                 }
@@ -132,7 +134,7 @@ pub(crate) fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Res
     let inputs_consts = constants(reads, &quote!(::mycelium::Input));
     let outputs_consts = constants(emits, &quote!(::mycelium::Output));
     Ok(quote! {
-        impl #impl_generics ::mycelium::Service for #self_ty #bounds {
+        impl #impl_generics ::mycelium::HasPorts for #self_ty #bounds {
             const NAME: &'static str = #name;
             const IS_SOURCE: bool = #is_source;
             type Inputs = (#(#root::Inbox<#read_types>,)*);
@@ -160,7 +162,9 @@ pub(crate) fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Res
                 #(visit(&mut outputs.#outputs);)*
                 let _ = (outputs, visit);
             }
+        }
 
+        impl #impl_generics ::mycelium::Service for #self_ty #bounds {
             async fn run(&mut self, context: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {
                 // Through a bound, so that each error type is accepted, and named if it does not
                 // fit.
@@ -183,7 +187,7 @@ fn types(ports: &[Port]) -> Vec<&Path> {
     ports.iter().map(|port| &port.message).collect()
 }
 
-/// What identifies each port: its name, or the topic of its message.
+/// The key of each port: its name, or the topic of its message.
 fn keys(ports: &[Port]) -> Vec<TokenStream> {
     let key = |Port { message, name }: &Port| match name {
         Some(name) => name.unraw().to_string().into_token_stream(),
