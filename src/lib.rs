@@ -119,7 +119,7 @@ pub use launcher::end_with_launcher;
 pub use node::builder::Builder;
 pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
-pub use port::{Emits, EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
+pub use port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 pub use report::{Outcome, Report, ServiceReport, StartWarning};
 pub use service::{Context, Service};
 pub use topology::{Problem, Topology, TopologyError};

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 
 use mycelium_core::Message;
-use mycelium_transports::local::Publisher;
+use mycelium_transports::local::{EmitError, Publisher};
 
+use crate::emit::Emit;
 use crate::error::BuildError;
 use crate::inbox::Inbox;
 use crate::plan::Ports;
@@ -71,17 +72,6 @@ pub trait Reads<M: Message>: HasPorts {
     fn inbox(inputs: &Self::Inputs) -> &Inbox<M>;
 }
 
-/// The service declares that it emits `M`.
-#[diagnostic::on_unimplemented(
-    message = "service `{Self}` does not declare that it emits `{M}`",
-    note = "declare it: `#[service(emits({M}), ..)]`; for a port, `emits({M} as port)`, use \
-            `ctx.emit_on(Self::port, ..)`"
-)]
-pub trait Emits<M: Message>: HasPorts {
-    #[doc(hidden)]
-    fn publisher(outputs: &mut Self::Outputs) -> &mut Publisher<M>;
-}
-
 /// The service has a named port by which it reads `M`, an [`Input`].
 pub trait ReadsOn<M: Message, const PORT: usize>: HasPorts {
     #[doc(hidden)]
@@ -94,18 +84,20 @@ pub trait EmitsOn<M: Message, const PORT: usize>: HasPorts {
     fn publisher(outputs: &mut Self::Outputs) -> &mut Publisher<M>;
 }
 
-/// A message that service `S` declares that it emits: the same as `S: Emits<Self>`. In this form
-/// the compiler names an undeclared message.
+/// Service `S` declares that it emits this message on the topic of its type.
+#[diagnostic::on_unimplemented(
+    message = "service `{S}` does not declare that it emits `{Self}`",
+    label = "not declared",
+    note = "declare it: `#[service(emits({Self}), ..)]`; for a port, `emits({Self} as port)`, use \
+            `ctx.emit_on(Self::port, ..)`"
+)]
 pub trait EmittedBy<S: HasPorts>: Message {
+    /// The future of an emit: [`Emit`](crate::Emit). Through this trait, so that a message that is
+    /// not declared is one error of the compiler.
+    type Emit<'c>: Future<Output = Result<(), EmitError<Self>>> + From<Emit<'c, Self>>;
+
     #[doc(hidden)]
     fn publisher(outputs: &mut S::Outputs) -> &mut Publisher<Self>;
-}
-
-impl<S: Emits<M>, M: Message> EmittedBy<S> for M {
-    #[inline]
-    fn publisher(outputs: &mut S::Outputs) -> &mut Publisher<M> {
-        <S as Emits<M>>::publisher(outputs)
-    }
 }
 
 /// A named port by which service `S` emits `M`. `#[service(emits(M as port))]` makes the constant

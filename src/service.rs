@@ -103,9 +103,9 @@ impl<S: Service> Context<S> {
     /// ended well; all messages that were sent before are delivered. To send a last message during
     /// a shutdown, keep a [`publisher`](Context::publisher).
     #[inline]
-    pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> Emit<'_, M> {
+    pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> M::Emit<'_> {
         let is_refused = self.is_ending();
-        Emit::new(M::publisher(&mut self.outputs), &mut self.waits, message, is_refused)
+        Emit::new(M::publisher(&mut self.outputs), &mut self.waits, message, is_refused).into()
     }
 
     /// As [`emit`](Context::emit), by a named port: `#[service(emits(Swap as out))]` and

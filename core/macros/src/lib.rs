@@ -38,8 +38,10 @@ fn expand_message(root: Path, attr: TokenStream, item: TokenStream) -> TokenStre
 ///
 /// `#[mycelium::service(reads(Tick), emits(Order))]` goes on the impl block. It declares what the
 /// service reads and emits: the node connects it before any service runs, and reading or emitting
-/// another message does not compile. The compiler finds out from `run` whether the service may move
-/// between threads; a generic service says `send` or `local`.
+/// another message does not compile. `reads(Tick as left)` and `emits(Order as out)` declare named
+/// ports, whose topics the topology or the program chooses, and make the constants `Self::left` and
+/// `Self::out`, by which `run` names them. The compiler finds out from `run` whether the service
+/// may move between threads; a generic service says `send` or `local`.
 #[proc_macro_attribute]
 pub fn service(attr: TokenStream, item: TokenStream) -> TokenStream {
     service::expand_or_explain(attr.into(), item.into()).into()

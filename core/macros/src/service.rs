@@ -11,8 +11,8 @@ use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{
-    Attribute, Error, FnArg, Generics, Ident, Index, Path, Result, ReturnType, Signature, Token,
-    Type, Visibility, braced, parenthesized, token,
+    Attribute, Error, FnArg, Generics, Ident, Index, LitStr, Path, Result, ReturnType, Signature,
+    Token, Type, Visibility, braced, parenthesized, token,
 };
 
 mod tasks;
@@ -43,19 +43,20 @@ pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenSt
 fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
     let error = error.to_compile_error();
     let ServiceImpl { attributes, generics, self_ty, run, others } = service;
-    let Ok(name) = service_name(self_ty) else { return error };
-    let name = name.to_string();
     let (impl_generics, _, bounds) = generics.split_for_impl();
+    let (Ok(name), Some(Run { signature, .. })) = (service_name(self_ty), run) else {
+        // Perhaps another block has `run`.
+        return quote!(#error #(#attributes)* impl #impl_generics #self_ty #bounds { #others });
+    };
+    let name = name.to_string();
     let root = quote!(::mycelium::__private);
-    let empty_run = run.as_ref().map(
-        |Run { signature, .. }| quote!(#[allow(unused)] #signature { ::core::unreachable!() }),
-    );
     quote! {
         #error
         #(#attributes)*
         impl #impl_generics #self_ty #bounds {
             #others
-            #empty_run
+            #[allow(unused)]
+            #signature { ::core::unreachable!() }
         }
         const _: () = {
             impl #impl_generics ::mycelium::HasPorts for #self_ty #bounds {
@@ -118,14 +119,19 @@ pub(crate) fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Res
     });
     let emit_impls = emits.iter().enumerate().map(|(place, Port { message, name })| {
         let index = Index::from(place);
-        let port = match name {
-            Some(_) => quote!(EmitsOn<#message, #place>),
-            None => quote!(Emits<#message>),
+        let (head, future) = match name {
+            Some(_) => (quote!(EmitsOn<#message, #place> for #self_ty), TokenStream::new()),
+            None => (
+                quote!(EmittedBy<#self_ty> for #message),
+                quote!(type Emit<'c> = ::mycelium::Emit<'c, #message>;),
+            ),
         };
+        let outputs = quote!(<#self_ty as ::mycelium::HasPorts>::Outputs);
         quote! {
-            impl #impl_generics ::mycelium::#port for #self_ty #bounds {
+            impl #impl_generics ::mycelium::#head #bounds {
+                #future
                 #[inline]
-                fn publisher(outputs: &mut Self::Outputs) -> &mut ::mycelium::Publisher<#message> {
+                fn publisher(outputs: &mut #outputs) -> &mut ::mycelium::Publisher<#message> {
                     &mut outputs.#index
                 }
             }
@@ -446,6 +452,11 @@ fn parse_ports(input: ParseStream<'_>) -> Result<Punctuated<Port, Token![,]>> {
 
 impl Parse for Port {
     fn parse(input: ParseStream<'_>) -> Result<Port> {
+        if input.peek(LitStr) {
+            return Err(input.error(
+                "expected a message type, as in `reads(Tick)`: the topology names topics of ports",
+            ));
+        }
         let message = input.parse()?;
         let name = match input.parse::<Option<Token![as]>>()? {
             Some(_) => Some(input.parse()?),
