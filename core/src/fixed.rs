@@ -17,6 +17,8 @@ mod text;
 pub use list::{FixedVec, Iter};
 pub use text::FixedStr;
 
+use core::fmt;
+
 use thiserror::Error;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, byteorder::little_endian::U16,
@@ -28,7 +30,7 @@ use crate::error::{Invalid, InvalidReason};
 use crate::message::Field;
 
 /// More items than the capacity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("{found} items exceed the capacity of {capacity}")]
 pub struct TooLong {
     /// The capacity in items (of a text: in bytes).
@@ -37,10 +39,19 @@ pub struct TooLong {
     pub found: usize,
 }
 
+crate::debug_as_display!(TooLong);
+
 /// The list is full. Returns the value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the list is full")]
 pub struct NoRoom<T>(pub T);
+
+// As `Display`, which `main` and `unwrap` do not use. An item need not be `Debug`.
+impl<T> fmt::Debug for NoRoom<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// The count of a text or a list, maybe unchecked.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
