@@ -50,7 +50,7 @@ pub use descriptor::{
 };
 pub use envelope::{Envelope, TraceContext};
 pub use error::{DecodeError, Invalid, InvalidReason};
-pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong};
+pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong, TooMany};
 pub use frame::{
     FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message,
 };
