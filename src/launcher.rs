@@ -43,7 +43,7 @@ pub fn end_with_launcher(grace: Duration) -> io::Result<()> {
     let available = ioctl_fionread(&pipe)?;
     (&mut pipe).take(available).read_to_end(&mut bytes)?;
     reader.read(&bytes);
-    thread::Builder::new().name("lifeline".into()).spawn(move || {
+    thread::Builder::new().name("launcher".into()).spawn(move || {
         reader.read_to_end(pipe);
         log::error!("the launcher is gone, this process ends");
         // These cannot fail: a process may always signal itself and its own group.

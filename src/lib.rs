@@ -123,7 +123,7 @@ pub use log::init;
 pub use node::builder::Builder;
 pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
-pub use port::{Emits, EmitsOn, EmittedBy, Input, Output, Reads, ReadsOn};
+pub use port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 pub use report::{Outcome, Report, ServiceReport, StartWarning};
 pub use service::{Context, Service};
 pub use topology::{Problem, Topology, TopologyError};
@@ -143,7 +143,8 @@ pub mod __private {
         FutureKind, IsLocal, IsSend, Launch, LocalTask, SendTask, Task, outcome,
     };
     pub use crate::plan::{Port, Ports};
-    pub use crate::service::{AnyPublisher, Life};
+    pub use crate::port::AnyPublisher;
+    pub use crate::service::Life;
     pub use crate::supervision::supervise;
     pub use crate::wiring::Wiring;
 }

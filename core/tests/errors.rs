@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use mycelium_core::{
-    DecodeError, FrameError, Invalid, InvalidReason, NoRoom, TooLong, WriteError,
+    DecodeError, FrameError, Invalid, InvalidReason, NoRoom, TooLong, TooMany, WriteError,
     channel::SendError,
     frame::ExtensionError,
     link::{CloseReason, ConfigError, LinkError, RejectReason},
@@ -17,11 +17,12 @@ struct Opaque;
 fn debug_prints_the_text() {
     let reason = InvalidReason::Count { capacity: 2, found: 3 };
     let extension = ExtensionError::Reserved;
-    let errors: [&dyn Error; 18] = [
+    let errors: [&dyn Error; 19] = [
         &DecodeError::Size { message: "Tick", expected: 8, found: 7 },
         &DecodeError::Invalid(Invalid { message: "Tick", field: "name", reason }),
         &reason,
         &TooLong { capacity: 2, found: 3 },
+        &TooMany { capacity: 2, found: 3 },
         &NoRoom(Opaque),
         &FrameError::Padding,
         &FrameError::Extension(extension),

@@ -53,7 +53,7 @@ async fn a_service_that_ignores_the_shutdown_is_abandoned_by_name() {
     assert!(error.to_string().starts_with(expected), "{error}");
 }
 
-/// Receives the numbers when it is told to.
+/// Receives the numbers after a message of its channel.
 struct Late(Receiver<()>, Sender<u64>);
 
 #[service(reads(Number))]
