@@ -29,6 +29,7 @@ use crate::exit::ExitGuard;
 use crate::inbox::{AnyInbox, Subscription};
 use crate::latch::Latch;
 use crate::launch::Task;
+use crate::log;
 use crate::port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 use crate::shared::Shared;
 
@@ -205,7 +206,12 @@ impl<S: Service> Context<S> {
             });
             let Some((topic, messages)) = open else { return Poll::Ready(()) };
             waits.watch(context, |service| {
-                tracing::warn!(service, topic = &*topic, messages, "waits for confirmation");
+                log::warn!(
+                    service,
+                    topic = &*topic,
+                    messages,
+                    "the service waits in `confirmed` until readers have finished its messages"
+                );
             });
             Poll::Pending
         })
@@ -355,7 +361,7 @@ impl<S: Service> Context<S> {
                 // The handle may have been dropped.
                 Either::Left((Ok(value), _)) => drop(result.send(value)),
                 Either::Left((Err(_), _)) => {
-                    tracing::error!(service = &*name, "a task of the service panicked");
+                    log::error!(service = &*name, "a task of the service panicked");
                 }
                 Either::Right(_) => {}
             }
@@ -434,12 +440,12 @@ impl<S: Service> Context<S> {
 
     /// Logs an event of level WARN.
     pub fn warn(&self, message: &str, details: impl Debug) {
-        tracing::warn!(service = self.name(), ?details, "{message}");
+        log::warn!(service = self.name(), ?details, "{message}");
     }
 
     /// Logs an event of level ERROR.
     pub fn error(&self, message: &str, details: impl Debug) {
-        tracing::error!(service = self.name(), ?details, "{message}");
+        log::error!(service = self.name(), ?details, "{message}");
     }
 
     /// Ends the child tasks of the run that has ended.

@@ -254,7 +254,7 @@ fn wrong_bindings_of_the_program_are_errors_that_say_what_to_write() {
     );
     assert_eq!(
         build("Merge", "lefft", "a"),
-        "port `Merge.lefft`: unknown port: expected one of: left, right, merged"
+        "port `Merge.lefft`: unknown port: did you mean `left`? (expected one of: left, right, merged)"
     );
     assert!(build("Merge", "left", "a b").contains("invalid topic `a b`"));
 }
