@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
 
 use mycelium::{
     BuildError, Context, Error, Event, Node, Result, SubscribeError, Subscription, Topology,
@@ -68,7 +69,7 @@ async fn a_second_subscribe_ends_the_service_at_once() {
 /// A task of the earlier run may drop its handle at any moment, so another try may succeed.
 #[tokio::test]
 async fn a_subscription_that_an_earlier_run_has_kept_is_tried_again() {
-    struct Reader(Option<Subscription<Tick>>, Arc<AtomicU32>);
+    struct Reader(Option<Subscription<Tick>>, Arc<AtomicU32>, Sender<String>);
     #[service(reads(Tick))]
     impl Reader {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
@@ -76,9 +77,8 @@ async fn a_subscription_that_an_earlier_run_has_kept_is_tried_again() {
                 Ok(ticks) if self.1.fetch_add(1, Ordering::Relaxed) == 0 => self.0 = Some(ticks),
                 Ok(_) => return Ok(()),
                 Err(error) => {
-                    let expected = "subscription `Reader.ticks` is still taken by an earlier run";
-                    assert!(error.to_string().starts_with(expected), "{error}");
                     self.0 = None;
+                    self.2.send(error.to_string())?;
                     return Err(error.into());
                 }
             }
@@ -87,10 +87,14 @@ async fn a_subscription_that_an_earlier_run_has_kept_is_tried_again() {
     }
     let takes = Arc::new(AtomicU32::new(0));
     let own = takes.clone();
-    let reader = move || Reader(None, own.clone());
+    let (sender, errors) = channel();
+    let reader = move || Reader(None, own.clone(), sender.clone());
     let (ended, restarts) = run_with(Node::builder("main").service(reader)).await;
     assert_eq!((ended, restarts), (Ok(()), 2));
     assert_eq!(takes.load(Ordering::Relaxed), 2);
+    let [error] = &errors.try_iter().collect::<Vec<_>>()[..] else { panic!("one error") };
+    let expected = "subscription `Reader.ticks` is still taken by an earlier run of its service: ";
+    assert!(error.starts_with(expected), "{error}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::env;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use mycelium::{
     Context, DeadLetter, Delivery, Error, Event, Execution, Node, PlacementFallback, Result,
@@ -14,6 +15,8 @@ use mycelium_bundle::{Bundle, Member};
 use mycelium_tokio::Tokio;
 
 const ROLE: &str = "MYCELIUM_TEST_ROLE";
+/// The longest wait for a line.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// This program in another role, with its standard error in a pipe.
 fn program(role: &str) -> Child {
@@ -207,13 +210,18 @@ async fn lonely() {
 fn links_and_the_watchdog_print_lines_too() {
     let mut program = program("lonely");
     let stderr = BufReader::new(program.stderr.take().unwrap());
+    let (send, printed) = channel();
+    let reading = std::thread::spawn(move || {
+        stderr.lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
+    });
     let mut expected = vec![
         "mycelium: warning: service `Lonely`: a poll of the service hangs: nothing else runs on its thread (limit=1ms)",
         "mycelium: warning: service `Lonely`: a poll of the service has ended, after it hung (",
         "mycelium: warning: node `near`: cannot connect to node `far`: no process listens at \
          `/no/such/directory/far.sock`: No such file or directory (os error 2); next attempt in ",
     ];
-    for line in stderr.lines().map(Result::unwrap) {
+    // The program does not end by itself.
+    while let Ok(line) = printed.recv_timeout(PATIENCE) {
         expected.retain(|start| !line.starts_with(start));
         if expected.is_empty() {
             break;
@@ -222,6 +230,7 @@ fn links_and_the_watchdog_print_lines_too() {
     }
     program.kill().unwrap();
     program.wait().unwrap();
+    reading.join().unwrap();
     assert_eq!(expected, [""; 0], "these lines are missing");
 }
 
