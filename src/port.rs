@@ -92,7 +92,7 @@ pub trait EmitsOn<M: Message, const PORT: usize>: HasPorts {
             `ctx.emit_on(Self::port, ..)`"
 )]
 pub trait EmittedBy<S: HasPorts>: Message {
-    /// The future of an emit: [`Emit`](crate::Emit). Through this trait, so that a message that is
+    /// The future of an emit: [`Emit`]. Through this trait, so that a message that is
     /// not declared is one error of the compiler.
     type Emit<'c>: Future<Output = Result<(), EmitError<Self>>> + From<Emit<'c, Self>>;
 
