@@ -265,7 +265,8 @@ fn a_port_does_not_have_the_name_of_a_topic_of_its_service() {
     #[service(reads(Swap, Quote as swaps))]
     impl Twice {
         async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-            (ctx.subscribe::<Swap>()?.done(), ctx.subscribe_on(Self::swaps)?.done());
+            ctx.subscribe::<Swap>()?.done();
+            ctx.subscribe_on(Self::swaps)?.done();
             Ok(())
         }
     }
