@@ -19,15 +19,18 @@ use std::time::Duration;
 
 #[cfg(feature = "signals")]
 use futures_util::future::{Either, select};
+use mycelium_core::Message;
 use mycelium_executor::Executor;
+use mycelium_transports::local::{Policy, Publisher};
 
-use crate::error::{BuildError, StartError};
+use crate::error::{BuildError, StartError, SubscribeError};
+use crate::inbox::Subscription;
 use crate::links::{LinkSetup, Links};
 use crate::observe::Observers;
 use crate::plan::Plan;
 #[cfg(feature = "signals")]
 use crate::report::Report;
-use crate::shared::Shared;
+use crate::shared::{Shared, Topics};
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
 use watchdog::{PollMark, Watchdog, WatchdogHandle};
@@ -37,7 +40,8 @@ pub use running::Running;
 
 /// Services that fit together, ready to start. See the [crate's example](crate).
 pub struct Node {
-    plan: Plan,
+    plan: Arc<Plan>,
+    topics: Topics,
     services: Vec<Registered>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     hooks: Vec<StopHook>,
@@ -61,6 +65,65 @@ impl Node {
     /// The nodes that this one reads from.
     pub fn reads_from(&self) -> impl Iterator<Item = &str> {
         self.plan.peer_topics.publishers.keys().map(String::as_str)
+    }
+
+    /// A subscription for code outside the services, such as a test or a thread of the application.
+    /// It misses nothing: not even what a service emits at once.
+    ///
+    /// With a gating policy (`block`, `reject`) it applies backpressure from the start: publishers
+    /// wait when it is not read. Its `recv` returns `None` when the services have ended and all
+    /// messages were received, or when the node is dropped without a start.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    ///
+    /// ```
+    /// use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
+    ///
+    /// #[message(topic = "greetings", id = 1)]
+    /// #[derive(Debug, PartialEq)]
+    /// struct Greeting {
+    ///     number: u64,
+    /// }
+    ///
+    /// struct Greeter;
+    ///
+    /// #[service(emits(Greeting))]
+    /// impl Greeter {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         ctx.emit(Greeting { number: 1 }).await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let node = Node::builder("main").service(|| Greeter).build()?;
+    /// let mut greetings = node.subscribe::<Greeting>("guest", Policy::Block)?;
+    /// let running = node.start(mycelium_tokio::Tokio::current()?)?;
+    /// let first = greetings.recv().await.and_then(Delivery::message);
+    /// assert_eq!(first, Some(Greeting { number: 1 }));
+    /// assert_eq!(greetings.recv().await, None);
+    /// running.join().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe<M: Message>(
+        &self,
+        name: &str,
+        policy: Policy,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        self.topics.outside_subscription(name, policy)
+    }
+
+    /// A publisher for code outside the services. Emit after the start: services subscribe then, so
+    /// an earlier message reaches only subscriptions made [before the start](Node::subscribe).
+    /// While it exists, subscriptions of its topic do not end before a shutdown.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
+        self.topics.outside_publisher(name)
     }
 
     /// Runs the node on `executor` until its services have ended. SIGINT (Ctrl-C) or SIGTERM shuts
@@ -122,7 +185,7 @@ impl Node {
             resolved.push(Resolved { name, execution, executor });
         }
         let names: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
-        let shared = Shared::new(self.plan, executor, self.observers, &names)?;
+        let shared = Shared::new(self.plan, self.topics, executor, self.observers, &names);
         let mut prepared = Vec::new();
         let links = Arc::new(OnceLock::new());
         for (service, resolved) in self.services.into_iter().zip(resolved) {

@@ -14,6 +14,7 @@ use crate::execution::Execution;
 use crate::observe::{Event, Observers};
 use crate::plan::Plan;
 use crate::service::Service;
+use crate::shared::Topics;
 use crate::topology::Topology;
 
 /// Collects the services and settings of a [`Node`].
@@ -194,8 +195,10 @@ impl Builder {
         }
         let watchdog = self.topology.watchdog(&self.name).or(self.watchdog);
         let plan = Plan::new(&self.name, self.topology, &all, &ports_of(&services))?;
+        let plan = Arc::new(plan);
+        let topics = Topics::new(plan.clone())?;
         let Builder { executors, hooks, observers, .. } = self;
-        Ok(Node { plan, services, executors, hooks, observers, watchdog })
+        Ok(Node { plan, topics, services, executors, hooks, observers, watchdog })
     }
 
     /// Checks the executions and executors that the program sets.

@@ -2,15 +2,17 @@
 //! letters.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mycelium_core::Message;
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, system_entropy};
 use mycelium_transports::counters::Region;
-use mycelium_transports::local::{KeepOpen, Publisher, Schema, Topic, Undelivered};
+use mycelium_transports::local::{KeepOpen, Policy, Publisher, Schema, Topic, Undelivered};
 
 use crate::dead_letter::DeadLetter;
-use crate::error::BuildError;
+use super::outside::OutsideSubscriptions;
+use crate::error::{BuildError, SubscribeError};
+use crate::inbox::Subscription;
 use crate::plan::Plan;
 
 /// The most counter lines of a node.
@@ -19,8 +21,10 @@ const COUNTER_LINES: usize = 1024;
 /// The topics of a node.
 pub(crate) struct Topics {
     plan: Arc<Plan>,
-    executor: Arc<dyn Executor>,
+    /// Set at the start of the node.
+    pub(super) executor: OnceLock<Arc<dyn Executor>>,
     counters: Arc<Region>,
+    outside: OutsideSubscriptions,
     registry: Mutex<Registry>,
 }
 
@@ -35,7 +39,7 @@ struct Registry {
 
 impl Topics {
     /// All topics of the plan.
-    pub(super) fn new(plan: Arc<Plan>, executor: Arc<dyn Executor>) -> Result<Topics, BuildError> {
+    pub(crate) fn new(plan: Arc<Plan>) -> Result<Topics, BuildError> {
         let counters = Region::new(COUNTER_LINES);
         let mut registry = Registry::default();
         for (name, planned) in &plan.topics {
@@ -47,7 +51,8 @@ impl Topics {
             }
             registry.topics.insert(name, topic);
         }
-        Ok(Topics { plan, executor, counters, registry: Mutex::new(registry) })
+        let (executor, outside) = (OnceLock::new(), OutsideSubscriptions::default());
+        Ok(Topics { plan, executor, counters, outside, registry: Mutex::new(registry) })
     }
 
     /// The topic of `M`, made now if no service declared it.
@@ -76,7 +81,8 @@ impl Topics {
     }
 
     pub(crate) fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
-        Ok(self.of::<M>()?.publisher(name, self.executor.entropy())?)
+        let epoch = self.executor.get().map_or_else(system_entropy, |executor| executor.entropy());
+        Ok(self.of::<M>()?.publisher(name, epoch)?)
     }
 
     /// A publisher whose end the node cannot wait for: at shutdown, subscriptions to its topic end
@@ -87,6 +93,26 @@ impl Topics {
     ) -> Result<Publisher<M>, BuildError> {
         self.registry().from_outside.insert(M::TOPIC);
         self.publisher(name)
+    }
+
+    /// A subscription of code outside the services.
+    pub(crate) fn outside_subscription<M: Message>(
+        &self,
+        name: &str,
+        policy: Policy,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        let topic = self.of::<M>().map_err(|error| match error {
+            BuildError::Topic(error) => SubscribeError::Topic(error),
+            other => SubscribeError::Refused { reason: other.to_string() },
+        })?;
+        let subscription = topic.subscribe(name, policy)?;
+        let finisher = self.outside.add(subscription.finisher());
+        Ok(Subscription::outside(subscription, finisher))
+    }
+
+    /// The services have ended: subscriptions outside of them end when they are empty.
+    pub(crate) fn finish_outside_subscriptions(&self) {
+        self.outside.finish();
     }
 
     /// Whether a topic has a publisher outside the services.
