@@ -23,7 +23,11 @@ use mycelium_core::Message;
 use mycelium_executor::Executor;
 use mycelium_transports::local::{Policy, Publisher};
 
+#[cfg(feature = "testing")]
+use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, StartError, SubscribeError};
+#[cfg(feature = "testing")]
+use crate::execution::Execution;
 use crate::inbox::Subscription;
 use crate::links::{LinkSetup, Links};
 use crate::observe::Observers;
@@ -31,6 +35,8 @@ use crate::plan::Plan;
 #[cfg(feature = "signals")]
 use crate::report::Report;
 use crate::shared::{Shared, Topics};
+#[cfg(feature = "testing")]
+use crate::testing::Probe;
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
 use watchdog::{PollMark, Watchdog, WatchdogHandle};
@@ -47,6 +53,8 @@ pub struct Node {
     hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
+    #[cfg(feature = "testing")]
+    probe: Option<Arc<Probe>>,
 }
 
 impl Node {
@@ -126,6 +134,24 @@ impl Node {
         self.topics.outside_publisher(name)
     }
 
+    /// Everything runs in the node's own executor, without threads, and the probe sees it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn prepare_for_test(&mut self, probe: &Arc<Probe>) -> Result<(), BuildError> {
+        self.watchdog = None;
+        for service in &mut self.services {
+            service.execution = Execution::default();
+        }
+        probe.capture::<DeadLetter>(&self.topics.of::<DeadLetter>()?)?;
+        self.probe = Some(probe.clone());
+        Ok(())
+    }
+
+    /// The kind of executor that the topology requests.
+    #[cfg(feature = "testing")]
+    pub(crate) fn requested_executor(&self) -> Option<&str> {
+        self.plan.topology.executor(&self.plan.node)
+    }
+
     /// Runs the node on `executor` until its services have ended. SIGINT (Ctrl-C) or SIGTERM shuts
     /// it down; a second signal is the deadline of the shutdown. Needs the feature `signals`.
     ///
@@ -186,6 +212,10 @@ impl Node {
         }
         let names: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
         let shared = Shared::new(self.plan, self.topics, executor, self.observers, &names);
+        #[cfg(feature = "testing")]
+        if let Some(probe) = self.probe {
+            let _ = shared.probe.set(probe);
+        }
         let mut prepared = Vec::new();
         let links = Arc::new(OnceLock::new());
         for (service, resolved) in self.services.into_iter().zip(resolved) {

@@ -15,6 +15,8 @@ mod threads;
 mod topics;
 
 use std::sync::Arc;
+#[cfg(feature = "testing")]
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use mycelium_executor::Executor;
@@ -24,6 +26,8 @@ use crate::error::StartError;
 use crate::observe::{Event, Observers};
 use crate::plan::Plan;
 use crate::report::Outcome;
+#[cfg(feature = "testing")]
+use crate::testing::Probe;
 use failure::Failure;
 pub(crate) use lifecycle::{Lifecycle, Phase};
 use services::Services;
@@ -44,6 +48,9 @@ pub(crate) struct Shared {
     pub(crate) failure: Failure,
     /// The services' own threads.
     pub(crate) threads: Arc<Threads>,
+    /// What a test sees of the services. Unset outside of tests.
+    #[cfg(feature = "testing")]
+    pub(crate) probe: OnceLock<Arc<Probe>>,
 }
 
 impl Shared {
@@ -63,6 +70,8 @@ impl Shared {
             topics,
             failure: Failure::default(),
             threads: Arc::default(),
+            #[cfg(feature = "testing")]
+            probe: OnceLock::new(),
             plan,
             executor,
         })

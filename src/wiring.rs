@@ -53,6 +53,10 @@ impl<'a> Wiring<'a> {
         self.deferred_wakes.push(subscription.attach(&self.budget));
         self.finishers.push((M::TOPIC, subscription.finisher()));
         let inbox = Inbox::new(format!("{}.{}", self.service, M::TOPIC), subscription);
+        #[cfg(feature = "testing")]
+        if let Some(probe) = self.shared.probe.get() {
+            probe.add_input::<M>(self.service, M::TOPIC, &inbox.watched());
+        }
         self.inboxes.push(inbox.watched());
         Ok(inbox)
     }
@@ -62,6 +66,10 @@ impl<'a> Wiring<'a> {
     /// # Errors
     /// If the topic refuses it.
     pub fn output<M: Message>(&mut self) -> Result<Publisher<M>, BuildError> {
+        #[cfg(feature = "testing")]
+        if let Some(probe) = self.shared.probe.get() {
+            probe.add_output::<M>(self.service, &self.shared.topics.of::<M>()?)?;
+        }
         let mut publisher = self.shared.topics.publisher::<M>(self.service)?;
         publisher.set_wait_strategy(self.wait);
         self.deferred_wakes.push(publisher.attach(&self.budget));

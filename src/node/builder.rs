@@ -198,7 +198,17 @@ impl Builder {
         let plan = Arc::new(plan);
         let topics = Topics::new(plan.clone())?;
         let Builder { executors, hooks, observers, .. } = self;
-        Ok(Node { plan, topics, services, executors, hooks, observers, watchdog })
+        Ok(Node {
+            plan,
+            topics,
+            services,
+            executors,
+            hooks,
+            observers,
+            watchdog,
+            #[cfg(feature = "testing")]
+            probe: None,
+        })
     }
 
     /// Checks the executions and executors that the program sets.

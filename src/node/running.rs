@@ -29,6 +29,11 @@ impl Running {
         self.shared.lifecycle.shut_down();
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Waits until all services and their threads have ended.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use mycelium_executor::{Executor, system_entropy};
 use mycelium_transports::counters::Region;
 use mycelium_transports::local::{KeepOpen, Policy, Publisher, Schema, Topic, Undelivered};
 
-use crate::dead_letter::DeadLetter;
 use super::outside::OutsideSubscriptions;
+use crate::dead_letter::DeadLetter;
 use crate::error::{BuildError, SubscribeError};
 use crate::inbox::Subscription;
 use crate::plan::Plan;

@@ -1,0 +1,176 @@
+//! What a test that is wrong, or whose service is, says.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use mycelium::testing::ServiceTest;
+use mycelium::{Context, Node, Result, Topology, message, service};
+
+use crate::service_test::{Endless, Number, Square, Squarer, number};
+
+#[message(topic = "unknown", id = 9)]
+#[derive(Debug)]
+struct Unknown {
+    value: u64,
+}
+
+/// The text with which `test` panics.
+#[track_caller]
+fn panic_of(test: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("it should have panicked");
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => (*panic.downcast::<&str>().expect("a text")).to_owned(),
+    }
+}
+
+#[test]
+fn a_message_that_nothing_reads() {
+    let text = panic_of(|| ServiceTest::new(|| Squarer).send(Unknown { value: 1 }));
+    assert_eq!(
+        text,
+        "the test sends `Unknown`, but no service of this test reads topic `unknown`: \
+         `Squarer` reads `Number` (topic `numbers`)"
+    );
+    let text = panic_of(|| ServiceTest::new(|| Endless).end_topic::<Number>());
+    assert!(text.ends_with("reads topic `numbers`: they read nothing"), "{text}");
+}
+
+#[test]
+fn a_message_that_nothing_emits() {
+    let text = panic_of(|| _ = ServiceTest::new(|| Squarer).receive::<Unknown>());
+    assert_eq!(
+        text,
+        "the test receives `Unknown`, but no service of this test emits it to topic `unknown`: \
+         `Squarer` emits `Square` (topic `squares`)"
+    );
+}
+
+#[test]
+fn a_message_that_does_not_come() {
+    let text = panic_of(|| _ = ServiceTest::new(|| Squarer).expect::<Square>());
+    assert_eq!(
+        text,
+        "no `Square` was emitted: `Squarer` waits for `numbers`, or for time (`advance`)"
+    );
+    let text = panic_of(|| {
+        let mut test = ServiceTest::new(|| Squarer).supervised();
+        test.send(number(13));
+        test.expect::<Square>();
+    });
+    assert_eq!(
+        text,
+        "no `Square` was emitted: `Squarer` has failed, and its restart waits for time (`advance`)"
+    );
+    let text = panic_of(|| {
+        let mut test = ServiceTest::new(|| Squarer).supervised();
+        test.send(number(999));
+        test.expect::<Square>();
+    });
+    assert_eq!(text, "no `Square` was emitted: `Squarer` failed permanently: no use");
+    let text = panic_of(|| {
+        let mut test = ServiceTest::new(|| Squarer);
+        test.end_topic::<Number>();
+        test.expect::<Square>();
+    });
+    assert_eq!(text, "no `Square` was emitted: `Squarer` has ended");
+}
+
+#[test]
+fn a_service_that_fails() {
+    let fails = |value| panic_of(move || ServiceTest::new(|| Squarer).send(number(value)));
+    assert_eq!(fails(13), "`Squarer` failed: unlucky (a test of failures is `supervised()`)");
+    assert!(fails(666).starts_with("`Squarer` panicked: the beast"));
+    assert!(fails(999).starts_with("`Squarer` failed: no use"));
+}
+
+/// Fails at its end only.
+struct BadEnd;
+
+#[service(reads(Number))]
+impl BadEnd {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while numbers.recv().await.is_some() {}
+        panic!("at the end")
+    }
+}
+
+#[test]
+fn a_failure_at_the_end_is_not_overlooked() {
+    let ended = catch_unwind(|| ServiceTest::new(|| BadEnd).finish());
+    assert!(!matches!(ended, Ok(Ok(_))));
+}
+
+/// Has a subscription that it never takes.
+struct Idle;
+
+#[service(reads(Number), emits(Square))]
+impl Idle {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.shutdown_requested().await;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_queue_that_is_full() {
+    let topology = Topology::parse("test.toml", "[topic.numbers]\ncapacity = 4").unwrap();
+    let node = Node::builder("main").topology(topology).service(|| Idle);
+    let text = panic_of(|| ServiceTest::of(node).send_all((0..9).map(number)));
+    assert_eq!(
+        text,
+        "`Idle` has not taken its messages: the queue of topic `numbers` is full, after 4 \
+         messages; `Idle` has not called `ctx.subscribe::<Number>()`"
+    );
+}
+
+/// Never waits.
+struct Busy;
+
+#[service()]
+impl Busy {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        loop {
+            ctx.sleep(Duration::ZERO).await?;
+        }
+    }
+}
+
+#[test]
+fn services_that_never_wait() {
+    let text = panic_of(|| ServiceTest::new(|| Busy).run());
+    assert!(
+        text.starts_with("`Busy` ran 100000 steps at one time of the clock and never waited"),
+        "{text}"
+    );
+    let text = panic_of(|| ServiceTest::new(|| Busy).steps(100).run());
+    assert!(text.starts_with("`Busy` ran 100 steps"), "{text}");
+    let text = panic_of(|| ServiceTest::new(|| Endless).run());
+    assert!(text.starts_with("`Endless` emitted more than 1000000 messages at one time"), "{text}");
+}
+
+#[test]
+fn services_that_do_not_fit() {
+    let node = Node::builder("main").service(|| Idle).service(|| Idle);
+    let text = panic_of(|| drop(ServiceTest::of(node)));
+    assert!(text.starts_with("the node of this test cannot be built: "), "{text}");
+}
+
+#[test]
+fn a_panic_has_the_line_of_the_test() {
+    use std::sync::{Arc, Mutex};
+
+    let place = Arc::new(Mutex::new(None));
+    let (seen, before) = (place.clone(), std::panic::take_hook());
+    let here = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().id() == here {
+            *seen.lock().unwrap() = info.location().map(|place| place.file().to_owned());
+        } else {
+            before(info);
+        }
+    }));
+    panic_of(|| ServiceTest::new(|| Squarer).send(Unknown { value: 1 }));
+    assert_eq!(place.lock().unwrap().as_deref(), Some(file!()));
+}
