@@ -106,7 +106,7 @@ impl Node {
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let node = Node::builder("main").service(|| Greeter).build()?;
-    /// let mut greetings = node.subscribe::<Greeting>("guest", Policy::Block)?;
+    /// let mut greetings = node.subscribe::<Greeting>("audience", Policy::Block)?;
     /// let running = node.start(mycelium_tokio::Tokio::current()?)?;
     /// let first = greetings.recv().await.and_then(Delivery::message);
     /// assert_eq!(first, Some(Greeting { number: 1 }));

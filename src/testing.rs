@@ -48,15 +48,15 @@ const MANY: usize = 1_000_000;
 const START: Duration = Duration::from_secs(946_684_800);
 
 /// Runs services in a test: on the thread of the test, one step after the other, with time that
-/// stands still until [`advance`](ServiceTest::advance).
+/// only [`advance`](ServiceTest::advance) moves.
 ///
 /// The test is the outside of the services: it [sends](ServiceTest::send) what they read and
 /// [receives](ServiceTest::receive) what they emit. Nothing runs between its calls, so each run of
 /// a test is like the one before. All that a service emits is kept until the test receives it.
 ///
 /// If a service fails, with an error or a panic, the next call panics with the text of the failure.
-/// To test failures and restarts, call [`supervised`](ServiceTest::supervised). Each call panics at
-/// the line of the test with what is wrong, for example if no service reads a message.
+/// To test failures and restarts, call [`supervised`](ServiceTest::supervised). A call panics at
+/// the line of the test, with the reason, for example if no service reads a message.
 ///
 /// ```
 /// use std::time::Duration;
@@ -128,7 +128,7 @@ impl ServiceTest {
     }
 
     /// A test of all services of a builder, with its topology, names, observers and hooks. They run
-    /// on the thread of the test, whatever their execution says.
+    /// on the thread of the test; their execution is ignored.
     ///
     /// # Panics
     /// If the services do not fit together.
@@ -286,7 +286,7 @@ impl ServiceTest {
         );
     }
 
-    /// The time since the start of the test: what services see as `ctx.now()`. The calendar
+    /// The time since the start of the test, as `ctx.now()` of services. The calendar
     /// (`ctx.wall_clock()`) begins at 2000-01-01, 00:00 UTC.
     #[must_use]
     pub fn now(&self) -> Duration {

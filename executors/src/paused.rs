@@ -17,14 +17,14 @@ use crate::stream::Stream;
 use crate::thread::{GrantedPlacement, Thread, ThreadError};
 
 /// An executor with paused time: its tasks, threads and streams are those of another executor, but
-/// its clock stands still until [`advance`](PausedTime::advance) moves it.
+/// its clock is paused: only [`advance`](PausedTime::advance) moves it.
 ///
 /// A test then has no real waiting and no dependence on the speed of the machine. Clones, and the
 /// executors of [dedicated](Executor::dedicate) threads, share one time. It begins at zero. The
 /// calendar time moves with it.
 ///
 /// Moving the time wakes the tasks whose timers are due; it does not run them. The executor runs
-/// them as usual, so let it do so before you assert what they did. A timer counts from its first
+/// them when it can, so let it do so before you assert what they did. A timer counts from its first
 /// poll.
 ///
 /// ```
@@ -152,7 +152,7 @@ impl Future for Timer {
             if number.is_some() {
                 return Poll::Ready(());
             }
-            // Time stands still, so a loop of short sleeps would never return to the executor.
+            // The time is paused, so a loop of short sleeps would never return to the executor.
             *number = Some(u64::MAX);
             context.waker().wake_by_ref();
             return Poll::Pending;
