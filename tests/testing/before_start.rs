@@ -128,6 +128,37 @@ fn a_node_that_is_not_started_ends_its_subscriptions() {
     assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(None));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stop_hook_may_wait_for_the_end_of_a_subscription() {
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    let node = Node::builder("main").service(|| Burst).on_stop(|| async { end.await.unwrap() });
+    let node = node.build().unwrap();
+    let mut unfed = node.subscribe::<Square>("unfed", Policy::Block).unwrap();
+    let begin = tokio::time::Instant::now();
+    let running = node.start(Tokio::current().unwrap()).unwrap();
+    tokio::spawn(async move {
+        assert_eq!(unfed.recv().await, None);
+        ended.send(()).unwrap();
+    });
+    running.join().await.unwrap();
+    // In paused time: the hook was not ended by its timeout.
+    assert_eq!(begin.elapsed(), std::time::Duration::ZERO);
+}
+
+#[test]
+fn the_end_of_the_executor_ends_a_subscription() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let node = Node::builder("main").service(|| Squarer).build().unwrap();
+    let mut unfed = node.subscribe::<Number>("unfed", Policy::Block).unwrap();
+    let running = runtime.block_on(async { node.start(Tokio::current().unwrap()).unwrap() });
+    let mut next = pin!(unfed.recv());
+    let mut context = TaskContext::from_waker(Waker::noop());
+    assert!(next.as_mut().poll(&mut context).is_pending());
+    drop(runtime);
+    assert_eq!(next.as_mut().poll(&mut context), Poll::Ready(None));
+    drop(running);
+}
+
 #[message(topic = "numbers", id = 8)]
 #[derive(Debug)]
 struct Impostor {

@@ -1,6 +1,8 @@
 //! What a test that is wrong, or whose service is, says.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mycelium::testing::ServiceTest;
@@ -84,22 +86,31 @@ fn a_service_that_fails() {
     assert!(fails(999).starts_with("`Squarer` failed: no use"));
 }
 
-/// Fails at its end only.
-struct BadEnd;
+/// Fails at its end, once.
+struct BadEnd(Arc<AtomicBool>);
 
 #[service(reads(Number))]
 impl BadEnd {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut numbers = ctx.subscribe::<Number>()?;
         while numbers.recv().await.is_some() {}
-        panic!("at the end")
+        match self.0.swap(true, Ordering::Relaxed) {
+            true => Ok(()),
+            false => panic!("at the end"),
+        }
     }
 }
 
 #[test]
 fn a_failure_at_the_end_is_not_overlooked() {
-    let ended = catch_unwind(|| ServiceTest::new(|| BadEnd).finish());
-    assert!(!matches!(ended, Ok(Ok(_))));
+    let service = || {
+        let has_failed = Arc::<AtomicBool>::default();
+        move || BadEnd(has_failed.clone())
+    };
+    let text = panic_of(|| _ = ServiceTest::new(service()).finish());
+    assert!(text.starts_with("`BadEnd` panicked: at the end"), "{text}");
+    let report = ServiceTest::new(service()).supervised().finish().unwrap();
+    assert_eq!((report.services[0].starts, report.services[0].panics), (2, 1));
 }
 
 /// Has a subscription that it never takes.
@@ -159,8 +170,6 @@ fn services_that_do_not_fit() {
 
 #[test]
 fn a_panic_has_the_line_of_the_test() {
-    use std::sync::{Arc, Mutex};
-
     let place = Arc::new(Mutex::new(None));
     let (seen, before) = (place.clone(), std::panic::take_hook());
     let here = std::thread::current().id();
