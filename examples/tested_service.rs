@@ -156,12 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_is_handled_at_a_shutdown() {
-        let mut test =
-            ServiceTest::of(Node::builder("main").service(|| Feed).service(|| Detector::new(5)));
-        test.shut_down();
+    fn the_detector_follows_the_feed() {
+        let node = Node::builder("main").service(|| Feed).service(|| Detector::new(5));
+        let mut test = ServiceTest::of(node);
         let changes = test.receive_all::<Signal>();
         assert_eq!(changes, [8, -19].map(|change| Signal { change }));
-        test.finish().unwrap();
+        let report = test.finish().unwrap();
+        assert!(report.services.iter().all(|service| service.errors == 0));
     }
 }

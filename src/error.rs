@@ -6,6 +6,7 @@ mod start;
 
 use std::fmt;
 
+pub use mycelium_transports::local::ShuttingDown;
 use mycelium_transports::local::TopicError;
 
 pub use build::BuildError;
@@ -48,6 +49,12 @@ impl Error {
         &*self.error
     }
 
+    /// The error and its sources.
+    pub(crate) fn chain(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+        let first: &(dyn std::error::Error + 'static) = &*self.error;
+        std::iter::successors(Some(first), |error| error.source())
+    }
+
     /// The error as `E`, if it is one.
     #[must_use]
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
@@ -83,15 +90,22 @@ impl fmt::Debug for Error {
     }
 }
 
-/// The node shuts down. A service that returns this error has ended well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the node is shutting down")]
-pub struct ShuttingDown;
-
 /// Work that did not finish: it panicked, or its service's run or the executor ended first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the work panicked, or was dropped before it finished")]
 pub struct Unfinished;
+
+/// Why a service cannot have a publisher.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublisherError {
+    /// The node shuts down, and the service has no subscriptions: it should end.
+    #[error(transparent)]
+    ShuttingDown(#[from] ShuttingDown),
+    /// The topic refuses it.
+    #[error(transparent)]
+    Refused(#[from] BuildError),
+}
 
 /// Why a service cannot have a subscription.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -70,6 +70,7 @@ extern crate self as mycelium;
 
 mod clock;
 mod dead_letter;
+mod emit;
 mod error;
 mod execution;
 mod exit;
@@ -84,6 +85,7 @@ mod members;
 mod node;
 mod observe;
 mod plan;
+mod port;
 mod report;
 mod service;
 mod shared;
@@ -107,17 +109,21 @@ pub use mycelium_transports::{counters, private_directory};
 
 pub use clock::{Clock, JoinHandle};
 pub use dead_letter::DeadLetter;
-pub use error::{BuildError, Error, Result, ShuttingDown, StartError, SubscribeError, Unfinished};
+pub use emit::Emit;
+pub use error::{
+    BuildError, Error, PublisherError, Result, ShuttingDown, StartError, SubscribeError, Unfinished,
+};
 pub use execution::Execution;
 pub use inbox::Subscription;
 pub use kept::Kept;
 #[cfg(unix)]
 pub use launcher::end_with_launcher;
 pub use node::builder::Builder;
-pub use node::{Node, Placement, Running};
+pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
-pub use report::{Outcome, Report, ServiceReport};
-pub use service::{Context, Emits, Reads, Service};
+pub use port::{Emits, EmitsOn, EmittedBy, Input, Output, Reads, ReadsOn};
+pub use report::{Outcome, Report, ServiceReport, StartWarning};
+pub use service::{Context, Service};
 pub use topology::{Problem, Topology, TopologyError};
 
 /// The examples of the page are tests.

@@ -148,13 +148,13 @@ impl Links {
         setup: &LinkSetup<'_>,
         identity: Identity,
         peer: &str,
-        topics: &[(&'static str, Policy)],
+        topics: &[(Arc<str>, Policy)],
         observer: Observer,
     ) -> Result<(), StartError> {
         let mut interests: Vec<TopicInterest> = Vec::new();
         for (name, policy) in topics {
             // A topic is listed once for each of its publishers.
-            let is_new = interests.iter().all(|interest| interest.topic.name() != *name);
+            let is_new = interests.iter().all(|interest| interest.topic.name() != &**name);
             let topic = setup.topic(name).filter(|_| is_new).cloned();
             interests.extend(topic.map(|topic| TopicInterest { topic, policy: *policy }));
         }

@@ -21,6 +21,8 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use mycelium_core::Message;
 use mycelium_executor::Executor;
+#[cfg(feature = "signals")]
+use mycelium_executor::SendFuture;
 use mycelium_transports::local::{Policy, Publisher};
 
 #[cfg(feature = "testing")]
@@ -34,6 +36,7 @@ use crate::observe::Observers;
 use crate::plan::Plan;
 #[cfg(feature = "signals")]
 use crate::report::Report;
+use crate::report::StartWarning;
 use crate::shared::{Shared, Topics};
 #[cfg(feature = "testing")]
 use crate::testing::Probe;
@@ -42,12 +45,13 @@ use prepare::{Prepared, Registered, Resolved, StopHook};
 use watchdog::{PollMark, Watchdog, WatchdogHandle};
 
 pub use placing::Placement;
-pub use running::Running;
+pub use running::{Running, StartReport};
 
 /// Services that fit together, ready to start. See the [crate's example](crate).
 pub struct Node {
     plan: Arc<Plan>,
     topics: Topics,
+    warnings: Vec<StartWarning>,
     services: Vec<Registered>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     hooks: Vec<StopHook>,
@@ -121,7 +125,20 @@ impl Node {
         name: &str,
         policy: Policy,
     ) -> Result<Subscription<M>, SubscribeError> {
-        self.topics.outside_subscription(name, policy)
+        self.subscribe_to(M::TOPIC, name, policy)
+    }
+
+    /// As [`subscribe`](Node::subscribe), for the topic with this name.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn subscribe_to<M: Message>(
+        &self,
+        topic: &str,
+        name: &str,
+        policy: Policy,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        self.topics.outside_subscription(topic, name, policy)
     }
 
     /// A publisher for code outside the services. Emit after the start: services subscribe then, so
@@ -131,17 +148,31 @@ impl Node {
     /// # Errors
     /// If the topic refuses it.
     pub fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
-        self.topics.outside_publisher(name)
+        self.publisher_to(M::TOPIC, name)
+    }
+
+    /// As [`publisher`](Node::publisher), for the topic with this name.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn publisher_to<M: Message>(
+        &self,
+        topic: &str,
+        name: &str,
+    ) -> Result<Publisher<M>, BuildError> {
+        self.topics.outside_publisher(topic, name)
     }
 
     /// Everything runs in the node's own executor, without threads, and the probe sees it.
     #[cfg(feature = "testing")]
     pub(crate) fn prepare_for_test(&mut self, probe: &Arc<Probe>) -> Result<(), BuildError> {
         self.watchdog = None;
+        // The test is the other side of each topic.
+        self.warnings.clear();
         for service in &mut self.services {
             service.execution = Execution::default();
         }
-        probe.capture::<DeadLetter>(&self.topics.of::<DeadLetter>()?)?;
+        probe.capture::<DeadLetter>(&self.topics.of::<DeadLetter>(DeadLetter::TOPIC)?)?;
         self.probe = Some(probe.clone());
         Ok(())
     }
@@ -159,7 +190,13 @@ impl Node {
     /// If it did not start, a service failed permanently, or services were abandoned at the
     /// shutdown's deadline.
     #[cfg(feature = "signals")]
-    pub async fn run(self, executor: impl Executor) -> Result<Report, StartError> {
+    pub fn run(self, executor: impl Executor) -> SendFuture<Result<Report, StartError>> {
+        // The future has no type parameter: a wrong executor is one error of the compiler.
+        Box::pin(self.run_on(Arc::new(executor)))
+    }
+
+    #[cfg(feature = "signals")]
+    async fn run_on(self, executor: Arc<dyn Executor>) -> Result<Report, StartError> {
         let running = self.start(executor)?;
         let shared = running.shared.clone();
         let mut join = pin!(running.join());
@@ -191,7 +228,7 @@ impl Node {
     /// If the topology names another executor, or a service cannot be executed as its execution
     /// says: its executor is unknown or cannot run it, or the system refuses its thread. No service
     /// has run then, and no thread is left.
-    pub fn start(self, executor: impl Executor) -> Result<Running, StartError> {
+    pub fn start(mut self, executor: impl Executor) -> Result<Running, StartError> {
         let executor: Arc<dyn Executor> = Arc::new(executor);
         let given = executor.name();
         if let Some(asked) = self.plan.topology.executor(&self.plan.node)
@@ -208,8 +245,17 @@ impl Node {
                 return Err(StartError::LocalService { service, executor: executor.name() });
             }
             let (name, execution) = (service.name.clone(), service.execution.clone());
-            resolved.push(Resolved { name, execution, executor });
+            let ports = self.plan.ports(&name);
+            resolved.push(Resolved { name, ports, execution, executor });
         }
+        // Code outside the services may be the other side of a topic.
+        self.warnings.retain(|warning| match warning {
+            StartWarning::NoPublisher { topic, .. } => !self.topics.has_outside_publisher(topic),
+            StartWarning::NoReader { topic, .. } => !self.topics.has_outside_subscription(topic),
+            StartWarning::EmptyNode { .. }
+            | StartWarning::UnplacedService { .. }
+            | StartWarning::NoDeadLetters { .. } => true,
+        });
         let names: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
         let shared = Shared::new(self.plan, self.topics, executor, self.observers, &names);
         #[cfg(feature = "testing")]
@@ -231,7 +277,9 @@ impl Node {
             counters: shared.topics.counters(),
             on_notice: shared.on_notice(),
         })?);
-        shared.plan.warn_of_loose_ends();
+        for warning in &self.warnings {
+            tracing::warn!(node = shared.plan.node, "{warning}");
+        }
         tracing::info!(
             node = shared.plan.node,
             executor = given,
@@ -242,7 +290,8 @@ impl Node {
         let watchdog =
             self.watchdog.map(|limit| watch(&shared, limit, &mut prepared)).transpose()?;
         let placements = driver::start(&shared, &links, prepared, watchdog, self.hooks)?;
-        Ok(Running { shared, links, placements })
+        let report = StartReport { placements, warnings: self.warnings };
+        Ok(Running { shared, links, report })
     }
 }
 

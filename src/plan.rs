@@ -9,16 +9,19 @@ mod peer_topics;
 mod ports;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mycelium_core::Message;
-use mycelium_transports::local::{Schema, TopicError};
+use mycelium_transports::local::Schema;
 
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
-use crate::topology::Topology;
+use crate::report::StartWarning;
+use crate::topology::{Problem, Topology};
 use dead_letters::DeadLetterPlan;
 use flows::{flows, reaches, refuse_blocking_cycles};
 pub(crate) use peer_topics::PeerTopics;
+pub(crate) use ports::{Bindings, BoundPort, BoundPorts};
 pub use ports::{Port, Ports};
 
 /// Room in a topic for gating subscriptions that are not in the topology: those made at run time,
@@ -33,18 +36,18 @@ const DEAD_LETTERS: usize = 16;
 pub(crate) struct Plan {
     pub(crate) node: String,
     pub(crate) topology: Topology,
-    pub(crate) topics: BTreeMap<&'static str, PlannedTopic>,
+    pub(crate) topics: BTreeMap<Arc<str>, PlannedTopic>,
     /// The memory of all publishers' rings, in bytes.
     pub(crate) memory: usize,
     /// Subscriptions, as service and topic, that close a circle of services. They never see the end
     /// of all their publishers.
-    pub(crate) feedback: Vec<(String, &'static str)>,
+    pub(crate) feedback: Vec<(String, Arc<str>)>,
     /// The topics that it shares with other nodes.
     pub(crate) peer_topics: PeerTopics,
     /// Which of its services end last, because they read dead letters.
     pub(crate) dead_letters: DeadLetterPlan,
-    /// Services of this node, with the topics that they read.
-    reads: Vec<(String, Vec<&'static str>)>,
+    /// The services of this node.
+    services: Vec<(String, BoundPorts)>,
 }
 
 /// The checked plan of a topic.
@@ -65,12 +68,14 @@ impl Plan {
     pub(crate) fn new(
         node: &str,
         topology: Topology,
-        known: &[(String, Ports)],
-        services: &[(String, Ports)],
+        known: &[(String, BoundPorts)],
+        services: &[(String, BoundPorts)],
     ) -> Result<Plan, BuildError> {
         check_names(&topology, known)?;
         let peer_topics = PeerTopics::new(node, &topology, known, services)?;
-        let mut topics = topics(services)?;
+        let all = placed(&topology, known).unwrap_or_else(|| services.to_vec());
+        check_types(&topology, &all)?;
+        let mut topics = topics(services);
         for (topic, _) in peer_topics.publishers.values().flatten() {
             // Each publisher of another node has a ring in this node, too.
             if let Some(planned) = topics.get_mut(topic) {
@@ -78,19 +83,21 @@ impl Plan {
             }
         }
         for (topic, planned) in &mut topics {
-            let reads = |ports: &Ports| ports.reads.iter().any(|port| port.topic == *topic);
-            let local = services
+            let reads = services
                 .iter()
-                .filter(|(name, ports)| reads(ports) && topology.policy(name, topic).is_gating());
+                .flat_map(|(name, ports)| ports.reads.iter().map(move |port| (name, port)));
+            let local = reads.filter(|(name, port)| {
+                port.topic == *topic && topology.policy(name, port.key).is_gating()
+            });
             planned.capacity = capacity(node, &topology, &peer_topics, topic, &planned.schema);
             planned.gating = local.count() + peer_topics.gating_readers(topic) + SPARE_READERS;
         }
-        let flows = flows(&placed(&topology, known).unwrap_or_else(|| services.to_vec()));
+        let flows = flows(&all);
         refuse_blocking_cycles(&topology, &flows)?;
         let feedback = flows
             .iter()
             .filter(|flow| reaches(&flows, &flow.to, &flow.from))
-            .map(|flow| (flow.to.clone(), flow.topic))
+            .map(|flow| (flow.to.clone(), flow.topic.clone()))
             .collect();
         let memory = topics
             .values()
@@ -104,17 +111,26 @@ impl Plan {
             return Err(BuildError::Memory { needed: memory, budget });
         }
         let dead_letters = DeadLetterPlan::new(services, &flows, &peer_topics);
-        let reads = services.iter().map(|(name, ports)| {
-            (name.clone(), ports.reads.iter().map(|port| port.topic).collect())
-        });
-        let (node, reads) = (node.to_owned(), reads.collect());
-        Ok(Plan { node, topology, topics, memory, feedback, peer_topics, dead_letters, reads })
+        let (node, services) = (node.to_owned(), services.to_vec());
+        Ok(Plan { node, topology, topics, memory, feedback, peer_topics, dead_letters, services })
+    }
+
+    /// The ports of a service of this node.
+    pub(crate) fn ports(&self, service: &str) -> BoundPorts {
+        let known = self.services.iter().find(|(name, _)| name == service);
+        known.map(|(_, ports)| ports.clone()).unwrap_or_default()
     }
 
     /// The services of this node that read a topic.
     pub(crate) fn readers(&self, topic: &str) -> Vec<String> {
-        let readers = self.reads.iter().filter(|(_, topics)| topics.contains(&topic));
+        let readers = self.services.iter().filter(|(_, ports)| ports.read(topic));
         readers.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn publishers(&self, topic: &str) -> Vec<String> {
+        let emits = |ports: &BoundPorts| ports.emits.iter().any(|port| *port.topic == *topic);
+        let publishers = self.services.iter().filter(|(_, ports)| emits(ports));
+        publishers.map(|(name, _)| name.clone()).collect()
     }
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {
@@ -122,54 +138,55 @@ impl Plan {
         planned.map_or_else(|| self.topology.capacity(topic), |planned| planned.capacity)
     }
 
-    /// Warns of topics that are only read or only published, and of readers of dead letters that
-    /// cannot get any: probably a service is missing.
-    pub(crate) fn warn_of_loose_ends(&self) {
-        let node = &*self.node;
-        let topics = self.topics.iter().filter(|(topic, _)| **topic != DeadLetter::TOPIC);
+    /// What the start should warn of: topics that are only read or only published, readers of dead
+    /// letters that cannot get any. Probably a service is missing.
+    pub(crate) fn warnings(&self) -> Vec<StartWarning> {
+        let mut warnings = Vec::new();
+        if self.services.is_empty() {
+            warnings.push(StartWarning::EmptyNode { node: self.node.clone() });
+        }
+        let topics = self.topics.iter().filter(|(topic, _)| ***topic != *DeadLetter::TOPIC);
         for (topic, planned) in topics {
+            let name = || topic.to_string();
             match (planned.publishers, planned.readers) {
-                (0, _) => {
-                    let readers = self.readers(topic).join("`, `");
-                    tracing::warn!(
-                        node,
-                        "topic `{topic}`: `{readers}` subscribes, but no service of this topology publishes it"
-                    );
-                }
+                (0, _) => warnings.push(StartWarning::NoPublisher {
+                    topic: name(),
+                    readers: self.readers(topic),
+                }),
                 (_, 0) if self.peer_topics.reads(topic) => {}
-                (_, 0) => tracing::warn!(
-                    node,
-                    "topic `{topic}`: it is published, but no service of this topology subscribes to it"
-                ),
+                (_, 0) => warnings.push(StartWarning::NoReader {
+                    topic: name(),
+                    publishers: self.publishers(topic),
+                }),
                 _ => {}
             }
         }
         if self.dead_letters.are_never_written {
-            let readers = self.readers(DeadLetter::TOPIC).join("`, `");
-            tracing::warn!(
-                node,
-                "`{readers}` reads dead letters, but no service or link of this node can write one, \
-                 and dead letters do not cross links"
-            );
+            let readers = self.readers(DeadLetter::TOPIC);
+            warnings.push(StartWarning::NoDeadLetters { readers });
         }
+        warnings
     }
 }
 
 /// The services of all nodes, if the topology places services.
-fn placed(topology: &Topology, known: &[(String, Ports)]) -> Option<Vec<(String, Ports)>> {
+fn placed(
+    topology: &Topology,
+    known: &[(String, BoundPorts)],
+) -> Option<Vec<(String, BoundPorts)>> {
     let names: Vec<&str> = topology.places().flat_map(|(_, services)| services).collect();
     let placed = known.iter().filter(|(name, _)| names.contains(&name.as_str()));
     (!names.is_empty()).then(|| placed.cloned().collect())
 }
 
 /// Checks that all names of the topology exist in the program.
-fn check_names(topology: &Topology, known: &[(String, Ports)]) -> Result<(), BuildError> {
-    let ports = known.iter().flat_map(|(_, ports)| ports.reads.iter().chain(&ports.emits));
-    let topics: BTreeSet<&str> = ports.map(|port| port.topic).collect();
+fn check_names(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
+    let ports = known.iter().flat_map(|(_, ports)| ports.all());
+    let topics: BTreeSet<&str> = ports.map(|port| &*port.topic).collect();
     topology.check_topics(&topics.into_iter().collect::<Vec<_>>())?;
     topology.check_lists()?;
     let subscriptions = known.iter().flat_map(|(name, ports)| {
-        ports.reads.iter().map(move |port| format!("{name}.{}", port.topic))
+        ports.reads.iter().map(move |port| format!("{name}.{}", port.key))
     });
     topology.check_subscriptions(&subscriptions.collect::<Vec<_>>())?;
     Ok(())
@@ -192,35 +209,64 @@ fn capacity(
     windows.chain([topology.capacity(topic)]).max().unwrap_or(2)
 }
 
-/// Collects all topics. Checks that each has one schema, and each id one type.
-fn topics(
-    services: &[(String, Ports)],
-) -> Result<BTreeMap<&'static str, PlannedTopic>, BuildError> {
-    let mut topics = BTreeMap::<&'static str, PlannedTopic>::new();
-    let mut ids = BTreeMap::<u16, Port>::new();
+/// Checks that each topic has one message type, and each id one layout.
+fn check_types(topology: &Topology, known: &[(String, BoundPorts)]) -> Result<(), BuildError> {
+    let mut topics = BTreeMap::<&str, (&str, &BoundPort)>::new();
+    let mut ids = BTreeMap::<u16, &BoundPort>::new();
+    // Publishers first: a wrong reader is named beside the publisher of its topic.
+    let ports =
+        known
+            .iter()
+            .flat_map(|(service, ports)| ports.emits.iter().map(move |port| (&**service, port)))
+            .chain(known.iter().flat_map(|(service, ports)| {
+                ports.reads.iter().map(move |port| (&**service, port))
+            }));
+    for (service, port) in ports {
+        let same_id = *ids.entry(port.schema.id).or_insert(port);
+        if same_id.schema != port.schema {
+            let (id, first, second) = (port.schema.id, same_id.schema.name(), port.schema.name());
+            return Err(BuildError::DuplicateId { id, first, second });
+        }
+        let (other, first) = *topics.entry(&port.topic).or_insert((service, port));
+        if first.schema != port.schema {
+            return Err(wrong_type(topology, (other, first), (service, port)));
+        }
+    }
+    Ok(())
+}
+
+/// The error of two ports whose messages differ, on one topic.
+fn wrong_type(
+    topology: &Topology,
+    (first_service, first): (&str, &BoundPort),
+    (second_service, second): (&str, &BoundPort),
+) -> BuildError {
+    let problem = Problem::TopicType {
+        topic: first.topic.to_string(),
+        first: first.member_name(first_service),
+        carries: first.schema.name().to_owned(),
+        second: second.member_name(second_service),
+        asked: second.schema.name().to_owned(),
+    };
+    let place = topology
+        .port_error(second_service, second.key, problem.clone())
+        .or_else(|| topology.port_error(first_service, first.key, problem.clone()));
+    place.map_or(BuildError::TopicType { problem }, BuildError::Topology)
+}
+
+/// Collects the topics of this node.
+fn topics(services: &[(String, BoundPorts)]) -> BTreeMap<Arc<str>, PlannedTopic> {
+    let mut topics = BTreeMap::<Arc<str>, PlannedTopic>::new();
     for (_, ports) in services {
         let reads = ports.reads.iter().map(|port| (port, 0));
         for (port, publishers) in reads.chain(ports.emits.iter().map(|port| (port, 1))) {
-            let same_id = ids.entry(port.schema.id).or_insert(*port);
-            if (same_id.schema, same_id.topic) != (port.schema, port.topic) {
-                let (id, first, second) =
-                    (port.schema.id, same_id.schema.name(), port.schema.name());
-                return Err(BuildError::DuplicateId { id, first, second });
-            }
-            let planned = topics.entry(port.topic).or_insert(PlannedTopic {
+            let planned = topics.entry(port.topic.clone()).or_insert(PlannedTopic {
                 schema: port.schema,
                 publishers: 0,
                 readers: 0,
                 capacity: 0,
                 gating: 0,
             });
-            if planned.schema != port.schema {
-                return Err(BuildError::Topic(TopicError::Schema {
-                    topic: port.topic.to_owned(),
-                    carries: planned.schema,
-                    asked: port.schema,
-                }));
-            }
             planned.publishers += publishers;
             planned.readers += 1 - publishers;
         }
@@ -229,5 +275,5 @@ fn topics(
         let writers = services.iter().filter(|(_, ports)| ports.can_give_up());
         letters.publishers += writers.count();
     }
-    Ok(topics)
+    topics
 }

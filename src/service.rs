@@ -17,24 +17,29 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use mycelium_bundle::Restart;
 use mycelium_core::Message;
-use mycelium_executor::{Executor, Listener, SendFuture, Stream, bind_tcp};
+use mycelium_executor::{Executor, Listener, Stream, bind_tcp};
 use mycelium_transports::counters::{Line, ServiceValue};
-use mycelium_transports::local::{EmitError, Publisher};
+use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
 use crate::clock::{Clock, JoinHandle};
 use crate::dead_letter::DeadLetter;
-use crate::error::{BuildError, Result, ShuttingDown, SubscribeError};
+use crate::emit::{Emit, Waits};
+use crate::error::{BuildError, PublisherError, Result, ShuttingDown, SubscribeError};
 use crate::exit::ExitGuard;
-use crate::inbox::{AnyInbox, Inbox, Subscription};
+use crate::inbox::{AnyInbox, Subscription};
 use crate::latch::Latch;
 use crate::launch::Task;
 use crate::plan::Ports;
+use crate::port::{EmitsOn, EmittedBy, Input, Output, Reads, ReadsOn};
 use crate::shared::Shared;
-use crate::stall::StallWatch;
 use crate::wiring::Wiring;
 
 /// A part of a node that reads and emits messages. [`#[service]`](macro@crate::service) implements
 /// it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a service",
+    note = "put `#[mycelium::service(reads(..), emits(..))]` on `impl {Self} {{ async fn run(..) .. }}`"
+)]
 pub trait Service: Sized + 'static {
     /// Its name in topologies, logs and counters: the type's name.
     const NAME: &'static str;
@@ -44,6 +49,10 @@ pub trait Service: Sized + 'static {
     /// Its publishers.
     #[doc(hidden)]
     type Outputs: Send + 'static;
+
+    /// It has no subscriptions.
+    #[doc(hidden)]
+    const IS_SOURCE: bool;
 
     #[doc(hidden)]
     fn ports() -> Ports;
@@ -64,32 +73,12 @@ pub trait Service: Sized + 'static {
     fn launch(life: Life<Self>) -> Task;
 }
 
-/// The service declares that it reads `M`.
-#[diagnostic::on_unimplemented(
-    message = "service `{Self}` does not declare that it reads `{M}`",
-    note = "declare it: `#[service(reads({M}), ..)]`"
-)]
-pub trait Reads<M: Message>: Service {
-    #[doc(hidden)]
-    fn inbox(inputs: &Self::Inputs) -> &Inbox<M>;
-}
-
-/// The service declares that it emits `M`.
-#[diagnostic::on_unimplemented(
-    message = "service `{Self}` does not declare that it emits `{M}`",
-    note = "declare it: `#[service(emits({M}), ..)]`"
-)]
-pub trait Emits<M: Message>: Service {
-    #[doc(hidden)]
-    fn publisher(outputs: &mut Self::Outputs) -> &mut Publisher<M>;
-}
-
 /// A publisher of any message type.
 pub trait AnyPublisher {
     /// See [`Publisher::poll_confirmed`].
     fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()>;
     /// The name of its topic, and the number of messages that are not confirmed.
-    fn unconfirmed(&self) -> (&'static str, usize);
+    fn unconfirmed(&self) -> (Arc<str>, usize);
 }
 
 impl<M: Message> AnyPublisher for Publisher<M> {
@@ -97,8 +86,8 @@ impl<M: Message> AnyPublisher for Publisher<M> {
         Publisher::poll_confirmed(self, context)
     }
 
-    fn unconfirmed(&self) -> (&'static str, usize) {
-        (M::TOPIC, self.depth())
+    fn unconfirmed(&self) -> (Arc<str>, usize) {
+        (self.topic().clone(), self.depth())
     }
 }
 
@@ -110,14 +99,10 @@ impl<M: Message> AnyPublisher for Publisher<M> {
 pub struct Context<S: Service> {
     inputs: S::Inputs,
     outputs: S::Outputs,
-    name: Arc<str>,
-    pub(crate) shared: Arc<Shared>,
-    /// The executor of the thread where the service runs.
-    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) waits: Waits,
     /// Set when the current run ends, so that its tasks end too.
     run: Arc<Latch>,
     random: fastrand::Rng,
-    stall: StallWatch,
     publishers: usize,
     not_sync: PhantomData<Cell<()>>,
 }
@@ -131,15 +116,12 @@ impl<S: Service> Context<S> {
         executor: Arc<dyn Executor>,
     ) -> Context<S> {
         Context {
-            name: name.into(),
             inputs,
             outputs,
             run: Arc::default(),
             random: fastrand::Rng::with_seed(executor.entropy()),
-            stall: StallWatch::default(),
+            waits: Waits::new(name, shared, executor, S::IS_SOURCE),
             publishers: 0,
-            shared,
-            executor,
             not_sync: PhantomData,
         }
     }
@@ -147,7 +129,7 @@ impl<S: Service> Context<S> {
     /// The service's name in this node.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.waits.service
     }
 
     /// Publishes a message to all subscriptions of its topic. Waits while a `block` subscription is
@@ -158,48 +140,68 @@ impl<S: Service> Context<S> {
     /// executor from time to time.
     ///
     /// # Errors
-    /// With the message, if a `reject` subscription is full.
+    /// With the message, if a `reject` subscription is full, or the node shuts down and the service
+    /// has no subscriptions. So `ctx.emit(message).await?` ends a source at a shutdown, and it has
+    /// ended well; all messages that were sent before are delivered. To send a last message during
+    /// a shutdown, keep a [`publisher`](Context::publisher).
     #[inline]
-    pub async fn emit<M: Message>(&mut self, message: M) -> Result<(), EmitError<M>>
+    pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> Emit<'_, M> {
+        let is_refused = self.is_ending();
+        Emit::new(M::publisher(&mut self.outputs), &mut self.waits, message, is_refused)
+    }
+
+    /// As [`emit`](Context::emit), by a named port: `#[service(emits(Swap as out))]` and
+    /// `ctx.emit_on(Self::out, swap).await?`. The topology or [`Builder::bind`](crate::Builder::bind)
+    /// chooses the topic of the port.
+    ///
+    /// # Errors
+    /// As [`emit`](Context::emit).
+    #[inline]
+    pub fn emit_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+        message: M,
+    ) -> Emit<'_, M>
     where
-        S: Emits<M>,
+        S: EmitsOn<M, PORT>,
     {
-        let Context { name, outputs, stall, executor, .. } = self;
-        let publisher = S::publisher(outputs);
-        // The fast path returns no error, because the error type is large.
-        if poll_fn(|context| publisher.poll_try_emit(context, &message)).await {
-            return Ok(());
-        }
-        let mut waiting_since = None;
-        poll_fn(|context| {
-            let poll = publisher.poll_emit(context, &message);
-            if poll.is_pending() {
-                stall.watch(context, &**executor, &mut waiting_since, || {
-                    let by = publisher.blocked_by();
-                    let reader = by.as_deref().unwrap_or("?");
-                    tracing::warn!(
-                        service = &**name,
-                        topic = M::TOPIC,
-                        reader,
-                        "an emit waits for this reader"
-                    );
-                });
-            }
-            poll
-        })
-        .await
+        let (_, is_refused) = (port, self.is_ending());
+        Emit::new(S::publisher(&mut self.outputs), &mut self.waits, message, is_refused)
     }
 
     /// Like [`emit`](Context::emit), but never waits.
     ///
     /// # Errors
-    /// With the message, if a `block` or `reject` subscription is full.
+    /// With the message, if a `block` or `reject` subscription is full, or as
+    /// [`emit`](Context::emit) at a shutdown.
     #[inline]
-    pub fn try_emit<M: Message>(&mut self, message: M) -> Result<(), EmitError<M>>
+    pub fn try_emit<M: EmittedBy<S>>(&mut self, message: M) -> Result<(), EmitError<M>> {
+        let is_refused = self.is_ending();
+        try_emit(M::publisher(&mut self.outputs), message, is_refused)
+    }
+
+    /// As [`try_emit`](Context::try_emit), by a named port.
+    ///
+    /// # Errors
+    /// As [`try_emit`](Context::try_emit).
+    #[inline]
+    pub fn try_emit_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+        message: M,
+    ) -> Result<(), EmitError<M>>
     where
-        S: Emits<M>,
+        S: EmitsOn<M, PORT>,
     {
-        S::publisher(&mut self.outputs).try_emit(message)
+        let (_, is_refused) = (port, self.is_ending());
+        try_emit(S::publisher(&mut self.outputs), message, is_refused)
+    }
+
+    /// Whether the service should end: the node shuts down, and the service has no subscriptions
+    /// that it could still drain.
+    #[inline]
+    fn is_ending(&self) -> bool {
+        S::IS_SOURCE && self.waits.is_shutting_down()
     }
 
     /// Waits until every gating reader, in this node and in others, has finished with all messages
@@ -234,8 +236,8 @@ impl<S: Service> Context<S> {
     /// }
     /// ```
     pub async fn confirmed(&mut self) {
-        let Context { name, outputs, stall, executor, .. } = self;
-        let mut waiting_since = None;
+        let Context { outputs, waits, .. } = self;
+        waits.begin();
         poll_fn(|context| {
             let mut open = None;
             S::each_output(outputs, &mut |publisher| {
@@ -244,8 +246,8 @@ impl<S: Service> Context<S> {
                 }
             });
             let Some((topic, messages)) = open else { return Poll::Ready(()) };
-            stall.watch(context, &**executor, &mut waiting_since, || {
-                tracing::warn!(service = &**name, topic, messages, "waits for confirmation");
+            waits.watch(context, |service| {
+                tracing::warn!(service, topic = &*topic, messages, "waits for confirmation");
             });
             Poll::Pending
         })
@@ -254,24 +256,60 @@ impl<S: Service> Context<S> {
 
     /// The number of this service's messages that the slowest gating reader has not finished with.
     /// Messages for readers in other nodes count until they are confirmed.
-    pub fn queue_depth<M: Message>(&mut self) -> usize
+    pub fn queue_depth<M: EmittedBy<S>>(&mut self) -> usize {
+        M::publisher(&mut self.outputs).depth()
+    }
+
+    /// As [`queue_depth`](Context::queue_depth), of a named port.
+    pub fn queue_depth_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> usize
     where
-        S: Emits<M>,
+        S: EmitsOn<M, PORT>,
     {
+        let _ = port;
         S::publisher(&mut self.outputs).depth()
     }
 
     /// Another publisher of a topic that this service emits to, for a child task or another thread.
-    /// Its messages keep their order among themselves, but not with those of the service.
+    /// Its messages keep their order among themselves, but not with those of the service. It also
+    /// sends during a shutdown, until the service's run ends.
     ///
     /// # Errors
-    /// If the topic cannot take another publisher.
-    pub fn publisher<M: Message>(&mut self) -> Result<Publisher<M>, BuildError>
+    /// If the topic cannot take another publisher, or the node shuts down and the service has no
+    /// subscriptions.
+    pub fn publisher<M: EmittedBy<S>>(&mut self) -> Result<Publisher<M>, PublisherError> {
+        let topic = M::publisher(&mut self.outputs).topic().clone();
+        self.another_publisher(&topic)
+    }
+
+    /// As [`publisher`](Context::publisher), of a named port.
+    ///
+    /// # Errors
+    /// As [`publisher`](Context::publisher).
+    pub fn publisher_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Output<S, M, PORT>,
+    ) -> Result<Publisher<M>, PublisherError>
     where
-        S: Emits<M>,
+        S: EmitsOn<M, PORT>,
     {
+        let _ = port;
+        let topic = S::publisher(&mut self.outputs).topic().clone();
+        self.another_publisher(&topic)
+    }
+
+    fn another_publisher<M: Message>(
+        &mut self,
+        topic: &str,
+    ) -> Result<Publisher<M>, PublisherError> {
+        if self.is_ending() {
+            return Err(ShuttingDown.into());
+        }
         self.publishers += 1;
-        self.shared.topics.outside_publisher(&format!("{}+{}", self.name, self.publishers))
+        let name = format!("{}+{}", self.name(), self.publishers);
+        Ok(self.waits.shared.topics.outside_publisher(topic, &name)?)
     }
 
     /// Takes the service's subscription. It has existed since before any service ran, so it misses
@@ -283,6 +321,23 @@ impl<S: Service> Context<S> {
     where
         S: Reads<M>,
     {
+        S::inbox(&self.inputs).take()
+    }
+
+    /// As [`subscribe`](Context::subscribe), by a named port: `#[service(reads(Swap as left))]` and
+    /// `ctx.subscribe_on(Self::left)?`. The topology or [`Builder::bind`](crate::Builder::bind)
+    /// chooses the topic of the port.
+    ///
+    /// # Errors
+    /// If it is taken already.
+    pub fn subscribe_on<M: Message, const PORT: usize>(
+        &mut self,
+        port: Input<S, M, PORT>,
+    ) -> Result<Subscription<M>, SubscribeError>
+    where
+        S: ReadsOn<M, PORT>,
+    {
+        let _ = port;
         S::inbox(&self.inputs).take()
     }
 
@@ -308,19 +363,19 @@ impl<S: Service> Context<S> {
     /// executors.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.shared.executor.now()
+        self.waits.shared.executor.now()
     }
 
     /// The time of the calendar.
     #[must_use]
     pub fn wall_clock(&self) -> SystemTime {
-        self.shared.executor.wall_clock()
+        self.waits.shared.executor.wall_clock()
     }
 
     /// The node's time, for child tasks.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        Clock::new(self.shared.clone(), self.executor.clone())
+        Clock::new(self.waits.shared.clone(), self.waits.executor.clone())
     }
 
     /// A random number.
@@ -335,7 +390,7 @@ impl<S: Service> Context<S> {
         future: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         let (result, receiver) = oneshot::channel();
-        let (name, run) = (self.name.clone(), self.run.clone());
+        let (name, run) = (self.waits.service.clone(), self.run.clone());
         let task = async move {
             let future = pin!(AssertUnwindSafe(future).catch_unwind());
             match select(future, pin!(run.wait())).await {
@@ -348,7 +403,7 @@ impl<S: Service> Context<S> {
             }
         };
         // If the executor has ended, it drops the task, and the result is `Unfinished`.
-        let _ = self.executor.spawn(Box::pin(task));
+        let _ = self.waits.executor.spawn(Box::pin(task));
         JoinHandle::new(receiver)
     }
 
@@ -361,7 +416,7 @@ impl<S: Service> Context<S> {
         let (result, receiver) = oneshot::channel();
         let work = Box::new(move || drop(result.send(work())));
         // As in `spawn`, a refusal drops the work and the sender, and the result is `Unfinished`.
-        let _ = self.executor.blocking(work);
+        let _ = self.waits.executor.blocking(work);
         JoinHandle::new(receiver)
     }
 
@@ -372,7 +427,7 @@ impl<S: Service> Context<S> {
         &self,
         address: &str,
     ) -> impl Future<Output = io::Result<Stream>> + Send + use<S> + 'static {
-        let connecting = self.executor.connect(address.to_owned());
+        let connecting = self.waits.executor.connect(address.to_owned());
         named(connecting, "connect to", address)
     }
 
@@ -383,25 +438,34 @@ impl<S: Service> Context<S> {
         &self,
         address: &str,
     ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
-        let (executor, address) = (self.executor.clone(), address.to_owned());
-        async move { executor.tcp_listener(bind_tcp(&address)?) }
+        let (executor, address) = (self.waits.executor.clone(), address.to_owned());
+        // Not on this thread: the system may ask a name server.
+        let bound = self.blocking({
+            let address = address.clone();
+            move || bind_tcp(&address)
+        });
+        async move {
+            let socket = bound.await.map_err(io::Error::other)??;
+            let listening = async { executor.tcp_listener(socket) };
+            named(listening, "listen at", &address).await
+        }
     }
 
     /// Shuts the node down: sources end, their messages are received, then each `recv` returns
     /// `None`.
     pub fn shutdown(&self) {
-        self.shared.lifecycle.shut_down();
+        self.waits.shared.lifecycle.shut_down();
     }
 
     /// Whether the node shuts down.
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
-        self.shared.lifecycle.shutdown.is_set()
+        self.waits.shared.lifecycle.shutdown.is_set()
     }
 
     /// Ready when the node shuts down, or at once if it does already.
     pub fn shutdown_requested(&self) -> impl Future<Output = ()> + Send + use<S> + 'static {
-        let shared = self.shared.clone();
+        let shared = self.waits.shared.clone();
         async move { shared.lifecycle.shutdown.wait().await }
     }
 
@@ -435,15 +499,27 @@ impl<S: Service> Drop for Context<S> {
 
 impl<S: Service> Debug for Context<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("service", &self.name).finish_non_exhaustive()
+        f.debug_struct("Context").field("service", &self.waits.service).finish_non_exhaustive()
     }
 }
 
-fn named<T: Send + 'static>(
-    future: SendFuture<io::Result<T>>,
+#[inline]
+fn try_emit<M: Message>(
+    publisher: &mut Publisher<M>,
+    message: M,
+    is_refused: bool,
+) -> Result<(), EmitError<M>> {
+    if is_refused {
+        return Err(EmitError::new(publisher.topic().clone(), message, Refusal::ShuttingDown));
+    }
+    publisher.try_emit(message)
+}
+
+fn named<T, F: Future<Output = io::Result<T>> + Send>(
+    future: F,
     what: &str,
     address: &str,
-) -> impl Future<Output = io::Result<T>> + Send + use<T> + 'static {
+) -> impl Future<Output = io::Result<T>> + Send + use<T, F> {
     let what = format!("cannot {what} {address}");
     async move { future.await.map_err(|error| io::Error::new(error.kind(), format!("{what}: {error}"))) }
 }

@@ -17,12 +17,12 @@ use crate::service::{Life, Service};
 /// Runs a service until it ends, fails too often, or the node shuts down.
 pub async fn supervise<S: Service>(mut life: Life<S>) {
     // If one service cannot be placed, none runs.
-    life.context.shared.clone().lifecycle.placed.wait().await;
+    life.context.waits.shared.clone().lifecycle.placed.wait().await;
     let mut failures = Failures::default();
     let mut instance = None;
     let mut failed: Option<String> = None;
     loop {
-        life.context.shared.starts(life.context.name(), failed.as_deref());
+        life.context.waits.shared.starts(life.context.name(), failed.as_deref());
         let failure = match attempt(&mut life, &mut instance).await {
             Ok(()) => {
                 // This returns a subscription that the instance kept. Its drop may panic.
@@ -33,13 +33,13 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             Err(failure) => failure,
         };
         #[cfg(feature = "testing")]
-        if let Some(probe) = life.context.shared.probe.get() {
+        if let Some(probe) = life.context.waits.shared.probe.get() {
             probe.add_failure(life.context.name(), &failure.text);
         }
         life.inboxes.iter().for_each(|inbox| inbox.fail());
         life.write_dead_letters();
-        let shared = life.context.shared.clone();
-        let executor = life.context.executor.clone();
+        let shared = life.context.waits.shared.clone();
+        let executor = life.context.waits.executor.clone();
         let (now, jitter) = (executor.now(), life.context.random());
         let restarts = failures.count();
         let pause = failures.pause(&life.restart, now, jitter);
@@ -119,7 +119,7 @@ async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Re
 }
 
 fn ends_by_shutdown<S: Service>(life: &Life<S>, error: &Error) -> bool {
-    life.context.is_shutting_down() && error.downcast_ref::<ShuttingDown>().is_some()
+    life.context.is_shutting_down() && error.chain().any(|error| error.is::<ShuttingDown>())
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

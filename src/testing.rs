@@ -32,6 +32,7 @@ use mycelium_transports::local::{EmitError, Publisher, Schema};
 use crate::error::StartError;
 use crate::node::builder::Builder;
 use crate::node::{Node, Running};
+use crate::plan::Port;
 use crate::report::{Outcome, Report};
 use crate::service::Service;
 use crate::shared::Shared;
@@ -117,14 +118,17 @@ pub struct ServiceTest {
 }
 
 impl ServiceTest {
-    /// A test of one service, which the factory makes: again after each panic.
+    /// A test of one service, which the factory makes: again after each panic. A named port is
+    /// bound to a topic with the name of the port.
     ///
     /// # Panics
     /// If the service cannot be part of a node.
     #[must_use]
     #[track_caller]
     pub fn new<S: Service>(factory: impl FnMut() -> S + Send + 'static) -> ServiceTest {
-        ServiceTest::of(Node::builder("test").service(factory))
+        let (ports, node) = (S::ports(), Node::builder("test").service(factory));
+        let names = ports.reads.iter().chain(&ports.emits).filter_map(Port::name);
+        ServiceTest::of(names.fold(node, |node, port| node.bind(S::NAME, port, port)))
     }
 
     /// A test of all services of a builder, with its topology, names, observers and hooks. They run
@@ -188,7 +192,16 @@ impl ServiceTest {
     /// If no service reads it, or the queue of a service is full.
     #[track_caller]
     pub fn send<M: Message>(&mut self, message: M) {
-        self.send_all([message]);
+        self.send_all_to(M::TOPIC, [message]);
+    }
+
+    /// As [`send`](ServiceTest::send), to the topic with this name.
+    ///
+    /// # Panics
+    /// As [`send`](ServiceTest::send).
+    #[track_caller]
+    pub fn send_to<M: Message>(&mut self, topic: &str, message: M) {
+        self.send_all_to(topic, [message]);
     }
 
     /// Sends messages at once, and then [runs](ServiceTest::run) the services: one that may miss
@@ -198,17 +211,26 @@ impl ServiceTest {
     /// As [`send`](ServiceTest::send).
     #[track_caller]
     pub fn send_all<M: Message>(&mut self, messages: impl IntoIterator<Item = M>) {
+        self.send_all_to(M::TOPIC, messages);
+    }
+
+    /// As [`send_all`](ServiceTest::send_all), to the topic with this name.
+    ///
+    /// # Panics
+    /// As [`send`](ServiceTest::send).
+    #[track_caller]
+    pub fn send_all_to<M: Message>(&mut self, topic: &str, messages: impl IntoIterator<Item = M>) {
         for message in messages {
-            let mut poll = self.poll_send(&message);
+            let mut poll = self.poll_send(topic, &message);
             if poll.is_pending() {
                 // Perhaps the readers have not run.
                 self.run();
-                poll = self.poll_send(&message);
+                poll = self.poll_send(topic, &message);
             }
             match poll {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => panic!("{error}"),
-                Poll::Pending => self.panic_of_full_queue::<M>(M::TOPIC),
+                Poll::Pending => self.panic_of_full_queue::<M>(topic),
             }
         }
         self.run();
@@ -221,7 +243,15 @@ impl ServiceTest {
     /// If no service emits it.
     #[track_caller]
     pub fn receive<M: Message>(&mut self) -> Option<M> {
-        let topic = M::TOPIC;
+        self.receive_from(M::TOPIC)
+    }
+
+    /// As [`receive`](ServiceTest::receive), from the topic with this name.
+    ///
+    /// # Panics
+    /// As [`receive`](ServiceTest::receive).
+    #[track_caller]
+    pub fn receive_from<M: Message>(&mut self, topic: &str) -> Option<M> {
         for _ in 0..self.steps {
             match self.probe.take::<M>(topic) {
                 Ok(Some(message)) => return Some(message),
@@ -242,9 +272,18 @@ impl ServiceTest {
     /// As [`receive`](ServiceTest::receive), and if services emit for ever.
     #[track_caller]
     pub fn receive_all<M: Message>(&mut self) -> Vec<M> {
+        self.receive_all_from(M::TOPIC)
+    }
+
+    /// As [`receive_all`](ServiceTest::receive_all), from the topic with this name.
+    ///
+    /// # Panics
+    /// As [`receive_all`](ServiceTest::receive_all).
+    #[track_caller]
+    pub fn receive_all_from<M: Message>(&mut self, topic: &str) -> Vec<M> {
         self.run();
         let mut messages = Vec::new();
-        while let Some(message) = self.receive() {
+        while let Some(message) = self.receive_from(topic) {
             messages.push(message);
         }
         messages
@@ -256,9 +295,18 @@ impl ServiceTest {
     /// If there is none: with what the services wait for.
     #[track_caller]
     pub fn expect<M: Message>(&mut self) -> M {
-        match self.receive() {
+        self.expect_from(M::TOPIC)
+    }
+
+    /// As [`expect`](ServiceTest::expect), from the topic with this name.
+    ///
+    /// # Panics
+    /// As [`expect`](ServiceTest::expect).
+    #[track_caller]
+    pub fn expect_from<M: Message>(&mut self, topic: &str) -> M {
+        match self.receive_from(topic) {
             Some(message) => message,
-            None => self.panic_of_silence::<M>(M::TOPIC),
+            None => self.panic_of_silence::<M>(topic),
         }
     }
 
@@ -310,8 +358,17 @@ impl ServiceTest {
     /// If no service reads it, or as [`run`](ServiceTest::run).
     #[track_caller]
     pub fn end_topic<M: Message>(&mut self) {
-        self.publisher::<M>(M::TOPIC);
-        self.publishers.remove(M::TOPIC);
+        self.end_topic_of::<M>(M::TOPIC);
+    }
+
+    /// As [`end_topic`](ServiceTest::end_topic), for the topic with this name.
+    ///
+    /// # Panics
+    /// As [`end_topic`](ServiceTest::end_topic).
+    #[track_caller]
+    pub fn end_topic_of<M: Message>(&mut self, topic: &str) {
+        self.publisher::<M>(topic);
+        self.publishers.remove(topic);
         self.run();
     }
 
@@ -386,8 +443,12 @@ impl ServiceTest {
 
     /// Sends a message, unless a queue is full.
     #[track_caller]
-    fn poll_send<M: Message>(&mut self, message: &M) -> Poll<Result<(), EmitError<M>>> {
-        let (publisher, sent) = self.publisher::<M>(M::TOPIC);
+    fn poll_send<M: Message>(
+        &mut self,
+        topic: &str,
+        message: &M,
+    ) -> Poll<Result<(), EmitError<M>>> {
+        let (publisher, sent) = self.publisher::<M>(topic);
         let context = Context::from_waker(Waker::noop());
         let mut poll = publisher.poll_emit(&context, message);
         if poll.is_pending() {
@@ -405,7 +466,7 @@ impl ServiceTest {
             if self.probe.inputs().iter().all(|input| input.topic != topic) {
                 self.panic_of_unread_message::<M>(topic);
             }
-            let publisher = match self.running.publisher::<M>(TEST) {
+            let publisher = match self.running.publisher_to::<M>(topic, TEST) {
                 Ok(publisher) => Box::new(publisher),
                 Err(error) => panic!("the test cannot send `{}`: {error}", name::<M>()),
             };
@@ -420,26 +481,34 @@ impl ServiceTest {
 
     #[track_caller]
     fn panic_of_unread_message<M: Message>(&self, topic: &str) -> ! {
-        let reads = list(self.probe.inputs().into_iter().map(|input| {
+        let inputs = self.probe.inputs();
+        let other = inputs.iter().find(|input| input.message == name::<M>());
+        let other = other.map(|input| input.topic.clone());
+        let reads = list(inputs.into_iter().map(|input| {
             (input.service, format!("reads `{}` (topic `{}`)", input.message, input.topic))
         }));
         let read = if reads.is_empty() { "they read nothing".to_owned() } else { reads };
         panic!(
-            "the test sends `{}`, but no service of this test reads topic `{topic}`: {read}",
-            name::<M>()
+            "the test sends `{}`, but no service of this test reads topic `{topic}`: {read}{}",
+            name::<M>(),
+            other.map_or_else(String::new, |topic| format!("; use `send_to(\"{topic}\", ..)`"))
         )
     }
 
     #[track_caller]
     fn panic_of_unknown_output<M: Message>(&self, topic: &str) -> ! {
-        let emits = list(self.probe.outputs().into_iter().map(|output| {
+        let outputs = self.probe.outputs();
+        let other = outputs.iter().find(|output| output.message == name::<M>());
+        let other = other.map(|output| output.topic.clone());
+        let emits = list(outputs.into_iter().map(|output| {
             (output.service, format!("emits `{}` (topic `{}`)", output.message, output.topic))
         }));
         let emitted = if emits.is_empty() { "they emit nothing".to_owned() } else { emits };
         panic!(
             "the test receives `{}`, but no service of this test emits it to topic `{topic}`: \
-             {emitted}",
-            name::<M>()
+             {emitted}{}",
+            name::<M>(),
+            other.map_or_else(String::new, |topic| format!("; use `receive_from(\"{topic}\")`"))
         )
     }
 
@@ -448,10 +517,12 @@ impl ServiceTest {
         let (publisher, sent) = self.publisher::<M>(topic);
         let (reader, sent) = (publisher.blocked_by(), *sent);
         let reader = reader.as_deref().unwrap_or("a service");
+        let inputs = self.probe.inputs();
+        let input = inputs.iter().find(|input| input.member == reader);
         panic!(
             "`{reader}` has not taken its messages: the queue of topic `{topic}` is full, after \
              {sent} messages; {}",
-            self.what_it_does(reader)
+            self.what_it_does(input.map_or(reader, |input| &*input.service))
         )
     }
 
@@ -475,7 +546,8 @@ impl ServiceTest {
     /// The services that have not ended, for a text.
     fn running_services(&self) -> String {
         let ended = self.shared.services.ended();
-        let names = self.running.placements().iter().map(|placement| &placement.service);
+        let names =
+            self.running.start_report().placements.iter().map(|placement| &placement.service);
         let names = names.filter(|name| !ended.contains_key(*name));
         names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
     }
@@ -504,8 +576,7 @@ impl ServiceTest {
             .filter(|input| input.service == service)
             .partition(probe::Input::was_taken);
         if let Some(input) = untaken.first() {
-            let message = input.message;
-            return format!("`{service}` has not called `ctx.subscribe::<{message}>()`");
+            return format!("`{service}` has not called `{}`", input.subscribe);
         }
         let taken: Vec<_> = taken.into_iter().map(|input| format!("`{}`", input.topic)).collect();
         match taken.as_slice() {

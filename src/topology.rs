@@ -28,6 +28,7 @@ use sections::Sections;
 use values::DeathLimit;
 
 pub use error::{Problem, TopologyError};
+pub(crate) use values::check_topic;
 
 /// Default of `capacity`: the slots of each publisher's ring.
 const CAPACITY: usize = 1024;
@@ -159,9 +160,16 @@ impl Topology {
         })
     }
 
-    pub(crate) fn policy(&self, service: &str, topic: &str) -> Policy {
-        let section = self.sections.subscription.get(format!("{service}.{topic}").as_str());
+    /// The policy of a subscription: `key` is the name of its port, or its topic.
+    pub(crate) fn policy(&self, service: &str, key: &str) -> Policy {
+        let section = self.sections.subscription.get(format!("{service}.{key}").as_str());
         section.and_then(|section| section.policy).map_or(Policy::default(), |policy| policy.0)
+    }
+
+    /// The topic of a service's named port, if the file binds it.
+    pub(crate) fn port(&self, service: &str, port: &str) -> Option<&str> {
+        let topic = self.sections.service.get(service)?.ports.get(port)?;
+        Some(&topic.as_ref().0)
     }
 
     pub(crate) fn restart(&self, service: &str) -> Restart {

@@ -122,7 +122,7 @@ async fn services_on_threads_of_their_own_are_joined_by_links() {
     };
     let nodes = ["far", "near"].map(start);
     for node in nodes {
-        assert!(node.placements()[0].thread.is_some());
+        assert!(node.start_report().placements[0].thread.is_some());
         within(node.join()).await.unwrap();
     }
     assert!(received.try_iter().eq(0..10_000));

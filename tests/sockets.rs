@@ -63,6 +63,10 @@ async fn users_open_directory_and_socket_and_mode_says_how_far() {
         let dir = TestDir::new("users");
         let far = dir.start(keys).unwrap();
         assert_eq!((mode(&dir.0), mode(&dir.socket())), (directory, socket), "{keys}");
+        let has_sent = || far.counters().iter().any(|line| line.value("sent") > 0);
+        while !has_sent() {
+            tokio::task::yield_now().await;
+        }
         far.shutdown();
         // The reader has never connected.
         assert!(matches!(within(far.join()).await, Err(StartError::Undelivered { .. })));

@@ -35,6 +35,12 @@ pub type MakeDedicated = Box<dyn FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + 
 /// [`sleep_until`](Executor::sleep_until) may be awaited on any thread. Streams, listeners and the
 /// future of [`connect`](Executor::connect) belong to tasks of the executor: an adapter whose
 /// sockets stay on their thread returns an error to others. They may be dropped on any thread.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an executor of Mycelium",
+    label = "expected an adapter, such as `mycelium_tokio::Tokio`",
+    note = "pass the adapter of the runtime: `mycelium_tokio::Tokio::current()?` inside of a tokio \
+            runtime; `mycelium_smol` and `mycelium_glommio` have theirs"
+)]
 pub trait Executor: Send + Sync + 'static {
     /// The name in reports, for example "tokio, 2 workers". It starts with the kind of executor
     /// and, if more follows, a comma.

@@ -3,7 +3,7 @@
 use mycelium_transports::local::TopicError;
 use thiserror::Error;
 
-use crate::topology::TopologyError;
+use crate::topology::{Problem, TopologyError};
 
 /// Why a node cannot be built from its services.
 #[derive(Debug, Error)]
@@ -36,6 +36,36 @@ pub enum BuildError {
         first: &'static str,
         /// The other.
         second: &'static str,
+    },
+    /// Services declare different message types for one topic.
+    #[error("{problem}")]
+    TopicType {
+        /// The topic, the services and their message types.
+        problem: Problem,
+    },
+    /// A named port has no topic.
+    #[error(
+        "port `{service}.{port}` is bound to no topic: write `{port} = \"topic\"` in \
+         `[service.{service}.ports]` of the topology, or call \
+         `.bind(\"{service}\", \"{port}\", \"topic\")` on the builder"
+    )]
+    UnboundPort {
+        /// The service.
+        service: String,
+        /// The port.
+        port: &'static str,
+        /// Its message type.
+        message: &'static str,
+    },
+    /// The program binds a port that cannot be bound so.
+    #[error("port `{service}.{port}`: {problem}")]
+    Port {
+        /// The service.
+        service: String,
+        /// The port.
+        port: String,
+        /// The reason, and what was expected.
+        problem: String,
     },
     /// Services deadlock: each waits for the other's full queue.
     #[error(

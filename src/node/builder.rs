@@ -12,7 +12,8 @@ use super::prepare::{Registered, StopHook, prepare};
 use crate::error::BuildError;
 use crate::execution::Execution;
 use crate::observe::{Event, Observers};
-use crate::plan::Plan;
+use crate::plan::{Bindings, BoundPorts, Plan};
+use crate::report::StartWarning;
 use crate::service::Service;
 use crate::shared::Topics;
 use crate::topology::Topology;
@@ -22,6 +23,8 @@ pub struct Builder {
     name: String,
     topology: Topology,
     services: Vec<Registered>,
+    /// Service and port, with the topic.
+    bindings: BTreeMap<(String, String), String>,
     executions: BTreeMap<String, Execution>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     hooks: Vec<StopHook>,
@@ -37,6 +40,7 @@ impl Node {
             name: name.to_owned(),
             topology: Topology::default(),
             services: Vec::new(),
+            bindings: BTreeMap::new(),
             executions: BTreeMap::new(),
             executors: Vec::new(),
             hooks: Vec::new(),
@@ -77,6 +81,47 @@ impl Builder {
                 prepare(shared, links, service, Box::new(factory))
             }),
         });
+        self
+    }
+
+    /// Binds a named port of a service to a topic. `[service.NAME.ports]` of the topology takes
+    /// precedence.
+    ///
+    /// ```
+    /// use mycelium::{Context, Node, Result, message, service};
+    ///
+    /// #[message(topic = "swaps", id = 1)]
+    /// struct Swap {
+    ///     price: u64,
+    /// }
+    ///
+    /// struct Merge;
+    ///
+    /// #[service(reads(Swap as left, Swap as right), emits(Swap as merged))]
+    /// impl Merge {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         let mut left = ctx.subscribe_on(Self::left)?;
+    ///         let mut right = ctx.subscribe_on(Self::right)?;
+    ///         while let (Some(a), Some(b)) = (left.recv().await, right.recv().await) {
+    ///             for swap in [a.message(), b.message()].into_iter().flatten() {
+    ///                 ctx.emit_on(Self::merged, swap).await?;
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let node = Node::builder("main")
+    ///     .service(|| Merge)
+    ///     .bind("Merge", "left", "swaps.uniswap")
+    ///     .bind("Merge", "right", "swaps.sushi")
+    ///     .bind("Merge", "merged", "swaps")
+    ///     .build()?;
+    /// # Ok::<(), mycelium::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn bind(mut self, service: &str, port: &str, topic: &str) -> Builder {
+        self.bindings.insert((service.to_owned(), port.to_owned()), topic.to_owned());
         self
     }
 
@@ -180,11 +225,10 @@ impl Builder {
         let known: Vec<&str> = names.into_iter().collect();
         self.check_executions(&known)?;
         let placed = self.topology.place(&self.name, &known)?;
-        let ports_of = |services: &[Registered]| -> Vec<_> {
-            services.iter().map(|service| (service.name.clone(), service.ports.clone())).collect()
-        };
+        let all = self.bind_ports()?;
+        let warnings = self.unplaced().map(|service| StartWarning::UnplacedService { service });
+        let mut warnings: Vec<_> = warnings.collect();
         let mut services = self.services;
-        let all = ports_of(&services);
         if let Some(placed) = placed {
             services.retain(|service| placed.contains(&service.name));
             services.sort_by_key(|service| placed.iter().position(|name| *name == service.name));
@@ -194,13 +238,18 @@ impl Builder {
             service.execution = self.topology.execution(&service.name, coded)?;
         }
         let watchdog = self.topology.watchdog(&self.name).or(self.watchdog);
-        let plan = Plan::new(&self.name, self.topology, &all, &ports_of(&services))?;
+        let bound = services
+            .iter()
+            .filter_map(|service| all.iter().find(|(name, _)| *name == service.name).cloned());
+        let plan = Plan::new(&self.name, self.topology, &all, &bound.collect::<Vec<_>>())?;
+        warnings.extend(plan.warnings());
         let plan = Arc::new(plan);
         let topics = Topics::new(plan.clone())?;
         let Builder { executors, hooks, observers, .. } = self;
         Ok(Node {
             plan,
             topics,
+            warnings,
             services,
             executors,
             hooks,
@@ -209,6 +258,30 @@ impl Builder {
             #[cfg(feature = "testing")]
             probe: None,
         })
+    }
+
+    /// The services that the topology places nowhere, if it places services.
+    fn unplaced(&self) -> impl Iterator<Item = String> {
+        let places: Vec<Vec<&str>> = self.topology.places().map(|(_, services)| services).collect();
+        let names = self.services.iter().map(|service| &service.name);
+        let unplaced = names.filter(|name| {
+            !places.is_empty() && !places.iter().flatten().any(|placed| *placed == name.as_str())
+        });
+        unplaced.cloned().collect::<Vec<_>>().into_iter()
+    }
+
+    /// The ports of all services with their topics.
+    fn bind_ports(&self) -> Result<Vec<(String, BoundPorts)>, BuildError> {
+        let bindings = Bindings { topology: &self.topology, coded: &self.bindings };
+        let services = self.services.iter().map(|service| (&*service.name, &service.ports));
+        bindings.check(&services.collect::<Vec<_>>())?;
+        let unplaced: BTreeSet<String> = self.unplaced().collect();
+        let bound = self.services.iter().map(|service| {
+            let is_placed = !unplaced.contains(&service.name);
+            let ports = bindings.bind(&service.name, &service.ports, is_placed)?;
+            Ok((service.name.clone(), ports))
+        });
+        bound.collect()
     }
 
     /// Checks the executions and executors that the program sets.

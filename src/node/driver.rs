@@ -94,7 +94,7 @@ struct Handle {
     name: String,
     abort: AbortHandle,
     inboxes: Vec<Weak<dyn AnyInbox>>,
-    finishers: Vec<(&'static str, Finisher)>,
+    finishers: Vec<(Arc<str>, Finisher)>,
 }
 
 impl Driver {
@@ -172,7 +172,7 @@ impl Driver {
     fn end_dead_letters(&self) {
         self.shared.topics.end_dead_letters();
         for (topic, finisher) in self.services.iter().flat_map(|service| &service.finishers) {
-            if *topic == DeadLetter::TOPIC {
+            if **topic == *DeadLetter::TOPIC {
                 // Services that end after the readers can still write dead letters.
                 finisher.finish_when_empty();
             }
@@ -318,7 +318,7 @@ impl Driver {
         for service in &self.services {
             // `end_dead_letters` ends the others.
             let finishers = service.finishers.iter();
-            for (topic, finisher) in finishers.filter(|(topic, _)| *topic != DeadLetter::TOPIC) {
+            for (topic, finisher) in finishers.filter(|(topic, _)| **topic != *DeadLetter::TOPIC) {
                 let feeds_back =
                     plan.feedback.iter().any(|(to, fed)| *to == service.name && fed == topic);
                 let unfed = plan.topics.get(topic).is_none_or(|planned| planned.publishers == 0);

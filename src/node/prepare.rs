@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use mycelium_core::Message;
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::local::Finisher;
 
@@ -14,7 +15,7 @@ use crate::exit::ExitGuard;
 use crate::inbox::AnyInbox;
 use crate::launch::Task;
 use crate::links::Links;
-use crate::plan::Ports;
+use crate::plan::{BoundPorts, Ports};
 use crate::report::Outcome;
 use crate::service::{Context, Life, Service};
 use crate::shared::Shared;
@@ -40,6 +41,7 @@ type Prepare = Box<
 /// A service whose execution and executor are known.
 pub(super) struct Resolved {
     pub(super) name: String,
+    pub(super) ports: BoundPorts,
     pub(super) execution: Execution,
     pub(super) executor: Arc<dyn Executor>,
 }
@@ -53,7 +55,7 @@ pub(super) struct Prepared {
     pub(super) launch: LaunchTask,
     pub(super) poll_hooks: PollHooks,
     pub(super) inboxes: Vec<Weak<dyn AnyInbox>>,
-    pub(super) finishers: Vec<(&'static str, Finisher)>,
+    pub(super) finishers: Vec<(Arc<str>, Finisher)>,
 }
 
 /// Makes the service's task for an executor, on the thread where it will run.
@@ -72,14 +74,14 @@ pub(super) fn prepare<S: Service>(
     service: Resolved,
     factory: Box<dyn FnMut() -> S + Send>,
 ) -> Result<Prepared, BuildError> {
-    let Resolved { name, execution, executor } = service;
-    let mut wiring = Wiring::new(shared, &name, &execution);
+    let Resolved { name, ports, execution, executor } = service;
+    let mut wiring = Wiring::new(shared, &name, &ports, &execution);
     let (inputs, outputs) = S::wire(&mut wiring)?;
     let Wiring { budget, deferred_wakes, inboxes, finishers, .. } = wiring;
     let watched = inboxes.iter().map(Arc::downgrade).collect();
-    let dead_letters = S::ports()
+    let dead_letters = ports
         .can_give_up()
-        .then(|| shared.topics.publisher::<DeadLetter>(&name))
+        .then(|| shared.topics.publisher::<DeadLetter>(DeadLetter::TOPIC, &name))
         .transpose()?;
     let mut life = Life {
         factory,
@@ -101,7 +103,7 @@ pub(super) fn prepare<S: Service>(
         executor,
         is_send: S::is_send(),
         launch: Box::new(move |executor| {
-            life.context.executor = executor;
+            life.context.waits.executor = executor;
             S::launch(life)
         }),
         poll_hooks: PollHooks { budget, deferred_wakes, mark: None },

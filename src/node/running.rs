@@ -11,14 +11,33 @@ use super::placing::Placement;
 use crate::error::{BuildError, Result, ShuttingDown, StartError, SubscribeError};
 use crate::inbox::Subscription;
 use crate::links::Links;
-use crate::report::{Report, ServiceReport};
+use crate::report::{Report, ServiceReport, StartWarning};
 use crate::shared::Shared;
 
 /// A node that runs. Dropping it shuts the node down.
 pub struct Running {
     pub(super) shared: Arc<Shared>,
     pub(super) links: Arc<OnceLock<Links>>,
-    pub(super) placements: Vec<Placement>,
+    pub(super) report: StartReport,
+}
+
+/// How a node started: how each service is executed, and what is probably a mistake.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StartReport {
+    /// The requested execution of each service, and the one that the system granted. In the order
+    /// in which the services start.
+    pub placements: Vec<Placement>,
+    /// They are logged at the start, too.
+    pub warnings: Vec<StartWarning>,
+}
+
+/// A line for each service and each warning.
+impl fmt::Display for StartReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.placements.iter().try_for_each(|placement| writeln!(f, "{placement}"))?;
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
 }
 
 impl Running {
@@ -74,11 +93,10 @@ impl Running {
         }
     }
 
-    /// How each service is executed: the requested execution, and the one that the system granted.
-    /// In the order in which the services start.
+    /// How the node started.
     #[must_use]
-    pub fn placements(&self) -> &[Placement] {
-        &self.placements
+    pub fn start_report(&self) -> &StartReport {
+        &self.report
     }
 
     /// The current values of all counters.
@@ -95,7 +113,19 @@ impl Running {
     /// # Errors
     /// If the topic refuses it.
     pub fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
-        self.shared.topics.outside_publisher(name)
+        self.publisher_to(M::TOPIC, name)
+    }
+
+    /// As [`publisher`](Running::publisher), for the topic with this name.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn publisher_to<M: Message>(
+        &self,
+        topic: &str,
+        name: &str,
+    ) -> Result<Publisher<M>, BuildError> {
+        self.shared.topics.outside_publisher(topic, name)
     }
 
     /// A subscription for code outside the services. It starts with the first message whose emit
@@ -110,7 +140,20 @@ impl Running {
         name: &str,
         policy: Policy,
     ) -> Result<Subscription<M>, SubscribeError> {
-        self.shared.topics.outside_subscription(name, policy)
+        self.subscribe_to(M::TOPIC, name, policy)
+    }
+
+    /// As [`subscribe`](Running::subscribe), for the topic with this name.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn subscribe_to<M: Message>(
+        &self,
+        topic: &str,
+        name: &str,
+        policy: Policy,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        self.shared.topics.outside_subscription(topic, name, policy)
     }
 }
 

@@ -6,7 +6,7 @@ use mycelium_core::Message;
 
 use super::flows::{Flow, reaches};
 use super::peer_topics::PeerTopics;
-use super::ports::Ports;
+use super::ports::BoundPorts;
 use crate::dead_letter::DeadLetter;
 
 /// How readers of dead letters affect the end of a node. The default is for a node without such
@@ -29,13 +29,13 @@ pub(crate) struct DeadLetterPlan {
 
 impl DeadLetterPlan {
     pub(super) fn new(
-        services: &[(String, Ports)],
+        services: &[(String, BoundPorts)],
         flows: &[Flow],
         peer_topics: &PeerTopics,
     ) -> DeadLetterPlan {
         let readers: BTreeSet<String> = services
             .iter()
-            .filter(|(_, ports)| ports.reads_dead_letters())
+            .filter(|(_, ports)| ports.read(DeadLetter::TOPIC))
             .map(|(name, _)| name.clone())
             .collect();
         if readers.is_empty() {
@@ -52,14 +52,14 @@ impl DeadLetterPlan {
         let (mine, others): (Vec<_>, Vec<_>) =
             services.iter().partition(|(name, _)| last.contains(name));
         let cross_links = mine.iter().any(|(_, ports)| {
-            ports.reads.iter().any(|port| peer_topics.writes(port.topic))
-                || ports.emits.iter().any(|port| peer_topics.reads(port.topic))
+            ports.reads.iter().any(|port| peer_topics.writes(&port.topic))
+                || ports.emits.iter().any(|port| peer_topics.reads(&port.topic))
         });
         let feed_others = others
             .iter()
             .any(|(other, _)| readers.iter().any(|reader| reaches(flows, reader, other)));
         let by_services = services.iter().any(|(_, ports)| {
-            ports.can_give_up() || ports.emits.iter().any(|port| port.topic == DeadLetter::TOPIC)
+            ports.can_give_up() || ports.emits.iter().any(|port| *port.topic == *DeadLetter::TOPIC)
         });
         let are_never_written = !by_services && !peer_topics.gates();
         let have_no_end = others.is_empty() && peer_topics.gates();
@@ -79,7 +79,7 @@ impl DeadLetterPlan {
 /// A further service that gets messages only from those that end last.
 fn next_after(
     last: &BTreeSet<String>,
-    services: &[(String, Ports)],
+    services: &[(String, BoundPorts)],
     flows: &[Flow],
 ) -> Option<String> {
     let mut names = services.iter().map(|(name, _)| name).filter(|name| !last.contains(*name));

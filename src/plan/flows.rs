@@ -1,6 +1,8 @@
 //! The flow of messages between services, and the circles in it.
 
-use super::ports::Ports;
+use std::sync::Arc;
+
+use super::ports::BoundPorts;
 use crate::error::BuildError;
 use crate::topology::Topology;
 
@@ -8,17 +10,20 @@ use crate::topology::Topology;
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) from: String,
-    pub(super) topic: &'static str,
+    pub(super) topic: Arc<str>,
     pub(super) to: String,
+    /// The key of the subscription.
+    key: &'static str,
 }
 
-pub(super) fn flows(services: &[(String, Ports)]) -> Vec<Flow> {
+pub(super) fn flows(services: &[(String, BoundPorts)]) -> Vec<Flow> {
     let mut flows = Vec::new();
     for (from, emitter) in services {
         for port in &emitter.emits {
             for (to, reader) in services {
-                if reader.reads.iter().any(|read| read.topic == port.topic) {
-                    flows.push(Flow { from: from.clone(), topic: port.topic, to: to.clone() });
+                for read in reader.reads.iter().filter(|read| read.topic == port.topic) {
+                    let (from, topic, to) = (from.clone(), port.topic.clone(), to.clone());
+                    flows.push(Flow { from, topic, to, key: read.key });
                 }
             }
         }
@@ -32,11 +37,11 @@ pub(super) fn refuse_blocking_cycles(
     topology: &Topology,
     flows: &[Flow],
 ) -> Result<(), BuildError> {
-    let gating = |flow: &&Flow| topology.policy(&flow.to, flow.topic).is_gating();
+    let gating = |flow: &&Flow| topology.policy(&flow.to, flow.key).is_gating();
     let blocking: Vec<&Flow> = flows.iter().filter(gating).collect();
     for flow in &blocking {
         if let Some(mut path) = path(&blocking, &flow.to, &flow.from) {
-            let mut round = vec![flow.from.clone(), flow.topic.to_owned()];
+            let mut round = vec![flow.from.clone(), flow.topic.to_string()];
             round.append(&mut path);
             return Err(BuildError::Cycle { path: round });
         }
@@ -61,7 +66,7 @@ fn path(flows: &[&Flow], from: &str, to: &str) -> Option<Vec<String>> {
             if !seen.contains(&flow.to) {
                 seen.push(flow.to.clone());
                 let mut longer = way.clone();
-                longer.extend([flow.topic.to_owned(), flow.to.clone()]);
+                longer.extend([flow.topic.to_string(), flow.to.clone()]);
                 ways.push(longer);
             }
         }

@@ -5,12 +5,13 @@
 //! limits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_transports::local::Policy;
 use mycelium_transports::stream::{STREAMS, TOPICS};
 
-use super::ports::Ports;
+use super::ports::BoundPorts;
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
 use crate::topology::Topology;
@@ -21,9 +22,9 @@ use crate::topology::Topology;
 pub(crate) struct PeerTopics {
     /// Topics that this node reads from others: a topic is listed once for each service that
     /// publishes it.
-    pub(crate) publishers: BTreeMap<String, Vec<(&'static str, Policy)>>,
+    pub(crate) publishers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
     /// Topics that others read from this node.
-    pub(crate) readers: BTreeMap<String, Vec<(&'static str, Policy)>>,
+    pub(crate) readers: BTreeMap<String, Vec<(Arc<str>, Policy)>>,
 }
 
 impl PeerTopics {
@@ -31,18 +32,18 @@ impl PeerTopics {
     pub(crate) fn new(
         node: &str,
         topology: &Topology,
-        known: &[(String, Ports)],
-        services: &[(String, Ports)],
+        known: &[(String, BoundPorts)],
+        services: &[(String, BoundPorts)],
     ) -> Result<PeerTopics, BuildError> {
         let mut peer_topics = PeerTopics::default();
         for (other, names) in topology.places() {
             let theirs = || known.iter().filter(|(name, _)| names.contains(&name.as_str()));
             for (_, ports) in theirs() {
                 for port in &ports.reads {
-                    topology.check_access(other, "reads", port.topic)?;
+                    topology.check_access(other, "reads", &port.topic)?;
                 }
                 for port in &ports.emits {
-                    topology.check_access(other, "writes", port.topic)?;
+                    topology.check_access(other, "writes", &port.topic)?;
                 }
             }
             if other == node {
@@ -50,18 +51,18 @@ impl PeerTopics {
             }
             let publishers = peer_topics.publishers.entry(other.to_owned()).or_default();
             for port in theirs().flat_map(|(_, ports)| &ports.emits) {
-                let policy = strictest(topology, port.topic, services.iter());
-                publishers.extend(policy.map(|policy| (port.topic, policy)));
+                let policy = strictest(topology, &port.topic, services.iter());
+                publishers.extend(policy.map(|policy| (port.topic.clone(), policy)));
             }
-            check_limits(other, node, publishers.iter().map(|(topic, _)| *topic))?;
+            check_limits(other, node, publishers.iter().map(|(topic, _)| &**topic))?;
             let readers = peer_topics.readers.entry(other.to_owned()).or_default();
             let mine = services.iter().flat_map(|(_, ports)| &ports.emits);
             let mut sent = Vec::new();
-            for topic in mine.map(|port| port.topic) {
+            for topic in mine.map(|port| &port.topic) {
                 let policy = strictest(topology, topic, theirs());
-                sent.extend(policy.map(|_| topic));
-                let is_new = readers.iter().all(|(known, _)| *known != topic);
-                readers.extend(policy.filter(|_| is_new).map(|policy| (topic, policy)));
+                sent.extend(policy.map(|_| &**topic));
+                let is_new = readers.iter().all(|(known, _)| known != topic);
+                readers.extend(policy.filter(|_| is_new).map(|policy| (topic.clone(), policy)));
             }
             check_limits(node, other, sent.into_iter())?;
         }
@@ -82,7 +83,7 @@ impl PeerTopics {
     /// The number of other nodes with a gating subscription to a topic of this node.
     pub(crate) fn gating_readers(&self, topic: &str) -> usize {
         let readers = self.readers.values().flatten();
-        readers.filter(|(read, policy)| *read == topic && policy.is_gating()).count()
+        readers.filter(|(read, policy)| **read == *topic && policy.is_gating()).count()
     }
 
     /// Whether any other node has a gating subscription to a topic of this node.
@@ -95,28 +96,29 @@ impl PeerTopics {
     pub(crate) fn sharing(&self, topic: &str) -> impl Iterator<Item = &str> {
         let all = self.publishers.iter().chain(&self.readers);
         all.filter_map(move |(node, topics)| {
-            let gating = |(name, policy): &(&str, Policy)| *name == topic && policy.is_gating();
+            let gating =
+                |(name, policy): &(Arc<str>, Policy)| **name == *topic && policy.is_gating();
             topics.iter().any(gating).then_some(node.as_str())
         })
     }
 
     /// Whether another node reads a topic of this node.
     pub(crate) fn reads(&self, topic: &str) -> bool {
-        self.readers.values().flatten().any(|(read, _)| *read == topic)
+        self.readers.values().flatten().any(|(read, _)| **read == *topic)
     }
 
     /// Whether another node publishes a topic that this node reads.
     pub(crate) fn writes(&self, topic: &str) -> bool {
-        self.publishers.values().flatten().any(|(written, _)| *written == topic)
+        self.publishers.values().flatten().any(|(written, _)| **written == *topic)
     }
 }
 
 /// Checks the limits of a link for what `reader` reads from `publisher`. `topics` has one item for
 /// each publisher.
-fn check_limits(
+fn check_limits<'a>(
     publisher: &str,
     reader: &str,
-    topics: impl Iterator<Item = &'static str> + Clone,
+    topics: impl Iterator<Item = &'a str> + Clone,
 ) -> Result<(), BuildError> {
     let distinct = topics.clone().collect::<BTreeSet<_>>().len();
     for (what, limit, found) in
@@ -135,9 +137,9 @@ fn check_limits(
 fn strictest<'a>(
     topology: &Topology,
     topic: &str,
-    services: impl Iterator<Item = &'a (String, Ports)>,
+    services: impl Iterator<Item = &'a (String, BoundPorts)>,
 ) -> Option<Policy> {
-    let reads = |ports: &Ports| ports.reads.iter().any(|port| port.topic == topic);
-    let readers = services.filter(|(_, ports)| topic != DeadLetter::TOPIC && reads(ports));
-    readers.map(|(name, _)| topology.policy(name, topic)).min()
+    let ports = services.flat_map(|(name, ports)| ports.reads.iter().map(move |port| (name, port)));
+    let readers = ports.filter(|(_, port)| topic != DeadLetter::TOPIC && *port.topic == *topic);
+    readers.map(|(name, port)| topology.policy(name, port.key)).min()
 }

@@ -1,42 +1,195 @@
-//! The topics that a service declares.
+//! The ports of a service, as it declares them, and the topic of each.
+//!
+//! `reads(Swap)` is a port of the message's own topic. `reads(Swap as left)` is a named port: the
+//! topology or the program binds it to a topic.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mycelium_core::Message;
 use mycelium_transports::local::Schema;
 
 use crate::dead_letter::DeadLetter;
+use crate::error::BuildError;
+use crate::topology::{Topology, check_topic};
 
-/// A topic that a service reads or emits.
+/// A declared subscription or publisher.
 #[derive(Clone, Copy, Debug)]
 pub struct Port {
-    pub(crate) topic: &'static str,
-    pub(crate) schema: Schema,
+    /// Its name, or the topic of its message type.
+    key: &'static str,
+    has_own_topic: bool,
+    schema: Schema,
 }
 
 impl Port {
-    /// The topic of `M`.
+    /// The port of the topic of `M`.
     #[must_use]
     pub fn of<M: Message>() -> Port {
-        Port { topic: M::TOPIC, schema: Schema::of::<M>() }
+        Port { key: M::TOPIC, has_own_topic: true, schema: Schema::of::<M>() }
+    }
+
+    /// A port of messages `M` that is bound by its name.
+    #[must_use]
+    pub fn named<M: Message>(name: &'static str) -> Port {
+        Port { key: name, has_own_topic: false, schema: Schema::of::<M>() }
     }
 }
 
-/// All topics that a service reads and emits.
+#[cfg(feature = "testing")]
+impl Port {
+    /// The name of a named port.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        (!self.has_own_topic).then_some(self.key)
+    }
+}
+
+/// All ports of a service.
 #[derive(Clone, Debug)]
 pub struct Ports {
-    /// What it subscribes to.
+    /// Its subscriptions.
     pub reads: Vec<Port>,
-    /// What it publishes.
+    /// Its publishers.
     pub emits: Vec<Port>,
 }
 
-impl Ports {
+/// A port and its topic.
+#[derive(Clone, Debug)]
+pub(crate) struct BoundPort {
+    /// Unique among the subscriptions or publishers of its service: the name of the port, or the
+    /// topic.
+    pub(crate) key: &'static str,
+    pub(crate) has_own_topic: bool,
+    pub(crate) topic: Arc<str>,
+    pub(crate) schema: Schema,
+}
+
+impl BoundPort {
+    /// Its name in counters, logs and gaps: `Service`, or `Service.port` for a named port.
+    pub(crate) fn member_name(&self, service: &str) -> String {
+        if self.has_own_topic { service.to_owned() } else { format!("{service}.{}", self.key) }
+    }
+}
+
+/// All ports of a service and their topics.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BoundPorts {
+    pub(crate) reads: Vec<BoundPort>,
+    pub(crate) emits: Vec<BoundPort>,
+}
+
+impl BoundPorts {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &BoundPort> {
+        self.reads.iter().chain(&self.emits)
+    }
+
+    pub(crate) fn read(&self, topic: &str) -> bool {
+        self.reads.iter().any(|port| *port.topic == *topic)
+    }
+
     /// Whether messages of the service can become dead letters. Those of a reader of dead letters
     /// cannot: it would receive its own.
     pub(crate) fn can_give_up(&self) -> bool {
-        !self.reads.is_empty() && !self.reads_dead_letters()
+        !self.reads.is_empty() && !self.read(DeadLetter::TOPIC)
+    }
+}
+
+/// The bindings of named ports: those of the topology take precedence over those of the program.
+pub(crate) struct Bindings<'a> {
+    pub(crate) topology: &'a Topology,
+    /// Service and port, with the topic.
+    pub(crate) coded: &'a BTreeMap<(String, String), String>,
+}
+
+impl Bindings<'_> {
+    /// Checks that all bindings name ports of services, and sensible topics.
+    pub(crate) fn check(&self, services: &[(&str, &Ports)]) -> Result<(), BuildError> {
+        for (service, ports) in services {
+            self.topology.check_ports(service, &names(ports))?;
+        }
+        for ((service, port), topic) in self.coded {
+            let invalid = |problem| {
+                let (service, port) = (service.clone(), port.clone());
+                Err(BuildError::Port { service, port, problem })
+            };
+            let Some((_, ports)) = services.iter().find(|(name, _)| name == service) else {
+                let known: Vec<&str> = services.iter().map(|(name, _)| *name).collect();
+                return invalid(format!("unknown service: expected one of: {}", known.join(", ")));
+            };
+            let known = names(ports);
+            if !known.contains(&port.as_str()) {
+                return invalid(match known.is_empty() {
+                    true => "the service declares no named port, such as `reads(Tick as port)`"
+                        .to_owned(),
+                    false => format!("unknown port: expected one of: {}", known.join(", ")),
+                });
+            }
+            if let Err(problem) = check_topic(topic) {
+                return invalid(problem);
+            }
+        }
+        Ok(())
     }
 
-    pub(super) fn reads_dead_letters(&self) -> bool {
-        self.reads.iter().any(|port| port.topic == DeadLetter::TOPIC)
+    /// The ports of a service with their topics. A service that no node runs may have ports without
+    /// a topic; they are left out.
+    pub(crate) fn bind(
+        &self,
+        service: &str,
+        ports: &Ports,
+        is_placed: bool,
+    ) -> Result<BoundPorts, BuildError> {
+        let bind = |ports: &[Port]| {
+            let mut bound: Vec<BoundPort> = Vec::new();
+            for port in ports {
+                match self.topic(service, port) {
+                    Some(topic) => bound.push(BoundPort {
+                        key: port.key,
+                        has_own_topic: port.has_own_topic,
+                        topic,
+                        schema: port.schema,
+                    }),
+                    None if is_placed => {
+                        return Err(BuildError::UnboundPort {
+                            service: service.to_owned(),
+                            port: port.key,
+                            message: port.schema.name(),
+                        });
+                    }
+                    None => {}
+                }
+            }
+            match bound
+                .iter()
+                .enumerate()
+                .find(|(at, port)| bound[..*at].iter().any(|other| other.key == port.key))
+            {
+                Some((_, port)) => Err(BuildError::Port {
+                    service: service.to_owned(),
+                    port: port.key.to_owned(),
+                    problem:
+                        "a port cannot have the name of a topic that the service declares too: \
+                              rename the port"
+                            .to_owned(),
+                }),
+                None => Ok(bound),
+            }
+        };
+        Ok(BoundPorts { reads: bind(&ports.reads)?, emits: bind(&ports.emits)? })
     }
+
+    fn topic(&self, service: &str, port: &Port) -> Option<Arc<str>> {
+        if port.has_own_topic {
+            return Some(port.key.into());
+        }
+        let coded = || self.coded.get(&(service.to_owned(), port.key.to_owned()));
+        let topic = self.topology.port(service, port.key).or_else(|| coded().map(String::as_str));
+        topic.map(Arc::from)
+    }
+}
+
+/// The names of the named ports.
+fn names(ports: &Ports) -> Vec<&'static str> {
+    let all = ports.reads.iter().chain(&ports.emits);
+    all.filter(|port| !port.has_own_topic).map(|port| port.key).collect()
 }

@@ -30,9 +30,11 @@ pub(crate) struct Topics {
 
 #[derive(Default)]
 struct Registry {
-    topics: BTreeMap<&'static str, Arc<Topic>>,
+    topics: BTreeMap<Arc<str>, Arc<Topic>>,
     /// Topics with a publisher outside the services.
-    from_outside: BTreeSet<&'static str>,
+    from_outside: BTreeSet<String>,
+    /// Topics that had a subscription outside the services.
+    to_outside: BTreeSet<String>,
     /// Keeps the subscriptions to dead letters open while a service or a link may write some.
     dead_letters: Option<KeepOpen>,
 }
@@ -46,29 +48,29 @@ impl Topics {
             let (schema, capacity) = (planned.schema, plan.capacity(name));
             let topic =
                 Topic::with_readers(name, schema, capacity, planned.gating, counters.clone())?;
-            if *name == DeadLetter::TOPIC && plan.dead_letters.are_read() {
+            if **name == *DeadLetter::TOPIC && plan.dead_letters.are_read() {
                 registry.dead_letters = Some(topic.keep_open());
             }
-            registry.topics.insert(name, topic);
+            registry.topics.insert(name.clone(), topic);
         }
         let (executor, outside) = (OnceLock::new(), OutsideSubscriptions::default());
         Ok(Topics { plan, executor, counters, outside, registry: Mutex::new(registry) })
     }
 
-    /// The topic of `M`, made now if no service declared it.
-    pub(crate) fn of<M: Message>(&self) -> Result<Arc<Topic>, BuildError> {
+    /// The topic with this name, made now if no service declared it.
+    pub(crate) fn of<M: Message>(&self, name: &str) -> Result<Arc<Topic>, BuildError> {
         let mut registry = self.registry();
-        if let Some(topic) = registry.topics.get(M::TOPIC) {
+        if let Some(topic) = registry.topics.get(name) {
             return Ok(topic.clone());
         }
         let schema = Schema::of::<M>();
-        if let Some(other) = registry.topics.values().find(|topic| topic.schema().id == M::ID) {
-            let (first, second) = (other.schema().name(), schema.name());
+        let mut known = registry.topics.values().map(|topic| topic.schema());
+        if let Some(other) = known.find(|other| other.id == M::ID && **other != schema) {
+            let (first, second) = (other.name(), schema.name());
             return Err(BuildError::DuplicateId { id: M::ID, first, second });
         }
-        let capacity = self.plan.capacity(M::TOPIC);
-        let topic = Topic::new(M::TOPIC, schema, capacity, self.counters.clone())?;
-        registry.topics.insert(M::TOPIC, topic.clone());
+        let topic = Topic::new(name, schema, self.plan.capacity(name), self.counters.clone())?;
+        registry.topics.insert(name.into(), topic.clone());
         Ok(topic)
     }
 
@@ -80,32 +82,40 @@ impl Topics {
         &self.counters
     }
 
-    pub(crate) fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
+    /// A publisher of a topic.
+    pub(crate) fn publisher<M: Message>(
+        &self,
+        topic: &str,
+        name: &str,
+    ) -> Result<Publisher<M>, BuildError> {
         let epoch = self.executor.get().map_or_else(system_entropy, |executor| executor.entropy());
-        Ok(self.of::<M>()?.publisher(name, epoch)?)
+        Ok(self.of::<M>(topic)?.publisher(name, epoch)?)
     }
 
     /// A publisher whose end the node cannot wait for: at shutdown, subscriptions to its topic end
     /// when they are empty.
     pub(crate) fn outside_publisher<M: Message>(
         &self,
+        topic: &str,
         name: &str,
     ) -> Result<Publisher<M>, BuildError> {
-        self.registry().from_outside.insert(M::TOPIC);
-        self.publisher(name)
+        self.registry().from_outside.insert(topic.to_owned());
+        self.publisher(topic, name)
     }
 
     /// A subscription of code outside the services.
     pub(crate) fn outside_subscription<M: Message>(
         &self,
+        topic: &str,
         name: &str,
         policy: Policy,
     ) -> Result<Subscription<M>, SubscribeError> {
-        let topic = self.of::<M>().map_err(|error| match error {
+        let topic = self.of::<M>(topic).map_err(|error| match error {
             BuildError::Topic(error) => SubscribeError::Topic(error),
             other => SubscribeError::Refused { reason: other.to_string() },
         })?;
         let subscription = topic.subscribe(name, policy)?;
+        self.registry().to_outside.insert(topic.name().to_owned());
         let finisher = self.outside.add(subscription.finisher());
         Ok(Subscription::outside(subscription, finisher))
     }
@@ -120,11 +130,16 @@ impl Topics {
         self.registry().from_outside.contains(topic)
     }
 
+    /// Whether a topic has, or had, a subscription outside the services.
+    pub(crate) fn has_outside_subscription(&self, topic: &str) -> bool {
+        self.registry().to_outside.contains(topic)
+    }
+
     /// Publishes a message that a link has dead-lettered, if a service of this node reads dead
     /// letters.
     pub(super) fn write_dead_letter(&self, undelivered: &Undelivered) {
         if self.plan.topics.contains_key(DeadLetter::TOPIC)
-            && let Ok(mut dead_letters) = self.publisher::<DeadLetter>("links")
+            && let Ok(mut dead_letters) = self.publisher::<DeadLetter>(DeadLetter::TOPIC, "links")
         {
             // If the ring of dead letters is full, this one is lost; the log and the counters have
             // it.

@@ -10,6 +10,7 @@ use mycelium_transports::local::{Policy, Schema, Subscription, Topic, TopicError
 
 use super::failure::Failure;
 use crate::inbox::AnyInbox;
+use crate::plan::BoundPort;
 
 /// The name of a test's subscriptions and publishers.
 pub(crate) const TEST: &str = "test";
@@ -33,6 +34,10 @@ pub(super) struct Input {
     pub(super) service: String,
     pub(super) topic: String,
     pub(super) message: &'static str,
+    /// The name of the subscription: `Service`, or `Service.port`.
+    pub(super) member: String,
+    /// The call by which the service takes it.
+    pub(super) subscribe: String,
     inbox: Weak<dyn AnyInbox>,
 }
 
@@ -78,13 +83,20 @@ impl Probe {
     pub(crate) fn add_input<M: Message>(
         &self,
         service: &str,
-        topic: &str,
+        port: &BoundPort,
         inbox: &Arc<dyn AnyInbox>,
     ) {
+        let message = Schema::of::<M>().name();
+        let subscribe = match port.has_own_topic {
+            true => format!("ctx.subscribe::<{message}>()"),
+            false => format!("ctx.subscribe_on(Self::{})", port.key),
+        };
         self.seen().inputs.push(Input {
             service: service.to_owned(),
-            topic: topic.to_owned(),
-            message: Schema::of::<M>().name(),
+            topic: port.topic.to_string(),
+            message,
+            member: port.member_name(service),
+            subscribe,
             inbox: Arc::downgrade(inbox),
         });
     }

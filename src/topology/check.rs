@@ -99,6 +99,23 @@ impl Topology {
         self.sections.topic.keys().try_for_each(|topic| self.check_name("topic", topic, known))
     }
 
+    /// Checks that the section of a service binds only ports that it declares: `known`.
+    pub(crate) fn check_ports(&self, service: &str, known: &[&str]) -> Result<(), TopologyError> {
+        let Some(section) = self.sections.service.get(service) else { return Ok(()) };
+        section.ports.keys().try_for_each(|port| self.check_name("port", port, known))
+    }
+
+    /// The error of a port whose topic carries another message type, if the file binds the port.
+    pub(crate) fn port_error(
+        &self,
+        service: &str,
+        port: &str,
+        problem: Problem,
+    ) -> Option<TopologyError> {
+        let topic = self.sections.service.get(service)?.ports.get(port)?;
+        Some(self.file.error(topic.span(), problem))
+    }
+
     pub(crate) fn check_subscriptions(&self, known: &[String]) -> Result<(), TopologyError> {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let mut names = self.sections.subscription.keys();

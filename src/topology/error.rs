@@ -64,7 +64,8 @@ pub enum Problem {
     /// A name that nothing in the program or the topology has.
     #[error("unknown {kind} `{name}`: expected one of: {}", known.join(", "))]
     Unknown {
-        /// What it should name: `service`, `node`, `topic`, `subscription`, `link` or `executor`.
+        /// What it should name: `service`, `node`, `topic`, `port`, `subscription`, `link` or
+        /// `executor`.
         kind: &'static str,
         /// The name.
         name: String,
@@ -120,6 +121,23 @@ pub enum Problem {
     Contradiction {
         /// The contradiction, and the expected keys.
         message: String,
+    },
+    /// Ports with different message types are bound to one topic.
+    #[error(
+        "topic `{topic}` carries `{carries}` messages at `{first}`, but `{asked}` messages at \
+         `{second}`: a topic has one message type, so bind one of them to another topic"
+    )]
+    TopicType {
+        /// The topic.
+        topic: String,
+        /// The first service, or its port.
+        first: String,
+        /// Its message type.
+        carries: String,
+        /// The second service, or its port.
+        second: String,
+        /// Its message type.
+        asked: String,
     },
     /// A service is placed twice.
     #[error("service `{service}` is placed twice: first in {first}")]

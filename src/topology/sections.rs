@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::link::LinkSection;
 use super::values::{
     Budget, Bytes, Capacity, ClassName, DeathLimit, DeliveryName, FallbackName, Mode, PolicyName,
-    RunName, Span, ThreadName, WaitName,
+    RunName, Span, ThreadName, TopicName, WaitName,
 };
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -52,6 +52,8 @@ pub(super) struct ServiceSection {
     pub(super) if_refused: Option<Spanned<FallbackName>>,
     pub(super) budget: Option<Budget>,
     pub(super) executor: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) ports: BTreeMap<Spanned<String>, Spanned<TopicName>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -22,14 +22,15 @@ async fn a_local_service_has_a_thread_of_its_own_beside_a_work_stealing_runtime(
         .unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
     let placed: Vec<_> = running
-        .placements()
+        .start_report()
+        .placements
         .iter()
         .map(|placement| (placement.service.clone(), placement.thread.clone()))
         .collect();
     let own = Some("LocalSquarer".to_owned());
     let expected = [("Source", None), ("LocalSquarer", own), ("Sink", None)];
     assert_eq!(placed, expected.map(|(service, thread)| (service.to_owned(), thread)));
-    assert_eq!(running.placements()[0].executor, "tokio, 2 workers");
+    assert_eq!(running.start_report().placements[0].executor, "tokio, 2 workers");
     within(running.join()).await.unwrap();
     assert_eq!(received.iter().collect::<Vec<_>>(), squares(10_000));
 }
@@ -86,11 +87,11 @@ async fn all_services_may_have_threads_and_the_topology_wins_over_the_program() 
         .build()
         .unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
-    let squarer = &running.placements()[1];
+    let squarer = &running.start_report().placements[1];
     let asked =
         Execution::dedicated().thread("file").budget(7).wait(WaitStrategy::SpinThenPark(3_000));
     assert_eq!((&squarer.asked, squarer.thread.as_deref()), (&asked, Some("file")));
-    assert_eq!(running.placements()[2].asked, Execution::shared());
+    assert_eq!(running.start_report().placements[2].asked, Execution::shared());
     within(running.join()).await.unwrap();
     assert_eq!(received.iter().collect::<Vec<_>>(), squares(3_000));
 }
@@ -119,7 +120,7 @@ async fn a_pinned_service_keeps_to_its_core() {
         .build()
         .unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
-    let placement = running.placements()[0].clone();
+    let placement = running.start_report().placements[0].clone();
     assert_eq!((placement.cores, placement.class), (vec![core], Class::Normal));
     within(running.join()).await.unwrap();
     assert_eq!(cores.recv().unwrap(), [core]);

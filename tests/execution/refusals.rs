@@ -57,7 +57,7 @@ async fn with_warn_the_placement_lists_what_was_refused() {
     let node =
         Node::builder("main").service(|| Idle).execution("Idle", asked.clone()).build().unwrap();
     let running = node.start(Tokio::current().unwrap()).unwrap();
-    let placement = &running.placements()[0];
+    let placement = &running.start_report().placements[0];
     assert_eq!((&placement.asked, placement.refused.len()), (&asked, 1));
     assert!(placement.to_string().contains("refused: "), "{placement}");
     running.shutdown();
@@ -72,13 +72,13 @@ async fn a_class_is_granted_or_refused_but_never_passed_over() {
         builder.build().unwrap().start(Tokio::current().unwrap())
     };
     let running = start(PlacementFallback::Warn).unwrap();
-    let placement = running.placements()[0].clone();
+    let placement = running.start_report().placements[0].clone();
     assert_eq!(placement.class == Class::Fifo(1), placement.refused.is_empty());
     running.shutdown();
     within(running.join()).await.unwrap();
     match start(PlacementFallback::Fail) {
         Ok(running) => {
-            assert_eq!(running.placements()[0].class, Class::Fifo(1));
+            assert_eq!(running.start_report().placements[0].class, Class::Fifo(1));
             running.shutdown();
             within(running.join()).await.unwrap();
         }

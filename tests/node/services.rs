@@ -136,13 +136,11 @@ pub(crate) struct Endless;
 #[service(emits(Number))]
 impl Endless {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for value in 0.. {
+        let mut value = 0;
+        loop {
             ctx.emit(Number { value }).await?;
-            if ctx.is_shutting_down() {
-                break;
-            }
+            value += 1;
         }
-        Ok(())
     }
 }
 

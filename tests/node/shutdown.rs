@@ -1,10 +1,11 @@
 //! How nodes end: accepted messages are drained, pauses and sleeps are cut short, and services that
 //! hang are named and abandoned.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use mycelium::{Context, Error, Kept, Node, Outcome, Result, Topology, service};
+use mycelium::counters::Reading;
+use mycelium::{Context, Error, Kept, Node, Outcome, Refusal, Result, Topology, service};
 
 use crate::services::{
     Endless, Number, Sink, Source, Square, Squarer, Undertaker, conserved, pipeline, run, squares,
@@ -49,6 +50,137 @@ async fn a_service_that_ignores_the_shutdown_is_abandoned_by_name() {
     running.shutdown();
     let error = running.join().await.unwrap_err();
     assert_eq!(error.to_string(), "abandoned at the shutdown deadline of 10s: Deaf");
+}
+
+/// Receives the numbers when it is told to.
+struct Late(Receiver<()>, Sender<u64>);
+
+#[service(reads(Number))]
+impl Late {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while self.0.try_recv().is_err() {
+            ctx.yield_now().await;
+        }
+        while let Some(delivery) = numbers.recv().await {
+            self.1.send(delivery.message().expect("no gap").value)?;
+        }
+        Ok(())
+    }
+}
+
+fn sent(counters: &[Reading]) -> u64 {
+    let mut topics = counters.iter().filter(|line| line.label("topic") == "numbers");
+    topics.find(|line| line.label("reader").is_empty()).map_or(0, |line| line.value("sent"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_of_emits_ends_at_a_shutdown_and_what_was_accepted_is_delivered() {
+    for waits_for_room in [false, true] {
+        let (numbers, received) = channel();
+        let (go, wait) = channel();
+        let mut late = Some(Late(wait, numbers));
+        let builder = Node::builder("main").service(|| Endless);
+        let running = start(builder.service(move || late.take().expect("one start")));
+        if waits_for_room {
+            // The ring is full, and its reader does not receive yet.
+            while sent(&running.counters()) < 1024 {
+                tokio::task::yield_now().await;
+            }
+            running.shutdown();
+            go.send(()).unwrap();
+        } else {
+            go.send(()).unwrap();
+            received.recv().unwrap();
+            running.shutdown();
+        }
+        let report = running.join().await.unwrap();
+        assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+        assert!(report.services.iter().all(|service| service.starts == 1));
+        let rest = received.iter().count() as u64;
+        assert_eq!(rest + u64::from(!waits_for_room), sent(&report.counters));
+        conserved(&report.counters);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_waits_for_room_ends_although_nobody_receives() {
+    struct Idle;
+    #[service(reads(Number))]
+    impl Idle {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let _numbers = ctx.subscribe::<Number>()?;
+            ctx.shutdown_requested().await;
+            ctx.clock().sleep(Duration::ZERO).await.unwrap_err();
+            Ok(())
+        }
+    }
+    let running = start(Node::builder("main").service(|| Endless).service(|| Idle));
+    while sent(&running.counters()) < 1024 {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+}
+
+#[tokio::test]
+async fn after_a_shutdown_each_way_to_emit_of_a_source_fails_but_a_kept_publisher_works() {
+    struct Last(Sender<String>);
+    #[service(emits(Number, Square as squares))]
+    impl Last {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let mut kept = ctx.publisher::<Number>()?;
+            ctx.emit(Number { value: 1 }).await?;
+            ctx.shutdown();
+            let square = Square { value: 1 };
+            let errors = [
+                ctx.emit(Number { value: 2 }).await.unwrap_err().to_string(),
+                ctx.try_emit(Number { value: 2 }).unwrap_err().to_string(),
+                ctx.emit_on(Self::squares, square).await.unwrap_err().to_string(),
+                ctx.try_emit_on(Self::squares, square).unwrap_err().to_string(),
+                ctx.publisher::<Number>().unwrap_err().to_string(),
+                ctx.publisher_on(Self::squares).unwrap_err().to_string(),
+            ];
+            errors.into_iter().try_for_each(|error| self.0.send(error))?;
+            kept.emit(Number { value: 3 }).await?;
+            let error = ctx.emit(Number { value: 4 }).await.unwrap_err();
+            assert_eq!(error.refusal, Refusal::ShuttingDown);
+            assert_eq!(error.message.value, 4, "the message comes back");
+            Err(error.into())
+        }
+    }
+    let (errors, said) = channel();
+    let (numbers, received) = channel();
+    let (go, wait) = channel();
+    go.send(()).unwrap();
+    let mut late = Some(Late(wait, numbers));
+    let builder = Node::builder("main").service(move || Last(errors.clone()));
+    let builder = builder.bind("Last", "squares", "squares.last");
+    let running = start(builder.service(move || late.take().expect("one start")));
+    let report = running.join().await.unwrap();
+    assert!(report.services.iter().all(|service| service.outcome == Outcome::Completed));
+    assert!(received.iter().eq([1, 3]));
+    let said: Vec<String> = said.iter().collect();
+    let topic = |topic: &str| {
+        format!("a message for topic `{topic}` was not sent: the node is shutting down")
+    };
+    let down = || "the node is shutting down".to_owned();
+    let (numbers, squares) = (|| topic("numbers"), || topic("squares.last"));
+    assert_eq!(said, [numbers(), numbers(), squares(), squares(), down(), down()]);
+}
+
+#[tokio::test]
+async fn a_service_with_inputs_emits_during_a_shutdown() {
+    let (builder, received) = pipeline(1_000, |_, _| Ok(()));
+    let running = start(builder);
+    while sent(&running.counters()) < 100 {
+        tokio::task::yield_now().await;
+    }
+    running.shutdown();
+    let report = running.join().await.unwrap();
+    assert_eq!(received.iter().count() as u64, sent(&report.counters));
+    conserved(&report.counters);
 }
 
 #[tokio::test(start_paused = true)]

@@ -136,6 +136,38 @@ fn a_queue_that_is_full() {
     );
 }
 
+/// Has named ports, of one type.
+struct Merge;
+
+#[service(reads(Number as left, Number as right), emits(Square as merged))]
+impl Merge {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let _left = ctx.subscribe_on(Self::left)?;
+        ctx.shutdown_requested().await;
+        ctx.emit_on(Self::merged, Square { value: 0 }).await?;
+        Ok(())
+    }
+}
+
+#[test]
+fn named_ports() {
+    let text = panic_of(|| ServiceTest::new(|| Merge).send(number(1)));
+    assert_eq!(
+        text,
+        "the test sends `Number`, but no service of this test reads topic `numbers`: `Merge` reads \
+         `Number` (topic `left`), `Merge` reads `Number` (topic `right`); use `send_to(\"left\", ..)`"
+    );
+    let text = panic_of(|| _ = ServiceTest::new(|| Merge).receive::<Square>());
+    assert!(text.ends_with("`Square` (topic `merged`); use `receive_from(\"merged\")`"), "{text}");
+    let text =
+        panic_of(|| _ = ServiceTest::new(|| Merge).send_all_to("right", (0..1_025).map(number)));
+    assert_eq!(
+        text,
+        "`Merge.right` has not taken its messages: the queue of topic `right` is full, after 1024 \
+         messages; `Merge` has not called `ctx.subscribe_on(Self::right)`"
+    );
+}
+
 /// Never waits.
 struct Busy;
 

@@ -310,6 +310,41 @@ impl Sum2 {
     }
 }
 
+/// Adds what both of its ports receive.
+struct Adder;
+
+#[service(reads(Number as left, Number as right), emits(Number as sums))]
+impl Adder {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut left = ctx.subscribe_on(Self::left)?;
+        let mut right = ctx.subscribe_on(Self::right)?;
+        while let (Some(a), Some(b)) = (left.recv().await, right.recv().await) {
+            if let (Some(a), Some(b)) = (a.message(), b.message()) {
+                ctx.emit_on(Self::sums, number(a.value + b.value)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn named_ports_are_topics_of_their_names_or_bound_by_the_builder() {
+    let node = Node::builder("main").service(|| Adder);
+    let node =
+        node.bind("Adder", "left", "l").bind("Adder", "right", "r").bind("Adder", "sums", "s");
+    let by_name = (ServiceTest::new(|| Adder), ["left", "right", "sums"]);
+    for (mut test, [left, right, sums]) in [by_name, (ServiceTest::of(node), ["l", "r", "s"])] {
+        test.send_all_to(left, [1, 2].map(number));
+        assert_eq!(test.receive_from::<Number>(sums), None);
+        test.send_to(right, number(10));
+        assert_eq!(test.expect_from::<Number>(sums), number(11));
+        test.end_topic_of::<Number>(right);
+        test.shut_down();
+        assert_eq!(test.receive_all_from::<Number>(sums), []);
+        test.finish().unwrap();
+    }
+}
+
 /// Never waits for anything but room.
 pub(crate) struct Endless;
 
@@ -329,6 +364,7 @@ fn messages_of_an_endless_source_are_received_one_by_one() {
     for value in 0..5_000 {
         assert_eq!(test.expect::<Number>(), number(value));
     }
+    test.finish().unwrap();
 }
 
 /// Works on after the shutdown.

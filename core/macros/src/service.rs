@@ -4,58 +4,124 @@
 //! emits, as types, so that emitting another message does not compile. They also make the future of
 //! the supervised service, at the concrete type, where the compiler knows whether it is `Send`.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{
-    Error, FnArg, ImplItem, ImplItemFn, Index, ItemImpl, Path, Result, Token, Type, parenthesized,
+    Attribute, Error, FnArg, Generics, Ident, Index, Path, Result, ReturnType, Signature, Token,
+    Type, Visibility, braced, parenthesized, token,
 };
 
-/// The expansion, or the error alone: the impl block without its trait would cause further errors.
+mod tasks;
+
+use tasks::check_tasks;
+
+/// The expansion, or an error with what keeps it from causing others.
 pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenStream {
-    expand(attr, item).unwrap_or_else(Error::into_compile_error)
-}
-
-pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let arguments: ServiceArguments = syn::parse2(attr)?;
-    let item: ItemImpl = syn::parse2(item).map_err(|error| {
-        Error::new(error.span(), "#[service] goes on `impl MyService { async fn run(..) .. }`")
-    })?;
-    if let Some((_, path, _)) = &item.trait_ {
-        return Err(Error::new_spanned(path, "#[service] goes on an impl block without a trait"));
+    let service: ServiceImpl = match syn::parse2(item.clone()) {
+        Ok(service) => service,
+        Err(error) => {
+            let error = error.into_compile_error();
+            return quote!(#item #error);
+        }
+    };
+    let arguments = syn::parse2::<ServiceArguments>(attr);
+    match arguments.and_then(|arguments| expand(&arguments, &service)) {
+        Ok(impls) => quote! {
+            #item
+            const _: () = { #impls };
+        },
+        Err(error) => explain(&error, &service),
     }
-    let run = find_run(&item)?;
-    check_run(run)?;
-    let impls = service_impls(&arguments, &item)?;
-    Ok(quote! {
-        #item
-        const _: () = { #impls };
-    })
 }
 
-fn service_impls(arguments: &ServiceArguments, item: &ItemImpl) -> Result<TokenStream> {
-    let service = &*item.self_ty;
-    let name = service_name(service)?.to_string();
-    let (generics, _, bounds) = item.generics.split_for_impl();
+/// The error, and what keeps it from causing others: the block with an empty `run`, and the impl of
+/// the trait.
+fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
+    let error = error.to_compile_error();
+    let ServiceImpl { attributes, generics, self_ty, run, others } = service;
+    let Ok(name) = service_name(self_ty) else { return error };
+    let name = name.to_string();
+    let (impl_generics, _, bounds) = generics.split_for_impl();
     let root = quote!(::mycelium::__private);
-    let (reads, emits) = (&arguments.reads, &arguments.emits);
-    let LaunchTokens { methods, helper } = launch(arguments, item, &root)?;
-    let read_impls = reads.iter().enumerate().map(|(index, message)| {
-        let index = Index::from(index);
+    let empty_run = run.as_ref().map(
+        |Run { signature, .. }| quote!(#[allow(unused)] #signature { ::core::unreachable!() }),
+    );
+    quote! {
+        #error
+        #(#attributes)*
+        impl #impl_generics #self_ty #bounds {
+            #others
+            #empty_run
+        }
+        const _: () = {
+            impl #impl_generics ::mycelium::Service for #self_ty #bounds {
+                const NAME: &'static str = #name;
+                const IS_SOURCE: bool = true;
+                type Inputs = ();
+                type Outputs = ();
+                fn ports() -> #root::Ports {
+                    ::core::unreachable!()
+                }
+                fn wire(
+                    _: &mut #root::Wiring<'_>,
+                ) -> ::core::result::Result<(Self::Inputs, Self::Outputs), ::mycelium::BuildError> {
+                    ::core::unreachable!()
+                }
+                fn each_output(_: &mut (), _: &mut dyn FnMut(&mut dyn #root::AnyPublisher)) {}
+                async fn run(&mut self, _: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {
+                    ::core::unreachable!()
+                }
+                fn is_send() -> bool {
+                    true
+                }
+                fn launch(_: #root::Life<Self>) -> #root::Task {
+                    ::core::unreachable!()
+                }
+            }
+        };
+    }
+}
+
+/// The impls beside the impl block.
+pub(crate) fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Result<TokenStream> {
+    check_run(service)?;
+    let ServiceImpl { generics, self_ty, .. } = service;
+    let name = service_name(self_ty)?.to_string();
+    let (impl_generics, _, bounds) = generics.split_for_impl();
+    let root = quote!(::mycelium::__private);
+    let LaunchTokens { methods, helper } = launch(arguments, service, &root)?;
+    let ServiceArguments { reads, emits, .. } = arguments;
+    let (read_types, emit_types) = (types(reads), types(emits));
+    let (read_keys, emit_keys) = (keys(reads), keys(emits));
+    let (read_ports, emit_ports) = (ports(reads, &root), ports(emits, &root));
+    let outputs = (0..emits.len()).map(Index::from);
+    let is_source = reads.is_empty();
+    let read_impls = reads.iter().enumerate().map(|(place, Port { message, name })| {
+        let index = Index::from(place);
+        let port = match name {
+            Some(_) => quote!(ReadsOn<#message, #place>),
+            None => quote!(Reads<#message>),
+        };
         quote! {
-            impl #generics ::mycelium::Reads<#message> for #service #bounds {
+            impl #impl_generics ::mycelium::#port for #self_ty #bounds {
                 fn inbox(inputs: &Self::Inputs) -> &#root::Inbox<#message> {
                     &inputs.#index
                 }
             }
         }
     });
-    let outputs = (0..emits.len()).map(Index::from);
-    let emit_impls = emits.iter().enumerate().map(|(index, message)| {
-        let index = Index::from(index);
+    let emit_impls = emits.iter().enumerate().map(|(place, Port { message, name })| {
+        let index = Index::from(place);
+        let port = match name {
+            Some(_) => quote!(EmitsOn<#message, #place>),
+            None => quote!(Emits<#message>),
+        };
         quote! {
-            impl #generics ::mycelium::Emits<#message> for #service #bounds {
+            impl #impl_generics ::mycelium::#port for #self_ty #bounds {
                 #[inline]
                 fn publisher(outputs: &mut Self::Outputs) -> &mut ::mycelium::Publisher<#message> {
                     &mut outputs.#index
@@ -63,24 +129,27 @@ fn service_impls(arguments: &ServiceArguments, item: &ItemImpl) -> Result<TokenS
             }
         }
     });
+    let inputs_consts = constants(reads, &quote!(::mycelium::Input));
+    let outputs_consts = constants(emits, &quote!(::mycelium::Output));
     Ok(quote! {
-        impl #generics ::mycelium::Service for #service #bounds {
+        impl #impl_generics ::mycelium::Service for #self_ty #bounds {
             const NAME: &'static str = #name;
-            type Inputs = (#(#root::Inbox<#reads>,)*);
-            type Outputs = (#(::mycelium::Publisher<#emits>,)*);
+            const IS_SOURCE: bool = #is_source;
+            type Inputs = (#(#root::Inbox<#read_types>,)*);
+            type Outputs = (#(::mycelium::Publisher<#emit_types>,)*);
 
             fn ports() -> #root::Ports {
                 #root::Ports {
-                    reads: ::std::vec![#(#root::Port::of::<#reads>()),*],
-                    emits: ::std::vec![#(#root::Port::of::<#emits>()),*],
+                    reads: ::std::vec![#(#read_ports),*],
+                    emits: ::std::vec![#(#emit_ports),*],
                 }
             }
 
             fn wire(
                 wiring: &mut #root::Wiring<'_>,
             ) -> ::core::result::Result<(Self::Inputs, Self::Outputs), ::mycelium::BuildError> {
-                let inputs = (#(wiring.input::<#reads>()?,)*);
-                let outputs = (#(wiring.output::<#emits>()?,)*);
+                let inputs = (#(wiring.input::<#read_types>(#read_keys)?,)*);
+                let outputs = (#(wiring.output::<#emit_types>(#emit_keys)?,)*);
                 ::core::result::Result::Ok((inputs, outputs))
             }
 
@@ -103,14 +172,57 @@ fn service_impls(arguments: &ServiceArguments, item: &ItemImpl) -> Result<TokenS
         #helper
         #(#read_impls)*
         #(#emit_impls)*
+        impl #impl_generics #self_ty #bounds {
+            #inputs_consts
+            #outputs_consts
+        }
     })
+}
+
+fn types(ports: &[Port]) -> Vec<&Path> {
+    ports.iter().map(|port| &port.message).collect()
+}
+
+/// What identifies each port: its name, or the topic of its message.
+fn keys(ports: &[Port]) -> Vec<TokenStream> {
+    let key = |Port { message, name }: &Port| match name {
+        Some(name) => name.unraw().to_string().into_token_stream(),
+        None => quote!(<#message as ::mycelium::Message>::TOPIC),
+    };
+    ports.iter().map(key).collect()
+}
+
+/// The descriptions of ports.
+fn ports(ports: &[Port], root: &TokenStream) -> Vec<TokenStream> {
+    let describe = |Port { message, name }: &Port| match name {
+        Some(name) => {
+            let name = name.unraw().to_string();
+            quote!(#root::Port::named::<#message>(#name))
+        }
+        None => quote!(#root::Port::of::<#message>()),
+    };
+    ports.iter().map(describe).collect()
+}
+
+/// A constant for each named port, by which `run` names it.
+fn constants(ports: &[Port], kind: &TokenStream) -> TokenStream {
+    let named = ports.iter().enumerate().filter_map(|(place, Port { message, name })| {
+        let name = name.as_ref()?;
+        let doc = format!("The port `{}`.", name.unraw());
+        Some(quote! {
+            #[doc = #doc]
+            #[allow(non_upper_case_globals, private_interfaces)]
+            pub(crate) const #name: #kind<Self, #message, #place> = #kind::new();
+        })
+    });
+    quote!(#(#named)*)
 }
 
 /// How the supervised service becomes a task: as the attribute says, or as the compiler finds out
 /// at the concrete type.
 fn launch(
     arguments: &ServiceArguments,
-    item: &ItemImpl,
+    service: &ServiceImpl,
     root: &TokenStream,
 ) -> Result<LaunchTokens> {
     let declared = match arguments.task {
@@ -130,12 +242,12 @@ fn launch(
         };
         return Ok(LaunchTokens { methods, helper: TokenStream::new() });
     }
-    if !item.generics.params.is_empty() {
+    if !service.generics.params.is_empty() {
         let message = "a generic service says whether it may move between threads: \
                        `#[service(send, ..)]` or `#[service(local, ..)]`";
-        return Err(Error::new_spanned(&item.generics, message));
+        return Err(Error::new_spanned(&service.generics, message));
     }
-    let service = &item.self_ty;
+    let self_ty = &service.self_ty;
     let methods = quote! {
         fn is_send() -> bool {
             use #root::{IsLocal as _, IsSend as _};
@@ -149,7 +261,7 @@ fn launch(
     };
     // A function hides the future behind a type of which the compiler knows whether it is `Send`.
     let helper = quote! {
-        fn life_of(life: #root::Life<#service>) -> impl ::core::future::Future<Output = ()> + 'static {
+        fn life_of(life: #root::Life<#self_ty>) -> impl ::core::future::Future<Output = ()> + 'static {
             #root::supervise(life)
         }
     };
@@ -171,23 +283,16 @@ fn service_name(service: &Type) -> Result<&syn::Ident> {
     Ok(&segment.ident)
 }
 
-fn find_run(item: &ItemImpl) -> Result<&ImplItemFn> {
-    let methods = item.items.iter().filter_map(|item| match item {
-        ImplItem::Fn(method) => Some(method),
-        _ => None,
-    });
-    methods.into_iter().find(|method| method.sig.ident == "run").ok_or_else(|| {
-        Error::new_spanned(
-            &item.self_ty,
-            "a service has `async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()>`",
-        )
-    })
-}
-
-fn check_run(run: &ImplItemFn) -> Result<()> {
-    let signature = &run.sig;
+fn check_run(service: &ServiceImpl) -> Result<()> {
+    let Some(Run { signature, body }) = &service.run else {
+        let message = format!("a service has a method `{RUN}`");
+        return Err(Error::new_spanned(&service.self_ty, message));
+    };
+    let wrong = |what: &str, tokens: &dyn ToTokens| {
+        Err(Error::new_spanned(tokens.to_token_stream(), format!("{what}: write `{RUN}`")))
+    };
     if signature.asyncness.is_none() {
-        return Err(Error::new_spanned(signature.fn_token, "`run` is an `async fn`"));
+        return wrong("`run` is an async function", &signature.fn_token);
     }
     let mut inputs = signature.inputs.iter();
     let by_mut_self = matches!(
@@ -195,18 +300,102 @@ fn check_run(run: &ImplItemFn) -> Result<()> {
         Some(FnArg::Receiver(receiver)) if receiver.reference.is_some() && receiver.mutability.is_some()
     );
     if !by_mut_self || inputs.len() != 1 {
-        let message = "`run` takes `&mut self` and `ctx: &mut Context<Self>`";
-        return Err(Error::new_spanned(&signature.inputs, message));
+        return wrong("`run` takes `&mut self` and a context", &signature.inputs);
     }
-    Ok(())
+    if matches!(signature.output, ReturnType::Default) {
+        return wrong("`run` returns a result", &signature.ident);
+    }
+    check_tasks(signature, body)
+}
+
+const RUN: &str = "async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()>";
+
+/// An impl block of a service. Bodies of methods are not parsed: the compiler reports their errors.
+pub(crate) struct ServiceImpl {
+    attributes: Vec<Attribute>,
+    generics: Generics,
+    self_ty: Type,
+    run: Option<Run>,
+    /// The items beside `run`.
+    others: TokenStream,
+}
+
+pub(crate) struct Run {
+    signature: Signature,
+    body: TokenStream,
+}
+
+impl Parse for ServiceImpl {
+    fn parse(input: ParseStream<'_>) -> Result<ServiceImpl> {
+        let attributes = input.call(Attribute::parse_outer)?;
+        if !input.peek(Token![impl]) {
+            return Err(input.error("#[service] goes on `impl MyService { .. }`"));
+        }
+        input.parse::<Token![impl]>()?;
+        let mut generics: Generics = input.parse()?;
+        let self_ty: Type = input.parse()?;
+        if input.peek(Token![for]) {
+            let message = "#[service] goes on an impl block without a trait";
+            return Err(Error::new_spanned(self_ty, message));
+        }
+        generics.where_clause = input.parse()?;
+        let content;
+        braced!(content in input);
+        let (mut run, mut others) = (None, TokenStream::new());
+        while !content.is_empty() {
+            match parse_run(&content) {
+                Some(found) if run.is_none() => run = Some(found),
+                _ => others.extend(parse_item(&content)?),
+            }
+        }
+        Ok(ServiceImpl { attributes, generics, self_ty, run, others })
+    }
+}
+
+/// The method `run`, if it is the next item.
+fn parse_run(content: ParseStream<'_>) -> Option<Run> {
+    let item = content.fork();
+    item.call(Attribute::parse_outer).ok()?;
+    item.parse::<Visibility>().ok()?;
+    let signature: Signature = item.parse().ok()?;
+    let Ok(TokenTree::Group(body)) = item.parse() else { return None };
+    if signature.ident != "run" {
+        return None;
+    }
+    content.advance_to(&item);
+    Some(Run { signature, body: body.stream() })
+}
+
+/// The tokens of the next item: to its semicolon, or its block.
+fn parse_item(content: ParseStream<'_>) -> Result<TokenStream> {
+    let mut item = TokenStream::new();
+    while !content.is_empty() {
+        let token: TokenTree = content.parse()?;
+        let is_last = match &token {
+            TokenTree::Punct(punct) => punct.as_char() == ';',
+            TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+            _ => false,
+        };
+        item.extend([token]);
+        if is_last {
+            break;
+        }
+    }
+    Ok(item)
 }
 
 /// The arguments of the attribute.
 #[derive(Default)]
-struct ServiceArguments {
-    reads: Vec<Path>,
-    emits: Vec<Path>,
+pub(crate) struct ServiceArguments {
+    reads: Vec<Port>,
+    emits: Vec<Port>,
     task: TaskKind,
+}
+
+/// `Swap`, or `Swap as left`.
+struct Port {
+    message: Path,
+    name: Option<Ident>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -221,10 +410,10 @@ impl Parse for ServiceArguments {
     fn parse(input: ParseStream<'_>) -> Result<ServiceArguments> {
         let mut arguments = ServiceArguments::default();
         while !input.is_empty() {
-            let key: syn::Ident = input.parse()?;
+            let key: Ident = input.parse()?;
             match key.to_string().as_str() {
-                "reads" => arguments.reads.extend(messages(input, &arguments.reads)?),
-                "emits" => arguments.emits.extend(messages(input, &arguments.emits)?),
+                "reads" => arguments.reads.extend(parse_ports(input)?),
+                "emits" => arguments.emits.extend(parse_ports(input)?),
                 "send" if arguments.task == TaskKind::Unknown => arguments.task = TaskKind::Send,
                 "local" if arguments.task == TaskKind::Unknown => arguments.task = TaskKind::Local,
                 _ => {
@@ -236,24 +425,51 @@ impl Parse for ServiceArguments {
                 input.parse::<Token![,]>()?;
             }
         }
+        check_unique(&arguments)?;
         Ok(arguments)
     }
 }
 
-/// A list of different message types in parentheses.
-fn messages(input: ParseStream<'_>, known: &[Path]) -> Result<Vec<Path>> {
-    if !input.peek(syn::token::Paren) {
+/// A list of messages and ports in parentheses.
+fn parse_ports(input: ParseStream<'_>) -> Result<Punctuated<Port, Token![,]>> {
+    if !input.peek(token::Paren) {
         return Err(input.error("expected message types in parentheses, as in `reads(Tick)`"));
     }
     let content;
     parenthesized!(content in input);
-    let listed = Punctuated::<Path, Token![,]>::parse_terminated(&content)?;
-    let mut messages: Vec<Path> = Vec::new();
-    for message in listed {
-        if known.contains(&message) || messages.contains(&message) {
-            return Err(Error::new_spanned(message, "this message is listed already"));
-        }
-        messages.push(message);
+    Punctuated::parse_terminated(&content)
+}
+
+impl Parse for Port {
+    fn parse(input: ParseStream<'_>) -> Result<Port> {
+        let message = input.parse()?;
+        let name = match input.parse::<Option<Token![as]>>()? {
+            Some(_) => Some(input.parse()?),
+            None => None,
+        };
+        Ok(Port { message, name })
     }
-    Ok(messages)
+}
+
+/// Each list has a message without a port once, and the service has each port once.
+fn check_unique(arguments: &ServiceArguments) -> Result<()> {
+    for ports in [&arguments.reads, &arguments.emits] {
+        let mut messages = Vec::new();
+        for Port { message, .. } in ports.iter().filter(|port| port.name.is_none()) {
+            if messages.contains(&message) {
+                let text = "this message is listed already: to use it on several topics, give \
+                            each a port, as in `reads(Tick as left, Tick as right)`";
+                return Err(Error::new_spanned(message, text));
+            }
+            messages.push(message);
+        }
+    }
+    let mut names: Vec<&Ident> = Vec::new();
+    for name in arguments.reads.iter().chain(&arguments.emits).filter_map(|it| it.name.as_ref()) {
+        if names.contains(&name) {
+            return Err(Error::new_spanned(name, "the service has a port of this name already"));
+        }
+        names.push(name);
+    }
+    Ok(())
 }

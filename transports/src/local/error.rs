@@ -59,23 +59,57 @@ pub enum TopicError {
     },
 }
 
-/// A message that was not emitted, and why.
-#[derive(Clone, PartialEq, Eq, Error)]
-#[error("topic `{topic}` is full: subscription `{}` has not taken its messages", refusal.by())]
+/// The node shuts down. A service that returns this error has ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the node is shutting down")]
+pub struct ShuttingDown;
+
+/// A message that was not emitted, and why. If the node shuts down, its
+/// [source](std::error::Error::source) is [`ShuttingDown`].
+#[derive(Clone, PartialEq, Eq)]
 pub struct EmitError<M> {
     /// The message.
     pub message: M,
     /// Why it was not emitted.
     pub refusal: Refusal,
-    pub(super) topic: Arc<str>,
+    topic: Arc<str>,
 }
 
+impl<M> EmitError<M> {
+    /// `message` was not emitted to `topic`.
+    #[must_use]
+    pub fn new(topic: Arc<str>, message: M, refusal: Refusal) -> EmitError<M> {
+        EmitError { message, refusal, topic }
+    }
+}
+
+impl<M> fmt::Display for EmitError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topic = &self.topic;
+        match &self.refusal {
+            Refusal::Full { by } | Refusal::Rejected { by } => {
+                write!(f, "topic `{topic}` is full: subscription `{by}` has not taken its messages")
+            }
+            Refusal::ShuttingDown => {
+                write!(f, "a message for topic `{topic}` was not sent: {ShuttingDown}")
+            }
+        }
+    }
+}
+
+/// As `Display`: `main` and `unwrap` print this.
 impl<M> fmt::Debug for EmitError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EmitError")
-            .field("topic", &self.topic)
-            .field("refusal", &self.refusal)
-            .finish_non_exhaustive()
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<M> std::error::Error for EmitError<M> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.refusal {
+            Refusal::ShuttingDown => Some(&ShuttingDown),
+            Refusal::Full { .. } | Refusal::Rejected { .. } => None,
+        }
     }
 }
 
@@ -93,13 +127,8 @@ pub enum Refusal {
         /// The subscription.
         by: Arc<str>,
     },
-}
-
-impl Refusal {
-    fn by(&self) -> &str {
-        let (Refusal::Full { by } | Refusal::Rejected { by }) = self;
-        by
-    }
+    /// The node shuts down, and the publisher belongs to a service without subscriptions.
+    ShuttingDown,
 }
 
 /// Why a remote publisher's message was refused.

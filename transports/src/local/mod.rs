@@ -50,7 +50,7 @@ mod writer;
 
 pub use delivery::{Delivery, Gap, GapReason, Received, TryRecv, Undelivered};
 pub use egress::{EgressItem, EgressReader, EgressStream};
-pub use error::{EmitError, Refusal, RemotePublishError, TopicError};
+pub use error::{EmitError, Refusal, RemotePublishError, ShuttingDown, TopicError};
 pub use policy::Policy;
 pub use publisher::Publisher;
 pub use remote_publisher::RemotePublisher;

@@ -118,6 +118,12 @@ impl<M: Message> Publisher<M> {
         Poll::Ready(self.push_fast(message) || self.push_slow(message))
     }
 
+    /// The name of its topic.
+    #[must_use]
+    pub fn topic(&self) -> &Arc<str> {
+        &self.writer.state.topic
+    }
+
     /// Wakes the readers now instead of at the end of the task's poll.
     pub fn flush(&mut self) {
         self.writer.flush();
@@ -193,7 +199,7 @@ impl<M: Message> Publisher<M> {
     }
 
     fn error(&self, message: M, refusal: Refusal) -> EmitError<M> {
-        EmitError { message, refusal, topic: self.writer.state.topic.clone() }
+        EmitError::new(self.topic().clone(), message, refusal)
     }
 }
 

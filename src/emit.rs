@@ -1,0 +1,170 @@
+//! The waits of a service's emits: for room, until a shutdown. [`Emit`] is the future, [`Waits`]
+//! what all emits of a service share.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mycelium_core::Message;
+use mycelium_executor::{Executor, SendFuture};
+use mycelium_transports::local::{EmitError, Publisher, Refusal};
+
+use crate::shared::Shared;
+use crate::stall::StallWatch;
+
+/// The future of [`Context::emit`](crate::Context::emit). Dropped before it is ready, the message
+/// was not sent.
+#[must_use = "a message is sent only when this is awaited: `ctx.emit(message).await?`"]
+pub struct Emit<'c, M: Message> {
+    publisher: &'c mut Publisher<M>,
+    waits: &'c mut Waits,
+    message: M,
+    progress: Progress,
+}
+
+/// How far an emit is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Progress {
+    New,
+    Waiting,
+    /// The service should end.
+    Refused,
+}
+
+impl<'c, M: Message> Emit<'c, M> {
+    #[inline]
+    pub(crate) fn new(
+        publisher: &'c mut Publisher<M>,
+        waits: &'c mut Waits,
+        message: M,
+        is_refused: bool,
+    ) -> Emit<'c, M> {
+        let progress = if is_refused { Progress::Refused } else { Progress::New };
+        Emit { publisher, waits, message, progress }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_slow(&mut self, context: &mut Context<'_>) -> Poll<Result<(), EmitError<M>>> {
+        let Emit { publisher, waits, message, progress } = self;
+        let refused = |publisher: &Publisher<M>| {
+            let topic = publisher.topic().clone();
+            Poll::Ready(Err(EmitError::new(topic, *message, Refusal::ShuttingDown)))
+        };
+        match progress {
+            Progress::Refused => return refused(publisher),
+            Progress::New => (*progress, waits.since) = (Progress::Waiting, None),
+            Progress::Waiting => {}
+        }
+        let poll = publisher.poll_emit(context, message);
+        if poll.is_pending() {
+            if waits.poll_shutdown(context).is_ready() {
+                return refused(publisher);
+            }
+            waits.watch(context, |service| {
+                let by = publisher.blocked_by();
+                let reader = by.as_deref().unwrap_or("?");
+                let topic = &**publisher.topic();
+                tracing::warn!(service, topic, reader, "an emit waits for this reader");
+            });
+        }
+        poll
+    }
+}
+
+/// Nothing in it is pinned.
+impl<M: Message> Unpin for Emit<'_, M> {}
+
+impl<M: Message> Future for Emit<'_, M> {
+    type Output = Result<(), EmitError<M>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.progress == Progress::New {
+            // It returns no error, because the error type is large.
+            match this.publisher.poll_try_emit(context, &this.message) {
+                Poll::Ready(true) => return Poll::Ready(Ok(())),
+                Poll::Ready(false) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        this.poll_slow(context)
+    }
+}
+
+impl<M: Message> fmt::Debug for Emit<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topic = self.publisher.topic();
+        f.debug_struct("Emit").field("topic", topic).field("progress", &self.progress).finish()
+    }
+}
+
+/// What the waits of a service need. One set is enough, because a service waits for one emit at a
+/// time.
+pub(crate) struct Waits {
+    pub(crate) service: Arc<str>,
+    pub(crate) shared: Arc<Shared>,
+    /// The executor of the thread where the service runs.
+    pub(crate) executor: Arc<dyn Executor>,
+    /// The service has no subscriptions: it ends at a shutdown.
+    is_source: bool,
+    stall: StallWatch,
+    /// When the present wait began.
+    since: Option<Duration>,
+    /// Made at the first wait, so that later waits do not allocate.
+    shutdown: Option<SendFuture<()>>,
+}
+
+impl Waits {
+    pub(crate) fn new(
+        service: &str,
+        shared: Arc<Shared>,
+        executor: Arc<dyn Executor>,
+        is_source: bool,
+    ) -> Waits {
+        Waits {
+            service: service.into(),
+            shared,
+            executor,
+            is_source,
+            stall: StallWatch::default(),
+            since: None,
+            shutdown: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shared.lifecycle.shutdown.is_set()
+    }
+
+    /// Begins a wait.
+    pub(crate) fn begin(&mut self) {
+        self.since = None;
+    }
+
+    /// Watches the present wait. If it lasts too long, calls `report` with the service's name.
+    pub(crate) fn watch(&mut self, context: &mut Context<'_>, report: impl FnOnce(&str)) {
+        let Waits { service, executor, stall, since, .. } = self;
+        stall.watch(context, &**executor, since, || report(service));
+    }
+
+    /// Ready if the service should end: it is a source, and the node shuts down.
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.is_source {
+            return Poll::Pending;
+        }
+        if self.is_shutting_down() {
+            return Poll::Ready(());
+        }
+        let shared = &self.shared;
+        let shutdown = self.shutdown.get_or_insert_with(|| {
+            let shared = shared.clone();
+            Box::pin(async move { shared.lifecycle.shutdown.wait().await })
+        });
+        shutdown.as_mut().poll(context)
+    }
+}

@@ -1,0 +1,286 @@
+//! Named ports: one message type on several topics, bound by the topology or the program, in one
+//! node and over a link.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use mycelium::{
+    BuildError, Context, Delivery, Node, Policy, Report, Result, StartWarning, Topology, message,
+    service,
+};
+use mycelium_tokio::Tokio;
+
+#[message(topic = "swaps", id = 1)]
+#[derive(Debug, PartialEq)]
+struct Swap {
+    price: u64,
+}
+
+#[message(topic = "quotes", id = 2)]
+#[derive(Debug)]
+struct Quote {
+    price: u64,
+}
+
+/// Emits the prices from its number on.
+struct Feed(u64);
+
+#[service(emits(Swap as out))]
+impl Feed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        for price in self.0..self.0 + 100 {
+            ctx.emit_on(Self::out, Swap { price }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells its two ports apart, and passes all swaps on.
+struct Merge {
+    left: Vec<u64>,
+    right: Vec<u64>,
+    seen: Sender<(Vec<u64>, Vec<u64>)>,
+}
+
+#[service(reads(Swap as left, Swap as right), emits(Swap as merged, Quote))]
+impl Merge {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut left = ctx.subscribe_on(Self::left)?;
+        let mut right = ctx.subscribe_on(Self::right)?;
+        let mut last = ctx.publisher_on(Self::merged)?;
+        while let Some(delivery) = left.recv().await {
+            let swap = delivery.message().expect("no gap");
+            self.left.push(swap.price);
+            ctx.emit_on(Self::merged, swap).await?;
+        }
+        while let Some(delivery) = right.recv().await {
+            let swap = delivery.message().expect("no gap");
+            self.right.push(swap.price);
+            ctx.try_emit_on(Self::merged, swap)?;
+            ctx.emit(Quote { price: swap.price }).await?;
+        }
+        assert!(ctx.queue_depth_on(Self::merged) <= 200);
+        last.emit(Swap { price: 0 }).await?;
+        self.seen.send((self.left.clone(), self.right.clone()))?;
+        Ok(())
+    }
+}
+
+struct Sink(Sender<u64>);
+
+#[service(reads(Swap as all, Quote))]
+impl Sink {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let (mut all, mut quotes) = (ctx.subscribe_on(Self::all)?, ctx.subscribe::<Quote>()?);
+        while let Some(delivery) = all.recv().await {
+            self.0.send(delivery.message().expect("no gap").price)?;
+        }
+        while let Some(Delivery::Msg(_)) = quotes.recv().await {}
+        Ok(())
+    }
+}
+
+struct Ends {
+    seen: Receiver<(Vec<u64>, Vec<u64>)>,
+    merged: Receiver<u64>,
+}
+
+/// Two feeds, and the services that read them.
+fn builder(node: &str, topology: &str) -> (mycelium::Builder, Ends) {
+    let (seen, seen_by_merge) = channel();
+    let (merged, taken) = channel();
+    let builder = Node::builder(node)
+        .topology(Topology::parse("ports.toml", topology).unwrap())
+        .named_service("FeedA", || Feed(1))
+        .named_service("FeedB", || Feed(1001))
+        .service(move || Merge { left: Vec::new(), right: Vec::new(), seen: seen.clone() })
+        .service(move || Sink(merged.clone()));
+    (builder, Ends { seen: seen_by_merge, merged: taken })
+}
+
+async fn run(builder: mycelium::Builder) -> Report {
+    let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    within(running.join()).await.unwrap()
+}
+
+fn check(ends: &Ends) {
+    let (left, right) = ends.seen.try_recv().unwrap();
+    assert!(left.into_iter().eq(1..=100), "the left port has one feed");
+    assert!(right.into_iter().eq(1001..=1100), "the right port has the other");
+    let merged: Vec<u64> = ends.merged.try_iter().filter(|price| *price != 0).collect();
+    assert!(merged.into_iter().eq((1..=100).chain(1001..=1100)));
+}
+
+const BINDINGS: &str = r#"
+[service.FeedA.ports]
+out = "swaps.a"
+[service.FeedB.ports]
+out = "swaps.b"
+[service.Merge.ports]
+left = "swaps.a"
+right = "swaps.b"
+merged = "swaps.all"
+[service.Sink.ports]
+all = "swaps.all"
+"#;
+
+#[tokio::test]
+async fn one_message_type_has_many_topics() {
+    let (builder, ends) = builder("main", BINDINGS);
+    let report = run(builder).await;
+    check(&ends);
+    let readers: Vec<&str> = report
+        .counters
+        .iter()
+        .filter(|line| line.label("topic") == "swaps.a")
+        .map(|line| line.label("reader"))
+        .filter(|reader| !reader.is_empty())
+        .collect();
+    assert_eq!(readers, ["Merge.left"], "counters name the port");
+}
+
+#[tokio::test]
+async fn the_program_binds_ports_and_the_topology_takes_precedence() {
+    let (builder, ends) = builder("main", "[service.FeedA.ports]\nout = \"swaps.a\"");
+    let builder = builder
+        .bind("FeedA", "out", "elsewhere")
+        .bind("FeedB", "out", "swaps.b")
+        .bind("Merge", "left", "swaps.a")
+        .bind("Merge", "right", "swaps.b")
+        .bind("Merge", "merged", "swaps.all")
+        .bind("Sink", "all", "swaps.all");
+    run(builder).await;
+    check(&ends);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn topics_of_one_type_cross_a_link_by_their_names() {
+    let placed = format!(
+        "[node.far]\nservices = [\"FeedA\", \"FeedB\"]\n\
+         [node.near]\nservices = [\"Merge\", \"Sink\"]\n{BINDINGS}"
+    );
+    let directory = std::env::temp_dir().join(format!("mycelium-ports-{}", std::process::id()));
+    let start = |node: &str| {
+        let (builder, ends) = builder(node, &placed);
+        let topology = Topology::parse("ports.toml", &placed).unwrap().in_directory(&directory);
+        let node = builder.topology(topology).build().unwrap();
+        (node.start(Tokio::current().unwrap()).unwrap(), ends)
+    };
+    let ((far, _), (near, ends)) = (start("far"), start("near"));
+    within(far.join()).await.unwrap();
+    within(near.join()).await.unwrap();
+    check(&ends);
+    _ = std::fs::remove_dir_all(directory);
+}
+
+#[tokio::test]
+async fn code_outside_services_names_the_topic() {
+    let (builder, ends) = builder("main", BINDINGS);
+    let running = builder.build().unwrap().start(Tokio::current().unwrap()).unwrap();
+    let mut mine = running.publisher_to::<Swap>("swaps.a", "outside").unwrap();
+    let mut tap = running.subscribe_to::<Swap>("swaps.all", "tap", Policy::DropOldest).unwrap();
+    let error = running.subscribe_to::<Quote>("swaps.a", "tap", Policy::DropOldest).unwrap_err();
+    assert!(error.to_string().starts_with("topic `swaps.a` carries Swap"), "{error}");
+    mine.emit(Swap { price: 7 }).await.unwrap();
+    drop(mine);
+    within(running.join()).await.unwrap();
+    let (left, _) = ends.seen.try_recv().unwrap();
+    assert!(left.contains(&7) && left.len() == 101);
+    assert!(tap.try_recv().delivery().is_some());
+}
+
+#[test]
+fn a_subscription_by_port_has_its_own_policy() {
+    let policies = format!("{BINDINGS}[subscription.\"Merge.left\"]\npolicy = \"drop-oldest\"\n");
+    assert!(builder("main", &policies).0.build().is_ok());
+    let wrong = format!("{BINDINGS}[subscription.\"Merge.swaps\"]\npolicy = \"drop-oldest\"\n");
+    let error = builder("main", &wrong).0.build().unwrap_err().to_string();
+    assert!(error.starts_with("ports.toml:12:15: unknown subscription `Merge.swaps`"), "{error}");
+    assert!(error.contains("Merge.left"), "{error}");
+}
+
+#[test]
+fn wrong_bindings_are_errors_with_their_place() {
+    let build = |text: &str| builder("main", text).0.build().unwrap_err().to_string();
+    let line = |from: &str, to: &str| BINDINGS.replacen(from, to, 1);
+    assert_eq!(
+        build(&line("left = \"swaps.a\"\n", "")),
+        "port `Merge.left` is bound to no topic: write `left = \"topic\"` in \
+         `[service.Merge.ports]` of the topology, or call `.bind(\"Merge\", \"left\", \"topic\")` \
+         on the builder"
+    );
+    let unknown = build(&line("left =", "lefft ="));
+    assert!(unknown.starts_with("ports.toml:7:1: unknown port `lefft`"), "{unknown}");
+    let wrong_type = build(&line("right = \"swaps.b\"", "right = \"quotes\""));
+    assert_eq!(
+        wrong_type,
+        "ports.toml:8:9: topic `quotes` carries `Quote` messages at `Merge`, but `Swap` messages \
+         at `Merge.right`: a topic has one message type, so bind one of them to another topic"
+    );
+    for bad in ["", "two words", "a=b", "mycelium.letters", &"x".repeat(63)] {
+        let text = line("\"swaps.a\"", &format!("{bad:?}"));
+        let error = Topology::parse("ports.toml", &text).unwrap_err().to_string();
+        assert!(error.starts_with("ports.toml:3:7: invalid topic"), "{error}");
+    }
+}
+
+#[test]
+fn wrong_bindings_of_the_program_are_errors_that_say_what_to_write() {
+    let build = |service: &str, port: &str, topic: &str| {
+        let builder = builder("main", BINDINGS).0.bind(service, port, topic);
+        builder.build().unwrap_err().to_string()
+    };
+    assert_eq!(
+        build("Nobody", "out", "a"),
+        "port `Nobody.out`: unknown service: expected one of: FeedA, FeedB, Merge, Sink"
+    );
+    assert_eq!(
+        build("Merge", "lefft", "a"),
+        "port `Merge.lefft`: unknown port: expected one of: left, right, merged"
+    );
+    assert!(build("Merge", "left", "a b").contains("invalid topic `a b`"));
+}
+
+#[test]
+fn a_port_does_not_have_the_name_of_a_topic_of_its_service() {
+    struct Twice;
+    #[service(reads(Swap, Quote as swaps))]
+    impl Twice {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            (ctx.subscribe::<Swap>()?.done(), ctx.subscribe_on(Self::swaps)?.done());
+            Ok(())
+        }
+    }
+    let error = Node::builder("main").service(|| Twice).bind("Twice", "swaps", "q").build();
+    assert!(matches!(error.unwrap_err(), BuildError::Port { port, .. } if port == "swaps"));
+}
+
+#[tokio::test]
+async fn the_report_of_the_start_has_what_is_probably_a_mistake() {
+    let text = format!("{BINDINGS}[node.main]\nservices = [\"FeedA\", \"Sink\"]\n");
+    let running = builder("main", &text).0.build().unwrap().start(Tokio::current().unwrap());
+    let running = running.unwrap();
+    let warnings = &running.start_report().warnings;
+    let unplaced = |service: &str| StartWarning::UnplacedService { service: service.to_owned() };
+    assert!(warnings.contains(&unplaced("FeedB")) && warnings.contains(&unplaced("Merge")));
+    let text = running.start_report().to_string();
+    for line in [
+        "warning: service `Merge` runs nowhere: no node of the topology lists it in `services`",
+        "warning: topic `swaps.a` has no reader: `FeedA` publishes it, but no service of the program subscribes to it",
+        "warning: topic `swaps.all` has no publisher: `Sink` subscribes, but no service of the program emits to it",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\nin\n{text}");
+    }
+    running.shutdown();
+    within(running.join()).await.unwrap();
+    let idle = format!("{BINDINGS}[node.idle]\nservices = []\n");
+    let running = builder("idle", &idle).0.build().unwrap();
+    let running = running.start(Tokio::current().unwrap()).unwrap();
+    let empty = StartWarning::EmptyNode { node: "idle".to_owned() };
+    assert!(running.start_report().warnings.contains(&empty));
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("timeout")
+}

@@ -1,0 +1,28 @@
+use mycelium::{Context, Result, message, service};
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    price: u64,
+}
+
+#[message(topic = "orders", id = 2)]
+struct Order {
+    price: u64,
+}
+
+struct Strategy;
+
+#[service(reads(Tick))]
+impl Strategy {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.subscribe::<Tick>()?;
+        Ok(())
+    }
+}
+
+async fn start() {
+    let node = mycelium::Node::builder("main").service(|| Strategy).build().unwrap();
+    let _ = node.run(tokio::runtime::Handle::current()).await;
+}
+
+fn main() {}
