@@ -1,6 +1,6 @@
-# shellcheck shell=bash Compilers for targets without an operating system: rustup's, or else
-# Debian's, which brings the sources of `core` and `alloc` along. Sourced after lib.sh by `no-std`
-# and `qemu`.
+# shellcheck shell=bash
+# Compilers for targets without an operating system: rustup's, or else Debian's, which brings the
+# sources of `core` and `alloc` along. Sourced after lib.sh by `no-std` and `qemu`.
 NO_CROSS="neither rustup nor Debian's rustc-web is available"
 
 # Finds a compiler for a target; `cross_cargo` uses it from then on.

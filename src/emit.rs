@@ -11,6 +11,7 @@ use mycelium_core::Message;
 use mycelium_executor::{Executor, SendFuture};
 use mycelium_transports::local::{EmitError, Publisher, Refusal};
 
+use crate::log;
 use crate::shared::Shared;
 use crate::stall::StallWatch;
 
@@ -67,7 +68,12 @@ impl<'c, M: Message> Emit<'c, M> {
                 let by = publisher.blocked_by();
                 let reader = by.as_deref().unwrap_or("?");
                 let topic = &**publisher.topic();
-                tracing::warn!(service, topic, reader, "an emit waits for this reader");
+                log::warn!(
+                    service,
+                    topic,
+                    reader,
+                    "the service waits in `emit` for room: this reader has not taken its messages"
+                );
             });
         }
         poll

@@ -4,10 +4,14 @@
 mod build;
 mod start;
 
-use std::fmt;
+use std::{fmt, io};
 
+use mycelium_core::debug_as_display;
 pub use mycelium_transports::local::ShuttingDown;
 use mycelium_transports::local::TopicError;
+
+use crate::topology::TopologyError;
+use build::is_bug_of_topic;
 
 pub use build::BuildError;
 pub use start::StartError;
@@ -32,6 +36,10 @@ impl Error {
 
     /// Marks the error as permanent: another try would fail in the same way, so the service is not
     /// restarted, and the node shuts down.
+    ///
+    /// Bugs of the program that this library finds are permanent without a mark, also in an error
+    /// that wraps them: a subscription that is taken twice ([`SubscribeError::is_permanent`]), a
+    /// topic with another message type ([`BuildError::is_permanent`]).
     #[must_use]
     pub fn permanent(self) -> Error {
         Error { permanent: true, ..self }
@@ -40,7 +48,7 @@ impl Error {
     /// Whether another try would fail in the same way.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        self.permanent
+        self.permanent || is_bug(&*self.error)
     }
 
     /// The error itself.
@@ -68,6 +76,36 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     }
 }
 
+/// Whether an error, or one that it wraps, says that the program is wrong.
+fn is_bug(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let is_bug = if let Some(error) = error.downcast_ref::<SubscribeError>() {
+            error.is_permanent()
+        } else if let Some(PublisherError::Refused(error)) = error.downcast_ref() {
+            error.is_permanent()
+        } else if let Some(error) = error.downcast_ref::<BuildError>() {
+            error.is_permanent()
+        } else if let Some(error) = error.downcast_ref::<StartError>() {
+            error.is_permanent()
+        } else if let Some(error) = error.downcast_ref::<TopicError>() {
+            is_bug_of_topic(error)
+        } else {
+            error.is::<TopologyError>()
+        };
+        if is_bug {
+            return true;
+        }
+        // The source of an `io::Error` is the source of what it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(error) => Some(error),
+            None => error.source(),
+        };
+    }
+    false
+}
+
 impl fmt::Display for Error {
     /// The error with its sources, except those that its own text ends with.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,18 +123,19 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
+    /// The text, as `main` and `unwrap` print errors.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.error, f)
+        fmt::Display::fmt(self, f)
     }
 }
 
 /// Work that did not finish: it panicked, or its service's run or the executor ended first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work panicked, or was dropped before it finished")]
 pub struct Unfinished;
 
 /// Why a service cannot have a publisher.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PublisherError {
     /// The node shuts down, and the service has no subscriptions: it should end.
@@ -108,14 +147,25 @@ pub enum PublisherError {
 }
 
 /// Why a service cannot have a subscription.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// An earlier handle of the subscription has not been dropped.
+    /// An earlier handle of the same run of the service has not been dropped.
     #[error(
-        "subscription `{subscription}` is taken: drop its first handle before you take it again"
+        "subscription `{subscription}` is taken: call `subscribe` once and keep its result, \
+         or drop that before you subscribe again"
     )]
     Taken {
+        /// `Service.topic`.
+        subscription: String,
+    },
+    /// A handle of an earlier run of the service has not been dropped. A child task drops its own
+    /// soon, so another try may succeed.
+    #[error(
+        "subscription `{subscription}` is still taken by an earlier run of its service: \
+         a task or the service itself has kept it; keep it in a variable of `run`"
+    )]
+    Kept {
         /// `Service.topic`.
         subscription: String,
     },
@@ -128,4 +178,26 @@ pub enum SubscribeError {
         /// The reason.
         reason: String,
     },
+}
+
+debug_as_display!(Unfinished, PublisherError, SubscribeError);
+
+impl SubscribeError {
+    /// Whether another try would fail in the same way. A service that returns such an error is not
+    /// restarted.
+    ///
+    /// ```
+    /// use mycelium::SubscribeError;
+    ///
+    /// let subscription = "Sum.ticks".to_owned();
+    /// assert!(SubscribeError::Taken { subscription }.is_permanent());
+    /// ```
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            SubscribeError::Taken { .. } | SubscribeError::Refused { .. } => true,
+            SubscribeError::Kept { .. } => false,
+            SubscribeError::Topic(error) => is_bug_of_topic(error),
+        }
+    }
 }

@@ -19,6 +19,8 @@ struct InboxState<M: Message> {
     name: String,
     subscription: Mutex<Option<local::Subscription<M>>>,
     was_taken: AtomicBool,
+    /// The current run of the service has taken it.
+    taken_by_run: AtomicBool,
     /// The service failed while a handle was taken.
     failed: AtomicBool,
     /// Messages that failed at each delivery, until supervision takes them.
@@ -41,6 +43,7 @@ impl<M: Message> Inbox<M> {
             name,
             subscription: Mutex::new(Some(subscription)),
             was_taken: AtomicBool::new(false),
+            taken_by_run: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             undelivered: Mutex::default(),
         }))
@@ -51,12 +54,17 @@ impl<M: Message> Inbox<M> {
     pub(crate) fn take(&self) -> Result<Subscription<M>, SubscribeError> {
         let subscription = self.0.lock().take();
         self.0.was_taken.store(true, Ordering::Relaxed);
+        let name = || self.0.name.clone();
         match subscription {
             Some(subscription) => {
+                self.0.taken_by_run.store(true, Ordering::Relaxed);
                 let (subscription, inbox) = (Some(subscription), Some(self.0.clone()));
                 Ok(Subscription { subscription, inbox, _finisher: None })
             }
-            None => Err(SubscribeError::Taken { subscription: self.0.name.clone() }),
+            None if self.0.taken_by_run.load(Ordering::Relaxed) => {
+                Err(SubscribeError::Taken { subscription: name() })
+            }
+            None => Err(SubscribeError::Kept { subscription: name() }),
         }
     }
 
@@ -75,6 +83,8 @@ impl<M: Message> fmt::Debug for Inbox<M> {
 pub(crate) trait AnyInbox: Send + Sync {
     fn name(&self) -> &str;
     fn was_taken(&self) -> bool;
+    /// The next run of the service begins.
+    fn begin_run(&self);
     /// The number of messages that wait; 0 while a handle is taken.
     fn depth(&self) -> usize;
     /// The service failed: see [`local::Subscription::fail`].
@@ -92,6 +102,10 @@ impl<M: Message> AnyInbox for InboxState<M> {
 
     fn was_taken(&self) -> bool {
         self.was_taken.load(Ordering::Relaxed)
+    }
+
+    fn begin_run(&self) {
+        self.taken_by_run.store(false, Ordering::Relaxed);
     }
 
     fn depth(&self) -> usize {

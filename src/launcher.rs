@@ -15,6 +15,7 @@ use mycelium_bundle::protocol::{Lines, PIPE_VARIABLE, pipe_identity};
 use rustix::io::ioctl_fionread;
 use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
 
+use crate::log;
 use crate::members::{MEMBERS, Members};
 
 /// Reads what the launcher of this process reports, and ends the process when the launcher is gone:
@@ -42,9 +43,9 @@ pub fn end_with_launcher(grace: Duration) -> io::Result<()> {
     let available = ioctl_fionread(&pipe)?;
     (&mut pipe).take(available).read_to_end(&mut bytes)?;
     reader.read(&bytes);
-    thread::Builder::new().name("lifeline".into()).spawn(move || {
+    thread::Builder::new().name("launcher".into()).spawn(move || {
         reader.read_to_end(pipe);
-        tracing::error!("the launcher is gone, this process ends");
+        log::error!("the launcher is gone, this process ends");
         // These cannot fail: a process may always signal itself and its own group.
         let _ = kill_process(getpid(), Signal::TERM);
         let (_never, nothing) = channel::<()>();
@@ -85,10 +86,10 @@ impl Reader {
                 Err(line) => line,
             };
             if !std::mem::replace(has_warned, true) {
-                tracing::warn!(
+                log::warn!(
                     line = %ignored.escape_ascii(),
-                    "ignored a line from the launcher: its form is unknown, or there are too many members; \
-                     further ones are ignored silently"
+                    "this process ignored a line from the launcher: its form is unknown, or there are too many \
+                     members; further ones are ignored silently"
                 );
             }
         });

@@ -5,13 +5,13 @@
 //! and shuts them down. The caller chooses the executor. A [`Topology`] file sets capacities and
 //! policies; by default nothing is lost.
 //!
-//! The files of this crate, from the bottom up: `execution`, `report`, `observe`, `error` and
-//! `topology` are values without a running node; `plan` checks that services fit together; `shared`
-//! is the state that the parts of a running node share; `links` connects the node with others;
-//! `service` is what a service is and sees, `inbox` its subscriptions, `supervision` restarts it;
-//! `node` starts and ends all of them. Files import only files below them. Rings and codecs are in
-//! `mycelium-core`, topics and links in `mycelium-transports`, the executor trait in
-//! `mycelium-executor`.
+//! The files of this crate, from the bottom up: `log` writes log lines, `names` finds the name that
+//! was meant; `execution`, `report`, `observe`, `error` and `topology` are values without a running
+//! node; `plan` checks that services fit together; `shared` is the state that the parts of a
+//! running node share; `links` connects the node with others; `service` is what a service is and
+//! sees, `inbox` its subscriptions, `supervision` restarts it; `node` starts and ends all of them.
+//! Files import only files below them. Rings and codecs are in `mycelium-core`, topics and links in
+//! `mycelium-transports`, the executor trait in `mycelium-executor`.
 //!
 //! ```
 //! use mycelium::{Context, Delivery, Node, Result, message, service};
@@ -81,7 +81,9 @@ mod launch;
 #[cfg(unix)]
 mod launcher;
 mod links;
+mod log;
 mod members;
+mod names;
 mod node;
 mod observe;
 mod plan;
@@ -118,10 +120,12 @@ pub use inbox::Subscription;
 pub use kept::Kept;
 #[cfg(unix)]
 pub use launcher::end_with_launcher;
+#[cfg(feature = "logs")]
+pub use log::init;
 pub use node::builder::Builder;
 pub use node::{Node, Placement, Running, StartReport};
 pub use observe::Event;
-pub use port::{Emits, EmitsOn, EmittedBy, Input, Output, Reads, ReadsOn};
+pub use port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 pub use report::{Outcome, Report, ServiceReport, StartWarning};
 pub use service::{Context, Service};
 pub use topology::{Problem, Topology, TopologyError};
@@ -146,7 +150,8 @@ pub mod __private {
         FutureKind, IsLocal, IsSend, Launch, LocalTask, SendTask, Task, outcome,
     };
     pub use crate::plan::{Port, Ports};
-    pub use crate::service::{AnyPublisher, Life};
+    pub use crate::port::AnyPublisher;
+    pub use crate::service::Life;
     pub use crate::supervision::supervise;
     pub use crate::wiring::Wiring;
 }

@@ -5,6 +5,11 @@
 //! it), and [`MEMBERS`] keeps it for all nodes of the process. In a process without a launcher it
 //! stays empty.
 
+#![cfg_attr(
+    not(any(unix, test)),
+    expect(dead_code, reason = "only a launcher sets states, and bundles are for Unix")
+)]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -32,6 +32,8 @@ use crate::error::{BuildError, StartError, SubscribeError};
 use crate::execution::Execution;
 use crate::inbox::Subscription;
 use crate::links::{LinkSetup, Links};
+use crate::log;
+use crate::names::expected_instead_of;
 use crate::observe::Observers;
 use crate::plan::Plan;
 #[cfg(feature = "signals")]
@@ -180,7 +182,7 @@ impl Node {
     /// The kind of executor that the topology requests.
     #[cfg(feature = "testing")]
     pub(crate) fn requested_executor(&self) -> Option<&str> {
-        self.plan.topology.executor(&self.plan.node)
+        self.plan.topology.executor(&self.plan.node).map(|(kind, _)| kind)
     }
 
     /// Runs the node on `executor` until its services have ended. SIGINT (Ctrl-C) or SIGTERM shuts
@@ -205,7 +207,11 @@ impl Node {
             match select(join, shared.executor.interrupted()).await {
                 Either::Left((report, _)) => return report,
                 Either::Right((Err(error), join)) => {
-                    tracing::warn!(%error, "cannot handle signals");
+                    log::warn!(
+                        node = shared.plan.node,
+                        %error,
+                        "the node cannot handle signals: Ctrl-C ends the process at once"
+                    );
                     return join.await;
                 }
                 Either::Right((Ok(()), again)) => {
@@ -231,10 +237,11 @@ impl Node {
     pub fn start(mut self, executor: impl Executor) -> Result<Running, StartError> {
         let executor: Arc<dyn Executor> = Arc::new(executor);
         let given = executor.name();
-        if let Some(asked) = self.plan.topology.executor(&self.plan.node)
+        if let Some((asked, place)) = self.plan.topology.executor(&self.plan.node)
             && asked != kind(&given)
         {
-            return Err(StartError::Executor { asked: asked.to_owned(), given });
+            let (node, asked) = (self.plan.node.clone(), asked.to_owned());
+            return Err(StartError::Executor { node, place, asked, given });
         }
         let mut resolved = Vec::new();
         for service in &self.services {
@@ -278,7 +285,7 @@ impl Node {
             on_notice: shared.on_notice(),
         })?);
         for warning in &self.warnings {
-            tracing::warn!(node = shared.plan.node, "{warning}");
+            log::warn!(node = shared.plan.node, "{warning}");
         }
         tracing::info!(
             node = shared.plan.node,
@@ -316,7 +323,7 @@ fn choose(
         Some(error) => BuildError::Topology(error),
         None => BuildError::Execution {
             service: service.name.clone(),
-            problem: format!("unknown executor `{asked}`: expected one of: {}", known.join(", ")),
+            problem: format!("unknown executor `{asked}`: {}", expected_instead_of(asked, &known)),
         },
     };
     Err(error.into())

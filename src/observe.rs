@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use crate::log;
 use crate::report::Outcome;
 
 /// An event of a node or of one of its services, for [observers](crate::Builder::observe).
@@ -96,7 +97,7 @@ impl Observers {
     pub(crate) fn notify(&self, event: &Event<'_>) {
         for observer in &self.0 {
             if catch_unwind(AssertUnwindSafe(|| observer(event))).is_err() {
-                tracing::error!(?event, "an observer panicked");
+                log::error!(?event, "an observer of the node panicked at this event");
             }
         }
     }

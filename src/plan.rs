@@ -108,7 +108,8 @@ impl Plan {
             .fold(0, usize::saturating_add);
         let budget = topology.memory(node);
         if memory > budget {
-            return Err(BuildError::Memory { needed: memory, budget });
+            let (node, place) = (node.to_owned(), topology.place_of_memory(node));
+            return Err(BuildError::Memory { node, place, needed: memory, budget });
         }
         let dead_letters = DeadLetterPlan::new(services, &flows, &peer_topics);
         let (node, services) = (node.to_owned(), services.to_vec());

@@ -3,12 +3,63 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{self, Poll};
 
 use mycelium_core::Message;
-use mycelium_transports::local::Publisher;
+use mycelium_transports::local::{EmitError, Publisher};
 
+use crate::emit::Emit;
+use crate::error::BuildError;
 use crate::inbox::Inbox;
-use crate::service::Service;
+use crate::plan::Ports;
+use crate::wiring::Wiring;
+
+/// A type with `#[service]`: its name and its ports.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a service",
+    note = "put `#[mycelium::service(reads(..), emits(..))]` on `impl {Self} {{ async fn run(..) .. }}`"
+)]
+pub trait HasPorts: Sized + 'static {
+    /// Its name in topologies, logs and counters: the type's name.
+    const NAME: &'static str;
+    /// It has no subscriptions.
+    #[doc(hidden)]
+    const IS_SOURCE: bool;
+    /// Its subscriptions.
+    #[doc(hidden)]
+    type Inputs: Send + 'static;
+    /// Its publishers.
+    #[doc(hidden)]
+    type Outputs: Send + 'static;
+
+    #[doc(hidden)]
+    fn ports() -> Ports;
+
+    #[doc(hidden)]
+    fn wire(wiring: &mut Wiring<'_>) -> Result<(Self::Inputs, Self::Outputs), BuildError>;
+
+    #[doc(hidden)]
+    fn each_output(outputs: &mut Self::Outputs, visit: &mut dyn FnMut(&mut dyn AnyPublisher));
+}
+
+/// A publisher of any message type.
+pub trait AnyPublisher {
+    /// See [`Publisher::poll_confirmed`].
+    fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()>;
+    /// The name of its topic, and the number of messages that are not confirmed.
+    fn unconfirmed(&self) -> (Arc<str>, usize);
+}
+
+impl<M: Message> AnyPublisher for Publisher<M> {
+    fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()> {
+        Publisher::poll_confirmed(self, context)
+    }
+
+    fn unconfirmed(&self) -> (Arc<str>, usize) {
+        (self.topic().clone(), self.depth())
+    }
+}
 
 /// The service declares that it reads `M`.
 #[diagnostic::on_unimplemented(
@@ -16,46 +67,37 @@ use crate::service::Service;
     note = "declare it: `#[service(reads({M}), ..)]`; for a port, `reads({M} as port)`, use \
             `ctx.subscribe_on(Self::port)`"
 )]
-pub trait Reads<M: Message>: Service {
+pub trait Reads<M: Message>: HasPorts {
     #[doc(hidden)]
     fn inbox(inputs: &Self::Inputs) -> &Inbox<M>;
 }
 
-/// The service declares that it emits `M`.
-#[diagnostic::on_unimplemented(
-    message = "service `{Self}` does not declare that it emits `{M}`",
-    note = "declare it: `#[service(emits({M}), ..)]`; for a port, `emits({M} as port)`, use \
-            `ctx.emit_on(Self::port, ..)`"
-)]
-pub trait Emits<M: Message>: Service {
-    #[doc(hidden)]
-    fn publisher(outputs: &mut Self::Outputs) -> &mut Publisher<M>;
-}
-
 /// The service has a named port by which it reads `M`, an [`Input`].
-pub trait ReadsOn<M: Message, const PORT: usize>: Service {
+pub trait ReadsOn<M: Message, const PORT: usize>: HasPorts {
     #[doc(hidden)]
     fn inbox(inputs: &Self::Inputs) -> &Inbox<M>;
 }
 
 /// The service has a named port by which it emits `M`, an [`Output`].
-pub trait EmitsOn<M: Message, const PORT: usize>: Service {
+pub trait EmitsOn<M: Message, const PORT: usize>: HasPorts {
     #[doc(hidden)]
     fn publisher(outputs: &mut Self::Outputs) -> &mut Publisher<M>;
 }
 
-/// A message that service `S` declares that it emits: the same as `S: Emits<Self>`. In this form
-/// the compiler names an undeclared message.
-pub trait EmittedBy<S: Service>: Message {
+/// Service `S` declares that it emits this message on the topic of its type.
+#[diagnostic::on_unimplemented(
+    message = "service `{S}` does not declare that it emits `{Self}`",
+    label = "not declared",
+    note = "declare it: `#[service(emits({Self}), ..)]`; for a port, `emits({Self} as port)`, use \
+            `ctx.emit_on(Self::port, ..)`"
+)]
+pub trait EmittedBy<S: HasPorts>: Message {
+    /// The future of an emit: [`Emit`](crate::Emit). Through this trait, so that a message that is
+    /// not declared is one error of the compiler.
+    type Emit<'c>: Future<Output = Result<(), EmitError<Self>>> + From<Emit<'c, Self>>;
+
     #[doc(hidden)]
     fn publisher(outputs: &mut S::Outputs) -> &mut Publisher<Self>;
-}
-
-impl<S: Emits<M>, M: Message> EmittedBy<S> for M {
-    #[inline]
-    fn publisher(outputs: &mut S::Outputs) -> &mut Publisher<M> {
-        <S as Emits<M>>::publisher(outputs)
-    }
 }
 
 /// A named port by which service `S` emits `M`. `#[service(emits(M as port))]` makes the constant
@@ -85,7 +127,7 @@ macro_rules! port {
 
         impl<S, M, const PORT: usize> Copy for $port<S, M, PORT> {}
 
-        impl<S: Service, M: Message, const PORT: usize> fmt::Debug for $port<S, M, PORT> {
+        impl<S: HasPorts, M: Message, const PORT: usize> fmt::Debug for $port<S, M, PORT> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{} {PORT} of {}", stringify!($port), S::NAME)
             }

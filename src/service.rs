@@ -1,4 +1,4 @@
-//! What a service is, and what it sees of its node: the traits that `#[service]` implements,
+//! What a service is, and what it sees of its node: the trait that `#[service]` implements,
 //! [`Context`], and [`Life`], which supervision keeps from the first start to the last end.
 
 use std::cell::Cell;
@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{self, Poll};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use futures_channel::oneshot;
@@ -24,15 +24,14 @@ use mycelium_transports::local::{EmitError, Publisher, Refusal};
 use crate::clock::{Clock, JoinHandle};
 use crate::dead_letter::DeadLetter;
 use crate::emit::{Emit, Waits};
-use crate::error::{BuildError, PublisherError, Result, ShuttingDown, SubscribeError};
+use crate::error::{PublisherError, Result, ShuttingDown, SubscribeError};
 use crate::exit::ExitGuard;
 use crate::inbox::{AnyInbox, Subscription};
 use crate::latch::Latch;
 use crate::launch::Task;
-use crate::plan::Ports;
-use crate::port::{EmitsOn, EmittedBy, Input, Output, Reads, ReadsOn};
+use crate::log;
+use crate::port::{EmitsOn, EmittedBy, HasPorts, Input, Output, Reads, ReadsOn};
 use crate::shared::Shared;
-use crate::wiring::Wiring;
 
 /// A part of a node that reads and emits messages. [`#[service]`](macro@crate::service) implements
 /// it.
@@ -40,29 +39,7 @@ use crate::wiring::Wiring;
     message = "`{Self}` is not a service",
     note = "put `#[mycelium::service(reads(..), emits(..))]` on `impl {Self} {{ async fn run(..) .. }}`"
 )]
-pub trait Service: Sized + 'static {
-    /// Its name in topologies, logs and counters: the type's name.
-    const NAME: &'static str;
-    /// Its subscriptions.
-    #[doc(hidden)]
-    type Inputs: Send + 'static;
-    /// Its publishers.
-    #[doc(hidden)]
-    type Outputs: Send + 'static;
-
-    /// It has no subscriptions.
-    #[doc(hidden)]
-    const IS_SOURCE: bool;
-
-    #[doc(hidden)]
-    fn ports() -> Ports;
-
-    #[doc(hidden)]
-    fn wire(wiring: &mut Wiring<'_>) -> Result<(Self::Inputs, Self::Outputs), BuildError>;
-
-    #[doc(hidden)]
-    fn each_output(outputs: &mut Self::Outputs, visit: &mut dyn FnMut(&mut dyn AnyPublisher));
-
+pub trait Service: HasPorts {
     /// Runs until the service has finished its work, or fails.
     fn run(&mut self, context: &mut Context<Self>) -> impl Future<Output = Result<()>>;
 
@@ -71,24 +48,6 @@ pub trait Service: Sized + 'static {
 
     #[doc(hidden)]
     fn launch(life: Life<Self>) -> Task;
-}
-
-/// A publisher of any message type.
-pub trait AnyPublisher {
-    /// See [`Publisher::poll_confirmed`].
-    fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()>;
-    /// The name of its topic, and the number of messages that are not confirmed.
-    fn unconfirmed(&self) -> (Arc<str>, usize);
-}
-
-impl<M: Message> AnyPublisher for Publisher<M> {
-    fn poll_confirmed(&mut self, context: &task::Context<'_>) -> Poll<()> {
-        Publisher::poll_confirmed(self, context)
-    }
-
-    fn unconfirmed(&self) -> (Arc<str>, usize) {
-        (self.topic().clone(), self.depth())
-    }
 }
 
 /// What a service sees of its node: messages, time, tasks, the network, logs.
@@ -145,9 +104,9 @@ impl<S: Service> Context<S> {
     /// ended well; all messages that were sent before are delivered. To send a last message during
     /// a shutdown, keep a [`publisher`](Context::publisher).
     #[inline]
-    pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> Emit<'_, M> {
+    pub fn emit<M: EmittedBy<S>>(&mut self, message: M) -> M::Emit<'_> {
         let is_refused = self.is_ending();
-        Emit::new(M::publisher(&mut self.outputs), &mut self.waits, message, is_refused)
+        Emit::new(M::publisher(&mut self.outputs), &mut self.waits, message, is_refused).into()
     }
 
     /// As [`emit`](Context::emit), by a named port: `#[service(emits(Swap as out))]` and
@@ -247,7 +206,12 @@ impl<S: Service> Context<S> {
             });
             let Some((topic, messages)) = open else { return Poll::Ready(()) };
             waits.watch(context, |service| {
-                tracing::warn!(service, topic = &*topic, messages, "waits for confirmation");
+                log::warn!(
+                    service,
+                    topic = &*topic,
+                    messages,
+                    "the service waits in `confirmed` until readers have finished its messages"
+                );
             });
             Poll::Pending
         })
@@ -397,7 +361,7 @@ impl<S: Service> Context<S> {
                 // The handle may have been dropped.
                 Either::Left((Ok(value), _)) => drop(result.send(value)),
                 Either::Left((Err(_), _)) => {
-                    tracing::error!(service = &*name, "a task of the service panicked");
+                    log::error!(service = &*name, "a task of the service panicked");
                 }
                 Either::Right(_) => {}
             }
@@ -439,7 +403,7 @@ impl<S: Service> Context<S> {
         address: &str,
     ) -> impl Future<Output = io::Result<Listener>> + Send + use<S> + 'static {
         let (executor, address) = (self.waits.executor.clone(), address.to_owned());
-        // Not on this thread: the system may ask a name server.
+        // Not on this thread: the system may contact a name server.
         let bound = self.blocking({
             let address = address.clone();
             move || bind_tcp(&address)
@@ -476,12 +440,12 @@ impl<S: Service> Context<S> {
 
     /// Logs an event of level WARN.
     pub fn warn(&self, message: &str, details: impl Debug) {
-        tracing::warn!(service = self.name(), ?details, "{message}");
+        log::warn!(service = self.name(), ?details, "{message}");
     }
 
     /// Logs an event of level ERROR.
     pub fn error(&self, message: &str, details: impl Debug) {
-        tracing::error!(service = self.name(), ?details, "{message}");
+        log::error!(service = self.name(), ?details, "{message}");
     }
 
     /// Ends the child tasks of the run that has ended.

@@ -23,6 +23,7 @@ use mycelium_executor::Executor;
 use mycelium_transports::exchange::{LayoutMismatch, Notice};
 
 use crate::error::StartError;
+use crate::log;
 use crate::observe::{Event, Observers};
 use crate::plan::Plan;
 use crate::report::Outcome;
@@ -99,7 +100,11 @@ impl Shared {
 
     /// The shutdown's deadline has passed: the node no longer waits for these services.
     pub(crate) fn abandon(&self, services: Vec<String>) {
-        tracing::error!(node = self.plan.node, ?services, "abandoned at the shutdown's deadline");
+        log::error!(
+            node = self.plan.node,
+            ?services,
+            "the node no longer waits for services that have not ended by the shutdown's deadline"
+        );
         services.iter().for_each(|service| self.end(service, &Outcome::Abandoned));
         self.failure.abandoned(services, self.shutdown_timeout());
     }
@@ -107,7 +112,11 @@ impl Shared {
     /// The node no longer waits for messages to other nodes: node, topic and number of messages.
     pub(crate) fn report_undelivered(&self, left: Vec<(String, String, usize)>) {
         let error = self.failure.undelivered(left, self.shutdown_timeout());
-        tracing::error!(node = self.plan.node, error, "messages were not delivered");
+        log::error!(
+            node = self.plan.node,
+            error,
+            "the node ends with messages that it could not deliver"
+        );
     }
 
     /// The callback for notices of links that concern the whole node. It holds the state weakly:

@@ -11,6 +11,7 @@ use mycelium_transports::local::Undelivered;
 
 use crate::dead_letter::DeadLetter;
 use crate::error::{Error, ShuttingDown};
+use crate::log;
 use crate::report::Outcome;
 use crate::service::{Life, Service};
 
@@ -44,19 +45,19 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
         let restarts = failures.count();
         let pause = failures.pause(&life.restart, now, jitter);
         let Some(pause) = pause.filter(|_| !failure.permanent) else {
-            tracing::error!(
+            log::error!(
                 service = life.context.name(),
                 error = failure.text,
-                "the service failed permanently"
+                "the service failed permanently, and the node shuts down"
             );
             let restarts = if failure.permanent { 0 } else { restarts };
             life.exit.outcome = Outcome::Failed { error: failure.text, restarts };
             break;
         };
-        tracing::warn!(
+        log::warn!(
             service = life.context.name(),
             error = failure.text,
-            ?pause,
+            pause = %format_args!("{pause:.0?}"),
             "the service failed and will be restarted"
         );
         failed = Some(failure.text);
@@ -87,6 +88,7 @@ struct Failure {
 /// one.
 async fn attempt<S: Service>(life: &mut Life<S>, instance: &mut Option<S>) -> Result<(), Failure> {
     life.line.add(ServiceValue::Starts, 1);
+    life.inboxes.iter().for_each(|inbox| inbox.begin_run());
     let made = match instance.take() {
         Some(service) => Ok(service),
         None => catch_unwind(AssertUnwindSafe(&mut life.factory)),
@@ -135,7 +137,8 @@ impl<S: Service> Life<S> {
             inbox.finish_message();
             let left = inbox.depth();
             if left > 0 {
-                tracing::warn!(
+                log::warn!(
+                    service = self.context.name(),
                     subscription = inbox.name(),
                     left,
                     "the service ended without receiving all messages"
@@ -159,11 +162,11 @@ impl<S: Service> Life<S> {
 }
 
 fn report(undelivered: &Undelivered) {
-    tracing::error!(
+    log::error!(
+        service = &*undelivered.reader,
         topic = &*undelivered.topic,
-        reader = &*undelivered.reader,
         publisher = %undelivered.publisher.escape_debug(),
         sequence = undelivered.sequence,
-        "dead letter: the service failed at each delivery of this message"
+        "the service failed at each delivery of a message, which is now a dead letter"
     );
 }

@@ -16,6 +16,7 @@ mod socket;
 mod values;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -87,8 +88,8 @@ impl Topology {
         match fs::read_to_string(path) {
             Ok(text) => Topology::parse(path, &text),
             Err(error) => Err(TopologyError {
-                location: SourceLocation { file: path.to_owned(), line: 1, column: 1 },
-                problem: Problem::Unreadable { error: error.to_string() },
+                location: SourceLocation { file: path.to_owned(), line: 0, column: 0 },
+                problem: Problem::Unreadable { error: unreadable(path, &error) },
             }),
         }
     }
@@ -109,8 +110,8 @@ impl Topology {
                 Ok(topology)
             }
             Err(error) => {
-                let message = error.message().to_owned();
-                Err(file.error(error.span().unwrap_or(0..0), Problem::Syntax { message }))
+                let problem = Problem::of_text(error.message());
+                Err(file.error(error.span().unwrap_or(0..0), problem))
             }
         }
     }
@@ -125,8 +126,10 @@ impl Topology {
         self
     }
 
-    pub(crate) fn executor(&self, node: &str) -> Option<&str> {
-        self.sections.node.get(node)?.executor.as_deref()
+    /// The executor that the topology requests for a node, and where it does.
+    pub(crate) fn executor(&self, node: &str) -> Option<(&str, String)> {
+        let executor = self.sections.node.get(node)?.executor.as_ref()?;
+        Some((executor.as_ref(), self.file.location(executor.span()).to_string()))
     }
 
     pub(crate) fn shutdown(&self, node: &str) -> Duration {
@@ -140,7 +143,13 @@ impl Topology {
 
     pub(crate) fn memory(&self, node: &str) -> usize {
         let section = self.sections.node.get(node);
-        section.and_then(|section| section.memory).map_or(MEMORY, |bytes| bytes.0)
+        section.and_then(|section| section.memory.as_ref()).map_or(MEMORY, |key| key.as_ref().0)
+    }
+
+    /// Where the topology sets the memory of a node, if it does.
+    pub(crate) fn place_of_memory(&self, node: &str) -> Option<String> {
+        let memory = self.sections.node.get(node)?.memory.as_ref()?;
+        Some(self.file.location(memory.span()).to_string())
     }
 
     pub(crate) fn capacity(&self, topic: &str) -> usize {
@@ -181,6 +190,17 @@ impl Topology {
             backoff: section.backoff.map_or(default.backoff, |span| span.0),
             longest: section.max_backoff.map_or(default.longest, |span| span.0),
         }
+    }
+}
+
+/// Why a file cannot be read. A relative path is searched in the current directory, which is often
+/// not the expected one.
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    match std::env::current_dir() {
+        Ok(directory) if path.is_relative() && error.kind() == io::ErrorKind::NotFound => {
+            format!("{error}; the current directory is `{}`", directory.display())
+        }
+        _ => error.to_string(),
     }
 }
 

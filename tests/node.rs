@@ -223,7 +223,10 @@ fn what_does_not_fit_together_is_refused_before_anything_runs() {
     }
     let same_id = Node::builder("main").service(|| Endless).service(|| Emitter).build();
     let error = same_id.unwrap_err().to_string();
-    assert_eq!(error, "messages `Number` and `SameId` both have id 1");
+    assert_eq!(
+        error,
+        "messages `Number` and `SameId` both have id 1: give one of them another id (`#[message(id = ..)]`)"
+    );
 
     #[message(topic = "numbers", id = 9)]
     struct SameTopic {
@@ -242,7 +245,12 @@ fn what_does_not_fit_together_is_refused_before_anything_runs() {
 
     let small = Topology::parse("t.toml", "[node.main]\nmemory = \"1 KiB\"\n").unwrap();
     let too_much = Node::builder("main").topology(small).service(|| Endless).build();
-    assert!(matches!(too_much, Err(BuildError::Memory { budget: 1024, .. })));
+    let error = too_much.unwrap_err().to_string();
+    assert!(
+        error.starts_with("t.toml:2:10: rings of node `main` take ")
+            && error.contains(" may take 1024"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

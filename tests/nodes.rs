@@ -264,7 +264,7 @@ async fn undelivered_messages_of_an_abandoned_service_are_named() {
         }
         far.shutdown();
         let error = within(far.join()).await.unwrap_err();
-        let text = "not delivered within 100ms: 1 messages of `numbers` to node `near`; \
+        let text = "not delivered within 100ms: 1 message of `numbers` to node `near`; \
                     abandoned at the shutdown deadline: ";
         assert_eq!(error.to_string(), format!("{text}{name}"));
         let StartError::Undelivered { left, abandoned, .. } = error else { panic!("{error}") };
@@ -380,6 +380,6 @@ fn forbidden_readers_and_writers_are_build_errors() {
     let text = TOPOLOGY.replace("\n[topic.numbers]\ncapacity = 16\n", more);
     assert_eq!(
         pair.node(&text, "far", 0, false).unwrap_err().to_string(),
-        "pair.toml:7:12: node `near` reads topic `numbers`, but is not on this list"
+        "pair.toml:7:12: node `near` reads topic `numbers`, but is not on this list: add `near` to `readers`"
     );
 }

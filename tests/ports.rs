@@ -35,7 +35,7 @@ impl Feed {
     }
 }
 
-/// Tells its two ports apart, and passes all swaps on.
+/// Keeps the swaps of its two ports apart, and emits all of them.
 struct Merge {
     left: Vec<u64>,
     right: Vec<u64>,
@@ -190,10 +190,27 @@ async fn code_outside_services_names_the_topic() {
     assert!(tap.try_recv().delivery().is_some());
 }
 
-#[test]
-fn a_subscription_by_port_has_its_own_policy() {
-    let policies = format!("{BINDINGS}[subscription.\"Merge.left\"]\npolicy = \"drop-oldest\"\n");
-    assert!(builder("main", &policies).0.build().is_ok());
+#[tokio::test]
+async fn a_subscription_by_port_has_its_own_policy() {
+    struct Policies(Sender<[Policy; 2]>);
+    #[service(reads(Swap as left, Swap as right))]
+    impl Policies {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let (left, right) = (ctx.subscribe_on(Self::left)?, ctx.subscribe_on(Self::right)?);
+            self.0.send([left.policy(), right.policy()])?;
+            Ok(())
+        }
+    }
+    let (sender, policies) = channel();
+    let text = "[subscription.\"Policies.left\"]\npolicy = \"latest\"";
+    let node = Node::builder("main")
+        .topology(Topology::parse("ports.toml", text).unwrap())
+        .service(move || Policies(sender.clone()))
+        .bind("Policies", "left", "swaps")
+        .bind("Policies", "right", "swaps");
+    run(node).await;
+    assert_eq!(policies.try_recv().unwrap(), [Policy::Latest, Policy::Block]);
+
     let wrong = format!("{BINDINGS}[subscription.\"Merge.swaps\"]\npolicy = \"drop-oldest\"\n");
     let error = builder("main", &wrong).0.build().unwrap_err().to_string();
     assert!(error.starts_with("ports.toml:12:15: unknown subscription `Merge.swaps`"), "{error}");
@@ -237,7 +254,7 @@ fn wrong_bindings_of_the_program_are_errors_that_say_what_to_write() {
     );
     assert_eq!(
         build("Merge", "lefft", "a"),
-        "port `Merge.lefft`: unknown port: expected one of: left, right, merged"
+        "port `Merge.lefft`: unknown port: did you mean `left`? (expected one of: left, right, merged)"
     );
     assert!(build("Merge", "left", "a b").contains("invalid topic `a b`"));
 }

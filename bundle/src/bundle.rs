@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 pub struct Bundle {
     members: Vec<Member>,
     deadline: Duration,
-    observer: Observer,
+    observer: Option<Observer>,
     handle: BundleHandle,
     wakes: Receiver<Wake>,
 }
@@ -54,7 +54,7 @@ impl Bundle {
         Bundle {
             members: Vec::new(),
             deadline: DEADLINE,
-            observer: Box::new(|_| ()),
+            observer: None,
             handle: BundleHandle::new(sender),
             wakes,
         }
@@ -77,9 +77,12 @@ impl Bundle {
 
     /// Calls `observer` with each event, on the thread that runs the bundle: the observer should
     /// not block. If it panics, the members are killed.
+    ///
+    /// Events are logged by `tracing`, too. Without an observer and without a `tracing` subscriber,
+    /// failures are printed to standard error.
     #[must_use]
     pub fn observe(mut self, observer: impl FnMut(&BundleEvent) + Send + 'static) -> Bundle {
-        self.observer = Box::new(observer);
+        self.observer = Some(Box::new(observer));
         self
     }
 

@@ -26,7 +26,7 @@ pub enum BundleEvent {
     NotStarted {
         /// The member.
         member: String,
-        /// The error of the system.
+        /// The program, and the error of the system.
         error: String,
     },
     /// Its process has exited.
@@ -74,20 +74,24 @@ impl BundleEvent {
             | BundleEvent::Killed { member } => member,
         }
     }
+
+    /// What happened to the member.
+    pub(crate) fn predicate(&self) -> String {
+        match self {
+            BundleEvent::Started { pid, .. } => format!("started as process {pid}"),
+            BundleEvent::NotStarted { error, .. } => format!("did not start: {error}"),
+            BundleEvent::Exited { status, .. } => format!("exited, {status}"),
+            BundleEvent::Restarting { pause, .. } => format!("will be restarted in {pause:.1?}"),
+            BundleEvent::GivenUp { .. } => "failed permanently".to_owned(),
+            BundleEvent::Stopping { .. } => "was sent SIGTERM".to_owned(),
+            BundleEvent::Killed { .. } => "did not end and was killed".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for BundleEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.member())?;
-        match self {
-            BundleEvent::Started { pid, .. } => write!(f, "started as process {pid}"),
-            BundleEvent::NotStarted { error, .. } => write!(f, "did not start: {error}"),
-            BundleEvent::Exited { status, .. } => write!(f, "exited, {status}"),
-            BundleEvent::Restarting { pause, .. } => write!(f, "will be restarted in {pause:.1?}"),
-            BundleEvent::GivenUp { .. } => f.write_str("failed permanently"),
-            BundleEvent::Stopping { .. } => f.write_str("was sent SIGTERM"),
-            BundleEvent::Killed { .. } => f.write_str("did not end and was killed"),
-        }
+        write!(f, "{}: {}", self.member(), self.predicate())
     }
 }
 
@@ -128,11 +132,11 @@ pub enum MemberOutcome {
 }
 
 /// Why a bundle failed.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum BundleError {
     /// Two members have one name.
-    #[error("two members are called `{member}`")]
+    #[error("two members are called `{member}`: give one of them another name")]
     Duplicate {
         /// The name.
         member: String,
@@ -213,8 +217,17 @@ pub enum BundleError {
         members: Vec<String>,
     },
     /// The system refused something that the launcher itself needs: signals, a pipe, a thread.
-    #[error("the launcher cannot watch its members: {0}")]
+    #[error(
+        "the launcher cannot watch its members: the system refused signals, a pipe or a thread: {0}"
+    )]
     System(#[from] io::Error),
+}
+
+impl fmt::Debug for BundleError {
+    /// The text, as `main` and `unwrap` print errors.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 fn after(restarts: u32, window: Duration) -> String {

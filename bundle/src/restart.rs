@@ -50,6 +50,7 @@ impl Failures {
             return None;
         }
         self.0.push_back(now);
+        // The same rule as `Backoff::pause` of the executors, which the bundle does not depend on.
         let doubled = restart.backoff.saturating_mul(2u32.saturating_pow(earlier));
         Some(doubled.min(restart.longest).mul_f64(1.0 - 0.5 * (jitter as f64 / u64::MAX as f64)))
     }

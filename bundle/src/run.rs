@@ -1,8 +1,9 @@
 //! Decides what happens to each member, and when. One thread owns all members and waits for one
 //! channel; the next time at which something is due limits the wait.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
@@ -25,7 +26,7 @@ pub(crate) type Observer = Box<dyn FnMut(&BundleEvent) + Send>;
 pub(crate) struct Run {
     slots: Vec<Slot>,
     deadline: Duration,
-    observer: Observer,
+    observer: Option<Observer>,
     _signals: Signals,
     handle: BundleHandle,
     wakes: Receiver<Wake>,
@@ -85,7 +86,7 @@ impl Run {
     pub(crate) fn new(
         members: Vec<Member>,
         deadline: Duration,
-        observer: Observer,
+        observer: Option<Observer>,
         handle: BundleHandle,
         wakes: Receiver<Wake>,
     ) -> Result<Run, BundleError> {
@@ -125,7 +126,7 @@ impl Run {
                 Some(Wake::Exited(member)) => self.exited(member)?,
                 Some(Wake::Stop) => self.stopping = true,
                 Some(Wake::Interrupted) => {
-                    tracing::info!("interrupted");
+                    tracing::info!("the launcher was interrupted: the bundle ends");
                     self.stopping = true;
                     self.killing = std::mem::replace(&mut self.interrupted, true);
                 }
@@ -195,7 +196,7 @@ impl Run {
                 let first = slot.starts == 0;
                 self.report_event(BundleEvent::NotStarted {
                     member: name.clone(),
-                    error: error.to_string(),
+                    error: format!("cannot run `{}`: {error}", Path::new(&program).display()),
                 });
                 // A command that has run before may run again: its file is being replaced, or
                 // processes are scarce.
@@ -315,14 +316,29 @@ impl Run {
     }
 
     fn report_event(&mut self, event: BundleEvent) {
+        let (member, predicate) = (event.member(), event.predicate());
         match event {
-            BundleEvent::GivenUp { .. } | BundleEvent::Killed { .. } => tracing::error!("{event}"),
-            BundleEvent::NotStarted { .. } | BundleEvent::Restarting { .. } => {
-                tracing::warn!("{event}")
+            BundleEvent::GivenUp { .. } | BundleEvent::Killed { .. } => {
+                tracing::error!("member `{member}` {predicate}");
+                self.print("error", &event);
             }
-            _ => tracing::info!("{event}"),
+            BundleEvent::NotStarted { .. } | BundleEvent::Restarting { .. } => {
+                tracing::warn!("member `{member}` {predicate}");
+                self.print("warning", &event);
+            }
+            _ => tracing::info!("member `{member}` {predicate}"),
         }
-        (self.observer)(&event);
+        self.observer.iter_mut().for_each(|observer| observer(&event));
+    }
+
+    /// Prints a failure that nobody would see otherwise. If standard error is closed, the line is
+    /// lost.
+    fn print(&self, level: &str, event: &BundleEvent) {
+        if self.observer.is_none() && !tracing::dispatcher::has_been_set() {
+            let line =
+                format!("mycelium: {level}: member `{}` {}\n", event.member(), event.predicate());
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
     }
 
     fn report(&self) -> BundleReport {

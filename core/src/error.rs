@@ -7,8 +7,24 @@ use core::fmt;
 
 use thiserror::Error;
 
+/// Makes `{:?}` of errors print what `{}` prints. An error that `main` returns, or that `unwrap`
+/// finds, is printed with `{:?}`: the reader should see its text there too.
+///
+/// `debug_as_display!(ThisError, ThatError);` replaces `Debug` in the list of derives.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! debug_as_display {
+    ($($error:ty),+ $(,)?) => {$(
+        impl ::core::fmt::Debug for $error {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Display::fmt(self, f)
+            }
+        }
+    )+};
+}
+
 /// Why bytes are not a valid message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The frame has another type.
@@ -56,7 +72,7 @@ pub enum DecodeError {
 }
 
 /// Which text or list is invalid, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("{}{reason}", subject(message, field))]
 pub struct Invalid {
     /// The message with the field, or the struct in it.
@@ -68,7 +84,7 @@ pub struct Invalid {
 }
 
 /// Why a text or a list is invalid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidReason {
     /// Its count of items (of a text: bytes) exceeds its capacity.
@@ -86,6 +102,8 @@ pub enum InvalidReason {
         valid_up_to: usize,
     },
 }
+
+debug_as_display!(DecodeError, Invalid, InvalidReason);
 
 impl Invalid {
     /// An error without a field, as [`Field::check`](crate::Field::check) of a text or a list

@@ -17,6 +17,8 @@ mod text;
 pub use list::{FixedVec, Iter};
 pub use text::FixedStr;
 
+use core::fmt;
+
 use thiserror::Error;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, byteorder::little_endian::U16,
@@ -27,20 +29,39 @@ use crate::error::{Invalid, InvalidReason};
 #[cfg(doc)]
 use crate::message::Field;
 
-/// More items than the capacity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("{found} items exceed the capacity of {capacity}")]
+/// The text has more bytes than the capacity.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[error("text of {found} bytes exceeds the capacity of {capacity} bytes")]
 pub struct TooLong {
-    /// The capacity in items (of a text: in bytes).
+    /// The capacity in bytes.
+    pub capacity: usize,
+    /// How many bytes the text has; of text that was appended, with the bytes before it.
+    pub found: usize,
+}
+
+/// There are more items than the capacity.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[error("list of {found} items exceeds the capacity of {capacity} items")]
+pub struct TooMany {
+    /// The capacity in items.
     pub capacity: usize,
     /// How many items were given.
     pub found: usize,
 }
 
+crate::debug_as_display!(TooLong, TooMany);
+
 /// The list is full. Returns the value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the list is full")]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[error("the list is full: it has no room for another item")]
 pub struct NoRoom<T>(pub T);
+
+// As `Display`, which `main` and `unwrap` do not use. An item need not be `Debug`.
+impl<T> fmt::Debug for NoRoom<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// The count of a text or a list, maybe unchecked.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

@@ -50,9 +50,44 @@ pub use descriptor::{
 };
 pub use envelope::{Envelope, TraceContext};
 pub use error::{DecodeError, Invalid, InvalidReason};
-pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong};
+pub use fixed::{FixedStr, FixedVec, NoRoom, TooLong, TooMany};
 pub use frame::{
     FrameError, FrameView, Frames, Header, Limits, WriteError, write_frame, write_message,
 };
 pub use message::{Field, Message, Words, decode, decode_ref, from_words, to_words, valid_words};
+/// # Examples
+///
+/// ```
+/// use mycelium_core::{FixedStr, Message, decode, message};
+/// use zerocopy::IntoBytes;
+///
+/// #[message]
+/// #[repr(u8)]
+/// #[derive(Debug, PartialEq)]
+/// enum Side {
+///     Buy,
+///     Sell,
+/// }
+///
+/// #[message(topic = "swaps", id = 1, pad)]
+/// #[derive(Debug, PartialEq)]
+/// struct Swap {
+///     side: Side,
+///     price: u64,
+///     pool: FixedStr<10>,
+/// }
+///
+/// let swap = Swap::new(Side::Sell, 7, "ETH/USD".try_into()?);
+/// assert_eq!(format!("{swap:?}"), r#"Swap { side: Sell, price: 7, pool: "ETH/USD" }"#);
+/// assert_eq!(size_of::<Swap>(), 1 + 7 + 8 + 12 + 4);
+/// assert_eq!(decode::<Swap>(swap.as_bytes())?, swap);
+///
+/// let cheaper = Swap { price: 6, ..swap };
+/// let Swap { side, price, .. } = cheaper;
+/// assert_eq!((side, price), (Side::Sell, 6));
+///
+/// let pads = Swap::DESCRIPTOR.fields.iter().filter(|field| field.name == "_pad");
+/// assert_eq!(pads.map(|field| (field.offset, field.size)).collect::<Vec<_>>(), [(1, 7), (28, 4)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub use mycelium_macros::core_message as message;

@@ -9,7 +9,7 @@ use std::{
 
 use mycelium_core::{
     DecodeError, FieldType, FixedStr, FixedVec, Invalid, InvalidReason, Message, NoRoom, TooLong,
-    decode, decode_ref, from_words, message, to_words, valid_words,
+    TooMany, decode, decode_ref, from_words, message, to_words, valid_words,
 };
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -182,7 +182,7 @@ fn text_has_a_capacity() {
     assert_eq!(format!("{text} {text:?} {text:>10}"), "a8é1234 \"a8é1234\"    a8é1234");
     assert_eq!(
         FixedStr::<8>::try_from("123456789").unwrap_err().to_string(),
-        "9 items exceed the capacity of 8"
+        "text of 9 bytes exceeds the capacity of 8 bytes"
     );
     assert_eq!(FixedStr::<2>::truncated("aéb"), "a", "cut between characters");
     text.clear();
@@ -210,7 +210,8 @@ fn lists_have_a_capacity() {
     list.clear();
     assert_eq!(list.as_bytes(), [0; 14]);
     let error = FixedVec::<u8, 2>::from_slice(b"abc").unwrap_err();
-    assert_eq!(error, TooLong { capacity: 2, found: 3 });
+    assert_eq!(error, TooMany { capacity: 2, found: 3 });
+    assert_eq!(error.to_string(), "list of 3 items exceeds the capacity of 2 items");
     assert_eq!(FixedVec::<u8, 4>::from_slice(b"abc").unwrap().as_slice(), b"abc");
 }
 

@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use mycelium_core::debug_as_display;
+
 use crate::clock::Clock;
 use crate::listener::Listener;
 use crate::stream::Stream;
@@ -170,7 +172,7 @@ fn no_network(executor: &(impl Executor + ?Sized), target: &str) -> io::Error {
 }
 
 /// Why a task was not started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {
     /// The executor has ended.
@@ -186,6 +188,8 @@ pub enum SpawnError {
     #[error("the system cannot start another thread")]
     NoThread,
 }
+
+debug_as_display!(SpawnError);
 
 /// A seed from the operating system: [`Executor::entropy`] of an executor on a real machine.
 #[must_use]

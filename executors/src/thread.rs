@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::{OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 
+use mycelium_core::debug_as_display;
+
 /// The requested properties of a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Thread {
@@ -140,7 +142,7 @@ impl Thread {
 }
 
 /// Why a thread did not start or was not placed as requested.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ThreadError {
     /// The system did not start the thread.
@@ -193,6 +195,8 @@ pub enum ThreadError {
         what: String,
     },
 }
+
+debug_as_display!(ThreadError);
 
 /// The cores that the calling thread may use. None if the system does not report them.
 #[must_use]

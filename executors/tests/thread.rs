@@ -1,9 +1,11 @@
 //! A thread gets what was requested and inherits nothing from the thread that started it.
 #![cfg(all(target_os = "linux", not(miri)))]
 
-use std::sync::mpsc;
+use std::cell::Cell;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
 
-use mycelium_executor::{Class, PlacementFallback, Thread, allowed_cores};
+use mycelium_executor::{Class, PlacementFallback, Thread, ThreadError, allowed_cores};
 use thread_priority::unix::{ThreadSchedulePolicy, thread_schedule_policy};
 
 /// The output of `observe` on a thread with these properties.
@@ -35,4 +37,34 @@ fn a_thread_started_by_a_real_time_one_has_the_normal_class() {
     let (outer, inner) =
         seen(real_time, move || (is_real_time(), seen(Thread::default(), is_real_time)));
     assert_eq!((outer, inner), (granted.class != Class::Normal, false));
+}
+
+/// Sends at the end of the thread that has it as a local variable. Before that it gives `start` the
+/// time to return too early.
+struct AtExit {
+    returned: Receiver<()>,
+    ended: Sender<()>,
+}
+
+impl Drop for AtExit {
+    fn drop(&mut self) {
+        let _ = self.returned.recv_timeout(Duration::from_millis(50));
+        let _ = self.ended.send(());
+    }
+}
+
+#[test]
+fn a_refused_thread_has_ended_when_start_returns() {
+    thread_local!(static AT_EXIT: Cell<Option<AtExit>> = const { Cell::new(None) });
+    let error = ThreadError::Start { error: "refused".to_owned() };
+    let refusal = error.clone();
+    let (has_returned, returned) = mpsc::channel();
+    let (ended, end) = mpsc::channel();
+    let refused = Thread::default().start(move || {
+        AT_EXIT.set(Some(AtExit { returned, ended }));
+        Err::<fn(), _>(refusal)
+    });
+    assert_eq!(refused.map(|_| ()), Err(error));
+    assert_eq!(end.try_recv(), Ok(()));
+    drop(has_returned);
 }

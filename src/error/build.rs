@@ -1,16 +1,19 @@
 //! Why services do not fit together. Found before anything runs.
 
+use mycelium_core::debug_as_display;
 use mycelium_transports::local::TopicError;
 use thiserror::Error;
 
 use crate::topology::{Problem, TopologyError};
 
 /// Why a node cannot be built from its services.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// Two services have one name.
-    #[error("two services are called `{name}`")]
+    #[error(
+        "two services are called `{name}`: give one of them another name (`Builder::named_service`)"
+    )]
     DuplicateService {
         /// The name.
         name: String,
@@ -28,7 +31,9 @@ pub enum BuildError {
     #[error(transparent)]
     Topology(#[from] TopologyError),
     /// Two messages have one id.
-    #[error("messages `{first}` and `{second}` both have id {id}")]
+    #[error(
+        "messages `{first}` and `{second}` both have id {id}: give one of them another id (`#[message(id = ..)]`)"
+    )]
     DuplicateId {
         /// The id.
         id: u16,
@@ -79,9 +84,15 @@ pub enum BuildError {
     },
     /// The rings take more memory than the node may use.
     #[error(
-        "rings take {needed} bytes, but the node may use {budget}: lower the capacities of topics or raise `memory`"
+        "{}rings of node `{node}` take {needed} bytes, but may take {budget}: lower the capacities of topics \
+         (`capacity`), or raise `memory` of the node",
+        at(place.as_deref())
     )]
     Memory {
+        /// The node.
+        node: String,
+        /// Where the topology sets the limit, if it does: file, line and column.
+        place: Option<String>,
         /// What they take, in bytes.
         needed: usize,
         /// What the node may use, in bytes.
@@ -116,9 +127,37 @@ pub enum BuildError {
         found: usize,
     },
     /// Two executors have one name.
-    #[error("two executors are called `{name}`")]
+    #[error(
+        "two executors are called `{name}`: give one of them another name (`Builder::executor`)"
+    )]
     DuplicateExecutor {
         /// The name.
         name: String,
     },
+}
+
+debug_as_display!(BuildError);
+
+impl BuildError {
+    /// Whether another try would fail in the same way: all but limits of a topic, which can be met
+    /// by waiting.
+    ///
+    /// ```
+    /// use mycelium::BuildError;
+    ///
+    /// assert!(BuildError::DuplicateService { name: "Sum".to_owned() }.is_permanent());
+    /// ```
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        if let BuildError::Topic(error) = self { is_bug_of_topic(error) } else { true }
+    }
+}
+
+/// Types and capacities do not change while a program runs, but a full topic can have room later.
+pub(super) fn is_bug_of_topic(error: &TopicError) -> bool {
+    matches!(error, TopicError::Schema { .. } | TopicError::Capacity { .. })
+}
+
+fn at(place: Option<&str>) -> String {
+    place.map(|place| format!("{place}: ")).unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mycelium_core::debug_as_display;
 use mycelium_executor::{SpawnError, ThreadError};
 use mycelium_transports::endpoint::BindError;
 use mycelium_transports::exchange::LayoutMismatch;
@@ -11,7 +12,7 @@ use thiserror::Error;
 use super::build::BuildError;
 
 /// Why a node did not start, or did not end well.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// The services do not fit together.
@@ -30,8 +31,15 @@ pub enum StartError {
         executor: String,
     },
     /// The topology names another executor.
-    #[error("the topology requests executor `{asked}`, but the node was started on `{given}`")]
+    #[error(
+        "{place}: the topology requests executor `{asked}` for node `{node}`, but the node was started on `{given}`: \
+         start it on `{asked}`, or change the key"
+    )]
     Executor {
+        /// The node.
+        node: String,
+        /// Where the topology names the executor: file, line and column.
+        place: String,
         /// The executor that the topology names.
         asked: String,
         /// The executor that was given.
@@ -144,7 +152,11 @@ pub enum StartError {
         abandoned: Vec<String>,
     },
     /// Services ignored the shutdown and were abandoned at its deadline.
-    #[error("abandoned at the shutdown deadline of {deadline:?}: {}", services.join(", "))]
+    #[error(
+        "abandoned at the shutdown deadline of {deadline:?}: {}; a service has to return when `recv` gives `None` \
+         or a call fails with `ShuttingDown`",
+        services.join(", ")
+    )]
     Abandoned {
         /// The services.
         services: Vec<String>,
@@ -153,6 +165,8 @@ pub enum StartError {
     },
 }
 
+debug_as_display!(StartError);
+
 impl StartError {
     /// Whether another start would fail in the same way. A member of a bundle then exits with
     /// [`NO_RESTART`](mycelium_bundle::protocol::NO_RESTART).
@@ -160,15 +174,17 @@ impl StartError {
     /// ```
     /// use mycelium::StartError;
     ///
-    /// let asked = "tokio".to_owned();
-    /// assert!(StartError::Executor { asked, given: "smol".to_owned() }.is_permanent());
+    /// let threads = StartError::Threads { threads: vec!["Sum".to_owned()] };
+    /// assert!(!threads.is_permanent(), "another start may work");
     /// ```
     #[must_use]
     pub fn is_permanent(&self) -> bool {
+        if let StartError::Build(error) = self {
+            return error.is_permanent();
+        }
         matches!(
             self,
-            StartError::Build(_)
-                | StartError::LocalService { .. }
+            StartError::LocalService { .. }
                 | StartError::Executor { .. }
                 | StartError::Unreachable { .. }
                 | StartError::Layout { .. }
@@ -179,6 +195,7 @@ impl StartError {
 fn thread_hint(error: &ThreadError) -> &'static str {
     match error {
         ThreadError::Core { .. } => " (`run` in the topology)",
+        ThreadError::Class { .. } => " (`class` and `if_refused` in the topology)",
         ThreadError::Unsupported { .. } => {
             "; let it share (run = \"shared\"), or give it another executor"
         }
@@ -198,9 +215,10 @@ fn who(user: Option<u32>) -> String {
 }
 
 fn messages(left: &[(String, String, usize)]) -> String {
-    let each = left
-        .iter()
-        .map(|(node, topic, count)| format!("{count} messages of `{topic}` to node `{node}`"));
+    let each = left.iter().map(|(node, topic, count)| {
+        let messages = if *count == 1 { "message" } else { "messages" };
+        format!("{count} {messages} of `{topic}` to node `{node}`")
+    });
     each.collect::<Vec<_>>().join(", ")
 }
 

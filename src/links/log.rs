@@ -18,6 +18,8 @@ use mycelium_executor::{Executor, Peer};
 use mycelium_transports::exchange::{Control, Notice};
 use mycelium_transports::stream::DriveError;
 
+use crate::log;
+
 /// Occurrences after the first are counted for this long.
 const WINDOW: Duration = Duration::from_secs(60);
 /// The most causes and peers with their own counts; all others share one.
@@ -84,8 +86,8 @@ impl Log {
         match level {
             Level::Debug => tracing::debug!(node, "{words}"),
             Level::Info => tracing::info!(node, "{words}"),
-            Level::Warn => tracing::warn!(node, "{words}"),
-            Level::Error => tracing::error!(node, "{words}"),
+            Level::Warn => log::warn!(node, "{words}"),
+            Level::Error => log::error!(node, "{words}"),
         }
     }
 

@@ -11,6 +11,7 @@ use super::Node;
 use super::prepare::{Registered, StopHook, prepare};
 use crate::error::BuildError;
 use crate::execution::Execution;
+use crate::names::expected_instead_of;
 use crate::observe::{Event, Observers};
 use crate::plan::{Bindings, BoundPorts, Plan};
 use crate::report::StartWarning;
@@ -290,7 +291,7 @@ impl Builder {
             let problem = if known.contains(&service.as_str()) {
                 execution.problem()
             } else {
-                Some(format!("unknown service: expected one of: {}", known.join(", ")))
+                Some(format!("unknown service: {}", expected_instead_of(service, known)))
             };
             if let Some(problem) = problem {
                 return Err(BuildError::Execution { service: service.clone(), problem });

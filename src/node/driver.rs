@@ -22,6 +22,7 @@ use crate::dead_letter::DeadLetter;
 use crate::error::StartError;
 use crate::inbox::AnyInbox;
 use crate::links::Links;
+use crate::log;
 use crate::report::Outcome;
 use crate::shared::{ABANDON_WITHIN, Phase, Shared, Threads};
 
@@ -233,9 +234,12 @@ impl Driver {
         select(gone, select(deadline, overdue)).await;
         let threads = threads.names();
         if !threads.is_empty() {
-            let error = StartError::Threads { threads };
-            tracing::error!(node = shared.plan.node, %error, "threads have not ended");
-            shared.failure.set(error);
+            log::error!(
+                node = shared.plan.node,
+                ?threads,
+                "the node ends, but threads of its services still run"
+            );
+            shared.failure.set(StartError::Threads { threads });
         }
     }
 
@@ -247,23 +251,28 @@ impl Driver {
             for hook in hooks.into_iter().rev() {
                 let hook = AssertUnwindSafe(async { hook().await }).catch_unwind();
                 if hook.await.is_err() {
-                    tracing::error!(node = shared.plan.node, "a stop hook panicked");
+                    log::error!(node = shared.plan.node, "a stop hook panicked");
                 }
             }
         };
         let deadline = shared.executor.sleep_until(shared.executor.now() + timeout);
         let overdue = pin!(shared.lifecycle.overdue.wait());
         if let Either::Right(_) = select(pin!(all), select(deadline, overdue)).await {
-            tracing::error!(node = shared.plan.node, ?timeout, "stop hooks took too long");
+            log::error!(
+                node = shared.plan.node,
+                ?timeout,
+                "stop hooks took longer than the shutdown timeout and were aborted"
+            );
         }
     }
 
     fn warn_of_untaken_subscriptions(&self) {
         let inboxes = self.services.iter().flat_map(|service| &service.inboxes);
         for inbox in inboxes.filter_map(Weak::upgrade).filter(|inbox| !inbox.was_taken()) {
-            tracing::warn!(
+            log::warn!(
                 subscription = inbox.name(),
-                "declared, but not taken within {TAKE_WITHIN:?}: its publishers wait when its rings are full"
+                "the subscription was declared, but not taken within {TAKE_WITHIN:?}: \
+                 its publishers wait when its rings are full; call `subscribe` in `run`, or do not declare it"
             );
         }
     }

@@ -10,6 +10,7 @@ use super::prepare::Prepared;
 use super::service_task::ServiceTask;
 use crate::error::StartError;
 use crate::execution::{Execution, Run};
+use crate::log;
 use crate::observe::Event;
 use crate::shared::Shared;
 
@@ -98,9 +99,9 @@ pub(super) fn place(
 fn report(placement: &Placement) {
     let Placement { service, asked, .. } = placement;
     if placement.refused.is_empty() {
-        tracing::info!(service, %asked, "{placement}");
+        tracing::info!(service, %asked, "service {placement}");
     } else {
-        tracing::warn!(service, %asked, "{placement}");
+        log::warn!(service, %asked, "service {placement}");
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Running {
     pub(super) report: StartReport,
 }
 
-/// How a node started: how each service is executed, and what is probably a mistake.
+/// How a node started: how each service is executed, and probable mistakes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StartReport {

@@ -29,6 +29,7 @@ use std::time::Duration;
 use mycelium_executor::{Thread, ThreadError};
 use mycelium_transports::counters::{Line, WatchdogValue};
 
+use crate::log;
 use crate::observe::Event;
 use crate::shared::{ABANDON_WITHIN, Shared, Threads};
 
@@ -192,7 +193,11 @@ impl Watchdog {
             let lasted = now.saturating_sub(service.since);
             if polls != service.polls {
                 if std::mem::take(&mut service.hangs) {
-                    tracing::warn!(service = service.name, ?lasted, "a poll that hung has ended");
+                    log::warn!(
+                        service = service.name,
+                        ?lasted,
+                        "a poll of the service has ended, after it hung"
+                    );
                     let service = &service.name;
                     self.shared.lifecycle.observers.notify(&Event::PollEnded { service, lasted });
                 }
@@ -201,7 +206,11 @@ impl Watchdog {
                 service.hangs = true;
                 service.line.add(WatchdogValue::LongPolls, 1);
                 let (service, limit) = (&service.name, self.limit);
-                tracing::warn!(service, ?limit, "a poll hangs: nothing else runs on its thread");
+                log::warn!(
+                    service,
+                    ?limit,
+                    "a poll of the service hangs: nothing else runs on its thread"
+                );
                 self.shared.lifecycle.observers.notify(&Event::PollHangs { service, limit });
             }
             any |= polls % 2 == 1;

@@ -11,6 +11,7 @@ use mycelium_transports::local::Schema;
 
 use crate::dead_letter::DeadLetter;
 use crate::error::BuildError;
+use crate::names::expected_instead_of;
 use crate::topology::{Topology, check_topic};
 
 /// A declared subscription or publisher.
@@ -114,14 +115,17 @@ impl Bindings<'_> {
             };
             let Some((_, ports)) = services.iter().find(|(name, _)| name == service) else {
                 let known: Vec<&str> = services.iter().map(|(name, _)| *name).collect();
-                return invalid(format!("unknown service: expected one of: {}", known.join(", ")));
+                return invalid(format!(
+                    "unknown service: {}",
+                    expected_instead_of(service, &known)
+                ));
             };
             let known = names(ports);
             if !known.contains(&port.as_str()) {
                 return invalid(match known.is_empty() {
                     true => "the service declares no named port, such as `reads(Tick as port)`"
                         .to_owned(),
-                    false => format!("unknown port: expected one of: {}", known.join(", ")),
+                    false => format!("unknown port: {}", expected_instead_of(port, &known)),
                 });
             }
             if let Err(problem) = check_topic(topic) {

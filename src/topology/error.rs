@@ -4,7 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use mycelium_core::debug_as_display;
 use thiserror::Error;
+
+use crate::names::expected_instead_of;
 
 /// The text of a topology file.
 #[derive(Clone, Debug, Default)]
@@ -15,16 +18,19 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn error(&self, span: Range<usize>, problem: Problem) -> TopologyError {
+        TopologyError { location: self.location(span), problem }
+    }
+
+    pub(super) fn location(&self, span: Range<usize>) -> SourceLocation {
         let before = self.text.get(..span.start).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
-        let location = SourceLocation { file: self.path.clone(), line, column };
-        TopologyError { location, problem }
+        SourceLocation { file: self.path.clone(), line, column }
     }
 }
 
 /// An error of a topology, with its place in the file.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[error("{location}: {problem}")]
 pub struct TopologyError {
     pub(super) location: SourceLocation,
@@ -38,7 +44,7 @@ impl TopologyError {
         &self.problem
     }
 
-    /// The line; the first is 1.
+    /// The line; the first is 1. 0 if the file cannot be read.
     #[must_use]
     pub fn line(&self) -> usize {
         self.location.line
@@ -46,7 +52,7 @@ impl TopologyError {
 }
 
 /// An error of a topology, without its place.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Problem {
     /// The file cannot be read.
@@ -55,17 +61,17 @@ pub enum Problem {
         /// The error of the system.
         error: String,
     },
-    /// The text is not TOML, or has a key or a value that a topology cannot have.
+    /// The text is not TOML, or has a value that a topology cannot have.
     #[error("{message}")]
     Syntax {
         /// The text that was found, and the expected one.
         message: String,
     },
     /// A name that nothing in the program or the topology has.
-    #[error("unknown {kind} `{name}`: expected one of: {}", known.join(", "))]
+    #[error("unknown {kind} `{name}`: {}", expected_instead_of(name, known))]
     Unknown {
-        /// What it should name: `service`, `node`, `topic`, `port`, `subscription`, `link` or
-        /// `executor`.
+        /// What it should name: `key`, `service`, `node`, `topic`, `port`, `subscription`, `link`
+        /// or `executor`.
         kind: &'static str,
         /// The name.
         name: String,
@@ -73,7 +79,7 @@ pub enum Problem {
         known: Vec<String>,
     },
     /// Two names for one thing.
-    #[error("{kind} `{name}` is the same as `{first}`, which also has a section")]
+    #[error("{kind} `{name}` is the same as `{first}`, which also has a section: merge the two")]
     Twice {
         /// What both name.
         kind: &'static str,
@@ -91,7 +97,10 @@ pub enum Problem {
         meanings: Vec<[String; 2]>,
     },
     /// A node reads or writes a topic whose list does not name it.
-    #[error("node `{node}` {does} topic `{topic}`, but is not on this list")]
+    #[error(
+        "node `{node}` {does} topic `{topic}`, but is not on this list: add `{node}` to `{}`",
+        list(does)
+    )]
     Forbidden {
         /// The node.
         node: String,
@@ -140,7 +149,9 @@ pub enum Problem {
         asked: String,
     },
     /// A service is placed twice.
-    #[error("service `{service}` is placed twice: first in {first}")]
+    #[error(
+        "service `{service}` is placed twice: first in {first}; expected one place for each service"
+    )]
     Duplicate {
         /// The service.
         service: String,
@@ -149,12 +160,31 @@ pub enum Problem {
     },
 }
 
+debug_as_display!(TopologyError, Problem);
+
+impl Problem {
+    /// The problem of a text that serde refuses: an unknown key has the nearest one beside it.
+    pub(super) fn of_text(message: &str) -> Problem {
+        let unknown = message.strip_prefix("unknown field `");
+        let Some((name, known)) = unknown.and_then(|text| text.split_once("`, expected ")) else {
+            return Problem::Syntax { message: message.to_owned() };
+        };
+        let known = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        Problem::Unknown { kind: "key", name: name.to_owned(), known }
+    }
+}
+
+/// The key with the list of nodes.
+fn list(does: &str) -> &'static str {
+    if does == "reads" { "readers" } else { "writers" }
+}
+
 fn pairs(pairs: &[[String; 2]]) -> String {
     let pairs = pairs.iter().map(|[a, b]| format!("`{a}` and `{b}`"));
     pairs.collect::<Vec<_>>().join(", or ")
 }
 
-/// A place in a file.
+/// A place in a file; with line 0, the file itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceLocation {
     pub(super) file: PathBuf,
@@ -164,6 +194,10 @@ pub(super) struct SourceLocation {
 
 impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+        write!(f, "{}", self.file.display())?;
+        match self.line {
+            0 => Ok(()),
+            line => write!(f, ":{line}:{}", self.column),
+        }
     }
 }

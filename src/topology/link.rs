@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::values::{Bytes, Span};
+use crate::names::expected_instead_of;
 
 /// The settings of a link. Missing keys have the values of `[link.default]`, or else the defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -52,7 +53,8 @@ impl<'de> Deserialize<'de> for Preset {
             "balanced" => Ok(Preset(LinkConfig::default())),
             "high-throughput" => Ok(Preset(LinkConfig::high_throughput())),
             other => Err(D::Error::custom(format!(
-                "invalid preset `{other}`: expected one of: low-latency, balanced, high-throughput"
+                "invalid preset `{other}`: {}",
+                expected_instead_of(other, &["low-latency", "balanced", "high-throughput"])
             ))),
         }
     }

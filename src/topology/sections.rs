@@ -27,9 +27,9 @@ pub(super) struct Sections {
 #[serde(deny_unknown_fields)]
 pub(super) struct NodeSection {
     pub(super) services: Option<Vec<Spanned<String>>>,
-    pub(super) executor: Option<String>,
+    pub(super) executor: Option<Spanned<String>>,
     pub(super) shutdown: Option<Span>,
-    pub(super) memory: Option<Bytes>,
+    pub(super) memory: Option<Spanned<Bytes>>,
     pub(super) socket: Option<Spanned<PathBuf>>,
     pub(super) users: Option<Vec<u32>>,
     pub(super) group: Option<u32>,

@@ -21,11 +21,19 @@ fn an_empty_file_says_nothing() {
 fn errors_name_file_line_and_what_was_expected() {
     assert_eq!(
         error("[node.main]\nservices = []\ncolour = \"red\"\n"),
-        "t.toml:3:1: unknown field `colour`, expected one of `services`, `executor`, `shutdown`, `memory`, `socket`, `users`, `group`, `mode`, `owner`, `watchdog`"
+        "t.toml:3:1: unknown key `colour`: expected one of: services, executor, shutdown, memory, socket, users, group, mode, owner, watchdog"
     );
     assert_eq!(
         error("[nodes.main]\n"),
-        "t.toml:1:2: unknown field `nodes`, expected one of `node`, `service`, `topic`, `subscription`, `link`"
+        "t.toml:1:2: unknown key `nodes`: did you mean `node`? (expected one of: node, service, topic, subscription, link)"
+    );
+    assert!(
+        error("[\"a, b\"]\n")
+            .starts_with("t.toml:1:2: unknown key `a, b`: expected one of: node, ")
+    );
+    assert_eq!(
+        error("[subscription.\"A.b\"]\npolice = \"block\"\n"),
+        "t.toml:2:1: unknown key `police`: did you mean `policy`? (expected one of: policy)"
     );
     assert_eq!(
         error("[topic.swaps]\ncapacity = 1000\n"),
@@ -34,6 +42,10 @@ fn errors_name_file_line_and_what_was_expected() {
     assert_eq!(
         error("[subscription.\"A.b\"]\npolicy = \"hope\"\n"),
         "t.toml:2:10: invalid policy `hope`: expected one of: block, reject, drop-oldest, latest"
+    );
+    assert_eq!(
+        error("[subscription.\"A.b\"]\npolicy = \"drop_oldest\"\n"),
+        "t.toml:2:10: invalid policy `drop_oldest`: did you mean `drop-oldest`? (expected one of: block, reject, drop-oldest, latest)"
     );
     assert!(error("[node.main]\nshutdown = \"soon\"\n").starts_with(
         "t.toml:2:12: invalid duration `soon`: expected a number and a unit, such as `250ms`"
@@ -56,9 +68,15 @@ fn errors_name_file_line_and_what_was_expected() {
 #[test]
 fn a_service_has_one_place() {
     let twice = error("[node.main]\nservices = [\"A\", \"B\",\n  \"A\"]\n");
-    assert_eq!(twice, "t.toml:3:3: service `A` is placed twice: first in node `main`");
+    assert_eq!(
+        twice,
+        "t.toml:3:3: service `A` is placed twice: first in node `main`; expected one place for each service"
+    );
     let two_owners = error("[node.a]\nservices = [\"A\"]\n[node.b]\nservices = [\"A\"]\n");
-    assert_eq!(two_owners, "t.toml:4:13: service `A` is placed twice: first in node `a`");
+    assert_eq!(
+        two_owners,
+        "t.toml:4:13: service `A` is placed twice: first in node `a`; expected one place for each service"
+    );
 }
 
 #[test]
@@ -72,6 +90,11 @@ fn names_that_the_program_does_not_have_are_errors() {
     assert_eq!(unknown.to_string(), "t.toml:2:13: unknown service `A`: expected one of: B, C");
     let unknown = topology.place("other", &["A"]).unwrap_err();
     assert_eq!(unknown.to_string(), "t.toml:1:7: unknown node `other`: expected one of: main");
+    let near = topology.check_subscriptions(&["A.x".to_owned(), "B.y".to_owned()]).unwrap_err();
+    assert_eq!(
+        near.to_string(),
+        "t.toml:4:15: unknown subscription `A.y`: did you mean `A.x`? (expected one of: A.x, B.y)"
+    );
     assert_eq!(topology.check_topics(&["swaps"]).unwrap_err().line(), 3);
     assert_eq!(topology.check_subscriptions(&["A.x".to_owned()]).unwrap_err().line(), 4);
 }
@@ -79,7 +102,12 @@ fn names_that_the_program_does_not_have_are_errors() {
 #[test]
 fn a_missing_file_is_named() {
     let missing = Topology::load("no/such/file.toml").unwrap_err().to_string();
-    assert!(missing.starts_with("no/such/file.toml:1:1: cannot read the topology: "), "{missing}");
+    assert!(missing.starts_with("no/such/file.toml: cannot read the topology: "), "{missing}");
+    // The path is relative to a directory that the reader may not expect.
+    assert!(missing.contains("; the current directory is `/"), "{missing}");
+    let missing = Topology::load("/no/such/file.toml").unwrap_err();
+    assert!(missing.to_string().ends_with("(os error 2)"), "{missing}");
+    assert_eq!(missing.line(), 0);
 }
 
 #[test]
@@ -107,11 +135,11 @@ batch_messages = 7
 fn links_that_make_no_sense_are_refused() {
     assert_eq!(
         error("[node.a]\n[node.b]\n[link.\"a-x\"]\n"),
-        "t.toml:3:7: unknown link `a-x`: expected one of: a-b, default"
+        "t.toml:3:7: unknown link `a-x`: did you mean `a-b`? (expected one of: a-b, default)"
     );
     assert_eq!(
         error("[node.a]\n[node.b]\n[link.\"a-b\"]\n[link.\"b-a\"]\n"),
-        "t.toml:4:7: link `b-a` is the same as `a-b`, which also has a section"
+        "t.toml:4:7: link `b-a` is the same as `a-b`, which also has a section: merge the two"
     );
     assert_eq!(
         error("[node.a]\n[node.b]\n[link.\"a-b\"]\npreset = \"fast\"\n"),

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use crate::execution::{self, Run};
+use crate::names::expected_instead_of;
 
 /// The longest name of a topic in bytes: links carry no longer ones.
 const LONGEST_TOPIC: usize = 62;
@@ -83,7 +84,8 @@ impl<'de> Deserialize<'de> for DeliveryName {
             "at-least-once" => Ok(DeliveryName { is_at_most_once: false }),
             "at-most-once" => Ok(DeliveryName { is_at_most_once: true }),
             other => Err(D::Error::custom(format!(
-                "invalid delivery `{other}`: expected one of: at-least-once, at-most-once"
+                "invalid delivery `{other}`: {}",
+                expected_instead_of(other, &["at-least-once", "at-most-once"])
             ))),
         }
     }
@@ -178,8 +180,8 @@ impl<'de> Deserialize<'de> for PolicyName {
         let name = String::deserialize(deserializer)?;
         let policy = Policy::all().find(|policy| policy.name() == name).ok_or_else(|| {
             let names: Vec<_> = Policy::all().map(Policy::name).collect();
-            let names = names.join(", ");
-            D::Error::custom(format!("invalid policy `{name}`: expected one of: {names}"))
+            let expected = expected_instead_of(&name, &names);
+            D::Error::custom(format!("invalid policy `{name}`: {expected}"))
         })?;
         Ok(PolicyName(policy))
     }

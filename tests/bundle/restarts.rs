@@ -124,5 +124,8 @@ fn members_that_do_not_fit_together_are_not_started() {
     );
     assert_eq!(bundle.events.iter().count(), 0);
     let bundle = speaking().with("wait", "sink", &[]).with("wait", "sink", &[]);
-    assert_eq!(bundle.bundle.run().unwrap_err().to_string(), "two members are called `sink`");
+    assert_eq!(
+        bundle.bundle.run().unwrap_err().to_string(),
+        "two members are called `sink`: give one of them another name"
+    );
 }

@@ -122,7 +122,10 @@ async fn an_executor_that_is_not_there_is_an_error_that_says_which_are() {
     );
     assert!(by_code.to_string().ends_with(expected));
     let twice = node().executor("other", other.executor.clone()).build().unwrap_err();
-    assert_eq!(twice.to_string(), "two executors are called `other`");
+    assert_eq!(
+        twice.to_string(),
+        "two executors are called `other`: give one of them another name (`Builder::executor`)"
+    );
 }
 
 #[tokio::test]

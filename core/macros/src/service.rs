@@ -11,8 +11,8 @@ use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{
-    Attribute, Error, FnArg, Generics, Ident, Index, Path, Result, ReturnType, Signature, Token,
-    Type, Visibility, braced, parenthesized, token,
+    Attribute, Error, FnArg, Generics, Ident, Index, LitStr, Path, Result, ReturnType, Signature,
+    Token, Type, Visibility, braced, parenthesized, token,
 };
 
 mod tasks;
@@ -43,22 +43,23 @@ pub(crate) fn expand_or_explain(attr: TokenStream, item: TokenStream) -> TokenSt
 fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
     let error = error.to_compile_error();
     let ServiceImpl { attributes, generics, self_ty, run, others } = service;
-    let Ok(name) = service_name(self_ty) else { return error };
-    let name = name.to_string();
     let (impl_generics, _, bounds) = generics.split_for_impl();
+    let (Ok(name), Some(Run { signature, .. })) = (service_name(self_ty), run) else {
+        // Perhaps another block has `run`.
+        return quote!(#error #(#attributes)* impl #impl_generics #self_ty #bounds { #others });
+    };
+    let name = name.to_string();
     let root = quote!(::mycelium::__private);
-    let empty_run = run.as_ref().map(
-        |Run { signature, .. }| quote!(#[allow(unused)] #signature { ::core::unreachable!() }),
-    );
     quote! {
         #error
         #(#attributes)*
         impl #impl_generics #self_ty #bounds {
             #others
-            #empty_run
+            #[allow(unused)]
+            #signature { ::core::unreachable!() }
         }
         const _: () = {
-            impl #impl_generics ::mycelium::Service for #self_ty #bounds {
+            impl #impl_generics ::mycelium::HasPorts for #self_ty #bounds {
                 const NAME: &'static str = #name;
                 const IS_SOURCE: bool = true;
                 type Inputs = ();
@@ -72,6 +73,8 @@ fn explain(error: &Error, service: &ServiceImpl) -> TokenStream {
                     ::core::unreachable!()
                 }
                 fn each_output(_: &mut (), _: &mut dyn FnMut(&mut dyn #root::AnyPublisher)) {}
+            }
+            impl #impl_generics ::mycelium::Service for #self_ty #bounds {
                 async fn run(&mut self, _: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {
                     ::core::unreachable!()
                 }
@@ -116,14 +119,19 @@ pub(crate) fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Res
     });
     let emit_impls = emits.iter().enumerate().map(|(place, Port { message, name })| {
         let index = Index::from(place);
-        let port = match name {
-            Some(_) => quote!(EmitsOn<#message, #place>),
-            None => quote!(Emits<#message>),
+        let (head, future) = match name {
+            Some(_) => (quote!(EmitsOn<#message, #place> for #self_ty), TokenStream::new()),
+            None => (
+                quote!(EmittedBy<#self_ty> for #message),
+                quote!(type Emit<'c> = ::mycelium::Emit<'c, #message>;),
+            ),
         };
+        let outputs = quote!(<#self_ty as ::mycelium::HasPorts>::Outputs);
         quote! {
-            impl #impl_generics ::mycelium::#port for #self_ty #bounds {
+            impl #impl_generics ::mycelium::#head #bounds {
+                #future
                 #[inline]
-                fn publisher(outputs: &mut Self::Outputs) -> &mut ::mycelium::Publisher<#message> {
+                fn publisher(outputs: &mut #outputs) -> &mut ::mycelium::Publisher<#message> {
                     &mut outputs.#index
                 }
             }
@@ -132,7 +140,7 @@ pub(crate) fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Res
     let inputs_consts = constants(reads, &quote!(::mycelium::Input));
     let outputs_consts = constants(emits, &quote!(::mycelium::Output));
     Ok(quote! {
-        impl #impl_generics ::mycelium::Service for #self_ty #bounds {
+        impl #impl_generics ::mycelium::HasPorts for #self_ty #bounds {
             const NAME: &'static str = #name;
             const IS_SOURCE: bool = #is_source;
             type Inputs = (#(#root::Inbox<#read_types>,)*);
@@ -160,7 +168,9 @@ pub(crate) fn expand(arguments: &ServiceArguments, service: &ServiceImpl) -> Res
                 #(visit(&mut outputs.#outputs);)*
                 let _ = (outputs, visit);
             }
+        }
 
+        impl #impl_generics ::mycelium::Service for #self_ty #bounds {
             async fn run(&mut self, context: &mut ::mycelium::Context<Self>) -> ::mycelium::Result<()> {
                 // Through a bound, so that each error type is accepted, and named if it does not
                 // fit.
@@ -183,7 +193,7 @@ fn types(ports: &[Port]) -> Vec<&Path> {
     ports.iter().map(|port| &port.message).collect()
 }
 
-/// What identifies each port: its name, or the topic of its message.
+/// The key of each port: its name, or the topic of its message.
 fn keys(ports: &[Port]) -> Vec<TokenStream> {
     let key = |Port { message, name }: &Port| match name {
         Some(name) => name.unraw().to_string().into_token_stream(),
@@ -442,6 +452,11 @@ fn parse_ports(input: ParseStream<'_>) -> Result<Punctuated<Port, Token![,]>> {
 
 impl Parse for Port {
     fn parse(input: ParseStream<'_>) -> Result<Port> {
+        if input.peek(LitStr) {
+            return Err(input.error(
+                "expected a message type, as in `reads(Tick)`: the topology names topics of ports",
+            ));
+        }
         let message = input.parse()?;
         let name = match input.parse::<Option<Token![as]>>()? {
             Some(_) => Some(input.parse()?),

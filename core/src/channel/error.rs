@@ -14,9 +14,9 @@ impl<T> SendError<T> {
     }
 }
 
-// By hand: an item need not be `Debug` for `unwrap` to work.
+// As `Display`, which `main` and `unwrap` do not use. An item need not be `Debug`.
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SendError(..)")
+        fmt::Display::fmt(self, f)
     }
 }

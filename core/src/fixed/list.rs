@@ -9,7 +9,7 @@ use core::{
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes, Unalign, Unaligned};
 
-use super::{ItemCount, NoRoom, TooLong};
+use super::{ItemCount, NoRoom, TooMany};
 use crate::{descriptor::FieldType, error::Invalid, message::Field};
 
 /// A list of at most `N` items, stored in place: a `u16` count, then room for `N` items, without
@@ -51,10 +51,10 @@ impl<T: Field, const N: usize> FixedVec<T, N> {
     /// # Errors
     ///
     /// If there are more than `N`.
-    pub fn from_slice(items: &[T]) -> Result<Self, TooLong> {
+    pub fn from_slice(items: &[T]) -> Result<Self, TooMany> {
         let mut this = Self::new();
         let Some(room) = this.items.get_mut(..items.len()) else {
-            return Err(TooLong { capacity: N, found: items.len() });
+            return Err(TooMany { capacity: N, found: items.len() });
         };
         for (slot, item) in room.iter_mut().zip(items) {
             slot.set(*item);
@@ -210,9 +210,9 @@ impl<T: Field, const N: usize> Default for FixedVec<T, N> {
 }
 
 impl<T: Field, const N: usize> TryFrom<&[T]> for FixedVec<T, N> {
-    type Error = TooLong;
+    type Error = TooMany;
 
-    fn try_from(items: &[T]) -> Result<Self, TooLong> {
+    fn try_from(items: &[T]) -> Result<Self, TooMany> {
         Self::from_slice(items)
     }
 }

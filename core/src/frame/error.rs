@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// Why bytes are not a valid frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FrameError {
     /// Bytes are missing. All other errors are final.
@@ -63,7 +63,7 @@ pub enum FrameError {
 }
 
 /// Why extensions are invalid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ExtensionError {
     /// An extension ends after the extension area.
@@ -116,7 +116,7 @@ pub enum ExtensionError {
 }
 
 /// Why a frame could not be written. The buffer is unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// The buffer is too small.
@@ -142,3 +142,5 @@ pub enum WriteError {
         payload: usize,
     },
 }
+
+crate::debug_as_display!(FrameError, ExtensionError, WriteError);

@@ -100,7 +100,7 @@ impl Default for Batching {
 }
 
 /// Why a link cannot be made with these settings.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The send buffer is too small for control frames and a message.
@@ -128,6 +128,8 @@ pub enum ConfigError {
     #[error("invalid `keep_alive`: expected at least 34 ms")]
     KeepAlive,
 }
+
+crate::debug_as_display!(ConfigError);
 
 impl Config {
     /// The lower limit of [`silence`](Config::silence).

@@ -8,7 +8,7 @@ use super::reason::CloseReason;
 use crate::frame::{FrameError, VERSION};
 
 /// Why a link ended. Each error is final for the connection; other links are not affected.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkError {
     /// The bytes are not a valid frame.
@@ -157,7 +157,7 @@ pub enum LinkError {
 }
 
 /// What is wrong with a fragment of a message.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FragmentError {
     /// It does not start where the fragment before it ended.
@@ -190,7 +190,7 @@ pub enum FragmentError {
 }
 
 /// What is wrong with the header of a run.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
     /// Messages cannot have this layout: the stride or the bytes before a message are not a
@@ -228,7 +228,7 @@ impl LinkError {
 }
 
 /// Why a call could not send. The call had no effect, and the link stays up.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
     /// The stream has no credit: the peer has no room for more of its messages.
@@ -303,3 +303,5 @@ pub enum SendError {
         limit: u32,
     },
 }
+
+crate::debug_as_display!(LinkError, FragmentError, RunError, SendError);

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// The reason that a side gives when it closes the link. Its text fits after "closed the link: ".
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The node shuts down.
@@ -74,7 +74,7 @@ codes! {
 }
 
 /// Why a side does not send a topic. A rejection does not end the link.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Copy, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RejectReason {
     /// This side has no such topic.
@@ -100,6 +100,8 @@ pub enum RejectReason {
     #[error("reason {0}")]
     Other(u16),
 }
+
+crate::debug_as_display!(CloseReason, RejectReason);
 
 codes! {
     RejectReason:

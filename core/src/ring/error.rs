@@ -5,7 +5,7 @@ use core::fmt;
 use thiserror::Error;
 
 /// Why a ring of this capacity cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CapacityError {
     /// Not a power of two, below 2, or above [`CapacityError::MOST`].
@@ -62,15 +62,15 @@ impl<T> PushError<T> {
     }
 }
 
-// By hand: an item need not be `Debug` for `unwrap` to work.
+// As `Display`, which `main` and `unwrap` do not use. An item need not be `Debug`.
 impl<T> fmt::Debug for PushError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_full() { "Full(..)" } else { "Closed(..)" })
+        fmt::Display::fmt(self, f)
     }
 }
 
 /// Why there is no item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum PopError {
     /// There is none now. In [`mpmc`](super::mpmc): the next item is not there, though later ones
     /// may be.
@@ -82,7 +82,7 @@ pub enum PopError {
 }
 
 /// Why slots were not granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub enum GrantError {
     /// A ring of this capacity can never grant this number of slots.
     #[error("a ring of {capacity} slots cannot grant {asked}: request 1 to {capacity}")]
@@ -102,3 +102,5 @@ pub enum GrantError {
     #[error("the ring is closed")]
     Closed,
 }
+
+crate::debug_as_display!(CapacityError, PopError, GrantError);

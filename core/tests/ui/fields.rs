@@ -1,4 +1,6 @@
-use mycelium_core::{FixedVec, message};
+use std::sync::Arc;
+
+use mycelium_core::{FixedStr, FixedVec, message};
 
 #[message(topic = "a", id = 1)]
 struct Reference {
@@ -38,6 +40,32 @@ struct Maybe {
 #[message(topic = "h", id = 8)]
 struct Nested {
     counts: FixedVec<core::primitive::usize, 4>,
+}
+
+#[message(topic = "i", id = 9)]
+struct Borrowed {
+    name: &str,
+    items: &[u8],
+    level: &u64,
+}
+
+#[message(topic = "j", id = 10)]
+struct Collections {
+    map: std::collections::HashMap<u32, FixedStr<4>>,
+    set: std::collections::HashSet<u32>,
+    next: Option<Box<Collections>>,
+    shared: Arc<u64>,
+}
+
+#[message(topic = "k", id = 11)]
+struct Others {
+    letter: char,
+    pair: (u32, u32),
+    nothing: (),
+    slice: [u8],
+    function: fn(u8) -> u8,
+    after: std::time::Duration,
+    outcome: Result<u8, u8>,
 }
 
 #[message(topic = "a", id = 1)]

@@ -34,7 +34,29 @@ pub struct Book {
     wide: FixedVec<u128, 1>,
 }
 
+#[message(topic = "padded", id = 0xfffe, pad)]
+#[derive(Debug)]
+pub struct Padded {
+    open: bool,
+    /// A price.
+    pub price: u64,
+    a: u8,
+    b: u8,
+    c: u8,
+    d: u8,
+    e: u8,
+    f: u8,
+}
+
+#[message(pad)]
+pub(crate) struct NeverMade {
+    r#type: u8,
+    price: u16,
+}
+
 fn main() {
+    let padded = Padded::new(true, 1, 2, 3, 4, 5, 6, 7);
+    assert_eq!(decode::<Padded>(padded.as_bytes()).unwrap().price, padded.price);
     let book = Book {
         r#type: 1,
         levels: FixedVec::new(),

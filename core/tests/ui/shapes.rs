@@ -50,6 +50,16 @@ struct Aligned {
 }
 
 #[message]
+#[repr(u8)]
+enum Never {}
+
+#[message]
+#[repr(u8)]
+enum Values {
+    A { price: u64, side: Topic },
+}
+
+#[message]
 fn function() {}
 
 fn main() {}

@@ -232,10 +232,10 @@ fn invalid_options_are_one_clear_error() {
         (&["--signals", "/no/such/folder/signals"], "/no/such/folder/signals"),
         (&["--recording", "/no/such/day"], "/no/such/day"),
         (&["--recording", &file("day.jsonl", "{\"address\":\"0x\"}\n")], "day.jsonl"),
-        (&["--topology", "/no/such/topology"], "/no/such/topology:1:1"),
+        (&["--topology", "/no/such/topology"], "/no/such/topology: cannot read the topology: "),
         (
             &["--topology", &file("key.toml", "[node.main]\ncolour = 1\n")],
-            "key.toml:2:1: unknown field",
+            "key.toml:2:1: unknown key `colour`",
         ),
         (
             &["--topology", &file("service.toml", "[node.main]\nservices = [\"Nobody\"]\n")],

@@ -75,6 +75,7 @@ mod settings;
 mod slots;
 mod timer;
 
+use std::fmt;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -103,7 +104,7 @@ pub struct Glommio {
 }
 
 /// Why [`local()`] did not run its body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocalError {
     /// The caller is not in a task of glommio's.
@@ -115,6 +116,13 @@ pub enum LocalError {
         /// The system's error.
         error: String,
     },
+}
+
+impl fmt::Debug for LocalError {
+    /// The text, as `main` and `unwrap` print errors.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Runs `body` with a new executor on the calling thread. All its tasks end with `body`. Pin the

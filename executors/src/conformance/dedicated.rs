@@ -85,7 +85,8 @@ pub fn an_unknown_core_is_refused_and_leaves_no_thread<S: Subject>() {
         let refused = executor.dedicate(thread, make);
         assert_eq!(refused, Err(ThreadError::Core { core: 1_000_000, allowed }));
         assert_eq!(gone.try_iter().count(), 1);
-        // The system lists a thread for a moment after it was joined.
+        // The system lists a thread for a moment after it was joined, so the tests of
+        // `Thread::start` check that it was.
         until(&executor, || thread_exists(&name) != Some(true)).await;
     });
 }

@@ -81,9 +81,11 @@ pub struct Tokio {
 }
 
 /// The caller is outside any tokio runtime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no tokio runtime here: call this from within one")]
 pub struct NoRuntime;
+
+mycelium_core::debug_as_display!(NoRuntime);
 
 impl Tokio {
     /// The runtime of the caller. It needs tokio's timer and I/O drivers (`enable_all`).

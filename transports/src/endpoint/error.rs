@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mycelium_core::debug_as_display;
 use mycelium_executor::Peer;
 use thiserror::Error;
 
@@ -12,7 +13,7 @@ use thiserror::Error;
 pub const LONGEST_PATH: usize = 107;
 
 /// Why a node cannot listen at an [`Endpoint`](super::Endpoint).
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum BindError {
     /// The path of a socket has no file name, or no directory.
@@ -48,7 +49,10 @@ pub enum BindError {
         user: Option<u32>,
     },
     /// A live process listens at this address.
-    #[error("a live process listens at `{}`", path.display())]
+    #[error(
+        "a live process listens at `{}`: end it, or choose another address (`socket`)",
+        path.display()
+    )]
     InUse {
         /// The address.
         path: PathBuf,
@@ -63,7 +67,10 @@ pub enum BindError {
         path: PathBuf,
     },
     /// A file that is not a socket has this path. It is not touched.
-    #[error("`{}` is not a socket; it is not removed", path.display())]
+    #[error(
+        "`{}` is not a socket, and is not removed: move it, or choose another address (`socket`)",
+        path.display()
+    )]
     Occupied {
         /// The path.
         path: PathBuf,
@@ -82,7 +89,7 @@ pub enum BindError {
 }
 
 /// A path is longer than the path of a Unix socket may be.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[error(
     "socket path `{}` has {found} bytes: expected at most {LONGEST_PATH}",
     path.display()
@@ -117,10 +124,36 @@ impl PathTooLong {
     }
 }
 
+/// The error of an attempt to connect, with the address and what it means there.
+pub(super) fn cannot_connect(path: &Path, error: io::Error) -> io::Error {
+    // It says so itself.
+    if error.get_ref().is_some_and(|error| error.is::<PathTooLong>()) {
+        return error;
+    }
+    let (kind, path) = (error.kind(), path.display());
+    let text = match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            format!("no process listens at `{path}`: {error}")
+        }
+        io::ErrorKind::WouldBlock => {
+            format!("the process at `{path}` does not accept connections fast enough: {error}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "this user may not connect to `{path}` (`users` and `group` of the node): {error}"
+            )
+        }
+        _ => format!("`{path}`: {error}"),
+    };
+    io::Error::new(kind, text)
+}
+
 /// A peer connected that is not on the list of allowed users.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[error("{peer} is not on the list of users that may connect")]
 pub struct RejectedPeer {
     /// The peer.
     pub peer: Peer,
 }
+
+debug_as_display!(BindError, PathTooLong, RejectedPeer);

@@ -58,7 +58,7 @@ impl Endpoint {
     /// Connects to the process that listens at this endpoint. The stream belongs to `executor`,
     /// where the future has to be polled.
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) is an error for which the next try may succeed at
+    /// Its error names the address. [`WouldBlock`](io::ErrorKind::WouldBlock) is an error for which the next try may succeed at
     /// once: the process listens, and its queue of connections is full.
     #[must_use]
     pub fn connect(&self, executor: &Arc<dyn Executor>) -> SendFuture<io::Result<Stream>> {
@@ -66,7 +66,10 @@ impl Endpoint {
         match self {
             Endpoint::Unix { path, .. } => {
                 let path = path.clone();
-                Box::pin(async move { unix::open(&path, &*executor) })
+                Box::pin(async move {
+                    let opened = unix::open(&path, &*executor);
+                    opened.map_err(|error| error::cannot_connect(&path, error))
+                })
             }
         }
     }

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
+use mycelium_core::debug_as_display;
 use mycelium_core::link::{ConfigError, LinkError, Name};
 use mycelium_executor::{Executor, SendFuture, Stream};
 use thiserror::Error;
@@ -146,7 +147,7 @@ impl fmt::Debug for TopicClient {
 }
 
 /// Why a client cannot read from a peer.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TopicClientError {
     /// No link can have these settings.
@@ -167,3 +168,5 @@ pub enum TopicClientError {
         topic: String,
     },
 }
+
+debug_as_display!(TopicClientError);

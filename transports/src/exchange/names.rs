@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use mycelium_core::debug_as_display;
 use mycelium_executor::Peer;
 use thiserror::Error;
 
@@ -18,7 +19,7 @@ pub(super) struct NameBindings {
 }
 
 /// Why a peer may not have a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum NameError {
     #[error("it has no name")]
     Empty,
@@ -29,6 +30,8 @@ pub(super) enum NameError {
     #[error("this name belongs to process {bound}")]
     Process { bound: u32 },
 }
+
+debug_as_display!(NameError);
 
 impl NameBindings {
     pub(super) fn bind(&mut self, node: &str, user: u32) {

@@ -132,7 +132,7 @@ impl fmt::Display for Notice<'_> {
             Notice::Unreachable { peer, error, pause } => {
                 write!(
                     f,
-                    "cannot connect to node `{}`: {error}; next attempt in {pause:?}",
+                    "cannot connect to node `{}`: {error}; next attempt in {pause:.0?}",
                     shown(peer)
                 )
             }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use mycelium_core::debug_as_display;
 use mycelium_core::ring::broadcast::LayoutError;
 use thiserror::Error;
 
 use super::schema::Schema;
 
 /// Why a topic refused a publisher or a subscription, or could not be created.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TopicError {
     /// The topic carries another message type.
@@ -60,7 +61,7 @@ pub enum TopicError {
 }
 
 /// The node shuts down. A service that returns this error has ended well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the node is shutting down")]
 pub struct ShuttingDown;
 
@@ -132,7 +133,7 @@ pub enum Refusal {
 }
 
 /// Why a remote publisher's message was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RemotePublishError {
     /// The message does not have the size of the topic's messages.
@@ -150,3 +151,5 @@ pub enum RemotePublishError {
     #[error("the publisher has ended")]
     Ended,
 }
+
+debug_as_display!(TopicError, ShuttingDown, RemotePublishError);

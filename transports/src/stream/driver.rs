@@ -12,10 +12,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use mycelium_core::FrameView;
 use mycelium_core::link::{
     CloseReason, ConfigError, Event, IncomingId, Link, LinkError, RunBytes, Transmit,
 };
+use mycelium_core::{FrameView, debug_as_display};
 use mycelium_executor::{Executor, SendFuture, Stream};
 use thiserror::Error;
 
@@ -277,7 +277,7 @@ impl<const TOPICS: usize, const STREAMS: usize> fmt::Debug for Driver<'_, '_, TO
 }
 
 /// Why a driver has ended.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum DriveError {
     /// The link ended.
@@ -294,3 +294,5 @@ pub enum DriveError {
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
+
+debug_as_display!(DriveError);

@@ -1,7 +1,7 @@
 //! Properties of the tokens of an expansion. `core/tests` tests what users see of it.
 
-use quote::quote;
-use syn::parse_quote;
+use quote::{ToTokens, quote};
+use syn::{Attribute, parse_quote};
 
 use super::*;
 
@@ -56,10 +56,80 @@ fn derives_of_the_user_are_not_repeated() {
 }
 
 #[test]
-fn an_error_keeps_the_type_and_adds_the_reason() {
+fn an_error_takes_the_place_of_the_type() {
     let code = expand_or_explain(parse_quote!(::root), quote!(id = 1), swap()).to_string();
-    assert!(code.contains("struct Swap") && code.contains("compile_error"));
-    assert!(!code.contains("impl"));
+    assert_eq!(code.matches("compile_error").count(), 1);
+    assert!(code.contains("pub use __mycelium_refused_Swap :: Swap"), "no error where it is used");
+    assert!(!code.contains("struct") && !code.contains("impl"));
+    let function = expand_or_explain(
+        parse_quote!(::root),
+        quote!(),
+        quote!(
+            fn f() {}
+        ),
+    );
+    assert!(function.to_string().contains("fn f"), "any other item stays");
+}
+
+#[test]
+fn each_wrong_field_is_an_error() {
+    let item = quote!(
+        struct S {
+            a: String,
+            b: u8,
+            c: Option<u8>,
+            #[cfg(test)]
+            d: u8,
+        }
+    );
+    let code = expand_or_explain(parse_quote!(::root), quote!(), item).to_string();
+    assert_eq!(code.matches("compile_error").count(), 3);
+}
+
+#[test]
+fn padding_is_in_no_constructor_and_in_no_debug() {
+    let code = expanded(parse_quote!(::root), quote!(topic = "swaps", id = 1, pad), swap());
+    assert_eq!(
+        code.matches("const fn new (price : u64 , r#type : u32 , amounts : [u16 ; 2])").count(),
+        1
+    );
+    assert_eq!(code.matches("derive (").count(), 1, "`Debug` is not derived");
+    let shown = ". field (\"price\" , & self . price) . field (\"type\" , & self . r#type) \
+                 . field (\"amounts\" , & self . amounts) . finish ()";
+    assert!(code.contains(shown), "{code}");
+    let plain = expanded(parse_quote!(::root), quote!(topic = "swaps", id = 1), swap());
+    assert!(!plain.contains("Pad") && plain.contains("# [derive (Debug)]"));
+}
+
+#[test]
+fn debug_of_another_crate_is_left_alone() {
+    for (derive, is_taken) in [
+        (quote!(Debug), true),
+        (quote!(fmt::Debug), true),
+        (quote!(::core::fmt::Debug), true),
+        (quote!(std::fmt::Debug), true),
+        (quote!(derive_more::Debug), false),
+        (quote!(other::fmt::Debug), false),
+    ] {
+        let mut attrs: Vec<Attribute> = vec![parse_quote!(#[derive(Eq, #derive, Hash)])];
+        assert_eq!(derives::take_debug(&mut attrs).unwrap(), is_taken, "{derive}");
+        let left = attrs[0].to_token_stream().to_string();
+        assert_eq!(left.contains("Debug"), !is_taken, "{derive}");
+        assert!(left.contains("Eq") && left.contains("Hash"));
+    }
+}
+
+#[test]
+fn source_is_as_a_user_writes_it() {
+    for text in [
+        "pub(crate)",
+        "FixedVec<Level, 4>",
+        "FixedVec<::core::primitive::u8, { LEVELS }>",
+        "[[u8; 4]; 2]",
+        "topic = \"swaps\", id = 0xffff",
+    ] {
+        assert_eq!(source(&text.parse::<TokenStream>().unwrap()), text);
+    }
 }
 
 #[test]

@@ -3,79 +3,131 @@
 //! A type that is not recognised, such as an alias, still lacks the trait `Field`, and the compiler
 //! refuses it. This check reports it earlier, and says what to write instead.
 
-use syn::{Error, GenericArgument, PathArguments, Result, Type};
+use syn::{Error, GenericArgument, PathArguments, PathSegment, Result, Type};
 
-/// Also checks items of arrays and arguments of paths, as in `FixedVec<usize, 4>`.
-pub(super) fn refuse_unsuitable(ty: &Type) -> Result<()> {
+use super::source::source;
+
+/// Also checks items of arrays and arguments of paths, as in `FixedVec<usize, 4>`. `field` is the
+/// name of the field.
+pub(super) fn refuse_unsuitable(field: &str, ty: &Type) -> Result<()> {
     let instead = match ty {
-        Type::Array(array) => return refuse_unsuitable(&array.elem),
-        Type::Group(group) => return refuse_unsuitable(&group.elem),
-        Type::Paren(paren) => return refuse_unsuitable(&paren.elem),
+        Type::Array(array) => return refuse_unsuitable(field, &array.elem),
+        Type::Group(group) => return refuse_unsuitable(field, &group.elem),
+        Type::Paren(paren) => return refuse_unsuitable(field, &paren.elem),
         Type::Path(path) => match path.path.segments.last() {
-            Some(last) => match unsuitable_name(&last.ident.to_string()) {
+            Some(last) => match instead_of(field, last) {
                 Some(instead) => instead,
-                None => return refuse_arguments(&last.arguments),
+                None => return refuse_arguments(field, &last.arguments),
             },
             None => return Ok(()),
         },
-        Type::Reference(_) => {
-            "a message holds no references, as they mean nothing in another process: use \
-             `FixedStr<N>`, `FixedVec<T, N>` or the value itself"
-        }
+        Type::Reference(reference) => match &*reference.elem {
+            Type::Path(path) if path.path.is_ident("str") => {
+                "a message holds no references, as they mean nothing in another process: use \
+                 `FixedStr<N>` for text, where N is the most bytes"
+                    .to_owned()
+            }
+            Type::Slice(_) => "a message holds no references, as they mean nothing in another \
+                               process: use `FixedVec<T, N>` or `[T; N]`"
+                .to_owned(),
+            _ => "a message holds no references, as they mean nothing in another process: use the \
+                  value itself"
+                .to_owned(),
+        },
         Type::Ptr(_) | Type::BareFn(_) => {
-            "a message holds no pointers, as they mean nothing in another process"
+            "a message holds no pointers, as they mean nothing in another process: use the value \
+             itself"
+                .to_owned()
         }
-        Type::Tuple(_) => "a tuple has no fixed layout: use a struct with #[message]",
-        Type::Slice(_) => "a message has a fixed size: use `FixedVec<T, N>` or `[T; N]`",
+        Type::Tuple(tuple) if tuple.elems.is_empty() => {
+            "`()` has no bytes: remove the field".to_owned()
+        }
+        Type::Tuple(_) => "a tuple has no fixed layout: write a struct with #[message], or one \
+                           field for each part"
+            .to_owned(),
+        Type::Slice(_) => "a message has a fixed size: use `FixedVec<T, N>` or `[T; N]`".to_owned(),
+        Type::Never(_) | Type::TraitObject(_) | Type::ImplTrait(_) | Type::Infer(_) => {
+            "a field of a message has one type of fixed layout: use a number, `bool`, \
+             `FixedStr<N>`, `FixedVec<T, N>`, or a type of yours with #[message]"
+                .to_owned()
+        }
         _ => return Ok(()),
     };
     Err(Error::new_spanned(ty, instead))
 }
 
-fn refuse_arguments(arguments: &PathArguments) -> Result<()> {
-    if let PathArguments::AngleBracketed(arguments) = arguments {
-        for argument in &arguments.args {
-            if let GenericArgument::Type(ty) = argument {
-                refuse_unsuitable_item(ty)?;
-            }
-        }
-    }
-    Ok(())
+fn refuse_arguments(field: &str, arguments: &PathArguments) -> Result<()> {
+    arguments_of(arguments).try_for_each(|ty| refuse_unsuitable_item(field, ty))
+}
+
+fn arguments_of(arguments: &PathArguments) -> impl Iterator<Item = &Type> {
+    let arguments = match arguments {
+        PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
+        _ => None,
+    };
+    arguments.into_iter().flatten().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
 }
 
 /// Items of a list have no alignment, so `u128` is allowed there.
-fn refuse_unsuitable_item(ty: &Type) -> Result<()> {
+fn refuse_unsuitable_item(field: &str, ty: &Type) -> Result<()> {
     match ty {
         Type::Path(path) if path.path.is_ident("u128") || path.path.is_ident("i128") => Ok(()),
-        _ => refuse_unsuitable(ty),
+        _ => refuse_unsuitable(field, ty),
     }
 }
 
-fn unsuitable_name(name: &str) -> Option<&'static str> {
+/// Types with arguments: a type of the user may have such a name, but then without arguments.
+fn instead_of(field: &str, segment: &PathSegment) -> Option<String> {
+    let name = segment.ident.to_string();
+    // The type of the items, for the suggestion.
+    let mut items = arguments_of(&segment.arguments).map(source);
+    let Some(item) = items.next() else { return instead_of_plain(&name) };
+    Some(match &*name {
+        "Vec" | "VecDeque" | "HashSet" | "BTreeSet" => format!(
+            "a message has a fixed size: use `FixedVec<{item}, N>` for a list, where N is the most \
+             items"
+        ),
+        "HashMap" | "BTreeMap" => format!(
+            "a message has a fixed size: use `FixedVec<Entry, N>`, with a struct `Entry` that has \
+             #[message], `key: {item}` and `value: {}`",
+            items.next().unwrap_or_else(|| "V".to_owned())
+        ),
+        "Box" | "Rc" | "Arc" | "Cow" | "Cell" | "RefCell" | "Mutex" => format!(
+            "a message holds no pointers and no locks, as they mean nothing in another process: \
+             use the value itself, `{item}`"
+        ),
+        "Option" => format!(
+            "an `Option` has no fixed layout: use `FixedVec<{item}, 1>`, which is empty or has one \
+             item, or two fields, `has_{field}: bool` and `{field}: {item}`"
+        ),
+        "Result" => {
+            "a `Result` has no fixed layout: use an enum without data for the outcome, and \
+                     a field for the value"
+                .to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn instead_of_plain(name: &str) -> Option<String> {
     Some(match name {
         "String" | "str" | "OsString" | "PathBuf" | "CString" => {
-            "a message has a fixed size: use `FixedStr<N>` for text"
+            "a message has a fixed size: use `FixedStr<N>` for text, where N is the most bytes"
+                .to_owned()
         }
-        "Vec" | "VecDeque" | "HashSet" | "BTreeSet" => {
-            "a message has a fixed size: use `FixedVec<T, N>` for a list"
+        "usize" => "`usize` differs between hosts: use `u64` or `u32`".to_owned(),
+        "isize" => "`isize` differs between hosts: use `i64` or `i32`".to_owned(),
+        "char" => "`char` cannot be a field of a message: use `u32`, which `char::from_u32` \
+                   reads, or `FixedStr<4>`"
+            .to_owned(),
+        "u128" | "i128" => {
+            format!("a message is aligned to 8 bytes at most, `{name}` to 16: use `[u64; 2]`")
         }
-        "HashMap" | "BTreeMap" => {
-            "a message has a fixed size: use a `FixedVec` of structs with a key and a value"
-        }
-        "Box" | "Rc" | "Arc" | "Cow" | "Cell" | "RefCell" | "Mutex" => {
-            "a message holds no pointers, as they mean nothing in another process: use the value \
-             itself"
-        }
-        "usize" => "`usize` differs between hosts: use `u64` or `u32`",
-        "isize" => "`isize` differs between hosts: use `i64` or `i32`",
-        "char" => "use `u32` for a character, or `FixedStr<4>`",
-        "Option" => {
-            "an `Option` has no fixed layout: use a flag and a value, or a `FixedVec<T, 1>`"
-        }
-        "u128" => "a message is aligned to 8 bytes at most, `u128` to 16: use `[u64; 2]`",
-        "i128" => "a message is aligned to 8 bytes at most, `i128` to 16: use `[u64; 2]`",
         "Duration" | "Instant" | "SystemTime" => {
-            "times have no fixed layout: use `u64` nanoseconds"
+            "times have no fixed layout: use `u64` nanoseconds".to_owned()
         }
         _ => return None,
     })

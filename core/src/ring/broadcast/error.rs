@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// Why memory cannot be a ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LayoutError {
     /// The capacity is not a power of two, or below 2.
@@ -26,9 +26,11 @@ pub enum LayoutError {
 }
 
 /// The ring is full: a gating reader blocks the writer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the ring is full: gating reader {reader} has not moved on")]
 pub struct Full {
     /// The entry of the reader that is furthest behind.
     pub reader: usize,
 }
+
+crate::debug_as_display!(LayoutError, Full);

@@ -54,7 +54,7 @@ impl fmt::Display for Field {
 }
 
 /// Why memory is not a ring, or cannot become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RegionError {
     /// The memory has too few words.
@@ -93,3 +93,5 @@ pub enum RegionError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
 }
+
+crate::debug_as_display!(RegionError);

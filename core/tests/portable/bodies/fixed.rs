@@ -2,7 +2,7 @@
 
 use core::fmt::Write;
 
-use mycelium_core::{FixedStr, FixedVec, NoRoom, TooLong};
+use mycelium_core::{FixedStr, FixedVec, NoRoom, TooLong, TooMany};
 use zerocopy::{FromBytes, IntoBytes};
 
 pub(crate) fn text_has_a_capacity() {
@@ -31,7 +31,7 @@ pub(crate) fn lists_have_a_capacity() {
     assert!(list.iter().eq([1, 2]));
     assert_eq!(list, FixedVec::<u32, 9>::from_slice(&[1, 2]).unwrap());
     let error = FixedVec::<u8, 2>::from_slice(b"abc").unwrap_err();
-    assert_eq!(error, TooLong { capacity: 2, found: 3 });
+    assert_eq!(error, TooMany { capacity: 2, found: 3 });
     list.clear();
     assert_eq!(list.as_bytes(), [0; 14]);
 }

@@ -184,7 +184,7 @@ impl PolygonAdapter {
                 );
             };
             if let Some(broken) = broken {
-                ctx.warn("connection lost, will reconnect", broken.to_string());
+                ctx.warn("the service lost its connection and connects again", broken.to_string());
             }
             ctx.sleep(pause).await?;
         }

@@ -82,6 +82,7 @@ impl Access {
         }
     }
 
+    #[cfg(target_os = "linux")]
     pub(super) fn owner(&self) -> Option<u32> {
         self.group
     }

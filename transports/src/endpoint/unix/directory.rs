@@ -17,6 +17,12 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
     match DirBuilder::new().mode(0o700).create(directory) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let problem = "cannot be made, because its parent does not exist: make that, or choose \
+                           another address (`socket`)";
+            let (directory, problem) = (directory.to_owned(), problem.to_owned());
+            return Err(BindError::Directory { directory, problem });
+        }
         Err(error) => return Err(system("make directory", directory)(error)),
     }
     let found =
@@ -40,15 +46,19 @@ pub(super) fn prepare(directory: &Path, access: &Access, user: u32) -> Result<()
 /// The problem of a directory that may have `mode` at most.
 fn problem(found: &Metadata, mode: u32, user: u32) -> Option<String> {
     if !found.is_dir() {
-        return Some("is not a directory".to_owned());
+        return Some("is not a directory: choose another address (`socket`)".to_owned());
     }
     if found.uid() != user {
-        return Some("belongs to another user".to_owned());
+        let owner = found.uid();
+        return Some(format!(
+            "belongs to another user: expected user {user}, found {owner}; choose another address (`socket`)"
+        ));
     }
     if found.mode() & 0o077 & !mode != 0 {
         let found = found.mode() & 0o777;
         return Some(format!(
-            "is open to other users: expected mode {mode:04o}, found {found:04o}"
+            "is open to other users: expected mode {mode:04o}, found {found:04o}; change it (`chmod`), \
+             or choose another address (`socket`)"
         ));
     }
     None

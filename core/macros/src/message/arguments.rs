@@ -1,0 +1,117 @@
+//! The arguments of `#[message]`: a topic and an id, and whether the macro adds padding.
+
+use proc_macro2::TokenStream;
+use syn::{
+    Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Result, Token, ext::IdentExt,
+    parse::ParseStream, spanned::Spanned,
+};
+
+pub(super) struct MessageArguments {
+    /// None for a type that is only a field of messages.
+    pub(super) topic_and_id: Option<(LitStr, u16)>,
+    /// `pad`.
+    pub(super) pad: Option<Ident>,
+}
+
+impl MessageArguments {
+    pub(super) fn parse(attr: TokenStream) -> Result<Self> {
+        let whole = attr.span();
+        let mut topic = None;
+        let mut id = None;
+        let mut pad = None;
+        let parser = |input: ParseStream<'_>| {
+            while !input.is_empty() {
+                let argument = input.call(Ident::parse_any).map_err(unknown)?;
+                let twice = if argument == "topic" {
+                    topic.replace(checked_topic(&value(input, &argument, TOPIC)?)?).is_some()
+                } else if argument == "id" {
+                    id.replace(checked_id(&value(input, &argument, ID)?)?).is_some()
+                } else if argument == "pad" {
+                    pad.replace(argument.clone()).is_some()
+                } else {
+                    return Err(unknown(Error::new(argument.span(), "")));
+                };
+                if twice {
+                    let message = format!("`{argument}` is given twice: remove one");
+                    return Err(Error::new(argument.span(), message));
+                }
+                if !input.is_empty() {
+                    let expected = "expected a comma between the arguments of #[message]";
+                    input
+                        .parse::<Token![,]>()
+                        .map_err(|error| Error::new(error.span(), expected))?;
+                }
+            }
+            Ok(())
+        };
+        syn::parse::Parser::parse2(parser, attr)?;
+        let topic_and_id = match (topic, id) {
+            (Some(topic), Some(id)) => Some((topic, id)),
+            (None, None) => None,
+            (None, Some(_)) => {
+                return Err(Error::new(
+                    whole,
+                    "a message needs a topic: #[message(topic = \"...\", id = ...)]; a type that \
+                     is only a field of messages has neither a topic nor an id",
+                ));
+            }
+            (Some(_), None) => {
+                return Err(Error::new(
+                    whole,
+                    "a message needs an id: #[message(topic = \"...\", id = ...)], a number from \
+                     1 to 65535 that no other message of the system has",
+                ));
+            }
+        };
+        Ok(Self { topic_and_id, pad })
+    }
+}
+
+const TOPIC: &str = "a text, such as `topic = \"swaps\"`";
+const ID: &str = "a number from 1 to 65535, such as `id = 7`";
+
+fn unknown(error: Error) -> Error {
+    let message = "unknown argument: #[message] takes `topic = \"...\"`, `id = ...` and `pad`";
+    Error::new(error.span(), message)
+}
+
+fn value(input: ParseStream<'_>, argument: &Ident, expected: &str) -> Result<Expr> {
+    let message = || format!("`{argument}` needs a value: expected {expected}");
+    if input.is_empty() {
+        return Err(Error::new(argument.span(), message()));
+    }
+    input.parse::<Token![=]>().map_err(|_| Error::new(argument.span(), message()))?;
+    input.parse().map_err(|error| {
+        let span = if input.is_empty() { argument.span() } else { error.span() };
+        Error::new(span, message())
+    })
+}
+
+fn checked_topic(value: &Expr) -> Result<LitStr> {
+    let Expr::Lit(ExprLit { lit: Lit::Str(topic), .. }) = value else {
+        return Err(Error::new_spanned(value, format!("invalid topic: expected {TOPIC}")));
+    };
+    let text = topic.value();
+    if text.is_empty() || text.len() > 255 {
+        let message = format!("invalid topic of {} bytes: expected 1 to 255 bytes", text.len());
+        return Err(Error::new_spanned(topic, message));
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(Error::new_spanned(
+            topic,
+            "invalid topic: expected no white space and no control characters",
+        ));
+    }
+    Ok(topic.clone())
+}
+
+fn checked_id(value: &Expr) -> Result<u16> {
+    let Expr::Lit(ExprLit { lit: Lit::Int(id), .. }) = value else {
+        return Err(Error::new_spanned(value, format!("invalid id: expected {ID}")));
+    };
+    match LitInt::base10_parse::<u16>(id) {
+        Ok(0) => Err(Error::new_spanned(id, "invalid id 0: expected 1 to 65535")),
+        Ok(number) => Ok(number),
+        Err(_) => Err(Error::new_spanned(id, format!("invalid id: expected {ID}"))),
+    }
+}

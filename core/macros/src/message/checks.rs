@@ -1,0 +1,54 @@
+//! Checks of structs and enums alike: no generics, no conditions, `repr`, byte order.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote_spanned;
+use syn::{Attribute, Error, Generics, Ident, Result};
+
+pub(super) fn refuse_generics(generics: &Generics) -> Result<()> {
+    if generics.params.is_empty() {
+        return Ok(());
+    }
+    let message = "a message has one layout, so it has no generics and no lifetimes: write one \
+                   type for each use";
+    Err(Error::new_spanned(generics, message))
+}
+
+/// Two sides must have the same layout, so it cannot depend on the build.
+pub(super) fn refuse_conditional(attrs: &[Attribute]) -> Result<()> {
+    match attrs.iter().find(|attr| attr.path().is_ident("cfg") || attr.path().is_ident("cfg_attr"))
+    {
+        None => Ok(()),
+        Some(attr) => Err(Error::new_spanned(
+            attr,
+            "the layout of a message must be the same in each build: its fields and variants cannot be \
+             conditional",
+        )),
+    }
+}
+
+/// The names in all `#[repr(...)]`, without their arguments.
+pub(super) fn reprs(attrs: &[Attribute]) -> Result<Vec<Ident>> {
+    let mut reprs = Vec::new();
+    for attr in attrs.iter().filter(|attr| attr.path().is_ident("repr")) {
+        attr.parse_nested_meta(|meta| {
+            if meta.input.peek(syn::token::Paren) {
+                let inner;
+                syn::parenthesized!(inner in meta.input);
+                inner.parse::<TokenStream>()?;
+            }
+            reprs.extend(meta.path.get_ident().cloned());
+            Ok(())
+        })?;
+    }
+    Ok(reprs)
+}
+
+/// Payloads are read in place, so big-endian hosts are not supported.
+pub(super) fn little_endian_only(span: Span) -> TokenStream {
+    quote_spanned! { span =>
+        #[cfg(target_endian = "big")]
+        ::core::compile_error!(
+            "messages are little-endian and read in place: this target is big-endian"
+        );
+    }
+}

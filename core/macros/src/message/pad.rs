@@ -1,0 +1,104 @@
+//! `pad`: the padding that the compiler would insert, as fields.
+//!
+//! Whether a place needs padding depends on the sizes of types that the macro does not know. So
+//! there is a field at each place, and a constant expression computes its size, often 0. Struct
+//! literals would have to name these fields: `new` takes their place.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::{Field, FieldsNamed, Ident, ItemStruct, Path, Result, Visibility, parse_quote};
+
+use super::{derives::take_debug, source::plain_name};
+
+/// Adds the fields to the struct, and takes `Debug` from its derives. Returns the impls: `new`, and
+/// `Debug` without the padding if it was there.
+pub(super) fn add_padding(root: &Path, item: &mut ItemStruct) -> Result<TokenStream> {
+    let is_debug = take_debug(&mut item.attrs)?;
+    let name = &item.ident;
+    let syn::Fields::Named(fields) = &mut item.fields else { return Ok(TokenStream::new()) };
+    let vis = least_visible(fields);
+    let declared: Vec<Field> = fields.named.iter().cloned().collect();
+    let idents: Vec<_> = declared.iter().filter_map(|field| field.ident.as_ref()).collect();
+    let types: Vec<_> = declared.iter().map(|field| &field.ty).collect();
+    let sizes: Vec<_> = types
+        .iter()
+        .map(|ty| quote!((::core::mem::size_of::<#ty>(), ::core::mem::align_of::<#ty>())))
+        .collect();
+    let mut pads = Vec::new();
+    fields.named.clear();
+    for (index, field) in declared.iter().enumerate() {
+        if index > 0 {
+            let (before, ty) = (&sizes[..index], &field.ty);
+            let size = quote! {
+                #root::__private::gap(&[#(#before),*], ::core::mem::align_of::<#ty>())
+            };
+            fields.named.push(pad_field(root, &vis, pad_name(index), &size));
+            pads.push(pad_name(index));
+        }
+        fields.named.push(field.clone());
+    }
+    let size = quote!(#root::__private::gap_at_end(&[#(#sizes),*]));
+    fields.named.push(pad_field(root, &vis, pad_name(declared.len()), &size));
+    pads.push(pad_name(declared.len()));
+
+    let debug = is_debug.then(|| {
+        let text = plain_name(name);
+        let texts = idents.iter().map(|ident| plain_name(ident));
+        quote! {
+            #[automatically_derived]
+            impl ::core::fmt::Debug for #name {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct(#text)#(.field(#texts, &self.#idents))*.finish()
+                }
+            }
+        }
+    });
+    Ok(quote! {
+        #[allow(dead_code, clippy::too_many_arguments)]
+        impl #name {
+            /// A value with these fields, and with zeros as padding.
+            #[must_use]
+            #[inline]
+            #vis const fn new(#(#idents: #types),*) -> Self {
+                Self {
+                    #(#idents,)*
+                    #(#pads: #root::__private::Pad::ZERO,)*
+                }
+            }
+        }
+        #debug
+    })
+}
+
+/// Whether `add_padding` made this field.
+pub(super) fn is_pad(field: &Field) -> bool {
+    field.ident.as_ref().is_some_and(|name| name.to_string().starts_with(PREFIX))
+}
+
+const PREFIX: &str = "__mycelium_pad_";
+
+/// An error about a struct literal shows this name, and so what to write instead.
+fn pad_name(index: usize) -> Ident {
+    format_ident!("{PREFIX}{index}_use_new")
+}
+
+fn pad_field(root: &Path, vis: &Visibility, name: Ident, size: &TokenStream) -> Field {
+    parse_quote! {
+        #[doc(hidden)]
+        #[allow(clippy::pub_underscore_fields)]
+        #vis #name: #root::__private::Pad<{ #size }>
+    }
+}
+
+/// `new` is visible where a struct literal would be allowed: where all fields are visible.
+pub(super) fn least_visible(fields: &FieldsNamed) -> Visibility {
+    let rank = |vis: &Visibility| match vis {
+        Visibility::Inherited => 0,
+        Visibility::Restricted(vis) if vis.path.is_ident("self") => 0,
+        Visibility::Restricted(vis) if vis.path.is_ident("crate") => 2,
+        Visibility::Restricted(_) => 1,
+        Visibility::Public(_) => 3,
+    };
+    let visibilities = fields.named.iter().map(|field| &field.vis);
+    visibilities.min_by_key(|vis| rank(vis)).cloned().unwrap_or(Visibility::Inherited)
+}

@@ -1,0 +1,49 @@
+//! What the macro writes for an item that it refuses: the errors, and no others.
+//!
+//! An item that is only removed, or that lacks its impls, gives one more error at each use. So its
+//! name is imported from a module that has nothing but the errors. The compiler knows that such a
+//! module is incomplete: it says nothing about the import, nor about any use of the name.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::{Error, Field, Generics, Item, Type};
+
+use super::source::plain_name;
+
+pub(super) fn refuse(item: TokenStream, error: &Error) -> TokenStream {
+    let errors = error.to_compile_error();
+    let (vis, name, types) = match syn::parse2(item.clone()) {
+        Ok(Item::Struct(item)) => {
+            let types = types(&item.generics, item.fields);
+            (item.vis, item.ident, types)
+        }
+        Ok(Item::Enum(item)) => {
+            let fields = item.variants.into_iter().flat_map(|variant| variant.fields);
+            let types = types(&item.generics, fields);
+            (item.vis, item.ident, types)
+        }
+        _ => return quote!(#item #errors),
+    };
+    let module = format_ident!("__mycelium_refused_{}", plain_name(&name));
+    quote! {
+        #[doc(hidden)]
+        #[allow(non_snake_case)]
+        mod #module {
+            #errors
+        }
+        #[allow(unused_imports)]
+        #vis use #module::#name;
+        // The imports of these types are in use.
+        const _: () = {
+            #[allow(dead_code)]
+            fn types(#(_: *const #types),*) {}
+        };
+    }
+}
+
+/// The types of the fields that a function could have as parameters.
+fn types(generics: &Generics, fields: impl IntoIterator<Item = Field>) -> Vec<Type> {
+    let fields = fields.into_iter().filter(|_| generics.params.is_empty());
+    let types = fields.map(|field| field.ty);
+    types.filter(|ty| matches!(ty, Type::Path(_) | Type::Array(_) | Type::Reference(_))).collect()
+}

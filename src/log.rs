@@ -1,0 +1,223 @@
+//! Log lines of the runtime and of services, and `init`, which prints them with a good default.
+//!
+//! Lines go to `tracing`. A program that has never set a `tracing` subscriber still sees errors and
+//! warnings: `warn!` and `error!` then print one plain line to standard error. The first field of a
+//! line is its subject:
+//!
+//! ```text
+//! warn!(service = name, ?pause, %error, "the service failed and will be restarted");
+//! mycelium: warning: service `Sum` failed and will be restarted (pause=120ms): no such file
+//! ```
+//!
+//! Panic contract: no field and no broken standard error makes this module panic.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
+
+/// Logs a warning. Without a `tracing` subscriber it goes to standard error.
+macro_rules! warn_line {
+    ($($line:tt)+) => { $crate::log::line!(warn, "warning", $($line)+) };
+}
+
+/// Logs an error. Without a `tracing` subscriber it goes to standard error.
+macro_rules! error_line {
+    ($($line:tt)+) => { $crate::log::line!(error, "error", $($line)+) };
+}
+
+macro_rules! line {
+    ($level:ident, $name:literal, $($line:tt)+) => {{
+        ::tracing::$level!($($line)+);
+        if !::tracing::dispatcher::has_been_set() {
+            let mut plain = $crate::log::PlainLine::default();
+            $crate::log::fields!(plain, $($line)+);
+            plain.print($name);
+        }
+    }};
+}
+
+/// Reads the fields of a line as `tracing` does: `key = value`, `%value` for `Display`, `?value`
+/// for `Debug`, a variable by its name, and a text at the end.
+macro_rules! fields {
+    ($plain:ident, $key:ident = % $value:expr, $($rest:tt)+) => {
+        $plain.field(stringify!($key), format_args!("{}", $value));
+        $crate::log::fields!($plain, $($rest)+);
+    };
+    ($plain:ident, $key:ident = ? $value:expr, $($rest:tt)+) => {
+        $plain.field(stringify!($key), format_args!("{:?}", $value));
+        $crate::log::fields!($plain, $($rest)+);
+    };
+    ($plain:ident, $key:ident = $value:expr, $($rest:tt)+) => {
+        $plain.field(stringify!($key), format_args!("{}", $value));
+        $crate::log::fields!($plain, $($rest)+);
+    };
+    ($plain:ident, % $key:ident, $($rest:tt)+) => {
+        $crate::log::fields!($plain, $key = % $key, $($rest)+);
+    };
+    ($plain:ident, ? $key:ident, $($rest:tt)+) => {
+        $crate::log::fields!($plain, $key = ? $key, $($rest)+);
+    };
+    ($plain:ident, $key:ident, $($rest:tt)+) => {
+        $crate::log::fields!($plain, $key = $key, $($rest)+);
+    };
+    ($plain:ident, $($text:tt)+) => {
+        $plain.text(format_args!($($text)+));
+    };
+}
+
+// `warn` itself is the name of an attribute, too.
+pub(crate) use {error_line as error, fields, line, warn_line as warn};
+
+/// A log line without a subscriber.
+#[derive(Debug, Default)]
+pub(crate) struct PlainLine {
+    /// The first field: its key, and its value.
+    subject: Option<(&'static str, String)>,
+    /// What went wrong: the field `error`.
+    error: Option<String>,
+    /// The other fields, as `key=value`.
+    details: Vec<String>,
+    text: String,
+}
+
+impl PlainLine {
+    pub(crate) fn field(&mut self, key: &'static str, value: fmt::Arguments<'_>) {
+        let value = shown(value);
+        match key {
+            "error" => self.error = Some(value),
+            _ if self.subject.is_none() => self.subject = Some((key, value)),
+            // No details.
+            _ if value == "()" => {}
+            _ => self.details.push(format!("{key}={value}")),
+        }
+    }
+
+    pub(crate) fn text(&mut self, text: fmt::Arguments<'_>) {
+        self.text = shown(text);
+    }
+
+    /// Prints the line. If standard error is closed, the line is lost.
+    pub(crate) fn print(&self, level: &str) {
+        let line = format!("mycelium: {level}: {}\n", single_line(&self.to_string()));
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+impl fmt::Display for PlainLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &*self.text;
+        match &self.subject {
+            Some((_, value)) if text.contains(&format!("`{value}`")) => f.write_str(text)?,
+            Some((key, value)) => {
+                let predicate = text.strip_prefix("the ").unwrap_or(text).strip_prefix(key);
+                // A name there is that of another one.
+                let predicate =
+                    predicate.filter(|rest| rest.starts_with(' ') && !rest.starts_with(" `"));
+                match predicate {
+                    Some(predicate) => write!(f, "{key} `{value}`{predicate}")?,
+                    None => write!(f, "{key} `{value}`: {text}")?,
+                }
+            }
+            None => f.write_str(text)?,
+        }
+        if !self.details.is_empty() {
+            write!(f, " ({})", self.details.join(", "))?;
+        }
+        self.error.iter().try_for_each(|error| write!(f, ": {error}"))
+    }
+}
+
+/// A value as text. If its `Display` fails, what it has written is shown.
+fn shown(value: fmt::Arguments<'_>) -> String {
+    let mut text = String::new();
+    let _ = text.write_fmt(value);
+    text
+}
+
+/// A text without control characters: names and errors can come from elsewhere, and must not write
+/// lines of their own.
+fn single_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() {
+            true => line.extend(letter.escape_debug()),
+            false => line.push(letter),
+        }
+    }
+    line
+}
+
+/// Prints log lines to standard error: those of level `info` and above, or those that the
+/// environment variable `RUST_LOG` selects (`RUST_LOG=warn`, `RUST_LOG=mycelium=debug`). Colours
+/// are used on a terminal only.
+///
+/// It sets a `tracing` subscriber. Returns `false`, and changes nothing, if the program has set one
+/// already, so a second call is harmless. Programs that need more set a subscriber of their own.
+/// Needs the feature `logs`.
+///
+/// ```
+/// assert!(mycelium::init(), "the first subscriber of this program");
+/// assert!(!mycelium::init(), "there is one");
+/// ```
+#[cfg(feature = "logs")]
+pub fn init() -> bool {
+    use std::io::IsTerminal;
+
+    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::LevelFilter;
+
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .try_init()
+        .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::PlainLine;
+
+    /// The line that the arguments of a log macro make.
+    macro_rules! shown {
+        ($($line:tt)+) => {{
+            let mut plain = PlainLine::default();
+            super::fields!(plain, $($line)+);
+            plain.to_string()
+        }};
+    }
+
+    #[test]
+    fn a_line_has_its_subject_first_and_its_error_last() {
+        let (name, error, pause) = ("Sum", "no such file", Duration::from_millis(120));
+        assert_eq!(
+            shown!(service = name, %error, ?pause, "the service failed and will be restarted"),
+            "service `Sum` failed and will be restarted (pause=120ms): no such file"
+        );
+        assert_eq!(
+            shown!(service = name, left = 2 + 1, topic = ?name, "missed {}", "ticks"),
+            "service `Sum`: missed ticks (left=3, topic=\"Sum\")"
+        );
+        assert_eq!(
+            shown!(service = name, "service `Mean` rests"),
+            "service `Sum`: service `Mean` rests"
+        );
+        assert_eq!(shown!("services rest"), "services rest");
+        assert_eq!(shown!(service = name, details = ?(), "`Sum` rests"), "`Sum` rests");
+        assert_eq!(shown!(service = name, "services rest"), "service `Sum`: services rest");
+        assert_eq!(
+            shown!(%name, pause = ?pause, "starts {name}",),
+            "name `Sum`: starts Sum (pause=120ms)"
+        );
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        assert_eq!(
+            super::single_line("a\nmycelium: error: b\u{1b}[1m ü"),
+            "a\\nmycelium: error: b\\u{1b}[1m ü"
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! A bug of the program ends its service at the first error. Errors that can pass are retried.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mycelium::{
+    BuildError, Context, Error, Event, Node, Result, SubscribeError, Subscription, Topology,
+    message, service,
+};
+use mycelium_tokio::Tokio;
+use mycelium_transports::local::{Schema, TopicError};
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    price: u64,
+}
+
+#[message(topic = "ticks", id = 2)]
+struct OtherTick {
+    price: u32,
+}
+
+struct Feed;
+
+#[service(emits(Tick))]
+impl Feed {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        Ok(ctx.emit(Tick { price: 1 }).await?)
+    }
+}
+
+/// The result of a node with the feed and one reader, and how often services were restarted.
+async fn run_with(builder: mycelium::Builder) -> (Result<(), String>, u32) {
+    let restarts = Arc::new(AtomicU32::new(0));
+    let counted = restarts.clone();
+    let topology = Topology::parse("t.toml", "[service.Reader]\nbackoff = \"1us\"\n").unwrap();
+    let node = builder.topology(topology).service(|| Feed).observe(move |event| {
+        if let Event::ServiceRestarted { .. } = event {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let ended = node.build().unwrap().run(Tokio::current().unwrap()).await;
+    let ended = ended.map(drop).map_err(|error| error.to_string());
+    (ended, restarts.load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn a_second_subscribe_ends_the_service_at_once() {
+    struct Reader;
+    #[service(reads(Tick))]
+    impl Reader {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            let _first = ctx.subscribe::<Tick>()?;
+            let _second = ctx.subscribe::<Tick>()?;
+            Ok(())
+        }
+    }
+    let (ended, restarts) = run_with(Node::builder("main").service(|| Reader)).await;
+    assert_eq!(
+        ended.unwrap_err(),
+        "service `Reader` failed permanently: subscription `Reader.ticks` is taken: \
+         call `subscribe` once and keep its result, or drop that before you subscribe again"
+    );
+    assert_eq!(restarts, 0);
+}
+
+/// A task of the earlier run may drop its handle at any moment, so another try may succeed.
+#[tokio::test]
+async fn a_subscription_that_an_earlier_run_has_kept_is_tried_again() {
+    struct Reader(Option<Subscription<Tick>>, Arc<AtomicU32>);
+    #[service(reads(Tick))]
+    impl Reader {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            match ctx.subscribe::<Tick>() {
+                Ok(ticks) if self.1.fetch_add(1, Ordering::Relaxed) == 0 => self.0 = Some(ticks),
+                Ok(_) => return Ok(()),
+                Err(error) => {
+                    let expected = "subscription `Reader.ticks` is still taken by an earlier run";
+                    assert!(error.to_string().starts_with(expected), "{error}");
+                    self.0 = None;
+                    return Err(error.into());
+                }
+            }
+            Err(Error::msg("once"))
+        }
+    }
+    let takes = Arc::new(AtomicU32::new(0));
+    let own = takes.clone();
+    let reader = move || Reader(None, own.clone());
+    let (ended, restarts) = run_with(Node::builder("main").service(reader)).await;
+    assert_eq!((ended, restarts), (Ok(()), 2));
+    assert_eq!(takes.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn bugs_are_found_in_errors_that_wrap_them() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("no prices")]
+    struct NoPrices(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+    let name = || "ticks".to_owned();
+    let taken = || SubscribeError::Taken { subscription: name() };
+    let (carries, asked) = (Schema::of::<Tick>(), Schema::of::<OtherTick>());
+    let schema = || TopicError::Schema { topic: name(), carries, asked };
+    let full = || TopicError::Readers { topic: name(), most: 64 };
+    let bugs = [
+        Error::from(taken()),
+        Error::from(NoPrices(taken().into())),
+        Error::from(io::Error::other(taken())),
+        Error::from(NoPrices(io::Error::other(schema()).into())),
+        Error::from(SubscribeError::Topic(schema())),
+        Error::from(BuildError::Topic(schema())),
+        Error::from(Topology::parse("t.toml", "[nodes]").unwrap_err()),
+    ];
+    for error in bugs {
+        assert!(error.is_permanent(), "{error}");
+    }
+    let passing = [
+        Error::from(SubscribeError::Topic(full())),
+        Error::from(BuildError::Topic(full())),
+        Error::from(SubscribeError::Kept { subscription: name() }),
+        Error::from(NoPrices(io::Error::other("the line is busy").into())),
+        Error::msg("any"),
+    ];
+    for error in passing {
+        assert!(!error.is_permanent(), "{error}");
+    }
+}

@@ -1,0 +1,238 @@
+//! What a program without a `tracing` subscriber prints to standard error, and that one with a
+//! subscriber prints nothing twice. Each program is a process: this test binary, in another role.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+
+use mycelium::{
+    Context, DeadLetter, Delivery, Error, Event, Execution, Node, PlacementFallback, Result,
+    Topology, message, service,
+};
+use mycelium_bundle::{Bundle, Member};
+use mycelium_tokio::Tokio;
+
+const ROLE: &str = "MYCELIUM_TEST_ROLE";
+
+/// This program in another role, with its standard error in a pipe.
+fn program(role: &str) -> Child {
+    let mut program = Command::new(env::current_exe().unwrap());
+    program.args(["--exact", "stderr::program_in_a_role", "--ignored", "--nocapture"]);
+    program.env(ROLE, role).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The lines of the runtime that a role prints to standard error, without those of panics.
+fn lines(role: &str) -> Vec<String> {
+    let output = program(role).wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    text.lines().filter(|line| line.contains("mycelium")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+#[ignore = "not a test: the program that the tests start"]
+async fn program_in_a_role() {
+    match &*env::var(ROLE).unwrap_or_default() {
+        "faulty" => faulty().await,
+        "faulty-with-logs" => {
+            assert!(mycelium::init());
+            assert!(!mycelium::init(), "a second call does nothing");
+            faulty().await;
+        }
+        "lonely" => lonely().await,
+        "bundle" => {
+            let member = Member::new("sink", || Command::new("/nowhere/sink"));
+            Bundle::new().member(member).run().unwrap_err();
+        }
+        "logs-after-another" => {
+            tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::new())
+                .unwrap();
+            assert!(!mycelium::init());
+            faulty().await;
+        }
+        _ => {}
+    }
+}
+
+#[message(topic = "numbers", id = 1)]
+struct Number {
+    value: u64,
+}
+
+/// Logs, fails, panics, fails for ever.
+struct Source {
+    runs: u32,
+}
+
+#[service(emits(Number))]
+impl Source {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        self.runs += 1;
+        if self.runs == 1 {
+            ctx.info("nobody sees this", ());
+            ctx.warn("missed ticks", 3);
+            ctx.error("the exchange is silent", ());
+            return Err(Error::msg("no luck,\nfor now"));
+        }
+        ctx.emit(Number { value: 7 }).await?;
+        Ok(())
+    }
+}
+
+struct Sink;
+
+#[service(reads(Number))]
+impl Sink {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut numbers = ctx.subscribe::<Number>()?;
+        while let Some(Delivery::Msg(_)) = numbers.recv().await {
+            panic!("cannot count");
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the dead letter, then fails for ever.
+struct Undertaker;
+
+#[service(reads(DeadLetter))]
+impl Undertaker {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let mut letters = ctx.subscribe::<DeadLetter>()?;
+        letters.recv().await;
+        ctx.subscribe::<DeadLetter>()?;
+        Ok(())
+    }
+}
+
+async fn faulty() {
+    let topology = "[service.Source]\nbackoff = \"1us\"\n[service.Sink]\nbackoff = \"1us\"\n";
+    let warn = PlacementFallback::Warn;
+    let node = Node::builder("main")
+        .topology(Topology::parse("t.toml", topology).unwrap())
+        .service(|| Source { runs: 0 })
+        .service(|| Sink)
+        .service(|| Undertaker)
+        .execution("Undertaker", Execution::pinned([100_000]).if_refused(warn))
+        .build()
+        .unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap_err();
+}
+
+/// A pause differs each time.
+fn without_pause(line: &str) -> String {
+    match line.split_once("(pause=") {
+        Some((start, rest)) => format!("{start}(..){}", rest.split_once(')').unwrap().1),
+        None => line.to_owned(),
+    }
+}
+
+#[test]
+fn without_a_subscriber_each_warning_and_error_is_one_plain_line() {
+    let mut lines: Vec<_> = lines("faulty").iter().map(|line| without_pause(line)).collect();
+    // Services run in any order.
+    lines.sort();
+    let cores = lines.iter().position(|line| line.contains("100000")).unwrap();
+    let refused = lines.remove(cores);
+    let start = "mycelium: warning: service `Undertaker` runs on thread `Undertaker` of `tokio`";
+    let is_whole = refused.starts_with(start) && refused.contains("; refused: core 100000 does");
+    assert!(is_whole, "{refused}");
+    assert_eq!(
+        lines,
+        [
+            "mycelium: error: service `Sink` failed at each delivery of a message, which is now a dead letter \
+             (topic=numbers, publisher=Source, sequence=0)",
+            "mycelium: error: service `Source`: the exchange is silent",
+            "mycelium: error: service `Undertaker` failed permanently, and the node shuts down: \
+             subscription `Undertaker.mycelium.dead-letters` is taken: call `subscribe` once and keep its result, \
+             or drop that before you subscribe again",
+            "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count",
+            "mycelium: warning: service `Sink` failed and will be restarted (..): panic: cannot count",
+            "mycelium: warning: service `Source` failed and will be restarted (..): no luck,\\nfor now",
+            "mycelium: warning: service `Source`: missed ticks (details=3)",
+        ]
+    );
+}
+
+#[test]
+fn with_a_subscriber_nothing_is_printed_twice() {
+    let lines = lines("faulty-with-logs");
+    assert!(!lines.iter().any(|line| line.starts_with("mycelium: ")), "{lines:#?}");
+    for text in ["missed ticks", "the exchange is silent", "nobody sees this", "no luck"] {
+        let with = lines.iter().filter(|line| line.contains(text)).count();
+        assert_eq!(with, 1, "{text}: {lines:#?}");
+    }
+    assert!(!lines.concat().contains('\u{1b}'), "no colours in a pipe");
+}
+
+#[test]
+fn a_subscriber_that_drops_everything_is_respected() {
+    assert_eq!(lines("logs-after-another"), [""; 0]);
+}
+
+/// Reads from a node that does not run. A poll of it hangs until that was reported.
+async fn lonely() {
+    struct Lonely(Option<std::sync::mpsc::Receiver<()>>);
+    #[service(reads(Number))]
+    impl Lonely {
+        async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+            self.0.take().unwrap().recv()?;
+            let mut numbers = ctx.subscribe::<Number>()?;
+            numbers.recv().await;
+            Ok(())
+        }
+    }
+    let topology = "[node.far]\nservices = [\"Source\"]\nsocket = \"/no/such/directory/far.sock\"\n\
+                    [node.near]\nservices = [\"Lonely\"]\nwatchdog = \"1ms\"\n";
+    let (report, reported) = channel();
+    let mut reported = Some(reported);
+    let node = Node::builder("near")
+        .topology(Topology::parse("t.toml", topology).unwrap())
+        .service(|| Source { runs: 0 })
+        .service(move || Lonely(reported.take()))
+        .execution("Lonely", Execution::dedicated())
+        .observe(move |event| {
+            if let Event::PollHangs { .. } = event {
+                report.send(()).unwrap();
+            }
+        })
+        .build()
+        .unwrap();
+    node.run(Tokio::current().unwrap()).await.unwrap();
+}
+
+#[test]
+fn links_and_the_watchdog_print_lines_too() {
+    let mut program = program("lonely");
+    let stderr = BufReader::new(program.stderr.take().unwrap());
+    let mut expected = vec![
+        "mycelium: warning: service `Lonely`: a poll of the service hangs: nothing else runs on its thread (limit=1ms)",
+        "mycelium: warning: service `Lonely`: a poll of the service has ended, after it hung (",
+        "mycelium: warning: node `near`: cannot connect to node `far`: no process listens at \
+         `/no/such/directory/far.sock`: No such file or directory (os error 2); next attempt in ",
+    ];
+    for line in stderr.lines().map(Result::unwrap) {
+        expected.retain(|start| !line.starts_with(start));
+        if expected.is_empty() {
+            break;
+        }
+        assert!(!line.contains("panicked"), "{line}");
+    }
+    program.kill().unwrap();
+    program.wait().unwrap();
+    assert_eq!(expected, [""; 0], "these lines are missing");
+}
+
+#[test]
+fn a_bundle_that_nobody_observes_prints_failures() {
+    assert_eq!(
+        lines("bundle"),
+        [
+            "mycelium: warning: member `sink` did not start: \
+             cannot run `/nowhere/sink`: No such file or directory (os error 2)",
+            "mycelium: error: member `sink` failed permanently",
+        ]
+    );
+}
