@@ -93,6 +93,8 @@ mod service;
 mod shared;
 mod stall;
 mod supervision;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod topology;
 mod wiring;
 
@@ -132,6 +134,11 @@ pub use topology::{Problem, Topology, TopologyError};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
 pub struct Embedding;
+
+/// The examples of the page are tests.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../docs/testing-your-services.md")]
+pub struct TestingYourServices;
 
 /// What the macros use. Not for other code: it changes without notice.
 #[doc(hidden)]
