@@ -1,0 +1,12 @@
+//! A field of a struct without `#[message]`.
+//!
+//! Write `#[message]` without arguments over the struct of the field.
+
+struct Price {
+    units: u64,
+}
+
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    price: Price,
+}

@@ -1,0 +1,23 @@
+//! A child task that panics.
+//!
+//! Await the handle of `ctx.spawn` with `?`: it returns an error if the task did not finish.
+
+use crate::shared::*;
+
+struct Parent;
+
+#[service(reads(Tick))]
+impl Parent {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        ctx.spawn(async { None::<u64>.expect("a price") }).await?;
+        Ok(())
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
+    let topology = Topology::load("app.toml")?;
+    let node = Node::builder("main").topology(topology).service(|| Feed).service(|| Parent);
+    node.build()?.run(Tokio::current()?).await?;
+    Ok(())
+}
