@@ -14,18 +14,17 @@ use serde_json::Value;
 use crate::entry::{Entry, Seen};
 
 /// What follows the shown code.
-const REST: &str = r#"
-mod rest {
-    use mycelium::*;
-
-    #[message(topic = "ticks", id = 1)]
-    pub struct Tick {
-        pub price: u64,
-    }
-}
-use rest::*;
+const REST: &str = "
 use mycelium::*;
 use mycelium_tokio::Tokio;
+";
+
+/// Follows too, unless the code has its own.
+const TICK: &str = r#"
+#[message(topic = "ticks", id = 1)]
+struct Tick {
+    price: u64,
+}
 "#;
 
 pub(crate) fn observe<'a>(root: &Path, entries: impl Iterator<Item = &'a mut Entry>) {
@@ -83,8 +82,9 @@ fn write_project(root: &Path, project: &Path, entries: &[&mut Entry]) {
     let mut names = Vec::new();
     for entry in entries {
         let main = if entry.code.contains("fn main(") { "" } else { "fn main() {}\n" };
+        let tick = if entry.code.contains("struct Tick ") { "" } else { TICK };
         let name = program(entry) + ".rs";
-        write(&programs.join(&name), &format!("{}{REST}{main}", entry.code));
+        write(&programs.join(&name), &format!("{}{REST}{tick}{main}", entry.code));
         names.push(name);
     }
     for file in fs::read_dir(&programs).expect("the directory of programs").flatten() {
@@ -121,6 +121,8 @@ fn add(seen: &mut Seen, root: &Path, program: &str, message: &Value) {
 /// Without paths of this machine, and without line numbers of other files.
 fn normalized(rendered: &str, root: &str, program: &str) -> String {
     let text = rendered.replace(program, "src/main.rs").replace(&format!("{root}/"), "mycelium/");
+    let text: Vec<_> = text.lines().map(without_registry).collect();
+    let text = text.join("\n");
     let mut foreign = false;
     let mut width = 1;
     let mut lines = Vec::new();
@@ -144,6 +146,14 @@ fn normalized(rendered: &str, root: &str, program: &str) -> String {
         out.push('\n');
     }
     out
+}
+
+/// Files of other crates: without the directory in which cargo keeps them.
+fn without_registry(line: &str) -> String {
+    let Some((margin, path)) = line.split_once("--> /") else { return line.to_owned() };
+    let place = path.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));
+    let place = place.or_else(|| path.strip_prefix("rustc/")?.split_once('/'));
+    place.map_or_else(|| line.to_owned(), |(_, file)| format!("{margin}--> {file}"))
 }
 
 /// A line of rustc that has a margin: `12 | code`, `   = note`, `  --> file`.

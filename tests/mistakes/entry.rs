@@ -1,7 +1,8 @@
 //! A mistake: the file that makes it, and what was seen.
 //!
-//! The file begins with comments: a title, what to write instead, and, if rustc prints another
-//! number of errors than one, a paragraph `Errors: 2, because ..`.
+//! The file begins with comments: a title, and what to write instead. A third paragraph names a
+//! known exception: `Errors: 2.` if rustc prints another number of errors than one, `Silent.` if the
+//! author of the mistake sees nothing. When an exception has gone, an update of the page removes it.
 
 use std::fs;
 use std::path::Path;
@@ -24,8 +25,10 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     pub(crate) title: String,
     pub(crate) advice: String,
-    /// The number of errors of rustc that are expected, and the reason if it is not one.
-    pub(crate) expected: (usize, String),
+    /// The number of errors of rustc that are expected.
+    pub(crate) expected: usize,
+    /// It is known that nothing is seen.
+    pub(crate) is_silent: bool,
     /// The code as it is shown.
     pub(crate) code: String,
     /// The topology file.
@@ -46,20 +49,49 @@ pub(crate) struct Seen {
 impl Entry {
     /// Why the entry is not as expected.
     pub(crate) fn problem(&self) -> Option<String> {
-        let (Entry { section, name, .. }, Seen { text, errors, .. }) = (self, &self.seen);
-        let (expected, _) = self.expected;
-        if self.kind == Kind::Compile && *errors != expected {
+        let (Entry { section, name, expected, .. }, Seen { text, errors, .. }) = (self, &self.seen);
+        if self.kind == Kind::Compile && errors != expected {
             return Some(format!(
                 "{section}/{name}: rustc printed {errors} errors: expected {expected}\n{text}"
             ));
         }
-        text.trim().is_empty().then(|| format!("{section}/{name}: its author sees nothing"))
+        match (text.trim().is_empty(), self.is_silent) {
+            (true, false) => Some(format!("{section}/{name}: its author sees nothing")),
+            (false, true) => {
+                Some(format!("{section}/{name}: its author sees something: remove `Silent.`"))
+            }
+            _ => None,
+        }
     }
+
+    /// Writes a known exception anew if fewer errors or more words are seen now.
+    pub(crate) fn tighten(&mut self, directory: &Path) {
+        let fewer = (1..self.expected).contains(&self.seen.errors);
+        let speaks = self.is_silent && !self.seen.text.trim().is_empty();
+        if !fewer && !speaks {
+            return;
+        }
+        let (mark, suffix) = style(self.kind);
+        let path = directory.join(&self.section).join(&self.name).with_extension(suffix);
+        let text = fs::read_to_string(&path).expect("a readable file");
+        let old = if fewer { format!("Errors: {}.", self.expected) } else { "Silent.".to_owned() };
+        let new = match self.seen.errors {
+            errors @ 2.. => text.replace(&old, &format!("Errors: {errors}.")),
+            _ => text.replace(&format!("{mark}\n{mark} {old}\n"), ""),
+        };
+        fs::write(path, new).expect("a writable file");
+        (self.expected, self.is_silent) = (self.expected.min(self.seen.errors.max(1)), false);
+    }
+}
+
+/// How comments and names of files are written.
+fn style(kind: Kind) -> (&'static str, &'static str) {
+    if kind == Kind::Topology { ("#", "toml") } else { ("//!", "rs") }
 }
 
 /// The entries of a section, in the order of their names.
 pub(crate) fn read(directory: &Path, section: &str, kind: Kind) -> Vec<Entry> {
-    let suffix = if kind == Kind::Topology { "toml" } else { "rs" };
+    let (_, suffix) = style(kind);
     let files = fs::read_dir(directory.join(section)).expect("a directory for each section");
     let mut paths: Vec<_> = files
         .map(|file| file.expect("a readable directory").path())
@@ -83,7 +115,7 @@ pub(crate) fn read(directory: &Path, section: &str, kind: Kind) -> Vec<Entry> {
 }
 
 fn parse(section: &str, name: &str, kind: Kind, text: &str) -> Entry {
-    let mark = if kind == Kind::Topology { "#" } else { "//!" };
+    let (mark, _) = style(kind);
     let lines = text.lines();
     let head: Vec<_> =
         lines.clone().map_while(|line| line.strip_prefix(mark)).map(str::trim).collect();
@@ -93,11 +125,8 @@ fn parse(section: &str, name: &str, kind: Kind, text: &str) -> Entry {
     let [title, advice, others @ ..] = &*paragraphs else {
         panic!("{section}/{name}: expected a title and a paragraph that says what to write");
     };
-    let expected = others.iter().find_map(|paragraph| paragraph.strip_prefix("Errors: "));
-    let expected = expected.map_or((1, String::new()), |expected| {
-        let (number, reason) = expected.split_once(", ").expect("`Errors: 2, because ..`");
-        (number.parse().expect("a number of errors"), reason.to_owned())
-    });
+    let errors = others.iter().find_map(|text| text.strip_prefix("Errors: ")?.strip_suffix('.'));
+    let expected = errors.map_or(1, |errors| errors.parse().expect("a number of errors"));
     Entry {
         section: section.to_owned(),
         name: name.to_owned(),
@@ -105,6 +134,7 @@ fn parse(section: &str, name: &str, kind: Kind, text: &str) -> Entry {
         title: title.trim_end_matches('.').to_owned(),
         advice: advice.clone(),
         expected,
+        is_silent: others.iter().any(|text| text == "Silent."),
         code: shown(&code),
         topology: None,
         seen: Seen::default(),

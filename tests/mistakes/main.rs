@@ -70,6 +70,9 @@ fn check() -> ExitCode {
     let mut problems = entry::unlisted(&entries, &modules);
     compile::observe(root, entries.iter_mut().filter(|entry| entry.kind == Kind::Compile));
     process::observe(entries.iter_mut().filter(|entry| entry.kind != Kind::Compile));
+    if page::is_updated() {
+        entries.iter_mut().for_each(|entry| entry.tighten(&root.join("tests/mistakes")));
+    }
     problems.extend(entries.iter().filter_map(Entry::problem));
     if entries.len() < FEWEST {
         problems.push(format!("{} mistakes: expected at least {FEWEST}", entries.len()));

@@ -60,7 +60,7 @@ fn text_of(entry: &Entry) -> String {
     if !entry.code.is_empty() {
         text.push_str(&format!("\n```rust\n{}```\n", entry.code));
     }
-    let seen = entry.seen.text.trim_end();
+    let seen = if entry.is_silent { "(nothing)" } else { entry.seen.text.trim_end() };
     text.push_str(&format!("\n```text\n{seen}\n```\n"));
     let count = match (entry.kind, entry.seen.errors) {
         (Kind::Compile, 1) => "One error".to_owned(),
@@ -68,16 +68,7 @@ fn text_of(entry: &Entry) -> String {
         (Kind::Compile, errors) => format!("{errors} errors"),
         _ => first_upper(&entry.seen.status),
     };
-    let (_, reason) = &entry.expected;
-    let reason = if reason.is_empty() {
-        String::new()
-    } else {
-        format!(", {}", reason.trim_end_matches('.'))
-    };
-    text.push_str(&format!(
-        "\n{}\n",
-        filled(&format!("{count}{reason}. **Instead:** {}", entry.advice))
-    ));
+    text.push_str(&format!("\n{}\n", filled(&format!("{count}. **Instead:** {}", entry.advice))));
     text
 }
 
@@ -101,9 +92,14 @@ fn filled(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Writes the page if `UPDATE_MISTAKES` is set. Otherwise names the first entries that differ.
+/// Whether the page is to be written.
+pub(crate) fn is_updated() -> bool {
+    env::var_os("UPDATE_MISTAKES").is_some()
+}
+
+/// Writes the page if that is requested. Otherwise names the entries that differ.
 pub(crate) fn compare(path: &Path, page: &str) -> Vec<String> {
-    if env::var_os("UPDATE_MISTAKES").is_some() {
+    if is_updated() {
         fs::write(path, page).expect("a writable document");
         return Vec::new();
     }

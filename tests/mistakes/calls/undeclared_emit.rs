@@ -1,6 +1,8 @@
 //! A message that the service does not declare to emit.
 //!
 //! Write `#[service(emits(Tick))]`.
+//!
+//! Errors: 3.
 
 struct Feed;
 

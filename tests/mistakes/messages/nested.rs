@@ -1,6 +1,8 @@
 //! A field of a struct without `#[message]`.
 //!
 //! Write `#[message]` without arguments over the struct of the field.
+//!
+//! Errors: 11.
 
 struct Price {
     units: u64,

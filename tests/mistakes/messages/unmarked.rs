@@ -1,6 +1,8 @@
 //! A message without `#[message]`.
 //!
 //! Write `#[message(topic = "..", id = ..)]` over the struct.
+//!
+//! Errors: 8.
 
 struct Tick {
     price: u64,

@@ -1,6 +1,8 @@
 //! A publisher without a reader.
 //!
 //! Add the service that reads the message.
+//!
+//! Silent.
 
 use crate::shared::*;
 

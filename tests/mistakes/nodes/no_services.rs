@@ -1,6 +1,8 @@
 //! A node without services.
 //!
 //! Write `.service(|| Feed)` for each service.
+//!
+//! Silent.
 
 use crate::shared::*;
 

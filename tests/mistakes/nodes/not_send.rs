@@ -15,7 +15,7 @@ impl Local {
     }
 }
 
-#[tokio::main]
+#[tokio::main(worker_threads = 2)]
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let node = Node::builder("main").service(|| Local(1.into())).service(|| Sum);
     node.build()?.run(Tokio::current()?).await?;

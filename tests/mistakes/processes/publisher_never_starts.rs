@@ -1,6 +1,8 @@
 //! A node whose publisher is not started.
 //!
 //! Start the other node too, or start all of them with a bundle.
+//!
+//! Silent.
 
 use crate::shared::*;
 

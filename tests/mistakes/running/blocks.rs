@@ -1,6 +1,8 @@
 //! A service that blocks its thread.
 //!
 //! Move the work to `ctx.blocking(|| ..).await`, or wait with `ctx.sleep(..).await?`.
+//!
+//! Silent.
 
 use crate::shared::*;
 

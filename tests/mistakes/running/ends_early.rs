@@ -1,6 +1,8 @@
 //! A reader that ends before its publisher.
 //!
 //! Receive until `recv` returns `None`.
+//!
+//! Silent.
 
 use crate::shared::*;
 

@@ -1,6 +1,8 @@
 //! A declared subscription that is not used.
 //!
 //! Remove the message from `reads(..)`, or receive it.
+//!
+//! Silent.
 
 use crate::shared::*;
 

@@ -1,6 +1,8 @@
 //! A service without `#[service]`.
 //!
 //! Write `#[service(reads(..), emits(..))]` over the `impl` block that has `run`.
+//!
+//! Errors: 3.
 
 struct Feed;
 

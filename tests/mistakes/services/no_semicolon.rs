@@ -1,6 +1,8 @@
 //! A missing semicolon in `run`.
 //!
 //! Write the semicolon.
+//!
+//! Errors: 2.
 
 struct Feed;
 
