@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::entry::{Entry, Seen};
 
-/// What follows the shown code.
+/// The code after the shown one.
 const REST: &str = "
 use mycelium::*;
 use mycelium_tokio::Tokio;
@@ -159,7 +159,7 @@ fn without_registry(line: &str) -> String {
 /// A line of rustc that has a margin: `12 | code`, `   = note`, `  --> file`.
 struct Line<'a> {
     number: &'a str,
-    /// What follows the margin; empty if the line has none.
+    /// The rest of the line; empty if it has no margin.
     mark: &'a str,
 }
 

@@ -1,8 +1,9 @@
-//! A mistake: the file that makes it, and what was seen.
+//! A mistake: the file that makes it, and the text that its author sees.
 //!
 //! The file begins with comments: a title, and what to write instead. A third paragraph names a
-//! known exception: `Errors: 2.` if rustc prints another number of errors than one, `Silent.` if the
-//! author of the mistake sees nothing. When an exception has gone, an update of the page removes it.
+//! known exception: `Errors: 2.` if rustc prints another number of errors than one, `Silent.` if
+//! the author of the mistake sees nothing. When an exception has gone, an update of the page
+//! removes it.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +30,7 @@ pub(crate) struct Entry {
     pub(crate) expected: usize,
     /// It is known that nothing is seen.
     pub(crate) is_silent: bool,
-    /// The code as it is shown.
+    /// The code, as the page shows it.
     pub(crate) code: String,
     /// The topology file.
     pub(crate) topology: Option<String>,
@@ -64,7 +65,7 @@ impl Entry {
         }
     }
 
-    /// Writes a known exception anew if fewer errors or more words are seen now.
+    /// Changes or removes a known exception if fewer errors or more words are seen now.
     pub(crate) fn tighten(&mut self, directory: &Path) {
         let fewer = (1..self.expected).contains(&self.seen.errors);
         let speaks = self.is_silent && !self.seen.text.trim().is_empty();

@@ -6,8 +6,8 @@
 //! `entry` reads these files, `compile` asks rustc about the first kind, `process` runs the others
 //! as processes of their own, `page` writes the document.
 //!
-//! `cargo test --test mistakes` fails if the document differs from what is seen now.
-//! `UPDATE_MISTAKES=1 cargo test --test mistakes` writes it; read the difference.
+//! `cargo test --test mistakes` fails if the document has another text than rustc and the programs
+//! print. `UPDATE_MISTAKES=1 cargo test --test mistakes` writes it; read the difference.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command-line program")]
 
 mod compile;

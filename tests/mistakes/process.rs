@@ -13,7 +13,7 @@ use crate::entry::{Entry, Seen};
 
 /// A program that runs for longer is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
-/// So many run at a time.
+/// The number of processes at a time.
 const WORKERS: usize = 4;
 
 pub(crate) fn observe<'a>(entries: impl Iterator<Item = &'a mut Entry> + Send) {
