@@ -1,5 +1,5 @@
-//! Topologies in the documents are valid. Their Rust is tested as the crate's doctests, their shell
-//! commands by the job `readme`.
+//! Topologies in the documents are valid, and README.md names packages that exist. Rust in them is
+//! tested as the crate's doctests, the shell commands of README.md by the job `readme`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,26 @@ fn topologies_in_the_documents_are_valid() {
         }
     }
     assert!(found > 0, "docs/topology.md has a topology");
+}
+
+#[test]
+fn dependencies_of_the_readme_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("README.md")).expect("a README");
+    let [manifest] = &*blocks(&text, "toml") else { panic!("README.md has one manifest") };
+    let manifest: toml::Table = manifest.parse().expect("the manifest is TOML");
+    let dependencies = manifest["dependencies"].as_table().expect("a table of dependencies");
+    let mut found = 0;
+    for (name, dependency) in dependencies {
+        let Some(path) = dependency.get("path").and_then(toml::Value::as_str) else { continue };
+        let directory = path.strip_prefix("mycelium").expect("a path in a clone of the repository");
+        let manifest = root.join(directory.trim_start_matches('/')).join("Cargo.toml");
+        let manifest = fs::read_to_string(&manifest)
+            .unwrap_or_else(|error| panic!("{name}: {}: {error}", manifest.display()));
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{path} is not {name}");
+        found += 1;
+    }
+    assert!(found > 0, "README.md names the packages to depend on");
 }
 
 /// The pages of `docs`, without the one of mistakes.

@@ -61,6 +61,11 @@ fn run(section: &str, name: &str) -> Result<(), Box<dyn Error>> {
 }
 
 fn check() -> ExitCode {
+    if cfg!(not(target_os = "linux")) {
+        // The texts of other systems differ.
+        println!("test result: ok. 0 passed; 0 failed; 1 ignored");
+        return ExitCode::SUCCESS;
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut entries = Vec::new();
     for (section, _, kind) in SECTIONS {

@@ -9,7 +9,8 @@ struct Parent;
 #[service(reads(Tick))]
 impl Parent {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        ctx.spawn(async { None::<u64>.expect("a price") }).await?;
+        let price: u64 = ctx.spawn(async { panic!("no price") }).await?;
+        ctx.info("price", price);
         Ok(())
     }
 }
