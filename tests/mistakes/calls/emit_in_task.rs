@@ -2,8 +2,6 @@
 //!
 //! Make a publisher for the task: `let mut publisher = ctx.publisher::<Tick>()?`, and
 //! `publisher.emit(..).await` in the task.
-//!
-//! Errors: 2.
 
 struct Feed;
 

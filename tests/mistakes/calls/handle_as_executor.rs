@@ -1,8 +1,6 @@
 //! A runtime handle in place of an executor.
 //!
 //! Write `Tokio::current()?` of `mycelium-tokio`.
-//!
-//! Errors: 3.
 
 async fn start(node: Node) -> Result<()> {
     node.run(tokio::runtime::Handle::current()).await?;

@@ -1,8 +1,6 @@
 //! A message that the service does not declare to emit.
 //!
 //! Write `#[service(emits(Tick))]`.
-//!
-//! Errors: 3.
 
 struct Feed;
 

@@ -1,8 +1,6 @@
 //! A missing semicolon in `run`.
 //!
 //! Write the semicolon.
-//!
-//! Errors: 2.
 
 struct Feed;
 
