@@ -2,8 +2,6 @@
 //! and the exit code is 0. `cargo run --example source`, then press Ctrl-C.
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
-use std::time::Duration;
-
 use mycelium::{Context, Node, Result, message, service};
 use mycelium_tokio::Tokio;
 
@@ -21,9 +19,9 @@ impl Clock {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         loop {
             self.number += 1;
+            // After a signal this is the error `ShuttingDown`, and `?` ends the service well. What
+            // it emitted before is received.
             ctx.emit(Tick { number: self.number }).await?;
-            // At a shutdown this is the error `ShuttingDown`, and `?` ends the service well.
-            ctx.sleep(Duration::from_millis(10)).await?;
         }
     }
 }

@@ -74,11 +74,14 @@
 //! - [`#[message]`](macro@message) makes a struct of numbers, arrays, [`FixedStr`] and [`FixedVec`]
 //!   a [`Message`]: it has a topic, and an id that no other message has.
 //! - [`#[service]`](macro@service) makes a type a [`Service`]. What it lists in `reads(..)` and
-//!   `emits(..)` can be used in `run` ([`Reads`], [`Emits`]), and nothing else.
-//! - [`Context`] is what a service sees: [`emit`](Context::emit),
+//!   `emits(..)` can be used in `run` ([`Reads`], [`Emits`], [`EmittedBy`]), and nothing else.
+//! - `reads(Tick as left, Tick as right)` names **ports**: one message type on several topics. The
+//!   topology or [`Builder::bind`] binds each port to a topic; [`Context::subscribe_on`] takes an
+//!   [`Input`] such as `Self::left`, [`Context::emit_on`] an [`Output`] ([`ReadsOn`], [`EmitsOn`]).
+//! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`] to await),
 //!   [`subscribe`](Context::subscribe), [`sleep`](Context::sleep), [`spawn`](Context::spawn) (a
-//!   [`JoinHandle`]), [`connect`](Context::connect) and [`listen`](Context::listen) (a [`Stream`],
-//!   a [`Listener`]), the time of the node (a [`Clock`] for child tasks).
+//!   [`JoinHandle`]), [`connect`](Context::connect) and [`listen`](Context::listen) (a [`Stream`], a
+//!   [`Listener`]), the time of the node (a [`Clock`] for child tasks).
 //! - [`Subscription::recv`] returns a [`Delivery`]: a message ([`Received`]), or a [`Gap`] with its
 //!   [`GapReason`] and the number of missed messages. [`Subscription::try_recv`] does not wait
 //!   ([`TryRecv`]).
@@ -123,7 +126,7 @@
 //!
 //! [`Builder::execution`] gives a service an [`Execution`]: a thread, cores, a scheduling
 //! [`Class`], a [`WaitStrategy`]. The topology can do the same. [`Builder::executor`] adds another
-//! runtime. [`Running::placements`] reports what the system granted ([`Placement`]);
+//! runtime. [`Running::start_report`] has what the system granted ([`Placement`]);
 //! [`PlacementFallback`] says whether a refusal is an error ([`ThreadError`]).
 //!
 //! # Test a service
@@ -189,21 +192,25 @@
 //! | [`StartError`] | [`Node::start`], [`Node::run`], [`Running::join`] |
 //! | [`SubscribeError`] | [`Context::subscribe`], [`Running::subscribe`] |
 //! | [`EmitError`] | [`Context::emit`], [`Publisher::emit`] |
+//! | [`PublisherError`] | [`Context::publisher`] |
 //! | [`ShuttingDown`] | [`Context::sleep`], when the node shuts down |
 //! | [`Unfinished`] | a [`JoinHandle`] whose work panicked or was dropped |
 //!
 //! # Shut down
 //!
 //! [`Node::run`] shuts down at SIGINT (Ctrl-C) or SIGTERM; [`Context::shutdown`] and
-//! [`Running::shutdown`] do the same. [`Context::sleep`] then returns [`ShuttingDown`], and `?`
-//! ends the service well: sources end first. What they emitted is received; then each
-//! [`recv`](Subscription::recv) returns `None`. Services that have not ended at the deadline are
-//! abandoned and named. [`Builder::on_stop`] adds a hook for the very end.
+//! [`Running::shutdown`] do the same. Sources end first: [`Context::sleep`], and the
+//! [`emit`](Context::emit) of a service that reads nothing, fail with [`ShuttingDown`], and `?` ends
+//! the service well. So `loop { ctx.emit(..).await? }` is a source that ends. What it emitted is
+//! received; then each [`recv`](Subscription::recv) returns `None`. Services that have not ended at
+//! the deadline are abandoned and named. [`Builder::on_stop`] adds a hook for the very end.
 //!
 //! # See what happens
 //!
 //! - **Logs**: [`Context::info`], [`Context::warn`] and [`Context::error`], and the events of the
 //!   node, go to the `tracing` subscriber of the program.
+//! - **Probable mistakes**: a topic without a reader, a service in no node and the like are
+//!   [`StartWarning`]s of the [`StartReport`].
 //! - **Events**: [`Builder::observe`] calls a function with each [`Event`]: a start, a restart, a
 //!   stop, a poll that takes too long ([`Builder::watchdog`]).
 //! - **Counters**: [`Running::counters`] has what was sent, taken, dropped and left, for each

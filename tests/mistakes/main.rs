@@ -1,10 +1,10 @@
 //! Makes `docs/mistakes.md`: likely mistakes, and what their author sees.
 //!
-//! `messages`, `services` and `calls` have programs that do not compile, `nodes`, `running` and
-//! `processes` programs that fail when they run, `topology` has wrong files for the program in
-//! `shared`. Each file begins with a title and with what to write instead; the rest is shown.
-//! `entry` reads these files, `compile` asks rustc about the first kind, `process` runs the others
-//! as processes of their own, `page` writes the document.
+//! `messages`, `services` and `calls` have programs that do not compile, `nodes`, `ports`,
+//! `running` and `processes` programs that fail when they run, `topology` has wrong files for the
+//! program in `shared`. Each file begins with a title and with what to write instead; the rest is
+//! shown. `entry` reads these files, `compile` asks rustc about the first kind, `process` runs the
+//! others as processes of their own, `page` writes the document.
 //!
 //! `cargo test --test mistakes` fails if the document has another text than rustc and the programs
 //! print. `UPDATE_MISTAKES=1 cargo test --test mistakes` writes it; read the difference.
@@ -14,6 +14,7 @@ mod compile;
 mod entry;
 mod nodes;
 mod page;
+mod ports;
 mod process;
 mod processes;
 mod running;
@@ -34,6 +35,7 @@ const SECTIONS: &[(&str, &str, Kind)] = &[
     ("services", "Services", Kind::Compile),
     ("calls", "Calls", Kind::Compile),
     ("nodes", "Nodes", Kind::Program),
+    ("ports", "Ports", Kind::Program),
     ("topology", "The topology file", Kind::Topology),
     ("running", "While it runs", Kind::Program),
     ("processes", "Several processes", Kind::Program),
@@ -54,6 +56,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 fn run(section: &str, name: &str) -> Result<(), Box<dyn Error>> {
     match section {
         "nodes" => nodes::run(name),
+        "ports" => ports::run(name),
         "running" => running::run(name),
         "processes" => processes::run(name),
         _ => shared::main(),
@@ -71,7 +74,12 @@ fn check() -> ExitCode {
     for (section, _, kind) in SECTIONS {
         entries.extend(entry::read(&root.join("tests/mistakes"), section, *kind));
     }
-    let modules = [("nodes", nodes::ALL), ("running", running::ALL), ("processes", processes::ALL)];
+    let modules = [
+        ("nodes", nodes::ALL),
+        ("ports", ports::ALL),
+        ("running", running::ALL),
+        ("processes", processes::ALL),
+    ];
     let mut problems = entry::unlisted(&entries, &modules);
     compile::observe(root, entries.iter_mut().filter(|entry| entry.kind == Kind::Compile));
     process::observe(entries.iter_mut().filter(|entry| entry.kind != Kind::Compile));

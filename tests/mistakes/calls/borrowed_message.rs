@@ -1,6 +1,8 @@
 //! A borrowed message.
 //!
 //! Emit the value: `ctx.emit(tick)`.
+//!
+//! Errors: 4.
 
 struct Feed;
 

@@ -1,6 +1,8 @@
 //! Two blocks with `#[service]` for one type.
 //!
 //! Write one block; other methods go into a block without the attribute.
+//!
+//! Errors: 3.
 
 struct Feed;
 
