@@ -1,4 +1,4 @@
-//! A topic that is no name.
+//! A topic with a space.
 //!
 //! Write a name without spaces: `ticks.slow`.
 
