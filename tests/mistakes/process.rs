@@ -69,11 +69,11 @@ fn ended(status: ExitStatus) -> String {
         .map_or_else(|| "killed by a signal".to_owned(), |code| format!("exit code {code}"))
 }
 
-/// Without what differs from one run or machine to another: directories, places in this test, the
-/// numbers of threads.
+/// Without the parts that differ from one run or machine to another: directories, places in this
+/// test, numbers of threads, measured times.
 fn normalized(text: &str, directory: &Path) -> String {
     let text = text.replace(&directory.display().to_string(), "/run/user/1000");
-    let mut lines: Vec<_> = text.lines().map(line).collect();
+    let mut lines: Vec<_> = text.lines().map(|text| without_times(&line(text))).collect();
     lines.dedup();
     lines.iter().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
@@ -92,4 +92,32 @@ fn line(line: &str) -> String {
     let file = place.split(':').next().unwrap_or(place);
     let file = if file.starts_with("tests/mistakes/") { "src/main.rs" } else { file };
     format!("{thread} panicked at {file}:")
+}
+
+/// Times with a fraction are measured or random, such as `812.3µs`; those of a program or a
+/// topology have none.
+fn without_times(line: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, number) = rest.split_at(start);
+        let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
+        let (number, after) = number.split_at(end);
+        let unit = ["ns", "µs", "ms", "s"].into_iter().find(|unit| {
+            let next = after.strip_prefix(unit).map(|next| next.chars().next());
+            next.is_some_and(|next| next.is_none_or(|letter| !letter.is_alphanumeric()))
+        });
+        out.push_str(before);
+        match unit {
+            Some(unit) if number.contains('.') => {
+                out.push_str("<time>");
+                rest = &after[unit.len()..];
+            }
+            _ => {
+                out.push_str(number);
+                rest = after;
+            }
+        }
+    }
+    out + rest
 }

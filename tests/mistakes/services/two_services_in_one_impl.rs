@@ -2,7 +2,7 @@
 //!
 //! Write one block; other methods go into a block without the attribute.
 //!
-//! Errors: 3.
+//! Errors: 4.
 
 struct Feed;
 
