@@ -74,14 +74,15 @@
 //! - [`#[message]`](macro@message) makes a struct of numbers, arrays, [`FixedStr`] and [`FixedVec`]
 //!   a [`Message`]: it has a topic, and an id that no other message has.
 //! - [`#[service]`](macro@service) makes a type a [`Service`]. What it lists in `reads(..)` and
-//!   `emits(..)` can be used in `run` ([`Reads`], [`Emits`], [`EmittedBy`]), and nothing else.
+//!   `emits(..)` can be used in `run` ([`Reads`], [`EmittedBy`]), and nothing else.
 //! - `reads(Tick as left, Tick as right)` names **ports**: one message type on several topics. The
 //!   topology or [`Builder::bind`] binds each port to a topic; [`Context::subscribe_on`] takes an
-//!   [`Input`] such as `Self::left`, [`Context::emit_on`] an [`Output`] ([`ReadsOn`], [`EmitsOn`]).
+//!   [`Input`] such as `Self::left`, [`Context::emit_on`] an [`Output`] ([`ReadsOn`], [`EmitsOn`],
+//!   [`HasPorts`]).
 //! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`] to await),
 //!   [`subscribe`](Context::subscribe), [`sleep`](Context::sleep), [`spawn`](Context::spawn) (a
-//!   [`JoinHandle`]), [`connect`](Context::connect) and [`listen`](Context::listen) (a [`Stream`], a
-//!   [`Listener`]), the time of the node (a [`Clock`] for child tasks).
+//!   [`JoinHandle`]), [`connect`](Context::connect) and [`listen`](Context::listen) (a [`Stream`],
+//!   a [`Listener`]), the time of the node (a [`Clock`] for child tasks).
 //! - [`Subscription::recv`] returns a [`Delivery`]: a message ([`Received`]), or a [`Gap`] with its
 //!   [`GapReason`] and the number of missed messages. [`Subscription::try_recv`] does not wait
 //!   ([`TryRecv`]).
@@ -200,15 +201,17 @@
 //!
 //! [`Node::run`] shuts down at SIGINT (Ctrl-C) or SIGTERM; [`Context::shutdown`] and
 //! [`Running::shutdown`] do the same. Sources end first: [`Context::sleep`], and the
-//! [`emit`](Context::emit) of a service that reads nothing, fail with [`ShuttingDown`], and `?` ends
-//! the service well. So `loop { ctx.emit(..).await? }` is a source that ends. What it emitted is
-//! received; then each [`recv`](Subscription::recv) returns `None`. Services that have not ended at
-//! the deadline are abandoned and named. [`Builder::on_stop`] adds a hook for the very end.
+//! [`emit`](Context::emit) of a service that reads nothing, fail with [`ShuttingDown`], and `?`
+//! ends the service well. So `loop { ctx.emit(..).await? }` is a source that ends. What it emitted
+//! is received; then each [`recv`](Subscription::recv) returns `None`. Services that have not ended
+//! at the deadline are abandoned and named. [`Builder::on_stop`] adds a hook for the very end.
 //!
 //! # See what happens
 //!
 //! - **Logs**: [`Context::info`], [`Context::warn`] and [`Context::error`], and the events of the
-//!   node, go to the `tracing` subscriber of the program.
+//!   node, go to the `tracing` subscriber of the program. Without one, warnings and errors are
+//!   printed to the standard error. `mycelium::init()` (feature `logs`) prints more, as `RUST_LOG`
+//!   says.
 //! - **Probable mistakes**: a topic without a reader, a service in no node and the like are
 //!   [`StartWarning`]s of the [`StartReport`].
 //! - **Events**: [`Builder::observe`] calls a function with each [`Event`]: a start, a restart, a

@@ -1,8 +1,6 @@
 //! A borrowed message.
 //!
 //! Emit the value: `ctx.emit(tick)`.
-//!
-//! Errors: 4.
 
 struct Feed;
 

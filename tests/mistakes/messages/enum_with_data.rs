@@ -1,8 +1,6 @@
 //! An enum with data in a message.
 //!
 //! Write a struct with one field for each value, or an enum without data beside a value.
-//!
-//! Errors: 12.
 
 #[message]
 enum Side {

@@ -2,8 +2,6 @@
 //!
 //! The compiler would leave four bytes of no meaning after `pool`. Put the widest fields first,
 //! and end with a field that fills the last word.
-//!
-//! Errors: 3.
 
 #[message(topic = "swaps", id = 1)]
 struct Swap {

@@ -1,8 +1,6 @@
 //! A reader without a publisher.
 //!
 //! Add the service that emits the message.
-//!
-//! Silent.
 
 use crate::shared::*;
 

@@ -1,8 +1,6 @@
 //! A publisher without a reader.
 //!
 //! Add the service that reads the message.
-//!
-//! Silent.
 
 use crate::shared::*;
 

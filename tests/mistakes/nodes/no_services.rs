@@ -1,8 +1,6 @@
 //! A node without services.
 //!
 //! Write `.service(|| Feed)` for each service.
-//!
-//! Silent.
 
 use crate::shared::*;
 

@@ -1,8 +1,6 @@
 //! A port that is bound to a topic without a publisher.
 //!
 //! Write the topic of a publisher: this one is probably misspelt.
-//!
-//! Silent.
 
 use crate::shared::*;
 

@@ -1,8 +1,6 @@
 //! A node whose publisher is not started.
 //!
 //! Start the other node too, or start all of them with a bundle.
-//!
-//! Silent.
 
 use crate::shared::*;
 

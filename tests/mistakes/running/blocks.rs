@@ -1,8 +1,6 @@
 //! A service that blocks its thread.
 //!
 //! Move the work to `ctx.blocking(|| ..).await`, or wait with `ctx.sleep(..).await?`.
-//!
-//! Silent.
 
 use crate::shared::*;
 

@@ -1,8 +1,6 @@
 //! A reader that ends before its publisher.
 //!
 //! Receive until `recv` returns `None`.
-//!
-//! Silent.
 
 use crate::shared::*;
 

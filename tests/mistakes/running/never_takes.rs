@@ -1,8 +1,6 @@
 //! A declared subscription that is not used.
 //!
 //! Remove the message from `reads(..)`, or receive it.
-//!
-//! Silent.
 
 use crate::shared::*;
 

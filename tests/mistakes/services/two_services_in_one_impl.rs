@@ -1,8 +1,6 @@
 //! Two blocks with `#[service]` for one type.
 //!
 //! Write one block; other methods go into a block without the attribute.
-//!
-//! Errors: 4.
 
 struct Feed;
 
