@@ -18,8 +18,8 @@ Compile errors have the lines of the code that is shown. After it come `use myce
 
 /// The text before the sections of programs that run.
 const PROGRAMS: &str = "\
-The programs below use these messages and services. What they print is what `stderr` has, without a
-subscriber of `tracing`.
+The programs below use these messages and services. The text after each is its whole output without
+a subscriber of `tracing`; times that differ from run to run are `<time>`.
 ";
 
 const TOPOLOGIES: &str = "\

@@ -94,30 +94,20 @@ fn line(line: &str) -> String {
     format!("{thread} panicked at {file}:")
 }
 
-/// Times with a fraction are measured or random, such as `812.3µs`; those of a program or a
-/// topology have none.
+/// Texts before a value that is measured or random, with the value that the page shows.
+const VARYING: [(&str, &str); 3] =
+    [("(pause=", "<time>"), ("next attempt in ", "<time>"), ("<time> (", "<number>")];
+
 fn without_times(line: &str) -> String {
-    let mut out = String::new();
-    let mut rest = line;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (before, number) = rest.split_at(start);
-        let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
-        let (number, after) = number.split_at(end);
-        let unit = ["ns", "µs", "ms", "s"].into_iter().find(|unit| {
-            let next = after.strip_prefix(unit).map(|next| next.chars().next());
-            next.is_some_and(|next| next.is_none_or(|letter| !letter.is_alphanumeric()))
-        });
-        out.push_str(before);
-        match unit {
-            Some(unit) if number.contains('.') => {
-                out.push_str("<time>");
-                rest = &after[unit.len()..];
-            }
-            _ => {
-                out.push_str(number);
-                rest = after;
-            }
+    let mut line = line.to_owned();
+    for (before, shown) in VARYING {
+        let Some(start) = line.find(before).map(|start| start + before.len()) else { continue };
+        let value = &line[start..];
+        if !value.starts_with(|letter: char| letter.is_ascii_digit()) {
+            continue;
         }
+        let end = value.find([')', ' ', ',']).unwrap_or(value.len());
+        line = format!("{}{shown}{}", &line[..start], &value[end..]);
     }
-    out + rest
+    line
 }

@@ -9,8 +9,8 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let topology = Topology::load("app.toml")?;
     let node = Node::builder("other").topology(topology).service(|| Feed).service(|| Sum);
     let running = node.build()?.start(Tokio::current()?)?;
-    // After two seconds, the user presses Ctrl-C.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // After four seconds, the user presses Ctrl-C.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     running.shutdown();
     running.join().await?;
     Ok(())

@@ -22,7 +22,7 @@ impl Greeter {
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let topology = Topology::load("app.toml")?;
-    let node = Node::builder("main").topology(topology).service(|| Feed).service(|| Greeter);
+    let node = Node::builder("main").topology(topology).service(|| Greeter);
     node.build()?.run(Tokio::current()?).await?;
     Ok(())
 }
