@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use mycelium_core::Message;
-use mycelium_transports::local::{self, Delivery, Policy, TryRecv, Undelivered};
+use mycelium_transports::local::{self, Delivery, Finisher, Policy, TryRecv, Undelivered};
 
 use crate::error::SubscribeError;
 
@@ -58,7 +58,8 @@ impl<M: Message> Inbox<M> {
         match subscription {
             Some(subscription) => {
                 self.0.taken_by_run.store(true, Ordering::Relaxed);
-                Ok(Subscription { subscription: Some(subscription), inbox: Some(self.0.clone()) })
+                let (subscription, inbox) = (Some(subscription), Some(self.0.clone()));
+                Ok(Subscription { subscription, inbox, _finisher: None })
             }
             None if self.0.taken_by_run.load(Ordering::Relaxed) => {
                 Err(SubscribeError::Taken { subscription: name() })
@@ -144,12 +145,18 @@ pub struct Subscription<M: Message> {
     /// `None` only while this is dropped.
     subscription: Option<local::Subscription<M>>,
     inbox: Option<Arc<InboxState<M>>>,
+    /// Of a subscription outside the services. While it lives, the node can end the subscription.
+    _finisher: Option<Arc<Finisher>>,
 }
 
 impl<M: Message> Subscription<M> {
     /// A subscription without a service: dropping it unsubscribes.
-    pub(crate) fn free(subscription: local::Subscription<M>) -> Subscription<M> {
-        Subscription { subscription: Some(subscription), inbox: None }
+    pub(crate) fn outside(
+        subscription: local::Subscription<M>,
+        finisher: Arc<Finisher>,
+    ) -> Subscription<M> {
+        let (subscription, _finisher) = (Some(subscription), Some(finisher));
+        Subscription { subscription, inbox: None, _finisher }
     }
 
     /// The next message or gap. `None` when every publisher has ended, or the node shuts down, and

@@ -19,11 +19,18 @@ use std::time::Duration;
 
 #[cfg(feature = "signals")]
 use futures_util::future::{Either, select};
+use mycelium_core::Message;
 use mycelium_executor::Executor;
 #[cfg(feature = "signals")]
 use mycelium_executor::SendFuture;
+use mycelium_transports::local::{Policy, Publisher};
 
-use crate::error::{BuildError, StartError};
+#[cfg(feature = "testing")]
+use crate::dead_letter::DeadLetter;
+use crate::error::{BuildError, StartError, SubscribeError};
+#[cfg(feature = "testing")]
+use crate::execution::Execution;
+use crate::inbox::Subscription;
 use crate::links::{LinkSetup, Links};
 use crate::log;
 use crate::names::expected_instead_of;
@@ -32,7 +39,9 @@ use crate::plan::Plan;
 #[cfg(feature = "signals")]
 use crate::report::Report;
 use crate::report::StartWarning;
-use crate::shared::Shared;
+use crate::shared::{Shared, Topics};
+#[cfg(feature = "testing")]
+use crate::testing::Probe;
 use placing::kind;
 use prepare::{Prepared, Registered, Resolved, StopHook};
 use watchdog::{PollMark, Watchdog, WatchdogHandle};
@@ -42,13 +51,16 @@ pub use running::{Running, StartReport};
 
 /// Services that fit together, ready to start. See the [crate's example](crate).
 pub struct Node {
-    plan: Plan,
+    plan: Arc<Plan>,
+    topics: Topics,
     warnings: Vec<StartWarning>,
     services: Vec<Registered>,
     executors: Vec<(String, Arc<dyn Executor>)>,
     hooks: Vec<StopHook>,
     observers: Observers,
     watchdog: Option<Duration>,
+    #[cfg(feature = "testing")]
+    probe: Option<Arc<Probe>>,
 }
 
 impl Node {
@@ -67,6 +79,110 @@ impl Node {
     /// The nodes that this one reads from.
     pub fn reads_from(&self) -> impl Iterator<Item = &str> {
         self.plan.peer_topics.publishers.keys().map(String::as_str)
+    }
+
+    /// A subscription for code outside the services, such as a test or a thread of the application.
+    /// It misses nothing: not even what a service emits at once.
+    ///
+    /// With a gating policy (`block`, `reject`) it applies backpressure from the start: publishers
+    /// wait when it is not read. Its `recv` returns `None` when the services have ended and all
+    /// messages were received, or when the node is dropped without a start.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    ///
+    /// ```
+    /// use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
+    ///
+    /// #[message(topic = "greetings", id = 1)]
+    /// #[derive(Debug, PartialEq)]
+    /// struct Greeting {
+    ///     number: u64,
+    /// }
+    ///
+    /// struct Greeter;
+    ///
+    /// #[service(emits(Greeting))]
+    /// impl Greeter {
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+    ///         ctx.emit(Greeting { number: 1 }).await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let node = Node::builder("main").service(|| Greeter).build()?;
+    /// let mut greetings = node.subscribe::<Greeting>("audience", Policy::Block)?;
+    /// let running = node.start(mycelium_tokio::Tokio::current()?)?;
+    /// let first = greetings.recv().await.and_then(Delivery::message);
+    /// assert_eq!(first, Some(Greeting { number: 1 }));
+    /// assert_eq!(greetings.recv().await, None);
+    /// running.join().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe<M: Message>(
+        &self,
+        name: &str,
+        policy: Policy,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        self.subscribe_to(M::TOPIC, name, policy)
+    }
+
+    /// As [`subscribe`](Node::subscribe), for the topic with this name.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn subscribe_to<M: Message>(
+        &self,
+        topic: &str,
+        name: &str,
+        policy: Policy,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        self.topics.outside_subscription(topic, name, policy)
+    }
+
+    /// A publisher for code outside the services. Emit after the start: services subscribe then, so
+    /// an earlier message reaches only subscriptions made [before the start](Node::subscribe).
+    /// While it exists, subscriptions of its topic do not end before a shutdown.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn publisher<M: Message>(&self, name: &str) -> Result<Publisher<M>, BuildError> {
+        self.publisher_to(M::TOPIC, name)
+    }
+
+    /// As [`publisher`](Node::publisher), for the topic with this name.
+    ///
+    /// # Errors
+    /// If the topic refuses it.
+    pub fn publisher_to<M: Message>(
+        &self,
+        topic: &str,
+        name: &str,
+    ) -> Result<Publisher<M>, BuildError> {
+        self.topics.outside_publisher(topic, name)
+    }
+
+    /// Everything runs in the node's own executor, without threads, and the probe sees it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn prepare_for_test(&mut self, probe: &Arc<Probe>) -> Result<(), BuildError> {
+        self.watchdog = None;
+        // The test is the other side of each topic.
+        self.warnings.clear();
+        for service in &mut self.services {
+            service.execution = Execution::default();
+        }
+        probe.capture::<DeadLetter>(&self.topics.of::<DeadLetter>(DeadLetter::TOPIC)?)?;
+        self.probe = Some(probe.clone());
+        Ok(())
+    }
+
+    /// The kind of executor that the topology requests.
+    #[cfg(feature = "testing")]
+    pub(crate) fn requested_executor(&self) -> Option<&str> {
+        self.plan.topology.executor(&self.plan.node).map(|(kind, _)| kind)
     }
 
     /// Runs the node on `executor` until its services have ended. SIGINT (Ctrl-C) or SIGTERM shuts
@@ -118,7 +234,7 @@ impl Node {
     /// If the topology names another executor, or a service cannot be executed as its execution
     /// says: its executor is unknown or cannot run it, or the system refuses its thread. No service
     /// has run then, and no thread is left.
-    pub fn start(self, executor: impl Executor) -> Result<Running, StartError> {
+    pub fn start(mut self, executor: impl Executor) -> Result<Running, StartError> {
         let executor: Arc<dyn Executor> = Arc::new(executor);
         let given = executor.name();
         if let Some((asked, place)) = self.plan.topology.executor(&self.plan.node)
@@ -139,8 +255,20 @@ impl Node {
             let ports = self.plan.ports(&name);
             resolved.push(Resolved { name, ports, execution, executor });
         }
+        // Code outside the services may be the other side of a topic.
+        self.warnings.retain(|warning| match warning {
+            StartWarning::NoPublisher { topic, .. } => !self.topics.has_outside_publisher(topic),
+            StartWarning::NoReader { topic, .. } => !self.topics.has_outside_subscription(topic),
+            StartWarning::EmptyNode { .. }
+            | StartWarning::UnplacedService { .. }
+            | StartWarning::NoDeadLetters { .. } => true,
+        });
         let names: Vec<&str> = self.services.iter().map(|service| &*service.name).collect();
-        let shared = Shared::new(self.plan, executor, self.observers, &names)?;
+        let shared = Shared::new(self.plan, self.topics, executor, self.observers, &names);
+        #[cfg(feature = "testing")]
+        if let Some(probe) = self.probe {
+            let _ = shared.probe.set(probe);
+        }
         let mut prepared = Vec::new();
         let links = Arc::new(OnceLock::new());
         for (service, resolved) in self.services.into_iter().zip(resolved) {

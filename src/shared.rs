@@ -2,33 +2,38 @@
 //! owner.
 //!
 //! Read in this order: `lifecycle` is how far the node is, `services` is how far each service is,
-//! `topics` has the topics and their publishers, `failure` is the error with which the node will
-//! end, `threads` has the threads that it started. [`Shared`] holds one of each, and has the
-//! operations that concern more than one. Nothing here knows a service's type, a link, or the
-//! driver.
+//! `topics` has the topics and their publishers, `outside` the subscriptions outside the services,
+//! `failure` is the error with which the node will end, `threads` has the threads that it started.
+//! [`Shared`] holds one of each, and has the operations that concern more than one. Nothing here
+//! knows a service's type, a link, or the driver.
 
 mod failure;
 mod lifecycle;
+mod outside;
 mod services;
 mod threads;
 mod topics;
 
 use std::sync::Arc;
+#[cfg(feature = "testing")]
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use mycelium_executor::Executor;
 use mycelium_transports::exchange::{LayoutMismatch, Notice};
 
-use crate::error::{BuildError, StartError};
+use crate::error::StartError;
 use crate::log;
 use crate::observe::{Event, Observers};
 use crate::plan::Plan;
 use crate::report::Outcome;
+#[cfg(feature = "testing")]
+use crate::testing::Probe;
 use failure::Failure;
 pub(crate) use lifecycle::{Lifecycle, Phase};
 use services::Services;
 pub(crate) use threads::Threads;
-use topics::Topics;
+pub(crate) use topics::Topics;
 
 /// How long after the shutdown's deadline tasks that were aborted have time to be dropped.
 pub(crate) const ABANDON_WITHIN: Duration = Duration::from_millis(200);
@@ -44,27 +49,33 @@ pub(crate) struct Shared {
     pub(crate) failure: Failure,
     /// The services' own threads.
     pub(crate) threads: Arc<Threads>,
+    /// What a test sees of the services. Unset outside of tests.
+    #[cfg(feature = "testing")]
+    pub(crate) probe: OnceLock<Arc<Probe>>,
 }
 
 impl Shared {
-    /// The state of a node with these `services`, and with all topics of the plan.
+    /// The state of a node with these `services` and `topics`.
     pub(crate) fn new(
-        plan: Plan,
+        plan: Arc<Plan>,
+        topics: Topics,
         executor: Arc<dyn Executor>,
         observers: Observers,
         services: &[&str],
-    ) -> Result<Arc<Shared>, BuildError> {
-        let plan = Arc::new(plan);
+    ) -> Arc<Shared> {
+        let _ = topics.executor.set(executor.clone());
         let others = services.iter().filter(|name| !plan.dead_letters.ends_last(name)).count();
-        Ok(Arc::new(Shared {
+        Arc::new(Shared {
             lifecycle: Lifecycle::new(&plan.node, observers),
             services: Services::new(services.len(), others),
-            topics: Topics::new(plan.clone(), executor.clone())?,
+            topics,
             failure: Failure::default(),
             threads: Arc::default(),
+            #[cfg(feature = "testing")]
+            probe: OnceLock::new(),
             plan,
             executor,
-        }))
+        })
     }
 
     /// A service is about to run; `error` ended its previous run.

@@ -33,6 +33,10 @@ pub async fn supervise<S: Service>(mut life: Life<S>) {
             }
             Err(failure) => failure,
         };
+        #[cfg(feature = "testing")]
+        if let Some(probe) = life.context.waits.shared.probe.get() {
+            probe.add_failure(life.context.name(), &failure.text);
+        }
         life.inboxes.iter().for_each(|inbox| inbox.fail());
         life.write_dead_letters();
         let shared = life.context.waits.shared.clone();

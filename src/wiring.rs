@@ -59,6 +59,10 @@ impl<'a> Wiring<'a> {
         self.deferred_wakes.push(subscription.attach(&self.budget));
         self.finishers.push((port.topic.clone(), subscription.finisher()));
         let inbox = Inbox::new(format!("{service}.{key}"), subscription);
+        #[cfg(feature = "testing")]
+        if let Some(probe) = shared.probe.get() {
+            probe.add_input::<M>(service, port, &inbox.watched());
+        }
         self.inboxes.push(inbox.watched());
         Ok(inbox)
     }
@@ -70,6 +74,10 @@ impl<'a> Wiring<'a> {
     pub fn output<M: Message>(&mut self, key: &'static str) -> Result<Publisher<M>, BuildError> {
         let port = find(&self.ports.emits, key);
         let name = port.member_name(self.service);
+        #[cfg(feature = "testing")]
+        if let Some(probe) = self.shared.probe.get() {
+            probe.add_output::<M>(self.service, &self.shared.topics.of::<M>(&port.topic)?)?;
+        }
         let mut publisher = self.shared.topics.publisher::<M>(&port.topic, &name)?;
         publisher.set_wait_strategy(self.wait);
         self.deferred_wakes.push(publisher.attach(&self.budget));

@@ -5,7 +5,8 @@
 //! executor can give any service virtual time. No message passes through this crate: on the path of
 //! a message an executor only contributes its [`Waker`](std::task::Waker)s.
 //!
-//! A thread without an executor waits for the same futures with [`block_on`].
+//! A thread without an executor waits for the same futures with [`block_on`]. [`PausedTime`] is any
+//! executor with a clock that only a test moves.
 //!
 //! An adapter (`mycelium-tokio`, `mycelium-smol`, `mycelium-glommio`) is a small crate with one
 //! type that implements the trait. It wraps its streams in [`Stream`] and its listeners in
@@ -26,6 +27,7 @@ pub mod conformance;
 mod contain;
 mod executor;
 mod listener;
+mod paused;
 #[cfg(feature = "pool")]
 pub mod pool;
 #[cfg(all(unix, feature = "signals"))]
@@ -43,6 +45,7 @@ pub use executor::{
     Executor, LocalFuture, MakeDedicated, MakeLocal, SendFuture, SpawnError, system_entropy,
 };
 pub use listener::{Accept, Listener, ListeningSocket, bind_tcp};
+pub use paused::PausedTime;
 #[cfg(all(unix, feature = "signals"))]
 pub use signal::interrupted;
 pub use stream::{Duplex, Stream};

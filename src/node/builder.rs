@@ -16,6 +16,7 @@ use crate::observe::{Event, Observers};
 use crate::plan::{Bindings, BoundPorts, Plan};
 use crate::report::StartWarning;
 use crate::service::Service;
+use crate::shared::Topics;
 use crate::topology::Topology;
 
 /// Collects the services and settings of a [`Node`].
@@ -243,8 +244,21 @@ impl Builder {
             .filter_map(|service| all.iter().find(|(name, _)| *name == service.name).cloned());
         let plan = Plan::new(&self.name, self.topology, &all, &bound.collect::<Vec<_>>())?;
         warnings.extend(plan.warnings());
+        let plan = Arc::new(plan);
+        let topics = Topics::new(plan.clone())?;
         let Builder { executors, hooks, observers, .. } = self;
-        Ok(Node { plan, warnings, services, executors, hooks, observers, watchdog })
+        Ok(Node {
+            plan,
+            topics,
+            warnings,
+            services,
+            executors,
+            hooks,
+            observers,
+            watchdog,
+            #[cfg(feature = "testing")]
+            probe: None,
+        })
     }
 
     /// The services that the topology places nowhere, if it places services.

@@ -109,6 +109,7 @@ impl Driver {
     async fn run(mut self, hooks: Vec<StopHook>) {
         let deadline = self.wait_for_services().await;
         self.shared.services.are_settled.store(true, Ordering::SeqCst);
+        self.shared.topics.finish_outside_subscriptions();
         self.shared.lifecycle.reach(Phase::Draining);
         self.drain_links(deadline).await;
         self.wait_for_threads(&self.shared.threads, deadline).await;
@@ -375,6 +376,7 @@ impl Drop for Driver {
         // Without this, services on other executors would continue to run.
         self.abort();
         self.watchdog.iter().for_each(|watchdog| watchdog.stop());
+        self.shared.topics.finish_outside_subscriptions();
         if self.shared.lifecycle.placed.is_set() {
             lost.iter().for_each(|service| self.shared.end(service, &Outcome::Abandoned));
             self.shared.lifecycle.finish();

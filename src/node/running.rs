@@ -48,6 +48,11 @@ impl Running {
         self.shared.lifecycle.shut_down();
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Waits until all services and their threads have ended.
     ///
     /// # Errors
@@ -124,7 +129,9 @@ impl Running {
     }
 
     /// A subscription for code outside the services. It starts with the first message whose emit
-    /// begins after this returns.
+    /// begins after this returns; one that is made [before the start](crate::Node::subscribe)
+    /// misses nothing. Its `recv` returns `None` when the services have ended and all messages were
+    /// received.
     ///
     /// # Errors
     /// If the topic refuses it.
@@ -146,11 +153,7 @@ impl Running {
         name: &str,
         policy: Policy,
     ) -> Result<Subscription<M>, SubscribeError> {
-        let topic = self.shared.topics.of::<M>(topic).map_err(|error| match error {
-            BuildError::Topic(error) => SubscribeError::Topic(error),
-            other => SubscribeError::Refused { reason: other.to_string() },
-        })?;
-        topic.subscribe(name, policy).map(Subscription::free).map_err(SubscribeError::Topic)
+        self.shared.topics.outside_subscription(topic, name, policy)
     }
 }
 

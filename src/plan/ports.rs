@@ -37,6 +37,14 @@ impl Port {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Port {
+    /// The name of a named port.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        (!self.has_own_topic).then_some(self.key)
+    }
+}
+
 /// All ports of a service.
 #[derive(Clone, Debug)]
 pub struct Ports {

@@ -2,15 +2,17 @@
 //! letters.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mycelium_core::Message;
-use mycelium_executor::Executor;
+use mycelium_executor::{Executor, system_entropy};
 use mycelium_transports::counters::Region;
-use mycelium_transports::local::{KeepOpen, Publisher, Schema, Topic, Undelivered};
+use mycelium_transports::local::{KeepOpen, Policy, Publisher, Schema, Topic, Undelivered};
 
+use super::outside::OutsideSubscriptions;
 use crate::dead_letter::DeadLetter;
-use crate::error::BuildError;
+use crate::error::{BuildError, SubscribeError};
+use crate::inbox::Subscription;
 use crate::plan::Plan;
 
 /// The most counter lines of a node.
@@ -19,8 +21,10 @@ const COUNTER_LINES: usize = 1024;
 /// The topics of a node.
 pub(crate) struct Topics {
     plan: Arc<Plan>,
-    executor: Arc<dyn Executor>,
+    /// Set at the start of the node.
+    pub(super) executor: OnceLock<Arc<dyn Executor>>,
     counters: Arc<Region>,
+    outside: OutsideSubscriptions,
     registry: Mutex<Registry>,
 }
 
@@ -29,13 +33,15 @@ struct Registry {
     topics: BTreeMap<Arc<str>, Arc<Topic>>,
     /// Topics with a publisher outside the services.
     from_outside: BTreeSet<String>,
+    /// Topics that had a subscription outside the services.
+    to_outside: BTreeSet<String>,
     /// Keeps the subscriptions to dead letters open while a service or a link may write some.
     dead_letters: Option<KeepOpen>,
 }
 
 impl Topics {
     /// All topics of the plan.
-    pub(super) fn new(plan: Arc<Plan>, executor: Arc<dyn Executor>) -> Result<Topics, BuildError> {
+    pub(crate) fn new(plan: Arc<Plan>) -> Result<Topics, BuildError> {
         let counters = Region::new(COUNTER_LINES);
         let mut registry = Registry::default();
         for (name, planned) in &plan.topics {
@@ -47,7 +53,8 @@ impl Topics {
             }
             registry.topics.insert(name.clone(), topic);
         }
-        Ok(Topics { plan, executor, counters, registry: Mutex::new(registry) })
+        let (executor, outside) = (OnceLock::new(), OutsideSubscriptions::default());
+        Ok(Topics { plan, executor, counters, outside, registry: Mutex::new(registry) })
     }
 
     /// The topic with this name, made now if no service declared it.
@@ -81,7 +88,8 @@ impl Topics {
         topic: &str,
         name: &str,
     ) -> Result<Publisher<M>, BuildError> {
-        Ok(self.of::<M>(topic)?.publisher(name, self.executor.entropy())?)
+        let epoch = self.executor.get().map_or_else(system_entropy, |executor| executor.entropy());
+        Ok(self.of::<M>(topic)?.publisher(name, epoch)?)
     }
 
     /// A publisher whose end the node cannot wait for: at shutdown, subscriptions to its topic end
@@ -95,9 +103,36 @@ impl Topics {
         self.publisher(topic, name)
     }
 
+    /// A subscription of code outside the services.
+    pub(crate) fn outside_subscription<M: Message>(
+        &self,
+        topic: &str,
+        name: &str,
+        policy: Policy,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        let topic = self.of::<M>(topic).map_err(|error| match error {
+            BuildError::Topic(error) => SubscribeError::Topic(error),
+            other => SubscribeError::Refused { reason: other.to_string() },
+        })?;
+        let subscription = topic.subscribe(name, policy)?;
+        self.registry().to_outside.insert(topic.name().to_owned());
+        let finisher = self.outside.add(subscription.finisher());
+        Ok(Subscription::outside(subscription, finisher))
+    }
+
+    /// The services have ended: subscriptions outside of them end when they are empty.
+    pub(crate) fn finish_outside_subscriptions(&self) {
+        self.outside.finish();
+    }
+
     /// Whether a topic has a publisher outside the services.
     pub(crate) fn has_outside_publisher(&self, topic: &str) -> bool {
         self.registry().from_outside.contains(topic)
+    }
+
+    /// Whether a topic has, or had, a subscription outside the services.
+    pub(crate) fn has_outside_subscription(&self, topic: &str) -> bool {
+        self.registry().to_outside.contains(topic)
     }
 
     /// Publishes a message that a link has dead-lettered, if a service of this node reads dead

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mycelium_executor::conformance::{Dedicated, Subject};
+use mycelium_executor::conformance::{Dedicated, Paused, Subject};
 use mycelium_executor::{Executor, LocalFuture};
 use mycelium_glommio::Settings;
 
@@ -48,4 +48,5 @@ mycelium_executor::conformance! {
     mod one_thread: OneThread,
     mod run_by_user: RunByUser,
     mod dedicated: Dedicated<OneThread>,
+    mod paused_time: Paused<OneThread>,
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mycelium_executor::conformance::{Dedicated, Subject};
+use mycelium_executor::conformance::{Dedicated, Paused, Subject};
 use mycelium_executor::{Executor, LocalFuture};
 use mycelium_smol::Smol;
 
@@ -47,4 +47,5 @@ mycelium_executor::conformance! {
     mod local: Local,
     mod run_by_user: RunByUser,
     mod dedicated: Dedicated<Threads>,
+    mod paused_time: Paused<Threads>,
 }

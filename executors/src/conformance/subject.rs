@@ -13,7 +13,9 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 
+use crate::clock::Clock;
 use crate::executor::{Executor, LocalFuture, MakeDedicated};
+use crate::paused::PausedTime;
 use crate::thread::Thread;
 
 /// An executor of one kind and configuration, as the laws see it.
@@ -56,6 +58,37 @@ impl<S: Subject> Subject for Dedicated<S> {
                 if let Err(panic) = finished.await.expect("it reports") {
                     resume_unwind(panic);
                 }
+            })
+        });
+    }
+}
+
+/// The executor of another subject with [paused time](PausedTime), which a thread moves at the pace
+/// of the real one. It keeps the same laws.
+#[derive(Debug)]
+pub struct Paused<S>(PhantomData<S>);
+
+impl<S: Subject> Subject for Paused<S> {
+    const NAME: &'static str = S::NAME;
+
+    fn skip_reason() -> Option<String> {
+        S::skip_reason()
+    }
+
+    fn run(body: impl FnOnce(Arc<dyn Executor>) -> LocalFuture<()> + Send + 'static) {
+        S::run(|executor| {
+            let paused = PausedTime::new(executor);
+            let (running, ended) = mpsc::channel::<()>();
+            let (time, clock) = (paused.clone(), Clock::start());
+            thread::spawn(move || {
+                while ended.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout)
+                {
+                    time.advance(clock.now().saturating_sub(time.now()));
+                }
+            });
+            Box::pin(async move {
+                let _running = running;
+                body(Arc::new(paused)).await;
             })
         });
     }

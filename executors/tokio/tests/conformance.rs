@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mycelium_executor::conformance::{Dedicated, Subject};
+use mycelium_executor::conformance::{Dedicated, Paused, Subject};
 use mycelium_executor::{Executor, LocalFuture};
 use mycelium_tokio::Tokio;
 
@@ -39,4 +39,5 @@ mycelium_executor::conformance! {
     mod current_thread: CurrentThread,
     mod multi_thread: MultiThread,
     mod dedicated: Dedicated<MultiThread>,
+    mod paused_time: Paused<CurrentThread>,
 }

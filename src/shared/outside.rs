@@ -1,0 +1,49 @@
+//! Subscriptions of code outside the services. The node ends them after its services: then nothing
+//! is sent to them any more, even if a publisher outside the services still exists.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use mycelium_transports::local::Finisher;
+
+/// The subscriptions that have not been dropped. `None` after the services have ended.
+#[derive(Debug)]
+pub(super) struct OutsideSubscriptions(Mutex<Option<Vec<Weak<Finisher>>>>);
+
+impl Default for OutsideSubscriptions {
+    fn default() -> OutsideSubscriptions {
+        OutsideSubscriptions(Mutex::new(Some(Vec::new())))
+    }
+}
+
+impl OutsideSubscriptions {
+    /// Adds a subscription; it is forgotten when the returned value is dropped.
+    pub(super) fn add(&self, finisher: Finisher) -> Arc<Finisher> {
+        let finisher = Arc::new(finisher);
+        match &mut *self.lock() {
+            Some(open) => {
+                open.retain(|other| other.strong_count() > 0);
+                open.push(Arc::downgrade(&finisher));
+            }
+            None => finisher.finish_when_empty(),
+        }
+        finisher
+    }
+
+    /// The services have ended.
+    pub(super) fn finish(&self) {
+        let open = self.lock().take();
+        for finisher in open.iter().flatten().filter_map(Weak::upgrade) {
+            finisher.finish_when_empty();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Weak<Finisher>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for OutsideSubscriptions {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

@@ -1,0 +1,32 @@
+//! A failure of a service, as a test sees it.
+
+use std::fmt;
+
+/// A run of a service has failed: with an error, or with a panic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The service.
+    pub service: String,
+    /// The text of the error, or of the panic.
+    pub error: String,
+    /// Whether it was a panic.
+    pub panicked: bool,
+}
+
+impl Failure {
+    pub(super) fn new(service: &str, text: &str) -> Failure {
+        let (panicked, error) = match text.strip_prefix("panic: ") {
+            Some(panic) => (true, panic),
+            None => (false, text),
+        };
+        Failure { service: service.to_owned(), error: error.to_owned(), panicked }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { service, error, panicked } = self;
+        write!(f, "`{service}` {}: {error}", if *panicked { "panicked" } else { "failed" })
+    }
+}

@@ -1,0 +1,165 @@
+//! What a test sees of the services of its node: their inputs, all that they emit, and each failure
+//! at once.
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use mycelium_core::Message;
+use mycelium_transports::local::{Policy, Schema, Subscription, Topic, TopicError};
+
+use super::failure::Failure;
+use crate::inbox::AnyInbox;
+use crate::plan::BoundPort;
+
+/// The name of a test's subscriptions and publishers.
+pub(crate) const TEST: &str = "test";
+
+/// The probe of a node. The node fills it, the test reads it.
+#[derive(Default)]
+pub(crate) struct Probe(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+    /// By topic.
+    captures: BTreeMap<String, Box<dyn AnyCapture>>,
+    failures: Vec<Failure>,
+}
+
+/// A topic that a service reads.
+#[derive(Clone)]
+pub(super) struct Input {
+    pub(super) service: String,
+    pub(super) topic: String,
+    pub(super) message: &'static str,
+    /// The name of the subscription: `Service`, or `Service.port`.
+    pub(super) member: String,
+    /// The call by which the service takes it.
+    pub(super) subscribe: String,
+    inbox: Weak<dyn AnyInbox>,
+}
+
+impl Input {
+    /// Whether the service has taken its subscription.
+    pub(super) fn was_taken(&self) -> bool {
+        self.inbox.upgrade().is_none_or(|inbox| inbox.was_taken())
+    }
+}
+
+/// A topic that a service emits to.
+#[derive(Clone)]
+pub(super) struct Output {
+    pub(super) service: String,
+    pub(super) topic: String,
+    pub(super) message: &'static str,
+}
+
+/// The messages of one topic that the test has not taken.
+struct Capture<M: Message> {
+    subscription: Subscription<M>,
+    messages: VecDeque<M>,
+}
+
+trait AnyCapture: Any + Send {
+    /// Collects what was emitted. Returns the number of messages.
+    fn collect(&mut self) -> usize;
+}
+
+impl<M: Message> AnyCapture for Capture<M> {
+    fn collect(&mut self) -> usize {
+        let before = self.messages.len();
+        while let Some(delivery) = self.subscription.try_recv().delivery() {
+            // A gating subscription to publishers of this process gets no gaps.
+            self.messages.extend(delivery.message());
+        }
+        self.messages.len() - before
+    }
+}
+
+impl Probe {
+    /// A service reads a topic.
+    pub(crate) fn add_input<M: Message>(
+        &self,
+        service: &str,
+        port: &BoundPort,
+        inbox: &Arc<dyn AnyInbox>,
+    ) {
+        let message = Schema::of::<M>().name();
+        let subscribe = match port.has_own_topic {
+            true => format!("ctx.subscribe::<{message}>()"),
+            false => format!("ctx.subscribe_on(Self::{})", port.key),
+        };
+        self.seen().inputs.push(Input {
+            service: service.to_owned(),
+            topic: port.topic.to_string(),
+            message,
+            member: port.member_name(service),
+            subscribe,
+            inbox: Arc::downgrade(inbox),
+        });
+    }
+
+    /// A service emits to a topic: all its messages are captured from now on.
+    pub(crate) fn add_output<M: Message>(
+        &self,
+        service: &str,
+        topic: &Arc<Topic>,
+    ) -> Result<(), TopicError> {
+        self.capture::<M>(topic)?;
+        self.seen().outputs.push(Output {
+            service: service.to_owned(),
+            topic: topic.name().to_owned(),
+            message: Schema::of::<M>().name(),
+        });
+        Ok(())
+    }
+
+    /// Captures all messages of a topic.
+    pub(crate) fn capture<M: Message>(&self, topic: &Arc<Topic>) -> Result<(), TopicError> {
+        let mut seen = self.seen();
+        if !seen.captures.contains_key(topic.name()) {
+            let subscription = topic.subscribe::<M>(TEST, Policy::Block)?;
+            let capture = Capture { subscription, messages: VecDeque::new() };
+            seen.captures.insert(topic.name().to_owned(), Box::new(capture));
+        }
+        Ok(())
+    }
+
+    /// A run of a service has failed.
+    pub(crate) fn add_failure(&self, service: &str, text: &str) {
+        self.seen().failures.push(Failure::new(service, text));
+    }
+
+    /// Collects what services emitted, which gives them room to emit more. Returns the number of
+    /// messages.
+    pub(super) fn collect(&self) -> usize {
+        self.seen().captures.values_mut().map(|capture| capture.collect()).sum()
+    }
+
+    /// The next message of a topic. An error if the topic is not captured with this type.
+    pub(super) fn take<M: Message>(&self, topic: &str) -> Result<Option<M>, ()> {
+        let mut seen = self.seen();
+        let capture: &mut dyn Any = &mut **seen.captures.get_mut(topic).ok_or(())?;
+        let capture = capture.downcast_mut::<Capture<M>>().ok_or(())?;
+        capture.collect();
+        Ok(capture.messages.pop_front())
+    }
+
+    pub(super) fn take_failures(&self) -> Vec<Failure> {
+        std::mem::take(&mut self.seen().failures)
+    }
+
+    pub(super) fn inputs(&self) -> Vec<Input> {
+        self.seen().inputs.clone()
+    }
+
+    pub(super) fn outputs(&self) -> Vec<Output> {
+        self.seen().outputs.clone()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,131 @@
+//! The executor of a test: it runs tasks on the thread of the test, step by step, when the test
+//! says so. Its time is paused by [`PausedTime`](mycelium_executor::PausedTime).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use mycelium_executor::{Executor, LocalFuture, MakeLocal, SendFuture, SpawnError, contain};
+
+/// The random numbers of every test start here, so that each run is like the one before.
+const SEED: u64 = 0x6d79_6365_6c69_756d;
+
+/// The tasks of a test. They end with it.
+pub(super) struct TestTasks {
+    state: Arc<State>,
+    tasks: FuturesUnordered<LocalFuture<()>>,
+}
+
+struct State {
+    kind: String,
+    thread: ThreadId,
+    /// Tasks that were spawned since the last step.
+    spawned: Mutex<Vec<Spawned>>,
+    /// A task can make progress.
+    is_woken: AtomicBool,
+    random: Mutex<fastrand::Rng>,
+}
+
+enum Spawned {
+    Send(SendFuture<()>),
+    Local(MakeLocal),
+}
+
+/// Spawns tasks of a test.
+#[derive(Clone)]
+pub(super) struct TestExecutor(Weak<State>);
+
+impl TestTasks {
+    /// `kind` is the kind of executor that the node requests.
+    pub(super) fn new(kind: &str) -> TestTasks {
+        let state = Arc::new(State {
+            kind: kind.to_owned(),
+            thread: thread::current().id(),
+            spawned: Mutex::default(),
+            is_woken: AtomicBool::new(false),
+            random: Mutex::new(fastrand::Rng::with_seed(SEED)),
+        });
+        TestTasks { state, tasks: FuturesUnordered::new() }
+    }
+
+    pub(super) fn executor(&self) -> TestExecutor {
+        TestExecutor(Arc::downgrade(&self.state))
+    }
+
+    /// Polls each task that can make progress about once. Returns whether there was one.
+    pub(super) fn step(&mut self) -> bool {
+        let spawned = std::mem::take(&mut *lock(&self.state.spawned));
+        let any_spawned = !spawned.is_empty();
+        for task in spawned {
+            self.tasks.push(match task {
+                Spawned::Send(task) => Box::pin(contain(task)),
+                Spawned::Local(make) => Box::pin(contain(make())),
+            });
+        }
+        if !self.state.is_woken.swap(false, Ordering::SeqCst) && !any_spawned {
+            return false;
+        }
+        let waker = Waker::from(self.state.clone());
+        // Whether a task has ended or not, others may be ready.
+        if self.tasks.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready() {
+            self.state.is_woken.store(!self.tasks.is_empty(), Ordering::SeqCst);
+        }
+        true
+    }
+}
+
+impl Wake for State {
+    fn wake(self: Arc<State>) {
+        self.is_woken.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Executor for TestExecutor {
+    fn name(&self) -> String {
+        self.0.upgrade().map_or_else(String::new, |state| format!("{}, in a test", state.kind))
+    }
+
+    fn spawn(&self, task: SendFuture<()>) -> Result<(), SpawnError> {
+        let state = self.0.upgrade().ok_or(SpawnError::Ended)?;
+        lock(&state.spawned).push(Spawned::Send(task));
+        Ok(())
+    }
+
+    fn runs_local(&self) -> bool {
+        true
+    }
+
+    fn spawn_local(&self, make: MakeLocal) -> Result<(), SpawnError> {
+        let state = self.0.upgrade().ok_or(SpawnError::Ended)?;
+        if state.thread != thread::current().id() {
+            return Err(SpawnError::WrongThread);
+        }
+        lock(&state.spawned).push(Spawned::Local(make));
+        Ok(())
+    }
+
+    /// On the thread of the test: without other threads, the test is the same in each run.
+    fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), SpawnError> {
+        self.spawn(Box::pin(async { work() }))
+    }
+
+    fn now(&self) -> Duration {
+        unreachable!("the time of a test is paused")
+    }
+
+    fn sleep_until(&self, _: Duration) -> SendFuture<()> {
+        unreachable!("the time of a test is paused")
+    }
+
+    fn entropy(&self) -> u64 {
+        self.0.upgrade().map_or(SEED, |state| lock(&state.random).u64(..))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

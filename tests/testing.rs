@@ -1,0 +1,9 @@
+//! Services in tests: `ServiceTest`, and subscriptions and publishers of a real node before its
+//! start.
+
+#[path = "testing/before_start.rs"]
+mod before_start;
+#[path = "testing/mistakes.rs"]
+mod mistakes;
+#[path = "testing/service_test.rs"]
+mod service_test;
