@@ -82,10 +82,11 @@ pub enum StartError {
         /// The window.
         window: Duration,
     },
-    /// The executor ended, or dropped services, before they had ended.
-    #[error("the executor ended before these services had: {}", services.join(", "))]
+    /// The executor ended, or dropped tasks, before the node had ended.
+    #[error("the executor ended before {}", unfinished(services))]
     ExecutorEnded {
-        /// The services.
+        /// The services that had not ended. If there are none, the executor dropped the task that
+        /// drains links and runs stop hooks.
         services: Vec<String>,
     },
     /// A node cannot have links with other nodes.
@@ -226,5 +227,13 @@ fn also_abandoned(services: &[String]) -> String {
     match services {
         [] => String::new(),
         _ => format!("; abandoned at the shutdown deadline: {}", services.join(", ")),
+    }
+}
+
+fn unfinished(services: &[String]) -> String {
+    if services.is_empty() {
+        "the node's links were drained and its stop hooks had run".to_owned()
+    } else {
+        format!("these services had: {}", services.join(", "))
     }
 }

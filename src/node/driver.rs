@@ -64,6 +64,7 @@ fn place_all(
         services: Vec::new(),
         watchdog,
         are_links_drained: AtomicBool::new(false),
+        has_ended: false,
     };
     let mut placements = Vec::new();
     for mut service in prepared {
@@ -88,6 +89,8 @@ struct Driver {
     watchdog: Option<Arc<WatchdogHandle>>,
     /// The links have ended: messages to other nodes were delivered, or reported as not delivered.
     are_links_drained: AtomicBool,
+    /// All steps of the end are done.
+    has_ended: bool,
 }
 
 /// A service that was placed.
@@ -103,7 +106,7 @@ impl Driver {
         self.services.iter().for_each(|service| service.abort.abort());
     }
 
-    async fn run(self, hooks: Vec<StopHook>) {
+    async fn run(mut self, hooks: Vec<StopHook>) {
         let deadline = self.wait_for_services().await;
         self.shared.services.are_settled.store(true, Ordering::SeqCst);
         self.shared.topics.finish_outside_subscriptions();
@@ -115,6 +118,7 @@ impl Driver {
             watchdog.stop();
             self.wait_for_threads(watchdog.threads(), Some(Duration::ZERO)).await;
         }
+        self.has_ended = true;
         // The drop of the driver finishes the node.
     }
 
@@ -366,7 +370,7 @@ impl Drop for Driver {
         let ended = self.shared.services.ended().into_iter();
         let dropped = ended.filter(|(_, outcome)| *outcome == Outcome::Abandoned);
         lost.extend(dropped.map(|(name, _)| name));
-        if !lost.is_empty() {
+        if !lost.is_empty() || (!self.has_ended && self.shared.lifecycle.placed.is_set()) {
             self.shared.failure.set(StartError::ExecutorEnded { services: lost.clone() });
         }
         // Without this, services on other executors would continue to run.

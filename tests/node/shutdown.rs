@@ -310,6 +310,25 @@ async fn a_stop_hook_that_hangs_is_left_at_the_deadline() {
 }
 
 #[test]
+fn a_runtime_that_drops_the_end_of_the_node_is_an_error() {
+    // It has no timers, and panics when the node makes one.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(async {
+        let hook_ran = Kept::new(false);
+        let seen = hook_ran.clone();
+        let (builder, _received) = pipeline(10, |_, _| Ok(()));
+        let running =
+            start(builder.on_stop(move || async move { hook_ran.commit(|ran| *ran = true) }));
+        let error = running.join().await.unwrap_err();
+        assert!(!seen.read(|ran| *ran));
+        error
+    });
+    let expected =
+        "the executor ended before the node's links were drained and its stop hooks had run";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
 fn a_runtime_that_ends_first_is_an_error_that_names_the_services() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let running = runtime.block_on(async { start(Node::builder("main").service(|| Endless)) });
