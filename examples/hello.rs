@@ -3,60 +3,46 @@
 //! time.
 #![allow(clippy::print_stdout, reason = "this is a command-line program")]
 
-use std::time::Duration;
-
-use mycelium::{Context, Delivery, FixedStr, Node, Result, Topology, message, service};
+use mycelium::{Context, FixedStr, Node, Result, Topology, message, service};
 use mycelium_tokio::Tokio;
-
-const TOPOLOGY: &str = r#"
-[node.greeter]
-services = ["Greeter"]
-[node.listener]
-services = ["Listener"]
-"#;
 
 #[message(topic = "greetings", id = 1)]
 struct Greeting {
-    number: u64,
-    text: FixedStr<22>,
+    text: FixedStr<30>,
 }
 
 struct Greeter;
-
 #[service(emits(Greeting))]
 impl Greeter {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
-        for number in 1..=10 {
-            ctx.emit(Greeting { number, text: "hello from far away".try_into()? }).await?;
-            ctx.sleep(Duration::from_millis(200)).await?;
+        for _ in 0..10 {
+            ctx.emit(Greeting { text: "hello from far away".try_into()? }).await?;
         }
         Ok(())
     }
 }
 
 struct Listener;
-
 #[service(reads(Greeting))]
 impl Listener {
     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
         let mut greetings = ctx.subscribe::<Greeting>()?;
         while let Some(delivery) = greetings.recv().await {
-            match delivery {
-                Delivery::Msg(greeting) => println!("{}: {}", greeting.number, &*greeting.text),
-                Delivery::Gap(gap) => println!("{gap}"),
-            }
+            println!("{:?}", delivery.message().map(|greeting| greeting.text));
         }
         Ok(())
     }
 }
 
+const TOPOLOGY: &str = r#"
+node.greeter.services = ["Greeter"]
+node.listener.services = ["Listener"]
+"#;
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let node = std::env::args()
-        .nth(1)
-        .ok_or("missing argument: expected the name of a node, greeter or listener")?;
-    let topology = Topology::parse("hello.toml", TOPOLOGY)?;
-    let node = Node::builder(&node).topology(topology).service(|| Greeter).service(|| Listener);
-    node.build()?.run(Tokio::current()?).await?;
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let node = std::env::args().nth(1).ok_or("expected a name: greeter or listener")?;
+    let node = Node::builder(&node).topology(Topology::parse("hello.toml", TOPOLOGY)?);
+    node.service(|| Greeter).service(|| Listener).build()?.run(Tokio::current()?).await?;
     Ok(())
 }

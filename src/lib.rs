@@ -1,17 +1,24 @@
 //! Mycelium: one service source, any executor, any transport.
 //!
-//! A [`service`](macro@service) is a struct with an `async fn run` that reads and emits typed
-//! messages. A [`Node`] makes services from factories, wires what they declared, supervises them,
-//! and shuts them down. The caller chooses the executor. A [`Topology`] file sets capacities and
-//! policies; by default nothing is lost.
+//! A **service** is a struct with an `async fn run` that reads and emits typed **messages**. A
+//! **node** makes services from factories, connects what they declare, supervises them, and shuts
+//! them down. The caller chooses the executor. By default nothing is lost.
 //!
-//! The files of this crate, from the bottom up: `log` writes log lines, `names` finds the name that
-//! was meant; `execution`, `report`, `observe`, `error` and `topology` are values without a running
-//! node; `plan` checks that services fit together; `shared` is the state that the parts of a
-//! running node share; `links` connects the node with others; `service` is what a service is and
-//! sees, `inbox` its subscriptions, `supervision` restarts it; `node` starts and ends all of them.
-//! Files import only files below them. Rings and codecs are in `mycelium-core`, topics and links in
-//! `mycelium-transports`, the executor trait in `mycelium-executor`.
+//! This page leads by task:
+//!
+//! | you want to | section |
+//! | --- | --- |
+//! | define a message, write a service, start it | [Write a service](#write-a-service) |
+//! | decide what a slow reader means | [Choose a policy](#choose-a-policy) |
+//! | use several processes | [Place services in processes](#place-services-in-processes) |
+//! | use threads, cores, another runtime | [Place services on threads](#place-services-on-threads) |
+//! | test a service | [Test a service](#test-a-service) |
+//! | fail, restart, keep state | [Handle errors and restarts](#handle-errors-and-restarts) |
+//! | end a program | [Shut down](#shut-down) |
+//! | see logs, events and counters | [See what happens](#see-what-happens) |
+//! | understand an error | `docs/mistakes.md`: likely mistakes, and what to write instead |
+//!
+//! # Write a service
 //!
 //! ```
 //! use mycelium::{Context, Delivery, Node, Result, message, service};
@@ -63,7 +70,170 @@
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! - [`#[message]`](macro@message) makes a struct of numbers, arrays, [`FixedStr`] and [`FixedVec`]
+//!   a [`Message`]: it has a topic, and an id that no other message has.
+//! - [`#[service]`](macro@service) makes a type a [`Service`]. What it lists in `reads(..)` and
+//!   `emits(..)` can be used in `run` ([`Reads`], [`EmittedBy`]), and nothing else.
+//! - `reads(Tick as left, Tick as right)` names **ports**: one message type on several topics. The
+//!   topology or [`Builder::bind`] binds each port to a topic; [`Context::subscribe_on`] takes an
+//!   [`Input`] such as `Self::left`, [`Context::emit_on`] an [`Output`] ([`ReadsOn`], [`EmitsOn`],
+//!   [`HasPorts`]).
+//! - [`Context`] is what a service sees: [`emit`](Context::emit) (an [`Emit`] to await),
+//!   [`subscribe`](Context::subscribe), [`sleep`](Context::sleep), [`spawn`](Context::spawn) (a
+//!   [`JoinHandle`]), [`connect`](Context::connect) and [`listen`](Context::listen) (a [`Stream`],
+//!   a [`Listener`]), the time of the node (a [`Clock`] for child tasks).
+//! - [`Subscription::recv`] returns a [`Delivery`]: a message ([`Received`]), or a [`Gap`] with its
+//!   [`GapReason`] and the number of missed messages. [`Subscription::try_recv`] does not wait
+//!   ([`TryRecv`]).
+//! - [`Node::builder`] collects factories in a [`Builder`]. [`Builder::build`] checks that they fit
+//!   together, before anything runs. [`Node::run`] runs them until they have ended;
+//!   [`Node::start`] returns a [`Running`] at once.
+//!
+//! # Choose a policy
+//!
+//! A [`Policy`] says what happens when a subscription is slower than a publisher. It is set for
+//! each subscription in the topology:
+//!
+//! ```toml
+//! [subscription."Sum.ticks"]
+//! policy = "drop-oldest"    # or "block" (the default), "reject", "latest"
+//! ```
+//!
+//! With `block` an [`emit`](Context::emit) waits; with `reject` it returns an [`EmitError`] with
+//! the message and a [`Refusal`]; the two others never make a publisher wait, and their reader gets
+//! a [`Gap`]. `docs/choosing.md` has a table, `docs/guarantees.md` the exact rules.
+//!
+//! # Place services in processes
+//!
+//! A [`Topology`] file names the nodes and the services of each. Each process builds the same
+//! services and runs one node, by its name. Topics between them are carried over links.
+//!
+//! ```
+//! # use mycelium::{Node, Topology};
+//! let topology = Topology::parse("app.toml", "node.feed.services = []\nnode.store.services = []")?;
+//! let node = Node::builder("store").topology(topology).build()?;
+//! assert_eq!(node.name(), "store");
+//! # Ok::<(), mycelium::BuildError>(())
+//! ```
+//!
+//! A name that does not exist, or a wrong value, is a [`TopologyError`] with file, line and
+//! [`Problem`]. [`Running::ready`] waits until the nodes have met. Nodes whose messages have
+//! different layouts do not exchange them ([`LayoutMismatch`], [`Difference`]). Crate
+//! `mycelium-bundle` starts all nodes by one command; [`end_with_launcher`] ends a process with its
+//! launcher, and [`private_directory`] is where sockets lie. `docs/topology.md` has all keys.
+//!
+//! # Place services on threads
+//!
+//! [`Builder::execution`] gives a service an [`Execution`]: a thread, cores, a scheduling
+//! [`Class`], a [`WaitStrategy`]. The topology can do the same. [`Builder::executor`] adds another
+//! runtime. [`Running::start_report`] has what the system granted ([`Placement`]);
+//! [`PlacementFallback`] says whether a refusal is an error ([`ThreadError`]).
+//!
+//! # Test a service
+//!
+//! Start a node with the service alone, and be its publisher and its reader:
+//!
+//! ```
+//! use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
+//!
+//! #[message(topic = "numbers", id = 1)]
+//! struct Number {
+//!     value: u64,
+//! }
+//!
+//! #[message(topic = "squares", id = 2)]
+//! struct Square {
+//!     value: u64,
+//! }
+//!
+//! struct Squares;
+//!
+//! #[service(reads(Number), emits(Square))]
+//! impl Squares {
+//!     async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+//!         let mut numbers = ctx.subscribe::<Number>()?;
+//!         while let Some(delivery) = numbers.recv().await {
+//!             let Some(number) = delivery.message() else { continue };
+//!             ctx.emit(Square { value: number.value * number.value }).await?;
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let node = Node::builder("test").service(|| Squares).build()?;
+//! let running = node.start(mycelium_tokio::Tokio::current()?)?;
+//! let mut squares = running.subscribe::<Square>("test", Policy::Block)?;
+//! let mut numbers = running.publisher::<Number>("test")?;
+//! numbers.emit(Number { value: 7 }).await?;
+//! assert!(matches!(squares.recv().await, Some(Delivery::Msg(square)) if square.value == 49));
+//! running.shutdown();
+//! running.join().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Handle errors and restarts
+//!
+//! `run` returns a [`Result`]; `?` makes an [`Error`] of every error type. After an error the same
+//! instance runs again, after a panic a new one from the factory, with growing pauses
+//! ([`Restart`]). [`Error::permanent`] ends the node at once. State that outlives a panic is in a
+//! [`Kept`].
+//!
+//! A message that was in flight when its service failed is delivered once more, and
+//! [`Received::redelivered`] says so. If the service fails again, it becomes a [`DeadLetter`],
+//! which a service can read like any other message.
+//!
+//! | error | of |
+//! | --- | --- |
+//! | [`TopologyError`] | reading a topology |
+//! | [`BuildError`] | [`Builder::build`]: services that do not fit together |
+//! | [`StartError`] | [`Node::start`], [`Node::run`], [`Running::join`] |
+//! | [`SubscribeError`] | [`Context::subscribe`], [`Running::subscribe`] |
+//! | [`EmitError`] | [`Context::emit`], [`Publisher::emit`] |
+//! | [`PublisherError`] | [`Context::publisher`] |
+//! | [`ShuttingDown`] | [`Context::sleep`], when the node shuts down |
+//! | [`Unfinished`] | a [`JoinHandle`] whose work panicked or was dropped |
+//!
+//! # Shut down
+//!
+//! [`Node::run`] shuts down at SIGINT (Ctrl-C) or SIGTERM; [`Context::shutdown`] and
+//! [`Running::shutdown`] do the same. Sources end first: [`Context::sleep`], and the
+//! [`emit`](Context::emit) of a service that reads nothing, fail with [`ShuttingDown`], and `?`
+//! ends the service well. So `loop { ctx.emit(..).await? }` is a source that ends. What it emitted
+//! is received; then each [`recv`](Subscription::recv) returns `None`. Services that have not ended
+//! at the deadline are abandoned and named. [`Builder::on_stop`] adds a hook for the very end.
+//!
+//! # See what happens
+//!
+//! - **Logs**: [`Context::info`], [`Context::warn`] and [`Context::error`], and the events of the
+//!   node, go to the `tracing` subscriber of the program. Without one, warnings and errors are
+//!   printed to the standard error. `mycelium::init()` (feature `logs`) prints more, as `RUST_LOG`
+//!   says.
+//! - **Probable mistakes**: a topic without a reader, a service in no node and the like are
+//!   [`StartWarning`]s of the [`StartReport`].
+//! - **Events**: [`Builder::observe`] calls a function with each [`Event`]: a start, a restart, a
+//!   stop, a poll that takes too long ([`Builder::watchdog`]).
+//! - **Counters**: [`Running::counters`] has what was sent, taken, dropped and left, for each
+//!   publisher and subscription ([`counters`]).
+//! - **The end**: the [`Report`] of a node has a [`ServiceReport`] with its [`Outcome`] for each
+//!   service.
+//!
+//! # Without a service
+//!
+//! [`Running::publisher`] and [`Running::subscribe`] give a thread or task outside the services a
+//! [`Publisher`] or a [`Subscription`].
 #![forbid(unsafe_code)]
+
+// The files of this crate, from the bottom up: `log` writes log lines, `names` finds the name that
+// was meant; `execution`, `report`, `observe`, `error` and `topology` are values without a running
+// node; `plan` checks that services fit together; `shared` is the state that the parts of a running
+// node share; `links` connects the node with others; `service` is what a service is and sees,
+// `inbox` its subscriptions, `supervision` restarts it; `node` starts and ends all of them. Files
+// import only files below them. Rings and codecs are in `mycelium-core`, topics and links in
+// `mycelium-transports`, the executor trait in `mycelium-executor`.
 
 // The macros write paths that start at `::mycelium`.
 extern crate self as mycelium;
@@ -130,15 +300,26 @@ pub use report::{Outcome, Report, ServiceReport, StartWarning};
 pub use service::{Context, Service};
 pub use topology::{Problem, Topology, TopologyError};
 
-/// The examples of the page are tests.
+// The examples of these pages are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/choosing.md")]
+pub struct Choosing;
+
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
 pub struct Embedding;
 
-/// The examples of the page are tests.
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../docs/testing-your-services.md")]
 pub struct TestingYourServices;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/topology.md")]
+pub struct TopologyFile;
 
 /// What the macros use. Not for other code: it changes without notice.
 #[doc(hidden)]

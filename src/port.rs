@@ -112,7 +112,6 @@ macro_rules! port {
     ($port:ident) => {
         impl<S, M, const PORT: usize> $port<S, M, PORT> {
             #[doc(hidden)]
-            #[expect(clippy::new_without_default, reason = "the macro makes the constant")]
             #[must_use]
             pub const fn new() -> Self {
                 $port(PhantomData)

@@ -89,7 +89,7 @@ impl Topology {
             Ok(text) => Topology::parse(path, &text),
             Err(error) => Err(TopologyError {
                 location: SourceLocation { file: path.to_owned(), line: 0, column: 0 },
-                problem: Problem::Unreadable { error: unreadable(path, &error) },
+                problem: Box::new(Problem::Unreadable { error: unreadable(path, &error) }),
             }),
         }
     }

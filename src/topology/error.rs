@@ -18,7 +18,7 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn error(&self, span: Range<usize>, problem: Problem) -> TopologyError {
-        TopologyError { location: self.location(span), problem }
+        TopologyError { location: self.location(span), problem: Box::new(problem) }
     }
 
     pub(super) fn location(&self, span: Range<usize>) -> SourceLocation {
@@ -34,7 +34,7 @@ impl Source {
 #[error("{location}: {problem}")]
 pub struct TopologyError {
     pub(super) location: SourceLocation,
-    pub(super) problem: Problem,
+    pub(super) problem: Box<Problem>,
 }
 
 impl TopologyError {

@@ -94,7 +94,7 @@ fn undelivered_messages_are_an_error_of_the_bundle() {
     let writer = bundled.until("writer: started as process ");
     signal("-STOP", &writer);
     // The detector keeps its swap until the signal is confirmed, so the adapter is blocked.
-    bundled.until("waits for confirmation service=\"ArbitrageDetector\"");
+    bundled.until("have finished its messages service=\"ArbitrageDetector\"");
     signal("-TERM", &bundled.child.id().to_string());
     bundled.until("collector: exited, exit status: 74");
     signal("-CONT", &writer);

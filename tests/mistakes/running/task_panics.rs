@@ -1,0 +1,24 @@
+//! A child task that panics.
+//!
+//! Await the handle of `ctx.spawn` with `?`: it returns an error if the task did not finish.
+
+use crate::shared::*;
+
+struct Parent;
+
+#[service(reads(Tick))]
+impl Parent {
+    async fn run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let price: u64 = ctx.spawn(async { panic!("no price") }).await?;
+        ctx.info("price", price);
+        Ok(())
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
+    let topology = Topology::load("app.toml")?;
+    let node = Node::builder("main").topology(topology).service(|| Feed).service(|| Parent);
+    node.build()?.run(Tokio::current()?).await?;
+    Ok(())
+}
