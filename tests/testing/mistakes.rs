@@ -159,8 +159,7 @@ fn named_ports() {
     );
     let text = panic_of(|| _ = ServiceTest::new(|| Merge).receive::<Square>());
     assert!(text.ends_with("`Square` (topic `merged`); use `receive_from(\"merged\")`"), "{text}");
-    let text =
-        panic_of(|| _ = ServiceTest::new(|| Merge).send_all_to("right", (0..1_025).map(number)));
+    let text = panic_of(|| ServiceTest::new(|| Merge).send_all_to("right", (0..1_025).map(number)));
     assert_eq!(
         text,
         "`Merge.right` has not taken its messages: the queue of topic `right` is full, after 1024 \
