@@ -132,10 +132,13 @@
 //!
 //! # Test a service
 //!
-//! Start a node with the service alone, and be its publisher and its reader:
+//! `mycelium::testing::ServiceTest` (feature `testing`) runs one service in an ordinary `#[test]`:
+//! without an executor, and with time that only the test moves.
 //!
-//! ```
-//! use mycelium::{Context, Delivery, Node, Policy, Result, message, service};
+#![cfg_attr(feature = "testing", doc = "```")]
+#![cfg_attr(not(feature = "testing"), doc = "```ignore")]
+//! use mycelium::testing::ServiceTest;
+//! use mycelium::{Context, Result, message, service};
 //!
 //! #[message(topic = "numbers", id = 1)]
 //! struct Number {
@@ -161,19 +164,14 @@
 //!     }
 //! }
 //!
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-//! let node = Node::builder("test").service(|| Squares).build()?;
-//! let running = node.start(mycelium_tokio::Tokio::current()?)?;
-//! let mut squares = running.subscribe::<Square>("test", Policy::Block)?;
-//! let mut numbers = running.publisher::<Number>("test")?;
-//! numbers.emit(Number { value: 7 }).await?;
-//! assert!(matches!(squares.recv().await, Some(Delivery::Msg(square)) if square.value == 49));
-//! running.shutdown();
-//! running.join().await?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! # })?;
+//! let mut test = ServiceTest::new(|| Squares);
+//! test.send(Number { value: 7 });
+//! assert_eq!(test.receive::<Square>().map(|square| square.value), Some(49));
+//! test.finish()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! `docs/testing-your-services.md` has more: several services, ports, errors, paused time.
 //!
 //! # Handle errors and restarts
 //!

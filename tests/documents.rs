@@ -11,7 +11,10 @@ fn topologies_in_the_documents_are_valid() {
     let mut found = 0;
     for path in documents() {
         let text = fs::read_to_string(&path).expect("a readable document");
-        for block in blocks(&text, "toml") {
+        // The others are parts of a manifest.
+        let topologies =
+            blocks(&text, "toml").into_iter().filter(|text| !text.contains("dependencies]"));
+        for block in topologies {
             found += 1;
             if let Err(error) = Topology::parse(&path, &block) {
                 panic!("{}: {error}, in:\n{block}", path.display());

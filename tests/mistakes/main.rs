@@ -87,6 +87,10 @@ fn check() -> ExitCode {
         entries.iter_mut().for_each(|entry| entry.tighten(&root.join("tests/mistakes")));
     }
     problems.extend(entries.iter().filter_map(Entry::problem));
+    let mut titles: Vec<_> = entries.iter().map(|entry| &*entry.title).collect();
+    titles.sort_unstable();
+    let twice = titles.windows(2).filter(|pair| pair[0] == pair[1]);
+    problems.extend(twice.map(|pair| format!("two mistakes have the title `{}`", pair[0])));
     if entries.len() < FEWEST {
         problems.push(format!("{} mistakes: expected at least {FEWEST}", entries.len()));
     }

@@ -1,7 +1,7 @@
 //! A message with padding between its fields.
 //!
-//! The compiler would leave four bytes of no meaning after `pool`. Put the widest fields first,
-//! and end with a field that fills the last word.
+//! Write the fields in the order that the error shows, from wide to narrow, or `pad` in the
+//! attribute: bytes without a meaning would differ from one message to the next.
 
 #[message(topic = "swaps", id = 1)]
 struct Swap {
