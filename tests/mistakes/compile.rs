@@ -140,10 +140,34 @@ fn normalized(rendered: &str, root: &str, program: &str) -> String {
         }
         lines.push((line, foreign));
     }
-    let mut out = String::new();
-    for (line, foreign) in lines {
-        out.push_str(with_width(line, foreign, width).trim_end());
-        out.push('\n');
+    let lines = lines.into_iter().map(|(line, foreign)| with_width(line, foreign, width));
+    let lines: Vec<_> = lines.map(|line| line.trim_end().to_owned()).collect();
+    sorted(&lines).join("\n") + "\n"
+}
+
+/// One note about several files of the library names them in the order in which they were loaded,
+/// which differs from one directory to another. Here they are in the order of their names.
+fn sorted(lines: &[String]) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut rest = lines;
+    while let Some((line, after)) = rest.split_first() {
+        if !line.trim_start().starts_with("--> mycelium/") {
+            out.push(line.clone());
+            rest = after;
+            continue;
+        }
+        let has_margin = |line: &&String| line.trim_start().starts_with(['|', ':']);
+        let length = 1 + after.iter().take_while(has_margin).count();
+        let (note, others) = rest.split_at(length);
+        let text = note.join("\n").replacen("--> ", "::: ", 1);
+        let margin = &line[..line.len() - line.trim_start().len()];
+        let mut parts: Vec<&str> = text.split(&format!("{margin}::: ")).skip(1).collect();
+        parts.sort_unstable();
+        let (bar, between) = (format!("\n{margin} |"), format!("\n{margin} |\n{margin}::: "));
+        let parts: Vec<_> =
+            parts.iter().map(|part| part.trim_end().trim_end_matches(&bar)).collect();
+        out.push(format!("{margin}--> {}", parts.join(&between)));
+        rest = others;
     }
     out
 }
